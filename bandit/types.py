@@ -1,0 +1,135 @@
+"""The values that cross the border of the bandit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFacts:
+    """What the router knows of a prompt besides its embedding."""
+
+    text: str
+    turns: int = 1
+    tools: int = 0
+    wants_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One prompt as the policy sees it; made by `ContextMap.build`, never from raw text.
+
+    membership: (n_clusters,), >= 0, sums to 1, at most four entries non-zero.
+    projection: (n_axes,), centred and scaled to unit mean-square norm.
+    features:   (n_features,), centred, each about in [-1, 1.5].
+    version:    the version of the map that made it; a policy learns from one version only.
+    """
+
+    membership: Vector
+    projection: Vector
+    features: Vector
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Utility U = quality*Q - cost*C/unit - latency*L/unit - failure*F; each weight >= 0."""
+
+    quality: float = 1.0
+    cost: float = 0.1
+    latency: float = 0.0
+    failure: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What one unit of cost and latency is, so that weights are plain numbers."""
+
+    cost_usd: float
+    latency_ms: float = 10_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something to choose, opaque to the policy (the router's actions are plans).
+
+    prior_cost_usd: list price times typical tokens; fixed, > 0. The cost head learns the ratio to it.
+    """
+
+    name: str
+    prior_cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Posterior means for one action in one context."""
+
+    quality: float
+    cost_usd: float
+    latency_ms: float
+    failure: float
+    utility: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The chosen action and the honest account of how it was chosen.
+
+    probabilities: one per eligible action, each > 0, sums to 1; ineligible actions are absent.
+    explored: the chosen action is not the one with the largest posterior mean utility.
+    """
+
+    action: str
+    propensity: float
+    probabilities: Mapping[str, float]
+    explored: bool
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came back for one action in one context; None where nothing is known yet.
+
+    A decision may yield several outcomes (cost and failure at once, quality later).
+    weight in (0, 1]: 1 for what was observed, less for what was inferred.
+    """
+
+    action: Action
+    context: Context
+    propensity: float = 1.0
+    quality: float | None = None
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+    failed: bool | None = None
+    weight: float = 1.0
+
+
+class Policy(Protocol):
+    """Chooses among eligible actions and learns from outcomes. Not thread-safe.
+
+    `save` gives a checksummed snapshot that `bandit.load_policy` restores bit for bit
+    (same decisions for the same random source, same learning from the same outcomes).
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def learned(self) -> int:
+        """How many outcomes were learned."""
+        ...
+
+    def decide(self, context: Context, eligible: Sequence[Action], weights: Weights) -> Decision:
+        """Choose one of `eligible` (not empty, else BanditError)."""
+        ...
+
+    def learn(self, outcomes: Sequence[Outcome]) -> None: ...
+
+    def save(self) -> bytes: ...
