@@ -1,0 +1,75 @@
+"""Deployments, arms and plans: what can be called, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from router.core.chat import Usage
+
+TOKENS_PER_MTOK = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens, as price lists give it."""
+
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+
+    def cost_usd(self, usage: Usage) -> float:
+        return (
+            usage.input_tokens * self.input_usd_per_mtok
+            + usage.output_tokens * self.output_usd_per_mtok
+        ) / TOKENS_PER_MTOK
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One model behind one base URL. provider: "openai" | "anthropic" | "gemini" (the protocol)."""
+
+    name: str
+    provider: str
+    base_url: str
+    model: str
+    price: Price
+    context_window_tokens: int = 128_000
+    max_output_tokens: int = 4_096
+    timeout_ms: int = 60_000
+    tools: bool = True
+    images: bool = False
+    json_schema: bool = True
+    logprobs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Deployments in the order they are tried."""
+
+    name: str
+    deployments: tuple[Deployment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Arms from the first tried to the last; a gate stands between two rungs.
+
+    prior_cost_usd: list price times typical tokens, before anything is learned.
+    """
+
+    name: str
+    rungs: tuple[str, ...]
+    prior_cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """fallback: the arm called when a rung's deployments all fail ("" for none)."""
+
+    arms: Mapping[str, Arm]
+    plans: Mapping[str, Plan]
+    fallback: str = ""
+
+    def deployment(self, name: str) -> Deployment:
+        found = (d for arm in self.arms.values() for d in arm.deployments if d.name == name)
+        return next(found)

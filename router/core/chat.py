@@ -1,0 +1,183 @@
+"""A chat request and its answer, free of any provider's or the wire's form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class Format(StrEnum):
+    TEXT = "text"
+    JSON_OBJECT = "json_object"
+    JSON_SCHEMA = "json_schema"
+
+
+class ToolMode(StrEnum):
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """An image by URL, passed through untouched. detail: "" | "low" | "high" | "auto"."""
+
+    url: str
+    detail: str = ""
+
+
+Part: TypeAlias = TextPart | ImagePart
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """arguments: JSON text, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """tool_call_id: set on `Role.TOOL` messages only, naming the call it answers."""
+
+    role: Role
+    parts: tuple[Part, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+
+    @property
+    def text(self) -> str:
+        return "\n".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """parameters: JSON Schema text of the arguments object ("" for none)."""
+
+    name: str
+    description: str = ""
+    parameters: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """name: force this one tool (mode is then REQUIRED)."""
+
+    mode: ToolMode = ToolMode.AUTO
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFormat:
+    """schema: JSON Schema text, with `Format.JSON_SCHEMA` only."""
+
+    kind: Format = Format.TEXT
+    schema: str = ""
+    name: str = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """None leaves the provider's default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
+    response_format: ResponseFormat = field(default_factory=ResponseFormat)
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    def prompt(self) -> str:
+        """The text of the last user message: what is embedded and matched by similarity."""
+        users = (m for m in reversed(self.messages) if m.role is Role.USER)
+        last = next(users, None)
+        return last.text if last else ""
+
+    @property
+    def turns(self) -> int:
+        return sum(m.role is Role.USER for m in self.messages)
+
+    @property
+    def has_images(self) -> bool:
+        return any(isinstance(p, ImagePart) for m in self.messages for p in m.parts)
+
+    @property
+    def characters(self) -> int:
+        return sum(len(m.text) + sum(len(c.arguments) for c in m.tool_calls) for m in self.messages)
+
+    @property
+    def estimated_input_tokens(self) -> int:
+        """About four characters a token in English; tools and formats are sent along too."""
+        extra = sum(len(t.description) + len(t.parameters) for t in self.tools)
+        extra += len(self.response_format.schema)
+        return 1 + (self.characters + extra) // 4 + 4 * len(self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens. output_tokens includes hidden reasoning where the provider charges it."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """mean_logprob: mean natural log-probability of the answer's tokens, when offered."""
+
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+    model: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    mean_logprob: float | None = None
+    refusal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of the tool call at `index`; id and name come with its first piece."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+Delta: TypeAlias = TextDelta | ToolCallDelta

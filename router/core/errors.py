@@ -1,0 +1,235 @@
+"""Every error the service knows, as one tree.
+
+A message is written for the caller: it says what to change and never holds prompt text, keys or
+the words of a driver's exception. `reason` is the stable code that callers may branch on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One mistake in a request: the path of the field and what to put there instead."""
+
+    field: str
+    description: str
+
+
+class RouterError(Exception):
+    """Base of the tree. `metadata` travels with the reason; values are short and harmless."""
+
+    reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, *, metadata: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = metadata or {}
+
+
+class RetryableError(RouterError):
+    """Trying again after `retry_after_ms` may work."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_ms: int = 1_000,
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, metadata=metadata)
+        self.retry_after_ms = retry_after_ms
+
+
+# What the caller sent.
+
+
+class InvalidRequest(RouterError):
+    """The request breaks the contract; `violations` names every field at once."""
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, *violations: FieldViolation) -> None:
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in violations))
+        self.violations = violations
+
+
+class PromptTooLong(InvalidRequest):
+    reason = "PROMPT_TOO_LONG"
+
+
+class Unauthenticated(RouterError):
+    reason = "UNAUTHENTICATED"
+
+
+class DecisionNotFound(RouterError):
+    """Unknown, expired or another tenant's: the caller can't tell which."""
+
+    reason = "DECISION_NOT_FOUND"
+
+
+class TenantNotFound(RouterError):
+    reason = "TENANT_NOT_FOUND"
+
+
+class TenantExists(RouterError):
+    reason = "TENANT_EXISTS"
+
+
+class FeedbackConflict(RouterError):
+    """Feedback with another value is already recorded for this decision."""
+
+    reason = "FEEDBACK_CONFLICT"
+
+
+class OutcomeConflict(RouterError):
+    """An outcome is already settled, or the router itself made the call."""
+
+    reason = "OUTCOME_CONFLICT"
+
+
+class FeedbackTooLate(RouterError):
+    reason = "FEEDBACK_TOO_LATE"
+
+
+class IdempotencyConflict(RouterError):
+    """The idempotency key was used for another request."""
+
+    reason = "IDEMPOTENCY_CONFLICT"
+
+
+class IdempotencyRunning(RetryableError):
+    """The first request with this idempotency key has not ended yet."""
+
+    reason = "IDEMPOTENCY_RUNNING"
+
+
+class NoEligiblePlan(RouterError):
+    """The request's own limits (pin, cost, latency, tools, context) rule out every plan."""
+
+    reason = "NO_ELIGIBLE_PLAN"
+
+
+class DeadlineTooShort(RouterError):
+    """The caller's deadline passed, or leaves no time for another attempt."""
+
+    reason = "DEADLINE_EXCEEDED"
+
+
+class QuotaExceeded(RetryableError):
+    """quota: requests_per_minute | tokens_per_minute | daily_usd | monthly_usd."""
+
+    reason = "QUOTA_EXCEEDED"
+
+    def __init__(self, message: str, *, quota: str, subject: str, retry_after_ms: int) -> None:
+        super().__init__(message, retry_after_ms=retry_after_ms, metadata={"quota": quota})
+        self.quota = quota
+        self.subject = subject
+
+
+# What the service lacks.
+
+
+class Overloaded(RetryableError):
+    """A bounded queue is full."""
+
+    reason = "OVERLOADED"
+
+
+class StorageUnavailable(RetryableError):
+    reason = "STORAGE_UNAVAILABLE"
+
+
+class ModelUnavailable(RouterError):
+    """The embedding model's files could not be had from any source."""
+
+    reason = "MODEL_UNAVAILABLE"
+
+
+class ModelCorrupt(RouterError):
+    """A model file does not have the pinned size or checksum, or does not load."""
+
+    reason = "MODEL_CORRUPT"
+
+
+class ServerMissing(RouterError):
+    """No redis-server of the needed version could be started."""
+
+    reason = "SERVER_MISSING"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigProblem:
+    """One mistake in a config file; `line` counts from 1, `key` is a dotted path."""
+
+    file: str
+    line: int
+    key: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.key}: {self.fix}"
+
+
+class ConfigInvalid(RouterError):
+    reason = "CONFIG_INVALID"
+
+    def __init__(self, *problems: ConfigProblem) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+# What an upstream did. `blames_deployment`: counts against the deployment's health.
+
+
+class ProviderError(RouterError):
+    reason = "PROVIDER_ERROR"
+    blames_deployment: ClassVar[bool] = True
+    retry_after_ms: int | None = None
+
+
+class ProviderUnavailable(ProviderError):
+    """Could not connect, or 5xx."""
+
+    reason = "PROVIDER_UNAVAILABLE"
+
+
+class ProviderTimeout(ProviderError):
+    reason = "PROVIDER_TIMEOUT"
+
+
+class ProviderRateLimited(ProviderError):
+    """429 (or 503 with Retry-After); `retry_after_ms` when the upstream said so."""
+
+    reason = "PROVIDER_RATE_LIMITED"
+
+    def __init__(self, message: str, *, retry_after_ms: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+
+
+class ProviderUnauthorized(ProviderError):
+    """401 or 403: the configured key is wrong."""
+
+    reason = "PROVIDER_UNAUTHORIZED"
+
+
+class ProviderMalformed(ProviderError):
+    """The answer does not follow the protocol, is too large or broke off in mid-stream."""
+
+    reason = "PROVIDER_MALFORMED"
+
+
+class ProviderRefusedRequest(ProviderError):
+    """400, 404, 413, 422: this deployment can't serve this request; others may."""
+
+    reason = "PROVIDER_REFUSED_REQUEST"
+    blames_deployment = False
+
+
+class AllAttemptsFailed(RetryableError):
+    """Every deployment of every permitted arm failed; the decision id is in the metadata."""
+
+    reason = "ALL_ATTEMPTS_FAILED"

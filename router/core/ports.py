@@ -1,0 +1,255 @@
+"""The seams of the service: each port has one contract suite that every adapter passes.
+
+Methods raise `StorageUnavailable` when the store is away; other errors are named per method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.core.arms import Deployment
+from router.core.chat import Answer, ChatRequest, Delta
+from router.core.records import (
+    CachedAnswer,
+    CacheKey,
+    DecisionRecord,
+    Event,
+    FeedbackReport,
+    OutcomeReport,
+    SessionTurn,
+)
+from router.core.tenants import QuotaLeft, Reservation, Tenant, TenantLimits
+
+Embedding: TypeAlias = NDArray[np.float32]
+Clock: TypeAlias = Callable[[], float]
+"""Seconds since the epoch."""
+Ids: TypeAlias = Callable[[], str]
+
+
+class Embedder(Protocol):
+    async def embed(self, text: str) -> Embedding:
+        """(384,), unit norm. Raises Overloaded when the queue is full."""
+        ...
+
+
+class Provider(Protocol):
+    """One wire protocol; serves any deployment that names it. Raises ProviderError only."""
+
+    async def complete(
+        self, deployment: Deployment, request: ChatRequest, timeout_ms: float
+    ) -> Answer: ...
+
+    def stream(
+        self, deployment: Deployment, request: ChatRequest, timeout_ms: float
+    ) -> AsyncIterator[Delta | Answer]:
+        """Deltas as they come, then the whole Answer as the last item.
+
+        Closing the iterator cancels the upstream call.
+        """
+        ...
+
+
+class AnswerCache(Protocol):
+    async def get(self, key: CacheKey) -> CachedAnswer | None: ...
+
+    async def similar(
+        self, key: CacheKey, embedding: Embedding, threshold: float
+    ) -> tuple[CachedAnswer, float] | None:
+        """The nearest answer of the same partition with cosine similarity >= threshold."""
+        ...
+
+    async def put(
+        self, key: CacheKey, embedding: Embedding | None, cached: CachedAnswer, ttl_s: int
+    ) -> None: ...
+
+    async def evict(self, exact: str, partition: str) -> None: ...
+
+
+class Health(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPolicy:
+    """failures in a row open the circuit for cooldown_ms, doubling up to max_cooldown_ms."""
+
+    failures: int = 3
+    cooldown_ms: int = 5_000
+    max_cooldown_ms: int = 60_000
+    probe_ms: int = 10_000
+
+
+class HealthBoard(Protocol):
+    """Shared circuit breaker per deployment: consecutive failures, cooldown, half-open probe."""
+
+    async def states(self, deployments: Sequence[str]) -> Mapping[str, Health]:
+        """OPEN while cooling down or while another caller's probe is under way."""
+        ...
+
+    async def admit(self, deployment: str) -> bool:
+        """True when closed, or when half-open and this caller got the one probe."""
+        ...
+
+    async def succeeded(self, deployment: str) -> None: ...
+
+    async def failed(self, deployment: str, retry_after_ms: int | None = None) -> None:
+        """A Retry-After opens the circuit at once for at least that long (capped)."""
+        ...
+
+
+class QuotaKeeper(Protocol):
+    async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
+        """Take one request, tokens and cost, all or nothing. Raises QuotaExceeded.
+
+        Reserving the same id twice takes once.
+        """
+        ...
+
+    async def settle(self, reservation: Reservation, tokens: int, cost_usd: float) -> QuotaLeft:
+        """Replace the reservation by what was really used; a second call changes nothing."""
+        ...
+
+
+class TenantDirectory(Protocol):
+    async def find(self, key_hash: str) -> Tenant | None: ...
+
+    async def create(self, tenant: Tenant, key_hash: str) -> None:
+        """Raises TenantExists."""
+        ...
+
+    async def rotate(self, name: str, key_hash: str) -> None:
+        """The new key works, the old ones stop at once. Raises TenantNotFound."""
+        ...
+
+    async def revoke(self, name: str) -> None:
+        """All keys stop; the tenant and its usage stay. Raises TenantNotFound."""
+        ...
+
+    async def limit(self, name: str, limits: TenantLimits) -> None:
+        """Raises TenantNotFound."""
+        ...
+
+    async def show(self, name: str) -> Tenant:
+        """Raises TenantNotFound."""
+        ...
+
+
+class DecisionLog(Protocol):
+    """Decisions by id, and the event stream they feed; each call is one atomic step."""
+
+    async def record(self, record: DecisionRecord) -> None:
+        """Keep it and, where it is settled and has a choice, append `Decided`.
+
+        Raises Overloaded when the stream is at its bound: nothing unlearned is ever trimmed.
+        """
+        ...
+
+    async def get(self, tenant: str, decision_id: str) -> DecisionRecord:
+        """Raises DecisionNotFound for unknown, expired and foreign ids alike."""
+        ...
+
+    async def settle(self, record: DecisionRecord, report: OutcomeReport) -> bool:
+        """Store the settled record of a DECIDE decision and append `Decided`.
+
+        False when the same report was recorded before. Raises OutcomeConflict for another one.
+        """
+        ...
+
+    async def feedback(self, tenant: str, decision_id: str, report: FeedbackReport) -> bool:
+        """Append `FeedbackGiven` once. False when the same value was recorded before.
+
+        Raises DecisionNotFound, FeedbackConflict (another value), FeedbackTooLate.
+        """
+        ...
+
+    async def reasked(self, decision_id: str, similarity: float) -> None:
+        """Append `Reasked`, at most once per decision."""
+        ...
+
+
+class Sessions(Protocol):
+    async def swap(
+        self, tenant: str, session_id: str, turn: SessionTurn, ttl_s: int
+    ) -> SessionTurn | None:
+        """Store the newest turn, return the one before it."""
+        ...
+
+
+class ClaimState(StrEnum):
+    NEW = "new"
+    RUNNING = "running"
+    DONE = "done"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    state: ClaimState
+    payload: bytes = b""
+
+
+class Idempotency(Protocol):
+    async def claim(self, tenant: str, key: str, fingerprint: str, ttl_s: int) -> Claim:
+        """NEW for the first caller, who must finish or release; CONFLICT: other fingerprint."""
+        ...
+
+    async def finish(self, tenant: str, key: str, payload: bytes, ttl_s: int) -> None: ...
+
+    async def release(self, tenant: str, key: str) -> None: ...
+
+
+class EventLog(Protocol):
+    """The learner's side of the stream."""
+
+    async def read(self, after: str, max_events: int, wait_ms: int) -> Sequence[tuple[str, Event]]:
+        """(position, event) in order, after a position ("0" for the start)."""
+        ...
+
+    async def records(self, decision_ids: Sequence[str]) -> Sequence[DecisionRecord | None]: ...
+
+    async def trim(self, position: str) -> None:
+        """Drop events up to and including a position that a published snapshot has consumed."""
+        ...
+
+    async def backlog(self, after: str) -> int:
+        """How many events wait after a position."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSnapshot:
+    """position: the last event that `payload` has learned."""
+
+    version: int
+    position: str
+    payload: bytes
+
+
+class SnapshotStore(Protocol):
+    async def latest_version(self) -> int:
+        """0 when none was published."""
+        ...
+
+    async def load(self) -> StoredSnapshot | None: ...
+
+    async def publish(self, snapshot: StoredSnapshot, fence: int) -> bool:
+        """Atomic; False when the fence is stale (the lease was lost)."""
+        ...
+
+
+class Lease(Protocol):
+    """At most one learner. The fence grows with every new holder."""
+
+    async def acquire(self, owner: str, ttl_ms: int) -> int | None:
+        """The fence, also when `owner` holds it already (renewed); None when another does."""
+        ...
+
+    async def release(self, owner: str) -> None: ...

@@ -1,0 +1,205 @@
+"""What is written down of a decision, and the events the learner reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from router.core.chat import Answer
+
+
+class Mode(StrEnum):
+    COMPLETE = "complete"
+    STREAM = "stream"
+    DECIDE = "decide"
+
+
+class AttemptOutcome(StrEnum):
+    ACCEPTED = "accepted"
+    ESCALATED = "escalated"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class CacheStatus(StrEnum):
+    MISS = "miss"
+    EXACT = "exact"
+    SEMANTIC = "semantic"
+    BYPASS = "bypass"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of one deployment. why: a gate's verdict or a ProviderError's reason."""
+
+    arm: str
+    deployment: str
+    model: str
+    outcome: AttemptOutcome
+    why: str
+    latency_ms: float
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSet:
+    """Mirror of the bandit's weights, as logged."""
+
+    quality: float
+    cost: float
+    latency: float
+    failure: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedContext:
+    """The projected context, never the prompt."""
+
+    membership: tuple[float, ...]
+    projection: tuple[float, ...]
+    features: tuple[float, ...]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The bandit's part of a decision.
+
+    probabilities: (plan, probability) of every eligible plan; sums to 1.
+    expected: (plan, quality, cost_usd, utility) posterior means, the reason for the choice.
+    """
+
+    plan: str
+    propensity: float
+    explored: bool
+    probabilities: tuple[tuple[str, float], ...]
+    policy: str
+    policy_version: int
+    weights: WeightSet
+    context: LoggedContext
+    expected: tuple[tuple[str, float, float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """The receipt of one request.
+
+    choice is None for an answer out of the cache: nothing was decided, nothing is learned.
+    settled: every attempt is known (always true unless mode is DECIDE and no outcome came yet).
+    cache_exact/cache_partition: where the answer is cached, so that bad feedback can evict it.
+    """
+
+    id: str
+    tenant: str
+    created_ms: int
+    mode: Mode
+    session_id: str = ""
+    choice: Choice | None = None
+    attempts: tuple[Attempt, ...] = ()
+    arm: str = ""
+    deployment: str = ""
+    model: str = ""
+    cache: CacheStatus = CacheStatus.MISS
+    similarity: float = 0.0
+    cache_exact: str = ""
+    cache_partition: str = ""
+    settled: bool = True
+
+    @property
+    def cost_usd(self) -> float:
+        return sum(a.cost_usd for a in self.attempts)
+
+    @property
+    def latency_ms(self) -> float:
+        return sum(a.latency_ms for a in self.attempts)
+
+    @property
+    def answered(self) -> bool:
+        return any(a.outcome is AttemptOutcome.ACCEPTED for a in self.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeReport:
+    """What a caller of `Decide` saw when it called the model itself. failure: "" for success."""
+
+    latency_ms: float
+    input_tokens: int
+    output_tokens: int
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackReport:
+    """quality in [0, 1]; accepted stands for 1 and 0 where no quality is given."""
+
+    quality: float | None = None
+    accepted: bool | None = None
+
+    @property
+    def value(self) -> float:
+        if self.quality is not None:
+            return self.quality
+        return 1.0 if self.accepted else 0.0
+
+
+# Events of the stream, in the order they were appended. Tagged, so a reader knows which is which.
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A record whose attempts are all known: cost, latency and failure can be learned."""
+
+    record: DecisionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackGiven:
+    decision_id: str
+    quality: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reasked:
+    """The same session asked nearly the same again: the earlier answer was not good enough."""
+
+    decision_id: str
+    similarity: float
+
+
+Event: TypeAlias = Decided | FeedbackGiven | Reasked
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """An answer that passed its gate, and which decision paid for it."""
+
+    answer: Answer
+    arm: str
+    deployment: str
+    decision_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheKey:
+    """exact: hash of tenant and the whole request.
+
+    partition: hash of the tenant and everything but the last user text (system prompt, history,
+    tools, parameters) and of the literals in that text (numbers, negations): only prompts that
+    agree on all of these are compared by similarity.
+    """
+
+    tenant: str
+    exact: str
+    partition: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTurn:
+    """The last turn of a session. embedding: (384,) as float32 bytes."""
+
+    decision_id: str
+    at_ms: int
+    embedding: bytes = field(repr=False)
