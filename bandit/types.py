@@ -60,7 +60,7 @@ class Units:
 class Action:
     """Something to choose, opaque to the policy (the router's actions are plans).
 
-    prior_cost_usd: list price times typical tokens; fixed, > 0. The cost head learns the ratio to it.
+    prior_cost_usd: list price times typical tokens; fixed, > 0. The cost head learns the ratio.
     """
 
     name: str
