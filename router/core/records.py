@@ -89,6 +89,7 @@ class DecisionRecord:
 
     choice is None for an answer out of the cache: nothing was decided, nothing is learned.
     settled: every attempt is known (always true unless mode is DECIDE and no outcome came yet).
+    feedback: the quality reported so far; filled in by the log when the record is read.
     cache_exact/cache_partition: where the answer is cached, so that bad feedback can evict it.
     """
 
@@ -107,6 +108,7 @@ class DecisionRecord:
     cache_exact: str = ""
     cache_partition: str = ""
     settled: bool = True
+    feedback: float | None = None
 
     @property
     def cost_usd(self) -> float:

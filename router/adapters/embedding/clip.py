@@ -1,0 +1,40 @@
+"""What of a long prompt the model gets to see: its head and its tail.
+
+The task of a chat prompt stands at its beginning or its end far more often than in the middle.
+Characters are cut first, so that a prompt of megabytes is never tokenised; tokens are cut after.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_TOKENS: Final = 256
+"""Tokens per prompt, the two special ones included."""
+
+HEAD_TOKENS: Final = 128
+TAIL_TOKENS: Final = MAX_TOKENS - 2 - HEAD_TOKENS
+
+MAX_CHARS: Final = 4096
+"""Characters per prompt that reach the tokenizer, half from either end.
+
+English has 4 to 5 characters a token and source code about 3, so each half holds several times
+the tokens that are kept of it.
+"""
+
+
+def clip_chars(text: str) -> str:
+    """`text`, or its first and last `MAX_CHARS / 2` characters with a space between them."""
+    if len(text) <= MAX_CHARS:
+        return text
+    half = MAX_CHARS // 2
+    return f"{text[:half]} {text[-half:]}"
+
+
+def clip_tokens(ids: Sequence[int]) -> Sequence[int]:
+    """`ids` without special tokens: all of them, or the first 128 and the last 126."""
+    if len(ids) <= HEAD_TOKENS + TAIL_TOKENS:
+        return ids
+    return [*ids[:HEAD_TOKENS], *ids[-TAIL_TOKENS:]]
