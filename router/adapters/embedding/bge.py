@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from router.adapters.embedding.clip import clip_chars, clip_tokens
 from router.adapters.embedding.files import TOKENIZER, WEIGHTS, read_verified
-from router.core.errors import ModelUnavailable
+from router.core.errors import ModelCorrupt, ModelUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 DIMENSIONS: Final = 384
 _ONLY_FATAL: Final = 4
+
+# Ids of the special tokens in the pinned tokenizer.
+_CLS: Final = 101
+_SEP: Final = 102
 
 
 class BgeModel:
@@ -33,8 +37,9 @@ class BgeModel:
         """Load and verify the model in `model_dir`.
 
         Raises:
-            ModelCorrupt: a file is not the pinned one.
-            ModelUnavailable: a file is missing, or the runtime cannot load it.
+            ModelCorrupt: a file is not the pinned one, or the runtime cannot load it.
+            ModelUnavailable: a file is missing.
+
         """
         weights = read_verified(model_dir, WEIGHTS)
         vocabulary = read_verified(model_dir, TOKENIZER)
@@ -44,14 +49,12 @@ class BgeModel:
             )
             self._tokenizer = Tokenizer.from_buffer(vocabulary)
         except Exception:  # noqa: BLE001 - both drivers raise bare Exception subclasses
-            raise ModelUnavailable(
+            raise ModelCorrupt(
                 "the installed onnxruntime or tokenizers cannot load the embedding model; "
                 "install the versions this package asks for"
             ) from None
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._cls = self._tokenizer.token_to_id("[CLS]")
-        self._sep = self._tokenizer.token_to_id("[SEP]")
 
     def embed(self, text: str) -> NDArray[np.float32]:
         """The embedding of `text`: shape (384,), float32, unit L2 norm.
@@ -60,6 +63,7 @@ class BgeModel:
 
         Raises:
             ModelUnavailable: the runtime failed on this text.
+
         """
         ids = np.array([self._token_ids(text)], dtype=np.int64)
         inputs = {
@@ -77,7 +81,7 @@ class BgeModel:
         # A lone surrogate is legal in str but not in the UTF-8 the tokenizer works on.
         readable = clip_chars(text).encode("utf-8", "replace").decode("utf-8")
         encoding = self._tokenizer.encode(readable, add_special_tokens=False)
-        return [self._cls, *clip_tokens(encoding.ids), self._sep]
+        return [_CLS, *clip_tokens(encoding.ids), _SEP]
 
 
 def _options() -> Any:

@@ -67,6 +67,7 @@ def model_dir() -> Path:
     Raises:
         ModelCorrupt: a file is there but has the wrong size, and no other directory is whole.
         ModelUnavailable: no directory holds the files.
+
     """
     places = [place for place in (named_dir(), cache_dir()) if place is not None]
     for place in places:
@@ -87,6 +88,7 @@ def read_verified(directory: Path, file: PinnedFile) -> bytes:
     Raises:
         ModelUnavailable: the file cannot be read.
         ModelCorrupt: it is not the pinned file.
+
     """
     path = directory / file.name
     try:
