@@ -1,0 +1,71 @@
+"""What the service tells whoever watches it. Labels are names from the config, never user text."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from router.core.records import Attempt, CacheStatus
+
+
+class Observer(Protocol):
+    def request(self, method: str, code: str, seconds: float) -> None: ...
+
+    def attempt(self, attempt: Attempt) -> None: ...
+
+    def decision(self, plan: str, *, explored: bool) -> None: ...
+
+    def cache(self, status: CacheStatus) -> None: ...
+
+    def stage(self, name: str, seconds: float) -> None:
+        """How long one stage of the pipeline took: authenticate, reserve, cache, embed, ..."""
+        ...
+
+    def feedback(self, kind: str) -> None:
+        """kind: explicit | reask."""
+        ...
+
+    def degraded(self, what: str) -> None:
+        """A dependency failed and the request went on without it (cache, health, session)."""
+        ...
+
+    def learned(self, events: int, backlog: int) -> None: ...
+
+    def snapshot(self, version: int) -> None:
+        """A snapshot went live on this replica, or was published by this learner."""
+        ...
+
+    def snapshot_refused(self, reason: str) -> None: ...
+
+
+class NullObserver:
+    """Watches nothing."""
+
+    def request(self, method: str, code: str, seconds: float) -> None:
+        pass
+
+    def attempt(self, attempt: Attempt) -> None:
+        pass
+
+    def decision(self, plan: str, *, explored: bool) -> None:
+        pass
+
+    def cache(self, status: CacheStatus) -> None:
+        pass
+
+    def stage(self, name: str, seconds: float) -> None:
+        pass
+
+    def feedback(self, kind: str) -> None:
+        pass
+
+    def degraded(self, what: str) -> None:
+        pass
+
+    def learned(self, events: int, backlog: int) -> None:
+        pass
+
+    def snapshot(self, version: int) -> None:
+        pass
+
+    def snapshot_refused(self, reason: str) -> None:
+        pass
