@@ -5,7 +5,7 @@ Methods raise `StorageUnavailable` when the store is away; other errors are name
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
@@ -47,7 +47,7 @@ class Provider(Protocol):
 
     def stream(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
-    ) -> AsyncIterator[Delta | Answer]:
+    ) -> AsyncGenerator[Delta | Answer]:
         """Deltas as they come, then the whole Answer as the last item.
 
         Closing the iterator cancels the upstream call.

@@ -1,0 +1,126 @@
+"""The policy as the service uses it: embed in, logged choice out, snapshots swapped underneath."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from bandit.context import ContextMap
+
+from bandit.types import Action, Context, Decision, Estimate, Policy, PromptFacts, Weights
+from router.core.arms import Plan
+from router.core.calls import WeightOverrides
+from router.core.chat import ChatRequest, Format
+from router.core.ports import Embedding
+from router.core.records import Choice, LoggedContext, WeightSet
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the caller will not have exceeded, by expectation; None for no bound."""
+
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+
+    def permit(self, estimate: Estimate) -> bool:
+        cheap = self.cost_usd is None or estimate.cost_usd <= self.cost_usd
+        quick = self.latency_ms is None or estimate.latency_ms <= self.latency_ms
+        return cheap and quick
+
+
+@dataclass(slots=True)
+class Decider:
+    """Serves the newest good policy. Lives on the event loop's thread, like the policy it holds."""
+
+    context_map: ContextMap
+    policy: Policy
+    weights: Weights
+    version: int = 0
+
+    def swap(self, policy: Policy, version: int) -> None:
+        self.policy, self.version = policy, version
+
+    def context(self, chat: ChatRequest, embedding: Embedding) -> Context:
+        return self.context_map.build(embedding, facts_of(chat))
+
+    def choose(
+        self,
+        context: Context,
+        plans: Sequence[Plan],
+        overrides: WeightOverrides,
+        bounds: Bounds,
+    ) -> Choice | None:
+        """None when every plan is expected to exceed the caller's bounds."""
+        weights = merge(self.weights, overrides)
+        eligible = [action_of(plan) for plan in plans]
+        decision = self.policy.decide(context, eligible, weights)
+        kept = [a for a in eligible if _within(bounds, decision.estimates, a.name)]
+        if not kept:
+            return None
+        if len(kept) < len(eligible):
+            decision = self.policy.decide(context, kept, weights)
+        return self._choice(context, decision, weights)
+
+    def _choice(self, context: Context, decision: Decision, weights: Weights) -> Choice:
+        return Choice(
+            plan=decision.action,
+            propensity=decision.propensity,
+            explored=decision.explored,
+            probabilities=tuple(decision.probabilities.items()),
+            policy=self.policy.name,
+            policy_version=self.version,
+            weights=WeightSet(weights.quality, weights.cost, weights.latency, weights.failure),
+            context=log_context(context),
+            expected=tuple(
+                (name, e.quality, e.cost_usd, e.utility) for name, e in decision.estimates.items()
+            ),
+        )
+
+
+def action_of(plan: Plan) -> Action:
+    return Action(plan.name, plan.prior_cost_usd)
+
+
+def facts_of(chat: ChatRequest) -> PromptFacts:
+    return PromptFacts(
+        text=chat.prompt,
+        turns=max(1, chat.turns),
+        tools=len(chat.tools),
+        wants_json=chat.response_format.kind is not Format.TEXT,
+    )
+
+
+def merge(weights: Weights, overrides: WeightOverrides) -> Weights:
+    def pick(wanted: float | None, default: float) -> float:
+        return default if wanted is None else wanted
+
+    return Weights(
+        quality=pick(overrides.quality, weights.quality),
+        cost=pick(overrides.cost, weights.cost),
+        latency=pick(overrides.latency, weights.latency),
+        failure=pick(overrides.failure, weights.failure),
+    )
+
+
+def _within(bounds: Bounds, estimates: Mapping[str, Estimate], action: str) -> bool:
+    estimate = estimates.get(action)
+    return estimate is None or bounds.permit(estimate)
+
+
+def log_context(context: Context) -> LoggedContext:
+    return LoggedContext(
+        membership=tuple(context.membership.tolist()),
+        projection=tuple(context.projection.tolist()),
+        features=tuple(context.features.tolist()),
+        version=context.version,
+    )
+
+
+def read_context(logged: LoggedContext) -> Context:
+    return Context(
+        membership=np.asarray(logged.membership),
+        projection=np.asarray(logged.projection),
+        features=np.asarray(logged.features),
+        version=logged.version,
+    )
