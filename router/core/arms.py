@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from router.core.chat import Usage
 
 TOKENS_PER_MTOK = 1_000_000
+MANY_TOKENS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,15 @@ class Price:
             usage.input_tokens * self.input_usd_per_mtok
             + usage.output_tokens * self.output_usd_per_mtok
         ) / TOKENS_PER_MTOK
+
+    def affordable_output(self, budget_usd: float, input_tokens: int) -> int:
+        """How many output tokens are left in a budget once the input is paid."""
+        left_usd = budget_usd - self.cost_usd(Usage(input_tokens))
+        if left_usd < 0:
+            return 0
+        if self.output_usd_per_mtok == 0:
+            return MANY_TOKENS
+        return int(left_usd * TOKENS_PER_MTOK / self.output_usd_per_mtok)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,14 @@ class Catalogue:
     plans: Mapping[str, Plan]
     fallback: str = ""
 
-    def deployment(self, name: str) -> Deployment:
-        found = (d for arm in self.arms.values() for d in arm.deployments if d.name == name)
-        return next(found)
+    def deployments(self) -> tuple[Deployment, ...]:
+        return tuple(d for arm in self.arms.values() for d in arm.deployments)
+
+    def model_of(self, deployment: str) -> str:
+        """The model behind a deployment; "" for one that is no longer configured."""
+        return next((d.model for d in self.deployments() if d.name == deployment), "")
+
+    def cost_usd(self, deployment: str, usage: Usage) -> float:
+        """0 for a deployment that is no longer configured."""
+        price = next((d.price for d in self.deployments() if d.name == deployment), None)
+        return price.cost_usd(usage) if price else 0.0

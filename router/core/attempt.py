@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from router.core.arms import Deployment
 from router.core.chat import Answer, ChatRequest, Delta, TextDelta, Usage
-from router.core.eligible import call_cost_usd, output_tokens
+from router.core.eligible import output_tokens
 from router.core.errors import (
     ProviderError,
     ProviderMalformed,
@@ -20,6 +20,8 @@ from router.core.gate import PASSED, GateSettings, judge
 from router.core.observer import Observer
 from router.core.ports import Clock, HealthBoard, Provider
 from router.core.records import Attempt, AttemptOutcome
+
+USEFUL_OUTPUT_TOKENS = 128
 
 
 @dataclass(slots=True)
@@ -45,11 +47,20 @@ class Journey:
     passed: bool = False
     started: bool = False
 
-    def affords(self, deployment: Deployment) -> bool:
+    def output_tokens(self, deployment: Deployment) -> int:
+        """The most tokens the deployment may answer with, as far as the cost limit pays them."""
+        most = output_tokens(deployment, self.chat)
         if self.max_cost_usd is None:
-            return True
-        spent_usd = sum(a.cost_usd for a in self.attempts)
-        return spent_usd + call_cost_usd(deployment, self.chat) <= self.max_cost_usd
+            return most
+        left_usd = self.max_cost_usd - sum(a.cost_usd for a in self.attempts)
+        return min(
+            most, deployment.price.affordable_output(left_usd, self.chat.estimated_input_tokens)
+        )
+
+    def affords(self, deployment: Deployment) -> bool:
+        """Whether an answer of useful length can be paid."""
+        useful = min(USEFUL_OUTPUT_TOKENS, output_tokens(deployment, self.chat))
+        return self.output_tokens(deployment) >= useful
 
     def remaining_ms(self, now_s: float) -> float:
         return float("inf") if self.deadline_s is None else (self.deadline_s - now_s) * 1_000
@@ -122,7 +133,11 @@ class Caller:
         self, journey: Journey, deployment: Deployment, *, live: bool
     ) -> AsyncGenerator[Delta | Answer]:
         provider = self._providers[deployment.provider]
-        chat = _bounded(journey.chat, deployment)
+        # The token limit is always sent: without it no budget could be held.
+        sampling = replace(
+            journey.chat.sampling, max_output_tokens=journey.output_tokens(deployment)
+        )
+        chat = replace(journey.chat, sampling=sampling)
         timeout_ms = max(1.0, min(deployment.timeout_ms, journey.remaining_ms(self._clock())))
         if not live:
             yield await provider.complete(deployment, chat, timeout_ms)
@@ -139,12 +154,6 @@ class Caller:
                 await self._health.failed(deployment.name, error.retry_after_ms)
         except StorageUnavailable:
             self._observer.degraded("health")
-
-
-def _bounded(chat: ChatRequest, deployment: Deployment) -> ChatRequest:
-    """The token limit is always sent: without it no budget could be held."""
-    most = output_tokens(deployment, chat)
-    return replace(chat, sampling=replace(chat.sampling, max_output_tokens=most))
 
 
 def _charged(chat: ChatRequest, heard_chars: int, error: ProviderError | None) -> Usage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -75,7 +75,7 @@ class Service(Protocol):
 
     async def complete(self, call: Call) -> Completion: ...
 
-    def stream(self, call: Call) -> AsyncIterator[Delta | Completion]:
+    def stream(self, call: Call) -> AsyncGenerator[Delta | Completion]:
         """Deltas, then the Completion as the last item; closing it cancels the upstream call."""
         ...
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from router.core.arms import Catalogue, Deployment
 from router.core.attempt import Caller, Journey
-from router.core.chat import Answer, Delta, TextDelta, ToolCallDelta
+from router.core.chat import Answer, Delta, deltas_of
 from router.core.eligible import capable
 from router.core.ports import Clock
 from router.core.records import Attempt, AttemptOutcome
@@ -61,8 +61,9 @@ class Cascade:
             kept = _set_aside(journey)
         if journey.answer is None and kept:
             _take_back(journey, kept)
-        for delta in _as_deltas(journey.answer):
-            yield delta
+        if journey.answer is not None:
+            for delta in deltas_of(journey.answer):
+                yield delta
 
     def _route(self, journey: Journey) -> Iterator[tuple[str, str]]:
         """(arm, arm above it or "") to try next; a rung that failed is followed by the spare."""
@@ -130,12 +131,3 @@ def _take_back(journey: Journey, kept: _Kept) -> None:
     journey.attempts[kept.index] = attempt
     journey.answer, journey.passed = kept.answer, False
     journey.arm, journey.deployment = attempt.arm, attempt.deployment
-
-
-def _as_deltas(answer: Answer | None) -> Iterator[Delta]:
-    if answer is None:
-        return
-    if answer.text:
-        yield TextDelta(answer.text)
-    for index, call in enumerate(answer.tool_calls):
-        yield ToolCallDelta(index, call.id, call.name, call.arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -188,3 +189,11 @@ class ToolCallDelta:
 
 
 Delta: TypeAlias = TextDelta | ToolCallDelta
+
+
+def deltas_of(answer: Answer) -> Iterator[Delta]:
+    """A whole answer in the form of a stream."""
+    if answer.text:
+        yield TextDelta(answer.text)
+    for index, call in enumerate(answer.tool_calls):
+        yield ToolCallDelta(index, call.id, call.name, call.arguments)

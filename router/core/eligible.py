@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from router.core.arms import Arm, Catalogue, Deployment, Plan
@@ -15,7 +15,6 @@ class Wishes:
 
     arms: tuple[str, ...] = ()
     pin: str = ""
-    max_cost_usd: float | None = None
 
     def permit(self, arm: str) -> bool:
         return (not self.pin or arm == self.pin) and (not self.arms or arm in self.arms)
@@ -49,29 +48,14 @@ def call_cost_usd(deployment: Deployment, chat: ChatRequest) -> float:
     return deployment.price.cost_usd(tokens)
 
 
-def eligible_plans(
-    catalogue: Catalogue, chat: ChatRequest, wishes: Wishes, healthy: Callable[[str], bool]
-) -> list[Plan]:
-    """Plans all of whose rungs are permitted, capable and well, and within the cost limit."""
-
-    def usable(name: str) -> bool:
-        deployments = catalogue.arms[name].deployments
-        return wishes.permit(name) and any(
-            capable(d, chat) and healthy(d.name) for d in deployments
-        )
-
-    limit = wishes.max_cost_usd
-    return [
-        plan
-        for plan in catalogue.plans.values()
-        if all(usable(rung) for rung in plan.rungs)
-        and (limit is None or plan.prior_cost_usd <= limit)
-    ]
-
-
 def permitted_plans(catalogue: Catalogue, chat: ChatRequest, wishes: Wishes) -> list[Plan]:
-    """The same, whatever the providers' health: none left means the request rules all out."""
-    return eligible_plans(catalogue, chat, wishes, lambda _: True)
+    """Plans all of whose rungs are permitted and capable, whatever the providers' health."""
+
+    def usable(arm: str) -> bool:
+        capables = (capable(d, chat) for d in catalogue.arms[arm].deployments)
+        return wishes.permit(arm) and any(capables)
+
+    return [p for p in catalogue.plans.values() if all(usable(rung) for rung in p.rungs)]
 
 
 def worst_cost_usd(

@@ -36,21 +36,21 @@ class ReaskWatch:
 
     async def note(
         self, *, tenant: str, session_id: str, decision_id: str, at_ms: int, embedding: Embedding
-    ) -> None:
-        """Remember this turn; mark the one before it when this one repeats it."""
-        if not session_id:
-            return
+    ) -> bool:
+        """Remember this turn; True when it repeats the one before it, which is then marked."""
         turn = SessionTurn(decision_id, at_ms, embedding.astype(np.float32).tobytes())
         try:
             earlier = await self._sessions.swap(tenant, session_id, turn, self._settings.window_s)
-            if earlier is not None:
-                await self._compare(earlier, embedding)
+            return earlier is not None and await self._compare(earlier, embedding)
         except StorageUnavailable:
             self._observer.degraded("session")
+            return False
 
-    async def _compare(self, earlier: SessionTurn, embedding: Embedding) -> None:
+    async def _compare(self, earlier: SessionTurn, embedding: Embedding) -> bool:
         before = np.frombuffer(earlier.embedding, dtype=np.float32)
         similarity = float(before @ embedding) if before.shape == embedding.shape else 0.0
-        if similarity >= self._settings.similarity:
-            await self._decisions.reasked(earlier.decision_id, similarity)
-            self._observer.feedback("reask")
+        if similarity < self._settings.similarity:
+            return False
+        await self._decisions.reasked(earlier.decision_id, similarity)
+        self._observer.feedback("reask")
+        return True

@@ -1,0 +1,84 @@
+"""The end of a request: record the decision, settle the quota, shelve the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from router.core.admission import Admission
+from router.core.arms import Catalogue
+from router.core.errors import StorageUnavailable
+from router.core.observer import Observer
+from router.core.ports import DecisionLog
+from router.core.records import CachedAnswer, CacheStatus, DecisionRecord
+from router.core.shelf import Shelf
+from router.core.work import Work
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ClosingSettings:
+    """A record is tried once and then again after each pause; every write is idempotent."""
+
+    pauses_s: tuple[float, ...] = (0.05, 0.25, 1.0)
+
+
+class Closing:
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        decisions: DecisionLog,
+        admission: Admission,
+        shelf: Shelf,
+        observer: Observer,
+        settings: ClosingSettings,
+    ) -> None:
+        self._catalogue = catalogue
+        self._decisions = decisions
+        self._admission = admission
+        self._shelf = shelf
+        self._observer = observer
+        self._settings = settings
+
+    async def close(self, work: Work) -> DecisionRecord:
+        """The decision is on record before its answer is returned."""
+        record, _, _ = await asyncio.gather(self.record(work), self._settle(work), self._put(work))
+        return record
+
+    async def record(self, work: Work) -> DecisionRecord:
+        record = work.record(self._catalogue)
+        for attempt in record.attempts:
+            self._observer.attempt(attempt)
+        self._observer.cache(record.cache)
+        if work.journey is not None or work.hit is not None:
+            await self._insist(lambda: self._decisions.record(record))
+        return record
+
+    async def _settle(self, work: Work) -> None:
+        attempts = work.journey.attempts if work.journey else []
+        tokens = sum(a.input_tokens + a.output_tokens for a in attempts)
+        cost_usd = sum(a.cost_usd for a in attempts)
+        work.quota_left = await self._insist(
+            lambda: self._admission.settle(work.reservation, tokens, cost_usd)
+        )
+
+    async def _put(self, work: Work) -> None:
+        """Only what passed its gate may answer somebody else."""
+        journey = work.journey
+        if journey is None or journey.answer is None or not journey.passed:
+            return
+        if work.cache is CacheStatus.MISS and work.embedding is not None:
+            cached = CachedAnswer(journey.answer, journey.arm, journey.deployment, work.id)
+            await self._shelf.put(work.key, work.embedding, cached)
+
+    async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
+        for pause_s in self._settings.pauses_s:
+            try:
+                return await write()
+            except StorageUnavailable:
+                await asyncio.sleep(pause_s)
+        return await write()

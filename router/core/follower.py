@@ -1,0 +1,62 @@
+"""Every replica follows the newest snapshot; a bad one is refused and the last good one serves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from bandit.errors import BanditError
+
+from bandit.types import Policy
+from router.core.deciding import Decider
+from router.core.errors import StorageUnavailable
+from router.core.observer import Observer
+from router.core.ports import SnapshotStore
+
+
+class Follower:
+    """load(payload) restores a policy, off the event loop, or raises BanditError."""
+
+    def __init__(
+        self,
+        *,
+        snapshots: SnapshotStore,
+        decider: Decider,
+        load: Callable[[bytes], Policy],
+        observer: Observer,
+        poll_ms: int,
+    ) -> None:
+        self._snapshots = snapshots
+        self._decider = decider
+        self._load = load
+        self._observer = observer
+        self._poll_ms = poll_ms
+        self._refused = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await self.step()
+            except StorageUnavailable:
+                self._observer.degraded("snapshot")
+            try:
+                async with asyncio.timeout(self._poll_ms / 1_000):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+    async def step(self) -> None:
+        latest = await self._snapshots.latest_version()
+        if latest in (self._decider.version, self._refused, 0):
+            return
+        stored = await self._snapshots.load()
+        if stored is None:
+            return
+        try:
+            policy = await asyncio.to_thread(self._load, stored.payload)
+        except BanditError as error:
+            self._refused = stored.version
+            self._observer.snapshot_refused(type(error).__name__)
+            return
+        self._decider.swap(policy, stored.version)
+        self._observer.snapshot(stored.version)

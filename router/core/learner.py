@@ -1,0 +1,171 @@
+"""One learner reads the events in order and publishes snapshots of what it has learned.
+
+A snapshot holds the policy and the position it has consumed, published in one step behind the
+lease's fence: after a crash the next learner goes on exactly there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bandit.errors import BanditError
+
+from bandit.types import Outcome, Policy
+from router.core.arms import Plan
+from router.core.errors import StorageUnavailable
+from router.core.observer import Observer
+from router.core.ports import Clock, EventLog, Lease, SnapshotStore, StoredSnapshot
+from router.core.records import Decided, DecisionRecord, Event
+from router.core.reward import RewardSettings, outcomes_of
+
+START = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerSettings:
+    """A snapshot is published after this many events or this long, whichever is sooner."""
+
+    publish_events: int = 32
+    publish_ms: int = 1_000
+    max_batch: int = 256
+    wait_ms: int = 200
+    lease_ms: int = 5_000
+    retry_ms: int = 1_000
+
+
+@dataclass(slots=True)
+class _Term:
+    """What one holder of the lease knows. published_s: on the learner's clock."""
+
+    fence: int
+    policy: Policy
+    version: int
+    position: str
+    published_s: float
+    unpublished: int = 0
+
+
+class Learner:
+    """fresh() makes an empty policy; load(payload) restores one or raises BanditError."""
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        lease: Lease,
+        events: EventLog,
+        snapshots: SnapshotStore,
+        plans: Mapping[str, Plan],
+        fresh: Callable[[], Policy],
+        load: Callable[[bytes], Policy],
+        observer: Observer,
+        clock: Clock,
+        rewards: RewardSettings,
+        settings: LearnerSettings,
+    ) -> None:
+        self._owner = owner
+        self._lease = lease
+        self._events = events
+        self._snapshots = snapshots
+        self._plans = plans
+        self._fresh = fresh
+        self._load = load
+        self._observer = observer
+        self._clock = clock
+        self._rewards = rewards
+        self._settings = settings
+        self._term: _Term | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; then publish what was learned and give the lease back."""
+        while not stop.is_set():
+            try:
+                await self.step()
+            except StorageUnavailable:
+                self._term = None
+                self._observer.degraded("learner")
+                await self._pause(stop)
+            else:
+                if self._term is None:
+                    await self._pause(stop)
+        await self._resign()
+
+    async def step(self) -> None:
+        """Hold the lease, learn one batch, publish when it is time."""
+        fence = await self._lease.acquire(self._owner, self._settings.lease_ms)
+        if fence is None:
+            self._term = None
+            return
+        if self._term is None or self._term.fence != fence:
+            self._term = await self._begin(fence)
+        await self._learn(self._term)
+        if self._is_due(self._term):
+            await self._publish(self._term)
+
+    async def _begin(self, fence: int) -> _Term:
+        stored = await self._snapshots.load()
+        now_s = self._clock()
+        if stored is None:
+            return _Term(fence, self._fresh(), 0, START, now_s)
+        try:
+            policy = await asyncio.to_thread(self._load, stored.payload)
+        except BanditError as error:
+            self._observer.snapshot_refused(type(error).__name__)
+            policy = self._fresh()
+        return _Term(fence, policy, stored.version, stored.position, now_s)
+
+    async def _learn(self, term: _Term) -> None:
+        settings = self._settings
+        batch = await self._events.read(term.position, settings.max_batch, settings.wait_ms)
+        if not batch:
+            return
+        outcomes = await self._outcomes([event for _, event in batch])
+        await asyncio.to_thread(term.policy.learn, outcomes)
+        term.position = batch[-1][0]
+        term.unpublished += len(batch)
+        self._observer.learned(len(batch), await self._events.backlog(term.position))
+
+    async def _outcomes(self, events: Sequence[Event]) -> list[Outcome]:
+        """In the order of the events, each joined with its decision."""
+        wanted = [e.decision_id for e in events if not isinstance(e, Decided)]
+        found = await self._events.records(wanted) if wanted else []
+        known: dict[str, DecisionRecord | None] = dict(zip(wanted, found, strict=True))
+        outcomes: list[Outcome] = []
+        for event in events:
+            record = event.record if isinstance(event, Decided) else known[event.decision_id]
+            if record is not None:
+                outcomes += outcomes_of(event, record, self._plans, self._rewards)
+        return outcomes
+
+    def _is_due(self, term: _Term) -> bool:
+        waited_ms = (self._clock() - term.published_s) * 1_000
+        many = term.unpublished >= self._settings.publish_events
+        return term.unpublished > 0 and (many or waited_ms >= self._settings.publish_ms)
+
+    async def _publish(self, term: _Term) -> None:
+        payload = await asyncio.to_thread(term.policy.save)
+        snapshot = StoredSnapshot(term.version + 1, term.position, payload)
+        if not await self._snapshots.publish(snapshot, term.fence):
+            self._term = None
+            return
+        term.version, term.unpublished = snapshot.version, 0
+        term.published_s = self._clock()
+        self._observer.snapshot(snapshot.version)
+        await self._events.trim(term.position)
+
+    async def _resign(self) -> None:
+        try:
+            if self._term is not None and self._term.unpublished:
+                await self._publish(self._term)
+            await self._lease.release(self._owner)
+        except StorageUnavailable:
+            self._observer.degraded("learner")
+
+    async def _pause(self, stop: asyncio.Event) -> None:
+        try:
+            async with asyncio.timeout(self._settings.retry_ms / 1_000):
+                await stop.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,220 @@
+"""A request in, an answer out: reserve, look up, embed, decide, call and judge, record, settle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+
+from router.core.admission import Admission
+from router.core.arms import Catalogue
+from router.core.attempt import Journey
+from router.core.background import Background
+from router.core.calls import Call, Completion, Directive
+from router.core.cascade import Cascade
+from router.core.chat import Delta, deltas_of
+from router.core.closing import Closing
+from router.core.deciding import Bounds, Decider
+from router.core.errors import (
+    AllAttemptsFailed,
+    DeadlineTooShort,
+    NoEligiblePlan,
+    StorageUnavailable,
+)
+from router.core.observer import Observer
+from router.core.once import Once
+from router.core.opening import open_work
+from router.core.ports import Clock, Embedder, Health, HealthBoard, Ids
+from router.core.reask import ReaskWatch
+from router.core.records import CacheStatus, Mode
+from router.core.shelf import Hit, Shelf
+from router.core.work import MS_PER_S, Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything the pipeline works with, built once by the composition root."""
+
+    catalogue: Catalogue
+    decider: Decider
+    cascade: Cascade
+    embedder: Embedder
+    health: HealthBoard
+    admission: Admission
+    shelf: Shelf
+    reask: ReaskWatch
+    once: Once
+    closing: Closing
+    background: Background
+    observer: Observer
+    clock: Clock
+    ids: Ids
+
+
+class Pipeline:
+    def __init__(self, parts: Parts) -> None:
+        self._p = parts
+
+    async def answer(self, call: Call, mode: Mode) -> AsyncGenerator[Delta | Completion]:
+        """Deltas when mode is STREAM, then the Completion."""
+        earlier = await self._p.once.begin(call)
+        if earlier is not None:
+            for delta in deltas_of(earlier.answer):
+                yield delta
+            yield earlier
+            return
+        try:
+            async with aclosing(self._fresh(call, mode)) as items:
+                async for item in items:
+                    if isinstance(item, Completion):
+                        await self._p.once.finish(call, item)
+                    yield item
+        except BaseException:
+            self._p.background.start(self._p.once.release(call))
+            raise
+
+    async def _fresh(self, call: Call, mode: Mode) -> AsyncGenerator[Delta | Completion]:
+        work = self._open(call, mode)
+        await self._admit(work)
+        try:
+            await self._find(work)
+            async with aclosing(self._deltas(work)) as deltas:
+                async for delta in deltas:
+                    yield delta
+        except BaseException:
+            self._p.background.start(self._p.closing.close(work))
+            raise
+        closed = self._p.background.start(self._p.closing.close(work))
+        record = await asyncio.shield(closed)
+        if work.answer is None:
+            raise self._failure(work)
+        yield Completion(work.answer, record, work.quota_left)
+
+    async def decide(self, call: Call) -> Directive:
+        """Only plans of one arm: the caller has no gate between rungs."""
+        work = self._open(call, Mode.DECIDE)
+        await self._admit(work)
+        try:
+            await self._embed(work)
+            self._choose(work)
+        except BaseException:
+            self._p.background.start(self._p.closing.close(work))
+            raise
+        journey = work.journey
+        assert journey is not None  # noqa: S101 - `_choose` sets it or raises
+        journey.arm = journey.rungs[0]
+        journey.deployment = self._first_well(work, journey.arm)
+        record = await self._p.closing.record(work)
+        return Directive(record, journey.rungs, work.quota_left)
+
+    def _open(self, call: Call, mode: Mode) -> Work:
+        return open_work(call, mode, self._p.ids(), self._p.clock(), self._p.catalogue)
+
+    async def _admit(self, work: Work) -> None:
+        """Reserve, look up the whole request and ask for health in one round trip's time."""
+        if not self._p.shelf.enabled or work.call.options.no_cache or work.call.options.arm:
+            work.cache = CacheStatus.BYPASS
+        with self._stage("admit"):
+            work.quota_left, work.health, work.hit = await asyncio.gather(
+                self._p.admission.reserve(work.call.tenant, work.reservation),
+                self._health(),
+                self._exact(work),
+            )
+
+    async def _exact(self, work: Work) -> Hit | None:
+        if work.mode is Mode.DECIDE or work.cache is CacheStatus.BYPASS:
+            return None
+        return await self._p.shelf.exact(work.key)
+
+    async def _health(self) -> dict[str, Health]:
+        names = [d.name for d in self._p.catalogue.deployments()]
+        try:
+            return dict(await self._p.health.states(names))
+        except StorageUnavailable:
+            self._p.observer.degraded("health")
+            return {}
+
+    async def _find(self, work: Work) -> None:
+        """An answer given before, unless this session shows that it was not good enough."""
+        session_id = work.call.options.session_id
+        if work.hit is None or session_id:
+            await self._embed(work)
+        if session_id and await self._reasked(work, session_id):
+            work.hit, work.cache = None, CacheStatus.BYPASS
+        elif work.hit is not None:
+            work.cache = CacheStatus.EXACT
+        elif work.cache is not CacheStatus.BYPASS and work.embedding is not None:
+            with self._stage("similar"):
+                work.hit = await self._p.shelf.similar(work.key, work.embedding)
+            work.cache = CacheStatus.SEMANTIC if work.hit else CacheStatus.MISS
+
+    async def _reasked(self, work: Work, session_id: str) -> bool:
+        assert work.embedding is not None  # noqa: S101 - embedded just before
+        return await self._p.reask.note(
+            tenant=work.call.tenant.name,
+            session_id=session_id,
+            decision_id=work.id,
+            at_ms=int(work.began_s * MS_PER_S),
+            embedding=work.embedding,
+        )
+
+    async def _embed(self, work: Work) -> None:
+        with self._stage("embed"):
+            work.embedding = await self._p.embedder.embed(work.call.chat.prompt)
+
+    async def _deltas(self, work: Work) -> AsyncGenerator[Delta]:
+        if work.hit is not None:
+            for delta in deltas_of(work.hit.cached.answer):
+                yield delta
+            return
+        journey = self._choose(work)
+        with self._stage("call"):
+            async with aclosing(self._p.cascade.run(journey)) as deltas:
+                async for delta in deltas:
+                    yield delta
+
+    def _choose(self, work: Work) -> Journey:
+        """Let the policy pick among the plans that are permitted and well.
+
+        With every plan ill only the spare arm is left: nothing was chosen, so nothing is learned.
+        """
+        assert work.embedding is not None  # noqa: S101 - embedded just before
+        options, spare = work.call.options, work.spare(self._p.catalogue)
+        plans = [plan for plan in work.plans if work.well(self._p.catalogue, plan)]
+        rungs: tuple[str, ...] = (spare,) if spare else ()
+        if plans:
+            with self._stage("decide"):
+                context = self._p.decider.context(work.call.chat, work.embedding)
+                bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
+                work.choice = self._p.decider.choose(context, plans, options.weights, bounds)
+            if work.choice is None:
+                raise NoEligiblePlan("no plan is expected to keep the cost and latency limits")
+            plan = next(p for p in plans if p.name == work.choice.plan)
+            rungs = plan.rungs
+            self._p.observer.decision(plan.name, explored=work.choice.explored)
+        work.journey = Journey(
+            chat=work.call.chat,
+            rungs=rungs,
+            spare=spare,
+            live=work.mode is Mode.STREAM,
+            deadline_s=work.deadline_s,
+            max_cost_usd=options.max_cost_usd,
+        )
+        return work.journey
+
+    def _first_well(self, work: Work, arm: str) -> str:
+        names = [d.name for d in self._p.catalogue.arms[arm].deployments]
+        return next((name for name in names if work.healthy(name)), names[0])
+
+    def _failure(self, work: Work) -> AllAttemptsFailed | DeadlineTooShort:
+        metadata = {"decision_id": work.id}
+        if work.deadline_s is not None and self._p.clock() >= work.deadline_s:
+            return DeadlineTooShort("the deadline passed before an answer", metadata=metadata)
+        return AllAttemptsFailed("no provider could answer: try again later", metadata=metadata)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        began_s = self._p.clock()
+        yield
+        self._p.observer.stage(name, self._p.clock() - began_s)

@@ -1,0 +1,88 @@
+"""One request while it is worked on, and the record it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from router.core.arms import Catalogue, Plan
+from router.core.attempt import Journey
+from router.core.calls import Call
+from router.core.chat import Answer
+from router.core.eligible import Wishes, capable
+from router.core.ports import Embedding, Health
+from router.core.records import CacheKey, CacheStatus, Choice, DecisionRecord, Mode
+from router.core.shelf import Hit
+from router.core.tenants import QuotaLeft, Reservation
+
+MS_PER_S = 1_000
+
+
+@dataclass(slots=True)
+class Work:
+    """deadline_s: the sooner of the caller's deadline and its latency limit; None for neither."""
+
+    call: Call
+    mode: Mode
+    id: str
+    began_s: float
+    key: CacheKey
+    reservation: Reservation
+    plans: tuple[Plan, ...]
+    wishes: Wishes
+    embedding: Embedding | None = None
+    hit: Hit | None = None
+    choice: Choice | None = None
+    journey: Journey | None = None
+    cache: CacheStatus = CacheStatus.MISS
+    health: Mapping[str, Health] = field(default_factory=dict)
+    quota_left: QuotaLeft = field(default_factory=QuotaLeft)
+
+    @property
+    def deadline_s(self) -> float | None:
+        latency_ms = self.call.options.max_latency_ms
+        own_s = None if latency_ms is None else self.began_s + latency_ms / MS_PER_S
+        given = [s for s in (own_s, self.call.deadline_s) if s is not None]
+        return min(given, default=None)
+
+    @property
+    def answer(self) -> Answer | None:
+        if self.hit is not None:
+            return self.hit.cached.answer
+        return self.journey.answer if self.journey else None
+
+    def healthy(self, deployment: str) -> bool:
+        return self.health.get(deployment, Health.CLOSED) is not Health.OPEN
+
+    def well(self, catalogue: Catalogue, plan: Plan) -> bool:
+        """Whether every rung has a deployment that is well and can serve the request."""
+        return all(
+            any(capable(d, self.call.chat) and self.healthy(d.name) for d in arm.deployments)
+            for arm in (catalogue.arms[rung] for rung in plan.rungs)
+        )
+
+    def spare(self, catalogue: Catalogue) -> str:
+        permitted = catalogue.fallback and self.wishes.permit(catalogue.fallback)
+        return catalogue.fallback if permitted else ""
+
+    def record(self, catalogue: Catalogue) -> DecisionRecord:
+        journey, hit = self.journey, self.hit
+        source = hit.cached if hit else journey
+        deployment = source.deployment if source else ""
+        return DecisionRecord(
+            id=self.id,
+            tenant=self.call.tenant.name,
+            created_ms=int(self.began_s * MS_PER_S),
+            mode=self.mode,
+            session_id=self.call.options.session_id,
+            choice=self.choice,
+            attempts=tuple(journey.attempts) if journey else (),
+            arm=source.arm if source else "",
+            deployment=deployment,
+            model=catalogue.model_of(deployment),
+            cache=self.cache,
+            similarity=hit.similarity if hit else 0.0,
+            cache_exact=self.key.exact,
+            cache_partition=self.key.partition,
+            settled=self.mode is not Mode.DECIDE,
+        )
