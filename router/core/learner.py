@@ -122,10 +122,18 @@ class Learner:
         if not batch:
             return
         outcomes = await self._outcomes([event for _, event in batch])
-        await asyncio.to_thread(term.policy.learn, outcomes)
+        await asyncio.to_thread(self._teach, term.policy, outcomes)
         term.position = batch[-1][0]
         term.unpublished += len(batch)
         self._observer.learned(len(batch), await self._events.backlog(term.position))
+
+    def _teach(self, policy: Policy, outcomes: Sequence[Outcome]) -> None:
+        """One at a time: an outcome of another feature version must not stop the rest."""
+        for outcome in outcomes:
+            try:
+                policy.learn([outcome])
+            except BanditError:
+                self._observer.degraded("outcome_refused")
 
     async def _outcomes(self, events: Sequence[Event]) -> list[Outcome]:
         """In the order of the events, each joined with its decision."""

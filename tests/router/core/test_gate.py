@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from router.core.chat import (
+    Answer,
+    ChatRequest,
+    FinishReason,
+    Format,
+    Message,
+    ResponseFormat,
+    Role,
+    Sampling,
+    TextPart,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolMode,
+    Usage,
+)
+from router.core.gate import GateSettings, judge
+
+SCHEMA = '{"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}'
+ASK = ChatRequest((Message(Role.USER, (TextPart("Count."),)),))
+SETTINGS = GateSettings(min_mean_logprob=-1.0)
+
+
+def answer(text: str = "Four.", finish: FinishReason = FinishReason.STOP, **more: object) -> Answer:
+    return Answer(text, finish, Usage(1, 1), "m", **more)  # type: ignore[arg-type]
+
+
+def asking(**more: object) -> ChatRequest:
+    return ChatRequest(ASK.messages, **more)  # type: ignore[arg-type]
+
+
+WANTS_OBJECT = asking(response_format=ResponseFormat(Format.JSON_OBJECT))
+WANTS_SCHEMA = asking(response_format=ResponseFormat(Format.JSON_SCHEMA, SCHEMA))
+MUST_CALL = asking(
+    tools=(Tool("add", parameters=SCHEMA),), tool_choice=ToolChoice(ToolMode.REQUIRED)
+)
+
+
+@pytest.mark.parametrize(
+    ("chat", "given", "why"),
+    [
+        (ASK, answer(), ""),
+        (ASK, answer("  "), "empty"),
+        (ASK, answer("I'm sorry, but I can't help with that."), "refusal"),
+        (ASK, answer("I\u2019m sorry but no."), "refusal"),
+        (ASK, answer("fine", refusal=True), "refusal"),
+        (ASK, answer("Four. " * 60 + "As an AI"), ""),
+        (ASK, answer(finish=FinishReason.LENGTH), "cut_off"),
+        (asking(sampling=Sampling(max_output_tokens=5)), answer(finish=FinishReason.LENGTH), ""),
+        (ASK, answer(finish=FinishReason.CONTENT_FILTER), "filtered"),
+        (ASK, answer(mean_logprob=-1.5), "low_logprob"),
+        (ASK, answer(mean_logprob=-0.5), ""),
+        (WANTS_OBJECT, answer('{"n": 1}'), ""),
+        (WANTS_OBJECT, answer("[1]"), "json_invalid"),
+        (WANTS_OBJECT, answer('{"n": '), "json_invalid"),
+        (WANTS_OBJECT, answer("[" * 100_000), "json_invalid"),
+        (WANTS_SCHEMA, answer('{"n": 1}'), ""),
+        (WANTS_SCHEMA, answer('{"n": "one"}'), "schema_mismatch"),
+        (MUST_CALL, answer("4"), "tool_call_missing"),
+        (MUST_CALL, answer("", tool_calls=(ToolCall("1", "add", '{"n": 1}'),)), ""),
+        (MUST_CALL, answer("", tool_calls=(ToolCall("1", "add", "{}"),)), "tool_call_invalid"),
+        (MUST_CALL, answer("", tool_calls=(ToolCall("1", "sub", "{}"),)), "tool_call_invalid"),
+        (MUST_CALL, answer("", tool_calls=(ToolCall("1", "add", "n=1"),)), "tool_call_invalid"),
+    ],
+)
+def test_verdicts(chat: ChatRequest, given: Answer, why: str) -> None:
+    assert judge(chat, given, SETTINGS) == why
+
+
+def test_signals_can_be_switched_off() -> None:
+    lenient = GateSettings(refusals=False)
+    assert judge(ASK, answer("As an AI, I think four."), lenient) == ""
+    assert judge(ASK, answer(mean_logprob=-9.0), lenient) == ""

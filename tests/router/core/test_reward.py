@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from router.core.arms import Plan
+from router.core.records import (
+    Attempt,
+    AttemptOutcome,
+    Choice,
+    Decided,
+    DecisionRecord,
+    FeedbackGiven,
+    LoggedContext,
+    Mode,
+    Reasked,
+    WeightSet,
+)
+from router.core.reward import RewardSettings, outcomes_of
+
+PLANS = {
+    "cheap": Plan("cheap", ("cheap",), 0.001),
+    "ladder": Plan("ladder", ("cheap", "reasoning"), 0.004),
+}
+CONTEXT = LoggedContext((1.0, 0.0), (0.5,), (0.1, 0.2), "v1")
+CHOICE = Choice(
+    plan="ladder",
+    propensity=0.4,
+    explored=False,
+    probabilities=(("cheap", 0.6), ("ladder", 0.4)),
+    policy="adaptive",
+    policy_version=3,
+    weights=WeightSet(1, 0.1, 0, 0.5),
+    context=CONTEXT,
+)
+WEAK = Attempt("cheap", "d", "m", AttemptOutcome.ESCALATED, "empty", 100.0, cost_usd=0.001)
+GOOD = Attempt("cheap", "d", "m", AttemptOutcome.ACCEPTED, "passed", 100.0, cost_usd=0.001)
+STRONG = Attempt("reasoning", "e", "n", AttemptOutcome.ACCEPTED, "passed", 900.0, cost_usd=0.02)
+DOWN = Attempt("cheap", "d", "m", AttemptOutcome.FAILED, "provider_timeout", 50.0)
+SPARE = Attempt("fallback", "f", "o", AttemptOutcome.ACCEPTED, "passed", 200.0, cost_usd=0.003)
+SETTINGS = RewardSettings(implicit_weight=0.25)
+
+
+def record(*attempts: Attempt, choice: Choice | None = CHOICE) -> DecisionRecord:
+    arm = next((a.arm for a in attempts if a.outcome is AttemptOutcome.ACCEPTED), "")
+    return DecisionRecord("id", "t", 0, Mode.COMPLETE, choice=choice, attempts=attempts, arm=arm)
+
+
+def test_escalation_charges_every_attempt_and_blames_the_first_rung_weakly() -> None:
+    whole, alone, blame = outcomes_of(Decided(r := record(WEAK, STRONG)), r, PLANS, SETTINGS)
+    assert (whole.action.name, whole.cost_usd, whole.latency_ms) == ("ladder", 0.021, 1000.0)
+    assert (whole.failed, whole.quality) == (False, None)
+    assert (alone.action.name, alone.cost_usd, alone.weight) == ("cheap", 0.001, 1.0)
+    assert (blame.action.name, blame.quality, blame.weight) == ("cheap", 0.0, 0.25)
+    assert np.array_equal(whole.context.membership, [1.0, 0.0])
+
+
+def test_feedback_teaches_the_first_rung_only_when_it_was_served() -> None:
+    said = FeedbackGiven("id", 0.9)
+    both = outcomes_of(said, record(GOOD), PLANS, SETTINGS)
+    assert [(o.action.name, o.quality) for o in both] == [("ladder", 0.9), ("cheap", 0.9)]
+    one = outcomes_of(said, record(WEAK, STRONG), PLANS, SETTINGS)
+    assert [(o.action.name, o.quality) for o in one] == [("ladder", 0.9)]
+
+
+def test_failover_is_a_failure_of_the_plan_and_no_answer_is_quality_zero() -> None:
+    over = outcomes_of(Decided(r := record(DOWN, SPARE)), r, PLANS, SETTINGS)
+    assert [(o.action.name, o.failed, o.quality) for o in over] == [
+        ("ladder", True, None),
+        ("cheap", True, None),
+    ]
+    none = outcomes_of(Decided(r := record(DOWN)), r, PLANS, SETTINGS)
+    assert (none[0].failed, none[0].quality) == (True, 0.0)
+
+
+def test_a_cancelled_call_teaches_its_cost_only() -> None:
+    left = replace(GOOD, outcome=AttemptOutcome.CANCELLED)
+    (only,) = outcomes_of(Decided(r := record(left)), r, PLANS, SETTINGS)
+    assert (only.cost_usd, only.latency_ms, only.failed, only.quality) == (0.001, None, None, None)
+
+
+def test_a_reask_counts_less_and_not_beside_feedback() -> None:
+    (sign,) = outcomes_of(Reasked("id", 0.95), record(GOOD), PLANS, SETTINGS)
+    assert (sign.quality, sign.weight) == (0.0, 0.25)
+    told = replace(record(GOOD), feedback=1.0)
+    assert outcomes_of(Reasked("id", 0.95), told, PLANS, SETTINGS) == []
+
+
+def test_cached_answers_and_removed_plans_teach_nothing() -> None:
+    assert outcomes_of(Decided(r := record(GOOD, choice=None)), r, PLANS, SETTINGS) == []
+    assert outcomes_of(Decided(r := record(GOOD)), r, {}, SETTINGS) == []
