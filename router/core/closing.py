@@ -46,7 +46,7 @@ class Closing:
 
     async def close(self, work: Work) -> DecisionRecord:
         """The decision is on record before its answer is returned."""
-        record, _, _ = await asyncio.gather(self.record(work), self._settle(work), self._put(work))
+        record, _, _ = await asyncio.gather(self.record(work), self.settle(work), self._put(work))
         return record
 
     async def record(self, work: Work) -> DecisionRecord:
@@ -58,7 +58,8 @@ class Closing:
             await self._insist(lambda: self._decisions.record(record))
         return record
 
-    async def _settle(self, work: Work) -> None:
+    async def settle(self, work: Work) -> None:
+        """Give back what was reserved and not used."""
         attempts = work.journey.attempts if work.journey else []
         tokens = sum(a.input_tokens + a.output_tokens for a in attempts)
         cost_usd = sum(a.cost_usd for a in attempts)

@@ -19,7 +19,10 @@ from router.core.deciding import Bounds, Decider
 from router.core.errors import (
     AllAttemptsFailed,
     DeadlineTooShort,
+    FieldViolation,
+    InvalidRequest,
     NoEligiblePlan,
+    QuotaExceeded,
     StorageUnavailable,
 )
 from router.core.observer import Observer
@@ -64,24 +67,28 @@ class Pipeline:
                 yield delta
             yield earlier
             return
+        finished = False
         try:
             async with aclosing(self._fresh(call, mode)) as items:
                 async for item in items:
                     if isinstance(item, Completion):
                         await self._p.once.finish(call, item)
+                        finished = True
                     yield item
-        except BaseException:
-            self._p.background.start(self._p.once.release(call))
-            raise
+        finally:
+            if call.options.idempotency_key and not finished:
+                self._p.background.start(self._p.once.release(call))
 
     async def _fresh(self, call: Call, mode: Mode) -> AsyncGenerator[Delta | Completion]:
         work = self._open(call, mode)
-        await self._admit(work)
         try:
+            await self._admit(work)
             await self._find(work)
             async with aclosing(self._deltas(work)) as deltas:
                 async for delta in deltas:
                     yield delta
+        except QuotaExceeded:
+            raise
         except BaseException:
             self._p.background.start(self._p.closing.close(work))
             raise
@@ -93,19 +100,22 @@ class Pipeline:
 
     async def decide(self, call: Call) -> Directive:
         """Only plans of one arm: the caller has no gate between rungs."""
+        if call.options.idempotency_key:
+            raise InvalidRequest(
+                FieldViolation("routing.idempotency_key", "leave it empty: each Decide is new")
+            )
         work = self._open(call, Mode.DECIDE)
-        await self._admit(work)
         try:
+            await self._admit(work)
             await self._embed(work)
-            self._choose(work)
-        except BaseException:
-            self._p.background.start(self._p.closing.close(work))
+            journey = self._choose(work)
+            work.direct(journey, self._p.catalogue)
+            record = await self._p.closing.record(work)
+        except QuotaExceeded:
             raise
-        journey = work.journey
-        assert journey is not None  # noqa: S101 - `_choose` sets it or raises
-        journey.arm = journey.rungs[0]
-        journey.deployment = self._first_well(work, journey.arm)
-        record = await self._p.closing.record(work)
+        except BaseException:
+            self._p.background.start(self._p.closing.settle(work))
+            raise
         return Directive(record, journey.rungs, work.quota_left)
 
     def _open(self, call: Call, mode: Mode) -> Work:
@@ -202,10 +212,6 @@ class Pipeline:
             max_cost_usd=options.max_cost_usd,
         )
         return work.journey
-
-    def _first_well(self, work: Work, arm: str) -> str:
-        names = [d.name for d in self._p.catalogue.arms[arm].deployments]
-        return next((name for name in names if work.healthy(name)), names[0])
 
     def _failure(self, work: Work) -> AllAttemptsFailed | DeadlineTooShort:
         metadata = {"decision_id": work.id}

@@ -61,6 +61,14 @@ class Work:
             for arm in (catalogue.arms[rung] for rung in plan.rungs)
         )
 
+    def direct(self, journey: Journey, catalogue: Catalogue) -> None:
+        """Name the deployment a caller of `Decide` is to call."""
+        journey.arm = journey.rungs[0]
+        capables = [
+            d.name for d in catalogue.arms[journey.arm].deployments if capable(d, self.call.chat)
+        ]
+        journey.deployment = next((n for n in capables if self.healthy(n)), capables[0])
+
     def spare(self, catalogue: Catalogue) -> str:
         permitted = catalogue.fallback and self.wishes.permit(catalogue.fallback)
         return catalogue.fallback if permitted else ""
