@@ -1,0 +1,93 @@
+"""Child processes on 127.0.0.1 that end together, however the parent ends."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+PR_SET_PDEATHSIG = 1
+READY_S = 20.0
+GRACE_S = 8.0
+
+
+class StackError(RuntimeError):
+    """A process ended early or did not get ready; the message names its log."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.2):
+        return True
+    return False
+
+
+class Stack:
+    """Use as a context manager; leaving it ends every process, the last started first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for _, process in reversed(self._processes):
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_S)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def start(self, name: str, argv: Sequence[str], *, env: dict[str, str] | None = None) -> None:
+        """Run `python -m ARGV`, its output in FOLDER/NAME.log."""
+        with (self.folder / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
+                [sys.executable, "-m", *argv],
+                stdout=log,
+                stderr=log,
+                env=env,
+                start_new_session=True,  # Ctrl-C reaches the parent only, which ends the rest
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - set before any thread is started
+            )
+        self._processes.append((name, process))
+
+    def wait(self, ready: Callable[[], bool]) -> None:
+        """Until `ready`. Raises StackError when a process ended or time is up."""
+        until_s = time.monotonic() + READY_S
+        while not ready():
+            self._check()
+            if time.monotonic() > until_s:
+                raise StackError(f"not ready after {READY_S:.0f} s: see {self.folder}")
+            time.sleep(0.02)
+
+    def _check(self) -> None:
+        for name, process in self._processes:
+            if process.poll() is not None:
+                tail = (self.folder / f"{name}.log").read_text(errors="replace")[-2_000:]
+                raise StackError(f"{name} ended with {process.returncode}:\n{tail}")
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when its parent is killed (Linux, prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
