@@ -142,6 +142,12 @@ class StorageUnavailable(RetryableError):
     reason = "STORAGE_UNAVAILABLE"
 
 
+class StorageCorrupt(RouterError):
+    """A stored value can't be read back: it is damaged or of another version."""
+
+    reason = "STORAGE_CORRUPT"
+
+
 class ModelUnavailable(RouterError):
     """The embedding model's files could not be had from any source."""
 

@@ -1,0 +1,79 @@
+"""Answers by the whole request, and by similarity within a partition.
+
+The server's similarity is (1 + cosine) / 2; only the cosine leaves this file.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from router.adapters.storage.client import Client
+from router.adapters.storage.codec import Codec, encode
+from router.adapters.storage.keys import Keys
+from router.adapters.storage.scripts import load
+from router.adapters.storage.settings import CacheBounds
+from router.core.errors import StorageCorrupt
+from router.core.ports import Embedding
+from router.core.records import CachedAnswer, CacheKey
+
+MAX_EXPIRED = 16
+ROUNDING = 1e-6
+_PUT = load("cache_put")
+_SIMILAR = load("cache_similar")
+_EVICT = load("cache_evict")
+_answer = Codec(CachedAnswer)
+
+
+class RedisAnswerCache:
+    """Implements `router.core.ports.AnswerCache`. What can't be decoded is a miss."""
+
+    def __init__(self, client: Client, keys: Keys, bounds: CacheBounds) -> None:
+        self._client = client
+        self._keys = keys
+        self._bounds = bounds
+
+    async def get(self, key: CacheKey) -> CachedAnswer | None:
+        return _decode(await self._client.call("GET", self._keys.answer(key.exact)))
+
+    async def similar(
+        self, key: CacheKey, embedding: Embedding, threshold: float
+    ) -> tuple[CachedAnswer, float] | None:
+        keys = [
+            self._keys.vectors(key.partition),
+            self._keys.ages(key.partition),
+            self._keys.answers,
+        ]
+        # Scores are float32: without slack an equal vector could miss a threshold of 1.
+        least = (1 + threshold) / 2 - ROUNDING
+        found = await self._client.script(_SIMILAR, keys, _blob(embedding), least, MAX_EXPIRED)
+        answer = _decode(found[0]) if found else None
+        return (answer, min(1.0, 2 * float(found[1]) - 1)) if answer else None
+
+    async def put(
+        self, key: CacheKey, embedding: Embedding | None, cached: CachedAnswer, ttl_s: int
+    ) -> None:
+        payload = encode(cached)
+        if len(payload) > self._bounds.max_entry_bytes:
+            return
+        vector = b"" if embedding is None else _blob(embedding)
+        most = self._bounds.max_entries_per_partition
+        keys = self._place(key.exact, key.partition)
+        await self._client.script(_PUT, keys, payload, ttl_s, key.exact, vector, most)
+
+    async def evict(self, exact: str, partition: str) -> None:
+        await self._client.script(_EVICT, self._place(exact, partition), exact)
+
+    def _place(self, exact: str, partition: str) -> list[str]:
+        keys = self._keys
+        return [keys.answer(exact), keys.vectors(partition), keys.ages(partition)]
+
+
+def _blob(embedding: Embedding) -> bytes:
+    return np.ascontiguousarray(embedding, dtype="<f4").tobytes()
+
+
+def _decode(payload: bytes | None) -> CachedAnswer | None:
+    try:
+        return _answer.decode(payload) if payload else None
+    except StorageCorrupt:
+        return None

@@ -1,0 +1,100 @@
+"""Decisions by id, and the events they cause, each change one atomic step."""
+
+from __future__ import annotations
+
+from router.adapters.storage.client import Client, Word
+from router.adapters.storage.codec import encode
+from router.adapters.storage.keys import Keys
+from router.adapters.storage.scripts import Script, load
+from router.adapters.storage.settings import StorageSettings
+from router.adapters.storage.wire import read_record
+from router.core.errors import (
+    DecisionNotFound,
+    FeedbackConflict,
+    FeedbackTooLate,
+    OutcomeConflict,
+    Overloaded,
+)
+from router.core.ports import Clock
+from router.core.records import (
+    DecisionRecord,
+    FeedbackGiven,
+    FeedbackReport,
+    OutcomeReport,
+    Reasked,
+)
+
+MS_PER_S = 1_000
+_RECORD = load("events_common", "decision_record")
+_SETTLE = load("events_common", "decision_settle")
+_FEEDBACK = load("events_common", "decision_feedback")
+_REASKED = load("events_common", "decision_reasked")
+
+
+class RedisDecisionLog:
+    """Implements `router.core.ports.DecisionLog`."""
+
+    def __init__(self, client: Client, keys: Keys, clock: Clock, settings: StorageSettings) -> None:
+        self._client = client
+        self._keys = keys
+        self._clock = clock
+        self._bound = settings.max_events
+        self._keep_s = settings.keep_decisions_s
+        self._window_ms = int(settings.join_window_s * MS_PER_S)
+
+    async def record(self, record: DecisionRecord) -> None:
+        learnable = record.choice is not None
+        facts = (
+            record.tenant,
+            record.created_ms,
+            encode(record),
+            learnable + 0,
+            record.settled + 0,
+        )
+        await self._change(_RECORD, record.id, self._keep_s, *facts)
+
+    async def get(self, tenant: str, decision_id: str) -> DecisionRecord:
+        key = self._keys.decision(decision_id)
+        owner, payload, feedback = await self._client.call(
+            "HMGET", key, "tenant", "record", "feedback"
+        )
+        if owner is None or owner.decode() != tenant:
+            raise _not_found()
+        return read_record(payload, feedback)
+
+    async def settle(self, record: DecisionRecord, report: OutcomeReport) -> bool:
+        """Raises DecisionNotFound besides, for a decision that has expired."""
+        facts = (record.tenant, encode(record), encode(report))
+        status = await self._change(_SETTLE, record.id, *facts)
+        if status == b"conflict":
+            raise OutcomeConflict("another outcome is recorded for this decision")
+        return status == b"new"
+
+    async def feedback(self, tenant: str, decision_id: str, report: FeedbackReport) -> bool:
+        now_ms, value = int(self._clock() * MS_PER_S), abs(report.value)
+        event = encode(FeedbackGiven(decision_id, value))
+        status = await self._change(
+            _FEEDBACK, decision_id, tenant, now_ms, self._window_ms, repr(value), event
+        )
+        if status == b"conflict":
+            raise FeedbackConflict("feedback with another value is recorded for this decision")
+        if status == b"late":
+            raise FeedbackTooLate("this decision no longer takes feedback: report sooner")
+        return status == b"new"
+
+    async def reasked(self, decision_id: str, similarity: float) -> None:
+        event = encode(Reasked(decision_id, similarity))
+        await self._change(_REASKED, decision_id, event)
+
+    async def _change(self, script: Script, decision_id: str, *args: Word) -> bytes:
+        keys = [self._keys.decision(decision_id), self._keys.events]
+        status: bytes = await self._client.script(script, keys, self._bound, *args)
+        if status == b"full":
+            raise Overloaded("too many events wait to be learned: try again later")
+        if status == b"unknown":
+            raise _not_found()
+        return status
+
+
+def _not_found() -> DecisionNotFound:
+    return DecisionNotFound("no decision of yours has this id: it is wrong or has expired")

@@ -1,0 +1,165 @@
+"""A private redis-server: a child on a Unix socket, with a data directory of its own.
+
+Whoever holds the lock on the data directory may write there. The server inherits the lock, so it
+is held exactly as long as the server lives, whatever becomes of the process that started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import platformdirs
+
+from router.adapters.storage.binary import find_server
+from router.adapters.storage.settings import AppendFsync
+from router.core.errors import ServerMissing
+
+APP = "adaptive-router"
+MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes
+POLL_S = 0.002
+PING_S = 0.5
+STOP_S = 10.0
+
+# Runs before the server in its process. The kernel ends the server with the thread that started
+# it; had that ended before the call took hold, the parent would already be another one.
+_SHIM = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class EmbeddedRedis:
+    """Start it from a thread that lives as long as the process, such as the main one."""
+
+    def __init__(
+        self,
+        data_dir: Path | None = None,
+        *,
+        appendfsync: AppendFsync = "always",
+        start_timeout_ms: float = 30_000,
+    ) -> None:
+        self.data_dir = data_dir or platformdirs.user_data_path(APP) / "redis"
+        self.socket = str(_socket_path(self.data_dir))
+        self._appendfsync = appendfsync
+        self._timeout_s = start_timeout_ms / 1_000
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """None when another process has started the server."""
+        return self._process.pid if self._process else None
+
+    async def start(self) -> None:
+        """Returns when a server answers: this one or another process's. Raises ServerMissing."""
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _private(Path(self.socket).parent, self.data_dir)
+        deadline_s = time.monotonic() + self._timeout_s
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+        while not _answers(self.socket):
+            self._advance()
+            if time.monotonic() > deadline_s:
+                await self.stop()
+                raise ServerMissing("redis-server did not answer in time: raise the start timeout")
+            await asyncio.sleep(POLL_S)
+
+    async def stop(self) -> None:
+        """Ends the server if it was started here; what it has acknowledged is on disk."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        deadline_s = time.monotonic() + STOP_S
+        while process.poll() is None:
+            if time.monotonic() > deadline_s:
+                process.kill()
+            await asyncio.sleep(POLL_S)
+
+    def _advance(self) -> None:
+        if self._process is None:
+            self._process = self._spawn()
+        elif self._process.poll() is not None:
+            self._process = None
+            raise ServerMissing("redis-server ended at once: its data directory holds redis.log")
+
+    def _spawn(self) -> subprocess.Popen[bytes] | None:
+        """None while another process's server holds the data directory."""
+        lock = os.open(self.data_dir / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shim = [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid())]
+            return subprocess.Popen(  # noqa: S603 - a server that was found, with fixed options
+                [*shim, str(find_server()), *self._options()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(lock,),
+                start_new_session=True,  # Ctrl-C is for the router, which then ends the server
+            )
+        except BlockingIOError:
+            return None
+        finally:
+            os.close(lock)
+
+    def _options(self) -> list[str]:
+        options = {
+            "port": "0",
+            "unixsocket": self.socket,
+            "unixsocketperm": "700",
+            "dir": str(self.data_dir),
+            "logfile": str(self.data_dir / "redis.log"),
+            "loglevel": "warning",
+            "appendonly": "yes",
+            "appendfsync": self._appendfsync,
+            "save": "",
+            "maxmemory-policy": "noeviction",
+        }
+        return [word for name, value in options.items() for word in (f"--{name}", value)]
+
+
+def _socket_path(data_dir: Path) -> Path:
+    """In the data directory, or in a short one of its own where that would be too long."""
+    near = data_dir.absolute() / "redis.sock"
+    if len(os.fsencode(near)) <= MAX_SOCKET_PATH:
+        return near
+    name = hashlib.sha256(os.fsencode(near)).hexdigest()[:16]
+    short = Path(tempfile.gettempdir()) / f"{APP}-{os.geteuid()}-{name}" / "redis.sock"
+    if len(os.fsencode(short)) > MAX_SOCKET_PATH:
+        raise ServerMissing("the path of the temporary directory is too long for a Unix socket")
+    return short
+
+
+def _private(folder: Path, data_dir: Path) -> None:
+    """A folder beside others' in the temporary directory must be ours alone."""
+    if folder == data_dir.absolute():
+        return
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise ServerMissing(f"{folder} belongs to somebody else: remove it")
+
+
+def _answers(path: str) -> bool:
+    """Not while it still loads its data."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PING_S)
+        try:
+            probe.connect(path)
+            probe.sendall(b"PING\r\n")
+            return probe.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False

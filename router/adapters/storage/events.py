@@ -1,0 +1,84 @@
+"""The learner's side of the event stream."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from router.adapters.storage.client import Client
+from router.adapters.storage.keys import Keys
+from router.adapters.storage.wire import read_event, read_record
+from router.core.errors import StorageCorrupt
+from router.core.records import DecisionRecord, Event
+
+_log = logging.getLogger(__name__)
+
+
+class RedisEventLog:
+    """Implements `router.core.ports.EventLog`. Positions are stream ids `0-N`, N counting up by 1.
+
+    An event that can't be decoded is passed over with a warning, so that it stalls nobody.
+    """
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+        self._warned = 0
+
+    async def read(self, after: str, max_events: int, wait_ms: int) -> Sequence[tuple[str, Event]]:
+        while True:
+            entries = await self._entries(after, max_events, wait_ms)
+            events = [(i.decode(), event) for i, f in entries if (event := self._decode(i, f))]
+            if events or not entries:
+                return events
+            after = entries[-1][0].decode()
+
+    async def records(self, decision_ids: Sequence[str]) -> Sequence[DecisionRecord | None]:
+        found = await self._client.call_many(
+            ("HMGET", self._keys.decision(i), "record", "feedback") for i in decision_ids
+        )
+        return [_record_or_none(payload, feedback) for payload, feedback in found]
+
+    async def trim(self, position: str) -> None:
+        await self._client.call("XTRIM", self._keys.events, "MINID", f"0-{_number(position) + 1}")
+
+    async def backlog(self, after: str) -> int:
+        events = self._keys.events
+        length, newest = await self._client.call_many(
+            [("XLEN", events), ("XREVRANGE", events, "+", "-", "COUNT", 1)]
+        )
+        if not newest:
+            return 0
+        return max(0, min(int(length), _number(newest[0][0].decode()) - _number(after)))
+
+    async def _entries(self, after: str, max_events: int, wait_ms: int) -> list[Any]:
+        block = ("BLOCK", wait_ms) if wait_ms > 0 else ()
+        source = ("STREAMS", self._keys.events, f"0-{_number(after)}")
+        reply = await self._client.wait(("XREAD", "COUNT", max_events, *block, *source), wait_ms)
+        return reply[0][1] if reply else []
+
+    def _decode(self, position: bytes, fields: list[bytes]) -> Event | None:
+        named = dict(zip(fields[::2], fields[1::2], strict=False))
+        try:
+            return read_event(named.get(b"kind", b""), named.get(b"body", b""))
+        except StorageCorrupt as error:
+            number = _number(position.decode())
+            if number > self._warned:
+                self._warned = number
+                _log.warning("event 0-%d is passed over: %s", number, error.message)
+            return None
+
+
+def _number(position: str) -> int:
+    return int(position.rpartition("-")[2])
+
+
+def _record_or_none(payload: bytes | None, feedback: bytes | None) -> DecisionRecord | None:
+    if payload is None:
+        return None
+    try:
+        return read_record(payload, feedback)
+    except StorageCorrupt as error:
+        _log.warning("a decision is passed over: %s", error.message)
+        return None

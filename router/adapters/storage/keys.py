@@ -1,0 +1,88 @@
+"""Every key of the store. What a caller chose stands in a key only as a digest."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+def _digest(*parts: str) -> str:
+    """Length-prefixed, so that no two lists of parts give the same digest by accident."""
+    joined = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.sha256(joined.encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    prefix: str = "ar:"
+
+    def answer(self, exact: str) -> str:
+        return f"{self.prefix}answer:{exact}"
+
+    @property
+    def answers(self) -> str:
+        """What an exact hash is appended to."""
+        return self.answer("")
+
+    def vectors(self, partition: str) -> str:
+        return f"{self.prefix}vectors:{partition}"
+
+    def ages(self, partition: str) -> str:
+        """The partition's exact hashes in the order they were put."""
+        return f"{self.prefix}ages:{partition}"
+
+    def health(self, deployment: str) -> str:
+        return f"{self.prefix}health:{deployment}"
+
+    def usage(self, tenant: str) -> str:
+        return f"{self.prefix}usage:{tenant}"
+
+    def reservation(self, reservation_id: str) -> str:
+        return f"{self.prefix}reservation:{reservation_id}"
+
+    @property
+    def tenants(self) -> str:
+        """Hash: name to limits."""
+        return f"{self.prefix}tenants"
+
+    @property
+    def key_owners(self) -> str:
+        """Hash: hash of an API key to the name of its tenant."""
+        return f"{self.prefix}key-owners"
+
+    @property
+    def current_keys(self) -> str:
+        """Hash: name of a tenant to the hash of the one key that works."""
+        return f"{self.prefix}current-keys"
+
+    def decision(self, decision_id: str) -> str:
+        return f"{self.prefix}decision:{decision_id}"
+
+    @property
+    def events(self) -> str:
+        return f"{self.prefix}events"
+
+    def session(self, tenant: str, session_id: str) -> str:
+        return f"{self.prefix}session:{_digest(tenant, session_id)}"
+
+    def idempotency(self, tenant: str, key: str) -> str:
+        return f"{self.prefix}once:{_digest(tenant, key)}"
+
+    @property
+    def latest(self) -> str:
+        """Version of the newest snapshot."""
+        return f"{self.prefix}latest"
+
+    @property
+    def snapshots(self) -> str:
+        """Hash: `VERSION:position` and `VERSION:payload`."""
+        return f"{self.prefix}snapshots"
+
+    @property
+    def lease(self) -> str:
+        return f"{self.prefix}lease"
+
+    @property
+    def fence(self) -> str:
+        """Grows with every new holder of the lease and never expires."""
+        return f"{self.prefix}fence"

@@ -1,0 +1,11 @@
+-- ARGV: bound, tenant, now_ms, window_ms, value, event.
+local kept = redis.call('HMGET', KEYS[1], 'tenant', 'created_ms', 'choice', 'feedback')
+if kept[1] ~= ARGV[2] then return 'unknown' end
+if kept[4] then return kept[4] == ARGV[5] and 'same' or 'conflict' end
+if ARGV[3] - kept[2] > tonumber(ARGV[4]) then return 'late' end
+if kept[3] == '1' then
+  if full() then return 'full' end
+  append('feedback', ARGV[6])
+end
+redis.call('HSET', KEYS[1], 'feedback', ARGV[5])
+return 'new'

@@ -1,0 +1,10 @@
+-- ARGV: bound, tenant, record, outcome.
+local kept = redis.call('HMGET', KEYS[1], 'tenant', 'choice', 'settled', 'outcome')
+if kept[1] ~= ARGV[2] then return 'unknown' end
+if kept[3] == '1' then return kept[4] == ARGV[4] and 'same' or 'conflict' end
+if kept[2] == '1' then
+  if full() then return 'full' end
+  append('decided', ARGV[3])
+end
+redis.call('HSET', KEYS[1], 'record', ARGV[3], 'outcome', ARGV[4], 'settled', 1)
+return 'new'

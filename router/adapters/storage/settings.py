@@ -1,0 +1,56 @@
+"""What the storage can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from router.core.ports import HealthPolicy
+
+AppendFsync: TypeAlias = Literal["always", "everysec"]
+
+DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class CacheBounds:
+    """max_entries_per_partition: similar prompts kept per partition, the oldest leave first.
+
+    max_entry_bytes: a longer answer is not cached.
+    """
+
+    max_entries_per_partition: int = 1_000
+    max_entry_bytes: int = 262_144
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSettings:
+    """url: "" starts a private redis-server; else `redis://`, `rediss://` or `unix://`.
+
+    data_dir: of the private server; None for the user's data directory.
+    appendfsync: "always" acknowledges a write when it is on disk, "everysec" may lose a second.
+    pool_size: connections at most. timeout_ms: for one call, waiting for a connection included.
+    start_timeout_ms: for the private server to load its data.
+    join_window_s: how long after a decision feedback is taken.
+    retention_s: how long a decision can be read; never less than the join window.
+    max_events: unlearned events at which new ones are refused.
+    """
+
+    url: str = ""
+    data_dir: Path | None = None
+    prefix: str = "ar:"
+    appendfsync: AppendFsync = "always"
+    pool_size: int = 8
+    timeout_ms: float = 1_000
+    start_timeout_ms: float = 30_000
+    join_window_s: float = DAY_S
+    retention_s: float = 7 * DAY_S
+    max_events: int = 1_000_000
+    keep_snapshots: int = 5
+    cache: CacheBounds = field(default_factory=CacheBounds)
+    health: HealthPolicy = field(default_factory=HealthPolicy)
+
+    @property
+    def keep_decisions_s(self) -> int:
+        return int(max(self.retention_s, self.join_window_s)) + 1

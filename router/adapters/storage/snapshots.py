@@ -1,0 +1,36 @@
+"""Snapshots with the position they have learned up to, published behind the lease's fence."""
+
+from __future__ import annotations
+
+from router.adapters.storage.client import Client
+from router.adapters.storage.keys import Keys
+from router.adapters.storage.scripts import load
+from router.core.ports import StoredSnapshot
+
+_LOAD = load("snapshot_load")
+_PUBLISH = load("snapshot_publish")
+
+
+class RedisSnapshotStore:
+    """Implements `router.core.ports.SnapshotStore`. keep: how many snapshots stay."""
+
+    def __init__(self, client: Client, keys: Keys, keep: int) -> None:
+        self._client = client
+        self._keys = keys
+        self._keep = keep
+
+    async def latest_version(self) -> int:
+        return int(await self._client.call("GET", self._keys.latest) or 0)
+
+    async def load(self) -> StoredSnapshot | None:
+        found = await self._client.script(_LOAD, [self._keys.latest, self._keys.snapshots])
+        if not found:
+            return None
+        version, position, payload = found
+        return StoredSnapshot(int(version), position.decode(), payload)
+
+    async def publish(self, snapshot: StoredSnapshot, fence: int) -> bool:
+        """False besides for a version that is not newer than the newest."""
+        keys = [self._keys.latest, self._keys.snapshots, self._keys.fence]
+        content = (snapshot.version, snapshot.position, snapshot.payload)
+        return bool(await self._client.script(_PUBLISH, keys, *content, fence, self._keep))

@@ -1,0 +1,90 @@
+"""All of the storage over one client."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from router.adapters.storage.cache import RedisAnswerCache
+from router.adapters.storage.client import Address, Client
+from router.adapters.storage.decisions import RedisDecisionLog
+from router.adapters.storage.embedded import EmbeddedRedis
+from router.adapters.storage.events import RedisEventLog
+from router.adapters.storage.health import RedisHealthBoard
+from router.adapters.storage.idempotency import RedisIdempotency
+from router.adapters.storage.keys import Keys
+from router.adapters.storage.lease import RedisLease
+from router.adapters.storage.quota import RedisQuotaKeeper
+from router.adapters.storage.sessions import RedisSessions
+from router.adapters.storage.settings import StorageSettings
+from router.adapters.storage.snapshots import RedisSnapshotStore
+from router.adapters.storage.tenants import RedisTenantDirectory
+from router.core.ports import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """server: the private redis-server, None where a URL is used."""
+
+    cache: RedisAnswerCache
+    health: RedisHealthBoard
+    quota: RedisQuotaKeeper
+    tenants: RedisTenantDirectory
+    decisions: RedisDecisionLog
+    events: RedisEventLog
+    sessions: RedisSessions
+    idempotency: RedisIdempotency
+    snapshots: RedisSnapshotStore
+    lease: RedisLease
+    client: Client = field(repr=False)
+    server: EmbeddedRedis | None = None
+
+    async def ping(self) -> None:
+        """Raises StorageUnavailable, or ServerMissing for a server that is too old."""
+        await self.client.check_version()
+
+    async def close(self) -> None:
+        await self.client.close()
+        if self.server is not None:
+            await self.server.stop()
+
+
+async def open_storage(settings: StorageSettings, *, clock: Clock = time.time) -> Storage:
+    """Starts the private server where no URL is set: raises ServerMissing when it can't.
+
+    With a URL nothing is sent yet: a server that is away now may be back when it is needed.
+    """
+    if settings.url:
+        return build_storage(settings, Address(url=settings.url), clock=clock)
+    server = EmbeddedRedis(
+        settings.data_dir,
+        appendfsync=settings.appendfsync,
+        start_timeout_ms=settings.start_timeout_ms,
+    )
+    await server.start()
+    return build_storage(settings, Address(socket=server.socket), clock=clock, server=server)
+
+
+def build_storage(
+    settings: StorageSettings,
+    address: Address,
+    *,
+    clock: Clock,
+    server: EmbeddedRedis | None = None,
+) -> Storage:
+    keys = Keys(settings.prefix)
+    client = Client(address, pool_size=settings.pool_size, timeout_ms=settings.timeout_ms)
+    return Storage(
+        cache=RedisAnswerCache(client, keys, settings.cache),
+        health=RedisHealthBoard(client, keys, settings.health),
+        quota=RedisQuotaKeeper(client, keys, clock, settings.join_window_s),
+        tenants=RedisTenantDirectory(client, keys),
+        decisions=RedisDecisionLog(client, keys, clock, settings),
+        events=RedisEventLog(client, keys),
+        sessions=RedisSessions(client, keys),
+        idempotency=RedisIdempotency(client, keys),
+        snapshots=RedisSnapshotStore(client, keys, settings.keep_snapshots),
+        lease=RedisLease(client, keys),
+        client=client,
+        server=server,
+    )

@@ -1,0 +1,32 @@
+"""How decisions and events lie in the store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from router.adapters.storage.codec import Codec
+from router.core.errors import StorageCorrupt
+from router.core.records import Decided, DecisionRecord, Event, FeedbackGiven, Reasked
+
+_record = Codec(DecisionRecord)
+_feedback = Codec(FeedbackGiven)
+_reasked = Codec(Reasked)
+
+
+def read_record(payload: bytes, feedback: bytes | None) -> DecisionRecord:
+    """Raises StorageCorrupt."""
+    record = _record.decode(payload)
+    return record if feedback is None else replace(record, feedback=float(feedback))
+
+
+def read_event(kind: bytes, body: bytes) -> Event:
+    """Raises StorageCorrupt."""
+    match kind:
+        case b"decided":
+            return Decided(_record.decode(body))
+        case b"feedback":
+            return _feedback.decode(body)
+        case b"reasked":
+            return _reasked.decode(body)
+        case _:
+            raise StorageCorrupt("a stored event is of an unknown kind")
