@@ -59,8 +59,8 @@ class Stack:
                 process.kill()
                 process.wait()
 
-    def start(self, name: str, argv: Sequence[str], *, env: dict[str, str] | None = None) -> None:
-        """Run `python -m ARGV`, its output in FOLDER/NAME.log."""
+    def start(self, name: str, argv: Sequence[str], *, env: dict[str, str] | None = None) -> int:
+        """Run `python -m ARGV`, its output in FOLDER/NAME.log; its process id."""
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
                 [sys.executable, "-m", *argv],
@@ -71,6 +71,7 @@ class Stack:
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - set before any thread is started
             )
         self._processes.append((name, process))
+        return process.pid
 
     def wait(self, ready: Callable[[], bool]) -> None:
         """Until `ready`. Raises StackError when a process ended or time is up."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from router.core.errors import StorageUnavailable
+from router.core.errors import StorageCorrupt, StorageUnavailable
 from router.core.observer import Observer
 from router.core.ports import AnswerCache, Embedding
 from router.core.records import CachedAnswer, CacheKey, DecisionRecord
@@ -26,7 +26,7 @@ class Hit:
 
 
 class Shelf:
-    """A cache that is away is a cache that misses."""
+    """A cache that is away or damaged is a cache that misses."""
 
     def __init__(self, *, cache: AnswerCache, observer: Observer, settings: ShelfSettings) -> None:
         self._cache = cache
@@ -40,7 +40,7 @@ class Shelf:
     async def exact(self, key: CacheKey) -> Hit | None:
         try:
             cached = await self._cache.get(key)
-        except StorageUnavailable:
+        except (StorageUnavailable, StorageCorrupt):
             self._observer.degraded("cache")
             return None
         return Hit(cached, 1.0) if cached else None
@@ -51,7 +51,7 @@ class Shelf:
             return None
         try:
             found = await self._cache.similar(key, embedding, threshold)
-        except StorageUnavailable:
+        except (StorageUnavailable, StorageCorrupt):
             self._observer.degraded("cache")
             return None
         return Hit(*found) if found else None
@@ -62,12 +62,12 @@ class Shelf:
             await self._cache.put(
                 key, embedding if semantic else None, cached, self._settings.ttl_s
             )
-        except StorageUnavailable:
+        except (StorageUnavailable, StorageCorrupt):
             self._observer.degraded("cache")
 
     async def evict(self, record: DecisionRecord) -> None:
         """An answer that its caller found bad is not given to another."""
         try:
             await self._cache.evict(record.cache_exact, record.cache_partition)
-        except StorageUnavailable:
+        except (StorageUnavailable, StorageCorrupt):
             self._observer.degraded("cache")

@@ -1,0 +1,31 @@
+"""`scripts/bench overhead | decide`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from bench import decide, overhead
+
+
+@click.group()
+def main() -> None:
+    """Measure the router on this machine; figures of one run compare with one another only."""
+
+
+@main.command("overhead")
+@click.option("--requests", default=2_000, show_default=True, help="per measurement")
+def overhead_command(requests: int) -> None:
+    """The router's own time per request, before a local upstream that answers at once."""
+    asyncio.run(overhead.run(requests))
+
+
+@main.command("decide")
+@click.option("--events", default=2_000, show_default=True)
+def decide_command(events: int) -> None:
+    """Microseconds per decision and per learned outcome."""
+    decide.run(events)
+
+
+main()

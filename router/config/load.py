@@ -1,0 +1,115 @@
+"""From a file to a config, or to the list of everything that is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from router.config.checks import cross_check
+from router.config.document import Document, Path, Unreadable, read_document
+from router.config.schema import Config
+from router.core.errors import ConfigInvalid, ConfigProblem
+
+
+def load_config(path: FilePath, env: Mapping[str, str]) -> Config:
+    """Raises ConfigInvalid with every mistake in the file, in the order of its lines."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        problem = ConfigProblem(str(path), 1, "", "name a UTF-8 file that this process can read")
+        raise ConfigInvalid(problem) from None
+    return parse_config(text, str(path), env)
+
+
+def parse_config(text: str, file: str, env: Mapping[str, str]) -> Config:
+    """Raises ConfigInvalid."""
+    try:
+        document = read_document(text)
+    except Unreadable as error:
+        raise ConfigInvalid(ConfigProblem(file, error.line, "", error.fix)) from None
+    found: dict[Path, str] = dict(cross_check(document.value, env))
+    found |= dict.fromkeys(document.repeated, "write this key once")
+    config: Config | None = None
+    try:
+        config = Config.model_validate(document.value)
+    except ValidationError as error:
+        for path, fix in _schema_fixes(error):
+            found.setdefault(path, fix)
+    if found or config is None:
+        raise ConfigInvalid(*_problems(found, document, file))
+    return config
+
+
+def _problems(found: dict[Path, str], document: Document, file: str) -> list[ConfigProblem]:
+    problems = [
+        ConfigProblem(file, document.line(path), ".".join(map(str, path)), fix)
+        for path, fix in found.items()
+    ]
+    return sorted(problems, key=lambda p: (p.line, p.key))
+
+
+_FIXES = {
+    "missing": "add this key",
+    "literal_error": "write one of {expected}",
+    "greater_than": "write a number > {gt}",
+    "greater_than_equal": "write a number >= {ge}",
+    "less_than": "write a number < {lt}",
+    "less_than_equal": "write a number <= {le}",
+    "bool_parsing": "write true or false",
+    "bool_type": "write true or false",
+    "int_parsing": "write a whole number",
+    "int_from_float": "write a whole number",
+    "int_type": "write a whole number",
+    "float_parsing": "write a number",
+    "float_type": "write a number",
+    "finite_number": "write a finite number",
+    "string_type": "write text (quote it if it looks like a number)",
+    "string_pattern_mismatch": "use letters, digits, '_', '.', '-' only (64 at most)",
+    "url_parsing": "write a URL that starts with http:// or https://",
+    "url_scheme": "write a URL that starts with http:// or https://",
+    "model_type": "write keys and values below this key",
+    "model_attributes_type": "write keys and values below this key",
+    "dict_type": "write keys and values below this key",
+    "tuple_type": "write a list",
+    "too_short": "write at least {min_length}",
+    "too_long": "write at most {max_length}",
+}
+
+
+def _schema_fixes(error: ValidationError) -> Iterator[tuple[Path, str]]:
+    """In words of the file, never with the value that stands there: it may be a secret."""
+    for details in error.errors(include_url=False, include_input=False):
+        path = tuple(part for part in details["loc"] if part != "[key]")
+        kind = details["type"]
+        plain = f"write a valid value here ({kind.replace('_', ' ')})"
+        fix = _FIXES.get(kind, plain).format(**details.get("ctx", {}))
+        yield path, _unknown(path) if kind == "extra_forbidden" else fix
+
+
+def _unknown(path: Path) -> str:
+    known = _known_keys(path[:-1])
+    near = difflib.get_close_matches(str(path[-1]), known, n=1)
+    if near:
+        return f"no such key: did you mean {near[0]}?"
+    return f"no such key: take it out (known here: {', '.join(known)})"
+
+
+def _known_keys(path: Path) -> list[str]:
+    """Keys of the section at a path: follow the schema down, stepping over names and indices."""
+    section: type[BaseModel] = Config
+    for part in path:
+        declared = section.model_fields.get(str(part))
+        if declared is not None:
+            section = _section_of(declared.annotation) or section
+    return list(section.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_section_of(arg) for arg in getattr(annotation, "__args__", ()))
+    return next((found for found in inner if found), None)

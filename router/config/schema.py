@@ -1,0 +1,180 @@
+"""What a config file may say. Every section has defaults; only `arms` must be written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Rungs = Annotated[tuple[Name, ...], Field(min_length=1, max_length=4)]
+
+BASE_URLS = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+    "gemini": "https://generativelanguage.googleapis.com",
+}
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerSection(Section):
+    """tls_cert, tls_key: PEM files; both or neither."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8480
+    metrics_port: Port = 9480
+    max_in_flight: Count = 256
+    max_message_bytes: Count = 4 * 1024 * 1024
+    drain_ms: Count = 20_000
+
+
+class PriceSection(Section):
+    input_usd_per_mtok: NotNegative
+    output_usd_per_mtok: NotNegative
+
+
+class DeploymentSection(Section):
+    name: Name
+    provider: Literal["openai", "anthropic", "gemini"]
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    price: PriceSection
+    base_url: HttpUrl | None = None
+    api_key_env: str = ""
+    api_key_file: Path | None = None
+    context_window_tokens: Count = 128_000
+    max_output_tokens: Count = 4_096
+    timeout_ms: Count = 60_000
+    tools: bool = True
+    images: bool = False
+    json_schema: bool = True
+    logprobs: bool = False
+
+
+class ArmSection(Section):
+    deployments: Annotated[tuple[DeploymentSection, ...], Field(min_length=1, max_length=16)]
+
+
+class WeightsSection(Section):
+    quality: Weight = 1.0
+    cost: Weight = 0.1
+    latency: Weight = 0.0
+    failure: Weight = 0.5
+
+
+class TokensSection(Section):
+    input: Count = 400
+    output: Count = 400
+
+
+class PolicySection(Section):
+    """cost_unit_usd: what costs `weights.cost` of quality; unset: the dearest plan's prior cost.
+
+    typical_tokens: of a request, for the prior cost of plans.
+    """
+
+    name: Literal["adaptive", "squarecb", "cover", "regcb", "epsilon"] = "adaptive"
+    cold_start: str = ""
+    weights: WeightsSection = WeightsSection()
+    cost_unit_usd: Positive | None = None
+    latency_unit_ms: Positive = 10_000.0
+    typical_tokens: TokensSection = TokensSection()
+    exploration_floor: Annotated[float, Field(ge=0.0001, le=0.05)] = 0.002
+    initial_pulls: Annotated[int, Field(ge=0, le=100)] = 5
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+class GateSection(Section):
+    refusals: bool = True
+    min_mean_logprob: Annotated[float, Field(le=0)] | None = None
+
+
+class AttemptsSection(Section):
+    max_per_request: Annotated[int, Field(ge=1, le=20)] = 6
+    min_remaining_ms: Annotated[int, Field(ge=0)] = 200
+
+
+class CacheSection(Section):
+    enabled: bool = True
+    ttl_s: Count = 3_600
+    semantic_threshold: Annotated[float, Field(gt=0.5, le=1)] | None = 0.97
+    max_entries_per_partition: Count = 1_000
+
+
+class HealthSection(Section):
+    failures: Count = 3
+    cooldown_ms: Count = 5_000
+    max_cooldown_ms: Count = 60_000
+    probe_ms: Count = 10_000
+
+
+class EmbeddedSection(Section):
+    data_dir: Path | None = None
+    appendfsync: Literal["always", "everysec"] = "always"
+
+
+class RedisSection(Section):
+    """url or url_env (its value may hold a password) of a Redis 8; else a private server."""
+
+    url: str = ""
+    url_env: str = ""
+    embedded: EmbeddedSection = EmbeddedSection()
+    pool_size: Annotated[int, Field(ge=2, le=256)] = 16
+    timeout_ms: Count = 1_000
+    max_events: Count = 1_000_000
+
+
+class EmbeddingSection(Section):
+    """workers: threads with a model session each; unset: one per core."""
+
+    workers: Annotated[int, Field(ge=1, le=64)] | None = None
+    queue: Count = 256
+    cache_entries: Count = 10_000
+
+
+class ReaskSection(Section):
+    window_s: Count = 300
+    similarity: Annotated[float, Field(gt=0.5, le=1)] = 0.92
+
+
+class LearningSection(Section):
+    """in_process: this process may hold the learner's lease; no where learners run apart."""
+
+    in_process: bool = True
+    join_window_s: Count = 86_400
+    publish_every_events: Count = 32
+    publish_every_ms: Count = 1_000
+    poll_ms: Annotated[int, Field(ge=10, le=2_000)] = 250
+    implicit_weight: Annotated[float, Field(gt=0, le=1)] = 0.25
+    reask: ReaskSection = ReaskSection()
+
+
+class AuthSection(Section):
+    """required: no means that callers without a key are the tenant `public`."""
+
+    required: bool = True
+
+
+class Config(Section):
+    arms: Annotated[dict[Name, ArmSection], Field(min_length=1, max_length=32)]
+    fallback: str = ""
+    plans: Annotated[dict[Name, Rungs], Field(max_length=64)] = {}
+    policy: PolicySection = PolicySection()
+    server: ServerSection = ServerSection()
+    gate: GateSection = GateSection()
+    attempts: AttemptsSection = AttemptsSection()
+    cache: CacheSection = CacheSection()
+    health: HealthSection = HealthSection()
+    redis: RedisSection = RedisSection()
+    embedding: EmbeddingSection = EmbeddingSection()
+    learning: LearningSection = LearningSection()
+    auth: AuthSection = AuthSection()

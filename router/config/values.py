@@ -1,0 +1,89 @@
+"""From config sections to the values the core works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bandit.types import Units, Weights
+from router.config.checks import default_plans
+from router.config.schema import BASE_URLS, Config, DeploymentSection
+from router.core.arms import Arm, Catalogue, Deployment, Plan, Price
+from router.core.chat import Usage
+from router.core.errors import ConfigInvalid, ConfigProblem
+
+ESCALATION_SHARE = 0.3
+"""How often a rung is assumed to be followed by the next, before anything is known."""
+LEAST_PRIOR_USD = 1e-7
+"""A free model still needs a prior cost above 0: the cost head learns a ratio to it."""
+
+
+def catalogue_of(config: Config) -> Catalogue:
+    arms = {
+        name: Arm(name, tuple(_deployment(d) for d in arm.deployments))
+        for name, arm in config.arms.items()
+    }
+    rungs = config.plans or default_plans(list(arms))
+    plans = {name: Plan(name, r, _prior_cost_usd(config, arms, r)) for name, r in rungs.items()}
+    fallback = config.fallback or ("fallback" if "fallback" in arms else "")
+    return Catalogue(arms, plans, fallback)
+
+
+def cold_start_of(config: Config, catalogue: Catalogue) -> str:
+    """The plan preferred before anything is known: cheap first, then escalate."""
+    if config.policy.cold_start:
+        return config.policy.cold_start
+    ladders = [p.name for p in catalogue.plans.values() if len(p.rungs) > 1]
+    cheapest = min(catalogue.plans.values(), key=lambda plan: plan.prior_cost_usd).name
+    return ladders[0] if ladders else cheapest
+
+
+def units_of(config: Config, catalogue: Catalogue) -> Units:
+    dearest = max(plan.prior_cost_usd for plan in catalogue.plans.values())
+    return Units(config.policy.cost_unit_usd or dearest, config.policy.latency_unit_ms)
+
+
+def weights_of(config: Config) -> Weights:
+    return Weights(**config.policy.weights.model_dump())
+
+
+def keys_of(config: Config, env: Mapping[str, str]) -> dict[str, str]:
+    """Deployment name -> API key, for those that have one. Raises ConfigInvalid."""
+    sections = [d for arm in config.arms.values() for d in arm.deployments]
+    return {d.name: key for d in sections if (key := _key(d, env))}
+
+
+def _key(section: DeploymentSection, env: Mapping[str, str]) -> str:
+    if section.api_key_env:
+        return env.get(section.api_key_env, "")
+    if section.api_key_file is None:
+        return ""
+    try:
+        return section.api_key_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        fix = "name a text file that this process can read"
+        raise ConfigInvalid(ConfigProblem("", 0, f"{section.name}.api_key_file", fix)) from None
+
+
+def _deployment(section: DeploymentSection) -> Deployment:
+    return Deployment(
+        name=section.name,
+        provider=section.provider,
+        base_url=str(section.base_url or BASE_URLS[section.provider]).rstrip("/"),
+        model=section.model,
+        price=Price(section.price.input_usd_per_mtok, section.price.output_usd_per_mtok),
+        context_window_tokens=section.context_window_tokens,
+        max_output_tokens=section.max_output_tokens,
+        timeout_ms=section.timeout_ms,
+        tools=section.tools,
+        images=section.images,
+        json_schema=section.json_schema,
+        logprobs=section.logprobs,
+    )
+
+
+def _prior_cost_usd(config: Config, arms: Mapping[str, Arm], rungs: tuple[str, ...]) -> float:
+    """List price times typical tokens; each rung above is reached by a part of the requests."""
+    typical = config.policy.typical_tokens
+    usage = Usage(typical.input, typical.output)
+    costs = (arms[rung].deployments[0].price.cost_usd(usage) for rung in rungs)
+    return max(LEAST_PRIOR_USD, sum(c * ESCALATION_SHARE**i for i, c in enumerate(costs)))
