@@ -82,7 +82,12 @@ _FIXES = {
 
 def _schema_fixes(error: ValidationError) -> Iterator[tuple[Path, str]]:
     """In words of the file, never with the value that stands there: it may be a secret."""
-    for details in error.errors(include_url=False, include_input=False):
+    all_details = error.errors(include_url=False, include_input=False)
+    for details in all_details:
+        # A list with a bad item is also called too short: the item is the mistake.
+        loc = details["loc"]
+        if any(d["loc"][: len(loc)] == loc for d in all_details if len(d["loc"]) > len(loc)):
+            continue
         path = tuple(part for part in details["loc"] if part != "[key]")
         kind = details["type"]
         plain = f"write a valid value here ({kind.replace('_', ' ')})"

@@ -1,0 +1,79 @@
+"""The commands. Heavy modules are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from router.cli.tenants import tenant
+from router.config import load_config
+from router.core.errors import RouterError
+
+CONFIG = click.option(
+    "--config", "config_path", required=True, type=click.Path(path_type=Path), help="YAML file"
+)
+
+
+class Commands(click.Group):
+    """What is wrong is one clean line a mistake, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RouterError as error:
+            click.echo(error.message, err=True)
+            sys.exit(1)
+
+
+@click.group(cls=Commands)
+@click.version_option(package_name="adaptive-router")
+def main() -> None:
+    """Decide, for every chat request, which language model should answer; and learn from it."""
+
+
+@main.command()
+@CONFIG
+def serve(config_path: Path) -> None:
+    """Serve the API until SIGTERM; then drain."""
+    config = load_config(config_path, os.environ)
+    from router import app  # noqa: PLC0415 - other commands need not wait for its imports
+
+    app.run_router(config)
+
+
+@main.command()
+@CONFIG
+def learner(config_path: Path) -> None:
+    """Learn only: for deployments in which routers do not."""
+    config = load_config(config_path, os.environ)
+    from router import app  # noqa: PLC0415 - other commands need not wait for its imports
+
+    app.run_learner(config)
+
+
+@main.command("check-config")
+@click.argument("file", type=click.Path(path_type=Path))
+def check_config(file: Path) -> None:
+    """Name file, line, key and fix of every mistake at once."""
+    config = load_config(file, os.environ)
+    from router.config.values import catalogue_of  # noqa: PLC0415 - only when it is well-formed
+
+    for plan in catalogue_of(config).plans.values():
+        rungs = " -> ".join(plan.rungs)
+        click.echo(f"plan {plan.name}: {rungs} (typically ${plan.prior_cost_usd:.6f})")
+    click.echo(f"{file}: well-formed")
+
+
+@main.command("fetch-model")
+def fetch_model_command() -> None:
+    """Fetch and verify the embedding model; quick when it is there."""
+    from router.adapters.embedding.fetch import fetch_model  # noqa: PLC0415 - brings its drivers
+
+    click.echo(str(fetch_model()))
+
+
+main.add_command(tenant)

@@ -1,0 +1,152 @@
+"""Prometheus metrics. Every label value is a name from the config or from an enumeration."""
+
+from __future__ import annotations
+
+import threading
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from router.core.records import Attempt, CacheStatus
+
+PREFIX = "adaptive_router"
+CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
+STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1)
+
+
+class Metrics:
+    """Implements `router.core.observer.Observer` over a registry of its own."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"{PREFIX}_{name}", text, labels, registry=registry)
+
+        self._requests = Histogram(
+            f"{PREFIX}_request_seconds",
+            "Calls of the API",
+            ("method", "code"),
+            buckets=CALL_BUCKETS,
+            registry=registry,
+        )
+        self._stages = Histogram(
+            f"{PREFIX}_stage_seconds",
+            "Stages of the pipeline",
+            ("stage",),
+            buckets=STAGE_BUCKETS,
+            registry=registry,
+        )
+        self._attempts = counter(
+            "attempts", "Calls of deployments", "arm", "deployment", "outcome", "why"
+        )
+        self._latency = Histogram(
+            f"{PREFIX}_attempt_seconds",
+            "Latency of calls of deployments",
+            ("deployment",),
+            buckets=CALL_BUCKETS,
+            registry=registry,
+        )
+        self._cost = counter("cost_usd", "Spent on deployments", "arm", "deployment")
+        self._decisions = counter("decisions", "Plans chosen", "plan", "explored")
+        self._cache = counter("cache", "Cache look-ups", "status")
+        self._feedback = counter("feedback", "Signs of quality", "kind")
+        self._degraded = counter("degraded", "Work done without a dependency", "what")
+        self._learned = counter("learned_events", "Events learned by this process")
+        self._refused = counter("snapshots_refused", "Snapshots not served", "reason")
+        self._backlog = Gauge(f"{PREFIX}_backlog_events", "Not learned yet", registry=registry)
+        self._version = Gauge(f"{PREFIX}_snapshot_version", "Snapshot in use", registry=registry)
+        self._since = Gauge(
+            f"{PREFIX}_snapshot_timestamp_seconds", "When it came into use", registry=registry
+        )
+
+    def request(self, method: str, code: str, seconds: float) -> None:
+        self._requests.labels(method, code).observe(seconds)
+
+    def attempt(self, attempt: Attempt) -> None:
+        where = (attempt.arm, attempt.deployment)
+        self._attempts.labels(*where, attempt.outcome.value, _known(attempt.why)).inc()
+        self._latency.labels(attempt.deployment).observe(attempt.latency_ms / 1_000)
+        self._cost.labels(*where).inc(attempt.cost_usd)
+
+    def decision(self, plan: str, *, explored: bool) -> None:
+        self._decisions.labels(plan, str(explored).lower()).inc()
+
+    def cache(self, status: CacheStatus) -> None:
+        self._cache.labels(status.value).inc()
+
+    def stage(self, name: str, seconds: float) -> None:
+        self._stages.labels(name).observe(seconds)
+
+    def feedback(self, kind: str) -> None:
+        self._feedback.labels(kind).inc()
+
+    def degraded(self, what: str) -> None:
+        self._degraded.labels(what).inc()
+
+    def learned(self, events: int, backlog: int) -> None:
+        self._learned.inc(events)
+        self._backlog.set(backlog)
+
+    def snapshot(self, version: int) -> None:
+        self._version.set(version)
+        self._since.set_to_current_time()
+
+    def snapshot_refused(self, reason: str) -> None:
+        self._refused.labels(reason).inc()
+
+
+REPORTED = "reported"
+_WHYS = frozenset(
+    {
+        "passed",
+        "empty",
+        "refusal",
+        "filtered",
+        "cut_off",
+        "tool_call_missing",
+        "tool_call_invalid",
+        "json_invalid",
+        "schema_mismatch",
+        "low_logprob",
+        "provider_error",
+        "provider_unavailable",
+        "provider_timeout",
+        "provider_rate_limited",
+        "provider_unauthorized",
+        "provider_malformed",
+        "provider_refused_request",
+        "no_healthy_deployment",
+        "caller_cancelled",
+    }
+)
+
+
+def _known(why: str) -> str:
+    """A caller of Decide writes its own reason: as a label it could be anything."""
+    return why if why in _WHYS else REPORTED
+
+
+class MetricsServer:
+    """Serves /metrics on a thread of its own until closed."""
+
+    def __init__(self, metrics: Metrics, host: str, port: int) -> None:
+        started: tuple[WSGIServer, threading.Thread] = start_http_server(
+            port, addr=host, registry=metrics.registry
+        )
+        self._server, self._thread = started
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_port)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
