@@ -12,13 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from redis.asyncio.connection import (
-    AbstractConnection,
-    BlockingConnectionPool,
-    UnixDomainSocketConnection,
-)
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from router.adapters.storage.pool import Address, Pool
 from router.adapters.storage.scripts import Script
 from router.core.errors import ServerMissing, StorageUnavailable
 
@@ -27,14 +24,6 @@ MAX_PIPELINE = 128
 
 Word: TypeAlias = str | bytes | int | float
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """One of the two is set."""
-
-    url: str = ""
-    socket: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +37,7 @@ class Client:
 
     def __init__(self, address: Address, *, pool_size: int, timeout_ms: float) -> None:
         self._timeout_s = timeout_ms / 1_000
-        self._pool = _pool(address, pool_size, self._timeout_s)
+        self._pool = Pool(address, pool_size, self._timeout_s)
         self._waiting: list[_Waiting] = []
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -94,7 +83,7 @@ class Client:
     async def close(self) -> None:
         while self._sending:
             await asyncio.wait(self._sending)
-        await self._pool.aclose()
+        await self._pool.close()
 
     def _enqueue(self, command: tuple[Word, ...]) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
@@ -116,21 +105,17 @@ class Client:
         """Every reply of the batch is set, to a value or to a RedisError."""
         try:
             async with asyncio.timeout(timeout_s):
-                connection = await self._connection()
+                connection = await self._pool.take()
                 try:
                     await self._exchange(connection, batch)
                 finally:
-                    await self._pool.release(connection)
+                    self._pool.give(connection)
         except (RedisError, OSError) as error:
             _fail(batch, error)
         except asyncio.CancelledError:
             for waiting in batch:
                 waiting.reply.cancel()
             raise
-
-    async def _connection(self) -> AbstractConnection:
-        connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # the driver's decorator hides its type
-        return connection
 
     async def _exchange(self, connection: AbstractConnection, batch: Sequence[_Waiting]) -> None:
         try:
@@ -171,19 +156,3 @@ def _unavailable(error: RedisError) -> StorageUnavailable:
     if isinstance(error, ResponseError):
         _log.error("storage refused a command: %s", type(error).__name__)
     return StorageUnavailable("the storage does not answer: try again")
-
-
-def _pool(address: Address, size: int, timeout_s: float) -> BlockingConnectionPool:
-    options: dict[str, Any] = {
-        "max_connections": size,
-        "timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        "socket_timeout": None,  # `_send` times the whole exchange
-        "protocol": 2,
-        "driver_info": None,  # would cost two round trips per connection
-    }
-    if address.socket:
-        return BlockingConnectionPool(
-            connection_class=UnixDomainSocketConnection, path=address.socket, **options
-        )
-    return BlockingConnectionPool.from_url(address.url, **options)

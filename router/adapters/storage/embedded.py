@@ -10,7 +10,6 @@ import asyncio
 import fcntl
 import hashlib
 import os
-import socket
 import stat
 import subprocess
 import sys
@@ -63,15 +62,25 @@ class EmbeddedRedis:
         """None when another process has started the server."""
         return self._process.pid if self._process else None
 
+    @property
+    def ended(self) -> bool:
+        """No server of this process's runs."""
+        return self._process is None or self._process.poll() is not None
+
     async def start(self) -> None:
         """Returns when a server answers: this one or another process's. Raises ServerMissing."""
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         _private(Path(self.socket).parent, self.data_dir)
         deadline_s = time.monotonic() + self._timeout_s
-        if self._process is not None and self._process.poll() is not None:
-            self._process = None
-        while not _answers(self.socket):
-            self._advance()
+        fresh = False
+        while not await _answers(self.socket):
+            if self.ended:
+                if fresh:
+                    raise ServerMissing(
+                        "redis-server ended at once: read redis.log beside its data"
+                    )
+                self._process = self._spawn()
+                fresh = self._process is not None
             if time.monotonic() > deadline_s:
                 await self.stop()
                 raise ServerMissing("redis-server did not answer in time: raise the start timeout")
@@ -88,13 +97,6 @@ class EmbeddedRedis:
             if time.monotonic() > deadline_s:
                 process.kill()
             await asyncio.sleep(POLL_S)
-
-    def _advance(self) -> None:
-        if self._process is None:
-            self._process = self._spawn()
-        elif self._process.poll() is not None:
-            self._process = None
-            raise ServerMissing("redis-server ended at once: its data directory holds redis.log")
 
     def _spawn(self) -> subprocess.Popen[bytes] | None:
         """None while another process's server holds the data directory."""
@@ -153,13 +155,16 @@ def _private(folder: Path, data_dir: Path) -> None:
         raise ServerMissing(f"{folder} belongs to somebody else: remove it")
 
 
-def _answers(path: str) -> bool:
+async def _answers(path: str) -> bool:
     """Not while it still loads its data."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(PING_S)
-        try:
-            probe.connect(path)
-            probe.sendall(b"PING\r\n")
-            return probe.recv(16).startswith(b"+PONG")
-        except OSError:
-            return False
+    try:
+        async with asyncio.timeout(PING_S):
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                writer.write(b"PING\r\n")
+                return (await reader.readline()).startswith(b"+PONG")
+            finally:
+                writer.close()
+                await writer.wait_closed()
+    except OSError:
+        return False

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from router.adapters.storage.cache import RedisAnswerCache
-from router.adapters.storage.client import Address, Client
+from router.adapters.storage.client import Client
 from router.adapters.storage.decisions import RedisDecisionLog
 from router.adapters.storage.embedded import EmbeddedRedis
 from router.adapters.storage.events import RedisEventLog
@@ -14,11 +14,13 @@ from router.adapters.storage.health import RedisHealthBoard
 from router.adapters.storage.idempotency import RedisIdempotency
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.lease import RedisLease
+from router.adapters.storage.pool import Address
 from router.adapters.storage.quota import RedisQuotaKeeper
 from router.adapters.storage.sessions import RedisSessions
 from router.adapters.storage.settings import StorageSettings
 from router.adapters.storage.snapshots import RedisSnapshotStore
 from router.adapters.storage.tenants import RedisTenantDirectory
+from router.core.errors import StorageUnavailable
 from router.core.ports import Clock
 
 
@@ -40,8 +42,17 @@ class Storage:
     server: EmbeddedRedis | None = None
 
     async def ping(self) -> None:
-        """Raises StorageUnavailable, or ServerMissing for a server that is too old."""
-        await self.client.check_version()
+        """Starts the private server again if it has ended.
+
+        Raises StorageUnavailable, or ServerMissing for a server that is too old or does not start.
+        """
+        try:
+            await self.client.check_version()
+        except StorageUnavailable:
+            if self.server is None or not self.server.ended:
+                raise
+            await self.server.start()
+            await self.client.check_version()
 
     async def close(self) -> None:
         await self.client.close()

@@ -1,0 +1,35 @@
+"""Every implementation of the storage ports, each on fresh state."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from router.adapters.storage import CacheBounds, EmbeddedRedis, Storage, StorageSettings
+from router.adapters.storage.storage import open_storage
+from router.core.ports import HealthPolicy
+from tests.contract.samples import MAX_ENTRIES, MAX_EVENTS, WINDOW_S, FakeTime
+
+
+@pytest.fixture
+def clock() -> FakeTime:
+    return FakeTime()
+
+
+@pytest.fixture
+async def storage(redis_server: EmbeddedRedis, clock: FakeTime) -> AsyncIterator[Storage]:
+    settings = StorageSettings(
+        url=f"unix://{redis_server.socket}",
+        prefix=f"{uuid.uuid4().hex}:",
+        timeout_ms=5_000,
+        join_window_s=WINDOW_S,
+        max_events=MAX_EVENTS,
+        keep_snapshots=3,
+        cache=CacheBounds(max_entries_per_partition=MAX_ENTRIES, max_entry_bytes=10_000),
+        health=HealthPolicy(failures=3, cooldown_ms=200, max_cooldown_ms=1_000, probe_ms=300),
+    )
+    opened = await open_storage(settings, clock=clock)
+    yield opened
+    await opened.close()

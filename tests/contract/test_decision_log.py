@@ -1,0 +1,188 @@
+"""Suite of `router.core.ports.DecisionLog`, with the events that come out at the other end."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from router.adapters.storage import Storage
+from router.core.errors import (
+    DecisionNotFound,
+    FeedbackConflict,
+    FeedbackTooLate,
+    OutcomeConflict,
+    Overloaded,
+)
+from router.core.ports import DecisionLog
+from router.core.records import (
+    Decided,
+    DecisionRecord,
+    Event,
+    FeedbackGiven,
+    FeedbackReport,
+    OutcomeReport,
+    Reasked,
+)
+from tests.contract.samples import ATTEMPT, MAX_EVENTS, RECORD, UNSETTLED, WINDOW_S, FakeTime
+
+GOOD, BAD = FeedbackReport(quality=0.9), FeedbackReport(quality=0.1)
+OUTCOME = OutcomeReport(120.5, 10, 20)
+SETTLED = replace(UNSETTLED, attempts=(ATTEMPT,), settled=True)
+CACHED = replace(RECORD, choice=None, attempts=())
+
+
+@pytest.fixture
+def log(storage: Storage) -> DecisionLog:
+    return storage.decisions
+
+
+async def events(storage: Storage) -> list[Event]:
+    return [event for _, event in await storage.events.read("0", 100, 0)]
+
+
+async def fill(log: DecisionLog) -> None:
+    for n in range(MAX_EVENTS):
+        await log.record(replace(RECORD, id=f"filler-{n}"))
+
+
+@pytest.mark.parametrize("record", [RECORD, CACHED, UNSETTLED], ids=["own", "cached", "decide"])
+async def test_a_record_comes_back_whole(log: DecisionLog, record: DecisionRecord) -> None:
+    await log.record(record)
+    assert await log.get("acme", record.id) == record
+
+
+async def test_only_its_tenant_sees_a_decision(log: DecisionLog) -> None:
+    await log.record(RECORD)
+    for tenant, decision_id in (("other", "d-1"), ("acme", "d-2"), ("", "d-1")):
+        with pytest.raises(DecisionNotFound):
+            await log.get(tenant, decision_id)
+        with pytest.raises(DecisionNotFound):
+            await log.feedback(tenant, decision_id, GOOD)
+    with pytest.raises(DecisionNotFound):
+        await log.settle(replace(SETTLED, tenant="other"), OUTCOME)
+
+
+async def test_what_was_decided_and_is_known_is_an_event_once(
+    log: DecisionLog, storage: Storage
+) -> None:
+    await log.record(RECORD)
+    await log.record(RECORD)
+    await log.record(replace(CACHED, id="d-2"))
+    await log.record(replace(UNSETTLED, id="d-3"))
+    assert await events(storage) == [Decided(RECORD)]
+
+
+async def test_an_outcome_settles_once(log: DecisionLog, storage: Storage) -> None:
+    await log.record(UNSETTLED)
+    settled = await asyncio.gather(*(log.settle(SETTLED, OUTCOME) for _ in range(20)))
+    assert sum(settled) == 1
+    with pytest.raises(OutcomeConflict):
+        await log.settle(SETTLED, replace(OUTCOME, failure="timeout"))
+    assert await log.get("acme", "d-1") == SETTLED
+    assert await events(storage) == [Decided(SETTLED)]
+
+
+async def test_the_router_s_own_call_takes_no_outcome(log: DecisionLog) -> None:
+    await log.record(RECORD)
+    with pytest.raises(OutcomeConflict):
+        await log.settle(RECORD, OUTCOME)
+
+
+async def test_feedback_counts_once(log: DecisionLog, storage: Storage) -> None:
+    await log.record(RECORD)
+    fresh = await asyncio.gather(*(log.feedback("acme", "d-1", GOOD) for _ in range(20)))
+    assert sum(fresh) == 1
+    with pytest.raises(FeedbackConflict):
+        await log.feedback("acme", "d-1", BAD)
+    assert await events(storage) == [Decided(RECORD), FeedbackGiven("d-1", 0.9)]
+    assert (await log.get("acme", "d-1")).feedback == 0.9
+
+
+async def test_of_two_opposite_reports_at_once_one_wins(log: DecisionLog) -> None:
+    await log.record(RECORD)
+    ends = await asyncio.gather(
+        log.feedback("acme", "d-1", GOOD), log.feedback("acme", "d-1", BAD), return_exceptions=True
+    )
+    assert sum(end is True for end in ends) == 1
+    assert sum(isinstance(end, FeedbackConflict) for end in ends) == 1
+
+
+async def test_the_join_window_closes(log: DecisionLog, clock: FakeTime) -> None:
+    await log.record(RECORD)
+    await log.record(replace(RECORD, id="d-2"))
+    clock.now_s += WINDOW_S
+    assert await log.feedback("acme", "d-1", GOOD)
+    clock.now_s += 1
+    with pytest.raises(FeedbackTooLate):
+        await log.feedback("acme", "d-2", GOOD)
+    assert not await log.feedback("acme", "d-1", GOOD)
+
+
+async def test_feedback_may_come_before_the_outcome(log: DecisionLog, storage: Storage) -> None:
+    await log.record(UNSETTLED)
+    assert await log.feedback("acme", "d-1", GOOD)
+    assert await log.settle(SETTLED, OUTCOME)
+    assert await events(storage) == [FeedbackGiven("d-1", 0.9), Decided(SETTLED)]
+    assert await log.get("acme", "d-1") == replace(SETTLED, feedback=0.9)
+
+
+async def test_feedback_on_a_cached_answer_is_kept_but_teaches_nothing(
+    log: DecisionLog, storage: Storage
+) -> None:
+    await log.record(CACHED)
+    assert await log.feedback("acme", "d-1", BAD)
+    await log.reasked("d-1", 0.97)
+    assert await events(storage) == []
+    assert (await log.get("acme", "d-1")).feedback == 0.1
+
+
+async def test_a_reask_is_marked_once(log: DecisionLog, storage: Storage) -> None:
+    await log.record(RECORD)
+    await asyncio.gather(*(log.reasked("d-1", 0.97) for _ in range(10)))
+    await log.reasked("unknown", 0.97)
+    assert await events(storage) == [Decided(RECORD), Reasked("d-1", 0.97)]
+
+
+async def test_a_full_stream_refuses_and_loses_nothing(log: DecisionLog, storage: Storage) -> None:
+    await log.record(replace(UNSETTLED, id="decide"))
+    await fill(log)
+    for work in (
+        log.record(RECORD),
+        log.settle(replace(SETTLED, id="decide"), OUTCOME),
+        log.feedback("acme", "filler-0", GOOD),
+    ):
+        with pytest.raises(Overloaded):
+            await work
+    await log.reasked("filler-0", 0.97)
+    kept = await events(storage)
+    assert kept == [Decided(replace(RECORD, id=f"filler-{n}")) for n in range(MAX_EVENTS)]
+    with pytest.raises(DecisionNotFound):
+        await log.get("acme", RECORD.id)
+
+
+async def test_what_was_refused_works_once_there_is_room(
+    log: DecisionLog, storage: Storage
+) -> None:
+    await fill(log)
+    with pytest.raises(Overloaded):
+        await log.feedback("acme", "filler-0", GOOD)
+    (position, _), *_ = await storage.events.read("0", 1, 0)
+    await storage.events.trim(position)
+    assert await log.feedback("acme", "filler-0", GOOD)
+
+
+async def test_a_full_stream_still_takes_what_teaches_nothing(log: DecisionLog) -> None:
+    await fill(log)
+    await log.record(CACHED)
+    assert await log.feedback("acme", CACHED.id, GOOD)
+
+
+async def test_many_at_once_stop_at_the_bound(log: DecisionLog, storage: Storage) -> None:
+    ends = await asyncio.gather(
+        *(log.record(replace(RECORD, id=f"d-{n}")) for n in range(3 * MAX_EVENTS)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(end, Overloaded) for end in ends) == 2 * MAX_EVENTS
+    assert len(await events(storage)) == MAX_EVENTS
