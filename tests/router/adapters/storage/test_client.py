@@ -90,7 +90,7 @@ async def test_a_script_is_told_again_to_a_server_that_forgot_it(
 async def test_connections_are_bounded(redis_server: EmbeddedRedis, bare: Redis) -> None:
     client = Client(Address(socket=redis_server.socket), pool_size=3, timeout_ms=5_000)
     before = await connections(bare)
-    waits = [client.wait(("BLPOP", f"none-{n}", 0.02), 20) for n in range(12)]
+    waits = [client.wait(("BLPOP", f"none-{n}", 0.02), 5_000) for n in range(12)]
     assert await asyncio.gather(*waits) == [None] * 12
     assert await connections(bare) - before == 3
     await client.close()
@@ -100,7 +100,7 @@ async def test_connections_are_bounded(redis_server: EmbeddedRedis, bare: Redis)
 
 async def test_waiting_for_a_connection_ends_at_the_timeout(redis_server: EmbeddedRedis) -> None:
     client = Client(Address(socket=redis_server.socket), pool_size=1, timeout_ms=100)
-    blocking = asyncio.create_task(client.wait(("BLPOP", "none", 0.6), 600))
+    blocking = asyncio.create_task(client.wait(("BLPOP", "none", 0.6), 10_000))
     await asyncio.sleep(0.02)
     with pytest.raises(StorageUnavailable):
         await client.call("PING")
