@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from router.core.arms import Deployment
+from router.core.background import Background
 from router.core.chat import Answer, ChatRequest, Delta, TextDelta, Usage
 from router.core.eligible import output_tokens
 from router.core.errors import (
@@ -18,7 +19,7 @@ from router.core.errors import (
 )
 from router.core.gate import PASSED, GateSettings, judge
 from router.core.observer import Observer
-from router.core.ports import Clock, HealthBoard, Provider
+from router.core.ports import Clock, Health, HealthBoard, Provider
 from router.core.records import Attempt, AttemptOutcome
 
 USEFUL_OUTPUT_TOKENS = 128
@@ -31,6 +32,7 @@ class Journey:
     rungs: arms in order. spare: the arm for failures, "" for none. live: deltas are wanted.
     deadline_s: on the caller's clock, None for none. max_cost_usd: None for no limit.
     answer, arm, deployment: what will be served. passed: the gate had no objection to it.
+    health: what the board said when the plan was chosen.
     started: a delta has been handed out, so no other arm can answer any more.
     """
 
@@ -40,6 +42,7 @@ class Journey:
     live: bool = False
     deadline_s: float | None = None
     max_cost_usd: float | None = None
+    health: Mapping[str, Health] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     answer: Answer | None = None
     arm: str = ""
@@ -74,17 +77,22 @@ class Caller:
         *,
         providers: Mapping[str, Provider],
         health: HealthBoard,
+        background: Background,
         observer: Observer,
         clock: Clock,
         gate: GateSettings,
     ) -> None:
         self._providers = providers
         self._health = health
+        self._background = background
         self._observer = observer
         self._clock = clock
         self._gate = gate
 
-    async def admits(self, deployment: Deployment) -> bool:
+    async def admits(self, journey: Journey, deployment: Deployment) -> bool:
+        """A closed circuit was just read as such; only a half-open one hands out its probe."""
+        if journey.health.get(deployment.name) is Health.CLOSED:
+            return True
         try:
             return await self._health.admit(deployment.name)
         except StorageUnavailable:
@@ -120,14 +128,14 @@ class Caller:
         except ProviderError as error:
             why = error.reason.lower()
             write(AttemptOutcome.FAILED, why, _charged(journey.chat, sum(heard), error))
-            await self._report(deployment, error)
+            self._background.start(self._report(deployment, error))
         except (asyncio.CancelledError, GeneratorExit):
             if journey.answer is None:
                 usage = _charged(journey.chat, sum(heard), None)
                 write(AttemptOutcome.CANCELLED, "caller_cancelled", usage)
             raise
         else:
-            await self._report(deployment, None)
+            self._background.start(self._report(deployment, None))
 
     async def _items(
         self, journey: Journey, deployment: Deployment, *, live: bool

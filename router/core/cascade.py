@@ -89,7 +89,7 @@ class Cascade:
                 return
             if not self._can_call(journey, deployment):
                 continue
-            if not await self._caller.admits(deployment):
+            if not await self._caller.admits(journey, deployment):
                 continue
             called = True
             calls = self._caller.call(journey, arm, deployment, live=live)

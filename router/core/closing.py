@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from router.core.admission import Admission
 from router.core.arms import Catalogue
+from router.core.background import Background
 from router.core.errors import StorageUnavailable
 from router.core.observer import Observer
 from router.core.ports import DecisionLog
@@ -34,6 +35,7 @@ class Closing:
         decisions: DecisionLog,
         admission: Admission,
         shelf: Shelf,
+        background: Background,
         observer: Observer,
         settings: ClosingSettings,
     ) -> None:
@@ -41,12 +43,14 @@ class Closing:
         self._decisions = decisions
         self._admission = admission
         self._shelf = shelf
+        self._background = background
         self._observer = observer
         self._settings = settings
 
     async def close(self, work: Work) -> DecisionRecord:
         """The decision is on record before its answer is returned."""
-        record, _, _ = await asyncio.gather(self.record(work), self.settle(work), self._put(work))
+        record, _ = await asyncio.gather(self.record(work), self.settle(work))
+        self._put(work)
         return record
 
     async def record(self, work: Work) -> DecisionRecord:
@@ -67,14 +71,16 @@ class Closing:
             lambda: self._admission.settle(work.reservation, tokens, cost_usd)
         )
 
-    async def _put(self, work: Work) -> None:
-        """Only what passed its gate may answer somebody else."""
+    def _put(self, work: Work) -> None:
+        """Only what passed its gate may answer somebody else; nobody waits for it."""
         journey = work.journey
         if journey is None or journey.answer is None or not journey.passed:
             return
         if work.cache is CacheStatus.MISS and work.embedding is not None:
-            cached = CachedAnswer(journey.answer, journey.arm, journey.deployment, work.id)
-            await self._shelf.put(work.key, work.embedding, cached)
+            cached = CachedAnswer(
+                journey.answer, journey.arm, journey.deployment, work.id, work.key.exact
+            )
+            self._background.start(self._shelf.put(work.key, work.embedding, cached))
 
     async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
         for pause_s in self._settings.pauses_s:

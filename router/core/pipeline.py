@@ -210,6 +210,7 @@ class Pipeline:
             live=work.mode is Mode.STREAM,
             deadline_s=work.deadline_s,
             max_cost_usd=options.max_cost_usd,
+            health=work.health,
         )
         return work.journey
 

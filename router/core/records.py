@@ -176,12 +176,13 @@ Event: TypeAlias = Decided | FeedbackGiven | Reasked
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """An answer that passed its gate, and which decision paid for it."""
+    """An answer that passed its gate, which decision paid for it, and the exact key it has."""
 
     answer: Answer
     arm: str
     deployment: str
     decision_id: str
+    exact: str
 
 
 @dataclass(frozen=True, slots=True)

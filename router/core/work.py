@@ -90,7 +90,7 @@ class Work:
             model=catalogue.model_of(deployment),
             cache=self.cache,
             similarity=hit.similarity if hit else 0.0,
-            cache_exact=self.key.exact,
+            cache_exact=hit.cached.exact if hit else self.key.exact,
             cache_partition=self.key.partition,
             settled=self.mode is not Mode.DECIDE,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Self
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server

@@ -62,7 +62,7 @@ ANSWER = Answer(
 
 
 def cached(text: str = "an answer") -> CachedAnswer:
-    return CachedAnswer(replace(ANSWER, text=text), "cheap", "d1", "d-1")
+    return CachedAnswer(replace(ANSWER, text=text), "cheap", "d1", "d-1", "exact-1")
 
 
 @dataclass

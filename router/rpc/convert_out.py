@@ -1,0 +1,136 @@
+"""From values of the core to messages of the contract."""
+
+from __future__ import annotations
+
+from adaptive_router.v1 import chat_pb2 as chat_pb
+from adaptive_router.v1 import router_pb2 as router_pb
+
+from router.core.calls import Completion, Directive
+from router.core.chat import Answer, Delta, FinishReason, TextDelta
+from router.core.records import Attempt, AttemptOutcome, CacheStatus, DecisionRecord
+from router.core.tenants import QuotaLeft
+
+_FINISH = {
+    FinishReason.STOP: chat_pb.FINISH_REASON_STOP,
+    FinishReason.LENGTH: chat_pb.FINISH_REASON_LENGTH,
+    FinishReason.TOOL_CALLS: chat_pb.FINISH_REASON_TOOL_CALLS,
+    FinishReason.CONTENT_FILTER: chat_pb.FINISH_REASON_CONTENT_FILTER,
+}
+_OUTCOMES = {
+    AttemptOutcome.ACCEPTED: router_pb.ATTEMPT_OUTCOME_ACCEPTED,
+    AttemptOutcome.ESCALATED: router_pb.ATTEMPT_OUTCOME_ESCALATED,
+    AttemptOutcome.FAILED: router_pb.ATTEMPT_OUTCOME_FAILED,
+    AttemptOutcome.CANCELLED: router_pb.ATTEMPT_OUTCOME_CANCELLED,
+}
+_CACHE = {
+    CacheStatus.MISS: router_pb.CACHE_STATUS_MISS,
+    CacheStatus.EXACT: router_pb.CACHE_STATUS_EXACT,
+    CacheStatus.SEMANTIC: router_pb.CACHE_STATUS_SEMANTIC,
+    CacheStatus.BYPASS: router_pb.CACHE_STATUS_BYPASS,
+}
+
+
+def completion(done: Completion) -> router_pb.CompleteResponse:
+    return router_pb.CompleteResponse(
+        answer=_answer(done.answer), receipt=receipt(done.record, done.quota_left)
+    )
+
+
+def stream_item(item: Delta | Completion) -> router_pb.StreamCompleteResponse:
+    if isinstance(item, TextDelta):
+        return router_pb.StreamCompleteResponse(text_delta=item.text)
+    if isinstance(item, Completion):
+        return router_pb.StreamCompleteResponse(done=_done(item))
+    delta = router_pb.ToolCallDelta(
+        index=item.index, id=item.id, name=item.name, arguments=item.arguments
+    )
+    return router_pb.StreamCompleteResponse(tool_call_delta=delta)
+
+
+def _done(item: Completion) -> router_pb.StreamCompleteResponse.Done:
+    return router_pb.StreamCompleteResponse.Done(
+        finish_reason=_FINISH[item.answer.finish_reason],
+        input_tokens=item.answer.usage.input_tokens,
+        output_tokens=item.answer.usage.output_tokens,
+        receipt=receipt(item.record, item.quota_left),
+    )
+
+
+def directive(made: Directive) -> router_pb.DecideResponse:
+    return router_pb.DecideResponse(receipt=receipt(made.record, made.quota_left), rungs=made.rungs)
+
+
+def decision(record: DecisionRecord) -> router_pb.GetDecisionResponse:
+    response = router_pb.GetDecisionResponse(
+        receipt=receipt(record, QuotaLeft()),
+        created_unix_ms=record.created_ms,
+        settled=record.settled,
+        feedback_quality=record.feedback,
+    )
+    choice = record.choice
+    if choice is not None:
+        response.feature_version = choice.context.version
+        for name in ("quality", "cost", "latency", "failure"):
+            setattr(response.weights, name, getattr(choice.weights, name))
+        expected = {plan: values for plan, *values in choice.expected}
+        for plan, probability in choice.probabilities:
+            quality, cost_usd, utility = expected.get(plan, (0.0, 0.0, 0.0))
+            response.plans.add(
+                plan=plan,
+                probability=probability,
+                expected_quality=quality,
+                expected_cost_usd=cost_usd,
+                expected_utility=utility,
+            )
+    return response
+
+
+def receipt(record: DecisionRecord, left: QuotaLeft) -> router_pb.Receipt:
+    choice = record.choice
+    return router_pb.Receipt(
+        decision_id=record.id,
+        plan=choice.plan if choice else "",
+        arm=record.arm,
+        deployment=record.deployment,
+        model=record.model,
+        propensity=choice.propensity if choice else 0.0,
+        explored=choice.explored if choice else False,
+        policy=choice.policy if choice else "",
+        policy_version=choice.policy_version if choice else 0,
+        attempts=[_attempt(a) for a in record.attempts],
+        cache=_CACHE[record.cache],
+        similarity=record.similarity,
+        cost_usd=record.cost_usd,
+        quota_left=router_pb.QuotaLeft(
+            requests=left.requests,
+            tokens=left.tokens,
+            daily_usd=left.daily_usd,
+            monthly_usd=left.monthly_usd,
+        ),
+    )
+
+
+def _attempt(attempt: Attempt) -> router_pb.Attempt:
+    return router_pb.Attempt(
+        arm=attempt.arm,
+        deployment=attempt.deployment,
+        model=attempt.model,
+        outcome=_OUTCOMES[attempt.outcome],
+        why=attempt.why,
+        latency_ms=attempt.latency_ms,
+        input_tokens=attempt.input_tokens,
+        output_tokens=attempt.output_tokens,
+        cost_usd=attempt.cost_usd,
+    )
+
+
+def _answer(answer: Answer) -> chat_pb.Answer:
+    return chat_pb.Answer(
+        text=answer.text,
+        tool_calls=[
+            chat_pb.ToolCall(id=c.id, name=c.name, arguments=c.arguments) for c in answer.tool_calls
+        ],
+        finish_reason=_FINISH[answer.finish_reason],
+        input_tokens=answer.usage.input_tokens,
+        output_tokens=answer.usage.output_tokens,
+    )

@@ -1,0 +1,127 @@
+"""The outermost interceptor: who calls, how many at once, and what an error looks like outside."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import structlog
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from router.core.errors import Overloaded, RouterError, Unauthenticated
+from router.core.tenants import Tenant
+from router.rpc.status import internal_status, status_of
+
+OPEN_PREFIX = "/grpc."
+"""Health and reflection: open to probes and tools that have no key."""
+BEARER = "bearer "
+BUSY_RETRY_MS = 250
+
+current_tenant: ContextVar[Tenant] = ContextVar("current_tenant")
+
+Authenticate = Callable[[str], Awaitable[Tenant]]
+Observe = Callable[[str, str, float], None]
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stub only
+    """observe(method, code, seconds) is told of every call."""
+
+    def __init__(self, authenticate: Authenticate, observe: Observe, max_in_flight: int) -> None:
+        self._authenticate = authenticate
+        self._observe = observe
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
+        self._log = structlog.get_logger("rpc")
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        handler = await continuation(handler_call_details)
+        method = str(handler_call_details.method)
+        if handler is None or method.startswith(OPEN_PREFIX):
+            return handler
+        name = method.rsplit("/", 1)[-1]
+        coders = (handler.request_deserializer, handler.response_serializer)
+        if handler.response_streaming:
+            wrapped = self._stream(handler.unary_stream, name)
+            return grpc.unary_stream_rpc_method_handler(wrapped, *coders)
+        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, name), *coders)
+
+    def _unary(self, behaviour: Callable[..., Awaitable[Any]], name: str) -> Callable[..., Any]:
+        async def call(request: Any, context: Context) -> Any:
+            async with self._guarded(context, name):
+                return await behaviour(request, context)
+
+        return call
+
+    def _stream(
+        self, behaviour: Callable[..., AsyncIterator[Any]], name: str
+    ) -> Callable[..., AsyncIterator[Any]]:
+        async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+            async with self._guarded(context, name):
+                async for item in behaviour(request, context):
+                    yield item
+
+        return call
+
+    @asynccontextmanager
+    async def _guarded(self, context: Context, name: str) -> AsyncIterator[None]:
+        began_s, code = time.perf_counter(), "OK"
+        self._in_flight += 1
+        try:
+            self._check_room()
+            current_tenant.set(await self._authenticate(_api_key(context)))
+            yield
+        except RouterError as error:
+            code = error.reason
+            await _abort(context, status_of(error))
+        except (asyncio.CancelledError, GeneratorExit):
+            code = "CANCELLED"
+            raise
+        except Exception as error:  # noqa: BLE001 - the last line of defence, told by type only
+            code = "INTERNAL"
+            error_id = uuid4().hex
+            self._log.error("internal", error=type(error).__name__, error_id=error_id)
+            await _abort(context, internal_status(error_id))
+        finally:
+            self._in_flight -= 1
+            seconds = time.perf_counter() - began_s
+            self._observe(name, code, seconds)
+            tenant = current_tenant.get(None)
+            self._log.info(
+                "call",
+                method=name,
+                code=code,
+                tenant=tenant.name if tenant else "",
+                latency_ms=round(seconds * 1_000, 2),
+            )
+
+    def _check_room(self) -> None:
+        if self._in_flight > self._max_in_flight:
+            raise Overloaded("too many requests in flight", retry_after_ms=BUSY_RETRY_MS)
+
+
+def _api_key(context: Context) -> str:
+    """ "" without one: whether that will do is the service's business."""
+    for name, value in context.invocation_metadata() or ():
+        if name == "authorization":
+            text = value if isinstance(value, str) else ""
+            if not text.lower().startswith(BEARER):
+                raise Unauthenticated("send the key as metadata `authorization: Bearer KEY`")
+            return text[len(BEARER) :].strip()
+    return ""
+
+
+async def _abort(context: Context, status: status_pb2.Status) -> None:
+    rich = rpc_status.to_status(status)
+    await context.abort(rich.code, rich.details, rich.trailing_metadata)

@@ -1,0 +1,92 @@
+"""The gRPC server: our service, health per component, reflection, limits, graceful stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import grpc
+from adaptive_router.v1 import router_pb2, router_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from router.core.calls import Service
+from router.rpc.interceptor import Guard
+from router.rpc.limits import RequestLimits
+from router.rpc.servicer import RouterServicer
+
+SERVICE = router_pb2.DESCRIPTOR.services_by_name["RouterService"].full_name
+REQUIRED = ("redis", "embedder")
+"""Without these no request can be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """port 0 picks a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8480
+    max_message_bytes: int = 4 * 1024 * 1024
+    max_in_flight: int = 256
+    drain_ms: int = 20_000
+    limits: RequestLimits = field(default_factory=RequestLimits)
+
+
+class HealthReporter:
+    """Names each component; the whole serves when the required ones do."""
+
+    def __init__(self) -> None:
+        self.servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in the stub
+        self._serving: dict[str, bool] = dict.fromkeys(REQUIRED, False)
+
+    async def set(self, component: str, *, serving: bool) -> None:
+        self._serving[component] = serving
+        whole = all(self._serving[name] for name in REQUIRED)
+        for name, up in ((component, serving), ("", whole), (SERVICE, whole)):
+            await self.servicer.set(name, _status(serving=up))
+
+    async def drain(self) -> None:
+        """NOT_SERVING for good: load balancers send no more."""
+        await self.servicer.enter_graceful_shutdown()
+
+
+def _status(*, serving: bool) -> health_pb2.HealthCheckResponse.ServingStatus:
+    response = health_pb2.HealthCheckResponse
+    return response.SERVING if serving else response.NOT_SERVING
+
+
+class RouterServer:
+    """observe(method, code, seconds) is told of every call."""
+
+    def __init__(
+        self,
+        service: Service,
+        health_reporter: HealthReporter,
+        observe: Callable[[str, str, float], None],
+        settings: ServerSettings,
+    ) -> None:
+        guard = Guard(service.authenticate, observe, settings.max_in_flight)
+        size = settings.max_message_bytes
+        self._health = health_reporter
+        self._drain_s = settings.drain_ms / 1_000
+        self._server = grpc.aio.server(
+            interceptors=[guard],
+            options=[
+                ("grpc.max_receive_message_length", size),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        servicer = RouterServicer(service, settings.limits)
+        router_pb2_grpc.add_RouterServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]  # generated
+        health_pb2_grpc.add_HealthServicer_to_server(health_reporter.servicer, self._server)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        self.port = self._server.add_insecure_port(f"{settings.host}:{settings.port}")
+
+    async def start(self) -> None:
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Refuse new calls, let those under way end, cut off what outlasts the drain time."""
+        await self._health.drain()
+        await self._server.stop(self._drain_s)
