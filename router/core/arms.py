@@ -83,6 +83,9 @@ class Catalogue:
     def deployments(self) -> tuple[Deployment, ...]:
         return tuple(d for arm in self.arms.values() for d in arm.deployments)
 
+    def names(self) -> list[str]:
+        return [d.name for d in self.deployments()]
+
     def model_of(self, deployment: str) -> str:
         """The model behind a deployment; "" for one that is no longer configured."""
         return next((d.model for d in self.deployments() if d.name == deployment), "")

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 
 from bandit.errors import BanditError
-
 from bandit.types import Policy
 from router.core.deciding import Decider
 from router.core.errors import StorageUnavailable
 from router.core.observer import Observer
 from router.core.ports import SnapshotStore
+from router.core.watch import wait
 
 
 class Follower:
@@ -39,11 +39,7 @@ class Follower:
                 await self.step()
             except StorageUnavailable:
                 self._observer.degraded("snapshot")
-            try:
-                async with asyncio.timeout(self._poll_ms / 1_000):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await wait(stop, self._poll_ms / 1_000)
 
     async def step(self) -> None:
         latest = await self._snapshots.latest_version()

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bandit.errors import BanditError
-
 from bandit.types import Outcome, Policy
 from router.core.arms import Plan
 from router.core.errors import StorageUnavailable
@@ -19,6 +18,7 @@ from router.core.observer import Observer
 from router.core.ports import Clock, EventLog, Lease, SnapshotStore, StoredSnapshot
 from router.core.records import Decided, DecisionRecord, Event
 from router.core.reward import RewardSettings, outcomes_of
+from router.core.watch import wait
 
 START = "0"
 
@@ -86,10 +86,10 @@ class Learner:
             except StorageUnavailable:
                 self._term = None
                 self._observer.degraded("learner")
-                await self._pause(stop)
+                await wait(stop, self._settings.retry_ms / 1_000)
             else:
                 if self._term is None:
-                    await self._pause(stop)
+                    await wait(stop, self._settings.retry_ms / 1_000)
         await self._resign()
 
     async def step(self) -> None:
@@ -170,10 +170,3 @@ class Learner:
             await self._lease.release(self._owner)
         except StorageUnavailable:
             self._observer.degraded("learner")
-
-    async def _pause(self, stop: asyncio.Event) -> None:
-        try:
-            async with asyncio.timeout(self._settings.retry_ms / 1_000):
-                await stop.wait()
-        except TimeoutError:
-            return

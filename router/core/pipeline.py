@@ -138,9 +138,8 @@ class Pipeline:
         return await self._p.shelf.exact(work.key)
 
     async def _health(self) -> dict[str, Health]:
-        names = [d.name for d in self._p.catalogue.deployments()]
         try:
-            return dict(await self._p.health.states(names))
+            return dict(await self._p.health.states(self._p.catalogue.names()))
         except StorageUnavailable:
             self._p.observer.degraded("health")
             return {}

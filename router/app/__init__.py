@@ -1,0 +1,175 @@
+"""The composition root: builds every part, starts it in order, ends it in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from router.adapters.embedding.files import model_dir
+from router.adapters.embedding.pool import EmbedderPool
+from router.adapters.providers import make_client, make_providers
+from router.adapters.storage import Storage, open_storage
+from router.app.build import (
+    Brain,
+    Seams,
+    build_follower,
+    build_learner,
+    build_service,
+    storage_settings,
+)
+from router.app.loops import Loops
+from router.config import Config
+from router.config.values import catalogue_of, keys_of, weights_of
+from router.core.background import Background
+from router.core.deciding import Decider
+from router.core.errors import RouterError
+from router.core.ports import Health
+from router.core.watch import Watch
+from router.observe.logs import configure_logs
+from router.observe.metrics import Metrics, MetricsServer
+from router.rpc.server import HealthReporter, RouterServer, ServerSettings
+
+WATCH_MS = 1_000
+
+
+class LoopBroke(RouterError):
+    """A background loop ended by an error nobody expected; the log names its type."""
+
+    reason = "LOOP_BROKE"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """port: 0 for a learner. failed: set when a background loop broke down."""
+
+    port: int
+    metrics_port: int
+    failed: asyncio.Event
+    storage: Storage
+
+
+@asynccontextmanager
+async def opened_storage(config: Config, env: Mapping[str, str]) -> AsyncIterator[Storage]:
+    storage = await open_storage(storage_settings(config, env))
+    try:
+        yield storage
+    finally:
+        await storage.close()
+
+
+@asynccontextmanager
+async def running_router(config: Config, env: Mapping[str, str]) -> AsyncIterator[Running]:
+    """A router that serves; leaving it drains requests, loops and storage, in that order."""
+    async with AsyncExitStack() as stack:
+        catalogue, metrics = catalogue_of(config), Metrics()
+        storage = await stack.enter_async_context(opened_storage(config, env))
+        loops, health, background = Loops(), HealthReporter(), Background(metrics)
+        stack.push_async_callback(loops.end)
+        stack.push_async_callback(background.drain)
+        embedder = await _embedder(config, stack)
+        client = await stack.enter_async_context(make_client())
+        providers = make_providers(client, keys_of(config, env))
+        brain = Brain(config, catalogue)
+        decider = Decider(brain.context_map, brain.fresh(), weights_of(config))
+        seams = Seams(storage, embedder, providers, metrics, background)
+        service = build_service(config, catalogue, seams, decider)
+        follower = build_follower(config, brain, storage, decider, metrics)
+        redis = _redis_watch(storage, health)
+        await redis.step()
+        await health.set("embedder", serving=True)
+        server = RouterServer(service, health, metrics.request, _server_settings(config))
+        metrics_port = _metrics_port(config, metrics, stack)
+        for loop in (redis, follower, _provider_watch(storage, health, catalogue.names())):
+            loops.start(loop)
+        if config.learning.in_process:
+            loops.start(build_learner(config, catalogue, brain, storage, metrics))
+        await server.start()
+        stack.push_async_callback(server.stop)
+        yield Running(server.port, metrics_port, loops.failed, storage)
+
+
+@asynccontextmanager
+async def running_learner(config: Config, env: Mapping[str, str]) -> AsyncIterator[Running]:
+    async with AsyncExitStack() as stack:
+        catalogue, metrics, loops = catalogue_of(config), Metrics(), Loops()
+        storage = await stack.enter_async_context(opened_storage(config, env))
+        stack.push_async_callback(loops.end)
+        brain = Brain(config, catalogue)
+        loops.start(build_learner(config, catalogue, brain, storage, metrics))
+        metrics_port = _metrics_port(config, metrics, stack)
+        yield Running(0, metrics_port, loops.failed, storage)
+
+
+def run_router(config: Config) -> None:
+    """Until SIGTERM or SIGINT. Raises RouterError when it can't start or a loop broke down."""
+    configure_logs()
+    asyncio.run(_until_told(running_router(config, os.environ)))
+
+
+def run_learner(config: Config) -> None:
+    """The same for a learner alone."""
+    configure_logs()
+    asyncio.run(_until_told(running_learner(config, os.environ)))
+
+
+async def _until_told(running: AbstractAsyncContextManager[Running]) -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    async with running as service:
+        waits = [asyncio.create_task(event.wait()) for event in (told, service.failed)]
+        _, rest = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
+            task.cancel()
+    if service.failed.is_set():
+        raise LoopBroke("a background loop broke down: see the log")
+
+
+async def _embedder(config: Config, stack: AsyncExitStack) -> EmbedderPool:
+    section = config.embedding
+    pool = EmbedderPool(
+        model_dir(),
+        workers=section.workers or len(os.sched_getaffinity(0)),
+        queue=section.queue,
+        cache_entries=section.cache_entries,
+    )
+    stack.callback(pool.close)
+    await pool.warm_up()
+    return pool
+
+
+def _metrics_port(config: Config, metrics: Metrics, stack: AsyncExitStack) -> int:
+    section = config.server
+    return stack.enter_context(MetricsServer(metrics, section.host, section.metrics_port)).port
+
+
+def _server_settings(config: Config) -> ServerSettings:
+    section = config.server
+    return ServerSettings(
+        host=section.host,
+        port=section.port,
+        max_message_bytes=section.max_message_bytes,
+        max_in_flight=section.max_in_flight,
+        drain_ms=section.drain_ms,
+    )
+
+
+def _redis_watch(storage: Storage, health: HealthReporter) -> Watch:
+    return Watch(storage.ping, partial(health.set, "redis"), WATCH_MS)
+
+
+def _provider_watch(storage: Storage, health: HealthReporter, names: list[str]) -> Watch:
+    """Providers are well while one deployment is; a router without any still serves its cache."""
+
+    async def check() -> None:
+        states = await storage.health.states(names)
+        if all(state is Health.OPEN for state in states.values()):
+            raise RouterError("every deployment is cooling down")
+
+    return Watch(check, partial(health.set, "providers"), WATCH_MS)

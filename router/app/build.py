@@ -1,0 +1,206 @@
+"""Which part gets which: the config's values handed to constructors, nothing started."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import uuid4
+
+import numpy as np
+
+from bandit import ContextMap, Policy, PolicySettings, load_policy, make_policy
+from router.adapters.storage import CacheBounds, Storage, StorageSettings
+from router.config import Config
+from router.config.values import cold_start_of, units_of, weights_of
+from router.core.admission import Admission, AdmissionSettings
+from router.core.arms import Catalogue
+from router.core.attempt import Caller
+from router.core.background import Background
+from router.core.cascade import Cascade, CascadeSettings
+from router.core.closing import Closing, ClosingSettings
+from router.core.deciding import Decider
+from router.core.follower import Follower
+from router.core.gate import GateSettings
+from router.core.learner import Learner, LearnerSettings
+from router.core.observer import Observer
+from router.core.once import Once, OnceSettings
+from router.core.pipeline import Parts, Pipeline
+from router.core.ports import Embedder, HealthPolicy, Provider
+from router.core.reask import ReaskSettings, ReaskWatch
+from router.core.reporting import Reporting
+from router.core.reward import RewardSettings
+from router.core.service import RouterService
+from router.core.shelf import Shelf, ShelfSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """The adapters, and who watches."""
+
+    storage: Storage
+    embedder: Embedder
+    providers: Mapping[str, Provider]
+    observer: Observer
+    background: Background
+
+
+def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
+    redis, cache, health = config.redis, config.cache, config.health
+    return StorageSettings(
+        url=env.get(redis.url_env, "") if redis.url_env else redis.url,
+        data_dir=redis.embedded.data_dir,
+        appendfsync=redis.embedded.appendfsync,
+        pool_size=redis.pool_size,
+        timeout_ms=redis.timeout_ms,
+        max_events=redis.max_events,
+        join_window_s=config.learning.join_window_s,
+        cache=CacheBounds(max_entries_per_partition=cache.max_entries_per_partition),
+        health=HealthPolicy(**health.model_dump()),
+    )
+
+
+class Brain:
+    """Makes and restores policies the way the config says."""
+
+    def __init__(self, config: Config, catalogue: Catalogue) -> None:
+        self.context_map = ContextMap.default()
+        self._name = config.policy.name
+        self._seed = config.policy.seed
+        self._settings = PolicySettings(
+            units=units_of(config, catalogue),
+            weights=weights_of(config),
+            shape=self.context_map.shape,
+            cold_start=cold_start_of(config, catalogue),
+            initial_pulls=config.policy.initial_pulls,
+            floor=config.policy.exploration_floor,
+        )
+        # Replicas must not draw alike: theirs is seeded from the system, the learner's is fixed.
+        self._serving = np.random.default_rng()
+
+    def fresh(self) -> Policy:
+        rng = np.random.default_rng(self._seed)
+        return make_policy(self._name, self._settings, self.context_map.version, rng)
+
+    def restore(self, payload: bytes) -> Policy:
+        """For learning: goes on exactly where the snapshot ended. Raises BanditError."""
+        return self._load(payload, None)
+
+    def restore_to_serve(self, payload: bytes) -> Policy:
+        """Raises BanditError."""
+        return self._load(payload, self._serving)
+
+    def _load(self, payload: bytes, rng: np.random.Generator | None) -> Policy:
+        return load_policy(payload, self._name, self._settings, self.context_map.version, rng)
+
+
+def build_service(
+    config: Config, catalogue: Catalogue, seams: Seams, decider: Decider
+) -> RouterService:
+    storage, observer, background = seams.storage, seams.observer, seams.background
+    admission = Admission(
+        tenants=storage.tenants,
+        quota=storage.quota,
+        clock=time.time,
+        settings=AdmissionSettings(required=config.auth.required),
+    )
+    cache = config.cache
+    shelf = Shelf(
+        cache=storage.cache,
+        observer=observer,
+        settings=ShelfSettings(cache.enabled, cache.ttl_s, cache.semantic_threshold),
+    )
+    closing = Closing(
+        catalogue=catalogue,
+        decisions=storage.decisions,
+        admission=admission,
+        shelf=shelf,
+        background=background,
+        observer=observer,
+        settings=ClosingSettings(),
+    )
+    parts = Parts(
+        catalogue=catalogue,
+        decider=decider,
+        cascade=_cascade(config, catalogue, seams),
+        embedder=seams.embedder,
+        health=storage.health,
+        admission=admission,
+        shelf=shelf,
+        reask=_reask(config, seams),
+        once=Once(idempotency=storage.idempotency, settings=OnceSettings()),
+        closing=closing,
+        background=background,
+        observer=observer,
+        clock=time.time,
+        ids=lambda: uuid4().hex,
+    )
+    reporting = Reporting(
+        catalogue=catalogue,
+        decisions=storage.decisions,
+        admission=admission,
+        shelf=shelf,
+        observer=observer,
+    )
+    return RouterService(admission, Pipeline(parts), reporting)
+
+
+def _cascade(config: Config, catalogue: Catalogue, seams: Seams) -> Cascade:
+    caller = Caller(
+        providers=seams.providers,
+        health=seams.storage.health,
+        background=seams.background,
+        observer=seams.observer,
+        clock=time.time,
+        gate=GateSettings(config.gate.refusals, config.gate.min_mean_logprob),
+    )
+    attempts = config.attempts
+    return Cascade(
+        catalogue=catalogue,
+        caller=caller,
+        clock=time.time,
+        settings=CascadeSettings(attempts.max_per_request, attempts.min_remaining_ms),
+    )
+
+
+def _reask(config: Config, seams: Seams) -> ReaskWatch:
+    reask = config.learning.reask
+    return ReaskWatch(
+        sessions=seams.storage.sessions,
+        decisions=seams.storage.decisions,
+        observer=seams.observer,
+        settings=ReaskSettings(reask.window_s, reask.similarity),
+    )
+
+
+def build_follower(
+    config: Config, brain: Brain, storage: Storage, decider: Decider, observer: Observer
+) -> Follower:
+    return Follower(
+        snapshots=storage.snapshots,
+        decider=decider,
+        load=brain.restore_to_serve,
+        observer=observer,
+        poll_ms=config.learning.poll_ms,
+    )
+
+
+def build_learner(
+    config: Config, catalogue: Catalogue, brain: Brain, storage: Storage, observer: Observer
+) -> Learner:
+    learning = config.learning
+    return Learner(
+        owner=uuid4().hex,
+        lease=storage.lease,
+        events=storage.events,
+        snapshots=storage.snapshots,
+        plans=catalogue.plans,
+        fresh=brain.fresh,
+        load=brain.restore,
+        observer=observer,
+        clock=time.time,
+        rewards=RewardSettings(learning.implicit_weight),
+        settings=LearnerSettings(
+            publish_events=learning.publish_every_events, publish_ms=learning.publish_every_ms
+        ),
+    )
