@@ -1,0 +1,152 @@
+"""`scripts/demo`: the whole system as separate processes, a caller, and the table of it all."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import grpc
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from demo.baselines import Utility
+from demo.client import Client, Sample
+from demo.recorded import DataMissing
+from demo.report import ROW, print_report
+from demo.setup import COST_WEIGHT, Ports, start, unit_usd
+from demo.stack import Stack, StackError
+from demo.upstream import make_world
+from demo.world import World, outcomes
+
+# The cheap provider is down for this part of the run.
+DOWN_FROM, DOWN_UNTIL = 0.4, 0.6
+SIMULATED = (
+    "Simulated here: the three providers (their prompts, answers, prices, speed and failures). "
+    "Real: HTTP, gRPC, Redis, the embedding model, the bandit and everything it learns."
+)
+REPLAYED = (
+    "Replayed here: real prompts (GSM8K), the real answers of three models and their "
+    "correctness; simulated: speed and the outage. o1_mini's hidden tokens are not in the data, "
+    "so its cost is a lower bound. The rest is real."
+)
+
+
+@click.command()
+@click.option("--prompts", default=600, show_default=True, type=click.IntRange(20, 100_000))
+@click.option("--seed", default=0, show_default=True)
+@click.option("--recorded", is_flag=True, help="real prompts and answers out of ROUTER_DATA_DIR")
+@click.option("--serve", is_flag=True, help="leave the stack up until Ctrl-C")
+def main(prompts: int, seed: int, *, recorded: bool, serve: bool) -> None:
+    """Start Redis, three providers and the router; send prompts; print what came of it."""
+    console = Console()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        world = make_world(prompts, seed, recorded=recorded)
+        with tempfile.TemporaryDirectory(prefix="router-demo-") as folder:
+            with Stack(Path(folder)) as stack:
+                _run(console, stack, world, seed, recorded=recorded, serve=serve)
+    except KeyboardInterrupt:
+        console.print("stopped; every process has ended")
+        sys.exit(130)
+    except (StackError, DataMissing) as error:
+        console.print(str(error), style="red", markup=False)
+        sys.exit(1)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(
+    console: Console, stack: Stack, world: World, seed: int, *, recorded: bool, serve: bool
+) -> None:
+    console.print(REPLAYED if recorded else SIMULATED)
+    ports, key = start(stack, world, seed, recorded=recorded)
+    if serve:
+        _serve(console, ports, key)
+        return
+    samples = asyncio.run(_drive(console, world, ports, key))
+    utility = Utility(COST_WEIGHT, unit_usd(world))
+    print_report(console, samples, outcomes(world), utility, _events(len(samples)))
+
+
+async def _drive(console: Console, world: World, ports: Ports, key: str) -> list[Sample]:
+    """Every prompt once, in order, with the outage on the way."""
+    asks, samples = world.asks, []
+    cuts = [int(len(asks) * share) for share in (0, DOWN_FROM, DOWN_UNTIL, 1)]
+    phases = zip(cuts, cuts[1:], (False, True, False), strict=False)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{ports.router}") as channel:
+        client = Client(channel, key, world.grade)
+        with _progress(console, len(asks)) as advance:
+            for begin, end, down in phases:
+                await _control(ports.upstreams["cheap"], down=down)
+                async for sample in client.send(asks[begin:end]):
+                    samples.append(sample)
+                    next(advance)
+    return samples
+
+
+async def _control(port: int, *, down: bool) -> None:
+    async with httpx.AsyncClient() as client:
+        await client.post(f"http://127.0.0.1:{port}/control", json={"down": down})
+
+
+@contextmanager
+def _progress(console: Console, total: int) -> Iterator[Iterator[None]]:
+    columns = (TextColumn("requests"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("requests", total=total)
+
+        def steps() -> Iterator[None]:
+            while True:
+                bar.advance(task)
+                yield
+
+        yield steps()
+
+
+def _events(count: int) -> dict[int, str]:
+    down, up = int(count * DOWN_FROM) // ROW, int(count * DOWN_UNTIL) // ROW
+    return {down: "cheap goes down", up: "cheap is back"} if down != up else {down: "cheap down"}
+
+
+SNIPPET = """
+import grpc
+from adaptive_router.v1 import chat_pb2, router_pb2, router_pb2_grpc
+
+router = router_pb2_grpc.RouterServiceStub(grpc.insecure_channel("127.0.0.1:{port}"))
+key = [("authorization", "Bearer {key}")]
+user = chat_pb2.Message(role=chat_pb2.ROLE_USER, text="What is 17 * 23?")
+chat = chat_pb2.ChatRequest(messages=[user])
+done = router.Complete(router_pb2.CompleteRequest(chat=chat), metadata=key)
+print(done.answer.text, done.receipt.arm, done.receipt.cost_usd)
+router.Feedback(
+    router_pb2.FeedbackRequest(decision_id=done.receipt.decision_id, quality=1.0), metadata=key
+)
+"""
+GRPCURL = (
+    "grpcurl -plaintext -H 'authorization: Bearer {key}' -d "
+    """'{{"chat": {{"messages": [{{"role": "ROLE_USER", "text": "What is 17 * 23?"}}]}}}}' """
+    "127.0.0.1:{port} adaptive_router.v1.RouterService/Complete"
+)
+
+
+def _serve(console: Console, ports: Ports, key: str) -> None:
+    values = {"port": ports.router, "key": key}
+    console.print(
+        "\nUp until Ctrl-C. Try:\n", GRPCURL.format(**values), markup=False, soft_wrap=True
+    )
+    console.print("\nor, with .venv/bin/python:", SNIPPET.format(**values), markup=False)
+    console.print(f"Metrics: http://127.0.0.1:{ports.metrics}/metrics")
+    signal.pause()
+
+
+if __name__ == "__main__":
+    main()

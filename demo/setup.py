@@ -1,0 +1,97 @@
+"""Starts the demo's processes: three providers, and the router with its private Redis."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from demo.stack import Stack, free_port, listens
+from demo.world import ARMS, World
+
+COST_WEIGHT = 0.1
+TYPICAL_TOKENS = 300
+TOKENS_PER_MTOK = 1_000_000
+TENANT = "demo"
+HEALTH_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    router: int
+    metrics: int
+    upstreams: Mapping[str, int]
+
+
+def unit_usd(world: World) -> float:
+    """What COST_WEIGHT of quality is worth: a typical request on the dearest arm."""
+    dear = world.profiles["reasoning"]
+    return (dear.input_usd_per_mtok + dear.output_usd_per_mtok) * TYPICAL_TOKENS / TOKENS_PER_MTOK
+
+
+def start(stack: Stack, world: World, seed: int, *, recorded: bool) -> tuple[Ports, str]:
+    """Ports, and the API key of a fresh tenant. Raises StackError."""
+    ports = Ports(free_port(), free_port(), {arm: free_port() for arm in ARMS})
+    for arm, port in ports.upstreams.items():
+        options = ["--profile", arm, "--port", str(port), "--seed", str(seed)]
+        options += ["--prompts", str(len(world.asks)), *(["--recorded"] if recorded else [])]
+        stack.start(arm, ["demo.upstream", *options])
+    config = write_config(stack.folder, world, ports)
+    stack.start("router", ["router", "serve", "--config", str(config)])
+    stack.wait(lambda: all(listens(port) for port in ports.upstreams.values()))
+    stack.wait(lambda: serving(ports.router))
+    return ports, _new_key(config)
+
+
+def serving(port: int) -> bool:
+    """What the standard health service says of the whole."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        try:
+            stub = health_pb2_grpc.HealthStub(channel)
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_S)
+        except grpc.RpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _new_key(config: Path) -> str:
+    made = subprocess.run(  # noqa: S603 - our own command, no shell
+        [sys.executable, "-m", "router", "tenant", "create", TENANT, "--config", str(config)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return made.stdout.strip()
+
+
+def write_config(folder: Path, world: World, ports: Ports) -> Path:
+    arms = "\n".join(
+        f"  {arm}: {{deployments: [{_deployment(world, arm, ports.upstreams[arm])}]}}"
+        for arm in ARMS
+    )
+    text = f"""
+server: {{port: {ports.router}, metrics_port: {ports.metrics}}}
+redis: {{embedded: {{data_dir: {folder}/redis}}}}
+health: {{cooldown_ms: 1000, max_cooldown_ms: 2000}}
+policy: {{cost_unit_usd: {unit_usd(world):.9f}, weights: {{cost: {COST_WEIGHT}}}}}
+learning: {{publish_every_events: 16, publish_every_ms: 500, poll_ms: 100}}
+arms:
+{arms}
+"""
+    path = folder / "router.yaml"
+    path.write_text(text)
+    return path
+
+
+def _deployment(world: World, arm: str, port: int) -> str:
+    profile = world.profiles[arm]
+    return (
+        f"{{name: {arm}-1, provider: openai, base_url: 'http://127.0.0.1:{port}/v1', model: {arm},"
+        f" price: {{input_usd_per_mtok: {profile.input_usd_per_mtok},"
+        f" output_usd_per_mtok: {profile.output_usd_per_mtok}}}}}"
+    )

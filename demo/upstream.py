@@ -1,0 +1,146 @@
+"""A simulated provider: a real HTTP server that speaks OpenAI chat completions, with SSE."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import click
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from demo.recorded import RecordedWorld
+from demo.simulated import SimulatedWorld
+from demo.world import Profile, Reply, World, chance
+
+PIECE_CHARS = 24
+INSTANT = Profile(0.1, 0.1, first_token_ms=0, token_ms=0, failure_rate=0)
+INSTANT_REPLY = Reply("An answer that takes no time.", 1.0, 10, 8)
+
+Find = Callable[[str], Reply]
+
+
+@dataclass(slots=True)
+class Upstream:
+    """find: prompt -> reply. down: every call is answered 503, as an overloaded provider does."""
+
+    name: str
+    profile: Profile
+    find: Find
+    down: bool = False
+
+    def app(self) -> Starlette:
+        numbers = count()
+
+        async def complete(request: Request) -> Response:
+            body = await request.json()
+            number = next(numbers)
+            if self.down or chance(self.name, number) < self.profile.failure_rate:
+                return JSONResponse({"error": {"message": "overloaded"}}, status_code=503)
+            reply = self.find(_prompt(body))
+            if body.get("stream"):
+                pieces = self._pieces(reply, number)
+                return StreamingResponse(pieces, media_type="text/event-stream")
+            await self._work(reply.output_tokens)
+            return JSONResponse(self._whole(reply, number))
+
+        async def control(request: Request) -> Response:
+            self.down = bool((await request.json())["down"])
+            return JSONResponse({"down": self.down})
+
+        async def models(_: Request) -> Response:
+            return JSONResponse({"object": "list", "data": [{"id": self.name, "object": "model"}]})
+
+        return Starlette(
+            routes=[
+                Route("/v1/chat/completions", complete, methods=["POST"]),
+                Route("/v1/models", models),
+                Route("/control", control, methods=["POST"]),
+            ]
+        )
+
+    async def _work(self, tokens: float, *, first: bool = True) -> None:
+        wait_ms = self.profile.token_ms * tokens + (self.profile.first_token_ms if first else 0)
+        if wait_ms:
+            await asyncio.sleep(wait_ms / 1_000)
+
+    def _whole(self, reply: Reply, number: int) -> dict[str, Any]:
+        message = {"role": "assistant", "content": reply.text}
+        choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
+        return self._envelope("chat.completion", number, [choice]) | {"usage": _usage(reply)}
+
+    async def _pieces(self, reply: Reply, number: int) -> AsyncIterator[bytes]:
+        texts = [reply.text[i : i + PIECE_CHARS] for i in range(0, len(reply.text), PIECE_CHARS)]
+        await self._work(0)
+        for text in texts:
+            await self._work(reply.output_tokens / len(texts), first=False)
+            yield self._event(number, [{"index": 0, "delta": {"content": text}}])
+        ending = {"index": 0, "delta": {}, "finish_reason": reply.finish_reason}
+        yield self._event(number, [ending])
+        yield self._event(number, [], usage=_usage(reply))
+        yield b"data: [DONE]\n\n"
+
+    def _event(self, number: int, choices: list[dict[str, Any]], **more: Any) -> bytes:
+        chunk = self._envelope("chat.completion.chunk", number, choices) | more
+        return f"data: {json.dumps(chunk)}\n\n".encode()
+
+    def _envelope(self, kind: str, number: int, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        name = f"chatcmpl-{number}"
+        return {"id": name, "object": kind, "created": 0, "model": self.name, "choices": choices}
+
+
+def _prompt(body: dict[str, Any]) -> str:
+    users = [m["content"] for m in body["messages"] if m["role"] == "user"]
+    return users[-1] if users and isinstance(users[-1], str) else ""
+
+
+def _usage(reply: Reply) -> dict[str, int]:
+    return {
+        "prompt_tokens": reply.input_tokens,
+        "completion_tokens": reply.output_tokens,
+        "total_tokens": reply.input_tokens + reply.output_tokens,
+    }
+
+
+def finder(world: World, arm: str) -> Find:
+    """Prompts the world does not know get a plain answer of middling length."""
+    numbers = {ask.text: ask.index for ask in world.asks}
+
+    def find(prompt: str) -> Reply:
+        index = numbers.get(prompt)
+        if index is not None:
+            return world.reply(arm, index)
+        return Reply(f"[{arm}] A simulated answer.", 1.0, 8 + len(prompt) // 4, 60)
+
+    return find
+
+
+def make_world(count_: int, seed: int, *, recorded: bool) -> World:
+    return (RecordedWorld if recorded else SimulatedWorld)(count_, seed)
+
+
+@click.command()
+@click.option("--profile", type=click.Choice(["cheap", "reasoning", "fallback", "instant"]))
+@click.option("--port", type=int, required=True)
+@click.option("--prompts", default=600)
+@click.option("--seed", default=0)
+@click.option("--recorded", is_flag=True)
+def main(profile: str, port: int, prompts: int, seed: int, *, recorded: bool) -> None:
+    """Serve one arm of the world on 127.0.0.1."""
+    if profile == "instant":
+        upstream = Upstream(profile, INSTANT, lambda _: INSTANT_REPLY)
+    else:
+        world = make_world(prompts, seed, recorded=recorded)
+        upstream = Upstream(profile, world.profiles[profile], finder(world, profile))
+    uvicorn.run(upstream.app(), host="127.0.0.1", port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What both worlds have in common: prompts, replies of every arm, and how good each is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from demo.client import Ask
+
+ARMS = ("cheap", "reasoning", "fallback")
+TOKENS_PER_MTOK = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One simulated provider: its list price, speed and how often a call fails with 503."""
+
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+    first_token_ms: float
+    token_ms: float
+    failure_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """quality in [0, 1] is what the caller's feedback will say of this text."""
+
+    text: str
+    quality: float
+    input_tokens: int
+    output_tokens: int
+    finish_reason: str = "stop"
+
+
+class World(Protocol):
+    @property
+    def asks(self) -> Sequence[Ask]: ...
+
+    @property
+    def profiles(self) -> Mapping[str, Profile]: ...
+
+    def reply(self, arm: str, index: int) -> Reply:
+        """What the arm answers to a prompt: always the same."""
+        ...
+
+    def grade(self, index: int, text: str) -> float:
+        """Quality of an answer, in [0, 1]: what a caller would say of it."""
+        ...
+
+
+def cost_usd(profile: Profile, reply: Reply) -> float:
+    return (
+        reply.input_tokens * profile.input_usd_per_mtok
+        + reply.output_tokens * profile.output_usd_per_mtok
+    ) / TOKENS_PER_MTOK
+
+
+def outcomes(world: World) -> dict[int, dict[str, tuple[float, float]]]:
+    """Prompt -> arm -> (quality, cost_usd), for every arm: what no router gets to see."""
+    found: dict[int, dict[str, tuple[float, float]]] = {}
+    for ask in world.asks:
+        replies = {arm: world.reply(arm, ask.index) for arm in ARMS}
+        found[ask.index] = {
+            arm: (reply.quality, cost_usd(world.profiles[arm], reply))
+            for arm, reply in replies.items()
+        }
+    return found
+
+
+def chance(*parts: object) -> float:
+    """A number in [0, 1) fixed by its arguments, the same in every process."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
