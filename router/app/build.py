@@ -91,7 +91,8 @@ class Brain:
         return self._load(payload, self._serving)
 
     def _load(self, payload: bytes, rng: np.random.Generator | None) -> Policy:
-        return load_policy(payload, self._name, self._settings, self.context_map.version, rng)
+        version = self.context_map.version
+        return load_policy(payload, self._settings, version, rng, name=self._name)
 
 
 def build_service(
