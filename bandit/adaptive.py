@@ -1,0 +1,215 @@
+"""The default policy: hierarchical Bayesian heads, Vowpal Wabbit's advice, Thompson sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.change import ChangeDetector
+from bandit.choice import check_actions, cold_start, count_best, decide, with_floor
+from bandit.head import FAILURE, LOG_COST, LOG_LATENCY, QUALITY, Adviser, Head, HeadSpec, RatioHead
+from bandit.manifest import manifest
+from bandit.outcomes import check_outcome
+from bandit.random_state import check_generator
+from bandit.settings import PolicySettings, check_weights
+from bandit.slots import Slots
+from bandit.snapshot import Snapshot, pack
+from bandit.types import Action, Context, Decision, Outcome, Vector, Weights
+from bandit.utility import burden, estimates_of
+from bandit.view import View, Viewer
+
+NAME: Final = "adaptive"
+LATENCY_PRIOR_MS: Final = 1_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """Posterior means for the eligible actions, each (k,). burden: what is taken off quality."""
+
+    advice: Vector
+    quality: Vector
+    cost_usd: Vector
+    latency_ms: Vector
+    failure: Vector
+    burden: Vector
+    utility: Vector
+
+
+class AdaptivePolicy:
+    """Thompson sampling on quality, posterior means for cost, latency and failure.
+
+    Not thread-safe. rng: `numpy.random.default_rng(...)`; its state is part of the snapshot.
+    """
+
+    def __init__(
+        self, settings: PolicySettings, context_version: str, rng: np.random.Generator
+    ) -> None:
+        check_generator(rng)
+        self._settings = settings
+        self._rng = rng
+        self._viewer = Viewer(settings.shape, context_version)
+        self._slots = Slots()
+        self._learned = 0
+        self._quality = self._head("quality", QUALITY)
+        self._cost = RatioHead(self._head("cost", LOG_COST))
+        self._latency = RatioHead(self._head("latency", LOG_LATENCY))
+        self._failure = self._head("failure", FAILURE)
+        self._change = ChangeDetector()
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    @property
+    def learned(self) -> int:
+        return self._learned
+
+    def decide(self, context: Context, eligible: Sequence[Action], weights: Weights) -> Decision:
+        """Choose one of `eligible`; the weights act at once.
+
+        Raises:
+            NoEligibleAction, BadAction, BadWeights, BadContext, VersionMismatch.
+
+        """
+        check_actions(eligible)
+        check_weights(weights)
+        view = self._viewer.view(context)
+        rows = self._slots.rows(eligible)
+        expected = self._expect(view, rows, eligible, weights)
+        settled = count_best(self._draws(view, rows, expected, weights))
+        mixed = self._cold(settled, rows, eligible)
+        probabilities = with_floor(mixed, self._settings.floor)
+        greedy = int(expected.utility.argmax())
+        columns = (expected.quality, expected.cost_usd, expected.latency_ms, expected.failure)
+        estimates = estimates_of(eligible, (*columns, expected.utility))
+        return decide(eligible, probabilities, greedy, estimates, self._rng)
+
+    def learn(self, outcomes: Sequence[Outcome]) -> None:
+        """Each head learns from what is not None. Nothing is learned when one outcome is bad.
+
+        Raises:
+            BadOutcome, BadAction, BadContext, VersionMismatch.
+
+        """
+        for outcome in outcomes:
+            check_outcome(outcome)
+            self._viewer.numbers(outcome.context)
+        for outcome in outcomes:
+            self._learn(outcome)
+
+    def save(self) -> bytes:
+        """The posterior is brought up to date first: this policy and a restored one go on alike."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, part in self._parts().items():
+            arrays |= {f"{name}.{key}": array for key, array in part.arrays().items()}
+        for head in self._heads():
+            head.layer.refresh()
+        names = self._slots.names
+        meta = manifest(self._settings, self._viewer.version, names, self._learned, self._rng)
+        return pack(Snapshot(NAME, meta, arrays))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Raises ValueError, KeyError or TypeError when the snapshot does not fit."""
+        self._slots = Slots(snapshot.meta["actions"])
+        self._learned = int(snapshot.meta["learned"])
+        for name, part in self._parts().items():
+            part.restore(snapshot.part(name), len(self._slots))
+
+    def is_sound(self) -> bool:
+        """Whether restored heads predict finite numbers."""
+        blank = self._viewer.blank()
+        rows = np.arange(-1, len(self._slots))
+        parts = [head.mean(blank, rows, head.advice(blank, rows)) for head in self._heads()]
+        return bool(np.isfinite(np.concatenate(parts)).all())
+
+    def _head(self, name: str, spec: HeadSpec) -> Head:
+        settings = self._settings
+        size = 1 + settings.shape.clusters + settings.shape.features
+        if name not in settings.vw:
+            return Head(spec, size, None)
+        write: Callable[[Vector], str] = self._viewer.write
+        return Head(spec, size, Adviser(spec, settings.shape, settings.replay, write))
+
+    def _heads(self) -> tuple[Head, ...]:
+        return self._quality, self._cost.head, self._latency.head, self._failure
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "quality": self._quality,
+            "cost": self._cost,
+            "latency": self._latency,
+            "failure": self._failure,
+            "change": self._change,
+        }
+
+    def _expect(
+        self, view: View, rows: NDArray[np.intp], eligible: Sequence[Action], weights: Weights
+    ) -> _Expected:
+        units = self._settings.units
+        priors = np.array([action.prior_cost_usd for action in eligible])
+        advice = self._quality.advice(view, rows)
+        quality = self._quality.mean(view, rows, advice)
+        cost_usd = self._cost.mean(view, rows, priors)
+        latency_ms = self._latency.mean(view, rows, np.full(len(rows), LATENCY_PRIOR_MS))
+        failure = self._failure.mean(view, rows, self._failure.advice(view, rows))
+        taken: Vector = burden(weights, units, cost_usd, latency_ms, failure)
+        utility = weights.quality * quality - taken
+        return _Expected(advice, quality, cost_usd, latency_ms, failure, taken, utility)
+
+    def _draws(
+        self, view: View, rows: NDArray[np.intp], expected: _Expected, weights: Weights
+    ) -> NDArray[np.float64]:
+        """Utilities under draws from the posterior of quality, (draws, k)."""
+        layer, k = self._quality.layer, len(rows)
+        covariance = layer.covariance(rows, view.x, expected.advice)
+        factor = np.linalg.cholesky(covariance + 1e-12 * np.eye(k))
+        normal = self._rng.standard_normal((self._settings.draws, k))
+        mean = layer.mean(rows, view.x, expected.advice)
+        quality = mean + self._settings.scale * (normal @ factor.T)
+        utilities: NDArray[np.float64] = (
+            weights.quality * np.minimum(quality, 1.0) - expected.burden
+        )
+        return utilities
+
+    def _cold(self, settled: Vector, rows: NDArray[np.intp], eligible: Sequence[Action]) -> Vector:
+        settings = self._settings
+        judged = _counts(self._quality, rows)
+        calls = np.maximum(_counts(self._cost.head, rows), judged)
+        names = [action.name for action in eligible]
+        preferred = names.index(settings.cold_start) if settings.cold_start in names else None
+        return cold_start(settled, judged, calls, settings.initial_pulls, preferred)
+
+    def _learn(self, outcome: Outcome) -> None:
+        slot = self._slots.claim(outcome.action)
+        for head in self._heads():
+            head.layer.grow(len(self._slots))
+        self._change.grow(len(self._slots))
+        view = self._viewer.view(outcome.context)
+        rng, weight = self._rng, outcome.weight
+        if outcome.quality is not None:
+            self._learn_quality(view, slot, outcome.quality, weight)
+        if outcome.cost_usd is not None:
+            ratio = outcome.cost_usd / outcome.action.prior_cost_usd
+            self._cost.learn(view, slot, ratio, weight, rng)
+        if outcome.latency_ms is not None:
+            self._latency.learn(view, slot, outcome.latency_ms / LATENCY_PRIOR_MS, weight, rng)
+        if outcome.failed is not None:
+            self._failure.learn(view, slot, float(outcome.failed), weight, rng)
+        self._learned += 1
+
+    def _learn_quality(self, view: View, slot: int, quality: float, weight: float) -> None:
+        residual = self._quality.learn(view, slot, quality, weight, self._rng)
+        if not self._settings.detect_changes or weight < 1:
+            return
+        layer = self._quality.layer
+        if self._change.alarm(slot, residual, layer.noise):
+            layer.forget_intercept(slot)
+
+
+def _counts(head: Head, rows: NDArray[np.intp]) -> Vector:
+    """Outcomes behind each row, 0 for actions never seen."""
+    return np.append(head.layer.counts, 0.0)[rows]

@@ -1,0 +1,51 @@
+"""What can go wrong in the bandit; every message says what to change."""
+
+from __future__ import annotations
+
+
+class BanditError(Exception):
+    """Root of the tree: catching it catches everything the bandit raises on purpose."""
+
+
+class BadInput(BanditError):
+    """A caller's value is out of its range."""
+
+
+class BadContext(BadInput):
+    """A context, or what it is made from, has the wrong dimensions or a non-finite number."""
+
+
+class BadAction(BadInput):
+    """An action cannot be used as given: its price, a duplicate name, one too many."""
+
+
+class BadOutcome(BadInput):
+    """An outcome holds a number outside its range."""
+
+
+class BadWeights(BadInput):
+    """A utility weight is negative or not finite."""
+
+
+class BadSettings(BadInput):
+    """A setting is outside its range."""
+
+
+class NoEligibleAction(BadInput):
+    """There is nothing to choose from."""
+
+
+class UnknownPolicy(BadInput):
+    """No policy has this name."""
+
+
+class VersionMismatch(BanditError):
+    """Made for another version of the context map, the snapshot format or another policy."""
+
+
+class CorruptSnapshot(BanditError):
+    """A snapshot is damaged or holds non-finite numbers."""
+
+
+class CorruptContextMap(BanditError):
+    """A context map's file is damaged or was not written by `ContextMap.save`."""

@@ -1,0 +1,73 @@
+"""Empirical Bayes: how much shared and how much own contextual signal the outcomes support."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.statistics import Statistics
+from bandit.types import Vector
+
+Array = NDArray[np.float64]
+
+SHARED_GRID: Final = (1e-4, 3e-3, 2e-2, 1e-1)
+OWN_GRID: Final = (1e-5, 3e-4, 2e-3, 1e-2, 5e-2)
+
+
+def best_variances(
+    stats: Statistics, intercept: float, slope: float, noise: float
+) -> tuple[float, float]:
+    """The pair (shared, own) of slope variances with the largest marginal likelihood.
+
+    intercept: prior variance of the shared and of each own intercept; slope: of kappa.
+    """
+    table = log_evidence(stats, intercept, slope, noise)
+    i, j = np.unravel_index(int(table.argmax()), table.shape)
+    return SHARED_GRID[int(i)], OWN_GRID[int(j)]
+
+
+def log_evidence(stats: Statistics, intercept: float, slope: float, noise: float) -> Array:
+    """Up to a constant, (shared grid, own grid).
+
+    log N(y; 0, noise I + Phi P0^-1 Phi') through the matrix determinant and inversion lemmas:
+    (b'P^-1 b - log|P| + log|P0|) / 2 with P the posterior precision and b = Phi'y / noise.
+    """
+    width = stats.width
+    gram, moment = stats.gram / noise, stats.moment / noise
+    own = np.stack([_variances(width - 1, intercept, t) for t in OWN_GRID])
+    shared = np.stack([_with_slope(width, intercept, t, slope) for t in SHARED_GRID])
+    table = np.empty((len(SHARED_GRID), len(OWN_GRID)))
+    for j, variances in enumerate(own):
+        schur, residual, inner = _eliminated(gram, moment, variances)
+        precision = schur + np.stack([np.diag(1 / s) for s in shared])
+        solved = np.linalg.solve(precision, np.tile(residual, (len(shared), 1))[:, :, None])
+        outer = solved[:, :, 0] @ residual
+        table[:, j] = inner + outer - np.linalg.slogdet(precision)[1] - np.log(shared).sum(axis=1)
+    return table / 2
+
+
+def _eliminated(gram: Array, moment: Array, own: Vector) -> tuple[Array, Vector, float]:
+    """Schur complement and right side for u, and what the actions' blocks add to the evidence."""
+    block = gram[:, :-1, :-1] + np.diag(1 / own)
+    right = np.concatenate([gram[:, :-1, :], moment[:, :-1, None]], axis=2)
+    solved = np.linalg.solve(block, right)
+    coupled, mean = solved[:, :, :-1], solved[:, :, -1]
+    schur = (gram - gram[:, :, :-1] @ coupled).sum(axis=0)
+    residual = (moment - (gram[:, :, :-1] @ mean[:, :, None])[:, :, 0]).sum(axis=0)
+    quadratic = float((moment[:, :-1] * mean).sum())
+    volume = float(np.linalg.slogdet(block)[1].sum() + len(gram) * np.log(own).sum())
+    return schur, residual, quadratic - volume
+
+
+def _variances(size: int, intercept: float, slopes: float) -> Vector:
+    variances = np.full(size, slopes)
+    variances[0] = intercept
+    return variances
+
+
+def _with_slope(width: int, intercept: float, slopes: float, kappa: float) -> Vector:
+    variances = _variances(width, intercept, slopes)
+    variances[-1] = kappa
+    return variances

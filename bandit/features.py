@@ -1,0 +1,83 @@
+"""Cheap features of a prompt: what can be read off its text in some tens of microseconds."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+import numpy as np
+
+from bandit.types import PromptFacts, Vector
+
+FEATURES_VERSION: Final = 1
+"""Part of every context map's version: raise it when a feature below changes."""
+
+MAX_CHARS: Final = 8_192
+"""Characters that are read, half from either end; the length feature sees the whole."""
+
+NAMES: Final = (
+    *("log_length", "code", "math_words", "multiple_choice", "numbers", "question"),
+    *("newlines", "digit_share", "asks_to_explain", "asks_to_choose"),
+    *("turns", "tools", "wants_json"),
+)
+
+_CODE = re.compile(
+    r"```|\bdef |\bclass |\bimport |\breturn\b|\bSELECT\b|\bpython\b|\bjavascript\b|\bcode\b"
+    r"|[{};]\s*\n|=>|==|\(\)",
+    re.IGNORECASE,
+)
+_MATH = re.compile(
+    r"\b(?:sum|product|equations?|integers?|prove|probability|derivative|integral|matrix|polynomial"
+    r"|fractions?|percent|how many|how much|total|average|solve|calculate|compute|angle|triangle"
+    r"|area|ratio|divided|times|each|twice|half)\b|[=+*/^√∑∫≤≥]",
+    re.IGNORECASE,
+)
+_CHOICES = re.compile(r"(?:^|\s)\(?[A-Da-d][.)]\s")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_DIGIT = re.compile(r"\d")
+_EXPLAIN = re.compile(
+    r"\b(?:explain|describe|write|compose|draft|discuss|summari[sz]e|compare|essay|story|poem|email"
+    r"|generate|create|plan|rewrite|translate)\b",
+    re.IGNORECASE,
+)
+_CHOOSE = re.compile(
+    r"\b(?:choose|select|which of|following|options?|pick|classify|true or false|best answer)\b",
+    re.IGNORECASE,
+)
+
+
+def raw_features(facts: PromptFacts) -> Vector:
+    """The features before centring, (n_features,), each about in [0, 1.5]; order of `NAMES`.
+
+    >>> dict(zip(NAMES, raw_features(PromptFacts("What is 2+2?")).round(2).tolist()))["question"]
+    1.0
+    """
+    text = _ends(facts.text)
+    size = max(len(text), 1)
+    return np.array(
+        [
+            math.log1p(len(facts.text)) / 6,
+            _count(_CODE, text, 1.5),
+            _count(_MATH, text, 2),
+            1.0 if len(_CHOICES.findall(text)) >= 3 else 0.0,  # noqa: PLR2004 - "a." alone is prose
+            _count(_NUMBER, text, 2.5),
+            1.0 if "?" in text else 0.0,
+            min(math.log1p(text.count("\n")) / 2.5, 1.5),
+            min(5 * len(_DIGIT.findall(text)) / size, 1.5),
+            _count(_EXPLAIN, text, 1),
+            _count(_CHOOSE, text, 1),
+            min(math.log(max(facts.turns, 1)) / 2, 1.5),
+            min(math.log1p(max(facts.tools, 0)) / 2, 1.5),
+            float(facts.wants_json),
+        ]
+    )
+
+
+def _ends(text: str) -> str:
+    half = MAX_CHARS // 2
+    return text if len(text) <= MAX_CHARS else f"{text[:half]} {text[-half:]}"
+
+
+def _count(pattern: re.Pattern[str], text: str, divisor: float) -> float:
+    return min(math.log1p(len(pattern.findall(text))) / divisor, 1.5)

@@ -1,0 +1,167 @@
+"""A head predicts one kind of outcome; heads of cost and latency work on the log ratio."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.layer import Layer, LayerSpec
+from bandit.replay import ReplayBuffer
+from bandit.settings import ContextShape
+from bandit.statistics import shaped
+from bandit.types import Vector
+from bandit.view import View
+from bandit.vw import Regressor
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
+Write = Callable[[Vector], str]
+
+_LEAST_RATIO: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSpec:
+    """low, high: bounds of y."""
+
+    layer: LayerSpec
+    low: float
+    high: float
+
+
+QUALITY: Final = HeadSpec(LayerSpec(offset=0.75, noise=0.12), 0.0, 1.0)
+FAILURE: Final = HeadSpec(LayerSpec(offset=0.02, noise=0.02, intercept=0.01), 0.0, 1.0)
+LOG_COST: Final = HeadSpec(LayerSpec(offset=0.0, noise=0.5), -4.0, 2.5)
+LOG_LATENCY: Final = HeadSpec(LayerSpec(offset=0.0, noise=0.5, intercept=2.0), -7.0, 6.0)
+
+
+class Adviser:
+    """A Vowpal Wabbit regressor and the outcomes it is reminded of.
+
+    Its advice is centred over the actions it learned about lately: what it adds to a head is how
+    actions differ, and it counts only as much as the head's slope on it has earned.
+    """
+
+    def __init__(self, spec: HeadSpec, shape: ContextShape, capacity: int, write: Write) -> None:
+        self._spec = spec
+        self._write = write
+        self._buffer = ReplayBuffer(shape.total, capacity)
+        self._regressor = self._made(None)
+
+    def advice(self, text: str, rows: Rows) -> Vector:
+        """(k,), 0 for actions it knows nothing of."""
+        known = self._buffer.slots()
+        result = np.zeros(len(rows))
+        if len(known) > 1:
+            predicted = self._regressor.predict(text, known)
+            centred = dict(zip(known, (predicted - predicted.mean()).tolist(), strict=True))
+            result[:] = [centred.get(row, 0.0) for row in rows.tolist()]
+        return result
+
+    def learn(
+        self, view: View, slot: int, y: float, weight: float, rng: np.random.Generator
+    ) -> None:
+        """The outcome, and one drawn from the last ones."""
+        self._regressor.learn(view.text, slot, y, weight)
+        self._buffer.add(view.numbers, slot, y, weight)
+        numbers, slot, y, weight = self._buffer.draw(rng)
+        self._regressor.learn(self._write(numbers), slot, y, weight)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        model = np.frombuffer(self._regressor.save(), dtype=np.uint8)
+        return {"model": model, **self._buffer.arrays()}
+
+    def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
+        self._buffer.restore(arrays, slots)
+        self._regressor = self._made(arrays["model"].tobytes())
+
+    def _made(self, model: bytes | None) -> Regressor:
+        spec = self._spec
+        return Regressor(initial=spec.layer.offset, low=spec.low, high=spec.high, model=model)
+
+
+class Head:
+    """A layer, with or without an adviser. size: numbers in a view's x."""
+
+    def __init__(self, spec: HeadSpec, size: int, adviser: Adviser | None) -> None:
+        self.layer = Layer(spec.layer, size)
+        self._spec = spec
+        self._adviser = adviser
+
+    def advice(self, view: View, rows: Rows) -> Vector:
+        return self._adviser.advice(view.text, rows) if self._adviser else np.zeros(len(rows))
+
+    def mean(self, view: View, rows: Rows, advice: Vector) -> Vector:
+        """Expected y within its bounds, (k,)."""
+        expected: Vector = self.layer.mean(rows, view.x, advice)
+        return expected.clip(self._spec.low, self._spec.high)
+
+    def learn(
+        self, view: View, slot: int, y: float, weight: float, rng: np.random.Generator
+    ) -> float:
+        """Returns the residual of the prediction made before this outcome was learned."""
+        y = min(max(y, self._spec.low), self._spec.high)
+        row = np.array([slot])
+        advice = self.advice(view, row)
+        residual = y - float(self.layer.mean(row, view.x, advice)[0])
+        self.layer.observe(slot, view.x, float(advice[0]), y, weight)
+        if self._adviser:
+            self._adviser.learn(view, slot, y, weight, rng)
+        return residual
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        adviser = self._adviser.arrays() if self._adviser else {}
+        return self.layer.arrays() | {f"vw.{name}": array for name, array in adviser.items()}
+
+    def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
+        """Raises ValueError or KeyError when the arrays do not fit this head."""
+        self.layer.restore(arrays, slots)
+        if self._adviser:
+            own = {k.removeprefix("vw."): v for k, v in arrays.items() if k.startswith("vw.")}
+            self._adviser.restore(own, slots)
+
+
+class RatioHead:
+    """Positive amounts, as a multiple of a prior amount: prior * exp(y) * smoothing.
+
+    The smoothing S = (10 + sum min(amount / (prior exp y), 6)) / (10 + n) over all actions turns
+    the geometric mean that a log model finds into an arithmetic one.
+    """
+
+    _START: Final = 10.0
+    _MOST: Final = 6.0
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self._sums = np.array([self._START, self._START])
+
+    def mean(self, view: View, rows: Rows, priors: Vector) -> Vector:
+        """Expected amounts, (k,); priors: (k,)."""
+        log = self.head.mean(view, rows, self.head.advice(view, rows))
+        amounts: Vector = priors * np.exp(log) * (self._sums[0] / self._sums[1])
+        return amounts
+
+    def learn(
+        self,
+        view: View,
+        slot: int,
+        ratio: float,
+        weight: float,
+        rng: np.random.Generator,
+    ) -> None:
+        """ratio: the amount over its prior, >= 0."""
+        y = math.log(max(ratio, _LEAST_RATIO))
+        residual = self.head.learn(view, slot, y, weight, rng)
+        self._sums += weight * np.array([min(np.exp(residual), self._MOST), 1.0])
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {"sums": self._sums, **self.head.arrays()}
+
+    def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
+        self._sums = shaped(arrays["sums"], (2,)).copy()
+        self.head.restore(arrays, slots)

@@ -1,0 +1,57 @@
+"""Context-free running means per action, started from one made-up observation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.statistics import shaped
+from bandit.types import Outcome
+
+QUALITY, COST_RATIO, LATENCY_MS, FAILURE = range(4)
+_START: Final = np.array([0.75, 1.0, 1_000.0, 0.02])
+
+
+class RunningMeans:
+    """Columns: quality, cost as a multiple of the prior cost, latency in ms, failure."""
+
+    def __init__(self) -> None:
+        self._sums: NDArray[np.float64] = np.zeros((0, 4))
+        self._counts: NDArray[np.float64] = np.zeros((0, 4))
+
+    def grow(self, slots: int) -> None:
+        missing = slots - len(self._sums)
+        if missing > 0:
+            self._sums = np.concatenate([self._sums, np.zeros((missing, 4))])
+            self._counts = np.concatenate([self._counts, np.zeros((missing, 4))])
+
+    def add(self, slot: int, outcome: Outcome) -> None:
+        cost, price = outcome.cost_usd, outcome.action.prior_cost_usd
+        ratio = None if cost is None else cost / price
+        for column, value in enumerate(
+            (outcome.quality, ratio, outcome.latency_ms, outcome.failed)
+        ):
+            if value is not None:
+                self._sums[slot, column] += outcome.weight * value
+                self._counts[slot, column] += outcome.weight
+
+    def means(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(k, 4); a row of -1 is an action never seen."""
+        none = np.zeros((1, 4))
+        sums = np.concatenate([self._sums, none])[rows]
+        result: NDArray[np.float64] = (_START + sums) / (1 + self.counts(rows))
+        return result
+
+    def counts(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Summed weights, (k, 4)."""
+        return np.concatenate([self._counts, np.zeros((1, 4))])[rows]
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        return {"sums": self._sums, "counts": self._counts}
+
+    def restore(self, arrays: dict[str, NDArray[np.float64]], slots: int) -> None:
+        """Raises ValueError or KeyError when the arrays are not what `arrays` gave."""
+        self._sums = shaped(arrays["sums"], (slots, 4)).copy()
+        self._counts = shaped(arrays["counts"], (slots, 4)).copy()

@@ -1,0 +1,84 @@
+"""What a policy is told when it is made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from bandit.errors import BadSettings, BadWeights
+from bandit.types import Units, Weights
+
+MAX_ACTIONS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ContextShape:
+    """Dimensions of the contexts a policy learns from; those of `ContextMap.shape`."""
+
+    clusters: int = 32
+    axes: int = 32
+    features: int = 13
+
+    @property
+    def total(self) -> int:
+        return self.clusters + self.axes + self.features
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """Settings of every policy; each reads the ones it has a use for.
+
+    units:          what one unit of cost and of latency is.
+    weights:        what the explorers of `bandit.explorers` learn to maximise; the adaptive policy
+                    takes its weights per decision.
+    cold_start:     name of the action to prefer while there is no evidence; None for uniform.
+    initial_pulls:  judged outcomes each eligible action gets before its estimate is trusted.
+    floor:          least probability of an eligible action (less where they are very many).
+    draws:          posterior draws per decision from which probabilities are counted.
+    scale:          factor on the posterior's standard deviation while drawing.
+    vw:             heads with a Vowpal Wabbit regressor, of quality, cost, latency, failure.
+    replay:         how many past outcomes a Vowpal Wabbit regressor is reminded of.
+    detect_changes: forget the level of an action whose quality has silently changed.
+    """
+
+    units: Units = field(default_factory=lambda: Units(cost_usd=0.01))
+    weights: Weights = field(default_factory=Weights)
+    shape: ContextShape = field(default_factory=ContextShape)
+    cold_start: str | None = None
+    initial_pulls: int = 5
+    floor: float = 0.002
+    draws: int = 256
+    scale: float = 0.5
+    vw: frozenset[str] = frozenset({"quality"})
+    replay: int = 1_000
+    detect_changes: bool = True
+
+    def __post_init__(self) -> None:
+        _positive("units.cost_usd", self.units.cost_usd)
+        _positive("units.latency_ms", self.units.latency_ms)
+        _positive("scale", self.scale)
+        _within("floor", self.floor, 1e-6, 0.5)
+        _within("draws", self.draws, 1, 100_000)
+        _within("replay", self.replay, 1, 100_000)
+        _within("initial_pulls", self.initial_pulls, 0, 10_000)
+        check_weights(self.weights)
+        unknown = self.vw - {"quality", "cost", "latency", "failure"}
+        if unknown:
+            raise BadSettings("vw may name quality, cost, latency and failure only")
+
+
+def check_weights(weights: Weights) -> None:
+    """Raises BadWeights unless every weight is a finite number >= 0."""
+    for value in (weights.quality, weights.cost, weights.latency, weights.failure):
+        if not 0 <= value < math.inf:
+            raise BadWeights("every utility weight must be a finite number >= 0")
+
+
+def _positive(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise BadSettings(f"{name} must be a finite number > 0")
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise BadSettings(f"{name} must be in [{low:g}, {high:g}]")

@@ -1,0 +1,30 @@
+"""One number from quality, cost, latency and failure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.types import Action, Estimate, Units, Weights
+
+Amount = TypeVar("Amount", float, NDArray[np.float64])
+
+
+def burden(
+    weights: Weights, units: Units, cost_usd: Amount, latency_ms: Amount, failure: Amount
+) -> Amount:
+    """What is taken off the weighted quality; numbers or (k,) arrays."""
+    cost = weights.cost / units.cost_usd * cost_usd
+    latency = weights.latency / units.latency_ms * latency_ms
+    return cost + latency + weights.failure * failure
+
+
+def estimates_of(
+    eligible: Sequence[Action], columns: Sequence[NDArray[np.float64]]
+) -> dict[str, Estimate]:
+    """columns: quality, cost_usd, latency_ms, failure, utility, each (k,)."""
+    rows = np.stack(columns, axis=1).tolist()
+    return {action.name: Estimate(*row) for action, row in zip(eligible, rows, strict=True)}

@@ -1,0 +1,68 @@
+"""A context, checked and laid out once for all heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandit.errors import BadContext, VersionMismatch
+from bandit.settings import ContextShape
+from bandit.types import Context, Vector
+from bandit.vw import ContextText
+
+_ONE = np.ones(1)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """numbers: [membership, projection, features]; x: [1, membership, features]; text: for VW."""
+
+    numbers: Vector
+    x: Vector
+    text: str
+
+
+class Viewer:
+    """Lays out contexts of one version and shape."""
+
+    def __init__(self, shape: ContextShape, version: str) -> None:
+        self.version = version
+        self._shape = shape
+        self._text = ContextText(shape)
+
+    def view(self, context: Context) -> View:
+        """Raises VersionMismatch or BadContext when this policy cannot use the context."""
+        return self._laid_out(self.numbers(context))
+
+    def blank(self) -> View:
+        """A context of zeros, to probe with."""
+        return self._laid_out(np.zeros(self._shape.total))
+
+    def numbers(self, context: Context) -> Vector:
+        if context.version != self.version:
+            raise VersionMismatch(
+                f"the context was made by context map {context.version[:40]!r}, this policy "
+                f"learns from {self.version!r}; build contexts with that map, or start a new policy"
+            )
+        shape = self._shape
+        given = (context.membership.shape, context.projection.shape, context.features.shape)
+        if given != ((shape.clusters,), (shape.axes,), (shape.features,)):
+            raise BadContext(
+                f"the context has shapes {given}, this policy wants "
+                f"{(shape.clusters, shape.axes, shape.features)}; build it with ContextMap.build"
+            )
+        numbers = np.concatenate([context.membership, context.projection, context.features])
+        if not np.isfinite(numbers).all():
+            raise BadContext(
+                "the context holds a non-finite number; build it with ContextMap.build"
+            )
+        return numbers
+
+    def write(self, numbers: Vector) -> str:
+        return self._text.write(numbers)
+
+    def _laid_out(self, numbers: Vector) -> View:
+        clusters, axes = self._shape.clusters, self._shape.axes
+        x = np.concatenate([_ONE, numbers[:clusters], numbers[clusters + axes :]])
+        return View(numbers, x, self.write(numbers))

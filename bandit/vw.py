@@ -1,0 +1,133 @@
+"""Vowpal Wabbit behind two small classes; the only module that imports it.
+
+A workspace is not thread-safe: an object made here belongs to one thread at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from vowpalwabbit import Workspace
+
+from bandit.errors import CorruptSnapshot
+from bandit.settings import ContextShape
+from bandit.types import Vector
+
+_CROSS: Final = "--interactions ac --interactions ae --interactions ap -b 18"
+_EXPLORERS: Final = {
+    "squarecb": "--squarecb --gamma_scale 10",
+    "cover": "--cover 4 --psi 0.05",
+    "regcb": "--regcb --mellowness 0.01",
+    "epsilon": "--epsilon 0.05",
+}
+EXPLORER_NAMES: Final = tuple(_EXPLORERS)
+_MEMORY: Final = "/dev/shm"  # noqa: S108 - a private folder is made in it
+
+
+class ContextText:
+    """Writes a context as VW namespaces: c(lusters), e(mbedding), p(rompt features)."""
+
+    def __init__(self, shape: ContextShape) -> None:
+        self._shape = shape
+        self._template = f" |e {_numbered(shape.axes)} |p {_numbered(shape.features)}"
+
+    def write(self, numbers: Vector) -> str:
+        """numbers: [membership, projection, features], (shape.total,).
+
+        >>> ContextText(ContextShape(2, 1, 1)).write(np.array([0, 1.0, 0.5, -0.25]))
+        '|c 1:1.00000 |e 0:0.50000 |p 0:-0.25000'
+        """
+        clusters = self._shape.clusters
+        held = np.flatnonzero(numbers[:clusters])
+        parts = [f"{j}:{w:.5f}" for j, w in zip(held.tolist(), numbers[held].tolist(), strict=True)]
+        return f"|c {' '.join(parts)}" + self._template % tuple(numbers[clusters:].tolist())
+
+
+class Regressor:
+    """Squared loss over action x context; the model starts at `initial` everywhere.
+
+    low, high: bounds of labels and predictions. model: what `save` gave.
+    """
+
+    def __init__(
+        self, *, initial: float, low: float, high: float, model: bytes | None = None
+    ) -> None:
+        self._initial = f"{initial:g}"
+        options = f"{_CROSS} -l 0.3 --min_prediction {low:g} --max_prediction {high:g}"
+        self._workspace = _open(options, model)
+
+    def predict(self, text: str, slots: Sequence[int]) -> Vector:
+        """(slots,) predictions; `text` by ContextText."""
+        predict, head = self._workspace.predict, f"0 1 {self._initial} |a "
+        return np.array([predict(f"{head}{slot} {text}") for slot in slots], dtype=np.float64)
+
+    def learn(self, text: str, slot: int, y: float, weight: float) -> None:
+        self._workspace.learn(f"{y:.6g} {weight:.6g} {self._initial} |a {slot} {text}")
+
+    def save(self) -> bytes:
+        return _save(self._workspace)
+
+
+class Explorer:
+    """A contextual bandit with action-dependent features; costs are to be minimised."""
+
+    def __init__(self, name: str, model: bytes | None = None) -> None:
+        bounds = "--cb_min_cost -1 --cb_max_cost 1" if name == "regcb" else ""
+        self._options = f"--cb_explore_adf {_EXPLORERS[name]} {bounds} {_CROSS} -l 0.3"
+        self._workspace = _open(self._options, model)
+
+    def predict(self, text: str, slots: Sequence[int]) -> Vector:
+        """(slots,) probabilities of the explorer itself, before any floor."""
+        lines = [f"shared {text}", *(f"|a {slot}" for slot in slots)]
+        return np.array(self._workspace.predict(lines), dtype=np.float64)
+
+    def learn(self, text: str, slots: Sequence[int], chosen: int, cost: float, p: float) -> None:
+        """chosen: index into `slots`. p: the propensity it was chosen with."""
+        lines = [f"shared {text}", *(f"|a {slot}" for slot in slots)]
+        lines[1 + chosen] = f"0:{cost:.6g}:{p:.6g} {lines[1 + chosen]}"
+        self._workspace.learn(lines)
+
+    def save(self) -> bytes:
+        """The model, from which this object goes on too.
+
+        VW leaves some counters out: only so do this object and a restored one learn alike.
+        """
+        model = _save(self._workspace)
+        self._workspace = _open(self._options, model)
+        return model
+
+
+def _numbered(count: int) -> str:
+    return " ".join(f"{j}:%.5f" for j in range(count))
+
+
+def _open(options: str, model: bytes | None) -> Any:
+    if model is None:
+        return Workspace(f"--quiet {options}")
+    with _scratch() as folder:
+        path = Path(folder) / "model"
+        path.write_bytes(model)
+        try:
+            return Workspace(f"--quiet -i {path}")
+        except RuntimeError:
+            raise CorruptSnapshot(
+                "Vowpal Wabbit cannot read its model in this snapshot; go back to an older one"
+            ) from None
+
+
+def _save(workspace: Any) -> bytes:
+    with _scratch() as folder:
+        path = Path(folder) / "model"
+        workspace.save(str(path))
+        return path.read_bytes()
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """VW knows files only; where there is a memory file system the model never meets a disk."""
+    in_memory = os.access(_MEMORY, os.W_OK)
+    return tempfile.TemporaryDirectory(prefix="vw-", dir=_MEMORY if in_memory else None)

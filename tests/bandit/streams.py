@@ -1,0 +1,66 @@
+"""Synthetic contexts, actions and outcomes, seeded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from bandit import Action, Context, ContextShape, Outcome, Policy, PolicySettings, Units, Weights
+
+SHAPE = ContextShape(clusters=4, axes=3, features=2)
+VERSION = "v1"
+SETTINGS = PolicySettings(units=Units(cost_usd=0.01), shape=SHAPE)
+QUALITY_ONLY = Weights(quality=1.0, cost=0.0, latency=0.0, failure=0.0)
+
+
+def actions(count: int) -> list[Action]:
+    return [Action(f"a{j}", 0.001 * (j + 1)) for j in range(count)]
+
+
+def context(rng: np.random.Generator, kind: int | None = None) -> Context:
+    """kind: the cluster the prompt mostly belongs to; random when None."""
+    kind = int(rng.integers(SHAPE.clusters)) if kind is None else kind
+    membership = np.full(SHAPE.clusters, 0.1 / (SHAPE.clusters - 1))
+    membership[kind] = 0.9
+    return Context(
+        membership=membership,
+        projection=rng.normal(size=SHAPE.axes) * 0.5,
+        features=rng.uniform(-1, 1, size=SHAPE.features),
+        version=VERSION,
+    )
+
+
+def outcome(action: Action, seen: Context, quality: float, propensity: float = 0.5) -> Outcome:
+    return Outcome(
+        action=action,
+        context=seen,
+        propensity=propensity,
+        quality=quality,
+        cost_usd=action.prior_cost_usd * 1.5,
+        latency_ms=400.0,
+        failed=False,
+    )
+
+
+def taught(
+    policy: Policy,
+    quality: Callable[[str, int], float],
+    rounds: int,
+    seed: int = 0,
+    choices: Sequence[Action] | None = None,
+) -> float:
+    """Let it decide and learn; quality(action, kind) is a mean. Returns the mean quality."""
+    rng = np.random.default_rng(seed)
+    choices = choices or actions(3)
+    total = 0.0
+    for _ in range(rounds):
+        kind = int(rng.integers(SHAPE.clusters))
+        seen = context(rng, kind)
+        decision = policy.decide(seen, choices, QUALITY_ONLY)
+        mean = quality(decision.action, kind)
+        drawn = float(rng.random() < mean)
+        chosen = next(a for a in choices if a.name == decision.action)
+        policy.learn([outcome(chosen, seen, drawn, decision.propensity)])
+        total += mean
+    return total / rounds
