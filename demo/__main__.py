@@ -49,9 +49,11 @@ def main(prompts: int, seed: int, *, recorded: bool, serve: bool) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         world = make_world(prompts, seed, recorded=recorded)
-        with tempfile.TemporaryDirectory(prefix="router-demo-") as folder:
-            with Stack(Path(folder)) as stack:
-                _run(console, stack, world, seed, recorded=recorded, serve=serve)
+        with (
+            tempfile.TemporaryDirectory(prefix="router-demo-") as folder,
+            Stack(Path(folder)) as stack,
+        ):
+            _run(console, stack, world, seed, recorded=recorded, serve=serve)
     except KeyboardInterrupt:
         console.print("stopped; every process has ended")
         sys.exit(130)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from router.adapters.embedding.fetch import fetch_model
 from router.adapters.storage import EmbeddedRedis
 
 
@@ -17,3 +19,9 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedR
     asyncio.run(server.start())
     yield server
     asyncio.run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def model_dir() -> Path:
+    """The real model; fetched where it is not there yet."""
+    return fetch_model(progress=False)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path as FilePath
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 from router.config.document import Path
+from router.config.secrets import VARIABLE, literal_secrets, usable
 
-Found = Iterator[tuple[Path, str]]
+Found: TypeAlias = Iterator[tuple[Path, str]]
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 def cross_check(value: Any, env: Mapping[str, str]) -> Found:
@@ -19,18 +23,23 @@ def cross_check(value: Any, env: Mapping[str, str]) -> Found:
     yield from _plans(root, arms)
     yield from _cold_start(root, arms)
     yield from _redis(_map(root.get("redis")), env)
+    yield from _pairs(root)
+    yield from literal_secrets(value)
 
 
 def _deployments(arms: dict[str, Any], env: Mapping[str, str]) -> Found:
     names: set[str] = set()
     for arm, section in arms.items():
-        for index, deployment in enumerate(_list(_map(section).get("deployments"))):
+        for index, item in enumerate(_list(_map(section).get("deployments"))):
             path: Path = ("arms", arm, "deployments", index)
-            name = str(_map(deployment).get("name", ""))
+            deployment = _map(item)
+            name = str(deployment.get("name", ""))
             if name and name in names:
                 yield (*path, "name"), "give every deployment a name of its own"
             names.add(name)
-            yield from _key(_map(deployment), path, env)
+            yield from _key(deployment, path, env)
+            yield from _base_url(deployment, path)
+            yield from _window(deployment, path)
 
 
 def _key(deployment: dict[str, Any], path: Path, env: Mapping[str, str]) -> Found:
@@ -39,45 +48,90 @@ def _key(deployment: dict[str, Any], path: Path, env: Mapping[str, str]) -> Foun
     variable, file = deployment.get("api_key_env"), deployment.get("api_key_file")
     if variable and file:
         yield (*path, "api_key_file"), "keep either api_key_env or api_key_file"
-    if isinstance(variable, str) and variable and not env.get(variable):
-        fix = f"set the environment variable {variable}"
-        if not variable.isidentifier():
-            fix = "write the name of an environment variable, not the key itself"
-        yield (*path, "api_key_env"), fix
-    if isinstance(file, str) and not os.access(file, os.R_OK):
-        yield (*path, "api_key_file"), "name a file that this process can read"
+    if isinstance(variable, str) and variable:
+        yield from _variable((*path, "api_key_env"), variable, env)
+    if isinstance(file, str):
+        yield from _key_file((*path, "api_key_file"), FilePath(file))
+
+
+def _variable(path: Path, name: str, env: Mapping[str, str]) -> Found:
+    # The name is only repeated where it can't be a key written in the wrong place.
+    if not VARIABLE.fullmatch(name):
+        yield path, "write the NAME of an environment variable (A-Z, 0-9, _), not a key"
+    elif not env.get(name):
+        yield path, f"set the environment variable {name}"
+    elif not usable(env[name]):
+        yield path, f"set {name} to the key alone: no spaces, line breaks or other signs"
+
+
+def _key_file(path: Path, file: FilePath) -> Found:
+    try:
+        key = file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        yield path, "name a text file that this process can read"
+        return
+    if not usable(key):
+        yield path, "put the key alone into this file: one line, no spaces"
+
+
+def _base_url(deployment: dict[str, Any], path: Path) -> Found:
+    url = deployment.get("base_url")
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+    except ValueError:  # the schema says so
+        return
+    if parts.query or parts.fragment:
+        yield (*path, "base_url"), "leave out what follows '?' or '#'"
+
+
+def _window(deployment: dict[str, Any], path: Path) -> Found:
+    window = deployment.get("context_window_tokens", 128_000)
+    output = deployment.get("max_output_tokens", 4_096)
+    if _above(output, window):
+        yield (*path, "max_output_tokens"), "write at most context_window_tokens"
 
 
 def _plans(root: dict[str, Any], arms: dict[str, Any]) -> Found:
-    known = ", ".join(arms)
     for plan, rungs in _map(root.get("plans")).items():
         seen: set[str] = set()
         for index, rung in enumerate(_list(rungs)):
             if isinstance(rung, str) and rung not in arms:
-                yield ("plans", plan, index), f"name one of the arms: {known}"
-            if rung in seen:
+                yield ("plans", plan, index), _name_one("arms", rung, arms)
+            if str(rung) in seen:
                 yield ("plans", plan, index), "name every arm once in a plan"
             seen.add(str(rung))
     fallback = root.get("fallback")
     if isinstance(fallback, str) and fallback and fallback not in arms:
-        yield ("fallback",), f"name one of the arms: {known}"
+        yield ("fallback",), _name_one("arms", fallback, arms)
 
 
 def _cold_start(root: dict[str, Any], arms: dict[str, Any]) -> Found:
     plans = _map(root.get("plans")) or default_plans(list(arms))
     cold = _map(root.get("policy")).get("cold_start")
     if isinstance(cold, str) and cold and cold not in plans:
-        yield ("policy", "cold_start"), f"name one of the plans: {', '.join(plans)}"
+        yield ("policy", "cold_start"), _name_one("plans", cold, plans)
 
 
 def _redis(redis: dict[str, Any], env: Mapping[str, str]) -> Found:
     url, variable = redis.get("url"), redis.get("url_env")
     if url and variable:
         yield ("redis", "url_env"), "keep either url or url_env"
-    if isinstance(variable, str) and variable and not env.get(variable):
-        yield ("redis", "url_env"), f"set the environment variable {variable}"
-    if isinstance(url, str) and url and not url.startswith(("redis://", "rediss://", "unix://")):
-        yield ("redis", "url"), "write redis://HOST:PORT, rediss://HOST:PORT or unix://PATH"
+    scheme = "redis://HOST:PORT, rediss://HOST:PORT or unix://PATH"
+    if isinstance(variable, str) and variable:
+        wrong = list(_variable(("redis", "url_env"), variable, env))
+        yield from wrong
+        if not wrong and not env[variable].startswith(REDIS_SCHEMES):
+            yield ("redis", "url_env"), f"set {variable} to {scheme}"
+    if isinstance(url, str) and url and not url.startswith(REDIS_SCHEMES):
+        yield ("redis", "url"), f"write {scheme}"
+
+
+def _pairs(root: dict[str, Any]) -> Found:
+    server, health = _map(root.get("server")), _map(root.get("health"))
+    if server.get("port", 8480) == server.get("metrics_port", 9480) != 0:
+        yield ("server", "metrics_port"), "choose another port than server.port"
+    if _above(health.get("cooldown_ms", 5_000), health.get("max_cooldown_ms", 60_000)):
+        yield ("health", "max_cooldown_ms"), "write at least cooldown_ms"
 
 
 def default_plans(arms: list[str]) -> dict[str, tuple[str, ...]]:
@@ -86,6 +140,17 @@ def default_plans(arms: list[str]) -> dict[str, tuple[str, ...]]:
     if "cheap" in arms and "reasoning" in arms:
         plans["cheap-then-reasoning"] = ("cheap", "reasoning")
     return plans
+
+
+def _name_one(what: str, wrong: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(wrong, names, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"name one of the {what}: {', '.join(names)}{hint}"
+
+
+def _above(low: Any, high: Any) -> bool:
+    return isinstance(low, int) and isinstance(high, int) and low > high
 
 
 def _map(value: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def parse_config(text: str, file: str, env: Mapping[str, str]) -> Config:
     except Unreadable as error:
         raise ConfigInvalid(ConfigProblem(file, error.line, "", error.fix)) from None
     found: dict[Path, str] = dict(cross_check(document.value, env))
-    found |= dict.fromkeys(document.repeated, "write this key once")
+    found |= document.mistakes
     config: Config | None = None
     try:
         config = Config.model_validate(document.value)
@@ -69,14 +69,18 @@ _FIXES = {
     "finite_number": "write a finite number",
     "string_type": "write text (quote it if it looks like a number)",
     "string_pattern_mismatch": "use letters, digits, '_', '.', '-' only (64 at most)",
+    "url_type": "write a URL that starts with http:// or https://",
     "url_parsing": "write a URL that starts with http:// or https://",
     "url_scheme": "write a URL that starts with http:// or https://",
     "model_type": "write keys and values below this key",
     "model_attributes_type": "write keys and values below this key",
     "dict_type": "write keys and values below this key",
     "tuple_type": "write a list",
-    "too_short": "write at least {min_length}",
-    "too_long": "write at most {max_length}",
+    "path_type": "write a path",
+    "too_short": "list at least {min_length}",
+    "too_long": "list at most {max_length}",
+    "string_too_short": "write some text",
+    "string_too_long": "write at most {max_length} characters",
 }
 
 
@@ -91,8 +95,14 @@ def _schema_fixes(error: ValidationError) -> Iterator[tuple[Path, str]]:
         path = tuple(part for part in details["loc"] if part != "[key]")
         kind = details["type"]
         plain = f"write a valid value here ({kind.replace('_', ' ')})"
-        fix = _FIXES.get(kind, plain).format(**details.get("ctx", {}))
+        fix = _FIXES.get(kind, plain).format(**_plain(details.get("ctx", {})))
         yield path, _unknown(path) if kind == "extra_forbidden" else fix
+
+
+def _plain(limits: Mapping[str, Any]) -> dict[str, Any]:
+    """10 rather than 10.0."""
+    whole = (isinstance(v, float) and v.is_integer() for v in limits.values())
+    return {k: int(v) if w else v for (k, v), w in zip(limits.items(), whole, strict=True)}
 
 
 def _unknown(path: Path) -> str:

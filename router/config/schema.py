@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Port = Annotated[int, Field(ge=0, le=65_535)]
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+UsdPerMtok = Annotated[float, Field(ge=0, le=1e6)]
+Weight = Annotated[float, Field(ge=0, le=10)]
+Count = Annotated[int, Field(ge=1, le=2_000_000_000, strict=True)]
+Port = Annotated[int, Field(ge=0, le=65_535, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Rungs = Annotated[tuple[Name, ...], Field(min_length=1, max_length=4)]
 
@@ -28,7 +27,7 @@ class Section(BaseModel):
 
 
 class ServerSection(Section):
-    """tls_cert, tls_key: PEM files; both or neither."""
+    """port, metrics_port: 0 picks a free one. drain_ms: for calls under way at SIGTERM."""
 
     host: str = "127.0.0.1"
     port: Port = 8480
@@ -39,8 +38,8 @@ class ServerSection(Section):
 
 
 class PriceSection(Section):
-    input_usd_per_mtok: NotNegative
-    output_usd_per_mtok: NotNegative
+    input_usd_per_mtok: UsdPerMtok
+    output_usd_per_mtok: UsdPerMtok
 
 
 class DeploymentSection(Section):

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from bandit.context import ContextMap
 
+from bandit.context import ContextMap
 from bandit.types import Action, Context, Decision, Estimate, Policy, PromptFacts, Weights
 from router.core.arms import Plan
 from router.core.calls import WeightOverrides
@@ -23,10 +23,17 @@ class Bounds:
     cost_usd: float | None = None
     latency_ms: float | None = None
 
-    def permit(self, estimate: Estimate) -> bool:
-        cheap = self.cost_usd is None or estimate.cost_usd <= self.cost_usd
-        quick = self.latency_ms is None or estimate.latency_ms <= self.latency_ms
-        return cheap and quick
+    def keep(self, eligible: Sequence[Action], estimates: Mapping[str, Estimate]) -> list[Action]:
+        """Those within both; of those that are cheap enough but too slow, the quickest.
+
+        The cost limit is a promise; the latency limit is enforced by the deadline anyway.
+        """
+        known = [(action, estimates[action.name]) for action in eligible]
+        cheap = [(a, e) for a, e in known if self.cost_usd is None or e.cost_usd <= self.cost_usd]
+        if not cheap or self.latency_ms is None:
+            return [action for action, _ in cheap]
+        quick = [action for action, e in cheap if e.latency_ms <= self.latency_ms]
+        return quick or [min(cheap, key=lambda pair: pair[1].latency_ms)[0]]
 
 
 @dataclass(slots=True)
@@ -51,11 +58,11 @@ class Decider:
         overrides: WeightOverrides,
         bounds: Bounds,
     ) -> Choice | None:
-        """None when every plan is expected to exceed the caller's bounds."""
+        """None when every plan is expected to cost more than the caller allows."""
         weights = merge(self.weights, overrides)
         eligible = [action_of(plan) for plan in plans]
         decision = self.policy.decide(context, eligible, weights)
-        kept = [a for a in eligible if _within(bounds, decision.estimates, a.name)]
+        kept = bounds.keep(eligible, decision.estimates)
         if not kept:
             return None
         if len(kept) < len(eligible):
@@ -101,11 +108,6 @@ def merge(weights: Weights, overrides: WeightOverrides) -> Weights:
         latency=pick(overrides.latency, weights.latency),
         failure=pick(overrides.failure, weights.failure),
     )
-
-
-def _within(bounds: Bounds, estimates: Mapping[str, Estimate], action: str) -> bool:
-    estimate = estimates.get(action)
-    return estimate is None or bounds.permit(estimate)
 
 
 def log_context(context: Context) -> LoggedContext:

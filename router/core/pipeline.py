@@ -198,7 +198,7 @@ class Pipeline:
                 bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
                 work.choice = self._p.decider.choose(context, plans, options.weights, bounds)
             if work.choice is None:
-                raise NoEligiblePlan("no plan is expected to keep the cost and latency limits")
+                raise NoEligiblePlan("no plan is expected to keep the cost limit")
             plan = next(p for p in plans if p.name == work.choice.plan)
             rungs = plan.rungs
             self._p.observer.decision(plan.name, explored=work.choice.explored)

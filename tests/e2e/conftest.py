@@ -1,0 +1,160 @@
+"""A whole router in this process: real Redis, model, HTTP upstreams and gRPC channel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import pytest
+import pytest_asyncio
+import uvicorn
+from adaptive_router.v1 import chat_pb2, router_pb2, router_pb2_grpc
+
+from demo.stack import free_port
+from demo.upstream import INSTANT, Upstream
+from demo.world import Reply
+from router.adapters.storage import Storage
+from router.app import running_router
+from router.config import parse_config
+from router.core.tenants import Tenant, TenantLimits, hash_key
+
+ARMS = ("cheap", "reasoning", "fallback")
+KEY = "ar_test"
+GOOD = Reply("Forty-two.", 1.0, 100, 50)
+
+
+@dataclass(slots=True)
+class Router:
+    """metadata: of the tenant `test`."""
+
+    port: int
+    channel: grpc.aio.Channel
+    upstreams: dict[str, Upstream]
+    storage: Storage
+    stub: router_pb2_grpc.RouterServiceStub = field(init=False)
+    metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {KEY}"),)
+
+    def __post_init__(self) -> None:
+        self.stub = router_pb2_grpc.RouterServiceStub(self.channel)
+
+    async def complete(self, text: str, **routing: object) -> router_pb2.CompleteResponse:
+        return await self.stub.Complete(request(text, **routing), metadata=self.metadata)
+
+    async def feedback(self, decision_id: str, quality: float) -> router_pb2.FeedbackResponse:
+        said = router_pb2.FeedbackRequest(decision_id=decision_id, quality=quality)
+        return await self.stub.Feedback(said, metadata=self.metadata)
+
+    async def decision(self, decision_id: str) -> router_pb2.GetDecisionResponse:
+        asked = router_pb2.GetDecisionRequest(decision_id=decision_id)
+        return await self.stub.GetDecision(asked, metadata=self.metadata)
+
+    async def tenant(
+        self, name: str, limits: TenantLimits | None = None
+    ) -> tuple[tuple[str, str], ...]:
+        """Metadata of a new tenant."""
+        key = f"ar_{name}"
+        await self.storage.tenants.create(Tenant(name, limits or TenantLimits()), hash_key(key))
+        return (("authorization", f"Bearer {key}"),)
+
+
+def request(text: str, **routing: object) -> router_pb2.CompleteRequest:
+    return router_pb2.CompleteRequest(chat=chat(text), routing=router_pb2.RoutingOptions(**routing))
+
+
+def chat(text: str, **more: object) -> chat_pb2.ChatRequest:
+    message = chat_pb2.Message(role=chat_pb2.ROLE_USER, text=text)
+    return chat_pb2.ChatRequest(messages=[message], **more)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def plans() -> str:
+    """The plans of the config; a test module may narrow them."""
+    return "{}"
+
+
+@pytest.fixture
+def in_process() -> str:
+    """Whether the router learns: `false` leaves every event in the stream to be looked at."""
+    return "true"
+
+
+@pytest.fixture
+def sections() -> str:
+    """More of the config."""
+    return ""
+
+
+@pytest_asyncio.fixture
+async def router(
+    tmp_path: Path, plans: str, in_process: str, sections: str, model_dir: Path
+) -> AsyncIterator[Router]:
+    async with AsyncExitStack() as stack:
+        upstreams = {arm: Upstream(arm, INSTANT, lambda _: GOOD) for arm in ARMS}
+        ports = {
+            arm: await stack.enter_async_context(served(upstream))
+            for arm, upstream in upstreams.items()
+        }
+        config = parse_config(
+            _config(tmp_path, ports, plans, in_process, sections), "test.yaml", {}
+        )
+        running = await stack.enter_async_context(running_router(config, {}))
+        target = f"127.0.0.1:{running.port}"
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
+        made = Router(running.port, channel, upstreams, running.storage)
+        await running.storage.tenants.create(Tenant("test"), hash_key(KEY))
+        yield made
+
+
+def _config(folder: Path, ports: dict[str, int], plans: str, in_process: str, sections: str) -> str:
+    prices = {"cheap": 0.1, "reasoning": 2.0, "fallback": 0.5}
+    arms = "\n".join(
+        f"  {arm}: {{deployments: [{{name: {arm}-1, provider: openai, model: {arm},"
+        f" base_url: 'http://127.0.0.1:{port}/v1', price:"
+        f" {{input_usd_per_mtok: {prices[arm]}, output_usd_per_mtok: {prices[arm]}}}}}]}}"
+        for arm, port in ports.items()
+    )
+    return f"""
+server: {{port: 0, metrics_port: 0}}
+redis: {{embedded: {{data_dir: {folder}/redis, appendfsync: everysec}}}}
+embedding: {{workers: 1}}
+health: {{failures: 2, cooldown_ms: 300, max_cooldown_ms: 300}}
+learning: {{in_process: {in_process}, publish_every_events: 4, publish_every_ms: 100, poll_ms: 20}}
+plans: {plans}
+arms:
+{arms}
+{sections}
+"""
+
+
+@asynccontextmanager
+async def served(upstream: Upstream) -> AsyncIterator[int]:
+    """The port of a real HTTP server in this loop."""
+    port = free_port()
+    config = uvicorn.Config(upstream.app(), port=port, log_level="critical", lifespan="off")
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None
+    task = asyncio.create_task(server._serve())  # noqa: SLF001 - `serve` would take the signals
+    while not server.started:
+        await asyncio.sleep(0.005)
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+def texts() -> Iterator[str]:
+    """Prompts that no cache has seen and that are far from one another."""
+    topics = ("rivers", "gravity", "bread", "chess", "tariffs", "violins", "moss", "glaciers")
+    return (f"Tell me about {topic}, part {i}." for i in range(100) for topic in topics)
