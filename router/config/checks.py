@@ -61,7 +61,7 @@ def _variable(path: Path, name: str, env: Mapping[str, str]) -> Found:
     elif not env.get(name):
         yield path, f"set the environment variable {name}"
     elif not usable(env[name]):
-        yield path, f"set {name} to the key alone: no spaces, line breaks or other signs"
+        yield path, f"set {name} to the value alone: printable ASCII without spaces"
 
 
 def _key_file(path: Path, file: FilePath) -> Found:

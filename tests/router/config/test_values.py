@@ -1,0 +1,114 @@
+"""What a config becomes for the core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bandit.types import Units, Weights
+from router.config import Config, parse_config
+from router.config.values import catalogue_of, cold_start_of, keys_of, units_of, weights_of
+
+ENV = {"CHEAP_KEY": "made-up-key"}
+MINIMAL = """\
+arms:
+  cheap:
+    deployments:
+      - name: mini
+        provider: openai
+        model: small
+        api_key_env: CHEAP_KEY
+        price: {input_usd_per_mtok: 0.5, output_usd_per_mtok: 2}
+  reasoning:
+    deployments:
+      - name: big
+        provider: anthropic
+        model: large
+        price: {input_usd_per_mtok: 5, output_usd_per_mtok: 20}
+"""
+SPARE = """\
+  fallback:
+    deployments:
+      - {name: spare, provider: gemini, model: other, price: {input_usd_per_mtok: 0, output_usd_per_mtok: 0}}
+"""  # noqa: E501 - one line of YAML
+
+
+def config(text: str) -> Config:
+    return parse_config(text, "router.yaml", ENV)
+
+
+def test_plans_are_made_from_the_arms_when_none_are_written() -> None:
+    catalogue = catalogue_of(config(MINIMAL + SPARE))
+    assert {name: plan.rungs for name, plan in catalogue.plans.items()} == {
+        "cheap": ("cheap",),
+        "reasoning": ("reasoning",),
+        "fallback": ("fallback",),
+        "cheap-then-reasoning": ("cheap", "reasoning"),
+    }
+    assert catalogue.fallback == "fallback"
+
+
+def test_only_the_plans_that_are_written_count() -> None:
+    catalogue = catalogue_of(config(MINIMAL + "plans: {dear: [reasoning]}\n"))
+    assert list(catalogue.plans) == ["dear"]
+    assert catalogue.fallback == ""
+
+
+def test_a_prior_cost_weighs_each_rung_by_how_often_it_is_reached() -> None:
+    typical = "policy: {typical_tokens: {input: 1000, output: 500}}\n"
+    plans = catalogue_of(config(MINIMAL + SPARE + typical)).plans
+    cheap_usd, reasoning_usd = 0.0015, 0.015
+    assert plans["cheap"].prior_cost_usd == pytest.approx(cheap_usd)
+    assert plans["reasoning"].prior_cost_usd == pytest.approx(reasoning_usd)
+    ladder_usd = cheap_usd + 0.3 * reasoning_usd
+    assert plans["cheap-then-reasoning"].prior_cost_usd == pytest.approx(ladder_usd)
+    assert 0 < plans["fallback"].prior_cost_usd < 1e-6
+
+
+def test_defaults_of_protocol_and_path() -> None:
+    by_name = {d.name: d for d in catalogue_of(config(MINIMAL + SPARE)).deployments()}
+    assert by_name["mini"].base_url == "https://api.openai.com/v1"
+    assert by_name["big"].base_url == "https://api.anthropic.com"
+    assert by_name["spare"].base_url == "https://generativelanguage.googleapis.com"
+
+
+def test_a_base_url_of_ones_own_loses_its_last_slash_only() -> None:
+    text = MINIMAL + "        base_url: http://127.0.0.1:8000/v1/\n"
+    assert catalogue_of(config(text)).arms["reasoning"].deployments[0].base_url == (
+        "http://127.0.0.1:8000/v1"
+    )
+
+
+def test_the_cost_unit_is_the_dearest_plan_unless_written() -> None:
+    plain = config(MINIMAL)
+    assert units_of(plain, catalogue_of(plain)) == Units(pytest.approx(0.01), 10_000.0)
+    own = config(MINIMAL + "policy: {cost_unit_usd: 0.25, latency_unit_ms: 500}\n")
+    assert units_of(own, catalogue_of(own)) == Units(0.25, 500.0)
+
+
+def test_cold_start_is_cheap_first() -> None:
+    ladder = config(MINIMAL)
+    assert cold_start_of(ladder, catalogue_of(ladder)) == "cheap-then-reasoning"
+    flat = config(MINIMAL + "plans: {r: [reasoning], c: [cheap]}\n")
+    assert cold_start_of(flat, catalogue_of(flat)) == "c"
+    own = config(MINIMAL + "policy: {cold_start: reasoning}\n")
+    assert cold_start_of(own, catalogue_of(own)) == "reasoning"
+
+
+def test_weights_pass_through() -> None:
+    own = config(MINIMAL + "policy: {weights: {quality: 2, latency: 0.3}}\n")
+    assert weights_of(own) == Weights(quality=2, cost=0.1, latency=0.3, failure=0.5)
+
+
+def test_keys_come_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("from-a-file\n")
+    found = keys_of(config(MINIMAL + f"        api_key_file: {file}\n"), ENV)
+    assert found == {"mini": "made-up-key", "big": "from-a-file"}
+    assert keys_of(config(MINIMAL), ENV) == {"mini": "made-up-key"}
+
+
+def test_a_config_can_not_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        config(MINIMAL).fallback = "cheap"  # type: ignore[misc]  # that is the point
