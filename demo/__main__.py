@@ -27,6 +27,7 @@ from demo.world import World, outcomes
 
 # The cheap provider is down for this part of the run.
 DOWN_FROM, DOWN_UNTIL = 0.4, 0.6
+WIDTH = 128
 SIMULATED = (
     "Simulated here: the three providers (their prompts, answers, prices, speed and failures). "
     "Real: HTTP, gRPC, Redis, the embedding model, the bandit and everything it learns."
@@ -45,7 +46,7 @@ REPLAYED = (
 @click.option("--serve", is_flag=True, help="leave the stack up until Ctrl-C")
 def main(prompts: int, seed: int, *, recorded: bool, serve: bool) -> None:
     """Start Redis, three providers and the router; send prompts; print what came of it."""
-    console = Console()
+    console = Console(width=max(WIDTH, Console().width))
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         world = make_world(prompts, seed, recorded=recorded)
@@ -116,7 +117,7 @@ def _progress(console: Console, total: int) -> Iterator[Iterator[None]]:
 
 def _events(count: int) -> dict[int, str]:
     down, up = int(count * DOWN_FROM) // ROW, int(count * DOWN_UNTIL) // ROW
-    return {down: "cheap goes down", up: "cheap is back"} if down != up else {down: "cheap down"}
+    return {down: "cheap down", up: "cheap back"} if down != up else {down: "cheap down"}
 
 
 SNIPPET = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -36,15 +37,21 @@ def print_report(
 
 
 def _table() -> Table:
-    table = Table(title="The router, per 100 requests", pad_edge=False)
-    table.add_column("requests")
+    table = Table(
+        title="Per 100 requests",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        collapse_padding=True,
+    )
+    table.add_column("requests", no_wrap=True)
     for name in (
-        *("cheap", "reas.", "fallb."),
-        *("escal.", "failov.", "cache", "errors", "quality", "m$/req"),
-        *("p50 ms", "p95 ms", "reward", "always\ncheap", "always\nreason.", "random\nmix"),
+        *("cheap", "reas.", "fall-\nback", "esca-\nlated", "failed\nover", "from\ncache", "err."),
+        *("qual.", "m$/\nreq", "p50\nms", "p95\nms", "reward"),
+        *("always\ncheap", "always\nreas.", "random\nmix"),
     ):
-        table.add_column(name, justify="right")
-    table.add_column("event")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     return table
 
 
@@ -98,7 +105,7 @@ def _bars(
     outcomes: Mapping[int, Mapping[str, tuple[float, float]]],
     utility: Utility,
 ) -> Table:
-    table = Table(title="The second half, once something is learned, on the same prompts")
+    table = Table(title="The second half, on the same prompts", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("", "quality", "m$/req", "reward"):
         table.add_column(name, justify="left" if not name else "right")
     half = samples[len(samples) // 2 :]

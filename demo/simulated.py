@@ -16,7 +16,7 @@ PROFILES = {
     "fallback": Profile(0.5, 1.5, first_token_ms=40, token_ms=0.3, failure_rate=0.005),
 }
 # Difficulty at which an arm is right half of the time, by topic where it differs.
-BREAKING_POINTS = {"cheap": 0.55, "reasoning": 1.35, "fallback": 0.75}
+BREAKING_POINTS = {"cheap": 0.65, "reasoning": 1.35, "fallback": 0.8}
 TOPIC_SHIFTS = {
     "cheap": {"facts": 0.3, "translation": 0.4, "extraction": 0.1, "logic": -0.25},
     "fallback": {"logic": -0.1, "code": 0.1},

@@ -8,10 +8,10 @@ import grpc
 import pytest
 from adaptive_router.v1 import chat_pb2, router_pb2
 from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from demo.world import Reply
-from tests.e2e.conftest import GOOD, Router, chat, request, until
+from tests.e2e.conftest import GOOD, Router, chat, until
+from tests.e2e.details import detail
 
 WEAK = Reply("", 0.0, 100, 1)
 
@@ -181,12 +181,3 @@ async def test_the_deadline_bounds_the_whole(router: Router, texts: Iterator[str
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await router.complete(next(texts), max_latency_ms=150)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-
-
-def detail(error: grpc.aio.AioRpcError, kind):
-    status = rpc_status.from_call(error)
-    for packed in status.details:
-        if packed.Is(kind.DESCRIPTOR):
-            packed.Unpack(kind)
-            return kind
-    raise AssertionError(f"no {kind.DESCRIPTOR.name} in the details")

@@ -1,0 +1,79 @@
+"""Answers given before."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from adaptive_router.v1 import router_pb2
+
+from demo.world import Reply
+from tests.e2e.conftest import Router, request, until
+
+TEXT = "What is the capital of Norway?"
+NEAR = "What is the capital city of Norway?"
+
+
+def status(router: Router, text: str, wanted: int) -> Callable[[], Awaitable[bool]]:
+    async def asks() -> bool:
+        return (await router.complete(text)).receipt.cache == wanted
+
+    return asks
+
+
+async def test_the_same_request_is_answered_once(router: Router) -> None:
+    first = await router.complete(TEXT)
+    await until(status(router, TEXT, router_pb2.CACHE_STATUS_EXACT))
+    hit = await router.complete(TEXT)
+    assert hit.answer.text == first.answer.text
+    assert (hit.receipt.cost_usd, len(hit.receipt.attempts)) == (0.0, 0)
+    assert hit.receipt.similarity == 1.0
+    assert hit.receipt.arm == first.receipt.arm
+
+
+async def test_a_near_prompt_is_answered_by_similarity(router: Router) -> None:
+    await router.complete(TEXT)
+    await until(status(router, TEXT, router_pb2.CACHE_STATUS_EXACT))
+    receipt = (await router.complete(NEAR)).receipt
+    assert receipt.cache == router_pb2.CACHE_STATUS_SEMANTIC
+    assert 0.97 <= receipt.similarity < 1
+
+
+async def test_no_tenant_sees_anothers_answers(router: Router) -> None:
+    await router.complete(TEXT)
+    await until(status(router, TEXT, router_pb2.CACHE_STATUS_EXACT))
+    metadata = await router.tenant("stranger")
+    for text in (TEXT, NEAR):
+        done = await router.stub.Complete(request(text), metadata=metadata)
+        assert done.receipt.cache == router_pb2.CACHE_STATUS_MISS
+
+
+async def test_bad_feedback_evicts_what_a_near_prompt_was_given(router: Router) -> None:
+    await router.complete(TEXT)
+    await until(status(router, TEXT, router_pb2.CACHE_STATUS_EXACT))
+    near = await router.complete(NEAR)
+    await router.feedback(near.receipt.decision_id, 0.0)
+    receipt = (await router.complete(TEXT)).receipt
+    assert receipt.cache == router_pb2.CACHE_STATUS_MISS
+
+
+async def test_an_answer_that_failed_its_gate_is_not_kept(router: Router) -> None:
+    for upstream in router.upstreams.values():
+        upstream.find = lambda _: Reply("I'm sorry, but no.", 0.0, 10, 5)
+    for _ in range(3):
+        receipt = (await router.complete(TEXT)).receipt
+        assert receipt.cache == router_pb2.CACHE_STATUS_MISS
+
+
+async def test_no_cache_reads_and_writes_nothing(router: Router) -> None:
+    for _ in range(3):
+        receipt = (await router.complete(TEXT, no_cache=True)).receipt
+        assert receipt.cache == router_pb2.CACHE_STATUS_BYPASS
+    assert (await router.complete(TEXT)).receipt.cache == router_pb2.CACHE_STATUS_MISS
+
+
+async def test_a_session_that_asks_again_gets_a_fresh_answer(router: Router) -> None:
+    first = await router.complete(TEXT, session_id="s")
+    await until(status(router, TEXT, router_pb2.CACHE_STATUS_EXACT))
+    again = await router.complete(TEXT, session_id="s")
+    assert again.receipt.cache == router_pb2.CACHE_STATUS_BYPASS
+    assert again.receipt.decision_id != first.receipt.decision_id
