@@ -30,8 +30,9 @@ from router.core.deciding import Decider
 from router.core.errors import RouterError
 from router.core.ports import Health
 from router.core.watch import Watch
+from router.observe.exposition import MetricsServer
 from router.observe.logs import configure_logs
-from router.observe.metrics import Metrics, MetricsServer
+from router.observe.metrics import Metrics
 from router.rpc.server import HealthReporter, RouterServer, ServerSettings
 
 WATCH_MS = 1_000
@@ -146,7 +147,9 @@ async def _embedder(config: Config, stack: AsyncExitStack) -> EmbedderPool:
 
 def _metrics_port(config: Config, metrics: Metrics, stack: AsyncExitStack) -> int:
     section = config.server
-    return stack.enter_context(MetricsServer(metrics, section.host, section.metrics_port)).port
+    return stack.enter_context(
+        MetricsServer(metrics.registry, section.host, section.metrics_port)
+    ).port
 
 
 def _server_settings(config: Config) -> ServerSettings:

@@ -62,6 +62,8 @@ def check_config(file: Path) -> None:
     config = load_config(file, os.environ)
     from router.config.values import catalogue_of  # noqa: PLC0415 - only when it is well-formed
 
+    for arm in catalogue_of(config).arms.values():
+        click.echo(f"arm {arm.name}: {', '.join(f'{d.name} ({d.model})' for d in arm.deployments)}")
     for plan in catalogue_of(config).plans.values():
         rungs = " -> ".join(plan.rungs)
         click.echo(f"plan {plan.name}: {rungs} (typically ${plan.prior_cost_usd:.6f})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import re
 import secrets
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from router.config import load_config
+from router.config import Config, load_config
 from router.core.ports import TenantDirectory
 from router.core.tenants import Tenant, TenantLimits, hash_key
 
@@ -28,6 +29,12 @@ def _name(_: click.Context, __: click.Parameter, value: str) -> str:
     return value
 
 
+def _finite(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter("write a finite number; 0 means unlimited")
+    return value
+
+
 CONFIG = click.option("--config", "config_path", required=True, type=click.Path(path_type=Path))
 TENANT = click.argument("name", callback=_name)
 
@@ -38,9 +45,10 @@ def _limits(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--requests-per-minute", type=count, help="0: unlimited"),
         click.option("--tokens-per-minute", type=count, help="0: unlimited"),
-        click.option("--daily-usd", type=amount, help="0: unlimited"),
-        click.option("--monthly-usd", type=amount, help="0: unlimited"),
-        click.option("--arm", "arms", multiple=True, help="allow this arm only; repeatable"),
+        click.option("--daily-usd", type=amount, callback=_finite, help="0: unlimited"),
+        click.option("--monthly-usd", type=amount, callback=_finite, help="0: unlimited"),
+        click.option("--arm", "arms", multiple=True, help="allow only this arm; repeatable"),
+        click.option("--every-arm", is_flag=True, help="allow every arm again"),
     ):
         command = option(command)
     return command
@@ -57,9 +65,9 @@ def tenant() -> None:
 @_limits
 def create(name: str, config_path: Path, **given: Any) -> None:
     """Make a tenant and print its key: it is shown this once."""
-    key = _new_key()
-    limits = _merged(TenantLimits(), given)
-    _with_directory(config_path, lambda d: d.create(Tenant(name, limits), hash_key(key)))
+    key, config = _new_key(), load_config(config_path, os.environ)
+    limits = _merged(TenantLimits(), given, config)
+    _with_directory(config, lambda d: d.create(Tenant(name, limits), hash_key(key)))
     click.echo(key)
 
 
@@ -68,8 +76,8 @@ def create(name: str, config_path: Path, **given: Any) -> None:
 @CONFIG
 def rotate(name: str, config_path: Path) -> None:
     """Print a new key; the old ones stop."""
-    key = _new_key()
-    _with_directory(config_path, lambda d: d.rotate(name, hash_key(key)))
+    key, config = _new_key(), load_config(config_path, os.environ)
+    _with_directory(config, lambda d: d.rotate(name, hash_key(key)))
     click.echo(key)
 
 
@@ -78,7 +86,7 @@ def rotate(name: str, config_path: Path) -> None:
 @CONFIG
 def revoke(name: str, config_path: Path) -> None:
     """Stop all keys of a tenant."""
-    _with_directory(config_path, lambda d: d.revoke(name))
+    _with_directory(load_config(config_path, os.environ), lambda d: d.revoke(name))
 
 
 @tenant.command()
@@ -87,12 +95,13 @@ def revoke(name: str, config_path: Path) -> None:
 @_limits
 def limit(name: str, config_path: Path, **given: Any) -> None:
     """Change limits; those not named stay."""
+    config = load_config(config_path, os.environ)
 
     async def change(directory: TenantDirectory) -> None:
         found = await directory.show(name)
-        await directory.limit(name, _merged(found.limits, given))
+        await directory.limit(name, _merged(found.limits, given, config))
 
-    _with_directory(config_path, change)
+    _with_directory(config, change)
 
 
 @tenant.command()
@@ -100,15 +109,38 @@ def limit(name: str, config_path: Path, **given: Any) -> None:
 @CONFIG
 def show(name: str, config_path: Path) -> None:
     """Print the limits of a tenant."""
-    found = _with_directory(config_path, lambda d: d.show(name))
-    for field in fields(TenantLimits):
-        value = getattr(found.limits, field.name)
-        text = ", ".join(value) or "all" if field.name == "arms" else value or "unlimited"
-        click.echo(f"{field.name}: {text}")
+    found = _with_directory(load_config(config_path, os.environ), lambda d: d.show(name))
+    for column, text in _row(found.limits).items():
+        click.echo(f"{column}: {text}")
 
 
-def _merged(limits: TenantLimits, given: dict[str, Any]) -> TenantLimits:
+@tenant.command("list")
+@CONFIG
+def list_tenants(config_path: Path) -> None:
+    """Print every tenant and its limits, revoked ones included."""
+    found = _with_directory(load_config(config_path, os.environ), lambda d: d.list())
+    from rich.console import Console  # noqa: PLC0415 - the other commands print plain lines
+    from rich.table import Table  # noqa: PLC0415 - the same
+
+    table = Table("name", *(field.name for field in fields(TenantLimits)))
+    for each in found:
+        table.add_row(each.name, *_row(each.limits).values())
+    Console().print(table)
+
+
+def _row(limits: TenantLimits) -> dict[str, str]:
+    texts = {f.name: str(getattr(limits, f.name) or "unlimited") for f in fields(TenantLimits)}
+    return texts | {"arms": ", ".join(limits.arms) or "all"}
+
+
+def _merged(limits: TenantLimits, given: dict[str, Any], config: Config) -> TenantLimits:
+    every_arm = given.pop("every_arm")
+    if unknown := set(given["arms"]) - set(config.arms):
+        names = ", ".join(config.arms)
+        raise click.BadParameter(f"{min(unknown)} is no arm: choose of {names}", param_hint="--arm")
     named = {key: value for key, value in given.items() if value not in (None, ())}
+    if every_arm:
+        named["arms"] = ()
     return replace(limits, **named)
 
 
@@ -116,8 +148,7 @@ def _new_key() -> str:
     return f"ar_{secrets.token_urlsafe(KEY_BYTES)}"
 
 
-def _with_directory(path: Path, use: Callable[[TenantDirectory], Awaitable[T]]) -> T:
-    config = load_config(path, os.environ)
+def _with_directory(config: Config, use: Callable[[TenantDirectory], Awaitable[T]]) -> T:
     from router import app  # noqa: PLC0415 - `--help` need not wait for its imports
 
     async def run() -> T:

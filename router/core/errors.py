@@ -166,6 +166,12 @@ class ServerMissing(RouterError):
     reason = "SERVER_MISSING"
 
 
+class PortTaken(RouterError):
+    """The configured address can't be listened on."""
+
+    reason = "PORT_TAKEN"
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
     """One mistake in a config file; `line` counts from 1, `key` is a dotted path."""

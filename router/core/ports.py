@@ -141,6 +141,10 @@ class TenantDirectory(Protocol):
         """Raises TenantNotFound."""
         ...
 
+    async def list(self) -> Sequence[Tenant]:
+        """Every tenant, revoked ones included, by name."""
+        ...
+
 
 class DecisionLog(Protocol):
     """Decisions by id, and the event stream they feed; each call is one atomic step."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from typing import Self
-from wsgiref.simple_server import WSGIServer
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
-
+from router.core.errors import ProviderError
 from router.core.records import Attempt, CacheStatus
 
 PREFIX = "adaptive_router"
@@ -98,56 +95,24 @@ class Metrics:
 
 
 REPORTED = "reported"
-_WHYS = frozenset(
-    {
-        "passed",
-        "empty",
-        "refusal",
-        "filtered",
-        "cut_off",
-        "tool_call_missing",
-        "tool_call_invalid",
-        "json_invalid",
-        "schema_mismatch",
-        "low_logprob",
-        "provider_error",
-        "provider_unavailable",
-        "provider_timeout",
-        "provider_rate_limited",
-        "provider_unauthorized",
-        "provider_malformed",
-        "provider_refused_request",
-        "no_healthy_deployment",
-        "caller_cancelled",
-    }
+_GATE = (
+    "passed",
+    "empty",
+    "refusal",
+    "filtered",
+    "cut_off",
+    "tool_call_missing",
+    "tool_call_invalid",
+    "json_invalid",
+    "schema_mismatch",
+    "low_logprob",
+    "caller_cancelled",
 )
+_ERRORS: tuple[type[ProviderError], ...] = (ProviderError, *ProviderError.__subclasses__())
+_FAILURES = (error.reason.lower() for error in _ERRORS)
+_WHYS = frozenset((*_GATE, *_FAILURES))
 
 
 def _known(why: str) -> str:
     """A caller of Decide writes its own reason: as a label it could be anything."""
     return why if why in _WHYS else REPORTED
-
-
-class MetricsServer:
-    """Serves /metrics on a thread of its own until closed."""
-
-    def __init__(self, metrics: Metrics, host: str, port: int) -> None:
-        started: tuple[WSGIServer, threading.Thread] = start_http_server(
-            port, addr=host, registry=metrics.registry
-        )
-        self._server, self._thread = started
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_port)
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from router.core.calls import Service
+from router.core.errors import PortTaken
 from router.rpc.interceptor import Guard
 from router.rpc.limits import RequestLimits
 from router.rpc.servicer import RouterServicer
@@ -81,7 +82,14 @@ class RouterServer:
         health_pb2_grpc.add_HealthServicer_to_server(health_reporter.servicer, self._server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        self.port = self._server.add_insecure_port(f"{settings.host}:{settings.port}")
+        self.port = self._listen(settings)
+
+    def _listen(self, settings: ServerSettings) -> int:
+        address = f"{settings.host}:{settings.port}"
+        try:
+            return self._server.add_insecure_port(address)
+        except RuntimeError:
+            raise PortTaken(f"can't listen on {address}: change server.host or port") from None
 
     async def start(self) -> None:
         await self._server.start()

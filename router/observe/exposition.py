@@ -1,0 +1,76 @@
+"""The port that Prometheus scrapes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from socketserver import TCPServer, ThreadingMixIn
+from typing import Self
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+from router.core.errors import PortTaken
+
+POLL_S = 0.05
+"""How long a shutdown may take to be noticed: the standard half second would delay every stop."""
+READ_S = 5.0
+
+
+class MetricsServer:
+    """Serves a registry at /metrics on a thread of its own until closed; port 0 picks a free one.
+
+    Raises PortTaken.
+    """
+
+    def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
+        try:
+            self._server = _server(host)((host.strip("[]"), port), _Handler)
+        except OSError:
+            what = f"can't listen on {host}:{port}: change server.host or server.metrics_port"
+            raise PortTaken(what) from None
+        self._server.set_app(make_wsgi_app(registry))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(POLL_S,), name="metrics", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_port)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Without the standard look-up of the host's name, which may wait for a name server."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
+
+
+class _ServerV6(_Server):
+    address_family = socket.AF_INET6
+
+
+def _server(host: str) -> type[_Server]:
+    return _ServerV6 if ":" in host else _Server
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = READ_S
+
+    def log_message(self, *_: object) -> None:
+        """Scrapes are no news."""

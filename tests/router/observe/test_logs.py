@@ -1,0 +1,83 @@
+"""One JSON object a line, bounded, and free of what exceptions say."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from router.observe.logs import MAX_VALUE_CHARS, configure_logs
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    quiet = {name: logging.getLogger(name).level for name in ("httpx", "httpcore")}
+    stream = io.StringIO()
+    configure_logs(stream)
+    yield stream
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in quiet.items():
+        logging.getLogger(name).setLevel(before)
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_an_event_is_one_json_line(log: io.StringIO) -> None:
+    structlog.get_logger("app").info("decided", decision_id="d1", plan="cheap", cost_usd=0.1)
+    (line,) = lines(log)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "decided",
+        "level": "info",
+        "decision_id": "d1",
+        "plan": "cheap",
+        "cost_usd": 0.1,
+    }
+
+
+def test_long_values_are_cut(log: io.StringIO) -> None:
+    structlog.get_logger("app").info("e", field="x" * 10_000)
+    assert len(lines(log)[0]["field"]) == MAX_VALUE_CHARS
+
+
+def test_an_exception_is_named_but_not_quoted(log: io.StringIO) -> None:
+    def fail() -> None:
+        raise ValueError("the prompt and the key")
+
+    try:
+        fail()
+    except ValueError as error:
+        structlog.get_logger("app").exception("broke")
+        structlog.get_logger("app").error("broke", exc_info=error)
+        logging.getLogger("some.library").exception("broke")
+    assert [line["error"] for line in lines(log)] == ["ValueError"] * 3
+    assert "the prompt" not in log.getvalue()
+    assert "Traceback" not in log.getvalue()
+
+
+def test_the_standard_librarys_loggers_speak_json_too(log: io.StringIO) -> None:
+    logging.getLogger("some.library").warning("worth %s", "knowing")
+    (line,) = lines(log)
+    assert (line["event"], line["level"]) == ("worth knowing", "warning")
+
+
+def test_http_clients_do_not_log_urls(log: io.StringIO) -> None:
+    logging.getLogger("httpx").info("GET https://host/?key=secret")
+    logging.getLogger("httpcore.http11").error("GET https://host/?key=secret")
+    assert log.getvalue() == ""
+
+
+def test_debug_is_silent_unless_asked_for(log: io.StringIO) -> None:
+    structlog.get_logger("app").debug("noise")
+    assert log.getvalue() == ""

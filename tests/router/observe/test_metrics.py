@@ -1,0 +1,133 @@
+"""What can be scraped, and that scraping ends cleanly."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import httpx
+import pytest
+
+from router.core.errors import PortTaken, ProviderError
+from router.core.observer import NullObserver, Observer
+from router.core.records import Attempt, AttemptOutcome, CacheStatus
+from router.observe.exposition import MetricsServer
+from router.observe.metrics import REPORTED, Metrics
+
+
+def an_attempt(why: str = "passed") -> Attempt:
+    return Attempt(
+        arm="cheap",
+        deployment="mini",
+        model="small",
+        outcome=AttemptOutcome.ACCEPTED,
+        why=why,
+        latency_ms=250,
+        input_tokens=10,
+        output_tokens=5,
+        cost_usd=0.002,
+    )
+
+
+def scraped(metrics: Metrics) -> str:
+    with MetricsServer(metrics.registry, "127.0.0.1", 0) as server:
+        return httpx.get(f"http://127.0.0.1:{server.port}/metrics").text
+
+
+def everything(observer: Observer) -> None:
+    observer.request("Complete", "OK", 0.2)
+    observer.attempt(an_attempt())
+    observer.attempt(an_attempt())
+    observer.decision("cheap-then-reasoning", explored=True)
+    observer.cache(CacheStatus.MISS)
+    observer.stage("embed", 0.004)
+    observer.feedback("explicit")
+    observer.degraded("cache")
+    observer.learned(32, 7)
+    observer.snapshot(5)
+    observer.snapshot_refused("checksum")
+
+
+def test_everything_observed_can_be_scraped() -> None:
+    metrics = Metrics()
+    everything(metrics)
+    lines = scraped(metrics).splitlines()
+    where = 'arm="cheap",deployment="mini"'
+    for line in (
+        'adaptive_router_request_seconds_count{code="OK",method="Complete"} 1.0',
+        f'adaptive_router_attempts_total{{{where},outcome="accepted",why="passed"}} 2.0',
+        'adaptive_router_attempt_seconds_sum{deployment="mini"} 0.5',
+        f"adaptive_router_cost_usd_total{{{where}}} 0.004",
+        'adaptive_router_decisions_total{explored="true",plan="cheap-then-reasoning"} 1.0',
+        'adaptive_router_cache_total{status="miss"} 1.0',
+        'adaptive_router_stage_seconds_count{stage="embed"} 1.0',
+        'adaptive_router_feedback_total{kind="explicit"} 1.0',
+        'adaptive_router_degraded_total{what="cache"} 1.0',
+        "adaptive_router_learned_events_total 32.0",
+        "adaptive_router_backlog_events 7.0",
+        "adaptive_router_snapshot_version 5.0",
+        'adaptive_router_snapshots_refused_total{reason="checksum"} 1.0',
+    ):
+        assert line in lines
+
+
+def test_the_null_observer_takes_the_same_calls() -> None:
+    everything(NullObserver())
+
+
+def test_a_callers_own_words_never_become_a_label() -> None:
+    metrics = Metrics()
+    for number in range(50):
+        metrics.attempt(an_attempt(f"the caller's reason {number}"))
+    samples = scraped(metrics)
+    assert f'why="{REPORTED}"}} 50.0' in samples
+    assert "the caller's reason" not in samples
+
+
+PROVIDER_REASONS = [error.reason.lower() for error in ProviderError.__subclasses__()]
+
+
+@pytest.mark.parametrize("why", ["cut_off", "schema_mismatch", *PROVIDER_REASONS])
+def test_the_services_own_words_do(why: str) -> None:
+    metrics = Metrics()
+    metrics.attempt(an_attempt(why))
+    assert f'why="{why}"' in scraped(metrics)
+
+
+def test_two_processes_worth_of_metrics_do_not_mix() -> None:
+    first, second = Metrics(), Metrics()
+    first.cache(CacheStatus.MISS)
+    assert 'status="miss"' not in scraped(second)
+
+
+def test_closing_frees_the_port_and_ends_the_thread() -> None:
+    before = set(threading.enumerate())
+    with MetricsServer(Metrics().registry, "127.0.0.1", 0) as server:
+        port = server.port
+    with MetricsServer(Metrics().registry, "127.0.0.1", port) as again:
+        assert again.port == port
+    assert set(threading.enumerate()) <= before
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/metrics")
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
+def test_it_listens_on_the_sixth_version_too() -> None:
+    with MetricsServer(Metrics().registry, "::1", 0) as server:
+        assert httpx.get(f"http://[::1]:{server.port}/metrics").status_code == 200
+
+
+def test_a_taken_port_says_what_to_change() -> None:
+    with (
+        MetricsServer(Metrics().registry, "127.0.0.1", 0) as server,
+        pytest.raises(PortTaken, match="metrics_port"),
+    ):
+        MetricsServer(Metrics().registry, "127.0.0.1", server.port)
