@@ -24,13 +24,18 @@ from bandit.view import View, Viewer
 
 NAME: Final = "adaptive"
 LATENCY_PRIOR_MS: Final = 1_000.0
+_JITTER: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
-    """Posterior means for the eligible actions, each (k,). burden: what is taken off quality."""
+    """Posterior means for the eligible actions, each (k,).
 
-    advice: Vector
+    drawn: quality before it is bounded. burden: what is taken off the weighted quality.
+    """
+
+    advice: Vector | None
+    drawn: Vector
     quality: Vector
     cost_usd: Vector
     latency_ms: Vector
@@ -97,9 +102,9 @@ class AdaptivePolicy:
         """
         for outcome in outcomes:
             check_outcome(outcome)
-            self._viewer.numbers(outcome.context)
-        for outcome in outcomes:
-            self._learn(outcome)
+        views = [self._viewer.view(outcome.context) for outcome in outcomes]
+        for outcome, view in zip(outcomes, views, strict=True):
+            self._learn(outcome, view)
 
     def save(self) -> bytes:
         """The posterior is brought up to date first: this policy and a restored one go on alike."""
@@ -152,13 +157,14 @@ class AdaptivePolicy:
         units = self._settings.units
         priors = np.array([action.prior_cost_usd for action in eligible])
         advice = self._quality.advice(view, rows)
-        quality = self._quality.mean(view, rows, advice)
+        drawn = self._quality.layer.mean(rows, view.x, advice)
+        quality = self._quality.bounded(drawn)
         cost_usd = self._cost.mean(view, rows, priors)
         latency_ms = self._latency.mean(view, rows, np.full(len(rows), LATENCY_PRIOR_MS))
         failure = self._failure.mean(view, rows, self._failure.advice(view, rows))
         taken: Vector = burden(weights, units, cost_usd, latency_ms, failure)
         utility = weights.quality * quality - taken
-        return _Expected(advice, quality, cost_usd, latency_ms, failure, taken, utility)
+        return _Expected(advice, drawn, quality, cost_usd, latency_ms, failure, taken, utility)
 
     def _draws(
         self, view: View, rows: NDArray[np.intp], expected: _Expected, weights: Weights
@@ -166,10 +172,10 @@ class AdaptivePolicy:
         """Utilities under draws from the posterior of quality, (draws, k)."""
         layer, k = self._quality.layer, len(rows)
         covariance = layer.covariance(rows, view.x, expected.advice)
-        factor = np.linalg.cholesky(covariance + 1e-12 * np.eye(k))
+        covariance.ravel()[:: k + 1] += _JITTER
+        factor = np.linalg.cholesky(covariance)
         normal = self._rng.standard_normal((self._settings.draws, k))
-        mean = layer.mean(rows, view.x, expected.advice)
-        quality = mean + self._settings.scale * (normal @ factor.T)
+        quality = expected.drawn + self._settings.scale * (normal @ factor.T)
         utilities: NDArray[np.float64] = (
             weights.quality * np.minimum(quality, 1.0) - expected.burden
         )
@@ -177,18 +183,17 @@ class AdaptivePolicy:
 
     def _cold(self, settled: Vector, rows: NDArray[np.intp], eligible: Sequence[Action]) -> Vector:
         settings = self._settings
-        judged = _counts(self._quality, rows)
-        calls = np.maximum(_counts(self._cost.head, rows), judged)
+        judged = self._quality.layer.counts(rows)
+        calls = np.maximum(self._cost.head.layer.counts(rows), judged)
         names = [action.name for action in eligible]
         preferred = names.index(settings.cold_start) if settings.cold_start in names else None
         return cold_start(settled, judged, calls, settings.initial_pulls, preferred)
 
-    def _learn(self, outcome: Outcome) -> None:
+    def _learn(self, outcome: Outcome, view: View) -> None:
         slot = self._slots.claim(outcome.action)
         for head in self._heads():
             head.layer.grow(len(self._slots))
         self._change.grow(len(self._slots))
-        view = self._viewer.view(outcome.context)
         rng, weight = self._rng, outcome.weight
         if outcome.quality is not None:
             self._learn_quality(view, slot, outcome.quality, weight)
@@ -208,8 +213,3 @@ class AdaptivePolicy:
         layer = self._quality.layer
         if self._change.alarm(slot, residual, layer.noise):
             layer.forget_intercept(slot)
-
-
-def _counts(head: Head, rows: NDArray[np.intp]) -> Vector:
-    """Outcomes behind each row, 0 for actions never seen."""
-    return np.append(head.layer.counts, 0.0)[rows]

@@ -23,7 +23,7 @@ from bandit.slots import Slots
 from bandit.snapshot import Snapshot, pack
 from bandit.types import Action, Context, Decision, Estimate, Outcome, Vector, Weights
 from bandit.utility import burden, estimates_of
-from bandit.view import Viewer
+from bandit.view import View, Viewer
 from bandit.vw import Explorer
 
 LEAST_PROPENSITY: Final = 1e-3
@@ -52,7 +52,7 @@ class ExplorerPolicy:
         self._slots = Slots()
         self._means = RunningMeans()
         self._learned = 0
-        self._explorer = Explorer(name)
+        self._made: Explorer | None = None
 
     @property
     def name(self) -> str:
@@ -90,9 +90,9 @@ class ExplorerPolicy:
         """
         for outcome in outcomes:
             check_outcome(outcome)
-            self._viewer.numbers(outcome.context)
-        for outcome in outcomes:
-            self._learn(outcome)
+        views = [self._viewer.view(outcome.context) for outcome in outcomes]
+        for outcome, view in zip(outcomes, views, strict=True):
+            self._learn(outcome, view)
 
     def save(self) -> bytes:
         meta = manifest(
@@ -107,23 +107,29 @@ class ExplorerPolicy:
         self._slots = Slots(snapshot.meta["actions"])
         self._learned = int(snapshot.meta["learned"])
         self._means.restore(snapshot.part("means"), len(self._slots))
-        self._explorer = Explorer(self._name, snapshot.arrays["model"].tobytes())
+        self._made = Explorer(self._name, snapshot.arrays["model"].tobytes())
+
+    @property
+    def _explorer(self) -> Explorer:
+        # Made when first needed: a restored policy never needs the empty one.
+        if self._made is None:
+            self._made = Explorer(self._name)
+        return self._made
 
     def is_sound(self) -> bool:
         """Whether the restored model predicts finite numbers."""
         text = self._viewer.blank().text
         return bool(np.isfinite(self._explorer.predict(text, range(len(self._slots) + 1))).all())
 
-    def _learn(self, outcome: Outcome) -> None:
+    def _learn(self, outcome: Outcome, view: View) -> None:
         slot = self._slots.claim(outcome.action)
         self._means.grow(len(self._slots))
         self._means.add(slot, outcome)
         if outcome.quality is not None:
-            text = self._viewer.view(outcome.context).text
             cost = -self._utility(slot, outcome, outcome.quality)
             # A weight below 1 is an importance below 1 / propensity.
             share = min(1.0, max(outcome.propensity, LEAST_PROPENSITY) / outcome.weight)
-            self._explorer.learn(text, range(len(self._slots)), slot, cost, share)
+            self._explorer.learn(view.text, range(len(self._slots)), slot, cost, share)
         self._learned += 1
 
     def _utility(self, slot: int, outcome: Outcome, quality: float) -> float:

@@ -51,17 +51,18 @@ class Adviser:
         self._spec = spec
         self._write = write
         self._buffer = ReplayBuffer(shape.total, capacity)
-        self._regressor = self._made(None)
+        self._made: Regressor | None = None
 
     def advice(self, text: str, rows: Rows) -> Vector:
         """(k,), 0 for actions it knows nothing of."""
         known = self._buffer.slots()
-        result = np.zeros(len(rows))
-        if len(known) > 1:
-            predicted = self._regressor.predict(text, known)
-            centred = dict(zip(known, (predicted - predicted.mean()).tolist(), strict=True))
-            result[:] = [centred.get(row, 0.0) for row in rows.tolist()]
-        return result
+        if len(known) < 2:  # noqa: PLR2004 - one action alone is its own mean
+            return np.zeros(len(rows))
+        predicted = self._regressor.predict(text, known)
+        # One place more than there are slots: rows of -1 find their zero there.
+        table = np.zeros(max(known[-1], int(rows.max())) + 2)
+        table[known] = predicted - predicted.mean()
+        return table[rows]
 
     def learn(
         self, view: View, slot: int, y: float, weight: float, rng: np.random.Generator
@@ -78,9 +79,16 @@ class Adviser:
 
     def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
         self._buffer.restore(arrays, slots)
-        self._regressor = self._made(arrays["model"].tobytes())
+        self._made = self._open(arrays["model"].tobytes())
 
-    def _made(self, model: bytes | None) -> Regressor:
+    @property
+    def _regressor(self) -> Regressor:
+        # Made when first needed: a restored adviser never needs the empty one.
+        if self._made is None:
+            self._made = self._open(None)
+        return self._made
+
+    def _open(self, model: bytes | None) -> Regressor:
         spec = self._spec
         return Regressor(initial=spec.layer.offset, low=spec.low, high=spec.high, model=model)
 
@@ -93,13 +101,17 @@ class Head:
         self._spec = spec
         self._adviser = adviser
 
-    def advice(self, view: View, rows: Rows) -> Vector:
-        return self._adviser.advice(view.text, rows) if self._adviser else np.zeros(len(rows))
+    def advice(self, view: View, rows: Rows) -> Vector | None:
+        """Of the adviser, (k,); None without one."""
+        return self._adviser.advice(view.text, rows) if self._adviser else None
 
-    def mean(self, view: View, rows: Rows, advice: Vector) -> Vector:
+    def mean(self, view: View, rows: Rows, advice: Vector | None) -> Vector:
         """Expected y within its bounds, (k,)."""
-        expected: Vector = self.layer.mean(rows, view.x, advice)
-        return expected.clip(self._spec.low, self._spec.high)
+        return self.bounded(self.layer.mean(rows, view.x, advice))
+
+    def bounded(self, y: Vector) -> Vector:
+        bounded: Vector = np.minimum(np.maximum(y, self._spec.low), self._spec.high)
+        return bounded
 
     def learn(
         self, view: View, slot: int, y: float, weight: float, rng: np.random.Generator
@@ -109,7 +121,8 @@ class Head:
         row = np.array([slot])
         advice = self.advice(view, row)
         residual = y - float(self.layer.mean(row, view.x, advice)[0])
-        self.layer.observe(slot, view.x, float(advice[0]), y, weight)
+        v = 0.0 if advice is None else float(advice[0])
+        self.layer.observe(slot, view.x, v, y, weight)
         if self._adviser:
             self._adviser.learn(view, slot, y, weight, rng)
         return residual

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.evidence import OWN_GRID, SHARED_GRID, best_variances
-from bandit.posterior import Posterior, Prior, residual_square, solve
+from bandit.posterior import Posterior, Prior, residual_square
 from bandit.statistics import Statistics, shaped
 from bandit.types import Vector
 
@@ -64,20 +64,25 @@ class Layer:
         return self._noise
 
     @property
-    def counts(self) -> Vector:
-        """Summed weights of the outcomes of each slot, (slots,)."""
-        return self._stats.count
+    def slots(self) -> int:
+        return self._stats.slots
+
+    def counts(self, rows: Rows) -> Vector:
+        """Summed weights of the outcomes behind each row, 0 for an action never seen; (k,)."""
+        if not self.slots:
+            return np.zeros(len(rows))
+        return np.where(rows < 0, 0.0, self._stats.count[rows])
 
     def grow(self, slots: int) -> None:
         if slots > self._stats.slots:
             self._stats.grow(slots)
             self.refresh()
 
-    def mean(self, rows: Rows, x: Vector, v: Vector) -> Vector:
-        """Expected y; rows: (k,) slots, -1 for an action never seen; v: (k,)."""
+    def mean(self, rows: Rows, x: Vector, v: Vector | None) -> Vector:
+        """Expected y; rows: (k,) slots, -1 for an action never seen; v: (k,), None for zeros."""
         return self._spec.offset + self._posterior.mean(rows, x, v)
 
-    def covariance(self, rows: Rows, x: Vector, v: Vector) -> Array:
+    def covariance(self, rows: Rows, x: Vector, v: Vector | None) -> Array:
         return self._posterior.covariance(rows, x, v)
 
     def observe(self, slot: int, x: Vector, v: float, y: float, weight: float) -> None:
@@ -118,7 +123,7 @@ class Layer:
         self._shared, self._own = best_variances(stats, spec.intercept, spec.slope, self._noise)
         self.refresh()
         error = residual_square(stats, self._posterior) + NOISE_PRIOR_COUNT * spec.noise
-        freedom = float(stats.count.sum()) - self._posterior.freedom
+        freedom = float(stats.count.sum()) - self._posterior.freedom()
         estimate = error / (NOISE_PRIOR_COUNT + max(0.0, freedom))
         self._noise = max(LEAST_NOISE * spec.noise, estimate)
         self.refresh()
@@ -128,4 +133,4 @@ class Layer:
         shared, own = np.full(width, self._shared), np.full(width - 1, self._own)
         shared[0] = own[0] = self._spec.intercept
         shared[-1] = self._spec.slope
-        return solve(self._stats, Prior(shared, own, self._noise))
+        return Posterior(self._stats, Prior(shared, own, self._noise))

@@ -29,66 +29,75 @@ class Prior:
     noise: float
 
 
-@dataclass(frozen=True, slots=True)
 class Posterior:
-    """What is believed. The last row of each array is an action never seen.
+    """What is believed of every slot, and in the last row of an action never seen.
 
     weights: (slots + 1, width) mean of [s + d_a, kappa].
-    reach:   (slots + 1, width - 1, 2 width - 1): [own' M | own], where own is the covariance of
-             d_a given u and M couples it to u.
-    shared:  (width, width) covariance of u.
-    freedom: effective number of fitted parameters.
     """
 
-    weights: Array
-    reach: Array
-    shared: Array
-    freedom: float
+    def __init__(self, stats: Statistics, prior: Prior) -> None:
+        """Solve the model."""
+        gram, moment = stats.gram / prior.noise, stats.moment / prior.noise
+        own = _inverse(gram[:, :-1, :-1] + np.diag(1 / prior.own))
+        coupled: Array = own @ gram[:, :-1, :]
+        schur = (gram - gram[:, :, :-1] @ coupled).sum(axis=0) + np.diag(1 / prior.shared)
+        inverse = _inverse((schur + schur.T) / 2)
+        residual = moment - (moment[:, None, :-1] @ coupled)[:, 0]
+        self._prior = prior
+        self._own = own
+        self._coupled = coupled
+        self._shared = (inverse + inverse.T) / 2
+        u = self._shared @ residual.sum(axis=0)
+        self.weights: Array = np.tile(u, (stats.slots + 1, 1))
+        self.weights[:-1, :-1] += (own @ moment[:, :-1, None])[:, :, 0] - coupled @ u
+        self._reach: Array | None = None
 
-    def mean(self, rows: NDArray[np.intp], x: Vector, v: Vector) -> Vector:
-        """Expected y of each row; rows, v: (k,), x: (width - 1,)."""
+    def mean(self, rows: NDArray[np.intp], x: Vector, v: Vector | None) -> Vector:
+        """Expected y of each row; rows: (k,), x: (width - 1,), v: (k,), None for zeros."""
         picked = self.weights[rows]
-        result: Vector = picked[:, :-1] @ x + picked[:, -1] * v
+        result: Vector = picked[:, :-1] @ x
+        if v is not None:
+            result += picked[:, -1] * v
         return result
 
-    def covariance(self, rows: NDArray[np.intp], x: Vector, v: Vector) -> Array:
+    def covariance(self, rows: NDArray[np.intp], x: Vector, v: Vector | None) -> Array:
         """Of the expected y of all rows jointly, (k, k)."""
-        width = len(self.shared)
-        reached = (x @ self.reach)[rows]
+        if self._reach is None:
+            self._reach = self._reached()
+        width = len(self._shared)
+        reached = (x @ self._reach).reshape(-1, 2 * width - 1)[rows]
         direct = -reached[:, :width]
         direct[:, :-1] += x
-        direct[:, -1] += v
-        joint: Array = direct @ self.shared @ direct.T
-        joint[np.diag_indices(len(rows))] += reached[:, width:] @ x
+        if v is not None:
+            direct[:, -1] += v
+        joint: Array = direct @ self._shared @ direct.T
+        joint.ravel()[:: len(rows) + 1] += reached[:, width:] @ x
         return joint
 
+    def freedom(self) -> float:
+        """Number of parameters less the share of each that its prior still holds."""
+        through_u = ((self._coupled @ self._shared) * self._coupled).sum(axis=2)
+        spread = self._own.diagonal(axis1=1, axis2=2) + through_u
+        held = (spread / self._prior.own).sum()
+        held += (self._shared.diagonal() / self._prior.shared).sum()
+        return float(spread.size + len(self._shared) - held)
 
-def solve(stats: Statistics, prior: Prior) -> Posterior:
-    width, slots = stats.width, stats.slots
-    gram, moment = stats.gram / prior.noise, stats.moment / prior.noise
-    own: Array = np.linalg.inv(gram[:, :-1, :-1] + np.diag(1 / prior.own))
-    coupled = own @ gram[:, :-1, :]
-    schur = (gram - gram[:, :, :-1] @ coupled).sum(axis=0)
-    schur += np.diag(1 / prior.shared)
-    inverse = np.linalg.inv((schur + schur.T) / 2)
-    shared: Array = (inverse + inverse.T) / 2
-    residual = moment - (moment[:, None, :-1] @ coupled)[:, 0]
-    u = shared @ residual.sum(axis=0)
-    deviation = (own @ moment[:, :-1, None])[:, :, 0] - coupled @ u
+    def _reached(self) -> Array:
+        """How x reaches the deviations: for each row [coupled | own] side by side.
 
-    weights = np.tile(u, (slots + 1, 1))
-    weights[:-1, :-1] += deviation
-    reach = np.zeros((slots + 1, width - 1, 2 * width - 1))
-    reach[:-1, :, :width], reach[:-1, :, width:] = coupled, own
-    reach[-1, :, width:] = np.diag(prior.own)
-    return Posterior(weights, reach, shared, _freedom(own, coupled, shared, prior))
+        (width - 1, (slots + 1) * (2 width - 1)), so that one product serves all rows.
+        """
+        slots, size = self._coupled.shape[:2]
+        reach = np.zeros((size, slots + 1, 2 * size + 1))
+        reach[:, :-1, : size + 1] = self._coupled.transpose(1, 0, 2)
+        reach[:, :-1, size + 1 :] = self._own.transpose(1, 0, 2)
+        reach[:, -1, size + 1 :] = np.diag(self._prior.own)
+        return reach.reshape(size, -1)
 
 
-def _freedom(own: Array, coupled: Array, shared: Array, prior: Prior) -> float:
-    """Number of parameters less the share of each that its prior still holds."""
-    spread = own.diagonal(axis1=1, axis2=2) + ((coupled @ shared) * coupled).sum(axis=2)
-    held = (spread / prior.own).sum() + (shared.diagonal() / prior.shared).sum()
-    return float(spread.size + len(shared) - held)
+def _inverse(matrices: Array) -> Array:
+    inverse: Array = np.asarray(np.linalg.inv(matrices), dtype=np.float64)
+    return inverse
 
 
 def residual_square(stats: Statistics, posterior: Posterior) -> float:

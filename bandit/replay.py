@@ -23,13 +23,14 @@ class ReplayBuffer:
         self._targets: NDArray[np.float64] = np.zeros((capacity, 2))
         self._added = 0
         self._held: dict[int, int] = {}
+        self._known: list[int] = []
 
     def __len__(self) -> int:
         return min(self._added, len(self._slots))
 
     def slots(self) -> list[int]:
         """The slots with an outcome in the buffer, ascending."""
-        return sorted(self._held)
+        return self._known
 
     def add(self, numbers: Vector, slot: int, y: float, weight: float) -> None:
         place = self._added % len(self._slots)
@@ -39,6 +40,8 @@ class ReplayBuffer:
         self._targets[place] = y, weight
         self._held[slot] = self._held.get(slot, 0) + 1
         self._added += 1
+        if self._held[slot] == 1:
+            self._known = sorted(self._held)
 
     def draw(self, rng: np.random.Generator) -> tuple[Vector, int, float, float]:
         """One outcome, uniformly: context numbers, slot, y, weight. Not to be called when empty."""
@@ -59,6 +62,8 @@ class ReplayBuffer:
         """Raises ValueError or KeyError when the arrays do not fit this buffer and `slots`."""
         self._added = int(shaped(arrays["added"], (1,))[0])
         held = len(self)
+        if self._added < 0:
+            raise ValueError("a count is negative")
         self._contexts[:held] = shaped(arrays["contexts"], (held, self._contexts.shape[1]))
         self._slots[:held] = shaped(arrays["slots"], (held,))
         self._targets[:held] = shaped(arrays["targets"], (held, 2))
@@ -66,8 +71,10 @@ class ReplayBuffer:
             raise ValueError("a slot is out of range")
         kinds, counts = np.unique(self._slots[:held], return_counts=True)
         self._held = dict(zip(kinds.tolist(), counts.tolist(), strict=True))
+        self._known = sorted(self._held)
 
     def _release(self, slot: int) -> None:
         self._held[slot] -= 1
         if not self._held[slot]:
             del self._held[slot]
+            self._known.remove(slot)

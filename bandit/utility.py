@@ -26,5 +26,5 @@ def estimates_of(
     eligible: Sequence[Action], columns: Sequence[NDArray[np.float64]]
 ) -> dict[str, Estimate]:
     """columns: quality, cost_usd, latency_ms, failure, utility, each (k,)."""
-    rows = np.stack(columns, axis=1).tolist()
+    rows = zip(*(column.tolist() for column in columns), strict=True)
     return {action.name: Estimate(*row) for action, row in zip(eligible, rows, strict=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,13 +14,23 @@ from bandit.vw import ContextText
 _ONE = np.ones(1)
 
 
-@dataclass(frozen=True, slots=True)
 class View:
-    """numbers: [membership, projection, features]; x: [1, membership, features]; text: for VW."""
+    """numbers: [membership, projection, features]; x: [1, membership, features]."""
 
-    numbers: Vector
-    x: Vector
-    text: str
+    __slots__ = ("_text", "_write", "numbers", "x")
+
+    def __init__(self, numbers: Vector, x: Vector, write: Callable[[Vector], str]) -> None:
+        self.numbers = numbers
+        self.x = x
+        self._write = write
+        self._text: str | None = None
+
+    @property
+    def text(self) -> str:
+        """For Vowpal Wabbit; written when first asked for."""
+        if self._text is None:
+            self._text = self._write(self.numbers)
+        return self._text
 
 
 class Viewer:
@@ -65,4 +75,4 @@ class Viewer:
     def _laid_out(self, numbers: Vector) -> View:
         clusters, axes = self._shape.clusters, self._shape.axes
         x = np.concatenate([_ONE, numbers[:clusters], numbers[clusters + axes :]])
-        return View(numbers, x, self.write(numbers))
+        return View(numbers, x, self.write)
