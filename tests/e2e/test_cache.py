@@ -10,7 +10,7 @@ from demo.world import Reply
 from tests.e2e.conftest import Router, request, until
 
 TEXT = "What is the capital of Norway?"
-NEAR = "What is the capital city of Norway?"
+NEAR = "what is the capital of Norway"
 
 
 def status(router: Router, text: str, wanted: int) -> Callable[[], Awaitable[bool]]:
