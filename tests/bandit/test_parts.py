@@ -1,0 +1,126 @@
+"""The small parts: choice, replay, change detection, snapshots, settings."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import numpy as np
+import pytest
+
+from bandit import PolicySettings, Units, Weights
+from bandit.change import MIN_OUTCOMES, ChangeDetector
+from bandit.choice import cold_start, with_floor
+from bandit.errors import BadAction, BadSettings, BadWeights, CorruptSnapshot
+from bandit.replay import ReplayBuffer
+from bandit.settings import MAX_ACTIONS
+from bandit.slots import Slots
+from bandit.snapshot import Snapshot, pack, unpack
+from bandit.types import Action
+
+
+@pytest.mark.parametrize("module", ["bandit.features", "bandit.choice", "bandit.vw"])
+def test_the_examples_in_docstrings_hold(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("k", [1, 2, 12, 256])
+def test_a_floor_leaves_a_distribution(k: int) -> None:
+    certain = np.eye(k)[0]
+    floored = with_floor(certain, 0.002)
+    assert floored.sum() == pytest.approx(1, abs=1e-12)
+    assert floored.min() >= min(0.002, 0.5 / k) - 1e-15
+    assert floored[0] >= 0.5
+
+
+def test_a_young_action_on_a_mature_policy_gets_a_share_not_everything() -> None:
+    settled = np.array([0.1, 0.9, 0.0])
+    mature = np.array([500.0, 500.0, 0.0])
+    shares = cold_start(settled, mature, mature, 5, preferred=0)
+    assert shares.sum() == pytest.approx(1)
+    assert shares[2] == pytest.approx(0.4)
+    assert shares[1] > shares[0]
+
+
+def test_without_a_preference_the_start_is_uniform_over_the_young() -> None:
+    judged = np.array([5.0, 1.0, 0.0])
+    shares = cold_start(np.array([1.0, 0.0, 0.0]), judged, judged, 5, preferred=None)
+    assert shares.tolist() == [0.0, 0.5, 0.5]
+
+
+def test_the_buffer_keeps_the_last() -> None:
+    buffer = ReplayBuffer(width=1, capacity=3)
+    for j in range(5):
+        buffer.add(np.array([float(j)]), j % 4, j / 10, 1.0)
+    assert len(buffer) == 3
+    assert buffer.slots() == [0, 2, 3]
+    rng = np.random.default_rng(0)
+    drawn = {buffer.draw(rng)[2] for _ in range(60)}
+    assert drawn == {0.2, 0.3, 0.4}
+    twin = ReplayBuffer(width=1, capacity=3)
+    twin.restore(buffer.arrays(), slots=4)
+    assert twin.slots() == buffer.slots()
+    one, two = (b.draw(np.random.default_rng(1)) for b in (buffer, twin))
+    assert one == two
+    with pytest.raises(ValueError, match="range"):
+        twin.restore(buffer.arrays(), slots=3)
+
+
+def test_change_detection_waits_and_then_alarms_once() -> None:
+    detector = ChangeDetector()
+    detector.grow(2)
+    rng = np.random.default_rng(0)
+    quiet = [detector.alarm(0, r, 0.12) for r in rng.normal(size=3_000) * 0.35]
+    assert not any(quiet)
+    alarms = [detector.alarm(0, -0.5, 0.12) for _ in range(20)]
+    assert sum(alarms) == 1
+    early = [detector.alarm(1, -0.5, 0.12) for _ in range(MIN_OUTCOMES)]
+    assert early.index(True) == MIN_OUTCOMES - 1
+
+
+def test_slots_are_bounded() -> None:
+    slots = Slots([f"a{j}" for j in range(MAX_ACTIONS)])
+    assert slots.claim(Action("a7", 1.0)) == 7
+    with pytest.raises(BadAction, match="at most"):
+        slots.claim(Action("one more", 1.0))
+
+
+def test_a_snapshot_holds_what_was_put_in() -> None:
+    arrays = {"x": np.arange(6.0).reshape(2, 3), "m": np.frombuffer(b"abc", dtype=np.uint8)}
+    back = unpack(pack(Snapshot("kind", {"k": [1, "two"]}, arrays)))
+    assert (back.kind, back.meta) == ("kind", {"k": [1, "two"]})
+    assert (back.arrays["x"] == arrays["x"]).all()
+    assert back.arrays["m"].tobytes() == b"abc"
+    assert pack(back) == pack(Snapshot("kind", {"k": [1, "two"]}, arrays))
+
+
+def test_a_snapshot_of_objects_is_refused() -> None:
+    with pytest.raises(CorruptSnapshot):
+        unpack(pack(Snapshot("kind", {}, {"x": np.array(["text"])})))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"floor": 0.0},
+        {"floor": 0.9},
+        {"draws": 0},
+        {"scale": 0.0},
+        {"scale": float("nan")},
+        {"initial_pulls": -1},
+        {"replay": 0},
+        {"units": Units(cost_usd=0.0)},
+        {"units": Units(cost_usd=1.0, latency_ms=float("inf"))},
+        {"vw": frozenset({"beauty"})},
+    ],
+)
+def test_settings_out_of_range_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(BadSettings):
+        PolicySettings(**bad)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_weights_out_of_range_are_refused() -> None:
+    with pytest.raises(BadWeights):
+        PolicySettings(weights=Weights(quality=-1.0))

@@ -1,0 +1,137 @@
+"""The block elimination against the same model solved densely."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bandit.evidence import OWN_GRID, SHARED_GRID, best_variances, log_evidence
+from bandit.layer import Layer, LayerSpec
+from bandit.posterior import Posterior, Prior, residual_square
+from bandit.statistics import Statistics
+
+Array = NDArray[np.float64]
+SIZE, SLOTS, NOISE = 4, 3, 0.2
+WIDTH = SIZE + 1
+
+
+def stream(seed: int = 0, count: int = 60) -> tuple[Array, Array, Array]:
+    """Slots (n,), phi (n, width), y (n,)."""
+    rng = np.random.default_rng(seed)
+    phi = rng.normal(size=(count, WIDTH))
+    phi[:, 0] = 1.0
+    return rng.integers(SLOTS, size=count), phi, rng.normal(size=count)
+
+
+def statistics(slots: Array, phi: Array, y: Array) -> Statistics:
+    stats = Statistics(WIDTH)
+    stats.grow(SLOTS)
+    for slot, row, value in zip(slots, phi, y, strict=True):
+        stats.add(int(slot), row, float(value), 1.0)
+    return stats
+
+
+def prior() -> Prior:
+    shared = np.array([0.1, 0.02, 0.02, 0.02, 1.0])
+    return Prior(shared, np.array([0.1, 0.01, 0.01, 0.01]), NOISE)
+
+
+def design(slots: Array, phi: Array) -> Array:
+    """One row per outcome over [u, d_0, d_1, d_2]."""
+    rows = np.zeros((len(phi), WIDTH + SLOTS * SIZE))
+    rows[:, :WIDTH] = phi
+    for i, slot in enumerate(slots.astype(int)):
+        rows[i, WIDTH + slot * SIZE : WIDTH + (slot + 1) * SIZE] = phi[i, :-1]
+    return rows
+
+
+def dense(slots: Array, phi: Array, y: Array) -> tuple[Array, Array]:
+    """Mean and covariance of all coefficients."""
+    rows, p = design(slots, phi), prior()
+    variances = np.concatenate([p.shared, np.tile(p.own, SLOTS)])
+    covariance = np.linalg.inv(rows.T @ rows / NOISE + np.diag(1 / variances))
+    return covariance @ rows.T @ y / NOISE, covariance
+
+
+def test_means_and_covariances_are_those_of_the_dense_model() -> None:
+    slots, phi, y = stream()
+    posterior = Posterior(statistics(slots, phi, y), prior())
+    mean, covariance = dense(slots, phi, y)
+    x, v = np.array([1.0, 0.5, -0.3, 0.8]), np.array([0.2, -0.1, 0.4])
+    every = np.arange(SLOTS)
+    rows = design(every.astype(float), np.column_stack([np.tile(x, (SLOTS, 1)), v]))
+    assert posterior.mean(every, x, v) == pytest.approx(rows @ mean)
+    assert posterior.covariance(every, x, v) == pytest.approx(rows @ covariance @ rows.T)
+    fitted = design(slots, phi) @ mean
+    stats = statistics(slots, phi, y)
+    assert residual_square(stats, posterior) == pytest.approx(((y - fitted) ** 2).sum())
+    hat = np.trace(design(slots, phi) @ covariance @ design(slots, phi).T) / NOISE
+    assert posterior.freedom() == pytest.approx(hat)
+
+
+def test_an_unseen_action_has_the_shared_mean_and_its_own_prior() -> None:
+    slots, phi, y = stream()
+    posterior = Posterior(statistics(slots, phi, y), prior())
+    mean, covariance = dense(slots, phi, y)
+    x = np.array([1.0, 0.5, -0.3, 0.8])
+    row, none = np.array([-1]), np.zeros(1)
+    assert posterior.mean(row, x, none) == pytest.approx(x @ mean[:SIZE])
+    own = (prior().own * x * x).sum()
+    shared = x @ covariance[:SIZE, :SIZE] @ x
+    assert posterior.covariance(row, x, none)[0, 0] == pytest.approx(shared + own)
+
+
+def test_evidence_differs_between_variances_as_the_density_of_y_does() -> None:
+    slots, phi, y = stream(1)
+    table = log_evidence(statistics(slots, phi, y), intercept=0.1, slope=1.0, noise=NOISE)
+
+    def density(shared: float, own: float) -> float:
+        variances = np.array([0.1, *[shared] * 3, 1.0, *[0.1, *[own] * 3] * SLOTS])
+        rows = design(slots, phi)
+        covariance = NOISE * np.eye(len(y)) + rows @ np.diag(variances) @ rows.T
+        return float(-(y @ np.linalg.solve(covariance, y) + np.linalg.slogdet(covariance)[1]) / 2)
+
+    expected = np.array([[density(s, d) for d in OWN_GRID] for s in SHARED_GRID])
+    assert table - table[0, 0] == pytest.approx(expected - expected[0, 0])
+
+
+@pytest.mark.parametrize(("own", "chosen"), [(0.0, OWN_GRID[:2]), (0.5, OWN_GRID[3:])])
+def test_empirical_bayes_opens_up_only_for_signal(own: float, chosen: tuple[float, ...]) -> None:
+    rng = np.random.default_rng(2)
+    slots, phi, _ = stream(2, 600)
+    slopes = rng.normal(size=(SLOTS, SIZE - 1)) * own
+    y = (phi[:, 1:-1] * slopes[slots.astype(int)]).sum(axis=1) + rng.normal(size=600) * 0.3
+    found = best_variances(statistics(slots, phi, y), intercept=0.1, slope=1.0, noise=0.09)
+    assert found[1] in chosen
+
+
+def test_the_noise_is_learned() -> None:
+    layer = Layer(LayerSpec(offset=0.0, noise=0.5), SIZE)
+    layer.grow(1)
+    rng = np.random.default_rng(3)
+    for _ in range(600):
+        layer.observe(0, np.array([1.0, *rng.normal(size=3)]), 0.0, rng.normal() * 0.2, 1.0)
+    assert layer.noise == pytest.approx(0.04, rel=0.3)
+
+
+def test_forgetting_the_intercept_keeps_the_slopes() -> None:
+    slots, phi, y = stream(4)
+    stats = statistics(slots * 0, phi, y + 2.0)
+    flat = Prior(np.full(WIDTH, 1e6), np.full(SIZE, 1e-9), NOISE)
+    before = Posterior(stats, flat).weights[0]
+    stats.forget_intercept(0)
+    after = Posterior(stats, flat).weights[0]
+    assert after[1:] == pytest.approx(before[1:], rel=1e-3)
+    assert before[0] == pytest.approx(2.0, abs=0.5)
+    assert after[0] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_statistics_refuse_what_does_not_fit() -> None:
+    slots, phi, y = stream()
+    arrays = statistics(slots, phi, y).arrays()
+    restored = Statistics(WIDTH)
+    restored.restore(arrays, SLOTS)
+    assert (restored.gram == statistics(slots, phi, y).gram).all()
+    with pytest.raises(ValueError, match="shape"):
+        restored.restore(arrays, SLOTS + 1)
