@@ -21,7 +21,7 @@ from rich.table import Table
 
 from demo.stack import Stack, free_port, listens
 
-ONE, MANY = 1, 32
+IN_FLIGHT = (1, 32)
 WARM_UP = 100
 KNOWN_PROMPTS = 50
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -123,7 +123,7 @@ def _write_config(folder: Path, upstream: int, port: int, metrics_port: int) -> 
 async def _serving(channel: grpc.aio.Channel) -> None:
     from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: PLC0415 - counted in start-up
 
-    stub = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]  # generated
+    stub = health_pb2_grpc.HealthStub(channel)
     while True:
         answer = await stub.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
         if answer.status == health_pb2.HealthCheckResponse.SERVING:
@@ -138,7 +138,7 @@ async def _measure(
     known = [f"What is the capital of country number {i}?" for i in range(KNOWN_PROMPTS)]
     known *= requests // KNOWN_PROMPTS
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{upstream}/v1") as client:
-        for in_flight in (ONE, MANY):
+        for in_flight in IN_FLIGHT:
             fresh = [f"Explain step {i} of {in_flight} plans." for i in range(requests)]
             await _times(lambda p: _routed(stub, p), known[:WARM_UP], in_flight)
             direct = await _times(lambda p: _direct(client, p), known, in_flight)

@@ -79,7 +79,7 @@ server: {{port: {ports.router}, metrics_port: {ports.metrics}}}
 redis: {{embedded: {{data_dir: {folder}/redis}}}}
 health: {{cooldown_ms: 1000, max_cooldown_ms: 2000}}
 policy: {{cost_unit_usd: {unit_usd(world):.9f}, weights: {{cost: {COST_WEIGHT}}}}}
-learning: {{publish_every_events: 16, publish_every_ms: 500, poll_ms: 100}}
+learning: {{publish_every_ms: 200, poll_ms: 100}}
 arms:
 {arms}
 """

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+
+import uvloop
+from threadpoolctl import threadpool_limits
 
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
@@ -22,6 +27,7 @@ from router.app.build import (
     build_service,
     storage_settings,
 )
+from router.app.child import LearnerChild
 from router.app.loops import Loops
 from router.config import Config
 from router.config.values import catalogue_of, keys_of, weights_of
@@ -36,6 +42,7 @@ from router.observe.metrics import Metrics
 from router.rpc.server import HealthReporter, RouterServer, ServerSettings
 
 WATCH_MS = 1_000
+SWITCH_S = 0.0005
 
 
 class LoopBroke(RouterError):
@@ -87,8 +94,9 @@ async def running_router(config: Config, env: Mapping[str, str]) -> AsyncIterato
         metrics_port = _metrics_port(config, metrics, stack)
         for loop in (redis, follower, _provider_watch(storage, health, catalogue.names())):
             loops.start(loop)
-        if config.learning.in_process:
-            loops.start(build_learner(config, catalogue, brain, storage, metrics))
+        if config.learning.embedded:
+            loops.start(LearnerChild(run_learner, beside(config)))
+        gc.freeze()  # what start-up built stays: collections need not look at it again
         await server.start()
         stack.push_async_callback(server.stop)
         yield Running(server.port, metrics_port, loops.failed, storage)
@@ -106,16 +114,30 @@ async def running_learner(config: Config, env: Mapping[str, str]) -> AsyncIterat
         yield Running(0, metrics_port, loops.failed, storage)
 
 
+def beside(config: Config) -> Config:
+    """The config of a learner next to its router: its metrics are on the next port."""
+    port = config.server.metrics_port
+    server = config.server.model_copy(update={"metrics_port": port + 1 if port else 0})
+    return config.model_copy(update={"server": server})
+
+
 def run_router(config: Config) -> None:
     """Until SIGTERM or SIGINT. Raises RouterError when it can't start or a loop broke down."""
-    configure_logs()
-    asyncio.run(_until_told(running_router(config, os.environ)))
+    _run(running_router(config, os.environ))
 
 
 def run_learner(config: Config) -> None:
     """The same for a learner alone."""
+    _run(running_learner(config, os.environ))
+
+
+def _run(running: AbstractAsyncContextManager[Running]) -> None:
     configure_logs()
-    asyncio.run(_until_told(running_learner(config, os.environ)))
+    # A learner's thread gives way to a request after half a millisecond, not after five.
+    sys.setswitchinterval(SWITCH_S)
+    # Matrices here are small: threads of a BLAS would only take cores from requests.
+    with threadpool_limits(limits=1):
+        uvloop.run(_until_told(running))
 
 
 async def _until_told(running: AbstractAsyncContextManager[Running]) -> None:

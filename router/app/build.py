@@ -201,7 +201,5 @@ def build_learner(
         observer=observer,
         clock=time.time,
         rewards=RewardSettings(learning.implicit_weight),
-        settings=LearnerSettings(
-            publish_events=learning.publish_every_events, publish_ms=learning.publish_every_ms
-        ),
+        settings=LearnerSettings(publish_ms=learning.publish_every_ms),
     )

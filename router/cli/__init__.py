@@ -71,11 +71,12 @@ def check_config(file: Path) -> None:
 
 
 @main.command("fetch-model")
-def fetch_model_command() -> None:
-    """Fetch and verify the embedding model; quick when it is there."""
+@click.argument("directory", required=False, type=click.Path(file_okay=False, path_type=Path))
+def fetch_model_command(directory: Path | None) -> None:
+    """Fetch and verify the embedding model, by default into the user's cache directory."""
     from router.adapters.embedding.fetch import fetch_model  # noqa: PLC0415 - brings its drivers
 
-    click.echo(str(fetch_model()))
+    click.echo(str(fetch_model(target=directory)))
 
 
 main.add_command(tenant)

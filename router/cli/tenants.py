@@ -10,13 +10,15 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from router.config import Config, load_config
-from router.core.ports import TenantDirectory
 from router.core.tenants import Tenant, TenantLimits, hash_key
+
+if TYPE_CHECKING:  # brings numpy, for which `--help` need not wait
+    from router.core.ports import TenantDirectory
 
 T = TypeVar("T")
 KEY_BYTES = 32

@@ -146,11 +146,10 @@ class ReaskSection(Section):
 
 
 class LearningSection(Section):
-    """in_process: this process may hold the learner's lease; no where learners run apart."""
+    """embedded: serve starts a learner as its child; no where learners run apart."""
 
-    in_process: bool = True
+    embedded: bool = True
     join_window_s: Count = 86_400
-    publish_every_events: Count = 32
     publish_every_ms: Count = 1_000
     poll_ms: Annotated[int, Field(ge=10, le=2_000)] = 250
     implicit_weight: Annotated[float, Field(gt=0, le=1)] = 0.25

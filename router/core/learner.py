@@ -25,10 +25,13 @@ START = "0"
 
 @dataclass(frozen=True, slots=True)
 class LearnerSettings:
-    """A snapshot is published after this many events or this long, whichever is sooner."""
+    """publish_ms: between two snapshots, at least; what is learned meanwhile is in the next.
 
-    publish_events: int = 32
+    linger_ms: after a batch, so that the next one is worth its round trips.
+    """
+
     publish_ms: int = 1_000
+    linger_ms: int = 20
     max_batch: int = 256
     wait_ms: int = 200
     lease_ms: int = 5_000
@@ -103,6 +106,7 @@ class Learner:
         await self._learn(self._term)
         if self._is_due(self._term):
             await self._publish(self._term)
+        await asyncio.sleep(self._settings.linger_ms / 1_000)
 
     async def _begin(self, fence: int) -> _Term:
         stored = await self._snapshots.load()
@@ -149,8 +153,7 @@ class Learner:
 
     def _is_due(self, term: _Term) -> bool:
         waited_ms = (self._clock() - term.published_s) * 1_000
-        many = term.unpublished >= self._settings.publish_events
-        return term.unpublished > 0 and (many or waited_ms >= self._settings.publish_ms)
+        return term.unpublished > 0 and waited_ms >= self._settings.publish_ms
 
     async def _publish(self, term: _Term) -> None:
         payload = await asyncio.to_thread(term.policy.save)

@@ -56,7 +56,7 @@ def test_the_schema_check_can_fail(manifests: Any) -> None:
 def test_the_mounted_config_is_well_formed(manifests: Any) -> None:
     config = config_of(manifests)
     assert config.server.host == "0.0.0.0"  # noqa: S104 - in a pod that is the point
-    assert not config.learning.in_process
+    assert not config.learning.embedded
     assert config.auth.required
 
 

@@ -18,7 +18,7 @@ from demo.stack import free_port
 from demo.upstream import INSTANT, Upstream
 from demo.world import Reply
 from router.adapters.storage import Storage
-from router.app import running_router
+from router.app import running_learner, running_router
 from router.config import parse_config
 from router.core.tenants import Tenant, TenantLimits, hash_key
 
@@ -83,9 +83,9 @@ def plans() -> str:
 
 
 @pytest.fixture
-def in_process() -> str:
-    """Whether the router learns: `false` leaves every event in the stream to be looked at."""
-    return "true"
+def learns() -> bool:
+    """Without a learner every event stays in the stream, to be looked at."""
+    return True
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def sections() -> str:
 
 @pytest_asyncio.fixture
 async def router(
-    tmp_path: Path, plans: str, in_process: str, sections: str, model_dir: Path
+    tmp_path: Path, plans: str, learns: bool, sections: str, model_dir: Path
 ) -> AsyncIterator[Router]:
     async with AsyncExitStack() as stack:
         upstreams = {arm: Upstream(arm, INSTANT, lambda _: GOOD) for arm in ARMS}
@@ -104,10 +104,10 @@ async def router(
             arm: await stack.enter_async_context(served(upstream))
             for arm, upstream in upstreams.items()
         }
-        config = parse_config(
-            _config(tmp_path, ports, plans, in_process, sections), "test.yaml", {}
-        )
+        config = parse_config(_config(tmp_path, ports, plans, sections), "test.yaml", {})
         running = await stack.enter_async_context(running_router(config, {}))
+        if learns:
+            await stack.enter_async_context(running_learner(config, {}))
         target = f"127.0.0.1:{running.port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
         made = Router(running.port, channel, upstreams, running.storage)
@@ -115,7 +115,7 @@ async def router(
         yield made
 
 
-def _config(folder: Path, ports: dict[str, int], plans: str, in_process: str, sections: str) -> str:
+def _config(folder: Path, ports: dict[str, int], plans: str, sections: str) -> str:
     prices = {"cheap": 0.1, "reasoning": 2.0, "fallback": 0.5}
     arms = "\n".join(
         f"  {arm}: {{deployments: [{{name: {arm}-1, provider: openai, model: {arm},"
@@ -128,7 +128,7 @@ server: {{port: 0, metrics_port: 0}}
 redis: {{embedded: {{data_dir: {folder}/redis, appendfsync: everysec}}}}
 embedding: {{workers: 1}}
 health: {{failures: 2, cooldown_ms: 300, max_cooldown_ms: 300}}
-learning: {{in_process: {in_process}, publish_every_events: 4, publish_every_ms: 100, poll_ms: 20}}
+learning: {{embedded: false, publish_every_ms: 50, poll_ms: 20}}
 plans: {plans}
 arms:
 {arms}

@@ -22,8 +22,8 @@ def plans() -> str:
 
 
 @pytest.fixture
-def in_process() -> str:
-    return "false"
+def learns() -> bool:
+    return False
 
 
 async def test_an_answer_comes_with_its_receipt(router: Router, texts: Iterator[str]) -> None:

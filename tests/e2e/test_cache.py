@@ -41,8 +41,8 @@ async def test_a_near_prompt_is_answered_by_similarity(router: Router) -> None:
 async def test_no_tenant_sees_anothers_answers(router: Router) -> None:
     await router.complete(TEXT)
     await until(status(router, TEXT, router_pb2.CACHE_STATUS_EXACT))
-    metadata = await router.tenant("stranger")
-    for text in (TEXT, NEAR):
+    for name, text in (("stranger", TEXT), ("other", NEAR)):
+        metadata = await router.tenant(name)
         done = await router.stub.Complete(request(text), metadata=metadata)
         assert done.receipt.cache == router_pb2.CACHE_STATUS_MISS
 

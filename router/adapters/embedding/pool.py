@@ -8,25 +8,44 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import local
-from typing import Any
+from threading import Barrier, BrokenBarrierError, local
 
 import numpy as np
 from numpy.typing import NDArray
 
 from router.adapters.embedding.bge import BgeModel
-from router.core.errors import Overloaded
+from router.adapters.embedding.clip import MAX_TOKENS, clip_chars
+from router.core.errors import ModelUnavailable, Overloaded
 
 BUSY_RETRY_MS = 250
-WARM_UP_TEXT = "What is the capital of Norway?"
+LOAD_LIMIT_S = 60.0
+WARM_UP_TEXT = "word " * MAX_TOKENS
+"""As long as a prompt can get, so that the runtime's buffers have their final size."""
 
 
 @dataclass(slots=True)
 class PoolStats:
-    """computed: model runs. hits: answers out of the LRU or a run under way."""
+    """computed: model runs. hits: answers out of the LRU or a run under way. refused: queue full.
+
+    abandoned: runs that were skipped because everyone who asked had left.
+    """
 
     computed: int = 0
     hits: int = 0
+    refused: int = 0
+    abandoned: int = 0
+
+
+class _Run:
+    """One text on its way through a worker; `callers` wait for it, the first from the start."""
+
+    __slots__ = ("callers", "result", "text")
+
+    result: asyncio.Future[NDArray[np.float32] | None]
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.callers = 1
 
 
 class EmbedderPool:
@@ -45,60 +64,111 @@ class EmbedderPool:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="embed")
         self._own = local()
         self._known: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
-        self._running: dict[bytes, asyncio.Future[NDArray[np.float32]]] = {}
+        self._running: dict[bytes, _Run] = {}
+        self._closed = False
         self.stats = PoolStats()
 
     async def warm_up(self) -> None:
-        """Load a model in every worker. Raises ModelCorrupt, ModelUnavailable."""
+        """Load a model in every worker and run it. Raises ModelCorrupt, ModelUnavailable."""
         loop = asyncio.get_running_loop()
+        # A worker that is done early must not take the turn of one that has not loaded yet.
+        all_here = Barrier(self._workers, timeout=LOAD_LIMIT_S)
         runs = [
-            loop.run_in_executor(self._threads, self._embed, WARM_UP_TEXT)
-            for _ in range(self._workers)
+            loop.run_in_executor(self._threads, self._load, all_here) for _ in range(self._workers)
         ]
         await asyncio.gather(*runs)
 
     async def embed(self, text: str) -> NDArray[np.float32]:
-        """(384,), unit norm. Raises Overloaded when the queue is full."""
+        """(384,), unit norm, read-only. Raises Overloaded when the queue is full."""
+        text = clip_chars(text)
         key = hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest()
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
             self.stats.hits += 1
             return known
-        running = self._running.get(key)
-        if running is None:
-            running = self._start(key, text)
-        else:
+        return await self._compute(key, text)
+
+    async def _compute(self, key: bytes, text: str) -> NDArray[np.float32]:
+        while True:
+            run = self._join(key) or self._start(key, text)
+            embedding = await self._wait(run)
+            # None: all callers before this one left, and the worker saw that just before it came.
+            if embedding is not None:
+                return embedding
+
+    def _join(self, key: bytes) -> _Run | None:
+        run = self._running.get(key)
+        if run is not None:
+            run.callers += 1
             self.stats.hits += 1
-        # One caller that leaves must not take the others' result along.
-        return await asyncio.shield(running)
+        return run
 
-    def _start(self, key: bytes, text: str) -> asyncio.Future[NDArray[np.float32]]:
+    def _start(self, key: bytes, text: str) -> _Run:
+        if self._closed:
+            raise _closing()
         if len(self._running) >= self._room:
+            self.stats.refused += 1
             raise Overloaded("too many prompts wait to be embedded", retry_after_ms=BUSY_RETRY_MS)
+        run = self._running[key] = _Run(text)
         loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(self._threads, self._embed, text)
-        self._running[key] = running
-        running.add_done_callback(lambda done: self._keep(key, done))
-        return running
+        run.result = loop.run_in_executor(self._threads, self._embed, run)
+        run.result.add_done_callback(lambda done: self._keep(key, done))
+        return run
 
-    def _keep(self, key: bytes, done: asyncio.Future[NDArray[np.float32]]) -> None:
+    async def _wait(self, run: _Run) -> NDArray[np.float32] | None:
+        try:
+            # One caller that leaves must not take the others' result along.
+            return await asyncio.shield(run.result)
+        except asyncio.CancelledError:
+            if self._closed and run.result.cancelled():
+                raise _closing() from None
+            raise
+        finally:
+            run.callers -= 1
+
+    def _keep(self, key: bytes, done: asyncio.Future[NDArray[np.float32] | None]) -> None:
         self._running.pop(key, None)
         if done.cancelled() or done.exception() is not None:
             return
+        embedding = done.result()
+        if embedding is None:
+            self.stats.abandoned += 1
+            return
         self.stats.computed += 1
-        self._known[key] = done.result()
+        self._known[key] = embedding
         if len(self._known) > self._cache_entries:
             self._known.popitem(last=False)
 
-    def _embed(self, text: str) -> NDArray[np.float32]:
-        model: Any = getattr(self._own, "model", None)
-        if model is None:
-            model = self._own.model = BgeModel(self._model_dir)
-        embedding: NDArray[np.float32] = model.embed(text)
+    def _embed(self, run: _Run) -> NDArray[np.float32] | None:
+        if run.callers == 0:
+            return None
+        embedding = self._model().embed(run.text)
         embedding.flags.writeable = False  # shared by everyone who asks the same
         return embedding
 
+    def _load(self, all_here: Barrier) -> None:
+        try:
+            self._model().embed(WARM_UP_TEXT)
+        except BaseException:
+            all_here.abort()
+            raise
+        try:
+            all_here.wait()
+        except BrokenBarrierError:
+            raise ModelUnavailable("an embedding worker did not load its model") from None
+
+    def _model(self) -> BgeModel:
+        model: BgeModel | None = getattr(self._own, "model", None)
+        if model is None:
+            model = self._own.model = BgeModel(self._model_dir)
+        return model
+
     def close(self) -> None:
-        """Ends the workers; what still waits is dropped."""
+        """Ends the workers; who still waits gets ModelUnavailable."""
+        self._closed = True
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _closing() -> ModelUnavailable:
+    return ModelUnavailable("the embedder is closing; ask another replica")

@@ -16,7 +16,9 @@ from router.core.ports import Provider
 __all__ = ["make_client", "make_providers"]
 
 
-def make_providers(client: httpx.AsyncClient, keys: Mapping[str, str]) -> dict[str, Provider]:
+def make_providers(
+    client: httpx.AsyncHTTPTransport, keys: Mapping[str, str]
+) -> dict[str, Provider]:
     """Protocol name -> provider. keys: deployment name -> API key."""
     dialects: dict[str, Dialect] = {
         "openai": OpenAI(),
