@@ -52,7 +52,7 @@ ROOMS: dict[str, set[str]] = {
         "click",
         "rich",
     },
-    "router/app/": {"router", "bandit", "numpy", "structlog"},
+    "router/app/": {"router", "bandit", "numpy", "structlog", "threadpoolctl", "uvloop"},
     "demo/": {*DEMO, "click", "rich", "numpy", "pyarrow", "yaml"},
 }
 # Pure rooms wait for nothing and reach for nothing outside.

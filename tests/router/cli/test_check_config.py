@@ -1,0 +1,66 @@
+"""`check-config`, and what every command does with a config that is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from router.cli import main
+
+Write = Callable[[str], Path]
+HEAVY = ("grpc", "httpx", "numpy", "onnxruntime", "redis", "rich", "vowpalwabbit")
+
+
+def test_a_good_one_is_summed_up(write_config: Write) -> None:
+    path = write_config("")
+    result = CliRunner().invoke(main, ["check-config", str(path)])
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        "arm cheap: mini (small)",
+        "arm reasoning: big (large)",
+        "plan cheap: cheap (typically $0.000200)",
+        "plan reasoning: reasoning (typically $0.007200)",
+        "plan cheap-then-reasoning: cheap -> reasoning (typically $0.002360)",
+        f"{path}: well-formed",
+    ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check-config"],
+        ["serve", "--config"],
+        ["learner", "--config"],
+        ["tenant", "list", "--config"],
+        ["tenant", "show", "x", "--config"],
+    ],
+)
+def test_every_mistake_is_a_line_on_stderr(write_config: Write, command: list[str]) -> None:
+    path = write_config("polcy: {}\nserver: {port: -1}\n")
+    result = CliRunner().invoke(main, [*command, str(path)])
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        f"{path}:17: polcy: no such key: did you mean policy?",
+        f"{path}:18: server.port: write a number >= 0",
+    ]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["check-config", str(tmp_path / "none.yaml")])
+    assert result.exit_code == 1
+    assert "name a UTF-8 file that this process can read" in result.stderr
+
+
+def test_help_waits_for_no_heavy_module() -> None:
+    names = ", ".join(map(repr, HEAVY))
+    code = f"import sys, router.cli; print([m for m in ({names}) if m in sys.modules])"
+    told = subprocess.run(  # noqa: S603 - our own words
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert told.stdout.strip() == "[]"

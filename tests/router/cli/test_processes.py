@@ -1,0 +1,129 @@
+"""`serve` and `learner` as the processes they are: started, asked, told to stop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+WAIT_S = 60.0
+Write = Callable[[str], Path]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def started(command: str, config: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "router", command, "--config", str(config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def stopped(process: subprocess.Popen[str], number: signal.Signals) -> list[dict[str, object]]:
+    """Its log, once it has ended well."""
+    process.send_signal(number)
+    out, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0, err
+    assert out == ""
+    return [json.loads(line) for line in err.splitlines()]
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline_s = time.monotonic() + WAIT_S
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
+def serving(port: int) -> bool:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        try:
+            told = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+        except grpc.RpcError:
+            return False
+        return bool(told.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def scraped(port: int) -> bool:
+    try:
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=1).text
+    except httpx.HTTPError:
+        return False
+    return "adaptive_router_learned_events_total" in text
+
+
+def redis_of(folder: Path) -> list[str]:
+    """The processes that work in a data directory."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cwd").readlink() == folder:
+                found.append(entry.name)
+        except OSError:  # it ended, or is another user's
+            continue
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_router_serves_until_it_is_told_to_stop(
+    tmp_path: Path, write_config: Write, model_dir: Path, number: signal.Signals
+) -> None:
+    port, metrics_port = free_port(), free_port()
+    config = write_config(f"server: {{port: {port}, metrics_port: {metrics_port}}}\n")
+    with started("serve", config) as process:
+        until(lambda: serving(port), process)
+        assert scraped(metrics_port)
+        assert redis_of(tmp_path / "redis")
+        stopped(process, number)
+    assert not redis_of(tmp_path / "redis")
+    assert model_dir.exists()
+
+
+def test_a_learner_runs_alone_until_it_is_told_to_stop(tmp_path: Path, write_config: Write) -> None:
+    metrics_port = free_port()
+    config = write_config(f"server: {{metrics_port: {metrics_port}}}\n")
+    with started("learner", config) as process:
+        until(lambda: scraped(metrics_port), process)
+        stopped(process, signal.SIGTERM)
+    assert not redis_of(tmp_path / "redis")
+
+
+@pytest.mark.parametrize("taken", ["port", "metrics_port"])
+def test_a_taken_port_is_one_clean_line(
+    tmp_path: Path, write_config: Write, model_dir: Path, taken: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ports = {"port": 0, "metrics_port": 0} | {taken: port}
+        config = write_config(f"server: {json.dumps(ports)}\n")
+        with started("serve", config) as process:
+            err = process.communicate(timeout=WAIT_S)[1]
+    assert process.returncode == 1
+    assert f"can't listen on 127.0.0.1:{port}" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert not redis_of(tmp_path / "redis")
+    assert model_dir.exists()

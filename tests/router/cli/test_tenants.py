@@ -1,0 +1,125 @@
+"""`tenant ...` against a real Redis that another process may be using."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from router.app import opened_storage
+from router.cli import main
+from router.config import load_config
+from router.core.tenants import Tenant, hash_key
+
+
+def run(config: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, ["tenant", *words, "--config", str(config)])
+
+
+def owner_of(key: str, config: Path) -> Tenant | None:
+    async def find() -> Tenant | None:
+        async with opened_storage(load_config(config, {}), {}) as storage:
+            return await storage.tenants.find(hash_key(key))
+
+    return asyncio.run(find())
+
+
+def created(config: Path, *words: str) -> str:
+    result = run(config, "create", *words)
+    assert result.exit_code == 0, result.output
+    return result.stdout.strip()
+
+
+def test_create_prints_a_key_that_works(config: Path) -> None:
+    key = created(config, "team-a", "--requests-per-minute", "60", "--daily-usd", "1.5")
+    assert re.fullmatch(r"ar_[A-Za-z0-9_-]{43}", key)
+    tenant = owner_of(key, config)
+    assert tenant is not None
+    assert tenant.name == "team-a"
+    assert (tenant.limits.requests_per_minute, tenant.limits.daily_usd) == (60, 1.5)
+    assert created(config, "team-b") != key
+
+
+def test_a_name_is_taken_once(config: Path) -> None:
+    created(config, "team-a")
+    result = run(config, "create", "team-a")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == "a tenant of this name exists: choose another name or rotate its key\n"
+
+
+def test_rotate_replaces_the_key_and_revoke_stops_it(config: Path) -> None:
+    old = created(config, "team-a")
+    new = run(config, "rotate", "team-a").stdout.strip()
+    assert owner_of(old, config) is None
+    assert owner_of(new, config) == Tenant("team-a")
+    assert run(config, "revoke", "team-a").exit_code == 0
+    assert owner_of(new, config) is None
+
+
+def test_limit_changes_what_it_names(config: Path) -> None:
+    created(config, "team-a", "--tokens-per-minute", "1000", "--arm", "cheap")
+    assert run(config, "limit", "team-a", "--monthly-usd", "20").exit_code == 0
+    assert run(config, "show", "team-a").stdout.splitlines() == [
+        "requests_per_minute: unlimited",
+        "tokens_per_minute: 1000",
+        "daily_usd: unlimited",
+        "monthly_usd: 20.0",
+        "arms: cheap",
+    ]
+    freed = run(config, "limit", "team-a", "--tokens-per-minute", "0", "--every-arm")
+    assert freed.exit_code == 0
+    shown = run(config, "show", "team-a").stdout
+    assert "tokens_per_minute: unlimited" in shown
+    assert "arms: all" in shown
+
+
+def test_list_shows_everyone_by_name(config: Path) -> None:
+    created(config, "team-b")
+    created(config, "team-a", "--arm", "cheap")
+    run(config, "revoke", "team-a")
+    lines = run(config, "list").stdout.splitlines()
+    names = [line.split()[1] for line in lines if " team-" in line]
+    assert names == ["team-a", "team-b"]
+
+
+@pytest.mark.parametrize("command", ["rotate", "revoke", "limit", "show"])
+def test_an_unknown_tenant_is_one_clean_line(config: Path, command: str) -> None:
+    result = run(config, command, "nobody")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("no tenant has this name")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["create", "show"])
+def test_a_redis_that_is_away_is_one_clean_line(config: Path, command: str) -> None:
+    text = config.read_text().replace("redis: {", "redis: {url: 'redis://127.0.0.1:9', ")
+    config.write_text(text)
+    result = run(config, command, "team-a")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["create", "Team A"], "lower-case letters"),
+        (["create", "t", "--requests-per-minute", "-1"], "-1 is not in the range"),
+        (["create", "t", "--daily-usd", "nan"], "finite number"),
+        (["create", "t", "--monthly-usd", "inf"], "finite number"),
+        (["create", "t", "--arm", "chep"], "chep is no arm: choose of cheap, reasoning"),
+    ],
+)
+def test_a_wrong_word_is_refused_before_anything_is_done(
+    config: Path, words: list[str], complaint: str
+) -> None:
+    result = run(config, *words)
+    assert result.exit_code == 2
+    assert complaint in " ".join(result.stderr.split())
+    assert "team" not in run(config, "list").stdout
+    assert run(config, "show", "t").exit_code == 1
