@@ -21,8 +21,10 @@ EARLY_COUNT: Final = 8.0
 
 EARLY_REFRESH: Final = frozenset({12, 16, 24, 48})
 REFRESH_EVERY: Final = 32
-EARLY_TUNE: Final = frozenset({48, 96, 150, 300, 450})
-TUNE_EVERY: Final = 600
+LATE: Final = 1_024
+LATE_REFRESH_EVERY: Final = 128
+EARLY_TUNE: Final = frozenset({48, 96, 150, 300, 600})
+TUNE_EVERY: Final = 1_000
 NOISE_PRIOR_COUNT: Final = 10.0
 LEAST_NOISE: Final = 0.01
 """As a share of the noise assumed at the start."""
@@ -116,7 +118,8 @@ class Layer:
 
     def _is_due(self, slot: int) -> bool:
         early = self._seen in EARLY_REFRESH or self._stats.count[slot] <= EARLY_COUNT
-        return bool(early or self._seen % REFRESH_EVERY == 0)
+        every = REFRESH_EVERY if self._seen < LATE else LATE_REFRESH_EVERY
+        return bool(early or self._seen % every == 0)
 
     def _tune(self) -> None:
         spec, stats = self._spec, self._stats

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from bandit.settings import ContextShape
 from bandit.types import Context, Vector
 from bandit.vw import ContextText
 
-_ONE = np.ones(1)
+_ONE: Final = np.ones(1)
+_MOST: Final = 100.0
 
 
 class View:
@@ -63,9 +65,9 @@ class Viewer:
                 f"{(shape.clusters, shape.axes, shape.features)}; build it with ContextMap.build"
             )
         numbers = np.concatenate([context.membership, context.projection, context.features])
-        if not np.isfinite(numbers).all():
+        if not np.abs(numbers).max() <= _MOST:  # put so that NaN is refused as well
             raise BadContext(
-                "the context holds a non-finite number; build it with ContextMap.build"
+                "the context holds a non-finite or huge number; build it with ContextMap.build"
             )
         return numbers
 

@@ -205,9 +205,13 @@ def test_a_bad_outcome_teaches_nothing(name: str) -> None:
 def test_bad_contexts_are_refused(name: str) -> None:
     policy = fresh(name)
     good = context(np.random.default_rng(10))
-    holed = good.features.copy()
-    holed[0] = np.nan
-    for bad in (replace(good, features=holed), replace(good, membership=np.ones(3))):
+    holed, huge = good.features.copy(), good.projection.copy()
+    holed[0], huge[1] = np.nan, 1e6
+    for bad in (
+        replace(good, features=holed),
+        replace(good, projection=huge),
+        replace(good, membership=np.ones(3)),
+    ):
         with pytest.raises(BadContext):
             policy.decide(bad, actions(2), Weights())
         with pytest.raises(BadContext):
