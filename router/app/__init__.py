@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
 import uvloop
 from threadpoolctl import threadpool_limits
 
@@ -145,11 +146,14 @@ async def _until_told(running: AbstractAsyncContextManager[Running]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
+    log = structlog.get_logger("app")
     async with running as service:
+        log.info("started", port=service.port, metrics_port=service.metrics_port)
         waits = [asyncio.create_task(event.wait()) for event in (told, service.failed)]
         _, rest = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for task in rest:
             task.cancel()
+        log.info("stopping")
     if service.failed.is_set():
         raise LoopBroke("a background loop broke down: see the log")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import grpc
+import structlog
 from adaptive_router.v1 import router_pb2, router_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -38,11 +39,14 @@ class HealthReporter:
 
     def __init__(self) -> None:
         self.servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in the stub
-        self._serving: dict[str, bool] = dict.fromkeys(REQUIRED, False)
+        self._serving: dict[str, bool] = {}
+        self._log = structlog.get_logger("health")
 
     async def set(self, component: str, *, serving: bool) -> None:
+        if self._serving.get(component) is not serving:
+            self._log.info("component", component=component, serving=serving)
         self._serving[component] = serving
-        whole = all(self._serving[name] for name in REQUIRED)
+        whole = all(self._serving.get(name, False) for name in REQUIRED)
         for name, up in ((component, serving), ("", whole), (SERVICE, whole)):
             await self.servicer.set(name, _status(serving=up))
 

@@ -98,7 +98,12 @@ def test_a_router_serves_until_it_is_told_to_stop(
         until(lambda: serving(port), process)
         assert scraped(metrics_port)
         assert redis_of(tmp_path / "redis")
-        stopped(process, number)
+        told = stopped(process, number)
+    assert {"event": "started", "port": port, "metrics_port": metrics_port}.items() <= (
+        next(line for line in told if line["event"] == "started").items()
+    )
+    well = {line["component"] for line in told if line["event"] == "component" and line["serving"]}
+    assert well >= {"redis", "embedder"}
     assert not redis_of(tmp_path / "redis")
     assert model_dir.exists()
 
@@ -127,3 +132,29 @@ def test_a_taken_port_is_one_clean_line(
     assert "Traceback" not in err
     assert not redis_of(tmp_path / "redis")
     assert model_dir.exists()
+
+
+def test_a_redis_that_is_away_is_waited_for_and_said(write_config: Write, model_dir: Path) -> None:
+    port = free_port()
+    away = f"server: {{port: {port}, metrics_port: 0}}\n"
+    config = write_config(away)
+    text = config.read_text().replace("redis: {", "redis: {url: 'redis://127.0.0.1:9', ")
+    config.write_text(text)
+    with started("serve", config) as process:
+        until(lambda: answers(port), process)
+        assert not serving(port)
+        told = stopped(process, signal.SIGTERM)
+    ill = [
+        line["component"] for line in told if line["event"] == "component" and not line["serving"]
+    ]
+    assert ill[0] == "redis"
+    assert model_dir.exists()
+
+
+def answers(port: int) -> bool:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=0.2)
+        except grpc.FutureTimeoutError:
+            return False
+        return True
