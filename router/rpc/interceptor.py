@@ -112,7 +112,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
 
 
 def _api_key(context: Context) -> str:
-    """ "" without one: whether that will do is the service's business."""
+    """The key, or nothing without one: whether that will do is the service's business."""
     for name, value in context.invocation_metadata() or ():
         if name == "authorization":
             text = value if isinstance(value, str) else ""

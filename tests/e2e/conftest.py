@@ -96,8 +96,10 @@ def sections() -> str:
 
 @pytest_asyncio.fixture
 async def router(
-    tmp_path: Path, plans: str, learns: bool, sections: str, model_dir: Path
+    request: pytest.FixtureRequest, tmp_path: Path, plans: str, sections: str
 ) -> AsyncIterator[Router]:
+    request.getfixturevalue("model_dir")
+    learns = request.getfixturevalue("learns")
     async with AsyncExitStack() as stack:
         upstreams = {arm: Upstream(arm, INSTANT, lambda _: GOOD) for arm in ARMS}
         ports = {
