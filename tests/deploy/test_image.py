@@ -58,7 +58,7 @@ def test_it_does_not_run_as_root_and_as_the_user_of_the_manifests(
 def test_the_model_is_baked_in_where_the_service_looks(
     steps: list[Step], final: list[Step]
 ) -> None:
-    (baked,) = (run for run in rest_of(steps, "RUN") if "scripts/fetch_model" in run)
+    (baked,) = (run for run in rest_of(steps, "RUN") if "adaptive-router fetch-model" in run)
     folder = baked.split()[-1]
     assert f"--from=build {folder} {folder}" in rest_of(final, "COPY")
     assert any(f"{MODEL_DIR_VARIABLE}={folder}" in env.split() for env in rest_of(final, "ENV"))
