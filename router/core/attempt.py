@@ -29,7 +29,7 @@ USEFUL_OUTPUT_TOKENS = 128
 class Journey:
     """One request on its way through a plan; `attempts` stays true when it is cut short.
 
-    rungs: arms in order. spare: the arm for failures, "" for none. live: deltas are wanted.
+    rungs: arms in order. spares: arms for failures, in order. live: deltas are wanted.
     deadline_s: on the caller's clock, None for none. max_cost_usd: None for no limit.
     answer, arm, deployment: what will be served. passed: the gate had no objection to it.
     health: what the board said when the plan was chosen.
@@ -38,7 +38,7 @@ class Journey:
 
     chat: ChatRequest
     rungs: tuple[str, ...]
-    spare: str = ""
+    spares: tuple[str, ...] = ()
     live: bool = False
     deadline_s: float | None = None
     max_cost_usd: float | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from router.core.arms import Catalogue, Deployment
 from router.core.attempt import Caller, Journey
@@ -66,13 +67,18 @@ class Cascade:
                 yield delta
 
     def _route(self, journey: Journey) -> Iterator[tuple[str, str]]:
-        """(arm, arm above it or "") to try next; a rung that failed is followed by the spare."""
-        spare = "" if journey.spare in journey.rungs else journey.spare
+        """(arm, arm above it or "") to try next.
+
+        A rung that failed is followed by a spare arm; when all rungs have failed, so are the rest
+        of the spares, unless a weak answer is in hand.
+        """
+        spares = iter([arm for arm in journey.spares if arm not in journey.rungs])
         for arm, above in zip(journey.rungs, (*journey.rungs[1:], ""), strict=True):
             yield arm, above
-            if journey.answer is None and spare and not _set_aside_last(journey):
-                yield spare, ""
-                spare = ""
+            if journey.answer is None and not _set_aside_last(journey):
+                yield from ((spare, "") for spare in islice(spares, 1))
+        if not any(a.outcome is AttemptOutcome.ESCALATED for a in journey.attempts):
+            yield from ((spare, "") for spare in spares)
 
     def _may_climb(self, journey: Journey, arm: str) -> bool:
         if journey.remaining_ms(self._clock()) < self._settings.min_remaining_ms:

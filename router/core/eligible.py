@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from router.core.arms import Arm, Catalogue, Deployment, Plan
@@ -48,25 +47,30 @@ def call_cost_usd(deployment: Deployment, chat: ChatRequest) -> float:
     return deployment.price.cost_usd(tokens)
 
 
+def permitted_arms(catalogue: Catalogue, chat: ChatRequest, wishes: Wishes) -> set[str]:
+    """Arms that the request allows and that have a deployment able to serve it."""
+    return {
+        name
+        for name, arm in catalogue.arms.items()
+        if wishes.permit(name) and any(capable(d, chat) for d in arm.deployments)
+    }
+
+
 def permitted_plans(catalogue: Catalogue, chat: ChatRequest, wishes: Wishes) -> list[Plan]:
     """Plans all of whose rungs are permitted and capable, whatever the providers' health."""
-
-    def usable(arm: str) -> bool:
-        capables = (capable(d, chat) for d in catalogue.arms[arm].deployments)
-        return wishes.permit(arm) and any(capables)
-
-    return [p for p in catalogue.plans.values() if all(usable(rung) for rung in p.rungs)]
+    usable = permitted_arms(catalogue, chat, wishes)
+    return [p for p in catalogue.plans.values() if usable.issuperset(p.rungs)]
 
 
-def worst_cost_usd(
-    catalogue: Catalogue, chat: ChatRequest, plans: Iterable[Plan], wishes: Wishes
-) -> float:
-    """An upper bound of what any of these plans can charge, its failover included."""
-    spare = [catalogue.fallback] if catalogue.fallback and wishes.permit(catalogue.fallback) else []
-    return max(
-        (
-            sum(most_cost_usd(catalogue.arms[arm], chat) for arm in {*plan.rungs, *spare})
-            for plan in plans
-        ),
-        default=0.0,
+def spare_arms(catalogue: Catalogue, chat: ChatRequest, wishes: Wishes) -> tuple[str, ...]:
+    """The fallback arm first, then the others that are permitted and capable."""
+    names = sorted(catalogue.arms, key=lambda name: name != catalogue.fallback)
+    usable = permitted_arms(catalogue, chat, wishes)
+    return tuple(name for name in names if name in usable)
+
+
+def worst_cost_usd(catalogue: Catalogue, chat: ChatRequest, wishes: Wishes) -> float:
+    """An upper bound of what a request can charge: every permitted arm answers once, at length."""
+    return sum(
+        most_cost_usd(catalogue.arms[arm], chat) for arm in permitted_arms(catalogue, chat, wishes)
     )

@@ -26,7 +26,7 @@ def open_work(call: Call, mode: Mode, decision_id: str, now_s: float, catalogue:
         )
     tokens = chat.estimated_input_tokens
     tokens += chat.sampling.max_output_tokens or TYPICAL_OUTPUT_TOKENS
-    cost_usd = worst_cost_usd(catalogue, chat, plans, wishes)
+    cost_usd = worst_cost_usd(catalogue, chat, wishes)
     if options.max_cost_usd is not None:
         cost_usd = min(cost_usd, options.max_cost_usd)
     return Work(

@@ -186,12 +186,12 @@ class Pipeline:
     def _choose(self, work: Work) -> Journey:
         """Let the policy pick among the plans that are permitted and well.
 
-        With every plan ill only the spare arm is left: nothing was chosen, so nothing is learned.
+        With every plan ill only spare arms are left: nothing was chosen, so nothing is learned.
         """
         assert work.embedding is not None  # noqa: S101 - embedded just before
-        options, spare = work.call.options, work.spare(self._p.catalogue)
+        options, spares = work.call.options, work.spares(self._p.catalogue)
         plans = [plan for plan in work.plans if work.well(self._p.catalogue, plan)]
-        rungs: tuple[str, ...] = (spare,) if spare else ()
+        rungs = spares[:1]
         if plans:
             with self._stage("decide"):
                 context = self._p.decider.context(work.call.chat, work.embedding)
@@ -205,7 +205,7 @@ class Pipeline:
         work.journey = Journey(
             chat=work.call.chat,
             rungs=rungs,
-            spare=spare,
+            spares=spares,
             live=work.mode is Mode.STREAM,
             deadline_s=work.deadline_s,
             max_cost_usd=options.max_cost_usd,

@@ -9,7 +9,7 @@ from router.core.arms import Catalogue, Plan
 from router.core.attempt import Journey
 from router.core.calls import Call
 from router.core.chat import Answer
-from router.core.eligible import Wishes, capable
+from router.core.eligible import Wishes, capable, spare_arms
 from router.core.ports import Embedding, Health
 from router.core.records import CacheKey, CacheStatus, Choice, DecisionRecord, Mode
 from router.core.shelf import Hit
@@ -69,9 +69,9 @@ class Work:
         ]
         journey.deployment = next((n for n in capables if self.healthy(n)), capables[0])
 
-    def spare(self, catalogue: Catalogue) -> str:
-        permitted = catalogue.fallback and self.wishes.permit(catalogue.fallback)
-        return catalogue.fallback if permitted else ""
+    def spares(self, catalogue: Catalogue) -> tuple[str, ...]:
+        """Arms that may stand in for one that fails: any answer is better than an error."""
+        return spare_arms(catalogue, self.call.chat, self.wishes)
 
     def record(self, catalogue: Catalogue) -> DecisionRecord:
         journey, hit = self.journey, self.hit

@@ -101,7 +101,7 @@ def test_the_same_prompts_and_seed_give_the_same_version(fitted: ContextMap) -> 
     assert again.version == fitted.version != other.version
 
 
-def test_a_map_survives_its_file(fitted: ContextMap, tmp_path) -> None:  # noqa: ANN001 - fixture
+def test_a_map_survives_its_file(fitted: ContextMap, tmp_path) -> None:
     path = tmp_path / "map.npz"
     fitted.save(path)
     loaded = ContextMap.load(path)
@@ -112,7 +112,7 @@ def test_a_map_survives_its_file(fitted: ContextMap, tmp_path) -> None:  # noqa:
     assert (one.membership == two.membership).all()
 
 
-def test_damaged_maps_are_refused(fitted: ContextMap, tmp_path) -> None:  # noqa: ANN001 - fixture
+def test_damaged_maps_are_refused(fitted: ContextMap, tmp_path) -> None:
     data = fitted.to_bytes()
     middle = len(data) // 2
     flipped = data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]

@@ -70,6 +70,15 @@ async def test_an_ill_provider_is_failed_over_then_left_alone_then_probed(
     await until(is_back)
 
 
+async def test_any_arm_stands_in_when_the_fallback_is_ill_too(
+    router: Router, texts: Iterator[str]
+) -> None:
+    router.upstreams["cheap"].down = router.upstreams["fallback"].down = True
+    receipt = (await router.complete(next(texts))).receipt
+    assert [a.arm for a in receipt.attempts] == ["cheap", "fallback", "reasoning"]
+    assert receipt.arm == "reasoning"
+
+
 async def test_a_weak_answer_is_kept_when_no_stronger_one_can_be_had(
     router: Router, texts: Iterator[str]
 ) -> None:

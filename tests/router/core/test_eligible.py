@@ -17,7 +17,7 @@ from router.core.chat import (
     Tool,
     Usage,
 )
-from router.core.eligible import Wishes, capable, permitted_plans, worst_cost_usd
+from router.core.eligible import Wishes, capable, permitted_plans, spare_arms, worst_cost_usd
 
 SMALL = Deployment(
     "small",
@@ -71,12 +71,18 @@ def test_worst_cost_bounds_every_rung_at_its_longest() -> None:
     tokens = ASK.estimated_input_tokens
     low = SMALL.price.cost_usd(Usage(tokens, 100))
     high = BIG.price.cost_usd(Usage(tokens, 4_096))
-    plans = list(CATALOGUE.plans.values())
-    assert worst_cost_usd(CATALOGUE, ASK, plans, Wishes()) == pytest.approx(low + high)
+    assert worst_cost_usd(CATALOGUE, ASK, Wishes()) == pytest.approx(low + high)
+    assert worst_cost_usd(CATALOGUE, ASK, Wishes(pin="cheap")) == pytest.approx(low)
     short = replace(ASK, sampling=Sampling(max_output_tokens=10))
-    assert worst_cost_usd(CATALOGUE, short, plans, Wishes()) < low + high
+    assert worst_cost_usd(CATALOGUE, short, Wishes()) < low + high
 
 
 def test_token_estimate_is_on_the_safe_side() -> None:
     chinese = replace(ASK, messages=(Message(Role.USER, (TextPart("你好" * 100),)),))
     assert chinese.estimated_input_tokens >= 200
+
+
+def test_the_fallback_arm_is_the_first_to_stand_in() -> None:
+    catalogue = replace(CATALOGUE, fallback="reasoning")
+    assert spare_arms(catalogue, ASK, Wishes()) == ("reasoning", "cheap")
+    assert spare_arms(catalogue, ASK, Wishes(pin="cheap")) == ("cheap",)
