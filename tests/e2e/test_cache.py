@@ -77,3 +77,11 @@ async def test_a_session_that_asks_again_gets_a_fresh_answer(router: Router) -> 
     again = await router.complete(TEXT, session_id="s")
     assert again.receipt.cache == router_pb2.CACHE_STATUS_BYPASS
     assert again.receipt.decision_id != first.receipt.decision_id
+
+
+async def test_a_known_answer_is_served_with_every_provider_down(router: Router) -> None:
+    await router.complete(TEXT)
+    await until(status(router, TEXT, router_pb2.CACHE_STATUS_EXACT))
+    for upstream in router.upstreams.values():
+        upstream.down = True
+    assert (await router.complete(TEXT)).receipt.cache == router_pb2.CACHE_STATUS_EXACT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -158,3 +159,21 @@ def answers(port: int) -> bool:
         except grpc.FutureTimeoutError:
             return False
         return True
+
+
+def test_a_damaged_model_is_one_clean_line(
+    config: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The right size and the wrong bytes: only the checksum tells."""
+    damaged = tmp_path / "model"
+    shutil.copytree(model_dir, damaged)
+    weights = damaged / "model_quantized.onnx"
+    content = bytearray(weights.read_bytes())
+    content[1_000] ^= 1
+    weights.write_bytes(content)
+    monkeypatch.setenv("ADAPTIVE_ROUTER_MODEL_DIR", str(damaged))
+    with started("serve", config) as process:
+        _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 1
+    assert "model_quantized.onnx is not the pinned model file" in err
+    assert "Traceback" not in err
