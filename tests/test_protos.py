@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -41,14 +42,14 @@ def test_files_lie_where_their_package_says(file) -> None:
     assert SNAKE.fullmatch(Path(file.name).stem)
 
 
-@pytest.mark.parametrize("message", messages(), ids=lambda message: message.full_name)
+@pytest.mark.parametrize("message", list(messages()), ids=lambda message: message.full_name)
 def test_messages(message: Descriptor) -> None:
     assert PASCAL.fullmatch(message.name)
     assert all(SNAKE.fullmatch(field.name) for field in message.fields)
     assert all(SNAKE.fullmatch(one.name) for one in message.oneofs)
 
 
-@pytest.mark.parametrize("enum", enums(), ids=lambda enum: enum.full_name)
+@pytest.mark.parametrize("enum", list(enums()), ids=lambda enum: enum.full_name)
 def test_enums(enum: EnumDescriptor) -> None:
     prefix = upper_snake(enum.name) + "_"
     assert enum.values_by_number[0].name == f"{prefix}UNSPECIFIED"
@@ -70,7 +71,5 @@ def test_services() -> None:
 def test_everything_is_explained(file) -> None:
     lines = (PROTOS / file.name).read_text().splitlines()
     declares = re.compile(r"\s*(message|enum|service|rpc) ")
-    bare = [
-        b for a, b in zip(lines, lines[1:], strict=False) if declares.match(b) and "//" not in a
-    ]
+    bare = [line for before, line in pairwise(lines) if declares.match(line) and "//" not in before]
     assert bare == []
