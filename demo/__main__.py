@@ -47,7 +47,8 @@ REPLAYED = (
 def main(prompts: int, seed: int, *, recorded: bool, serve: bool) -> None:
     """Start Redis, three providers and the router; send prompts; print what came of it."""
     console = Console(width=max(WIDTH, Console().width))
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         world = make_world(prompts, seed, recorded=recorded)
         with (
