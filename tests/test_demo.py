@@ -1,0 +1,75 @@
+"""The demo as a newcomer starts it, in small; and that nothing of it is left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+WAIT_S = 90.0
+
+
+@pytest.fixture
+def environment(model_dir: Path, tmp_path: Path) -> dict[str, str]:
+    return os.environ | {"ADAPTIVE_ROUTER_MODEL_DIR": str(model_dir), "TMPDIR": str(tmp_path)}
+
+
+def start(environment: dict[str, str], *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "demo", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    )
+
+
+def alive(tmp_path: Path) -> list[str]:
+    """Command lines of processes that work in the demo's folder."""
+    lines = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(entry.read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return [line for line in lines if str(tmp_path) in line]
+
+
+def gone(tmp_path: Path) -> bool:
+    until_s = time.monotonic() + WAIT_S
+    while alive(tmp_path) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    return not alive(tmp_path)
+
+
+def test_the_demo_prints_its_tables(environment: dict[str, str], tmp_path: Path) -> None:
+    with start(environment, "--prompts", "60") as process:
+        out, _ = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0, out
+    assert "Simulated here" in out
+    assert re.search(r"60/60", out)
+    assert re.search(r"all +\d+%", out)
+    for name in ("adaptive-router", "always cheap", "always reasoning", "random mix"):
+        assert name in out
+    assert gone(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_is_left_behind(
+    environment: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    with start(environment, "--serve") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Metrics:" in line:
+                break
+        assert alive(tmp_path)
+        process.send_signal(number)
+        process.communicate(timeout=WAIT_S)
+    assert gone(tmp_path)
