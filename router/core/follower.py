@@ -8,7 +8,7 @@ from collections.abc import Callable
 from bandit.errors import BanditError
 from bandit.types import Policy
 from router.core.deciding import Decider
-from router.core.errors import StorageUnavailable
+from router.core.errors import RouterError
 from router.core.observer import Observer
 from router.core.ports import SnapshotStore
 from router.core.watch import wait
@@ -37,7 +37,7 @@ class Follower:
         while not stop.is_set():
             try:
                 await self.step()
-            except StorageUnavailable:
+            except RouterError:
                 self._observer.degraded("snapshot")
             await wait(stop, self._poll_ms / 1_000)
 

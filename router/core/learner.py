@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from bandit.errors import BanditError
 from bandit.types import Outcome, Policy
 from router.core.arms import Plan
-from router.core.errors import StorageUnavailable
+from router.core.errors import RouterError
 from router.core.observer import Observer
 from router.core.ports import Clock, EventLog, Lease, SnapshotStore, StoredSnapshot
 from router.core.records import Decided, DecisionRecord, Event
@@ -86,7 +86,7 @@ class Learner:
         while not stop.is_set():
             try:
                 await self.step()
-            except StorageUnavailable:
+            except RouterError:
                 self._term = None
                 self._observer.degraded("learner")
                 await wait(stop, self._settings.retry_ms / 1_000)
@@ -171,5 +171,5 @@ class Learner:
             if self._term is not None and self._term.unpublished:
                 await self._publish(self._term)
             await self._lease.release(self._owner)
-        except StorageUnavailable:
+        except RouterError:
             self._observer.degraded("learner")
