@@ -1,4 +1,4 @@
-"""Every implementation of the storage ports, each on fresh state."""
+"""Every implementation of the ports, each on fresh state."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 from router.adapters.storage import CacheBounds, EmbeddedRedis, Storage, StorageSettings
 from router.adapters.storage.storage import open_storage
 from router.core.ports import HealthPolicy
+from tests.contract.dialects import DIALECTS
+from tests.contract.parties import Party, opened
 from tests.contract.samples import MAX_ENTRIES, MAX_EVENTS, WINDOW_S, FakeTime
 
 
@@ -33,3 +35,9 @@ async def storage(redis_server: EmbeddedRedis, clock: FakeTime) -> AsyncIterator
     opened = await open_storage(settings, clock=clock)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(params=DIALECTS, ids=lambda dialect: dialect.name)
+async def party(request: pytest.FixtureRequest) -> AsyncIterator[Party]:
+    async with opened(request.param) as made:
+        yield made

@@ -23,15 +23,25 @@ CALL = {"id": "call_0", "name": "add", "arguments": {"a": 1}}
 
 @dataclass(frozen=True)
 class Dialect:
-    """whole: text, tool call or None, finish -> body. pieces: the same as SSE data."""
+    """whole: text, tool call or None, finish -> body. pieces: the same as SSE data.
+
+    end_mark: what follows the last piece where the protocol has a mark beyond JSON.
+    """
 
     name: str
     prefix: str
     paths: tuple[str, ...]
     key_header: str
     whole: Callable[[str, Json | None, str], Json]
-    pieces: Callable[[Sequence[str], str], list[Json]]
+    pieces: Callable[[Sequence[str], Json | None, str], list[Json]]
     finishes: dict[str, str]
+    end_mark: bytes = b""
+
+    def uncounted(self, text: str) -> bytes:
+        """A whole answer without usage."""
+        whole = self.whole(text, None, self.finishes["stop"])
+        kept = {name: value for name, value in whole.items() if "usage" not in name}
+        return json.dumps(kept).encode()
 
 
 def _openai(text: str, call: Json | None, finish: str) -> Json:
@@ -46,8 +56,14 @@ def _openai(text: str, call: Json | None, finish: str) -> Json:
     }
 
 
-def _openai_pieces(texts: Sequence[str], finish: str) -> list[Json]:
-    parts = [{"model": "served", "choices": [{"delta": {"content": t}}]} for t in texts]
+def _openai_pieces(texts: Sequence[str], call: Json | None, finish: str) -> list[Json]:
+    deltas: list[Json] = [{"content": text} for text in texts]
+    if call:
+        said = json.dumps(call["arguments"])
+        begun = {"id": call["id"], "function": {"name": call["name"], "arguments": ""}}
+        calls = [begun, *({"function": {"arguments": piece}} for piece in said)]
+        deltas += [{"tool_calls": [{"index": 0} | piece]} for piece in calls]
+    parts = [{"model": "served", "choices": [{"delta": delta}]} for delta in deltas]
     end: Json = {"choices": [{"delta": {}, "finish_reason": finish}]}
     usage = {"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7}}
     return [*parts, end, usage]
@@ -62,7 +78,7 @@ def _anthropic(text: str, call: Json | None, finish: str) -> Json:
     return {"model": "served", "content": blocks, "stop_reason": finish, "usage": usage}
 
 
-def _anthropic_pieces(texts: Sequence[str], finish: str) -> list[Json]:
+def _anthropic_pieces(texts: Sequence[str], call: Json | None, finish: str) -> list[Json]:
     start = {"model": "served", "content": [], "usage": {"input_tokens": 11, "output_tokens": 1}}
     deltas = [
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": t}}
@@ -74,6 +90,7 @@ def _anthropic_pieces(texts: Sequence[str], finish: str) -> list[Json]:
         {"type": "ping"},
         *deltas,
         {"type": "content_block_stop", "index": 0},
+        *(_anthropic_call(call) if call else []),
         {
             "type": "message_delta",
             "delta": {"stop_reason": finish},
@@ -83,10 +100,28 @@ def _anthropic_pieces(texts: Sequence[str], finish: str) -> list[Json]:
     ]
 
 
+def _anthropic_call(call: Json) -> list[Json]:
+    use = {"type": "tool_use", "id": call["id"], "name": call["name"], "input": {}}
+    said = json.dumps(call["arguments"])
+    return [
+        {"type": "content_block_start", "index": 1, "content_block": use},
+        *(
+            {
+                "type": "content_block_delta",
+                "index": 1,
+                "delta": {"type": "input_json_delta", "partial_json": piece},
+            }
+            for piece in said
+        ),
+        {"type": "content_block_stop", "index": 1},
+    ]
+
+
 def _gemini(text: str, call: Json | None, finish: str) -> Json:
     parts: list[Json] = [{"text": text}]
     if call:
-        parts.append({"functionCall": {"name": call["name"], "args": call["arguments"]}})
+        spoken = {"id": call["id"], "name": call["name"], "args": call["arguments"]}
+        parts.append({"functionCall": spoken, "thoughtSignature": "c2ln"})
     return {
         "modelVersion": "served",
         "candidates": [{"content": {"parts": parts}, "finishReason": finish}],
@@ -98,9 +133,9 @@ def _gemini(text: str, call: Json | None, finish: str) -> Json:
     }
 
 
-def _gemini_pieces(texts: Sequence[str], finish: str) -> list[Json]:
+def _gemini_pieces(texts: Sequence[str], call: Json | None, finish: str) -> list[Json]:
     parts = [{"candidates": [{"content": {"parts": [{"text": t}]}}]} for t in texts]
-    return [*parts, _gemini("", None, finish)]
+    return [*parts, _gemini("", call, finish)]
 
 
 DIALECTS = (
@@ -111,7 +146,13 @@ DIALECTS = (
         "authorization",
         _openai,
         _openai_pieces,
-        {"stop": "stop", "length": "length", "filter": "content_filter"},
+        {
+            "stop": "stop",
+            "length": "length",
+            "filter": "content_filter",
+            "call": "tool_calls",
+        },
+        b"data: [DONE]\n\n",
     ),
     Dialect(
         "anthropic",
@@ -120,7 +161,7 @@ DIALECTS = (
         "x-api-key",
         _anthropic,
         _anthropic_pieces,
-        {"stop": "end_turn", "length": "max_tokens", "filter": "refusal"},
+        {"stop": "end_turn", "length": "max_tokens", "filter": "refusal", "call": "tool_use"},
     ),
     Dialect(
         "gemini",
@@ -129,14 +170,18 @@ DIALECTS = (
         "x-goog-api-key",
         _gemini,
         _gemini_pieces,
-        {"stop": "STOP", "length": "MAX_TOKENS", "filter": "SAFETY"},
+        {"stop": "STOP", "length": "MAX_TOKENS", "filter": "SAFETY", "call": "STOP"},
     ),
 )
 
 
 @dataclass
 class Upstream:
-    """What the server is to answer next, and what it was asked last."""
+    """What the server is to answer next, and what it was asked last.
+
+    wait_s: before a whole answer, and after every piece of a stream. pieces: how many of a stream
+    are sent. aborts: the connection is cut after them. peers: the ports of those who called.
+    """
 
     dialect: Dialect
     port: int = 0
@@ -147,9 +192,13 @@ class Upstream:
     call: Json | None = None
     finish: str = "stop"
     wait_s: float = 0.0
-    break_off: bool = False
+    pieces: int | None = None
+    aborts: bool = False
+    linger_s: float = 0.0
     asked: Json = field(default_factory=dict)
+    asked_path: str = ""
     asked_headers: dict[str, str] = field(default_factory=dict)
+    peers: list[int] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -163,20 +212,36 @@ class Upstream:
 
     async def _serve(self, request: Request) -> Response:
         self.asked, self.asked_headers = await request.json(), dict(request.headers)
+        self.asked_path = str(request.url.path)
+        self.peers.append(request.client.port if request.client else 0)
         if self.body is not None or self.status != 200:
             return Response(self.body or b"{}", self.status, self.headers)
         finish = self.dialect.finishes[self.finish]
         if "stream" in str(request.url) or self.asked.get("stream"):
             return StreamingResponse(self._pieces(finish), media_type="text/event-stream")
-        await asyncio.sleep(self.wait_s)
+        await self._think(request)
         return JSONResponse(self.dialect.whole("".join(self.texts), self.call, finish))
 
+    async def _think(self, request: Request) -> None:
+        """What a model does, until its answer is ready or nobody waits for it."""
+        until_s = asyncio.get_running_loop().time() + self.wait_s
+        while asyncio.get_running_loop().time() < until_s:
+            if await request.is_disconnected():
+                self.left.set()
+                return
+            await asyncio.sleep(0.01)
+
     async def _pieces(self, finish: str) -> AsyncIterator[bytes]:
-        pieces = self.dialect.pieces(self.texts, finish)
+        pieces = self.dialect.pieces(self.texts, self.call, finish)
         try:
-            for piece in pieces[:-1] if self.break_off else pieces:
-                yield f"data: {json.dumps(piece)}\r\n\r\n".encode()
+            for piece in pieces[: self.pieces]:
+                yield f"event: any\r\ndata: {json.dumps(piece)}\r\n\r\n".encode()
                 await asyncio.sleep(self.wait_s)
+            if self.aborts:
+                raise ConnectionAbortedError
+            if self.pieces is None:
+                yield self.dialect.end_mark
+            await asyncio.sleep(self.linger_s)
         except asyncio.CancelledError:
             self.left.set()
             raise
@@ -184,16 +249,21 @@ class Upstream:
 
 @asynccontextmanager
 async def served(upstream: Upstream) -> AsyncIterator[Upstream]:
+    """Stopped by hand: uvicorn would wait a tenth of a second for whoever is still connected."""
     upstream.port = free_port()
     config = uvicorn.Config(
         upstream.app(), port=upstream.port, log_level="critical", lifespan="off"
     )
+    config.load()
     server = uvicorn.Server(config)
-    task = asyncio.create_task(server._serve())  # noqa: SLF001 - `serve` would take the signals
-    while not server.started:
-        await asyncio.sleep(0.005)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
     try:
         yield upstream
     finally:
-        server.should_exit = True
-        await task
+        for listener in server.servers:
+            listener.close()
+        for connection in [*server.server_state.connections]:
+            connection.transport.abort()
+        for task in server.server_state.tasks:
+            task.cancel()

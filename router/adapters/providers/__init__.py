@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import httpx
@@ -11,13 +12,13 @@ from router.adapters.providers.dialect import Dialect
 from router.adapters.providers.gemini import Gemini
 from router.adapters.providers.http import HttpProvider, make_client
 from router.adapters.providers.openai import OpenAI
-from router.core.ports import Provider
+from router.core.ports import Clock, Provider
 
 __all__ = ["make_client", "make_providers"]
 
 
 def make_providers(
-    client: httpx.AsyncHTTPTransport, keys: Mapping[str, str]
+    client: httpx.AsyncHTTPTransport, keys: Mapping[str, str], clock: Clock = time.time
 ) -> dict[str, Provider]:
     """Protocol name -> provider. keys: deployment name -> API key."""
     dialects: dict[str, Dialect] = {
@@ -25,4 +26,4 @@ def make_providers(
         "anthropic": Anthropic(),
         "gemini": Gemini(),
     }
-    return {name: HttpProvider(client, dialect, keys) for name, dialect in dialects.items()}
+    return {name: HttpProvider(client, dialect, keys, clock) for name, dialect in dialects.items()}

@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
-from router.adapters.providers.dialect import Json, given, usage_or_guess
+from router.adapters.providers.anthropic_answer import AnthropicAssembler, read_answer
+from router.adapters.providers.dialect import Json, given, merged
 from router.core.arms import Deployment
 from router.core.chat import (
     Answer,
     ChatRequest,
-    Delta,
-    FinishReason,
     Format,
     ImagePart,
     Message,
     Part,
     ResponseFormat,
     Role,
-    TextDelta,
     TextPart,
-    ToolCall,
-    ToolCallDelta,
     ToolMode,
 )
-from router.core.errors import ProviderMalformed
 
 API_VERSION = "2023-06-01"
-_FINISH = {
-    "end_turn": FinishReason.STOP,
-    "stop_sequence": FinishReason.STOP,
-    "max_tokens": FinishReason.LENGTH,
-    "tool_use": FinishReason.TOOL_CALLS,
-    "refusal": FinishReason.CONTENT_FILTER,
-}
 _MODES = {ToolMode.AUTO: "auto", ToolMode.NONE: "none", ToolMode.REQUIRED: "any"}
 
 
@@ -56,7 +43,7 @@ class Anthropic:
             model=deployment.model,
             max_tokens=sampling.max_output_tokens or deployment.max_output_tokens,
             system=_system(chat),
-            messages=[_message(m) for m in turns],
+            messages=merged(map(_message, turns), "content"),
             tools=[_tool(t.name, t.description, t.parameters) for t in chat.tools],
             tool_choice=_tool_choice(chat),
             temperature=None if sampling.temperature is None else min(sampling.temperature, 1.0),
@@ -65,94 +52,11 @@ class Anthropic:
             stream=stream or None,
         )
 
-    def answer(self, body: Json, deployment: Deployment, chat: ChatRequest) -> Answer:
-        blocks, usage = body["content"], body.get("usage") or {}
-        text = "".join(b["text"] for b in blocks if b["type"] == "text")
-        calls = tuple(
-            ToolCall(b["id"], b["name"], json.dumps(b["input"]))
-            for b in blocks
-            if b["type"] == "tool_use"
-        )
-        reason = str(body.get("stop_reason"))
-        return Answer(
-            text=text,
-            finish_reason=_FINISH.get(reason, FinishReason.STOP),
-            usage=usage_or_guess(
-                _input_tokens(usage),
-                usage.get("output_tokens", 0),
-                chat,
-                text + "".join(c.arguments for c in calls),
-            ),
-            model=str(body.get("model") or deployment.model),
-            tool_calls=calls,
-            refusal=reason == "refusal",
-        )
+    def answer(self, data: bytes, deployment: Deployment, chat: ChatRequest) -> Answer:
+        return read_answer(data, deployment, chat)
 
-    def assembler(self, deployment: Deployment, chat: ChatRequest) -> _Assembler:
-        return _Assembler(deployment, chat)
-
-
-@dataclass(slots=True)
-class _Assembler:
-    """Rebuilds the whole message from its events and reads it like any other."""
-
-    deployment: Deployment
-    chat: ChatRequest
-    message: Json = field(default_factory=dict)
-    blocks: dict[int, Json] = field(default_factory=dict)
-    arguments: dict[int, str] = field(default_factory=dict)
-    usage: Json = field(default_factory=dict)
-    ended: bool = False
-
-    def feed(self, event: Json) -> Iterator[Delta]:
-        match event["type"]:
-            case "message_start":
-                self.message = dict(event["message"])
-                self.usage |= self.message.get("usage") or {}
-            case "content_block_start":
-                yield from self._begin(int(event["index"]), dict(event["content_block"]))
-            case "content_block_delta":
-                yield from self._delta(int(event["index"]), event["delta"])
-            case "message_delta":
-                self.message |= event["delta"]
-                self.usage |= event.get("usage") or {}
-            case "message_stop":
-                self.ended = True
-            case "error":
-                raise ProviderMalformed("the provider reported an error in mid-stream")
-
-    def _begin(self, index: int, block: Json) -> Iterator[Delta]:
-        self.blocks[index] = block
-        if block["type"] == "tool_use":
-            self.arguments[index] = ""
-            yield ToolCallDelta(self._call_number(index), block["id"], block["name"])
-
-    def _delta(self, index: int, delta: Json) -> Iterator[Delta]:
-        if delta["type"] == "text_delta":
-            self.blocks[index]["text"] += delta["text"]
-            yield TextDelta(delta["text"])
-        elif delta["type"] == "input_json_delta":
-            self.arguments[index] += delta["partial_json"]
-            number = self._call_number(index)
-            yield ToolCallDelta(number, arguments=delta["partial_json"])
-
-    def _call_number(self, index: int) -> int:
-        return sorted(self.arguments).index(index)
-
-    def finish(self) -> Answer:
-        if not self.ended:
-            raise ProviderMalformed("the provider's stream broke off")
-        for index, text in self.arguments.items():
-            self.blocks[index]["input"] = json.loads(text or "{}")
-        content = [self.blocks[i] for i in sorted(self.blocks)]
-        body = self.message | {"content": content, "usage": self.usage}
-        return Anthropic().answer(body, self.deployment, self.chat)
-
-
-def _input_tokens(usage: Json) -> int:
-    """Cached input is charged too, at other rates; at list price the bill is never too low."""
-    kinds = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-    return sum(usage.get(kind) or 0 for kind in kinds)
+    def assembler(self, deployment: Deployment, chat: ChatRequest) -> AnthropicAssembler:
+        return AnthropicAssembler(deployment, chat)
 
 
 def _system(chat: ChatRequest) -> str:

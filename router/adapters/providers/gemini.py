@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote
 
-from router.adapters.providers.dialect import Json, given, usage_or_guess
+from router.adapters.providers.dialect import Json, given, merged
+from router.adapters.providers.gemini_answer import GeminiAssembler, read_answer
 from router.core.arms import Deployment
 from router.core.chat import (
     Answer,
     ChatRequest,
-    Delta,
-    FinishReason,
     Format,
     ImagePart,
     Message,
     Part,
     Role,
-    TextDelta,
     TextPart,
     Tool,
-    ToolCall,
-    ToolCallDelta,
     ToolMode,
 )
-from router.core.errors import ProviderMalformed
 
-_FINISH = {
-    "STOP": FinishReason.STOP,
-    "MAX_TOKENS": FinishReason.LENGTH,
-    "SAFETY": FinishReason.CONTENT_FILTER,
-    "RECITATION": FinishReason.CONTENT_FILTER,
-    "BLOCKLIST": FinishReason.CONTENT_FILTER,
-    "PROHIBITED_CONTENT": FinishReason.CONTENT_FILTER,
-    "SPII": FinishReason.CONTENT_FILTER,
-}
 _MODES = {ToolMode.AUTO: "AUTO", ToolMode.NONE: "NONE", ToolMode.REQUIRED: "ANY"}
 JSON_TYPE = "application/json"
+# Calls of an earlier turn may be another model's, or have lost their signature on the way through
+# a protocol that has none; this value is the documented way to say so.
+NO_SIGNATURE = "skip_thought_signature_validator"
 
 
 class Gemini:
-    """Implements `Dialect`. The protocol has no ids for tool calls: they are numbered."""
+    """Implements `Dialect`. Tool results are matched by the name of their tool."""
 
     def path(self, deployment: Deployment, *, stream: bool) -> str:
         verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
@@ -54,83 +42,29 @@ class Gemini:
     def body(self, deployment: Deployment, chat: ChatRequest, *, stream: bool) -> Json:
         del deployment, stream
         system = "\n\n".join(m.text for m in chat.messages if m.role is Role.SYSTEM)
-        names = {c.id: c.name for m in chat.messages for c in m.tool_calls}
         turns = [m for m in chat.messages if m.role is not Role.SYSTEM]
         declared = [_tool(t) for t in chat.tools]
         return given(
             systemInstruction={"parts": [{"text": system}]} if system else None,
-            contents=[_content(m, names) for m in turns],
+            contents=merged(_contents(turns), "parts"),
             tools=[{"functionDeclarations": declared}] if declared else None,
             toolConfig=_tool_config(chat),
             generationConfig=_config(chat) or None,
         )
 
-    def answer(self, body: Json, deployment: Deployment, chat: ChatRequest) -> Answer:
-        assembler = self.assembler(deployment, chat)
-        for _ in assembler.feed(body):
-            pass
-        return assembler.finish()
+    def answer(self, data: bytes, deployment: Deployment, chat: ChatRequest) -> Answer:
+        return read_answer(data, deployment, chat)
 
-    def assembler(self, deployment: Deployment, chat: ChatRequest) -> _Assembler:
-        return _Assembler(deployment, chat)
+    def assembler(self, deployment: Deployment, chat: ChatRequest) -> GeminiAssembler:
+        return GeminiAssembler(deployment, chat)
 
 
-@dataclass(slots=True)
-class _Assembler:
-    deployment: Deployment
-    chat: ChatRequest
-    text: list[str] = field(default_factory=list)
-    calls: list[ToolCall] = field(default_factory=list)
-    usage: Json = field(default_factory=dict)
-    finish_reason: str = ""
-    model: str = ""
-    mean_logprob: float | None = None
-
-    def feed(self, event: Json) -> Iterator[Delta]:
-        if "error" in event:
-            raise ProviderMalformed("the provider reported an error in mid-stream")
-        self.usage = event.get("usageMetadata") or self.usage
-        self.model = event.get("modelVersion") or self.model
-        if (event.get("promptFeedback") or {}).get("blockReason"):
-            self.finish_reason = "SAFETY"
-        for candidate in (event.get("candidates") or ())[:1]:
-            self.finish_reason = candidate.get("finishReason") or self.finish_reason
-            self.mean_logprob = candidate.get("avgLogprobs", self.mean_logprob)
-            for part in (candidate.get("content") or {}).get("parts") or ():
-                yield from self._part(part)
-
-    def _part(self, part: Json) -> Iterator[Delta]:
-        if part.get("thought"):
-            return
-        if part.get("text"):
-            self.text.append(part["text"])
-            yield TextDelta(part["text"])
-        if "functionCall" in part:
-            call, number = part["functionCall"], len(self.calls)
-            arguments = json.dumps(call.get("args") or {})
-            made = ToolCall(call.get("id") or f"call_{number}", call["name"], arguments)
-            self.calls.append(made)
-            yield ToolCallDelta(number, made.id, made.name, made.arguments)
-
-    def finish(self) -> Answer:
-        if not self.finish_reason:
-            raise ProviderMalformed("the provider's answer broke off")
-        text = "".join(self.text)
-        reason = _FINISH.get(self.finish_reason, FinishReason.STOP)
-        kinds = ("candidatesTokenCount", "thoughtsTokenCount")
-        return Answer(
-            text=text,
-            finish_reason=FinishReason.TOOL_CALLS if self.calls else reason,
-            usage=usage_or_guess(
-                self.usage.get("promptTokenCount") or 0,
-                sum(self.usage.get(kind) or 0 for kind in kinds),
-                self.chat,
-                text + "".join(c.arguments for c in self.calls),
-            ),
-            model=self.model or self.deployment.model,
-            tool_calls=tuple(self.calls),
-            mean_logprob=self.mean_logprob,
-        )
+def _contents(turns: Iterable[Message]) -> Iterator[Json]:
+    """A tool's result carries the name that the nearest call before it with its id has."""
+    names: dict[str, str] = {}
+    for message in turns:
+        names |= {call.id: call.name for call in message.tool_calls}
+        yield _content(message, names)
 
 
 def _content(message: Message, names: Mapping[str, str]) -> Json:
@@ -139,7 +73,10 @@ def _content(message: Message, names: Mapping[str, str]) -> Json:
         response = {"name": name, "response": {"result": message.text}}
         return {"role": "user", "parts": [{"functionResponse": response}]}
     calls = [
-        {"functionCall": {"name": c.name, "args": json.loads(c.arguments or "{}")}}
+        {
+            "functionCall": {"name": c.name, "args": json.loads(c.arguments or "{}")},
+            "thoughtSignature": NO_SIGNATURE,
+        }
         for c in message.tool_calls
     ]
     parts = [_wire_part(p) for p in message.parts if not isinstance(p, TextPart) or p.text]

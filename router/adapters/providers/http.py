@@ -3,112 +3,146 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 
 import httpx
 import msgspec
 
-from router.adapters.providers.dialect import Dialect
-from router.adapters.providers.sse import events_of
+from router.adapters.providers.dialect import Assembler, Dialect
+from router.adapters.providers.refusal import refusal
+from router.adapters.providers.sse import EventReader
 from router.core.arms import Deployment
 from router.core.chat import Answer, ChatRequest, Delta
 from router.core.errors import (
     ProviderError,
     ProviderMalformed,
-    ProviderRateLimited,
     ProviderRefusedRequest,
     ProviderTimeout,
-    ProviderUnauthorized,
     ProviderUnavailable,
 )
+from router.core.ports import Clock
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 CONNECT_S = 5.0
-POOL_CONNECTIONS = 512
-MAX_RETRY_AFTER_MS = 3_600_000
-_MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError)
-"""What reading a body of an unexpected shape raises."""
+KEEPALIVE_S = 30.0
+MAX_CONNECTIONS = 512
+DRAIN_S = 0.05
+MAX_DRAIN_BYTES = 64 * 1024
 # Each attempt has its own time limit over all of this; only connecting is bounded here.
 _TIMEOUTS = {"timeout": {"connect": CONNECT_S, "pool": CONNECT_S, "read": None, "write": None}}
+_HEADERS = {
+    "content-type": "application/json",
+    "accept": "application/json, text/event-stream",
+    "accept-encoding": "identity",  # what is read is what was sent: no body unfolds in memory
+    "user-agent": "adaptive-router",
+}
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
 
 
-def make_client() -> httpx.AsyncHTTPTransport:
-    """Pooled, HTTP/2 where offered.
+def make_client(max_connections: int = MAX_CONNECTIONS) -> httpx.AsyncHTTPTransport:
+    """Pooled connections, for use as a context manager. max_connections: over all providers.
 
     The transport alone: what a whole client adds (redirects, cookies, auth, proxies from the
     environment) must not happen here, and costs half a millisecond a call.
+
+    HTTP/1.1 alone: over HTTP/2 httpcore never resets the stream of a call that was given up, so
+    the provider writes on at our expense, after a hundred such calls the connection refuses all
+    others, and no more than a hundred run at once. Closing a connection of its own ends a call.
     """
     limits = httpx.Limits(
-        max_connections=POOL_CONNECTIONS, max_keepalive_connections=POOL_CONNECTIONS
+        max_connections=max_connections,
+        max_keepalive_connections=max_connections,
+        keepalive_expiry=KEEPALIVE_S,
     )
-    return httpx.AsyncHTTPTransport(http2=True, limits=limits, trust_env=False)
+    return httpx.AsyncHTTPTransport(http2=False, limits=limits, trust_env=False)
 
 
 class HttpProvider:
     """Implements `router.core.ports.Provider`. keys: deployment name -> API key."""
 
     def __init__(
-        self, client: httpx.AsyncHTTPTransport, dialect: Dialect, keys: Mapping[str, str]
+        self,
+        client: httpx.AsyncHTTPTransport,
+        dialect: Dialect,
+        keys: Mapping[str, str],
+        clock: Clock,
     ) -> None:
         self._client = client
         self._dialect = dialect
         self._keys = keys
+        self._clock = clock
+        self._targets: dict[tuple[Deployment, bool], tuple[httpx.URL, httpx.Headers]] = {}
 
     async def complete(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
     ) -> Answer:
         async with _mapped(timeout_ms), self._opened(deployment, request, stream=False) as response:
             body = await _bounded_body(response)
-            return self._dialect.answer(_decode(body), deployment, request)
+            return self._dialect.answer(body, deployment, request)
 
     async def stream(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
     ) -> AsyncGenerator[Delta | Answer]:
         assembler = self._dialect.assembler(deployment, request)
-        until_s = asyncio.get_running_loop().time() + timeout_ms / 1_000
-        async with aclosing(self._events(deployment, request)) as events:
+        now_s = asyncio.get_running_loop().time
+        until_s = now_s() + timeout_ms / 1_000
+        async with aclosing(self._events(deployment, request, assembler)) as batches:
             while True:
                 # The limit covers waiting for the upstream, never the caller's own pace.
-                async with _mapped((until_s - asyncio.get_running_loop().time()) * 1_000):
-                    data = await anext(events, None)
-                    deltas = list(assembler.feed(_decode(data))) if data is not None else []
-                if data is None:
+                async with _mapped((until_s - now_s()) * 1_000):
+                    deltas = await anext(batches, None)
+                if deltas is None:
                     break
                 for delta in deltas:
                     yield delta
-        async with _mapped(timeout_ms):
-            answer = assembler.finish()
-        yield answer
+        yield assembler.finish()
 
-    async def _events(self, deployment: Deployment, request: ChatRequest) -> AsyncGenerator[bytes]:
-        async with (
-            self._opened(deployment, request, stream=True) as response,
-            aclosing(events_of(response.aiter_bytes(), MAX_BODY_BYTES)) as events,
-        ):
-            async for event in events:
-                yield event
+    async def _events(
+        self, deployment: Deployment, request: ChatRequest, assembler: Assembler
+    ) -> AsyncGenerator[list[Delta]]:
+        """What each piece of the body adds to the answer, until its end."""
+        reader = EventReader(MAX_BODY_BYTES)
+        async with self._opened(deployment, request, stream=True) as response:
+            chunks = response.aiter_raw()
+            async for chunk in chunks:
+                yield [d for event in reader.feed(chunk) for d in assembler.feed(event)]
+                if assembler.ended:
+                    await _drain(chunks)
+                    return
 
     @asynccontextmanager
     async def _opened(
         self, deployment: Deployment, chat: ChatRequest, *, stream: bool
     ) -> AsyncIterator[httpx.Response]:
-        url = deployment.base_url + self._dialect.path(deployment, stream=stream)
-        body = _encode(self._dialect.body(deployment, chat, stream=stream))
-        headers = {"content-type": "application/json"}
-        headers |= self._dialect.headers(self._keys.get(deployment.name, ""))
+        with _carried():
+            body = _encode(self._dialect.body(deployment, chat, stream=stream))
+        url, headers = self._target(deployment, stream=stream)
         request = httpx.Request("POST", url, content=body, headers=headers, extensions=_TIMEOUTS)
-        response = await self._client.handle_async_request(request)
+        try:
+            response = await self._client.handle_async_request(request)
+        except httpx.TimeoutException:
+            raise
+        except (httpx.HTTPError, OSError):
+            raise ProviderUnavailable("the provider could not be reached") from None
         try:
             if response.status_code != httpx.codes.OK:
-                raise _refusal(response)
+                await _drain(response.aiter_raw())
+                raise refusal(response.status_code, response.headers, self._clock())
+            _check(response.headers)
             yield response
         finally:
             await response.aclose()
+
+    def _target(self, deployment: Deployment, *, stream: bool) -> tuple[httpx.URL, httpx.Headers]:
+        """Parsed once per deployment; deployments are as many as the config names."""
+        found = self._targets.get((deployment, stream))
+        if found is None:
+            url = httpx.URL(deployment.base_url + self._dialect.path(deployment, stream=stream))
+            own = self._dialect.headers(self._keys.get(deployment.name, ""))
+            found = url, httpx.Headers(_HEADERS | {"host": url.netloc.decode()} | {**own})
+            self._targets[deployment, stream] = found
+        return found
 
 
 @asynccontextmanager
@@ -121,47 +155,44 @@ async def _mapped(timeout_ms: float) -> AsyncIterator[None]:
         raise
     except (TimeoutError, httpx.TimeoutException):
         raise ProviderTimeout("the provider did not answer in time") from None
-    except (httpx.RemoteProtocolError, httpx.DecodingError):
-        raise ProviderMalformed("the provider broke off or broke the HTTP protocol") from None
-    except (httpx.HTTPError, httpx.InvalidURL, OSError):
-        raise ProviderUnavailable("the provider could not be reached") from None
-    except (msgspec.DecodeError, *_MALFORMED):
+    except (httpx.HTTPError, OSError):
+        raise ProviderMalformed("the provider broke off in the middle of its answer") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ProviderMalformed("the provider's answer does not follow its protocol") from None
+
+
+@contextmanager
+def _carried() -> Iterator[None]:
+    """The caller's own request must never count against a deployment."""
+    try:
+        yield
+    except (ValueError, RecursionError):
+        raise ProviderRefusedRequest("this protocol can't carry the request") from None
+
+
+def _check(headers: httpx.Headers) -> None:
+    if headers.get("content-encoding", "identity") != "identity":
+        raise ProviderMalformed("the provider's answer is compressed, which was not asked for")
+    length = headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+        raise ProviderMalformed(f"the provider's answer exceeds {MAX_BODY_BYTES} bytes")
 
 
 async def _bounded_body(response: httpx.Response) -> bytes:
     body = bytearray()
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise ProviderMalformed(f"the provider's answer exceeds {MAX_BODY_BYTES} bytes")
     return bytes(body)
 
 
-def _refusal(response: httpx.Response) -> ProviderError:
-    status = response.status_code
-    retry_after_ms = _retry_after_ms(response.headers.get("retry-after", ""))
-    if status == httpx.codes.TOO_MANY_REQUESTS or retry_after_ms is not None:
-        message = "the provider asks for a pause"
-        return ProviderRateLimited(message, retry_after_ms=retry_after_ms)
-    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        return ProviderUnauthorized("the provider does not accept the configured key")
-    if status in (httpx.codes.REQUEST_TIMEOUT, httpx.codes.GATEWAY_TIMEOUT):
-        return ProviderTimeout("the provider ran out of time")
-    if httpx.codes.is_client_error(status):
-        return ProviderRefusedRequest("the provider can't serve this request")
-    if httpx.codes.is_server_error(status):
-        return ProviderUnavailable("the provider has a fault")
-    return ProviderMalformed("the provider answered with an unexpected status")
-
-
-def _retry_after_ms(value: str) -> int | None:
-    """Seconds or an HTTP date (RFC 9110, 10.2.3); None for neither."""
-    try:
-        if value.strip().isdigit():
-            seconds = float(value)
-        else:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return int(min(max(0.0, seconds) * 1_000, MAX_RETRY_AFTER_MS))
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    """Read the little that is left, for only a body read to its end frees its connection."""
+    left = MAX_DRAIN_BYTES
+    with suppress(TimeoutError, httpx.HTTPError, OSError):
+        async with asyncio.timeout(DRAIN_S):
+            async for chunk in chunks:
+                left -= len(chunk)
+                if left < 0:
+                    return

@@ -1,30 +1,40 @@
-"""Server-sent events, as far as chat APIs use them (WHATWG HTML, 9.2): bounded, data only."""
+"""Server-sent events, as far as chat APIs use them (WHATWG HTML, 9.2): data only, no I/O."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import Iterator
 
 from router.core.errors import ProviderMalformed
 
-DONE = b"[DONE]"
 
+class EventReader:
+    """Cuts a body into events. max_bytes: of the whole body, so also of any line or event."""
 
-async def events_of(chunks: AsyncIterator[bytes], max_bytes: int) -> AsyncGenerator[bytes]:
-    """The data of every event, until OpenAI's end mark or the end of the body.
+    def __init__(self, max_bytes: int) -> None:
+        self._left = max_bytes
+        self._line: list[bytes] = []
+        self._data: list[bytes] = []
 
-    Raises ProviderMalformed past max_bytes in all.
-    """
-    rest, data, seen = b"", [], 0
-    async for chunk in chunks:
-        seen += len(chunk)
-        if seen > max_bytes:
-            raise ProviderMalformed(f"the provider's stream exceeds {max_bytes} bytes")
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in (raw.rstrip(b"\r") for raw in lines):
-            if line.startswith(b"data:"):
-                data.append(line[5:].removeprefix(b" "))
-            elif not line and data:
-                event, data = b"\n".join(data), []
-                if event == DONE:
-                    return
-                yield event
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The data of every event that this chunk completes.
+
+        Raises ProviderMalformed past max_bytes. What no blank line has ended is no event.
+        """
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise ProviderMalformed("the provider's stream is too large")
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            # Pieces are joined once per line: a line that comes byte by byte costs no more.
+            line = b"".join([*self._line, end]).removesuffix(b"\r")
+            self._line = []
+            yield from self._read(line)
+        if rest:
+            self._line.append(rest)
+
+    def _read(self, line: bytes) -> Iterator[bytes]:
+        if line.startswith(b"data:"):
+            self._data.append(line[5:].removeprefix(b" "))
+        elif not line and self._data:
+            event, self._data = b"\n".join(self._data), []
+            yield event

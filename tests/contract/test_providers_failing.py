@@ -1,0 +1,202 @@
+"""How every provider fails: one tree of errors, and nothing of the key or the prompt in it."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import traceback
+from email.utils import formatdate
+
+import pytest
+
+from demo.stack import free_port
+from router.adapters.providers.http import MAX_BODY_BYTES
+from router.core import errors
+from router.core.chat import ChatRequest, Message, Role, TextPart, ToolCall
+from tests.contract.parties import KEY, NOW_S, Party
+
+PROMPT = "six times seven"
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, errors.ProviderRefusedRequest),
+        (401, errors.ProviderUnauthorized),
+        (402, errors.ProviderUnauthorized),
+        (403, errors.ProviderUnauthorized),
+        (404, errors.ProviderRefusedRequest),
+        (408, errors.ProviderTimeout),
+        (413, errors.ProviderRefusedRequest),
+        (422, errors.ProviderRefusedRequest),
+        (429, errors.ProviderRateLimited),
+        (500, errors.ProviderUnavailable),
+        (502, errors.ProviderUnavailable),
+        (503, errors.ProviderUnavailable),
+        (504, errors.ProviderTimeout),
+        (529, errors.ProviderUnavailable),
+        (204, errors.ProviderMalformed),
+    ],
+)
+async def test_every_status_has_its_error(
+    party: Party,
+    status: int,
+    error: type[errors.ProviderError],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    party.upstream.status = status
+    party.upstream.body = b"" if status == 204 else f"the key {KEY} and {PROMPT}".encode()
+    for call in (party.complete, party.stream):
+        with pytest.raises(errors.ProviderError) as caught:
+            await call()
+        assert type(caught.value) is error
+        shown = "".join(traceback.format_exception(caught.value)) + repr(party.provider)
+        assert KEY not in shown + caplog.text
+        assert PROMPT not in shown + caplog.text
+
+
+async def test_a_redirect_is_not_followed(party: Party) -> None:
+    party.upstream.status = 307
+    party.upstream.headers = {"location": f"{party.upstream.base_url}/elsewhere"}
+    for call in (party.complete, party.stream):
+        with pytest.raises(errors.ProviderMalformed):
+            await call()
+    assert len(party.upstream.peers) == 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("said", "expected_ms"),
+    [
+        ("7", 7_000),
+        ("0.5", 500),
+        (formatdate(NOW_S + 30, usegmt=True), 30_000),
+        (formatdate(NOW_S - 30, usegmt=True), 0),
+        ("99999999", 3_600_000),
+    ],
+)
+async def test_a_pause_in_every_form(
+    party: Party, status: int, said: str, expected_ms: int
+) -> None:
+    party.upstream.status = status
+    party.upstream.headers = {"retry-after": said}
+    with pytest.raises(errors.ProviderRateLimited) as caught:
+        await party.complete()
+    assert caught.value.retry_after_ms == expected_ms
+
+
+@pytest.mark.parametrize("said", ["soon", "", "-1", "1e999"])
+async def test_a_pause_that_says_nothing(party: Party, said: str) -> None:
+    party.upstream.status = 429
+    party.upstream.headers = {"retry-after": said}
+    with pytest.raises(errors.ProviderRateLimited) as caught:
+        await party.complete()
+    assert caught.value.retry_after_ms in (None, 3_600_000)
+    assert (caught.value.retry_after_ms is None) == (said != "1e999")
+
+
+async def test_a_refused_request_asks_for_no_pause(party: Party) -> None:
+    party.upstream.status = 400
+    party.upstream.headers = {"retry-after": "7"}
+    with pytest.raises(errors.ProviderRefusedRequest):
+        await party.complete()
+
+
+async def test_errors_give_their_connection_back(party: Party) -> None:
+    party.upstream.status = 500
+    for call in (party.complete, party.stream, party.complete):
+        with pytest.raises(errors.ProviderUnavailable):
+            await call()
+    assert len(set(party.upstream.peers)) == 1
+
+
+async def test_a_limit_on_time(party: Party) -> None:
+    party.upstream.wait_s = 5
+    for call in (party.complete, party.stream):
+        with pytest.raises(errors.ProviderTimeout):
+            await call(timeout_ms=100)
+
+
+async def test_no_time_left(party: Party) -> None:
+    for call in (party.complete, party.stream):
+        with pytest.raises(errors.ProviderTimeout):
+            await call(timeout_ms=0)
+    assert party.upstream.peers == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid"])
+async def test_nobody_listens(party: Party, host: str) -> None:
+    party.move(f"http://{host}:{free_port()}")
+    for call in (party.complete, party.stream):
+        with pytest.raises(errors.ProviderUnavailable):
+            await call()
+
+
+NONSENSE = [
+    b"",
+    b"no json",
+    b"[]",
+    b"{}",
+    b'"x"',
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"choices": []}',
+    b'{"choices": [{"message": {"content": 5}}]}',
+    b'{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": "many"}}',
+    b'{"choices": [{"message": {"tool_calls": [{"function": 3}]}}]}',
+    b'{"content": 5}',
+    b'{"content": [{"type": "text", "text": null}]}',
+    b'{"candidates": [{"content": {"parts": [{"text": 7}]}, "finishReason": "STOP"}]}',
+    b'{"error": {"message": "sk-secret"}}',
+]
+
+
+@pytest.mark.parametrize("body", NONSENSE, ids=lambda body: repr(body[:20]))
+async def test_nonsense_is_named_as_such(party: Party, body: bytes) -> None:
+    party.upstream.body = body
+    with pytest.raises(errors.ProviderMalformed):
+        await party.complete()
+    party.upstream.body = b"data: " + body + b"\n\n"
+    with pytest.raises(errors.ProviderMalformed):
+        await party.stream()
+
+
+@pytest.mark.parametrize("start", [b"data: ", b"data: \n\n", b""])
+async def test_a_body_without_end_is_cut_off(party: Party, start: bytes) -> None:
+    party.upstream.body = start + b" " * (MAX_BODY_BYTES + 1)
+    for call in (party.complete, party.stream):
+        with pytest.raises(errors.ProviderMalformed):
+            await call()
+
+
+async def test_a_compressed_body_is_not_unfolded(party: Party) -> None:
+    party.upstream.body = gzip.compress(b" " * MAX_BODY_BYTES * 4)
+    party.upstream.headers = {"content-encoding": "gzip"}
+    for call in (party.complete, party.stream):
+        with pytest.raises(errors.ProviderMalformed):
+            await call()
+
+
+@pytest.mark.parametrize("aborts", [False, True])
+@pytest.mark.parametrize("pieces", [0, 1, 2])
+async def test_a_stream_that_breaks_off_is_no_answer(
+    party: Party, pieces: int, *, aborts: bool
+) -> None:
+    party.upstream.pieces, party.upstream.aborts = pieces, aborts
+    with pytest.raises(errors.ProviderMalformed):
+        await party.stream()
+    party.upstream.pieces, party.upstream.aborts = None, False
+    assert (await party.complete()).text == "Forty-two."
+
+
+async def test_a_call_that_is_no_json_counts_against_nobody(party: Party) -> None:
+    """A dialect that carries arguments as they are leaves it to the provider to refuse them."""
+    said = Message(Role.ASSISTANT, tool_calls=(ToolCall("c", "add", "{no json"),))
+    chat = ChatRequest((Message(Role.USER, (TextPart("hi"),)), said))
+    if party.upstream.dialect.name == "openai":
+        assert (await party.complete(chat)).text
+        return
+    with pytest.raises(errors.ProviderRefusedRequest) as caught:
+        await party.complete(chat)
+    assert caught.value.blames_deployment is False
