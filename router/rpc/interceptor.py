@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 from uuid import uuid4
@@ -15,7 +15,13 @@ import structlog
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from router.core.errors import Overloaded, RouterError, Unauthenticated
+from router.core.errors import (
+    FieldViolation,
+    InvalidRequest,
+    Overloaded,
+    RouterError,
+    Unauthenticated,
+)
 from router.core.tenants import Tenant
 from router.rpc.status import internal_status, status_of
 
@@ -25,21 +31,38 @@ BEARER = "bearer "
 BUSY_RETRY_MS = 250
 
 current_tenant: ContextVar[Tenant] = ContextVar("current_tenant")
+current_decision: ContextVar[str] = ContextVar("current_decision", default="")
+"""Set by the servicer once it is known, for the log."""
 
 Authenticate = Callable[[str], Awaitable[Tenant]]
 Observe = Callable[[str, str, float], None]
+Decode = Callable[[bytes], Any]
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stub only
-    """observe(method, code, seconds) is told of every call."""
+    """observe(method, code, seconds) is told of every call.
+
+    Requests are decoded in here, behind the key and the bound: a body that is no message of the
+    contract is refused like any other mistake, and nobody without a key has one decoded.
+    """
 
     def __init__(self, authenticate: Authenticate, observe: Observe, max_in_flight: int) -> None:
         self._authenticate = authenticate
         self._observe = observe
         self._max_in_flight = max_in_flight
         self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._log = structlog.get_logger("rpc")
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    async def idle(self) -> None:
+        """Returns when no call is under way."""
+        await self._idle.wait()
 
     async def intercept_service(
         self,
@@ -51,41 +74,50 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         if handler is None or method.startswith(OPEN_PREFIX):
             return handler
         name = method.rsplit("/", 1)[-1]
-        coders = (handler.request_deserializer, handler.response_serializer)
+        decode, encode = handler.request_deserializer, handler.response_serializer
         if handler.response_streaming:
-            wrapped = self._stream(handler.unary_stream, name)
-            return grpc.unary_stream_rpc_method_handler(wrapped, *coders)
-        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, name), *coders)
+            stream = self._stream(handler.unary_stream, decode, name)
+            return grpc.unary_stream_rpc_method_handler(stream, None, encode)
+        unary = self._unary(handler.unary_unary, decode, name)
+        return grpc.unary_unary_rpc_method_handler(unary, None, encode)
 
-    def _unary(self, behaviour: Callable[..., Awaitable[Any]], name: str) -> Callable[..., Any]:
-        async def call(request: Any, context: Context) -> Any:
+    def _unary(
+        self, behaviour: Callable[..., Awaitable[Any]], decode: Decode, name: str
+    ) -> Callable[[bytes, Context], Awaitable[Any]]:
+        async def call(body: bytes, context: Context) -> Any:
             async with self._guarded(context, name):
-                return await behaviour(request, context)
+                return await behaviour(_decoded(decode, body), context)
 
         return call
 
     def _stream(
-        self, behaviour: Callable[..., AsyncIterator[Any]], name: str
-    ) -> Callable[..., AsyncIterator[Any]]:
-        async def call(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with self._guarded(context, name):
-                async for item in behaviour(request, context):
-                    yield item
+        self, behaviour: Callable[..., AsyncGenerator[Any]], decode: Decode, name: str
+    ) -> Callable[[bytes, Context], Awaitable[None]]:
+        # Written to the context, not yielded: a caller who leaves while a message is on its way
+        # would leave a generator to the garbage collector, and the upstream call with it.
+        async def call(body: bytes, context: Context) -> None:
+            async with (
+                self._guarded(context, name),
+                aclosing(behaviour(_decoded(decode, body), context)) as items,
+            ):
+                async for item in items:
+                    await context.write(item)
 
         return call
 
     @asynccontextmanager
     async def _guarded(self, context: Context, name: str) -> AsyncIterator[None]:
         began_s, code = time.perf_counter(), "OK"
-        self._in_flight += 1
+        self._enter()
         try:
             self._check_room()
             current_tenant.set(await self._authenticate(_api_key(context)))
             yield
         except RouterError as error:
             code = error.reason
+            current_decision.set(error.metadata.get("decision_id", current_decision.get()))
             await _abort(context, status_of(error))
-        except (asyncio.CancelledError, GeneratorExit):
+        except (asyncio.CancelledError, grpc.aio.BaseError):  # the latter: a write to nobody
             code = "CANCELLED"
             raise
         except Exception as error:  # noqa: BLE001 - the last line of defence, told by type only
@@ -94,21 +126,38 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
             self._log.error("internal", error=type(error).__name__, error_id=error_id)
             await _abort(context, internal_status(error_id))
         finally:
-            self._in_flight -= 1
-            seconds = time.perf_counter() - began_s
-            self._observe(name, code, seconds)
-            tenant = current_tenant.get(None)
-            self._log.info(
-                "call",
-                method=name,
-                code=code,
-                tenant=tenant.name if tenant else "",
-                latency_ms=round(seconds * 1_000, 2),
-            )
+            self._leave(name, code, time.perf_counter() - began_s)
+
+    def _enter(self) -> None:
+        self._in_flight += 1
+        self._idle.clear()
 
     def _check_room(self) -> None:
         if self._in_flight > self._max_in_flight:
             raise Overloaded("too many requests in flight", retry_after_ms=BUSY_RETRY_MS)
+
+    def _leave(self, name: str, code: str, seconds: float) -> None:
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._idle.set()
+        self._observe(name, code, seconds)
+        tenant = current_tenant.get(None)
+        self._log.info(
+            "call",
+            method=name,
+            code=code,
+            tenant=tenant.name if tenant else "",
+            decision_id=current_decision.get(),
+            latency_ms=round(seconds * 1_000, 2),
+        )
+
+
+def _decoded(decode: Decode, body: bytes) -> Any:
+    try:
+        return decode(body)
+    except Exception:  # noqa: BLE001 - whatever a decoder raises, the body is at fault
+        fix = "send a message of the contract, encoded as protobuf"
+        raise InvalidRequest(FieldViolation("request", fix)) from None
 
 
 def _api_key(context: Context) -> str:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """characters: of all texts together. schema_characters: of one JSON Schema."""
+    """characters: of all texts together. schema_characters: of one JSON Schema.
+
+    all_schema_characters: of all of a request together, since checking one takes time.
+    """
 
     messages: int = 1_024
     parts: int = 64
@@ -15,6 +18,7 @@ class RequestLimits:
     tools: int = 128
     tool_calls: int = 128
     schema_characters: int = 65_536
+    all_schema_characters: int = 131_072
     stops: int = 8
     stop_characters: int = 256
     name_characters: int = 128

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from router.rpc.servicer import RouterServicer
 SERVICE = router_pb2.DESCRIPTOR.services_by_name["RouterService"].full_name
 REQUIRED = ("redis", "embedder")
 """Without these no request can be answered."""
+QUIET_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,10 @@ class HealthReporter:
         if self._serving.get(component) is not serving:
             self._log.info("component", component=component, serving=serving)
         self._serving[component] = serving
-        whole = all(self._serving.get(name, False) for name in REQUIRED)
-        for name, up in ((component, serving), ("", whole), (SERVICE, whole)):
-            await self.servicer.set(name, _status(serving=up))
+        await self.servicer.set(component, _status(serving=serving))
+        for name in ("", SERVICE):  # looked at anew: another component may have changed meanwhile
+            whole = all(self._serving.get(part, False) for part in REQUIRED)
+            await self.servicer.set(name, _status(serving=whole))
 
     async def drain(self) -> None:
         """NOT_SERVING for good: load balancers send no more."""
@@ -70,12 +73,12 @@ class RouterServer:
         observe: Callable[[str, str, float], None],
         settings: ServerSettings,
     ) -> None:
-        guard = Guard(service.authenticate, observe, settings.max_in_flight)
+        self._guard = Guard(service.authenticate, observe, settings.max_in_flight)
         size = settings.max_message_bytes
         self._health = health_reporter
         self._drain_s = settings.drain_ms / 1_000
         self._server = grpc.aio.server(
-            interceptors=[guard],
+            interceptors=[self._guard],
             options=[
                 ("grpc.max_receive_message_length", size),
                 ("grpc.so_reuseport", 0),
@@ -101,4 +104,12 @@ class RouterServer:
     async def stop(self) -> None:
         """Refuse new calls, let those under way end, cut off what outlasts the drain time."""
         await self._health.drain()
-        await self._server.stop(self._drain_s)
+        ending = asyncio.create_task(self._server.stop(self._drain_s))
+        while not ending.done():
+            await self._guard.idle()
+            # What was accepted just before may still be sending its request.
+            await asyncio.wait({ending}, timeout=QUIET_S)
+            if not self._guard.in_flight:
+                break
+        # Only health watches are left now, and those have no end of their own.
+        await asyncio.gather(ending, self._server.stop(0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -11,51 +11,63 @@ import grpc
 from adaptive_router.v1 import router_pb2 as router_pb
 from adaptive_router.v1 import router_pb2_grpc
 
-from router.core.calls import Call, Service
+from router.core.calls import Call, Completion, Service
+from router.core.records import DecisionRecord
 from router.rpc import convert_out
 from router.rpc.convert_in import (
-    read_chat,
+    Routed,
     read_decision_id,
     read_feedback,
-    read_options,
     read_outcome,
+    read_routed,
 )
-from router.rpc.interceptor import current_tenant
+from router.rpc.interceptor import current_decision, current_tenant
 from router.rpc.limits import RequestLimits
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Routed = router_pb.CompleteRequest | router_pb.StreamCompleteRequest | router_pb.DecideRequest
 
 
 class RouterServicer(router_pb2_grpc.RouterServiceServicer):
-    """Expects `Guard` in front, which sets the tenant and turns errors into statuses."""
+    """Expects `Guard` in front, which sets the tenant and turns errors into statuses.
 
-    def __init__(self, service: Service, limits: RequestLimits) -> None:
+    clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, service: Service, limits: RequestLimits, clock: Callable[[], float] = time.time
+    ) -> None:
         self._service = service
         self._limits = limits
+        self._clock = clock
 
     async def Complete(  # noqa: N802 - the contract's name
         self, request: router_pb.CompleteRequest, context: Context
     ) -> router_pb.CompleteResponse:
         done = await self._service.complete(self._call(request, context))
+        _note(done.record)
         return convert_out.completion(done)
 
     async def StreamComplete(  # noqa: N802 - the contract's name
         self, request: router_pb.StreamCompleteRequest, context: Context
-    ) -> AsyncIterator[router_pb.StreamCompleteResponse]:
+    ) -> AsyncGenerator[router_pb.StreamCompleteResponse]:
         async with aclosing(self._service.stream(self._call(request, context))) as items:
             async for item in items:
+                if isinstance(item, Completion):
+                    _note(item.record)
                 yield convert_out.stream_item(item)
 
     async def Decide(  # noqa: N802 - the contract's name
         self, request: router_pb.DecideRequest, context: Context
     ) -> router_pb.DecideResponse:
-        return convert_out.directive(await self._service.decide(self._call(request, context)))
+        made = await self._service.decide(self._call(request, context))
+        _note(made.record)
+        return convert_out.directive(made)
 
     async def ReportOutcome(  # noqa: N802 - the contract's name
         self, request: router_pb.ReportOutcomeRequest, _: Context
     ) -> router_pb.ReportOutcomeResponse:
         decision_id, report = read_outcome(request)
+        current_decision.set(decision_id)
         receipt = await self._service.report_outcome(current_tenant.get(), decision_id, report)
         return router_pb.ReportOutcomeResponse(
             already_recorded=receipt.already_recorded, cost_usd=receipt.cost_usd
@@ -65,6 +77,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         self, request: router_pb.FeedbackRequest, _: Context
     ) -> router_pb.FeedbackResponse:
         decision_id, report = read_feedback(request)
+        current_decision.set(decision_id)
         known = await self._service.feedback(current_tenant.get(), decision_id, report)
         return router_pb.FeedbackResponse(already_recorded=known)
 
@@ -72,14 +85,20 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         self, request: router_pb.GetDecisionRequest, _: Context
     ) -> router_pb.GetDecisionResponse:
         decision_id = read_decision_id(request.decision_id)
+        current_decision.set(decision_id)
         record = await self._service.decision(current_tenant.get(), decision_id)
         return convert_out.decision(record)
 
     def _call(self, request: Routed, context: Context) -> Call:
         remaining_s = context.time_remaining()
+        chat, options = read_routed(request, self._limits)
         return Call(
             tenant=current_tenant.get(),
-            chat=read_chat(request.chat, self._limits),
-            options=read_options(request.routing, self._limits),
-            deadline_s=None if remaining_s is None else time.time() + remaining_s,
+            chat=chat,
+            options=options,
+            deadline_s=None if remaining_s is None else self._clock() + remaining_s,
         )
+
+
+def _note(record: DecisionRecord) -> None:
+    current_decision.set(record.id)
