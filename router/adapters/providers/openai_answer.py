@@ -72,8 +72,8 @@ class _Usage(msgspec.Struct):
 
     def output_tokens(self) -> int:
         """Some servers count hidden reasoning in the total only."""
-        rest = (self.total_tokens or 0) - (self.prompt_tokens or 0)
-        return max(self.completion_tokens or 0, rest if self.prompt_tokens else 0)
+        total, prompt = self.total_tokens or 0, self.prompt_tokens or 0
+        return max(self.completion_tokens or 0, total - prompt if total > prompt > 0 else 0)
 
 
 class _Completion(msgspec.Struct):
