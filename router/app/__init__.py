@@ -81,7 +81,9 @@ async def running_router(config: Config, env: Mapping[str, str]) -> AsyncIterato
         stack.push_async_callback(loops.end)
         stack.push_async_callback(background.drain)
         embedder = await _embedder(config, stack)
-        client = await stack.enter_async_context(make_client())
+        section = config.providers
+        transport = make_client(section.max_connections, http2=section.http2)
+        client = await stack.enter_async_context(transport)
         providers = make_providers(client, keys_of(config, env))
         brain = Brain(config, catalogue)
         decider = Decider(brain.context_map, brain.fresh(), weights_of(config))

@@ -102,6 +102,13 @@ class AttemptsSection(Section):
     min_remaining_ms: Annotated[int, Field(ge=0)] = 200
 
 
+class ProvidersSection(Section):
+    """http2: offer it. A call that is given up is then not ended at the provider (see README)."""
+
+    http2: bool = False
+    max_connections: Count = 512
+
+
 class CacheSection(Section):
     enabled: bool = True
     ttl_s: Count = 3_600
@@ -170,6 +177,7 @@ class Config(Section):
     server: ServerSection = ServerSection()
     gate: GateSection = GateSection()
     attempts: AttemptsSection = AttemptsSection()
+    providers: ProvidersSection = ProvidersSection()
     cache: CacheSection = CacheSection()
     health: HealthSection = HealthSection()
     redis: RedisSection = RedisSection()

@@ -40,22 +40,24 @@ _HEADERS = {
 _encode = msgspec.json.Encoder().encode
 
 
-def make_client(max_connections: int = MAX_CONNECTIONS) -> httpx.AsyncHTTPTransport:
+def make_client(
+    max_connections: int = MAX_CONNECTIONS, *, http2: bool = False
+) -> httpx.AsyncHTTPTransport:
     """Pooled connections, for use as a context manager. max_connections: over all providers.
 
     The transport alone: what a whole client adds (redirects, cookies, auth, proxies from the
     environment) must not happen here, and costs half a millisecond a call.
 
-    HTTP/1.1 alone: over HTTP/2 httpcore never resets the stream of a call that was given up, so
-    the provider writes on at our expense, after a hundred such calls the connection refuses all
-    others, and no more than a hundred run at once. Closing a connection of its own ends a call.
+    http2: offer it to providers. Off by default: over HTTP/2 httpcore never resets the stream of
+    a call that was given up, so the provider writes on at our expense, and after a hundred such
+    calls the connection refuses all others. Closing a connection of its own ends a call.
     """
     limits = httpx.Limits(
         max_connections=max_connections,
         max_keepalive_connections=max_connections,
         keepalive_expiry=KEEPALIVE_S,
     )
-    return httpx.AsyncHTTPTransport(http2=False, limits=limits, trust_env=False)
+    return httpx.AsyncHTTPTransport(http2=http2, limits=limits, trust_env=False)
 
 
 class HttpProvider:
