@@ -77,7 +77,8 @@ DONE = Completion(ANSWER, RECORD, QUOTA)
 class ScriptedService:
     """Implements `Service`. error: raised by every use case, in a stream after its items.
 
-    hold: what is waited for before answering.
+    hold: what is waited for before answering. tidy: whether a stream was closed by the task that
+    ran it, not later by the garbage collector.
     """
 
     error: Exception | None = None
@@ -87,6 +88,7 @@ class ScriptedService:
     reports: list[tuple[Tenant, str, object]] = field(default_factory=list)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
+    tidy: bool = False
 
     async def authenticate(self, api_key: str) -> Tenant:
         if api_key != KEY:
@@ -100,11 +102,13 @@ class ScriptedService:
 
     async def stream(self, call: Call) -> AsyncGenerator[Delta | Completion]:
         self.calls.append(call)
+        task = asyncio.current_task()
         try:
             for item in self.items:
                 yield item
             await self._play()
         finally:
+            self.tidy = asyncio.current_task() is task
             self.left.set()
 
     async def decide(self, call: Call) -> Directive:
