@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from demo.client import Ask
-from demo.prompts import Prompt, make_prompts
+from demo.prompts import make_prompts
+from demo.topics import Prompt
 from demo.world import Profile, Reply, chance
 
 PROFILES = {
@@ -18,7 +19,7 @@ PROFILES = {
 # Difficulty at which an arm is right half of the time, by topic where it differs.
 BREAKING_POINTS = {"cheap": 0.65, "reasoning": 1.35, "fallback": 0.8}
 TOPIC_SHIFTS = {
-    "cheap": {"facts": 0.3, "translation": 0.4, "extraction": 0.1, "logic": -0.25},
+    "cheap": {"facts": 0.3, "chat": 0.3, "translation": 0.4, "extraction": 0.1, "logic": -0.25},
     "fallback": {"logic": -0.1, "code": 0.1},
 }
 STEEPNESS = 9.0

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from demo.recorded import RecordedWorld
 from demo.simulated import SimulatedWorld
-from demo.world import Profile, Reply, World, chance
+from demo.world import ARMS, Profile, Reply, World, chance
 
 PIECE_CHARS = 24
 INSTANT = Profile(0.1, 0.1, first_token_ms=0, token_ms=0, failure_rate=0)
@@ -29,30 +29,40 @@ Find = Callable[[str], Reply]
 
 @dataclass(slots=True)
 class Upstream:
-    """find: prompt -> reply. down: every call is answered 503, as an overloaded provider does."""
+    """find: prompt -> reply. down: every call is answered 503, as an overloaded provider does.
+
+    speed: how many times faster than its profile the provider works.
+    """
 
     name: str
     profile: Profile
     find: Find
     down: bool = False
+    speed: float = 1.0
 
     def app(self) -> Starlette:
         numbers = count()
 
         async def complete(request: Request) -> Response:
-            body = await request.json()
             number = next(numbers)
+            try:
+                asked = _Asked.read(await request.json())
+            except (ValueError, KeyError, TypeError, AttributeError):
+                return _error("messages: send a list of chat messages", 400)
             if self.down or chance(self.name, number) < self.profile.failure_rate:
-                return JSONResponse({"error": {"message": "overloaded"}}, status_code=503)
-            reply = self.find(_prompt(body))
-            if body.get("stream"):
-                pieces = self._pieces(reply, number)
+                return _error("overloaded", 503)
+            reply = self.find(asked.prompt)
+            if asked.stream:
+                pieces = self._pieces(reply, number, counted=asked.counted)
                 return StreamingResponse(pieces, media_type="text/event-stream")
             await self._work(reply.output_tokens)
             return JSONResponse(self._whole(reply, number))
 
         async def control(request: Request) -> Response:
-            self.down = bool((await request.json())["down"])
+            try:
+                self.down = bool((await request.json())["down"])
+            except (ValueError, KeyError, TypeError):
+                return _error('send {"down": true} or {"down": false}', 400)
             return JSONResponse({"down": self.down})
 
         async def models(_: Request) -> Response:
@@ -69,14 +79,14 @@ class Upstream:
     async def _work(self, tokens: float, *, first: bool = True) -> None:
         wait_ms = self.profile.token_ms * tokens + (self.profile.first_token_ms if first else 0)
         if wait_ms:
-            await asyncio.sleep(wait_ms / 1_000)
+            await asyncio.sleep(wait_ms / 1_000 / self.speed)
 
     def _whole(self, reply: Reply, number: int) -> dict[str, Any]:
         message = {"role": "assistant", "content": reply.text}
         choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
         return self._envelope("chat.completion", number, [choice]) | {"usage": _usage(reply)}
 
-    async def _pieces(self, reply: Reply, number: int) -> AsyncIterator[bytes]:
+    async def _pieces(self, reply: Reply, number: int, *, counted: bool) -> AsyncIterator[bytes]:
         texts = [reply.text[i : i + PIECE_CHARS] for i in range(0, len(reply.text), PIECE_CHARS)]
         await self._work(0)
         for text in texts:
@@ -84,7 +94,8 @@ class Upstream:
             yield self._event(number, [{"index": 0, "delta": {"content": text}}])
         ending = {"index": 0, "delta": {}, "finish_reason": reply.finish_reason}
         yield self._event(number, [ending])
-        yield self._event(number, [], usage=_usage(reply))
+        if counted:
+            yield self._event(number, [], usage=_usage(reply))
         yield b"data: [DONE]\n\n"
 
     def _event(self, number: int, choices: list[dict[str, Any]], **more: Any) -> bytes:
@@ -96,9 +107,31 @@ class Upstream:
         return {"id": name, "object": kind, "created": 0, "model": self.name, "choices": choices}
 
 
-def _prompt(body: dict[str, Any]) -> str:
-    users = [m["content"] for m in body["messages"] if m["role"] == "user"]
-    return users[-1] if users and isinstance(users[-1], str) else ""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """prompt: text of the last user message. counted: a stream is to end with its usage."""
+
+    prompt: str
+    stream: bool
+    counted: bool
+
+    @classmethod
+    def read(cls, body: Any) -> _Asked:
+        """Raises what indexing another shape raises."""
+        users = [_text(m.get("content") or "") for m in body["messages"] if m["role"] == "user"]
+        options = body.get("stream_options") or {}
+        stream, counted = body.get("stream"), options.get("include_usage")
+        return cls(users[-1] if users else "", bool(stream), bool(counted))
+
+
+def _text(content: str | list[dict[str, Any]]) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(part["text"] for part in content if part["type"] == "text")
+
+
+def _error(message: str, status: int) -> JSONResponse:
+    return JSONResponse({"error": {"message": message}}, status_code=status)
 
 
 def _usage(reply: Reply) -> dict[str, int]:
@@ -127,18 +160,20 @@ def make_world(count_: int, seed: int, *, recorded: bool) -> World:
 
 
 @click.command()
-@click.option("--profile", type=click.Choice(["cheap", "reasoning", "fallback", "instant"]))
+@click.option("--profile", type=click.Choice([*ARMS, "instant"]), required=True)
 @click.option("--port", type=int, required=True)
 @click.option("--prompts", default=600)
 @click.option("--seed", default=0)
 @click.option("--recorded", is_flag=True)
-def main(profile: str, port: int, prompts: int, seed: int, *, recorded: bool) -> None:
+@click.option("--speed", default=1.0, type=click.FloatRange(min=0, min_open=True))
+def main(profile: str, port: int, prompts: int, seed: int, *, recorded: bool, speed: float) -> None:
     """Serve one arm of the world on 127.0.0.1."""
     if profile == "instant":
         upstream = Upstream(profile, INSTANT, lambda _: INSTANT_REPLY)
     else:
         world = make_world(prompts, seed, recorded=recorded)
-        upstream = Upstream(profile, world.profiles[profile], finder(world, profile))
+        find = finder(world, profile)
+        upstream = Upstream(profile, world.profiles[profile], find, speed=speed)
     uvicorn.run(upstream.app(), host="127.0.0.1", port=port, log_level="warning")
 
 
