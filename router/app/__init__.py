@@ -95,7 +95,9 @@ async def running_router(config: Config, env: Mapping[str, str]) -> AsyncIterato
         await health.set("embedder", serving=True)
         server = RouterServer(service, health, metrics.request, _server_settings(config))
         metrics_port = _metrics_port(config, metrics, stack)
-        for loop in (redis, follower, _provider_watch(storage, health, catalogue.names())):
+        snapshot = Watch(follower.check, partial(health.set, "snapshot"), WATCH_MS)
+        providers_watch = _provider_watch(storage, health, catalogue.names())
+        for loop in (redis, follower, snapshot, providers_watch):
             loops.start(loop)
         if config.learning.embedded:
             loops.start(LearnerChild(run_learner, beside(config)))

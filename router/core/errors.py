@@ -160,6 +160,10 @@ class ModelCorrupt(RouterError):
     reason = "MODEL_CORRUPT"
 
 
+class SnapshotRefused(RouterError):
+    reason = "SNAPSHOT_REFUSED"
+
+
 class ServerMissing(RouterError):
     """No redis-server of the needed version could be started."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from bandit.errors import BanditError
 from bandit.types import Policy
 from router.core.deciding import Decider
-from router.core.errors import RouterError
+from router.core.errors import RouterError, SnapshotRefused
 from router.core.observer import Observer
 from router.core.ports import SnapshotStore
 from router.core.watch import wait
@@ -32,6 +32,11 @@ class Follower:
         self._observer = observer
         self._poll_ms = poll_ms
         self._refused = 0
+
+    async def check(self) -> None:
+        """Raises SnapshotRefused while the newest snapshot is one that was refused."""
+        if self._refused > self._decider.version:
+            raise SnapshotRefused("the newest snapshot was refused: an older one serves")
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():

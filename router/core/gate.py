@@ -9,6 +9,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 
 from router.core.chat import Answer, ChatRequest, FinishReason, Format, ToolMode
 
@@ -98,7 +99,31 @@ def _matches(value: Any, schema: str) -> bool:
     if not schema:
         return True
     try:
-        Draft202012Validator(json.loads(schema)).validate(value)
+        _Checker(json.loads(schema)).validate(value)
     except (ValidationError, RecursionError):
         return False
     return True
+
+
+def _ignored(*_: Any) -> tuple[()]:
+    return ()
+
+
+def _additional(validator: Any, allowed: Any, instance: Any, schema: Any) -> Any:
+    if "patternProperties" in schema:
+        return ()
+    return Draft202012Validator.VALIDATORS["additionalProperties"](
+        validator, allowed, instance, schema
+    )
+
+
+# A caller's regular expressions are not run: one that backtracks would stall every request.
+_Checker = extend(  # type: ignore[no-untyped-call]  # untyped in its stubs
+    Draft202012Validator,
+    {
+        "pattern": _ignored,
+        "patternProperties": _ignored,
+        "additionalProperties": _additional,
+        "unevaluatedProperties": _ignored,
+    },
+)

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 import uvicorn
 from adaptive_router.v1 import chat_pb2, router_pb2, router_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from demo.stack import free_port
 from demo.upstream import INSTANT, Upstream
@@ -68,6 +69,12 @@ def request(text: str, **routing: object) -> router_pb2.CompleteRequest:
 def chat(text: str, **more: object) -> chat_pb2.ChatRequest:
     message = chat_pb2.Message(role=chat_pb2.ROLE_USER, text=text)
     return chat_pb2.ChatRequest(messages=[message], **more)
+
+
+async def health(router: Router, component: str) -> bool:
+    stub = health_pb2_grpc.HealthStub(router.channel)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=component))
+    return answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.0) -> None:

@@ -9,19 +9,10 @@ from collections.abc import Iterator
 import grpc
 import pytest
 from google.rpc import error_details_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from tests.e2e.conftest import Router, until
+from tests.e2e.conftest import Router, health, until
 from tests.e2e.details import detail
-
-SERVING = health_pb2.HealthCheckResponse.SERVING
-
-
-async def health(router: Router, component: str) -> bool:
-    stub = health_pb2_grpc.HealthStub(router.channel)
-    answer = await stub.Check(health_pb2.HealthCheckRequest(service=component))
-    return answer.status == SERVING
 
 
 async def test_redis_dies_and_comes_back_with_everything(

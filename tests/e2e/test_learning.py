@@ -9,7 +9,7 @@ import pytest
 
 from demo.world import Reply
 from router.core.ports import StoredSnapshot
-from tests.e2e.conftest import Router, until
+from tests.e2e.conftest import Router, health, until
 
 LEARN = 60
 
@@ -75,6 +75,12 @@ async def test_a_corrupt_snapshot_is_refused_and_the_last_good_one_serves(
     await corrupt(router, before + 1_000)
     done = await router.complete(next(texts))
     assert done.receipt.policy_version < before + 1_000
+
+    async def is_told() -> bool:
+        return not await health(router, "snapshot")
+
+    await until(is_told)
+    assert await health(router, "")
 
 
 async def corrupt(router: Router, version: int) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from router.core.chat import (
@@ -75,3 +77,23 @@ def test_signals_can_be_switched_off() -> None:
     lenient = GateSettings(refusals=False)
     assert judge(ASK, answer("As an AI, I think four."), lenient) == ""
     assert judge(ASK, answer(mean_logprob=-9.0), lenient) == ""
+
+
+def test_a_callers_regular_expressions_are_not_run() -> None:
+    """Run, each of these would take longer than the universe has."""
+    slow, text = "^(a+)+$", "a" * 200 + "!"
+    schemas = (
+        {"properties": {"n": {"pattern": slow}}},
+        {"patternProperties": {slow: {}}, "additionalProperties": False},
+        {"allOf": [{"patternProperties": {slow: {}}}], "unevaluatedProperties": False},
+    )
+    for schema in schemas:
+        form = ResponseFormat(Format.JSON_SCHEMA, json.dumps(schema))
+        assert judge(asking(response_format=form), answer(json.dumps({"n": text})), SETTINGS) == ""
+        assert judge(asking(response_format=form), answer(json.dumps({text: 1})), SETTINGS) == ""
+
+
+def test_additional_properties_are_still_refused() -> None:
+    closed = '{"properties": {"n": {}}, "additionalProperties": false}'
+    form = ResponseFormat(Format.JSON_SCHEMA, closed)
+    assert judge(asking(response_format=form), answer('{"m": 1}'), SETTINGS) == "schema_mismatch"
