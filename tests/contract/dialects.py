@@ -18,6 +18,7 @@ from starlette.routing import Route
 from demo.stack import free_port
 
 Json = dict[str, Any]
+PIECE_BYTES = 256 * 1024
 CALL = {"id": "call_0", "name": "add", "arguments": {"a": 1}}
 
 
@@ -179,8 +180,9 @@ DIALECTS = (
 class Upstream:
     """What the server is to answer next, and what it was asked last.
 
-    wait_s: before a whole answer, and after every piece of a stream. pieces: how many of a stream
-    are sent. aborts: the connection is cut after them. peers: the ports of those who called.
+    chunked: `body` goes out without its length. wait_s: before a whole answer, and after every
+    piece of a stream. pieces: how many of a stream are sent. aborts: the connection is cut after
+    them. linger_s: how long a stream stays open after its end. peers: ports of the callers.
     """
 
     dialect: Dialect
@@ -188,6 +190,7 @@ class Upstream:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    chunked: bool = False
     texts: tuple[str, ...] = ("Forty", "-two.")
     call: Json | None = None
     finish: str = "stop"
@@ -215,12 +218,18 @@ class Upstream:
         self.asked_path = str(request.url.path)
         self.peers.append(request.client.port if request.client else 0)
         if self.body is not None or self.status != 200:
-            return Response(self.body or b"{}", self.status, self.headers)
+            return self._fixed(self.body or b"{}")
         finish = self.dialect.finishes[self.finish]
         if "stream" in str(request.url) or self.asked.get("stream"):
             return StreamingResponse(self._pieces(finish), media_type="text/event-stream")
         await self._think(request)
         return JSONResponse(self.dialect.whole("".join(self.texts), self.call, finish))
+
+    def _fixed(self, body: bytes) -> Response:
+        if not self.chunked:
+            return Response(body, self.status, self.headers)
+        pieces = (body[at : at + PIECE_BYTES] for at in range(0, len(body), PIECE_BYTES))
+        return StreamingResponse(pieces, self.status, self.headers)
 
     async def _think(self, request: Request) -> None:
         """What a model does, until its answer is ready or nobody waits for it."""

@@ -141,6 +141,11 @@ NONSENSE = [
     b'"x"',
     b"\xff\xfe",
     b"[" * 100_000,
+    b'{"error": ' + b"[" * 100_000,
+    b'{"choices": [{"message": {"content": "\xff"}}]}',
+    b'{"content": [{"type": "text", "text": "\xff"}]}',
+    b'{"content": [{"type": "tool_use", "id": "a", "name": "b", "input": {"a": "\xff"}}]}',
+    b'{"candidates": [{"content": {"parts": [{"text": "\xff"}]}, "finishReason": "STOP"}]}',
     b'{"choices": []}',
     b'{"choices": [{"message": {"content": 5}}]}',
     b'{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": "many"}}',
@@ -152,7 +157,7 @@ NONSENSE = [
 ]
 
 
-@pytest.mark.parametrize("body", NONSENSE, ids=lambda body: repr(body[:20]))
+@pytest.mark.parametrize("body", NONSENSE, ids=range(len(NONSENSE)))
 async def test_nonsense_is_named_as_such(party: Party, body: bytes) -> None:
     party.upstream.body = body
     with pytest.raises(errors.ProviderMalformed):
@@ -162,19 +167,24 @@ async def test_nonsense_is_named_as_such(party: Party, body: bytes) -> None:
         await party.stream()
 
 
-@pytest.mark.parametrize("start", [b"data: ", b"data: \n\n", b""])
-async def test_a_body_without_end_is_cut_off(party: Party, start: bytes) -> None:
-    party.upstream.body = start + b" " * (MAX_BODY_BYTES + 1)
-    for call in (party.complete, party.stream):
-        with pytest.raises(errors.ProviderMalformed):
-            await call()
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_too_large_is_cut_off(party: Party, *, chunked: bool) -> None:
+    """Whether its length is said or not, and though an answer would follow."""
+    answer = party.upstream.dialect.uncounted("Forty-two.")
+    party.upstream.chunked = chunked
+    party.upstream.body = b" " * MAX_BODY_BYTES + answer
+    with pytest.raises(errors.ProviderMalformed, match="exceeds"):
+        await party.complete()
+    party.upstream.body = b":\n" * (MAX_BODY_BYTES // 2) + b"data: " + answer + b"\n\n"
+    with pytest.raises(errors.ProviderMalformed, match=r"exceeds|too large"):
+        await party.stream()
 
 
 async def test_a_compressed_body_is_not_unfolded(party: Party) -> None:
     party.upstream.body = gzip.compress(b" " * MAX_BODY_BYTES * 4)
     party.upstream.headers = {"content-encoding": "gzip"}
     for call in (party.complete, party.stream):
-        with pytest.raises(errors.ProviderMalformed):
+        with pytest.raises(errors.ProviderMalformed, match="compressed"):
             await call()
 
 
