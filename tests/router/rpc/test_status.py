@@ -85,6 +85,7 @@ def test_every_error_a_caller_can_meet_is_in_the_table() -> None:
         e.RouterError,
         e.RetryableError,
         e.StorageCorrupt,
+        e.SnapshotRefused,
         e.ModelUnavailable,
         e.ModelCorrupt,
         e.ServerMissing,
