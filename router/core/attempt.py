@@ -128,7 +128,9 @@ class Caller:
         except ProviderError as error:
             why = error.reason.lower()
             write(AttemptOutcome.FAILED, why, _charged(journey.chat, sum(heard), error))
-            self._background.start(self._report(deployment, error))
+            # A caller's own short deadline says nothing of the deployment, which others share.
+            if not isinstance(error, ProviderTimeout) or journey.remaining_ms(self._clock()) > 0:
+                self._background.start(self._report(deployment, error))
         except (asyncio.CancelledError, GeneratorExit):
             if journey.answer is None:
                 usage = _charged(journey.chat, sum(heard), None)

@@ -100,8 +100,8 @@ def _matches(value: Any, schema: str) -> bool:
         return True
     try:
         _Checker(json.loads(schema)).validate(value)
-    except (ValidationError, RecursionError):
-        return False
+    except (ValidationError, RecursionError, ArithmeticError, ValueError):
+        return False  # numbers such as NaN or 1e999 break the checks themselves
     return True
 
 

@@ -56,12 +56,14 @@ def outcomes_of(
 def _from_call(
     record: DecisionRecord, choice: Choice, plans: Mapping[str, Plan], settings: RewardSettings
 ) -> Iterator[Outcome]:
+    if not any(a.deployment for a in record.attempts):
+        return  # nothing was called: nothing is known of the plan
     plan = plans[choice.plan]
     whole = replace(_blank(choice, plan), cost_usd=record.cost_usd)
     if any(a.outcome is AttemptOutcome.CANCELLED for a in record.attempts):
         yield whole  # the caller left: what was spent is known, the rest is not
         return
-    failed = record.arm not in plan.rungs
+    failed = not record.answered or record.arm not in plan.rungs
     quality = None if record.answered else 0.0
     yield replace(whole, latency_ms=record.latency_ms, failed=failed, quality=quality)
     alone = _alone(record, choice, plans)

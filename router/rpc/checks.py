@@ -11,6 +11,10 @@ from router.rpc.schemas import is_schema
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+MAX_TOLD = 16
+"""Violations in one status: gRPC metadata holds 8 KiB, and more than that hides them all."""
+
+
 class Violations:
     """Raise them together at the end with `done`."""
 
@@ -45,4 +49,4 @@ class Violations:
     def done(self) -> None:
         """Raises InvalidRequest."""
         if self._found:
-            raise InvalidRequest(*self._found)
+            raise InvalidRequest(*self._found[:MAX_TOLD])

@@ -97,3 +97,9 @@ def test_additional_properties_are_still_refused() -> None:
     closed = '{"properties": {"n": {}}, "additionalProperties": false}'
     form = ResponseFormat(Format.JSON_SCHEMA, closed)
     assert judge(asking(response_format=form), answer('{"m": 1}'), SETTINGS) == "schema_mismatch"
+
+
+def test_numbers_that_break_the_checks_do_not_match() -> None:
+    form = ResponseFormat(Format.JSON_SCHEMA, '{"multipleOf": 0.1}')
+    for text in ("NaN", "1e999", "9" * 400):
+        assert judge(asking(response_format=form), answer(text), SETTINGS) == "schema_mismatch"

@@ -90,3 +90,14 @@ def test_a_reask_counts_less_and_not_beside_feedback() -> None:
 def test_cached_answers_and_removed_plans_teach_nothing() -> None:
     assert outcomes_of(Decided(r := record(GOOD, choice=None)), r, PLANS, SETTINGS) == []
     assert outcomes_of(Decided(r := record(GOOD)), r, {}, SETTINGS) == []
+
+
+def test_a_plan_that_was_never_called_teaches_nothing() -> None:
+    uncalled = Attempt("cheap", "", "", AttemptOutcome.FAILED, "no_healthy_deployment", 0.0)
+    for r in (record(), record(uncalled)):
+        assert outcomes_of(Decided(r), r, PLANS, SETTINGS) == []
+
+
+def test_a_reported_failure_is_a_failure() -> None:
+    r = replace(record(DOWN), mode=Mode.DECIDE, arm="cheap")
+    assert outcomes_of(Decided(r), r, PLANS, SETTINGS)[0].failed is True
