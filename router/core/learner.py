@@ -17,7 +17,8 @@ from router.core.errors import RouterError
 from router.core.observer import Observer
 from router.core.ports import Clock, EventLog, Lease, SnapshotStore, StoredSnapshot
 from router.core.records import Decided, DecisionRecord, Event
-from router.core.reward import RewardSettings, outcomes_of
+from router.core.reward import RewardSettings
+from router.core.teaching import joined, teach
 from router.core.watch import wait
 
 START = "0"
@@ -126,30 +127,17 @@ class Learner:
         if not batch:
             return
         outcomes = await self._outcomes([event for _, event in batch])
-        await asyncio.to_thread(self._teach, term.policy, outcomes)
+        await asyncio.to_thread(teach, term.policy, outcomes, self._observer)
         term.position = batch[-1][0]
         term.unpublished += len(batch)
         self._observer.learned(len(batch), await self._events.backlog(term.position))
-
-    def _teach(self, policy: Policy, outcomes: Sequence[Outcome]) -> None:
-        """One at a time: an outcome of another feature version must not stop the rest."""
-        for outcome in outcomes:
-            try:
-                policy.learn([outcome])
-            except BanditError:
-                self._observer.degraded("outcome_refused")
 
     async def _outcomes(self, events: Sequence[Event]) -> list[Outcome]:
         """In the order of the events, each joined with its decision."""
         wanted = [e.decision_id for e in events if not isinstance(e, Decided)]
         found = await self._events.records(wanted) if wanted else []
         known: dict[str, DecisionRecord | None] = dict(zip(wanted, found, strict=True))
-        outcomes: list[Outcome] = []
-        for event in events:
-            record = event.record if isinstance(event, Decided) else known[event.decision_id]
-            if record is not None:
-                outcomes += outcomes_of(event, record, self._plans, self._rewards)
-        return outcomes
+        return joined(events, known, self._plans, self._rewards)
 
     def _is_due(self, term: _Term) -> bool:
         waited_ms = (self._clock() - term.published_s) * 1_000
