@@ -41,7 +41,7 @@ ROOMS: dict[str, set[str]] = {
     "router/rpc/servicer.py": {*GRPC, *WIRE},
     "router/rpc/server.py": {*GRPC, "adaptive_router", "grpc_health", "grpc_reflection"},
     "router/rpc/status.py": {*GRPC, "google.protobuf", "google.rpc", "grpc_status"},
-    "router/config/": {"router.config", "router.core", "bandit.types", "pydantic", "yaml"},
+    "router/config/": {"router.config", "router.core", "bandit", "pydantic", "yaml"},
     "router/observe/": {"router.observe", "router.core", "prometheus_client", "structlog"},
     "router/cli/": {
         "router.app",

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import numpy as np
 
-from bandit import ContextMap, Policy, PolicySettings, load_policy, make_policy
+from bandit import ContextMap, Policy, load_policy, make_policy
 from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.config import Config
-from router.config.values import cold_start_of, units_of, weights_of
+from router.config.values import settings_of
 from router.core.admission import Admission, AdmissionSettings
 from router.core.arms import Catalogue
 from router.core.attempt import Caller
@@ -67,14 +67,7 @@ class Brain:
         self.context_map = ContextMap.default()
         self._name = config.policy.name
         self._seed = config.policy.seed
-        self._settings = PolicySettings(
-            units=units_of(config, catalogue),
-            weights=weights_of(config),
-            shape=self.context_map.shape,
-            cold_start=cold_start_of(config, catalogue),
-            initial_pulls=config.policy.initial_pulls,
-            floor=config.policy.exploration_floor,
-        )
+        self._settings = settings_of(config, catalogue, self.context_map.shape)
         # Replicas must not draw alike: theirs is seeded from the system, the learner's is fixed.
         self._serving = np.random.default_rng()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bandit.settings import ContextShape, PolicySettings
 from bandit.types import Units, Weights
 from router.config.checks import default_plans
 from router.config.schema import BASE_URLS, Config, DeploymentSection
@@ -44,6 +45,18 @@ def units_of(config: Config, catalogue: Catalogue) -> Units:
 
 def weights_of(config: Config) -> Weights:
     return Weights(**config.policy.weights.model_dump())
+
+
+def settings_of(config: Config, catalogue: Catalogue, shape: ContextShape) -> PolicySettings:
+    """What the policy is told; shape: of the contexts it will see."""
+    return PolicySettings(
+        units=units_of(config, catalogue),
+        weights=weights_of(config),
+        shape=shape,
+        cold_start=cold_start_of(config, catalogue),
+        initial_pulls=config.policy.initial_pulls,
+        floor=config.policy.exploration_floor,
+    )
 
 
 def keys_of(config: Config, env: Mapping[str, str]) -> dict[str, str]:
