@@ -1,4 +1,4 @@
-"""`scripts/bench overhead | decide`."""
+"""`scripts/bench overhead | decide | routing`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 import click
 
 from bench import decide, overhead
+from bench.routing.command import routing
 
 
 @click.group()
@@ -28,4 +29,5 @@ def decide_command(events: int) -> None:
     decide.run(events)
 
 
+main.add_command(routing)
 main()

@@ -1,0 +1,79 @@
+"""Embeddings by the product's embedder, computed once and kept outside the repository."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from router.adapters.embedding.files import WEIGHTS, model_dir
+from router.adapters.embedding.pool import EmbedderPool
+
+DIMENSIONS: Final = 384
+BLOCK: Final = 512
+Vectors = dict[bytes, NDArray[np.float32]]
+
+
+def default_cache() -> Path:
+    """One file per model: other weights give other vectors."""
+    return platformdirs.user_cache_path("adaptive-router") / f"bench-{WEIGHTS.sha256[:12]}.npz"
+
+
+def embeddings(prompts: Sequence[str], cache: Path, progress: Progress) -> NDArray[np.float32]:
+    """(n, 384), unit norm. Raises RouterError when the model is not there.
+
+    What is computed is kept in `cache` block by block: a run that is cut short loses little.
+    """
+    known = _load(cache)
+    keys = [hashlib.blake2b(p.encode(errors="replace"), digest_size=16).digest() for p in prompts]
+    missing = {k: p for k, p in zip(keys, prompts, strict=True) if k not in known}
+    if missing:
+        asyncio.run(_fill(missing, known, cache, progress))
+    return np.stack([known[key] for key in keys])
+
+
+async def _fill(missing: dict[bytes, str], known: Vectors, cache: Path, progress: Progress) -> None:
+    pool = EmbedderPool(model_dir(), workers=len(os.sched_getaffinity(0)), queue=BLOCK)
+    task = progress.add_task("embedding prompts", total=len(missing))
+    todo = list(missing.items())
+    try:
+        await pool.warm_up()
+        for start in range(0, len(todo), BLOCK):
+            block = todo[start : start + BLOCK]
+            found = await asyncio.gather(*(pool.embed(prompt) for _, prompt in block))
+            known.update(zip((key for key, _ in block), found, strict=True))
+            _save(cache, known)
+            progress.advance(task, len(block))
+    finally:
+        pool.close()
+    progress.remove_task(task)
+
+
+def _load(cache: Path) -> Vectors:
+    """Empty when there is none or it is damaged: it is made anew."""
+    try:
+        with np.load(cache, allow_pickle=False) as file:
+            keys, vectors = file["keys"], file["vectors"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return {}
+    if keys.shape != (len(vectors), 16) or vectors.shape[1:] != (DIMENSIONS,):
+        return {}
+    return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
+
+
+def _save(cache: Path, known: Vectors) -> None:
+    """In one step: another run that reads meanwhile sees the old file or the new one."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    part = cache.with_suffix(f".{os.getpid()}.npz")
+    keys = np.frombuffer(b"".join(known), dtype=np.uint8).reshape(-1, 16)
+    np.savez(part, keys=keys, vectors=np.stack(list(known.values())))
+    part.replace(cache)

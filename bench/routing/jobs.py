@@ -1,0 +1,126 @@
+"""Many replays over several processes; what comes out does not depend on how many."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from bandit import ContextMap
+from bandit.types import Context
+from bench.routing.figures import Figures, figures, outcomes
+from bench.routing.replay import Ran, Replay
+from bench.routing.streams import Drawn, Stream, draw
+from bench.routing.world import Variant, catalogue, config_of, decider_of, policy_of
+
+Embeddings = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which every policy runs.
+
+    calibrate: prompts outside the stream whose outcome of every arm is learned first. delay:
+    requests until an outcome is learned. feedback_share: of requests that are judged at all.
+    prior_factors: what an arm's price prior is wrong by.
+    """
+
+    calibrate: int = 0
+    delay: int = 0
+    feedback_share: float = 1.0
+    prior_factors: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """index: of the variant among those compared."""
+
+    stream: str
+    cost_weight: float
+    index: int
+    variant: Variant
+    seed: int
+
+    @property
+    def key(self) -> tuple[str, float, int, int]:
+        return self.stream, self.cost_weight, self.index, self.seed
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What jobs work on, by stream name."""
+
+    streams: Mapping[str, Stream]
+    embeddings: Mapping[str, Embeddings]
+    terms: Terms
+
+
+class Worker:
+    """Runs jobs one after the other; contexts are built once per prompt."""
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+        self._map = ContextMap.default()
+        self._contexts: dict[str, dict[int, Context]] = {name: {} for name in material.streams}
+
+    def run(self, job: Job) -> Figures:
+        stream = self._material.streams[job.stream]
+        drawn = draw(stream, job.seed, self._material.terms.calibrate)
+        with threadpool_limits(limits=1):  # as the service: its matrices are small
+            ran = asyncio.run(self._run(job, stream, drawn))
+        return figures(outcomes(stream, drawn.rows, job.cost_weight), ran)
+
+    async def _run(self, job: Job, stream: Stream, drawn: Drawn) -> Ran:
+        terms = self._material.terms
+        config = config_of(stream, job.variant, job.cost_weight)
+        made = catalogue(config, stream, drawn, terms.prior_factors)
+        policy = policy_of(config, made, job.variant, self._map, job.seed)
+        replay = Replay(
+            stream,
+            self._material.embeddings[job.stream],
+            self._contexts[job.stream],
+            made,
+            decider_of(config, self._map, policy),
+        )
+        await replay.calibrate(drawn.aside[: terms.calibrate])
+        chance = np.random.default_rng([job.seed, 2]).random(len(drawn.rows))
+        return await replay.run(drawn.rows, chance < terms.feedback_share, terms.delay)
+
+
+def run_all(
+    material: Material, jobs: Sequence[Job], processes: int
+) -> Iterator[tuple[Job, Figures]]:
+    """As they end; with one process in the order given, in this process.
+
+    Raises BenchError when a replay can't be set up.
+    """
+    if processes == 1:
+        worker = Worker(material)
+        yield from ((job, worker.run(job)) for job in jobs)
+        return
+    # A forked child would inherit the embedder's threads half alive.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _begin, (material,)) as pool:
+        waiting = {pool.submit(_work, job): job for job in jobs}
+        try:
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+_worker: list[Worker] = []
+
+
+def _begin(material: Material) -> None:
+    _worker.append(Worker(material))
+
+
+def _work(job: Job) -> Figures:
+    return _worker[0].run(job)

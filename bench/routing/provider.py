@@ -1,0 +1,96 @@
+"""Recorded outcomes at the product's ports: a provider, a board that is always well, a clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.core.arms import Deployment, Price
+from router.core.chat import (
+    Answer,
+    ChatRequest,
+    Delta,
+    FinishReason,
+    Message,
+    Role,
+    Sampling,
+    TextPart,
+    Usage,
+)
+from router.core.observer import NullObserver
+from router.core.ports import Health
+
+TOKENS_PER_USD: Final = 2**80
+"""A power of two: scaling a recorded cost to whole tokens loses nothing."""
+PRICE: Final = Price(0.0, 1e6 / TOKENS_PER_USD)
+TEXT: Final = "recorded"
+CALL_S: Final = 1.0
+
+
+class ReplayClock:
+    """Seconds that pass only while a model answers."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class RecordedProvider:
+    """Implements `router.core.ports.Provider`; a request's sampling seed names its row.
+
+    cost_usd: (n, k), k in the order of `arms`, which are also the models' names.
+    """
+
+    def __init__(
+        self, arms: Sequence[str], cost_usd: NDArray[np.float64], clock: ReplayClock
+    ) -> None:
+        self._columns = {arm: column for column, arm in enumerate(arms)}
+        self._cost_usd = cost_usd
+        self._clock = clock
+
+    async def complete(
+        self, deployment: Deployment, request: ChatRequest, timeout_ms: float
+    ) -> Answer:
+        _ = timeout_ms
+        self._clock.now_s += CALL_S
+        cost_usd = self._cost_usd[request.sampling.seed, self._columns[deployment.model]]
+        usage = Usage(0, int(cost_usd * TOKENS_PER_USD))
+        return Answer(TEXT, FinishReason.STOP, usage, deployment.model)
+
+    async def stream(
+        self, deployment: Deployment, request: ChatRequest, timeout_ms: float
+    ) -> AsyncGenerator[Delta | Answer]:
+        yield await self.complete(deployment, request, timeout_ms)
+
+
+def chat_of(prompt: str, row: int) -> ChatRequest:
+    message = Message(Role.USER, (TextPart(prompt),))
+    return ChatRequest((message,), sampling=Sampling(seed=row))
+
+
+class WellBoard:
+    """Implements `router.core.ports.HealthBoard`: recorded providers are never ill."""
+
+    async def states(self, deployments: Sequence[str]) -> Mapping[str, Health]:
+        return dict.fromkeys(deployments, Health.CLOSED)
+
+    async def admit(self, deployment: str) -> bool:
+        return bool(deployment)
+
+    async def succeeded(self, deployment: str) -> None:
+        pass
+
+    async def failed(self, deployment: str, retry_after_ms: int | None = None) -> None:
+        pass
+
+
+class StrictObserver(NullObserver):
+    """In a replay nothing may be lost in silence."""
+
+    def degraded(self, what: str) -> None:
+        raise RuntimeError(f"the replay lost something: {what}")

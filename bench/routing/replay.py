@@ -1,0 +1,158 @@
+"""One policy on one stream: decide, call, learn, with the service's own classes."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.types import Context
+from bench.routing.provider import RecordedProvider, ReplayClock, StrictObserver, WellBoard, chat_of
+from bench.routing.recorded import Rows
+from bench.routing.streams import Stream
+from router.core.arms import Catalogue
+from router.core.attempt import Caller, Journey
+from router.core.background import Background
+from router.core.calls import WeightOverrides
+from router.core.cascade import Cascade, CascadeSettings
+from router.core.chat import ChatRequest
+from router.core.deciding import Bounds, Decider
+from router.core.gate import GateSettings
+from router.core.ports import Health
+from router.core.records import Choice, Decided, DecisionRecord, Event, FeedbackGiven, Mode
+from router.core.reward import RewardSettings
+from router.core.teaching import joined, teach
+
+DRAIN_EVERY = 64
+ANY_WEIGHTS, ANY_COST = WeightOverrides(), Bounds()
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """chosen: (n,) index of the arm. expected: (n, k) quality as estimated before the choice.
+
+    us: mean microseconds of a decision, of the call through the cascade, of learning its outcome.
+    """
+
+    chosen: NDArray[np.int8]
+    expected: NDArray[np.float32]
+    us: tuple[float, float, float]
+
+
+class Replay:
+    """embeddings: (n, d), a row per recorded prompt. contexts: filled in as they are built."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        embeddings: NDArray[np.float32],
+        contexts: dict[int, Context],
+        catalogue: Catalogue,
+        decider: Decider,
+    ) -> None:
+        self._data = stream.data
+        self._embeddings = embeddings
+        self._contexts = contexts
+        self._plans = catalogue.plans
+        self._model_of = catalogue.model_of
+        self._decider = decider
+        self._observer = StrictObserver()
+        self._background = Background(self._observer)
+        self._cascade = self._built(catalogue)
+        self._health = dict.fromkeys(catalogue.names(), Health.CLOSED)
+        self._spent_ns = np.zeros(3)
+
+    async def run(self, rows: Rows, judged: NDArray[np.bool_], delay: int) -> Ran:
+        """judged: (n,), on which requests feedback is given. delay: requests until it arrives."""
+        columns = {arm: column for column, arm in enumerate(self._data.arms)}
+        chosen = np.zeros(len(rows), dtype=np.int8)
+        expected = np.zeros((len(rows), len(columns)), dtype=np.float32)
+        waiting: deque[tuple[DecisionRecord, list[Event]]] = deque()
+        for step, row in enumerate(rows.tolist()):
+            choice = self._choose(row)
+            chosen[step] = columns[choice.plan]
+            quality = {name: quality for name, quality, *_ in choice.expected}
+            expected[step] = [quality[arm] for arm in columns]
+            record = await self._call(str(step), row, choice)
+            waiting.append((record, self._events(record, row, judged=bool(judged[step]))))
+            if len(waiting) > delay:
+                self._learn(*waiting.popleft())
+            if step % DRAIN_EVERY == 0:
+                await self._background.drain()
+        await self._background.drain()
+        return Ran(chosen, expected, tuple(self._spent_ns / len(rows) / 1_000))
+
+    async def calibrate(self, rows: Rows) -> None:
+        """Every arm's outcome on prompts outside the stream, one after the other."""
+        for row in rows.tolist():
+            for plan in self._plans:
+                choice = replace(self._choose(row), plan=plan, propensity=1.0)
+                record = await self._call("", row, choice)
+                self._learn(record, self._events(record, row, judged=True))
+            await self._background.drain()
+        self._spent_ns[:] = 0
+
+    def _choose(self, row: int) -> Choice:
+        context = self._context(row)
+        began_ns = time.perf_counter_ns()
+        choice = self._decider.choose(context, tuple(self._plans.values()), ANY_WEIGHTS, ANY_COST)
+        self._spent_ns[0] += time.perf_counter_ns() - began_ns
+        assert choice is not None  # noqa: S101 - there is no cost limit to exceed
+        return choice
+
+    async def _call(self, decision_id: str, row: int, choice: Choice) -> DecisionRecord:
+        began_ns = time.perf_counter_ns()
+        journey = Journey(self._chat(row), self._plans[choice.plan].rungs, health=self._health)
+        async for _ in self._cascade.run(journey):
+            pass
+        record = DecisionRecord(
+            id=decision_id,
+            tenant="replay",
+            created_ms=0,
+            mode=Mode.COMPLETE,
+            choice=choice,
+            attempts=tuple(journey.attempts),
+            arm=journey.arm,
+            deployment=journey.deployment,
+            model=self._model_of(journey.deployment),
+        )
+        self._spent_ns[1] += time.perf_counter_ns() - began_ns
+        return record
+
+    def _events(self, record: DecisionRecord, row: int, *, judged: bool) -> list[Event]:
+        """Nothing but the chosen arm's outcome is looked at."""
+        if not judged:
+            return [Decided(record)]
+        quality = float(self._data.quality[row, self._data.arms.index(record.arm)])
+        return [Decided(record), FeedbackGiven(record.id, quality)]
+
+    def _learn(self, record: DecisionRecord, events: list[Event]) -> None:
+        began_ns = time.perf_counter_ns()
+        outcomes = joined(events, {record.id: record}, self._plans, RewardSettings())
+        teach(self._decider.policy, outcomes, self._observer)
+        self._spent_ns[2] += time.perf_counter_ns() - began_ns
+
+    def _context(self, row: int) -> Context:
+        if row not in self._contexts:
+            made = self._decider.context(self._chat(row), self._embeddings[row])
+            self._contexts[row] = made
+        return self._contexts[row]
+
+    def _chat(self, row: int) -> ChatRequest:
+        return chat_of(self._data.prompts[row], row)
+
+    def _built(self, catalogue: Catalogue) -> Cascade:
+        clock = ReplayClock()
+        provider = RecordedProvider(self._data.arms, self._data.cost_usd, clock)
+        caller = Caller(
+            providers={"openai": provider},
+            health=WellBoard(),
+            background=self._background,
+            observer=self._observer,
+            clock=clock,
+            gate=GateSettings(),
+        )
+        return Cascade(catalogue=catalogue, caller=caller, clock=clock, settings=CascadeSettings())

@@ -1,0 +1,194 @@
+"""One session of replays: load, embed, run, write down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bandit import POLICY_NAMES
+from bench.routing.embedded import default_cache, embeddings
+from bench.routing.errors import BenchError, DataAbsent
+from bench.routing.figures import Figures
+from bench.routing.jobs import Job, Material, Terms, run_all
+from bench.routing.plots import draw as draw_plots
+from bench.routing.report import markdown, runs_csv
+from bench.routing.streams import Stream, StreamSpec, draw, known_streams, load, shortened
+from bench.routing.summary import tables
+from bench.routing.world import variants_of
+from router.core.errors import RouterError
+
+QUICK_STREAMS = ("paretobandit_k4", "routellm_pair-3000")
+QUICK_REQUESTS, QUICK_SEEDS, SEEDS = 600, 2, 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The command's options; empty and None stand for their defaults."""
+
+    names: Sequence[str]
+    path: Path | None
+    arms: str
+    prompt_column: str
+    where: Sequence[str]
+    policies: Sequence[str]
+    cost_weights: Sequence[float]
+    seeds: int | None
+    requests: int | None
+    quick: bool
+    vw: str
+    options: Sequence[str]
+    calibrate: int
+    delay: int
+    feedback_share: float
+    factors: Sequence[str]
+    cost_unit_usd: float | None
+    jobs: int | None
+    out: Path
+
+
+def run(asked: Asked) -> None:
+    """Raises BenchError."""
+    streams = _load(asked)
+    if not streams:
+        return
+    factors = _factors(asked.factors, streams)
+    terms = Terms(asked.calibrate, asked.delay, asked.feedback_share, factors)
+    options = _options(asked.options)
+    names = asked.policies or POLICY_NAMES
+    compared = [v for name in names for v in variants_of(name, asked.vw, options)]
+    seeds = asked.seeds or (QUICK_SEEDS if asked.quick else SEEDS)
+    todo = [
+        Job(stream, weight, i, variant, seed)
+        for stream in streams
+        for weight in asked.cost_weights
+        for i, variant in enumerate(compared)
+        for seed in range(seeds)
+    ]
+    done = _run(streams, terms, seeds, todo, asked.jobs or len(os.sched_getaffinity(0)))
+    _write(done, streams, _said(terms, options), asked.out)
+
+
+def _load(asked: Asked) -> dict[str, Stream]:
+    """What is not there is skipped, unless it was asked for by its file's name."""
+    requests = asked.requests or (QUICK_REQUESTS if asked.quick else None)
+    streams = {}
+    for spec in _specs(asked):
+        try:
+            streams[spec.name] = load(shortened(spec, requests), asked.cost_unit_usd)
+        except DataAbsent as absent:
+            if asked.path is not None:
+                raise BenchError(f"there is no file {spec.path}; check --file") from None
+            click.echo(f"skipped {spec.name}: {absent}", err=True)
+    return streams
+
+
+def _specs(asked: Asked) -> list[StreamSpec]:
+    if asked.path is not None:
+        arms = tuple(name.strip() for name in asked.arms.split(",") if name.strip())
+        where, column = tuple(asked.where), asked.prompt_column
+        return [StreamSpec(asked.path.stem, asked.path, arms, where, prompt_column=column)]
+    if asked.arms or asked.where:
+        raise BenchError("--arms and --where go with --file")
+    known = known_streams()
+    return [known[name] for name in asked.names or (QUICK_STREAMS if asked.quick else known)]
+
+
+def _factors(given: Sequence[str], streams: Mapping[str, Stream]) -> dict[str, float]:
+    there = {arm for stream in streams.values() for arm in stream.data.arms}
+    factors = {}
+    for pair in given:
+        arm, _, text = pair.partition("=")
+        try:
+            factors[arm] = float(text)
+        except ValueError:
+            raise BenchError(f"--prior-factor {pair!r} is not ARM=FACTOR, as in x=3") from None
+        if arm not in there:
+            raise BenchError(f"--prior-factor names no arm {arm!r}; choose: {', '.join(there)}")
+        if not 0 < factors[arm] < float("inf"):
+            raise BenchError("a --prior-factor is a finite number > 0")
+    return factors
+
+
+def _options(given: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for pair in given:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise BenchError(f"--set {pair!r} is not KEY=VALUE, as in initial_pulls=8")
+        found[key] = yaml.safe_load(text)
+    return found
+
+
+def _run(
+    streams: Mapping[str, Stream], terms: Terms, seeds: int, todo: Sequence[Job], processes: int
+) -> dict[Job, Figures]:
+    """In the order of `todo`, whichever ends first."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+    with progress:
+        vectors = {
+            name: _embedded(stream, terms, seeds, progress) for name, stream in streams.items()
+        }
+        task = progress.add_task("replaying", total=len(todo))
+        found = {}
+        for job, result in run_all(Material(streams, vectors, terms), todo, processes):
+            found[job.key] = result
+            progress.advance(task)
+    return {job: found[job.key] for job in todo}
+
+
+def _embedded(stream: Stream, terms: Terms, seeds: int, progress: Progress) -> NDArray[np.float32]:
+    """(n, 384), rows that no seed uses are 0."""
+    drawn = [draw(stream, seed, terms.calibrate) for seed in range(seeds)]
+    used = [np.append(d.rows, d.aside[: terms.calibrate]) for d in drawn]
+    rows = np.unique(np.concatenate(used))
+    try:
+        found = embeddings([stream.data.prompts[i] for i in rows], default_cache(), progress)
+    except RouterError as error:
+        raise BenchError(f"{error}; fetch the model with scripts/fetch_model") from None
+    vectors = np.zeros((len(stream.data), found.shape[1]), dtype=np.float32)
+    vectors[rows] = found
+    return vectors
+
+
+def _write(
+    done: Mapping[Job, Figures],
+    streams: Mapping[str, Stream],
+    said: str,
+    out: Path,
+) -> None:
+    arms = {name: stream.data.arms for name, stream in streams.items()}
+    units_usd = {name: stream.unit_usd for name, stream in streams.items()}
+    made = tables(done, arms)
+    text = markdown(made, units_usd, said)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "routing.md").write_text(text, encoding="utf-8")
+        (out / "runs.csv").write_text(runs_csv(done, arms), encoding="utf-8")
+    except OSError:
+        raise BenchError(f"{out} cannot be written; choose another --out") from None
+    for name in streams:
+        draw_plots([t for t in made if t.stream == name], out / f"{name}.png")
+    click.echo(text)
+    click.echo(f"written to {out}: routing.md, runs.csv, a PNG per stream", err=True)
+
+
+def _said(terms: Terms, options: Mapping[str, Any]) -> str:
+    """What differs from the plain replay."""
+    parts = [f"{terms.calibrate} calibrated prompts"] if terms.calibrate else []
+    parts += [f"outcomes learned {terms.delay} requests late"] if terms.delay else []
+    if terms.feedback_share < 1:
+        parts.append(f"feedback on {terms.feedback_share:.0%} of requests")
+    parts += [f"price prior of {arm} times {f:g}" for arm, f in terms.prior_factors.items()]
+    parts += [f"policy.{key} = {value}" for key, value in options.items()]
+    return f"Terms: {'; '.join(parts)}." if parts else ""
