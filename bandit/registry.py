@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from bandit import adaptive, explorers
 from bandit.errors import CorruptSnapshot, UnknownPolicy, VersionMismatch
 from bandit.manifest import check_manifest
+from bandit.policies import adaptive, explorers
 from bandit.random_state import generator_of
 from bandit.settings import PolicySettings
 from bandit.snapshot import unpack

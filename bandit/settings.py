@@ -29,8 +29,8 @@ class PolicySettings:
     """Settings of every policy; each reads the ones it has a use for.
 
     units:          what one unit of cost and of latency is.
-    weights:        what the explorers of `bandit.explorers` learn to maximise; the adaptive policy
-                    takes its weights per decision.
+    weights:        what policies that learn one utility maximise (Vowpal Wabbit's explorers); the
+                    others take the weights of each decision.
     cold_start:     name of the action to prefer while there is no evidence; None for uniform.
     initial_pulls:  judged outcomes each eligible action gets before its estimate is trusted.
     floor:          least probability of an eligible action (less where they are very many).

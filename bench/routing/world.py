@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from bandit import ContextMap, Policy, make_policy
-from bandit.adaptive import NAME as ADAPTIVE
+from bandit.policies.adaptive import NAME as ADAPTIVE
 from bench.routing.errors import BenchError
 from bench.routing.provider import PRICE
 from bench.routing.streams import Drawn, Stream

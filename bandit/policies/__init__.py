@@ -1,0 +1,1 @@
+"""One file per policy; `bandit.registry` knows them by name."""
