@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import os
 import zipfile
 from collections.abc import Sequence
@@ -33,12 +34,16 @@ def embeddings(prompts: Sequence[str], cache: Path, progress: Progress) -> NDArr
 
     What is computed is kept in `cache` block by block: a run that is cut short loses little.
     """
-    known = _load(cache)
-    keys = [hashlib.blake2b(p.encode(errors="replace"), digest_size=16).digest() for p in prompts]
+    known = load(cache)
+    keys = [key_of(prompt) for prompt in prompts]
     missing = {k: p for k, p in zip(keys, prompts, strict=True) if k not in known}
     if missing:
         asyncio.run(_fill(missing, known, cache, progress))
     return np.stack([known[key] for key in keys])
+
+
+def key_of(prompt: str) -> bytes:
+    return hashlib.blake2b(prompt.encode(errors="replace"), digest_size=16).digest()
 
 
 async def _fill(missing: dict[bytes, str], known: Vectors, cache: Path, progress: Progress) -> None:
@@ -51,17 +56,17 @@ async def _fill(missing: dict[bytes, str], known: Vectors, cache: Path, progress
             block = todo[start : start + BLOCK]
             found = await asyncio.gather(*(pool.embed(prompt) for _, prompt in block))
             known.update(zip((key for key, _ in block), found, strict=True))
-            _save(cache, known)
+            save(cache, known)
             progress.advance(task, len(block))
     finally:
         pool.close()
     progress.remove_task(task)
 
 
-def _load(cache: Path) -> Vectors:
+def load(cache: Path) -> Vectors:
     """Empty when there is none or it is damaged: it is made anew."""
     try:
-        with np.load(cache, allow_pickle=False) as file:
+        with np.load(io.BytesIO(cache.read_bytes()), allow_pickle=False) as file:
             keys, vectors = file["keys"], file["vectors"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return {}
@@ -70,7 +75,7 @@ def _load(cache: Path) -> Vectors:
     return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
 
 
-def _save(cache: Path, known: Vectors) -> None:
+def save(cache: Path, known: Vectors) -> None:
     """In one step: another run that reads meanwhile sees the old file or the new one."""
     cache.parent.mkdir(parents=True, exist_ok=True)
     part = cache.with_suffix(f".{os.getpid()}.npz")

@@ -1,0 +1,89 @@
+"""Drawing a stream: shuffled by the seed, and no prompt of it looked at before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+from bench.routing.errors import BenchError
+from bench.routing.recorded import data_dir
+from bench.routing.streams import PRICE_SAMPLE, draw, known_streams, load, shortened
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tiny.write(tmp_path / "a.parquet", tiny.columns())
+
+
+def test_a_seed_gives_one_order_and_another_seed_another(path: Path) -> None:
+    stream = tiny.stream(path, 100)
+    first, again, other = (draw(stream, seed) for seed in (0, 0, 1))
+    assert np.array_equal(first.rows, again.rows)
+    assert np.array_equal(first.aside, again.aside)
+    assert not np.array_equal(first.rows, other.rows)
+    assert len(first.rows) == 100
+
+
+def test_what_stands_aside_is_never_in_the_stream(path: Path) -> None:
+    drawn = draw(tiny.stream(path, 100), 0)
+    assert not set(drawn.rows) & set(drawn.aside)
+    assert len(drawn.aside) == tiny.ROWS - 100
+    assert len(drawn.priced) == min(PRICE_SAMPLE, tiny.ROWS - 100)
+
+
+def test_a_prompt_recorded_twice_is_not_both_in_the_stream_and_aside(tmp_path: Path) -> None:
+    found = tiny.columns()
+    found["prompt"] = [f"prompt {i // 2}" for i in range(tiny.ROWS)]
+    stream = tiny.stream(tiny.write(tmp_path / "a.parquet", found), 100)
+    drawn = draw(stream, 0)
+    prompts = stream.data.prompts
+    assert not {prompts[i] for i in drawn.rows} & {prompts[i] for i in drawn.aside}
+    assert 0 < len(drawn.aside) < tiny.ROWS - 100
+
+
+def test_some_rows_stand_aside_also_when_all_are_asked_for(path: Path) -> None:
+    assert len(draw(tiny.stream(path), 0).aside) == tiny.ROWS // 2
+    assert len(draw(tiny.stream(path, 10_000), 0).aside) == 20
+    assert len(draw(tiny.stream(path, 10_000), 0, calibrate=50).aside) == 50
+
+
+def test_rows_set_aside_by_a_condition_leave_the_stream_whole(path: Path) -> None:
+    stream = tiny.stream(path, where=("fold!=0",), aside=("fold==0",))
+    drawn = draw(stream, 0)
+    folds = np.arange(tiny.ROWS) % 4
+    assert sorted(drawn.rows) == np.flatnonzero(folds != 0).tolist()
+    assert sorted(drawn.aside) == np.flatnonzero(folds == 0).tolist()
+
+
+def test_more_calibration_than_there_are_rows_is_refused(path: Path) -> None:
+    with pytest.raises(BenchError, match="fewer with --requests or --calibrate"):
+        draw(tiny.stream(path), 0, calibrate=tiny.ROWS)
+    with pytest.raises(BenchError, match="81 are wanted"):
+        draw(tiny.stream(path, aside=("fold==0",), where=("fold!=0",)), 0, calibrate=81)
+
+
+def test_one_unit_is_the_dearest_arm_unless_it_is_given(path: Path) -> None:
+    found = np.mean(tiny.columns()["c_large"])
+    assert tiny.stream(path).unit_usd == pytest.approx(found)
+    assert load(tiny.stream(path).spec, 0.5).unit_usd == 0.5
+
+
+def test_a_condition_nothing_fits_is_refused(path: Path) -> None:
+    with pytest.raises(BenchError, match=r"no row of a\.parquet fits kind==odd"):
+        tiny.stream(path, where=("kind==odd",))
+
+
+@pytest.mark.parametrize("name", sorted(known_streams()))
+def test_the_known_streams_are_what_their_names_say(name: str) -> None:
+    spec = known_streams()[name]
+    if not spec.path.is_file():
+        pytest.skip(f"no {spec.path.name} in {data_dir()}: set ROUTER_DATA_DIR")
+    stream = load(spec)
+    drawn = draw(stream, 0)
+    wanted = {"paretobandit_k4": 1_824, "gsm_answers": 1_119}.get(name, spec.requests)
+    assert wanted is None or len(drawn.rows) == wanted
+    assert len(drawn.priced) >= 20
+    assert len(draw(load(shortened(spec, 50)), 0).rows) == 50
