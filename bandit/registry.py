@@ -2,20 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
 
 import numpy as np
 
 from bandit.errors import CorruptSnapshot, UnknownPolicy, VersionMismatch
 from bandit.manifest import check_manifest
-from bandit.policies import adaptive, explorers
+from bandit.policies import (
+    adaptive,
+    cluster_table,
+    explorers,
+    fixed,
+    intent,
+    knn,
+    length,
+    linucb,
+    pair_classifier,
+    random_mix,
+    rules,
+    thompson,
+)
 from bandit.random_state import generator_of
 from bandit.settings import PolicySettings
-from bandit.snapshot import unpack
+from bandit.snapshot import Snapshot, unpack
 from bandit.types import Policy
 from bandit.vw import EXPLORER_NAMES
 
-POLICY_NAMES: Final = (adaptive.NAME, *EXPLORER_NAMES)
+
+class _Restorable(Policy, Protocol):
+    def restore(self, snapshot: Snapshot) -> None: ...
+
+    def is_sound(self) -> bool: ...
+
+
+_Make = Callable[[str, PolicySettings, str, np.random.Generator], _Restorable]
+
+
+def _adaptive(
+    _name: str, settings: PolicySettings, context_version: str, rng: np.random.Generator
+) -> _Restorable:
+    return adaptive.AdaptivePolicy(settings, context_version, rng)
+
+
+_MAKERS: Final[Mapping[str, _Make]] = {
+    adaptive.NAME: _adaptive,
+    fixed.NAME: fixed.FixedPolicy,
+    random_mix.NAME: random_mix.RandomMixPolicy,
+    length.NAME: length.LengthPolicy,
+    rules.NAME: rules.RulesPolicy,
+    intent.NAME: intent.IntentPolicy,
+    pair_classifier.NAME: pair_classifier.PairClassifierPolicy,
+    cluster_table.NAME: cluster_table.ClusterTablePolicy,
+    knn.NAME: knn.KnnPolicy,
+    thompson.NAME: thompson.ThompsonPolicy,
+    linucb.NAME: linucb.LinucbPolicy,
+    **dict.fromkeys(EXPLORER_NAMES, explorers.ExplorerPolicy),
+}
+POLICY_NAMES: Final = tuple(_MAKERS)
 
 
 def make_policy(
@@ -75,9 +119,8 @@ def load_policy(
 
 def _make(
     name: str, settings: PolicySettings, context_version: str, rng: np.random.Generator
-) -> adaptive.AdaptivePolicy | explorers.ExplorerPolicy:
-    if name == adaptive.NAME:
-        return adaptive.AdaptivePolicy(settings, context_version, rng)
-    if name in EXPLORER_NAMES:
-        return explorers.ExplorerPolicy(name, settings, context_version, rng)
-    raise UnknownPolicy(f"no policy {name!r}; choose one of {', '.join(POLICY_NAMES)}")
+) -> _Restorable:
+    make = _MAKERS.get(name)
+    if make is None:
+        raise UnknownPolicy(f"no policy {name!r}; choose one of {', '.join(POLICY_NAMES)}")
+    return make(name, settings, context_version, rng)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from bandit.errors import BadSettings, BadWeights
+from bandit.options import PolicyOptions
 from bandit.types import Units, Weights
 
 MAX_ACTIONS = 256
@@ -39,6 +40,7 @@ class PolicySettings:
     vw:             heads with a Vowpal Wabbit regressor, of quality, cost, latency, failure.
     replay:         how many past outcomes a Vowpal Wabbit regressor is reminded of.
     detect_changes: forget the level of an action whose quality has silently changed.
+    options:        what single policies are told besides.
     """
 
     units: Units = field(default_factory=lambda: Units(cost_usd=0.01))
@@ -52,6 +54,7 @@ class PolicySettings:
     vw: frozenset[str] = frozenset({"quality"})
     replay: int = 1_000
     detect_changes: bool = True
+    options: PolicyOptions = field(default_factory=PolicyOptions)
 
     def __post_init__(self) -> None:
         _positive("units.cost_usd", self.units.cost_usd)

@@ -19,13 +19,28 @@ _MOST: Final = 100.0
 class View:
     """numbers: [membership, projection, features]; x: [1, membership, features]."""
 
-    __slots__ = ("_text", "_write", "numbers", "x")
+    __slots__ = ("_shape", "_text", "_write", "numbers", "x")
 
-    def __init__(self, numbers: Vector, x: Vector, write: Callable[[Vector], str]) -> None:
+    def __init__(
+        self, numbers: Vector, x: Vector, shape: ContextShape, write: Callable[[Vector], str]
+    ) -> None:
         self.numbers = numbers
         self.x = x
+        self._shape = shape
         self._write = write
         self._text: str | None = None
+
+    @property
+    def membership(self) -> Vector:
+        return self.numbers[: self._shape.clusters]
+
+    @property
+    def projection(self) -> Vector:
+        return self.numbers[self._shape.clusters :][: self._shape.axes]
+
+    @property
+    def features(self) -> Vector:
+        return self.numbers[self._shape.clusters + self._shape.axes :]
 
     @property
     def text(self) -> str:
@@ -77,4 +92,4 @@ class Viewer:
     def _laid_out(self, numbers: Vector) -> View:
         clusters, axes = self._shape.clusters, self._shape.axes
         x = np.concatenate([_ONE, numbers[:clusters], numbers[clusters + axes :]])
-        return View(numbers, x, self.write)
+        return View(numbers, x, self._shape, self.write)

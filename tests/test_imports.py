@@ -23,6 +23,7 @@ DEMO = {"demo", "adaptive_router", "grpc", "grpc_health", "httpx", "starlette", 
 # here it may import the standard library, less what its room forbids below.
 ROOMS: dict[str, set[str]] = {
     "bandit/": {"bandit", "numpy"},
+    "bandit/training.py": {"bandit", "numpy", "sklearn"},
     "bandit/vw.py": {"bandit", "numpy", "vowpalwabbit"},
     "router/__init__.py": set(),
     "router/__main__.py": {"router.cli"},

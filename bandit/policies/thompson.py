@@ -1,0 +1,26 @@
+"""Thompson sampling without context: one Gaussian mean per action.
+
+Thompson 1933; Agrawal and Goyal 2013, Further optimal regret bounds for Thompson sampling.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from bandit.policies.base import Asked, Expected
+from bandit.policies.sampling import SamplingPolicy
+from bandit.running import QUALITY
+from bandit.types import Vector
+
+NAME: Final = "thompson"
+
+
+class ThompsonPolicy(SamplingPolicy):
+    """The mean quality of an action is N(running mean, noise / (1 + outcomes))."""
+
+    def _variance(self, asked: Asked, expected: Expected) -> Vector:  # noqa: ARG002 - no context
+        counts = self._means.counts(asked.rows)[:, QUALITY]
+        variances: Vector = self._noise.value / (1 + counts)
+        return np.asarray(variances)
