@@ -96,7 +96,7 @@ def catalogue(
 def policy_of(
     config: Config, made: Catalogue, variant: Variant, context_map: ContextMap, seed: int
 ) -> Policy:
-    settings = settings_of(config, made, context_map.shape)
+    settings = settings_of(config, made, context_map)
     if variant.vw is False:
         settings = replace(settings, vw=frozenset())
     rng = np.random.default_rng([seed, 1])

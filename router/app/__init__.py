@@ -16,6 +16,7 @@ import structlog
 import uvloop
 from threadpoolctl import threadpool_limits
 
+from bandit import ContextMap
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.providers import make_client, make_providers
@@ -29,6 +30,7 @@ from router.app.build import (
     storage_settings,
 )
 from router.app.child import LearnerChild
+from router.app.examples import example_contexts
 from router.app.loops import Loops
 from router.config import Config
 from router.config.values import catalogue_of, keys_of, weights_of
@@ -85,7 +87,8 @@ async def running_router(config: Config, env: Mapping[str, str]) -> AsyncIterato
         transport = make_client(section.max_connections, http2=section.http2)
         client = await stack.enter_async_context(transport)
         providers = make_providers(client, keys_of(config, env))
-        brain = Brain(config, catalogue)
+        examples = await example_contexts(config, embedder, ContextMap.default())
+        brain = Brain(config, catalogue, examples)
         decider = Decider(brain.context_map, brain.fresh(), weights_of(config))
         seams = Seams(storage, embedder, providers, metrics, background)
         service = build_service(config, catalogue, seams, decider)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from uuid import uuid4
 
 import numpy as np
 
-from bandit import ContextMap, Policy, load_policy, make_policy
+from bandit import Context, ContextMap, Policy, load_policy, make_policy
 from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.config import Config
 from router.config.values import settings_of
@@ -61,13 +62,21 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
 
 
 class Brain:
-    """Makes and restores policies the way the config says."""
+    """Makes and restores policies the way the config says.
 
-    def __init__(self, config: Config, catalogue: Catalogue) -> None:
+    examples: contexts by plan, for `policy.intent`. A learner, which never decides, has none.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        catalogue: Catalogue,
+        examples: Mapping[str, Sequence[Context]] = MappingProxyType({}),
+    ) -> None:
         self.context_map = ContextMap.default()
         self._name = config.policy.name
         self._seed = config.policy.seed
-        self._settings = settings_of(config, catalogue, self.context_map.shape)
+        self._settings = settings_of(config, catalogue, self.context_map, examples)
         # Replicas must not draw alike: theirs is seeded from the system, the learner's is fixed.
         self._serving = np.random.default_rng()
 

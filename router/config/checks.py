@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from router.config.document import Path
+from router.config.plain import listed, mapped, name_one
+from router.config.policy_checks import check_policy
 from router.config.secrets import VARIABLE, literal_secrets, usable
 
 Found: TypeAlias = Iterator[tuple[Path, str]]
@@ -17,12 +18,13 @@ REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 def cross_check(value: Any, env: Mapping[str, str]) -> Found:
     """(path, fix) of every mistake; values of a wrong type are left to the schema."""
-    root = _map(value)
-    arms = _map(root.get("arms"))
+    root = mapped(value)
+    arms = mapped(root.get("arms"))
     yield from _deployments(arms, env)
     yield from _plans(root, arms)
-    yield from _cold_start(root, arms)
-    yield from _redis(_map(root.get("redis")), env)
+    plans = mapped(root.get("plans")) or default_plans(list(arms))
+    yield from check_policy(mapped(root.get("policy")), plans)
+    yield from _redis(mapped(root.get("redis")), env)
     yield from _pairs(root)
     yield from literal_secrets(value)
 
@@ -30,9 +32,9 @@ def cross_check(value: Any, env: Mapping[str, str]) -> Found:
 def _deployments(arms: dict[str, Any], env: Mapping[str, str]) -> Found:
     names: set[str] = set()
     for arm, section in arms.items():
-        for index, item in enumerate(_list(_map(section).get("deployments"))):
+        for index, item in enumerate(listed(mapped(section).get("deployments"))):
             path: Path = ("arms", arm, "deployments", index)
-            deployment = _map(item)
+            deployment = mapped(item)
             name = str(deployment.get("name", ""))
             if name and name in names:
                 yield (*path, "name"), "give every deployment a name of its own"
@@ -92,24 +94,17 @@ def _window(deployment: dict[str, Any], path: Path) -> Found:
 
 
 def _plans(root: dict[str, Any], arms: dict[str, Any]) -> Found:
-    for plan, rungs in _map(root.get("plans")).items():
+    for plan, rungs in mapped(root.get("plans")).items():
         seen: set[str] = set()
-        for index, rung in enumerate(_list(rungs)):
+        for index, rung in enumerate(listed(rungs)):
             if isinstance(rung, str) and rung not in arms:
-                yield ("plans", plan, index), _name_one("arms", rung, arms)
+                yield ("plans", plan, index), name_one("arms", rung, arms)
             if str(rung) in seen:
                 yield ("plans", plan, index), "name every arm once in a plan"
             seen.add(str(rung))
     fallback = root.get("fallback")
     if isinstance(fallback, str) and fallback and fallback not in arms:
-        yield ("fallback",), _name_one("arms", fallback, arms)
-
-
-def _cold_start(root: dict[str, Any], arms: dict[str, Any]) -> Found:
-    plans = _map(root.get("plans")) or default_plans(list(arms))
-    cold = _map(root.get("policy")).get("cold_start")
-    if isinstance(cold, str) and cold and cold not in plans:
-        yield ("policy", "cold_start"), _name_one("plans", cold, plans)
+        yield ("fallback",), name_one("arms", fallback, arms)
 
 
 def _redis(redis: dict[str, Any], env: Mapping[str, str]) -> Found:
@@ -127,7 +122,7 @@ def _redis(redis: dict[str, Any], env: Mapping[str, str]) -> Found:
 
 
 def _pairs(root: dict[str, Any]) -> Found:
-    server, health = _map(root.get("server")), _map(root.get("health"))
+    server, health = mapped(root.get("server")), mapped(root.get("health"))
     if server.get("port", 8480) == server.get("metrics_port", 9480) != 0:
         yield ("server", "metrics_port"), "choose another port than server.port"
     if _above(health.get("cooldown_ms", 5_000), health.get("max_cooldown_ms", 60_000)):
@@ -142,20 +137,5 @@ def default_plans(arms: list[str]) -> dict[str, tuple[str, ...]]:
     return plans
 
 
-def _name_one(what: str, wrong: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = difflib.get_close_matches(wrong, names, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"name one of the {what}: {', '.join(names)}{hint}"
-
-
 def _above(low: Any, high: Any) -> bool:
     return isinstance(low, int) and isinstance(high, int) and low > high
-
-
-def _map(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+from pydantic import Field, HttpUrl
 
-Positive = Annotated[float, Field(gt=0, le=1e9)]
+from router.config.policy_schema import PolicySection
+from router.config.section import Section
+
 UsdPerMtok = Annotated[float, Field(ge=0, le=1e6)]
-Weight = Annotated[float, Field(ge=0, le=10)]
 Count = Annotated[int, Field(ge=1, le=2_000_000_000, strict=True)]
 Port = Annotated[int, Field(ge=0, le=65_535, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -20,10 +21,6 @@ BASE_URLS = {
     "anthropic": "https://api.anthropic.com",
     "gemini": "https://generativelanguage.googleapis.com",
 }
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ServerSection(Section):
@@ -61,35 +58,6 @@ class DeploymentSection(Section):
 
 class ArmSection(Section):
     deployments: Annotated[tuple[DeploymentSection, ...], Field(min_length=1, max_length=16)]
-
-
-class WeightsSection(Section):
-    quality: Weight = 1.0
-    cost: Weight = 0.1
-    latency: Weight = 0.0
-    failure: Weight = 0.5
-
-
-class TokensSection(Section):
-    input: Count = 400
-    output: Count = 400
-
-
-class PolicySection(Section):
-    """cost_unit_usd: what costs `weights.cost` of quality; unset: the dearest plan's prior cost.
-
-    typical_tokens: of a request, for the prior cost of plans.
-    """
-
-    name: Literal["adaptive", "squarecb", "cover", "regcb", "epsilon"] = "adaptive"
-    cold_start: str = ""
-    weights: WeightsSection = WeightsSection()
-    cost_unit_usd: Positive | None = None
-    latency_unit_ms: Positive = 10_000.0
-    typical_tokens: TokensSection = TokensSection()
-    exploration_floor: Annotated[float, Field(ge=0.0001, le=0.05)] = 0.002
-    initial_pulls: Annotated[int, Field(ge=0, le=100)] = 5
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
 class GateSection(Section):
@@ -172,7 +140,7 @@ class AuthSection(Section):
 class Config(Section):
     arms: Annotated[dict[Name, ArmSection], Field(min_length=1, max_length=32)]
     fallback: str = ""
-    plans: Annotated[dict[Name, Rungs], Field(max_length=64)] = {}
+    plans: dict[Name, Rungs] = Field(default_factory=dict, max_length=64)
     policy: PolicySection = PolicySection()
     server: ServerSection = ServerSection()
     gate: GateSection = GateSection()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
-from bandit.settings import ContextShape, PolicySettings
+from bandit.context import ContextMap
+from bandit.settings import PolicySettings
 from bandit.types import Units, Weights
 from router.config.checks import default_plans
+from router.config.policy_values import Examples, options_of
 from router.config.schema import BASE_URLS, Config, DeploymentSection
 from router.core.arms import Arm, Catalogue, Deployment, Plan, Price
 from router.core.chat import Usage
@@ -47,15 +50,24 @@ def weights_of(config: Config) -> Weights:
     return Weights(**config.policy.weights.model_dump())
 
 
-def settings_of(config: Config, catalogue: Catalogue, shape: ContextShape) -> PolicySettings:
-    """What the policy is told; shape: of the contexts it will see."""
+def settings_of(
+    config: Config,
+    catalogue: Catalogue,
+    context_map: ContextMap,
+    examples: Examples = MappingProxyType({}),
+) -> PolicySettings:
+    """What the policy is told; examples: of `policy.intent`, embedded.
+
+    Raises BadSettings where contexts of this map cannot tell what the config wants told apart.
+    """
     return PolicySettings(
         units=units_of(config, catalogue),
         weights=weights_of(config),
-        shape=shape,
+        shape=context_map.shape,
         cold_start=cold_start_of(config, catalogue),
         initial_pulls=config.policy.initial_pulls,
         floor=config.policy.exploration_floor,
+        options=options_of(config.policy, context_map, examples),
     )
 
 
