@@ -44,8 +44,12 @@ ROOMS: dict[str, set[str]] = {
     "router/rpc/status.py": {*GRPC, "google.protobuf", "google.rpc", "grpc_status"},
     "router/config/": {"router.config", "router.core", "bandit", "pydantic", "yaml"},
     "router/observe/": {"router.observe", "router.core", "prometheus_client", "structlog"},
+    "router/calibrate/": {"router.calibrate", *CORE, "msgspec"},
+    "router/calibrate/hook.py": {"router.calibrate", *CORE, "msgspec", "httpx"},
+    "router/calibrate/terminal.py": {"router.calibrate", *CORE, "rich"},
     "router/cli/": {
         "router.app",
+        "router.calibrate",
         "router.cli",
         "router.config",
         "router.core",
@@ -54,6 +58,7 @@ ROOMS: dict[str, set[str]] = {
         "rich",
     },
     "router/app/": {"router", "bandit", "numpy", "structlog", "threadpoolctl", "uvloop"},
+    "router/app/calibration.py": {"router", "bandit", "httpx", "rich", "threadpoolctl"},
     "demo/": {*DEMO, "click", "rich", "numpy", "pyarrow", "yaml"},
 }
 # Pure rooms wait for nothing and reach for nothing outside.

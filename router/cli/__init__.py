@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from router.cli.calibrate import calibrate
 from router.cli.tenants import tenant
 from router.config import load_config
 from router.core.errors import RouterError
@@ -79,4 +80,5 @@ def fetch_model_command(directory: Path | None) -> None:
     click.echo(str(fetch_model(target=directory)))
 
 
+main.add_command(calibrate)
 main.add_command(tenant)

@@ -1,0 +1,275 @@
+"""`calibrate`, composed: prompts in, answers through the real adapters, a snapshot out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from rich.console import Console
+from threadpoolctl import threadpool_limits
+
+from bandit.context import ContextMap
+from bandit.types import Context
+from router.adapters.embedding.files import model_dir
+from router.adapters.embedding.pool import EmbedderPool
+from router.adapters.providers import make_client, make_providers
+from router.adapters.storage import Storage
+from router.app import opened_storage
+from router.app.build import Brain
+from router.app.examples import example_contexts
+from router.calibrate.asking import Asker, AskSettings
+from router.calibrate.calibration import Findings, Study, absences, study
+from router.calibrate.errors import FileUnwritable, Stopped
+from router.calibrate.estimate import estimate
+from router.calibrate.files import prompts_in, write_file
+from router.calibrate.frontier import Utility
+from router.calibrate.gathering import Case, Gatherer
+from router.calibrate.hook import HttpVerifier
+from router.calibrate.journal import Journal
+from router.calibrate.ledger import Answered
+from router.calibrate.matching import Match
+from router.calibrate.prompts import Prompt
+from router.calibrate.publishing import check_unled, check_vacant, publish
+from router.calibrate.purse import Purse
+from router.calibrate.report import Account, Section, account_section, markdown
+from router.calibrate.scoring import JudgeScorer, ReferenceScorer, Scorer, VerifierScorer
+from router.calibrate.terminal import bar, show
+from router.config import Config
+from router.config.values import catalogue_of, keys_of, units_of, weights_of
+from router.core.arms import Catalogue
+from router.core.deciding import facts_of
+from router.core.gate import GateSettings
+
+PLAIN_WIDTH = 160
+"""Of tables that no terminal shows."""
+GRACE_S = 20.0
+"""For answers under way when the user stops; they are paid for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The command's words. verifier, judge: "" for none. out: write a file, publish nothing."""
+
+    prompts: Path
+    journal: Path
+    budget_usd: float
+    concurrency: int = 8
+    match: str = "auto"
+    verifier: str = ""
+    judge: str = ""
+    max_output_tokens: int | None = None
+    ask_again: bool = False
+    replace: bool = False
+    out: Path | None = None
+    report: Path | None = None
+
+
+def run_calibration(
+    config: Config, wanted: Wanted, env: Mapping[str, str], console: Console
+) -> None:
+    """Raises RouterError; Stopped when the user stopped it."""
+    with threadpool_limits(limits=1):
+        asyncio.run(_Run(config, wanted, env, console).run())
+
+
+class _Run:
+    def __init__(
+        self, config: Config, wanted: Wanted, env: Mapping[str, str], console: Console
+    ) -> None:
+        self._config = config
+        self._wanted = wanted
+        self._env = env
+        self._console = console
+        self._catalogue: Catalogue = catalogue_of(config)
+        self._map = ContextMap.default()
+        self._owner = uuid4().hex
+
+    async def run(self) -> None:
+        wanted = self._wanted
+        prompts = prompts_in(wanted.prompts)
+        await self._check_target()
+        with Journal.open(wanted.journal) as journal:
+            purse = Purse(wanted.budget_usd, journal.ledger.spent_usd)
+            cases = await self._gathered(prompts, journal, purse)
+            doubtful_usd = sum(i.most_usd for i in journal.ledger.doubts.values())
+        contexts, brain = await self._embedded(prompts)
+        findings = await asyncio.to_thread(study, cases, contexts, self._study(brain))
+        account = _account(cases, findings, purse, doubtful_usd)
+        sections = [account_section(account), *findings.sections]
+        show(self._console, sections)
+        self._write_report(sections)
+        await self._hand_over(findings)
+
+    async def _check_target(self) -> None:
+        """Before anything is paid for."""
+        for path in (self._wanted.out, self._wanted.report):
+            if path is not None and not path.parent.is_dir():
+                raise FileUnwritable(f"{path}: name a file in a folder that exists")
+        if self._wanted.out is not None:
+            return
+        async with self._storage() as storage:
+            await check_vacant(storage.snapshots, replace=self._wanted.replace)
+            await check_unled(storage.lease, self._owner)
+
+    async def _gathered(
+        self, prompts: Sequence[Prompt], journal: Journal, purse: Purse
+    ) -> list[Case]:
+        stop = asyncio.Event()
+        async with self._gatherer(journal, purse, stop) as gatherer:
+            self._say(estimate(prompts, self._catalogue, self._typical(), gatherer, purse))
+            total = len(prompts) * len(self._catalogue.arms)
+            with bar(self._console, total, purse) as watcher:
+                cases = await _until_told(gatherer.gather(prompts, watcher), stop, self._say)
+        if stop.is_set():
+            raise Stopped(
+                f"stopped after ${purse.spent_usd:.4f}; the answers are in {journal.path}: run "
+                "the same command again to go on from there"
+            )
+        return cases
+
+    @asynccontextmanager
+    async def _gatherer(
+        self, journal: Journal, purse: Purse, stop: asyncio.Event
+    ) -> AsyncIterator[Gatherer]:
+        config, wanted = self._config, self._wanted
+        async with AsyncExitStack() as stack:
+            section = config.providers
+            transport = make_client(section.max_connections, http2=section.http2)
+            client = await stack.enter_async_context(transport)
+            asker = Asker(
+                catalogue=self._catalogue,
+                providers=make_providers(client, keys_of(config, self._env)),
+                journal=journal,
+                calls=asyncio.Semaphore(wanted.concurrency),
+                stop=stop,
+                clock=time.monotonic,
+                settings=AskSettings(wanted.max_output_tokens, wanted.ask_again),
+            )
+            yield Gatherer(
+                asker=asker,
+                scorer=await self._scorer(asker, journal, stack),
+                arms=list(self._catalogue.arms),
+                purse=purse,
+                stop=stop,
+                concurrency=wanted.concurrency,
+            )
+
+    async def _scorer(self, asker: Asker, journal: Journal, stack: AsyncExitStack) -> Scorer:
+        wanted = self._wanted
+        if wanted.judge:
+            return JudgeScorer(asker, wanted.judge)
+        if wanted.verifier:
+            client = await stack.enter_async_context(
+                httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 - timed by the hook
+            )
+            return VerifierScorer(HttpVerifier(client, wanted.verifier), journal)
+        return ReferenceScorer(Match(wanted.match))
+
+    async def _embedded(self, prompts: Sequence[Prompt]) -> tuple[list[Context], Brain]:
+        """Contexts in the order of the prompts, and who makes policies for them."""
+        workers = self._config.embedding.workers or len(os.sched_getaffinity(0))
+        pool = EmbedderPool(model_dir(), workers=workers, queue=len(prompts))
+        try:
+            await pool.warm_up()
+            examples = await example_contexts(self._config, pool, self._map)
+            embedded = await asyncio.gather(*(pool.embed(p.chat.prompt) for p in prompts))
+        finally:
+            pool.close()
+        pairs = zip(embedded, prompts, strict=True)
+        contexts = [self._map.build(embedding, facts_of(p.chat)) for embedding, p in pairs]
+        return contexts, Brain(self._config, self._catalogue, examples)
+
+    def _study(self, brain: Brain) -> Study:
+        config = self._config
+        units = units_of(config, self._catalogue)
+        return Study(
+            catalogue=self._catalogue,
+            gate=GateSettings(config.gate.refusals, config.gate.min_mean_logprob),
+            utility=Utility(weights_of(config), units),
+            fresh=brain.fresh,
+            policy=config.policy.name,
+            seed=config.policy.seed,
+            keep=(config.policy.cold_start,) if config.policy.cold_start else (),
+        )
+
+    async def _hand_over(self, findings: Findings) -> None:
+        payload = findings.policy.save()
+        if self._wanted.out is not None:
+            write_file(self._wanted.out, payload)
+            self._say(f"snapshot written to {self._wanted.out}; nothing was published")
+            return
+        async with self._storage() as storage:
+            version = await publish(
+                storage.snapshots,
+                storage.lease,
+                payload,
+                self._owner,
+                replace=self._wanted.replace,
+            )
+        self._say(f"published as snapshot {version}: routers serve it, the learner goes on from it")
+
+    def _write_report(self, sections: Sequence[Section]) -> None:
+        if self._wanted.report is not None:
+            write_file(self._wanted.report, markdown(sections).encode())
+
+    def _storage(self) -> AbstractAsyncContextManager[Storage]:
+        return opened_storage(self._config, self._env)
+
+    def _typical(self) -> int:
+        return self._config.policy.typical_tokens.output
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+async def _until_told(
+    work: Coroutine[Any, Any, list[Case]], stop: asyncio.Event, say: Callable[[str], None]
+) -> list[Case]:
+    """The first signal lets calls under way end, the second or the grace's end does not."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+
+    def told() -> None:
+        if stop.is_set():
+            task.cancel()
+            return
+        stop.set()
+        say(f"stopping: waiting up to {GRACE_S:.0f} s for answers under way; again to stop now")
+        loop.call_later(GRACE_S, task.cancel)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, told)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        return []
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _account(
+    cases: Sequence[Case], findings: Findings, purse: Purse, doubtful_usd: float
+) -> Account:
+    missing, unscored = absences(cases)
+    return Account(
+        prompts=len(cases),
+        complete=findings.complete,
+        answers=sum(isinstance(r, Answered) for case in cases for r in case.replies.values()),
+        spent_usd=purse.spent_usd,
+        budget_usd=purse.budget_usd,
+        doubtful_usd=doubtful_usd,
+        missing=missing,
+        unscored=unscored,
+    )

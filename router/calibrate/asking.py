@@ -1,0 +1,220 @@
+"""One question to one arm: paid for at most once, written down before and after each call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from router.calibrate.journal import Journal
+from router.calibrate.ledger import Answered, Failed, Intent
+from router.calibrate.purse import Share
+from router.core.arms import Catalogue, Deployment
+from router.core.cachekey import fingerprint
+from router.core.chat import BYTES_PER_TOKEN, Answer, ChatRequest, Usage
+from router.core.eligible import capable, output_tokens
+from router.core.errors import (
+    ProviderError,
+    ProviderMalformed,
+    ProviderRateLimited,
+    ProviderTimeout,
+    ProviderUnauthorized,
+    ProviderUnavailable,
+)
+from router.core.ports import Clock, Provider
+from router.core.watch import wait
+
+TRIES: Final = 3
+MAX_PAUSE_MS: Final = 30_000
+IN_DOUBT: Final = "in_doubt"
+BUDGET: Final = "budget"
+STOPPED: Final = "stopped"
+INCAPABLE: Final = "no_capable_deployment"
+_PASSING: Final = {ProviderRateLimited.reason.lower(), ProviderUnavailable.reason.lower()}
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """No answer. why: in_doubt | budget | stopped | no_capable_deployment."""
+
+    why: str
+
+
+Reply = Answered | Failed | Missing
+
+
+@dataclass(frozen=True, slots=True)
+class AskSettings:
+    """max_output_tokens: None for each deployment's own. ask_again: also what is in doubt.
+
+    pause_ms: before a call that was turned away is made again; doubles.
+    """
+
+    max_output_tokens: int | None = None
+    ask_again: bool = False
+    pause_ms: int = 1_000
+
+
+class Asker:
+    """clock: seconds, for latencies. calls: how many may be under way at once.
+
+    stop: once set nothing more is sent; what is under way is waited for.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        providers: Mapping[str, Provider],
+        journal: Journal,
+        calls: asyncio.Semaphore,
+        stop: asyncio.Event,
+        clock: Clock,
+        settings: AskSettings,
+    ) -> None:
+        self._catalogue = catalogue
+        self._providers = providers
+        self._journal = journal
+        self._calls = calls
+        self._stop = stop
+        self._clock = clock
+        self._settings = settings
+        self._refused: set[str] = set()
+
+    def key(self, chat: ChatRequest, arm: str) -> str:
+        """Of the question, the arm and its model: another model answers anew."""
+        chat = self._bounded(chat)
+        first = next(iter(self._capable(chat, arm)), None)
+        return fingerprint(chat, arm, first.provider, first.model) if first else ""
+
+    def known(self, chat: ChatRequest, arm: str) -> Reply | None:
+        """What needs no call, or must not have one."""
+        key, ledger = self.key(chat, arm), self._journal.ledger
+        if not key:
+            return Missing(INCAPABLE)
+        if key in ledger.answers:
+            return ledger.answers[key]
+        if ledger.is_doubtful(key) and not self._settings.ask_again:
+            return Missing(IN_DOUBT)
+        failure = ledger.failures.get(key)
+        return failure if failure and failure.most_usd > 0 else None  # one that was free may retry
+
+    def most_usd(self, chat: ChatRequest, arm: str) -> float:
+        """What asking the arm's first deployment can cost at most; 0 when nothing is sent."""
+        if self.known(chat, arm) is not None:
+            return 0.0
+        chat = self._bounded(chat)
+        return most_usd(self._capable(chat, arm)[0], chat)
+
+    async def ask(self, chat: ChatRequest, arm: str, share: Share) -> Reply:
+        """share: what was set aside for it. Raises JournalUnusable."""
+        known = self.known(chat, arm)
+        if known is not None:
+            return known
+        key, chat = self.key(chat, arm), self._bounded(chat)
+        reply: Reply = Missing(STOPPED)
+        for deployment in self._capable(chat, arm):
+            for attempt in range(TRIES):
+                if self._stop.is_set() or not share.reach(most_usd(deployment, chat)):
+                    return Missing(STOPPED if self._stop.is_set() else BUDGET)
+                reply = await self._call(key, deployment, chat, share)
+                if not isinstance(reply, Failed):
+                    return reply
+                if not self._is_passing(reply):
+                    break
+                await self._rest(reply, attempt)
+        return reply
+
+    async def _call(
+        self, key: str, deployment: Deployment, chat: ChatRequest, share: Share
+    ) -> Reply:
+        async with self._calls:
+            if self._stop.is_set():
+                return Missing(STOPPED)
+            call = self._journal.ledger.calls.get(key, 0) + 1
+            intent = Intent(key, call, deployment.name, most_usd(deployment, chat))
+            if deployment.name in self._refused:
+                return _failed(intent, deployment, chat, ProviderUnauthorized(""))
+            await self._journal.write(intent)
+            reply = await self._send(intent, deployment, chat)
+        share.spend(reply.cost_usd if isinstance(reply, Answered) else reply.most_usd)
+        await self._journal.write(reply)
+        return reply
+
+    async def _send(
+        self, intent: Intent, deployment: Deployment, chat: ChatRequest
+    ) -> Answered | Failed:
+        sampling = replace(chat.sampling, max_output_tokens=output_tokens(deployment, chat))
+        sent = replace(chat, sampling=sampling)
+        provider, began_s = self._providers[deployment.provider], self._clock()
+        try:
+            answer = await provider.complete(deployment, sent, deployment.timeout_ms)
+        except ProviderError as error:
+            if isinstance(error, ProviderUnauthorized):
+                self._refused.add(deployment.name)
+            latency_ms = (self._clock() - began_s) * 1_000
+            return _failed(intent, deployment, chat, error, latency_ms)
+        return _answered(intent, deployment, answer, (self._clock() - began_s) * 1_000)
+
+    async def _rest(self, failed: Failed, attempt: int) -> None:
+        wanted_ms = failed.retry_after_ms or self._settings.pause_ms * 2**attempt
+        await wait(self._stop, min(wanted_ms, MAX_PAUSE_MS) / 1_000)
+
+    @staticmethod
+    def _is_passing(failed: Failed) -> bool:
+        return failed.why in _PASSING
+
+    def _bounded(self, chat: ChatRequest) -> ChatRequest:
+        most = self._settings.max_output_tokens
+        return replace(chat, sampling=replace(chat.sampling, max_output_tokens=most))
+
+    def _capable(self, chat: ChatRequest, arm: str) -> list[Deployment]:
+        return [d for d in self._catalogue.arms[arm].deployments if capable(d, chat)]
+
+
+def most_usd(deployment: Deployment, chat: ChatRequest) -> float:
+    """No tokenizer makes more tokens than there are bytes, and the output is cut at its limit."""
+    most_input = chat.estimated_input_tokens * BYTES_PER_TOKEN
+    return deployment.price.cost_usd(Usage(most_input, output_tokens(deployment, chat)))
+
+
+def _answered(
+    intent: Intent, deployment: Deployment, answer: Answer, latency_ms: float
+) -> Answered:
+    return Answered(
+        key=intent.key,
+        call=intent.call,
+        deployment=deployment.name,
+        model=deployment.model,
+        text=answer.text,
+        finish_reason=answer.finish_reason,
+        input_tokens=answer.usage.input_tokens,
+        output_tokens=answer.usage.output_tokens,
+        cost_usd=deployment.price.cost_usd(answer.usage),
+        latency_ms=latency_ms,
+        mean_logprob=answer.mean_logprob,
+        refusal=answer.refusal,
+    )
+
+
+def _failed(
+    intent: Intent,
+    deployment: Deployment,
+    chat: ChatRequest,
+    error: ProviderError,
+    latency_ms: float = 0.0,
+) -> Failed:
+    """What was sent was probably charged where no word came; the budget counts what may be."""
+    charged = isinstance(error, ProviderTimeout | ProviderMalformed)
+    usage = Usage(chat.estimated_input_tokens)
+    return Failed(
+        key=intent.key,
+        call=intent.call,
+        deployment=deployment.name,
+        why=error.reason.lower(),
+        cost_usd=deployment.price.cost_usd(usage) if charged else 0.0,
+        most_usd=intent.most_usd if charged else 0.0,
+        latency_ms=latency_ms,
+        retry_after_ms=error.retry_after_ms,
+    )

@@ -1,0 +1,166 @@
+"""From cases to what is printed and published; no I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandit.types import Context, Policy
+from router.calibrate.advice import Advice, advise
+from router.calibrate.asking import Missing
+from router.calibrate.crossing import LEAST_ROWS, Tried, cross_validated
+from router.calibrate.errors import NothingLearned
+from router.calibrate.frontier import (
+    COST,
+    QUALITY,
+    Utility,
+    Way,
+    at_quality,
+    best_of,
+    dearest_of,
+    hull_names,
+    lines,
+    over_hull,
+    ways_of,
+)
+from router.calibrate.gathering import Case
+from router.calibrate.ledger import Answered
+from router.calibrate.mapping import regions
+from router.calibrate.report import (
+    Section,
+    advice_section,
+    frontier_section,
+    map_section,
+    weights_section,
+)
+from router.calibrate.results import arm_results, plan_result
+from router.calibrate.training import Row, trained
+from router.core.arms import Catalogue
+from router.core.gate import GateSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What the figures are made with. keep: plans that the advice must not leave out."""
+
+    catalogue: Catalogue
+    gate: GateSettings
+    utility: Utility
+    fresh: Callable[[], Policy]
+    policy: str
+    seed: int
+    keep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """sections: in reading order. complete: prompts that every figure is made of."""
+
+    policy: Policy
+    sections: tuple[Section, ...]
+    complete: int
+    advice: Advice | None
+
+
+def row_of(case: Case, context: Context, catalogue: Catalogue, gate: GateSettings) -> Row:
+    arms = arm_results(case, gate)
+    known = {name: plan_result(plan, arms) for name, plan in catalogue.plans.items()}
+    return Row(context, {n: r for n, r in known.items() if r is not None}, arms)
+
+
+def study(cases: Sequence[Case], contexts: Sequence[Context], how: Study) -> Findings:
+    """contexts: one per case. Raises NothingLearned when no answer has a score."""
+    rows = [
+        row_of(case, context, how.catalogue, how.gate)
+        for case, context in zip(cases, contexts, strict=True)
+    ]
+    if not any(r.quality is not None for row in rows for r in row.plans.values()):
+        raise NothingLearned(
+            "no answer has a score: give the prompts a reference, or use --verifier or --judge"
+        )
+    policy = trained(how.fresh, rows, how.catalogue.plans, np.random.default_rng(how.seed))
+    whole = [i for i, row in enumerate(rows) if is_complete(row, how.catalogue)]
+    texts = [cases[i].prompt.chat.prompt for i in whole]
+    sections, advice = _figures([rows[i] for i in whole], texts, how)
+    return Findings(policy, tuple(sections), len(whole), advice)
+
+
+def is_complete(row: Row, catalogue: Catalogue) -> bool:
+    """Whether every arm and plan has a result with a quality."""
+    results = [row.arms.get(arm) for arm in catalogue.arms]
+    results += [row.plans.get(plan) for plan in catalogue.plans]
+    return all(result is not None and result.quality is not None for result in results)
+
+
+def _figures(
+    rows: Sequence[Row], texts: Sequence[str], how: Study
+) -> tuple[list[Section], Advice | None]:
+    if len(rows) < LEAST_ROWS:
+        note = f"{len(rows)} complete prompts are too few for figures: have {LEAST_ROWS} at least"
+        return [Section("The frontier on these prompts", (note,))], None
+    rng = np.random.default_rng(how.seed)
+    tried = cross_validated(how.fresh, rows, how.catalogue.plans, how.utility, rng)
+    policy = Way(f"{how.policy} (cost weight {tried[0].cost_weight:g})", "policy", tried[0].numbers)
+    arms, ladders = _fixed(rows, how)
+    shown = lines(arms, [*ladders, policy], rng)
+    gap = over_hull(arms, policy, rng)
+    best = best_of(arms)
+    unit_usd = how.utility.units.cost_usd
+    advice = advise(
+        tried,
+        best,
+        how.catalogue.plans,
+        policy=how.policy,
+        cost_unit_usd=unit_usd,
+        keep=how.keep,
+    )
+    names = list(how.catalogue.arms)
+    sections = [
+        frontier_section(shown, gap, hull_names(arms)),
+        weights_section(tried, _equal(tried, arms)),
+        map_section(regions(rows, texts, names, how.utility), names),
+        advice_section(advice),
+    ]
+    return sections, advice
+
+
+def _fixed(rows: Sequence[Row], how: Study) -> tuple[list[Way], list[Way]]:
+    """(arms, plans of more than one rung)."""
+    arms = {arm: [row.arms[arm] for row in rows] for arm in how.catalogue.arms}
+    ladders = {
+        name: [row.plans[name] for row in rows]
+        for name, plan in how.catalogue.plans.items()
+        if len(plan.rungs) > 1
+    }
+    return ways_of("arm", arms, how.utility), ways_of("plan", ladders, how.utility)
+
+
+def _equal(tried: Sequence[Tried], arms: Sequence[Way]) -> str:
+    """In words: what the policy costs at the quality of the best and of the dearest arm."""
+    points = [(t.numbers[:, COST].mean(), t.numbers[:, QUALITY].mean()) for t in tried]
+    told = []
+    for way in {w.name: w for w in (best_of(arms), dearest_of(arms))}.values():
+        quality, cost_usd = way.numbers.mean(axis=0)[[QUALITY, COST]].tolist()
+        needed = at_quality(points, quality)
+        if needed is None or cost_usd <= 0:
+            told.append(f"the policy does not reach the quality of {way.name} at any weight tried")
+        else:
+            told.append(f"at the quality of {way.name} it costs {needed / cost_usd - 1:+.0%}")
+    return "; ".join(told)
+
+
+def absences(cases: Sequence[Case]) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """("arm: why" -> count) of answers that are missing, and of answers without a score."""
+    missing, unscored = Counter[str](), Counter[str]()
+    for case in cases:
+        for arm, reply in case.replies.items():
+            score = case.scores.get(arm)
+            if not isinstance(reply, Answered):
+                what = reply.why if isinstance(reply, Missing) else f"failed, {reply.why}"
+                missing[f"{arm}: {what}"] += 1
+            elif score is None or score.quality is None:
+                unscored[f"{arm}: {score.why if score else 'stopped'}"] += 1
+    return missing, unscored

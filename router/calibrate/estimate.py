@@ -1,0 +1,38 @@
+"""What a calibration will probably cost, told before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from router.calibrate.gathering import Gatherer
+from router.calibrate.prompts import Prompt
+from router.calibrate.purse import Purse
+from router.core.arms import Arm, Catalogue
+from router.core.chat import ChatRequest, Usage
+from router.core.eligible import capable, output_tokens
+
+
+def estimate(
+    prompts: Sequence[Prompt],
+    catalogue: Catalogue,
+    typical_tokens: int,
+    gatherer: Gatherer,
+    purse: Purse,
+) -> str:
+    """typical_tokens: of an answer."""
+    asked = [(p, arm) for p in prompts for arm in catalogue.arms.values()]
+    left = [(p, arm) for p, arm in asked if gatherer.is_open(p, arm.name)]
+    likely_usd = sum(_likely_usd(arm, p.chat, typical_tokens) for p, arm in left)
+    most_usd = sum(gatherer.most_usd(p) for p in prompts)
+    return (
+        f"{len(prompts)} prompts x {len(catalogue.arms)} arms: {len(left)} answers to get, "
+        f"{len(asked) - len(left)} settled before; about ${likely_usd:.4f} at {typical_tokens} "
+        f"tokens an answer, at most ${most_usd:.4f}; ${purse.spent_usd:.4f} of the budget of "
+        f"${purse.budget_usd:.2f} is spent"
+    )
+
+
+def _likely_usd(arm: Arm, chat: ChatRequest, typical_tokens: int) -> float:
+    first = next(d for d in arm.deployments if capable(d, chat))
+    output = min(typical_tokens, output_tokens(first, chat))
+    return first.price.cost_usd(Usage(chat.estimated_input_tokens, output))

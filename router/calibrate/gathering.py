@@ -1,0 +1,118 @@
+"""All prompts to all arms, several at once, within the budget."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from router.calibrate.asking import BUDGET, STOPPED, Asker, Missing, Reply
+from router.calibrate.ledger import Answered
+from router.calibrate.prompts import Prompt
+from router.calibrate.purse import Purse, Share
+from router.calibrate.scoring import Score, Scorer
+from router.core.errors import RouterError
+
+
+@dataclass(slots=True)
+class Case:
+    """One prompt and what came of it, by arm."""
+
+    prompt: Prompt
+    replies: dict[str, Reply] = field(default_factory=dict)
+    scores: dict[str, Score] = field(default_factory=dict)
+
+
+class Watcher(Protocol):
+    """Told of each arm's reply once all are there."""
+
+    def replied(self, reply: Reply) -> None: ...
+
+
+class Gatherer:
+    """Prompts are taken in order; one that can't be paid for with every arm is left out."""
+
+    def __init__(
+        self,
+        *,
+        asker: Asker,
+        scorer: Scorer,
+        arms: Sequence[str],
+        purse: Purse,
+        stop: asyncio.Event,
+        concurrency: int,
+    ) -> None:
+        self._asker = asker
+        self._scorer = scorer
+        self._arms = arms
+        self._purse = purse
+        self._stop = stop
+        self._concurrency = concurrency
+
+    def most_usd(self, prompt: Prompt) -> float:
+        """What is still to be paid for a prompt, at most; 0 when every answer is known."""
+        asked = sum(self._asker.most_usd(prompt.chat, arm) for arm in self._arms)
+        return asked + self._scorer.most_usd(prompt) * len(self._arms)
+
+    def is_open(self, prompt: Prompt, arm: str) -> bool:
+        """Whether an answer is still to be had."""
+        return self._asker.known(prompt.chat, arm) is None
+
+    async def gather(self, prompts: Sequence[Prompt], watcher: Watcher) -> list[Case]:
+        """In the order of the prompts. Raises RouterError: JournalUnusable and the like."""
+        cases = [Case(prompt) for prompt in prompts]
+        waiting = iter(cases)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._concurrency):
+                    group.create_task(self._work(waiting, watcher))
+        except ExceptionGroup as errors:
+            known = errors.subgroup(RouterError)
+            raise (_first(known) if known else errors) from None
+        return cases
+
+    async def _work(self, waiting: Iterable[Case], watcher: Watcher) -> None:
+        for case in waiting:
+            await self._one(case)
+            for reply in case.replies.values():
+                watcher.replied(reply)
+
+    async def _one(self, case: Case) -> None:
+        """Known answers cost nothing, and are there even when the budget is used up."""
+        prompt = case.prompt
+        asked = {arm: self._asker.most_usd(prompt.chat, arm) for arm in self._arms}
+        scored_usd = self._scorer.most_usd(prompt)
+        total_usd = self.most_usd(prompt)
+        enough = not self._stop.is_set() and await self._purse.wait_and_take(total_usd)
+        # Each call has a share of its own: what one did not use must not pay twice for another.
+        shares = {
+            arm: (Share(self._purse, usd), Share(self._purse, scored_usd))
+            for arm, usd in asked.items()
+        }
+        if enough:
+            await asyncio.gather(*(self._paid(case, arm, *shares[arm]) for arm in self._arms))
+        else:
+            self._unpaid(case)
+
+    async def _paid(self, case: Case, arm: str, asking: Share, scoring: Share) -> None:
+        try:
+            reply = await self._asker.ask(case.prompt.chat, arm, asking)
+            case.replies[arm] = reply
+            await asking.close()
+            if isinstance(reply, Answered):
+                case.scores[arm] = await self._scorer.score(case.prompt, arm, reply, scoring)
+        finally:
+            await asking.close()
+            await scoring.close()
+
+    def _unpaid(self, case: Case) -> None:
+        missing = Missing(STOPPED if self._stop.is_set() else BUDGET)
+        for arm in self._arms:
+            case.replies[arm] = self._asker.known(case.prompt.chat, arm) or missing
+
+
+def _first(errors: BaseException) -> BaseException:
+    while isinstance(errors, BaseExceptionGroup):
+        errors = errors.exceptions[0]
+    return errors

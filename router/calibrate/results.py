@@ -1,0 +1,71 @@
+"""What each arm and each plan came to on a prompt, in the terms the service learns in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from router.calibrate.asking import Reply
+from router.calibrate.gathering import Case
+from router.calibrate.ledger import Answered, Failed
+from router.core.arms import Plan
+from router.core.errors import ProviderMalformed, ProviderTimeout, ProviderUnavailable
+from router.core.gate import PASSED, GateSettings, judge
+
+_ARM_FAILED: Final = {
+    error.reason.lower() for error in (ProviderMalformed, ProviderTimeout, ProviderUnavailable)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """quality: None where the answer has no score. passed: a gate would have let it through."""
+
+    quality: float | None
+    cost_usd: float
+    latency_ms: float
+    failed: bool = False
+    passed: bool = True
+
+
+def arm_results(case: Case, gate: GateSettings) -> dict[str, Result]:
+    """By arm; an arm whose answer is missing is absent.
+
+    A key that is refused, a rate limit or a model that does not exist speaks of the setup and not
+    of the arm: such arms are absent too.
+    """
+    found = {arm: _result(case, arm, reply, gate) for arm, reply in case.replies.items()}
+    return {arm: result for arm, result in found.items() if result is not None}
+
+
+def _result(case: Case, arm: str, reply: Reply, gate: GateSettings) -> Result | None:
+    if isinstance(reply, Answered):
+        score = case.scores.get(arm)
+        passed = judge(case.prompt.chat, reply.answer, gate) == PASSED
+        quality = score.quality if score else None
+        return Result(quality, reply.cost_usd, reply.latency_ms, passed=passed)
+    if isinstance(reply, Failed) and reply.why in _ARM_FAILED:
+        return Result(0.0, reply.cost_usd, reply.latency_ms, failed=True, passed=False)
+    return None
+
+
+def plan_result(plan: Plan, arms: Mapping[str, Result]) -> Result | None:
+    """A ladder costs every rung that is climbed; None where a rung that is needed is missing.
+
+    As in the service: a rung that failed, or whose answer the gate sends back, is followed by the
+    next, and a weak answer is served when no stronger one could be had.
+    """
+    weak: Result | None = None
+    cost_usd = latency_ms = 0.0
+    for rung in plan.rungs:
+        result = arms.get(rung)
+        if result is None:
+            return None
+        cost_usd, latency_ms = cost_usd + result.cost_usd, latency_ms + result.latency_ms
+        last = rung == plan.rungs[-1]
+        if not result.failed and (result.passed or last):
+            return replace(result, cost_usd=cost_usd, latency_ms=latency_ms)
+        weak = weak if result.failed else result
+    quality, failed = (weak.quality, False) if weak else (0.0, True)
+    return Result(quality, cost_usd, latency_ms, failed=failed, passed=False)
