@@ -11,7 +11,17 @@ from bandit.statistics import shaped
 from bandit.types import Outcome
 
 QUALITY, COST_RATIO, LATENCY_MS, FAILURE = range(4)
+MOST: Final = 1e9
+"""Of a cost ratio or a latency in ms: larger ones are learned as this, so that no sum overflows."""
+
 _START: Final = np.array([0.75, 1.0, 1_000.0, 0.02])
+
+
+def cost_ratio(outcome: Outcome) -> float | None:
+    """What it cost as a multiple of the action's prior cost; None where that is not known."""
+    if outcome.cost_usd is None:
+        return None
+    return min(outcome.cost_usd / outcome.action.prior_cost_usd, MOST)
 
 
 class RunningMeans:
@@ -28,13 +38,10 @@ class RunningMeans:
             self._counts = np.concatenate([self._counts, np.zeros((missing, 4))])
 
     def add(self, slot: int, outcome: Outcome) -> None:
-        cost, price = outcome.cost_usd, outcome.action.prior_cost_usd
-        ratio = None if cost is None else cost / price
-        for column, value in enumerate(
-            (outcome.quality, ratio, outcome.latency_ms, outcome.failed)
-        ):
+        amounts = (outcome.quality, cost_ratio(outcome), outcome.latency_ms, outcome.failed)
+        for column, value in enumerate(amounts):
             if value is not None:
-                self._sums[slot, column] += outcome.weight * value
+                self._sums[slot, column] += outcome.weight * min(value, MOST)
                 self._counts[slot, column] += outcome.weight
 
     def means(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:

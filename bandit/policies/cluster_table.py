@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bandit.policies.base import Asked, Expected, Part
 from bandit.policies.sampling import SamplingPolicy, shrunk_variance
-from bandit.running import COST_RATIO, QUALITY
+from bandit.running import COST_RATIO, QUALITY, cost_ratio
 from bandit.settings import PolicySettings
 from bandit.statistics import shaped
 from bandit.types import Outcome, Vector
@@ -92,8 +92,8 @@ class ClusterTablePolicy(SamplingPolicy):
         cluster, weight = _nearest(view), outcome.weight
         if outcome.quality is not None:
             self._quality.add(slot, cluster, outcome.quality, weight)
-        if outcome.cost_usd is not None:
-            ratio = outcome.cost_usd / outcome.action.prior_cost_usd
+        ratio = cost_ratio(outcome)
+        if ratio is not None:
             self._ratio.add(slot, cluster, ratio, weight)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bandit.memory import Memory
 from bandit.policies.base import Asked, Expected, Part
 from bandit.policies.sampling import SamplingPolicy, shrunk_variance
-from bandit.running import COST_RATIO, QUALITY
+from bandit.running import COST_RATIO, QUALITY, cost_ratio
 from bandit.settings import PolicySettings
 from bandit.types import Outcome, Vector
 from bandit.view import View
@@ -72,6 +72,6 @@ class KnnPolicy(SamplingPolicy):
         super()._learn(slot, outcome, view)
         if outcome.quality is not None:
             self._quality.add(view.projection, slot, outcome.quality, outcome.weight)
-        if outcome.cost_usd is not None:
-            ratio = outcome.cost_usd / outcome.action.prior_cost_usd
+        ratio = cost_ratio(outcome)
+        if ratio is not None:
             self._ratio.add(view.projection, slot, ratio, outcome.weight)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.policies.base import Asked, Expected, LearningPolicy, Part, Rows
+from bandit.running import cost_ratio
 from bandit.settings import PolicySettings
 from bandit.statistics import shaped
 from bandit.types import Outcome, Vector
@@ -110,9 +111,9 @@ class LinucbPolicy(LearningPolicy):
         x, weight = _x(view), outcome.weight
         if outcome.quality is not None:
             self._quality.add(slot, x, outcome.quality, weight)
-        if outcome.cost_usd is not None:
-            ratio = min(outcome.cost_usd / outcome.action.prior_cost_usd, MOST_RATIO)
-            self._ratio.add(slot, x, ratio, weight)
+        ratio = cost_ratio(outcome)
+        if ratio is not None:
+            self._ratio.add(slot, x, min(ratio, MOST_RATIO), weight)
 
 
 def _x(view: View) -> Vector:

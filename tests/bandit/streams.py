@@ -7,11 +7,23 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bandit import Action, Context, ContextShape, Outcome, Policy, PolicySettings, Units, Weights
+from bandit.options import (
+    Bound,
+    IntentOptions,
+    KnnOptions,
+    PairClassifierOptions,
+    PolicyOptions,
+    Rule,
+    Tier,
+)
 
 SHAPE = ContextShape(clusters=4, axes=3, features=2)
 VERSION = "v1"
-SETTINGS = PolicySettings(units=Units(cost_usd=0.01), shape=SHAPE)
 QUALITY_ONLY = Weights(quality=1.0, cost=0.0, latency=0.0, failure=0.0)
+HEURISTICS = frozenset({"fixed", "random-mix", "length", "rules", "intent"})
+"""Policies that do not learn whom to choose."""
+CENTRES = np.array([[0.7, 0.0, 0.0], [0.0, 0.7, 0.0], [0.0, 0.0, 0.7], [-0.7, -0.7, -0.7]])
+"""Where the prompts of each cluster lie."""
 
 
 def actions(count: int) -> list[Action]:
@@ -25,7 +37,7 @@ def context(rng: np.random.Generator, kind: int | None = None) -> Context:
     membership[kind] = 0.9
     return Context(
         membership=membership,
-        projection=rng.normal(size=SHAPE.axes) * 0.5,
+        projection=CENTRES[kind] + rng.normal(size=SHAPE.axes) * 0.5,
         features=rng.uniform(-1, 1, size=SHAPE.features),
         version=VERSION,
     )
@@ -41,6 +53,24 @@ def outcome(action: Action, seen: Context, quality: float, propensity: float = 0
         latency_ms=400.0,
         failed=False,
     )
+
+
+def example(*projection: float) -> Context:
+    """A context with this projection and nothing else that matters."""
+    return Context(np.full(SHAPE.clusters, 0.25), np.array(projection), np.zeros(2), VERSION)
+
+
+OPTIONS = PolicyOptions(
+    fixed="a1",
+    random_mix={"a0": 3.0, "a1": 2.0, "a2": 1.0},
+    length=(Tier("a0"), Tier("a1", -0.3), Tier("a2", 0.3)),
+    rules=(Rule("a1", (Bound(0, low=0.3), Bound(1, high=0.0))), Rule("a2", (Bound(1, low=0.3),))),
+    default="a0",
+    intent=IntentOptions({"a1": (example(1, 0, 0),), "a2": (example(0, 1, 0), example(0, 0, 1))}),
+    knn=KnnOptions(neighbours=10, memory=200, shrink=3.0),
+    pair_classifier=PairClassifierOptions(("a0", "a1"), trees=8, refit_every=60, memory=240),
+)
+SETTINGS = PolicySettings(units=Units(cost_usd=0.01), shape=SHAPE, options=OPTIONS)
 
 
 def taught(
