@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -42,6 +40,7 @@ from router.calibrate.publishing import check_unled, check_vacant, publish
 from router.calibrate.purse import Purse
 from router.calibrate.report import Account, Section, account_section, markdown
 from router.calibrate.scoring import JudgeScorer, ReferenceScorer, Scorer, VerifierScorer
+from router.calibrate.stopping import until_told
 from router.calibrate.terminal import bar, show
 from router.config import Config
 from router.config.values import catalogue_of, keys_of, units_of, weights_of
@@ -51,8 +50,6 @@ from router.core.gate import GateSettings
 
 PLAIN_WIDTH = 160
 """Of tables that no terminal shows."""
-GRACE_S = 20.0
-"""For answers under way when the user stops; they are paid for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +99,8 @@ class _Run:
             cases = await self._gathered(prompts, journal, purse)
             doubtful_usd = sum(i.most_usd for i in journal.ledger.doubts.values())
         contexts, brain = await self._embedded(prompts)
-        findings = await asyncio.to_thread(study, cases, contexts, self._study(brain))
+        with self._console.status("learning, and judging what was learned"):
+            findings = await asyncio.to_thread(study, cases, contexts, self._study(brain))
         account = _account(cases, findings, purse, doubtful_usd)
         sections = [account_section(account), *findings.sections]
         show(self._console, sections)
@@ -128,7 +126,7 @@ class _Run:
             self._say(estimate(prompts, self._catalogue, self._typical(), gatherer, purse))
             total = len(prompts) * len(self._catalogue.arms)
             with bar(self._console, total, purse) as watcher:
-                cases = await _until_told(gatherer.gather(prompts, watcher), stop, self._say)
+                cases = await until_told(gatherer.gather(prompts, watcher), stop, self._say)
         if stop.is_set():
             raise Stopped(
                 f"stopped after ${purse.spent_usd:.4f}; the answers are in {journal.path}: run "
@@ -205,7 +203,9 @@ class _Run:
         payload = findings.policy.save()
         if self._wanted.out is not None:
             write_file(self._wanted.out, payload)
-            self._say(f"snapshot written to {self._wanted.out}; nothing was published")
+            self._say(
+                f"snapshot written to {self._wanted.out}: the same command without --out publishes"
+            )
             return
         async with self._storage() as storage:
             version = await publish(
@@ -215,7 +215,7 @@ class _Run:
                 self._owner,
                 replace=self._wanted.replace,
             )
-        self._say(f"published as snapshot {version}: routers serve it, the learner goes on from it")
+        self._say(f"published as snapshot {version}: routers serve it, a learner goes on from it")
 
     def _write_report(self, sections: Sequence[Section]) -> None:
         if self._wanted.report is not None:
@@ -231,34 +231,6 @@ class _Run:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-async def _until_told(
-    work: Coroutine[Any, Any, list[Case]], stop: asyncio.Event, say: Callable[[str], None]
-) -> list[Case]:
-    """The first signal lets calls under way end, the second or the grace's end does not."""
-    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
-
-    def told() -> None:
-        if stop.is_set():
-            task.cancel()
-            return
-        stop.set()
-        say(f"stopping: waiting up to {GRACE_S:.0f} s for answers under way; again to stop now")
-        loop.call_later(GRACE_S, task.cancel)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, told)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if not stop.is_set():
-            raise
-        return []
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-
 def _account(
     cases: Sequence[Case], findings: Findings, purse: Purse, doubtful_usd: float
 ) -> Account:
@@ -270,6 +242,7 @@ def _account(
         spent_usd=purse.spent_usd,
         budget_usd=purse.budget_usd,
         doubtful_usd=doubtful_usd,
+        beyond_usd=purse.beyond_usd,
         missing=missing,
         unscored=unscored,
     )

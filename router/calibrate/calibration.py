@@ -144,11 +144,13 @@ def _equal(tried: Sequence[Tried], arms: Sequence[Way]) -> str:
     told = []
     for way in {w.name: w for w in (best_of(arms), dearest_of(arms))}.values():
         quality, cost_usd = way.numbers.mean(axis=0)[[QUALITY, COST]].tolist()
-        needed = at_quality(points, quality)
-        if needed is None or cost_usd <= 0:
-            told.append(f"the policy does not reach the quality of {way.name} at any weight tried")
+        needed_usd = at_quality(points, quality)
+        if needed_usd is None or cost_usd <= 0:
+            told.append(f"no weight tried reaches the quality of always {way.name}")
         else:
-            told.append(f"at the quality of {way.name} it costs {needed / cost_usd - 1:+.0%}")
+            told.append(
+                f"the quality of always {way.name} costs {needed_usd / cost_usd:.0%} of its price"
+            )
     return "; ".join(told)
 
 

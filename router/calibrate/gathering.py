@@ -81,35 +81,43 @@ class Gatherer:
     async def _one(self, case: Case) -> None:
         """Known answers cost nothing, and are there even when the budget is used up."""
         prompt = case.prompt
-        asked = {arm: self._asker.most_usd(prompt.chat, arm) for arm in self._arms}
+        asked_usd = {arm: self._asker.most_usd(prompt.chat, arm) for arm in self._arms}
         scored_usd = self._scorer.most_usd(prompt)
-        total_usd = self.most_usd(prompt)
-        enough = not self._stop.is_set() and await self._purse.wait_and_take(total_usd)
+        enough = await self._take(sum(asked_usd.values()) + scored_usd * len(self._arms))
+        if not enough:
+            asked_usd, scored_usd = dict.fromkeys(self._arms, 0.0), 0.0
         # Each call has a share of its own: what one did not use must not pay twice for another.
-        shares = {
-            arm: (Share(self._purse, usd), Share(self._purse, scored_usd))
-            for arm, usd in asked.items()
-        }
-        if enough:
-            await asyncio.gather(*(self._paid(case, arm, *shares[arm]) for arm in self._arms))
-        else:
-            self._unpaid(case)
+        jobs = (
+            self._arm(
+                case, arm, Share(self._purse, usd), Share(self._purse, scored_usd), enough=enough
+            )
+            for arm, usd in asked_usd.items()
+        )
+        await asyncio.gather(*jobs)
 
-    async def _paid(self, case: Case, arm: str, asking: Share, scoring: Share) -> None:
+    async def _take(self, usd: float) -> bool:
+        if self._stop.is_set():
+            return False
+        return not usd or await self._purse.wait_and_take(usd)
+
+    async def _arm(
+        self, case: Case, arm: str, asking: Share, scoring: Share, *, enough: bool
+    ) -> None:
         try:
-            reply = await self._asker.ask(case.prompt.chat, arm, asking)
-            case.replies[arm] = reply
+            case.replies[arm] = await self._reply(case.prompt, arm, asking, enough=enough)
             await asking.close()
+            reply = case.replies[arm]
             if isinstance(reply, Answered):
                 case.scores[arm] = await self._scorer.score(case.prompt, arm, reply, scoring)
         finally:
             await asking.close()
             await scoring.close()
 
-    def _unpaid(self, case: Case) -> None:
+    async def _reply(self, prompt: Prompt, arm: str, share: Share, *, enough: bool) -> Reply:
+        if enough:
+            return await self._asker.ask(prompt.chat, arm, share)
         missing = Missing(STOPPED if self._stop.is_set() else BUDGET)
-        for arm in self._arms:
-            case.replies[arm] = self._asker.known(case.prompt.chat, arm) or missing
+        return self._asker.known(prompt.chat, arm) or missing
 
 
 def _first(errors: BaseException) -> BaseException:

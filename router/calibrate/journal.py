@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
@@ -38,12 +39,14 @@ class Journal:
             JournalUnusable: it can't be opened, is in use, damaged, or something else.
 
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
             descriptor = os.open(path, flags, MODE)
         except OSError:
             raise JournalUnusable(f"{path}: name a file that this process can write") from None
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise JournalUnusable(f"{path}: name a file, not a device or a pipe")
             return cls(path, descriptor, _prepared(path, descriptor))
         except BaseException:
             os.close(descriptor)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 class Purse:
     """spent_usd: paid or possibly paid. held_usd: set aside for calls that may still come.
 
+    beyond_usd: what calls cost more than was set aside for them; a provider's price is then wrong.
+
     Spent and held together stay within the budget as long as no call costs more than was set
     aside for it. Lives on one event loop.
     """
@@ -17,6 +19,7 @@ class Purse:
         self.budget_usd = budget_usd
         self.spent_usd = spent_usd
         self.held_usd = 0.0
+        self.beyond_usd = 0.0
         self._changed = asyncio.Condition()
 
     @property
@@ -69,6 +72,7 @@ class Share:
         self.held_usd -= paid_usd
         self.purse.held_usd -= paid_usd
         self.purse.spent_usd += usd
+        self.purse.beyond_usd += usd - paid_usd
 
     async def close(self) -> None:
         held_usd, self.held_usd = self.held_usd, 0.0

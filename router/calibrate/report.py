@@ -33,6 +33,7 @@ class Account:
     spent_usd: float
     budget_usd: float
     doubtful_usd: float
+    beyond_usd: float = 0.0
     missing: Mapping[str, int] = field(default_factory=dict)
     unscored: Mapping[str, int] = field(default_factory=dict)
 
@@ -48,6 +49,11 @@ def account_section(account: Account) -> Section:
         notes.append(
             f"of these ${a.doubtful_usd:.4f} are the most that calls in doubt can have cost: "
             "they were under way when a run ended; --ask-again makes them again"
+        )
+    if a.beyond_usd:
+        notes.append(
+            f"${a.beyond_usd:.4f} were charged beyond the calls' upper bounds: the provider counts "
+            "tokens that the limit does not hold; leave the budget room for that"
         )
     notes += [f"left out: {what} ({count})" for what, count in sorted(a.missing.items())]
     notes += [f"not scored: {what} ({count})" for what, count in sorted(a.unscored.items())]
@@ -135,7 +141,7 @@ def _md_row(cells: Sequence[str]) -> str:
 
 def _cell(text: str) -> str:
     """A prompt's own marks must not end the cell or become HTML."""
-    for mark in ("\\", "|", "<", "`", "*", "_", "["):
+    for mark in ("\\", "|", "<", "`", "*", "_", "]("):
         text = text.replace(mark, f"\\{mark}")
     return text
 
