@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """Of two arms, on the second half, the estimated difference in quality as router score."""
+    """Of two arms, on the second half, what they were held worth as router score."""
 
     apgr: float
     cpt50: float
@@ -108,7 +108,7 @@ def figures(known: Outcomes, ran: Ran) -> Figures:
         whole=part(known, ran.chosen),
         half=part(known.part(half), ran.chosen[half]),
         shares=np.bincount(ran.chosen, minlength=k) / n,
-        recovered=_recovered(known.part(half), ran.expected[half]) if k == TWO else None,
+        recovered=_recovered(known.part(half), ran.worth[half]) if k == TWO else None,
         arms=tuple(part(known, np.full(n, arm)) for arm in range(k)),
         oracle=part(known, known.oracle()),
         advantage=_advantage(known, ran.chosen),
@@ -124,10 +124,10 @@ def _advantage(known: Outcomes, chosen: NDArray[np.integer]) -> Vector:
     return np.array([piece.mean() for piece in np.array_split(each, blocks)])
 
 
-def _recovered(known: Outcomes, expected: NDArray[np.float32]) -> Recovered | None:
+def _recovered(known: Outcomes, worth: NDArray[np.float32]) -> Recovered | None:
     """None where both arms are equally good: there is no gap to recover."""
     strong = int(known.quality.mean(axis=0).argmax())
-    score = expected[:, strong] - expected[:, 1 - strong]
+    score = worth[:, strong] - worth[:, 1 - strong]
     better, worse = known.quality[:, strong], known.quality[:, 1 - strong]
     if better.sum() == worse.sum():
         return None

@@ -17,7 +17,7 @@ from bandit.types import Context
 from bench.routing.figures import Figures, figures, outcomes
 from bench.routing.replay import Ran, Replay
 from bench.routing.streams import Drawn, Stream, draw
-from bench.routing.world import Variant, catalogue, config_of, decider_of, policy_of
+from bench.routing.world import Variant, catalogue, config_of, decider_of, is_told, policy_of
 
 Embeddings = NDArray[np.float32]
 
@@ -54,11 +54,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What jobs work on, by stream name."""
+    """What jobs work on, by stream name. utterances: embeddings of example texts, by text."""
 
     streams: Mapping[str, Stream]
     embeddings: Mapping[str, Embeddings]
     terms: Terms
+    utterances: Mapping[str, Embeddings] = field(default_factory=dict)
 
 
 class Worker:
@@ -80,13 +81,21 @@ class Worker:
         terms = self._material.terms
         config = config_of(stream, job.variant, job.cost_weight)
         made = catalogue(config, stream, drawn, terms.prior_factors)
-        policy = policy_of(config, made, job.variant, self._map, job.seed)
+        policy = policy_of(
+            config,
+            made,
+            job.variant,
+            self._map,
+            utterances=self._material.utterances,
+            seed=job.seed,
+        )
         replay = Replay(
             stream,
             self._material.embeddings[job.stream],
             self._contexts[job.stream],
             made,
             decider_of(config, self._map, policy),
+            by_choice=is_told(policy),
         )
         await replay.calibrate(drawn.aside[: terms.calibrate])
         chance = np.random.default_rng([job.seed, 2]).random(len(drawn.rows))

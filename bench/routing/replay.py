@@ -32,18 +32,21 @@ ANY_WEIGHTS, ANY_COST = WeightOverrides(), Bounds()
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """chosen: (n,) index of the arm. expected: (n, k) quality as estimated before the choice.
+    """chosen: (n,) index of the arm. worth: (n, k) what each arm was held worth before the choice.
 
     us: mean microseconds of a decision, of the call through the cascade, of learning its outcome.
     """
 
     chosen: NDArray[np.int8]
-    expected: NDArray[np.float32]
+    worth: NDArray[np.float32]
     us: tuple[float, float, float]
 
 
 class Replay:
-    """embeddings: (n, d), a row per recorded prompt. contexts: filled in as they are built."""
+    """embeddings: (n, d), a row per recorded prompt. contexts: filled in as they are built.
+
+    by_choice: an arm's worth is its probability; otherwise its estimated quality.
+    """
 
     def __init__(
         self,
@@ -52,7 +55,10 @@ class Replay:
         contexts: dict[int, Context],
         catalogue: Catalogue,
         decider: Decider,
+        *,
+        by_choice: bool = False,
     ) -> None:
+        self._by_choice = by_choice
         self._data = stream.data
         self._embeddings = embeddings
         self._contexts = contexts
@@ -69,13 +75,13 @@ class Replay:
         """judged: (n,), on which requests feedback is given. delay: requests until it arrives."""
         columns = {arm: column for column, arm in enumerate(self._data.arms)}
         chosen = np.zeros(len(rows), dtype=np.int8)
-        expected = np.zeros((len(rows), len(columns)), dtype=np.float32)
+        worth = np.zeros((len(rows), len(columns)), dtype=np.float32)
         waiting: deque[tuple[DecisionRecord, list[Event]]] = deque()
         for step, row in enumerate(rows.tolist()):
             choice = self._choose(row)
             chosen[step] = columns[choice.plan]
-            quality = {name: quality for name, quality, *_ in choice.expected}
-            expected[step] = [quality[arm] for arm in columns]
+            known = self._worth(choice)
+            worth[step] = [known[arm] for arm in columns]
             record = await self._call(str(step), row, choice)
             waiting.append((record, self._events(record, row, judged=bool(judged[step]))))
             if len(waiting) > delay:
@@ -83,7 +89,12 @@ class Replay:
             if step % DRAIN_EVERY == 0:
                 await self._background.drain()
         await self._background.drain()
-        return Ran(chosen, expected, tuple(self._spent_ns / len(rows) / 1_000))
+        return Ran(chosen, worth, tuple(self._spent_ns / len(rows) / 1_000))
+
+    def _worth(self, choice: Choice) -> dict[str, float]:
+        if self._by_choice:
+            return dict(choice.probabilities)
+        return {name: quality for name, quality, *_ in choice.expected}
 
     async def calibrate(self, rows: Rows) -> None:
         """Every arm's outcome on prompts outside the stream, one after the other."""

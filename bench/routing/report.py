@@ -16,7 +16,8 @@ NOTE = (
     "hindsight, on the whole stream and on its second half. *Above hull*: mean quality minus that "
     "of the best random mix of fixed arms at the same mean cost. *Worst*: the least gain of a "
     "seed. *Versus first*: reward minus that of the table's first policy, seed by seed. In "
-    "brackets: 95 % bootstrap intervals over the seeds. APGR and CPT are of the second half, in %."
+    "brackets: 95 % bootstrap intervals over the seeds. APGR and CPT are of the second half, in %, "
+    "with the estimated difference in quality as score, or the probability where a policy is told."
 )
 
 

@@ -24,7 +24,7 @@ from bench.routing.plots import draw as draw_plots
 from bench.routing.report import markdown, runs_csv
 from bench.routing.streams import Stream, StreamSpec, draw, known_streams, load, shortened
 from bench.routing.summary import tables
-from bench.routing.world import variants_of
+from bench.routing.world import config_of, utterances_of, variants_of
 from router.core.errors import RouterError
 
 QUICK_STREAMS = ("paretobandit_k4", "routellm_pair-3000")
@@ -65,13 +65,18 @@ def run(asked: Asked) -> None:
     terms = Terms(asked.calibrate, asked.delay, asked.feedback_share, factors)
     options = _options(asked.options)
     names = asked.policies or POLICY_NAMES
-    compared = [v for name in names for v in variants_of(name, asked.vw, options)]
+    compared = {
+        stream: [
+            v for n in names for v in variants_of(n, asked.vw, options, streams[stream].data.arms)
+        ]
+        for stream in streams
+    }
     seeds = asked.seeds or (QUICK_SEEDS if asked.quick else SEEDS)
     todo = [
         Job(stream, weight, i, variant, seed)
         for stream in streams
         for weight in asked.cost_weights
-        for i, variant in enumerate(compared)
+        for i, variant in enumerate(compared[stream])
         for seed in range(seeds)
     ]
     done = _run(streams, terms, seeds, todo, asked.jobs or len(os.sched_getaffinity(0)))
@@ -139,9 +144,10 @@ def _run(
         vectors = {
             name: _embedded(stream, terms, seeds, progress) for name, stream in streams.items()
         }
+        material = Material(streams, vectors, terms, _utterances(streams, todo, progress))
         task = progress.add_task("replaying", total=len(todo))
         found = {}
-        for job, result in run_all(Material(streams, vectors, terms), todo, processes):
+        for job, result in run_all(material, todo, processes):
             found[job.key] = result
             progress.advance(task)
     return {job: found[job.key] for job in todo}
@@ -152,13 +158,25 @@ def _embedded(stream: Stream, terms: Terms, seeds: int, progress: Progress) -> N
     drawn = [draw(stream, seed, terms.calibrate) for seed in range(seeds)]
     used = [np.append(d.rows, d.aside[: terms.calibrate]) for d in drawn]
     rows = np.unique(np.concatenate(used))
-    try:
-        found = embeddings([stream.data.prompts[i] for i in rows], default_cache(), progress)
-    except RouterError as error:
-        raise BenchError(f"{error}; fetch the model with scripts/fetch_model") from None
+    found = _embeddings([stream.data.prompts[i] for i in rows], progress)
     vectors = np.zeros((len(stream.data), found.shape[1]), dtype=np.float32)
     vectors[rows] = found
     return vectors
+
+
+def _utterances(
+    streams: Mapping[str, Stream], todo: Sequence[Job], progress: Progress
+) -> dict[str, NDArray[np.float32]]:
+    configs = (config_of(streams[job.stream], job.variant, job.cost_weight) for job in todo)
+    texts = list(dict.fromkeys(text for config in configs for text in utterances_of(config)))
+    return dict(zip(texts, _embeddings(texts, progress), strict=True)) if texts else {}
+
+
+def _embeddings(texts: Sequence[str], progress: Progress) -> NDArray[np.float32]:
+    try:
+        return embeddings(texts, default_cache(), progress)
+    except RouterError as error:
+        raise BenchError(f"{error}; fetch the model with scripts/fetch_model") from None
 
 
 def _write(

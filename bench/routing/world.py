@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bandit import ContextMap, Policy, make_policy
+from bandit import BanditError, ContextMap, Policy, PromptFacts, make_policy
 from bandit.policies.adaptive import NAME as ADAPTIVE
+from bandit.policies.base import HeuristicPolicy
+from bandit.policies.fixed import NAME as FIXED
+from bandit.policies.random_mix import RandomMixPolicy
 from bench.routing.errors import BenchError
+from bench.routing.presets import preset
 from bench.routing.provider import PRICE
 from bench.routing.streams import Drawn, Stream
 from router.config import Config
@@ -29,22 +34,23 @@ class Variant:
     options: of the config's `policy` section, besides its name and weights.
     """
 
+    name: str
     policy: str
     vw: bool | None = None
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    label: str = ""
-
-    @property
-    def name(self) -> str:
-        return self.label or (f"{self.policy}, no VW" if self.vw is False else self.policy)
 
 
-def variants_of(policy: str, vw: str, options: Mapping[str, Any]) -> list[Variant]:
-    """vw: on | off | both."""
-    if policy != ADAPTIVE:
-        return [Variant(policy, None, options)]
-    wanted = {"on": (True,), "off": (False,), "both": (True, False)}[vw]
-    return [Variant(policy, on, options) for on in wanted]
+def variants_of(
+    policy: str, vw: str, options: Mapping[str, Any], arms: Sequence[str]
+) -> list[Variant]:
+    """vw: on | off | both. `fixed` comes once per arm, unless the options name one."""
+    if policy == ADAPTIVE:
+        wanted = {"on": (True,), "off": (False,), "both": (True, False)}[vw]
+        names = {True: policy, False: f"{policy}, no VW"}
+        return [Variant(names[on], policy, on, options) for on in wanted]
+    if policy == FIXED and FIXED not in options:
+        return [Variant(f"{policy}: {a}", policy, None, {**options, FIXED: a}) for a in arms]
+    return [Variant(policy, policy, None, options)]
 
 
 def config_of(stream: Stream, variant: Variant, cost_weight: float) -> Config:
@@ -52,7 +58,9 @@ def config_of(stream: Stream, variant: Variant, cost_weight: float) -> Config:
     arms = stream.data.arms
     price = {"input_usd_per_mtok": 0, "output_usd_per_mtok": 0}
     section = {"provider": "openai", "price": price}
+    by_cost = stream.data.cost_usd.mean(axis=0).argsort(kind="stable")
     policy = {
+        **preset(variant.policy, [arms[i] for i in by_cost]),
         **variant.options,
         "name": variant.policy,
         "weights": {"cost": cost_weight},
@@ -94,13 +102,36 @@ def catalogue(
 
 
 def policy_of(
-    config: Config, made: Catalogue, variant: Variant, context_map: ContextMap, seed: int
+    config: Config,
+    made: Catalogue,
+    variant: Variant,
+    context_map: ContextMap,
+    *,
+    utterances: Mapping[str, NDArray[np.float32]],
+    seed: int,
 ) -> Policy:
-    settings = settings_of(config, made, context_map)
+    """utterances: embeddings of the config's examples, by text. Raises BenchError."""
+    examples = {
+        plan: [context_map.build(utterances[text], PromptFacts(text)) for text in texts]
+        for plan, texts in config.policy.intent.examples.items()
+    }
+    try:
+        settings = settings_of(config, made, context_map, examples)
+    except BanditError as error:
+        raise BenchError(f"policy {variant.name}: {error}") from None
     if variant.vw is False:
         settings = replace(settings, vw=frozenset())
     rng = np.random.default_rng([seed, 1])
     return make_policy(variant.policy, settings, context_map.version, rng)
+
+
+def utterances_of(config: Config) -> list[str]:
+    return [text for texts in config.policy.intent.examples.values() for text in texts]
+
+
+def is_told(policy: Policy) -> bool:
+    """Whether its choice, and not its estimates, says what it thinks of a prompt."""
+    return isinstance(policy, HeuristicPolicy | RandomMixPolicy)
 
 
 def decider_of(config: Config, context_map: ContextMap, policy: Policy) -> Decider:

@@ -59,7 +59,7 @@ def test_arms_of_equal_quality_leave_nothing_to_recover() -> None:
 def test_differences_are_taken_seed_by_seed() -> None:
     """The second policy is .05 better on one seed and .1 worse on the other."""
     runs = {(0, 0): (1, 1, 1, 1), (0, 1): (1, 0, 1, 0), (1, 0): (1, 0, 1, 1), (1, 1): (1, 1, 1, 1)}
-    variants = Variant("adaptive"), Variant("squarecb")
+    variants = [Variant(name, name) for name in ("adaptive", "squarecb")]
     done = {
         Job("tiny", 0.1, i, variants[i], seed): figures(KNOWN, ran(*chosen))
         for (i, seed), chosen in runs.items()

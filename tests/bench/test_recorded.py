@@ -18,7 +18,7 @@ def test_rows_without_every_outcome_are_left_out(tmp_path: Path) -> None:
     found["prompt"][4] = None
     path = tiny.write(tmp_path / "a.parquet", found)
     data = read(path, tiny.ARMS)
-    assert data.prompts == ("easy prompt 0", "hard prompt 3", "hard prompt 5")
+    assert data.prompts == ("easy prompt 0", "hard prompt 3?", "hard prompt 5?")
     assert data.dropped == 3
     assert data.quality.tolist() == [[0.9, 0.9], [0.1, 0.9], [0.1, 0.9]]
     assert data.cost_usd[:, 1].tolist() == [found["c_large"][i] for i in (0, 3, 5)]

@@ -21,7 +21,7 @@ from bench.routing.streams import Stream, draw
 from bench.routing.world import Variant, catalogue, config_of, decider_of, policy_of
 from router.core.arms import Deployment
 
-NO_VW = Variant("adaptive", vw=False)
+NO_VW = Variant("adaptive, no VW", "adaptive", vw=False)
 
 
 class Watched:
@@ -46,7 +46,7 @@ def replayed(stream: Stream, terms: Terms, variant: Variant = NO_VW) -> tuple[Ra
     drawn, context_map = draw(stream, 0, terms.calibrate), ContextMap.default()
     config = config_of(stream, variant, 0.1)
     made = catalogue(config, stream, drawn, terms.prior_factors)
-    policy = Watched(policy_of(config, made, variant, context_map, 0))
+    policy = Watched(policy_of(config, made, variant, context_map, utterances={}, seed=0))
     decider = decider_of(config, context_map, policy)
     replay = Replay(stream, tiny.vectors(), {}, made, decider)
     judged = np.random.default_rng(2).random(len(drawn.rows)) < terms.feedback_share
@@ -68,9 +68,9 @@ def test_outcomes_of_arms_that_were_not_chosen_change_nothing(stream: Stream) ->
     other = replace(stream, data=replace(data, quality=quality, cost_usd=cost_usd))
     after, _ = replayed(other, Terms())
     assert np.array_equal(after.chosen, before.chosen)
-    assert np.array_equal(after.expected, before.expected)
+    assert np.array_equal(after.worth, before.worth)
     quality[rows, before.chosen] = 0.33
-    assert not np.array_equal(replayed(other, Terms())[0].expected, before.expected)
+    assert not np.array_equal(replayed(other, Terms())[0].worth, before.worth)
 
 
 def test_the_policy_is_taught_what_was_recorded(stream: Stream) -> None:
@@ -87,15 +87,15 @@ def test_the_policy_is_taught_what_was_recorded(stream: Stream) -> None:
 
 def test_expectations_are_those_before_the_outcome(stream: Stream) -> None:
     ran, _ = replayed(stream, Terms())
-    assert ran.expected[0].tolist() == [0.75, 0.75]
-    assert ran.expected.shape == (120, 2)
+    assert ran.worth[0].tolist() == [0.75, 0.75]
+    assert ran.worth.shape == (120, 2)
     assert all(us > 0 for us in ran.us)
 
 
 def test_late_outcomes_leave_the_first_choices_uninformed(stream: Stream) -> None:
     ran, policy = replayed(stream, Terms(delay=50))
-    assert np.unique(ran.expected[:51]).tolist() == [0.75]
-    assert len(np.unique(ran.expected[51:])) > 10
+    assert np.unique(ran.worth[:51]).tolist() == [0.75]
+    assert len(np.unique(ran.worth[51:])) > 10
     assert len(policy.taught) == 2 * (120 - 50)
 
 
@@ -137,9 +137,9 @@ def test_a_router_that_can_tell_prompts_apart_is_above_the_hull(stream: Stream) 
 
 
 def test_heads_with_and_without_vw_are_two_policies(stream: Stream) -> None:
-    with_vw, _ = replayed(stream, Terms(), Variant("adaptive", vw=True))
+    with_vw, _ = replayed(stream, Terms(), Variant("adaptive", "adaptive", vw=True))
     without, _ = replayed(stream, Terms())
-    assert not np.array_equal(with_vw.expected, without.expected)
+    assert not np.array_equal(with_vw.worth, without.worth)
 
 
 @pytest.mark.parametrize("cost_usd", [1e-8, 2.9e-5, 1 / 3, 0.0, 17.0])
@@ -150,6 +150,18 @@ async def test_a_recorded_cost_survives_its_price(cost_usd: float) -> None:
     items = [item async for item in provider.stream(deployment, chat_of("x", 0), 1.0)]
     assert items == [answer]
     assert PRICE.cost_usd(answer.usage) == pytest.approx(cost_usd, rel=3e-16, abs=1e-20)
+
+
+def test_a_policy_that_is_told_is_scored_by_its_choice(stream: Stream) -> None:
+    material = Material({"tiny": stream}, {"tiny": tiny.vectors()}, Terms())
+    rule = {"plan": "large", "when": {"question": True}}
+    told = Variant("rules", "rules", options={"rules": [rule], "default_plan": "small"})
+    found = Worker(material).run(Job("tiny", 0.1, 0, told, 0))
+    assert found.recovered is not None
+    # Half of the prompts are hard, and they alone are questions: all is recovered at half.
+    assert found.recovered.apgr == pytest.approx(0.75, abs=0.05)
+    assert found.recovered.cpt80 == pytest.approx(0.4, abs=0.1)
+    assert found.half.above_hull > 0.3
 
 
 def test_options_of_the_config_reach_the_policy(stream: Stream) -> None:

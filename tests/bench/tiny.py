@@ -24,7 +24,7 @@ def columns(rows: int = ROWS, seed: int = 0) -> dict[str, list[Any]]:
     rng = np.random.default_rng(seed)
     hard = np.arange(rows) % 2 == 1
     return {
-        "prompt": [f"{'hard' if h else 'easy'} prompt {i}" for i, h in enumerate(hard)],
+        "prompt": [f"hard prompt {i}?" if h else f"easy prompt {i}" for i, h in enumerate(hard)],
         "kind": ["hard" if h else "easy" for h in hard],
         "fold": [i % 4 for i in range(rows)],
         "q_small": np.where(hard, 0.1, 0.9).tolist(),
