@@ -41,7 +41,7 @@ def _log1p(feature: str, divisor: float, cap: float = 1.5) -> _Scale:
 _TURNS: Final = _Scale("turns", lambda n: math.log(max(n, 0.1)) / 2, lambda raw: math.exp(2 * raw))
 _COUNTS: Final = {
     "characters": _log1p("log_length", 6, cap=math.inf),
-    "lines": _log1p("newlines", 2.5),
+    "newlines": _log1p("newlines", 2.5),
     "code_marks": _log1p("code", 1.5),
     "math_marks": _log1p("math_words", 2),
     "numbers": _log1p("numbers", 2.5),

@@ -22,6 +22,8 @@ from bandit.vw import Explorer
 
 LEAST_PROPENSITY: Final = 1e-3
 """Importance weights are bounded: 1 / this."""
+MOST_COST: Final = 100.0
+"""Of one outcome, either way: a single label beyond all measure would spoil every weight."""
 
 
 class _Model:
@@ -90,4 +92,5 @@ class ExplorerPolicy(LearningPolicy):
         usual = (means[COST_RATIO] * price, means[LATENCY_MS], means[FAILURE])
         amounts = [float(u if g is None else g) for g, u in zip(given, usual, strict=True)]
         weights, units = self._settings.weights, self._settings.units
-        return weights.quality * quality - burden(weights, units, *amounts)
+        utility = weights.quality * quality - burden(weights, units, *amounts)
+        return min(max(utility, -MOST_COST), MOST_COST)

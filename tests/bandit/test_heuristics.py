@@ -1,0 +1,216 @@
+"""Which action the policies that follow a rule want, and which instead where it is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from streams import OPTIONS, SETTINGS, SHAPE, VERSION, actions, context, example, outcome
+
+from bandit import Action, Context, Policy, PolicySettings, Weights, make_policy
+from bandit.errors import BadContext, BadSettings, VersionMismatch
+from bandit.options import (
+    Bound,
+    ClusterTableOptions,
+    IntentOptions,
+    KnnOptions,
+    LinucbOptions,
+    PairClassifierOptions,
+    PolicyOptions,
+    Rule,
+    Tier,
+)
+
+
+def fresh(name: str, options: PolicyOptions = OPTIONS) -> Policy:
+    settings = replace(SETTINGS, options=options)
+    return make_policy(name, settings, VERSION, np.random.default_rng(1))
+
+
+def featured(*features: float) -> Context:
+    return replace(example(0.1, 0.1, 0.1), features=np.array(features))
+
+
+def wanted(policy: Policy, seen: Context, choices: Sequence[Action] = tuple(actions(3))) -> str:
+    shares = policy.decide(seen, choices, Weights()).probabilities
+    return max(shares, key=shares.__getitem__)
+
+
+ANY = featured(0.0, 0.0)
+
+
+def test_fixed_is_the_named_action_or_the_first() -> None:
+    assert wanted(fresh("fixed"), ANY) == "a1"
+    assert wanted(fresh("fixed"), ANY, actions(3)[::2]) == "a0"
+    assert wanted(fresh("fixed", PolicyOptions()), ANY, actions(3)[1:]) == "a1"
+
+
+def test_the_rest_of_a_rule_goes_to_the_floor() -> None:
+    shares = fresh("fixed").decide(ANY, actions(3), Weights()).probabilities
+    assert shares["a0"] == shares["a2"] == pytest.approx(SETTINGS.floor)
+
+
+def test_leaving_the_rule_is_exploring() -> None:
+    policy = make_policy(
+        "fixed", replace(SETTINGS, options=OPTIONS, floor=0.1), VERSION, np.random.default_rng(0)
+    )
+    decisions = [policy.decide(ANY, actions(3), Weights()) for _ in range(60)]
+    assert {d.explored for d in decisions} == {True, False}
+    assert all(d.explored == (d.action != "a1") for d in decisions)
+
+
+def test_a_random_mix_is_renormalised_over_what_is_eligible() -> None:
+    policy = fresh("random-mix")
+    shares = policy.decide(ANY, actions(3), Weights()).probabilities
+    assert list(shares.values()) == pytest.approx([3 / 6, 2 / 6, 1 / 6], abs=0.005)
+    fewer = policy.decide(ANY, actions(3)[1:], Weights()).probabilities
+    assert list(fewer.values()) == pytest.approx([2 / 3, 1 / 3], abs=0.005)
+
+
+def test_a_random_mix_without_weights_is_uniform() -> None:
+    for options in (PolicyOptions(), replace(OPTIONS, random_mix={"elsewhere": 1.0})):
+        shares = fresh("random-mix", options).decide(ANY, actions(4), Weights()).probabilities
+        assert list(shares.values()) == pytest.approx([0.25] * 4)
+
+
+def test_huge_weights_of_a_mix_do_not_overflow() -> None:
+    policy = fresh("random-mix", replace(OPTIONS, random_mix={"a0": 1e308, "a1": 1e308}))
+    shares = policy.decide(ANY, actions(2), Weights()).probabilities
+    assert list(shares.values()) == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("length", "eligible", "chosen"),
+    [
+        (-1.5, "a0 a1 a2", "a0"),
+        (-0.3, "a0 a1 a2", "a1"),
+        (0.29, "a0 a1 a2", "a1"),
+        (1.5, "a0 a1 a2", "a2"),
+        (-1.5, "a1 a2", "a1"),  # longer ones first
+        (0.0, "a0 a2", "a2"),
+        (1.5, "a0 a1", "a1"),  # then shorter ones, from the nearest on
+        (0.0, "a8 a9", "a8"),
+    ],
+)
+def test_longer_prompts_go_up_the_tiers(length: float, eligible: str, chosen: str) -> None:
+    choices = [Action(name, 0.001) for name in eligible.split()]
+    assert wanted(fresh("length"), featured(length, 0.0), choices) == chosen
+
+
+def test_a_prompt_below_the_first_tier_counts_as_of_the_first() -> None:
+    policy = fresh("length", replace(OPTIONS, length=(Tier("a1", 0.0), Tier("a2", 1.0))))
+    assert wanted(policy, featured(-1.0, 0.0)) == "a1"
+
+
+def test_without_tiers_the_first_action_is_taken() -> None:
+    assert wanted(fresh("length", PolicyOptions()), ANY, actions(3)[1:]) == "a1"
+
+
+@pytest.mark.parametrize(
+    ("features", "eligible", "chosen"),
+    [
+        ((0.3, 0.0), "a0 a1 a2", "a1"),
+        ((0.2, 0.0), "a0 a1 a2", "a0"),
+        ((0.9, 0.1), "a0 a1 a2", "a0"),  # both bounds must hold
+        ((0.0, 0.5), "a0 a1 a2", "a2"),
+        ((0.3, 0.0), "a0 a2", "a0"),
+        ((0.0, 0.5), "a9 a1", "a9"),
+    ],
+)
+def test_the_first_rule_that_applies_counts(
+    features: tuple[float, float], eligible: str, chosen: str
+) -> None:
+    choices = [Action(name, 0.001) for name in eligible.split()]
+    assert wanted(fresh("rules"), featured(*features), choices) == chosen
+
+
+def test_of_two_rules_that_apply_the_first_eligible_one_counts() -> None:
+    always = Bound(0)
+    policy = fresh("rules", replace(OPTIONS, rules=(Rule("a2", (always,)), Rule("a1", (always,)))))
+    assert wanted(policy, ANY) == "a2"
+    assert wanted(policy, ANY, actions(2)) == "a1"
+
+
+@pytest.mark.parametrize(
+    ("projection", "eligible", "chosen"),
+    [
+        ((2.0, 0.1, 0.0), "a0 a1 a2", "a1"),
+        ((0.1, 0.0, 0.4), "a0 a1 a2", "a2"),
+        ((0.0, 3.0, 0.0), "a0 a1 a2", "a2"),
+        ((-1.0, -1.0, -1.0), "a0 a1 a2", "a0"),
+        ((0.0, 0.0, 0.0), "a0 a1 a2", "a0"),
+        ((1.0, 0.9, 0.0), "a0 a2", "a2"),  # the next alike
+        ((1.0, 0.0, 0.0), "a0 a2", "a0"),
+        ((1.0, 0.0, 0.0), "a5 a6", "a5"),
+    ],
+)
+def test_the_most_alike_example_counts(
+    projection: tuple[float, float, float], eligible: str, chosen: str
+) -> None:
+    choices = [Action(name, 0.001) for name in eligible.split()]
+    assert wanted(fresh("intent"), example(*projection), choices) == chosen
+
+
+def test_examples_of_another_map_are_refused() -> None:
+    other = replace(example(1.0, 0.0, 0.0), version="v2")
+    with pytest.raises(VersionMismatch):
+        fresh("intent", replace(OPTIONS, intent=IntentOptions({"a1": (other,)})))
+    wide = replace(example(1.0, 0.0, 0.0), projection=np.zeros(9))
+    with pytest.raises(BadContext):
+        fresh("intent", replace(OPTIONS, intent=IntentOptions({"a1": (wide,)})))
+
+
+def test_a_heuristic_reports_what_it_has_seen() -> None:
+    """So that limits on cost hold for it too."""
+    policy, rng = fresh("fixed"), np.random.default_rng(2)
+    dear, cheap = actions(2)
+    for _ in range(100):
+        policy.learn([replace(outcome(dear, context(rng), 0.2), cost_usd=0.5)])
+        policy.learn([outcome(cheap, context(rng), 0.9)])
+    estimates = policy.decide(ANY, actions(2), Weights()).estimates
+    assert estimates["a0"].cost_usd == pytest.approx(0.5, rel=0.02)
+    assert estimates["a0"].quality == pytest.approx(0.2, abs=0.02)
+    assert estimates["a1"].quality == pytest.approx(0.9, abs=0.02)
+    assert wanted(policy, ANY, actions(2)) == "a1"
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: PolicyOptions(random_mix={"a": -1.0}), "random_mix"),
+        (lambda: PolicyOptions(random_mix={"a": 0.0}), "random_mix"),
+        (lambda: PolicyOptions(random_mix={"a": float("nan")}), "random_mix"),
+        (lambda: PolicyOptions(length=(Tier("a", 0.5), Tier("b", 0.5))), "rising"),
+        (lambda: Tier("a", float("nan")), "number"),
+        (lambda: Bound(0, low=1.0, high=0.0), "low <= high"),
+        (lambda: Bound(0, low=float("nan")), "low <= high"),
+        (lambda: Bound(-1), "index"),
+        (lambda: IntentOptions(threshold=1.5), "threshold"),
+        (lambda: KnnOptions(neighbours=0), "neighbours"),
+        (lambda: KnnOptions(memory=0), "memory"),
+        (lambda: KnnOptions(shrink=0.0), "shrink"),
+        (lambda: ClusterTableOptions(shrink=float("nan")), "shrink"),
+        (lambda: LinucbOptions(alpha=-1.0), "alpha"),
+        (lambda: LinucbOptions(ridge=0.0), "ridge"),
+        (lambda: PairClassifierOptions(actions=("a", "a")), "two different"),
+        (lambda: PairClassifierOptions(trees=0), "trees"),
+        (lambda: PairClassifierOptions(depth=99), "depth"),
+        (lambda: PairClassifierOptions(refit_every=0), "refit_every"),
+        (lambda: PairClassifierOptions(memory=0), "memory"),
+    ],
+)
+def test_options_out_of_range_are_refused(make: object, says: str) -> None:
+    with pytest.raises(BadSettings, match=says):
+        make()  # type: ignore[operator]  # a lambda
+
+
+def test_a_rule_on_a_feature_that_is_not_there_is_refused() -> None:
+    options = PolicyOptions(rules=(Rule("a0", (Bound(SHAPE.features),)),))
+    with pytest.raises(BadSettings, match="feature"):
+        make_policy("rules", PolicySettings(shape=SHAPE, options=options), VERSION, rng())
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

@@ -1,0 +1,296 @@
+"""The parts that policies learn with."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from streams import OPTIONS, SETTINGS, VERSION, actions, context, outcome
+
+from bandit import Context, Outcome, Policy, Weights, load_policy, make_policy
+from bandit.errors import CorruptSnapshot, TrainerMissing
+from bandit.forest import Forest
+from bandit.memory import Memory
+from bandit.options import PairClassifierOptions
+from bandit.policies.linucb import Ridge
+from bandit.policies.sampling import Noise, shrunk_variance
+from bandit.snapshot import pack, unpack
+from bandit.training import ForestSpec, fit_forest
+
+SPEC = ForestSpec(trees=12, depth=5)
+
+
+def fresh(name: str) -> Policy:
+    return make_policy(name, SETTINGS, VERSION, np.random.default_rng(1))
+
+
+def step_data(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Four numbers each, and 1 where the second is above 0.2."""
+    x = np.random.default_rng(0).normal(size=(count, 4)).astype(np.float32)
+    return x, (x[:, 1] > 0.2).astype(np.float64)
+
+
+def test_a_forest_predicts_what_its_trees_do() -> None:
+    from sklearn.ensemble import RandomForestRegressor  # noqa: PLC0415 - to compare with
+
+    x, y = step_data()
+    forest = fit_forest(x, y, np.ones(len(y)), SPEC, seed=3)
+    model = RandomForestRegressor(
+        n_estimators=12, max_depth=5, min_samples_leaf=10, max_features=1 / 3, random_state=3
+    ).fit(x, y, sample_weight=np.ones(len(y)))
+    for row in x[:60]:
+        each = [tree.predict(row[None])[0] for tree in model.estimators_]
+        assert forest.predict(row.astype(np.float64)) == pytest.approx(each)
+    assert forest.value.shape[1] <= 2**6 - 1
+
+
+def test_a_forest_finds_the_step() -> None:
+    x, y = step_data()
+    forest = fit_forest(x, y, np.ones(len(y)), SPEC, seed=0)
+    assert forest.predict(np.array([0.0, 1.5, 0.0, 0.0])).mean() > 0.65
+    assert forest.predict(np.array([0.0, -1.5, 0.0, 0.0])).mean() < 0.35
+
+
+def test_outcomes_that_weigh_more_count_more() -> None:
+    x, y = np.zeros((80, 2), dtype=np.float32), np.repeat([0.0, 1.0], 40)
+    weights = np.where(y > 0, 9.0, 1.0)
+    assert fit_forest(x, y, weights, SPEC, 0).predict(np.zeros(2)).mean() > 0.8
+
+
+def test_a_forest_comes_back_from_its_arrays() -> None:
+    x, y = step_data()
+    forest = fit_forest(x, y, np.ones(len(y)), SPEC, seed=0)
+    again = Forest.of(forest.arrays(), width=4)  # type: ignore[arg-type]  # of several dtypes
+    for row in x[:20]:
+        assert (again.predict(row) == forest.predict(row)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("feature", 4), ("feature", -1), ("left", 10_000), ("right", -1), ("depth", 99_999)],
+)
+def test_a_forest_that_points_outside_itself_is_refused(name: str, value: int) -> None:
+    x, y = step_data()
+    arrays = fit_forest(x, y, np.ones(len(y)), SPEC, seed=0).arrays()
+    broken = arrays[name].copy()
+    broken.flat[0] = value
+    with pytest.raises(ValueError, match="range"):
+        Forest.of({**arrays, name: broken}, width=4)  # type: ignore[arg-type]  # of several dtypes
+
+
+def filled(capacity: int, count: int) -> Memory:
+    memory = Memory(2, capacity)
+    for j in range(count):
+        memory.add(np.array([j, -j], dtype=np.float64), j % 3, float(j), 1.0)
+    return memory
+
+
+def test_a_memory_keeps_the_last_outcomes() -> None:
+    memory = filled(5, 12)
+    assert sorted(memory.targets[:, 0]) == [7, 8, 9, 10, 11]
+    assert len(memory.x) == len(memory.slots) == 5
+    place = memory.targets[:, 0].tolist().index(9.0)
+    assert (memory.x[place] == [9, -9]).all()
+    assert memory.slots[place] == 0
+
+
+@pytest.mark.parametrize("count", [3, 5, 12])
+@pytest.mark.parametrize("capacity", [2, 5, 9])
+def test_a_memory_restored_goes_on_with_the_last_outcomes(capacity: int, count: int) -> None:
+    memory = filled(5, count)
+    again = Memory(2, capacity)
+    again.restore(memory.arrays(), 3)
+    held = list(range(count))[-5:][-capacity:]
+    assert sorted(again.targets[:, 0]) == held
+    again.add(np.zeros(2), 0, 99.0, 1.0)
+    assert sorted(again.targets[:, 0]) == ([*held, 99])[-capacity:]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("added", [1.0]), ("slots", [0, 1, 3]), ("slots", [0, -1, 2])]
+)
+def test_a_memory_that_makes_no_sense_is_refused(name: str, value: list[float]) -> None:
+    arrays = filled(5, 3).arrays()
+    broken = np.array(value, dtype=arrays[name].dtype)
+    with pytest.raises(ValueError, match="range"):
+        Memory(2, 5).restore({**arrays, name: broken}, 3)
+
+
+def test_the_inverse_is_that_of_the_whole_regression() -> None:
+    """After 20,000 rank-one updates, against one solve."""
+    rng = np.random.default_rng(0)
+    ridge, x = Ridge(4, 2.0, offset=0.5), rng.normal(size=(20_000, 4))
+    y, weights = rng.random(20_000), rng.uniform(0.1, 1, 20_000)
+    ridge.grow(1)
+    for row, target, weight in zip(x, y, weights, strict=True):
+        ridge.add(0, row, float(target), float(weight))
+    gram = 2 * np.eye(4) + (x * weights[:, None]).T @ x
+    solved = np.linalg.solve(gram, (x * weights[:, None]).T @ (y - 0.5))
+    point = np.array([1.0, -0.5, 0.3, 2.0])
+    rows = np.array([0, -1])
+    assert ridge.mean(rows, point) == pytest.approx([0.5 + point @ solved, 0.5], rel=1e-9)
+    widths = [point @ np.linalg.inv(gram) @ point, point @ point / 2.0]
+    assert ridge.width(rows, point) == pytest.approx(np.sqrt(widths), rel=1e-9)
+
+
+def test_the_noise_is_the_mean_squared_residual() -> None:
+    noise = Noise()
+    assert noise.value == pytest.approx(0.12)
+    for _ in range(2_000):
+        noise.add(0.5, 1.0)
+    assert noise.value == pytest.approx(0.25, rel=0.01)
+
+
+def test_a_shrunk_mean_varies_as_its_two_means_do() -> None:
+    """Monte Carlo: 4 outcomes of unit noise and 6 made-up ones at a mean of 9 + 1."""
+    rng = np.random.default_rng(0)
+    own, overall = rng.normal(size=(40_000, 4)).sum(axis=1), rng.normal(size=40_000) / np.sqrt(10)
+    drawn = ((own + 6 * overall) / 10).var()
+    assert shrunk_variance(np.array([4.0]), 6.0, np.array([9.0])) == pytest.approx(drawn, rel=0.03)
+
+
+def teach(policy: Policy, rounds: int, quality: float = 0.5) -> Context:
+    rng = np.random.default_rng(2)
+    for step in range(rounds):
+        seen = context(rng)
+        policy.learn([outcome(actions(3)[step % 3], seen, quality)])
+    return context(rng)
+
+
+def test_neighbours_outweigh_the_mean() -> None:
+    policy, rng = fresh("knn"), np.random.default_rng(3)
+    for step in range(150):
+        good = step % 2
+        policy.learn([outcome(actions(1)[0], context(rng, 3 * good), float(good))])
+    for kind, low, high in ((0, 0.0, 0.35), (3, 0.65, 1.0)):
+        found = [
+            policy.decide(context(rng, kind), actions(1), Weights()).estimates["a0"].quality
+            for _ in range(20)
+        ]
+        assert low <= float(np.mean(found)) <= high
+
+
+@pytest.mark.parametrize("name", ["knn", "cluster-table", "linucb"])
+def test_cost_is_expected_in_context(name: str) -> None:
+    policy, rng, action = fresh(name), np.random.default_rng(3), actions(1)[0]
+    for _ in range(200):
+        kind = int(rng.integers(2))
+        spent = action.prior_cost_usd * (4.0 if kind else 1.0)
+        policy.learn([Outcome(action, context(rng, kind), cost_usd=spent)])
+
+    def expected(kind: int) -> float:
+        return policy.decide(context(rng, kind), [action], Weights()).estimates["a0"].cost_usd
+
+    assert np.mean([expected(1) for _ in range(20)]) > 1.6 * np.mean(
+        [expected(0) for _ in range(20)]
+    )
+
+
+def test_weights_of_a_decision_act_at_once() -> None:
+    for name in ("thompson", "linucb", "knn", "cluster-table", "pair-classifier"):
+        policy, rng = fresh(name), np.random.default_rng(4)
+        for _ in range(150):
+            for action, quality in zip(actions(2), (0.5, 0.9), strict=True):
+                policy.learn([outcome(action, context(rng), float(rng.random() < quality))])
+        seen = context(rng)
+        best = policy.decide(seen, actions(2), Weights(cost=0.0)).probabilities
+        thrifty = policy.decide(seen, actions(2), Weights(cost=10.0)).probabilities
+        assert best["a1"] > 0.9, name
+        assert thrifty["a0"] > 0.9, name
+
+
+def test_the_bound_of_linucb_is_optimistic() -> None:
+    """Of two actions that did alike, the one tried less is wanted."""
+    policy, rng = fresh("linucb"), np.random.default_rng(5)
+    for step in range(300):
+        action = actions(2)[int(step % 10 == 0)]
+        policy.learn([outcome(action, context(rng), 0.5)])
+    shares = policy.decide(context(rng), actions(2), Weights(cost=0.0)).probabilities
+    assert shares["a1"] > 0.9
+
+
+def test_a_pair_is_tried_alike_until_both_have_a_forest() -> None:
+    policy = fresh("pair-classifier")
+    seen = teach(policy, 60)
+    shares = policy.decide(seen, actions(3), Weights()).probabilities
+    assert list(shares.values()) == pytest.approx([0.5, 0.5, SETTINGS.floor], abs=0.005)
+    seen = teach(policy, 60)
+    shares = policy.decide(seen, actions(3), Weights()).probabilities
+    assert max(shares.values()) > 0.9
+    assert shares["a2"] == pytest.approx(SETTINGS.floor)
+
+
+def test_a_pair_without_one_of_it_is_the_other() -> None:
+    policy = fresh("pair-classifier")
+    seen = teach(policy, 150)
+    shares = policy.decide(seen, actions(3)[1:], Weights()).probabilities
+    assert shares["a1"] > 0.9
+
+
+def test_without_its_pair_the_best_mean_counts() -> None:
+    options = replace(OPTIONS, pair_classifier=PairClassifierOptions(("x", "y")))
+    policy = make_policy(
+        "pair-classifier", replace(SETTINGS, options=options), VERSION, np.random.default_rng(0)
+    )
+    for quality, action in zip((0.2, 0.9, 0.4), actions(3), strict=True):
+        for _ in range(20):
+            policy.learn([outcome(action, context(np.random.default_rng(0)), quality)])
+    shares = policy.decide(teach(policy, 0), actions(3), Weights(cost=0.0)).probabilities
+    assert shares["a1"] > 0.9
+
+
+def test_rare_choices_weigh_more_in_the_forest() -> None:
+    """Of one action half the outcomes are 0 at propensity 1, half are 1 at propensity 0.1."""
+    policy, rng = fresh("pair-classifier"), np.random.default_rng(6)
+    for step in range(120):
+        good = step % 2
+        policy.learn([outcome(actions(1)[0], context(rng), good, 0.1 if good else 1.0)])
+    quality = [
+        policy.decide(context(rng), actions(1), Weights()).estimates["a0"].quality
+        for _ in range(20)
+    ]
+    assert float(np.mean(quality)) > 0.8
+
+
+def test_serving_a_forest_needs_no_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = fresh("pair-classifier")
+    seen = teach(policy, 150)
+    payload = policy.save()
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    twin = load_policy(payload, SETTINGS, VERSION)
+    assert twin.decide(seen, actions(3), Weights()) == policy.decide(seen, actions(3), Weights())
+    with pytest.raises(TrainerMissing, match=r"adaptive-router\[forest\]"):
+        twin.learn([outcome(actions(1)[0], seen, 1.0)])
+    assert twin.learned == 150
+
+
+@pytest.mark.parametrize(
+    ("policy", "array"),
+    [
+        ("pair-classifier", "forests.0.left"),
+        ("pair-classifier", "forests.fitted"),
+        ("pair-classifier", "forests.seen"),
+        ("knn", "quality.x"),
+        ("knn", "ratio.added"),
+        ("cluster-table", "quality.sums"),
+        ("linucb", "ratio.inverse"),
+        ("linucb", "quality.moment"),
+        ("thompson", "noise.sums"),
+        ("fixed", "means.counts"),
+        ("squarecb", "model.vw"),
+    ],
+)
+def test_a_snapshot_with_a_part_amiss_is_refused(policy: str, array: str) -> None:
+    made = fresh(policy)
+    teach(made, 150)
+    good = unpack(made.save())
+    lacking = {key: held for key, held in good.arrays.items() if key != array}
+    emptied = dict(good.arrays) | {array: good.arrays[array][:0]}
+    for arrays in (lacking, emptied):
+        if policy == "pair-classifier" and arrays is emptied and array == "forests.fitted":
+            continue  # as if nothing had been fitted yet
+        with pytest.raises(CorruptSnapshot):
+            load_policy(pack(replace(good, arrays=arrays)), SETTINGS, VERSION)
