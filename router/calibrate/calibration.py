@@ -77,9 +77,10 @@ def study(cases: Sequence[Case], contexts: Sequence[Context], how: Study) -> Fin
         row_of(case, context, how.catalogue, how.gate)
         for case, context in zip(cases, contexts, strict=True)
     ]
-    if not any(r.quality is not None for row in rows for r in row.plans.values()):
+    if not any(score.quality is not None for case in cases for score in case.scores.values()):
         raise NothingLearned(
-            "no answer has a score: give the prompts a reference, or use --verifier or --judge"
+            "no answer has a score: see that the providers answer (nothing was paid for those that "
+            "do not), and give the prompts a reference, or use --verifier or --judge"
         )
     policy = trained(how.fresh, rows, how.catalogue.plans, np.random.default_rng(how.seed))
     whole = [i for i, row in enumerate(rows) if is_complete(row, how.catalogue)]

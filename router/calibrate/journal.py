@@ -45,8 +45,6 @@ class Journal:
         except OSError:
             raise JournalUnusable(f"{path}: name a file that this process can write") from None
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise JournalUnusable(f"{path}: name a file, not a device or a pipe")
             return cls(path, descriptor, _prepared(path, descriptor))
         except BaseException:
             os.close(descriptor)
@@ -57,6 +55,7 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
+        self._descriptor = -1  # a late write must not go to whatever is opened next
 
     async def write(self, entry: Entry) -> None:
         """Durable when it returns. Raises JournalUnusable: nothing more may then be sent."""
@@ -67,6 +66,8 @@ class Journal:
 
 
 def _prepared(path: Path, descriptor: int) -> Ledger:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise JournalUnusable(f"{path}: name a file, not a device or a pipe")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

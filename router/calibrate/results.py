@@ -10,12 +10,10 @@ from router.calibrate.asking import Reply
 from router.calibrate.gathering import Case
 from router.calibrate.ledger import Answered, Failed
 from router.core.arms import Plan
-from router.core.errors import ProviderMalformed, ProviderTimeout, ProviderUnavailable
+from router.core.errors import ProviderMalformed, ProviderTimeout
 from router.core.gate import PASSED, GateSettings, judge
 
-_ARM_FAILED: Final = {
-    error.reason.lower() for error in (ProviderMalformed, ProviderTimeout, ProviderUnavailable)
-}
+_ARM_FAILED: Final = {error.reason.lower() for error in (ProviderMalformed, ProviderTimeout)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +30,8 @@ class Result:
 def arm_results(case: Case, gate: GateSettings) -> dict[str, Result]:
     """By arm; an arm whose answer is missing is absent.
 
-    A key that is refused, a rate limit or a model that does not exist speaks of the setup and not
-    of the arm: such arms are absent too.
+    An arm that is away or turns the call away (a wrong key, a rate limit, a model that does not
+    exist) says nothing of how good it is, and costs nothing: it is absent too.
     """
     found = {arm: _result(case, arm, reply, gate) for arm, reply in case.replies.items()}
     return {arm: result for arm, result in found.items() if result is not None}
