@@ -116,6 +116,7 @@ def test_without_tiers_the_first_action_is_taken() -> None:
         ((0.9, 0.1), "a0 a1 a2", "a0"),  # both bounds must hold
         ((0.0, 0.5), "a0 a1 a2", "a2"),
         ((0.3, 0.0), "a0 a2", "a0"),
+        ((0.2, 0.0), "a2 a1 a0", "a0"),  # the default, not the first
         ((0.0, 0.5), "a9 a1", "a9"),
     ],
 )
@@ -141,6 +142,8 @@ def test_of_two_rules_that_apply_the_first_eligible_one_counts() -> None:
         ((0.0, 3.0, 0.0), "a0 a1 a2", "a2"),
         ((-1.0, -1.0, -1.0), "a0 a1 a2", "a0"),
         ((0.0, 0.0, 0.0), "a0 a1 a2", "a0"),
+        ((1.0, 0.8, 0.0), "a0 a1 a2", "a1"),  # the most alike of two
+        ((0.8, 1.0, 0.0), "a0 a1 a2", "a2"),
         ((1.0, 0.9, 0.0), "a0 a2", "a2"),  # the next alike
         ((1.0, 0.0, 0.0), "a0 a2", "a0"),
         ((1.0, 0.0, 0.0), "a5 a6", "a5"),
