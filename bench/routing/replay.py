@@ -89,7 +89,8 @@ class Replay:
             if step % DRAIN_EVERY == 0:
                 await self._background.drain()
         await self._background.drain()
-        return Ran(chosen, worth, tuple(self._spent_ns / len(rows) / 1_000))
+        decide_us, call_us, learn_us = (self._spent_ns / len(rows) / 1_000).tolist()
+        return Ran(chosen, worth, (decide_us, call_us, learn_us))
 
     def _worth(self, choice: Choice) -> dict[str, float]:
         if self._by_choice:
