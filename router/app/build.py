@@ -131,8 +131,9 @@ def build_service(
         admission=admission,
         shelf=shelf,
         reask=_reask(config, seams),
-        once=Once(idempotency=storage.idempotency, settings=OnceSettings()),
+        once=Once(idempotency=storage.idempotency, settings=_once(config, catalogue)),
         closing=closing,
+        decisions=storage.decisions,
         background=background,
         observer=observer,
         clock=time.time,
@@ -146,6 +147,12 @@ def build_service(
         observer=observer,
     )
     return RouterService(admission, Pipeline(parts), reporting)
+
+
+def _once(config: Config, catalogue: Catalogue) -> OnceSettings:
+    """No request runs longer than every attempt at its limit, with a minute for the rest."""
+    longest_ms = max(d.timeout_ms for d in catalogue.deployments())
+    return OnceSettings(60 + config.attempts.max_per_request * longest_ms // 1_000)
 
 
 def _cascade(config: Config, catalogue: Catalogue, seams: Seams) -> Cascade:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from router.core.arms import Deployment
 from router.core.background import Background
 from router.core.chat import Answer, ChatRequest, Delta, TextDelta, Usage
-from router.core.eligible import output_tokens
+from router.core.eligible import Needs
 from router.core.errors import (
     ProviderError,
     ProviderMalformed,
@@ -23,6 +23,8 @@ from router.core.ports import Clock, Health, HealthBoard, Provider
 from router.core.records import Attempt, AttemptOutcome
 
 USEFUL_OUTPUT_TOKENS = 128
+CHARGED = (ProviderTimeout, ProviderMalformed)
+"""Errors after which the provider will have read its input all the same."""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,7 @@ class Journey:
     """
 
     chat: ChatRequest
+    needs: Needs
     rungs: tuple[str, ...]
     spares: tuple[str, ...] = ()
     live: bool = False
@@ -52,21 +55,65 @@ class Journey:
 
     def output_tokens(self, deployment: Deployment) -> int:
         """The most tokens the deployment may answer with, as far as the cost limit pays them."""
-        most = output_tokens(deployment, self.chat)
+        most = self.needs.most_output(deployment)
         if self.max_cost_usd is None:
             return most
         left_usd = self.max_cost_usd - sum(a.cost_usd for a in self.attempts)
-        return min(
-            most, deployment.price.affordable_output(left_usd, self.chat.estimated_input_tokens)
-        )
+        return min(most, deployment.price.affordable_output(left_usd, self.needs.input_tokens))
+
+    def may_call(self, deployment: Deployment) -> bool:
+        return self.needs.met_by(deployment) and self.affords(deployment)
 
     def affords(self, deployment: Deployment) -> bool:
         """Whether an answer of useful length can be paid."""
-        useful = min(USEFUL_OUTPUT_TOKENS, output_tokens(deployment, self.chat))
+        useful = min(USEFUL_OUTPUT_TOKENS, self.needs.most_output(deployment))
         return self.output_tokens(deployment) >= useful
 
     def remaining_ms(self, now_s: float) -> float:
         return float("inf") if self.deadline_s is None else (self.deadline_s - now_s) * 1_000
+
+
+@dataclass(slots=True)
+class _Trial:
+    """One call under way, which leaves exactly one attempt in its journey."""
+
+    journey: Journey
+    arm: str
+    deployment: Deployment
+    clock: Clock
+    began_s: float
+    heard_chars: int = 0
+
+    def succeed(self, answer: Answer, why: str) -> None:
+        """why: what the gate said."""
+        journey = self.journey
+        self._write(AttemptOutcome.ACCEPTED, why or "passed", answer.usage)
+        journey.answer, journey.passed = answer, why == PASSED
+        journey.arm, journey.deployment = self.arm, self.deployment.name
+
+    def fail(self, outcome: AttemptOutcome, why: str, error: BaseException) -> None:
+        """Does nothing once there is an answer: a caller may leave while it is handed out."""
+        if self.journey.answer is None:
+            self._write(outcome, why, self._charged(error))
+
+    def _charged(self, error: BaseException) -> Usage:
+        """What an attempt without an answer was probably charged: what was sent and heard."""
+        free = isinstance(error, ProviderError) and not isinstance(error, CHARGED)
+        return Usage() if free else Usage(self.journey.needs.input_tokens, self.heard_chars // 4)
+
+    def _write(self, outcome: AttemptOutcome, why: str, usage: Usage) -> None:
+        attempt = Attempt(
+            arm=self.arm,
+            deployment=self.deployment.name,
+            model=self.deployment.model,
+            outcome=outcome,
+            why=why,
+            latency_ms=(self.clock() - self.began_s) * 1_000,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cost_usd=self.deployment.price.cost_usd(usage),
+        )
+        self.journey.attempts.append(attempt)
 
 
 class Caller:
@@ -103,41 +150,40 @@ class Caller:
         self, journey: Journey, arm: str, deployment: Deployment, *, live: bool
     ) -> AsyncGenerator[Delta]:
         """Deltas when live; the answer, if one came, is in the journey afterwards."""
-        began_s = self._clock()
-        heard: list[int] = []
-
-        def write(outcome: AttemptOutcome, why: str, usage: Usage) -> None:
-            latency_ms = (self._clock() - began_s) * 1_000
-            attempt = _attempt(arm, deployment, usage, latency_ms)
-            journey.attempts.append(replace(attempt, outcome=outcome, why=why))
-
+        trial = _Trial(journey, arm, deployment, self._clock, self._clock())
         try:
-            async with aclosing(self._items(journey, deployment, live=live)) as items:
-                async for item in items:
-                    if isinstance(item, Answer):
-                        why = judge(journey.chat, item, self._gate)
-                        write(AttemptOutcome.ACCEPTED, why or "passed", item.usage)
-                        journey.answer, journey.passed = item, why == PASSED
-                        journey.arm, journey.deployment = arm, deployment.name
-                        break
-                    heard.append(len(_text(item)))
-                    journey.started = True
-                    yield item
-                else:
-                    raise ProviderMalformed("the stream ended without its answer")
+            async with aclosing(self._heard(trial, live=live)) as deltas:
+                async for delta in deltas:
+                    yield delta
         except ProviderError as error:
-            why = error.reason.lower()
-            write(AttemptOutcome.FAILED, why, _charged(journey.chat, sum(heard), error))
+            trial.fail(AttemptOutcome.FAILED, error.reason.lower(), error)
             # A caller's own short deadline says nothing of the deployment, which others share.
-            if not isinstance(error, ProviderTimeout) or journey.remaining_ms(self._clock()) > 0:
+            if journey.remaining_ms(self._clock()) > 0:
                 self._background.start(self._report(deployment, error))
-        except (asyncio.CancelledError, GeneratorExit):
-            if journey.answer is None:
-                usage = _charged(journey.chat, sum(heard), None)
-                write(AttemptOutcome.CANCELLED, "caller_cancelled", usage)
+        except (asyncio.CancelledError, GeneratorExit) as left:
+            trial.fail(AttemptOutcome.CANCELLED, "caller_cancelled", left)
+            raise
+        except Exception as error:
+            trial.fail(AttemptOutcome.FAILED, "internal", error)
             raise
         else:
             self._background.start(self._report(deployment, None))
+
+    async def _heard(self, trial: _Trial, *, live: bool) -> AsyncGenerator[Delta]:
+        """What is handed out of an answer while it comes. Raises ProviderError."""
+        journey = trial.journey
+        async with aclosing(self._items(journey, trial.deployment, live=live)) as items:
+            async for item in items:
+                if isinstance(item, Answer):
+                    trial.succeed(item, judge(journey.chat, item, self._gate))
+                    return
+                journey.started = True
+                trial.heard_chars += len(_text(item))
+                handed_s = self._clock()
+                yield item
+                # The caller's pace is not the upstream's.
+                trial.began_s += self._clock() - handed_s
+        raise ProviderMalformed("the stream ended without its answer")
 
     async def _items(
         self, journey: Journey, deployment: Deployment, *, live: bool
@@ -164,27 +210,6 @@ class Caller:
                 await self._health.failed(deployment.name, error.retry_after_ms)
         except StorageUnavailable:
             self._observer.degraded("health")
-
-
-def _charged(chat: ChatRequest, heard_chars: int, error: ProviderError | None) -> Usage:
-    """What an attempt without an answer was probably charged: what was sent and heard."""
-    if error is not None and not isinstance(error, ProviderTimeout | ProviderMalformed):
-        return Usage()
-    return Usage(chat.estimated_input_tokens, heard_chars // 4)
-
-
-def _attempt(arm: str, deployment: Deployment, usage: Usage, latency_ms: float) -> Attempt:
-    return Attempt(
-        arm=arm,
-        deployment=deployment.name,
-        model=deployment.model,
-        outcome=AttemptOutcome.FAILED,
-        why="",
-        latency_ms=latency_ms,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cost_usd=deployment.price.cost_usd(usage),
-    )
 
 
 def _text(delta: Delta) -> str:

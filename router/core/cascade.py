@@ -7,10 +7,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from router.core.arms import Catalogue, Deployment
+from router.core.arms import Catalogue
 from router.core.attempt import Caller, Journey
 from router.core.chat import Answer, Delta, deltas_of
-from router.core.eligible import capable
 from router.core.ports import Clock
 from router.core.records import Attempt, AttemptOutcome
 
@@ -84,7 +83,7 @@ class Cascade:
         if journey.remaining_ms(self._clock()) < self._settings.min_remaining_ms:
             return False
         return len(journey.attempts) < self._settings.max_attempts and any(
-            self._can_call(journey, d) for d in self._catalogue.arms[arm].deployments
+            journey.may_call(d) for d in self._catalogue.arms[arm].deployments
         )
 
     async def _climb(self, journey: Journey, arm: str, *, live: bool) -> AsyncGenerator[Delta]:
@@ -93,7 +92,7 @@ class Cascade:
         for deployment in self._catalogue.arms[arm].deployments:
             if self._is_over(journey):
                 return
-            if not self._can_call(journey, deployment):
+            if not journey.may_call(deployment):
                 continue
             if not await self._caller.admits(journey, deployment):
                 continue
@@ -110,10 +109,6 @@ class Cascade:
     def _is_over(self, journey: Journey) -> bool:
         late = journey.remaining_ms(self._clock()) <= 0
         return late or len(journey.attempts) >= self._settings.max_attempts
-
-    @staticmethod
-    def _can_call(journey: Journey, deployment: Deployment) -> bool:
-        return capable(deployment, journey.chat) and journey.affords(deployment)
 
 
 def _set_aside(journey: Journey) -> _Kept:

@@ -129,6 +129,12 @@ class ChatRequest:
         return last.text if last else ""
 
     @property
+    def asks(self) -> bool:
+        """Whether it ends with words of the user: else nothing new was asked (a tool answered)."""
+        last = self.messages[-1]
+        return last.role is Role.USER and bool(last.text.strip())
+
+    @property
     def turns(self) -> int:
         return sum(m.role is Role.USER for m in self.messages)
 

@@ -49,17 +49,20 @@ class Closing:
 
     async def close(self, work: Work) -> DecisionRecord:
         """The decision is on record before its answer is returned."""
-        record, _ = await asyncio.gather(self.record(work), self.settle(work))
+        settled = self._background.start(self.settle(work))
+        record = await self.record(work)
+        await settled
         self._put(work)
         return record
 
     async def record(self, work: Work) -> DecisionRecord:
         record = work.record(self._catalogue)
+        if work.journey is None and work.hit is None:
+            return record  # refused before anything was looked up or chosen
         for attempt in record.attempts:
             self._observer.attempt(attempt)
         self._observer.cache(record.cache)
-        if work.journey is not None or work.hit is not None:
-            await self._insist(lambda: self._decisions.record(record))
+        await self._insist(lambda: self._decisions.record(record))
         return record
 
     async def settle(self, work: Work) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from router.core.arms import Arm, Catalogue, Deployment, Plan
@@ -19,58 +20,65 @@ class Wishes:
         return (not self.pin or arm == self.pin) and (not self.arms or arm in self.arms)
 
 
-def capable(deployment: Deployment, chat: ChatRequest) -> bool:
-    """Whether a deployment can serve this request at all."""
-    room = deployment.context_window_tokens - output_tokens(deployment, chat)
-    return (
-        chat.estimated_input_tokens <= room
-        and (deployment.tools or not chat.tools)
-        and (deployment.images or not chat.has_images)
-        and (deployment.json_schema or chat.response_format.kind is not Format.JSON_SCHEMA)
-    )
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a request asks of a deployment, read off it once: a long text takes time to measure.
+
+    output_tokens: the most that are wanted, None for as many as the deployment gives.
+    """
+
+    input_tokens: int
+    output_tokens: int | None = None
+    tools: bool = False
+    images: bool = False
+    json_schema: bool = False
+
+    @staticmethod
+    def of(chat: ChatRequest) -> Needs:
+        return Needs(
+            input_tokens=chat.estimated_input_tokens,
+            output_tokens=chat.sampling.max_output_tokens,
+            tools=bool(chat.tools),
+            images=chat.has_images,
+            json_schema=chat.response_format.kind is Format.JSON_SCHEMA,
+        )
+
+    def met_by(self, deployment: Deployment) -> bool:
+        """Whether a deployment can serve this request at all."""
+        room = deployment.context_window_tokens - self.most_output(deployment)
+        return (
+            self.input_tokens <= room
+            and (deployment.tools or not self.tools)
+            and (deployment.images or not self.images)
+            and (deployment.json_schema or not self.json_schema)
+        )
+
+    def most_output(self, deployment: Deployment) -> int:
+        """The most tokens this deployment may answer with."""
+        most = deployment.max_output_tokens
+        return most if self.output_tokens is None else min(self.output_tokens, most)
 
 
-def output_tokens(deployment: Deployment, chat: ChatRequest) -> int:
-    """The most tokens this deployment may answer with."""
-    wanted = chat.sampling.max_output_tokens
-    most = deployment.max_output_tokens
-    return most if wanted is None else min(wanted, most)
-
-
-def most_cost_usd(arm: Arm, chat: ChatRequest) -> float:
-    """What one call of the arm's dearest capable deployment can cost at most."""
-    return max((call_cost_usd(d, chat) for d in arm.deployments if capable(d, chat)), default=0.0)
-
-
-def call_cost_usd(deployment: Deployment, chat: ChatRequest) -> float:
-    tokens = Usage(chat.estimated_input_tokens, output_tokens(deployment, chat))
-    return deployment.price.cost_usd(tokens)
-
-
-def permitted_arms(catalogue: Catalogue, chat: ChatRequest, wishes: Wishes) -> set[str]:
-    """Arms that the request allows and that have a deployment able to serve it."""
-    return {
+def permitted_arms(catalogue: Catalogue, needs: Needs, wishes: Wishes) -> tuple[str, ...]:
+    """Arms that the request allows and that have a deployment able to serve it; fallback first."""
+    return tuple(
         name
-        for name, arm in catalogue.arms.items()
-        if wishes.permit(name) and any(capable(d, chat) for d in arm.deployments)
-    }
-
-
-def permitted_plans(catalogue: Catalogue, chat: ChatRequest, wishes: Wishes) -> list[Plan]:
-    """Plans all of whose rungs are permitted and capable, whatever the providers' health."""
-    usable = permitted_arms(catalogue, chat, wishes)
-    return [p for p in catalogue.plans.values() if usable.issuperset(p.rungs)]
-
-
-def spare_arms(catalogue: Catalogue, chat: ChatRequest, wishes: Wishes) -> tuple[str, ...]:
-    """The fallback arm first, then the others that are permitted and capable."""
-    names = sorted(catalogue.arms, key=lambda name: name != catalogue.fallback)
-    usable = permitted_arms(catalogue, chat, wishes)
-    return tuple(name for name in names if name in usable)
-
-
-def worst_cost_usd(catalogue: Catalogue, chat: ChatRequest, wishes: Wishes) -> float:
-    """An upper bound of what a request can charge: every permitted arm answers once, at length."""
-    return sum(
-        most_cost_usd(catalogue.arms[arm], chat) for arm in permitted_arms(catalogue, chat, wishes)
+        for name in sorted(catalogue.arms, key=lambda name: name != catalogue.fallback)
+        if wishes.permit(name) and any(map(needs.met_by, catalogue.arms[name].deployments))
     )
+
+
+def permitted_plans(catalogue: Catalogue, arms: Iterable[str]) -> list[Plan]:
+    """Plans all of whose rungs are among `arms`, whatever the providers' health."""
+    return [p for p in catalogue.plans.values() if set(arms).issuperset(p.rungs)]
+
+
+def most_cost_usd(arm: Arm, needs: Needs) -> float:
+    """What an arm can charge at most: one answer at its longest, and the input of every sibling.
+
+    Siblings are tried after a failure; one that timed out has read its input all the same.
+    """
+    able = [d for d in arm.deployments if needs.met_by(d)]
+    answers = [d.price.cost_usd(Usage(0, needs.most_output(d))) for d in able]
+    inputs = sum(d.price.cost_usd(Usage(needs.input_tokens)) for d in able)
+    return inputs + max(answers, default=0.0)

@@ -207,13 +207,22 @@ class ProviderError(RouterError):
 
 
 class ProviderUnavailable(ProviderError):
-    """Could not connect, or 5xx."""
+    """Could not connect (nothing was sent), or 5xx."""
 
     reason = "PROVIDER_UNAVAILABLE"
 
 
 class ProviderTimeout(ProviderError):
+    """The request was sent; no answer, or no whole one, came in time."""
+
     reason = "PROVIDER_TIMEOUT"
+
+
+class ConnectionsExhausted(ProviderError):
+    """All of our own connections were busy for the whole of the time limit: nothing was sent."""
+
+    reason = "CONNECTIONS_EXHAUSTED"
+    blames_deployment = False
 
 
 class ProviderRateLimited(ProviderError):

@@ -9,7 +9,7 @@ import msgspec
 from router.core.cachekey import fingerprint
 from router.core.calls import Call, Completion
 from router.core.errors import IdempotencyConflict, IdempotencyRunning
-from router.core.ports import ClaimState, Idempotency
+from router.core.ports import ClaimState, Idempotency, OnceKey
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Completion).decode
@@ -19,27 +19,26 @@ _decode = msgspec.msgpack.Decoder(Completion).decode
 class OnceSettings:
     """running_s: a claim whose owner died is free again after this long."""
 
+    running_s: int
     keep_s: int = 86_400
-    running_s: int = 600
 
 
 class Once:
+    """owner: the id of the request that asks."""
+
     def __init__(self, *, idempotency: Idempotency, settings: OnceSettings) -> None:
         self._idempotency = idempotency
         self._settings = settings
 
-    async def begin(self, call: Call) -> Completion | None:
+    async def begin(self, call: Call, owner: str) -> Completion | None:
         """The answer given before, or None: then `finish` or `release` must follow.
 
         Raises IdempotencyConflict, IdempotencyRunning.
         """
-        key = call.options.idempotency_key
-        if not key:
+        if not call.options.idempotency_key:
             return None
         print_ = fingerprint(call.chat, call.options)
-        claim = await self._idempotency.claim(
-            call.tenant.name, key, print_, self._settings.running_s
-        )
+        claim = await self._idempotency.claim(_key(call, owner), print_, self._settings.running_s)
         if claim.state is ClaimState.CONFLICT:
             raise IdempotencyConflict(
                 "this idempotency key was used for another request: use a new key"
@@ -48,12 +47,16 @@ class Once:
             raise IdempotencyRunning("the first request with this key is still running: wait")
         return _decode(claim.payload) if claim.state is ClaimState.DONE else None
 
-    async def finish(self, call: Call, completion: Completion) -> None:
-        key = call.options.idempotency_key
-        if key:
-            payload = _encode(completion)
-            await self._idempotency.finish(call.tenant.name, key, payload, self._settings.keep_s)
-
-    async def release(self, call: Call) -> None:
+    async def finish(self, call: Call, owner: str, completion: Completion) -> None:
         if call.options.idempotency_key:
-            await self._idempotency.release(call.tenant.name, call.options.idempotency_key)
+            payload = _encode(completion)
+            await self._idempotency.finish(_key(call, owner), payload, self._settings.keep_s)
+
+    async def release(self, call: Call, owner: str) -> None:
+        """Does nothing for another owner's claim, so it is safe whatever `begin` came to."""
+        if call.options.idempotency_key:
+            await self._idempotency.release(_key(call, owner))
+
+
+def _key(call: Call, owner: str) -> OnceKey:
+    return OnceKey(call.tenant.name, call.options.idempotency_key, owner)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from router.core.arms import Catalogue, Plan
 from router.core.cachekey import cache_key
 from router.core.calls import Call
 from router.core.chat import Usage
-from router.core.eligible import Wishes, permitted_plans, worst_cost_usd
+from router.core.eligible import Needs, Wishes, most_cost_usd, permitted_arms, permitted_plans
 from router.core.errors import FieldViolation, InvalidRequest, NoEligiblePlan
 from router.core.records import Mode
 from router.core.tenants import Reservation
@@ -17,45 +19,52 @@ TYPICAL_OUTPUT_TOKENS = 512
 
 def open_work(call: Call, mode: Mode, decision_id: str, now_s: float, catalogue: Catalogue) -> Work:
     """Raises InvalidRequest for an unknown arm, NoEligiblePlan when the request rules all out."""
-    options, chat, tenant = call.options, call.chat, call.tenant
-    wishes = Wishes(tenant.limits.arms, options.arm)
-    plans = _candidates(catalogue, call, mode, wishes)
+    needs, wishes = Needs.of(call.chat), _wishes(call, catalogue)
+    arms = permitted_arms(catalogue, needs, wishes)
+    plans = permitted_plans(catalogue, arms)
+    if not plans and wishes.pin in arms:
+        plans = [_pinned(catalogue, wishes.pin, needs)]
+    if mode is Mode.DECIDE:
+        plans = [plan for plan in plans if len(plan.rungs) == 1]
     if not plans:
-        raise NoEligiblePlan(
-            "no plan fits: relax the arm, the cost limit, the tools, images or length"
-        )
-    tokens = chat.estimated_input_tokens
-    tokens += chat.sampling.max_output_tokens or TYPICAL_OUTPUT_TOKENS
-    cost_usd = worst_cost_usd(catalogue, chat, wishes)
-    if options.max_cost_usd is not None:
-        cost_usd = min(cost_usd, options.max_cost_usd)
+        raise NoEligiblePlan("no plan fits: relax the arm, the tools, the images or the length")
+    costs = [most_cost_usd(catalogue.arms[arm], needs) for arm in arms]
     return Work(
         call=call,
         mode=mode,
         id=decision_id,
         began_s=now_s,
-        key=cache_key(tenant.name, chat),
-        reservation=Reservation(decision_id, tenant.name, tokens, cost_usd),
+        key=cache_key(call.tenant.name, call.chat),
+        reservation=Reservation(
+            decision_id, call.tenant.name, _tokens(needs), _bound_usd(call, mode, costs)
+        ),
+        needs=needs,
         plans=tuple(plans),
-        wishes=wishes,
+        arms=arms,
     )
 
 
-def _candidates(catalogue: Catalogue, call: Call, mode: Mode, wishes: Wishes) -> list[Plan]:
-    plans = permitted_plans(catalogue, call.chat, wishes)
+def _wishes(call: Call, catalogue: Catalogue) -> Wishes:
     pin = call.options.arm
     if pin and pin not in catalogue.arms:
         known = ", ".join(sorted(catalogue.arms))
         raise InvalidRequest(FieldViolation("routing.arm", f"name one of: {known}"))
-    if pin and not plans:
-        return _pinned(catalogue, call, wishes)
-    return [p for p in plans if len(p.rungs) == 1] if mode is Mode.DECIDE else plans
+    return Wishes(call.tenant.limits.arms, pin)
 
 
-def _pinned(catalogue: Catalogue, call: Call, wishes: Wishes) -> list[Plan]:
+def _tokens(needs: Needs) -> int:
+    return needs.input_tokens + (needs.output_tokens or TYPICAL_OUTPUT_TOKENS)
+
+
+def _bound_usd(call: Call, mode: Mode, costs: Iterable[float]) -> float:
+    """At worst every permitted arm is called in turn; a caller of `Decide` calls one."""
+    bound_usd = max(costs) if mode is Mode.DECIDE else sum(costs)
+    limit_usd = call.options.max_cost_usd
+    return bound_usd if limit_usd is None else min(bound_usd, limit_usd)
+
+
+def _pinned(catalogue: Catalogue, arm: str, needs: Needs) -> Plan:
     """A pinned arm needs no plan of its own in the config."""
-    first = catalogue.arms[wishes.pin].deployments[0]
-    usage = Usage(call.chat.estimated_input_tokens, TYPICAL_OUTPUT_TOKENS)
-    plan = Plan(wishes.pin, (wishes.pin,), first.price.cost_usd(usage))
-    only = Catalogue(catalogue.arms, {plan.name: plan}, catalogue.fallback)
-    return permitted_plans(only, call.chat, wishes)
+    first = catalogue.arms[arm].deployments[0]
+    usage = Usage(needs.input_tokens, TYPICAL_OUTPUT_TOKENS)
+    return Plan(arm, (arm,), first.price.cost_usd(usage))

@@ -22,15 +22,15 @@ from router.core.errors import (
     FieldViolation,
     InvalidRequest,
     NoEligiblePlan,
-    QuotaExceeded,
+    Overloaded,
     StorageUnavailable,
 )
 from router.core.observer import Observer
 from router.core.once import Once
 from router.core.opening import open_work
-from router.core.ports import Clock, Embedder, Health, HealthBoard, Ids
-from router.core.reask import ReaskWatch
-from router.core.records import CacheStatus, Mode
+from router.core.ports import Clock, DecisionLog, Embedder, Health, HealthBoard, Ids
+from router.core.reask import ReaskWatch, attached
+from router.core.records import CacheStatus, Mode, SessionTurn
 from router.core.shelf import Hit, Shelf
 from router.core.work import MS_PER_S, Work
 
@@ -49,6 +49,7 @@ class Parts:
     reask: ReaskWatch
     once: Once
     closing: Closing
+    decisions: DecisionLog
     background: Background
     observer: Observer
     clock: Clock
@@ -61,42 +62,50 @@ class Pipeline:
 
     async def answer(self, call: Call, mode: Mode) -> AsyncGenerator[Delta | Completion]:
         """Deltas when mode is STREAM, then the Completion."""
-        earlier = await self._p.once.begin(call)
+        work = self._open(call, mode)
+        earlier = await self._earlier(work)
         if earlier is not None:
             for delta in deltas_of(earlier.answer):
                 yield delta
             yield earlier
             return
-        finished = False
-        try:
-            async with aclosing(self._fresh(call, mode)) as items:
-                async for item in items:
-                    if isinstance(item, Completion):
-                        await self._p.once.finish(call, item)
-                        finished = True
-                    yield item
-        finally:
-            if call.options.idempotency_key and not finished:
-                self._p.background.start(self._p.once.release(call))
-
-    async def _fresh(self, call: Call, mode: Mode) -> AsyncGenerator[Delta | Completion]:
-        work = self._open(call, mode)
         try:
             await self._admit(work)
             await self._find(work)
             async with aclosing(self._deltas(work)) as deltas:
                 async for delta in deltas:
                     yield delta
-        except QuotaExceeded:
-            raise
         except BaseException:
-            self._p.background.start(self._p.closing.close(work))
+            self._p.background.start(self._end(work))
             raise
-        closed = self._p.background.start(self._p.closing.close(work))
-        record = await asyncio.shield(closed)
-        if work.answer is None:
+        # The caller may leave now: what was paid for is recorded, and kept for its retry.
+        completion = await asyncio.shield(self._p.background.start(self._end(work)))
+        if completion is None:
             raise self._failure(work)
-        yield Completion(work.answer, record, work.quota_left)
+        yield completion
+
+    async def _earlier(self, work: Work) -> Completion | None:
+        try:
+            return await self._p.once.begin(work.call, work.id)
+        except BaseException:
+            self._p.background.start(self._p.once.release(work.call, work.id))
+            raise
+
+    async def _end(self, work: Work) -> Completion | None:
+        """Close and keep the answer for the same key; without an answer the key is free again."""
+        try:
+            record = await self._p.closing.close(work)
+        finally:
+            if work.answer is None:
+                await self._p.once.release(work.call, work.id)
+        if work.answer is None:
+            return None
+        completion = Completion(work.answer, record, work.quota_left)
+        try:
+            await self._p.once.finish(work.call, work.id, completion)
+        except StorageUnavailable:
+            self._p.observer.degraded("idempotency")
+        return completion
 
     async def decide(self, call: Call) -> Directive:
         """Only plans of one arm: the caller has no gate between rungs."""
@@ -111,8 +120,6 @@ class Pipeline:
             journey = self._choose(work)
             work.direct(journey, self._p.catalogue)
             record = await self._p.closing.record(work)
-        except QuotaExceeded:
-            raise
         except BaseException:
             self._p.background.start(self._p.closing.settle(work))
             raise
@@ -126,10 +133,11 @@ class Pipeline:
         if not self._p.shelf.enabled or work.call.options.no_cache or work.call.options.arm:
             work.cache = CacheStatus.BYPASS
         with self._stage("admit"):
-            work.quota_left, work.health, work.hit = await asyncio.gather(
+            work.quota_left, work.health, work.hit, work.has_room = await asyncio.gather(
                 self._p.admission.reserve(work.call.tenant, work.reservation),
                 self._health(),
                 self._exact(work),
+                self._p.decisions.has_room(),
             )
 
     async def _exact(self, work: Work) -> Hit | None:
@@ -146,10 +154,10 @@ class Pipeline:
 
     async def _find(self, work: Work) -> None:
         """An answer given before, unless this session shows that it was not good enough."""
-        session_id = work.call.options.session_id
-        if work.hit is None or session_id:
+        asks = bool(work.call.options.session_id) and work.call.chat.asks
+        if work.hit is None or asks:
             await self._embed(work)
-        if session_id and await self._reasked(work, session_id):
+        if asks and await self._reasked(work):
             work.hit, work.cache = None, CacheStatus.BYPASS
         elif work.hit is not None:
             work.cache = CacheStatus.EXACT
@@ -158,15 +166,15 @@ class Pipeline:
                 work.hit = await self._p.shelf.similar(work.key, work.embedding)
             work.cache = CacheStatus.SEMANTIC if work.hit else CacheStatus.MISS
 
-    async def _reasked(self, work: Work, session_id: str) -> bool:
+    async def _reasked(self, work: Work) -> bool:
         assert work.embedding is not None  # noqa: S101 - embedded just before
-        return await self._p.reask.note(
-            tenant=work.call.tenant.name,
-            session_id=session_id,
+        turn = SessionTurn(
             decision_id=work.id,
             at_ms=int(work.began_s * MS_PER_S),
-            embedding=work.embedding,
+            embedding=work.embedding.tobytes(),
+            attached=attached(work.call.chat),
         )
+        return await self._p.reask.note(work.call.tenant.name, work.call.options.session_id, turn)
 
     async def _embed(self, work: Work) -> None:
         with self._stage("embed"):
@@ -189,9 +197,11 @@ class Pipeline:
         With every plan ill only spare arms are left: nothing was chosen, so nothing is learned.
         """
         assert work.embedding is not None  # noqa: S101 - embedded just before
-        options, spares = work.call.options, work.spares(self._p.catalogue)
+        if not work.has_room:
+            raise Overloaded("too many events wait to be learned: try again later")
+        options = work.call.options
         plans = [plan for plan in work.plans if work.well(self._p.catalogue, plan)]
-        rungs = spares[:1]
+        rungs = work.arms[:1]
         if plans:
             with self._stage("decide"):
                 context = self._p.decider.context(work.call.chat, work.embedding)
@@ -204,8 +214,9 @@ class Pipeline:
             self._p.observer.decision(plan.name, explored=work.choice.explored)
         work.journey = Journey(
             chat=work.call.chat,
+            needs=work.needs,
             rungs=rungs,
-            spares=spares,
+            spares=work.arms,
             live=work.mode is Mode.STREAM,
             deadline_s=work.deadline_s,
             max_cost_usd=options.max_cost_usd,

@@ -152,8 +152,12 @@ class DecisionLog(Protocol):
     async def record(self, record: DecisionRecord) -> None:
         """Keep it and, where it is settled and has a choice, append `Decided`.
 
-        Raises Overloaded when the stream is at its bound: nothing unlearned is ever trimmed.
+        Never refused: what it tells of is paid for. `has_room` is asked before that.
         """
+        ...
+
+    async def has_room(self) -> bool:
+        """False when the stream is at its bound: nothing unlearned is ever trimmed."""
         ...
 
     async def get(self, tenant: str, decision_id: str) -> DecisionRecord:
@@ -163,14 +167,16 @@ class DecisionLog(Protocol):
     async def settle(self, record: DecisionRecord, report: OutcomeReport) -> bool:
         """Store the settled record of a DECIDE decision and append `Decided`.
 
-        False when the same report was recorded before. Raises OutcomeConflict for another one.
+        False when the same report was recorded before. Raises OutcomeConflict for another one,
+        Overloaded when the stream is at its bound.
         """
         ...
 
     async def feedback(self, tenant: str, decision_id: str, report: FeedbackReport) -> bool:
         """Append `FeedbackGiven` once. False when the same value was recorded before.
 
-        Raises DecisionNotFound, FeedbackConflict (another value), FeedbackTooLate.
+        Raises DecisionNotFound, FeedbackConflict (another value), FeedbackTooLate, and Overloaded
+        when the stream is at its bound.
         """
         ...
 
@@ -200,14 +206,28 @@ class Claim:
     payload: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class OnceKey:
+    """A tenant's idempotency key. owner: id of the request that holds or wants it."""
+
+    tenant: str
+    key: str
+    owner: str
+
+
 class Idempotency(Protocol):
-    async def claim(self, tenant: str, key: str, fingerprint: str, ttl_s: int) -> Claim:
-        """NEW for the first caller, who must finish or release; CONFLICT: other fingerprint."""
+    """Only a claim's owner can finish or release it; for anybody else both do nothing."""
+
+    async def claim(self, key: OnceKey, fingerprint: str, ttl_s: int) -> Claim:
+        """NEW for the first owner, who must finish or release; CONFLICT: other fingerprint.
+
+        ttl_s: how long the claim of an owner that crashed blocks the others.
+        """
         ...
 
-    async def finish(self, tenant: str, key: str, payload: bytes, ttl_s: int) -> None: ...
+    async def finish(self, key: OnceKey, payload: bytes, ttl_s: int) -> None: ...
 
-    async def release(self, tenant: str, key: str) -> None: ...
+    async def release(self, key: OnceKey) -> None: ...
 
 
 class EventLog(Protocol):

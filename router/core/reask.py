@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
+from router.core.chat import ChatRequest, ImagePart
 from router.core.errors import StorageUnavailable
 from router.core.observer import Observer
-from router.core.ports import DecisionLog, Embedding, Sessions
+from router.core.ports import DecisionLog, Sessions
 from router.core.records import SessionTurn
 
 
@@ -34,23 +36,31 @@ class ReaskWatch:
         self._observer = observer
         self._settings = settings
 
-    async def note(
-        self, *, tenant: str, session_id: str, decision_id: str, at_ms: int, embedding: Embedding
-    ) -> bool:
+    async def note(self, tenant: str, session_id: str, turn: SessionTurn) -> bool:
         """Remember this turn; True when it repeats the one before it, which is then marked."""
-        turn = SessionTurn(decision_id, at_ms, embedding.astype(np.float32).tobytes())
         try:
             earlier = await self._sessions.swap(tenant, session_id, turn, self._settings.window_s)
-            return earlier is not None and await self._compare(earlier, embedding)
+            return earlier is not None and await self._compare(earlier, turn)
         except StorageUnavailable:
             self._observer.degraded("session")
             return False
 
-    async def _compare(self, earlier: SessionTurn, embedding: Embedding) -> bool:
-        before = np.frombuffer(earlier.embedding, dtype=np.float32)
-        similarity = float(before @ embedding) if before.shape == embedding.shape else 0.0
-        if similarity < self._settings.similarity:
+    async def _compare(self, earlier: SessionTurn, turn: SessionTurn) -> bool:
+        similarity = _cosine(earlier.embedding, turn.embedding)
+        if earlier.attached != turn.attached or similarity < self._settings.similarity:
             return False
         await self._decisions.reasked(earlier.decision_id, similarity)
         self._observer.feedback("reask")
         return True
+
+
+def attached(chat: ChatRequest) -> str:
+    """A digest of what the last message holds besides text; "" for nothing."""
+    images = [(p.url, p.detail) for p in chat.messages[-1].parts if isinstance(p, ImagePart)]
+    return hashlib.sha256(repr(images).encode()).hexdigest() if images else ""
+
+
+def _cosine(one: bytes, other: bytes) -> float:
+    """Of two unit vectors; 0 when they are of different models."""
+    a, b = (np.frombuffer(data, dtype=np.float32) for data in (one, other))
+    return float(a @ b) if a.shape == b.shape else 0.0

@@ -201,8 +201,12 @@ class CacheKey:
 
 @dataclass(frozen=True, slots=True)
 class SessionTurn:
-    """The last turn of a session. embedding: (384,) as float32 bytes."""
+    """The last turn of a session. embedding: (384,) as float32 bytes.
+
+    attached: a digest of the images sent with it, "" for none.
+    """
 
     decision_id: str
     at_ms: int
     embedding: bytes = field(repr=False)
+    attached: str = ""

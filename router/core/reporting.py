@@ -23,6 +23,8 @@ from router.core.shelf import Shelf
 from router.core.tenants import Reservation, Tenant
 
 BAD_QUALITY = 0.5
+CANCELLED = "cancelled"
+"""The reported failure that blames nobody: the caller itself gave up."""
 
 
 class Reporting:
@@ -65,11 +67,14 @@ class Reporting:
 
     def _attempt(self, record: DecisionRecord, report: OutcomeReport) -> Attempt:
         usage = Usage(report.input_tokens, report.output_tokens)
+        outcome = AttemptOutcome.FAILED if report.failure else AttemptOutcome.ACCEPTED
+        if report.failure == CANCELLED:
+            outcome = AttemptOutcome.CANCELLED
         return Attempt(
             arm=record.arm,
             deployment=record.deployment,
             model=record.model,
-            outcome=AttemptOutcome.FAILED if report.failure else AttemptOutcome.ACCEPTED,
+            outcome=outcome,
             why=report.failure or "reported",
             latency_ms=report.latency_ms,
             input_tokens=usage.input_tokens,

@@ -9,7 +9,7 @@ from router.core.arms import Catalogue, Plan
 from router.core.attempt import Journey
 from router.core.calls import Call
 from router.core.chat import Answer
-from router.core.eligible import Wishes, capable, spare_arms
+from router.core.eligible import Needs
 from router.core.ports import Embedding, Health
 from router.core.records import CacheKey, CacheStatus, Choice, DecisionRecord, Mode
 from router.core.shelf import Hit
@@ -20,7 +20,11 @@ MS_PER_S = 1_000
 
 @dataclass(slots=True)
 class Work:
-    """deadline_s: the sooner of the caller's deadline and its latency limit; None for neither."""
+    """needs: of the request. has_room: what comes of it can be learned.
+
+    plans, arms: what the request permits; an arm may stand in for one that fails.
+    deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
+    """
 
     call: Call
     mode: Mode
@@ -28,9 +32,11 @@ class Work:
     began_s: float
     key: CacheKey
     reservation: Reservation
+    needs: Needs
     plans: tuple[Plan, ...]
-    wishes: Wishes
+    arms: tuple[str, ...]
     embedding: Embedding | None = None
+    has_room: bool = True
     hit: Hit | None = None
     choice: Choice | None = None
     journey: Journey | None = None
@@ -57,21 +63,16 @@ class Work:
     def well(self, catalogue: Catalogue, plan: Plan) -> bool:
         """Whether every rung has a deployment that is well and can serve the request."""
         return all(
-            any(capable(d, self.call.chat) and self.healthy(d.name) for d in arm.deployments)
+            any(self.needs.met_by(d) and self.healthy(d.name) for d in arm.deployments)
             for arm in (catalogue.arms[rung] for rung in plan.rungs)
         )
 
     def direct(self, journey: Journey, catalogue: Catalogue) -> None:
         """Name the deployment a caller of `Decide` is to call."""
         journey.arm = journey.rungs[0]
-        capables = [
-            d.name for d in catalogue.arms[journey.arm].deployments if capable(d, self.call.chat)
-        ]
-        journey.deployment = next((n for n in capables if self.healthy(n)), capables[0])
-
-    def spares(self, catalogue: Catalogue) -> tuple[str, ...]:
-        """Arms that may stand in for one that fails: any answer is better than an error."""
-        return spare_arms(catalogue, self.call.chat, self.wishes)
+        deployments = catalogue.arms[journey.arm].deployments
+        able = [d.name for d in deployments if self.needs.met_by(d)]
+        journey.deployment = next((name for name in able if self.healthy(name)), able[0])
 
     def record(self, catalogue: Catalogue) -> DecisionRecord:
         journey, hit = self.journey, self.hit

@@ -49,4 +49,9 @@ class Violations:
     def done(self) -> None:
         """Raises InvalidRequest."""
         if self._found:
-            raise InvalidRequest(*self._found[:MAX_TOLD])
+            raise InvalidRequest(*self._told())
+
+    def _told(self) -> list[FieldViolation]:
+        more = len(self._found) - MAX_TOLD
+        rest = [FieldViolation("request", f"and {more} more: mend these first")] if more > 0 else []
+        return self._found[:MAX_TOLD] + rest

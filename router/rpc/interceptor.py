@@ -16,6 +16,7 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from router.core.errors import (
+    DeadlineTooShort,
     FieldViolation,
     InvalidRequest,
     Overloaded,
@@ -43,14 +44,19 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stub only
     """observe(method, code, seconds) is told of every call.
 
+    stall_ms: how long a stream's caller may leave one message unread.
+
     Requests are decoded in here, behind the key and the bound: a body that is no message of the
     contract is refused like any other mistake, and nobody without a key has one decoded.
     """
 
-    def __init__(self, authenticate: Authenticate, observe: Observe, max_in_flight: int) -> None:
+    def __init__(
+        self, authenticate: Authenticate, observe: Observe, *, max_in_flight: int, stall_ms: float
+    ) -> None:
         self._authenticate = authenticate
         self._observe = observe
         self._max_in_flight = max_in_flight
+        self._stall_s = stall_ms / 1_000
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -101,9 +107,18 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
                 aclosing(behaviour(_decoded(decode, body), context)) as items,
             ):
                 async for item in items:
-                    await context.write(item)
+                    await self._write(context, item)
 
         return call
+
+    async def _write(self, context: Context, item: Any) -> None:
+        try:
+            async with asyncio.timeout(self._stall_s):
+                await context.write(item)
+        except TimeoutError:
+            raise DeadlineTooShort(
+                f"nothing was read from the stream for {self._stall_s:g} s: read it as it comes"
+            ) from None
 
     @asynccontextmanager
     async def _guarded(self, context: Context, name: str) -> AsyncIterator[None]:

@@ -26,13 +26,14 @@ QUIET_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """port 0 picks a free one."""
+    """port 0 picks a free one. stall_ms: for a stream's caller to read one message."""
 
     host: str = "127.0.0.1"
     port: int = 8480
     max_message_bytes: int = 4 * 1024 * 1024
     max_in_flight: int = 256
     drain_ms: int = 20_000
+    stall_ms: int = 60_000
     limits: RequestLimits = field(default_factory=RequestLimits)
 
 
@@ -73,7 +74,12 @@ class RouterServer:
         observe: Callable[[str, str, float], None],
         settings: ServerSettings,
     ) -> None:
-        self._guard = Guard(service.authenticate, observe, settings.max_in_flight)
+        self._guard = Guard(
+            service.authenticate,
+            observe,
+            max_in_flight=settings.max_in_flight,
+            stall_ms=settings.stall_ms,
+        )
         size = settings.max_message_bytes
         self._health = health_reporter
         self._drain_s = settings.drain_ms / 1_000

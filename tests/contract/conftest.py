@@ -10,7 +10,7 @@ import pytest
 from router.adapters.storage import CacheBounds, EmbeddedRedis, Storage, StorageSettings
 from router.adapters.storage.storage import open_storage
 from router.core.ports import HealthPolicy
-from tests.contract.dialects import DIALECTS
+from tests.contract.dialects import DIALECTS, Dialect
 from tests.contract.parties import Party, opened
 from tests.contract.samples import MAX_ENTRIES, MAX_EVENTS, WINDOW_S, FakeTime
 
@@ -38,6 +38,11 @@ async def storage(redis_server: EmbeddedRedis, clock: FakeTime) -> AsyncIterator
 
 
 @pytest.fixture(params=DIALECTS, ids=lambda dialect: dialect.name)
-async def party(request: pytest.FixtureRequest) -> AsyncIterator[Party]:
-    async with opened(request.param) as made:
+def dialect(request: pytest.FixtureRequest) -> Dialect:
+    return request.param
+
+
+@pytest.fixture
+async def party(dialect: Dialect) -> AsyncIterator[Party]:
+    async with opened(dialect) as made:
         yield made

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from router.adapters.providers import make_client, make_providers
+from router.adapters.providers.http import MAX_CONNECTIONS
 from router.core.arms import Deployment, Price
 from router.core.chat import Answer, ChatRequest, Delta, Message, Role, TextPart
 from router.core.ports import Provider
@@ -36,8 +37,8 @@ class Party:
 
 
 @asynccontextmanager
-async def opened(dialect: Dialect) -> AsyncIterator[Party]:
-    async with make_client() as client, served(Upstream(dialect)) as upstream:
+async def opened(dialect: Dialect, max_connections: int = MAX_CONNECTIONS) -> AsyncIterator[Party]:
+    async with make_client(max_connections) as client, served(Upstream(dialect)) as upstream:
         providers = make_providers(client, {"here": KEY}, lambda: NOW_S)
         name, price = dialect.name, Price(1, 1)
         deployment = Deployment("here", name, upstream.base_url, "model-1", price, logprobs=True)

@@ -149,7 +149,6 @@ async def test_a_full_stream_refuses_and_loses_nothing(log: DecisionLog, storage
     await log.record(replace(UNSETTLED, id="decide"))
     await fill(log)
     for work in (
-        log.record(RECORD),
         log.settle(replace(SETTLED, id="decide"), OUTCOME),
         log.feedback("acme", "filler-0", GOOD),
     ):
@@ -158,8 +157,17 @@ async def test_a_full_stream_refuses_and_loses_nothing(log: DecisionLog, storage
     await log.reasked("filler-0", 0.97)
     kept = await events(storage)
     assert kept == [Decided(replace(RECORD, id=f"filler-{n}")) for n in range(MAX_EVENTS)]
-    with pytest.raises(DecisionNotFound):
-        await log.get("acme", RECORD.id)
+
+
+async def test_what_was_paid_for_is_taken_by_a_full_stream(
+    log: DecisionLog, storage: Storage
+) -> None:
+    assert await log.has_room()
+    await fill(log)
+    assert not await log.has_room()
+    await log.record(RECORD)
+    assert (await events(storage))[-1] == Decided(RECORD)
+    assert await log.get("acme", RECORD.id) == RECORD
 
 
 async def test_what_was_refused_works_once_there_is_room(
@@ -177,12 +185,3 @@ async def test_a_full_stream_still_takes_what_teaches_nothing(log: DecisionLog) 
     await fill(log)
     await log.record(CACHED)
     assert await log.feedback("acme", CACHED.id, GOOD)
-
-
-async def test_many_at_once_stop_at_the_bound(log: DecisionLog, storage: Storage) -> None:
-    ends = await asyncio.gather(
-        *(log.record(replace(RECORD, id=f"d-{n}")) for n in range(3 * MAX_EVENTS)),
-        return_exceptions=True,
-    )
-    assert sum(isinstance(end, Overloaded) for end in ends) == 2 * MAX_EVENTS
-    assert len(await events(storage)) == MAX_EVENTS

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gzip
 import logging
+import socket
 import traceback
 from email.utils import formatdate
 
@@ -13,7 +16,8 @@ from demo.stack import free_port
 from router.adapters.providers.http import MAX_BODY_BYTES
 from router.core import errors
 from router.core.chat import ChatRequest, Message, Role, TextPart, ToolCall
-from tests.contract.parties import KEY, NOW_S, Party
+from tests.contract.dialects import Dialect
+from tests.contract.parties import ASK, KEY, NOW_S, Party, opened
 
 PROMPT = "six times seven"
 
@@ -120,9 +124,55 @@ async def test_a_limit_on_time(party: Party) -> None:
 
 async def test_no_time_left(party: Party) -> None:
     for call in (party.complete, party.stream):
-        with pytest.raises(errors.ProviderTimeout):
+        with pytest.raises(errors.ConnectionsExhausted):
             await call(timeout_ms=0)
     assert party.upstream.peers == []
+
+
+async def test_a_slow_reader_is_not_a_slow_provider(party: Party) -> None:
+    party.upstream.texts, party.upstream.wait_s = ("one ", "two ", "three"), 0.02
+    items = []
+    async for item in party.provider.stream(party.deployment, ASK, 1_000):
+        items.append(item)
+        await asyncio.sleep(0.4)
+    assert items[-1].text == "one two three"
+
+
+async def test_a_slow_provider_is_not_excused_by_a_slow_reader(party: Party) -> None:
+    party.upstream.texts, party.upstream.wait_s = ("one ",) * 9, 0.15
+    items = party.provider.stream(party.deployment, ASK, 900)
+    await anext(items)
+    await asyncio.sleep(0.1)
+    with pytest.raises(errors.ProviderTimeout):
+        [item async for item in items]
+
+
+async def test_who_cannot_be_reached_in_time_was_sent_nothing(party: Party) -> None:
+    """A listener whose queue is full lets callers wait, as a firewall that drops does."""
+    with socket.socket() as deaf, contextlib.ExitStack() as stack:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(deaf.getsockname())
+        party.move("http://{}:{}".format(*deaf.getsockname()))
+        for call in (party.complete, party.stream):
+            with pytest.raises(errors.ProviderUnavailable):
+                await call(timeout_ms=200)
+
+
+async def test_waiting_for_our_own_connections_blames_nobody(dialect: Dialect) -> None:
+    async with opened(dialect, max_connections=1) as party:
+        party.upstream.wait_s = 5
+        first = asyncio.create_task(party.complete())
+        while not party.upstream.peers:
+            await asyncio.sleep(0.01)
+        with pytest.raises(errors.ConnectionsExhausted):
+            await party.complete(timeout_ms=100)
+        first.cancel()
+        await asyncio.wait({first})
+    assert len(party.upstream.peers) == 1
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid"])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -101,9 +102,26 @@ def sections() -> str:
     return ""
 
 
+@pytest.fixture
+def redis() -> str:
+    """More of the section `redis`."""
+    return "pool_size: 8"
+
+
+@pytest.fixture
+def images() -> str:
+    """More of every deployment."""
+    return ""
+
+
+@pytest.fixture
+def config(plans: str, sections: str, redis: str, images: str) -> Callable[..., str]:
+    return partial(_config, plans=plans, sections=sections, redis=redis, deployment=images)
+
+
 @pytest_asyncio.fixture
 async def router(
-    request: pytest.FixtureRequest, tmp_path: Path, plans: str, sections: str
+    request: pytest.FixtureRequest, tmp_path: Path, config: Callable[..., str]
 ) -> AsyncIterator[Router]:
     request.getfixturevalue("model_dir")
     learns = request.getfixturevalue("learns")
@@ -113,10 +131,10 @@ async def router(
             arm: await stack.enter_async_context(served(upstream))
             for arm, upstream in upstreams.items()
         }
-        config = parse_config(_config(tmp_path, ports, plans, sections), "test.yaml", {})
-        running = await stack.enter_async_context(running_router(config, {}))
+        parsed = parse_config(config(tmp_path, ports), "test.yaml", {})
+        running = await stack.enter_async_context(running_router(parsed, {}))
         if learns:
-            await stack.enter_async_context(running_learner(config, {}))
+            await stack.enter_async_context(running_learner(parsed, {}))
         target = f"127.0.0.1:{running.port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
         made = Router(running.port, channel, upstreams, running.storage)
@@ -124,17 +142,19 @@ async def router(
         yield made
 
 
-def _config(folder: Path, ports: dict[str, int], plans: str, sections: str) -> str:
+def _config(
+    folder: Path, ports: dict[str, int], *, plans: str, sections: str, redis: str, deployment: str
+) -> str:
     prices = {"cheap": 0.1, "reasoning": 2.0, "fallback": 0.5}
     arms = "\n".join(
         f"  {arm}: {{deployments: [{{name: {arm}-1, provider: openai, model: {arm},"
-        f" base_url: 'http://127.0.0.1:{port}/v1', price:"
+        f" base_url: 'http://127.0.0.1:{port}/v1'{deployment}, price:"
         f" {{input_usd_per_mtok: {prices[arm]}, output_usd_per_mtok: {prices[arm]}}}}}]}}"
         for arm, port in ports.items()
     )
     return f"""
 server: {{port: 0, metrics_port: 0}}
-redis: {{embedded: {{data_dir: {folder}/redis, appendfsync: everysec}}}}
+redis: {{embedded: {{data_dir: {folder}/redis, appendfsync: everysec}}, {redis}}}
 embedding: {{workers: 1}}
 health: {{failures: 2, cooldown_ms: 300, max_cooldown_ms: 300}}
 learning: {{embedded: false, publish_every_ms: 50, poll_ms: 20}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import grpc
@@ -190,3 +191,72 @@ async def test_the_deadline_bounds_the_whole(router: Router, texts: Iterator[str
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await router.complete(next(texts), max_latency_ms=150)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_callers_own_haste_closes_no_provider(router: Router, texts: Iterator[str]) -> None:
+    """Two failures open a circuit here; nobody but the hurried caller may notice."""
+    profile = router.upstreams["cheap"].profile
+    router.upstreams["cheap"].profile = type(profile)(1, 1, 200, 0, 0)
+    for _ in range(4):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await router.complete(next(texts), max_latency_ms=60)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert (await router.complete(next(texts))).receipt.arm == "cheap"
+
+
+async def test_a_slow_reader_is_no_slow_upstream(router: Router, texts: Iterator[str]) -> None:
+    router.upstreams["cheap"].find = lambda _: WEAK
+    # More than the buffers between here and there hold, so that the router has to wait.
+    router.upstreams["reasoning"].find = lambda _: Reply("word " * 200_000, 1.0, 10, 100)
+    call = router.stub.StreamComplete(
+        router_pb2.StreamCompleteRequest(chat=chat(next(texts))), metadata=router.metadata
+    )
+    began_s = asyncio.get_running_loop().time()
+    items = aiter(call)
+    await anext(items)
+    await asyncio.sleep(1.0)
+    *_, last = [item async for item in items]
+    assert last.done.receipt.attempts[1].why == "passed"
+    took_ms = (asyncio.get_running_loop().time() - began_s) * 1_000
+    assert last.done.receipt.attempts[1].latency_ms < took_ms - 800
+
+
+async def test_a_left_stream_answers_its_retry(router: Router, texts: Iterator[str]) -> None:
+    """The answer was there and paid for when its caller left while it was handed out."""
+    router.upstreams["cheap"].find = lambda _: Reply("word " * 200_000, 1.0, 10, 100)
+    options = router_pb2.RoutingOptions(idempotency_key="k2")
+    asked = router_pb2.StreamCompleteRequest(chat=chat(next(texts)), routing=options)
+    call = router.stub.StreamComplete(asked, metadata=router.metadata)
+    await call.read()
+    call.cancel()
+    retry = router_pb2.CompleteRequest(chat=asked.chat, routing=options)
+
+    async def has_ended() -> bool:
+        try:
+            await router.stub.Complete(retry, metadata=router.metadata)
+        except grpc.aio.AioRpcError as error:
+            return detail(error, error_details_pb2.ErrorInfo()).reason != "IDEMPOTENCY_RUNNING"
+        return True
+
+    await until(has_ended)
+    done = await router.stub.Complete(retry, metadata=router.metadata)
+    assert len(done.answer.text) == 1_000_000
+    assert len(await router.storage.events.read("0", 100, 0)) == 1
+
+
+async def test_a_failed_request_frees_its_key(router: Router, texts: Iterator[str]) -> None:
+    text = next(texts)
+    for upstream in router.upstreams.values():
+        upstream.down = True
+    with pytest.raises(grpc.aio.AioRpcError):
+        await router.complete(text, idempotency_key="k3")
+    for upstream in router.upstreams.values():
+        upstream.down = False
+
+    async def is_answered() -> bool:
+        try:
+            return bool((await router.complete(text, idempotency_key="k3")).answer.text)
+        except grpc.aio.AioRpcError:
+            return False
+
+    await until(is_answered)

@@ -73,3 +73,11 @@ async def test_what_a_decide_reserved_is_settled_by_its_report(
     assert reserved_usd > told.cost_usd
     spent_usd = 1.0 - after.receipt.quota_left.daily_usd
     assert told.cost_usd < spent_usd < 2 * reserved_usd
+
+
+async def test_a_caller_that_gave_up_blames_nobody(router: Router, texts: Iterator[str]) -> None:
+    made = await router.stub.Decide(asked(next(texts)), metadata=router.metadata)
+    told = outcome(made.receipt.decision_id, failure="cancelled")
+    await router.stub.ReportOutcome(told, metadata=router.metadata)
+    (attempt,) = (await router.decision(made.receipt.decision_id)).receipt.attempts
+    assert attempt.outcome == router_pb2.ATTEMPT_OUTCOME_CANCELLED

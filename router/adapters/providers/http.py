@@ -10,15 +10,14 @@ import httpx
 import msgspec
 
 from router.adapters.providers.dialect import Assembler, Dialect
+from router.adapters.providers.progress import Progress
 from router.adapters.providers.refusal import refusal
 from router.adapters.providers.sse import EventReader
 from router.core.arms import Deployment
 from router.core.chat import Answer, ChatRequest, Delta
 from router.core.errors import (
-    ProviderError,
     ProviderMalformed,
     ProviderRefusedRequest,
-    ProviderTimeout,
     ProviderUnavailable,
 )
 from router.core.ports import Clock
@@ -30,7 +29,7 @@ MAX_CONNECTIONS = 512
 DRAIN_S = 0.05
 MAX_DRAIN_BYTES = 64 * 1024
 # Each attempt has its own time limit over all of this; only connecting is bounded here.
-_TIMEOUTS = {"timeout": {"connect": CONNECT_S, "pool": CONNECT_S, "read": None, "write": None}}
+_TIMEOUTS = {"connect": CONNECT_S, "pool": CONNECT_S, "read": None, "write": None}
 _HEADERS = {
     "content-type": "application/json",
     "accept": "application/json, text/event-stream",
@@ -79,7 +78,9 @@ class HttpProvider:
     async def complete(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
     ) -> Answer:
-        async with _mapped(timeout_ms), self._opened(deployment, request, stream=False) as response:
+        progress = Progress()
+        opened = self._opened(deployment, request, progress, stream=False)
+        async with progress.bounded(timeout_ms), opened as response:
             body = await _bounded_body(response)
             return self._dialect.answer(body, deployment, request)
 
@@ -88,12 +89,14 @@ class HttpProvider:
     ) -> AsyncGenerator[Delta | Answer]:
         assembler = self._dialect.assembler(deployment, request)
         now_s = asyncio.get_running_loop().time
-        until_s = now_s() + timeout_ms / 1_000
-        async with aclosing(self._events(deployment, request, assembler)) as batches:
+        progress, left_s = Progress(), timeout_ms / 1_000
+        async with aclosing(self._events(deployment, request, assembler, progress)) as batches:
             while True:
                 # The limit covers waiting for the upstream, never the caller's own pace.
-                async with _mapped((until_s - now_s()) * 1_000):
+                began_s = now_s()
+                async with progress.bounded(left_s * 1_000):
                     deltas = await anext(batches, None)
+                left_s -= now_s() - began_s
                 if deltas is None:
                     break
                 for delta in deltas:
@@ -101,11 +104,15 @@ class HttpProvider:
         yield assembler.finish()
 
     async def _events(
-        self, deployment: Deployment, request: ChatRequest, assembler: Assembler
+        self,
+        deployment: Deployment,
+        request: ChatRequest,
+        assembler: Assembler,
+        progress: Progress,
     ) -> AsyncGenerator[list[Delta]]:
         """What each piece of the body adds to the answer, until its end."""
         reader = EventReader(MAX_BODY_BYTES)
-        async with self._opened(deployment, request, stream=True) as response:
+        async with self._opened(deployment, request, progress, stream=True) as response:
             chunks = response.aiter_raw()
             async for chunk in chunks:
                 yield [d for event in reader.feed(chunk) for d in assembler.feed(event)]
@@ -115,12 +122,13 @@ class HttpProvider:
 
     @asynccontextmanager
     async def _opened(
-        self, deployment: Deployment, chat: ChatRequest, *, stream: bool
+        self, deployment: Deployment, chat: ChatRequest, progress: Progress, *, stream: bool
     ) -> AsyncIterator[httpx.Response]:
         with _carried():
             body = _encode(self._dialect.body(deployment, chat, stream=stream))
         url, headers = self._target(deployment, stream=stream)
-        request = httpx.Request("POST", url, content=body, headers=headers, extensions=_TIMEOUTS)
+        extensions = {"timeout": _TIMEOUTS, "trace": progress.trace}
+        request = httpx.Request("POST", url, content=body, headers=headers, extensions=extensions)
         try:
             response = await self._client.handle_async_request(request)
         except httpx.TimeoutException:
@@ -146,22 +154,6 @@ class HttpProvider:
             found = url, httpx.Headers(_HEADERS | {"host": url.netloc.decode()} | {**own})
             self._targets[deployment, stream] = found
         return found
-
-
-@asynccontextmanager
-async def _mapped(timeout_ms: float) -> AsyncIterator[None]:
-    """Every driver error becomes one of the tree, without its words."""
-    try:
-        async with asyncio.timeout(max(0.0, timeout_ms) / 1_000):
-            yield
-    except ProviderError:
-        raise
-    except (TimeoutError, httpx.TimeoutException):
-        raise ProviderTimeout("the provider did not answer in time") from None
-    except (httpx.HTTPError, OSError):
-        raise ProviderMalformed("the provider broke off in the middle of its answer") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ProviderMalformed("the provider's answer does not follow its protocol") from None
 
 
 @contextmanager

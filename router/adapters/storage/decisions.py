@@ -53,6 +53,9 @@ class RedisDecisionLog:
         )
         await self._change(_RECORD, record.id, self._keep_s, *facts)
 
+    async def has_room(self) -> bool:
+        return int(await self._client.call("XLEN", self._keys.events)) < self._bound
+
     async def get(self, tenant: str, decision_id: str) -> DecisionRecord:
         key = self._keys.decision(decision_id)
         owner, payload, feedback = await self._client.call(

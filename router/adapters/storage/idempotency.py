@@ -5,7 +5,7 @@ from __future__ import annotations
 from router.adapters.storage.client import Client
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
-from router.core.ports import Claim, ClaimState
+from router.core.ports import Claim, ClaimState, OnceKey
 
 _CLAIM = load("once_claim")
 _FINISH = load("once_finish")
@@ -19,15 +19,17 @@ class RedisIdempotency:
         self._client = client
         self._keys = keys
 
-    async def claim(self, tenant: str, key: str, fingerprint: str, ttl_s: int) -> Claim:
-        """ttl_s: how long the claim of a caller that crashes blocks the others."""
-        place = [self._keys.idempotency(tenant, key)]
-        state, payload = await self._client.script(_CLAIM, place, fingerprint, ttl_s)
+    async def claim(self, key: OnceKey, fingerprint: str, ttl_s: int) -> Claim:
+        state, payload = await self._client.script(
+            _CLAIM, self._places(key), key.owner, fingerprint, ttl_s
+        )
         return Claim(ClaimState(state.decode()), payload)
 
-    async def finish(self, tenant: str, key: str, payload: bytes, ttl_s: int) -> None:
-        place = [self._keys.idempotency(tenant, key)]
-        await self._client.script(_FINISH, place, payload, ttl_s)
+    async def finish(self, key: OnceKey, payload: bytes, ttl_s: int) -> None:
+        await self._client.script(_FINISH, self._places(key), key.owner, payload, ttl_s)
 
-    async def release(self, tenant: str, key: str) -> None:
-        await self._client.script(_RELEASE, [self._keys.idempotency(tenant, key)])
+    async def release(self, key: OnceKey) -> None:
+        await self._client.script(_RELEASE, self._places(key), key.owner)
+
+    def _places(self, key: OnceKey) -> list[str]:
+        return [self._keys.idempotency(key.tenant, key.key)]

@@ -34,7 +34,7 @@ class StorageSettings:
     start_timeout_ms: for the private server to load its data.
     join_window_s: how long after a decision feedback is taken.
     retention_s: how long a decision can be read; never less than the join window.
-    max_events: unlearned events at which new ones are refused.
+    max_events: unlearned events at which new requests are refused; those under way may add theirs.
     """
 
     url: str = ""

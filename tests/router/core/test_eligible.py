@@ -12,12 +12,10 @@ from router.core.chat import (
     Message,
     ResponseFormat,
     Role,
-    Sampling,
     TextPart,
     Tool,
-    Usage,
 )
-from router.core.eligible import Wishes, capable, permitted_plans, spare_arms, worst_cost_usd
+from router.core.eligible import Needs, Wishes, most_cost_usd, permitted_arms, permitted_plans
 
 SMALL = Deployment(
     "small",
@@ -43,7 +41,8 @@ ASK = ChatRequest((Message(Role.USER, (TextPart("hi"),)),))
 
 
 def names(chat: ChatRequest, wishes: Wishes) -> set[str]:
-    return {plan.name for plan in permitted_plans(CATALOGUE, chat, wishes)}
+    arms = permitted_arms(CATALOGUE, Needs.of(chat), wishes)
+    return {plan.name for plan in permitted_plans(CATALOGUE, arms)}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +55,7 @@ def names(chat: ChatRequest, wishes: Wishes) -> set[str]:
     ],
 )
 def test_a_plan_needs_every_rung_capable(chat: ChatRequest) -> None:
-    assert not capable(SMALL, chat)
+    assert not Needs.of(chat).met_by(SMALL)
     assert names(chat, Wishes()) == {"reasoning"}
 
 
@@ -67,14 +66,12 @@ def test_pins_and_allow_lists() -> None:
     assert names(ASK, Wishes(arms=("reasoning",), pin="cheap")) == set()
 
 
-def test_worst_cost_bounds_every_rung_at_its_longest() -> None:
-    tokens = ASK.estimated_input_tokens
-    low = SMALL.price.cost_usd(Usage(tokens, 100))
-    high = BIG.price.cost_usd(Usage(tokens, 4_096))
-    assert worst_cost_usd(CATALOGUE, ASK, Wishes()) == pytest.approx(low + high)
-    assert worst_cost_usd(CATALOGUE, ASK, Wishes(pin="cheap")) == pytest.approx(low)
-    short = replace(ASK, sampling=Sampling(max_output_tokens=10))
-    assert worst_cost_usd(CATALOGUE, short, Wishes()) < low + high
+def test_an_arm_charges_one_answer_and_the_input_of_every_sibling() -> None:
+    needs = Needs(1_000, output_tokens=100)
+    arm = Arm("both", (replace(SMALL, context_window_tokens=2_000), BIG))
+    assert most_cost_usd(arm, needs) == pytest.approx((1_000 * 1 + 1_000 * 10 + 100 * 20) / 1e6)
+    assert most_cost_usd(arm, replace(needs, images=True)) == pytest.approx(12_000 / 1e6)
+    assert most_cost_usd(Arm("none", (SMALL,)), needs) == 0
 
 
 def test_token_estimate_is_on_the_safe_side() -> None:
@@ -83,6 +80,6 @@ def test_token_estimate_is_on_the_safe_side() -> None:
 
 
 def test_the_fallback_arm_is_the_first_to_stand_in() -> None:
-    catalogue = replace(CATALOGUE, fallback="reasoning")
-    assert spare_arms(catalogue, ASK, Wishes()) == ("reasoning", "cheap")
-    assert spare_arms(catalogue, ASK, Wishes(pin="cheap")) == ("cheap",)
+    catalogue, needs = replace(CATALOGUE, fallback="reasoning"), Needs.of(ASK)
+    assert permitted_arms(catalogue, needs, Wishes()) == ("reasoning", "cheap")
+    assert permitted_arms(catalogue, needs, Wishes(pin="cheap")) == ("cheap",)

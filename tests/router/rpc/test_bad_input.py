@@ -247,3 +247,13 @@ async def test_a_body_that_is_no_message(wire: Wire, method: str, body: bytes) -
 async def test_what_is_just_in_bounds_is_let_in(wire: Wire, request_: Message) -> None:
     await wire.send("Complete", request_)
     assert len(wire.service.calls) == 1
+
+
+async def test_many_mistakes_are_told_as_far_as_they_fit(wire: Wire) -> None:
+    """GRPC metadata is bounded: a status that outgrows it would reach nobody."""
+    tools = [chat_pb2.Tool(name=f"no good name {n}") for n in range(100)]
+    error = await refused(wire.send("Complete", said(user(), tools=tools)))
+    assert error.code() is INVALID
+    told = details(error)["BadRequest"].field_violations
+    assert 10 <= len(told) < 100
+    assert "more" in told[-1].description

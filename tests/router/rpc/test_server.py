@@ -129,6 +129,17 @@ async def test_a_caller_who_leaves_a_stream_reaches_the_service() -> None:
         assert len(await wire.send("StreamComplete", STREAM)) == 3
 
 
+async def test_a_caller_who_never_reads_is_let_go() -> None:
+    service = ScriptedService(items=(TextDelta("x" * 1_000_000),) * 1_000)
+    async with served(service, stall_ms=50) as wire:
+        call = wire.start("StreamComplete", STREAM)
+        async with asyncio.timeout(PATIENCE_S):
+            await service.left.wait()
+        await until(lambda: wire.observed)
+        assert wire.observed == [("StreamComplete", "DEADLINE_EXCEEDED")]
+        call.cancel()
+
+
 async def test_a_caller_who_leaves_while_a_message_is_on_its_way() -> None:
     """It reads nothing, so the server stands in a write when the caller goes."""
     service = ScriptedService(items=(TextDelta("x" * 1_000_000),) * 1_000)

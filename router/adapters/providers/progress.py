@@ -1,0 +1,57 @@
+"""How far a call came, and which error of the tree its end is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import msgspec
+
+from router.core.errors import (
+    ConnectionsExhausted,
+    ProviderError,
+    ProviderMalformed,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+
+
+@dataclass(slots=True)
+class Progress:
+    """One call's way from waiting for a connection to the request being sent.
+
+    What was not sent is not charged; who was not even called is not to blame.
+    """
+
+    connecting: bool = False
+    sent: bool = False
+
+    async def trace(self, event: str, _: object) -> None:
+        """Follows the `trace` extension of httpcore."""
+        self.connecting = self.connecting or event == "connection.connect_tcp.started"
+        self.sent = self.sent or event.endswith(".send_request_headers.started")
+
+    def timed_out(self) -> ProviderError:
+        if self.sent:
+            return ProviderTimeout("the provider did not answer in time")
+        if self.connecting:
+            return ProviderUnavailable("the provider could not be reached in time")
+        return ConnectionsExhausted("no connection came free in time")
+
+    @asynccontextmanager
+    async def bounded(self, timeout_ms: float) -> AsyncIterator[None]:
+        """Every driver error within becomes one of the tree, without its words."""
+        try:
+            async with asyncio.timeout(max(0.0, timeout_ms) / 1_000):
+                yield
+        except ProviderError:
+            raise
+        except (TimeoutError, httpx.TimeoutException):
+            raise self.timed_out() from None
+        except (httpx.HTTPError, OSError):
+            raise ProviderMalformed("the provider broke off in the middle of its answer") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise ProviderMalformed("the provider's answer does not follow its protocol") from None

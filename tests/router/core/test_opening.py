@@ -1,0 +1,52 @@
+"""What is reserved before anything is spent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from router.core.arms import Arm, Catalogue, Deployment, Plan, Price
+from router.core.calls import Call, RoutingOptions
+from router.core.chat import ChatRequest, Message, Role, Sampling, TextPart
+from router.core.errors import InvalidRequest, NoEligiblePlan
+from router.core.opening import open_work
+from router.core.records import Mode
+from router.core.tenants import Tenant, TenantLimits
+
+LOW = Deployment("low", "openai", "http://h", "m", Price(0, 1))
+HIGH = Deployment("high", "openai", "http://h", "m", Price(0, 10))
+CATALOGUE = Catalogue(
+    arms={"cheap": Arm("cheap", (LOW,)), "reasoning": Arm("reasoning", (HIGH,))},
+    plans={"ladder": Plan("ladder", ("cheap", "reasoning"), 0.01)},
+)
+ASK = ChatRequest(
+    (Message(Role.USER, (TextPart("hi"),)),), sampling=Sampling(max_output_tokens=1_000)
+)
+CALL = Call(Tenant("acme"), ASK)
+
+
+def reserved_usd(call: Call, mode: Mode, catalogue: Catalogue = CATALOGUE) -> float:
+    return open_work(call, mode, "d-1", 0.0, catalogue).reservation.cost_usd
+
+
+def test_at_worst_every_arm_is_called() -> None:
+    assert reserved_usd(CALL, Mode.COMPLETE) == pytest.approx(0.011)
+    limited = replace(CALL, options=RoutingOptions(max_cost_usd=0.002))
+    assert reserved_usd(limited, Mode.COMPLETE) == pytest.approx(0.002)
+    pinned = replace(CALL, options=RoutingOptions(arm="cheap"))
+    assert reserved_usd(pinned, Mode.STREAM) == pytest.approx(0.001)
+
+
+def test_who_calls_the_model_himself_calls_one() -> None:
+    singles = {arm: Plan(arm, (arm,), 0.01) for arm in CATALOGUE.arms}
+    assert reserved_usd(CALL, Mode.DECIDE, replace(CATALOGUE, plans=singles)) == pytest.approx(0.01)
+
+
+def test_a_request_that_rules_everything_out() -> None:
+    with pytest.raises(NoEligiblePlan):
+        open_work(CALL, Mode.DECIDE, "d-1", 0.0, CATALOGUE)
+    with pytest.raises(NoEligiblePlan):
+        reserved_usd(Call(Tenant("acme", TenantLimits(arms=("other",))), ASK), Mode.COMPLETE)
+    with pytest.raises(InvalidRequest, match="name one of: cheap, reasoning"):
+        reserved_usd(replace(CALL, options=RoutingOptions(arm="other")), Mode.COMPLETE)
