@@ -20,6 +20,7 @@ from router.core.calls import WeightOverrides
 from router.core.cascade import Cascade, CascadeSettings
 from router.core.chat import ChatRequest
 from router.core.deciding import Bounds, Decider
+from router.core.eligible import Needs
 from router.core.gate import GateSettings
 from router.core.ports import Health
 from router.core.records import Choice, Decided, DecisionRecord, Event, FeedbackGiven, Mode
@@ -117,7 +118,8 @@ class Replay:
 
     async def _call(self, decision_id: str, row: int, choice: Choice) -> DecisionRecord:
         began_ns = time.perf_counter_ns()
-        journey = Journey(self._chat(row), self._plans[choice.plan].rungs, health=self._health)
+        chat, rungs = self._chat(row), self._plans[choice.plan].rungs
+        journey = Journey(chat, Needs.of(chat), rungs, health=self._health)
         async for _ in self._cascade.run(journey):
             pass
         record = DecisionRecord(

@@ -11,14 +11,13 @@ from router.calibrate.journal import Journal
 from router.calibrate.ledger import Answered, Failed, Intent
 from router.calibrate.purse import Share
 from router.core.arms import Catalogue, Deployment
+from router.core.attempt import CHARGED
 from router.core.cachekey import fingerprint
 from router.core.chat import BYTES_PER_TOKEN, Answer, ChatRequest, Usage
-from router.core.eligible import capable, output_tokens
+from router.core.eligible import Needs
 from router.core.errors import (
     ProviderError,
-    ProviderMalformed,
     ProviderRateLimited,
-    ProviderTimeout,
     ProviderUnauthorized,
     ProviderUnavailable,
 )
@@ -145,7 +144,7 @@ class Asker:
     async def _send(
         self, intent: Intent, deployment: Deployment, chat: ChatRequest
     ) -> Answered | Failed:
-        sampling = replace(chat.sampling, max_output_tokens=output_tokens(deployment, chat))
+        sampling = replace(chat.sampling, max_output_tokens=Needs.of(chat).most_output(deployment))
         sent = replace(chat, sampling=sampling)
         provider, began_s = self._providers[deployment.provider], self._clock()
         try:
@@ -170,13 +169,14 @@ class Asker:
         return replace(chat, sampling=replace(chat.sampling, max_output_tokens=most))
 
     def _capable(self, chat: ChatRequest, arm: str) -> list[Deployment]:
-        return [d for d in self._catalogue.arms[arm].deployments if capable(d, chat)]
+        return list(filter(Needs.of(chat).met_by, self._catalogue.arms[arm].deployments))
 
 
 def most_usd(deployment: Deployment, chat: ChatRequest) -> float:
     """No tokenizer makes more tokens than there are bytes, and the output is cut at its limit."""
-    most_input = chat.estimated_input_tokens * BYTES_PER_TOKEN
-    return deployment.price.cost_usd(Usage(most_input, output_tokens(deployment, chat)))
+    needs = Needs.of(chat)
+    usage = Usage(needs.input_tokens * BYTES_PER_TOKEN, needs.most_output(deployment))
+    return deployment.price.cost_usd(usage)
 
 
 def _answered(
@@ -206,7 +206,7 @@ def _failed(
     latency_ms: float = 0.0,
 ) -> Failed:
     """What was sent was probably charged where no word came; the budget counts what may be."""
-    charged = isinstance(error, ProviderTimeout | ProviderMalformed)
+    charged = isinstance(error, CHARGED)
     usage = Usage(chat.estimated_input_tokens)
     return Failed(
         key=intent.key,

@@ -9,7 +9,7 @@ from router.calibrate.prompts import Prompt
 from router.calibrate.purse import Purse
 from router.core.arms import Arm, Catalogue
 from router.core.chat import ChatRequest, Usage
-from router.core.eligible import capable, output_tokens
+from router.core.eligible import Needs
 
 
 def estimate(
@@ -33,6 +33,7 @@ def estimate(
 
 
 def _likely_usd(arm: Arm, chat: ChatRequest, typical_tokens: int) -> float:
-    first = next(d for d in arm.deployments if capable(d, chat))
-    output = min(typical_tokens, output_tokens(first, chat))
-    return first.price.cost_usd(Usage(chat.estimated_input_tokens, output))
+    needs = Needs.of(chat)
+    first = next(d for d in arm.deployments if needs.met_by(d))
+    output = min(typical_tokens, needs.most_output(first))
+    return first.price.cost_usd(Usage(needs.input_tokens, output))

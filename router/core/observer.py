@@ -35,3 +35,37 @@ class Observer(Protocol):
         ...
 
     def snapshot_refused(self, reason: str) -> None: ...
+
+
+class NullObserver:
+    """Watches nothing."""
+
+    def request(self, method: str, code: str, seconds: float) -> None:
+        pass
+
+    def attempt(self, attempt: Attempt) -> None:
+        pass
+
+    def decision(self, plan: str, *, explored: bool) -> None:
+        pass
+
+    def cache(self, status: CacheStatus) -> None:
+        pass
+
+    def stage(self, name: str, seconds: float) -> None:
+        pass
+
+    def feedback(self, kind: str) -> None:
+        pass
+
+    def degraded(self, what: str) -> None:
+        pass
+
+    def learned(self, events: int, backlog: int) -> None:
+        pass
+
+    def snapshot(self, version: int) -> None:
+        pass
+
+    def snapshot_refused(self, reason: str) -> None:
+        pass

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from router.core.errors import PortTaken, ProviderError
-from router.core.observer import Observer
+from router.core.observer import NullObserver, Observer
 from router.core.records import Attempt, AttemptOutcome, CacheStatus
 from router.observe.exposition import MetricsServer
 from router.observe.metrics import REPORTED, Metrics
@@ -69,6 +69,10 @@ def test_everything_observed_can_be_scraped() -> None:
         'adaptive_router_snapshots_refused_total{reason="checksum"} 1.0',
     ):
         assert line in lines
+
+
+def test_the_null_observer_takes_the_same_calls() -> None:
+    everything(NullObserver())
 
 
 def test_a_callers_own_words_never_become_a_label() -> None:
