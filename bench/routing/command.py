@@ -44,6 +44,9 @@ from bench.routing.streams import known_streams
     type=click.FloatRange(0, min_open=True),
     help="[mean cost of the dearest arm]",
 )
+@click.option(
+    "--shipped-map", is_flag=True, help="the package's context map, not one fitted to the source"
+)
 @click.option("--jobs", type=click.IntRange(1, 256), help="processes [one per core]")
 @click.option(
     "--out",

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from bandit import ContextMap
-from bandit.types import Context
 from bench.routing.figures import Figures, figures, outcomes
+from bench.routing.maps import Maps
 from bench.routing.replay import Ran, Replay
 from bench.routing.streams import Drawn, Stream, draw
 from bench.routing.world import Variant, catalogue, config_of, decider_of, is_told, policy_of
@@ -28,13 +27,15 @@ class Terms:
 
     calibrate: prompts outside the stream whose outcome of every arm is learned first. delay:
     requests until an outcome is learned. feedback_share: of requests that are judged at all.
-    prior_factors: what an arm's price prior is wrong by.
+    prior_factors: what an arm's price prior is wrong by. shipped_map: instead of one fitted on
+    prompts outside the stream.
     """
 
     calibrate: int = 0
     delay: int = 0
     feedback_share: float = 1.0
     prior_factors: Mapping[str, float] = field(default_factory=dict)
+    shipped_map: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,7 @@ class Worker:
 
     def __init__(self, material: Material) -> None:
         self._material = material
-        self._map = ContextMap.default()
-        self._contexts: dict[str, dict[int, Context]] = {name: {} for name in material.streams}
+        self._maps = Maps(shipped=material.terms.shipped_map)
 
     def run(self, job: Job) -> Figures:
         stream = self._material.streams[job.stream]
@@ -78,23 +78,24 @@ class Worker:
         return figures(outcomes(stream, drawn.rows, job.cost_weight), ran)
 
     async def _run(self, job: Job, stream: Stream, drawn: Drawn) -> Ran:
-        terms = self._material.terms
+        terms, embeddings = self._material.terms, self._material.embeddings[job.stream]
+        mapped = self._maps.of(stream, drawn, embeddings, job.seed)
         config = config_of(stream, job.variant, job.cost_weight)
         made = catalogue(config, stream, drawn, terms.prior_factors)
         policy = policy_of(
             config,
             made,
             job.variant,
-            self._map,
+            mapped.map,
             utterances=self._material.utterances,
             seed=job.seed,
         )
         replay = Replay(
             stream,
-            self._material.embeddings[job.stream],
-            self._contexts[job.stream],
+            embeddings,
+            mapped.contexts,
             made,
-            decider_of(config, self._map, policy),
+            decider_of(config, mapped.map, policy),
             by_choice=is_told(policy),
         )
         await replay.calibrate(drawn.aside[: terms.calibrate])

@@ -20,6 +20,7 @@ from bench.routing.embedded import default_cache, embeddings
 from bench.routing.errors import BenchError, DataAbsent
 from bench.routing.figures import Figures
 from bench.routing.jobs import Job, Material, Terms, run_all
+from bench.routing.maps import fitted_rows
 from bench.routing.plots import draw as draw_plots
 from bench.routing.report import markdown, runs_csv
 from bench.routing.streams import Stream, StreamSpec, draw, known_streams, load, shortened
@@ -52,6 +53,7 @@ class Asked:
     feedback_share: float
     factors: Sequence[str]
     cost_unit_usd: float | None
+    shipped_map: bool
     jobs: int | None
     out: Path
 
@@ -62,7 +64,7 @@ def run(asked: Asked) -> None:
     if not streams:
         return
     factors = _factors(asked.factors, streams)
-    terms = Terms(asked.calibrate, asked.delay, asked.feedback_share, factors)
+    terms = Terms(asked.calibrate, asked.delay, asked.feedback_share, factors, asked.shipped_map)
     options = _options(asked.options)
     names = asked.policies or POLICY_NAMES
     compared = {
@@ -75,9 +77,9 @@ def run(asked: Asked) -> None:
     todo = [
         Job(stream, weight, i, variant, seed)
         for stream in streams
+        for seed in range(seeds)
         for weight in asked.cost_weights
         for i, variant in enumerate(compared[stream])
-        for seed in range(seeds)
     ]
     done = _run(streams, terms, seeds, todo, asked.jobs or len(os.sched_getaffinity(0)))
     _write(done, streams, _said(terms, options), asked.out)
@@ -156,8 +158,9 @@ def _run(
 def _embedded(stream: Stream, terms: Terms, seeds: int, progress: Progress) -> NDArray[np.float32]:
     """(n, 384), rows that no seed uses are 0."""
     drawn = [draw(stream, seed, terms.calibrate) for seed in range(seeds)]
-    used = [np.append(d.rows, d.aside[: terms.calibrate]) for d in drawn]
-    rows = np.unique(np.concatenate(used))
+    used = [(d.rows, d.aside[: terms.calibrate]) for d in drawn]
+    fitted = [fitted_rows(d, shipped=terms.shipped_map) for d in drawn]
+    rows = np.unique(np.concatenate([*(row for pair in used for row in pair), *fitted]))
     found = _embeddings([stream.data.prompts[i] for i in rows], progress)
     vectors = np.zeros((len(stream.data), found.shape[1]), dtype=np.float32)
     vectors[rows] = found
@@ -203,7 +206,8 @@ def _write(
 
 def _said(terms: Terms, options: Mapping[str, Any]) -> str:
     """What differs from the plain replay."""
-    parts = [f"{terms.calibrate} calibrated prompts"] if terms.calibrate else []
+    parts = ["the shipped context map"] if terms.shipped_map else []
+    parts += [f"{terms.calibrate} calibrated prompts"] if terms.calibrate else []
     parts += [f"outcomes learned {terms.delay} requests late"] if terms.delay else []
     if terms.feedback_share < 1:
         parts.append(f"feedback on {terms.feedback_share:.0%} of requests")

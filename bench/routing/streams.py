@@ -14,6 +14,8 @@ from bench.routing.recorded import Recorded, Rows, data_dir, read
 PRICE_SAMPLE: Final = 200
 """Rows outside the stream from which typical costs, and so the fixed price prior, are taken."""
 LEAST_ASIDE: Final = 20
+ASIDE: Final = 300
+"""Rows a stream of no given length leaves: enough to fit a context map on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def draw(stream: Stream, seed: int, calibrate: int = 0) -> Drawn:
         rest = rng.permutation(data.rows_where(spec.aside))
     else:
         keep = max(calibrate, LEAST_ASIDE)
-        most = max(len(pool) - PRICE_SAMPLE, len(pool) // 2)
+        most = max(len(pool) - ASIDE, len(pool) // 2)
         wanted = max(0, min(spec.requests or most, len(pool) - keep))
         rest = pool[wanted:]
     rows = pool[:wanted]

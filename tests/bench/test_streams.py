@@ -83,7 +83,7 @@ def test_the_known_streams_are_what_their_names_say(name: str) -> None:
         pytest.skip(f"no {spec.path.name} in {data_dir()}: set ROUTER_DATA_DIR")
     stream = load(spec)
     drawn = draw(stream, 0)
-    wanted = {"paretobandit_k4": 1_824, "gsm_answers": 1_119}.get(name, spec.requests)
+    wanted = {"paretobandit_k4": 1_824, "gsm_answers": 1_019}.get(name, spec.requests)
     assert wanted is None or len(drawn.rows) == wanted
     assert len(drawn.priced) >= 20
     assert len(draw(load(shortened(spec, 50)), 0).rows) == 50
