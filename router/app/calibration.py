@@ -196,7 +196,7 @@ class _Run:
             fresh=brain.fresh,
             policy=config.policy.name,
             seed=config.policy.seed,
-            keep=(config.policy.cold_start,) if config.policy.cold_start else (),
+            keep=tuple(_texts(config.policy.model_dump()) & set(self._catalogue.plans)),
         )
 
     async def _hand_over(self, findings: Findings) -> None:
@@ -229,6 +229,17 @@ class _Run:
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _texts(value: object) -> set[str]:
+    """Every text in a section, keys included: some of them name plans."""
+    if isinstance(value, str):
+        return {value}
+    if isinstance(value, Mapping):
+        return set[str]().union(*map(_texts, value), *map(_texts, value.values()))
+    if isinstance(value, list | tuple):
+        return set[str]().union(*map(_texts, value))
+    return set()
 
 
 def _account(
