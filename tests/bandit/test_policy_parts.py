@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from streams import OPTIONS, SETTINGS, VERSION, actions, context, outcome
 
-from bandit import Context, Outcome, Policy, Weights, load_policy, make_policy
+from bandit import Action, Context, Outcome, Policy, Weights, load_policy, make_policy
 from bandit.errors import CorruptSnapshot, TrainerMissing
 from bandit.forest import Forest
 from bandit.memory import Memory
@@ -209,6 +209,42 @@ def test_the_bound_of_linucb_is_optimistic() -> None:
         policy.learn([outcome(action, context(rng), 0.5)])
     shares = policy.decide(context(rng), actions(2), Weights(cost=0.0)).probabilities
     assert shares["a1"] > 0.9
+
+
+@pytest.mark.parametrize("name", ["thompson", "cluster-table", "knn"])
+def test_shares_are_as_sure_as_the_evidence(name: str) -> None:
+    """Two actions a hair apart: neither is given up after eight outcomes each."""
+    policy, rng = fresh(name), np.random.default_rng(8)
+    for step in range(8):
+        for action in actions(2):
+            policy.learn([outcome(action, context(rng), float(step % 2))])
+    shares = policy.decide(context(rng), actions(2), Weights(cost=0.0)).probabilities
+    assert min(shares.values()) > 0.15
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_a_cluster_has_its_own_cell(kind: int) -> None:
+    policy, rng = fresh("cluster-table"), np.random.default_rng(9)
+    for step in range(200):
+        other = (kind + 1 + step % 3) % 4
+        policy.learn([outcome(actions(1)[0], context(rng, other), 0.1)])
+        policy.learn([outcome(actions(1)[0], context(rng, kind), 0.9)])
+    for asked, expected in ((kind, 0.9), ((kind + 1) % 4, 0.1)):
+        decision = policy.decide(context(rng, asked), actions(1), Weights())
+        assert decision.estimates["a0"].quality == pytest.approx(expected, abs=0.15)
+
+
+def test_an_explorer_takes_a_newcomer_for_no_other_action() -> None:
+    policy = make_policy(
+        "squarecb", replace(SETTINGS, initial_pulls=0), VERSION, np.random.default_rng(0)
+    )
+    rng = np.random.default_rng(10)
+    for _ in range(60):
+        for action, quality in zip(actions(2), (0.1, 0.9), strict=True):
+            policy.learn([outcome(action, context(rng), quality)])
+    late = Action("late", 0.001)
+    shares = policy.decide(context(rng), [*actions(2), late], Weights()).probabilities
+    assert shares["late"] != pytest.approx(shares["a0"])
 
 
 def test_linucb_hopes_for_no_more_than_the_best_quality() -> None:
