@@ -14,8 +14,8 @@ from bandit.errors import CorruptSnapshot, TrainerMissing
 from bandit.forest import Forest
 from bandit.memory import Memory
 from bandit.options import LinucbOptions, PairClassifierOptions
-from bandit.policies.linucb import Ridge
 from bandit.policies.sampling import Noise, shrunk_variance
+from bandit.ridge import Ridge
 from bandit.snapshot import pack, unpack
 from bandit.training import ForestSpec, fit_forest
 
