@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from demo.baselines import Utility
+from demo.calibrating import calibrate
 from demo.client import Client, Sample
 from demo.recorded import DataMissing
 from demo.report import ROW, print_report
@@ -44,7 +45,8 @@ REPLAYED = (
 @click.option("--seed", default=0, show_default=True)
 @click.option("--recorded", is_flag=True, help="real prompts and answers out of ROUTER_DATA_DIR")
 @click.option("--serve", is_flag=True, help="leave the stack up until Ctrl-C")
-def main(prompts: int, seed: int, *, recorded: bool, serve: bool) -> None:
+@click.option("--calibrate", "only_calibrate", is_flag=True, help="calibrate, and serve nothing")
+def main(prompts: int, seed: int, *, recorded: bool, serve: bool, only_calibrate: bool) -> None:
     """Start Redis, three providers and the router; send prompts; print what came of it."""
     console = Console(width=max(WIDTH, Console().width))
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -55,6 +57,9 @@ def main(prompts: int, seed: int, *, recorded: bool, serve: bool) -> None:
             tempfile.TemporaryDirectory(prefix="router-demo-") as folder,
             Stack(Path(folder)) as stack,
         ):
+            if only_calibrate:
+                console.print(REPLAYED if recorded else SIMULATED)
+                sys.exit(calibrate(stack, world, seed, recorded=recorded))
             _run(console, stack, world, seed, recorded=recorded, serve=serve)
     except KeyboardInterrupt:
         console.print("stopped; every process has ended")

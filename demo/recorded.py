@@ -16,6 +16,7 @@ from demo.world import Profile, Reply
 
 FILE = "gsm_answers.parquet"
 MODELS = {"cheap": "llama31_8b", "reasoning": "o1_mini", "fallback": "gemini15_flash"}
+JUDGED = (*MODELS.values(), "gpt_4o_mini", "llama31_70b")
 # List prices at the time of recording; speed and failures are invented.
 PROFILES = {
     "cheap": Profile(0.22, 0.22, first_token_ms=25, token_ms=0.25, failure_rate=0.0),
@@ -61,6 +62,12 @@ class RecordedWorld:
             input_tokens=int(row["in_tok"]),
             output_tokens=int(row[f"out_tok_{model}"]),
         )
+
+    def reference(self, index: int) -> str:
+        """What a model answered that was right; "", which nothing agrees with, where none was."""
+        row = self._rows[index]
+        right = (m for m in JUDGED if row[f"q_{m}"] and row[f"ans_{m}"] is not None)
+        return next((str(row[f"ans_{model}"]) for model in right), "")
 
     def grade(self, index: int, text: str) -> float:
         """The recorded correctness of whichever model wrote this; 0 for any other text."""

@@ -36,16 +36,23 @@ def unit_usd(world: World) -> float:
 
 def start(stack: Stack, world: World, seed: int, *, recorded: bool) -> tuple[Ports, str]:
     """Ports, and the API key of a fresh tenant. Raises StackError."""
-    ports = Ports(free_port(), free_port(), {arm: free_port() for arm in ARMS})
-    for arm, port in ports.upstreams.items():
+    upstreams = start_upstreams(stack, world, seed, recorded=recorded)
+    ports = Ports(free_port(), free_port(), upstreams)
+    config = write_config(stack.folder, world, ports)
+    stack.start("router", ["router", "serve", "--config", str(config)])
+    stack.wait(lambda: serving(ports.router))
+    return ports, _new_key(config)
+
+
+def start_upstreams(stack: Stack, world: World, seed: int, *, recorded: bool) -> dict[str, int]:
+    """Arm -> port. Raises StackError."""
+    ports = {arm: free_port() for arm in ARMS}
+    for arm, port in ports.items():
         options = ["--profile", arm, "--port", str(port), "--seed", str(seed)]
         options += ["--prompts", str(len(world.asks)), *(["--recorded"] if recorded else [])]
         stack.start(arm, ["demo.upstream", *options])
-    config = write_config(stack.folder, world, ports)
-    stack.start("router", ["router", "serve", "--config", str(config)])
-    stack.wait(lambda: all(listens(port) for port in ports.upstreams.values()))
-    stack.wait(lambda: serving(ports.router))
-    return ports, _new_key(config)
+    stack.wait(lambda: all(listens(port) for port in ports.values()))
+    return ports
 
 
 def serving(port: int) -> bool:

@@ -57,6 +57,9 @@ class SimulatedWorld:
             finish_reason=finish_reason,
         )
 
+    def reference(self, index: int) -> str:
+        return self._prompts[index].solution
+
     def grade(self, index: int, text: str) -> float:
         prompt = self._prompts[index]
         return float(text == prompt.solution or text.endswith(_ending(prompt.solution)))

@@ -46,6 +46,10 @@ class World(Protocol):
         """What the arm answers to a prompt: always the same."""
         ...
 
+    def reference(self, index: int) -> str:
+        """A right answer, to compare others with."""
+        ...
+
     def grade(self, index: int, text: str) -> float:
         """Quality of an answer, in [0, 1]: what a caller would say of it."""
         ...

@@ -60,6 +60,17 @@ def test_the_demo_prints_its_tables(environment: dict[str, str], tmp_path: Path)
     assert gone(tmp_path)
 
 
+def test_the_demo_calibrates(environment: dict[str, str], tmp_path: Path) -> None:
+    with start(environment, "--calibrate", "--prompts", "40") as process:
+        out, _ = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0, out
+    assert "120/120" in out
+    assert "published as snapshot 1" in out
+    for title in ("The frontier", "What a cost weight buys", "The map", "Recommended config"):
+        assert title in out
+    assert gone(tmp_path)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left_behind(
     environment: dict[str, str], tmp_path: Path, number: signal.Signals

@@ -11,6 +11,8 @@ from uuid import uuid4
 import numpy as np
 
 from bandit import Context, ContextMap, Policy, load_policy, make_policy
+from bandit.errors import TrainerMissing
+from bandit.training import check_trainer
 from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.config import Config
 from router.config.values import settings_of
@@ -21,6 +23,7 @@ from router.core.background import Background
 from router.core.cascade import Cascade, CascadeSettings
 from router.core.closing import Closing, ClosingSettings
 from router.core.deciding import Decider
+from router.core.errors import ConfigInvalid, ConfigProblem
 from router.core.follower import Follower
 from router.core.gate import GateSettings
 from router.core.learner import Learner, LearnerSettings
@@ -198,6 +201,8 @@ def build_follower(
 def build_learner(
     config: Config, catalogue: Catalogue, brain: Brain, storage: Storage, observer: Observer
 ) -> Learner:
+    """Raises ConfigInvalid when the policy can't learn in this environment."""
+    _check_can_learn(config)
     learning = config.learning
     return Learner(
         owner=uuid4().hex,
@@ -212,3 +217,13 @@ def build_learner(
         rewards=RewardSettings(learning.implicit_weight),
         settings=LearnerSettings(publish_ms=learning.publish_every_ms),
     )
+
+
+def _check_can_learn(config: Config) -> None:
+    """Now rather than once per outcome: a learner that can't learn looks well."""
+    if config.policy.name != "pair-classifier":
+        return
+    try:
+        check_trainer()
+    except TrainerMissing as error:
+        raise ConfigInvalid(ConfigProblem("", 0, "policy.name", str(error))) from None

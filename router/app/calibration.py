@@ -6,10 +6,9 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 from rich.console import Console
@@ -20,13 +19,12 @@ from bandit.types import Context
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.providers import make_client, make_providers
-from router.adapters.storage import Storage
-from router.app import opened_storage
 from router.app.build import Brain
 from router.app.examples import example_contexts
+from router.app.handover import Targets, check_targets, hand_over
 from router.calibrate.asking import Asker, AskSettings
 from router.calibrate.calibration import Findings, Study, absences, study
-from router.calibrate.errors import FileUnwritable, Stopped
+from router.calibrate.errors import Stopped
 from router.calibrate.estimate import estimate
 from router.calibrate.files import prompts_in, write_file
 from router.calibrate.frontier import Utility
@@ -36,9 +34,8 @@ from router.calibrate.journal import Journal
 from router.calibrate.ledger import Answered
 from router.calibrate.matching import Match
 from router.calibrate.prompts import Prompt
-from router.calibrate.publishing import check_unled, check_vacant, publish
 from router.calibrate.purse import Purse
-from router.calibrate.report import Account, Section, account_section, markdown
+from router.calibrate.report import Account, account_section, markdown
 from router.calibrate.scoring import JudgeScorer, ReferenceScorer, Scorer, VerifierScorer
 from router.calibrate.stopping import until_told
 from router.calibrate.terminal import bar, show
@@ -69,13 +66,28 @@ class Wanted:
     out: Path | None = None
     report: Path | None = None
 
+    @property
+    def targets(self) -> Targets:
+        return Targets(self.out, self.report, self.replace)
+
 
 def run_calibration(
     config: Config, wanted: Wanted, env: Mapping[str, str], console: Console
 ) -> None:
     """Raises RouterError; Stopped when the user stopped it."""
     with threadpool_limits(limits=1):
-        asyncio.run(_Run(config, wanted, env, console).run())
+        _Run(config, wanted, env, console).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """contexts: one per case. doubtful_usd: of what is spent, for calls without an end."""
+
+    cases: Sequence[Case]
+    contexts: Sequence[Context]
+    brain: Brain
+    purse: Purse
+    doubtful_usd: float
 
 
 class _Run:
@@ -88,39 +100,32 @@ class _Run:
         self._console = console
         self._catalogue: Catalogue = catalogue_of(config)
         self._map = ContextMap.default()
-        self._owner = uuid4().hex
 
-    async def run(self) -> None:
+    def run(self) -> None:
+        """The figures are made outside any event loop, so that Ctrl-C ends them at once."""
+        wanted = self._wanted
+        gathered = asyncio.run(self._gather())
+        with self._console.status("learning, and judging what was learned"):
+            findings = study(gathered.cases, gathered.contexts, self._study(gathered.brain))
+        sections = [account_section(_account(gathered, findings)), *findings.sections]
+        show(self._console, sections)
+        if wanted.report is not None:
+            write_file(wanted.report, markdown(sections).encode())
+        payload = findings.policy.save()
+        self._say(asyncio.run(hand_over(self._config, self._env, wanted.targets, payload)))
+
+    async def _gather(self) -> _Gathered:
         wanted = self._wanted
         prompts = prompts_in(wanted.prompts)
-        await self._check_target()
+        await check_targets(self._config, self._env, wanted.targets)
         with Journal.open(wanted.journal) as journal:
             purse = Purse(wanted.budget_usd, journal.ledger.spent_usd)
-            cases = await self._gathered(prompts, journal, purse)
+            cases = await self._asked(prompts, journal, purse)
             doubtful_usd = sum(i.most_usd for i in journal.ledger.doubts.values())
         contexts, brain = await self._embedded(prompts)
-        with self._console.status("learning, and judging what was learned"):
-            findings = await asyncio.to_thread(study, cases, contexts, self._study(brain))
-        account = _account(cases, findings, purse, doubtful_usd)
-        sections = [account_section(account), *findings.sections]
-        show(self._console, sections)
-        self._write_report(sections)
-        await self._hand_over(findings)
+        return _Gathered(cases, contexts, brain, purse, doubtful_usd)
 
-    async def _check_target(self) -> None:
-        """Before anything is paid for."""
-        for path in (self._wanted.out, self._wanted.report):
-            if path is not None and not path.parent.is_dir():
-                raise FileUnwritable(f"{path}: name a file in a folder that exists")
-        if self._wanted.out is not None:
-            return
-        async with self._storage() as storage:
-            await check_vacant(storage.snapshots, replace=self._wanted.replace)
-            await check_unled(storage.lease, self._owner)
-
-    async def _gathered(
-        self, prompts: Sequence[Prompt], journal: Journal, purse: Purse
-    ) -> list[Case]:
+    async def _asked(self, prompts: Sequence[Prompt], journal: Journal, purse: Purse) -> list[Case]:
         stop = asyncio.Event()
         async with self._gatherer(journal, purse, stop) as gatherer:
             self._say(estimate(prompts, self._catalogue, self._typical(), gatherer, purse))
@@ -196,33 +201,8 @@ class _Run:
             fresh=brain.fresh,
             policy=config.policy.name,
             seed=config.policy.seed,
-            keep=(config.policy.cold_start,) if config.policy.cold_start else (),
+            keep=tuple(_texts(config.policy.model_dump()) & set(self._catalogue.plans)),
         )
-
-    async def _hand_over(self, findings: Findings) -> None:
-        payload = findings.policy.save()
-        if self._wanted.out is not None:
-            write_file(self._wanted.out, payload)
-            self._say(
-                f"snapshot written to {self._wanted.out}: the same command without --out publishes"
-            )
-            return
-        async with self._storage() as storage:
-            version = await publish(
-                storage.snapshots,
-                storage.lease,
-                payload,
-                self._owner,
-                replace=self._wanted.replace,
-            )
-        self._say(f"published as snapshot {version}: routers serve it, a learner goes on from it")
-
-    def _write_report(self, sections: Sequence[Section]) -> None:
-        if self._wanted.report is not None:
-            write_file(self._wanted.report, markdown(sections).encode())
-
-    def _storage(self) -> AbstractAsyncContextManager[Storage]:
-        return opened_storage(self._config, self._env)
 
     def _typical(self) -> int:
         return self._config.policy.typical_tokens.output
@@ -231,9 +211,19 @@ class _Run:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _account(
-    cases: Sequence[Case], findings: Findings, purse: Purse, doubtful_usd: float
-) -> Account:
+def _texts(value: object) -> set[str]:
+    """Every text in a section, keys included: some of them name plans."""
+    if isinstance(value, str):
+        return {value}
+    if isinstance(value, Mapping):
+        return set[str]().union(*map(_texts, value), *map(_texts, value.values()))
+    if isinstance(value, list | tuple):
+        return set[str]().union(*map(_texts, value))
+    return set()
+
+
+def _account(gathered: _Gathered, findings: Findings) -> Account:
+    cases, purse = gathered.cases, gathered.purse
     missing, unscored = absences(cases)
     return Account(
         prompts=len(cases),
@@ -241,7 +231,7 @@ def _account(
         answers=sum(isinstance(r, Answered) for case in cases for r in case.replies.values()),
         spent_usd=purse.spent_usd,
         budget_usd=purse.budget_usd,
-        doubtful_usd=doubtful_usd,
+        doubtful_usd=gathered.doubtful_usd,
         beyond_usd=purse.beyond_usd,
         missing=missing,
         unscored=unscored,

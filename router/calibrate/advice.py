@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
+from bandit.frontier import Interval, bootstrap_mean
 from router.calibrate.crossing import Tried
-from router.calibrate.frontier import COST, QUALITY, Way
+from router.calibrate.frontier import COST, QUALITY, REWARD, Matrix, Way, best_of
 from router.core.arms import Plan
 
 LOSS: Final = 0.01
@@ -19,50 +22,89 @@ RARE: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """snippet: YAML to be merged into the config. why: one sentence on it."""
+    """gain: the policy's reward minus that of the best fixed choice, at the configured weights.
+
+    verdict, why: a sentence each. snippet: YAML to be merged into the config.
+    """
 
     cost_weight: float
     plans: tuple[str, ...]
+    gain: Interval
+    verdict: str
     why: str
     snippet: str
 
 
-def advise(
-    tried: Sequence[Tried],
-    best: Way,
-    plans: Mapping[str, Plan],
-    *,
-    policy: str,
-    cost_unit_usd: float,
-    keep: Sequence[str] = (),
-) -> Advice:
-    """The cheapest that keeps the best arm's quality within `LOSS`, else what is configured.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the advice must fit. keep: plans that the config names elsewhere.
 
-    tried: the configured weight first. keep: plans that the config names elsewhere. The unit of
-    cost is written down, so that leaving a plan out does not change what the weight means.
+    The unit of cost is written down, so that leaving a plan out does not change what a weight
+    means.
     """
-    chosen = _chosen(tried, best)
-    often = (n for n in plans if chosen.shares[n] >= RARE or n in keep)
-    kept = tuple(often) or tuple(plans)
-    means = chosen.numbers.mean(axis=0)
-    base = best.numbers.mean(axis=0)
-    why = (
-        f"quality {means[QUALITY]:.3f} at ${means[COST]:.6f} a request; "
-        f"always {best.name}: {base[QUALITY]:.3f} at ${base[COST]:.6f}"
+
+    plans: Mapping[str, Plan]
+    policy: str
+    cost_unit_usd: float
+    keep: tuple[str, ...] = ()
+
+
+def advise(
+    tried: Sequence[Tried], fixed: Sequence[Way], terms: Terms, rng: np.random.Generator
+) -> Advice:
+    """The cheapest weight that keeps the best fixed quality within `LOSS`, else what is configured.
+
+    Where the policy does worse than one fixed plan, beyond doubt, that plan alone. tried: the
+    configured weight first. fixed: a way for every plan, by its name.
+    """
+    rival = max(fixed, key=lambda way: float(way.numbers[:, REWARD].mean()))
+    gain = bootstrap_mean(tried[0].numbers[:, REWARD] - rival.numbers[:, REWARD], rng)
+    told = f"reward of the policy minus that of always {rival.name}: {_signed(gain)}"
+    if gain.high < 0:
+        verdict = f"{told}: on these prompts routing does not pay yet; serve that plan alone"
+        chosen, kept, numbers = tried[0], {rival.name}, rival.numbers
+    else:
+        pays = "routing pays" if gain.low > 0 else "a gain is not beyond doubt"
+        verdict = f"{told}: {pays} on these prompts"
+        chosen = _chosen(tried, best_of(fixed))
+        kept = {n for n in terms.plans if chosen.shares[n] >= RARE}
+        numbers = chosen.numbers
+    names = tuple(n for n in terms.plans if n in kept or n in terms.keep)
+    why = _why(numbers, best_of(fixed))
+    return Advice(
+        cost_weight=chosen.cost_weight,
+        plans=names,
+        gain=gain,
+        verdict=verdict,
+        why=why,
+        snippet=_snippet(names, terms, chosen.cost_weight, why),
     )
-    snippet = [
-        f"# cross-validated: {why}",
-        *_policy(policy, cost_unit_usd, chosen.cost_weight),
-        *_plans({name: plans[name] for name in kept}),
-        "",
-    ]
-    return Advice(chosen.cost_weight, kept, why, "\n".join(snippet))
 
 
 def _chosen(tried: Sequence[Tried], best: Way) -> Tried:
     least = best.numbers[:, QUALITY].mean() - LOSS
     good = [t for t in tried if t.numbers[:, QUALITY].mean() >= least]
     return min(good, key=lambda t: float(t.numbers[:, COST].mean()), default=tried[0])
+
+
+def _why(numbers: Matrix, best: Way) -> str:
+    quality, cost_usd, _ = numbers.mean(axis=0).tolist()
+    at_best, base_usd, _ = best.numbers.mean(axis=0).tolist()
+    return (
+        f"quality {quality:.3f} at ${cost_usd:.6f} a request; "
+        f"always {best.name}: {at_best:.3f} at ${base_usd:.6f}"
+    )
+
+
+def _snippet(names: Sequence[str], terms: Terms, cost_weight: float, why: str) -> str:
+    return "\n".join(
+        [
+            f"# cross-validated: {why}",
+            *_policy(terms.policy, terms.cost_unit_usd, cost_weight),
+            *_plans({name: terms.plans[name] for name in names}),
+            "",
+        ]
+    )
 
 
 def _policy(name: str, cost_unit_usd: float, cost_weight: float) -> list[str]:
@@ -78,3 +120,7 @@ def _plans(kept: Mapping[str, Plan]) -> list[str]:
     """Names are quoted: one such as `on` or `1.5` would be read as something else."""
     listed = [f"  {json.dumps(name)}: {json.dumps(list(p.rungs))}" for name, p in kept.items()]
     return ["plans:", *listed]
+
+
+def _signed(gain: Interval) -> str:
+    return f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandit.types import Context, Policy
-from router.calibrate.advice import Advice, advise
+from router.calibrate.advice import Advice, Terms, advise
 from router.calibrate.asking import Missing
 from router.calibrate.crossing import LEAST_ROWS, Tried, cross_validated
 from router.calibrate.errors import NothingLearned
@@ -108,16 +108,9 @@ def _figures(
     arms, ladders = _fixed(rows, how)
     shown = lines(arms, [*ladders, policy], rng)
     gap = over_hull(arms, policy, rng)
-    best = best_of(arms)
-    unit_usd = how.utility.units.cost_usd
-    advice = advise(
-        tried,
-        best,
-        how.catalogue.plans,
-        policy=how.policy,
-        cost_unit_usd=unit_usd,
-        keep=how.keep,
-    )
+    terms = Terms(how.catalogue.plans, how.policy, how.utility.units.cost_usd, how.keep)
+    plans = {name: [row.plans[name] for row in rows] for name in how.catalogue.plans}
+    advice = advise(tried, ways_of("plan", plans, how.utility), terms, rng)
     names = list(how.catalogue.arms)
     sections = [
         frontier_section(shown, gap, hull_names(arms)),

@@ -117,7 +117,10 @@ def map_section(regions: Sequence[Region], arms: Sequence[str]) -> Section:
 
 
 def advice_section(advice: Advice) -> Section:
-    notes = ("merge this into the config (`check-config` says whether it fits)",)
+    notes = (
+        advice.verdict,
+        "merge this into the config (`check-config` says whether it fits)",
+    )
     return Section("Recommended config", notes, code=advice.snippet)
 
 

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from router.config.document import Path
 from router.config.plain import listed, mapped, name_one
-from router.config.policy_checks import check_policy
 from router.config.secrets import VARIABLE, literal_secrets, usable
 
 Found: TypeAlias = Iterator[tuple[Path, str]]
@@ -23,6 +22,9 @@ def cross_check(value: Any, env: Mapping[str, str]) -> Found:
     yield from _deployments(arms, env)
     yield from _plans(root, arms)
     plans = mapped(root.get("plans")) or default_plans(list(arms))
+    # Brings numpy, for which `--help` need not wait.
+    from router.config.policy_checks import check_policy  # noqa: PLC0415 - see above
+
     yield from check_policy(mapped(root.get("policy")), plans)
     yield from _redis(mapped(root.get("redis")), env)
     yield from _pairs(root)

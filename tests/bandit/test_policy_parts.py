@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from streams import OPTIONS, SETTINGS, VERSION, actions, context, outcome
 
-from bandit import Context, Outcome, Policy, Weights, load_policy, make_policy
+from bandit import Action, Context, Outcome, Policy, Weights, load_policy, make_policy
 from bandit.errors import CorruptSnapshot, TrainerMissing
 from bandit.forest import Forest
 from bandit.memory import Memory
-from bandit.options import PairClassifierOptions
-from bandit.policies.linucb import Ridge
+from bandit.options import LinucbOptions, PairClassifierOptions
 from bandit.policies.sampling import Noise, shrunk_variance
+from bandit.ridge import Ridge
 from bandit.snapshot import pack, unpack
 from bandit.training import ForestSpec, fit_forest
 
@@ -209,6 +209,81 @@ def test_the_bound_of_linucb_is_optimistic() -> None:
         policy.learn([outcome(action, context(rng), 0.5)])
     shares = policy.decide(context(rng), actions(2), Weights(cost=0.0)).probabilities
     assert shares["a1"] > 0.9
+
+
+@pytest.mark.parametrize("name", ["thompson", "cluster-table", "knn"])
+def test_shares_are_as_sure_as_the_evidence(name: str) -> None:
+    """Two actions a hair apart: neither is given up after eight outcomes each."""
+    policy, rng = fresh(name), np.random.default_rng(8)
+    for step in range(8):
+        for action in actions(2):
+            policy.learn([outcome(action, context(rng), float(step % 2))])
+    shares = policy.decide(context(rng), actions(2), Weights(cost=0.0)).probabilities
+    assert min(shares.values()) > 0.15
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_a_cluster_has_its_own_cell(kind: int) -> None:
+    policy, rng = fresh("cluster-table"), np.random.default_rng(9)
+    for step in range(200):
+        other = (kind + 1 + step % 3) % 4
+        policy.learn([outcome(actions(1)[0], context(rng, other), 0.1)])
+        policy.learn([outcome(actions(1)[0], context(rng, kind), 0.9)])
+    for asked, expected in ((kind, 0.9), ((kind + 1) % 4, 0.1)):
+        decision = policy.decide(context(rng, asked), actions(1), Weights())
+        assert decision.estimates["a0"].quality == pytest.approx(expected, abs=0.15)
+
+
+def test_an_explorer_takes_a_newcomer_for_no_other_action() -> None:
+    policy = make_policy(
+        "squarecb", replace(SETTINGS, initial_pulls=0), VERSION, np.random.default_rng(0)
+    )
+    rng = np.random.default_rng(10)
+    for _ in range(60):
+        for action, quality in zip(actions(2), (0.1, 0.9), strict=True):
+            policy.learn([outcome(action, context(rng), quality)])
+    late = Action("late", 0.001)
+    shares = policy.decide(context(rng), [*actions(2), late], Weights()).probabilities
+    assert shares["late"] != pytest.approx(shares["a0"])
+
+
+def test_linucb_hopes_for_no_more_than_the_best_quality() -> None:
+    """Both bounds lie above 1, that of the dear action higher: the price decides."""
+    options = replace(OPTIONS, linucb=LinucbOptions(alpha=3.0))
+    settings = replace(SETTINGS, options=options, initial_pulls=0)
+    policy = make_policy("linucb", settings, VERSION, np.random.default_rng(0))
+    cheap, dear = actions(2)
+    seen = context(np.random.default_rng(1))
+    policy.learn([outcome(cheap, seen, 1.0)] * 3)
+    assert policy.decide(seen, [cheap, dear], Weights(cost=0.01)).probabilities["a0"] > 0.9
+
+
+def test_one_cost_beyond_measure_is_soon_outweighed() -> None:
+    policy, rng, action = fresh("linucb"), np.random.default_rng(5), actions(1)[0]
+    policy.learn([replace(outcome(action, context(rng), 0.5), cost_usd=5.0)])
+    for _ in range(100):
+        policy.learn([outcome(action, context(rng), 0.5)])
+    for _ in range(10):
+        estimate = policy.decide(context(rng), [action], Weights()).estimates["a0"]
+        assert estimate.cost_usd < 3 * action.prior_cost_usd
+
+
+def test_a_pair_leaves_others_alone_however_good() -> None:
+    policy, rng = fresh("pair-classifier"), np.random.default_rng(6)
+    for _ in range(70):
+        for action, quality in zip(actions(3), (0.1, 0.2, 1.0), strict=True):
+            policy.learn([outcome(action, context(rng), quality)])
+    shares = policy.decide(context(rng), actions(3), Weights(cost=0.0)).probabilities
+    assert shares["a1"] > 0.9
+
+
+def test_a_handful_of_outcomes_is_no_forest() -> None:
+    policy, rng = fresh("pair-classifier"), np.random.default_rng(7)
+    for step in range(130):
+        action = actions(2)[int(step % 12 == 0)]
+        policy.learn([outcome(action, context(rng), 0.5)])
+    shares = policy.decide(context(rng), actions(2), Weights()).probabilities
+    assert list(shares.values()) == pytest.approx([0.5, 0.5])
 
 
 def test_a_pair_is_tried_alike_until_both_have_a_forest() -> None:

@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
@@ -40,6 +40,7 @@ class Site:
 
     folder: Path
     config: Config
+    upstreams: list[Upstream]
     paid: Counter[tuple[str, str]]
 
     @property
@@ -88,13 +89,11 @@ async def site(tmp_path: Path, model_dir: Path) -> AsyncIterator[Site]:
         return Reply(text, 1.0, USED.input_tokens, USED.output_tokens)
 
     async with AsyncExitStack() as stack:
-        ports = {
-            arm: await stack.enter_async_context(
-                served(Upstream(arm, SLOW, lambda prompt, arm=arm: answers(arm, prompt)))
-            )
-            for arm in PRICES
-        }
-        yield Site(tmp_path, _written(tmp_path, ports), paid)
+        upstreams = [
+            Upstream(arm, SLOW, lambda prompt, arm=arm: answers(arm, prompt)) for arm in PRICES
+        ]
+        ports = {u.name: await stack.enter_async_context(served(u)) for u in upstreams}
+        yield Site(tmp_path, _written(tmp_path, ports), upstreams, paid)
 
 
 def _written(folder: Path, ports: dict[str, int]) -> Config:
@@ -160,6 +159,37 @@ async def test_an_interrupt_waits_for_what_is_paid_and_says_how_to_go_on(site: S
     assert "in doubt" not in out
     assert set(site.paid.values()) == {1}
     assert f"{PROMPTS} prompts are complete" in out
+
+
+async def test_a_second_interrupt_waits_for_nothing_and_leaves_what_was_cut_in_doubt(
+    site: Site,
+) -> None:
+    process = await site.start()
+
+    async def is_under_way() -> bool:
+        return site.paid.total() >= 20
+
+    await until(is_under_way, 30)
+    for upstream in site.upstreams:
+        upstream.profile = replace(SLOW, first_token_ms=15_000)
+    seen = site.paid.total()
+
+    async def all_hang() -> bool:
+        return site.paid.total() >= seen + CONCURRENCY
+
+    await until(all_hang)
+    process.send_signal(signal.SIGINT)
+    await asyncio.sleep(0.3)
+    assert process.returncode is None
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(10):
+        await process.communicate()
+    assert process.returncode == 130
+    for upstream in site.upstreams:
+        upstream.profile = SLOW
+    _, out, _ = await site.run()
+    assert "in_doubt" in out
+    assert max(site.paid.values()) == 1
 
 
 async def test_the_budget_holds_over_runs_and_kills(site: Site) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from router.calibrate.advice import advise
+from router.calibrate.advice import Terms, advise
 from router.calibrate.calibration import Findings, Study, absences, study
 from router.calibrate.crossing import Tried, cross_validated
 from router.calibrate.errors import NothingLearned
@@ -82,25 +84,25 @@ def test_the_cost_of_a_quality_is_mixed_from_its_neighbours() -> None:
 def test_where_kinds_of_prompts_differ_the_policy_beats_every_arm() -> None:
     """Cheap is right in cluster 0 and wrong in 1; the gate sees no difference."""
     rows = rows_of(200, lambda cluster, arm, _: float(arm == "strong" or cluster == 0))
-    tried = cross_validated(fresh, rows, CATALOGUE.plans, UTILITY, np.random.default_rng(0))[0]
-    quality, cost_usd, reward = tried.numbers.mean(axis=0)
+    first = cross_validated(fresh, rows, CATALOGUE.plans, UTILITY, np.random.default_rng(0))[0]
+    quality, cost_usd, reward = first.numbers.mean(axis=0)
     assert quality > 0.93
     assert cost_usd < 0.008
     assert reward > max(0.5 - 0.01, 1 - 0.1)
-    assert sum(tried.shares.values()) == pytest.approx(1)
+    assert sum(first.shares.values()) == pytest.approx(1)
 
 
 def test_a_policy_is_not_judged_on_what_it_was_trained_on() -> None:
     """Qualities are coins: whoever does better than a coin has seen them before."""
     rows = rows_of(300, lambda _cluster, _arm, rng: float(rng.random() < 0.5))
-    tried = cross_validated(fresh, rows, CATALOGUE.plans, UTILITY, np.random.default_rng(0))[0]
-    assert abs(tried.numbers[:, QUALITY].mean() - 0.5) < 0.1
+    first = cross_validated(fresh, rows, CATALOGUE.plans, UTILITY, np.random.default_rng(0))[0]
+    assert abs(first.numbers[:, QUALITY].mean() - 0.5) < 0.1
 
 
 def test_a_higher_cost_weight_never_buys_dearer_answers() -> None:
     rows = rows_of(200, lambda cluster, arm, _: 0.9 if arm == "strong" else 0.8 - 0.3 * cluster)
-    tried = cross_validated(fresh, rows, CATALOGUE.plans, UTILITY, np.random.default_rng(0))[1:]
-    costs = [t.numbers[:, COST].mean() for t in tried]
+    weights = cross_validated(fresh, rows, CATALOGUE.plans, UTILITY, np.random.default_rng(0))[1:]
+    costs = [t.numbers[:, COST].mean() for t in weights]
     assert costs == sorted(costs, reverse=True)
     assert costs[-1] < 0.5 * costs[0]
 
@@ -144,20 +146,35 @@ def test_the_recommended_config_is_one_that_the_service_takes() -> None:
     assert set(advice.plans) >= {"strong"}
 
 
+def tried(cost_weight: float, quality: float, cost_usd: float, *shares: float) -> Tried:
+    numbers = way("", quality, cost_usd).numbers
+    return Tried(cost_weight, numbers, dict(zip(CATALOGUE.plans, shares, strict=True)))
+
+
 def test_advice_keeps_quality_and_what_the_config_names() -> None:
-    best = way("strong", 0.9, 3.0)
-    tried = [
-        Tried(0.1, way("", 0.85, 1.0).numbers, {"cheap": 0.9, "strong": 0.1, "ladder": 0.0}),
-        Tried(0.02, way("", 0.895, 2.0).numbers, {"cheap": 0.5, "strong": 0.5, "ladder": 0.0}),
-        Tried(0.0, way("", 0.9, 2.5).numbers, {"cheap": 0.4, "strong": 0.6, "ladder": 0.0}),
+    fixed = [way("strong", 0.9, 0.5), way("cheap", 0.3, 0.1)]
+    weights = [
+        tried(0.1, 0.85, 0.1, 0.9, 0.1, 0.0),
+        tried(0.02, 0.895, 0.2, 0.5, 0.5, 0.0),
+        tried(0.0, 0.9, 0.25, 0.4, 0.6, 0.0),
     ]
-    words = {"policy": "adaptive", "cost_unit_usd": 1.0}
-    advice = advise(tried, best, CATALOGUE.plans, **words)  # type: ignore[arg-type]
+    terms, rng = Terms(CATALOGUE.plans, "adaptive", 1.0), np.random.default_rng(0)
+    advice = advise(weights, fixed, terms, rng)
     assert (advice.cost_weight, advice.plans) == (0.02, ("cheap", "strong"))
-    kept = advise(tried, best, CATALOGUE.plans, keep=("ladder",), **words)  # type: ignore[arg-type]
+    assert advice.gain.low > 0
+    assert "routing pays" in advice.verdict
+    kept = advise(weights, fixed, replace(terms, keep=("ladder",)), rng)
     assert kept.plans == ("cheap", "strong", "ladder")
-    none = advise(tried[:1], best, CATALOGUE.plans, **words)  # type: ignore[arg-type]
-    assert none.cost_weight == 0.1
+    assert advise(weights[:1], fixed, terms, rng).cost_weight == 0.1
+
+
+def test_where_routing_does_worse_than_one_plan_that_plan_is_advised() -> None:
+    fixed = [way("strong", 0.9, 0.1), way("cheap", 0.3, 0.01)]
+    worse = [tried(0.1, 0.8, 0.2, 0.5, 0.4, 0.1)]
+    advice = advise(worse, fixed, Terms(CATALOGUE.plans, "adaptive", 1.0), np.random.default_rng(0))
+    assert advice.plans == ("strong",)
+    assert "does not pay" in advice.verdict
+    assert parse_config(CONFIG + advice.snippet, "merged.yaml", {}).plans == {"strong": ("strong",)}
 
 
 def test_few_prompts_teach_but_give_no_figures() -> None:

@@ -90,6 +90,12 @@ def test_rules_in_natural_units() -> None:
     assert wanted(policy, PromptFacts("As JSON.", wants_json=True)) == "cheap-then-reasoning"
 
 
+def test_the_default_plan_need_not_be_the_first() -> None:
+    policy = "  name: rules\n  rules: [{plan: cheap, when: {code: true}}]\n"
+    chosen = wanted(policy + "  default_plan: reasoning\n", PromptFacts("Hello."))
+    assert chosen == "reasoning"
+
+
 def test_tiers_in_characters() -> None:
     policy = "  name: length\n  length: [{plan: cheap}, {plan: reasoning, min_characters: 100}]\n"
     assert wanted(policy, PromptFacts("x" * 99)) == "cheap"
