@@ -53,6 +53,7 @@ _FLAGS: Final = {
     "math": ("math_marks", 2),
     "tools": ("tools", 1),
 }
+_LANGUAGES: Final = {"english": False, "other": True}
 _YES_OR_NO: Final = {
     "json": "wants_json",
     "multiple_choice": "multiple_choice",
@@ -61,6 +62,7 @@ _YES_OR_NO: Final = {
 KEYS: Final = (
     *_FLAGS,
     *_YES_OR_NO,
+    "language",
     *(f"{end}_{what}" for what in _COUNTS for end in ("min", "max")),
 )
 
@@ -85,6 +87,10 @@ def bound_of(key: str, value: object, context_map: ContextMap) -> Bound:
         if not isinstance(value, bool):
             raise BadSettings("write true or false")
         return _flag(key, context_map, wanted=value)
+    if key == "language":
+        if not isinstance(value, str) or value not in _LANGUAGES:
+            raise BadSettings(f"write one of {', '.join(_LANGUAGES)}")
+        return _binary("other_language", context_map, wanted=_LANGUAGES[value])
     end, _, what = key.partition("_")
     if end not in {"min", "max"} or what not in _COUNTS:
         near = difflib.get_close_matches(key, KEYS, n=1)
@@ -107,11 +113,15 @@ def least_length(characters: int, context_map: ContextMap) -> float:
 
 def _flag(key: str, context_map: ContextMap, *, wanted: bool) -> Bound:
     if key in _YES_OR_NO:
-        index = NAMES.index(_YES_OR_NO[key])
-        edge = _scaled(0.5, index, context_map)
-        return Bound(index, low=edge) if wanted else Bound(index, high=edge)
+        return _binary(_YES_OR_NO[key], context_map, wanted=wanted)
     what, marks = _FLAGS[key]
     return _count(what, marks if wanted else marks - 1, context_map, least=wanted)
+
+
+def _binary(feature: str, context_map: ContextMap, *, wanted: bool) -> Bound:
+    index = NAMES.index(feature)
+    edge = _scaled(0.5, index, context_map)
+    return Bound(index, low=edge) if wanted else Bound(index, high=edge)
 
 
 def _count(what: str, number: int, context_map: ContextMap, *, least: bool) -> Bound:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,38 +15,48 @@ Array = NDArray[np.float64]
 
 SHARED_GRID: Final = (1e-4, 3e-3, 2e-2, 1e-1)
 OWN_GRID: Final = (1e-5, 3e-4, 2e-3, 1e-2, 5e-2)
+TRUST_GRID: Final = (1e-4, 1.0)
+"""Not to listen to the other regressor at all, or as far as it proves right."""
 
 
-def best_variances(
-    stats: Statistics, intercept: float, slope: float, noise: float
-) -> tuple[float, float]:
-    """The pair (shared, own) of slope variances with the largest marginal likelihood.
+@dataclass(frozen=True, slots=True)
+class Variances:
+    """Prior variances. trust: of kappa; shared, own: of slopes all actions share, and their own."""
 
-    intercept: prior variance of the shared and of each own intercept; slope: of kappa.
+    trust: float = TRUST_GRID[0]
+    shared: float = SHARED_GRID[1]
+    own: float = OWN_GRID[1]
+
+
+def best_variances(stats: Statistics, intercept: float, noise: Vector) -> Variances:
+    """Those of the grids with the largest marginal likelihood.
+
+    intercept: prior variance of the shared and of each own intercept. noise: (slots,).
     """
-    table = log_evidence(stats, intercept, slope, noise)
-    i, j = np.unravel_index(int(table.argmax()), table.shape)
-    return SHARED_GRID[int(i)], OWN_GRID[int(j)]
+    table = log_evidence(stats, intercept, noise)
+    i, j, k = np.unravel_index(int(table.argmax()), table.shape)
+    return Variances(TRUST_GRID[int(i)], SHARED_GRID[int(j)], OWN_GRID[int(k)])
 
 
-def log_evidence(stats: Statistics, intercept: float, slope: float, noise: float) -> Array:
-    """Up to a constant, (shared grid, own grid).
+def log_evidence(stats: Statistics, intercept: float, noise: Vector) -> Array:
+    """Up to a constant, (trust grid, shared grid, own grid).
 
     log N(y; 0, noise I + Phi P0^-1 Phi') through the matrix determinant and inversion lemmas:
     (b'P^-1 b - log|P| + log|P0|) / 2 with P the posterior precision and b = Phi'y / noise.
     """
     width = stats.width
-    gram, moment = stats.gram / noise, stats.moment / noise
+    gram, moment = stats.gram / noise[:, None, None], stats.moment / noise[:, None]
     own = np.stack([_variances(width - 1, intercept, t) for t in OWN_GRID])
-    shared = np.stack([_with_slope(width, intercept, t, slope) for t in SHARED_GRID])
-    table = np.empty((len(SHARED_GRID), len(OWN_GRID)))
+    pairs = [(trust, slopes) for trust in TRUST_GRID for slopes in SHARED_GRID]
+    shared = np.stack([_with_trust(width, intercept, slopes, trust) for trust, slopes in pairs])
+    table = np.empty((len(pairs), len(OWN_GRID)))
     for j, variances in enumerate(own):
         schur, residual, inner = _eliminated(gram, moment, variances)
         precision = schur + np.stack([np.diag(1 / s) for s in shared])
         solved = np.linalg.solve(precision, np.tile(residual, (len(shared), 1))[:, :, None])
         outer = solved[:, :, 0] @ residual
         table[:, j] = inner + outer - np.linalg.slogdet(precision)[1] - np.log(shared).sum(axis=1)
-    return table / 2
+    return table.reshape(len(TRUST_GRID), len(SHARED_GRID), len(OWN_GRID)) / 2
 
 
 def _eliminated(gram: Array, moment: Array, own: Vector) -> tuple[Array, Vector, float]:
@@ -67,7 +78,7 @@ def _variances(size: int, intercept: float, slopes: float) -> Vector:
     return variances
 
 
-def _with_slope(width: int, intercept: float, slopes: float, kappa: float) -> Vector:
+def _with_trust(width: int, intercept: float, slopes: float, trust: float) -> Vector:
     variances = _variances(width, intercept, slopes)
-    variances[-1] = kappa
+    variances[-1] = trust
     return variances

@@ -10,7 +10,7 @@ import numpy as np
 
 from bandit.types import PromptFacts, Vector
 
-FEATURES_VERSION: Final = 1
+FEATURES_VERSION: Final = 2
 """Part of every context map's version: raise it when a feature below changes."""
 
 MAX_CHARS: Final = 8_192
@@ -19,8 +19,29 @@ MAX_CHARS: Final = 8_192
 NAMES: Final = (
     *("log_length", "code", "math_words", "multiple_choice", "numbers", "question"),
     *("newlines", "digit_share", "asks_to_explain", "asks_to_choose"),
-    *("turns", "tools", "wants_json"),
+    *("turns", "tools", "wants_json", "other_language"),
 )
+
+LANGUAGE_CHARS: Final = 1_000
+"""Characters, from the beginning, that tell the language."""
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_LAST_LATIN = "\u024f"
+_ENGLISH_WORDS = """
+the of and to is are was in that it you for with on as be this have not or what how which who when
+where why do does did can could would should will if from by at we my your there than
+"""
+_ENGLISH = frozenset(_ENGLISH_WORDS.split())
+# Function words of German, French, Spanish, Italian, Portuguese, Dutch; none is an English word.
+_OTHER_WORDS = """
+der das und ist nicht ein eine mit für auf den wie ich sie wir zu von im dem warum kann
+le les des est une et que qui dans pour pas sur vous nous du avec quelle comment
+el los las es con por para del como qué cómo cuál una
+il gli che di sono della come perché
+os um uma não com você em mais
+het een van niet dat zijn hoe waarom
+"""
+_OTHER = frozenset(_OTHER_WORDS.split())
 
 _CODE = re.compile(
     r"```|\bdef |\bclass |\bimport |\breturn\b|\bSELECT\b|\bpython\b|\bjavascript\b|\bcode\b"
@@ -70,8 +91,20 @@ def raw_features(facts: PromptFacts) -> Vector:
             min(math.log(max(facts.turns, 1)) / 2, 1.5),
             min(math.log1p(max(facts.tools, 0)) / 2, 1.5),
             float(facts.wants_json),
+            float(_is_other_language(text[:LANGUAGE_CHARS])),
         ]
     )
+
+
+def _is_other_language(text: str) -> bool:
+    """Whether function words of other languages, or other scripts, outweigh English ones.
+
+    Every two letters of another script count as a word: some write without spaces.
+    """
+    words = _WORD.findall(text.lower())
+    english = sum(word in _ENGLISH for word in words)
+    other = sum(len(w) // 2 if w[0] > _LAST_LATIN else w in _OTHER for w in words)
+    return other > max(english, 1)
 
 
 def _ends(text: str) -> str:

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.evidence import OWN_GRID, SHARED_GRID, best_variances
-from bandit.posterior import Posterior, Prior, residual_square
+from bandit.evidence import Variances, best_variances
+from bandit.posterior import Posterior, Prior, residual_squares
 from bandit.statistics import Statistics, shaped
 from bandit.types import Vector
 
@@ -23,14 +23,15 @@ EARLY_REFRESH: Final = frozenset({12, 16, 24, 48})
 REFRESH_EVERY: Final = 32
 LATE: Final = 1_024
 LATE_REFRESH_EVERY: Final = 128
-EARLY_TUNE: Final = frozenset({48, 96, 150, 300, 600})
+EARLY_TUNE: Final = frozenset(round(24 * 1.3**step) for step in range(15))
 TUNE_EVERY: Final = 1_000
 NOISE_PRIOR_COUNT: Final = 10.0
 LEAST_NOISE: Final = 0.01
 """As a share of the noise assumed at the start."""
-
-START_SHARED: Final = SHARED_GRID[1]
-START_OWN: Final = OWN_GRID[1]
+OWN_NOISE_COUNT: Final = 20.0
+"""Outcomes of an action that weigh as much as what all actions say of the noise."""
+NOISE_RATIO: Final = 10.0
+"""An action's noise is at most so many times that of all, and at least the inverse of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,11 @@ class LayerSpec:
     """offset: y when nothing is known. noise: variance assumed at the start.
 
     intercept: prior variance of the shared and of each action's own intercept.
-    slope:     prior variance of kappa, the trust in the other regressor.
     """
 
     offset: float
     noise: float
     intercept: float = 0.1
-    slope: float = 1.0
 
 
 class Layer:
@@ -58,12 +57,13 @@ class Layer:
         self._spec = spec
         self._stats = Statistics(size + 1)
         self._seen = 0
-        self._shared, self._own, self._noise = START_SHARED, START_OWN, spec.noise
+        self._variances, self._pooled = Variances(), spec.noise
+        self._noise: Vector = np.zeros(0)
         self._posterior = self._solved()
 
-    @property
-    def noise(self) -> float:
-        return self._noise
+    def noise(self, slot: int) -> float:
+        """Variance of y about what is expected of it."""
+        return float(self._noise[slot])
 
     @property
     def slots(self) -> int:
@@ -76,8 +76,10 @@ class Layer:
         return np.where(rows < 0, 0.0, self._stats.count[rows])
 
     def grow(self, slots: int) -> None:
-        if slots > self._stats.slots:
+        missing = slots - self._stats.slots
+        if missing > 0:
             self._stats.grow(slots)
+            self._noise = np.append(self._noise, np.full(missing, self._pooled))
             self.refresh()
 
     def mean(self, rows: Rows, x: Vector, v: Vector | None) -> Vector:
@@ -104,15 +106,17 @@ class Layer:
         self._posterior = self._solved()
 
     def arrays(self) -> dict[str, Array]:
-        scalars = np.array([self._seen, self._shared, self._own, self._noise])
-        return {"scalars": scalars, **self._stats.arrays()}
+        chosen = self._variances
+        scalars = [self._seen, chosen.trust, chosen.shared, chosen.own, self._pooled]
+        return {"scalars": np.array(scalars), "noise": self._noise, **self._stats.arrays()}
 
     def restore(self, arrays: dict[str, Array], slots: int) -> None:
         """Raises ValueError or KeyError when the arrays are not what `arrays` gave."""
         self._stats.restore(arrays, slots)
-        seen, self._shared, self._own, self._noise = shaped(arrays["scalars"], (4,)).tolist()
-        self._seen = int(seen)
-        if min(self._shared, self._own, self._noise) <= 0:
+        seen, *chosen, self._pooled = shaped(arrays["scalars"], (5,)).tolist()
+        self._seen, self._variances = int(seen), Variances(*chosen)
+        self._noise = shaped(arrays["noise"], (slots,)).copy()
+        if min(*chosen, self._pooled, *self._noise) <= 0:
             raise ValueError("a variance is not positive")
         self.refresh()
 
@@ -122,18 +126,24 @@ class Layer:
         return bool(early or self._seen % every == 0)
 
     def _tune(self) -> None:
-        spec, stats = self._spec, self._stats
-        self._shared, self._own = best_variances(stats, spec.intercept, spec.slope, self._noise)
+        self._variances = best_variances(self._stats, self._spec.intercept, self._noise)
         self.refresh()
-        error = residual_square(stats, self._posterior) + NOISE_PRIOR_COUNT * spec.noise
-        freedom = float(stats.count.sum()) - self._posterior.freedom()
-        estimate = error / (NOISE_PRIOR_COUNT + max(0.0, freedom))
-        self._noise = max(LEAST_NOISE * spec.noise, estimate)
+        self._measure_noise()
         self.refresh()
 
+    def _measure_noise(self) -> None:
+        """From the residuals: of all actions together, and of each, shrunk towards that."""
+        start, count = self._spec.noise, self._stats.count
+        squares = residual_squares(self._stats, self._posterior)
+        freedom = max(0.0, float(count.sum()) - self._posterior.freedom())
+        pooled = (squares.sum() + NOISE_PRIOR_COUNT * start) / (NOISE_PRIOR_COUNT + freedom)
+        self._pooled = max(LEAST_NOISE * start, float(pooled))
+        own = (squares + OWN_NOISE_COUNT * self._pooled) / (count + OWN_NOISE_COUNT)
+        self._noise = np.clip(own, self._pooled / NOISE_RATIO, self._pooled * NOISE_RATIO)
+
     def _solved(self) -> Posterior:
-        width = self._stats.width
-        shared, own = np.full(width, self._shared), np.full(width - 1, self._own)
+        width, chosen = self._stats.width, self._variances
+        shared, own = np.full(width, chosen.shared), np.full(width - 1, chosen.own)
         shared[0] = own[0] = self._spec.intercept
-        shared[-1] = self._spec.slope
+        shared[-1] = chosen.trust
         return Posterior(self._stats, Prior(shared, own, self._noise))

@@ -1,7 +1,7 @@
 """The hierarchical linear model, solved.
 
 y = x'(s + d_a) + kappa v + noise, where x = [1, z] and v is another regressor's centred
-prediction. Shared effects s ~ N(0, shared) and kappa ~ N(0, slope), deviations d_a ~ N(0, own),
+prediction. Shared effects s ~ N(0, shared) and kappa ~ N(0, trust), deviations d_a ~ N(0, own),
 all independent. With u = [s, kappa] the deviations are independent of one another given u, so the
 joint precision is an arrow: one block per action and one for u. Everything below is its block
 elimination (Schur complement), linear in the number of actions.
@@ -22,11 +22,11 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """Variances. shared: (width,) of u; own: (width - 1,) of each d_a; noise: of y."""
+    """Variances. shared: (width,) of u; own: (width - 1,) of each d_a; noise: (slots,) of y."""
 
     shared: Vector
     own: Vector
-    noise: float
+    noise: Vector
 
 
 class Posterior:
@@ -37,7 +37,8 @@ class Posterior:
 
     def __init__(self, stats: Statistics, prior: Prior) -> None:
         """Solve the model."""
-        gram, moment = stats.gram / prior.noise, stats.moment / prior.noise
+        noise = prior.noise[:, None]
+        gram, moment = stats.gram / noise[:, :, None], stats.moment / noise
         own = _inverse(gram[:, :-1, :-1] + np.diag(1 / prior.own))
         coupled: Array = own @ gram[:, :-1, :]
         schur = (gram - gram[:, :, :-1] @ coupled).sum(axis=0) + np.diag(1 / prior.shared)
@@ -100,8 +101,9 @@ def _inverse(matrices: Array) -> Array:
     return inverse
 
 
-def residual_square(stats: Statistics, posterior: Posterior) -> float:
-    """Sum over all outcomes of (y - expected y)^2, from the statistics alone."""
+def residual_squares(stats: Statistics, posterior: Posterior) -> Vector:
+    """Each slot's sum over its outcomes of (y - expected y)^2, from the statistics alone."""
     weights = posterior.weights[:-1]
-    fitted = ((stats.gram @ weights[:, :, None])[:, :, 0] * weights).sum()
-    return max(0.0, float(stats.square.sum() - 2 * (stats.moment * weights).sum() + fitted))
+    fitted = ((stats.gram @ weights[:, :, None])[:, :, 0] * weights).sum(axis=1)
+    squares: Vector = stats.square - 2 * (stats.moment * weights).sum(axis=1) + fitted
+    return np.maximum(0.0, squares)

@@ -18,7 +18,7 @@ class ContextShape:
 
     clusters: int = 32
     axes: int = 32
-    features: int = 13
+    features: int = 14
 
     @property
     def total(self) -> int:
@@ -47,8 +47,8 @@ class PolicySettings:
     weights: Weights = field(default_factory=Weights)
     shape: ContextShape = field(default_factory=ContextShape)
     cold_start: str | None = None
-    initial_pulls: int = 5
-    floor: float = 0.002
+    initial_pulls: int = 3
+    floor: float = 0.001
     draws: int = 256
     scale: float = 0.5
     vw: frozenset[str] = frozenset({"quality"})

@@ -211,5 +211,5 @@ class AdaptivePolicy:
         if not self._settings.detect_changes or weight < 1:
             return
         layer = self._quality.layer
-        if self._change.alarm(slot, residual, layer.noise):
+        if self._change.alarm(slot, residual, layer.noise(slot)):
             layer.forget_intercept(slot)

@@ -105,8 +105,8 @@ class PolicySection(Section):
     cost_unit_usd: Positive | None = None
     latency_unit_ms: Positive = 10_000.0
     typical_tokens: TokensSection = TokensSection()
-    exploration_floor: Annotated[float, Field(ge=0.0001, le=0.05)] = 0.002
-    initial_pulls: Annotated[int, Field(ge=0, le=100)] = 5
+    exploration_floor: Annotated[float, Field(ge=0.0001, le=0.05)] = 0.001
+    initial_pulls: Annotated[int, Field(ge=0, le=100)] = 3
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     fixed: str = ""
     random_mix: dict[str, Share] = Field(default_factory=dict, max_length=64)

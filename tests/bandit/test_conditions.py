@@ -75,6 +75,33 @@ def test_yes_and_no(key: str, facts: PromptFacts) -> None:
         assert holds(key, wanted, other) != wanted
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("other", "Warum ist der Himmel blau und nicht grün?"),
+        ("other", "Explique-moi pourquoi le ciel est bleu dans la journée."),
+        ("other", "¿Cuál es la capital de Australia y por qué?"),
+        ("other", "Perché il cielo è blu? Rispondi con una frase che sono capace di capire."),
+        ("other", "Waarom is het water in de zee niet zoet?"),
+        ("other", "为什么天空是蓝色的"),
+        ("other", "Почему небо голубое?"),
+        ("other", "لماذا السماء زرقاء؟"),
+        ("english", "Why is the sky blue?"),
+        ("english", "Translate 'Guten Morgen' into English, and say what it means."),
+        (
+            "english",
+            "Let \N{GREEK SMALL LETTER ALPHA} and y be 3; is x + y = 4, y = 3 x, or x = y?",
+        ),
+        ("english", "def f(x): return x + 1"),
+        ("english", "Who was Leonardo da Vinci, and why did he paint La Gioconda?"),
+        ("english", ""),
+    ],
+)
+def test_languages_are_told_apart(language: str, text: str) -> None:
+    for named in ("english", "other"):
+        assert holds("language", named, PromptFacts(text)) == (named == language)
+
+
 def test_all_conditions_of_a_rule_become_bounds() -> None:
     found = bounds_of({"code": True, "min_characters": 300, "max_turns": 2}, MAP)
     assert len(found) == 3
@@ -91,6 +118,8 @@ def test_all_conditions_of_a_rule_become_bounds() -> None:
         ("min_words", 1, "no such condition"),
         ("code", 1, "true or false"),
         ("json", "yes", "true or false"),
+        ("language", "french", "english, other"),
+        ("language", True, "english, other"),
         ("min_turns", True, "whole number"),
         ("min_turns", 1.5, "whole number"),
         ("min_turns", -1, "whole number"),

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bandit.evidence import OWN_GRID, SHARED_GRID, best_variances, log_evidence
+from bandit.evidence import OWN_GRID, SHARED_GRID, TRUST_GRID, best_variances, log_evidence
 from bandit.layer import Layer, LayerSpec
-from bandit.posterior import Posterior, Prior, residual_square
+from bandit.posterior import Posterior, Prior, residual_squares
 from bandit.statistics import Statistics
 
 Array = NDArray[np.float64]
-SIZE, SLOTS, NOISE = 4, 3, 0.2
+SIZE, SLOTS = 4, 3
+NOISE = np.array([0.2, 0.4, 0.1])
+"""Of each slot."""
 WIDTH = SIZE + 1
 
 
@@ -50,8 +52,9 @@ def dense(slots: Array, phi: Array, y: Array) -> tuple[Array, Array]:
     """Mean and covariance of all coefficients."""
     rows, p = design(slots, phi), prior()
     variances = np.concatenate([p.shared, np.tile(p.own, SLOTS)])
-    covariance = np.linalg.inv(rows.T @ rows / NOISE + np.diag(1 / variances))
-    return covariance @ rows.T @ y / NOISE, covariance
+    noise = NOISE[slots.astype(int)]
+    covariance = np.linalg.inv(rows.T / noise @ rows + np.diag(1 / variances))
+    return covariance @ rows.T @ (y / noise), covariance
 
 
 def test_means_and_covariances_are_those_of_the_dense_model() -> None:
@@ -65,8 +68,10 @@ def test_means_and_covariances_are_those_of_the_dense_model() -> None:
     assert posterior.covariance(every, x, v) == pytest.approx(rows @ covariance @ rows.T)
     fitted = design(slots, phi) @ mean
     stats = statistics(slots, phi, y)
-    assert residual_square(stats, posterior) == pytest.approx(((y - fitted) ** 2).sum())
-    hat = np.trace(design(slots, phi) @ covariance @ design(slots, phi).T) / NOISE
+    squares = np.bincount(slots.astype(int), (y - fitted) ** 2)
+    assert residual_squares(stats, posterior) == pytest.approx(squares)
+    every = design(slots, phi)
+    hat = np.trace(every @ covariance @ every.T / NOISE[slots.astype(int)])
     assert posterior.freedom() == pytest.approx(hat)
 
 
@@ -84,16 +89,18 @@ def test_an_unseen_action_has_the_shared_mean_and_its_own_prior() -> None:
 
 def test_evidence_differs_between_variances_as_the_density_of_y_does() -> None:
     slots, phi, y = stream(1)
-    table = log_evidence(statistics(slots, phi, y), intercept=0.1, slope=1.0, noise=NOISE)
+    table = log_evidence(statistics(slots, phi, y), 0.1, NOISE)
 
-    def density(shared: float, own: float) -> float:
-        variances = np.array([0.1, *[shared] * 3, 1.0, *[0.1, *[own] * 3] * SLOTS])
+    def density(trust: float, shared: float, own: float) -> float:
+        variances = np.array([0.1, *[shared] * 3, trust, *[0.1, *[own] * 3] * SLOTS])
         rows = design(slots, phi)
-        covariance = NOISE * np.eye(len(y)) + rows @ np.diag(variances) @ rows.T
+        covariance = np.diag(NOISE[slots.astype(int)]) + rows @ np.diag(variances) @ rows.T
         return float(-(y @ np.linalg.solve(covariance, y) + np.linalg.slogdet(covariance)[1]) / 2)
 
-    expected = np.array([[density(s, d) for d in OWN_GRID] for s in SHARED_GRID])
-    assert table - table[0, 0] == pytest.approx(expected - expected[0, 0])
+    expected = np.array(
+        [[[density(k, s, d) for d in OWN_GRID] for s in SHARED_GRID] for k in TRUST_GRID]
+    )
+    assert table - table[0, 0, 0] == pytest.approx(expected - expected[0, 0, 0])
 
 
 @pytest.mark.parametrize(("own", "chosen"), [(0.0, OWN_GRID[:2]), (0.5, OWN_GRID[3:])])
@@ -102,8 +109,8 @@ def test_empirical_bayes_opens_up_only_for_signal(own: float, chosen: tuple[floa
     slots, phi, _ = stream(2, 600)
     slopes = rng.normal(size=(SLOTS, SIZE - 1)) * own
     y = (phi[:, 1:-1] * slopes[slots.astype(int)]).sum(axis=1) + rng.normal(size=600) * 0.3
-    found = best_variances(statistics(slots, phi, y), intercept=0.1, slope=1.0, noise=0.09)
-    assert found[1] in chosen
+    found = best_variances(statistics(slots, phi, y), 0.1, np.full(SLOTS, 0.09))
+    assert found.own in chosen
 
 
 def test_the_noise_is_learned() -> None:
@@ -112,7 +119,28 @@ def test_the_noise_is_learned() -> None:
     rng = np.random.default_rng(3)
     for _ in range(600):
         layer.observe(0, np.array([1.0, *rng.normal(size=3)]), 0.0, rng.normal() * 0.2, 1.0)
-    assert layer.noise == pytest.approx(0.04, rel=0.3)
+    assert layer.noise(0) == pytest.approx(0.04, rel=0.3)
+
+
+def test_each_action_has_a_noise_of_its_own() -> None:
+    layer = Layer(LayerSpec(offset=0.0, noise=0.1), SIZE)
+    layer.grow(3)
+    rng, deviations = np.random.default_rng(3), (0.1, 0.4)
+    for _ in range(600):
+        for slot, deviation in enumerate(deviations):
+            x = np.array([1.0, *rng.normal(size=3)])
+            layer.observe(slot, x, 0.0, rng.normal() * deviation, 1.0)
+    for slot, deviation in enumerate(deviations):
+        assert layer.noise(slot) == pytest.approx(deviation**2, rel=0.3)
+    assert layer.noise(0) < layer.noise(2) < layer.noise(1)
+
+
+@pytest.mark.parametrize("helps", [False, True])
+def test_another_regressor_is_trusted_when_it_proves_right(*, helps: bool) -> None:
+    slots, phi, _ = stream(5, 600)
+    y = np.random.default_rng(6).normal(size=600) * 0.3 + (phi[:, -1] if helps else 0)
+    found = best_variances(statistics(slots, phi, y), 0.1, np.full(SLOTS, 0.09))
+    assert found.trust == TRUST_GRID[1 if helps else 0]
 
 
 def test_forgetting_the_intercept_keeps_the_slopes() -> None:
