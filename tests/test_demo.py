@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,15 @@ WAIT_S = 90.0
 
 
 @pytest.fixture
-def environment(model_dir: Path, tmp_path: Path) -> dict[str, str]:
-    return os.environ | {"ADAPTIVE_ROUTER_MODEL_DIR": str(model_dir), "TMPDIR": str(tmp_path)}
+def folder() -> Iterator[Path]:
+    """With a short path: there are Unix sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="demo-") as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def environment(model_dir: Path, folder: Path) -> dict[str, str]:
+    return os.environ | {"ADAPTIVE_ROUTER_MODEL_DIR": str(model_dir), "TMPDIR": str(folder)}
 
 
 def start(environment: dict[str, str], *options: str) -> subprocess.Popen[str]:
@@ -30,7 +39,7 @@ def start(environment: dict[str, str], *options: str) -> subprocess.Popen[str]:
     )
 
 
-def alive(tmp_path: Path) -> list[str]:
+def alive(folder: Path) -> list[str]:
     """Command lines of processes that work in the demo's folder."""
     lines = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
@@ -38,17 +47,17 @@ def alive(tmp_path: Path) -> list[str]:
             lines.append(entry.read_bytes().replace(b"\0", b" ").decode())
         except OSError:
             continue
-    return [line for line in lines if str(tmp_path) in line]
+    return [line for line in lines if str(folder) in line]
 
 
-def gone(tmp_path: Path) -> bool:
+def gone(folder: Path) -> bool:
     until_s = time.monotonic() + WAIT_S
-    while alive(tmp_path) and time.monotonic() < until_s:
+    while alive(folder) and time.monotonic() < until_s:
         time.sleep(0.05)
-    return not alive(tmp_path)
+    return not alive(folder)
 
 
-def test_the_demo_prints_its_tables(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_demo_prints_its_tables(environment: dict[str, str], folder: Path) -> None:
     with start(environment, "--prompts", "60") as process:
         out, _ = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, out
@@ -57,10 +66,10 @@ def test_the_demo_prints_its_tables(environment: dict[str, str], tmp_path: Path)
     assert re.search(r"all +\d+%", out)
     for name in ("adaptive-router", "always cheap", "always reasoning", "random mix"):
         assert name in out
-    assert gone(tmp_path)
+    assert gone(folder)
 
 
-def test_the_demo_calibrates(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_demo_calibrates(environment: dict[str, str], folder: Path) -> None:
     with start(environment, "--calibrate", "--prompts", "40") as process:
         out, _ = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, out
@@ -68,19 +77,19 @@ def test_the_demo_calibrates(environment: dict[str, str], tmp_path: Path) -> Non
     assert "published as snapshot 1" in out
     for title in ("The frontier", "What a cost weight buys", "The map", "Recommended config"):
         assert title in out
-    assert gone(tmp_path)
+    assert gone(folder)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left_behind(
-    environment: dict[str, str], tmp_path: Path, number: signal.Signals
+    environment: dict[str, str], folder: Path, number: signal.Signals
 ) -> None:
     with start(environment, "--serve") as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "Metrics:" in line:
                 break
-        assert alive(tmp_path)
+        assert alive(folder)
         process.send_signal(number)
         process.communicate(timeout=WAIT_S)
-    assert gone(tmp_path)
+    assert gone(folder)
