@@ -24,6 +24,10 @@ from bandit.view import View, Viewer
 
 NAME: Final = "adaptive"
 LATENCY_PRIOR_MS: Final = 1_000.0
+BOLD: Final = 1.0
+BOLD_COUNT: Final = 100.0
+"""At the start draws are (1 + BOLD) times as wide as later, half that more after so many judged
+outcomes: a policy that trusts its first ones locks in on whichever action had luck."""
 _JITTER: Final = 1e-12
 
 
@@ -175,7 +179,9 @@ class AdaptivePolicy:
         covariance.ravel()[:: k + 1] += _JITTER
         factor = np.linalg.cholesky(covariance)
         normal = self._rng.standard_normal((self._settings.draws, k))
-        quality = expected.drawn + self._settings.scale * (normal @ factor.T)
+        boldness = 1 + BOLD / (1 + layer.counts(rows).sum() / BOLD_COUNT)
+        scale = self._settings.scale * boldness
+        quality = expected.drawn + scale * (normal @ factor.T)
         utilities: NDArray[np.float64] = (
             weights.quality * np.minimum(quality, 1.0) - expected.burden
         )
