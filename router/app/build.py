@@ -202,7 +202,7 @@ def build_learner(
     config: Config, catalogue: Catalogue, brain: Brain, storage: Storage, observer: Observer
 ) -> Learner:
     """Raises ConfigInvalid when the policy can't learn in this environment."""
-    _check_can_learn(config)
+    check_can_learn(config)
     learning = config.learning
     return Learner(
         owner=uuid4().hex,
@@ -219,8 +219,11 @@ def build_learner(
     )
 
 
-def _check_can_learn(config: Config) -> None:
-    """Now rather than once per outcome: a learner that can't learn looks well."""
+def check_can_learn(config: Config) -> None:
+    """Now rather than once per outcome: a learner that can't learn looks well.
+
+    Raises ConfigInvalid.
+    """
     if config.policy.name != "pair-classifier":
         return
     try:

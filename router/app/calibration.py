@@ -19,7 +19,7 @@ from bandit.types import Context
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.providers import make_client, make_providers
-from router.app.build import Brain
+from router.app.build import Brain, check_can_learn
 from router.app.examples import example_contexts
 from router.app.handover import Targets, check_targets, hand_over
 from router.calibrate.asking import Asker, AskSettings
@@ -75,6 +75,7 @@ def run_calibration(
     config: Config, wanted: Wanted, env: Mapping[str, str], console: Console
 ) -> None:
     """Raises RouterError; Stopped when the user stopped it."""
+    check_can_learn(config)
     with threadpool_limits(limits=1):
         _Run(config, wanted, env, console).run()
 
