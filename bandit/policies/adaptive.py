@@ -25,9 +25,9 @@ from bandit.view import View, Viewer
 NAME: Final = "adaptive"
 LATENCY_PRIOR_MS: Final = 1_000.0
 BOLD: Final = 1.0
-BOLD_COUNT: Final = 100.0
-"""At the start draws are (1 + BOLD) times as wide as later, half that more after so many judged
-outcomes: a policy that trusts its first ones locks in on whichever action had luck."""
+BOLD_COUNT: Final = 30.0
+"""Draws of an action never judged are (1 + BOLD) times as wide as later, half that more after so
+many judged outcomes of its own. Narrow draws alone lock in on whichever action had luck first."""
 _JITTER: Final = 1e-12
 
 
@@ -179,9 +179,8 @@ class AdaptivePolicy:
         covariance.ravel()[:: k + 1] += _JITTER
         factor = np.linalg.cholesky(covariance)
         normal = self._rng.standard_normal((self._settings.draws, k))
-        boldness = 1 + BOLD / (1 + layer.counts(rows).sum() / BOLD_COUNT)
-        scale = self._settings.scale * boldness
-        quality = expected.drawn + scale * (normal @ factor.T)
+        bold = 1 + BOLD / (1 + layer.counts(rows) / BOLD_COUNT)
+        quality = expected.drawn + self._settings.scale * bold * (normal @ factor.T)
         utilities: NDArray[np.float64] = (
             weights.quality * np.minimum(quality, 1.0) - expected.burden
         )
