@@ -16,7 +16,6 @@ import structlog
 import uvloop
 from threadpoolctl import threadpool_limits
 
-from bandit import ContextMap
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.providers import make_client, make_providers
@@ -33,7 +32,7 @@ from router.app.child import LearnerChild
 from router.app.examples import example_contexts
 from router.app.loops import Loops
 from router.config import Config
-from router.config.values import catalogue_of, keys_of, weights_of
+from router.config.values import catalogue_of, context_map_of, keys_of, weights_of
 from router.core.background import Background
 from router.core.deciding import Decider
 from router.core.errors import RouterError
@@ -87,7 +86,7 @@ async def running_router(config: Config, env: Mapping[str, str]) -> AsyncIterato
         transport = make_client(section.max_connections, http2=section.http2)
         client = await stack.enter_async_context(transport)
         providers = make_providers(client, keys_of(config, env))
-        examples = await example_contexts(config, embedder, ContextMap.default())
+        examples = await example_contexts(config, embedder, context_map_of(config))
         brain = Brain(config, catalogue, examples)
         decider = Decider(brain.context_map, brain.fresh(), weights_of(config))
         seams = Seams(storage, embedder, providers, metrics, background)

@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import numpy as np
 
-from bandit import Context, ContextMap, Policy, load_policy, make_policy
+from bandit import Context, Policy, load_policy, make_policy
 from bandit.errors import TrainerMissing
 from bandit.training import check_trainer
 from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.config import Config
-from router.config.values import settings_of
+from router.config.values import context_map_of, settings_of
 from router.core.admission import Admission, AdmissionSettings
 from router.core.arms import Catalogue
 from router.core.attempt import Caller
@@ -76,7 +76,7 @@ class Brain:
         catalogue: Catalogue,
         examples: Mapping[str, Sequence[Context]] = MappingProxyType({}),
     ) -> None:
-        self.context_map = ContextMap.default()
+        self.context_map = context_map_of(config)
         self._name = config.policy.name
         self._seed = config.policy.seed
         self._settings = settings_of(config, catalogue, self.context_map, examples)

@@ -14,7 +14,6 @@ import httpx
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from bandit.context import ContextMap
 from bandit.types import Context
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
@@ -40,7 +39,7 @@ from router.calibrate.scoring import JudgeScorer, ReferenceScorer, Scorer, Verif
 from router.calibrate.stopping import until_told
 from router.calibrate.terminal import bar, show
 from router.config import Config
-from router.config.values import catalogue_of, keys_of, units_of, weights_of
+from router.config.values import catalogue_of, context_map_of, keys_of, units_of, weights_of
 from router.core.arms import Catalogue
 from router.core.deciding import facts_of
 from router.core.gate import GateSettings
@@ -100,7 +99,7 @@ class _Run:
         self._env = env
         self._console = console
         self._catalogue: Catalogue = catalogue_of(config)
-        self._map = ContextMap.default()
+        self._map = context_map_of(config)
 
     def run(self) -> None:
         """The figures are made outside any event loop, so that Ctrl-C ends them at once."""

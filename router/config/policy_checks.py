@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Collection, Iterator
 from typing import Any
 
 from bandit.conditions import bound_of, least_length
 from bandit.context import ContextMap
-from bandit.errors import BadSettings
+from bandit.errors import BadSettings, CorruptContextMap
 from router.config.document import Path
 from router.config.plain import listed, mapped, name_one
 
@@ -22,6 +23,11 @@ def check_policy(policy: dict[str, Any], plans: Collection[str]) -> Found:
         if isinstance(plan, str) and plan and plan not in plans:
             yield ("policy", *path), name_one("plans", plan, plans)
     context_map = ContextMap.default()
+    if isinstance(file := policy.get("context_map"), str):
+        try:
+            context_map = ContextMap.load(pathlib.Path(file))
+        except CorruptContextMap as error:
+            yield ("policy", "context_map"), str(error)
     yield from _tiers(listed(policy.get("length")), context_map)
     yield from _rules(listed(policy.get("rules")), context_map)
     yield from _mix(mapped(policy.get("random_mix")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -105,6 +106,7 @@ class PolicySection(Section):
     cost_unit_usd: Positive | None = None
     latency_unit_ms: Positive = 10_000.0
     typical_tokens: TokensSection = TokensSection()
+    context_map: Path | None = None
     exploration_floor: Annotated[float, Field(ge=0.0001, le=0.05)] = 0.001
     initial_pulls: Annotated[int, Field(ge=0, le=100)] = 3
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

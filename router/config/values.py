@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from bandit.context import ContextMap
+from bandit.errors import CorruptContextMap
 from bandit.settings import PolicySettings
 from bandit.types import Units, Weights
 from router.config.checks import default_plans
@@ -48,6 +49,16 @@ def units_of(config: Config, catalogue: Catalogue) -> Units:
 
 def weights_of(config: Config) -> Weights:
     return Weights(**config.policy.weights.model_dump())
+
+
+def context_map_of(config: Config) -> ContextMap:
+    """The one `policy.context_map` names, else the one shipped. Raises ConfigInvalid."""
+    if config.policy.context_map is None:
+        return ContextMap.default()
+    try:
+        return ContextMap.load(config.policy.context_map)
+    except CorruptContextMap as error:
+        raise ConfigInvalid(ConfigProblem("", 0, "policy.context_map", str(error))) from None
 
 
 def settings_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from bandit import POLICY_NAMES, Context, ContextMap, PromptFacts, Weights, make_policy
 from bandit.options import PolicyOptions
 from bandit.settings import PolicySettings
+from router.app.build import Brain
 from router.config import parse_config
 from router.config.policy_schema import PolicyName
-from router.config.values import catalogue_of, settings_of
+from router.config.values import catalogue_of, context_map_of, settings_of
 from router.core.deciding import action_of
 from router.core.errors import ConfigInvalid, ConfigProblem
 
@@ -203,3 +205,21 @@ def test_one_mistake_one_fix(policy: str, key: str, words: str) -> None:
     found = [p for p in problems(f"  {policy}\n") if p.key == f"policy.{key}"]
     assert len(found) == 1, problems(f"  {policy}\n")
     assert words in found[0].fix
+
+
+def test_a_context_map_of_ones_own(tmp_path: Path) -> None:
+    raised = ContextMap.default()
+    arrays = {
+        name: getattr(raised, name)
+        for name in ("centroids", "centre", "axes", "feature_means", "feature_scales")
+    }
+    own = ContextMap.of(arrays | {"feature_means": raised.feature_means + 0.5})
+    own.save(tmp_path / "own.npz")
+    config = parse_config(f"{ARMS}  context_map: {tmp_path}/own.npz\n", "f", {})
+    assert context_map_of(config).version == own.version != raised.version
+    assert Brain(config, catalogue_of(config)).context_map.version == own.version
+    (tmp_path / "own.npz").write_bytes(b"damaged")
+    with pytest.raises(ConfigInvalid, match=r"f:5: policy\.context_map: .*make it anew"):
+        parse_config(f"{ARMS}  context_map: {tmp_path}/own.npz\n", "f", {})
+    with pytest.raises(ConfigInvalid, match=r"policy\.context_map: .*make it anew"):
+        context_map_of(config)
