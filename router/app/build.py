@@ -58,6 +58,7 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
         pool_size=redis.pool_size,
         timeout_ms=redis.timeout_ms,
         max_events=redis.max_events,
+        keep_events=redis.keep_events,
         join_window_s=config.learning.join_window_s,
         cache=CacheBounds(max_entries_per_partition=cache.max_entries_per_partition),
         health=HealthPolicy(**health.model_dump()),

@@ -105,6 +105,7 @@ class RedisSection(Section):
     pool_size: Annotated[int, Field(ge=2, le=256)] = 16
     timeout_ms: Count = 1_000
     max_events: Count = 1_000_000
+    keep_events: Annotated[int, Field(ge=0)] = 100_000
 
 
 class EmbeddingSection(Section):

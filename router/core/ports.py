@@ -150,7 +150,7 @@ class DecisionLog(Protocol):
     """Decisions by id, and the event stream they feed; each call is one atomic step."""
 
     async def record(self, record: DecisionRecord) -> None:
-        """Keep it and, where it is settled and has a choice, append `Decided`.
+        """Keep it and, where it has a choice, append `Decided`.
 
         Never refused: what it tells of is paid for. `has_room` is asked before that.
         """
@@ -181,7 +181,7 @@ class DecisionLog(Protocol):
         ...
 
     async def reasked(self, decision_id: str, similarity: float) -> None:
-        """Append `Reasked`, at most once per decision."""
+        """Append `Reasked`, at most once per decision and not after its feedback."""
         ...
 
 
@@ -240,7 +240,10 @@ class EventLog(Protocol):
     async def records(self, decision_ids: Sequence[str]) -> Sequence[DecisionRecord | None]: ...
 
     async def trim(self, position: str) -> None:
-        """Drop events up to and including a position that a published snapshot has consumed."""
+        """Tell that a published snapshot has consumed everything up to and including a position.
+
+        Of what is consumed the newest events stay, as many as the storage keeps.
+        """
         ...
 
     async def backlog(self, after: str) -> int:

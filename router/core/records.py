@@ -152,15 +152,21 @@ class FeedbackReport:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A record whose attempts are all known: cost, latency and failure can be learned."""
+    """One decision may be told of twice: when it is made and, for `Decide`, when it is settled.
+
+    Cost, latency and failure are learned from a settled record.
+    """
 
     record: DecisionRecord
 
 
 @dataclass(frozen=True, slots=True)
 class FeedbackGiven:
+    """at_ms: since the epoch, 0 where it was not noted."""
+
     decision_id: str
     quality: float
+    at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +175,7 @@ class Reasked:
 
     decision_id: str
     similarity: float
+    at_ms: int = 0
 
 
 Event: TypeAlias = Decided | FeedbackGiven | Reasked

@@ -48,8 +48,6 @@ def outcomes_of(
         alone = _alone(record, choice, plans)
         actions = [whole, alone] if alone and _served_first(record) else [whole]
         return [replace(o, quality=event.quality) for o in actions]
-    if record.feedback is not None:
-        return []
     return [replace(whole, quality=0.0, weight=settings.implicit_weight)]
 
 

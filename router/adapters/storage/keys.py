@@ -62,6 +62,11 @@ class Keys:
     def events(self) -> str:
         return f"{self.prefix}events"
 
+    @property
+    def learned(self) -> str:
+        """Number of the last event that a published snapshot has consumed."""
+        return f"{self.prefix}learned"
+
     def session(self, tenant: str, session_id: str) -> str:
         return f"{self.prefix}session:{_digest(tenant, session_id)}"
 

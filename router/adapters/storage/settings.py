@@ -35,6 +35,7 @@ class StorageSettings:
     join_window_s: how long after a decision feedback is taken.
     retention_s: how long a decision can be read; never less than the join window.
     max_events: unlearned events at which new requests are refused; those under way may add theirs.
+    keep_events: learned events that stay besides, to be exported, evaluated and explained.
     """
 
     url: str = ""
@@ -47,6 +48,7 @@ class StorageSettings:
     join_window_s: float = DAY_S
     retention_s: float = 7 * DAY_S
     max_events: int = 1_000_000
+    keep_events: int = 100_000
     keep_snapshots: int = 5
     cache: CacheBounds = field(default_factory=CacheBounds)
     health: HealthPolicy = field(default_factory=HealthPolicy)

@@ -91,7 +91,7 @@ def build_storage(
         quota=RedisQuotaKeeper(client, keys, clock, settings.join_window_s),
         tenants=RedisTenantDirectory(client, keys),
         decisions=RedisDecisionLog(client, keys, clock, settings),
-        events=RedisEventLog(client, keys),
+        events=RedisEventLog(client, keys, settings.keep_events),
         sessions=RedisSessions(client, keys),
         idempotency=RedisIdempotency(client, keys),
         snapshots=RedisSnapshotStore(client, keys, settings.keep_snapshots),

@@ -13,6 +13,11 @@ _feedback = Codec(FeedbackGiven)
 _reasked = Codec(Reasked)
 
 
+def number_of(position: str) -> int:
+    """Of an event, from the stream id that is its position."""
+    return int(position.rpartition("-")[2])
+
+
 def read_record(payload: bytes, feedback: bytes | None) -> DecisionRecord:
     """Raises StorageCorrupt."""
     record = _record.decode(payload)

@@ -80,11 +80,9 @@ def test_a_cancelled_call_teaches_its_cost_only() -> None:
     assert (only.cost_usd, only.latency_ms, only.failed, only.quality) == (0.001, None, None, None)
 
 
-def test_a_reask_counts_less_and_not_beside_feedback() -> None:
+def test_a_reask_counts_less() -> None:
     (sign,) = outcomes_of(Reasked("id", 0.95), record(GOOD), PLANS, SETTINGS)
     assert (sign.quality, sign.weight) == (0.0, 0.25)
-    told = replace(record(GOOD), feedback=1.0)
-    assert outcomes_of(Reasked("id", 0.95), told, PLANS, SETTINGS) == []
 
 
 def test_cached_answers_and_removed_plans_teach_nothing() -> None:
