@@ -25,7 +25,7 @@ from router.calibrate.asking import Asker, AskSettings
 from router.calibrate.calibration import Findings, Study, absences, study
 from router.calibrate.errors import Stopped
 from router.calibrate.estimate import estimate
-from router.calibrate.files import prompts_in, write_file
+from router.calibrate.files import prompts_in
 from router.calibrate.frontier import Utility
 from router.calibrate.gathering import Case, Gatherer
 from router.calibrate.hook import HttpVerifier
@@ -43,6 +43,7 @@ from router.config.values import catalogue_of, context_map_of, keys_of, units_of
 from router.core.arms import Catalogue
 from router.core.deciding import facts_of
 from router.core.gate import GateSettings
+from router.files import write_file
 
 PLAIN_WIDTH = 160
 """Of tables that no terminal shows."""

@@ -8,10 +8,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from router.app import opened_storage
-from router.calibrate.errors import FileUnwritable
-from router.calibrate.files import write_file
 from router.calibrate.publishing import check_unled, check_vacant, publish
 from router.config import Config
+from router.files import FileUnwritable, write_file
 
 
 @dataclass(frozen=True, slots=True)

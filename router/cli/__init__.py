@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from router.cli.calibrate import calibrate
+from router.cli.log import explain, log
 from router.cli.tenants import tenant
 from router.config import load_config
 from router.core.errors import RouterError
@@ -81,4 +82,6 @@ def fetch_model_command(directory: Path | None) -> None:
 
 
 main.add_command(calibrate)
+main.add_command(explain)
+main.add_command(log)
 main.add_command(tenant)

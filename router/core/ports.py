@@ -239,6 +239,10 @@ class EventLog(Protocol):
 
     async def records(self, decision_ids: Sequence[str]) -> Sequence[DecisionRecord | None]: ...
 
+    async def position_of(self, decision_id: str) -> str | None:
+        """Of the newest event that tells of a decision; None when there is or was none."""
+        ...
+
     async def trim(self, position: str) -> None:
         """Tell that a published snapshot has consumed everything up to and including a position.
 
@@ -266,6 +270,10 @@ class SnapshotStore(Protocol):
         ...
 
     async def load(self) -> StoredSnapshot | None: ...
+
+    async def positions(self) -> Mapping[int, str]:
+        """Position by version, of the snapshots that are kept."""
+        ...
 
     async def publish(self, snapshot: StoredSnapshot, fence: int) -> bool:
         """Atomic; False when the fence is stale (the lease was lost)."""

@@ -44,6 +44,10 @@ class RedisEventLog:
         )
         return [_record_or_none(payload, feedback) for payload, feedback in found]
 
+    async def position_of(self, decision_id: str) -> str | None:
+        found = await self._client.call("HGET", self._keys.decision(decision_id), "position")
+        return found.decode() if found else None
+
     async def trim(self, position: str) -> None:
         keys = [self._keys.events, self._keys.learned]
         await self._client.script(_LEARNED, keys, number_of(position), self._keep)

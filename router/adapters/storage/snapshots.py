@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from router.adapters.storage.client import Client
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
@@ -28,6 +30,15 @@ class RedisSnapshotStore:
             return None
         version, position, payload = found
         return StoredSnapshot(int(version), position.decode(), payload)
+
+    async def positions(self) -> Mapping[int, str]:
+        fields = await self._client.call("HKEYS", self._keys.snapshots)
+        named = [field for field in fields if field.endswith(b":position")]
+        if not named:
+            return {}
+        found = await self._client.call("HMGET", self._keys.snapshots, *named)
+        pairs = zip(named, found, strict=True)
+        return {int(n.split(b":")[0]): p.decode() for n, p in sorted(pairs) if p is not None}
 
     async def publish(self, snapshot: StoredSnapshot, fence: int) -> bool:
         """False besides for a version that is not newer than the newest."""
