@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from router.cli.calibrate import calibrate
+from router.cli.evaluate import evaluate
 from router.cli.log import explain, log
 from router.cli.tenants import tenant
 from router.config import load_config
@@ -82,6 +83,7 @@ def fetch_model_command(directory: Path | None) -> None:
 
 
 main.add_command(calibrate)
+main.add_command(evaluate)
 main.add_command(explain)
 main.add_command(log)
 main.add_command(tenant)
