@@ -111,12 +111,9 @@ class AdaptivePolicy:
             self._learn(outcome, view)
 
     def save(self) -> bytes:
-        """The posterior is brought up to date first: this policy and a restored one go on alike."""
         arrays: dict[str, NDArray[Any]] = {}
         for name, part in self._parts().items():
             arrays |= {f"{name}.{key}": array for key, array in part.arrays().items()}
-        for head in self._heads():
-            head.layer.refresh()
         names = self._slots.names
         meta = manifest(self._settings, self._viewer.version, names, self._learned, self._rng)
         return pack(Snapshot(NAME, meta, arrays))
