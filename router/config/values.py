@@ -11,13 +11,15 @@ from bandit.settings import PolicySettings
 from bandit.types import Units, Weights
 from router.config.checks import default_plans
 from router.config.policy_values import Examples, options_of
-from router.config.schema import BASE_URLS, Config, DeploymentSection
+from router.config.schema import BASE_URLS, Config, DeploymentSection, PlanSection
 from router.core.arms import Arm, Catalogue, Deployment, Plan, Price
 from router.core.chat import Usage
 from router.core.errors import ConfigInvalid, ConfigProblem
 
 ESCALATION_SHARE = 0.3
 """How often a rung is assumed to be followed by the next, before anything is known."""
+ASKING_SHARE = 0.5
+"""The same for a second opinion."""
 LEAST_PRIOR_USD = 1e-7
 """A free model still needs a prior cost above 0: the cost head learns a ratio to it."""
 
@@ -27,8 +29,11 @@ def catalogue_of(config: Config) -> Catalogue:
         name: Arm(name, tuple(_deployment(d) for d in arm.deployments))
         for name, arm in config.arms.items()
     }
-    rungs = config.plans or default_plans(list(arms))
-    plans = {name: Plan(name, r, _prior_cost_usd(config, arms, r)) for name, r in rungs.items()}
+    written = config.plans or {
+        name: PlanSection(rungs=rungs, gate="rules")
+        for name, rungs in default_plans(list(arms)).items()
+    }
+    plans = {name: _plan(config, arms, name, section) for name, section in written.items()}
     fallback = config.fallback or ("fallback" if "fallback" in arms else "")
     return Catalogue(arms, plans, fallback)
 
@@ -117,9 +122,15 @@ def _deployment(section: DeploymentSection) -> Deployment:
     )
 
 
-def _prior_cost_usd(config: Config, arms: Mapping[str, Arm], rungs: tuple[str, ...]) -> float:
-    """List price times typical tokens; each rung above is reached by a part of the requests."""
+def _plan(config: Config, arms: Mapping[str, Arm], name: str, section: PlanSection) -> Plan:
+    costs = [_typical_usd(config, arms[rung]) for rung in section.rungs]
+    cost_usd = sum(c * ESCALATION_SHARE**i for i, c in enumerate(costs))
+    if section.second:
+        cost_usd += _typical_usd(config, arms[section.second]) * ASKING_SHARE
+    return Plan(name, section.rungs, max(LEAST_PRIOR_USD, cost_usd), section.gate, section.second)
+
+
+def _typical_usd(config: Config, arm: Arm) -> float:
+    """List price times typical tokens."""
     typical = config.policy.typical_tokens
-    usage = Usage(typical.input, typical.output)
-    costs = (arms[rung].deployments[0].price.cost_usd(usage) for rung in rungs)
-    return max(LEAST_PRIOR_USD, sum(c * ESCALATION_SHARE**i for i, c in enumerate(costs)))
+    return arm.deployments[0].price.cost_usd(Usage(typical.input, typical.output))
