@@ -8,13 +8,15 @@ from types import MappingProxyType
 from bandit.context import ContextMap
 from bandit.errors import CorruptContextMap
 from bandit.settings import PolicySettings
+from bandit.steps import GateSettings
 from bandit.types import Units, Weights
 from router.config.checks import default_plans
 from router.config.policy_values import Examples, options_of
-from router.config.schema import BASE_URLS, Config, DeploymentSection, PlanSection
+from router.config.schema import BASE_URLS, ArmSection, Config, DeploymentSection, PlanSection
 from router.core.arms import Arm, Catalogue, Deployment, Plan, Price
 from router.core.chat import Usage
 from router.core.errors import ConfigInvalid, ConfigProblem
+from router.core.judging.signals import N_SIGNALS, SIGNALS_VERSION
 
 ESCALATION_SHARE = 0.3
 """How often a rung is assumed to be followed by the next, before anything is known."""
@@ -25,15 +27,12 @@ LEAST_PRIOR_USD = 1e-7
 
 
 def catalogue_of(config: Config) -> Catalogue:
-    arms = {
-        name: Arm(name, tuple(_deployment(d) for d in arm.deployments))
-        for name, arm in config.arms.items()
-    }
+    arms = {name: _arm(config, name, section) for name, section in config.arms.items()}
     written = config.plans or {
         name: PlanSection(rungs=rungs, gate="rules")
         for name, rungs in default_plans(list(arms)).items()
     }
-    plans = {name: _plan(config, arms, name, section) for name, section in written.items()}
+    plans = {name: _plan(arms, name, section) for name, section in written.items()}
     fallback = config.fallback or ("fallback" if "fallback" in arms else "")
     return Catalogue(arms, plans, fallback)
 
@@ -87,6 +86,16 @@ def settings_of(
     )
 
 
+def gate_settings_of(config: Config, catalogue: Catalogue, context_map: ContextMap) -> GateSettings:
+    """What every plan's gate is told."""
+    return GateSettings(
+        units=units_of(config, catalogue),
+        shape=context_map.shape,
+        signals=N_SIGNALS,
+        signals_version=SIGNALS_VERSION,
+    )
+
+
 def keys_of(config: Config, env: Mapping[str, str]) -> dict[str, str]:
     """Deployment name -> API key, for those that have one. Raises ConfigInvalid."""
     sections = [d for arm in config.arms.values() for d in arm.deployments]
@@ -122,15 +131,16 @@ def _deployment(section: DeploymentSection) -> Deployment:
     )
 
 
-def _plan(config: Config, arms: Mapping[str, Arm], name: str, section: PlanSection) -> Plan:
-    costs = [_typical_usd(config, arms[rung]) for rung in section.rungs]
+def _plan(arms: Mapping[str, Arm], name: str, section: PlanSection) -> Plan:
+    costs = [arms[rung].prior_cost_usd for rung in section.rungs]
     cost_usd = sum(c * ESCALATION_SHARE**i for i, c in enumerate(costs))
     if section.second:
-        cost_usd += _typical_usd(config, arms[section.second]) * ASKING_SHARE
+        cost_usd += arms[section.second].prior_cost_usd * ASKING_SHARE
     return Plan(name, section.rungs, max(LEAST_PRIOR_USD, cost_usd), section.gate, section.second)
 
 
-def _typical_usd(config: Config, arm: Arm) -> float:
-    """List price times typical tokens."""
+def _arm(config: Config, name: str, section: ArmSection) -> Arm:
+    deployments = tuple(map(_deployment, section.deployments))
     typical = config.policy.typical_tokens
-    return arm.deployments[0].price.cost_usd(Usage(typical.input, typical.output))
+    cost_usd = deployments[0].price.cost_usd(Usage(typical.input, typical.output))
+    return Arm(name, deployments, cost_usd)

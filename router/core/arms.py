@@ -56,10 +56,14 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Deployments in the order they are tried."""
+    """Deployments in the order they are tried.
+
+    prior_cost_usd: list price of the first times typical tokens, before anything is learned.
+    """
 
     name: str
     deployments: tuple[Deployment, ...]
+    prior_cost_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
