@@ -52,7 +52,7 @@ class BookedGate(ABC):
         terms = self._terms(row, seen, prices, weights)
         beliefs = self._beliefs(row, seen)
         values = self._values(beliefs, seen, terms)
-        shares = self._shares(row, seen, terms, {step: v[0] for step, v in values.items()})
+        shares = self._shares(seen, values)
         step = self._drawn(shares)
         return Chosen(
             step=step,
@@ -76,7 +76,7 @@ class BookedGate(ABC):
         self._check_versions(lessons)
         for lesson, row in zip(lessons, rows, strict=True):
             self._reader.adopt(lesson.seen)
-            self._tally.add(lesson, self._agrees(lesson.seen))
+            self._tally.add(lesson, agree=self._agrees(lesson.seen))
             self._learned += 1
             self._learn(row, lesson)
 
@@ -108,33 +108,33 @@ class BookedGate(ABC):
     def _terms(self, row: Vector, seen: Seen, prices: Prices, weights: Weights) -> Terms:
         rate = weights.cost / self._settings.units.cost_usd
         ask, strong = prices.second_usd, prices.strong_usd
-        ratio = 0.0 if strong is None else self._cost_ratio(row, seen)
+        ratio = 0.0 if strong is None else self._cost_ratio(row)
         return Terms(
             quality=weights.quality,
             ask=None if ask is None or seen.asked else rate * ask,
             escalate=None if strong is None else rate * strong * ratio,
         )
 
-    def _cost_ratio(self, row: Vector, seen: Seen) -> float:  # noqa: ARG002 - the plain share
+    def _cost_ratio(self, row: Vector) -> float:  # noqa: ARG002 - the plain share
         """Of the strong arm's real cost to its price prior."""
         return self._tally.cost_ratio
 
     def _beliefs(self, row: Vector, seen: Seen) -> Beliefs:  # noqa: ARG002 - the plain shares
-        """One row of means."""
+        """The first row holds means; more rows, if any, are draws from what is believed."""
         agrees = self._agrees(seen)
         if seen.asked and agrees is None:
             agrees = False  # an opinion that could not be compared confirms nothing
-        return self._tally.beliefs(agrees)
+        return self._tally.beliefs(agree=agrees)
 
     @staticmethod
     def _values(beliefs: Beliefs, seen: Seen, terms: Terms) -> dict[Step, Vector]:
-        return after(beliefs, terms) if seen.asked else before(beliefs, terms)
+        if not seen.asked:
+            return before(beliefs, terms)
+        return after(beliefs, terms, same=seen.agreement == 1.0)
 
     @abstractmethod
-    def _shares(
-        self, row: Vector, seen: Seen, terms: Terms, values: Mapping[Step, float]
-    ) -> dict[Step, float]:
-        """Probability of every eligible step, summing to 1; `values` has one entry for each."""
+    def _shares(self, seen: Seen, values: Mapping[Step, Vector]) -> dict[Step, float]:
+        """Probability of every eligible step, summing to 1; values: by eligible step, (draws,)."""
 
     def _learn(self, row: Vector, lesson: Lesson) -> None:  # noqa: B027 - may stay so
         """What a gate learns besides the running shares, which hold the lesson already."""

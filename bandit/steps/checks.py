@@ -56,6 +56,10 @@ class Reader:
     def width(self) -> int:
         return self._shape.clusters + self._shape.features + 2 * self._signals
 
+    def blank(self) -> Vector:
+        """A row of zeros, to probe with."""
+        return np.zeros(self.width)
+
     def read(self, seen: Seen) -> Vector:
         """[membership, features, signals, second's signals or zeros], (width,).
 

@@ -7,7 +7,6 @@ from typing import Final
 
 from bandit.steps.base import BookedGate
 from bandit.steps.types import Seen, Step
-from bandit.steps.values import Terms
 from bandit.types import Vector
 
 RULES: Final = "rules"
@@ -19,29 +18,20 @@ class RulesGate(BookedGate):
 
     def _shares(
         self,
-        row: Vector,  # noqa: ARG002 - whatever was seen
-        seen: Seen,  # noqa: ARG002 - the same
-        terms: Terms,  # noqa: ARG002 - the same
-        values: Mapping[Step, float],
+        seen: Seen,  # noqa: ARG002 - whatever was seen
+        values: Mapping[Step, Vector],
     ) -> dict[Step, float]:
-        return {step: float(step is Step.ACCEPT) for step in values}
+        return certain(Step.ACCEPT, values)
 
 
 class AgreementGate(BookedGate):
     """Asks for a second opinion; accepts what it confirms and escalates the rest."""
 
-    def _shares(
-        self,
-        row: Vector,  # noqa: ARG002 - one rule for every prompt
-        seen: Seen,
-        terms: Terms,  # noqa: ARG002 - at any price
-        values: Mapping[Step, float],
-    ) -> dict[Step, float]:
-        wanted = plain_step(values, agrees=self._agrees(seen))
-        return {step: float(step is wanted) for step in values}
+    def _shares(self, seen: Seen, values: Mapping[Step, Vector]) -> dict[Step, float]:
+        return certain(plain_step(values, agrees=self._agrees(seen)), values)
 
 
-def plain_step(values: Mapping[Step, float], *, agrees: bool | None) -> Step:
+def plain_step(values: Mapping[Step, Vector], *, agrees: bool | None) -> Step:
     """values: of the eligible steps; where nobody is above, the likelier answer is served."""
     if Step.ASK in values:
         return Step.ASK
@@ -49,4 +39,13 @@ def plain_step(values: Mapping[Step, float], *, agrees: bool | None) -> Step:
         return Step.ACCEPT
     if Step.ESCALATE in values:
         return Step.ESCALATE
-    return max(values, key=lambda step: values[step])
+    return best(values)
+
+
+def best(values: Mapping[Step, Vector]) -> Step:
+    """By its mean."""
+    return max(values, key=lambda step: float(values[step][0]))
+
+
+def certain(wanted: Step, steps: Mapping[Step, Vector]) -> dict[Step, float]:
+    return {step: float(step is wanted) for step in steps}

@@ -10,13 +10,14 @@ import numpy as np
 from bandit.errors import CorruptSnapshot, UnknownPolicy, VersionMismatch
 from bandit.random_state import generator_of
 from bandit.snapshot import unpack
-from bandit.steps import plain
+from bandit.steps import learned, plain
 from bandit.steps.base import BookedGate, structure
 from bandit.steps.settings import GateSettings
 from bandit.steps.types import Gate
 
 _Make = Callable[[str, GateSettings, str, np.random.Generator], BookedGate]
 _MAKERS: Final[Mapping[str, _Make]] = {
+    learned.NAME: learned.LearnedGate,
     plain.AGREEMENT: plain.AgreementGate,
     plain.RULES: plain.RulesGate,
 }

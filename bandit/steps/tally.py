@@ -38,7 +38,7 @@ class Tally:
         """Of the strong arm: real cost over its price prior."""
         return float(self._ratio[0] / self._ratio[1])
 
-    def beliefs(self, agree: bool | None) -> Beliefs:
+    def beliefs(self, *, agree: bool | None) -> Beliefs:
         """agree: what the second opinion said, None before it was asked."""
         means = self._sums / self._counts
         if agree is not None:
@@ -47,7 +47,7 @@ class Tally:
         first, second, strong = means[:, None, :]
         return Beliefs(first, second, strong, np.array([self.agree_share]))
 
-    def add(self, lesson: Lesson, agree: bool | None) -> None:
+    def add(self, lesson: Lesson, *, agree: bool | None) -> None:
         share = self.agree_share if agree is None else float(agree)
         weights = lesson.weight * np.array([share, 1 - share])
         for row, ok in enumerate((lesson.first_ok, lesson.second_ok, lesson.strong_ok)):

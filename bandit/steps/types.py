@@ -16,7 +16,7 @@ class Step(StrEnum):
     ACCEPT = "accept"
     """Serve the first answer."""
     SECOND = "second"
-    """Serve the second opinion; only after it was asked."""
+    """Serve the second opinion; only after it was asked, and where it says something else."""
     ASK = "ask"
     """Ask the second cheap arm; only before it was asked."""
     ESCALATE = "escalate"
@@ -62,7 +62,8 @@ class Prices:
 class Chosen:
     """The step and the honest account of how it was chosen.
 
-    probabilities: one per eligible step, each > 0, sums to 1; ineligible steps are absent.
+    probabilities: one per eligible step, sums to 1; ineligible steps are absent. Each is > 0 for
+                   a gate that explores, and 0 or 1 for one that follows a rule.
     score:         P(what would be accepted is good), in [0, 1].
     values:        expected utility of each eligible step: quality weight times P(good), less the
                    cost weight times what is still to be paid.

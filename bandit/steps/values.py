@@ -23,7 +23,7 @@ DIFFER: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Beliefs:
-    """P(good) of each answer, one row per draw from what is believed (or one row of means).
+    """P(good) of each answer: the first row holds means, more rows draws from what is believed.
 
     first, second, strong: (draws, n): n = 2 before the second opinion, columns AGREE and DIFFER of
     what it may say, and n = 1 once it was said. agree: (draws,), P(they agree) before it was.
@@ -62,12 +62,11 @@ def before(beliefs: Beliefs, terms: Terms) -> dict[Step, Vector]:
     return values
 
 
-def after(beliefs: Beliefs, terms: Terms) -> dict[Step, Vector]:
-    """With a second opinion in hand; each (draws,)."""
-    values = {
-        Step.ACCEPT: terms.quality * beliefs.first[:, 0],
-        Step.SECOND: terms.quality * beliefs.second[:, 0],
-    }
+def after(beliefs: Beliefs, terms: Terms, *, same: bool) -> dict[Step, Vector]:
+    """With a second opinion in hand; each (draws,). same: there are not two answers to choose of."""
+    values = {Step.ACCEPT: terms.quality * beliefs.first[:, 0]}
+    if not same:
+        values[Step.SECOND] = terms.quality * beliefs.second[:, 0]
     if terms.escalate is not None:
         values[Step.ESCALATE] = terms.quality * beliefs.strong[:, 0] - terms.escalate
     return values
