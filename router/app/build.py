@@ -12,10 +12,11 @@ import numpy as np
 
 from bandit import Context, Policy, load_policy, make_policy
 from bandit.errors import TrainerMissing
+from bandit.steps import Gate, load_gate, make_gate
 from bandit.training import check_trainer
 from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.config import Config
-from router.config.values import context_map_of, settings_of
+from router.config.values import context_map_of, gate_settings_of, settings_of, weights_of
 from router.core.admission import Admission, AdmissionSettings
 from router.core.arms import Catalogue
 from router.core.attempt import Caller
@@ -26,6 +27,8 @@ from router.core.deciding import Decider
 from router.core.errors import ConfigInvalid, ConfigProblem
 from router.core.follower import Follower
 from router.core.gate import GateSettings
+from router.core.judging.learned import Learned, split
+from router.core.judging.stepping import Judging
 from router.core.learner import Learner, LearnerSettings
 from router.core.observer import Observer
 from router.core.once import Once, OnceSettings
@@ -81,24 +84,52 @@ class Brain:
         self._name = config.policy.name
         self._seed = config.policy.seed
         self._settings = settings_of(config, catalogue, self.context_map, examples)
+        self._gate_names = {p.name: p.gate for p in catalogue.plans.values() if p.is_judged}
+        self._gate_settings = gate_settings_of(config, catalogue, self.context_map)
         # Replicas must not draw alike: theirs is seeded from the system, the learner's is fixed.
         self._serving = np.random.default_rng()
 
-    def fresh(self) -> Policy:
+    def fresh_policy(self) -> Policy:
         rng = np.random.default_rng(self._seed)
         return make_policy(self._name, self._settings, self.context_map.version, rng)
 
-    def restore(self, payload: bytes) -> Policy:
+    def fresh(self) -> Learned:
+        return Learned(self.fresh_policy(), self._gates({}, None))
+
+    def restore(self, payload: bytes) -> Learned:
         """For learning: goes on exactly where the snapshot ended. Raises BanditError."""
         return self._load(payload, None)
 
-    def restore_to_serve(self, payload: bytes) -> Policy:
+    def restore_to_serve(self, payload: bytes) -> Learned:
         """Raises BanditError."""
         return self._load(payload, self._serving)
 
-    def _load(self, payload: bytes, rng: np.random.Generator | None) -> Policy:
+    def _load(self, payload: bytes, rng: np.random.Generator | None) -> Learned:
+        version, parts = self.context_map.version, split(payload)
+        policy = load_policy(parts.policy, self._settings, version, rng, name=self._name)
+        return Learned(policy, self._gates(parts.gates, rng))
+
+    def _gates(
+        self, saved: Mapping[str, tuple[str, bytes]], rng: np.random.Generator | None
+    ) -> dict[str, Gate]:
+        """A plan that was given another gate since starts with a fresh one."""
+        return {
+            plan: self._gate(name, *saved.get(plan, ("", b"")), rng)
+            for plan, name in self._gate_names.items()
+        }
+
+    def _gate(self, name: str, saved: str, payload: bytes, rng: np.random.Generator | None) -> Gate:
         version = self.context_map.version
-        return load_policy(payload, self._settings, version, rng, name=self._name)
+        if saved == name:
+            return load_gate(payload, self._gate_settings, version, rng, name=name)
+        fresh = rng or np.random.default_rng(self._seed)
+        return make_gate(name, self._gate_settings, version, fresh)
+
+
+def decider_of(config: Config, brain: Brain) -> Decider:
+    """One that has learned nothing yet."""
+    learned = brain.fresh()
+    return Decider(brain.context_map, learned.policy, weights_of(config), gates=learned.gates)
 
 
 def build_service(
@@ -130,6 +161,7 @@ def build_service(
         catalogue=catalogue,
         decider=decider,
         cascade=_cascade(config, catalogue, seams),
+        judging=Judging(catalogue=catalogue, embed=seams.embedder.embed, observer=observer),
         embedder=seams.embedder,
         health=storage.health,
         admission=admission,

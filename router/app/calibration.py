@@ -199,7 +199,7 @@ class _Run:
             catalogue=self._catalogue,
             gate=GateSettings(config.gate.refusals, config.gate.min_mean_logprob),
             utility=Utility(weights_of(config), units),
-            fresh=brain.fresh,
+            fresh=brain.fresh_policy,
             policy=config.policy.name,
             seed=config.policy.seed,
             keep=tuple(_texts(config.policy.model_dump()) & set(self._catalogue.plans)),

@@ -71,7 +71,7 @@ def candidate_of(name: str, config: Config, catalogue: Catalogue) -> Candidate:
     policy = config.policy.model_copy(update={"name": name})
     tried = config.model_copy(update={"policy": policy})
     check_can_learn(tried)
-    return Learning(Brain(tried, catalogue).fresh(), NullObserver())
+    return Learning(Brain(tried, catalogue).fresh_policy(), NullObserver())
 
 
 async def _events(config: Config, env: Mapping[str, str], archive: Path | None) -> list[Event]:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from router.archive.errors import ArchiveBroken
-from router.core.records import Decided, DecisionRecord, Event, FeedbackGiven, Reasked
+from router.core.records import Audited, Decided, DecisionRecord, Event, FeedbackGiven, Reasked
 
 Row: TypeAlias = dict[str, Any]
 Entry: TypeAlias = tuple[str, Event]
@@ -22,6 +22,7 @@ _KINDS: Final[dict[str, type[Event]]] = {
     "decided": Decided,
     "feedback": FeedbackGiven,
     "reasked": Reasked,
+    "audited": Audited,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
@@ -48,7 +49,7 @@ def row_of(entry: Entry) -> Row:
     }
     if isinstance(event, Decided):
         return row | _facts(event.record)
-    return row | {"quality": event.quality if isinstance(event, FeedbackGiven) else None}
+    return row | {"quality": None if isinstance(event, Reasked) else event.quality}
 
 
 def entry_of(row: Row) -> Entry:

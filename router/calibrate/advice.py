@@ -118,8 +118,15 @@ def _policy(name: str, cost_unit_usd: float, cost_weight: float) -> list[str]:
 
 def _plans(kept: Mapping[str, Plan]) -> list[str]:
     """Names are quoted: one such as `on` or `1.5` would be read as something else."""
-    listed = [f"  {json.dumps(name)}: {json.dumps(list(p.rungs))}" for name, p in kept.items()]
-    return ["plans:", *listed]
+    return ["plans:", *(f"  {json.dumps(name)}: {_written(p)}" for name, p in kept.items())]
+
+
+def _written(plan: Plan) -> str:
+    rungs = json.dumps(list(plan.rungs))
+    if not plan.is_judged:
+        return rungs
+    second = f", second: {json.dumps(plan.second)}" if plan.second else ""
+    return f"{{rungs: {rungs}{second}, gate: {plan.gate}}}"
 
 
 def _signed(gain: Interval) -> str:

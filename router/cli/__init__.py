@@ -69,6 +69,8 @@ def check_config(file: Path) -> None:
         click.echo(f"arm {arm.name}: {', '.join(f'{d.name} ({d.model})' for d in arm.deployments)}")
     for plan in catalogue_of(config).plans.values():
         rungs = " -> ".join(plan.rungs)
+        if plan.is_judged:
+            rungs += f", gate {plan.gate}" + (f" asks {plan.second}" if plan.second else "")
         click.echo(f"plan {plan.name}: {rungs} (typically ${plan.prior_cost_usd:.6f})")
     click.echo(f"{file}: well-formed")
 

@@ -96,17 +96,42 @@ def _window(deployment: dict[str, Any], path: Path) -> Found:
 
 
 def _plans(root: dict[str, Any], arms: dict[str, Any]) -> Found:
-    for plan, rungs in mapped(root.get("plans")).items():
-        seen: set[str] = set()
-        for index, rung in enumerate(listed(rungs)):
-            if isinstance(rung, str) and rung not in arms:
-                yield ("plans", plan, index), name_one("arms", rung, arms)
-            if str(rung) in seen:
-                yield ("plans", plan, index), "name every arm once in a plan"
-            seen.add(str(rung))
+    for plan, written in mapped(root.get("plans")).items():
+        section = written if isinstance(written, dict) else None
+        path: Path = ("plans", plan) if section is None else ("plans", plan, "rungs")
+        rungs = listed(written if section is None else section.get("rungs"))
+        yield from _rungs(path, rungs, arms)
+        if section is not None:
+            yield from _gate(("plans", plan), section, len(rungs), arms)
     fallback = root.get("fallback")
     if isinstance(fallback, str) and fallback and fallback not in arms:
         yield ("fallback",), name_one("arms", fallback, arms)
+
+
+def _rungs(path: Path, rungs: list[Any], arms: dict[str, Any]) -> Found:
+    seen: set[str] = set()
+    for index, rung in enumerate(rungs):
+        if isinstance(rung, str) and rung not in arms:
+            yield (*path, index), name_one("arms", rung, arms)
+        if str(rung) in seen:
+            yield (*path, index), "name every arm once in a plan"
+        seen.add(str(rung))
+
+
+def _gate(path: Path, section: dict[str, Any], rungs: int, arms: dict[str, Any]) -> Found:
+    gate, second = section.get("gate", "learned"), section.get("second", "")
+    if gate != "rules" and rungs == 1:
+        yield (*path, "rungs"), f"list an arm above the first: gate {gate} may escalate to it"
+    if gate == "agreement" and not second:
+        yield (*path, "second"), "name the arm whose answer is compared with the first"
+    if not isinstance(second, str) or not second:
+        return
+    if second not in arms:
+        yield (*path, "second"), name_one("arms", second, arms)
+    elif second in listed(section.get("rungs")):
+        yield (*path, "second"), "name an arm that is none of the rungs"
+    elif gate == "rules":
+        yield (*path, "second"), "take it out, or write gate: learned (rules asks nobody)"
 
 
 def _redis(redis: dict[str, Any], env: Mapping[str, str]) -> Found:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from router.config.checks import cross_check
 from router.config.document import Document, Path, Unreadable, read_document
+from router.config.plain import mapped
 from router.config.schema import Config
 from router.core.errors import ConfigInvalid, ConfigProblem
 
@@ -38,7 +39,7 @@ def parse_config(text: str, file: str, env: Mapping[str, str]) -> Config:
         config = Config.model_validate(document.value)
     except ValidationError as error:
         for path, fix in _schema_fixes(error):
-            found.setdefault(path, fix)
+            found.setdefault(_as_written(path, document.value), fix)
     if found or config is None:
         raise ConfigInvalid(*_problems(found, document, file))
     return config
@@ -50,6 +51,15 @@ def _problems(found: dict[Path, str], document: Document, file: str) -> list[Con
         for path, fix in found.items()
     ]
     return sorted(problems, key=lambda p: (p.line, p.key))
+
+
+def _as_written(path: Path, value: Any) -> Path:
+    """A plan that is a bare list has no key `rungs` in the file."""
+    plans, plan, key = (*path, "", "", "")[:3]
+    if (plans, key) != ("plans", "rungs") or not isinstance(value, dict):
+        return path
+    bare = not isinstance(mapped(value.get("plans")).get(str(plan)), dict)
+    return (*path[:2], *path[3:]) if bare else path
 
 
 _FIXES = {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, HttpUrl
+from pydantic import Field, HttpUrl, model_validator
 
 from router.config.policy_schema import PolicySection
 from router.config.section import Section
@@ -15,6 +15,7 @@ Count = Annotated[int, Field(ge=1, le=2_000_000_000, strict=True)]
 Port = Annotated[int, Field(ge=0, le=65_535, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Rungs = Annotated[tuple[Name, ...], Field(min_length=1, max_length=4)]
+GateName = Literal["learned", "agreement", "rules"]
 
 BASE_URLS = {
     "openai": "https://api.openai.com/v1",
@@ -58,6 +59,22 @@ class DeploymentSection(Section):
 
 class ArmSection(Section):
     deployments: Annotated[tuple[DeploymentSection, ...], Field(min_length=1, max_length=16)]
+
+
+class PlanSection(Section):
+    """A bare list of arms stands for its rungs, with the gate `rules`.
+
+    gate: of the first rung's answer. second: the arm asked for a second opinion; "" for none.
+    """
+
+    rungs: Rungs
+    gate: GateName = "learned"
+    second: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_rungs(cls, written: Any) -> Any:
+        return written if isinstance(written, dict) else {"rungs": written, "gate": "rules"}
 
 
 class GateSection(Section):
@@ -141,7 +158,7 @@ class AuthSection(Section):
 class Config(Section):
     arms: Annotated[dict[Name, ArmSection], Field(min_length=1, max_length=32)]
     fallback: str = ""
-    plans: dict[Name, Rungs] = Field(default_factory=dict, max_length=64)
+    plans: dict[Name, PlanSection] = Field(default_factory=dict, max_length=64)
     policy: PolicySection = PolicySection()
     server: ServerSection = ServerSection()
     gate: GateSection = GateSection()

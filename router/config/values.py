@@ -8,27 +8,31 @@ from types import MappingProxyType
 from bandit.context import ContextMap
 from bandit.errors import CorruptContextMap
 from bandit.settings import PolicySettings
+from bandit.steps import GateSettings
 from bandit.types import Units, Weights
 from router.config.checks import default_plans
 from router.config.policy_values import Examples, options_of
-from router.config.schema import BASE_URLS, Config, DeploymentSection
+from router.config.schema import BASE_URLS, ArmSection, Config, DeploymentSection, PlanSection
 from router.core.arms import Arm, Catalogue, Deployment, Plan, Price
 from router.core.chat import Usage
 from router.core.errors import ConfigInvalid, ConfigProblem
+from router.core.judging.signals import N_SIGNALS, SIGNALS_VERSION
 
 ESCALATION_SHARE = 0.3
 """How often a rung is assumed to be followed by the next, before anything is known."""
+ASKING_SHARE = 0.5
+"""The same for a second opinion."""
 LEAST_PRIOR_USD = 1e-7
 """A free model still needs a prior cost above 0: the cost head learns a ratio to it."""
 
 
 def catalogue_of(config: Config) -> Catalogue:
-    arms = {
-        name: Arm(name, tuple(_deployment(d) for d in arm.deployments))
-        for name, arm in config.arms.items()
+    arms = {name: _arm(config, name, section) for name, section in config.arms.items()}
+    written = config.plans or {
+        name: PlanSection(rungs=rungs, gate="rules")
+        for name, rungs in default_plans(list(arms)).items()
     }
-    rungs = config.plans or default_plans(list(arms))
-    plans = {name: Plan(name, r, _prior_cost_usd(config, arms, r)) for name, r in rungs.items()}
+    plans = {name: _plan(arms, name, section) for name, section in written.items()}
     fallback = config.fallback or ("fallback" if "fallback" in arms else "")
     return Catalogue(arms, plans, fallback)
 
@@ -82,6 +86,16 @@ def settings_of(
     )
 
 
+def gate_settings_of(config: Config, catalogue: Catalogue, context_map: ContextMap) -> GateSettings:
+    """What every plan's gate is told."""
+    return GateSettings(
+        units=units_of(config, catalogue),
+        shape=context_map.shape,
+        signals=N_SIGNALS,
+        signals_version=SIGNALS_VERSION,
+    )
+
+
 def keys_of(config: Config, env: Mapping[str, str]) -> dict[str, str]:
     """Deployment name -> API key, for those that have one. Raises ConfigInvalid."""
     sections = [d for arm in config.arms.values() for d in arm.deployments]
@@ -117,9 +131,16 @@ def _deployment(section: DeploymentSection) -> Deployment:
     )
 
 
-def _prior_cost_usd(config: Config, arms: Mapping[str, Arm], rungs: tuple[str, ...]) -> float:
-    """List price times typical tokens; each rung above is reached by a part of the requests."""
+def _plan(arms: Mapping[str, Arm], name: str, section: PlanSection) -> Plan:
+    costs = [arms[rung].prior_cost_usd for rung in section.rungs]
+    cost_usd = sum(c * ESCALATION_SHARE**i for i, c in enumerate(costs))
+    if section.second:
+        cost_usd += arms[section.second].prior_cost_usd * ASKING_SHARE
+    return Plan(name, section.rungs, max(LEAST_PRIOR_USD, cost_usd), section.gate, section.second)
+
+
+def _arm(config: Config, name: str, section: ArmSection) -> Arm:
+    deployments = tuple(map(_deployment, section.deployments))
     typical = config.policy.typical_tokens
-    usage = Usage(typical.input, typical.output)
-    costs = (arms[rung].deployments[0].price.cost_usd(usage) for rung in rungs)
-    return max(LEAST_PRIOR_USD, sum(c * ESCALATION_SHARE**i for i, c in enumerate(costs)))
+    cost_usd = deployments[0].price.cost_usd(Usage(typical.input, typical.output))
+    return Arm(name, deployments, cost_usd)

@@ -9,6 +9,8 @@ from router.core.chat import Usage
 
 TOKENS_PER_MTOK = 1_000_000
 MANY_TOKENS = 1_000_000_000
+RULES = "rules"
+"""The gate that accepts whatever passed the certain checks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,14 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Deployments in the order they are tried."""
+    """Deployments in the order they are tried.
+
+    prior_cost_usd: list price of the first times typical tokens, before anything is learned.
+    """
 
     name: str
     deployments: tuple[Deployment, ...]
+    prior_cost_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +71,25 @@ class Plan:
     """Arms from the first tried to the last; a gate stands between two rungs.
 
     prior_cost_usd: list price times typical tokens, before anything is learned.
+    gate: what looks at a first rung's answer that passed the certain checks, a name of
+    `bandit.steps`. second: the arm it may ask for a second opinion ("" for none).
     """
 
     name: str
     rungs: tuple[str, ...]
     prior_cost_usd: float
+    gate: str = RULES
+    second: str = ""
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Every arm that may be called."""
+        return (*self.rungs, self.second) if self.second else self.rungs
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether a gate of its own looks at a first answer that passed."""
+        return self.gate != RULES
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from router.core.errors import (
     StorageUnavailable,
 )
 from router.core.gate import PASSED, GateSettings, judge
+from router.core.judging.stepping import Stepper
 from router.core.observer import Observer
 from router.core.ports import Clock, Health, HealthBoard, Provider
 from router.core.records import Attempt, AttemptOutcome
@@ -36,6 +37,7 @@ class Journey:
     answer, arm, deployment: what will be served. passed: the gate had no objection to it.
     health: what the board said when the plan was chosen.
     started: a delta has been handed out, so no other arm can answer any more.
+    stepper: the plan's gate on a first answer that passed the certain checks; None for none.
     """
 
     chat: ChatRequest
@@ -52,6 +54,7 @@ class Journey:
     deployment: str = ""
     passed: bool = False
     started: bool = False
+    stepper: Stepper | None = None
 
     def output_tokens(self, deployment: Deployment) -> int:
         """The most tokens the deployment may answer with, as far as the cost limit pays them."""

@@ -7,26 +7,34 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from bandit.steps import Step
 from router.core.arms import Catalogue
 from router.core.attempt import Caller, Journey
 from router.core.chat import Answer, Delta, deltas_of
-from router.core.ports import Clock
-from router.core.records import Attempt, AttemptOutcome
+from router.core.judging.stepping import Open, Stepper
+from router.core.ports import Clock, Health
+from router.core.records import JUDGED, Attempt, AttemptOutcome
 
 NO_CALL = "no_healthy_deployment"
+MS_PER_S = 1_000
+NOT_SERVED = (AttemptOutcome.ESCALATED, AttemptOutcome.SECOND_OPINION)
 
 
 @dataclass(frozen=True, slots=True)
 class CascadeSettings:
-    """An escalation is skipped when less than min_remaining_ms of the deadline is left."""
+    """An escalation is skipped when less than min_remaining_ms of the deadline is left.
+
+    second_timeout_ms: the most a second opinion is waited for, with an answer in hand.
+    """
 
     max_attempts: int = 6
     min_remaining_ms: int = 200
+    second_timeout_ms: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A weak answer held in reserve, and where its attempt stands."""
+    """An answer held in reserve, and where its attempt stands."""
 
     answer: Answer
     index: int
@@ -53,17 +61,75 @@ class Cascade:
                 async for delta in deltas:
                     yield delta
             if journey.started:
-                return
+                break
             if journey.answer is None:
                 continue
-            if not above or journey.passed or not self._may_climb(journey, above):
+            if not above or not await self._climbs(journey, arm, above):
                 break
-            kept = _set_aside(journey)
-        if journey.answer is None and kept:
-            _take_back(journey, kept)
-        if journey.answer is not None:
+            kept = _hold(journey)
+            _set_aside(journey, kept)
+        if journey.answer is None and kept and not journey.started:
+            # A weak answer is better than none when the stronger arm could not be had.
+            _serve(journey, kept, passed=False)
+        if journey.stepper is not None:
+            _mark_agreement(journey, journey.stepper)
+        if journey.answer is not None and not journey.started:
             for delta in deltas_of(journey.answer):
                 yield delta
+
+    async def _climbs(self, journey: Journey, arm: str, above: str) -> bool:
+        """Whether to call the arm above, with an answer in hand."""
+        if not journey.passed:
+            return self._may_climb(journey, above)
+        if journey.stepper is None or arm != journey.rungs[0]:
+            return False
+        return await self._judged(journey, journey.stepper, above)
+
+    async def _judged(self, journey: Journey, stepper: Stepper, above: str) -> bool:
+        """What the plan's gate makes of a first answer that passed: whether to climb."""
+        first = _hold(journey)
+        within_ms = journey.remaining_ms(self._clock()) - self._settings.min_remaining_ms
+        left = self._open(journey, stepper, above)
+        step = await stepper.first(first.answer, left, within_ms)
+        second: _Kept | None = None
+        if step is Step.ASK:
+            second = await self._ask(journey, stepper.second_arm)
+            _serve(journey, first, passed=True)
+            answer = second.answer if second else None
+            left = self._open(journey, stepper, above)
+            step = await stepper.again(first.answer, answer, left)
+        if step is Step.SECOND and second is not None:
+            _mark(journey, first.index, AttemptOutcome.ESCALATED, JUDGED)
+            _serve(journey, second, passed=True)
+        return step is Step.ESCALATE
+
+    def _open(self, journey: Journey, stepper: Stepper, above: str) -> Open:
+        second = stepper.second_arm
+        ask = bool(second) and self._is_well(journey, second) and self._may_climb(journey, second)
+        return Open(ask=ask, escalate=self._may_climb(journey, above))
+
+    def _is_well(self, journey: Journey, arm: str) -> bool:
+        deployments = self._catalogue.arms[arm].deployments
+        return any(journey.health.get(d.name) is not Health.OPEN for d in deployments)
+
+    async def _ask(self, journey: Journey, arm: str) -> _Kept | None:
+        """A second opinion, if one comes in time to be of use."""
+        deadline_s, now_s, settings = journey.deadline_s, self._clock(), self._settings
+        until_s = now_s + settings.second_timeout_ms / MS_PER_S
+        if deadline_s is not None:
+            until_s = min(until_s, deadline_s - settings.min_remaining_ms / MS_PER_S)
+        journey.answer, journey.deadline_s = None, until_s
+        try:
+            async with aclosing(self._climb(journey, arm, live=False)) as deltas:
+                async for _ in deltas:
+                    pass  # nothing of it is handed out before it was chosen
+        finally:
+            journey.deadline_s = deadline_s
+        if journey.answer is None:
+            return None
+        second = _hold(journey)
+        _mark(journey, second.index, AttemptOutcome.SECOND_OPINION)
+        return second if journey.passed else None
 
     def _route(self, journey: Journey) -> Iterator[tuple[str, str]]:
         """(arm, arm above it or "") to try next.
@@ -71,10 +137,14 @@ class Cascade:
         A rung that failed is followed by a spare arm; when all rungs have failed, so are the rest
         of the spares, unless a weak answer is in hand.
         """
-        spares = iter([arm for arm in journey.spares if arm not in journey.rungs])
+        spares = (
+            arm
+            for arm in journey.spares
+            if arm not in journey.rungs and not any(a.arm == arm for a in journey.attempts)
+        )
         for arm, above in zip(journey.rungs, (*journey.rungs[1:], ""), strict=True):
             yield arm, above
-            if journey.answer is None and not _set_aside_last(journey):
+            if journey.answer is None and not _was_set_aside(journey, arm):
                 yield from ((spare, "") for spare in islice(spares, 1))
         if not any(a.outcome is AttemptOutcome.ESCALATED for a in journey.attempts):
             yield from ((spare, "") for spare in spares)
@@ -111,24 +181,43 @@ class Cascade:
         return late or len(journey.attempts) >= self._settings.max_attempts
 
 
-def _set_aside(journey: Journey) -> _Kept:
-    """Make the accepted attempt an escalated one."""
-    answer, index = journey.answer, len(journey.attempts) - 1
-    assert answer is not None  # noqa: S101 - called with an answer in hand only
-    last = journey.attempts[index]
-    journey.attempts[index] = replace(last, outcome=AttemptOutcome.ESCALATED)
+def _hold(journey: Journey) -> _Kept:
+    """The answer in hand and where its attempt stands: the last that was accepted."""
+    assert journey.answer is not None  # noqa: S101 - called with an answer in hand only
+    outcomes = [a.outcome for a in journey.attempts]
+    return _Kept(journey.answer, len(outcomes) - 1 - outcomes[::-1].index(AttemptOutcome.ACCEPTED))
+
+
+def _mark(journey: Journey, index: int, outcome: AttemptOutcome, why: str = "") -> Attempt:
+    """why: "" to leave what the certain checks said."""
+    attempt = journey.attempts[index]
+    marked = replace(attempt, outcome=outcome, why=why or attempt.why)
+    journey.attempts[index] = marked
+    return marked
+
+
+def _set_aside(journey: Journey, kept: _Kept) -> None:
+    why = JUDGED if journey.passed else ""
+    _mark(journey, kept.index, AttemptOutcome.ESCALATED, why)
     journey.answer = None
-    return _Kept(answer, index)
 
 
-def _set_aside_last(journey: Journey) -> bool:
-    last = journey.attempts[-1] if journey.attempts else None
-    return last is not None and last.outcome is AttemptOutcome.ESCALATED
+def _was_set_aside(journey: Journey, arm: str) -> bool:
+    return any(a.arm == arm and a.outcome is AttemptOutcome.ESCALATED for a in journey.attempts)
 
 
-def _take_back(journey: Journey, kept: _Kept) -> None:
-    """A weak answer is better than none when the stronger arm could not be had."""
-    attempt = replace(journey.attempts[kept.index], outcome=AttemptOutcome.ACCEPTED)
-    journey.attempts[kept.index] = attempt
-    journey.answer, journey.passed = kept.answer, False
+def _serve(journey: Journey, kept: _Kept, *, passed: bool) -> None:
+    attempt = _mark(journey, kept.index, AttemptOutcome.ACCEPTED)
+    journey.answer, journey.passed = kept.answer, passed
     journey.arm, journey.deployment = attempt.arm, attempt.deployment
+
+
+def _mark_agreement(journey: Journey, stepper: Stepper) -> None:
+    """Which of the other answers say the same as the one that is served."""
+    served = journey.answer
+    if served is None:
+        return
+    for index, attempt in enumerate(journey.attempts):
+        if attempt.outcome in NOT_SERVED:
+            agrees = stepper.agrees(attempt.arm, served)
+            journey.attempts[index] = replace(attempt, agrees=agrees)

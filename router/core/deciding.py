@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from bandit.context import ContextMap
+from bandit.steps import Gate
 from bandit.types import Action, Context, Decision, Estimate, Policy, PromptFacts, Weights
 from router.core.arms import Plan
 from router.core.calls import WeightOverrides
 from router.core.chat import ChatRequest, Format
+from router.core.judging.learned import Learned
 from router.core.ports import Embedding
 from router.core.records import Choice, LoggedContext, WeightSet
 
@@ -44,9 +46,11 @@ class Decider:
     policy: Policy
     weights: Weights
     version: int = 0
+    gates: Mapping[str, Gate] = field(default_factory=dict)
 
-    def swap(self, policy: Policy, version: int) -> None:
-        self.policy, self.version = policy, version
+    def swap(self, learned: Learned, version: int) -> None:
+        """The policy and its gates at once: both are of one snapshot."""
+        self.policy, self.gates, self.version = learned.policy, learned.gates, version
 
     def context(self, chat: ChatRequest, embedding: Embedding) -> Context:
         return self.context_map.build(embedding, facts_of(chat))

@@ -69,8 +69,8 @@ def permitted_arms(catalogue: Catalogue, needs: Needs, wishes: Wishes) -> tuple[
 
 
 def permitted_plans(catalogue: Catalogue, arms: Iterable[str]) -> list[Plan]:
-    """Plans all of whose rungs are among `arms`, whatever the providers' health."""
-    return [p for p in catalogue.plans.values() if set(arms).issuperset(p.rungs)]
+    """Plans all of whose arms are among `arms`, whatever the providers' health."""
+    return [p for p in catalogue.plans.values() if set(arms).issuperset(p.arms)]
 
 
 def most_cost_usd(arm: Arm, needs: Needs) -> float:

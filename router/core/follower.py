@@ -6,23 +6,23 @@ import asyncio
 from collections.abc import Callable
 
 from bandit.errors import BanditError
-from bandit.types import Policy
 from router.core.deciding import Decider
 from router.core.errors import RouterError, SnapshotRefused
+from router.core.judging.learned import Learned
 from router.core.observer import Observer
 from router.core.ports import SnapshotStore
 from router.core.watch import wait
 
 
 class Follower:
-    """load(payload) restores a policy, off the event loop, or raises BanditError."""
+    """load(payload) restores policy and gates, off the event loop, or raises BanditError."""
 
     def __init__(
         self,
         *,
         snapshots: SnapshotStore,
         decider: Decider,
-        load: Callable[[bytes], Policy],
+        load: Callable[[bytes], Learned],
         observer: Observer,
         poll_ms: int,
     ) -> None:
@@ -54,10 +54,10 @@ class Follower:
         if stored is None:
             return
         try:
-            policy = await asyncio.to_thread(self._load, stored.payload)
+            learned = await asyncio.to_thread(self._load, stored.payload)
         except BanditError as error:
             self._refused = stored.version
             self._observer.snapshot_refused(type(error).__name__)
             return
-        self._decider.swap(policy, stored.version)
+        self._decider.swap(learned, stored.version)
         self._observer.snapshot(stored.version)

@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bandit.errors import BanditError
-from bandit.types import Outcome, Policy
+from bandit.types import Outcome
 from router.core.arms import Plan
 from router.core.errors import RouterError
+from router.core.judging.learned import Learned
+from router.core.judging.lessons import PlanLesson
 from router.core.observer import Observer
 from router.core.ports import Clock, EventLog, Lease, SnapshotStore, StoredSnapshot
 from router.core.records import Decided, DecisionRecord, Event
 from router.core.reward import RewardSettings
-from router.core.teaching import joined, teach
+from router.core.teaching import joined, lessons, teach, teach_gates
 from router.core.watch import wait
 
 START = "0"
@@ -44,15 +46,21 @@ class _Term:
     """What one holder of the lease knows. published_s: on the learner's clock."""
 
     fence: int
-    policy: Policy
+    learned: Learned
     version: int
     position: str
     published_s: float
     unpublished: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Taught:
+    outcomes: Sequence[Outcome]
+    lessons: Sequence[PlanLesson]
+
+
 class Learner:
-    """fresh() makes an empty policy; load(payload) restores one or raises BanditError."""
+    """fresh() makes what has learned nothing; load(payload) restores, or raises BanditError."""
 
     def __init__(
         self,
@@ -62,8 +70,8 @@ class Learner:
         events: EventLog,
         snapshots: SnapshotStore,
         plans: Mapping[str, Plan],
-        fresh: Callable[[], Policy],
-        load: Callable[[bytes], Policy],
+        fresh: Callable[[], Learned],
+        load: Callable[[bytes], Learned],
         observer: Observer,
         clock: Clock,
         rewards: RewardSettings,
@@ -115,36 +123,38 @@ class Learner:
         if stored is None:
             return _Term(fence, self._fresh(), 0, START, now_s)
         try:
-            policy = await asyncio.to_thread(self._load, stored.payload)
+            learned = await asyncio.to_thread(self._load, stored.payload)
         except BanditError as error:
             self._observer.snapshot_refused(type(error).__name__)
-            policy = self._fresh()
-        return _Term(fence, policy, stored.version, stored.position, now_s)
+            learned = self._fresh()
+        return _Term(fence, learned, stored.version, stored.position, now_s)
 
     async def _learn(self, term: _Term) -> None:
         settings = self._settings
         batch = await self._events.read(term.position, settings.max_batch, settings.wait_ms)
         if not batch:
             return
-        outcomes = await self._outcomes([event for _, event in batch])
-        await asyncio.to_thread(teach, term.policy, outcomes, self._observer)
+        taught = await self._joined([event for _, event in batch])
+        await asyncio.to_thread(teach, term.learned.policy, taught.outcomes, self._observer)
+        await asyncio.to_thread(teach_gates, term.learned.gates, taught.lessons, self._observer)
         term.position = batch[-1][0]
         term.unpublished += len(batch)
         self._observer.learned(len(batch), await self._events.backlog(term.position))
 
-    async def _outcomes(self, events: Sequence[Event]) -> list[Outcome]:
+    async def _joined(self, events: Sequence[Event]) -> _Taught:
         """In the order of the events, each joined with its decision."""
         wanted = [e.decision_id for e in events if not isinstance(e, Decided)]
         found = await self._events.records(wanted) if wanted else []
         known: dict[str, DecisionRecord | None] = dict(zip(wanted, found, strict=True))
-        return joined(events, known, self._plans, self._rewards)
+        outcomes = joined(events, known, self._plans, self._rewards)
+        return _Taught(outcomes, lessons(events, known, self._plans, self._rewards))
 
     def _is_due(self, term: _Term) -> bool:
         waited_ms = (self._clock() - term.published_s) * 1_000
         return term.unpublished > 0 and waited_ms >= self._settings.publish_ms
 
     async def _publish(self, term: _Term) -> None:
-        payload = await asyncio.to_thread(term.policy.save)
+        payload = await asyncio.to_thread(term.learned.save)
         snapshot = StoredSnapshot(term.version + 1, term.position, payload)
         if not await self._snapshots.publish(snapshot, term.fence):
             self._term = None

@@ -14,6 +14,10 @@ class Observer(Protocol):
 
     def decision(self, plan: str, *, explored: bool) -> None: ...
 
+    def step(self, plan: str, step: str) -> None:
+        """What was chosen after a first answer: accept | second | ask | escalate."""
+        ...
+
     def cache(self, status: CacheStatus) -> None: ...
 
     def stage(self, name: str, seconds: float) -> None:
@@ -47,6 +51,9 @@ class NullObserver:
         pass
 
     def decision(self, plan: str, *, explored: bool) -> None:
+        pass
+
+    def step(self, plan: str, step: str) -> None:
         pass
 
     def cache(self, status: CacheStatus) -> None:

@@ -7,15 +7,16 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
+from bandit.types import Context
 from router.core.admission import Admission
-from router.core.arms import Catalogue
+from router.core.arms import Catalogue, Plan
 from router.core.attempt import Journey
 from router.core.background import Background
 from router.core.calls import Call, Completion, Directive
 from router.core.cascade import Cascade
 from router.core.chat import Delta, deltas_of
 from router.core.closing import Closing
-from router.core.deciding import Bounds, Decider
+from router.core.deciding import Bounds, Decider, merge
 from router.core.errors import (
     AllAttemptsFailed,
     DeadlineTooShort,
@@ -25,6 +26,7 @@ from router.core.errors import (
     Overloaded,
     StorageUnavailable,
 )
+from router.core.judging.stepping import Judging, Stepper
 from router.core.observer import Observer
 from router.core.once import Once
 from router.core.opening import open_work
@@ -42,6 +44,7 @@ class Parts:
     catalogue: Catalogue
     decider: Decider
     cascade: Cascade
+    judging: Judging
     embedder: Embedder
     health: HealthBoard
     admission: Admission
@@ -201,7 +204,7 @@ class Pipeline:
             raise Overloaded("too many events wait to be learned: try again later")
         options = work.call.options
         plans = [plan for plan in work.plans if work.well(self._p.catalogue, plan)]
-        rungs = work.arms[:1]
+        rungs, stepper = work.arms[:1], None
         if plans:
             with self._stage("decide"):
                 context = self._p.decider.context(work.call.chat, work.embedding)
@@ -210,7 +213,7 @@ class Pipeline:
             if work.choice is None:
                 raise NoEligiblePlan("no plan is expected to keep the cost limit")
             plan = next(p for p in plans if p.name == work.choice.plan)
-            rungs = plan.rungs
+            rungs, stepper = plan.rungs, self._stepper(work, plan, context)
             self._p.observer.decision(plan.name, explored=work.choice.explored)
         work.journey = Journey(
             chat=work.call.chat,
@@ -221,8 +224,14 @@ class Pipeline:
             deadline_s=work.deadline_s,
             max_cost_usd=options.max_cost_usd,
             health=work.health,
+            stepper=stepper,
         )
         return work.journey
+
+    def _stepper(self, work: Work, plan: Plan, context: Context) -> Stepper | None:
+        gates, overrides = self._p.decider.gates, work.call.options.weights
+        weights = merge(self._p.decider.weights, overrides)
+        return self._p.judging.stepper(work.call.chat, plan, gates, context, weights)
 
     def _failure(self, work: Work) -> AllAttemptsFailed | DeadlineTooShort:
         metadata = {"decision_id": work.id}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from bandit.steps import Step
 from router.core.chat import Answer
 
 
@@ -18,8 +19,13 @@ class Mode(StrEnum):
 class AttemptOutcome(StrEnum):
     ACCEPTED = "accepted"
     ESCALATED = "escalated"
+    SECOND_OPINION = "second_opinion"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+JUDGED = "judged"
+"""Why an answer that passed the certain checks was not served."""
 
 
 class CacheStatus(StrEnum):
@@ -31,7 +37,11 @@ class CacheStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call of one deployment. why: a gate's verdict or a ProviderError's reason."""
+    """One call of one deployment. why: a gate's verdict or a ProviderError's reason.
+
+    agrees: whether its closed answer equals the one that was served; None where that can't be
+    told, and for the served one itself.
+    """
 
     arm: str
     deployment: str
@@ -42,6 +52,7 @@ class Attempt:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0
+    agrees: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +94,55 @@ class Choice:
     expected: tuple[tuple[str, float, float, float], ...] = ()
 
 
+class Judge(StrEnum):
+    """Who chose a step."""
+
+    GATE = "gate"
+    VERIFIER = "verifier"
+    PROMISE = "promise"
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """One choice after an answer.
+
+    probabilities: (step, probability) of every eligible step; sums to 1.
+    score: what the gate held for the probability that what would be accepted is good.
+    """
+
+    step: Step
+    propensity: float
+    probabilities: tuple[tuple[Step, float], ...]
+    score: float
+    by: Judge = Judge.GATE
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a plan's gate saw of the answers and chose, never their text.
+
+    signals, second_signals: of the first answer and the second opinion; the latter is empty where
+    none came. second_usd, strong_usd: the price priors it reckoned with, None for no such step.
+    verified: what the caller's verifier said of the first answer.
+    """
+
+    gate: str
+    version: str
+    signals: tuple[float, ...]
+    steps: tuple[StepTaken, ...]
+    second_signals: tuple[float, ...] = ()
+    agreement: float | None = None
+    second_usd: float | None = None
+    strong_usd: float | None = None
+    verified: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
     """The receipt of one request.
 
     choice is None for an answer out of the cache: nothing was decided, nothing is learned.
+    judged is None where no learned gate looked at an answer.
     settled: every attempt is known (always true unless mode is DECIDE and no outcome came yet).
     feedback: the quality reported so far; filled in by the log when the record is read.
     cache_exact/cache_partition: where the answer is cached, so that bad feedback can evict it.
@@ -109,6 +164,7 @@ class DecisionRecord:
     cache_partition: str = ""
     settled: bool = True
     feedback: float | None = None
+    judged: Judged | None = None
 
     @property
     def cost_usd(self) -> float:
@@ -178,7 +234,21 @@ class Reasked:
     at_ms: int = 0
 
 
-Event: TypeAlias = Decided | FeedbackGiven | Reasked
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """An accepted first answer was checked off its caller's path; quality in [0, 1].
+
+    propensity: with which this decision was picked for it. cost_usd: what the check cost.
+    """
+
+    decision_id: str
+    quality: float
+    propensity: float
+    cost_usd: float = 0.0
+    at_ms: int = 0
+
+
+Event: TypeAlias = Decided | FeedbackGiven | Reasked | Audited
 
 
 @dataclass(frozen=True, slots=True)

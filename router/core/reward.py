@@ -14,8 +14,10 @@ from bandit.types import Outcome
 from router.core.arms import Plan
 from router.core.deciding import action_of, read_context
 from router.core.records import (
+    JUDGED,
     Attempt,
     AttemptOutcome,
+    Audited,
     Choice,
     Decided,
     DecisionRecord,
@@ -23,12 +25,18 @@ from router.core.records import (
     FeedbackGiven,
 )
 
+RIGHT = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class RewardSettings:
-    """implicit_weight in (0, 1]: how much an escalation or a re-ask counts beside feedback."""
+    """implicit_weight, audit_weight in (0, 1]: how much they count beside feedback.
+
+    implicit_weight: of an escalation or a re-ask. audit_weight: of an audit.
+    """
 
     implicit_weight: float = 0.25
+    audit_weight: float = 0.5
 
 
 def outcomes_of(
@@ -44,10 +52,15 @@ def outcomes_of(
     if isinstance(event, Decided):
         return list(_from_call(record, choice, plans, settings))
     whole = _blank(choice, plans[choice.plan])
+    if isinstance(event, Audited):
+        return []  # of one answer in front of a gate, not of what the plan came to
     if isinstance(event, FeedbackGiven):
         alone = _alone(record, choice, plans)
-        actions = [whole, alone] if alone and _served_first(record) else [whole]
-        return [replace(o, quality=event.quality) for o in actions]
+        outcomes = [replace(whole, quality=event.quality)]
+        first = _first_quality(record, event.quality)
+        if alone is not None and first is not None:
+            outcomes.append(replace(alone, quality=first))
+        return outcomes
     return [replace(whole, quality=0.0, weight=settings.implicit_weight)]
 
 
@@ -61,7 +74,7 @@ def _from_call(
     if any(a.outcome is AttemptOutcome.CANCELLED for a in record.attempts):
         yield whole  # the caller left: what was spent is known, the rest is not
         return
-    failed = not record.answered or record.arm not in plan.rungs
+    failed = not record.answered or record.arm not in plan.arms
     quality = None if record.answered else 0.0
     yield replace(whole, latency_ms=record.latency_ms, failed=failed, quality=quality)
     alone = _alone(record, choice, plans)
@@ -72,7 +85,8 @@ def _from_call(
 def _first_rung(alone: Outcome, first: Attempt, settings: RewardSettings) -> Iterator[Outcome]:
     failed = first.outcome is AttemptOutcome.FAILED
     yield replace(alone, cost_usd=first.cost_usd, latency_ms=first.latency_ms, failed=failed)
-    if first.outcome is AttemptOutcome.ESCALATED:
+    # What a gate merely held for weak says nothing new of the arm.
+    if first.outcome is AttemptOutcome.ESCALATED and first.why != JUDGED:
         yield replace(alone, quality=0.0, weight=settings.implicit_weight)
 
 
@@ -85,8 +99,12 @@ def _alone(record: DecisionRecord, choice: Choice, plans: Mapping[str, Plan]) ->
     return _blank(choice, single) if single else None
 
 
-def _served_first(record: DecisionRecord) -> bool:
-    return record.attempts[0].outcome is AttemptOutcome.ACCEPTED
+def _first_quality(record: DecisionRecord, quality: float) -> float | None:
+    """Of the first answer, where what was served tells of it."""
+    first = record.attempts[0]
+    if first.outcome is AttemptOutcome.ACCEPTED or first.agrees:
+        return quality
+    return 0.0 if first.agrees is False and quality == RIGHT else None
 
 
 def _blank(choice: Choice, plan: Plan) -> Outcome:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bandit.errors import BanditError
+from bandit.steps import Gate
 from bandit.types import Outcome, Policy
 from router.core.arms import Plan
+from router.core.judging.lessons import PlanLesson, lessons_of
 from router.core.observer import Observer
 from router.core.records import Decided, DecisionRecord, Event
 from router.core.reward import RewardSettings, outcomes_of
@@ -31,6 +33,21 @@ def joined(
     return outcomes
 
 
+def lessons(
+    events: Sequence[Event],
+    records: Mapping[str, DecisionRecord | None],
+    plans: Mapping[str, Plan],
+    settings: RewardSettings,
+) -> list[PlanLesson]:
+    """The same for the gates."""
+    found: list[PlanLesson] = []
+    for event in events:
+        record = event.record if isinstance(event, Decided) else records[event.decision_id]
+        if record is not None:
+            found += lessons_of(event, record, plans, settings)
+    return found
+
+
 def teach(policy: Policy, outcomes: Sequence[Outcome], observer: Observer) -> None:
     """One at a time: an outcome of another feature version must not stop the rest."""
     for outcome in outcomes:
@@ -38,3 +55,17 @@ def teach(policy: Policy, outcomes: Sequence[Outcome], observer: Observer) -> No
             policy.learn([outcome])
         except BanditError:
             observer.degraded("outcome_refused")
+
+
+def teach_gates(
+    gates: Mapping[str, Gate], lessons: Sequence[PlanLesson], observer: Observer
+) -> None:
+    """The same for the gates; a plan without one learns nothing."""
+    for taught in lessons:
+        gate = gates.get(taught.plan)
+        if gate is None:
+            continue
+        try:
+            gate.learn([taught.lesson])
+        except BanditError:
+            observer.degraded("lesson_refused")

@@ -94,4 +94,5 @@ class Work:
             cache_exact=hit.cached.exact if hit else self.key.exact,
             cache_partition=self.key.partition,
             settled=self.mode is not Mode.DECIDE,
+            judged=journey.stepper.judged if journey and journey.stepper else None,
         )

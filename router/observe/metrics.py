@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from router.core.errors import ProviderError
-from router.core.records import Attempt, CacheStatus
+from router.core.records import JUDGED, Attempt, CacheStatus
 
 PREFIX = "adaptive_router"
 CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
@@ -47,6 +47,7 @@ class Metrics:
         )
         self._cost = counter("cost_usd", "Spent on deployments", "arm", "deployment")
         self._decisions = counter("decisions", "Plans chosen", "plan", "explored")
+        self._steps = counter("steps", "Choices after a first answer", "plan", "step")
         self._cache = counter("cache", "Cache look-ups", "status")
         self._feedback = counter("feedback", "Signs of quality", "kind")
         self._degraded = counter("degraded", "Work done without a dependency", "what")
@@ -69,6 +70,9 @@ class Metrics:
 
     def decision(self, plan: str, *, explored: bool) -> None:
         self._decisions.labels(plan, str(explored).lower()).inc()
+
+    def step(self, plan: str, step: str) -> None:
+        self._steps.labels(plan, step).inc()
 
     def cache(self, status: CacheStatus) -> None:
         self._cache.labels(status.value).inc()
@@ -107,6 +111,7 @@ _GATE = (
     "schema_mismatch",
     "low_logprob",
     "caller_cancelled",
+    JUDGED,
 )
 _ERRORS: tuple[type[ProviderError], ...] = (ProviderError, *ProviderError.__subclasses__())
 _FAILURES = (error.reason.lower() for error in _ERRORS)

@@ -5,9 +5,17 @@ from __future__ import annotations
 from adaptive_router.v1 import chat_pb2 as chat_pb
 from adaptive_router.v1 import router_pb2 as router_pb
 
+from bandit.steps import Step
 from router.core.calls import Completion, Directive
 from router.core.chat import Answer, Delta, FinishReason, TextDelta
-from router.core.records import Attempt, AttemptOutcome, CacheStatus, DecisionRecord
+from router.core.records import (
+    Attempt,
+    AttemptOutcome,
+    CacheStatus,
+    DecisionRecord,
+    Judged,
+    StepTaken,
+)
 from router.core.tenants import QuotaLeft
 
 _FINISH = {
@@ -21,6 +29,13 @@ _OUTCOMES = {
     AttemptOutcome.ESCALATED: router_pb.ATTEMPT_OUTCOME_ESCALATED,
     AttemptOutcome.FAILED: router_pb.ATTEMPT_OUTCOME_FAILED,
     AttemptOutcome.CANCELLED: router_pb.ATTEMPT_OUTCOME_CANCELLED,
+    AttemptOutcome.SECOND_OPINION: router_pb.ATTEMPT_OUTCOME_SECOND_OPINION,
+}
+_STEPS = {
+    Step.ACCEPT: router_pb.STEP_ACCEPT,
+    Step.SECOND: router_pb.STEP_SECOND,
+    Step.ASK: router_pb.STEP_ASK,
+    Step.ESCALATE: router_pb.STEP_ESCALATE,
 }
 _CACHE = {
     CacheStatus.MISS: router_pb.CACHE_STATUS_MISS,
@@ -66,6 +81,7 @@ def decision(record: DecisionRecord) -> router_pb.GetDecisionResponse:
         created_unix_ms=record.created_ms,
         settled=record.settled,
         feedback_quality=record.feedback,
+        judgement=None if record.judged is None else _judgement(record.judged),
     )
     choice = record.choice
     if choice is not None:
@@ -121,6 +137,34 @@ def _attempt(attempt: Attempt) -> router_pb.Attempt:
         input_tokens=attempt.input_tokens,
         output_tokens=attempt.output_tokens,
         cost_usd=attempt.cost_usd,
+        agrees=attempt.agrees,
+    )
+
+
+def _judgement(judged: Judged) -> router_pb.Judgement:
+    return router_pb.Judgement(
+        gate=judged.gate,
+        signals_version=judged.version,
+        signals=judged.signals,
+        second_signals=judged.second_signals,
+        agreement=judged.agreement,
+        verified=judged.verified,
+        steps=map(_step, judged.steps),
+        second_usd=judged.second_usd,
+        strong_usd=judged.strong_usd,
+    )
+
+
+def _step(taken: StepTaken) -> router_pb.StepTaken:
+    return router_pb.StepTaken(
+        step=_STEPS[taken.step],
+        propensity=taken.propensity,
+        probabilities=[
+            router_pb.StepProbability(step=_STEPS[step], probability=probability)
+            for step, probability in taken.probabilities
+        ],
+        score=taken.score,
+        by=taken.by,
     )
 
 

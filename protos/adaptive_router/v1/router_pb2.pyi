@@ -8,6 +8,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Step(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STEP_UNSPECIFIED: _ClassVar[Step]
+    STEP_ACCEPT: _ClassVar[Step]
+    STEP_SECOND: _ClassVar[Step]
+    STEP_ASK: _ClassVar[Step]
+    STEP_ESCALATE: _ClassVar[Step]
+
 class AttemptOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ATTEMPT_OUTCOME_UNSPECIFIED: _ClassVar[AttemptOutcome]
@@ -15,6 +23,7 @@ class AttemptOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ATTEMPT_OUTCOME_ESCALATED: _ClassVar[AttemptOutcome]
     ATTEMPT_OUTCOME_FAILED: _ClassVar[AttemptOutcome]
     ATTEMPT_OUTCOME_CANCELLED: _ClassVar[AttemptOutcome]
+    ATTEMPT_OUTCOME_SECOND_OPINION: _ClassVar[AttemptOutcome]
 
 class CacheStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -23,11 +32,17 @@ class CacheStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CACHE_STATUS_EXACT: _ClassVar[CacheStatus]
     CACHE_STATUS_SEMANTIC: _ClassVar[CacheStatus]
     CACHE_STATUS_BYPASS: _ClassVar[CacheStatus]
+STEP_UNSPECIFIED: Step
+STEP_ACCEPT: Step
+STEP_SECOND: Step
+STEP_ASK: Step
+STEP_ESCALATE: Step
 ATTEMPT_OUTCOME_UNSPECIFIED: AttemptOutcome
 ATTEMPT_OUTCOME_ACCEPTED: AttemptOutcome
 ATTEMPT_OUTCOME_ESCALATED: AttemptOutcome
 ATTEMPT_OUTCOME_FAILED: AttemptOutcome
 ATTEMPT_OUTCOME_CANCELLED: AttemptOutcome
+ATTEMPT_OUTCOME_SECOND_OPINION: AttemptOutcome
 CACHE_STATUS_UNSPECIFIED: CacheStatus
 CACHE_STATUS_MISS: CacheStatus
 CACHE_STATUS_EXACT: CacheStatus
@@ -182,7 +197,7 @@ class GetDecisionRequest(_message.Message):
     def __init__(self, decision_id: _Optional[str] = ...) -> None: ...
 
 class GetDecisionResponse(_message.Message):
-    __slots__ = ("receipt", "plans", "weights", "feature_version", "created_unix_ms", "settled", "feedback_quality")
+    __slots__ = ("receipt", "plans", "weights", "feature_version", "created_unix_ms", "settled", "feedback_quality", "judgement")
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     PLANS_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
@@ -190,6 +205,7 @@ class GetDecisionResponse(_message.Message):
     CREATED_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
     SETTLED_FIELD_NUMBER: _ClassVar[int]
     FEEDBACK_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    JUDGEMENT_FIELD_NUMBER: _ClassVar[int]
     receipt: Receipt
     plans: _containers.RepeatedCompositeFieldContainer[PlanEstimate]
     weights: Weights
@@ -197,7 +213,52 @@ class GetDecisionResponse(_message.Message):
     created_unix_ms: int
     settled: bool
     feedback_quality: float
-    def __init__(self, receipt: _Optional[_Union[Receipt, _Mapping]] = ..., plans: _Optional[_Iterable[_Union[PlanEstimate, _Mapping]]] = ..., weights: _Optional[_Union[Weights, _Mapping]] = ..., feature_version: _Optional[str] = ..., created_unix_ms: _Optional[int] = ..., settled: _Optional[bool] = ..., feedback_quality: _Optional[float] = ...) -> None: ...
+    judgement: Judgement
+    def __init__(self, receipt: _Optional[_Union[Receipt, _Mapping]] = ..., plans: _Optional[_Iterable[_Union[PlanEstimate, _Mapping]]] = ..., weights: _Optional[_Union[Weights, _Mapping]] = ..., feature_version: _Optional[str] = ..., created_unix_ms: _Optional[int] = ..., settled: _Optional[bool] = ..., feedback_quality: _Optional[float] = ..., judgement: _Optional[_Union[Judgement, _Mapping]] = ...) -> None: ...
+
+class Judgement(_message.Message):
+    __slots__ = ("gate", "signals_version", "signals", "second_signals", "agreement", "verified", "steps", "second_usd", "strong_usd")
+    GATE_FIELD_NUMBER: _ClassVar[int]
+    SIGNALS_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
+    SECOND_SIGNALS_FIELD_NUMBER: _ClassVar[int]
+    AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    VERIFIED_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    SECOND_USD_FIELD_NUMBER: _ClassVar[int]
+    STRONG_USD_FIELD_NUMBER: _ClassVar[int]
+    gate: str
+    signals_version: str
+    signals: _containers.RepeatedScalarFieldContainer[float]
+    second_signals: _containers.RepeatedScalarFieldContainer[float]
+    agreement: float
+    verified: float
+    steps: _containers.RepeatedCompositeFieldContainer[StepTaken]
+    second_usd: float
+    strong_usd: float
+    def __init__(self, gate: _Optional[str] = ..., signals_version: _Optional[str] = ..., signals: _Optional[_Iterable[float]] = ..., second_signals: _Optional[_Iterable[float]] = ..., agreement: _Optional[float] = ..., verified: _Optional[float] = ..., steps: _Optional[_Iterable[_Union[StepTaken, _Mapping]]] = ..., second_usd: _Optional[float] = ..., strong_usd: _Optional[float] = ...) -> None: ...
+
+class StepTaken(_message.Message):
+    __slots__ = ("step", "propensity", "probabilities", "score", "by")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    PROPENSITY_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    step: Step
+    propensity: float
+    probabilities: _containers.RepeatedCompositeFieldContainer[StepProbability]
+    score: float
+    by: str
+    def __init__(self, step: _Optional[_Union[Step, str]] = ..., propensity: _Optional[float] = ..., probabilities: _Optional[_Iterable[_Union[StepProbability, _Mapping]]] = ..., score: _Optional[float] = ..., by: _Optional[str] = ...) -> None: ...
+
+class StepProbability(_message.Message):
+    __slots__ = ("step", "probability")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    step: Step
+    probability: float
+    def __init__(self, step: _Optional[_Union[Step, str]] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class PlanEstimate(_message.Message):
     __slots__ = ("plan", "probability", "expected_quality", "expected_cost_usd", "expected_utility")
@@ -214,7 +275,7 @@ class PlanEstimate(_message.Message):
     def __init__(self, plan: _Optional[str] = ..., probability: _Optional[float] = ..., expected_quality: _Optional[float] = ..., expected_cost_usd: _Optional[float] = ..., expected_utility: _Optional[float] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("arm", "deployment", "model", "outcome", "why", "latency_ms", "input_tokens", "output_tokens", "cost_usd")
+    __slots__ = ("arm", "deployment", "model", "outcome", "why", "latency_ms", "input_tokens", "output_tokens", "cost_usd", "agrees")
     ARM_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -224,6 +285,7 @@ class Attempt(_message.Message):
     INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COST_USD_FIELD_NUMBER: _ClassVar[int]
+    AGREES_FIELD_NUMBER: _ClassVar[int]
     arm: str
     deployment: str
     model: str
@@ -233,7 +295,8 @@ class Attempt(_message.Message):
     input_tokens: int
     output_tokens: int
     cost_usd: float
-    def __init__(self, arm: _Optional[str] = ..., deployment: _Optional[str] = ..., model: _Optional[str] = ..., outcome: _Optional[_Union[AttemptOutcome, str]] = ..., why: _Optional[str] = ..., latency_ms: _Optional[float] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ...) -> None: ...
+    agrees: bool
+    def __init__(self, arm: _Optional[str] = ..., deployment: _Optional[str] = ..., model: _Optional[str] = ..., outcome: _Optional[_Union[AttemptOutcome, str]] = ..., why: _Optional[str] = ..., latency_ms: _Optional[float] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., agrees: _Optional[bool] = ...) -> None: ...
 
 class QuotaLeft(_message.Message):
     __slots__ = ("requests", "tokens", "daily_usd", "monthly_usd")

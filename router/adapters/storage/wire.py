@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from router.adapters.storage.codec import Codec
 from router.core.errors import StorageCorrupt
-from router.core.records import Decided, DecisionRecord, Event, FeedbackGiven, Reasked
+from router.core.records import Audited, Decided, DecisionRecord, Event, FeedbackGiven, Reasked
 
 _record = Codec(DecisionRecord)
 _feedback = Codec(FeedbackGiven)
 _reasked = Codec(Reasked)
+_audited = Codec(Audited)
 
 
 def number_of(position: str) -> int:
@@ -33,5 +34,7 @@ def read_event(kind: bytes, body: bytes) -> Event:
             return _feedback.decode(body)
         case b"reasked":
             return _reasked.decode(body)
+        case b"audited":
+            return _audited.decode(body)
         case _:
             raise StorageCorrupt("a stored event is of an unknown kind")

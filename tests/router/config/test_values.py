@@ -112,3 +112,24 @@ def test_keys_come_from_the_environment_or_a_file(tmp_path: Path) -> None:
 def test_a_config_can_not_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         config(MINIMAL).fallback = "cheap"  # type: ignore[misc]  # that is the point
+
+
+def test_a_plan_is_a_list_of_arms_or_names_its_gate_and_second_opinion() -> None:
+    written = """\
+policy: {typical_tokens: {input: 1000, output: 500}}
+plans:
+  bare: [cheap, reasoning]
+  ladder: {rungs: [cheap, reasoning]}
+  checked: {rungs: [cheap, reasoning], second: fallback, gate: agreement}
+"""
+    priced = SPARE.replace("_mtok: 0", "_mtok: 1")
+    plans = catalogue_of(config(MINIMAL + priced + written)).plans
+    told = {name: (plan.gate, plan.second, plan.is_judged) for name, plan in plans.items()}
+    assert told == {
+        "bare": ("rules", "", False),
+        "ladder": ("learned", "", True),
+        "checked": ("agreement", "fallback", True),
+    }
+    assert plans["checked"].arms == ("cheap", "reasoning", "fallback")
+    dearer_usd = plans["checked"].prior_cost_usd - plans["ladder"].prior_cost_usd
+    assert dearer_usd == pytest.approx(0.5 * 0.0015)

@@ -83,3 +83,17 @@ def test_the_fallback_arm_is_the_first_to_stand_in() -> None:
     catalogue, needs = replace(CATALOGUE, fallback="reasoning"), Needs.of(ASK)
     assert permitted_arms(catalogue, needs, Wishes()) == ("reasoning", "cheap")
     assert permitted_arms(catalogue, needs, Wishes(pin="cheap")) == ("cheap",)
+
+
+def test_a_plan_needs_its_second_opinion_permitted_too() -> None:
+    checked = Plan("checked", ("cheap", "reasoning"), 0.005, "learned", "other")
+    other = replace(BIG, name="other")
+    catalogue = replace(
+        CATALOGUE,
+        arms={**CATALOGUE.arms, "other": Arm("other", (other,))},
+        plans={"checked": checked},
+    )
+    every = permitted_arms(catalogue, Needs.of(ASK), Wishes())
+    assert permitted_plans(catalogue, every) == [checked]
+    some = permitted_arms(catalogue, Needs.of(ASK), Wishes(arms=("cheap", "reasoning")))
+    assert permitted_plans(catalogue, some) == []

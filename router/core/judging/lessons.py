@@ -1,0 +1,114 @@
+"""What an event teaches the gate of its plan: from the log's events to the bandit's lessons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bandit.steps import Lesson, Seen
+from router.core.arms import Plan
+from router.core.deciding import read_context
+from router.core.records import (
+    Attempt,
+    AttemptOutcome,
+    Audited,
+    Choice,
+    Decided,
+    DecisionRecord,
+    Event,
+    FeedbackGiven,
+    Judged,
+    Reasked,
+)
+from router.core.reward import RIGHT, RewardSettings
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLesson:
+    """plan: whose gate is to learn it."""
+
+    plan: str
+    lesson: Lesson
+
+
+def lessons_of(
+    event: Event, record: DecisionRecord, plans: Mapping[str, Plan], settings: RewardSettings
+) -> list[PlanLesson]:
+    """Empty where no gate looked, and for plans that are no longer configured."""
+    choice, judged = record.choice, record.judged
+    if choice is None or judged is None or choice.plan not in plans:
+        return []
+    blank = Lesson(_seen(choice, judged))
+    plan = plans[choice.plan]
+    return [
+        PlanLesson(plan.name, lesson) for lesson in _lessons(event, record, plan, blank, settings)
+    ]
+
+
+def _lessons(
+    event: Event, record: DecisionRecord, plan: Plan, blank: Lesson, settings: RewardSettings
+) -> Iterator[Lesson]:
+    if isinstance(event, Decided):
+        yield from _from_call(record, plan, blank)
+    elif isinstance(event, Audited):
+        yield replace(blank, first_ok=event.quality, weight=settings.audit_weight)
+    elif isinstance(event, FeedbackGiven):
+        yield from _labelled(record, plan, blank, event.quality)
+    elif isinstance(event, Reasked):
+        lesson = replace(blank, weight=settings.implicit_weight)
+        yield from _labelled(record, plan, lesson, 0.0)
+
+
+def _from_call(record: DecisionRecord, plan: Plan, blank: Lesson) -> Iterator[Lesson]:
+    """What agreed, what the strong arm really cost, and what a verifier said."""
+    judged = record.judged
+    assert judged is not None  # noqa: S101 - checked by the caller
+    ratio = None
+    strong = _spoke(record, _above(plan))
+    if strong is not None and judged.strong_usd:
+        ratio = strong.cost_usd / judged.strong_usd
+    if ratio is not None or judged.agreement is not None or judged.verified is not None:
+        yield replace(blank, first_ok=judged.verified, strong_cost_ratio=ratio)
+
+
+def _labelled(
+    record: DecisionRecord, plan: Plan, blank: Lesson, quality: float
+) -> Iterator[Lesson]:
+    """The served answer's label, and what it says of the others."""
+    first, second, strong = (
+        _label(record, arm, quality) for arm in (plan.rungs[0], plan.second, _above(plan))
+    )
+    if (first, second, strong) != (None, None, None):
+        yield replace(blank, first_ok=first, second_ok=second, strong_ok=strong)
+
+
+def _label(record: DecisionRecord, arm: str, quality: float) -> float | None:
+    """An answer equal to the served one shares its label; one unequal to a right one is wrong."""
+    spoke = _spoke(record, arm)
+    if spoke is None:
+        return None
+    if spoke.outcome is AttemptOutcome.ACCEPTED or spoke.agrees:
+        return quality
+    return 0.0 if spoke.agrees is False and quality == RIGHT else None
+
+
+def _spoke(record: DecisionRecord, arm: str) -> Attempt | None:
+    """The arm's attempt that came to an answer."""
+    silent = (AttemptOutcome.FAILED, AttemptOutcome.CANCELLED)
+    return next((a for a in record.attempts if a.arm == arm and a.outcome not in silent), None)
+
+
+def _above(plan: Plan) -> str:
+    return plan.rungs[1] if len(plan.rungs) > 1 else ""
+
+
+def _seen(choice: Choice, judged: Judged) -> Seen:
+    return Seen(
+        context=read_context(choice.context),
+        signals=np.asarray(judged.signals),
+        version=judged.version,
+        agreement=judged.agreement,
+        second=np.asarray(judged.second_signals) if judged.second_signals else None,
+    )

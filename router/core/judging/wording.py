@@ -1,0 +1,97 @@
+"""Where in a text its closed answer stands: marks, negations, letters, words for yes and no."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+MAX_ENDING_CHARS: Final = 300
+MAX_MARKS: Final = 8
+NEGATION_CHARS: Final = 40
+
+# Answer in German, French, Spanish, Portuguese, Italian, Dutch, Russian; then Chinese, Japanese.
+_ANSWER: Final = (
+    "antwort|r\u00e9ponse|respuesta|resposta|risposta|antwoord|\u043e\u0442\u0432\u0435\u0442"
+)
+_CJK_ANSWER: Final = "\u7b54\u6848|\u7b54\u3048|\uc815\ub2f5"
+MARK: Final = re.compile(
+    r"(?P<exact>####|\\boxed\s?\{)|\banswer\s{0,3}(?:is\b|:|=)|\banswer\b.{0,20}?:"
+    rf"|\b(?:{_ANSWER})\b.{{0,20}}?(?::|\b(?:ist|lautet|est|es|\u00e9|\u00e8|is)\b)"
+    rf"|(?:{_CJK_ANSWER})",
+    re.IGNORECASE,
+)
+_NEGATED: Final = re.compile(
+    r"(?:\bnot|n['\u2019]t|\bnever|\bneither|\bnor|\brather than|\binstead of"
+    r"|\bnicht|\bpas|\bn\u00e3o|\bkeine?)\W{1,4}(?:(?:be|option|choice|equal|to|simply|just|the|necessarily)\W{1,4}){0,3}$",
+    re.IGNORECASE,
+)
+_WHOLE_LETTER: Final = re.compile(r"\(?([A-Z])[).:]?", re.ASCII)
+_LEADING_LETTER: Final = re.compile(r"\(?([A-J])[).:](?:\s|$)")
+# "A dog" and "I think" are words; "A is right" is a choice.
+_LETTER: Final = re.compile(
+    r"(?<![\w'\u2019])(?:\(([A-J])\)|([B-HJ])|(A)(?! (?!is\b|and\b|or\b|was\b)[a-z])|(I)(?=[).:]|$))"
+    r"(?![\w'\u2019])"
+)
+_YES: Final = frozenset(
+    {"yes", "true", "ja", "oui", "s\u00ed", "sim", "\u0434\u0430", "\u662f", "\u306f\u3044"}
+)
+_NO: Final = frozenset(
+    {
+        "no",
+        "false",
+        "nein",
+        "nee",
+        "non",
+        "n\u00e3o",
+        "\u043d\u0435\u0442",
+        "\u5426",
+        "\u3044\u3044\u3048",
+    }
+)
+_LEADING_WORD: Final = re.compile(
+    r"[\s*_\"']{0,8}([^\W\d_]{1,6})[*_\"']{0,4}(?=[.,;:!\u3002\uff0c\n]|$)"
+)
+
+
+def endings(text: str) -> Iterator[tuple[str, bool]]:
+    """What follows each mark of a final answer, the last first, and whether the mark is exact."""
+    for mark in list(MARK.finditer(text))[: -MAX_MARKS - 1 : -1]:
+        ending = text[mark.end() : mark.end() + MAX_ENDING_CHARS]
+        exact = mark["exact"]
+        yield (_boxed(ending) if exact and exact.startswith("\\") else ending), bool(exact)
+
+
+def is_negated(text: str, start: int) -> bool:
+    """Whether what begins at `start` is what the answer is not."""
+    return bool(_NEGATED.search(text[max(0, start - NEGATION_CHARS) : start]))
+
+
+def whole_letter(text: str) -> str:
+    """The choice letter a text consists of or begins with; "" for none."""
+    stripped = text.strip().strip("*").strip()
+    found = _WHOLE_LETTER.fullmatch(stripped) or _LEADING_LETTER.match(stripped)
+    return found[1] if found else ""
+
+
+def letters(text: str) -> list[str]:
+    """Choice letters in their order, without those that are negated."""
+    found = (m for m in _LETTER.finditer(text) if not is_negated(text, m.start()))
+    return [next(filter(None, m.groups())) for m in found]
+
+
+def yes_or_no(text: str) -> str:
+    """The yes or no that a text begins with; "" for neither."""
+    found = _LEADING_WORD.match(text)
+    word = found[1].casefold() if found else ""
+    return "yes" if word in _YES else "no" if word in _NO else ""
+
+
+def _boxed(ending: str) -> str:
+    """Up to the brace that closes it."""
+    depth = 1
+    for place, char in enumerate(ending):
+        depth += (char == "{") - (char == "}")
+        if not depth:
+            return ending[:place]
+    return ending
