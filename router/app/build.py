@@ -30,6 +30,7 @@ from router.core.gate import GateSettings
 from router.core.judging.learned import Learned, split
 from router.core.judging.stepping import Judging
 from router.core.learner import Learner, LearnerSettings
+from router.core.lecture import Lecture
 from router.core.observer import Observer
 from router.core.once import Once, OnceSettings
 from router.core.pipeline import Parts, Pipeline
@@ -242,12 +243,16 @@ def build_learner(
         lease=storage.lease,
         events=storage.events,
         snapshots=storage.snapshots,
-        plans=catalogue.plans,
+        lecture=Lecture(
+            find=storage.events.records,
+            plans=catalogue.plans,
+            rewards=RewardSettings(learning.implicit_weight),
+            observer=observer,
+        ),
         fresh=brain.fresh,
         load=brain.restore,
         observer=observer,
         clock=time.time,
-        rewards=RewardSettings(learning.implicit_weight),
         settings=LearnerSettings(publish_ms=learning.publish_every_ms),
     )
 

@@ -11,6 +11,7 @@ import click
 
 from router.cli.calibrate import calibrate
 from router.cli.evaluate import evaluate
+from router.cli.learner import learner
 from router.cli.log import explain, log
 from router.cli.tenants import tenant
 from router.config import load_config
@@ -48,16 +49,6 @@ def serve(config_path: Path) -> None:
     app.run_router(config)
 
 
-@main.command()
-@CONFIG
-def learner(config_path: Path) -> None:
-    """Learn only: for deployments in which routers do not."""
-    config = load_config(config_path, os.environ)
-    from router import app  # noqa: PLC0415 - other commands need not wait for its imports
-
-    app.run_learner(config)
-
-
 @main.command("check-config")
 @click.argument("file", type=click.Path(path_type=Path))
 def check_config(file: Path) -> None:
@@ -87,5 +78,6 @@ def fetch_model_command(directory: Path | None) -> None:
 main.add_command(calibrate)
 main.add_command(evaluate)
 main.add_command(explain)
+main.add_command(learner)
 main.add_command(log)
 main.add_command(tenant)

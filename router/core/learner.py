@@ -7,20 +7,15 @@ lease's fence: after a crash the next learner goes on exactly there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bandit.errors import BanditError
-from bandit.types import Outcome
-from router.core.arms import Plan
 from router.core.errors import RouterError
 from router.core.judging.learned import Learned
-from router.core.judging.lessons import PlanLesson
+from router.core.lecture import Lecture
 from router.core.observer import Observer
 from router.core.ports import Clock, EventLog, Lease, SnapshotStore, StoredSnapshot
-from router.core.records import Decided, DecisionRecord, Event
-from router.core.reward import RewardSettings
-from router.core.teaching import joined, lessons, teach, teach_gates
 from router.core.watch import wait
 
 START = "0"
@@ -53,12 +48,6 @@ class _Term:
     unpublished: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Taught:
-    outcomes: Sequence[Outcome]
-    lessons: Sequence[PlanLesson]
-
-
 class Learner:
     """fresh() makes what has learned nothing; load(payload) restores, or raises BanditError."""
 
@@ -68,25 +57,23 @@ class Learner:
         owner: str,
         lease: Lease,
         events: EventLog,
+        lecture: Lecture,
         snapshots: SnapshotStore,
-        plans: Mapping[str, Plan],
         fresh: Callable[[], Learned],
         load: Callable[[bytes], Learned],
         observer: Observer,
         clock: Clock,
-        rewards: RewardSettings,
         settings: LearnerSettings,
     ) -> None:
         self._owner = owner
         self._lease = lease
         self._events = events
+        self._lecture = lecture
         self._snapshots = snapshots
-        self._plans = plans
         self._fresh = fresh
         self._load = load
         self._observer = observer
         self._clock = clock
-        self._rewards = rewards
         self._settings = settings
         self._term: _Term | None = None
 
@@ -118,36 +105,32 @@ class Learner:
         await asyncio.sleep(self._settings.linger_ms / 1_000)
 
     async def _begin(self, fence: int) -> _Term:
-        stored = await self._snapshots.load()
-        now_s = self._clock()
-        if stored is None:
-            return _Term(fence, self._fresh(), 0, START, now_s)
-        try:
-            learned = await asyncio.to_thread(self._load, stored.payload)
-        except BanditError as error:
-            self._observer.snapshot_refused(type(error).__name__)
-            learned = self._fresh()
-        return _Term(fence, learned, stored.version, stored.position, now_s)
+        """From the newest snapshot that can be read; its successors' events are learned again.
+
+        With none from nothing, and from the oldest event that is kept.
+        """
+        latest = await self._snapshots.latest_version()
+        for version in sorted(await self._snapshots.positions(), reverse=True):
+            stored = await self._snapshots.load(version)
+            if stored is None:
+                continue
+            try:
+                learned = await asyncio.to_thread(self._load, stored.payload)
+            except BanditError as error:
+                self._observer.snapshot_refused(type(error).__name__)
+                continue
+            return _Term(fence, learned, latest, stored.position, self._clock())
+        return _Term(fence, self._fresh(), latest, START, self._clock())
 
     async def _learn(self, term: _Term) -> None:
         settings = self._settings
         batch = await self._events.read(term.position, settings.max_batch, settings.wait_ms)
         if not batch:
             return
-        taught = await self._joined([event for _, event in batch])
-        await asyncio.to_thread(teach, term.learned.policy, taught.outcomes, self._observer)
-        await asyncio.to_thread(teach_gates, term.learned.gates, taught.lessons, self._observer)
+        await self._lecture.give(term.learned, [event for _, event in batch])
         term.position = batch[-1][0]
         term.unpublished += len(batch)
         self._observer.learned(len(batch), await self._events.backlog(term.position))
-
-    async def _joined(self, events: Sequence[Event]) -> _Taught:
-        """In the order of the events, each joined with its decision."""
-        wanted = [e.decision_id for e in events if not isinstance(e, Decided)]
-        found = await self._events.records(wanted) if wanted else []
-        known: dict[str, DecisionRecord | None] = dict(zip(wanted, found, strict=True))
-        outcomes = joined(events, known, self._plans, self._rewards)
-        return _Taught(outcomes, lessons(events, known, self._plans, self._rewards))
 
     def _is_due(self, term: _Term) -> bool:
         waited_ms = (self._clock() - term.published_s) * 1_000

@@ -269,7 +269,9 @@ class SnapshotStore(Protocol):
         """0 when none was published."""
         ...
 
-    async def load(self) -> StoredSnapshot | None: ...
+    async def load(self, version: int | None = None) -> StoredSnapshot | None:
+        """The newest by default; None for one that is not kept."""
+        ...
 
     async def positions(self) -> Mapping[int, str]:
         """Position by version, of the snapshots that are kept."""

@@ -24,12 +24,13 @@ class RedisSnapshotStore:
     async def latest_version(self) -> int:
         return int(await self._client.call("GET", self._keys.latest) or 0)
 
-    async def load(self) -> StoredSnapshot | None:
-        found = await self._client.script(_LOAD, [self._keys.latest, self._keys.snapshots])
+    async def load(self, version: int | None = None) -> StoredSnapshot | None:
+        keys = [self._keys.latest, self._keys.snapshots]
+        found = await self._client.script(_LOAD, keys, "" if version is None else version)
         if not found:
             return None
-        version, position, payload = found
-        return StoredSnapshot(int(version), position.decode(), payload)
+        number, position, payload = found
+        return StoredSnapshot(int(number), position.decode(), payload)
 
     async def positions(self) -> Mapping[int, str]:
         fields = await self._client.call("HKEYS", self._keys.snapshots)
