@@ -85,6 +85,12 @@ class Heads:
         z, variance = head.offset + x @ head.mode, x @ head.covariance @ x
         return float(moderated(np.array([z]), np.array([variance]))[0])
 
+    def chances(self, x: Vector) -> Vector:
+        """P(good) of the first, the second and the strong answer, (3,); x: a whole row."""
+        z = np.array([head.offset + x @ head.mode for head in self._judges])
+        variance = np.array([x @ head.covariance @ x for head in self._judges])
+        return moderated(z, variance)
+
     def beliefs(self, x: Vector, said: Vector, normal: Array, scale: float) -> Beliefs:
         """Means, and a draw for each of `normal`.
 

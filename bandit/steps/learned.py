@@ -13,6 +13,7 @@ from bandit.head import LOG_COST, Head, RatioHead
 from bandit.snapshot import Snapshot
 from bandit.statistics import shaped
 from bandit.steps.base import BookedGate
+from bandit.steps.exclusive import shared
 from bandit.steps.heads import UNKNOWN, Heads, is_due, tuning_rounds
 from bandit.steps.plain import certain, plain_step
 from bandit.steps.settings import GateSettings
@@ -56,7 +57,7 @@ class LearnedGate(BookedGate):
         if not lessons:
             return
         x = [self._case(lesson.seen) for lesson in lessons]
-        told = [self._told(lesson) for lesson in lessons]
+        told = [self._told(lesson, row) for lesson, row in zip(lessons, x, strict=True)]
         due, rounds = is_due(before, self._learned), tuning_rounds(before, self._learned)
         self._heads.learn(np.array(x), np.array(told), due=due, rounds=rounds)
 
@@ -138,8 +139,10 @@ class LearnedGate(BookedGate):
         share = self._heads.p_agree(x)
         return np.append(x, share * same + (1 - share) * other)
 
-    def _told(self, lesson: Lesson) -> list[float]:
-        labels = (lesson.first_ok, lesson.second_ok, lesson.strong_ok, self._agrees(lesson.seen))
+    def _told(self, lesson: Lesson, x: Vector) -> list[float]:
+        """x: the lesson's row."""
+        first, second = shared(lesson, self._heads.chances(x))
+        labels = (first, second, lesson.strong_ok, self._agrees(lesson.seen))
         told = [UNKNOWN if label is None else float(label) for label in labels]
         return [*told, lesson.weight]
 

@@ -16,7 +16,7 @@ _ANSWER: Final = (
 )
 _CJK_ANSWER: Final = "\u7b54\u6848|\u7b54\u3048|\uc815\ub2f5"
 MARK: Final = re.compile(
-    r"(?P<exact>####|\\boxed\s?\{)|\banswer\s{0,3}(?:is\b|:|=)|\banswer\b.{0,20}?:"
+    r"(?P<exact>####|\\boxed\s?\{)|\banswer\s{0,3}(?:is(?=\b|n['\u2019]t)|:|=)|\banswer\b.{0,20}?:"
     rf"|\b(?:{_ANSWER})\b.{{0,20}}?(?::|\b(?:ist|lautet|est|es|\u00e9|\u00e8|is)\b)"
     rf"|(?:{_CJK_ANSWER})",
     re.IGNORECASE,
