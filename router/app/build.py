@@ -204,7 +204,11 @@ def _cascade(config: Config, catalogue: Catalogue, seams: Seams) -> Cascade:
         catalogue=catalogue,
         caller=caller,
         clock=time.time,
-        settings=CascadeSettings(attempts.max_per_request, attempts.min_remaining_ms),
+        settings=CascadeSettings(
+            attempts.max_per_request,
+            attempts.min_remaining_ms,
+            config.judging.second_timeout_ms,
+        ),
     )
 
 
