@@ -16,9 +16,10 @@ from bandit.steps import Gate, load_gate, make_gate
 from bandit.training import check_trainer
 from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.config import Config
+from router.config.judging_schema import VerifierSection
 from router.config.values import context_map_of, gate_settings_of, settings_of, weights_of
 from router.core.admission import Admission, AdmissionSettings
-from router.core.arms import Catalogue
+from router.core.arms import Catalogue, Plan
 from router.core.attempt import Caller
 from router.core.background import Background
 from router.core.cascade import Cascade, CascadeSettings
@@ -29,11 +30,12 @@ from router.core.follower import Follower
 from router.core.gate import GateSettings
 from router.core.judging.learned import Learned, split
 from router.core.judging.stepping import Judging
+from router.core.judging.verifying import Verifying, VerifyingSettings
 from router.core.learner import Learner, LearnerSettings
 from router.core.observer import Observer
 from router.core.once import Once, OnceSettings
 from router.core.pipeline import Parts, Pipeline
-from router.core.ports import Embedder, HealthPolicy, Provider
+from router.core.ports import Embedder, HealthPolicy, Provider, Verifier
 from router.core.reask import ReaskSettings, ReaskWatch
 from router.core.reporting import Reporting
 from router.core.reward import RewardSettings
@@ -50,6 +52,7 @@ class Seams:
     providers: Mapping[str, Provider]
     observer: Observer
     background: Background
+    verifying: Verifying | None = None
 
 
 def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
@@ -83,7 +86,7 @@ class Brain:
         self._name = config.policy.name
         self._seed = config.policy.seed
         self._settings = settings_of(config, catalogue, self.context_map, examples)
-        self._gate_names = {p.name: p.gate for p in catalogue.plans.values() if p.is_judged}
+        self._gate_names = {p.name: p.gate for p in _judged(config, catalogue)}
         self._gate_settings = gate_settings_of(config, catalogue, self.context_map)
         # Replicas must not draw alike: theirs is seeded from the system, the learner's is fixed.
         self._serving = np.random.default_rng()
@@ -125,10 +128,27 @@ class Brain:
         return make_gate(name, self._gate_settings, version, fresh)
 
 
+def _judged(config: Config, catalogue: Catalogue) -> list[Plan]:
+    """A verifier has a say in every ladder; without one the plain rules need no gate."""
+    asked = config.judging.verifier is not None
+    return [p for p in catalogue.plans.values() if p.is_judged or (asked and len(p.rungs) > 1)]
+
+
 def decider_of(config: Config, brain: Brain) -> Decider:
     """One that has learned nothing yet."""
     learned = brain.fresh()
     return Decider(brain.context_map, learned.policy, weights_of(config), gates=learned.gates)
+
+
+def build_verifying(section: VerifierSection, verifier: Verifier, observer: Observer) -> Verifying:
+    settings = VerifyingSettings(
+        timeout_ms=section.timeout_ms,
+        accept_at=section.accept_at,
+        max_failures=section.max_failures,
+        cooldown_ms=section.cooldown_ms,
+        tenants=frozenset(section.tenants),
+    )
+    return Verifying(verifier, observer, time.time, settings)
 
 
 def build_service(
@@ -160,7 +180,12 @@ def build_service(
         catalogue=catalogue,
         decider=decider,
         cascade=_cascade(config, catalogue, seams),
-        judging=Judging(catalogue=catalogue, embed=seams.embedder.embed, observer=observer),
+        judging=Judging(
+            catalogue=catalogue,
+            embed=seams.embedder.embed,
+            observer=observer,
+            verifier=seams.verifying,
+        ),
         embedder=seams.embedder,
         health=storage.health,
         admission=admission,

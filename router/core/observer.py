@@ -32,6 +32,10 @@ class Observer(Protocol):
         """A dependency failed and the request went on without it (cache, health, session)."""
         ...
 
+    def verifier(self, *, serving: bool) -> None:
+        """The caller's verifier was switched off, or is asked again."""
+        ...
+
     def learned(self, events: int, backlog: int) -> None: ...
 
     def snapshot(self, version: int) -> None:
@@ -66,6 +70,9 @@ class NullObserver:
         pass
 
     def degraded(self, what: str) -> None:
+        pass
+
+    def verifier(self, *, serving: bool) -> None:
         pass
 
     def learned(self, events: int, backlog: int) -> None:

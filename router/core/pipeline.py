@@ -231,7 +231,10 @@ class Pipeline:
     def _stepper(self, work: Work, plan: Plan, context: Context) -> Stepper | None:
         gates, overrides = self._p.decider.gates, work.call.options.weights
         weights = merge(self._p.decider.weights, overrides)
-        return self._p.judging.stepper(work.call.chat, plan, gates, context, weights)
+        call = work.call
+        return self._p.judging.stepper(
+            call.chat, plan, gates, context, weights, tenant=call.tenant.name
+        )
 
     def _failure(self, work: Work) -> AllAttemptsFailed | DeadlineTooShort:
         metadata = {"decision_id": work.id}

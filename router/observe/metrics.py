@@ -54,6 +54,10 @@ class Metrics:
         self._learned = counter("learned_events", "Events learned by this process")
         self._refused = counter("snapshots_refused", "Snapshots not served", "reason")
         self._backlog = Gauge(f"{PREFIX}_backlog_events", "Not learned yet", registry=registry)
+        self._verifier = Gauge(
+            f"{PREFIX}_verifier_serving", "0 while it is left alone", registry=registry
+        )
+        self._verifier.set(1)
         self._version = Gauge(f"{PREFIX}_snapshot_version", "Snapshot in use", registry=registry)
         self._since = Gauge(
             f"{PREFIX}_snapshot_timestamp_seconds", "When it came into use", registry=registry
@@ -85,6 +89,9 @@ class Metrics:
 
     def degraded(self, what: str) -> None:
         self._degraded.labels(what).inc()
+
+    def verifier(self, *, serving: bool) -> None:
+        self._verifier.set(serving)
 
     def learned(self, events: int, backlog: int) -> None:
         self._learned.inc(events)

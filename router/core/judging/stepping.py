@@ -37,10 +37,11 @@ class Open:
 class Verdicts(Protocol):
     """A caller's verifier, as the stepper asks it."""
 
-    accept_at: float
+    @property
+    def accept_at(self) -> float: ...
 
     async def verdict(
-        self, chat: ChatRequest, arm: str, answer: Answer, remaining_ms: float
+        self, chat: ChatRequest, tenant: str, arm: str, answer: Answer, within_ms: float
     ) -> float | None:
         """Quality in [0, 1]; None when it abstains, fails, is switched off or is not for this."""
         ...
@@ -61,7 +62,9 @@ class Stepper:
         embed: Embed,
         observer: Observer,
         verifier: Verdicts | None = None,
+        tenant: str = "",
     ) -> None:
+        self._tenant = tenant
         self.second_arm = plan.second
         self._chat = chat
         wants_json = chat.response_format.kind is not Format.TEXT
@@ -83,7 +86,9 @@ class Stepper:
         """What to do with a first answer that passed the certain checks."""
         arm = self._plan.rungs[0]
         if self._verifier is not None:
-            self._verified = await self._verifier.verdict(self._chat, arm, answer, within_ms)
+            self._verified = await self._verifier.verdict(
+                self._chat, self._tenant, arm, answer, within_ms
+            )
         signals = self._signals(arm, answer, self._verified)
         self._seen = Seen(self._context, signals, SIGNALS_VERSION)
         if self._verified is not None:
@@ -198,6 +203,8 @@ class Judging:
         gates: Mapping[str, Gate],
         context: Context,
         weights: Weights,
+        *,
+        tenant: str = "",
     ) -> Stepper | None:
         """None for a plan whose only gate are the certain checks."""
         gate = gates.get(plan.name)
@@ -213,6 +220,7 @@ class Judging:
             embed=self._embed,
             observer=self._observer,
             verifier=self._verifier,
+            tenant=tenant,
         )
 
 

@@ -48,7 +48,7 @@ BOTH = replace(SAW, second_signals=(0.25, 0.0), agreement=0.0)
 SETTINGS = RewardSettings(implicit_weight=0.25, audit_weight=0.5)
 
 
-def spoke(arm: str, outcome: AttemptOutcome, agrees: bool | None = None) -> Attempt:
+def spoke(arm: str, outcome: AttemptOutcome, *, agrees: bool | None = None) -> Attempt:
     why = JUDGED if outcome is AttemptOutcome.ESCALATED else "passed"
     return Attempt(arm, "d", "m", outcome, why, 10.0, cost_usd=0.03, agrees=agrees)
 
