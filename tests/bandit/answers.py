@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandit import ContextShape, Units, Weights
-from bandit.steps import Gate, GateSettings, Lesson, Prices, Seen, Step
+from bandit.steps import Gate, GateSettings, Lesson, Prices, Seen
 from bandit.types import Context
 
 VERSION = "map"
@@ -25,9 +25,7 @@ def context(rng: np.random.Generator) -> Context:
     return Context(membership, rng.normal(size=4), rng.normal(size=3) / 2, VERSION)
 
 
-def seen(
-    rng: np.random.Generator, agreement: float | None = None, *, hint: float = 0.0
-) -> Seen:
+def seen(rng: np.random.Generator, agreement: float | None = None, *, hint: float = 0.0) -> Seen:
     """hint: the first signal, the only one that tells anything."""
     signals = np.clip(rng.normal(size=5) / 2, -1, 1.5)
     signals[0] = hint
@@ -47,7 +45,7 @@ class World:
     hard: float = 0.4
 
     def lesson(self, rng: np.random.Generator, *, asked: bool = True) -> Lesson:
-        hard = rng.random() < 0.5  # noqa: PLR2004 - a coin
+        hard = rng.random() < 0.5
         p = self.hard if hard else self.easy
         first, second = rng.random(2) < p
         agreement = float(first and second) if asked else None
@@ -55,7 +53,7 @@ class World:
             seen(rng, agreement, hint=1.0 if hard else -1.0),
             first_ok=float(first),
             second_ok=float(second) if asked else None,
-            strong_ok=float(rng.random() < 0.95),  # noqa: PLR2004 - nearly always
+            strong_ok=float(rng.random() < 0.95),
             strong_cost_ratio=float(np.exp(0.2 * rng.normal())),
         )
 
@@ -65,9 +63,3 @@ def taught(gate: Gate, count: int, seed: int = 1, world: World | None = None) ->
     for _ in range(count):
         gate.learn([(world or World()).lesson(rng)])
     return gate
-
-
-def shares(gate: Gate, rng: np.random.Generator, *, hint: float, step: Step) -> float:
-    """Mean probability of a step before a second opinion."""
-    found = [gate.choose(seen(rng, hint=hint), PRICES, WEIGHTS) for _ in range(40)]
-    return float(np.mean([chosen.probabilities[step] for chosen in found]))
