@@ -22,8 +22,8 @@ from router.adapters.providers import make_client, make_providers
 from router.adapters.storage import Storage, open_storage
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
+from router.app.brain import Brain
 from router.app.build import (
-    Brain,
     Seams,
     build_follower,
     build_learner,

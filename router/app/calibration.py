@@ -19,7 +19,8 @@ from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.providers import make_client, make_providers
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
-from router.app.build import Brain, check_can_learn
+from router.app.brain import Brain
+from router.app.build import check_can_learn
 from router.app.examples import example_contexts
 from router.app.handover import Targets, check_targets, hand_over
 from router.calibrate.asking import Asker, AskSettings

@@ -18,6 +18,10 @@ class Observer(Protocol):
         """What was chosen after a first answer: accept | second | ask | escalate."""
         ...
 
+    def audit(self, result: str) -> None:
+        """result: good | bad | unreadable | failed | no_budget."""
+        ...
+
     def cache(self, status: CacheStatus) -> None: ...
 
     def stage(self, name: str, seconds: float) -> None:
@@ -58,6 +62,9 @@ class NullObserver:
         pass
 
     def step(self, plan: str, step: str) -> None:
+        pass
+
+    def audit(self, result: str) -> None:
         pass
 
     def cache(self, status: CacheStatus) -> None:

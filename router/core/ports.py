@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from router.core.arms import Deployment
 from router.core.chat import Answer, ChatRequest, Delta, ToolCall
 from router.core.records import (
+    Audited,
     CachedAnswer,
     CacheKey,
     DecisionRecord,
@@ -202,6 +203,10 @@ class DecisionLog(Protocol):
 
     async def reasked(self, decision_id: str, similarity: float) -> None:
         """Append `Reasked`, at most once per decision."""
+        ...
+
+    async def audited(self, audit: Audited) -> None:
+        """Append it, at most once per decision."""
         ...
 
 

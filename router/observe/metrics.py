@@ -48,6 +48,7 @@ class Metrics:
         self._cost = counter("cost_usd", "Spent on deployments", "arm", "deployment")
         self._decisions = counter("decisions", "Plans chosen", "plan", "explored")
         self._steps = counter("steps", "Choices after a first answer", "plan", "step")
+        self._audits = counter("audits", "Accepted first answers checked", "result")
         self._cache = counter("cache", "Cache look-ups", "status")
         self._feedback = counter("feedback", "Signs of quality", "kind")
         self._degraded = counter("degraded", "Work done without a dependency", "what")
@@ -77,6 +78,9 @@ class Metrics:
 
     def step(self, plan: str, step: str) -> None:
         self._steps.labels(plan, step).inc()
+
+    def audit(self, result: str) -> None:
+        self._audits.labels(result).inc()
 
     def cache(self, status: CacheStatus) -> None:
         self._cache.labels(status.value).inc()

@@ -17,6 +17,7 @@ from router.core.errors import (
 )
 from router.core.ports import Clock
 from router.core.records import (
+    Audited,
     DecisionRecord,
     FeedbackGiven,
     FeedbackReport,
@@ -29,6 +30,7 @@ _RECORD = load("events_common", "decision_record")
 _SETTLE = load("events_common", "decision_settle")
 _FEEDBACK = load("events_common", "decision_feedback")
 _REASKED = load("events_common", "decision_reasked")
+_AUDITED = load("events_common", "decision_audited")
 
 
 class RedisDecisionLog:
@@ -88,6 +90,9 @@ class RedisDecisionLog:
     async def reasked(self, decision_id: str, similarity: float) -> None:
         event = encode(Reasked(decision_id, similarity))
         await self._change(_REASKED, decision_id, event)
+
+    async def audited(self, audit: Audited) -> None:
+        await self._change(_AUDITED, audit.decision_id, encode(audit))
 
     async def _change(self, script: Script, decision_id: str, *args: Word) -> bytes:
         keys = [self._keys.decision(decision_id), self._keys.events]

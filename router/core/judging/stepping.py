@@ -69,7 +69,7 @@ class Stepper:
         self._chat = chat
         wants_json = chat.response_format.kind is not Format.TEXT
         self._question = question_of(chat.prompt, wants_json=wants_json)
-        self._plan = plan
+        self.plan = plan
         self._gate = gate
         self._context = context
         self._weights = weights
@@ -84,7 +84,7 @@ class Stepper:
 
     async def first(self, answer: Answer, left: Open, within_ms: float) -> Step:
         """What to do with a first answer that passed the certain checks."""
-        arm = self._plan.rungs[0]
+        arm = self.plan.rungs[0]
         if self._verifier is not None:
             self._verified = await self._verifier.verdict(
                 self._chat, self._tenant, arm, answer, within_ms
@@ -110,6 +110,15 @@ class Stepper:
         other = closed_answer(served.text, self._question.asked) if closed else None
         known = agreement(closed, other) if other else None
         return None if known is None else known > 0
+
+    def is_closed(self, arm: str) -> bool:
+        """Whether an arm's answer settled on something that can be compared exactly."""
+        return self._closed.get(arm) is not None
+
+    def confirms(self, other: Answer) -> float | None:
+        """1.0 or 0.0: whether another answer settles on the same as the first one."""
+        agrees = self.agrees(self.plan.rungs[0], other)
+        return None if agrees is None else float(agrees)
 
     def _signals(self, arm: str, answer: Answer, verified: float | None = None) -> Vector:
         closed = closed_answer(answer.text, self._question.asked)
@@ -152,7 +161,7 @@ class Stepper:
 
     def _take(self, taken: StepTaken) -> Step:
         self._steps.append(taken)
-        self._observer.step(self._plan.name, taken.step)
+        self._observer.step(self.plan.name, taken.step)
         return taken.step
 
     def _open_prices(self, left: Open) -> Prices:
