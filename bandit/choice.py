@@ -15,6 +15,11 @@ from bandit.types import Action, Decision, Estimate, Vector
 COLD_SHARE: Final = 0.6
 """Of the cold-start action while there is no evidence; more than half also after the floor."""
 
+SETTLED: Final = 20
+"""Judged outcomes per action of all together from which a young one is a newcomer."""
+NEWCOMER_SHARE: Final = 0.05
+"""Of a newcomer, before its estimate is trusted: what it may cost if it turns out to be bad."""
+
 PATIENCE: Final = 4
 """Unjudged calls, per judged one that is wanted, before exploring fades: silence is no evidence."""
 
@@ -44,15 +49,17 @@ def count_best(utilities: NDArray[np.float64]) -> Vector:
     return shares
 
 
-def with_floor(probabilities: Vector, floor: float) -> Vector:
-    """Mix in the uniform distribution so that each is at least `floor` (at most half of 1 / k).
+def with_floor(probabilities: Vector, floor: float | Vector) -> Vector:
+    """Mix in so much of each action that it has at least its floor, (k,) or one for all.
+
+    A floor is at most half of 1 / k.
 
     >>> with_floor(np.array([1.0, 0.0]), 0.01).tolist()
     [0.99, 0.01]
     """
     k = len(probabilities)
-    least = min(floor, 0.5 / k)
-    mixed = least + (1 - k * least) * probabilities
+    least = np.minimum(np.broadcast_to(floor, k), 0.5 / k)
+    mixed = least + (1 - least.sum()) * probabilities
     result: Vector = mixed / mixed.sum()
     return result
 
@@ -66,7 +73,8 @@ def cold_start(
     preferred: index of the cold-start action, None for none.
 
     The young actions (judged < wanted) share a part; the rest goes to the preferred action until
-    there is as much evidence as all need together, then to what the estimates say.
+    there is as much evidence as all need together, then to what the estimates say. Where much is
+    known already, every young action has a small share only.
     """
     young = judged < wanted
     if not young.any():
@@ -76,7 +84,9 @@ def cold_start(
         blind: Vector = young / young.sum()
         return blind
     patience = PATIENCE * wanted / max(calls[young].mean(), 1.0)
-    share = (1 - COLD_SHARE) * min(1.0, patience)
+    settling = judged.sum() < SETTLED * len(judged)
+    most = 1 - COLD_SHARE if settling else min(NEWCOMER_SHARE * young.sum(), 1 - COLD_SHARE)
+    share = most * min(1.0, patience)
     rest = settled if trusted or preferred is None else np.eye(len(judged))[preferred]
     mixed: Vector = share * young / young.sum() + (1 - share) * rest
     return mixed

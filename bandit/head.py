@@ -166,11 +166,12 @@ class RatioHead:
         ratio: float,
         weight: float,
         rng: np.random.Generator,
-    ) -> None:
-        """ratio: the amount over its prior, >= 0."""
+    ) -> float:
+        """ratio: the amount over its prior, >= 0. Returns the residual, of the logarithm."""
         y = math.log(max(ratio, _LEAST_RATIO))
         residual = self.head.learn(view, slot, y, weight, rng)
         self._sums += weight * np.array([min(np.exp(residual), self._MOST), 1.0])
+        return residual
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {"sums": self._sums, **self.head.arrays()}

@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 EARLY_COUNT: Final = 8.0
-"""Outcomes of an action up to which each is taken in at once."""
+"""Outcomes that tell of an action's level, up to which each is taken in at once."""
 
 EARLY_REFRESH: Final = frozenset({12, 16, 24, 48})
 REFRESH_EVERY: Final = 32
@@ -104,9 +104,12 @@ class Layer:
         elif self._is_due(slot):
             self.refresh()
 
-    def forget_intercept(self, slot: int) -> None:
+    def shift_intercept(self, slot: int, shift: float, count: float) -> None:
+        """Forget the action's own level; what is known of the new one is worth `count` outcomes."""
+        level = float(self._posterior.weights[slot, 0]) + shift
         self._fold()
         self._stats.forget_intercept(slot)
+        self._stats.add_level(slot, level, count)
         self.refresh()
 
     def refresh(self) -> None:

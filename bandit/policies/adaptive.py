@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.change import ChangeDetector
+from bandit.change import FAILURE_CHANGE, QUALITY_CHANGE, RATIO_CHANGE, ChangeDetector
 from bandit.choice import check_actions, cold_start, count_best, decide, with_floor
 from bandit.head import FAILURE, LOG_COST, LOG_LATENCY, QUALITY, Adviser, Head, HeadSpec, RatioHead
 from bandit.manifest import manifest
@@ -67,7 +67,13 @@ class AdaptivePolicy:
         self._cost = RatioHead(self._head("cost", LOG_COST))
         self._latency = RatioHead(self._head("latency", LOG_LATENCY))
         self._failure = self._head("failure", FAILURE)
-        self._change = ChangeDetector()
+        specs = {
+            "quality": QUALITY_CHANGE,
+            "cost": RATIO_CHANGE,
+            "latency": RATIO_CHANGE,
+            "failure": FAILURE_CHANGE,
+        }
+        self._changes = {name: ChangeDetector(spec) for name, spec in specs.items()}
 
     @property
     def name(self) -> str:
@@ -91,7 +97,8 @@ class AdaptivePolicy:
         expected = self._expect(view, rows, eligible, weights)
         settled = count_best(self._draws(view, rows, expected, weights))
         mixed = self._cold(settled, rows, eligible)
-        probabilities = with_floor(mixed, self._settings.floor)
+        probes = self._changes["quality"].probes(rows)
+        probabilities = with_floor(mixed, np.maximum(probes, self._settings.floor))
         greedy = int(expected.utility.argmax())
         columns = (expected.quality, expected.cost_usd, expected.latency_ms, expected.failure)
         estimates = estimates_of(eligible, (*columns, expected.utility))
@@ -149,7 +156,7 @@ class AdaptivePolicy:
             "cost": self._cost,
             "latency": self._latency,
             "failure": self._failure,
-            "change": self._change,
+            **{f"change.{name}": detector for name, detector in self._changes.items()},
         }
 
     def _expect(
@@ -193,25 +200,35 @@ class AdaptivePolicy:
 
     def _learn(self, outcome: Outcome, view: View) -> None:
         slot = self._slots.claim(outcome.action)
-        for head in self._heads():
-            head.layer.grow(len(self._slots))
-        self._change.grow(len(self._slots))
-        rng, weight = self._rng, outcome.weight
+        self._grow(len(self._slots))
+        found: dict[str, float] = {}
+        given, rng = outcome.weight, self._rng
         if outcome.quality is not None:
-            self._learn_quality(view, slot, outcome.quality, weight)
+            found["quality"] = self._quality.learn(view, slot, outcome.quality, given, rng)
         if outcome.cost_usd is not None:
             ratio = outcome.cost_usd / outcome.action.prior_cost_usd
-            self._cost.learn(view, slot, ratio, weight, rng)
+            found["cost"] = self._cost.learn(view, slot, ratio, given, rng)
         if outcome.latency_ms is not None:
-            self._latency.learn(view, slot, outcome.latency_ms / LATENCY_PRIOR_MS, weight, rng)
+            ratio = outcome.latency_ms / LATENCY_PRIOR_MS
+            found["latency"] = self._latency.learn(view, slot, ratio, given, rng)
         if outcome.failed is not None:
-            self._failure.learn(view, slot, float(outcome.failed), weight, rng)
+            failed = float(outcome.failed)
+            found["failure"] = self._failure.learn(view, slot, failed, given, rng)
+        if self._settings.detect_changes:
+            self._watch(slot, found, given)
         self._learned += 1
 
-    def _learn_quality(self, view: View, slot: int, quality: float, weight: float) -> None:
-        residual = self._quality.learn(view, slot, quality, weight, self._rng)
-        if not self._settings.detect_changes or weight < 1:
-            return
-        layer = self._quality.layer
-        if self._change.alarm(slot, residual, layer.noise(slot)):
-            layer.forget_intercept(slot)
+    def _watch(self, slot: int, residuals: Mapping[str, float], weight: float) -> None:
+        """Each head forgets its own level of an action that has changed."""
+        heads = dict(zip(self._changes, self._heads(), strict=True))
+        for name, residual in residuals.items():
+            layer = heads[name].layer
+            alarm = self._changes[name].alarm(slot, residual, layer.noise(slot), weight)
+            if alarm is not None:
+                layer.shift_intercept(slot, alarm.shift, alarm.count)
+
+    def _grow(self, slots: int) -> None:
+        for head in self._heads():
+            head.layer.grow(slots)
+        for detector in self._changes.values():
+            detector.grow(slots)

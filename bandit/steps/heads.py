@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Any, Final
 
 import numpy as np
@@ -36,7 +37,7 @@ def is_due(before: int, now: int) -> bool:
 
 def tuning_rounds(before: int, now: int) -> int:
     """How often to choose variances anew; more where many marks were passed at once."""
-    return _ROUNDS * min(3, sum(before < mark <= now for mark in _TUNE))
+    return _ROUNDS * min(3, bisect_right(_TUNE, now) - bisect_right(_TUNE, before))
 
 
 class Heads:
@@ -61,6 +62,7 @@ class Heads:
         self._agree = LogisticHead(groups, _OFFSET)
         self._scales = Scales(shape.features + settings.signals)
         self._rows = RowBuffer(self._width + 1, COLUMNS, settings.memory)
+        self._stack()
 
     @property
     def heads(self) -> list[LogisticHead]:
@@ -74,10 +76,11 @@ class Heads:
         for column, head in enumerate(self.heads):
             head.absorb(self._rows_of(gone, of_them, column))
         if due or rounds:
-            scales = self._all_scales()
+            scales, kept = self._all_scales(), self._rows.x
             for column, head in enumerate(self.heads):
-                rows = self._rows_of(self._rows.x, self._rows.told, column)
+                rows = self._rows_of(kept, self._rows.told, column)
                 head.fit(rows, scales[: len(head.mode)], rounds)
+            self._stack()
 
     def p_agree(self, x: Vector) -> float:
         """x: without its last number."""
@@ -85,34 +88,44 @@ class Heads:
         z, variance = head.offset + x @ head.mode, x @ head.covariance @ x
         return float(moderated(np.array([z]), np.array([variance]))[0])
 
+    def chances(self, x: Vector) -> Vector:
+        """P(good) of the first, the second and the strong answer, (3,); x: a whole row."""
+        z = np.array([head.offset + x @ head.mode for head in self._judges])
+        variance = np.array([x @ head.covariance @ x for head in self._judges])
+        return moderated(z, variance)
+
     def beliefs(self, x: Vector, said: Vector, normal: Array, scale: float) -> Beliefs:
         """Means, and a draw for each of `normal`.
 
-        x: without its last number. said: (n,), the last number in each case. normal: (draws, 4, n)
-        standard normal numbers. scale: factor on the standard deviations.
+        x: without its last number. said: (n,), the last number in each case; n <= 2.
+        normal: (draws, 4, n) standard normal numbers. scale: factor on the standard deviations.
         """
-        logits, roots = self._judged(x, said)
-        drawn = logits + scale * (roots @ normal[:, :3, :, None])[..., 0]
-        means = moderated(logits, (roots**2).sum(axis=2))
-        judged = sigmoid(np.concatenate([np.zeros((1, *logits.shape)), drawn]))
-        judged[0] = means
-        first, second, strong = judged.transpose(1, 0, 2)
-        return Beliefs(first, second, strong, self._agreed(x, normal[:, 3, 0], scale))
+        z = _OFFSET + self._modes[:, :-1] @ x
+        z = z[:, None] + self._modes[:, -1:] * said
+        roots, variances = _roots(self._reached(x), said)
+        logits = np.empty((len(normal) + 1, *z.shape))
+        logits[0] = z / np.sqrt(1 + np.pi / 8 * variances)
+        logits[1:] = z + scale * roots[:, :, 0] * normal[:, :, :1]
+        logits[1:, :, -1] += scale * roots[:, -1, 1] * normal[:, :, -1]
+        p = sigmoid(logits)
+        return Beliefs(p[:, FIRST], p[:, SECOND], p[:, STRONG], p[:, AGREE, 0])
 
-    def _judged(self, x: Vector, said: Vector) -> tuple[Array, Array]:
-        """Logits, (3, n), and roots of their covariances, (3, n, n)."""
-        logits, roots = [], []
-        case = np.column_stack([np.tile(x, (len(said), 1)), said])
-        for head in self._judges:
-            logits.append(head.offset + case @ head.mode)
-            roots.append(_root(np.asarray(case @ head.covariance @ case.T, dtype=np.float64)))
-        return np.array(logits), np.array(roots)
+    def _reached(self, x: Vector) -> Array:
+        """x'Vx, x'v and V's last entry of every head, (4, 3); v: V's last column less that."""
+        short = x.astype(np.float32)
+        seen = self._covariances[:, :, :-1] @ short
+        inner, cross = seen[:, :-1] @ short, seen[:, -1]
+        return np.stack([inner, cross, self._covariances[:, -1, -1]], axis=1).astype(np.float64)
 
-    def _agreed(self, x: Vector, normal: Vector, scale: float) -> Vector:
-        head = self._agree
-        z, variance = float(head.offset + x @ head.mode), float(x @ head.covariance @ x)
-        mean = moderated(np.array([z]), np.array([variance]))
-        return np.concatenate([mean, sigmoid(z + scale * np.sqrt(max(variance, 0.0)) * normal)])
+    def _stack(self) -> None:
+        """All heads side by side; the last number says nothing of whether they agree."""
+        width = self._width + 1
+        self._modes = np.zeros((4, width))
+        self._covariances: NDArray[np.float32] = np.zeros((4, width, width), np.float32)
+        for index, head in enumerate(self.heads):
+            size = len(head.mode)
+            self._modes[index, :size] = head.mode
+            self._covariances[index, :size, :size] = head.covariance
 
     def _rows_of(self, x: Array, told: Array, column: int) -> Rows:
         known = told[:, column] != UNKNOWN
@@ -133,17 +146,24 @@ class Heads:
         for name, part in self._parts().items():
             cut = len(name) + 1
             part.restore({k[cut:]: a for k, a in arrays.items() if k.startswith(f"{name}.")})
+        self._stack()
 
     def _parts(self) -> dict[str, LogisticHead | Scales | RowBuffer]:
         heads = dict(zip(_NAMES, self.heads, strict=True))
         return {**heads, "scales": self._scales, "rows": self._rows}
 
 
-def _root(covariance: Array) -> Array:
-    """Lower Cholesky root of an (n, n) covariance, n <= 2, that rounding may have bent."""
-    root = np.zeros_like(covariance, dtype=np.float64)
-    root[0, 0] = np.sqrt(max(covariance[0, 0], 1e-12))
-    if len(root) > 1:
-        root[1, 0] = covariance[1, 0] / root[0, 0]
-        root[1, 1] = np.sqrt(max(covariance[1, 1] - root[1, 0] ** 2, 0.0))
-    return root
+def _roots(reached: Array, said: Vector) -> tuple[Array, Array]:
+    """Lower Cholesky roots, (heads, n, 2), and variances, (heads, n), of the logits in n cases.
+
+    reached: (heads, 3), x'Vx, x'v and the last variance: cases differ in the last number only.
+    """
+    inner, cross, last = reached.T[:, :, None]
+    variances = np.maximum(inner + 2 * cross * said + last * said * said, 1e-12)
+    roots = np.zeros((len(reached), len(said), 2))
+    roots[:, 0, 0] = np.sqrt(variances[:, 0])
+    if len(said) > 1:
+        shared = inner[:, 0] + cross[:, 0] * said.sum() + last[:, 0] * said[0] * said[1]
+        roots[:, 1, 0] = shared / roots[:, 0, 0]
+        roots[:, 1, 1] = np.sqrt(np.maximum(variances[:, 1] - roots[:, 1, 0] ** 2, 0.0))
+    return roots, variances

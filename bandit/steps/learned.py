@@ -13,6 +13,7 @@ from bandit.head import LOG_COST, Head, RatioHead
 from bandit.snapshot import Snapshot
 from bandit.statistics import shaped
 from bandit.steps.base import BookedGate
+from bandit.steps.exclusive import shared
 from bandit.steps.heads import UNKNOWN, Heads, is_due, tuning_rounds
 from bandit.steps.plain import certain, plain_step
 from bandit.steps.settings import GateSettings
@@ -22,6 +23,7 @@ from bandit.types import Vector
 from bandit.view import View
 
 NAME: Final = "learned"
+NARROW_COUNT: Final = 100.0
 _MIDDLE: Final = 0.5
 _ONE: Final = np.ones(1)
 _LEVELS: Final = np.array([[4.0, 4.0], [0.0, 4.0]])
@@ -56,7 +58,7 @@ class LearnedGate(BookedGate):
         if not lessons:
             return
         x = [self._case(lesson.seen) for lesson in lessons]
-        told = [self._told(lesson) for lesson in lessons]
+        told = [self._told(lesson, row) for lesson, row in zip(lessons, x, strict=True)]
         due, rounds = is_due(before, self._learned), tuning_rounds(before, self._learned)
         self._heads.learn(np.array(x), np.array(told), due=due, rounds=rounds)
 
@@ -71,6 +73,7 @@ class LearnedGate(BookedGate):
             raise ValueError("a count is out of range")
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
+        self._cost.head.layer.refresh()  # a restored layer solves anew: both go on from the same
         parts = (("heads", self._heads), ("cost", self._cost))
         named = {f"{n}.{key}": a for n, part in parts for key, a in part.arrays().items()}
         own = {"levels": self._levels, "judged": np.array([self._judged], dtype=np.float64)}
@@ -93,7 +96,7 @@ class LearnedGate(BookedGate):
         said = np.array([self._said(seen)]) if seen.asked else self._cases()
         draws = self._settings.draws if self._trusts else 0
         normal = self._rng.standard_normal((draws, 4, len(said)))
-        return self._heads.beliefs(self._x(row), said, normal, self._settings.scale)
+        return self._heads.beliefs(self._x(row), said, normal, self._scale)
 
     def _shares(self, seen: Seen, values: Mapping[Step, Vector]) -> dict[Step, float]:
         steps = list(values)
@@ -110,6 +113,12 @@ class LearnedGate(BookedGate):
     def _trusts(self) -> bool:
         """Whether there were lessons enough to leave the plain rule."""
         return self._judged >= self._settings.plain_lessons
+
+    @property
+    def _scale(self) -> float:
+        """Draws are narrower the more was judged: what is left to find out is worth less."""
+        narrowed = NARROW_COUNT / (NARROW_COUNT + self._judged)
+        return float(self._settings.scale * np.sqrt(narrowed))
 
     def _x(self, row: Vector) -> Vector:
         """[1, membership, features, signals]."""
@@ -138,8 +147,10 @@ class LearnedGate(BookedGate):
         share = self._heads.p_agree(x)
         return np.append(x, share * same + (1 - share) * other)
 
-    def _told(self, lesson: Lesson) -> list[float]:
-        labels = (lesson.first_ok, lesson.second_ok, lesson.strong_ok, self._agrees(lesson.seen))
+    def _told(self, lesson: Lesson, x: Vector) -> list[float]:
+        """x: the lesson's row."""
+        first, second = shared(lesson, self._heads.chances(x))
+        labels = (first, second, lesson.strong_ok, self._agrees(lesson.seen))
         told = [UNKNOWN if label is None else float(label) for label in labels]
         return [*told, lesson.weight]
 

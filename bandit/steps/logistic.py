@@ -76,6 +76,8 @@ class LogisticHead:
     def absorb(self, rows: Rows) -> None:
         """Keep of rows what their likelihood is near the mode: a quadratic."""
         width = len(self.mode)
+        if not len(rows.y):
+            return
         if not self._past_pull.size:
             self._past_precision, self._past_pull = np.zeros((width, width)), np.zeros(width)
         p = sigmoid(self.logits(rows.x))

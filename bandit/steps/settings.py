@@ -22,7 +22,7 @@ class GateSettings:
     signals_version: of the signals; "" to hold to the first version seen.
     agree_above:     agreement from which two answers count as the same.
     plain_lessons:   lessons by the plain rule before what was learned is trusted.
-    scale:           factor on the posterior's standard deviation while drawing.
+    scale:           factor on the posterior's standard deviation while drawing, less later.
     floor:           least probability of an eligible step of the learned gate.
     draws:           posterior draws per choice from which probabilities are counted.
     memory:          lessons kept as they came; older ones live on in a summary.
@@ -30,7 +30,7 @@ class GateSettings:
 
     units: Units = field(default_factory=lambda: Units(cost_usd=0.01))
     shape: ContextShape = field(default_factory=ContextShape)
-    signals: int = 18
+    signals: int = 23
     signals_version: str = ""
     agree_above: float = 0.8
     plain_lessons: int = 30

@@ -53,6 +53,7 @@ def before(beliefs: Beliefs, terms: Terms) -> dict[Step, Vector]:
     values = {Step.ACCEPT: terms.quality * first}
     if terms.ask is not None:
         later = terms.quality * np.maximum(beliefs.first, beliefs.second)
+        later[:, AGREE] = terms.quality * _either(beliefs, AGREE)
         if terms.escalate is not None:
             later = np.maximum(later, terms.quality * beliefs.strong - terms.escalate)
         values[Step.ASK] = _mixed(later, beliefs.agree) - terms.ask
@@ -63,13 +64,23 @@ def before(beliefs: Beliefs, terms: Terms) -> dict[Step, Vector]:
 
 
 def after(beliefs: Beliefs, terms: Terms, *, same: bool) -> dict[Step, Vector]:
-    """With a second opinion in hand; each (draws,). same: there are not two answers to choose of."""
-    values = {Step.ACCEPT: terms.quality * beliefs.first[:, 0]}
-    if not same:
-        values[Step.SECOND] = terms.quality * beliefs.second[:, 0]
+    """With a second opinion in hand; each (draws,). same: both answers are one."""
+    if same:
+        values = {Step.ACCEPT: terms.quality * _either(beliefs, 0)}
+    else:
+        values = {
+            Step.ACCEPT: terms.quality * beliefs.first[:, 0],
+            Step.SECOND: terms.quality * beliefs.second[:, 0],
+        }
     if terms.escalate is not None:
         values[Step.ESCALATE] = terms.quality * beliefs.strong[:, 0] - terms.escalate
     return values
+
+
+def _either(beliefs: Beliefs, column: int) -> Vector:
+    """Of one answer that both gave there are two estimates."""
+    middle: Vector = (beliefs.first[:, column] + beliefs.second[:, column]) / 2
+    return middle
 
 
 def _mixed(columns: Array, agree: Vector) -> Vector:

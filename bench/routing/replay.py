@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from bandit.types import Context
 from bench.routing.provider import RecordedProvider, ReplayClock, StrictObserver, WellBoard, chat_of
 from bench.routing.recorded import Rows
 from bench.routing.streams import Stream
-from router.core.arms import Catalogue
+from router.core.arms import Catalogue, Plan
 from router.core.attempt import Caller, Journey
 from router.core.background import Background
 from router.core.calls import WeightOverrides
@@ -33,8 +34,10 @@ ANY_WEIGHTS, ANY_COST = WeightOverrides(), Bounds()
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """chosen: (n,) index of the arm. worth: (n, k) what each arm was held worth before the choice.
+    """What came of a run.
 
+    chosen: (n,) index of the arm. worth: (n, k) what each arm was held worth before the choice, 0
+    for one that could not be chosen.
     us: mean microseconds of a decision, of the call through the cascade, of learning its outcome.
     """
 
@@ -71,22 +74,30 @@ class Replay:
         self._cascade = self._built(catalogue)
         self._health = dict.fromkeys(catalogue.names(), Health.CLOSED)
         self._spent_ns = np.zeros(3)
+        self._overrides = ANY_WEIGHTS
+        self._waiting: deque[tuple[DecisionRecord, list[Event]]] = deque()
+
+    def change(self, plans: Mapping[str, Plan], overrides: WeightOverrides) -> None:
+        """From the next request on. plans: those that may be chosen, with their price priors."""
+        self._plans, self._overrides = dict(plans), overrides
 
     async def run(self, rows: Rows, judged: NDArray[np.bool_], delay: int) -> Ran:
-        """judged: (n,), on which requests feedback is given. delay: requests until it arrives."""
+        """judged: (n,), on which requests feedback is given. delay: requests until it arrives.
+
+        What has not arrived at the end does so while the next rows are run.
+        """
         columns = {arm: column for column, arm in enumerate(self._data.arms)}
         chosen = np.zeros(len(rows), dtype=np.int8)
         worth = np.zeros((len(rows), len(columns)), dtype=np.float32)
-        waiting: deque[tuple[DecisionRecord, list[Event]]] = deque()
         for step, row in enumerate(rows.tolist()):
             choice = self._choose(row)
             chosen[step] = columns[choice.plan]
             known = self._worth(choice)
-            worth[step] = [known[arm] for arm in columns]
+            worth[step] = [known.get(arm, 0.0) for arm in columns]
             record = await self._call(str(step), row, choice)
-            waiting.append((record, self._events(record, row, judged=bool(judged[step]))))
-            if len(waiting) > delay:
-                self._learn(*waiting.popleft())
+            self._waiting.append((record, self._events(record, row, judged=bool(judged[step]))))
+            if len(self._waiting) > delay:
+                self._learn(*self._waiting.popleft())
             if step % DRAIN_EVERY == 0:
                 await self._background.drain()
         await self._background.drain()
@@ -111,7 +122,9 @@ class Replay:
     def _choose(self, row: int) -> Choice:
         context = self._context(row)
         began_ns = time.perf_counter_ns()
-        choice = self._decider.choose(context, tuple(self._plans.values()), ANY_WEIGHTS, ANY_COST)
+        choice = self._decider.choose(
+            context, tuple(self._plans.values()), self._overrides, ANY_COST
+        )
         self._spent_ns[0] += time.perf_counter_ns() - began_ns
         assert choice is not None  # noqa: S101 - there is no cost limit to exceed
         return choice

@@ -31,13 +31,15 @@ LEAST_PRIOR_USD = 1e-7
 class Variant:
     """A policy as it is compared. vw: None where the policy has no such heads to switch off.
 
-    options: of the config's `policy` section, besides its name and weights.
+    options: of the config's `policy` section, besides its name and weights. detect_changes: see
+    `bandit.PolicySettings`.
     """
 
     name: str
     policy: str
     vw: bool | None = None
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    detect_changes: bool = True
 
 
 def variants_of(
@@ -126,6 +128,7 @@ def policy_of(
         raise BenchError(f"policy {variant.name}: {error}") from None
     if variant.vw is False:
         settings = replace(settings, vw=frozenset())
+    settings = replace(settings, detect_changes=variant.detect_changes)
     rng = np.random.default_rng([seed, 1])
     return make_policy(variant.policy, settings, context_map.version, rng)
 

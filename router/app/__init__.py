@@ -20,12 +20,15 @@ from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.providers import make_client, make_providers
 from router.adapters.storage import Storage, open_storage
+from router.adapters.verifier import HttpVerifier
+from router.adapters.verifier import make_client as verifier_client
+from router.app.brain import Brain
 from router.app.build import (
-    Brain,
     Seams,
     build_follower,
     build_learner,
     build_service,
+    build_verifying,
     decider_of,
     storage_settings,
 )
@@ -36,6 +39,7 @@ from router.config import Config
 from router.config.values import catalogue_of, context_map_of, keys_of
 from router.core.background import Background
 from router.core.errors import RouterError
+from router.core.judging.verifying import Verifying
 from router.core.ports import Health
 from router.core.watch import Watch
 from router.observe.exposition import MetricsServer
@@ -89,7 +93,8 @@ async def running_router(config: Config, env: Mapping[str, str]) -> AsyncIterato
         examples = await example_contexts(config, embedder, context_map_of(config))
         brain = Brain(config, catalogue, examples)
         decider = decider_of(config, brain)
-        seams = Seams(storage, embedder, providers, metrics, background)
+        verifying = await _verifying(config, metrics, stack)
+        seams = Seams(storage, embedder, providers, metrics, background, verifying)
         service = build_service(config, catalogue, seams, decider)
         follower = build_follower(config, brain, storage, decider, metrics)
         redis = _redis_watch(storage, health)
@@ -101,6 +106,8 @@ async def running_router(config: Config, env: Mapping[str, str]) -> AsyncIterato
         providers_watch = _provider_watch(storage, health, catalogue.names())
         for loop in (redis, follower, snapshot, providers_watch):
             loops.start(loop)
+        if verifying is not None:
+            loops.start(Watch(verifying.check, partial(health.set, "verifier"), WATCH_MS))
         if config.learning.embedded:
             loops.start(LearnerChild(run_learner, beside(config)))
         gc.freeze()  # what start-up built stays: collections need not look at it again
@@ -175,6 +182,14 @@ async def _embedder(config: Config, stack: AsyncExitStack) -> EmbedderPool:
     stack.callback(pool.close)
     await pool.warm_up()
     return pool
+
+
+async def _verifying(config: Config, metrics: Metrics, stack: AsyncExitStack) -> Verifying | None:
+    section = config.judging.verifier
+    if section is None:
+        return None
+    client = await stack.enter_async_context(verifier_client())
+    return build_verifying(section, HttpVerifier(client, str(section.url)), metrics)
 
 
 def _metrics_port(config: Config, metrics: Metrics, stack: AsyncExitStack) -> int:

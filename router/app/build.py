@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from random import SystemRandom
 from uuid import uuid4
 
-import numpy as np
-
-from bandit import Context, Policy, load_policy, make_policy
 from bandit.errors import TrainerMissing
-from bandit.steps import Gate, load_gate, make_gate
 from bandit.training import check_trainer
 from router.adapters.storage import CacheBounds, Storage, StorageSettings
+from router.app.brain import Brain
 from router.config import Config
-from router.config.values import context_map_of, gate_settings_of, settings_of, weights_of
+from router.config.judging_schema import VerifierSection
+from router.config.values import weights_of
 from router.core.admission import Admission, AdmissionSettings
 from router.core.arms import Catalogue
 from router.core.attempt import Caller
@@ -27,14 +25,15 @@ from router.core.deciding import Decider
 from router.core.errors import ConfigInvalid, ConfigProblem
 from router.core.follower import Follower
 from router.core.gate import GateSettings
-from router.core.judging.learned import Learned, split
+from router.core.judging.auditing import Auditor, AuditSettings
 from router.core.judging.stepping import Judging
+from router.core.judging.verifying import Verifying, VerifyingSettings
 from router.core.learner import Learner, LearnerSettings
 from router.core.lecture import Lecture
 from router.core.observer import Observer
 from router.core.once import Once, OnceSettings
 from router.core.pipeline import Parts, Pipeline
-from router.core.ports import Embedder, HealthPolicy, Provider
+from router.core.ports import Embedder, HealthPolicy, Provider, Verifier
 from router.core.reask import ReaskSettings, ReaskWatch
 from router.core.reporting import Reporting
 from router.core.reward import RewardSettings
@@ -51,6 +50,7 @@ class Seams:
     providers: Mapping[str, Provider]
     observer: Observer
     background: Background
+    verifying: Verifying | None = None
 
 
 def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
@@ -69,68 +69,21 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
     )
 
 
-class Brain:
-    """Makes and restores policies the way the config says.
-
-    examples: contexts by plan, for `policy.intent`. A learner, which never decides, has none.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        catalogue: Catalogue,
-        examples: Mapping[str, Sequence[Context]] = MappingProxyType({}),
-    ) -> None:
-        self.context_map = context_map_of(config)
-        self._name = config.policy.name
-        self._seed = config.policy.seed
-        self._settings = settings_of(config, catalogue, self.context_map, examples)
-        self._gate_names = {p.name: p.gate for p in catalogue.plans.values() if p.is_judged}
-        self._gate_settings = gate_settings_of(config, catalogue, self.context_map)
-        # Replicas must not draw alike: theirs is seeded from the system, the learner's is fixed.
-        self._serving = np.random.default_rng()
-
-    def fresh_policy(self) -> Policy:
-        rng = np.random.default_rng(self._seed)
-        return make_policy(self._name, self._settings, self.context_map.version, rng)
-
-    def fresh(self) -> Learned:
-        return Learned(self.fresh_policy(), self._gates({}, None))
-
-    def restore(self, payload: bytes) -> Learned:
-        """For learning: goes on exactly where the snapshot ended. Raises BanditError."""
-        return self._load(payload, None)
-
-    def restore_to_serve(self, payload: bytes) -> Learned:
-        """Raises BanditError."""
-        return self._load(payload, self._serving)
-
-    def _load(self, payload: bytes, rng: np.random.Generator | None) -> Learned:
-        version, parts = self.context_map.version, split(payload)
-        policy = load_policy(parts.policy, self._settings, version, rng, name=self._name)
-        return Learned(policy, self._gates(parts.gates, rng))
-
-    def _gates(
-        self, saved: Mapping[str, tuple[str, bytes]], rng: np.random.Generator | None
-    ) -> dict[str, Gate]:
-        """A plan that was given another gate since starts with a fresh one."""
-        return {
-            plan: self._gate(name, *saved.get(plan, ("", b"")), rng)
-            for plan, name in self._gate_names.items()
-        }
-
-    def _gate(self, name: str, saved: str, payload: bytes, rng: np.random.Generator | None) -> Gate:
-        version = self.context_map.version
-        if saved == name:
-            return load_gate(payload, self._gate_settings, version, rng, name=name)
-        fresh = rng or np.random.default_rng(self._seed)
-        return make_gate(name, self._gate_settings, version, fresh)
-
-
 def decider_of(config: Config, brain: Brain) -> Decider:
     """One that has learned nothing yet."""
     learned = brain.fresh()
     return Decider(brain.context_map, learned.policy, weights_of(config), gates=learned.gates)
+
+
+def build_verifying(section: VerifierSection, verifier: Verifier, observer: Observer) -> Verifying:
+    settings = VerifyingSettings(
+        timeout_ms=section.timeout_ms,
+        accept_at=section.accept_at,
+        max_failures=section.max_failures,
+        cooldown_ms=section.cooldown_ms,
+        tenants=frozenset(section.tenants),
+    )
+    return Verifying(verifier, observer, time.time, settings)
 
 
 def build_service(
@@ -158,11 +111,28 @@ def build_service(
         observer=observer,
         settings=ClosingSettings(),
     )
+    cascade = _cascade(config, catalogue, seams)
+    auditor = Auditor(
+        catalogue=catalogue,
+        cascade=cascade,
+        admission=admission,
+        decisions=storage.decisions,
+        background=background,
+        observer=observer,
+        draw=SystemRandom().random,
+        settings=_audits(config),
+    )
     parts = Parts(
         catalogue=catalogue,
         decider=decider,
-        cascade=_cascade(config, catalogue, seams),
-        judging=Judging(catalogue=catalogue, embed=seams.embedder.embed, observer=observer),
+        cascade=cascade,
+        auditor=auditor,
+        judging=Judging(
+            catalogue=catalogue,
+            embed=seams.embedder.embed,
+            observer=observer,
+            verifier=seams.verifying,
+        ),
         embedder=seams.embedder,
         health=storage.health,
         admission=admission,
@@ -186,6 +156,11 @@ def build_service(
     return RouterService(admission, Pipeline(parts), reporting)
 
 
+def _audits(config: Config) -> AuditSettings:
+    section = config.judging
+    return AuditSettings(section.audit_share, section.audit_usd_per_day, section.judge)
+
+
 def _once(config: Config, catalogue: Catalogue) -> OnceSettings:
     """No request runs longer than every attempt at its limit, with a minute for the rest."""
     longest_ms = max(d.timeout_ms for d in catalogue.deployments())
@@ -206,7 +181,11 @@ def _cascade(config: Config, catalogue: Catalogue, seams: Seams) -> Cascade:
         catalogue=catalogue,
         caller=caller,
         clock=time.time,
-        settings=CascadeSettings(attempts.max_per_request, attempts.min_remaining_ms),
+        settings=CascadeSettings(
+            attempts.max_per_request,
+            attempts.min_remaining_ms,
+            config.judging.second_timeout_ms,
+        ),
     )
 
 

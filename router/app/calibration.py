@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
@@ -18,7 +17,10 @@ from bandit.types import Context
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.providers import make_client, make_providers
-from router.app.build import Brain, check_can_learn
+from router.adapters.verifier import HttpVerifier
+from router.adapters.verifier import make_client as verifier_client
+from router.app.brain import Brain
+from router.app.build import check_can_learn
 from router.app.examples import example_contexts
 from router.app.handover import Targets, check_targets, hand_over
 from router.calibrate.asking import Asker, AskSettings
@@ -28,7 +30,7 @@ from router.calibrate.estimate import estimate
 from router.calibrate.files import prompts_in
 from router.calibrate.frontier import Utility
 from router.calibrate.gathering import Case, Gatherer
-from router.calibrate.hook import HttpVerifier
+from router.calibrate.hook import PatientVerifier
 from router.calibrate.journal import Journal
 from router.calibrate.ledger import Answered
 from router.calibrate.matching import Match
@@ -172,10 +174,9 @@ class _Run:
         if wanted.judge:
             return JudgeScorer(asker, wanted.judge)
         if wanted.verifier:
-            client = await stack.enter_async_context(
-                httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 - timed by the hook
-            )
-            return VerifierScorer(HttpVerifier(client, wanted.verifier), journal)
+            client = await stack.enter_async_context(verifier_client())
+            hook = HttpVerifier(client, wanted.verifier)
+            return VerifierScorer(PatientVerifier(hook, wanted.verifier), journal)
         return ReferenceScorer(Match(wanted.match))
 
     async def _embedded(self, prompts: Sequence[Prompt]) -> tuple[list[Context], Brain]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bandit import POLICY_NAMES, BanditError
 from router.app import opened_storage
-from router.app.build import Brain, check_can_learn
+from router.app.brain import Brain
+from router.app.build import check_can_learn
 from router.archive.reading import read
 from router.config import Config
 from router.config.values import catalogue_of, units_of

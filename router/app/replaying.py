@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from router.app import opened_storage
-from router.app.build import Brain
+from router.app.brain import Brain
 from router.archive.reading import read
 from router.config import Config
 from router.config.values import catalogue_of

@@ -7,13 +7,14 @@ from typing import Any, Protocol
 
 from router.calibrate.asking import Asker
 from router.calibrate.journal import Journal
-from router.calibrate.judging import judge_chat, read_score
 from router.calibrate.ledger import Answered, Scored
 from router.calibrate.matching import Match, quality_of
 from router.calibrate.prompts import Prompt
 from router.calibrate.purse import Share
 from router.core.cachekey import fingerprint
+from router.core.chat import ChatRequest
 from router.core.errors import RouterError
+from router.core.judging.grading import judge_chat, read_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +95,16 @@ class JudgeScorer:
         self._arm = arm
 
     def most_usd(self, prompt: Prompt) -> float:
-        return self._asker.most_usd(judge_chat(prompt, None), self._arm)
+        return self._asker.most_usd(_judged(prompt, None), self._arm)
 
     async def score(self, prompt: Prompt, arm: str, reply: Answered, share: Share) -> Score:
         del arm
-        said = await self._asker.ask(judge_chat(prompt, reply.text), self._arm, share)
+        said = await self._asker.ask(_judged(prompt, reply.text), self._arm, share)
         if isinstance(said, Answered):
             quality = read_score(said.text)
             return Score(quality, "" if quality is not None else "judge_unreadable")
         return Score(None, f"judge_{said.why}")
+
+
+def _judged(prompt: Prompt, answer: str | None) -> ChatRequest:
+    return judge_chat(prompt.chat, answer, prompt.reference)

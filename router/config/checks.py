@@ -103,9 +103,13 @@ def _plans(root: dict[str, Any], arms: dict[str, Any]) -> Found:
         yield from _rungs(path, rungs, arms)
         if section is not None:
             yield from _gate(("plans", plan), section, len(rungs), arms)
-    fallback = root.get("fallback")
-    if isinstance(fallback, str) and fallback and fallback not in arms:
-        yield ("fallback",), name_one("arms", fallback, arms)
+    named: list[tuple[Path, Any]] = [
+        (("fallback",), root.get("fallback")),
+        (("judging", "judge"), mapped(root.get("judging")).get("judge")),
+    ]
+    for path, arm in named:
+        if isinstance(arm, str) and arm and arm not in arms:
+            yield path, name_one("arms", arm, arms)
 
 
 def _rungs(path: Path, rungs: list[Any], arms: dict[str, Any]) -> Found:

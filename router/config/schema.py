@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, HttpUrl, model_validator
 
+from router.config.judging_schema import JudgingSection
 from router.config.policy_schema import PolicySection
 from router.config.section import Section
 
@@ -162,6 +163,7 @@ class Config(Section):
     policy: PolicySection = PolicySection()
     server: ServerSection = ServerSection()
     gate: GateSection = GateSection()
+    judging: JudgingSection = JudgingSection()
     attempts: AttemptsSection = AttemptsSection()
     providers: ProvidersSection = ProvidersSection()
     cache: CacheSection = CacheSection()

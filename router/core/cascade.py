@@ -49,6 +49,10 @@ class Cascade:
         self._clock = clock
         self._settings = settings
 
+    def now_s(self) -> float:
+        """Of the clock that deadlines are measured by."""
+        return self._clock()
+
     async def run(self, journey: Journey) -> AsyncGenerator[Delta]:
         """Deltas of the served answer; afterwards `journey` holds the answer, or None.
 

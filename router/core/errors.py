@@ -176,6 +176,22 @@ class PortTaken(RouterError):
     reason = "PORT_TAKEN"
 
 
+class VerifierFailed(RouterError):
+    """No score was had of an answer: the verifier was away, too slow, or said something else."""
+
+    reason = "VERIFIER_FAILED"
+
+
+class VerifierMalformed(VerifierFailed):
+    """It answered, but no quality in [0, 1]."""
+
+
+class VerifierOff(RouterError):
+    """It failed or abstained too often and is left alone for a while."""
+
+    reason = "VERIFIER_OFF"
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
     """One mistake in a config file; `line` counts from 1, `key` is a dotted path."""

@@ -18,6 +18,10 @@ class Observer(Protocol):
         """What was chosen after a first answer: accept | second | ask | escalate."""
         ...
 
+    def audit(self, result: str) -> None:
+        """result: good | bad | unreadable | failed | no_budget."""
+        ...
+
     def cache(self, status: CacheStatus) -> None: ...
 
     def stage(self, name: str, seconds: float) -> None:
@@ -30,6 +34,10 @@ class Observer(Protocol):
 
     def degraded(self, what: str) -> None:
         """A dependency failed and the request went on without it (cache, health, session)."""
+        ...
+
+    def verifier(self, *, serving: bool) -> None:
+        """The caller's verifier was switched off, or is asked again."""
         ...
 
     def learned(self, events: int, backlog: int) -> None: ...
@@ -56,6 +64,9 @@ class NullObserver:
     def step(self, plan: str, step: str) -> None:
         pass
 
+    def audit(self, result: str) -> None:
+        pass
+
     def cache(self, status: CacheStatus) -> None:
         pass
 
@@ -66,6 +77,9 @@ class NullObserver:
         pass
 
     def degraded(self, what: str) -> None:
+        pass
+
+    def verifier(self, *, serving: bool) -> None:
         pass
 
     def learned(self, events: int, backlog: int) -> None:

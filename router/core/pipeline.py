@@ -26,6 +26,7 @@ from router.core.errors import (
     Overloaded,
     StorageUnavailable,
 )
+from router.core.judging.auditing import Auditor
 from router.core.judging.stepping import Judging, Stepper
 from router.core.observer import Observer
 from router.core.once import Once
@@ -45,6 +46,7 @@ class Parts:
     decider: Decider
     cascade: Cascade
     judging: Judging
+    auditor: Auditor
     embedder: Embedder
     health: HealthBoard
     admission: Admission
@@ -103,6 +105,7 @@ class Pipeline:
                 await self._p.once.release(work.call, work.id)
         if work.answer is None:
             return None
+        self._p.auditor.consider(work)
         completion = Completion(work.answer, record, work.quota_left)
         try:
             await self._p.once.finish(work.call, work.id, completion)
@@ -231,7 +234,10 @@ class Pipeline:
     def _stepper(self, work: Work, plan: Plan, context: Context) -> Stepper | None:
         gates, overrides = self._p.decider.gates, work.call.options.weights
         weights = merge(self._p.decider.weights, overrides)
-        return self._p.judging.stepper(work.call.chat, plan, gates, context, weights)
+        call = work.call
+        return self._p.judging.stepper(
+            call.chat, plan, gates, context, weights, tenant=call.tenant.name
+        )
 
     def _failure(self, work: Work) -> AllAttemptsFailed | DeadlineTooShort:
         metadata = {"decision_id": work.id}

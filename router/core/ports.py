@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from router.core.arms import Deployment
-from router.core.chat import Answer, ChatRequest, Delta
+from router.core.chat import Answer, ChatRequest, Delta, ToolCall
 from router.core.records import (
+    Audited,
     CachedAnswer,
     CacheKey,
     DecisionRecord,
@@ -52,6 +53,26 @@ class Provider(Protocol):
 
         Closing the iterator cancels the upstream call.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An answer to be scored. reference: what is right, where that is known. id: "" for none."""
+
+    chat: ChatRequest
+    arm: str
+    answer: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    reference: Any = None
+    id: str = ""
+
+
+class Verifier(Protocol):
+    """Somebody else's program that can tell whether an answer is good."""
+
+    async def verify(self, case: Case, timeout_ms: float) -> float | None:
+        """Quality in [0, 1]; None where it abstains. Raises VerifierFailed."""
         ...
 
 
@@ -182,6 +203,10 @@ class DecisionLog(Protocol):
 
     async def reasked(self, decision_id: str, similarity: float) -> None:
         """Append `Reasked`, at most once per decision and not after its feedback."""
+        ...
+
+    async def audited(self, audit: Audited) -> None:
+        """Append it, at most once per decision."""
         ...
 
 

@@ -48,12 +48,17 @@ class Metrics:
         self._cost = counter("cost_usd", "Spent on deployments", "arm", "deployment")
         self._decisions = counter("decisions", "Plans chosen", "plan", "explored")
         self._steps = counter("steps", "Choices after a first answer", "plan", "step")
+        self._audits = counter("audits", "Accepted first answers checked", "result")
         self._cache = counter("cache", "Cache look-ups", "status")
         self._feedback = counter("feedback", "Signs of quality", "kind")
         self._degraded = counter("degraded", "Work done without a dependency", "what")
         self._learned = counter("learned_events", "Events learned by this process")
         self._refused = counter("snapshots_refused", "Snapshots not served", "reason")
         self._backlog = Gauge(f"{PREFIX}_backlog_events", "Not learned yet", registry=registry)
+        self._verifier = Gauge(
+            f"{PREFIX}_verifier_serving", "0 while it is left alone", registry=registry
+        )
+        self._verifier.set(1)
         self._version = Gauge(f"{PREFIX}_snapshot_version", "Snapshot in use", registry=registry)
         self._since = Gauge(
             f"{PREFIX}_snapshot_timestamp_seconds", "When it came into use", registry=registry
@@ -74,6 +79,9 @@ class Metrics:
     def step(self, plan: str, step: str) -> None:
         self._steps.labels(plan, step).inc()
 
+    def audit(self, result: str) -> None:
+        self._audits.labels(result).inc()
+
     def cache(self, status: CacheStatus) -> None:
         self._cache.labels(status.value).inc()
 
@@ -85,6 +93,9 @@ class Metrics:
 
     def degraded(self, what: str) -> None:
         self._degraded.labels(what).inc()
+
+    def verifier(self, *, serving: bool) -> None:
+        self._verifier.set(serving)
 
     def learned(self, events: int, backlog: int) -> None:
         self._learned.inc(events)

@@ -17,6 +17,7 @@ from router.core.errors import (
 )
 from router.core.ports import DecisionLog
 from router.core.records import (
+    Audited,
     Decided,
     DecisionRecord,
     Event,
@@ -165,6 +166,14 @@ async def test_a_reask_says_nothing_after_feedback(log: DecisionLog, storage: St
     assert await events(storage) == [Decided(RECORD), FeedbackGiven("d-1", 0.9, NOW_MS)]
 
 
+async def test_an_audit_is_told_once(log: DecisionLog, storage: Storage) -> None:
+    await log.record(RECORD)
+    audit = Audited("d-1", 0.0, 0.02, 0.001)
+    for told in (audit, audit, replace(audit, quality=1.0), Audited("unknown", 1.0, 0.02)):
+        await log.audited(told)
+    assert await events(storage) == [Decided(RECORD), replace(audit, at_ms=NOW_MS)]
+
+
 async def test_a_full_stream_refuses_and_loses_nothing(log: DecisionLog, storage: Storage) -> None:
     decide = replace(UNSETTLED, id="decide")
     await log.record(decide)
@@ -176,6 +185,7 @@ async def test_a_full_stream_refuses_and_loses_nothing(log: DecisionLog, storage
         with pytest.raises(Overloaded):
             await work
     await log.reasked("filler-0", 0.97)
+    await log.audited(Audited("filler-0", 1.0, 0.02))
     kept = await events(storage)
     assert kept[0] == Decided(decide)
     assert kept[1:] == [Decided(replace(RECORD, id=f"filler-{n}")) for n in range(MAX_EVENTS)]

@@ -21,7 +21,7 @@ from demo.stack import free_port
 from demo.upstream import Upstream
 from demo.world import Profile, Reply
 from router.app import opened_storage, running_learner, running_router
-from router.app.build import Brain
+from router.app.brain import Brain
 from router.config import Config, parse_config
 from router.config.values import catalogue_of
 from router.core.tenants import Tenant, hash_key
@@ -237,7 +237,7 @@ async def test_a_router_serves_what_was_calibrated_and_the_learner_goes_on(site:
         await until(is_newer)
         stored = await running.storage.snapshots.load()
         assert stored is not None
-        policy = Brain(site.config, catalogue_of(site.config)).restore(stored.payload)
+        policy = Brain(site.config, catalogue_of(site.config)).restore(stored.payload).policy
         plans = len(catalogue_of(site.config).plans)
         assert policy.learned > PROMPTS * plans
 

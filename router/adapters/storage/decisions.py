@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from router.adapters.storage.client import Client, Word
 from router.adapters.storage.codec import encode
 from router.adapters.storage.keys import Keys
@@ -17,6 +19,7 @@ from router.core.errors import (
 )
 from router.core.ports import Clock
 from router.core.records import (
+    Audited,
     DecisionRecord,
     FeedbackGiven,
     FeedbackReport,
@@ -29,6 +32,7 @@ _RECORD = load("events_common", "decision_record")
 _SETTLE = load("events_common", "decision_settle")
 _FEEDBACK = load("events_common", "decision_feedback")
 _REASKED = load("events_common", "decision_reasked")
+_AUDITED = load("events_common", "decision_audited")
 
 
 class RedisDecisionLog:
@@ -92,6 +96,10 @@ class RedisDecisionLog:
     async def reasked(self, decision_id: str, similarity: float) -> None:
         event = encode(Reasked(decision_id, similarity, int(self._clock() * MS_PER_S)))
         await self._change(_REASKED, decision_id, event)
+
+    async def audited(self, audit: Audited) -> None:
+        noted = replace(audit, at_ms=int(self._clock() * MS_PER_S))
+        await self._change(_AUDITED, audit.decision_id, encode(noted))
 
     async def _change(self, script: Script, decision_id: str, *args: Word) -> bytes:
         keys = [self._keys.decision(decision_id), self._keys.events, self._keys.learned]

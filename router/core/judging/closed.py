@@ -49,6 +49,7 @@ class Closed:
 _FENCE: Final = re.compile(r"```[\w-]{0,20}\n(.*?)```", re.DOTALL)
 _FIELDS: Final = ("answer", "final_answer", "result")
 _INVALID: Final = object()
+_FORMULA: Final = re.compile(r"[\^_=+*/\\<>]|\d[^\W\d]")
 _ASKS_NUMBER: Final = re.compile(
     r"\bhow (?:many|much|far|long|old|tall)\b|\b(?:calculate|compute|evaluate)\b"
     r"|\b(?:what is|find) the (?:total|sum|product|average|value|number|probability|area|ratio)\b",
@@ -245,10 +246,17 @@ def _whole(text: str, asked: Kind | None) -> Closed | None:
 
 def _marked(text: str, asked: Kind | None) -> Closed | None:
     for ending, exact in endings(plain(text)):
-        found = _ending(ending, asked) or (_few_words(ending) if exact else None)
+        found = _of_exact(ending) if exact else _ending(ending, asked)
         if found:
             return found
     return None
+
+
+def _of_exact(ending: str) -> Closed | None:
+    """Boxed, or behind ####: the answer and nothing else, up to the end of its line."""
+    line = ending.strip().partition("\n")[0].strip()
+    formula = _FORMULA.search(line)
+    return _whole(line, None) or (None if formula else _lone_number(line)) or _few_words(line)
 
 
 def _ending(ending: str, asked: Kind | None) -> Closed | None:
@@ -275,8 +283,11 @@ def _unmarked(text: str, asked: Kind | None) -> Closed | None:
 
 
 def _few_words(text: str) -> Closed | None:
-    words = normal_words(text[: MAX_TEXT_CHARS + 1].splitlines()[0]) if text.strip() else ""
-    return Closed(Kind.TEXT, words) if words and len(text) <= MAX_TEXT_CHARS else None
+    if len(text) > MAX_TEXT_CHARS:
+        return None
+    # Of a formula everything counts but its spaces.
+    words = "".join(text.split()) if _FORMULA.search(text) else normal_words(text)
+    return Closed(Kind.TEXT, words) if words else None
 
 
 def _last_number(text: str) -> Number | None:

@@ -33,6 +33,8 @@ _NUMBER: Final = re.compile(
     re.IGNORECASE,
 )
 
+_DIGIT: Final = re.compile(r"\d")
+
 
 @dataclass(frozen=True, slots=True)
 class Number:
@@ -63,6 +65,8 @@ def numbers(text: str) -> Iterator[Number]:
     >>> [n.value for n in numbers("$1,200.50, 3/4 and 2 1/2 of 5%")]
     [1200.5, 0.75, 2.5, 5.0]
     """
+    if not _DIGIT.search(text):  # many times faster than to try everywhere
+        return iter(())
     return (_read(found) for found in _NUMBER.finditer(text))
 
 

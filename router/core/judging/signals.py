@@ -29,7 +29,7 @@ N_SIGNALS: Final = len(NAMES)
 MAX_CHARS: Final = 6_000
 """Characters that are read, half from either end; the length sees the whole."""
 
-_WORD: Final = re.compile(r"[^\W\d_][\w'-]*")
+_BLANKS: Final = str.maketrans(dict.fromkeys('.,;:!?()[]{}<>"*_`$#=+/\\|~\u2026\u3002\uff0c', " "))
 _NUMBER: Final = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _SUM: Final = re.compile(
     r"(\d[\d,]{0,15}(?:\.\d{1,9})?) ?([-+*/\u00d7\u00f7]) ?\$?(\d[\d,]{0,15}(?:\.\d{1,9})?)"
@@ -45,12 +45,9 @@ _SCRIPT_CHARS: Final = 200
 _TELLING_WORDS: Final = 8
 _ENGLISH_SHARE: Final = 12
 """One English function word in so many is English enough."""
-_LEXICONS: Final = (
-    (words.HEDGES, 1.5),
-    (words.REFUSALS, 1.5),
-    (words.CORRECTIONS, 1.5),
-    (words.STEPS, 2.5),
-)
+_LEXICONS: Final = (words.HEDGES, words.REFUSALS, words.CORRECTIONS, words.STEPS)
+_DIVISORS: Final = (1.5, 1.5, 1.5, 2.5)
+_LEXICON: Final = {word: index for index, known in enumerate(_LEXICONS) for word in known}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +83,7 @@ def question_of(prompt: str, *, wants_json: bool = False) -> Question:
         length=len(prompt),
         asked=asked_kind(prompt, wants_json=wants_json),
         numbers=frozenset(_plain_numbers(text)),
-        english=_is_english(_WORD.findall(text.lower())),
+        english=_is_english(_words(text)),
         latin=_is_latin(text),
     )
 
@@ -110,13 +107,13 @@ def signals_of(question: Question, reply: Reply) -> Vector:
     0.69
     """
     text = _ends(reply.text)
-    said = _WORD.findall(text.lower())
+    said = _words(text)
     found = _plain_numbers(text)
     closed = reply.closed or closed_answer(reply.text, question.asked)
     return np.array(
         [
             *_shape(question, reply, text, said),
-            *(_log(sum(map(lexicon.__contains__, said)), size) for lexicon, size in _LEXICONS),
+            *_wording(said),
             *_settled(question, closed, found),
             *_sums(question, text, found),
             *_told(reply),
@@ -138,6 +135,16 @@ def _shape(question: Question, reply: Reply, text: str, said: list[str]) -> tupl
         float("```" in text or stripped[:1] in {"{", "["}),
         float(bool(said) and len(said) >= _TELLING_WORDS and foreign),
     )
+
+
+def _wording(said: list[str]) -> list[float]:
+    """How often it hedges, refuses, corrects itself, and goes on to a next step."""
+    found = [_LEXICON[word] for word in said if word in _LEXICON]
+    return [_log(found.count(index), divisor) for index, divisor in enumerate(_DIVISORS)]
+
+
+def _words(text: str) -> list[str]:
+    return text.lower().translate(_BLANKS).split()
 
 
 def _settled(
@@ -215,6 +222,8 @@ def _log(count: float, divisor: float) -> float:
 
 def _is_latin(text: str) -> bool:
     """Whether most letters of its beginning are Latin ones."""
+    if text[:_SCRIPT_CHARS].isascii():
+        return True
     letters = [char for char in text[:_SCRIPT_CHARS] if char.isalpha()]
     return 2 * sum(char <= _LAST_LATIN for char in letters) >= len(letters)
 

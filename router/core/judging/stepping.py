@@ -37,10 +37,11 @@ class Open:
 class Verdicts(Protocol):
     """A caller's verifier, as the stepper asks it."""
 
-    accept_at: float
+    @property
+    def accept_at(self) -> float: ...
 
     async def verdict(
-        self, chat: ChatRequest, arm: str, answer: Answer, remaining_ms: float
+        self, chat: ChatRequest, tenant: str, arm: str, answer: Answer, within_ms: float
     ) -> float | None:
         """Quality in [0, 1]; None when it abstains, fails, is switched off or is not for this."""
         ...
@@ -61,12 +62,14 @@ class Stepper:
         embed: Embed,
         observer: Observer,
         verifier: Verdicts | None = None,
+        tenant: str = "",
     ) -> None:
+        self._tenant = tenant
         self.second_arm = plan.second
         self._chat = chat
         wants_json = chat.response_format.kind is not Format.TEXT
         self._question = question_of(chat.prompt, wants_json=wants_json)
-        self._plan = plan
+        self.plan = plan
         self._gate = gate
         self._context = context
         self._weights = weights
@@ -81,9 +84,11 @@ class Stepper:
 
     async def first(self, answer: Answer, left: Open, within_ms: float) -> Step:
         """What to do with a first answer that passed the certain checks."""
-        arm = self._plan.rungs[0]
+        arm = self.plan.rungs[0]
         if self._verifier is not None:
-            self._verified = await self._verifier.verdict(self._chat, arm, answer, within_ms)
+            self._verified = await self._verifier.verdict(
+                self._chat, self._tenant, arm, answer, within_ms
+            )
         signals = self._signals(arm, answer, self._verified)
         self._seen = Seen(self._context, signals, SIGNALS_VERSION)
         if self._verified is not None:
@@ -105,6 +110,15 @@ class Stepper:
         other = closed_answer(served.text, self._question.asked) if closed else None
         known = agreement(closed, other) if other else None
         return None if known is None else known > 0
+
+    def is_closed(self, arm: str) -> bool:
+        """Whether an arm's answer settled on something that can be compared exactly."""
+        return self._closed.get(arm) is not None
+
+    def confirms(self, other: Answer) -> float | None:
+        """1.0 or 0.0: whether another answer settles on the same as the first one."""
+        agrees = self.agrees(self.plan.rungs[0], other)
+        return None if agrees is None else float(agrees)
 
     def _signals(self, arm: str, answer: Answer, verified: float | None = None) -> Vector:
         closed = closed_answer(answer.text, self._question.asked)
@@ -147,7 +161,7 @@ class Stepper:
 
     def _take(self, taken: StepTaken) -> Step:
         self._steps.append(taken)
-        self._observer.step(self._plan.name, taken.step)
+        self._observer.step(self.plan.name, taken.step)
         return taken.step
 
     def _open_prices(self, left: Open) -> Prices:
@@ -198,6 +212,8 @@ class Judging:
         gates: Mapping[str, Gate],
         context: Context,
         weights: Weights,
+        *,
+        tenant: str = "",
     ) -> Stepper | None:
         """None for a plan whose only gate are the certain checks."""
         gate = gates.get(plan.name)
@@ -213,6 +229,7 @@ class Judging:
             embed=self._embed,
             observer=self._observer,
             verifier=self._verifier,
+            tenant=tenant,
         )
 
 

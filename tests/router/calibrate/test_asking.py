@@ -13,10 +13,11 @@ import httpx
 import pytest
 
 from router.adapters.providers import make_client, make_providers
+from router.adapters.verifier import HttpVerifier
 from router.calibrate.asking import Asker, AskSettings, Missing, most_usd
 from router.calibrate.errors import JournalUnusable
 from router.calibrate.gathering import Case, Gatherer
-from router.calibrate.hook import HttpVerifier
+from router.calibrate.hook import PatientVerifier
 from router.calibrate.journal import Journal
 from router.calibrate.ledger import Answered, Failed, Intent
 from router.calibrate.matching import Match
@@ -278,7 +279,7 @@ async def test_a_verifier_is_asked_once_and_its_troubles_are_told(
     url = f"http://127.0.0.1:{upstream.port}/verify"
     for asked in (6, 9):
         async with httpx.AsyncClient(trust_env=False) as client:
-            verifier = HttpVerifier(client, url)
+            verifier = PatientVerifier(HttpVerifier(client, url), url)
             cases, _ = await gathered(
                 upstream, path, lambda _, j, v=verifier: VerifierScorer(v, j), count=3
             )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Final
+from typing import Any, Final
 
-from router.calibrate.prompts import Prompt
 from router.core.chat import ChatRequest, Message, Role, TextPart
 
 MOST_BYTES: Final = 8_000
@@ -24,14 +23,16 @@ not reward length. End with one line in exactly this form, a whole number from 0
 SCORE: 7"""
 
 
-def judge_chat(prompt: Prompt, answer: str | None) -> ChatRequest:
-    """answer: None for the longest that can be shown, for about what judging costs."""
+def judge_chat(chat: ChatRequest, answer: str | None, reference: Any = None) -> ChatRequest:
+    """answer: None for the longest that can be shown, for about what judging costs.
+
+    reference: a right answer, text or JSON; None where there is none.
+    """
     shown: dict[str, object] = {
-        "conversation": _cut("\n\n".join(f"{m.role}: {m.text}" for m in prompt.chat.messages)),
+        "conversation": _cut("\n\n".join(f"{m.role}: {m.text}" for m in chat.messages)),
         "answer": "x" * MOST_BYTES if answer is None else _cut(answer),
     }
-    if prompt.reference is not None:
-        reference = prompt.reference
+    if reference is not None:
         shown["reference"] = _cut(
             reference if isinstance(reference, str) else json.dumps(reference)
         )

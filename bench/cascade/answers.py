@@ -1,0 +1,46 @@
+"""What the models said: `text_<arm>`, or the short `ans_<arm>` where no text was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bench.routing.errors import BenchError
+from bench.routing.recorded import Recorded
+from router.core.judging.closed import compare
+from router.core.judging.signals import question_of
+from router.core.judging.stepping import MOST_COMPARED_CHARS
+
+TEXT, SHORT = "text_", "ans_"
+Answers = Mapping[str, tuple[str, ...]]
+"""By arm, in the order of the rows; "" where nothing was said."""
+
+
+def answers_of(data: Recorded, name: str) -> Answers:
+    """name: of the file. Raises BenchError where an arm has neither column, or one of no text."""
+    return {arm: _texts(data, arm, name) for arm in data.arms}
+
+
+def _texts(data: Recorded, arm: str, name: str) -> tuple[str, ...]:
+    there = [p + arm for p in (TEXT, SHORT) if p + arm in data.columns.column_names]
+    if not there:
+        raise BenchError(
+            f"{name} has no column {TEXT}{arm} or {SHORT}{arm}; choose arms whose answers were "
+            "recorded, or --no-answers to replay outcomes alone"
+        )
+    columns = [data.columns.column(column).to_pylist() for column in there]
+    odd = next((v for c in columns for v in c if v is not None and not isinstance(v, str)), None)
+    if odd is not None:
+        raise BenchError(f"{name} has answers of {arm} that are no text; write them as strings")
+    return tuple(next((text for text in row if text), "") for row in zip(*columns, strict=True))
+
+
+def open_texts(data: Recorded, answers: Answers, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Texts that are compared by their embeddings, as the service cuts them."""
+    found: dict[str, None] = {}
+    for one, other in pairs:
+        rows = zip(data.prompts, answers[one], answers[other], strict=True)
+        for prompt, first, second in rows:
+            told = first.strip() and second.strip()
+            if told and compare(first, second, question_of(prompt).asked) is None:
+                found |= dict.fromkeys(text[:MOST_COMPARED_CHARS] for text in (first, second))
+    return list(found)

@@ -1,0 +1,1 @@
+"""Recorded outcomes that change on the way: how soon a policy follows, what watching costs."""

@@ -1,0 +1,105 @@
+"""Replays of all seeds drawn together, and against the same policy that watches for nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandit.frontier import Interval, bootstrap_mean
+from bandit.types import Vector
+from bench.drift.figures import Followed, rolling
+from bench.drift.jobs import Job
+from bench.drift.scenarios import Scenario
+
+WATCHING, BLIND = "watching", "blind"
+BEFORE, AFTER = 200, 600
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One scenario on one stream under one kind of feedback, over the seeds.
+
+    taken: of each seed, as in `Followed`. lost, lost_blind: mean reward lost since the change, with
+    and without watching. versus: reward minus that without, seed by seed; None where not run.
+    curve, curve_blind: mean advantage over the window that begins at each step of `steps`, which
+    count from the change; share: likewise of the arm that changes.
+    """
+
+    stream: str
+    scenario: Scenario
+    feedback: str
+    target: str
+    taken: tuple[float, ...]
+    lost: float
+    lost_blind: float
+    versus: Interval | None
+    steps: Vector
+    curve: Vector
+    curve_blind: Vector
+    share: Vector
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.taken))
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether the mark holds: for the median of the seeds, for the mean where it is a mean."""
+        most = self.scenario.most
+        if most is None:
+            return None
+        if self.scenario.goal == "still":
+            return None if self.versus is None else self.versus.mean >= -most
+        if self.scenario.goal == "spared":
+            return float(np.mean(self.taken)) <= most
+        return self.median <= most
+
+
+def rows(done: Mapping[Job, Followed]) -> list[Row]:
+    """In the order in which they first occur."""
+    groups: dict[tuple[str, str, str], dict[str, list[tuple[Job, Followed]]]] = {}
+    for job, found in done.items():
+        group = groups.setdefault((job.stream, job.scenario.name, job.feedback.name), {})
+        group.setdefault(job.variant.name, []).append((job, found))
+    return [_row(group[WATCHING], group.get(BLIND, [])) for group in groups.values()]
+
+
+def _row(watching: Sequence[tuple[Job, Followed]], blind: Sequence[tuple[Job, Followed]]) -> Row:
+    job, one = watching[0]
+    runs, others = [f for _, f in watching], [f for _, f in blind]
+    gains = [a.reward - b.reward for a, b in zip(runs, others, strict=False)]
+    return Row(
+        stream=job.stream,
+        scenario=job.scenario,
+        feedback=job.feedback.name,
+        target=one.target,
+        taken=tuple(found.taken for found in runs),
+        lost=float(np.mean([found.lost for found in runs])),
+        lost_blind=float(np.mean([found.lost for found in others])) if others else math.nan,
+        versus=bootstrap_mean(gains, np.random.default_rng(0)) if gains else None,
+        steps=_steps(one),
+        curve=_mean([f.advantage for f in runs], one),
+        curve_blind=_mean([f.advantage for f in others], one),
+        share=_mean([f.share for f in runs], one),
+    )
+
+
+def _around(found: Followed) -> slice:
+    return slice(max(0, found.start - BEFORE), found.start + AFTER)
+
+
+def _steps(found: Followed) -> Vector:
+    around = _around(found)
+    shown = rolling(found.advantage[around].astype(np.float64))
+    steps: Vector = np.arange(len(shown), dtype=np.float64) + around.start - found.start
+    return steps
+
+
+def _mean(values: Sequence[np.ndarray], one: Followed) -> Vector:
+    if not values:
+        return np.zeros(0)
+    mean: Vector = np.mean([v[_around(one)].astype(np.float64) for v in values], axis=0)
+    return rolling(mean)

@@ -1,0 +1,149 @@
+"""What the gates do with what they learned."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from answers import LATER, PRICES, SETTINGS, VERSION, WEIGHTS, World, seen, taught
+
+from bandit import Weights
+from bandit.steps import Gate, GateSettings, Lesson, Prices, Step, make_gate
+
+
+def fresh(name: str = "learned", settings: GateSettings = SETTINGS) -> Gate:
+    return make_gate(name, settings, VERSION, np.random.default_rng(1))
+
+
+def share(gate: Gate, rng: np.random.Generator, hint: float, prices: Prices) -> float:
+    """Mean probability of accepting unasked; hint: the first signal."""
+    found = [gate.choose(seen(rng, hint=hint), prices, WEIGHTS) for _ in range(40)]
+    return float(np.mean([chosen.probabilities[Step.ACCEPT] for chosen in found]))
+
+
+def test_the_rules_always_accept() -> None:
+    gate, rng = taught(fresh("rules"), 40), np.random.default_rng(2)
+    for agreement in (None, 0.0, 1.0):
+        chosen = gate.choose(seen(rng, agreement), PRICES, WEIGHTS)
+        assert (chosen.step, chosen.propensity) == (Step.ACCEPT, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "prices", "step"),
+    [
+        (None, PRICES, Step.ASK),
+        (None, LATER, Step.ESCALATE),
+        (1.0, LATER, Step.ACCEPT),
+        (0.85, LATER, Step.ACCEPT),
+        (0.75, LATER, Step.ESCALATE),
+        (0.0, LATER, Step.ESCALATE),
+    ],
+)
+def test_the_plain_rule_asks_then_accepts_or_escalates(
+    agreement: float | None, prices: Prices, step: Step
+) -> None:
+    what = seen(np.random.default_rng(3), agreement)
+    assert fresh("agreement").choose(what, prices, WEIGHTS).step is step
+    # The learned gate begins by the same rule, but for its floor.
+    assert fresh().choose(what, prices, WEIGHTS).probabilities[step] > 0.99
+
+
+def test_the_plain_rule_serves_the_likelier_answer_where_nobody_is_above() -> None:
+    gate, rng = fresh("agreement"), np.random.default_rng(4)
+    gate.learn([Lesson(seen(rng, 0.0), first_ok=0.0, second_ok=1.0) for _ in range(9)])
+    assert gate.choose(seen(rng, 0.0), Prices(None, None), WEIGHTS).step is Step.SECOND
+
+
+def test_a_signal_that_tells_is_learned() -> None:
+    """What is doubtful is asked about or escalated, the rest served."""
+    gate, rng = taught(fresh(), 300), np.random.default_rng(5)
+    prices = Prices(second_usd=0.3, strong_usd=1.0)
+    assert share(gate, rng, 1.0, prices) < 0.1
+    assert share(gate, rng, -1.0, prices) > 0.8
+    hard, easy = (gate.choose(seen(rng, hint=h), PRICES, WEIGHTS).score for h in (1.0, -1.0))
+    assert hard == pytest.approx(0.4, abs=0.15)
+    assert easy == pytest.approx(0.98, abs=0.06)
+
+
+def test_todays_prices_and_weights_decide() -> None:
+    gate, rng = taught(fresh(), 300), np.random.default_rng(6)
+    doubtful = seen(rng, 0.0, hint=1.0)
+
+    def step(prices: Prices, weights: Weights) -> Step:
+        values = gate.choose(doubtful, prices, weights).values
+        return max(values, key=lambda s: values[s])
+
+    assert step(LATER, WEIGHTS) is Step.ESCALATE
+    assert step(Prices(None, 50.0), WEIGHTS) is not Step.ESCALATE
+    assert step(LATER, Weights(quality=1.0, cost=5.0)) is not Step.ESCALATE
+    assert step(Prices(None, 50.0), Weights(quality=1.0, cost=0.0)) is Step.ESCALATE
+
+
+def test_escalating_costs_what_it_was_seen_to_cost() -> None:
+    gates = [fresh(), fresh()]
+    for gate, ratio in zip(gates, (0.5, 4.0), strict=True):
+        rng = np.random.default_rng(7)
+        gate.learn([replace(World().lesson(rng), strong_cost_ratio=ratio) for _ in range(120)])
+    what = seen(np.random.default_rng(8), 0.0)
+    cheap, dear = (gate.choose(what, LATER, WEIGHTS).values[Step.ESCALATE] for gate in gates)
+    assert cheap - dear == pytest.approx(0.1 * 3.5, rel=0.15)
+
+
+def test_steps_that_are_not_wanted_keep_their_floor() -> None:
+    gate, rng = taught(fresh(), 300), np.random.default_rng(9)
+    chosen = gate.choose(seen(rng, hint=-1.0), PRICES, WEIGHTS)
+    assert min(chosen.probabilities.values()) >= SETTINGS.floor - 1e-12
+
+
+def test_what_was_inferred_counts_less() -> None:
+    rng = np.random.default_rng(10)
+    told = [Lesson(seen(rng), first_ok=1.0) for _ in range(60)]
+    doubts = [Lesson(seen(rng), first_ok=0.0) for _ in range(60)]
+    scores = []
+    for weight in (0.05, 1.0):
+        gate = fresh()
+        gate.learn([*told, *(replace(doubt, weight=weight) for doubt in doubts)])
+        scores.append(gate.choose(seen(rng), PRICES, WEIGHTS).score)
+    assert scores[0] > 0.85
+    assert scores[1] < 0.65
+
+
+def test_soft_labels_are_shares() -> None:
+    gate, rng = fresh(), np.random.default_rng(11)
+    gate.learn([Lesson(seen(rng), first_ok=0.3) for _ in range(300)])
+    score = np.mean([gate.choose(seen(rng), PRICES, WEIGHTS).score for _ in range(20)])
+    assert score == pytest.approx(0.3, abs=0.07)
+
+
+def test_labels_that_contradict_each_other_cancel_out() -> None:
+    gate, rng = fresh(), np.random.default_rng(12)
+    what = seen(rng)
+    gate.learn([Lesson(what, first_ok=float(i % 2)) for i in range(400)])
+    assert gate.choose(what, PRICES, WEIGHTS).score == pytest.approx(0.5, abs=0.05)
+
+
+def test_serving_only_the_second_does_not_teach_that_the_first_is_always_wrong() -> None:
+    """Where they differ the first is right in 6 of 10; a label is seen for the second only."""
+    gate, rng = fresh(), np.random.default_rng(13)
+    for _ in range(300):
+        right = float(rng.random() < 0.4)
+        gate.learn([Lesson(seen(rng, 0.0), second_ok=right)])
+    values = gate.choose(seen(rng, 0.0), LATER, WEIGHTS).values
+    assert values[Step.SECOND] == pytest.approx(0.4, abs=0.12)
+    assert values[Step.ACCEPT] > 0.4
+
+
+def test_old_lessons_live_on_when_they_fall_out() -> None:
+    """A tenth of the lessons is kept as they came, yet all of them count."""
+    rng = np.random.default_rng(14)
+    lessons = [World().lesson(rng) for _ in range(400)]
+    scores = []
+    for memory in (40, 400):
+        gate = fresh(settings=replace(SETTINGS, memory=memory))
+        for lesson in lessons:
+            gate.learn([lesson])
+        other = np.random.default_rng(15)
+        doubtful = [seen(other, hint=float(h)) for h in np.linspace(-1, 1, 20)]
+        scores.append([gate.choose(what, PRICES, WEIGHTS).score for what in doubtful])
+    assert np.abs(np.subtract(*scores)).max() < 0.12

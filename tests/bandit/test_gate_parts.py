@@ -1,0 +1,198 @@
+"""The parts of the learned gate, each against what it is defined to be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from answers import seen
+
+from bandit.steps.exclusive import shared
+from bandit.steps.logistic import Group, LogisticHead, Rows, moderated, sigmoid
+from bandit.steps.rows import RowBuffer
+from bandit.steps.scales import LEAST, Scales
+from bandit.steps.tally import Tally
+from bandit.steps.types import Lesson, Step
+from bandit.steps.values import Beliefs, Terms, after, before
+
+GROUPS = (Group(1, 4.0, np.inf), Group(3, 0.5, 2.0))
+ONES = np.ones(4)
+TRUE = np.array([0.5, 2.0, -1.0, 0.0])
+
+
+def rows(count: int, seed: int = 1) -> Rows:
+    rng = np.random.default_rng(seed)
+    x = np.column_stack([np.ones(count), rng.normal(size=(count, 3))])
+    y = (rng.random(count) < sigmoid(x @ TRUE)).astype(np.float64)
+    return Rows(x, y, rng.uniform(0.2, 1.0, count))
+
+
+def posterior_slope(head: LogisticHead, data: Rows, theta: np.ndarray) -> np.ndarray:
+    prior = 1 / np.array([4.0, 0.5, 0.5, 0.5])
+    p = sigmoid(head.offset + data.x @ theta)
+    return np.asarray(data.x.T @ (data.weight * (p - data.y)) + prior * theta)
+
+
+def test_the_mode_is_where_the_posterior_is_flat() -> None:
+    head, data = LogisticHead(GROUPS, 1.0), rows(200)
+    head.fit(data, ONES)
+    assert np.abs(posterior_slope(head, data, head.mode)).max() < 0.05
+    assert np.abs(posterior_slope(head, data, np.zeros(4))).max() > 10
+
+
+def test_the_covariance_is_the_inverse_curvature() -> None:
+    head, data = LogisticHead(GROUPS, 1.0), rows(200)
+    head.fit(data, ONES)
+    step = 1e-5
+    bend = np.column_stack(
+        [
+            posterior_slope(head, data, head.mode + step * axis)
+            - posterior_slope(head, data, head.mode - step * axis)
+            for axis in np.eye(4)
+        ]
+    )
+    assert head.covariance == pytest.approx(np.linalg.inv(bend / (2 * step)), rel=1e-3, abs=1e-6)
+
+
+def test_without_rows_the_prior_stands() -> None:
+    head = LogisticHead(GROUPS, 1.0)
+    head.fit(rows(0), ONES, rounds=0)
+    assert head.mode.tolist() == [0.0] * 4
+    assert head.covariance.diagonal() == pytest.approx([4.0, 0.5, 0.5, 0.5])
+
+
+def test_a_scale_means_the_same_as_scaled_columns() -> None:
+    scales = np.array([1.0, 10.0, 0.1, 3.0])
+    one, other, data = LogisticHead(GROUPS, 1.0), LogisticHead(GROUPS, 1.0), rows(100)
+    one.fit(data, ONES, rounds=3)
+    other.fit(replace(data, x=data.x * scales), scales, rounds=3)
+    assert other.logits(data.x * scales) == pytest.approx(one.logits(data.x), abs=1e-3)
+
+
+def test_group_variances_follow_what_there_is_to_find() -> None:
+    found = []
+    for strength in (0.0, 2.0):
+        rng = np.random.default_rng(3)
+        x = np.column_stack([np.ones(400), rng.normal(size=(400, 3))])
+        y = (rng.random(400) < sigmoid(strength * x[:, 1:].sum(axis=1))).astype(np.float64)
+        head = LogisticHead(GROUPS, 0.0)
+        head.fit(Rows(x, y, np.ones(400)), ONES, rounds=10)
+        found.append(head.arrays()["variances"])
+    assert found[0][1] < 0.3
+    assert found[1][1] > 1.0
+    assert found[0][0] == found[1][0] == 4.0
+
+
+def test_separable_rows_do_not_run_away() -> None:
+    x = np.column_stack([np.ones(100), np.linspace(-1, 1, 100), np.zeros((100, 2))])
+    head = LogisticHead(GROUPS, 1.0)
+    for _ in range(20):
+        head.fit(Rows(x, (x[:, 1] > 0).astype(np.float64), np.ones(100)), ONES, rounds=4)
+    assert np.abs(head.mode).max() < 50
+    assert np.isfinite(head.covariance).all()
+
+
+def test_absorbed_rows_are_remembered() -> None:
+    whole, parted, data = LogisticHead(GROUPS, 1.0), LogisticHead(GROUPS, 1.0), rows(400)
+    whole.fit(data, ONES)
+    parted.fit(data, ONES)
+    first = Rows(data.x[:300], data.y[:300], data.weight[:300])
+    parted.absorb(first)
+    parted.fit(Rows(data.x[300:], data.y[300:], data.weight[300:]), ONES)
+    assert parted.mode == pytest.approx(whole.mode, abs=0.02)
+    assert parted.covariance == pytest.approx(whole.covariance, abs=0.01)
+
+
+def test_moderation_is_the_mean_over_the_posterior() -> None:
+    normal = np.random.default_rng(4).standard_normal(200_000)
+    for z, variance in ((1.0, 0.5), (-2.0, 4.0), (0.0, 9.0)):
+        mean = sigmoid(z + np.sqrt(variance) * normal).mean()
+        assert moderated(np.array(z), np.array(variance)) == pytest.approx(mean, abs=0.02)
+
+
+def test_scales_are_standard_deviations_but_never_tiny() -> None:
+    scales, x = Scales(2), np.random.default_rng(5).normal([5.0, 1.0], [2.0, 0.0], (500, 2))
+    for row in x:
+        scales.add(row)
+    assert scales.values == pytest.approx([x[:, 0].std(), LEAST], rel=0.02)
+
+
+def test_the_oldest_rows_go_first() -> None:
+    buffer = RowBuffer(1, 1, 3)
+    column = np.arange(5.0)[:, None]
+    gone, told = buffer.add(column[:2], column[:2])
+    assert len(gone) == len(told) == 0
+    gone, told = buffer.add(column[2:], 10 * column[2:])
+    assert gone.ravel().tolist() == [0.0, 1.0]
+    assert told.ravel().tolist() == [0.0, 1.0]
+    assert buffer.x.ravel().tolist() == [2.0, 3.0, 4.0]
+    smaller = RowBuffer(1, 1, 2)
+    smaller.restore(buffer.arrays())
+    assert smaller.told.ravel().tolist() == [30.0, 40.0]
+
+
+@pytest.mark.parametrize(
+    ("agreement", "first", "second", "labels"),
+    [
+        (1.0, 1.0, None, (1.0, 1.0)),
+        (1.0, None, 0.0, (0.0, 0.0)),
+        (0.0, 1.0, None, (1.0, 0.0)),
+        (0.0, None, 1.0, (0.0, 1.0)),
+        (0.0, 0.0, None, (0.0, 0.5)),
+        (0.0, None, 0.0, (0.75, 0.0)),
+        (0.0, 0.0, 0.0, (0.0, 0.0)),
+        (0.0, None, None, (None, None)),
+        (0.9, 1.0, None, (1.0, None)),
+        (None, 1.0, None, (1.0, None)),
+    ],
+)
+def test_what_one_answers_label_says_of_the_other(
+    agreement: float | None,
+    first: float | None,
+    second: float | None,
+    labels: tuple[float | None, float | None],
+) -> None:
+    lesson = Lesson(seen(np.random.default_rng(6), agreement), first, second)
+    assert shared(lesson, np.array([0.6, 0.2, 0.9])) == pytest.approx(labels)
+
+
+def _beliefs(first: list[float], second: list[float], strong: list[float], agree: float) -> Beliefs:
+    return Beliefs(np.array([first]), np.array([second]), np.array([strong]), np.array([agree]))
+
+
+def test_the_value_of_asking_is_that_of_what_can_be_done_then() -> None:
+    beliefs = _beliefs([0.9, 0.3], [0.9, 0.4], [0.95, 0.8], 0.75)
+    values = before(beliefs, Terms(quality=1.0, ask=0.01, escalate=0.2))
+    assert values[Step.ACCEPT] == pytest.approx(0.75 * 0.9 + 0.25 * 0.3)
+    assert values[Step.ESCALATE] == pytest.approx(0.75 * 0.95 + 0.25 * 0.8 - 0.2)
+    assert values[Step.ASK] == pytest.approx(0.75 * 0.9 + 0.25 * 0.6 - 0.01)
+
+
+def test_an_opinion_that_changes_nothing_is_worth_less_than_it_costs() -> None:
+    beliefs = _beliefs([0.9, 0.9], [0.5, 0.5], [0.95, 0.95], 0.6)
+    values = before(beliefs, Terms(quality=1.0, ask=0.01, escalate=0.2))
+    assert values[Step.ASK] - values[Step.ACCEPT] < 0
+
+
+def test_two_equal_answers_are_one() -> None:
+    beliefs = _beliefs([0.8], [0.9], [0.95], 0.6)
+    assert after(beliefs, Terms(1.0, None, None), same=True) == {Step.ACCEPT: pytest.approx(0.85)}
+    assert after(beliefs, Terms(2.0, None, 0.5), same=False) == {
+        Step.ACCEPT: pytest.approx(1.6),
+        Step.SECOND: pytest.approx(1.8),
+        Step.ESCALATE: pytest.approx(1.4),
+    }
+
+
+def test_a_tally_keeps_agreeing_and_differing_answers_apart() -> None:
+    tally, rng = Tally(), np.random.default_rng(7)
+    for agree in (True, False):
+        for _ in range(400):
+            lesson = Lesson(seen(rng), float(agree), None, 1.0, 2.0)
+            tally.add(lesson, agree=agree)
+    assert tally.beliefs(agree=True).first == pytest.approx(np.array([[1.0]]), abs=0.02)
+    assert tally.beliefs(agree=False).first == pytest.approx(np.array([[0.0]]), abs=0.02)
+    assert tally.beliefs(agree=None).first.shape == (1, 2)
+    assert tally.agree_share == pytest.approx(0.5, abs=0.01)
+    assert tally.cost_ratio == pytest.approx(2.0, abs=0.02)
