@@ -95,7 +95,7 @@ class Metrics:
 
 
 REPORTED = "reported"
-_GATE = (
+_OWN = (
     "passed",
     "empty",
     "refusal",
@@ -107,10 +107,12 @@ _GATE = (
     "schema_mismatch",
     "low_logprob",
     "caller_cancelled",
+    "internal",
+    "no_healthy_deployment",
 )
 _ERRORS: tuple[type[ProviderError], ...] = (ProviderError, *ProviderError.__subclasses__())
 _FAILURES = (error.reason.lower() for error in _ERRORS)
-_WHYS = frozenset((*_GATE, *_FAILURES))
+_WHYS = frozenset((*_OWN, *_FAILURES))
 
 
 def _known(why: str) -> str:
