@@ -1,7 +1,8 @@
 """The one way to the server: bounded, timed, and with the driver's errors mapped once.
 
-Commands issued in the same turn of the event loop travel as one pipeline over one connection, so
-calls that the service gathers share a round trip and, on the server, a write to disk.
+Commands issued in the same turn of the event loop, or the next, travel as one pipeline over one
+connection, so calls that the service gathers share a round trip and, on the server, a write to
+disk.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ class Client:
     def _enqueue(self, command: tuple[Word, ...]) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._flush)
+            # A turn later: what the tasks started in this turn send then still comes along.
+            loop.call_soon(loop.call_soon, self._flush)
         reply = loop.create_future()
         self._waiting.append(_Waiting(command, reply))
         return reply
