@@ -21,13 +21,14 @@ from router.core.arms import Catalogue
 from router.core.attempt import Caller
 from router.core.background import Background
 from router.core.cascade import Cascade, CascadeSettings
+from router.core.choosing import Chooser
 from router.core.closing import Closing, ClosingSettings
 from router.core.deciding import Decider
 from router.core.errors import ConfigInvalid, ConfigProblem
 from router.core.follower import Follower
 from router.core.gate import GateSettings
 from router.core.learner import Learner, LearnerSettings
-from router.core.observer import Observer
+from router.core.observer import Observer, Stopwatch
 from router.core.once import Once, OnceSettings
 from router.core.pipeline import Parts, Pipeline
 from router.core.ports import Embedder, HealthPolicy, Provider
@@ -125,9 +126,16 @@ def build_service(
         observer=observer,
         settings=ClosingSettings(),
     )
+    watch = Stopwatch(observer, time.time)
     parts = Parts(
         catalogue=catalogue,
-        decider=decider,
+        chooser=Chooser(
+            catalogue=catalogue,
+            decider=decider,
+            embedder=seams.embedder,
+            observer=observer,
+            watch=watch,
+        ),
         cascade=_cascade(config, catalogue, seams),
         embedder=seams.embedder,
         health=storage.health,
@@ -139,6 +147,7 @@ def build_service(
         decisions=storage.decisions,
         background=background,
         observer=observer,
+        watch=watch,
         clock=time.time,
         ids=lambda: uuid4().hex,
     )

@@ -81,13 +81,16 @@ class EmbedderPool:
     async def embed(self, text: str) -> NDArray[np.float32]:
         """(384,), unit norm, read-only. Raises Overloaded when the queue is full."""
         text = clip_chars(text)
-        key = hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest()
+        key = _key(text)
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
             self.stats.hits += 1
             return known
         return await self._compute(key, text)
+
+    def known(self, text: str) -> NDArray[np.float32] | None:
+        return self._known.get(_key(clip_chars(text)))
 
     async def _compute(self, key: bytes, text: str) -> NDArray[np.float32]:
         while True:
@@ -168,6 +171,10 @@ class EmbedderPool:
         """Ends the workers; who still waits gets ModelUnavailable."""
         self._closed = True
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest()
 
 
 def _closing() -> ModelUnavailable:

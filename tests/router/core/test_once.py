@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis import Redis
 
+from router.adapters.storage import EmbeddedRedis
 from router.core.chat import Answer
 from router.core.errors import IdempotencyRunning
 from tests.router.core.conftest import ANSWER, TENANT, Core, asked
@@ -26,20 +28,20 @@ async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(core: Core) -
 
 
 async def test_a_caller_that_leaves_while_it_claims_its_key_does_not_block_its_retry(
-    core: Core,
+    core: Core, redis_server: EmbeddedRedis
 ) -> None:
-    client = core.storage.client
-    await client.call("CLIENT", "PAUSE", 30_000, "WRITE")
-    try:
-        claiming = asyncio.create_task(core.service.complete(asked("k")))
-        while b" cmd=evalsha " not in await client.call("CLIENT", "LIST"):
-            await asyncio.sleep(0.005)
-        claiming.cancel()
-        await asyncio.wait({claiming})
-    finally:
-        await client.call("CLIENT", "UNPAUSE")
-    await core.background.drain()
-    assert not await client.call("EXISTS", core.keys.idempotency(TENANT.name, "k"))
+    with Redis(unix_socket_path=redis_server.socket) as other:
+        other.client_pause(30_000, all=False)
+        try:
+            claiming = asyncio.create_task(core.service.complete(asked("k")))
+            while all(client["cmd"] != "evalsha" for client in other.client_list()):
+                await asyncio.sleep(0.005)
+            claiming.cancel()
+            await asyncio.wait({claiming})
+        finally:
+            other.client_unpause()
+        await core.background.drain()
+        assert not other.exists(core.keys.idempotency(TENANT.name, "k"))
     assert (await core.service.complete(asked("k"))).answer == ANSWER
 
 
