@@ -66,9 +66,7 @@ class Client:
     async def wait(self, command: tuple[Word, ...], wait_ms: int) -> Any:
         """A command that the server answers up to wait_ms late, on a connection of its own."""
         reply = asyncio.get_running_loop().create_future()
-        await self._send(
-            [_Waiting(pack_command(command), reply)], self._timeout_s + wait_ms / 1_000
-        )
+        await self._send([_Waiting(_packed(command), reply)], self._timeout_s + wait_ms / 1_000)
         try:
             return reply.result()
         except RedisError as error:
@@ -136,7 +134,8 @@ class Client:
 
 
 def _packed(command: tuple[Word, ...]) -> bytes:
-    return pack_command(command)  # type: ignore[arg-type]  # its stub knows one word only
+    packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its stub knows one word only
+    return packed
 
 
 async def _read(connection: AbstractConnection) -> Any:
