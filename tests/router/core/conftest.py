@@ -77,6 +77,7 @@ class Core:
     service: RouterService
     storage: Storage
     keys: Keys
+    embedder: EmbedderPool
     provider: Told
     metrics: Metrics
     background: Background
@@ -91,9 +92,9 @@ class Core:
         return self.metrics.registry.get_sample_value(name, {"what": what}) or 0.0
 
 
-def asked(key: str = "") -> Call:
+def asked(key: str = "", *, tenant: Tenant = TENANT) -> Call:
     chat = ChatRequest((Message(Role.USER, (TextPart("What is six times seven?"),)),))
-    return Call(TENANT, chat, RoutingOptions(idempotency_key=key))
+    return Call(tenant, chat, RoutingOptions(idempotency_key=key))
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ async def core(redis_server: EmbeddedRedis, model_dir: Path) -> AsyncIterator[Co
     decider = Decider(brain.context_map, brain.fresh(), weights_of(config))
     seams = Seams(storage, embedder, {"openai": provider}, metrics, background)
     service = build_service(config, catalogue, seams, decider)
-    yield Core(service, storage, Keys(prefix), provider, metrics, background)
+    yield Core(service, storage, Keys(prefix), embedder, provider, metrics, background)
     await background.drain()
     embedder.close()
     await storage.close()
