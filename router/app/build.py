@@ -20,6 +20,7 @@ from router.core.arms import Catalogue
 from router.core.attempt import Caller
 from router.core.background import Background
 from router.core.cascade import Cascade, CascadeSettings
+from router.core.choosing import Chooser
 from router.core.closing import Closing, ClosingSettings
 from router.core.deciding import Decider
 from router.core.errors import ConfigInvalid, ConfigProblem
@@ -30,7 +31,7 @@ from router.core.judging.stepping import Judging
 from router.core.judging.verifying import Verifying, VerifyingSettings
 from router.core.learner import Learner, LearnerSettings
 from router.core.lecture import Lecture
-from router.core.observer import Observer
+from router.core.observer import Observer, Stopwatch
 from router.core.once import Once, OnceSettings
 from router.core.pipeline import Parts, Pipeline
 from router.core.ports import Embedder, HealthPolicy, Provider, Verifier
@@ -122,17 +123,24 @@ def build_service(
         draw=SystemRandom().random,
         settings=_audits(config),
     )
+    watch = Stopwatch(observer, time.time)
     parts = Parts(
         catalogue=catalogue,
-        decider=decider,
+        chooser=Chooser(
+            catalogue=catalogue,
+            decider=decider,
+            judging=Judging(
+                catalogue=catalogue,
+                embed=seams.embedder.embed,
+                observer=observer,
+                verifier=seams.verifying,
+            ),
+            embedder=seams.embedder,
+            observer=observer,
+            watch=watch,
+        ),
         cascade=cascade,
         auditor=auditor,
-        judging=Judging(
-            catalogue=catalogue,
-            embed=seams.embedder.embed,
-            observer=observer,
-            verifier=seams.verifying,
-        ),
         embedder=seams.embedder,
         health=storage.health,
         admission=admission,
@@ -143,6 +151,7 @@ def build_service(
         decisions=storage.decisions,
         background=background,
         observer=observer,
+        watch=watch,
         clock=time.time,
         ids=lambda: uuid4().hex,
     )

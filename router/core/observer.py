@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from router.core.records import Attempt, CacheStatus
@@ -47,6 +50,20 @@ class Observer(Protocol):
         ...
 
     def snapshot_refused(self, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stopwatch:
+    """Tells how long stages took that came to their end. clock: seconds."""
+
+    observer: Observer
+    clock: Callable[[], float]
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began_s = self.clock()
+        yield
+        self.observer.stage(name, self.clock() - began_s)
 
 
 class NullObserver:

@@ -38,6 +38,10 @@ class Embedder(Protocol):
         """(384,), unit norm. Raises Overloaded when the queue is full."""
         ...
 
+    def known(self, text: str) -> Embedding | None:
+        """What `embed` would give, if it need not be computed."""
+        ...
+
 
 class Provider(Protocol):
     """One wire protocol; serves any deployment that names it. Raises ProviderError only."""

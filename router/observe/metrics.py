@@ -110,7 +110,7 @@ class Metrics:
 
 
 REPORTED = "reported"
-_GATE = (
+_OWN = (
     "passed",
     "empty",
     "refusal",
@@ -123,10 +123,12 @@ _GATE = (
     "low_logprob",
     "caller_cancelled",
     JUDGED,
+    "internal",
+    "no_healthy_deployment",
 )
 _ERRORS: tuple[type[ProviderError], ...] = (ProviderError, *ProviderError.__subclasses__())
 _FAILURES = (error.reason.lower() for error in _ERRORS)
-_WHYS = frozenset((*_GATE, *_FAILURES))
+_WHYS = frozenset((*_OWN, *_FAILURES))
 
 
 def _known(why: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import httpx
+import httpcore
 import msgspec
 
 from router.core.errors import (
@@ -17,6 +17,14 @@ from router.core.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
+
+DRIVER_ERRORS = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    OSError,
+)
+"""Less the timeouts of httpcore; the standard library's are OSErrors."""
 
 
 @dataclass(slots=True)
@@ -49,9 +57,9 @@ class Progress:
                 yield
         except ProviderError:
             raise
-        except (TimeoutError, httpx.TimeoutException):
+        except (TimeoutError, httpcore.TimeoutException):
             raise self.timed_out() from None
-        except (httpx.HTTPError, OSError):
+        except DRIVER_ERRORS:
             raise ProviderMalformed("the provider broke off in the middle of its answer") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ProviderMalformed("the provider's answer does not follow its protocol") from None
