@@ -1,4 +1,4 @@
-"""`scripts/bench overhead | decide | routing | cascade`."""
+"""`scripts/bench overhead | decide | freshness | routing | cascade`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import click
 
-from bench import decide, overhead
+from bench import decide, freshness, overhead
 from bench.cascade.command import cascade
 from bench.routing.command import routing
 
@@ -28,6 +28,13 @@ def overhead_command(requests: int) -> None:
 def decide_command(events: int) -> None:
     """Microseconds per decision and per learned outcome."""
     decide.run(events)
+
+
+@main.command("freshness")
+@click.option("--rounds", default=30, show_default=True)
+def freshness_command(rounds: int) -> None:
+    """Seconds from acknowledged feedback to weights in use on every one of three routers."""
+    asyncio.run(freshness.run(rounds))
 
 
 main.add_command(routing)

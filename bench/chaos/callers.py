@@ -40,16 +40,24 @@ class Callers:
         try:
             await asyncio.gather(*(self._ask(number, stop) for number in range(in_flight)))
         finally:
-            for channel in self._channels:
-                await channel.close(None)
+            await self.close()
+
+    async def close(self) -> None:
+        for channel in self._channels:
+            await channel.close(None)
+
+    async def ask(self, text: str) -> str:
+        """One answer and its feedback, both acknowledged; its decision id."""
+        decision_id = await self._complete(text)
+        self.promises.answered.append(decision_id)
+        await self._tell(decision_id, self._rng.randrange(11) / 10)
+        return decision_id
 
     async def _ask(self, number: int, stop: asyncio.Event) -> None:
         count = 0
         while not stop.is_set():
             count += 1
-            decision_id = await self._complete(f"Caller {number} asks question {count}.")
-            self.promises.answered.append(decision_id)
-            await self._tell(decision_id, self._rng.randrange(11) / 10)
+            await self.ask(f"Caller {number} asks question {count}.")
 
     async def _complete(self, text: str) -> str:
         message = chat_pb2.Message(role=chat_pb2.ROLE_USER, text=text)

@@ -1,4 +1,4 @@
-"""Redis, two routers, two learners and a provider that takes no time, on 127.0.0.1."""
+"""Redis, routers, learners and a provider that takes no time, on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LOOK_S = 0.05
 TENANT = "chaos"
 
 CONFIG = """
-server: {{port: {port}, metrics_port: 0}}
+server: {{port: {port}, metrics_port: {metrics}}}
 cache: {{enabled: false}}
 redis: {{url: "{redis}", keep_events: 1000000}}
-learning: {{embedded: false, publish_every_ms: 100, poll_ms: 100}}
+learning: {{embedded: false, publish_every_ms: {publish_ms}, poll_ms: {poll_ms}}}
 embedding: {{workers: 1}}
 arms:
   cheap: {{deployments: [{cheap}]}}
@@ -36,18 +36,35 @@ DEPLOYMENT = (
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """config: of a router, good for the commands too. victims: what may be killed, by kind."""
+    """config: of a router, good for the commands too. victims: what may be killed, by kind.
+
+    ports, metrics: of each router, in the same order.
+    """
 
     redis: Redis
     ports: tuple[int, ...]
+    metrics: tuple[int, ...]
     config: Path
     key: str
     victims: tuple[tuple[Actor, ...], ...]
     learners: tuple[Actor, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """How many of each, and how eagerly they publish and look."""
+
+    routers: int = 2
+    learners: int = 2
+    publish_ms: int = 100
+    poll_ms: int = 100
+
+
+CAST = Cast()
+
+
 @asynccontextmanager
-async def staged(folder: Path) -> AsyncIterator[Stage]:
+async def staged(folder: Path, cast: Cast = CAST) -> AsyncIterator[Stage]:
     """Everything serving; leaving it ends every process."""
     async with AsyncExitStack() as stack:
         redis, upstream = Redis(folder), free_port()
@@ -56,10 +73,19 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
             folder,
             ["demo.upstream", "--profile", "instant", "--port", str(upstream)],
         )
-        ports = (free_port(), free_port())
-        configs = [_config(folder, redis.url, upstream, port) for port in ports]
-        routers = [_run("router", "serve", folder, path) for path in configs]
-        learners = [_run("learner", "learner", folder, path) for path in configs]
+        ports = tuple(free_port() for _ in range(cast.routers))
+        metrics = tuple(free_port() for _ in ports)
+        pairs = zip(ports, metrics, strict=True)
+        configs = [_config(folder, redis.url, upstream, pair, cast) for pair in pairs]
+        routers = [
+            Command(f"router-{n}", folder, ["router", "serve", "--config", str(path)])
+            for n, path in enumerate(configs)
+        ]
+        alone = _config(folder, redis.url, upstream, (free_port(), 0), cast)
+        learners = [
+            Command(f"learner-{n}", folder, ["router", "learner", "--config", str(alone)])
+            for n in range(cast.learners)
+        ]
         actors: list[Actor] = [redis, provider, *routers, *learners]
         for actor in actors:
             await actor.start()
@@ -68,6 +94,7 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         yield Stage(
             redis=redis,
             ports=ports,
+            metrics=metrics,
             config=configs[0],
             key=_key(configs[0]),
             victims=((redis,), tuple(routers), tuple(learners)),
@@ -82,18 +109,16 @@ async def until(ready: Callable[[], bool]) -> None:
             await asyncio.sleep(LOOK_S)
 
 
-def _run(name: str, command: str, folder: Path, config: Path) -> Command:
-    argv = ["router", command, "--config", str(config)]
-    return Command(f"{name}-{config.stem}", folder, argv)
-
-
-def _config(folder: Path, redis: str, upstream: int, port: int) -> Path:
+def _config(folder: Path, redis: str, upstream: int, ports: tuple[int, int], cast: Cast) -> Path:
+    """ports: of the API and of the metrics."""
     deployments = {
         name: DEPLOYMENT.format(name=name, port=upstream, usd=usd)
         for name, usd in (("cheap", 0.1), ("reasoning", 2.0))
     }
-    path = folder / f"{port}.yaml"
-    path.write_text(CONFIG.format(port=port, redis=redis, **deployments))
+    path = folder / f"{ports[0]}.yaml"
+    pace = {"publish_ms": cast.publish_ms, "poll_ms": cast.poll_ms}
+    text = CONFIG.format(port=ports[0], metrics=ports[1], redis=redis, **pace, **deployments)
+    path.write_text(text)
     return path
 
 
