@@ -20,6 +20,7 @@ from tests.contract.dialects import Dialect
 from tests.contract.parties import ASK, KEY, NOW_S, Party, opened
 
 PROMPT = "six times seven"
+PATIENT_MS = 60_000
 
 
 @pytest.mark.parametrize(
@@ -224,10 +225,10 @@ async def test_a_body_too_large_is_cut_off(party: Party, *, chunked: bool) -> No
     party.upstream.chunked = chunked
     party.upstream.body = b" " * MAX_BODY_BYTES + answer
     with pytest.raises(errors.ProviderMalformed, match="exceeds"):
-        await party.complete()
+        await party.complete(timeout_ms=PATIENT_MS)
     party.upstream.body = b":\n" * (MAX_BODY_BYTES // 2) + b"data: " + answer + b"\n\n"
     with pytest.raises(errors.ProviderMalformed, match=r"exceeds|too large"):
-        await party.stream()
+        await party.stream(timeout_ms=PATIENT_MS)
 
 
 async def test_a_compressed_body_is_not_unfolded(party: Party) -> None:
