@@ -49,7 +49,7 @@ class Calibration:
         found = []
         for plan in self._plans.values():
             if plan.is_judged:
-                record = await self._replay.call(
+                record, _ = await self._replay.call(
                     "", row, replace(choice, plan=plan.name), {plan.name: EveryAnswer()}
                 )
                 seen = lessons([Decided(record)], {}, self._plans, REWARDS)
@@ -64,7 +64,7 @@ class Calibration:
     async def _outcomes(self, row: int, gates: Mapping[str, Gate]) -> None:
         choice = self._told(row)
         for plan in self._plans:
-            record = await self._replay.call("", row, replace(choice, plan=plan), gates)
+            record, _ = await self._replay.call("", row, replace(choice, plan=plan), gates)
             feedback = FeedbackGiven("", self._replay.quality(row, record.arm))
             found = joined([Decided(record), feedback], {"": record}, self._plans, REWARDS)
             # A ladder's first rung was learned alone already.

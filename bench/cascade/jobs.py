@@ -104,7 +104,7 @@ class Worker:
         auditor = None
         if terms.audit_share:
             chance = np.random.default_rng([job.seed, AUDITS]).random(len(stream.data))
-            auditor = Auditor(stream.data, answers, made.plans, chance, terms.audit_share)
+            auditor = Auditor(stream.data, answers, chance, terms.audit_share)
         replay = Replay(scene, made, brain.decider, auditor)
         if terms.calibrate:
             rows = drawn.aside[: terms.calibrate]

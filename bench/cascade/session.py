@@ -30,7 +30,7 @@ from bench.routing.streams import Stream, StreamSpec, draw, known_streams, load
 from router.core.errors import RouterError
 
 STREAM = "gsm_answers-5arms"
-REQUESTS, QUICK_REQUESTS = 1_000, 400
+REQUESTS, QUICK_REQUESTS = 1_000, 300
 SEEDS, QUICK_SEEDS = 10, 2
 
 
@@ -58,6 +58,7 @@ class Asked:
     delay: int
     feedback_share: float
     cost_unit_usd: float | None
+    only: Sequence[str]
     jobs: int | None
     out: Path
 
@@ -84,7 +85,10 @@ def run(asked: Asked) -> None:
         for seed in range(seeds)
         for weight in asked.cost_weights
         for i, variant in enumerate(variants_of(stream.data.arms, specs[seed], asked.vw))
+        if not asked.only or any(part in variant.name for part in asked.only)
     ]
+    if not todo:
+        raise BenchError(f"no variant's name holds {' or '.join(asked.only)}; see a --quick run")
     done = _run(stream, answers, terms, todo, asked.jobs or len(os.sched_getaffinity(0)))
     _write(done, stream, _said(terms), asked.out)
 
