@@ -1,0 +1,91 @@
+"""What a promise says of itself, from its evidence."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from bandit.promise.betting import bad_interval
+from bandit.promise.evidence import NONE, Evidence
+from bandit.promise.outlook import likely_risk, more_labels
+from bandit.promise.types import PromiseSettings, PromiseStatus
+
+_MOST_LOG: Final = math.log(1e12)
+
+
+def describe(
+    evidence: Evidence, settings: PromiseSettings, *, warm_up_left: int, epoch: int
+) -> PromiseStatus:
+    """Some milliseconds: not for every request."""
+    at, following = evidence.at, evidence.next()
+    shown = at if at != NONE else following or 0
+    total, bad = evidence.sums[shown].tolist()
+    needed = None if following is None else _needed(evidence, settings, following)
+    if needed is not None:
+        needed += warm_up_left
+    return PromiseStatus(
+        threshold=None if at == NONE else float(evidence.grid[at]),
+        share=0.0 if at == NONE or not evidence.total else total / evidence.total,
+        next_threshold=None if following is None else float(evidence.grid[following]),
+        evidence=1.0 if following is None else _exp(evidence.wealth[following]),
+        evidence_wanted=1.0 if following is None else _exp(evidence.wanted()[following]),
+        labels=evidence.labels,
+        labels_needed=needed,
+        bad_share=bad / total if total > 0 else None,
+        bad_interval=bad_interval(total, bad, settings.confidence),
+        epoch=epoch,
+        vacuous=at == NONE,
+        why=_why(evidence, settings, warm_up_left, epoch) if at == NONE else "",
+    )
+
+
+def _needed(evidence: Evidence, settings: PromiseSettings, index: int) -> int | None:
+    """Of all labels: those at or above the threshold over the share that reaches it."""
+    sums = _sums(evidence, index)
+    risk = likely_risk(sums, settings.max_bad)
+    if risk >= settings.max_bad:
+        return None
+    wanted = float(evidence.wanted()[index])
+    more = more_labels(evidence.bets, sums, risk, wanted)
+    return None if more is None else math.ceil(more / _share(evidence, index))
+
+
+def _why(evidence: Evidence, settings: PromiseSettings, warm_up_left: int, epoch: int) -> str:
+    index = evidence.next()
+    best = None if index is None else _at_best(evidence, index)
+    again = "withdrawn after too many bad answers; " if epoch > 1 else ""
+    if warm_up_left:
+        again += f"{warm_up_left} more labels only say where to begin; "
+    if index is None or best is None:
+        return f"{again}nothing is certified, and no likely number of labels would do it"
+    if _needed(evidence, settings, index) is None:
+        total, bad = _sums(evidence, index)
+        return (
+            f"{again}of the labelled answers at or above {evidence.grid[index]:.4g} "
+            f"{bad / max(total, 1e-9):.3f} were bad, {settings.max_bad:g} are promised: raise "
+            "max_bad, or give the gate better signals"
+        )
+    return (
+        f"{again}even if none is bad, about {best} more labels are needed before any answer "
+        "may be accepted"
+    )
+
+
+def _at_best(evidence: Evidence, index: int) -> int | None:
+    wanted = float(evidence.wanted()[index])
+    more = more_labels(evidence.bets, _sums(evidence, index), 0.0, wanted)
+    return None if more is None else math.ceil(more / _share(evidence, index))
+
+
+def _share(evidence: Evidence, index: int) -> float:
+    """Of the labels, at or above a threshold; steadied by one made-up label that is."""
+    return float((evidence.sums[index, 0] + 1) / (evidence.total + 1))
+
+
+def _sums(evidence: Evidence, index: int) -> tuple[float, float]:
+    total, bad = evidence.sums[index].tolist()
+    return total, bad
+
+
+def _exp(logarithm: float) -> float:
+    return math.exp(min(logarithm, _MOST_LOG))
