@@ -44,7 +44,13 @@ ROOMS: dict[str, set[str]] = {
     "router/rpc/server.py": {*GRPC, "adaptive_router", "grpc_health", "grpc_reflection"},
     "router/rpc/status.py": {*GRPC, "google.protobuf", "google.rpc", "grpc_status"},
     "router/config/": {"router.config", "router.core", "bandit", "pydantic", "yaml"},
-    "router/observe/": {"router.observe", "router.core", "prometheus_client", "structlog"},
+    "router/observe/": {
+        "router.observe",
+        "router.core",
+        "bandit.promise",
+        "prometheus_client",
+        "structlog",
+    },
     "router/calibrate/": {"router.calibrate", *CORE, "msgspec"},
     "router/calibrate/terminal.py": {"router.calibrate", *CORE, "rich"},
     "router/cli/": {

@@ -70,7 +70,13 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
 def decider_of(config: Config, brain: Brain) -> Decider:
     """One that has learned nothing yet."""
     learned = brain.fresh()
-    return Decider(brain.context_map, learned.policy, weights_of(config), gates=learned.gates)
+    return Decider(
+        brain.context_map,
+        learned.policy,
+        weights_of(config),
+        gates=learned.gates,
+        promises=learned.promises,
+    )
 
 
 def build_verifying(section: VerifierSection, verifier: Verifier, observer: Observer) -> Verifying:

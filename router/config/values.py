@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from bandit.context import ContextMap
 from bandit.errors import CorruptContextMap
+from bandit.promise import PromiseSettings
 from bandit.settings import PolicySettings
 from bandit.steps import GateSettings
 from bandit.types import Units, Weights
@@ -94,6 +95,13 @@ def gate_settings_of(config: Config, catalogue: Catalogue, context_map: ContextM
         signals=N_SIGNALS,
         signals_version=SIGNALS_VERSION,
     )
+
+
+def promise_settings_of(config: Config) -> PromiseSettings | None:
+    section = config.policy.promise
+    if section is None:
+        return None
+    return PromiseSettings(max_bad=section.max_bad_accept, confidence=section.confidence)
 
 
 def keys_of(config: Config, env: Mapping[str, str]) -> dict[str, str]:

@@ -15,12 +15,12 @@ from bandit.types import Outcome
 from router.core.arms import Plan
 from router.core.errors import RouterError
 from router.core.judging.learned import Learned
-from router.core.judging.lessons import PlanLesson
+from router.core.judging.lessons import Label, PlanLesson
 from router.core.observer import Observer
 from router.core.ports import Clock, EventLog, Lease, SnapshotStore, StoredSnapshot
 from router.core.records import Decided, DecisionRecord, Event
 from router.core.reward import RewardSettings
-from router.core.teaching import joined, lessons, teach, teach_gates
+from router.core.teaching import joined, keep_promises, labels, lessons, teach, teach_gates
 from router.core.watch import wait
 
 START = "0"
@@ -57,6 +57,7 @@ class _Term:
 class _Taught:
     outcomes: Sequence[Outcome]
     lessons: Sequence[PlanLesson]
+    labels: Sequence[Label]
 
 
 class Learner:
@@ -136,6 +137,7 @@ class Learner:
             return
         taught = await self._joined([event for _, event in batch])
         await asyncio.to_thread(teach, term.learned.policy, taught.outcomes, self._observer)
+        await asyncio.to_thread(keep_promises, term.learned.promises, taught.labels, self._observer)
         await asyncio.to_thread(teach_gates, term.learned.gates, taught.lessons, self._observer)
         term.position = batch[-1][0]
         term.unpublished += len(batch)
@@ -147,7 +149,9 @@ class Learner:
         found = await self._events.records(wanted) if wanted else []
         known: dict[str, DecisionRecord | None] = dict(zip(wanted, found, strict=True))
         outcomes = joined(events, known, self._plans, self._rewards)
-        return _Taught(outcomes, lessons(events, known, self._plans, self._rewards))
+        return _Taught(
+            outcomes, lessons(events, known, self._plans, self._rewards), labels(events, known)
+        )
 
     def _is_due(self, term: _Term) -> bool:
         waited_ms = (self._clock() - term.published_s) * 1_000
@@ -162,6 +166,8 @@ class Learner:
         term.version, term.unpublished = snapshot.version, 0
         term.published_s = self._clock()
         self._observer.snapshot(snapshot.version)
+        for plan, promise in term.learned.promises.items():
+            self._observer.promise(plan, promise.status())
         await self._events.trim(term.position)
 
     async def _resign(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from bandit.promise import PromiseStatus
 from router.core.records import Attempt, CacheStatus
 
 
@@ -48,6 +49,10 @@ class Observer(Protocol):
 
     def snapshot_refused(self, reason: str) -> None: ...
 
+    def promise(self, plan: str, status: PromiseStatus) -> None:
+        """How far the evidence for a plan's promise is."""
+        ...
+
 
 class NullObserver:
     """Watches nothing."""
@@ -89,4 +94,7 @@ class NullObserver:
         pass
 
     def snapshot_refused(self, reason: str) -> None:
+        pass
+
+    def promise(self, plan: str, status: PromiseStatus) -> None:
         pass

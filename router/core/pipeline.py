@@ -236,7 +236,13 @@ class Pipeline:
         weights = merge(self._p.decider.weights, overrides)
         call = work.call
         return self._p.judging.stepper(
-            call.chat, plan, gates, context, weights, tenant=call.tenant.name
+            call.chat,
+            plan,
+            gates,
+            context,
+            weights,
+            tenant=call.tenant.name,
+            promises=self._p.decider.promises,
         )
 
     def _failure(self, work: Work) -> AllAttemptsFailed | DeadlineTooShort:
