@@ -23,7 +23,7 @@ def checked_scores(scores: Vector) -> Vector:
 
 
 def label_weight(bad: float, probability: float, least: float | None) -> float:
-    """How much a label weighs: least / probability, in (0, 1]; 1 without a least. Raises BadOutcome."""
+    """What a label weighs, least / probability, in (0, 1]; 1 without a least. Raises BadOutcome."""
     if not 0 <= bad <= 1:
         raise BadOutcome("bad must be a number in [0, 1]")
     if not 0 < probability <= 1:

@@ -17,8 +17,8 @@ from bandit.types import Vector
 
 _STRICTEST: Final = 32.0
 """The strictest threshold of a grid: a chance of bad this many times below max_bad."""
-_FIRST: Final = 0.6
-"""Share of the error given to the threshold to begin with; the stricter ones halve the rest."""
+_FIRST: Final = 0.8
+"""Share of the error given to the threshold to begin with; the stricter ones share the rest."""
 
 
 def thresholds(settings: PromiseSettings) -> Vector:
@@ -46,7 +46,8 @@ def first_levels(scores: Vector, grid: Vector, max_bad: float) -> Vector:
     levels = np.zeros(len(grid))
     levels[first] = _FIRST
     levels[:first] = (1 - _FIRST) / max(first, 1)
-    return levels / levels.sum()
+    shares: Vector = levels / levels.sum()
+    return shares
 
 
 def certified(wealth: Vector, levels: Vector, confidence: float) -> tuple[int, Vector]:
@@ -54,30 +55,22 @@ def certified(wealth: Vector, levels: Vector, confidence: float) -> tuple[int, V
 
     wealth: (n,) log e-values. levels: (n,) shares of the error at first.
     """
-    error = math.log1p(-confidence)
-    if wealth.max() + error < 0:
+    wanted = -math.log1p(-confidence)
+    if wealth.max() < wanted:
         return -1, levels
-    levels = levels.copy()
-    left = np.ones(len(levels), dtype=np.bool_)
-    while True:
-        with np.errstate(divide="ignore"):
-            passed = np.flatnonzero(left & (levels > 0) & (wealth + error + np.log(levels) >= 0))
-        if not passed.size:
-            break
-        index = int(passed[0])
-        left[index] = False
-        others = np.flatnonzero(left)
-        if others.size:
-            looser = others[others > index]
-            levels[looser[0] if looser.size else others[0]] += levels[index]
-        levels[index] = 0.0
-    done = np.flatnonzero(~left)
-    return (int(done[-1]) if done.size else -1), levels
+    at, handed, left = -1, 0.0, []
+    for index, (log_e, own) in enumerate(zip(wealth.tolist(), levels.tolist(), strict=True)):
+        share = own + handed
+        passed = share > 0 and log_e + math.log(share) >= wanted
+        at = index if passed else at
+        handed = share if passed else 0.0
+        left.append(0.0 if passed else share)
+    return at, np.array(left)
 
 
 def _growth(risks: Vector, max_bad: float) -> Vector:
     """Mean growth of the log wealth per label: KL(risk, max_bad) below it, else 0."""
-    r = np.clip(risks, 1e-6, max_bad)
+    r: Vector = np.clip(risks, 1e-6, max_bad)
     growth: Vector = r * np.log(r / max_bad) + (1 - r) * (np.log1p(-r) - math.log1p(-max_bad))
     growth[risks >= max_bad] = 0.0
     return growth
