@@ -38,6 +38,7 @@ from router.core.reporting import Reporting
 from router.core.reward import RewardSettings
 from router.core.service import RouterService
 from router.core.shelf import Shelf, ShelfSettings
+from router.core.surveying import Surveyor, SurveySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ def build_service(
         background=background,
         observer=observer,
         settings=ClosingSettings(),
+        surveyor=_surveyor(config, seams),
     )
     cascade = _cascade(config, catalogue, seams)
     auditor = Auditor(
@@ -158,6 +160,16 @@ def build_service(
         observer=observer,
     )
     return RouterService(admission, Pipeline(parts), reporting)
+
+
+def _surveyor(config: Config, seams: Seams) -> Surveyor:
+    section = config.map
+    return Surveyor(
+        survey=seams.storage.survey,
+        background=seams.background,
+        draw=SystemRandom().random,
+        settings=SurveySettings(section.terms, section.sample_embeddings, section.sample_prompts),
+    )
 
 
 def _audits(config: Config) -> AuditSettings:
