@@ -50,6 +50,18 @@ from bench.cascade.session import Asked, run
     type=click.FloatRange(0, 1),
     help="of accepted cheap answers, checked by the strong arm and charged",
 )
+@click.option(
+    "--max-bad",
+    type=click.FloatRange(1e-4, 0.5),
+    help="promise: the share of accepted cheap answers that may be bad [none]",
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.5, 0.999),
+    default=0.95,
+    show_default=True,
+    help="of --max-bad",
+)
 @click.option("--cost-factor", "factors", multiple=True, help="ARM=FACTOR on its recorded cost")
 @click.option("--delay", default=0, type=click.IntRange(0), help="requests until one is learned")
 @click.option("--feedback-share", default=1.0, type=click.FloatRange(0, 1), help="of requests")

@@ -31,7 +31,7 @@ from router.core.judging.stepping import Judging, Stepper
 from router.core.ports import Health
 from router.core.records import Choice, Decided, DecisionRecord, Event, FeedbackGiven, Mode
 from router.core.reward import RewardSettings
-from router.core.teaching import joined, lessons, teach, teach_gates
+from router.core.teaching import joined, keep_promises, labels, lessons, teach, teach_gates
 
 DRAIN_EVERY = 64
 ANY_WEIGHTS, ANY_COST = WeightOverrides(), Bounds()
@@ -139,7 +139,12 @@ class Replay:
             plan.rungs,
             health=self._health,
             stepper=self._judging.stepper(
-                chat, plan, gates, self.context(row), self._decider.weights
+                chat,
+                plan,
+                gates,
+                self.context(row),
+                self._decider.weights,
+                promises=self._decider.promises,
             ),
         )
         async for _ in self._cascade.run(journey):
@@ -175,6 +180,7 @@ class Replay:
         known = {record.id: record}
         outcomes = joined(events, known, self._plans, REWARDS)
         teach(self._decider.policy, outcomes, self._observer)
+        keep_promises(self._decider.promises, labels(events, known), self._observer)
         taught = lessons(events, known, self._plans, REWARDS)
         teach_gates(self._decider.gates, taught, self._observer)
         self._spent_ns[2] += time.perf_counter_ns() - began_ns

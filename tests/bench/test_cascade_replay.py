@@ -14,7 +14,7 @@ from bandit.policies.fixed import NAME as FIXED
 from bench.cascade.answers import answers_of
 from bench.cascade.figures import Figures
 from bench.cascade.jobs import Job
-from bench.cascade.world import PERFECT, SINGLE, Variant
+from bench.cascade.world import PERFECT, SINGLE, Pledge, Variant
 from bench.routing.streams import Stream, draw
 
 LAMBDA = 0.1
@@ -141,3 +141,16 @@ def test_a_share_of_feedback_and_a_delay_still_end(stream: Stream) -> None:
     full = told.worker(stream).run(singles)
     assert not same(found, full)
     assert np.isfinite(found.advantage).all()
+
+
+def test_what_is_promised_is_kept_at_a_price(stream: Stream) -> None:
+    """Alone, the first arm says nothing of where it is wrong: no share of it can be accepted."""
+    pledge = Pledge(0.05, 0.95)
+    free = told.worker(stream, calibrate=100).run(job(alone("learned-alone")))
+    found = told.worker(stream, calibrate=100, pledge=pledge).run(job(alone("learned-alone")))
+    assert free.bad is not None
+    assert free.bad > 0.1
+    assert found.escalated > 1 - DRAWN
+    agreed = told.worker(stream, calibrate=180, pledge=pledge).run(job(alone("learned")))
+    assert agreed.kept > 0.5
+    assert agreed.bad == 0.0
