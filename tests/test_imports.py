@@ -51,8 +51,9 @@ ROOMS: dict[str, set[str]] = {
         "prometheus_client",
         "structlog",
     },
-    "router/calibrate/": {"router.calibrate", *CORE, "msgspec"},
+    "router/calibrate/": {"router.calibrate", "router.map", *CORE, "msgspec"},
     "router/calibrate/terminal.py": {"router.calibrate", *CORE, "rich"},
+    "router/map/": {"router.map", *CORE},
     "router/cli/": {
         "router.app",
         "router.calibrate",

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from router.cli.calibrate import calibrate
+from router.cli.map import map_command
 from router.cli.tenants import tenant
 from router.config import load_config
 from router.core.errors import RouterError
@@ -83,4 +84,5 @@ def fetch_model_command(directory: Path | None) -> None:
 
 
 main.add_command(calibrate)
+main.add_command(map_command)
 main.add_command(tenant)

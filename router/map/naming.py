@@ -32,8 +32,8 @@ def names_of(
     average = sum(spread.values()) / max(len(counts), 1)
     weights = {key: _weights(found, spread, average) for key, found in counts.items()}
     owners: dict[str, Key] = {}
-    for key in weights:
-        for term, weight in weights[key].items():
+    for key, weighed in weights.items():
+        for term, weight in weighed.items():
             if term not in owners or weight > weights[owners[term]][term]:
                 owners[term] = key
     return {key: _distinct(_ranked(found, owners, key), most) for key, found in weights.items()}

@@ -18,6 +18,7 @@ from router.map.figures import (
     usd_bounds,
     why,
 )
+from router.map.traffic import PlanTraffic
 
 _HEAD: Final = (
     ("", "Plan"),
@@ -67,13 +68,17 @@ def _row(view: PlanView, index: int, region: Region, low: float) -> str:
         f"<td>{interval_bar(view, index, low)} {quality}</td><td>{cost}</td>"
         f"<td>{percent(belief.best)}</td><td>{chosen}</td>"
         f'<td class="wide">{plain(belief.estimate.utility, 3)}</td>'
-        f'<td class="wide">{_seen(traffic.quality, traffic.judged, "judged")}</td>'
+        f'<td class="wide">{_seen(traffic)}</td>'
         f'<td class="wide">{_spent(view)}</td></tr>'
     )
 
 
-def _seen(total: float, count: int, what: str) -> str:
-    return f"{plain(total / count)} <small>{count} {what}</small>" if count else plain(None)
+def _seen(traffic: PlanTraffic) -> str:
+    count = traffic.judged
+    if not count:
+        return plain(None)
+    foreseen = plain(traffic.foreseen / count)
+    return f"{plain(traffic.quality / count)} <small>{count} judged, {foreseen} foreseen</small>"
 
 
 def _spent(view: PlanView) -> str:

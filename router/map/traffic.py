@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,26 +11,32 @@ import numpy as np
 
 from bandit.types import Context, Vector
 from router.core.deciding import read_context
-from router.core.records import DecisionRecord
+from router.core.records import Choice, DecisionRecord
 
 
 @dataclass(slots=True)
 class PlanTraffic:
-    """Sums over the requests that a plan was chosen for. judged: those with feedback."""
+    """Sums over the requests that a plan was chosen for.
+
+    judged: how many have feedback; quality, foreseen: sums over these of what was reported and of
+    what was expected when the plan was chosen.
+    """
 
     requests: int = 0
     explored: int = 0
     cost_usd: float = 0.0
     judged: int = 0
     quality: float = 0.0
+    foreseen: float = 0.0
 
-    def add(self, record: DecisionRecord, *, explored: bool) -> None:
+    def add(self, record: DecisionRecord, choice: Choice) -> None:
         self.requests += 1
-        self.explored += explored
+        self.explored += choice.explored
         self.cost_usd += record.cost_usd
         if record.feedback is not None:
             self.judged += 1
             self.quality += record.feedback
+            self.foreseen += next((e[1] for e in choice.expected if e[0] == choice.plan), math.nan)
 
 
 @dataclass(slots=True)
@@ -98,5 +105,5 @@ def _add(
     found.requests += 1
     found.total = row if found.total is None else found.total + row
     plan = found.plans.setdefault(choice.plan, PlanTraffic())
-    plan.add(record, explored=choice.explored)
+    plan.add(record, choice)
     return True
