@@ -15,12 +15,21 @@ from bandit.types import Vector
 
 NONE: Final = -1
 _ROUNDING: Final = 1e-9
+_RECENT: Final = 5.0
+"""Labels over which a recent one fades, times max_bad."""
+_RECENT_WEALTH: Final = 0.7
+"""Least log wealth by the recent labels alone: no proof, but they may not speak against it."""
 
 
 class Evidence:
-    """Of n thresholds, the strictest first; state: (n, 2) summed weights, all and of bad answers.
+    """Of n thresholds, the strictest first.
 
-    sums:   (n, 2), of the labels at or above each threshold.
+    A threshold is certified by all labels of the epoch, as long as the recent ones do not speak
+    against it: that asks for more than the proof does, and ends a certificate that only lives on
+    better times.
+
+    sums:   (n, 2) summed weights of the labels at or above each threshold: of all, of bad ones.
+    recent: (n, 2), the same with older labels faded.
     wealth: (n,) log e-values. levels: (n,) shares of the error as handed on up to now.
     at:     index of the loosest certified threshold, or NONE.
     """
@@ -29,7 +38,7 @@ class Evidence:
         self.grid = thresholds(settings)
         self.bets = Bets(settings.max_bad)
         self._settings = settings
-        self._first = np.zeros(0)
+        self._fading = settings.max_bad / _RECENT
         self.start(np.zeros(0))
 
     def start(self, scores: Vector) -> None:
@@ -40,12 +49,16 @@ class Evidence:
     def forget(self) -> None:
         """Begin without evidence where it was begun before."""
         self.sums = np.zeros((len(self.grid), 2))
+        self.recent = np.zeros((len(self.grid), 2))
         self.total = 0.0
         self.labels = 0
         self._weigh()
 
     def add(self, score: float, bad: float, weight: float) -> None:
-        self.sums[score >= self.grid] += (weight, weight * bad)
+        reached = score >= self.grid
+        self.sums[reached] += (weight, weight * bad)
+        self.recent[reached] *= 1 - weight * self._fading
+        self.recent[reached] += (weight, weight * bad)
         self.total += weight
         self.labels += 1
         self._weigh()
@@ -68,23 +81,35 @@ class Evidence:
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         counts = np.array([self.total, self.labels])
-        return {"grid": self.grid, "sums": self.sums, "first": self._first, "counts": counts}
+        return {
+            "grid": self.grid,
+            "sums": self.sums,
+            "recent": self.recent,
+            "first": self._first,
+            "counts": counts,
+        }
 
     def restore(self, arrays: dict[str, NDArray[np.float64]]) -> None:
         """Raises ValueError or KeyError when the arrays do not fit the settings."""
         n = len(self.grid)
         if not np.array_equal(shaped(arrays["grid"], (n,)), self.grid):
             raise ValueError("made for other thresholds")
-        sums, first = shaped(arrays["sums"], (n, 2)).copy(), shaped(arrays["first"], (n,)).copy()
+        sums, recent = (shaped(arrays[name], (n, 2)).copy() for name in ("sums", "recent"))
+        first = shaped(arrays["first"], (n,)).copy()
         total, labels = shaped(arrays["counts"], (2,)).tolist()
-        numbers = np.concatenate([sums.ravel(), first, [total, labels]])
+        numbers = np.concatenate([sums.ravel(), recent.ravel(), first, [total, labels]])
         if not (np.isfinite(numbers).all() and numbers.min() >= 0 and first.max() > 0):
             raise ValueError("a sum is out of range")
-        if (sums[:, 1] > sums[:, 0]).any() or abs(first.sum() - 1) > _ROUNDING:
+        both = np.concatenate([sums, recent])
+        if (both[:, 1] > both[:, 0]).any() or abs(first.sum() - 1) > _ROUNDING:
             raise ValueError("sums do not fit each other")
-        self.sums, self._first, self.total, self.labels = sums, first, total, int(labels)
+        self.sums, self.recent, self._first = sums, recent, first
+        self.total, self.labels = total, int(labels)
         self._weigh()
 
     def _weigh(self) -> None:
-        self.wealth = self.bets.log_wealth(self.sums[:, 0], self.sums[:, 1])
-        self.at, self.levels = certified(self.wealth, self._first, self._settings.confidence)
+        both = np.concatenate([self.sums, self.recent])
+        wealth, recent = self.bets.log_wealth(both[:, 0], both[:, 1]).reshape(2, -1)
+        self.wealth = wealth
+        standing = np.where(recent >= _RECENT_WEALTH, wealth, 0.0)
+        self.at, self.levels = certified(standing, self._first, self._settings.confidence)

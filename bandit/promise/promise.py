@@ -32,11 +32,15 @@ class Promise:
         at = self._evidence.at
         return None if at == NONE else float(self._evidence.grid[at])
 
+    @property
+    def halted(self) -> bool:
+        """Nothing is accepted for the moment, whatever is certified."""
+        return self._guard.halted
+
     def permits(self, score: float) -> bool:
         """Whether an answer may be accepted. score: P(good), in [0, 1]. Raises BadInput."""
         check_score(score)
-        at = self._evidence.at
-        return bool(at != NONE and score >= self._evidence.grid[at])
+        return not self._guard.halted and self._reaches(score)
 
     def place(self, scores: Vector) -> None:
         """Say where to begin by the scores of answers, instead of a warm-up.
@@ -74,7 +78,7 @@ class Promise:
         """
         check_score(score)
         weight = label_weight(bad, sampling_probability, least_probability)
-        guarded = source in self.settings.guarded_by and self.permits(score)
+        guarded = source in self.settings.guarded_by and self._reaches(score)
         if guarded and self._guard.alarm(bad, weight):
             self._withdraw()
             return True
@@ -89,6 +93,7 @@ class Promise:
             self.settings,
             warm_up_left=self._warm_up_left,
             epoch=self._epoch,
+            halted=self.halted,
         )
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
@@ -115,6 +120,10 @@ class Promise:
         self._evidence = evidence
         self._epoch, self._warm_up_left = int(epoch), int(left)
         self._scores = scores
+
+    def _reaches(self, score: float) -> bool:
+        at = self._evidence.at
+        return bool(at != NONE and score >= self._evidence.grid[at])
 
     def _count(self, score: float, bad: float, weight: float) -> None:
         if not self._warm_up_left:

@@ -14,7 +14,7 @@ _MOST_LOG: Final = math.log(1e12)
 
 
 def describe(
-    evidence: Evidence, settings: PromiseSettings, *, warm_up_left: int, epoch: int
+    evidence: Evidence, settings: PromiseSettings, *, warm_up_left: int, epoch: int, halted: bool
 ) -> PromiseStatus:
     """Some milliseconds: not for every request."""
     at, following = evidence.at, evidence.next()
@@ -34,6 +34,7 @@ def describe(
         bad_share=bad / total if total > 0 else None,
         bad_interval=bad_interval(total, bad, settings.confidence),
         epoch=epoch,
+        halted=halted,
         vacuous=at == NONE,
         why=_why(evidence, settings, warm_up_left, epoch) if at == NONE else "",
     )

@@ -88,6 +88,7 @@ class PromiseStatus:
     bad_share:      among the labels at or above the certified threshold, or else the next one;
                     None without any.
     bad_interval:   of that risk, at the stated confidence, valid whenever one looks.
+    halted:         nothing is accepted until a few more labels came, after a bad answer.
     epoch:          1 at first; one more after each withdrawal.
     vacuous:        nothing is accepted, so that the promise is kept in vain.
     why:            says in a sentence what stands in the way; "" where nothing does.
@@ -102,6 +103,7 @@ class PromiseStatus:
     labels_needed: int | None
     bad_share: float | None
     bad_interval: tuple[float, float]
+    halted: bool
     epoch: int
     vacuous: bool
     why: str
