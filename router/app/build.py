@@ -14,7 +14,7 @@ from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.app.brain import Brain
 from router.config import Config
 from router.config.judging_schema import VerifierSection
-from router.config.values import weights_of
+from router.config.values import refit_of, weights_of
 from router.core.admission import Admission, AdmissionSettings
 from router.core.arms import Catalogue
 from router.core.attempt import Caller
@@ -34,6 +34,7 @@ from router.core.once import Once, OnceSettings
 from router.core.pipeline import Parts, Pipeline
 from router.core.ports import Embedder, HealthPolicy, Provider, Verifier
 from router.core.reask import ReaskSettings, ReaskWatch
+from router.core.remapped import RemappedEvents
 from router.core.reporting import Reporting
 from router.core.reward import RewardSettings
 from router.core.service import RouterService
@@ -236,7 +237,7 @@ def build_learner(
     return Learner(
         owner=uuid4().hex,
         lease=storage.lease,
-        events=storage.events,
+        events=RemappedEvents(storage.events, refit_of(config).remap),
         snapshots=storage.snapshots,
         plans=catalogue.plans,
         fresh=brain.fresh,

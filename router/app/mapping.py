@@ -8,18 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bandit.context import ContextMap
 from bandit.errors import BanditError
+from bandit.remap import Refit
 from router.adapters.storage import Storage
 from router.app import opened_storage
 from router.app.brain import Brain
 from router.calibrate.files import write_file
 from router.config import Config
-from router.config.values import catalogue_of, units_of, weights_of
+from router.config.values import catalogue_of, refit_of, units_of, weights_of
 from router.core.deciding import action_of
 from router.core.errors import SnapshotRefused
 from router.core.judging.learned import Learned
 from router.core.records import DecisionRecord
+from router.core.remapped import moved_record
 from router.core.survey import PromptSample
 from router.map.atlas import Atlas, Head, Sources, make_atlas
 from router.map.page import page
@@ -52,35 +53,44 @@ class _Stored:
 def write_map(config: Config, wanted: Wanted, env: Mapping[str, str]) -> Atlas:
     """The map that was written. Raises RouterError."""
     brain = Brain(config, catalogue_of(config))
-    stored = asyncio.run(_stored(config, wanted, env, brain.context_map))
-    atlas = _atlas(config, brain, stored)
+    made = refit_of(config)
+    stored = asyncio.run(_stored(config, wanted, env, made))
+    atlas = _atlas(config, brain, stored, made)
     write_file(wanted.out, page(atlas).encode())
     return atlas
 
 
-async def _stored(
-    config: Config, wanted: Wanted, env: Mapping[str, str], context_map: ContextMap
-) -> _Stored:
+async def _stored(config: Config, wanted: Wanted, env: Mapping[str, str], made: Refit) -> _Stored:
     if wanted.snapshot is not None:
         return _Stored(_read(wanted.snapshot))
     async with opened_storage(config, env) as storage:
-        return await _from(storage, wanted.most, context_map)
+        return await _from(storage, wanted.most, made)
 
 
-async def _from(storage: Storage, most: int, context_map: ContextMap) -> _Stored:
+async def _from(storage: Storage, most: int, made: Refit) -> _Stored:
     found = await storage.snapshots.load()
-    clusters = len(context_map.centroids)
+    remap = made.remap
     return _Stored(
         payload=found.payload if found else None,
         snapshot=found.version if found else 0,
-        records=[record async for record in storage.kept.each(most)],
-        terms=await storage.survey.terms(context_map.version, clusters),
+        records=[moved_record(r, remap) or r async for r in storage.kept.each(most)],
+        terms=await _terms(storage, made),
         prompts=await storage.survey.prompts(),
     )
 
 
-def _atlas(config: Config, brain: Brain, stored: _Stored) -> Atlas:
-    catalogue, context_map = catalogue_of(config), brain.context_map
+async def _terms(storage: Storage, made: Refit) -> Mapping[int, Mapping[str, int]]:
+    """Until terms are counted under a new map, a cluster is called what its predecessor was."""
+    clusters = len(made.map.centroids)
+    for version in (made.map.version, *(bridge.source for bridge in made.bridges)):
+        found = await storage.survey.terms(version, clusters)
+        if found:
+            return found
+    return {}
+
+
+def _atlas(config: Config, brain: Brain, stored: _Stored, made: Refit) -> Atlas:
+    catalogue, context_map = catalogue_of(config), made.map
     learned = _learned(brain, stored.payload)
     head = Head(
         policy=learned.policy.name,
@@ -98,6 +108,7 @@ def _atlas(config: Config, brain: Brain, stored: _Stored) -> Atlas:
         traffic=traffic_of(stored.records, context_map.version, context_map.shape.total),
         terms=stored.terms or {},
         examples=_examples(stored.prompts, context_map.version),
+        before=made.positions,
     )
     return make_atlas(sources, head)
 

@@ -43,3 +43,35 @@ def map_command(context: click.Context, /, config_path: Path | None, **given: An
     )
     for note in atlas.notes:
         click.echo(f"note: {note}")
+
+
+@map_command.command("refit")
+@click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
+@click.option("--out", required=True, type=FILE, help="the context map to write (.npz)")
+@click.option("--snapshot", type=FILE, help="write here what kept decisions teach under it")
+@click.option("--publish", is_flag=True, help="put that in the stored snapshot's place instead")
+@click.option(
+    "--most",
+    default=20_000,
+    show_default=True,
+    type=click.IntRange(0, 1_000_000),
+    help="decisions read, at most",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1))
+def refit(config_path: Path, **given: Any) -> None:
+    """Fit clusters and projection to sampled prompts; `policy: {context_map: FILE}` uses them."""
+    config = load_config(config_path, os.environ)
+    if given["snapshot"] and given["publish"]:
+        raise click.UsageError("choose either --snapshot or --publish")
+    from router.app import refitting  # noqa: PLC0415 - `--help` need not wait for its imports
+
+    done = refitting.run_refit(config, refitting.Wanted(**given), os.environ)
+    earlier = ", ".join(bridge.source for bridge in done.made.bridges) or "none"
+    click.echo(
+        f"{given['out']}: version {done.made.map.version} from {done.samples} samples; "
+        f"reads decisions of: {earlier}"
+    )
+    if done.said:
+        click.echo(f"{done.outcomes} outcomes taught, {done.passed_over} decisions passed over")
+        click.echo(done.said)
+    click.echo(f"to use it: policy: {{context_map: {given['out']}}}, in routers and learner alike")

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from bandit.context import ContextMap
 from bandit.errors import CorruptContextMap
 from bandit.promise import PromiseSettings
+from bandit.remap import Refit
 from bandit.settings import PolicySettings
 from bandit.steps import GateSettings
 from bandit.types import Units, Weights
@@ -58,10 +59,16 @@ def weights_of(config: Config) -> Weights:
 
 def context_map_of(config: Config) -> ContextMap:
     """The one `policy.context_map` names, else the one shipped. Raises ConfigInvalid."""
-    if config.policy.context_map is None:
-        return ContextMap.default()
+    return refit_of(config).map
+
+
+def refit_of(config: Config) -> Refit:
+    """The same with what leads to it from earlier maps and its layout, where it was refitted."""
+    path = config.policy.context_map
+    if path is None:
+        return Refit(ContextMap.default())
     try:
-        return ContextMap.load(config.policy.context_map)
+        return Refit.load(path)
     except CorruptContextMap as error:
         raise ConfigInvalid(ConfigProblem("", 0, "policy.context_map", str(error))) from None
 

@@ -119,7 +119,7 @@ def typical_context(context_map: ContextMap, cluster: int) -> Context:
     features: Vector = np.zeros(len(context_map.feature_means))
     return Context(
         membership=context_map.membership(centroid),
-        projection=(context_map.axes @ (centroid - context_map.centre)).astype(np.float64),
+        projection=context_map.projection(centroid),
         features=features,
         version=context_map.version,
     )

@@ -47,9 +47,9 @@ _HINT: Final = (
 _READING: Final = (
     "Intervals hold the expected value with 95 % probability under the policy's posterior; single "
     "answers vary more. Best: the probability that no other plan has a higher expected utility. "
-    "Chosen, seen: what the requests on record got. Quality is that of the region's average prompt; "
-    "what was seen of a plan that is chosen for the prompts that suit it is better, and is to be "
-    "compared with what was foreseen of these."
+    "Chosen, seen: what the requests on record got. Quality is that of the region's average "
+    "prompt; what was seen of a plan that is chosen for prompts that suit it is better, and is to "
+    "be compared with what was foreseen of these."
 )
 
 
