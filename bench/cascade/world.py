@@ -37,7 +37,7 @@ class Variant:
     """What is compared. kind: a policy, or `SINGLE` or `PERFECT`, which need no replay.
 
     specs: the plans it has beside the single arms. fixed: the plan or arm it always takes. vw:
-    whether the policy's quality heads use it.
+    whether the policy's quality heads use it. without: arms that are not to be had alone.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Variant:
     specs: tuple[PlanSpec, ...] = ()
     fixed: str = ""
     vw: bool = True
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def config_of(
     """
     arms = stream.data.arms
     typical_usd = stream.data.cost_usd[drawn.priced].mean(axis=0).tolist()
-    plans: dict[str, Any] = {arm: [arm] for arm in arms}
+    plans: dict[str, Any] = {a: [a] for a in arms if a not in variant.without}
     policy: dict[str, Any] = {
         "name": variant.kind,
         "weights": {"cost": cost_weight},

@@ -48,6 +48,7 @@ def test_tables_runs_and_pictures_are_written(path: Path, tmp_path: Path) -> Non
     variants = {row["variant"] for row in runs(tmp_path / "out")}
     assert variants >= {"small", "perfect gate", "fixed: agreement", "fixed: learned"}
     assert variants >= {"adaptive: arms, no VW", "adaptive: arms and plans, no VW"}
+    assert "adaptive: plans for their arms, no VW" in variants
     assert (tmp_path / "out" / "told.png").read_bytes().startswith(b"\x89PNG")
 
 
