@@ -4,23 +4,32 @@
 threshold for which there is evidence; without evidence none is.
 
 What is promised, exactly. Answers are those the gate would accept; the score of each is the one
-it had at its time, before its own label was learned. For every threshold t and moment, let
-R(t) be the mean, over the labelled answers of this epoch with a score >= t, of the probability
-that the answer is bad given all labels before it. Then with the stated confidence:
+it had at its time, before its own label was learned, so a gate may learn as it goes. For every
+threshold t and moment, let R(t) be the mean, over the answers of this epoch labelled so far with
+a score >= t, of the probability that the answer is bad given what came before it. Then, with the
+stated confidence:
 
-- Under a steady risk (each R(t) the same at all times) no threshold that is ever certified in an
-  epoch has R(t) > max_bad: all thresholds, all moments, however often one looks.
-- Under any drift each threshold by itself: at no moment is it certified while R(t) > max_bad.
-  R(t) is an average since the epoch began. It says nothing of a stretch shorter than that: for
-  that there is the guard, which withdraws every certificate and begins a new epoch when the
-  labels of accepted answers run above max_bad. Between a change and that withdrawal accepted
-  answers are served: about (labels the guard needs) / (share of them that is audited).
+- While risks are steady (each R(t) the same at all moments) no threshold with R(t) > max_bad is
+  ever certified in an epoch: all thresholds, all moments, however often one looks.
+- Under any drift, each threshold by itself: at no moment is it certified while R(t) > max_bad.
 
-What it rests on: which answers are labelled, and in which order the labels come, does not depend
-on whether they are bad, but for the sampling probability that is told. Audits are that;
-voluntary feedback is not, and counts only where the settings say so. "Bad" is what the label
-says: a stronger arm that errs, or a judge, sets the limit of what it means. The confidence is of
-each epoch, not of all that ever come.
+R(t) is a mean since the epoch began, calibration included, and not the share of the next hundred
+answers. For those there are three brakes, which promise nothing but act: one bad answer among
+the accepted halts until about ten good ones made up for it, recent labels must not speak against
+a threshold, and where bad answers go on, all evidence is withdrawn and a new epoch begins. A
+sudden change is seen at the first bad answer that is audited: after about 1 / (audited share) bad
+ones. At an audited share of 2 % that is 50; no method that sees only those can be quicker.
+
+What it rests on: which answers are labelled, and in which order their labels come, does not
+depend on whether they are bad, but through the sampling probability that is told. Audits are
+like that. Voluntary feedback is not, and counts only where the settings say so. "Bad" is what the
+label says: a stronger arm or a judge that errs bounds what it means. The confidence is that of
+each epoch.
+
+While nothing is permitted no answer is accepted, so audits of accepted ones would never come:
+label then what would have been accepted (compare it with the strong answer that is in hand), or
+calibrate. Scores of calibrated answers count as evidence only where each was made before the
+label of that answer, or of a later one, was learned; cross-fitted scores only nearly are.
 """
 
 from bandit.promise.outlook import least_labels

@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.promise.betting import Bets
-from bandit.promise.order import certified, first_levels, thresholds
+from bandit.promise.order import first_levels, proven, thresholds
 from bandit.promise.types import PromiseSettings
 from bandit.statistics import shaped
 from bandit.types import Vector
 
 NONE: Final = -1
 _ROUNDING: Final = 1e-9
+_SELDOM: Final = 0.1
+"""Share of the labels that reach a threshold, below which others are looked at first."""
 _RECENT: Final = 5.0
 """Labels over which a recent one fades, times max_bad."""
 _RECENT_WEALTH: Final = 0.7
@@ -64,11 +66,23 @@ class Evidence:
         self._weigh()
 
     def next(self) -> int | None:
-        """The looser threshold that lacks least, or before any is certified, of all."""
-        lacks = np.where(self.levels > 0, self.lacks(), np.inf)
-        lacks[: self.at + 1] = np.inf
+        """The threshold to be proven next: looser than those that are; None when all are.
+
+        Of several the one that lacks least, where answers reach it at all.
+        """
+        lacks = self.wanted() - self.wealth
+        if self._proven.any():
+            lacks[: np.flatnonzero(self._proven)[-1] + 1] = np.inf
+        seldom = self.sums[:, 0] < _SELDOM * self.total
+        if np.isfinite(lacks[~seldom]).any():
+            lacks[seldom] = np.inf
         index = int(np.argmin(lacks))
         return index if np.isfinite(lacks[index]) else None
+
+    @property
+    def outdated(self) -> bool:
+        """Something is proven, but the recent labels speak against all of it."""
+        return self.at == NONE and bool(self._proven.any())
 
     def wanted(self) -> Vector:
         """Log e-value from which each threshold is certified; inf: not yet looked at. (n,)."""
@@ -76,13 +90,10 @@ class Evidence:
             wanted: Vector = -np.log(self.levels) - np.log1p(-self._settings.confidence)
         return wanted
 
-    def lacks(self) -> Vector:
-        return self.wanted() - self.wealth
-
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         counts = np.array([self.total, self.labels])
         return {
-            "grid": self.grid,
+            "grid": np.append(self.grid, self._settings.max_bad),
             "sums": self.sums,
             "recent": self.recent,
             "first": self._first,
@@ -92,8 +103,8 @@ class Evidence:
     def restore(self, arrays: dict[str, NDArray[np.float64]]) -> None:
         """Raises ValueError or KeyError when the arrays do not fit the settings."""
         n = len(self.grid)
-        if not np.array_equal(shaped(arrays["grid"], (n,)), self.grid):
-            raise ValueError("made for other thresholds")
+        if not np.array_equal(arrays["grid"], np.append(self.grid, self._settings.max_bad)):
+            raise ValueError("made for other thresholds or another max_bad")
         sums, recent = (shaped(arrays[name], (n, 2)).copy() for name in ("sums", "recent"))
         first = shaped(arrays["first"], (n,)).copy()
         total, labels = shaped(arrays["counts"], (2,)).tolist()
@@ -111,5 +122,6 @@ class Evidence:
         both = np.concatenate([self.sums, self.recent])
         wealth, recent = self.bets.log_wealth(both[:, 0], both[:, 1]).reshape(2, -1)
         self.wealth = wealth
-        standing = np.where(recent >= _RECENT_WEALTH, wealth, 0.0)
-        self.at, self.levels = certified(standing, self._first, self._settings.confidence)
+        self._proven, self.levels = proven(wealth, self._first, self._settings.confidence)
+        standing = np.flatnonzero(self._proven & (recent >= _RECENT_WEALTH))
+        self.at = int(standing[-1]) if standing.size else NONE

@@ -11,6 +11,7 @@ import math
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandit.promise.types import PromiseSettings
 from bandit.types import Vector
@@ -50,22 +51,19 @@ def first_levels(scores: Vector, grid: Vector, max_bad: float) -> Vector:
     return shares
 
 
-def certified(wealth: Vector, levels: Vector, confidence: float) -> tuple[int, Vector]:
-    """Index of the loosest certified threshold (-1: none), and the levels of the others, now.
+def proven(wealth: Vector, levels: Vector, confidence: float) -> tuple[NDArray[np.bool_], Vector]:
+    """Which thresholds are proven, (n,), and the levels as handed on, 0 for those that are.
 
     wealth: (n,) log e-values. levels: (n,) shares of the error at first.
     """
     wanted = -math.log1p(-confidence)
-    if wealth.max() < wanted:
-        return -1, levels
-    at, handed, left = -1, 0.0, []
-    for index, (log_e, own) in enumerate(zip(wealth.tolist(), levels.tolist(), strict=True)):
+    passed, left, handed = [], [], 0.0
+    for log_e, own in zip(wealth.tolist(), levels.tolist(), strict=True):
         share = own + handed
-        passed = share > 0 and log_e + math.log(share) >= wanted
-        at = index if passed else at
-        handed = share if passed else 0.0
-        left.append(0.0 if passed else share)
-    return at, np.array(left)
+        passed.append(share > 0 and log_e + math.log(share) >= wanted)
+        handed = share if passed[-1] else 0.0
+        left.append(0.0 if passed[-1] else share)
+    return np.array(passed), np.array(left)
 
 
 def _growth(risks: Vector, max_bad: float) -> Vector:

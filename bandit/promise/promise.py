@@ -24,6 +24,7 @@ class Promise:
         self._guard = Guard(settings.max_bad, settings.labels_between_alarms)
         self._scores: Vector = np.zeros(0)
         self._warm_up_left = settings.warm_up
+        self._watched = NONE
         self._epoch = 1
 
     @property
@@ -78,7 +79,7 @@ class Promise:
         """
         check_score(score)
         weight = label_weight(bad, sampling_probability, least_probability)
-        guarded = source in self.settings.guarded_by and self._reaches(score)
+        guarded = source in self.settings.guarded_by and self._watches(score)
         if guarded and self._guard.alarm(bad, weight):
             self._withdraw()
             return True
@@ -98,7 +99,7 @@ class Promise:
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """For the snapshot: finite numbers only."""
-        own = np.array([self._epoch, self._warm_up_left], dtype=np.float64)
+        own = np.array([self._epoch, self._warm_up_left, self._watched], dtype=np.float64)
         return {
             **self._evidence.arrays(),
             **self._guard.arrays(),
@@ -108,9 +109,10 @@ class Promise:
 
     def restore(self, arrays: dict[str, NDArray[np.float64]]) -> None:
         """Raises ValueError or KeyError when the arrays do not fit, and changes nothing then."""
-        epoch, left = shaped(arrays["epoch"], (2,)).tolist()
+        epoch, left, watched = shaped(arrays["epoch"], (3,)).tolist()
         scores = shaped(arrays["scores"], (len(arrays["scores"]),)).astype(np.float64)
-        if not (epoch >= 1 and 0 <= left <= MAX_WARM_UP and len(scores) <= MAX_WARM_UP):
+        fits = NONE <= watched < len(self._evidence.grid) and len(scores) <= MAX_WARM_UP
+        if not (1 <= epoch < np.inf and 0 <= left <= MAX_WARM_UP and fits):
             raise ValueError("a count is out of range")
         if not ((scores >= 0) & (scores <= 1)).all():
             raise ValueError("a score is out of range")
@@ -119,15 +121,21 @@ class Promise:
         self._guard.restore(arrays)
         self._evidence = evidence
         self._epoch, self._warm_up_left = int(epoch), int(left)
-        self._scores = scores
+        self._scores, self._watched = scores, int(watched)
 
     def _reaches(self, score: float) -> bool:
         at = self._evidence.at
         return bool(at != NONE and score >= self._evidence.grid[at])
 
+    def _watches(self, score: float) -> bool:
+        """At or above the certified threshold, or the one that was so last in this epoch."""
+        return bool(self._watched != NONE and score >= self._evidence.grid[self._watched])
+
     def _count(self, score: float, bad: float, weight: float) -> None:
         if not self._warm_up_left:
             self._evidence.add(score, bad, weight)
+            if self._evidence.at != NONE:
+                self._watched = self._evidence.at
             return
         self._scores = np.append(self._scores, score)
         self._warm_up_left -= 1
@@ -138,5 +146,6 @@ class Promise:
     def _withdraw(self) -> None:
         """All evidence so far spoke of what is no more."""
         self._epoch += 1
+        self._watched = NONE
         self._evidence.forget()
         self._guard.reset()

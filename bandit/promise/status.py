@@ -10,6 +10,7 @@ from bandit.promise.evidence import NONE, Evidence
 from bandit.promise.outlook import likely_risk, more_labels
 from bandit.promise.types import PromiseSettings, PromiseStatus
 
+_HALTED: Final = "a bad answer was accepted: waiting for some good ones"
 _MOST_LOG: Final = math.log(1e12)
 
 
@@ -23,6 +24,9 @@ def describe(
     needed = None if following is None else _needed(evidence, settings, following)
     if needed is not None:
         needed += warm_up_left
+    why = _HALTED if halted else ""
+    if at == NONE:
+        why = _why(evidence, settings, warm_up_left, epoch)
     return PromiseStatus(
         threshold=None if at == NONE else float(evidence.grid[at]),
         share=0.0 if at == NONE or not evidence.total else total / evidence.total,
@@ -36,7 +40,7 @@ def describe(
         epoch=epoch,
         halted=halted,
         vacuous=at == NONE,
-        why=_why(evidence, settings, warm_up_left, epoch) if at == NONE else "",
+        why=why,
     )
 
 
@@ -52,23 +56,27 @@ def _needed(evidence: Evidence, settings: PromiseSettings, index: int) -> int | 
 
 
 def _why(evidence: Evidence, settings: PromiseSettings, warm_up_left: int, epoch: int) -> str:
+    """What stands in the way while nothing is certified."""
     index = evidence.next()
-    best = None if index is None else _at_best(evidence, index)
-    again = "withdrawn after too many bad answers; " if epoch > 1 else ""
+    ahead = "withdrawn after too many bad answers; " if epoch > 1 else ""
     if warm_up_left:
-        again += f"{warm_up_left} more labels only say where to begin; "
+        ahead += f"the next {warm_up_left} labels only say where to begin; "
+    if evidence.outdated:
+        return ahead + "the recent labels speak against what all of them prove"
+    best = None if index is None else _at_best(evidence, index)
     if index is None or best is None:
-        return f"{again}nothing is certified, and no likely number of labels would do it"
+        return ahead + "no likely number of labels would certify anything: raise max_bad"
     if _needed(evidence, settings, index) is None:
-        total, bad = _sums(evidence, index)
-        return (
-            f"{again}of the labelled answers at or above {evidence.grid[index]:.4g} "
-            f"{bad / max(total, 1e-9):.3f} were bad, {settings.max_bad:g} are promised: raise "
-            "max_bad, or give the gate better signals"
-        )
+        return ahead + _too_bad(evidence, settings, index)
+    return ahead + f"even if none is bad, about {best} more labels are needed"
+
+
+def _too_bad(evidence: Evidence, settings: PromiseSettings, index: int) -> str:
+    total, bad = _sums(evidence, index)
     return (
-        f"{again}even if none is bad, about {best} more labels are needed before any answer "
-        "may be accepted"
+        f"of the labelled answers with a score of at least {evidence.grid[index]:.4g} a share of "
+        f"{bad / max(total, 1e-9):.3f} was bad, where {settings.max_bad:g} is promised: raise "
+        "max_bad, or give the gate better signals"
     )
 
 
