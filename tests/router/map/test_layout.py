@@ -28,7 +28,13 @@ def test_a_small_change_of_the_centroids_moves_nobody_far() -> None:
     before = positions(ROWS)
     shaken = ROWS + 0.02 * np.random.default_rng(1).normal(size=ROWS.shape)
     assert abs(positions(shaken, before) - before).max() < 0.1
-    assert abs(positions(-shaken[:, ::-1], before) - before).max() > 0
+
+
+def test_turning_the_whole_space_moves_nobody() -> None:
+    turn, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(40, 40)))
+    before = positions(ROWS)
+    assert positions(ROWS @ turn, before) == pytest.approx(before)
+    assert positions(-ROWS, before) == pytest.approx(before)
 
 
 @pytest.mark.parametrize("before", [np.zeros((3, 2)), np.full((12, 2), np.nan)])
