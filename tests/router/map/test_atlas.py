@@ -10,6 +10,7 @@ import pytest
 from lands import WEIGHTS, actions, atlas, head, land, policy, record, taught, traffic
 
 from bandit import Action, Weights
+from bandit.beliefs import beliefs_of
 from bandit.errors import VersionMismatch
 from bandit.types import Decision, Estimate
 from router.map.atlas import Sources, make_atlas, typical_context
@@ -118,3 +119,15 @@ def test_the_larger_share_has_the_larger_circle() -> None:
     sizes = [(r.requests, r.radius) for r in found.regions]
     assert sizes == sorted(sizes, reverse=True)
     assert found.head.weights == WEIGHTS
+
+
+def test_a_region_with_requests_is_judged_by_what_they_were_like() -> None:
+    made, learned, seen = land(), taught(land()), traffic(land(), 60)
+    found = make_atlas(Sources(made, learned, actions(), seen), head(made))
+    region = found.regions[0]
+    mean = seen.clusters[region.number].context(typical_context(made, region.number))
+    assert mean is not None
+    at_mean = beliefs_of(learned, mean, actions(), WEIGHTS)
+    assert [view.belief for view in region.plans] == at_mean
+    at_centroid = beliefs_of(learned, typical_context(made, region.number), actions(), WEIGHTS)
+    assert at_mean != at_centroid
