@@ -57,10 +57,11 @@ class Evidence:
         self._weigh()
 
     def add(self, score: float, bad: float, weight: float) -> None:
-        reached = score >= self.grid
-        self.sums[reached] += (weight, weight * bad)
-        self.recent[reached] *= 1 - weight * self._fading
-        self.recent[reached] += (weight, weight * bad)
+        reached = len(self.grid) - int(np.searchsorted(self.grid[::-1], score, side="right"))
+        added = np.array([weight, weight * bad])
+        self.sums[reached:] += added
+        self.recent[reached:] *= 1 - weight * self._fading
+        self.recent[reached:] += added
         self.total += weight
         self.labels += 1
         self._weigh()
