@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
+from weakref import WeakValueDictionary
 
 from router.calibrate.journal import Journal
 from router.calibrate.ledger import Answered, Failed, Intent
@@ -45,7 +46,9 @@ Reply = Answered | Failed | Missing
 
 @dataclass(frozen=True, slots=True)
 class AskSettings:
-    """max_output_tokens: None for each deployment's own. ask_again: also what is in doubt.
+    """max_output_tokens: None for each deployment's own.
+
+    ask_again: once more what earlier runs left in doubt, or failed and may have been charged.
 
     pause_ms: before a call that was turned away is made again; doubles.
     """
@@ -80,6 +83,8 @@ class Asker:
         self._clock = clock
         self._settings = settings
         self._refused: set[str] = set()
+        self._asking = WeakValueDictionary[str, asyncio.Lock]()
+        self._again = set(journal.ledger.unsettled) if settings.ask_again else set[str]()
 
     def key(self, chat: ChatRequest, arm: str) -> str:
         """Of the question, the arm and its model: another model answers anew."""
@@ -94,7 +99,9 @@ class Asker:
             return Missing(INCAPABLE)
         if key in ledger.answers:
             return ledger.answers[key]
-        if ledger.is_doubtful(key) and not self._settings.ask_again:
+        if key in self._again:
+            return None
+        if ledger.is_doubtful(key):
             return Missing(IN_DOUBT)
         failure = ledger.failures.get(key)
         return failure if failure and failure.most_usd > 0 else None  # one that was free may retry
@@ -108,10 +115,16 @@ class Asker:
 
     async def ask(self, chat: ChatRequest, arm: str, share: Share) -> Reply:
         """share: what was set aside for it. Raises JournalUnusable."""
-        known = self.known(chat, arm)
-        if known is not None:
-            return known
-        key, chat = self.key(chat, arm), self._bounded(chat)
+        key = self.key(chat, arm)
+        # Two answers that are alike are one question to a judge: who comes second waits, and knows.
+        async with self._asking.setdefault(key, asyncio.Lock()):
+            known = self.known(chat, arm)
+            if known is not None:
+                return known
+            self._again.discard(key)
+            return await self._asked(key, self._bounded(chat), arm, share)
+
+    async def _asked(self, key: str, chat: ChatRequest, arm: str, share: Share) -> Reply:
         reply: Reply = Missing(STOPPED)
         for deployment in self._capable(chat, arm):
             for attempt in range(TRIES):
@@ -120,9 +133,10 @@ class Asker:
                 reply = await self._call(key, deployment, chat, share)
                 if not isinstance(reply, Failed):
                     return reply
-                if not self._is_passing(reply):
+                if reply.why not in _PASSING:
                     break
-                await self._rest(reply, attempt)
+                if attempt < TRIES - 1:
+                    await self._rest(reply, attempt)
         return reply
 
     async def _call(
@@ -159,10 +173,6 @@ class Asker:
     async def _rest(self, failed: Failed, attempt: int) -> None:
         wanted_ms = failed.retry_after_ms or self._settings.pause_ms * 2**attempt
         await wait(self._stop, min(wanted_ms, MAX_PAUSE_MS) / 1_000)
-
-    @staticmethod
-    def _is_passing(failed: Failed) -> bool:
-        return failed.why in _PASSING
 
     def _bounded(self, chat: ChatRequest) -> ChatRequest:
         most = self._settings.max_output_tokens

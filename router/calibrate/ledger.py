@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -79,7 +79,10 @@ Entry: TypeAlias = Opened | Intent | Answered | Failed | Scored
 
 @dataclass(slots=True)
 class Ledger:
-    """answers, failures: the last of each question. doubts: calls whose end nobody wrote down."""
+    """answers: the last of each question. doubts: calls whose end nobody wrote down.
+
+    failures: the last of each question that may have been charged, else the last.
+    """
 
     answers: dict[str, Answered] = field(default_factory=dict)
     failures: dict[str, Failed] = field(default_factory=dict)
@@ -100,6 +103,12 @@ class Ledger:
         """Paid, and what the calls in doubt can have cost at most."""
         return self.paid_usd + sum(intent.most_usd for intent in self.doubts.values())
 
+    @property
+    def unsettled(self) -> Iterator[str]:
+        """Questions that were sent and may have been charged, without an answer."""
+        yield from (key for key, _ in self.doubts)
+        yield from (key for key, failure in self.failures.items() if failure.most_usd > 0)
+
     def is_doubtful(self, key: str) -> bool:
         return any(key == doubted for doubted, _ in self.doubts)
 
@@ -114,7 +123,9 @@ class Ledger:
                 self.paid_usd += entry.cost_usd
             case Failed():
                 self.doubts.pop((entry.key, entry.call), None)
-                self.failures[entry.key] = entry
+                known = self.failures.get(entry.key)
+                if entry.most_usd > 0 or known is None or not known.most_usd:
+                    self.failures[entry.key] = entry
                 self.paid_usd += entry.most_usd
             case Scored():
                 self.scores[entry.key] = entry.quality

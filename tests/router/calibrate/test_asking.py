@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from router.adapters.providers import make_client, make_providers
-from router.calibrate.asking import Asker, AskSettings, Missing, most_usd
+from router.calibrate.asking import TRIES, Asker, AskSettings, Missing, most_usd
 from router.calibrate.errors import JournalUnusable
 from router.calibrate.gathering import Case, Gatherer
 from router.calibrate.hook import HttpVerifier
@@ -199,6 +199,51 @@ async def test_an_arm_that_can_not_take_the_prompt_is_not_asked(
             assert (await ask(asker))[0] == Missing("no_capable_deployment")
 
 
+async def test_what_may_be_charged_is_kept_behind_a_failure_that_was_free(
+    upstream: Upstream, path: Path
+) -> None:
+    upstream.answer = lambda model, _: (408, "late") if model == "m" else (429, "busy")
+    spent = []
+    for _ in range(2):
+        with Journal.open(path) as journal:
+            async with asking(catalogue(upstream.port, a=["m", "n"]), journal) as asker:
+                reply, purse = await ask(asker)
+        assert isinstance(reply, Failed)
+        spent.append(purse.spent_usd)
+    assert upstream.asked == {"m": 1, "n": 3}
+    assert spent[0] > spent[1] == 0
+
+
+async def test_what_may_have_been_charged_is_asked_again_on_demand(
+    upstream: Upstream, path: Path
+) -> None:
+    arms = catalogue(upstream.port, a=["m"])
+    upstream.answer = lambda _model, _text: (408, "late")
+    again = replace(SETTINGS, ask_again=True)
+    for asked in (1, 2):
+        with Journal.open(path) as journal:
+            async with asking(arms, journal, again) as asker:
+                assert isinstance((await ask(asker))[0], Failed)
+                assert isinstance((await ask(asker))[0], Failed)
+        assert upstream.asked == {"m": asked}
+    upstream.answer = lambda _model, _text: (200, "4")
+    with Journal.open(path) as journal:
+        async with asking(arms, journal, again) as asker:
+            assert isinstance((await ask(asker))[0], Answered)
+
+
+async def test_nobody_rests_after_the_last_try(upstream: Upstream, path: Path) -> None:
+    def answer(_model: str, _text: str) -> tuple[int, str]:
+        upstream.headers = {"retry-after": "30"} if upstream.asked["m"] == TRIES else {}
+        return 429, "busy"
+
+    upstream.answer = answer
+    with Journal.open(path) as journal:
+        async with asking(catalogue(upstream.port, a=["m"]), journal) as asker, asyncio.timeout(10):
+            assert isinstance((await ask(asker))[0], Failed)
+    assert upstream.asked == {"m": TRIES}
+
+
 def gathering(asker: Asker, scorer: Scorer, purse: Purse, arms: Sequence[str]) -> Gatherer:
     return Gatherer(
         asker=asker, scorer=scorer, arms=arms, purse=purse, stop=asyncio.Event(), concurrency=4
@@ -264,6 +309,15 @@ async def test_a_judge_is_an_arm_that_is_paid_once(upstream: Upstream, path: Pat
         assert purse.spent_usd == pytest.approx(upstream.asked.total() * COST_USD)
     # The three answers of n are told apart by their prompts; each is judged once.
     assert upstream.asked == {"m": 3, "n": 3, "judge": 6}
+
+
+async def test_equal_answers_are_judged_once(upstream: Upstream, path: Path) -> None:
+    upstream.answer = lambda model, _: (200, "SCORE: 8" if model == "judge" else "4")
+    upstream.delay_s = 0.05
+    cases, purse = await gathered(upstream, path, lambda asker, _: JudgeScorer(asker, "j"), count=2)
+    assert {score.quality for case in cases for score in case.scores.values()} == {0.8}
+    assert upstream.asked == {"m": 2, "n": 2, "judge": 2}
+    assert purse.spent_usd == pytest.approx(upstream.asked.total() * COST_USD)
 
 
 async def test_a_verifier_is_asked_once_and_its_troubles_are_told(
