@@ -18,7 +18,6 @@ from router.core.chat import Answer, ChatRequest, Delta
 from router.core.errors import (
     ProviderMalformed,
     ProviderRefusedRequest,
-    ProviderUnavailable,
 )
 from router.core.ports import Clock
 
@@ -134,7 +133,7 @@ class HttpProvider:
         except httpx.TimeoutException:
             raise
         except (httpx.HTTPError, OSError):
-            raise ProviderUnavailable("the provider could not be reached") from None
+            raise progress.broke_off() from None
         try:
             if response.status_code != httpx.codes.OK:
                 await _drain(response.aiter_raw())

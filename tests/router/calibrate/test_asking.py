@@ -152,6 +152,27 @@ async def test_a_timeout_counts_at_its_most_and_is_not_asked_again(
     assert upstream.asked == {"m": 1}
 
 
+async def test_a_connection_that_breaks_after_the_question_counts_at_its_most(path: Path) -> None:
+    asked = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        arms = catalogue(server.sockets[0].getsockname()[1], a=["m"])
+        for run in range(2):
+            with Journal.open(path) as journal:
+                async with asking(arms, journal) as asker:
+                    reply, purse = await ask(asker)
+            assert isinstance(reply, Failed)
+            most = most_usd(arms.arms["a"].deployments[0], prompts()[0].chat)
+            assert purse.spent_usd == pytest.approx(0 if run else most)
+    assert asked == 1
+
+
 async def test_what_was_free_is_asked_again_in_the_next_run(upstream: Upstream, path: Path) -> None:
     upstream.answer = lambda _model, _text: (503, "busy")
     with Journal.open(path) as journal:
