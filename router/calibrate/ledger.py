@@ -29,6 +29,8 @@ class Intent(msgspec.Struct, frozen=True, tag="intent"):
 
 
 class Answered(msgspec.Struct, frozen=True, tag="answer"):
+    """cost_usd: charged. most_usd: possibly charged, where the provider counted no tokens."""
+
     key: str
     call: int
     deployment: str
@@ -41,6 +43,12 @@ class Answered(msgspec.Struct, frozen=True, tag="answer"):
     latency_ms: float
     mean_logprob: float | None = None
     refusal: bool = False
+    most_usd: float | None = None
+
+    @property
+    def charged_usd(self) -> float:
+        """As the budget counts it."""
+        return self.cost_usd if self.most_usd is None else self.most_usd
 
     @property
     def answer(self) -> Answer:
@@ -65,6 +73,11 @@ class Failed(msgspec.Struct, frozen=True, tag="failure"):
     most_usd: float
     latency_ms: float
     retry_after_ms: int | None = None
+
+    @property
+    def charged_usd(self) -> float:
+        """As the budget counts it."""
+        return self.most_usd
 
 
 class Scored(msgspec.Struct, frozen=True, tag="score"):
@@ -120,13 +133,13 @@ class Ledger:
             case Answered():
                 self.doubts.pop((entry.key, entry.call), None)
                 self.answers[entry.key] = entry
-                self.paid_usd += entry.cost_usd
+                self.paid_usd += entry.charged_usd
             case Failed():
                 self.doubts.pop((entry.key, entry.call), None)
                 known = self.failures.get(entry.key)
                 if entry.most_usd > 0 or known is None or not known.most_usd:
                     self.failures[entry.key] = entry
-                self.paid_usd += entry.most_usd
+                self.paid_usd += entry.charged_usd
             case Scored():
                 self.scores[entry.key] = entry.quality
             case Opened():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -84,6 +85,17 @@ def test_chosen(how: Match, answer: str, reference: Any, agrees: bool) -> None: 
 )
 def test_a_judge_keeps_to_the_form_or_is_not_heard(said: str, quality: float | None) -> None:
     assert read_score(said) == quality
+
+
+@pytest.mark.parametrize("text", ['"\n' * 4_000, "\x01" * 8_000, "\u20ac\\" * 9_000, "x" * 9_000])
+def test_what_judging_can_cost_bounds_every_answer(text: str) -> None:
+    """An escape makes two or six bytes of one."""
+    prompt = read_prompts([b'{"prompt": "x"}'], "p")[0]
+    most, real = judge_chat(prompt, None), judge_chat(prompt, text)
+    assert len(real.prompt.encode()) <= len(most.prompt.encode())
+    assert len(real.prompt.encode()) > 7_900
+    shown = json.loads(real.prompt)["answer"]
+    assert (shown[:3], shown[-3:]) == (text[:3], text[-3:])
 
 
 def test_a_judge_sees_a_bounded_answer_as_material() -> None:
