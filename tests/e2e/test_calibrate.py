@@ -237,7 +237,7 @@ async def test_a_router_serves_what_was_calibrated_and_the_learner_goes_on(site:
         await until(is_newer)
         stored = await running.storage.snapshots.load()
         assert stored is not None
-        policy = Brain(site.config, catalogue_of(site.config)).restore(stored.payload)
+        policy = Brain(site.config, catalogue_of(site.config)).restore(stored.payload).policy
         plans = len(catalogue_of(site.config).plans)
         assert policy.learned > PROMPTS * plans
 
