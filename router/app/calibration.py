@@ -205,6 +205,7 @@ class _Run:
             policy=config.policy.name,
             seed=config.policy.seed,
             keep=tuple(plans_named(config.policy.model_dump(mode="json"))),
+            floor=config.policy.exploration_floor,
         )
 
     def _typical(self) -> int:
