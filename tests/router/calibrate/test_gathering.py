@@ -122,7 +122,7 @@ async def test_a_verifier_is_asked_once_and_its_troubles_are_told(
     url = f"http://127.0.0.1:{upstream.port}/verify"
     for asked in (6, 9):
         async with httpx.AsyncClient(trust_env=False) as client:
-            verifier = HttpVerifier(client, url)
+            verifier = PatientVerifier(HttpVerifier(client, url), url)
             cases, _ = await gathered(
                 upstream, path, lambda _, j, v=verifier: VerifierScorer(v, j), count=3
             )
