@@ -10,6 +10,7 @@ import pytest
 from router.adapters.verifier import HttpVerifier
 from router.calibrate.asking import Asker, Missing
 from router.calibrate.errors import JournalUnusable
+from router.calibrate.hook import PatientVerifier
 from router.calibrate.journal import Journal
 from router.calibrate.ledger import Answered
 from router.calibrate.matching import Match
