@@ -1,4 +1,4 @@
-"""`scripts/bench overhead | decide | freshness | routing | cascade`."""
+"""`scripts/bench overhead | decide | freshness | routing | cascade | drift`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from bench import decide, freshness, overhead
 from bench.cascade.command import cascade
+from bench.drift.command import drift
 from bench.routing.command import routing
 
 
@@ -39,4 +40,5 @@ def freshness_command(rounds: int) -> None:
 
 main.add_command(routing)
 main.add_command(cascade)
+main.add_command(drift)
 main()
