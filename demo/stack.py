@@ -68,7 +68,7 @@ class Stack:
                 stderr=log,
                 env=env,
                 start_new_session=True,  # Ctrl-C reaches the parent only, which ends the rest
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - set before any thread is started
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - set before any thread is started
             )
         self._processes.append((name, process))
         return process.pid
@@ -89,6 +89,6 @@ class Stack:
                 raise StackError(f"{name} ended with {process.returncode}:\n{tail}")
 
 
-def die_with_parent() -> None:
+def _die_with_parent() -> None:
     """Have the kernel end this process when its parent is killed (Linux, prctl(2))."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -11,10 +12,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from demo.stack import die_with_parent
 from router.adapters.storage import EmbeddedRedis
 
 END_S = 20.0
+_SHIM = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Has the kernel end a process with its parent (Linux, prctl(2)). No `preexec_fn`: threads of gRPC
+run beside, and code between fork and exec is not safe then."""
 
 
 class Actor(Protocol):
@@ -37,7 +45,8 @@ class Command:
     def __init__(self, name: str, folder: Path, argv: Sequence[str]) -> None:
         self.name = name
         self._log = folder / f"{name}.log"
-        self._argv = [sys.executable, "-m", *argv]
+        shim = [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid())]
+        self._argv = [*shim, sys.executable, "-m", *argv]
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
@@ -50,7 +59,6 @@ class Command:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C reaches the parent only, which ends the rest
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - it only tells the kernel one thing
             )
 
     def kill(self) -> bool:
