@@ -167,9 +167,15 @@ arms:
 
 @asynccontextmanager
 async def served(upstream: Upstream) -> AsyncIterator[int]:
-    """The port of a real HTTP server in this loop."""
+    """The port of a real HTTP server in this loop; at the end it waits for no answer."""
     port = free_port()
-    config = uvicorn.Config(upstream.app(), port=port, log_level="critical", lifespan="off")
+    config = uvicorn.Config(
+        upstream.app(),
+        port=port,
+        log_level="critical",
+        lifespan="off",
+        timeout_graceful_shutdown=0,
+    )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None
     task = asyncio.create_task(server._serve())  # noqa: SLF001 - `serve` would take the signals
