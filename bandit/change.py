@@ -95,7 +95,7 @@ class ChangeDetector:
 
         It grows with the likelihood ratio of "it recovered": a good sign is followed up.
         """
-        if not len(self._seen):
+        if not self._until.any():
             return np.zeros(len(rows))
         odds = np.exp(np.minimum(self._runs[rows, 0, 0], LIMIT))
         watched = (rows >= 0) & (self._until[rows] > self._seen.sum())

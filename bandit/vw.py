@@ -67,10 +67,11 @@ class Regressor:
         workspace, found = self._workspace, []
         # Of weight 0, for VW counts what it predicts, and its counts are part of the model.
         example = workspace.parse(f"0 0 {self._initial} |a 0 {text}")
+        action = example.get_ns("a")
         for slot in slots:
             # Parsing takes five times as long as predicting: parse once, exchange the action.
-            example.pop_feature("a")
-            example.push_hashed_feature("a", self._action_feature(slot))
+            example.pop_feature(action)
+            example.push_hashed_feature(action, self._action_feature(slot))
             found.append(workspace.predict(example, PredictionType.SCALAR))
         workspace.finish_example(example)
         return np.array(found)

@@ -202,14 +202,14 @@ class AdaptivePolicy:
         layer, k = self._quality.layer, len(rows)
         covariance = layer.covariance(rows, view.x, expected.advice)
         covariance.ravel()[:: k + 1] += _JITTER
-        factor = np.linalg.cholesky(covariance)
-        normal = self._rng.standard_normal((self._settings.draws, k))
         bold = 1 + BOLD / (1 + layer.counts(rows) / BOLD_COUNT)
-        quality = expected.drawn + self._settings.scale * bold * (normal @ factor.T)
-        utilities: NDArray[np.float64] = (
-            weights.quality * np.minimum(quality, 1.0) - expected.burden
-        )
-        return utilities
+        factor = self._settings.scale * bold[:, None] * np.linalg.cholesky(covariance)
+        drawn: NDArray[np.float64] = self._rng.standard_normal((self._settings.draws, k)) @ factor.T
+        drawn += expected.drawn
+        np.minimum(drawn, 1.0, out=drawn)
+        drawn *= weights.quality
+        drawn -= expected.burden
+        return drawn
 
     def _cold(self, settled: Vector, rows: NDArray[np.intp], eligible: Sequence[Action]) -> Vector:
         settings = self._settings
