@@ -1,11 +1,14 @@
-"""Connections that send a whole HTTP/1.1 request in one piece.
+"""Connections of asyncio alone, which send a whole HTTP/1.1 request in one piece.
 
 httpcore writes head and body one after the other: two system calls, two packets, and an upstream
-that wakes up twice. Here what is written waits until an answer is read.
+that wakes up twice. Here what is written waits until an answer is read. Its own connections serve
+every event loop, and pay for that on every read.
 """
 
 from __future__ import annotations
 
+import asyncio
+import select
 import ssl
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,10 +18,10 @@ import httpcore
 
 
 class OnePieceBackend(httpcore.AsyncNetworkBackend):
-    """Only for HTTP/1.1, where a client that has written always reads next."""
+    """Only for HTTP/1.1, where a client that has written always reads next.
 
-    def __init__(self) -> None:
-        self._backend = httpcore.AnyIOBackend()
+    Raises OSError as it is, and httpcore.ConnectTimeout.
+    """
 
     async def connect_tcp(
         self,
@@ -28,17 +31,27 @@ class OnePieceBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
-        return _OnePieceStream(stream)
+        local = (local_address, 0) if local_address else None
+        try:
+            async with asyncio.timeout(timeout):
+                reader, writer = await asyncio.open_connection(host, port, local_addr=local)
+        except TimeoutError:
+            raise httpcore.ConnectTimeout from None
+        for option in socket_options or ():
+            writer.get_extra_info("socket").setsockopt(*option)
+        return _OnePieceStream(reader, writer)
 
     async def sleep(self, seconds: float) -> None:
-        await self._backend.sleep(seconds)
+        await asyncio.sleep(seconds)
 
 
 class _OnePieceStream(httpcore.AsyncNetworkStream):
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
-        self._stream = stream
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
         self._unsent: list[bytes] = []
+        self._poll = select.poll()
+        self._poll.register(writer.get_extra_info("socket"), select.POLLIN)
 
     async def write(
         self,
@@ -53,15 +66,18 @@ class _OnePieceStream(httpcore.AsyncNetworkStream):
         max_bytes: int,
         timeout: float | None = None,  # noqa: ASYNC109 - the interface's
     ) -> bytes:
+        del timeout  # each attempt has its own limit over everything
         if self._unsent:
-            whole, self._unsent = b"".join(self._unsent), []
+            self._writer.writelines(self._unsent)
+            self._unsent = []
             # A server may answer and hang up before it has read everything: its answer counts.
-            with suppress(httpcore.WriteError):
-                await self._stream.write(whole)
-        return await self._stream.read(max_bytes, timeout)
+            with suppress(OSError):
+                await self._writer.drain()
+        return await self._reader.read(max_bytes)
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        """At once: who gave up a call must not wait for its upstream to agree."""
+        self._writer.transport.abort()
 
     async def start_tls(
         self,
@@ -69,8 +85,12 @@ class _OnePieceStream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - the interface's
     ) -> httpcore.AsyncNetworkStream:
-        stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
-        return _OnePieceStream(stream)
+        await self._writer.start_tls(
+            ssl_context, server_hostname=server_hostname, ssl_handshake_timeout=timeout
+        )
+        return self
 
     def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
+        if info == "is_readable":  # of a connection nobody reads: that the upstream left it
+            return self._reader.at_eof() or bool(self._poll.poll(0))
+        return self._writer.get_extra_info(info)
