@@ -163,6 +163,7 @@ def build_service(
         watch=watch,
         clock=time.time,
         ids=lambda: uuid4().hex,
+        observe=config.policy.observe,
     )
     reporting = Reporting(
         catalogue=catalogue,

@@ -17,7 +17,16 @@ from router.core.arms import Catalogue
 from router.core.observer import NullObserver
 from router.core.records import Event
 from router.core.reward import RewardSettings
-from router.evaluate.candidates import FIXED, LOGGED, Candidate, Fixed, Learning, Logged
+from router.evaluate.candidates import (
+    FIXED,
+    LOGGED,
+    WATCHED,
+    Candidate,
+    Fixed,
+    Learning,
+    Logged,
+    Watched,
+)
 from router.evaluate.errors import CandidateUnknown, NothingToEvaluate
 from router.evaluate.evaluation import Compared, Terms, compare
 from router.evaluate.library import Weighted, weighted
@@ -57,17 +66,20 @@ async def evaluated(
 
 
 def candidate_of(name: str, config: Config, catalogue: Catalogue) -> Candidate:
-    """By `logged`, `fixed:PLAN` or a policy's name. Raises CandidateUnknown."""
+    """By `logged`, `watched`, `fixed:PLAN` or a policy's name. Raises CandidateUnknown."""
     if name == LOGGED:
         return Logged()
+    if name == WATCHED:
+        return Watched()
     plan = name.removeprefix(FIXED)
     if plan != name:
         if plan not in catalogue.plans:
             raise CandidateUnknown(f"no plan {plan!r}; choose {', '.join(catalogue.plans)}")
         return Fixed(plan)
     if name not in POLICY_NAMES:
+        names = ", ".join(POLICY_NAMES)
         raise CandidateUnknown(
-            f"no policy {name!r}; choose {LOGGED}, {FIXED}PLAN or {', '.join(POLICY_NAMES)}"
+            f"no policy {name!r}; choose {LOGGED}, {WATCHED}, {FIXED}PLAN or {names}"
         )
     policy = config.policy.model_copy(update={"name": name})
     tried = config.model_copy(update={"policy": policy})

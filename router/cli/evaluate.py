@@ -19,7 +19,7 @@ MS_PER_S = 1_000
 
 @click.command()
 @click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
-@click.option("--policy", required=True, help="logged, fixed:PLAN or a policy's name")
+@click.option("--policy", required=True, help="logged, watched, fixed:PLAN or a policy's name")
 @click.option("--against", default="logged", show_default=True, help="the same")
 @click.option("--since", type=click.DateTime(), help="count decisions from here on (UTC)")
 @click.option("--log", "archive", type=click.Path(file_okay=False, path_type=Path), help="archive")

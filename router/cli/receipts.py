@@ -36,9 +36,12 @@ def _heading(receipt: Receipt) -> list[str]:
     weights = choice.weights
     explored = "explored" if choice.explored else "the best by expectation"
     aims = f"quality {weights.quality:g}, cost {weights.cost:g}, latency {weights.latency:g}"
+    chosen = f"plan {choice.plan} with probability {choice.propensity:.3f}, {explored}"
+    if choice.observed is not None:
+        chosen = f"plan {choice.plan} served; the policy only watched: {choice.observed.plan}"
     return [
         *lines,
-        f"plan {choice.plan} with probability {choice.propensity:.3f}, {explored}",
+        chosen,
         f"policy {choice.policy}, snapshot {choice.policy_version}, map {choice.context.version}",
         f"weights: {aims}, failure {weights.failure:g}",
     ]

@@ -103,12 +103,14 @@ class PromiseSection(Section):
 class PolicySection(Section):
     """cost_unit_usd: what costs `weights.cost` of quality; unset: the dearest plan's prior cost.
 
+    observe: the arm that serves while the policy only watches; "" to let the policy choose.
     typical_tokens: of a request, for the prior cost of plans. The sections from `fixed` on are
     each read by the policy of that name; default_plan by `rules` and `intent`.
     """
 
     name: PolicyName = "adaptive"
     cold_start: str = ""
+    observe: str = ""
     weights: WeightsSection = WeightsSection()
     cost_unit_usd: Positive | None = None
     latency_unit_ms: Positive = 10_000.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from router.core.arms import Catalogue, Plan
 from router.core.attempt import Journey
-from router.core.deciding import Bounds, Decider, merge, read_context
+from router.core.deciding import Bounds, Decider, beside, merge, read_context
 from router.core.errors import NoEligiblePlan, Overloaded
 from router.core.judging.stepping import Judging, Stepper
 from router.core.observer import Observer, Stopwatch
@@ -77,7 +77,12 @@ class Chooser:
         with self._watch.stage("decide"):
             context = self._decider.context(work.call.chat, work.embedding)
             bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
-            return self._decider.choose(context, plans, options.weights, bounds)
+            choice = self._decider.choose(context, plans, options.weights, bounds)
+            watched = [plan for plan in work.watched if work.well(self._catalogue, plan)]
+            if choice is None or not watched:
+                return choice
+            would = self._decider.choose(context, watched, options.weights, bounds)
+            return choice if would is None else beside(choice, would)
 
     def _stepper(self, work: Work, plan: Plan, choice: Choice) -> Stepper | None:
         call, decider = work.call, self._decider

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from router.core.calls import WeightOverrides
 from router.core.chat import ChatRequest, Format
 from router.core.judging.learned import Learned
 from router.core.ports import Embedding
-from router.core.records import Choice, LoggedContext, WeightSet
+from router.core.records import Choice, LoggedContext, Observation, WeightSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,18 @@ class Decider:
                 (name, e.quality, e.cost_usd, e.utility) for name, e in decision.estimates.items()
             ),
         )
+
+
+def beside(choice: Choice, would: Choice) -> Choice:
+    """What was served, and what the policy would have chosen had it not only watched."""
+    shares = dict.fromkeys((name for name, _ in would.probabilities), 0.0) | {choice.plan: 1.0}
+    expected = {known[0]: known for known in (*would.expected, *choice.expected)}
+    return replace(
+        choice,
+        probabilities=tuple(shares.items()),
+        expected=tuple(expected.values()),
+        observed=Observation(would.plan, would.probabilities),
+    )
 
 
 def action_of(plan: Plan) -> Action:

@@ -35,7 +35,10 @@ from router.core.work import MS_PER_S, Work
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """Everything the pipeline works with, built once by the composition root."""
+    """Everything the pipeline works with, built once by the composition root.
+
+    observe: the arm that serves while the policy only watches; "" for none.
+    """
 
     catalogue: Catalogue
     chooser: Chooser
@@ -54,6 +57,7 @@ class Parts:
     watch: Stopwatch
     clock: Clock
     ids: Ids
+    observe: str = ""
 
 
 class Pipeline:
@@ -127,14 +131,17 @@ class Pipeline:
         return Directive(record, journey.rungs, work.quota_left)
 
     def _open(self, call: Call, mode: Mode) -> Work:
-        return open_work(call, mode, self._p.ids(), self._p.clock(), self._p.catalogue)
+        parts = self._p
+        now_s = parts.clock()
+        return open_work(call, mode, parts.ids(), now_s, parts.catalogue, observe=parts.observe)
 
     async def _admit(self, work: Work) -> None:
         """Reserve, look up the whole request and ask for health in one round trip's time.
 
         Where no answer given before will do, the plan is chosen in the same time.
         """
-        if not self._p.shelf.enabled or work.call.options.no_cache or work.call.options.arm:
+        options = work.call.options
+        if not self._p.shelf.enabled or options.no_cache or options.arm or work.watched:
             work.cache = CacheStatus.BYPASS
         with self._p.watch.stage("admit"):
             work.quota_left, work.health, work.hit, work.has_room, _ = await asyncio.gather(

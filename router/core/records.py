@@ -76,10 +76,22 @@ class LoggedContext:
 
 
 @dataclass(frozen=True, slots=True)
+class Observation:
+    """What the policy would have done where it only watched.
+
+    plan: drawn from probabilities, (plan, probability) of all it would have chosen among.
+    """
+
+    plan: str
+    probabilities: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """The bandit's part of a decision.
 
-    probabilities: (plan, probability) of every eligible plan; sums to 1.
+    probabilities: (plan, probability) of every eligible plan; sums to 1. Where the policy only
+    watched, the caller's plan has 1 and all others 0.
     expected: (plan, quality, cost_usd, utility) posterior means, the reason for the choice.
     """
 
@@ -92,6 +104,7 @@ class Choice:
     weights: WeightSet
     context: LoggedContext
     expected: tuple[tuple[str, float, float, float], ...] = ()
+    observed: Observation | None = None
 
 
 class Judge(StrEnum):

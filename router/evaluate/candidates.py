@@ -13,6 +13,7 @@ from router.core.teaching import teach
 from router.evaluate.cases import Case
 
 LOGGED: Final = "logged"
+WATCHED: Final = "watched"
 FIXED: Final = "fixed:"
 
 
@@ -29,6 +30,16 @@ class Logged:
 
     def shares(self, case: Case) -> Vector:
         return np.array(case.probabilities)
+
+    def learn(self, outcomes: Sequence[Outcome]) -> None:
+        pass
+
+
+class Watched:
+    """What the policy would have chosen where it only watched, else what it chose."""
+
+    def shares(self, case: Case) -> Vector:
+        return np.array(case.would)
 
     def learn(self, outcomes: Sequence[Outcome]) -> None:
         pass

@@ -14,7 +14,10 @@ from router.core.records import Choice, Decided, DecisionRecord, Event, Feedback
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """probabilities: one per eligible action. reward: utility in the weights of its own day."""
+    """reward: utility in the weights of its own day. probabilities, would: one per eligible action.
+
+    would: those of the policy where it only watched, else the same as of what served.
+    """
 
     context: Context
     eligible: tuple[Action, ...]
@@ -22,6 +25,8 @@ class Case:
     taken: str
     weights: Weights
     reward: float
+    would: tuple[float, ...]
+    watched: bool = False
 
 
 def feedback_in(events: Iterable[Event]) -> dict[str, float]:
@@ -59,6 +64,8 @@ def _case(
     weights = Weights(logged.quality, logged.cost, logged.latency, logged.failure)
     failed = float(not record.answered or record.arm not in plans[choice.plan].rungs)
     taken_off = burden(weights, units, record.cost_usd, record.latency_ms, failed)
+    watched = choice.observed
+    would = dict(choice.probabilities if watched is None else watched.probabilities)
     return Case(
         context=read_context(choice.context),
         eligible=tuple(action_of(plans[name]) for name, _ in choice.probabilities),
@@ -66,4 +73,6 @@ def _case(
         taken=choice.plan,
         weights=weights,
         reward=weights.quality * quality - taken_off,
+        would=tuple(would.get(name, 0.0) for name, _ in choice.probabilities),
+        watched=watched is not None,
     )

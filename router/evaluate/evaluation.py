@@ -17,6 +17,7 @@ from router.core.teaching import joined
 from router.evaluate.candidates import Candidate
 from router.evaluate.cases import Case, case_of, feedback_in
 from router.evaluate.errors import NothingToEvaluate
+from router.evaluate.watching import Foreseen, as_chosen, foreseen
 
 Array = NDArray[np.float64]
 
@@ -35,7 +36,8 @@ class Terms:
 class Compared:
     """decisions: settled ones in the log since then. counted: those with feedback and known plans.
 
-    value, against: of each candidate. gain: the first less the second.
+    value, against: of each candidate. gain: the first less the second. foreseen: of decisions that
+    the policy only watched, with feedback or without; None for none.
     """
 
     decisions: int
@@ -45,6 +47,7 @@ class Compared:
     value: Estimated
     against: Estimated
     gain: Estimated
+    foreseen: Foreseen | None = None
 
 
 @dataclass(slots=True)
@@ -80,17 +83,18 @@ def compare(
         value=doubly_robust(logged, wanted, expected),
         against=doubly_robust(logged, other, expected),
         gain=doubly_robust(logged, wanted, expected, against=other),
+        foreseen=foreseen(events, terms.since_ms),
     )
 
 
 def _walked(
     events: Sequence[Event], candidate: Candidate, against: Candidate, terms: Terms
 ) -> _Pass:
-    feedback, records, gone = feedback_in(events), _records(events), _Pass()
+    records, cases, gone = _records(events), _cases(events, terms), _Pass()
     for event in events:
         if isinstance(event, Decided) and event.record.settled and _counts(event, terms):
             gone.decisions += 1
-            case = case_of(event, feedback, terms.plans, terms.units)
+            case = cases.get(event.record.id)
             if case is not None:
                 gone.cases.append(case)
                 gone.shares.append((candidate.shares(case), against.shares(case)))
@@ -98,6 +102,14 @@ def _walked(
         candidate.learn(outcomes)
         against.learn(outcomes)
     return gone
+
+
+def _cases(events: Sequence[Event], terms: Terms) -> dict[str, Case]:
+    feedback = feedback_in(events)
+    decided = [e for e in events if isinstance(e, Decided) and _counts(e, terms)]
+    pairs = [(e.record.id, case_of(e, feedback, terms.plans, terms.units)) for e in decided]
+    known = {decision_id: case for decision_id, case in pairs if case is not None}
+    return dict(zip(known, as_chosen(list(known.values())), strict=True))
 
 
 def _counts(event: Decided, terms: Terms) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, TypeAlias
 
 from bandit.offpolicy import Estimated
 from router.evaluate.evaluation import Compared
 from router.evaluate.library import Weighted
+from router.evaluate.watching import Foreseen
 
 Names: TypeAlias = tuple[str, str]
 """Of the policy and of what it is held against."""
@@ -29,6 +31,20 @@ def lines(names: Names, compared: Compared, by_weights: Weighted) -> list[str]:
         f"{names[0]} by weights alone: {_by_weights(by_weights)}",
         "",
         _verdict(names, compared.gain),
+        *([] if compared.foreseen is None else _foreseen(compared.foreseen)),
+    ]
+
+
+def _foreseen(seen: Foreseen) -> list[str]:
+    saved = 1 - seen.would_usd / seen.served_usd if seen.served_usd else 0.0
+    watched = f"{seen.decisions} decisions were only watched (${seen.paid_usd:.4f} paid)"
+    costs = f"${seen.would_usd:.6f} instead of ${seen.served_usd:.6f} a request"
+    quality = f"quality {seen.would_quality:.3f} instead of {seen.served_quality:.3f}"
+    return [
+        "",
+        f"{watched}: {seen.elsewhere:.0%} would have gone elsewhere, {saved:.1%} of cost saved",
+        f"by the policy's own forecast, which no outcome checked: {costs}, {quality}",
+        "the table takes it that only the prompt's region decided what the caller chose",
     ]
 
 
@@ -49,6 +65,7 @@ def figures(names: Names, compared: Compared, by_weights: Weighted) -> dict[str,
         "ips": by_weights.ips,
         "snips": by_weights.snips,
         "cressie_read": [by_weights.low, by_weights.high],
+        "watched": asdict(compared.foreseen) if compared.foreseen else None,
     }
 
 

@@ -311,7 +311,7 @@ class QuotaLeft(_message.Message):
     def __init__(self, requests: _Optional[int] = ..., tokens: _Optional[int] = ..., daily_usd: _Optional[float] = ..., monthly_usd: _Optional[float] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("decision_id", "plan", "arm", "deployment", "model", "propensity", "explored", "policy", "policy_version", "attempts", "cache", "similarity", "cost_usd", "quota_left")
+    __slots__ = ("decision_id", "plan", "arm", "deployment", "model", "propensity", "explored", "policy", "policy_version", "attempts", "cache", "similarity", "cost_usd", "quota_left", "would_plan")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     ARM_FIELD_NUMBER: _ClassVar[int]
@@ -326,6 +326,7 @@ class Receipt(_message.Message):
     SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     QUOTA_LEFT_FIELD_NUMBER: _ClassVar[int]
+    WOULD_PLAN_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     plan: str
     arm: str
@@ -340,4 +341,5 @@ class Receipt(_message.Message):
     similarity: float
     cost_usd: float
     quota_left: QuotaLeft
-    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[str] = ..., arm: _Optional[str] = ..., deployment: _Optional[str] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., explored: _Optional[bool] = ..., policy: _Optional[str] = ..., policy_version: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., cache: _Optional[_Union[CacheStatus, str]] = ..., similarity: _Optional[float] = ..., cost_usd: _Optional[float] = ..., quota_left: _Optional[_Union[QuotaLeft, _Mapping]] = ...) -> None: ...
+    would_plan: str
+    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[str] = ..., arm: _Optional[str] = ..., deployment: _Optional[str] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., explored: _Optional[bool] = ..., policy: _Optional[str] = ..., policy_version: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., cache: _Optional[_Union[CacheStatus, str]] = ..., similarity: _Optional[float] = ..., cost_usd: _Optional[float] = ..., quota_left: _Optional[_Union[QuotaLeft, _Mapping]] = ..., would_plan: _Optional[str] = ...) -> None: ...

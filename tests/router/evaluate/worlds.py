@@ -19,6 +19,7 @@ from router.core.records import (
     FeedbackGiven,
     LoggedContext,
     Mode,
+    Observation,
     WeightSet,
 )
 
@@ -53,6 +54,42 @@ def world(seed: int, n: int = 400, cheap: float = 0.5) -> World:
         told = float(rng.random() < quality[step, list(PLANS).index(plan)])
         events.append(FeedbackGiven(f"d-{step}", told, step))
     return World(events, quality)
+
+
+def watched(made: World) -> World:
+    """The same, chosen by a caller who sends hard prompts to the cheap plan half as often.
+
+    The policy only watched: it would have sent hard prompts to the good plan, others to the cheap.
+    """
+    kept = [n for n in range(len(made.quality)) if n % 2 or not _cheap_and_hard(made, n)]
+    events = [event for n in kept for event in (_seen(made, n), made.events[2 * n + 1])]
+    return World(events, made.quality[kept])
+
+
+def _cheap_and_hard(made: World, n: int) -> bool:
+    choice = _choice(made, n)
+    return choice.plan == "cheap" and choice.context.membership[0] == 1.0
+
+
+def _choice(made: World, n: int) -> Choice:
+    event = made.events[2 * n]
+    assert isinstance(event, Decided)
+    assert event.record.choice is not None
+    return event.record.choice
+
+
+def _seen(made: World, n: int) -> Decided:
+    event, choice = made.events[2 * n], _choice(made, n)
+    assert isinstance(event, Decided)
+    best = "good" if choice.context.membership[0] == 1.0 else "cheap"
+    seen = replace(
+        choice,
+        probabilities=tuple((plan, float(plan == choice.plan)) for plan in PLANS),
+        propensity=1.0,
+        expected=(("cheap", 0.5, 0.001, 0.4), ("good", 0.8, 0.01, 0.7)),
+        observed=Observation(best, tuple((plan, float(plan == best)) for plan in PLANS)),
+    )
+    return Decided(replace(event.record, choice=seen))
 
 
 def _record(step: int, plan: str, cheap: float, *, hard: bool) -> DecisionRecord:
