@@ -127,6 +127,32 @@ class Head:
             self._adviser.learn(view, slot, y, weight, rng)
         return residual
 
+    def correct(
+        self,
+        view: View,
+        slot: int,
+        told: tuple[float, float | None],
+        weight: float,
+        rng: np.random.Generator,
+    ) -> None:
+        """told: (y as it was learned, y as it was); None for not known after all.
+
+        What is not known is put at what is expected. The adviser, which can't take anything back,
+        learns the new value once more. An action without such an outcome learns it as a first one.
+        """
+        (old, new), row = told, np.array([slot])
+        if self.layer.counts(row)[0] < weight:
+            if new is not None:
+                self.learn(view, slot, new, weight, rng)
+            return
+        advice = self.advice(view, row)
+        v = 0.0 if advice is None else float(advice[0])
+        expected = float(self.mean(view, row, advice)[0])
+        right = expected if new is None else new
+        self.layer.correct(slot, np.append(view.x, v), old, right, weight)
+        if self._adviser and new is not None:
+            self._adviser.learn(view, slot, new, weight, rng)
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         adviser = self._adviser.arrays() if self._adviser else {}
         return self.layer.arrays() | {f"vw.{name}": array for name, array in adviser.items()}

@@ -104,6 +104,17 @@ class Layer:
         elif self._is_due(slot):
             self.refresh()
 
+    def correct(self, slot: int, phi: Vector, old: float, new: float, weight: float) -> None:
+        """Put `new` in the place of an outcome's `old`; it is solved for at once.
+
+        phi: [x, v], with today's v, for the one of that day is not kept: the slope on it is
+        corrected as far as the two are alike.
+        """
+        offset = self._spec.offset
+        self._fold()
+        self._stats.correct(slot, phi, old - offset, new - offset, weight)
+        self.refresh()
+
     def shift_intercept(self, slot: int, shift: float, count: float) -> None:
         """Forget the action's own level; what is known of the new one is worth `count` outcomes."""
         level = float(self._posterior.weights[slot, 0]) + shift

@@ -38,6 +38,11 @@ class RunningMeans:
             self._counts = np.concatenate([self._counts, np.zeros((missing, 4))])
 
     def add(self, slot: int, outcome: Outcome) -> None:
+        """What is corrected is taken out again; an action without it learns it as a first one."""
+        old, weight = outcome.replaces, outcome.weight
+        if old is not None and self._counts[slot, QUALITY] >= weight:
+            self._sums[slot, QUALITY] = max(0.0, self._sums[slot, QUALITY] - weight * old)
+            self._counts[slot, QUALITY] -= weight
         amounts = (outcome.quality, cost_ratio(outcome), outcome.latency_ms, outcome.failed)
         for column, value in enumerate(amounts):
             if value is not None:

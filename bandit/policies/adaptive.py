@@ -107,6 +107,9 @@ class AdaptivePolicy:
     def learn(self, outcomes: Sequence[Outcome]) -> None:
         """Each head learns from what is not None. Nothing is learned when one outcome is bad.
 
+        A correction leaves the head of quality as if the right value had been told at once, but for
+        when its variances were chosen, what changes were noticed, and the adviser.
+
         Raises:
             BadOutcome, BadAction, BadContext, VersionMismatch.
 
@@ -203,7 +206,10 @@ class AdaptivePolicy:
         self._grow(len(self._slots))
         found: dict[str, float] = {}
         given, rng = outcome.weight, self._rng
-        if outcome.quality is not None:
+        if outcome.replaces is not None:
+            told = (outcome.replaces, outcome.quality)
+            self._quality.correct(view, slot, told, given, rng)
+        elif outcome.quality is not None:
             found["quality"] = self._quality.learn(view, slot, outcome.quality, given, rng)
         if outcome.cost_usd is not None:
             ratio = outcome.cost_usd / outcome.action.prior_cost_usd

@@ -113,6 +113,9 @@ class BookedPolicy(ABC):
     def learn(self, outcomes: Sequence[Outcome]) -> None:
         """Nothing is learned when one outcome is bad.
 
+        The running means are corrected; what a policy learns besides can take nothing back and
+        learns the right value once more.
+
         Raises:
             BadOutcome, BadAction, BadContext, VersionMismatch.
 

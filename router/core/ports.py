@@ -200,8 +200,10 @@ class DecisionLog(Protocol):
     async def feedback(self, tenant: str, decision_id: str, report: FeedbackReport) -> bool:
         """Append `FeedbackGiven` once. False when the same value was recorded before.
 
-        Raises DecisionNotFound, FeedbackConflict (another value), FeedbackTooLate, and Overloaded
-        when the stream is at its bound.
+        A correction with another value is appended with the value it replaces.
+
+        Raises DecisionNotFound, FeedbackConflict (another value that is no correction),
+        FeedbackTooLate, and Overloaded when the stream is at its bound.
         """
         ...
 

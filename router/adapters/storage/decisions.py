@@ -85,10 +85,20 @@ class RedisDecisionLog:
         now_ms, value = int(self._clock() * MS_PER_S), abs(report.value)
         event = encode(FeedbackGiven(decision_id, value, now_ms))
         status = await self._change(
-            _FEEDBACK, decision_id, tenant, now_ms, self._window_ms, repr(value), event
+            _FEEDBACK,
+            decision_id,
+            tenant,
+            now_ms,
+            self._window_ms,
+            repr(value),
+            event,
+            report.correction + 0,
         )
         if status == b"conflict":
-            raise FeedbackConflict("feedback with another value is recorded for this decision")
+            raise FeedbackConflict(
+                "feedback with another value is recorded for this decision: set `correction` to "
+                "replace it"
+            )
         if status == b"late":
             raise FeedbackTooLate("this decision no longer takes feedback: report sooner")
         return status == b"new"
