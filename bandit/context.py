@@ -81,14 +81,7 @@ class ContextMap:
     @staticmethod
     def load(path: Path) -> ContextMap:
         """Raises CorruptContextMap when the file is missing, damaged or something else."""
-        try:
-            data = path.read_bytes()
-        except OSError:
-            raise CorruptContextMap(
-                "the context map cannot be read; check its path, or make one with "
-                "scripts/fit_context"
-            ) from None
-        return ContextMap.from_bytes(data)
+        return ContextMap.from_bytes(read_map(path))
 
     @staticmethod
     def from_bytes(data: bytes) -> ContextMap:
@@ -142,10 +135,14 @@ class ContextMap:
             raise BadContext("the embedding holds a non-finite number; embed the prompt again")
         return Context(
             membership=self.membership(embedding),
-            projection=(self.axes @ (embedding - self.centre)).astype(np.float64),
+            projection=self.projection(embedding),
             features=self.features(facts),
             version=self.version,
         )
+
+    def projection(self, embedding: NDArray[np.float32]) -> Vector:
+        """(n_axes,)."""
+        return (self.axes @ (embedding - self.centre)).astype(np.float64)
 
     def membership(self, embedding: NDArray[np.float32]) -> Vector:
         """Soft membership, (n_clusters,): softmax of -|e - c|^2 / 2T, top four renormalised."""
@@ -158,8 +155,22 @@ class ContextMap:
 
     def features(self, facts: PromptFacts) -> Vector:
         """Centred and scaled prompt features, (n_features,)."""
-        scaled = (raw_features(facts) - self.feature_means) / self.feature_scales
+        return self.scaled(raw_features(facts))
+
+    def scaled(self, raw: Vector) -> Vector:
+        """The same from the features before centring, (n_features,)."""
+        scaled = (raw - self.feature_means) / self.feature_scales
         return np.clip(scaled, -FEATURE_LIMIT, FEATURE_LIMIT)
+
+
+def read_map(path: Path) -> bytes:
+    """A map's file. Raises CorruptContextMap when it can't be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise CorruptContextMap(
+            "the context map cannot be read; check its path, or make one with scripts/fit_context"
+        ) from None
 
 
 def _stored(arrays: Mapping[str, NDArray[np.floating]], name: str) -> NDArray[np.float16]:

@@ -30,13 +30,17 @@ def fit(embeddings: NDArray[np.float32], facts: Sequence[PromptFacts], seed: int
         BadContext: too few prompts, a non-finite number, or lengths that differ.
 
     """
-    if len(embeddings) < MIN_PROMPTS or len(embeddings) != len(facts):
+    return fit_rows(embeddings, np.array([raw_features(fact) for fact in facts]), seed)
+
+
+def fit_rows(embeddings: NDArray[np.float32], raw: Rows, seed: int = 0) -> ContextMap:
+    """The same from features that are known already. raw: (n, n_features), before centring."""
+    if len(embeddings) < MIN_PROMPTS or len(embeddings) != len(raw):
         raise BadContext(f"give at least {MIN_PROMPTS} prompts, and one embedding for each")
     rows = np.asarray(embeddings, dtype=np.float64)
-    if not np.isfinite(rows).all():
+    if not (np.isfinite(rows).all() and np.isfinite(raw).all()):
         raise BadContext("an embedding holds a non-finite number; embed that prompt again")
     centre = rows.mean(axis=0)
-    raw = np.array([raw_features(fact) for fact in facts])
     means = raw.mean(axis=0)
     return ContextMap.of(
         {

@@ -79,7 +79,7 @@ def _run(
     console.print(REPLAYED if recorded else SIMULATED)
     ports, key = start(stack, world, seed, recorded=recorded)
     if serve:
-        _serve(console, ports, key)
+        _serve(console, ports, key, stack.folder)
         return
     samples = asyncio.run(_drive(console, world, ports, key))
     utility = Utility(COST_WEIGHT, unit_usd(world))
@@ -147,13 +147,15 @@ GRPCURL = (
 )
 
 
-def _serve(console: Console, ports: Ports, key: str) -> None:
+def _serve(console: Console, ports: Ports, key: str, folder: Path) -> None:
     values = {"port": ports.router, "key": key}
     console.print(
         "\nUp until Ctrl-C. Try:\n", GRPCURL.format(**values), markup=False, soft_wrap=True
     )
     console.print("\nor, with .venv/bin/python:", SNIPPET.format(**values), markup=False)
     console.print(f"Metrics: http://127.0.0.1:{ports.metrics}/metrics")
+    config = folder / "router.yaml"
+    console.print(f"Map: adaptive-router map --config {config} --out map.html", soft_wrap=True)
     signal.pause()
 
 

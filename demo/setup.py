@@ -87,6 +87,7 @@ redis: {{embedded: {{data_dir: {folder}/redis}}}}
 health: {{cooldown_ms: 1000, max_cooldown_ms: 2000}}
 policy: {{cost_unit_usd: {unit_usd(world):.9f}, weights: {{cost: {COST_WEIGHT}}}}}
 learning: {{publish_every_ms: 200, poll_ms: 100}}
+map: {{terms: yes, sample_embeddings: 4000}}
 arms:
 {arms}
 """

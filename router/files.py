@@ -18,15 +18,37 @@ class FileUnwritable(RouterError):
     reason = "FILE_UNWRITABLE"
 
 
+def check_writable(path: Path) -> None:
+    """Whether `write_file` could begin; leaves nothing behind. Raises FileUnwritable."""
+    try:
+        os.close(_opened(_draft(path)))
+        _draft(path).unlink()
+    except OSError:
+        raise _unwritable(path) from None
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Raises FileUnwritable."""
-    draft = path.with_name(f".{path.name}.part")
+    draft = _draft(path)
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, MODE)
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(_opened(draft), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError:
-        raise FileUnwritable(f"{path}: name a file that this process can write") from None
+        raise _unwritable(path) from None
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def _opened(draft: Path) -> int:
+    return os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, MODE)
+
+
+def _unwritable(path: Path) -> FileUnwritable:
+    return FileUnwritable(
+        f"{path}: name a file that this process can write, in a folder that exists"
+    )

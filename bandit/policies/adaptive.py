@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.beliefs import Belief, Joint
 from bandit.change import FAILURE_CHANGE, QUALITY_CHANGE, RATIO_CHANGE, ChangeDetector
 from bandit.choice import check_actions, cold_start, count_best, decide, with_floor
 from bandit.head import FAILURE, LOG_COST, LOG_LATENCY, QUALITY, Adviser, Head, HeadSpec, RatioHead
@@ -103,6 +104,26 @@ class AdaptivePolicy:
         columns = (expected.quality, expected.cost_usd, expected.latency_ms, expected.failure)
         estimates = estimates_of(eligible, (*columns, expected.utility))
         return decide(eligible, probabilities, greedy, estimates, self._rng)
+
+    def beliefs(
+        self, context: Context, actions: Sequence[Action], weights: Weights
+    ) -> list[Belief]:
+        """Implements `bandit.beliefs.Believer`; raises as `decide` does."""
+        check_actions(actions)
+        check_weights(weights)
+        view, rows = self._viewer.view(context), self._slots.rows(actions)
+        expected = self._expect(view, rows, actions, weights)
+        cost, quality = self._cost.head, self._quality.layer
+        columns = (expected.quality, expected.cost_usd, expected.latency_ms, expected.failure)
+        estimates = estimates_of(actions, (*columns, expected.utility))
+        joint = Joint(
+            quality=expected.drawn,
+            quality_covariance=quality.covariance(rows, view.x, expected.advice),
+            log_cost_covariance=cost.layer.covariance(rows, view.x, cost.advice(view, rows)),
+            burden=expected.burden,
+            outcomes=quality.counts(rows),
+        )
+        return joint.beliefs(list(estimates.items()), weights.quality)
 
     def learn(self, outcomes: Sequence[Outcome]) -> None:
         """Each head learns from what is not None. Nothing is learned when one outcome is bad.

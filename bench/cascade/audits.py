@@ -2,47 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.steps import Step
 from bench.cascade.answers import Answers
 from bench.routing.recorded import Recorded
-from router.core.arms import Plan
-from router.core.judging.closed import compare
-from router.core.judging.signals import question_of
-from router.core.records import Audited, DecisionRecord
+from router.core.chat import Answer, FinishReason, Usage
+from router.core.judging.stepping import Stepper
+from router.core.records import Audited
 
 
+class Check(NamedTuple):
+    """told: None where the strong arm's answer could not be compared; it is charged still."""
+
+    cost_usd: float
+    told: Audited | None
+
+
+@dataclass(frozen=True, slots=True)
 class Auditor:
-    """share: of answers that a gate accepted. chance: (n rows,), uniform in [0, 1)."""
+    """share: of first answers that a gate accepted. chance: (rows,), uniform in [0, 1).
 
-    def __init__(
-        self,
-        data: Recorded,
-        answers: Answers,
-        plans: Mapping[str, Plan],
-        chance: NDArray[np.float64],
-        share: float,
-    ) -> None:
-        self._data = data
-        self._answers = answers
-        self._plans = plans
-        self._chance = chance
-        self._share = share
+    As the service's auditor without a judge: closed answers are compared, open ones left out.
+    """
 
-    def audit(self, record: DecisionRecord, row: int) -> Audited | None:
-        """A closed answer that the strong arm's confirms is held right; open ones are left out."""
-        plan = self._plans[record.choice.plan] if record.choice else None
-        if plan is None or record.judged is None or record.arm != plan.rungs[0]:
+    data: Recorded
+    answers: Answers
+    chance: NDArray[np.float64]
+    share: float
+
+    def check(self, decision_id: str, row: int, stepper: Stepper | None) -> Check | None:
+        """None where nothing is checked."""
+        judged = stepper.judged if stepper else None
+        if stepper is None or judged is None or self.chance[row] >= self.share:
             return None
-        if self._chance[row] >= self._share:
+        plan, last = stepper.plan, judged.steps[-1]
+        if last.step != Step.ACCEPT or not stepper.is_closed(plan.rungs[0]):
             return None
-        strong = plan.rungs[-1]
-        asked = question_of(self._data.prompts[row]).asked
-        same = compare(self._answers[record.arm][row], self._answers[strong][row], asked)
-        if same is None:
-            return None
-        cost_usd = float(self._data.cost_usd[row, self._data.arms.index(strong)])
-        return Audited(record.id, same, self._share, cost_usd)
+        strong = plan.rungs[1]
+        cost_usd = float(self.data.cost_usd[row, self.data.arms.index(strong)])
+        said = Answer(self.answers[strong][row], FinishReason.STOP, Usage(), strong)
+        quality = stepper.confirms(said)
+        if quality is None:
+            return Check(cost_usd, None)
+        return Check(cost_usd, Audited(decision_id, quality, self.share, cost_usd))

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from bandit.steps import Gate, Lesson
+from bandit.promise import Source
+from bandit.steps import Gate, Lesson, Step
 from bench.cascade.replay import REWARDS, Replay
 from bench.cascade.steps import EveryAnswer
 from bench.cascade.world import Brain
@@ -36,20 +37,34 @@ class Calibration:
     async def teach(self, rows: Rows) -> None:
         taught = [await self._lessons(row) for row in rows.tolist()]
         teach_gates(self._brain.decider.gates, [t for found in taught for t in found], _STRICT)
+        folds = []
         for number in range(FOLDS):
             rest = [t for i, found in enumerate(taught) if i % FOLDS != number for t in found]
             gates = self._brain.gates(10 + number)
             teach_gates(gates, rest, _STRICT)
-            for row in rows[number::FOLDS].tolist():
-                await self._outcomes(row, gates)
+            folds += [(row, gates) for row in rows[number::FOLDS].tolist()]
+        # What a plan comes to depends on what its promise permits: that first.
+        for work in (self._labels, self._outcomes):
+            for row, gates in folds:
+                await work(row, gates)
         await self._replay.settle()
+
+    async def _labels(self, row: int, gates: Mapping[str, Gate]) -> None:
+        """What an answer that its gate would accept is worth: the score is of an unseen prompt."""
+        for name, promise in self._brain.decider.promises.items():
+            choice = replace(self._told(row), plan=name)
+            record, _ = await self._replay.call("", row, choice, gates)
+            last = record.judged.steps[-1] if record.judged else None
+            if last is not None and Step.ACCEPT in (last.step, last.instead):
+                bad = 1 - self._replay.quality(row, self._plans[name].rungs[0])
+                promise.observe(last.score, bad, source=Source.CALIBRATION)
 
     async def _lessons(self, row: int) -> list[PlanLesson]:
         choice = self._told(row)
         found = []
         for plan in self._plans.values():
             if plan.is_judged:
-                record = await self._replay.call(
+                record, _ = await self._replay.call(
                     "", row, replace(choice, plan=plan.name), {plan.name: EveryAnswer()}
                 )
                 seen = lessons([Decided(record)], {}, self._plans, REWARDS)
@@ -64,7 +79,7 @@ class Calibration:
     async def _outcomes(self, row: int, gates: Mapping[str, Gate]) -> None:
         choice = self._told(row)
         for plan in self._plans:
-            record = await self._replay.call("", row, replace(choice, plan=plan), gates)
+            record, _ = await self._replay.call("", row, replace(choice, plan=plan), gates)
             feedback = FeedbackGiven("", self._replay.quality(row, record.arm))
             found = joined([Decided(record), feedback], {"": record}, self._plans, REWARDS)
             # A ladder's first rung was learned alone already.

@@ -40,8 +40,8 @@ from bench.cascade.session import Asked, run
     help="weight of one unit of cost against one unit of quality",
 )
 @click.option("--seeds", type=click.IntRange(1, 1_000), help="[10, quick: 2]")
-@click.option("--requests", type=click.IntRange(10), help="at most [1000, quick: 400]")
-@click.option("--quick", is_flag=True, help="400 requests, two seeds")
+@click.option("--requests", type=click.IntRange(10), help="at most [1000, quick: 300]")
+@click.option("--quick", is_flag=True, help="300 requests, two seeds")
 @click.option("--vw", type=click.Choice(["on", "off", "both"]), default="on", show_default=True)
 @click.option("--calibrate", default=0, type=click.IntRange(0), help="prompts learned beforehand")
 @click.option(
@@ -49,6 +49,18 @@ from bench.cascade.session import Asked, run
     default=0.0,
     type=click.FloatRange(0, 1),
     help="of accepted cheap answers, checked by the strong arm and charged",
+)
+@click.option(
+    "--max-bad",
+    type=click.FloatRange(1e-4, 0.5),
+    help="promise: the share of accepted cheap answers that may be bad [none]",
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.5, 0.999),
+    default=0.95,
+    show_default=True,
+    help="of --max-bad",
 )
 @click.option("--cost-factor", "factors", multiple=True, help="ARM=FACTOR on its recorded cost")
 @click.option("--delay", default=0, type=click.IntRange(0), help="requests until one is learned")
@@ -58,6 +70,7 @@ from bench.cascade.session import Asked, run
     type=click.FloatRange(0, min_open=True),
     help="[mean cost of the dearest arm]",
 )
+@click.option("--only", multiple=True, help="variants whose name holds this [all]")
 @click.option("--jobs", type=click.IntRange(1, 256), help="processes [one per core]")
 @click.option(
     "--out",

@@ -13,13 +13,24 @@ VW = {"on": (True,), "off": (False,), "both": (True, False)}
 
 
 def variants_of(arms: Sequence[str], specs: Sequence[PlanSpec], vw: str) -> list[Variant]:
-    """vw: on | off | both. The policy has the plan named learned, and those that were told."""
+    """vw: on | off | both. The policy has the plan named learned, and those that were told.
+
+    Plans for their arms: what a plan may call is not to be had alone, for a gate that accepts at
+    once, or escalates at once, is as good.
+    """
     compared = [Variant(arm, SINGLE, fixed=arm) for arm in arms]
     compared.append(Variant(PERFECT, PERFECT, (specs[0],)))
     compared += [Variant(f"{FIXED}: {s.name}", FIXED, (s,), s.name) for s in specs]
     beside = tuple(s for s in specs if s.name == LEARNED or s.name not in USUAL)
-    for name, plans in (("arms", ()), ("arms and plans", beside or tuple(specs))):
+    beside = beside or tuple(specs)
+    inside = {arm for spec in beside for arm in (spec.first, spec.second, spec.strong)}
+    menus: tuple[tuple[str, tuple[PlanSpec, ...], tuple[str, ...]], ...] = (
+        ("arms", (), ()),
+        ("arms and plans", beside, ()),
+        ("plans for their arms", beside, tuple(arm for arm in arms if arm in inside)),
+    )
+    for name, plans, without in menus:
         for on in VW[vw]:
             said = f"{ADAPTIVE}: {name}" + ("" if on else ", no VW")
-            compared.append(Variant(said, ADAPTIVE, plans, vw=on))
+            compared.append(Variant(said, ADAPTIVE, plans, vw=on, without=without))
     return compared

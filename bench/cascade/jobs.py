@@ -16,7 +16,7 @@ from bench.cascade.calibrating import Calibration
 from bench.cascade.figures import Figures, Took, figures, perfect, single, took
 from bench.cascade.provider import Vectors
 from bench.cascade.replay import Replay, Scene
-from bench.cascade.world import PERFECT, SINGLE, Brain, Variant, catalogue, config_of
+from bench.cascade.world import PERFECT, SINGLE, Brain, Pledge, Variant, catalogue, config_of
 from bench.routing.figures import Outcomes, outcomes
 from bench.routing.maps import Maps
 from bench.routing.streams import Drawn, Stream, draw
@@ -30,12 +30,14 @@ class Terms:
     """Under which everything runs.
 
     calibrate: prompts outside the stream of which every arm's answer is known first. audit_share:
-    of accepted cheap answers. cost_factors: by arm, of what was recorded. delay: requests until an
-    outcome is learned. feedback_share: of requests that are judged at all.
+    of accepted cheap answers. pledge: None to promise nothing. cost_factors: by arm, of what was
+    recorded. delay: requests until an outcome is learned. feedback_share: of requests that are
+    judged at all.
     """
 
     calibrate: int = 0
     audit_share: float = _NO_AUDITS
+    pledge: Pledge | None = None
     cost_factors: Mapping[str, float] = field(default_factory=dict)
     delay: int = 0
     feedback_share: float = 1.0
@@ -94,7 +96,7 @@ class Worker:
 
     async def _replayed(self, job: Job, stream: Stream, drawn: Drawn, known: Outcomes) -> Took:
         material, terms, variant = self._material, self._material.terms, job.variant
-        config = config_of(stream, drawn, variant, job.cost_weight)
+        config = config_of(stream, drawn, variant, job.cost_weight, terms.pledge)
         made = catalogue(config)
         embeddings = material.embeddings[job.stream]
         mapped = self._maps.of(stream, drawn, embeddings, job.seed)
@@ -104,7 +106,7 @@ class Worker:
         auditor = None
         if terms.audit_share:
             chance = np.random.default_rng([job.seed, AUDITS]).random(len(stream.data))
-            auditor = Auditor(stream.data, answers, made.plans, chance, terms.audit_share)
+            auditor = Auditor(stream.data, answers, chance, terms.audit_share)
         replay = Replay(scene, made, brain.decider, auditor)
         if terms.calibrate:
             rows = drawn.aside[: terms.calibrate]

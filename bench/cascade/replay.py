@@ -27,11 +27,11 @@ from router.core.chat import ChatRequest
 from router.core.deciding import Bounds, Decider
 from router.core.eligible import Needs
 from router.core.gate import GateSettings
-from router.core.judging.stepping import Judging
+from router.core.judging.stepping import Judging, Stepper
 from router.core.ports import Health
 from router.core.records import Choice, Decided, DecisionRecord, Event, FeedbackGiven, Mode
 from router.core.reward import RewardSettings
-from router.core.teaching import joined, lessons, teach, teach_gates
+from router.core.teaching import joined, keep_promises, labels, lessons, teach, teach_gates
 
 DRAIN_EVERY = 64
 ANY_WEIGHTS, ANY_COST = WeightOverrides(), Bounds()
@@ -105,11 +105,11 @@ class Replay:
         audit_usd = np.full(len(rows), np.nan)
         waiting: deque[tuple[DecisionRecord, list[Event]]] = deque()
         for step, row in enumerate(rows.tolist()):
-            record = await self.call(str(step), row, self.choose(row), self._decider.gates)
+            record, stepper = await self.call(str(step), row, self.choose(row), self._decider.gates)
             events = self._events(record, row, judged=bool(judged[step]))
-            if self._auditor is not None and (audited := self._auditor.audit(record, row)):
-                events.append(audited)
-                audit_usd[step] = audited.cost_usd
+            if self._auditor and (check := self._auditor.check(record.id, row, stepper)):
+                events += [check.told] if check.told else []
+                audit_usd[step] = check.cost_usd
             records.append(record)
             waiting.append((record, events))
             if len(waiting) > delay:
@@ -129,7 +129,7 @@ class Replay:
 
     async def call(
         self, decision_id: str, row: int, choice: Choice, gates: Mapping[str, Gate]
-    ) -> DecisionRecord:
+    ) -> tuple[DecisionRecord, Stepper | None]:
         """Through the cascade, with `gates` of the plans that have one."""
         began_ns = time.perf_counter_ns()
         chat, plan = self._chat(row), self._plans[choice.plan]
@@ -139,13 +139,18 @@ class Replay:
             plan.rungs,
             health=self._health,
             stepper=self._judging.stepper(
-                chat, plan, gates, self.context(row), self._decider.weights
+                chat,
+                plan,
+                gates,
+                self.context(row),
+                self._decider.weights,
+                promises=self._decider.promises,
             ),
         )
         async for _ in self._cascade.run(journey):
             pass
         self._spent_ns[1] += time.perf_counter_ns() - began_ns
-        return self._record(decision_id, choice, journey)
+        return self._record(decision_id, choice, journey), journey.stepper
 
     def _record(self, decision_id: str, choice: Choice, journey: Journey) -> DecisionRecord:
         return DecisionRecord(
@@ -175,6 +180,7 @@ class Replay:
         known = {record.id: record}
         outcomes = joined(events, known, self._plans, REWARDS)
         teach(self._decider.policy, outcomes, self._observer)
+        keep_promises(self._decider.promises, labels(events, known), self._observer)
         taught = lessons(events, known, self._plans, REWARDS)
         teach_gates(self._decider.gates, taught, self._observer)
         self._spent_ns[2] += time.perf_counter_ns() - began_ns

@@ -20,7 +20,8 @@ NOTE = (
     "its second arm. *Bad*: of the cheap answers that plans served, the share with a quality below "
     f"{BAD_BELOW:g}, and in the worst seed. *Audits*: of requests, and the reward they cost. In "
     "brackets: 95 % bootstrap intervals over the seeds. The perfect gate accepts a first answer "
-    "exactly where it is right."
+    "exactly where it is right. *Plans for their arms*: what a plan may call is not to be had "
+    "alone."
 )
 HEADER = (
     *("variant", "gain", "second half", "above hull", "second half", "worst", "escalated"),

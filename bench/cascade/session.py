@@ -23,6 +23,7 @@ from bench.cascade.plans import PlanSpec, Wanted, by_price, check_arms, parsed, 
 from bench.cascade.plots import draw as draw_plots
 from bench.cascade.report import markdown, runs_csv
 from bench.cascade.summary import tables
+from bench.cascade.world import Pledge
 from bench.routing.embedded import default_cache, embeddings, key_of
 from bench.routing.errors import BenchError, DataAbsent
 from bench.routing.maps import fitted_rows
@@ -30,7 +31,7 @@ from bench.routing.streams import Stream, StreamSpec, draw, known_streams, load
 from router.core.errors import RouterError
 
 STREAM = "gsm_answers-5arms"
-REQUESTS, QUICK_REQUESTS = 1_000, 400
+REQUESTS, QUICK_REQUESTS = 1_000, 300
 SEEDS, QUICK_SEEDS = 10, 2
 
 
@@ -54,10 +55,13 @@ class Asked:
     vw: str
     calibrate: int
     audit_share: float
+    max_bad: float | None
+    confidence: float
     factors: Sequence[str]
     delay: int
     feedback_share: float
     cost_unit_usd: float | None
+    only: Sequence[str]
     jobs: int | None
     out: Path
 
@@ -72,6 +76,7 @@ def run(asked: Asked) -> None:
     terms = Terms(
         asked.calibrate,
         asked.audit_share,
+        None if asked.max_bad is None else Pledge(asked.max_bad, asked.confidence),
         _factors(asked.factors, stream.data.arms),
         asked.delay,
         asked.feedback_share,
@@ -84,7 +89,10 @@ def run(asked: Asked) -> None:
         for seed in range(seeds)
         for weight in asked.cost_weights
         for i, variant in enumerate(variants_of(stream.data.arms, specs[seed], asked.vw))
+        if not asked.only or any(part in variant.name for part in asked.only)
     ]
+    if not todo:
+        raise BenchError(f"no variant's name holds {' or '.join(asked.only)}; see a --quick run")
     done = _run(stream, answers, terms, todo, asked.jobs or len(os.sched_getaffinity(0)))
     _write(done, stream, _said(terms), asked.out)
 
@@ -225,6 +233,9 @@ def _said(terms: Terms) -> str:
     parts += [f"{terms.audit_share:.0%} of accepted cheap answers audited"] * bool(
         terms.audit_share
     )
+    if terms.pledge is not None:
+        share, confidence = terms.pledge.max_bad, terms.pledge.confidence
+        parts.append(f"at most {share:.1%} of accepted answers bad, confidence {confidence:g}")
     parts += [f"cost of {arm} times {factor:g}" for arm, factor in terms.cost_factors.items()]
     parts += [f"outcomes learned {terms.delay} requests late"] if terms.delay else []
     if terms.feedback_share < 1:

@@ -10,13 +10,20 @@ import numpy as np
 from bandit import ContextMap, make_policy
 from bandit.policies.adaptive import NAME as ADAPTIVE
 from bandit.policies.fixed import NAME as FIXED
+from bandit.promise import Promise
 from bandit.steps import Gate, make_gate
 from bench.cascade.plans import PlanSpec
 from bench.routing.provider import PRICE
 from bench.routing.streams import Drawn, Stream
 from bench.routing.world import checked
 from router.config import Config
-from router.config.values import catalogue_of, gate_settings_of, settings_of, weights_of
+from router.config.values import (
+    catalogue_of,
+    gate_settings_of,
+    promise_settings_of,
+    settings_of,
+    weights_of,
+)
 from router.core.arms import Catalogue
 from router.core.deciding import Decider
 
@@ -30,7 +37,7 @@ class Variant:
     """What is compared. kind: a policy, or `SINGLE` or `PERFECT`, which need no replay.
 
     specs: the plans it has beside the single arms. fixed: the plan or arm it always takes. vw:
-    whether the policy's quality heads use it.
+    whether the policy's quality heads use it. without: arms that are not to be had alone.
     """
 
     name: str
@@ -38,22 +45,40 @@ class Variant:
     specs: tuple[PlanSpec, ...] = ()
     fixed: str = ""
     vw: bool = True
+    without: tuple[str, ...] = ()
 
 
-def config_of(stream: Stream, drawn: Drawn, variant: Variant, cost_weight: float) -> Config:
+@dataclass(frozen=True, slots=True)
+class Pledge:
+    """Of accepted cheap answers: the share that may be bad, and with which confidence."""
+
+    max_bad: float
+    confidence: float
+
+
+def config_of(
+    stream: Stream,
+    drawn: Drawn,
+    variant: Variant,
+    cost_weight: float,
+    pledge: Pledge | None = None,
+) -> Config:
     """List prices are such that a typical request costs what others outside the stream did.
 
     Raises BenchError where the service would refuse such a config.
     """
     arms = stream.data.arms
     typical_usd = stream.data.cost_usd[drawn.priced].mean(axis=0).tolist()
-    plans: dict[str, Any] = {arm: [arm] for arm in arms}
+    plans: dict[str, Any] = {a: [a] for a in arms if a not in variant.without}
     policy: dict[str, Any] = {
         "name": variant.kind,
         "weights": {"cost": cost_weight},
         "cost_unit_usd": stream.unit_usd,
         "typical_tokens": {"input": 1, "output": PER_MTOK},
     }
+    if pledge is not None:
+        share = {"max_bad_accept": pledge.max_bad, "confidence": pledge.confidence}
+        policy["promise"] = share
     return checked(
         {
             "arms": {arm: _arm(arm, usd) for arm, usd in zip(arms, typical_usd, strict=True)},
@@ -95,6 +120,11 @@ class Brain:
             variant.kind, settings, self._version, np.random.default_rng([seed, 1])
         )
         self.decider = Decider(context_map, policy, weights_of(config), gates=self.gates(3))
+        pledged = promise_settings_of(config)
+        if pledged is not None:
+            self.decider.promises = {
+                plan.name: Promise(pledged) for plan in made.plans.values() if plan.is_judged
+            }
 
     def gates(self, number: int) -> dict[str, Gate]:
         """By plan. number: other draws for each."""

@@ -8,11 +8,13 @@ from types import MappingProxyType
 import numpy as np
 
 from bandit import Context, Policy, load_policy, make_policy
+from bandit.errors import CorruptSnapshot
+from bandit.promise import Promise
 from bandit.steps import Gate, load_gate, make_gate
 from router.config import Config
-from router.config.values import context_map_of, gate_settings_of, settings_of
+from router.config.values import context_map_of, gate_settings_of, promise_settings_of, settings_of
 from router.core.arms import Catalogue, Plan
-from router.core.judging.learned import Learned, split
+from router.core.judging.learned import Arrays, Learned, Terms, split, terms_of
 
 
 class Brain:
@@ -33,6 +35,8 @@ class Brain:
         self._settings = settings_of(config, catalogue, self.context_map, examples)
         self._gate_names = {p.name: p.gate for p in _judged(config, catalogue)}
         self._gate_settings = gate_settings_of(config, catalogue, self.context_map)
+        self._promising = [p.name for p in catalogue.plans.values() if p.is_judged]
+        self._promise = promise_settings_of(config)
         # Replicas must not draw alike: theirs is seeded from the system, the learner's is fixed.
         self._serving = np.random.default_rng()
 
@@ -41,7 +45,7 @@ class Brain:
         return make_policy(self._name, self._settings, self.context_map.version, rng)
 
     def fresh(self) -> Learned:
-        return Learned(self.fresh_policy(), self._gates({}, None))
+        return Learned(self.fresh_policy(), self._gates({}, None), self._promises({}))
 
     def restore(self, payload: bytes) -> Learned:
         """For learning: goes on exactly where the snapshot ended. Raises BanditError."""
@@ -54,7 +58,18 @@ class Brain:
     def _load(self, payload: bytes, rng: np.random.Generator | None) -> Learned:
         version, parts = self.context_map.version, split(payload)
         policy = load_policy(parts.policy, self._settings, version, rng, name=self._name)
-        return Learned(policy, self._gates(parts.gates, rng))
+        return Learned(policy, self._gates(parts.gates, rng), self._promises(parts.promises))
+
+    def _promises(self, saved: Mapping[str, tuple[Terms, Arrays]]) -> dict[str, Promise]:
+        """One whose terms were changed since begins without evidence. Raises CorruptSnapshot."""
+        if self._promise is None:
+            return {}
+        made = {plan: Promise(self._promise) for plan in self._promising}
+        for plan, promise in made.items():
+            terms, arrays = saved.get(plan, (None, {}))
+            if terms == terms_of(self._promise):
+                _restore(promise, arrays)
+        return made
 
     def _gates(
         self, saved: Mapping[str, tuple[str, bytes]], rng: np.random.Generator | None
@@ -71,6 +86,15 @@ class Brain:
             return load_gate(payload, self._gate_settings, version, rng, name=name)
         fresh = rng or np.random.default_rng(self._seed)
         return make_gate(name, self._gate_settings, version, fresh)
+
+
+def _restore(promise: Promise, arrays: Arrays) -> None:
+    try:
+        promise.restore(arrays)
+    except (KeyError, ValueError):
+        raise CorruptSnapshot(
+            "the snapshot's promise does not fit; go back to an older one"
+        ) from None
 
 
 def _judged(config: Config, catalogue: Catalogue) -> list[Plan]:

@@ -14,7 +14,7 @@ from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.app.brain import Brain
 from router.config import Config
 from router.config.judging_schema import VerifierSection
-from router.config.values import weights_of
+from router.config.values import refit_of, weights_of
 from router.core.admission import Admission, AdmissionSettings
 from router.core.arms import Catalogue
 from router.core.attempt import Caller
@@ -36,10 +36,12 @@ from router.core.once import Once, OnceSettings
 from router.core.pipeline import Parts, Pipeline
 from router.core.ports import Embedder, HealthPolicy, Provider, Verifier
 from router.core.reask import ReaskSettings, ReaskWatch
+from router.core.remapped import RemappedEvents
 from router.core.reporting import Reporting
 from router.core.reward import RewardSettings
 from router.core.service import RouterService
 from router.core.shelf import Shelf, ShelfSettings
+from router.core.surveying import Surveyor, SurveySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,13 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
 def decider_of(config: Config, brain: Brain) -> Decider:
     """One that has learned nothing yet."""
     learned = brain.fresh()
-    return Decider(brain.context_map, learned.policy, weights_of(config), gates=learned.gates)
+    return Decider(
+        brain.context_map,
+        learned.policy,
+        weights_of(config),
+        gates=learned.gates,
+        promises=learned.promises,
+    )
 
 
 def build_verifying(section: VerifierSection, verifier: Verifier, observer: Observer) -> Verifying:
@@ -111,6 +119,7 @@ def build_service(
         background=background,
         observer=observer,
         settings=ClosingSettings(),
+        surveyor=_surveyor(config, seams),
     )
     cascade = _cascade(config, catalogue, seams)
     auditor = Auditor(
@@ -163,6 +172,16 @@ def build_service(
         observer=observer,
     )
     return RouterService(admission, Pipeline(parts), reporting)
+
+
+def _surveyor(config: Config, seams: Seams) -> Surveyor:
+    section = config.map
+    return Surveyor(
+        survey=seams.storage.survey,
+        background=seams.background,
+        draw=SystemRandom().random,
+        settings=SurveySettings(section.terms, section.sample_embeddings, section.sample_prompts),
+    )
 
 
 def _audits(config: Config) -> AuditSettings:
@@ -226,13 +245,14 @@ def build_learner(
     """Raises ConfigInvalid when the policy can't learn in this environment."""
     check_can_learn(config)
     learning = config.learning
+    events = RemappedEvents(storage.events, refit_of(config).remap)
     return Learner(
         owner=uuid4().hex,
         lease=storage.lease,
-        events=storage.events,
+        events=events,
         snapshots=storage.snapshots,
         lecture=Lecture(
-            find=storage.events.records,
+            find=events.records,
             plans=catalogue.plans,
             rewards=RewardSettings(learning.implicit_weight),
             observer=observer,

@@ -10,7 +10,7 @@ from uuid import uuid4
 from router.app import opened_storage
 from router.calibrate.publishing import check_unled, check_vacant, publish
 from router.config import Config
-from router.files import FileUnwritable, write_file
+from router.files import check_writable, write_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Targets:
 async def check_targets(config: Config, env: Mapping[str, str], targets: Targets) -> None:
     """Before anything is paid for. Raises RouterError."""
     for path in (targets.out, targets.report):
-        if path is not None and not path.parent.is_dir():
-            raise FileUnwritable(f"{path}: name a file in a folder that exists")
+        if path is not None:
+            check_writable(path)
     if targets.out is None:
         async with opened_storage(config, env) as storage:
             await check_vacant(storage.snapshots, replace=targets.replace)

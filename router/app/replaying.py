@@ -10,11 +10,12 @@ from router.app import opened_storage
 from router.app.brain import Brain
 from router.archive.reading import read
 from router.config import Config
-from router.config.values import catalogue_of
+from router.config.values import catalogue_of, refit_of
 from router.core.errors import SnapshotRefused
 from router.core.lecture import Find, Lecture
 from router.core.observer import NullObserver
 from router.core.records import Decided, DecisionRecord
+from router.core.remapped import RemappedEvents
 from router.core.replaying import BATCH, Batch, Replayed, check_same, replay, stream
 from router.core.reward import RewardSettings
 
@@ -48,8 +49,9 @@ async def replayed(
         if verify and stored is None:
             raise SnapshotRefused("there is no snapshot yet: nothing to verify")
         kept = Archive(archive) if archive else None
-        find: Find = kept.find if kept else storage.events.records
-        batches = kept.batches() if kept else stream(storage.events)
+        events = RemappedEvents(storage.events, refit_of(config).remap)
+        find: Find = kept.find if kept else events.records
+        batches = kept.batches() if kept else stream(events)
         catalogue = catalogue_of(config)
         rewards = RewardSettings(config.learning.implicit_weight)
         lecture = Lecture(find, catalogue.plans, rewards, NullObserver())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,19 +11,13 @@ import numpy as np
 
 from router.calibrate.frontier import Utility
 from router.calibrate.training import Row
+from router.core.terms import words
+from router.map.naming import names_of
 
 HEAD_CHARS: Final = 60
 TERMS: Final = 4
 SMALLEST: Final = 3
 """Prompts that a region must have to be shown on its own."""
-_WORD: Final = re.compile(r"[^\W\d_]{3,}")
-_COMMON: Final = frozenset(
-    _WORD.findall(
-        "the and for with that this you was are from have has not but what which who how why when "
-        "where can could would should does did will your all one two its their there please into "
-        "than then them they his her she our out about each any some more many much also only just"
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +34,10 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class _Land:
-    """All prompts. words: of each; spread: in how many prompts a word is."""
+    """All prompts."""
 
     rows: Sequence[Row]
     texts: Sequence[str]
-    words: Sequence[set[str]]
-    spread: Counter[str]
     arms: Sequence[str]
     utility: Utility
 
@@ -63,23 +54,22 @@ def regions(
         places.setdefault(int(row.context.membership.argmax()), []).append(i)
     rare = [i for where in places.values() if len(where) < SMALLEST for i in where]
     large = sorted((w for w in places.values() if len(w) >= SMALLEST), key=len, reverse=True)
-    words = [set(_words(text)) for text in texts]
-    spread = Counter(word for found in words for word in found)
-    land = _Land(rows, texts, words, spread, arms, utility)
-    made = [_region(where, land) for where in large]
+    land = _Land(rows, texts, arms, utility)
+    names = names_of({i: _counts(where, texts) for i, where in enumerate(large)}, TERMS)
+    made = [_region(where, names[i], land) for i, where in enumerate(large)]
     if rare:
-        made.append(replace(_region(rare, land), terms=("(other)",), head=""))
+        made.append(replace(_region(rare, ("(other)",), land), head=""))
     return made
 
 
-def _region(where: Sequence[int], land: _Land) -> Region:
+def _region(where: Sequence[int], terms: tuple[str, ...], land: _Land) -> Region:
     rows = [land.rows[i] for i in where]
     rewards = {a: np.mean([land.utility.reward(row.arms[a]) for row in rows]) for a in land.arms}
     typical = max(where, key=lambda i: float(land.rows[i].context.membership.max()))
     return Region(
         prompts=len(where),
         share=len(where) / len(land.rows),
-        terms=_terms([land.words[i] for i in where], land.spread, len(land.rows)),
+        terms=terms,
         head=_head(land.texts[typical]),
         best=max(land.arms, key=lambda arm: float(rewards[arm])),
         qualities={
@@ -88,21 +78,10 @@ def _region(where: Sequence[int], land: _Land) -> Region:
     )
 
 
-def _terms(words: Sequence[set[str]], spread: Counter[str], total: int) -> tuple[str, ...]:
-    """Words that stand out: weighted log-odds of being in a prompt here against elsewhere."""
-    here = Counter(word for found in words for word in found)
-
-    def standing(word: str) -> float:
-        inside = (here[word] + 0.5) / (len(words) + 1)
-        outside = (spread[word] - here[word] + 0.5) / (total - len(words) + 1)
-        return here[word] * float(np.log(inside / outside))
-
-    known = [word for word in here if here[word] > 1 or len(words) < SMALLEST]
-    return tuple(sorted(known, key=lambda word: (-standing(word), word))[:TERMS])
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in _WORD.findall(text.casefold()) if word not in _COMMON]
+def _counts(where: Sequence[int], texts: Sequence[str]) -> dict[str, int]:
+    """In how many of these prompts a word is; a word of one prompt alone tells nothing."""
+    found = Counter(word for i in where for word in set(words(texts[i])))
+    return {word: count for word, count in found.items() if count > 1}
 
 
 def _head(text: str) -> str:

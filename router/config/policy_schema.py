@@ -93,6 +93,13 @@ class PairClassifierSection(Section):
     memory: Memory = 4_000
 
 
+class PromiseSection(Section):
+    """Of accepted first answers at most this share is bad, of every plan whose gate judges."""
+
+    max_bad_accept: Annotated[float, Field(ge=1e-4, le=0.5)] = 0.05
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+
+
 class PolicySection(Section):
     """cost_unit_usd: what costs `weights.cost` of quality; unset: the dearest plan's prior cost.
 
@@ -120,3 +127,4 @@ class PolicySection(Section):
     cluster_table: ClusterTableSection = ClusterTableSection()
     linucb: LinucbSection = LinucbSection()
     pair_classifier: PairClassifierSection = PairClassifierSection()
+    promise: PromiseSection | None = None

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, HttpUrl, model_validator
 
 from router.config.judging_schema import JudgingSection
+from router.config.map_schema import MapSection
 from router.config.policy_schema import PolicySection
 from router.config.section import Section
 
@@ -172,3 +173,4 @@ class Config(Section):
     embedding: EmbeddingSection = EmbeddingSection()
     learning: LearningSection = LearningSection()
     auth: AuthSection = AuthSection()
+    map: MapSection = MapSection()

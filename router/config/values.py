@@ -7,6 +7,8 @@ from types import MappingProxyType
 
 from bandit.context import ContextMap
 from bandit.errors import CorruptContextMap
+from bandit.promise import PromiseSettings
+from bandit.remap import Refit
 from bandit.settings import PolicySettings
 from bandit.steps import GateSettings
 from bandit.types import Units, Weights
@@ -57,10 +59,16 @@ def weights_of(config: Config) -> Weights:
 
 def context_map_of(config: Config) -> ContextMap:
     """The one `policy.context_map` names, else the one shipped. Raises ConfigInvalid."""
-    if config.policy.context_map is None:
-        return ContextMap.default()
+    return refit_of(config).map
+
+
+def refit_of(config: Config) -> Refit:
+    """The same with what leads to it from earlier maps and its layout, where it was refitted."""
+    path = config.policy.context_map
+    if path is None:
+        return Refit(ContextMap.default())
     try:
-        return ContextMap.load(config.policy.context_map)
+        return Refit.load(path)
     except CorruptContextMap as error:
         raise ConfigInvalid(ConfigProblem("", 0, "policy.context_map", str(error))) from None
 
@@ -94,6 +102,13 @@ def gate_settings_of(config: Config, catalogue: Catalogue, context_map: ContextM
         signals=N_SIGNALS,
         signals_version=SIGNALS_VERSION,
     )
+
+
+def promise_settings_of(config: Config) -> PromiseSettings | None:
+    section = config.policy.promise
+    if section is None:
+        return None
+    return PromiseSettings(max_bad=section.max_bad_accept, confidence=section.confidence)
 
 
 def keys_of(config: Config, env: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,8 @@ from bandit.steps import Step
 from router.core.arms import Catalogue
 from router.core.attempt import Caller, Journey
 from router.core.chat import Answer, Delta, deltas_of
-from router.core.judging.stepping import Open, Stepper
+from router.core.judging.choices import Open
+from router.core.judging.stepping import Stepper
 from router.core.ports import Clock, Health
 from router.core.records import JUDGED, Attempt, AttemptOutcome
 

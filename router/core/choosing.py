@@ -84,7 +84,13 @@ class Chooser:
         weights = merge(decider.weights, call.options.weights)
         context = read_context(choice.context)
         return self._judging.stepper(
-            call.chat, plan, decider.gates, context, weights, tenant=call.tenant.name
+            call.chat,
+            plan,
+            decider.gates,
+            context,
+            weights,
+            tenant=call.tenant.name,
+            promises=decider.promises,
         )
 
     def _journey(self, work: Work, rungs: tuple[str, ...], stepper: Stepper | None) -> Journey:

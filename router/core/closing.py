@@ -15,6 +15,7 @@ from router.core.observer import Observer
 from router.core.ports import DecisionLog
 from router.core.records import CachedAnswer, CacheStatus, DecisionRecord
 from router.core.shelf import Shelf
+from router.core.surveying import Surveyor
 from router.core.work import Work
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ class Closing:
         background: Background,
         observer: Observer,
         settings: ClosingSettings,
+        surveyor: Surveyor | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._decisions = decisions
@@ -46,6 +48,7 @@ class Closing:
         self._background = background
         self._observer = observer
         self._settings = settings
+        self._surveyor = surveyor
 
     async def close(self, work: Work) -> DecisionRecord:
         """The decision is on record before its answer is returned."""
@@ -63,6 +66,8 @@ class Closing:
             self._observer.attempt(attempt)
         self._observer.cache(record.cache)
         await self._insist(lambda: self._decisions.record(record))
+        if self._surveyor is not None:
+            self._surveyor.note(work.call.chat.prompt, work.choice, work.embedding)
         return record
 
     async def settle(self, work: Work) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bandit.context import ContextMap
+from bandit.promise import Promise
 from bandit.steps import Gate
 from bandit.types import Action, Context, Decision, Estimate, Policy, PromptFacts, Weights
 from router.core.arms import Plan
@@ -47,10 +48,12 @@ class Decider:
     weights: Weights
     version: int = 0
     gates: Mapping[str, Gate] = field(default_factory=dict)
+    promises: Mapping[str, Promise] = field(default_factory=dict)
 
     def swap(self, learned: Learned, version: int) -> None:
         """The policy and its gates at once: both are of one snapshot."""
         self.policy, self.gates, self.version = learned.policy, learned.gates, version
+        self.promises = learned.promises
 
     def context(self, chat: ChatRequest, embedding: Embedding) -> Context:
         return self.context_map.build(embedding, facts_of(chat))

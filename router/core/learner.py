@@ -145,6 +145,8 @@ class Learner:
         term.version, term.unpublished = snapshot.version, 0
         term.published_s = self._clock()
         self._observer.snapshot(snapshot.version)
+        for plan, promise in term.learned.promises.items():
+            self._observer.promise(plan, promise.status())
         await self._events.trim(term.position)
 
     async def _resign(self) -> None:

@@ -12,7 +12,14 @@ from router.core.judging.learned import Learned
 from router.core.observer import Observer
 from router.core.records import Decided, DecisionRecord, Event
 from router.core.reward import RewardSettings
-from router.core.teaching import joined, lessons, teach, teach_gates
+from router.core.teaching import (
+    joined,
+    keep_promises,
+    labels,
+    lessons,
+    teach,
+    teach_gates,
+)
 
 Find: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[DecisionRecord | None]]]
 
@@ -43,5 +50,6 @@ class Lecture:
     ) -> None:
         outcomes = joined(events, records, self.plans, self.rewards)
         teach(learned.policy, outcomes, self.observer)
+        keep_promises(learned.promises, labels(events, records), self.observer)
         taught = lessons(events, records, self.plans, self.rewards)
         teach_gates(learned.gates, taught, self.observer)

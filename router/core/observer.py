@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from bandit.promise import PromiseStatus
 from router.core.records import Attempt, CacheStatus
 
 
@@ -50,6 +51,10 @@ class Observer(Protocol):
         ...
 
     def snapshot_refused(self, reason: str) -> None: ...
+
+    def promise(self, plan: str, status: PromiseStatus) -> None:
+        """How far the evidence for a plan's promise is."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +111,7 @@ class NullObserver:
         pass
 
     def snapshot_refused(self, reason: str) -> None:
+        pass
+
+    def promise(self, plan: str, status: PromiseStatus) -> None:
         pass

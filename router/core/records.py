@@ -108,6 +108,7 @@ class StepTaken:
 
     probabilities: (step, probability) of every eligible step; sums to 1.
     score: what the gate held for the probability that what would be accepted is good.
+    instead: what the gate had chosen, where a promise did not permit it.
     """
 
     step: Step
@@ -115,6 +116,7 @@ class StepTaken:
     probabilities: tuple[tuple[Step, float], ...]
     score: float
     by: Judge = Judge.GATE
+    instead: Step | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bandit.errors import BanditError
+from bandit.promise import Promise
 from bandit.steps import Gate
 from bandit.types import Outcome, Policy
 from router.core.arms import Plan
-from router.core.judging.lessons import PlanLesson, lessons_of
+from router.core.judging.lessons import Label, PlanLesson, labels_of, lessons_of
 from router.core.observer import Observer
 from router.core.records import Decided, DecisionRecord, Event
 from router.core.reward import RewardSettings, outcomes_of
@@ -69,3 +70,27 @@ def teach_gates(
             gate.learn([taught.lesson])
         except BanditError:
             observer.degraded("lesson_refused")
+
+
+def labels(events: Sequence[Event], records: Mapping[str, DecisionRecord | None]) -> list[Label]:
+    """The same for the promises."""
+    found: list[Label] = []
+    for event in events:
+        record = event.record if isinstance(event, Decided) else records[event.decision_id]
+        if record is not None:
+            found += labels_of(event, record)
+    return found
+
+
+def keep_promises(
+    promises: Mapping[str, Promise], labels: Sequence[Label], observer: Observer
+) -> None:
+    """Labels before lessons: a promise is about scores given before their own label was learned."""
+    for label in labels:
+        promise = promises.get(label.plan)
+        if promise is None:
+            continue
+        try:
+            promise.observe(label.score, label.bad, label.probability, source=label.source)
+        except BanditError:
+            observer.degraded("label_refused")

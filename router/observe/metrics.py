@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from bandit.promise import PromiseStatus
 from router.core.errors import ProviderError
 from router.core.records import JUDGED, Attempt, CacheStatus
 
@@ -59,6 +60,12 @@ class Metrics:
             f"{PREFIX}_verifier_serving", "0 while it is left alone", registry=registry
         )
         self._verifier.set(1)
+        self._promise = Gauge(
+            f"{PREFIX}_promise",
+            "Of accepted answers: threshold (2 for none), evidence, evidence_wanted, labels, epoch",
+            ("plan", "what"),
+            registry=registry,
+        )
         self._version = Gauge(f"{PREFIX}_snapshot_version", "Snapshot in use", registry=registry)
         self._since = Gauge(
             f"{PREFIX}_snapshot_timestamp_seconds", "When it came into use", registry=registry
@@ -96,6 +103,18 @@ class Metrics:
 
     def verifier(self, *, serving: bool) -> None:
         self._verifier.set(serving)
+
+    def promise(self, plan: str, status: PromiseStatus) -> None:
+        none = 2.0  # no score is as high
+        told = {
+            "threshold": none if status.threshold is None else status.threshold,
+            "evidence": status.evidence,
+            "evidence_wanted": status.evidence_wanted,
+            "labels": status.labels,
+            "epoch": status.epoch,
+        }
+        for what, value in told.items():
+            self._promise.labels(plan, what).set(value)
 
     def learned(self, events: int, backlog: int) -> None:
         self._learned.inc(events)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bandit import PolicySettings, Units, Weights
-from bandit.change import MIN_OUTCOMES, ChangeDetector
+from bandit.change import MIN_OUTCOMES, PROBE, QUALITY_CHANGE, ChangeDetector
 from bandit.choice import cold_start, with_floor
 from bandit.errors import BadAction, BadSettings, BadWeights, CorruptSnapshot
 from bandit.replay import ReplayBuffer
@@ -40,7 +40,7 @@ def test_a_young_action_on_a_mature_policy_gets_a_share_not_everything() -> None
     mature = np.array([500.0, 500.0, 0.0])
     shares = cold_start(settled, mature, mature, 5, preferred=0)
     assert shares.sum() == pytest.approx(1)
-    assert shares[2] == pytest.approx(0.4)
+    assert shares[2] == pytest.approx(0.05)
     assert shares[1] > shares[0]
 
 
@@ -68,16 +68,21 @@ def test_the_buffer_keeps_the_last() -> None:
         twin.restore(buffer.arrays(), slots=3)
 
 
-def test_change_detection_waits_and_then_alarms_once() -> None:
-    detector = ChangeDetector()
+def test_change_detection_waits_and_then_alarms() -> None:
+    detector = ChangeDetector(QUALITY_CHANGE)
     detector.grow(2)
     rng = np.random.default_rng(0)
-    quiet = [detector.alarm(0, r, 0.12) for r in rng.normal(size=3_000) * 0.35]
+    quiet = [detector.alarm(0, r, 0.12, 1.0) for r in rng.normal(size=3_000) * 0.35]
     assert not any(quiet)
-    alarms = [detector.alarm(0, -0.5, 0.12) for _ in range(20)]
-    assert sum(alarms) == 1
-    early = [detector.alarm(1, -0.5, 0.12) for _ in range(MIN_OUTCOMES)]
-    assert early.index(True) == MIN_OUTCOMES - 1
+    fell = [alarm for _ in range(20) if (alarm := detector.alarm(0, -0.5, 0.12, 1.0))]
+    assert fell[0].shift < -0.3
+    assert detector.probes(np.array([0, 1, -1])).tolist() == [
+        pytest.approx(PROBE, rel=1.0),
+        0.0,
+        0.0,
+    ]
+    early = [detector.alarm(1, -0.5, 0.12, 1.0) for _ in range(int(MIN_OUTCOMES))]
+    assert [bool(alarm) for alarm in early].index(True) == int(MIN_OUTCOMES) - 1
 
 
 def test_slots_are_bounded() -> None:

@@ -15,6 +15,7 @@ import pytest
 from demo.stack import free_port
 from router.adapters.providers.http import MAX_BODY_BYTES
 from router.core import errors
+from router.core.attempt import CHARGED
 from router.core.chat import ChatRequest, Message, Role, TextPart, ToolCall
 from tests.contract.dialects import Dialect
 from tests.contract.parties import ASK, KEY, NOW_S, Party, opened
@@ -249,6 +250,21 @@ async def test_a_stream_that_breaks_off_is_no_answer(
         await party.stream()
     party.upstream.pieces, party.upstream.aborts = None, False
     assert (await party.complete()).text == "Forty-two."
+
+
+async def test_a_connection_that_breaks_before_an_answer_had_sent_the_request(party: Party) -> None:
+    """It may be charged, unlike where nobody listened."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        party.move("http://{}:{}".format(*server.sockets[0].getsockname()))
+        for call in (party.complete, party.stream):
+            with pytest.raises(errors.ProviderDisconnected) as caught:
+                await call()
+            assert isinstance(caught.value, CHARGED)
 
 
 async def test_a_call_that_is_no_json_counts_against_nobody(party: Party) -> None:

@@ -22,7 +22,6 @@ from router.core.chat import Answer, ChatRequest, Delta
 from router.core.errors import (
     ProviderMalformed,
     ProviderRefusedRequest,
-    ProviderUnavailable,
 )
 from router.core.ports import Clock
 
@@ -143,7 +142,7 @@ class HttpProvider:
         try:
             response = await self._client.handle_async_request(request)
         except DRIVER_ERRORS:
-            raise ProviderUnavailable("the provider could not be reached") from None
+            raise progress.broke_off() from None
         try:
             told = {name.lower(): value.decode("latin-1") for name, value in response.headers}
             if response.status != HTTPStatus.OK:

@@ -12,6 +12,7 @@ import msgspec
 
 from router.core.errors import (
     ConnectionsExhausted,
+    ProviderDisconnected,
     ProviderError,
     ProviderMalformed,
     ProviderTimeout,
@@ -48,6 +49,12 @@ class Progress:
         if self.connecting:
             return ProviderUnavailable("the provider could not be reached in time")
         return ConnectionsExhausted("no connection came free in time")
+
+    def broke_off(self) -> ProviderError:
+        """Before any answer."""
+        if self.sent:
+            return ProviderDisconnected("the provider closed the connection without an answer")
+        return ProviderUnavailable("the provider could not be reached")
 
     @asynccontextmanager
     async def bounded(self, timeout_ms: float) -> AsyncIterator[None]:

@@ -91,3 +91,20 @@ class Keys:
     def fence(self) -> str:
         """Grows with every new holder of the lease and never expires."""
         return f"{self.prefix}fence"
+
+    def terms(self, version: str, cluster: int) -> str:
+        """Sorted set: the terms of a cluster by how often they were seen."""
+        return f"{self.prefix}terms:{version}:{cluster}"
+
+    def waiting_terms(self, version: str) -> str:
+        """Hash: of a cluster and a word, to the groups of prompts it was seen in."""
+        return f"{self.prefix}terms:{version}:waiting"
+
+    @property
+    def embeddings(self) -> str:
+        """Hash: place to a sample."""
+        return f"{self.prefix}sampled-embeddings"
+
+    @property
+    def prompts(self) -> str:
+        return f"{self.prefix}sampled-prompts"

@@ -12,6 +12,7 @@ from router.adapters.storage.embedded import EmbeddedRedis
 from router.adapters.storage.events import RedisEventLog
 from router.adapters.storage.health import RedisHealthBoard
 from router.adapters.storage.idempotency import RedisIdempotency
+from router.adapters.storage.kept import RedisKeptDecisions
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.lease import RedisLease
 from router.adapters.storage.pool import Address
@@ -19,6 +20,7 @@ from router.adapters.storage.quota import RedisQuotaKeeper
 from router.adapters.storage.sessions import RedisSessions
 from router.adapters.storage.settings import StorageSettings
 from router.adapters.storage.snapshots import RedisSnapshotStore
+from router.adapters.storage.survey import RedisSurvey
 from router.adapters.storage.tenants import RedisTenantDirectory
 from router.core.errors import StorageUnavailable
 from router.core.ports import Clock
@@ -38,6 +40,8 @@ class Storage:
     idempotency: RedisIdempotency
     snapshots: RedisSnapshotStore
     lease: RedisLease
+    kept: RedisKeptDecisions
+    survey: RedisSurvey
     client: Client = field(repr=False)
     server: EmbeddedRedis | None = None
 
@@ -85,17 +89,20 @@ def build_storage(
 ) -> Storage:
     keys = Keys(settings.prefix)
     client = Client(address, pool_size=settings.pool_size, timeout_ms=settings.timeout_ms)
+    events = RedisEventLog(client, keys, settings.keep_events)
     return Storage(
         cache=RedisAnswerCache(client, keys, settings.cache),
         health=RedisHealthBoard(client, keys, settings.health),
         quota=RedisQuotaKeeper(client, keys, clock, settings.join_window_s),
         tenants=RedisTenantDirectory(client, keys),
         decisions=RedisDecisionLog(client, keys, clock, settings),
-        events=RedisEventLog(client, keys, settings.keep_events),
+        events=events,
         sessions=RedisSessions(client, keys),
         idempotency=RedisIdempotency(client, keys),
         snapshots=RedisSnapshotStore(client, keys, settings.keep_snapshots),
         lease=RedisLease(client, keys),
+        kept=RedisKeptDecisions(client, keys, events),
+        survey=RedisSurvey(client, keys, settings.keep_decisions_s),
         client=client,
         server=server,
     )

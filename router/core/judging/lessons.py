@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bandit.steps import Lesson, Seen
+from bandit.promise import Source
+from bandit.steps import Lesson, Seen, Step
 from router.core.arms import Plan
 from router.core.deciding import read_context
 from router.core.records import (
@@ -19,6 +20,7 @@ from router.core.records import (
     DecisionRecord,
     Event,
     FeedbackGiven,
+    Judge,
     Judged,
     Reasked,
 )
@@ -45,6 +47,36 @@ def lessons_of(
     return [
         PlanLesson(plan.name, lesson) for lesson in _lessons(event, record, plan, blank, settings)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a promise learns of an answer its gate would accept. probability: of its being told."""
+
+    plan: str
+    score: float
+    bad: float
+    probability: float
+    source: Source
+
+
+def labels_of(event: Event, record: DecisionRecord) -> list[Label]:
+    """Answers that were accepted and audited, or withheld and compared with the strong one."""
+    choice, judged = record.choice, record.judged
+    if choice is None or judged is None:
+        return []
+    last = judged.steps[-1]
+    if last.step is Step.ACCEPT and last.by is Judge.GATE:
+        if isinstance(event, Audited):
+            bad, told = 1 - event.quality, event.propensity
+            return [Label(choice.plan, last.score, bad, told, Source.AUDIT)]
+        if isinstance(event, FeedbackGiven):
+            return [Label(choice.plan, last.score, 1 - event.quality, 1.0, Source.FEEDBACK)]
+    if isinstance(event, Decided) and last.instead is Step.ACCEPT:
+        agrees = record.attempts[0].agrees
+        if agrees is not None:
+            return [Label(choice.plan, last.score, float(not agrees), 1.0, Source.AUDIT)]
+    return []
 
 
 def _lessons(

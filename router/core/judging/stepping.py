@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
 from bandit.errors import BanditError
-from bandit.steps import Chosen, Gate, Prices, Seen, Step
+from bandit.steps import Gate, Prices, Seen, Step
 from bandit.types import Context, Vector, Weights
 from router.core.arms import Catalogue, Plan
 from router.core.chat import Answer, ChatRequest, Format
 from router.core.errors import RouterError
+from router.core.judging.choices import Open, Permits, Verdicts, taken_of, withheld
 from router.core.judging.closed import Closed, agreement, closed_answer, compare
 from router.core.judging.signals import SIGNALS_VERSION, question_of, reply_of, signals_of
 from router.core.observer import Observer
@@ -24,27 +25,6 @@ MOST_COMPARED_CHARS = 2_000
 """Of each of two open texts: what an embedding reads of a text is less."""
 
 Embed = Callable[[str], Awaitable[Embedding]]
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """Which steps the request's deadline, attempts and cost limit leave."""
-
-    ask: bool
-    escalate: bool
-
-
-class Verdicts(Protocol):
-    """A caller's verifier, as the stepper asks it."""
-
-    @property
-    def accept_at(self) -> float: ...
-
-    async def verdict(
-        self, chat: ChatRequest, tenant: str, arm: str, answer: Answer, within_ms: float
-    ) -> float | None:
-        """Quality in [0, 1]; None when it abstains, fails, is switched off or is not for this."""
-        ...
 
 
 class Stepper:
@@ -63,8 +43,10 @@ class Stepper:
         observer: Observer,
         verifier: Verdicts | None = None,
         tenant: str = "",
+        promise: Permits | None = None,
     ) -> None:
         self._tenant = tenant
+        self._promise = promise
         self.second_arm = plan.second
         self._chat = chat
         wants_json = chat.response_format.kind is not Format.TEXT
@@ -157,7 +139,14 @@ class Stepper:
             # Of another version than what was learned, say: the certain checks have passed.
             self._observer.degraded("gate")
             return Step.ACCEPT
-        return self._take(_taken(chosen))
+        taken = taken_of(chosen)
+        served = taken.step in (Step.ACCEPT, Step.SECOND)
+        if served and left.escalate and not self._permits(taken.score):
+            taken = withheld(taken)
+        return self._take(taken)
+
+    def _permits(self, score: float) -> bool:
+        return self._promise is None or self._promise.permits(score)
 
     def _take(self, taken: StepTaken) -> Step:
         self._steps.append(taken)
@@ -214,6 +203,7 @@ class Judging:
         weights: Weights,
         *,
         tenant: str = "",
+        promises: Mapping[str, Permits] = MappingProxyType({}),
     ) -> Stepper | None:
         """None for a plan whose only gate are the certain checks."""
         gate = gates.get(plan.name)
@@ -230,9 +220,5 @@ class Judging:
             observer=self._observer,
             verifier=self._verifier,
             tenant=tenant,
+            promise=promises.get(plan.name),
         )
-
-
-def _taken(chosen: Chosen) -> StepTaken:
-    probabilities = tuple(chosen.probabilities.items())
-    return StepTaken(chosen.step, chosen.propensity, probabilities, chosen.score)

@@ -12,9 +12,10 @@ import pytest
 from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.adapters.storage.keys import Keys
-from router.app.build import Brain, Seams, build_service
+from router.app.brain import Brain
+from router.app.build import Seams, build_service, decider_of
 from router.config import parse_config
-from router.config.values import catalogue_of, weights_of
+from router.config.values import catalogue_of
 from router.core.arms import Deployment
 from router.core.background import Background
 from router.core.calls import Call, RoutingOptions
@@ -29,7 +30,6 @@ from router.core.chat import (
     TextPart,
     Usage,
 )
-from router.core.deciding import Decider
 from router.core.records import DecisionRecord
 from router.core.service import RouterService
 from router.core.tenants import Tenant
@@ -106,7 +106,7 @@ async def core(redis_server: EmbeddedRedis, model_dir: Path) -> AsyncIterator[Co
     storage, background = await open_storage(settings), Background(metrics)
     embedder = EmbedderPool(model_dir, workers=1)
     brain = Brain(config, catalogue)
-    decider = Decider(brain.context_map, brain.fresh(), weights_of(config))
+    decider = decider_of(config, brain)
     seams = Seams(storage, embedder, {"openai": provider}, metrics, background)
     service = build_service(config, catalogue, seams, decider)
     yield Core(service, storage, Keys(prefix), embedder, provider, metrics, background)

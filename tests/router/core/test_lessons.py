@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from bandit.promise import Source
 from bandit.steps import Lesson, Step
 from router.core.arms import Plan
-from router.core.judging.lessons import lessons_of
+from router.core.judging.lessons import Label, labels_of, lessons_of
 from router.core.records import (
     JUDGED,
     Attempt,
@@ -19,6 +20,7 @@ from router.core.records import (
     DecisionRecord,
     Event,
     FeedbackGiven,
+    Judge,
     Judged,
     LoggedContext,
     Mode,
@@ -142,3 +144,20 @@ def test_a_served_second_opinion_is_no_failure_of_the_plan() -> None:
     served = replace(OTHER, outcome=AttemptOutcome.ACCEPTED)
     (whole, *_) = outcomes_of(Decided(r := record(WEAK, served)), r, PLANS, SETTINGS)
     assert (whole.failed, whole.quality) == (False, None)
+
+
+def test_a_promise_learns_of_what_was_accepted_or_withheld() -> None:
+    said = labels_of(Audited("id", 0.25, 0.02), record(FIRST))
+    assert said == [Label("checked", 0.8, 0.75, 0.02, Source.AUDIT)]
+    said = labels_of(FeedbackGiven("id", 1.0), record(FIRST))
+    assert said == [Label("checked", 0.8, 0.0, 1.0, Source.FEEDBACK)]
+    withheld = replace(TAKEN, step=Step.ESCALATE, by=Judge.PROMISE, instead=Step.ACCEPT)
+    held = record(WEAK, STRONG, judged=replace(SAW, steps=(withheld,)))
+    assert labels_of(Decided(held), held) == [Label("checked", 0.8, 1.0, 1.0, Source.AUDIT)]
+
+
+def test_a_promise_learns_nothing_of_what_its_gate_would_not_accept() -> None:
+    escalated = replace(TAKEN, step=Step.ESCALATE)
+    for event in (FeedbackGiven("id", 1.0), Decided(record(WEAK, STRONG))):
+        assert labels_of(event, record(WEAK, STRONG, judged=replace(SAW, steps=(escalated,)))) == []
+    assert labels_of(Decided(record(FIRST)), record(FIRST)) == []

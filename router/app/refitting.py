@@ -1,0 +1,87 @@
+"""`map refit`, composed: sampled embeddings in, a context map out; old decisions teach under it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bandit.remap import Refit
+from router.app import opened_storage
+from router.app.brain import Brain
+from router.app.handover import Targets, check_targets, hand_over
+from router.config import Config
+from router.config.values import catalogue_of, refit_of
+from router.core.observer import NullObserver
+from router.core.records import DecisionRecord
+from router.core.reward import RewardSettings
+from router.core.survey import EmbeddingSample
+from router.core.teaching import teach, teach_gates
+from router.files import write_file
+from router.map.refit import Taught, refit, taught_by
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """snapshot: a file for what kept decisions teach, None for none. publish: put it in the store.
+
+    most: decisions read. seed: of the fit.
+    """
+
+    out: Path
+    snapshot: Path | None = None
+    publish: bool = False
+    most: int = 20_000
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """said: what came of the snapshot, "" for none wanted."""
+
+    made: Refit
+    samples: int
+    outcomes: int = 0
+    passed_over: int = 0
+    said: str = ""
+
+
+def run_refit(config: Config, wanted: Wanted, env: Mapping[str, str]) -> Done:
+    """Raises RouterError."""
+    teaches = wanted.publish or wanted.snapshot is not None
+    before = refit_of(config)
+    if wanted.publish:
+        asyncio.run(check_targets(config, env, Targets(replace=True)))
+    samples, records = asyncio.run(_read(config, env, wanted.most if teaches else 0))
+    made = refit(samples, before, wanted.seed)
+    write_file(wanted.out, made.to_bytes())
+    if not teaches:
+        return Done(made, len(samples))
+    payload, taught = _taught(_with_map(config, wanted.out), made, records)
+    target = Targets(None if wanted.publish else wanted.snapshot, replace=True)
+    said = asyncio.run(hand_over(config, env, target, payload))
+    return Done(made, len(samples), len(taught.outcomes), taught.passed_over, said)
+
+
+async def _read(
+    config: Config, env: Mapping[str, str], most: int
+) -> tuple[Sequence[EmbeddingSample], list[DecisionRecord]]:
+    async with opened_storage(config, env) as storage:
+        records = [record async for record in storage.kept.each(most)] if most else []
+        return await storage.survey.embeddings(), records
+
+
+def _taught(config: Config, made: Refit, records: Sequence[DecisionRecord]) -> tuple[bytes, Taught]:
+    catalogue = catalogue_of(config)
+    fresh = Brain(config, catalogue).fresh()
+    rewards = RewardSettings(config.learning.implicit_weight)
+    taught = taught_by(records, made.remap, catalogue.plans, rewards)
+    teach(fresh.policy, taught.outcomes, NullObserver())
+    teach_gates(fresh.gates, taught.lessons, NullObserver())
+    return fresh.save(), taught
+
+
+def _with_map(config: Config, path: Path) -> Config:
+    policy = config.policy.model_copy(update={"context_map": path})
+    return config.model_copy(update={"policy": policy})

@@ -1,0 +1,156 @@
+"""The replay drives cascade, gates and learner as the service does, and shows what was called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import told
+
+from bandit.policies.adaptive import NAME as ADAPTIVE
+from bandit.policies.fixed import NAME as FIXED
+from bench.cascade.answers import answers_of
+from bench.cascade.figures import Figures
+from bench.cascade.jobs import Job
+from bench.cascade.world import PERFECT, SINGLE, Pledge, Variant
+from bench.routing.streams import Stream, draw
+
+LAMBDA = 0.1
+DRAWN = 0.02
+"""Of requests that a fixed policy's exploration may give to others."""
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> Stream:
+    return told.stream(told.tiny.write(tmp_path / "told.parquet", told.columns()))
+
+
+def alone(name: str) -> Variant:
+    return Variant(name, FIXED, (told.PLANS[name],), name)
+
+
+def job(variant: Variant, seed: int = 0) -> Job:
+    return Job("told", LAMBDA, 0, variant, seed)
+
+
+def same(one: Figures, other: Figures) -> bool:
+    """But for the time they took."""
+    return repr(replace(one, us=other.us)) == repr(other)
+
+
+def hard_share(stream: Stream, arm: int = 0) -> float:
+    return float((stream.data.quality[draw(stream, 0).rows, arm] < 0.5).mean())
+
+
+def test_the_plain_rule_escalates_what_two_arms_disagree_on(stream: Stream) -> None:
+    found = told.worker(stream).run(job(alone("agreement")))
+    assert found.escalated == pytest.approx(hard_share(stream), abs=DRAWN)
+    assert found.asked > 1 - DRAWN
+    assert found.bad == 0.0
+    perfect = Variant("perfect", PERFECT, (told.PLANS["rules"],))
+    best = told.worker(stream).run(job(perfect))
+    asking = LAMBDA * 5e-5 / stream.unit_usd
+    assert found.whole.gain == pytest.approx(best.whole.gain - asking, abs=0.01)
+    assert best.escalated == hard_share(stream)
+
+
+def test_the_rules_gate_serves_what_can_be_read(stream: Stream) -> None:
+    found = told.worker(stream).run(job(alone("rules")))
+    assert found.escalated < DRAWN
+    assert found.bad == pytest.approx(hard_share(stream), abs=DRAWN)
+    assert found.asked == 0.0
+
+
+def test_an_empty_answer_escalates_before_any_gate(stream: Stream) -> None:
+    answers = dict(answers_of(stream.data, "told.parquet"))
+    answers["small"] = tuple("" for _ in answers["small"])
+    found = told.worker(stream, answers).run(job(alone("agreement")))
+    assert found.escalated > 1 - DRAWN
+    assert found.asked < DRAWN
+
+
+def test_a_learned_gate_finds_out_that_agreement_tells(stream: Stream) -> None:
+    found = told.worker(stream, calibrate=100).run(job(alone("learned")))
+    assert found.escalated == pytest.approx(hard_share(stream), abs=0.05)
+    assert found.whole.gain > 0.03
+    assert found.us[3] > 0
+
+
+def test_outcomes_that_were_not_called_for_change_nothing(stream: Stream) -> None:
+    """Where the cheap arms agree, the strong one is not called."""
+    before = told.worker(stream).run(job(alone("agreement")))
+    assert "large" not in before.shares
+    easy = stream.data.quality[:, 0] == 1
+    quality = stream.data.quality.copy()
+    quality[easy, 2] = 0.3
+    answers = dict(answers_of(stream.data, "told.parquet"))
+    answers["large"] = tuple(
+        "x" if e else said for e, said in zip(easy, answers["large"], strict=True)
+    )
+    other = replace(stream, data=replace(stream.data, quality=quality))
+    after = told.worker(other, answers).run(job(alone("agreement")))
+    assert (after.shares, after.escalated) == (before.shares, before.escalated)
+    assert after.whole.reward == before.whole.reward
+    quality[easy, 0] = 0.3
+    assert told.worker(other, answers).run(job(alone("agreement"))).whole != after.whole
+
+
+def test_calibration_helps_and_a_replay_can_be_repeated(stream: Stream) -> None:
+    singles = job(Variant("a", ADAPTIVE, vw=False))
+    found = told.worker(stream, calibrate=60).run(singles)
+    cold = told.worker(stream).run(singles)
+    assert found.whole.gain > cold.whole.gain
+    assert same(found, told.worker(stream, calibrate=60).run(singles))
+
+
+def test_the_policy_takes_to_a_plan_that_pays(stream: Stream) -> None:
+    plans = (told.PLANS["agreement"],)
+    found = told.worker(stream, calibrate=100).run(job(Variant("a", ADAPTIVE, plans, vw=False)))
+    assert found.shares["agreement"] > 0.7
+    assert found.whole.gain > 0.03
+
+
+def test_audits_are_drawn_from_accepted_answers_and_charged(stream: Stream) -> None:
+    plain = told.worker(stream).run(job(alone("agreement")))
+    found = told.worker(stream, audit_share=0.5).run(job(alone("agreement")))
+    assert plain.audited == plain.audit == 0.0
+    assert 0.3 < found.audited / found.kept < 0.7
+    assert found.audit == pytest.approx(LAMBDA * found.audited, rel=0.15)
+    assert found.whole.reward == pytest.approx(plain.whole.reward - found.audit, abs=0.01)
+
+
+def test_a_plain_rule_has_no_use_for_audits_of_its_own(stream: Stream) -> None:
+    """What the certain checks let pass has no gate whose labels could be biased."""
+    assert told.worker(stream, audit_share=1.0).run(job(alone("rules"))).audited == 0.0
+
+
+def test_single_arms_are_their_recorded_outcomes(stream: Stream) -> None:
+    rows = draw(stream, 0).rows
+    for i, arm in enumerate(told.ARMS):
+        found = told.worker(stream).run(job(Variant(arm, SINGLE, fixed=arm)))
+        assert found.whole.quality == pytest.approx(stream.data.quality[rows, i].mean())
+        assert found.whole.gain <= 0
+        assert found.bad is None
+
+
+def test_a_share_of_feedback_and_a_delay_still_end(stream: Stream) -> None:
+    singles = job(Variant("a", ADAPTIVE, vw=False))
+    found = told.worker(stream, feedback_share=0.1, delay=30).run(singles)
+    full = told.worker(stream).run(singles)
+    assert not same(found, full)
+    assert np.isfinite(found.advantage).all()
+
+
+def test_what_is_promised_is_kept_at_a_price(stream: Stream) -> None:
+    """Alone, the first arm says nothing of where it is wrong: no share of it can be accepted."""
+    pledge = Pledge(0.05, 0.95)
+    free = told.worker(stream, calibrate=100).run(job(alone("learned-alone")))
+    found = told.worker(stream, calibrate=100, pledge=pledge).run(job(alone("learned-alone")))
+    assert free.bad is not None
+    assert free.bad > 0.1
+    assert found.escalated > 1 - DRAWN
+    agreed = told.worker(stream, calibrate=180, pledge=pledge).run(job(alone("learned")))
+    assert agreed.kept > 0.5
+    assert agreed.bad == 0.0
