@@ -15,7 +15,7 @@ from router.core.errors import RouterError
 from router.core.judging.learned import Learned
 from router.core.lecture import Lecture
 from router.core.observer import Observer
-from router.core.ports import Clock, EventLog, Lease, SnapshotStore, StoredSnapshot
+from router.core.ports import Clock, Defaults, EventLog, Lease, SnapshotStore, StoredSnapshot
 from router.core.watch import wait
 
 START = "0"
@@ -26,6 +26,7 @@ class LearnerSettings:
     """publish_ms: between two snapshots, at least; what is learned meanwhile is in the next.
 
     linger_ms: after a batch, so that the next one is worth its round trips.
+    default_every_ms, most_defaults: how often closed join windows are looked for, how many at once.
     """
 
     publish_ms: int = 1_000
@@ -34,6 +35,8 @@ class LearnerSettings:
     wait_ms: int = 200
     lease_ms: int = 5_000
     retry_ms: int = 1_000
+    default_every_ms: int = 1_000
+    most_defaults: int = 1_000
 
 
 @dataclass(slots=True)
@@ -57,6 +60,7 @@ class Learner:
         owner: str,
         lease: Lease,
         events: EventLog,
+        defaults: Defaults,
         lecture: Lecture,
         snapshots: SnapshotStore,
         fresh: Callable[[], Learned],
@@ -68,6 +72,7 @@ class Learner:
         self._owner = owner
         self._lease = lease
         self._events = events
+        self._defaults = defaults
         self._lecture = lecture
         self._snapshots = snapshots
         self._fresh = fresh
@@ -76,6 +81,7 @@ class Learner:
         self._clock = clock
         self._settings = settings
         self._term: _Term | None = None
+        self._defaulted_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then publish what was learned and give the lease back."""
@@ -99,6 +105,7 @@ class Learner:
             return
         if self._term is None or self._term.fence != fence:
             self._term = await self._begin(fence)
+        await self._default()
         await self._learn(self._term)
         if self._is_due(self._term):
             await self._publish(self._term)
@@ -131,6 +138,14 @@ class Learner:
         term.position = batch[-1][0]
         term.unpublished += len(batch)
         self._observer.learned(len(batch), await self._events.backlog(term.position))
+
+    async def _default(self) -> None:
+        """Whoever holds the lease tells; each decision is told of in one step, so none twice."""
+        now_s = self._clock()
+        if (now_s - self._defaulted_s) * 1_000 < self._settings.default_every_ms:
+            return
+        if await self._defaults.tell(self._settings.most_defaults) < self._settings.most_defaults:
+            self._defaulted_s = now_s
 
     def _is_due(self, term: _Term) -> bool:
         waited_ms = (self._clock() - term.published_s) * 1_000

@@ -286,6 +286,16 @@ class EventLog(Protocol):
         ...
 
 
+class Defaults(Protocol):
+    async def tell(self, most: int) -> int:
+        """Append `FeedbackGiven(by_default=True)` once for decisions without feedback in time.
+
+        At most so many; returns how many. From then on feedback on them is too late, by whatever
+        clock. Does nothing where no default is declared.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StoredSnapshot:
     """position: the last event that `payload` has learned."""

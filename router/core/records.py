@@ -226,13 +226,15 @@ class Decided:
 class FeedbackGiven:
     """at_ms: since the epoch, 0 where it was not noted.
 
-    replaces: the quality told before, for a correction.
+    replaces: the quality told before, for a correction. by_default: nobody told, the join window
+    closed, and this is what silence stands for.
     """
 
     decision_id: str
     quality: float
     at_ms: int = 0
     replaces: float | None = None
+    by_default: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,3 +122,13 @@ def test_a_correction_takes_back_what_a_right_answer_said_of_another() -> None:
         ("ladder", 0.5, 1.0),
         ("cheap", None, 0.0),
     ]
+
+
+def test_silence_counts_less_and_only_about_an_answer() -> None:
+    silence = FeedbackGiven("id", 0.8, by_default=True)
+    both = outcomes_of(silence, record(GOOD), PLANS, SETTINGS)
+    assert [(o.action.name, o.quality, o.weight) for o in both] == [
+        ("ladder", 0.8, 0.25),
+        ("cheap", 0.8, 0.25),
+    ]
+    assert outcomes_of(silence, record(DOWN), PLANS, SETTINGS) == []
