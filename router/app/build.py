@@ -233,9 +233,11 @@ def build_follower(
 ) -> Follower:
     return Follower(
         snapshots=storage.snapshots,
+        events=storage.events,
         decider=decider,
         load=brain.restore_to_serve,
         observer=observer,
+        clock=time.time,
         poll_ms=config.learning.poll_ms,
     )
 

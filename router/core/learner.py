@@ -133,6 +133,7 @@ class Learner:
         settings = self._settings
         batch = await self._events.read(term.position, settings.max_batch, settings.wait_ms)
         if not batch:
+            self._observer.learned(0, 0)
             return
         await self._lecture.give(term.learned, [event for _, event in batch])
         term.position = batch[-1][0]
