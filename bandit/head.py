@@ -23,6 +23,8 @@ Rows = NDArray[np.intp]
 Write = Callable[[Vector], str]
 
 _LEAST_RATIO: Final = 1e-9
+NEAR: Final = 1.5
+"""Widths of its bounds that a head may be off their middle: a little extrapolation is no fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,12 @@ class Head:
     def mean(self, view: View, rows: Rows, advice: Vector | None) -> Vector:
         """Expected y within its bounds, (k,)."""
         return self.bounded(self.layer.mean(rows, view.x, advice))
+
+    def is_near(self, view: View, rows: Rows) -> bool:
+        """Whether what the model expects lies no further outside its bounds than these are wide."""
+        low, high = self._spec.low, self._spec.high
+        y = self.layer.mean(rows, view.x, self.advice(view, rows))
+        return bool((abs(y - (low + high) / 2) <= NEAR * (high - low)).all())
 
     def bounded(self, y: Vector) -> Vector:
         bounded: Vector = np.minimum(np.maximum(y, self._spec.low), self._spec.high)

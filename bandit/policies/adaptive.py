@@ -163,6 +163,11 @@ class AdaptivePolicy:
         parts = [head.mean(blank, rows, head.advice(blank, rows)) for head in self._heads()]
         return bool(np.isfinite(np.concatenate(parts)).all())
 
+    def is_sane(self, context: Context) -> bool:
+        """Whether every head expects something near its bounds, before it is put within them."""
+        view, rows = self._viewer.view(context), np.arange(-1, len(self._slots))
+        return all(head.is_near(view, rows) for head in self._heads())
+
     def _head(self, name: str, spec: HeadSpec) -> Head:
         settings = self._settings
         size = 1 + settings.shape.clusters + settings.shape.features

@@ -159,6 +159,10 @@ class BookedPolicy(ABC):
         numbers = (expected.quality, expected.cost_usd, expected.latency_ms, expected.failure)
         return bool(np.isfinite(np.concatenate([*numbers, shares])).all())
 
+    def is_sane(self, context: Context) -> bool:  # noqa: ARG002 - its estimates tell it all
+        """Whether what it knows of this context, before it is put within bounds, can be."""
+        return True
+
     def _parts(self) -> dict[str, Part]:
         return {"means": self._means}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from bandit.errors import BanditError
@@ -13,6 +14,8 @@ from router.core.observer import Observer
 from router.core.ports import Clock, EventLog, SnapshotStore
 from router.core.staleness import Sightings
 from router.core.watch import wait
+
+_log = logging.getLogger(__name__)
 
 
 class Follower:
@@ -72,6 +75,7 @@ class Follower:
         except BanditError as error:
             self._refused = stored.version
             self._observer.snapshot_refused(type(error).__name__)
+            _log.error("snapshot %d is refused: %s", stored.version, type(error).__name__)
             return
         self._decider.swap(learned, stored.version)
         self._served = int(stored.position.rpartition("-")[2])

@@ -7,6 +7,7 @@ lease's fence: after a crash the next learner goes on exactly there.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from router.core.ports import Clock, Defaults, EventLog, Lease, SnapshotStore, S
 from router.core.watch import wait
 
 START = "0"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class Learner:
                 learned = await asyncio.to_thread(self._load, stored.payload)
             except BanditError as error:
                 self._observer.snapshot_refused(type(error).__name__)
+                _log.error("snapshot %d is refused: %s", version, type(error).__name__)
                 continue
             return _Term(fence, learned, latest, stored.position, self._clock())
         return _Term(fence, self._fresh(), latest, START, self._clock())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bandit.snapshot import pack, unpack
 from router.adapters.storage import Storage
 from router.app import opened_storage
 from router.app.brain import Brain
@@ -15,6 +17,7 @@ from router.app.build import build_follower, build_learner, decider_of
 from router.config import Config, load_config
 from router.config.values import catalogue_of
 from router.core.deciding import Decider
+from router.core.errors import SnapshotRefused
 from router.core.follower import Follower
 from router.core.observer import NullObserver
 from router.core.ports import StoredSnapshot
@@ -97,3 +100,56 @@ async def test_it_tells_how_far_it_is_behind(
     await follower.step()
     await follower.measure()
     assert watching.behind == (0, 0.0)
+
+
+def _scaled(payload: bytes, factor: float) -> bytes:
+    """Every number the head of quality has learned, so many times as large; whole otherwise."""
+    snapshot = unpack(payload)
+    arrays = dict(snapshot.arrays)
+    for name in ("quality.moment", "quality.square"):
+        arrays[name] = arrays[name] * factor
+    return pack(replace(snapshot, arrays=arrays))
+
+
+@pytest.fixture
+async def good(loaded: Config, storage: Storage, watching: Watching) -> StoredSnapshot:
+    await write(storage, 0, 20)
+    return await learned(loaded, storage, watching)
+
+
+async def publish(storage: Storage, good: StoredSnapshot, factor: float) -> int:
+    """The version of the good snapshot, scaled."""
+    fence = int(await storage.client.call("GET", "ar:fence"))
+    version = await storage.snapshots.latest_version() + 1
+    scaled = replace(good, version=version, payload=_scaled(good.payload, factor))
+    assert await storage.snapshots.publish(scaled, fence)
+    return version
+
+
+async def test_a_whole_snapshot_with_absurd_answers_is_refused(
+    good: StoredSnapshot,
+    storage: Storage,
+    follower: Follower,
+    decider: Decider,
+    watching: Watching,
+) -> None:
+    await follower.step()
+    assert decider.version == good.version
+    await publish(storage, good, 1e6)
+    await follower.step()
+    assert decider.version == good.version
+    assert watching.refused == ["AbsurdSnapshot"]
+    with pytest.raises(SnapshotRefused):
+        await follower.check()
+    same = await publish(storage, good, 1.0)
+    await follower.step()
+    assert decider.version == same
+
+
+async def test_a_refusal_is_an_error_in_the_log(
+    good: StoredSnapshot, storage: Storage, follower: Follower, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = await publish(storage, good, 1e6)
+    await follower.step()
+    (line,) = [r for r in caplog.records if r.levelname == "ERROR"]
+    assert line.getMessage() == f"snapshot {version} is refused: AbsurdSnapshot"
