@@ -23,7 +23,7 @@ Rows = NDArray[np.intp]
 Write = Callable[[Vector], str]
 
 _LEAST_RATIO: Final = 1e-9
-NEAR: Final = 1.5
+NEAR: Final = 2.5
 """Widths of its bounds that a head may be off their middle: a little extrapolation is no fault."""
 
 
@@ -112,9 +112,13 @@ class Head:
         return self.bounded(self.layer.mean(rows, view.x, advice))
 
     def is_near(self, view: View, rows: Rows) -> bool:
-        """Whether what the model expects lies no further outside its bounds than these are wide."""
+        """Whether what the model expects lies at most two widths outside its bounds.
+
+        An adviser is taken to advise half a width.
+        """
         low, high = self._spec.low, self._spec.high
-        y = self.layer.mean(rows, view.x, self.advice(view, rows))
+        advice = np.full(len(rows), (high - low) / 2) if self._adviser else None
+        y = self.layer.mean(rows, view.x, advice)
         return bool((abs(y - (low + high) / 2) <= NEAR * (high - low)).all())
 
     def bounded(self, y: Vector) -> Vector:
@@ -186,6 +190,11 @@ class RatioHead:
     def __init__(self, head: Head) -> None:
         self.head = head
         self._sums = np.array([self._START, self._START])
+
+    def limit(self, most: float) -> None:
+        """As `Layer.limit`."""
+        self.head.layer.limit(most)
+        self._sums *= min(1.0, most / float(self._sums[1]))
 
     def mean(self, view: View, rows: Rows, priors: Vector) -> Vector:
         """Expected amounts, (k,); priors: (k,)."""

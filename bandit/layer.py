@@ -115,6 +115,16 @@ class Layer:
         self._stats.correct(slot, phi, old - offset, new - offset, weight)
         self.refresh()
 
+    def limit(self, most: float) -> None:
+        """No action's outcomes weigh more than `most` together: what is expected nearly stays."""
+        self._fold()
+        for slot in np.flatnonzero(self._stats.count > most).tolist():
+            self._stats.scale(slot, most / float(self._stats.count[slot]))
+        self._counts = self._stats.count.copy()
+        # What comes next is solved for as often as if so many had been learned.
+        self._seen = min(self._seen, int(self._counts.sum()))
+        self.refresh()
+
     def shift_intercept(self, slot: int, shift: float, count: float) -> None:
         """Forget the action's own level; what is known of the new one is worth `count` outcomes."""
         level = float(self._posterior.weights[slot, 0]) + shift

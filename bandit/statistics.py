@@ -49,6 +49,11 @@ class Statistics:
         self.moment[slot] += (weight * (new - old)) * phi
         self.square[slot] += weight * (new * new - old * old)
 
+    def scale(self, slot: int, factor: float) -> None:
+        """As if every outcome of the slot had weighed `factor` times as much; means stay."""
+        for sums in (self.gram, self.moment, self.square, self.count):
+            sums[slot] *= factor
+
     def forget_intercept(self, slot: int) -> None:
         """Marginalise the first coefficient out under a flat prior; slopes keep their evidence."""
         total = self.gram[slot, 0, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from bandit.beliefs import Belief, Joint
 from bandit.change import FAILURE_CHANGE, QUALITY_CHANGE, RATIO_CHANGE, ChangeDetector
 from bandit.choice import check_actions, cold_start, count_best, decide, with_floor
+from bandit.errors import BadSettings
 from bandit.head import FAILURE, LOG_COST, LOG_LATENCY, QUALITY, Adviser, Head, HeadSpec, RatioHead
 from bandit.manifest import manifest
 from bandit.outcomes import check_outcome
@@ -140,6 +142,22 @@ class AdaptivePolicy:
         views = [self._viewer.view(outcome.context) for outcome in outcomes]
         for outcome, view in zip(outcomes, views, strict=True):
             self._learn(outcome, view)
+
+    def limit(self, most: float) -> None:
+        """What was learned so far rules like `most` outcomes of each action; more gives way to it.
+
+        The advisers' models stay as they are: they count as much as the slope on them has earned.
+
+        Raises:
+            BadSettings: most is not a finite number >= 1.
+
+        """
+        if not 1 <= most < math.inf:
+            raise BadSettings("the strength of what was learned must be a finite number >= 1")
+        for head in (self._quality, self._failure):
+            head.layer.limit(most)
+        for ratio in (self._cost, self._latency):
+            ratio.limit(most)
 
     def save(self) -> bytes:
         arrays: dict[str, NDArray[Any]] = {}
