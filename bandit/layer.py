@@ -104,6 +104,27 @@ class Layer:
         elif self._is_due(slot):
             self.refresh()
 
+    def correct(self, slot: int, phi: Vector, old: float, new: float, weight: float) -> None:
+        """Put `new` in the place of an outcome's `old`; it is solved for at once.
+
+        phi: [x, v], with today's v, for the one of that day is not kept: the slope on it is
+        corrected as far as the two are alike.
+        """
+        offset = self._spec.offset
+        self._fold()
+        self._stats.correct(slot, phi, old - offset, new - offset, weight)
+        self.refresh()
+
+    def limit(self, most: float) -> None:
+        """No action's outcomes weigh more than `most` together: what is expected nearly stays."""
+        self._fold()
+        for slot in np.flatnonzero(self._stats.count > most).tolist():
+            self._stats.scale(slot, most / float(self._stats.count[slot]))
+        self._counts = self._stats.count.copy()
+        # What comes next is solved for as often as if so many had been learned.
+        self._seen = min(self._seen, int(self._counts.sum()))
+        self.refresh()
+
     def shift_intercept(self, slot: int, shift: float, count: float) -> None:
         """Forget the action's own level; what is known of the new one is worth `count` outcomes."""
         level = float(self._posterior.weights[slot, 0]) + shift

@@ -67,6 +67,7 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
         max_events=redis.max_events,
         keep_events=redis.keep_events,
         join_window_s=config.learning.join_window_s,
+        default_quality=config.learning.default_quality,
         cache=CacheBounds(max_entries_per_partition=cache.max_entries_per_partition),
         health=HealthPolicy(**health.model_dump()),
     )
@@ -233,9 +234,11 @@ def build_follower(
 ) -> Follower:
     return Follower(
         snapshots=storage.snapshots,
+        events=storage.events,
         decider=decider,
         load=brain.restore_to_serve,
         observer=observer,
+        clock=time.time,
         poll_ms=config.learning.poll_ms,
     )
 
@@ -251,6 +254,7 @@ def build_learner(
         owner=uuid4().hex,
         lease=storage.lease,
         events=events,
+        defaults=storage.defaults,
         snapshots=storage.snapshots,
         lecture=Lecture(
             find=events.records,

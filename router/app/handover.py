@@ -34,14 +34,23 @@ async def check_targets(config: Config, env: Mapping[str, str], targets: Targets
 
 
 async def hand_over(
-    config: Config, env: Mapping[str, str], targets: Targets, payload: bytes
+    config: Config,
+    env: Mapping[str, str],
+    targets: Targets,
+    payload: bytes,
+    learned_to: str | None = None,
 ) -> str:
-    """What came of it, in words. Raises RouterError."""
+    """What came of it, in words; learned_to: as `publish` has it. Raises RouterError."""
     if targets.out is not None:
         write_file(targets.out, payload)
         return f"snapshot written to {targets.out}: the same command without --out publishes it"
     async with opened_storage(config, env) as storage:
         version = await publish(
-            storage.snapshots, storage.lease, payload, uuid4().hex, replace=targets.replace
+            storage.snapshots,
+            storage.lease,
+            payload,
+            uuid4().hex,
+            replace=targets.replace,
+            learned_to=learned_to,
         )
     return f"published as snapshot {version}: routers serve it, a learner goes on from it"

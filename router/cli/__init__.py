@@ -15,6 +15,7 @@ from router.cli.learner import learner
 from router.cli.log import explain, log
 from router.cli.map import map_command
 from router.cli.tenants import tenant
+from router.cli.train import train
 from router.config import load_config
 from router.core.errors import RouterError
 
@@ -83,3 +84,4 @@ main.add_command(learner)
 main.add_command(log)
 main.add_command(map_command)
 main.add_command(tenant)
+main.add_command(train)

@@ -141,10 +141,15 @@ class ReaskSection(Section):
 
 
 class LearningSection(Section):
-    """embedded: serve starts a learner as its child; no where learners run apart."""
+    """embedded: serve starts a learner as its child; no where learners run apart.
+
+    default_quality: learned, with implicit_weight, for an answer that had no feedback within the
+    join window; unset: nothing is.
+    """
 
     embedded: bool = True
     join_window_s: Count = 86_400
+    default_quality: Annotated[float, Field(ge=0, le=1)] | None = None
     publish_every_ms: Count = 1_000
     poll_ms: Annotated[int, Field(ge=10, le=2_000)] = 250
     implicit_weight: Annotated[float, Field(gt=0, le=1)] = 0.25

@@ -7,6 +7,7 @@ lease's fence: after a crash the next learner goes on exactly there.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,10 +16,11 @@ from router.core.errors import RouterError
 from router.core.judging.learned import Learned
 from router.core.lecture import Lecture
 from router.core.observer import Observer
-from router.core.ports import Clock, EventLog, Lease, SnapshotStore, StoredSnapshot
+from router.core.ports import Clock, Defaults, EventLog, Lease, SnapshotStore, StoredSnapshot
 from router.core.watch import wait
 
 START = "0"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class LearnerSettings:
     """publish_ms: between two snapshots, at least; what is learned meanwhile is in the next.
 
     linger_ms: after a batch, so that the next one is worth its round trips.
+    default_every_ms, most_defaults: how often closed join windows are looked for, how many at once.
     """
 
     publish_ms: int = 1_000
@@ -34,6 +37,8 @@ class LearnerSettings:
     wait_ms: int = 200
     lease_ms: int = 5_000
     retry_ms: int = 1_000
+    default_every_ms: int = 1_000
+    most_defaults: int = 1_000
 
 
 @dataclass(slots=True)
@@ -57,6 +62,7 @@ class Learner:
         owner: str,
         lease: Lease,
         events: EventLog,
+        defaults: Defaults,
         lecture: Lecture,
         snapshots: SnapshotStore,
         fresh: Callable[[], Learned],
@@ -68,6 +74,7 @@ class Learner:
         self._owner = owner
         self._lease = lease
         self._events = events
+        self._defaults = defaults
         self._lecture = lecture
         self._snapshots = snapshots
         self._fresh = fresh
@@ -76,6 +83,7 @@ class Learner:
         self._clock = clock
         self._settings = settings
         self._term: _Term | None = None
+        self._defaulted_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then publish what was learned and give the lease back."""
@@ -99,6 +107,7 @@ class Learner:
             return
         if self._term is None or self._term.fence != fence:
             self._term = await self._begin(fence)
+        await self._default()
         await self._learn(self._term)
         if self._is_due(self._term):
             await self._publish(self._term)
@@ -118,6 +127,7 @@ class Learner:
                 learned = await asyncio.to_thread(self._load, stored.payload)
             except BanditError as error:
                 self._observer.snapshot_refused(type(error).__name__)
+                _log.error("snapshot %d is refused: %s", version, type(error).__name__)
                 continue
             return _Term(fence, learned, latest, stored.position, self._clock())
         return _Term(fence, self._fresh(), latest, START, self._clock())
@@ -126,11 +136,20 @@ class Learner:
         settings = self._settings
         batch = await self._events.read(term.position, settings.max_batch, settings.wait_ms)
         if not batch:
+            self._observer.learned(0, 0)
             return
         await self._lecture.give(term.learned, [event for _, event in batch])
         term.position = batch[-1][0]
         term.unpublished += len(batch)
         self._observer.learned(len(batch), await self._events.backlog(term.position))
+
+    async def _default(self) -> None:
+        """Whoever holds the lease tells; each decision is told of in one step, so none twice."""
+        now_s = self._clock()
+        if (now_s - self._defaulted_s) * 1_000 < self._settings.default_every_ms:
+            return
+        if await self._defaults.tell(self._settings.most_defaults) < self._settings.most_defaults:
+            self._defaulted_s = now_s
 
     def _is_due(self, term: _Term) -> bool:
         waited_ms = (self._clock() - term.published_s) * 1_000

@@ -52,6 +52,10 @@ class Observer(Protocol):
 
     def snapshot_refused(self, reason: str) -> None: ...
 
+    def staleness(self, events: int, seconds: float) -> None:
+        """What serves has not learned the newest events; for how long there have been such."""
+        ...
+
     def promise(self, plan: str, status: PromiseStatus) -> None:
         """How far the evidence for a plan's promise is."""
         ...
@@ -111,6 +115,9 @@ class NullObserver:
         pass
 
     def snapshot_refused(self, reason: str) -> None:
+        pass
+
+    def staleness(self, events: int, seconds: float) -> None:
         pass
 
     def promise(self, plan: str, status: PromiseStatus) -> None:

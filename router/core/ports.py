@@ -200,8 +200,10 @@ class DecisionLog(Protocol):
     async def feedback(self, tenant: str, decision_id: str, report: FeedbackReport) -> bool:
         """Append `FeedbackGiven` once. False when the same value was recorded before.
 
-        Raises DecisionNotFound, FeedbackConflict (another value), FeedbackTooLate, and Overloaded
-        when the stream is at its bound.
+        A correction with another value is appended with the value it replaces.
+
+        Raises DecisionNotFound, FeedbackConflict (another value that is no correction),
+        FeedbackTooLate, and Overloaded when the stream is at its bound.
         """
         ...
 
@@ -281,6 +283,16 @@ class EventLog(Protocol):
 
     async def backlog(self, after: str) -> int:
         """How many events wait after a position."""
+        ...
+
+
+class Defaults(Protocol):
+    async def tell(self, most: int) -> int:
+        """Append `FeedbackGiven(by_default=True)` once for decisions without feedback in time.
+
+        At most so many; returns how many. From then on feedback on them is too late, by whatever
+        clock. Does nothing where no default is declared.
+        """
         ...
 
 

@@ -206,10 +206,14 @@ class OutcomeReport:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackReport:
-    """quality in [0, 1]; accepted stands for 1 and 0 where no quality is given."""
+    """quality in [0, 1]; accepted stands for 1 and 0 where no quality is given.
+
+    correction: it may replace another value that was reported before.
+    """
 
     quality: float | None = None
     accepted: bool | None = None
+    correction: bool = False
 
     @property
     def value(self) -> float:
@@ -233,11 +237,17 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackGiven:
-    """at_ms: since the epoch, 0 where it was not noted."""
+    """at_ms: since the epoch, 0 where it was not noted.
+
+    replaces: the quality told before, for a correction. by_default: nobody told, the join window
+    closed, and this is what silence stands for.
+    """
 
     decision_id: str
     quality: float
     at_ms: int = 0
+    replaces: float | None = None
+    by_default: bool = False
 
 
 @dataclass(frozen=True, slots=True)

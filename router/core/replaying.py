@@ -45,18 +45,23 @@ async def stream(events: EventLog, after: str = "0") -> AsyncIterator[Batch]:
 
 
 async def replay(
-    batches: AsyncIterator[Batch], learned: Learned, lecture: Lecture, upto: str | None = None
+    batches: AsyncIterator[Batch],
+    learned: Learned,
+    lecture: Lecture,
+    upto: str | None = None,
+    *,
+    whole: bool = True,
 ) -> Replayed:
     """Learn every event up to and including `upto`, from the first one on.
 
-    Raises LogIncomplete.
+    whole: no also takes a log whose first events are gone. Raises LogIncomplete.
     """
     count, position = 0, "0"
     async for batch in batches:
         wanted = [(p, e) for p, e in batch if upto is None or _number(p) <= _number(upto)]
         if not wanted:
             break
-        if not count and _number(wanted[0][0]) != 1:
+        if whole and not count and _number(wanted[0][0]) != 1:
             raise LogIncomplete("the first events have left the store: export sooner, use --log")
         await lecture.give(learned, [event for _, event in wanted])
         count, position = count + len(wanted), wanted[-1][0]

@@ -30,12 +30,8 @@ class Case:
 
 
 def feedback_in(events: Iterable[Event]) -> dict[str, float]:
-    """Quality by decision, as first reported."""
-    given: dict[str, float] = {}
-    for event in events:
-        if isinstance(event, FeedbackGiven):
-            given.setdefault(event.decision_id, event.quality)
-    return given
+    """Quality by decision, as reported or corrected last."""
+    return {e.decision_id: e.quality for e in events if isinstance(e, FeedbackGiven)}
 
 
 def case_of(

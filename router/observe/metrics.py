@@ -71,6 +71,15 @@ class Metrics:
             f"{PREFIX}_snapshot_timestamp_seconds", "When it came into use", registry=registry
         )
 
+        self._behind = Gauge(
+            f"{PREFIX}_snapshot_behind_events",
+            "In the log, not in the snapshot in use",
+            registry=registry,
+        )
+        self._behind_s = Gauge(
+            f"{PREFIX}_snapshot_behind_seconds", "Since the oldest of these", registry=registry
+        )
+
     def request(self, method: str, code: str, seconds: float) -> None:
         self._requests.labels(method, code).observe(seconds)
 
@@ -123,6 +132,10 @@ class Metrics:
     def snapshot(self, version: int) -> None:
         self._version.set(version)
         self._since.set_to_current_time()
+
+    def staleness(self, events: int, seconds: float) -> None:
+        self._behind.set(events)
+        self._behind_s.set(seconds)
 
     def snapshot_refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()

@@ -110,6 +110,30 @@ async def test_feedback_counts_once(log: DecisionLog, storage: Storage) -> None:
     assert (await log.get("acme", "d-1")).feedback == 0.9
 
 
+async def test_a_correction_replaces_what_was_told(log: DecisionLog, storage: Storage) -> None:
+    await log.record(RECORD)
+    right = replace(BAD, correction=True)
+    assert await log.feedback("acme", "d-1", replace(GOOD, correction=True))
+    assert sum(await asyncio.gather(*(log.feedback("acme", "d-1", right) for _ in range(20)))) == 1
+    with pytest.raises(FeedbackConflict, match="correction"):
+        await log.feedback("acme", "d-1", GOOD)
+    assert await events(storage) == [
+        Decided(RECORD),
+        FeedbackGiven("d-1", 0.9, NOW_MS),
+        FeedbackGiven("d-1", 0.1, NOW_MS, replaces=0.9),
+    ]
+    assert (await log.get("acme", "d-1")).feedback == 0.1
+
+
+async def test_a_correction_comes_within_the_window_too(log: DecisionLog, clock: FakeTime) -> None:
+    await log.record(RECORD)
+    await log.feedback("acme", "d-1", GOOD)
+    clock.now_s += WINDOW_S + 1
+    with pytest.raises(FeedbackTooLate):
+        await log.feedback("acme", "d-1", replace(BAD, correction=True))
+    assert (await log.get("acme", "d-1")).feedback == 0.9
+
+
 async def test_of_two_opposite_reports_at_once_one_wins(log: DecisionLog) -> None:
     await log.record(RECORD)
     ends = await asyncio.gather(

@@ -175,14 +175,16 @@ class ReportOutcomeResponse(_message.Message):
     def __init__(self, already_recorded: _Optional[bool] = ..., cost_usd: _Optional[float] = ...) -> None: ...
 
 class FeedbackRequest(_message.Message):
-    __slots__ = ("decision_id", "quality", "accepted")
+    __slots__ = ("decision_id", "quality", "accepted", "correction")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    CORRECTION_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     quality: float
     accepted: bool
-    def __init__(self, decision_id: _Optional[str] = ..., quality: _Optional[float] = ..., accepted: _Optional[bool] = ...) -> None: ...
+    correction: bool
+    def __init__(self, decision_id: _Optional[str] = ..., quality: _Optional[float] = ..., accepted: _Optional[bool] = ..., correction: _Optional[bool] = ...) -> None: ...
 
 class FeedbackResponse(_message.Message):
     __slots__ = ("already_recorded",)

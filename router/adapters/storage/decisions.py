@@ -44,6 +44,7 @@ class RedisDecisionLog:
         self._clock = clock
         self._bound = settings.max_events
         self._keep_s = settings.keep_decisions_s
+        self._default = settings.default_quality is not None
         self._window_ms = int(settings.join_window_s * MS_PER_S)
 
     async def record(self, record: DecisionRecord) -> None:
@@ -54,6 +55,7 @@ class RedisDecisionLog:
             encode(record),
             learnable + 0,
             record.settled + 0,
+            record.id if self._default else "",
         )
         await self._change(_RECORD, record.id, self._keep_s, *facts)
 
@@ -85,10 +87,21 @@ class RedisDecisionLog:
         now_ms, value = int(self._clock() * MS_PER_S), abs(report.value)
         event = encode(FeedbackGiven(decision_id, value, now_ms))
         status = await self._change(
-            _FEEDBACK, decision_id, tenant, now_ms, self._window_ms, repr(value), event
+            _FEEDBACK,
+            decision_id,
+            tenant,
+            now_ms,
+            self._window_ms,
+            repr(value),
+            event,
+            report.correction + 0,
+            decision_id,
         )
         if status == b"conflict":
-            raise FeedbackConflict("feedback with another value is recorded for this decision")
+            raise FeedbackConflict(
+                "feedback with another value is recorded for this decision: set `correction` to "
+                "replace it"
+            )
         if status == b"late":
             raise FeedbackTooLate("this decision no longer takes feedback: report sooner")
         return status == b"new"
@@ -102,7 +115,7 @@ class RedisDecisionLog:
         await self._change(_AUDITED, audit.decision_id, encode(noted))
 
     async def _change(self, script: Script, decision_id: str, *args: Word) -> bytes:
-        keys = [self._keys.decision(decision_id), self._keys.events, self._keys.learned]
+        keys = self._keys.of_change(decision_id)
         status: bytes = await self._client.script(script, keys, self._bound, *args)
         if status == b"full":
             raise Overloaded("too many events wait to be learned: try again later")

@@ -70,7 +70,7 @@ class RedisEventLog:
     def _decode(self, position: bytes, fields: list[bytes]) -> Event | None:
         named = dict(zip(fields[::2], fields[1::2], strict=False))
         try:
-            return read_event(named.get(b"kind", b""), named.get(b"body", b""))
+            return read_event(named.get(b"kind", b""), named.get(b"body", b""), named.get(b"was"))
         except StorageCorrupt as error:
             number = number_of(position.decode())
             if number > self._warned:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from router.adapters.storage.cache import RedisAnswerCache
 from router.adapters.storage.client import Client
 from router.adapters.storage.decisions import RedisDecisionLog
+from router.adapters.storage.defaults import RedisDefaults
 from router.adapters.storage.embedded import EmbeddedRedis
 from router.adapters.storage.events import RedisEventLog
 from router.adapters.storage.health import RedisHealthBoard
@@ -35,6 +36,7 @@ class Storage:
     quota: RedisQuotaKeeper
     tenants: RedisTenantDirectory
     decisions: RedisDecisionLog
+    defaults: RedisDefaults
     events: RedisEventLog
     sessions: RedisSessions
     idempotency: RedisIdempotency
@@ -96,6 +98,7 @@ def build_storage(
         quota=RedisQuotaKeeper(client, keys, clock, settings.join_window_s),
         tenants=RedisTenantDirectory(client, keys),
         decisions=RedisDecisionLog(client, keys, clock, settings),
+        defaults=RedisDefaults(client, keys, clock, settings),
         events=events,
         sessions=RedisSessions(client, keys),
         idempotency=RedisIdempotency(client, keys),

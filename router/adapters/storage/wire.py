@@ -25,13 +25,14 @@ def read_record(payload: bytes, feedback: bytes | None) -> DecisionRecord:
     return record if feedback is None else replace(record, feedback=float(feedback))
 
 
-def read_event(kind: bytes, body: bytes) -> Event:
-    """Raises StorageCorrupt."""
+def read_event(kind: bytes, body: bytes, was: bytes | None = None) -> Event:
+    """was: the value that feedback corrects. Raises StorageCorrupt."""
     match kind:
         case b"decided":
             return Decided(_record.decode(body))
         case b"feedback":
-            return _feedback.decode(body)
+            given = _feedback.decode(body)
+            return given if was is None else replace(given, replaces=float(was))
         case b"reasked":
             return _reasked.decode(body)
         case b"audited":

@@ -24,7 +24,7 @@ from router.core.deciding import log_context
 from router.core.learner import Learner
 from router.core.observer import NullObserver
 from router.core.ports import StoredSnapshot
-from router.core.records import FeedbackReport, LoggedContext
+from router.core.records import FeedbackGiven, FeedbackReport, LoggedContext
 from router.core.replaying import LogIncomplete, ReplayDiffers
 from tests.contract.samples import ATTEMPT, CHOICE, RECORD
 
@@ -108,6 +108,31 @@ async def test_what_was_learned_with_pauses_is_what_the_log_teaches(
     done = await replayed(loaded, {}, None, verify=True)
     assert done.position == stored.position
     await export(storage.events, tmp_path / "log")
+    again = await replayed(loaded, {}, tmp_path / "log", verify=True)
+    assert again.payload == stored.payload
+
+
+async def test_corrections_and_silence_are_part_of_what_the_log_teaches(
+    loaded: Config, tmp_path: Path
+) -> None:
+    section = loaded.learning.model_copy(update={"default_quality": 0.8})
+    loaded = loaded.model_copy(update={"learning": section})
+    async with opened_storage(loaded, {}) as storage:
+        await write(storage, 0, 12)
+        correction = FeedbackReport(quality=0.25, correction=True)
+        assert await storage.decisions.feedback("acme", "d-3", correction)
+        (known,) = await storage.events.records(["d-4"])
+        assert known is not None
+        silent = replace(known, id="silent", feedback=None, created_ms=0)
+        await storage.decisions.record(silent)
+        stored = await caught_up(learner(loaded, storage, Watching()), storage)
+        corrected, _, defaulted = [e for _, e in await storage.events.read("0", 100, 0)][-3:]
+        assert isinstance(corrected, FeedbackGiven)
+        assert isinstance(defaulted, FeedbackGiven)
+        assert (corrected.quality, corrected.replaces) == (0.25, 0.0)
+        assert (defaulted.decision_id, defaulted.quality) == ("silent", 0.8)
+        assert defaulted.by_default
+        await export(storage.events, tmp_path / "log")
     again = await replayed(loaded, {}, tmp_path / "log", verify=True)
     assert again.payload == stored.payload
 

@@ -46,6 +46,7 @@ def everything(observer: Observer) -> None:
     observer.learned(32, 7)
     observer.snapshot(5)
     observer.snapshot_refused("checksum")
+    observer.staleness(11, 2.5)
 
 
 def test_everything_observed_can_be_scraped() -> None:
@@ -66,6 +67,8 @@ def test_everything_observed_can_be_scraped() -> None:
         "adaptive_router_learned_events_total 32.0",
         "adaptive_router_backlog_events 7.0",
         "adaptive_router_snapshot_version 5.0",
+        "adaptive_router_snapshot_behind_events 11.0",
+        "adaptive_router_snapshot_behind_seconds 2.5",
         'adaptive_router_snapshots_refused_total{reason="checksum"} 1.0',
     ):
         assert line in lines

@@ -6,7 +6,10 @@ local function full()
 end
 
 -- Ids count up by one, so the distance of two is the number of events between them.
-local function append(kind, body)
-  local id = redis.call('XADD', KEYS[2], '0-*', 'kind', kind, 'body', body)
+-- was: what a correction replaces, which only this side knows for sure.
+local function append(kind, body, was)
+  local fields = {'kind', kind, 'body', body}
+  if was then fields[5], fields[6] = 'was', was end
+  local id = redis.call('XADD', KEYS[2], '0-*', unpack(fields))
   redis.call('HSET', KEYS[1], 'position', id)
 end
