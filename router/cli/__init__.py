@@ -63,6 +63,8 @@ def check_config(file: Path) -> None:
         if plan.is_judged:
             rungs += f", gate {plan.gate}" + (f" asks {plan.second}" if plan.second else "")
         click.echo(f"plan {plan.name}: {rungs} (typically ${plan.prior_cost_usd:.6f})")
+    for name, section in config.challengers.items():
+        click.echo(f"challenger {name}: {', '.join(sorted(section.model_fields_set))}")
     click.echo(f"{file}: well-formed")
 
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from router.core.arms import Plan
 from router.core.judging.learned import Learned
 from router.core.observer import Observer
-from router.core.records import Decided, DecisionRecord, Event
+from router.core.records import Decided, DecisionRecord, Event, decision_of
 from router.core.reward import RewardSettings
 from router.core.teaching import joined, lessons, teach, teach_gates
 
@@ -30,7 +30,8 @@ class Lecture:
     observer: Observer
 
     async def give(self, learned: Learned, events: Sequence[Event]) -> None:
-        wanted = [e.decision_id for e in events if not isinstance(e, Decided)]
+        joined_to = (decision_of(e) for e in events if not isinstance(e, Decided))
+        wanted = [name for name in joined_to if name is not None]
         found = await self.find(wanted) if wanted else []
         records = dict(zip(wanted, found, strict=True))
         await asyncio.to_thread(self._teach, learned, events, records)

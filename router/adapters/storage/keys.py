@@ -67,6 +67,11 @@ class Keys:
         """Number of the last event that a published snapshot has consumed."""
         return f"{self.prefix}learned"
 
+    @property
+    def policy_changes(self) -> str:
+        """The newest changes of who serves, by the number of the event that caused them."""
+        return f"{self.prefix}policy-changes"
+
     def session(self, tenant: str, session_id: str) -> str:
         return f"{self.prefix}session:{_digest(tenant, session_id)}"
 

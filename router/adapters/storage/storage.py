@@ -14,6 +14,7 @@ from router.adapters.storage.health import RedisHealthBoard
 from router.adapters.storage.idempotency import RedisIdempotency
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.lease import RedisLease
+from router.adapters.storage.policies import RedisPolicyLog
 from router.adapters.storage.pool import Address
 from router.adapters.storage.quota import RedisQuotaKeeper
 from router.adapters.storage.sessions import RedisSessions
@@ -38,6 +39,7 @@ class Storage:
     idempotency: RedisIdempotency
     snapshots: RedisSnapshotStore
     lease: RedisLease
+    policies: RedisPolicyLog
     client: Client = field(repr=False)
     server: EmbeddedRedis | None = None
 
@@ -96,6 +98,7 @@ def build_storage(
         idempotency=RedisIdempotency(client, keys),
         snapshots=RedisSnapshotStore(client, keys, settings.keep_snapshots),
         lease=RedisLease(client, keys),
+        policies=RedisPolicyLog(client, keys, clock, settings.max_events),
         client=client,
         server=server,
     )
