@@ -14,7 +14,7 @@ from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.app.brain import Brain
 from router.config import Config
 from router.config.judging_schema import VerifierSection
-from router.config.values import weights_of
+from router.config.values import members_of, weights_of
 from router.core.admission import Admission, AdmissionSettings
 from router.core.arms import Catalogue
 from router.core.attempt import Caller
@@ -231,6 +231,7 @@ def build_learner(
         lease=storage.lease,
         events=storage.events,
         snapshots=storage.snapshots,
+        policies=storage.policies,
         lecture=Lecture(
             find=storage.events.records,
             plans=catalogue.plans,
@@ -250,7 +251,7 @@ def check_can_learn(config: Config) -> None:
 
     Raises ConfigInvalid.
     """
-    if config.policy.name != "pair-classifier":
+    if all(member.name != "pair-classifier" for member in members_of(config).values()):
         return
     try:
         check_trainer()

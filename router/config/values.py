@@ -16,6 +16,7 @@ from router.config.policy_values import Examples, options_of
 from router.config.schema import BASE_URLS, ArmSection, Config, DeploymentSection, PlanSection
 from router.core.arms import Arm, Catalogue, Deployment, Plan, Price
 from router.core.chat import Usage
+from router.core.contest.contest import ContestSettings
 from router.core.errors import ConfigInvalid, ConfigProblem
 from router.core.judging.signals import N_SIGNALS, SIGNALS_VERSION
 from router.core.records import BASE
@@ -64,6 +65,10 @@ def members_of(config: Config) -> dict[str, PolicySection]:
         changed = {key: getattr(section, key) for key in section.model_fields_set}
         members[name] = config.policy.model_copy(update=changed)
     return members
+
+
+def contest_settings_of(config: Config) -> ContestSettings:
+    return ContestSettings(**config.promotion.model_dump())
 
 
 def context_map_of(config: Config) -> ContextMap:

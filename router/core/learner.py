@@ -15,7 +15,7 @@ from router.core.errors import RouterError
 from router.core.judging.learned import Learned
 from router.core.lecture import Lecture
 from router.core.observer import Observer
-from router.core.ports import Clock, EventLog, Lease, SnapshotStore, StoredSnapshot
+from router.core.ports import Clock, EventLog, Lease, PolicyLog, SnapshotStore, StoredSnapshot
 from router.core.watch import wait
 
 START = "0"
@@ -59,6 +59,7 @@ class Learner:
         events: EventLog,
         lecture: Lecture,
         snapshots: SnapshotStore,
+        policies: PolicyLog,
         fresh: Callable[[], Learned],
         load: Callable[[bytes], Learned],
         observer: Observer,
@@ -70,6 +71,7 @@ class Learner:
         self._events = events
         self._lecture = lecture
         self._snapshots = snapshots
+        self._policies = policies
         self._fresh = fresh
         self._load = load
         self._observer = observer
@@ -127,9 +129,15 @@ class Learner:
         batch = await self._events.read(term.position, settings.max_batch, settings.wait_ms)
         if not batch:
             return
-        await self._lecture.give(term.learned, [event for _, event in batch])
+        changes = await self._lecture.give(term.learned, batch)
+        for change in changes:
+            # Before the snapshot that holds it: a successor comes to it again, and tells nothing.
+            if await self._policies.changed(change, term.fence):
+                self._observer.policy_changed(change)
         term.position = batch[-1][0]
         term.unpublished += len(batch)
+        if term.learned.contest is not None:
+            self._observer.standings(term.learned.champion, term.learned.contest.standings())
         self._observer.learned(len(batch), await self._events.backlog(term.position))
 
     def _is_due(self, term: _Term) -> bool:

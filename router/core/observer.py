@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from router.core.records import Attempt, CacheStatus
+from router.core.records import Attempt, CacheStatus, GainFound, PolicyChanged
 
 
 class Observer(Protocol):
@@ -50,6 +50,12 @@ class Observer(Protocol):
         ...
 
     def snapshot_refused(self, reason: str) -> None: ...
+
+    def standings(self, champion: str, found: Sequence[GainFound]) -> None:
+        """Who serves, and what is known of every other member's gain over it."""
+        ...
+
+    def policy_changed(self, change: PolicyChanged) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +112,10 @@ class NullObserver:
         pass
 
     def snapshot_refused(self, reason: str) -> None:
+        pass
+
+    def standings(self, champion: str, found: Sequence[GainFound]) -> None:
+        pass
+
+    def policy_changed(self, change: PolicyChanged) -> None:
         pass

@@ -106,7 +106,7 @@ async def core(redis_server: EmbeddedRedis, model_dir: Path) -> AsyncIterator[Co
     storage, background = await open_storage(settings), Background(metrics)
     embedder = EmbedderPool(model_dir, workers=1)
     brain = Brain(config, catalogue)
-    decider = Decider(brain.context_map, brain.fresh(), weights_of(config))
+    decider = Decider(brain.context_map, brain.fresh_policy(), weights_of(config))
     seams = Seams(storage, embedder, {"openai": provider}, metrics, background)
     service = build_service(config, catalogue, seams, decider)
     yield Core(service, storage, Keys(prefix), embedder, provider, metrics, background)
