@@ -13,6 +13,7 @@ from router.cli.calibrate import calibrate
 from router.cli.evaluate import evaluate
 from router.cli.learner import learner
 from router.cli.log import explain, log
+from router.cli.policy import policy
 from router.cli.tenants import tenant
 from router.config import load_config
 from router.core.errors import RouterError
@@ -82,4 +83,5 @@ main.add_command(evaluate)
 main.add_command(explain)
 main.add_command(learner)
 main.add_command(log)
+main.add_command(policy)
 main.add_command(tenant)
