@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from router.config import load_config
-from router.core.records import GainFound, Move, PolicyChanged, PolicyCommand
 
-if TYPE_CHECKING:  # brings every driver, for which `--help` need not wait
+if TYPE_CHECKING:  # bring numpy and every driver, for which `--help` need not wait
     from router.app.policies import Listing
+    from router.core.records import GainFound, PolicyChanged
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 CONFIG = click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
@@ -52,7 +52,7 @@ def list_policies(config_path: Path) -> None:
 @WAIT
 def promote(name: str, config_path: Path, wait_s: float) -> None:
     """Let a challenger serve; the champion becomes a challenger."""
-    _command(config_path, PolicyCommand(Move.PROMOTED, name), wait_s)
+    _command(config_path, name, wait_s)
 
 
 @policy.command()
@@ -60,13 +60,16 @@ def promote(name: str, config_path: Path, wait_s: float) -> None:
 @WAIT
 def rollback(config_path: Path, wait_s: float) -> None:
     """Let the policy before the last promotion serve again."""
-    _command(config_path, PolicyCommand(Move.ROLLED_BACK), wait_s)
+    _command(config_path, "", wait_s)
 
 
-def _command(config_path: Path, command: PolicyCommand, wait_s: float) -> None:
+def _command(config_path: Path, name: str, wait_s: float) -> None:
+    """name: of whom to promote, "" to roll back."""
     config = load_config(config_path, os.environ)
     from router.app.policies import commanded  # noqa: PLC0415 - the same
+    from router.core.records import Move, PolicyCommand  # noqa: PLC0415 - the same
 
+    command = PolicyCommand(Move.PROMOTED if name else Move.ROLLED_BACK, name)
     position, change = asyncio.run(commanded(config, os.environ, command, wait_s))
     if change is None:
         click.echo(f"asked for at event {position}; no learner has come to it yet")
