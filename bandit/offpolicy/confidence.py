@@ -51,13 +51,28 @@ def confidence_sequence(
     sample = np.asarray(values, dtype=float)
     if sample.ndim != 1 or not len(sample) or not np.isfinite(sample).all():
         raise BadInput("give at least one finite value to find an interval of their mean")
-    if not 0 < level < 1 or tuned_for < 1:
+    mean = float(sample.mean())
+    variance = float(sample.var(ddof=1)) if len(sample) > 1 else 0.0
+    variance = max(variance, least_variance)
+    return interval_of(len(sample), mean, variance, level, tuned_for=tuned_for)
+
+
+def interval_of(
+    n: int, mean: float, variance: float, level: float = LEVEL, *, tuned_for: int = TUNED_FOR
+) -> Interval:
+    """The same from the number of values, their mean and their variance.
+
+    Raises:
+        BadInput: no value, or a level outside (0, 1).
+
+    """
+    if n < 1 or not 0 < level < 1 or tuned_for < 1:
         raise BadInput("a level lies between 0 and 1 and is tuned for at least one value")
-    n, alpha, mean = len(sample), 1 - level, float(sample.mean())
     if n == 1:
         return Interval(mean, -math.inf, math.inf)
+    alpha = 1 - level
     rho = (math.log(1 - 2 * math.log(alpha)) - 2 * math.log(alpha)) / tuned_for
     grown = n * rho + 1
     width = math.sqrt(2 * grown / (n * n * rho) * math.log(math.sqrt(grown) / alpha))
-    half = math.sqrt(max(float(sample.var(ddof=1)), least_variance)) * width
+    half = math.sqrt(variance) * width
     return Interval(mean, mean - half, mean + half)

@@ -14,7 +14,7 @@ from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.app.brain import Brain
 from router.config import Config
 from router.config.judging_schema import VerifierSection
-from router.config.values import refit_of, weights_of
+from router.config.values import members_of, refit_of, weights_of
 from router.core.admission import Admission, AdmissionSettings
 from router.core.arms import Catalogue
 from router.core.attempt import Caller
@@ -256,6 +256,7 @@ def build_learner(
         events=events,
         defaults=storage.defaults,
         snapshots=storage.snapshots,
+        policies=storage.policies,
         lecture=Lecture(
             find=events.records,
             plans=catalogue.plans,
@@ -275,7 +276,7 @@ def check_can_learn(config: Config) -> None:
 
     Raises ConfigInvalid.
     """
-    if config.policy.name != "pair-classifier":
+    if all(member.name != "pair-classifier" for member in members_of(config).values()):
         return
     try:
         check_trainer()

@@ -10,7 +10,17 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from router.archive.errors import ArchiveBroken
-from router.core.records import Audited, Decided, DecisionRecord, Event, FeedbackGiven, Reasked
+from router.core.records import (
+    Audited,
+    Decided,
+    DecisionRecord,
+    Event,
+    FeedbackGiven,
+    PolicyChanged,
+    PolicyCommand,
+    Reasked,
+    decision_of,
+)
 
 Row: TypeAlias = dict[str, Any]
 Entry: TypeAlias = tuple[str, Event]
@@ -23,6 +33,8 @@ _KINDS: Final[dict[str, type[Event]]] = {
     "feedback": FeedbackGiven,
     "reasked": Reasked,
     "audited": Audited,
+    "policy_command": PolicyCommand,
+    "policy_changed": PolicyChanged,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
@@ -44,12 +56,13 @@ def row_of(entry: Entry) -> Row:
         "position": position,
         "kind": _NAMES[type(event)],
         "at_ms": _at_ms(event),
-        "decision_id": event.record.id if isinstance(event, Decided) else event.decision_id,
+        "decision_id": decision_of(event),
         "body": msgspec.json.encode(event).decode(),
     }
     if isinstance(event, Decided):
         return row | _facts(event.record)
-    return row | {"quality": None if isinstance(event, Reasked) else event.quality}
+    quality = event.quality if isinstance(event, FeedbackGiven | Audited) else None
+    return row | {"quality": quality}
 
 
 def entry_of(row: Row) -> Entry:

@@ -14,6 +14,7 @@ from router.cli.evaluate import evaluate
 from router.cli.learner import learner
 from router.cli.log import explain, log
 from router.cli.map import map_command
+from router.cli.policy import policy
 from router.cli.tenants import tenant
 from router.cli.train import train
 from router.config import load_config
@@ -65,6 +66,8 @@ def check_config(file: Path) -> None:
         if plan.is_judged:
             rungs += f", gate {plan.gate}" + (f" asks {plan.second}" if plan.second else "")
         click.echo(f"plan {plan.name}: {rungs} (typically ${plan.prior_cost_usd:.6f})")
+    for name, section in config.challengers.items():
+        click.echo(f"challenger {name}: {', '.join(sorted(section.model_fields_set))}")
     click.echo(f"{file}: well-formed")
 
 
@@ -83,5 +86,6 @@ main.add_command(explain)
 main.add_command(learner)
 main.add_command(log)
 main.add_command(map_command)
+main.add_command(policy)
 main.add_command(tenant)
 main.add_command(train)

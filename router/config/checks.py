@@ -23,10 +23,12 @@ def cross_check(value: Any, env: Mapping[str, str]) -> Found:
     yield from _plans(root, arms)
     plans = mapped(root.get("plans")) or default_plans(list(arms))
     # Brings numpy, for which `--help` need not wait.
+    from router.config.challenger_checks import check_challengers  # noqa: PLC0415 - see above
     from router.config.policy_checks import check_policy  # noqa: PLC0415 - see above
 
     yield from check_policy(mapped(root.get("policy")), plans)
     yield from _observed(mapped(root.get("policy")).get("observe"), arms, plans)
+    yield from check_challengers(root, plans)
     yield from _redis(mapped(root.get("redis")), env)
     yield from _pairs(root)
     yield from literal_secrets(value)

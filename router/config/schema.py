@@ -156,6 +156,23 @@ class LearningSection(Section):
     reask: ReaskSection = ReaskSection()
 
 
+class PromotionSection(Section):
+    """When a challenger takes over from the policy that serves, and when that is taken back.
+
+    automatic: as soon as the lower bound of its gain is above `margin` and as many decisions
+    with feedback were seen; no where only `policy promote` does it. confidence: of all
+    challengers' intervals together. guard: take a promotion back when the one before is surely
+    better. max_waiting: decisions that wait for their feedback to count.
+    """
+
+    automatic: bool = False
+    min_events: Annotated[int, Field(ge=30, le=10_000_000, strict=True)] = 1_000
+    margin: Annotated[float, Field(ge=0, le=10)] = 0.005
+    confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
+    guard: bool = True
+    max_waiting: Annotated[int, Field(ge=100, le=50_000, strict=True)] = 2_000
+
+
 class AuthSection(Section):
     """required: no means that callers without a key are the tenant `public`."""
 
@@ -167,6 +184,8 @@ class Config(Section):
     fallback: str = ""
     plans: dict[Name, PlanSection] = Field(default_factory=dict, max_length=64)
     policy: PolicySection = PolicySection()
+    challengers: dict[Name, PolicySection] = Field(default_factory=dict, max_length=4)
+    promotion: PromotionSection = PromotionSection()
     server: ServerSection = ServerSection()
     gate: GateSection = GateSection()
     judging: JudgingSection = JudgingSection()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +15,11 @@ from bandit.types import Action, Context, Decision, Estimate, Policy, PromptFact
 from router.core.arms import Plan
 from router.core.calls import WeightOverrides
 from router.core.chat import ChatRequest, Format
-from router.core.judging.learned import Learned
 from router.core.ports import Embedding
-from router.core.records import Choice, LoggedContext, Observation, WeightSet
+from router.core.records import BASE, Choice, LoggedContext, Observation, WeightSet
+
+if TYPE_CHECKING:  # what is learned reads the logged choices of this module
+    from router.core.judging.learned import Learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,13 @@ class Decider:
     version: int = 0
     gates: Mapping[str, Gate] = field(default_factory=dict)
     promises: Mapping[str, Promise] = field(default_factory=dict)
+    member: str = BASE
 
     def swap(self, learned: Learned, version: int) -> None:
         """The policy and its gates at once: both are of one snapshot."""
         self.policy, self.gates, self.version = learned.policy, learned.gates, version
         self.promises = learned.promises
+        self.member = learned.champion
 
     def context(self, chat: ChatRequest, embedding: Embedding) -> Context:
         return self.context_map.build(embedding, facts_of(chat))
@@ -89,6 +94,7 @@ class Decider:
             expected=tuple(
                 (name, e.quality, e.cost_usd, e.utility) for name, e in decision.estimates.items()
             ),
+            member=self.member,
         )
 
 

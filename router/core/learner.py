@@ -16,7 +16,15 @@ from router.core.errors import RouterError
 from router.core.judging.learned import Learned
 from router.core.lecture import Lecture
 from router.core.observer import Observer
-from router.core.ports import Clock, Defaults, EventLog, Lease, SnapshotStore, StoredSnapshot
+from router.core.ports import (
+    Clock,
+    Defaults,
+    EventLog,
+    Lease,
+    PolicyLog,
+    SnapshotStore,
+    StoredSnapshot,
+)
 from router.core.watch import wait
 
 START = "0"
@@ -65,6 +73,7 @@ class Learner:
         defaults: Defaults,
         lecture: Lecture,
         snapshots: SnapshotStore,
+        policies: PolicyLog,
         fresh: Callable[[], Learned],
         load: Callable[[bytes], Learned],
         observer: Observer,
@@ -77,6 +86,7 @@ class Learner:
         self._defaults = defaults
         self._lecture = lecture
         self._snapshots = snapshots
+        self._policies = policies
         self._fresh = fresh
         self._load = load
         self._observer = observer
@@ -138,9 +148,15 @@ class Learner:
         if not batch:
             self._observer.learned(0, 0)
             return
-        await self._lecture.give(term.learned, [event for _, event in batch])
+        changes = await self._lecture.give(term.learned, batch)
+        for change in changes:
+            # Before the snapshot that holds it: a successor comes to it again, and tells nothing.
+            if await self._policies.changed(change, term.fence):
+                self._observer.policy_changed(change)
         term.position = batch[-1][0]
         term.unpublished += len(batch)
+        if term.learned.contest is not None:
+            self._observer.standings(term.learned.champion, term.learned.contest.standings())
         self._observer.learned(len(batch), await self._events.backlog(term.position))
 
     async def _default(self) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from bandit.promise import PromiseStatus
-from router.core.records import Attempt, CacheStatus
+from router.core.records import Attempt, CacheStatus, GainFound, PolicyChanged
 
 
 class Observer(Protocol):
@@ -59,6 +59,12 @@ class Observer(Protocol):
     def promise(self, plan: str, status: PromiseStatus) -> None:
         """How far the evidence for a plan's promise is."""
         ...
+
+    def standings(self, champion: str, found: Sequence[GainFound]) -> None:
+        """Who serves, and what is known of every other member's gain over it."""
+        ...
+
+    def policy_changed(self, change: PolicyChanged) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +127,10 @@ class NullObserver:
         pass
 
     def promise(self, plan: str, status: PromiseStatus) -> None:
+        pass
+
+    def standings(self, champion: str, found: Sequence[GainFound]) -> None:
+        pass
+
+    def policy_changed(self, change: PolicyChanged) -> None:
         pass

@@ -23,6 +23,8 @@ from router.core.records import (
     Event,
     FeedbackReport,
     OutcomeReport,
+    PolicyChanged,
+    PolicyCommand,
     SessionTurn,
 )
 from router.core.tenants import QuotaLeft, Reservation, Tenant, TenantLimits
@@ -293,6 +295,25 @@ class Defaults(Protocol):
         At most so many; returns how many. From then on feedback on them is too late, by whatever
         clock. Does nothing where no default is declared.
         """
+        ...
+
+
+class PolicyLog(Protocol):
+    """Who shall serve, who serves since when and why: events of the same stream."""
+
+    async def command(self, command: PolicyCommand) -> str:
+        """Append it; its position. Raises Overloaded when the stream is at its bound."""
+        ...
+
+    async def changed(self, change: PolicyChanged, fence: int) -> bool:
+        """Append it, once per cause, and keep it among the newest.
+
+        False when it was there before or the fence is stale.
+        """
+        ...
+
+    async def changes(self) -> Sequence[PolicyChanged]:
+        """The newest that are kept, newest first."""
         ...
 
 

@@ -24,6 +24,9 @@ class AttemptOutcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+BASE = "policy"
+"""The member that the config's section `policy` describes; the others are its challengers."""
+
 JUDGED = "judged"
 """Why an answer that passed the certain checks was not served."""
 
@@ -93,6 +96,7 @@ class Choice:
     probabilities: (plan, probability) of every eligible plan; sums to 1. Where the policy only
     watched, the caller's plan has 1 and all others 0.
     expected: (plan, quality, cost_usd, utility) posterior means, the reason for the choice.
+    member: who served among the policy of the config and its challengers.
     """
 
     plan: str
@@ -105,6 +109,7 @@ class Choice:
     context: LoggedContext
     expected: tuple[tuple[str, float, float, float], ...] = ()
     observed: Observation | None = None
+    member: str = BASE
 
 
 class Judge(StrEnum):
@@ -273,7 +278,70 @@ class Audited:
     at_ms: int = 0
 
 
-Event: TypeAlias = Decided | FeedbackGiven | Reasked | Audited
+class Move(StrEnum):
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+
+
+class Mover(StrEnum):
+    """Who moved: somebody by command, evidence for a challenger, or the guard after a promotion."""
+
+    HAND = "hand"
+    EVIDENCE = "evidence"
+    GUARD = "guard"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyCommand:
+    """Somebody wants another policy to serve. name: of whom to promote; "" for a rollback."""
+
+    move: Move
+    name: str = ""
+    at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GainFound:
+    """What was known of one member's gain over the champion when it counted.
+
+    low, high: None where the log says too little for an interval. effective: decisions left by
+    weight.
+    """
+
+    member: str
+    events: int = 0
+    gain: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    effective: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """What came of a command or of evidence; an audit record, nothing is learned from it.
+
+    cause: position of the event that led to it. before, champion: who served, who serves now, the
+    same where `refused` says why nothing changed. found: the evidence.
+    """
+
+    cause: str
+    move: Move
+    by: Mover
+    before: str
+    champion: str
+    found: GainFound | None = None
+    refused: str = ""
+    at_ms: int = 0
+
+
+Event: TypeAlias = Decided | FeedbackGiven | Reasked | Audited | PolicyCommand | PolicyChanged
+
+
+def decision_of(event: Event) -> str | None:
+    """Id of the decision that an event tells of; None for one about policies."""
+    if isinstance(event, Decided):
+        return event.record.id
+    return None if isinstance(event, PolicyCommand | PolicyChanged) else event.decision_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ async def replay(
             break
         if whole and not count and _number(wanted[0][0]) != 1:
             raise LogIncomplete("the first events have left the store: export sooner, use --log")
-        await lecture.give(learned, [event for _, event in wanted])
+        await lecture.give(learned, wanted)
         count, position = count + len(wanted), wanted[-1][0]
     if upto is not None and _number(position) != _number(upto):
         raise LogIncomplete(f"the log ends at event {position}, the snapshot knows {upto}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bandit.offpolicy import Estimated, Logged, cross_fitted, doubly_robust
 from bandit.types import Units, Vector
 from router.core.arms import Plan
-from router.core.records import Decided, DecisionRecord, Event
+from router.core.records import Decided, DecisionRecord, Event, decision_of
 from router.core.reward import RewardSettings
 from router.core.teaching import joined
 from router.evaluate.candidates import Candidate
@@ -119,7 +119,7 @@ def _counts(event: Decided, terms: Terms) -> bool:
 def _records(events: Sequence[Event]) -> dict[str, DecisionRecord | None]:
     """By id, the newest; None for a decision that the log tells of but does not hold."""
     known = {e.record.id: e.record for e in events if isinstance(e, Decided)}
-    named = {e.decision_id for e in events if not isinstance(e, Decided)}
+    named = {name for e in events if (name := decision_of(e)) is not None}
     return {**dict.fromkeys(named), **known}
 
 

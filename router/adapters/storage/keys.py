@@ -76,6 +76,11 @@ class Keys:
         """What the scripts that change a decision and append to the stream are given."""
         return [self.decision(decision_id), self.events, self.learned, self.waiting]
 
+    @property
+    def policy_changes(self) -> str:
+        """The newest changes of who serves, by the number of the event that caused them."""
+        return f"{self.prefix}policy-changes"
+
     def session(self, tenant: str, session_id: str) -> str:
         return f"{self.prefix}session:{_digest(tenant, session_id)}"
 

@@ -16,6 +16,7 @@ from router.adapters.storage.idempotency import RedisIdempotency
 from router.adapters.storage.kept import RedisKeptDecisions
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.lease import RedisLease
+from router.adapters.storage.policies import RedisPolicyLog
 from router.adapters.storage.pool import Address
 from router.adapters.storage.quota import RedisQuotaKeeper
 from router.adapters.storage.sessions import RedisSessions
@@ -44,6 +45,7 @@ class Storage:
     lease: RedisLease
     kept: RedisKeptDecisions
     survey: RedisSurvey
+    policies: RedisPolicyLog
     client: Client = field(repr=False)
     server: EmbeddedRedis | None = None
 
@@ -106,6 +108,7 @@ def build_storage(
         lease=RedisLease(client, keys),
         kept=RedisKeptDecisions(client, keys, events),
         survey=RedisSurvey(client, keys, settings.keep_decisions_s),
+        policies=RedisPolicyLog(client, keys, clock, settings.max_events),
         client=client,
         server=server,
     )

@@ -6,12 +6,23 @@ from dataclasses import replace
 
 from router.adapters.storage.codec import Codec
 from router.core.errors import StorageCorrupt
-from router.core.records import Audited, Decided, DecisionRecord, Event, FeedbackGiven, Reasked
+from router.core.records import (
+    Audited,
+    Decided,
+    DecisionRecord,
+    Event,
+    FeedbackGiven,
+    PolicyChanged,
+    PolicyCommand,
+    Reasked,
+)
 
 _record = Codec(DecisionRecord)
 _feedback = Codec(FeedbackGiven)
 _reasked = Codec(Reasked)
 _audited = Codec(Audited)
+_command = Codec(PolicyCommand)
+_changed = Codec(PolicyChanged)
 
 
 def number_of(position: str) -> int:
@@ -23,6 +34,11 @@ def read_record(payload: bytes, feedback: bytes | None) -> DecisionRecord:
     """Raises StorageCorrupt."""
     record = _record.decode(payload)
     return record if feedback is None else replace(record, feedback=float(feedback))
+
+
+def read_change(body: bytes) -> PolicyChanged:
+    """Raises StorageCorrupt."""
+    return _changed.decode(body)
 
 
 def read_event(kind: bytes, body: bytes, was: bytes | None = None) -> Event:
@@ -37,5 +53,9 @@ def read_event(kind: bytes, body: bytes, was: bytes | None = None) -> Event:
             return _reasked.decode(body)
         case b"audited":
             return _audited.decode(body)
+        case b"policy_command":
+            return _command.decode(body)
+        case b"policy_changed":
+            return read_change(body)
         case _:
             raise StorageCorrupt("a stored event is of an unknown kind")
