@@ -9,7 +9,7 @@ from adaptive_router.v1 import router_pb2
 
 from demo.world import Reply
 from router.core.judging.learned import split
-from tests.e2e.conftest import Router, until
+from tests.e2e.conftest import Router, learned
 
 LEARN = 60
 PLAN = "judged"
@@ -41,22 +41,6 @@ async def arms(router: Router, texts: Iterator[str], count: int, right: str = ""
     return served
 
 
-async def learned(router: Router) -> None:
-    """Everything up to now. Asking which snapshot serves is an event too, so two steps."""
-
-    async def is_learned() -> bool:
-        stored = await router.storage.snapshots.load()
-        return stored is not None and not await router.storage.events.backlog(stored.position)
-
-    await until(is_learned)
-    version = await router.storage.snapshots.latest_version()
-
-    async def is_served() -> bool:
-        return (await router.complete("What is it now?")).receipt.policy_version >= version
-
-    await until(is_served)
-
-
 async def test_a_first_answer_that_proves_right_is_served_in_the_end(
     router: Router, texts: Iterator[str]
 ) -> None:
@@ -65,7 +49,7 @@ async def test_a_first_answer_that_proves_right_is_served_in_the_end(
         says(router, arm, "The answer is 42.")
     before = await arms(router, texts, LEARN, right="42")
     assert before[:10] == ["reasoning"] * 10
-    await learned(router)
+    await learned(router, texts)
     assert (await arms(router, texts, 20)).count("cheap") >= 15
 
 
@@ -75,14 +59,14 @@ async def test_a_first_answer_that_proves_wrong_is_not(
     says(router, "cheap", "The answer is 41.")
     says(router, "reasoning", "The answer is 42.")
     await arms(router, texts, LEARN, right="42")
-    await learned(router)
+    await learned(router, texts)
     assert (await arms(router, texts, 20)).count("reasoning") >= 15
 
 
 async def test_one_snapshot_holds_policy_and_gates(router: Router, texts: Iterator[str]) -> None:
     done = await router.complete(next(texts))
     await router.feedback(done.receipt.decision_id, 1.0)
-    await learned(router)
+    await learned(router, texts)
     stored = await router.storage.snapshots.load()
     assert stored is not None
     name, payload = split(stored.payload).gates[PLAN]

@@ -29,6 +29,8 @@ from router.core.observer import NullObserver
 from router.core.ports import StoredSnapshot
 from router.core.records import (
     Choice,
+    DecisionRecord,
+    FeedbackGiven,
     FeedbackReport,
     Move,
     Mover,
@@ -46,6 +48,7 @@ challengers:
   wide: {name: adaptive, draw_width: 1}
 promotion: {automatic: yes, min_events: 60, margin: 0.001}
 plans: {cheap: [cheap], reasoning: [reasoning]}
+learning: {default_quality: 0.5}
 """
 GOOD = {"cheap": 0.2, "reasoning": 0.9}
 
@@ -91,9 +94,13 @@ class Site:
 
     async def serve(self, decisions: int, member: str, shares: dict[str, float]) -> None:
         for _ in range(decisions):
-            await self._one(member, shares)
+            record = await self.decide(member, shares)
+            quality = float(self._rng.random() < GOOD[record.arm])
+            await self._storage.decisions.feedback("acme", record.id, FeedbackReport(quality))
 
-    async def _one(self, member: str, shares: dict[str, float]) -> None:
+    async def decide(
+        self, member: str, shares: dict[str, float], *, ago_s: float = 0
+    ) -> DecisionRecord:
         vector = self._rng.normal(size=384).astype(np.float32)
         context = self._map.build(vector / np.linalg.norm(vector), PromptFacts("some words"))
         plan = str(self._rng.choice(list(shares), p=list(shares.values())))
@@ -112,16 +119,14 @@ class Site:
         record = replace(
             RECORD,
             id=f"d-{self._count}",
-            created_ms=int(time.time() * 1_000),
+            created_ms=int((time.time() - ago_s) * 1_000),
             choice=choice,
             attempts=(replace(ATTEMPT, arm=plan),),
             arm=plan,
         )
         self._count += 1
-        quality = float(self._rng.random() < GOOD[plan])
         await self._storage.decisions.record(record)
-        report = FeedbackReport(quality=quality)
-        await self._storage.decisions.feedback("acme", record.id, report)
+        return record
 
 
 FRUGAL, LAVISH = {"cheap": 0.75, "reasoning": 0.25}, {"cheap": 0.25, "reasoning": 0.75}
@@ -159,6 +164,27 @@ async def served(config: Config, storage: Storage) -> str:
     decider: Decider = decider_of(config, brain)
     await build_follower(config, brain, storage, decider, NullObserver()).step()
     return decider.member
+
+
+async def test_corrections_and_silence_are_repeated_by_a_replay_too(
+    loaded: Config, storage: Storage
+) -> None:
+    """Late ones: of decisions that were counted, whose challengers learned them already."""
+    site = Site(loaded, storage)
+    await site.serve(80, "policy", FRUGAL)
+    await caught_up(learner(loaded, storage), storage)
+    await storage.client.call("DEL", "ar:lease")
+    for decision_id, quality in (("d-3", 0.25), ("d-3", 0.75), ("d-70", 0.5)):
+        report = FeedbackReport(quality, correction=True)
+        assert await storage.decisions.feedback("acme", decision_id, report)
+    for _ in range(3):
+        await site.decide("policy", FRUGAL, ago_s=2 * loaded.learning.join_window_s)
+    stored = await caught_up(learner(loaded, storage), storage)
+    told = [event for _, event in await storage.events.read("0", 1_000, 0)]
+    given = [event for event in told if isinstance(event, FeedbackGiven)]
+    assert [event.quality for event in given if event.by_default] == [0.5] * 3
+    assert sum(event.replaces is not None for event in given) == 3
+    assert (await replayed(loaded, {}, None, verify=True)).payload == stored.payload
 
 
 async def test_a_learner_killed_before_it_published_tells_a_change_once(
