@@ -1,4 +1,4 @@
-"""`scripts/bench overhead | decide | routing | cascade`."""
+"""`scripts/bench overhead | decide | routing | cascade | drift`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from bench import decide, overhead
 from bench.cascade.command import cascade
+from bench.drift.command import drift
 from bench.routing.command import routing
 
 
@@ -31,5 +32,6 @@ def decide_command(events: int) -> None:
 
 
 main.add_command(routing)
+main.add_command(drift)
 main.add_command(cascade)
 main()

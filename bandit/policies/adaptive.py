@@ -225,7 +225,7 @@ class AdaptivePolicy:
     def _learn(self, outcome: Outcome, view: View) -> None:
         slot = self._slots.claim(outcome.action)
         self._grow(len(self._slots))
-        found: dict[str, float] = {}
+        found: dict[str, tuple[float, float]] = {}
         given, rng = outcome.weight, self._rng
         if outcome.quality is not None:
             found["quality"] = self._quality.learn(view, slot, outcome.quality, given, rng)
@@ -242,12 +242,12 @@ class AdaptivePolicy:
             self._watch(slot, found, given)
         self._learned += 1
 
-    def _watch(self, slot: int, residuals: Mapping[str, float], weight: float) -> None:
+    def _watch(self, slot: int, found: Mapping[str, tuple[float, float]], weight: float) -> None:
         """Each head forgets its own level of an action that has changed."""
         heads = dict(zip(self._changes, self._heads(), strict=True))
-        for name, residual in residuals.items():
+        for name, (y, expected) in found.items():
             layer = heads[name].layer
-            alarm = self._changes[name].alarm(slot, residual, layer.noise(slot), weight)
+            alarm = self._changes[name].alarm(slot, y, expected, weight)
             if alarm is not None:
                 layer.shift_intercept(slot, alarm.shift, alarm.count)
 
