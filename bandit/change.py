@@ -4,8 +4,8 @@ Two one-sided cumulative sums per action (Page 1954) over predictions p made bef
 was learned. Each adds up log-likelihood ratios of a shift by d, up or down, against none:
 g <- max(0, g + w l), alarm at g > limit. For amounts, l = d (+-(y - p) - d / 2) / f, Gaussian of
 variance f. For y in [0, 1], l = (y log(q / p) + (1 - y) log((1 - q) / (1 - p))) / f with q = p +- d
-(quasi-likelihood, Wedderburn 1974). The dispersion f = sum (y - p)^2 / sum V(p), V = 1 and p (1 - p),
-is about 1 for right or wrong, less for grades, more while predictions are still poor.
+(quasi-likelihood, Wedderburn 1974). The dispersion f = sum (y - p)^2 / sum V(p), with V = 1
+or p (1 - p), is about 1 for right or wrong, less for grades, more while predictions are still poor.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class ChangeDetector:
 
     runs: (slots, 3, 2), for either direction the sum, and the weight and the residuals taken in
     since it last was 0. seen: (slots,) weight of all outcomes. worse: (slots,) how much of all
-    slots was seen when it last became worse, 0 for never. spread: (slots, 2) sums of the dispersion.
+    slots was seen when it last became worse, 0 for never. spread: (slots, 2) the dispersion's sums.
     """
 
     def __init__(self, spec: ChangeSpec) -> None:
@@ -148,7 +148,7 @@ class ChangeDetector:
         squares, variances = self._spread[slot].tolist()
         one = (y - expected) ** 2, self._spec.variance(expected)
         self._spread[slot] += weight * np.array(one)
-        return max(self._spec.dispersion, (squares + _START) / (variances + _START))
+        return float(max(self._spec.dispersion, (squares + _START) / (variances + _START)))
 
     def _age(self) -> Vector:
         age: Vector = self._seen.sum() - self._worse

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bandit.beliefs import Belief, Joint
 from bandit.change import FAILURE_CHANGE, QUALITY_CHANGE, RATIO_CHANGE, ChangeDetector
-from bandit.choice import check_actions, cold_start, count_best, decide, with_floor
+from bandit.choice import check_actions, cold_start, count_best, decide, newcomers, with_floor
 from bandit.head import FAILURE, LOG_COST, LOG_LATENCY, QUALITY, Adviser, Head, HeadSpec, RatioHead
 from bandit.manifest import manifest
 from bandit.outcomes import check_outcome
@@ -96,7 +96,10 @@ class AdaptivePolicy:
         view = self._viewer.view(context)
         rows = self._slots.rows(eligible)
         expected = self._expect(view, rows, eligible, weights)
-        settled = count_best(self._draws(view, rows, expected, weights))
+        utilities = self._draws(view, rows, expected, weights)
+        judged = self._quality.layer.counts(rows)
+        utilities[:, newcomers(judged, self._settings.initial_pulls)] = -np.inf
+        settled = count_best(utilities)
         mixed = self._cold(settled, rows, eligible)
         probes = self._changes["quality"].probes(rows)
         probabilities = with_floor(mixed, np.maximum(probes, self._settings.floor))
