@@ -1,4 +1,4 @@
-"""`scripts/bench overhead | decide | routing | cascade | drift`."""
+"""`scripts/bench overhead | decide | routing | cascade | drift | robustness`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from bench import decide, overhead
 from bench.cascade.command import cascade
 from bench.drift.command import drift
+from bench.robustness.command import robustness
 from bench.routing.command import routing
 
 
@@ -33,5 +34,6 @@ def decide_command(events: int) -> None:
 
 main.add_command(routing)
 main.add_command(drift)
+main.add_command(robustness)
 main.add_command(cascade)
 main()
