@@ -25,7 +25,7 @@ REQUESTS, PROMPTS, QUICK_PROMPTS = 1_400, 300, 100
 KEPT_MARK, MOVED_MARK = 0.9, 0.05
 NOTE = (
     "Share of prompts whose best arm by expected utility stays that of the prompt as it was, after "
-    f"the default policy was taught by the stream. Marks: at least {KEPT_MARK:.0%}; of prompts that "
+    f"the default policy was taught by the stream. Marks: {KEPT_MARK:.0%} or more; of prompts that "
     f"end in a sentence that asks for a model fewer than {MOVED_MARK:.0%} may move. *Largest*: "
     "share of the arm that most prompts get; where it is all of them, nothing can move."
 )
