@@ -1,8 +1,11 @@
 """Notices that an action has silently become better or worse, and whom to look at again.
 
-Two one-sided cumulative sums per action (Page 1954) over the residuals r of predictions made before
-they were learned. Each adds up log-likelihood ratios of a shift of size d against none, for
-Gaussian noise s2: g <- max(0, g + w d / s2 (s r - d / 2)), s = +1 and -1, alarm at g > limit.
+Two one-sided cumulative sums per action (Page 1954) over predictions p made before the outcome y
+was learned. Each adds up log-likelihood ratios of a shift by d, up or down, against none:
+g <- max(0, g + w l), alarm at g > limit. For amounts, l = d (+-(y - p) - d / 2) / f, Gaussian of
+variance f. For y in [0, 1], l = (y log(q / p) + (1 - y) log((1 - q) / (1 - p))) / f with q = p +- d
+(quasi-likelihood, Wedderburn 1974). The dispersion f = sum (y - p)^2 / sum V(p), with V = 1
+or p (1 - p), is about 1 for right or wrong, less for grades, more while predictions are still poor.
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ from numpy.typing import NDArray
 from bandit.statistics import shaped
 from bandit.types import Vector
 
-LIMIT: Final = 12.0
-RECOVERED_LIMIT: Final = 4.0
+LIMIT: Final = 9.0
+RECOVERED_LIMIT: Final = 3.0
 """Of the sum that speaks for the better while an action is watched: recovery is then expected."""
 MOST_STEP: Final = 2.0
 """One outcome counts at most so much: noise has longer tails than a Gaussian's."""
@@ -29,21 +32,47 @@ the shift look larger than it is.
 WATCHED_FOR: Final = 2_000.0
 """Judged outcomes, of all actions, during which one that became worse is looked at again."""
 PROBE: Final = 0.01
+FIRST_PROBE: Final = 0.03
+PROBES: Final = 6.0
+"""Share of calls to an action that is watched: so many per outcome since it became worse, between
+these two, as what is down for long will likely stay so for long.
+"""
 MOST_PROBED: Final = 0.2
+_EDGE: Final = 0.03
+_START: Final = 1.0
+"""Of either sum of the dispersion."""
 _SIGNS: Final = np.array([1.0, -1.0])
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeSpec:
-    """shift: size that is looked for, in units of the head. noise: least variance assumed."""
+    """What is looked for in one head.
+
+    shift: its size, in units of the head. dispersion: least assumed. bounded: y is in [0, 1].
+    """
 
     shift: float
-    noise: float
+    dispersion: float
+    bounded: bool
+
+    def variance(self, expected: float) -> float:
+        """V of what is expected."""
+        p = min(max(expected, _EDGE), 1 - _EDGE)
+        return p * (1 - p) if self.bounded else 1.0
+
+    def ratios(self, y: float, expected: float) -> Vector:
+        """Log-likelihood ratios of a shift up and of one down, (2,), for a dispersion of 1."""
+        if not self.bounded:
+            return self.shift * (_SIGNS * (y - expected) - self.shift / 2)
+        p = min(max(expected, _EDGE), 1 - _EDGE)
+        q = np.clip(p + self.shift * _SIGNS, _EDGE, 1 - _EDGE)
+        ratios: Vector = y * np.log(q / p) + (1 - y) * np.log((1 - q) / (1 - p))
+        return ratios
 
 
-QUALITY_CHANGE: Final = ChangeSpec(shift=0.3, noise=0.03)
-RATIO_CHANGE: Final = ChangeSpec(shift=0.7, noise=0.1)
-FAILURE_CHANGE: Final = ChangeSpec(shift=0.3, noise=0.05)
+QUALITY_CHANGE: Final = ChangeSpec(shift=0.3, dispersion=0.2, bounded=True)
+RATIO_CHANGE: Final = ChangeSpec(shift=0.7, dispersion=0.1, bounded=False)
+FAILURE_CHANGE: Final = ChangeSpec(shift=0.3, dispersion=0.5, bounded=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,63 +87,79 @@ class ChangeDetector:
     """One head's; its state is kept in the snapshot.
 
     runs: (slots, 3, 2), for either direction the sum, and the weight and the residuals taken in
-    since it last was 0. seen: (slots,) weight of all outcomes. until: (slots,) at which weight of
-    the outcomes of all slots watching ends.
+    since it last was 0. seen: (slots,) weight of all outcomes. worse: (slots,) how much of all
+    slots was seen when it last became worse, 0 for never. spread: (slots, 2) the dispersion's sums.
     """
 
     def __init__(self, spec: ChangeSpec) -> None:
         self._spec = spec
         self._runs: NDArray[np.float64] = np.zeros((0, 3, 2))
         self._seen: Vector = np.zeros(0)
-        self._until: Vector = np.zeros(0)
+        self._worse: Vector = np.zeros(0)
+        self._spread: NDArray[np.float64] = np.zeros((0, 2))
 
     def grow(self, slots: int) -> None:
         missing = slots - len(self._seen)
         if missing > 0:
             self._runs = np.concatenate([self._runs, np.zeros((missing, 3, 2))])
             self._seen = np.append(self._seen, np.zeros(missing))
-            self._until = np.append(self._until, np.zeros(missing))
+            self._worse = np.append(self._worse, np.zeros(missing))
+            self._spread = np.concatenate([self._spread, np.zeros((missing, 2))])
 
-    def alarm(self, slot: int, residual: float, noise: float, weight: float) -> Alarm | None:
-        """Take in one residual; what changed, if anything did, and the sums start anew."""
-        spec, run = self._spec, self._runs[slot]
-        step = spec.shift / max(noise, spec.noise) * (_SIGNS * residual - spec.shift / 2)
+    def alarm(self, slot: int, y: float, expected: float, weight: float) -> Alarm | None:
+        """Take in one outcome; what changed, if anything did, and the sums start anew."""
+        self._seen[slot] += weight
+        step = self._spec.ratios(y, expected) / self._dispersion(slot, y, expected, weight)
+        if self._seen[slot] < MIN_OUTCOMES:
+            return None
+        run = self._runs[slot]
         run[0] += weight * np.minimum(step, MOST_STEP)
         run[1] += weight
-        run[2] += weight * residual
+        run[2] += weight * (y - expected)
         run[:, run[0] <= 0] = 0.0
-        self._seen[slot] += weight
-        limits = np.array([RECOVERED_LIMIT if self._is_watched(slot) else LIMIT, LIMIT])
-        over = run[0] > limits
-        if not over.any() or (self._seen[slot] < MIN_OUTCOMES and not self._is_watched(slot)):
-            return None
-        return self._raised(slot, int(over.argmax()))
+        over = run[0] > np.array([RECOVERED_LIMIT if self._watched()[slot] else LIMIT, LIMIT])
+        return self._raised(slot, int(over.argmax())) if over.any() else None
 
     def probes(self, rows: NDArray[np.intp]) -> Vector:
         """Least probability of each row for the sake of noticing a recovery, (k,).
 
         It grows with the likelihood ratio of "it recovered": a good sign is followed up.
         """
-        if not self._until.any():
+        if not self._worse.any():
             return np.zeros(len(rows))
         odds = np.exp(np.minimum(self._runs[rows, 0, 0], LIMIT))
-        watched = (rows >= 0) & (self._until[rows] > self._seen.sum())
-        return np.where(watched, np.minimum(PROBE * odds, MOST_PROBED), 0.0)
+        usual = np.clip(PROBES / np.maximum(self._age()[rows], 1.0), PROBE, FIRST_PROBE)
+        watched = (rows >= 0) & self._watched()[rows]
+        return np.where(watched, np.minimum(usual * odds, MOST_PROBED), 0.0)
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
-        return {"runs": self._runs, "seen": self._seen, "until": self._until}
+        state = {"runs": self._runs, "seen": self._seen, "worse": self._worse}
+        return {**state, "spread": self._spread}
 
     def restore(self, arrays: dict[str, NDArray[np.float64]], slots: int) -> None:
         """Raises ValueError or KeyError when the arrays are not what `arrays` gave."""
         self._runs = shaped(arrays["runs"], (slots, 3, 2)).copy()
         self._seen = shaped(arrays["seen"], (slots,)).copy()
-        self._until = shaped(arrays["until"], (slots,)).copy()
+        self._worse = shaped(arrays["worse"], (slots,)).copy()
+        self._spread = shaped(arrays["spread"], (slots, 2)).copy()
 
-    def _is_watched(self, slot: int) -> bool:
-        return bool(self._until[slot] > self._seen.sum())
+    def _dispersion(self, slot: int, y: float, expected: float, weight: float) -> float:
+        """Before this outcome, which is added to it."""
+        squares, variances = self._spread[slot].tolist()
+        one = (y - expected) ** 2, self._spec.variance(expected)
+        self._spread[slot] += weight * np.array(one)
+        return float(max(self._spec.dispersion, (squares + _START) / (variances + _START)))
+
+    def _age(self) -> Vector:
+        age: Vector = self._seen.sum() - self._worse
+        return age
+
+    def _watched(self) -> NDArray[np.bool_]:
+        return (self._worse > 0) & (self._age() < WATCHED_FOR)
 
     def _raised(self, slot: int, direction: int) -> Alarm:
         _, count, total = self._runs[slot, :, direction].tolist()
         self._runs[slot] = 0.0
-        self._until[slot] = 0.0 if direction == 0 else self._seen.sum() + WATCHED_FOR
+        if direction == 1:
+            self._worse[slot] = self._seen.sum()
         return Alarm(total / count, min(count, MOST_EVIDENCE))

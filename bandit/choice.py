@@ -73,23 +73,42 @@ def cold_start(
     preferred: index of the cold-start action, None for none.
 
     The young actions (judged < wanted) share a part; the rest goes to the preferred action until
-    there is as much evidence as all need together, then to what the estimates say. Where much is
-    known already, every young action has a small share only.
+    there is as much evidence as all need together, then to what the estimates say. Newcomers have
+    a small share each, and nothing of the rest.
     """
     young = judged < wanted
     if not young.any():
         return settled
+    if newcomers(judged, wanted).any():
+        return _mixed_in(settled, young, calls, wanted)
     trusted = judged.sum() >= wanted * len(judged)
     if preferred is None and not trusted:
         blind: Vector = young / young.sum()
         return blind
-    patience = PATIENCE * wanted / max(calls[young].mean(), 1.0)
-    settling = judged.sum() < SETTLED * len(judged)
-    most = 1 - COLD_SHARE if settling else min(NEWCOMER_SHARE * young.sum(), 1 - COLD_SHARE)
-    share = most * min(1.0, patience)
+    share = (1 - COLD_SHARE) * _patience(calls[young], wanted)
     rest = settled if trusted or preferred is None else np.eye(len(judged))[preferred]
     mixed: Vector = share * young / young.sum() + (1 - share) * rest
     return mixed
+
+
+def newcomers(judged: Vector, wanted: int) -> NDArray[np.bool_]:
+    """Actions with less than `wanted` judged outcomes where much is known of the others, (k,)."""
+    young: NDArray[np.bool_] = judged < wanted
+    return young & (not young.all() and judged.sum() >= SETTLED * len(judged))
+
+
+def _mixed_in(settled: Vector, young: NDArray[np.bool_], calls: Vector, wanted: int) -> Vector:
+    rest = np.where(young, 0.0, settled)
+    rest = rest / rest.sum() if rest.any() else ~young / (~young).sum()
+    share = min(NEWCOMER_SHARE * float(young.sum()), 1 - COLD_SHARE)
+    share *= _patience(calls[young], wanted)
+    mixed: Vector = share * young / young.sum() + (1 - share) * rest
+    return mixed
+
+
+def _patience(calls: Vector, wanted: int) -> float:
+    """Falls from 1 as calls stay unjudged."""
+    return min(1.0, PATIENCE * wanted / max(float(calls.mean()), 1.0))
 
 
 def decide(

@@ -127,17 +127,17 @@ class Head:
 
     def learn(
         self, view: View, slot: int, y: float, weight: float, rng: np.random.Generator
-    ) -> float:
-        """Returns the residual of the prediction made before this outcome was learned."""
+    ) -> tuple[float, float]:
+        """Returns y within its bounds, and what was expected before it was learned."""
         y = min(max(y, self._spec.low), self._spec.high)
         row = np.array([slot])
         advice = self.advice(view, row)
-        residual = y - float(self.layer.mean(row, view.x, advice)[0])
+        expected = float(self.layer.mean(row, view.x, advice)[0])
         v = 0.0 if advice is None else float(advice[0])
         self.layer.observe(slot, view.x, v, y, weight)
         if self._adviser:
             self._adviser.learn(view, slot, y, weight, rng)
-        return residual
+        return y, expected
 
     def correct(
         self,
@@ -209,12 +209,12 @@ class RatioHead:
         ratio: float,
         weight: float,
         rng: np.random.Generator,
-    ) -> float:
-        """ratio: the amount over its prior, >= 0. Returns the residual, of the logarithm."""
+    ) -> tuple[float, float]:
+        """ratio: the amount over its prior, >= 0. Returns the logarithm, and what was expected."""
         y = math.log(max(ratio, _LEAST_RATIO))
-        residual = self.head.learn(view, slot, y, weight, rng)
-        self._sums += weight * np.array([min(np.exp(residual), self._MOST), 1.0])
-        return residual
+        bounded, expected = self.head.learn(view, slot, y, weight, rng)
+        self._sums += weight * np.array([min(np.exp(bounded - expected), self._MOST), 1.0])
+        return bounded, expected
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {"sums": self._sums, **self.head.arrays()}

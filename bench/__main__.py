@@ -1,4 +1,4 @@
-"""`scripts/bench overhead | decide | freshness | routing | cascade | drift`."""
+"""`scripts/bench overhead | decide | freshness | routing | cascade | drift | robustness`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from bench import decide, freshness, overhead
 from bench.cascade.command import cascade
 from bench.drift.command import drift
+from bench.robustness.command import robustness
 from bench.routing.command import routing
 
 
@@ -39,6 +40,7 @@ def freshness_command(rounds: int) -> None:
 
 
 main.add_command(routing)
-main.add_command(cascade)
 main.add_command(drift)
+main.add_command(robustness)
+main.add_command(cascade)
 main()

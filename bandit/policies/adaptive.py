@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bandit.beliefs import Belief, Joint
 from bandit.change import FAILURE_CHANGE, QUALITY_CHANGE, RATIO_CHANGE, ChangeDetector
-from bandit.choice import check_actions, cold_start, count_best, decide, with_floor
+from bandit.choice import check_actions, cold_start, count_best, decide, newcomers, with_floor
 from bandit.errors import BadSettings
 from bandit.head import FAILURE, LOG_COST, LOG_LATENCY, QUALITY, Adviser, Head, HeadSpec, RatioHead
 from bandit.manifest import manifest
@@ -98,7 +98,10 @@ class AdaptivePolicy:
         view = self._viewer.view(context)
         rows = self._slots.rows(eligible)
         expected = self._expect(view, rows, eligible, weights)
-        settled = count_best(self._draws(view, rows, expected, weights))
+        utilities = self._draws(view, rows, expected, weights)
+        judged = self._quality.layer.counts(rows)
+        utilities[:, newcomers(judged, self._settings.initial_pulls)] = -np.inf
+        settled = count_best(utilities)
         mixed = self._cold(settled, rows, eligible)
         probes = self._changes["quality"].probes(rows)
         probabilities = with_floor(mixed, np.maximum(probes, self._settings.floor))
@@ -248,7 +251,7 @@ class AdaptivePolicy:
     def _learn(self, outcome: Outcome, view: View) -> None:
         slot = self._slots.claim(outcome.action)
         self._grow(len(self._slots))
-        found: dict[str, float] = {}
+        found: dict[str, tuple[float, float]] = {}
         given, rng = outcome.weight, self._rng
         if outcome.replaces is not None:
             told = (outcome.replaces, outcome.quality)
@@ -268,12 +271,12 @@ class AdaptivePolicy:
             self._watch(slot, found, given)
         self._learned += 1
 
-    def _watch(self, slot: int, residuals: Mapping[str, float], weight: float) -> None:
+    def _watch(self, slot: int, found: Mapping[str, tuple[float, float]], weight: float) -> None:
         """Each head forgets its own level of an action that has changed."""
         heads = dict(zip(self._changes, self._heads(), strict=True))
-        for name, residual in residuals.items():
+        for name, (y, expected) in found.items():
             layer = heads[name].layer
-            alarm = self._changes[name].alarm(slot, residual, layer.noise(slot), weight)
+            alarm = self._changes[name].alarm(slot, y, expected, weight)
             if alarm is not None:
                 layer.shift_intercept(slot, alarm.shift, alarm.count)
 

@@ -29,6 +29,7 @@ class Followed:
     """taken: requests until the goal is met, infinite for never; for `spared` the share of calls.
 
     reward: mean over the stream. lost: summed reward that the best arm had more since the change.
+    level: mean reward of that arm since.
     advantage: (n,) reward minus that of the arm that is best in the same part of the stream.
     share: (n,) probability of the arm that changes. start: step of the change that is followed.
     """
@@ -36,6 +37,7 @@ class Followed:
     taken: float
     reward: float
     lost: float
+    level: float
     start: int
     target: str
     advantage: NDArray[np.float32]
@@ -55,6 +57,7 @@ def followed(goal: str, made: Course, ran: Ran, cost_weight: float, twin: Vector
         taken=taken(goal, shares[later][felt] @ means / means.max(), share[later], twin[later]),
         reward=float(got.mean()),
         lost=float((best - got)[later][felt].sum()),
+        level=float(best[later].mean()),
         start=since,
         target=made.stream.data.arms[made.target],
         advantage=(got - best).astype(np.float32),

@@ -9,22 +9,34 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from bench.drift.figures import FAIR, NOTICED, SPARED_OVER, WINDOW, WITHIN, Followed
+from bench.drift.figures import FAIR, GIVEN_UP, NOTICED, SPARED_OVER, WINDOW, WITHIN, Followed
 from bench.drift.jobs import Job
-from bench.drift.summary import Row
+from bench.drift.summary import AT_ONCE, Row
 
 NOTE = (
     f"*Requests until*: after the change, until from there on the mean over {WINDOW} requests is "
-    f"as wanted. *back*: the expected reward is within {WITHIN:.0%} of the best arm's; *left*: the "
-    f"arm gets {WITHIN:.0%} of the calls or less; *found*, *fair*: it gets {NOTICED:.0%}, "
-    f"{FAIR:.0%} of the calls it gets where nothing changes; *spared*: its share of the first "
-    f"{SPARED_OVER} requests. Median, in brackets least and most of the seeds; a mark is held by "
-    "the median, by the mean for *spared* and *still*. *Lost*: reward that the best arm had more "
-    "since the change, summed; *blind*: by the same policy that watches for no change. *Versus "
-    "blind*: difference in mean reward per request, seed by seed, with a 95 % bootstrap interval."
+    "as wanted. *back*: the reward expected by the probabilities and every arm's mean is within "
+    f"{WITHIN:.0%} of the best arm's; *on curve*: the recorded reward, mean of the seeds, is; "
+    f"*left*: the arm gets {GIVEN_UP:.0%} of the calls or less; *found*, *fair*: it gets "
+    f"{NOTICED:.0%}, {FAIR:.0%} of the calls it gets where nothing changes; *spared*: its share of "
+    f"the first {SPARED_OVER} requests. Median, in brackets least and most of the seeds; a mark is "
+    "held on the curve for *back*, by the mean for *spared* and *still*, else by the median. "
+    "*Lost*: reward that the best arm had more since the change, summed; *blind*: by the same "
+    "policy that watches for no change. *Versus blind*: difference in mean reward per request, "
+    "seed by seed, with a 95 % bootstrap interval."
 )
 HEADER = (
-    *("stream", "scenario", "feedback", "arm", "goal", "requests until", "mark", "held"),
+    *(
+        "stream",
+        "scenario",
+        "feedback",
+        "arm",
+        "goal",
+        "requests until",
+        "on curve",
+        "mark",
+        "held",
+    ),
     *("lost", "lost blind", "versus blind"),
 )
 
@@ -38,7 +50,9 @@ def markdown(found: Sequence[Row], said: str) -> str:
 def _cells(row: Row) -> Iterator[str]:
     scenario = row.scenario
     yield from (row.stream, f"{scenario.name}: {scenario.said}", row.feedback, row.target)
-    yield from (scenario.goal, _until(row), _mark(row))
+    yield from (scenario.goal, _until(row))
+    yield _count(row.on_curve) if scenario.goal == "back" else ""
+    yield _mark(row)
     yield {True: "yes", False: "**no**", None: ""}[row.kept]
     yield f"{row.lost:.1f}"
     yield "" if math.isnan(row.lost_blind) else f"{row.lost_blind:.1f}"
@@ -61,7 +75,7 @@ def _count(value: float) -> str:
 
 def _mark(row: Row) -> str:
     most = row.scenario.most
-    if most is None or row.feedback != "at once":
+    if most is None or row.feedback != AT_ONCE:
         return ""
     return {"spared": f"≤ {most:.0%}", "still": f"≥ -{most:g}"}.get(
         row.scenario.goal, f"≤ {most:g}"

@@ -19,7 +19,7 @@ from bench.drift.jobs import Feedback, Job, Material, run_all
 from bench.drift.plots import draw as draw_plots
 from bench.drift.report import curves_csv, markdown, runs_csv
 from bench.drift.scenarios import known_scenarios
-from bench.drift.summary import BLIND, WATCHING, rows
+from bench.drift.summary import AT_ONCE, BLIND, WATCHING, rows
 from bench.routing.embedded import default_cache, embeddings
 from bench.routing.errors import BenchError, DataAbsent
 from bench.routing.maps import fitted_rows
@@ -37,7 +37,7 @@ STREAMS: Final = {
 FEEDBACKS: Final = {
     made.name: made
     for made in (
-        Feedback("at once"),
+        Feedback(AT_ONCE),
         Feedback("200 late", delay=200),
         Feedback("on 10 %", share=0.1),
     )

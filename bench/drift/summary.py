@@ -10,11 +10,13 @@ import numpy as np
 
 from bandit.frontier import Interval, bootstrap_mean
 from bandit.types import Vector
-from bench.drift.figures import Followed, rolling
+from bench.drift.figures import WITHIN, Followed, first, rolling
 from bench.drift.jobs import Job
 from bench.drift.scenarios import Scenario
 
 WATCHING, BLIND = "watching", "blind"
+AT_ONCE = "at once"
+"""The feedback under which marks are to be held."""
 BEFORE, AFTER = 200, 600
 
 
@@ -22,10 +24,11 @@ BEFORE, AFTER = 200, 600
 class Row:
     """One scenario on one stream under one kind of feedback, over the seeds.
 
-    taken: of each seed, as in `Followed`. lost, lost_blind: mean reward lost since the change, with
-    and without watching. versus: reward minus that without, seed by seed; None where not run.
-    curve, curve_blind: mean advantage over the window that begins at each step of `steps`, which
-    count from the change; share: likewise of the arm that changes.
+    taken: of each seed, as in `Followed`. on_curve: requests after which the mean reward of all
+    seeds over a window is within 5 % of the best arm's. lost, lost_blind: mean reward lost since
+    the change, with and without watching. versus: reward minus that without, seed by seed; None
+    where not run. curve, curve_blind: mean advantage over the window that begins at each of
+    `steps`, which count from the change; share: likewise of the arm that changes.
     """
 
     stream: str
@@ -33,6 +36,7 @@ class Row:
     feedback: str
     target: str
     taken: tuple[float, ...]
+    on_curve: float
     lost: float
     lost_blind: float
     versus: Interval | None
@@ -47,15 +51,15 @@ class Row:
 
     @property
     def kept(self) -> bool | None:
-        """Whether the mark holds: for the median of the seeds, for the mean where it is a mean."""
+        """Whether the mark holds: of `back` on the curve, else for the seeds' median or mean."""
         most = self.scenario.most
-        if most is None:
+        if most is None or self.feedback != AT_ONCE:
             return None
         if self.scenario.goal == "still":
             return None if self.versus is None else self.versus.mean >= -most
         if self.scenario.goal == "spared":
             return float(np.mean(self.taken)) <= most
-        return self.median <= most
+        return (self.on_curve if self.scenario.goal == "back" else self.median) <= most
 
 
 def rows(done: Mapping[Job, Followed]) -> list[Row]:
@@ -77,6 +81,7 @@ def _row(watching: Sequence[tuple[Job, Followed]], blind: Sequence[tuple[Job, Fo
         feedback=job.feedback.name,
         target=one.target,
         taken=tuple(found.taken for found in runs),
+        on_curve=_on_curve(runs),
         lost=float(np.mean([found.lost for found in runs])),
         lost_blind=float(np.mean([found.lost for found in others])) if others else math.nan,
         versus=bootstrap_mean(gains, np.random.default_rng(0)) if gains else None,
@@ -85,6 +90,13 @@ def _row(watching: Sequence[tuple[Job, Followed]], blind: Sequence[tuple[Job, Fo
         curve_blind=_mean([f.advantage for f in others], one),
         share=_mean([f.share for f in runs], one),
     )
+
+
+def _on_curve(runs: Sequence[Followed]) -> float:
+    since = runs[0].start
+    curve = np.mean([f.advantage[since:].astype(np.float64) for f in runs], axis=0)
+    level = abs(float(np.mean([f.level for f in runs])))
+    return first(rolling(curve) >= -WITHIN * level)
 
 
 def _around(found: Followed) -> slice:

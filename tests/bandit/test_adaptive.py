@@ -190,7 +190,7 @@ def test_a_snapshot_with_a_hole_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["quality.gram", "cost.sums", "quality.vw.slots", "quality.vw.added", "change.quality.seen"],
+    ["quality.gram", "cost.sums", "quality.vw.slots", "quality.vw.added", "change.cost.seen"],
 )
 def test_a_snapshot_with_a_part_amiss_is_refused(name: str) -> None:
     policy = fresh()

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from bandit import PolicySettings, Units, Weights
-from bandit.change import MIN_OUTCOMES, PROBE, QUALITY_CHANGE, ChangeDetector
 from bandit.choice import cold_start, with_floor
 from bandit.errors import BadAction, BadSettings, BadWeights, CorruptSnapshot
 from bandit.replay import ReplayBuffer
@@ -36,12 +35,25 @@ def test_a_floor_leaves_a_distribution(k: int) -> None:
 
 
 def test_a_young_action_on_a_mature_policy_gets_a_share_not_everything() -> None:
-    settled = np.array([0.1, 0.9, 0.0])
+    settled = np.array([0.1, 0.5, 0.4])
     mature = np.array([500.0, 500.0, 0.0])
     shares = cold_start(settled, mature, mature, 5, preferred=0)
     assert shares.sum() == pytest.approx(1)
     assert shares[2] == pytest.approx(0.05)
-    assert shares[1] > shares[0]
+    assert shares[1] == pytest.approx(5 * shares[0])
+
+
+def test_a_young_action_that_alone_seems_worth_it_gets_no_more() -> None:
+    mature = np.array([500.0, 500.0, 0.0])
+    shares = cold_start(np.array([0.0, 0.0, 1.0]), mature, mature, 5, preferred=None)
+    assert shares == pytest.approx([0.475, 0.475, 0.05])
+
+
+def test_many_young_actions_share_what_one_cold_start_may_take() -> None:
+    judged = np.append(np.full(10, 100.0), np.zeros(30))
+    shares = cold_start(np.eye(40)[0], judged, judged, 5, preferred=None)
+    assert shares[10:].sum() == pytest.approx(0.4)
+    assert shares[0] == pytest.approx(0.6)
 
 
 def test_without_a_preference_the_start_is_uniform_over_the_young() -> None:
@@ -66,23 +78,6 @@ def test_the_buffer_keeps_the_last() -> None:
     assert one == two
     with pytest.raises(ValueError, match="range"):
         twin.restore(buffer.arrays(), slots=3)
-
-
-def test_change_detection_waits_and_then_alarms() -> None:
-    detector = ChangeDetector(QUALITY_CHANGE)
-    detector.grow(2)
-    rng = np.random.default_rng(0)
-    quiet = [detector.alarm(0, r, 0.12, 1.0) for r in rng.normal(size=3_000) * 0.35]
-    assert not any(quiet)
-    fell = [alarm for _ in range(20) if (alarm := detector.alarm(0, -0.5, 0.12, 1.0))]
-    assert fell[0].shift < -0.3
-    assert detector.probes(np.array([0, 1, -1])).tolist() == [
-        pytest.approx(PROBE, rel=1.0),
-        0.0,
-        0.0,
-    ]
-    early = [detector.alarm(1, -0.5, 0.12, 1.0) for _ in range(int(MIN_OUTCOMES))]
-    assert [bool(alarm) for alarm in early].index(True) == int(MIN_OUTCOMES) - 1
 
 
 def test_slots_are_bounded() -> None:
