@@ -94,7 +94,8 @@ def cold_start(
 def newcomers(judged: Vector, wanted: int) -> NDArray[np.bool_]:
     """Actions with less than `wanted` judged outcomes where much is known of the others, (k,)."""
     young: NDArray[np.bool_] = judged < wanted
-    return young & (not young.all() and judged.sum() >= SETTLED * len(judged))
+    settled = young.any() and not young.all() and judged.sum() >= SETTLED * len(judged)
+    return young & bool(settled)
 
 
 def _mixed_in(settled: Vector, young: NDArray[np.bool_], calls: Vector, wanted: int) -> Vector:

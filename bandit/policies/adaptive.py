@@ -102,7 +102,7 @@ class AdaptivePolicy:
         judged = self._quality.layer.counts(rows)
         utilities[:, newcomers(judged, self._settings.initial_pulls)] = -np.inf
         settled = count_best(utilities)
-        mixed = self._cold(settled, rows, eligible)
+        mixed = self._cold(settled, judged, rows, eligible)
         probes = self._changes["quality"].probes(rows)
         probabilities = with_floor(mixed, np.maximum(probes, self._settings.floor))
         greedy = int(expected.utility.argmax())
@@ -240,9 +240,14 @@ class AdaptivePolicy:
         drawn -= expected.burden
         return drawn
 
-    def _cold(self, settled: Vector, rows: NDArray[np.intp], eligible: Sequence[Action]) -> Vector:
+    def _cold(
+        self,
+        settled: Vector,
+        judged: Vector,
+        rows: NDArray[np.intp],
+        eligible: Sequence[Action],
+    ) -> Vector:
         settings = self._settings
-        judged = self._quality.layer.counts(rows)
         calls = np.maximum(self._cost.head.layer.counts(rows), judged)
         names = [action.name for action in eligible]
         preferred = names.index(settings.cold_start) if settings.cold_start in names else None
