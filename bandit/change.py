@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from bandit.statistics import shaped
 from bandit.types import Vector
 
-LIMIT: Final = 9.0
-RECOVERED_LIMIT: Final = 3.0
+LIMIT: Final = 12.0
+RECOVERED_LIMIT: Final = 4.0
 """Of the sum that speaks for the better while an action is watched: recovery is then expected."""
 MOST_STEP: Final = 2.0
 """One outcome counts at most so much: noise has longer tails than a Gaussian's."""
