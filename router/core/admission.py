@@ -62,6 +62,8 @@ class Admission:
 
     async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
         """Raises QuotaExceeded."""
+        if not reservation.held:
+            return QuotaLeft()
         return await self._quota.reserve(tenant, reservation)
 
     async def settle(self, reservation: Reservation, tokens: int, cost_usd: float) -> QuotaLeft:

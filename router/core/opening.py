@@ -45,9 +45,7 @@ def open_work(
         id=decision_id,
         began_s=now_s,
         key=cache_key(call.tenant.name, call.chat),
-        reservation=Reservation(
-            decision_id, call.tenant.name, _tokens(needs), _bound_usd(call, mode, costs)
-        ),
+        reservation=_reservation(call, mode, decision_id, needs, costs),
         needs=needs,
         plans=tuple(plans),
         arms=arms,
@@ -76,6 +74,15 @@ def _wishes(call: Call, catalogue: Catalogue, observed: str) -> Wishes:
         known = ", ".join(sorted(catalogue.arms))
         raise InvalidRequest(FieldViolation("routing.arm", f"name one of: {known}"))
     return Wishes(call.tenant.limits.arms, pin or observed)
+
+
+def _reservation(
+    call: Call, mode: Mode, decision_id: str, needs: Needs, costs: Iterable[float]
+) -> Reservation:
+    """What a caller of `Decide` reports later is settled by whoever hears it, so always held."""
+    tenant, bound_usd = call.tenant, _bound_usd(call, mode, costs)
+    held = tenant.limits.spending or mode is Mode.DECIDE
+    return Reservation(decision_id, tenant.name, _tokens(needs), bound_usd, held)
 
 
 def _tokens(needs: Needs) -> int:

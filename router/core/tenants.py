@@ -24,6 +24,13 @@ class TenantLimits:
     arms: tuple[str, ...] = ()
     observe: str = ""
 
+    @property
+    def spending(self) -> bool:
+        """Whether there is any that a request could exceed."""
+        return bool(
+            self.requests_per_minute or self.tokens_per_minute or self.daily_usd or self.monthly_usd
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
@@ -33,12 +40,16 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What was taken in advance; settled exactly once by id."""
+    """What was taken in advance; settled exactly once by id.
+
+    held: false where nothing was taken, since nothing is limited; then all is charged at the end.
+    """
 
     id: str
     tenant: str
     tokens: int
     cost_usd: float
+    held: bool = True
 
 
 @dataclass(frozen=True, slots=True)

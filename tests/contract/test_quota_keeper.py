@@ -179,3 +179,13 @@ async def test_a_thousand_at_once_never_overspend(quota: QuotaKeeper) -> None:
 
     assert sum(await asyncio.gather(*(one(n) for n in range(1_000)))) == 500
     assert (await refused(quota, tenant, take("last", 0, 0.001))).quota == "daily_usd"
+
+
+async def test_what_held_nothing_is_charged_once_and_counts_when_there_is_a_budget(
+    quota: QuotaKeeper,
+) -> None:
+    """A tenant gets its first budget in the middle of a day."""
+    free = Reservation("r0", "acme", 500, 0.5, held=False)
+    for tokens, cost_usd in ((100, 0.25), (900, 0.9)):
+        assert await quota.settle(free, tokens, cost_usd) == QuotaLeft()
+    assert (await quota.reserve(acme(daily_usd=1.0), take(1))).daily_usd == 0.75

@@ -21,7 +21,8 @@ class RedisQuotaKeeper:
 
     Who asks for more tokens than a minute allows waits for a full bucket and leaves it in debt:
     large requests pass, at the tenant's pace. A reservation that is never settled stays charged
-    at its estimate. keep_s: how long after it was made a reservation can be settled.
+    at its estimate. keep_s: how long after it was made a reservation can be settled, and how long
+    one that held nothing is known to be settled.
     """
 
     def __init__(self, client: Client, keys: Keys, clock: Clock, keep_s: float) -> None:
@@ -51,8 +52,9 @@ class RedisQuotaKeeper:
             _SETTLE,
             self._scope(reservation),
             *(at.now_ms, at.day, at.month, tokens, _nano(cost_usd)),
+            *(reservation.held + 0, self._keep_ms),
         )
-        return _left(rest)
+        return _left(rest) if reservation.held else QuotaLeft()
 
     def _scope(self, reservation: Reservation) -> list[str]:
         usage = self._keys.usage(reservation.tenant)

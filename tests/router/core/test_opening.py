@@ -73,6 +73,25 @@ def test_who_calls_the_model_himself_is_watched_among_single_arms() -> None:
     assert [plan.name for plan in work.watched] == ["cheap", "reasoning"]
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [
+        TenantLimits(requests_per_minute=1),
+        TenantLimits(tokens_per_minute=1),
+        TenantLimits(daily_usd=1),
+        TenantLimits(monthly_usd=1),
+    ],
+)
+def test_only_what_is_limited_is_held(limits: TenantLimits) -> None:
+    def held(tenant: Tenant, mode: Mode) -> bool:
+        call = replace(CALL, tenant=tenant)
+        return open_work(call, mode, "d-1", 0.0, LADDER).reservation.held
+
+    assert held(Tenant("acme", limits), Mode.COMPLETE)
+    assert not held(Tenant("acme", TenantLimits(arms=("cheap",))), Mode.STREAM)
+    assert held(Tenant("acme"), Mode.DECIDE)
+
+
 def test_a_request_that_rules_everything_out() -> None:
     with pytest.raises(NoEligiblePlan):
         open_work(CALL, Mode.DECIDE, "d-1", 0.0, CATALOGUE)
