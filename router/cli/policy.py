@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from router.config import load_config
 
 if TYPE_CHECKING:  # bring numpy and every driver, for which `--help` need not wait
-    from router.app.policies import Listing
+    from router.app.policies import Policies
+    from router.config import Config
+    from router.core.administration import Listing
     from router.core.records import GainFound, PolicyChanged
 
+T = TypeVar("T")
 FILE = click.Path(dir_okay=False, path_type=Path)
 CONFIG = click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
 WAIT = click.option(
@@ -40,9 +44,7 @@ def policy() -> None:
 def list_policies(config_path: Path) -> None:
     """Print the champion, every challenger's gain over it, and what changed."""
     config = load_config(config_path, os.environ)
-    from router.app.policies import listed  # noqa: PLC0415 - `--help` waits for no driver
-
-    for line in _lines(asyncio.run(listed(config, os.environ))):
+    for line in _lines(_with_policies(config, lambda policies: policies.policies())):
         click.echo(line)
 
 
@@ -66,17 +68,27 @@ def rollback(config_path: Path, wait_s: float) -> None:
 def _command(config_path: Path, name: str, wait_s: float) -> None:
     """name: of whom to promote, "" to roll back."""
     config = load_config(config_path, os.environ)
-    from router.app.policies import commanded  # noqa: PLC0415 - the same
-    from router.core.records import Move, PolicyCommand  # noqa: PLC0415 - the same
+    from router.core.records import Move, PolicyCommand  # noqa: PLC0415 - `--help` needs none
 
     command = PolicyCommand(Move.PROMOTED if name else Move.ROLLED_BACK, name)
-    position, change = asyncio.run(commanded(config, os.environ, command, wait_s))
+    position, change = _with_policies(config, lambda p: p.command(command, wait_s))
     if change is None:
         click.echo(f"asked for at event {position}; no learner has come to it yet")
         return
     click.echo(_change(change))
     if change.refused:
         sys.exit(1)
+
+
+def _with_policies(config: Config, use: Callable[[Policies], Awaitable[T]]) -> T:
+    from router import app  # noqa: PLC0415 - `--help` waits for no driver
+    from router.app.policies import Policies  # noqa: PLC0415 - the same
+
+    async def run() -> T:
+        async with app.opened_storage(config, os.environ) as storage:
+            return await use(Policies(config, storage))
+
+    return asyncio.run(run())
 
 
 def _lines(listing: Listing) -> list[str]:

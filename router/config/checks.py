@@ -29,6 +29,8 @@ def cross_check(value: Any, env: Mapping[str, str]) -> Found:
     yield from check_policy(mapped(root.get("policy")), plans)
     yield from _observed(mapped(root.get("policy")).get("observe"), arms, plans)
     yield from check_challengers(root, plans)
+    if isinstance(variable := mapped(root.get("auth")).get("admin_key_env"), str) and variable:
+        yield from _variable(("auth", "admin_key_env"), variable, env)
     yield from _redis(mapped(root.get("redis")), env)
     yield from _pairs(root)
     yield from literal_secrets(value)

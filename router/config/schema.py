@@ -174,9 +174,13 @@ class PromotionSection(Section):
 
 
 class AuthSection(Section):
-    """required: no means that callers without a key are the tenant `public`."""
+    """required: no means that callers without a key are the tenant `public`.
+
+    admin_key_env: variable that holds the key of operators; without one there is no admin service.
+    """
 
     required: bool = True
+    admin_key_env: str = ""
 
 
 class Config(Section):

@@ -74,6 +74,12 @@ class TenantNotFound(RouterError):
     reason = "TENANT_NOT_FOUND"
 
 
+class PolicyUnknown(RouterError):
+    """The config has no policy or challenger of this name."""
+
+    reason = "POLICY_UNKNOWN"
+
+
 class TenantExists(RouterError):
     reason = "TENANT_EXISTS"
 

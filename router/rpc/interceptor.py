@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -44,6 +44,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stub only
     """observe(method, code, seconds) is told of every call.
 
+    doors: by service, who may call it; any other but health and reflection is closed to all.
     stall_ms: how long a stream's caller may leave one message unread.
 
     Requests are decoded in here, behind the key and the bound: a body that is no message of the
@@ -51,9 +52,14 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
     """
 
     def __init__(
-        self, authenticate: Authenticate, observe: Observe, *, max_in_flight: int, stall_ms: float
+        self,
+        doors: Mapping[str, Authenticate],
+        observe: Observe,
+        *,
+        max_in_flight: int,
+        stall_ms: float,
     ) -> None:
-        self._authenticate = authenticate
+        self._doors = doors
         self._observe = observe
         self._max_in_flight = max_in_flight
         self._stall_s = stall_ms / 1_000
@@ -79,31 +85,40 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         method = str(handler_call_details.method)
         if handler is None or method.startswith(OPEN_PREFIX):
             return handler
-        name = method.rsplit("/", 1)[-1]
+        _, service, name = method.split("/")
+        door = self._doors[service]
         decode, encode = handler.request_deserializer, handler.response_serializer
         if handler.response_streaming:
-            stream = self._stream(handler.unary_stream, decode, name)
+            stream = self._stream(handler.unary_stream, decode, name, door)
             return grpc.unary_stream_rpc_method_handler(stream, None, encode)
-        unary = self._unary(handler.unary_unary, decode, name)
+        unary = self._unary(handler.unary_unary, decode, name, door)
         return grpc.unary_unary_rpc_method_handler(unary, None, encode)
 
     def _unary(
-        self, behaviour: Callable[..., Awaitable[Any]], decode: Decode, name: str
+        self,
+        behaviour: Callable[..., Awaitable[Any]],
+        decode: Decode,
+        name: str,
+        door: Authenticate,
     ) -> Callable[[bytes, Context], Awaitable[Any]]:
         async def call(body: bytes, context: Context) -> Any:
-            async with self._guarded(context, name):
+            async with self._guarded(context, name, door):
                 return await behaviour(_decoded(decode, body), context)
 
         return call
 
     def _stream(
-        self, behaviour: Callable[..., AsyncGenerator[Any]], decode: Decode, name: str
+        self,
+        behaviour: Callable[..., AsyncGenerator[Any]],
+        decode: Decode,
+        name: str,
+        door: Authenticate,
     ) -> Callable[[bytes, Context], Awaitable[None]]:
         # Written to the context, not yielded: a caller who leaves while a message is on its way
         # would leave a generator to the garbage collector, and the upstream call with it.
         async def call(body: bytes, context: Context) -> None:
             async with (
-                self._guarded(context, name),
+                self._guarded(context, name, door),
                 aclosing(behaviour(_decoded(decode, body), context)) as items,
             ):
                 async for item in items:
@@ -121,12 +136,14 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
             ) from None
 
     @asynccontextmanager
-    async def _guarded(self, context: Context, name: str) -> AsyncIterator[None]:
+    async def _guarded(
+        self, context: Context, name: str, door: Authenticate
+    ) -> AsyncIterator[None]:
         began_s, code = time.perf_counter(), "OK"
         self._enter()
         try:
             self._check_room()
-            current_tenant.set(await self._authenticate(_api_key(context)))
+            current_tenant.set(await door(_api_key(context)))
             yield
         except RouterError as error:
             code = error.reason

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 
 import grpc
 import structlog
-from adaptive_router.v1 import router_pb2, router_pb2_grpc
+from adaptive_router.v1 import admin_pb2_grpc, router_pb2, router_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from router.core.administration import Administration
 from router.core.calls import Service
 from router.core.errors import PortTaken
-from router.rpc.interceptor import Guard
+from router.rpc import admin
+from router.rpc.interceptor import Authenticate, Guard
 from router.rpc.limits import RequestLimits
 from router.rpc.servicer import RouterServicer
 
@@ -65,7 +67,10 @@ def _status(*, serving: bool) -> health_pb2.HealthCheckResponse.ServingStatus:
 
 
 class RouterServer:
-    """observe(method, code, seconds) is told of every call."""
+    """observe(method, code, seconds) is told of every call.
+
+    administration: what operators may do, with the key that makes one; None for no such service.
+    """
 
     def __init__(
         self,
@@ -73,9 +78,13 @@ class RouterServer:
         health_reporter: HealthReporter,
         observe: Callable[[str, str, float], None],
         settings: ServerSettings,
+        administration: tuple[Administration, str] | None = None,
     ) -> None:
+        doors: dict[str, Authenticate] = {SERVICE: service.authenticate}
+        if administration is not None:
+            doors[admin.SERVICE] = admin.operator(administration[1])
         self._guard = Guard(
-            service.authenticate,
+            doors,
             observe,
             max_in_flight=settings.max_in_flight,
             stall_ms=settings.stall_ms,
@@ -93,7 +102,10 @@ class RouterServer:
         servicer = RouterServicer(service, settings.limits)
         router_pb2_grpc.add_RouterServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]  # generated
         health_pb2_grpc.add_HealthServicer_to_server(health_reporter.servicer, self._server)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        if administration is not None:
+            operators = admin.AdminServicer(administration[0])
+            admin_pb2_grpc.add_AdminServiceServicer_to_server(operators, self._server)  # type: ignore[no-untyped-call]  # generated
+        names = (*doors, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self.port = self._listen(settings)
 

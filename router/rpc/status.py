@@ -18,6 +18,7 @@ CODES: dict[type[e.RouterError], grpc.StatusCode] = {
     e.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     e.DecisionNotFound: grpc.StatusCode.NOT_FOUND,
     e.TenantNotFound: grpc.StatusCode.NOT_FOUND,
+    e.PolicyUnknown: grpc.StatusCode.NOT_FOUND,
     e.TenantExists: grpc.StatusCode.ALREADY_EXISTS,
     e.FeedbackConflict: grpc.StatusCode.ALREADY_EXISTS,
     e.OutcomeConflict: grpc.StatusCode.FAILED_PRECONDITION,

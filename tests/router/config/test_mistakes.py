@@ -127,6 +127,7 @@ def test_an_unknown_key_without_a_neighbour_lists_what_is_known() -> None:
         ("policy: {name: greedy}", "policy.name", "write one of 'adaptive'"),
         ("policy: {weights: {cost: .nan}}", "policy.weights.cost", "number"),
         ("policy: {cost_unit_usd: 0}", "policy.cost_unit_usd", "> 0"),
+        ("auth: {admin_key_env: NOT_SET}", "auth.admin_key_env", "set the environment variable"),
         ("policy: {observe: raesoning}", "policy.observe", "did you mean"),
         (
             "policy: {observe: cheap}\nplans: {p: [cheap, reasoning]}",

@@ -1,0 +1,68 @@
+"""The operator's service: who serves among the policies."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import grpc
+from adaptive_router.v1 import admin_pb2 as pb
+from adaptive_router.v1 import admin_pb2_grpc
+
+from router.core.administration import Administration
+from router.core.errors import FieldViolation, InvalidRequest, Unauthenticated
+from router.core.records import Move, PolicyCommand
+from router.core.tenants import Tenant
+from router.rpc import convert_admin
+
+SERVICE: Final = pb.DESCRIPTOR.services_by_name["AdminService"].full_name
+OPERATOR: Final = Tenant("#operator")
+"""No name that a tenant may have."""
+MOST_WAIT_MS: Final = 60_000
+MS_PER_S: Final = 1_000
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def operator(admin_key: str) -> Callable[[str], Awaitable[Tenant]]:
+    """Lets in who has this key, and nobody where there is none."""
+
+    async def authenticate(api_key: str) -> Tenant:
+        if not admin_key or not hmac.compare_digest(api_key.encode(), admin_key.encode()):
+            raise Unauthenticated("send the admin key as metadata `authorization: Bearer KEY`")
+        return OPERATOR
+
+    return authenticate
+
+
+class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
+    """Expects `Guard` in front, which lets operators in alone and turns errors into statuses."""
+
+    def __init__(self, administration: Administration) -> None:
+        self._administration = administration
+
+    async def ListPolicies(  # noqa: N802 - the contract's name
+        self, _: pb.ListPoliciesRequest, __: Context
+    ) -> pb.ListPoliciesResponse:
+        return convert_admin.listing(await self._administration.policies())
+
+    async def PromotePolicy(  # noqa: N802 - the contract's name
+        self, request: pb.PromotePolicyRequest, _: Context
+    ) -> pb.PromotePolicyResponse:
+        command = PolicyCommand(Move.PROMOTED, request.name)
+        done = await self._administration.command(command, _wait_s(request.wait_ms))
+        return convert_admin.promoted(*done)
+
+    async def RollbackPolicy(  # noqa: N802 - the contract's name
+        self, request: pb.RollbackPolicyRequest, _: Context
+    ) -> pb.RollbackPolicyResponse:
+        command = PolicyCommand(Move.ROLLED_BACK)
+        done = await self._administration.command(command, _wait_s(request.wait_ms))
+        return convert_admin.rolled_back(*done)
+
+
+def _wait_s(wait_ms: int) -> float:
+    if wait_ms > MOST_WAIT_MS:
+        raise InvalidRequest(FieldViolation("wait_ms", f"at most {MOST_WAIT_MS}"))
+    return wait_ms / MS_PER_S
