@@ -17,6 +17,8 @@ SHARED_GRID: Final = (1e-4, 3e-3, 2e-2, 1e-1)
 OWN_GRID: Final = (1e-5, 3e-4, 2e-3, 1e-2, 5e-2)
 TRUST_GRID: Final = (1e-4, 1.0)
 """Not to listen to the other regressor at all, or as far as it proves right."""
+DOUBT: Final = 3.0
+"""Log odds against listening, before the evidence: with 20 to 1 it has to earn its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ def best_variances(stats: Statistics, intercept: float, noise: Vector) -> Varian
     intercept: prior variance of the shared and of each own intercept. noise: (slots,).
     """
     table = log_evidence(stats, intercept, noise)
+    table[1:] -= DOUBT
     i, j, k = np.unravel_index(int(table.argmax()), table.shape)
     return Variances(TRUST_GRID[int(i)], SHARED_GRID[int(j)], OWN_GRID[int(k)])
 
