@@ -125,7 +125,7 @@ class ChangeDetector:
 
         It grows with the likelihood ratio of "it recovered": a good sign is followed up.
         """
-        if not len(self._seen):
+        if not self._worse.any():
             return np.zeros(len(rows))
         odds = np.exp(np.minimum(self._runs[rows, 0, 0], LIMIT))
         usual = np.clip(PROBES / np.maximum(self._age()[rows], 1.0), PROBE, FIRST_PROBE)

@@ -58,7 +58,7 @@ def with_floor(probabilities: Vector, floor: float | Vector) -> Vector:
     [0.99, 0.01]
     """
     k = len(probabilities)
-    least = np.minimum(np.broadcast_to(floor, k), 0.5 / k)
+    least = np.minimum(np.full(k, floor), 0.5 / k)
     mixed = least + (1 - least.sum()) * probabilities
     result: Vector = mixed / mixed.sum()
     return result

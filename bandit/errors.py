@@ -51,5 +51,9 @@ class CorruptSnapshot(BanditError):
     """A snapshot is damaged or holds non-finite numbers."""
 
 
+class AbsurdSnapshot(BanditError):
+    """A snapshot is whole, yet what it would answer can't have been learned."""
+
+
 class CorruptContextMap(BanditError):
     """A context map's file is damaged or was not written by `ContextMap.save`."""

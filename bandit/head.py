@@ -23,6 +23,8 @@ Rows = NDArray[np.intp]
 Write = Callable[[Vector], str]
 
 _LEAST_RATIO: Final = 1e-9
+NEAR: Final = 2.5
+"""Widths of its bounds that a head may be off their middle: a little extrapolation is no fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,16 @@ class Head:
         """Expected y within its bounds, (k,)."""
         return self.bounded(self.layer.mean(rows, view.x, advice))
 
+    def is_near(self, view: View, rows: Rows) -> bool:
+        """Whether what the model expects lies at most two widths outside its bounds.
+
+        An adviser is taken to advise half a width.
+        """
+        low, high = self._spec.low, self._spec.high
+        advice = np.full(len(rows), (high - low) / 2) if self._adviser else None
+        y = self.layer.mean(rows, view.x, advice)
+        return bool((abs(y - (low + high) / 2) <= NEAR * (high - low)).all())
+
     def bounded(self, y: Vector) -> Vector:
         bounded: Vector = np.minimum(np.maximum(y, self._spec.low), self._spec.high)
         return bounded
@@ -126,6 +138,32 @@ class Head:
         if self._adviser:
             self._adviser.learn(view, slot, y, weight, rng)
         return y, expected
+
+    def correct(
+        self,
+        view: View,
+        slot: int,
+        told: tuple[float, float | None],
+        weight: float,
+        rng: np.random.Generator,
+    ) -> None:
+        """told: (y as it was learned, y as it was); None for not known after all.
+
+        What is not known is put at what is expected. The adviser, which can't take anything back,
+        learns the new value once more. An action without such an outcome learns it as a first one.
+        """
+        (old, new), row = told, np.array([slot])
+        if self.layer.counts(row)[0] < weight:
+            if new is not None:
+                self.learn(view, slot, new, weight, rng)
+            return
+        advice = self.advice(view, row)
+        v = 0.0 if advice is None else float(advice[0])
+        expected = float(self.mean(view, row, advice)[0])
+        right = expected if new is None else new
+        self.layer.correct(slot, np.append(view.x, v), old, right, weight)
+        if self._adviser and new is not None:
+            self._adviser.learn(view, slot, new, weight, rng)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         adviser = self._adviser.arrays() if self._adviser else {}
@@ -152,6 +190,11 @@ class RatioHead:
     def __init__(self, head: Head) -> None:
         self.head = head
         self._sums = np.array([self._START, self._START])
+
+    def limit(self, most: float) -> None:
+        """As `Layer.limit`."""
+        self.head.layer.limit(most)
+        self._sums *= min(1.0, most / float(self._sums[1]))
 
     def mean(self, view: View, rows: Rows, priors: Vector) -> Vector:
         """Expected amounts, (k,); priors: (k,)."""

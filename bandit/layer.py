@@ -32,6 +32,8 @@ OWN_NOISE_COUNT: Final = 20.0
 """Outcomes of an action that weigh as much as what all actions say of the noise."""
 NOISE_RATIO: Final = 10.0
 """An action's noise is at most so many times that of all, and at least the inverse of it."""
+_LABELS: Final = 3
+"""Slot, y and weight stand before the numbers of an observation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,15 @@ class Layer:
     """Hierarchical Bayesian regression of one kind of outcome. size: numbers in x, 1 included.
 
     `observe` is cheap; the posterior is solved again at fixed counts of outcomes, the variances
-    are chosen anew at fewer of them, so both depend on what was learned and on nothing else.
+    are chosen anew at fewer of them, so both depend on what was learned and on nothing else, also
+    not on when it was saved: outcomes not yet solved for are saved as they are.
     """
 
     def __init__(self, spec: LayerSpec, size: int) -> None:
         self._spec = spec
         self._stats = Statistics(size + 1)
+        self._fresh: list[Vector] = []
+        self._counts: Vector = np.zeros(0)
         self._seen = 0
         self._variances, self._pooled = Variances(), spec.noise
         self._noise: Vector = np.zeros(0)
@@ -73,12 +78,13 @@ class Layer:
         """Summed weights of the outcomes behind each row, 0 for an action never seen; (k,)."""
         if not self.slots:
             return np.zeros(len(rows))
-        return np.where(rows < 0, 0.0, self._stats.count[rows])
+        return np.where(rows < 0, 0.0, self._counts[rows])
 
     def grow(self, slots: int) -> None:
         missing = slots - self._stats.slots
         if missing > 0:
             self._stats.grow(slots)
+            self._counts = np.append(self._counts, np.zeros(missing))
             self._noise = np.append(self._noise, np.full(missing, self._pooled))
             self.refresh()
 
@@ -90,28 +96,54 @@ class Layer:
         return self._posterior.covariance(rows, x, v)
 
     def observe(self, slot: int, x: Vector, v: float, y: float, weight: float) -> None:
-        self._stats.add(slot, np.append(x, v), y - self._spec.offset, weight)
+        self._fresh.append(np.concatenate([[slot, y - self._spec.offset, weight], x, [v]]))
+        self._counts[slot] += weight
         self._seen += 1
         if self._seen in EARLY_TUNE or self._seen % TUNE_EVERY == 0:
             self._tune()
         elif self._is_due(slot):
             self.refresh()
 
+    def correct(self, slot: int, phi: Vector, old: float, new: float, weight: float) -> None:
+        """Put `new` in the place of an outcome's `old`; it is solved for at once.
+
+        phi: [x, v], with today's v, for the one of that day is not kept: the slope on it is
+        corrected as far as the two are alike.
+        """
+        offset = self._spec.offset
+        self._fold()
+        self._stats.correct(slot, phi, old - offset, new - offset, weight)
+        self.refresh()
+
+    def limit(self, most: float) -> None:
+        """No action's outcomes weigh more than `most` together: what is expected nearly stays."""
+        self._fold()
+        for slot in np.flatnonzero(self._stats.count > most).tolist():
+            self._stats.scale(slot, most / float(self._stats.count[slot]))
+        self._counts = self._stats.count.copy()
+        # What comes next is solved for as often as if so many had been learned.
+        self._seen = min(self._seen, int(self._counts.sum()))
+        self.refresh()
+
     def shift_intercept(self, slot: int, shift: float, count: float) -> None:
         """Forget the action's own level; what is known of the new one is worth `count` outcomes."""
         level = float(self._posterior.weights[slot, 0]) + shift
+        self._fold()
         self._stats.forget_intercept(slot)
         self._stats.add_level(slot, level, count)
         self.refresh()
 
     def refresh(self) -> None:
         """Solve the posterior from everything observed so far."""
+        self._fold()
         self._posterior = self._solved()
 
     def arrays(self) -> dict[str, Array]:
         chosen = self._variances
         scalars = [self._seen, chosen.trust, chosen.shared, chosen.own, self._pooled]
-        return {"scalars": np.array(scalars), "noise": self._noise, **self._stats.arrays()}
+        fresh = np.array(self._fresh).reshape(-1, self._stats.width + _LABELS)
+        own = {"scalars": np.array(scalars), "noise": self._noise, "fresh": fresh}
+        return own | self._stats.arrays()
 
     def restore(self, arrays: dict[str, Array], slots: int) -> None:
         """Raises ValueError or KeyError when the arrays are not what `arrays` gave."""
@@ -121,14 +153,28 @@ class Layer:
         self._noise = shaped(arrays["noise"], (slots,)).copy()
         if min(*chosen, self._pooled, *self._noise) <= 0:
             raise ValueError("a variance is not positive")
+        self._fresh, self._counts = [], self._stats.count.copy()
         self.refresh()
+        fresh = shaped(arrays["fresh"], (len(arrays["fresh"]), self._stats.width + _LABELS))
+        if len(fresh) and not 0 <= fresh[:, 0].min() <= fresh[:, 0].max() < slots:
+            raise ValueError("an observation of no action")
+        for row in fresh:
+            self._fresh.append(row.copy())
+            self._counts[int(row[0])] += row[2]
+
+    def _fold(self) -> None:
+        """Take what was observed since into the statistics, in its order."""
+        for row in self._fresh:
+            self._stats.add(int(row[0]), row[_LABELS:], float(row[1]), float(row[2]))
+        self._fresh = []
 
     def _is_due(self, slot: int) -> bool:
-        early = self._seen in EARLY_REFRESH or self._stats.count[slot] <= EARLY_COUNT
+        early = self._seen in EARLY_REFRESH or self._counts[slot] <= EARLY_COUNT
         every = REFRESH_EVERY if self._seen < LATE else LATE_REFRESH_EVERY
         return bool(early or self._seen % every == 0)
 
     def _tune(self) -> None:
+        self._fold()
         self._variances = best_variances(self._stats, self._spec.intercept, self._noise)
         self.refresh()
         self._measure_noise()

@@ -15,6 +15,7 @@ def check_outcome(outcome: Outcome) -> None:
     _within("weight", outcome.weight, 0, 1, open_below=True)
     _within("propensity", outcome.propensity, 0, 1, open_below=True)
     _within("quality", outcome.quality, 0, 1)
+    _within("replaces", outcome.replaces, 0, 1)
     _within("cost_usd", outcome.cost_usd, 0, math.inf)
     _within("latency_ms", outcome.latency_ms, 0, math.inf)
 

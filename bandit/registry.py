@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from bandit.errors import CorruptSnapshot, UnknownPolicy, VersionMismatch
+from bandit.errors import AbsurdSnapshot, CorruptSnapshot, UnknownPolicy, VersionMismatch
 from bandit.manifest import check_manifest
 from bandit.policies import (
     adaptive,
@@ -23,10 +23,11 @@ from bandit.policies import (
     rules,
     thompson,
 )
+from bandit.probing import check_answers, probes
 from bandit.random_state import generator_of
 from bandit.settings import PolicySettings
 from bandit.snapshot import Snapshot, unpack
-from bandit.types import Policy
+from bandit.types import Context, Policy
 from bandit.vw import EXPLORER_NAMES
 
 
@@ -34,6 +35,8 @@ class _Restorable(Policy, Protocol):
     def restore(self, snapshot: Snapshot) -> None: ...
 
     def is_sound(self) -> bool: ...
+
+    def is_sane(self, context: Context) -> bool: ...
 
 
 _Make = Callable[[str, PolicySettings, str, np.random.Generator], _Restorable]
@@ -97,6 +100,7 @@ def load_policy(
     Raises:
         CorruptSnapshot: damaged, truncated, or holding a non-finite number.
         VersionMismatch: of another format, context map, policy, or structural settings.
+        AbsurdSnapshot: what it answers to a few stored questions can't have been learned.
 
     """
     snapshot = unpack(payload)
@@ -114,7 +118,25 @@ def load_policy(
         raise CorruptSnapshot("the snapshot's parts do not fit; go back to an older one") from None
     if not policy.is_sound():
         raise CorruptSnapshot("the snapshot predicts non-finite numbers; go back to an older one")
+    _probe(policy, snapshot, settings, source if rng is None else None)
     return policy
+
+
+def _probe(
+    policy: _Restorable,
+    snapshot: Snapshot,
+    settings: PolicySettings,
+    source: np.random.Generator | None,
+) -> None:
+    """source: whose state must be what it was; None for one that may be drawn from."""
+    state = None if source is None else source.bit_generator.state
+    names = [*snapshot.meta["actions"], ""]
+    asked = probes(settings.shape, snapshot.meta["context_version"])
+    if not all(policy.is_sane(context) for context in asked):
+        raise AbsurdSnapshot("the snapshot is far off all bounds; go back to an older one")
+    check_answers(policy, names, asked, settings.weights)
+    if source is not None and state is not None:
+        source.bit_generator.state = state
 
 
 def _make(

@@ -12,7 +12,9 @@ from bandit.types import Outcome
 
 QUALITY, COST_RATIO, LATENCY_MS, FAILURE = range(4)
 MOST: Final = 1e9
-"""Of a cost ratio or a latency in ms: larger ones are learned as this, so that no sum overflows."""
+"""Of a latency in ms: larger ones are learned as this, so that no sum overflows."""
+MOST_RATIO: Final = 1e3
+"""Of a cost, as a multiple of the prior one."""
 
 _START: Final = np.array([0.75, 1.0, 1_000.0, 0.02])
 
@@ -21,7 +23,7 @@ def cost_ratio(outcome: Outcome) -> float | None:
     """What it cost as a multiple of the action's prior cost; None where that is not known."""
     if outcome.cost_usd is None:
         return None
-    return min(outcome.cost_usd / outcome.action.prior_cost_usd, MOST)
+    return min(outcome.cost_usd / outcome.action.prior_cost_usd, MOST_RATIO)
 
 
 class RunningMeans:
@@ -38,6 +40,11 @@ class RunningMeans:
             self._counts = np.concatenate([self._counts, np.zeros((missing, 4))])
 
     def add(self, slot: int, outcome: Outcome) -> None:
+        """What is corrected is taken out again; an action without it learns it as a first one."""
+        old, weight = outcome.replaces, outcome.weight
+        if old is not None and self._counts[slot, QUALITY] >= weight:
+            self._sums[slot, QUALITY] = max(0.0, self._sums[slot, QUALITY] - weight * old)
+            self._counts[slot, QUALITY] -= weight
         amounts = (outcome.quality, cost_ratio(outcome), outcome.latency_ms, outcome.failed)
         for column, value in enumerate(amounts):
             if value is not None:

@@ -44,6 +44,16 @@ class Statistics:
         self.square[slot] += weight * y * y
         self.count[slot] += weight
 
+    def correct(self, slot: int, phi: Vector, old: float, new: float, weight: float) -> None:
+        """An outcome that was added with y = old had y = new."""
+        self.moment[slot] += (weight * (new - old)) * phi
+        self.square[slot] += weight * (new * new - old * old)
+
+    def scale(self, slot: int, factor: float) -> None:
+        """As if every outcome of the slot had weighed `factor` times as much; means stay."""
+        for sums in (self.gram, self.moment, self.square, self.count):
+            sums[slot] *= factor
+
     def forget_intercept(self, slot: int) -> None:
         """Marginalise the first coefficient out under a flat prior; slopes keep their evidence."""
         total = self.gram[slot, 0, 0]

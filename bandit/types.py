@@ -99,6 +99,8 @@ class Outcome:
 
     A decision may yield several outcomes (cost and failure at once, quality later).
     weight in (0, 1]: 1 for what was observed, less for what was inferred.
+    replaces: the quality told before, which this outcome corrects: it is taken back, with the same
+    weight, and `quality` stands in its place; None there takes it back alone.
     """
 
     action: Action
@@ -109,6 +111,7 @@ class Outcome:
     latency_ms: float | None = None
     failed: bool | None = None
     weight: float = 1.0
+    replaces: float | None = None
 
 
 class Policy(Protocol):

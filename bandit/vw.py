@@ -65,11 +65,13 @@ class Regressor:
     def predict(self, text: str, slots: Sequence[int]) -> Vector:
         """(slots,) predictions; `text` by ContextText."""
         workspace, found = self._workspace, []
-        example = workspace.parse(f"0 1 {self._initial} |a 0 {text}")
+        # Of weight 0, for VW counts what it predicts, and its counts are part of the model.
+        example = workspace.parse(f"0 0 {self._initial} |a 0 {text}")
+        action = example.get_ns("a")
         for slot in slots:
             # Parsing takes five times as long as predicting: parse once, exchange the action.
-            example.pop_feature("a")
-            example.push_hashed_feature("a", self._action_feature(slot))
+            example.pop_feature(action)
+            example.push_hashed_feature(action, self._action_feature(slot))
             found.append(workspace.predict(example, PredictionType.SCALAR))
         workspace.finish_example(example)
         return np.array(found)
@@ -85,7 +87,8 @@ class Regressor:
         self._workspace.learn(f"{y:.6g} {weight:.6g} {self._initial} |a {slot} {text}")
 
     def save(self) -> bytes:
-        return _save(self._workspace)
+        """The model alone: counters that VW writes and does not read again are left out."""
+        return _save(_open("", _save(self._workspace)))
 
 
 class Explorer:

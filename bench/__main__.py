@@ -1,4 +1,4 @@
-"""`scripts/bench overhead | decide | routing | cascade | drift | robustness`."""
+"""`scripts/bench overhead | decide | freshness | routing | cascade | drift | robustness`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import click
 
-from bench import decide, overhead
+from bench import decide, freshness, overhead
 from bench.cascade.command import cascade
 from bench.drift.command import drift
 from bench.robustness.command import robustness
@@ -32,8 +32,15 @@ def decide_command(events: int) -> None:
     decide.run(events)
 
 
+@main.command("freshness")
+@click.option("--rounds", default=30, show_default=True)
+def freshness_command(rounds: int) -> None:
+    """Seconds from acknowledged feedback to weights in use on every one of three routers."""
+    asyncio.run(freshness.run(rounds))
+
+
 main.add_command(routing)
+main.add_command(cascade)
 main.add_command(drift)
 main.add_command(robustness)
-main.add_command(cascade)
 main()

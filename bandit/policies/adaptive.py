@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from bandit.beliefs import Belief, Joint
 from bandit.change import FAILURE_CHANGE, QUALITY_CHANGE, RATIO_CHANGE, ChangeDetector
 from bandit.choice import check_actions, cold_start, count_best, decide, newcomers, with_floor
+from bandit.errors import BadSettings
 from bandit.head import FAILURE, LOG_COST, LOG_LATENCY, QUALITY, Adviser, Head, HeadSpec, RatioHead
 from bandit.manifest import manifest
 from bandit.outcomes import check_outcome
@@ -131,6 +133,9 @@ class AdaptivePolicy:
     def learn(self, outcomes: Sequence[Outcome]) -> None:
         """Each head learns from what is not None. Nothing is learned when one outcome is bad.
 
+        A correction leaves the head of quality as if the right value had been told at once, but for
+        when its variances were chosen, what changes were noticed, and the adviser.
+
         Raises:
             BadOutcome, BadAction, BadContext, VersionMismatch.
 
@@ -141,13 +146,26 @@ class AdaptivePolicy:
         for outcome, view in zip(outcomes, views, strict=True):
             self._learn(outcome, view)
 
+    def limit(self, most: float) -> None:
+        """What was learned so far rules like `most` outcomes of each action; more gives way to it.
+
+        The advisers' models stay as they are: they count as much as the slope on them has earned.
+
+        Raises:
+            BadSettings: most is not a finite number >= 1.
+
+        """
+        if not 1 <= most < math.inf:
+            raise BadSettings("the strength of what was learned must be a finite number >= 1")
+        for head in (self._quality, self._failure):
+            head.layer.limit(most)
+        for ratio in (self._cost, self._latency):
+            ratio.limit(most)
+
     def save(self) -> bytes:
-        """The posterior is brought up to date first: this policy and a restored one go on alike."""
         arrays: dict[str, NDArray[Any]] = {}
         for name, part in self._parts().items():
             arrays |= {f"{name}.{key}": array for key, array in part.arrays().items()}
-        for head in self._heads():
-            head.layer.refresh()
         names = self._slots.names
         meta = manifest(self._settings, self._viewer.version, names, self._learned, self._rng)
         return pack(Snapshot(NAME, meta, arrays))
@@ -165,6 +183,11 @@ class AdaptivePolicy:
         rows = np.arange(-1, len(self._slots))
         parts = [head.mean(blank, rows, head.advice(blank, rows)) for head in self._heads()]
         return bool(np.isfinite(np.concatenate(parts)).all())
+
+    def is_sane(self, context: Context) -> bool:
+        """Whether every head expects something near its bounds, before it is put within them."""
+        view, rows = self._viewer.view(context), np.arange(-1, len(self._slots))
+        return all(head.is_near(view, rows) for head in self._heads())
 
     def _head(self, name: str, spec: HeadSpec) -> Head:
         settings = self._settings
@@ -208,14 +231,14 @@ class AdaptivePolicy:
         layer, k = self._quality.layer, len(rows)
         covariance = layer.covariance(rows, view.x, expected.advice)
         covariance.ravel()[:: k + 1] += _JITTER
-        factor = np.linalg.cholesky(covariance)
-        normal = self._rng.standard_normal((self._settings.draws, k))
         bold = 1 + BOLD / (1 + layer.counts(rows) / BOLD_COUNT)
-        quality = expected.drawn + self._settings.scale * bold * (normal @ factor.T)
-        utilities: NDArray[np.float64] = (
-            weights.quality * np.minimum(quality, 1.0) - expected.burden
-        )
-        return utilities
+        factor = self._settings.scale * bold[:, None] * np.linalg.cholesky(covariance)
+        drawn: NDArray[np.float64] = self._rng.standard_normal((self._settings.draws, k)) @ factor.T
+        drawn += expected.drawn
+        np.minimum(drawn, 1.0, out=drawn)
+        drawn *= weights.quality
+        drawn -= expected.burden
+        return drawn
 
     def _cold(self, settled: Vector, rows: NDArray[np.intp], eligible: Sequence[Action]) -> Vector:
         settings = self._settings
@@ -230,7 +253,10 @@ class AdaptivePolicy:
         self._grow(len(self._slots))
         found: dict[str, tuple[float, float]] = {}
         given, rng = outcome.weight, self._rng
-        if outcome.quality is not None:
+        if outcome.replaces is not None:
+            told = (outcome.replaces, outcome.quality)
+            self._quality.correct(view, slot, told, given, rng)
+        elif outcome.quality is not None:
             found["quality"] = self._quality.learn(view, slot, outcome.quality, given, rng)
         if outcome.cost_usd is not None:
             ratio = outcome.cost_usd / outcome.action.prior_cost_usd

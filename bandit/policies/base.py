@@ -113,6 +113,9 @@ class BookedPolicy(ABC):
     def learn(self, outcomes: Sequence[Outcome]) -> None:
         """Nothing is learned when one outcome is bad.
 
+        The running means are corrected; what a policy learns besides can take nothing back and
+        learns the right value once more.
+
         Raises:
             BadOutcome, BadAction, BadContext, VersionMismatch.
 
@@ -155,6 +158,10 @@ class BookedPolicy(ABC):
         self._rng.bit_generator.state = state
         numbers = (expected.quality, expected.cost_usd, expected.latency_ms, expected.failure)
         return bool(np.isfinite(np.concatenate([*numbers, shares])).all())
+
+    def is_sane(self, context: Context) -> bool:  # noqa: ARG002 - its estimates tell it all
+        """Whether what it knows of this context, before it is put within bounds, can be."""
+        return True
 
     def _parts(self) -> dict[str, Part]:
         return {"means": self._means}

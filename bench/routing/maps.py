@@ -36,6 +36,16 @@ def fitted_rows(drawn: Drawn, *, shipped: bool) -> Rows:
     return rows[:0] if shipped or len(rows) < MIN_PROMPTS else rows
 
 
+def origin(drawn: Drawn, *, shipped: bool) -> str:
+    """In words: where the context map and the price priors come from."""
+    fitted = len(fitted_rows(drawn, shipped=shipped))
+    told = f"is fitted on {fitted} of" if fitted else "is the package's own, fitted on none of"
+    return (
+        f"The context map {told} {len(drawn.aside)} prompts beside the stream, price priors are "
+        f"the mean costs of {len(drawn.priced)}."
+    )
+
+
 class Maps:
     """shipped: use the package's own map for every stream."""
 

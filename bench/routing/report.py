@@ -21,22 +21,28 @@ NOTE = (
 )
 
 
-def markdown(tables: Sequence[Table], units_usd: Mapping[str, float], terms: str) -> str:
+def markdown(
+    tables: Sequence[Table],
+    units_usd: Mapping[str, float],
+    origins: Mapping[str, str],
+    terms: str,
+) -> str:
+    """origins: by stream, where its map and priors come from."""
     parts = ["# Routing on recorded outcomes", "", NOTE, ""]
     if terms:
         parts += [terms, ""]
     for table in tables:
-        parts += [*_section(table, units_usd[table.stream]), ""]
+        parts += [*_section(table, units_usd[table.stream], origins[table.stream]), ""]
     return "\n".join(parts)
 
 
-def _section(table: Table, unit_usd: float) -> Iterator[str]:
+def _section(table: Table, unit_usd: float, origin: str) -> Iterator[str]:
     yield f"## {table.stream}, λ = {table.cost_weight:g}"
     yield ""
     yield (
         f"{table.requests} requests, {table.seeds} seeds, one unit of cost is {unit_usd:.4g} USD. "
         + "; ".join(f"{name} {_point(arm)}" for name, arm in table.arms.items())
-        + f"; oracle {_point(table.oracle)}."
+        + f"; oracle {_point(table.oracle)}. {origin}"
     )
     yield ""
     two = any(row.recovered for row in table.rows)

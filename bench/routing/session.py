@@ -20,7 +20,7 @@ from bench.routing.embedded import default_cache, embeddings
 from bench.routing.errors import BenchError, DataAbsent
 from bench.routing.figures import Figures
 from bench.routing.jobs import Job, Material, Terms, run_all
-from bench.routing.maps import fitted_rows
+from bench.routing.maps import fitted_rows, origin
 from bench.routing.plots import draw as draw_plots
 from bench.routing.report import markdown, runs_csv
 from bench.routing.streams import Stream, StreamSpec, draw, known_streams, load, shortened
@@ -82,7 +82,11 @@ def run(asked: Asked) -> None:
         for i, variant in enumerate(compared[stream])
     ]
     done = _run(streams, terms, seeds, todo, asked.jobs or len(os.sched_getaffinity(0)))
-    _write(done, streams, _said(terms, options), asked.out)
+    origins = {
+        name: origin(draw(stream, 0, terms.calibrate), shipped=terms.shipped_map)
+        for name, stream in streams.items()
+    }
+    _write(done, streams, origins, _said(terms, options), asked.out)
 
 
 def _load(asked: Asked) -> dict[str, Stream]:
@@ -91,11 +95,17 @@ def _load(asked: Asked) -> dict[str, Stream]:
     streams = {}
     for spec in _specs(asked):
         try:
-            streams[spec.name] = load(shortened(spec, requests), asked.cost_unit_usd)
+            stream = load(shortened(spec, requests), asked.cost_unit_usd)
+            draw(stream, 0, asked.calibrate)
+            streams[spec.name] = stream
         except DataAbsent as absent:
             if asked.path is not None:
                 raise BenchError(f"there is no file {spec.path}; check --file") from None
             click.echo(f"skipped {spec.name}: {absent}", err=True)
+        except BenchError as short:
+            if asked.path is not None:
+                raise
+            click.echo(f"skipped {spec.name}: {short}", err=True)
     return streams
 
 
@@ -185,13 +195,14 @@ def _embeddings(texts: Sequence[str], progress: Progress) -> NDArray[np.float32]
 def _write(
     done: Mapping[Job, Figures],
     streams: Mapping[str, Stream],
+    origins: Mapping[str, str],
     said: str,
     out: Path,
 ) -> None:
     arms = {name: stream.data.arms for name, stream in streams.items()}
     units_usd = {name: stream.unit_usd for name, stream in streams.items()}
     made = tables(done, arms)
-    text = markdown(made, units_usd, said)
+    text = markdown(made, units_usd, origins, said)
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "routing.md").write_text(text, encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from bandit.fitting import MIN_PROMPTS
 from bench.routing.errors import BenchError
 from bench.routing.recorded import Recorded, Rows, data_dir, read
 
@@ -120,9 +121,10 @@ def draw(stream: Stream, seed: int, calibrate: int = 0) -> Drawn:
         wanted = spec.requests or len(pool)
         rest = rng.permutation(data.rows_where(spec.aside))
     else:
-        keep = max(calibrate, LEAST_ASIDE)
+        keep = max(calibrate, MIN_PROMPTS if len(pool) >= 4 * MIN_PROMPTS else LEAST_ASIDE)
         most = max(len(pool) - ASIDE, len(pool) // 2)
-        wanted = max(0, min(spec.requests or most, len(pool) - keep))
+        wanted = min(spec.requests or most, len(pool) - keep)
+        wanted = _leaving(keep, data, pool, wanted)
         rest = pool[wanted:]
     rows = pool[:wanted]
     drawn = Drawn(rows, _unseen(data, rows, rest))
@@ -132,6 +134,16 @@ def draw(stream: Stream, seed: int, calibrate: int = 0) -> Drawn:
             f"{max(calibrate, 1)} are wanted; ask for fewer with --requests or --calibrate"
         )
     return drawn
+
+
+def _leaving(keep: int, data: Recorded, pool: Rows, wanted: int) -> int:
+    """The most rows, up to `wanted`, beside which `keep` are left with prompts of their own."""
+    while wanted > 0:
+        lacking = keep - len(_unseen(data, pool[:wanted], pool[wanted:]))
+        if lacking <= 0:
+            return wanted
+        wanted -= lacking
+    return 0
 
 
 def _unseen(data: Recorded, rows: Rows, rest: Rows) -> Rows:

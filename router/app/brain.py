@@ -1,4 +1,4 @@
-"""Makes and restores what learns: the policy, and the gate of each plan."""
+"""Makes and restores what learns: the policies, and the gate of each plan."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from types import MappingProxyType
 
 import numpy as np
 
-from bandit import Context, Policy, load_policy, make_policy
+from bandit import Context, Policy
 from bandit.errors import CorruptSnapshot
 from bandit.promise import Promise
 from bandit.steps import Gate, load_gate, make_gate
+from router.app.members import Members
 from router.config import Config
-from router.config.values import context_map_of, gate_settings_of, promise_settings_of, settings_of
+from router.config.values import context_map_of, gate_settings_of, promise_settings_of
 from router.core.arms import Catalogue, Plan
 from router.core.judging.learned import Arrays, Learned, Terms, split, terms_of
 
@@ -30,9 +31,8 @@ class Brain:
         examples: Mapping[str, Sequence[Context]] = MappingProxyType({}),
     ) -> None:
         self.context_map = context_map_of(config)
-        self._name = config.policy.name
         self._seed = config.policy.seed
-        self._settings = settings_of(config, catalogue, self.context_map, examples)
+        self._members = Members(config, catalogue, self.context_map, examples)
         self._gate_names = {p.name: p.gate for p in _judged(config, catalogue)}
         self._gate_settings = gate_settings_of(config, catalogue, self.context_map)
         self._promising = [p.name for p in catalogue.plans.values() if p.is_judged]
@@ -41,24 +41,32 @@ class Brain:
         self._serving = np.random.default_rng()
 
     def fresh_policy(self) -> Policy:
-        rng = np.random.default_rng(self._seed)
-        return make_policy(self._name, self._settings, self.context_map.version, rng)
+        """Of the section `policy`."""
+        return self._members.fresh()
 
     def fresh(self) -> Learned:
-        return Learned(self.fresh_policy(), self._gates({}, None), self._promises({}))
+        contest = self._members.fresh_contest()
+        learned = Learned(
+            self.fresh_policy(), self._gates({}, None), self._promises({}), contest=contest
+        )
+        if contest is not None:
+            learned.follow(contest)
+        return learned
 
     def restore(self, payload: bytes) -> Learned:
         """For learning: goes on exactly where the snapshot ended. Raises BanditError."""
-        return self._load(payload, None)
+        parts = split(payload)
+        champion, policy = self._members.champion(parts, None)
+        contest = self._members.contest(champion, policy, parts)
+        gates = self._gates(parts.gates, None)
+        return Learned(policy, gates, self._promises(parts.promises), champion, contest)
 
     def restore_to_serve(self, payload: bytes) -> Learned:
-        """Raises BanditError."""
-        return self._load(payload, self._serving)
-
-    def _load(self, payload: bytes, rng: np.random.Generator | None) -> Learned:
-        version, parts = self.context_map.version, split(payload)
-        policy = load_policy(parts.policy, self._settings, version, rng, name=self._name)
-        return Learned(policy, self._gates(parts.gates, rng), self._promises(parts.promises))
+        """Without challengers. Raises BanditError."""
+        parts = split(payload)
+        champion, policy = self._members.champion(parts, self._serving)
+        gates = self._gates(parts.gates, self._serving)
+        return Learned(policy, gates, self._promises(parts.promises), champion)
 
     def _promises(self, saved: Mapping[str, tuple[Terms, Arrays]]) -> dict[str, Promise]:
         """One whose terms were changed since begins without evidence. Raises CorruptSnapshot."""

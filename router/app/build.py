@@ -14,12 +14,13 @@ from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.app.brain import Brain
 from router.config import Config
 from router.config.judging_schema import VerifierSection
-from router.config.values import refit_of, weights_of
+from router.config.values import members_of, refit_of, weights_of
 from router.core.admission import Admission, AdmissionSettings
 from router.core.arms import Catalogue
 from router.core.attempt import Caller
 from router.core.background import Background
 from router.core.cascade import Cascade, CascadeSettings
+from router.core.choosing import Chooser
 from router.core.closing import Closing, ClosingSettings
 from router.core.deciding import Decider
 from router.core.errors import ConfigInvalid, ConfigProblem
@@ -29,7 +30,8 @@ from router.core.judging.auditing import Auditor, AuditSettings
 from router.core.judging.stepping import Judging
 from router.core.judging.verifying import Verifying, VerifyingSettings
 from router.core.learner import Learner, LearnerSettings
-from router.core.observer import Observer
+from router.core.lecture import Lecture
+from router.core.observer import Observer, Stopwatch
 from router.core.once import Once, OnceSettings
 from router.core.pipeline import Parts, Pipeline
 from router.core.ports import Embedder, HealthPolicy, Provider, Verifier
@@ -63,7 +65,9 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
         pool_size=redis.pool_size,
         timeout_ms=redis.timeout_ms,
         max_events=redis.max_events,
+        keep_events=redis.keep_events,
         join_window_s=config.learning.join_window_s,
+        default_quality=config.learning.default_quality,
         cache=CacheBounds(max_entries_per_partition=cache.max_entries_per_partition),
         health=HealthPolicy(**health.model_dump()),
     )
@@ -129,17 +133,24 @@ def build_service(
         draw=SystemRandom().random,
         settings=_audits(config),
     )
+    watch = Stopwatch(observer, time.time)
     parts = Parts(
         catalogue=catalogue,
-        decider=decider,
+        chooser=Chooser(
+            catalogue=catalogue,
+            decider=decider,
+            judging=Judging(
+                catalogue=catalogue,
+                embed=seams.embedder.embed,
+                observer=observer,
+                verifier=seams.verifying,
+            ),
+            embedder=seams.embedder,
+            observer=observer,
+            watch=watch,
+        ),
         cascade=cascade,
         auditor=auditor,
-        judging=Judging(
-            catalogue=catalogue,
-            embed=seams.embedder.embed,
-            observer=observer,
-            verifier=seams.verifying,
-        ),
         embedder=seams.embedder,
         health=storage.health,
         admission=admission,
@@ -150,8 +161,10 @@ def build_service(
         decisions=storage.decisions,
         background=background,
         observer=observer,
+        watch=watch,
         clock=time.time,
         ids=lambda: uuid4().hex,
+        observe=config.policy.observe,
     )
     reporting = Reporting(
         catalogue=catalogue,
@@ -221,9 +234,11 @@ def build_follower(
 ) -> Follower:
     return Follower(
         snapshots=storage.snapshots,
+        events=storage.events,
         decider=decider,
         load=brain.restore_to_serve,
         observer=observer,
+        clock=time.time,
         poll_ms=config.learning.poll_ms,
     )
 
@@ -234,17 +249,24 @@ def build_learner(
     """Raises ConfigInvalid when the policy can't learn in this environment."""
     check_can_learn(config)
     learning = config.learning
+    events = RemappedEvents(storage.events, refit_of(config).remap)
     return Learner(
         owner=uuid4().hex,
         lease=storage.lease,
-        events=RemappedEvents(storage.events, refit_of(config).remap),
+        events=events,
+        defaults=storage.defaults,
         snapshots=storage.snapshots,
-        plans=catalogue.plans,
+        policies=storage.policies,
+        lecture=Lecture(
+            find=events.records,
+            plans=catalogue.plans,
+            rewards=RewardSettings(learning.implicit_weight),
+            observer=observer,
+        ),
         fresh=brain.fresh,
         load=brain.restore,
         observer=observer,
         clock=time.time,
-        rewards=RewardSettings(learning.implicit_weight),
         settings=LearnerSettings(publish_ms=learning.publish_every_ms),
     )
 
@@ -254,7 +276,7 @@ def check_can_learn(config: Config) -> None:
 
     Raises ConfigInvalid.
     """
-    if config.policy.name != "pair-classifier":
+    if all(member.name != "pair-classifier" for member in members_of(config).values()):
         return
     try:
         check_trainer()

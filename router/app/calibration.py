@@ -27,7 +27,7 @@ from router.calibrate.asking import Asker, AskSettings
 from router.calibrate.calibration import Findings, Study, absences, study
 from router.calibrate.errors import Stopped
 from router.calibrate.estimate import estimate
-from router.calibrate.files import prompts_in, write_file
+from router.calibrate.files import prompts_in
 from router.calibrate.frontier import Utility
 from router.calibrate.gathering import Case, Gatherer
 from router.calibrate.hook import PatientVerifier
@@ -41,10 +41,12 @@ from router.calibrate.scoring import JudgeScorer, ReferenceScorer, Scorer, Verif
 from router.calibrate.stopping import until_told
 from router.calibrate.terminal import bar, show
 from router.config import Config
+from router.config.policy_checks import plans_named
 from router.config.values import catalogue_of, context_map_of, keys_of, units_of, weights_of
 from router.core.arms import Catalogue
 from router.core.deciding import facts_of
 from router.core.gate import GateSettings
+from router.files import write_file
 
 PLAIN_WIDTH = 160
 """Of tables that no terminal shows."""
@@ -121,10 +123,12 @@ class _Run:
         prompts = prompts_in(wanted.prompts)
         await check_targets(self._config, self._env, wanted.targets)
         with Journal.open(wanted.journal) as journal:
+            # What can be lacking, the model above all, is found lacking before anything is paid.
+            with self._console.status("embedding the prompts"):
+                contexts, brain = await self._embedded(prompts)
             purse = Purse(wanted.budget_usd, journal.ledger.spent_usd)
             cases = await self._asked(prompts, journal, purse)
             doubtful_usd = sum(i.most_usd for i in journal.ledger.doubts.values())
-        contexts, brain = await self._embedded(prompts)
         return _Gathered(cases, contexts, brain, purse, doubtful_usd)
 
     async def _asked(self, prompts: Sequence[Prompt], journal: Journal, purse: Purse) -> list[Case]:
@@ -202,7 +206,8 @@ class _Run:
             fresh=brain.fresh_policy,
             policy=config.policy.name,
             seed=config.policy.seed,
-            keep=tuple(_texts(config.policy.model_dump()) & set(self._catalogue.plans)),
+            keep=tuple(plans_named(config.policy.model_dump(mode="json"))),
+            floor=config.policy.exploration_floor,
         )
 
     def _typical(self) -> int:
@@ -210,17 +215,6 @@ class _Run:
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _texts(value: object) -> set[str]:
-    """Every text in a section, keys included: some of them name plans."""
-    if isinstance(value, str):
-        return {value}
-    if isinstance(value, Mapping):
-        return set[str]().union(*map(_texts, value), *map(_texts, value.values()))
-    if isinstance(value, list | tuple):
-        return set[str]().union(*map(_texts, value))
-    return set()
 
 
 def _account(gathered: _Gathered, findings: Findings) -> Account:

@@ -18,6 +18,7 @@ LOOK_S = 0.5
 RESTART_S = 2.0
 GRACE_S = 10.0
 PR_SET_PDEATHSIG = 1
+NICENESS = 5
 
 
 class LearnerChild:
@@ -54,5 +55,6 @@ def _run(target: Callable[[Config], None], config: Config, parent: int) -> None:
     """Have the kernel end this process when the router is killed (Linux, prctl(2))."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICENESS)  # on a full machine requests go first
     if os.getppid() == parent:
         target(config)

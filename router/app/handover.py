@@ -8,10 +8,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from router.app import opened_storage
-from router.calibrate.errors import FileUnwritable
-from router.calibrate.files import write_file
 from router.calibrate.publishing import check_unled, check_vacant, publish
 from router.config import Config
+from router.files import check_writable, write_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,8 @@ class Targets:
 async def check_targets(config: Config, env: Mapping[str, str], targets: Targets) -> None:
     """Before anything is paid for. Raises RouterError."""
     for path in (targets.out, targets.report):
-        if path is not None and not path.parent.is_dir():
-            raise FileUnwritable(f"{path}: name a file in a folder that exists")
+        if path is not None:
+            check_writable(path)
     if targets.out is None:
         async with opened_storage(config, env) as storage:
             await check_vacant(storage.snapshots, replace=targets.replace)
@@ -35,14 +34,23 @@ async def check_targets(config: Config, env: Mapping[str, str], targets: Targets
 
 
 async def hand_over(
-    config: Config, env: Mapping[str, str], targets: Targets, payload: bytes
+    config: Config,
+    env: Mapping[str, str],
+    targets: Targets,
+    payload: bytes,
+    learned_to: str | None = None,
 ) -> str:
-    """What came of it, in words. Raises RouterError."""
+    """What came of it, in words; learned_to: as `publish` has it. Raises RouterError."""
     if targets.out is not None:
         write_file(targets.out, payload)
         return f"snapshot written to {targets.out}: the same command without --out publishes it"
     async with opened_storage(config, env) as storage:
         version = await publish(
-            storage.snapshots, storage.lease, payload, uuid4().hex, replace=targets.replace
+            storage.snapshots,
+            storage.lease,
+            payload,
+            uuid4().hex,
+            replace=targets.replace,
+            learned_to=learned_to,
         )
     return f"published as snapshot {version}: routers serve it, a learner goes on from it"

@@ -13,7 +13,6 @@ from bandit.remap import Refit
 from router.adapters.storage import Storage
 from router.app import opened_storage
 from router.app.brain import Brain
-from router.calibrate.files import write_file
 from router.config import Config
 from router.config.values import catalogue_of, refit_of, units_of, weights_of
 from router.core.deciding import action_of
@@ -22,6 +21,7 @@ from router.core.judging.learned import Learned
 from router.core.records import DecisionRecord
 from router.core.remapped import moved_record
 from router.core.survey import PromptSample
+from router.files import write_file
 from router.map.atlas import Atlas, Head, Sources, make_atlas
 from router.map.page import page
 from router.map.traffic import traffic_of

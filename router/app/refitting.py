@@ -11,7 +11,6 @@ from bandit.remap import Refit
 from router.app import opened_storage
 from router.app.brain import Brain
 from router.app.handover import Targets, check_targets, hand_over
-from router.calibrate.files import write_file
 from router.config import Config
 from router.config.values import catalogue_of, refit_of
 from router.core.observer import NullObserver
@@ -19,6 +18,7 @@ from router.core.records import DecisionRecord
 from router.core.reward import RewardSettings
 from router.core.survey import EmbeddingSample
 from router.core.teaching import teach, teach_gates
+from router.files import write_file
 from router.map.refit import Taught, refit, taught_by
 
 

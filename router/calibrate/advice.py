@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from bandit.frontier import Interval, bootstrap_mean
+from bandit.frontier import LEVEL, Interval, bootstrap_mean
 from router.calibrate.crossing import Tried
 from router.calibrate.frontier import COST, QUALITY, REWARD, Matrix, Way, best_of
 from router.core.arms import Plan
@@ -22,7 +22,9 @@ RARE: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """gain: the policy's reward minus that of the best fixed choice, at the configured weights.
+    """gain: the policy's reward minus that of the best plan alone, at the configured weights.
+
+    Its interval allows for the choice of that plan among all.
 
     verdict, why: a sentence each. snippet: YAML to be merged into the config.
     """
@@ -39,6 +41,8 @@ class Advice:
 class Terms:
     """What the advice must fit. keep: plans that the config names elsewhere.
 
+    floor: the probability that exploration leaves each plan.
+
     The unit of cost is written down, so that leaving a plan out does not change what a weight
     means.
     """
@@ -47,6 +51,12 @@ class Terms:
     policy: str
     cost_unit_usd: float
     keep: tuple[str, ...] = ()
+    floor: float = 0.0
+
+    @property
+    def most_loss(self) -> float:
+        """Reward that a policy may lose for what it may yet learn, its exploration aside."""
+        return LOSS + len(self.plans) * self.floor
 
 
 def advise(
@@ -54,13 +64,13 @@ def advise(
 ) -> Advice:
     """The cheapest weight that keeps the best fixed quality within `LOSS`, else what is configured.
 
-    Where the policy does worse than one fixed plan, beyond doubt, that plan alone. tried: the
+    Where the policy does clearly worse than one fixed plan, that plan alone. tried: the
     configured weight first. fixed: a way for every plan, by its name.
     """
     rival = max(fixed, key=lambda way: float(way.numbers[:, REWARD].mean()))
-    gain = bootstrap_mean(tried[0].numbers[:, REWARD] - rival.numbers[:, REWARD], rng)
+    gain = _gain(tried[0], rival, len(fixed), rng)
     told = f"reward of the policy minus that of always {rival.name}: {_signed(gain)}"
-    if gain.high < 0:
+    if gain.high < -terms.most_loss:
         verdict = f"{told}: on these prompts routing does not pay yet; serve that plan alone"
         chosen, kept, numbers = tried[0], {rival.name}, rival.numbers
     else:
@@ -71,6 +81,8 @@ def advise(
         numbers = chosen.numbers
     names = tuple(n for n in terms.plans if n in kept or n in terms.keep)
     why = _why(numbers, best_of(fixed))
+    if chosen is not tried[0]:
+        why += "; the weight was chosen on these same prompts"
     return Advice(
         cost_weight=chosen.cost_weight,
         plans=names,
@@ -79,6 +91,15 @@ def advise(
         why=why,
         snippet=_snippet(names, terms, chosen.cost_weight, why),
     )
+
+
+def _gain(tried: Tried, rival: Way, count: int, rng: np.random.Generator) -> Interval:
+    """Against the best of `count` plans: the best of many is lucky, so its interval is wider.
+
+    Bonferroni: at this level all of them would hold at once.
+    """
+    level = 1 - (1 - LEVEL) / count
+    return bootstrap_mean(tried.numbers[:, REWARD] - rival.numbers[:, REWARD], rng, level=level)
 
 
 def _chosen(tried: Sequence[Tried], best: Way) -> Tried:

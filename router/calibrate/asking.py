@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
+from weakref import WeakValueDictionary
 
 from router.calibrate.journal import Journal
 from router.calibrate.ledger import Answered, Failed, Intent
+from router.calibrate.outcomes import answered, failed, most_usd
 from router.calibrate.purse import Share
 from router.core.arms import Catalogue, Deployment
-from router.core.attempt import CHARGED
 from router.core.cachekey import fingerprint
-from router.core.chat import BYTES_PER_TOKEN, Answer, ChatRequest, Usage
+from router.core.chat import ChatRequest, Usage
 from router.core.eligible import Needs
 from router.core.errors import (
     ProviderError,
@@ -45,7 +46,9 @@ Reply = Answered | Failed | Missing
 
 @dataclass(frozen=True, slots=True)
 class AskSettings:
-    """max_output_tokens: None for each deployment's own. ask_again: also what is in doubt.
+    """max_output_tokens: None for each deployment's own.
+
+    ask_again: once more what earlier runs left in doubt, or failed and may have been charged.
 
     pause_ms: before a call that was turned away is made again; doubles.
     """
@@ -80,6 +83,8 @@ class Asker:
         self._clock = clock
         self._settings = settings
         self._refused: set[str] = set()
+        self._asking = WeakValueDictionary[str, asyncio.Lock]()
+        self._again = set(journal.ledger.unsettled) if settings.ask_again else set[str]()
 
     def key(self, chat: ChatRequest, arm: str) -> str:
         """Of the question, the arm and its model: another model answers anew."""
@@ -94,10 +99,21 @@ class Asker:
             return Missing(INCAPABLE)
         if key in ledger.answers:
             return ledger.answers[key]
-        if ledger.is_doubtful(key) and not self._settings.ask_again:
+        if key in self._again:
+            return None
+        if ledger.is_doubtful(key):
             return Missing(IN_DOUBT)
         failure = ledger.failures.get(key)
         return failure if failure and failure.most_usd > 0 else None  # one that was free may retry
+
+    def likely_usd(self, chat: ChatRequest, arm: str, answer_tokens: int) -> float:
+        """What asking the arm's first deployment will probably cost; 0 when nothing is sent."""
+        if self.known(chat, arm) is not None:
+            return 0.0
+        needs = Needs.of(self._bounded(chat))
+        first = self._capable(self._bounded(chat), arm)[0]
+        output_tokens = min(answer_tokens, needs.most_output(first))
+        return first.price.cost_usd(Usage(needs.input_tokens, output_tokens))
 
     def most_usd(self, chat: ChatRequest, arm: str) -> float:
         """What asking the arm's first deployment can cost at most; 0 when nothing is sent."""
@@ -106,12 +122,25 @@ class Asker:
         chat = self._bounded(chat)
         return most_usd(self._capable(chat, arm)[0], chat)
 
+    def bound_usd(self, chat: ChatRequest, arm: str) -> float:
+        """What asking the arm's dearest deployment can cost at most, whatever is known of it."""
+        chat = self._bounded(chat)
+        return max(
+            most_usd(deployment, chat) for deployment in self._catalogue.arms[arm].deployments
+        )
+
     async def ask(self, chat: ChatRequest, arm: str, share: Share) -> Reply:
         """share: what was set aside for it. Raises JournalUnusable."""
-        known = self.known(chat, arm)
-        if known is not None:
-            return known
-        key, chat = self.key(chat, arm), self._bounded(chat)
+        key = self.key(chat, arm)
+        # Two answers that are alike are one question to a judge: who comes second waits, and knows.
+        async with self._asking.setdefault(key, asyncio.Lock()):
+            known = self.known(chat, arm)
+            if known is not None:
+                return known
+            self._again.discard(key)
+            return await self._asked(key, self._bounded(chat), arm, share)
+
+    async def _asked(self, key: str, chat: ChatRequest, arm: str, share: Share) -> Reply:
         reply: Reply = Missing(STOPPED)
         for deployment in self._capable(chat, arm):
             for attempt in range(TRIES):
@@ -120,9 +149,10 @@ class Asker:
                 reply = await self._call(key, deployment, chat, share)
                 if not isinstance(reply, Failed):
                     return reply
-                if not self._is_passing(reply):
+                if reply.why not in _PASSING:
                     break
-                await self._rest(reply, attempt)
+                if attempt < TRIES - 1:
+                    await self._rest(reply, attempt)
         return reply
 
     async def _call(
@@ -134,10 +164,10 @@ class Asker:
             call = self._journal.ledger.calls.get(key, 0) + 1
             intent = Intent(key, call, deployment.name, most_usd(deployment, chat))
             if deployment.name in self._refused:
-                return _failed(intent, deployment, chat, ProviderUnauthorized(""))
+                return failed(intent, deployment, chat, ProviderUnauthorized(""))
             await self._journal.write(intent)
             reply = await self._send(intent, deployment, chat)
-        share.spend(reply.cost_usd if isinstance(reply, Answered) else reply.most_usd)
+        share.spend(reply.charged_usd)
         await self._journal.write(reply)
         return reply
 
@@ -153,16 +183,12 @@ class Asker:
             if isinstance(error, ProviderUnauthorized):
                 self._refused.add(deployment.name)
             latency_ms = (self._clock() - began_s) * 1_000
-            return _failed(intent, deployment, chat, error, latency_ms)
-        return _answered(intent, deployment, answer, (self._clock() - began_s) * 1_000)
+            return failed(intent, deployment, chat, error, latency_ms)
+        return answered(intent, deployment, answer, (self._clock() - began_s) * 1_000)
 
     async def _rest(self, failed: Failed, attempt: int) -> None:
         wanted_ms = failed.retry_after_ms or self._settings.pause_ms * 2**attempt
         await wait(self._stop, min(wanted_ms, MAX_PAUSE_MS) / 1_000)
-
-    @staticmethod
-    def _is_passing(failed: Failed) -> bool:
-        return failed.why in _PASSING
 
     def _bounded(self, chat: ChatRequest) -> ChatRequest:
         most = self._settings.max_output_tokens
@@ -170,51 +196,3 @@ class Asker:
 
     def _capable(self, chat: ChatRequest, arm: str) -> list[Deployment]:
         return list(filter(Needs.of(chat).met_by, self._catalogue.arms[arm].deployments))
-
-
-def most_usd(deployment: Deployment, chat: ChatRequest) -> float:
-    """No tokenizer makes more tokens than there are bytes, and the output is cut at its limit."""
-    needs = Needs.of(chat)
-    usage = Usage(needs.input_tokens * BYTES_PER_TOKEN, needs.most_output(deployment))
-    return deployment.price.cost_usd(usage)
-
-
-def _answered(
-    intent: Intent, deployment: Deployment, answer: Answer, latency_ms: float
-) -> Answered:
-    return Answered(
-        key=intent.key,
-        call=intent.call,
-        deployment=deployment.name,
-        model=deployment.model,
-        text=answer.text,
-        finish_reason=answer.finish_reason,
-        input_tokens=answer.usage.input_tokens,
-        output_tokens=answer.usage.output_tokens,
-        cost_usd=deployment.price.cost_usd(answer.usage),
-        latency_ms=latency_ms,
-        mean_logprob=answer.mean_logprob,
-        refusal=answer.refusal,
-    )
-
-
-def _failed(
-    intent: Intent,
-    deployment: Deployment,
-    chat: ChatRequest,
-    error: ProviderError,
-    latency_ms: float = 0.0,
-) -> Failed:
-    """What was sent was probably charged where no word came; the budget counts what may be."""
-    charged = isinstance(error, CHARGED)
-    usage = Usage(chat.estimated_input_tokens)
-    return Failed(
-        key=intent.key,
-        call=intent.call,
-        deployment=deployment.name,
-        why=error.reason.lower(),
-        cost_usd=deployment.price.cost_usd(usage) if charged else 0.0,
-        most_usd=intent.most_usd if charged else 0.0,
-        latency_ms=latency_ms,
-        retry_after_ms=error.retry_after_ms,
-    )

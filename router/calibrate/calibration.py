@@ -11,16 +11,12 @@ import numpy as np
 from bandit.types import Context, Policy
 from router.calibrate.advice import Advice, Terms, advise
 from router.calibrate.asking import Missing
-from router.calibrate.crossing import LEAST_ROWS, Tried, cross_validated
+from router.calibrate.crossing import LEAST_ROWS, cross_validated
+from router.calibrate.equal import equal_quality
 from router.calibrate.errors import NothingLearned
 from router.calibrate.frontier import (
-    COST,
-    QUALITY,
     Utility,
     Way,
-    at_quality,
-    best_of,
-    dearest_of,
     hull_names,
     lines,
     over_hull,
@@ -44,7 +40,7 @@ from router.core.gate import GateSettings
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What the figures are made with. keep: plans that the advice must not leave out."""
+    """What the figures are made with. keep, floor: as of `Terms`."""
 
     catalogue: Catalogue
     gate: GateSettings
@@ -53,6 +49,7 @@ class Study:
     policy: str
     seed: int
     keep: tuple[str, ...] = ()
+    floor: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +105,13 @@ def _figures(
     arms, ladders = _fixed(rows, how)
     shown = lines(arms, [*ladders, policy], rng)
     gap = over_hull(arms, policy, rng)
-    terms = Terms(how.catalogue.plans, how.policy, how.utility.units.cost_usd, how.keep)
+    terms = Terms(how.catalogue.plans, how.policy, how.utility.units.cost_usd, how.keep, how.floor)
     plans = {name: [row.plans[name] for row in rows] for name in how.catalogue.plans}
     advice = advise(tried, ways_of("plan", plans, how.utility), terms, rng)
     names = list(how.catalogue.arms)
     sections = [
         frontier_section(shown, gap, hull_names(arms)),
-        weights_section(tried, _equal(tried, arms)),
+        weights_section(tried, equal_quality(tried, arms, rng)),
         map_section(regions(rows, texts, names, how.utility), names),
         advice_section(advice),
     ]
@@ -130,22 +127,6 @@ def _fixed(rows: Sequence[Row], how: Study) -> tuple[list[Way], list[Way]]:
         if len(plan.rungs) > 1
     }
     return ways_of("arm", arms, how.utility), ways_of("plan", ladders, how.utility)
-
-
-def _equal(tried: Sequence[Tried], arms: Sequence[Way]) -> str:
-    """In words: what the policy costs at the quality of the best and of the dearest arm."""
-    points = [(t.numbers[:, COST].mean(), t.numbers[:, QUALITY].mean()) for t in tried]
-    told = []
-    for way in {w.name: w for w in (best_of(arms), dearest_of(arms))}.values():
-        quality, cost_usd = way.numbers.mean(axis=0)[[QUALITY, COST]].tolist()
-        needed_usd = at_quality(points, quality)
-        if needed_usd is None or cost_usd <= 0:
-            told.append(f"no weight tried reaches the quality of always {way.name}")
-        else:
-            told.append(
-                f"the quality of always {way.name} costs {needed_usd / cost_usd:.0%} of its price"
-            )
-    return "; ".join(told)
 
 
 def absences(cases: Sequence[Case]) -> tuple[Mapping[str, int], Mapping[str, int]]:

@@ -35,10 +35,6 @@ class NothingLearned(RouterError):
     reason = "NOTHING_LEARNED"
 
 
-class FileUnwritable(RouterError):
-    reason = "FILE_UNWRITABLE"
-
-
 class Stopped(RouterError):
     """The user stopped it; what was paid is in the journal."""
 

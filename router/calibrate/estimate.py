@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from router.calibrate.gathering import Gatherer
 from router.calibrate.prompts import Prompt
 from router.calibrate.purse import Purse
-from router.core.arms import Arm, Catalogue
-from router.core.chat import ChatRequest, Usage
-from router.core.eligible import Needs
+from router.core.arms import Catalogue
 
 
 def estimate(
@@ -20,9 +18,9 @@ def estimate(
     purse: Purse,
 ) -> str:
     """typical_tokens: of an answer."""
-    asked = [(p, arm) for p in prompts for arm in catalogue.arms.values()]
-    left = [(p, arm) for p, arm in asked if gatherer.is_open(p, arm.name)]
-    likely_usd = sum(_likely_usd(arm, p.chat, typical_tokens) for p, arm in left)
+    asked = [(p, arm) for p in prompts for arm in catalogue.arms]
+    left = [(p, arm) for p, arm in asked if gatherer.is_open(p, arm)]
+    likely_usd = sum(gatherer.likely_usd(p, typical_tokens) for p in prompts)
     most_usd = sum(gatherer.most_usd(p) for p in prompts)
     return (
         f"{len(prompts)} prompts x {len(catalogue.arms)} arms: {len(left)} answers to get, "
@@ -30,10 +28,3 @@ def estimate(
         f"tokens an answer, at most ${most_usd:.4f}; ${purse.spent_usd:.4f} of the budget of "
         f"${purse.budget_usd:.2f} is spent"
     )
-
-
-def _likely_usd(arm: Arm, chat: ChatRequest, typical_tokens: int) -> float:
-    needs = Needs.of(chat)
-    first = next(d for d in arm.deployments if needs.met_by(d))
-    output = min(typical_tokens, needs.most_output(first))
-    return first.price.cost_usd(Usage(needs.input_tokens, output))

@@ -1,18 +1,15 @@
-"""Files of the user's: read in bounds, written whole."""
+"""Prompts of a user's file, read in bounds."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from router.calibrate.errors import FileUnwritable, PromptsInvalid
+from router.calibrate.errors import PromptsInvalid
 from router.calibrate.prompts import MAX_LINE_BYTES, Prompt, read_prompts
 
 MAX_BYTES: Final = 1 << 30
-MODE: Final = 0o600
-"""Reports show heads of the user's prompts."""
 
 
 def prompts_in(path: Path) -> list[Prompt]:
@@ -33,17 +30,3 @@ def _lines(path: Path) -> Iterator[bytes]:
             while rest and not rest.endswith(b"\n"):
                 rest = file.readline(MAX_LINE_BYTES)
             yield line.rstrip(b"\r\n")
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Whole or not at all. Raises FileUnwritable."""
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError:
-        raise FileUnwritable(f"{path}: name a file that this process can write") from None

@@ -82,7 +82,7 @@ def lines(arms: Sequence[Way], others: Sequence[Way], rng: np.random.Generator) 
     arms: what the mixes are made of, at least one. Every way has the same n >= 1 prompts.
     """
     ways, best = [*arms, *others], best_of(arms)
-    drawn = _resampled([way.numbers for way in ways], rng)
+    drawn = resampled([way.numbers for way in ways], rng)
     means = np.stack([way.numbers.mean(axis=0) for way in ways])
     whole = np.concatenate([means[None], drawn])
     mixes = [_mix_cost(w[: len(arms), COST], w[: len(arms), QUALITY], w[:, QUALITY]) for w in whole]
@@ -106,7 +106,7 @@ def lines(arms: Sequence[Way], others: Sequence[Way], rng: np.random.Generator) 
 
 def over_hull(arms: Sequence[Way], way: Way, rng: np.random.Generator) -> Interval:
     """Quality minus that of the best random mix of arms at the same mean cost."""
-    drawn = _resampled([w.numbers for w in (*arms, way)], rng)
+    drawn = resampled([w.numbers for w in (*arms, way)], rng)
     means = np.stack([w.numbers.mean(axis=0) for w in (*arms, way)])
     gaps = [
         w[-1, QUALITY] - float(hull_quality(w[:-1, COST], w[:-1, QUALITY], w[-1, COST]))
@@ -136,7 +136,7 @@ def _mix_cost(costs: Vector, qualities: Vector, wanted: Vector) -> Vector:
     return cost
 
 
-def _resampled(columns: Sequence[Matrix], rng: np.random.Generator) -> NDArray[np.float64]:
+def resampled(columns: Sequence[Matrix], rng: np.random.Generator) -> NDArray[np.float64]:
     """Bootstrap means, (draws, ways, 3): the same prompts for every way of a draw."""
     stacked = np.stack(columns, axis=1)
     n, ways, width = stacked.shape

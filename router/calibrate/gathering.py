@@ -52,8 +52,11 @@ class Gatherer:
 
     def most_usd(self, prompt: Prompt) -> float:
         """What is still to be paid for a prompt, at most; 0 when every answer is known."""
-        asked = sum(self._asker.most_usd(prompt.chat, arm) for arm in self._arms)
-        return asked + self._scorer.most_usd(prompt) * len(self._arms)
+        return sum(map(sum, self._reserves(prompt).values()))
+
+    def likely_usd(self, prompt: Prompt, answer_tokens: int) -> float:
+        """What the answers still to be had will probably cost, without their scores."""
+        return sum(self._asker.likely_usd(prompt.chat, arm, answer_tokens) for arm in self._arms)
 
     def is_open(self, prompt: Prompt, arm: str) -> bool:
         """Whether an answer is still to be had."""
@@ -80,20 +83,31 @@ class Gatherer:
 
     async def _one(self, case: Case) -> None:
         """Known answers cost nothing, and are there even when the budget is used up."""
-        prompt = case.prompt
-        asked_usd = {arm: self._asker.most_usd(prompt.chat, arm) for arm in self._arms}
-        scored_usd = self._scorer.most_usd(prompt)
-        enough = await self._take(sum(asked_usd.values()) + scored_usd * len(self._arms))
+        reserves = self._reserves(case.prompt)
+        enough = await self._take(sum(map(sum, reserves.values())))
         if not enough:
-            asked_usd, scored_usd = dict.fromkeys(self._arms, 0.0), 0.0
+            reserves = dict.fromkeys(self._arms, (0.0, 0.0))
         # Each call has a share of its own: what one did not use must not pay twice for another.
         jobs = (
             self._arm(
-                case, arm, Share(self._purse, usd), Share(self._purse, scored_usd), enough=enough
+                case, arm, Share(self._purse, asking), Share(self._purse, scoring), enough=enough
             )
-            for arm, usd in asked_usd.items()
+            for arm, (asking, scoring) in reserves.items()
         )
         await asyncio.gather(*jobs)
+
+    def _reserves(self, prompt: Prompt) -> dict[str, tuple[float, float]]:
+        """What asking each arm, and scoring its answer, can still cost at most."""
+        return {
+            arm: (self._asker.most_usd(prompt.chat, arm), self._scoring_usd(prompt, arm))
+            for arm in self._arms
+        }
+
+    def _scoring_usd(self, prompt: Prompt, arm: str) -> float:
+        known = self._asker.known(prompt.chat, arm)
+        if isinstance(known, Answered):
+            return self._scorer.most_usd(prompt, known.text)
+        return self._scorer.most_usd(prompt, None) if known is None else 0.0
 
     async def _take(self, usd: float) -> bool:
         if self._stop.is_set():

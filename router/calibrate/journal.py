@@ -20,6 +20,7 @@ MODE: Final = 0o600
 MAX_LINE_BYTES: Final = 32 << 20
 _decode = msgspec.json.Decoder(Entry).decode
 _encode = msgspec.json.Encoder().encode
+_OPENED: Final = _encode(Opened(VERSION)) + b"\n"
 
 
 class Journal:
@@ -72,13 +73,15 @@ def _prepared(path: Path, descriptor: int) -> Ledger:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise JournalUnusable(f"{path}: another calibration is using it: wait for it") from None
-    os.fchmod(descriptor, MODE)
-    entries = list(_entries(path, descriptor))
-    if not entries:
-        _append(path, descriptor, Opened(VERSION))
-    elif entries[0] != Opened(VERSION):
+    first = os.pread(descriptor, len(_OPENED), 0)
+    # Nothing of a file is changed before it is known to be ours.
+    if not _OPENED.startswith(first):
         raise JournalUnusable(f"{path}: is no journal of this version: name another with --journal")
-    return Ledger.of(entries)
+    os.fchmod(descriptor, MODE)
+    if first != _OPENED:
+        os.ftruncate(descriptor, 0)
+        _append(path, descriptor, Opened(VERSION))
+    return Ledger.of(_entries(path, descriptor))
 
 
 def _entries(path: Path, descriptor: int) -> Iterator[Entry]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -29,6 +29,8 @@ class Intent(msgspec.Struct, frozen=True, tag="intent"):
 
 
 class Answered(msgspec.Struct, frozen=True, tag="answer"):
+    """cost_usd: charged. most_usd: possibly charged, where the provider counted no tokens."""
+
     key: str
     call: int
     deployment: str
@@ -41,6 +43,12 @@ class Answered(msgspec.Struct, frozen=True, tag="answer"):
     latency_ms: float
     mean_logprob: float | None = None
     refusal: bool = False
+    most_usd: float | None = None
+
+    @property
+    def charged_usd(self) -> float:
+        """As the budget counts it."""
+        return self.cost_usd if self.most_usd is None else self.most_usd
 
     @property
     def answer(self) -> Answer:
@@ -66,6 +74,11 @@ class Failed(msgspec.Struct, frozen=True, tag="failure"):
     latency_ms: float
     retry_after_ms: int | None = None
 
+    @property
+    def charged_usd(self) -> float:
+        """As the budget counts it."""
+        return self.most_usd
+
 
 class Scored(msgspec.Struct, frozen=True, tag="score"):
     """What a verifier said of an answer."""
@@ -79,7 +92,10 @@ Entry: TypeAlias = Opened | Intent | Answered | Failed | Scored
 
 @dataclass(slots=True)
 class Ledger:
-    """answers, failures: the last of each question. doubts: calls whose end nobody wrote down."""
+    """answers: the last of each question. doubts: calls whose end nobody wrote down.
+
+    failures: the last of each question that may have been charged, else the last.
+    """
 
     answers: dict[str, Answered] = field(default_factory=dict)
     failures: dict[str, Failed] = field(default_factory=dict)
@@ -100,6 +116,12 @@ class Ledger:
         """Paid, and what the calls in doubt can have cost at most."""
         return self.paid_usd + sum(intent.most_usd for intent in self.doubts.values())
 
+    @property
+    def unsettled(self) -> Iterator[str]:
+        """Questions that were sent and may have been charged, without an answer."""
+        yield from (key for key, _ in self.doubts)
+        yield from (key for key, failure in self.failures.items() if failure.most_usd > 0)
+
     def is_doubtful(self, key: str) -> bool:
         return any(key == doubted for doubted, _ in self.doubts)
 
@@ -111,11 +133,13 @@ class Ledger:
             case Answered():
                 self.doubts.pop((entry.key, entry.call), None)
                 self.answers[entry.key] = entry
-                self.paid_usd += entry.cost_usd
+                self.paid_usd += entry.charged_usd
             case Failed():
                 self.doubts.pop((entry.key, entry.call), None)
-                self.failures[entry.key] = entry
-                self.paid_usd += entry.most_usd
+                known = self.failures.get(entry.key)
+                if entry.most_usd > 0 or known is None or not known.most_usd:
+                    self.failures[entry.key] = entry
+                self.paid_usd += entry.charged_usd
             case Scored():
                 self.scores[entry.key] = entry.quality
             case Opened():

@@ -7,12 +7,13 @@ import re
 from enum import StrEnum
 from typing import Any, Final
 
+from router.calibrate.wording import says
 from router.core.judging.closed import json_of, normal_words, said_choice, said_number
 from router.core.judging.numbers import numbers, plain, same_number, whole_number
 
 
 class Match(StrEnum):
-    """auto: by the reference's form: number, choice letter, JSON, else contains."""
+    """auto: by the reference's form: number, choice letter, JSON, one word, else contains."""
 
     AUTO = "auto"
     EXACT = "exact"
@@ -21,6 +22,8 @@ class Match(StrEnum):
 
 
 _LETTER: Final = re.compile(r"\(?([A-Z])[).:]?", re.ASCII)
+_MOST_VALUES: Final = 64
+_decoder: Final = json.JSONDecoder(strict=False)
 MAX_CHARS: Final = 200_000
 
 
@@ -61,7 +64,10 @@ def _agrees_by_form(answer: str, reference: Any) -> bool:
     if whole_number(text):
         return _same_number(answer, reference)
     letter = _LETTER.fullmatch(text.strip())
-    return said_choice(answer) == letter.group(1) if letter else _holds(answer, text)
+    if letter:
+        return said_choice(answer) == letter.group(1)
+    wanted = normal_words(text)
+    return _holds(answer, text) and (" " in wanted or says(answer, wanted))
 
 
 def _text(reference: Any) -> str:
@@ -82,7 +88,23 @@ def _is_json(reference: Any) -> bool:
 def _same_json(answer: str, reference: Any) -> bool:
     wanted = json_of(reference) if isinstance(reference, str) else reference
     said = json_of(answer)
+    if said is None:
+        said = _inner_json(answer, "{" if isinstance(wanted, dict) else "[")
     return said is not None and bool(said == wanted)
+
+
+def _inner_json(text: str, opening: str) -> Any:
+    """The last JSON value among other words; None for none."""
+    found, start = None, text.find(opening)
+    for _ in range(_MOST_VALUES):
+        if start < 0:
+            break
+        try:
+            found, end = _decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        start = text.find(opening, end)
+    return found
 
 
 def _holds(answer: str, reference: str) -> bool:

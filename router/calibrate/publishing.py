@@ -28,11 +28,18 @@ async def check_unled(lease: Lease, owner: str) -> None:
 
 
 async def publish(
-    snapshots: SnapshotStore, lease: Lease, payload: bytes, owner: str, *, replace: bool
+    snapshots: SnapshotStore,
+    lease: Lease,
+    payload: bytes,
+    owner: str,
+    *,
+    replace: bool,
+    learned_to: str | None = None,
 ) -> int:
     """The version under which it is served; the learner goes on from it.
 
     A replaced snapshot's events are not learned again: the new one begins where that one ended.
+    learned_to: the position in this store's log up to which the payload knows it, if it does.
 
     Raises:
         SnapshotExists, LearnerAtWork, StorageUnavailable.
@@ -44,7 +51,7 @@ async def publish(
     try:
         await check_vacant(snapshots, replace=replace)
         stored = await snapshots.load()
-        position = stored.position if stored else START
+        position = learned_to or (stored.position if stored else START)
         version = (stored.version if stored else 0) + 1
         if not await snapshots.publish(StoredSnapshot(version, position, payload), fence):
             raise LearnerAtWork("a learner began its work meanwhile: run the same command again")

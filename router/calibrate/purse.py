@@ -9,10 +9,11 @@ from dataclasses import dataclass
 class Purse:
     """spent_usd: paid or possibly paid. held_usd: set aside for calls that may still come.
 
-    beyond_usd: what calls cost more than was set aside for them; a provider's price is then wrong.
+    beyond_usd: what calls cost more than was set aside for them; a price or a limit is then wrong.
 
     Spent and held together stay within the budget as long as no call costs more than was set
-    aside for it. Lives on one event loop.
+    aside for it. Once one did, no bound can be relied on, and nothing more is given out. Lives on
+    one event loop.
     """
 
     def __init__(self, budget_usd: float, spent_usd: float) -> None:
@@ -26,9 +27,13 @@ class Purse:
     def left_usd(self) -> float:
         return self.budget_usd - self.spent_usd - self.held_usd
 
+    @property
+    def is_closed(self) -> bool:
+        return self.beyond_usd > 0
+
     def take(self, usd: float) -> bool:
         """Set aside what is there now, or nothing."""
-        if usd > self.left_usd:
+        if self.is_closed or usd > self.left_usd:
             return False
         self.held_usd += usd
         return True
@@ -40,7 +45,7 @@ class Purse:
             return self.take(usd)
 
     def _is_hopeless(self, usd: float) -> bool:
-        return self.held_usd <= 0 or usd > self.budget_usd - self.spent_usd
+        return self.is_closed or self.held_usd <= 0 or usd > self.budget_usd - self.spent_usd
 
     async def give_back(self, held_usd: float) -> None:
         self.held_usd -= held_usd
@@ -60,6 +65,8 @@ class Share:
     def reach(self, usd: float) -> bool:
         """Whether a call of at most `usd` can be paid; sets more aside where it must."""
         short_usd = usd - self.held_usd
+        if self.purse.is_closed:
+            return False
         if short_usd > 0:
             if not self.purse.take(short_usd):
                 return False

@@ -52,8 +52,9 @@ def account_section(account: Account) -> Section:
         )
     if a.beyond_usd:
         notes.append(
-            f"${a.beyond_usd:.4f} were charged beyond the calls' upper bounds: the provider counts "
-            "tokens that the limit does not hold; leave the budget room for that"
+            f"${a.beyond_usd:.4f} were charged beyond the calls' upper bounds, so nothing more was "
+            "sent: correct the deployment's price, or raise its max_output_tokens to what hidden "
+            "reasoning may take, and run the same command again"
         )
     notes += [f"left out: {what} ({count})" for what, count in sorted(a.missing.items())]
     notes += [f"not scored: {what} ({count})" for what, count in sorted(a.unscored.items())]

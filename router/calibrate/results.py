@@ -31,7 +31,7 @@ def arm_results(case: Case, gate: GateSettings) -> dict[str, Result]:
     """By arm; an arm whose answer is missing is absent.
 
     An arm that is away or turns the call away (a wrong key, a rate limit, a model that does not
-    exist) says nothing of how good it is, and costs nothing: it is absent too.
+    exist, a connection that breaks) says nothing of how good it is: it is absent too.
     """
     found = {arm: _result(case, arm, reply, gate) for arm, reply in case.replies.items()}
     return {arm: result for arm, result in found.items() if result is not None}

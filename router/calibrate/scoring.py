@@ -26,9 +26,9 @@ class Score:
 
 
 class Scorer(Protocol):
-    """most_usd: what scoring one answer of any arm can cost at most."""
-
-    def most_usd(self, prompt: Prompt) -> float: ...
+    def most_usd(self, prompt: Prompt, answer: str | None) -> float:
+        """What scoring an answer can cost at most; None for one that is not there yet."""
+        ...
 
     async def score(self, prompt: Prompt, arm: str, reply: Answered, share: Share) -> Score: ...
 
@@ -37,8 +37,8 @@ class ReferenceScorer:
     def __init__(self, how: Match) -> None:
         self._how = how
 
-    def most_usd(self, prompt: Prompt) -> float:
-        del prompt
+    def most_usd(self, prompt: Prompt, answer: str | None) -> float:
+        del prompt, answer
         return 0.0
 
     async def score(self, prompt: Prompt, arm: str, reply: Answered, share: Share) -> Score:
@@ -66,8 +66,8 @@ class VerifierScorer:
         self._verifier = verifier
         self._journal = journal
 
-    def most_usd(self, prompt: Prompt) -> float:
-        del prompt
+    def most_usd(self, prompt: Prompt, answer: str | None) -> float:
+        del prompt, answer
         return 0.0
 
     async def score(self, prompt: Prompt, arm: str, reply: Answered, share: Share) -> Score:
@@ -94,8 +94,11 @@ class JudgeScorer:
         self._asker = asker
         self._arm = arm
 
-    def most_usd(self, prompt: Prompt) -> float:
-        return self._asker.most_usd(_judged(prompt, None), self._arm)
+    def most_usd(self, prompt: Prompt, answer: str | None) -> float:
+        chat = _judged(prompt, answer)
+        if answer is None:
+            return self._asker.bound_usd(chat, self._arm)
+        return self._asker.most_usd(chat, self._arm)
 
     async def score(self, prompt: Prompt, arm: str, reply: Answered, share: Share) -> Score:
         del arm

@@ -10,8 +10,13 @@ from typing import Any
 import click
 
 from router.cli.calibrate import calibrate
+from router.cli.evaluate import evaluate
+from router.cli.learner import learner
+from router.cli.log import explain, log
 from router.cli.map import map_command
+from router.cli.policy import policy
 from router.cli.tenants import tenant
+from router.cli.train import train
 from router.config import load_config
 from router.core.errors import RouterError
 
@@ -47,16 +52,6 @@ def serve(config_path: Path) -> None:
     app.run_router(config)
 
 
-@main.command()
-@CONFIG
-def learner(config_path: Path) -> None:
-    """Learn only: for deployments in which routers do not."""
-    config = load_config(config_path, os.environ)
-    from router import app  # noqa: PLC0415 - other commands need not wait for its imports
-
-    app.run_learner(config)
-
-
 @main.command("check-config")
 @click.argument("file", type=click.Path(path_type=Path))
 def check_config(file: Path) -> None:
@@ -71,6 +66,8 @@ def check_config(file: Path) -> None:
         if plan.is_judged:
             rungs += f", gate {plan.gate}" + (f" asks {plan.second}" if plan.second else "")
         click.echo(f"plan {plan.name}: {rungs} (typically ${plan.prior_cost_usd:.6f})")
+    for name, section in config.challengers.items():
+        click.echo(f"challenger {name}: {', '.join(sorted(section.model_fields_set))}")
     click.echo(f"{file}: well-formed")
 
 
@@ -84,5 +81,11 @@ def fetch_model_command(directory: Path | None) -> None:
 
 
 main.add_command(calibrate)
+main.add_command(evaluate)
+main.add_command(explain)
+main.add_command(learner)
+main.add_command(log)
 main.add_command(map_command)
+main.add_command(policy)
 main.add_command(tenant)
+main.add_command(train)

@@ -52,7 +52,9 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--verifier", default="", callback=_url, metavar="URL", help="scores by HTTP POST")
 @click.option("--judge", default="", metavar="ARM", help="scores by asking this arm")
 @click.option("--max-output-tokens", type=click.IntRange(1, 1_000_000), help="of an answer")
-@click.option("--ask-again", is_flag=True, help="also calls in doubt, which may be paid twice")
+@click.option(
+    "--ask-again", is_flag=True, help="also calls in doubt or timed out: may be paid twice"
+)
 @click.option("--replace", is_flag=True, help="put the new snapshot in an existing one's place")
 @click.option("--out", type=FILE, help="write the snapshot here instead of publishing it")
 @click.option("--report", type=FILE, help="write what is printed here as well, as Markdown")

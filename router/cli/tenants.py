@@ -7,7 +7,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from router.config import Config, load_config
-from router.core.tenants import Tenant, TenantLimits, hash_key
+from router.core.tenants import NOT_OBSERVED, Tenant, TenantLimits, hash_key
 
 if TYPE_CHECKING:  # brings numpy, for which `--help` need not wait
     from router.core.ports import TenantDirectory
@@ -51,6 +51,7 @@ def _limits(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--monthly-usd", type=amount, callback=_finite, help="0: unlimited"),
         click.option("--arm", "arms", multiple=True, help="allow only this arm; repeatable"),
         click.option("--every-arm", is_flag=True, help="allow every arm again"),
+        click.option("--observe", help='serve by this arm, only watch; "off" or "" (the config)'),
     ):
         command = option(command)
     return command
@@ -132,18 +133,25 @@ def list_tenants(config_path: Path) -> None:
 
 def _row(limits: TenantLimits) -> dict[str, str]:
     texts = {f.name: str(getattr(limits, f.name) or "unlimited") for f in fields(TenantLimits)}
-    return texts | {"arms": ", ".join(limits.arms) or "all"}
+    shown = {"arms": ", ".join(limits.arms) or "all", "observe": limits.observe or "as configured"}
+    return texts | shown
 
 
 def _merged(limits: TenantLimits, given: dict[str, Any], config: Config) -> TenantLimits:
     every_arm = given.pop("every_arm")
-    if unknown := set(given["arms"]) - set(config.arms):
-        names = ", ".join(config.arms)
-        raise click.BadParameter(f"{min(unknown)} is no arm: choose of {names}", param_hint="--arm")
+    _known(given["arms"], config, "--arm")
+    if (given["observe"] or NOT_OBSERVED) != NOT_OBSERVED:
+        _known([given["observe"]], config, "--observe")
     named = {key: value for key, value in given.items() if value not in (None, ())}
     if every_arm:
         named["arms"] = ()
     return replace(limits, **named)
+
+
+def _known(arms: Iterable[str], config: Config, option: str) -> None:
+    if unknown := set(arms) - set(config.arms):
+        names = ", ".join(config.arms)
+        raise click.BadParameter(f"{min(unknown)} is no arm: choose of {names}", param_hint=option)
 
 
 def _new_key() -> str:

@@ -23,9 +23,12 @@ def cross_check(value: Any, env: Mapping[str, str]) -> Found:
     yield from _plans(root, arms)
     plans = mapped(root.get("plans")) or default_plans(list(arms))
     # Brings numpy, for which `--help` need not wait.
+    from router.config.challenger_checks import check_challengers  # noqa: PLC0415 - see above
     from router.config.policy_checks import check_policy  # noqa: PLC0415 - see above
 
     yield from check_policy(mapped(root.get("policy")), plans)
+    yield from _observed(mapped(root.get("policy")).get("observe"), arms, plans)
+    yield from check_challengers(root, plans)
     yield from _redis(mapped(root.get("redis")), env)
     yield from _pairs(root)
     yield from literal_secrets(value)
@@ -110,6 +113,21 @@ def _plans(root: dict[str, Any], arms: dict[str, Any]) -> Found:
     for path, arm in named:
         if isinstance(arm, str) and arm and arm not in arms:
             yield path, name_one("arms", arm, arms)
+
+
+def _observed(arm: Any, arms: dict[str, Any], plans: dict[str, Any]) -> Found:
+    path: Path = ("policy", "observe")
+    if not isinstance(arm, str) or not arm:
+        return
+    if arm not in arms:
+        yield path, name_one("arms", arm, arms)
+    elif [arm] not in [_rungs_of(plan) for plan in plans.values()]:
+        yield path, f"add a plan of {arm} alone: what it yields is learned as that plan's"
+
+
+def _rungs_of(written: Any) -> list[Any]:
+    rungs = written.get("rungs") if isinstance(written, dict) else written
+    return list(rungs) if isinstance(rungs, (list, tuple)) else []
 
 
 def _rungs(path: Path, rungs: list[Any], arms: dict[str, Any]) -> Found:

@@ -46,6 +46,11 @@ def _needed(policy: dict[str, Any]) -> Found:
         yield ("policy", "intent", "examples"), "give at least one plan some example utterances"
 
 
+def plans_named(policy: dict[str, Any]) -> set[str]:
+    """Plans that a valid `policy` section, in the types of JSON, needs to be there."""
+    return {plan for _, plan in _named(policy) if plan}
+
+
 def _named(policy: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
     """Where plans are named, and what stands there."""
     for key in ("cold_start", "fixed", "default_plan"):

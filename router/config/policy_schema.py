@@ -100,15 +100,23 @@ class PromiseSection(Section):
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
 
 
-class PolicySection(Section):
-    """cost_unit_usd: what costs `weights.cost` of quality; unset: the dearest plan's prior cost.
+HeadName = Literal["quality", "cost", "latency", "failure"]
 
+
+class PolicySection(Section):
+    """draw_width: of `adaptive`'s draws, a factor on what it is unsure by; wider explores more.
+
+    vowpal_wabbit: heads of `adaptive` that a regressor on the whole projection advises.
+    cost_unit_usd: what costs `weights.cost` of quality; unset: the dearest plan's prior cost.
+
+    observe: the arm that serves while the policy only watches; "" to let the policy choose.
     typical_tokens: of a request, for the prior cost of plans. The sections from `fixed` on are
     each read by the policy of that name; default_plan by `rules` and `intent`.
     """
 
     name: PolicyName = "adaptive"
     cold_start: str = ""
+    observe: str = ""
     weights: WeightsSection = WeightsSection()
     cost_unit_usd: Positive | None = None
     latency_unit_ms: Positive = 10_000.0
@@ -116,6 +124,8 @@ class PolicySection(Section):
     context_map: Path | None = None
     exploration_floor: Annotated[float, Field(ge=0.0001, le=0.05)] = 0.001
     initial_pulls: Annotated[int, Field(ge=0, le=100)] = 3
+    draw_width: Annotated[float, Field(ge=0.01, le=10)] = 0.5
+    vowpal_wabbit: Annotated[tuple[HeadName, ...], Field(max_length=4)] = ("quality",)
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     fixed: str = ""
     random_mix: dict[str, Share] = Field(default_factory=dict, max_length=64)

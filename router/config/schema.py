@@ -124,6 +124,7 @@ class RedisSection(Section):
     pool_size: Annotated[int, Field(ge=2, le=256)] = 16
     timeout_ms: Count = 1_000
     max_events: Count = 1_000_000
+    keep_events: Annotated[int, Field(ge=0)] = 100_000
 
 
 class EmbeddingSection(Section):
@@ -140,14 +141,36 @@ class ReaskSection(Section):
 
 
 class LearningSection(Section):
-    """embedded: serve starts a learner as its child; no where learners run apart."""
+    """embedded: serve starts a learner as its child; no where learners run apart.
+
+    default_quality: learned, with implicit_weight, for an answer that had no feedback within the
+    join window; unset: nothing is.
+    """
 
     embedded: bool = True
     join_window_s: Count = 86_400
+    default_quality: Annotated[float, Field(ge=0, le=1)] | None = None
     publish_every_ms: Count = 1_000
     poll_ms: Annotated[int, Field(ge=10, le=2_000)] = 250
     implicit_weight: Annotated[float, Field(gt=0, le=1)] = 0.25
     reask: ReaskSection = ReaskSection()
+
+
+class PromotionSection(Section):
+    """When a challenger takes over from the policy that serves, and when that is taken back.
+
+    automatic: as soon as the lower bound of its gain is above `margin` and as many decisions
+    with feedback were seen; no where only `policy promote` does it. confidence: of all
+    challengers' intervals together. guard: take a promotion back when the one before is surely
+    better. max_waiting: decisions that wait for their feedback to count.
+    """
+
+    automatic: bool = False
+    min_events: Annotated[int, Field(ge=30, le=10_000_000, strict=True)] = 1_000
+    margin: Annotated[float, Field(ge=0, le=10)] = 0.005
+    confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
+    guard: bool = True
+    max_waiting: Annotated[int, Field(ge=100, le=50_000, strict=True)] = 2_000
 
 
 class AuthSection(Section):
@@ -161,6 +184,8 @@ class Config(Section):
     fallback: str = ""
     plans: dict[Name, PlanSection] = Field(default_factory=dict, max_length=64)
     policy: PolicySection = PolicySection()
+    challengers: dict[Name, PolicySection] = Field(default_factory=dict, max_length=4)
+    promotion: PromotionSection = PromotionSection()
     server: ServerSection = ServerSection()
     gate: GateSection = GateSection()
     judging: JudgingSection = JudgingSection()

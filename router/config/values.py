@@ -13,12 +13,15 @@ from bandit.settings import PolicySettings
 from bandit.steps import GateSettings
 from bandit.types import Units, Weights
 from router.config.checks import default_plans
+from router.config.policy_schema import PolicySection
 from router.config.policy_values import Examples, options_of
 from router.config.schema import BASE_URLS, ArmSection, Config, DeploymentSection, PlanSection
 from router.core.arms import Arm, Catalogue, Deployment, Plan, Price
 from router.core.chat import Usage
+from router.core.contest.contest import ContestSettings
 from router.core.errors import ConfigInvalid, ConfigProblem
 from router.core.judging.signals import N_SIGNALS, SIGNALS_VERSION
+from router.core.records import BASE
 
 ESCALATION_SHARE = 0.3
 """How often a rung is assumed to be followed by the next, before anything is known."""
@@ -57,6 +60,19 @@ def weights_of(config: Config) -> Weights:
     return Weights(**config.policy.weights.model_dump())
 
 
+def members_of(config: Config) -> dict[str, PolicySection]:
+    """Who may serve: the section `policy`, then its challengers with what they do not override."""
+    members = {BASE: config.policy}
+    for name, section in config.challengers.items():
+        changed = {key: getattr(section, key) for key in section.model_fields_set}
+        members[name] = config.policy.model_copy(update=changed)
+    return members
+
+
+def contest_settings_of(config: Config) -> ContestSettings:
+    return ContestSettings(**config.promotion.model_dump())
+
+
 def context_map_of(config: Config) -> ContextMap:
     """The one `policy.context_map` names, else the one shipped. Raises ConfigInvalid."""
     return refit_of(config).map
@@ -90,6 +106,8 @@ def settings_of(
         cold_start=cold_start_of(config, catalogue),
         initial_pulls=config.policy.initial_pulls,
         floor=config.policy.exploration_floor,
+        scale=config.policy.draw_width,
+        vw=frozenset(config.policy.vowpal_wabbit),
         options=options_of(config.policy, context_map, examples),
     )
 

@@ -12,6 +12,7 @@ from router.core.background import Background
 from router.core.chat import Answer, ChatRequest, Delta, TextDelta, Usage
 from router.core.eligible import Needs
 from router.core.errors import (
+    ProviderDisconnected,
     ProviderError,
     ProviderMalformed,
     ProviderTimeout,
@@ -24,7 +25,7 @@ from router.core.ports import Clock, Health, HealthBoard, Provider
 from router.core.records import Attempt, AttemptOutcome
 
 USEFUL_OUTPUT_TOKENS = 128
-CHARGED = (ProviderTimeout, ProviderMalformed)
+CHARGED = (ProviderTimeout, ProviderMalformed, ProviderDisconnected)
 """Errors after which the provider will have read its input all the same."""
 
 

@@ -139,6 +139,10 @@ class ChatRequest:
         return sum(m.role is Role.USER for m in self.messages)
 
     @property
+    def images(self) -> int:
+        return sum(isinstance(p, ImagePart) for m in self.messages for p in m.parts)
+
+    @property
     def has_images(self) -> bool:
         return any(isinstance(p, ImagePart) for m in self.messages for p in m.parts)
 
@@ -154,16 +158,19 @@ class ChatRequest:
         texts += [t.description + t.parameters for t in self.tools]
         texts.append(self.response_format.schema)
         size = sum(len(text.encode(errors="replace")) for text in texts)
-        images = sum(isinstance(p, ImagePart) for m in self.messages for p in m.parts)
-        return 1 + size // BYTES_PER_TOKEN + 4 * len(self.messages) + TOKENS_PER_IMAGE * images
+        return 1 + size // BYTES_PER_TOKEN + 4 * len(self.messages) + TOKENS_PER_IMAGE * self.images
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens. output_tokens includes hidden reasoning where the provider charges it."""
+    """Tokens. output_tokens includes hidden reasoning where the provider charges it.
+
+    guessed: the provider did not count all of them.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
+    guessed: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +15,11 @@ from bandit.types import Action, Context, Decision, Estimate, Policy, PromptFact
 from router.core.arms import Plan
 from router.core.calls import WeightOverrides
 from router.core.chat import ChatRequest, Format
-from router.core.judging.learned import Learned
 from router.core.ports import Embedding
-from router.core.records import Choice, LoggedContext, WeightSet
+from router.core.records import BASE, Choice, LoggedContext, Observation, WeightSet
+
+if TYPE_CHECKING:  # what is learned reads the logged choices of this module
+    from router.core.judging.learned import Learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,13 @@ class Decider:
     version: int = 0
     gates: Mapping[str, Gate] = field(default_factory=dict)
     promises: Mapping[str, Promise] = field(default_factory=dict)
+    member: str = BASE
 
     def swap(self, learned: Learned, version: int) -> None:
         """The policy and its gates at once: both are of one snapshot."""
         self.policy, self.gates, self.version = learned.policy, learned.gates, version
         self.promises = learned.promises
+        self.member = learned.champion
 
     def context(self, chat: ChatRequest, embedding: Embedding) -> Context:
         return self.context_map.build(embedding, facts_of(chat))
@@ -89,7 +94,20 @@ class Decider:
             expected=tuple(
                 (name, e.quality, e.cost_usd, e.utility) for name, e in decision.estimates.items()
             ),
+            member=self.member,
         )
+
+
+def beside(choice: Choice, would: Choice) -> Choice:
+    """What was served, and what the policy would have chosen had it not only watched."""
+    shares = dict.fromkeys((name for name, _ in would.probabilities), 0.0) | {choice.plan: 1.0}
+    expected = {known[0]: known for known in (*would.expected, *choice.expected)}
+    return replace(
+        choice,
+        probabilities=tuple(shares.items()),
+        expected=tuple(expected.values()),
+        observed=Observation(would.plan, would.probabilities),
+    )
 
 
 def action_of(plan: Plan) -> Action:

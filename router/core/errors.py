@@ -234,6 +234,12 @@ class ProviderTimeout(ProviderError):
     reason = "PROVIDER_TIMEOUT"
 
 
+class ProviderDisconnected(ProviderError):
+    """The request was sent, and the connection broke before any answer: it may be charged."""
+
+    reason = "PROVIDER_DISCONNECTED"
+
+
 class ConnectionsExhausted(ProviderError):
     """All of our own connections were busy for the whole of the time limit: nothing was sent."""
 

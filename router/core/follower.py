@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from bandit.errors import BanditError
@@ -10,8 +11,11 @@ from router.core.deciding import Decider
 from router.core.errors import RouterError, SnapshotRefused
 from router.core.judging.learned import Learned
 from router.core.observer import Observer
-from router.core.ports import SnapshotStore
+from router.core.ports import Clock, EventLog, SnapshotStore
+from router.core.staleness import Sightings
 from router.core.watch import wait
+
+_log = logging.getLogger(__name__)
 
 
 class Follower:
@@ -21,17 +25,23 @@ class Follower:
         self,
         *,
         snapshots: SnapshotStore,
+        events: EventLog,
         decider: Decider,
         load: Callable[[bytes], Learned],
         observer: Observer,
+        clock: Clock,
         poll_ms: int,
     ) -> None:
         self._snapshots = snapshots
+        self._events = events
+        self._clock = clock
         self._decider = decider
         self._load = load
         self._observer = observer
         self._poll_ms = poll_ms
         self._refused = 0
+        self._served = 0
+        self._sightings = Sightings()
 
     async def check(self) -> None:
         """Raises SnapshotRefused while the newest snapshot is one that was refused."""
@@ -42,9 +52,16 @@ class Follower:
         while not stop.is_set():
             try:
                 await self.step()
+                await self.measure()
             except RouterError:
                 self._observer.degraded("snapshot")
             await wait(stop, self._poll_ms / 1_000)
+
+    async def measure(self) -> None:
+        """How far what serves is behind the log, in events and in seconds."""
+        behind, now_s = await self._events.backlog(f"0-{self._served}"), self._clock()
+        self._sightings.add(now_s, self._served + behind)
+        self._observer.staleness(behind, self._sightings.behind_s(now_s, self._served))
 
     async def step(self) -> None:
         latest = await self._snapshots.latest_version()
@@ -58,6 +75,8 @@ class Follower:
         except BanditError as error:
             self._refused = stored.version
             self._observer.snapshot_refused(type(error).__name__)
+            _log.error("snapshot %d is refused: %s", stored.version, type(error).__name__)
             return
         self._decider.swap(learned, stored.version)
+        self._served = int(stored.position.rpartition("-")[2])
         self._observer.snapshot(stored.version)

@@ -7,23 +7,28 @@ lease's fence: after a crash the next learner goes on exactly there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bandit.errors import BanditError
-from bandit.types import Outcome
-from router.core.arms import Plan
 from router.core.errors import RouterError
 from router.core.judging.learned import Learned
-from router.core.judging.lessons import Label, PlanLesson
+from router.core.lecture import Lecture
 from router.core.observer import Observer
-from router.core.ports import Clock, EventLog, Lease, SnapshotStore, StoredSnapshot
-from router.core.records import Decided, DecisionRecord, Event
-from router.core.reward import RewardSettings
-from router.core.teaching import joined, keep_promises, labels, lessons, teach, teach_gates
+from router.core.ports import (
+    Clock,
+    Defaults,
+    EventLog,
+    Lease,
+    PolicyLog,
+    SnapshotStore,
+    StoredSnapshot,
+)
 from router.core.watch import wait
 
 START = "0"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class LearnerSettings:
     """publish_ms: between two snapshots, at least; what is learned meanwhile is in the next.
 
     linger_ms: after a batch, so that the next one is worth its round trips.
+    default_every_ms, most_defaults: how often closed join windows are looked for, how many at once.
     """
 
     publish_ms: int = 1_000
@@ -39,6 +45,8 @@ class LearnerSettings:
     wait_ms: int = 200
     lease_ms: int = 5_000
     retry_ms: int = 1_000
+    default_every_ms: int = 1_000
+    most_defaults: int = 1_000
 
 
 @dataclass(slots=True)
@@ -53,13 +61,6 @@ class _Term:
     unpublished: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Taught:
-    outcomes: Sequence[Outcome]
-    lessons: Sequence[PlanLesson]
-    labels: Sequence[Label]
-
-
 class Learner:
     """fresh() makes what has learned nothing; load(payload) restores, or raises BanditError."""
 
@@ -69,27 +70,30 @@ class Learner:
         owner: str,
         lease: Lease,
         events: EventLog,
+        defaults: Defaults,
+        lecture: Lecture,
         snapshots: SnapshotStore,
-        plans: Mapping[str, Plan],
+        policies: PolicyLog,
         fresh: Callable[[], Learned],
         load: Callable[[bytes], Learned],
         observer: Observer,
         clock: Clock,
-        rewards: RewardSettings,
         settings: LearnerSettings,
     ) -> None:
         self._owner = owner
         self._lease = lease
         self._events = events
+        self._defaults = defaults
+        self._lecture = lecture
         self._snapshots = snapshots
-        self._plans = plans
+        self._policies = policies
         self._fresh = fresh
         self._load = load
         self._observer = observer
         self._clock = clock
-        self._rewards = rewards
         self._settings = settings
         self._term: _Term | None = None
+        self._defaulted_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then publish what was learned and give the lease back."""
@@ -113,45 +117,55 @@ class Learner:
             return
         if self._term is None or self._term.fence != fence:
             self._term = await self._begin(fence)
+        await self._default()
         await self._learn(self._term)
         if self._is_due(self._term):
             await self._publish(self._term)
         await asyncio.sleep(self._settings.linger_ms / 1_000)
 
     async def _begin(self, fence: int) -> _Term:
-        stored = await self._snapshots.load()
-        now_s = self._clock()
-        if stored is None:
-            return _Term(fence, self._fresh(), 0, START, now_s)
-        try:
-            learned = await asyncio.to_thread(self._load, stored.payload)
-        except BanditError as error:
-            self._observer.snapshot_refused(type(error).__name__)
-            learned = self._fresh()
-        return _Term(fence, learned, stored.version, stored.position, now_s)
+        """From the newest snapshot that can be read; its successors' events are learned again.
+
+        With none from nothing, and from the oldest event that is kept.
+        """
+        latest = await self._snapshots.latest_version()
+        for version in sorted(await self._snapshots.positions(), reverse=True):
+            stored = await self._snapshots.load(version)
+            if stored is None:
+                continue
+            try:
+                learned = await asyncio.to_thread(self._load, stored.payload)
+            except BanditError as error:
+                self._observer.snapshot_refused(type(error).__name__)
+                _log.error("snapshot %d is refused: %s", version, type(error).__name__)
+                continue
+            return _Term(fence, learned, latest, stored.position, self._clock())
+        return _Term(fence, self._fresh(), latest, START, self._clock())
 
     async def _learn(self, term: _Term) -> None:
         settings = self._settings
         batch = await self._events.read(term.position, settings.max_batch, settings.wait_ms)
         if not batch:
+            self._observer.learned(0, 0)
             return
-        taught = await self._joined([event for _, event in batch])
-        await asyncio.to_thread(teach, term.learned.policy, taught.outcomes, self._observer)
-        await asyncio.to_thread(keep_promises, term.learned.promises, taught.labels, self._observer)
-        await asyncio.to_thread(teach_gates, term.learned.gates, taught.lessons, self._observer)
+        changes = await self._lecture.give(term.learned, batch)
+        for change in changes:
+            # Before the snapshot that holds it: a successor comes to it again, and tells nothing.
+            if await self._policies.changed(change, term.fence):
+                self._observer.policy_changed(change)
         term.position = batch[-1][0]
         term.unpublished += len(batch)
+        if term.learned.contest is not None:
+            self._observer.standings(term.learned.champion, term.learned.contest.standings())
         self._observer.learned(len(batch), await self._events.backlog(term.position))
 
-    async def _joined(self, events: Sequence[Event]) -> _Taught:
-        """In the order of the events, each joined with its decision."""
-        wanted = [e.decision_id for e in events if not isinstance(e, Decided)]
-        found = await self._events.records(wanted) if wanted else []
-        known: dict[str, DecisionRecord | None] = dict(zip(wanted, found, strict=True))
-        outcomes = joined(events, known, self._plans, self._rewards)
-        return _Taught(
-            outcomes, lessons(events, known, self._plans, self._rewards), labels(events, known)
-        )
+    async def _default(self) -> None:
+        """Whoever holds the lease tells; each decision is told of in one step, so none twice."""
+        now_s = self._clock()
+        if (now_s - self._defaulted_s) * 1_000 < self._settings.default_every_ms:
+            return
+        if await self._defaults.tell(self._settings.most_defaults) < self._settings.most_defaults:
+            self._defaulted_s = now_s
 
     def _is_due(self, term: _Term) -> bool:
         waited_ms = (self._clock() - term.published_s) * 1_000

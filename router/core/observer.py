@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from bandit.promise import PromiseStatus
-from router.core.records import Attempt, CacheStatus
+from router.core.records import Attempt, CacheStatus, GainFound, PolicyChanged
 
 
 class Observer(Protocol):
@@ -49,9 +52,33 @@ class Observer(Protocol):
 
     def snapshot_refused(self, reason: str) -> None: ...
 
+    def staleness(self, events: int, seconds: float) -> None:
+        """What serves has not learned the newest events; for how long there have been such."""
+        ...
+
     def promise(self, plan: str, status: PromiseStatus) -> None:
         """How far the evidence for a plan's promise is."""
         ...
+
+    def standings(self, champion: str, found: Sequence[GainFound]) -> None:
+        """Who serves, and what is known of every other member's gain over it."""
+        ...
+
+    def policy_changed(self, change: PolicyChanged) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stopwatch:
+    """Tells how long stages took that came to their end. clock: seconds."""
+
+    observer: Observer
+    clock: Callable[[], float]
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began_s = self.clock()
+        yield
+        self.observer.stage(name, self.clock() - began_s)
 
 
 class NullObserver:
@@ -96,5 +123,14 @@ class NullObserver:
     def snapshot_refused(self, reason: str) -> None:
         pass
 
+    def staleness(self, events: int, seconds: float) -> None:
+        pass
+
     def promise(self, plan: str, status: PromiseStatus) -> None:
+        pass
+
+    def standings(self, champion: str, found: Sequence[GainFound]) -> None:
+        pass
+
+    def policy_changed(self, change: PolicyChanged) -> None:
         pass

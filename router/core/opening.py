@@ -11,21 +11,31 @@ from router.core.chat import Usage
 from router.core.eligible import Needs, Wishes, most_cost_usd, permitted_arms, permitted_plans
 from router.core.errors import FieldViolation, InvalidRequest, NoEligiblePlan
 from router.core.records import Mode
-from router.core.tenants import Reservation
+from router.core.tenants import NOT_OBSERVED, Reservation
 from router.core.work import Work
 
 TYPICAL_OUTPUT_TOKENS = 512
 
 
-def open_work(call: Call, mode: Mode, decision_id: str, now_s: float, catalogue: Catalogue) -> Work:
-    """Raises InvalidRequest for an unknown arm, NoEligiblePlan when the request rules all out."""
-    needs, wishes = Needs.of(call.chat), _wishes(call, catalogue)
+def open_work(
+    call: Call,
+    mode: Mode,
+    decision_id: str,
+    now_s: float,
+    catalogue: Catalogue,
+    *,
+    observe: str = "",
+) -> Work:
+    """observe: the arm that serves while the policy only watches; "" for none.
+
+    Raises InvalidRequest for an unknown arm, NoEligiblePlan when the request rules all out.
+    """
+    needs, watching = Needs.of(call.chat), _observed_arm(call, observe)
+    wishes = _wishes(call, catalogue, watching)
     arms = permitted_arms(catalogue, needs, wishes)
-    plans = permitted_plans(catalogue, arms)
+    plans = _plans(catalogue, arms, mode)
     if not plans and wishes.pin in arms:
         plans = [_pinned(catalogue, wishes.pin, needs)]
-    if mode is Mode.DECIDE:
-        plans = [plan for plan in plans if len(plan.rungs) == 1]
     if not plans:
         raise NoEligiblePlan("no plan fits: relax the arm, the tools, the images or the length")
     costs = [most_cost_usd(catalogue.arms[arm], needs) for arm in arms]
@@ -41,15 +51,31 @@ def open_work(call: Call, mode: Mode, decision_id: str, now_s: float, catalogue:
         needs=needs,
         plans=tuple(plans),
         arms=arms,
+        watched=_watched(call, mode, catalogue, needs) if watching else (),
     )
 
 
-def _wishes(call: Call, catalogue: Catalogue) -> Wishes:
+def _plans(catalogue: Catalogue, arms: Iterable[str], mode: Mode) -> list[Plan]:
+    plans = permitted_plans(catalogue, arms)
+    return [plan for plan in plans if mode is not Mode.DECIDE or len(plan.rungs) == 1]
+
+
+def _watched(call: Call, mode: Mode, catalogue: Catalogue, needs: Needs) -> tuple[Plan, ...]:
+    free = Wishes(call.tenant.limits.arms)
+    return tuple(_plans(catalogue, permitted_arms(catalogue, needs, free), mode))
+
+
+def _observed_arm(call: Call, default: str) -> str:
+    arm = call.tenant.limits.observe or default
+    return "" if arm == NOT_OBSERVED else arm
+
+
+def _wishes(call: Call, catalogue: Catalogue, observed: str) -> Wishes:
     pin = call.options.arm
     if pin and pin not in catalogue.arms:
         known = ", ".join(sorted(catalogue.arms))
         raise InvalidRequest(FieldViolation("routing.arm", f"name one of: {known}"))
-    return Wishes(call.tenant.limits.arms, pin)
+    return Wishes(call.tenant.limits.arms, pin or observed)
 
 
 def _tokens(needs: Needs) -> int:

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
-from bandit.types import Context
 from router.core.admission import Admission
-from router.core.arms import Catalogue, Plan
-from router.core.attempt import Journey
+from router.core.arms import Catalogue
 from router.core.background import Background
 from router.core.calls import Call, Completion, Directive
 from router.core.cascade import Cascade
 from router.core.chat import Delta, deltas_of
+from router.core.choosing import Chooser
 from router.core.closing import Closing
-from router.core.deciding import Bounds, Decider, merge
 from router.core.errors import (
     AllAttemptsFailed,
     DeadlineTooShort,
     FieldViolation,
     InvalidRequest,
-    NoEligiblePlan,
-    Overloaded,
     StorageUnavailable,
 )
 from router.core.judging.auditing import Auditor
-from router.core.judging.stepping import Judging, Stepper
-from router.core.observer import Observer
+from router.core.observer import Observer, Stopwatch
 from router.core.once import Once
 from router.core.opening import open_work
 from router.core.ports import Clock, DecisionLog, Embedder, Health, HealthBoard, Ids
@@ -40,12 +35,14 @@ from router.core.work import MS_PER_S, Work
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """Everything the pipeline works with, built once by the composition root."""
+    """Everything the pipeline works with, built once by the composition root.
+
+    observe: the arm that serves while the policy only watches; "" for none.
+    """
 
     catalogue: Catalogue
-    decider: Decider
+    chooser: Chooser
     cascade: Cascade
-    judging: Judging
     auditor: Auditor
     embedder: Embedder
     health: HealthBoard
@@ -57,8 +54,10 @@ class Parts:
     decisions: DecisionLog
     background: Background
     observer: Observer
+    watch: Stopwatch
     clock: Clock
     ids: Ids
+    observe: str = ""
 
 
 class Pipeline:
@@ -123,7 +122,7 @@ class Pipeline:
         try:
             await self._admit(work)
             await self._embed(work)
-            journey = self._choose(work)
+            journey = self._p.chooser.choose(work)
             work.direct(journey, self._p.catalogue)
             record = await self._p.closing.record(work)
         except BaseException:
@@ -132,19 +131,30 @@ class Pipeline:
         return Directive(record, journey.rungs, work.quota_left)
 
     def _open(self, call: Call, mode: Mode) -> Work:
-        return open_work(call, mode, self._p.ids(), self._p.clock(), self._p.catalogue)
+        parts = self._p
+        now_s = parts.clock()
+        return open_work(call, mode, parts.ids(), now_s, parts.catalogue, observe=parts.observe)
 
     async def _admit(self, work: Work) -> None:
-        """Reserve, look up the whole request and ask for health in one round trip's time."""
-        if not self._p.shelf.enabled or work.call.options.no_cache or work.call.options.arm:
+        """Reserve, look up the whole request and ask for health in one round trip's time.
+
+        Where no answer given before will do, the plan is chosen in the same time.
+        """
+        options = work.call.options
+        if not self._p.shelf.enabled or options.no_cache or options.arm or work.watched:
             work.cache = CacheStatus.BYPASS
-        with self._stage("admit"):
-            work.quota_left, work.health, work.hit, work.has_room = await asyncio.gather(
+        with self._p.watch.stage("admit"):
+            work.quota_left, work.health, work.hit, work.has_room, _ = await asyncio.gather(
                 self._p.admission.reserve(work.call.tenant, work.reservation),
                 self._health(),
                 self._exact(work),
                 self._p.decisions.has_room(),
+                self._foreseen(work),
             )
+
+    async def _foreseen(self, work: Work) -> None:
+        if work.cache is CacheStatus.BYPASS:
+            await self._p.chooser.foresee(work)
 
     async def _exact(self, work: Work) -> Hit | None:
         if work.mode is Mode.DECIDE or work.cache is CacheStatus.BYPASS:
@@ -168,8 +178,10 @@ class Pipeline:
         elif work.hit is not None:
             work.cache = CacheStatus.EXACT
         elif work.cache is not CacheStatus.BYPASS and work.embedding is not None:
-            with self._stage("similar"):
-                work.hit = await self._p.shelf.similar(work.key, work.embedding)
+            with self._p.watch.stage("similar"):
+                work.hit, _ = await asyncio.gather(
+                    self._p.shelf.similar(work.key, work.embedding), self._p.chooser.foresee(work)
+                )
             work.cache = CacheStatus.SEMANTIC if work.hit else CacheStatus.MISS
 
     async def _reasked(self, work: Work) -> bool:
@@ -183,7 +195,7 @@ class Pipeline:
         return await self._p.reask.note(work.call.tenant.name, work.call.options.session_id, turn)
 
     async def _embed(self, work: Work) -> None:
-        with self._stage("embed"):
+        with self._p.watch.stage("embed"):
             work.embedding = await self._p.embedder.embed(work.call.chat.prompt)
 
     async def _deltas(self, work: Work) -> AsyncGenerator[Delta]:
@@ -191,68 +203,14 @@ class Pipeline:
             for delta in deltas_of(work.hit.cached.answer):
                 yield delta
             return
-        journey = self._choose(work)
-        with self._stage("call"):
+        journey = self._p.chooser.choose(work)
+        with self._p.watch.stage("call"):
             async with aclosing(self._p.cascade.run(journey)) as deltas:
                 async for delta in deltas:
                     yield delta
-
-    def _choose(self, work: Work) -> Journey:
-        """Let the policy pick among the plans that are permitted and well.
-
-        With every plan ill only spare arms are left: nothing was chosen, so nothing is learned.
-        """
-        assert work.embedding is not None  # noqa: S101 - embedded just before
-        if not work.has_room:
-            raise Overloaded("too many events wait to be learned: try again later")
-        options = work.call.options
-        plans = [plan for plan in work.plans if work.well(self._p.catalogue, plan)]
-        rungs, stepper = work.arms[:1], None
-        if plans:
-            with self._stage("decide"):
-                context = self._p.decider.context(work.call.chat, work.embedding)
-                bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
-                work.choice = self._p.decider.choose(context, plans, options.weights, bounds)
-            if work.choice is None:
-                raise NoEligiblePlan("no plan is expected to keep the cost limit")
-            plan = next(p for p in plans if p.name == work.choice.plan)
-            rungs, stepper = plan.rungs, self._stepper(work, plan, context)
-            self._p.observer.decision(plan.name, explored=work.choice.explored)
-        work.journey = Journey(
-            chat=work.call.chat,
-            needs=work.needs,
-            rungs=rungs,
-            spares=work.arms,
-            live=work.mode is Mode.STREAM,
-            deadline_s=work.deadline_s,
-            max_cost_usd=options.max_cost_usd,
-            health=work.health,
-            stepper=stepper,
-        )
-        return work.journey
-
-    def _stepper(self, work: Work, plan: Plan, context: Context) -> Stepper | None:
-        gates, overrides = self._p.decider.gates, work.call.options.weights
-        weights = merge(self._p.decider.weights, overrides)
-        call = work.call
-        return self._p.judging.stepper(
-            call.chat,
-            plan,
-            gates,
-            context,
-            weights,
-            tenant=call.tenant.name,
-            promises=self._p.decider.promises,
-        )
 
     def _failure(self, work: Work) -> AllAttemptsFailed | DeadlineTooShort:
         metadata = {"decision_id": work.id}
         if work.deadline_s is not None and self._p.clock() >= work.deadline_s:
             return DeadlineTooShort("the deadline passed before an answer", metadata=metadata)
         return AllAttemptsFailed("no provider could answer: try again later", metadata=metadata)
-
-    @contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
-        began_s = self._p.clock()
-        yield
-        self._p.observer.stage(name, self._p.clock() - began_s)

@@ -23,6 +23,8 @@ from router.core.records import (
     Event,
     FeedbackReport,
     OutcomeReport,
+    PolicyChanged,
+    PolicyCommand,
     SessionTurn,
 )
 from router.core.tenants import QuotaLeft, Reservation, Tenant, TenantLimits
@@ -36,6 +38,10 @@ Ids: TypeAlias = Callable[[], str]
 class Embedder(Protocol):
     async def embed(self, text: str) -> Embedding:
         """(384,), unit norm. Raises Overloaded when the queue is full."""
+        ...
+
+    def known(self, text: str) -> Embedding | None:
+        """What `embed` would give, if it need not be computed."""
         ...
 
 
@@ -171,7 +177,7 @@ class DecisionLog(Protocol):
     """Decisions by id, and the event stream they feed; each call is one atomic step."""
 
     async def record(self, record: DecisionRecord) -> None:
-        """Keep it and, where it is settled and has a choice, append `Decided`.
+        """Keep it and, where it has a choice, append `Decided`.
 
         Never refused: what it tells of is paid for. `has_room` is asked before that.
         """
@@ -196,13 +202,15 @@ class DecisionLog(Protocol):
     async def feedback(self, tenant: str, decision_id: str, report: FeedbackReport) -> bool:
         """Append `FeedbackGiven` once. False when the same value was recorded before.
 
-        Raises DecisionNotFound, FeedbackConflict (another value), FeedbackTooLate, and Overloaded
-        when the stream is at its bound.
+        A correction with another value is appended with the value it replaces.
+
+        Raises DecisionNotFound, FeedbackConflict (another value that is no correction),
+        FeedbackTooLate, and Overloaded when the stream is at its bound.
         """
         ...
 
     async def reasked(self, decision_id: str, similarity: float) -> None:
-        """Append `Reasked`, at most once per decision."""
+        """Append `Reasked`, at most once per decision and not after its feedback."""
         ...
 
     async def audited(self, audit: Audited) -> None:
@@ -264,12 +272,48 @@ class EventLog(Protocol):
 
     async def records(self, decision_ids: Sequence[str]) -> Sequence[DecisionRecord | None]: ...
 
+    async def position_of(self, decision_id: str) -> str | None:
+        """Of the newest event that tells of a decision; None when there is or was none."""
+        ...
+
     async def trim(self, position: str) -> None:
-        """Drop events up to and including a position that a published snapshot has consumed."""
+        """Tell that a published snapshot has consumed everything up to and including a position.
+
+        Of what is consumed the newest events stay, as many as the storage keeps.
+        """
         ...
 
     async def backlog(self, after: str) -> int:
         """How many events wait after a position."""
+        ...
+
+
+class Defaults(Protocol):
+    async def tell(self, most: int) -> int:
+        """Append `FeedbackGiven(by_default=True)` once for decisions without feedback in time.
+
+        At most so many; returns how many. From then on feedback on them is too late, by whatever
+        clock. Does nothing where no default is declared.
+        """
+        ...
+
+
+class PolicyLog(Protocol):
+    """Who shall serve, who serves since when and why: events of the same stream."""
+
+    async def command(self, command: PolicyCommand) -> str:
+        """Append it; its position. Raises Overloaded when the stream is at its bound."""
+        ...
+
+    async def changed(self, change: PolicyChanged, fence: int) -> bool:
+        """Append it, once per cause, and keep it among the newest.
+
+        False when it was there before or the fence is stale.
+        """
+        ...
+
+    async def changes(self) -> Sequence[PolicyChanged]:
+        """The newest that are kept, newest first."""
         ...
 
 
@@ -287,7 +331,13 @@ class SnapshotStore(Protocol):
         """0 when none was published."""
         ...
 
-    async def load(self) -> StoredSnapshot | None: ...
+    async def load(self, version: int | None = None) -> StoredSnapshot | None:
+        """The newest by default; None for one that is not kept."""
+        ...
+
+    async def positions(self) -> Mapping[int, str]:
+        """Position by version, of the snapshots that are kept."""
+        ...
 
     async def publish(self, snapshot: StoredSnapshot, fence: int) -> bool:
         """Atomic; False when the fence is stale (the lease was lost)."""

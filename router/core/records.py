@@ -24,6 +24,9 @@ class AttemptOutcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+BASE = "policy"
+"""The member that the config's section `policy` describes; the others are its challengers."""
+
 JUDGED = "judged"
 """Why an answer that passed the certain checks was not served."""
 
@@ -76,11 +79,24 @@ class LoggedContext:
 
 
 @dataclass(frozen=True, slots=True)
+class Observation:
+    """What the policy would have done where it only watched.
+
+    plan: drawn from probabilities, (plan, probability) of all it would have chosen among.
+    """
+
+    plan: str
+    probabilities: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """The bandit's part of a decision.
 
-    probabilities: (plan, probability) of every eligible plan; sums to 1.
+    probabilities: (plan, probability) of every eligible plan; sums to 1. Where the policy only
+    watched, the caller's plan has 1 and all others 0.
     expected: (plan, quality, cost_usd, utility) posterior means, the reason for the choice.
+    member: who served among the policy of the config and its challengers.
     """
 
     plan: str
@@ -92,6 +108,8 @@ class Choice:
     weights: WeightSet
     context: LoggedContext
     expected: tuple[tuple[str, float, float, float], ...] = ()
+    observed: Observation | None = None
+    member: str = BASE
 
 
 class Judge(StrEnum):
@@ -193,10 +211,14 @@ class OutcomeReport:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackReport:
-    """quality in [0, 1]; accepted stands for 1 and 0 where no quality is given."""
+    """quality in [0, 1]; accepted stands for 1 and 0 where no quality is given.
+
+    correction: it may replace another value that was reported before.
+    """
 
     quality: float | None = None
     accepted: bool | None = None
+    correction: bool = False
 
     @property
     def value(self) -> float:
@@ -210,15 +232,27 @@ class FeedbackReport:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A record whose attempts are all known: cost, latency and failure can be learned."""
+    """One decision may be told of twice: when it is made and, for `Decide`, when it is settled.
+
+    Cost, latency and failure are learned from a settled record.
+    """
 
     record: DecisionRecord
 
 
 @dataclass(frozen=True, slots=True)
 class FeedbackGiven:
+    """at_ms: since the epoch, 0 where it was not noted.
+
+    replaces: the quality told before, for a correction. by_default: nobody told, the join window
+    closed, and this is what silence stands for.
+    """
+
     decision_id: str
     quality: float
+    at_ms: int = 0
+    replaces: float | None = None
+    by_default: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +261,7 @@ class Reasked:
 
     decision_id: str
     similarity: float
+    at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +275,73 @@ class Audited:
     quality: float
     propensity: float
     cost_usd: float = 0.0
+    at_ms: int = 0
 
 
-Event: TypeAlias = Decided | FeedbackGiven | Reasked | Audited
+class Move(StrEnum):
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+
+
+class Mover(StrEnum):
+    """Who moved: somebody by command, evidence for a challenger, or the guard after a promotion."""
+
+    HAND = "hand"
+    EVIDENCE = "evidence"
+    GUARD = "guard"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyCommand:
+    """Somebody wants another policy to serve. name: of whom to promote; "" for a rollback."""
+
+    move: Move
+    name: str = ""
+    at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GainFound:
+    """What was known of one member's gain over the champion when it counted.
+
+    low, high: None where the log says too little for an interval. effective: decisions left by
+    weight.
+    """
+
+    member: str
+    events: int = 0
+    gain: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    effective: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """What came of a command or of evidence; an audit record, nothing is learned from it.
+
+    cause: position of the event that led to it. before, champion: who served, who serves now, the
+    same where `refused` says why nothing changed. found: the evidence.
+    """
+
+    cause: str
+    move: Move
+    by: Mover
+    before: str
+    champion: str
+    found: GainFound | None = None
+    refused: str = ""
+    at_ms: int = 0
+
+
+Event: TypeAlias = Decided | FeedbackGiven | Reasked | Audited | PolicyCommand | PolicyChanged
+
+
+def decision_of(event: Event) -> str | None:
+    """Id of the decision that an event tells of; None for one about policies."""
+    if isinstance(event, Decided):
+        return event.record.id
+    return None if isinstance(event, PolicyCommand | PolicyChanged) else event.decision_id
 
 
 @dataclass(frozen=True, slots=True)

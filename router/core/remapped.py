@@ -30,6 +30,9 @@ class RemappedEvents:
         found = await self._events.records(decision_ids)
         return [record and self._record(record) for record in found]
 
+    async def position_of(self, decision_id: str) -> str | None:
+        return await self._events.position_of(decision_id)
+
     async def trim(self, position: str) -> None:
         await self._events.trim(position)
 

@@ -32,7 +32,7 @@ RIGHT = 1.0
 class RewardSettings:
     """implicit_weight, audit_weight in (0, 1]: how much they count beside feedback.
 
-    implicit_weight: of an escalation or a re-ask. audit_weight: of an audit.
+    implicit_weight: of an escalation, a re-ask or silence. audit_weight: of an audit.
     """
 
     implicit_weight: float = 0.25
@@ -55,16 +55,11 @@ def outcomes_of(
     if isinstance(event, Audited):
         return []  # of one answer in front of a gate, not of what the plan came to
     if isinstance(event, FeedbackGiven):
-        alone = _alone(record, choice, plans)
-        outcomes = [replace(whole, quality=event.quality)]
-        first = _first_quality(record, event.quality)
-        return (
-            outcomes
-            if alone is None or first is None
-            else [*outcomes, replace(alone, quality=first)]
-        )
-    if record.feedback is not None:
-        return []
+        if event.by_default:
+            if not record.answered:
+                return []  # nothing was there to be silent about
+            whole = replace(whole, weight=settings.implicit_weight)
+        return list(_from_feedback(event, record, whole, _alone(record, choice, plans)))
     return [replace(whole, quality=0.0, weight=settings.implicit_weight)]
 
 
@@ -84,6 +79,20 @@ def _from_call(
     alone = _alone(record, choice, plans)
     if alone is not None:
         yield from _first_rung(alone, record.attempts[0], settings)
+
+
+def _from_feedback(
+    event: FeedbackGiven, record: DecisionRecord, whole: Outcome, alone: Outcome | None
+) -> Iterator[Outcome]:
+    """alone: blank, of the plan that is the first arm alone; None where that was not called."""
+    before = event.replaces
+    yield replace(whole, quality=event.quality, replaces=before)
+    if alone is None:
+        return
+    first = _first_quality(record, event.quality)
+    told = None if before is None else _first_quality(record, before)
+    if (first, told) != (None, None):
+        yield replace(alone, quality=first, replaces=told, weight=whole.weight)
 
 
 def _first_rung(alone: Outcome, first: Attempt, settings: RewardSettings) -> Iterator[Outcome]:

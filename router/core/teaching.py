@@ -11,7 +11,7 @@ from bandit.types import Outcome, Policy
 from router.core.arms import Plan
 from router.core.judging.lessons import Label, PlanLesson, labels_of, lessons_of
 from router.core.observer import Observer
-from router.core.records import Decided, DecisionRecord, Event
+from router.core.records import Decided, DecisionRecord, Event, decision_of
 from router.core.reward import RewardSettings, outcomes_of
 
 
@@ -28,7 +28,7 @@ def joined(
     """
     outcomes: list[Outcome] = []
     for event in events:
-        record = event.record if isinstance(event, Decided) else records[event.decision_id]
+        record = _record_of(event, records)
         if record is not None:
             outcomes += outcomes_of(event, record, plans, settings)
     return outcomes
@@ -43,10 +43,17 @@ def lessons(
     """The same for the gates."""
     found: list[PlanLesson] = []
     for event in events:
-        record = event.record if isinstance(event, Decided) else records[event.decision_id]
+        record = _record_of(event, records)
         if record is not None:
             found += lessons_of(event, record, plans, settings)
     return found
+
+
+def _record_of(event: Event, records: Mapping[str, DecisionRecord | None]) -> DecisionRecord | None:
+    if isinstance(event, Decided):
+        return event.record
+    told_of = decision_of(event)
+    return None if told_of is None else records[told_of]
 
 
 def teach(policy: Policy, outcomes: Sequence[Outcome], observer: Observer) -> None:
@@ -76,7 +83,7 @@ def labels(events: Sequence[Event], records: Mapping[str, DecisionRecord | None]
     """The same for the promises."""
     found: list[Label] = []
     for event in events:
-        record = event.record if isinstance(event, Decided) else records[event.decision_id]
+        record = _record_of(event, records)
         if record is not None:
             found += labels_of(event, record)
     return found

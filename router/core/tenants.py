@@ -6,17 +6,23 @@ import hashlib
 from dataclasses import dataclass, field
 
 UNLIMITED = 0
+NOT_OBSERVED = "off"
 
 
 @dataclass(frozen=True, slots=True)
 class TenantLimits:
-    """0 means unlimited. arms: the only arms this tenant may use (empty: all)."""
+    """0 means unlimited. arms: the only arms this tenant may use (empty: all).
+
+    observe: the arm that serves this tenant while the policy only watches; "" for what the config
+    says, NOT_OBSERVED for none.
+    """
 
     requests_per_minute: int = UNLIMITED
     tokens_per_minute: int = UNLIMITED
     daily_usd: float = UNLIMITED
     monthly_usd: float = UNLIMITED
     arms: tuple[str, ...] = ()
+    observe: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ class Work:
     """needs: of the request. has_room: what comes of it can be learned.
 
     plans, arms: what the request permits; an arm may stand in for one that fails.
+    watched: what the policy would choose among where it only watches, else empty.
+    foreseen: what would be chosen if every plan were well; choice: what was chosen.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
     """
 
@@ -35,9 +37,11 @@ class Work:
     needs: Needs
     plans: tuple[Plan, ...]
     arms: tuple[str, ...]
+    watched: tuple[Plan, ...] = ()
     embedding: Embedding | None = None
     has_room: bool = True
     hit: Hit | None = None
+    foreseen: Choice | None = None
     choice: Choice | None = None
     journey: Journey | None = None
     cache: CacheStatus = CacheStatus.MISS

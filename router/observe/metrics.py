@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from bandit.promise import PromiseStatus
 from router.core.errors import ProviderError
-from router.core.records import JUDGED, Attempt, CacheStatus
+from router.core.records import JUDGED, Attempt, CacheStatus, GainFound, PolicyChanged
 
 PREFIX = "adaptive_router"
 CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
@@ -56,6 +59,17 @@ class Metrics:
         self._learned = counter("learned_events", "Events learned by this process")
         self._refused = counter("snapshots_refused", "Snapshots not served", "reason")
         self._backlog = Gauge(f"{PREFIX}_backlog_events", "Not learned yet", registry=registry)
+        self._serving = Gauge(
+            f"{PREFIX}_champion", "1 for the policy that serves", ("member",), registry=registry
+        )
+
+        def gain(name: str, text: str) -> Gauge:
+            return Gauge(f"{PREFIX}_challenger_{name}", text, ("challenger",), registry=registry)
+
+        self._gain = gain("gain", "Reward per decision over the champion, estimated")
+        self._gain_low = gain("gain_low", "Its lower bound; -Inf while nothing can be said")
+        self._gain_events = gain("events", "Decisions with feedback that it is estimated from")
+        self._changes = counter("policy_changes", "Promotions and rollbacks", "move", "by")
         self._verifier = Gauge(
             f"{PREFIX}_verifier_serving", "0 while it is left alone", registry=registry
         )
@@ -69,6 +83,15 @@ class Metrics:
         self._version = Gauge(f"{PREFIX}_snapshot_version", "Snapshot in use", registry=registry)
         self._since = Gauge(
             f"{PREFIX}_snapshot_timestamp_seconds", "When it came into use", registry=registry
+        )
+
+        self._behind = Gauge(
+            f"{PREFIX}_snapshot_behind_events",
+            "In the log, not in the snapshot in use",
+            registry=registry,
+        )
+        self._behind_s = Gauge(
+            f"{PREFIX}_snapshot_behind_seconds", "Since the oldest of these", registry=registry
         )
 
     def request(self, method: str, code: str, seconds: float) -> None:
@@ -124,12 +147,30 @@ class Metrics:
         self._version.set(version)
         self._since.set_to_current_time()
 
+    def staleness(self, events: int, seconds: float) -> None:
+        self._behind.set(events)
+        self._behind_s.set(seconds)
+
     def snapshot_refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()
 
+    def standings(self, champion: str, found: Sequence[GainFound]) -> None:
+        self._serving.clear()
+        self._serving.labels(champion).set(1)
+        for gauge in (self._gain, self._gain_low, self._gain_events):
+            gauge.clear()
+        for one in found:
+            self._gain.labels(one.member).set(one.gain)
+            self._gain_low.labels(one.member).set(-math.inf if one.low is None else one.low)
+            self._gain_events.labels(one.member).set(one.events)
+
+    def policy_changed(self, change: PolicyChanged) -> None:
+        move = "refused" if change.refused else change.move.value
+        self._changes.labels(move, change.by.value).inc()
+
 
 REPORTED = "reported"
-_GATE = (
+_OWN = (
     "passed",
     "empty",
     "refusal",
@@ -142,10 +183,12 @@ _GATE = (
     "low_logprob",
     "caller_cancelled",
     JUDGED,
+    "internal",
+    "no_healthy_deployment",
 )
 _ERRORS: tuple[type[ProviderError], ...] = (ProviderError, *ProviderError.__subclasses__())
 _FAILURES = (error.reason.lower() for error in _ERRORS)
-_WHYS = frozenset((*_GATE, *_FAILURES))
+_WHYS = frozenset((*_OWN, *_FAILURES))
 
 
 def _known(why: str) -> str:

@@ -82,7 +82,9 @@ def read_feedback(request: router_pb.FeedbackRequest) -> tuple[str, FeedbackRepo
     """Decision id and report. Raises InvalidRequest."""
     found = Violations()
     _check_id(found, request.decision_id)
-    report = FeedbackReport(given(request, "quality"), given(request, "accepted"))
+    report = FeedbackReport(
+        given(request, "quality"), given(request, "accepted"), request.correction
+    )
     found.within(report.quality, 0, 1, "quality")
     if report.quality is None and report.accepted is None:
         found.add("quality", "send quality in [0, 1], accepted, or both")

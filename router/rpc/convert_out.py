@@ -117,6 +117,7 @@ def receipt(record: DecisionRecord, left: QuotaLeft) -> router_pb.Receipt:
         cache=_CACHE[record.cache],
         similarity=record.similarity,
         cost_usd=record.cost_usd,
+        would_plan=choice.observed.plan if choice and choice.observed else "",
         quota_left=router_pb.QuotaLeft(
             requests=left.requests,
             tokens=left.tokens,

@@ -155,6 +155,11 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         self._in_flight -= 1
         if not self._in_flight:
             self._idle.set()
+        # Its answer goes out first.
+        asyncio.get_running_loop().call_soon(self._tell, name, code, seconds)
+
+    def _tell(self, name: str, code: str, seconds: float) -> None:
+        """Runs in the call's own context."""
         self._observe(name, code, seconds)
         tenant = current_tenant.get(None)
         self._log.info(

@@ -108,9 +108,9 @@ def test_enormous_amounts(name: str) -> None:
 def test_the_state_stays_within_bounds(name: str) -> None:
     """What is kept after twice as many outcomes is not more (trees vary by some nodes)."""
     policy = fresh(name)
-    fed(policy, 1_200, actions(3))
+    fed(policy, 1_280, actions(3))
     before = size(policy)
-    fed(policy, 1_200, actions(3), seed=8)
+    fed(policy, 1_280, actions(3), seed=8)
     assert size(policy) < 1.1 * before
     assert is_honest(policy, context(np.random.default_rng(0)), actions(3))
 

@@ -46,6 +46,7 @@ def test_tables_runs_and_pictures_are_written(path: Path, tmp_path: Path) -> Non
     assert text.strip() in done.stdout
     assert "## recorded, λ = 0.1" in text
     assert "## recorded, λ = 0.3" in text
+    assert "The context map is fitted on 260 of 260 prompts beside the stream" in text
     assert len(runs(tmp_path / "out")) == 2 * 2
     assert (tmp_path / "out" / "recorded.png").read_bytes().startswith(b"\x89PNG")
 
@@ -111,6 +112,25 @@ def test_recorded_sets_that_are_not_here_are_skipped(
     assert done.exit_code == 0
     assert done.stderr.count("skipped") == 2
     assert "set ROUTER_DATA_DIR" in done.stderr
+
+
+def test_a_recorded_set_that_is_too_short_is_skipped_and_the_others_run(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four folds of the file, as what a known set looks like."""
+    monkeypatch.setenv("ROUTER_DATA_DIR", str(path.parent))
+    found = tiny.columns()
+    arms = ("mixtral_8x7b", "gpt4_1106")
+    for name, arm in zip(arms, tiny.ARMS, strict=True):
+        found |= {f"q_{name}": found[f"q_{arm}"], f"c_{name}": found[f"c_{arm}"]}
+    found |= {"contaminated": ["false"] * tiny.ROWS, "task": ["mmlu"] * 30 + ["x"] * 290}
+    tiny.write(path.with_name("routellm_pair.parquet"), found)
+    names = ("--stream", "routellm_mmlu-14000", "--stream", "routellm_pair-3000")
+    done = bench(*names, "--calibrate", 100, "--policy", "random-mix", "--seeds", 1, "--jobs", 1)
+    assert done.exit_code == 0, done.output
+    assert "skipped routellm_mmlu-14000" in done.stderr
+    assert "## routellm_pair-3000" in done.stdout
+    assert "is the package's own" in done.stdout
 
 
 def test_prompts_are_embedded_once(tmp_path: Path, model_dir: Path) -> None:

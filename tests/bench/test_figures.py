@@ -74,7 +74,7 @@ def test_differences_are_taken_seed_by_seed() -> None:
     assert first.gain.mean == pytest.approx(0.025)
     assert (first.worst, second.worst) == pytest.approx((0.0, 0.0))
     assert second.point.quality == 1.0
-    text = markdown([table], {"tiny": 2.0}, "Terms: none.")
+    text = markdown([table], {"tiny": 2.0}, {"tiny": "A map."}, "Terms: none.")
     assert "| squarecb | +0.0125 [+0.0000, +0.0250] |" in text
     assert "one unit of cost is 2 USD. small 0.500 @ 1 USD; large 1.000 @ 3 USD" in text
     lines = runs_csv(done, {"tiny": ("small", "large")}).splitlines()

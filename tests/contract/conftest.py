@@ -12,7 +12,7 @@ from router.adapters.storage.storage import open_storage
 from router.core.ports import HealthPolicy
 from tests.contract.dialects import DIALECTS, Dialect
 from tests.contract.parties import Party, opened
-from tests.contract.samples import MAX_ENTRIES, MAX_EVENTS, WINDOW_S, FakeTime
+from tests.contract.samples import KEEP_EVENTS, MAX_ENTRIES, MAX_EVENTS, WINDOW_S, FakeTime
 
 
 @pytest.fixture
@@ -28,6 +28,7 @@ async def storage(redis_server: EmbeddedRedis, clock: FakeTime) -> AsyncIterator
         timeout_ms=5_000,
         join_window_s=WINDOW_S,
         max_events=MAX_EVENTS,
+        keep_events=KEEP_EVENTS,
         keep_snapshots=3,
         cache=CacheBounds(max_entries_per_partition=MAX_ENTRIES, max_entry_bytes=10_000),
         health=HealthPolicy(failures=3, cooldown_ms=200, max_cooldown_ms=1_000, probe_ms=300),

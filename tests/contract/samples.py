@@ -20,6 +20,7 @@ from router.core.records import (
 )
 
 MAX_EVENTS = 20
+KEEP_EVENTS = 2
 MAX_ENTRIES = 8
 WINDOW_S = 3_600
 NOON_S = 1_767_225_600.0 + 12 * 3_600  # 2026-01-01T12:00:00Z

@@ -26,8 +26,17 @@ from router.core.records import (
     OutcomeReport,
     Reasked,
 )
-from tests.contract.samples import ATTEMPT, MAX_EVENTS, RECORD, UNSETTLED, WINDOW_S, FakeTime
+from tests.contract.samples import (
+    ATTEMPT,
+    MAX_EVENTS,
+    NOON_S,
+    RECORD,
+    UNSETTLED,
+    WINDOW_S,
+    FakeTime,
+)
 
+NOW_MS = int(NOON_S * 1_000)
 GOOD, BAD = FeedbackReport(quality=0.9), FeedbackReport(quality=0.1)
 OUTCOME = OutcomeReport(120.5, 10, 20)
 SETTLED = replace(UNSETTLED, attempts=(ATTEMPT,), settled=True)
@@ -72,7 +81,7 @@ async def test_what_was_decided_and_is_known_is_an_event_once(
     await log.record(RECORD)
     await log.record(replace(CACHED, id="d-2"))
     await log.record(replace(UNSETTLED, id="d-3"))
-    assert await events(storage) == [Decided(RECORD)]
+    assert await events(storage) == [Decided(RECORD), Decided(replace(UNSETTLED, id="d-3"))]
 
 
 async def test_an_outcome_settles_once(log: DecisionLog, storage: Storage) -> None:
@@ -82,7 +91,7 @@ async def test_an_outcome_settles_once(log: DecisionLog, storage: Storage) -> No
     with pytest.raises(OutcomeConflict):
         await log.settle(SETTLED, replace(OUTCOME, failure="timeout"))
     assert await log.get("acme", "d-1") == SETTLED
-    assert await events(storage) == [Decided(SETTLED)]
+    assert await events(storage) == [Decided(UNSETTLED), Decided(SETTLED)]
 
 
 async def test_the_router_s_own_call_takes_no_outcome(log: DecisionLog) -> None:
@@ -97,7 +106,31 @@ async def test_feedback_counts_once(log: DecisionLog, storage: Storage) -> None:
     assert sum(fresh) == 1
     with pytest.raises(FeedbackConflict):
         await log.feedback("acme", "d-1", BAD)
-    assert await events(storage) == [Decided(RECORD), FeedbackGiven("d-1", 0.9)]
+    assert await events(storage) == [Decided(RECORD), FeedbackGiven("d-1", 0.9, NOW_MS)]
+    assert (await log.get("acme", "d-1")).feedback == 0.9
+
+
+async def test_a_correction_replaces_what_was_told(log: DecisionLog, storage: Storage) -> None:
+    await log.record(RECORD)
+    right = replace(BAD, correction=True)
+    assert await log.feedback("acme", "d-1", replace(GOOD, correction=True))
+    assert sum(await asyncio.gather(*(log.feedback("acme", "d-1", right) for _ in range(20)))) == 1
+    with pytest.raises(FeedbackConflict, match="correction"):
+        await log.feedback("acme", "d-1", GOOD)
+    assert await events(storage) == [
+        Decided(RECORD),
+        FeedbackGiven("d-1", 0.9, NOW_MS),
+        FeedbackGiven("d-1", 0.1, NOW_MS, replaces=0.9),
+    ]
+    assert (await log.get("acme", "d-1")).feedback == 0.1
+
+
+async def test_a_correction_comes_within_the_window_too(log: DecisionLog, clock: FakeTime) -> None:
+    await log.record(RECORD)
+    await log.feedback("acme", "d-1", GOOD)
+    clock.now_s += WINDOW_S + 1
+    with pytest.raises(FeedbackTooLate):
+        await log.feedback("acme", "d-1", replace(BAD, correction=True))
     assert (await log.get("acme", "d-1")).feedback == 0.9
 
 
@@ -125,7 +158,11 @@ async def test_feedback_may_come_before_the_outcome(log: DecisionLog, storage: S
     await log.record(UNSETTLED)
     assert await log.feedback("acme", "d-1", GOOD)
     assert await log.settle(SETTLED, OUTCOME)
-    assert await events(storage) == [FeedbackGiven("d-1", 0.9), Decided(SETTLED)]
+    assert await events(storage) == [
+        Decided(UNSETTLED),
+        FeedbackGiven("d-1", 0.9, NOW_MS),
+        Decided(SETTLED),
+    ]
     assert await log.get("acme", "d-1") == replace(SETTLED, feedback=0.9)
 
 
@@ -143,7 +180,14 @@ async def test_a_reask_is_marked_once(log: DecisionLog, storage: Storage) -> Non
     await log.record(RECORD)
     await asyncio.gather(*(log.reasked("d-1", 0.97) for _ in range(10)))
     await log.reasked("unknown", 0.97)
-    assert await events(storage) == [Decided(RECORD), Reasked("d-1", 0.97)]
+    assert await events(storage) == [Decided(RECORD), Reasked("d-1", 0.97, NOW_MS)]
+
+
+async def test_a_reask_says_nothing_after_feedback(log: DecisionLog, storage: Storage) -> None:
+    await log.record(RECORD)
+    await log.feedback("acme", "d-1", GOOD)
+    await log.reasked("d-1", 0.97)
+    assert await events(storage) == [Decided(RECORD), FeedbackGiven("d-1", 0.9, NOW_MS)]
 
 
 async def test_an_audit_is_told_once(log: DecisionLog, storage: Storage) -> None:
@@ -151,11 +195,12 @@ async def test_an_audit_is_told_once(log: DecisionLog, storage: Storage) -> None
     audit = Audited("d-1", 0.0, 0.02, 0.001)
     for told in (audit, audit, replace(audit, quality=1.0), Audited("unknown", 1.0, 0.02)):
         await log.audited(told)
-    assert await events(storage) == [Decided(RECORD), audit]
+    assert await events(storage) == [Decided(RECORD), replace(audit, at_ms=NOW_MS)]
 
 
 async def test_a_full_stream_refuses_and_loses_nothing(log: DecisionLog, storage: Storage) -> None:
-    await log.record(replace(UNSETTLED, id="decide"))
+    decide = replace(UNSETTLED, id="decide")
+    await log.record(decide)
     await fill(log)
     for work in (
         log.settle(replace(SETTLED, id="decide"), OUTCOME),
@@ -166,7 +211,8 @@ async def test_a_full_stream_refuses_and_loses_nothing(log: DecisionLog, storage
     await log.reasked("filler-0", 0.97)
     await log.audited(Audited("filler-0", 1.0, 0.02))
     kept = await events(storage)
-    assert kept == [Decided(replace(RECORD, id=f"filler-{n}")) for n in range(MAX_EVENTS)]
+    assert kept[0] == Decided(decide)
+    assert kept[1:] == [Decided(replace(RECORD, id=f"filler-{n}")) for n in range(MAX_EVENTS)]
 
 
 async def test_what_was_paid_for_is_taken_by_a_full_stream(

@@ -10,7 +10,7 @@ import pytest
 from router.adapters.storage import Storage
 from router.core.ports import EventLog
 from router.core.records import Decided, FeedbackReport
-from tests.contract.samples import RECORD
+from tests.contract.samples import KEEP_EVENTS, RECORD
 
 RECORDS = [replace(RECORD, id=f"d-{n}") for n in range(6)]
 
@@ -49,24 +49,34 @@ async def test_the_backlog_counts_what_comes_after(log: EventLog, written: Stora
     positions = [position for position, _ in await log.read("0", 10, 0)]
     assert [await log.backlog(position) for position in positions] == [5, 4, 3, 2, 1, 0]
     await log.trim(positions[3])
-    assert await log.backlog("0") == 2
-    assert await log.backlog(positions[1]) == 2
+    assert await log.backlog("0") == 2 + KEEP_EVENTS
+    assert await log.backlog(positions[3]) == 2
     assert await log.backlog(positions[4]) == 1
 
 
-async def test_what_was_learned_is_trimmed_and_nothing_else(
+async def test_what_was_learned_is_trimmed_but_for_the_newest_of_it(
     log: EventLog, written: Storage
 ) -> None:
     positions = [position for position, _ in await log.read("0", 10, 0)]
-    await log.trim(positions[2])
+    await log.trim(positions[3])
     left = await log.read("0", 10, 0)
-    assert [event for _, event in left] == [Decided(record) for record in RECORDS[3:]]
+    assert [event for _, event in left] == [Decided(r) for r in RECORDS[4 - KEEP_EVENTS :]]
     await log.trim(positions[-1])
-    assert await log.read("0", 10, 0) == []
+    left = await log.read("0", 10, 0)
+    assert [event for _, event in left] == [Decided(r) for r in RECORDS[-KEEP_EVENTS:]]
     await written.decisions.record(replace(RECORD, id="d-new"))
     assert [event for _, event in await log.read(positions[-1], 10, 0)] == [
         Decided(replace(RECORD, id="d-new"))
     ]
+
+
+async def test_an_older_position_takes_nothing_back(log: EventLog, written: Storage) -> None:
+    positions = [position for position, _ in await log.read("0", 10, 0)]
+    await log.trim(positions[-1])
+    before = await log.read("0", 10, 0)
+    await log.trim(positions[0])
+    assert await log.read("0", 10, 0) == before
+    assert await written.decisions.has_room()
 
 
 async def test_a_reader_that_waits_hears_at_once(log: EventLog, storage: Storage) -> None:

@@ -97,3 +97,14 @@ async def test_of_many_at_once_one_is_published(lease: Lease, snapshots: Snapsho
         *(snapshots.publish(StoredSnapshot(1, "0-1", bytes([n])), fence) for n in range(20))
     )
     assert sum(done) == 1
+
+
+async def test_positions_are_those_of_the_snapshots_kept(
+    lease: Lease, snapshots: SnapshotStore
+) -> None:
+    assert await snapshots.positions() == {}
+    fence = await lease.acquire("a", 10_000)
+    assert fence is not None
+    for version in range(1, 6):
+        await snapshots.publish(StoredSnapshot(version, f"0-{version * 10}", b"x"), fence)
+    assert await snapshots.positions() == {3: "0-30", 4: "0-40", 5: "0-50"}

@@ -15,11 +15,13 @@ import pytest
 from demo.stack import free_port
 from router.adapters.providers.http import MAX_BODY_BYTES
 from router.core import errors
+from router.core.attempt import CHARGED
 from router.core.chat import ChatRequest, Message, Role, TextPart, ToolCall
 from tests.contract.dialects import Dialect
 from tests.contract.parties import ASK, KEY, NOW_S, Party, opened
 
 PROMPT = "six times seven"
+PATIENT_MS = 60_000
 
 
 @pytest.mark.parametrize(
@@ -224,10 +226,10 @@ async def test_a_body_too_large_is_cut_off(party: Party, *, chunked: bool) -> No
     party.upstream.chunked = chunked
     party.upstream.body = b" " * MAX_BODY_BYTES + answer
     with pytest.raises(errors.ProviderMalformed, match="exceeds"):
-        await party.complete()
+        await party.complete(timeout_ms=PATIENT_MS)
     party.upstream.body = b":\n" * (MAX_BODY_BYTES // 2) + b"data: " + answer + b"\n\n"
     with pytest.raises(errors.ProviderMalformed, match=r"exceeds|too large"):
-        await party.stream()
+        await party.stream(timeout_ms=PATIENT_MS)
 
 
 async def test_a_compressed_body_is_not_unfolded(party: Party) -> None:
@@ -248,6 +250,21 @@ async def test_a_stream_that_breaks_off_is_no_answer(
         await party.stream()
     party.upstream.pieces, party.upstream.aborts = None, False
     assert (await party.complete()).text == "Forty-two."
+
+
+async def test_a_connection_that_breaks_before_an_answer_had_sent_the_request(party: Party) -> None:
+    """It may be charged, unlike where nobody listened."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        party.move("http://{}:{}".format(*server.sockets[0].getsockname()))
+        for call in (party.complete, party.stream):
+            with pytest.raises(errors.ProviderDisconnected) as caught:
+                await call()
+            assert isinstance(caught.value, CHARGED)
 
 
 async def test_a_call_that_is_no_json_counts_against_nobody(party: Party) -> None:

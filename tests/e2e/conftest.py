@@ -84,6 +84,22 @@ async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.
             await asyncio.sleep(0.02)
 
 
+async def learned(router: Router, texts: Iterator[str]) -> None:
+    """Everything up to now. Asking which snapshot serves is an event too, so two steps."""
+
+    async def is_learned() -> bool:
+        stored = await router.storage.snapshots.load()
+        return stored is not None and not await router.storage.events.backlog(stored.position)
+
+    await until(is_learned)
+    version = await router.storage.snapshots.latest_version()
+
+    async def is_served() -> bool:
+        return (await router.complete(next(texts))).receipt.policy_version >= version
+
+    await until(is_served)
+
+
 @pytest.fixture
 def plans() -> str:
     """The plans of the config; a test module may narrow them."""
@@ -167,9 +183,15 @@ arms:
 
 @asynccontextmanager
 async def served(upstream: Upstream) -> AsyncIterator[int]:
-    """The port of a real HTTP server in this loop."""
+    """The port of a real HTTP server in this loop; at the end it waits for no answer."""
     port = free_port()
-    config = uvicorn.Config(upstream.app(), port=port, log_level="critical", lifespan="off")
+    config = uvicorn.Config(
+        upstream.app(),
+        port=port,
+        log_level="critical",
+        lifespan="off",
+        timeout_graceful_shutdown=0,
+    )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None
     task = asyncio.create_task(server._serve())  # noqa: SLF001 - `serve` would take the signals

@@ -193,7 +193,7 @@ async def test_a_second_interrupt_waits_for_nothing_and_leaves_what_was_cut_in_d
 
 
 async def test_the_budget_holds_over_runs_and_kills(site: Site) -> None:
-    """A prompt costs 0.0004 USD on all arms, and 0.0005 or so at most."""
+    """A prompt costs 0.0004 USD on all arms, and 0.0008 or so at most."""
     budget_usd = 0.004
     words = ("--budget-usd", str(budget_usd))
     await site.ended(*words, after=8, number=signal.SIGKILL)
@@ -240,6 +240,22 @@ async def test_a_router_serves_what_was_calibrated_and_the_learner_goes_on(site:
         policy = Brain(site.config, catalogue_of(site.config)).restore(stored.payload).policy
         plans = len(catalogue_of(site.config).plans)
         assert policy.learned > PROMPTS * plans
+
+
+async def test_what_is_lacking_is_found_before_anything_is_paid(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, err = await site.run("--budget-usd", "1", "--out", "/proc/x.bin")
+    assert code == 1
+    assert err.startswith("/proc/x.bin: name a file that this process can write")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none"))
+    monkeypatch.delenv("ADAPTIVE_ROUTER_MODEL_DIR", raising=False)
+    code, _, err = await site.run("--budget-usd", "1", "--out", str(tmp_path / "x.bin"))
+    assert code == 1
+    assert "model" in err
+    assert site.paid.total() == 0
+    left = await asyncio.to_thread(lambda: list(tmp_path.glob("*x.bin*")))
+    assert left == []
 
 
 async def test_a_learner_at_work_and_an_older_snapshot_are_left_alone(site: Site) -> None:

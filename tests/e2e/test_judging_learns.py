@@ -9,7 +9,7 @@ from adaptive_router.v1 import router_pb2
 
 from demo.world import Reply
 from router.core.judging.learned import split
-from tests.e2e.conftest import Router, until
+from tests.e2e.conftest import Router, learned
 
 LEARN = 60
 PLAN = "judged"
@@ -41,17 +41,6 @@ async def arms(router: Router, texts: Iterator[str], count: int, right: str = ""
     return served
 
 
-async def learned(router: Router) -> None:
-    async def is_done() -> bool:
-        stored = await router.storage.snapshots.load()
-        if stored is None or await router.storage.events.backlog(stored.position):
-            return False
-        receipt = (await router.complete("What is it now?")).receipt
-        return receipt.policy_version >= stored.version
-
-    await until(is_done)
-
-
 async def test_a_first_answer_that_proves_right_is_served_in_the_end(
     router: Router, texts: Iterator[str]
 ) -> None:
@@ -60,7 +49,7 @@ async def test_a_first_answer_that_proves_right_is_served_in_the_end(
         says(router, arm, "The answer is 42.")
     before = await arms(router, texts, LEARN, right="42")
     assert before[:10] == ["reasoning"] * 10
-    await learned(router)
+    await learned(router, texts)
     assert (await arms(router, texts, 20)).count("cheap") >= 15
 
 
@@ -70,14 +59,14 @@ async def test_a_first_answer_that_proves_wrong_is_not(
     says(router, "cheap", "The answer is 41.")
     says(router, "reasoning", "The answer is 42.")
     await arms(router, texts, LEARN, right="42")
-    await learned(router)
+    await learned(router, texts)
     assert (await arms(router, texts, 20)).count("reasoning") >= 15
 
 
 async def test_one_snapshot_holds_policy_and_gates(router: Router, texts: Iterator[str]) -> None:
     done = await router.complete(next(texts))
     await router.feedback(done.receipt.decision_id, 1.0)
-    await learned(router)
+    await learned(router, texts)
     stored = await router.storage.snapshots.load()
     assert stored is not None
     name, payload = split(stored.payload).gates[PLAN]

@@ -9,7 +9,7 @@ from adaptive_router.v1 import router_pb2
 
 from demo.world import Reply
 from router.core.judging.learned import split
-from tests.e2e.conftest import Router, until
+from tests.e2e.conftest import Router, learned
 
 ENOUGH = 70
 
@@ -28,17 +28,6 @@ def sections() -> str:
 def say(router: Router, **texts: str) -> None:
     for arm, text in texts.items():
         router.upstreams[arm].find = lambda _, text=text: Reply(text, 1.0, 100, 50)
-
-
-async def learned(router: Router, texts: Iterator[str]) -> None:
-    async def is_done() -> bool:
-        stored = await router.storage.snapshots.load()
-        if stored is None or await router.storage.events.backlog(stored.position):
-            return False
-        receipt = (await router.complete(next(texts))).receipt
-        return receipt.policy_version >= stored.version
-
-    await until(is_done)
 
 
 async def test_answers_that_the_strong_arm_confirms_are_served_once_that_is_certified(

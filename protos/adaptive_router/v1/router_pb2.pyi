@@ -175,14 +175,16 @@ class ReportOutcomeResponse(_message.Message):
     def __init__(self, already_recorded: _Optional[bool] = ..., cost_usd: _Optional[float] = ...) -> None: ...
 
 class FeedbackRequest(_message.Message):
-    __slots__ = ("decision_id", "quality", "accepted")
+    __slots__ = ("decision_id", "quality", "accepted", "correction")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    CORRECTION_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     quality: float
     accepted: bool
-    def __init__(self, decision_id: _Optional[str] = ..., quality: _Optional[float] = ..., accepted: _Optional[bool] = ...) -> None: ...
+    correction: bool
+    def __init__(self, decision_id: _Optional[str] = ..., quality: _Optional[float] = ..., accepted: _Optional[bool] = ..., correction: _Optional[bool] = ...) -> None: ...
 
 class FeedbackResponse(_message.Message):
     __slots__ = ("already_recorded",)
@@ -311,7 +313,7 @@ class QuotaLeft(_message.Message):
     def __init__(self, requests: _Optional[int] = ..., tokens: _Optional[int] = ..., daily_usd: _Optional[float] = ..., monthly_usd: _Optional[float] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("decision_id", "plan", "arm", "deployment", "model", "propensity", "explored", "policy", "policy_version", "attempts", "cache", "similarity", "cost_usd", "quota_left")
+    __slots__ = ("decision_id", "plan", "arm", "deployment", "model", "propensity", "explored", "policy", "policy_version", "attempts", "cache", "similarity", "cost_usd", "quota_left", "would_plan")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     ARM_FIELD_NUMBER: _ClassVar[int]
@@ -326,6 +328,7 @@ class Receipt(_message.Message):
     SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     QUOTA_LEFT_FIELD_NUMBER: _ClassVar[int]
+    WOULD_PLAN_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     plan: str
     arm: str
@@ -340,4 +343,5 @@ class Receipt(_message.Message):
     similarity: float
     cost_usd: float
     quota_left: QuotaLeft
-    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[str] = ..., arm: _Optional[str] = ..., deployment: _Optional[str] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., explored: _Optional[bool] = ..., policy: _Optional[str] = ..., policy_version: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., cache: _Optional[_Union[CacheStatus, str]] = ..., similarity: _Optional[float] = ..., cost_usd: _Optional[float] = ..., quota_left: _Optional[_Union[QuotaLeft, _Mapping]] = ...) -> None: ...
+    would_plan: str
+    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[str] = ..., arm: _Optional[str] = ..., deployment: _Optional[str] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., explored: _Optional[bool] = ..., policy: _Optional[str] = ..., policy_version: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., cache: _Optional[_Union[CacheStatus, str]] = ..., similarity: _Optional[float] = ..., cost_usd: _Optional[float] = ..., quota_left: _Optional[_Union[QuotaLeft, _Mapping]] = ..., would_plan: _Optional[str] = ...) -> None: ...

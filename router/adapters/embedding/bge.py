@@ -26,7 +26,7 @@ _SEP: Final = 102
 
 
 class BgeModel:
-    """One model session. Not thread-safe by contract: each thread makes its own.
+    """One model session. Threads may share it: each embeds on its own core.
 
     The embedding is the hidden state of the CLS token, L2-normalised, as the model's card
     prescribes. Prompts are embedded one by one: the int8 weights quantise activations per call,

@@ -1,4 +1,4 @@
-"""Embeddings off the event loop: a bounded queue, worker threads with a model each, an LRU."""
+"""Embeddings off the event loop: a bounded queue, worker threads around one model, an LRU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Barrier, BrokenBarrierError, local
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from router.adapters.embedding.clip import MAX_TOKENS, clip_chars
 from router.core.errors import ModelUnavailable, Overloaded
 
 BUSY_RETRY_MS = 250
-LOAD_LIMIT_S = 60.0
 WARM_UP_TEXT = "word " * MAX_TOKENS
 """As long as a prompt can get, so that the runtime's buffers have their final size."""
 
@@ -62,32 +61,31 @@ class EmbedderPool:
         self._room = workers + queue
         self._cache_entries = cache_entries
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="embed")
-        self._own = local()
+        self._model: BgeModel | None = None
+        self._loading = Lock()
         self._known: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         self._running: dict[bytes, _Run] = {}
         self._closed = False
         self.stats = PoolStats()
 
     async def warm_up(self) -> None:
-        """Load a model in every worker and run it. Raises ModelCorrupt, ModelUnavailable."""
+        """Load the model and run it once. Raises ModelCorrupt, ModelUnavailable."""
         loop = asyncio.get_running_loop()
-        # A worker that is done early must not take the turn of one that has not loaded yet.
-        all_here = Barrier(self._workers, timeout=LOAD_LIMIT_S)
-        runs = [
-            loop.run_in_executor(self._threads, self._load, all_here) for _ in range(self._workers)
-        ]
-        await asyncio.gather(*runs)
+        await loop.run_in_executor(self._threads, lambda: self._loaded().embed(WARM_UP_TEXT))
 
     async def embed(self, text: str) -> NDArray[np.float32]:
         """(384,), unit norm, read-only. Raises Overloaded when the queue is full."""
         text = clip_chars(text)
-        key = hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest()
+        key = _key(text)
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
             self.stats.hits += 1
             return known
         return await self._compute(key, text)
+
+    def known(self, text: str) -> NDArray[np.float32] | None:
+        return self._known.get(_key(clip_chars(text)))
 
     async def _compute(self, key: bytes, text: str) -> NDArray[np.float32]:
         while True:
@@ -143,31 +141,24 @@ class EmbedderPool:
     def _embed(self, run: _Run) -> NDArray[np.float32] | None:
         if run.callers == 0:
             return None
-        embedding = self._model().embed(run.text)
+        embedding = self._loaded().embed(run.text)
         embedding.flags.writeable = False  # shared by everyone who asks the same
         return embedding
 
-    def _load(self, all_here: Barrier) -> None:
-        try:
-            self._model().embed(WARM_UP_TEXT)
-        except BaseException:
-            all_here.abort()
-            raise
-        try:
-            all_here.wait()
-        except BrokenBarrierError:
-            raise ModelUnavailable("an embedding worker did not load its model") from None
-
-    def _model(self) -> BgeModel:
-        model: BgeModel | None = getattr(self._own, "model", None)
-        if model is None:
-            model = self._own.model = BgeModel(self._model_dir)
-        return model
+    def _loaded(self) -> BgeModel:
+        with self._loading:
+            if self._model is None:
+                self._model = BgeModel(self._model_dir)
+            return self._model
 
     def close(self) -> None:
         """Ends the workers; who still waits gets ModelUnavailable."""
         self._closed = True
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest()
 
 
 def _closing() -> ModelUnavailable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-import httpx
+import httpcore
 
 from router.adapters.providers.anthropic import Anthropic
 from router.adapters.providers.dialect import Dialect
@@ -18,7 +18,7 @@ __all__ = ["make_client", "make_providers"]
 
 
 def make_providers(
-    client: httpx.AsyncHTTPTransport, keys: Mapping[str, str], clock: Clock = time.time
+    client: httpcore.AsyncConnectionPool, keys: Mapping[str, str], clock: Clock = time.time
 ) -> dict[str, Provider]:
     """Protocol name -> provider. keys: deployment name -> API key."""
     dialects: dict[str, Dialect] = {

@@ -51,9 +51,11 @@ def usage_or_guess(
     input_tokens: int | None, output_tokens: int | None, chat: ChatRequest, text: str
 ) -> Usage:
     """What the provider counted, or a guess: an answer without usage was not free."""
+    read, written = _count(input_tokens), _count(output_tokens)
     return Usage(
-        _count(input_tokens) or chat.estimated_input_tokens,
-        _count(output_tokens) or 1 + len(text) // CHARS_PER_TOKEN,
+        read or chat.estimated_input_tokens,
+        written or 1 + len(text) // CHARS_PER_TOKEN,
+        guessed=not (read and written),
     )
 
 

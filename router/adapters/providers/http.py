@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from http import HTTPStatus
+from typing import TypeAlias
+from urllib.parse import urlsplit
 
-import httpx
+import httpcore
 import msgspec
 
 from router.adapters.providers.dialect import Assembler, Dialect
-from router.adapters.providers.progress import Progress
+from router.adapters.providers.network import OnePieceBackend
+from router.adapters.providers.progress import DRIVER_ERRORS, Progress
 from router.adapters.providers.refusal import refusal
 from router.adapters.providers.sse import EventReader
 from router.core.arms import Deployment
@@ -18,7 +22,6 @@ from router.core.chat import Answer, ChatRequest, Delta
 from router.core.errors import (
     ProviderMalformed,
     ProviderRefusedRequest,
-    ProviderUnavailable,
 )
 from router.core.ports import Clock
 
@@ -38,25 +41,27 @@ _HEADERS = {
 }
 _encode = msgspec.json.Encoder().encode
 
+_Headers: TypeAlias = list[tuple[bytes, bytes]]
+
 
 def make_client(
     max_connections: int = MAX_CONNECTIONS, *, http2: bool = False
-) -> httpx.AsyncHTTPTransport:
+) -> httpcore.AsyncConnectionPool:
     """Pooled connections, for use as a context manager. max_connections: over all providers.
 
-    The transport alone: what a whole client adds (redirects, cookies, auth, proxies from the
+    The pool alone: what a whole client adds (redirects, cookies, auth, proxies from the
     environment) must not happen here, and costs half a millisecond a call.
 
     http2: offer it to providers. Off by default: over HTTP/2 httpcore never resets the stream of
     a call that was given up, so the provider writes on at our expense, and after a hundred such
     calls the connection refuses all others. Closing a connection of its own ends a call.
     """
-    limits = httpx.Limits(
+    return httpcore.AsyncConnectionPool(
         max_connections=max_connections,
-        max_keepalive_connections=max_connections,
         keepalive_expiry=KEEPALIVE_S,
+        http2=http2,
+        network_backend=httpcore.AnyIOBackend() if http2 else OnePieceBackend(),
     )
-    return httpx.AsyncHTTPTransport(http2=http2, limits=limits, trust_env=False)
 
 
 class HttpProvider:
@@ -64,7 +69,7 @@ class HttpProvider:
 
     def __init__(
         self,
-        client: httpx.AsyncHTTPTransport,
+        client: httpcore.AsyncConnectionPool,
         dialect: Dialect,
         keys: Mapping[str, str],
         clock: Clock,
@@ -73,7 +78,7 @@ class HttpProvider:
         self._dialect = dialect
         self._keys = keys
         self._clock = clock
-        self._targets: dict[tuple[Deployment, bool], tuple[httpx.URL, httpx.Headers]] = {}
+        self._targets: dict[tuple[Deployment, bool], tuple[httpcore.URL, _Headers]] = {}
 
     async def complete(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
@@ -113,7 +118,7 @@ class HttpProvider:
         """What each piece of the body adds to the answer, until its end."""
         reader = EventReader(MAX_BODY_BYTES)
         async with self._opened(deployment, request, progress, stream=True) as response:
-            chunks = response.aiter_raw()
+            chunks = response.aiter_stream()
             async for chunk in chunks:
                 yield [d for event in reader.feed(chunk) for d in assembler.feed(event)]
                 if assembler.ended:
@@ -123,35 +128,41 @@ class HttpProvider:
     @asynccontextmanager
     async def _opened(
         self, deployment: Deployment, chat: ChatRequest, progress: Progress, *, stream: bool
-    ) -> AsyncIterator[httpx.Response]:
+    ) -> AsyncIterator[httpcore.Response]:
         with _carried():
             body = _encode(self._dialect.body(deployment, chat, stream=stream))
         url, headers = self._target(deployment, stream=stream)
-        extensions = {"timeout": _TIMEOUTS, "trace": progress.trace}
-        request = httpx.Request("POST", url, content=body, headers=headers, extensions=extensions)
+        request = httpcore.Request(
+            "POST",
+            url,
+            headers=[*headers, (b"content-length", b"%d" % len(body))],
+            content=body,
+            extensions={"timeout": _TIMEOUTS, "trace": progress.trace},
+        )
         try:
             response = await self._client.handle_async_request(request)
-        except httpx.TimeoutException:
-            raise
-        except (httpx.HTTPError, OSError):
-            raise ProviderUnavailable("the provider could not be reached") from None
+        except DRIVER_ERRORS:
+            raise progress.broke_off() from None
         try:
-            if response.status_code != httpx.codes.OK:
-                await _drain(response.aiter_raw())
-                raise refusal(response.status_code, response.headers, self._clock())
-            if response.headers.get("content-encoding", "identity") != "identity":
+            told = {name.lower(): value.decode("latin-1") for name, value in response.headers}
+            if response.status != HTTPStatus.OK:
+                await _drain(response.aiter_stream())
+                raise refusal(response.status, told.get(b"retry-after", ""), self._clock())
+            if told.get(b"content-encoding", "identity") != "identity":
                 raise ProviderMalformed("the provider's answer is compressed, against the request")
             yield response
         finally:
             await response.aclose()
 
-    def _target(self, deployment: Deployment, *, stream: bool) -> tuple[httpx.URL, httpx.Headers]:
+    def _target(self, deployment: Deployment, *, stream: bool) -> tuple[httpcore.URL, _Headers]:
         """Parsed once per deployment; deployments are as many as the config names."""
         found = self._targets.get((deployment, stream))
         if found is None:
-            url = httpx.URL(deployment.base_url + self._dialect.path(deployment, stream=stream))
+            url = deployment.base_url + self._dialect.path(deployment, stream=stream)
             own = self._dialect.headers(self._keys.get(deployment.name, ""))
-            found = url, httpx.Headers(_HEADERS | {"host": url.netloc.decode()} | {**own})
+            host = {"host": urlsplit(url).netloc.rpartition("@")[2]}
+            headers = {**_HEADERS, **host, **own}.items()
+            found = httpcore.URL(url), [(name.encode(), text.encode()) for name, text in headers]
             self._targets[deployment, stream] = found
         return found
 
@@ -165,9 +176,9 @@ def _carried() -> Iterator[None]:
         raise ProviderRefusedRequest("this protocol can't carry the request") from None
 
 
-async def _bounded_body(response: httpx.Response) -> bytes:
+async def _bounded_body(response: httpcore.Response) -> bytes:
     body = bytearray()
-    async for chunk in response.aiter_raw():
+    async for chunk in response.aiter_stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise ProviderMalformed(f"the provider's answer exceeds {MAX_BODY_BYTES} bytes")
@@ -177,7 +188,7 @@ async def _bounded_body(response: httpx.Response) -> bytes:
 async def _drain(chunks: AsyncIterator[bytes]) -> None:
     """Read the little that is left, for only a body read to its end frees its connection."""
     left = MAX_DRAIN_BYTES
-    with suppress(TimeoutError, httpx.HTTPError, OSError):
+    with suppress(*DRIVER_ERRORS):
         async with asyncio.timeout(DRAIN_S):
             async for chunk in chunks:
                 left -= len(chunk)

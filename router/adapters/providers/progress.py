@@ -7,16 +7,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import httpx
+import httpcore
 import msgspec
 
 from router.core.errors import (
     ConnectionsExhausted,
+    ProviderDisconnected,
     ProviderError,
     ProviderMalformed,
     ProviderTimeout,
     ProviderUnavailable,
 )
+
+DRIVER_ERRORS = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    OSError,
+)
+"""Less the timeouts of httpcore; the standard library's are OSErrors."""
 
 
 @dataclass(slots=True)
@@ -41,6 +50,12 @@ class Progress:
             return ProviderUnavailable("the provider could not be reached in time")
         return ConnectionsExhausted("no connection came free in time")
 
+    def broke_off(self) -> ProviderError:
+        """Before any answer."""
+        if self.sent:
+            return ProviderDisconnected("the provider closed the connection without an answer")
+        return ProviderUnavailable("the provider could not be reached")
+
     @asynccontextmanager
     async def bounded(self, timeout_ms: float) -> AsyncIterator[None]:
         """Every driver error within becomes one of the tree, without its words."""
@@ -49,9 +64,9 @@ class Progress:
                 yield
         except ProviderError:
             raise
-        except (TimeoutError, httpx.TimeoutException):
+        except (TimeoutError, httpcore.TimeoutException):
             raise self.timed_out() from None
-        except (httpx.HTTPError, OSError):
+        except DRIVER_ERRORS:
             raise ProviderMalformed("the provider broke off in the middle of its answer") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ProviderMalformed("the provider's answer does not follow its protocol") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-from collections.abc import Mapping
 from datetime import UTC
 from http import HTTPStatus
 
@@ -22,9 +21,12 @@ _ACCOUNT = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FOR
 _LATE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT)
 
 
-def refusal(status: int, headers: Mapping[str, str], now_s: float) -> ProviderError:
-    """now_s: seconds since the epoch, which a Retry-After in form of a date is measured from."""
-    retry_after_ms = _retry_after_ms(headers.get("retry-after", ""), now_s)
+def refusal(status: int, retry_after: str, now_s: float) -> ProviderError:
+    """retry_after: the header, "" for none.
+
+    now_s: seconds since the epoch, which a Retry-After in form of a date is measured from.
+    """
+    retry_after_ms = _retry_after_ms(retry_after, now_s)
     faulty = status >= HTTPStatus.INTERNAL_SERVER_ERROR
     if status == HTTPStatus.TOO_MANY_REQUESTS or (faulty and retry_after_ms is not None):
         message = "the provider asks for a pause"

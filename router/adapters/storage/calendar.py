@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
+from functools import lru_cache
 
 MS_PER_S = 1_000
+DAY_MS = 86_400_000
+EPOCH = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +23,16 @@ class Moment:
 
 
 def moment(now_s: float) -> Moment:
-    now = datetime.fromtimestamp(now_s, UTC)
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    tomorrow = midnight + timedelta(days=1)
+    now_ms = int(now_s * MS_PER_S)
+    day, month, month_end = _day(now_ms // DAY_MS)
+    day_left_ms = DAY_MS - now_ms % DAY_MS
+    return Moment(now_ms, day, month, day_left_ms, day_left_ms + (month_end - day - 1) * DAY_MS)
+
+
+@lru_cache(maxsize=2)
+def _day(days: int) -> tuple[int, int, int]:
+    """Ordinal of the day so many days after the epoch, its month, ordinal of the next month."""
+    today = date.fromordinal(EPOCH + days)
     # No month has more than 31 days, so this lands early in the next one.
-    next_month = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
-    return Moment(
-        now_ms=int(now_s * MS_PER_S),
-        day=now.toordinal(),
-        month=12 * now.year + now.month,
-        day_left_ms=_ms(tomorrow - now),
-        month_left_ms=_ms(next_month - now),
-    )
-
-
-def _ms(span: timedelta) -> int:
-    return int(span / timedelta(milliseconds=1)) + 1
+    next_month = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return today.toordinal(), 12 * today.year + today.month, next_month.toordinal()

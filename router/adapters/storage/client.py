@@ -1,7 +1,8 @@
 """The one way to the server: bounded, timed, and with the driver's errors mapped once.
 
-Commands issued in the same turn of the event loop travel as one pipeline over one connection, so
-calls that the service gathers share a round trip and, on the server, a write to disk.
+Commands issued in the same turn of the event loop, or the next, travel as one pipeline over one
+connection, so calls that the service gathers share a round trip and, on the server, a write to
+disk.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
@@ -28,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    command: tuple[Word, ...]
+    packed: bytes
     reply: asyncio.Future[Any]
 
 
@@ -64,7 +66,7 @@ class Client:
     async def wait(self, command: tuple[Word, ...], wait_ms: int) -> Any:
         """A command that the server answers up to wait_ms late, on a connection of its own."""
         reply = asyncio.get_running_loop().create_future()
-        await self._send([_Waiting(command, reply)], self._timeout_s + wait_ms / 1_000)
+        await self._send([_Waiting(_packed(command), reply)], self._timeout_s + wait_ms / 1_000)
         try:
             return reply.result()
         except RedisError as error:
@@ -86,11 +88,13 @@ class Client:
         await self._pool.close()
 
     def _enqueue(self, command: tuple[Word, ...]) -> asyncio.Future[Any]:
+        packed = _packed(command)
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._flush)
+            # A turn later: what the tasks started in this turn send then still comes along.
+            loop.call_soon(loop.call_soon, self._flush)
         reply = loop.create_future()
-        self._waiting.append(_Waiting(command, reply))
+        self._waiting.append(_Waiting(packed, reply))
         return reply
 
     def _flush(self) -> None:
@@ -119,7 +123,7 @@ class Client:
 
     async def _exchange(self, connection: AbstractConnection, batch: Sequence[_Waiting]) -> None:
         try:
-            packed = connection.pack_commands([w.command for w in batch])
+            packed = b"".join(waiting.packed for waiting in batch)
             await connection.send_packed_command(packed, check_health=False)
             for waiting in batch:
                 _settle(waiting.reply, await _read(connection))
@@ -127,6 +131,11 @@ class Client:
             # Replies may still be on their way; the next user must not read them as its own.
             await connection.disconnect(nowait=True)
             raise
+
+
+def _packed(command: tuple[Word, ...]) -> bytes:
+    packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its stub knows one word only
+    return packed
 
 
 async def _read(connection: AbstractConnection) -> Any:

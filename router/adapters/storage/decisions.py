@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from router.adapters.storage.client import Client, Word
 from router.adapters.storage.codec import encode
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import Script, load
 from router.adapters.storage.settings import StorageSettings
-from router.adapters.storage.wire import read_record
+from router.adapters.storage.wire import number_of, read_record
 from router.core.errors import (
     DecisionNotFound,
     FeedbackConflict,
@@ -42,6 +44,7 @@ class RedisDecisionLog:
         self._clock = clock
         self._bound = settings.max_events
         self._keep_s = settings.keep_decisions_s
+        self._default = settings.default_quality is not None
         self._window_ms = int(settings.join_window_s * MS_PER_S)
 
     async def record(self, record: DecisionRecord) -> None:
@@ -52,11 +55,16 @@ class RedisDecisionLog:
             encode(record),
             learnable + 0,
             record.settled + 0,
+            record.id if self._default else "",
         )
         await self._change(_RECORD, record.id, self._keep_s, *facts)
 
     async def has_room(self) -> bool:
-        return int(await self._client.call("XLEN", self._keys.events)) < self._bound
+        newest, learned = await self._client.call_many(
+            [("XREVRANGE", self._keys.events, "+", "-", "COUNT", 1), ("GET", self._keys.learned)]
+        )
+        written = number_of(newest[0][0].decode()) if newest else 0
+        return written - int(learned or 0) < self._bound
 
     async def get(self, tenant: str, decision_id: str) -> DecisionRecord:
         key = self._keys.decision(decision_id)
@@ -77,25 +85,37 @@ class RedisDecisionLog:
 
     async def feedback(self, tenant: str, decision_id: str, report: FeedbackReport) -> bool:
         now_ms, value = int(self._clock() * MS_PER_S), abs(report.value)
-        event = encode(FeedbackGiven(decision_id, value))
+        event = encode(FeedbackGiven(decision_id, value, now_ms))
         status = await self._change(
-            _FEEDBACK, decision_id, tenant, now_ms, self._window_ms, repr(value), event
+            _FEEDBACK,
+            decision_id,
+            tenant,
+            now_ms,
+            self._window_ms,
+            repr(value),
+            event,
+            report.correction + 0,
+            decision_id,
         )
         if status == b"conflict":
-            raise FeedbackConflict("feedback with another value is recorded for this decision")
+            raise FeedbackConflict(
+                "feedback with another value is recorded for this decision: set `correction` to "
+                "replace it"
+            )
         if status == b"late":
             raise FeedbackTooLate("this decision no longer takes feedback: report sooner")
         return status == b"new"
 
     async def reasked(self, decision_id: str, similarity: float) -> None:
-        event = encode(Reasked(decision_id, similarity))
+        event = encode(Reasked(decision_id, similarity, int(self._clock() * MS_PER_S)))
         await self._change(_REASKED, decision_id, event)
 
     async def audited(self, audit: Audited) -> None:
-        await self._change(_AUDITED, audit.decision_id, encode(audit))
+        noted = replace(audit, at_ms=int(self._clock() * MS_PER_S))
+        await self._change(_AUDITED, audit.decision_id, encode(noted))
 
     async def _change(self, script: Script, decision_id: str, *args: Word) -> bytes:
-        keys = [self._keys.decision(decision_id), self._keys.events]
+        keys = self._keys.of_change(decision_id)
         status: bytes = await self._client.script(script, keys, self._bound, *args)
         if status == b"full":
             raise Overloaded("too many events wait to be learned: try again later")

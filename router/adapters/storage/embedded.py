@@ -58,6 +58,11 @@ class EmbeddedRedis:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """None when another process has started the server."""
+        return self._process
+
+    @property
     def pid(self) -> int | None:
         """None when another process has started the server."""
         return self._process.pid if self._process else None

@@ -8,11 +8,13 @@ from typing import Any
 
 from router.adapters.storage.client import Client
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.wire import read_event, read_record
+from router.adapters.storage.scripts import load
+from router.adapters.storage.wire import number_of, read_event, read_record
 from router.core.errors import StorageCorrupt
 from router.core.records import DecisionRecord, Event
 
 _log = logging.getLogger(__name__)
+_LEARNED = load("events_learned")
 
 
 class RedisEventLog:
@@ -21,9 +23,11 @@ class RedisEventLog:
     An event that can't be decoded is passed over with a warning, so that it stalls nobody.
     """
 
-    def __init__(self, client: Client, keys: Keys) -> None:
+    def __init__(self, client: Client, keys: Keys, keep: int) -> None:
+        """keep: how many learned events stay to be exported, evaluated and explained."""
         self._client = client
         self._keys = keys
+        self._keep = keep
         self._warned = 0
 
     async def read(self, after: str, max_events: int, wait_ms: int) -> Sequence[tuple[str, Event]]:
@@ -40,8 +44,13 @@ class RedisEventLog:
         )
         return [_record_or_none(payload, feedback) for payload, feedback in found]
 
+    async def position_of(self, decision_id: str) -> str | None:
+        found = await self._client.call("HGET", self._keys.decision(decision_id), "position")
+        return found.decode() if found else None
+
     async def trim(self, position: str) -> None:
-        await self._client.call("XTRIM", self._keys.events, "MINID", f"0-{_number(position) + 1}")
+        keys = [self._keys.events, self._keys.learned]
+        await self._client.script(_LEARNED, keys, number_of(position), self._keep)
 
     async def backlog(self, after: str) -> int:
         events = self._keys.events
@@ -50,28 +59,24 @@ class RedisEventLog:
         )
         if not newest:
             return 0
-        return max(0, min(int(length), _number(newest[0][0].decode()) - _number(after)))
+        return max(0, min(int(length), number_of(newest[0][0].decode()) - number_of(after)))
 
     async def _entries(self, after: str, max_events: int, wait_ms: int) -> list[Any]:
         block = ("BLOCK", wait_ms) if wait_ms > 0 else ()
-        source = ("STREAMS", self._keys.events, f"0-{_number(after)}")
+        source = ("STREAMS", self._keys.events, f"0-{number_of(after)}")
         reply = await self._client.wait(("XREAD", "COUNT", max_events, *block, *source), wait_ms)
         return reply[0][1] if reply else []
 
     def _decode(self, position: bytes, fields: list[bytes]) -> Event | None:
         named = dict(zip(fields[::2], fields[1::2], strict=False))
         try:
-            return read_event(named.get(b"kind", b""), named.get(b"body", b""))
+            return read_event(named.get(b"kind", b""), named.get(b"body", b""), named.get(b"was"))
         except StorageCorrupt as error:
-            number = _number(position.decode())
+            number = number_of(position.decode())
             if number > self._warned:
                 self._warned = number
                 _log.warning("event 0-%d is passed over: %s", number, error.message)
             return None
-
-
-def _number(position: str) -> int:
-    return int(position.rpartition("-")[2])
 
 
 def _record_or_none(payload: bytes | None, feedback: bytes | None) -> DecisionRecord | None:

@@ -62,6 +62,25 @@ class Keys:
     def events(self) -> str:
         return f"{self.prefix}events"
 
+    @property
+    def waiting(self) -> str:
+        """Sorted set: decisions that nobody has judged, by the time they were made, in ms."""
+        return f"{self.prefix}waiting"
+
+    @property
+    def learned(self) -> str:
+        """Number of the last event that a published snapshot has consumed."""
+        return f"{self.prefix}learned"
+
+    def of_change(self, decision_id: str) -> list[str]:
+        """What the scripts that change a decision and append to the stream are given."""
+        return [self.decision(decision_id), self.events, self.learned, self.waiting]
+
+    @property
+    def policy_changes(self) -> str:
+        """The newest changes of who serves, by the number of the event that caused them."""
+        return f"{self.prefix}policy-changes"
+
     def session(self, tenant: str, session_id: str) -> str:
         return f"{self.prefix}session:{_digest(tenant, session_id)}"
 

@@ -11,6 +11,8 @@ from router.core.ports import HealthPolicy
 AppendFsync: TypeAlias = Literal["always", "everysec"]
 
 DAY_S = 86_400
+GRACE_S = 3_600
+"""A decision outlives its join window by this, so that what silence stands for finds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,10 @@ class StorageSettings:
     pool_size: connections at most. timeout_ms: for one call, waiting for a connection included.
     start_timeout_ms: for the private server to load its data.
     join_window_s: how long after a decision feedback is taken.
+    default_quality: of decisions that had no feedback when the window closed; None for nothing.
     retention_s: how long a decision can be read; never less than the join window.
     max_events: unlearned events at which new requests are refused; those under way may add theirs.
+    keep_events: learned events that stay besides, to be exported, evaluated and explained.
     """
 
     url: str = ""
@@ -45,12 +49,14 @@ class StorageSettings:
     timeout_ms: float = 1_000
     start_timeout_ms: float = 30_000
     join_window_s: float = DAY_S
+    default_quality: float | None = None
     retention_s: float = 7 * DAY_S
     max_events: int = 1_000_000
+    keep_events: int = 100_000
     keep_snapshots: int = 5
     cache: CacheBounds = field(default_factory=CacheBounds)
     health: HealthPolicy = field(default_factory=HealthPolicy)
 
     @property
     def keep_decisions_s(self) -> int:
-        return int(max(self.retention_s, self.join_window_s)) + 1
+        return int(max(self.retention_s, self.join_window_s + GRACE_S))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from router.adapters.storage.client import Client
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
@@ -22,12 +24,22 @@ class RedisSnapshotStore:
     async def latest_version(self) -> int:
         return int(await self._client.call("GET", self._keys.latest) or 0)
 
-    async def load(self) -> StoredSnapshot | None:
-        found = await self._client.script(_LOAD, [self._keys.latest, self._keys.snapshots])
+    async def load(self, version: int | None = None) -> StoredSnapshot | None:
+        keys = [self._keys.latest, self._keys.snapshots]
+        found = await self._client.script(_LOAD, keys, "" if version is None else version)
         if not found:
             return None
-        version, position, payload = found
-        return StoredSnapshot(int(version), position.decode(), payload)
+        number, position, payload = found
+        return StoredSnapshot(int(number), position.decode(), payload)
+
+    async def positions(self) -> Mapping[int, str]:
+        fields = await self._client.call("HKEYS", self._keys.snapshots)
+        named = [field for field in fields if field.endswith(b":position")]
+        if not named:
+            return {}
+        found = await self._client.call("HMGET", self._keys.snapshots, *named)
+        pairs = zip(named, found, strict=True)
+        return {int(n.split(b":")[0]): p.decode() for n, p in sorted(pairs) if p is not None}
 
     async def publish(self, snapshot: StoredSnapshot, fence: int) -> bool:
         """False besides for a version that is not newer than the newest."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from router.adapters.storage.cache import RedisAnswerCache
 from router.adapters.storage.client import Client
 from router.adapters.storage.decisions import RedisDecisionLog
+from router.adapters.storage.defaults import RedisDefaults
 from router.adapters.storage.embedded import EmbeddedRedis
 from router.adapters.storage.events import RedisEventLog
 from router.adapters.storage.health import RedisHealthBoard
@@ -15,6 +16,7 @@ from router.adapters.storage.idempotency import RedisIdempotency
 from router.adapters.storage.kept import RedisKeptDecisions
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.lease import RedisLease
+from router.adapters.storage.policies import RedisPolicyLog
 from router.adapters.storage.pool import Address
 from router.adapters.storage.quota import RedisQuotaKeeper
 from router.adapters.storage.sessions import RedisSessions
@@ -35,6 +37,7 @@ class Storage:
     quota: RedisQuotaKeeper
     tenants: RedisTenantDirectory
     decisions: RedisDecisionLog
+    defaults: RedisDefaults
     events: RedisEventLog
     sessions: RedisSessions
     idempotency: RedisIdempotency
@@ -42,6 +45,7 @@ class Storage:
     lease: RedisLease
     kept: RedisKeptDecisions
     survey: RedisSurvey
+    policies: RedisPolicyLog
     client: Client = field(repr=False)
     server: EmbeddedRedis | None = None
 
@@ -89,13 +93,14 @@ def build_storage(
 ) -> Storage:
     keys = Keys(settings.prefix)
     client = Client(address, pool_size=settings.pool_size, timeout_ms=settings.timeout_ms)
-    events = RedisEventLog(client, keys)
+    events = RedisEventLog(client, keys, settings.keep_events)
     return Storage(
         cache=RedisAnswerCache(client, keys, settings.cache),
         health=RedisHealthBoard(client, keys, settings.health),
         quota=RedisQuotaKeeper(client, keys, clock, settings.join_window_s),
         tenants=RedisTenantDirectory(client, keys),
         decisions=RedisDecisionLog(client, keys, clock, settings),
+        defaults=RedisDefaults(client, keys, clock, settings),
         events=events,
         sessions=RedisSessions(client, keys),
         idempotency=RedisIdempotency(client, keys),
@@ -103,6 +108,7 @@ def build_storage(
         lease=RedisLease(client, keys),
         kept=RedisKeptDecisions(client, keys, events),
         survey=RedisSurvey(client, keys, settings.keep_decisions_s),
+        policies=RedisPolicyLog(client, keys, clock, settings.max_events),
         client=client,
         server=server,
     )

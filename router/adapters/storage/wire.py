@@ -6,12 +6,28 @@ from dataclasses import replace
 
 from router.adapters.storage.codec import Codec
 from router.core.errors import StorageCorrupt
-from router.core.records import Audited, Decided, DecisionRecord, Event, FeedbackGiven, Reasked
+from router.core.records import (
+    Audited,
+    Decided,
+    DecisionRecord,
+    Event,
+    FeedbackGiven,
+    PolicyChanged,
+    PolicyCommand,
+    Reasked,
+)
 
 _record = Codec(DecisionRecord)
 _feedback = Codec(FeedbackGiven)
 _reasked = Codec(Reasked)
 _audited = Codec(Audited)
+_command = Codec(PolicyCommand)
+_changed = Codec(PolicyChanged)
+
+
+def number_of(position: str) -> int:
+    """Of an event, from the stream id that is its position."""
+    return int(position.rpartition("-")[2])
 
 
 def read_record(payload: bytes, feedback: bytes | None) -> DecisionRecord:
@@ -20,16 +36,26 @@ def read_record(payload: bytes, feedback: bytes | None) -> DecisionRecord:
     return record if feedback is None else replace(record, feedback=float(feedback))
 
 
-def read_event(kind: bytes, body: bytes) -> Event:
+def read_change(body: bytes) -> PolicyChanged:
     """Raises StorageCorrupt."""
+    return _changed.decode(body)
+
+
+def read_event(kind: bytes, body: bytes, was: bytes | None = None) -> Event:
+    """was: the value that feedback corrects. Raises StorageCorrupt."""
     match kind:
         case b"decided":
             return Decided(_record.decode(body))
         case b"feedback":
-            return _feedback.decode(body)
+            given = _feedback.decode(body)
+            return given if was is None else replace(given, replaces=float(was))
         case b"reasked":
             return _reasked.decode(body)
         case b"audited":
             return _audited.decode(body)
+        case b"policy_command":
+            return _command.decode(body)
+        case b"policy_changed":
+            return read_change(body)
         case _:
             raise StorageCorrupt("a stored event is of an unknown kind")

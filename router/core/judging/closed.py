@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from router.core.judging.numbers import Number, numbers, plain, same_number, whole_number
+from router.core.judging.numbers import Number, numbers, plain, results, same_number, whole_number
 from router.core.judging.wording import endings, is_negated, letters, whole_letter, yes_or_no
 
 MAX_CHARS: Final = 20_000
@@ -296,4 +296,4 @@ def _last_number(text: str) -> Number | None:
 
 
 def _first_number(text: str) -> Number | None:
-    return next((n for n in numbers(text) if not is_negated(text, n.start)), None)
+    return next((n for n in results(text) if not is_negated(text, n.start)), None)

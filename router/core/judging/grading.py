@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import accumulate
 from typing import Any, Final
 
 from router.core.chat import ChatRequest, Message, Role, TextPart
 
 MOST_BYTES: Final = 8_000
-"""Of each of conversation, reference and answer; what is longer is cut in the middle."""
+"""Of each of conversation, reference and answer as JSON; of what is longer the middle is cut out.
+
+Measured so, since what a call can cost is bounded by its bytes and an escape makes six of one.
+"""
 BEST: Final = 10
 _SCORE: Final = re.compile(
     r"^\W*score\W*(\d{1,2}(?:\.\d+)?)\s*(?:/\s*10)?\W*$", re.IGNORECASE | re.MULTILINE
@@ -53,8 +57,18 @@ def read_score(text: str) -> float | None:
 
 
 def _cut(text: str) -> str:
-    data = text.encode(errors="replace")
-    if len(data) <= MOST_BYTES:
-        return data.decode()
+    text = text.encode(errors="replace").decode()
+    if _size(text) <= MOST_BYTES:
+        return text
     half = MOST_BYTES // 2 - 8
-    return data[:half].decode(errors="ignore") + "\n[...]\n" + data[-half:].decode(errors="ignore")
+    return f"{_head(text, half)}\n[...]\n{_head(text[::-1], half)[::-1]}"
+
+
+def _head(text: str, most_bytes: int) -> str:
+    ends = accumulate(map(_size, text[:most_bytes]))
+    return text[: sum(1 for end in ends if end <= most_bytes)]
+
+
+def _size(text: str) -> int:
+    """Bytes between the quotes of its JSON form."""
+    return len(json.dumps(text, ensure_ascii=False).encode()) - 2

@@ -1,4 +1,4 @@
-"""What is learned, as one: the policy and the gate of each plan, in one snapshot."""
+"""What is learned, as one: the champion, the gate of each plan and the contest, in one snapshot."""
 
 from __future__ import annotations
 
@@ -14,36 +14,61 @@ from bandit.promise import Promise, PromiseSettings
 from bandit.snapshot import Snapshot, pack, unpack
 from bandit.steps import Gate
 from bandit.types import Policy
+from router.core.contest.contest import Contest
+from router.core.contest.state import ContestState, read_state, write_state
+from router.core.records import BASE
 
 KIND: Final = "learned"
 POLICY: Final = "policy"
 GATE: Final = "gate"
 PROMISE: Final = "promise"
+CONTEST: Final = "contest"
+MEMBER: Final = "member"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Learned:
-    """gates: by plan, of the plans whose gate learns or decides anything. promises: by plan."""
+    """policy: the one that serves. champion: its name among the members.
+
+    gates: by plan, of the plans whose gate learns or decides anything. promises: by plan. contest:
+    None where there are no challengers, and in who only serves.
+    """
 
     policy: Policy
     gates: Mapping[str, Gate] = field(default_factory=dict)
     promises: Mapping[str, Promise] = field(default_factory=dict)
+    champion: str = BASE
+    contest: Contest | None = None
+
+    def follow(self, contest: Contest) -> None:
+        """Serve what the contest says."""
+        self.champion = contest.state.champion
+        self.policy = contest.policies[self.champion]
 
     def save(self) -> bytes:
-        """The policy's own snapshot where there is no gate."""
-        if not self.gates:
+        """The policy's own snapshot where there is nothing else."""
+        if not self.gates and self.contest is None:
             return self.policy.save()
         payloads = {POLICY: self.policy.save()}
         payloads |= {f"{GATE}.{plan}": gate.save() for plan, gate in self.gates.items()}
-        names = {plan: gate.name for plan, gate in self.gates.items()}
-        arrays: dict[str, NDArray[Any]] = {
-            name: np.frombuffer(payload, np.uint8) for name, payload in payloads.items()
-        }
-        for index, promise in enumerate(self.promises.values()):
-            own = promise.arrays().items()
-            arrays |= {f"{PROMISE}.{index}.{name}": array for name, array in own}
         told = [[plan, *terms_of(promise.settings)] for plan, promise in self.promises.items()]
-        return pack(Snapshot(KIND, {"gates": names, "promises": told}, arrays))
+        names = {plan: gate.name for plan, gate in self.gates.items()}
+        meta: dict[str, Any] = {"gates": names, "promises": told}
+        if self.contest is not None:
+            others = [name for name in self.contest.policies if name != self.champion]
+            meta["members"] = others
+            payloads[CONTEST] = write_state(self.contest.state)
+            payloads |= {f"{MEMBER}.{n}": self.contest.policies[n].save() for n in others}
+        arrays = {name: np.frombuffer(payload, np.uint8) for name, payload in payloads.items()}
+        return pack(Snapshot(KIND, meta, arrays | self._evidence()))
+
+    def _evidence(self) -> dict[str, NDArray[Any]]:
+        """Of the promises."""
+        return {
+            f"{PROMISE}.{index}.{name}": array
+            for index, promise in enumerate(self.promises.values())
+            for name, array in promise.arrays().items()
+        }
 
 
 Terms: TypeAlias = tuple[float, float]
@@ -56,28 +81,40 @@ def terms_of(settings: PromiseSettings) -> Terms:
 
 
 class Payloads(NamedTuple):
-    """gates: plan -> (name of its gate, payload). promises: plan -> (terms, arrays)."""
+    """policy: the champion's. gates: plan -> (name of its gate, payload).
+
+    promises: plan -> (terms, arrays). state: of the contest, an empty one where there was none.
+    members: of those who do not serve.
+    """
 
     policy: bytes
     gates: Mapping[str, tuple[str, bytes]]
     promises: Mapping[str, tuple[Terms, Arrays]]
+    state: ContestState
+    members: Mapping[str, bytes]
 
 
 def split(payload: bytes) -> Payloads:
     """One that holds a policy alone has no gates. Raises CorruptSnapshot, VersionMismatch."""
     snapshot = unpack(payload)
     if snapshot.kind != KIND:
-        return Payloads(payload, {}, {})
+        return Payloads(payload, {}, {}, ContestState(), {})
     try:
-        names = dict(snapshot.meta["gates"])
-        gates = {
-            plan: (str(name), snapshot.arrays[f"{GATE}.{plan}"].tobytes())
-            for plan, name in names.items()
-        }
-        promises = {
-            str(plan): ((float(bad), float(sure)), snapshot.part(f"{PROMISE}.{index}"))
-            for index, (plan, bad, sure) in enumerate(snapshot.meta.get("promises", []))
-        }
-        return Payloads(snapshot.arrays[POLICY].tobytes(), gates, promises)
+        return _parts(snapshot)
     except (KeyError, TypeError, ValueError):
         raise CorruptSnapshot("the snapshot's parts do not fit; go back to an older one") from None
+
+
+def _parts(snapshot: Snapshot) -> Payloads:
+    meta, arrays = snapshot.meta, snapshot.arrays
+    gates = {
+        plan: (str(name), arrays[f"{GATE}.{plan}"].tobytes())
+        for plan, name in dict(meta["gates"]).items()
+    }
+    promises = {
+        str(plan): ((float(bad), float(sure)), snapshot.part(f"{PROMISE}.{index}"))
+        for index, (plan, bad, sure) in enumerate(meta.get("promises", []))
+    }
+    members = {str(n): arrays[f"{MEMBER}.{n}"].tobytes() for n in meta.get("members", ())}
+    state = read_state(arrays[CONTEST].tobytes()) if CONTEST in arrays else ContestState()
+    return Payloads(arrays[POLICY].tobytes(), gates, promises, state, members)

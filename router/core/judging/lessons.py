@@ -71,6 +71,8 @@ def labels_of(event: Event, record: DecisionRecord) -> list[Label]:
             bad, told = 1 - event.quality, event.propensity
             return [Label(choice.plan, last.score, bad, told, Source.AUDIT)]
         if isinstance(event, FeedbackGiven):
+            if event.by_default:
+                return []  # nobody looked: a promise is not kept by silence
             return [Label(choice.plan, last.score, 1 - event.quality, 1.0, Source.FEEDBACK)]
     if isinstance(event, Decided) and last.instead is Step.ACCEPT:
         agrees = record.attempts[0].agrees
@@ -87,8 +89,12 @@ def _lessons(
     elif isinstance(event, Audited):
         yield replace(blank, first_ok=event.quality, weight=settings.audit_weight)
     elif isinstance(event, FeedbackGiven):
-        yield from _labelled(record, plan, blank, event.quality)
-    elif isinstance(event, Reasked) and record.feedback is None:
+        if not event.by_default:
+            yield from _labelled(record, plan, blank, event.quality)
+        elif record.answered:
+            lesson = replace(blank, weight=settings.implicit_weight)
+            yield from _labelled(record, plan, lesson, event.quality)
+    elif isinstance(event, Reasked):
         lesson = replace(blank, weight=settings.implicit_weight)
         yield from _labelled(record, plan, lesson, 0.0)
 

@@ -34,6 +34,9 @@ _NUMBER: Final = re.compile(
 )
 
 _DIGIT: Final = re.compile(r"\d")
+_EQUATION: Final = re.compile(
+    rf"[^\d\n]{{0,80}}(?:[-\d.,\s+*/\u00d7\u00f7^(){_MONEY}%]{{1,120}}=){{1,9}}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,20 @@ def numbers(text: str) -> Iterator[Number]:
     if not _DIGIT.search(text):  # many times faster than to try everywhere
         return iter(())
     return (_read(found) for found in _NUMBER.finditer(text))
+
+
+def results(text: str) -> Iterator[Number]:
+    """The numbers of a text, but of an equation that it begins with the last side only.
+
+    >>> [n.value for n in results(" 5 * 12 = 60 apples, not 59")]
+    [60.0, 59.0]
+    """
+    found = _EQUATION.match(text)
+    if found:
+        later = list(numbers(" " * found.end() + text[found.end() :]))
+        if later:
+            return iter(later)
+    return numbers(text)
 
 
 def whole_number(text: str) -> Number | None:

@@ -22,13 +22,17 @@ from demo.stack import free_port
 
 @dataclass(slots=True)
 class Upstream:
-    """answer: (model, text of the last message) -> (status, text). asked: models."""
+    """answer: (model, text of the last message) -> (status, text). asked: models.
+
+    headers: of answers that are errors.
+    """
 
     answer: Callable[[str, str], tuple[int, str]] = lambda _model, _text: (200, "4")
     delay_s: float = 0.0
     port: int = 0
     input_tokens: int = 10
     output_tokens: int = 5
+    headers: dict[str, str] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     at_once: int = 0
     most_at_once: int = 0
@@ -44,7 +48,8 @@ class Upstream:
             self.at_once -= 1
         status, text = self.answer(body["model"], body["messages"][-1]["content"])
         if status != 200:
-            return JSONResponse({"error": {"message": text}}, status_code=status)
+            body = {"error": {"message": text}}
+            return JSONResponse(body, status_code=status, headers=self.headers)
         message = {"role": "assistant", "content": text}
         usage = {"prompt_tokens": self.input_tokens, "completion_tokens": self.output_tokens}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}

@@ -10,12 +10,23 @@ import pytest
 from router.calibrate.advice import Terms, advise
 from router.calibrate.calibration import Findings, Study, absences, study
 from router.calibrate.crossing import Tried, cross_validated
+from router.calibrate.equal import equal_quality
 from router.calibrate.errors import NothingLearned
-from router.calibrate.frontier import COST, QUALITY, REWARD, Way, at_quality, lines, over_hull
+from router.calibrate.frontier import (
+    COST,
+    QUALITY,
+    REWARD,
+    Matrix,
+    Way,
+    at_quality,
+    lines,
+    over_hull,
+)
 from router.calibrate.report import Section, markdown
 from router.calibrate.results import Result, arm_results, plan_result
 from router.calibrate.training import Row
 from router.config import parse_config
+from router.core.arms import Plan
 from router.core.gate import GateSettings
 from tests.router.calibrate.worlds import (
     CATALOGUE,
@@ -212,3 +223,66 @@ def test_rewards_are_those_of_the_service() -> None:
     result = Result(0.8, 0.02, 5_000.0, failed=True)
     assert UTILITY.reward(result) == pytest.approx(0.8 - 0.1 * 2 - 0.5)
     assert REWARD == 2
+
+
+def test_plans_that_are_alike_do_not_make_one_of_them_better() -> None:
+    """The best of twelve is better on the prompts it was picked on, and on no others."""
+    plans = {f"p{k}": Plan(f"p{k}", (f"p{k}",), 0.001) for k in range(12)}
+    told = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        quality = (rng.random((150, 12)) < 0.8).astype(float)
+        columns = [np.column_stack([q, np.full(150, 0.001), q]) for q in quality.T]
+        fixed = [Way(name, "plan", c) for name, c in zip(plans, columns, strict=True)]
+        mixed = Tried(0.1, sum(columns) / 12, dict.fromkeys(plans, 1 / 12))
+        advice = advise([mixed], fixed, Terms(plans, "adaptive", 0.001), rng)
+        told += len(advice.plans) == 1
+    assert told <= 3
+
+
+def test_what_exploration_costs_is_no_reason_to_stop_routing() -> None:
+    """The best plan always, but for the floor: a sure loss, and a tiny one."""
+    fixed = [way("strong", 0.9, 0.1), way("cheap", 0.3, 0.01)]
+    numbers = 0.98 * fixed[0].numbers + 0.02 * fixed[1].numbers
+    policy = [Tried(0.1, numbers, {"cheap": 0.02, "strong": 0.98, "ladder": 0.0})]
+    terms = Terms(CATALOGUE.plans, "adaptive", 1.0, floor=0.02)
+    advice = advise(policy, fixed, terms, np.random.default_rng(0))
+    assert advice.gain.high < 0
+    assert "does not pay" not in advice.verdict
+
+
+def test_a_figure_the_weight_was_chosen_on_says_so() -> None:
+    fixed = [way("strong", 0.9, 0.5), way("cheap", 0.3, 0.1)]
+    weights = [tried(0.1, 0.85, 0.1, 0.9, 0.1, 0.0), tried(0.02, 0.895, 0.2, 0.5, 0.5, 0.0)]
+    terms, rng = Terms(CATALOGUE.plans, "adaptive", 1.0), np.random.default_rng(0)
+    assert "chosen on these same prompts" in advise(weights, fixed, terms, rng).snippet
+    assert "chosen on" not in advise(weights[:1], fixed, terms, rng).snippet
+
+
+def coins(seed: int, *rates: float) -> Matrix:
+    """Quality by chance, at a cost of 1 for each."""
+    drawn = np.random.default_rng(seed).random(100) < np.linspace(*rates, 100)
+    return np.column_stack([drawn, np.ones(100), drawn]).astype(float)
+
+
+def test_what_equal_quality_costs_has_an_interval() -> None:
+    rng = np.random.default_rng(0)
+    strong = Way("strong", "arm", coins(1, 0.87, 0.87))
+    cheap = Tried(0.1, coins(2, 0.87, 0.87) * [1, 0.1, 1], {})
+    dear = Tried(0.0, strong.numbers, {})
+    said = equal_quality([cheap, dear], [strong], rng)
+    assert "costs 10% [10%, 90%] of its price" in said
+    assert "[10%, not reached] of its price" in equal_quality([cheap], [strong], rng)
+
+
+def test_a_policy_that_is_an_arm_but_for_its_exploration_reaches_that_arm() -> None:
+    arms = [way("cheap", 0.8, 0.1), way("strong", 0.3, 1.0)]
+    numbers = 0.996 * arms[0].numbers + 0.004 * arms[1].numbers
+    said = equal_quality([Tried(0.1, numbers, {})], arms, np.random.default_rng(0))
+    assert "always cheap, less 0.01, costs 104% [104%, 104%]" in said
+
+
+def test_arms_that_cost_nothing_are_told_as_such() -> None:
+    free = way("free", 0.8, 0.0)
+    said = equal_quality([Tried(0.1, free.numbers, {})], [free], np.random.default_rng(0))
+    assert said == "always free costs nothing"

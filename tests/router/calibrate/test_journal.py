@@ -73,6 +73,18 @@ def test_another_version_is_refused(path: Path, text: str) -> None:
         Journal.open(path)
 
 
+@pytest.mark.parametrize(
+    "text", ["my only copy, no newline", '{"prompt": "x"}\n', '{"type":"calibration"}', "{}"]
+)
+def test_what_is_no_journal_stays_as_it_is(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o644)
+    with pytest.raises(JournalUnusable, match="name another"):
+        Journal.open(path)
+    assert path.read_text() == text
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
 def test_one_calibration_at_a_time(path: Path) -> None:
     with Journal.open(path), pytest.raises(JournalUnusable, match="another calibration"):
         Journal.open(path)

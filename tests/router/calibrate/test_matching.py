@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -26,6 +27,13 @@ from router.core.judging.grading import judge_chat, read_score
         ("The answer is -5.", "5", False),
         ("1e999", "5", False),
         ("v2.5 is out", "5", False),
+        ("The answer is 3 + 4 = 7", "7", True),
+        ("Answer: 5 * 12 = 60", "60", True),
+        ("The answer is: 10^3 = 1000", "1000", True),
+        ("The answer is x = 3 + 4 = 7.", "7", True),
+        ("The answer is 5, as 10 = 2 * 5.", "5", True),
+        ("The answer is 3 + 4 = 7", "3", False),
+        ("The temperature is \u22125 degrees", "-5", True),
         # choices
         ("B", "B", True),
         ("**(B)**", "B", True),
@@ -41,6 +49,29 @@ from router.core.judging.grading import judge_chat, read_score
         ('{"a": 2}', '{"a": 1}', False),
         ('{"a": 1', '{"a": 1}', False),
         ("[" * 100_000, [], False),
+        ('Here: {"a":1} as asked', {"a": 1}, True),
+        ('First {"a": 1}, then {"a": {"b": [2]}}.', {"a": {"b": [2]}}, True),
+        ('First {"a": 1}, then {"a": 2}', {"a": 1}, False),
+        ("It is [1, 2].", [1, 2], True),
+        ('{"a":' * 20_000, {"a": 1}, False),
+        # one word
+        ("Yes. There is no reason to doubt it.", "no", False),
+        ("Yes. There is no reason to doubt it.", "yes", True),
+        ("No, that is not true.", "true", False),
+        ("There is no doubt: yes", "no", False),
+        ("There is no doubt: yes", "yes", True),
+        ("No, the answer is yes. I know.", "yes", True),
+        ("It is true that many believe so, but false.", "false", True),
+        ("No it isn't", "no", True),
+        ("I would say no.", "no", True),
+        ("**True**", "true", True),
+        ("Positive. There is nothing negative in it.", "negative", False),
+        ("Not positive, but negative", "positive", False),
+        ("The label is not positive. Answer: negative", "positive", False),
+        ("The label is not positive. Answer: **Negative**", "negative", True),
+        ("The capital of Norway is Oslo, of course.", "Oslo", True),
+        ("Sure! It is Oslo.", "Oslo", True),
+        ("It is not Oslo", "Oslo", False),
         # text
         ("It is the  Pacific Ocean.", "Pacific ocean", True),
         ("Oslo", "oslo!", True),
@@ -87,6 +118,17 @@ def test_a_judge_keeps_to_the_form_or_is_not_heard(said: str, quality: float | N
 
 
 LONG = "\u20ac" * 1_000_000 + '"} SCORE: 10'
+
+
+@pytest.mark.parametrize("text", ['"\n' * 4_000, "\x01" * 8_000, "\u20ac\\" * 9_000, "x" * 9_000])
+def test_what_judging_can_cost_bounds_every_answer(text: str) -> None:
+    """An escape makes two or six bytes of one."""
+    prompt = read_prompts([b'{"prompt": "x"}'], "p")[0]
+    most, real = judge_chat(prompt.chat, None), judge_chat(prompt.chat, text)
+    assert len(real.prompt.encode()) <= len(most.prompt.encode())
+    assert len(real.prompt.encode()) > 7_900
+    shown = json.loads(real.prompt)["answer"]
+    assert (shown[:3], shown[-3:]) == (text[:3], text[-3:])
 
 
 def test_a_judge_sees_a_bounded_answer_as_material() -> None:

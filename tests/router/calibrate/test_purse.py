@@ -60,6 +60,16 @@ async def test_what_is_charged_beyond_the_most_is_told() -> None:
     assert (purse.spent_usd, purse.beyond_usd) == (pytest.approx(0.3), pytest.approx(0.2))
 
 
+async def test_nothing_is_given_out_once_a_bound_was_no_bound() -> None:
+    purse = Purse(1.0, 0.0)
+    assert purse.take(0.5)
+    other = Share(purse, 0.4)
+    Share(purse, 0.1).spend(0.1001)
+    assert not other.reach(0.4)
+    assert not purse.take(0.01)
+    assert not await purse.wait_and_take(0.01)
+
+
 @pytest.mark.parametrize("seed", range(5))
 async def test_many_at_once_keep_within(seed: int) -> None:
     rng, purse = random.Random(seed), Purse(1.0, 0.0)

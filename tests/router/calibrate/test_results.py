@@ -48,7 +48,13 @@ def test_all_rungs_failing_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize(
-    "why", ["provider_unauthorized", "provider_rate_limited", "provider_unavailable"]
+    "why",
+    [
+        "provider_unauthorized",
+        "provider_rate_limited",
+        "provider_unavailable",
+        "provider_disconnected",
+    ],
 )
 def test_what_speaks_of_the_setup_is_no_outcome_of_the_arm(why: str) -> None:
     found = arm_results(case(0, GOOD, cheap=failed("cheap", why)), GateSettings())

@@ -75,7 +75,7 @@ def test_a_report_that_can_not_be_written_is_told_before_anything_is_paid(
 ) -> None:
     result = run(prompts, write_config(""), "--report", str(tmp_path / "none" / "report.md"))
     assert result.exit_code == 1
-    assert "name a file in a folder that exists" in result.stderr
+    assert "in a folder that exists" in result.stderr
     assert not prompts.with_name("prompts.jsonl.calibration").exists()
 
 

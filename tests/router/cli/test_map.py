@@ -164,7 +164,7 @@ def test_a_stored_snapshot_that_is_damaged_is_refused(config: Path, tmp_path: Pa
 def test_a_folder_that_is_not_there_is_one_line(config: Path, tmp_path: Path) -> None:
     result = run("--config", str(config), "--out", str(tmp_path / "no" / "map.html"))
     assert result.exit_code == 1
-    assert result.stderr.endswith("name a file that this process can write\n")
+    assert result.stderr.endswith("in a folder that exists\n")
 
 
 def test_while_a_learner_is_at_work_nothing_is_published(config: Path, tmp_path: Path) -> None:

@@ -69,12 +69,25 @@ def test_limit_changes_what_it_names(config: Path) -> None:
         "daily_usd: unlimited",
         "monthly_usd: 20.0",
         "arms: cheap",
+        "observe: as configured",
     ]
     freed = run(config, "limit", "team-a", "--tokens-per-minute", "0", "--every-arm")
     assert freed.exit_code == 0
     shown = run(config, "show", "team-a").stdout
     assert "tokens_per_minute: unlimited" in shown
     assert "arms: all" in shown
+
+
+def test_a_tenant_is_observed_by_an_arm_or_not_at_all(config: Path) -> None:
+    created(config, "team-a", "--observe", "cheap")
+    assert "observe: cheap" in run(config, "show", "team-a").stdout
+    assert run(config, "limit", "team-a", "--observe", "off").exit_code == 0
+    assert "observe: off" in run(config, "show", "team-a").stdout
+    assert run(config, "limit", "team-a", "--observe", "").exit_code == 0
+    assert "observe: as configured" in run(config, "show", "team-a").stdout
+    wrong = run(config, "limit", "team-a", "--observe", "nope")
+    assert wrong.exit_code == 2
+    assert "nope is no arm: choose of" in wrong.stderr
 
 
 def test_list_shows_everyone_by_name(config: Path) -> None:

@@ -127,6 +127,12 @@ def test_an_unknown_key_without_a_neighbour_lists_what_is_known() -> None:
         ("policy: {name: greedy}", "policy.name", "write one of 'adaptive'"),
         ("policy: {weights: {cost: .nan}}", "policy.weights.cost", "number"),
         ("policy: {cost_unit_usd: 0}", "policy.cost_unit_usd", "> 0"),
+        ("policy: {observe: raesoning}", "policy.observe", "did you mean"),
+        (
+            "policy: {observe: cheap}\nplans: {p: [cheap, reasoning]}",
+            "policy.observe",
+            "of cheap alone",
+        ),
         ("policy: {cold_start: cheap-then-raesoning}", "policy.cold_start", "did you mean"),
         ("cache: {semantic_threshold: 0.2}", "cache.semantic_threshold", "> 0.5"),
         ("health: {cooldown_ms: 90000}", "health.max_cooldown_ms", "at least cooldown_ms"),

@@ -13,6 +13,7 @@ from bandit.options import PolicyOptions
 from bandit.settings import PolicySettings
 from router.app.build import Brain
 from router.config import parse_config
+from router.config.policy_checks import plans_named
 from router.config.policy_schema import PolicyName
 from router.config.values import catalogue_of, context_map_of, settings_of
 from router.core.deciding import action_of
@@ -223,3 +224,25 @@ def test_a_context_map_of_ones_own(tmp_path: Path) -> None:
         parse_config(f"{ARMS}  context_map: {tmp_path}/own.npz\n", "f", {})
     with pytest.raises(ConfigInvalid, match=r"policy\.context_map: .*make it anew"):
         context_map_of(config)
+
+
+@pytest.mark.parametrize(
+    ("policy", "named"),
+    [
+        ("name: adaptive", set()),
+        ("{name: adaptive, cold_start: quality}", {"quality"}),
+        ("{name: fixed, fixed: length}", {"length"}),
+        ("{name: random-mix, random_mix: {cost: 1, output: 2}}", {"cost", "output"}),
+        ("{name: length, length: [{plan: fixed}]}", {"fixed"}),
+        ("{name: rules, rules: [{plan: cost, when: {code: true}}]}", {"cost"}),
+        ("{name: intent, intent: {examples: {fixed: [a]}}, default_plan: cost}", {"fixed", "cost"}),
+        ("{name: pair-classifier, pair_classifier: {plans: [cost, fixed]}}", {"cost", "fixed"}),
+    ],
+)
+def test_plans_are_named_by_values_not_by_keys_of_the_section(policy: str, named: set[str]) -> None:
+    """Plans may be called what keys of the section are called."""
+    plans = "".join(
+        f"  {plan}: [cheap]\n" for plan in ("quality", "length", "cost", "output", "fixed")
+    )
+    config = parse_config(f"{ARMS} {policy}\nplans:\n{plans}", "router.yaml", {})
+    assert plans_named(config.policy.model_dump(mode="json")) == named

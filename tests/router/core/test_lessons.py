@@ -118,10 +118,9 @@ def test_an_audit_counts_less_and_tells_nothing_of_the_plan() -> None:
     assert outcomes_of(event, record(FIRST), PLANS, SETTINGS) == []
 
 
-def test_a_reask_counts_less_and_not_beside_feedback() -> None:
+def test_a_reask_counts_less() -> None:
     (told,) = lessons(Reasked("id", 0.95), record(FIRST))
     assert (labels(told), told.weight) == ((0.0, None, None), 0.25)
-    assert lessons(Reasked("id", 0.95), replace(record(FIRST), feedback=1.0)) == []
 
 
 def test_where_no_gate_looked_nothing_is_taught() -> None:

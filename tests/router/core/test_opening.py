@@ -43,6 +43,36 @@ def test_who_calls_the_model_himself_calls_one() -> None:
     assert reserved_usd(CALL, Mode.DECIDE, replace(CATALOGUE, plans=singles)) == pytest.approx(0.01)
 
 
+SINGLES = {arm: Plan(arm, (arm,), 0.01) for arm in CATALOGUE.arms}
+LADDER = replace(CATALOGUE, plans={**CATALOGUE.plans, **SINGLES})
+
+
+@pytest.mark.parametrize(
+    ("pin", "own", "configured", "serves", "watched"),
+    [
+        ("", "", "", ["ladder", "cheap", "reasoning"], []),
+        ("", "", "reasoning", ["reasoning"], ["ladder", "cheap", "reasoning"]),
+        ("cheap", "", "reasoning", ["cheap"], ["ladder", "cheap", "reasoning"]),
+        ("", "cheap", "reasoning", ["cheap"], ["ladder", "cheap", "reasoning"]),
+        ("", "off", "reasoning", ["ladder", "cheap", "reasoning"], []),
+        ("cheap", "off", "reasoning", ["cheap"], []),
+    ],
+)
+def test_who_only_watches_serves_as_the_caller_chose(
+    pin: str, own: str, configured: str, serves: list[str], watched: list[str]
+) -> None:
+    call = Call(Tenant("acme", TenantLimits(observe=own)), ASK, RoutingOptions(arm=pin))
+    work = open_work(call, Mode.COMPLETE, "d-1", 0.0, LADDER, observe=configured)
+    assert [plan.name for plan in work.plans] == serves
+    assert [plan.name for plan in work.watched] == watched
+    assert set(work.arms) == {arm for plan in work.plans for arm in plan.rungs}
+
+
+def test_who_calls_the_model_himself_is_watched_among_single_arms() -> None:
+    work = open_work(CALL, Mode.DECIDE, "d-1", 0.0, LADDER, observe="cheap")
+    assert [plan.name for plan in work.watched] == ["cheap", "reasoning"]
+
+
 def test_a_request_that_rules_everything_out() -> None:
     with pytest.raises(NoEligiblePlan):
         open_work(CALL, Mode.DECIDE, "d-1", 0.0, CATALOGUE)

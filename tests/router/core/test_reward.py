@@ -80,11 +80,9 @@ def test_a_cancelled_call_teaches_its_cost_only() -> None:
     assert (only.cost_usd, only.latency_ms, only.failed, only.quality) == (0.001, None, None, None)
 
 
-def test_a_reask_counts_less_and_not_beside_feedback() -> None:
+def test_a_reask_counts_less() -> None:
     (sign,) = outcomes_of(Reasked("id", 0.95), record(GOOD), PLANS, SETTINGS)
     assert (sign.quality, sign.weight) == (0.0, 0.25)
-    told = replace(record(GOOD), feedback=1.0)
-    assert outcomes_of(Reasked("id", 0.95), told, PLANS, SETTINGS) == []
 
 
 def test_cached_answers_and_removed_plans_teach_nothing() -> None:
@@ -101,3 +99,36 @@ def test_a_plan_that_was_never_called_teaches_nothing() -> None:
 def test_a_reported_failure_is_a_failure() -> None:
     r = replace(record(DOWN), mode=Mode.DECIDE, arm="cheap")
     assert outcomes_of(Decided(r), r, PLANS, SETTINGS)[0].failed is True
+
+
+def test_a_correction_names_what_it_replaces() -> None:
+    said = FeedbackGiven("id", 0.2, replaces=0.9)
+    both = outcomes_of(said, record(GOOD), PLANS, SETTINGS)
+    assert [(o.action.name, o.quality, o.replaces) for o in both] == [
+        ("ladder", 0.2, 0.9),
+        ("cheap", 0.2, 0.9),
+    ]
+
+
+def test_a_correction_takes_back_what_a_right_answer_said_of_another() -> None:
+    r = record(replace(WEAK, agrees=False), STRONG)
+    told = outcomes_of(FeedbackGiven("id", 1.0), r, PLANS, SETTINGS)
+    assert [(o.action.name, o.quality, o.replaces) for o in told] == [
+        ("ladder", 1.0, None),
+        ("cheap", 0.0, None),
+    ]
+    back = outcomes_of(FeedbackGiven("id", 0.5, replaces=1.0), r, PLANS, SETTINGS)
+    assert [(o.action.name, o.quality, o.replaces) for o in back] == [
+        ("ladder", 0.5, 1.0),
+        ("cheap", None, 0.0),
+    ]
+
+
+def test_silence_counts_less_and_only_about_an_answer() -> None:
+    silence = FeedbackGiven("id", 0.8, by_default=True)
+    both = outcomes_of(silence, record(GOOD), PLANS, SETTINGS)
+    assert [(o.action.name, o.quality, o.weight) for o in both] == [
+        ("ladder", 0.8, 0.25),
+        ("cheap", 0.8, 0.25),
+    ]
+    assert outcomes_of(silence, record(DOWN), PLANS, SETTINGS) == []

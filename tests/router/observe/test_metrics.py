@@ -10,7 +10,15 @@ import pytest
 
 from router.core.errors import PortTaken, ProviderError
 from router.core.observer import NullObserver, Observer
-from router.core.records import Attempt, AttemptOutcome, CacheStatus
+from router.core.records import (
+    Attempt,
+    AttemptOutcome,
+    CacheStatus,
+    GainFound,
+    Move,
+    Mover,
+    PolicyChanged,
+)
 from router.observe.exposition import MetricsServer
 from router.observe.metrics import REPORTED, Metrics
 
@@ -46,6 +54,13 @@ def everything(observer: Observer) -> None:
     observer.learned(32, 7)
     observer.snapshot(5)
     observer.snapshot_refused("checksum")
+    observer.staleness(11, 2.5)
+    observer.standings("lin", [GainFound("gone", 5, 0.1)])
+    observer.standings("bold", [GainFound("lin", 90, 0.25, 0.125, 0.5), GainFound("wide", 3)])
+    observer.policy_changed(PolicyChanged("0-3", Move.PROMOTED, Mover.GUARD, "lin", "bold"))
+    observer.policy_changed(
+        PolicyChanged("0-4", Move.ROLLED_BACK, Mover.HAND, "bold", "bold", refused="why")
+    )
 
 
 def test_everything_observed_can_be_scraped() -> None:
@@ -66,9 +81,19 @@ def test_everything_observed_can_be_scraped() -> None:
         "adaptive_router_learned_events_total 32.0",
         "adaptive_router_backlog_events 7.0",
         "adaptive_router_snapshot_version 5.0",
+        "adaptive_router_snapshot_behind_events 11.0",
+        "adaptive_router_snapshot_behind_seconds 2.5",
         'adaptive_router_snapshots_refused_total{reason="checksum"} 1.0',
+        'adaptive_router_champion{member="bold"} 1.0',
+        'adaptive_router_challenger_gain{challenger="lin"} 0.25',
+        'adaptive_router_challenger_gain_low{challenger="lin"} 0.125',
+        'adaptive_router_challenger_events{challenger="lin"} 90.0',
+        'adaptive_router_challenger_gain_low{challenger="wide"} -Inf',
+        'adaptive_router_policy_changes_total{by="guard",move="promoted"} 1.0',
+        'adaptive_router_policy_changes_total{by="hand",move="refused"} 1.0',
     ):
         assert line in lines
+    assert not any('"gone"' in line or 'member="lin"' in line for line in lines)
 
 
 def test_the_null_observer_takes_the_same_calls() -> None:

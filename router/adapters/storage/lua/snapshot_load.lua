@@ -1,5 +1,6 @@
--- KEYS: latest, snapshots. Answers {version, position, payload} or nothing.
-local version = redis.call('GET', KEYS[1])
+-- KEYS: latest, snapshots. ARGV: version, "" for the newest. Answers {version, position, payload}.
+local version = ARGV[1] ~= '' and ARGV[1] or redis.call('GET', KEYS[1])
 if not version then return false end
 local kept = redis.call('HMGET', KEYS[2], version .. ':position', version .. ':payload')
+if not kept[2] then return false end
 return {version, kept[1], kept[2]}

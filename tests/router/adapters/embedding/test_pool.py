@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -50,11 +51,19 @@ async def test_it_gives_what_the_model_gives(
         assert np.array_equal(embedding, model.embed(text))
 
 
-async def test_warm_up_loads_every_worker(make_pool: Callable[..., EmbedderPool]) -> None:
-    pool = make_pool(workers=3)
+async def test_a_warm_pool_needs_its_files_no_more(
+    model_dir: Path, tmp_path: Path, model: BgeModel
+) -> None:
+    """One load serves all workers, so that none is late with its own."""
+    copy = Path(shutil.copytree(model_dir, tmp_path / "model"))
+    pool = EmbedderPool(copy, workers=3)
     await pool.warm_up()
-    assert len(embed_threads()) == 3
-    assert pool.stats.computed == 0
+    shutil.rmtree(copy)
+    texts = [SLOW + str(i) for i in range(6)]
+    embeddings = await asyncio.gather(*map(pool.embed, texts))
+    pool.close()
+    for text, embedding in zip(texts, embeddings, strict=True):
+        assert np.array_equal(embedding, model.embed(text))
 
 
 async def test_a_known_text_is_not_computed_again(make_pool: Callable[..., EmbedderPool]) -> None:

@@ -1,0 +1,1 @@
+"""Processes killed at random under load; what was acknowledged is held against what is there."""

@@ -1,0 +1,9 @@
+-- KEYS[4] decisions without feedback. ARGV: bound, id, event. At the bound it goes on waiting.
+if full() then return 'full' end
+-- One that somebody else took in hand is not there any more.
+if redis.call('ZREM', KEYS[4], ARGV[2]) == 0 then return 'same' end
+local kept = redis.call('HMGET', KEYS[1], 'choice', 'feedback')
+if kept[1] ~= '1' or kept[2] then return 'skipped' end
+redis.call('HSET', KEYS[1], 'defaulted', 1)
+append('feedback', ARGV[3])
+return 'new'

@@ -1,0 +1,99 @@
+"""`evaluate`, composed: events from an archive or the store, candidates from the config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bandit import POLICY_NAMES, BanditError
+from router.app import opened_storage
+from router.app.brain import Brain
+from router.app.build import check_can_learn
+from router.archive.reading import read
+from router.config import Config
+from router.config.values import catalogue_of, units_of
+from router.core.arms import Catalogue
+from router.core.observer import NullObserver
+from router.core.records import Event
+from router.core.reward import RewardSettings
+from router.evaluate.candidates import (
+    FIXED,
+    LOGGED,
+    WATCHED,
+    Candidate,
+    Fixed,
+    Learning,
+    Logged,
+    Watched,
+)
+from router.evaluate.errors import CandidateUnknown, NothingToEvaluate
+from router.evaluate.evaluation import Compared, Terms, compare
+from router.evaluate.library import Weighted, weighted
+
+BATCH = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """archive: a folder of `log export`; None for what the store still holds."""
+
+    policy: str
+    against: str
+    since_ms: int = 0
+    archive: Path | None = None
+
+
+async def evaluated(
+    config: Config, env: Mapping[str, str], question: Question
+) -> tuple[Compared, Weighted]:
+    """Raises RouterError."""
+    catalogue = catalogue_of(config)
+    candidate = candidate_of(question.policy, config, catalogue)
+    against = candidate_of(question.against, config, catalogue)
+    events = await _events(config, env, question.archive)
+    terms = Terms(
+        plans=catalogue.plans,
+        units=units_of(config, catalogue),
+        rewards=RewardSettings(config.learning.implicit_weight),
+        since_ms=question.since_ms,
+    )
+    try:
+        compared = compare(events, candidate, against, terms)
+    except BanditError as error:
+        raise NothingToEvaluate(f"the log can't be read with this config: {error}") from None
+    return compared, weighted(compared.logged, compared.wanted)
+
+
+def candidate_of(name: str, config: Config, catalogue: Catalogue) -> Candidate:
+    """By `logged`, `watched`, `fixed:PLAN` or a policy's name. Raises CandidateUnknown."""
+    if name == LOGGED:
+        return Logged()
+    if name == WATCHED:
+        return Watched()
+    plan = name.removeprefix(FIXED)
+    if plan != name:
+        if plan not in catalogue.plans:
+            raise CandidateUnknown(f"no plan {plan!r}; choose {', '.join(catalogue.plans)}")
+        return Fixed(plan)
+    if name not in POLICY_NAMES:
+        names = ", ".join(POLICY_NAMES)
+        raise CandidateUnknown(
+            f"no policy {name!r}; choose {LOGGED}, {WATCHED}, {FIXED}PLAN or {names}"
+        )
+    policy = config.policy.model_copy(update={"name": name})
+    tried = config.model_copy(update={"policy": policy})
+    check_can_learn(tried)
+    return Learning(Brain(tried, catalogue).fresh_policy(), NullObserver())
+
+
+async def _events(config: Config, env: Mapping[str, str], archive: Path | None) -> list[Event]:
+    if archive is not None:
+        return [event for _, event in read(archive)]
+    found: list[Event] = []
+    async with opened_storage(config, env) as storage:
+        position = "0"
+        while batch := await storage.events.read(position, BATCH, 0):
+            found += [event for _, event in batch]
+            position = batch[-1][0]
+    return found

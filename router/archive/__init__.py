@@ -1,0 +1,1 @@
+"""The event log outside the store: Parquet files by day, their hashes chained in a manifest."""

@@ -1,0 +1,68 @@
+"""What a call can cost, and what the journal says of it once it has ended."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from router.calibrate.ledger import Answered, Failed, Intent
+from router.core.arms import Deployment
+from router.core.attempt import CHARGED
+from router.core.chat import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, Answer, ChatRequest, Usage
+from router.core.eligible import Needs
+from router.core.errors import ProviderError
+
+MOST_TOKENS_PER_IMAGE: Final = 50_000
+"""Small models charge a large image in high detail at some 2,833 + 8 x 5,667 tokens."""
+
+MOST_TEMPLATE_TOKENS: Final = 128
+MOST_SCHEMA_TOKENS: Final = 512
+"""What servers add of their own: a template, and where a schema is a tool the words for that."""
+
+
+def most_usd(deployment: Deployment, chat: ChatRequest) -> float:
+    """No tokenizer makes more tokens than there are bytes, and the output is cut at its limit."""
+    needs = Needs.of(chat)
+    texts = needs.input_tokens - TOKENS_PER_IMAGE * chat.images
+    most_input = texts * BYTES_PER_TOKEN + MOST_TOKENS_PER_IMAGE * chat.images
+    most_input += MOST_SCHEMA_TOKENS if needs.json_schema else MOST_TEMPLATE_TOKENS
+    return deployment.price.cost_usd(Usage(most_input, needs.most_output(deployment)))
+
+
+def answered(intent: Intent, deployment: Deployment, answer: Answer, latency_ms: float) -> Answered:
+    return Answered(
+        key=intent.key,
+        call=intent.call,
+        deployment=deployment.name,
+        model=deployment.model,
+        text=answer.text,
+        finish_reason=answer.finish_reason,
+        input_tokens=answer.usage.input_tokens,
+        output_tokens=answer.usage.output_tokens,
+        cost_usd=deployment.price.cost_usd(answer.usage),
+        latency_ms=latency_ms,
+        mean_logprob=answer.mean_logprob,
+        refusal=answer.refusal,
+        most_usd=intent.most_usd if answer.usage.guessed else None,
+    )
+
+
+def failed(
+    intent: Intent,
+    deployment: Deployment,
+    chat: ChatRequest,
+    error: ProviderError,
+    latency_ms: float = 0.0,
+) -> Failed:
+    """What was sent was probably charged where no word came; the budget counts what may be."""
+    charged = isinstance(error, CHARGED)
+    usage = Usage(chat.estimated_input_tokens)
+    return Failed(
+        key=intent.key,
+        call=intent.call,
+        deployment=deployment.name,
+        why=error.reason.lower(),
+        cost_usd=deployment.price.cost_usd(usage) if charged else 0.0,
+        most_usd=intent.most_usd if charged else 0.0,
+        latency_ms=latency_ms,
+        retry_after_ms=error.retry_after_ms,
+    )

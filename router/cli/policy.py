@@ -1,0 +1,124 @@
+"""`adaptive-router policy ...`: who serves, and who could do better."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from router.config import load_config
+
+if TYPE_CHECKING:  # bring numpy and every driver, for which `--help` need not wait
+    from router.app.policies import Listing
+    from router.core.records import GainFound, PolicyChanged
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+CONFIG = click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
+WAIT = click.option(
+    "--wait",
+    "wait_s",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0, 600),
+    help="seconds for the learner to act on it",
+)
+MS_PER_S = 1_000
+
+
+@click.group()
+def policy() -> None:
+    """Who serves, and who could do better."""
+
+
+@policy.command("list")
+@CONFIG
+def list_policies(config_path: Path) -> None:
+    """Print the champion, every challenger's gain over it, and what changed."""
+    config = load_config(config_path, os.environ)
+    from router.app.policies import listed  # noqa: PLC0415 - `--help` waits for no driver
+
+    for line in _lines(asyncio.run(listed(config, os.environ))):
+        click.echo(line)
+
+
+@policy.command()
+@click.argument("name")
+@CONFIG
+@WAIT
+def promote(name: str, config_path: Path, wait_s: float) -> None:
+    """Let a challenger serve; the champion becomes a challenger."""
+    _command(config_path, name, wait_s)
+
+
+@policy.command()
+@CONFIG
+@WAIT
+def rollback(config_path: Path, wait_s: float) -> None:
+    """Let the policy before the last promotion serve again."""
+    _command(config_path, "", wait_s)
+
+
+def _command(config_path: Path, name: str, wait_s: float) -> None:
+    """name: of whom to promote, "" to roll back."""
+    config = load_config(config_path, os.environ)
+    from router.app.policies import commanded  # noqa: PLC0415 - the same
+    from router.core.records import Move, PolicyCommand  # noqa: PLC0415 - the same
+
+    command = PolicyCommand(Move.PROMOTED if name else Move.ROLLED_BACK, name)
+    position, change = asyncio.run(commanded(config, os.environ, command, wait_s))
+    if change is None:
+        click.echo(f"asked for at event {position}; no learner has come to it yet")
+        return
+    click.echo(_change(change))
+    if change.refused:
+        sys.exit(1)
+
+
+def _lines(listing: Listing) -> list[str]:
+    known = {found.member: found for found in listing.found}
+    rows = [
+        f"| {name} | {kind} | {_role(name, listing)} | {_found(known.get(name))} |"
+        for name, kind in listing.kinds.items()
+    ]
+    return [
+        "| name | policy | | gain | interval | decisions with feedback | left by weight |",
+        "|---|---|---|---|---|---|---|",
+        *rows,
+        "",
+        *(_change(change) for change in listing.changes),
+    ]
+
+
+def _role(name: str, listing: Listing) -> str:
+    if name == listing.champion:
+        return "serves"
+    return "served before" if name == listing.previous else "learns"
+
+
+def _found(found: GainFound | None) -> str:
+    if found is None:
+        return " | | | "
+    return f"{found.gain:+.4f} | {_interval(found)} | {found.events} | {found.effective:.0f}"
+
+
+def _interval(found: GainFound) -> str:
+    if found.low is None or found.high is None:
+        return "too few"
+    return f"[{found.low:+.4f}, {found.high:+.4f}]"
+
+
+def _change(change: PolicyChanged) -> str:
+    at = datetime.fromtimestamp(change.at_ms / MS_PER_S, UTC).isoformat(timespec="seconds")
+    where = f"{at}, event {change.cause}, by {change.by}"
+    if change.refused:
+        return f"{where}: {change.move} refused: {change.refused}; {change.champion} serves"
+    moved = f"{where}: {change.move}: {change.champion} serves instead of {change.before}"
+    found = change.found
+    if found is None:
+        return moved
+    return f"{moved}; gain {found.gain:+.4f} {_interval(found)} on {found.events} decisions"

@@ -1,0 +1,86 @@
+"""A batch of events, joined with their decisions and learned: the same live and in a replay."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from router.core.arms import Plan
+from router.core.contest.contest import Contest
+from router.core.judging.learned import Learned
+from router.core.observer import Observer
+from router.core.records import Decided, DecisionRecord, Event, PolicyChanged, decision_of
+from router.core.reward import RewardSettings
+from router.core.teaching import (
+    joined,
+    keep_promises,
+    labels,
+    lessons,
+    teach,
+    teach_gates,
+)
+
+Find: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[DecisionRecord | None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Lecture:
+    """find: decisions by id, in the order asked; None for one that is gone.
+
+    How the events are cut into batches makes no difference to what is learned.
+    """
+
+    find: Find
+    plans: Mapping[str, Plan]
+    rewards: RewardSettings
+    observer: Observer
+
+    async def give(
+        self, learned: Learned, batch: Sequence[tuple[str, Event]]
+    ) -> list[PolicyChanged]:
+        """batch: events with their positions. What changed among the policies, in order."""
+        events = [event for _, event in batch]
+        joined_to = (decision_of(e) for e in events if not isinstance(e, Decided))
+        wanted = [name for name in joined_to if name is not None]
+        found = await self.find(wanted) if wanted else []
+        records = dict(zip(wanted, found, strict=True))
+        return await asyncio.to_thread(self._teach, learned, batch, records)
+
+    def _teach(
+        self,
+        learned: Learned,
+        batch: Sequence[tuple[str, Event]],
+        records: Mapping[str, DecisionRecord | None],
+    ) -> list[PolicyChanged]:
+        events = [event for _, event in batch]
+        changes: list[PolicyChanged] = []
+        if learned.contest is None:
+            outcomes = joined(events, records, self.plans, self.rewards)
+            teach(learned.policy, outcomes, self.observer)
+        else:
+            changes = self._contest(learned, learned.contest, batch, records)
+        keep_promises(learned.promises, labels(events, records), self.observer)
+        taught = lessons(events, records, self.plans, self.rewards)
+        teach_gates(learned.gates, taught, self.observer)
+        return changes
+
+    def _contest(
+        self,
+        learned: Learned,
+        contest: Contest,
+        batch: Sequence[tuple[str, Event]],
+        records: Mapping[str, DecisionRecord | None],
+    ) -> list[PolicyChanged]:
+        """Event by event: evidence comes before anybody learns from it."""
+        changes: list[PolicyChanged] = []
+        for position, event in batch:
+            change = contest.hear(position, event, self.observer)
+            if change is not None:
+                learned.follow(contest)
+                changes.append(change)
+            outcomes = joined([event], records, self.plans, self.rewards)
+            for policy in contest.policies.values():
+                teach(policy, outcomes, self.observer)
+        return changes

@@ -1,0 +1,126 @@
+"""A quality that was told wrongly and then corrected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from streams import QUALITY_ONLY, SETTINGS, VERSION, actions, context, outcome
+
+from bandit import POLICY_NAMES, Outcome, Policy, load_policy, make_policy
+from bandit.errors import BadOutcome
+from bandit.snapshot import unpack
+from bandit.vw import EXPLORER_NAMES
+
+PLAIN = replace(SETTINGS, vw=frozenset(), detect_changes=False)
+
+
+def fresh(name: str = "adaptive") -> Policy:
+    return make_policy(name, PLAIN, VERSION, np.random.default_rng(1))
+
+
+def told(count: int, weight: float = 1.0) -> list[Outcome]:
+    rng = np.random.default_rng(7)
+    one, other, _ = actions(3)
+    return [
+        replace(outcome((one, other)[n % 2], context(rng), float(n % 3 == 0)), weight=weight)
+        for n in range(count)
+    ]
+
+
+def corrected(given: Outcome, quality: float | None) -> Outcome:
+    return Outcome(
+        given.action,
+        given.context,
+        quality=quality,
+        replaces=given.quality,
+        weight=given.weight,
+    )
+
+
+def statistics(policy: Policy) -> dict[str, np.ndarray]:
+    return unpack(policy.save()).part("quality")
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.3])
+def test_it_ends_where_the_right_value_would_have_led_at_once(weight: float) -> None:
+    outcomes = told(16, weight)  # so few that each is solved for at once
+    right = [replace(given, quality=0.25) for given in outcomes]
+    wrong = fresh()
+    wrong.learn(outcomes)
+    wrong.learn([corrected(given, 0.25) for given in outcomes])
+    never = fresh()
+    never.learn(right)
+    one, other = statistics(wrong), statistics(never)
+    for name in ("gram", "moment", "square", "count"):
+        assert one[name] == pytest.approx(other[name], abs=1e-9), name
+    # How noisy qualities are was estimated meanwhile, from the wrong ones.
+    expected = [
+        policy.decide(context(np.random.default_rng(3)), actions(2), QUALITY_ONLY).estimates
+        for policy in (wrong, never)
+    ]
+    for action in ("a0", "a1"):
+        assert abs(expected[0][action].quality - expected[1][action].quality) < 0.05
+
+
+def test_what_is_taken_back_alone_no_longer_speaks_for_anything() -> None:
+    rng, (action,) = np.random.default_rng(0), actions(1)
+    policy, given = fresh(), [outcome(actions(1)[0], context(rng), 1.0) for _ in range(12)]
+    policy.learn(given)
+    lies = [outcome(action, given[0].context, 0.0) for _ in range(4)]
+
+    def expected() -> float:
+        asked = policy.decide(given[0].context, [action], QUALITY_ONLY)
+        return asked.estimates[action.name].quality
+
+    before = expected()
+    policy.learn(lies)
+    fooled = expected()
+    policy.learn([corrected(lie, None) for lie in lies])
+    assert fooled < before - 0.1
+    assert expected() > fooled + 0.5 * (before - fooled)
+
+
+def test_a_correction_of_what_was_never_learned_is_a_first_outcome() -> None:
+    (given,) = told(1)
+    one, other = fresh(), fresh()
+    one.learn([replace(corrected(given, 0.25), cost_usd=given.cost_usd)])
+    other.learn([Outcome(given.action, given.context, quality=0.25, cost_usd=given.cost_usd)])
+    assert one.save() == other.save()
+
+
+@pytest.mark.parametrize("name", POLICY_NAMES)
+def test_corrections_change_the_books_of_every_policy_and_survive_a_restart(name: str) -> None:
+    policy = make_policy(name, SETTINGS, VERSION, np.random.default_rng(1))
+    outcomes = told(60)
+    policy.learn(outcomes)
+    twin = load_policy(policy.save(), SETTINGS, VERSION)
+    corrections = [
+        corrected(given, quality) for given, quality in zip(outcomes, [0.9, None] * 30, strict=True)
+    ]
+    for correction in corrections:
+        policy.learn([correction])
+        twin.learn([correction])
+    assert twin.learned == policy.learned == 120
+    if name not in EXPLORER_NAMES:  # whose models leave counters out
+        assert twin.save() == policy.save()
+
+
+def test_running_means_hold_the_right_value_only() -> None:
+    policy = make_policy("thompson", SETTINGS, VERSION, np.random.default_rng(1))
+    outcomes = told(40)
+    policy.learn(outcomes)
+    policy.learn([corrected(given, 0.25) for given in outcomes])
+    decision = policy.decide(outcomes[0].context, actions(2), QUALITY_ONLY)
+    # Twenty outcomes of 0.25 beside the made-up one of 0.75.
+    assert decision.estimates["a0"].quality == pytest.approx((20 * 0.25 + 0.75) / 21)
+
+
+@pytest.mark.parametrize("was", [-0.1, 1.1, float("nan")])
+def test_a_value_that_no_quality_can_have_is_refused(was: float) -> None:
+    (given,) = told(1)
+    policy = fresh()
+    with pytest.raises(BadOutcome, match="replaces"):
+        policy.learn([replace(given, replaces=was)])
+    assert policy.learned == 0
