@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bandit.statistics import shaped
 from bandit.types import Vector
 
-LIMIT: Final = 9.0
+LIMIT: Final = 12.0
 RECOVERED_LIMIT: Final = 3.0
 """Of the sum that speaks for the better while an action is watched: recovery is then expected."""
 MOST_STEP: Final = 2.0
