@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from bandit.context import ContextMap
@@ -13,6 +14,7 @@ from bandit.settings import PolicySettings
 from bandit.steps import GateSettings
 from bandit.types import Units, Weights
 from router.config.checks import default_plans
+from router.config.policy_checks import plans_named
 from router.config.policy_schema import PolicySection
 from router.config.policy_values import Examples, options_of
 from router.config.schema import BASE_URLS, ArmSection, Config, DeploymentSection, PlanSection
@@ -38,8 +40,17 @@ def catalogue_of(config: Config) -> Catalogue:
         for name, rungs in default_plans(list(arms)).items()
     }
     plans = {name: _plan(arms, name, section) for name, section in written.items()}
+    kept = _named(config)
+    if config.policy.covered_arms == "spare":
+        plans = {n: replace(p, spare=len(p.rungs) == 1 and n not in kept) for n, p in plans.items()}
     fallback = config.fallback or ("fallback" if "fallback" in arms else "")
     return Catalogue(arms, plans, fallback)
+
+
+def _named(config: Config) -> set[str]:
+    """Plans that a policy, the one that serves or a challenger, is told to choose."""
+    sections = members_of(config).values()
+    return {n for section in sections for n in plans_named(section.model_dump(mode="json"))}
 
 
 def cold_start_of(config: Config, catalogue: Catalogue) -> str:
