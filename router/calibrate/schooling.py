@@ -40,7 +40,7 @@ async def schooled(
     if not judged:
         return [_NOTHING] * len(cases)
     pairs = zip(cases, contexts, strict=True)
-    trials = [CaseTrial(case, context, how.terms) for case, context in pairs]
+    trials = [CaseTrial(case, context, how.terms, learned.promises) for case, context in pairs]
     school = School(plans, lambda _: how.fresh(), NullObserver())
     found = await school.teach(learned.gates, trials)
     await school.promise(learned.promises, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 from bandit.steps import Gate
@@ -20,6 +21,7 @@ from router.core.deciding import log_context
 from router.core.eligible import Needs
 from router.core.errors import ProviderError, ProviderMalformed, ProviderTimeout
 from router.core.gate import GateSettings
+from router.core.judging.choices import Permits
 from router.core.judging.stepping import Embed, Judging
 from router.core.observer import NullObserver
 from router.core.ports import Health
@@ -42,7 +44,14 @@ class Terms:
 class CaseTrial:
     """Implements `router.core.judging.schooling.Trial`."""
 
-    def __init__(self, case: Case, context: Context, terms: Terms) -> None:
+    def __init__(
+        self,
+        case: Case,
+        context: Context,
+        terms: Terms,
+        promises: Mapping[str, Permits] = MappingProxyType({}),
+    ) -> None:
+        self._promises = promises
         self._case = case
         self._terms = terms
         self._context = context
@@ -64,7 +73,9 @@ class CaseTrial:
 
     async def call(self, plan: Plan, gates: Mapping[str, Gate]) -> DecisionRecord:
         chat, judging, weights = self._case.prompt.chat, self._judging, self._terms.weights
-        stepper = judging.stepper(chat, plan, gates, self._context, weights)
+        stepper = judging.stepper(
+            chat, plan, gates, self._context, weights, promises=self._promises
+        )
         health = dict.fromkeys(self._catalogue.names(), Health.CLOSED)
         journey = Journey(chat, Needs.of(chat), plan.rungs, health=health, stepper=stepper)
         background = Background(_TOLD)
