@@ -133,3 +133,17 @@ plans:
     assert plans["checked"].arms == ("cheap", "reasoning", "fallback")
     dearer_usd = plans["checked"].prior_cost_usd - plans["ladder"].prior_cost_usd
     assert dearer_usd == pytest.approx(0.5 * 0.0015)
+
+
+@pytest.mark.parametrize(
+    ("policy", "spare"),
+    [
+        ("{}", {"cheap", "reasoning"}),
+        ("{covered_arms: offered}", set()),
+        ("{cold_start: cheap}", {"reasoning"}),
+        ("{}\nchallengers: {other: {name: fixed, fixed: reasoning}}", {"cheap"}),
+    ],
+)
+def test_an_arm_alone_is_spare_unless_it_is_named(policy: str, spare: set[str]) -> None:
+    plans = catalogue_of(config(f"{MINIMAL}policy: {policy}\n")).plans
+    assert {name for name, plan in plans.items() if plan.spare} == spare
