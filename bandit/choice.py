@@ -91,6 +91,17 @@ def cold_start(
     return mixed
 
 
+def cautious(settled: Vector, judged: Vector, preferred: int, caution: float) -> Vector:
+    """What the estimates would choose, as far as there are outcomes to believe them by.
+
+    The rest goes to the preferred action; half of what another one gets, (k,), after `caution`
+    judged outcomes of its own. Few outcomes mislead: luck with the first looks like merit.
+    """
+    believed: Vector = settled * judged / np.maximum(judged + caution, 1.0)
+    believed[preferred] += 1 - believed.sum()
+    return believed
+
+
 def newcomers(judged: Vector, wanted: int) -> NDArray[np.bool_]:
     """Actions with less than `wanted` judged outcomes where much is known of the others, (k,)."""
     young: NDArray[np.bool_] = judged < wanted
