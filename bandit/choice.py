@@ -94,10 +94,10 @@ def cold_start(
 def cautious(settled: Vector, judged: Vector, preferred: int, caution: float) -> Vector:
     """What the estimates would choose, as far as there are outcomes to believe them by.
 
-    The rest goes to the preferred action; half of what another one gets, (k,), after `caution`
-    judged outcomes of its own. Few outcomes mislead: luck with the first looks like merit.
+    Another action gets its share, (k,), in full after `caution` judged outcomes of its own; the
+    rest goes to the preferred one. Few outcomes mislead: luck with the first looks like merit.
     """
-    believed: Vector = settled * judged / np.maximum(judged + caution, 1.0)
+    believed: Vector = settled * np.minimum(judged / caution, 1.0)
     believed[preferred] += 1 - believed.sum()
     return believed
 

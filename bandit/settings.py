@@ -33,8 +33,8 @@ class PolicySettings:
     weights:        what policies that learn one utility maximise (Vowpal Wabbit's explorers); the
                     others take the weights of each decision.
     cold_start:     name of the action to prefer while there is no evidence; None for uniform.
-    caution:        judged outcomes of its own after which half of what `adaptive` would give
-                    another action is taken from that one; 0 to believe few as well as many.
+    caution:        judged outcomes of its own after which another action gets all that `adaptive`
+                    would give it, and until then a part; 0 to believe few as well as many.
     initial_pulls:  judged outcomes each eligible action gets before its estimate is trusted.
     floor:          least probability of an eligible action (less where they are very many).
     draws:          posterior draws per decision from which probabilities are counted.

@@ -29,9 +29,9 @@ ESCALATION_SHARE = 0.3
 """How often a rung is assumed to be followed by the next, before anything is known."""
 ASKING_SHARE = 0.5
 """The same for a second opinion."""
-CAUTION = 50.0
-"""Judged outcomes after which half of another action's choices are taken from the plan that is
-preferred while nothing is known.
+CAUTION = 200.0
+"""Judged outcomes of its own after which another plan takes all it may from the one that is
+preferred while nothing is known; calibrating usually brings as many.
 """
 LEAST_PRIOR_USD = 1e-7
 """A free model still needs a prior cost above 0: the cost head learns a ratio to it."""

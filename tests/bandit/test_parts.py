@@ -127,7 +127,7 @@ def test_weights_out_of_range_are_refused() -> None:
 
 
 def test_caution_gives_way_to_evidence() -> None:
-    judged = np.array([0.0, 50.0, 1e9])
+    judged = np.array([0.0, 25.0, 50.0])
     settled = np.array([0.2, 0.4, 0.4])
     assert cautious(settled, judged, 0, 50.0) == pytest.approx([0.4, 0.2, 0.4])
     assert cautious(settled, judged, 2, 50.0) == pytest.approx([0.0, 0.2, 0.8])
