@@ -132,3 +132,5 @@ def test_caution_gives_way_to_evidence() -> None:
     assert cautious(settled, judged, 0, 50.0) == pytest.approx([0.4, 0.2, 0.4])
     assert cautious(settled, judged, 2, 50.0) == pytest.approx([0.0, 0.2, 0.8])
     assert cautious(np.array([0.0, 1.0, 0.0]), np.zeros(3), 0, 50.0).tolist() == [1.0, 0.0, 0.0]
+    later = np.array([249.0, 1.0, 0.0])
+    assert cautious(settled, later, 0, 50.0).tolist() == settled.tolist()
