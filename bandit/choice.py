@@ -98,8 +98,8 @@ def cautious(settled: Vector, judged: Vector, preferred: int, caution: float) ->
     """What the estimates would choose, as far as there are outcomes to believe them by.
 
     Another action gets its share, (k,), in full after `caution` judged outcomes of its own; the
-    rest goes to the preferred one. Few outcomes mislead: luck with the first looks like merit. After
-    `START` times as many outcomes of all the start is over: a newcomer then need not wait so long.
+    rest goes to the preferred one. Few outcomes mislead: luck with the first looks like merit.
+    After `START` times as many outcomes of all a newcomer need not wait so long.
     """
     if judged.sum() >= START * caution:
         return settled
