@@ -20,7 +20,7 @@ from bandit.statistics import shaped
 from bandit.types import Vector
 
 LIMIT: Final = 12.0
-RECOVERED_LIMIT: Final = 4.0
+RECOVERED_LIMIT: Final = 3.0
 """Of the sum that speaks for the better while an action is watched: recovery is then expected."""
 MOST_STEP: Final = 2.0
 """One outcome counts at most so much: noise has longer tails than a Gaussian's."""

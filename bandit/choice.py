@@ -20,6 +20,9 @@ SETTLED: Final = 20
 NEWCOMER_SHARE: Final = 0.05
 """Of a newcomer, before its estimate is trusted: what it may cost if it turns out to be bad."""
 
+START: Final = 5.0
+"""Judged outcomes of all actions, per one that caution asks of each, until it has no say."""
+
 PATIENCE: Final = 4
 """Unjudged calls, per judged one that is wanted, before exploring fades: silence is no evidence."""
 
@@ -89,6 +92,20 @@ def cold_start(
     rest = settled if trusted or preferred is None else np.eye(len(judged))[preferred]
     mixed: Vector = share * young / young.sum() + (1 - share) * rest
     return mixed
+
+
+def cautious(settled: Vector, judged: Vector, preferred: int, caution: float) -> Vector:
+    """What the estimates would choose, as far as there are outcomes to believe them by.
+
+    Another action gets its share, (k,), in full after `caution` judged outcomes of its own; the
+    rest goes to the preferred one. Few outcomes mislead: luck with the first looks like merit.
+    After `START` times as many outcomes of all a newcomer need not wait so long.
+    """
+    if judged.sum() >= START * caution:
+        return settled
+    believed: Vector = settled * np.minimum(judged / caution, 1.0)
+    believed[preferred] += 1 - believed.sum()
+    return believed
 
 
 def newcomers(judged: Vector, wanted: int) -> NDArray[np.bool_]:

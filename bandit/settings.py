@@ -33,6 +33,8 @@ class PolicySettings:
     weights:        what policies that learn one utility maximise (Vowpal Wabbit's explorers); the
                     others take the weights of each decision.
     cold_start:     name of the action to prefer while there is no evidence; None for uniform.
+    caution:        judged outcomes of its own after which another action gets all that `adaptive`
+                    would give it, and until then a part; 0 to believe few as well as many.
     initial_pulls:  judged outcomes each eligible action gets before its estimate is trusted.
     floor:          least probability of an eligible action (less where they are very many).
     draws:          posterior draws per decision from which probabilities are counted.
@@ -47,6 +49,7 @@ class PolicySettings:
     weights: Weights = field(default_factory=Weights)
     shape: ContextShape = field(default_factory=ContextShape)
     cold_start: str | None = None
+    caution: float = 0.0
     initial_pulls: int = 3
     floor: float = 0.001
     draws: int = 256
@@ -63,6 +66,7 @@ class PolicySettings:
         _within("floor", self.floor, 1e-6, 0.5)
         _within("draws", self.draws, 1, 100_000)
         _within("replay", self.replay, 1, 100_000)
+        _within("caution", self.caution, 0, 100_000)
         _within("initial_pulls", self.initial_pulls, 0, 10_000)
         check_weights(self.weights)
         unknown = self.vw - {"quality", "cost", "latency", "failure"}

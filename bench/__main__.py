@@ -40,7 +40,7 @@ def freshness_command(rounds: int) -> None:
 
 
 main.add_command(routing)
+main.add_command(cascade)
 main.add_command(drift)
 main.add_command(robustness)
-main.add_command(cascade)
 main()

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from bandit.beliefs import Belief, Joint
 from bandit.change import FAILURE_CHANGE, QUALITY_CHANGE, RATIO_CHANGE, ChangeDetector
-from bandit.choice import check_actions, cold_start, count_best, decide, newcomers, with_floor
+from bandit.choice import (
+    cautious,
+    check_actions,
+    cold_start,
+    count_best,
+    decide,
+    newcomers,
+    with_floor,
+)
 from bandit.errors import BadSettings
 from bandit.head import FAILURE, LOG_COST, LOG_LATENCY, QUALITY, Adviser, Head, HeadSpec, RatioHead
 from bandit.manifest import manifest
@@ -251,6 +259,8 @@ class AdaptivePolicy:
         calls = np.maximum(self._cost.head.layer.counts(rows), judged)
         names = [action.name for action in eligible]
         preferred = names.index(settings.cold_start) if settings.cold_start in names else None
+        if preferred is not None and settings.caution:
+            settled = cautious(settled, judged, preferred, settings.caution)
         return cold_start(settled, judged, calls, settings.initial_pulls, preferred)
 
     def _learn(self, outcome: Outcome, view: View) -> None:

@@ -15,22 +15,21 @@ VW = {"on": (True,), "off": (False,), "both": (True, False)}
 def variants_of(arms: Sequence[str], specs: Sequence[PlanSpec], vw: str) -> list[Variant]:
     """vw: on | off | both. The policy has the plan named learned, and those that were told.
 
-    Plans for their arms: what a plan may call is not to be had alone, for a gate that accepts at
-    once, or escalates at once, is as good.
+    Plans for their arms is the service's default: an arm that a plan with a learned gate calls is
+    not to be had alone, for a gate that accepts at once, or escalates at once, is as good.
     """
     compared = [Variant(arm, SINGLE, fixed=arm) for arm in arms]
     compared.append(Variant(PERFECT, PERFECT, (specs[0],)))
     compared += [Variant(f"{FIXED}: {s.name}", FIXED, (s,), s.name) for s in specs]
     beside = tuple(s for s in specs if s.name == LEARNED or s.name not in USUAL)
     beside = beside or tuple(specs)
-    inside = {arm for spec in beside for arm in (spec.first, spec.second, spec.strong)}
-    menus: tuple[tuple[str, tuple[PlanSpec, ...], tuple[str, ...]], ...] = (
-        ("arms", (), ()),
-        ("arms and plans", beside, ()),
-        ("plans for their arms", beside, tuple(arm for arm in arms if arm in inside)),
+    menus: tuple[tuple[str, tuple[PlanSpec, ...], str], ...] = (
+        ("arms", (), "offered"),
+        ("arms and plans", beside, "offered"),
+        ("plans for their arms", beside, "spare"),
     )
-    for name, plans, without in menus:
+    for name, plans, covered in menus:
         for on in VW[vw]:
             said = f"{ADAPTIVE}: {name}" + ("" if on else ", no VW")
-            compared.append(Variant(said, ADAPTIVE, plans, vw=on, without=without))
+            compared.append(Variant(said, ADAPTIVE, plans, vw=on, covered_arms=covered))
     return compared

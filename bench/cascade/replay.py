@@ -16,8 +16,9 @@ from bench.cascade.answers import Answers
 from bench.cascade.audits import Auditor
 from bench.cascade.provider import AnsweringProvider, KnownTexts, Vectors
 from bench.cascade.steps import TimedGate
-from bench.routing.provider import RecordedProvider, ReplayClock, StrictObserver, WellBoard, chat_of
+from bench.routing.provider import RecordedProvider, ReplayClock, StrictObserver, chat_of
 from bench.routing.recorded import Recorded, Rows
+from router.calibrate.trying import WellBoard
 from router.core.arms import Catalogue
 from router.core.attempt import Caller, Journey
 from router.core.background import Background

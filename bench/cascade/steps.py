@@ -1,11 +1,11 @@
-"""Gates as the replay drives them: timed, and one that is told to have every answer brought."""
+"""Gates as the replay drives them: timed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
-from bandit.steps import Chosen, Gate, Lesson, Prices, Seen, Step
+from bandit.steps import Chosen, Gate, Lesson, Prices, Seen
 from bandit.types import Weights
 
 
@@ -37,22 +37,3 @@ class TimedGate:
 
     def save(self) -> bytes:
         return self._gate.save()
-
-
-class EveryAnswer:
-    """Asks whoever may be asked, then escalates: afterwards every answer is known."""
-
-    name = "every answer"
-    learned = 0
-
-    def choose(self, seen: Seen, prices: Prices, weights: Weights) -> Chosen:
-        _ = weights
-        asks = prices.second_usd is not None and not seen.asked
-        step = Step.ASK if asks else Step.ESCALATE
-        return Chosen(step, 1.0, {step: 1.0}, 0.5, {step: 0.0})
-
-    def learn(self, lessons: Sequence[Lesson]) -> None:
-        pass
-
-    def save(self) -> bytes:
-        return b""

@@ -37,7 +37,7 @@ class Variant:
     """What is compared. kind: a policy, or `SINGLE` or `PERFECT`, which need no replay.
 
     specs: the plans it has beside the single arms. fixed: the plan or arm it always takes. vw:
-    whether the policy's quality heads use it. without: arms that are not to be had alone.
+    whether the policy's quality heads use it. covered_arms: as in the config.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Variant:
     specs: tuple[PlanSpec, ...] = ()
     fixed: str = ""
     vw: bool = True
-    without: tuple[str, ...] = ()
+    covered_arms: str = "spare"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,13 @@ def config_of(
     """
     arms = stream.data.arms
     typical_usd = stream.data.cost_usd[drawn.priced].mean(axis=0).tolist()
-    plans: dict[str, Any] = {a: [a] for a in arms if a not in variant.without}
+    plans: dict[str, Any] = {arm: [arm] for arm in arms}
     policy: dict[str, Any] = {
         "name": variant.kind,
         "weights": {"cost": cost_weight},
         "cost_unit_usd": stream.unit_usd,
         "typical_tokens": {"input": 1, "output": PER_MTOK},
+        "covered_arms": variant.covered_arms,
     }
     if pledge is not None:
         share = {"max_bad_accept": pledge.max_bad, "confidence": pledge.confidence}

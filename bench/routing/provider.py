@@ -1,8 +1,8 @@
-"""Recorded outcomes at the product's ports: a provider, a board that is always well, a clock."""
+"""Recorded outcomes at the product's ports: a provider, a clock."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 import numpy as np
@@ -21,7 +21,6 @@ from router.core.chat import (
     Usage,
 )
 from router.core.observer import NullObserver
-from router.core.ports import Health
 
 TOKENS_PER_USD: Final = 2**80
 """A power of two: scaling a recorded cost to whole tokens loses nothing."""
@@ -71,22 +70,6 @@ class RecordedProvider:
 def chat_of(prompt: str, row: int) -> ChatRequest:
     message = Message(Role.USER, (TextPart(prompt),))
     return ChatRequest((message,), sampling=Sampling(seed=row))
-
-
-class WellBoard:
-    """Implements `router.core.ports.HealthBoard`: recorded providers are never ill."""
-
-    async def states(self, deployments: Sequence[str]) -> Mapping[str, Health]:
-        return dict.fromkeys(deployments, Health.CLOSED)
-
-    async def admit(self, deployment: str) -> bool:
-        return bool(deployment)
-
-    async def succeeded(self, deployment: str) -> None:
-        pass
-
-    async def failed(self, deployment: str, retry_after_ms: int | None = None) -> None:
-        pass
 
 
 class StrictObserver(NullObserver):

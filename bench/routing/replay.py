@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.types import Context
-from bench.routing.provider import RecordedProvider, ReplayClock, StrictObserver, WellBoard, chat_of
+from bench.routing.provider import RecordedProvider, ReplayClock, StrictObserver, chat_of
 from bench.routing.recorded import Rows
 from bench.routing.streams import Stream
+from router.calibrate.trying import WellBoard
 from router.core.arms import Catalogue, Plan
 from router.core.attempt import Caller, Journey
 from router.core.background import Background

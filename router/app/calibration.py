@@ -37,15 +37,18 @@ from router.calibrate.matching import Match
 from router.calibrate.prompts import Prompt
 from router.calibrate.purse import Purse
 from router.calibrate.report import Account, account_section, markdown
+from router.calibrate.schooling import Curriculum, Priced, schooled
 from router.calibrate.scoring import JudgeScorer, ReferenceScorer, Scorer, VerifierScorer
 from router.calibrate.stopping import until_told
 from router.calibrate.terminal import bar, show
+from router.calibrate.trying import Terms
 from router.config import Config
 from router.config.policy_checks import plans_named
 from router.config.values import catalogue_of, context_map_of, keys_of, units_of, weights_of
 from router.core.arms import Catalogue
 from router.core.deciding import facts_of
 from router.core.gate import GateSettings
+from router.core.judging.learned import Learned
 from router.files import write_file
 
 PLAIN_WIDTH = 160
@@ -109,13 +112,17 @@ class _Run:
         """The figures are made outside any event loop, so that Ctrl-C ends them at once."""
         wanted = self._wanted
         gathered = asyncio.run(self._gather())
+        learned = gathered.brain.fresh()
+        with self._console.status("carrying out the plans whose gate judges"):
+            judged = asyncio.run(self._schooled(gathered, learned))
         with self._console.status("learning, and judging what was learned"):
-            findings = study(gathered.cases, gathered.contexts, self._study(gathered.brain))
+            how = self._study(gathered.brain)
+            findings = study(gathered.cases, gathered.contexts, judged, how)
         sections = [account_section(_account(gathered, findings)), *findings.sections]
         show(self._console, sections)
         if wanted.report is not None:
             write_file(wanted.report, markdown(sections).encode())
-        payload = findings.policy.save()
+        payload = Learned(findings.policy, learned.gates, learned.promises).save()
         self._say(asyncio.run(hand_over(self._config, self._env, wanted.targets, payload)))
 
     async def _gather(self) -> _Gathered:
@@ -196,12 +203,25 @@ class _Run:
         contexts = [self._map.build(embedding, facts_of(p.chat)) for embedding, p in pairs]
         return contexts, Brain(self._config, self._catalogue, examples)
 
+    async def _schooled(self, gathered: _Gathered, learned: Learned) -> list[Priced]:
+        config = self._config
+        pool = EmbedderPool(model_dir(), workers=1, queue=1)
+        terms = Terms(self._catalogue, self._gate(), weights_of(config), pool.embed)
+        try:
+            how = Curriculum(terms, lambda: gathered.brain.fresh().gates)
+            return await schooled(gathered.cases, gathered.contexts, learned, how)
+        finally:
+            pool.close()
+
+    def _gate(self) -> GateSettings:
+        return GateSettings(self._config.gate.refusals, self._config.gate.min_mean_logprob)
+
     def _study(self, brain: Brain) -> Study:
         config = self._config
         units = units_of(config, self._catalogue)
         return Study(
             catalogue=self._catalogue,
-            gate=GateSettings(config.gate.refusals, config.gate.min_mean_logprob),
+            gate=self._gate(),
             utility=Utility(weights_of(config), units),
             fresh=brain.fresh_policy,
             policy=config.policy.name,

@@ -33,6 +33,7 @@ from router.calibrate.report import (
     weights_section,
 )
 from router.calibrate.results import arm_results, plan_result
+from router.calibrate.schooling import Priced
 from router.calibrate.training import Row, trained
 from router.core.arms import Catalogue
 from router.core.gate import GateSettings
@@ -62,17 +63,29 @@ class Findings:
     advice: Advice | None
 
 
-def row_of(case: Case, context: Context, catalogue: Catalogue, gate: GateSettings) -> Row:
+def row_of(
+    case: Case,
+    context: Context,
+    catalogue: Catalogue,
+    gate: GateSettings,
+    judged: Priced,
+) -> Row:
+    """judged: of the plans whose gate judges."""
     arms = arm_results(case, gate)
-    known = {name: plan_result(plan, arms) for name, plan in catalogue.plans.items()}
+    known = {
+        name: judged.get(name) if plan.is_judged else plan_result(plan, arms)
+        for name, plan in catalogue.plans.items()
+    }
     return Row(context, {n: r for n, r in known.items() if r is not None}, arms)
 
 
-def study(cases: Sequence[Case], contexts: Sequence[Context], how: Study) -> Findings:
-    """contexts: one per case. Raises NothingLearned when no answer has a score."""
+def study(
+    cases: Sequence[Case], contexts: Sequence[Context], judged: Sequence[Priced], how: Study
+) -> Findings:
+    """contexts, judged: one per case. Raises NothingLearned when no answer has a score."""
     rows = [
-        row_of(case, context, how.catalogue, how.gate)
-        for case, context in zip(cases, contexts, strict=True)
+        row_of(case, context, how.catalogue, how.gate, priced)
+        for case, context, priced in zip(cases, contexts, judged, strict=True)
     ]
     if not any(score.quality is not None for case in cases for score in case.scores.values()):
         raise NothingLearned(

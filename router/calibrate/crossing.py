@@ -14,6 +14,7 @@ from router.calibrate.frontier import Matrix, Utility, numbers_of
 from router.calibrate.training import Row, trained
 from router.core.arms import Plan
 from router.core.deciding import action_of
+from router.core.eligible import offered
 
 FOLDS: Final = 5
 LEAST_ROWS: Final = 2 * FOLDS
@@ -61,9 +62,9 @@ def _odds(
     policy: Policy, row: Row, plans: Mapping[str, Plan], weights: Sequence[Weights]
 ) -> NDArray[np.float64]:
     """(weights, plans)."""
-    actions = [action_of(plan) for plan in plans.values()]
+    actions = [action_of(plan) for plan in offered(list(plans.values()))]
     chosen = [policy.decide(row.context, actions, w).probabilities for w in weights]
-    return np.array([[odds[name] for name in plans] for odds in chosen])
+    return np.array([[odds.get(name, 0.0) for name in plans] for odds in chosen])
 
 
 def _numbers(

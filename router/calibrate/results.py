@@ -49,10 +49,11 @@ def _result(case: Case, arm: str, reply: Reply, gate: GateSettings) -> Result | 
 
 
 def plan_result(plan: Plan, arms: Mapping[str, Result]) -> Result | None:
-    """A ladder costs every rung that is climbed; None where a rung that is needed is missing.
+    """Of a plan without a gate of its own; None where a rung that is needed is missing.
 
-    As in the service: a rung that failed, or whose answer the gate sends back, is followed by the
-    next, and a weak answer is served when no stronger one could be had.
+    A ladder costs every rung that is climbed. As in the service: a rung that failed, or whose
+    answer the checks send back, is followed by the next, and a weak answer is served when no
+    stronger one could be had.
     """
     weak: Result | None = None
     cost_usd = latency_ms = 0.0

@@ -11,8 +11,16 @@ from router.config.policy_checks import check_policy
 from router.core.records import BASE
 
 Found: TypeAlias = Iterator[tuple[Path, str]]
-SHARED: Final = ("weights", "cost_unit_usd", "latency_unit_ms", "typical_tokens", "context_map")
-"""What decisions are valued by and described with is one for all, or no gain could be told."""
+SHARED: Final = (
+    "weights",
+    "cost_unit_usd",
+    "latency_unit_ms",
+    "typical_tokens",
+    "context_map",
+    "covered_arms",
+)
+"""What decisions are valued by, described with and made among is one for all, or no gain could be
+told."""
 INTENT: Final = "intent"
 
 

@@ -109,6 +109,8 @@ class PolicySection(Section):
     vowpal_wabbit: heads of `adaptive` that a regressor on the whole projection advises.
     cost_unit_usd: what costs `weights.cost` of quality; unset: the dearest plan's prior cost.
 
+    covered_arms: whether an arm alone is also chosen among where a plan with a learned gate calls
+    it; spare: only where no such plan may be had, or where it is named in this section.
     observe: the arm that serves while the policy only watches; "" to let the policy choose.
     typical_tokens: of a request, for the prior cost of plans. The sections from `fixed` on are
     each read by the policy of that name; default_plan by `rules` and `intent`.
@@ -116,6 +118,7 @@ class PolicySection(Section):
 
     name: PolicyName = "adaptive"
     cold_start: str = ""
+    covered_arms: Literal["spare", "offered"] = "spare"
     observe: str = ""
     weights: WeightsSection = WeightsSection()
     cost_unit_usd: Positive | None = None

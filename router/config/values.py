@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from bandit.context import ContextMap
@@ -13,10 +14,11 @@ from bandit.settings import PolicySettings
 from bandit.steps import GateSettings
 from bandit.types import Units, Weights
 from router.config.checks import default_plans
+from router.config.policy_checks import plans_named
 from router.config.policy_schema import PolicySection
 from router.config.policy_values import Examples, options_of
 from router.config.schema import BASE_URLS, ArmSection, Config, DeploymentSection, PlanSection
-from router.core.arms import Arm, Catalogue, Deployment, Plan, Price
+from router.core.arms import LEARNED, Arm, Catalogue, Deployment, Plan, Price
 from router.core.chat import Usage
 from router.core.contest.contest import ContestSettings
 from router.core.errors import ConfigInvalid, ConfigProblem
@@ -27,6 +29,10 @@ ESCALATION_SHARE = 0.3
 """How often a rung is assumed to be followed by the next, before anything is known."""
 ASKING_SHARE = 0.5
 """The same for a second opinion."""
+CAUTION = 200.0
+"""Judged outcomes of its own after which another plan takes all it may from the one that is
+preferred while nothing is known; calibrating usually brings as many.
+"""
 LEAST_PRIOR_USD = 1e-7
 """A free model still needs a prior cost above 0: the cost head learns a ratio to it."""
 
@@ -38,8 +44,17 @@ def catalogue_of(config: Config) -> Catalogue:
         for name, rungs in default_plans(list(arms)).items()
     }
     plans = {name: _plan(arms, name, section) for name, section in written.items()}
+    kept = _named(config)
+    if config.policy.covered_arms == "spare":
+        plans = {n: replace(p, spare=len(p.rungs) == 1 and n not in kept) for n, p in plans.items()}
     fallback = config.fallback or ("fallback" if "fallback" in arms else "")
     return Catalogue(arms, plans, fallback)
+
+
+def _named(config: Config) -> set[str]:
+    """Plans that a policy, the one that serves or a challenger, is told to choose."""
+    sections = members_of(config).values()
+    return {n for section in sections for n in plans_named(section.model_dump(mode="json"))}
 
 
 def cold_start_of(config: Config, catalogue: Catalogue) -> str:
@@ -49,6 +64,11 @@ def cold_start_of(config: Config, catalogue: Catalogue) -> str:
     ladders = [p.name for p in catalogue.plans.values() if len(p.rungs) > 1]
     cheapest = min(catalogue.plans.values(), key=lambda plan: plan.prior_cost_usd).name
     return ladders[0] if ladders else cheapest
+
+
+def caution_of(config: Config, catalogue: Catalogue) -> float:
+    """Beside a plan whose gate learns: that plan adapts by itself while little is known."""
+    return CAUTION if catalogue.plans[cold_start_of(config, catalogue)].gate == LEARNED else 0.0
 
 
 def units_of(config: Config, catalogue: Catalogue) -> Units:
@@ -104,6 +124,7 @@ def settings_of(
         weights=weights_of(config),
         shape=context_map.shape,
         cold_start=cold_start_of(config, catalogue),
+        caution=caution_of(config, catalogue),
         initial_pulls=config.policy.initial_pulls,
         floor=config.policy.exploration_floor,
         scale=config.policy.draw_width,

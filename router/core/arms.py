@@ -11,6 +11,8 @@ TOKENS_PER_MTOK = 1_000_000
 MANY_TOKENS = 1_000_000_000
 RULES = "rules"
 """The gate that accepts whatever passed the certain checks."""
+LEARNED = "learned"
+"""The gate that learns when to accept at once, and when to escalate at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ class Plan:
 
     prior_cost_usd: list price times typical tokens, before anything is learned.
     gate: what looks at a first rung's answer that passed the certain checks, a name of
-    `bandit.steps`. second: the arm it may ask for a second opinion ("" for none).
+    `bandit.steps`. second: the arm it may ask for a second opinion ("" for none). spare: an arm
+    alone that need not be chosen among where a plan with a learned gate calls it.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Plan:
     prior_cost_usd: float
     gate: str = RULES
     second: str = ""
+    spare: bool = False
 
     @property
     def arms(self) -> tuple[str, ...]:

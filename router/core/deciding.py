@@ -15,6 +15,7 @@ from bandit.types import Action, Context, Decision, Estimate, Policy, PromptFact
 from router.core.arms import Plan
 from router.core.calls import WeightOverrides
 from router.core.chat import ChatRequest, Format
+from router.core.eligible import offered
 from router.core.ports import Embedding
 from router.core.records import BASE, Choice, LoggedContext, Observation, WeightSet
 
@@ -70,8 +71,19 @@ class Decider:
         overrides: WeightOverrides,
         bounds: Bounds,
     ) -> Choice | None:
-        """None when every plan is expected to cost more than the caller allows."""
-        weights = merge(self.weights, overrides)
+        """None when every plan is expected to cost more than the caller allows.
+
+        Spare plans are looked at where none of the others keeps the bounds.
+        """
+        weights, first = merge(self.weights, overrides), offered(plans)
+        choice = self._chosen(context, first, weights, bounds)
+        if choice is None and len(first) < len(plans):
+            choice = self._chosen(context, plans, weights, bounds)
+        return choice
+
+    def _chosen(
+        self, context: Context, plans: Sequence[Plan], weights: Weights, bounds: Bounds
+    ) -> Choice | None:
         eligible = [action_of(plan) for plan in plans]
         decision = self.policy.decide(context, eligible, weights)
         kept = bounds.keep(eligible, decision.estimates)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from router.core.arms import Arm, Catalogue, Deployment, Plan
+from router.core.arms import LEARNED, Arm, Catalogue, Deployment, Plan
 from router.core.chat import ChatRequest, Format, Usage
 
 
@@ -71,6 +71,16 @@ def permitted_arms(catalogue: Catalogue, needs: Needs, wishes: Wishes) -> tuple[
 def permitted_plans(catalogue: Catalogue, arms: Iterable[str]) -> list[Plan]:
     """Plans all of whose arms are among `arms`, whatever the providers' health."""
     return [p for p in catalogue.plans.values() if set(arms).issuperset(p.arms)]
+
+
+def offered(plans: Sequence[Plan]) -> list[Plan]:
+    """Less the spare ones whose arm a plan with a learned gate among them calls.
+
+    Its gate accepts or escalates at once where that is best. Fewer actions that differ more are
+    told apart sooner.
+    """
+    covered = {arm for plan in plans if plan.gate == LEARNED for arm in plan.arms}
+    return [plan for plan in plans if not (plan.spare and covered.issuperset(plan.arms))]
 
 
 def most_cost_usd(arm: Arm, needs: Needs) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bandit import PolicySettings, Units, Weights
-from bandit.choice import cold_start, with_floor
+from bandit.choice import cautious, cold_start, with_floor
 from bandit.errors import BadAction, BadSettings, BadWeights, CorruptSnapshot
 from bandit.replay import ReplayBuffer
 from bandit.settings import MAX_ACTIONS
@@ -124,3 +124,13 @@ def test_settings_out_of_range_are_refused(bad: dict[str, object]) -> None:
 def test_weights_out_of_range_are_refused() -> None:
     with pytest.raises(BadWeights):
         PolicySettings(weights=Weights(quality=-1.0))
+
+
+def test_caution_gives_way_to_evidence() -> None:
+    judged = np.array([0.0, 25.0, 50.0])
+    settled = np.array([0.2, 0.4, 0.4])
+    assert cautious(settled, judged, 0, 50.0) == pytest.approx([0.4, 0.2, 0.4])
+    assert cautious(settled, judged, 2, 50.0) == pytest.approx([0.0, 0.2, 0.8])
+    assert cautious(np.array([0.0, 1.0, 0.0]), np.zeros(3), 0, 50.0).tolist() == [1.0, 0.0, 0.0]
+    later = np.array([249.0, 1.0, 0.0])
+    assert cautious(settled, later, 0, 50.0).tolist() == settled.tolist()

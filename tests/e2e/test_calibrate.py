@@ -280,3 +280,22 @@ async def test_a_learner_at_work_and_an_older_snapshot_are_left_alone(site: Site
     assert "published as snapshot 2" in out
     async with opened_storage(site.config, {}) as storage:
         assert await storage.snapshots.latest_version() == 2
+
+
+async def test_a_judged_plan_is_served_by_a_gate_that_calibrating_taught(site: Site) -> None:
+    text = _with_checked(site.folder)
+    code, out, _ = await site.run("--budget-usd", "1", "--out", str(site.folder / "snapshot"))
+    assert code == 0
+    assert f"{PROMPTS} prompts are complete" in out
+    config = parse_config(text, "router.yaml", {})
+    learned = Brain(config, catalogue_of(config)).restore((site.folder / "snapshot").read_bytes())
+    assert learned.gates["checked"].learned == PROMPTS
+    assert learned.policy.learned == 4 * PROMPTS
+
+
+def _with_checked(folder: Path) -> str:
+    plan = "checked: {rungs: [cheap, reasoning], second: fallback}"
+    alone = ", ".join(f"{arm}: [{arm}]" for arm in PRICES)
+    text = f"{(folder / 'router.yaml').read_text()}\nplans: {{{alone}, {plan}}}\n"
+    (folder / "router.yaml").write_text(text)
+    return text

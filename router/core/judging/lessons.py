@@ -100,15 +100,29 @@ def _lessons(
 
 
 def _from_call(record: DecisionRecord, plan: Plan, blank: Lesson) -> Iterator[Lesson]:
-    """What agreed, what the strong arm really cost, and what a verifier said."""
     judged = record.judged
     assert judged is not None  # noqa: S101 - checked by the caller
-    ratio = None
+    told = _told(record, judged, plan, blank)
+    known = told.strong_cost_ratio is not None or told.first_ok is not None
+    if known or judged.agreement is not None:
+        yield told
+
+
+def lesson_of_call(record: DecisionRecord, plan: Plan) -> Lesson | None:
+    """The whole of it, whether there is something to learn or not; None where no gate looked."""
+    if record.choice is None or record.judged is None:
+        return None
+    blank = Lesson(_seen(record.choice, record.judged))
+    return _told(record, record.judged, plan, blank)
+
+
+def _told(record: DecisionRecord, judged: Judged, plan: Plan, blank: Lesson) -> Lesson:
+    """What agreed, what the strong arm really cost, and what a verifier said."""
     strong = _spoke(record, _above(plan))
-    if strong is not None and judged.strong_usd:
-        ratio = strong.cost_usd / judged.strong_usd
-    if ratio is not None or judged.agreement is not None or judged.verified is not None:
-        yield replace(blank, first_ok=judged.verified, strong_cost_ratio=ratio)
+    if strong is None or not judged.strong_usd:
+        return replace(blank, first_ok=judged.verified)
+    ratio = strong.cost_usd / judged.strong_usd
+    return replace(blank, first_ok=judged.verified, strong_cost_ratio=ratio)
 
 
 def _labelled(

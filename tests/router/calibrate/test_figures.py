@@ -120,7 +120,7 @@ def test_a_higher_cost_weight_never_buys_dearer_answers() -> None:
 
 def found(count: int = 100) -> Findings:
     cases, contexts = world(count, lambda cluster, arm, _: float(arm == "strong" or cluster == 0))
-    return study(cases, contexts, HOW)
+    return study(cases, contexts, [{}] * len(cases), HOW)
 
 
 def test_the_report_shows_frontier_weights_map_and_config() -> None:
@@ -191,7 +191,7 @@ def test_where_routing_does_worse_than_one_plan_that_plan_is_advised() -> None:
 
 def test_few_prompts_teach_but_give_no_figures() -> None:
     cases, contexts = world(4, lambda *_: 1.0)
-    findings = study(cases, contexts, HOW)
+    findings = study(cases, contexts, [{}] * len(cases), HOW)
     assert findings.advice is None
     assert "too few" in findings.sections[0].notes[0]
     assert findings.policy.learned == 12
@@ -200,13 +200,13 @@ def test_few_prompts_teach_but_give_no_figures() -> None:
 def test_nothing_scored_is_an_error_that_says_what_to_do() -> None:
     cases = [case(i, {"cheap": None, "strong": None}) for i in range(20)]
     with pytest.raises(NothingLearned, match="--judge"):
-        study(cases, [context(0)] * 20, HOW)
+        study(cases, [context(0)] * 20, [{}] * 20, HOW)
     assert absences(cases) == ({}, {"cheap: ": 20, "strong: ": 20})
 
 
 def test_equal_outcomes_and_free_arms_break_nothing() -> None:
     cases, contexts = world(40, lambda *_: 1.0)
-    assert len(study(cases, contexts, HOW).sections) == 4
+    assert len(study(cases, contexts, [{}] * len(cases), HOW).sections) == 4
     free = Way("a", "arm", np.zeros((10, 3)))
     line = lines([free], [free], np.random.default_rng(0))[1]
     assert (line.saved.mean, line.dearer) == (0.0, None)

@@ -48,6 +48,7 @@ def test_promotion_is_by_hand_unless_the_config_says_otherwise() -> None:
         ("{'a b': {name: linucb}}", "challengers.a b", "letters, digits"),
         ("{a: {weights: {cost: 1}}}", "challengers.a.weights", "the same for all"),
         ("{a: {context_map: x}}", "challengers.a.context_map", "the same for all"),
+        ("{a: {covered_arms: offered}}", "challengers.a.covered_arms", "the same for all"),
         ("{a: {name: fixed}}", "challengers.a.fixed", "name the plan"),
         ("{a: {name: fixed, fixed: cheep}}", "challengers.a.fixed", "did you mean cheap?"),
         ("{a: {name: intent}}", "challengers.a.name", "learners embed no examples"),

@@ -8,7 +8,15 @@ import pytest
 
 from bandit.types import Units, Weights
 from router.config import Config, parse_config
-from router.config.values import catalogue_of, cold_start_of, keys_of, units_of, weights_of
+from router.config.values import (
+    CAUTION,
+    catalogue_of,
+    caution_of,
+    cold_start_of,
+    keys_of,
+    units_of,
+    weights_of,
+)
 
 ENV = {"CHEAP_KEY": "made-up-key"}
 MINIMAL = """\
@@ -133,3 +141,28 @@ plans:
     assert plans["checked"].arms == ("cheap", "reasoning", "fallback")
     dearer_usd = plans["checked"].prior_cost_usd - plans["ladder"].prior_cost_usd
     assert dearer_usd == pytest.approx(0.5 * 0.0015)
+
+
+@pytest.mark.parametrize(
+    ("policy", "spare"),
+    [
+        ("{}", {"cheap", "reasoning"}),
+        ("{covered_arms: offered}", set()),
+        ("{cold_start: cheap}", {"reasoning"}),
+        ("{}\nchallengers: {other: {name: fixed, fixed: reasoning}}", {"cheap"}),
+    ],
+)
+def test_an_arm_alone_is_spare_unless_it_is_named(policy: str, spare: set[str]) -> None:
+    plans = catalogue_of(config(f"{MINIMAL}policy: {policy}\n")).plans
+    assert {name for name, plan in plans.items() if plan.spare} == spare
+
+
+@pytest.mark.parametrize(
+    ("checked", "caution"),
+    [("[cheap, reasoning]", 0.0), ("{rungs: [cheap, reasoning], gate: learned}", CAUTION)],
+)
+def test_caution_is_for_a_start_at_a_plan_whose_gate_learns(checked: str, caution: float) -> None:
+    parsed = config(f"{MINIMAL}plans: {{cheap: [cheap], checked: {checked}}}\n")
+    catalogue = catalogue_of(parsed)
+    assert cold_start_of(parsed, catalogue) == "checked"
+    assert caution_of(parsed, catalogue) == caution

@@ -62,6 +62,22 @@ def test_a_choice_accounts_for_every_plan_and_its_context(decider: Decider) -> N
     assert again.version == context.version
 
 
+def test_a_spare_plan_is_chosen_only_where_no_other_keeps_the_bounds(decider: Decider) -> None:
+    context = decider.context(ASK, np.full(384, 384**-0.5, dtype=np.float32))
+    spare = Plan("cheap", ("cheap",), 0.001, spare=True)
+    checked = Plan("checked", ("cheap", "dear"), 0.02, "learned")
+    free = decider.choose(context, (spare, checked), WeightOverrides(), Bounds())
+    assert free is not None
+    assert free.probabilities == (("checked", 1.0),)
+    bound = decider.choose(context, (spare, checked), WeightOverrides(), Bounds(cost_usd=0.01))
+    assert bound is not None
+    assert bound.probabilities == (("cheap", 1.0),)
+    ladder = Plan("checked", ("cheap", "dear"), 0.02)
+    beside = decider.choose(context, (spare, ladder), WeightOverrides(), Bounds())
+    assert beside is not None
+    assert dict(beside.probabilities).keys() == {"cheap", "checked"}
+
+
 def test_a_bound_leaves_an_honest_propensity(decider: Decider) -> None:
     context = decider.context(ASK, np.full(384, 384**-0.5, dtype=np.float32))
     choice = decider.choose(context, PLANS, WeightOverrides(), Bounds(cost_usd=0.01))
