@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.adviser import Adviser
 from bandit.layer import Layer, LayerSpec
-from bandit.replay import ReplayBuffer
-from bandit.settings import ContextShape
 from bandit.statistics import shaped
 from bandit.types import Vector
 from bandit.view import View
-from bandit.vw import Regressor
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
-Write = Callable[[Vector], str]
 
 _LEAST_RATIO: Final = 1e-9
 NEAR: Final = 2.5
@@ -40,59 +36,6 @@ QUALITY: Final = HeadSpec(LayerSpec(offset=0.75, noise=0.12), 0.0, 1.0)
 FAILURE: Final = HeadSpec(LayerSpec(offset=0.02, noise=0.02, intercept=0.01), 0.0, 1.0)
 LOG_COST: Final = HeadSpec(LayerSpec(offset=0.0, noise=0.5), -4.0, 2.5)
 LOG_LATENCY: Final = HeadSpec(LayerSpec(offset=0.0, noise=0.5, intercept=2.0), -7.0, 6.0)
-
-
-class Adviser:
-    """A Vowpal Wabbit regressor and the outcomes it is reminded of.
-
-    Its advice is centred over the actions it learned about lately: what it adds to a head is how
-    actions differ, and it counts only as much as the head's slope on it has earned.
-    """
-
-    def __init__(self, spec: HeadSpec, shape: ContextShape, capacity: int, write: Write) -> None:
-        self._spec = spec
-        self._write = write
-        self._buffer = ReplayBuffer(shape.total, capacity)
-        self._made: Regressor | None = None
-
-    def advice(self, text: str, rows: Rows) -> Vector:
-        """(k,), 0 for actions it knows nothing of."""
-        known = self._buffer.slots()
-        if len(known) < 2:  # noqa: PLR2004 - one action alone is its own mean
-            return np.zeros(len(rows))
-        predicted = self._regressor.predict(text, known)
-        # One place more than there are slots: rows of -1 find their zero there.
-        table = np.zeros(max(known[-1], int(rows.max())) + 2)
-        table[known] = predicted - predicted.mean()
-        return table[rows]
-
-    def learn(
-        self, view: View, slot: int, y: float, weight: float, rng: np.random.Generator
-    ) -> None:
-        """The outcome, and one drawn from the last ones."""
-        self._regressor.learn(view.text, slot, y, weight)
-        self._buffer.add(view.numbers, slot, y, weight)
-        numbers, slot, y, weight = self._buffer.draw(rng)
-        self._regressor.learn(self._write(numbers), slot, y, weight)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        model = np.frombuffer(self._regressor.save(), dtype=np.uint8)
-        return {"model": model, **self._buffer.arrays()}
-
-    def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
-        self._buffer.restore(arrays, slots)
-        self._made = self._open(arrays["model"].tobytes())
-
-    @property
-    def _regressor(self) -> Regressor:
-        # Made when first needed: a restored adviser never needs the empty one.
-        if self._made is None:
-            self._made = self._open(None)
-        return self._made
-
-    def _open(self, model: bytes | None) -> Regressor:
-        spec = self._spec
-        return Regressor(initial=spec.layer.offset, low=spec.low, high=spec.high, model=model)
 
 
 class Head:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.adviser import Adviser, Start
 from bandit.beliefs import Belief, Joint
 from bandit.change import FAILURE_CHANGE, QUALITY_CHANGE, RATIO_CHANGE, ChangeDetector
 from bandit.choice import (
@@ -22,7 +23,7 @@ from bandit.choice import (
     with_floor,
 )
 from bandit.errors import BadSettings
-from bandit.head import FAILURE, LOG_COST, LOG_LATENCY, QUALITY, Adviser, Head, HeadSpec, RatioHead
+from bandit.head import FAILURE, LOG_COST, LOG_LATENCY, QUALITY, Head, HeadSpec, RatioHead
 from bandit.manifest import manifest
 from bandit.outcomes import check_outcome
 from bandit.random_state import check_generator
@@ -203,7 +204,8 @@ class AdaptivePolicy:
         if name not in settings.vw:
             return Head(spec, size, None)
         write: Callable[[Vector], str] = self._viewer.write
-        return Head(spec, size, Adviser(spec, settings.shape, settings.replay, write))
+        start = Start(spec.layer.offset, spec.low, spec.high)
+        return Head(spec, size, Adviser(start, settings.shape, settings.replay, write))
 
     def _heads(self) -> tuple[Head, ...]:
         return self._quality, self._cost.head, self._latency.head, self._failure

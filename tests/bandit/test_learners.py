@@ -60,7 +60,7 @@ def test_a_newcomer_is_tried(name: str) -> None:
     newcomer = Action("late", 0.002)
     choices = [*actions(3), newcomer]
     tried = 0
-    for _ in range(60):
+    for _ in range(200):
         seen = context(rng)
         decision = policy.decide(seen, choices, QUALITY_ONLY)
         tried += decision.action == "late"
