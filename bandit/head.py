@@ -47,8 +47,8 @@ class Head:
         self._adviser = adviser
 
     def advice(self, view: View, rows: Rows) -> Vector | None:
-        """Of the adviser, (k,); None without one."""
-        return self._adviser.advice(view.text, rows) if self._adviser else None
+        """Of the adviser, (k,); None without one, and while the layer does not listen to it."""
+        return self._advice(view, rows) if self.layer.listens else None
 
     def mean(self, view: View, rows: Rows, advice: Vector | None) -> Vector:
         """Expected y within its bounds, (k,)."""
@@ -74,7 +74,7 @@ class Head:
         """Returns y within its bounds, and what was expected before it was learned."""
         y = min(max(y, self._spec.low), self._spec.high)
         row = np.array([slot])
-        advice = self.advice(view, row)
+        advice = self._advice(view, row)
         expected = float(self.layer.mean(row, view.x, advice)[0])
         v = 0.0 if advice is None else float(advice[0])
         self.layer.observe(slot, view.x, v, y, weight)
@@ -100,7 +100,7 @@ class Head:
             if new is not None:
                 self.learn(view, slot, new, weight, rng)
             return
-        advice = self.advice(view, row)
+        advice = self._advice(view, row)
         v = 0.0 if advice is None else float(advice[0])
         expected = float(self.mean(view, row, advice)[0])
         right = expected if new is None else new
@@ -118,6 +118,9 @@ class Head:
         if self._adviser:
             own = {k.removeprefix("vw."): v for k, v in arrays.items() if k.startswith("vw.")}
             self._adviser.restore(own, slots)
+
+    def _advice(self, view: View, rows: Rows) -> Vector | None:
+        return self._adviser.advice(view.text, rows) if self._adviser else None
 
 
 class RatioHead:

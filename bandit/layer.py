@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.evidence import Variances, best_variances
+from bandit.evidence import TRUST_GRID, Variances, best_variances
 from bandit.posterior import Posterior, Prior, residual_squares
 from bandit.statistics import Statistics, shaped
 from bandit.types import Vector
@@ -69,6 +69,11 @@ class Layer:
     def noise(self, slot: int) -> float:
         """Variance of y about what is expected of it."""
         return float(self._noise[slot])
+
+    @property
+    def listens(self) -> bool:
+        """Whether v has earned a slope that is worth asking for v."""
+        return self._variances.trust > TRUST_GRID[0]
 
     @property
     def slots(self) -> int:
