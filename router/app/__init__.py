@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -23,21 +23,15 @@ from router.adapters.storage import Storage, open_storage
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.app.brain import Brain
-from router.app.build import (
-    Seams,
-    build_follower,
-    build_learner,
-    build_service,
-    build_verifying,
-    decider_of,
-    storage_settings,
-)
+from router.app.build import build_learner, build_verifying, storage_settings
 from router.app.child import LearnerChild
-from router.app.examples import example_contexts
-from router.app.loops import Loops
+from router.app.front import Front
+from router.app.loops import Loop, Loops
 from router.app.policies import Policies
+from router.app.reloading import Learning, Reloading, Source
+from router.app.serving import Kit, exchange, serving_by
 from router.config import Config
-from router.config.values import catalogue_of, context_map_of, keys_of
+from router.config.values import catalogue_of
 from router.core.background import Background
 from router.core.errors import RouterError
 from router.core.judging.verifying import Verifying
@@ -47,6 +41,8 @@ from router.observe.exposition import MetricsServer
 from router.observe.logs import configure_logs
 from router.observe.metrics import Metrics
 from router.rpc.server import HealthReporter, RouterServer, ServerSettings
+
+__all__ = ["Running", "Source", "opened_storage", "run_learner", "run_router"]
 
 WATCH_MS = 1_000
 SWITCH_S = 0.0005
@@ -78,10 +74,15 @@ async def opened_storage(config: Config, env: Mapping[str, str]) -> AsyncIterato
 
 
 @asynccontextmanager
-async def running_router(config: Config, env: Mapping[str, str]) -> AsyncIterator[Running]:
-    """A router that serves; leaving it drains requests, loops and storage, in that order."""
+async def running_router(
+    config: Config, env: Mapping[str, str], source: Source | None = None
+) -> AsyncIterator[Running]:
+    """A router that serves; leaving it drains requests, loops and storage, in that order.
+
+    source: of the config, looked at for arms and plans that were changed; None to leave it.
+    """
     async with AsyncExitStack() as stack:
-        catalogue, metrics = catalogue_of(config), Metrics()
+        metrics = Metrics()
         storage = await stack.enter_async_context(opened_storage(config, env))
         loops, health, background = Loops(), HealthReporter(), Background(metrics)
         stack.push_async_callback(loops.end)
@@ -90,28 +91,26 @@ async def running_router(config: Config, env: Mapping[str, str]) -> AsyncIterato
         section = config.providers
         transport = make_client(section.max_connections, http2=section.http2)
         client = await stack.enter_async_context(transport)
-        providers = make_providers(client, keys_of(config, env))
-        examples = await example_contexts(config, embedder, context_map_of(config))
-        brain = Brain(config, catalogue, examples)
-        decider = decider_of(config, brain)
         verifying = await _verifying(config, metrics, stack)
-        seams = Seams(storage, embedder, providers, metrics, background, verifying)
-        service = build_service(config, catalogue, seams, decider)
-        follower = build_follower(config, brain, storage, decider, metrics)
+        providers = partial(make_providers, client)
+        kit = Kit(storage, embedder, metrics, background, verifying, env, providers)
+        front = Front(await serving_by(config, kit), config.learning.poll_ms)
         redis = _redis_watch(storage, health)
         await redis.step()
         await health.set("embedder", serving=True)
         operators = _administration(config, env, storage)
-        server = RouterServer(service, health, metrics.request, _server_settings(config), operators)
+        server = RouterServer(front, health, metrics.request, _server_settings(config), operators)
         metrics_port = _metrics_port(config, metrics, stack)
-        snapshot = Watch(follower.check, partial(health.set, "snapshot"), WATCH_MS)
-        providers_watch = _provider_watch(storage, health, catalogue.names())
-        for loop in (redis, follower, snapshot, providers_watch):
+        snapshot = Watch(front.check, partial(health.set, "snapshot"), WATCH_MS)
+        for loop in (redis, front, snapshot, _provider_watch(storage, health, front)):
             loops.start(loop)
         if verifying is not None:
             loops.start(Watch(verifying.check, partial(health.set, "verifier"), WATCH_MS))
         if config.learning.embedded:
-            loops.start(LearnerChild(run_learner, beside(config)))
+            loops.start(LearnerChild(run_learner_beside, config, source))
+        if source is not None:
+            apply = partial(exchange, front, kit=kit)
+            loops.start(Reloading(source, config, apply, metrics))
         gc.freeze()  # what start-up built stays: collections need not look at it again
         await server.start()
         stack.push_async_callback(server.stop)
@@ -126,15 +125,25 @@ def _administration(
 
 
 @asynccontextmanager
-async def running_learner(config: Config, env: Mapping[str, str]) -> AsyncIterator[Running]:
+async def running_learner(
+    config: Config, env: Mapping[str, str], source: Source | None = None
+) -> AsyncIterator[Running]:
+    """source: as of `running_router`."""
     async with AsyncExitStack() as stack:
-        catalogue, metrics, loops = catalogue_of(config), Metrics(), Loops()
+        metrics, loops = Metrics(), Loops()
         storage = await stack.enter_async_context(opened_storage(config, env))
         stack.push_async_callback(loops.end)
-        brain = Brain(config, catalogue)
-        loops.start(build_learner(config, catalogue, brain, storage, metrics))
+        learning = Learning(partial(_learner, storage=storage, metrics=metrics), config)
+        loops.start(learning)
+        if source is not None:
+            loops.start(Reloading(source, config, learning.exchange, metrics))
         metrics_port = _metrics_port(config, metrics, stack)
         yield Running(0, metrics_port, loops.failed, storage)
+
+
+def _learner(config: Config, storage: Storage, metrics: Metrics) -> Loop:
+    catalogue = catalogue_of(config)
+    return build_learner(config, catalogue, Brain(config, catalogue), storage, metrics)
 
 
 def beside(config: Config) -> Config:
@@ -144,14 +153,19 @@ def beside(config: Config) -> Config:
     return config.model_copy(update={"server": server})
 
 
-def run_router(config: Config) -> None:
+def run_router(config: Config, source: Source | None = None) -> None:
     """Until SIGTERM or SIGINT. Raises RouterError when it can't start or a loop broke down."""
-    _run(running_router(config, os.environ))
+    _run(running_router(config, os.environ, source))
 
 
-def run_learner(config: Config) -> None:
+def run_learner(config: Config, source: Source | None = None) -> None:
     """The same for a learner alone."""
-    _run(running_learner(config, os.environ))
+    _run(running_learner(config, os.environ, source))
+
+
+def run_learner_beside(config: Config, source: Source | None) -> None:
+    """The same for a learner that is a router's child."""
+    run_learner(beside(config), source and replace(source, adapt=beside))
 
 
 def _run(running: AbstractAsyncContextManager[Running]) -> None:
@@ -223,11 +237,11 @@ def _redis_watch(storage: Storage, health: HealthReporter) -> Watch:
     return Watch(storage.ping, partial(health.set, "redis"), WATCH_MS)
 
 
-def _provider_watch(storage: Storage, health: HealthReporter, names: list[str]) -> Watch:
+def _provider_watch(storage: Storage, health: HealthReporter, front: Front) -> Watch:
     """Providers are well while one deployment is; a router without any still serves its cache."""
 
     async def check() -> None:
-        states = await storage.health.states(names)
+        states = await storage.health.states(front.now.deployments)
         if all(state is Health.OPEN for state in states.values()):
             raise RouterError("every deployment is cooling down")
 

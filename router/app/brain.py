@@ -16,6 +16,7 @@ from router.config import Config
 from router.config.values import context_map_of, gate_settings_of, promise_settings_of
 from router.core.arms import Catalogue, Plan
 from router.core.judging.learned import Arrays, Learned, Terms, split, terms_of
+from router.core.renaming import renamed_payloads
 
 
 class Brain:
@@ -32,6 +33,7 @@ class Brain:
     ) -> None:
         self.context_map = context_map_of(config)
         self._seed = config.policy.seed
+        self._renamed = config.renamed
         self._members = Members(config, catalogue, self.context_map, examples)
         self._gate_names = {p.name: p.gate for p in _judged(config, catalogue)}
         self._gate_settings = gate_settings_of(config, catalogue, self.context_map)
@@ -55,7 +57,7 @@ class Brain:
 
     def restore(self, payload: bytes) -> Learned:
         """For learning: goes on exactly where the snapshot ended. Raises BanditError."""
-        parts = split(payload)
+        parts = renamed_payloads(split(payload), self._renamed)
         champion, policy = self._members.champion(parts, None)
         contest = self._members.contest(champion, policy, parts)
         gates = self._gates(parts.gates, None)
@@ -63,7 +65,7 @@ class Brain:
 
     def restore_to_serve(self, payload: bytes) -> Learned:
         """Without challengers. Raises BanditError."""
-        parts = split(payload)
+        parts = renamed_payloads(split(payload), self._renamed)
         champion, policy = self._members.champion(parts, self._serving)
         gates = self._gates(parts.gates, self._serving)
         return Learned(policy, gates, self._promises(parts.promises), champion)

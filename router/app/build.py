@@ -230,7 +230,7 @@ def _reask(config: Config, seams: Seams) -> ReaskWatch:
 
 
 def build_follower(
-    config: Config, brain: Brain, storage: Storage, decider: Decider, observer: Observer
+    brain: Brain, storage: Storage, decider: Decider, observer: Observer
 ) -> Follower:
     return Follower(
         snapshots=storage.snapshots,
@@ -239,7 +239,6 @@ def build_follower(
         load=brain.restore_to_serve,
         observer=observer,
         clock=time.time,
-        poll_ms=config.learning.poll_ms,
     )
 
 
@@ -249,7 +248,7 @@ def build_learner(
     """Raises ConfigInvalid when the policy can't learn in this environment."""
     check_can_learn(config)
     learning = config.learning
-    events = RemappedEvents(storage.events, refit_of(config).remap)
+    events = RemappedEvents(storage.events, refit_of(config).remap, config.renamed)
     return Learner(
         owner=uuid4().hex,
         lease=storage.lease,

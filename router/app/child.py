@@ -8,9 +8,11 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
+from router.app.reloading import Source
 from router.config import Config
 from router.core.watch import wait
 
@@ -21,18 +23,21 @@ PR_SET_PDEATHSIG = 1
 NICENESS = 5
 
 
-class LearnerChild:
-    """Starts `target(config)` in a child, starts it again when it ends, ends it with `stop`."""
+Target = Callable[[Config, Source | None], None]
 
-    def __init__(self, target: Callable[[Config], None], config: Config) -> None:
+
+class LearnerChild:
+    """Starts `target(config, source)` in a child, again when it ends, and ends it with `stop`."""
+
+    def __init__(self, target: Target, config: Config, source: Source | None) -> None:
         self._target = target
-        self._config = config
+        self._told = config, source
         self._context = multiprocessing.get_context("spawn")
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             child = self._context.Process(
-                target=_run, args=(self._target, self._config, os.getpid()), daemon=True
+                target=_run, args=(partial(self._target, *self._told), os.getpid()), daemon=True
             )
             child.start()
             while child.is_alive() and not stop.is_set():
@@ -51,10 +56,10 @@ def _end(child: multiprocessing.process.BaseProcess) -> None:
         child.join()
 
 
-def _run(target: Callable[[Config], None], config: Config, parent: int) -> None:
+def _run(target: Callable[[], None], parent: int) -> None:
     """Have the kernel end this process when the router is killed (Linux, prctl(2))."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)  # on a full machine requests go first
     if os.getppid() == parent:
-        target(config)
+        target()

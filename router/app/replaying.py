@@ -49,7 +49,7 @@ async def replayed(
         if verify and stored is None:
             raise SnapshotRefused("there is no snapshot yet: nothing to verify")
         kept = Archive(archive) if archive else None
-        events = RemappedEvents(storage.events, refit_of(config).remap)
+        events = RemappedEvents(storage.events, refit_of(config).remap, config.renamed)
         find: Find = kept.find if kept else events.records
         batches = kept.batches() if kept else stream(events)
         catalogue = catalogue_of(config)

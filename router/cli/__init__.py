@@ -49,7 +49,7 @@ def serve(config_path: Path) -> None:
     config = load_config(config_path, os.environ)
     from router import app  # noqa: PLC0415 - other commands need not wait for its imports
 
-    app.run_router(config)
+    app.run_router(config, app.Source(config_path))
 
 
 @main.command("check-config")

@@ -26,7 +26,7 @@ def learner(context: click.Context, config_path: Path | None) -> None:
     config = load_config(config_path, os.environ)
     from router import app  # noqa: PLC0415 - other commands need not wait for its imports
 
-    app.run_learner(config)
+    app.run_learner(config, app.Source(config_path))
 
 
 @learner.command()

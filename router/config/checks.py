@@ -27,6 +27,7 @@ def cross_check(value: Any, env: Mapping[str, str]) -> Found:
     from router.config.policy_checks import check_policy  # noqa: PLC0415 - see above
 
     yield from check_policy(mapped(root.get("policy")), plans)
+    yield from _renamed(mapped(root.get("renamed")), {**arms, **plans})
     yield from _observed(mapped(root.get("policy")).get("observe"), arms, plans)
     yield from check_challengers(root, plans)
     if isinstance(variable := mapped(root.get("auth")).get("admin_key_env"), str) and variable:
@@ -115,6 +116,14 @@ def _plans(root: dict[str, Any], arms: dict[str, Any]) -> Found:
     for path, arm in named:
         if isinstance(arm, str) and arm and arm not in arms:
             yield path, name_one("arms", arm, arms)
+
+
+def _renamed(renamed: dict[str, Any], known: dict[str, Any]) -> Found:
+    for earlier, name in renamed.items():
+        if earlier in known:
+            yield ("renamed", earlier), "take it out: there is an arm or plan of this name"
+        elif isinstance(name, str) and name not in known:
+            yield ("renamed", earlier), name_one("arms and plans", name, known)
 
 
 def _observed(arm: Any, arms: dict[str, Any], plans: dict[str, Any]) -> Found:

@@ -27,7 +27,10 @@ BASE_URLS = {
 
 
 class ServerSection(Section):
-    """port, metrics_port: 0 picks a free one. drain_ms: for calls under way at SIGTERM."""
+    """port, metrics_port: 0 picks a free one. drain_ms: for calls under way at SIGTERM.
+
+    reload_ms: how often this file is looked at for arms and plans that were changed.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8480
@@ -35,6 +38,7 @@ class ServerSection(Section):
     max_in_flight: Count = 256
     max_message_bytes: Count = 4 * 1024 * 1024
     drain_ms: Count = 20_000
+    reload_ms: Annotated[int, Field(ge=100, le=60_000, strict=True)] = 2_000
 
 
 class PriceSection(Section):
@@ -184,9 +188,12 @@ class AuthSection(Section):
 
 
 class Config(Section):
+    """renamed: earlier name -> name today of an arm or plan, which keeps what was learned of it."""
+
     arms: Annotated[dict[Name, ArmSection], Field(min_length=1, max_length=32)]
     fallback: str = ""
     plans: dict[Name, PlanSection] = Field(default_factory=dict, max_length=64)
+    renamed: dict[Name, Name] = Field(default_factory=dict, max_length=64)
     policy: PolicySection = PolicySection()
     challengers: dict[Name, PolicySection] = Field(default_factory=dict, max_length=4)
     promotion: PromotionSection = PromotionSection()

@@ -13,7 +13,6 @@ from router.core.judging.learned import Learned
 from router.core.observer import Observer
 from router.core.ports import Clock, EventLog, SnapshotStore
 from router.core.staleness import Sightings
-from router.core.watch import wait
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +29,6 @@ class Follower:
         load: Callable[[bytes], Learned],
         observer: Observer,
         clock: Clock,
-        poll_ms: int,
     ) -> None:
         self._snapshots = snapshots
         self._events = events
@@ -38,7 +36,6 @@ class Follower:
         self._decider = decider
         self._load = load
         self._observer = observer
-        self._poll_ms = poll_ms
         self._refused = 0
         self._served = 0
         self._sightings = Sightings()
@@ -48,14 +45,13 @@ class Follower:
         if self._refused > self._decider.version:
             raise SnapshotRefused("the newest snapshot was refused: an older one serves")
 
-    async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await self.step()
-                await self.measure()
-            except RouterError:
-                self._observer.degraded("snapshot")
-            await wait(stop, self._poll_ms / 1_000)
+    async def turn(self) -> None:
+        """One look at the newest snapshot; never raises for want of the store."""
+        try:
+            await self.step()
+            await self.measure()
+        except RouterError:
+            self._observer.degraded("snapshot")
 
     async def measure(self) -> None:
         """How far what serves is behind the log, in events and in seconds."""

@@ -1,15 +1,17 @@
-"""The event stream, with decisions of earlier context maps brought under the one in use."""
+"""The event stream, with decisions of earlier context maps and names brought under today's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from bandit.errors import BanditError
 from bandit.remap import Remap
 from router.core.deciding import log_context, read_context
 from router.core.ports import EventLog
 from router.core.records import Decided, DecisionRecord, Event
+from router.core.renaming import Names, renamed_record
 
 
 class RemappedEvents:
@@ -18,9 +20,10 @@ class RemappedEvents:
     Feedback on answers given before a new map was put in place still teaches.
     """
 
-    def __init__(self, events: EventLog, remap: Remap) -> None:
+    def __init__(self, events: EventLog, remap: Remap, names: Names = MappingProxyType({})) -> None:
         self._events = events
         self._remap = remap
+        self._names = names
 
     async def read(self, after: str, max_events: int, wait_ms: int) -> Sequence[tuple[str, Event]]:
         found = await self._events.read(after, max_events, wait_ms)
@@ -43,7 +46,7 @@ class RemappedEvents:
         return Decided(self._record(event.record)) if isinstance(event, Decided) else event
 
     def _record(self, record: DecisionRecord) -> DecisionRecord:
-        return moved_record(record, self._remap) or record
+        return renamed_record(moved_record(record, self._remap) or record, self._names)
 
 
 def moved_record(record: DecisionRecord, remap: Remap) -> DecisionRecord | None:

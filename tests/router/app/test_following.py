@@ -66,7 +66,7 @@ def decider(loaded: Config) -> Decider:
 
 @pytest.fixture
 def follower(loaded: Config, storage: Storage, decider: Decider, watching: Watching) -> Follower:
-    return build_follower(loaded, Brain(loaded, catalogue_of(loaded)), storage, decider, watching)
+    return build_follower(Brain(loaded, catalogue_of(loaded)), storage, decider, watching)
 
 
 async def learned(config: Config, storage: Storage, watching: Watching) -> StoredSnapshot:

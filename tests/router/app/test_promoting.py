@@ -162,7 +162,7 @@ async def served(config: Config, storage: Storage) -> str:
     """Who a router that starts now serves, by what it logs."""
     brain = Brain(config, catalogue_of(config))
     decider: Decider = decider_of(config, brain)
-    await build_follower(config, brain, storage, decider, NullObserver()).step()
+    await build_follower(brain, storage, decider, NullObserver()).step()
     return decider.member
 
 

@@ -1,0 +1,135 @@
+"""A config file that is written anew: its arms and plans change without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from router.app.loops import Loop
+from router.config import Config, load_config
+from router.core.errors import ConfigInvalid, ConfigProblem, RouterError
+from router.core.observer import Observer
+from router.core.watch import wait
+
+RELOADED: Final = ("arms", "plans", "renamed", "fallback", "attempts", "gate")
+"""Sections that are put in place while requests are served; all others need a restart."""
+
+Stamp = tuple[int, int, int]
+
+
+def as_read(config: Config) -> Config:
+    return config
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a config came from. path: followed where it is a link, as in a mounted ConfigMap.
+
+    adapt: what is done to every config that was read.
+    """
+
+    path: Path
+    adapt: Callable[[Config], Config] = as_read
+
+    def read(self) -> Config:
+        """Keys in the environment are those of the start. Raises ConfigInvalid."""
+        return self.adapt(load_config(self.path, os.environ))
+
+    def stamp(self) -> Stamp:
+        """Changes when the file does; zeros while there is none."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return 0, 0, 0
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+class Reloading:
+    """apply(config): put it in place, or raise RouterError and leave everything as it was."""
+
+    def __init__(
+        self,
+        source: Source,
+        config: Config,
+        apply: Callable[[Config], Awaitable[None]],
+        observer: Observer,
+    ) -> None:
+        self._source = source
+        self._config = config
+        self._apply = apply
+        self._observer = observer
+        self._stamp = source.stamp()
+        self._told = ""
+        self._log = structlog.get_logger("config")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await wait(stop, self._config.server.reload_ms / 1_000)
+            await self.step()
+
+    async def step(self) -> None:
+        """A file that can't be used is told of once; what serves goes on, and it is tried again."""
+        stamp = self._source.stamp()
+        if stamp == self._stamp:
+            return
+        try:
+            config = await asyncio.to_thread(self._source.read)
+            check_reloadable(self._config, config)
+            if config != self._config:
+                await self._apply(config)
+        except RouterError as error:
+            self._refuse(error)
+            return
+        self._stamp, self._told, self._config = stamp, "", config
+        self._log.info("config_in_place", arms=sorted(config.arms))
+
+    def _refuse(self, error: RouterError) -> None:
+        self._observer.degraded("config")
+        if error.message != self._told:
+            self._told = error.message
+            self._log.error("config_refused", reason=error.reason, fix=error.message)
+
+
+def check_reloadable(old: Config, new: Config) -> None:
+    """Raises ConfigInvalid, naming every section that only a restart can change."""
+    fixed = (name for name in Config.model_fields if name not in RELOADED)
+    fix = "restart to change this, or change it back: only arms and plans change in place"
+    changed = [name for name in fixed if getattr(old, name) != getattr(new, name)]
+    if changed:
+        raise ConfigInvalid(*(ConfigProblem("", 0, name, fix) for name in changed))
+
+
+class Learning:
+    """A loop that is exchanged for another made by the newer config; what was learned is kept.
+
+    make(config): a learner, which publishes what it has learned when it is stopped.
+    """
+
+    def __init__(self, make: Callable[[Config], Loop], config: Config) -> None:
+        self._make = make
+        self._loop = make(config)
+        self._turn = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        ending = asyncio.create_task(self._end(stop))
+        try:
+            while not stop.is_set():
+                self._turn = asyncio.Event()
+                await self._loop.run(self._turn)
+        finally:
+            ending.cancel()
+
+    async def _end(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._turn.set()
+
+    async def exchange(self, config: Config) -> None:
+        """Raises ConfigInvalid."""
+        self._loop = await asyncio.to_thread(self._make, config)
+        self._turn.set()

@@ -1,0 +1,65 @@
+"""From one reading of the config to what serves by it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from router.adapters.storage import Storage
+from router.app.brain import Brain
+from router.app.build import Seams, build_follower, build_service, decider_of
+from router.app.examples import example_contexts
+from router.app.front import Front, Serving
+from router.config import Config
+from router.config.values import catalogue_of, context_map_of, keys_of
+from router.core.background import Background
+from router.core.judging.verifying import Verifying
+from router.core.observer import Observer
+from router.core.ports import Embedder, Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What stays when the config is read anew.
+
+    env: where providers' keys are. providers: made from keys by deployment, over one client.
+    """
+
+    storage: Storage
+    embedder: Embedder
+    observer: Observer
+    background: Background
+    verifying: Verifying | None
+    env: Mapping[str, str]
+    providers: Callable[[Mapping[str, str]], Mapping[str, Provider]]
+
+
+async def serving_by(config: Config, kit: Kit) -> Serving:
+    """Raises ConfigInvalid where a key can't be read."""
+    catalogue = catalogue_of(config)
+    examples = await example_contexts(config, kit.embedder, context_map_of(config))
+    # Requests are served meanwhile.
+    brain = await asyncio.to_thread(Brain, config, catalogue, examples)
+    decider = decider_of(config, brain)
+    seams = Seams(
+        storage=kit.storage,
+        embedder=kit.embedder,
+        providers=kit.providers(keys_of(config, kit.env)),
+        observer=kit.observer,
+        background=kit.background,
+        verifying=kit.verifying,
+    )
+    return Serving(
+        service=build_service(config, catalogue, seams, decider),
+        follower=build_follower(brain, kit.storage, decider, kit.observer),
+        deployments=catalogue.names(),
+    )
+
+
+async def exchange(front: Front, config: Config, *, kit: Kit) -> None:
+    """The new one learns what the old one knows before it takes over. Raises RouterError."""
+    made = await serving_by(config, kit)
+    await made.follower.step()
+    await made.follower.check()
+    front.now = made

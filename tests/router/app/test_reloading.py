@@ -1,0 +1,130 @@
+"""A config file that is written anew."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from router.app.reloading import Learning, Reloading, Source, check_reloadable
+from router.config import Config, parse_config
+from router.core.errors import ConfigInvalid, StorageUnavailable
+from router.core.observer import NullObserver
+
+ONE = """
+arms:
+  a: {deployments: [{name: a1, provider: openai, model: m,
+      price: {input_usd_per_mtok: 1, output_usd_per_mtok: 1}}]}
+"""
+TWO = ONE + ONE.splitlines()[2].replace("a: {", "b: {").replace("a1", "b1") + ONE.splitlines()[3]
+
+
+class Counting(NullObserver):
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def degraded(self, what: str) -> None:
+        self.told.append(what)
+
+
+class Site:
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "router.yaml"
+        self.path.write_text(ONE)
+        self.applied: list[list[str]] = []
+        self.away = False
+        self.observer = Counting()
+        config = parse_config(ONE, "router.yaml", {})
+        self.reloading = Reloading(Source(self.path), config, self.apply, self.observer)
+
+    async def apply(self, config: Config) -> None:
+        if self.away:
+            raise StorageUnavailable("the storage does not answer")
+        self.applied.append(sorted(config.arms))
+
+    def step(self, text: str) -> None:
+        """A file of another length has another stamp, however coarse the clock."""
+        self.path.write_text(text)
+        asyncio.run(self.reloading.step())
+
+
+def test_arms_are_put_in_place(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    asyncio.run(site.reloading.step())
+    assert site.applied == []
+    site.step(TWO)
+    asyncio.run(site.reloading.step())
+    assert site.applied == [["a", "b"]]
+    site.step(ONE)
+    assert site.applied == [["a", "b"], ["a"]]
+    assert site.observer.told == []
+
+
+def test_a_comment_changes_nothing(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.step(ONE + "# of no account\n")
+    assert site.applied == []
+
+
+@pytest.mark.parametrize("text", ["arms: {", ONE + "arsm: {}\n", ONE + "cache: {enabled: false}\n"])
+def test_what_cannot_be_used_is_told_of_and_may_be_mended(tmp_path: Path, text: str) -> None:
+    site = Site(tmp_path)
+    site.step(text)
+    assert site.applied == []
+    assert site.observer.told == ["config"]
+    site.step(TWO)
+    assert site.applied == [["a", "b"]]
+
+
+def test_a_file_that_is_gone_changes_nothing(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.path.unlink()
+    asyncio.run(site.reloading.step())
+    assert (site.applied, site.observer.told) == ([], ["config"])
+
+
+def test_it_is_tried_again_while_the_store_is_away(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.away = True
+    site.step(TWO)
+    site.away = False
+    asyncio.run(site.reloading.step())
+    assert site.applied == [["a", "b"]]
+
+
+def test_every_section_that_needs_a_restart_is_named() -> None:
+    old = parse_config(ONE, "f", {})
+    new = parse_config(ONE + "cache: {enabled: false}\nserver: {drain_ms: 1}\n", "f", {})
+    with pytest.raises(ConfigInvalid) as caught:
+        check_reloadable(old, new)
+    assert [problem.key for problem in caught.value.problems] == ["server", "cache"]
+
+
+class Loop:
+    def __init__(self, log: list[str], name: str) -> None:
+        self._log, self._name = log, name
+
+    async def run(self, stop: asyncio.Event) -> None:
+        self._log.append(f"{self._name} starts")
+        await stop.wait()
+        self._log.append(f"{self._name} ends")
+
+
+def test_one_learner_ends_before_the_next_starts() -> None:
+    log: list[str] = []
+
+    async def scene() -> None:
+        one, two = parse_config(ONE, "f", {}), parse_config(TWO, "f", {})
+        learning = Learning(lambda config: Loop(log, str(len(config.arms))), one)
+        stop = asyncio.Event()
+        running = asyncio.create_task(learning.run(stop))
+        await asyncio.sleep(0)
+        await learning.exchange(two)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        stop.set()
+        await running
+
+    asyncio.run(scene())
+    assert log == ["1 starts", "1 ends", "2 starts", "2 ends"]
