@@ -141,9 +141,10 @@ async def running_learner(
         yield Running(0, metrics_port, loops.failed, storage)
 
 
-def _learner(config: Config, storage: Storage, metrics: Metrics) -> Loop:
-    catalogue = catalogue_of(config)
-    return build_learner(config, catalogue, Brain(config, catalogue), storage, metrics)
+def _learner(config: Config, earlier: Config, storage: Storage, metrics: Metrics) -> Loop:
+    catalogue, retired = catalogue_of(config), catalogue_of(earlier).plans
+    brain = Brain(config, catalogue)
+    return build_learner(config, catalogue, brain, storage, metrics, retired=retired)
 
 
 def beside(config: Config) -> Config:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from random import SystemRandom
 from uuid import uuid4
@@ -243,9 +243,18 @@ def build_follower(
 
 
 def build_learner(
-    config: Config, catalogue: Catalogue, brain: Brain, storage: Storage, observer: Observer
+    config: Config,
+    catalogue: Catalogue,
+    brain: Brain,
+    storage: Storage,
+    observer: Observer,
+    *,
+    retired: Iterable[str] = (),
 ) -> Learner:
-    """Raises ConfigInvalid when the policy can't learn in this environment."""
+    """retired: plans of an earlier config.
+
+    Raises ConfigInvalid when the policy can't learn in this environment.
+    """
     check_can_learn(config)
     learning = config.learning
     events = RemappedEvents(storage.events, refit_of(config).remap, config.renamed)
@@ -261,6 +270,8 @@ def build_learner(
             plans=catalogue.plans,
             rewards=RewardSettings(learning.implicit_weight),
             observer=observer,
+            # A pinned arm need have no plan.
+            ignored={*catalogue.arms, *retired},
         ),
         fresh=brain.fresh,
         load=brain.restore,

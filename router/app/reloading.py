@@ -108,12 +108,13 @@ def check_reloadable(old: Config, new: Config) -> None:
 class Learning:
     """A loop that is exchanged for another made by the newer config; what was learned is kept.
 
-    make(config): a learner, which publishes what it has learned when it is stopped.
+    make(config, earlier): a learner, which publishes what it has learned when it is stopped.
     """
 
-    def __init__(self, make: Callable[[Config], Loop], config: Config) -> None:
+    def __init__(self, make: Callable[[Config, Config], Loop], config: Config) -> None:
         self._make = make
-        self._loop = make(config)
+        self._config = config
+        self._loop = make(config, config)
         self._turn = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -131,5 +132,6 @@ class Learning:
 
     async def exchange(self, config: Config) -> None:
         """Raises ConfigInvalid."""
-        self._loop = await asyncio.to_thread(self._make, config)
+        self._loop = await asyncio.to_thread(self._make, config, self._config)
+        self._config = config
         self._turn.set()

@@ -36,6 +36,7 @@ class LearnerSettings:
     """publish_ms: between two snapshots, at least; what is learned meanwhile is in the next.
 
     linger_ms: after a batch, so that the next one is worth its round trips.
+    patience_ms: for the config with a plan that was chosen already, before its events are skipped.
     default_every_ms, most_defaults: how often closed join windows are looked for, how many at once.
     """
 
@@ -45,6 +46,7 @@ class LearnerSettings:
     wait_ms: int = 200
     lease_ms: int = 5_000
     retry_ms: int = 1_000
+    patience_ms: int = 120_000
     default_every_ms: int = 1_000
     most_defaults: int = 1_000
 
@@ -144,9 +146,12 @@ class Learner:
 
     async def _learn(self, term: _Term) -> None:
         settings = self._settings
-        batch = await self._events.read(term.position, settings.max_batch, settings.wait_ms)
+        read = await self._events.read(term.position, settings.max_batch, settings.wait_ms)
+        batch = self._lecture.known(read, self._clock() * 1_000 - settings.patience_ms)
+        if len(batch) < len(read):
+            self._observer.degraded("unknown_plan")
         if not batch:
-            self._observer.learned(0, 0)
+            self._observer.learned(0, len(read))
             return
         changes = await self._lecture.give(term.learned, batch)
         for change in changes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -29,13 +29,29 @@ Find: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[DecisionRecord | 
 class Lecture:
     """find: decisions by id, in the order asked; None for one that is gone.
 
-    How the events are cut into batches makes no difference to what is learned.
+    ignored: other names that are known, of which nothing is learned. How the events are cut into
+    batches makes no difference to what is learned.
     """
 
     find: Find
     plans: Mapping[str, Plan]
     rewards: RewardSettings
     observer: Observer
+    ignored: Container[str] = ()
+
+    def known(
+        self, batch: Sequence[tuple[str, Event]], since_ms: float
+    ) -> Sequence[tuple[str, Event]]:
+        """What comes before the first decision since then on a plan not heard of yet.
+
+        A router that read the config earlier may choose plans this learner has still to hear of.
+        """
+        for index, (_, event) in enumerate(batch):
+            if isinstance(event, Decided) and event.record.created_ms > since_ms:
+                choice = event.record.choice
+                if choice and choice.plan not in self.plans and choice.plan not in self.ignored:
+                    return batch[:index]
+        return batch
 
     async def give(
         self, learned: Learned, batch: Sequence[tuple[str, Event]]

@@ -116,7 +116,7 @@ def test_one_learner_ends_before_the_next_starts() -> None:
 
     async def scene() -> None:
         one, two = parse_config(ONE, "f", {}), parse_config(TWO, "f", {})
-        learning = Learning(lambda config: Loop(log, str(len(config.arms))), one)
+        learning = Learning(lambda config, _: Loop(log, str(len(config.arms))), one)
         stop = asyncio.Event()
         running = asyncio.create_task(learning.run(stop))
         await asyncio.sleep(0)
