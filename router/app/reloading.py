@@ -80,7 +80,7 @@ class Reloading:
             return
         try:
             config = await asyncio.to_thread(self._source.read)
-            check_reloadable(self._config, config)
+            check_reloadable(self._config, config, str(self._source.path))
             if config != self._config:
                 await self._apply(config)
         except RouterError as error:
@@ -96,13 +96,13 @@ class Reloading:
             self._log.error("config_refused", reason=error.reason, fix=error.message)
 
 
-def check_reloadable(old: Config, new: Config) -> None:
+def check_reloadable(old: Config, new: Config, file: str) -> None:
     """Raises ConfigInvalid, naming every section that only a restart can change."""
     fixed = (name for name in Config.model_fields if name not in RELOADED)
     fix = "restart to change this, or change it back: only arms and plans change in place"
     changed = [name for name in fixed if getattr(old, name) != getattr(new, name)]
     if changed:
-        raise ConfigInvalid(*(ConfigProblem("", 0, name, fix) for name in changed))
+        raise ConfigInvalid(*(ConfigProblem(file, 1, name, fix) for name in changed))
 
 
 class Learning:

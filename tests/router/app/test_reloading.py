@@ -97,7 +97,7 @@ def test_every_section_that_needs_a_restart_is_named() -> None:
     old = parse_config(ONE, "f", {})
     new = parse_config(ONE + "cache: {enabled: false}\nserver: {drain_ms: 1}\n", "f", {})
     with pytest.raises(ConfigInvalid) as caught:
-        check_reloadable(old, new)
+        check_reloadable(old, new, "f")
     assert [problem.key for problem in caught.value.problems] == ["server", "cache"]
 
 
