@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from router.app.members import Members
 from router.config import Config
 from router.config.values import context_map_of, gate_settings_of, promise_settings_of
 from router.core.arms import Catalogue, Plan
+from router.core.influence import Influence
 from router.core.judging.learned import Arrays, Learned, Terms, split, terms_of
 from router.core.renaming import renamed_payloads
 
@@ -34,6 +36,7 @@ class Brain:
         self.context_map = context_map_of(config)
         self._seed = config.policy.seed
         self._renamed = config.renamed
+        self._max_share = config.learning.max_tenant_share
         self._members = Members(config, catalogue, self.context_map, examples)
         self._gate_names = {p.name: p.gate for p in _judged(config, catalogue)}
         self._gate_settings = gate_settings_of(config, catalogue, self.context_map)
@@ -49,7 +52,11 @@ class Brain:
     def fresh(self) -> Learned:
         contest = self._members.fresh_contest()
         learned = Learned(
-            self.fresh_policy(), self._gates({}, None), self._promises({}), contest=contest
+            self.fresh_policy(),
+            self._gates({}, None),
+            self._promises({}),
+            contest=contest,
+            influence=self._influence(None),
         )
         if contest is not None:
             learned.follow(contest)
@@ -61,7 +68,8 @@ class Brain:
         champion, policy = self._members.champion(parts, None)
         contest = self._members.contest(champion, policy, parts)
         gates = self._gates(parts.gates, None)
-        return Learned(policy, gates, self._promises(parts.promises), champion, contest)
+        promises, influence = self._promises(parts.promises), self._influence(parts.influence)
+        return Learned(policy, gates, promises, champion, contest, influence)
 
     def restore_to_serve(self, payload: bytes) -> Learned:
         """Without challengers. Raises BanditError."""
@@ -69,6 +77,17 @@ class Brain:
         champion, policy = self._members.champion(parts, self._serving)
         gates = self._gates(parts.gates, self._serving)
         return Learned(policy, gates, self._promises(parts.promises), champion)
+
+    def _influence(self, saved: dict[str, Any] | None) -> Influence | None:
+        """Raises CorruptSnapshot."""
+        if self._max_share == 1:
+            return None
+        try:
+            return Influence(self._max_share, saved)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise CorruptSnapshot(
+                "the snapshot's shares of tenants do not fit; go back to an older one"
+            ) from None
 
     def _promises(self, saved: Mapping[str, tuple[Terms, Arrays]]) -> dict[str, Promise]:
         """One whose terms were changed since begins without evidence. Raises CorruptSnapshot."""

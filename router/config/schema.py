@@ -148,7 +148,8 @@ class LearningSection(Section):
     """embedded: serve starts a learner as its child; no where learners run apart.
 
     default_quality: learned, with implicit_weight, for an answer that had no feedback within the
-    join window; unset: nothing is.
+    join window; unset: nothing is. max_tenant_share: of the weight of feedback one tenant may have
+    where others give some as well; 1 for no bound.
     """
 
     embedded: bool = True
@@ -157,6 +158,7 @@ class LearningSection(Section):
     publish_every_ms: Count = 1_000
     poll_ms: Annotated[int, Field(ge=10, le=2_000)] = 250
     implicit_weight: Annotated[float, Field(gt=0, le=1)] = 0.25
+    max_tenant_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     reask: ReaskSection = ReaskSection()
 
 

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from router.core.arms import Plan
 from router.core.contest.contest import Contest
+from router.core.deviating import Deviations
 from router.core.judging.learned import Learned
 from router.core.observer import Observer
-from router.core.records import Decided, DecisionRecord, Event, PolicyChanged, decision_of
+from router.core.records import (
+    Decided,
+    DecisionRecord,
+    Event,
+    FeedbackGiven,
+    PolicyChanged,
+    decision_of,
+)
 from router.core.reward import RewardSettings
 from router.core.teaching import (
     joined,
     keep_promises,
     labels,
     lessons,
+    signs,
     teach,
     teach_gates,
 )
+
+_log = logging.getLogger(__name__)
 
 Find: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[DecisionRecord | None]]]
 
@@ -38,6 +50,7 @@ class Lecture:
     rewards: RewardSettings
     observer: Observer
     ignored: Container[str] = ()
+    deviations: Deviations = field(default_factory=Deviations)
 
     def known(
         self, batch: Sequence[tuple[str, Event]], since_ms: float
@@ -71,16 +84,38 @@ class Lecture:
         records: Mapping[str, DecisionRecord | None],
     ) -> list[PolicyChanged]:
         events = [event for _, event in batch]
+        shares = self._heard(learned, events, records)
         changes: list[PolicyChanged] = []
         if learned.contest is None:
-            outcomes = joined(events, records, self.plans, self.rewards)
+            outcomes = joined(events, records, self.plans, self.rewards, shares)
             teach(learned.policy, outcomes, self.observer)
         else:
-            changes = self._contest(learned, learned.contest, batch, records)
+            changes = self._contest(learned, learned.contest, batch, records, shares)
         keep_promises(learned.promises, labels(events, records), self.observer)
-        taught = lessons(events, records, self.plans, self.rewards)
+        taught = lessons(events, records, self.plans, self.rewards, shares)
         teach_gates(learned.gates, taught, self.observer)
         return changes
+
+    def _heard(
+        self,
+        learned: Learned,
+        events: Sequence[Event],
+        records: Mapping[str, DecisionRecord | None],
+    ) -> list[float]:
+        """What each event counts, after whose it is."""
+        shares = [1.0] * len(events)
+        for place, event, record in signs(events, records):
+            if learned.influence is not None:
+                shares[place] = learned.influence.weigh(record.tenant)
+            if isinstance(event, FeedbackGiven) and record.choice and not event.by_default:
+                self._compare(record.tenant, record.choice.plan, event.quality)
+        return shares
+
+    def _compare(self, tenant: str, plan: str, quality: float) -> None:
+        gap = self.deviations.hear(tenant, plan, quality)
+        if gap is not None:
+            self.observer.deviates(plan)
+            _log.warning("tenant %s is off all others on plan %s by %+.2f", tenant, plan, gap)
 
     def _contest(
         self,
@@ -88,15 +123,16 @@ class Lecture:
         contest: Contest,
         batch: Sequence[tuple[str, Event]],
         records: Mapping[str, DecisionRecord | None],
+        shares: Sequence[float],
     ) -> list[PolicyChanged]:
         """Event by event: evidence comes before anybody learns from it."""
         changes: list[PolicyChanged] = []
-        for position, event in batch:
+        for (position, event), share in zip(batch, shares, strict=True):
             change = contest.hear(position, event, self.observer)
             if change is not None:
                 learned.follow(contest)
                 changes.append(change)
-            outcomes = joined([event], records, self.plans, self.rewards)
+            outcomes = joined([event], records, self.plans, self.rewards, [share])
             for policy in contest.policies.values():
                 teach(policy, outcomes, self.observer)
         return changes

@@ -66,6 +66,10 @@ class Observer(Protocol):
 
     def policy_changed(self, change: PolicyChanged) -> None: ...
 
+    def deviates(self, plan: str) -> None:
+        """A tenant's feedback on this plan turned out to be far off everyone else's."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Stopwatch:
@@ -133,4 +137,7 @@ class NullObserver:
         pass
 
     def policy_changed(self, change: PolicyChanged) -> None:
+        pass
+
+    def deviates(self, plan: str) -> None:
         pass

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from bandit.errors import BanditError
 from bandit.promise import Promise
@@ -11,7 +12,14 @@ from bandit.types import Outcome, Policy
 from router.core.arms import Plan
 from router.core.judging.lessons import Label, PlanLesson, labels_of, lessons_of
 from router.core.observer import Observer
-from router.core.records import Decided, DecisionRecord, Event, decision_of
+from router.core.records import (
+    Decided,
+    DecisionRecord,
+    Event,
+    FeedbackGiven,
+    Reasked,
+    decision_of,
+)
 from router.core.reward import RewardSettings, outcomes_of
 
 
@@ -20,17 +28,20 @@ def joined(
     records: Mapping[str, DecisionRecord | None],
     plans: Mapping[str, Plan],
     settings: RewardSettings,
+    shares: Sequence[float] | None = None,
 ) -> list[Outcome]:
     """Outcomes in the order of the events, each event joined with its decision.
 
     records: by decision id, for every event but `Decided`, which brings its own; None for a
-    decision that is gone, of which nothing is learned.
+    decision that is gone, of which nothing is learned. shares: what each event counts; None for
+    all of it.
     """
     outcomes: list[Outcome] = []
-    for event in events:
+    for event, share in _shared(events, shares):
         record = _record_of(event, records)
         if record is not None:
-            outcomes += outcomes_of(event, record, plans, settings)
+            found = outcomes_of(event, record, plans, settings)
+            outcomes += [replace(one, weight=one.weight * share) for one in found]
     return outcomes
 
 
@@ -39,14 +50,35 @@ def lessons(
     records: Mapping[str, DecisionRecord | None],
     plans: Mapping[str, Plan],
     settings: RewardSettings,
+    shares: Sequence[float] | None = None,
 ) -> list[PlanLesson]:
     """The same for the gates."""
-    found: list[PlanLesson] = []
-    for event in events:
+    lessons: list[PlanLesson] = []
+    for event, share in _shared(events, shares):
         record = _record_of(event, records)
         if record is not None:
-            found += lessons_of(event, record, plans, settings)
-    return found
+            found = lessons_of(event, record, plans, settings)
+            lessons += [
+                replace(one, lesson=replace(one.lesson, weight=one.lesson.weight * share))
+                for one in found
+            ]
+    return lessons
+
+
+def signs(
+    events: Sequence[Event], records: Mapping[str, DecisionRecord | None]
+) -> Iterator[tuple[int, Event, DecisionRecord]]:
+    """Events by which a tenant says how good an answer was, with their places."""
+    for place, event in enumerate(events):
+        record = _record_of(event, records)
+        if isinstance(event, FeedbackGiven | Reasked) and record is not None:
+            yield place, event, record
+
+
+def _shared(
+    events: Sequence[Event], shares: Sequence[float] | None
+) -> Iterator[tuple[Event, float]]:
+    return zip(events, shares or [1.0] * len(events), strict=True)
 
 
 def _record_of(event: Event, records: Mapping[str, DecisionRecord | None]) -> DecisionRecord | None:

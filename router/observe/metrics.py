@@ -70,6 +70,11 @@ class Metrics:
         self._gain_low = gain("gain_low", "Its lower bound; -Inf while nothing can be said")
         self._gain_events = gain("events", "Decisions with feedback that it is estimated from")
         self._changes = counter("policy_changes", "Promotions and rollbacks", "move", "by")
+        self._deviations = counter(
+            "tenant_deviations",
+            "Tenants whose feedback is far off all others'; the log names them",
+            "plan",
+        )
         self._verifier = Gauge(
             f"{PREFIX}_verifier_serving", "0 while it is left alone", registry=registry
         )
@@ -123,6 +128,9 @@ class Metrics:
 
     def degraded(self, what: str) -> None:
         self._degraded.labels(what).inc()
+
+    def deviates(self, plan: str) -> None:
+        self._deviations.labels(plan).inc()
 
     def verifier(self, *, serving: bool) -> None:
         self._verifier.set(serving)

@@ -16,6 +16,7 @@ from bandit.steps import Gate
 from bandit.types import Policy
 from router.core.contest.contest import Contest
 from router.core.contest.state import ContestState, read_state, write_state
+from router.core.influence import Influence
 from router.core.records import BASE
 
 KIND: Final = "learned"
@@ -31,7 +32,8 @@ class Learned:
     """policy: the one that serves. champion: its name among the members.
 
     gates: by plan, of the plans whose gate learns or decides anything. promises: by plan. contest:
-    None where there are no challengers, and in who only serves.
+    None where there are no challengers, and in who only serves. influence: of tenants, None where
+    it is not bounded.
     """
 
     policy: Policy
@@ -39,6 +41,7 @@ class Learned:
     promises: Mapping[str, Promise] = field(default_factory=dict)
     champion: str = BASE
     contest: Contest | None = None
+    influence: Influence | None = None
 
     def follow(self, contest: Contest) -> None:
         """Serve what the contest says."""
@@ -47,13 +50,15 @@ class Learned:
 
     def save(self) -> bytes:
         """The policy's own snapshot where there is nothing else."""
-        if not self.gates and self.contest is None:
+        if not self.gates and self.contest is None and self.influence is None:
             return self.policy.save()
         payloads = {POLICY: self.policy.save()}
         payloads |= {f"{GATE}.{plan}": gate.save() for plan, gate in self.gates.items()}
         told = [[plan, *terms_of(promise.settings)] for plan, promise in self.promises.items()]
         names = {plan: gate.name for plan, gate in self.gates.items()}
         meta: dict[str, Any] = {"gates": names, "promises": told}
+        if self.influence is not None:
+            meta["influence"] = self.influence.state()
         if self.contest is not None:
             others = [name for name in self.contest.policies if name != self.champion]
             meta["members"] = others
@@ -84,7 +89,7 @@ class Payloads(NamedTuple):
     """policy: the champion's. gates: plan -> (name of its gate, payload).
 
     promises: plan -> (terms, arrays). state: of the contest, an empty one where there was none.
-    members: of those who do not serve.
+    members: of those who do not serve. influence: of tenants, None where it was not bounded.
     """
 
     policy: bytes
@@ -92,6 +97,7 @@ class Payloads(NamedTuple):
     promises: Mapping[str, tuple[Terms, Arrays]]
     state: ContestState
     members: Mapping[str, bytes]
+    influence: dict[str, Any] | None = None
 
 
 def split(payload: bytes) -> Payloads:
@@ -117,4 +123,5 @@ def _parts(snapshot: Snapshot) -> Payloads:
     }
     members = {str(n): arrays[f"{MEMBER}.{n}"].tobytes() for n in meta.get("members", ())}
     state = read_state(arrays[CONTEST].tobytes()) if CONTEST in arrays else ContestState()
-    return Payloads(arrays[POLICY].tobytes(), gates, promises, state, members)
+    policy, influence = arrays[POLICY].tobytes(), meta.get("influence")
+    return Payloads(policy, gates, promises, state, members, influence)

@@ -70,14 +70,20 @@ def contexts(count: int) -> list[LoggedContext]:
     return [log_context(context_map.build(v, PromptFacts("some words"))) for v in vectors]
 
 
-async def write(storage: Storage, start: int, count: int) -> None:
-    """Decisions, each with feedback, every fifth asked again before it."""
+async def write(storage: Storage, start: int, count: int, tenants: str = "acme") -> None:
+    """Decisions, each with feedback, every fifth asked again before it.
+
+    tenants: in turn, by comma.
+    """
+    names = tenants.split(",")
     for n, context in enumerate(contexts(start + count)[start:], start):
         plan = ("cheap", "reasoning")[n % 2]
         choice = replace(CHOICE, plan=plan, context=context)
+        tenant = names[n % len(names)]
         record = replace(
             RECORD,
             id=f"d-{n}",
+            tenant=tenant,
             created_ms=int(time.time() * 1_000),
             choice=choice,
             attempts=(replace(ATTEMPT, arm=plan),),
@@ -86,7 +92,7 @@ async def write(storage: Storage, start: int, count: int) -> None:
         await storage.decisions.record(record)
         if n % 5 == 0:
             await storage.decisions.reasked(record.id, 0.95)
-        await storage.decisions.feedback("acme", record.id, FeedbackReport(quality=n % 3 / 2))
+        await storage.decisions.feedback(tenant, record.id, FeedbackReport(quality=n % 3 / 2))
 
 
 async def caught_up(learner: Learner, storage: Storage) -> StoredSnapshot:
@@ -110,6 +116,24 @@ async def test_what_was_learned_with_pauses_is_what_the_log_teaches(
     await export(storage.events, tmp_path / "log")
     again = await replayed(loaded, {}, tmp_path / "log", verify=True)
     assert again.payload == stored.payload
+
+
+async def test_what_tenants_may_decide_is_part_of_it(
+    loaded: Config, storage: Storage, watching: Watching
+) -> None:
+    """The loud one is bound once the others have said enough, and remembered as loud."""
+    section = loaded.learning.model_copy(update={"max_tenant_share": 0.2})
+    bounded = loaded.model_copy(update={"learning": section})
+    for start in (0, 90):
+        await write(storage, start, 90, "loud,loud,acme")
+        stored = await caught_up(learner(bounded, storage, watching), storage)
+        await storage.client.call("DEL", "ar:lease")
+    assert (await replayed(bounded, {}, None, verify=True)).payload == stored.payload
+    influence = Brain(bounded, catalogue_of(bounded)).restore(stored.payload).influence
+    assert influence is not None
+    assert influence.weigh("loud") < 0.3
+    with pytest.raises(ReplayDiffers):
+        await replayed(loaded, {}, None, verify=True)
 
 
 async def test_corrections_and_silence_are_part_of_what_the_log_teaches(
