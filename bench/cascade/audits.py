@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from bench.cascade.answers import Answers
 from bench.routing.recorded import Recorded
 from router.core.chat import Answer, FinishReason, Usage
 from router.core.judging.stepping import Stepper
+from router.core.judging.telling import Telling
 from router.core.records import Audited
 
 
@@ -27,18 +28,23 @@ class Check(NamedTuple):
 class Auditor:
     """share: of first answers that a gate accepted. chance: (rows,), uniform in [0, 1).
 
-    As the service's auditor without a judge: closed answers are compared, open ones left out.
+    always: also of those whose callers say how good they were. As the service's auditor without a
+    judge: closed answers are compared, open ones left out.
     """
 
     data: Recorded
     answers: Answers
     chance: NDArray[np.float64]
     share: float
+    always: bool
+    telling: Telling = field(default_factory=Telling)
 
     def check(self, decision_id: str, row: int, stepper: Stepper | None) -> Check | None:
         """None where nothing is checked."""
+        worth = self.telling.served("")
+        share = self.share * (1.0 if self.always else worth)
         judged = stepper.judged if stepper else None
-        if stepper is None or judged is None or self.chance[row] >= self.share:
+        if stepper is None or judged is None or self.chance[row] >= share:
             return None
         plan, last = stepper.plan, judged.steps[-1]
         if last.step != Step.ACCEPT or not stepper.is_closed(plan.rungs[0]):
@@ -49,4 +55,4 @@ class Auditor:
         quality = stepper.confirms(said)
         if quality is None:
             return Check(cost_usd, None)
-        return Check(cost_usd, Audited(decision_id, quality, self.share, cost_usd))
+        return Check(cost_usd, Audited(decision_id, quality, share, cost_usd))

@@ -106,7 +106,8 @@ class Worker:
         auditor = None
         if terms.audit_share:
             chance = np.random.default_rng([job.seed, AUDITS]).random(len(stream.data))
-            auditor = Auditor(stream.data, answers, chance, terms.audit_share)
+            always = terms.pledge is not None
+            auditor = Auditor(stream.data, answers, chance, terms.audit_share, always)
         replay = Replay(scene, made, brain.decider, auditor)
         if terms.calibrate:
             rows = drawn.aside[: terms.calibrate]

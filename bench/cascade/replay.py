@@ -177,6 +177,8 @@ class Replay:
         return [Decided(record), FeedbackGiven(record.id, self.quality(row, record.arm))]
 
     def _learn(self, record: DecisionRecord, events: list[Event]) -> None:
+        if self._auditor and any(isinstance(event, FeedbackGiven) for event in events):
+            self._auditor.telling.told("")
         began_ns = time.perf_counter_ns()
         known = {record.id: record}
         outcomes = joined(events, known, self._plans, REWARDS)

@@ -28,6 +28,7 @@ from router.core.follower import Follower
 from router.core.gate import GateSettings
 from router.core.judging.auditing import Auditor, AuditSettings
 from router.core.judging.stepping import Judging
+from router.core.judging.telling import Telling
 from router.core.judging.verifying import Verifying, VerifyingSettings
 from router.core.learner import Learner, LearnerSettings
 from router.core.lecture import Lecture
@@ -123,6 +124,7 @@ def build_service(
         surveyor=_surveyor(config, seams),
     )
     cascade = _cascade(config, catalogue, seams)
+    telling = Telling()
     auditor = Auditor(
         catalogue=catalogue,
         cascade=cascade,
@@ -131,6 +133,7 @@ def build_service(
         background=background,
         observer=observer,
         draw=SystemRandom().random,
+        telling=telling,
         settings=_audits(config),
     )
     watch = Stopwatch(observer, time.time)
@@ -171,6 +174,7 @@ def build_service(
         decisions=storage.decisions,
         admission=admission,
         shelf=shelf,
+        telling=telling,
         observer=observer,
     )
     return RouterService(admission, Pipeline(parts), reporting)
@@ -187,8 +191,8 @@ def _surveyor(config: Config, seams: Seams) -> Surveyor:
 
 
 def _audits(config: Config) -> AuditSettings:
-    section = config.judging
-    return AuditSettings(section.audit_share, section.audit_usd_per_day, section.judge)
+    section, always = config.judging, config.policy.promise is not None
+    return AuditSettings(section.audit_share, section.audit_usd_per_day, section.judge, always)
 
 
 def _once(config: Config, catalogue: Catalogue) -> OnceSettings:

@@ -9,6 +9,7 @@ from router.core.arms import Catalogue
 from router.core.calls import OutcomeReceipt
 from router.core.chat import Usage
 from router.core.errors import OutcomeConflict
+from router.core.judging.telling import Telling
 from router.core.observer import Observer
 from router.core.ports import DecisionLog
 from router.core.records import (
@@ -35,12 +36,14 @@ class Reporting:
         decisions: DecisionLog,
         admission: Admission,
         shelf: Shelf,
+        telling: Telling,
         observer: Observer,
     ) -> None:
         self._catalogue = catalogue
         self._decisions = decisions
         self._admission = admission
         self._shelf = shelf
+        self._telling = telling
         self._observer = observer
 
     async def decision(self, tenant: Tenant, decision_id: str) -> DecisionRecord:
@@ -90,6 +93,7 @@ class Reporting:
         fresh = await self._decisions.feedback(tenant.name, decision_id, report)
         if fresh:
             self._observer.feedback("explicit")
+            self._telling.told(tenant.name)
         if fresh and report.value < BAD_QUALITY:
             await self._shelf.evict(await self._decisions.get(tenant.name, decision_id))
         return not fresh

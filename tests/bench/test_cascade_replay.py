@@ -114,11 +114,16 @@ def test_the_policy_takes_to_a_plan_that_pays(stream: Stream) -> None:
 
 def test_audits_are_drawn_from_accepted_answers_and_charged(stream: Stream) -> None:
     plain = told.worker(stream).run(job(alone("agreement")))
-    found = told.worker(stream, audit_share=0.5).run(job(alone("agreement")))
+    found = told.worker(stream, audit_share=0.5, feedback_share=0.0).run(job(alone("agreement")))
     assert plain.audited == plain.audit == 0.0
     assert 0.3 < found.audited / found.kept < 0.7
     assert found.audit == pytest.approx(LAMBDA * found.audited, rel=0.15)
     assert found.whole.reward == pytest.approx(plain.whole.reward - found.audit, abs=0.01)
+
+
+def test_answers_that_callers_judge_are_hardly_audited(stream: Stream) -> None:
+    found = told.worker(stream, audit_share=0.5).run(job(alone("agreement")))
+    assert 0 < found.audited < 0.1
 
 
 def test_a_plain_rule_has_no_use_for_audits_of_its_own(stream: Stream) -> None:

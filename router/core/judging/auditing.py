@@ -7,7 +7,7 @@ a gate would never learn where it accepts wrongly, unless callers tell.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bandit.steps import Step
@@ -21,6 +21,7 @@ from router.core.eligible import Needs, most_cost_usd
 from router.core.errors import QuotaExceeded, RouterError
 from router.core.judging.grading import judge_chat, read_score
 from router.core.judging.stepping import Stepper
+from router.core.judging.telling import Telling
 from router.core.observer import Observer
 from router.core.ports import DecisionLog
 from router.core.records import Audited, Judge, Judged
@@ -36,20 +37,28 @@ TIMEOUT_MS: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """share: of accepted first answers. judge: the arm that grades; "" to compare answers."""
+    """share: of accepted first answers. judge: the arm that grades; "" to compare answers.
+
+    always: also of those whose callers say how good they were, as a promise wants.
+    """
 
     share: float = 0.02
     usd_per_day: float = 1.0
     judge: str = ""
+    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """What is asked of whom, and how its answer tells of the first one."""
+    """What is asked of whom, and how its answer tells of the first one.
+
+    share: the probability with which it was drawn.
+    """
 
     chat: ChatRequest
     arm: str
     quality: Callable[[Answer], float | None]
+    share: float = 1.0
 
 
 class Auditor:
@@ -65,6 +74,7 @@ class Auditor:
         background: Background,
         observer: Observer,
         draw: Callable[[], float],
+        telling: Telling,
         settings: AuditSettings,
     ) -> None:
         self._catalogue = catalogue
@@ -74,17 +84,20 @@ class Auditor:
         self._background = background
         self._observer = observer
         self._draw = draw
+        self._telling = telling
         self._settings = settings
         self._running = 0
 
     def consider(self, work: Work) -> None:
         """Once its answer is on record; a check that is due goes on in the background."""
-        if self._settings.usd_per_day <= 0 or self._draw() >= self._settings.share:
+        settings, worth = self._settings, self._telling.served(work.call.tenant.name)
+        share = settings.share * (1.0 if settings.always else worth)
+        if settings.usd_per_day <= 0 or self._draw() >= share:
             return
         check = self._check(work)
         if check is not None and self._running < MOST_AT_ONCE:
             self._running += 1
-            self._background.start(self._audit(work, check))
+            self._background.start(self._audit(work, replace(check, share=share)))
 
     def _check(self, work: Work) -> _Check | None:
         """None where the first answer was not accepted by a gate, or nothing can be told of it."""
@@ -158,7 +171,7 @@ class Auditor:
             self._observer.audit("failed" if answer is None else "unreadable")
             return
         self._observer.audit("good" if quality >= 0.5 else "bad")  # noqa: PLR2004 - the middle
-        event = Audited(work.id, quality, self._settings.share, cost_usd)
+        event = Audited(work.id, quality, check.share, cost_usd)
         try:
             await self._decisions.audited(event)
         except RouterError:
