@@ -81,7 +81,7 @@ class LearnedGate(BookedGate):
 
     def _learn(self, row: Vector, lesson: Lesson) -> None:
         agrees, agreement = self._agrees(lesson.seen), lesson.seen.agreement
-        if agrees is not None and agreement is not None:
+        if agrees is not None and agreement is not None and not lesson.repeated:
             self._levels[AGREE if agrees else DIFFER] += (agreement, 1.0)
         labels = (lesson.first_ok, lesson.second_ok, lesson.strong_ok)
         self._judged += any(label is not None for label in labels)
@@ -150,7 +150,8 @@ class LearnedGate(BookedGate):
     def _told(self, lesson: Lesson, x: Vector) -> list[float]:
         """x: the lesson's row."""
         first, second = shared(lesson, self._heads.chances(x))
-        labels = (first, second, lesson.strong_ok, self._agrees(lesson.seen))
+        agrees = None if lesson.repeated else self._agrees(lesson.seen)
+        labels = (first, second, lesson.strong_ok, agrees)
         told = [UNKNOWN if label is None else float(label) for label in labels]
         return [*told, lesson.weight]
 

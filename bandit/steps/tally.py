@@ -54,7 +54,7 @@ class Tally:
             if ok is not None:
                 self._sums[row] += weights * ok
                 self._counts[row] += weights
-        if agree is not None:
+        if agree is not None and not lesson.repeated:
             self._agree += (lesson.weight * agree, lesson.weight)
         if lesson.strong_cost_ratio is not None:
             ratio = min(lesson.strong_cost_ratio, MOST_RATIO)

@@ -82,7 +82,8 @@ class Lesson:
 
     seen: with agreement and second when a second opinion was asked. *_ok: in [0, 1].
     strong_cost_ratio: real cost over the price prior, >= 0. weight in (0, 1]: 1 for what was
-    told, less for what was inferred.
+    told, less for what was inferred. repeated: an earlier lesson of the same answer has taught
+    whether the opinions agree.
     """
 
     seen: Seen
@@ -91,6 +92,7 @@ class Lesson:
     strong_ok: float | None = None
     strong_cost_ratio: float | None = None
     weight: float = 1.0
+    repeated: bool = False
 
 
 class Gate(Protocol):

@@ -147,3 +147,19 @@ def test_old_lessons_live_on_when_they_fall_out() -> None:
         doubtful = [seen(other, hint=float(h)) for h in np.linspace(-1, 1, 20)]
         scores.append([gate.choose(what, PRICES, WEIGHTS).score for what in doubtful])
     assert np.abs(np.subtract(*scores)).max() < 0.12
+
+
+@pytest.mark.parametrize("name", ["agreement", "learned"])
+def test_two_lessons_of_one_answer_teach_agreement_once(name: str) -> None:
+    """Heard of again with labels, they agree no oftener: the expected value of asking stays."""
+
+    def asking(*, again: bool) -> float:
+        gate, rng = fresh(name), np.random.default_rng(11)
+        for n in range(40):
+            first = Lesson(seen(rng, float(n % 4 == 0)))
+            gate.learn([first])
+            if again and n % 4 == 0:
+                gate.learn([replace(first, repeated=True)] * 5)
+        return gate.choose(seen(np.random.default_rng(12)), PRICES, WEIGHTS).values[Step.ASK]
+
+    assert asking(again=True) == pytest.approx(asking(again=False), abs=0.002)

@@ -42,7 +42,7 @@ def lessons_of(
     choice, judged = record.choice, record.judged
     if choice is None or judged is None or choice.plan not in plans:
         return []
-    blank = Lesson(_seen(choice, judged))
+    blank = Lesson(_seen(choice, judged), repeated=not isinstance(event, Decided))
     plan = plans[choice.plan]
     return [
         PlanLesson(plan.name, lesson) for lesson in _lessons(event, record, plan, blank, settings)

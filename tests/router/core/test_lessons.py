@@ -106,6 +106,13 @@ def test_the_call_itself_teaches_agreement_and_the_strong_arms_cost() -> None:
     assert (told.strong_cost_ratio, told.seen.agreement) == (None, 0.0)
 
 
+def test_only_the_call_itself_teaches_agreement() -> None:
+    r = record(WEAK, OTHER, STRONG, judged=BOTH)
+    (first,) = lessons(Decided(r), r)
+    (later,) = lessons(FeedbackGiven("id", 1.0), r)
+    assert (first.repeated, later.repeated) == (False, True)
+
+
 def test_a_verifiers_word_is_a_label() -> None:
     (told,) = lessons(Decided(r := record(FIRST, judged=replace(SAW, verified=0.7))), r)
     assert (labels(told), told.weight) == ((0.7, None, None), 1.0)
