@@ -16,6 +16,7 @@ from router.core.chat import Answer, ChatRequest, Format
 from router.core.errors import RouterError
 from router.core.judging.choices import Open, Permits, Verdicts, taken_of, withheld
 from router.core.judging.closed import Closed, agreement, closed_answer, compare
+from router.core.judging.opposed import bounded
 from router.core.judging.signals import SIGNALS_VERSION, question_of, reply_of, signals_of
 from router.core.observer import Observer
 from router.core.ports import Embedding
@@ -168,7 +169,7 @@ class Stepper:
         except RouterError:
             self._observer.degraded("agreement")
             return None
-        return float(np.clip(vectors[0] @ vectors[1], 0, 1))
+        return bounded(float(np.clip(vectors[0] @ vectors[1], 0, 1)), one, other)
 
 
 def prices_of(plan: Plan, catalogue: Catalogue) -> Prices:
