@@ -10,6 +10,7 @@ or p (1 - p), is about 1 for right or wrong, less for grades, more while predict
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,10 +39,10 @@ PROBES: Final = 6.0
 these two, as what is down for long will likely stay so for long.
 """
 MOST_PROBED: Final = 0.2
+_UP, _DOWN = 0, 1
 _EDGE: Final = 0.03
 _START: Final = 1.0
 """Of either sum of the dispersion."""
-_SIGNS: Final = np.array([1.0, -1.0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +58,22 @@ class ChangeSpec:
 
     def variance(self, expected: float) -> float:
         """V of what is expected."""
-        p = min(max(expected, _EDGE), 1 - _EDGE)
+        p = _inside(expected)
         return p * (1 - p) if self.bounded else 1.0
 
-    def ratios(self, y: float, expected: float) -> Vector:
-        """Log-likelihood ratios of a shift up and of one down, (2,), for a dispersion of 1."""
+    def ratios(self, y: float, expected: float) -> tuple[float, float]:
+        """Log-likelihood ratios of a shift up and of one down, for a dispersion of 1."""
+        return self._ratio(y, expected, self.shift), self._ratio(y, expected, -self.shift)
+
+    def _ratio(self, y: float, expected: float, shift: float) -> float:
         if not self.bounded:
-            return self.shift * (_SIGNS * (y - expected) - self.shift / 2)
-        p = min(max(expected, _EDGE), 1 - _EDGE)
-        q = np.clip(p + self.shift * _SIGNS, _EDGE, 1 - _EDGE)
-        ratios: Vector = y * np.log(q / p) + (1 - y) * np.log((1 - q) / (1 - p))
-        return ratios
+            return shift * (y - expected - shift / 2)
+        p, q = _inside(expected), _inside(_inside(expected) + shift)
+        return y * math.log(q / p) + (1 - y) * math.log((1 - q) / (1 - p))
+
+
+def _inside(p: float) -> float:
+    return min(max(p, _EDGE), 1 - _EDGE)
 
 
 QUALITY_CHANGE: Final = ChangeSpec(shift=0.3, dispersion=0.2, bounded=True)
@@ -109,16 +115,14 @@ class ChangeDetector:
     def alarm(self, slot: int, y: float, expected: float, weight: float) -> Alarm | None:
         """Take in one outcome; what changed, if anything did, and the sums start anew."""
         self._seen[slot] += weight
-        step = self._spec.ratios(y, expected) / self._dispersion(slot, y, expected, weight)
+        dispersion = self._dispersion(slot, y, expected, weight)
         if self._seen[slot] < MIN_OUTCOMES:
             return None
-        run = self._runs[slot]
-        run[0] += weight * np.minimum(step, MOST_STEP)
-        run[1] += weight
-        run[2] += weight * (y - expected)
-        run[:, run[0] <= 0] = 0.0
-        over = run[0] > np.array([RECOVERED_LIMIT if self._watched()[slot] else LIMIT, LIMIT])
-        return self._raised(slot, int(over.argmax())) if over.any() else None
+        for direction, ratio in enumerate(self._spec.ratios(y, expected)):
+            step = weight * min(ratio / dispersion, MOST_STEP)
+            self._add(slot, direction, step, weight, weight * (y - expected))
+        over = self._over(slot)
+        return None if over is None else self._raised(slot, over)
 
     def probes(self, rows: NDArray[np.intp]) -> Vector:
         """Least probability of each row for the sake of noticing a recovery, (k,).
@@ -150,6 +154,20 @@ class ChangeDetector:
         self._spread[slot] += weight * np.array(one)
         return float(max(self._spec.dispersion, (squares + _START) / (variances + _START)))
 
+    def _add(self, slot: int, direction: int, step: float, count: float, residual: float) -> None:
+        """The sums begin anew where the first falls to 0."""
+        total, weight, residuals = self._runs[slot, :, direction].tolist()
+        total += step
+        kept = (total, weight + count, residuals + residual)
+        self._runs[slot, :, direction] = kept if total > 0 else 0.0
+
+    def _over(self, slot: int) -> int | None:
+        """The direction whose sum is over its limit."""
+        up, down = self._runs[slot, 0].tolist()
+        if up > LIMIT or (up > RECOVERED_LIMIT and self._watched()[slot]):
+            return _UP
+        return _DOWN if down > LIMIT else None
+
     def _age(self) -> Vector:
         age: Vector = self._seen.sum() - self._worse
         return age
@@ -160,6 +178,6 @@ class ChangeDetector:
     def _raised(self, slot: int, direction: int) -> Alarm:
         _, count, total = self._runs[slot, :, direction].tolist()
         self._runs[slot] = 0.0
-        if direction == 1:
+        if direction == _DOWN:
             self._worse[slot] = self._seen.sum()
         return Alarm(total / count, min(count, MOST_EVIDENCE))

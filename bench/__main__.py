@@ -1,4 +1,4 @@
-"""`scripts/bench overhead | decide | freshness | routing | cascade | drift | robustness`."""
+"""`scripts/bench NAME`: what this service takes, and what its policies earn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import click
 
-from bench import decide, freshness, overhead
+from bench import decide, freshness, learner, overhead
 from bench.cascade.command import cascade
 from bench.drift.command import drift
 from bench.robustness.command import robustness
@@ -37,6 +37,14 @@ def decide_command(events: int) -> None:
 def freshness_command(rounds: int) -> None:
     """Seconds from acknowledged feedback to weights in use on every one of three routers."""
     asyncio.run(freshness.run(rounds))
+
+
+@main.command("learner")
+@click.option("--decisions", default=10_000, show_default=True)
+@click.option("--challengers", is_flag=True, help="two beside the champion")
+def learner_command(decisions: int, *, challengers: bool) -> None:
+    """Events a learner gets through in a second; what they and its snapshot take."""
+    asyncio.run(learner.run(decisions, challenged=challengers))
 
 
 main.add_command(routing)

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class LearnerSettings:
     """publish_ms: between two snapshots, at least; what is learned meanwhile is in the next.
 
-    linger_ms: after a batch, so that the next one is worth its round trips.
+    linger_ms: after a batch that was not full, so that the next one is worth its round trips.
     patience_ms: for the config with a plan that was chosen already, before its events are skipped.
     default_every_ms, most_defaults: how often closed join windows are looked for, how many at once.
     """
@@ -120,10 +120,11 @@ class Learner:
         if self._term is None or self._term.fence != fence:
             self._term = await self._begin(fence)
         await self._default()
-        await self._learn(self._term)
+        learned = await self._learn(self._term)
         if self._is_due(self._term):
             await self._publish(self._term)
-        await asyncio.sleep(self._settings.linger_ms / 1_000)
+        if learned < self._settings.max_batch:
+            await asyncio.sleep(self._settings.linger_ms / 1_000)
 
     async def _begin(self, fence: int) -> _Term:
         """From the newest snapshot that can be read; its successors' events are learned again.
@@ -144,7 +145,8 @@ class Learner:
             return _Term(fence, learned, latest, stored.position, self._clock())
         return _Term(fence, self._fresh(), latest, START, self._clock())
 
-    async def _learn(self, term: _Term) -> None:
+    async def _learn(self, term: _Term) -> int:
+        """How many events."""
         settings = self._settings
         read = await self._events.read(term.position, settings.max_batch, settings.wait_ms)
         batch = self._lecture.known(read, self._clock() * 1_000 - settings.patience_ms)
@@ -152,7 +154,7 @@ class Learner:
             self._observer.degraded("unknown_plan")
         if not batch:
             self._observer.learned(0, len(read))
-            return
+            return 0
         changes = await self._lecture.give(term.learned, batch)
         for change in changes:
             # Before the snapshot that holds it: a successor comes to it again, and tells nothing.
@@ -163,6 +165,7 @@ class Learner:
         if term.learned.contest is not None:
             self._observer.standings(term.learned.champion, term.learned.contest.standings())
         self._observer.learned(len(batch), await self._events.backlog(term.position))
+        return len(batch)
 
     async def _default(self) -> None:
         """Whoever holds the lease tells; each decision is told of in one step, so none twice."""

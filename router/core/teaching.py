@@ -41,7 +41,7 @@ def joined(
         record = _record_of(event, records)
         if record is not None:
             found = outcomes_of(event, record, plans, settings)
-            outcomes += [replace(one, weight=one.weight * share) for one in found]
+            outcomes += found if share == 1 else [_weighed(one, share) for one in found]
     return outcomes
 
 
@@ -73,6 +73,10 @@ def signs(
         record = _record_of(event, records)
         if isinstance(event, FeedbackGiven | Reasked) and record is not None:
             yield place, event, record
+
+
+def _weighed(outcome: Outcome, share: float) -> Outcome:
+    return replace(outcome, weight=outcome.weight * share)
 
 
 def _shared(
