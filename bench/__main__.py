@@ -8,6 +8,7 @@ import click
 
 from bench import decide, freshness, learner, overhead
 from bench.cascade.command import cascade
+from bench.coverage.command import coverage
 from bench.drift.command import drift
 from bench.robustness.command import robustness
 from bench.routing.command import routing
@@ -51,4 +52,5 @@ main.add_command(routing)
 main.add_command(cascade)
 main.add_command(drift)
 main.add_command(robustness)
+main.add_command(coverage)
 main()

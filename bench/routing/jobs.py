@@ -10,12 +10,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit import Policy
 from bench import pool
 from bench.routing.figures import Figures, figures, outcomes
 from bench.routing.maps import Maps
 from bench.routing.replay import Ran, Replay
 from bench.routing.streams import Drawn, Stream, draw
 from bench.routing.world import Variant, catalogue, config_of, decider_of, is_told, policy_of
+from router.core.arms import Catalogue
 
 Embeddings = NDArray[np.float32]
 
@@ -62,6 +64,15 @@ class Material:
     utterances: Mapping[str, Embeddings] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A replay with what it chooses among, and who chooses."""
+
+    replay: Replay
+    catalogue: Catalogue
+    policy: Policy
+
+
 class Worker:
     """Runs jobs one after the other; contexts are built once per prompt."""
 
@@ -76,13 +87,21 @@ class Worker:
         return figures(outcomes(stream, drawn.rows, job.cost_weight), ran)
 
     async def _run(self, job: Job, stream: Stream, drawn: Drawn) -> Ran:
+        terms = self._material.terms
+        made = self.made(job, stream, drawn)
+        await made.replay.calibrate(drawn.aside[: terms.calibrate])
+        chance = np.random.default_rng([job.seed, 2]).random(len(drawn.rows))
+        return await made.replay.run(drawn.rows, chance < terms.feedback_share, terms.delay)
+
+    def made(self, job: Job, stream: Stream, drawn: Drawn) -> Made:
+        """Ready to run, nothing learned yet."""
         terms, embeddings = self._material.terms, self._material.embeddings[job.stream]
         mapped = self._maps.of(stream, drawn, embeddings, job.seed)
         config = config_of(stream, job.variant, job.cost_weight)
-        made = catalogue(config, stream, drawn, terms.prior_factors)
+        known = catalogue(config, stream, drawn, terms.prior_factors)
         policy = policy_of(
             config,
-            made,
+            known,
             job.variant,
             mapped.map,
             utterances=self._material.utterances,
@@ -92,13 +111,11 @@ class Worker:
             stream,
             embeddings,
             mapped.contexts,
-            made,
+            known,
             decider_of(config, mapped.map, policy),
             by_choice=is_told(policy),
         )
-        await replay.calibrate(drawn.aside[: terms.calibrate])
-        chance = np.random.default_rng([job.seed, 2]).random(len(drawn.rows))
-        return await replay.run(drawn.rows, chance < terms.feedback_share, terms.delay)
+        return Made(replay, known, policy)
 
 
 def run_all(

@@ -50,7 +50,8 @@ class Ran:
 class Replay:
     """embeddings: (n, d), a row per recorded prompt. contexts: filled in as they are built.
 
-    by_choice: an arm's worth is its probability; otherwise its estimated quality.
+    by_choice: an arm's worth is its probability; otherwise its estimated quality. log: every event
+    that was learned.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Replay:
         self._spent_ns = np.zeros(3)
         self._overrides = ANY_WEIGHTS
         self._waiting: deque[tuple[DecisionRecord, list[Event]]] = deque()
+        self.log: list[Event] = []
 
     def change(self, plans: Mapping[str, Plan], overrides: WeightOverrides) -> None:
         """From the next request on. plans: those that may be chosen, with their price priors."""
@@ -158,6 +160,7 @@ class Replay:
         return [Decided(record), FeedbackGiven(record.id, quality)]
 
     def _learn(self, record: DecisionRecord, events: list[Event]) -> None:
+        self.log += events
         began_ns = time.perf_counter_ns()
         outcomes = joined(events, {record.id: record}, self._plans, RewardSettings())
         teach(self._decider.policy, outcomes, self._observer)

@@ -154,7 +154,7 @@ def _run(
     progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
     with progress:
         vectors = {
-            name: _embedded(stream, terms, seeds, progress) for name, stream in streams.items()
+            name: embedded(stream, terms, seeds, progress) for name, stream in streams.items()
         }
         material = Material(streams, vectors, terms, _utterances(streams, todo, progress))
         task = progress.add_task("replaying", total=len(todo))
@@ -165,7 +165,7 @@ def _run(
     return {job: found[job.key] for job in todo}
 
 
-def _embedded(stream: Stream, terms: Terms, seeds: int, progress: Progress) -> NDArray[np.float32]:
+def embedded(stream: Stream, terms: Terms, seeds: int, progress: Progress) -> NDArray[np.float32]:
     """(n, 384), rows that no seed uses are 0."""
     drawn = [draw(stream, seed, terms.calibrate) for seed in range(seeds)]
     used = [(d.rows, d.aside[: terms.calibrate]) for d in drawn]

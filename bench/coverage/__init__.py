@@ -1,0 +1,1 @@
+"""How often the intervals of `evaluate` hold what another policy would really have earned."""

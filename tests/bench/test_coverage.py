@@ -1,0 +1,51 @@
+"""Evaluations of logs whose truth is known, and that `bench coverage` counts them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+from click.testing import CliRunner
+
+from bench.coverage.command import coverage, markdown
+from bench.coverage.measure import Evaluator, Found
+from bench.routing.jobs import Job, Material, Terms
+from bench.routing.world import Variant
+
+SERVED = Variant("bold", "adaptive", vw=False, options={"exploration_floor": 0.2})
+KEY = ("s", "adaptive", "fixed:a", "gain")
+
+
+def test_the_truth_is_what_was_recorded(tmp_path: Path) -> None:
+    stream = tiny.stream(tiny.write(tmp_path / "a.parquet", tiny.columns()), 250)
+    material = Material({"tiny": stream}, {"tiny": tiny.vectors()}, Terms(shipped_map=True))
+    found = Evaluator(material).run(Job("tiny", 0.1, 0, SERVED, 0))
+    by_key = {one.key: one for one in found}
+    assert len(by_key) == 8
+    large = by_key["tiny", SERVED.name, "fixed:large", "value"]
+    assert large.truth == pytest.approx(0.8, abs=0.01)  # 0.9 less a tenth of about one unit
+    assert large.covered
+    assert by_key["tiny", SERVED.name, "fixed:small", "gain"].truth < 0
+
+
+def test_too_few_that_cover_stand_out_and_none_given_is_said() -> None:
+    held = Found(KEY, 0.1, 0.1, 40, low=0.0, high=0.2)
+    missed = Found(KEY, 0.3, 0.1, 40, low=0.0, high=0.2)
+    untold = Found(KEY, 0.3, 0.1, 4)
+    assert (held.covered, missed.covered, untold.covered) == (True, False, None)
+    row = "| s | adaptive | fixed:a | gain |"
+    assert f"{row} 67% | **50.0%** | 0.1000 |" in markdown([held, missed, untold], 3)
+    assert f"{row} 100% | 100.0% | 0.1000 | +0.0000 | 40 |" in markdown([held], 1)
+    assert f"{row} 0% |  |  | -0.2000 | 4 |" in markdown([untold], 1)
+
+
+def test_sets_that_are_not_here_are_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROUTER_DATA_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(coverage, ["--quick"])
+    assert done.exit_code == 0
+    assert "skipped routellm_pair-3000" in done.stderr
+    assert not list(tmp_path.iterdir())
