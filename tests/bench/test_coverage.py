@@ -13,13 +13,13 @@ from bench.coverage.measure import Evaluator, Found
 from bench.routing.jobs import Job, Material, Terms
 from bench.routing.world import Variant
 
-SERVED = Variant("bold", "adaptive", vw=False, options={"exploration_floor": 0.2})
+SERVED = Variant("bold", "adaptive", vw=False, options={"exploration_floor": 0.05})
 KEY = ("s", "adaptive", "fixed:a", "gain")
 
 
 def test_the_truth_is_what_was_recorded(tmp_path: Path) -> None:
-    stream = tiny.stream(tiny.write(tmp_path / "a.parquet", tiny.columns()), 250)
-    material = Material({"tiny": stream}, {"tiny": tiny.vectors()}, Terms(shipped_map=True))
+    stream = tiny.stream(tiny.write(tmp_path / "a.parquet", tiny.columns(900)), 800)
+    material = Material({"tiny": stream}, {"tiny": tiny.vectors(900)}, Terms(shipped_map=True))
     found = Evaluator(material).run(Job("tiny", 0.1, 0, SERVED, 0))
     by_key = {one.key: one for one in found}
     assert len(by_key) == 8
