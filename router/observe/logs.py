@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+import traceback
+from types import TracebackType
+from typing import Final, TextIO
 
 import structlog
 
 MAX_VALUE_CHARS = 256
+OURS: Final = frozenset({"app", "bandit", "router"})
+"""Loggers, by the first part of their names, whose messages are names and numbers only."""
 
 
 def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> None:
-    """Also for the standard library's loggers; their messages pass, their tracebacks do not."""
+    """Also for libraries, of which it is told who spoke and from where, not what was said."""
     shared: list[structlog.typing.Processor] = [
+        _without_messages,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_exceptions,
@@ -31,8 +36,9 @@ def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in ("httpx", "httpcore"):  # they log URLs, and query strings can hold keys
+    for name in ("httpx", "httpcore"):  # a line for every call would say nothing
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    sys.excepthook = _log_uncaught
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -40,10 +46,27 @@ def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> N
     )
 
 
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    logging.getLogger("app").critical("uncaught", exc_info=(kind, error, trace))
+
+
+def _without_messages(
+    _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """What a library says may quote an exception, a URL or a key."""
+    record = event.get("_record")
+    if isinstance(record, logging.LogRecord) and record.name.partition(".")[0] not in OURS:
+        event["event"] = "a library logged"
+        event["logger"], event["at"] = record.name, f"{record.module}:{record.lineno}"
+    return event
+
+
 def _without_exceptions(
     _: object, __: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """A driver's exception text can hold a URL, a key or a prompt: only its type is kept."""
+    """A driver's exception text can hold a URL, a key or a prompt: its type and place are kept."""
     info = event.pop("exc_info", None)
     record = event.get("_record")
     if isinstance(record, logging.LogRecord):
@@ -51,11 +74,20 @@ def _without_exceptions(
         record.exc_info, record.exc_text = None, None
     if info is True:
         info = sys.exc_info()
-    if isinstance(info, tuple) and info[0] is not None:
-        event["error"] = info[0].__name__
-    elif isinstance(info, BaseException):
-        event["error"] = type(info).__name__
+    error = info[1] if isinstance(info, tuple) else info
+    if isinstance(error, BaseException):
+        event["error"] = type(error).__name__
+        event["raised_at"] = _place(error.__traceback__)
     return event
+
+
+def _place(trace: TracebackType | None) -> str:
+    """Module and line of the innermost frame."""
+    frames = list(traceback.walk_tb(trace))
+    if not frames:
+        return ""
+    frame, line = frames[-1]
+    return f"{frame.f_globals.get('__name__', '')}:{line}"
 
 
 def _bounded(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

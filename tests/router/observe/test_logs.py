@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,12 +22,14 @@ def log() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     quiet = {name: logging.getLogger(name).level for name in ("httpx", "httpcore")}
+    hook = sys.excepthook
     stream = io.StringIO()
     configure_logs(stream)
     yield stream
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
+    sys.excepthook = hook
     for name, before in quiet.items():
         logging.getLogger(name).setLevel(before)
 
@@ -66,10 +71,42 @@ def test_an_exception_is_named_but_not_quoted(log: io.StringIO) -> None:
     assert "Traceback" not in log.getvalue()
 
 
-def test_the_standard_librarys_loggers_speak_json_too(log: io.StringIO) -> None:
-    logging.getLogger("some.library").warning("worth %s", "knowing")
+def test_of_libraries_it_is_told_who_spoke_and_where(log: io.StringIO) -> None:
+    logging.getLogger("some.library").warning("called with %s", "a prompt")
     (line,) = lines(log)
-    assert (line["event"], line["level"]) == ("worth knowing", "warning")
+    assert (line["event"], line["level"]) == ("a library logged", "warning")
+    assert line["logger"] == "some.library"
+    assert line["at"].startswith("test_logs:")
+    assert "prompt" not in log.getvalue()
+
+
+def test_our_own_modules_are_quoted(log: io.StringIO) -> None:
+    logging.getLogger("router.core.learner").warning("snapshot %d is refused", 7)
+    assert lines(log)[0]["event"] == "snapshot 7 is refused"
+
+
+async def test_a_task_that_nobody_waits_for_does_not_say_what_its_exception_says(
+    log: io.StringIO,
+) -> None:
+    async def fail() -> None:
+        raise ValueError("the prompt and the key")
+
+    task: asyncio.Task[None] | None = asyncio.create_task(fail())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del task
+    gc.collect()
+    (line,) = lines(log)
+    assert (line["logger"], line["error"]) == ("asyncio", "ValueError")
+    assert line["raised_at"].startswith(f"{__name__}:")
+    assert "the prompt" not in log.getvalue()
+
+
+def test_what_nobody_caught_is_one_line_without_its_text(log: io.StringIO) -> None:
+    sys.excepthook(ValueError, ValueError("the prompt and the key"), None)
+    (line,) = lines(log)
+    assert (line["event"], line["error"], line["level"]) == ("uncaught", "ValueError", "critical")
+    assert "the prompt" not in log.getvalue()
 
 
 def test_http_clients_do_not_log_urls(log: io.StringIO) -> None:
