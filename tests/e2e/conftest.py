@@ -39,6 +39,7 @@ class Router:
     storage: Storage
     stub: router_pb2_grpc.RouterServiceStub = field(init=False)
     metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {KEY}"),)
+    metrics_port: int = 0
 
     def __post_init__(self) -> None:
         self.stub = router_pb2_grpc.RouterServiceStub(self.channel)
@@ -153,7 +154,13 @@ async def router(
             await stack.enter_async_context(running_learner(parsed, {}))
         target = f"127.0.0.1:{running.port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
-        made = Router(running.port, channel, upstreams, running.storage)
+        made = Router(
+            running.port,
+            channel,
+            upstreams,
+            running.storage,
+            metrics_port=running.metrics_port,
+        )
         await running.storage.tenants.create(Tenant("test"), hash_key(KEY))
         yield made
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
+from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 T = TypeVar("T", bound=Message)
@@ -19,3 +20,13 @@ def detail(error: grpc.aio.AioRpcError, kind: T) -> T:
             packed.Unpack(kind)
             return kind
     raise AssertionError(f"no {kind.DESCRIPTOR.name} in the details")
+
+
+def reason(error: grpc.aio.AioRpcError) -> str:
+    """Of its ErrorInfo."""
+    return detail(error, error_details_pb2.ErrorInfo()).reason
+
+
+def fields(error: grpc.aio.AioRpcError) -> set[str]:
+    """That its BadRequest names."""
+    return {v.field for v in detail(error, error_details_pb2.BadRequest()).field_violations}

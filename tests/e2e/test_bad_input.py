@@ -11,7 +11,7 @@ from adaptive_router.v1 import chat_pb2, router_pb2
 from google.rpc import error_details_pb2
 
 from tests.e2e.conftest import Router, chat, request
-from tests.e2e.details import detail
+from tests.e2e.details import detail, fields, reason
 
 USER = chat_pb2.ROLE_USER
 SCHEMA_KIND = chat_pb2.ResponseFormat.KIND_JSON_SCHEMA
@@ -88,8 +88,7 @@ async def test_all_mistakes_of_a_request_come_at_once(router: Router) -> None:
     bad = said(user(), temperature=3.0, top_p=2.0, stop=[""])
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await router.stub.Complete(bad, metadata=router.metadata)
-    violations = detail(caught.value, error_details_pb2.BadRequest()).field_violations
-    assert {v.field for v in violations} == {"chat.temperature", "chat.top_p", "chat.stop[0]"}
+    assert fields(caught.value) == {"chat.temperature", "chat.top_p", "chat.stop[0]"}
 
 
 @pytest.mark.parametrize("quality", [-0.1, 1.1, math.nan, math.inf, None])
@@ -101,23 +100,33 @@ async def test_quality_is_a_number_from_0_to_1(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await router.stub.Feedback(said_, metadata=router.metadata)
     assert caught.value.code() is INVALID
+    assert fields(caught.value) == {"quality"}
+    assert not (await router.feedback(decision_id, 1.0)).already_recorded
 
 
 @pytest.mark.parametrize(
     ("decision_id", "code"),
     [("nope", grpc.StatusCode.NOT_FOUND), ("", INVALID), ("a b", INVALID), ("x" * 65, INVALID)],
 )
-async def test_an_unknown_decision(router: Router, decision_id: str, code: grpc.StatusCode) -> None:
+async def test_an_unknown_decision(
+    router: Router, texts: Iterator[str], decision_id: str, code: grpc.StatusCode
+) -> None:
     for call in (lambda: router.feedback(decision_id, 1.0), lambda: router.decision(decision_id)):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call()
         assert caught.value.code() is code
+        if code is INVALID:
+            assert fields(caught.value) == {"decision_id"}
+        else:
+            assert reason(caught.value) == "DECISION_NOT_FOUND"
+    assert (await router.complete(next(texts))).answer.text
 
 
 async def test_a_message_over_the_size_limit(router: Router, texts: Iterator[str]) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await router.stub.Complete(said(user("x" * 5_000_000)), metadata=router.metadata)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "larger than max" in (caught.value.details() or "")  # gRPC's own words
     assert (await router.complete(next(texts))).answer.text
 
 

@@ -10,6 +10,7 @@ from adaptive_router.v1 import router_pb2
 
 from router.core.tenants import TenantLimits
 from tests.e2e.conftest import Router, chat
+from tests.e2e.details import reason
 
 
 def asked(text: str) -> router_pb2.DecideRequest:
@@ -53,6 +54,8 @@ async def test_another_outcome_is_a_conflict(router: Router, texts: Iterator[str
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await router.stub.ReportOutcome(other, metadata=router.metadata)
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert reason(caught.value) == "OUTCOME_CONFLICT"
+    assert (await router.complete(next(texts))).answer.text
 
 
 async def test_the_router_knows_its_own_calls(router: Router, texts: Iterator[str]) -> None:
@@ -60,6 +63,8 @@ async def test_the_router_knows_its_own_calls(router: Router, texts: Iterator[st
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await router.stub.ReportOutcome(outcome(done.receipt.decision_id), metadata=router.metadata)
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert reason(caught.value) == "OUTCOME_CONFLICT"
+    assert (await router.complete(next(texts))).answer.text
 
 
 async def test_what_a_decide_reserved_is_settled_by_its_report(

@@ -10,6 +10,7 @@ import pytest
 from demo.world import Reply
 from router.core.ports import StoredSnapshot
 from tests.e2e.conftest import Router, health, until
+from tests.e2e.details import reason
 
 LEARN = 60
 
@@ -63,6 +64,7 @@ async def test_feedback_counts_once(router: Router, texts: Iterator[str]) -> Non
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await router.feedback(decision_id, 0.9)
     assert caught.value.code() is grpc.StatusCode.ALREADY_EXISTS
+    assert reason(caught.value) == "FEEDBACK_CONFLICT"
     assert (await router.decision(decision_id)).feedback_quality == 0.5
 
 

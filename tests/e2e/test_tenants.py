@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2
 
 from router.core.tenants import TenantLimits
 from tests.e2e.conftest import Router, request
-from tests.e2e.details import detail
+from tests.e2e.details import detail, reason
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,7 @@ async def test_no_valid_key_no_answer(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await router.stub.Complete(request(next(texts)), metadata=metadata)
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert reason(caught.value) == "UNAUTHENTICATED"
     assert (await router.complete(next(texts))).answer.text
 
 
@@ -39,6 +40,7 @@ async def test_over_the_request_limit(router: Router, texts: Iterator[str]) -> N
     assert "two" in failure.violations[0].subject
     wait = detail(caught.value, error_details_pb2.RetryInfo()).retry_delay
     assert 0 < wait.seconds + wait.nanos / 1e9 <= 60
+    assert (await router.complete(next(texts))).answer.text  # another tenant
 
 
 async def test_a_budget_is_never_overspent_by_a_crowd(router: Router, texts: Iterator[str]) -> None:
@@ -63,6 +65,8 @@ async def test_a_foreign_decision_looks_unknown(router: Router, texts: Iterator[
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(done.receipt.decision_id)
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        assert reason(caught.value) == "DECISION_NOT_FOUND"
+    assert (await router.complete(next(texts))).answer.text
 
 
 async def test_an_allow_list_is_kept(router: Router, texts: Iterator[str]) -> None:
