@@ -152,7 +152,9 @@ def _serve(console: Console, ports: Ports, key: str, folder: Path) -> None:
     console.print(
         "\nUp until Ctrl-C. Try:\n", GRPCURL.format(**values), markup=False, soft_wrap=True
     )
-    console.print("\nor, with .venv/bin/python:", SNIPPET.format(**values), markup=False)
+    console.print(
+        "\nor, with .venv/bin/python:", SNIPPET.format(**values), markup=False, soft_wrap=True
+    )
     console.print(f"Metrics: http://127.0.0.1:{ports.metrics}/metrics")
     config = folder / "router.yaml"
     console.print(f"Map: adaptive-router map --config {config} --out map.html", soft_wrap=True)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
+import grpc
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from adaptive_router.v1 import router_pb2
+from google.protobuf import json_format
+
+from demo.recorded import FILE, MODELS
 
 WAIT_S = 90.0
 
@@ -29,14 +40,21 @@ def environment(model_dir: Path, folder: Path) -> dict[str, str]:
     return os.environ | {"ADAPTIVE_ROUTER_MODEL_DIR": str(model_dir), "TMPDIR": str(folder)}
 
 
-def start(environment: dict[str, str], *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(  # noqa: S603 - our own command
+@contextmanager
+def start(environment: dict[str, str], *options: str) -> Iterator[subprocess.Popen[str]]:
+    """Ended at the latest with the test."""
+    process = subprocess.Popen(  # noqa: S603 - our own command
         [sys.executable, "-m", "demo", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env=environment,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def alive(folder: Path) -> list[str]:
@@ -58,15 +76,43 @@ def gone(folder: Path) -> bool:
 
 
 def test_the_demo_prints_its_tables(environment: dict[str, str], folder: Path) -> None:
-    with start(environment, "--prompts", "60") as process:
+    with start(environment, "--prompts", "210", "--seed", "3") as process:
         out, _ = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, out
     assert "Simulated here" in out
-    assert re.search(r"60/60", out)
+    assert "210/210" in out
+    assert re.search(r"1-100 +\d+%.*cheap down", out)
+    assert re.search(r"101-200 +\d+%.*cheap back", out)
     assert re.search(r"all +\d+%", out)
     for name in ("adaptive-router", "always cheap", "always reasoning", "random mix"):
         assert name in out
     assert gone(folder)
+
+
+def test_recorded_answers_are_replayed(environment: dict[str, str], folder: Path) -> None:
+    pq.write_table(pa.table(recorded(40)), folder / FILE)
+    environment |= {"ROUTER_DATA_DIR": str(folder)}
+    with start(environment, "--recorded", "--prompts", "30") as process:
+        out, _ = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0, out
+    assert "30/30" in out
+    assert "Replayed here" in out
+    assert gone(folder)
+
+
+def recorded(rows: int) -> dict[str, list[Any]]:
+    """In the form of gsm_answers.parquet: every model is right about every second question."""
+    found: dict[str, list[Any]] = {
+        "prompt": [f"What is {n} plus {n}?" for n in range(rows)],
+        "in_tok": [12] * rows,
+    }
+    for place, model in enumerate(MODELS.values()):
+        right = [float((n + place) % 2) for n in range(rows)]
+        found[f"q_{model}"] = right
+        found[f"ans_{model}"] = [str(n + n + 1 - int(q)) for n, q in enumerate(right)]
+        found[f"text_{model}"] = [f"So it is {a}." for a in found[f"ans_{model}"]]
+        found[f"out_tok_{model}"] = [20] * rows
+    return found
 
 
 def test_the_demo_calibrates(environment: dict[str, str], folder: Path) -> None:
@@ -80,7 +126,37 @@ def test_the_demo_calibrates(environment: dict[str, str], folder: Path) -> None:
     assert gone(folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_what_serve_prints_works_until_ctrl_c(environment: dict[str, str], folder: Path) -> None:
+    with start(environment, "--serve") as process:
+        assert process.stdout is not None
+        told = "".join(takewhile(lambda line: not line.startswith("Map:"), process.stdout))
+        snippet = told.partition("or, with .venv/bin/python:")[2].partition("Metrics:")[0]
+        ran = subprocess.run(  # noqa: S603 - what a reader would run
+            [sys.executable, "-c", snippet], capture_output=True, text=True, check=True
+        )
+        assert re.search(r"(cheap|reasoning|fallback) \d", ran.stdout)
+        words = shlex.split(next(line for line in told.splitlines() if "grpcurl" in line))
+        assert asked(words).answer.text
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=WAIT_S)
+    assert gone(folder)
+
+
+def asked(words: list[str]) -> router_pb2.CompleteResponse:
+    """What grpcurl does with these words."""
+    *_, target, method = words
+    name, _, value = words[words.index("-H") + 1].partition(": ")
+    message = json_format.Parse(words[words.index("-d") + 1], router_pb2.CompleteRequest())
+    with grpc.insecure_channel(target) as channel:
+        call = channel.unary_unary(
+            f"/{method}",
+            request_serializer=router_pb2.CompleteRequest.SerializeToString,
+            response_deserializer=router_pb2.CompleteResponse.FromString,
+        )
+        return call(message, metadata=[(name, value)])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left_behind(
     environment: dict[str, str], folder: Path, number: signal.Signals
 ) -> None:

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from bandit import ContextMap
-from router.adapters.embedding.files import model_dir
-from router.core.errors import RouterError
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,11 +28,8 @@ def test_prompts_are_varied_and_seeded() -> None:
     assert first == again != other
 
 
+@pytest.mark.usefixtures("model_dir")
 def test_a_map_is_fitted_to_any_list_of_prompts(tmp_path: Path) -> None:
-    try:
-        model_dir()
-    except RouterError:
-        pytest.skip("the embedding model is not there; run scripts/fetch_model")
     prompts, out = tmp_path / "prompts.jsonl", tmp_path / "map.npz"
     prompts.write_text(run("make_prompts", "330").stdout, encoding="utf-8")
     done = run("fit_context", str(prompts), "--out", str(out))

@@ -134,9 +134,20 @@ async def test_an_arm_that_is_renamed_keeps_what_was_learned(
     assert (await site.expected("What is known?"))[RENAMED] > after[RENAMED]
 
 
-async def test_a_file_that_is_wrong_changes_nothing(site: Site, texts: Iterator[str]) -> None:
-    site.write(site.text.replace("price:", "prize:"))
-    await asyncio.sleep(0.3)
+async def test_a_file_that_is_wrong_changes_nothing(
+    site: Site, texts: Iterator[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    written = ""
+
+    async def is_told() -> bool:
+        nonlocal written
+        written += "".join(capfd.readouterr())
+        return "config_refused" in written
+
+    site.write(site.text.replace("price:", "api_key: sk-secret, prize:"))
+    await until(is_told)
+    assert "api_key" in written
+    assert "sk-secret" not in written
     assert not await site.knows("fallback")
     await site.router.complete(next(texts), arm="cheap")
     site.write(site.text)
