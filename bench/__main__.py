@@ -20,7 +20,13 @@ def main() -> None:
 
 
 @main.command("overhead")
-@click.option("--requests", default=2_000, show_default=True, help="per measurement")
+@click.option(
+    "--requests",
+    type=click.IntRange(overhead.KNOWN_PROMPTS),
+    default=2_000,
+    show_default=True,
+    help="per measurement",
+)
 def overhead_command(requests: int) -> None:
     """The router's own time per request, before a local upstream that answers at once."""
     asyncio.run(overhead.run(requests))

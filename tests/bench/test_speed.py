@@ -1,0 +1,25 @@
+"""`scripts/bench overhead` and `decide`, short: that they measure, not what."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import decide, overhead
+
+
+def test_decide_prints_a_row_per_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    decide.run(40)
+    told = capsys.readouterr().out
+    assert "decide p50" in told
+    for name in decide.POLICIES:
+        assert name in told
+
+
+@pytest.mark.usefixtures("model_dir")
+async def test_overhead_prints_rows_and_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    await overhead.run(overhead.KNOWN_PROMPTS)
+    told = capsys.readouterr().out
+    for name in ("upstream alone", "embedding cached", "not cached", "SERVING"):
+        assert name in told
+    for stage in ("embed", "decide", "call"):
+        assert stage in told.partition("Where the time goes")[2]
