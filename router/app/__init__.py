@@ -89,7 +89,9 @@ async def running_router(
         stack.push_async_callback(background.drain)
         embedder = await _embedder(config, stack)
         section = config.providers
-        transport = make_client(section.max_connections, http2=section.http2)
+        transport = make_client(
+            section.max_connections, http2=section.http2, ca_file=section.ca_file
+        )
         client = await stack.enter_async_context(transport)
         verifying = await _verifying(config, metrics, stack)
         providers = partial(make_providers, client)

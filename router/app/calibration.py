@@ -159,7 +159,9 @@ class _Run:
         config, wanted = self._config, self._wanted
         async with AsyncExitStack() as stack:
             section = config.providers
-            transport = make_client(section.max_connections, http2=section.http2)
+            transport = make_client(
+                section.max_connections, http2=section.http2, ca_file=section.ca_file
+            )
             client = await stack.enter_async_context(transport)
             asker = Asker(
                 catalogue=self._catalogue,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any, TypeAlias
@@ -32,6 +33,7 @@ def cross_check(value: Any, env: Mapping[str, str]) -> Found:
     yield from check_challengers(root, plans)
     if isinstance(variable := mapped(root.get("auth")).get("admin_key_env"), str) and variable:
         yield from _variable(("auth", "admin_key_env"), variable, env)
+    yield from _authorities(mapped(root.get("providers")).get("ca_file"))
     yield from _redis(mapped(root.get("redis")), env)
     yield from _pairs(root)
     yield from literal_secrets(value)
@@ -82,6 +84,14 @@ def _key_file(path: Path, file: FilePath) -> Found:
         return
     if not usable(key):
         yield path, "put the key alone into this file: one line, no spaces"
+
+
+def _authorities(file: Any) -> Found:
+    if isinstance(file, str):
+        try:
+            ssl.create_default_context(cafile=file)
+        except (OSError, ValueError):
+            yield ("providers", "ca_file"), "name a PEM file of certificates that can be read"
 
 
 def _base_url(deployment: dict[str, Any], path: Path) -> Found:

@@ -94,9 +94,13 @@ class AttemptsSection(Section):
 
 
 class ProvidersSection(Section):
-    """http2: offer it. A call that is given up is then not ended at the provider (see README)."""
+    """http2: offer it. A call that is given up is then not ended at the provider (see README).
+
+    ca_file: authorities to trust besides the public ones, PEM; for providers of your own.
+    """
 
     http2: bool = False
+    ca_file: Path | None = None
     max_connections: Count = 512
 
 

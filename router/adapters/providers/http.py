@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
+from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -45,7 +46,7 @@ _Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 def make_client(
-    max_connections: int = MAX_CONNECTIONS, *, http2: bool = False
+    max_connections: int = MAX_CONNECTIONS, *, http2: bool = False, ca_file: Path | None = None
 ) -> httpcore.AsyncConnectionPool:
     """Pooled connections, for use as a context manager. max_connections: over all providers.
 
@@ -55,10 +56,17 @@ def make_client(
     http2: offer it to providers. Off by default: over HTTP/2 httpcore never resets the stream of
     a call that was given up, so the provider writes on at our expense, and after a hundred such
     calls the connection refuses all others. Closing a connection of its own ends a call.
+
+    ca_file: authorities to trust besides the public ones, PEM. Raises OSError (ssl.SSLError) for a
+    file that holds none.
     """
+    trusted = httpcore.default_ssl_context()
+    if ca_file is not None:
+        trusted.load_verify_locations(ca_file)
     return httpcore.AsyncConnectionPool(
         max_connections=max_connections,
         keepalive_expiry=KEEPALIVE_S,
+        ssl_context=trusted,
         http2=http2,
         network_backend=httpcore.AnyIOBackend() if http2 else OnePieceBackend(),
     )

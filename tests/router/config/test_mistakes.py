@@ -177,6 +177,15 @@ def test_mistakes_in_a_deployment(line: str, key: str, words: str) -> None:
     assert words in found[0].fix
 
 
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+def test_authorities_are_a_file_of_certificates(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    found = problems(WELL_FORMED + f"providers: {{ca_file: '{file}'}}\n")
+    assert [(p.key, "PEM" in p.fix) for p in found] == [("providers.ca_file", True)]
+
+
 def test_two_sources_of_a_key_are_one_too_many(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("made-up\n")
