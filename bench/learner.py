@@ -4,100 +4,141 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from threadpoolctl import threadpool_limits
+import httpx
 
+from bench.chaos.actors import Command
 from bench.traffic import fill
-from router.adapters.storage import Storage
-from router.app import opened_storage
-from router.app.brain import Brain
-from router.app.build import build_learner
+from demo.stack import free_port
+from router.adapters.storage import Storage, StorageSettings
+from router.adapters.storage.storage import open_storage
 from router.config import Config, parse_config
-from router.config.values import catalogue_of
-from router.core.observer import NullObserver
 
-SEED = 0
+LOOK_S = 0.02
+LONGEST_S = 3_600.0
 KIB, MIB = 1024, 1024**2
 CHALLENGERS = {"lin": {"name": "linucb"}, "bold": {"draw_width": 1.0}}
 PRICES = {"cheap": 0.2, "reasoning": 6.0, "fallback": 0.8}
+_BACKLOG = re.compile(r"^adaptive_router_backlog_events (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """How many events a learner got through, and the time of the wall and of its process."""
+class Taken:
+    """What the log takes in Redis. event_bytes: in the stream. all_bytes: decisions as well."""
 
-    events: int
-    wall_s: float
-    cpu_s: float
-
-
-class _Done(NullObserver):
-    """Stops a learner when nothing waits. events: how many it has learned."""
-
-    def __init__(self) -> None:
-        self.stop = asyncio.Event()
-        self.events = 0
-
-    def learned(self, events: int, backlog: int) -> None:
-        self.events += events
-        if not backlog:
-            self.stop.set()
+    event_bytes: float
+    all_bytes: float
 
 
 async def run(decisions: int, *, challenged: bool) -> None:
-    with tempfile.TemporaryDirectory() as name, threadpool_limits(limits=1):
-        config = _config(Path(name), 2 * decisions, CHALLENGERS if challenged else {})
-        async with opened_storage(config, {}) as storage:
-            before = await _memory(storage, "used_memory")
-            await fill(storage, config, decisions, SEED)
-            used = await _memory(storage, "used_memory") - before
-            stream = await storage.client.call("MEMORY", "USAGE", "ar:events", "SAMPLES", 1_000)
-            learned = await _catch_up(config, storage)
-            again = await _catch_up(config, storage)
-            snapshot = await storage.snapshots.load()
-    if snapshot is None:
-        raise click.ClickException("nothing was published")
-    if again.events:
-        raise click.ClickException("a successor learned again what was published")
-    rate = learned.events / learned.wall_s
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        storage = await open_storage(_settings(folder, decisions))
+        stack.push_async_callback(storage.close)
+        text, port = _text(storage, decisions, CHALLENGERS if challenged else {})
+        config = parse_config(text, "bench", {})
+        taken = await _filled(storage, config, decisions)
+        learner = _learner(folder, text)
+        stack.push_async_callback(learner.stop)
+        rate = await _rate(learner, port)
+        again_s = await _again(learner, storage, config)
+        snapshot = await storage.snapshots.load()
+    size = len(snapshot.payload) / KIB if snapshot else 0
     click.echo(
-        f"{learned.events} events of {decisions} decisions, {len(config.challengers)} challengers: "
-        f"learned in {learned.wall_s:.1f} s ({rate:.0f} a second, "
-        f"{learned.cpu_s / learned.wall_s:.2f} cores)\n"
-        f"a learner that finds a snapshot of all of them is there after {again.wall_s:.2f} s\n"
-        f"snapshot {len(snapshot.payload) / KIB:.0f} KiB; in Redis "
-        f"{stream / 2 / decisions:.0f} bytes an event, "
-        f"{used / decisions:.0f} bytes a decision with its events, "
-        f"so {used / decisions * 1e6 / MIB:.0f} MiB a million decisions"
+        f"{decisions} decisions with feedback, {len(config.challengers)} challengers: "
+        f"{rate:.0f} events a second\n"
+        f"killed with all of it learned, one more decision made: a learner started then has "
+        f"published that after {again_s:.2f} s\n"
+        f"snapshot {size:.0f} KiB; in Redis {taken.event_bytes:.0f} bytes an event, "
+        f"{taken.all_bytes / decisions:.0f} bytes a decision with its events, so "
+        f"{taken.all_bytes / decisions * 1e6 / MIB:.0f} MiB a million decisions"
     )
 
 
-async def _catch_up(config: Config, storage: Storage) -> Learned:
-    """By a learner that is started now, until nothing waits and all of it is published."""
-    catalogue, done = catalogue_of(config), _Done()
-    brain = Brain(config, catalogue)
-    learner = build_learner(config, catalogue, brain, storage, done)
-    began_s, began_cpu_s = time.perf_counter(), time.process_time()
-    await learner.run(done.stop)
-    return Learned(done.events, time.perf_counter() - began_s, time.process_time() - began_cpu_s)
+async def _filled(storage: Storage, config: Config, decisions: int) -> Taken:
+    before = await _memory(storage)
+    await fill(storage, config, decisions, seed=0)
+    stream = await storage.client.call("MEMORY", "USAGE", "ar:events", "SAMPLES", 1_000)
+    return Taken(stream / 2 / decisions, await _memory(storage) - before)
 
 
-async def _memory(storage: Storage, field: str) -> int:
+async def _rate(learner: Command, port: int) -> float:
+    """Events a second, from the first that are learned to the last."""
+    await learner.start()
+    async with httpx.AsyncClient() as client, asyncio.timeout(LONGEST_S):
+        while not (first := await _backlog(client, port)):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(LOOK_S)
+        began_s = time.perf_counter()
+        while await _backlog(client, port):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(LOOK_S)
+        return first / (time.perf_counter() - began_s)
+
+
+async def _again(learner: Command, storage: Storage, config: Config) -> float:
+    """Seconds until another learner has what came after the newest snapshot in one of its own.
+
+    The lease of the one that was killed is waited for.
+    """
+    learner.kill()
+    await fill(storage, config, 1, seed=1)
+    began_s, version = time.perf_counter(), await storage.snapshots.latest_version()
+    await learner.start()
+    async with asyncio.timeout(LONGEST_S):
+        while await storage.snapshots.latest_version() == version:  # noqa: ASYNC110 - see above
+            await asyncio.sleep(LOOK_S)
+    return time.perf_counter() - began_s
+
+
+async def _backlog(client: httpx.AsyncClient, port: int) -> float:
+    """0 besides while the learner does not answer."""
+    try:
+        page = await client.get(f"http://127.0.0.1:{port}/metrics")
+    except httpx.TransportError:
+        return 0.0
+    found = _BACKLOG.search(page.text)
+    return float(found.group(1)) if found else 0.0
+
+
+async def _memory(storage: Storage) -> int:
     lines = (await storage.client.call("INFO", "memory")).decode().splitlines()
-    return int(dict(line.split(":", 1) for line in lines if ":" in line)[field])
+    return int(dict(line.split(":", 1) for line in lines if ":" in line)["used_memory"])
 
 
-def _config(folder: Path, events: int, challengers: object) -> Config:
-    arms = {name: {"deployments": [_deployment(name)]} for name in PRICES}
-    embedded = {"data_dir": str(folder), "appendfsync": "everysec"}
-    redis = {"max_events": events, "keep_events": events, "embedded": embedded}
-    document = {"redis": redis, "arms": arms, "challengers": challengers}
-    return parse_config(json.dumps(document), "bench", {})  # JSON is YAML
+def _settings(folder: Path, decisions: int) -> StorageSettings:
+    events = 2 * decisions + 2
+    return StorageSettings(
+        data_dir=folder, appendfsync="everysec", max_events=events, keep_events=events
+    )
+
+
+def _learner(folder: Path, text: str) -> Command:
+    path = folder / "router.yaml"
+    path.write_text(text)
+    return Command("learner", folder, ["router", "learner", "--config", str(path)])
+
+
+def _text(storage: Storage, decisions: int, challengers: object) -> tuple[str, int]:
+    """A config, as JSON, which is YAML, and the port of its metrics."""
+    assert storage.server is not None  # noqa: S101 - opened without a URL
+    port, events = free_port(), 2 * decisions + 2
+    document = {
+        "server": {"metrics_port": port},
+        "redis": {
+            "url": f"unix://{storage.server.socket}",
+            "max_events": events,
+            "keep_events": events,
+        },
+        "arms": {name: {"deployments": [_deployment(name)]} for name in PRICES},
+        "challengers": challengers,
+    }
+    return json.dumps(document), port
 
 
 def _deployment(name: str) -> object:

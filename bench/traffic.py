@@ -9,16 +9,14 @@ from uuid import UUID
 
 import numpy as np
 
-from bandit.types import PromptFacts
+from bandit import ContextMap, PromptFacts, make_policy
 from router.adapters.storage import Storage
-from router.app.brain import Brain
-from router.app.build import decider_of
 from router.config import Config
-from router.config.values import catalogue_of
+from router.config.values import catalogue_of, settings_of, weights_of
 from router.core.arms import Catalogue
 from router.core.calls import WeightOverrides
 from router.core.chat import Usage
-from router.core.deciding import Bounds
+from router.core.deciding import Bounds, Decider
 from router.core.errors import RouterError
 from router.core.records import (
     Attempt,
@@ -54,14 +52,15 @@ def records(
     config: Config, decisions: int, rng: np.random.Generator
 ) -> Iterator[tuple[DecisionRecord, float]]:
     """With the quality that is told of each."""
-    catalogue = catalogue_of(config)
-    brain = Brain(config, catalogue)
-    decider = decider_of(config, brain)
+    catalogue, context_map = catalogue_of(config), ContextMap.default()
+    settings = settings_of(config, catalogue, context_map)
+    policy = make_policy(config.policy.name, settings, context_map.version, rng)
+    decider = Decider(context_map, policy, weights_of(config))
     plans = tuple(catalogue.plans.values())
     for _ in range(decisions):
         embedding = rng.normal(size=DIMENSIONS).astype(np.float32)
         facts = PromptFacts(text="x" * int(rng.integers(20, 400)))
-        context = brain.context_map.build(embedding / np.linalg.norm(embedding), facts)
+        context = context_map.build(embedding / np.linalg.norm(embedding), facts)
         choice = decider.choose(context, plans, WeightOverrides(), Bounds())
         if choice is None:
             raise RouterError("without bounds a plan is always chosen")
