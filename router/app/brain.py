@@ -18,6 +18,7 @@ from router.config.values import context_map_of, gate_settings_of, promise_setti
 from router.core.arms import Catalogue, Plan
 from router.core.influence import Influence
 from router.core.judging.learned import Arrays, Learned, Terms, split, terms_of
+from router.core.owning import Owned
 from router.core.renaming import renamed_payloads
 
 
@@ -37,6 +38,7 @@ class Brain:
         self._seed = config.policy.seed
         self._renamed = config.renamed
         self._max_share = config.learning.max_tenant_share
+        self._owners = frozenset(config.learning.own_policies)
         self._members = Members(config, catalogue, self.context_map, examples)
         self._gate_names = {p.name: p.gate for p in _judged(config, catalogue)}
         self._gate_settings = gate_settings_of(config, catalogue, self.context_map)
@@ -57,6 +59,7 @@ class Brain:
             self._promises({}),
             contest=contest,
             influence=self._influence(None),
+            owned=self._owned({}, None),
         )
         if contest is not None:
             learned.follow(contest)
@@ -69,14 +72,25 @@ class Brain:
         contest = self._members.contest(champion, policy, parts)
         gates = self._gates(parts.gates, None)
         promises, influence = self._promises(parts.promises), self._influence(parts.influence)
-        return Learned(policy, gates, promises, champion, contest, influence)
+        owned = self._owned(parts.owned, None)
+        return Learned(policy, gates, promises, champion, contest, influence, owned)
 
     def restore_to_serve(self, payload: bytes) -> Learned:
         """Without challengers. Raises BanditError."""
         parts = renamed_payloads(split(payload), self._renamed)
         champion, policy = self._members.champion(parts, self._serving)
         gates = self._gates(parts.gates, self._serving)
-        return Learned(policy, gates, self._promises(parts.promises), champion)
+        promises, owned = self._promises(parts.promises), self._owned(parts.owned, self._serving)
+        return Learned(policy, gates, promises, champion, owned=owned)
+
+    def _owned(self, saved: Mapping[str, bytes], rng: np.random.Generator | None) -> Owned | None:
+        """Raises BanditError."""
+        if not self._owners:
+            return None
+        policies = {
+            t: self._members.own(held, rng) for t, held in saved.items() if t in self._owners
+        }
+        return Owned(self._owners, self._members.begun, policies)
 
     def _influence(self, saved: dict[str, Any] | None) -> Influence | None:
         """Raises CorruptSnapshot."""

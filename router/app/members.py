@@ -11,6 +11,7 @@ import numpy as np
 
 from bandit import Context, ContextMap, Policy, PolicySettings, load_policy, make_policy
 from bandit.errors import VersionMismatch
+from bandit.policies.adaptive import AdaptivePolicy
 from router.config import Config
 from router.config.policy_schema import PolicySection
 from router.config.values import contest_settings_of, members_of, settings_of, units_of
@@ -41,6 +42,7 @@ class Members:
         for name, section in self._sections.items():
             told = config.model_copy(update={"policy": section})
             self._settings[name] = settings_of(told, catalogue, context_map, examples)
+        self._own_strength = config.learning.own_strength
         self._terms = ContestTerms(
             catalogue.plans, units_of(config, catalogue), contest_settings_of(config)
         )
@@ -68,6 +70,18 @@ class Members:
             return name, self.fresh(name)
         kind = self._sections[name].name
         return name, load_policy(payload, self._settings[name], self._version, rng, name=kind)
+
+    def own(self, payload: bytes, rng: np.random.Generator | None) -> Policy:
+        """Of one tenant, by the section `policy`. Raises BanditError."""
+        kind = self._sections[BASE].name
+        return load_policy(payload, self._settings[BASE], self._version, rng, name=kind)
+
+    def begun(self, shared: Policy) -> Policy:
+        """A copy whose past gives way to what one tenant tells."""
+        policy = self.own(shared.save(), None)
+        if isinstance(policy, AdaptivePolicy):
+            policy.limit(self._own_strength)
+        return policy
 
     def contest(self, champion: str, policy: Policy, parts: Payloads) -> Contest | None:
         """Raises BanditError."""

@@ -153,7 +153,9 @@ class LearningSection(Section):
 
     default_quality: learned, with implicit_weight, for an answer that had no feedback within the
     join window; unset: nothing is. max_tenant_share: of the weight of feedback one tenant may have
-    where others give some as well; 1 for no bound.
+    where others give some as well; 1 for no bound. own_policies: tenants that a policy of their
+    own chooses for; it begins as the one of all tenants, whose past then counts for own_strength
+    outcomes of each plan (policy `adaptive`; for all of them with another).
     """
 
     embedded: bool = True
@@ -163,6 +165,8 @@ class LearningSection(Section):
     poll_ms: Annotated[int, Field(ge=10, le=2_000)] = 250
     implicit_weight: Annotated[float, Field(gt=0, le=1)] = 0.25
     max_tenant_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    own_policies: Annotated[tuple[str, ...], Field(max_length=8)] = ()
+    own_strength: Annotated[float, Field(ge=1, le=1e6)] = 200.0
     reask: ReaskSection = ReaskSection()
 
 

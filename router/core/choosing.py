@@ -73,15 +73,15 @@ class Chooser:
 
     def _decide(self, work: Work, plans: Sequence[Plan]) -> Choice | None:
         assert work.embedding is not None  # noqa: S101 - embedded before
-        options = work.call.options
+        options, tenant = work.call.options, work.call.tenant.name
         with self._watch.stage("decide"):
             context = self._decider.context(work.call.chat, work.embedding)
             bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
-            choice = self._decider.choose(context, plans, options.weights, bounds)
+            choice = self._decider.choose(context, plans, options.weights, bounds, tenant)
             watched = [plan for plan in work.watched if work.well(self._catalogue, plan)]
             if choice is None or not watched:
                 return choice
-            would = self._decider.choose(context, watched, options.weights, bounds)
+            would = self._decider.choose(context, watched, options.weights, bounds, tenant)
             return choice if would is None else beside(choice, would)
 
     def _stepper(self, work: Work, plan: Plan, choice: Choice) -> Stepper | None:

@@ -17,7 +17,7 @@ from router.core.calls import WeightOverrides
 from router.core.chat import ChatRequest, Format
 from router.core.eligible import offered
 from router.core.ports import Embedding
-from router.core.records import BASE, Choice, LoggedContext, Observation, WeightSet
+from router.core.records import BASE, OWN, Choice, LoggedContext, Observation, WeightSet
 
 if TYPE_CHECKING:  # what is learned reads the logged choices of this module
     from router.core.judging.learned import Learned
@@ -54,12 +54,14 @@ class Decider:
     gates: Mapping[str, Gate] = field(default_factory=dict)
     promises: Mapping[str, Promise] = field(default_factory=dict)
     member: str = BASE
+    owned: Mapping[str, Policy] = field(default_factory=dict)
 
     def swap(self, learned: Learned, version: int) -> None:
         """The policy and its gates at once: both are of one snapshot."""
         self.policy, self.gates, self.version = learned.policy, learned.gates, version
         self.promises = learned.promises
         self.member = learned.champion
+        self.owned = learned.owned.policies if learned.owned else {}
 
     def context(self, chat: ChatRequest, embedding: Embedding) -> Context:
         return self.context_map.build(embedding, facts_of(chat))
@@ -70,43 +72,54 @@ class Decider:
         plans: Sequence[Plan],
         overrides: WeightOverrides,
         bounds: Bounds,
+        tenant: str = "",
     ) -> Choice | None:
         """None when every plan is expected to cost more than the caller allows.
 
-        Spare plans are looked at where none of the others keeps the bounds.
+        Spare plans are looked at where none of the others keeps the bounds. tenant: whose own
+        policy chooses, where it has one.
         """
         weights, first = merge(self.weights, overrides), offered(plans)
-        choice = self._chosen(context, first, weights, bounds)
+        choice = self._chosen(context, first, weights, bounds, tenant)
         if choice is None and len(first) < len(plans):
-            choice = self._chosen(context, plans, weights, bounds)
+            choice = self._chosen(context, plans, weights, bounds, tenant)
         return choice
 
     def _chosen(
-        self, context: Context, plans: Sequence[Plan], weights: Weights, bounds: Bounds
+        self,
+        context: Context,
+        plans: Sequence[Plan],
+        weights: Weights,
+        bounds: Bounds,
+        tenant: str,
     ) -> Choice | None:
+        own = self.owned.get(tenant)
+        policy, member = (self.policy, self.member) if own is None else (own, OWN)
         eligible = [action_of(plan) for plan in plans]
-        decision = self.policy.decide(context, eligible, weights)
+        decision = policy.decide(context, eligible, weights)
         kept = bounds.keep(eligible, decision.estimates)
         if not kept:
             return None
         if len(kept) < len(eligible):
-            decision = self.policy.decide(context, kept, weights)
-        return self._choice(context, decision, weights)
+            decision = policy.decide(context, kept, weights)
+        return self._choice(context, decision, weights, policy.name, member)
 
-    def _choice(self, context: Context, decision: Decision, weights: Weights) -> Choice:
+    def _choice(
+        self, context: Context, decision: Decision, weights: Weights, policy: str, member: str
+    ) -> Choice:
         return Choice(
             plan=decision.action,
             propensity=decision.propensity,
             explored=decision.explored,
             probabilities=tuple(decision.probabilities.items()),
-            policy=self.policy.name,
+            policy=policy,
             policy_version=self.version,
             weights=WeightSet(weights.quality, weights.cost, weights.latency, weights.failure),
             context=log_context(context),
             expected=tuple(
                 (name, e.quality, e.cost_usd, e.utility) for name, e in decision.estimates.items()
             ),
-            member=self.member,
+            member=member,
         )
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from router.core.arms import Plan
-from router.core.contest.contest import Contest
 from router.core.deviating import Deviations
 from router.core.judging.learned import Learned
 from router.core.observer import Observer
@@ -27,9 +26,11 @@ from router.core.teaching import (
     keep_promises,
     labels,
     lessons,
+    record_of,
     signs,
     teach,
     teach_gates,
+    weighed,
 )
 
 _log = logging.getLogger(__name__)
@@ -86,11 +87,11 @@ class Lecture:
         events = [event for _, event in batch]
         shares = self._heard(learned, events, records)
         changes: list[PolicyChanged] = []
-        if learned.contest is None:
+        if learned.contest is None and learned.owned is None:
             outcomes = joined(events, records, self.plans, self.rewards, shares)
             teach(learned.policy, outcomes, self.observer)
         else:
-            changes = self._contest(learned, learned.contest, batch, records, shares)
+            changes = self._one_by_one(learned, batch, records, shares)
         keep_promises(learned.promises, labels(events, records), self.observer)
         taught = lessons(events, records, self.plans, self.rewards, shares)
         teach_gates(learned.gates, taught, self.observer)
@@ -117,22 +118,27 @@ class Lecture:
             self.observer.deviates(plan)
             _log.warning("tenant %s is off all others on plan %s by %+.2f", tenant, plan, gap)
 
-    def _contest(
+    def _one_by_one(
         self,
         learned: Learned,
-        contest: Contest,
         batch: Sequence[tuple[str, Event]],
         records: Mapping[str, DecisionRecord | None],
         shares: Sequence[float],
     ) -> list[PolicyChanged]:
-        """Event by event: evidence comes before anybody learns from it."""
+        """Evidence comes before anybody learns from it, and a policy of one's own begins so."""
         changes: list[PolicyChanged] = []
         for (position, event), share in zip(batch, shares, strict=True):
-            change = contest.hear(position, event, self.observer)
-            if change is not None:
-                learned.follow(contest)
-                changes.append(change)
-            outcomes = joined([event], records, self.plans, self.rewards, [share])
-            for policy in contest.policies.values():
-                teach(policy, outcomes, self.observer)
+            if learned.contest is not None:
+                change = learned.contest.hear(position, event, self.observer)
+                if change is not None:
+                    learned.follow(learned.contest)
+                    changes.append(change)
+            outcomes = joined([event], records, self.plans, self.rewards)
+            record = record_of(event, records)
+            if learned.owned is not None and record is not None and outcomes:
+                own = learned.owned.of(record.tenant, learned.shared)
+                if own is not None:
+                    teach(own, outcomes, self.observer)
+            for policy in learned.policies:
+                teach(policy, weighed(outcomes, share), self.observer)
         return changes

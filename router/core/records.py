@@ -27,6 +27,9 @@ class AttemptOutcome(StrEnum):
 BASE = "policy"
 """The member that the config's section `policy` describes; the others are its challengers."""
 
+OWN = "own"
+"""A policy of the tenant's own, which began as a copy of that one: no evidence for challengers."""
+
 JUDGED = "judged"
 """Why an answer that passed the certain checks was not served."""
 

@@ -31,6 +31,7 @@ def renamed_payloads(parts: Payloads, names: Names) -> Payloads:
     return parts._replace(
         policy=rename_actions(parts.policy, names),
         members={name: rename_actions(held, names) for name, held in parts.members.items()},
+        owned={tenant: rename_actions(held, names) for tenant, held in parts.owned.items()},
         gates={names.get(plan, plan): gate for plan, gate in parts.gates.items()},
         promises={names.get(plan, plan): told for plan, told in parts.promises.items()},
     )

@@ -38,10 +38,10 @@ def joined(
     """
     outcomes: list[Outcome] = []
     for event, share in _shared(events, shares):
-        record = _record_of(event, records)
+        record = record_of(event, records)
         if record is not None:
             found = outcomes_of(event, record, plans, settings)
-            outcomes += found if share == 1 else [_weighed(one, share) for one in found]
+            outcomes += weighed(found, share)
     return outcomes
 
 
@@ -55,7 +55,7 @@ def lessons(
     """The same for the gates."""
     lessons: list[PlanLesson] = []
     for event, share in _shared(events, shares):
-        record = _record_of(event, records)
+        record = record_of(event, records)
         if record is not None:
             found = lessons_of(event, record, plans, settings)
             lessons += [
@@ -70,26 +70,29 @@ def signs(
 ) -> Iterator[tuple[int, Event, DecisionRecord]]:
     """Events by which a tenant says how good an answer was, with their places."""
     for place, event in enumerate(events):
-        record = _record_of(event, records)
+        record = record_of(event, records)
         if isinstance(event, FeedbackGiven | Reasked) and record is not None:
             yield place, event, record
 
 
-def _weighed(outcome: Outcome, share: float) -> Outcome:
-    return replace(outcome, weight=outcome.weight * share)
+def record_of(event: Event, records: Mapping[str, DecisionRecord | None]) -> DecisionRecord | None:
+    """That an event tells of; None for one that is gone or tells of none."""
+    if isinstance(event, Decided):
+        return event.record
+    told_of = decision_of(event)
+    return None if told_of is None else records[told_of]
+
+
+def weighed(outcomes: list[Outcome], share: float) -> list[Outcome]:
+    if share == 1:
+        return outcomes
+    return [replace(one, weight=one.weight * share) for one in outcomes]
 
 
 def _shared(
     events: Sequence[Event], shares: Sequence[float] | None
 ) -> Iterator[tuple[Event, float]]:
     return zip(events, shares or [1.0] * len(events), strict=True)
-
-
-def _record_of(event: Event, records: Mapping[str, DecisionRecord | None]) -> DecisionRecord | None:
-    if isinstance(event, Decided):
-        return event.record
-    told_of = decision_of(event)
-    return None if told_of is None else records[told_of]
 
 
 def teach(policy: Policy, outcomes: Sequence[Outcome], observer: Observer) -> None:
@@ -119,7 +122,7 @@ def labels(events: Sequence[Event], records: Mapping[str, DecisionRecord | None]
     """The same for the promises."""
     found: list[Label] = []
     for event in events:
-        record = _record_of(event, records)
+        record = record_of(event, records)
         if record is not None:
             found += labels_of(event, record)
     return found

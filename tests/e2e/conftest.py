@@ -126,14 +126,27 @@ def redis() -> str:
 
 
 @pytest.fixture
+def learning() -> str:
+    """More of the section `learning`."""
+    return "poll_ms: 20"
+
+
+@pytest.fixture
 def images() -> str:
     """More of every deployment."""
     return ""
 
 
 @pytest.fixture
-def config(plans: str, sections: str, redis: str, images: str) -> Callable[..., str]:
-    return partial(_config, plans=plans, sections=sections, redis=redis, deployment=images)
+def config(plans: str, sections: str, redis: str, learning: str, images: str) -> Callable[..., str]:
+    return partial(
+        _config,
+        plans=plans,
+        sections=sections,
+        redis=redis,
+        learning=learning,
+        deployment=images,
+    )
 
 
 @pytest_asyncio.fixture
@@ -166,7 +179,14 @@ async def router(
 
 
 def _config(
-    folder: Path, ports: dict[str, int], *, plans: str, sections: str, redis: str, deployment: str
+    folder: Path,
+    ports: dict[str, int],
+    *,
+    plans: str,
+    sections: str,
+    redis: str,
+    learning: str,
+    deployment: str,
 ) -> str:
     prices = {"cheap": 0.1, "reasoning": 2.0, "fallback": 0.5}
     arms = "\n".join(
@@ -180,7 +200,7 @@ server: {{port: 0, metrics_port: 0}}
 redis: {{embedded: {{data_dir: {folder}/redis, appendfsync: everysec}}, {redis}}}
 embedding: {{workers: 1}}
 health: {{failures: 2, cooldown_ms: 300, max_cooldown_ms: 300}}
-learning: {{embedded: false, publish_every_ms: 50, poll_ms: 20}}
+learning: {{embedded: false, publish_every_ms: 50, {learning}}}
 plans: {plans}
 arms:
 {arms}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from bandit.types import Policy
 from router.core.contest.contest import Contest
 from router.core.contest.state import ContestState, read_state, write_state
 from router.core.influence import Influence
+from router.core.owning import Owned
 from router.core.records import BASE
 
 KIND: Final = "learned"
@@ -25,6 +27,7 @@ GATE: Final = "gate"
 PROMISE: Final = "promise"
 CONTEST: Final = "contest"
 MEMBER: Final = "member"
+OWN: Final = "own"
 
 
 @dataclass(slots=True)
@@ -33,7 +36,7 @@ class Learned:
 
     gates: by plan, of the plans whose gate learns or decides anything. promises: by plan. contest:
     None where there are no challengers, and in who only serves. influence: of tenants, None where
-    it is not bounded.
+    it is not bounded. owned: policies of tenants' own, None where no tenant shall have one.
     """
 
     policy: Policy
@@ -42,6 +45,17 @@ class Learned:
     champion: str = BASE
     contest: Contest | None = None
     influence: Influence | None = None
+    owned: Owned | None = None
+
+    @property
+    def policies(self) -> Collection[Policy]:
+        """All that learn from every tenant."""
+        return [self.policy] if self.contest is None else self.contest.policies.values()
+
+    @property
+    def shared(self) -> Policy:
+        """Of the section `policy`, whoever is champion."""
+        return self.policy if self.contest is None else self.contest.policies[BASE]
 
     def follow(self, contest: Contest) -> None:
         """Serve what the contest says."""
@@ -50,7 +64,7 @@ class Learned:
 
     def save(self) -> bytes:
         """The policy's own snapshot where there is nothing else."""
-        if not self.gates and self.contest is None and self.influence is None:
+        if not self.gates and (self.contest, self.influence, self.owned) == (None, None, None):
             return self.policy.save()
         payloads = {POLICY: self.policy.save()}
         payloads |= {f"{GATE}.{plan}": gate.save() for plan, gate in self.gates.items()}
@@ -64,6 +78,10 @@ class Learned:
             meta["members"] = others
             payloads[CONTEST] = write_state(self.contest.state)
             payloads |= {f"{MEMBER}.{n}": self.contest.policies[n].save() for n in others}
+        if self.owned is not None:
+            meta["owned"] = list(self.owned.policies)
+            saved = [policy.save() for policy in self.owned.policies.values()]
+            payloads |= {f"{OWN}.{place}": payload for place, payload in enumerate(saved)}
         arrays = {name: np.frombuffer(payload, np.uint8) for name, payload in payloads.items()}
         return pack(Snapshot(KIND, meta, arrays | self._evidence()))
 
@@ -90,6 +108,7 @@ class Payloads(NamedTuple):
 
     promises: plan -> (terms, arrays). state: of the contest, an empty one where there was none.
     members: of those who do not serve. influence: of tenants, None where it was not bounded.
+    owned: tenant -> payload of its own policy.
     """
 
     policy: bytes
@@ -98,6 +117,7 @@ class Payloads(NamedTuple):
     state: ContestState
     members: Mapping[str, bytes]
     influence: dict[str, Any] | None = None
+    owned: Mapping[str, bytes] = MappingProxyType({})
 
 
 def split(payload: bytes) -> Payloads:
@@ -124,4 +144,6 @@ def _parts(snapshot: Snapshot) -> Payloads:
     members = {str(n): arrays[f"{MEMBER}.{n}"].tobytes() for n in meta.get("members", ())}
     state = read_state(arrays[CONTEST].tobytes()) if CONTEST in arrays else ContestState()
     policy, influence = arrays[POLICY].tobytes(), meta.get("influence")
-    return Payloads(policy, gates, promises, state, members, influence)
+    tenants = enumerate(meta.get("owned", ()))
+    owned = {str(tenant): arrays[f"{OWN}.{place}"].tobytes() for place, tenant in tenants}
+    return Payloads(policy, gates, promises, state, members, influence, owned)
