@@ -121,11 +121,12 @@ class Brain:
             variant.kind, settings, self._version, np.random.default_rng([seed, 1])
         )
         self.decider = Decider(context_map, policy, weights_of(config), gates=self.gates(3))
-        pledged = promise_settings_of(config)
-        if pledged is not None:
-            self.decider.promises = {
-                plan.name: Promise(pledged) for plan in made.plans.values() if plan.is_judged
-            }
+        self.decider.promises = {
+            plan.name: Promise(pledged)
+            for pledged in promise_settings_of(config).values()
+            for plan in made.plans.values()
+            if plan.is_judged
+        }
 
     def gates(self, number: int) -> dict[str, Gate]:
         """By plan. number: other draws for each."""

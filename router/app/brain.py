@@ -18,6 +18,7 @@ from router.config.values import context_map_of, gate_settings_of, promise_setti
 from router.core.arms import Catalogue, Plan
 from router.core.influence import Influence
 from router.core.judging.learned import Arrays, Learned, Terms, split, terms_of
+from router.core.judging.promised import holder
 from router.core.owning import Owned
 from router.core.renaming import renamed_payloads
 
@@ -43,7 +44,11 @@ class Brain:
         self._gate_names = {p.name: p.gate for p in _judged(config, catalogue)}
         self._gate_settings = gate_settings_of(config, catalogue, self.context_map)
         self._promising = [p.name for p in catalogue.plans.values() if p.is_judged]
-        self._promise = promise_settings_of(config)
+        self._promised = {
+            holder(plan, tenant): settings
+            for plan in self._promising
+            for tenant, settings in promise_settings_of(config).items()
+        }
         # Replicas must not draw alike: theirs is seeded from the system, the learner's is fixed.
         self._serving = np.random.default_rng()
 
@@ -105,12 +110,10 @@ class Brain:
 
     def _promises(self, saved: Mapping[str, tuple[Terms, Arrays]]) -> dict[str, Promise]:
         """One whose terms were changed since begins without evidence. Raises CorruptSnapshot."""
-        if self._promise is None:
-            return {}
-        made = {plan: Promise(self._promise) for plan in self._promising}
-        for plan, promise in made.items():
-            terms, arrays = saved.get(plan, (None, {}))
-            if terms == terms_of(self._promise):
+        made = {name: Promise(settings) for name, settings in self._promised.items()}
+        for name, promise in made.items():
+            terms, arrays = saved.get(name, (None, {}))
+            if terms == terms_of(promise.settings):
                 _restore(promise, arrays)
         return made
 

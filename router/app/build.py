@@ -14,7 +14,7 @@ from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.app.brain import Brain
 from router.config import Config
 from router.config.judging_schema import VerifierSection
-from router.config.values import members_of, refit_of, weights_of
+from router.config.values import members_of, promise_settings_of, refit_of, weights_of
 from router.core.admission import Admission, AdmissionSettings
 from router.core.arms import Catalogue
 from router.core.attempt import Caller
@@ -191,7 +191,7 @@ def _surveyor(config: Config, seams: Seams) -> Surveyor:
 
 
 def _audits(config: Config) -> AuditSettings:
-    section, always = config.judging, config.policy.promise is not None
+    section, always = config.judging, bool(promise_settings_of(config))
     return AuditSettings(section.audit_share, section.audit_usd_per_day, section.judge, always)
 
 

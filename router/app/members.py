@@ -21,7 +21,7 @@ from router.core.contest.state import ContestState, resumed
 from router.core.judging.learned import Payloads
 from router.core.records import BASE
 
-_NOT_LEARNED_BY: Final = {"observe", "promise"}
+_NOT_LEARNED_BY: Final = {"observe", "promise", "tenant_promises"}
 """Keys of the section `policy` that change nothing of what a policy learns."""
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 from router.config.document import Path
 from router.config.plain import mapped
 from router.config.policy_checks import check_policy
-from router.core.records import BASE
+from router.core.records import BASE, OWN
 
 Found: TypeAlias = Iterator[tuple[Path, str]]
 SHARED: Final = (
@@ -33,8 +33,8 @@ def check_challengers(root: dict[str, Any], plans: Collection[str]) -> Found:
     known = dict(check_policy(policy, plans))
     for name, written in challengers.items():
         overrides, path = mapped(written), ("challengers", name)
-        if name == BASE:
-            yield path, f"choose another name: {BASE} is the section policy itself"
+        if name in (BASE, OWN):
+            yield path, f"choose another name: {name} is the section policy itself, or a copy"
         if not overrides and isinstance(written, dict | None):
             yield path, "write what differs from the section policy"
         yield from _merged({**policy, **overrides}, overrides, known, path, plans)

@@ -94,7 +94,10 @@ class PairClassifierSection(Section):
 
 
 class PromiseSection(Section):
-    """Of accepted first answers at most this share is bad, of every plan whose gate judges."""
+    """Of accepted first answers at most this share is bad, of every plan whose gate judges.
+
+    In `tenant_promises` of the named tenant's alone, by evidence of its own, in place of `promise`.
+    """
 
     max_bad_accept: Annotated[float, Field(ge=1e-4, le=0.5)] = 0.05
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
@@ -141,3 +144,4 @@ class PolicySection(Section):
     linucb: LinucbSection = LinucbSection()
     pair_classifier: PairClassifierSection = PairClassifierSection()
     promise: PromiseSection | None = None
+    tenant_promises: dict[str, PromiseSection] = Field(default_factory=dict, max_length=32)

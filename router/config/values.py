@@ -143,11 +143,14 @@ def gate_settings_of(config: Config, catalogue: Catalogue, context_map: ContextM
     )
 
 
-def promise_settings_of(config: Config) -> PromiseSettings | None:
-    section = config.policy.promise
-    if section is None:
-        return None
-    return PromiseSettings(max_bad=section.max_bad_accept, confidence=section.confidence)
+def promise_settings_of(config: Config) -> dict[str, PromiseSettings]:
+    """By tenant; "" for all that are not named."""
+    policy = config.policy
+    sections = {**({"": policy.promise} if policy.promise else {}), **policy.tenant_promises}
+    return {
+        tenant: PromiseSettings(max_bad=section.max_bad_accept, confidence=section.confidence)
+        for tenant, section in sections.items()
+    }
 
 
 def keys_of(config: Config, env: Mapping[str, str]) -> dict[str, str]:

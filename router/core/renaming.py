@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bandit.renaming import rename_actions
 from router.core.judging.learned import Payloads
+from router.core.judging.promised import renamed
 from router.core.records import Choice, DecisionRecord, Observation
 
 Names = Mapping[str, str]
@@ -33,7 +34,7 @@ def renamed_payloads(parts: Payloads, names: Names) -> Payloads:
         members={name: rename_actions(held, names) for name, held in parts.members.items()},
         owned={tenant: rename_actions(held, names) for tenant, held in parts.owned.items()},
         gates={names.get(plan, plan): gate for plan, gate in parts.gates.items()},
-        promises={names.get(plan, plan): told for plan, told in parts.promises.items()},
+        promises={renamed(name, names): told for name, told in parts.promises.items()},
     )
 
 

@@ -11,6 +11,7 @@ from bandit.steps import Gate
 from bandit.types import Outcome, Policy
 from router.core.arms import Plan
 from router.core.judging.lessons import Label, PlanLesson, labels_of, lessons_of
+from router.core.judging.promised import kept_for
 from router.core.observer import Observer
 from router.core.records import (
     Decided,
@@ -133,7 +134,7 @@ def keep_promises(
 ) -> None:
     """Labels before lessons: a promise is about scores given before their own label was learned."""
     for label in labels:
-        promise = promises.get(label.plan)
+        promise = kept_for(promises, label.plan, label.tenant)
         if promise is None:
             continue
         try:

@@ -34,9 +34,10 @@ OWN: Final = "own"
 class Learned:
     """policy: the one that serves. champion: its name among the members.
 
-    gates: by plan, of the plans whose gate learns or decides anything. promises: by plan. contest:
-    None where there are no challengers, and in who only serves. influence: of tenants, None where
-    it is not bounded. owned: policies of tenants' own, None where no tenant shall have one.
+    gates: by plan, of the plans whose gate learns or decides anything. promises: by holder.
+    contest: None where there are no challengers, and in who only serves. influence: of tenants,
+    None where it is not bounded. owned: policies of tenants' own, None where no tenant shall have
+    one.
     """
 
     policy: Policy
@@ -106,7 +107,7 @@ def terms_of(settings: PromiseSettings) -> Terms:
 class Payloads(NamedTuple):
     """policy: the champion's. gates: plan -> (name of its gate, payload).
 
-    promises: plan -> (terms, arrays). state: of the contest, an empty one where there was none.
+    promises: holder -> (terms, arrays). state: of the contest, an empty one where there was none.
     members: of those who do not serve. influence: of tenants, None where it was not bounded.
     owned: tenant -> payload of its own policy.
     """

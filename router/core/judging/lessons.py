@@ -58,6 +58,7 @@ class Label:
     bad: float
     probability: float
     source: Source
+    tenant: str = ""
 
 
 def labels_of(event: Event, record: DecisionRecord) -> list[Label]:
@@ -69,15 +70,17 @@ def labels_of(event: Event, record: DecisionRecord) -> list[Label]:
     if last.step is Step.ACCEPT and last.by is Judge.GATE:
         if isinstance(event, Audited):
             bad, told = 1 - event.quality, event.propensity
-            return [Label(choice.plan, last.score, bad, told, Source.AUDIT)]
+            return [Label(choice.plan, last.score, bad, told, Source.AUDIT, record.tenant)]
         if isinstance(event, FeedbackGiven):
             if event.by_default:
                 return []  # nobody looked: a promise is not kept by silence
-            return [Label(choice.plan, last.score, 1 - event.quality, 1.0, Source.FEEDBACK)]
+            bad = 1 - event.quality
+            return [Label(choice.plan, last.score, bad, 1.0, Source.FEEDBACK, record.tenant)]
     if isinstance(event, Decided) and last.instead is Step.ACCEPT:
         agrees = record.attempts[0].agrees
         if agrees is not None:
-            return [Label(choice.plan, last.score, float(not agrees), 1.0, Source.AUDIT)]
+            bad = float(not agrees)
+            return [Label(choice.plan, last.score, bad, 1.0, Source.AUDIT, record.tenant)]
     return []
 
 

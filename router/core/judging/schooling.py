@@ -11,6 +11,7 @@ from bandit.steps import Chosen, Gate, Lesson, Prices, Seen, Step
 from bandit.types import Weights
 from router.core.arms import Plan
 from router.core.judging.lessons import PlanLesson, lesson_of_call
+from router.core.judging.promised import of_all
 from router.core.observer import Observer
 from router.core.records import DecisionRecord
 from router.core.teaching import teach_gates
@@ -81,8 +82,9 @@ class School:
         """Told what answers are worth that their gates would accept."""
         for one in schooled:
             for plan in self._plans:
-                if plan.name in promises and one.trial.knows(plan):
-                    await self._label(promises[plan.name], plan, one)
+                told = of_all(promises, plan.name) if one.trial.knows(plan) else ()
+                for promise in told:
+                    await self._label(promise, plan, one)
 
     async def _label(self, promise: Promise, plan: Plan, one: Schooled[AnyTrial]) -> None:
         record = await one.trial.call(plan, one.gates)

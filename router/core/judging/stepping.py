@@ -17,6 +17,7 @@ from router.core.errors import RouterError
 from router.core.judging.choices import Open, Permits, Verdicts, taken_of, withheld
 from router.core.judging.closed import Closed, agreement, closed_answer, compare
 from router.core.judging.opposed import bounded
+from router.core.judging.promised import kept_for
 from router.core.judging.signals import SIGNALS_VERSION, question_of, reply_of, signals_of
 from router.core.observer import Observer
 from router.core.ports import Embedding
@@ -221,5 +222,5 @@ class Judging:
             observer=self._observer,
             verifier=self._verifier,
             tenant=tenant,
-            promise=promises.get(plan.name),
+            promise=kept_for(promises, plan.name, tenant),
         )
