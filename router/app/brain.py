@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +22,7 @@ from router.core.judging.learned import Arrays, Learned, Terms, split, terms_of
 from router.core.judging.promised import holder
 from router.core.owning import Owned
 from router.core.renaming import renamed_payloads
+from router.core.signs import Trust
 
 
 class Brain:
@@ -39,6 +41,7 @@ class Brain:
         self._seed = config.policy.seed
         self._renamed = config.renamed
         self._max_share = config.learning.max_tenant_share
+        self._implicit_weight = config.learning.implicit_weight
         self._owners = frozenset(config.learning.own_policies)
         self._members = Members(config, catalogue, self.context_map, examples)
         self._gate_names = {p.name: p.gate for p in _judged(config, catalogue)}
@@ -65,6 +68,7 @@ class Brain:
             contest=contest,
             influence=self._influence(None),
             owned=self._owned({}, None),
+            trust=self._trust(None),
         )
         if contest is not None:
             learned.follow(contest)
@@ -78,7 +82,8 @@ class Brain:
         gates = self._gates(parts.gates, None)
         promises, influence = self._promises(parts.promises), self._influence(parts.influence)
         owned = self._owned(parts.owned, None)
-        return Learned(policy, gates, promises, champion, contest, influence, owned)
+        trust = self._trust(parts.trust)
+        return Learned(policy, gates, promises, champion, contest, influence, owned, trust)
 
     def restore_to_serve(self, payload: bytes) -> Learned:
         """Without challengers. Raises BanditError."""
@@ -101,12 +106,13 @@ class Brain:
         """Raises CorruptSnapshot."""
         if self._max_share == 1:
             return None
-        try:
+        with _fitting("shares of tenants do"):
             return Influence(self._max_share, saved)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise CorruptSnapshot(
-                "the snapshot's shares of tenants do not fit; go back to an older one"
-            ) from None
+
+    def _trust(self, saved: dict[str, Any] | None) -> Trust:
+        """Raises CorruptSnapshot."""
+        with _fitting("trust in signs does"):
+            return Trust(self._implicit_weight, saved)
 
     def _promises(self, saved: Mapping[str, tuple[Terms, Arrays]]) -> dict[str, Promise]:
         """One whose terms were changed since begins without evidence. Raises CorruptSnapshot."""
@@ -114,7 +120,8 @@ class Brain:
         for name, promise in made.items():
             terms, arrays = saved.get(name, (None, {}))
             if terms == terms_of(promise.settings):
-                _restore(promise, arrays)
+                with _fitting("promise does"):
+                    promise.restore(arrays)
         return made
 
     def _gates(
@@ -134,13 +141,13 @@ class Brain:
         return make_gate(name, self._gate_settings, version, fresh)
 
 
-def _restore(promise: Promise, arrays: Arrays) -> None:
+@contextmanager
+def _fitting(what: str) -> Iterator[None]:
+    """Raises CorruptSnapshot."""
     try:
-        promise.restore(arrays)
-    except (KeyError, ValueError):
-        raise CorruptSnapshot(
-            "the snapshot's promise does not fit; go back to an older one"
-        ) from None
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise CorruptSnapshot(f"the snapshot's {what} not fit; go back to an older one") from None
 
 
 def _judged(config: Config, catalogue: Catalogue) -> list[Plan]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from router.core.arms import Plan
@@ -18,16 +18,17 @@ from router.core.records import (
     Event,
     FeedbackGiven,
     PolicyChanged,
+    Reasked,
     decision_of,
 )
 from router.core.reward import RewardSettings
 from router.core.teaching import (
+    Heard,
     joined,
     keep_promises,
     labels,
     lessons,
     record_of,
-    signs,
     teach,
     teach_gates,
     weighed,
@@ -85,32 +86,28 @@ class Lecture:
         records: Mapping[str, DecisionRecord | None],
     ) -> list[PolicyChanged]:
         events = [event for _, event in batch]
-        shares = self._heard(learned, events, records)
+        heard = [self._heard(learned, event, record_of(event, records)) for event in events]
         changes: list[PolicyChanged] = []
         if learned.contest is None and learned.owned is None:
-            outcomes = joined(events, records, self.plans, self.rewards, shares)
+            outcomes = joined(events, records, self.plans, self.rewards, heard)
             teach(learned.policy, outcomes, self.observer)
         else:
-            changes = self._one_by_one(learned, batch, records, shares)
+            changes = self._one_by_one(learned, batch, records, heard)
         keep_promises(learned.promises, labels(events, records), self.observer)
-        taught = lessons(events, records, self.plans, self.rewards, shares)
+        taught = lessons(events, records, self.plans, self.rewards, heard)
         teach_gates(learned.gates, taught, self.observer)
         return changes
 
-    def _heard(
-        self,
-        learned: Learned,
-        events: Sequence[Event],
-        records: Mapping[str, DecisionRecord | None],
-    ) -> list[float]:
-        """What each event counts, after whose it is."""
-        shares = [1.0] * len(events)
-        for place, event, record in signs(events, records):
-            if learned.influence is not None:
-                shares[place] = learned.influence.weigh(record.tenant)
-            if isinstance(event, FeedbackGiven) and record.choice and not event.by_default:
-                self._compare(record.tenant, record.choice.plan, event.quality)
-        return shares
+    def _heard(self, learned: Learned, event: Event, record: DecisionRecord | None) -> Heard:
+        """What it counts, after whose it is and what kind of sign."""
+        if record is None:
+            return Heard()
+        share, sign = 1.0, learned.trust.see(event, record)
+        if learned.influence is not None and isinstance(event, FeedbackGiven | Reasked):
+            share = learned.influence.weigh(record.tenant)
+        if isinstance(event, FeedbackGiven) and record.choice and not event.by_default:
+            self._compare(record.tenant, record.choice.plan, event.quality)
+        return Heard(share, sign)
 
     def _compare(self, tenant: str, plan: str, quality: float) -> None:
         gap = self.deviations.hear(tenant, plan, quality)
@@ -123,22 +120,22 @@ class Lecture:
         learned: Learned,
         batch: Sequence[tuple[str, Event]],
         records: Mapping[str, DecisionRecord | None],
-        shares: Sequence[float],
+        heard: Sequence[Heard],
     ) -> list[PolicyChanged]:
         """Evidence comes before anybody learns from it, and a policy of one's own begins so."""
         changes: list[PolicyChanged] = []
-        for (position, event), share in zip(batch, shares, strict=True):
+        for (position, event), one in zip(batch, heard, strict=True):
             if learned.contest is not None:
                 change = learned.contest.hear(position, event, self.observer)
                 if change is not None:
                     learned.follow(learned.contest)
                     changes.append(change)
-            outcomes = joined([event], records, self.plans, self.rewards)
+            outcomes = joined([event], records, self.plans, self.rewards, [replace(one, share=1)])
             record = record_of(event, records)
             if learned.owned is not None and record is not None and outcomes:
                 own = learned.owned.of(record.tenant, learned.shared)
                 if own is not None:
                     teach(own, outcomes, self.observer)
             for policy in learned.policies:
-                teach(policy, weighed(outcomes, share), self.observer)
+                teach(policy, weighed(outcomes, one.share), self.observer)
         return changes

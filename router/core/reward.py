@@ -32,11 +32,18 @@ RIGHT = 1.0
 class RewardSettings:
     """implicit_weight, audit_weight in (0, 1]: how much they count beside feedback.
 
-    implicit_weight: of an escalation, a re-ask or silence. audit_weight: of an audit.
+    implicit_weight: of an escalation or silence. audit_weight: of an audit. sign_weight: of the
+    sign that the event is (see `router.core.signs`); None for what nobody has looked into: a
+    re-ask then counts as silence does, and leaving a stream says nothing.
     """
 
     implicit_weight: float = 0.25
     audit_weight: float = 0.5
+    sign_weight: float | None = None
+
+    @property
+    def reask_weight(self) -> float:
+        return self.implicit_weight if self.sign_weight is None else self.sign_weight
 
 
 def outcomes_of(
@@ -60,7 +67,7 @@ def outcomes_of(
                 return []  # nothing was there to be silent about
             whole = replace(whole, weight=settings.implicit_weight)
         return list(_from_feedback(event, record, whole, _alone(record, choice, plans)))
-    return [replace(whole, quality=0.0, weight=settings.implicit_weight)]
+    return [replace(whole, quality=0.0, weight=settings.reask_weight)]
 
 
 def _from_call(
@@ -71,7 +78,9 @@ def _from_call(
     plan = plans[choice.plan]
     whole = replace(_blank(choice, plan), cost_usd=record.cost_usd)
     if any(a.outcome is AttemptOutcome.CANCELLED for a in record.attempts):
-        yield whole  # the caller left: what was spent is known, the rest is not
+        yield whole  # the caller left: what was spent is known, the rest is guessed at best
+        if settings.sign_weight is not None:
+            yield replace(_blank(choice, plan), quality=0.0, weight=settings.sign_weight)
         return
     failed = not record.answered or record.arm not in plan.arms
     quality = None if record.answered else 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bandit.errors import BanditError
 from bandit.promise import Promise
@@ -17,11 +17,17 @@ from router.core.records import (
     Decided,
     DecisionRecord,
     Event,
-    FeedbackGiven,
-    Reasked,
     decision_of,
 )
 from router.core.reward import RewardSettings, outcomes_of
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one event counts. share: of its full weight. sign: weight of the sign that it is."""
+
+    share: float = 1.0
+    sign: float | None = None
 
 
 def joined(
@@ -29,20 +35,20 @@ def joined(
     records: Mapping[str, DecisionRecord | None],
     plans: Mapping[str, Plan],
     settings: RewardSettings,
-    shares: Sequence[float] | None = None,
+    heard: Sequence[Heard] | None = None,
 ) -> list[Outcome]:
     """Outcomes in the order of the events, each event joined with its decision.
 
     records: by decision id, for every event but `Decided`, which brings its own; None for a
-    decision that is gone, of which nothing is learned. shares: what each event counts; None for
+    decision that is gone, of which nothing is learned. heard: what each event counts; None for
     all of it.
     """
     outcomes: list[Outcome] = []
-    for event, share in _shared(events, shares):
+    for event, one in _each(events, heard):
         record = record_of(event, records)
         if record is not None:
-            found = outcomes_of(event, record, plans, settings)
-            outcomes += weighed(found, share)
+            found = outcomes_of(event, record, plans, _told_by(settings, one))
+            outcomes += weighed(found, one.share)
     return outcomes
 
 
@@ -51,29 +57,19 @@ def lessons(
     records: Mapping[str, DecisionRecord | None],
     plans: Mapping[str, Plan],
     settings: RewardSettings,
-    shares: Sequence[float] | None = None,
+    heard: Sequence[Heard] | None = None,
 ) -> list[PlanLesson]:
     """The same for the gates."""
     lessons: list[PlanLesson] = []
-    for event, share in _shared(events, shares):
+    for event, one in _each(events, heard):
         record = record_of(event, records)
         if record is not None:
-            found = lessons_of(event, record, plans, settings)
+            found = lessons_of(event, record, plans, _told_by(settings, one))
             lessons += [
-                replace(one, lesson=replace(one.lesson, weight=one.lesson.weight * share))
-                for one in found
+                replace(told, lesson=replace(told.lesson, weight=told.lesson.weight * one.share))
+                for told in found
             ]
     return lessons
-
-
-def signs(
-    events: Sequence[Event], records: Mapping[str, DecisionRecord | None]
-) -> Iterator[tuple[int, Event, DecisionRecord]]:
-    """Events by which a tenant says how good an answer was, with their places."""
-    for place, event in enumerate(events):
-        record = record_of(event, records)
-        if isinstance(event, FeedbackGiven | Reasked) and record is not None:
-            yield place, event, record
 
 
 def record_of(event: Event, records: Mapping[str, DecisionRecord | None]) -> DecisionRecord | None:
@@ -90,10 +86,12 @@ def weighed(outcomes: list[Outcome], share: float) -> list[Outcome]:
     return [replace(one, weight=one.weight * share) for one in outcomes]
 
 
-def _shared(
-    events: Sequence[Event], shares: Sequence[float] | None
-) -> Iterator[tuple[Event, float]]:
-    return zip(events, shares or [1.0] * len(events), strict=True)
+def _told_by(settings: RewardSettings, heard: Heard) -> RewardSettings:
+    return settings if heard.sign is None else replace(settings, sign_weight=heard.sign)
+
+
+def _each(events: Sequence[Event], heard: Sequence[Heard] | None) -> Iterator[tuple[Event, Heard]]:
+    return zip(events, heard or [Heard()] * len(events), strict=True)
 
 
 def teach(policy: Policy, outcomes: Sequence[Outcome], observer: Observer) -> None:

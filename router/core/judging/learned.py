@@ -20,6 +20,7 @@ from router.core.contest.state import ContestState, read_state, write_state
 from router.core.influence import Influence
 from router.core.owning import Owned
 from router.core.records import BASE
+from router.core.signs import Trust
 
 KIND: Final = "learned"
 POLICY: Final = "policy"
@@ -37,7 +38,7 @@ class Learned:
     gates: by plan, of the plans whose gate learns or decides anything. promises: by holder.
     contest: None where there are no challengers, and in who only serves. influence: of tenants,
     None where it is not bounded. owned: policies of tenants' own, None where no tenant shall have
-    one.
+    one. trust: in what callers do who say nothing.
     """
 
     policy: Policy
@@ -47,6 +48,7 @@ class Learned:
     contest: Contest | None = None
     influence: Influence | None = None
     owned: Owned | None = None
+    trust: Trust = field(default_factory=Trust)
 
     @property
     def policies(self) -> Collection[Policy]:
@@ -65,13 +67,16 @@ class Learned:
 
     def save(self) -> bytes:
         """The policy's own snapshot where there is nothing else."""
-        if not self.gates and (self.contest, self.influence, self.owned) == (None, None, None):
+        beside = self.contest, self.influence, self.owned
+        if not self.gates and beside == (None, None, None) and self.trust.is_blank:
             return self.policy.save()
         payloads = {POLICY: self.policy.save()}
         payloads |= {f"{GATE}.{plan}": gate.save() for plan, gate in self.gates.items()}
         told = [[plan, *terms_of(promise.settings)] for plan, promise in self.promises.items()]
         names = {plan: gate.name for plan, gate in self.gates.items()}
         meta: dict[str, Any] = {"gates": names, "promises": told}
+        if not self.trust.is_blank:
+            meta["trust"] = self.trust.state()
         if self.influence is not None:
             meta["influence"] = self.influence.state()
         if self.contest is not None:
@@ -109,7 +114,7 @@ class Payloads(NamedTuple):
 
     promises: holder -> (terms, arrays). state: of the contest, an empty one where there was none.
     members: of those who do not serve. influence: of tenants, None where it was not bounded.
-    owned: tenant -> payload of its own policy.
+    owned: tenant -> payload of its own policy. trust: in signs, None for none yet.
     """
 
     policy: bytes
@@ -119,6 +124,7 @@ class Payloads(NamedTuple):
     members: Mapping[str, bytes]
     influence: dict[str, Any] | None = None
     owned: Mapping[str, bytes] = MappingProxyType({})
+    trust: dict[str, Any] | None = None
 
 
 def split(payload: bytes) -> Payloads:
@@ -147,4 +153,5 @@ def _parts(snapshot: Snapshot) -> Payloads:
     policy, influence = arrays[POLICY].tobytes(), meta.get("influence")
     tenants = enumerate(meta.get("owned", ()))
     owned = {str(tenant): arrays[f"{OWN}.{place}"].tobytes() for place, tenant in tenants}
-    return Payloads(policy, gates, promises, state, members, influence, owned)
+    trust = meta.get("trust")
+    return Payloads(policy, gates, promises, state, members, influence, owned, trust)

@@ -98,7 +98,7 @@ def _lessons(
             lesson = replace(blank, weight=settings.implicit_weight)
             yield from _labelled(record, plan, lesson, event.quality)
     elif isinstance(event, Reasked):
-        lesson = replace(blank, weight=settings.implicit_weight)
+        lesson = replace(blank, weight=settings.reask_weight)
         yield from _labelled(record, plan, lesson, 0.0)
 
 

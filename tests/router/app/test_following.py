@@ -19,6 +19,7 @@ from router.config.values import catalogue_of
 from router.core.deciding import Decider
 from router.core.errors import SnapshotRefused
 from router.core.follower import Follower
+from router.core.judging.learned import split
 from router.core.observer import NullObserver
 from router.core.ports import StoredSnapshot
 from tests.router.app.test_replaying import write
@@ -103,8 +104,8 @@ async def test_it_tells_how_far_it_is_behind(
 
 
 def _scaled(payload: bytes, factor: float) -> bytes:
-    """Every number the head of quality has learned, so many times as large; whole otherwise."""
-    snapshot = unpack(payload)
+    """Every number the head of quality has learned, so many times as large; the policy alone."""
+    snapshot = unpack(split(payload).policy)
     arrays = dict(snapshot.arrays)
     for name in ("quality.moment", "quality.square"):
         arrays[name] = arrays[name] * factor

@@ -19,6 +19,7 @@ from router.archive.export import export
 from router.calibrate.errors import SnapshotExists
 from router.cli import main
 from router.config import Config, load_config
+from router.core.judging.learned import split
 from tests.contract.samples import RECORD
 from tests.router.app.test_replaying import write
 
@@ -43,7 +44,7 @@ async def archive(storage: Storage, tmp_path: Path) -> Path:
 
 
 def counts(payload: bytes) -> np.ndarray:
-    return unpack(payload).arrays["quality.count"]
+    return unpack(split(payload).policy).arrays["quality.count"]
 
 
 async def test_of_its_own_log_nothing_is_learned_twice(
