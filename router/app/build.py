@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from random import SystemRandom
 from uuid import uuid4
 
 from bandit.errors import TrainerMissing
@@ -14,47 +12,18 @@ from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.app.brain import Brain
 from router.config import Config
 from router.config.judging_schema import VerifierSection
-from router.config.values import members_of, promise_settings_of, refit_of, weights_of
-from router.core.admission import Admission, AdmissionSettings
+from router.config.values import members_of, refit_of, weights_of
 from router.core.arms import Catalogue
-from router.core.attempt import Caller
-from router.core.background import Background
-from router.core.cascade import Cascade, CascadeSettings
-from router.core.choosing import Chooser
-from router.core.closing import Closing, ClosingSettings
 from router.core.deciding import Decider
 from router.core.errors import ConfigInvalid, ConfigProblem
 from router.core.follower import Follower
-from router.core.gate import GateSettings
-from router.core.judging.auditing import Auditor, AuditSettings
-from router.core.judging.stepping import Judging
-from router.core.judging.telling import Telling
 from router.core.judging.verifying import Verifying, VerifyingSettings
 from router.core.learner import Learner, LearnerSettings
 from router.core.lecture import Lecture
-from router.core.observer import Observer, Stopwatch
-from router.core.once import Once, OnceSettings
-from router.core.pipeline import Parts, Pipeline
-from router.core.ports import Embedder, HealthPolicy, Provider, Verifier
-from router.core.reask import ReaskSettings, ReaskWatch
+from router.core.observer import Observer
+from router.core.ports import HealthPolicy, Verifier
 from router.core.remapped import RemappedEvents
-from router.core.reporting import Reporting
 from router.core.reward import RewardSettings
-from router.core.service import RouterService
-from router.core.shelf import Shelf, ShelfSettings
-from router.core.surveying import Surveyor, SurveySettings
-
-
-@dataclass(frozen=True, slots=True)
-class Seams:
-    """The adapters, and who watches."""
-
-    storage: Storage
-    embedder: Embedder
-    providers: Mapping[str, Provider]
-    observer: Observer
-    background: Background
-    verifying: Verifying | None = None
 
 
 def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
@@ -95,142 +64,6 @@ def build_verifying(section: VerifierSection, verifier: Verifier, observer: Obse
         tenants=frozenset(section.tenants),
     )
     return Verifying(verifier, observer, time.time, settings)
-
-
-def build_service(
-    config: Config, catalogue: Catalogue, seams: Seams, decider: Decider
-) -> RouterService:
-    storage, observer, background = seams.storage, seams.observer, seams.background
-    admission = Admission(
-        tenants=storage.tenants,
-        quota=storage.quota,
-        clock=time.time,
-        settings=AdmissionSettings(required=config.auth.required),
-    )
-    cache = config.cache
-    shelf = Shelf(
-        cache=storage.cache,
-        observer=observer,
-        settings=ShelfSettings(cache.enabled, cache.ttl_s, cache.semantic_threshold),
-    )
-    closing = Closing(
-        catalogue=catalogue,
-        decisions=storage.decisions,
-        admission=admission,
-        shelf=shelf,
-        background=background,
-        observer=observer,
-        settings=ClosingSettings(),
-        surveyor=_surveyor(config, seams),
-    )
-    cascade = _cascade(config, catalogue, seams)
-    telling = Telling()
-    auditor = Auditor(
-        catalogue=catalogue,
-        cascade=cascade,
-        admission=admission,
-        decisions=storage.decisions,
-        background=background,
-        observer=observer,
-        draw=SystemRandom().random,
-        telling=telling,
-        settings=_audits(config),
-    )
-    watch = Stopwatch(observer, time.time)
-    parts = Parts(
-        catalogue=catalogue,
-        chooser=Chooser(
-            catalogue=catalogue,
-            decider=decider,
-            judging=Judging(
-                catalogue=catalogue,
-                embed=seams.embedder.embed,
-                observer=observer,
-                verifier=seams.verifying,
-            ),
-            embedder=seams.embedder,
-            observer=observer,
-            watch=watch,
-        ),
-        cascade=cascade,
-        auditor=auditor,
-        embedder=seams.embedder,
-        health=storage.health,
-        admission=admission,
-        shelf=shelf,
-        reask=_reask(config, seams),
-        once=Once(idempotency=storage.idempotency, settings=_once(config, catalogue)),
-        closing=closing,
-        decisions=storage.decisions,
-        background=background,
-        observer=observer,
-        watch=watch,
-        clock=time.time,
-        ids=lambda: uuid4().hex,
-        observe=config.policy.observe,
-    )
-    reporting = Reporting(
-        catalogue=catalogue,
-        decisions=storage.decisions,
-        admission=admission,
-        shelf=shelf,
-        telling=telling,
-        observer=observer,
-    )
-    return RouterService(admission, Pipeline(parts), reporting)
-
-
-def _surveyor(config: Config, seams: Seams) -> Surveyor:
-    section = config.map
-    return Surveyor(
-        survey=seams.storage.survey,
-        background=seams.background,
-        draw=SystemRandom().random,
-        settings=SurveySettings(section.terms, section.sample_embeddings, section.sample_prompts),
-    )
-
-
-def _audits(config: Config) -> AuditSettings:
-    section, always = config.judging, bool(promise_settings_of(config))
-    return AuditSettings(section.audit_share, section.audit_usd_per_day, section.judge, always)
-
-
-def _once(config: Config, catalogue: Catalogue) -> OnceSettings:
-    """No request runs longer than every attempt at its limit, with a minute for the rest."""
-    longest_ms = max(d.timeout_ms for d in catalogue.deployments())
-    return OnceSettings(60 + config.attempts.max_per_request * longest_ms // 1_000)
-
-
-def _cascade(config: Config, catalogue: Catalogue, seams: Seams) -> Cascade:
-    caller = Caller(
-        providers=seams.providers,
-        health=seams.storage.health,
-        background=seams.background,
-        observer=seams.observer,
-        clock=time.time,
-        gate=GateSettings(config.gate.refusals, config.gate.min_mean_logprob),
-    )
-    attempts = config.attempts
-    return Cascade(
-        catalogue=catalogue,
-        caller=caller,
-        clock=time.time,
-        settings=CascadeSettings(
-            attempts.max_per_request,
-            attempts.min_remaining_ms,
-            config.judging.second_timeout_ms,
-        ),
-    )
-
-
-def _reask(config: Config, seams: Seams) -> ReaskWatch:
-    reask = config.learning.reask
-    return ReaskWatch(
-        sessions=seams.storage.sessions,
-        decisions=seams.storage.decisions,
-        observer=seams.observer,
-        settings=ReaskSettings(reask.window_s, reask.similarity),
-    )
 
 
 def build_follower(

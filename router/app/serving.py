@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from router.adapters.storage import Storage
 from router.app.brain import Brain
-from router.app.build import Seams, build_follower, build_service, decider_of
+from router.app.build import build_follower, decider_of
 from router.app.examples import example_contexts
 from router.app.front import Front, Serving
+from router.app.service import Seams, build_service
 from router.config import Config
 from router.config.values import catalogue_of, context_map_of, keys_of
 from router.core.background import Background
