@@ -25,6 +25,7 @@ from router.core.ports import (
     SnapshotStore,
     StoredSnapshot,
 )
+from router.core.signs import Sign
 from router.core.watch import wait
 
 START = "0"
@@ -188,6 +189,8 @@ class Learner:
         term.version, term.unpublished = snapshot.version, 0
         term.published_s = self._clock()
         self._observer.snapshot(snapshot.version)
+        for sign in Sign:
+            self._observer.sign(sign, term.learned.trust.weight(sign))
         for plan, promise in term.learned.promises.items():
             self._observer.promise(plan, promise.status())
         await self._events.trim(term.position)

@@ -56,6 +56,10 @@ class Observer(Protocol):
         """What serves has not learned the newest events; for how long there have been such."""
         ...
 
+    def sign(self, name: str, weight: float) -> None:
+        """What an implicit sign counts beside feedback."""
+        ...
+
     def promise(self, plan: str, status: PromiseStatus) -> None:
         """How far the evidence for a plan's promise is."""
         ...
@@ -128,6 +132,9 @@ class NullObserver:
         pass
 
     def staleness(self, events: int, seconds: float) -> None:
+        pass
+
+    def sign(self, name: str, weight: float) -> None:
         pass
 
     def promise(self, plan: str, status: PromiseStatus) -> None:

@@ -85,6 +85,12 @@ class Metrics:
             ("plan", "what"),
             registry=registry,
         )
+        self._sign = Gauge(
+            f"{PREFIX}_sign_weight",
+            "Of an implicit sign, beside feedback, which has 1",
+            ("sign",),
+            registry=registry,
+        )
         self._version = Gauge(f"{PREFIX}_snapshot_version", "Snapshot in use", registry=registry)
         self._since = Gauge(
             f"{PREFIX}_snapshot_timestamp_seconds", "When it came into use", registry=registry
@@ -134,6 +140,9 @@ class Metrics:
 
     def verifier(self, *, serving: bool) -> None:
         self._verifier.set(serving)
+
+    def sign(self, name: str, weight: float) -> None:
+        self._sign.labels(name).set(weight)
 
     def promise(self, plan: str, status: PromiseStatus) -> None:
         none = 2.0  # no score is as high

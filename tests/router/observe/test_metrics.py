@@ -55,6 +55,8 @@ def everything(observer: Observer) -> None:
     observer.snapshot(5)
     observer.snapshot_refused("checksum")
     observer.staleness(11, 2.5)
+    observer.sign("reasked", 0.125)
+    observer.deviates("cheap")
     observer.standings("lin", [GainFound("gone", 5, 0.1)])
     observer.standings("bold", [GainFound("lin", 90, 0.25, 0.125, 0.5), GainFound("wide", 3)])
     observer.policy_changed(PolicyChanged("0-3", Move.PROMOTED, Mover.GUARD, "lin", "bold"))
@@ -84,6 +86,8 @@ def test_everything_observed_can_be_scraped() -> None:
         "adaptive_router_snapshot_behind_events 11.0",
         "adaptive_router_snapshot_behind_seconds 2.5",
         'adaptive_router_snapshots_refused_total{reason="checksum"} 1.0',
+        'adaptive_router_sign_weight{sign="reasked"} 0.125',
+        'adaptive_router_tenant_deviations_total{plan="cheap"} 1.0',
         'adaptive_router_champion{member="bold"} 1.0',
         'adaptive_router_challenger_gain{challenger="lin"} 0.25',
         'adaptive_router_challenger_gain_low{challenger="lin"} 0.125',
