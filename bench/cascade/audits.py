@@ -12,9 +12,9 @@ from bandit.steps import Step
 from bench.cascade.answers import Answers
 from bench.routing.recorded import Recorded
 from router.core.chat import Answer, FinishReason, Usage
+from router.core.events import Audited
 from router.core.judging.stepping import Stepper
 from router.core.judging.telling import Telling
-from router.core.records import Audited
 
 
 class Check(NamedTuple):

@@ -11,8 +11,9 @@ from bench.cascade.world import Brain
 from bench.routing.provider import StrictObserver
 from bench.routing.recorded import Rows
 from router.core.arms import Plan
+from router.core.events import Decided, Event, FeedbackGiven
 from router.core.judging.schooling import School, Schooled
-from router.core.records import Choice, Decided, DecisionRecord, Event, FeedbackGiven
+from router.core.records import Choice, DecisionRecord
 from router.core.teaching import joined, teach
 
 

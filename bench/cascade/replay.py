@@ -27,10 +27,11 @@ from router.core.cascade import Cascade, CascadeSettings
 from router.core.chat import ChatRequest
 from router.core.deciding import Bounds, Decider
 from router.core.eligible import Needs
+from router.core.events import Decided, Event, FeedbackGiven
 from router.core.gate import GateSettings
 from router.core.judging.stepping import Judging, Stepper
 from router.core.ports import Health
-from router.core.records import Choice, Decided, DecisionRecord, Event, FeedbackGiven, Mode
+from router.core.records import Choice, DecisionRecord, Mode
 from router.core.reward import RewardSettings
 from router.core.teaching import joined, keep_promises, labels, lessons, teach, teach_gates
 

@@ -14,8 +14,8 @@ from router.archive.reading import read
 from router.config import Config
 from router.config.values import catalogue_of, units_of
 from router.core.arms import Catalogue
+from router.core.events import Event
 from router.core.observer import NullObserver
-from router.core.records import Event
 from router.core.reward import RewardSettings
 from router.evaluate.candidates import (
     FIXED,

@@ -13,9 +13,9 @@ from router.config.plain import name_one
 from router.config.values import catalogue_of, members_of
 from router.core.administration import Listing
 from router.core.errors import PolicyUnknown, SnapshotRefused
+from router.core.events import Move, PolicyChanged, PolicyCommand
 from router.core.judging.learned import Learned
 from router.core.ports import StoredSnapshot
-from router.core.records import Move, PolicyChanged, PolicyCommand
 
 POLL_S = 0.1
 

@@ -12,9 +12,10 @@ from router.archive.reading import read
 from router.config import Config
 from router.config.values import catalogue_of, refit_of
 from router.core.errors import SnapshotRefused
+from router.core.events import Decided
 from router.core.lecture import Find, Lecture
 from router.core.observer import NullObserver
-from router.core.records import Decided, DecisionRecord
+from router.core.records import DecisionRecord
 from router.core.remapped import RemappedEvents
 from router.core.replaying import BATCH, Batch, Replayed, check_same, replay, stream
 from router.core.reward import RewardSettings

@@ -10,10 +10,9 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from router.archive.errors import ArchiveBroken
-from router.core.records import (
+from router.core.events import (
     Audited,
     Decided,
-    DecisionRecord,
     Event,
     FeedbackGiven,
     PolicyChanged,
@@ -21,6 +20,7 @@ from router.core.records import (
     Reasked,
     decision_of,
 )
+from router.core.records import DecisionRecord
 
 Row: TypeAlias = dict[str, Any]
 Entry: TypeAlias = tuple[str, Event]

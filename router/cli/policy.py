@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # bring numpy and every driver, for which `--help` need not w
     from router.app.policies import Policies
     from router.config import Config
     from router.core.administration import Listing
-    from router.core.records import GainFound, PolicyChanged
+    from router.core.events import GainFound, PolicyChanged
 
 T = TypeVar("T")
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -68,7 +68,7 @@ def rollback(config_path: Path, wait_s: float) -> None:
 def _command(config_path: Path, name: str, wait_s: float) -> None:
     """name: of whom to promote, "" to roll back."""
     config = load_config(config_path, os.environ)
-    from router.core.records import Move, PolicyCommand  # noqa: PLC0415 - `--help` needs none
+    from router.core.events import Move, PolicyCommand  # noqa: PLC0415 - `--help` needs none
 
     command = PolicyCommand(Move.PROMOTED if name else Move.ROLLED_BACK, name)
     position, change = _with_policies(config, lambda p: p.command(command, wait_s))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from router.core.records import GainFound, PolicyChanged, PolicyCommand
+from router.core.events import GainFound, PolicyChanged, PolicyCommand
 
 
 @dataclass(frozen=True, slots=True)

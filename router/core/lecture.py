@@ -10,17 +10,10 @@ from typing import TypeAlias
 
 from router.core.arms import Plan
 from router.core.deviating import Deviations
+from router.core.events import Decided, Event, FeedbackGiven, PolicyChanged, Reasked, decision_of
 from router.core.judging.learned import Learned
 from router.core.observer import Observer
-from router.core.records import (
-    Decided,
-    DecisionRecord,
-    Event,
-    FeedbackGiven,
-    PolicyChanged,
-    Reasked,
-    decision_of,
-)
+from router.core.records import DecisionRecord
 from router.core.reward import RewardSettings
 from router.core.teaching import (
     Heard,

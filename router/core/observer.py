@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bandit.promise import PromiseStatus
-from router.core.records import Attempt, CacheStatus, GainFound, PolicyChanged
+from router.core.events import GainFound, PolicyChanged
+from router.core.records import Attempt, CacheStatus
 
 
 class Observer(Protocol):

@@ -15,16 +15,13 @@ from numpy.typing import NDArray
 
 from router.core.arms import Deployment
 from router.core.chat import Answer, ChatRequest, Delta, ToolCall
+from router.core.events import Audited, Event, PolicyChanged, PolicyCommand
 from router.core.records import (
-    Audited,
     CachedAnswer,
     CacheKey,
     DecisionRecord,
-    Event,
     FeedbackReport,
     OutcomeReport,
-    PolicyChanged,
-    PolicyCommand,
     SessionTurn,
 )
 from router.core.tenants import QuotaLeft, Reservation, Tenant, TenantLimits

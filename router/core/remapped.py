@@ -9,8 +9,9 @@ from types import MappingProxyType
 from bandit.errors import BanditError
 from bandit.remap import Remap
 from router.core.deciding import log_context, read_context
+from router.core.events import Decided, Event
 from router.core.ports import EventLog
-from router.core.records import Decided, DecisionRecord, Event
+from router.core.records import DecisionRecord
 from router.core.renaming import Names, renamed_record
 
 

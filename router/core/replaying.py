@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.core.errors import RouterError
+from router.core.events import Event
 from router.core.judging.learned import Learned
 from router.core.lecture import Lecture
 from router.core.ports import EventLog, StoredSnapshot
-from router.core.records import Event
 
 BATCH: Final = 1_000
 Batch = Sequence[tuple[str, Event]]

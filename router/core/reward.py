@@ -13,17 +13,8 @@ from dataclasses import dataclass, replace
 from bandit.types import Outcome
 from router.core.arms import Plan
 from router.core.deciding import action_of, read_context
-from router.core.records import (
-    JUDGED,
-    Attempt,
-    AttemptOutcome,
-    Audited,
-    Choice,
-    Decided,
-    DecisionRecord,
-    Event,
-    FeedbackGiven,
-)
+from router.core.events import Audited, Decided, Event, FeedbackGiven
+from router.core.records import JUDGED, Attempt, AttemptOutcome, Choice, DecisionRecord
 
 RIGHT = 1.0
 

@@ -5,15 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Final
 
-from router.core.records import (
-    AttemptOutcome,
-    Decided,
-    DecisionRecord,
-    Event,
-    FeedbackGiven,
-    Mode,
-    Reasked,
-)
+from router.core.events import Decided, Event, FeedbackGiven, Reasked
+from router.core.records import AttemptOutcome, DecisionRecord, Mode
 
 LEFT_SHARE: Final = 0.4
 """Of the weight of a re-ask, before anything is known: who leaves a stream may have read enough."""

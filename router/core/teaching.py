@@ -10,15 +10,11 @@ from bandit.promise import Promise
 from bandit.steps import Gate
 from bandit.types import Outcome, Policy
 from router.core.arms import Plan
+from router.core.events import Decided, Event, decision_of
 from router.core.judging.lessons import Label, PlanLesson, labels_of, lessons_of
 from router.core.judging.promised import kept_for
 from router.core.observer import Observer
-from router.core.records import (
-    Decided,
-    DecisionRecord,
-    Event,
-    decision_of,
-)
+from router.core.records import DecisionRecord
 from router.core.reward import RewardSettings, outcomes_of
 
 

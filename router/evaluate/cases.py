@@ -9,7 +9,8 @@ from bandit.types import Action, Context, Units, Weights
 from bandit.utility import burden
 from router.core.arms import Plan
 from router.core.deciding import action_of, read_context
-from router.core.records import Choice, Decided, DecisionRecord, Event, FeedbackGiven
+from router.core.events import Decided, Event, FeedbackGiven
+from router.core.records import Choice, DecisionRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from bandit.offpolicy import Estimated, Logged, cross_fitted, doubly_robust
 from bandit.types import Units, Vector
 from router.core.arms import Plan
-from router.core.records import Decided, DecisionRecord, Event, decision_of
+from router.core.events import Decided, Event, decision_of
+from router.core.records import DecisionRecord
 from router.core.reward import RewardSettings
 from router.core.teaching import joined
 from router.evaluate.candidates import Candidate

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from router.core.records import Choice, Decided, Event
+from router.core.events import Decided, Event
+from router.core.records import Choice
 from router.evaluate.cases import Case
 
 SMOOTHING: Final = 10.0

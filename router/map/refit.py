@@ -14,8 +14,9 @@ from bandit.remap import MOST_BRIDGES, Refit, Remap, bridge_from
 from bandit.types import Outcome, Vector
 from router.core.arms import Plan
 from router.core.errors import RouterError
+from router.core.events import Decided, Event, FeedbackGiven
 from router.core.judging.lessons import PlanLesson
-from router.core.records import Decided, DecisionRecord, Event, FeedbackGiven
+from router.core.records import DecisionRecord
 from router.core.remapped import moved_record
 from router.core.reward import RewardSettings
 from router.core.survey import EmbeddingSample

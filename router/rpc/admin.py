@@ -12,7 +12,7 @@ from adaptive_router.v1 import admin_pb2_grpc
 
 from router.core.administration import Administration
 from router.core.errors import FieldViolation, InvalidRequest, Unauthenticated
-from router.core.records import Move, PolicyCommand
+from router.core.events import Move, PolicyCommand
 from router.core.tenants import Tenant
 from router.rpc import convert_admin
 

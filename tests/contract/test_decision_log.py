@@ -15,17 +15,9 @@ from router.core.errors import (
     OutcomeConflict,
     Overloaded,
 )
+from router.core.events import Audited, Decided, Event, FeedbackGiven, Reasked
 from router.core.ports import DecisionLog
-from router.core.records import (
-    Audited,
-    Decided,
-    DecisionRecord,
-    Event,
-    FeedbackGiven,
-    FeedbackReport,
-    OutcomeReport,
-    Reasked,
-)
+from router.core.records import DecisionRecord, FeedbackReport, OutcomeReport
 from tests.contract.samples import (
     ATTEMPT,
     MAX_EVENTS,

@@ -12,7 +12,8 @@ import pytest
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings
 from router.adapters.storage.storage import open_storage
 from router.core.errors import FeedbackTooLate
-from router.core.records import DecisionRecord, FeedbackGiven, FeedbackReport
+from router.core.events import FeedbackGiven
+from router.core.records import DecisionRecord, FeedbackReport
 from tests.contract.samples import MAX_EVENTS, NOON_S, RECORD, UNSETTLED, WINDOW_S, FakeTime
 
 DEFAULT = 0.8

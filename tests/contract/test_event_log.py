@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from router.adapters.storage import Storage
+from router.core.events import Decided
 from router.core.ports import EventLog
-from router.core.records import Decided, FeedbackReport
+from router.core.records import FeedbackReport
 from tests.contract.samples import KEEP_EVENTS, RECORD
 
 RECORDS = [replace(RECORD, id=f"d-{n}") for n in range(6)]

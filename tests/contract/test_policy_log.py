@@ -9,8 +9,8 @@ import pytest
 from router.adapters.storage import Storage
 from router.adapters.storage.policies import KEPT
 from router.core.errors import Overloaded
+from router.core.events import GainFound, Move, Mover, PolicyChanged, PolicyCommand
 from router.core.ports import PolicyLog
-from router.core.records import GainFound, Move, Mover, PolicyChanged, PolicyCommand
 from tests.contract.samples import MAX_EVENTS, NOON_S
 
 AT_MS = int(NOON_S * 1_000)

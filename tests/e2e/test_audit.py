@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from demo.world import Reply
-from router.core.records import Audited
+from router.core.events import Audited
 from router.core.tenants import TenantLimits
 from tests.e2e.conftest import Router, request, until
 

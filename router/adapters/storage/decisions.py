@@ -17,15 +17,9 @@ from router.core.errors import (
     OutcomeConflict,
     Overloaded,
 )
+from router.core.events import Audited, FeedbackGiven, Reasked
 from router.core.ports import Clock
-from router.core.records import (
-    Audited,
-    DecisionRecord,
-    FeedbackGiven,
-    FeedbackReport,
-    OutcomeReport,
-    Reasked,
-)
+from router.core.records import DecisionRecord, FeedbackReport, OutcomeReport
 
 MS_PER_S = 1_000
 _RECORD = load("events_common", "decision_record")

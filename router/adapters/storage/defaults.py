@@ -9,8 +9,8 @@ from router.adapters.storage.codec import encode
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
 from router.adapters.storage.settings import StorageSettings
+from router.core.events import FeedbackGiven
 from router.core.ports import Clock
-from router.core.records import FeedbackGiven
 
 MS_PER_S = 1_000
 _DEFAULTED = load("events_common", "decision_defaulted")

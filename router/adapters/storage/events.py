@@ -11,7 +11,8 @@ from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
 from router.adapters.storage.wire import number_of, read_event, read_record
 from router.core.errors import StorageCorrupt
-from router.core.records import DecisionRecord, Event
+from router.core.events import Event
+from router.core.records import DecisionRecord
 
 _log = logging.getLogger(__name__)
 _LEARNED = load("events_learned")

@@ -12,8 +12,8 @@ from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
 from router.adapters.storage.wire import number_of, read_change
 from router.core.errors import Overloaded
+from router.core.events import PolicyChanged, PolicyCommand
 from router.core.ports import Clock
-from router.core.records import PolicyChanged, PolicyCommand
 
 KEPT: Final = 100
 MS_PER_S: Final = 1_000

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 from router.adapters.storage.codec import Codec
 from router.core.errors import StorageCorrupt
-from router.core.records import (
+from router.core.events import (
     Audited,
     Decided,
-    DecisionRecord,
     Event,
     FeedbackGiven,
     PolicyChanged,
     PolicyCommand,
     Reasked,
 )
+from router.core.records import DecisionRecord
 
 _record = Codec(DecisionRecord)
 _feedback = Codec(FeedbackGiven)

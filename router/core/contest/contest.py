@@ -19,11 +19,8 @@ from router.core.contest.waiting import (
     weights_of,
 )
 from router.core.deciding import read_context
-from router.core.observer import Observer
-from router.core.records import (
-    Choice,
+from router.core.events import (
     Decided,
-    DecisionRecord,
     Event,
     FeedbackGiven,
     GainFound,
@@ -32,6 +29,8 @@ from router.core.records import (
     PolicyChanged,
     PolicyCommand,
 )
+from router.core.observer import Observer
+from router.core.records import Choice, DecisionRecord
 
 GUARD_EVENTS: Final = 100
 """Judged decisions after a promotion before the guard may take it back."""

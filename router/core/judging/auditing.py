@@ -19,12 +19,13 @@ from router.core.cascade import Cascade
 from router.core.chat import Answer, ChatRequest
 from router.core.eligible import Needs, most_cost_usd
 from router.core.errors import QuotaExceeded, RouterError
+from router.core.events import Audited
 from router.core.judging.grading import judge_chat, read_score
 from router.core.judging.stepping import Stepper
 from router.core.judging.telling import Telling
 from router.core.observer import Observer
 from router.core.ports import DecisionLog
-from router.core.records import Audited, Judge, Judged
+from router.core.records import Judge, Judged
 from router.core.tenants import Reservation, Tenant, TenantLimits
 from router.core.work import MS_PER_S, Work
 

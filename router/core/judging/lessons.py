@@ -11,19 +11,8 @@ from bandit.promise import Source
 from bandit.steps import Lesson, Seen, Step
 from router.core.arms import Plan
 from router.core.deciding import read_context
-from router.core.records import (
-    Attempt,
-    AttemptOutcome,
-    Audited,
-    Choice,
-    Decided,
-    DecisionRecord,
-    Event,
-    FeedbackGiven,
-    Judge,
-    Judged,
-    Reasked,
-)
+from router.core.events import Audited, Decided, Event, FeedbackGiven, Reasked
+from router.core.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Judge, Judged
 from router.core.reward import RIGHT, RewardSettings
 
 

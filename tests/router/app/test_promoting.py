@@ -23,21 +23,12 @@ from router.cli import main
 from router.config import Config, load_config
 from router.config.values import catalogue_of
 from router.core.deciding import Decider, action_of, log_context
+from router.core.events import FeedbackGiven, Move, Mover, PolicyChanged, PolicyCommand
 from router.core.judging.learned import split
 from router.core.learner import Learner
 from router.core.observer import NullObserver
 from router.core.ports import StoredSnapshot
-from router.core.records import (
-    Choice,
-    DecisionRecord,
-    FeedbackGiven,
-    FeedbackReport,
-    Move,
-    Mover,
-    PolicyChanged,
-    PolicyCommand,
-    WeightSet,
-)
+from router.core.records import Choice, DecisionRecord, FeedbackReport, WeightSet
 from tests.contract.samples import ATTEMPT, RECORD
 
 MEMBERS = """\

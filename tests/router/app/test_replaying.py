@@ -21,10 +21,11 @@ from router.cli import main
 from router.config import Config, load_config
 from router.config.values import catalogue_of
 from router.core.deciding import log_context
+from router.core.events import FeedbackGiven
 from router.core.learner import Learner
 from router.core.observer import NullObserver
 from router.core.ports import StoredSnapshot
-from router.core.records import FeedbackGiven, FeedbackReport, LoggedContext
+from router.core.records import FeedbackReport, LoggedContext
 from router.core.replaying import LogIncomplete, ReplayDiffers
 from tests.contract.samples import ATTEMPT, CHOICE, RECORD
 

@@ -18,7 +18,8 @@ from router.archive import manifest as manifests
 from router.archive.errors import ArchiveBroken, ArchiveUnusable
 from router.archive.export import export
 from router.archive.reading import read, verify
-from router.core.records import Decided, Event, FeedbackReport
+from router.core.events import Decided, Event
+from router.core.records import FeedbackReport
 from tests.contract.samples import NOON_S, RECORD, UNSETTLED, FakeTime
 
 DAY_S = 86_400

@@ -22,14 +22,7 @@ from router.cli import main
 from router.config import load_config
 from router.core.deciding import log_context
 from router.core.ports import StoredSnapshot
-from router.core.records import (
-    Attempt,
-    AttemptOutcome,
-    Choice,
-    DecisionRecord,
-    Mode,
-    WeightSet,
-)
+from router.core.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
 from router.core.survey import EmbeddingSample
 
 SHIPPED = ContextMap.default()

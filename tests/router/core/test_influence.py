@@ -12,11 +12,12 @@ import pytest
 from bandit import Action, Context, ContextShape, PolicySettings, Units, Weights, make_policy
 from router.core.arms import Plan
 from router.core.deviating import Deviations
+from router.core.events import Decided, Event, FeedbackGiven
 from router.core.influence import HALF_LIFE, LEAST_OTHERS, MOST_TENANTS, Influence
 from router.core.judging.learned import Learned
 from router.core.lecture import Lecture
 from router.core.observer import NullObserver
-from router.core.records import Decided, DecisionRecord, Event, FeedbackGiven
+from router.core.records import DecisionRecord
 from router.core.reward import RewardSettings
 from tests.router.core.test_teaching import record
 

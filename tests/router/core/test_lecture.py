@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from router.core.arms import Plan
+from router.core.events import Decided, Event, FeedbackGiven
 from router.core.lecture import Lecture
 from router.core.observer import NullObserver
-from router.core.records import Decided, Event, FeedbackGiven
 from router.core.reward import RewardSettings
 from tests.router.core.test_remapped import record
 

@@ -9,22 +9,18 @@ import numpy as np
 from bandit.promise import Source
 from bandit.steps import Lesson, Step
 from router.core.arms import Plan
+from router.core.events import Audited, Decided, Event, FeedbackGiven, Reasked
 from router.core.judging.lessons import Label, labels_of, lessons_of
 from router.core.records import (
     JUDGED,
     Attempt,
     AttemptOutcome,
-    Audited,
     Choice,
-    Decided,
     DecisionRecord,
-    Event,
-    FeedbackGiven,
     Judge,
     Judged,
     LoggedContext,
     Mode,
-    Reasked,
     StepTaken,
     WeightSet,
 )

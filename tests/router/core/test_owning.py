@@ -15,10 +15,11 @@ from router.config import Config, parse_config
 from router.config.values import catalogue_of
 from router.core.calls import WeightOverrides
 from router.core.deciding import Bounds, Decider
+from router.core.events import Decided, Event, FeedbackGiven
 from router.core.judging.learned import Learned
 from router.core.lecture import Lecture
 from router.core.observer import NullObserver
-from router.core.records import BASE, OWN, Decided, DecisionRecord, Event, FeedbackGiven
+from router.core.records import BASE, OWN, DecisionRecord
 from router.core.reward import RewardSettings
 from tests.router.core.test_teaching import record
 

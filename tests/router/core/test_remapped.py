@@ -12,15 +12,8 @@ from bandit import ContextMap
 from bandit.remap import Remap, bridge_from
 from bandit.types import PromptFacts
 from router.core.deciding import log_context
-from router.core.records import (
-    Choice,
-    Decided,
-    DecisionRecord,
-    Event,
-    FeedbackGiven,
-    Mode,
-    WeightSet,
-)
+from router.core.events import Decided, Event, FeedbackGiven
+from router.core.records import Choice, DecisionRecord, Mode, WeightSet
 from router.core.remapped import RemappedEvents, moved_record
 
 OLD = ContextMap.default()

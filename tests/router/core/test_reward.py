@@ -5,16 +5,14 @@ from dataclasses import replace
 import numpy as np
 
 from router.core.arms import Plan
+from router.core.events import Decided, FeedbackGiven, Reasked
 from router.core.records import (
     Attempt,
     AttemptOutcome,
     Choice,
-    Decided,
     DecisionRecord,
-    FeedbackGiven,
     LoggedContext,
     Mode,
-    Reasked,
     WeightSet,
 )
 from router.core.reward import RewardSettings, outcomes_of

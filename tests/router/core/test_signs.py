@@ -10,18 +10,11 @@ import numpy as np
 import pytest
 
 from bandit import Action, PolicySettings, Units, Weights, make_policy
+from router.core.events import Decided, Event, FeedbackGiven, Reasked
 from router.core.judging.learned import Learned, split
 from router.core.lecture import Lecture
 from router.core.observer import NullObserver
-from router.core.records import (
-    AttemptOutcome,
-    Decided,
-    DecisionRecord,
-    Event,
-    FeedbackGiven,
-    Mode,
-    Reasked,
-)
+from router.core.records import AttemptOutcome, DecisionRecord, Mode
 from router.core.reward import RewardSettings, outcomes_of
 from router.core.signs import LEAST, LEFT_SHARE, MOST, MOST_WAITING, Sign, Trust, sign_of
 from tests.router.core.test_teaching import CONTEXT, PLANS, SERVED, SHAPE, record

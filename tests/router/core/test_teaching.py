@@ -10,17 +10,9 @@ import numpy as np
 from bandit import Context, ContextShape, Outcome, PolicySettings, make_policy
 from router.core.arms import Plan
 from router.core.deciding import log_context
+from router.core.events import Decided, FeedbackGiven
 from router.core.observer import NullObserver
-from router.core.records import (
-    Attempt,
-    AttemptOutcome,
-    Choice,
-    Decided,
-    DecisionRecord,
-    FeedbackGiven,
-    Mode,
-    WeightSet,
-)
+from router.core.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
 from router.core.reward import RewardSettings
 from router.core.teaching import joined, teach
 

@@ -9,8 +9,8 @@ import pytest
 
 from bandit import make_policy
 from bandit.settings import ContextShape, PolicySettings
+from router.core.events import Decided, Event
 from router.core.observer import NullObserver
-from router.core.records import Decided, Event
 from router.core.reward import RewardSettings
 from router.evaluate.candidates import Fixed, Learning, Logged
 from router.evaluate.errors import NothingToEvaluate

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.core.records import Decided
+from router.core.events import Decided
 from router.core.reward import RewardSettings
 from router.evaluate.candidates import Fixed, Logged, Watched
 from router.evaluate.evaluation import Terms, compare

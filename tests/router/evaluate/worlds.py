@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 
 from bandit.types import Units
 from router.core.arms import Plan
+from router.core.events import Decided, Event, FeedbackGiven
 from router.core.records import (
     Attempt,
     AttemptOutcome,
     Choice,
-    Decided,
     DecisionRecord,
-    Event,
-    FeedbackGiven,
     LoggedContext,
     Mode,
     Observation,

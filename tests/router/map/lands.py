@@ -11,14 +11,7 @@ from bandit import Action, ContextMap, PolicySettings, PromptFacts, Units, Weigh
 from bandit.fitting import fit
 from bandit.types import Context, Outcome, Policy
 from router.core.deciding import log_context
-from router.core.records import (
-    Attempt,
-    AttemptOutcome,
-    Choice,
-    DecisionRecord,
-    Mode,
-    WeightSet,
-)
+from router.core.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
 from router.map.atlas import Atlas, Head, Sources, make_atlas
 from router.map.traffic import Traffic, traffic_of
 

@@ -9,16 +9,9 @@ import httpx
 import pytest
 
 from router.core.errors import PortTaken, ProviderError
+from router.core.events import GainFound, Move, Mover, PolicyChanged
 from router.core.observer import NullObserver, Observer
-from router.core.records import (
-    Attempt,
-    AttemptOutcome,
-    CacheStatus,
-    GainFound,
-    Move,
-    Mover,
-    PolicyChanged,
-)
+from router.core.records import Attempt, AttemptOutcome, CacheStatus
 from router.observe.exposition import MetricsServer
 from router.observe.metrics import REPORTED, Metrics
 

@@ -12,7 +12,8 @@ from router.adapters.storage import Storage
 from router.adapters.storage.codec import encode
 from router.adapters.storage.keys import Keys
 from router.core.errors import StorageCorrupt
-from router.core.records import CacheKey, Decided, SessionTurn
+from router.core.events import Decided
+from router.core.records import CacheKey, SessionTurn
 from router.core.tenants import Tenant, hash_key
 from tests.contract.samples import RECORD, cached
 

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.adapters.storage.binary import find_server, major_version
 from router.core.errors import ServerMissing, StorageUnavailable
-from router.core.records import Decided
+from router.core.events import Decided
 from router.core.tenants import Tenant, hash_key
 from tests.contract.samples import RECORD, eventually
 

@@ -11,15 +11,8 @@ from bandit.errors import CorruptSnapshot
 from bandit.offpolicy import Logged, doubly_robust
 from router.core.contest.contest import Contest, ContestSettings
 from router.core.contest.state import ContestState, read_state, resumed, write_state
-from router.core.records import (
-    Decided,
-    Event,
-    FeedbackGiven,
-    Mode,
-    Move,
-    Mover,
-    PolicyCommand,
-)
+from router.core.events import Decided, Event, FeedbackGiven, Move, Mover, PolicyCommand
+from router.core.records import Mode
 from tests.router.core.contest.town import (
     FRUGAL,
     LAVISH,

@@ -13,19 +13,9 @@ from router.core.arms import Plan
 from router.core.contest.contest import Contest, ContestSettings, ContestTerms
 from router.core.contest.state import ContestState, resumed
 from router.core.deciding import action_of, log_context
+from router.core.events import Decided, Event, FeedbackGiven, PolicyChanged
 from router.core.observer import NullObserver
-from router.core.records import (
-    Attempt,
-    AttemptOutcome,
-    Choice,
-    Decided,
-    DecisionRecord,
-    Event,
-    FeedbackGiven,
-    Mode,
-    PolicyChanged,
-    WeightSet,
-)
+from router.core.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
 
 PLANS = {name: Plan(name, (name,), 0.01) for name in ("cheap", "good")}
 SHAPE = ContextShape(clusters=4, axes=2, features=3)
