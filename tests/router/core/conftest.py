@@ -13,7 +13,8 @@ from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.adapters.storage.keys import Keys
 from router.app.brain import Brain
-from router.app.build import Seams, build_service, decider_of
+from router.app.build import decider_of
+from router.app.service import Seams, build_service
 from router.config import parse_config
 from router.config.values import catalogue_of
 from router.core.arms import Deployment
