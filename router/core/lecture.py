@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from router.core.arms import Plan
 from router.core.deviating import Deviations
-from router.core.events import Decided, Event, FeedbackGiven, PolicyChanged, Reasked, decision_of
+from router.core.events import Decided, Event, FeedbackGiven, PolicyChanged, decision_of
 from router.core.judging.learned import Learned
 from router.core.observer import Observer
 from router.core.records import DecisionRecord
@@ -96,8 +96,11 @@ class Lecture:
         if record is None:
             return Heard()
         share, sign = 1.0, learned.trust.see(event, record)
-        if learned.influence is not None and isinstance(event, FeedbackGiven | Reasked):
+        if learned.influence is not None and (sign or isinstance(event, FeedbackGiven)):
             share = learned.influence.weigh(record.tenant)
+        if sign is not None and isinstance(event, Decided):
+            # What the call itself told, cost above all, counts in full.
+            share, sign = 1.0, sign * share
         if isinstance(event, FeedbackGiven) and record.choice and not event.by_default:
             self._compare(record.tenant, record.choice.plan, event.quality)
         return Heard(share, sign)

@@ -47,11 +47,11 @@ class Trust:
 
     def __init__(self, implicit_weight: float = 0.25, state: dict[str, Any] | None = None) -> None:
         """Raises KeyError, TypeError or ValueError when the state is none."""
-        kept = state or {"plain": [0, 0.0], "signs": {}, "waiting": {}}
+        kept = state or {"plain": [0, 0.0], "signs": [], "waiting": []}
         self._assumed = {Sign.REASKED: implicit_weight, Sign.LEFT: LEFT_SHARE * implicit_weight}
         self._plain = _counts(kept["plain"])
-        self._signs = {Sign(name): _counts(pair) for name, pair in kept["signs"].items()}
-        self._waiting = {str(name): Sign(sign) for name, sign in kept["waiting"].items()}
+        self._signs = {Sign(name): _counts(pair) for name, *pair in kept["signs"]}
+        self._waiting = {str(name): Sign(sign) for name, sign in kept["waiting"]}
 
     def weight(self, sign: Sign) -> float:
         count, bad = self._signs.get(sign, (0.0, 0.0))
@@ -65,8 +65,8 @@ class Trust:
     def see(self, event: Event, record: DecisionRecord) -> float | None:
         """The weight of the sign that an event is, None for none; feedback is held against it."""
         if isinstance(event, FeedbackGiven):
-            if not event.by_default and event.replaces is None:
-                self._told(record.id, 1 - event.quality)
+            if event.replaces is None:
+                self._told(record.id, None if event.by_default else 1 - event.quality)
             return None
         sign = sign_of(event, record)
         if sign is None:
@@ -81,12 +81,16 @@ class Trust:
         return not (self._plain[0] or self._signs or self._waiting)
 
     def state(self) -> dict[str, Any]:
-        signs = {str(sign): list(pair) for sign, pair in self._signs.items()}
-        waiting = {name: str(sign) for name, sign in self._waiting.items()}
+        # Lists, for their order is part of the state: the oldest that waits leaves first.
+        signs = [[str(sign), *pair] for sign, pair in self._signs.items()]
+        waiting = [[name, str(sign)] for name, sign in self._waiting.items()]
         return {"plain": list(self._plain), "signs": signs, "waiting": waiting}
 
-    def _told(self, decision_id: str, bad: float) -> None:
+    def _told(self, decision_id: str, bad: float | None) -> None:
+        """bad: None where silence is all there was."""
         sign = self._waiting.pop(decision_id, None)
+        if bad is None:
+            return
         if sign is None:
             self._plain = self._plain[0] + 1, self._plain[1] + bad
         else:

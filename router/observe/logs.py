@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import traceback
 from types import TracebackType
 from typing import Final, TextIO
@@ -38,7 +39,11 @@ def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> N
     root.setLevel(level)
     for name in ("httpx", "httpcore"):  # a line for every call would say nothing
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.captureWarnings(capture=True)
+    logging.raiseExceptions = False  # a line that can't be written would be quoted on stderr
     sys.excepthook = _log_uncaught
+    threading.excepthook = _log_told
+    sys.unraisablehook = _log_told
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -47,9 +52,14 @@ def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> N
 
 
 def _log_uncaught(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
 ) -> None:
-    logging.getLogger("app").critical("uncaught", exc_info=(kind, error, trace))
+    told = (error or kind()).with_traceback(trace)
+    logging.getLogger("app").critical("uncaught", exc_info=told)
+
+
+def _log_told(told: threading.ExceptHookArgs | sys.UnraisableHookArgs) -> None:
+    _log_uncaught(told.exc_type, told.exc_value, told.exc_traceback)
 
 
 def _without_messages(
@@ -68,10 +78,11 @@ def _without_exceptions(
 ) -> structlog.typing.EventDict:
     """A driver's exception text can hold a URL, a key or a prompt: its type and place are kept."""
     info = event.pop("exc_info", None)
+    event.pop("stack_info", None)
     record = event.get("_record")
     if isinstance(record, logging.LogRecord):
         info = info or record.exc_info
-        record.exc_info, record.exc_text = None, None
+        record.exc_info, record.exc_text, record.stack_info = None, None, None
     if info is True:
         info = sys.exc_info()
     error = info[1] if isinstance(info, tuple) else info

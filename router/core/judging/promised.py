@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final, TypeVar
 
 _FOR: Final = "/"
@@ -39,8 +39,3 @@ def kept_for(promises: Mapping[str, T], plan: str, tenant: str) -> T | None:
     """A tenant's own, else everybody's; None where nothing is promised."""
     own = promises.get(holder(plan, tenant))
     return promises.get(plan) if own is None else own
-
-
-def of_all(promises: Mapping[str, T], plan: str) -> Iterable[T]:
-    """Of one plan, for whomever."""
-    return [promise for name, promise in promises.items() if of_plan(name) == plan]

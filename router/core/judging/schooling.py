@@ -11,7 +11,6 @@ from bandit.steps import Chosen, Gate, Lesson, Prices, Seen, Step
 from bandit.types import Weights
 from router.core.arms import Plan
 from router.core.judging.lessons import PlanLesson, lesson_of_call
-from router.core.judging.promised import of_all
 from router.core.observer import Observer
 from router.core.records import DecisionRecord
 from router.core.teaching import teach_gates
@@ -79,12 +78,11 @@ class School:
     async def promise(
         self, promises: Mapping[str, Promise], schooled: Sequence[Schooled[AnyTrial]]
     ) -> None:
-        """Told what answers are worth that their gates would accept."""
+        """Told what answers are worth that their gates would accept; they are no tenant's."""
         for one in schooled:
             for plan in self._plans:
-                told = of_all(promises, plan.name) if one.trial.knows(plan) else ()
-                for promise in told:
-                    await self._label(promise, plan, one)
+                if plan.name in promises and one.trial.knows(plan):
+                    await self._label(promises[plan.name], plan, one)
 
     async def _label(self, promise: Promise, plan: Plan, one: Schooled[AnyTrial]) -> None:
         record = await one.trial.call(plan, one.gates)

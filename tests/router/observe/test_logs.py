@@ -8,6 +8,8 @@ import io
 import json
 import logging
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,14 +24,17 @@ def log() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     quiet = {name: logging.getLogger(name).level for name in ("httpx", "httpcore")}
-    hook = sys.excepthook
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
+    raises = logging.raiseExceptions
     stream = io.StringIO()
     configure_logs(stream)
     yield stream
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
-    sys.excepthook = hook
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
+    logging.raiseExceptions = raises
+    logging.captureWarnings(capture=False)
     for name, before in quiet.items():
         logging.getLogger(name).setLevel(before)
 
@@ -107,6 +112,39 @@ def test_what_nobody_caught_is_one_line_without_its_text(log: io.StringIO) -> No
     (line,) = lines(log)
     assert (line["event"], line["error"], line["level"]) == ("uncaught", "ValueError", "critical")
     assert "the prompt" not in log.getvalue()
+
+
+def test_neither_a_thread_nor_a_finaliser_quotes_its_exception(log: io.StringIO) -> None:
+    def fail() -> None:
+        raise ValueError("the prompt and the key")
+
+    class Ill:
+        def __del__(self) -> None:
+            fail()
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    ill = Ill()
+    del ill
+    gc.collect()
+    assert [(line["event"], line["error"]) for line in lines(log)] == [
+        ("uncaught", "ValueError"),
+        ("uncaught", "ValueError"),
+    ]
+    assert "the prompt" not in log.getvalue()
+
+
+def test_neither_warnings_nor_stacks_nor_lines_that_fail_are_quoted(
+    log: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warnings.showwarning("the prompt", UserWarning, "file", 1)
+    logging.getLogger("some.library").warning("stacked", stack_info=True)
+    logging.getLogger("some.library").warning("%d", "the prompt")
+    told = lines(log)
+    assert [line["logger"] for line in told][:2] == ["py.warnings", "some.library"]
+    assert "the prompt" not in log.getvalue() + "".join(capsys.readouterr())
+    assert "Stack" not in log.getvalue()
 
 
 def test_http_clients_do_not_log_urls(log: io.StringIO) -> None:
