@@ -19,6 +19,9 @@ TRUST_GRID: Final = (1e-4, 1.0)
 """Not to listen to the other regressor at all, or as far as it proves right."""
 DOUBT: Final = 3.0
 """Log odds against listening, before the evidence: with 20 to 1 it has to earn its place."""
+PARSIMONY: Final = 0.5
+"""Log odds against each step of `OWN_GRID`, before the evidence: actions that differ everywhere
+alike are the rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +33,21 @@ class Variances:
     own: float = OWN_GRID[1]
 
 
-def best_variances(stats: Statistics, intercept: float, noise: Vector) -> Variances:
-    """Those of the grids with the largest marginal likelihood.
+def expected_variances(stats: Statistics, intercept: float, noise: Vector) -> Variances:
+    """What is to be expected of each after the evidence: the mean of its logarithm on the grid.
 
+    The likeliest trust is taken. Few outcomes favour no variance by much; their mean then stays in
+    the middle, where the likeliest of them would jump.
     intercept: prior variance of the shared and of each own intercept. noise: (slots,).
     """
     table = log_evidence(stats, intercept, noise)
     table[1:] -= DOUBT
-    i, j, k = np.unravel_index(int(table.argmax()), table.shape)
-    return Variances(TRUST_GRID[int(i)], SHARED_GRID[int(j)], OWN_GRID[int(k)])
+    table -= PARSIMONY * np.arange(len(OWN_GRID))
+    likeliest = int(table.max(axis=(1, 2)).argmax())
+    odds = np.exp(table[likeliest] - table[likeliest].max())
+    share = odds / odds.sum()
+    shared, own = share.sum(axis=1) @ np.log(SHARED_GRID), share.sum(axis=0) @ np.log(OWN_GRID)
+    return Variances(TRUST_GRID[likeliest], float(np.exp(shared)), float(np.exp(own)))
 
 
 def log_evidence(stats: Statistics, intercept: float, noise: Vector) -> Array:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.evidence import TRUST_GRID, Variances, best_variances
+from bandit.evidence import TRUST_GRID, Variances, expected_variances
 from bandit.posterior import Posterior, Prior, residual_squares
 from bandit.statistics import Statistics, shaped
 from bandit.types import Vector
@@ -180,7 +180,7 @@ class Layer:
 
     def _tune(self) -> None:
         self._fold()
-        self._variances = best_variances(self._stats, self._spec.intercept, self._noise)
+        self._variances = expected_variances(self._stats, self._spec.intercept, self._noise)
         self.refresh()
         self._measure_noise()
         self.refresh()

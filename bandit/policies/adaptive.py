@@ -36,7 +36,7 @@ from bandit.view import View, Viewer
 
 NAME: Final = "adaptive"
 LATENCY_PRIOR_MS: Final = 1_000.0
-BOLD: Final = 1.0
+BOLD: Final = 0.5
 BOLD_COUNT: Final = 30.0
 """Draws of an action never judged are (1 + BOLD) times as wide as later, half that more after so
 many judged outcomes of its own. Narrow draws alone lock in on whichever action had luck first."""

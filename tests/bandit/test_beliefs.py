@@ -90,7 +90,7 @@ def test_an_action_never_learned_about_is_believed_in_widely() -> None:
     assert new.outcomes == 0
     assert known.quality is not None
     assert new.quality is not None
-    assert new.quality.high - new.quality.low > 2 * (known.quality.high - known.quality.low)
+    assert new.quality.high - new.quality.low > 1.5 * (known.quality.high - known.quality.low)
 
 
 def test_what_cannot_be_asked_is_refused() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bandit.evidence import OWN_GRID, SHARED_GRID, TRUST_GRID, best_variances, log_evidence
+from bandit.evidence import OWN_GRID, SHARED_GRID, TRUST_GRID, expected_variances, log_evidence
 from bandit.layer import Layer, LayerSpec
 from bandit.posterior import Posterior, Prior, residual_squares
 from bandit.statistics import Statistics
@@ -103,14 +103,23 @@ def test_evidence_differs_between_variances_as_the_density_of_y_does() -> None:
     assert table - table[0, 0, 0] == pytest.approx(expected - expected[0, 0, 0])
 
 
-@pytest.mark.parametrize(("own", "chosen"), [(0.0, OWN_GRID[:2]), (0.5, OWN_GRID[3:])])
-def test_empirical_bayes_opens_up_only_for_signal(own: float, chosen: tuple[float, ...]) -> None:
+@pytest.mark.parametrize(
+    ("own", "least", "most"), [(0.0, OWN_GRID[0], OWN_GRID[1]), (0.5, OWN_GRID[3], OWN_GRID[4])]
+)
+def test_empirical_bayes_opens_up_only_for_signal(own: float, least: float, most: float) -> None:
     rng = np.random.default_rng(2)
     slots, phi, _ = stream(2, 600)
     slopes = rng.normal(size=(SLOTS, SIZE - 1)) * own
     y = (phi[:, 1:-1] * slopes[slots.astype(int)]).sum(axis=1) + rng.normal(size=600) * 0.3
-    found = best_variances(statistics(slots, phi, y), 0.1, np.full(SLOTS, 0.09))
-    assert found.own in chosen
+    found = expected_variances(statistics(slots, phi, y), 0.1, np.full(SLOTS, 0.09))
+    assert least <= found.own <= 1.001 * most
+
+
+def test_without_evidence_no_variance_is_at_an_end_of_its_grid() -> None:
+    found = expected_variances(statistics(*stream(1, 2)), 0.1, NOISE)
+    assert SHARED_GRID[0] < found.shared < SHARED_GRID[-1]
+    assert OWN_GRID[0] < found.own < OWN_GRID[-1]
+    assert found.trust == TRUST_GRID[0]
 
 
 def test_the_noise_is_learned() -> None:
@@ -139,7 +148,7 @@ def test_each_action_has_a_noise_of_its_own() -> None:
 def test_another_regressor_is_trusted_when_it_proves_right(*, helps: bool) -> None:
     slots, phi, _ = stream(5, 600)
     y = np.random.default_rng(6).normal(size=600) * 0.3 + (phi[:, -1] if helps else 0)
-    found = best_variances(statistics(slots, phi, y), 0.1, np.full(SLOTS, 0.09))
+    found = expected_variances(statistics(slots, phi, y), 0.1, np.full(SLOTS, 0.09))
     assert found.trust == TRUST_GRID[1 if helps else 0]
 
 
