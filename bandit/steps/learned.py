@@ -15,7 +15,7 @@ from bandit.statistics import shaped
 from bandit.steps.base import BookedGate
 from bandit.steps.exclusive import shared
 from bandit.steps.heads import UNKNOWN, Heads, is_due, tuning_rounds
-from bandit.steps.plain import certain, plain_step
+from bandit.steps.plain import plain_step
 from bandit.steps.settings import GateSettings
 from bandit.steps.types import Lesson, Seen, Step
 from bandit.steps.values import AGREE, DIFFER, Beliefs
@@ -33,7 +33,9 @@ _LEVELS: Final = np.array([[4.0, 4.0], [0.0, 4.0]])
 class LearnedGate(BookedGate):
     """Starts with the plain rule, then takes the step that is worth most in draws of its beliefs.
 
-    Draws from the posterior, narrowed by `settings.scale`, give every step its probability.
+    The rule is followed where by running shares it is worth more than to accept: at prices at which
+    no usual share of bad answers pays for an escalation it would teach little for much. Later draws
+    from the posterior, narrowed by `settings.scale`, give every step its probability.
     """
 
     def __init__(
@@ -93,9 +95,10 @@ class LearnedGate(BookedGate):
         return float(self._cost.mean(self._view(row), np.zeros(1, dtype=np.intp), np.ones(1))[0])
 
     def _beliefs(self, row: Vector, seen: Seen) -> Beliefs:
+        if not self._trusts:
+            return super()._beliefs(row, seen)
         said = np.array([self._said(seen)]) if seen.asked else self._cases()
-        draws = self._settings.draws if self._trusts else 0
-        normal = self._rng.standard_normal((draws, 4, len(said)))
+        normal = self._rng.standard_normal((self._settings.draws, 4, len(said)))
         return self._heads.beliefs(self._x(row), said, normal, self._scale)
 
     def _shares(self, seen: Seen, values: Mapping[Step, Vector]) -> dict[Step, float]:
@@ -104,8 +107,9 @@ class LearnedGate(BookedGate):
             drawn = np.stack([values[step][1:] for step in steps], axis=1)
             shares = count_best(drawn)
         else:
-            wanted = plain_step(values, agrees=self._agrees(seen))
-            shares = np.array([certain(wanted, values)[step] for step in steps])
+            rule = plain_step(values, agrees=self._agrees(seen))
+            wanted = max((rule, Step.ACCEPT), key=lambda step: float(values[step][0]))
+            shares = np.array([float(step is wanted) for step in steps])
         floored = with_floor(shares, self._settings.floor)
         return dict(zip(steps, floored.tolist(), strict=True))
 

@@ -35,7 +35,7 @@ class GateSettings:
     agree_above: float = 0.8
     plain_lessons: int = 30
     scale: float = 0.3
-    floor: float = 0.002
+    floor: float = 0.001
     draws: int = 128
     memory: int = 1_000
 

@@ -29,9 +29,9 @@ ESCALATION_SHARE = 0.3
 """How often a rung is assumed to be followed by the next, before anything is known."""
 ASKING_SHARE = 0.5
 """The same for a second opinion."""
-CAUTION = 200.0
+CAUTION = 400.0
 """Judged outcomes of its own after which another plan takes all it may from the one that is
-preferred while nothing is known; calibrating usually brings as many.
+preferred while nothing is known; calibrating brings most of them.
 """
 LEAST_PRIOR_USD = 1e-7
 """A free model still needs a prior cost above 0: the cost head learns a ratio to it."""

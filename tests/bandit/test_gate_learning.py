@@ -45,8 +45,11 @@ def test_the_plain_rule_asks_then_accepts_or_escalates(
 ) -> None:
     what = seen(np.random.default_rng(3), agreement)
     assert fresh("agreement").choose(what, prices, WEIGHTS).step is step
-    # The learned gate begins by the same rule, but for its floor.
-    assert fresh().choose(what, prices, WEIGHTS).probabilities[step] > 0.99
+    # The learned gate begins by the same rule, but for its floor, where answers cost little ...
+    thrifty, lavish = (replace(WEIGHTS, cost=cost) for cost in (1.0, 0.01))
+    assert fresh().choose(what, prices, lavish).probabilities[step] > 0.99
+    # ... and accepts where no usual share of bad answers pays for another.
+    assert fresh().choose(what, prices, thrifty).probabilities[Step.ACCEPT] > 0.99
 
 
 def test_the_plain_rule_serves_the_likelier_answer_where_nobody_is_above() -> None:
