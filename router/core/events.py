@@ -39,11 +39,15 @@ class FeedbackGiven:
 
 @dataclass(frozen=True, slots=True)
 class Reasked:
-    """The same session asked nearly the same again: the earlier answer was not good enough."""
+    """The same session asked nearly the same again: the earlier answer was not good enough.
+
+    similarity: cosine of the prompts. likeness: of their letters, in [0, 1]; 1 for the same words.
+    """
 
     decision_id: str
     similarity: float
     at_ms: int = 0
+    likeness: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

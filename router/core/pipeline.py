@@ -23,6 +23,7 @@ from router.core.errors import (
     StorageUnavailable,
 )
 from router.core.judging.auditing import Auditor
+from router.core.likeness import fingerprint
 from router.core.observer import Observer, Stopwatch
 from router.core.once import Once
 from router.core.opening import open_work
@@ -191,6 +192,7 @@ class Pipeline:
             at_ms=int(work.began_s * MS_PER_S),
             embedding=work.embedding.tobytes(),
             attached=attached(work.call.chat),
+            letters=fingerprint(work.call.chat.prompt),
         )
         return await self._p.reask.note(work.call.tenant.name, work.call.options.session_id, turn)
 

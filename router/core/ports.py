@@ -206,7 +206,7 @@ class DecisionLog(Protocol):
         """
         ...
 
-    async def reasked(self, decision_id: str, similarity: float) -> None:
+    async def reasked(self, decision_id: str, similarity: float, likeness: float) -> None:
         """Append `Reasked`, at most once per decision and not after its feedback."""
         ...
 

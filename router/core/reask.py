@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from router.core.chat import ChatRequest, ImagePart
 from router.core.errors import StorageUnavailable
+from router.core.likeness import likeness
 from router.core.observer import Observer
 from router.core.ports import DecisionLog, Sessions
 from router.core.records import SessionTurn
+
+_NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +53,21 @@ class ReaskWatch:
         similarity = _cosine(earlier.embedding, turn.embedding)
         if earlier.attached != turn.attached or similarity < self._settings.similarity:
             return False
-        await self._decisions.reasked(earlier.decision_id, similarity)
+        alike = likeness(earlier.letters, turn.letters)
+        await self._decisions.reasked(earlier.decision_id, similarity, alike)
         self._observer.feedback("reask")
         return True
 
 
 def attached(chat: ChatRequest) -> str:
-    """A digest of what the last message holds besides text; "" for nothing."""
-    images = [(p.url, p.detail) for p in chat.messages[-1].parts if isinstance(p, ImagePart)]
-    return hashlib.sha256(repr(images).encode()).hexdigest() if images else ""
+    """A digest of the images and numbers in the last message; "" for none.
+
+    Where they differ nearly the same words ask something else.
+    """
+    message = chat.messages[-1]
+    images = [(p.url, p.detail) for p in message.parts if isinstance(p, ImagePart)]
+    told = [*images, *_NUMBER.findall(message.text)]
+    return hashlib.sha256(repr(told).encode()).hexdigest() if told else ""
 
 
 def _cosine(one: bytes, other: bytes) -> float:

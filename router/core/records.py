@@ -258,10 +258,12 @@ class CacheKey:
 class SessionTurn:
     """The last turn of a session. embedding: (384,) as float32 bytes.
 
-    attached: a digest of the images sent with it, "" for none.
+    attached: a digest of what makes another question of the same words. letters: a fingerprint of
+    the prompt's.
     """
 
     decision_id: str
     at_ms: int
     embedding: bytes = field(repr=False)
     attached: str = ""
+    letters: bytes = field(default=b"", repr=False)

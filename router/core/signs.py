@@ -10,6 +10,10 @@ from router.core.records import AttemptOutcome, DecisionRecord, Mode
 
 LEFT_SHARE: Final = 0.4
 """Of the weight of a re-ask, before anything is known: who leaves a stream may have read enough."""
+EDITED_SHARE: Final = 0.7
+"""The same for a prompt of which a little was changed: something else may have been wanted."""
+EDITED: Final = 0.6
+"""Likeness from which a prompt asked again is the earlier one, edited."""
 PRIOR_COUNT: Final = 20.0
 """Signs with feedback that weigh as much as what was assumed."""
 LEAST: Final = 0.01
@@ -20,19 +24,29 @@ MOST_WAITING: Final = 2_000
 
 class Sign(StrEnum):
     REASKED = "reasked"
-    """The same session asked nearly the same again."""
+    """The same session asked nearly the same again, in other words."""
+    EDITED = "edited"
+    """The same with a few letters or words changed."""
+    RETRIED = "retried"
+    """The same words again."""
     LEFT = "left"
     """The caller left a stream in the middle of an answer."""
 
 
 def sign_of(event: Event, record: DecisionRecord) -> Sign | None:
     if isinstance(event, Reasked):
-        return Sign.REASKED
+        return _asked_again(event.likeness)
     if not isinstance(event, Decided) or record.mode is not Mode.STREAM or not record.attempts:
         return None
     last = record.attempts[-1]
     left = last.outcome is AttemptOutcome.CANCELLED and last.output_tokens > 0
     return Sign.LEFT if left else None
+
+
+def _asked_again(likeness: float) -> Sign:
+    if likeness == 1.0:
+        return Sign.RETRIED
+    return Sign.EDITED if likeness >= EDITED else Sign.REASKED
 
 
 class Trust:
@@ -48,7 +62,8 @@ class Trust:
     def __init__(self, implicit_weight: float = 0.25, state: dict[str, Any] | None = None) -> None:
         """Raises KeyError, TypeError or ValueError when the state is none."""
         kept = state or {"plain": [0, 0.0], "signs": [], "waiting": []}
-        self._assumed = {Sign.REASKED: implicit_weight, Sign.LEFT: LEFT_SHARE * implicit_weight}
+        shares = {Sign.EDITED: EDITED_SHARE, Sign.LEFT: LEFT_SHARE}
+        self._assumed = {sign: shares.get(sign, 1.0) * implicit_weight for sign in Sign}
         self._plain = _counts(kept["plain"])
         self._signs = {Sign(name): _counts(pair) for name, *pair in kept["signs"]}
         self._waiting = {str(name): Sign(sign) for name, sign in kept["waiting"]}

@@ -163,22 +163,22 @@ async def test_feedback_on_a_cached_answer_is_kept_but_teaches_nothing(
 ) -> None:
     await log.record(CACHED)
     assert await log.feedback("acme", "d-1", BAD)
-    await log.reasked("d-1", 0.97)
+    await log.reasked("d-1", 0.97, 0.5)
     assert await events(storage) == []
     assert (await log.get("acme", "d-1")).feedback == 0.1
 
 
 async def test_a_reask_is_marked_once(log: DecisionLog, storage: Storage) -> None:
     await log.record(RECORD)
-    await asyncio.gather(*(log.reasked("d-1", 0.97) for _ in range(10)))
-    await log.reasked("unknown", 0.97)
-    assert await events(storage) == [Decided(RECORD), Reasked("d-1", 0.97, NOW_MS)]
+    await asyncio.gather(*(log.reasked("d-1", 0.97, 0.5) for _ in range(10)))
+    await log.reasked("unknown", 0.97, 0.5)
+    assert await events(storage) == [Decided(RECORD), Reasked("d-1", 0.97, NOW_MS, 0.5)]
 
 
 async def test_a_reask_says_nothing_after_feedback(log: DecisionLog, storage: Storage) -> None:
     await log.record(RECORD)
     await log.feedback("acme", "d-1", GOOD)
-    await log.reasked("d-1", 0.97)
+    await log.reasked("d-1", 0.97, 0.5)
     assert await events(storage) == [Decided(RECORD), FeedbackGiven("d-1", 0.9, NOW_MS)]
 
 
@@ -200,7 +200,7 @@ async def test_a_full_stream_refuses_and_loses_nothing(log: DecisionLog, storage
     ):
         with pytest.raises(Overloaded):
             await work
-    await log.reasked("filler-0", 0.97)
+    await log.reasked("filler-0", 0.97, 0.5)
     await log.audited(Audited("filler-0", 1.0, 0.02))
     kept = await events(storage)
     assert kept[0] == Decided(decide)

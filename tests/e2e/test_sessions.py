@@ -46,6 +46,11 @@ async def test_the_same_words_again_do(router: Router) -> None:
     assert await reasked(router, [user()], [user(TEXT.lower())]) == 1
 
 
+async def test_other_numbers_are_another_question(router: Router) -> None:
+    turns = [[user(f"What is {n} times 23, in words?")] for n in (17, 18, 18)]
+    assert await reasked(router, *turns) == 1
+
+
 async def test_a_tools_answer_does_not(router: Router) -> None:
     assert await reasked(router, [user()], tool_loop(), tool_loop()) == 0
 

@@ -100,9 +100,9 @@ class RedisDecisionLog:
             raise FeedbackTooLate("this decision no longer takes feedback: report sooner")
         return status == b"new"
 
-    async def reasked(self, decision_id: str, similarity: float) -> None:
-        event = encode(Reasked(decision_id, similarity, int(self._clock() * MS_PER_S)))
-        await self._change(_REASKED, decision_id, event)
+    async def reasked(self, decision_id: str, similarity: float, likeness: float) -> None:
+        event = Reasked(decision_id, similarity, int(self._clock() * MS_PER_S), likeness)
+        await self._change(_REASKED, decision_id, encode(event))
 
     async def audited(self, audit: Audited) -> None:
         noted = replace(audit, at_ms=int(self._clock() * MS_PER_S))

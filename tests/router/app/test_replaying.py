@@ -92,7 +92,7 @@ async def write(storage: Storage, start: int, count: int, tenants: str = "acme")
         )
         await storage.decisions.record(record)
         if n % 5 == 0:
-            await storage.decisions.reasked(record.id, 0.95)
+            await storage.decisions.reasked(record.id, 0.95, 0.3)
         await storage.decisions.feedback(tenant, record.id, FeedbackReport(quality=n % 3 / 2))
 
 

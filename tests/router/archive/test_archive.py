@@ -48,7 +48,7 @@ async def test_what_is_written_comes_back_event_by_event(storage: Storage, tmp_p
     await write(storage, 0, 3)
     await storage.decisions.record(replace(UNSETTLED, id="unsettled"))
     await storage.decisions.feedback("acme", "d-1", FeedbackReport(quality=0.1 + 0.2))
-    await storage.decisions.reasked("d-0", 0.97)
+    await storage.decisions.reasked("d-0", 0.97, 1.0)
     done = await export(storage.events, tmp_path)
     assert (done.events, done.files, done.missing) == (6, 1, 0)
     assert list(read(tmp_path)) == await in_stream(storage)

@@ -13,10 +13,20 @@ from bandit import Action, PolicySettings, Units, Weights, make_policy
 from router.core.events import Decided, Event, FeedbackGiven, Reasked
 from router.core.judging.learned import Learned, split
 from router.core.lecture import Lecture
+from router.core.likeness import fingerprint, likeness
 from router.core.observer import NullObserver
 from router.core.records import AttemptOutcome, DecisionRecord, Mode
 from router.core.reward import RewardSettings, outcomes_of
-from router.core.signs import LEAST, LEFT_SHARE, MOST, MOST_WAITING, Sign, Trust, sign_of
+from router.core.signs import (
+    EDITED_SHARE,
+    LEAST,
+    LEFT_SHARE,
+    MOST,
+    MOST_WAITING,
+    Sign,
+    Trust,
+    sign_of,
+)
 from tests.router.core.test_teaching import CONTEXT, PLANS, SERVED, SHAPE, record
 
 ASSUMED = 0.25
@@ -31,8 +41,22 @@ def test_who_leaves_in_the_middle_of_a_stream_gives_a_sign() -> None:
     assert sign_of(Decided(r := left("a")), r) is Sign.LEFT
     for other in (left("a", tokens=0), replace(left("a"), mode=Mode.COMPLETE), record("a")):
         assert sign_of(Decided(other), other) is None
-    assert sign_of(Reasked("a", 0.99), record("a")) is Sign.REASKED
     assert sign_of(FeedbackGiven("a", 0.0), record("a")) is None
+
+
+def test_who_asks_again_says_so_in_other_words_or_changes_some_or_none() -> None:
+    first = "Plan the cheapest round trip from Oslo to Lyon and explain each step."
+    found = []
+    for again in (
+        "Explain how to get from Oslo to Lyon and back, step by step, for little money.",
+        "Plan the cheapest round trip from Oslo to Lyon and explain every step.",
+        "plan the cheapest round trip  from Oslo to Lyon and explain each step.",
+    ):
+        alike = likeness(fingerprint(first), fingerprint(again))
+        found.append(sign_of(Reasked("a", 0.95, likeness=alike), record("a")))
+    assert found == [Sign.REASKED, Sign.EDITED, Sign.RETRIED]
+    # Of a turn that an earlier version kept there is no fingerprint.
+    assert likeness(b"", fingerprint(first)) == 0.0
 
 
 def after(signs: Sequence[float], plain: Sequence[float], sign: Sign = Sign.REASKED) -> Trust:
@@ -50,11 +74,13 @@ def after(signs: Sequence[float], plain: Sequence[float], sign: Sign = Sign.REAS
 def _given(sign: Sign, name: str) -> tuple[Event, DecisionRecord]:
     if sign is Sign.LEFT:
         return Decided(r := left(name)), r
-    return Reasked(name, 0.99), record(name)
+    alike = {Sign.REASKED: 0.1, Sign.EDITED: 0.8, Sign.RETRIED: 1.0}
+    return Reasked(name, 0.99, likeness=alike[sign]), record(name)
 
 
 def test_before_anything_is_known_it_counts_what_was_assumed() -> None:
-    assert Trust(ASSUMED).weight(Sign.REASKED) == ASSUMED
+    assert Trust(ASSUMED).weight(Sign.REASKED) == Trust(ASSUMED).weight(Sign.RETRIED) == ASSUMED
+    assert Trust(ASSUMED).weight(Sign.EDITED) == ASSUMED * EDITED_SHARE
     assert Trust(ASSUMED).weight(Sign.LEFT) == ASSUMED * LEFT_SHARE
 
 
