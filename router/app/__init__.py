@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from router.app.child import LearnerChild
 from router.app.front import Front
 from router.app.loops import Loop, Loops
 from router.app.policies import Policies
+from router.app.refitter import Refitter
 from router.app.reloading import Learning, Reloading, Source
 from router.app.serving import Kit, exchange, serving_by
 from router.config import Config
@@ -137,6 +139,8 @@ async def running_learner(
         stack.push_async_callback(loops.end)
         learning = Learning(partial(_learner, storage=storage, metrics=metrics), config)
         loops.start(learning)
+        if config.map.refit_every_h:
+            loops.start(Refitter(config, storage.survey, metrics, time.time))
         if source is not None:
             loops.start(Reloading(source, config, learning.exchange, metrics))
         metrics_port = _metrics_port(config, metrics, stack)

@@ -1,4 +1,4 @@
-"""A config file that is written anew: its arms and plans change without a restart."""
+"""A config file, or the context map it names, written anew: put in place without a restart."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import structlog
 
 from router.app.loops import Loop
 from router.config import Config, load_config
+from router.config.values import context_map_of
 from router.core.errors import ConfigInvalid, ConfigProblem, RouterError
 from router.core.observer import Observer
 from router.core.watch import wait
@@ -41,13 +42,18 @@ class Source:
         """Keys in the environment are those of the start. Raises ConfigInvalid."""
         return self.adapt(load_config(self.path, os.environ))
 
-    def stamp(self) -> Stamp:
-        """Changes when the file does; zeros while there is none."""
-        try:
-            found = self.path.stat()
-        except OSError:
-            return 0, 0, 0
-        return found.st_mtime_ns, found.st_size, found.st_ino
+    def stamps(self, config: Config) -> tuple[Stamp, Stamp]:
+        """Of the file, and of the context map that the config names."""
+        return _stamp(self.path), _stamp(config.policy.context_map)
+
+
+def _stamp(path: Path | None) -> Stamp:
+    """Changes when the file does; zeros while there is none."""
+    try:
+        found = path.stat() if path else None
+    except OSError:
+        found = None
+    return (found.st_mtime_ns, found.st_size, found.st_ino) if found else (0, 0, 0)
 
 
 class Reloading:
@@ -64,7 +70,8 @@ class Reloading:
         self._config = config
         self._apply = apply
         self._observer = observer
-        self._stamp = source.stamp()
+        self._stamps = source.stamps(config)
+        self._version = context_map_of(config).version
         self._told = ""
         self._log = structlog.get_logger("config")
 
@@ -75,19 +82,24 @@ class Reloading:
 
     async def step(self) -> None:
         """A file that can't be used is told of once; what serves goes on, and it is tried again."""
-        stamp = self._source.stamp()
-        if stamp == self._stamp:
+        stamps = self._source.stamps(self._config)
+        if stamps == self._stamps:
             return
         try:
-            config = await asyncio.to_thread(self._source.read)
-            check_reloadable(self._config, config, str(self._source.path))
-            if config != self._config:
+            config, version = await asyncio.to_thread(self._read)
+            if (config, version) != (self._config, self._version):
                 await self._apply(config)
         except RouterError as error:
             self._refuse(error)
             return
-        self._stamp, self._told, self._config = stamp, "", config
-        self._log.info("config_in_place", arms=sorted(config.arms))
+        self._stamps, self._told, self._config, self._version = stamps, "", config, version
+        self._log.info("config_in_place", arms=sorted(config.arms), map=version)
+
+    def _read(self) -> tuple[Config, str]:
+        """With the version of its context map. Raises ConfigInvalid."""
+        config = self._source.read()
+        check_reloadable(self._config, config, str(self._source.path))
+        return config, context_map_of(config).version
 
     def _refuse(self, error: RouterError) -> None:
         self._observer.degraded("config")

@@ -30,7 +30,8 @@ def check_challengers(root: dict[str, Any], plans: Collection[str]) -> Found:
     if challengers and policy.get("name") == INTENT:
         fix = "choose another policy, or take the challengers out: learners embed no examples"
         yield ("policy", "name"), fix
-    known = dict(check_policy(policy, plans))
+    # Whether the context map is there is told of the section policy alone.
+    known = dict(check_policy(policy, plans, refitted=True))
     for name, written in challengers.items():
         overrides, path = mapped(written), ("challengers", name)
         if name in (BASE, OWN):
@@ -57,7 +58,7 @@ def _merged(
     plans: Collection[str],
 ) -> Found:
     """Mistakes of the policy it would be, less those that the section policy has itself."""
-    for where, fix in check_policy(merged, plans):
+    for where, fix in check_policy(merged, plans, refitted=True):
         inherited = where[1] not in overrides and known.get(where) == fix
         if not inherited and merged.get("name") != INTENT:
             yield (*path, *where[1:]), fix

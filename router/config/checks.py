@@ -13,6 +13,7 @@ from router.config.plain import listed, mapped, name_one
 from router.config.secrets import VARIABLE, literal_secrets, usable
 
 Found: TypeAlias = Iterator[tuple[Path, str]]
+LEAST_SAMPLES = 256
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -27,7 +28,10 @@ def cross_check(value: Any, env: Mapping[str, str]) -> Found:
     from router.config.challenger_checks import check_challengers  # noqa: PLC0415 - see above
     from router.config.policy_checks import check_policy  # noqa: PLC0415 - see above
 
-    yield from check_policy(mapped(root.get("policy")), plans)
+    refitted = bool(mapped(root.get("map")).get("refit_every_h"))
+    yield from check_policy(mapped(root.get("policy")), plans, refitted=refitted)
+    if refitted:
+        yield from _refits(root)
     yield from _renamed(mapped(root.get("renamed")), {**arms, **plans})
     yield from _observed(mapped(root.get("policy")).get("observe"), arms, plans)
     yield from check_challengers(root, plans)
@@ -37,6 +41,15 @@ def cross_check(value: Any, env: Mapping[str, str]) -> Found:
     yield from _redis(mapped(root.get("redis")), env)
     yield from _pairs(root)
     yield from literal_secrets(value)
+
+
+def _refits(root: dict[str, Any]) -> Found:
+    if not mapped(root.get("policy")).get("context_map"):
+        fix = "name the file that refits are written to, shared by routers and learner"
+        yield ("policy", "context_map"), fix
+    most = mapped(root.get("map")).get("sample_embeddings", 0)
+    if isinstance(most, int) and most < LEAST_SAMPLES:
+        yield ("map", "sample_embeddings"), f"set at least {LEAST_SAMPLES}: refits are made of them"
 
 
 def _deployments(arms: dict[str, Any], env: Mapping[str, str]) -> Found:

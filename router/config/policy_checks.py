@@ -16,14 +16,19 @@ Found = Iterator[tuple[Path, str]]
 _NEEDED = {"length": "length", "rules": "rules", "fixed": "fixed"}
 
 
-def check_policy(policy: dict[str, Any], plans: Collection[str]) -> Found:
-    """(path, fix) of every mistake; values of a wrong type are left to the schema."""
+def check_policy(
+    policy: dict[str, Any], plans: Collection[str], *, refitted: bool = False
+) -> Found:
+    """(path, fix) of every mistake; values of a wrong type are left to the schema.
+
+    refitted: the learner writes the context map, which need not be there yet.
+    """
     yield from _needed(policy)
     for path, plan in _named(policy):
         if isinstance(plan, str) and plan and plan not in plans:
             yield ("policy", *path), name_one("plans", plan, plans)
-    context_map = ContextMap.default()
-    if isinstance(file := policy.get("context_map"), str):
+    context_map, file = ContextMap.default(), policy.get("context_map")
+    if isinstance(file, str) and not (refitted and not pathlib.Path(file).exists()):
         try:
             context_map = ContextMap.load(pathlib.Path(file))
         except CorruptContextMap as error:

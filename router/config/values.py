@@ -99,9 +99,12 @@ def context_map_of(config: Config) -> ContextMap:
 
 
 def refit_of(config: Config) -> Refit:
-    """The same with what leads to it from earlier maps and its layout, where it was refitted."""
+    """The same with what leads to it from earlier maps and its layout, where it was refitted.
+
+    A file that the learner is still to write stands for the one shipped.
+    """
     path = config.policy.context_map
-    if path is None:
+    if path is None or (config.map.refit_every_h and not path.exists()):
         return Refit(ContextMap.default())
     try:
         return Refit.load(path)

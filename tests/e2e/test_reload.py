@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 import pytest_asyncio
 
+from bandit.context import ContextMap
+from bandit.fitting import MIN_PROMPTS
 from demo.upstream import INSTANT, Upstream
 from router.app import Source, running_learner, running_router
+from router.app.refitter import S_PER_H, Refitter
 from router.config import parse_config
+from router.core.events import Decided
+from router.core.observer import NullObserver
+from router.core.survey import EmbeddingSample
 from router.core.tenants import Tenant, hash_key
 from tests.e2e.conftest import ARMS, GOOD, KEY, Router, learned, served, until
 
@@ -152,3 +159,63 @@ async def test_a_file_that_is_wrong_changes_nothing(
     await site.router.complete(next(texts), arm="cheap")
     site.write(site.text)
     await until(lambda: site.knows("fallback"))
+
+
+class TestContextMap:
+    """Fitted anew in the background."""
+
+    @pytest.fixture
+    def sections(self, tmp_path: Path) -> str:
+        return (
+            f"policy: {{context_map: {tmp_path}/context.npz}}\n"
+            f"map: {{sample_embeddings: {2 * MIN_PROMPTS}, refit_every_h: 1}}\n"
+            "cache: {enabled: false}"
+        )
+
+    async def test_it_takes_over_and_what_was_learned_stays(
+        self, site: Site, texts: Iterator[str], tmp_path: Path
+    ) -> None:
+        storage, file, now_s = site.router.storage, tmp_path / "context.npz", 0.0
+        config = parse_config(site.text, "router.yaml", {})
+        refitter = Refitter(config, storage.survey, NullObserver(), lambda: now_s)
+        await site.taught(texts, "cheap", 0.0, 12)
+        late = await site.router.complete(next(texts), arm="cheap")
+        await learned(site.router, texts)
+        before = (await site.expected("What is known?"))["cheap"]
+        await refitter.step()
+        assert not file.exists()  # a dozen prompts are too few
+        await _sampled(site)
+        await refitter.step()
+        version = ContextMap.load(file).version
+        assert version != ContextMap.default().version
+
+        async def is_used() -> bool:
+            await site.router.complete(next(texts))
+            events = [event for _, event in await storage.events.read("0", 10_000, 0)]
+            choices = [e.record.choice for e in events if isinstance(e, Decided)]
+            return choices[-1] is not None and choices[-1].context.version == version
+
+        await until(is_used)
+        await learned(site.router, texts)
+        assert (await site.expected("What is known?"))["cheap"] == pytest.approx(before, abs=0.1)
+        assert not (await site.router.feedback(late.receipt.decision_id, 0.0)).already_recorded
+        await learned(site.router, texts)
+        written = file.stat()
+        now_s = written.st_mtime + S_PER_H - 1
+        await refitter.step()
+        assert file.stat().st_mtime_ns == written.st_mtime_ns
+        now_s += 2
+        await refitter.step()
+        assert file.stat().st_mtime_ns > written.st_mtime_ns
+
+
+async def _sampled(site: Site) -> None:
+    """As many prompts of another kind as a fit needs."""
+    shipped, rng = ContextMap.default(), np.random.default_rng(0)
+    for n in range(MIN_PROMPTS):
+        embedding = rng.standard_normal(shipped.centre.shape).astype(np.float32)
+        embedding /= np.linalg.norm(embedding)
+        features = [0.0] * len(shipped.feature_means)
+        sample = EmbeddingSample.of(shipped.version, embedding, features)
+        most = 2 * MIN_PROMPTS
+        await site.router.storage.survey.keep_embedding(sample, most, (n + 0.5) / most)

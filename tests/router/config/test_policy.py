@@ -222,6 +222,22 @@ def test_a_context_map_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "own.npz").write_bytes(b"damaged")
     with pytest.raises(ConfigInvalid, match=r"f:5: policy\.context_map: .*make it anew"):
         parse_config(f"{ARMS}  context_map: {tmp_path}/own.npz\n", "f", {})
+
+
+def test_a_context_map_that_the_learner_is_to_write(tmp_path: Path) -> None:
+    told = f"{ARMS}  context_map: {tmp_path}/own.npz\n"
+    with pytest.raises(ConfigInvalid, match=r"policy\.context_map: .*check its path"):
+        parse_config(told, "f", {})
+    config = parse_config(told + "map: {refit_every_h: 24, sample_embeddings: 4000}\n", "f", {})
+    assert context_map_of(config).version == ContextMap.default().version
+    with pytest.raises(ConfigInvalid) as caught:
+        parse_config(
+            f"{ARMS}  seed: 1\nmap: {{refit_every_h: 24, sample_embeddings: 9}}\n", "f", {}
+        )
+    assert {problem.key for problem in caught.value.problems} == {
+        "policy.context_map",
+        "map.sample_embeddings",
+    }
     with pytest.raises(ConfigInvalid, match=r"policy\.context_map: .*make it anew"):
         context_map_of(config)
 
