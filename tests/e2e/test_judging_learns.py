@@ -22,7 +22,7 @@ def plans() -> str:
 
 @pytest.fixture
 def sections() -> str:
-    return "policy: {weights: {cost: 0.05}}\ncache: {enabled: false}\njudging: {audit_share: 0}"
+    return "policy: {weights: {cost: 0.02}}\ncache: {enabled: false}\njudging: {audit_share: 0}"
 
 
 def says(router: Router, arm: str, text: str) -> None:
@@ -44,7 +44,7 @@ async def arms(router: Router, texts: Iterator[str], count: int, right: str = ""
 async def test_a_first_answer_that_proves_right_is_served_in_the_end(
     router: Router, texts: Iterator[str]
 ) -> None:
-    """At first everything escalates, which costs little; that both answers are equal tells of the one not served."""
+    """At first all escalate: that both answers are equal tells of the one not served."""
     for arm in ("cheap", "reasoning"):
         says(router, arm, "The answer is 42.")
     before = await arms(router, texts, LEARN, right="42")
