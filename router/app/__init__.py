@@ -85,6 +85,7 @@ async def running_router(
     """
     async with AsyncExitStack() as stack:
         metrics = Metrics()
+        seen = source.stamps(config) if source else None
         storage = await stack.enter_async_context(opened_storage(config, env))
         loops, health, background = Loops(), HealthReporter(), Background(metrics)
         stack.push_async_callback(loops.end)
@@ -112,9 +113,9 @@ async def running_router(
             loops.start(Watch(verifying.check, partial(health.set, "verifier"), WATCH_MS))
         if config.learning.embedded:
             loops.start(LearnerChild(run_learner_beside, config, source))
-        if source is not None:
+        if source and seen:
             apply = partial(exchange, front, kit=kit)
-            loops.start(Reloading(source, config, apply, metrics))
+            loops.start(Reloading(source, config, apply, metrics, seen))
         gc.freeze()  # what start-up built stays: collections need not look at it again
         await server.start()
         stack.push_async_callback(server.stop)
@@ -135,14 +136,15 @@ async def running_learner(
     """source: as of `running_router`."""
     async with AsyncExitStack() as stack:
         metrics, loops = Metrics(), Loops()
+        seen = source.stamps(config) if source else None
         storage = await stack.enter_async_context(opened_storage(config, env))
         stack.push_async_callback(loops.end)
         learning = Learning(partial(_learner, storage=storage, metrics=metrics), config)
         loops.start(learning)
         if config.map.refit_every_h:
             loops.start(Refitter(config, storage.survey, metrics, time.time))
-        if source is not None:
-            loops.start(Reloading(source, config, learning.exchange, metrics))
+        if source and seen:
+            loops.start(Reloading(source, config, learning.exchange, metrics, seen))
         metrics_port = _metrics_port(config, metrics, stack)
         yield Running(0, metrics_port, loops.failed, storage)
 

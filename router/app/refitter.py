@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from bandit.errors import BanditError
 from router.config import Config
 from router.config.values import refit_of
 from router.core.errors import RouterError
@@ -54,9 +55,9 @@ class Refitter:
             version = await asyncio.to_thread(self._fit, path, samples)
         except TooFewSamples:
             return
-        except RouterError as error:
+        except (RouterError, BanditError) as error:
             self.observer.degraded("refit")
-            structlog.get_logger("map").error("refit_failed", reason=error.reason)
+            structlog.get_logger("map").error("refit_failed", error=type(error).__name__)
             return
         structlog.get_logger("map").info("refitted", map=version, samples=len(samples))
 

@@ -13,7 +13,6 @@ import structlog
 
 from router.app.loops import Loop
 from router.config import Config, load_config
-from router.config.values import context_map_of
 from router.core.errors import ConfigInvalid, ConfigProblem, RouterError
 from router.core.observer import Observer
 from router.core.watch import wait
@@ -22,6 +21,7 @@ RELOADED: Final = ("arms", "plans", "renamed", "fallback", "attempts", "gate")
 """Sections that are put in place while requests are served; all others need a restart."""
 
 Stamp = tuple[int, int, int]
+Stamps = tuple[Stamp, Stamp]
 
 
 def as_read(config: Config) -> Config:
@@ -42,7 +42,7 @@ class Source:
         """Keys in the environment are those of the start. Raises ConfigInvalid."""
         return self.adapt(load_config(self.path, os.environ))
 
-    def stamps(self, config: Config) -> tuple[Stamp, Stamp]:
+    def stamps(self, config: Config) -> Stamps:
         """Of the file, and of the context map that the config names."""
         return _stamp(self.path), _stamp(config.policy.context_map)
 
@@ -57,7 +57,10 @@ def _stamp(path: Path | None) -> Stamp:
 
 
 class Reloading:
-    """apply(config): put it in place, or raise RouterError and leave everything as it was."""
+    """apply(config): put it in place, or raise RouterError and leave everything as it was.
+
+    seen: stamps from before the config was put in place: what was written since is noticed.
+    """
 
     def __init__(
         self,
@@ -65,13 +68,13 @@ class Reloading:
         config: Config,
         apply: Callable[[Config], Awaitable[None]],
         observer: Observer,
+        seen: Stamps,
     ) -> None:
         self._source = source
         self._config = config
         self._apply = apply
         self._observer = observer
-        self._stamps = source.stamps(config)
-        self._version = context_map_of(config).version
+        self._stamps = seen
         self._told = ""
         self._log = structlog.get_logger("config")
 
@@ -86,20 +89,15 @@ class Reloading:
         if stamps == self._stamps:
             return
         try:
-            config, version = await asyncio.to_thread(self._read)
-            if (config, version) != (self._config, self._version):
+            config = await asyncio.to_thread(self._source.read)
+            check_reloadable(self._config, config, str(self._source.path))
+            if config != self._config or stamps[1] != self._stamps[1]:
                 await self._apply(config)
         except RouterError as error:
             self._refuse(error)
             return
-        self._stamps, self._told, self._config, self._version = stamps, "", config, version
-        self._log.info("config_in_place", arms=sorted(config.arms), map=version)
-
-    def _read(self) -> tuple[Config, str]:
-        """With the version of its context map. Raises ConfigInvalid."""
-        config = self._source.read()
-        check_reloadable(self._config, config, str(self._source.path))
-        return config, context_map_of(config).version
+        self._stamps, self._told, self._config = stamps, "", config
+        self._log.info("config_in_place", arms=sorted(config.arms))
 
     def _refuse(self, error: RouterError) -> None:
         self._observer.degraded("config")

@@ -22,7 +22,7 @@ _EMPTY: Final = np.iinfo(np.uint32).max
 
 def fingerprint(text: str) -> bytes:
     """(64,) uint32 as bytes. Case and white space make no difference."""
-    plain = " ".join(text.lower().split())[-MOST_CHARS:]
+    plain = " ".join(text[-MOST_CHARS:].lower().split())
     runs = {plain[i : i + RUN] for i in range(max(1, len(plain) - RUN + 1))}
     hashes = np.array([zlib.crc32(run.encode()) for run in runs], dtype=np.uint32)
     least = np.full(BINS, _EMPTY, dtype=np.uint32)

@@ -36,7 +36,9 @@ class Site:
         self.away = False
         self.observer = Counting()
         config = parse_config(ONE, "router.yaml", {})
-        self.reloading = Reloading(Source(self.path), config, self.apply, self.observer)
+        source = Source(self.path)
+        seen = source.stamps(config)
+        self.reloading = Reloading(source, config, self.apply, self.observer, seen)
 
     async def apply(self, config: Config) -> None:
         if self.away:
