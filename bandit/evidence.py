@@ -22,6 +22,8 @@ DOUBT: Final = 3.0
 PARSIMONY: Final = 0.5
 """Log odds against each step of `OWN_GRID`, before the evidence: actions that differ everywhere
 alike are the rule."""
+OWN_PARSIMONY: Final = 0.7
+"""The same for one action by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,34 @@ def expected_variances(stats: Statistics, intercept: float, noise: Vector) -> Va
     return Variances(TRUST_GRID[likeliest], float(np.exp(shared)), float(np.exp(own)))
 
 
+def own_variances(stats: Statistics, intercept: float, noise: Vector, found: Variances) -> Vector:
+    """Of each action's own slopes, and last of an action never seen; (slots + 1,).
+
+    Each by its own outcomes, as in `expected_variances`, while the others' is `found.own`, and not
+    less than that. One for all would let an action that is good everywhere alike, and often chosen
+    for it, say the same of those that were hardly tried; each for itself alone, a few outcomes that
+    happen to be alike.
+    """
+    width, grid = stats.width, np.log(OWN_GRID)
+    gram, moment = stats.gram / noise[:, None, None], stats.moment / noise[:, None]
+    others = _eliminated(gram, moment, _variances(width - 1, intercept, found.own))
+    prior = np.diag(1 / _with_trust(width, intercept, found.shared, found.trust))
+    table = np.zeros((stats.slots + 1, len(grid)))
+    for j, variance in enumerate(OWN_GRID):
+        own = _eliminated(gram, moment, _variances(width - 1, intercept, variance))
+        precision, residual = (
+            o.sum(axis=0) - o + a for o, a in zip(others[:2], own[:2], strict=True)
+        )
+        precision += prior
+        solved = np.linalg.solve(precision, residual[:, :, None])[:, :, 0]
+        outer = (solved * residual).sum(axis=1)
+        table[:-1, j] = (own[2] + outer - np.linalg.slogdet(precision)[1]) / 2
+    table -= OWN_PARSIMONY * np.arange(len(grid))
+    odds = np.exp(table - table.max(axis=1, keepdims=True))
+    result: Vector = np.maximum(found.own, np.exp(odds @ grid / odds.sum(axis=1)))
+    return result
+
+
 def log_evidence(stats: Statistics, intercept: float, noise: Vector) -> Array:
     """Up to a constant, (trust grid, shared grid, own grid).
 
@@ -63,7 +93,7 @@ def log_evidence(stats: Statistics, intercept: float, noise: Vector) -> Array:
     shared = np.stack([_with_trust(width, intercept, slopes, trust) for trust, slopes in pairs])
     table = np.empty((len(pairs), len(OWN_GRID)))
     for j, variances in enumerate(own):
-        schur, residual, inner = _eliminated(gram, moment, variances)
+        schur, residual, inner = (a.sum(axis=0) for a in _eliminated(gram, moment, variances))
         precision = schur + np.stack([np.diag(1 / s) for s in shared])
         solved = np.linalg.solve(precision, np.tile(residual, (len(shared), 1))[:, :, None])
         outer = solved[:, :, 0] @ residual
@@ -71,17 +101,19 @@ def log_evidence(stats: Statistics, intercept: float, noise: Vector) -> Array:
     return table.reshape(len(TRUST_GRID), len(SHARED_GRID), len(OWN_GRID)) / 2
 
 
-def _eliminated(gram: Array, moment: Array, own: Vector) -> tuple[Array, Vector, float]:
-    """Schur complement and right side for u, and what the actions' blocks add to the evidence."""
+def _eliminated(gram: Array, moment: Array, own: Vector) -> tuple[Array, Array, Vector]:
+    """What each action's block adds to u's precision and right side, and to the evidence.
+
+    (slots, width, width), (slots, width) and (slots,).
+    """
     block = gram[:, :-1, :-1] + np.diag(1 / own)
     right = np.concatenate([gram[:, :-1, :], moment[:, :-1, None]], axis=2)
     solved = np.linalg.solve(block, right)
     coupled, mean = solved[:, :, :-1], solved[:, :, -1]
-    schur = (gram - gram[:, :, :-1] @ coupled).sum(axis=0)
-    residual = (moment - (gram[:, :, :-1] @ mean[:, :, None])[:, :, 0]).sum(axis=0)
-    quadratic = float((moment[:, :-1] * mean).sum())
-    volume = float(np.linalg.slogdet(block)[1].sum() + len(gram) * np.log(own).sum())
-    return schur, residual, quadratic - volume
+    schur = gram - gram[:, :, :-1] @ coupled
+    residual = moment - (gram[:, :, :-1] @ mean[:, :, None])[:, :, 0]
+    volume = np.linalg.slogdet(block)[1] + np.log(own).sum()
+    return schur, residual, (moment[:, :-1] * mean).sum(axis=1) - volume
 
 
 def _variances(size: int, intercept: float, slopes: float) -> Vector:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.evidence import TRUST_GRID, Variances, expected_variances
+from bandit.evidence import TRUST_GRID, Variances, expected_variances, own_variances
 from bandit.posterior import Posterior, Prior, residual_squares
 from bandit.statistics import Statistics, shaped
 from bandit.types import Vector
@@ -64,6 +64,7 @@ class Layer:
         self._seen = 0
         self._variances, self._pooled = Variances(), spec.noise
         self._noise: Vector = np.zeros(0)
+        self._own: Vector = np.array([self._variances.own])
         self._posterior = self._solved()
 
     def noise(self, slot: int) -> float:
@@ -91,6 +92,7 @@ class Layer:
             self._stats.grow(slots)
             self._counts = np.append(self._counts, np.zeros(missing))
             self._noise = np.append(self._noise, np.full(missing, self._pooled))
+            self._own = np.append(self._own, np.full(missing, self._own[-1]))
             self.refresh()
 
     def mean(self, rows: Rows, x: Vector, v: Vector | None) -> Vector:
@@ -147,7 +149,8 @@ class Layer:
         chosen = self._variances
         scalars = [self._seen, chosen.trust, chosen.shared, chosen.own, self._pooled]
         fresh = np.array(self._fresh).reshape(-1, self._stats.width + _LABELS)
-        own = {"scalars": np.array(scalars), "noise": self._noise, "fresh": fresh}
+        own = {"scalars": np.array(scalars), "noise": self._noise, "own": self._own}
+        own["fresh"] = fresh
         return own | self._stats.arrays()
 
     def restore(self, arrays: dict[str, Array], slots: int) -> None:
@@ -156,7 +159,8 @@ class Layer:
         seen, *chosen, self._pooled = shaped(arrays["scalars"], (5,)).tolist()
         self._seen, self._variances = int(seen), Variances(*chosen)
         self._noise = shaped(arrays["noise"], (slots,)).copy()
-        if min(*chosen, self._pooled, *self._noise) <= 0:
+        self._own = shaped(arrays["own"], (slots + 1,)).copy()
+        if min(*chosen, self._pooled, *self._noise, *self._own) <= 0:
             raise ValueError("a variance is not positive")
         self._fresh, self._counts = [], self._stats.count.copy()
         self.refresh()
@@ -180,7 +184,9 @@ class Layer:
 
     def _tune(self) -> None:
         self._fold()
-        self._variances = expected_variances(self._stats, self._spec.intercept, self._noise)
+        level = self._spec.intercept
+        self._variances = expected_variances(self._stats, level, self._noise)
+        self._own = own_variances(self._stats, level, self._noise, self._variances)
         self.refresh()
         self._measure_noise()
         self.refresh()
@@ -192,12 +198,14 @@ class Layer:
         freedom = max(0.0, float(count.sum()) - self._posterior.freedom())
         pooled = (squares.sum() + NOISE_PRIOR_COUNT * start) / (NOISE_PRIOR_COUNT + freedom)
         self._pooled = max(LEAST_NOISE * start, float(pooled))
-        own = (squares + OWN_NOISE_COUNT * self._pooled) / (count + OWN_NOISE_COUNT)
+        told = np.maximum(0.0, count - self._posterior.own_freedom())
+        own = (squares + OWN_NOISE_COUNT * self._pooled) / (told + OWN_NOISE_COUNT)
         self._noise = np.clip(own, self._pooled / NOISE_RATIO, self._pooled * NOISE_RATIO)
 
     def _solved(self) -> Posterior:
         width, chosen = self._stats.width, self._variances
-        shared, own = np.full(width, chosen.shared), np.full(width - 1, chosen.own)
-        shared[0] = own[0] = self._spec.intercept
+        shared = np.full(width, chosen.shared)
+        own = np.tile(self._own[:, None], width - 1)
+        shared[0] = own[:, 0] = self._spec.intercept
         shared[-1] = chosen.trust
         return Posterior(self._stats, Prior(shared, own, self._noise))

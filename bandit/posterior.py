@@ -1,7 +1,7 @@
 """The hierarchical linear model, solved.
 
 y = x'(s + d_a) + kappa v + noise, where x = [1, z] and v is another regressor's centred
-prediction. Shared effects s ~ N(0, shared) and kappa ~ N(0, trust), deviations d_a ~ N(0, own),
+prediction. Shared effects s ~ N(0, shared) and kappa ~ N(0, trust), deviations d_a ~ N(0, own_a),
 all independent. With u = [s, kappa] the deviations are independent of one another given u, so the
 joint precision is an arrow: one block per action and one for u. Everything below is its block
 elimination (Schur complement), linear in the number of actions.
@@ -22,7 +22,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """Variances. shared: (width,) of u; own: (width - 1,) of each d_a; noise: (slots,) of y."""
+    """Variances. shared: (width,) of u; noise: (slots,) of y.
+
+    own: (slots + 1, width - 1) of each d_a, last of an action never seen.
+    """
 
     shared: Vector
     own: Vector
@@ -39,7 +42,7 @@ class Posterior:
         """Solve the model."""
         noise = prior.noise[:, None]
         gram, moment = stats.gram / noise[:, :, None], stats.moment / noise
-        own = _inverse(gram[:, :-1, :-1] + np.diag(1 / prior.own))
+        own = _inverse(gram[:, :-1, :-1] + _diagonals(1 / prior.own[:-1]))
         coupled: Array = own @ gram[:, :-1, :]
         schur = (gram - gram[:, :, :-1] @ coupled).sum(axis=0) + np.diag(1 / prior.shared)
         inverse = _inverse((schur + schur.T) / 2)
@@ -77,11 +80,15 @@ class Posterior:
 
     def freedom(self) -> float:
         """Number of parameters less the share of each that its prior still holds."""
+        shared = 1 - self._shared.diagonal() / self._prior.shared
+        return float(self.own_freedom().sum() + shared.sum())
+
+    def own_freedom(self) -> Vector:
+        """The same of each action's deviations alone, (slots,)."""
         through_u = ((self._coupled @ self._shared) * self._coupled).sum(axis=2)
         spread = self._own.diagonal(axis1=1, axis2=2) + through_u
-        held = (spread / self._prior.own).sum()
-        held += (self._shared.diagonal() / self._prior.shared).sum()
-        return float(spread.size + len(self._shared) - held)
+        result: Vector = (1 - spread / self._prior.own[:-1]).sum(axis=1)
+        return result
 
     def _reached(self) -> Array:
         """How x reaches the deviations: for each row [coupled | own] side by side.
@@ -92,8 +99,14 @@ class Posterior:
         reach = np.zeros((size, slots + 1, 2 * size + 1))
         reach[:, :-1, : size + 1] = self._coupled.transpose(1, 0, 2)
         reach[:, :-1, size + 1 :] = self._own.transpose(1, 0, 2)
-        reach[:, -1, size + 1 :] = np.diag(self._prior.own)
+        reach[:, -1, size + 1 :] = np.diag(self._prior.own[-1])
         return reach.reshape(size, -1)
+
+
+def _diagonals(rows: Array) -> Array:
+    """(n, k) -> (n, k, k)."""
+    result: Array = rows[:, :, None] * np.eye(rows.shape[1])
+    return result
 
 
 def _inverse(matrices: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from bandit.errors import BadAction, NoEligibleAction
 from bandit.types import Estimate, Policy
 
 
-def fresh(name: str = "adaptive") -> Policy:
-    return make_policy(name, SETTINGS, VERSION, np.random.default_rng(1))
+def fresh(name: str = "adaptive", initial_pulls: int = 3) -> Policy:
+    settings = replace(SETTINGS, initial_pulls=initial_pulls)
+    return make_policy(name, settings, VERSION, np.random.default_rng(1))
 
 
 def quality(action: str, kind: int) -> float:
@@ -24,7 +26,7 @@ def quality(action: str, kind: int) -> float:
 
 
 def test_the_interval_holds_what_is_true_and_narrows() -> None:
-    policy, rng = fresh(), np.random.default_rng(0)
+    policy, rng = fresh(initial_pulls=40), np.random.default_rng(0)
     seen = context(rng, 0)
     before = beliefs_of(policy, seen, actions(3), QUALITY_ONLY)
     taught(policy, quality, 600)
@@ -65,7 +67,7 @@ def test_the_cost_interval_is_around_its_mean() -> None:
 
 
 def test_a_price_takes_a_plan_from_its_place() -> None:
-    policy, seen = fresh(), context(np.random.default_rng(2), 0)
+    policy, seen = fresh(initial_pulls=40), context(np.random.default_rng(2), 0)
     taught(policy, quality, 600)
     free = beliefs_of(policy, seen, actions(3), QUALITY_ONLY)
     dear = beliefs_of(policy, seen, actions(3), Weights(cost=10.0))

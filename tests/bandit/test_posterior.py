@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bandit.evidence import OWN_GRID, SHARED_GRID, TRUST_GRID, expected_variances, log_evidence
+from bandit.evidence import (
+    OWN_GRID,
+    OWN_PARSIMONY,
+    SHARED_GRID,
+    TRUST_GRID,
+    Variances,
+    expected_variances,
+    log_evidence,
+    own_variances,
+)
 from bandit.layer import Layer, LayerSpec
 from bandit.posterior import Posterior, Prior, residual_squares
 from bandit.statistics import Statistics
@@ -36,7 +45,8 @@ def statistics(slots: Array, phi: Array, y: Array) -> Statistics:
 
 def prior() -> Prior:
     shared = np.array([0.1, 0.02, 0.02, 0.02, 1.0])
-    return Prior(shared, np.array([0.1, 0.01, 0.01, 0.01]), NOISE)
+    own = [[0.1, *[slopes] * 3] for slopes in (0.01, 0.02, 0.005, 0.03)]
+    return Prior(shared, np.array(own), NOISE)
 
 
 def design(slots: Array, phi: Array) -> Array:
@@ -51,7 +61,7 @@ def design(slots: Array, phi: Array) -> Array:
 def dense(slots: Array, phi: Array, y: Array) -> tuple[Array, Array]:
     """Mean and covariance of all coefficients."""
     rows, p = design(slots, phi), prior()
-    variances = np.concatenate([p.shared, np.tile(p.own, SLOTS)])
+    variances = np.concatenate([p.shared, p.own[:-1].ravel()])
     noise = NOISE[slots.astype(int)]
     covariance = np.linalg.inv(rows.T / noise @ rows + np.diag(1 / variances))
     return covariance @ rows.T @ (y / noise), covariance
@@ -82,7 +92,7 @@ def test_an_unseen_action_has_the_shared_mean_and_its_own_prior() -> None:
     x = np.array([1.0, 0.5, -0.3, 0.8])
     row, none = np.array([-1]), np.zeros(1)
     assert posterior.mean(row, x, none) == pytest.approx(x @ mean[:SIZE])
-    own = (prior().own * x * x).sum()
+    own = (prior().own[-1] * x * x).sum()
     shared = x @ covariance[:SIZE, :SIZE] @ x
     assert posterior.covariance(row, x, none)[0, 0] == pytest.approx(shared + own)
 
@@ -113,6 +123,38 @@ def test_empirical_bayes_opens_up_only_for_signal(own: float, least: float, most
     y = (phi[:, 1:-1] * slopes[slots.astype(int)]).sum(axis=1) + rng.normal(size=600) * 0.3
     found = expected_variances(statistics(slots, phi, y), 0.1, np.full(SLOTS, 0.09))
     assert least <= found.own <= 1.001 * most
+
+
+def test_one_action_s_own_variance_is_weighed_as_the_density_of_y_is() -> None:
+    slots, phi, y = stream(1)
+    found = Variances(TRUST_GRID[1], SHARED_GRID[2], OWN_GRID[1])
+    rows, noise = design(slots, phi), np.diag(NOISE[slots.astype(int)])
+
+    def density(own: float) -> float:
+        each = [[0.1, *[found.own if slot else own] * 3] for slot in range(SLOTS)]
+        variances = np.array([0.1, *[found.shared] * 3, found.trust, *np.ravel(each)])
+        covariance = noise + rows @ np.diag(variances) @ rows.T
+        return float(-(y @ np.linalg.solve(covariance, y) + np.linalg.slogdet(covariance)[1]) / 2)
+
+    table = np.array([density(own) for own in OWN_GRID]) - OWN_PARSIMONY * np.arange(len(OWN_GRID))
+    odds = np.exp(table - table.max())
+    expected = max(found.own, np.exp(odds @ np.log(OWN_GRID) / odds.sum()))
+    each = own_variances(statistics(slots, phi, y), 0.1, NOISE, found)
+    assert each[0] == pytest.approx(expected)
+    assert each[-1] == found.own
+
+
+def test_an_action_that_is_good_everywhere_does_not_speak_for_one_hardly_tried() -> None:
+    rng = np.random.default_rng(4)
+    slots, phi, _ = stream(4, 1_024)
+    slots = np.where(np.arange(len(slots)) < 1_000, 0, 1)
+    y = rng.normal(size=len(slots)) * 0.1 + np.where(slots == 1, 0.1 * phi[:, 1], 0.0)
+    stats, noise = statistics(slots, phi, y), np.full(SLOTS, 0.01)
+    found = expected_variances(stats, 0.1, noise)
+    flat, tried, untried, unseen = own_variances(stats, 0.1, noise, found)
+    assert flat == found.own
+    assert tried > 5 * found.own
+    assert untried == pytest.approx(unseen)
 
 
 def test_without_evidence_no_variance_is_at_an_end_of_its_grid() -> None:
@@ -155,7 +197,7 @@ def test_another_regressor_is_trusted_when_it_proves_right(*, helps: bool) -> No
 def test_forgetting_the_intercept_keeps_the_slopes() -> None:
     slots, phi, y = stream(4)
     stats = statistics(slots * 0, phi, y + 2.0)
-    flat = Prior(np.full(WIDTH, 1e6), np.full(SIZE, 1e-9), NOISE)
+    flat = Prior(np.full(WIDTH, 1e6), np.full((SLOTS + 1, SIZE), 1e-9), NOISE)
     before = Posterior(stats, flat).weights[0]
     stats.forget_intercept(0)
     after = Posterior(stats, flat).weights[0]
