@@ -149,9 +149,8 @@ class Layer:
         chosen = self._variances
         scalars = [self._seen, chosen.trust, chosen.shared, chosen.own, self._pooled]
         fresh = np.array(self._fresh).reshape(-1, self._stats.width + _LABELS)
-        own = {"scalars": np.array(scalars), "noise": self._noise, "own": self._own}
-        own["fresh"] = fresh
-        return own | self._stats.arrays()
+        kept = {"scalars": np.array(scalars), "noise": self._noise, "own": self._own}
+        return kept | {"fresh": fresh} | self._stats.arrays()
 
     def restore(self, arrays: dict[str, Array], slots: int) -> None:
         """Raises ValueError or KeyError when the arrays are not what `arrays` gave."""

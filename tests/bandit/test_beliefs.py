@@ -15,7 +15,7 @@ from bandit.errors import BadAction, NoEligibleAction
 from bandit.types import Estimate, Policy
 
 
-def fresh(name: str = "adaptive", initial_pulls: int = 3) -> Policy:
+def fresh(name: str = "adaptive", initial_pulls: int = SETTINGS.initial_pulls) -> Policy:
     settings = replace(SETTINGS, initial_pulls=initial_pulls)
     return make_policy(name, settings, VERSION, np.random.default_rng(1))
 
