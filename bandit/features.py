@@ -10,7 +10,7 @@ import numpy as np
 
 from bandit.types import PromptFacts, Vector
 
-FEATURES_VERSION: Final = 2
+FEATURES_VERSION: Final = 3
 """Part of every context map's version: raise it when a feature below changes."""
 
 MAX_CHARS: Final = 8_192
@@ -19,7 +19,7 @@ MAX_CHARS: Final = 8_192
 NAMES: Final = (
     *("log_length", "code", "math_words", "multiple_choice", "numbers", "question"),
     *("newlines", "digit_share", "asks_to_explain", "asks_to_choose"),
-    *("turns", "tools", "wants_json", "other_language"),
+    *("turns", "tools", "wants_json", "other_language", "many_numbers"),
 )
 
 LANGUAGE_CHARS: Final = 1_000
@@ -75,14 +75,14 @@ def raw_features(facts: PromptFacts) -> Vector:
     1.0
     """
     text = _ends(facts.text)
-    size = max(len(text), 1)
+    size, numbers = max(len(text), 1), len(_NUMBER.findall(text))
     return np.array(
         [
             math.log1p(len(facts.text)) / 6,
             _count(_CODE, text, 1.5),
             _count(_MATH, text, 2),
             1.0 if len(_CHOICES.findall(text)) >= 3 else 0.0,  # noqa: PLR2004 - "a." alone is prose
-            _count(_NUMBER, text, 2.5),
+            min(math.log1p(numbers) / 2.5, 1.5),
             1.0 if "?" in text else 0.0,
             min(math.log1p(text.count("\n")) / 2.5, 1.5),
             min(5 * len(_DIGIT.findall(text)) / size, 1.5),
@@ -92,6 +92,8 @@ def raw_features(facts: PromptFacts) -> Vector:
             min(math.log1p(max(facts.tools, 0)) / 2, 1.5),
             float(facts.wants_json),
             float(_is_other_language(text[:LANGUAGE_CHARS])),
+            # A logarithm alone bends one way: a sum in words has three numbers, a table thirty.
+            min(numbers / 10, 1.5),
         ]
     )
 

@@ -18,7 +18,7 @@ class ContextShape:
 
     clusters: int = 32
     axes: int = 32
-    features: int = 14
+    features: int = 15
 
     @property
     def total(self) -> int:

@@ -182,6 +182,12 @@ def test_features_see_what_they_are_named_for(text: str, feature: str) -> None:
     assert raw_features(PromptFacts(""))[index] == 0
 
 
+def test_many_numbers_are_counted_in_proportion_up_to_a_bound() -> None:
+    index = NAMES.index("many_numbers")
+    found = [raw_features(PromptFacts("7 " * count))[index] for count in (0, 3, 9, 900)]
+    assert found == pytest.approx([0, 0.3, 0.9, 1.5])
+
+
 def test_facts_beside_the_text_are_features() -> None:
     plain = raw_features(PromptFacts("x"))
     rich = raw_features(PromptFacts("x", turns=5, tools=2, wants_json=True))

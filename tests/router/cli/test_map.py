@@ -45,7 +45,7 @@ def stored(config: Path, use: Callable[[Storage], Awaitable[None]]) -> None:
 async def filled(storage: Storage) -> None:
     """Samples enough for a fit, and decisions on alike prompts."""
     for n, row in enumerate(ROWS):
-        sample = EmbeddingSample.of(SHIPPED.version, row, [0.1] * 14)
+        sample = EmbeddingSample.of(SHIPPED.version, row, [0.1] * SHIPPED.shape.features)
         await storage.survey.keep_embedding(sample, len(ROWS), (n + 0.5) / len(ROWS))
     for n, row in enumerate(ROWS[:40]):
         await storage.decisions.record(decision(n, row))

@@ -27,10 +27,10 @@ CATALOGUE = {
 
 
 def samples(count: int, seed: int = 5, version: str = "") -> list[EmbeddingSample]:
-    made = land()
+    version, features = version or land().version, land().shape.features
     rng = np.random.default_rng(seed)
     return [
-        EmbeddingSample.of(version or made.version, row, rng.uniform(-1, 1, 14).tolist())
+        EmbeddingSample.of(version, row, rng.uniform(-1, 1, features).tolist())
         for row in embeddings(count, seed)
     ]
 

@@ -62,7 +62,7 @@ def test_nothing_on_record_has_no_share() -> None:
         LoggedContext((1.0,), (0.0,), (0.0,), "another map"),
         LoggedContext((1.0, 0.0), (0.0,), (0.0,), land().version),
         LoggedContext((), (), (), land().version),
-        LoggedContext((math.nan,) * 32, (0.0,) * 32, (0.0,) * 14, land().version),
+        LoggedContext((math.nan,) * 32, (0.0,) * 32, (0.0,) * 15, land().version),
     ],
     ids=["version", "shape", "empty", "nan"],
 )
