@@ -23,6 +23,15 @@ NEWCOMER_SHARE: Final = 0.05
 START: Final = 5.0
 """Judged outcomes of all actions, per one that caution asks of each, until it has no say."""
 
+BOLD: Final = 1.5
+BOLD_COUNT: Final = 30.0
+"""Draws of an action never judged are BOLD times as wide as the settings say, and half way to their
+later width after so many judged outcomes of its own. Narrow ones lock in on whichever action had
+luck first."""
+FEW: Final = 5
+"""Among more actions than this the later width is smaller, by the root of how many times more: of
+many, one wins by a lucky draw alone."""
+
 PATIENCE: Final = 4
 """Unjudged calls, per judged one that is wanted, before exploring fades: silence is no evidence."""
 
@@ -43,6 +52,17 @@ def check_price(action: Action) -> None:
             f"action {action.name!r} needs a finite prior_cost_usd > 0; for a free model give "
             "what its running time is worth, or any small price"
         )
+
+
+def draw_widths(judged: Vector) -> Vector:
+    """Of draws of each action, in multiples of the usual one; judged: (k,) outcomes of each.
+
+    >>> draw_widths(np.array([0.0, 30.0, 90.0])).tolist()
+    [1.5, 1.25, 1.125]
+    """
+    later = min(1.0, math.sqrt(FEW / len(judged)))
+    widths: Vector = later + (BOLD - later) / (1 + judged / BOLD_COUNT)
+    return widths
 
 
 def count_best(utilities: NDArray[np.float64]) -> Vector:

@@ -38,7 +38,8 @@ class PolicySettings:
     initial_pulls:  judged outcomes each eligible action gets before its estimate is trusted.
     floor:          least probability of an eligible action (less where they are very many).
     draws:          posterior draws per decision from which probabilities are counted.
-    scale:          factor on the posterior's standard deviation while drawing, wider at the start.
+    scale:          factor on the posterior's standard deviation while drawing, wider at the start,
+                    narrower with more than five actions.
     vw:             heads with a Vowpal Wabbit regressor, of quality, cost, latency, failure.
     replay:         how many past outcomes a Vowpal Wabbit regressor is reminded of.
     detect_changes: forget the level of an action whose quality has silently changed.

@@ -19,6 +19,7 @@ from bandit.choice import (
     cold_start,
     count_best,
     decide,
+    draw_widths,
     newcomers,
     with_floor,
 )
@@ -36,10 +37,6 @@ from bandit.view import View, Viewer
 
 NAME: Final = "adaptive"
 LATENCY_PRIOR_MS: Final = 1_000.0
-BOLD: Final = 0.5
-BOLD_COUNT: Final = 30.0
-"""Draws of an action never judged are (1 + BOLD) times as wide as later, half that more after so
-many judged outcomes of its own. Narrow draws alone lock in on whichever action had luck first."""
 _JITTER: Final = 1e-12
 
 
@@ -241,8 +238,8 @@ class AdaptivePolicy:
         layer, k = self._quality.layer, len(rows)
         covariance = layer.covariance(rows, view.x, expected.advice)
         covariance.ravel()[:: k + 1] += _JITTER
-        bold = 1 + BOLD / (1 + layer.counts(rows) / BOLD_COUNT)
-        factor = self._settings.scale * bold[:, None] * np.linalg.cholesky(covariance)
+        widths = self._settings.scale * draw_widths(layer.counts(rows))
+        factor = widths[:, None] * np.linalg.cholesky(covariance)
         drawn: NDArray[np.float64] = self._rng.standard_normal((self._settings.draws, k)) @ factor.T
         drawn += expected.drawn
         np.minimum(drawn, 1.0, out=drawn)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bandit import PolicySettings, Units, Weights
-from bandit.choice import cautious, cold_start, with_floor
+from bandit.choice import BOLD, cautious, cold_start, draw_widths, with_floor
 from bandit.errors import BadAction, BadSettings, BadWeights, CorruptSnapshot
 from bandit.replay import ReplayBuffer
 from bandit.settings import MAX_ACTIONS
@@ -134,3 +134,10 @@ def test_caution_gives_way_to_evidence() -> None:
     assert cautious(np.array([0.0, 1.0, 0.0]), np.zeros(3), 0, 50.0).tolist() == [1.0, 0.0, 0.0]
     later = np.array([249.0, 1.0, 0.0])
     assert cautious(settled, later, 0, 50.0).tolist() == settled.tolist()
+
+
+def test_draws_start_wide_and_end_the_narrower_the_more_actions_there_are() -> None:
+    few, many = np.full(5, 1e9), np.full(20, 1e9)
+    assert draw_widths(0 * many) == pytest.approx(BOLD)
+    assert draw_widths(few) == pytest.approx(1)
+    assert draw_widths(many) == pytest.approx(0.5)
