@@ -32,6 +32,12 @@ FEW: Final = 5
 """Among more actions than this the later width is smaller, by the root of how many times more: of
 many, one wins by a lucky draw alone."""
 
+AFFORDED: Final = 0.05
+"""Utility that an action may be behind the best and still have its whole floor; one further behind
+has less, so that no floor costs more than this times itself per request."""
+LEAST_FLOOR: Final = 0.1
+"""Of the floor, which every eligible action has: importance weights stay bounded."""
+
 PATIENCE: Final = 4
 """Unjudged calls, per judged one that is wanted, before exploring fades: silence is no evidence."""
 
@@ -70,6 +76,17 @@ def count_best(utilities: NDArray[np.float64]) -> Vector:
     draws, k = utilities.shape
     shares: Vector = np.bincount(utilities.argmax(axis=1), minlength=k) / draws
     return shares
+
+
+def floors(floor: float, utility: Vector) -> Vector:
+    """Of each action, (k,), by what it is expected to be behind the best; utility: (k,).
+
+    >>> floors(0.01, np.array([0.8, 0.75, 0.7, -5.0])).round(4).tolist()
+    [0.01, 0.01, 0.005, 0.001]
+    """
+    behind = np.maximum(utility.max() - utility, AFFORDED)
+    result: Vector = floor * np.maximum(AFFORDED / behind, LEAST_FLOOR)
+    return result
 
 
 def with_floor(probabilities: Vector, floor: float | Vector) -> Vector:

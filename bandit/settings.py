@@ -36,7 +36,8 @@ class PolicySettings:
     caution:        judged outcomes of its own after which another action gets all that `adaptive`
                     would give it, and until then a part; 0 to believe few as well as many.
     initial_pulls:  judged outcomes each eligible action gets before its estimate is trusted.
-    floor:          least probability of an eligible action (less where they are very many).
+    floor:          least probability of an eligible action (less where they are very many, and of
+                    `adaptive` where one is expected to be far behind: see `choice.floors`).
     draws:          posterior draws per decision from which probabilities are counted.
     scale:          factor on the posterior's standard deviation while drawing, wider at the start,
                     narrower with more than five actions.

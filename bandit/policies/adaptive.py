@@ -20,6 +20,7 @@ from bandit.choice import (
     count_best,
     decide,
     draw_widths,
+    floors,
     newcomers,
     with_floor,
 )
@@ -110,7 +111,8 @@ class AdaptivePolicy:
         settled = count_best(utilities)
         mixed = self._cold(settled, judged, rows, eligible)
         probes = self._changes["quality"].probes(rows)
-        probabilities = with_floor(mixed, np.maximum(probes, self._settings.floor))
+        least = floors(self._settings.floor, expected.utility)
+        probabilities = with_floor(mixed, np.maximum(probes, least))
         greedy = int(expected.utility.argmax())
         columns = (expected.quality, expected.cost_usd, expected.latency_ms, expected.failure)
         estimates = estimates_of(eligible, (*columns, expected.utility))

@@ -109,6 +109,8 @@ HeadName = Literal["quality", "cost", "latency", "failure"]
 class PolicySection(Section):
     """draw_width: of `adaptive`'s draws, a factor on what it is unsure by; wider explores more.
 
+    exploration_floor: the least probability of an eligible plan; `adaptive` gives those that it
+    expects to be far behind less, down to a tenth.
     vowpal_wabbit: heads of `adaptive` that a regressor on the whole projection advises.
     cost_unit_usd: what costs `weights.cost` of quality; unset: the dearest plan's prior cost.
 

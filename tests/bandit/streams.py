@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bandit import Action, Context, ContextShape, Outcome, Policy, PolicySettings, Units, Weights
+from bandit.choice import LEAST_FLOOR
 from bandit.options import (
     Bound,
     IntentOptions,
@@ -71,6 +72,11 @@ OPTIONS = PolicyOptions(
     pair_classifier=PairClassifierOptions(("a0", "a1"), trees=8, refit_every=60, memory=240),
 )
 SETTINGS = PolicySettings(units=Units(cost_usd=0.01), shape=SHAPE, options=OPTIONS)
+
+
+def least_share(policy: str) -> float:
+    """What the policy leaves every eligible action at least."""
+    return SETTINGS.floor * (LEAST_FLOOR if policy == "adaptive" else 1)
 
 
 def taught(

@@ -13,6 +13,7 @@ from streams import (
     VERSION,
     actions,
     context,
+    least_share,
     outcome,
     taught,
 )
@@ -41,7 +42,6 @@ from bandit.errors import (
 from bandit.vw import EXPLORER_NAMES
 
 pytestmark = pytest.mark.parametrize("name", POLICY_NAMES)
-FLOOR = SETTINGS.floor
 
 
 def fresh(name: str, seed: int = 1) -> Policy:
@@ -73,7 +73,7 @@ def test_probabilities_are_honest(name: str, count: int, rounds: int) -> None:
         shares = decision.probabilities
         assert list(shares) == [a.name for a in choices]
         assert abs(sum(shares.values()) - 1) < 1e-9
-        assert min(shares.values()) >= FLOOR - 1e-12
+        assert min(shares.values()) >= least_share(name) - 1e-12
         assert decision.propensity == shares[decision.action]
         assert set(decision.estimates) == set(shares)
 
@@ -182,7 +182,7 @@ def test_an_action_may_appear_later(name: str) -> None:
     for _ in range(30):
         seen = context(rng)
         decision = policy.decide(seen, choices, QUALITY_ONLY)
-        assert decision.probabilities["late"] >= FLOOR - 1e-12
+        assert decision.probabilities["late"] >= least_share(name) - 1e-12
         for chosen in choices:
             policy.learn([outcome(chosen, seen, 0.6, decision.probabilities[chosen.name])])
     without = policy.decide(context(rng), actions(2), QUALITY_ONLY)

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from bandit import PolicySettings, Units, Weights
-from bandit.choice import BOLD, cautious, cold_start, draw_widths, with_floor
+from bandit.choice import (
+    AFFORDED,
+    BOLD,
+    LEAST_FLOOR,
+    cautious,
+    cold_start,
+    draw_widths,
+    floors,
+    with_floor,
+)
 from bandit.errors import BadAction, BadSettings, BadWeights, CorruptSnapshot
 from bandit.replay import ReplayBuffer
 from bandit.settings import MAX_ACTIONS
@@ -134,6 +143,14 @@ def test_caution_gives_way_to_evidence() -> None:
     assert cautious(np.array([0.0, 1.0, 0.0]), np.zeros(3), 0, 50.0).tolist() == [1.0, 0.0, 0.0]
     later = np.array([249.0, 1.0, 0.0])
     assert cautious(settled, later, 0, 50.0).tolist() == settled.tolist()
+
+
+def test_a_floor_costs_the_same_however_far_behind_an_action_is() -> None:
+    behind = np.array([0.0, AFFORDED, 3 * AFFORDED, 9 * AFFORDED])
+    found = floors(0.001, 0.9 - behind)
+    assert found[0] == pytest.approx(0.001)
+    assert (found * behind)[1:] == pytest.approx(0.001 * AFFORDED)
+    assert floors(0.001, np.array([0.0, -1e9]))[1] == pytest.approx(0.001 * LEAST_FLOOR)
 
 
 def test_draws_start_wide_and_end_the_narrower_the_more_actions_there_are() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from streams import OPTIONS, SETTINGS, SHAPE, VERSION, actions, context, outcome
+from streams import OPTIONS, SETTINGS, SHAPE, VERSION, actions, context, least_share, outcome
 
 from bandit import POLICY_NAMES, Action, Context, Outcome, Policy, Weights, load_policy, make_policy
 from bandit.snapshot import Snapshot, pack, unpack
@@ -32,7 +32,7 @@ def is_honest(policy: Policy, seen: Context, choices: Sequence[Action]) -> bool:
         (e.quality, e.cost_usd, e.latency_ms, e.failure, e.utility)
         for e in decision.estimates.values()
     ]
-    least = min(SMALL.floor, 0.5 / len(choices)) - 1e-12
+    least = min(least_share(policy.name), 0.5 / len(choices)) - 1e-12
     return bool(
         len(shares) == len(choices)
         and np.isfinite(shares).all()
