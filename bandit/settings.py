@@ -10,6 +10,7 @@ from bandit.options import PolicyOptions
 from bandit.types import Units, Weights
 
 MAX_ACTIONS = 256
+FLOOR = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,9 @@ class PolicySettings:
     caution:        judged outcomes of its own after which another action gets all that `adaptive`
                     would give it, and until then a part; 0 to believe few as well as many.
     initial_pulls:  judged outcomes each eligible action gets before its estimate is trusted.
-    floor:          least probability of an eligible action (less where they are very many, and of
-                    `adaptive` where one is expected to be far behind: see `choice.floors`).
+    floor:          least probability of an eligible action (less where they are very many).
+    thrifty:        whether `adaptive` leaves less than that, down to a tenth, to an action that it
+                    expects to be far behind.
     draws:          posterior draws per decision from which probabilities are counted.
     scale:          factor on the posterior's standard deviation while drawing, wider at the start,
                     narrower with more than five actions.
@@ -53,7 +55,8 @@ class PolicySettings:
     cold_start: str | None = None
     caution: float = 0.0
     initial_pulls: int = 3
-    floor: float = 0.001
+    floor: float = FLOOR
+    thrifty: bool = True
     draws: int = 256
     scale: float = 0.5
     vw: frozenset[str] = frozenset({"quality"})

@@ -111,7 +111,8 @@ class AdaptivePolicy:
         settled = count_best(utilities)
         mixed = self._cold(settled, judged, rows, eligible)
         probes = self._changes["quality"].probes(rows)
-        least = floors(self._settings.floor, expected.utility)
+        floor, thrifty = self._settings.floor, self._settings.thrifty
+        least = floors(floor, expected.utility) if thrifty else floor
         probabilities = with_floor(mixed, np.maximum(probes, least))
         greedy = int(expected.utility.argmax())
         columns = (expected.quality, expected.cost_usd, expected.latency_ms, expected.failure)

@@ -44,6 +44,7 @@ from router.calibrate.terminal import bar, show
 from router.calibrate.trying import Terms
 from router.config import Config
 from router.config.policy_checks import plans_named
+from router.config.policy_values import floor_of
 from router.config.values import catalogue_of, context_map_of, keys_of, units_of, weights_of
 from router.core.arms import Catalogue
 from router.core.deciding import facts_of
@@ -229,7 +230,7 @@ class _Run:
             policy=config.policy.name,
             seed=config.policy.seed,
             keep=tuple(plans_named(config.policy.model_dump(mode="json"))),
-            floor=config.policy.exploration_floor,
+            floor=floor_of(config.policy),
         )
 
     def _typical(self) -> int:

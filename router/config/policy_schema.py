@@ -109,8 +109,8 @@ HeadName = Literal["quality", "cost", "latency", "failure"]
 class PolicySection(Section):
     """draw_width: of `adaptive`'s draws, a factor on what it is unsure by; wider explores more.
 
-    exploration_floor: the least probability of an eligible plan; `adaptive` gives those that it
-    expects to be far behind less, down to a tenth.
+    exploration_floor: the least probability of an eligible plan; unset: .001, of `adaptive` down to
+    a tenth of that for a plan it expects to be far behind.
     vowpal_wabbit: heads of `adaptive` that a regressor on the whole projection advises.
     cost_unit_usd: what costs `weights.cost` of quality; unset: the dearest plan's prior cost.
 
@@ -130,7 +130,7 @@ class PolicySection(Section):
     latency_unit_ms: Positive = 10_000.0
     typical_tokens: TokensSection = TokensSection()
     context_map: Path | None = None
-    exploration_floor: Annotated[float, Field(ge=0.0001, le=0.05)] = 0.001
+    exploration_floor: Annotated[float, Field(ge=0.0001, le=0.05)] | None = None
     initial_pulls: Annotated[int, Field(ge=0, le=100)] = 3
     draw_width: Annotated[float, Field(ge=0.01, le=10)] = 0.5
     vowpal_wabbit: Annotated[tuple[HeadName, ...], Field(max_length=4)] = ("quality",)

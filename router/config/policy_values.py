@@ -16,6 +16,7 @@ from bandit.options import (
     Rule,
     Tier,
 )
+from bandit.settings import FLOOR
 from bandit.types import Context
 from router.config.policy_schema import PairClassifierSection, PolicySection
 
@@ -52,3 +53,8 @@ def _pair(section: PairClassifierSection) -> PairClassifierOptions:
         actions=None if plans is None else (plans[0], plans[1]),
         **section.model_dump(exclude={"plans"}),
     )
+
+
+def floor_of(section: PolicySection) -> float:
+    """The least probability that is left to an eligible plan."""
+    return FLOOR if section.exploration_floor is None else section.exploration_floor

@@ -16,7 +16,7 @@ from bandit.types import Units, Weights
 from router.config.checks import default_plans
 from router.config.policy_checks import plans_named
 from router.config.policy_schema import PolicySection
-from router.config.policy_values import Examples, options_of
+from router.config.policy_values import Examples, floor_of, options_of
 from router.config.schema import BASE_URLS, ArmSection, Config, DeploymentSection, PlanSection
 from router.core.arms import LEARNED, Arm, Catalogue, Deployment, Plan, Price
 from router.core.chat import Usage
@@ -129,7 +129,8 @@ def settings_of(
         cold_start=cold_start_of(config, catalogue),
         caution=caution_of(config, catalogue),
         initial_pulls=config.policy.initial_pulls,
-        floor=config.policy.exploration_floor,
+        floor=floor_of(config.policy),
+        thrifty=config.policy.exploration_floor is None,
         scale=config.policy.draw_width,
         vw=frozenset(config.policy.vowpal_wabbit),
         options=options_of(config.policy, context_map, examples),

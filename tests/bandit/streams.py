@@ -76,7 +76,8 @@ SETTINGS = PolicySettings(units=Units(cost_usd=0.01), shape=SHAPE, options=OPTIO
 
 def least_share(policy: str) -> float:
     """What the policy leaves every eligible action at least."""
-    return SETTINGS.floor * (LEAST_FLOOR if policy == "adaptive" else 1)
+    thrifty = policy == "adaptive" and SETTINGS.thrifty
+    return SETTINGS.floor * (LEAST_FLOOR if thrifty else 1)
 
 
 def taught(

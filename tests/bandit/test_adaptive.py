@@ -9,6 +9,7 @@ import pytest
 from streams import QUALITY_ONLY, SETTINGS, VERSION, actions, context, outcome, taught
 
 from bandit import Action, Policy, PolicySettings, Units, Weights, load_policy, make_policy
+from bandit.choice import LEAST_FLOOR
 from bandit.errors import CorruptSnapshot
 from bandit.snapshot import Snapshot, pack, unpack
 
@@ -50,6 +51,17 @@ def test_without_contextual_signal_it_settles_on_the_best_action(seed: int) -> N
     assert np.mean([share["a1"] for share in shares]) > 0.9
     greedy = {max(share, key=share.__getitem__) for share in shares}
     assert greedy == {"a1"}
+
+
+@pytest.mark.parametrize("thrifty", [True, False])
+def test_what_is_far_behind_is_explored_less_unless_told_otherwise(*, thrifty: bool) -> None:
+    settings = replace(SETTINGS, thrifty=thrifty)
+    policy = fresh(settings)
+    feed(policy, {"a0": 0.0, "a1": 1.0, "a2": 1.0}, 100)
+    seen = context(np.random.default_rng(0))
+    share = policy.decide(seen, actions(3), QUALITY_ONLY).probabilities["a0"]
+    assert (share < settings.floor / 5) is thrifty
+    assert share >= settings.floor * (LEAST_FLOOR if thrifty else 1) - 1e-12
 
 
 def test_weights_act_at_once() -> None:

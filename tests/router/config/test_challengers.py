@@ -31,6 +31,7 @@ def test_a_challenger_is_the_policy_but_for_what_it_overrides() -> None:
     told = made.model_copy(update={"policy": members["bold"]})
     settings = settings_of(told, catalogue_of(told), context_map_of(told))
     assert (settings.scale, settings.vw) == (1.5, frozenset())
+    assert (settings.floor, settings.thrifty) == (0.02, False)
 
 
 def test_promotion_is_by_hand_unless_the_config_says_otherwise() -> None:
