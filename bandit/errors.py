@@ -39,10 +39,6 @@ class UnknownPolicy(BadInput):
     """No policy has this name."""
 
 
-class TrainerMissing(BanditError):
-    """A policy cannot learn without a package that is not installed."""
-
-
 class VersionMismatch(BanditError):
     """Made for another version of the context map, the snapshot format or another policy."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,53 +14,52 @@ from bandit.types import Vector
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forest:
-    """Each array (trees, nodes). A node sends x on to `left` where x[feature] <= threshold.
+    """The nodes of all trees in one row: roots (trees,), children (nodes, 2), the others (nodes,).
 
-    A leaf leads to itself; value: what a node predicts. depth: steps from the root to any leaf.
+    A node sends x on to its first child where x[feature] <= threshold, else to the second. A leaf
+    leads to itself; value: what a node predicts. depth: steps from a root to any leaf, at most.
     """
 
-    feature: NDArray[np.int32]
+    roots: NDArray[np.intp]
+    feature: NDArray[np.intp]
     threshold: NDArray[np.float64]
-    left: NDArray[np.int32]
-    right: NDArray[np.int32]
+    children: NDArray[np.intp]
     value: NDArray[np.float64]
     depth: int
 
-    def predict(self, x: Vector) -> Vector:
-        """Of every tree, (trees,); x: (width,), rounded to float32 as in training."""
-        x = x.astype(np.float32)
-        trees = np.arange(len(self.value))
-        nodes = np.zeros(len(trees), dtype=np.intp)
+    def predict(self, x: NDArray[Any]) -> Vector:
+        """Mean over the trees, (n,); x: (n, width), rounded to float32 as in training."""
+        (n, width), trees = x.shape, len(self.roots)
+        numbers = x.astype(np.float32).astype(np.float64).ravel()
+        starts, children = np.repeat(np.arange(0, n * width, width), trees), self.children.ravel()
+        nodes = np.tile(self.roots, n)
         for _ in range(self.depth):
-            below = x[self.feature[trees, nodes]] <= self.threshold[trees, nodes]
-            nodes = np.where(below, self.left[trees, nodes], self.right[trees, nodes])
-        values: Vector = self.value[trees, nodes]
-        return values
+            above = numbers.take(starts + self.feature.take(nodes)) > self.threshold.take(nodes)
+            nodes = children.take(2 * nodes + above)
+        means: Vector = self.value.take(nodes).reshape(n, trees).mean(axis=1)
+        return means
 
-    def arrays(self) -> dict[str, NDArray[np.float64] | NDArray[np.int32]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         return {
-            "feature": self.feature,
+            "roots": self.roots.astype(np.int32),
+            "feature": self.feature.astype(np.int32),
             "threshold": self.threshold,
-            "left": self.left,
-            "right": self.right,
+            "children": self.children.astype(np.int32),
             "value": self.value,
             "depth": np.array([self.depth], dtype=np.int32),
         }
 
     @staticmethod
-    def of(arrays: dict[str, NDArray[np.float64]], width: int) -> Forest:
-        """Raises ValueError or KeyError unless `arrays` are those of a forest on (width,)."""
-        shape = arrays["value"].shape
-        whole = {
-            name: shaped(arrays[name], shape).astype(np.int32)
-            for name in ("feature", "left", "right")
-        }
-        nodes = shape[1] if len(shape) == 2 else 0  # noqa: PLR2004 - trees and nodes
-        for name, limit in (("feature", width), ("left", nodes), ("right", nodes)):
-            if not (nodes and 0 <= whole[name].min() <= whole[name].max() < limit):
+    def of(arrays: dict[str, NDArray[Any]], width: int) -> Forest:
+        """Raises ValueError or KeyError unless `arrays` are those of a forest on (n, width)."""
+        nodes, trees = len(arrays["value"]), len(arrays["roots"])
+        shapes = {"roots": (trees,), "feature": (nodes,), "children": (nodes, 2)}
+        whole = {n: shaped(arrays[n], shape).astype(np.intp) for n, shape in shapes.items()}
+        for name, limit in (("roots", nodes), ("feature", width), ("children", nodes)):
+            if not (trees and 0 <= whole[name].min() <= whole[name].max() < limit):
                 raise ValueError("a node is out of range")
         depth = int(shaped(arrays["depth"], (1,))[0])
         if not 0 <= depth <= nodes:
             raise ValueError("the depth is out of range")
-        threshold = shaped(arrays["threshold"], shape)
-        return Forest(threshold=threshold, value=arrays["value"], depth=depth, **whole)
+        threshold, value = (shaped(arrays[name], (nodes,)) for name in ("threshold", "value"))
+        return Forest(threshold=threshold, value=value, depth=depth, **whole)

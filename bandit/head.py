@@ -89,17 +89,16 @@ class Head:
         told: tuple[float, float | None],
         weight: float,
         rng: np.random.Generator,
-    ) -> None:
+    ) -> tuple[float, float] | None:
         """told: (y as it was learned, y as it was); None for not known after all.
 
         What is not known is put at what is expected. The adviser, which can't take anything back,
-        learns the new value once more. An action without such an outcome learns it as a first one.
+        learns the new value once more. An action without such an outcome learns it as a first one:
+        then what `learn` returns is returned.
         """
         (old, new), row = told, np.array([slot])
         if self.layer.counts(row)[0] < weight:
-            if new is not None:
-                self.learn(view, slot, new, weight, rng)
-            return
+            return None if new is None else self.learn(view, slot, new, weight, rng)
         advice = self._advice(view, row)
         v = 0.0 if advice is None else float(advice[0])
         expected = float(self.mean(view, row, advice)[0])
@@ -107,6 +106,7 @@ class Head:
         self.layer.correct(slot, np.append(view.x, v), old, right, weight)
         if self._adviser and new is not None:
             self._adviser.learn(view, slot, new, weight, rng)
+        return None
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         adviser = self._adviser.arrays() if self._adviser else {}

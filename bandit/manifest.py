@@ -52,6 +52,7 @@ def _structure(settings: PolicySettings) -> dict[str, Any]:
         "shape": [shape.clusters, shape.axes, shape.features],
         "vw": sorted(settings.vw),
         "replay": settings.replay,
+        "trees": settings.trees > 0,
     }
 
 

@@ -45,6 +45,7 @@ class PolicySettings:
                     narrower with more than five actions.
     vw:             heads with a Vowpal Wabbit regressor, of quality, cost, latency, failure.
     replay:         how many past outcomes a Vowpal Wabbit regressor is reminded of.
+    trees:          beside the linear model of quality, each grown from the last outcomes; 0: none.
     detect_changes: forget the level of an action whose quality has silently changed.
     options:        what single policies are told besides.
     """
@@ -61,6 +62,7 @@ class PolicySettings:
     scale: float = 0.5
     vw: frozenset[str] = frozenset({"quality"})
     replay: int = 1_000
+    trees: int = 25
     detect_changes: bool = True
     options: PolicyOptions = field(default_factory=PolicyOptions)
 
@@ -71,6 +73,7 @@ class PolicySettings:
         _within("floor", self.floor, 1e-6, 0.5)
         _within("draws", self.draws, 1, 100_000)
         _within("replay", self.replay, 1, 100_000)
+        _within("trees", self.trees, 0, 200)
         _within("caution", self.caution, 0, 100_000)
         _within("initial_pulls", self.initial_pulls, 0, 10_000)
         check_weights(self.weights)

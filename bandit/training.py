@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.errors import TrainerMissing
 from bandit.forest import Forest
 
 
 @dataclass(frozen=True, slots=True)
 class ForestSpec:
-    """least: training outcomes in a leaf, at least."""
+    """least: training outcomes in a leaf, at least. share: of the features, tried at each split.
+
+    random: thresholds drawn at random, every tree on all outcomes (Geurts et al. 2006); otherwise
+    the best thresholds, every tree on a bootstrap sample (Breiman 2001).
+    """
 
     trees: int
     depth: int
     least: int = 10
-
-
-def check_trainer() -> None:
-    """Raises TrainerMissing unless scikit-learn is installed."""
-    if find_spec("sklearn") is None:
-        raise TrainerMissing(
-            "the pair-classifier learns with scikit-learn: pip install 'adaptive-router[forest]'; "
-            "to serve its snapshots nothing is needed"
-        )
+    share: float = 1 / 3
+    random: bool = False
 
 
 def fit_forest(
@@ -38,35 +33,38 @@ def fit_forest(
     spec: ForestSpec,
     seed: int,
 ) -> Forest:
-    """Bootstrapped regression trees, each split among a third of the features (Breiman 2001).
+    """Regression trees. x: (n, width), y and weights: (n,). The same seed gives the same forest."""
+    # It takes a second to import, and serving does without it.
+    from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor  # noqa: PLC0415
 
-    x: (n, width), y and weights: (n,). seed: the same one gives the same forest.
-    """
-    from sklearn.ensemble import RandomForestRegressor  # noqa: PLC0415 - serving does without it
-
-    model = RandomForestRegressor(
+    model = (ExtraTreesRegressor if spec.random else RandomForestRegressor)(
         n_estimators=spec.trees,
         max_depth=spec.depth,
         min_samples_leaf=spec.least,
-        max_features=1 / 3,
+        max_features=spec.share,
         random_state=seed,
     )
     model.fit(x, y, sample_weight=weights)
-    return _as_arrays([tree.tree_ for tree in model.estimators_])
+    return _in_one([tree.tree_ for tree in model.estimators_])
 
 
-def _as_arrays(trees: list[Any]) -> Forest:
-    nodes = max(tree.node_count for tree in trees)
-    shape = (len(trees), nodes)
-    here = np.tile(np.arange(nodes, dtype=np.int32), (len(trees), 1))
-    feature, left, right = np.zeros(shape, dtype=np.int32), here.copy(), here.copy()
-    threshold, value = np.zeros(shape), np.zeros(shape)
-    for row, tree in enumerate(trees):
-        inner = np.flatnonzero(tree.children_left >= 0)
-        feature[row, inner] = tree.feature[inner]
-        threshold[row, inner] = tree.threshold[inner]
-        left[row, inner] = tree.children_left[inner]
-        right[row, inner] = tree.children_right[inner]
-        value[row, : tree.node_count] = tree.value[:, 0, 0]
-    depth = max(tree.max_depth for tree in trees)
-    return Forest(feature, threshold, left, right, value, int(depth))
+def _in_one(trees: list[Any]) -> Forest:
+    counts = np.array([tree.node_count for tree in trees])
+    roots = (counts.cumsum() - counts).astype(np.intp)
+    children = np.concatenate([_children(t) + root for t, root in zip(trees, roots, strict=True)])
+    feature = np.concatenate([np.maximum(tree.feature, 0) for tree in trees])
+    return Forest(
+        roots=roots,
+        feature=feature.astype(np.intp),
+        threshold=np.concatenate([tree.threshold for tree in trees]),
+        children=children.astype(np.intp),
+        value=np.concatenate([tree.value[:, 0, 0] for tree in trees]),
+        depth=int(max(tree.max_depth for tree in trees)),
+    )
+
+
+def _children(tree: Any) -> NDArray[np.int64]:
+    """(nodes, 2); a leaf's are itself."""
+    children = np.stack([tree.children_left, tree.children_right], axis=1)
+    here = np.arange(tree.node_count)[:, None]
+    return np.where(children < 0, here, children)

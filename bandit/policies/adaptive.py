@@ -32,6 +32,7 @@ from bandit.random_state import check_generator
 from bandit.settings import PolicySettings, check_weights
 from bandit.slots import Slots
 from bandit.snapshot import Snapshot, pack
+from bandit.trees import Trees
 from bandit.types import Action, Context, Decision, Outcome, Vector, Weights
 from bandit.utility import burden, estimates_of
 from bandit.view import View, Viewer
@@ -74,6 +75,7 @@ class AdaptivePolicy:
         self._slots = Slots()
         self._learned = 0
         self._quality = self._head("quality", QUALITY)
+        self._trees = Trees(settings.shape, settings.trees)
         self._cost = RatioHead(self._head("cost", LOG_COST))
         self._latency = RatioHead(self._head("latency", LOG_LATENCY))
         self._failure = self._head("failure", FAILURE)
@@ -143,7 +145,8 @@ class AdaptivePolicy:
         """Each head learns from what is not None. Nothing is learned when one outcome is bad.
 
         A correction leaves the head of quality as if the right value had been told at once, but for
-        when its variances were chosen, what changes were noticed, and the adviser.
+        when its variances were chosen, what changes were noticed, and the adviser; the trees see it
+        when they are grown again.
 
         Raises:
             BadOutcome, BadAction, BadContext, VersionMismatch.
@@ -170,6 +173,7 @@ class AdaptivePolicy:
             head.layer.limit(most)
         for ratio in (self._cost, self._latency):
             ratio.limit(most)
+        self._trees.limit(most)
 
     def save(self) -> bytes:
         arrays: dict[str, NDArray[Any]] = {}
@@ -216,6 +220,7 @@ class AdaptivePolicy:
             "cost": self._cost,
             "latency": self._latency,
             "failure": self._failure,
+            "trees": self._trees,
             **{f"change.{name}": detector for name, detector in self._changes.items()},
         }
 
@@ -226,6 +231,7 @@ class AdaptivePolicy:
         priors = np.array([action.prior_cost_usd for action in eligible])
         advice = self._quality.advice(view, rows)
         drawn = self._quality.layer.mean(rows, view.x, advice)
+        drawn += self._trees.shift(view, rows, drawn)
         quality = self._quality.bounded(drawn)
         cost_usd = self._cost.mean(view, rows, priors)
         latency_ms = self._latency.mean(view, rows, np.full(len(rows), LATENCY_PRIOR_MS))
@@ -272,9 +278,14 @@ class AdaptivePolicy:
         given, rng = outcome.weight, self._rng
         if outcome.replaces is not None:
             told = (outcome.replaces, outcome.quality)
-            self._quality.correct(view, slot, told, given, rng)
+            first = self._quality.correct(view, slot, told, given, rng)
+            if first is None:
+                self._trees.correct(view, slot, told)
+            else:
+                self._trees.learn(view, slot, first, given, rng)
         elif outcome.quality is not None:
             found["quality"] = self._quality.learn(view, slot, outcome.quality, given, rng)
+            self._trees.learn(view, slot, found["quality"], given, rng)
         if outcome.cost_usd is not None:
             ratio = outcome.cost_usd / outcome.action.prior_cost_usd
             found["cost"] = self._cost.learn(view, slot, ratio, given, rng)
@@ -296,9 +307,12 @@ class AdaptivePolicy:
             alarm = self._changes[name].alarm(slot, y, expected, weight)
             if alarm is not None:
                 layer.shift_intercept(slot, alarm.shift, alarm.count)
+                if name == "quality":
+                    self._trees.forget(slot)
 
     def _grow(self, slots: int) -> None:
         for head in self._heads():
             head.layer.grow(slots)
+        self._trees.grow(slots)
         for detector in self._changes.values():
             detector.grow(slots)

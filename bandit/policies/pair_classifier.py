@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from bandit.forests import Forests
 from bandit.policies.base import Asked, Expected, LearningPolicy, Part
 from bandit.settings import PolicySettings
-from bandit.training import check_trainer
 from bandit.types import Outcome, Vector
 from bandit.view import View
 
@@ -38,18 +36,13 @@ class PairClassifierPolicy(LearningPolicy):
             settings.shape.axes + settings.shape.features, settings.options.pair_classifier
         )
 
-    def learn(self, outcomes: Sequence[Outcome]) -> None:
-        """As every policy's. Raises TrainerMissing besides."""
-        check_trainer()
-        super().learn(outcomes)
-
     def _expect(self, asked: Asked) -> Expected:
         rest, x = super()._expect(asked), _x(asked.view)
         quality = rest.quality.copy()
         for place, slot in enumerate(asked.rows.tolist()):
             forest = self._forests.get(slot)
             if forest is not None:
-                quality[place] = forest.predict(x).mean()
+                quality[place] = forest.predict(x[None])[0]
         return Expected(quality, rest.cost_usd, rest.latency_ms, rest.failure)
 
     def _settled(self, asked: Asked, expected: Expected) -> Vector:

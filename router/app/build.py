@@ -6,16 +6,13 @@ import time
 from collections.abc import Iterable, Mapping
 from uuid import uuid4
 
-from bandit.errors import TrainerMissing
-from bandit.training import check_trainer
 from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.app.brain import Brain
 from router.config import Config
 from router.config.judging_schema import VerifierSection
-from router.config.values import members_of, refit_of, weights_of
+from router.config.values import refit_of, weights_of
 from router.core.arms import Catalogue
 from router.core.deciding import Decider
-from router.core.errors import ConfigInvalid, ConfigProblem
 from router.core.follower import Follower
 from router.core.judging.verifying import Verifying, VerifyingSettings
 from router.core.learner import Learner, LearnerSettings
@@ -88,11 +85,7 @@ def build_learner(
     *,
     retired: Iterable[str] = (),
 ) -> Learner:
-    """retired: plans of an earlier config.
-
-    Raises ConfigInvalid when the policy can't learn in this environment.
-    """
-    check_can_learn(config)
+    """retired: plans of an earlier config."""
     learning = config.learning
     events = RemappedEvents(storage.events, refit_of(config).remap, config.renamed)
     return Learner(
@@ -116,16 +109,3 @@ def build_learner(
         clock=time.time,
         settings=LearnerSettings(publish_ms=learning.publish_every_ms),
     )
-
-
-def check_can_learn(config: Config) -> None:
-    """Now rather than once per outcome: a learner that can't learn looks well.
-
-    Raises ConfigInvalid.
-    """
-    if all(member.name != "pair-classifier" for member in members_of(config).values()):
-        return
-    try:
-        check_trainer()
-    except TrainerMissing as error:
-        raise ConfigInvalid(ConfigProblem("", 0, "policy.name", str(error))) from None

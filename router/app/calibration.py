@@ -20,7 +20,6 @@ from router.adapters.providers import make_client, make_providers
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.app.brain import Brain
-from router.app.build import check_can_learn
 from router.app.examples import example_contexts
 from router.app.handover import Targets, check_targets, hand_over
 from router.calibrate.asking import Asker, AskSettings
@@ -82,7 +81,6 @@ def run_calibration(
     config: Config, wanted: Wanted, env: Mapping[str, str], console: Console
 ) -> None:
     """Raises RouterError; Stopped when the user stopped it."""
-    check_can_learn(config)
     with threadpool_limits(limits=1):
         _Run(config, wanted, env, console).run()
 

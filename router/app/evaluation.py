@@ -9,7 +9,6 @@ from pathlib import Path
 from bandit import POLICY_NAMES, BanditError
 from router.app import opened_storage
 from router.app.brain import Brain
-from router.app.build import check_can_learn
 from router.archive.reading import read
 from router.config import Config
 from router.config.values import catalogue_of, units_of
@@ -83,7 +82,6 @@ def candidate_of(name: str, config: Config, catalogue: Catalogue) -> Candidate:
         )
     policy = config.policy.model_copy(update={"name": name})
     tried = config.model_copy(update={"policy": policy})
-    check_can_learn(tried)
     return Learning(Brain(tried, catalogue).fresh_policy(), NullObserver())
 
 

@@ -112,6 +112,7 @@ class PolicySection(Section):
     exploration_floor: the least probability of an eligible plan; unset: .001, of `adaptive` down to
     a tenth of that for a plan it expects to be far behind.
     vowpal_wabbit: heads of `adaptive` that a regressor on the whole projection advises.
+    trees: how many stand beside its linear model of quality; 0 for none.
     cost_unit_usd: what costs `weights.cost` of quality; unset: the dearest plan's prior cost.
 
     covered_arms: whether an arm alone is also chosen among where a plan with a learned gate calls
@@ -134,6 +135,7 @@ class PolicySection(Section):
     initial_pulls: Annotated[int, Field(ge=0, le=100)] = 3
     draw_width: Annotated[float, Field(ge=0.01, le=10)] = 0.5
     vowpal_wabbit: Annotated[tuple[HeadName, ...], Field(max_length=4)] = ("quality",)
+    trees: Annotated[int, Field(ge=0, le=200, strict=True)] = 25
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     fixed: str = ""
     random_mix: dict[str, Share] = Field(default_factory=dict, max_length=64)

@@ -133,6 +133,7 @@ def settings_of(
         thrifty=config.policy.exploration_floor is None,
         scale=config.policy.draw_width,
         vw=frozenset(config.policy.vowpal_wabbit),
+        trees=config.policy.trees,
         options=options_of(config.policy, context_map, examples),
     )
 

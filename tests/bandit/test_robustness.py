@@ -12,6 +12,7 @@ from streams import OPTIONS, SETTINGS, SHAPE, VERSION, actions, context, least_s
 
 from bandit import POLICY_NAMES, Action, Context, Outcome, Policy, Weights, load_policy, make_policy
 from bandit.snapshot import Snapshot, pack, unpack
+from bandit.trees import MEMORY
 
 pytestmark = pytest.mark.parametrize("name", POLICY_NAMES)
 SMALL = replace(SETTINGS, replay=150, initial_pulls=2)
@@ -107,10 +108,10 @@ def test_enormous_amounts(name: str) -> None:
 
 def test_the_state_stays_within_bounds(name: str) -> None:
     """What is kept after twice as many outcomes is not more (trees vary by some nodes)."""
-    policy = fresh(name)
-    fed(policy, 1_280, actions(3))
+    policy, full = fresh(name), MEMORY + 64 if name == "adaptive" else 1_280
+    fed(policy, full, actions(3))
     before = size(policy)
-    fed(policy, 1_280, actions(3), seed=8)
+    fed(policy, full, actions(3), seed=8)
     assert size(policy) < 1.1 * before
     assert is_honest(policy, context(np.random.default_rng(0)), actions(3))
 

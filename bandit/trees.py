@@ -1,0 +1,164 @@
+"""Trees beside the linear model: what of the actions' quality no line tells."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.forest import Forest
+from bandit.memory import Memory
+from bandit.settings import ContextShape
+from bandit.statistics import shaped
+from bandit.training import ForestSpec, fit_forest
+from bandit.types import Vector
+from bandit.view import View
+
+Rows = NDArray[np.intp]
+
+AXES: Final = 8
+"""First axes of the projection that the trees look at."""
+MEMORY: Final = 4_096
+MOST_SHARE: Final = 0.7
+HALF: Final = 100.0
+"""Outcomes of an action, per action the trees know, by which they have half of their share in what
+is expected of it."""
+LEVEL_COUNT: Final = 2.0
+"""Outcomes that an action's level counts as having been right before."""
+EARLY_FITS: Final = frozenset(round(250 * 1.25**step) for step in range(10))
+FIT_EVERY: Final = 500
+LEAST: Final = 10
+"""Outcomes in a leaf."""
+DEPTH: Final = 10
+TRIED: Final = 0.6
+"""Share of the inputs tried at each split."""
+
+
+class Trees:
+    """Extremely randomized trees of quality.
+
+    They see prompt features, first axes of the projection, which action it is, and what the linear
+    model expected before it was told (stacking, Wolpert 1992): what a line tells they need not
+    find. They are fitted to the last outcomes of all actions together, so that actions share what
+    they have in common; each action's level is put right afterwards, for among many actions few
+    splits tell one from the others. Of what they expect more or less than the linear model, an
+    action gets a share MOST_SHARE n / (n + HALF k), n its outcomes, k actions: they know little of
+    one of many, and of one seldom chosen. trees: 0 for none, and no shift.
+    """
+
+    def __init__(self, shape: ContextShape, trees: int) -> None:
+        self._spec = ForestSpec(trees, DEPTH, LEAST, TRIED, random=True)
+        self._width = shape.features + min(AXES, shape.axes) + 1
+        self._memory = Memory(self._width, MEMORY)
+        self._seen = 0
+        self._forest: Forest | None = None
+        # (slots,): outcomes of each, how far the forest is above them, and whether it knows them.
+        self._heard: Vector = np.zeros(0)
+        self._above: Vector = np.zeros(0)
+        self._known: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
+
+    def shift(self, view: View, rows: Rows, expected: Vector) -> Vector:
+        """What is added to `expected`, of the linear model; (k,), 0 for actions without trees."""
+        shift = np.zeros(len(rows))
+        told = np.flatnonzero(np.append(self._known, False)[rows])
+        if self._forest is None or not len(told):
+            return shift
+        slots = rows[told]
+        heard, half = self._heard[slots], HALF * self._known.sum()
+        share = MOST_SHARE * heard / (heard + half)
+        x = np.array([_x(view, y) for y in expected[told].tolist()])
+        opinion = self._forest.predict(self._inputs(x, slots)) - self._above[slots]
+        shift[told] = share * (opinion - expected[told])
+        return shift
+
+    def learn(
+        self,
+        view: View,
+        slot: int,
+        told: tuple[float, float],
+        weight: float,
+        rng: np.random.Generator,
+    ) -> None:
+        """told: as `Head.learn` returns it."""
+        if not self._spec.trees:
+            return
+        y, expected = told
+        self._memory.add(_x(view, expected), slot, y, weight)
+        self._heard[slot] += weight
+        self._seen += 1
+        if self._seen in EARLY_FITS or self._seen % FIT_EVERY == 0:
+            self._fit(rng)
+
+    def correct(self, view: View, slot: int, told: tuple[float, float | None]) -> None:
+        """An outcome that is still remembered; told: as `Head.correct` is."""
+        (old, new), memory = told, self._memory
+        same = (memory.x[:, :-1] == _x(view, 0.0)[:-1].astype(np.float16)).all(axis=1)
+        place = np.flatnonzero(same & (memory.slots == slot) & (memory.targets[:, 0] == old))[:1]
+        if new is None:
+            memory.targets[place, 1] = 0.0
+        else:
+            memory.targets[place, 0] = new
+
+    def forget(self, slot: int) -> None:
+        """What was learned of an action that has changed."""
+        self._memory.targets[self._memory.slots == slot, 1] = 0.0
+        self._heard[slot], self._known[slot] = 0.0, False
+
+    def limit(self, most: float) -> None:
+        """No action's outcomes weigh more than `most` together."""
+        factors = np.minimum(1.0, most / np.maximum(self._heard, 1e-9))
+        self._memory.targets[:, 1] *= factors[self._memory.slots]
+        self._heard *= factors
+
+    def grow(self, slots: int) -> None:
+        missing = slots - len(self._heard)
+        if missing > 0:
+            self._heard = np.append(self._heard, np.zeros(missing))
+            self._above = np.append(self._above, np.zeros(missing))
+            self._known = np.append(self._known, np.zeros(missing, dtype=np.bool_))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        forest = self._forest.arrays() if self._forest else {}
+        return {
+            "seen": np.array([self._seen], dtype=np.float64),
+            "heard": self._heard,
+            "above": self._above,
+            "known": self._known.astype(np.int32),
+            **self._memory.arrays(),
+            **{f"forest.{name}": array for name, array in forest.items()},
+        }
+
+    def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
+        """Raises ValueError or KeyError when the arrays do not fit."""
+        self._memory.restore(arrays, slots)
+        self._seen = int(shaped(arrays["seen"], (1,))[0])
+        self._heard = shaped(arrays["heard"], (slots,)).copy()
+        self._above = shaped(arrays["above"], (slots,)).copy()
+        self._known = shaped(arrays["known"], (slots,)).astype(np.bool_)
+        forest = {k.removeprefix("forest."): v for k, v in arrays.items() if k[:7] == "forest."}
+        self._forest = Forest.of(forest, self._width + slots) if forest else None
+
+    def _inputs(self, x: NDArray[Any], slots: NDArray[Any]) -> NDArray[np.float32]:
+        """The numbers of each context and, 1 among zeros, its action; (n, width + slots)."""
+        which = np.zeros((len(slots), len(self._heard)), dtype=np.float32)
+        which[np.arange(len(slots)), slots] = 1.0
+        return np.concatenate([x.astype(np.float32), which], axis=1)
+
+    def _fit(self, rng: np.random.Generator) -> None:
+        """One action alone teaches nothing of how actions differ: the forest stays as it is."""
+        used = self._memory.targets[:, 1] > 0
+        x, slots = self._memory.x[used], self._memory.slots[used]
+        y, weights = self._memory.targets[used].T
+        self._known = np.bincount(slots, minlength=len(self._heard)) > 0
+        if self._known.sum() < 2:  # noqa: PLR2004 - as above
+            return
+        inputs, seed = self._inputs(x, slots), int(rng.integers(2**31))
+        self._forest = fit_forest(inputs, y, weights, self._spec, seed)
+        above = weights * (self._forest.predict(inputs) - y)
+        sums, counts = (np.bincount(slots, w, len(self._heard)) for w in (above, weights))
+        self._above = sums / (counts + LEVEL_COUNT)
+
+
+def _x(view: View, expected: float) -> Vector:
+    return np.concatenate([view.features, view.projection[:AXES], [expected]])

@@ -1,0 +1,186 @@
+"""Trees beside the linear model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from streams import QUALITY_ONLY, SETTINGS, SHAPE, VERSION, actions, context, outcome
+
+from bandit import Action, Context, Policy, load_policy, make_policy
+from bandit.errors import CorruptSnapshot, VersionMismatch
+from bandit.snapshot import pack, unpack
+from bandit.trees import EARLY_FITS, HALF, MOST_SHARE, Trees
+from bandit.view import View, Viewer
+
+VIEWER = Viewer(SHAPE, VERSION)
+ROWS = np.array([0, 1])
+FIRST = min(EARLY_FITS)
+
+
+def crossed(seen: Context) -> int:
+    """Which of two actions is right: no line through the features tells."""
+    return int(seen.features[0] * seen.features[1] > 0)
+
+
+def filled(count: int = FIRST, slots: int = 2) -> tuple[Trees, list[View]]:
+    """Each slot as often as the others; right where `crossed` says so."""
+    rng = np.random.default_rng(0)
+    trees, views = Trees(SHAPE, 20), []
+    trees.grow(slots)
+    for step in range(count):
+        seen = context(rng)
+        views.append(VIEWER.view(seen))
+        told = float(crossed(seen) == step % slots), 0.5
+        trees.learn(views[-1], step % slots, told, 1.0, rng)
+    return trees, views
+
+
+def shifts(trees: Trees, views: list[View], rows: np.ndarray = ROWS) -> np.ndarray:
+    return np.array([trees.shift(view, rows, np.full(len(rows), 0.5)) for view in views])
+
+
+def taught(policy: Policy, count: int, seed: int = 0) -> Policy:
+    rng = np.random.default_rng(seed)
+    for step in range(count):
+        seen = context(rng)
+        policy.learn([outcome(actions(2)[step % 2], seen, float(crossed(seen) == step % 2))])
+    return policy
+
+
+def adaptive(trees: int = 20) -> Policy:
+    settings = replace(SETTINGS, trees=trees, vw=frozenset())
+    return make_policy("adaptive", settings, VERSION, np.random.default_rng(1))
+
+
+def test_before_they_are_grown_they_say_nothing() -> None:
+    trees, views = filled(FIRST - 1)
+    assert (shifts(trees, views) == 0).all()
+
+
+def test_they_find_what_no_line_tells() -> None:
+    trees, views = filled(1_200)
+    right = np.array([view.features[0] * view.features[1] > 0 for view in views])
+    ahead = shifts(trees, views) @ np.array([-1.0, 1.0])
+    assert ahead[right].mean() > 0.08
+    assert ahead[~right].mean() < -0.08
+
+
+def test_the_policy_expects_what_they_find() -> None:
+    rng = np.random.default_rng(5)
+    contexts = [context(rng) for _ in range(60)]
+    hits = {}
+    for count in (0, 20):
+        policy = taught(adaptive(count), 800)
+        found = [policy.decide(seen, actions(2), QUALITY_ONLY).estimates for seen in contexts]
+        best = [int(each["a1"].quality > each["a0"].quality) for each in found]
+        hits[count] = sum(b == crossed(seen) for b, seen in zip(best, contexts, strict=True))
+    assert hits[20] >= 48
+    assert hits[20] > hits[0] + 10
+
+
+def test_an_action_they_do_not_know_is_left_alone() -> None:
+    trees, views = filled()
+    trees.grow(3)
+    assert (shifts(trees, views, np.array([-1, 2])) == 0).all()
+    assert (shifts(trees, views, np.array([-1, 1]))[:, 1] != 0).any()
+
+
+def test_their_share_grows_with_an_action_s_outcomes() -> None:
+    """Both slots' quality is .9 without doubt; at n outcomes of two actions the rest is known."""
+    rng, trees = np.random.default_rng(0), Trees(SHAPE, 20)
+    trees.grow(2)
+    for step in range(FIRST):
+        trees.learn(VIEWER.view(context(rng)), int(step % 10 == 0), (0.9, 0.5), 1.0, rng)
+    heard = np.array([FIRST * 0.9, FIRST * 0.1])
+    expected = MOST_SHARE * heard / (heard + 2 * HALF) * 0.4
+    assert trees.shift(VIEWER.blank(), ROWS, np.full(2, 0.5)) == pytest.approx(expected)
+
+
+def test_levels_of_many_actions_are_kept_apart() -> None:
+    """Twelve actions, each as good as it always is: the trees share, the levels do not."""
+    rng, trees = np.random.default_rng(0), Trees(SHAPE, 20)
+    levels = np.linspace(0.1, 0.9, 12)
+    trees.grow(12)
+    views = [VIEWER.view(context(rng)) for _ in range(500)]
+    for step, view in enumerate(views):
+        trees.learn(view, step % 12, (levels[step % 12], 0.5), 1.0, rng)
+    even = np.full(12, 0.5)
+    moved = np.array([trees.shift(view, np.arange(12), even) for view in views]).mean(axis=0)
+    heard = np.bincount(np.arange(500) % 12)
+    share = MOST_SHARE * heard / (heard + 12 * HALF)
+    assert moved == pytest.approx(share * (levels - 0.5), abs=0.002)
+
+
+def test_what_was_forgotten_says_nothing_until_it_is_learned_anew() -> None:
+    trees, views = filled()
+    trees.forget(1)
+    assert (shifts(trees, views)[:, 1] == 0).all()
+    assert (shifts(trees, views)[:, 0] != 0).any()
+    rng = np.random.default_rng(2)
+    for view in views[: max(EARLY_FITS)]:
+        trees.learn(view, 1, (1.0, 0.5), 1.0, rng)
+    assert shifts(trees, views)[:, 1].min() > 0
+
+
+def test_a_correction_takes_the_place_of_what_was_told() -> None:
+    trees, views = filled(10)
+    old = float(trees.arrays()["targets"][4, 0])
+    trees.correct(views[4], 0, (old, 0.3))
+    assert trees.arrays()["targets"][4].tolist() == [0.3, 1.0]
+    trees.correct(views[4], 0, (0.3, None))
+    assert trees.arrays()["targets"][4].tolist() == [0.3, 0.0]
+
+
+def test_a_correction_of_what_is_not_remembered_changes_nothing() -> None:
+    trees, views = filled(10)
+    before = trees.arrays()["targets"].copy()
+    trees.correct(views[4], 1, (0.1234, 0.5))
+    assert (trees.arrays()["targets"] == before).all()
+
+
+def test_a_limit_lowers_what_outcomes_weigh() -> None:
+    trees, _ = filled()
+    trees.limit(25.0)
+    arrays = trees.arrays()
+    assert arrays["heard"].tolist() == [25.0, 25.0]
+    assert arrays["targets"][:, 1].sum() == pytest.approx(50.0)
+
+
+def test_one_action_alone_grows_none() -> None:
+    rng, trees = np.random.default_rng(0), Trees(SHAPE, 20)
+    trees.grow(1)
+    for _ in range(FIRST):
+        trees.learn(VIEWER.view(context(rng)), 0, (1.0, 0.5), 1.0, rng)
+    assert (trees.shift(VIEWER.blank(), np.array([0]), np.zeros(1)) == 0).all()
+
+
+def test_a_policy_with_trees_goes_on_from_its_snapshot_bit_for_bit() -> None:
+    settings = replace(SETTINGS, trees=20, vw=frozenset())
+    policy = taught(adaptive(), FIRST + 20)
+    twin = load_policy(policy.save(), settings, VERSION)
+    assert twin.save() == policy.save()
+    assert taught(twin, 60, seed=3).save() == taught(policy, 60, seed=3).save()
+
+
+def test_a_snapshot_with_trees_is_none_without() -> None:
+    payload = adaptive().save()
+    with pytest.raises(VersionMismatch, match="trees"):
+        load_policy(payload, replace(SETTINGS, trees=0, vw=frozenset()), VERSION)
+
+
+@pytest.mark.parametrize("name", ["heard", "known", "above", "seen", "forest.children"])
+def test_a_damaged_part_is_refused(name: str) -> None:
+    snapshot = unpack(taught(adaptive(), FIRST).save())
+    arrays = {**snapshot.arrays, f"trees.{name}": np.full((1, 1), 7.0)}
+    settings = replace(SETTINGS, trees=20, vw=frozenset())
+    with pytest.raises(CorruptSnapshot):
+        load_policy(pack(replace(snapshot, arrays=arrays)), settings, VERSION)
+
+
+def test_none_are_grown_where_none_are_wanted() -> None:
+    action = Action("a0", 0.001)
+    policy = adaptive(0)
+    policy.learn([outcome(action, context(np.random.default_rng(0)), 1.0)])
+    assert unpack(policy.save()).arrays["trees.slots"].size == 0
