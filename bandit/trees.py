@@ -22,7 +22,7 @@ AXES: Final = 8
 MEMORY: Final = 4_096
 MOST_SHARE: Final = 0.7
 HALF: Final = 100.0
-"""Outcomes of an action, per action the trees know, by which they have half of their share in what
+"""Outcomes of an action, per action to choose from, by which they have half of their share in what
 is expected of it."""
 LEVEL_COUNT: Final = 2.0
 """Outcomes that an action's level counts as having been right before."""
@@ -33,6 +33,7 @@ LEAST: Final = 10
 DEPTH: Final = 10
 TRIED: Final = 0.6
 """Share of the inputs tried at each split."""
+_ROUNDING: Final = 1e-9
 
 
 class Trees:
@@ -43,8 +44,8 @@ class Trees:
     find. They are fitted to the last outcomes of all actions together, so that actions share what
     they have in common; each action's level is put right afterwards, for among many actions few
     splits tell one from the others. Of what they expect more or less than the linear model, an
-    action gets a share MOST_SHARE n / (n + HALF k), n its outcomes, k actions: they know little of
-    one of many, and of one seldom chosen. trees: 0 for none, and no shift.
+    action gets a share MOST_SHARE n / (n + HALF k), n its outcomes that are remembered, k actions
+    to choose from: they know little of one of many, and of one seldom chosen. trees: 0 for none.
     """
 
     def __init__(self, shape: ContextShape, trees: int) -> None:
@@ -65,7 +66,7 @@ class Trees:
         if self._forest is None or not len(told):
             return shift
         slots = rows[told]
-        heard, half = self._heard[slots], HALF * self._known.sum()
+        heard, half = self._heard[slots], HALF * len(rows)
         share = MOST_SHARE * heard / (heard + half)
         x = np.array([_x(view, y) for y in expected[told].tolist()])
         opinion = self._forest.predict(self._inputs(x, slots)) - self._above[slots]
@@ -93,8 +94,9 @@ class Trees:
     def correct(self, view: View, slot: int, told: tuple[float, float | None]) -> None:
         """An outcome that is still remembered; told: as `Head.correct` is."""
         (old, new), memory = told, self._memory
+        alive = (memory.slots == slot) & (memory.targets[:, 0] == old) & (memory.targets[:, 1] > 0)
         same = (memory.x[:, :-1] == _x(view, 0.0)[:-1].astype(np.float16)).all(axis=1)
-        place = np.flatnonzero(same & (memory.slots == slot) & (memory.targets[:, 0] == old))[:1]
+        place = np.flatnonzero(alive & same)[:1]
         if new is None:
             memory.targets[place, 1] = 0.0
         else:
@@ -107,9 +109,9 @@ class Trees:
 
     def limit(self, most: float) -> None:
         """No action's outcomes weigh more than `most` together."""
-        factors = np.minimum(1.0, most / np.maximum(self._heard, 1e-9))
+        factors = np.minimum(1.0, most / np.maximum(self._remembered(), most))
         self._memory.targets[:, 1] *= factors[self._memory.slots]
-        self._heard *= factors
+        self._heard = np.minimum(self._heard, most)
 
     def grow(self, slots: int) -> None:
         missing = slots - len(self._heard)
@@ -136,8 +138,12 @@ class Trees:
         self._heard = shaped(arrays["heard"], (slots,)).copy()
         self._above = shaped(arrays["above"], (slots,)).copy()
         self._known = shaped(arrays["known"], (slots,)).astype(np.bool_)
+        if (self._heard < 0).any() or (abs(self._above) > 1).any():
+            raise ValueError("a count or a level is out of range")
         forest = {k.removeprefix("forest."): v for k, v in arrays.items() if k[:7] == "forest."}
         self._forest = Forest.of(forest, self._width + slots) if forest else None
+        if self._forest and not (abs(self._forest.value - 0.5) <= 0.5 + _ROUNDING).all():
+            raise ValueError("a leaf is no quality")
 
     def _inputs(self, x: NDArray[Any], slots: NDArray[Any]) -> NDArray[np.float32]:
         """The numbers of each context and, 1 among zeros, its action; (n, width + slots)."""
@@ -145,20 +151,29 @@ class Trees:
         which[np.arange(len(slots)), slots] = 1.0
         return np.concatenate([x.astype(np.float32), which], axis=1)
 
+    def _remembered(self) -> Vector:
+        """Weight of the outcomes in the memory, (slots,)."""
+        weights = self._memory.targets[:, 1]
+        found: Vector = np.bincount(self._memory.slots, weights, len(self._heard)).astype(float)
+        return found
+
     def _fit(self, rng: np.random.Generator) -> None:
         """One action alone teaches nothing of how actions differ: the forest stays as it is."""
+        self._heard = self._remembered()
+        told = self._heard > 0
+        if told.sum() < 2:  # noqa: PLR2004 - as above
+            self._known &= told
+            return
         used = self._memory.targets[:, 1] > 0
         x, slots = self._memory.x[used], self._memory.slots[used]
         y, weights = self._memory.targets[used].T
-        self._known = np.bincount(slots, minlength=len(self._heard)) > 0
-        if self._known.sum() < 2:  # noqa: PLR2004 - as above
-            return
         inputs, seed = self._inputs(x, slots), int(rng.integers(2**31))
-        self._forest = fit_forest(inputs, y, weights, self._spec, seed)
-        above = weights * (self._forest.predict(inputs) - y)
-        sums, counts = (np.bincount(slots, w, len(self._heard)) for w in (above, weights))
-        self._above = sums / (counts + LEVEL_COUNT)
+        forest = fit_forest(inputs, y, weights, self._spec, seed)
+        above = np.bincount(slots, weights * (forest.predict(inputs) - y), len(told))
+        self._forest, self._known = forest, told
+        self._above = above / (self._heard + LEVEL_COUNT)
 
 
 def _x(view: View, expected: float) -> Vector:
-    return np.concatenate([view.features, view.projection[:AXES], [expected]])
+    within = min(max(expected, -1.0), 2.0)
+    return np.concatenate([view.features, view.projection[:AXES], [within]])

@@ -124,7 +124,10 @@ class AdaptivePolicy:
     def beliefs(
         self, context: Context, actions: Sequence[Action], weights: Weights
     ) -> list[Belief]:
-        """Implements `bandit.beliefs.Believer`; raises as `decide` does."""
+        """Implements `bandit.beliefs.Believer`; raises as `decide` does.
+
+        Intervals are as wide as the linear model is unsure; where they lie the trees have a say.
+        """
         check_actions(actions)
         check_weights(weights)
         view, rows = self._viewer.view(context), self._slots.rows(actions)

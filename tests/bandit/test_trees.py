@@ -11,7 +11,7 @@ from streams import QUALITY_ONLY, SETTINGS, SHAPE, VERSION, actions, context, ou
 from bandit import Action, Context, Policy, load_policy, make_policy
 from bandit.errors import CorruptSnapshot, VersionMismatch
 from bandit.snapshot import pack, unpack
-from bandit.trees import EARLY_FITS, HALF, MOST_SHARE, Trees
+from bandit.trees import EARLY_FITS, FIT_EVERY, HALF, MEMORY, MOST_SHARE, Trees
 from bandit.view import View, Viewer
 
 VIEWER = Viewer(SHAPE, VERSION)
@@ -119,9 +119,29 @@ def test_what_was_forgotten_says_nothing_until_it_is_learned_anew() -> None:
     assert (shifts(trees, views)[:, 1] == 0).all()
     assert (shifts(trees, views)[:, 0] != 0).any()
     rng = np.random.default_rng(2)
-    for view in views[: max(EARLY_FITS)]:
+    for view in views:
         trees.learn(view, 1, (1.0, 0.5), 1.0, rng)
     assert shifts(trees, views)[:, 1].min() > 0
+
+
+def test_what_the_memory_has_dropped_no_longer_counts() -> None:
+    """Of an action with 500 outcomes one is left: it has next to no share."""
+    rng, trees = np.random.default_rng(0), filled(1_000)[0]
+    for step in range(MEMORY + FIT_EVERY):
+        trees.learn(VIEWER.view(context(rng)), int(step == 800), (0.2, 0.5), 1.0, rng)
+    assert trees.arrays()["heard"][1] == 1.0
+    moved = trees.shift(VIEWER.blank(), ROWS, np.array([0.2, 0.9]))
+    assert abs(moved[1]) < 0.01
+
+
+def test_of_what_the_memory_has_dropped_wholly_nothing_is_said() -> None:
+    rng, trees = np.random.default_rng(0), filled()[0]
+    trees.grow(3)
+    for _ in range(MEMORY + FIT_EVERY):
+        trees.learn(VIEWER.view(context(rng)), 2, (1.0, 0.95), 1.0, rng)
+    moved = trees.shift(VIEWER.blank(), np.arange(3), np.full(3, 0.95))
+    assert (moved[:2] == 0).all()
+    assert 0 <= moved[2] < 0.05
 
 
 def test_a_correction_takes_the_place_of_what_was_told() -> None:
@@ -131,6 +151,15 @@ def test_a_correction_takes_the_place_of_what_was_told() -> None:
     assert trees.arrays()["targets"][4].tolist() == [0.3, 1.0]
     trees.correct(views[4], 0, (0.3, None))
     assert trees.arrays()["targets"][4].tolist() == [0.3, 0.0]
+
+
+def test_each_withdrawal_finds_an_outcome_of_its_own() -> None:
+    trees, views = filled(10)
+    for _ in range(2):
+        trees.learn(views[4], 0, (0.3, 0.5), 1.0, np.random.default_rng(0))
+    for left in ([0.0, 1.0], [0.0, 0.0]):
+        trees.correct(views[4], 0, (0.3, None))
+        assert trees.arrays()["targets"][-2:, 1].tolist() == left
 
 
 def test_a_correction_of_what_is_not_remembered_changes_nothing() -> None:
@@ -174,6 +203,16 @@ def test_a_snapshot_with_trees_is_none_without() -> None:
 def test_a_damaged_part_is_refused(name: str) -> None:
     snapshot = unpack(taught(adaptive(), FIRST).save())
     arrays = {**snapshot.arrays, f"trees.{name}": np.full((1, 1), 7.0)}
+    settings = replace(SETTINGS, trees=20, vw=frozenset())
+    with pytest.raises(CorruptSnapshot):
+        load_policy(pack(replace(snapshot, arrays=arrays)), settings, VERSION)
+
+
+@pytest.mark.parametrize(("name", "value"), [("forest.value", 1e6), ("heard", -1), ("above", 7)])
+def test_an_absurd_part_is_refused(name: str, value: float) -> None:
+    snapshot = unpack(taught(adaptive(), FIRST).save())
+    absurd = snapshot.arrays[f"trees.{name}"] * 0 + value
+    arrays = {**snapshot.arrays, f"trees.{name}": absurd}
     settings = replace(SETTINGS, trees=20, vw=frozenset())
     with pytest.raises(CorruptSnapshot):
         load_policy(pack(replace(snapshot, arrays=arrays)), settings, VERSION)
