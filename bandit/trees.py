@@ -19,7 +19,7 @@ Rows = NDArray[np.intp]
 
 AXES: Final = 8
 """First axes of the projection that the trees look at."""
-MEMORY: Final = 4_096
+MEMORY: Final = 8_192
 MOST_SHARE: Final = 0.7
 HALF: Final = 100.0
 """Outcomes of an action, per action to choose from, by which they have half of their share in what

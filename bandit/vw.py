@@ -58,7 +58,7 @@ class Regressor:
         self, *, initial: float, low: float, high: float, model: bytes | None = None
     ) -> None:
         self._initial = f"{initial:g}"
-        options = f"{_CROSS} -l 0.3 --min_prediction {low:g} --max_prediction {high:g}"
+        options = f"{_CROSS} -l 0.1 --min_prediction {low:g} --max_prediction {high:g}"
         self._workspace = _open(options, model)
         self._features: dict[int, int] = {}
 
