@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bandit.forest import Forest
 from bandit.memory import Memory
 from bandit.options import PairClassifierOptions
+from bandit.snapshot import part_of
 from bandit.training import ForestSpec, fit_forest
 from bandit.types import Vector
 
@@ -62,9 +63,6 @@ class Forests:
         self._memory.restore(arrays, slots)
         self._seen = int(arrays["seen"][0])
         self._fitted = {
-            slot: Forest.of(_of(arrays, slot), self._width) for slot in arrays["fitted"].tolist()
+            slot: Forest.of(part_of(arrays, str(slot)), self._width)
+            for slot in arrays["fitted"].tolist()
         }
-
-
-def _of(arrays: dict[str, NDArray[Any]], slot: int) -> dict[str, NDArray[Any]]:
-    return {k.removeprefix(f"{slot}."): v for k, v in arrays.items() if k.startswith(f"{slot}.")}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bandit.adviser import Adviser
 from bandit.layer import Layer, LayerSpec
+from bandit.snapshot import part_of
 from bandit.statistics import shaped
 from bandit.types import Vector
 from bandit.view import View
@@ -116,8 +117,7 @@ class Head:
         """Raises ValueError or KeyError when the arrays do not fit this head."""
         self.layer.restore(arrays, slots)
         if self._adviser:
-            own = {k.removeprefix("vw."): v for k, v in arrays.items() if k.startswith("vw.")}
-            self._adviser.restore(own, slots)
+            self._adviser.restore(part_of(arrays, "vw"), slots)
 
     def _advice(self, view: View, rows: Rows) -> Vector | None:
         return self._adviser.advice(view.text, rows) if self._adviser else None

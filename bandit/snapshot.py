@@ -36,8 +36,13 @@ class Snapshot:
 
     def part(self, prefix: str) -> dict[str, NDArray[Any]]:
         """The arrays whose names begin with `prefix.`, without it."""
-        cut = len(prefix) + 1
-        return {k[cut:]: v for k, v in self.arrays.items() if k.startswith(f"{prefix}.")}
+        return part_of(self.arrays, prefix)
+
+
+def part_of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin with `prefix.`, without it."""
+    cut = len(prefix) + 1
+    return {k[cut:]: v for k, v in arrays.items() if k.startswith(f"{prefix}.")}
 
 
 def pack(snapshot: Snapshot) -> bytes:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bandit.forest import Forest
 from bandit.memory import Memory
 from bandit.settings import ContextShape
+from bandit.snapshot import part_of
 from bandit.statistics import shaped
 from bandit.training import ForestSpec, fit_forest
 from bandit.types import Vector
@@ -140,7 +141,7 @@ class Trees:
         self._known = shaped(arrays["known"], (slots,)).astype(np.bool_)
         if (self._heard < 0).any() or (abs(self._above) > 1).any():
             raise ValueError("a count or a level is out of range")
-        forest = {k.removeprefix("forest."): v for k, v in arrays.items() if k[:7] == "forest."}
+        forest = part_of(arrays, "forest")
         self._forest = Forest.of(forest, self._width + slots) if forest else None
         if self._forest and not (abs(self._forest.value - 0.5) <= 0.5 + _ROUNDING).all():
             raise ValueError("a leaf is no quality")

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.snapshot import part_of
 from bandit.steps.logistic import Group, LogisticHead, Rows, moderated, sigmoid
 from bandit.steps.rows import RowBuffer
 from bandit.steps.scales import Scales
@@ -144,8 +145,7 @@ class Heads:
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Raises ValueError or KeyError when the arrays are not what `arrays` gave."""
         for name, part in self._parts().items():
-            cut = len(name) + 1
-            part.restore({k[cut:]: a for k, a in arrays.items() if k.startswith(f"{name}.")})
+            part.restore(part_of(arrays, name))
         self._stack()
 
     def _parts(self) -> dict[str, LogisticHead | Scales | RowBuffer]:

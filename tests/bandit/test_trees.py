@@ -14,6 +14,7 @@ from bandit.snapshot import pack, unpack
 from bandit.trees import EARLY_FITS, FIT_EVERY, HALF, MEMORY, MOST_SHARE, Trees
 from bandit.view import View, Viewer
 
+WITH_TREES = replace(SETTINGS, trees=20, vw=frozenset())
 VIEWER = Viewer(SHAPE, VERSION)
 ROWS = np.array([0, 1])
 FIRST = min(EARLY_FITS)
@@ -49,8 +50,8 @@ def taught(policy: Policy, count: int, seed: int = 0) -> Policy:
     return policy
 
 
-def adaptive(trees: int = 20) -> Policy:
-    settings = replace(SETTINGS, trees=trees, vw=frozenset())
+def adaptive(trees: int = WITH_TREES.trees) -> Policy:
+    settings = replace(WITH_TREES, trees=trees)
     return make_policy("adaptive", settings, VERSION, np.random.default_rng(1))
 
 
@@ -186,9 +187,8 @@ def test_one_action_alone_grows_none() -> None:
 
 
 def test_a_policy_with_trees_goes_on_from_its_snapshot_bit_for_bit() -> None:
-    settings = replace(SETTINGS, trees=20, vw=frozenset())
     policy = taught(adaptive(), FIRST + 20)
-    twin = load_policy(policy.save(), settings, VERSION)
+    twin = load_policy(policy.save(), WITH_TREES, VERSION)
     assert twin.save() == policy.save()
     assert taught(twin, 60, seed=3).save() == taught(policy, 60, seed=3).save()
 
@@ -196,16 +196,15 @@ def test_a_policy_with_trees_goes_on_from_its_snapshot_bit_for_bit() -> None:
 def test_a_snapshot_with_trees_is_none_without() -> None:
     payload = adaptive().save()
     with pytest.raises(VersionMismatch, match="trees"):
-        load_policy(payload, replace(SETTINGS, trees=0, vw=frozenset()), VERSION)
+        load_policy(payload, replace(WITH_TREES, trees=0), VERSION)
 
 
 @pytest.mark.parametrize("name", ["heard", "known", "above", "seen", "forest.children"])
 def test_a_damaged_part_is_refused(name: str) -> None:
     snapshot = unpack(taught(adaptive(), FIRST).save())
     arrays = {**snapshot.arrays, f"trees.{name}": np.full((1, 1), 7.0)}
-    settings = replace(SETTINGS, trees=20, vw=frozenset())
     with pytest.raises(CorruptSnapshot):
-        load_policy(pack(replace(snapshot, arrays=arrays)), settings, VERSION)
+        load_policy(pack(replace(snapshot, arrays=arrays)), WITH_TREES, VERSION)
 
 
 @pytest.mark.parametrize(("name", "value"), [("forest.value", 1e6), ("heard", -1), ("above", 7)])
@@ -213,9 +212,8 @@ def test_an_absurd_part_is_refused(name: str, value: float) -> None:
     snapshot = unpack(taught(adaptive(), FIRST).save())
     absurd = snapshot.arrays[f"trees.{name}"] * 0 + value
     arrays = {**snapshot.arrays, f"trees.{name}": absurd}
-    settings = replace(SETTINGS, trees=20, vw=frozenset())
     with pytest.raises(CorruptSnapshot):
-        load_policy(pack(replace(snapshot, arrays=arrays)), settings, VERSION)
+        load_policy(pack(replace(snapshot, arrays=arrays)), WITH_TREES, VERSION)
 
 
 def test_none_are_grown_where_none_are_wanted() -> None:
