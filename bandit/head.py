@@ -13,6 +13,7 @@ from bandit.adviser import Adviser
 from bandit.layer import Layer, LayerSpec
 from bandit.snapshot import part_of
 from bandit.statistics import shaped
+from bandit.trees import Trees
 from bandit.types import Vector
 from bandit.view import View
 
@@ -40,20 +41,28 @@ LOG_LATENCY: Final = HeadSpec(LayerSpec(offset=0.0, noise=0.5, intercept=2.0), -
 
 
 class Head:
-    """A layer, with or without an adviser. size: numbers in a view's x."""
+    """A layer, with or without an adviser and trees beside it. size: numbers in a view's x."""
 
-    def __init__(self, spec: HeadSpec, size: int, adviser: Adviser | None) -> None:
+    def __init__(
+        self, spec: HeadSpec, size: int, adviser: Adviser | None = None, trees: Trees | None = None
+    ) -> None:
         self.layer = Layer(spec.layer, size)
         self._spec = spec
         self._adviser = adviser
+        self._trees = trees
 
     def advice(self, view: View, rows: Rows) -> Vector | None:
         """Of the adviser, (k,); None without one, and while the layer does not listen to it."""
         return self._advice(view, rows) if self.layer.listens else None
 
+    def expected(self, view: View, rows: Rows, advice: Vector | None) -> Vector:
+        """Expected y, not put within its bounds; (k,)."""
+        y = self.layer.mean(rows, view.x, advice)
+        return y + self._trees.shift(view, rows, y) if self._trees else y
+
     def mean(self, view: View, rows: Rows, advice: Vector | None) -> Vector:
         """Expected y within its bounds, (k,)."""
-        return self.bounded(self.layer.mean(rows, view.x, advice))
+        return self.bounded(self.expected(view, rows, advice))
 
     def is_near(self, view: View, rows: Rows) -> bool:
         """Whether what the model expects lies at most two widths outside its bounds.
@@ -72,7 +81,7 @@ class Head:
     def learn(
         self, view: View, slot: int, y: float, weight: float, rng: np.random.Generator
     ) -> tuple[float, float]:
-        """Returns y within its bounds, and what was expected before it was learned."""
+        """Returns y within its bounds, and what the layer expected before it was learned."""
         y = min(max(y, self._spec.low), self._spec.high)
         row = np.array([slot])
         advice = self._advice(view, row)
@@ -81,6 +90,8 @@ class Head:
         self.layer.observe(slot, view.x, v, y, weight)
         if self._adviser:
             self._adviser.learn(view, slot, y, weight, rng)
+        if self._trees:
+            self._trees.learn(view, slot, (y, expected), weight, rng)
         return y, expected
 
     def correct(
@@ -90,34 +101,61 @@ class Head:
         told: tuple[float, float | None],
         weight: float,
         rng: np.random.Generator,
-    ) -> tuple[float, float] | None:
+    ) -> None:
         """told: (y as it was learned, y as it was); None for not known after all.
 
-        What is not known is put at what is expected. The adviser, which can't take anything back,
-        learns the new value once more. An action without such an outcome learns it as a first one:
-        then what `learn` returns is returned.
+        What is not known is put at what the layer expects. The adviser, which can't take anything
+        back, learns the new value once more. An action without such an outcome learns it as a first
+        one.
         """
         (old, new), row = told, np.array([slot])
         if self.layer.counts(row)[0] < weight:
-            return None if new is None else self.learn(view, slot, new, weight, rng)
+            if new is not None:
+                self.learn(view, slot, new, weight, rng)
+            return
         advice = self._advice(view, row)
         v = 0.0 if advice is None else float(advice[0])
-        expected = float(self.mean(view, row, advice)[0])
+        expected = float(self.bounded(self.layer.mean(row, view.x, advice))[0])
         right = expected if new is None else new
         self.layer.correct(slot, np.append(view.x, v), old, right, weight)
         if self._adviser and new is not None:
             self._adviser.learn(view, slot, new, weight, rng)
-        return None
+        if self._trees:
+            self._trees.correct(view, slot, told)
+
+    def shift_level(self, slot: int, shift: float, count: float) -> None:
+        """As `Layer.shift_intercept`; the trees forget the action."""
+        self.layer.shift_intercept(slot, shift, count)
+        if self._trees:
+            self._trees.forget(slot)
+
+    def limit(self, most: float) -> None:
+        """As `Layer.limit`; the adviser stays as it is."""
+        self.layer.limit(most)
+        if self._trees:
+            self._trees.limit(most)
+
+    def grow(self, slots: int) -> None:
+        self.layer.grow(slots)
+        if self._trees:
+            self._trees.grow(slots)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        adviser = self._adviser.arrays() if self._adviser else {}
-        return self.layer.arrays() | {f"vw.{name}": array for name, array in adviser.items()}
+        beside = {"vw": self._adviser, "trees": self._trees}
+        return self.layer.arrays() | {
+            f"{part}.{name}": array
+            for part, held in beside.items()
+            if held
+            for name, array in held.arrays().items()
+        }
 
     def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
         """Raises ValueError or KeyError when the arrays do not fit this head."""
         self.layer.restore(arrays, slots)
         if self._adviser:
             self._adviser.restore(part_of(arrays, "vw"), slots)
+        if self._trees:
+            self._trees.restore(part_of(arrays, "trees"), slots)
 
     def _advice(self, view: View, rows: Rows) -> Vector | None:
         return self._adviser.advice(view.text, rows) if self._adviser else None
@@ -139,7 +177,7 @@ class RatioHead:
 
     def limit(self, most: float) -> None:
         """As `Layer.limit`."""
-        self.head.layer.limit(most)
+        self.head.limit(most)
         self._sums *= min(1.0, most / float(self._sums[1]))
 
     def mean(self, view: View, rows: Rows, priors: Vector) -> Vector:

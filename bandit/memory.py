@@ -27,6 +27,11 @@ class Memory:
         return min(self._added, len(self._slots))
 
     @property
+    def added(self) -> int:
+        """Outcomes ever, also those that have gone."""
+        return self._added
+
+    @property
     def x(self) -> NDArray[np.float32]:
         return self._x[: len(self)]
 

@@ -46,14 +46,13 @@ class Trees:
     they have in common; each action's level is put right afterwards, for among many actions few
     splits tell one from the others. Of what they expect more or less than the linear model, an
     action gets a share MOST_SHARE n / (n + HALF k), n its outcomes that are remembered, k actions
-    to choose from: they know little of one of many, and of one seldom chosen. trees: 0 for none.
+    to choose from: they know little of one of many, and of one seldom chosen.
     """
 
     def __init__(self, shape: ContextShape, trees: int) -> None:
         self._spec = ForestSpec(trees, DEPTH, LEAST, TRIED, random=True)
         self._width = shape.features + min(AXES, shape.axes) + 1
         self._memory = Memory(self._width, MEMORY)
-        self._seen = 0
         self._forest: Forest | None = None
         # (slots,): outcomes of each, how far the forest is above them, and whether it knows them.
         self._heard: Vector = np.zeros(0)
@@ -69,7 +68,8 @@ class Trees:
         slots = rows[told]
         heard, half = self._heard[slots], HALF * len(rows)
         share = MOST_SHARE * heard / (heard + half)
-        x = np.array([_x(view, y) for y in expected[told].tolist()])
+        x = np.repeat(_x(view)[None], len(told), axis=0)
+        x[:, -1] = _within(expected[told])
         opinion = self._forest.predict(self._inputs(x, slots)) - self._above[slots]
         shift[told] = share * (opinion - expected[told])
         return shift
@@ -83,20 +83,20 @@ class Trees:
         rng: np.random.Generator,
     ) -> None:
         """told: as `Head.learn` returns it."""
-        if not self._spec.trees:
-            return
         y, expected = told
-        self._memory.add(_x(view, expected), slot, y, weight)
+        x = _x(view)
+        x[-1] = _within(expected)
+        self._memory.add(x, slot, y, weight)
         self._heard[slot] += weight
-        self._seen += 1
-        if self._seen in EARLY_FITS or self._seen % FIT_EVERY == 0:
+        added = self._memory.added
+        if added in EARLY_FITS or added % FIT_EVERY == 0:
             self._fit(rng)
 
     def correct(self, view: View, slot: int, told: tuple[float, float | None]) -> None:
         """An outcome that is still remembered; told: as `Head.correct` is."""
         (old, new), memory = told, self._memory
         alive = (memory.slots == slot) & (memory.targets[:, 0] == old) & (memory.targets[:, 1] > 0)
-        same = (memory.x[:, :-1] == _x(view, 0.0)[:-1].astype(np.float16)).all(axis=1)
+        same = (memory.x[:, :-1] == _x(view)[:-1].astype(np.float16)).all(axis=1)
         place = np.flatnonzero(alive & same)[:1]
         if new is None:
             memory.targets[place, 1] = 0.0
@@ -124,7 +124,6 @@ class Trees:
     def arrays(self) -> dict[str, NDArray[Any]]:
         forest = self._forest.arrays() if self._forest else {}
         return {
-            "seen": np.array([self._seen], dtype=np.float64),
             "heard": self._heard,
             "above": self._above,
             "known": self._known.astype(np.int32),
@@ -135,7 +134,6 @@ class Trees:
     def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
         """Raises ValueError or KeyError when the arrays do not fit."""
         self._memory.restore(arrays, slots)
-        self._seen = int(shaped(arrays["seen"], (1,))[0])
         self._heard = shaped(arrays["heard"], (slots,)).copy()
         self._above = shaped(arrays["above"], (slots,)).copy()
         self._known = shaped(arrays["known"], (slots,)).astype(np.bool_)
@@ -175,6 +173,11 @@ class Trees:
         self._above = above / (self._heard + LEVEL_COUNT)
 
 
-def _x(view: View, expected: float) -> Vector:
-    within = min(max(expected, -1.0), 2.0)
-    return np.concatenate([view.features, view.projection[:AXES], [within]])
+def _x(view: View) -> Vector:
+    """The last place is for what the linear model expects."""
+    return np.concatenate([view.features, view.projection[:AXES], [0.0]])
+
+
+def _within(expected: Vector | float) -> Vector | float:
+    """Far from any quality one number is as good as another."""
+    return np.minimum(np.maximum(expected, -1.0), 2.0)

@@ -74,8 +74,8 @@ class AdaptivePolicy:
         self._viewer = Viewer(settings.shape, context_version)
         self._slots = Slots()
         self._learned = 0
-        self._quality = self._head("quality", QUALITY)
-        self._trees = Trees(settings.shape, settings.trees)
+        trees = Trees(settings.shape, settings.trees) if settings.trees else None
+        self._quality = self._head("quality", QUALITY, trees)
         self._cost = RatioHead(self._head("cost", LOG_COST))
         self._latency = RatioHead(self._head("latency", LOG_LATENCY))
         self._failure = self._head("failure", FAILURE)
@@ -172,11 +172,8 @@ class AdaptivePolicy:
         """
         if not 1 <= most < math.inf:
             raise BadSettings("the strength of what was learned must be a finite number >= 1")
-        for head in (self._quality, self._failure):
-            head.layer.limit(most)
-        for ratio in (self._cost, self._latency):
-            ratio.limit(most)
-        self._trees.limit(most)
+        for head in (self._quality, self._cost, self._latency, self._failure):
+            head.limit(most)
 
     def save(self) -> bytes:
         arrays: dict[str, NDArray[Any]] = {}
@@ -205,14 +202,14 @@ class AdaptivePolicy:
         view, rows = self._viewer.view(context), np.arange(-1, len(self._slots))
         return all(head.is_near(view, rows) for head in self._heads())
 
-    def _head(self, name: str, spec: HeadSpec) -> Head:
+    def _head(self, name: str, spec: HeadSpec, trees: Trees | None = None) -> Head:
         settings = self._settings
         size = 1 + settings.shape.clusters + settings.shape.features
         if name not in settings.vw:
-            return Head(spec, size, None)
+            return Head(spec, size, trees=trees)
         write: Callable[[Vector], str] = self._viewer.write
         start = Start(spec.layer.offset, spec.low, spec.high)
-        return Head(spec, size, Adviser(start, settings.shape, settings.replay, write))
+        return Head(spec, size, Adviser(start, settings.shape, settings.replay, write), trees)
 
     def _heads(self) -> tuple[Head, ...]:
         return self._quality, self._cost.head, self._latency.head, self._failure
@@ -223,7 +220,6 @@ class AdaptivePolicy:
             "cost": self._cost,
             "latency": self._latency,
             "failure": self._failure,
-            "trees": self._trees,
             **{f"change.{name}": detector for name, detector in self._changes.items()},
         }
 
@@ -233,8 +229,7 @@ class AdaptivePolicy:
         units = self._settings.units
         priors = np.array([action.prior_cost_usd for action in eligible])
         advice = self._quality.advice(view, rows)
-        drawn = self._quality.layer.mean(rows, view.x, advice)
-        drawn += self._trees.shift(view, rows, drawn)
+        drawn = self._quality.expected(view, rows, advice)
         quality = self._quality.bounded(drawn)
         cost_usd = self._cost.mean(view, rows, priors)
         latency_ms = self._latency.mean(view, rows, np.full(len(rows), LATENCY_PRIOR_MS))
@@ -280,15 +275,9 @@ class AdaptivePolicy:
         found: dict[str, tuple[float, float]] = {}
         given, rng = outcome.weight, self._rng
         if outcome.replaces is not None:
-            told = (outcome.replaces, outcome.quality)
-            first = self._quality.correct(view, slot, told, given, rng)
-            if first is None:
-                self._trees.correct(view, slot, told)
-            else:
-                self._trees.learn(view, slot, first, given, rng)
+            self._quality.correct(view, slot, (outcome.replaces, outcome.quality), given, rng)
         elif outcome.quality is not None:
             found["quality"] = self._quality.learn(view, slot, outcome.quality, given, rng)
-            self._trees.learn(view, slot, found["quality"], given, rng)
         if outcome.cost_usd is not None:
             ratio = outcome.cost_usd / outcome.action.prior_cost_usd
             found["cost"] = self._cost.learn(view, slot, ratio, given, rng)
@@ -306,16 +295,12 @@ class AdaptivePolicy:
         """Each head forgets its own level of an action that has changed."""
         heads = dict(zip(self._changes, self._heads(), strict=True))
         for name, (y, expected) in found.items():
-            layer = heads[name].layer
             alarm = self._changes[name].alarm(slot, y, expected, weight)
             if alarm is not None:
-                layer.shift_intercept(slot, alarm.shift, alarm.count)
-                if name == "quality":
-                    self._trees.forget(slot)
+                heads[name].shift_level(slot, alarm.shift, alarm.count)
 
     def _grow(self, slots: int) -> None:
         for head in self._heads():
-            head.layer.grow(slots)
-        self._trees.grow(slots)
+            head.grow(slots)
         for detector in self._changes.values():
             detector.grow(slots)

@@ -199,10 +199,10 @@ def test_a_snapshot_with_trees_is_none_without() -> None:
         load_policy(payload, replace(WITH_TREES, trees=0), VERSION)
 
 
-@pytest.mark.parametrize("name", ["heard", "known", "above", "seen", "forest.children"])
+@pytest.mark.parametrize("name", ["heard", "known", "above", "added", "forest.children"])
 def test_a_damaged_part_is_refused(name: str) -> None:
     snapshot = unpack(taught(adaptive(), FIRST).save())
-    arrays = {**snapshot.arrays, f"trees.{name}": np.full((1, 1), 7.0)}
+    arrays = {**snapshot.arrays, f"quality.trees.{name}": np.full((1, 1), 7.0)}
     with pytest.raises(CorruptSnapshot):
         load_policy(pack(replace(snapshot, arrays=arrays)), WITH_TREES, VERSION)
 
@@ -210,8 +210,8 @@ def test_a_damaged_part_is_refused(name: str) -> None:
 @pytest.mark.parametrize(("name", "value"), [("forest.value", 1e6), ("heard", -1), ("above", 7)])
 def test_an_absurd_part_is_refused(name: str, value: float) -> None:
     snapshot = unpack(taught(adaptive(), FIRST).save())
-    absurd = snapshot.arrays[f"trees.{name}"] * 0 + value
-    arrays = {**snapshot.arrays, f"trees.{name}": absurd}
+    absurd = snapshot.arrays[f"quality.trees.{name}"] * 0 + value
+    arrays = {**snapshot.arrays, f"quality.trees.{name}": absurd}
     with pytest.raises(CorruptSnapshot):
         load_policy(pack(replace(snapshot, arrays=arrays)), WITH_TREES, VERSION)
 
@@ -220,4 +220,4 @@ def test_none_are_grown_where_none_are_wanted() -> None:
     action = Action("a0", 0.001)
     policy = adaptive(0)
     policy.learn([outcome(action, context(np.random.default_rng(0)), 1.0)])
-    assert unpack(policy.save()).arrays["trees.slots"].size == 0
+    assert not unpack(policy.save()).part("quality.trees")
