@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,12 +81,13 @@ def run(asked: Asked) -> None:
         for weight in asked.cost_weights
         for i, variant in enumerate(compared[stream])
     ]
-    done = _run(streams, terms, seeds, todo, asked.jobs or len(os.sched_getaffinity(0)))
-    origins = {
-        name: origin(draw(stream, 0, terms.calibrate), shipped=terms.shipped_map)
-        for name, stream in streams.items()
-    }
-    _write(done, streams, origins, _said(terms, options), asked.out)
+    processes, said = asked.jobs or len(os.sched_getaffinity(0)), _said(terms, options)
+    text = ""
+    for done in _run(streams, terms, seeds, todo, processes):
+        ended = {job.stream: streams[job.stream] for job in done}
+        text = _write(done, ended, terms, said, asked.out)
+    click.echo(text)
+    click.echo(f"written to {asked.out}: routing.md, runs.csv, a PNG per stream", err=True)
 
 
 def _load(asked: Asked) -> dict[str, Stream]:
@@ -148,8 +149,8 @@ def _options(given: Sequence[str]) -> dict[str, Any]:
 
 def _run(
     streams: Mapping[str, Stream], terms: Terms, seeds: int, todo: Sequence[Job], processes: int
-) -> dict[Job, Figures]:
-    """In the order of `todo`, whichever ends first."""
+) -> Iterator[dict[Job, Figures]]:
+    """Whenever a stream has ended all there is, in the order of `todo` whichever ended first."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
     with progress:
@@ -159,10 +160,12 @@ def _run(
         material = Material(streams, vectors, terms, _utterances(streams, todo, progress))
         task = progress.add_task("replaying", total=len(todo))
         found = {}
-        for job, result in run_all(material, todo, processes):
-            found[job.key] = result
-            progress.advance(task)
-    return {job: found[job.key] for job in todo}
+        for name in streams:
+            wanted = [job for job in todo if job.stream == name]
+            for job, result in run_all(material, wanted, processes):
+                found[job.key] = result
+                progress.advance(task)
+            yield {job: found[job.key] for job in todo if job.key in found}
 
 
 def embedded(stream: Stream, terms: Terms, seeds: int, progress: Progress) -> NDArray[np.float32]:
@@ -195,10 +198,14 @@ def _embeddings(texts: Sequence[str], progress: Progress) -> NDArray[np.float32]
 def _write(
     done: Mapping[Job, Figures],
     streams: Mapping[str, Stream],
-    origins: Mapping[str, str],
+    terms: Terms,
     said: str,
     out: Path,
-) -> None:
+) -> str:
+    origins = {
+        name: origin(draw(stream, 0, terms.calibrate), shipped=terms.shipped_map)
+        for name, stream in streams.items()
+    }
     arms = {name: stream.data.arms for name, stream in streams.items()}
     units_usd = {name: stream.unit_usd for name, stream in streams.items()}
     made = tables(done, arms)
@@ -211,8 +218,7 @@ def _write(
         raise BenchError(f"{out} cannot be written; choose another --out") from None
     for name in streams:
         draw_plots([t for t in made if t.stream == name], out / f"{name}.png")
-    click.echo(text)
-    click.echo(f"written to {out}: routing.md, runs.csv, a PNG per stream", err=True)
+    return text
 
 
 def _said(terms: Terms, options: Mapping[str, Any]) -> str:

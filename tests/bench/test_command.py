@@ -114,10 +114,8 @@ def test_recorded_sets_that_are_not_here_are_skipped(
     assert "set ROUTER_DATA_DIR" in done.stderr
 
 
-def test_a_recorded_set_that_is_too_short_is_skipped_and_the_others_run(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Four folds of the file, as what a known set looks like."""
+def keep_pair(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a known set looks like; 30 of its prompts are of MMLU."""
     monkeypatch.setenv("ROUTER_DATA_DIR", str(path.parent))
     found = tiny.columns()
     arms = ("mixtral_8x7b", "gpt4_1106")
@@ -125,12 +123,31 @@ def test_a_recorded_set_that_is_too_short_is_skipped_and_the_others_run(
         found |= {f"q_{name}": found[f"q_{arm}"], f"c_{name}": found[f"c_{arm}"]}
     found |= {"contaminated": ["false"] * tiny.ROWS, "task": ["mmlu"] * 30 + ["x"] * 290}
     tiny.write(path.with_name("routellm_pair.parquet"), found)
+
+
+def test_a_recorded_set_that_is_too_short_is_skipped_and_the_others_run(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_pair(path, monkeypatch)
     names = ("--stream", "routellm_mmlu-14000", "--stream", "routellm_pair-3000")
     done = bench(*names, "--calibrate", 100, "--policy", "random-mix", "--seeds", 1, "--jobs", 1)
     assert done.exit_code == 0, done.output
     assert "skipped routellm_mmlu-14000" in done.stderr
     assert "## routellm_pair-3000" in done.stdout
     assert "is the package's own" in done.stdout
+
+
+def test_streams_one_after_the_other_come_out_together(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_pair(path, monkeypatch)
+    names = [f"routellm_pair-{n}" for n in (3000, 10000)]
+    asked = [f"--stream={name}" for name in names]
+    done = bench(*asked, "--policy", "fixed", "--seeds", 1, "--jobs", 2, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert all(f"## {name}, " in done.stdout for name in names)
+    assert {run["stream"] for run in runs(tmp_path / "out")} == set(names)
+    assert all((tmp_path / "out" / f"{name}.png").is_file() for name in names)
 
 
 def test_prompts_are_embedded_once(tmp_path: Path, model_dir: Path) -> None:
