@@ -6,11 +6,10 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 
-from bandit.frontier import Interval
 from bench.cascade.figures import BAD_BELOW, Figures
 from bench.cascade.jobs import Job
 from bench.cascade.summary import Row, Table
-from bench.routing.figures import Part
+from bench.tables import line, point, signed
 
 NOTE = (
     "Reward: quality less λ · cost / unit, audits charged. *Gain*: mean reward minus that of the "
@@ -45,14 +44,14 @@ def _section(table: Table, unit_usd: float) -> Iterator[str]:
     yield ""
     yield (
         f"{table.requests} requests, {table.seeds} seeds, one unit of cost is {unit_usd:.4g} USD. "
-        + "; ".join(f"{name} {_point(arm)}" for name, arm in table.arms.items())
+        + "; ".join(f"{name} {point(arm)}" for name, arm in table.arms.items())
         + f". Plans: {'; '.join(table.plans)}."
     )
     yield ""
-    yield _line(HEADER)
-    yield _line(["---", *["---:"] * (len(HEADER) - 1)])
+    yield line(HEADER)
+    yield line(["---", *["---:"] * (len(HEADER) - 1)])
     for row in table.rows:
-        yield _line(_cells(row, several=table.seeds > 1))
+        yield line(_cells(row, several=table.seeds > 1))
 
 
 def _cells(row: Row, *, several: bool) -> list[str]:
@@ -62,26 +61,13 @@ def _cells(row: Row, *, several: bool) -> list[str]:
     shares = sorted(row.shares.items(), key=lambda pair: -pair[1])
     return [
         row.name,
-        *(_signed(i, several=several) for i in intervals),
+        *(signed(i, several=several) for i in intervals),
         f"{row.worst:+.4f}",
         *(f"{share:.0%}" for share in (row.escalated, row.asked, row.kept)),
         *(bad, audits),
         ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= LEAST_SHARE),
         *(f"{row.us[i]:.0f}" if any(row.us) else "" for i in (0, 3, 2)),
     ]
-
-
-def _signed(interval: Interval, *, several: bool) -> str:
-    mean = f"{interval.mean:+.4f}"
-    return f"{mean} [{interval.low:+.4f}, {interval.high:+.4f}]" if several else mean
-
-
-def _point(part: Part) -> str:
-    return f"{part.quality:.3f} @ {part.cost_usd:.3g} USD"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 COLUMNS = (

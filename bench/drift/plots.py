@@ -6,35 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
 from bench.drift.figures import WINDOW
 from bench.drift.summary import Row
-from bench.routing.errors import BenchError
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt
+from bench.pictures import sheet
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """rows: of one stream. Raises BenchError when the file can't be written."""
     names = list(dict.fromkeys(row.scenario.name for row in rows))
-    figure, axes = plt.subplots(
-        len(names), 2, figsize=(14, 2.6 * len(names)), squeeze=False, layout="constrained"
-    )
-    for name, (left, right) in zip(names, axes, strict=True):
-        _panel(left, right, [row for row in rows if row.scenario.name == name])
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=8)
-    figure.suptitle(
-        f"{rows[0].stream}: means over {WINDOW} requests and {len(rows[0].taken)} seeds"
-    )
-    try:
-        figure.savefig(path, dpi=100)
-    except OSError:
-        raise BenchError(f"{path} cannot be written; choose another --out") from None
-    finally:
-        plt.close(figure)
+    first = rows[0]
+    with sheet(path, (len(names), 2), (14, 2.6)) as (figure, axes):
+        figure.suptitle(
+            f"{first.stream}: means over {WINDOW} requests and {len(first.taken)} seeds"
+        )
+        for name, (left, right) in zip(names, axes, strict=True):
+            _panel(left, right, [row for row in rows if row.scenario.name == name])
 
 
 def _panel(left: Any, right: Any, rows: Sequence[Row]) -> None:

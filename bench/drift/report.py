@@ -12,6 +12,7 @@ import numpy as np
 from bench.drift.figures import FAIR, GIVEN_UP, NOTICED, SPARED_OVER, WINDOW, WITHIN, Followed
 from bench.drift.jobs import Job
 from bench.drift.summary import AT_ONCE, Row
+from bench.tables import line
 
 NOTE = (
     f"*Requests until*: after the change, until from there on the mean over {WINDOW} requests is "
@@ -42,9 +43,9 @@ HEADER = (
 
 
 def markdown(found: Sequence[Row], said: str) -> str:
-    lines = ["# Following change", "", NOTE, "", said, "", _line(HEADER)]
-    lines.append(_line(["---"] * len(HEADER)))
-    return "\n".join([*lines, *(_line(_cells(row)) for row in found), ""])
+    lines = ["# Following change", "", NOTE, "", said, "", line(HEADER)]
+    lines.append(line(["---"] * len(HEADER)))
+    return "\n".join([*lines, *(line(_cells(row)) for row in found), ""])
 
 
 def _cells(row: Row) -> Iterator[str]:
@@ -80,10 +81,6 @@ def _mark(row: Row) -> str:
     return {"spared": f"≤ {most:.0%}", "still": f"≥ -{most:g}"}.get(
         row.scenario.goal, f"≤ {most:g}"
     )
-
-
-def _line(cells: Iterator[str] | Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def runs_csv(done: Mapping[Job, Followed]) -> str:

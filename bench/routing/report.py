@@ -6,10 +6,10 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 
-from bandit.frontier import Interval
-from bench.routing.figures import Figures, Part
+from bench.routing.figures import Figures
 from bench.routing.jobs import Job
 from bench.routing.summary import Row, Table
+from bench.tables import line, point, signed
 
 NOTE = (
     "Reward: quality less λ · cost / unit. *Gain*: mean reward minus that of the best fixed arm in "
@@ -41,8 +41,8 @@ def _section(table: Table, unit_usd: float, origin: str) -> Iterator[str]:
     yield ""
     yield (
         f"{table.requests} requests, {table.seeds} seeds, one unit of cost is {unit_usd:.4g} USD. "
-        + "; ".join(f"{name} {_point(arm)}" for name, arm in table.arms.items())
-        + f"; oracle {_point(table.oracle)}. {origin}"
+        + "; ".join(f"{name} {point(arm)}" for name, arm in table.arms.items())
+        + f"; oracle {point(table.oracle)}. {origin}"
     )
     yield ""
     two = any(row.recovered for row in table.rows)
@@ -51,34 +51,21 @@ def _section(table: Table, unit_usd: float, origin: str) -> Iterator[str]:
     header += ["versus first", f"share of {shares}"]
     header += ["APGR", "CPT50", "CPT80"] if two else []
     header += ["µs decide", "µs learn"]
-    yield _line(header)
-    yield _line(["---", *["---:"] * (len(header) - 1)])
+    yield line(header)
+    yield line(["---", *["---:"] * (len(header) - 1)])
     for row in table.rows:
-        yield _line(_cells(row, several=table.seeds > 1, two=two))
+        yield line(_cells(row, several=table.seeds > 1, two=two))
 
 
 def _cells(row: Row, *, several: bool, two: bool) -> list[str]:
     intervals = (row.gain, row.gain_half, row.above_hull, row.above_hull_half)
-    cells = [row.name, *(_signed(i, several=several) for i in intervals), f"{row.worst:+.4f}"]
-    cells.append(_signed(row.versus, several=several) if row.versus else "")
+    cells = [row.name, *(signed(i, several=several) for i in intervals), f"{row.worst:+.4f}"]
+    cells.append(signed(row.versus, several=several) if row.versus else "")
     cells.append(" / ".join(f"{share:.0%}" for share in row.shares.tolist()))
     if two:
         r = row.recovered
         cells += [f"{100 * v:.1f}" for v in (r.apgr, r.cpt50, r.cpt80)] if r else [""] * 3
     return [*cells, f"{row.us[0]:.0f}", f"{row.us[2]:.0f}"]
-
-
-def _signed(interval: Interval, *, several: bool) -> str:
-    mean = f"{interval.mean:+.4f}"
-    return f"{mean} [{interval.low:+.4f}, {interval.high:+.4f}]" if several else mean
-
-
-def _point(part: Part) -> str:
-    return f"{part.quality:.3f} @ {part.cost_usd:.3g} USD"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 COLUMNS = (
