@@ -16,6 +16,8 @@ from router.core.arms import Plan
 
 LOSS: Final = 0.01
 """Quality that may be given up against the best arm for a lower cost."""
+WORTH: Final = 0.05
+"""Share of the cost that another weight must save: less is within what exploration makes of it."""
 RARE: Final = 0.01
 """A plan that is chosen less often than this is not worth its exploration."""
 
@@ -64,6 +66,8 @@ def advise(
 ) -> Advice:
     """The cheapest weight that keeps the best fixed quality within `LOSS`, else what is configured.
 
+    The configured one also where it keeps it and no other saves as much as `WORTH`.
+
     Where the policy does clearly worse than one fixed plan, that plan alone. tried: the
     configured weight first. fixed: a way for every plan, by its name.
     """
@@ -105,7 +109,14 @@ def _gain(tried: Tried, rival: Way, count: int, rng: np.random.Generator) -> Int
 def _chosen(tried: Sequence[Tried], best: Way) -> Tried:
     least = best.numbers[:, QUALITY].mean() - LOSS
     good = [t for t in tried if t.numbers[:, QUALITY].mean() >= least]
-    return min(good, key=lambda t: float(t.numbers[:, COST].mean()), default=tried[0])
+    cheapest = min(good, key=_cost_usd, default=tried[0])
+    will_do = any(t is tried[0] for t in good)
+    saves = _cost_usd(cheapest) < (1 - WORTH) * _cost_usd(tried[0])
+    return cheapest if saves or not will_do else tried[0]
+
+
+def _cost_usd(tried: Tried) -> float:
+    return float(tried.numbers[:, COST].mean())
 
 
 def _why(numbers: Matrix, best: Way) -> str:

@@ -38,12 +38,13 @@ def cross_validated(
     utility: Utility,
     rng: np.random.Generator,
 ) -> list[Tried]:
-    """At the configured cost weight first, then at `COST_WEIGHTS`.
+    """At the configured cost weight first, then at the others of `COST_WEIGHTS`.
 
     rows: every plan's result is there and has a quality; at least `LEAST_ROWS`. What a policy
     would do is weighted by the probabilities it would do it with, exploration included.
     """
-    weights = [utility.weights, *(replace(utility.weights, cost=w) for w in COST_WEIGHTS)]
+    others = [w for w in COST_WEIGHTS if w != utility.weights.cost]
+    weights = [utility.weights, *(replace(utility.weights, cost=w) for w in others)]
     fold = rng.permutation(len(rows)) % FOLDS
     odds = np.zeros((len(weights), len(rows), len(plans)))
     for number in range(FOLDS):

@@ -9,7 +9,7 @@ import pytest
 
 from router.calibrate.advice import Terms, advise
 from router.calibrate.calibration import Findings, Study, absences, study
-from router.calibrate.crossing import Tried, cross_validated
+from router.calibrate.crossing import COST_WEIGHTS, Tried, cross_validated
 from router.calibrate.equal import equal_quality
 from router.calibrate.errors import NothingLearned
 from router.calibrate.frontier import (
@@ -177,6 +177,22 @@ def test_advice_keeps_quality_and_what_the_config_names() -> None:
     kept = advise(weights, fixed, replace(terms, keep=("ladder",)), rng)
     assert kept.plans == ("cheap", "strong", "ladder")
     assert advise(weights[:1], fixed, terms, rng).cost_weight == 0.1
+
+
+def test_where_another_weight_saves_next_to_nothing_the_configured_one_stays() -> None:
+    weights = [tried(0.1, 0.8, 2.0, 0, 1, 0), tried(0.8, 0.8, 1.95, 0, 1, 0)]
+    fixed, terms = [way("strong", 0.8, 2.0)], Terms(CATALOGUE.plans, "adaptive", 1.0)
+    assert advise(weights, fixed, terms, np.random.default_rng(0)).cost_weight == 0.1
+    weights[1] = tried(0.8, 0.8, 1.8, 0, 1, 0)
+    assert advise(weights, fixed, terms, np.random.default_rng(0)).cost_weight == 0.8
+
+
+def test_no_weight_is_tried_twice() -> None:
+    rows = rows_of(40, lambda cluster, arm, _: float(arm == "strong" or cluster == 0))
+    made = cross_validated(fresh, rows, CATALOGUE.plans, UTILITY, np.random.default_rng(0))
+    weights = [t.cost_weight for t in made]
+    assert weights[0] == UTILITY.weights.cost
+    assert sorted(weights) == sorted({UTILITY.weights.cost, *COST_WEIGHTS})
 
 
 def test_where_routing_does_worse_than_one_plan_that_plan_is_advised() -> None:
