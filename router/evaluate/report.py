@@ -6,10 +6,12 @@ from dataclasses import asdict
 from typing import Any, TypeAlias
 
 from bandit.offpolicy import Estimated
+from router.evaluate.candidates import WATCHED
 from router.evaluate.evaluation import Compared
 from router.evaluate.library import Weighted
 from router.evaluate.watching import Foreseen
 
+EXPLORE = "raise policy.exploration_floor"
 Names: TypeAlias = tuple[str, str]
 """Of the policy and of what it is held against."""
 
@@ -44,7 +46,7 @@ def _foreseen(seen: Foreseen) -> list[str]:
         "",
         f"{watched}: {seen.elsewhere:.0%} would have gone elsewhere, {saved:.1%} of cost saved",
         f"by the policy's own forecast, which no outcome checked: {costs}, {quality}",
-        "the table takes it that only the prompt's region decided what the caller chose",
+        "the table holds if callers chose an arm by nothing but what the prompt is about",
     ]
 
 
@@ -86,11 +88,10 @@ def _bounds(estimated: Estimated) -> str:
 
 def _verdict(names: Names, gain: Estimated) -> str:
     pair = f"{names[0]} against {names[1]}"
+    mend = "name other arms in some requests (routing.arm)" if WATCHED in names else EXPLORE
     if gain.interval is None:
-        return (
-            f"{pair}: the log says too little: it rarely chose what one of them would have; "
-            "raise policy.exploration_floor or calibrate instead"
-        )
+        too_little = "the log says too little: it rarely chose what one of them would have"
+        return f"{pair}: {too_little}; {mend} or calibrate instead"
     if gain.interval.low > 0:
         return f"{pair}: better by at least {gain.interval.low:.4f}"
     if gain.interval.high < 0:

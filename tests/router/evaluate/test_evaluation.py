@@ -66,6 +66,7 @@ def test_where_the_log_never_went_nothing_is_said() -> None:
     )
     assert "refused" in text
     assert "says too little" in text
+    assert "raise policy.exploration_floor or calibrate" in text
 
 
 @pytest.mark.parametrize(

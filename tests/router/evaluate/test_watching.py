@@ -69,3 +69,11 @@ def test_the_report_says_what_is_a_forecast() -> None:
     assert any("were only watched" in line and "of cost saved" in line for line in told)
     assert any("forecast, which no outcome checked" in line for line in told)
     assert figures(("watched", "logged"), compared, by_weights)["watched"]["decisions"] > 0
+
+
+def test_where_callers_never_chose_otherwise_the_advice_is_to_do_so() -> None:
+    """Nothing is explored while the policy only watches: a higher floor would change nothing."""
+    compared = compare(watched(world(2, cheap=0.001)).events, Watched(), Logged(), TERMS)
+    assert compared.gain.interval is None
+    told = lines(("watched", "logged"), compared, weighted(compared.logged, compared.wanted))
+    assert any("name other arms in some requests (routing.arm)" in line for line in told)
