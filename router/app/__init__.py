@@ -67,8 +67,11 @@ class Running:
 
 
 @asynccontextmanager
-async def opened_storage(config: Config, env: Mapping[str, str]) -> AsyncIterator[Storage]:
-    storage = await open_storage(storage_settings(config, env))
+async def opened_storage(
+    config: Config, env: Mapping[str, str], *, begun: bool = False
+) -> AsyncIterator[Storage]:
+    """begun: for whoever only reads; raises as `open_storage` does."""
+    storage = await open_storage(storage_settings(config, env), begun=begun)
     try:
         yield storage
     finally:

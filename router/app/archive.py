@@ -13,13 +13,13 @@ from router.core.receipts import Receipt, receipt
 
 async def run_export(config: Config, env: Mapping[str, str], folder: Path) -> Exported:
     """Raises RouterError."""
-    async with opened_storage(config, env) as storage:
+    async with opened_storage(config, env, begun=True) as storage:
         return await export(storage.events, folder)
 
 
 async def find_receipt(config: Config, env: Mapping[str, str], decision_id: str) -> Receipt | None:
     """None for a decision that is not in the store. Raises RouterError."""
-    async with opened_storage(config, env) as storage:
+    async with opened_storage(config, env, begun=True) as storage:
         (record,) = await storage.events.records([decision_id])
         if record is None:
             return None

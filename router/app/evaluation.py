@@ -89,7 +89,7 @@ async def _events(config: Config, env: Mapping[str, str], archive: Path | None) 
     if archive is not None:
         return [event for _, event in read(archive)]
     found: list[Event] = []
-    async with opened_storage(config, env) as storage:
+    async with opened_storage(config, env, begun=True) as storage:
         position = "0"
         while batch := await storage.events.read(position, BATCH, 0):
             found += [event for _, event in batch]

@@ -63,7 +63,7 @@ def write_map(config: Config, wanted: Wanted, env: Mapping[str, str]) -> Atlas:
 async def _stored(config: Config, wanted: Wanted, env: Mapping[str, str], made: Refit) -> _Stored:
     if wanted.snapshot is not None:
         return _Stored(_read(wanted.snapshot))
-    async with opened_storage(config, env) as storage:
+    async with opened_storage(config, env, begun=True) as storage:
         return await _from(storage, wanted.most, made)
 
 

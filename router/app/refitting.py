@@ -67,7 +67,7 @@ def run_refit(config: Config, wanted: Wanted, env: Mapping[str, str]) -> Done:
 async def _read(
     config: Config, env: Mapping[str, str], most: int
 ) -> tuple[Sequence[EmbeddingSample], list[DecisionRecord]]:
-    async with opened_storage(config, env) as storage:
+    async with opened_storage(config, env, begun=True) as storage:
         records = [record async for record in storage.kept.each(most)] if most else []
         return await storage.survey.embeddings(), records
 

@@ -20,8 +20,10 @@ def load_config(path: FilePath, env: Mapping[str, str]) -> Config:
     """Raises ConfigInvalid with every mistake in the file, in the order of its lines."""
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigInvalid(ConfigProblem(str(path), 0, "", "there is no such file")) from None
     except (OSError, UnicodeDecodeError):
-        problem = ConfigProblem(str(path), 1, "", "name a UTF-8 file that this process can read")
+        problem = ConfigProblem(str(path), 0, "", "name a UTF-8 file that this process can read")
         raise ConfigInvalid(problem) from None
     return parse_config(text, str(path), env)
 

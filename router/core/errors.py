@@ -176,6 +176,12 @@ class ServerMissing(RouterError):
     reason = "SERVER_MISSING"
 
 
+class StoreMissing(RouterError):
+    """There is nothing to read: the private store has never been begun."""
+
+    reason = "STORE_MISSING"
+
+
 class PortTaken(RouterError):
     """The configured address can't be listened on."""
 
@@ -200,7 +206,10 @@ class VerifierOff(RouterError):
 
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
-    """One mistake in a config file; `line` counts from 1, `key` is a dotted path."""
+    """One mistake in a config file; `line` counts from 1, `key` is a dotted path.
+
+    line 0, key "": of the whole file, of no key.
+    """
 
     file: str
     line: int
@@ -208,7 +217,8 @@ class ConfigProblem:
     fix: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.key}: {self.fix}"
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return ": ".join(part for part in (place, self.key, self.fix) if part)
 
 
 class ConfigInvalid(RouterError):

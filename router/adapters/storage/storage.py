@@ -24,7 +24,7 @@ from router.adapters.storage.settings import StorageSettings
 from router.adapters.storage.snapshots import RedisSnapshotStore
 from router.adapters.storage.survey import RedisSurvey
 from router.adapters.storage.tenants import RedisTenantDirectory
-from router.core.errors import StorageUnavailable
+from router.core.errors import StorageUnavailable, StoreMissing
 from router.core.ports import Clock
 
 
@@ -68,10 +68,18 @@ class Storage:
             await self.server.stop()
 
 
-async def open_storage(settings: StorageSettings, *, clock: Clock = time.time) -> Storage:
-    """Starts the private server where no URL is set: raises ServerMissing when it can't.
+async def open_storage(
+    settings: StorageSettings, *, clock: Clock = time.time, begun: bool = False
+) -> Storage:
+    """Starts the private server where no URL is set.
 
     With a URL nothing is sent yet: a server that is away now may be back when it is needed.
+    begun: a private store must have been begun before.
+
+    Raises:
+        ServerMissing: the private server can't be started.
+        StoreMissing: there is no private store, though `begun`.
+
     """
     if settings.url:
         return build_storage(settings, Address(url=settings.url), clock=clock)
@@ -80,6 +88,11 @@ async def open_storage(settings: StorageSettings, *, clock: Clock = time.time) -
         appendfsync=settings.appendfsync,
         start_timeout_ms=settings.start_timeout_ms,
     )
+    if begun and not server.data_dir.is_dir():
+        raise StoreMissing(
+            "nothing was stored here yet: name the store of the running router in redis.url or "
+            "redis.embedded.data_dir"
+        )
     await server.start()
     return build_storage(settings, Address(socket=server.socket), clock=clock, server=server)
 

@@ -92,6 +92,7 @@ def test_every_error_a_caller_can_meet_is_in_the_table() -> None:
         e.ModelUnavailable,
         e.ModelCorrupt,
         e.ServerMissing,
+        e.StoreMissing,
         e.PortTaken,
         e.ConfigInvalid,
     }

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.adapters.storage.binary import find_server, major_version
-from router.core.errors import ServerMissing, StorageUnavailable
+from router.core.errors import ServerMissing, StorageUnavailable, StoreMissing
 from router.core.events import Decided
 from router.core.tenants import Tenant, hash_key
 from tests.contract.samples import RECORD, eventually
@@ -248,3 +248,12 @@ def test_the_version_of_a_binary_is_read(tmp_path: Path) -> None:
     other.write_text("#!/bin/sh\necho nonsense\n")
     assert major_version(str(other)) == 0
     assert major_version(str(tmp_path / "missing")) == 0
+
+
+async def test_who_only_reads_begins_no_store(tmp_path: Path) -> None:
+    settings = StorageSettings(data_dir=tmp_path / "redis")
+    with pytest.raises(StoreMissing, match=r"redis\.url"):
+        await open_storage(settings, begun=True)
+    assert not (tmp_path / "redis").exists()
+    await (await open_storage(settings)).close()
+    await (await open_storage(settings, begun=True)).close()
