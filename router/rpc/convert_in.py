@@ -69,6 +69,8 @@ def read_outcome(request: router_pb.ReportOutcomeRequest) -> tuple[str, OutcomeR
     found.within(request.output_tokens, 0, MAX_TOKENS, "output_tokens")
     named = not request.failure or request.failure in FAILURES.split(", ")
     found.require(named, "failure", f"leave it empty, or send one of: {FAILURES}")
+    tells = request.latency_ms or request.input_tokens or request.output_tokens or request.failure
+    found.require(bool(tells), "latency_ms", "send what was seen: latency, tokens or the failure")
     found.done()
     return request.decision_id, OutcomeReport(
         latency_ms=request.latency_ms,
