@@ -59,7 +59,9 @@ def main(prompts: int, seed: int, *, recorded: bool, serve: bool, only_calibrate
         ):
             if only_calibrate:
                 console.print(REPLAYED if recorded else SIMULATED)
-                sys.exit(calibrate(stack, world, seed, recorded=recorded))
+                code = calibrate(stack, world, seed, recorded=recorded)
+                console.print("This stack ends here; with a config of your own it stays.")
+                sys.exit(code)
             _run(console, stack, world, seed, recorded=recorded, serve=serve)
     except KeyboardInterrupt:
         console.print("stopped; every process has ended")

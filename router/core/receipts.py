@@ -23,7 +23,7 @@ class Option:
 class Receipt:
     """options: the likeliest first. yardstick: the dearest of them, the one to save against.
 
-    saved_usd: its expected cost less what was paid; None where nothing was decided.
+    saved_usd: its expected cost less what was paid; None where nothing was decided or answered.
     learned_by: the first snapshot still kept that knows the newest event; None for not yet.
     """
 
@@ -45,7 +45,8 @@ def receipt(record: DecisionRecord, position: str | None, snapshots: Mapping[int
         return Receipt(record, learned_by=learned_by)
     options = _options(record.choice)
     dearest = max(options, key=lambda option: option.cost_usd or 0.0)
-    saved_usd = None if dearest.cost_usd is None else dearest.cost_usd - record.cost_usd
+    usd = dearest.cost_usd if record.answered else None
+    saved_usd = None if usd is None else usd - record.cost_usd
     return Receipt(record, options, dearest.plan, saved_usd, learned_by)
 
 

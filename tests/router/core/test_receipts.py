@@ -26,6 +26,10 @@ def test_what_it_saved_is_against_the_dearest() -> None:
     assert found.saved_usd == pytest.approx(0.02 - 0.0005)
 
 
+def test_nothing_is_saved_where_nothing_was_answered() -> None:
+    assert receipt(replace(RECORD, attempts=()), None, {}).saved_usd is None
+
+
 @pytest.mark.parametrize(
     ("position", "version"), [("0-9", 4), ("0-10", 4), ("0-11", 5), ("0-31", None), (None, None)]
 )
