@@ -67,7 +67,8 @@ class Head:
     def is_near(self, view: View, rows: Rows) -> bool:
         """Whether what the model expects lies at most two widths outside its bounds.
 
-        An adviser is taken to advise half a width.
+        An adviser is taken to advise half a width. Trees can't err by more than one: they are left
+        out.
         """
         low, high = self._spec.low, self._spec.high
         advice = np.full(len(rows), (high - low) / 2) if self._adviser else None
@@ -105,8 +106,8 @@ class Head:
         """told: (y as it was learned, y as it was); None for not known after all.
 
         What is not known is put at what the layer expects. The adviser, which can't take anything
-        back, learns the new value once more. An action without such an outcome learns it as a first
-        one.
+        back, learns the new value once more; the trees see it when they are grown again. An action
+        without such an outcome learns it as a first one.
         """
         (old, new), row = told, np.array([slot])
         if self.layer.counts(row)[0] < weight:

@@ -36,11 +36,16 @@ def sheet(path: Path, panels: tuple[int, int], inches: tuple[float, float]) -> I
         yield figure, axes
         handles, labels = axes[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=8)
+        _save(figure, path)
+    finally:
+        plt.close(figure)
+
+
+def _save(figure: Any, path: Path) -> None:
+    try:
         figure.savefig(path, dpi=110)
     except OSError:
         raise BenchError(f"{path} cannot be written; choose another --out") from None
-    finally:
-        plt.close(figure)
 
 
 def styles(count: int) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ class LearnedGate(BookedGate):
     ) -> None:
         super().__init__(name, settings, context_version, rng)
         self._heads = Heads(settings)
-        self._cost = RatioHead(Head(LOG_COST, self._x(self._reader.blank()).size, None))
+        self._cost = RatioHead(Head(LOG_COST, self._x(self._reader.blank()).size))
         self._cost.head.layer.grow(1)
         self._levels = _LEVELS.copy()
         self._judged = 0

@@ -83,9 +83,12 @@ def run(asked: Asked) -> None:
     ]
     processes, said = asked.jobs or len(os.sched_getaffinity(0)), _said(terms, options)
     text = ""
-    for done in _run(streams, terms, seeds, todo, processes):
+    done: dict[Job, Figures] = {}
+    for found in _run(streams, terms, seeds, todo, processes):
+        done |= found
         ended = {job.stream: streams[job.stream] for job in done}
-        text = _write(done, ended, terms, said, asked.out)
+        so_far = f" So far: {len(ended)} of {len(streams)} streams." * (len(ended) < len(streams))
+        text = _write(done, ended, terms, said + so_far, asked.out)
     click.echo(text)
     click.echo(f"written to {asked.out}: routing.md, runs.csv, a PNG per stream", err=True)
 
@@ -150,22 +153,22 @@ def _options(given: Sequence[str]) -> dict[str, Any]:
 def _run(
     streams: Mapping[str, Stream], terms: Terms, seeds: int, todo: Sequence[Job], processes: int
 ) -> Iterator[dict[Job, Figures]]:
-    """Whenever a stream has ended all there is, in the order of `todo` whichever ended first."""
+    """Stream by stream, in the order of `todo`, whichever job ends first."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
     with progress:
         vectors = {
             name: embedded(stream, terms, seeds, progress) for name, stream in streams.items()
         }
-        material = Material(streams, vectors, terms, _utterances(streams, todo, progress))
+        utterances = _utterances(streams, todo, progress)
         task = progress.add_task("replaying", total=len(todo))
-        found = {}
-        for name in streams:
-            wanted = [job for job in todo if job.stream == name]
+        for name, stream in streams.items():
+            wanted, found = [job for job in todo if job.stream == name], {}
+            material = Material({name: stream}, {name: vectors[name]}, terms, utterances)
             for job, result in run_all(material, wanted, processes):
                 found[job.key] = result
                 progress.advance(task)
-            yield {job: found[job.key] for job in todo if job.key in found}
+            yield {job: found[job.key] for job in wanted}
 
 
 def embedded(stream: Stream, terms: Terms, seeds: int, progress: Progress) -> NDArray[np.float32]:
@@ -202,22 +205,22 @@ def _write(
     said: str,
     out: Path,
 ) -> str:
+    """Everything `done`, and the pictures of the last of `streams`. Returns the tables."""
     origins = {
         name: origin(draw(stream, 0, terms.calibrate), shipped=terms.shipped_map)
         for name, stream in streams.items()
     }
     arms = {name: stream.data.arms for name, stream in streams.items()}
     units_usd = {name: stream.unit_usd for name, stream in streams.items()}
-    made = tables(done, arms)
+    made, last = tables(done, arms), list(streams)[-1]
     text = markdown(made, units_usd, origins, said)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        draw_plots([t for t in made if t.stream == last], out / f"{last}.png")
         (out / "routing.md").write_text(text, encoding="utf-8")
         (out / "runs.csv").write_text(runs_csv(done, arms), encoding="utf-8")
     except OSError:
         raise BenchError(f"{out} cannot be written; choose another --out") from None
-    for name in streams:
-        draw_plots([t for t in made if t.stream == name], out / f"{name}.png")
     return text
 
 

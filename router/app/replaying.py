@@ -45,7 +45,7 @@ async def replayed(
 
     archive: a folder of `log export`; None for what the store still holds. Raises RouterError.
     """
-    async with opened_storage(config, env, begun=True) as storage:
+    async with opened_storage(config, env, begun=verify or archive is None) as storage:
         stored = await storage.snapshots.load() if verify else None
         if verify and stored is None:
             raise SnapshotRefused("there is no snapshot yet: nothing to verify")

@@ -64,12 +64,11 @@ class Terms:
 def advise(
     tried: Sequence[Tried], fixed: Sequence[Way], terms: Terms, rng: np.random.Generator
 ) -> Advice:
-    """The cheapest weight that keeps the best fixed quality within `LOSS`, else what is configured.
+    """A cost weight that keeps the best fixed quality within `LOSS`, and the plans it is for.
 
-    The configured one also where it keeps it and no other saves as much as `WORTH`.
-
-    Where the policy does clearly worse than one fixed plan, that plan alone. tried: the
-    configured weight first. fixed: a way for every plan, by its name.
+    The configured one where it keeps it and no other that does saves `WORTH`, or where none keeps
+    it; else the cheapest that does. Where the policy does clearly worse than one fixed plan, that
+    plan alone. tried: the configured weight first. fixed: a way for every plan, by its name.
     """
     rival = max(fixed, key=lambda way: float(way.numbers[:, REWARD].mean()))
     gain = _gain(tried[0], rival, len(fixed), rng)

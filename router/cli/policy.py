@@ -85,7 +85,7 @@ def _with_policies(config: Config, use: Callable[[Policies], Awaitable[T]]) -> T
     from router.app.policies import Policies  # noqa: PLC0415 - the same
 
     async def run() -> T:
-        async with app.opened_storage(config, os.environ) as storage:
+        async with app.opened_storage(config, os.environ, begun=True) as storage:
             return await use(Policies(config, storage))
 
     return asyncio.run(run())

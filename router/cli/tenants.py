@@ -70,7 +70,7 @@ def create(name: str, config_path: Path, **given: Any) -> None:
     """Make a tenant and print its key: it is shown this once."""
     key, config = _new_key(), load_config(config_path, os.environ)
     limits = _merged(TenantLimits(), given, config)
-    _with_directory(config, lambda d: d.create(Tenant(name, limits), hash_key(key)))
+    _with_directory(config, lambda d: d.create(Tenant(name, limits), hash_key(key)), begun=False)
     click.echo(key)
 
 
@@ -158,11 +158,14 @@ def _new_key() -> str:
     return f"ar_{secrets.token_urlsafe(KEY_BYTES)}"
 
 
-def _with_directory(config: Config, use: Callable[[TenantDirectory], Awaitable[T]]) -> T:
+def _with_directory(
+    config: Config, use: Callable[[TenantDirectory], Awaitable[T]], *, begun: bool = True
+) -> T:
+    """begun: the store must be there; the first tenant may begin it."""
     from router import app  # noqa: PLC0415 - `--help` need not wait for its imports
 
     async def run() -> T:
-        async with app.opened_storage(config, os.environ) as storage:
+        async with app.opened_storage(config, os.environ, begun=begun) as storage:
             return await use(storage.tenants)
 
     return asyncio.run(run())

@@ -69,7 +69,8 @@ def _from_call(
     plan = plans[choice.plan]
     whole = replace(_blank(choice, plan), cost_usd=record.cost_usd)
     if any(a.outcome is AttemptOutcome.CANCELLED for a in record.attempts):
-        yield whole  # the caller left: what was spent is known, the rest is guessed at best
+        if record.cost_usd:  # the caller left: what was spent is known, if a call was made
+            yield whole
         if settings.sign_weight is not None:
             yield replace(_blank(choice, plan), quality=0.0, weight=settings.sign_weight)
         return

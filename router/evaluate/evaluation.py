@@ -38,7 +38,8 @@ class Compared:
     """decisions: settled ones in the log since then. counted: those with feedback and known plans.
 
     value, against: of each candidate. gain: the first less the second. foreseen: of decisions that
-    the policy only watched, with feedback or without; None for none.
+    the policy only watched, with feedback or without; None for none. watched: share of the counted
+    ones at which it did, whatever it foresaw.
     """
 
     decisions: int
@@ -49,6 +50,7 @@ class Compared:
     against: Estimated
     gain: Estimated
     foreseen: Foreseen | None = None
+    watched: float = 0.0
 
 
 @dataclass(slots=True)
@@ -85,6 +87,7 @@ def compare(
         against=doubly_robust(logged, other, expected),
         gain=doubly_robust(logged, wanted, expected, against=other),
         foreseen=foreseen(events, terms.since_ms),
+        watched=sum(case.watched for case in gone.cases) / len(gone.cases),
     )
 
 

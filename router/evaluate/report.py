@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from bandit.offpolicy import Estimated
-from router.evaluate.candidates import WATCHED
 from router.evaluate.evaluation import Compared
 from router.evaluate.library import Weighted
 from router.evaluate.watching import Foreseen
 
-EXPLORE = "raise policy.exploration_floor"
+EXPLORE: Final = "raise policy.exploration_floor"
+OTHERWISE: Final = "name other arms in some requests (routing.arm)"
+"""Where the policy only watches nothing is explored, whatever the floor."""
+HALF: Final = 0.5
 Names: TypeAlias = tuple[str, str]
 """Of the policy and of what it is held against."""
 
@@ -32,7 +34,7 @@ def lines(names: Names, compared: Compared, by_weights: Weighted) -> list[str]:
         "",
         f"{names[0]} by weights alone: {_by_weights(by_weights)}",
         "",
-        _verdict(names, compared.gain),
+        _verdict(names, compared),
         *([] if compared.foreseen is None else _foreseen(compared.foreseen)),
     ]
 
@@ -86,9 +88,9 @@ def _bounds(estimated: Estimated) -> str:
     return f"[{interval.low:+.4f}, {interval.high:+.4f}]" if interval else "refused"
 
 
-def _verdict(names: Names, gain: Estimated) -> str:
-    pair = f"{names[0]} against {names[1]}"
-    mend = "name other arms in some requests (routing.arm)" if WATCHED in names else EXPLORE
+def _verdict(names: Names, compared: Compared) -> str:
+    pair, gain = f"{names[0]} against {names[1]}", compared.gain
+    mend = OTHERWISE if compared.watched > HALF else EXPLORE
     if gain.interval is None:
         too_little = "the log says too little: it rarely chose what one of them would have"
         return f"{pair}: {too_little}; {mend} or calibrate instead"

@@ -19,6 +19,7 @@ Routed: TypeAlias = (
 )
 
 FAILURES = "timeout, rate_limited, unavailable, refused, malformed, cancelled, other"
+_NO_CALL = "failure: cancelled where none was made"
 MAX_TOKENS = 1e9
 DAY_MS = 86_400_000
 MAX_USD = 1e6
@@ -69,8 +70,10 @@ def read_outcome(request: router_pb.ReportOutcomeRequest) -> tuple[str, OutcomeR
     found.within(request.output_tokens, 0, MAX_TOKENS, "output_tokens")
     named = not request.failure or request.failure in FAILURES.split(", ")
     found.require(named, "failure", f"leave it empty, or send one of: {FAILURES}")
-    tells = request.latency_ms or request.input_tokens or request.output_tokens or request.failure
-    found.require(bool(tells), "latency_ms", "send what was seen: latency, tokens or the failure")
+    timed = request.failure or request.latency_ms
+    found.require(timed, "latency_ms", f"send how long the call took, or {_NO_CALL}")
+    counted = request.failure or request.input_tokens or request.output_tokens
+    found.require(counted, "output_tokens", f"send what the provider counted, or {_NO_CALL}")
     found.done()
     return request.decision_id, OutcomeReport(
         latency_ms=request.latency_ms,

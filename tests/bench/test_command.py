@@ -137,17 +137,23 @@ def test_a_recorded_set_that_is_too_short_is_skipped_and_the_others_run(
     assert "is the package's own" in done.stdout
 
 
-def test_streams_one_after_the_other_come_out_together(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_a_stream_came_to_is_there_though_the_next_one_fails(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool
 ) -> None:
     keep_pair(path, monkeypatch)
-    names = [f"routellm_pair-{n}" for n in (3000, 10000)]
+    names, out = [f"routellm_pair-{n}" for n in (3000, 10000)], tmp_path / "out"
+    if fails:
+        (out / f"{names[1]}.png").mkdir(parents=True)
     asked = [f"--stream={name}" for name in names]
-    done = bench(*asked, "--policy", "fixed", "--seeds", 1, "--jobs", 2, "--out", tmp_path / "out")
-    assert done.exit_code == 0, done.output
-    assert all(f"## {name}, " in done.stdout for name in names)
-    assert {run["stream"] for run in runs(tmp_path / "out")} == set(names)
-    assert all((tmp_path / "out" / f"{name}.png").is_file() for name in names)
+    done = bench(*asked, "--policy", "fixed", "--seeds", 1, "--jobs", 1, "--out", out)
+    assert bool(done.exit_code) == fails
+    text = (out / "routing.md").read_text(encoding="utf-8")
+    assert ("So far: 1 of 2 streams" in text) == fails
+    ended = names[:1] if fails else names
+    assert [name for name in names if f"## {name}, " in text] == ended
+    assert {run["stream"] for run in runs(out)} == set(ended)
+    assert all((out / f"{name}.png").is_file() for name in ended)
 
 
 def test_prompts_are_embedded_once(tmp_path: Path, model_dir: Path) -> None:

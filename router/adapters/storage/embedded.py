@@ -68,6 +68,11 @@ class EmbeddedRedis:
         return self._process.pid if self._process else None
 
     @property
+    def begun(self) -> bool:
+        """Whether a server has written to the data directory before."""
+        return (self.data_dir / "appendonlydir").is_dir()
+
+    @property
     def ended(self) -> bool:
         """No server of this process's runs."""
         return self._process is None or self._process.poll() is not None

@@ -88,10 +88,10 @@ async def open_storage(
         appendfsync=settings.appendfsync,
         start_timeout_ms=settings.start_timeout_ms,
     )
-    if begun and not server.data_dir.is_dir():
+    if begun and not server.begun:
         raise StoreMissing(
-            "nothing was stored here yet: name the store of the running router in redis.url or "
-            "redis.embedded.data_dir"
+            f"nothing was stored in {server.data_dir} yet: name the store of the running router in "
+            "redis.url or redis.embedded.data_dir"
         )
     await server.start()
     return build_storage(settings, Address(socket=server.socket), clock=clock, server=server)

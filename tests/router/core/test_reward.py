@@ -78,6 +78,11 @@ def test_a_cancelled_call_teaches_its_cost_only() -> None:
     assert (only.cost_usd, only.latency_ms, only.failed, only.quality) == (0.001, None, None, None)
 
 
+def test_a_call_that_was_never_made_teaches_nothing() -> None:
+    never = replace(GOOD, outcome=AttemptOutcome.CANCELLED, cost_usd=0.0)
+    assert outcomes_of(Decided(r := record(never)), r, PLANS, SETTINGS) == []
+
+
 def test_a_reask_counts_less() -> None:
     (sign,) = outcomes_of(Reasked("id", 0.95), record(GOOD), PLANS, SETTINGS)
     assert (sign.quality, sign.weight) == (0.0, 0.25)

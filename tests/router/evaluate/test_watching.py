@@ -71,9 +71,12 @@ def test_the_report_says_what_is_a_forecast() -> None:
     assert figures(("watched", "logged"), compared, by_weights)["watched"]["decisions"] > 0
 
 
-def test_where_callers_never_chose_otherwise_the_advice_is_to_do_so() -> None:
+@pytest.mark.parametrize("candidate", [Watched(), Fixed("cheap")])
+def test_where_callers_never_chose_otherwise_the_advice_is_to_do_so(
+    candidate: Watched | Fixed,
+) -> None:
     """Nothing is explored while the policy only watches: a higher floor would change nothing."""
-    compared = compare(watched(world(2, cheap=0.001)).events, Watched(), Logged(), TERMS)
+    compared = compare(watched(world(2, cheap=0.001)).events, candidate, Logged(), TERMS)
     assert compared.gain.interval is None
-    told = lines(("watched", "logged"), compared, weighted(compared.logged, compared.wanted))
+    told = lines(("first", "logged"), compared, weighted(compared.logged, compared.wanted))
     assert any("name other arms in some requests (routing.arm)" in line for line in told)

@@ -51,7 +51,8 @@ def weights(**values: float) -> router_pb2.CompleteRequest:
 
 
 def outcome(**fields: object) -> router_pb2.ReportOutcomeRequest:
-    return router_pb2.ReportOutcomeRequest(**{"decision_id": "d1", **fields})
+    told = {"decision_id": "d1", "latency_ms": 1.0, "input_tokens": 1}
+    return router_pb2.ReportOutcomeRequest(**{**told, **fields})
 
 
 def feedback(**fields: object) -> router_pb2.FeedbackRequest:
@@ -131,16 +132,17 @@ ROUTING = [
     (weights(failure=math.nan), {"routing.weights.failure"}),
 ]
 OUTCOMES = [
-    (outcome(decision_id="", latency_ms=1.0), {"decision_id"}),
-    (outcome(decision_id="../d1", latency_ms=1.0), {"decision_id"}),
-    (outcome(decision_id="x" * 65, latency_ms=1.0), {"decision_id"}),
-    (outcome(), {"latency_ms"}),
+    (outcome(decision_id=""), {"decision_id"}),
+    (outcome(decision_id="../d1"), {"decision_id"}),
+    (outcome(decision_id="x" * 65), {"decision_id"}),
+    (outcome(latency_ms=0.0), {"latency_ms"}),
+    (outcome(input_tokens=0), {"output_tokens"}),
     (outcome(latency_ms=-1.0), {"latency_ms"}),
     (outcome(latency_ms=math.nan), {"latency_ms"}),
     (outcome(latency_ms=math.inf), {"latency_ms"}),
     (outcome(input_tokens=2**63), {"input_tokens"}),
     (outcome(output_tokens=2**63), {"output_tokens"}),
-    (outcome(failure="the prompt was ...", latency_ms=1.0), {"failure"}),
+    (outcome(failure="the prompt was ..."), {"failure"}),
 ]
 FEEDBACK = [
     (feedback(), {"quality"}),

@@ -234,7 +234,9 @@ GOOD: dict[str, Message] = {
     "Complete": router_pb2.CompleteRequest(chat=chat()),
     "StreamComplete": router_pb2.StreamCompleteRequest(chat=chat()),
     "Decide": router_pb2.DecideRequest(chat=chat()),
-    "ReportOutcome": router_pb2.ReportOutcomeRequest(decision_id="d1", latency_ms=5.0),
+    "ReportOutcome": router_pb2.ReportOutcomeRequest(
+        decision_id="d1", latency_ms=5.0, input_tokens=9
+    ),
     "Feedback": router_pb2.FeedbackRequest(decision_id="d1", quality=0.5),
     "GetDecision": router_pb2.GetDecisionRequest(decision_id="d1"),
 }
