@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.adviser import Adviser, Start
-from bandit.beliefs import Belief, Joint
+from bandit.beliefs import Belief
 from bandit.change import FAILURE_CHANGE, QUALITY_CHANGE, RATIO_CHANGE, ChangeDetector
 from bandit.choice import (
     cautious,
@@ -19,44 +17,22 @@ from bandit.choice import (
     cold_start,
     count_best,
     decide,
-    draw_widths,
     floors,
     newcomers,
     with_floor,
 )
 from bandit.errors import BadSettings
-from bandit.head import FAILURE, LOG_COST, LOG_LATENCY, QUALITY, Head, HeadSpec, RatioHead
+from bandit.heads import Heads
 from bandit.manifest import manifest
 from bandit.outcomes import check_outcome
 from bandit.random_state import check_generator
 from bandit.settings import PolicySettings, check_weights
 from bandit.slots import Slots
 from bandit.snapshot import Snapshot, pack
-from bandit.trees import Trees
 from bandit.types import Action, Context, Decision, Outcome, Vector, Weights
-from bandit.utility import burden, estimates_of
 from bandit.view import View, Viewer
 
 NAME: Final = "adaptive"
-LATENCY_PRIOR_MS: Final = 1_000.0
-_JITTER: Final = 1e-12
-
-
-@dataclass(frozen=True, slots=True)
-class _Expected:
-    """Posterior means for the eligible actions, each (k,).
-
-    drawn: quality before it is bounded. burden: what is taken off the weighted quality.
-    """
-
-    advice: Vector | None
-    drawn: Vector
-    quality: Vector
-    cost_usd: Vector
-    latency_ms: Vector
-    failure: Vector
-    burden: Vector
-    utility: Vector
 
 
 class AdaptivePolicy:
@@ -74,11 +50,7 @@ class AdaptivePolicy:
         self._viewer = Viewer(settings.shape, context_version)
         self._slots = Slots()
         self._learned = 0
-        trees = Trees(settings.shape, settings.trees) if settings.trees else None
-        self._quality = self._head("quality", QUALITY, trees)
-        self._cost = RatioHead(self._head("cost", LOG_COST))
-        self._latency = RatioHead(self._head("latency", LOG_LATENCY))
-        self._failure = self._head("failure", FAILURE)
+        self._heads = Heads(settings, self._viewer.write)
         specs = {
             "quality": QUALITY_CHANGE,
             "cost": RATIO_CHANGE,
@@ -106,9 +78,9 @@ class AdaptivePolicy:
         check_weights(weights)
         view = self._viewer.view(context)
         rows = self._slots.rows(eligible)
-        expected = self._expect(view, rows, eligible, weights)
-        utilities = self._draws(view, rows, expected, weights)
-        judged = self._quality.layer.counts(rows)
+        expected = self._heads.expect(view, rows, eligible, weights)
+        utilities = self._heads.draws(view, rows, expected, weights.quality, self._rng)
+        judged = self._heads.quality.layer.counts(rows)
         utilities[:, newcomers(judged, self._settings.initial_pulls)] = -np.inf
         settled = count_best(utilities)
         mixed = self._cold(settled, judged, rows, eligible)
@@ -117,8 +89,7 @@ class AdaptivePolicy:
         least = floors(floor, expected.utility) if thrifty else floor
         probabilities = with_floor(mixed, np.maximum(probes, least))
         greedy = int(expected.utility.argmax())
-        columns = (expected.quality, expected.cost_usd, expected.latency_ms, expected.failure)
-        estimates = estimates_of(eligible, (*columns, expected.utility))
+        estimates = expected.estimates(eligible)
         return decide(eligible, probabilities, greedy, estimates, self._rng)
 
     def beliefs(
@@ -131,18 +102,9 @@ class AdaptivePolicy:
         check_actions(actions)
         check_weights(weights)
         view, rows = self._viewer.view(context), self._slots.rows(actions)
-        expected = self._expect(view, rows, actions, weights)
-        cost, quality = self._cost.head, self._quality.layer
-        columns = (expected.quality, expected.cost_usd, expected.latency_ms, expected.failure)
-        estimates = estimates_of(actions, (*columns, expected.utility))
-        joint = Joint(
-            quality=expected.drawn,
-            quality_covariance=quality.covariance(rows, view.x, expected.advice),
-            log_cost_covariance=cost.layer.covariance(rows, view.x, cost.advice(view, rows)),
-            burden=expected.burden,
-            outcomes=quality.counts(rows),
-        )
-        return joint.beliefs(list(estimates.items()), weights.quality)
+        expected = self._heads.expect(view, rows, actions, weights)
+        joint = self._heads.joint(view, rows, expected)
+        return joint.beliefs(list(expected.estimates(actions).items()), weights.quality)
 
     def learn(self, outcomes: Sequence[Outcome]) -> None:
         """Each head learns from what is not None. Nothing is learned when one outcome is bad.
@@ -172,8 +134,8 @@ class AdaptivePolicy:
         """
         if not 1 <= most < math.inf:
             raise BadSettings("the strength of what was learned must be a finite number >= 1")
-        for head in (self._quality, self._cost, self._latency, self._failure):
-            head.limit(most)
+        for part in self._heads.parts().values():
+            part.limit(most)
 
     def save(self) -> bytes:
         arrays: dict[str, NDArray[Any]] = {}
@@ -194,65 +156,18 @@ class AdaptivePolicy:
         """Whether restored heads predict finite numbers."""
         blank = self._viewer.blank()
         rows = np.arange(-1, len(self._slots))
-        parts = [head.mean(blank, rows, head.advice(blank, rows)) for head in self._heads()]
+        heads = self._heads.each().values()
+        parts = [head.mean(blank, rows, head.advice(blank, rows)) for head in heads]
         return bool(np.isfinite(np.concatenate(parts)).all())
 
     def is_sane(self, context: Context) -> bool:
         """Whether every head expects something near its bounds, before it is put within them."""
         view, rows = self._viewer.view(context), np.arange(-1, len(self._slots))
-        return all(head.is_near(view, rows) for head in self._heads())
-
-    def _head(self, name: str, spec: HeadSpec, trees: Trees | None = None) -> Head:
-        settings = self._settings
-        size = 1 + settings.shape.clusters + settings.shape.features
-        if name not in settings.vw:
-            return Head(spec, size, trees=trees)
-        write: Callable[[Vector], str] = self._viewer.write
-        start = Start(spec.layer.offset, spec.low, spec.high)
-        return Head(spec, size, Adviser(start, settings.shape, settings.replay, write), trees)
-
-    def _heads(self) -> tuple[Head, ...]:
-        return self._quality, self._cost.head, self._latency.head, self._failure
+        return all(head.is_near(view, rows) for head in self._heads.each().values())
 
     def _parts(self) -> dict[str, Any]:
-        return {
-            "quality": self._quality,
-            "cost": self._cost,
-            "latency": self._latency,
-            "failure": self._failure,
-            **{f"change.{name}": detector for name, detector in self._changes.items()},
-        }
-
-    def _expect(
-        self, view: View, rows: NDArray[np.intp], eligible: Sequence[Action], weights: Weights
-    ) -> _Expected:
-        units = self._settings.units
-        priors = np.array([action.prior_cost_usd for action in eligible])
-        advice = self._quality.advice(view, rows)
-        drawn = self._quality.expected(view, rows, advice)
-        quality = self._quality.bounded(drawn)
-        cost_usd = self._cost.mean(view, rows, priors)
-        latency_ms = self._latency.mean(view, rows, np.full(len(rows), LATENCY_PRIOR_MS))
-        failure = self._failure.mean(view, rows, self._failure.advice(view, rows))
-        taken: Vector = burden(weights, units, cost_usd, latency_ms, failure)
-        utility = weights.quality * quality - taken
-        return _Expected(advice, drawn, quality, cost_usd, latency_ms, failure, taken, utility)
-
-    def _draws(
-        self, view: View, rows: NDArray[np.intp], expected: _Expected, weights: Weights
-    ) -> NDArray[np.float64]:
-        """Utilities under draws from the posterior of quality, (draws, k)."""
-        layer, k = self._quality.layer, len(rows)
-        covariance = layer.covariance(rows, view.x, expected.advice)
-        covariance.ravel()[:: k + 1] += _JITTER
-        widths = self._settings.scale * draw_widths(layer.counts(rows))
-        factor = widths[:, None] * np.linalg.cholesky(covariance)
-        drawn: NDArray[np.float64] = self._rng.standard_normal((self._settings.draws, k)) @ factor.T
-        drawn += expected.drawn
-        np.minimum(drawn, 1.0, out=drawn)
-        drawn *= weights.quality
-        drawn -= expected.burden
-        return drawn
+        changes = {f"change.{name}": detector for name, detector in self._changes.items()}
+        return {**self._heads.parts(), **changes}
 
     def _cold(
         self,
@@ -262,7 +177,7 @@ class AdaptivePolicy:
         eligible: Sequence[Action],
     ) -> Vector:
         settings = self._settings
-        calls = np.maximum(self._cost.head.layer.counts(rows), judged)
+        calls = np.maximum(self._heads.cost.head.layer.counts(rows), judged)
         names = [action.name for action in eligible]
         preferred = names.index(settings.cold_start) if settings.cold_start in names else None
         if preferred is not None and settings.caution:
@@ -272,35 +187,21 @@ class AdaptivePolicy:
     def _learn(self, outcome: Outcome, view: View) -> None:
         slot = self._slots.claim(outcome.action)
         self._grow(len(self._slots))
-        found: dict[str, tuple[float, float]] = {}
-        given, rng = outcome.weight, self._rng
-        if outcome.replaces is not None:
-            self._quality.correct(view, slot, (outcome.replaces, outcome.quality), given, rng)
-        elif outcome.quality is not None:
-            found["quality"] = self._quality.learn(view, slot, outcome.quality, given, rng)
-        if outcome.cost_usd is not None:
-            ratio = outcome.cost_usd / outcome.action.prior_cost_usd
-            found["cost"] = self._cost.learn(view, slot, ratio, given, rng)
-        if outcome.latency_ms is not None:
-            ratio = outcome.latency_ms / LATENCY_PRIOR_MS
-            found["latency"] = self._latency.learn(view, slot, ratio, given, rng)
-        if outcome.failed is not None:
-            failed = float(outcome.failed)
-            found["failure"] = self._failure.learn(view, slot, failed, given, rng)
+        found = self._heads.learn(outcome, view, slot, self._rng)
         if self._settings.detect_changes:
-            self._watch(slot, found, given)
+            self._watch(slot, found, outcome.weight)
         self._learned += 1
 
     def _watch(self, slot: int, found: Mapping[str, tuple[float, float]], weight: float) -> None:
         """Each head forgets its own level of an action that has changed."""
-        heads = dict(zip(self._changes, self._heads(), strict=True))
+        heads = self._heads.each()
         for name, (y, expected) in found.items():
             alarm = self._changes[name].alarm(slot, y, expected, weight)
             if alarm is not None:
                 heads[name].shift_level(slot, alarm.shift, alarm.count)
 
     def _grow(self, slots: int) -> None:
-        for head in self._heads():
+        for head in self._heads.each().values():
             head.grow(slots)
         for detector in self._changes.values():
             detector.grow(slots)
