@@ -68,8 +68,12 @@ class Heads:
 
     def parts(self) -> dict[str, Head | RatioHead]:
         """What a snapshot keeps, by name."""
-        ratios = {"cost": self.cost, "latency": self.latency}
-        return {"quality": self.quality, **ratios, "failure": self.failure}
+        return {
+            "quality": self.quality,
+            "cost": self.cost,
+            "latency": self.latency,
+            "failure": self.failure,
+        }
 
     def expect(
         self, view: View, rows: Rows, eligible: Sequence[Action], weights: Weights

@@ -68,9 +68,8 @@ class Trees:
         slots = rows[told]
         heard, half = self._heard[slots], HALF * len(rows)
         share = MOST_SHARE * heard / (heard + half)
-        x = np.repeat(_x(view)[None], len(told), axis=0)
-        x[:, -1] = _within(expected[told])
-        opinion = self._forest.predict(self._inputs(x, slots)) - self._above[slots]
+        x = self._inputs(_x(view, expected[told]), slots)
+        opinion = self._forest.predict(x) - self._above[slots]
         shift[told] = share * (opinion - expected[told])
         return shift
 
@@ -84,9 +83,7 @@ class Trees:
     ) -> None:
         """told: as `Head.learn` returns it."""
         y, expected = told
-        x = _x(view)
-        x[-1] = _within(expected)
-        self._memory.add(x, slot, y, weight)
+        self._memory.add(_x(view, np.array([expected]))[0], slot, y, weight)
         self._heard[slot] += weight
         added = self._memory.added
         if added in EARLY_FITS or added % FIT_EVERY == 0:
@@ -96,7 +93,7 @@ class Trees:
         """An outcome that is still remembered; told: as `Head.correct` is."""
         (old, new), memory = told, self._memory
         alive = (memory.slots == slot) & (memory.targets[:, 0] == old) & (memory.targets[:, 1] > 0)
-        same = (memory.x[:, :-1] == _x(view)[:-1].astype(np.float16)).all(axis=1)
+        same = (memory.x[:, :-1] == _prompt(view).astype(np.float16)).all(axis=1)
         place = np.flatnonzero(alive & same)[:1]
         if new is None:
             memory.targets[place, 1] = 0.0
@@ -173,11 +170,15 @@ class Trees:
         self._above = above / (self._heard + LEVEL_COUNT)
 
 
-def _x(view: View) -> Vector:
-    """The last place is for what the linear model expects."""
-    return np.concatenate([view.features, view.projection[:AXES], [0.0]])
+def _x(view: View, expected: Vector) -> NDArray[np.float64]:
+    """(k, width): the prompt and, last, what the linear model expects of each action."""
+    prompt = _prompt(view)
+    x = np.empty((len(expected), len(prompt) + 1))
+    x[:, :-1] = prompt
+    # Far from any quality one number is as good as another.
+    x[:, -1] = np.minimum(np.maximum(expected, -1.0), 2.0)
+    return x
 
 
-def _within(expected: Vector | float) -> Vector | float:
-    """Far from any quality one number is as good as another."""
-    return np.minimum(np.maximum(expected, -1.0), 2.0)
+def _prompt(view: View) -> Vector:
+    return np.concatenate([view.features, view.projection[:AXES]])

@@ -19,6 +19,7 @@ from bench.routing.jobs import Job, Material, Terms
 from bench.routing.session import embedded
 from bench.routing.streams import Stream, draw, known_streams, load, shortened
 from bench.routing.world import Variant
+from bench.tables import line
 
 STREAMS = ("paretobandit_k4", "routellm_pair-3000")
 SEEDS, QUICK_SEEDS, REQUESTS = 100, 5, 1_000
@@ -110,11 +111,11 @@ def _run(streams: Mapping[str, Stream], seeds: int, processes: int) -> list[Foun
 
 def markdown(found: Sequence[Found], seeds: int) -> str:
     keys = sorted({one.key for one in found})
-    lines = ["# Coverage", "", f"{seeds} seeds. {NOTE}", "", _line(HEADER)]
-    lines.append(_line(["---"] * len(HEADER)))
+    lines = ["# Coverage", "", f"{seeds} seeds. {NOTE}", "", line(HEADER)]
+    lines.append(line(["---"] * len(HEADER)))
     for key in keys:
         group = [one for one in found if one.key == key]
-        lines.append(_line([*key, *_cells(group)]))
+        lines.append(line([*key, *_cells(group)]))
     return "\n".join([*lines, ""])
 
 
@@ -129,7 +130,3 @@ def _cells(group: Sequence[Found]) -> list[str]:
     error = np.mean([one.estimate - one.truth for one in group])
     left = np.mean([one.effective for one in group])
     return [f"{len(given) / len(group):.0%}", covers, half, f"{error:+.4f}", f"{left:.0f}"]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -19,6 +19,7 @@ from bench.routing.embedded import default_cache, embeddings
 from bench.routing.errors import BenchError, DataAbsent
 from bench.routing.maps import fitted_rows
 from bench.routing.streams import Stream, draw, known_streams, load, shortened
+from bench.tables import line
 from router.core.errors import RouterError
 
 REQUESTS, PROMPTS, QUICK_PROMPTS = 1_400, 300, 100
@@ -106,23 +107,19 @@ def markdown(found: Sequence[Kept]) -> str:
     """Means over the seeds."""
     keys = list(dict.fromkeys((kept.stream, kept.cost_weight) for kept in found))
     header = ["stream", "λ", "prompts", "largest", *VARIANTS]
-    lines = ["# Robustness", "", NOTE, "", _line(header), _line(["---"] * len(header))]
+    lines = ["# Robustness", "", NOTE, "", line(header), line(["---"] * len(header))]
     for stream, weight in keys:
         group = [k for k in found if (k.stream, k.cost_weight) == (stream, weight)]
         same = {name: float(np.mean([k.same[name] for k in group])) for name in VARIANTS}
         cells = [stream, f"{weight:g}", str(sum(k.prompts for k in group))]
         cells.append(f"{np.mean([k.largest for k in group]):.0%}")
-        lines.append(_line(cells + [_share(name, share) for name, share in same.items()]))
+        lines.append(line(cells + [_share(name, share) for name, share in same.items()]))
     return "\n".join([*lines, ""])
 
 
 def _share(name: str, share: float) -> str:
     kept = share > 1 - MOVED_MARK if name == ASKING else share >= KEPT_MARK
     return f"{share:.1%}" if kept else f"**{share:.1%}**"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _write(found: Sequence[Kept], out: Path) -> None:

@@ -61,8 +61,9 @@ def read(path: Path, arms: Sequence[str], prompt_column: str = "prompt") -> Reco
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError):
-        fix = "not a parquet file that can be read: write it as one"
-        raise BenchError(f"{path} is {fix}") from None
+        raise BenchError(
+            f"{path} is not a parquet file that can be read: write it as one"
+        ) from None
     _check_columns(table, arms, prompt_column, path)
     quality, cost_usd = (_numbers(table, prefix, arms) for prefix in (QUALITY, COST))
     texts = table.column(prompt_column).to_pylist()

@@ -90,8 +90,8 @@ def _bounds(estimated: Estimated) -> str:
 
 def _verdict(names: Names, compared: Compared) -> str:
     pair, gain = f"{names[0]} against {names[1]}", compared.gain
-    mend = OTHERWISE if compared.watched > HALF else EXPLORE
     if gain.interval is None:
+        mend = OTHERWISE if compared.watched > HALF else EXPLORE
         too_little = "the log says too little: it rarely chose what one of them would have"
         return f"{pair}: {too_little}; {mend} or calibrate instead"
     if gain.interval.low > 0:

@@ -68,12 +68,15 @@ def read_outcome(request: router_pb.ReportOutcomeRequest) -> tuple[str, OutcomeR
     found.within(request.latency_ms, 0, DAY_MS, "latency_ms")
     found.within(request.input_tokens, 0, MAX_TOKENS, "input_tokens")
     found.within(request.output_tokens, 0, MAX_TOKENS, "output_tokens")
-    named = not request.failure or request.failure in FAILURES.split(", ")
-    found.require(named, "failure", f"leave it empty, or send one of: {FAILURES}")
-    timed = request.failure or request.latency_ms
-    found.require(timed, "latency_ms", f"send how long the call took, or {_NO_CALL}")
-    counted = request.failure or request.input_tokens or request.output_tokens
-    found.require(counted, "output_tokens", f"send what the provider counted, or {_NO_CALL}")
+    if request.failure:
+        named = request.failure in FAILURES.split(", ")
+        found.require(named, "failure", f"leave it empty, or send one of: {FAILURES}")
+    else:
+        counted = request.input_tokens or request.output_tokens
+        found.require(
+            request.latency_ms, "latency_ms", f"send how long the call took, or {_NO_CALL}"
+        )
+        found.require(counted, "output_tokens", f"send what the provider counted, or {_NO_CALL}")
     found.done()
     return request.decision_id, OutcomeReport(
         latency_ms=request.latency_ms,
