@@ -10,7 +10,7 @@ from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.app.brain import Brain
 from router.config import Config
 from router.config.judging_schema import VerifierSection
-from router.config.values import refit_of, weights_of
+from router.config.values import today_of, weights_of
 from router.core.arms import Catalogue
 from router.core.deciding import Decider
 from router.core.follower import Follower
@@ -87,7 +87,7 @@ def build_learner(
 ) -> Learner:
     """retired: plans of an earlier config."""
     learning = config.learning
-    events = RemappedEvents(storage.events, refit_of(config).remap, config.renamed)
+    events = RemappedEvents(storage.events, today_of(config))
     return Learner(
         owner=uuid4().hex,
         lease=storage.lease,

@@ -11,10 +11,12 @@ from router.app import opened_storage
 from router.app.brain import Brain
 from router.archive.reading import read
 from router.config import Config
-from router.config.values import catalogue_of, units_of
+from router.config.values import catalogue_of, today_of, units_of
 from router.core.arms import Catalogue
 from router.core.events import Event
 from router.core.observer import NullObserver
+from router.core.remapped import RemappedEvents
+from router.core.replaying import stream
 from router.core.reward import RewardSettings
 from router.evaluate.candidates import (
     FIXED,
@@ -29,8 +31,6 @@ from router.evaluate.candidates import (
 from router.evaluate.errors import CandidateUnknown, NothingToEvaluate
 from router.evaluate.evaluation import Compared, Terms, compare
 from router.evaluate.library import Weighted, weighted
-
-BATCH = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +86,9 @@ def candidate_of(name: str, config: Config, catalogue: Catalogue) -> Candidate:
 
 
 async def _events(config: Config, env: Mapping[str, str], archive: Path | None) -> list[Event]:
+    today = today_of(config)
     if archive is not None:
-        return [event for _, event in read(archive)]
-    found: list[Event] = []
+        return [today.event(event) for _, event in read(archive)]
     async with opened_storage(config, env, begun=True) as storage:
-        position = "0"
-        while batch := await storage.events.read(position, BATCH, 0):
-            found += [event for _, event in batch]
-            position = batch[-1][0]
-    return found
+        batches = stream(RemappedEvents(storage.events, today))
+        return [event async for batch in batches for _, event in batch]

@@ -10,13 +10,13 @@ from router.app import opened_storage
 from router.app.brain import Brain
 from router.archive.reading import read
 from router.config import Config
-from router.config.values import catalogue_of, refit_of
+from router.config.values import catalogue_of, today_of
 from router.core.errors import SnapshotRefused
 from router.core.events import Decided
 from router.core.lecture import Find, Lecture
 from router.core.observer import NullObserver
 from router.core.records import DecisionRecord
-from router.core.remapped import RemappedEvents
+from router.core.remapped import RemappedEvents, Today
 from router.core.replaying import BATCH, Batch, Replayed, check_same, replay, stream
 from router.core.reward import RewardSettings
 
@@ -24,12 +24,14 @@ from router.core.reward import RewardSettings
 class Archive:
     """An archive as a source of batches, and of the decisions it has told of so far."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, today: Today) -> None:
         self._entries = read(folder)
+        self._today = today
         self._records: dict[str, DecisionRecord] = {}
 
     async def batches(self) -> AsyncIterator[Batch]:
-        while batch := list(islice(self._entries, BATCH)):
+        while found := list(islice(self._entries, BATCH)):
+            batch = [(position, self._today.event(event)) for position, event in found]
             decided = [event.record for _, event in batch if isinstance(event, Decided)]
             self._records |= {record.id: record for record in decided}
             yield batch
@@ -43,21 +45,29 @@ async def replayed(
 ) -> Replayed:
     """The log learned from nothing, with verify up to the newest snapshot, and held against it.
 
-    archive: a folder of `log export`; None for what the store still holds. Raises RouterError.
+    archive: a folder of `log export`; None for what the store still holds, which nothing else but
+    verify needs. Raises RouterError.
     """
-    async with opened_storage(config, env, begun=verify or archive is None) as storage:
+    today = today_of(config)
+    kept = Archive(archive, today) if archive else None
+    if kept and not verify:
+        return await _learned(config, kept.batches(), kept.find)
+    async with opened_storage(config, env, begun=True) as storage:
         stored = await storage.snapshots.load() if verify else None
         if verify and stored is None:
             raise SnapshotRefused("there is no snapshot yet: nothing to verify")
-        kept = Archive(archive) if archive else None
-        events = RemappedEvents(storage.events, refit_of(config).remap, config.renamed)
-        find: Find = kept.find if kept else events.records
-        batches = kept.batches() if kept else stream(events)
-        catalogue = catalogue_of(config)
-        rewards = RewardSettings(config.learning.implicit_weight)
-        lecture = Lecture(find, catalogue.plans, rewards, NullObserver())
-        learned = Brain(config, catalogue).fresh()
-        done = await replay(batches, learned, lecture, stored.position if stored else None)
-        if stored is not None:
-            check_same(done, stored)
-        return done
+        events = RemappedEvents(storage.events, today)
+        batches, find = (kept.batches(), kept.find) if kept else (stream(events), events.records)
+        done = await _learned(config, batches, find, stored.position if stored else None)
+    if stored is not None:
+        check_same(done, stored)
+    return done
+
+
+async def _learned(
+    config: Config, batches: AsyncIterator[Batch], find: Find, upto: str | None = None
+) -> Replayed:
+    catalogue = catalogue_of(config)
+    rewards = RewardSettings(config.learning.implicit_weight)
+    lecture = Lecture(find, catalogue.plans, rewards, NullObserver())
+    return await replay(batches, Brain(config, catalogue).fresh(), lecture, upto)

@@ -15,7 +15,7 @@ from router.archive.reading import verify
 from router.archive.rows import Entry
 from router.archive.tables import entries_in
 from router.config import Config
-from router.config.values import catalogue_of
+from router.config.values import catalogue_of, today_of
 from router.core.errors import RouterError
 from router.core.lecture import Lecture
 from router.core.observer import NullObserver
@@ -59,7 +59,7 @@ async def trained(config: Config, env: Mapping[str, str], wanted: Training) -> T
             "set `policy: {name: adaptive}`"
         )
     await check_targets(config, env, targets)
-    archive = Archive(wanted.archive)
+    archive = Archive(wanted.archive, today_of(config))
     rewards = RewardSettings(config.learning.implicit_weight)
     lecture = Lecture(archive.find, catalogue.plans, rewards, NullObserver())
     done = await replay(archive.batches(), learned, lecture, whole=False)

@@ -24,6 +24,7 @@ from router.core.contest.contest import ContestSettings
 from router.core.errors import ConfigInvalid, ConfigProblem
 from router.core.judging.signals import N_SIGNALS, SIGNALS_VERSION
 from router.core.records import BASE
+from router.core.remapped import Today
 
 ESCALATION_SHARE = 0.3
 """How often a rung is assumed to be followed by the next, before anything is known."""
@@ -110,6 +111,10 @@ def refit_of(config: Config) -> Refit:
         return Refit.load(path)
     except CorruptContextMap as error:
         raise ConfigInvalid(ConfigProblem("", 0, "policy.context_map", str(error))) from None
+
+
+def today_of(config: Config) -> Today:
+    return Today(refit_of(config).remap, config.renamed)
 
 
 def settings_of(

@@ -1,10 +1,9 @@
-"""The event stream, with decisions of earlier context maps and names brought under today's."""
+"""Events whose decisions are brought from earlier context maps and names under today's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 
 from bandit.errors import BanditError
 from bandit.remap import Remap
@@ -15,24 +14,37 @@ from router.core.records import DecisionRecord
 from router.core.renaming import Names, renamed_record
 
 
+@dataclass(frozen=True, slots=True)
+class Today:
+    """The map and the names in use. A decision that nothing leads from stays as it is."""
+
+    remap: Remap
+    names: Names
+
+    def event(self, event: Event) -> Event:
+        return Decided(self.record(event.record)) if isinstance(event, Decided) else event
+
+    def record(self, record: DecisionRecord) -> DecisionRecord:
+        return renamed_record(moved_record(record, self.remap) or record, self.names)
+
+
 class RemappedEvents:
-    """Implements `router.core.ports.EventLog`. A decision that nothing leads from stays as it is.
+    """Implements `router.core.ports.EventLog`.
 
     Feedback on answers given before a new map was put in place still teaches.
     """
 
-    def __init__(self, events: EventLog, remap: Remap, names: Names = MappingProxyType({})) -> None:
+    def __init__(self, events: EventLog, today: Today) -> None:
         self._events = events
-        self._remap = remap
-        self._names = names
+        self._today = today
 
     async def read(self, after: str, max_events: int, wait_ms: int) -> Sequence[tuple[str, Event]]:
         found = await self._events.read(after, max_events, wait_ms)
-        return [(position, self._moved(event)) for position, event in found]
+        return [(position, self._today.event(event)) for position, event in found]
 
     async def records(self, decision_ids: Sequence[str]) -> Sequence[DecisionRecord | None]:
         found = await self._events.records(decision_ids)
-        return [record and self._record(record) for record in found]
+        return [record and self._today.record(record) for record in found]
 
     async def position_of(self, decision_id: str) -> str | None:
         return await self._events.position_of(decision_id)
@@ -42,12 +54,6 @@ class RemappedEvents:
 
     async def backlog(self, after: str) -> int:
         return await self._events.backlog(after)
-
-    def _moved(self, event: Event) -> Event:
-        return Decided(self._record(event.record)) if isinstance(event, Decided) else event
-
-    def _record(self, record: DecisionRecord) -> DecisionRecord:
-        return renamed_record(moved_record(record, self._remap) or record, self._names)
 
 
 def moved_record(record: DecisionRecord, remap: Remap) -> DecisionRecord | None:

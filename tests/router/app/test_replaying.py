@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from numpy.typing import NDArray
 
 from bandit import ContextMap, PromptFacts
+from bandit.remap import Refit, bridge_from
 from router.adapters.storage import Storage
 from router.app import opened_storage
 from router.app.build import Brain, build_learner
@@ -30,6 +32,7 @@ from router.core.replaying import LogIncomplete, ReplayDiffers
 from tests.contract.samples import ATTEMPT, CHOICE, RECORD
 
 LEASE_MS = 10_000
+MAP_ARRAYS = ("centroids", "centre", "axes", "feature_means", "feature_scales")
 
 
 class Watching(NullObserver):
@@ -65,10 +68,14 @@ def learner(config: Config, storage: Storage, watching: Watching) -> Learner:
 
 
 def contexts(count: int) -> list[LoggedContext]:
-    context_map, rng = ContextMap.default(), np.random.default_rng(0)
-    vectors = rng.normal(size=(count, 384)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return [log_context(context_map.build(v, PromptFacts("some words"))) for v in vectors]
+    made = ContextMap.default()
+    return [log_context(made.build(v, PromptFacts("some words"))) for v in embeddings(count)]
+
+
+def embeddings(count: int) -> NDArray[np.float32]:
+    vectors = np.random.default_rng(0).normal(size=(count, 384)).astype(np.float32)
+    unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
 
 
 async def write(storage: Storage, start: int, count: int, tenants: str = "acme") -> None:
@@ -117,6 +124,21 @@ async def test_what_was_learned_with_pauses_is_what_the_log_teaches(
     await export(storage.events, tmp_path / "log")
     again = await replayed(loaded, {}, tmp_path / "log", verify=True)
     assert again.payload == stored.payload
+
+
+async def test_decisions_of_an_earlier_map_teach_from_an_archive_as_from_the_store(
+    loaded: Config, storage: Storage, tmp_path: Path
+) -> None:
+    await write(storage, 0, 20)
+    await export(storage.events, tmp_path / "log")
+    earlier, made = ContextMap.default(), tmp_path / "context.npz"
+    later = ContextMap.of({name: 0.75 * getattr(earlier, name) for name in MAP_ARRAYS})
+    made.write_bytes(Refit(later, (bridge_from(earlier, embeddings(50)),)).to_bytes())
+    policy = loaded.policy.model_copy(update={"context_map": made})
+    refitted = loaded.model_copy(update={"policy": policy})
+    done = await replayed(refitted, {}, None, verify=False)
+    assert Brain(refitted, catalogue_of(refitted)).restore(done.payload).policy.learned > 0
+    assert await replayed(refitted, {}, tmp_path / "log", verify=False) == done
 
 
 async def test_what_tenants_may_decide_is_part_of_it(
