@@ -123,9 +123,10 @@ def list_tenants(config_path: Path) -> None:
     """Print every tenant and its limits, revoked ones included."""
     found = _with_directory(load_config(config_path, os.environ), lambda d: d.list())
     from rich.console import Console  # noqa: PLC0415 - the other commands print plain lines
-    from rich.table import Table  # noqa: PLC0415 - the same
+    from rich.table import Column, Table  # noqa: PLC0415 - the same
 
-    table = Table("name", *(field.name for field in fields(TenantLimits)))
+    heads = ["name", *(field.name.replace("_", " ") for field in fields(TenantLimits))]
+    table = Table(*(Column(head, overflow="fold") for head in heads))
     for each in found:
         table.add_row(each.name, *_row(each.limits).values())
     Console().print(table)

@@ -99,6 +99,18 @@ def test_list_shows_everyone_by_name(config: Path) -> None:
     assert names == ["team-a", "team-b"]
 
 
+def test_list_cuts_nothing_off_where_lines_are_short(config: Path) -> None:
+    created(config, "a" * 40, "--requests-per-minute", "123456789", "--monthly-usd", "98765.4321")
+    shown = run(config, "list").stdout
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+    cells = [
+        [c.strip() for c in line.split("│")[1:-1]] for line in shown.splitlines() if "│" in line
+    ]
+    whole = ["".join(parts) for parts in zip(*cells, strict=True)]
+    assert whole[:2] == ["a" * 40, "123456789"]
+    assert "98765.4321" in whole
+
+
 @pytest.mark.parametrize("command", ["rotate", "revoke", "limit", "show"])
 def test_an_unknown_tenant_is_one_clean_line(config: Path, command: str) -> None:
     result = run(config, command, "nobody")
