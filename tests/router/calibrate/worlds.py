@@ -10,7 +10,7 @@ from bandit import ContextMap, make_policy
 from bandit.settings import PolicySettings
 from bandit.types import Context, Policy, Units, Weights
 from router.calibrate.asking import Reply
-from router.calibrate.frontier import Utility
+from router.calibrate.frontier import QUALITY, Utility, Way
 from router.calibrate.gathering import Case
 from router.calibrate.ledger import Answered, Failed
 from router.calibrate.prompts import Prompt, read_prompts
@@ -21,6 +21,11 @@ from router.core.chat import FinishReason
 MAP = ContextMap.default()
 UNIT_USD = 0.01
 UTILITY = Utility(Weights(cost=0.1), Units(cost_usd=UNIT_USD))
+CONFIG = """
+arms:
+  cheap: {deployments: [{name: c, provider: openai, model: c, price: PRICE}]}
+  strong: {deployments: [{name: s, provider: openai, model: s, price: PRICE}]}
+""".replace("PRICE", "{input_usd_per_mtok: 1, output_usd_per_mtok: 1}")
 COSTS = {"cheap": 0.001, "strong": 0.01}
 
 
@@ -78,3 +83,11 @@ def world(
     rng = np.random.default_rng(seed)
     cases = [case(i, {arm: quality(i % 2, arm, rng) for arm in COSTS}) for i in range(count)]
     return cases, [context(i % 2) for i in range(count)]
+
+
+def way(name: str, quality: float, cost_usd: float, n: int = 100) -> Way:
+    """Half of the prompts a little better, the other half a little worse."""
+    numbers = np.tile([quality, cost_usd, quality - cost_usd], (n, 1))
+    numbers[::2, QUALITY] += 0.1
+    numbers[1::2, QUALITY] -= 0.1
+    return Way(name, "arm", numbers)
