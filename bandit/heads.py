@@ -68,12 +68,7 @@ class Heads:
 
     def parts(self) -> dict[str, Head | RatioHead]:
         """What a snapshot keeps, by name."""
-        return {
-            "quality": self.quality,
-            "cost": self.cost,
-            "latency": self.latency,
-            "failure": self.failure,
-        }
+        return {**self.each(), "cost": self.cost, "latency": self.latency}
 
     def expect(
         self, view: View, rows: Rows, eligible: Sequence[Action], weights: Weights
