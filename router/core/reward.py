@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from bandit.types import Outcome
 from router.core.arms import Plan
 from router.core.deciding import action_of, read_context
 from router.core.events import Audited, Decided, Event, FeedbackGiven
-from router.core.records import JUDGED, Attempt, AttemptOutcome, Choice, DecisionRecord
+from router.core.records import JUDGED, Attempt, AttemptOutcome, Choice, DecisionRecord, Mode
 
 RIGHT = 1.0
 
@@ -49,16 +50,32 @@ def outcomes_of(
         return []
     if isinstance(event, Decided):
         return list(_from_call(record, choice, plans, settings))
-    whole = _blank(choice, plans[choice.plan])
     if isinstance(event, Audited):
         return []  # of one answer in front of a gate, not of what the plan came to
     if isinstance(event, FeedbackGiven):
-        if event.by_default:
-            if not record.answered:
-                return []  # nothing was there to be silent about
-            whole = replace(whole, weight=settings.implicit_weight)
-        return list(_from_feedback(event, record, whole, _alone(record, choice, plans)))
-    return [replace(whole, quality=0.0, weight=settings.reask_weight)]
+        return list(_from_feedback(event, record, choice, plans, settings))
+    # Who had no answer asks again for that; what came of `Decide` may be told later than this.
+    if not record.answered and record.mode is not Mode.DECIDE:
+        return []
+    return [replace(_blank(choice, plans[choice.plan]), quality=0.0, weight=settings.reask_weight)]
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The first arm of a ladder by itself. blank: of the plan that is this arm alone.
+
+    call: the last one of its deployments that stood in for each other, at the cost and the time of
+    all of them.
+    """
+
+    blank: Outcome
+    call: Attempt
+
+    def quality(self, served: float) -> float | None:
+        """Of the first answer, where what was served tells of it."""
+        if self.call.outcome is AttemptOutcome.ACCEPTED or self.call.agrees:
+            return served
+        return 0.0 if self.call.agrees is False and served == RIGHT else None
 
 
 def _from_call(
@@ -77,48 +94,53 @@ def _from_call(
     failed = not record.answered or record.arm not in plan.arms
     quality = None if record.answered else 0.0
     yield replace(whole, latency_ms=record.latency_ms, failed=failed, quality=quality)
-    alone = _alone(record, choice, plans)
-    if alone is not None:
-        yield from _first_rung(alone, record.attempts[0], settings)
+    first = _first_of(record, choice, plans)
+    if first is not None:
+        yield from _first_rung(first, settings)
 
 
 def _from_feedback(
-    event: FeedbackGiven, record: DecisionRecord, whole: Outcome, alone: Outcome | None
+    event: FeedbackGiven,
+    record: DecisionRecord,
+    choice: Choice,
+    plans: Mapping[str, Plan],
+    settings: RewardSettings,
 ) -> Iterator[Outcome]:
-    """alone: blank, of the plan that is the first arm alone; None where that was not called."""
-    before = event.replaces
+    if event.by_default and not record.answered:
+        return  # nothing was there to be silent about
+    weight, before = settings.implicit_weight if event.by_default else 1.0, event.replaces
+    whole = replace(_blank(choice, plans[choice.plan]), weight=weight)
     yield replace(whole, quality=event.quality, replaces=before)
-    if alone is None:
+    first = _first_of(record, choice, plans)
+    if first is None:
         return
-    first = _first_quality(record, event.quality)
-    told = None if before is None else _first_quality(record, before)
-    if (first, told) != (None, None):
-        yield replace(alone, quality=first, replaces=told, weight=whole.weight)
+    now = first.quality(event.quality)
+    told = None if before is None else first.quality(before)
+    if (now, told) != (None, None):
+        yield replace(first.blank, quality=now, replaces=told, weight=weight)
 
 
-def _first_rung(alone: Outcome, first: Attempt, settings: RewardSettings) -> Iterator[Outcome]:
-    failed = first.outcome is AttemptOutcome.FAILED
-    yield replace(alone, cost_usd=first.cost_usd, latency_ms=first.latency_ms, failed=failed)
+def _first_rung(first: _First, settings: RewardSettings) -> Iterator[Outcome]:
+    call, alone = first.call, first.blank
+    failed = call.outcome is AttemptOutcome.FAILED
+    yield replace(alone, cost_usd=call.cost_usd, latency_ms=call.latency_ms, failed=failed)
     # What a gate merely held for weak says nothing new of the arm.
-    if first.outcome is AttemptOutcome.ESCALATED and first.why != JUDGED:
+    if call.outcome is AttemptOutcome.ESCALATED and call.why != JUDGED:
         yield replace(alone, quality=0.0, weight=settings.implicit_weight)
 
 
-def _alone(record: DecisionRecord, choice: Choice, plans: Mapping[str, Plan]) -> Outcome | None:
-    """The plan that is a ladder's first arm alone, when that arm was called first."""
+def _first_of(record: DecisionRecord, choice: Choice, plans: Mapping[str, Plan]) -> _First | None:
     rungs = plans[choice.plan].rungs
-    if len(rungs) == 1 or not record.attempts or record.attempts[0].arm != rungs[0]:
+    if len(rungs) == 1:
         return None
     single = next((p for p in plans.values() if p.rungs == rungs[:1]), None)
-    return _blank(choice, single) if single else None
-
-
-def _first_quality(record: DecisionRecord, quality: float) -> float | None:
-    """Of the first answer, where what was served tells of it."""
-    first = record.attempts[0]
-    if first.outcome is AttemptOutcome.ACCEPTED or first.agrees:
-        return quality
-    return 0.0 if first.agrees is False and quality == RIGHT else None
+    asked = takewhile(lambda a: a.arm == rungs[0], record.attempts)
+    calls = [a for a in asked if a.deployment]  # without one nothing was called
+    if single is None or not calls:
+        return None
+    cost_usd, latency_ms = sum(a.cost_usd for a in calls), sum(a.latency_ms for a in calls)
+    call = replace(calls[-1], cost_usd=cost_usd, latency_ms=latency_ms)
+    return _First(_blank(choice, single), call)
 
 
 def _blank(choice: Choice, plan: Plan) -> Outcome:

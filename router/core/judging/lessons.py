@@ -15,6 +15,8 @@ from router.core.events import Audited, Decided, Event, FeedbackGiven, Reasked
 from router.core.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Judge, Judged
 from router.core.reward import RIGHT, RewardSettings
 
+_SILENT = (AttemptOutcome.FAILED, AttemptOutcome.CANCELLED)
+
 
 @dataclass(frozen=True, slots=True)
 class PlanLesson:
@@ -66,9 +68,10 @@ def labels_of(event: Event, record: DecisionRecord) -> list[Label]:
             bad = 1 - event.quality
             return [Label(choice.plan, last.score, bad, 1.0, Source.FEEDBACK, record.tenant)]
     if isinstance(event, Decided) and last.instead is Step.ACCEPT:
-        agrees = record.attempts[0].agrees
-        if agrees is not None:
-            bad = float(not agrees)
+        # Before it deployments of the same arm may have failed.
+        first = next((a for a in record.attempts if a.outcome not in _SILENT), None)
+        if first is not None and first.agrees is not None:
+            bad = float(not first.agrees)
             return [Label(choice.plan, last.score, bad, 1.0, Source.AUDIT, record.tenant)]
     return []
 
@@ -140,8 +143,7 @@ def _label(record: DecisionRecord, arm: str, quality: float) -> float | None:
 
 def _spoke(record: DecisionRecord, arm: str) -> Attempt | None:
     """The arm's attempt that came to an answer."""
-    silent = (AttemptOutcome.FAILED, AttemptOutcome.CANCELLED)
-    return next((a for a in record.attempts if a.arm == arm and a.outcome not in silent), None)
+    return next((a for a in record.attempts if a.arm == arm and a.outcome not in _SILENT), None)
 
 
 def _above(plan: Plan) -> str:

@@ -135,3 +135,26 @@ def test_silence_counts_less_and_only_about_an_answer() -> None:
         ("cheap", 0.8, 0.25),
     ]
     assert outcomes_of(silence, record(DOWN), PLANS, SETTINGS) == []
+
+
+def test_deployments_of_the_first_arm_stand_in_for_each_other() -> None:
+    """One was down, the next answered: the arm alone did well, at what both took."""
+    answered = record(DOWN, GOOD)
+    _, alone = outcomes_of(Decided(answered), answered, PLANS, SETTINGS)
+    assert (alone.action.name, alone.failed) == ("cheap", False)
+    assert (alone.cost_usd, alone.latency_ms) == (0.001, 150.0)
+    said = outcomes_of(FeedbackGiven("id", 0.9), answered, PLANS, SETTINGS)
+    assert [(o.action.name, o.quality) for o in said] == [("ladder", 0.9), ("cheap", 0.9)]
+
+
+def test_of_a_first_arm_that_was_never_called_nothing_is_learned() -> None:
+    none = Attempt("cheap", "", "", AttemptOutcome.FAILED, "no_healthy_deployment", 0.0)
+    passed = record(none, STRONG)
+    (whole,) = outcomes_of(Decided(passed), passed, PLANS, SETTINGS)
+    assert whole.action.name == "ladder"
+
+
+def test_who_had_no_answer_and_asks_again_blames_nobody_twice() -> None:
+    again = Reasked("id", 0.95)
+    assert outcomes_of(again, record(DOWN), PLANS, SETTINGS) == []
+    assert len(outcomes_of(again, record(GOOD), PLANS, SETTINGS)) == 1
