@@ -108,9 +108,12 @@ async def test_a_race_with_feedback_has_one_winner(
     assert sum(isinstance(end, FeedbackTooLate) for end in given) == told
 
 
-async def test_answers_out_of_the_cache_do_not_wait(declared: Storage, clock: FakeTime) -> None:
+async def test_silence_on_what_was_cached_or_never_reported_says_nothing(
+    declared: Storage, clock: FakeTime
+) -> None:
     await record(declared, "d-1", like=replace(RECORD, choice=None, attempts=()))
-    await record(declared, "d-2", like=UNSETTLED)
+    await record(declared, "d-2")
+    await record(declared, "d-3", like=UNSETTLED)
     clock.now_s += WINDOW_S + 1
     assert await declared.defaults.tell(10) == 1
     assert [event.decision_id for event in await defaults(declared)] == ["d-2"]
