@@ -10,6 +10,8 @@ LEAST_OTHERS: Final = 50.0
 """Signs of all other tenants lately, before one is bound by them."""
 MOST_TENANTS: Final = 10_000
 """Who is kept by name; of those beyond the quietest are counted among the others."""
+MOST_TOLD: Final = 2_000
+"""Decisions of which is known that feedback on them counted for less than all."""
 _LARGE: Final = 2.0**40
 
 
@@ -30,6 +32,7 @@ class Influence:
         self._unit = float(kept["unit"])
         self._total = float(kept["total"])
         self._sums = {str(name): float(total) for name, total in kept["sums"].items()}
+        self._told = {str(name): float(share) for name, share in kept.get("told", [])}
         if not 1 <= self._unit <= _LARGE:
             raise ValueError("the unit of influence is out of range")
 
@@ -44,8 +47,23 @@ class Influence:
             return 1.0
         return min(1.0, self._odds * others / own)
 
+    def weigh_feedback(self, tenant: str, decision_id: str) -> float:
+        """The same, kept for when it is corrected: what is taken back weighs what it did."""
+        share = self.weigh(tenant)
+        if share < 1:
+            self._told[decision_id] = share
+            if len(self._told) > MOST_TOLD:
+                del self._told[next(iter(self._told))]
+        return share
+
+    def weighed(self, decision_id: str) -> float:
+        """What the first feedback on this decision counted."""
+        return self._told.get(decision_id, 1.0)
+
     def state(self) -> dict[str, Any]:
-        return {"unit": self._unit, "total": self._total, "sums": dict(self._sums)}
+        # A list, for its order is part of the state: the oldest leaves first.
+        told = [[name, share] for name, share in self._told.items()]
+        return {"unit": self._unit, "total": self._total, "sums": dict(self._sums), "told": told}
 
     def _bound(self) -> None:
         if len(self._sums) > MOST_TENANTS:

@@ -11,9 +11,10 @@ from typing import TypeAlias
 from router.core.arms import Plan
 from router.core.deviating import Deviations
 from router.core.events import Decided, Event, FeedbackGiven, PolicyChanged, decision_of
+from router.core.influence import Influence
 from router.core.judging.learned import Learned
 from router.core.observer import Observer
-from router.core.records import DecisionRecord
+from router.core.records import AttemptOutcome, DecisionRecord, Mode
 from router.core.reward import RewardSettings
 from router.core.teaching import (
     Heard,
@@ -96,8 +97,8 @@ class Lecture:
         if record is None:
             return Heard()
         share, sign = 1.0, learned.trust.see(event, record)
-        if learned.influence is not None and (sign or isinstance(event, FeedbackGiven)):
-            share = learned.influence.weigh(record.tenant)
+        if learned.influence is not None:
+            share = _share(learned.influence, event, record, sign)
         if sign is not None and isinstance(event, Decided):
             # What the call itself told, cost above all, counts in full.
             share, sign = 1.0, sign * share
@@ -135,3 +136,19 @@ class Lecture:
             for policy in learned.policies:
                 teach(policy, weighed(outcomes, one.share), self.observer)
         return changes
+
+
+def _share(influence: Influence, event: Event, record: DecisionRecord, sign: float | None) -> float:
+    """What a tenant says of quality is bound; what the router saw of a call is not."""
+    if isinstance(event, FeedbackGiven):
+        if event.replaces is not None:
+            return influence.weighed(record.id)
+        return influence.weigh_feedback(record.tenant, record.id)
+    said = sign or (isinstance(event, Decided) and _is_reported_failure(event.record))
+    return influence.weigh(record.tenant) if said else 1.0
+
+
+def _is_reported_failure(record: DecisionRecord) -> bool:
+    """Quality 0 on the word of the caller of `Decide`."""
+    failed = any(a.outcome is AttemptOutcome.FAILED for a in record.attempts)
+    return record.mode is Mode.DECIDE and failed

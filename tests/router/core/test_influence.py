@@ -13,11 +13,11 @@ from bandit import Action, Context, ContextShape, PolicySettings, Units, Weights
 from router.core.arms import Plan
 from router.core.deviating import Deviations
 from router.core.events import Decided, Event, FeedbackGiven
-from router.core.influence import HALF_LIFE, LEAST_OTHERS, MOST_TENANTS, Influence
+from router.core.influence import HALF_LIFE, LEAST_OTHERS, MOST_TENANTS, MOST_TOLD, Influence
 from router.core.judging.learned import Learned
 from router.core.lecture import Lecture
 from router.core.observer import NullObserver
-from router.core.records import DecisionRecord
+from router.core.records import AttemptOutcome, DecisionRecord, Mode
 from router.core.reward import RewardSettings
 from tests.router.core.test_teaching import record
 
@@ -92,6 +92,24 @@ def test_a_state_that_makes_no_sense_is_refused(state: dict[str, float]) -> None
         Influence(0.2, {"sums": {}, **state} if state else {"unit": 1.0})
 
 
+def test_what_is_taken_back_weighs_what_it_did() -> None:
+    influence = Influence(0.1)
+    for _ in range(500):
+        influence.weigh("loud")
+    for _ in range(200):
+        influence.weigh("other")
+    share = influence.weigh_feedback("loud", "d-1")
+    assert share < 0.1
+    assert influence.weigh_feedback("quiet", "d-2") == 1.0
+    for _ in range(5_000):
+        influence.weigh("other")
+    again = Influence(0.1, influence.state())
+    assert (again.weighed("d-1"), again.weighed("d-2")) == (share, 1.0)
+    for n in range(MOST_TOLD):
+        influence.weigh_feedback("loud", f"l-{n}")
+    assert len(influence.state()["told"]) <= MOST_TOLD
+
+
 def told(rng: np.random.Generator, count: int) -> Iterator[tuple[DecisionRecord, float]]:
     """Of five tenants one says four things in five, and holds the good plan for useless."""
     for n in range(count):
@@ -115,8 +133,13 @@ class Watching(NullObserver):
         self.off.append(plan)
 
 
-def share_of_the_good(influence: Influence | None, count: int) -> tuple[float, list[str]]:
-    """What other tenants' requests get of the good plan, and of which plans a warning was given."""
+def share_of_the_good(
+    influence: Influence | None, count: int, *, reported: bool = False
+) -> tuple[float, list[str]]:
+    """What other tenants' requests get of the good plan, and of which plans a warning was given.
+
+    reported: the lies are failures that the caller of `Decide` reports.
+    """
     settings = PolicySettings(units=Units(cost_usd=0.01), shape=SHAPE)
     policy = make_policy("adaptive", settings, "v1", np.random.default_rng(0))
     learned = Learned(policy, influence=influence)
@@ -129,6 +152,10 @@ def share_of_the_good(influence: Influence | None, count: int) -> tuple[float, l
     lecture = Lecture(find, PLANS, RewardSettings(), watching)
     events: list[tuple[str, Event]] = []
     for made, quality in told(np.random.default_rng(1), count):
+        if reported and made.tenant == LIAR and made.arm == "good":
+            failed = replace(made.attempts[0], outcome=AttemptOutcome.FAILED)
+            events.append(("0-1", Decided(replace(made, mode=Mode.DECIDE, attempts=(failed,)))))
+            continue
         records[made.id] = made
         events += [("0-1", Decided(made)), ("0-1", FeedbackGiven(made.id, quality))]
     asyncio.run(lecture.give(learned, events))
@@ -145,6 +172,10 @@ def test_a_hostile_tenant_does_not_move_the_others() -> None:
     assert off == ["good"]
     free, _ = share_of_the_good(None, 2_500)
     assert free < 0.1
+
+
+def test_failures_it_reports_are_bound_as_what_it_says() -> None:
+    assert share_of_the_good(Influence(0.2), 2_500, reported=True)[0] > 0.9
 
 
 def test_a_tenant_that_is_off_is_told_of_once() -> None:
