@@ -31,8 +31,9 @@ class Case:
 
 
 def feedback_in(events: Iterable[Event]) -> dict[str, float]:
-    """Quality by decision, as reported or corrected last."""
-    return {e.decision_id: e.quality for e in events if isinstance(e, FeedbackGiven)}
+    """Quality by decision, as reported or corrected last; silence is no measurement."""
+    told = (e for e in events if isinstance(e, FeedbackGiven) and not e.by_default)
+    return {event.decision_id: event.quality for event in told}
 
 
 def case_of(
@@ -59,7 +60,7 @@ def _case(
 ) -> Case:
     logged = choice.weights
     weights = Weights(logged.quality, logged.cost, logged.latency, logged.failure)
-    failed = float(not record.answered or record.arm not in plans[choice.plan].rungs)
+    failed = float(not record.answered or record.arm not in plans[choice.plan].arms)
     taken_off = burden(weights, units, record.cost_usd, record.latency_ms, failed)
     watched = choice.observed
     would = dict(choice.probabilities if watched is None else watched.probabilities)

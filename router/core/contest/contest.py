@@ -101,8 +101,8 @@ class Contest:
         self, position: str, event: FeedbackGiven, observer: Observer
     ) -> PolicyChanged | None:
         decision = self.state.waiting.get(event.decision_id)
-        if decision is None:
-            return None
+        if decision is None or event.by_default:
+            return None  # silence is no measurement
         decision.quality = event.quality
         return self._count(position, event.decision_id, observer)
 

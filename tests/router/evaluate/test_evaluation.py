@@ -9,10 +9,12 @@ import pytest
 
 from bandit import make_policy
 from bandit.settings import ContextShape, PolicySettings
-from router.core.events import Decided, Event
+from router.core.arms import Plan
+from router.core.events import Decided, Event, FeedbackGiven
 from router.core.observer import NullObserver
 from router.core.reward import RewardSettings
 from router.evaluate.candidates import Fixed, Learning, Logged
+from router.evaluate.cases import case_of, feedback_in
 from router.evaluate.errors import NothingToEvaluate
 from router.evaluate.evaluation import Terms, compare
 from router.evaluate.library import weighted
@@ -99,6 +101,27 @@ def test_only_what_can_be_valued_is_counted() -> None:
     assert (compared.decisions, compared.counted) == (59, 58)
     since = replace(TERMS, since_ms=30)
     assert compare(events, Logged(), Logged(), since).counted == 30
+
+
+def test_silence_measures_nothing() -> None:
+    told = [FeedbackGiven("a", 0.2), FeedbackGiven("b", 0.8, by_default=True)]
+    assert feedback_in(told) == {"a": 0.2}
+
+
+def test_a_second_opinion_that_was_served_is_no_failure() -> None:
+    asked = Plan("checked", ("cheap", "good"), 0.01, second="other")
+    event = world(8, n=1).events[0]
+    assert isinstance(event, Decided)
+    choice = event.record.choice
+    assert choice is not None
+    choice = replace(choice, plan="checked", probabilities=(("checked", 1.0),))
+    served = replace(event.record, choice=choice, arm="other")
+    cases = [
+        case_of(Decided(replace(served, arm=arm)), {"d-0": 1.0}, {"checked": asked}, UNITS)
+        for arm in ("other", "good", "spare")
+    ]
+    asked_twice, escalated, failed_over = (case.reward for case in cases if case is not None)
+    assert asked_twice == escalated > failed_over
 
 
 @pytest.mark.parametrize("events", [[], world(6, n=5).events[::2]], ids=["empty", "unjudged"])

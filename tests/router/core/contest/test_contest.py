@@ -152,6 +152,15 @@ def test_the_same_feedback_counts_once_and_a_decision_waits_for_its_outcome() ->
     assert lived.contest.state.waiting == {}
 
 
+def test_silence_is_no_evidence() -> None:
+    lived = town(0, BY_HAND, bold=LAVISH)
+    lived.hear(decided("d", "policy", mix(FRUGAL)))
+    lived.hear(FeedbackGiven("d", 0.8, by_default=True))
+    assert lived.contest.state.tallies["bold"].count == 0
+    lived.hear(FeedbackGiven("d", 1.0))
+    assert lived.contest.state.tallies["bold"].count == 1
+
+
 def test_the_oldest_that_waits_gives_way() -> None:
     terms = replace(TERMS, settings=replace(BY_HAND.settings, max_waiting=3))
     lived = town(0, terms, bold=LAVISH)
