@@ -130,6 +130,9 @@ def _plans(root: dict[str, Any], arms: dict[str, Any]) -> Found:
         path: Path = ("plans", plan) if section is None else ("plans", plan, "rungs")
         rungs = listed(written if section is None else section.get("rungs"))
         yield from _rungs(path, rungs, arms)
+        if plan in arms and rungs and rungs[0] in arms and rungs != [plan]:
+            fix = f"give it another name: under this one is learned what {plan} yields alone"
+            yield ("plans", plan), fix
         if section is not None:
             yield from _gate(("plans", plan), section, len(rungs), arms)
     named: list[tuple[Path, Any]] = [

@@ -91,6 +91,7 @@ def test_an_unknown_key_without_a_neighbour_lists_what_is_known() -> None:
         ("plans: {p: [cheap, reasoning, cheap, reasoning, cheap]}", "plans.p", "at most 4"),
         ("plans: {p: cheap}", "plans.p", "write a list"),
         ("plans: {'a b': [cheap]}", "plans.a b", "letters, digits"),
+        ("plans: {cheap: [cheap, reasoning]}", "plans.cheap", "give it another name"),
         ("plans: {p: {rungs: cheap}}", "plans.p.rungs", "write a list"),
         ("plans: {p: {rungs: []}}", "plans.p.rungs", "list at least 1"),
         ("plans: {p: {gate: learned}}", "plans.p.rungs", "add this key"),
