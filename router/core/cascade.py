@@ -14,7 +14,7 @@ from router.core.chat import Answer, Delta, deltas_of
 from router.core.judging.choices import Open
 from router.core.judging.stepping import Stepper
 from router.core.ports import Clock, Health
-from router.core.records import JUDGED, Attempt, AttemptOutcome
+from router.core.records import JUDGED, UNJUDGED, Attempt, AttemptOutcome
 
 NO_CALL = "no_healthy_deployment"
 MS_PER_S = 1_000
@@ -93,6 +93,14 @@ class Cascade:
     async def _judged(self, journey: Journey, stepper: Stepper, above: str) -> bool:
         """What the plan's gate makes of a first answer that passed: whether to climb."""
         first = _hold(journey)
+        try:
+            return await self._weighed(journey, stepper, above, first)
+        except BaseException:
+            # The caller left, mostly: what nobody judged to the end is neither served nor kept.
+            _withdraw(journey, first)
+            raise
+
+    async def _weighed(self, journey: Journey, stepper: Stepper, above: str, first: _Kept) -> bool:
         within_ms = journey.remaining_ms(self._clock()) - self._settings.min_remaining_ms
         left = self._open(journey, stepper, above)
         step = await stepper.first(first.answer, left, within_ms)
@@ -205,6 +213,11 @@ def _set_aside(journey: Journey, kept: _Kept) -> None:
     why = JUDGED if journey.passed else ""
     _mark(journey, kept.index, AttemptOutcome.ESCALATED, why)
     journey.answer = None
+
+
+def _withdraw(journey: Journey, kept: _Kept) -> None:
+    _mark(journey, kept.index, AttemptOutcome.CANCELLED, UNJUDGED)
+    journey.answer, journey.arm, journey.deployment = None, "", ""
 
 
 def _was_set_aside(journey: Journey, arm: str) -> bool:

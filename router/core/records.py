@@ -32,6 +32,9 @@ OWN = "own"
 JUDGED = "judged"
 """Why an answer that passed the certain checks was not served."""
 
+UNJUDGED = "unjudged"
+"""Why another one was not: its judging was cut off."""
+
 
 class CacheStatus(StrEnum):
     MISS = "miss"

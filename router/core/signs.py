@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from router.core.events import Decided, Event, FeedbackGiven, Reasked
-from router.core.records import AttemptOutcome, DecisionRecord, Mode
+from router.core.records import UNJUDGED, AttemptOutcome, DecisionRecord, Mode
 
 LEFT_SHARE: Final = 0.4
 """Of the weight of a re-ask, before anything is known: who leaves a stream may have read enough."""
@@ -40,7 +40,8 @@ def sign_of(event: Event, record: DecisionRecord) -> Sign | None:
         return None
     last = record.attempts[-1]
     left = last.outcome is AttemptOutcome.CANCELLED and last.output_tokens > 0
-    return Sign.LEFT if left else None
+    # Of an answer that was still being judged nothing had been handed out.
+    return Sign.LEFT if left and last.why != UNJUDGED else None
 
 
 def _asked_again(likeness: float) -> Sign:

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from bandit.promise import PromiseStatus
 from router.core.errors import ProviderError
 from router.core.events import GainFound, PolicyChanged
-from router.core.records import JUDGED, Attempt, CacheStatus
+from router.core.records import JUDGED, UNJUDGED, Attempt, CacheStatus
 
 PREFIX = "adaptive_router"
 CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
@@ -201,6 +201,7 @@ _OWN = (
     "low_logprob",
     "caller_cancelled",
     JUDGED,
+    UNJUDGED,
     "internal",
     "no_healthy_deployment",
 )

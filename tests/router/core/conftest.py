@@ -31,6 +31,7 @@ from router.core.chat import (
     TextPart,
     Usage,
 )
+from router.core.judging.verifying import Verifying
 from router.core.records import DecisionRecord
 from router.core.service import RouterService
 from router.core.tenants import Tenant
@@ -99,16 +100,29 @@ def asked(key: str = "", *, tenant: Tenant = TENANT) -> Call:
 
 
 @pytest.fixture
-async def core(redis_server: EmbeddedRedis, model_dir: Path) -> AsyncIterator[Core]:
+def text() -> str:
+    """The config; a test module may have another."""
+    return CONFIG
+
+
+@pytest.fixture
+def verifying() -> Verifying | None:
+    return None
+
+
+@pytest.fixture
+async def core(
+    redis_server: EmbeddedRedis, model_dir: Path, text: str, verifying: Verifying | None
+) -> AsyncIterator[Core]:
     prefix = f"{uuid.uuid4().hex}:"
     settings = StorageSettings(url=f"unix://{redis_server.socket}", prefix=prefix)
-    config = parse_config(CONFIG, "test.yaml", {})
+    config = parse_config(text, "test.yaml", {})
     catalogue, metrics, provider = catalogue_of(config), Metrics(), Told()
     storage, background = await open_storage(settings), Background(metrics)
     embedder = EmbedderPool(model_dir, workers=1)
     brain = Brain(config, catalogue)
     decider = decider_of(config, brain)
-    seams = Seams(storage, embedder, {"openai": provider}, metrics, background)
+    seams = Seams(storage, embedder, {"openai": provider}, metrics, background, verifying)
     service = build_service(config, catalogue, seams, decider)
     yield Core(service, storage, Keys(prefix), embedder, provider, metrics, background)
     await background.drain()
