@@ -13,20 +13,22 @@ from router.app.brain import Brain
 from router.app.handover import Targets, check_targets, hand_over
 from router.config import Config
 from router.config.values import catalogue_of, refit_of
+from router.core.learner import START
 from router.core.observer import NullObserver
 from router.core.records import DecisionRecord
+from router.core.replaying import stream
 from router.core.reward import RewardSettings
 from router.core.survey import EmbeddingSample
 from router.core.teaching import teach, teach_gates
 from router.files import write_file
-from router.map.refit import Taught, refit, taught_by
+from router.map.refit import Taught, as_before, refit, taught_by
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """snapshot: a file for what kept decisions teach, None for none. publish: put it in the store.
 
-    most: decisions read. seed: of the fit.
+    most: decisions read; others teach nothing. seed: of the fit.
     """
 
     out: Path
@@ -47,29 +49,43 @@ class Done:
     said: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """learned_to: the end of the log that the records tell of; None for an empty log."""
+
+    samples: Sequence[EmbeddingSample]
+    records: Sequence[DecisionRecord] = ()
+    learned_to: str | None = None
+
+
 def run_refit(config: Config, wanted: Wanted, env: Mapping[str, str]) -> Done:
     """Raises RouterError."""
     teaches = wanted.publish or wanted.snapshot is not None
     before = refit_of(config)
     if wanted.publish:
         asyncio.run(check_targets(config, env, Targets(replace=True)))
-    samples, records = asyncio.run(_read(config, env, wanted.most if teaches else 0))
-    made = refit(samples, before, wanted.seed)
+    read = asyncio.run(_read(config, env, wanted.most if teaches else 0))
+    made = refit(read.samples, before, wanted.seed)
     write_file(wanted.out, made.to_bytes())
     if not teaches:
-        return Done(made, len(samples))
-    payload, taught = _taught(_with_map(config, wanted.out), made, records)
+        return Done(made, len(read.samples))
+    payload, taught = _taught(_with_map(config, wanted.out), made, read.records)
     target = Targets(None if wanted.publish else wanted.snapshot, replace=True)
-    said = asyncio.run(hand_over(config, env, target, payload))
-    return Done(made, len(samples), len(taught.outcomes), taught.passed_over, said)
+    said = asyncio.run(hand_over(config, env, target, payload, read.learned_to))
+    return Done(made, len(read.samples), len(taught.outcomes), taught.passed_over, said)
 
 
-async def _read(
-    config: Config, env: Mapping[str, str], most: int
-) -> tuple[Sequence[EmbeddingSample], list[DecisionRecord]]:
+async def _read(config: Config, env: Mapping[str, str], most: int) -> _Read:
     async with opened_storage(config, env, begun=True) as storage:
-        records = [record async for record in storage.kept.each(most)] if most else []
-        return await storage.survey.embeddings(), records
+        samples = await storage.survey.embeddings()
+        if not most:
+            return _Read(samples)
+        # Routers write on meanwhile: what comes after this end is the learner's to learn.
+        end = await storage.events.end()
+        records = [record async for record in storage.kept.each(most)]
+        batches = [batch async for batch in stream(storage.events, end or START)]
+        later = [event for batch in batches for _, event in batch]
+        return _Read(samples, as_before(records, later), end)
 
 
 def _taught(config: Config, made: Refit, records: Sequence[DecisionRecord]) -> tuple[bytes, Taught]:

@@ -273,6 +273,10 @@ class EventLog(Protocol):
         """Of the newest event that tells of a decision; None when there is or was none."""
         ...
 
+    async def end(self) -> str | None:
+        """Position of the newest event; None while the log holds none."""
+        ...
+
     async def trim(self, position: str) -> None:
         """Tell that a published snapshot has consumed everything up to and including a position.
 

@@ -49,6 +49,9 @@ class RemappedEvents:
     async def position_of(self, decision_id: str) -> str | None:
         return await self._events.position_of(decision_id)
 
+    async def end(self) -> str | None:
+        return await self._events.end()
+
     async def trim(self, position: str) -> None:
         await self._events.trim(position)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from bandit.remap import MOST_BRIDGES, Refit, Remap, bridge_from
 from bandit.types import Outcome, Vector
 from router.core.arms import Plan
 from router.core.errors import RouterError
-from router.core.events import Decided, Event, FeedbackGiven
+from router.core.events import Decided, Event, FeedbackGiven, decision_of
 from router.core.judging.lessons import PlanLesson
 from router.core.records import DecisionRecord
 from router.core.remapped import moved_record
@@ -68,6 +68,22 @@ def refit(samples: Sequence[EmbeddingSample], before: Refit, seed: int = 0) -> R
     bridges = (bridge_from(before.map, embeddings), *before.bridges)
     others = tuple(bridge for bridge in bridges if bridge.source != made.version)
     return Refit(made, others[:MOST_BRIDGES], positions(made.centroids, old))
+
+
+def as_before(
+    records: Iterable[DecisionRecord], later: Sequence[Event]
+) -> Sequence[DecisionRecord]:
+    """The records without what later events, in the log's order, tell of them."""
+    kept = {record.id: record for record in records}
+    for event in reversed(later):
+        record = kept.get(decision_of(event) or "")
+        if record is None:
+            continue
+        if isinstance(event, Decided):
+            kept[record.id] = replace(record, settled=False)
+        elif isinstance(event, FeedbackGiven):
+            kept[record.id] = replace(record, feedback=event.replaces)
+    return list(kept.values())
 
 
 def taught_by(

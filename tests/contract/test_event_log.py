@@ -31,6 +31,7 @@ async def written(storage: Storage) -> Storage:
 async def test_an_empty_stream_has_nothing(log: EventLog) -> None:
     assert await log.read("0", 10, 0) == []
     assert await log.backlog("0") == 0
+    assert await log.end() is None
     await log.trim("0")
 
 
@@ -49,6 +50,7 @@ async def test_the_backlog_counts_what_comes_after(log: EventLog, written: Stora
     assert await log.backlog("0") == 6
     positions = [position for position, _ in await log.read("0", 10, 0)]
     assert [await log.backlog(position) for position in positions] == [5, 4, 3, 2, 1, 0]
+    assert await log.end() == positions[-1]
     await log.trim(positions[3])
     assert await log.backlog("0") == 2 + KEEP_EVENTS
     assert await log.backlog(positions[3]) == 2

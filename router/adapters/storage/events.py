@@ -49,6 +49,10 @@ class RedisEventLog:
         found = await self._client.call("HGET", self._keys.decision(decision_id), "position")
         return found.decode() if found else None
 
+    async def end(self) -> str | None:
+        newest = await self._client.call("XREVRANGE", self._keys.events, "+", "-", "COUNT", 1)
+        return newest[0][0].decode() if newest else None
+
     async def trim(self, position: str) -> None:
         keys = [self._keys.events, self._keys.learned]
         await self._client.script(_LEARNED, keys, number_of(position), self._keep)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from bandit import ContextMap
 from bandit.remap import Refit
 from bandit.types import PromptFacts
 from router.adapters.storage import Storage
-from router.app import opened_storage
+from router.app import opened_storage, refitting
 from router.cli import main
-from router.config import load_config
+from router.config import Config, load_config
 from router.core.deciding import log_context
+from router.core.events import Decided
 from router.core.ports import StoredSnapshot
 from router.core.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
 from router.core.survey import EmbeddingSample
@@ -49,6 +51,13 @@ async def filled(storage: Storage) -> None:
         await storage.survey.keep_embedding(sample, len(ROWS), (n + 0.5) / len(ROWS))
     for n, row in enumerate(ROWS[:40]):
         await storage.decisions.record(decision(n, row))
+
+
+async def published(storage: Storage, snapshot: StoredSnapshot) -> None:
+    fence = await storage.lease.acquire("test", 60_000)
+    assert fence is not None
+    await storage.snapshots.publish(snapshot, fence)
+    await storage.lease.release("test")
 
 
 def decision(n: int, row: np.ndarray) -> DecisionRecord:
@@ -100,6 +109,48 @@ def test_decisions_of_the_map_before_are_on_the_new_map(config: Path, tmp_path: 
     assert "another context map" not in drawn.stdout
 
 
+class Served:
+    """Kept decisions, with one that is made while they are read."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def each(self, most: int) -> AsyncIterator[DecisionRecord]:
+        await self._storage.decisions.record(decision(40, ROWS[40]))
+        async for record in self._storage.kept.each(most):
+            yield record
+
+
+@pytest.mark.parametrize("learned", [None, "0-10"])
+def test_what_a_refit_taught_is_not_learned_again(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learned: str | None
+) -> None:
+    async def begun(storage: Storage) -> None:
+        await filled(storage)
+        if learned is not None:
+            await published(storage, StoredSnapshot(1, learned, b"nothing"))
+
+    @asynccontextmanager
+    async def served(
+        config: Config, env: Mapping[str, str], *, begun: bool
+    ) -> AsyncIterator[Storage]:
+        async with opened_storage(config, env, begun=begun) as storage:
+            yield replace(storage, kept=Served(storage))
+
+    async def left(storage: Storage) -> None:
+        snapshot = await storage.snapshots.load()
+        assert snapshot is not None
+        (entry,) = await storage.events.read(snapshot.position, 100, 0)
+        assert entry[1] == Decided(decision(40, ROWS[40]))
+
+    stored(config, begun)
+    monkeypatch.setattr(refitting, "opened_storage", served)
+    result = run("refit", "--config", str(config), "--out", str(tmp_path / "c.npz"), "--publish")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "40 outcomes taught, 0 decisions passed over" in result.stdout
+    stored(config, left)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -144,9 +195,7 @@ def test_a_snapshot_that_is_none_is_refused(
 
 def test_a_stored_snapshot_that_is_damaged_is_refused(config: Path, tmp_path: Path) -> None:
     async def damaged(storage: Storage) -> None:
-        fence = await storage.lease.acquire("test", 60_000)
-        assert fence is not None
-        await storage.snapshots.publish(StoredSnapshot(1, "0-0", b"nothing"), fence)
+        await published(storage, StoredSnapshot(1, "0-0", b"nothing"))
 
     stored(config, damaged)
     result = run("--config", str(config), "--out", str(tmp_path / "map.html"))

@@ -47,6 +47,9 @@ class ListEvents:
     async def records(self, decision_ids: Sequence[str]) -> Sequence[DecisionRecord | None]:
         return [self.kept.get(name) for name in decision_ids]
 
+    async def end(self) -> str | None:
+        return self.events[-1][0] if self.events else None
+
     async def trim(self, position: str) -> None:
         self.trimmed = position
 
@@ -75,6 +78,7 @@ def test_decisions_and_the_records_of_feedback_are_moved() -> None:
     assert gone is None
     assert inner.trimmed == "0-1"
     assert asyncio.run(log.backlog("12345")) == 5
+    assert asyncio.run(log.end()) == "0-2"
 
 
 def test_what_nothing_leads_from_stays_for_the_policy_to_refuse() -> None:

@@ -12,13 +12,14 @@ from bandit import Weights, make_policy
 from bandit.fitting import MIN_PROMPTS
 from bandit.remap import MOST_BRIDGES, Refit
 from router.core.arms import Plan
+from router.core.events import Decided, FeedbackGiven, Move, PolicyCommand
 from router.core.observer import NullObserver
 from router.core.records import Mode
 from router.core.reward import RewardSettings
 from router.core.survey import EmbeddingSample
 from router.core.teaching import teach
 from router.map.layout import positions
-from router.map.refit import TooFewSamples, refit, taught_by
+from router.map.refit import TooFewSamples, as_before, refit, taught_by
 
 CATALOGUE = {
     "cheap": Plan("cheap", ("cheap",), 0.0001),
@@ -129,6 +130,26 @@ def test_decisions_without_a_context_that_can_be_read_are_counted() -> None:
     taught = taught_by([strange, cached, unsettled], made.remap, CATALOGUE, RewardSettings())
     assert taught.passed_over == 1
     assert [outcome.quality for outcome in taught.outcomes] == [0.5]
+
+
+def test_what_later_events_tell_is_not_on_record_yet() -> None:
+    (context,) = contexts(land(), 1)
+    known, corrected, told, fresh = (record(context, n, feedback=n / 10) for n in range(4))
+    later = [
+        FeedbackGiven(corrected.id, 0.5, replaces=0.9),
+        Decided(fresh),
+        FeedbackGiven(corrected.id, 0.1, replaces=0.5),
+        FeedbackGiven(told.id, 0.2),
+        FeedbackGiven(fresh.id, 0.3),
+        PolicyCommand(Move.ROLLED_BACK),
+        FeedbackGiven("gone", 1.0),
+    ]
+    assert as_before([known, corrected, told, fresh], later) == [
+        known,
+        replace(corrected, feedback=0.9),
+        replace(told, feedback=None),
+        replace(fresh, feedback=None, settled=False),
+    ]
 
 
 def test_the_oldest_decision_teaches_first() -> None:
