@@ -280,7 +280,8 @@ class EventLog(Protocol):
     async def trim(self, position: str) -> None:
         """Tell that a published snapshot has consumed everything up to and including a position.
 
-        Of what is consumed the newest events stay, as many as the storage keeps.
+        Of what is consumed the newest events stay, as many as the storage keeps, and whatever came
+        after the oldest snapshot that is kept.
         """
         ...
 

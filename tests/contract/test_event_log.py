@@ -9,7 +9,7 @@ import pytest
 
 from router.adapters.storage import Storage
 from router.core.events import Decided
-from router.core.ports import EventLog
+from router.core.ports import EventLog, StoredSnapshot
 from router.core.records import FeedbackReport
 from tests.contract.samples import KEEP_EVENTS, RECORD
 
@@ -71,6 +71,20 @@ async def test_what_was_learned_is_trimmed_but_for_the_newest_of_it(
     assert [event for _, event in await log.read(positions[-1], 10, 0)] == [
         Decided(replace(RECORD, id="d-new"))
     ]
+
+
+async def test_what_came_after_the_oldest_snapshot_stays(log: EventLog, written: Storage) -> None:
+    positions = [position for position, _ in await log.read("0", 10, 0)]
+    fence = await written.lease.acquire("a", 60_000)
+    assert fence is not None
+    for version, position in enumerate([positions[1], positions[0], positions[5]], start=1):
+        await written.snapshots.publish(StoredSnapshot(version, position, b""), fence)
+    await log.trim(positions[5])
+    assert [position for position, _ in await log.read("0", 10, 0)] == positions[1:]
+    for version in (4, 5):
+        await written.snapshots.publish(StoredSnapshot(version, positions[5], b""), fence)
+    await log.trim(positions[5])
+    assert [position for position, _ in await log.read("0", 10, 0)] == positions[-KEEP_EVENTS:]
 
 
 async def test_an_older_position_takes_nothing_back(log: EventLog, written: Storage) -> None:

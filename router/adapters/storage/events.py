@@ -25,7 +25,7 @@ class RedisEventLog:
     """
 
     def __init__(self, client: Client, keys: Keys, keep: int) -> None:
-        """keep: how many learned events stay to be exported, evaluated and explained."""
+        """keep: how many learned events stay at least, to be exported, evaluated and explained."""
         self._client = client
         self._keys = keys
         self._keep = keep
@@ -54,7 +54,7 @@ class RedisEventLog:
         return newest[0][0].decode() if newest else None
 
     async def trim(self, position: str) -> None:
-        keys = [self._keys.events, self._keys.learned]
+        keys = [self._keys.events, self._keys.learned, self._keys.snapshots]
         await self._client.script(_LEARNED, keys, number_of(position), self._keep)
 
     async def backlog(self, after: str) -> int:

@@ -1,4 +1,11 @@
--- KEYS: events, how far they are learned. ARGV: number learned, how many learned ones are kept.
+-- KEYS: events, how far they are learned, snapshots. ARGV: number learned, how many learned ones
+-- are kept. A learner may have to go on from the oldest snapshot: what came after it stays.
 local learned = math.max(tonumber(ARGV[1]), tonumber(redis.call('GET', KEYS[2]) or '0'))
 redis.call('SET', KEYS[2], string.format('%d', learned))
-redis.call('XTRIM', KEYS[1], 'MINID', string.format('0-%d', math.max(0, learned - ARGV[2]) + 1))
+local gone = math.max(0, learned - ARGV[2])
+for _, field in ipairs(redis.call('HKEYS', KEYS[3])) do
+  if field:match(':position$') then
+    gone = math.min(gone, tonumber(redis.call('HGET', KEYS[3], field):match('%d+$')))
+  end
+end
+redis.call('XTRIM', KEYS[1], 'MINID', string.format('0-%d', gone + 1))
