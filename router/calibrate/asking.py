@@ -144,8 +144,6 @@ class Asker:
         reply: Reply = Missing(STOPPED)
         for deployment in self._capable(chat, arm):
             for attempt in range(TRIES):
-                if self._stop.is_set() or not share.reach(most_usd(deployment, chat)):
-                    return Missing(STOPPED if self._stop.is_set() else BUDGET)
                 reply = await self._call(key, deployment, chat, share)
                 if not isinstance(reply, Failed):
                     return reply
@@ -159,10 +157,12 @@ class Asker:
         self, key: str, deployment: Deployment, chat: ChatRequest, share: Share
     ) -> Reply:
         async with self._calls:
-            if self._stop.is_set():
-                return Missing(STOPPED)
+            # Asked only now: while it waited, another call may have shown that no bound holds.
+            most = most_usd(deployment, chat)
+            if self._stop.is_set() or not share.reach(most):
+                return Missing(STOPPED if self._stop.is_set() else BUDGET)
             call = self._journal.ledger.calls.get(key, 0) + 1
-            intent = Intent(key, call, deployment.name, most_usd(deployment, chat))
+            intent = Intent(key, call, deployment.name, most)
             if deployment.name in self._refused:
                 return failed(intent, deployment, chat, ProviderUnauthorized(""))
             await self._journal.write(intent)

@@ -153,6 +153,7 @@ async def test_images_are_bounded_by_the_dearest_way_to_read_them(
 
 
 async def test_who_charges_beyond_the_most_is_asked_no_more(upstream: Upstream, path: Path) -> None:
+    """Not even by those that waited for their turn while two calls were under way."""
     upstream.input_tokens = 1_000
     arms = catalogue(upstream.port, a=["m"])
     with Journal.open(path) as journal:
@@ -161,7 +162,7 @@ async def test_who_charges_beyond_the_most_is_asked_no_more(upstream: Upstream, 
             gatherer = gathering(asker, ReferenceScorer(Match.AUTO), purse, ["a"])
             cases = await gatherer.gather(prompts(20), Silent())
     assert purse.beyond_usd > 0
-    assert upstream.asked["m"] <= 4
+    assert upstream.asked["m"] <= 2
     assert cases[-1].replies["a"] == Missing("budget")
 
 
