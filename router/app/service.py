@@ -18,7 +18,7 @@ from router.core.attempt import Caller
 from router.core.background import Background
 from router.core.cascade import Cascade, CascadeSettings
 from router.core.choosing import Chooser
-from router.core.closing import Closing, ClosingSettings
+from router.core.closing import Closing
 from router.core.deciding import Decider
 from router.core.gate import GateSettings
 from router.core.judging.auditing import Auditor, AuditSettings
@@ -162,7 +162,6 @@ class _Parts:
             shelf=self._shelf,
             background=seams.background,
             observer=seams.observer,
-            settings=ClosingSettings(),
             surveyor=self._surveyor(),
         )
 

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TypeVar
-
 from router.core.admission import Admission
 from router.core.arms import Catalogue
 from router.core.background import Background
-from router.core.errors import StorageUnavailable
+from router.core.insisting import insist
 from router.core.observer import Observer
 from router.core.ports import DecisionLog
 from router.core.records import CachedAnswer, CacheStatus, DecisionRecord
 from router.core.shelf import Shelf
 from router.core.surveying import Surveyor
 from router.core.work import Work
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class ClosingSettings:
-    """A record is tried once and then again after each pause; every write is idempotent."""
-
-    pauses_s: tuple[float, ...] = (0.05, 0.25, 1.0)
 
 
 class Closing:
@@ -38,7 +24,6 @@ class Closing:
         shelf: Shelf,
         background: Background,
         observer: Observer,
-        settings: ClosingSettings,
         surveyor: Surveyor | None = None,
     ) -> None:
         self._catalogue = catalogue
@@ -47,7 +32,6 @@ class Closing:
         self._shelf = shelf
         self._background = background
         self._observer = observer
-        self._settings = settings
         self._surveyor = surveyor
 
     async def close(self, work: Work) -> DecisionRecord:
@@ -65,7 +49,7 @@ class Closing:
         for attempt in record.attempts:
             self._observer.attempt(attempt)
         self._observer.cache(record.cache)
-        await self._insist(lambda: self._decisions.record(record))
+        await insist(lambda: self._decisions.record(record))
         if self._surveyor is not None:
             self._surveyor.note(work.call.chat.prompt, work.choice, work.embedding)
         return record
@@ -75,7 +59,7 @@ class Closing:
         attempts = work.journey.attempts if work.journey else []
         tokens = sum(a.input_tokens + a.output_tokens for a in attempts)
         cost_usd = sum(a.cost_usd for a in attempts)
-        work.quota_left = await self._insist(
+        work.quota_left = await insist(
             lambda: self._admission.settle(work.reservation, tokens, cost_usd)
         )
 
@@ -89,11 +73,3 @@ class Closing:
                 journey.answer, journey.arm, journey.deployment, work.id, work.key.exact
             )
             self._background.start(self._shelf.put(work.key, work.embedding, cached))
-
-    async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
-        for pause_s in self._settings.pauses_s:
-            try:
-                return await write()
-            except StorageUnavailable:
-                await asyncio.sleep(pause_s)
-        return await write()

@@ -10,6 +10,7 @@ import pytest
 from demo.world import Reply
 from router.core.events import Audited
 from router.core.tenants import TenantLimits
+from tests.blips import miss_first_tries
 from tests.e2e.conftest import Router, request, until
 
 CHEAP_USD, SECOND_USD, STRONG_USD = (150 * price / 1e6 for price in (0.1, 0.5, 2.0))
@@ -80,6 +81,19 @@ async def test_the_arm_above_is_asked_and_its_tenant_charged(
     audit = await first_audit(router)
     assert (audit.decision_id, audit.quality) == (done.receipt.decision_id, quality)
     assert (audit.propensity, audit.cost_usd) == (1.0, pytest.approx(STRONG_USD))
+    spent_usd = CHEAP_USD + SECOND_USD + STRONG_USD
+    assert 1.0 - await left_usd(router, metadata) == pytest.approx(spent_usd, abs=1e-8)
+
+
+async def test_a_storage_that_is_away_for_a_moment_leaves_nothing_held(
+    router: Router, texts: Iterator[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it holds is far more than it costs: the price of an answer at its longest."""
+    metadata = await router.tenant("metered", TenantLimits(daily_usd=1.0))
+    say(router, cheap="The answer is 42.", fallback="#### 42", reasoning="The answer is 42.")
+    miss_first_tries(monkeypatch, router.storage.quota, "settle")
+    await router.stub.Complete(request(next(texts)), metadata=metadata)
+    await first_audit(router)
     spent_usd = CHEAP_USD + SECOND_USD + STRONG_USD
     assert 1.0 - await left_usd(router, metadata) == pytest.approx(spent_usd, abs=1e-8)
 

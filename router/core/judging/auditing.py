@@ -20,6 +20,7 @@ from router.core.chat import Answer, ChatRequest
 from router.core.eligible import Needs, most_cost_usd
 from router.core.errors import QuotaExceeded, RouterError
 from router.core.events import Audited
+from router.core.insisting import insist
 from router.core.judging.grading import judge_chat, read_score
 from router.core.judging.stepping import Stepper
 from router.core.judging.telling import Telling
@@ -148,9 +149,9 @@ class Auditor:
                 spent_usd = sum(a.cost_usd for a in journey.attempts)
                 spent_tokens = sum(a.input_tokens + a.output_tokens for a in journey.attempts)
             finally:
-                await self._admission.settle(own, spent_tokens, spent_usd)
+                await insist(lambda: self._admission.settle(own, spent_tokens, spent_usd))
         finally:
-            await self._admission.settle(common, 0, spent_usd)
+            await insist(lambda: self._admission.settle(common, 0, spent_usd))
         await self._tell(work, check, journey.answer, spent_usd)
 
     async def _ask(self, work: Work, check: _Check, needs: Needs) -> Journey:
