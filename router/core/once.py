@@ -9,6 +9,7 @@ import msgspec
 from router.core.cachekey import fingerprint
 from router.core.calls import Call, Completion
 from router.core.errors import IdempotencyConflict, IdempotencyRunning
+from router.core.insisting import insist
 from router.core.ports import ClaimState, Idempotency, OnceKey
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -48,9 +49,10 @@ class Once:
         return _decode(claim.payload) if claim.state is ClaimState.DONE else None
 
     async def finish(self, call: Call, owner: str, completion: Completion) -> None:
+        """Without it the claim lapses, and a retry pays again. Raises StorageUnavailable."""
         if call.options.idempotency_key:
-            payload = _encode(completion)
-            await self._idempotency.finish(_key(call, owner), payload, self._settings.keep_s)
+            key, payload = _key(call, owner), _encode(completion)
+            await insist(lambda: self._idempotency.finish(key, payload, self._settings.keep_s))
 
     async def release(self, call: Call, owner: str) -> None:
         """Does nothing for another owner's claim, so it is safe whatever `begin` came to."""

@@ -10,6 +10,7 @@ from redis import Redis
 from router.adapters.storage import EmbeddedRedis
 from router.core.chat import Answer
 from router.core.errors import IdempotencyRunning
+from tests.blips import miss_first_tries
 from tests.router.core.conftest import ANSWER, TENANT, Core, asked
 
 
@@ -25,6 +26,16 @@ async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(core: Core) -
     assert done.answer == ANSWER
     assert core.degraded("idempotency") == 1
     assert [record.id for record in await core.records()] == [done.record.id]
+
+
+async def test_an_answer_is_kept_though_the_storage_is_away_for_a_moment(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    miss_first_tries(monkeypatch, core.storage.idempotency, "finish")
+    done = await core.service.complete(asked("k"))
+    again = await core.service.complete(asked("k"))
+    assert again.record.id == done.record.id
+    assert not core.degraded("idempotency")
 
 
 async def test_a_caller_that_leaves_while_it_claims_its_key_does_not_block_its_retry(
