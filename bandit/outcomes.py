@@ -18,6 +18,7 @@ def check_outcome(outcome: Outcome) -> None:
     _within("replaces", outcome.replaces, 0, 1)
     _within("cost_usd", outcome.cost_usd, 0, math.inf)
     _within("latency_ms", outcome.latency_ms, 0, math.inf)
+    _within("made_ms", outcome.made_ms, 0, math.inf)
 
 
 def _within(

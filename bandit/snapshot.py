@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bandit.errors import CorruptSnapshot, VersionMismatch
 
 MAGIC: Final = b"BANDIT\r\n"
-FORMAT: Final = 7
+FORMAT: Final = 8
 MAX_BYTES: Final = 1 << 28
 _FIXED: Final = struct.Struct("<8sII32s")
 _TYPES: Final = frozenset({"<f8", "<f4", "<f2", "<i4", "|u1"})

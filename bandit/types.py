@@ -101,6 +101,7 @@ class Outcome:
     weight in (0, 1]: 1 for what was observed, less for what was inferred.
     replaces: the quality told before, which this outcome corrects: it is taken back, with the same
     weight, and `quality` stands in its place; None there takes it back alone.
+    made_ms: when the decision was made, since the epoch; 0 where that is not known.
     """
 
     action: Action
@@ -112,6 +113,7 @@ class Outcome:
     failed: bool | None = None
     weight: float = 1.0
     replaces: float | None = None
+    made_ms: float = 0.0
 
 
 class Policy(Protocol):

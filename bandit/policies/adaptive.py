@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from bandit.choice import (
 )
 from bandit.errors import BadSettings
 from bandit.heads import Heads
+from bandit.horizon import Horizon
 from bandit.manifest import manifest
 from bandit.outcomes import check_outcome
 from bandit.random_state import check_generator
@@ -51,6 +53,7 @@ class AdaptivePolicy:
         self._slots = Slots()
         self._learned = 0
         self._heads = Heads(settings, self._viewer.write)
+        self._horizon = Horizon()
         specs = {
             "quality": QUALITY_CHANGE,
             "cost": RATIO_CHANGE,
@@ -111,7 +114,8 @@ class AdaptivePolicy:
 
         A correction leaves the head of quality as if the right value had been told at once, but for
         when its variances were chosen, what changes were noticed, and the adviser; the trees see it
-        when they are grown again.
+        when they are grown again. What was told of an action before it changed, or before `limit`,
+        can't be corrected any more.
 
         Raises:
             BadOutcome, BadAction, BadContext, VersionMismatch.
@@ -136,6 +140,7 @@ class AdaptivePolicy:
             raise BadSettings("the strength of what was learned must be a finite number >= 1")
         for part in self._heads.parts().values():
             part.limit(most)
+        self._horizon.limit()
 
     def save(self) -> bytes:
         arrays: dict[str, NDArray[Any]] = {}
@@ -167,7 +172,7 @@ class AdaptivePolicy:
 
     def _parts(self) -> dict[str, Any]:
         changes = {f"change.{name}": detector for name, detector in self._changes.items()}
-        return {**self._heads.parts(), **changes}
+        return {**self._heads.parts(), **changes, "horizon": self._horizon}
 
     def _cold(
         self,
@@ -187,6 +192,9 @@ class AdaptivePolicy:
     def _learn(self, outcome: Outcome, view: View) -> None:
         slot = self._slots.claim(outcome.action)
         self._grow(len(self._slots))
+        if self._horizon.hides(slot, outcome):
+            outcome = replace(outcome, quality=None, replaces=None)
+        self._horizon.see(slot, outcome.made_ms)
         found = self._heads.learn(outcome, view, slot, self._rng)
         if self._settings.detect_changes:
             self._watch(slot, found, outcome.weight)
@@ -199,9 +207,12 @@ class AdaptivePolicy:
             alarm = self._changes[name].alarm(slot, y, expected, weight)
             if alarm is not None:
                 heads[name].shift_level(slot, alarm.shift, alarm.count)
+                if name == "quality":
+                    self._horizon.forget(slot)
 
     def _grow(self, slots: int) -> None:
         for head in self._heads.each().values():
             head.grow(slots)
         for detector in self._changes.values():
             detector.grow(slots)
+        self._horizon.grow(slots)

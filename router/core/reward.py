@@ -14,7 +14,7 @@ from itertools import takewhile
 from bandit.types import Outcome
 from router.core.arms import Plan
 from router.core.deciding import action_of, read_context
-from router.core.events import Audited, Decided, Event, FeedbackGiven
+from router.core.events import Decided, Event, FeedbackGiven, Reasked
 from router.core.records import JUDGED, Attempt, AttemptOutcome, Choice, DecisionRecord, Mode
 
 RIGHT = 1.0
@@ -48,16 +48,26 @@ def outcomes_of(
     choice = record.choice
     if choice is None or choice.plan not in plans:
         return []
+    found = _outcomes(event, record, choice, plans, settings)
+    return [replace(outcome, made_ms=record.created_ms) for outcome in found]
+
+
+def _outcomes(
+    event: Event,
+    record: DecisionRecord,
+    choice: Choice,
+    plans: Mapping[str, Plan],
+    settings: RewardSettings,
+) -> Iterator[Outcome]:
+    """An audit tells of one answer in front of a gate, not of what the plan came to."""
     if isinstance(event, Decided):
-        return list(_from_call(record, choice, plans, settings))
-    if isinstance(event, Audited):
-        return []  # of one answer in front of a gate, not of what the plan came to
-    if isinstance(event, FeedbackGiven):
-        return list(_from_feedback(event, record, choice, plans, settings))
+        yield from _from_call(record, choice, plans, settings)
+    elif isinstance(event, FeedbackGiven):
+        yield from _from_feedback(event, record, choice, plans, settings)
     # Who had no answer asks again for that; what came of `Decide` may be told later than this.
-    if not record.answered and record.mode is not Mode.DECIDE:
-        return []
-    return [replace(_blank(choice, plans[choice.plan]), quality=0.0, weight=settings.reask_weight)]
+    elif isinstance(event, Reasked) and (record.answered or record.mode is Mode.DECIDE):
+        blank = _blank(choice, plans[choice.plan])
+        yield replace(blank, quality=0.0, weight=settings.reask_weight)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from streams import QUALITY_ONLY, SETTINGS, VERSION, actions, context, outcome
 
 from bandit import POLICY_NAMES, Outcome, Policy, load_policy, make_policy
 from bandit.errors import BadOutcome
+from bandit.policies.adaptive import AdaptivePolicy
 from bandit.snapshot import unpack
 from bandit.vw import EXPLORER_NAMES
 
@@ -124,3 +125,43 @@ def test_a_value_that_no_quality_can_have_is_refused(was: float) -> None:
     with pytest.raises(BadOutcome, match="replaces"):
         policy.learn([replace(given, replaces=was)])
     assert policy.learned == 0
+
+
+def of_day(day: int, count: int, quality: float) -> list[Outcome]:
+    rng, action = np.random.default_rng(day), actions(3)[0]
+    return [
+        replace(outcome(action, context(rng), quality), made_ms=1_000.0 * day + n)
+        for n in range(count)
+    ]
+
+
+def expected(policy: Policy) -> float:
+    """Quality of the first action."""
+    assert isinstance(policy, AdaptivePolicy)
+    asked = context(np.random.default_rng(0)), actions(3)[:1], QUALITY_ONLY
+    return policy.beliefs(*asked)[0].estimate.quality
+
+
+def test_what_was_told_before_an_action_changed_is_not_taken_back_from_what_came_after() -> None:
+    """An evaluator called everything right, was mended, and then corrects what it had said."""
+    settings = replace(SETTINGS, vw=frozenset())
+    policy = make_policy("adaptive", settings, VERSION, np.random.default_rng(1))
+    before, after = of_day(1, 300, 1.0), of_day(2, 60, 0.3)
+    policy.learn(before + after)
+    known = expected(policy)
+    assert known < 0.5
+    policy.learn([replace(one, quality=0.3, replaces=1.0) for one in before])
+    assert expected(policy) == known
+    policy.learn([replace(after[-1], quality=0.9, replaces=0.3)])
+    assert expected(policy) > known
+    assert load_policy(policy.save(), settings, VERSION).learned == policy.learned
+
+
+def test_what_was_limited_is_not_taken_back_in_full() -> None:
+    policy, given = fresh(), of_day(1, 1_000, 1.0)
+    policy.learn(given)
+    assert isinstance(policy, AdaptivePolicy)
+    policy.limit(20)
+    known = expected(policy)
+    policy.learn([replace(one, quality=0.5, replaces=1.0) for one in given[-200:]])
+    assert expected(policy) == known
