@@ -10,9 +10,11 @@ from router.adapters.storage import Storage
 from router.core.errors import QuotaExceeded
 from router.core.ports import QuotaKeeper
 from router.core.tenants import QuotaLeft, Reservation, Tenant, TenantLimits
-from tests.contract.samples import FakeTime
+from tests.contract.samples import NOON_S, FakeTime
 
 HALF_DAY_MS = 12 * 3_600_000
+DAY_S = 86_400
+FEBRUARY_S = NOON_S + 30.5 * DAY_S
 
 
 @pytest.fixture
@@ -153,6 +155,38 @@ async def test_yesterday_gives_nothing_back_to_today(quota: QuotaKeeper, clock: 
     clock.now_s += 86_400
     await quota.reserve(tenant, take(1, 0, 0.3))
     assert (await quota.settle(take(0), 0, 0.0)).daily_usd == pytest.approx(0.7)
+
+
+async def test_clocks_that_differ_at_midnight_bring_no_budget_back(
+    quota: QuotaKeeper, clock: FakeTime
+) -> None:
+    """One router has begun the day and the month, the other has not; one by one they ask."""
+    tenant = acme(daily_usd=1.0, monthly_usd=1.0)
+    ahead_s, behind_s = FEBRUARY_S + 1, FEBRUARY_S - 1
+    clock.now_s = ahead_s
+    await quota.reserve(tenant, take(0, 0, 0.75))
+    clock.now_s = behind_s
+    await refused(quota, tenant, take(1, 0, 0.5))
+    left = await quota.settle(take(0), 0, 0.25)
+    assert (left.daily_usd, left.monthly_usd) == (0.75, 0.75)
+    await quota.reserve(tenant, take(2, 0, 0.5))
+    clock.now_s = ahead_s
+    left = await quota.settle(take(2), 0, 0.25)
+    assert (left.daily_usd, left.monthly_usd) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("days", [2, 40, 4_000])
+async def test_a_clock_that_was_far_ahead_once_closes_no_budget(
+    quota: QuotaKeeper, clock: FakeTime, days: int
+) -> None:
+    tenant = acme(daily_usd=1.0, monthly_usd=1.5)
+    clock.now_s = FEBRUARY_S + (days - 1) * DAY_S
+    await quota.reserve(tenant, take(0, 0, 1.0))
+    clock.now_s = FEBRUARY_S - DAY_S
+    left = await quota.reserve(tenant, take(1, 0, 0.5))
+    assert (left.daily_usd, left.monthly_usd) == (0.5, 1.0)
+    clock.now_s += DAY_S
+    assert (await quota.reserve(tenant, take(2, 0, 1.0))).monthly_usd == 0.5
 
 
 async def test_spending_counts_before_there_is_a_limit(quota: QuotaKeeper) -> None:

@@ -28,7 +28,10 @@ local function fill(usage, bucket, now)
   usage[bucket .. '_at'] = math.max(at, now)
 end
 
+-- Routers' clocks differ: one that still has yesterday turns nothing back. A day further ahead was
+-- a wrong clock's, and does not stay: no budget would be back before it comes.
 local function turn_calendar(usage, day, month)
+  if usage.day == day + 1 then return end
   if usage.day ~= day then usage.day, usage.daily = day, 0 end
   if usage.month ~= month then usage.month, usage.monthly = month, 0 end
 end

@@ -1,13 +1,12 @@
 -- KEYS[2] reservation. ARGV: now_ms, day, month, tokens, cost, was anything held, ttl_ms.
 -- Answers {1, left...}.
-local day, month = tonumber(ARGV[2]), tonumber(ARGV[3])
 local usage = read_usage()
 fill(usage, 'requests', tonumber(ARGV[1]))
 fill(usage, 'tokens', tonumber(ARGV[1]))
-turn_calendar(usage, day, month)
+turn_calendar(usage, tonumber(ARGV[2]), tonumber(ARGV[3]))
 local kept = redis.call('HMGET', KEYS[2], 'tokens', 'cost', 'day', 'month', 'settled')
 local held = ARGV[6] == '1'
-if not held and not kept[5] then kept = {ARGV[4], 0, ARGV[2], ARGV[3]} end
+if not held and not kept[5] then kept = {ARGV[4], 0, usage.day, usage.month} end
 if not kept[1] or kept[5] then return left(usage) end
 
 if usage.max_tokens > 0 then
@@ -16,8 +15,8 @@ end
 local more = ARGV[5] - kept[2]
 -- A day that is over is closed: nothing is given back to it, and what it lacked counts today.
 local function charge(spent, same) return math.max(0, spent + (same and more or math.max(0, more))) end
-usage.daily = charge(usage.daily, tonumber(kept[3]) == day)
-usage.monthly = charge(usage.monthly, tonumber(kept[4]) == month)
+usage.daily = charge(usage.daily, tonumber(kept[3]) == usage.day)
+usage.monthly = charge(usage.monthly, tonumber(kept[4]) == usage.month)
 write_usage(usage)
 redis.call('HSET', KEYS[2], 'settled', 1)
 if not held then redis.call('PEXPIRE', KEYS[2], ARGV[7]) end
