@@ -56,6 +56,8 @@ class Closing:
 
     async def settle(self, work: Work) -> None:
         """Give back what was reserved and not used."""
+        if work.refused:
+            return
         attempts = work.journey.attempts if work.journey else []
         tokens = sum(a.input_tokens + a.output_tokens for a in attempts)
         cost_usd = sum(a.cost_usd for a in attempts)

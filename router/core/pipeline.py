@@ -20,6 +20,7 @@ from router.core.errors import (
     DeadlineTooShort,
     FieldViolation,
     InvalidRequest,
+    QuotaExceeded,
     StorageUnavailable,
 )
 from router.core.judging.auditing import Auditor
@@ -31,6 +32,7 @@ from router.core.ports import Clock, DecisionLog, Embedder, Health, HealthBoard,
 from router.core.reask import ReaskWatch, attached
 from router.core.records import CacheStatus, Mode, SessionTurn
 from router.core.shelf import Hit, Shelf
+from router.core.tenants import QuotaLeft
 from router.core.work import MS_PER_S, Work
 
 
@@ -146,12 +148,19 @@ class Pipeline:
             work.cache = CacheStatus.BYPASS
         with self._p.watch.stage("admit"):
             work.quota_left, work.health, work.hit, work.has_room, _ = await asyncio.gather(
-                self._p.admission.reserve(work.call.tenant, work.reservation),
+                self._reserve(work),
                 self._health(),
                 self._exact(work),
                 self._p.decisions.has_room(),
                 self._foreseen(work),
             )
+
+    async def _reserve(self, work: Work) -> QuotaLeft:
+        try:
+            return await self._p.admission.reserve(work.call.tenant, work.reservation)
+        except QuotaExceeded:
+            work.refused = True
+            raise
 
     async def _foreseen(self, work: Work) -> None:
         if work.cache is CacheStatus.BYPASS:

@@ -25,6 +25,7 @@ class Work:
     plans, arms: what the request permits; an arm may stand in for one that fails.
     watched: what the policy would choose among where it only watches, else empty.
     foreseen: what would be chosen if every plan were well; choice: what was chosen.
+    refused: by the quota, so nothing is held.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
     """
 
@@ -47,6 +48,7 @@ class Work:
     cache: CacheStatus = CacheStatus.MISS
     health: Mapping[str, Health] = field(default_factory=dict)
     quota_left: QuotaLeft = field(default_factory=QuotaLeft)
+    refused: bool = False
 
     @property
     def deadline_s(self) -> float | None:

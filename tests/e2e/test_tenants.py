@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
+from adaptive_router.v1 import router_pb2
 from google.rpc import error_details_pb2
 
-from router.core.tenants import TenantLimits
-from tests.e2e.conftest import Router, request
+from router.core.tenants import QuotaLeft, Reservation, TenantLimits
+from tests.e2e.conftest import Router, chat, request
 from tests.e2e.details import detail, reason
 
 
@@ -41,6 +42,31 @@ async def test_over_the_request_limit(router: Router, texts: Iterator[str]) -> N
     wait = detail(caught.value, error_details_pb2.RetryInfo()).retry_delay
     assert 0 < wait.seconds + wait.nanos / 1e9 <= 60
     assert (await router.complete(next(texts))).answer.text  # another tenant
+
+
+async def test_what_was_refused_is_not_settled(
+    router: Router, texts: Iterator[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Callers over their limit may come often, and a settlement is a write."""
+    metadata = await router.tenant("eager", TenantLimits(requests_per_minute=1))
+    await router.stub.Complete(request(next(texts)), metadata=metadata)
+    settled: list[str] = []
+
+    async def settle(reservation: Reservation, *_: object) -> QuotaLeft:
+        settled.append(reservation.tenant)
+        return QuotaLeft()
+
+    monkeypatch.setattr(router.storage.quota, "settle", settle)
+    asked = router_pb2.DecideRequest(chat=chat(next(texts)))
+    for call in (
+        router.stub.Complete(request(next(texts)), metadata=metadata),
+        router.stub.Decide(asked, metadata=metadata),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    await router.complete(next(texts))
+    assert settled == ["test"]
 
 
 async def test_a_budget_is_never_overspent_by_a_crowd(router: Router, texts: Iterator[str]) -> None:
