@@ -133,7 +133,7 @@ class QuotaKeeper(Protocol):
     async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
         """Take one request, tokens and cost, all or nothing. Raises QuotaExceeded.
 
-        Reserving the same id twice takes once.
+        Reserving the same id twice takes once; after it was settled it takes nothing.
         """
         ...
 

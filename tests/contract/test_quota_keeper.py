@@ -37,6 +37,13 @@ async def refused(quota: QuotaKeeper, tenant: Tenant, reservation: Reservation) 
     return caught.value
 
 
+async def kept_s(storage: Storage, reservation: Reservation) -> float:
+    """How long it will be known, by an id of its own: other tests share the server."""
+    (key,) = await storage.client.call("KEYS", f"*reservation:{reservation.id}")
+    left_s: int = await storage.client.call("TTL", key)
+    return left_s
+
+
 async def test_no_limits_no_refusal_and_nothing_to_tell(quota: QuotaKeeper) -> None:
     for n in range(50):
         assert await quota.reserve(acme(), take(n, 10**9, 10.0**6)) == QuotaLeft()
@@ -141,6 +148,19 @@ async def test_a_settlement_without_a_reservation_changes_nothing(quota: QuotaKe
     tenant = acme(daily_usd=1.0)
     await quota.reserve(tenant, take(0, 0, 0.5))
     assert (await quota.settle(take("unknown"), 5, 0.4)).daily_usd == 0.5
+
+
+async def test_what_arrives_after_it_was_settled_takes_nothing(
+    quota: QuotaKeeper, storage: Storage
+) -> None:
+    """A caller that left, or a call that timed out, while the reservation was on its way."""
+    tenant = acme(requests_per_minute=5, tokens_per_minute=1_000, daily_usd=1.0)
+    late = take("late", 500, 0.5)
+    await quota.settle(late, 0, 0.0)
+    await quota.reserve(tenant, late)
+    left = await quota.reserve(tenant, take(1))
+    assert left == QuotaLeft(requests=4, tokens=1_000, daily_usd=1.0)
+    assert await kept_s(storage, late) > 0
 
 
 async def test_unsettled_stays_charged_at_its_estimate(quota: QuotaKeeper) -> None:

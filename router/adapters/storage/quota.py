@@ -22,7 +22,7 @@ class RedisQuotaKeeper:
     Who asks for more tokens than a minute allows waits for a full bucket and leaves it in debt:
     large requests pass, at the tenant's pace. A reservation that is never settled stays charged
     at its estimate. keep_s: how long after it was made a reservation can be settled, and how long
-    one that held nothing is known to be settled.
+    a settlement that found none is known.
     """
 
     def __init__(self, client: Client, keys: Keys, clock: Clock, keep_s: float) -> None:

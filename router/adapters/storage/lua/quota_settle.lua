@@ -5,9 +5,12 @@ fill(usage, 'requests', tonumber(ARGV[1]))
 fill(usage, 'tokens', tonumber(ARGV[1]))
 turn_calendar(usage, tonumber(ARGV[2]), tonumber(ARGV[3]))
 local kept = redis.call('HMGET', KEYS[2], 'tokens', 'cost', 'day', 'month', 'settled')
-local held = ARGV[6] == '1'
-if not held and not kept[5] then kept = {ARGV[4], 0, usage.day, usage.month} end
-if not kept[1] or kept[5] then return left(usage) end
+if kept[5] then return left(usage) end
+redis.call('HSET', KEYS[2], 'settled', 1)
+-- A reservation that is still on its way takes nothing where it finds this.
+if not kept[1] then redis.call('PEXPIRE', KEYS[2], ARGV[7]) end
+if ARGV[6] ~= '1' then kept = {ARGV[4], 0, usage.day, usage.month} end
+if not kept[1] then return left(usage) end
 
 if usage.max_tokens > 0 then
   usage.tokens = math.min(usage.max_tokens, usage.tokens + kept[1] - ARGV[4])
@@ -18,6 +21,4 @@ local function charge(spent, same) return math.max(0, spent + (same and more or 
 usage.daily = charge(usage.daily, tonumber(kept[3]) == usage.day)
 usage.monthly = charge(usage.monthly, tonumber(kept[4]) == usage.month)
 write_usage(usage)
-redis.call('HSET', KEYS[2], 'settled', 1)
-if not held then redis.call('PEXPIRE', KEYS[2], ARGV[7]) end
 return left(usage)
