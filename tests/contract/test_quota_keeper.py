@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from router.adapters.storage import Storage
+from router.adapters.storage import Storage, StorageSettings
 from router.core.errors import QuotaExceeded
 from router.core.ports import QuotaKeeper
 from router.core.tenants import QuotaLeft, Reservation, Tenant, TenantLimits
-from tests.contract.samples import NOON_S, FakeTime
+from tests.contract.samples import NOON_S, WINDOW_S, FakeTime
 
 HALF_DAY_MS = 12 * 3_600_000
 DAY_S = 86_400
@@ -161,6 +161,16 @@ async def test_what_arrives_after_it_was_settled_takes_nothing(
     left = await quota.reserve(tenant, take(1))
     assert left == QuotaLeft(requests=4, tokens=1_000, daily_usd=1.0)
     assert await kept_s(storage, late) > 0
+
+
+async def test_a_reservation_can_be_settled_as_long_as_its_decision_is_kept(
+    quota: QuotaKeeper, storage: Storage
+) -> None:
+    """A report of what a `Decide` cost is taken after feedback would be too late."""
+    await quota.reserve(acme(daily_usd=1.0), take("long"))
+    left_s = StorageSettings(join_window_s=WINDOW_S).keep_decisions_s
+    assert left_s > WINDOW_S
+    assert await kept_s(storage, take("long")) == pytest.approx(left_s, abs=60)
 
 
 async def test_unsettled_stays_charged_at_its_estimate(quota: QuotaKeeper) -> None:

@@ -36,7 +36,7 @@ class StorageSettings:
     start_timeout_ms: for the private server to load its data.
     join_window_s: how long after a decision feedback is taken.
     default_quality: of decisions that had no feedback when the window closed; None for nothing.
-    retention_s: how long a decision can be read; never less than the join window.
+    retention_s: how long a decision can be read and reported on; never less than the join window.
     max_events: unlearned events at which new requests are refused; those under way may add theirs.
     keep_events: learned events that stay besides, to be exported, evaluated and explained; more
     where as many came after the oldest snapshot that is kept.
