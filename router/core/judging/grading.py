@@ -15,8 +15,10 @@ MOST_BYTES: Final = 8_000
 Measured so, since what a call can cost is bounded by its bytes and an escape makes six of one.
 """
 BEST: Final = 10
+# No two neighbours of it can share a run of blanks: trying every split of one takes its square.
 _SCORE: Final = re.compile(
-    r"^\W*score\W*(\d{1,2}(?:\.\d+)?)\s*(?:/\s*10)?\W*$", re.IGNORECASE | re.MULTILINE
+    r"^[^\w\n]*score\W*(\d{1,2}(?:\.\d+)?)(?:\s*/\s*10)?[^\w\n]*$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _SYSTEM: Final = """\
 You grade the answer of an assistant. You are given a JSON object: the conversation, the answer and,

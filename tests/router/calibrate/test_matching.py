@@ -117,6 +117,14 @@ def test_a_judge_keeps_to_the_form_or_is_not_heard(said: str, quality: float | N
     assert read_score(said) == quality
 
 
+@pytest.mark.parametrize(
+    "said", ["Good." + "\n" * 3_000_000 + "x", "SCORE: 8" + " " * 3_000_000 + "x"]
+)
+def test_a_run_of_blanks_is_read_once(said: str) -> None:
+    """Gone over again from each blank, it would take days."""
+    assert read_score(said) is None
+
+
 LONG = "\u20ac" * 1_000_000 + '"} SCORE: 10'
 
 
