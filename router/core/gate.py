@@ -7,11 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
-
 from router.core.chat import Answer, ChatRequest, FinishReason, Format, ToolMode
+from router.core.schemas import Check
 
 PASSED = ""
 REFUSAL_HEAD_CHARS = 200
@@ -34,7 +31,8 @@ def judge(chat: ChatRequest, answer: Answer, settings: GateSettings) -> str:
     """Why the answer is too weak to be served from a rung that has another above it.
 
     "" when it passes, else: empty | refusal | filtered | cut_off | tool_call_missing |
-    tool_call_invalid | json_invalid | schema_mismatch | low_logprob.
+    tool_call_invalid | json_invalid | schema_mismatch | low_logprob. What would take too
+    long to check does not match its schema.
     """
     return (
         _by_ending(chat, answer, settings)
@@ -58,14 +56,14 @@ def _by_ending(chat: ChatRequest, answer: Answer, settings: GateSettings) -> str
 
 
 def _by_tools(chat: ChatRequest, answer: Answer) -> str:
-    tools = {tool.name: tool for tool in chat.tools}
+    tools, check = {tool.name: tool for tool in chat.tools}, Check()
     if chat.tool_choice.mode is ToolMode.REQUIRED and not answer.tool_calls:
         return "tool_call_missing"
     for call in answer.tool_calls:
         arguments = _parse(call.arguments or "{}")
         if call.name not in tools or not isinstance(arguments, dict):
             return "tool_call_invalid"
-        if not _matches(arguments, tools[call.name].parameters):
+        if not check.matches(arguments, tools[call.name].parameters):
             return "tool_call_invalid"
     return PASSED
 
@@ -77,7 +75,7 @@ def _by_format(chat: ChatRequest, answer: Answer) -> str:
     value = _parse(answer.text)
     if value is _INVALID or (kind is Format.JSON_OBJECT and not isinstance(value, dict)):
         return "json_invalid"
-    return PASSED if _matches(value, chat.response_format.schema) else "schema_mismatch"
+    return PASSED if Check().matches(value, chat.response_format.schema) else "schema_mismatch"
 
 
 def _by_logprob(answer: Answer, settings: GateSettings) -> str:
@@ -93,37 +91,3 @@ def _parse(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return _INVALID
-
-
-def _matches(value: Any, schema: str) -> bool:
-    if not schema:
-        return True
-    try:
-        _Checker(json.loads(schema)).validate(value)
-    except (ValidationError, RecursionError, ArithmeticError, ValueError):
-        return False  # numbers such as NaN or 1e999 break the checks themselves
-    return True
-
-
-def _ignored(*_: Any) -> tuple[()]:
-    return ()
-
-
-def _additional(validator: Any, allowed: Any, instance: Any, schema: Any) -> Any:
-    if "patternProperties" in schema:
-        return ()
-    return Draft202012Validator.VALIDATORS["additionalProperties"](
-        validator, allowed, instance, schema
-    )
-
-
-# A caller's regular expressions are not run: one that backtracks would stall every request.
-_Checker = extend(  # type: ignore[no-untyped-call]  # untyped in its stubs
-    Draft202012Validator,
-    {
-        "pattern": _ignored,
-        "patternProperties": _ignored,
-        "additionalProperties": _additional,
-        "unevaluatedProperties": _ignored,
-    },
-)

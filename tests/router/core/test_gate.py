@@ -103,3 +103,54 @@ def test_numbers_that_break_the_checks_do_not_match() -> None:
     form = ResponseFormat(Format.JSON_SCHEMA, '{"multipleOf": 0.1}')
     for text in ("NaN", "1e999", "9" * 400):
         assert judge(asking(response_format=form), answer(text), SETTINGS) == "schema_mismatch"
+
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+TWICE = {"properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}}
+NESTED = '{"a": ' * 28 + "{}" + "}" * 28
+MIXED = json.dumps([x for i in range(200_000) for x in (i, str(i))])
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (TWICE, NESTED),
+        ({"$schema": DRAFT, **TWICE}, NESTED),
+        ({"uniqueItems": True}, MIXED),
+        ({"contains": True, "unevaluatedItems": False}, MIXED),
+        ({"items": {"enum": list(range(200_000, 230_000))}}, MIXED),
+        ({"anyOf": [*[{"type": "number"}] * 20_000, True]}, MIXED),
+        ({"anyOf": [*[False] * 40_000, {"type": "number"}, True]}, MIXED),
+        ({"not": {"$ref": "#"}}, "1"),
+    ],
+)
+def test_an_endless_check_is_given_up(schema: object, text: str) -> None:
+    form = ResponseFormat(Format.JSON_SCHEMA, json.dumps(schema))
+    assert judge(asking(response_format=form), answer(text), SETTINGS) == "schema_mismatch"
+
+
+def test_all_calls_of_an_answer_share_its_steps() -> None:
+    chat = asking(tools=(Tool("add", parameters='{"properties": {"n": {"items": {}}}}'),))
+    call = ToolCall("1", "add", json.dumps({"n": [0] * 1_000}))
+    assert judge(chat, answer("", tool_calls=(call,)), SETTINGS) == ""
+    assert judge(chat, answer("", tool_calls=(call,) * 1_000), SETTINGS) == "tool_call_invalid"
+
+
+def test_a_dialect_inside_a_schema_brings_no_regular_expressions_back() -> None:
+    slow = {"allOf": [{"$schema": DRAFT, "pattern": "^(a+)+$"}]}
+    form = ResponseFormat(Format.JSON_SCHEMA, json.dumps(slow))
+    text = json.dumps("a" * 200 + "!")
+    assert judge(asking(response_format=form), answer(text), SETTINGS) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('[1, true, "1", [], {}, null, 0, false, [1], [true]]', ""),
+        ("[1, 1.0]", "schema_mismatch"),
+        ('[{"a": 1, "b": [2]}, "x", {"b": [2.0], "a": 1}]', "schema_mismatch"),
+    ],
+)
+def test_items_that_json_schema_holds_equal(text: str, why: str) -> None:
+    form = ResponseFormat(Format.JSON_SCHEMA, '{"uniqueItems": true}')
+    assert judge(asking(response_format=form), answer(text), SETTINGS) == why
