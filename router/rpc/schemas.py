@@ -1,4 +1,4 @@
-"""Whether a text is a JSON Schema that stands on its own and can be checked in bounded time."""
+"""Whether a text is a JSON Schema that stands on its own and unfolds to a bounded size."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
+from router.core.schemas import keeps_to_draft
 
 MAX_DEPTH = 32
 MAX_STEPS = 10_000
@@ -27,18 +26,17 @@ def is_schema(text: str) -> bool:
         if not isinstance(schema, dict | bool):
             return False
         _Walk(schema).steps(schema, 0)
-        Draft202012Validator.check_schema(schema)
-    except (ValueError, RecursionError, SchemaError):
+        return keeps_to_draft(schema)
+    except (ValueError, RecursionError):
         return False
-    return True
 
 
 class _Walk:
     """Follows every reference, as a validator would.
 
     A remote reference would be fetched, and a dangling one fail, while an answer waits for its
-    verdict. References that double at each level make a small schema an endless check; recursive
-    ones end with the answer, so they are followed once.
+    verdict. References that double at each level make a small schema an endless check. Recursive
+    ones end with the answer, so they are followed once: the check of an answer counts its steps.
     """
 
     def __init__(self, root: Any) -> None:

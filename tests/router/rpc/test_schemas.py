@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from router.rpc.schemas import MAX_DEPTH, is_schema
 
 STRING = {"type": "string"}
+MIXED = [item for i in range(20_000) for item in (i, str(i))]
 
 
 def doubling(levels: int) -> dict[str, object]:
@@ -62,6 +63,8 @@ BAD = {
     "another root": {"$defs": {"a": {"$id": "b", "$ref": "#/$defs/c"}, "c": STRING}},
     "too deep": nested(MAX_DEPTH + 1),
     "doubling without end": doubling(24),
+    "types that repeat, compared each with each": {"type": MIXED},
+    "names that do": {"dependencies": {"a": MIXED}},
 }
 
 
