@@ -114,7 +114,6 @@ class Catalogue:
         """The model behind a deployment; "" for one that is no longer configured."""
         return next((d.model for d in self.deployments() if d.name == deployment), "")
 
-    def cost_usd(self, deployment: str, usage: Usage) -> float:
-        """0 for a deployment that is no longer configured."""
-        price = next((d.price for d in self.deployments() if d.name == deployment), None)
-        return price.cost_usd(usage) if price else 0.0
+    def price_of(self, deployment: str) -> Price | None:
+        """None for a deployment that is no longer configured."""
+        return next((d.price for d in self.deployments() if d.name == deployment), None)

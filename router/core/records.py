@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bandit.steps import Step
+from router.core.arms import Price
 from router.core.chat import Answer
 
 
@@ -171,6 +172,8 @@ class DecisionRecord:
     settled: every attempt is known (always true unless mode is DECIDE and no outcome came yet).
     feedback: the quality reported so far; filled in by the log when the record is read.
     cache_exact/cache_partition: where the answer is cached, so that bad feedback can evict it.
+    price: by which an outcome of `DECIDE` is charged, whatever the config says by then; None for
+    other modes.
     """
 
     id: str
@@ -190,6 +193,7 @@ class DecisionRecord:
     settled: bool = True
     feedback: float | None = None
     judged: Judged | None = None
+    price: Price | None = None
 
     @property
     def cost_usd(self) -> float:

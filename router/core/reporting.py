@@ -70,6 +70,8 @@ class Reporting:
 
     def _attempt(self, record: DecisionRecord, report: OutcomeReport) -> Attempt:
         usage = Usage(report.input_tokens, report.output_tokens)
+        # Decisions made before prices were kept with them have none.
+        price = record.price or self._catalogue.price_of(record.deployment)
         outcome = AttemptOutcome.FAILED if report.failure else AttemptOutcome.ACCEPTED
         if report.failure == CANCELLED:
             outcome = AttemptOutcome.CANCELLED
@@ -82,7 +84,7 @@ class Reporting:
             latency_ms=report.latency_ms,
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
-            cost_usd=self._catalogue.cost_usd(record.deployment, usage),
+            cost_usd=price.cost_usd(usage) if price else 0.0,
         )
 
     async def feedback(self, tenant: Tenant, decision_id: str, report: FeedbackReport) -> bool:

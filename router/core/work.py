@@ -101,4 +101,5 @@ class Work:
             cache_partition=self.key.partition,
             settled=self.mode is not Mode.DECIDE,
             judged=journey.stepper.judged if journey and journey.stepper else None,
+            price=catalogue.price_of(deployment) if self.mode is Mode.DECIDE else None,
         )

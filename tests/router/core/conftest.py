@@ -83,6 +83,7 @@ class Core:
     provider: Told
     metrics: Metrics
     background: Background
+    reloaded: Callable[[str], RouterService]
 
     async def records(self) -> list[DecisionRecord]:
         """Of all requests that chose a plan, in order."""
@@ -116,15 +117,18 @@ async def core(
 ) -> AsyncIterator[Core]:
     prefix = f"{uuid.uuid4().hex}:"
     settings = StorageSettings(url=f"unix://{redis_server.socket}", prefix=prefix)
-    config = parse_config(text, "test.yaml", {})
-    catalogue, metrics, provider = catalogue_of(config), Metrics(), Told()
+    metrics, provider = Metrics(), Told()
     storage, background = await open_storage(settings), Background(metrics)
     embedder = EmbedderPool(model_dir, workers=1)
-    brain = Brain(config, catalogue)
-    decider = decider_of(config, brain)
     seams = Seams(storage, embedder, {"openai": provider}, metrics, background, verifying)
-    service = build_service(config, catalogue, seams, decider)
-    yield Core(service, storage, Keys(prefix), embedder, provider, metrics, background)
+
+    def build(text: str) -> RouterService:
+        config = parse_config(text, "test.yaml", {})
+        catalogue = catalogue_of(config)
+        return build_service(config, catalogue, seams, decider_of(config, Brain(config, catalogue)))
+
+    service = build(text)
+    yield Core(service, storage, Keys(prefix), embedder, provider, metrics, background, build)
     await background.drain()
     embedder.close()
     await storage.close()
