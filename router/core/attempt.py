@@ -165,7 +165,8 @@ class Caller:
             if journey.remaining_ms(self._clock()) > 0:
                 self._background.start(self._report(deployment, error))
         except (asyncio.CancelledError, GeneratorExit) as left:
-            trial.fail(AttemptOutcome.CANCELLED, "caller_cancelled", left)
+            # Its cause says that nothing had been sent yet.
+            trial.fail(AttemptOutcome.CANCELLED, "caller_cancelled", left.__cause__ or left)
             raise
         except Exception as error:
             trial.fail(AttemptOutcome.FAILED, "internal", error)

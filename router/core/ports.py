@@ -43,7 +43,10 @@ class Embedder(Protocol):
 
 
 class Provider(Protocol):
-    """One wire protocol; serves any deployment that names it. Raises ProviderError only."""
+    """One wire protocol; serves any deployment that names it. Raises ProviderError only.
+
+    A cancellation whose cause is a ProviderError ended a call of which nothing had been sent.
+    """
 
     async def complete(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float

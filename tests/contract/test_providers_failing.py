@@ -162,6 +162,25 @@ async def test_who_cannot_be_reached_in_time_was_sent_nothing(party: Party) -> N
         for call in (party.complete, party.stream):
             with pytest.raises(errors.ProviderUnavailable):
                 await call(timeout_ms=200)
+            leaving = asyncio.ensure_future(call())
+            await asyncio.wait({leaving}, timeout=0.2)
+            assert isinstance(await cause_of_end(leaving), errors.ProviderUnavailable)
+
+
+async def test_who_leaves_while_an_answer_is_awaited_had_sent_the_request(party: Party) -> None:
+    party.upstream.wait_s = 5
+    for count, call in enumerate((party.complete, party.stream), start=1):
+        leaving = asyncio.ensure_future(call())
+        while len(party.upstream.peers) < count:
+            await asyncio.sleep(0.01)
+        assert await cause_of_end(leaving) is None
+
+
+async def cause_of_end(leaving: asyncio.Future[object]) -> BaseException | None:
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError) as left:
+        await leaving
+    return left.value.__cause__
 
 
 async def test_waiting_for_our_own_connections_blames_nobody(dialect: Dialect) -> None:

@@ -58,12 +58,17 @@ class Progress:
 
     @asynccontextmanager
     async def bounded(self, timeout_ms: float) -> AsyncIterator[None]:
-        """Every driver error within becomes one of the tree, without its words."""
+        """Every driver error within becomes one of the tree, without its words.
+
+        A cancellation before anything was sent has as its cause what a timeout then had been.
+        """
         try:
             async with asyncio.timeout(max(0.0, timeout_ms) / 1_000):
                 yield
         except ProviderError:
             raise
+        except asyncio.CancelledError as left:
+            raise left from None if self.sent else self.timed_out()
         except (TimeoutError, httpcore.TimeoutException):
             raise self.timed_out() from None
         except DRIVER_ERRORS:

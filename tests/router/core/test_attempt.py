@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from router.core.calls import Call
 from router.core.chat import Answer
+from router.core.errors import ProviderError, ProviderUnavailable
 from router.core.records import AttemptOutcome
 from tests.router.core.conftest import Core, asked
 
@@ -33,3 +36,19 @@ async def test_what_nobody_expected_is_one_failed_attempt(core: Core, ask) -> No
     where = {"arm": record.attempts[0].arm, "deployment": record.attempts[0].deployment}
     labels = where | {"outcome": "failed", "why": "internal"}
     assert core.metrics.registry.get_sample_value("adaptive_router_attempts_total", labels) == 1
+
+
+@pytest.mark.parametrize("ask", [complete, stream])
+@pytest.mark.parametrize(("cause", "charged"), [(None, True), (ProviderUnavailable(""), False)])
+async def test_who_leaves_pays_for_what_was_sent(
+    core: Core, ask, cause: ProviderError | None, *, charged: bool
+) -> None:
+    async def leaves() -> Answer:
+        raise asyncio.CancelledError from cause
+
+    core.provider.reply = leaves
+    with pytest.raises(asyncio.CancelledError):
+        await ask(core, asked())
+    ((attempt,),) = [record.attempts for record in await core.records()]
+    assert attempt.outcome is AttemptOutcome.CANCELLED
+    assert (attempt.cost_usd > 0) is charged
