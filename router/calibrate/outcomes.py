@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from router.calibrate.ledger import Answered, Failed, Intent
 from router.core.arms import Deployment
 from router.core.attempt import CHARGED
-from router.core.chat import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, Answer, ChatRequest, Usage
+from router.core.chat import Answer, ChatRequest, Usage
 from router.core.eligible import Needs
 from router.core.errors import ProviderError
 
-MOST_TOKENS_PER_IMAGE: Final = 50_000
-"""Small models charge a large image in high detail at some 2,833 + 8 x 5,667 tokens."""
-
-MOST_TEMPLATE_TOKENS: Final = 128
-MOST_SCHEMA_TOKENS: Final = 512
-"""What servers add of their own: a template, and where a schema is a tool the words for that."""
-
 
 def most_usd(deployment: Deployment, chat: ChatRequest) -> float:
-    """No tokenizer makes more tokens than there are bytes, and the output is cut at its limit."""
+    """The input has a bound, and the output is cut at its limit."""
     needs = Needs.of(chat)
-    texts = needs.input_tokens - TOKENS_PER_IMAGE * chat.images
-    most_input = texts * BYTES_PER_TOKEN + MOST_TOKENS_PER_IMAGE * chat.images
-    most_input += MOST_SCHEMA_TOKENS if needs.json_schema else MOST_TEMPLATE_TOKENS
-    return deployment.price.cost_usd(Usage(most_input, needs.most_output(deployment)))
+    usage = Usage(needs.most_input_tokens, needs.most_output(deployment))
+    return deployment.price.cost_usd(usage)
 
 
 def answered(intent: Intent, deployment: Deployment, answer: Answer, latency_ms: float) -> Answered:

@@ -63,7 +63,8 @@ class Journey:
         if self.max_cost_usd is None:
             return most
         left_usd = self.max_cost_usd - sum(a.cost_usd for a in self.attempts)
-        return min(most, deployment.price.affordable_output(left_usd, self.needs.input_tokens))
+        paid = deployment.price.affordable_output(left_usd, self.needs.most_input_tokens)
+        return min(most, paid)
 
     def may_call(self, deployment: Deployment) -> bool:
         return self.needs.met_by(deployment) and self.affords(deployment)

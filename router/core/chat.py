@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-BYTES_PER_TOKEN = 3
-TOKENS_PER_IMAGE = 1_600
+BYTES_PER_TOKEN: Final = 3
+TOKENS_PER_IMAGE: Final = 1_600
+
+MOST_TOKENS_PER_IMAGE: Final = 50_000
+"""Small models charge a large image in high detail at some 2,833 + 8 x 5,667 tokens."""
+
+MOST_TEMPLATE_TOKENS: Final = 128
+MOST_SCHEMA_TOKENS: Final = 512
+"""What servers add of their own: a template, and with tools or a schema the words for those."""
+
+MOST_MESSAGE_TOKENS: Final = 12
+MOST_TOOL_TOKENS: Final = 32
+"""What servers put around each message, and around each tool and each call of one."""
 
 
 class Role(StrEnum):
@@ -153,12 +164,35 @@ class ChatRequest:
     @property
     def estimated_input_tokens(self) -> int:
         """A guess on the safe side: a token is about four bytes of English, three of Chinese."""
+        size = self._text_bytes
+        return 1 + size // BYTES_PER_TOKEN + 4 * len(self.messages) + TOKENS_PER_IMAGE * self.images
+
+    @property
+    def most_input_tokens(self) -> int:
+        """What can be charged at most: no tokenizer makes more tokens than there are bytes."""
+        calls = [c for m in self.messages for c in m.tool_calls]
+        names = [self.response_format.name, *(m.tool_call_id for m in self.messages)]
+        names += [t.name for t in self.tools] + [c.id + c.name for c in calls]
+        has_schema = bool(self.tools) or self.response_format.kind is Format.JSON_SCHEMA
+        return (
+            self._text_bytes
+            + _bytes_of(names)
+            + MOST_MESSAGE_TOKENS * len(self.messages)
+            + MOST_TOOL_TOKENS * (len(self.tools) + len(calls))
+            + MOST_TOKENS_PER_IMAGE * self.images
+            + (MOST_SCHEMA_TOKENS if has_schema else MOST_TEMPLATE_TOKENS)
+        )
+
+    @property
+    def _text_bytes(self) -> int:
         texts = [m.text for m in self.messages]
         texts += [c.arguments for m in self.messages for c in m.tool_calls]
         texts += [t.description + t.parameters for t in self.tools]
-        texts.append(self.response_format.schema)
-        size = sum(len(text.encode(errors="replace")) for text in texts)
-        return 1 + size // BYTES_PER_TOKEN + 4 * len(self.messages) + TOKENS_PER_IMAGE * self.images
+        return _bytes_of([*texts, self.response_format.schema])
+
+
+def _bytes_of(texts: Iterable[str]) -> int:
+    return sum(len(text.encode(errors="replace")) for text in texts)
 
 
 @dataclass(frozen=True, slots=True)

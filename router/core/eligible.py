@@ -24,10 +24,12 @@ class Wishes:
 class Needs:
     """What a request asks of a deployment, read off it once: a long text takes time to measure.
 
+    input_tokens: an estimate, for room and rates. most_input_tokens: a bound, for money.
     output_tokens: the most that are wanted, None for as many as the deployment gives.
     """
 
     input_tokens: int
+    most_input_tokens: int
     output_tokens: int | None = None
     tools: bool = False
     images: bool = False
@@ -37,6 +39,7 @@ class Needs:
     def of(chat: ChatRequest) -> Needs:
         return Needs(
             input_tokens=chat.estimated_input_tokens,
+            most_input_tokens=chat.most_input_tokens,
             output_tokens=chat.sampling.max_output_tokens,
             tools=bool(chat.tools),
             images=chat.has_images,
@@ -90,5 +93,5 @@ def most_cost_usd(arm: Arm, needs: Needs) -> float:
     """
     able = [d for d in arm.deployments if needs.met_by(d)]
     answers = [d.price.cost_usd(Usage(0, needs.most_output(d))) for d in able]
-    inputs = sum(d.price.cost_usd(Usage(needs.input_tokens)) for d in able)
+    inputs = sum(d.price.cost_usd(Usage(needs.most_input_tokens)) for d in able)
     return inputs + max(answers, default=0.0)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from router.core.arms import Arm, Catalogue, Deployment, Plan, Price
+from router.core.attempt import Journey
 from router.core.chat import (
     ChatRequest,
     Format,
@@ -14,6 +15,7 @@ from router.core.chat import (
     Role,
     TextPart,
     Tool,
+    Usage,
 )
 from router.core.eligible import Needs, Wishes, most_cost_usd, permitted_arms, permitted_plans
 
@@ -67,11 +69,31 @@ def test_pins_and_allow_lists() -> None:
 
 
 def test_an_arm_charges_one_answer_and_the_input_of_every_sibling() -> None:
-    needs = Needs(1_000, output_tokens=100)
+    needs = Needs(1_000, 3_000, output_tokens=100)
     arm = Arm("both", (replace(SMALL, context_window_tokens=2_000), BIG))
-    assert most_cost_usd(arm, needs) == pytest.approx((1_000 * 1 + 1_000 * 10 + 100 * 20) / 1e6)
-    assert most_cost_usd(arm, replace(needs, images=True)) == pytest.approx(12_000 / 1e6)
+    assert most_cost_usd(arm, needs) == pytest.approx((3_000 * 1 + 3_000 * 10 + 100 * 20) / 1e6)
+    assert most_cost_usd(arm, replace(needs, images=True)) == pytest.approx(32_000 / 1e6)
     assert most_cost_usd(Arm("none", (SMALL,)), needs) == 0
+
+
+DIGITS = ",".join("7" * 1_000)
+"""Every digit and every comma is a token of its own."""
+
+
+@pytest.mark.parametrize(
+    ("chat", "charged_tokens"),
+    [
+        (replace(ASK, messages=(Message(Role.USER, (TextPart(DIGITS),)),)), len(DIGITS)),
+        (replace(ASK, messages=(Message(Role.USER, (ImagePart("https://i", "high"),)),)), 48_169),
+        (replace(ASK, tools=tuple(Tool("tool_" * 12) for _ in range(50))), 50 * 60),
+    ],
+    ids=["digits", "image", "names of tools"],
+)
+def test_what_money_is_set_aside_for_is_no_guess(chat: ChatRequest, charged_tokens: int) -> None:
+    needs, input_usd = Needs.of(chat), BIG.price.cost_usd(Usage(charged_tokens))
+    whole_usd = BIG.price.cost_usd(Usage(charged_tokens, BIG.max_output_tokens))
+    assert most_cost_usd(Arm("big", (BIG,)), needs) >= whole_usd
+    assert not Journey(chat, needs, ("big",), max_cost_usd=input_usd).may_call(BIG)
 
 
 def test_token_estimate_is_on_the_safe_side() -> None:
