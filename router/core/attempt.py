@@ -24,7 +24,6 @@ from router.core.observer import Observer
 from router.core.ports import Clock, Health, HealthBoard, Provider
 from router.core.records import Attempt, AttemptOutcome
 
-USEFUL_OUTPUT_TOKENS = 128
 CHARGED = (ProviderTimeout, ProviderMalformed, ProviderDisconnected)
 """Errors after which the provider will have read its input all the same."""
 
@@ -57,22 +56,16 @@ class Journey:
     started: bool = False
     stepper: Stepper | None = None
 
+    @property
+    def left_usd(self) -> float | None:
+        spent_usd = sum(a.cost_usd for a in self.attempts)
+        return None if self.max_cost_usd is None else self.max_cost_usd - spent_usd
+
     def output_tokens(self, deployment: Deployment) -> int:
-        """The most tokens the deployment may answer with, as far as the cost limit pays them."""
-        most = self.needs.most_output(deployment)
-        if self.max_cost_usd is None:
-            return most
-        left_usd = self.max_cost_usd - sum(a.cost_usd for a in self.attempts)
-        paid = deployment.price.affordable_output(left_usd, self.needs.most_input_tokens)
-        return min(most, paid)
+        return self.needs.paid_output(deployment, self.left_usd)
 
     def may_call(self, deployment: Deployment) -> bool:
-        return self.needs.met_by(deployment) and self.affords(deployment)
-
-    def affords(self, deployment: Deployment) -> bool:
-        """Whether an answer of useful length can be paid."""
-        useful = min(USEFUL_OUTPUT_TOKENS, self.needs.most_output(deployment))
-        return self.output_tokens(deployment) >= useful
+        return self.needs.met_by(deployment) and self.needs.is_paid(deployment, self.left_usd)
 
     def remaining_ms(self, now_s: float) -> float:
         return float("inf") if self.deadline_s is None else (self.deadline_s - now_s) * 1_000

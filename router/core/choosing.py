@@ -44,7 +44,7 @@ class Chooser:
         """
         if work.embedding is None:
             work.embedding = self._embedder.known(work.call.chat.prompt)
-        if work.embedding is not None:
+        if work.embedding is not None and work.plans:
             for _ in range(SENDING_TURNS):
                 await asyncio.sleep(0)
             work.foreseen = self._decide(work, work.plans)
@@ -57,6 +57,8 @@ class Chooser:
         """
         if not work.has_room:
             raise Overloaded("too many events wait to be learned: try again later")
+        if not work.plans:
+            raise NoEligiblePlan("the cost limit pays no arm: raise it or ask for less")
         plans = [plan for plan in work.plans if work.well(self._catalogue, plan)]
         rungs, stepper = work.arms[:1], None
         if plans:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from router.core.arms import LEARNED, Arm, Catalogue, Deployment, Plan
 from router.core.chat import ChatRequest, Format, Usage
 
+USEFUL_OUTPUT_TOKENS = 128
+
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
@@ -61,6 +63,18 @@ class Needs:
         most = deployment.max_output_tokens
         return most if self.output_tokens is None else min(self.output_tokens, most)
 
+    def paid_output(self, deployment: Deployment, left_usd: float | None) -> int:
+        """The most tokens it may answer with, as far as what is left pays them; None for all."""
+        most = self.most_output(deployment)
+        if left_usd is None:
+            return most
+        return min(most, deployment.price.affordable_output(left_usd, self.most_input_tokens))
+
+    def is_paid(self, deployment: Deployment, left_usd: float | None) -> bool:
+        """Whether what is left pays an answer of useful length."""
+        useful = min(USEFUL_OUTPUT_TOKENS, self.most_output(deployment))
+        return self.paid_output(deployment, left_usd) >= useful
+
 
 def permitted_arms(catalogue: Catalogue, needs: Needs, wishes: Wishes) -> tuple[str, ...]:
     """Arms that the request allows and that have a deployment able to serve it; fallback first."""
@@ -74,6 +88,27 @@ def permitted_arms(catalogue: Catalogue, needs: Needs, wishes: Wishes) -> tuple[
 def permitted_plans(catalogue: Catalogue, arms: Iterable[str]) -> list[Plan]:
     """Plans all of whose arms are among `arms`, whatever the providers' health."""
     return [p for p in catalogue.plans.values() if set(arms).issuperset(p.arms)]
+
+
+def paid_plans(
+    catalogue: Catalogue,
+    arms: Iterable[str],
+    plans: Sequence[Plan],
+    needs: Needs,
+    limit_usd: float | None,
+) -> Sequence[Plan]:
+    """Less those whose first arm a cost limit does not pay; none where it pays no arm at all.
+
+    Where it pays only an arm that stands in, all plans stay.
+    """
+
+    def pays(arm: str) -> bool:
+        able = filter(needs.met_by, catalogue.arms[arm].deployments)
+        return any(needs.is_paid(deployment, limit_usd) for deployment in able)
+
+    if not any(map(pays, arms)):
+        return ()
+    return [plan for plan in plans if pays(plan.rungs[0])] or plans
 
 
 def offered(plans: Sequence[Plan]) -> list[Plan]:

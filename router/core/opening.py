@@ -8,7 +8,14 @@ from router.core.arms import Catalogue, Plan
 from router.core.cachekey import cache_key
 from router.core.calls import Call
 from router.core.chat import Usage
-from router.core.eligible import Needs, Wishes, most_cost_usd, permitted_arms, permitted_plans
+from router.core.eligible import (
+    Needs,
+    Wishes,
+    most_cost_usd,
+    paid_plans,
+    permitted_arms,
+    permitted_plans,
+)
 from router.core.errors import FieldViolation, InvalidRequest, NoEligiblePlan
 from router.core.records import Mode
 from router.core.tenants import NOT_OBSERVED, Reservation
@@ -38,6 +45,8 @@ def open_work(
         plans = [_pinned(catalogue, wishes.pin, needs)]
     if not plans:
         raise NoEligiblePlan("no plan fits: relax the arm, the tools, the images or the length")
+    if mode is not Mode.DECIDE:  # there the caller begins the attempt
+        plans = list(paid_plans(catalogue, arms, plans, needs, call.options.max_cost_usd))
     costs = [most_cost_usd(catalogue.arms[arm], needs) for arm in arms]
     return Work(
         call=call,

@@ -22,7 +22,8 @@ MS_PER_S = 1_000
 class Work:
     """needs: of the request. has_room: what comes of it can be learned.
 
-    plans, arms: what the request permits; an arm may stand in for one that fails.
+    plans, arms: what the request permits; an arm may stand in for one that fails. No plans where
+    the cost limit pays no arm: only an answer given before will do.
     watched: what the policy would choose among where it only watches, else empty.
     foreseen: what would be chosen if every plan were well; choice: what was chosen.
     refused: by the quota, so nothing is held.

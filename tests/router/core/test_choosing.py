@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from router.core.errors import QuotaExceeded
+from router.core.calls import RoutingOptions
+from router.core.chat import ChatRequest, Message, Role, TextPart
+from router.core.errors import NoEligiblePlan, QuotaExceeded
 from router.core.ports import HealthPolicy
 from router.core.tenants import Tenant, TenantLimits
 from tests.router.core.conftest import Core, asked
@@ -41,3 +45,12 @@ async def test_without_quota_nothing_is_embedded_or_recorded(core: Core) -> None
     with pytest.raises(QuotaExceeded):
         await core.service.complete(asked(tenant=poor))
     assert [record.tenant for record in await core.records()] == ["acme"]
+
+
+async def test_a_cost_limit_that_pays_no_arm_is_no_failure_of_providers(core: Core) -> None:
+    chat = ChatRequest((Message(Role.USER, (TextPart("7," * 3_000),)),))
+    with pytest.raises(NoEligiblePlan, match="pays no arm"):
+        await core.service.complete(
+            replace(asked(), chat=chat, options=RoutingOptions(max_cost_usd=0.005))
+        )
+    assert await core.records() == []

@@ -92,6 +92,31 @@ def test_only_what_is_limited_is_held(limits: TenantLimits) -> None:
     assert held(Tenant("acme"), Mode.DECIDE)
 
 
+@pytest.mark.parametrize(
+    ("limit_usd", "pin", "mode", "plans"),
+    [
+        (None, "", Mode.COMPLETE, ["ladder", "cheap", "reasoning"]),
+        (0.001, "", Mode.COMPLETE, ["ladder", "cheap"]),
+        (0.0001, "", Mode.COMPLETE, []),
+        (0.001, "reasoning", Mode.STREAM, []),
+        (0.001, "", Mode.DECIDE, ["cheap", "reasoning"]),
+    ],
+)
+def test_what_the_cost_limit_does_not_pay_is_not_chosen(
+    limit_usd: float | None, pin: str, mode: Mode, plans: list[str]
+) -> None:
+    call = replace(CALL, options=RoutingOptions(arm=pin, max_cost_usd=limit_usd))
+    work = open_work(call, mode, "d-1", 0.0, LADDER)
+    assert [plan.name for plan in work.plans] == plans
+
+
+def test_an_arm_that_stands_in_may_be_all_that_is_paid() -> None:
+    call = replace(CALL, options=RoutingOptions(max_cost_usd=0.001))
+    plans = {"reasoning": SINGLES["reasoning"]}
+    work = open_work(call, Mode.COMPLETE, "d-1", 0.0, replace(CATALOGUE, plans=plans))
+    assert [plan.name for plan in work.plans] == ["reasoning"]
+
+
 def test_a_request_that_rules_everything_out() -> None:
     with pytest.raises(NoEligiblePlan):
         open_work(CALL, Mode.DECIDE, "d-1", 0.0, CATALOGUE)
