@@ -16,6 +16,7 @@ from router.core.administration import Administration
 from router.core.calls import Service
 from router.core.errors import PortTaken
 from router.rpc import admin
+from router.rpc.health import HealthServicer
 from router.rpc.interceptor import Authenticate, Guard
 from router.rpc.limits import RequestLimits
 from router.rpc.servicer import RouterServicer
@@ -43,7 +44,7 @@ class HealthReporter:
     """Names each component; the whole serves when the required ones do."""
 
     def __init__(self) -> None:
-        self.servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in the stub
+        self.servicer = HealthServicer()
         self._serving: dict[str, bool] = {}
         self._log = structlog.get_logger("health")
 
@@ -51,14 +52,14 @@ class HealthReporter:
         if self._serving.get(component) is not serving:
             self._log.info("component", component=component, serving=serving)
         self._serving[component] = serving
-        await self.servicer.set(component, _status(serving=serving))
-        for name in ("", SERVICE):  # looked at anew: another component may have changed meanwhile
-            whole = all(self._serving.get(part, False) for part in REQUIRED)
-            await self.servicer.set(name, _status(serving=whole))
+        self.servicer.set(component, _status(serving=serving))
+        whole = all(self._serving.get(part, False) for part in REQUIRED)
+        for name in ("", SERVICE):
+            self.servicer.set(name, _status(serving=whole))
 
     async def drain(self) -> None:
         """NOT_SERVING for good: load balancers send no more."""
-        await self.servicer.enter_graceful_shutdown()
+        self.servicer.drain()
 
 
 def _status(*, serving: bool) -> health_pb2.HealthCheckResponse.ServingStatus:

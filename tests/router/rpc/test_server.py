@@ -225,6 +225,49 @@ async def test_a_watch_is_told_of_changes_and_of_the_end() -> None:
         assert (await watch.read()).status == Health.NOT_SERVING
 
 
+async def test_a_watcher_who_reads_nothing_holds_up_neither_a_change_nor_the_end() -> None:
+    class Stuck:
+        def __init__(self) -> None:
+            self.writing = asyncio.Event()
+
+        async def write(self, _: object) -> None:
+            self.writing.set()
+            await asyncio.Event().wait()
+
+    reporter, context = HealthReporter(), Stuck()
+    request = health_pb2.HealthCheckRequest(service="redis")
+    watch = asyncio.create_task(reporter.servicer.Watch(request, context))
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await context.writing.wait()
+            await reporter.set("redis", serving=True)
+            assert (await reporter.servicer.Check(request, None)).status == Health.SERVING
+            await reporter.drain()
+            assert (await reporter.servicer.Check(request, None)).status == Health.NOT_SERVING
+    finally:
+        watch.cancel()
+
+
+async def test_a_change_while_a_watcher_reads_is_told_after_it() -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.told: list[int] = []
+
+        async def write(self, answer: Health) -> None:
+            self.told.append(answer.status)
+            if len(self.told) == 1:
+                await reporter.set("redis", serving=True)
+
+    reporter, context = HealthReporter(), Slow()
+    request = health_pb2.HealthCheckRequest(service="redis")
+    watch = asyncio.create_task(reporter.servicer.Watch(request, context))
+    try:
+        await until(lambda: len(context.told) == 2)
+        assert context.told == [Health.SERVICE_UNKNOWN, Health.SERVING]
+    finally:
+        watch.cancel()
+
+
 async def test_reflection_lists_the_service(wire: Wire) -> None:
     stub = reflection_pb2_grpc.ServerReflectionStub(wire.channel)
     asked = [
