@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import socket
+import sys
 import threading
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from router.core.errors import PortTaken
@@ -60,6 +63,10 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
 
+    def handle_error(self, *_: object) -> None:
+        """The standard one prints what the exception says; a caller who leaves is one, too."""
+        structlog.get_logger("metrics").info("scrape failed", error=type(sys.exception()).__name__)
+
 
 class _ServerV6(_Server):
     address_family = socket.AF_INET6
@@ -74,3 +81,7 @@ class _Handler(WSGIRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Scrapes are no news."""
+
+    def get_stderr(self) -> io.StringIO:
+        """Where a scrape that fails prints its traceback: the scraper's 500 says enough."""
+        return io.StringIO()

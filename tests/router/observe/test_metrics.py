@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
+import time
 
 import httpx
 import pytest
+import structlog
+from prometheus_client import CollectorRegistry
 
 from router.core.errors import PortTaken, ProviderError
 from router.core.events import GainFound, Move, Mover, PolicyChanged
@@ -131,6 +135,38 @@ def test_closing_frees_the_port_and_ends_the_thread() -> None:
     assert set(threading.enumerate()) <= before
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}/metrics")
+
+
+def test_a_caller_who_leaves_prints_no_exception(capfd: pytest.CaptureFixture[str]) -> None:
+    with (
+        structlog.testing.capture_logs() as told,
+        MetricsServer(Metrics().registry, "127.0.0.1", 0) as server,
+    ):
+        with socket.create_connection(("127.0.0.1", server.port)) as leaver:
+            # Closed by a reset, which the reading thread gets as an exception.
+            leaver.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        end_s = time.monotonic() + 10
+        while not told and time.monotonic() < end_s:
+            time.sleep(0.005)
+    assert [(line["event"], line["error"]) for line in told] == [
+        ("scrape failed", "ConnectionResetError")
+    ]
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_a_scrape_that_fails_prints_no_exception(capfd: pytest.CaptureFixture[str]) -> None:
+    class Broken:
+        def collect(self) -> list[object]:
+            raise ValueError("the prompt and the key")
+
+        def describe(self) -> list[object]:
+            return []
+
+    registry = CollectorRegistry()
+    registry.register(Broken())
+    with MetricsServer(registry, "127.0.0.1", 0) as server:
+        assert httpx.get(f"http://127.0.0.1:{server.port}/metrics").status_code == 500
+    assert "".join(capfd.readouterr()) == ""
 
 
 def has_ipv6() -> bool:
