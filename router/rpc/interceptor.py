@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 from uuid import uuid4
@@ -30,6 +30,8 @@ OPEN_PREFIX = "/grpc."
 """Health and reflection: open to probes and tools that have no key."""
 BEARER = "bearer "
 BUSY_RETRY_MS = 250
+OPEN_UNSENT = 32
+"""Requests without a key that may be on their way at once: each may take a message's memory."""
 
 current_tenant: ContextVar[Tenant] = ContextVar("current_tenant")
 current_decision: ContextVar[str] = ContextVar("current_decision", default="")
@@ -45,10 +47,13 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
     """observe(method, code, seconds) is told of every call.
 
     doors: by service, who may call it; any other but health and reflection is closed to all.
-    stall_ms: how long a stream's caller may leave one message unread.
+    stall_ms: how long a caller may take to send a request, or to read one message of a stream.
 
-    Requests are decoded in here, behind the key and the bound: a body that is no message of the
-    contract is refused like any other mistake, and nobody without a key has one decoded.
+    Requests are read and decoded in here, behind the key and the bound: a body that is no message
+    of the contract is refused like any other mistake, and nobody without a key has one read. What
+    is half sent takes the memory of max_in_flight messages with a key at most, and of OPEN_UNSENT
+    to health and reflection. Without a bound remain connections, and on each of them health
+    watches and refusals that nobody fetches.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         self._max_in_flight = max_in_flight
         self._stall_s = stall_ms / 1_000
         self._in_flight = 0
+        self._open_unsent: dict[asyncio.Timeout, None] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._log = structlog.get_logger("rpc")
@@ -83,16 +89,19 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
     ) -> Any:
         handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)
-        if handler is None or method.startswith(OPEN_PREFIX):
-            return handler
+        if handler is None:
+            return None
+        if method.startswith(OPEN_PREFIX):
+            return self._open(handler)
+        # As streams of requests, which grpc leaves to be read in here.
         _, service, name = method.split("/")
         door = self._doors[service]
         decode, encode = handler.request_deserializer, handler.response_serializer
         if handler.response_streaming:
             stream = self._stream(handler.unary_stream, decode, name, door)
-            return grpc.unary_stream_rpc_method_handler(stream, None, encode)
+            return grpc.stream_stream_rpc_method_handler(stream, None, encode)
         unary = self._unary(handler.unary_unary, decode, name, door)
-        return grpc.unary_unary_rpc_method_handler(unary, None, encode)
+        return grpc.stream_unary_rpc_method_handler(unary, None, encode)
 
     def _unary(
         self,
@@ -100,10 +109,10 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         decode: Decode,
         name: str,
         door: Authenticate,
-    ) -> Callable[[bytes, Context], Awaitable[Any]]:
-        async def call(body: bytes, context: Context) -> Any:
+    ) -> Callable[[object, Context], Awaitable[Any]]:
+        async def call(_: object, context: Context) -> Any:
             async with self._guarded(context, name, door):
-                return await behaviour(_decoded(decode, body), context)
+                return await behaviour(await self._request(context, decode), context)
 
         return call
 
@@ -113,18 +122,63 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         decode: Decode,
         name: str,
         door: Authenticate,
-    ) -> Callable[[bytes, Context], Awaitable[None]]:
+    ) -> Callable[[object, Context], Awaitable[None]]:
         # Written to the context, not yielded: a caller who leaves while a message is on its way
         # would leave a generator to the garbage collector, and the upstream call with it.
-        async def call(body: bytes, context: Context) -> None:
+        async def call(_: object, context: Context) -> None:
             async with (
                 self._guarded(context, name, door),
-                aclosing(behaviour(_decoded(decode, body), context)) as items,
+                aclosing(behaviour(await self._request(context, decode), context)) as items,
             ):
                 async for item in items:
                     await self._write(context, item)
 
         return call
+
+    def _open(self, handler: Any) -> Any:
+        decode, encode = handler.request_deserializer, handler.response_serializer
+        behaviour = handler.unary_unary or handler.unary_stream or handler.stream_stream
+
+        async def call(_: object, context: Context) -> Any:
+            async with _refusing(context):
+                return await behaviour(_decoded(decode, await self._open_read(context)), context)
+
+        async def talk(_: object, context: Context) -> None:
+            requests = self._open_requests(context, decode)
+            async with _refusing(context), aclosing(behaviour(requests, context)) as answers:
+                async for answer in answers:
+                    await self._write(context, answer)
+
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(talk, None, encode)
+        if handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(call, None, encode)
+        return grpc.stream_unary_rpc_method_handler(call, None, encode)
+
+    async def _open_requests(self, context: Context, decode: Decode) -> AsyncIterator[Any]:
+        end = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in the stub
+        while (body := await self._open_read(context)) is not end:
+            yield _decoded(decode, body)
+
+    async def _open_read(self, context: Context) -> Any:
+        """The oldest makes room: a probe, which sends all at once, is never kept out."""
+        with _unsent_refused():
+            async with asyncio.timeout(self._stall_s) as limit:
+                self._open_unsent[limit] = None
+                if len(self._open_unsent) > OPEN_UNSENT:
+                    oldest = next(iter(self._open_unsent))
+                    del self._open_unsent[oldest]
+                    oldest.reschedule(asyncio.get_running_loop().time())
+                try:
+                    return await context.read()
+                finally:
+                    self._open_unsent.pop(limit, None)
+
+    async def _request(self, context: Context, decode: Decode) -> Any:
+        with _unsent_refused():
+            async with asyncio.timeout(self._stall_s):
+                body = await context.read()
+        return _decoded(decode, body)
 
     async def _write(self, context: Context, item: Any) -> None:
         try:
@@ -187,6 +241,22 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
             decision_id=current_decision.get(),
             latency_ms=round(seconds * 1_000, 2),
         )
+
+
+@contextmanager
+def _unsent_refused() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise DeadlineTooShort("the request was not sent in time: send it at once") from None
+
+
+@asynccontextmanager
+async def _refusing(context: Context) -> AsyncIterator[None]:
+    try:
+        yield
+    except RouterError as error:
+        await _abort(context, status_of(error))
 
 
 def _decoded(decode: Decode, body: bytes) -> Any:

@@ -17,7 +17,7 @@ from router.core.calls import Service
 from router.core.errors import PortTaken
 from router.rpc import admin
 from router.rpc.health import HealthServicer
-from router.rpc.interceptor import Authenticate, Guard
+from router.rpc.interceptor import OPEN_UNSENT, Authenticate, Guard
 from router.rpc.limits import RequestLimits
 from router.rpc.servicer import RouterServicer
 
@@ -29,7 +29,10 @@ QUIET_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """port 0 picks a free one. stall_ms: for a stream's caller to read one message."""
+    """port 0 picks a free one.
+
+    stall_ms: for a caller to send a request, or to read one message of a stream.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8480
@@ -97,6 +100,8 @@ class RouterServer:
             interceptors=[self._guard],
             options=[
                 ("grpc.max_receive_message_length", size),
+                # Of one connection: all that may be under way, with room for probes and watches.
+                ("grpc.max_concurrent_streams", settings.max_in_flight + OPEN_UNSENT),
                 ("grpc.so_reuseport", 0),
             ],
         )
@@ -126,7 +131,7 @@ class RouterServer:
         ending = asyncio.create_task(self._server.stop(self._drain_s))
         while not ending.done():
             await self._guard.idle()
-            # What was accepted just before may still be sending its request.
+            # What was accepted just before may not have begun.
             await asyncio.wait({ending}, timeout=QUIET_S)
             if not self._guard.in_flight:
                 break

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
+from collections.abc import AsyncIterator
 
 import grpc
 import pytest
@@ -13,6 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from router.core.chat import TextDelta
 from router.core.errors import PortTaken
+from router.rpc.interceptor import OPEN_UNSENT
 from router.rpc.server import HealthReporter, RouterServer, ServerSettings
 from tests.router.rpc.wire import (
     GOOD,
@@ -31,6 +34,7 @@ from tests.router.rpc.wire import (
 Code = grpc.StatusCode
 Health = health_pb2.HealthCheckResponse
 COMPLETE, STREAM = GOOD["Complete"], GOOD["StreamComplete"]
+REFLECT = "reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 OURS = "adaptive_router.v1.RouterService"
 
 
@@ -82,6 +86,58 @@ async def test_a_message_over_the_size_limit() -> None:
         assert not wire.service.calls
         fits = router_pb2.CompleteRequest(chat=chat(user("x" * 9_900)))
         assert await wire.send("Complete", fits)
+
+
+def unsent(wire: Wire, path: str, **options: object) -> grpc.aio.StreamUnaryCall:
+    """A call whose request never comes."""
+
+    async def never() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    return wire.channel.stream_unary(path)(never(), **options)
+
+
+@pytest.mark.parametrize("method", ["Complete", "StreamComplete"])
+async def test_nobody_without_a_key_has_a_request_read(wire: Wire, method: str) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        error = await refused(unsent(wire, f"/{OURS}/{method}"))
+    assert error.code() is Code.UNAUTHENTICATED
+
+
+async def test_a_request_that_never_comes_takes_room_and_is_let_go() -> None:
+    async with served(max_in_flight=1, stall_ms=2_000) as wire:
+        calls = [unsent(wire, f"/{OURS}/Complete", metadata=METADATA) for _ in range(2)]
+        async with asyncio.timeout(PATIENCE_S):
+            errors = await asyncio.gather(*map(refused, calls))
+        reasons = {details(error)["ErrorInfo"].reason for error in errors}
+        assert reasons == {"OVERLOADED", "DEADLINE_EXCEEDED"}
+        assert await wire.send("Complete", COMPLETE)
+
+
+@pytest.mark.parametrize("method", ["health.v1.Health/Check", "health.v1.Health/Watch", REFLECT])
+async def test_of_requests_without_a_key_that_never_come_the_oldest_makes_room(
+    wire: Wire, method: str
+) -> None:
+    calls = [unsent(wire, f"/grpc.{method}") for _ in range(OPEN_UNSENT + 3)]
+    await until(lambda: sum(call.done() for call in calls) >= 3)
+    assert sum(call.done() for call in calls) == 3
+    assert (await refused(next(c for c in calls if c.done()))).code() is Code.DEADLINE_EXCEEDED
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{wire.server.port}") as probe:
+        stub = health_pb2_grpc.HealthStub(probe)
+        assert (await stub.Check(health_pb2.HealthCheckRequest())).status == Health.SERVING
+
+
+async def test_one_connection_has_a_bounded_number_of_streams() -> None:
+    async with served(max_in_flight=7) as wire:
+        reader, writer = await asyncio.open_connection("127.0.0.1", wire.server.port)
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+        async with asyncio.timeout(PATIENCE_S):
+            head = await reader.readexactly(9)
+            settings = await reader.readexactly(int.from_bytes(head[:3]))
+        writer.close()
+        assert head[3] == 4  # SETTINGS
+        assert (3, 7 + OPEN_UNSENT) in struct.iter_unpack(">HI", settings)
 
 
 async def test_a_full_house() -> None:
