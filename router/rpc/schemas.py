@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 from router.core.schemas import keeps_to_draft
 
@@ -69,11 +70,11 @@ class _Walk:
         return unfolded + sum(self.steps(item, depth + 1) for item in value.values())
 
     def _find(self, reference: str) -> Any:
-        head, *steps = reference.split("/")
+        head, slash, pointer = reference.partition("/")
         if head != "#":
             raise ValueError("not a pointer into this schema")
         place = self._root
-        for step in steps:
+        for step in unquote(pointer).split("/") if slash else []:
             key = step.replace("~1", "/").replace("~0", "~")
             try:
                 place = place[int(key)] if isinstance(place, list) else place[key]

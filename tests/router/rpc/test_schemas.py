@@ -33,6 +33,7 @@ GOOD = {
     "empty": {},
     "a part": {"$ref": "#/$defs/a", "$defs": {"a": STRING}},
     "an escaped part": {"$ref": "#/$defs/a~1b~0c", "$defs": {"a/b~c": STRING}},
+    "a part by its percent encoding": {"$ref": "#/$defs/a%41", "$defs": {"aA": STRING}},
     "an item of a list": {"prefixItems": [STRING, {"$ref": "#/prefixItems/0"}]},
     "a tree": {"properties": {"l": {"$ref": "#"}, "r": {"$ref": "#"}}},
     "a long chain": {
@@ -57,6 +58,7 @@ BAD = {
     "a remote reference below": {"items": {"not": {"$ref": "other.json#/a"}}},
     "a remote dynamic reference": {"$dynamicRef": "https://a.example/x#a"},
     "a dangling reference": {"$ref": "#/$defs/ghost"},
+    "a part that is called like an encoding": {"$ref": "#/$defs/a%41", "$defs": {"a%41": STRING}},
     "a dangling item": {"prefixItems": [STRING], "items": {"$ref": "#/prefixItems/1"}},
     "into a scalar": {"$ref": "#/type/x", "type": "string"},
     "an anchor": {"$ref": "#a", "$defs": {"a": {"$anchor": "a"}}},
