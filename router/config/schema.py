@@ -105,6 +105,12 @@ class ProvidersSection(Section):
 
 
 class CacheSection(Section):
+    """semantic_threshold: cosine similarity, null to match whole requests only.
+
+    One prompt gets another's answer only where the embedding model saw all of both: 254 tokens at
+    most, no unknown word.
+    """
+
     enabled: bool = True
     ttl_s: Count = 3_600
     semantic_threshold: Annotated[float, Field(gt=0.5, le=1)] | None = 0.97

@@ -70,8 +70,8 @@ class Closing:
         journey = work.journey
         if journey is None or journey.answer is None or not journey.passed:
             return
-        if work.cache is CacheStatus.MISS and work.embedding is not None:
+        if work.cache is CacheStatus.MISS:
             cached = CachedAnswer(
                 journey.answer, journey.arm, journey.deployment, work.id, work.key.exact
             )
-            self._background.start(self._shelf.put(work.key, work.embedding, cached))
+            self._background.start(self._shelf.put(work.key, work.likeness, cached))

@@ -187,10 +187,10 @@ class Pipeline:
             work.hit, work.cache = None, CacheStatus.BYPASS
         elif work.hit is not None:
             work.cache = CacheStatus.EXACT
-        elif work.cache is not CacheStatus.BYPASS and work.embedding is not None:
+        elif work.cache is not CacheStatus.BYPASS:
             with self._p.watch.stage("similar"):
                 work.hit, _ = await asyncio.gather(
-                    self._p.shelf.similar(work.key, work.embedding), self._p.chooser.foresee(work)
+                    self._p.shelf.similar(work.key, work.likeness), self._p.chooser.foresee(work)
                 )
             work.cache = CacheStatus.SEMANTIC if work.hit else CacheStatus.MISS
 
@@ -207,7 +207,9 @@ class Pipeline:
 
     async def _embed(self, work: Work) -> None:
         with self._p.watch.stage("embed"):
-            work.embedding = await self._p.embedder.embed(work.call.chat.prompt)
+            prompt = work.call.chat.prompt
+            work.embedding = await self._p.embedder.embed(prompt)
+            work.whole = self._p.embedder.whole(prompt)
 
     async def _deltas(self, work: Work) -> AsyncGenerator[Delta]:
         if work.hit is not None:

@@ -41,6 +41,10 @@ class Embedder(Protocol):
         """What `embed` would give, if it need not be computed."""
         ...
 
+    def whole(self, text: str) -> bool:
+        """Whether all of the text went into its embedding; False where that is not known."""
+        ...
+
 
 class Provider(Protocol):
     """One wire protocol; serves any deployment that names it. Raises ProviderError only.

@@ -45,9 +45,10 @@ class Shelf:
             return None
         return Hit(cached, 1.0) if cached else None
 
-    async def similar(self, key: CacheKey, embedding: Embedding) -> Hit | None:
+    async def similar(self, key: CacheKey, embedding: Embedding | None) -> Hit | None:
+        """embedding: None where only the same request may be answered."""
         threshold = self._settings.semantic_threshold
-        if threshold is None:
+        if threshold is None or embedding is None:
             return None
         try:
             found = await self._cache.similar(key, embedding, threshold)
@@ -56,7 +57,8 @@ class Shelf:
             return None
         return Hit(*found) if found else None
 
-    async def put(self, key: CacheKey, embedding: Embedding, cached: CachedAnswer) -> None:
+    async def put(self, key: CacheKey, embedding: Embedding | None, cached: CachedAnswer) -> None:
+        """embedding: None where only the same request may find it."""
         semantic = self._settings.semantic_threshold is not None
         try:
             await self._cache.put(

@@ -25,6 +25,7 @@ class Work:
     plans, arms: what the request permits; an arm may stand in for one that fails. No plans where
     the cost limit pays no arm: only an answer given before will do.
     watched: what the policy would choose among where it only watches, else empty.
+    whole: the embedding is of all of the prompt.
     foreseen: what would be chosen if every plan were well; choice: what was chosen.
     refused: by the quota, so nothing is held.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
@@ -41,6 +42,7 @@ class Work:
     arms: tuple[str, ...]
     watched: tuple[Plan, ...] = ()
     embedding: Embedding | None = None
+    whole: bool = False
     has_room: bool = True
     hit: Hit | None = None
     foreseen: Choice | None = None
@@ -57,6 +59,11 @@ class Work:
         own_s = None if latency_ms is None else self.began_s + latency_ms / MS_PER_S
         given = [s for s in (own_s, self.call.deadline_s) if s is not None]
         return min(given, default=None)
+
+    @property
+    def likeness(self) -> Embedding | None:
+        """What finds answers to like prompts: a prompt that was seen in part may differ beyond."""
+        return self.embedding if self.whole else None
 
     @property
     def answer(self) -> Answer | None:

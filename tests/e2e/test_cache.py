@@ -38,6 +38,14 @@ async def test_a_near_prompt_is_answered_by_similarity(router: Router) -> None:
     assert 0.97 <= receipt.similarity < 1
 
 
+async def test_a_prompt_seen_in_part_is_answered_as_itself_only(router: Router) -> None:
+    ends = "please read this note of a visit and say in plain words what to do next " * 10
+    note, other = f"{ends}broken arm {ends}", f"{ends}sore throat {ends}"
+    await router.complete(note)
+    await until(status(router, note, router_pb2.CACHE_STATUS_EXACT))
+    assert (await router.complete(other)).receipt.cache == router_pb2.CACHE_STATUS_MISS
+
+
 async def test_no_tenant_sees_anothers_answers(router: Router) -> None:
     await router.complete(TEXT)
     await until(status(router, TEXT, router_pb2.CACHE_STATUS_EXACT))

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 from tokenizers import Tokenizer
 
-from router.adapters.embedding.clip import clip_chars, clip_tokens
+from router.adapters.embedding.clip import MAX_CHARS, clip_chars, clip_tokens, fits
 from router.adapters.embedding.files import TOKENIZER, WEIGHTS, read_verified
 from router.core.errors import ModelCorrupt, ModelUnavailable
 
@@ -21,6 +21,7 @@ DIMENSIONS: Final = 384
 _ONLY_FATAL: Final = 4
 
 # Ids of the special tokens in the pinned tokenizer.
+_UNK: Final = 100
 _CLS: Final = 101
 _SEP: Final = 102
 
@@ -65,7 +66,7 @@ class BgeModel:
             ModelUnavailable: the runtime failed on this text.
 
         """
-        ids = np.array([self._token_ids(text)], dtype=np.int64)
+        ids = np.array([[_CLS, *clip_tokens(self._token_ids(text)), _SEP]], dtype=np.int64)
         inputs = {
             "input_ids": ids,
             "attention_mask": np.ones_like(ids),
@@ -77,11 +78,18 @@ class BgeModel:
             raise ModelUnavailable("the embedding model failed on this prompt") from None
         return _unit(hidden[0, 0])
 
+    def whole(self, text: str) -> bool:
+        """Whether `embed` sees all of `text`: none is cut, no word is unknown to the model."""
+        if len(text) > MAX_CHARS:
+            return False
+        ids = self._token_ids(text)
+        return fits(ids) and _UNK not in ids
+
     def _token_ids(self, text: str) -> list[int]:
         # A lone surrogate is legal in str but not in the UTF-8 the tokenizer works on.
         readable = clip_chars(text).encode("utf-8", "replace").decode("utf-8")
-        encoding = self._tokenizer.encode(readable, add_special_tokens=False)
-        return [_CLS, *clip_tokens(encoding.ids), _SEP]
+        ids: list[int] = self._tokenizer.encode(readable, add_special_tokens=False).ids
+        return ids
 
 
 def _options() -> Any:

@@ -33,8 +33,12 @@ def clip_chars(text: str) -> str:
     return f"{text[:half]} {text[-half:]}"
 
 
+def fits(ids: Sequence[int]) -> bool:
+    return len(ids) <= HEAD_TOKENS + TAIL_TOKENS
+
+
 def clip_tokens(ids: Sequence[int]) -> Sequence[int]:
     """`ids` without special tokens: all of them, or the first 128 and the last 126."""
-    if len(ids) <= HEAD_TOKENS + TAIL_TOKENS:
+    if fits(ids):
         return ids
     return [*ids[:HEAD_TOKENS], *ids[-TAIL_TOKENS:]]

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,19 @@ class PoolStats:
     abandoned: int = 0
 
 
+class _Seen(NamedTuple):
+    """whole: nothing of the text is missing in its embedding."""
+
+    embedding: NDArray[np.float32]
+    whole: bool
+
+
 class _Run:
     """One text on its way through a worker; `callers` wait for it, the first from the start."""
 
     __slots__ = ("callers", "result", "text")
 
-    result: asyncio.Future[NDArray[np.float32] | None]
+    result: asyncio.Future[_Seen | None]
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -63,7 +71,7 @@ class EmbedderPool:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="embed")
         self._model: BgeModel | None = None
         self._loading = Lock()
-        self._known: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
+        self._known: OrderedDict[bytes, _Seen] = OrderedDict()
         self._running: dict[bytes, _Run] = {}
         self._closed = False
         self.stats = PoolStats()
@@ -81,19 +89,24 @@ class EmbedderPool:
         if known is not None:
             self._known.move_to_end(key)
             self.stats.hits += 1
-            return known
+            return known.embedding
         return await self._compute(key, text)
 
     def known(self, text: str) -> NDArray[np.float32] | None:
-        return self._known.get(_key(clip_chars(text)))
+        seen = self._known.get(_key(clip_chars(text)))
+        return seen.embedding if seen else None
+
+    def whole(self, text: str) -> bool:
+        seen = self._known.get(_key(clip_chars(text)))
+        return seen is not None and seen.whole
 
     async def _compute(self, key: bytes, text: str) -> NDArray[np.float32]:
         while True:
             run = self._join(key) or self._start(key, text)
-            embedding = await self._wait(run)
+            seen = await self._wait(run)
             # None: all callers before this one left, and the worker saw that just before it came.
-            if embedding is not None:
-                return embedding
+            if seen is not None:
+                return seen.embedding
 
     def _join(self, key: bytes) -> _Run | None:
         run = self._running.get(key)
@@ -114,7 +127,7 @@ class EmbedderPool:
         run.result.add_done_callback(lambda done: self._keep(key, done))
         return run
 
-    async def _wait(self, run: _Run) -> NDArray[np.float32] | None:
+    async def _wait(self, run: _Run) -> _Seen | None:
         try:
             # One caller that leaves must not take the others' result along.
             return await asyncio.shield(run.result)
@@ -125,25 +138,26 @@ class EmbedderPool:
         finally:
             run.callers -= 1
 
-    def _keep(self, key: bytes, done: asyncio.Future[NDArray[np.float32] | None]) -> None:
+    def _keep(self, key: bytes, done: asyncio.Future[_Seen | None]) -> None:
         self._running.pop(key, None)
         if done.cancelled() or done.exception() is not None:
             return
-        embedding = done.result()
-        if embedding is None:
+        seen = done.result()
+        if seen is None:
             self.stats.abandoned += 1
             return
         self.stats.computed += 1
-        self._known[key] = embedding
+        self._known[key] = seen
         if len(self._known) > self._cache_entries:
             self._known.popitem(last=False)
 
-    def _embed(self, run: _Run) -> NDArray[np.float32] | None:
+    def _embed(self, run: _Run) -> _Seen | None:
         if run.callers == 0:
             return None
-        embedding = self._loaded().embed(run.text)
+        model = self._loaded()
+        embedding = model.embed(run.text)
         embedding.flags.writeable = False  # shared by everyone who asks the same
-        return embedding
+        return _Seen(embedding, model.whole(run.text))
 
     def _loaded(self) -> BgeModel:
         with self._loading:
