@@ -197,14 +197,27 @@ def _redis(redis: dict[str, Any], env: Mapping[str, str]) -> Found:
     url, variable = redis.get("url"), redis.get("url_env")
     if url and variable:
         yield ("redis", "url_env"), "keep either url or url_env"
-    scheme = "redis://HOST:PORT, rediss://HOST:PORT or unix://PATH"
+    form = (
+        "redis://HOST:PORT, rediss://HOST:PORT or unix://PATH; "
+        "signs in a password are percent-encoded ('/' is %2F)"
+    )
     if isinstance(variable, str) and variable:
         wrong = list(_variable(("redis", "url_env"), variable, env))
         yield from wrong
-        if not wrong and not env[variable].startswith(REDIS_SCHEMES):
-            yield ("redis", "url_env"), f"set {variable} to {scheme}"
-    if isinstance(url, str) and url and not url.startswith(REDIS_SCHEMES):
-        yield ("redis", "url"), f"write {scheme}"
+        if not wrong and not _redis_url(env[variable]):
+            yield ("redis", "url_env"), f"set {variable} to {form}"
+    if isinstance(url, str) and url and not _redis_url(url):
+        yield ("redis", "url"), f"write {form}"
+
+
+def _redis_url(url: str) -> bool:
+    try:
+        # A password that is not encoded is read as a port up to its first '/', '?' or '#': what
+        # the driver raises then quotes it.
+        _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return url.startswith(REDIS_SCHEMES)
 
 
 def _pairs(root: dict[str, Any]) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -192,6 +193,18 @@ def test_two_sources_of_a_key_are_one_too_many(tmp_path: Path) -> None:
     file.write_text("made-up\n")
     text = WELL_FORMED + f"        api_key_env: CHEAP_KEY\n        api_key_file: {file}\n"
     assert "keep either" in only_problem(text).fix
+
+
+@pytest.mark.parametrize(
+    "password", ["Tops3cret/Pw", "Tops3cret?Pw", "Tops3cret#Pw", "Tops3cret[Pw"]
+)
+def test_a_redis_password_that_is_not_encoded_is_not_quoted(password: str) -> None:
+    env = {**ENV, "REDIS_URL": f"redis://:{password}@127.0.0.1:6390/0"}
+    with pytest.raises(ConfigInvalid) as caught:
+        parse_config(WELL_FORMED + "redis: {url_env: REDIS_URL}\n", "router.yaml", env)
+    assert [p.key for p in caught.value.problems] == ["redis.url_env"]
+    assert "percent-encoded" in caught.value.problems[0].fix
+    assert "Tops3cret" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("content", ["", "two words", "schlüssel", "a\nb"])
