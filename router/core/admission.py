@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from router.core.errors import Unauthenticated
+from router.core.errors import TenantNotFound, Unauthenticated
 from router.core.ports import Clock, QuotaKeeper, TenantDirectory
 from router.core.tenants import QuotaLeft, Reservation, Tenant, hash_key
 
 PUBLIC = Tenant("public")
+"""Unlimited until an operator creates a tenant of this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class AdmissionSettings:
     """required: without it callers that send no key are the tenant `public`.
 
     remember_s: how long a key is trusted before it is looked up again, so also how long a
-    revoked key still works.
+    revoked key still works and a limit that was changed still holds.
     """
 
     required: bool = True
@@ -42,18 +43,24 @@ class Admission:
 
     async def authenticate(self, api_key: str) -> Tenant:
         """Raises Unauthenticated."""
-        if not api_key and not self._settings.required:
-            return PUBLIC
         key_hash = hash_key(api_key)
         until_s, tenant = self._known.get(key_hash, (0.0, None))
         if tenant and self._clock() < until_s:
             return tenant
-        found = await self._tenants.find(key_hash) if api_key else None
+        found = await self._tenants.find(key_hash) if api_key else await self._keyless()
         if found is None:
             self._known.pop(key_hash, None)
             raise Unauthenticated("send a valid API key as metadata `authorization: Bearer KEY`")
         self._remember(key_hash, found)
         return found
+
+    async def _keyless(self) -> Tenant | None:
+        if self._settings.required:
+            return None
+        try:
+            return await self._tenants.show(PUBLIC.name)
+        except TenantNotFound:
+            return PUBLIC
 
     def _remember(self, key_hash: str, tenant: Tenant) -> None:
         self._known[key_hash] = (self._clock() + self._settings.remember_s, tenant)
