@@ -81,11 +81,15 @@ class _First:
     blank: Outcome
     call: Attempt
 
-    def quality(self, served: float) -> float | None:
-        """Of the first answer, where what was served tells of it."""
-        if self.call.outcome is AttemptOutcome.ACCEPTED or self.call.agrees:
-            return served
-        return 0.0 if self.call.agrees is False and served == RIGHT else None
+
+def label(spoke: Attempt, served: float) -> float | None:
+    """Quality of an answer by that of the served one; None where that does not tell.
+
+    One equal to it shares its label; one unequal to a right one is wrong.
+    """
+    if spoke.outcome is AttemptOutcome.ACCEPTED or spoke.agrees:
+        return served
+    return 0.0 if spoke.agrees is False and served == RIGHT else None
 
 
 def _from_call(
@@ -124,8 +128,8 @@ def _from_feedback(
     first = _first_of(record, choice, plans)
     if first is None:
         return
-    now = first.quality(event.quality)
-    told = None if before is None else first.quality(before)
+    now = label(first.call, event.quality)
+    told = None if before is None else label(first.call, before)
     if (now, told) != (None, None):
         yield replace(first.blank, quality=now, replaces=told, weight=weight)
 
@@ -140,6 +144,7 @@ def _first_rung(first: _First, settings: RewardSettings) -> Iterator[Outcome]:
 
 
 def _first_of(record: DecisionRecord, choice: Choice, plans: Mapping[str, Plan]) -> _First | None:
+    """None for plans of one arm, where the first was not called, or alone is no plan."""
     rungs = plans[choice.plan].rungs
     if len(rungs) == 1:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -24,6 +24,16 @@ _ONLY_FATAL: Final = 4
 _UNK: Final = 100
 _CLS: Final = 101
 _SEP: Final = 102
+
+
+class Seen(NamedTuple):
+    """embedding: shape (384,), float32, unit L2 norm.
+
+    whole: no part of the text is missing in it, and no word was unknown to the model.
+    """
+
+    embedding: NDArray[np.float32]
+    whole: bool
 
 
 class BgeModel:
@@ -58,15 +68,24 @@ class BgeModel:
         self._tokenizer.no_padding()
 
     def embed(self, text: str) -> NDArray[np.float32]:
-        """The embedding of `text`: shape (384,), float32, unit L2 norm.
+        """As `see`."""
+        return self.see(text).embedding
 
-        At most 256 tokens are seen, head and tail of a longer text (see `clip`).
+    def see(self, text: str) -> Seen:
+        """At most 256 tokens are seen, head and tail of a longer text (see `clip`).
 
         Raises:
             ModelUnavailable: the runtime failed on this text.
 
         """
-        ids = np.array([[_CLS, *clip_tokens(self._token_ids(text)), _SEP]], dtype=np.int64)
+        # A lone surrogate is legal in str but not in the UTF-8 the tokenizer works on.
+        readable = clip_chars(text).encode("utf-8", "replace").decode("utf-8")
+        ids: list[int] = self._tokenizer.encode(readable, add_special_tokens=False).ids
+        whole = len(text) <= MAX_CHARS and fits(ids) and _UNK not in ids
+        return Seen(self._hidden([_CLS, *clip_tokens(ids), _SEP]), whole)
+
+    def _hidden(self, tokens: list[int]) -> NDArray[np.float32]:
+        ids = np.array([tokens], dtype=np.int64)
         inputs = {
             "input_ids": ids,
             "attention_mask": np.ones_like(ids),
@@ -77,19 +96,6 @@ class BgeModel:
         except Exception:  # noqa: BLE001 - the runtime raises bare Exception subclasses
             raise ModelUnavailable("the embedding model failed on this prompt") from None
         return _unit(hidden[0, 0])
-
-    def whole(self, text: str) -> bool:
-        """Whether `embed` sees all of `text`: none is cut, no word is unknown to the model."""
-        if len(text) > MAX_CHARS:
-            return False
-        ids = self._token_ids(text)
-        return fits(ids) and _UNK not in ids
-
-    def _token_ids(self, text: str) -> list[int]:
-        # A lone surrogate is legal in str but not in the UTF-8 the tokenizer works on.
-        readable = clip_chars(text).encode("utf-8", "replace").decode("utf-8")
-        ids: list[int] = self._tokenizer.encode(readable, add_special_tokens=False).ids
-        return ids
 
 
 def _options() -> Any:

@@ -9,12 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router.adapters.embedding.bge import BgeModel
+from router.adapters.embedding.bge import BgeModel, Seen
 from router.adapters.embedding.clip import MAX_TOKENS, clip_chars
 from router.core.errors import ModelUnavailable, Overloaded
 
@@ -36,19 +35,12 @@ class PoolStats:
     abandoned: int = 0
 
 
-class _Seen(NamedTuple):
-    """whole: nothing of the text is missing in its embedding."""
-
-    embedding: NDArray[np.float32]
-    whole: bool
-
-
 class _Run:
     """One text on its way through a worker; `callers` wait for it, the first from the start."""
 
     __slots__ = ("callers", "result", "text")
 
-    result: asyncio.Future[_Seen | None]
+    result: asyncio.Future[Seen | None]
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -71,7 +63,7 @@ class EmbedderPool:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="embed")
         self._model: BgeModel | None = None
         self._loading = Lock()
-        self._known: OrderedDict[bytes, _Seen] = OrderedDict()
+        self._known: OrderedDict[bytes, Seen] = OrderedDict()
         self._running: dict[bytes, _Run] = {}
         self._closed = False
         self.stats = PoolStats()
@@ -127,7 +119,7 @@ class EmbedderPool:
         run.result.add_done_callback(lambda done: self._keep(key, done))
         return run
 
-    async def _wait(self, run: _Run) -> _Seen | None:
+    async def _wait(self, run: _Run) -> Seen | None:
         try:
             # One caller that leaves must not take the others' result along.
             return await asyncio.shield(run.result)
@@ -138,7 +130,7 @@ class EmbedderPool:
         finally:
             run.callers -= 1
 
-    def _keep(self, key: bytes, done: asyncio.Future[_Seen | None]) -> None:
+    def _keep(self, key: bytes, done: asyncio.Future[Seen | None]) -> None:
         self._running.pop(key, None)
         if done.cancelled() or done.exception() is not None:
             return
@@ -151,13 +143,12 @@ class EmbedderPool:
         if len(self._known) > self._cache_entries:
             self._known.popitem(last=False)
 
-    def _embed(self, run: _Run) -> _Seen | None:
+    def _embed(self, run: _Run) -> Seen | None:
         if run.callers == 0:
             return None
-        model = self._loaded()
-        embedding = model.embed(run.text)
-        embedding.flags.writeable = False  # shared by everyone who asks the same
-        return _Seen(embedding, model.whole(run.text))
+        seen = self._loaded().see(run.text)
+        seen.embedding.flags.writeable = False  # shared by everyone who asks the same
+        return seen
 
     def _loaded(self) -> BgeModel:
         with self._loading:

@@ -13,9 +13,7 @@ from router.core.arms import Plan
 from router.core.deciding import read_context
 from router.core.events import Audited, Decided, Event, FeedbackGiven, Reasked
 from router.core.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Judge, Judged
-from router.core.reward import RIGHT, RewardSettings
-
-_SILENT = (AttemptOutcome.FAILED, AttemptOutcome.CANCELLED)
+from router.core.reward import RewardSettings, label
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ def labels_of(event: Event, record: DecisionRecord) -> list[Label]:
             return [Label(choice.plan, last.score, bad, 1.0, Source.FEEDBACK, record.tenant)]
     if isinstance(event, Decided) and last.instead is Step.ACCEPT:
         # Before it deployments of the same arm may have failed.
-        first = next((a for a in record.attempts if a.outcome not in _SILENT), None)
+        first = _spoke(record, record.attempts[0].arm)
         if first is not None and first.agrees is not None:
             bad = float(not first.agrees)
             return [Label(choice.plan, last.score, bad, 1.0, Source.AUDIT, record.tenant)]
@@ -132,18 +130,14 @@ def _labelled(
 
 
 def _label(record: DecisionRecord, arm: str, quality: float) -> float | None:
-    """An answer equal to the served one shares its label; one unequal to a right one is wrong."""
     spoke = _spoke(record, arm)
-    if spoke is None:
-        return None
-    if spoke.outcome is AttemptOutcome.ACCEPTED or spoke.agrees:
-        return quality
-    return 0.0 if spoke.agrees is False and quality == RIGHT else None
+    return None if spoke is None else label(spoke, quality)
 
 
 def _spoke(record: DecisionRecord, arm: str) -> Attempt | None:
     """The arm's attempt that came to an answer."""
-    return next((a for a in record.attempts if a.arm == arm and a.outcome not in _SILENT), None)
+    silent = (AttemptOutcome.FAILED, AttemptOutcome.CANCELLED)
+    return next((a for a in record.attempts if a.arm == arm and a.outcome not in silent), None)
 
 
 def _above(plan: Plan) -> str:

@@ -98,7 +98,7 @@ def test_a_prompt_of_megabytes_costs_no_more_than_one_at_the_limit(model: BgeMod
     ids=["nothing", "all tokens", "over tokens", "over characters", "unknown sign", "unknown word"],
 )
 def test_it_tells_whether_it_sees_all_of_a_text(model: BgeModel, text: str, *, whole: bool) -> None:
-    assert model.whole(text) is whole
+    assert model.see(text).whole is whole
 
 
 def test_a_lone_surrogate_is_read_as_a_question_mark(model: BgeModel) -> None:
