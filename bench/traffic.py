@@ -13,12 +13,10 @@ from bandit import ContextMap, PromptFacts, make_policy
 from router.adapters.storage import Storage
 from router.config import Config
 from router.config.values import catalogue_of, settings_of, weights_of
-from router.core.arms import Catalogue
-from router.core.calls import WeightOverrides
-from router.core.chat import Usage
-from router.core.deciding import Bounds, Decider
-from router.core.errors import RouterError
-from router.core.records import (
+from router.domain.catalog import Catalogue
+from router.domain.chat import Usage
+from router.domain.errors import RouterError
+from router.domain.records import (
     Attempt,
     AttemptOutcome,
     Choice,
@@ -26,6 +24,8 @@ from router.core.records import (
     FeedbackReport,
     Mode,
 )
+from router.domain.requests import WeightOverrides
+from router.serving.decider import Bounds, Decider
 
 TENANT = "bench"
 AT_ONCE = 64

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.choice import check_actions, cold_start, decide, with_floor
-from bandit.manifest import manifest
+from bandit.context.view import View, Viewer
+from bandit.models.running_means import QUALITY, RunningMeans
 from bandit.outcomes import check_outcome
-from bandit.random_state import check_generator
-from bandit.running import QUALITY, RunningMeans
+from bandit.policies.slots import Slots
 from bandit.settings import PolicySettings, check_weights
-from bandit.slots import Slots
-from bandit.snapshot import Snapshot, pack
+from bandit.snapshots.codec import Snapshot, pack
+from bandit.snapshots.manifest import manifest
+from bandit.snapshots.random_state import check_generator
 from bandit.types import Action, Context, Decision, Outcome, Vector, Weights
 from bandit.utility import burden, estimates_of
-from bandit.view import View, Viewer
 
 Rows = NDArray[np.intp]
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.steps import Step
+from bandit.gates import Step
 from bench.cascade.answers import Answers
 from bench.routing.recorded import Recorded
-from router.core.chat import Answer, FinishReason, Usage
-from router.core.events import Audited
-from router.core.judging.stepping import Stepper
-from router.core.judging.telling import Telling
+from router.domain.chat import Answer, FinishReason, Usage
+from router.domain.events import Audited
+from router.gates.gate_session import Stepper
+from router.serving.feedback_rate import Telling
 
 
 class Check(NamedTuple):

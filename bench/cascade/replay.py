@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.steps import Gate
+from bandit.gates import Gate
 from bandit.types import Context
 from bench.cascade.answers import Answers
 from bench.cascade.audits import Auditor
@@ -18,22 +18,22 @@ from bench.cascade.provider import AnsweringProvider, KnownTexts, Vectors
 from bench.cascade.steps import TimedGate
 from bench.routing.provider import RecordedProvider, ReplayClock, StrictObserver, chat_of
 from bench.routing.recorded import Recorded, Rows
-from router.calibrate.trying import WellBoard
-from router.core.arms import Catalogue
-from router.core.attempt import Caller, Journey
-from router.core.background import Background
-from router.core.calls import WeightOverrides
-from router.core.cascade import Cascade, CascadeSettings
-from router.core.chat import ChatRequest
-from router.core.deciding import Bounds, Decider
-from router.core.eligible import Needs
-from router.core.events import Decided, Event, FeedbackGiven
-from router.core.gate import GateSettings
-from router.core.judging.stepping import Judging, Stepper
-from router.core.ports import Health
-from router.core.records import Choice, DecisionRecord, Mode
-from router.core.reward import RewardSettings
-from router.core.teaching import joined, keep_promises, labels, lessons, teach, teach_gates
+from router.domain.catalog import Catalogue
+from router.domain.chat import ChatRequest
+from router.domain.eligibility import Needs
+from router.domain.events import Decided, Event, FeedbackGiven
+from router.domain.records import Choice, DecisionRecord, Mode
+from router.domain.requests import WeightOverrides
+from router.gates.format_checks import GateSettings
+from router.gates.gate_session import Judging, Stepper
+from router.learning.rewards import RewardSettings
+from router.learning.training import joined, keep_promises, labels, lessons, teach, teach_gates
+from router.ports.ports import Health
+from router.runtime.background import Background
+from router.serving.attempts import Caller, Journey
+from router.serving.cascade import Cascade, CascadeSettings
+from router.serving.decider import Bounds, Decider
+from router.tools.calibrate.analysis.plan_simulation import WellBoard
 
 DRAIN_EVERY = 64
 ANY_WEIGHTS, ANY_COST = WeightOverrides(), Bounds()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from bandit.steps import Chosen, Gate, Lesson, Prices, Seen
+from bandit.gates import Chosen, Gate, Lesson, Prices, Seen
 from bandit.types import Weights
 
 

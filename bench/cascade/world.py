@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 
 from bandit import ContextMap, make_policy
-from bandit.policies.adaptive import NAME as ADAPTIVE
+from bandit.adaptive.policy import NAME as ADAPTIVE
+from bandit.gates import Gate, make_gate
 from bandit.policies.fixed import NAME as FIXED
-from bandit.promise import Promise
-from bandit.steps import Gate, make_gate
+from bandit.risk import Promise
 from bench.cascade.plans import PlanSpec
 from bench.routing.provider import PRICE
 from bench.routing.streams import Drawn, Stream
@@ -24,8 +24,8 @@ from router.config.values import (
     settings_of,
     weights_of,
 )
-from router.core.arms import Catalogue
-from router.core.deciding import Decider
+from router.domain.catalog import Catalogue
+from router.serving.decider import Decider
 
 SINGLE: Final = "single arm"
 PERFECT: Final = "perfect gate"

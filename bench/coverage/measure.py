@@ -15,9 +15,9 @@ from bench.routing.jobs import Job, Material, Worker
 from bench.routing.provider import StrictObserver
 from bench.routing.streams import draw
 from bench.routing.world import Variant
-from router.core.reward import RewardSettings
-from router.evaluate.candidates import Candidate, Fixed, Learning, Logged
-from router.evaluate.evaluation import Compared, Terms, compare
+from router.learning.rewards import RewardSettings
+from router.tools.evaluate.candidates import Candidate, Fixed, Learning, Logged
+from router.tools.evaluate.evaluation import Compared, Terms, compare
 
 LEARNING = "linucb"
 UNIFORM = "random-mix"

@@ -19,8 +19,8 @@ from bench.routing.maps import Mapped, Maps
 from bench.routing.replay import ANY_WEIGHTS, Ran, Replay
 from bench.routing.streams import Drawn, Stream, draw
 from bench.routing.world import Variant, catalogue, config_of, decider_of, policy_of
-from router.core.arms import Plan
-from router.core.calls import WeightOverrides
+from router.domain.catalog import Plan
+from router.domain.requests import WeightOverrides
 
 
 @dataclass(frozen=True, slots=True)

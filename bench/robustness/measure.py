@@ -16,8 +16,8 @@ from bench.routing.provider import chat_of
 from bench.routing.replay import ANY_COST, ANY_WEIGHTS, Replay
 from bench.routing.streams import Drawn, Stream
 from bench.routing.world import Variant, catalogue, config_of, decider_of, policy_of
-from router.core.arms import Catalogue
-from router.core.deciding import Decider
+from router.domain.catalog import Catalogue
+from router.serving.decider import Decider
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from bench.routing.maps import Maps
 from bench.routing.replay import Ran, Replay
 from bench.routing.streams import Drawn, Stream, draw
 from bench.routing.world import Variant, catalogue, config_of, decider_of, is_told, policy_of
-from router.core.arms import Catalogue
+from router.domain.catalog import Catalogue
 
 Embeddings = NDArray[np.float32]
 

@@ -14,21 +14,21 @@ from bandit.types import Context
 from bench.routing.provider import RecordedProvider, ReplayClock, StrictObserver, chat_of
 from bench.routing.recorded import Rows
 from bench.routing.streams import Stream
-from router.calibrate.trying import WellBoard
-from router.core.arms import Catalogue, Plan
-from router.core.attempt import Caller, Journey
-from router.core.background import Background
-from router.core.calls import WeightOverrides
-from router.core.cascade import Cascade, CascadeSettings
-from router.core.chat import ChatRequest
-from router.core.deciding import Bounds, Decider
-from router.core.eligible import Needs
-from router.core.events import Decided, Event, FeedbackGiven
-from router.core.gate import GateSettings
-from router.core.ports import Health
-from router.core.records import Choice, DecisionRecord, Mode
-from router.core.reward import RewardSettings
-from router.core.teaching import joined, teach
+from router.domain.catalog import Catalogue, Plan
+from router.domain.chat import ChatRequest
+from router.domain.eligibility import Needs
+from router.domain.events import Decided, Event, FeedbackGiven
+from router.domain.records import Choice, DecisionRecord, Mode
+from router.domain.requests import WeightOverrides
+from router.gates.format_checks import GateSettings
+from router.learning.rewards import RewardSettings
+from router.learning.training import joined, teach
+from router.ports.ports import Health
+from router.runtime.background import Background
+from router.serving.attempts import Caller, Journey
+from router.serving.cascade import Cascade, CascadeSettings
+from router.serving.decider import Bounds, Decider
+from router.tools.calibrate.analysis.plan_simulation import WellBoard
 
 DRAIN_EVERY = 64
 ANY_WEIGHTS, ANY_COST = WeightOverrides(), Bounds()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from bandit import BanditError, ContextMap, Policy, PromptFacts, make_policy
-from bandit.policies.adaptive import NAME as ADAPTIVE
+from bandit.adaptive.policy import NAME as ADAPTIVE
 from bandit.policies.base import HeuristicPolicy
 from bandit.policies.fixed import NAME as FIXED
 from bandit.policies.random_mix import RandomMixPolicy
@@ -21,8 +21,8 @@ from bench.routing.provider import PRICE
 from bench.routing.streams import Drawn, Stream
 from router.config import Config
 from router.config.values import catalogue_of, settings_of, weights_of
-from router.core.arms import Arm, Catalogue
-from router.core.deciding import Decider
+from router.domain.catalog import Arm, Catalogue
+from router.serving.decider import Decider
 
 LEAST_PRIOR_USD = 1e-7
 

@@ -7,20 +7,20 @@ from collections.abc import Iterable, Mapping
 from uuid import uuid4
 
 from router.adapters.storage import CacheBounds, Storage, StorageSettings
-from router.app.brain import Brain
+from router.app.learner_state_factory import Brain
 from router.config import Config
 from router.config.judging_schema import VerifierSection
 from router.config.values import today_of, weights_of
-from router.core.arms import Catalogue
-from router.core.deciding import Decider
-from router.core.follower import Follower
-from router.core.judging.verifying import Verifying, VerifyingSettings
-from router.core.learner import Learner, LearnerSettings
-from router.core.lecture import Lecture
-from router.core.observer import Observer
-from router.core.ports import HealthPolicy, Verifier
-from router.core.remapped import RemappedEvents
-from router.core.reward import RewardSettings
+from router.domain.catalog import Catalogue
+from router.gates.verifier_breaker import Verifying, VerifyingSettings
+from router.learning.batches import Lecture
+from router.learning.learner import Learner, LearnerSettings
+from router.learning.rewards import RewardSettings
+from router.learning.upgraded_events import RemappedEvents
+from router.ports.observer import Observer
+from router.ports.ports import HealthPolicy, Verifier
+from router.serving.decider import Decider
+from router.serving.snapshot_follower import Follower
 
 
 def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:

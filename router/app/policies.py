@@ -7,21 +7,21 @@ import time
 
 from bandit.errors import BanditError
 from router.adapters.storage import Storage
-from router.app.brain import Brain
+from router.app.learner_state_factory import Brain
 from router.config import Config
 from router.config.plain import name_one
 from router.config.values import catalogue_of, members_of
-from router.core.administration import Listing
-from router.core.errors import PolicyUnknown, SnapshotRefused
-from router.core.events import Move, PolicyChanged, PolicyCommand
-from router.core.judging.learned import Learned
-from router.core.ports import StoredSnapshot
+from router.domain.admin import Listing
+from router.domain.errors import PolicyUnknown, SnapshotRefused
+from router.domain.events import Move, PolicyChanged, PolicyCommand
+from router.learning.learner_state import Learned
+from router.ports.ports import StoredSnapshot
 
 POLL_S = 0.1
 
 
 class Policies:
-    """Implements `router.core.administration.Administration`."""
+    """Implements `router.domain.admin.Administration`."""
 
     def __init__(self, config: Config, storage: Storage) -> None:
         self._config = config

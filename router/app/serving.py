@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from router.adapters.storage import Storage
-from router.app.brain import Brain
 from router.app.build import build_follower, decider_of
 from router.app.examples import example_contexts
-from router.app.front import Front, Serving
-from router.app.service import Seams, build_service
+from router.app.learner_state_factory import Brain
+from router.app.live_service import Front, Serving
+from router.app.wiring import Seams, build_service
 from router.config import Config
 from router.config.values import catalogue_of, context_map_of, keys_of
-from router.core.background import Background
-from router.core.judging.verifying import Verifying
-from router.core.observer import Observer
-from router.core.ports import Embedder, Provider
+from router.gates.verifier_breaker import Verifying
+from router.ports.observer import Observer
+from router.ports.ports import Embedder, Provider
+from router.runtime.background import Background
 
 
 @dataclass(frozen=True, slots=True)

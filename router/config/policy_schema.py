@@ -55,7 +55,7 @@ class TierSection(Section):
 
 
 class RuleSection(Section):
-    """when: conditions of `bandit.conditions.KEYS`, all of which must hold."""
+    """when: conditions of `bandit.context.conditions.KEYS`, all of which must hold."""
 
     plan: str
     when: Annotated[dict[str, Any], Field(min_length=1, max_length=16)]

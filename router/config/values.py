@@ -6,25 +6,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from bandit.context import ContextMap
+from bandit.context.context_map import ContextMap
+from bandit.context.remap import Refit
 from bandit.errors import CorruptContextMap
-from bandit.promise import PromiseSettings
-from bandit.remap import Refit
+from bandit.gates import GateSettings
+from bandit.risk import PromiseSettings
 from bandit.settings import PolicySettings
-from bandit.steps import GateSettings
 from bandit.types import Units, Weights
 from router.config.checks import default_plans
 from router.config.policy_checks import plans_named
 from router.config.policy_schema import PolicySection
 from router.config.policy_values import Examples, floor_of, options_of
 from router.config.schema import BASE_URLS, ArmSection, Config, DeploymentSection, PlanSection
-from router.core.arms import LEARNED, Arm, Catalogue, Deployment, Plan, Price
-from router.core.chat import Usage
-from router.core.contest.contest import ContestSettings
-from router.core.errors import ConfigInvalid, ConfigProblem
-from router.core.judging.signals import N_SIGNALS, SIGNALS_VERSION
-from router.core.records import BASE
-from router.core.remapped import Today
+from router.domain.catalog import LEARNED, Arm, Catalogue, Deployment, Plan, Price
+from router.domain.chat import Usage
+from router.domain.errors import ConfigInvalid, ConfigProblem
+from router.domain.records import BASE
+from router.gates.signals import N_SIGNALS, SIGNALS_VERSION
+from router.learning.promotion import ContestSettings
+from router.learning.upgraded_events import Today
 
 ESCALATION_SHARE = 0.3
 """How often a rung is assumed to be followed by the next, before anything is known."""

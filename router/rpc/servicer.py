@@ -11,8 +11,8 @@ import grpc
 from adaptive_router.v1 import router_pb2 as router_pb
 from adaptive_router.v1 import router_pb2_grpc
 
-from router.core.calls import Call, Completion, Service
-from router.core.records import DecisionRecord
+from router.domain.records import DecisionRecord
+from router.domain.requests import Call, Completion, Service
 from router.rpc import convert_out
 from router.rpc.convert_in import (
     Routed,

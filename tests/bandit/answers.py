@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandit import ContextShape, Units, Weights
-from bandit.steps import Gate, GateSettings, Lesson, Prices, Seen
+from bandit.gates import Gate, GateSettings, Lesson, Prices, Seen
 from bandit.types import Context
 
 VERSION = "map"

@@ -9,7 +9,7 @@ import pytest
 from answers import LATER, PRICES, SETTINGS, VERSION, WEIGHTS, World, seen, taught
 
 from bandit import Weights
-from bandit.steps import Gate, GateSettings, Lesson, Prices, Step, make_gate
+from bandit.gates import Gate, GateSettings, Lesson, Prices, Step, make_gate
 
 
 def fresh(name: str = "learned", settings: GateSettings = SETTINGS) -> Gate:

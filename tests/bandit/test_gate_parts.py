@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from answers import seen
 
-from bandit.steps.exclusive import shared
-from bandit.steps.logistic import Group, LogisticHead, Rows, moderated, sigmoid
-from bandit.steps.rows import RowBuffer
-from bandit.steps.scales import LEAST, Scales
-from bandit.steps.tally import Tally
-from bandit.steps.types import Lesson, Step
-from bandit.steps.values import Beliefs, Terms, after, before
+from bandit.gates.exclusive import shared
+from bandit.gates.tally import Tally
+from bandit.gates.types import Lesson, Step
+from bandit.gates.values import Beliefs, Terms, after, before
+from bandit.models.logistic import Group, LogisticHead, Rows, moderated, sigmoid
+from bandit.models.row_buffer import RowBuffer
+from bandit.models.scales import LEAST, Scales
 
 GROUPS = (Group(1, 4.0, np.inf), Group(3, 0.5, 2.0))
 ONES = np.ones(4)

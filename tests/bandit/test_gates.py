@@ -33,8 +33,7 @@ from bandit.errors import (
     UnknownPolicy,
     VersionMismatch,
 )
-from bandit.snapshot import Snapshot, pack, unpack
-from bandit.steps import (
+from bandit.gates import (
     GATE_NAMES,
     Gate,
     GateSettings,
@@ -45,6 +44,7 @@ from bandit.steps import (
     load_gate,
     make_gate,
 )
+from bandit.snapshots.codec import Snapshot, pack, unpack
 
 pytestmark = pytest.mark.parametrize("name", GATE_NAMES)
 BEFORE = {Step.ACCEPT, Step.ASK, Step.ESCALATE}

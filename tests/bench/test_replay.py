@@ -19,7 +19,7 @@ from bench.routing.provider import PRICE, RecordedProvider, ReplayClock, chat_of
 from bench.routing.replay import Ran, Replay
 from bench.routing.streams import Stream, draw
 from bench.routing.world import Variant, catalogue, config_of, decider_of, policy_of
-from router.core.arms import Deployment
+from router.domain.catalog import Deployment
 
 NO_VW = Variant("adaptive, no VW", "adaptive", vw=False)
 

@@ -8,7 +8,7 @@ import pytest
 
 from router.config import load_config
 from router.config.values import catalogue_of, cold_start_of
-from router.core.errors import ConfigInvalid
+from router.domain.errors import ConfigInvalid
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "deploy" / "examples").glob("*.yaml"))
 ENV = dict.fromkeys(("OPENAI_API_KEY", "GROQ_API_KEY", "ANTHROPIC_API_KEY"), "made-up")

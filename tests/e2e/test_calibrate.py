@@ -20,11 +20,13 @@ from adaptive_router.v1 import router_pb2, router_pb2_grpc
 from demo.stack import free_port
 from demo.upstream import Upstream
 from demo.world import Profile, Reply
-from router.app import opened_storage, running_learner, running_router
-from router.app.brain import Brain
+from router.app.learner import running_learner
+from router.app.learner_state_factory import Brain
+from router.app.process import opened_storage
+from router.app.server import running_router
 from router.config import Config, parse_config
 from router.config.values import catalogue_of
-from router.core.tenants import Tenant, hash_key
+from router.domain.tenants import Tenant, hash_key
 from tests.e2e.conftest import KEY, request, served, until
 
 PRICES = {"cheap": 0.1, "reasoning": 2.0, "fallback": 0.5}

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from bandit.snapshot import pack, unpack
+from bandit.snapshots.codec import pack, unpack
 from router.adapters.storage import Storage
-from router.app import opened_storage
-from router.app.brain import Brain
 from router.app.build import build_follower, build_learner, decider_of
+from router.app.learner_state_factory import Brain
+from router.app.process import opened_storage
 from router.config import Config, load_config
 from router.config.values import catalogue_of
-from router.core.deciding import Decider
-from router.core.errors import SnapshotRefused
-from router.core.follower import Follower
-from router.core.judging.learned import split
-from router.core.observer import NullObserver
-from router.core.ports import StoredSnapshot
-from tests.router.app.test_replaying import write
+from router.domain.errors import SnapshotRefused
+from router.learning.learner_state import split
+from router.ports.observer import NullObserver
+from router.ports.ports import StoredSnapshot
+from router.serving.decider import Decider
+from router.serving.snapshot_follower import Follower
+from tests.router.tools.train.test_replay import write
 
 LEASE_MS = 10_000
 

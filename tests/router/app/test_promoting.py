@@ -14,21 +14,22 @@ from click.testing import CliRunner, Result
 
 from bandit import ContextMap, PromptFacts
 from router.adapters.storage import EmbeddedRedis, Storage
-from router.app import opened_storage
-from router.app.brain import Brain
 from router.app.build import build_follower, build_learner, decider_of
-from router.app.replaying import replayed
-from router.archive.export import export
+from router.app.learner_state_factory import Brain
+from router.app.process import opened_storage
 from router.cli import main
 from router.config import Config, load_config
 from router.config.values import catalogue_of
-from router.core.deciding import Decider, action_of, log_context
-from router.core.events import FeedbackGiven, Move, Mover, PolicyChanged, PolicyCommand
-from router.core.judging.learned import split
-from router.core.learner import Learner
-from router.core.observer import NullObserver
-from router.core.ports import StoredSnapshot
-from router.core.records import Choice, DecisionRecord, FeedbackReport, WeightSet
+from router.domain.events import FeedbackGiven, Move, Mover, PolicyChanged, PolicyCommand
+from router.domain.logged_context import action_of, log_context
+from router.domain.records import Choice, DecisionRecord, FeedbackReport, WeightSet
+from router.learning.learner import Learner
+from router.learning.learner_state import split
+from router.ports.observer import NullObserver
+from router.ports.ports import StoredSnapshot
+from router.serving.decider import Decider
+from router.tools.archive.export import export
+from router.tools.train.replay import replayed
 from tests.contract.samples import ATTEMPT, RECORD
 
 MEMBERS = """\

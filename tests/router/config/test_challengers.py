@@ -6,7 +6,7 @@ import pytest
 
 from router.config import Config, parse_config
 from router.config.values import catalogue_of, context_map_of, members_of, settings_of
-from router.core.errors import ConfigInvalid
+from router.domain.errors import ConfigInvalid
 from tests.router.config.test_mistakes import WELL_FORMED, only_problem, problems
 
 ENV = {"CHEAP_KEY": "made-up-key"}

@@ -16,8 +16,8 @@ from router.config import parse_config
 from router.config.policy_checks import plans_named
 from router.config.policy_schema import PolicyName
 from router.config.values import catalogue_of, context_map_of, settings_of
-from router.core.deciding import action_of
-from router.core.errors import ConfigInvalid, ConfigProblem
+from router.domain.errors import ConfigInvalid, ConfigProblem
+from router.domain.logged_context import action_of
 
 ARMS = """\
 arms:

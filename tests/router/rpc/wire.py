@@ -13,10 +13,9 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from router.core.calls import Call, Completion, Directive, OutcomeReceipt
-from router.core.chat import Answer, Delta, FinishReason, TextDelta, ToolCall, Usage
-from router.core.errors import Unauthenticated
-from router.core.records import (
+from router.domain.chat import Answer, Delta, FinishReason, TextDelta, ToolCall, Usage
+from router.domain.errors import Unauthenticated
+from router.domain.records import (
     Attempt,
     AttemptOutcome,
     CacheStatus,
@@ -28,7 +27,8 @@ from router.core.records import (
     OutcomeReport,
     WeightSet,
 )
-from router.core.tenants import QuotaLeft, Tenant
+from router.domain.requests import Call, Completion, Directive, OutcomeReceipt
+from router.domain.tenants import QuotaLeft, Tenant
 from router.rpc.server import HealthReporter, RouterServer, ServerSettings
 
 KEY = "ar_test"
