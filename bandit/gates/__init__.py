@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from bandit.gates.registry import GATE_NAMES, load_gate, make_gate
 from bandit.gates.settings import GateSettings
-from bandit.gates.types import Chosen, Gate, Lesson, Prices, Seen, Step
+from bandit.gates.types import Chosen, Gate, GateExample, GateInput, Prices, Step
 
 __all__ = [
     "GATE_NAMES",
     "Chosen",
     "Gate",
+    "GateExample",
+    "GateInput",
     "GateSettings",
-    "Lesson",
     "Prices",
-    "Seen",
     "Step",
     "load_gate",
     "make_gate",

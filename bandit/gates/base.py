@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bandit.gates.checks import Reader, check_lesson, check_prices
 from bandit.gates.settings import GateSettings
 from bandit.gates.tally import Tally
-from bandit.gates.types import Chosen, Lesson, Prices, Seen, Step
+from bandit.gates.types import Chosen, GateExample, GateInput, Prices, Step
 from bandit.gates.values import Beliefs, Terms, after, before
 from bandit.settings import check_weights
 from bandit.snapshots.codec import Snapshot, pack
@@ -20,7 +20,7 @@ from bandit.snapshots.random_state import check_generator, state_of
 from bandit.types import Vector, Weights
 
 
-class BookedGate(ABC):
+class SnapshotGate(ABC):
     """Keeps the books; a gate says what it believes and which shares of the steps it wants."""
 
     def __init__(
@@ -44,7 +44,7 @@ class BookedGate(ABC):
     def learned(self) -> int:
         return self._learned
 
-    def choose(self, seen: Seen, prices: Prices, weights: Weights) -> Chosen:
+    def choose(self, seen: GateInput, prices: Prices, weights: Weights) -> Chosen:
         """Raises BadContext, BadAction, BadWeights or VersionMismatch."""
         check_prices(prices)
         check_weights(weights)
@@ -62,7 +62,7 @@ class BookedGate(ABC):
             values={step: float(v[0]) for step, v in values.items()},
         )
 
-    def learn(self, lessons: Sequence[Lesson]) -> None:
+    def learn(self, lessons: Sequence[GateExample]) -> None:
         """Nothing is learned when one lesson is bad.
 
         Raises:
@@ -99,13 +99,13 @@ class BookedGate(ABC):
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {f"tally.{name}": array for name, array in self._tally.arrays().items()}
 
-    def _agrees(self, seen: Seen) -> bool | None:
+    def _agrees(self, seen: GateInput) -> bool | None:
         """None where no second opinion was compared."""
         if seen.agreement is None:
             return None
         return seen.agreement >= self._settings.agree_above
 
-    def _terms(self, row: Vector, seen: Seen, prices: Prices, weights: Weights) -> Terms:
+    def _terms(self, row: Vector, seen: GateInput, prices: Prices, weights: Weights) -> Terms:
         rate = weights.cost / self._settings.units.cost_usd
         ask, strong = prices.second_usd, prices.strong_usd
         ratio = 0.0 if strong is None else self._cost_ratio(row)
@@ -119,7 +119,7 @@ class BookedGate(ABC):
         """Of the strong arm's real cost to its price prior."""
         return self._tally.cost_ratio
 
-    def _beliefs(self, row: Vector, seen: Seen) -> Beliefs:  # noqa: ARG002 - the plain shares
+    def _beliefs(self, row: Vector, seen: GateInput) -> Beliefs:  # noqa: ARG002 - the plain shares
         """The first row holds means; more rows, if any, are draws from what is believed."""
         agrees = self._agrees(seen)
         if seen.asked and agrees is None:
@@ -127,16 +127,16 @@ class BookedGate(ABC):
         return self._tally.beliefs(agree=agrees)
 
     @staticmethod
-    def _values(beliefs: Beliefs, seen: Seen, terms: Terms) -> dict[Step, Vector]:
+    def _values(beliefs: Beliefs, seen: GateInput, terms: Terms) -> dict[Step, Vector]:
         if not seen.asked:
             return before(beliefs, terms)
         return after(beliefs, terms, same=seen.agreement == 1.0)
 
     @abstractmethod
-    def _shares(self, seen: Seen, values: Mapping[Step, Vector]) -> dict[Step, float]:
+    def _shares(self, seen: GateInput, values: Mapping[Step, Vector]) -> dict[Step, float]:
         """Probability of every eligible step, summing to 1; values: by eligible step, (draws,)."""
 
-    def _learn(self, row: Vector, lesson: Lesson) -> None:  # noqa: B027 - may stay so
+    def _learn(self, row: Vector, lesson: GateExample) -> None:  # noqa: B027 - may stay so
         """What a gate learns besides the running shares, which hold the lesson already."""
 
     def _drawn(self, shares: Mapping[Step, float]) -> Step:
@@ -147,7 +147,7 @@ class BookedGate(ABC):
                 return step
         return max(shares, key=lambda step: shares[step])
 
-    def _check_versions(self, lessons: Sequence[Lesson]) -> None:
+    def _check_versions(self, lessons: Sequence[GateExample]) -> None:
         """The first signals ever learned from must all have one version."""
         if lessons and not self._reader.signals_version:
             probe = Reader(self._settings.shape, self._reader.context_version, 0, "")
@@ -165,7 +165,7 @@ def structure(settings: GateSettings) -> dict[str, Any]:
     }
 
 
-def _score(beliefs: Beliefs, seen: Seen) -> float:
+def _score(beliefs: Beliefs, seen: GateInput) -> float:
     """P(good) of what would be accepted."""
     if seen.asked:
         return float(max(beliefs.first[0, 0], beliefs.second[0, 0]))

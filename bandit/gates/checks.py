@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from bandit.errors import BadAction, BadContext, BadOutcome, VersionMismatch
-from bandit.gates.types import Lesson, Prices, Seen
+from bandit.gates.types import GateExample, GateInput, Prices
 from bandit.settings import ContextShape
 from bandit.types import Vector
 
@@ -23,7 +23,7 @@ def check_prices(prices: Prices) -> None:
             raise BadAction(f"{name} must be a finite number >= 0, or None for no such arm")
 
 
-def check_lesson(lesson: Lesson) -> None:
+def check_lesson(lesson: GateExample) -> None:
     """What came back; `Reader` checks what was seen. Raises BadOutcome."""
     for name in ("first_ok", "second_ok", "strong_ok"):
         _within(name, getattr(lesson, name), 1.0)
@@ -60,7 +60,7 @@ class Reader:
         """A row of zeros, to probe with."""
         return np.zeros(self.width)
 
-    def read(self, seen: Seen) -> Vector:
+    def read(self, seen: GateInput) -> Vector:
         """[membership, features, signals, second's signals or zeros], (width,).
 
         Raises VersionMismatch or BadContext.
@@ -78,11 +78,11 @@ class Reader:
             )
         return row
 
-    def adopt(self, seen: Seen) -> None:
+    def adopt(self, seen: GateInput) -> None:
         """Hold to the version of these signals from now on."""
         self.signals_version = self.signals_version or seen.version
 
-    def check_versions(self, seen: Seen) -> None:
+    def check_versions(self, seen: GateInput) -> None:
         """Raises VersionMismatch."""
         if seen.context.version != self.context_version:
             raise VersionMismatch(
@@ -96,7 +96,7 @@ class Reader:
                 f"{self.signals_version!r}; start a new gate"
             )
 
-    def _check_shapes(self, seen: Seen) -> None:
+    def _check_shapes(self, seen: GateInput) -> None:
         shape, context = self._shape, seen.context
         given = (context.membership.shape, context.features.shape)
         if given != ((shape.clusters,), (shape.features,)):

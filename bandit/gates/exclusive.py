@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from bandit.gates.types import Lesson
+from bandit.gates.types import GateExample
 from bandit.types import Vector
 
 _LEAST: Final = 0.01
 
 
-def shared(lesson: Lesson, chances: Vector) -> tuple[float | None, float | None]:
+def shared(lesson: GateExample, chances: Vector) -> tuple[float | None, float | None]:
     """Labels of the first and the second answer, each from the other's where it has none.
 
     chances: P(first ok), P(second ok), ... as believed now. Equal answers share their label. Of two

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from bandit.adaptive.outcome_head import LOG_COST, Head, RatioHead
 from bandit.choice import count_best, with_floor
 from bandit.context.view import View
-from bandit.gates.base import BookedGate
+from bandit.gates.base import SnapshotGate
 from bandit.gates.exclusive import shared
 from bandit.gates.heads import UNKNOWN, Heads, is_due, tuning_rounds
 from bandit.gates.plain import plain_step
 from bandit.gates.settings import GateSettings
-from bandit.gates.types import Lesson, Seen, Step
+from bandit.gates.types import GateExample, GateInput, Step
 from bandit.gates.values import AGREE, DIFFER, Beliefs
 from bandit.models.sufficient_statistics import shaped
 from bandit.snapshots.codec import Snapshot
@@ -30,7 +30,7 @@ _LEVELS: Final = np.array([[4.0, 4.0], [0.0, 4.0]])
 """Made-up sums and counts of agreement where answers agree, and where they differ."""
 
 
-class LearnedGate(BookedGate):
+class LearnedGate(SnapshotGate):
     """Starts with the plain rule, then takes the step that is worth most in draws of its beliefs.
 
     The rule is followed where by running shares it is worth more than to accept: at prices at which
@@ -48,7 +48,7 @@ class LearnedGate(BookedGate):
         self._levels = _LEVELS.copy()
         self._judged = 0
 
-    def learn(self, lessons: Sequence[Lesson]) -> None:
+    def learn(self, lessons: Sequence[GateExample]) -> None:
         """Nothing is learned when one lesson is bad.
 
         Raises:
@@ -81,7 +81,7 @@ class LearnedGate(BookedGate):
         own = {"levels": self._levels, "judged": np.array([self._judged], dtype=np.float64)}
         return {**super()._arrays(), **own, **named}
 
-    def _learn(self, row: Vector, lesson: Lesson) -> None:
+    def _learn(self, row: Vector, lesson: GateExample) -> None:
         agrees, agreement = self._agrees(lesson.seen), lesson.seen.agreement
         if agrees is not None and agreement is not None and not lesson.repeated:
             self._levels[AGREE if agrees else DIFFER] += (agreement, 1.0)
@@ -94,14 +94,14 @@ class LearnedGate(BookedGate):
     def _cost_ratio(self, row: Vector) -> float:
         return float(self._cost.mean(self._view(row), np.zeros(1, dtype=np.intp), np.ones(1))[0])
 
-    def _beliefs(self, row: Vector, seen: Seen) -> Beliefs:
+    def _beliefs(self, row: Vector, seen: GateInput) -> Beliefs:
         if not self._trusts:
             return super()._beliefs(row, seen)
         said = np.array([self._said(seen)]) if seen.asked else self._cases()
         normal = self._rng.standard_normal((self._settings.draws, 4, len(said)))
         return self._heads.beliefs(self._x(row), said, normal, self._scale)
 
-    def _shares(self, seen: Seen, values: Mapping[Step, Vector]) -> dict[Step, float]:
+    def _shares(self, seen: GateInput, values: Mapping[Step, Vector]) -> dict[Step, float]:
         steps = list(values)
         if self._trusts:
             drawn = np.stack([values[step][1:] for step in steps], axis=1)
@@ -136,13 +136,13 @@ class LearnedGate(BookedGate):
         usual: Vector = self._levels[:, 0] / self._levels[:, 1] - _MIDDLE
         return usual
 
-    def _said(self, seen: Seen) -> float:
+    def _said(self, seen: GateInput) -> float:
         """An opinion that could not be compared confirms nothing."""
         if seen.agreement is None:
             return float(self._cases()[DIFFER])
         return seen.agreement - _MIDDLE
 
-    def _case(self, seen: Seen) -> Vector:
+    def _case(self, seen: GateInput) -> Vector:
         """A row to learn from; of an answer that was compared with none, what is expected."""
         x = self._x(self._reader.read(seen))
         if seen.asked:
@@ -151,7 +151,7 @@ class LearnedGate(BookedGate):
         share = self._heads.p_agree(x)
         return np.append(x, share * same + (1 - share) * other)
 
-    def _told(self, lesson: Lesson, x: Vector) -> list[float]:
+    def _told(self, lesson: GateExample, x: Vector) -> list[float]:
         """x: the lesson's row."""
         first, second = shared(lesson, self._heads.chances(x))
         agrees = None if lesson.repeated else self._agrees(lesson.seen)

@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from bandit.gates.base import BookedGate
-from bandit.gates.types import Seen, Step
+from bandit.gates.base import SnapshotGate
+from bandit.gates.types import GateInput, Step
 from bandit.types import Vector
 
 RULES: Final = "rules"
 AGREEMENT: Final = "agreement"
 
 
-class RulesGate(BookedGate):
+class RulesGate(SnapshotGate):
     """Always accepts: what failed the format checks never comes here."""
 
     def _shares(
         self,
-        seen: Seen,  # noqa: ARG002 - whatever was seen
+        seen: GateInput,  # noqa: ARG002 - whatever was seen
         values: Mapping[Step, Vector],
     ) -> dict[Step, float]:
         return certain(Step.ACCEPT, values)
 
 
-class AgreementGate(BookedGate):
+class AgreementGate(SnapshotGate):
     """Asks for a second opinion; accepts what it confirms and escalates the rest."""
 
-    def _shares(self, seen: Seen, values: Mapping[Step, Vector]) -> dict[Step, float]:
+    def _shares(self, seen: GateInput, values: Mapping[Step, Vector]) -> dict[Step, float]:
         return certain(plain_step(values, agrees=self._agrees(seen)), values)
 
 

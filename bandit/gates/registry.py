@@ -9,13 +9,13 @@ import numpy as np
 
 from bandit.errors import CorruptSnapshot, UnknownPolicy, VersionMismatch
 from bandit.gates import learned, plain
-from bandit.gates.base import BookedGate, structure
+from bandit.gates.base import SnapshotGate, structure
 from bandit.gates.settings import GateSettings
 from bandit.gates.types import Gate
 from bandit.snapshots.codec import unpack
 from bandit.snapshots.random_state import generator_of
 
-_Make = Callable[[str, GateSettings, str, np.random.Generator], BookedGate]
+_Make = Callable[[str, GateSettings, str, np.random.Generator], SnapshotGate]
 _MAKERS: Final[Mapping[str, _Make]] = {
     learned.NAME: learned.LearnedGate,
     plain.AGREEMENT: plain.AgreementGate,
@@ -91,7 +91,7 @@ def _check_meta(meta: Mapping[str, Any], settings: GateSettings, context_version
 
 def _make(
     name: str, settings: GateSettings, context_version: str, rng: np.random.Generator
-) -> BookedGate:
+) -> SnapshotGate:
     make = _MAKERS.get(name)
     if make is None:
         raise UnknownPolicy(f"no gate {name!r}; choose one of {', '.join(GATE_NAMES)}")

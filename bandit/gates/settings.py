@@ -18,7 +18,7 @@ class GateSettings:
 
     units:           what one unit of cost is.
     shape:           of the contexts, `ContextMap.shape`.
-    signals:         numbers in `Seen.signals`.
+    signals:         numbers in `GateInput.signals`.
     signals_version: of the signals; "" to hold to the first version seen.
     agree_above:     agreement from which two answers count as the same.
     plain_lessons:   lessons by the plain rule before what was learned is trusted.

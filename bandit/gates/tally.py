@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.gates.types import Lesson
+from bandit.gates.types import GateExample
 from bandit.gates.values import AGREE, DIFFER, Beliefs
 from bandit.models.sufficient_statistics import shaped
 
@@ -47,7 +47,7 @@ class Tally:
         first, second, strong = means[:, None, :]
         return Beliefs(first, second, strong, np.array([self.agree_share]))
 
-    def add(self, lesson: Lesson, *, agree: bool | None) -> None:
+    def add(self, lesson: GateExample, *, agree: bool | None) -> None:
         share = self.agree_share if agree is None else float(agree)
         weights = lesson.weight * np.array([share, 1 - share])
         for row, ok in enumerate((lesson.first_ok, lesson.second_ok, lesson.strong_ok)):

@@ -24,7 +24,7 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class GateInput:
     """One answer as a gate sees it.
 
     signals:   (n_signals,) numbers of the first answer, each about in [-1, 1.5].
@@ -77,7 +77,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class GateExample:
     """What came back for one answer in front of the gate; None where nothing is known.
 
     seen: with agreement and second when a second opinion was asked. *_ok: in [0, 1].
@@ -86,7 +86,7 @@ class Lesson:
     whether the opinions agree.
     """
 
-    seen: Seen
+    seen: GateInput
     first_ok: float | None = None
     second_ok: float | None = None
     strong_ok: float | None = None
@@ -110,11 +110,11 @@ class Gate(Protocol):
         """How many lessons were learned."""
         ...
 
-    def choose(self, seen: Seen, prices: Prices, weights: Weights) -> Chosen:
+    def choose(self, seen: GateInput, prices: Prices, weights: Weights) -> Chosen:
         """Raises BadContext, BadAction, BadWeights or VersionMismatch."""
         ...
 
-    def learn(self, lessons: Sequence[Lesson]) -> None:
+    def learn(self, lessons: Sequence[GateExample]) -> None:
         """Nothing is learned when one lesson is bad.
 
         Raises:

@@ -66,7 +66,7 @@ class Expected:
     failure: Vector
 
 
-class BookedPolicy(ABC):
+class SnapshotPolicy(ABC):
     """Keeps the books; a policy says which shares it wants and what it expects.
 
     Not thread-safe. `explored` of its decisions: not the action with the largest share.
@@ -184,7 +184,7 @@ class BookedPolicy(ABC):
         """What a policy learns besides the running means, which do not hold the outcome yet."""
 
 
-class HeuristicPolicy(BookedPolicy):
+class HeuristicPolicy(SnapshotPolicy):
     """Always one action by a rule; what it learns shows in its estimates only.
 
     The floor keeps every eligible action alive, so that its log can teach other policies.
@@ -201,7 +201,7 @@ class HeuristicPolicy(BookedPolicy):
         """Names, the wanted one first; where none is eligible, the first eligible one is taken."""
 
 
-class LearningPolicy(BookedPolicy):
+class LearningPolicy(SnapshotPolicy):
     """Each eligible action gets its first outcomes, the cold-start action most; then it settles."""
 
     def _shares(self, asked: Asked, expected: Expected) -> Vector:

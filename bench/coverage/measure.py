@@ -57,7 +57,7 @@ class Evaluator:
         drawn = draw(stream, job.seed)
         served = self._worker.made(job, stream, drawn)
         asyncio.run(served.replay.run(drawn.rows, np.ones(len(drawn.rows), dtype=bool), 0))
-        terms = Terms(served.catalogue.plans, Units(stream.unit_usd), RewardSettings())
+        terms = Terms(served.catalog.plans, Units(stream.unit_usd), RewardSettings())
         rewards = outcomes(stream, drawn.rows, job.cost_weight).reward
         order = [stream.data.arms.index(name) for name in sorted(stream.data.arms)]
         found: list[Found] = []

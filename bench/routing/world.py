@@ -1,4 +1,4 @@
-"""Config, catalogue and policy of one replay, made the way the service makes them."""
+"""Config, catalog and policy of one replay, made the way the service makes them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from bench.routing.presets import preset
 from bench.routing.provider import PRICE
 from bench.routing.streams import Drawn, Stream
 from router.config import Config
-from router.config.values import catalogue_of, settings_of, weights_of
-from router.domain.catalog import Arm, Catalogue
+from router.config.values import catalog_of, settings_of, weights_of
+from router.domain.catalog import Arm, Catalog
 from router.serving.decider import Decider
 
 LEAST_PRIOR_USD = 1e-7
@@ -87,11 +87,11 @@ def checked(sections: Mapping[str, Any]) -> Config:
         raise BenchError(f"the config section this replay needs is refused: {places}") from None
 
 
-def catalogue(
+def catalog(
     config: Config, stream: Stream, drawn: Drawn, prior_factors: Mapping[str, float]
-) -> Catalogue:
+) -> Catalog:
     """With the recorded costs as prices, and typical costs of other prompts as price priors."""
-    made = catalogue_of(config)
+    made = catalog_of(config)
     typical_usd = stream.data.cost_usd[drawn.priced].mean(axis=0)
     priors = dict(zip(stream.data.arms, typical_usd.tolist(), strict=True))
     arms = {
@@ -105,12 +105,12 @@ def catalogue(
         )
         for name, plan in made.plans.items()
     }
-    return Catalogue(arms, plans)
+    return Catalog(arms, plans)
 
 
 def policy_of(
     config: Config,
-    made: Catalogue,
+    made: Catalog,
     variant: Variant,
     context_map: ContextMap,
     *,

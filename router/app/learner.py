@@ -17,15 +17,15 @@ import structlog
 
 from router.adapters.storage import Storage
 from router.app.build import build_learner
-from router.app.learner_state_factory import Brain
+from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import Running, metrics_port, opened_storage, run
 from router.app.refitter import Refitter
 from router.app.reloading import Reloading, Source
 from router.config import Config
-from router.config.values import catalogue_of
+from router.config.values import catalog_of
 from router.observe.metrics import Metrics
 from router.runtime.probe import wait
-from router.runtime.supervisor import Loop, Loops
+from router.runtime.supervisor import Loop, TaskSupervisor
 
 LOOK_S = 0.5
 RESTART_S = 2.0
@@ -115,7 +115,7 @@ async def running_learner(
 ) -> AsyncIterator[Running]:
     """source: as of `running_router`."""
     async with AsyncExitStack() as stack:
-        metrics, loops = Metrics(), Loops()
+        metrics, loops = Metrics(), TaskSupervisor()
         seen = source.stamps(config) if source else None
         storage = await stack.enter_async_context(opened_storage(config, env))
         stack.push_async_callback(loops.end)
@@ -130,9 +130,9 @@ async def running_learner(
 
 
 def _learner(config: Config, earlier: Config, storage: Storage, metrics: Metrics) -> Loop:
-    catalogue, retired = catalogue_of(config), catalogue_of(earlier).plans
-    brain = Brain(config, catalogue)
-    return build_learner(config, catalogue, brain, storage, metrics, retired=retired)
+    catalog, retired = catalog_of(config), catalog_of(earlier).plans
+    brain = LearnerStateFactory(config, catalog)
+    return build_learner(config, catalog, brain, storage, metrics, retired=retired)
 
 
 def beside(config: Config) -> Config:

@@ -13,19 +13,19 @@ from bandit import Context, Policy
 from bandit.errors import CorruptSnapshot
 from bandit.gates import Gate, load_gate, make_gate
 from bandit.risk import Promise
-from router.app.policy_factory import Members
+from router.app.policy_factory import PolicyFactory
 from router.config import Config
 from router.config.values import context_map_of, gate_settings_of, promise_settings_of
-from router.domain.catalog import Catalogue, Plan
+from router.domain.catalog import Catalog, Plan
 from router.domain.promise_names import holder
-from router.learning.implicit_feedback import Trust
-from router.learning.learner_state import Arrays, Learned, Terms, split, terms_of
+from router.learning.implicit_feedback import ImplicitFeedbackWeights
+from router.learning.learner_state import Arrays, LearnerState, Terms, split, terms_of
 from router.learning.renaming import renamed_payloads
-from router.learning.tenant_policies import Owned
-from router.learning.tenant_weights import Influence
+from router.learning.tenant_policies import TenantPolicies
+from router.learning.tenant_weights import TenantWeightCap
 
 
-class Brain:
+class LearnerStateFactory:
     """Makes and restores policies the way the config says.
 
     examples: contexts by plan, for `policy.intent`. A learner, which never decides, has none.
@@ -34,7 +34,7 @@ class Brain:
     def __init__(
         self,
         config: Config,
-        catalogue: Catalogue,
+        catalog: Catalog,
         examples: Mapping[str, Sequence[Context]] = MappingProxyType({}),
     ) -> None:
         self.context_map = context_map_of(config)
@@ -43,10 +43,10 @@ class Brain:
         self._max_share = config.learning.max_tenant_share
         self._implicit_weight = config.learning.implicit_weight
         self._owners = frozenset(config.learning.own_policies)
-        self._members = Members(config, catalogue, self.context_map, examples)
-        self._gate_names = {p.name: p.gate for p in _judged(config, catalogue)}
-        self._gate_settings = gate_settings_of(config, catalogue, self.context_map)
-        self._promising = [p.name for p in catalogue.plans.values() if p.is_judged]
+        self._members = PolicyFactory(config, catalog, self.context_map, examples)
+        self._gate_names = {p.name: p.gate for p in _judged(config, catalog)}
+        self._gate_settings = gate_settings_of(config, catalog, self.context_map)
+        self._promising = [p.name for p in catalog.plans.values() if p.is_judged]
         self._promised = {
             holder(plan, tenant): settings
             for plan in self._promising
@@ -59,9 +59,9 @@ class Brain:
         """Of the section `policy`."""
         return self._members.fresh()
 
-    def fresh(self) -> Learned:
+    def fresh(self) -> LearnerState:
         contest = self._members.fresh_contest()
-        learned = Learned(
+        learned = LearnerState(
             self.fresh_policy(),
             self._gates({}, None),
             self._promises({}),
@@ -74,7 +74,7 @@ class Brain:
             learned.follow(contest)
         return learned
 
-    def restore(self, payload: bytes) -> Learned:
+    def restore(self, payload: bytes) -> LearnerState:
         """For learning: goes on exactly where the snapshot ended. Raises BanditError."""
         parts = renamed_payloads(split(payload), self._renamed)
         champion, policy = self._members.champion(parts, None)
@@ -83,36 +83,38 @@ class Brain:
         promises, influence = self._promises(parts.promises), self._influence(parts.influence)
         owned = self._owned(parts.owned, None)
         trust = self._trust(parts.trust)
-        return Learned(policy, gates, promises, champion, contest, influence, owned, trust)
+        return LearnerState(policy, gates, promises, champion, contest, influence, owned, trust)
 
-    def restore_to_serve(self, payload: bytes) -> Learned:
+    def restore_to_serve(self, payload: bytes) -> LearnerState:
         """Without challengers. Raises BanditError."""
         parts = renamed_payloads(split(payload), self._renamed)
         champion, policy = self._members.champion(parts, self._serving)
         gates = self._gates(parts.gates, self._serving)
         promises, owned = self._promises(parts.promises), self._owned(parts.owned, self._serving)
-        return Learned(policy, gates, promises, champion, owned=owned)
+        return LearnerState(policy, gates, promises, champion, owned=owned)
 
-    def _owned(self, saved: Mapping[str, bytes], rng: np.random.Generator | None) -> Owned | None:
+    def _owned(
+        self, saved: Mapping[str, bytes], rng: np.random.Generator | None
+    ) -> TenantPolicies | None:
         """Raises BanditError."""
         if not self._owners:
             return None
         policies = {
             t: self._members.own(held, rng) for t, held in saved.items() if t in self._owners
         }
-        return Owned(self._owners, self._members.begun, policies)
+        return TenantPolicies(self._owners, self._members.begun, policies)
 
-    def _influence(self, saved: dict[str, Any] | None) -> Influence | None:
+    def _influence(self, saved: dict[str, Any] | None) -> TenantWeightCap | None:
         """Raises CorruptSnapshot."""
         if self._max_share == 1:
             return None
         with _fitting("shares of tenants do"):
-            return Influence(self._max_share, saved)
+            return TenantWeightCap(self._max_share, saved)
 
-    def _trust(self, saved: dict[str, Any] | None) -> Trust:
+    def _trust(self, saved: dict[str, Any] | None) -> ImplicitFeedbackWeights:
         """Raises CorruptSnapshot."""
         with _fitting("trust in signs does"):
-            return Trust(self._implicit_weight, saved)
+            return ImplicitFeedbackWeights(self._implicit_weight, saved)
 
     def _promises(self, saved: Mapping[str, tuple[Terms, Arrays]]) -> dict[str, Promise]:
         """One whose terms were changed since begins without evidence. Raises CorruptSnapshot."""
@@ -150,7 +152,7 @@ def _fitting(what: str) -> Iterator[None]:
         raise CorruptSnapshot(f"the snapshot's {what} not fit; go back to an older one") from None
 
 
-def _judged(config: Config, catalogue: Catalogue) -> list[Plan]:
+def _judged(config: Config, catalog: Catalog) -> list[Plan]:
     """A verifier has a say in every ladder; without one the plain rules need no gate."""
     asked = config.judging.verifier is not None
-    return [p for p in catalogue.plans.values() if p.is_judged or (asked and len(p.rungs) > 1)]
+    return [p for p in catalog.plans.values() if p.is_judged or (asked and len(p.rungs) > 1)]

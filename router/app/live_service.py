@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from router.domain.chat import Delta
 from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
-from router.domain.requests import Call, Completion, Directive, OutcomeReceipt, Service
+from router.domain.requests import Completion, Directive, OutcomeReceipt, RouteRequest, Service
 from router.domain.tenants import Tenant
 from router.runtime.probe import wait
-from router.serving.snapshot_follower import Follower
+from router.serving.snapshot_follower import SnapshotFollower
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Serving:
     """deployments: their names. follower: of the policy that `service` asks."""
 
     service: Service
-    follower: Follower
+    follower: SnapshotFollower
     deployments: list[str]
 
 
@@ -43,13 +43,13 @@ class Front:
     async def authenticate(self, api_key: str) -> Tenant:
         return await self.now.service.authenticate(api_key)
 
-    async def complete(self, call: Call) -> Completion:
+    async def complete(self, call: RouteRequest) -> Completion:
         return await self.now.service.complete(call)
 
-    def stream(self, call: Call) -> AsyncGenerator[Delta | Completion]:
+    def stream(self, call: RouteRequest) -> AsyncGenerator[Delta | Completion]:
         return self.now.service.stream(call)
 
-    async def decide(self, call: Call) -> Directive:
+    async def decide(self, call: RouteRequest) -> Directive:
         return await self.now.service.decide(call)
 
     async def report_outcome(

@@ -15,23 +15,23 @@ from bandit.errors import VersionMismatch
 from router.config import Config
 from router.config.policy_schema import PolicySection
 from router.config.values import contest_settings_of, members_of, settings_of, units_of
-from router.domain.catalog import Catalogue
+from router.domain.catalog import Catalog
 from router.domain.records import BASE
 from router.learning.learner_state import Payloads
-from router.learning.promotion import Contest, ContestTerms
+from router.learning.promotion import ChampionChallenger, ContestTerms
 from router.learning.promotion_state import ContestState, resumed
 
 _NOT_LEARNED_BY: Final = {"observe", "promise", "tenant_promises"}
 """Keys of the section `policy` that change nothing of what a policy learns."""
 
 
-class Members:
+class PolicyFactory:
     """examples: contexts by plan, for `policy.intent`, which has no challengers."""
 
     def __init__(
         self,
         config: Config,
-        catalogue: Catalogue,
+        catalog: Catalog,
         context_map: ContextMap,
         examples: Mapping[str, Sequence[Context]] = MappingProxyType({}),
     ) -> None:
@@ -41,10 +41,10 @@ class Members:
         self._settings: dict[str, PolicySettings] = {}
         for name, section in self._sections.items():
             told = config.model_copy(update={"policy": section})
-            self._settings[name] = settings_of(told, catalogue, context_map, examples)
+            self._settings[name] = settings_of(told, catalog, context_map, examples)
         self._own_strength = config.learning.own_strength
         self._terms = ContestTerms(
-            catalogue.plans, units_of(config, catalogue), contest_settings_of(config)
+            catalog.plans, units_of(config, catalog), contest_settings_of(config)
         )
 
     def fresh(self, name: str = BASE) -> Policy:
@@ -52,12 +52,12 @@ class Members:
         rng = np.random.default_rng(section.seed)
         return make_policy(section.name, self._settings[name], self._version, rng)
 
-    def fresh_contest(self) -> Contest | None:
+    def fresh_contest(self) -> ChampionChallenger | None:
         """None without challengers."""
         if len(self._sections) == 1:
             return None
         policies = {name: self.fresh(name) for name in self._sections}
-        return Contest(policies, resumed(ContestState(), self._prints), self._terms)
+        return ChampionChallenger(policies, resumed(ContestState(), self._prints), self._terms)
 
     def champion(self, parts: Payloads, rng: np.random.Generator | None) -> tuple[str, Policy]:
         """Who serves, and its name: `BASE` where the config knows the champion no more.
@@ -83,7 +83,7 @@ class Members:
             policy.limit(self._own_strength)
         return policy
 
-    def contest(self, champion: str, policy: Policy, parts: Payloads) -> Contest | None:
+    def contest(self, champion: str, policy: Policy, parts: Payloads) -> ChampionChallenger | None:
         """Raises BanditError."""
         if len(self._sections) == 1:
             return None
@@ -91,7 +91,7 @@ class Members:
             name: policy if name == champion else self._challenger(name, parts)
             for name in self._sections
         }
-        return Contest(policies, resumed(parts.state, self._prints), self._terms)
+        return ChampionChallenger(policies, resumed(parts.state, self._prints), self._terms)
 
     def _challenger(self, name: str, parts: Payloads) -> Policy:
         """One that is told otherwise now starts with nothing."""

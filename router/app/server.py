@@ -17,19 +17,19 @@ from router.adapters.verifier import make_client as verifier_client
 from router.app.build import build_verifying
 from router.app.learner import LearnerChild, run_learner_beside
 from router.app.live_service import Front
-from router.app.policies import Policies
+from router.app.policies import PolicyAdministration
 from router.app.process import Running, metrics_port, opened_storage, run
 from router.app.reloading import Reloading, Source
 from router.app.serving import Kit, exchange, serving_by
 from router.config import Config
 from router.domain.errors import RouterError
-from router.gates.verifier_breaker import Verifying
+from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
 from router.ports.ports import Health
 from router.rpc.server import HealthReporter, RouterServer, ServerSettings
 from router.runtime.background import Background
-from router.runtime.probe import Watch
-from router.runtime.supervisor import Loops
+from router.runtime.probe import HealthProbe
+from router.runtime.supervisor import TaskSupervisor
 
 WATCH_MS = 1_000
 
@@ -46,7 +46,7 @@ async def running_router(
         metrics = Metrics()
         seen = source.stamps(config) if source else None
         storage = await stack.enter_async_context(opened_storage(config, env))
-        loops, health, background = Loops(), HealthReporter(), Background(metrics)
+        loops, health, background = TaskSupervisor(), HealthReporter(), Background(metrics)
         stack.push_async_callback(loops.end)
         stack.push_async_callback(background.drain)
         embedder = await _embedder(config, stack)
@@ -65,11 +65,11 @@ async def running_router(
         operators = _administration(config, env, storage)
         server = RouterServer(front, health, metrics.request, _server_settings(config), operators)
         scraped = metrics_port(config, metrics, stack)
-        snapshot = Watch(front.check, partial(health.set, "snapshot"), WATCH_MS)
+        snapshot = HealthProbe(front.check, partial(health.set, "snapshot"), WATCH_MS)
         for loop in (redis, front, snapshot, _provider_watch(storage, health, front)):
             loops.start(loop)
         if verifying is not None:
-            loops.start(Watch(verifying.check, partial(health.set, "verifier"), WATCH_MS))
+            loops.start(HealthProbe(verifying.check, partial(health.set, "verifier"), WATCH_MS))
         if config.learning.embedded:
             loops.start(LearnerChild(run_learner_beside, config, source))
         if source and seen:
@@ -83,9 +83,9 @@ async def running_router(
 
 def _administration(
     config: Config, env: Mapping[str, str], storage: Storage
-) -> tuple[Policies, str] | None:
+) -> tuple[PolicyAdministration, str] | None:
     variable = config.auth.admin_key_env
-    return (Policies(config, storage), env[variable]) if variable else None
+    return (PolicyAdministration(config, storage), env[variable]) if variable else None
 
 
 def run_router(config: Config, source: Source | None = None) -> None:
@@ -106,7 +106,9 @@ async def _embedder(config: Config, stack: AsyncExitStack) -> EmbedderPool:
     return pool
 
 
-async def _verifying(config: Config, metrics: Metrics, stack: AsyncExitStack) -> Verifying | None:
+async def _verifying(
+    config: Config, metrics: Metrics, stack: AsyncExitStack
+) -> VerifierBreaker | None:
     section = config.judging.verifier
     if section is None:
         return None
@@ -125,11 +127,11 @@ def _server_settings(config: Config) -> ServerSettings:
     )
 
 
-def _redis_watch(storage: Storage, health: HealthReporter) -> Watch:
-    return Watch(storage.ping, partial(health.set, "redis"), WATCH_MS)
+def _redis_watch(storage: Storage, health: HealthReporter) -> HealthProbe:
+    return HealthProbe(storage.ping, partial(health.set, "redis"), WATCH_MS)
 
 
-def _provider_watch(storage: Storage, health: HealthReporter, front: Front) -> Watch:
+def _provider_watch(storage: Storage, health: HealthReporter, front: Front) -> HealthProbe:
     """Providers are well while one deployment is; a router without any still serves its cache."""
 
     async def check() -> None:
@@ -137,4 +139,4 @@ def _provider_watch(storage: Storage, health: HealthReporter, front: Front) -> W
         if all(state is Health.OPEN for state in states.values()):
             raise RouterError("every deployment is cooling down")
 
-    return Watch(check, partial(health.set, "providers"), WATCH_MS)
+    return HealthProbe(check, partial(health.set, "providers"), WATCH_MS)

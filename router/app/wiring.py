@@ -12,27 +12,27 @@ from uuid import uuid4
 from router.adapters.storage import Storage
 from router.config import Config
 from router.config.values import promise_settings_of
-from router.domain.catalog import Catalogue
+from router.domain.catalog import Catalog
 from router.gates.format_checks import GateSettings
 from router.gates.gate_session import Judging
-from router.gates.verifier_breaker import Verifying
+from router.gates.verifier_breaker import VerifierBreaker
 from router.ports.observer import Observer, Stopwatch
 from router.ports.ports import Embedder, Provider
 from router.runtime.background import Background
 from router.serving.admission import Admission, AdmissionSettings
-from router.serving.attempts import Caller
+from router.serving.attempts import DeploymentCaller
 from router.serving.audits import Auditor, AuditSettings
 from router.serving.cascade import Cascade, CascadeSettings
 from router.serving.decider import Decider
-from router.serving.feedback import Reporting
-from router.serving.feedback_rate import Telling
-from router.serving.finalize import Closing
-from router.serving.idempotency import Once, OnceSettings
+from router.serving.feedback import FeedbackService
+from router.serving.feedback_rate import FeedbackRate
+from router.serving.finalize import Finalizer
+from router.serving.idempotency import IdempotencyGuard, IdempotencySettings
 from router.serving.pipeline import Parts, Pipeline
-from router.serving.plan_selection import Chooser
-from router.serving.rephrase import ReaskSettings, ReaskWatch
-from router.serving.response_cache import Shelf, ShelfSettings
-from router.serving.sampling import Surveyor, SurveySettings
+from router.serving.plan_selection import PlanSelector
+from router.serving.rephrase import RephraseDetector, RephraseSettings
+from router.serving.response_cache import ResponseCache, ResponseCacheSettings
+from router.serving.sampling import PromptSampler, PromptSamplerSettings
 from router.serving.service import RouterService
 
 
@@ -45,26 +45,24 @@ class Seams:
     providers: Mapping[str, Provider]
     observer: Observer
     background: Background
-    verifying: Verifying | None = None
+    verifying: VerifierBreaker | None = None
 
 
 def build_service(
-    config: Config, catalogue: Catalogue, seams: Seams, decider: Decider
+    config: Config, catalog: Catalog, seams: Seams, decider: Decider
 ) -> RouterService:
-    return _Parts(config, catalogue, seams, decider).service()
+    return _Parts(config, catalog, seams, decider).service()
 
 
 class _Parts:
     """Those that several others share are made once."""
 
-    def __init__(
-        self, config: Config, catalogue: Catalogue, seams: Seams, decider: Decider
-    ) -> None:
+    def __init__(self, config: Config, catalog: Catalog, seams: Seams, decider: Decider) -> None:
         self._config = config
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._seams = seams
         self._decider = decider
-        self._telling = Telling()
+        self._telling = FeedbackRate()
         self._watch = Stopwatch(seams.observer, time.time)
 
     def service(self) -> RouterService:
@@ -73,7 +71,7 @@ class _Parts:
     def _pipeline(self) -> Parts:
         config, seams = self._config, self._seams
         return Parts(
-            catalogue=self._catalogue,
+            catalog=self._catalog,
             chooser=self._chooser(),
             cascade=self._cascade,
             auditor=self._auditor(),
@@ -82,7 +80,7 @@ class _Parts:
             admission=self._admission,
             shelf=self._shelf,
             reask=self._reask(),
-            once=Once(idempotency=seams.storage.idempotency, settings=self._once()),
+            once=IdempotencyGuard(idempotency=seams.storage.idempotency, settings=self._once()),
             closing=self._closing(),
             decisions=seams.storage.decisions,
             background=seams.background,
@@ -104,19 +102,19 @@ class _Parts:
         )
 
     @cached_property
-    def _shelf(self) -> Shelf:
+    def _shelf(self) -> ResponseCache:
         cache = self._config.cache
-        return Shelf(
+        return ResponseCache(
             cache=self._seams.storage.cache,
             observer=self._seams.observer,
-            settings=ShelfSettings(cache.enabled, cache.ttl_s, cache.semantic_threshold),
+            settings=ResponseCacheSettings(cache.enabled, cache.ttl_s, cache.semantic_threshold),
         )
 
     @cached_property
     def _cascade(self) -> Cascade:
         attempts = self._config.attempts
         return Cascade(
-            catalogue=self._catalogue,
+            catalog=self._catalog,
             caller=self._caller(),
             clock=time.time,
             settings=CascadeSettings(
@@ -126,9 +124,9 @@ class _Parts:
             ),
         )
 
-    def _caller(self) -> Caller:
+    def _caller(self) -> DeploymentCaller:
         gate, seams = self._config.gate, self._seams
-        return Caller(
+        return DeploymentCaller(
             providers=seams.providers,
             health=seams.storage.health,
             background=seams.background,
@@ -137,13 +135,13 @@ class _Parts:
             gate=GateSettings(gate.refusals, gate.min_mean_logprob),
         )
 
-    def _chooser(self) -> Chooser:
+    def _chooser(self) -> PlanSelector:
         seams = self._seams
-        return Chooser(
-            catalogue=self._catalogue,
+        return PlanSelector(
+            catalog=self._catalog,
             decider=self._decider,
             judging=Judging(
-                catalogue=self._catalogue,
+                catalog=self._catalog,
                 embed=seams.embedder.embed,
                 observer=seams.observer,
                 verifier=seams.verifying,
@@ -153,10 +151,10 @@ class _Parts:
             watch=self._watch,
         )
 
-    def _closing(self) -> Closing:
+    def _closing(self) -> Finalizer:
         seams = self._seams
-        return Closing(
-            catalogue=self._catalogue,
+        return Finalizer(
+            catalog=self._catalog,
             decisions=seams.storage.decisions,
             admission=self._admission,
             shelf=self._shelf,
@@ -168,7 +166,7 @@ class _Parts:
     def _auditor(self) -> Auditor:
         seams = self._seams
         return Auditor(
-            catalogue=self._catalogue,
+            catalog=self._catalog,
             cascade=self._cascade,
             admission=self._admission,
             decisions=seams.storage.decisions,
@@ -179,10 +177,10 @@ class _Parts:
             settings=self._audits(),
         )
 
-    def _reporting(self) -> Reporting:
+    def _reporting(self) -> FeedbackService:
         seams = self._seams
-        return Reporting(
-            catalogue=self._catalogue,
+        return FeedbackService(
+            catalog=self._catalog,
             decisions=seams.storage.decisions,
             admission=self._admission,
             shelf=self._shelf,
@@ -190,31 +188,31 @@ class _Parts:
             observer=seams.observer,
         )
 
-    def _surveyor(self) -> Surveyor:
+    def _surveyor(self) -> PromptSampler:
         section, seams = self._config.map, self._seams
-        return Surveyor(
+        return PromptSampler(
             survey=seams.storage.survey,
             background=seams.background,
             draw=SystemRandom().random,
-            settings=SurveySettings(
+            settings=PromptSamplerSettings(
                 section.terms, section.sample_embeddings, section.sample_prompts
             ),
         )
 
-    def _reask(self) -> ReaskWatch:
+    def _reask(self) -> RephraseDetector:
         reask, seams = self._config.learning.reask, self._seams
-        return ReaskWatch(
+        return RephraseDetector(
             sessions=seams.storage.sessions,
             decisions=seams.storage.decisions,
             observer=seams.observer,
-            settings=ReaskSettings(reask.window_s, reask.similarity),
+            settings=RephraseSettings(reask.window_s, reask.similarity),
         )
 
     def _audits(self) -> AuditSettings:
         section, always = self._config.judging, bool(promise_settings_of(self._config))
         return AuditSettings(section.audit_share, section.audit_usd_per_day, section.judge, always)
 
-    def _once(self) -> OnceSettings:
+    def _once(self) -> IdempotencySettings:
         """No request runs longer than every attempt at its limit, with a minute for the rest."""
-        longest_ms = max(d.timeout_ms for d in self._catalogue.deployments())
-        return OnceSettings(60 + self._config.attempts.max_per_request * longest_ms // 1_000)
+        longest_ms = max(d.timeout_ms for d in self._catalog.deployments())
+        return IdempotencySettings(60 + self._config.attempts.max_per_request * longest_ms // 1_000)

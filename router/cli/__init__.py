@@ -58,11 +58,11 @@ def serve(config_path: Path) -> None:
 def check_config(file: Path) -> None:
     """Name file, line, key and fix of every mistake at once."""
     config = load_config(file, os.environ)
-    from router.config.values import catalogue_of  # noqa: PLC0415 - only when it is well-formed
+    from router.config.values import catalog_of  # noqa: PLC0415 - only when it is well-formed
 
-    for arm in catalogue_of(config).arms.values():
+    for arm in catalog_of(config).arms.values():
         click.echo(f"arm {arm.name}: {', '.join(f'{d.name} ({d.model})' for d in arm.deployments)}")
-    for plan in catalogue_of(config).plans.values():
+    for plan in catalog_of(config).plans.values():
         rungs = " -> ".join(plan.rungs)
         if plan.is_judged:
             rungs += f", gate {plan.gate}" + (f" asks {plan.second}" if plan.second else "")

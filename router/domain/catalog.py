@@ -97,7 +97,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class Catalog:
     """fallback: the arm called when a rung's deployments all fail ("" for none)."""
 
     arms: Mapping[str, Arm]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from router.domain.catalog import LEARNED, Arm, Catalogue, Deployment, Plan
+from router.domain.catalog import LEARNED, Arm, Catalog, Deployment, Plan
 from router.domain.chat import ChatRequest, Format, Usage
 
 USEFUL_OUTPUT_TOKENS = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class Constraints:
     """What the request and the tenant permit. arms: empty for all; pin: "" for none."""
 
     arms: tuple[str, ...] = ()
@@ -23,7 +23,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class Requirements:
     """What a request asks of a deployment, read off it once: a long text takes time to measure.
 
     input_tokens: an estimate, for room and rates. most_input_tokens: a bound, for money.
@@ -38,8 +38,8 @@ class Needs:
     json_schema: bool = False
 
     @staticmethod
-    def of(chat: ChatRequest) -> Needs:
-        return Needs(
+    def of(chat: ChatRequest) -> Requirements:
+        return Requirements(
             input_tokens=chat.estimated_input_tokens,
             most_input_tokens=chat.most_input_tokens,
             output_tokens=chat.sampling.max_output_tokens,
@@ -76,25 +76,25 @@ class Needs:
         return self.paid_output(deployment, left_usd) >= useful
 
 
-def permitted_arms(catalogue: Catalogue, needs: Needs, wishes: Wishes) -> tuple[str, ...]:
+def permitted_arms(catalog: Catalog, needs: Requirements, wishes: Constraints) -> tuple[str, ...]:
     """Arms that the request allows and that have a deployment able to serve it; fallback first."""
     return tuple(
         name
-        for name in sorted(catalogue.arms, key=lambda name: name != catalogue.fallback)
-        if wishes.permit(name) and any(map(needs.met_by, catalogue.arms[name].deployments))
+        for name in sorted(catalog.arms, key=lambda name: name != catalog.fallback)
+        if wishes.permit(name) and any(map(needs.met_by, catalog.arms[name].deployments))
     )
 
 
-def permitted_plans(catalogue: Catalogue, arms: Iterable[str]) -> list[Plan]:
+def permitted_plans(catalog: Catalog, arms: Iterable[str]) -> list[Plan]:
     """Plans all of whose arms are among `arms`, whatever the providers' health."""
-    return [p for p in catalogue.plans.values() if set(arms).issuperset(p.arms)]
+    return [p for p in catalog.plans.values() if set(arms).issuperset(p.arms)]
 
 
 def paid_plans(
-    catalogue: Catalogue,
+    catalog: Catalog,
     arms: Iterable[str],
     plans: Sequence[Plan],
-    needs: Needs,
+    needs: Requirements,
     limit_usd: float | None,
 ) -> Sequence[Plan]:
     """Less those whose first arm a cost limit does not pay; none where it pays no arm at all.
@@ -103,7 +103,7 @@ def paid_plans(
     """
 
     def pays(arm: str) -> bool:
-        able = filter(needs.met_by, catalogue.arms[arm].deployments)
+        able = filter(needs.met_by, catalog.arms[arm].deployments)
         return any(needs.is_paid(deployment, limit_usd) for deployment in able)
 
     if not any(map(pays, arms)):
@@ -121,7 +121,7 @@ def offered(plans: Sequence[Plan]) -> list[Plan]:
     return [plan for plan in plans if not (plan.spare and covered.issuperset(plan.arms))]
 
 
-def most_cost_usd(arm: Arm, needs: Needs) -> float:
+def most_cost_usd(arm: Arm, needs: Requirements) -> float:
     """What an arm can charge at most: one answer at its longest, and the input of every sibling.
 
     Siblings are tried after a failure; one that timed out has read its input all the same.

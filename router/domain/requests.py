@@ -35,7 +35,7 @@ class RoutingOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RouteRequest:
     """deadline_s: seconds since the epoch by which the caller wants the answer; None for none."""
 
     tenant: Tenant
@@ -73,13 +73,13 @@ class Service(Protocol):
         """Raises Unauthenticated."""
         ...
 
-    async def complete(self, call: Call) -> Completion: ...
+    async def complete(self, call: RouteRequest) -> Completion: ...
 
-    def stream(self, call: Call) -> AsyncGenerator[Delta | Completion]:
+    def stream(self, call: RouteRequest) -> AsyncGenerator[Delta | Completion]:
         """Deltas, then the Completion as the last item; closing it cancels the upstream call."""
         ...
 
-    async def decide(self, call: Call) -> Directive: ...
+    async def decide(self, call: RouteRequest) -> Directive: ...
 
     async def report_outcome(
         self, tenant: Tenant, decision_id: str, report: OutcomeReport

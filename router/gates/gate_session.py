@@ -9,9 +9,9 @@ from types import MappingProxyType
 import numpy as np
 
 from bandit.errors import BanditError
-from bandit.gates import Gate, Prices, Seen, Step
+from bandit.gates import Gate, GateInput, Prices, Step
 from bandit.types import Context, Vector, Weights
-from router.domain.catalog import Catalogue, Plan
+from router.domain.catalog import Catalog, Plan
 from router.domain.chat import Answer, ChatRequest, Format
 from router.domain.errors import RouterError
 from router.domain.promise_names import kept_for
@@ -19,7 +19,7 @@ from router.domain.records import Judge, Judged, StepTaken
 from router.gates.closed_answers import Closed, agreement, closed_answer, compare
 from router.gates.contradiction import bounded
 from router.gates.signals import SIGNALS_VERSION, question_of, reply_of, signals_of
-from router.gates.steps import Open, Permits, Verdicts, taken_of, withheld
+from router.gates.steps import AvailableSteps, RiskBound, Verdicts, taken_of, withheld
 from router.ports.observer import Observer
 from router.ports.ports import Embedding
 
@@ -29,7 +29,7 @@ MOST_COMPARED_CHARS = 2_000
 Embed = Callable[[str], Awaitable[Embedding]]
 
 
-class Stepper:
+class GateSession:
     """One request's way through its plan's gate; `judged` is what is written down of it."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Stepper:
         observer: Observer,
         verifier: Verdicts | None = None,
         tenant: str = "",
-        promise: Permits | None = None,
+        promise: RiskBound | None = None,
     ) -> None:
         self._tenant = tenant
         self._promise = promise
@@ -61,12 +61,12 @@ class Stepper:
         self._embed = embed
         self._observer = observer
         self._verifier = verifier
-        self._seen: Seen | None = None
+        self._seen: GateInput | None = None
         self._verified: float | None = None
         self._steps: list[StepTaken] = []
         self._closed: dict[str, Closed | None] = {}
 
-    async def first(self, answer: Answer, left: Open, within_ms: float) -> Step:
+    async def first(self, answer: Answer, left: AvailableSteps, within_ms: float) -> Step:
         """What to do with a first answer that passed the certain checks."""
         arm = self.plan.rungs[0]
         if self._verifier is not None:
@@ -74,12 +74,12 @@ class Stepper:
                 self._chat, self._tenant, arm, answer, within_ms
             )
         signals = self._signals(arm, answer, self._verified)
-        self._seen = Seen(self._context, signals, SIGNALS_VERSION)
+        self._seen = GateInput(self._context, signals, SIGNALS_VERSION)
         if self._verified is not None:
             return self._by_verifier(self._verified, left)
         return self._choose(self._seen, left)
 
-    async def again(self, answer: Answer, second: Answer | None, left: Open) -> Step:
+    async def again(self, answer: Answer, second: Answer | None, left: AvailableSteps) -> Step:
         """The same with a second opinion in hand, or without it when none came."""
         assert self._seen is not None  # noqa: S101 - asked after `first` only
         if second is not None:
@@ -127,14 +127,14 @@ class Stepper:
             verified=self._verified,
         )
 
-    def _by_verifier(self, quality: float, left: Open) -> Step:
+    def _by_verifier(self, quality: float, left: AvailableSteps) -> Step:
         """Whoever can tell decides; what nobody can do better is served."""
         assert self._verifier is not None  # noqa: S101 - it gave the quality
         weak = quality < self._verifier.accept_at and left.escalate
         step = Step.ESCALATE if weak else Step.ACCEPT
         return self._take(StepTaken(step, 1.0, ((step, 1.0),), quality, Judge.VERIFIER))
 
-    def _choose(self, seen: Seen, left: Open) -> Step:
+    def _choose(self, seen: GateInput, left: AvailableSteps) -> Step:
         try:
             chosen = self._gate.choose(seen, self._open_prices(left), self._weights)
         except BanditError:
@@ -155,7 +155,7 @@ class Stepper:
         self._observer.step(self.plan.name, taken.step)
         return taken.step
 
-    def _open_prices(self, left: Open) -> Prices:
+    def _open_prices(self, left: AvailableSteps) -> Prices:
         return Prices(
             self._prices.second_usd if left.ask else None,
             self._prices.strong_usd if left.escalate else None,
@@ -173,10 +173,10 @@ class Stepper:
         return bounded(float(np.clip(vectors[0] @ vectors[1], 0, 1)), one, other)
 
 
-def prices_of(plan: Plan, catalogue: Catalogue) -> Prices:
+def prices_of(plan: Plan, catalog: Catalog) -> Prices:
     """Price priors of the steps a plan has."""
-    second = catalogue.arms[plan.second].prior_cost_usd if plan.second else None
-    strong = catalogue.arms[plan.rungs[1]].prior_cost_usd if len(plan.rungs) > 1 else None
+    second = catalog.arms[plan.second].prior_cost_usd if plan.second else None
+    strong = catalog.arms[plan.rungs[1]].prior_cost_usd if len(plan.rungs) > 1 else None
     return Prices(second, strong)
 
 
@@ -186,12 +186,12 @@ class Judging:
     def __init__(
         self,
         *,
-        catalogue: Catalogue,
+        catalog: Catalog,
         embed: Embed,
         observer: Observer,
         verifier: Verdicts | None = None,
     ) -> None:
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._embed = embed
         self._observer = observer
         self._verifier = verifier
@@ -205,19 +205,19 @@ class Judging:
         weights: Weights,
         *,
         tenant: str = "",
-        promises: Mapping[str, Permits] = MappingProxyType({}),
-    ) -> Stepper | None:
+        promises: Mapping[str, RiskBound] = MappingProxyType({}),
+    ) -> GateSession | None:
         """None for a plan whose only gate are the certain checks."""
         gate = gates.get(plan.name)
         if gate is None:
             return None
-        return Stepper(
+        return GateSession(
             chat=chat,
             plan=plan,
             gate=gate,
             context=context,
             weights=weights,
-            prices=prices_of(plan, self._catalogue),
+            prices=prices_of(plan, self._catalog),
             embed=self._embed,
             observer=self._observer,
             verifier=self._verifier,

@@ -11,7 +11,7 @@ from router.domain.records import Judge, StepTaken
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class AvailableSteps:
     """Which steps the request's deadline, attempts and cost limit leave."""
 
     ask: bool
@@ -31,7 +31,7 @@ class Verdicts(Protocol):
         ...
 
 
-class Permits(Protocol):
+class RiskBound(Protocol):
     """A promise: of what is accepted at such a score, few turn out bad."""
 
     def permits(self, score: float) -> bool: ...

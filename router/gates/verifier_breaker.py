@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyingSettings:
+class VerifierBreakerSettings:
     """accept_at: the least quality that is served without the arm above.
 
     max_failures: of the last 2 * max_failures calls; then it is off for cooldown_ms, and the first
@@ -30,11 +30,15 @@ class VerifyingSettings:
     tenants: frozenset[str] = frozenset()
 
 
-class Verifying:
+class VerifierBreaker:
     """Implements `router.gates.gate_session.Verdicts`. clock: seconds."""
 
     def __init__(
-        self, verifier: Verifier, observer: Observer, clock: Clock, settings: VerifyingSettings
+        self,
+        verifier: Verifier,
+        observer: Observer,
+        clock: Clock,
+        settings: VerifierBreakerSettings,
     ) -> None:
         self._verifier = verifier
         self._observer = observer

@@ -11,12 +11,12 @@ from typing import TypeAlias
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven, PolicyChanged, decision_of
 from router.domain.records import AttemptOutcome, DecisionRecord, Mode
-from router.learning.learner_state import Learned
-from router.learning.outliers import Deviations
+from router.learning.learner_state import LearnerState
+from router.learning.outliers import FeedbackOutliers
 from router.learning.rewards import RewardSettings
-from router.learning.tenant_weights import Influence
+from router.learning.tenant_weights import TenantWeightCap
 from router.learning.training import (
-    Heard,
+    EventWeight,
     joined,
     keep_promises,
     labels,
@@ -34,7 +34,7 @@ Find: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[DecisionRecord | 
 
 
 @dataclass(frozen=True, slots=True)
-class Lecture:
+class BatchTrainer:
     """find: decisions by id, in the order asked; None for one that is gone.
 
     ignored: other names that are known, of which nothing is learned. How the events are cut into
@@ -46,7 +46,7 @@ class Lecture:
     rewards: RewardSettings
     observer: Observer
     ignored: Container[str] = ()
-    deviations: Deviations = field(default_factory=Deviations)
+    deviations: FeedbackOutliers = field(default_factory=FeedbackOutliers)
 
     def known(
         self, batch: Sequence[tuple[str, Event]], since_ms: float
@@ -63,7 +63,7 @@ class Lecture:
         return batch
 
     async def give(
-        self, learned: Learned, batch: Sequence[tuple[str, Event]]
+        self, learned: LearnerState, batch: Sequence[tuple[str, Event]]
     ) -> list[PolicyChanged]:
         """batch: events with their positions. What changed among the policies, in order."""
         events = [event for _, event in batch]
@@ -75,7 +75,7 @@ class Lecture:
 
     def _teach(
         self,
-        learned: Learned,
+        learned: LearnerState,
         batch: Sequence[tuple[str, Event]],
         records: Mapping[str, DecisionRecord | None],
     ) -> list[PolicyChanged]:
@@ -92,10 +92,12 @@ class Lecture:
         teach_gates(learned.gates, taught, self.observer)
         return changes
 
-    def _heard(self, learned: Learned, event: Event, record: DecisionRecord | None) -> Heard:
+    def _heard(
+        self, learned: LearnerState, event: Event, record: DecisionRecord | None
+    ) -> EventWeight:
         """What it counts, after whose it is and what kind of sign."""
         if record is None:
-            return Heard()
+            return EventWeight()
         share, sign = 1.0, learned.trust.see(event, record)
         if learned.influence is not None:
             share = _share(learned.influence, event, record, sign)
@@ -104,7 +106,7 @@ class Lecture:
             share, sign = 1.0, sign * share
         if isinstance(event, FeedbackGiven) and record.choice and not event.by_default:
             self._compare(record.tenant, record.choice.plan, event.quality)
-        return Heard(share, sign)
+        return EventWeight(share, sign)
 
     def _compare(self, tenant: str, plan: str, quality: float) -> None:
         gap = self.deviations.hear(tenant, plan, quality)
@@ -114,10 +116,10 @@ class Lecture:
 
     def _one_by_one(
         self,
-        learned: Learned,
+        learned: LearnerState,
         batch: Sequence[tuple[str, Event]],
         records: Mapping[str, DecisionRecord | None],
-        heard: Sequence[Heard],
+        heard: Sequence[EventWeight],
     ) -> list[PolicyChanged]:
         """Evidence comes before anybody learns from it, and a policy of one's own begins so."""
         changes: list[PolicyChanged] = []
@@ -138,7 +140,9 @@ class Lecture:
         return changes
 
 
-def _share(influence: Influence, event: Event, record: DecisionRecord, sign: float | None) -> float:
+def _share(
+    influence: TenantWeightCap, event: Event, record: DecisionRecord, sign: float | None
+) -> float:
     """What a tenant says of quality is bound; what the router saw of a call is not."""
     if isinstance(event, FeedbackGiven):
         if event.replaces is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Generic, Protocol, TypeVar
 
-from bandit.gates import Chosen, Gate, Lesson, Prices, Seen, Step
+from bandit.gates import Chosen, Gate, GateExample, GateInput, Prices, Step
 from bandit.risk import Promise, Source
 from bandit.types import Weights
 from router.domain.catalog import Plan
@@ -102,7 +102,7 @@ class School:
         return found
 
 
-def _full(lesson: Lesson, plan: Plan, trial: Trial) -> Lesson:
+def _full(lesson: GateExample, plan: Plan, trial: Trial) -> GateExample:
     first, strong = trial.quality(plan.rungs[0]), trial.quality(plan.rungs[-1])
     second = trial.quality(plan.second) if plan.second else None
     return replace(lesson, first_ok=first, second_ok=second, strong_ok=strong)
@@ -114,13 +114,13 @@ class _EveryAnswer:
     name = "every answer"
     learned = 0
 
-    def choose(self, seen: Seen, prices: Prices, weights: Weights) -> Chosen:
+    def choose(self, seen: GateInput, prices: Prices, weights: Weights) -> Chosen:
         _ = weights
         asks = prices.second_usd is not None and not seen.asked
         step = Step.ASK if asks else Step.ESCALATE
         return Chosen(step, 1.0, {step: 1.0}, 0.5, {step: 0.0})
 
-    def learn(self, lessons: Sequence[Lesson]) -> None:
+    def learn(self, lessons: Sequence[GateExample]) -> None:
         pass
 
     def save(self) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bandit.gates import Lesson, Seen, Step
+from bandit.gates import GateExample, GateInput, Step
 from bandit.risk import Source
 from router.domain.catalog import Plan
 from router.domain.events import Audited, Decided, Event, FeedbackGiven, Reasked
@@ -21,7 +21,7 @@ class PlanLesson:
     """plan: whose gate is to learn it."""
 
     plan: str
-    lesson: Lesson
+    lesson: GateExample
 
 
 def lessons_of(
@@ -31,7 +31,7 @@ def lessons_of(
     choice, judged = record.choice, record.judged
     if choice is None or judged is None or choice.plan not in plans:
         return []
-    blank = Lesson(_seen(choice, judged), repeated=not isinstance(event, Decided))
+    blank = GateExample(_seen(choice, judged), repeated=not isinstance(event, Decided))
     plan = plans[choice.plan]
     return [
         PlanLesson(plan.name, lesson) for lesson in _lessons(event, record, plan, blank, settings)
@@ -75,8 +75,8 @@ def labels_of(event: Event, record: DecisionRecord) -> list[Label]:
 
 
 def _lessons(
-    event: Event, record: DecisionRecord, plan: Plan, blank: Lesson, settings: RewardSettings
-) -> Iterator[Lesson]:
+    event: Event, record: DecisionRecord, plan: Plan, blank: GateExample, settings: RewardSettings
+) -> Iterator[GateExample]:
     if isinstance(event, Decided):
         yield from _from_call(record, plan, blank)
     elif isinstance(event, Audited):
@@ -92,7 +92,7 @@ def _lessons(
         yield from _labelled(record, plan, lesson, 0.0)
 
 
-def _from_call(record: DecisionRecord, plan: Plan, blank: Lesson) -> Iterator[Lesson]:
+def _from_call(record: DecisionRecord, plan: Plan, blank: GateExample) -> Iterator[GateExample]:
     judged = record.judged
     assert judged is not None  # noqa: S101 - checked by the caller
     told = _told(record, judged, plan, blank)
@@ -101,15 +101,15 @@ def _from_call(record: DecisionRecord, plan: Plan, blank: Lesson) -> Iterator[Le
         yield told
 
 
-def lesson_of_call(record: DecisionRecord, plan: Plan) -> Lesson | None:
+def lesson_of_call(record: DecisionRecord, plan: Plan) -> GateExample | None:
     """The whole of it, whether there is something to learn or not; None where no gate looked."""
     if record.choice is None or record.judged is None:
         return None
-    blank = Lesson(_seen(record.choice, record.judged))
+    blank = GateExample(_seen(record.choice, record.judged))
     return _told(record, record.judged, plan, blank)
 
 
-def _told(record: DecisionRecord, judged: Judged, plan: Plan, blank: Lesson) -> Lesson:
+def _told(record: DecisionRecord, judged: Judged, plan: Plan, blank: GateExample) -> GateExample:
     """What agreed, what the strong arm really cost, and what a verifier said."""
     strong = _spoke(record, _above(plan))
     if strong is None or not judged.strong_usd:
@@ -119,8 +119,8 @@ def _told(record: DecisionRecord, judged: Judged, plan: Plan, blank: Lesson) -> 
 
 
 def _labelled(
-    record: DecisionRecord, plan: Plan, blank: Lesson, quality: float
-) -> Iterator[Lesson]:
+    record: DecisionRecord, plan: Plan, blank: GateExample, quality: float
+) -> Iterator[GateExample]:
     """The served answer's label, and what it says of the others."""
     first, second, strong = (
         _label(record, arm, quality) for arm in (plan.rungs[0], plan.second, _above(plan))
@@ -144,8 +144,8 @@ def _above(plan: Plan) -> str:
     return plan.rungs[1] if len(plan.rungs) > 1 else ""
 
 
-def _seen(choice: Choice, judged: Judged) -> Seen:
-    return Seen(
+def _seen(choice: Choice, judged: Judged) -> GateInput:
+    return GateInput(
         context=read_context(choice.context),
         signals=np.asarray(judged.signals),
         version=judged.version,

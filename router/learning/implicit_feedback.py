@@ -50,7 +50,7 @@ def _asked_again(likeness: float) -> Sign:
     return Sign.EDITED if likeness >= EDITED else Sign.REASKED
 
 
-class Trust:
+class ImplicitFeedbackWeights:
     """How much each kind of sign counts beside feedback, learned where both were given.
 
     Of answers with a sign a share p turned out bad, of those without one a share p0. By Abbott's

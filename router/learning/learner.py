@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from bandit.errors import BanditError
 from router.domain.errors import RouterError
-from router.learning.batches import Lecture
+from router.learning.batches import BatchTrainer
 from router.learning.implicit_feedback import Sign
-from router.learning.learner_state import Learned
+from router.learning.learner_state import LearnerState
 from router.ports.observer import Observer
 from router.ports.ports import (
     Clock,
@@ -57,7 +57,7 @@ class _Term:
     """What one holder of the lease knows. published_s: on the learner's clock."""
 
     fence: int
-    learned: Learned
+    learned: LearnerState
     version: int
     position: str
     published_s: float
@@ -74,11 +74,11 @@ class Learner:
         lease: Lease,
         events: EventLog,
         defaults: Defaults,
-        lecture: Lecture,
+        lecture: BatchTrainer,
         snapshots: SnapshotStore,
         policies: PolicyLog,
-        fresh: Callable[[], Learned],
-        load: Callable[[bytes], Learned],
+        fresh: Callable[[], LearnerState],
+        load: Callable[[bytes], LearnerState],
         observer: Observer,
         clock: Clock,
         settings: LearnerSettings,

@@ -16,11 +16,11 @@ from bandit.risk import Promise, PromiseSettings
 from bandit.snapshots.codec import Snapshot, pack, unpack
 from bandit.types import Policy
 from router.domain.records import BASE
-from router.learning.implicit_feedback import Trust
-from router.learning.promotion import Contest
+from router.learning.implicit_feedback import ImplicitFeedbackWeights
+from router.learning.promotion import ChampionChallenger
 from router.learning.promotion_state import ContestState, read_state, write_state
-from router.learning.tenant_policies import Owned
-from router.learning.tenant_weights import Influence
+from router.learning.tenant_policies import TenantPolicies
+from router.learning.tenant_weights import TenantWeightCap
 
 KIND: Final = "learned"
 POLICY: Final = "policy"
@@ -32,7 +32,7 @@ OWN: Final = "own"
 
 
 @dataclass(slots=True)
-class Learned:
+class LearnerState:
     """policy: the one that serves. champion: its name among the members.
 
     gates: by plan, of the plans whose gate learns or decides anything. promises: by holder.
@@ -45,10 +45,10 @@ class Learned:
     gates: Mapping[str, Gate] = field(default_factory=dict)
     promises: Mapping[str, Promise] = field(default_factory=dict)
     champion: str = BASE
-    contest: Contest | None = None
-    influence: Influence | None = None
-    owned: Owned | None = None
-    trust: Trust = field(default_factory=Trust)
+    contest: ChampionChallenger | None = None
+    influence: TenantWeightCap | None = None
+    owned: TenantPolicies | None = None
+    trust: ImplicitFeedbackWeights = field(default_factory=ImplicitFeedbackWeights)
 
     @property
     def policies(self) -> Collection[Policy]:
@@ -60,7 +60,7 @@ class Learned:
         """Of the section `policy`, whoever is champion."""
         return self.policy if self.contest is None else self.contest.policies[BASE]
 
-    def follow(self, contest: Contest) -> None:
+    def follow(self, contest: ChampionChallenger) -> None:
         """Serve what the contest says."""
         self.champion = contest.state.champion
         self.policy = contest.policies[self.champion]

@@ -49,7 +49,7 @@ class _Heard:
         return self.count % LEAST == 0 and doublings & (doublings - 1) == 0
 
 
-class Deviations:
+class FeedbackOutliers:
     """Of what this process has heard; pairs of tenant and plan beyond `MOST_PAIRS` are not kept.
 
     A tenant is held against the median of the other tenants' means: one that says much does not

@@ -55,7 +55,7 @@ class ContestTerms:
     settings: ContestSettings
 
 
-class Contest:
+class ChampionChallenger:
     """policies: every member by name, the champion too. A function of the events in their order."""
 
     def __init__(

@@ -8,8 +8,8 @@ from typing import Final
 
 from router.domain.errors import RouterError
 from router.domain.events import Event
-from router.learning.batches import Lecture
-from router.learning.learner_state import Learned
+from router.learning.batches import BatchTrainer
+from router.learning.learner_state import LearnerState
 from router.ports.ports import EventLog, StoredSnapshot
 
 BATCH: Final = 1_000
@@ -46,8 +46,8 @@ async def stream(events: EventLog, after: str = "0") -> AsyncIterator[Batch]:
 
 async def replay(
     batches: AsyncIterator[Batch],
-    learned: Learned,
-    lecture: Lecture,
+    learned: LearnerState,
+    lecture: BatchTrainer,
     upto: str | None = None,
     *,
     whole: bool = True,

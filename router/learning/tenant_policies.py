@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from bandit.types import Policy
 
 
-class Owned:
+class TenantPolicies:
     """Whose policies are there; one begins with the first outcome of its tenant.
 
     tenants: who shall have one. begin: from the shared policy a copy that may go its own way.

@@ -15,7 +15,7 @@ MOST_TOLD: Final = 2_000
 _LARGE: Final = 2.0**40
 
 
-class Influence:
+class TenantWeightCap:
     """Weighs signs of quality so that no tenant has more than its share beside the others.
 
     One of tenant t counts min(1, s / (1 - s) * O / W), where W is what t said lately and O what all

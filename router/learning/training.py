@@ -19,7 +19,7 @@ from router.ports.observer import Observer
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class EventWeight:
     """What one event counts. share: of its full weight. sign: weight of the sign that it is."""
 
     share: float = 1.0
@@ -31,7 +31,7 @@ def joined(
     records: Mapping[str, DecisionRecord | None],
     plans: Mapping[str, Plan],
     settings: RewardSettings,
-    heard: Sequence[Heard] | None = None,
+    heard: Sequence[EventWeight] | None = None,
 ) -> list[Outcome]:
     """Outcomes in the order of the events, each event joined with its decision.
 
@@ -53,7 +53,7 @@ def lessons(
     records: Mapping[str, DecisionRecord | None],
     plans: Mapping[str, Plan],
     settings: RewardSettings,
-    heard: Sequence[Heard] | None = None,
+    heard: Sequence[EventWeight] | None = None,
 ) -> list[PlanLesson]:
     """The same for the gates."""
     lessons: list[PlanLesson] = []
@@ -82,12 +82,14 @@ def weighed(outcomes: list[Outcome], share: float) -> list[Outcome]:
     return [replace(one, weight=one.weight * share) for one in outcomes]
 
 
-def _told_by(settings: RewardSettings, heard: Heard) -> RewardSettings:
+def _told_by(settings: RewardSettings, heard: EventWeight) -> RewardSettings:
     return settings if heard.sign is None else replace(settings, sign_weight=heard.sign)
 
 
-def _each(events: Sequence[Event], heard: Sequence[Heard] | None) -> Iterator[tuple[Event, Heard]]:
-    return zip(events, heard or [Heard()] * len(events), strict=True)
+def _each(
+    events: Sequence[Event], heard: Sequence[EventWeight] | None
+) -> Iterator[tuple[Event, EventWeight]]:
+    return zip(events, heard or [EventWeight()] * len(events), strict=True)
 
 
 def teach(policy: Policy, outcomes: Sequence[Outcome], observer: Observer) -> None:

@@ -28,7 +28,7 @@ class Today:
         return renamed_record(moved_record(record, self.remap) or record, self.names)
 
 
-class RemappedEvents:
+class UpgradedEvents:
     """Implements `router.ports.ports.EventLog`.
 
     Feedback on answers given before a new map was put in place still teaches.

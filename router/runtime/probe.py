@@ -13,7 +13,7 @@ class Report(Protocol):
     async def __call__(self, *, serving: bool) -> None: ...
 
 
-class Watch:
+class HealthProbe:
     """check() raises RouterError when the dependency is ill; report is told each time."""
 
     def __init__(

@@ -12,7 +12,7 @@ T = TypeVar("T")
 PAUSES_S: Final = (0.05, 0.25, 1.0)
 
 
-async def insist(write: Callable[[], Awaitable[T]]) -> T:
+async def retry_write(write: Callable[[], Awaitable[T]]) -> T:
     """Try once and then again after each pause. The write is idempotent: a lost reply repeats it.
 
     Raises StorageUnavailable.

@@ -12,7 +12,7 @@ class Loop(Protocol):
     async def run(self, stop: asyncio.Event) -> None: ...
 
 
-class Loops:
+class TaskSupervisor:
     """failed: set when a loop broke down; a service without its loops must not go on serving."""
 
     def __init__(self) -> None:

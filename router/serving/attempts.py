@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta, TextDelta, Usage
-from router.domain.eligibility import Needs
+from router.domain.eligibility import Requirements
 from router.domain.errors import (
     ProviderDisconnected,
     ProviderError,
@@ -19,7 +19,7 @@ from router.domain.errors import (
 )
 from router.domain.records import Attempt, AttemptOutcome
 from router.gates.format_checks import PASSED, GateSettings, judge
-from router.gates.gate_session import Stepper
+from router.gates.gate_session import GateSession
 from router.ports.observer import Observer
 from router.ports.ports import Clock, Health, HealthBoard, Provider
 from router.runtime.background import Background
@@ -29,7 +29,7 @@ CHARGED = (ProviderTimeout, ProviderMalformed, ProviderDisconnected)
 
 
 @dataclass(slots=True)
-class Journey:
+class PlanRun:
     """One request on its way through a plan; `attempts` stays true when it is cut short.
 
     rungs: arms in order. spares: arms for failures, in order. live: deltas are wanted.
@@ -41,7 +41,7 @@ class Journey:
     """
 
     chat: ChatRequest
-    needs: Needs
+    needs: Requirements
     rungs: tuple[str, ...]
     spares: tuple[str, ...] = ()
     live: bool = False
@@ -54,7 +54,7 @@ class Journey:
     deployment: str = ""
     passed: bool = False
     started: bool = False
-    stepper: Stepper | None = None
+    stepper: GateSession | None = None
 
     @property
     def left_usd(self) -> float | None:
@@ -75,7 +75,7 @@ class Journey:
 class _Trial:
     """One call under way, which leaves exactly one attempt in its journey."""
 
-    journey: Journey
+    journey: PlanRun
     arm: str
     deployment: Deployment
     clock: Clock
@@ -114,7 +114,7 @@ class _Trial:
         self.journey.attempts.append(attempt)
 
 
-class Caller:
+class DeploymentCaller:
     """Calls deployments through their providers and tells the health board how it went."""
 
     def __init__(
@@ -134,7 +134,7 @@ class Caller:
         self._clock = clock
         self._gate = gate
 
-    async def admits(self, journey: Journey, deployment: Deployment) -> bool:
+    async def admits(self, journey: PlanRun, deployment: Deployment) -> bool:
         """A closed circuit was just read as such; only a half-open one hands out its probe."""
         if journey.health.get(deployment.name) is Health.CLOSED:
             return True
@@ -145,7 +145,7 @@ class Caller:
             return True
 
     async def call(
-        self, journey: Journey, arm: str, deployment: Deployment, *, live: bool
+        self, journey: PlanRun, arm: str, deployment: Deployment, *, live: bool
     ) -> AsyncGenerator[Delta]:
         """Deltas when live; the answer, if one came, is in the journey afterwards."""
         trial = _Trial(journey, arm, deployment, self._clock, self._clock())
@@ -185,7 +185,7 @@ class Caller:
         raise ProviderMalformed("the stream ended without its answer")
 
     async def _items(
-        self, journey: Journey, deployment: Deployment, *, live: bool
+        self, journey: PlanRun, deployment: Deployment, *, live: bool
     ) -> AsyncGenerator[Delta | Answer]:
         provider = self._providers[deployment.provider]
         # The token limit is always sent: without it no budget could be held.

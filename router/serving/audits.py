@@ -11,24 +11,24 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bandit.gates import Step
-from router.domain.catalog import Catalogue, Plan
+from router.domain.catalog import Catalog, Plan
 from router.domain.chat import Answer, ChatRequest
-from router.domain.eligibility import Needs, most_cost_usd
+from router.domain.eligibility import Requirements, most_cost_usd
 from router.domain.errors import QuotaExceeded, RouterError
 from router.domain.events import Audited
 from router.domain.records import Judge, Judged
 from router.domain.tenants import Reservation, Tenant, TenantLimits
-from router.gates.gate_session import Stepper
+from router.gates.gate_session import GateSession
 from router.gates.judge_prompt import judge_chat, read_score
 from router.ports.observer import Observer
 from router.ports.ports import DecisionLog
 from router.runtime.background import Background
-from router.runtime.retry import insist
+from router.runtime.retry import retry_write
 from router.serving.admission import Admission
-from router.serving.attempts import Journey
+from router.serving.attempts import PlanRun
 from router.serving.cascade import Cascade
-from router.serving.feedback_rate import Telling
-from router.serving.request_state import MS_PER_S, Work
+from router.serving.feedback_rate import FeedbackRate
+from router.serving.request_state import MS_PER_S, RequestState
 
 PURSE: Final = "#audits"
 """Whose daily budget bounds all audits together; no tenant can have this name."""
@@ -69,17 +69,17 @@ class Auditor:
     def __init__(
         self,
         *,
-        catalogue: Catalogue,
+        catalog: Catalog,
         cascade: Cascade,
         admission: Admission,
         decisions: DecisionLog,
         background: Background,
         observer: Observer,
         draw: Callable[[], float],
-        telling: Telling,
+        telling: FeedbackRate,
         settings: AuditSettings,
     ) -> None:
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._cascade = cascade
         self._admission = admission
         self._decisions = decisions
@@ -90,7 +90,7 @@ class Auditor:
         self._settings = settings
         self._running = 0
 
-    def consider(self, work: Work) -> None:
+    def consider(self, work: RequestState) -> None:
         """Once its answer is on record; a check that is due goes on in the background."""
         settings, worth = self._settings, self._telling.served(work.call.tenant.name)
         share = settings.share * (1.0 if settings.always else worth)
@@ -101,7 +101,7 @@ class Auditor:
             self._running += 1
             self._background.start(self._audit(work, replace(check, share=share)))
 
-    def _check(self, work: Work) -> _Check | None:
+    def _check(self, work: RequestState) -> _Check | None:
         """None where the first answer was not accepted by a gate, or nothing can be told of it."""
         journey = work.journey
         stepper = journey.stepper if journey else None
@@ -114,7 +114,7 @@ class Auditor:
             return None
         return self._how(work, journey.answer, stepper)
 
-    def _how(self, work: Work, answer: Answer, stepper: Stepper) -> _Check | None:
+    def _how(self, work: RequestState, answer: Answer, stepper: GateSession) -> _Check | None:
         judge, chat = self._settings.judge, work.call.chat
         allowed = work.call.tenant.limits.arms
         if judge:
@@ -125,7 +125,7 @@ class Auditor:
             return None  # open text of two models differs also where both are right
         return _Check(chat, stepper.plan.rungs[1], stepper.confirms)
 
-    async def _audit(self, work: Work, check: _Check) -> None:
+    async def _audit(self, work: RequestState, check: _Check) -> None:
         try:
             await self._charged(work, check)
         except QuotaExceeded:
@@ -133,9 +133,9 @@ class Auditor:
         finally:
             self._running -= 1
 
-    async def _charged(self, work: Work, check: _Check) -> None:
-        needs = Needs.of(check.chat)
-        most_usd = most_cost_usd(self._catalogue.arms[check.arm], needs)
+    async def _charged(self, work: RequestState, check: _Check) -> None:
+        needs = Requirements.of(check.chat)
+        most_usd = most_cost_usd(self._catalog.arms[check.arm], needs)
         tokens = needs.input_tokens
         purse = Tenant(PURSE, TenantLimits(daily_usd=self._settings.usd_per_day))
         common = Reservation(f"{work.id}#audits", PURSE, 0, most_usd)
@@ -149,14 +149,14 @@ class Auditor:
                 spent_usd = sum(a.cost_usd for a in journey.attempts)
                 spent_tokens = sum(a.input_tokens + a.output_tokens for a in journey.attempts)
             finally:
-                await insist(lambda: self._admission.settle(own, spent_tokens, spent_usd))
+                await retry_write(lambda: self._admission.settle(own, spent_tokens, spent_usd))
         finally:
-            await insist(lambda: self._admission.settle(common, 0, spent_usd))
+            await retry_write(lambda: self._admission.settle(common, 0, spent_usd))
         await self._tell(work, check, journey.answer, spent_usd)
 
-    async def _ask(self, work: Work, check: _Check, needs: Needs) -> Journey:
+    async def _ask(self, work: RequestState, check: _Check, needs: Requirements) -> PlanRun:
         arms, now_s = (check.arm,), self._cascade.now_s()
-        journey = Journey(
+        journey = PlanRun(
             check.chat, needs, arms, deadline_s=now_s + TIMEOUT_MS / MS_PER_S, health=work.health
         )
         async for _ in self._cascade.run(journey):
@@ -166,7 +166,7 @@ class Auditor:
         return journey
 
     async def _tell(
-        self, work: Work, check: _Check, answer: Answer | None, cost_usd: float
+        self, work: RequestState, check: _Check, answer: Answer | None, cost_usd: float
     ) -> None:
         quality = check.quality(answer) if answer is not None else None
         if quality is None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from bandit.gates import Step
-from router.domain.catalog import Catalogue
+from router.domain.catalog import Catalog
 from router.domain.chat import Answer, Delta, deltas_of
 from router.domain.records import JUDGED, UNJUDGED, Attempt, AttemptOutcome
-from router.gates.gate_session import Stepper
-from router.gates.steps import Open
+from router.gates.gate_session import GateSession
+from router.gates.steps import AvailableSteps
 from router.ports.ports import Clock, Health
-from router.serving.attempts import Caller, Journey
+from router.serving.attempts import DeploymentCaller, PlanRun
 
 NO_CALL = "no_healthy_deployment"
 MS_PER_S = 1_000
@@ -43,9 +43,9 @@ class _Kept:
 
 class Cascade:
     def __init__(
-        self, *, catalogue: Catalogue, caller: Caller, clock: Clock, settings: CascadeSettings
+        self, *, catalog: Catalog, caller: DeploymentCaller, clock: Clock, settings: CascadeSettings
     ) -> None:
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._caller = caller
         self._clock = clock
         self._settings = settings
@@ -54,7 +54,7 @@ class Cascade:
         """Of the clock that deadlines are measured by."""
         return self._clock()
 
-    async def run(self, journey: Journey) -> AsyncGenerator[Delta]:
+    async def run(self, journey: PlanRun) -> AsyncGenerator[Delta]:
         """Deltas of the served answer; afterwards `journey` holds the answer, or None.
 
         Only the last rung streams as it comes: an answer in front of a gate may be thrown away.
@@ -82,7 +82,7 @@ class Cascade:
             for delta in deltas_of(journey.answer):
                 yield delta
 
-    async def _climbs(self, journey: Journey, arm: str, above: str) -> bool:
+    async def _climbs(self, journey: PlanRun, arm: str, above: str) -> bool:
         """Whether to call the arm above, with an answer in hand."""
         if not journey.passed:
             return self._may_climb(journey, above)
@@ -90,7 +90,7 @@ class Cascade:
             return False
         return await self._judged(journey, journey.stepper, above)
 
-    async def _judged(self, journey: Journey, stepper: Stepper, above: str) -> bool:
+    async def _judged(self, journey: PlanRun, stepper: GateSession, above: str) -> bool:
         """What the plan's gate makes of a first answer that passed: whether to climb."""
         first = _hold(journey)
         try:
@@ -100,7 +100,9 @@ class Cascade:
             _withdraw(journey, first)
             raise
 
-    async def _weighed(self, journey: Journey, stepper: Stepper, above: str, first: _Kept) -> bool:
+    async def _weighed(
+        self, journey: PlanRun, stepper: GateSession, above: str, first: _Kept
+    ) -> bool:
         within_ms = journey.remaining_ms(self._clock()) - self._settings.min_remaining_ms
         left = self._open(journey, stepper, above)
         step = await stepper.first(first.answer, left, within_ms)
@@ -116,16 +118,16 @@ class Cascade:
             _serve(journey, second, passed=True)
         return step is Step.ESCALATE
 
-    def _open(self, journey: Journey, stepper: Stepper, above: str) -> Open:
+    def _open(self, journey: PlanRun, stepper: GateSession, above: str) -> AvailableSteps:
         second = stepper.second_arm
         ask = bool(second) and self._is_well(journey, second) and self._may_climb(journey, second)
-        return Open(ask=ask, escalate=self._may_climb(journey, above))
+        return AvailableSteps(ask=ask, escalate=self._may_climb(journey, above))
 
-    def _is_well(self, journey: Journey, arm: str) -> bool:
-        deployments = self._catalogue.arms[arm].deployments
+    def _is_well(self, journey: PlanRun, arm: str) -> bool:
+        deployments = self._catalog.arms[arm].deployments
         return any(journey.health.get(d.name) is not Health.OPEN for d in deployments)
 
-    async def _ask(self, journey: Journey, arm: str) -> _Kept | None:
+    async def _ask(self, journey: PlanRun, arm: str) -> _Kept | None:
         """A second opinion, if one comes in time to be of use."""
         deadline_s, now_s, settings = journey.deadline_s, self._clock(), self._settings
         until_s = now_s + settings.second_timeout_ms / MS_PER_S
@@ -144,7 +146,7 @@ class Cascade:
         _mark(journey, second.index, AttemptOutcome.SECOND_OPINION)
         return second if journey.passed else None
 
-    def _route(self, journey: Journey) -> Iterator[tuple[str, str]]:
+    def _route(self, journey: PlanRun) -> Iterator[tuple[str, str]]:
         """(arm, arm above it or "") to try next.
 
         A rung that failed is followed by a spare arm; when all rungs have failed, so are the rest
@@ -162,17 +164,17 @@ class Cascade:
         if not any(a.outcome is AttemptOutcome.ESCALATED for a in journey.attempts):
             yield from ((spare, "") for spare in spares)
 
-    def _may_climb(self, journey: Journey, arm: str) -> bool:
+    def _may_climb(self, journey: PlanRun, arm: str) -> bool:
         if journey.remaining_ms(self._clock()) < self._settings.min_remaining_ms:
             return False
         return len(journey.attempts) < self._settings.max_attempts and any(
-            journey.may_call(d) for d in self._catalogue.arms[arm].deployments
+            journey.may_call(d) for d in self._catalog.arms[arm].deployments
         )
 
-    async def _climb(self, journey: Journey, arm: str, *, live: bool) -> AsyncGenerator[Delta]:
+    async def _climb(self, journey: PlanRun, arm: str, *, live: bool) -> AsyncGenerator[Delta]:
         """Try the arm's deployments in order until one answers."""
         called = False
-        for deployment in self._catalogue.arms[arm].deployments:
+        for deployment in self._catalog.arms[arm].deployments:
             if self._is_over(journey):
                 return
             if not journey.may_call(deployment):
@@ -189,19 +191,19 @@ class Cascade:
         if not called:
             journey.attempts.append(Attempt(arm, "", "", AttemptOutcome.FAILED, NO_CALL, 0.0))
 
-    def _is_over(self, journey: Journey) -> bool:
+    def _is_over(self, journey: PlanRun) -> bool:
         late = journey.remaining_ms(self._clock()) <= 0
         return late or len(journey.attempts) >= self._settings.max_attempts
 
 
-def _hold(journey: Journey) -> _Kept:
+def _hold(journey: PlanRun) -> _Kept:
     """The answer in hand and where its attempt stands: the last that was accepted."""
     assert journey.answer is not None  # noqa: S101 - called with an answer in hand only
     outcomes = [a.outcome for a in journey.attempts]
     return _Kept(journey.answer, len(outcomes) - 1 - outcomes[::-1].index(AttemptOutcome.ACCEPTED))
 
 
-def _mark(journey: Journey, index: int, outcome: AttemptOutcome, why: str = "") -> Attempt:
+def _mark(journey: PlanRun, index: int, outcome: AttemptOutcome, why: str = "") -> Attempt:
     """why: "" to leave what the certain checks said."""
     attempt = journey.attempts[index]
     marked = replace(attempt, outcome=outcome, why=why or attempt.why)
@@ -209,28 +211,28 @@ def _mark(journey: Journey, index: int, outcome: AttemptOutcome, why: str = "") 
     return marked
 
 
-def _set_aside(journey: Journey, kept: _Kept) -> None:
+def _set_aside(journey: PlanRun, kept: _Kept) -> None:
     why = JUDGED if journey.passed else ""
     _mark(journey, kept.index, AttemptOutcome.ESCALATED, why)
     journey.answer = None
 
 
-def _withdraw(journey: Journey, kept: _Kept) -> None:
+def _withdraw(journey: PlanRun, kept: _Kept) -> None:
     _mark(journey, kept.index, AttemptOutcome.CANCELLED, UNJUDGED)
     journey.answer, journey.arm, journey.deployment = None, "", ""
 
 
-def _was_set_aside(journey: Journey, arm: str) -> bool:
+def _was_set_aside(journey: PlanRun, arm: str) -> bool:
     return any(a.arm == arm and a.outcome is AttemptOutcome.ESCALATED for a in journey.attempts)
 
 
-def _serve(journey: Journey, kept: _Kept, *, passed: bool) -> None:
+def _serve(journey: PlanRun, kept: _Kept, *, passed: bool) -> None:
     attempt = _mark(journey, kept.index, AttemptOutcome.ACCEPTED)
     journey.answer, journey.passed = kept.answer, passed
     journey.arm, journey.deployment = attempt.arm, attempt.deployment
 
 
-def _mark_agreement(journey: Journey, stepper: Stepper) -> None:
+def _mark_agreement(journey: PlanRun, stepper: GateSession) -> None:
     """Which of the other answers say the same as the one that is served."""
     served = journey.answer
     if served is None:

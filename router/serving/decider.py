@@ -19,7 +19,7 @@ from router.domain.requests import WeightOverrides
 from router.ports.ports import Embedding
 
 if TYPE_CHECKING:  # what is learned reads the logged choices of this module
-    from router.learning.learner_state import Learned
+    from router.learning.learner_state import LearnerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Decider:
     member: str = BASE
     owned: Mapping[str, Policy] = field(default_factory=dict)
 
-    def swap(self, learned: Learned, version: int) -> None:
+    def swap(self, learned: LearnerState, version: int) -> None:
         """The policy and its gates at once: both are of one snapshot."""
         self.policy, self.gates, self.version = learned.policy, learned.gates, version
         self.promises = learned.promises

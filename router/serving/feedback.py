@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from router.domain.catalog import Catalogue
+from router.domain.catalog import Catalog
 from router.domain.chat import Usage
 from router.domain.errors import OutcomeConflict
 from router.domain.records import (
@@ -20,26 +20,26 @@ from router.domain.tenants import Reservation, Tenant
 from router.ports.observer import Observer
 from router.ports.ports import DecisionLog
 from router.serving.admission import Admission
-from router.serving.feedback_rate import Telling
-from router.serving.response_cache import Shelf
+from router.serving.feedback_rate import FeedbackRate
+from router.serving.response_cache import ResponseCache
 
 BAD_QUALITY = 0.5
 CANCELLED = "cancelled"
 """The reported failure that blames nobody: the caller itself gave up."""
 
 
-class Reporting:
+class FeedbackService:
     def __init__(
         self,
         *,
-        catalogue: Catalogue,
+        catalog: Catalog,
         decisions: DecisionLog,
         admission: Admission,
-        shelf: Shelf,
-        telling: Telling,
+        shelf: ResponseCache,
+        telling: FeedbackRate,
         observer: Observer,
     ) -> None:
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._decisions = decisions
         self._admission = admission
         self._shelf = shelf
@@ -71,7 +71,7 @@ class Reporting:
     def _attempt(self, record: DecisionRecord, report: OutcomeReport) -> Attempt:
         usage = Usage(report.input_tokens, report.output_tokens)
         # Decisions made before prices were kept with them have none.
-        price = record.price or self._catalogue.price_of(record.deployment)
+        price = record.price or self._catalog.price_of(record.deployment)
         outcome = AttemptOutcome.FAILED if report.failure else AttemptOutcome.ACCEPTED
         if report.failure == CANCELLED:
             outcome = AttemptOutcome.CANCELLED

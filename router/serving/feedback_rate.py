@@ -15,7 +15,7 @@ MOST_TENANTS: Final = 10_000
 _KEPT: Final = 0.5 ** (1 / HALF_LIFE)
 
 
-class Telling:
+class FeedbackRate:
     """Of each tenant, by what this process answered and was told; the one heard last is kept."""
 
     def __init__(self) -> None:

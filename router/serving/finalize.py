@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from router.domain.catalog import Catalogue
+from router.domain.catalog import Catalog
 from router.domain.records import CachedAnswer, CacheStatus, DecisionRecord
 from router.ports.observer import Observer
 from router.ports.ports import DecisionLog
 from router.runtime.background import Background
-from router.runtime.retry import insist
+from router.runtime.retry import retry_write
 from router.serving.admission import Admission
-from router.serving.request_state import Work
-from router.serving.response_cache import Shelf
-from router.serving.sampling import Surveyor
+from router.serving.request_state import RequestState
+from router.serving.response_cache import ResponseCache
+from router.serving.sampling import PromptSampler
 
 
-class Closing:
+class Finalizer:
     def __init__(
         self,
         *,
-        catalogue: Catalogue,
+        catalog: Catalog,
         decisions: DecisionLog,
         admission: Admission,
-        shelf: Shelf,
+        shelf: ResponseCache,
         background: Background,
         observer: Observer,
-        surveyor: Surveyor | None = None,
+        surveyor: PromptSampler | None = None,
     ) -> None:
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._decisions = decisions
         self._admission = admission
         self._shelf = shelf
@@ -34,7 +34,7 @@ class Closing:
         self._observer = observer
         self._surveyor = surveyor
 
-    async def close(self, work: Work) -> DecisionRecord:
+    async def close(self, work: RequestState) -> DecisionRecord:
         """The decision is on record before its answer is returned."""
         settled = self._background.start(self.settle(work))
         record = await self.record(work)
@@ -42,30 +42,30 @@ class Closing:
         self._put(work)
         return record
 
-    async def record(self, work: Work) -> DecisionRecord:
-        record = work.record(self._catalogue)
+    async def record(self, work: RequestState) -> DecisionRecord:
+        record = work.record(self._catalog)
         if work.journey is None and work.hit is None:
             return record  # refused before anything was looked up or chosen
         for attempt in record.attempts:
             self._observer.attempt(attempt)
         self._observer.cache(record.cache)
-        await insist(lambda: self._decisions.record(record))
+        await retry_write(lambda: self._decisions.record(record))
         if self._surveyor is not None:
             self._surveyor.note(work.call.chat.prompt, work.choice, work.embedding)
         return record
 
-    async def settle(self, work: Work) -> None:
+    async def settle(self, work: RequestState) -> None:
         """Give back what was reserved and not used."""
         if work.refused:
             return
         attempts = work.journey.attempts if work.journey else []
         tokens = sum(a.input_tokens + a.output_tokens for a in attempts)
         cost_usd = sum(a.cost_usd for a in attempts)
-        work.quota_left = await insist(
+        work.quota_left = await retry_write(
             lambda: self._admission.settle(work.reservation, tokens, cost_usd)
         )
 
-    def _put(self, work: Work) -> None:
+    def _put(self, work: RequestState) -> None:
         """Only what passed its gate may answer somebody else; nobody waits for it."""
         journey = work.journey
         if journey is None or journey.answer is None or not journey.passed:

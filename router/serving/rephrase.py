@@ -19,21 +19,21 @@ _NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
-class ReaskSettings:
+class RephraseSettings:
     """similarity: cosine at or above which two prompts of a session ask the same."""
 
     window_s: int = 300
     similarity: float = 0.92
 
 
-class ReaskWatch:
+class RephraseDetector:
     def __init__(
         self,
         *,
         sessions: Sessions,
         decisions: DecisionLog,
         observer: Observer,
-        settings: ReaskSettings,
+        settings: RephraseSettings,
     ) -> None:
         self._sessions = sessions
         self._decisions = decisions

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from router.domain.catalog import Catalogue, Plan
+from router.domain.catalog import Catalog, Plan
 from router.domain.chat import Answer
-from router.domain.eligibility import Needs
+from router.domain.eligibility import Requirements
 from router.domain.records import CacheKey, CacheStatus, Choice, DecisionRecord, Mode
-from router.domain.requests import Call
+from router.domain.requests import RouteRequest
 from router.domain.tenants import QuotaLeft, Reservation
 from router.ports.ports import Embedding, Health
-from router.serving.attempts import Journey
+from router.serving.attempts import PlanRun
 from router.serving.response_cache import Hit
 
 MS_PER_S = 1_000
 
 
 @dataclass(slots=True)
-class Work:
+class RequestState:
     """needs: of the request. has_room: what comes of it can be learned.
 
     plans, arms: what the request permits; an arm may stand in for one that fails. No plans where
@@ -31,13 +31,13 @@ class Work:
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
     """
 
-    call: Call
+    call: RouteRequest
     mode: Mode
     id: str
     began_s: float
     key: CacheKey
     reservation: Reservation
-    needs: Needs
+    needs: Requirements
     plans: tuple[Plan, ...]
     arms: tuple[str, ...]
     watched: tuple[Plan, ...] = ()
@@ -47,7 +47,7 @@ class Work:
     hit: Hit | None = None
     foreseen: Choice | None = None
     choice: Choice | None = None
-    journey: Journey | None = None
+    journey: PlanRun | None = None
     cache: CacheStatus = CacheStatus.MISS
     health: Mapping[str, Health] = field(default_factory=dict)
     quota_left: QuotaLeft = field(default_factory=QuotaLeft)
@@ -74,21 +74,21 @@ class Work:
     def healthy(self, deployment: str) -> bool:
         return self.health.get(deployment, Health.CLOSED) is not Health.OPEN
 
-    def well(self, catalogue: Catalogue, plan: Plan) -> bool:
+    def well(self, catalog: Catalog, plan: Plan) -> bool:
         """Whether every rung has a deployment that is well and can serve the request."""
         return all(
             any(self.needs.met_by(d) and self.healthy(d.name) for d in arm.deployments)
-            for arm in (catalogue.arms[rung] for rung in plan.rungs)
+            for arm in (catalog.arms[rung] for rung in plan.rungs)
         )
 
-    def direct(self, journey: Journey, catalogue: Catalogue) -> None:
+    def direct(self, journey: PlanRun, catalog: Catalog) -> None:
         """Name the deployment a caller of `Decide` is to call."""
         journey.arm = journey.rungs[0]
-        deployments = catalogue.arms[journey.arm].deployments
+        deployments = catalog.arms[journey.arm].deployments
         able = [d.name for d in deployments if self.needs.met_by(d)]
         journey.deployment = next((name for name in able if self.healthy(name)), able[0])
 
-    def record(self, catalogue: Catalogue) -> DecisionRecord:
+    def record(self, catalog: Catalog) -> DecisionRecord:
         journey, hit = self.journey, self.hit
         source = hit.cached if hit else journey
         deployment = source.deployment if source else ""
@@ -102,12 +102,12 @@ class Work:
             attempts=tuple(journey.attempts) if journey else (),
             arm=source.arm if source else "",
             deployment=deployment,
-            model=catalogue.model_of(deployment),
+            model=catalog.model_of(deployment),
             cache=self.cache,
             similarity=hit.similarity if hit else 0.0,
             cache_exact=hit.cached.exact if hit else self.key.exact,
             cache_partition=self.key.partition,
             settled=self.mode is not Mode.DECIDE,
             judged=journey.stepper.judged if journey and journey.stepper else None,
-            price=catalogue.price_of(deployment) if self.mode is Mode.DECIDE else None,
+            price=catalog.price_of(deployment) if self.mode is Mode.DECIDE else None,
         )

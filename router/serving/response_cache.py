@@ -11,7 +11,7 @@ from router.ports.ports import AnswerCache, Embedding
 
 
 @dataclass(frozen=True, slots=True)
-class ShelfSettings:
+class ResponseCacheSettings:
     """semantic_threshold: cosine similarity, None to match whole requests only."""
 
     enabled: bool = True
@@ -25,10 +25,12 @@ class Hit:
     similarity: float
 
 
-class Shelf:
+class ResponseCache:
     """A cache that is away or damaged is a cache that misses."""
 
-    def __init__(self, *, cache: AnswerCache, observer: Observer, settings: ShelfSettings) -> None:
+    def __init__(
+        self, *, cache: AnswerCache, observer: Observer, settings: ResponseCacheSettings
+    ) -> None:
         self._cache = cache
         self._observer = observer
         self._settings = settings

@@ -18,7 +18,7 @@ MOST_AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class SurveySettings:
+class PromptSamplerSettings:
     """terms: count them. embeddings, prompts: how many are kept, 0 for none."""
 
     terms: bool = False
@@ -30,7 +30,7 @@ class SurveySettings:
         return self.terms or self.embeddings > 0 or self.prompts > 0
 
 
-class Surveyor:
+class PromptSampler:
     """draw() gives numbers in [0, 1). While many notes are under way the next ones are dropped."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Surveyor:
         survey: Survey,
         background: Background,
         draw: Callable[[], float],
-        settings: SurveySettings,
+        settings: PromptSamplerSettings,
     ) -> None:
         self._survey = survey
         self._background = background

@@ -6,17 +6,19 @@ from collections.abc import AsyncGenerator
 
 from router.domain.chat import Delta
 from router.domain.records import DecisionRecord, FeedbackReport, Mode, OutcomeReport
-from router.domain.requests import Call, Completion, Directive, OutcomeReceipt
+from router.domain.requests import Completion, Directive, OutcomeReceipt, RouteRequest
 from router.domain.tenants import Tenant
 from router.serving.admission import Admission
-from router.serving.feedback import Reporting
+from router.serving.feedback import FeedbackService
 from router.serving.pipeline import Pipeline
 
 
 class RouterService:
     """Implements `router.domain.requests.Service`."""
 
-    def __init__(self, admission: Admission, pipeline: Pipeline, reporting: Reporting) -> None:
+    def __init__(
+        self, admission: Admission, pipeline: Pipeline, reporting: FeedbackService
+    ) -> None:
         self._admission = admission
         self._pipeline = pipeline
         self._reporting = reporting
@@ -24,7 +26,7 @@ class RouterService:
     async def authenticate(self, api_key: str) -> Tenant:
         return await self._admission.authenticate(api_key)
 
-    async def complete(self, call: Call) -> Completion:
+    async def complete(self, call: RouteRequest) -> Completion:
         completion = [
             item
             async for item in self._pipeline.answer(call, Mode.COMPLETE)
@@ -32,10 +34,10 @@ class RouterService:
         ]
         return completion[0]
 
-    def stream(self, call: Call) -> AsyncGenerator[Delta | Completion]:
+    def stream(self, call: RouteRequest) -> AsyncGenerator[Delta | Completion]:
         return self._pipeline.answer(call, Mode.STREAM)
 
-    async def decide(self, call: Call) -> Directive:
+    async def decide(self, call: RouteRequest) -> Directive:
         return await self._pipeline.decide(call)
 
     async def report_outcome(

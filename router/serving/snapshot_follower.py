@@ -8,16 +8,16 @@ from collections.abc import Callable
 
 from bandit.errors import BanditError
 from router.domain.errors import RouterError, SnapshotRefused
-from router.learning.learner_state import Learned
+from router.learning.learner_state import LearnerState
 from router.ports.observer import Observer
 from router.ports.ports import Clock, EventLog, SnapshotStore
 from router.serving.decider import Decider
-from router.serving.snapshot_lag import Sightings
+from router.serving.snapshot_lag import LagTracker
 
 _log = logging.getLogger(__name__)
 
 
-class Follower:
+class SnapshotFollower:
     """load(payload) restores policy and gates, off the event loop, or raises BanditError."""
 
     def __init__(
@@ -26,7 +26,7 @@ class Follower:
         snapshots: SnapshotStore,
         events: EventLog,
         decider: Decider,
-        load: Callable[[bytes], Learned],
+        load: Callable[[bytes], LearnerState],
         observer: Observer,
         clock: Clock,
     ) -> None:
@@ -38,7 +38,7 @@ class Follower:
         self._observer = observer
         self._refused = 0
         self._served = 0
-        self._sightings = Sightings()
+        self._sightings = LagTracker()
 
     async def check(self) -> None:
         """Raises SnapshotRefused while the newest snapshot is one that was refused."""

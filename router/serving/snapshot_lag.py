@@ -7,7 +7,7 @@ from typing import Final
 MOST: Final = 1_024
 
 
-class Sightings:
+class LagTracker:
     """Numbers of newest events with the time each was first seen, in seconds, oldest first.
 
     Only what is newer than the position asked for last is kept, at most MOST; past that every

@@ -20,25 +20,25 @@ from router.adapters.providers import make_client, make_providers
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.app.examples import example_contexts
-from router.app.learner_state_factory import Brain
+from router.app.learner_state_factory import LearnerStateFactory
 from router.config import Config
 from router.config.policy_checks import plans_named
 from router.config.policy_values import floor_of
-from router.config.values import catalogue_of, context_map_of, keys_of, units_of, weights_of
-from router.domain.catalog import Catalogue
+from router.config.values import catalog_of, context_map_of, keys_of, units_of, weights_of
+from router.domain.catalog import Catalog
 from router.domain.logged_context import facts_of
 from router.gates.format_checks import GateSettings
-from router.learning.learner_state import Learned
+from router.learning.learner_state import LearnerState
 from router.runtime.files import write_file
 from router.tools.calibrate.analysis.calibration import Findings, Study, absences, study
 from router.tools.calibrate.analysis.frontier import Utility
 from router.tools.calibrate.analysis.plan_simulation import Terms
 from router.tools.calibrate.analysis.schooling import Curriculum, Priced, schooled
-from router.tools.calibrate.collect.asking import Asker, AskSettings
-from router.tools.calibrate.collect.budget import Purse
+from router.tools.calibrate.collect.asking import ArmClient, ArmClientSettings
+from router.tools.calibrate.collect.budget import Budget
 from router.tools.calibrate.collect.estimate import estimate
 from router.tools.calibrate.collect.files import prompts_in
-from router.tools.calibrate.collect.gathering import Case, Gatherer
+from router.tools.calibrate.collect.gathering import Case, Collector
 from router.tools.calibrate.collect.hook import PatientVerifier
 from router.tools.calibrate.collect.journal import Journal
 from router.tools.calibrate.collect.ledger import Answered
@@ -96,8 +96,8 @@ class _Gathered:
 
     cases: Sequence[Case]
     contexts: Sequence[Context]
-    brain: Brain
-    purse: Purse
+    brain: LearnerStateFactory
+    purse: Budget
     doubtful_usd: float
 
 
@@ -109,7 +109,7 @@ class _Run:
         self._wanted = wanted
         self._env = env
         self._console = console
-        self._catalogue: Catalogue = catalogue_of(config)
+        self._catalog: Catalog = catalog_of(config)
         self._map = context_map_of(config)
 
     def run(self) -> None:
@@ -126,7 +126,7 @@ class _Run:
         show(self._console, sections)
         if wanted.report is not None:
             write_file(wanted.report, markdown(sections).encode())
-        payload = Learned(findings.policy, learned.gates, learned.promises).save()
+        payload = LearnerState(findings.policy, learned.gates, learned.promises).save()
         self._say(asyncio.run(hand_over(self._config, self._env, wanted.targets, payload)))
 
     async def _gather(self) -> _Gathered:
@@ -137,16 +137,18 @@ class _Run:
             # What can be lacking, the model above all, is found lacking before anything is paid.
             with self._console.status("embedding the prompts"):
                 contexts, brain = await self._embedded(prompts)
-            purse = Purse(wanted.budget_usd, journal.ledger.spent_usd)
+            purse = Budget(wanted.budget_usd, journal.ledger.spent_usd)
             cases = await self._asked(prompts, journal, purse)
             doubtful_usd = sum(i.most_usd for i in journal.ledger.doubts.values())
         return _Gathered(cases, contexts, brain, purse, doubtful_usd)
 
-    async def _asked(self, prompts: Sequence[Prompt], journal: Journal, purse: Purse) -> list[Case]:
+    async def _asked(
+        self, prompts: Sequence[Prompt], journal: Journal, purse: Budget
+    ) -> list[Case]:
         stop = asyncio.Event()
         async with self._gatherer(journal, purse, stop) as gatherer:
-            self._say(estimate(prompts, self._catalogue, self._typical(), gatherer, purse))
-            total = len(prompts) * len(self._catalogue.arms)
+            self._say(estimate(prompts, self._catalog, self._typical(), gatherer, purse))
+            total = len(prompts) * len(self._catalog.arms)
             with bar(self._console, total, purse) as watcher:
                 cases = await until_told(gatherer.gather(prompts, watcher), stop, self._say)
         if stop.is_set():
@@ -158,8 +160,8 @@ class _Run:
 
     @asynccontextmanager
     async def _gatherer(
-        self, journal: Journal, purse: Purse, stop: asyncio.Event
-    ) -> AsyncIterator[Gatherer]:
+        self, journal: Journal, purse: Budget, stop: asyncio.Event
+    ) -> AsyncIterator[Collector]:
         config, wanted = self._config, self._wanted
         async with AsyncExitStack() as stack:
             section = config.providers
@@ -167,25 +169,25 @@ class _Run:
                 section.max_connections, http2=section.http2, ca_file=section.ca_file
             )
             client = await stack.enter_async_context(transport)
-            asker = Asker(
-                catalogue=self._catalogue,
+            asker = ArmClient(
+                catalog=self._catalog,
                 providers=make_providers(client, keys_of(config, self._env)),
                 journal=journal,
                 calls=asyncio.Semaphore(wanted.concurrency),
                 stop=stop,
                 clock=time.monotonic,
-                settings=AskSettings(wanted.max_output_tokens, wanted.ask_again),
+                settings=ArmClientSettings(wanted.max_output_tokens, wanted.ask_again),
             )
-            yield Gatherer(
+            yield Collector(
                 asker=asker,
                 scorer=await self._scorer(asker, journal, stack),
-                arms=list(self._catalogue.arms),
+                arms=list(self._catalog.arms),
                 purse=purse,
                 stop=stop,
                 concurrency=wanted.concurrency,
             )
 
-    async def _scorer(self, asker: Asker, journal: Journal, stack: AsyncExitStack) -> Scorer:
+    async def _scorer(self, asker: ArmClient, journal: Journal, stack: AsyncExitStack) -> Scorer:
         wanted = self._wanted
         if wanted.judge:
             return JudgeScorer(asker, wanted.judge)
@@ -195,7 +197,9 @@ class _Run:
             return VerifierScorer(PatientVerifier(hook, wanted.verifier), journal)
         return ReferenceScorer(Match(wanted.match))
 
-    async def _embedded(self, prompts: Sequence[Prompt]) -> tuple[list[Context], Brain]:
+    async def _embedded(
+        self, prompts: Sequence[Prompt]
+    ) -> tuple[list[Context], LearnerStateFactory]:
         """Contexts in the order of the prompts, and who makes policies for them."""
         workers = self._config.embedding.workers or len(os.sched_getaffinity(0))
         pool = EmbedderPool(model_dir(), workers=workers, queue=len(prompts))
@@ -207,12 +211,12 @@ class _Run:
             pool.close()
         pairs = zip(embedded, prompts, strict=True)
         contexts = [self._map.build(embedding, facts_of(p.chat)) for embedding, p in pairs]
-        return contexts, Brain(self._config, self._catalogue, examples)
+        return contexts, LearnerStateFactory(self._config, self._catalog, examples)
 
-    async def _schooled(self, gathered: _Gathered, learned: Learned) -> list[Priced]:
+    async def _schooled(self, gathered: _Gathered, learned: LearnerState) -> list[Priced]:
         config = self._config
         pool = EmbedderPool(model_dir(), workers=1, queue=1)
-        terms = Terms(self._catalogue, self._gate(), weights_of(config), pool.embed)
+        terms = Terms(self._catalog, self._gate(), weights_of(config), pool.embed)
         try:
             how = Curriculum(terms, lambda: gathered.brain.fresh().gates)
             return await schooled(gathered.cases, gathered.contexts, learned, how)
@@ -222,11 +226,11 @@ class _Run:
     def _gate(self) -> GateSettings:
         return GateSettings(self._config.gate.refusals, self._config.gate.min_mean_logprob)
 
-    def _study(self, brain: Brain) -> Study:
+    def _study(self, brain: LearnerStateFactory) -> Study:
         config = self._config
-        units = units_of(config, self._catalogue)
+        units = units_of(config, self._catalog)
         return Study(
-            catalogue=self._catalogue,
+            catalog=self._catalog,
             gate=self._gate(),
             utility=Utility(weights_of(config), units),
             fresh=brain.fresh_policy,

@@ -11,7 +11,7 @@ from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
 from router.tools.calibrate.collect.asking import Reply
-from router.tools.calibrate.collect.budget import Purse
+from router.tools.calibrate.collect.budget import Budget
 from router.tools.calibrate.collect.ledger import Answered
 from router.tools.calibrate.report import Section
 
@@ -19,7 +19,7 @@ from router.tools.calibrate.report import Section
 class Bar:
     """Implements `router.tools.calibrate.collect.gathering.Watcher`."""
 
-    def __init__(self, progress: Progress, task: TaskID, purse: Purse) -> None:
+    def __init__(self, progress: Progress, task: TaskID, purse: Budget) -> None:
         self._progress = progress
         self._task = task
         self._purse = purse
@@ -33,12 +33,12 @@ class Bar:
         return money(self._purse)
 
 
-def money(purse: Purse) -> str:
+def money(purse: Budget) -> str:
     return f"${purse.spent_usd:.4f} of ${purse.budget_usd:.2f}"
 
 
 @contextmanager
-def bar(console: Console, total: int, purse: Purse) -> Iterator[Bar]:
+def bar(console: Console, total: int, purse: Budget) -> Iterator[Bar]:
     columns = (
         TextColumn("answers"),
         BarColumn(),

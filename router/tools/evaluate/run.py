@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bandit import POLICY_NAMES, BanditError
-from router.app.learner_state_factory import Brain
+from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import opened_storage
 from router.config import Config
-from router.config.values import catalogue_of, today_of, units_of
-from router.domain.catalog import Catalogue
+from router.config.values import catalog_of, today_of, units_of
+from router.domain.catalog import Catalog
 from router.domain.events import Event
 from router.learning.replay import stream
 from router.learning.rewards import RewardSettings
-from router.learning.upgraded_events import RemappedEvents
+from router.learning.upgraded_events import UpgradedEvents
 from router.ports.observer import NullObserver
 from router.tools.archive.reading import read
 from router.tools.evaluate.candidates import (
@@ -47,13 +47,13 @@ async def evaluated(
     config: Config, env: Mapping[str, str], question: Question
 ) -> tuple[Compared, Weighted]:
     """Raises RouterError."""
-    catalogue = catalogue_of(config)
-    candidate = candidate_of(question.policy, config, catalogue)
-    against = candidate_of(question.against, config, catalogue)
+    catalog = catalog_of(config)
+    candidate = candidate_of(question.policy, config, catalog)
+    against = candidate_of(question.against, config, catalog)
     events = await _events(config, env, question.archive)
     terms = Terms(
-        plans=catalogue.plans,
-        units=units_of(config, catalogue),
+        plans=catalog.plans,
+        units=units_of(config, catalog),
         rewards=RewardSettings(config.learning.implicit_weight),
         since_ms=question.since_ms,
     )
@@ -64,7 +64,7 @@ async def evaluated(
     return compared, weighted(compared.logged, compared.wanted)
 
 
-def candidate_of(name: str, config: Config, catalogue: Catalogue) -> Candidate:
+def candidate_of(name: str, config: Config, catalog: Catalog) -> Candidate:
     """By `logged`, `watched`, `fixed:PLAN` or a policy's name. Raises CandidateUnknown."""
     if name == LOGGED:
         return Logged()
@@ -72,8 +72,8 @@ def candidate_of(name: str, config: Config, catalogue: Catalogue) -> Candidate:
         return Watched()
     plan = name.removeprefix(FIXED)
     if plan != name:
-        if plan not in catalogue.plans:
-            raise CandidateUnknown(f"no plan {plan!r}; choose {', '.join(catalogue.plans)}")
+        if plan not in catalog.plans:
+            raise CandidateUnknown(f"no plan {plan!r}; choose {', '.join(catalog.plans)}")
         return Fixed(plan)
     if name not in POLICY_NAMES:
         names = ", ".join(POLICY_NAMES)
@@ -82,7 +82,7 @@ def candidate_of(name: str, config: Config, catalogue: Catalogue) -> Candidate:
         )
     policy = config.policy.model_copy(update={"name": name})
     tried = config.model_copy(update={"policy": policy})
-    return Learning(Brain(tried, catalogue).fresh_policy(), NullObserver())
+    return Learning(LearnerStateFactory(tried, catalog).fresh_policy(), NullObserver())
 
 
 async def _events(config: Config, env: Mapping[str, str], archive: Path | None) -> list[Event]:
@@ -90,5 +90,5 @@ async def _events(config: Config, env: Mapping[str, str], archive: Path | None) 
     if archive is not None:
         return [today.event(event) for _, event in read(archive)]
     async with opened_storage(config, env, begun=True) as storage:
-        batches = stream(RemappedEvents(storage.events, today))
+        batches = stream(UpgradedEvents(storage.events, today))
         return [event async for batch in batches for _, event in batch]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bandit.context.remap import Refit
-from router.app.learner_state_factory import Brain
+from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import opened_storage
 from router.config import Config
-from router.config.values import catalogue_of, refit_of
+from router.config.values import catalog_of, refit_of
 from router.domain.records import DecisionRecord
 from router.learning.learner import START
 from router.learning.map_refit import Taught, as_before, refit, taught_by
@@ -89,10 +89,10 @@ async def _read(config: Config, env: Mapping[str, str], most: int) -> _Read:
 
 
 def _taught(config: Config, made: Refit, records: Sequence[DecisionRecord]) -> tuple[bytes, Taught]:
-    catalogue = catalogue_of(config)
-    fresh = Brain(config, catalogue).fresh()
+    catalog = catalog_of(config)
+    fresh = LearnerStateFactory(config, catalog).fresh()
     rewards = RewardSettings(config.learning.implicit_weight)
-    taught = taught_by(records, made.remap, catalogue.plans, rewards)
+    taught = taught_by(records, made.remap, catalog.plans, rewards)
     teach(fresh.policy, taught.outcomes, NullObserver())
     teach_gates(fresh.gates, taught.lessons, NullObserver())
     return fresh.save(), taught

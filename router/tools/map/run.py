@@ -11,14 +11,14 @@ from pathlib import Path
 from bandit.context.remap import Refit
 from bandit.errors import BanditError
 from router.adapters.storage import Storage
-from router.app.learner_state_factory import Brain
+from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import opened_storage
 from router.config import Config
-from router.config.values import catalogue_of, refit_of, units_of, weights_of
+from router.config.values import catalog_of, refit_of, units_of, weights_of
 from router.domain.errors import SnapshotRefused
 from router.domain.logged_context import action_of
 from router.domain.records import DecisionRecord
-from router.learning.learner_state import Learned
+from router.learning.learner_state import LearnerState
 from router.learning.upgraded_events import moved_record
 from router.ports.survey import PromptSample
 from router.runtime.files import write_file
@@ -52,7 +52,7 @@ class _Stored:
 
 def write_map(config: Config, wanted: Wanted, env: Mapping[str, str]) -> Atlas:
     """The map that was written. Raises RouterError."""
-    brain = Brain(config, catalogue_of(config))
+    brain = LearnerStateFactory(config, catalog_of(config))
     made = refit_of(config)
     stored = asyncio.run(_stored(config, wanted, env, made))
     atlas = _atlas(config, brain, stored, made)
@@ -89,8 +89,8 @@ async def _terms(storage: Storage, made: Refit) -> Mapping[int, Mapping[str, int
     return {}
 
 
-def _atlas(config: Config, brain: Brain, stored: _Stored, made: Refit) -> Atlas:
-    catalogue, context_map = catalogue_of(config), made.map
+def _atlas(config: Config, brain: LearnerStateFactory, stored: _Stored, made: Refit) -> Atlas:
+    catalog, context_map = catalog_of(config), made.map
     learned = _learned(brain, stored.payload)
     head = Head(
         policy=learned.policy.name,
@@ -98,13 +98,13 @@ def _atlas(config: Config, brain: Brain, stored: _Stored, made: Refit) -> Atlas:
         learned=learned.policy.learned,
         context_version=context_map.version,
         weights=weights_of(config),
-        cost_unit_usd=units_of(config, catalogue).cost_usd,
+        cost_unit_usd=units_of(config, catalog).cost_usd,
         made_s=time.time(),
     )
     sources = Sources(
         context_map=context_map,
         policy=learned.policy,
-        actions=[action_of(plan) for plan in catalogue.plans.values()],
+        actions=[action_of(plan) for plan in catalog.plans.values()],
         traffic=traffic_of(stored.records, context_map.version, context_map.shape.total),
         terms=stored.terms or {},
         examples=_examples(stored.prompts, context_map.version),
@@ -113,7 +113,7 @@ def _atlas(config: Config, brain: Brain, stored: _Stored, made: Refit) -> Atlas:
     return make_atlas(sources, head)
 
 
-def _learned(brain: Brain, payload: bytes | None) -> Learned:
+def _learned(brain: LearnerStateFactory, payload: bytes | None) -> LearnerState:
     if payload is None:
         return brain.fresh()
     try:

@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from router.app.learner_state_factory import Brain
+from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import opened_storage
 from router.config import Config
-from router.config.values import catalogue_of, today_of
+from router.config.values import catalog_of, today_of
 from router.domain.errors import SnapshotRefused
 from router.domain.events import Decided
 from router.domain.records import DecisionRecord
-from router.learning.batches import Find, Lecture
+from router.learning.batches import BatchTrainer, Find
 from router.learning.replay import BATCH, Batch, Replayed, check_same, replay, stream
 from router.learning.rewards import RewardSettings
-from router.learning.upgraded_events import RemappedEvents, Today
+from router.learning.upgraded_events import Today, UpgradedEvents
 from router.ports.observer import NullObserver
 from router.tools.archive.reading import read
 
@@ -56,7 +56,7 @@ async def replayed(
         stored = await storage.snapshots.load() if verify else None
         if verify and stored is None:
             raise SnapshotRefused("there is no snapshot yet: nothing to verify")
-        events = RemappedEvents(storage.events, today)
+        events = UpgradedEvents(storage.events, today)
         batches, find = (kept.batches(), kept.find) if kept else (stream(events), events.records)
         done = await _learned(config, batches, find, stored.position if stored else None)
     if stored is not None:
@@ -67,7 +67,7 @@ async def replayed(
 async def _learned(
     config: Config, batches: AsyncIterator[Batch], find: Find, upto: str | None = None
 ) -> Replayed:
-    catalogue = catalogue_of(config)
+    catalog = catalog_of(config)
     rewards = RewardSettings(config.learning.implicit_weight)
-    lecture = Lecture(find, catalogue.plans, rewards, NullObserver())
-    return await replay(batches, Brain(config, catalogue).fresh(), lecture, upto)
+    lecture = BatchTrainer(find, catalog.plans, rewards, NullObserver())
+    return await replay(batches, LearnerStateFactory(config, catalog).fresh(), lecture, upto)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bandit.adaptive.policy import AdaptivePolicy
-from router.app.learner_state_factory import Brain
+from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import opened_storage
 from router.config import Config
-from router.config.values import catalogue_of, today_of
+from router.config.values import catalog_of, today_of
 from router.domain.errors import RouterError
-from router.learning.batches import Lecture
+from router.learning.batches import BatchTrainer
 from router.learning.replay import replay
 from router.learning.rewards import RewardSettings
 from router.ports.observer import NullObserver
@@ -51,8 +51,8 @@ async def trained(config: Config, env: Mapping[str, str], wanted: Training) -> T
     """Raises RouterError."""
     targets = Targets(wanted.out, replace=wanted.replace)
     manifest = verify(wanted.archive)
-    catalogue = catalogue_of(config)
-    learned = Brain(config, catalogue).fresh()
+    catalog = catalog_of(config)
+    learned = LearnerStateFactory(config, catalog).fresh()
     if wanted.prior_strength is not None and not isinstance(learned.policy, AdaptivePolicy):
         raise PriorUnbounded(
             f"policy {learned.policy.name} can't bound its past: leave --prior-strength out, or "
@@ -61,7 +61,7 @@ async def trained(config: Config, env: Mapping[str, str], wanted: Training) -> T
     await check_targets(config, env, targets)
     archive = Archive(wanted.archive, today_of(config))
     rewards = RewardSettings(config.learning.implicit_weight)
-    lecture = Lecture(archive.find, catalogue.plans, rewards, NullObserver())
+    lecture = BatchTrainer(archive.find, catalog.plans, rewards, NullObserver())
     done = await replay(archive.batches(), learned, lecture, whole=False)
     payload = done.payload
     if wanted.prior_strength is not None and isinstance(learned.policy, AdaptivePolicy):

@@ -9,9 +9,9 @@ from bandit.gates import Gate, GateSettings, Prices, Step, make_gate
 from router.domain.catalog import Plan
 from router.domain.chat import Answer, ChatRequest, FinishReason, Message, Role, TextPart, Usage
 from router.domain.records import Judge
-from router.gates.gate_session import Stepper
+from router.gates.gate_session import GateSession
 from router.gates.signals import N_SIGNALS
-from router.gates.steps import Open
+from router.gates.steps import AvailableSteps
 from router.ports.observer import NullObserver
 from router.ports.ports import Embedding
 
@@ -20,7 +20,7 @@ CONTEXT = Context(np.full(4, 0.25), np.zeros(2), np.zeros(3), "v1")
 PLAN = Plan("checked", ("cheap", "strong"), 0.01, "rules")
 CHAT = ChatRequest((Message(Role.USER, (TextPart("How many are 2 and 2?"),)),))
 ANSWER = Answer("The answer is 4.", FinishReason.STOP, Usage(10, 5), "m")
-BOTH, NO_MORE = Open(ask=False, escalate=True), Open(ask=False, escalate=False)
+BOTH, NO_MORE = AvailableSteps(ask=False, escalate=True), AvailableSteps(ask=False, escalate=False)
 
 
 class Counting(NullObserver):
@@ -49,10 +49,10 @@ def stepper(
     promise: From | None = None,
     version: str = "v1",
     observer: NullObserver | None = None,
-) -> Stepper:
+) -> GateSession:
     settings = GateSettings(shape=SHAPE, signals=N_SIGNALS)
     gate: Gate = make_gate("rules", settings, version, np.random.default_rng(0))
-    return Stepper(
+    return GateSession(
         chat=CHAT,
         plan=PLAN,
         gate=gate,

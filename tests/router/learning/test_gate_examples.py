@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bandit.gates import Lesson, Step
+from bandit.gates import GateExample, Step
 from bandit.risk import Source
 from router.domain.catalog import Plan
 from router.domain.events import Audited, Decided, Event, FeedbackGiven, Reasked
@@ -64,13 +64,13 @@ def record(*attempts: Attempt, judged: Judged | None = SAW) -> DecisionRecord:
     )
 
 
-def lessons(event: Event, of: DecisionRecord) -> list[Lesson]:
+def lessons(event: Event, of: DecisionRecord) -> list[GateExample]:
     found = lessons_of(event, of, PLANS, SETTINGS)
     assert {lesson.plan for lesson in found} <= {"checked"}
     return [lesson.lesson for lesson in found]
 
 
-def labels(lesson: Lesson) -> tuple[float | None, float | None, float | None]:
+def labels(lesson: GateExample) -> tuple[float | None, float | None, float | None]:
     return lesson.first_ok, lesson.second_ok, lesson.strong_ok
 
 

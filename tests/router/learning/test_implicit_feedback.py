@@ -12,18 +12,18 @@ import pytest
 from bandit import Action, PolicySettings, Units, Weights, make_policy
 from router.domain.events import Decided, Event, FeedbackGiven, Reasked
 from router.domain.records import AttemptOutcome, DecisionRecord, Mode
-from router.learning.batches import Lecture
+from router.learning.batches import BatchTrainer
 from router.learning.implicit_feedback import (
     EDITED_SHARE,
     LEAST,
     LEFT_SHARE,
     MOST,
     MOST_WAITING,
+    ImplicitFeedbackWeights,
     Sign,
-    Trust,
     sign_of,
 )
-from router.learning.learner_state import Learned, split
+from router.learning.learner_state import LearnerState, split
 from router.learning.rewards import RewardSettings, outcomes_of
 from router.ports.observer import NullObserver
 from router.runtime.fingerprint import fingerprint, likeness
@@ -59,9 +59,11 @@ def test_who_asks_again_says_so_in_other_words_or_changes_some_or_none() -> None
     assert likeness(b"", fingerprint(first)) == 0.0
 
 
-def after(signs: Sequence[float], plain: Sequence[float], sign: Sign = Sign.REASKED) -> Trust:
+def after(
+    signs: Sequence[float], plain: Sequence[float], sign: Sign = Sign.REASKED
+) -> ImplicitFeedbackWeights:
     """signs, plain: qualities told of answers with a sign and without one."""
-    trust = Trust(ASSUMED)
+    trust = ImplicitFeedbackWeights(ASSUMED)
     for n, quality in enumerate(signs):
         event, of = _given(sign, str(n))
         assert trust.see(event, of) is not None
@@ -79,9 +81,13 @@ def _given(sign: Sign, name: str) -> tuple[Event, DecisionRecord]:
 
 
 def test_before_anything_is_known_it_counts_what_was_assumed() -> None:
-    assert Trust(ASSUMED).weight(Sign.REASKED) == Trust(ASSUMED).weight(Sign.RETRIED) == ASSUMED
-    assert Trust(ASSUMED).weight(Sign.EDITED) == ASSUMED * EDITED_SHARE
-    assert Trust(ASSUMED).weight(Sign.LEFT) == ASSUMED * LEFT_SHARE
+    assert (
+        ImplicitFeedbackWeights(ASSUMED).weight(Sign.REASKED)
+        == ImplicitFeedbackWeights(ASSUMED).weight(Sign.RETRIED)
+        == ASSUMED
+    )
+    assert ImplicitFeedbackWeights(ASSUMED).weight(Sign.EDITED) == ASSUMED * EDITED_SHARE
+    assert ImplicitFeedbackWeights(ASSUMED).weight(Sign.LEFT) == ASSUMED * LEFT_SHARE
 
 
 @pytest.mark.parametrize("sign", list(Sign))
@@ -90,18 +96,18 @@ def test_a_sign_that_means_it_counts_more_and_one_that_means_nothing_less(sign: 
     assert after([0.0] * 200, good, sign).weight(sign) == MOST
     assert after(good * 20, good, sign).weight(sign) == pytest.approx(LEAST, abs=0.01)
     few = after([0.0] * 5, good, sign).weight(sign)
-    assert Trust(ASSUMED).weight(sign) < few < MOST
+    assert ImplicitFeedbackWeights(ASSUMED).weight(sign) < few < MOST
 
 
 def test_silence_and_corrections_tell_nothing_of_signs() -> None:
-    trust = Trust(ASSUMED)
+    trust = ImplicitFeedbackWeights(ASSUMED)
     trust.see(FeedbackGiven("a", 0.0, by_default=True), record("a"))
     trust.see(FeedbackGiven("a", 0.0, replaces=1.0), record("a"))
     assert trust.is_blank
 
 
 def test_what_waits_for_feedback_is_bounded() -> None:
-    trust = Trust(ASSUMED)
+    trust = ImplicitFeedbackWeights(ASSUMED)
     for n in range(MOST_WAITING + 5):
         trust.see(Reasked(str(n), 0.99), record(str(n)))
     waiting = [name for name, _ in trust.state()["waiting"]]
@@ -113,7 +119,7 @@ def test_it_comes_back_as_it_was() -> None:
     trust.see(Reasked("w", 0.99), record("w"))
     trust.see(Reasked("a", 0.99), record("a"))
     policy = make_policy("thompson", PolicySettings(), "v1", np.random.default_rng(0))
-    again = Trust(ASSUMED, split(Learned(policy, trust=trust).save()).trust)
+    again = ImplicitFeedbackWeights(ASSUMED, split(LearnerState(policy, trust=trust).save()).trust)
     assert again.state() == trust.state()
     assert [name for name, _ in again.state()["waiting"]] == ["w", "a"]
     assert again.weight(Sign.REASKED) == trust.weight(Sign.REASKED)
@@ -130,7 +136,7 @@ def test_it_comes_back_as_it_was() -> None:
 )
 def test_a_state_that_is_none_is_refused(state: dict[str, object]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
-        Trust(ASSUMED, state)
+        ImplicitFeedbackWeights(ASSUMED, state)
 
 
 def test_a_stream_that_was_left_counts_against_its_plan_where_it_was_looked_into() -> None:
@@ -153,7 +159,10 @@ def drop(*, reasked: bool) -> float:
     """What forty re-asks take off a plan whose answers were all good, re-asked or not."""
     settings = PolicySettings(units=Units(cost_usd=0.01), shape=SHAPE)
     policy = make_policy("adaptive", settings, CONTEXT.version, np.random.default_rng(0))
-    learned, lecture = Learned(policy), Lecture(find, PLANS, RewardSettings(), NullObserver())
+    learned, lecture = (
+        LearnerState(policy),
+        BatchTrainer(find, PLANS, RewardSettings(), NullObserver()),
+    )
     told: list[Event] = []
     for n in range(400):
         told += [Reasked(str(n), 0.99)] * reasked + [FeedbackGiven(str(n), 1.0)]

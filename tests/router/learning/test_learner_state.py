@@ -7,10 +7,10 @@ import pytest
 
 from bandit import Context, ContextShape, Outcome, Policy, PolicySettings, load_policy, make_policy
 from bandit.errors import CorruptSnapshot
-from bandit.gates import Gate, GateSettings, Lesson, Seen, load_gate, make_gate
+from bandit.gates import Gate, GateExample, GateInput, GateSettings, load_gate, make_gate
 from bandit.snapshots.codec import Snapshot, pack
 from bandit.types import Action
-from router.learning.learner_state import KIND, Learned, split
+from router.learning.learner_state import KIND, LearnerState, split
 
 SHAPE = ContextShape(clusters=4, axes=2, features=3)
 POLICY = PolicySettings(shape=SHAPE)
@@ -26,13 +26,13 @@ def policy() -> Policy:
 
 def gate(name: str) -> Gate:
     made = make_gate(name, GATE, "v1", np.random.default_rng(1))
-    made.learn([Lesson(Seen(CONTEXT, np.zeros(2), "1"), first_ok=1.0)])
+    made.learn([GateExample(GateInput(CONTEXT, np.zeros(2), "1"), first_ok=1.0)])
     return made
 
 
 def test_policy_and_gates_come_back_bit_for_bit() -> None:
     one, other = gate("learned"), gate("agreement")
-    parts = split(Learned(policy(), {"a-plan": one, "b.plan": other}).save())
+    parts = split(LearnerState(policy(), {"a-plan": one, "b.plan": other}).save())
     assert parts.policy == policy().save()
     assert {plan: name for plan, (name, _) in parts.gates.items()} == {
         "a-plan": "learned",
@@ -46,13 +46,13 @@ def test_policy_and_gates_come_back_bit_for_bit() -> None:
 
 def test_a_snapshot_of_a_policy_alone_is_one_too() -> None:
     payload = policy().save()
-    assert Learned(policy()).save() == payload
+    assert LearnerState(policy()).save() == payload
     assert split(payload)[:3] == (payload, {}, {})
 
 
 @pytest.mark.parametrize("cut", [0, 10, 200, -1])
 def test_a_damaged_one_is_refused(cut: int) -> None:
-    whole = Learned(policy(), {"p": gate("learned")}).save()
+    whole = LearnerState(policy(), {"p": gate("learned")}).save()
     with pytest.raises(CorruptSnapshot):
         split(whole[:cut])
 

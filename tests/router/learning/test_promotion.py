@@ -11,7 +11,7 @@ from bandit.errors import CorruptSnapshot
 from bandit.offpolicy import Logged, doubly_robust
 from router.domain.events import Decided, Event, FeedbackGiven, Move, Mover, PolicyCommand
 from router.domain.records import Mode
-from router.learning.promotion import Contest, ContestSettings
+from router.learning.promotion import ChampionChallenger, ContestSettings
 from router.learning.promotion_state import ContestState, read_state, resumed, write_state
 from tests.router.learning.town import (
     FRUGAL,
@@ -185,13 +185,13 @@ def test_a_contest_goes_on_from_its_bytes_as_if_nothing_had_been() -> None:
         whole = _heard(whole, number, event)
         cut = _heard(cut, number, event)
         state = resumed(read_state(write_state(cut.state)), dict(cut.state.prints))
-        cut = Contest(cut.policies, state, TERMS)
+        cut = ChampionChallenger(cut.policies, state, TERMS)
     assert write_state(cut.state) == write_state(whole.state)
     assert whole.state.champion == "bold"
     assert whole.state.waiting
 
 
-def _heard(held: Contest, number: int, event: Event) -> Contest:
+def _heard(held: ChampionChallenger, number: int, event: Event) -> ChampionChallenger:
     lived = Town(held, 0, {})
     lived.events = number
     lived.hear(event)

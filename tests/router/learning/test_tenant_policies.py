@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from bandit import Action, Context, Policy, Weights
-from router.app.learner_state_factory import Brain
+from router.app.learner_state_factory import LearnerStateFactory
 from router.config import Config, parse_config
-from router.config.values import catalogue_of
+from router.config.values import catalog_of
 from router.domain.events import Decided, Event, FeedbackGiven
 from router.domain.records import BASE, OWN, DecisionRecord
 from router.domain.requests import WeightOverrides
-from router.learning.batches import Lecture
-from router.learning.learner_state import Learned
+from router.learning.batches import BatchTrainer
+from router.learning.learner_state import LearnerState
 from router.learning.rewards import RewardSettings
 from router.ports.observer import NullObserver
 from router.serving.decider import Bounds, Decider
@@ -60,10 +60,10 @@ def told(context: Context, count: int, odd_from: int) -> Iterator[tuple[Decision
 
 class School:
     def __init__(self, wanted: Config) -> None:
-        self.brain = Brain(wanted, catalogue_of(wanted))
+        self.brain = LearnerStateFactory(wanted, catalog_of(wanted))
         self.records: dict[str, DecisionRecord] = {}
-        plans = catalogue_of(wanted).plans
-        self.lecture = Lecture(self.find, plans, RewardSettings(), NullObserver())
+        plans = catalog_of(wanted).plans
+        self.lecture = BatchTrainer(self.find, plans, RewardSettings(), NullObserver())
         width = self.brain.context_map.shape
         self.context = Context(
             np.full(width.clusters, 1 / width.clusters),
@@ -75,7 +75,7 @@ class School:
     async def find(self, names: Sequence[str]) -> list[DecisionRecord | None]:
         return [self.records.get(name) for name in names]
 
-    def taught(self, count: int = 300, odd_from: int = 0, batch: int = 1_000) -> Learned:
+    def taught(self, count: int = 300, odd_from: int = 0, batch: int = 1_000) -> LearnerState:
         learned = self.brain.fresh()
         events: list[tuple[str, Event]] = []
         for made, quality in told(self.context, count, odd_from):
@@ -90,7 +90,7 @@ class School:
         return {name: estimate.quality for name, estimate in decided.estimates.items()}
 
 
-def own(learned: Learned) -> Policy:
+def own(learned: LearnerState) -> Policy:
     assert learned.owned is not None
     return learned.owned.policies[ODD]
 
@@ -145,7 +145,7 @@ def test_it_chooses_for_its_tenant_alone() -> None:
     learned = school.taught()
     decider = Decider(school.brain.context_map, school.brain.fresh().policy, Weights())
     decider.swap(school.brain.restore_to_serve(learned.save()), 3)
-    plans = tuple(catalogue_of(config()).plans.values())
+    plans = tuple(catalog_of(config()).plans.values())
     for tenant, member, best in ((ODD, OWN, "fair"), ("even", BASE, "good")):
         choice = decider.choose(school.context, plans, WeightOverrides(), Bounds(), tenant)
         assert choice is not None

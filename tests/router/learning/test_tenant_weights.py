@@ -13,16 +13,16 @@ from bandit import Action, Context, ContextShape, PolicySettings, Units, Weights
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven
 from router.domain.records import AttemptOutcome, DecisionRecord, Mode
-from router.learning.batches import Lecture
-from router.learning.learner_state import Learned
-from router.learning.outliers import Deviations
+from router.learning.batches import BatchTrainer
+from router.learning.learner_state import LearnerState
+from router.learning.outliers import FeedbackOutliers
 from router.learning.rewards import RewardSettings
 from router.learning.tenant_weights import (
     HALF_LIFE,
     LEAST_OTHERS,
     MOST_TENANTS,
     MOST_TOLD,
-    Influence,
+    TenantWeightCap,
 )
 from router.ports.observer import NullObserver
 from tests.router.learning.test_training import record
@@ -34,13 +34,13 @@ LIAR = "t0"
 
 
 def test_a_tenant_alone_decides_everything() -> None:
-    influence = Influence(0.1)
+    influence = TenantWeightCap(0.1)
     assert {influence.weigh("a") for _ in range(1_000)} == {1.0}
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
 def test_the_loudest_has_its_share_and_no_more(share: float) -> None:
-    influence, rng = Influence(share), np.random.default_rng(0)
+    influence, rng = TenantWeightCap(share), np.random.default_rng(0)
     weights = {"loud": 0.0, "quiet": 0.0}
     for place in range(12_000):
         tenant = "loud" if rng.random() < 0.9 else "quiet"
@@ -50,20 +50,20 @@ def test_the_loudest_has_its_share_and_no_more(share: float) -> None:
 
 
 def test_equals_are_not_bound() -> None:
-    influence = Influence(0.25)
+    influence = TenantWeightCap(0.25)
     names = [f"t{n % 5}" for n in range(5_000)]
     assert min(influence.weigh(name) for name in names) > 0.99
 
 
 def test_a_handful_of_others_binds_nobody() -> None:
-    influence = Influence(0.1)
+    influence = TenantWeightCap(0.1)
     for _ in range(int(LEAST_OTHERS) - 5):
         influence.weigh("other")
     assert influence.weigh("a") == 1.0
 
 
 def test_who_was_loud_is_heard_again() -> None:
-    influence = Influence(0.1)
+    influence = TenantWeightCap(0.1)
     for _ in range(2_000):
         influence.weigh("loud")
     for _ in range(200):
@@ -76,17 +76,17 @@ def test_who_was_loud_is_heard_again() -> None:
 
 
 def test_it_goes_on_from_its_state() -> None:
-    influence = Influence(0.2)
+    influence = TenantWeightCap(0.2)
     names = [f"t{n % 3 * (n % 2)}" for n in range(60_000)]
     for name in names:
         influence.weigh(name)
-    twin = Influence(0.2, influence.state())
+    twin = TenantWeightCap(0.2, influence.state())
     after = [[each.weigh(name) for name in names[:500]] for each in (influence, twin)]
     assert after[0] == after[1]
 
 
 def test_tenants_beyond_the_most_are_counted_together() -> None:
-    influence = Influence(0.2)
+    influence = TenantWeightCap(0.2)
     for n in range(MOST_TENANTS + 50):
         influence.weigh(f"t{n}")
     assert len(influence.state()["sums"]) == MOST_TENANTS
@@ -95,11 +95,11 @@ def test_tenants_beyond_the_most_are_counted_together() -> None:
 @pytest.mark.parametrize("state", [{}, {"unit": 0.5, "total": 1.0, "sums": {}}])
 def test_a_state_that_makes_no_sense_is_refused(state: dict[str, float]) -> None:
     with pytest.raises((KeyError, ValueError)):
-        Influence(0.2, {"sums": {}, **state} if state else {"unit": 1.0})
+        TenantWeightCap(0.2, {"sums": {}, **state} if state else {"unit": 1.0})
 
 
 def test_what_is_taken_back_weighs_what_it_did() -> None:
-    influence = Influence(0.1)
+    influence = TenantWeightCap(0.1)
     for _ in range(500):
         influence.weigh("loud")
     for _ in range(200):
@@ -109,7 +109,7 @@ def test_what_is_taken_back_weighs_what_it_did() -> None:
     assert influence.weigh_feedback("quiet", "d-2") == 1.0
     for _ in range(5_000):
         influence.weigh("other")
-    again = Influence(0.1, influence.state())
+    again = TenantWeightCap(0.1, influence.state())
     assert (again.weighed("d-1"), again.weighed("d-2")) == (share, 1.0)
     for n in range(MOST_TOLD):
         influence.weigh_feedback("loud", f"l-{n}")
@@ -140,7 +140,7 @@ class Watching(NullObserver):
 
 
 def share_of_the_good(
-    influence: Influence | None, count: int, *, reported: bool = False
+    influence: TenantWeightCap | None, count: int, *, reported: bool = False
 ) -> tuple[float, list[str]]:
     """What other tenants' requests get of the good plan, and of which plans a warning was given.
 
@@ -148,14 +148,14 @@ def share_of_the_good(
     """
     settings = PolicySettings(units=Units(cost_usd=0.01), shape=SHAPE)
     policy = make_policy("adaptive", settings, "v1", np.random.default_rng(0))
-    learned = Learned(policy, influence=influence)
+    learned = LearnerState(policy, influence=influence)
     records: dict[str, DecisionRecord] = {}
     watching = Watching()
 
     async def find(names: Sequence[str]) -> list[DecisionRecord | None]:
         return [records.get(name) for name in names]
 
-    lecture = Lecture(find, PLANS, RewardSettings(), watching)
+    lecture = BatchTrainer(find, PLANS, RewardSettings(), watching)
     events: list[tuple[str, Event]] = []
     for made, quality in told(np.random.default_rng(1), count):
         if reported and made.tenant == LIAR and made.arm == "good":
@@ -173,7 +173,7 @@ def share_of_the_good(
 
 def test_a_hostile_tenant_does_not_move_the_others() -> None:
     """With a fifth of the weight it takes at most 0.9 / 5 off the good plan, which leads by 0.3."""
-    bound, off = share_of_the_good(Influence(0.2), 2_500)
+    bound, off = share_of_the_good(TenantWeightCap(0.2), 2_500)
     assert bound > 0.9
     assert off == ["good"]
     free, _ = share_of_the_good(None, 2_500)
@@ -181,11 +181,11 @@ def test_a_hostile_tenant_does_not_move_the_others() -> None:
 
 
 def test_failures_it_reports_are_bound_as_what_it_says() -> None:
-    assert share_of_the_good(Influence(0.2), 2_500, reported=True)[0] > 0.9
+    assert share_of_the_good(TenantWeightCap(0.2), 2_500, reported=True)[0] > 0.9
 
 
 def test_a_tenant_that_is_off_is_told_of_once() -> None:
-    heard, rng = Deviations(), np.random.default_rng(2)
+    heard, rng = FeedbackOutliers(), np.random.default_rng(2)
     found = []
     for _ in range(300):
         for other in ("x", "y", "z"):
@@ -197,6 +197,6 @@ def test_a_tenant_that_is_off_is_told_of_once() -> None:
 
 
 def test_tenants_that_differ_by_chance_are_left_alone() -> None:
-    heard, rng = Deviations(), np.random.default_rng(3)
+    heard, rng = FeedbackOutliers(), np.random.default_rng(3)
     names = [f"t{n % 20}" for n in range(20_000)]
     assert all(heard.hear(name, "a", float(rng.random() < 0.7)) is None for name in names)

@@ -13,7 +13,7 @@ from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven, PolicyChanged
 from router.domain.logged_context import action_of, log_context
 from router.domain.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
-from router.learning.promotion import Contest, ContestSettings, ContestTerms
+from router.learning.promotion import ChampionChallenger, ContestSettings, ContestTerms
 from router.learning.promotion_state import ContestState, resumed
 from router.ports.observer import NullObserver
 
@@ -30,11 +30,11 @@ def mix(shares: Mapping[str, float], seed: int = 0) -> Policy:
     return make_policy("random-mix", settings, "v1", np.random.default_rng(seed))
 
 
-def contest(terms: ContestTerms = TERMS, **members: Mapping[str, float]) -> Contest:
+def contest(terms: ContestTerms = TERMS, **members: Mapping[str, float]) -> ChampionChallenger:
     """The first member leads."""
     made = {"policy": FRUGAL, **members}
     state = resumed(ContestState(), dict.fromkeys(made, "as made"))
-    return Contest({name: mix(shares) for name, shares in made.items()}, state, terms)
+    return ChampionChallenger({name: mix(shares) for name, shares in made.items()}, state, terms)
 
 
 def decided(name: str, member: str, policy: Policy) -> Decided:
@@ -63,7 +63,7 @@ class Town:
     """members: what each would serve by; routers draw their own lots."""
 
     def __init__(
-        self, contest: Contest, seed: int, members: Mapping[str, Mapping[str, float]]
+        self, contest: ChampionChallenger, seed: int, members: Mapping[str, Mapping[str, float]]
     ) -> None:
         self.contest = contest
         self.events = 0

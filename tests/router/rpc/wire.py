@@ -27,7 +27,7 @@ from router.domain.records import (
     OutcomeReport,
     WeightSet,
 )
-from router.domain.requests import Call, Completion, Directive, OutcomeReceipt
+from router.domain.requests import Completion, Directive, OutcomeReceipt, RouteRequest
 from router.domain.tenants import QuotaLeft, Tenant
 from router.rpc.server import HealthReporter, RouterServer, ServerSettings
 
@@ -84,7 +84,7 @@ class ScriptedService:
     error: Exception | None = None
     hold: asyncio.Event | None = None
     items: tuple[Delta | Completion, ...] = (TextDelta("Forty-"), TextDelta("two."), DONE)
-    calls: list[Call] = field(default_factory=list)
+    calls: list[RouteRequest] = field(default_factory=list)
     reports: list[tuple[Tenant, str, object]] = field(default_factory=list)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -95,12 +95,12 @@ class ScriptedService:
             raise Unauthenticated("send a valid API key")
         return TENANT
 
-    async def complete(self, call: Call) -> Completion:
+    async def complete(self, call: RouteRequest) -> Completion:
         self.calls.append(call)
         await self._play()
         return DONE
 
-    async def stream(self, call: Call) -> AsyncGenerator[Delta | Completion]:
+    async def stream(self, call: RouteRequest) -> AsyncGenerator[Delta | Completion]:
         self.calls.append(call)
         task = asyncio.current_task()
         try:
@@ -111,7 +111,7 @@ class ScriptedService:
             self.tidy = asyncio.current_task() is task
             self.left.set()
 
-    async def decide(self, call: Call) -> Directive:
+    async def decide(self, call: RouteRequest) -> Directive:
         self.calls.append(call)
         await self._play()
         return Directive(RECORD, ("cheap", "reasoning"), QUOTA)

@@ -13,10 +13,10 @@ from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.adapters.storage.keys import Keys
 from router.app.build import decider_of
-from router.app.learner_state_factory import Brain
+from router.app.learner_state_factory import LearnerStateFactory
 from router.app.wiring import Seams, build_service
 from router.config import parse_config
-from router.config.values import catalogue_of
+from router.config.values import catalog_of
 from router.domain.catalog import Deployment
 from router.domain.chat import (
     Answer,
@@ -30,9 +30,9 @@ from router.domain.chat import (
     Usage,
 )
 from router.domain.records import DecisionRecord
-from router.domain.requests import Call, RoutingOptions
+from router.domain.requests import RouteRequest, RoutingOptions
 from router.domain.tenants import Tenant
-from router.gates.verifier_breaker import Verifying
+from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
 from router.runtime.background import Background
 from router.serving.service import RouterService
@@ -95,9 +95,9 @@ class Core:
         return self.metrics.registry.get_sample_value(name, {"what": what}) or 0.0
 
 
-def asked(key: str = "", *, tenant: Tenant = TENANT) -> Call:
+def asked(key: str = "", *, tenant: Tenant = TENANT) -> RouteRequest:
     chat = ChatRequest((Message(Role.USER, (TextPart("What is six times seven?"),)),))
-    return Call(tenant, chat, RoutingOptions(idempotency_key=key))
+    return RouteRequest(tenant, chat, RoutingOptions(idempotency_key=key))
 
 
 @pytest.fixture
@@ -107,13 +107,13 @@ def text() -> str:
 
 
 @pytest.fixture
-def verifying() -> Verifying | None:
+def verifying() -> VerifierBreaker | None:
     return None
 
 
 @pytest.fixture
 async def core(
-    redis_server: EmbeddedRedis, model_dir: Path, text: str, verifying: Verifying | None
+    redis_server: EmbeddedRedis, model_dir: Path, text: str, verifying: VerifierBreaker | None
 ) -> AsyncIterator[Core]:
     prefix = f"{uuid.uuid4().hex}:"
     settings = StorageSettings(url=f"unix://{redis_server.socket}", prefix=prefix)
@@ -124,8 +124,10 @@ async def core(
 
     def build(text: str) -> RouterService:
         config = parse_config(text, "test.yaml", {})
-        catalogue = catalogue_of(config)
-        return build_service(config, catalogue, seams, decider_of(config, Brain(config, catalogue)))
+        catalog = catalog_of(config)
+        return build_service(
+            config, catalog, seams, decider_of(config, LearnerStateFactory(config, catalog))
+        )
 
     service = build(text)
     yield Core(service, storage, Keys(prefix), embedder, provider, metrics, background, build)

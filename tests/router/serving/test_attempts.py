@@ -9,15 +9,15 @@ import pytest
 from router.domain.chat import Answer
 from router.domain.errors import ProviderError, ProviderUnavailable
 from router.domain.records import AttemptOutcome
-from router.domain.requests import Call
+from router.domain.requests import RouteRequest
 from tests.router.serving.conftest import Core, asked
 
 
-async def complete(core: Core, call: Call) -> None:
+async def complete(core: Core, call: RouteRequest) -> None:
     await core.service.complete(call)
 
 
-async def stream(core: Core, call: Call) -> None:
+async def stream(core: Core, call: RouteRequest) -> None:
     async for _ in core.service.stream(call):
         pass
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from router.config import parse_config
-from router.config.values import catalogue_of
+from router.config.values import catalog_of
 from router.domain.chat import Answer
 from router.domain.events import Decided, FeedbackGiven
 from router.domain.records import AttemptOutcome, CacheStatus
-from router.gates.verifier_breaker import Verifying, VerifyingSettings
+from router.gates.verifier_breaker import VerifierBreaker, VerifierBreakerSettings
 from router.learning.gate_examples import lessons_of
 from router.learning.implicit_feedback import sign_of
 from router.learning.rewards import RewardSettings, outcomes_of
@@ -72,8 +72,10 @@ def gate() -> Gate:
 
 
 @pytest.fixture
-def verifying(gate: Gate) -> Verifying:
-    return Verifying(gate, NullObserver(), time.time, VerifyingSettings(timeout_ms=60_000))
+def verifying(gate: Gate) -> VerifierBreaker:
+    return VerifierBreaker(
+        gate, NullObserver(), time.time, VerifierBreakerSettings(timeout_ms=60_000)
+    )
 
 
 @pytest.mark.parametrize("waits_for", ["verifier", "second"])
@@ -94,7 +96,7 @@ async def test_it_is_paid_for_and_neither_kept_nor_a_lesson(
     assert [a.outcome for a in others] == [AttemptOutcome.CANCELLED] * (waits_for == "second")
     assert (record.answered, record.arm) == (False, "")
 
-    plans = catalogue_of(parse_config(TEXT, "test.yaml", {})).plans
+    plans = catalog_of(parse_config(TEXT, "test.yaml", {})).plans
     (known,) = outcomes_of(Decided(record), record, plans, SETTINGS)
     assert (known.cost_usd, known.quality, known.failed) == (record.cost_usd, None, None)
     silence = FeedbackGiven(record.id, 0.8, by_default=True)

@@ -6,28 +6,28 @@ from dataclasses import replace
 
 import pytest
 
-from router.domain.catalog import Arm, Catalogue, Deployment, Plan, Price
+from router.domain.catalog import Arm, Catalog, Deployment, Plan, Price
 from router.domain.chat import ChatRequest, Message, Role, Sampling, TextPart
 from router.domain.errors import InvalidRequest, NoEligiblePlan
 from router.domain.records import Mode
-from router.domain.requests import Call, RoutingOptions
+from router.domain.requests import RouteRequest, RoutingOptions
 from router.domain.tenants import Tenant, TenantLimits
 from router.serving.prepare import open_work
 
 LOW = Deployment("low", "openai", "http://h", "m", Price(0, 1))
 HIGH = Deployment("high", "openai", "http://h", "m", Price(0, 10))
-CATALOGUE = Catalogue(
+CATALOGUE = Catalog(
     arms={"cheap": Arm("cheap", (LOW,)), "reasoning": Arm("reasoning", (HIGH,))},
     plans={"ladder": Plan("ladder", ("cheap", "reasoning"), 0.01)},
 )
 ASK = ChatRequest(
     (Message(Role.USER, (TextPart("hi"),)),), sampling=Sampling(max_output_tokens=1_000)
 )
-CALL = Call(Tenant("acme"), ASK)
+CALL = RouteRequest(Tenant("acme"), ASK)
 
 
-def reserved_usd(call: Call, mode: Mode, catalogue: Catalogue = CATALOGUE) -> float:
-    return open_work(call, mode, "d-1", 0.0, catalogue).reservation.cost_usd
+def reserved_usd(call: RouteRequest, mode: Mode, catalog: Catalog = CATALOGUE) -> float:
+    return open_work(call, mode, "d-1", 0.0, catalog).reservation.cost_usd
 
 
 def test_at_worst_every_arm_is_called() -> None:
@@ -61,7 +61,7 @@ LADDER = replace(CATALOGUE, plans={**CATALOGUE.plans, **SINGLES})
 def test_who_only_watches_serves_as_the_caller_chose(
     pin: str, own: str, configured: str, serves: list[str], watched: list[str]
 ) -> None:
-    call = Call(Tenant("acme", TenantLimits(observe=own)), ASK, RoutingOptions(arm=pin))
+    call = RouteRequest(Tenant("acme", TenantLimits(observe=own)), ASK, RoutingOptions(arm=pin))
     work = open_work(call, Mode.COMPLETE, "d-1", 0.0, LADDER, observe=configured)
     assert [plan.name for plan in work.plans] == serves
     assert [plan.name for plan in work.watched] == watched
@@ -121,6 +121,8 @@ def test_a_request_that_rules_everything_out() -> None:
     with pytest.raises(NoEligiblePlan):
         open_work(CALL, Mode.DECIDE, "d-1", 0.0, CATALOGUE)
     with pytest.raises(NoEligiblePlan):
-        reserved_usd(Call(Tenant("acme", TenantLimits(arms=("other",))), ASK), Mode.COMPLETE)
+        reserved_usd(
+            RouteRequest(Tenant("acme", TenantLimits(arms=("other",))), ASK), Mode.COMPLETE
+        )
     with pytest.raises(InvalidRequest, match="name one of: cheap, reasoning"):
         reserved_usd(replace(CALL, options=RoutingOptions(arm="other")), Mode.COMPLETE)

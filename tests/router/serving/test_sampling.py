@@ -14,7 +14,7 @@ from router.domain.records import Choice, LoggedContext, WeightSet
 from router.ports.observer import NullObserver
 from router.ports.survey import EmbeddingSample, PromptSample, Sighting
 from router.runtime.background import Background
-from router.serving.sampling import HEAD_CHARS, MOST_AT_ONCE, Surveyor, SurveySettings
+from router.serving.sampling import HEAD_CHARS, MOST_AT_ONCE, PromptSampler, PromptSamplerSettings
 
 CONTEXT = LoggedContext((0.1, 0.7, 0.2), (0.5,), (0.25, -1.0), "v1")
 CHOICE = Choice(
@@ -28,7 +28,7 @@ CHOICE = Choice(
     context=CONTEXT,
 )
 VECTOR = np.linspace(-0.1, 0.1, 16, dtype=np.float32)
-ALL = SurveySettings(terms=True, embeddings=10, prompts=5)
+ALL = PromptSamplerSettings(terms=True, embeddings=10, prompts=5)
 
 
 class CountingObserver(NullObserver):
@@ -77,9 +77,9 @@ class Stage:
     observer: CountingObserver
     background: Background
 
-    def surveyor(self, settings: SurveySettings) -> Surveyor:
+    def surveyor(self, settings: PromptSamplerSettings) -> PromptSampler:
         draws: Iterator[float] = iter(n / 1_000 for n in range(1_000))
-        return Surveyor(
+        return PromptSampler(
             survey=self.survey,
             background=self.background,
             draw=lambda: next(draws),
@@ -106,8 +106,10 @@ async def test_everything_that_is_wanted_is_noted(stage: Stage) -> None:
     assert (head.cluster, head.head, places) == (1, "Add the fractions 1/2 and 1/3.", 5)
 
 
-@pytest.mark.parametrize("settings", [SurveySettings(), SurveySettings(terms=True)])
-async def test_what_is_not_wanted_is_not_noted(stage: Stage, settings: SurveySettings) -> None:
+@pytest.mark.parametrize("settings", [PromptSamplerSettings(), PromptSamplerSettings(terms=True)])
+async def test_what_is_not_wanted_is_not_noted(
+    stage: Stage, settings: PromptSamplerSettings
+) -> None:
     stage.surveyor(settings).note("Add the fractions.", CHOICE, VECTOR)
     await stage.background.drain()
     assert len(stage.survey.sightings) == settings.terms
@@ -123,7 +125,7 @@ async def test_a_request_that_chose_nothing_is_not_noted(stage: Stage) -> None:
 
 
 async def test_a_prompt_sent_again_stays_in_its_group(stage: Stage) -> None:
-    surveyor = stage.surveyor(SurveySettings(terms=True))
+    surveyor = stage.surveyor(PromptSamplerSettings(terms=True))
     for text in ("Add  fractions", "add fractions", "ADD\nFRACTIONS "):
         surveyor.note(text, CHOICE, VECTOR)
     for n in range(40):
@@ -145,7 +147,7 @@ async def test_long_prompts_are_kept_by_their_beginning(stage: Stage) -> None:
 
 async def test_a_store_that_hangs_is_not_drowned(stage: Stage) -> None:
     stage.survey.gate.clear()
-    surveyor = stage.surveyor(SurveySettings(terms=True))
+    surveyor = stage.surveyor(PromptSamplerSettings(terms=True))
     for n in range(3 * MOST_AT_ONCE):
         surveyor.note(f"fractions {n}", CHOICE, VECTOR)
     stage.survey.gate.set()
@@ -158,7 +160,7 @@ async def test_a_store_that_hangs_is_not_drowned(stage: Stage) -> None:
 
 async def test_a_store_that_is_away_is_counted_and_blocks_nobody(stage: Stage) -> None:
     stage.survey.away = True
-    surveyor = stage.surveyor(SurveySettings(terms=True))
+    surveyor = stage.surveyor(PromptSamplerSettings(terms=True))
     for n in range(2 * MOST_AT_ONCE):
         surveyor.note(f"fractions {n}", CHOICE, VECTOR)
         await stage.background.drain()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from router.serving.snapshot_lag import MOST, Sightings
+from router.serving.snapshot_lag import MOST, LagTracker
 
 
 def test_the_time_runs_from_the_first_thing_that_is_missing() -> None:
-    seen = Sightings()
+    seen = LagTracker()
     assert seen.behind_s(100.0, 0) == 0.0
     seen.add(100.0, 5)
     seen.add(101.0, 5)
@@ -19,7 +19,7 @@ def test_the_time_runs_from_the_first_thing_that_is_missing() -> None:
 
 
 def test_a_follower_that_never_catches_up_costs_a_bounded_memory() -> None:
-    seen = Sightings()
+    seen = LagTracker()
     for n in range(10 * MOST):
         seen.add(float(n), n + 1)
     assert seen.behind_s(10.0 * MOST, 0) == 10.0 * MOST

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandit.types import Context, Policy
-from router.domain.catalog import Catalogue
+from router.domain.catalog import Catalog
 from router.gates.format_checks import GateSettings
 from router.tools.calibrate.analysis.advice import Advice, Terms, advise
 from router.tools.calibrate.analysis.cross_validation import LEAST_ROWS, cross_validated
@@ -43,7 +43,7 @@ from router.tools.calibrate.report import (
 class Study:
     """What the figures are made with. keep, floor: as of `Terms`."""
 
-    catalogue: Catalogue
+    catalog: Catalog
     gate: GateSettings
     utility: Utility
     fresh: Callable[[], Policy]
@@ -66,7 +66,7 @@ class Findings:
 def row_of(
     case: Case,
     context: Context,
-    catalogue: Catalogue,
+    catalog: Catalog,
     gate: GateSettings,
     judged: Priced,
 ) -> Row:
@@ -74,7 +74,7 @@ def row_of(
     arms = arm_results(case, gate)
     known = {
         name: judged.get(name) if plan.is_judged else plan_result(plan, arms)
-        for name, plan in catalogue.plans.items()
+        for name, plan in catalog.plans.items()
     }
     return Row(context, {n: r for n, r in known.items() if r is not None}, arms)
 
@@ -84,7 +84,7 @@ def study(
 ) -> Findings:
     """contexts, judged: one per case. Raises NothingLearned when no answer has a score."""
     rows = [
-        row_of(case, context, how.catalogue, how.gate, priced)
+        row_of(case, context, how.catalog, how.gate, priced)
         for case, context, priced in zip(cases, contexts, judged, strict=True)
     ]
     if not any(score.quality is not None for case in cases for score in case.scores.values()):
@@ -92,17 +92,17 @@ def study(
             "no answer has a score: see that the providers answer (nothing was paid for those that "
             "do not), and give the prompts a reference, or use --verifier or --judge"
         )
-    policy = trained(how.fresh, rows, how.catalogue.plans, np.random.default_rng(how.seed))
-    whole = [i for i, row in enumerate(rows) if is_complete(row, how.catalogue)]
+    policy = trained(how.fresh, rows, how.catalog.plans, np.random.default_rng(how.seed))
+    whole = [i for i, row in enumerate(rows) if is_complete(row, how.catalog)]
     texts = [cases[i].prompt.chat.prompt for i in whole]
     sections, advice = _figures([rows[i] for i in whole], texts, how)
     return Findings(policy, tuple(sections), len(whole), advice)
 
 
-def is_complete(row: Row, catalogue: Catalogue) -> bool:
+def is_complete(row: Row, catalog: Catalog) -> bool:
     """Whether every arm and plan has a result with a quality."""
-    results = [row.arms.get(arm) for arm in catalogue.arms]
-    results += [row.plans.get(plan) for plan in catalogue.plans]
+    results = [row.arms.get(arm) for arm in catalog.arms]
+    results += [row.plans.get(plan) for plan in catalog.plans]
     return all(result is not None and result.quality is not None for result in results)
 
 
@@ -113,15 +113,15 @@ def _figures(
         note = f"{len(rows)} complete prompts are too few for figures: have {LEAST_ROWS} at least"
         return [Section("The frontier on these prompts", (note,))], None
     rng = np.random.default_rng(how.seed)
-    tried = cross_validated(how.fresh, rows, how.catalogue.plans, how.utility, rng)
+    tried = cross_validated(how.fresh, rows, how.catalog.plans, how.utility, rng)
     policy = Way(f"{how.policy} (cost weight {tried[0].cost_weight:g})", "policy", tried[0].numbers)
     arms, ladders = _fixed(rows, how)
     shown = lines(arms, [*ladders, policy], rng)
     gap = over_hull(arms, policy, rng)
-    terms = Terms(how.catalogue.plans, how.policy, how.utility.units.cost_usd, how.keep, how.floor)
-    plans = {name: [row.plans[name] for row in rows] for name in how.catalogue.plans}
+    terms = Terms(how.catalog.plans, how.policy, how.utility.units.cost_usd, how.keep, how.floor)
+    plans = {name: [row.plans[name] for row in rows] for name in how.catalog.plans}
     advice = advise(tried, ways_of("plan", plans, how.utility), terms, rng)
-    names = list(how.catalogue.arms)
+    names = list(how.catalog.arms)
     sections = [
         frontier_section(shown, gap, hull_names(arms)),
         weights_section(tried, equal_quality(tried, arms, rng)),
@@ -133,10 +133,10 @@ def _figures(
 
 def _fixed(rows: Sequence[Row], how: Study) -> tuple[list[Way], list[Way]]:
     """(arms, plans of more than one rung)."""
-    arms = {arm: [row.arms[arm] for row in rows] for arm in how.catalogue.arms}
+    arms = {arm: [row.arms[arm] for row in rows] for arm in how.catalog.arms}
     ladders = {
         name: [row.plans[name] for row in rows]
-        for name, plan in how.catalogue.plans.items()
+        for name, plan in how.catalog.plans.items()
         if len(plan.rungs) > 1
     }
     return ways_of("arm", arms, how.utility), ways_of("plan", ladders, how.utility)

@@ -9,19 +9,19 @@ from typing import Final
 
 from bandit.gates import Gate
 from bandit.types import Context, Weights
-from router.domain.catalog import Arm, Catalogue, Deployment, Plan
+from router.domain.catalog import Arm, Catalog, Deployment, Plan
 from router.domain.chat import Answer, ChatRequest, Delta
-from router.domain.eligibility import Needs
+from router.domain.eligibility import Requirements
 from router.domain.errors import ProviderError, ProviderMalformed, ProviderTimeout
 from router.domain.logged_context import log_context
 from router.domain.records import Choice, DecisionRecord, Mode, WeightSet
 from router.gates.format_checks import GateSettings
 from router.gates.gate_session import Embed, Judging
-from router.gates.steps import Permits
+from router.gates.steps import RiskBound
 from router.ports.observer import NullObserver
 from router.ports.ports import Health
 from router.runtime.background import Background
-from router.serving.attempts import Caller, Journey
+from router.serving.attempts import DeploymentCaller, PlanRun
 from router.serving.cascade import Cascade, CascadeSettings
 from router.tools.calibrate.analysis.results import Result, arm_results
 from router.tools.calibrate.collect.gathering import Case
@@ -35,7 +35,7 @@ _TOLD: Final = NullObserver()
 class Terms:
     """What every prompt is tried under."""
 
-    catalogue: Catalogue
+    catalog: Catalog
     gate: GateSettings
     weights: Weights
     embed: Embed
@@ -49,15 +49,15 @@ class CaseTrial:
         case: Case,
         context: Context,
         terms: Terms,
-        promises: Mapping[str, Permits] = MappingProxyType({}),
+        promises: Mapping[str, RiskBound] = MappingProxyType({}),
     ) -> None:
         self._promises = promises
         self._case = case
         self._terms = terms
         self._context = context
         self._known = arm_results(case, terms.gate)
-        self._catalogue = _asked(case, terms.catalogue)
-        self._judging = Judging(catalogue=self._catalogue, embed=terms.embed, observer=_TOLD)
+        self._catalog = _asked(case, terms.catalog)
+        self._judging = Judging(catalog=self._catalog, embed=terms.embed, observer=_TOLD)
 
     def knows(self, plan: Plan) -> bool:
         return all(arm in self._known for arm in plan.arms)
@@ -76,8 +76,8 @@ class CaseTrial:
         stepper = judging.stepper(
             chat, plan, gates, self._context, weights, promises=self._promises
         )
-        health = dict.fromkeys(self._catalogue.names(), Health.CLOSED)
-        journey = Journey(chat, Needs.of(chat), plan.rungs, health=health, stepper=stepper)
+        health = dict.fromkeys(self._catalog.names(), Health.CLOSED)
+        journey = PlanRun(chat, Requirements.of(chat), plan.rungs, health=health, stepper=stepper)
         background = Background(_TOLD)
         async for _ in self._cascade(background).run(journey):
             pass
@@ -110,9 +110,9 @@ class CaseTrial:
 
     def _cascade(self, background: Background) -> Cascade:
         clock = _Clock()
-        provider = _Known(self._case, self._catalogue.arms, clock)
-        caller = Caller(
-            providers=dict.fromkeys((d.provider for d in self._catalogue.deployments()), provider),
+        provider = _Known(self._case, self._catalog.arms, clock)
+        caller = DeploymentCaller(
+            providers=dict.fromkeys((d.provider for d in self._catalog.deployments()), provider),
             health=WellBoard(),
             background=background,
             observer=_TOLD,
@@ -120,13 +120,13 @@ class CaseTrial:
             gate=self._terms.gate,
         )
         settings = CascadeSettings()
-        return Cascade(catalogue=self._catalogue, caller=caller, clock=clock, settings=settings)
+        return Cascade(catalog=self._catalog, caller=caller, clock=clock, settings=settings)
 
 
-def _asked(case: Case, catalogue: Catalogue) -> Catalogue:
+def _asked(case: Case, catalog: Catalog) -> Catalog:
     """Each arm with the one deployment whose answer is known."""
-    arms = {name: _narrowed(arm, case) for name, arm in catalogue.arms.items()}
-    return replace(catalogue, arms=arms)
+    arms = {name: _narrowed(arm, case) for name, arm in catalog.arms.items()}
+    return replace(catalog, arms=arms)
 
 
 def _narrowed(arm: Arm, case: Case) -> Arm:

@@ -10,7 +10,7 @@ from bandit.gates import Gate
 from bandit.types import Context
 from router.domain.catalog import Plan
 from router.learning.cross_fit import School, Schooled
-from router.learning.learner_state import Learned
+from router.learning.learner_state import LearnerState
 from router.ports.observer import NullObserver
 from router.tools.calibrate.analysis.plan_simulation import CaseTrial, Terms
 from router.tools.calibrate.analysis.results import Result
@@ -32,10 +32,10 @@ _NOTHING: Final[Priced] = {}
 
 
 async def schooled(
-    cases: Sequence[Case], contexts: Sequence[Context], learned: Learned, how: Curriculum
+    cases: Sequence[Case], contexts: Sequence[Context], learned: LearnerState, how: Curriculum
 ) -> list[Priced]:
     """One per case, found with gates that have not seen it; `learned` has seen all of them."""
-    plans = how.terms.catalogue.plans
+    plans = how.terms.catalog.plans
     judged = [plan for plan in plans.values() if plan.is_judged]
     if not judged:
         return [_NOTHING] * len(cases)

@@ -9,9 +9,9 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from router.domain.cache_key import fingerprint
-from router.domain.catalog import Catalogue, Deployment
+from router.domain.catalog import Catalog, Deployment
 from router.domain.chat import ChatRequest, Usage
-from router.domain.eligibility import Needs
+from router.domain.eligibility import Requirements
 from router.domain.errors import (
     ProviderError,
     ProviderRateLimited,
@@ -45,7 +45,7 @@ Reply = Answered | Failed | Missing
 
 
 @dataclass(frozen=True, slots=True)
-class AskSettings:
+class ArmClientSettings:
     """max_output_tokens: None for each deployment's own.
 
     ask_again: once more what earlier runs left in doubt, or failed and may have been charged.
@@ -58,7 +58,7 @@ class AskSettings:
     pause_ms: int = 1_000
 
 
-class Asker:
+class ArmClient:
     """clock: seconds, for latencies. calls: how many may be under way at once.
 
     stop: once set nothing more is sent; what is under way is waited for.
@@ -67,15 +67,15 @@ class Asker:
     def __init__(
         self,
         *,
-        catalogue: Catalogue,
+        catalog: Catalog,
         providers: Mapping[str, Provider],
         journal: Journal,
         calls: asyncio.Semaphore,
         stop: asyncio.Event,
         clock: Clock,
-        settings: AskSettings,
+        settings: ArmClientSettings,
     ) -> None:
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._providers = providers
         self._journal = journal
         self._calls = calls
@@ -110,7 +110,7 @@ class Asker:
         """What asking the arm's first deployment will probably cost; 0 when nothing is sent."""
         if self.known(chat, arm) is not None:
             return 0.0
-        needs = Needs.of(self._bounded(chat))
+        needs = Requirements.of(self._bounded(chat))
         first = self._capable(self._bounded(chat), arm)[0]
         output_tokens = min(answer_tokens, needs.most_output(first))
         return first.price.cost_usd(Usage(needs.input_tokens, output_tokens))
@@ -125,9 +125,7 @@ class Asker:
     def bound_usd(self, chat: ChatRequest, arm: str) -> float:
         """What asking the arm's dearest deployment can cost at most, whatever is known of it."""
         chat = self._bounded(chat)
-        return max(
-            most_usd(deployment, chat) for deployment in self._catalogue.arms[arm].deployments
-        )
+        return max(most_usd(deployment, chat) for deployment in self._catalog.arms[arm].deployments)
 
     async def ask(self, chat: ChatRequest, arm: str, share: Share) -> Reply:
         """share: what was set aside for it. Raises JournalUnusable."""
@@ -174,7 +172,9 @@ class Asker:
     async def _send(
         self, intent: Intent, deployment: Deployment, chat: ChatRequest
     ) -> Answered | Failed:
-        sampling = replace(chat.sampling, max_output_tokens=Needs.of(chat).most_output(deployment))
+        sampling = replace(
+            chat.sampling, max_output_tokens=Requirements.of(chat).most_output(deployment)
+        )
         sent = replace(chat, sampling=sampling)
         provider, began_s = self._providers[deployment.provider], self._clock()
         try:
@@ -195,4 +195,4 @@ class Asker:
         return replace(chat, sampling=replace(chat.sampling, max_output_tokens=most))
 
     def _capable(self, chat: ChatRequest, arm: str) -> list[Deployment]:
-        return list(filter(Needs.of(chat).met_by, self._catalogue.arms[arm].deployments))
+        return list(filter(Requirements.of(chat).met_by, self._catalog.arms[arm].deployments))

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 
-class Purse:
+class Budget:
     """spent_usd: paid or possibly paid. held_usd: set aside for calls that may still come.
 
     beyond_usd: what calls cost more than was set aside for them; a price or a limit is then wrong.
@@ -59,7 +59,7 @@ class Purse:
 class Share:
     """What one question has set aside of the purse."""
 
-    purse: Purse
+    purse: Budget
     held_usd: float
 
     def reach(self, usd: float) -> bool:

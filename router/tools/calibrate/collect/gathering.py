@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from router.domain.errors import RouterError
-from router.tools.calibrate.collect.asking import BUDGET, STOPPED, Asker, Missing, Reply
-from router.tools.calibrate.collect.budget import Purse, Share
+from router.tools.calibrate.collect.asking import BUDGET, STOPPED, ArmClient, Missing, Reply
+from router.tools.calibrate.collect.budget import Budget, Share
 from router.tools.calibrate.collect.ledger import Answered
 from router.tools.calibrate.collect.prompts import Prompt
 from router.tools.calibrate.collect.scoring import Score, Scorer
@@ -30,16 +30,16 @@ class Watcher(Protocol):
     def replied(self, reply: Reply) -> None: ...
 
 
-class Gatherer:
+class Collector:
     """Prompts are taken in order; one that can't be paid for with every arm is left out."""
 
     def __init__(
         self,
         *,
-        asker: Asker,
+        asker: ArmClient,
         scorer: Scorer,
         arms: Sequence[str],
-        purse: Purse,
+        purse: Budget,
         stop: asyncio.Event,
         concurrency: int,
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Usage
-from router.domain.eligibility import Needs
+from router.domain.eligibility import Requirements
 from router.domain.errors import ProviderError
 from router.serving.attempts import CHARGED
 from router.tools.calibrate.collect.ledger import Answered, Failed, Intent
@@ -12,7 +12,7 @@ from router.tools.calibrate.collect.ledger import Answered, Failed, Intent
 
 def most_usd(deployment: Deployment, chat: ChatRequest) -> float:
     """The input has a bound, and the output is cut at its limit."""
-    needs = Needs.of(chat)
+    needs = Requirements.of(chat)
     usage = Usage(needs.most_input_tokens, needs.most_output(deployment))
     return deployment.price.cost_usd(usage)
 

@@ -9,7 +9,7 @@ from router.domain.cache_key import fingerprint
 from router.domain.chat import ChatRequest
 from router.domain.errors import RouterError
 from router.gates.judge_prompt import judge_chat, read_score
-from router.tools.calibrate.collect.asking import Asker
+from router.tools.calibrate.collect.asking import ArmClient
 from router.tools.calibrate.collect.budget import Share
 from router.tools.calibrate.collect.journal import Journal
 from router.tools.calibrate.collect.ledger import Answered, Scored
@@ -90,7 +90,7 @@ class VerifierScorer:
 class JudgeScorer:
     """Asks one of the arms; its calls are journaled and paid like any other."""
 
-    def __init__(self, asker: Asker, arm: str) -> None:
+    def __init__(self, asker: ArmClient, arm: str) -> None:
         self._asker = asker
         self._arm = arm
 

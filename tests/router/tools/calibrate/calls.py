@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from router.adapters.providers import make_client, make_providers
-from router.domain.catalog import Arm, Catalogue, Deployment, Plan, Price
-from router.tools.calibrate.collect.asking import Asker, AskSettings, Missing
-from router.tools.calibrate.collect.budget import Purse, Share
-from router.tools.calibrate.collect.gathering import Case, Gatherer
+from router.domain.catalog import Arm, Catalog, Deployment, Plan, Price
+from router.tools.calibrate.collect.asking import ArmClient, ArmClientSettings, Missing
+from router.tools.calibrate.collect.budget import Budget, Share
+from router.tools.calibrate.collect.gathering import Case, Collector
 from router.tools.calibrate.collect.journal import Journal
 from router.tools.calibrate.collect.ledger import Answered, Failed
 from router.tools.calibrate.collect.prompts import Prompt, read_prompts
@@ -21,7 +21,7 @@ from tests.router.tools.calibrate.conftest import Upstream
 
 PRICE = Price(10.0, 10.0)
 COST_USD = 15 * 10 / 1e6
-SETTINGS = AskSettings(pause_ms=1)
+SETTINGS = ArmClientSettings(pause_ms=1)
 
 
 class Silent:
@@ -35,7 +35,7 @@ def prompts(count: int = 1) -> list[Prompt]:
     )
 
 
-def catalogue(port: int, **arms: Sequence[str]) -> Catalogue:
+def catalog(port: int, **arms: Sequence[str]) -> Catalog:
     """Arm -> the models of its deployments."""
 
     def deployment(model: str) -> Deployment:
@@ -45,16 +45,16 @@ def catalogue(port: int, **arms: Sequence[str]) -> Catalogue:
         )
 
     made = {arm: Arm(arm, tuple(map(deployment, models))) for arm, models in arms.items()}
-    return Catalogue(made, {arm: Plan(arm, (arm,), 0.01) for arm in made})
+    return Catalog(made, {arm: Plan(arm, (arm,), 0.01) for arm in made})
 
 
 @asynccontextmanager
 async def asking(
-    arms: Catalogue, journal: Journal, settings: AskSettings = SETTINGS, calls: int = 4
-) -> AsyncIterator[Asker]:
+    arms: Catalog, journal: Journal, settings: ArmClientSettings = SETTINGS, calls: int = 4
+) -> AsyncIterator[ArmClient]:
     async with make_client() as client:
-        yield Asker(
-            catalogue=arms,
+        yield ArmClient(
+            catalog=arms,
             providers=make_providers(client, {}),
             journal=journal,
             calls=asyncio.Semaphore(calls),
@@ -65,9 +65,9 @@ async def asking(
 
 
 async def ask(
-    asker: Asker, arm: str = "a", budget_usd: float = 1.0
-) -> tuple[Answered | Failed | Missing, Purse]:
-    purse = Purse(budget_usd, 0.0)
+    asker: ArmClient, arm: str = "a", budget_usd: float = 1.0
+) -> tuple[Answered | Failed | Missing, Budget]:
+    purse = Budget(budget_usd, 0.0)
     share = Share(purse, 0.0)
     reply = await asker.ask(prompts()[0].chat, arm, share)
     await share.close()
@@ -75,8 +75,8 @@ async def ask(
     return reply, purse
 
 
-def gathering(asker: Asker, scorer: Scorer, purse: Purse, arms: Sequence[str]) -> Gatherer:
-    return Gatherer(
+def gathering(asker: ArmClient, scorer: Scorer, purse: Budget, arms: Sequence[str]) -> Collector:
+    return Collector(
         asker=asker, scorer=scorer, arms=arms, purse=purse, stop=asyncio.Event(), concurrency=4
     )
 
@@ -84,15 +84,15 @@ def gathering(asker: Asker, scorer: Scorer, purse: Purse, arms: Sequence[str]) -
 async def gathered(
     upstream: Upstream,
     path: Path,
-    make: Callable[[Asker, Journal], Scorer],
+    make: Callable[[ArmClient, Journal], Scorer],
     *,
     budget_usd: float = 1.0,
     count: int = 10,
-) -> tuple[list[Case], Purse]:
+) -> tuple[list[Case], Budget]:
     """Arms a and b (and the judge j, which is an arm as well)."""
-    arms = catalogue(upstream.port, a=["m"], b=["n"], j=["judge"])
+    arms = catalog(upstream.port, a=["m"], b=["n"], j=["judge"])
     with Journal.open(path) as journal:
-        purse = Purse(budget_usd, journal.ledger.spent_usd)
+        purse = Budget(budget_usd, journal.ledger.spent_usd)
         async with asking(arms, journal) as asker:
             gatherer = gathering(asker, make(asker, journal), purse, ["a", "b"])
             cases = await gatherer.gather(prompts(count), Silent())

@@ -10,7 +10,7 @@ import pytest
 
 from router.domain.catalog import Arm
 from router.tools.calibrate.collect.asking import Missing
-from router.tools.calibrate.collect.budget import Purse
+from router.tools.calibrate.collect.budget import Budget
 from router.tools.calibrate.collect.estimate import estimate
 from router.tools.calibrate.collect.journal import Journal
 from router.tools.calibrate.collect.ledger import Answered, Failed
@@ -24,7 +24,7 @@ from tests.router.tools.calibrate.calls import (
     Silent,
     ask,
     asking,
-    catalogue,
+    catalog,
     gathering,
     prompts,
 )
@@ -34,7 +34,7 @@ from tests.router.tools.calibrate.conftest import Upstream
 async def test_a_timeout_counts_at_its_most_and_is_not_asked_again(
     upstream: Upstream, path: Path
 ) -> None:
-    arms = catalogue(upstream.port, a=["m"])
+    arms = catalog(upstream.port, a=["m"])
     slow = replace(arms.arms["a"].deployments[0], timeout_ms=50)
     arms = replace(arms, arms={"a": Arm("a", (slow,))})
     upstream.delay_s = 0.3
@@ -59,7 +59,7 @@ async def test_a_connection_that_breaks_after_the_question_counts_at_its_most(pa
         writer.close()
 
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
-        arms = catalogue(server.sockets[0].getsockname()[1], a=["m"])
+        arms = catalog(server.sockets[0].getsockname()[1], a=["m"])
         for run in range(2):
             with Journal.open(path) as journal:
                 async with asking(arms, journal) as asker:
@@ -71,7 +71,7 @@ async def test_a_connection_that_breaks_after_the_question_counts_at_its_most(pa
 
 
 async def test_what_the_budget_may_not_pay_is_not_sent(upstream: Upstream, path: Path) -> None:
-    arms = catalogue(upstream.port, a=["m"])
+    arms = catalog(upstream.port, a=["m"])
     enough = most_usd(arms.arms["a"].deployments[0], prompts()[0].chat)
     with Journal.open(path) as journal:
         async with asking(arms, journal) as asker:
@@ -87,7 +87,7 @@ async def test_what_may_be_charged_is_kept_behind_a_failure_that_was_free(
     spent = []
     for _ in range(2):
         with Journal.open(path) as journal:
-            async with asking(catalogue(upstream.port, a=["m", "n"]), journal) as asker:
+            async with asking(catalog(upstream.port, a=["m", "n"]), journal) as asker:
                 reply, purse = await ask(asker)
         assert isinstance(reply, Failed)
         spent.append(purse.spent_usd)
@@ -98,7 +98,7 @@ async def test_what_may_be_charged_is_kept_behind_a_failure_that_was_free(
 async def test_what_may_have_been_charged_is_asked_again_on_demand(
     upstream: Upstream, path: Path
 ) -> None:
-    arms = catalogue(upstream.port, a=["m"])
+    arms = catalog(upstream.port, a=["m"])
     upstream.answer = lambda _model, _text: (408, "late")
     again = replace(SETTINGS, ask_again=True)
     for asked in (1, 2):
@@ -116,7 +116,7 @@ async def test_what_may_have_been_charged_is_asked_again_on_demand(
 async def test_what_the_provider_did_not_count_is_charged_at_its_most(
     upstream: Upstream, path: Path
 ) -> None:
-    arms = catalogue(upstream.port, a=["m"])
+    arms = catalog(upstream.port, a=["m"])
     upstream.output_tokens = 0
     with Journal.open(path) as journal:
         async with asking(arms, journal) as asker:
@@ -134,7 +134,7 @@ async def test_images_are_bounded_by_the_dearest_way_to_read_them(
 ) -> None:
     """Eight large tiles and the base on a small model."""
     upstream.input_tokens = 2_833 + 8 * 5_667
-    arms = catalogue(upstream.port, a=["m"])
+    arms = catalog(upstream.port, a=["m"])
     seeing = replace(arms.arms["a"].deployments[0], images=True)
     arms = replace(arms, arms={"a": Arm("a", (seeing,))})
     part = '{"type": "image_url", "image_url": {"url": "http://x/%d.png", "detail": "high"}}'
@@ -142,7 +142,7 @@ async def test_images_are_bounded_by_the_dearest_way_to_read_them(
         f'{{"messages": [{{"role": "user", "content": [{part % i}]}}], "reference": "4"}}'.encode()
         for i in range(10)
     ]
-    purse = Purse(2.0, 0.0)
+    purse = Budget(2.0, 0.0)
     with Journal.open(path) as journal:
         async with asking(arms, journal) as asker:
             gatherer = gathering(asker, ReferenceScorer(Match.AUTO), purse, ["a"])
@@ -155,10 +155,10 @@ async def test_images_are_bounded_by_the_dearest_way_to_read_them(
 async def test_who_charges_beyond_the_most_is_asked_no_more(upstream: Upstream, path: Path) -> None:
     """Not even by those that waited for their turn while two calls were under way."""
     upstream.input_tokens = 1_000
-    arms = catalogue(upstream.port, a=["m"])
+    arms = catalog(upstream.port, a=["m"])
     with Journal.open(path) as journal:
         async with asking(arms, journal, calls=2) as asker:
-            purse = Purse(1.0, 0.0)
+            purse = Budget(1.0, 0.0)
             gatherer = gathering(asker, ReferenceScorer(Match.AUTO), purse, ["a"])
             cases = await gatherer.gather(prompts(20), Silent())
     assert purse.beyond_usd > 0
@@ -170,7 +170,7 @@ async def test_the_estimate_is_of_the_question_as_it_is_sent(
     upstream: Upstream, path: Path
 ) -> None:
     """A window that the deployment's own output limit would leave no room in."""
-    arms = catalogue(upstream.port, a=["m"])
+    arms = catalog(upstream.port, a=["m"])
     small = replace(
         arms.arms["a"].deployments[0], context_window_tokens=8_000, max_output_tokens=4_096
     )
@@ -178,7 +178,7 @@ async def test_the_estimate_is_of_the_question_as_it_is_sent(
     long = read_prompts([b'{"prompt": "%s"}' % (b"word " * 3_000)], "p")
     with Journal.open(path) as journal:
         async with asking(arms, journal, replace(SETTINGS, max_output_tokens=100)) as asker:
-            purse = Purse(1.0, 0.0)
+            purse = Budget(1.0, 0.0)
             gatherer = gathering(asker, ReferenceScorer(Match.AUTO), purse, ["a"])
             told = estimate([*long, *prompts()], arms, 400, gatherer, purse)
             likely_usd = gatherer.likely_usd(prompts()[0], 400)

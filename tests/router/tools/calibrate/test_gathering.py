@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from router.adapters.verifier import HttpVerifier
-from router.tools.calibrate.collect.asking import Asker, Missing
-from router.tools.calibrate.collect.budget import Purse
+from router.tools.calibrate.collect.asking import ArmClient, Missing
+from router.tools.calibrate.collect.budget import Budget
 from router.tools.calibrate.collect.hook import PatientVerifier
 from router.tools.calibrate.collect.journal import Journal
 from router.tools.calibrate.collect.ledger import Answered
@@ -25,7 +25,7 @@ from tests.router.tools.calibrate.calls import (
     COST_USD,
     Silent,
     asking,
-    catalogue,
+    catalog,
     gathered,
     gathering,
     prompts,
@@ -36,7 +36,7 @@ from tests.router.tools.calibrate.conftest import Upstream
 async def test_prompts_are_paid_for_whole_until_the_budget_ends(
     upstream: Upstream, path: Path
 ) -> None:
-    def make(_asker: Asker, _journal: Journal) -> Scorer:
+    def make(_asker: ArmClient, _journal: Journal) -> Scorer:
         return ReferenceScorer(Match.AUTO)
 
     cases, purse = await gathered(upstream, path, make, budget_usd=0.012, count=40)
@@ -92,27 +92,27 @@ async def test_judging_is_set_aside_for_what_has_no_score_yet(
             return 503, "busy"
         return 200, "SCORE: 8" if model == "judge" else f"from {model}"
 
-    def make(asker: Asker, _journal: Journal) -> Scorer:
+    def make(asker: ArmClient, _journal: Journal) -> Scorer:
         return JudgeScorer(asker, "j")
 
     opened: list[int] = []
     upstream.answer = answer
     await gathered(upstream, path, make, count=1)
     opened.append(1)
-    arms = catalogue(upstream.port, a=["m"], b=["n"], j=["judge"])
+    arms = catalog(upstream.port, a=["m"], b=["n"], j=["judge"])
     with Journal.open(path) as journal:
         async with asking(arms, journal) as asker:
             one = prompts()[0]
             judge = JudgeScorer(asker, "j")
             left_usd = asker.most_usd(one.chat, "b") + judge.most_usd(one, None)
-            gatherer = gathering(asker, judge, Purse(1.0, 0.0), ["a", "b"])
+            gatherer = gathering(asker, judge, Budget(1.0, 0.0), ["a", "b"])
             assert gatherer.most_usd(one) == pytest.approx(left_usd)
         budget_usd = journal.ledger.spent_usd + left_usd * 1.001
     cases, _ = await gathered(upstream, path, make, count=1, budget_usd=budget_usd)
     assert cases[0].scores["b"].quality == 0.8
     with Journal.open(path) as journal:
         async with asking(arms, journal) as asker:
-            gatherer = gathering(asker, JudgeScorer(asker, "j"), Purse(1.0, 0.0), ["a", "b"])
+            gatherer = gathering(asker, JudgeScorer(asker, "j"), Budget(1.0, 0.0), ["a", "b"])
             assert gatherer.most_usd(one) == 0
 
 
@@ -138,14 +138,14 @@ async def test_a_verifier_is_asked_once_and_its_troubles_are_told(
 
 
 async def test_a_journal_that_fails_ends_it_all(upstream: Upstream, path: Path) -> None:
-    def make(_asker: Asker, journal: Journal) -> Scorer:
+    def make(_asker: ArmClient, journal: Journal) -> Scorer:
         journal.__exit__()
         return ReferenceScorer(Match.AUTO)
 
-    arms = catalogue(upstream.port, a=["m"])
+    arms = catalog(upstream.port, a=["m"])
     journal = Journal.open(path)
     async with asking(arms, journal) as asker:
-        gatherer = gathering(asker, make(asker, journal), Purse(1.0, 0.0), ["a"])
+        gatherer = gathering(asker, make(asker, journal), Budget(1.0, 0.0), ["a"])
         with pytest.raises(JournalUnusable):
             await gatherer.gather(prompts(5), Silent())
     assert not upstream.asked

@@ -7,18 +7,18 @@ import random
 
 import pytest
 
-from router.tools.calibrate.collect.budget import Purse, Share
+from router.tools.calibrate.collect.budget import Budget, Share
 
 
 async def test_nothing_is_taken_that_is_not_there() -> None:
-    purse = Purse(1.0, 0.25)
+    purse = Budget(1.0, 0.25)
     assert purse.take(0.75)
     assert not purse.take(0.01)
     assert not await purse.wait_and_take(2.0)
 
 
 async def test_who_might_still_be_paid_waits() -> None:
-    purse = Purse(1.0, 0.0)
+    purse = Budget(1.0, 0.0)
     share = Share(purse, 0.8)
     purse.take(0.8)
     waiting = asyncio.create_task(purse.wait_and_take(0.5))
@@ -31,7 +31,7 @@ async def test_who_might_still_be_paid_waits() -> None:
 
 
 async def test_who_can_not_be_paid_any_more_is_told() -> None:
-    purse = Purse(1.0, 0.0)
+    purse = Budget(1.0, 0.0)
     purse.take(0.8)
     share = Share(purse, 0.8)
     waiting = asyncio.create_task(purse.wait_and_take(0.5))
@@ -42,7 +42,7 @@ async def test_who_can_not_be_paid_any_more_is_told() -> None:
 
 
 async def test_a_share_reaches_for_more_where_it_must() -> None:
-    purse = Purse(1.0, 0.0)
+    purse = Budget(1.0, 0.0)
     purse.take(0.4)
     share = Share(purse, 0.4)
     share.spend(0.3)
@@ -54,14 +54,14 @@ async def test_a_share_reaches_for_more_where_it_must() -> None:
 
 
 async def test_what_is_charged_beyond_the_most_is_told() -> None:
-    purse = Purse(1.0, 0.0)
+    purse = Budget(1.0, 0.0)
     purse.take(0.1)
     Share(purse, 0.1).spend(0.3)
     assert (purse.spent_usd, purse.beyond_usd) == (pytest.approx(0.3), pytest.approx(0.2))
 
 
 async def test_nothing_is_given_out_once_a_bound_was_no_bound() -> None:
-    purse = Purse(1.0, 0.0)
+    purse = Budget(1.0, 0.0)
     assert purse.take(0.5)
     other = Share(purse, 0.4)
     Share(purse, 0.1).spend(0.1001)
@@ -72,7 +72,7 @@ async def test_nothing_is_given_out_once_a_bound_was_no_bound() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_many_at_once_keep_within(seed: int) -> None:
-    rng, purse = random.Random(seed), Purse(1.0, 0.0)
+    rng, purse = random.Random(seed), Budget(1.0, 0.0)
     refused: list[float] = []
 
     async def one(most: float, real: float) -> None:

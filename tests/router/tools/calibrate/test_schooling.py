@@ -13,7 +13,7 @@ from bandit.risk import Promise, PromiseSettings
 from router.domain.catalog import Plan
 from router.gates.format_checks import GateSettings as Checks
 from router.gates.signals import N_SIGNALS, SIGNALS_VERSION
-from router.learning.learner_state import Learned
+from router.learning.learner_state import LearnerState
 from router.tools.calibrate.analysis.calibration import Study, study
 from router.tools.calibrate.analysis.plan_simulation import CaseTrial, Terms
 from router.tools.calibrate.analysis.schooling import Curriculum, Priced, schooled
@@ -59,13 +59,13 @@ def cases_of(count: int) -> list[Case]:
     return made
 
 
-async def priced_of(cases: list[Case], learned: Learned) -> list[Priced]:
+async def priced_of(cases: list[Case], learned: LearnerState) -> list[Priced]:
     contexts = [context(0)] * len(cases)
     return await schooled(cases, contexts, learned, Curriculum(TERMS, gates))
 
 
 async def test_a_plan_comes_to_what_its_gate_makes_of_it() -> None:
-    cases, learned = cases_of(120), Learned(fresh(), gates())
+    cases, learned = cases_of(120), LearnerState(fresh(), gates())
     found = [one["checked"] for one in await priced_of(cases, learned)]
     assert np.mean([one.quality for one in found]) > 0.95
     climbed = [one.latency_ms > 100 for one in found]
@@ -75,7 +75,7 @@ async def test_a_plan_comes_to_what_its_gate_makes_of_it() -> None:
 
 async def test_judged_plans_are_studied_like_the_others() -> None:
     cases = cases_of(20)
-    priced = await priced_of(cases, Learned(fresh(), gates()))
+    priced = await priced_of(cases, LearnerState(fresh(), gates()))
     how = Study(WITH, Checks(), UTILITY, fresh, "adaptive", seed=0)
     assert study(cases, [context(0)] * 20, priced, how).complete == 20
     assert study(cases, [context(0)] * 20, [{}] * 20, how).complete == 0
@@ -96,22 +96,22 @@ async def test_every_rung_that_is_called_is_paid() -> None:
 
 async def test_a_plan_that_lacks_an_answer_is_left_out() -> None:
     cases = [*cases_of(9), case(9, {"cheap": 1.0}, strong=Missing("budget"))]
-    found = await priced_of(cases, Learned(fresh(), gates()))
+    found = await priced_of(cases, LearnerState(fresh(), gates()))
     assert ["checked" in one for one in found] == [True] * 9 + [False]
 
 
 async def test_a_promise_has_its_labels_of_gates_that_had_not_seen_the_prompt() -> None:
     promise = Promise(PromiseSettings(0.05, 0.95))
     before = {name: array.copy() for name, array in promise.arrays().items()}
-    found = await priced_of(cases_of(60), Learned(fresh(), gates(), {"checked": promise}))
+    found = await priced_of(cases_of(60), LearnerState(fresh(), gates(), {"checked": promise}))
     # Nothing is certified by so few: whatever would be accepted is withheld.
     assert all(one["checked"].latency_ms > 100 for one in found)
     assert any((array != before[name]).any() for name, array in promise.arrays().items())
 
 
 async def test_without_a_judged_plan_nothing_is_taught() -> None:
-    terms = replace(TERMS, catalogue=CATALOGUE)
-    learned = Learned(fresh())
+    terms = replace(TERMS, catalog=CATALOGUE)
+    learned = LearnerState(fresh())
     cases = cases_of(4)
     how = Curriculum(terms, dict)
     assert await schooled(cases, [context(0)] * 4, learned, how) == [{}] * 4

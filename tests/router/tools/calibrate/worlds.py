@@ -9,7 +9,7 @@ import numpy as np
 from bandit import ContextMap, make_policy
 from bandit.settings import PolicySettings
 from bandit.types import Context, Policy, Units, Weights
-from router.domain.catalog import Arm, Catalogue, Deployment, Plan, Price
+from router.domain.catalog import Arm, Catalog, Deployment, Plan, Price
 from router.domain.chat import FinishReason
 from router.tools.calibrate.analysis.frontier import QUALITY, Utility, Way
 from router.tools.calibrate.collect.asking import Reply
@@ -33,7 +33,7 @@ def _arm(name: str) -> Arm:
     return Arm(name, (Deployment(name, "openai", "http://x", name, Price(1, 1)),))
 
 
-CATALOGUE = Catalogue(
+CATALOGUE = Catalog(
     arms={name: _arm(name) for name in COSTS},
     plans={
         "cheap": Plan("cheap", ("cheap",), 0.001),

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from bandit import ContextMap, PromptFacts
 from bandit.context.remap import Refit, bridge_from
 from router.adapters.storage import Storage
-from router.app.build import Brain, build_learner
+from router.app.build import LearnerStateFactory, build_learner
 from router.app.process import opened_storage
 from router.cli import main
 from router.config import Config, load_config
-from router.config.values import catalogue_of
+from router.config.values import catalog_of
 from router.domain.events import FeedbackGiven
 from router.domain.logged_context import log_context
 from router.domain.records import FeedbackReport, LoggedContext
@@ -60,11 +60,11 @@ def watching() -> Watching:
 
 
 def learner(config: Config, storage: Storage, watching: Watching) -> Learner:
-    catalogue = catalogue_of(config)
+    catalog = catalog_of(config)
     eager = config.model_copy(
         update={"learning": config.learning.model_copy(update={"publish_every_ms": 1})}
     )
-    return build_learner(eager, catalogue, Brain(config, catalogue), storage, watching)
+    return build_learner(eager, catalog, LearnerStateFactory(config, catalog), storage, watching)
 
 
 def contexts(count: int) -> list[LoggedContext]:
@@ -137,7 +137,9 @@ async def test_decisions_of_an_earlier_map_teach_from_an_archive_as_from_the_sto
     policy = loaded.policy.model_copy(update={"context_map": made})
     refitted = loaded.model_copy(update={"policy": policy})
     done = await replayed(refitted, {}, None, verify=False)
-    assert Brain(refitted, catalogue_of(refitted)).restore(done.payload).policy.learned > 0
+    assert (
+        LearnerStateFactory(refitted, catalog_of(refitted)).restore(done.payload).policy.learned > 0
+    )
     assert await replayed(refitted, {}, tmp_path / "log", verify=False) == done
 
 
@@ -152,7 +154,7 @@ async def test_what_tenants_may_decide_is_part_of_it(
         stored = await caught_up(learner(bounded, storage, watching), storage)
         await storage.client.call("DEL", "ar:lease")
     assert (await replayed(bounded, {}, None, verify=True)).payload == stored.payload
-    influence = Brain(bounded, catalogue_of(bounded)).restore(stored.payload).influence
+    influence = LearnerStateFactory(bounded, catalog_of(bounded)).restore(stored.payload).influence
     assert influence is not None
     assert influence.weigh("loud") < 0.3
     with pytest.raises(ReplayDiffers):
