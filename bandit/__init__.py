@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bandit.context import ContextMap
+from bandit.context.context_map import ContextMap
 from bandit.errors import BanditError
 from bandit.registry import POLICY_NAMES, load_policy, make_policy
 from bandit.settings import ContextShape, PolicySettings

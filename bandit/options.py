@@ -17,7 +17,7 @@ MAX_MEMORY: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Holds where low <= features[index] <= high; `bandit.conditions` makes them."""
+    """Holds where low <= features[index] <= high; `bandit.context.conditions` makes them."""
 
     index: int
     low: float = -math.inf

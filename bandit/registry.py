@@ -7,10 +7,10 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from bandit.adaptive import policy as adaptive
 from bandit.errors import AbsurdSnapshot, CorruptSnapshot, UnknownPolicy, VersionMismatch
-from bandit.manifest import check_manifest
+from bandit.models.vowpal_wabbit import EXPLORER_NAMES
 from bandit.policies import (
-    adaptive,
     cluster_table,
     explorers,
     fixed,
@@ -23,12 +23,12 @@ from bandit.policies import (
     rules,
     thompson,
 )
-from bandit.probing import check_answers, probes
-from bandit.random_state import generator_of
+from bandit.policies.sanity_check import check_answers, probes
 from bandit.settings import PolicySettings
-from bandit.snapshot import Snapshot, unpack
+from bandit.snapshots.codec import Snapshot, unpack
+from bandit.snapshots.manifest import check_manifest
+from bandit.snapshots.random_state import generator_of
 from bandit.types import Context, Policy
-from bandit.vw import EXPLORER_NAMES
 
 
 class _Restorable(Policy, Protocol):

@@ -12,13 +12,11 @@ import numpy as np
 from bandit import ContextMap, PromptFacts, make_policy
 from router.adapters.storage import Storage
 from router.config import Config
-from router.config.values import catalogue_of, settings_of, weights_of
-from router.core.arms import Catalogue
-from router.core.calls import WeightOverrides
-from router.core.chat import Usage
-from router.core.deciding import Bounds, Decider
-from router.core.errors import RouterError
-from router.core.records import (
+from router.config.values import catalog_of, settings_of, weights_of
+from router.domain.catalog import Catalog
+from router.domain.chat import Usage
+from router.domain.errors import RouterError
+from router.domain.records import (
     Attempt,
     AttemptOutcome,
     Choice,
@@ -26,6 +24,8 @@ from router.core.records import (
     FeedbackReport,
     Mode,
 )
+from router.domain.requests import WeightOverrides
+from router.serving.decider import Bounds, Decider
 
 TENANT = "bench"
 AT_ONCE = 64
@@ -52,11 +52,11 @@ def records(
     config: Config, decisions: int, rng: np.random.Generator
 ) -> Iterator[tuple[DecisionRecord, float]]:
     """With the quality that is told of each."""
-    catalogue, context_map = catalogue_of(config), ContextMap.default()
-    settings = settings_of(config, catalogue, context_map)
+    catalog, context_map = catalog_of(config), ContextMap.default()
+    settings = settings_of(config, catalog, context_map)
     policy = make_policy(config.policy.name, settings, context_map.version, rng)
     decider = Decider(context_map, policy, weights_of(config))
-    plans = tuple(catalogue.plans.values())
+    plans = tuple(catalog.plans.values())
     for _ in range(decisions):
         embedding = rng.normal(size=DIMENSIONS).astype(np.float32)
         facts = PromptFacts(text="x" * int(rng.integers(20, 400)))
@@ -64,13 +64,13 @@ def records(
         choice = decider.choose(context, plans, WeightOverrides(), Bounds())
         if choice is None:
             raise RouterError("without bounds a plan is always chosen")
-        yield _record(choice, catalogue, rng), float(rng.integers(2))
+        yield _record(choice, catalog, rng), float(rng.integers(2))
 
 
-def _record(choice: Choice, catalogue: Catalogue, rng: np.random.Generator) -> DecisionRecord:
-    rungs = catalogue.plans[choice.plan].rungs
+def _record(choice: Choice, catalog: Catalog, rng: np.random.Generator) -> DecisionRecord:
+    rungs = catalog.plans[choice.plan].rungs
     called = rungs[: 1 + (len(rungs) > 1 and rng.random() < ESCALATED)]
-    attempts = tuple(_attempt(catalogue, arm, rng, served=arm == called[-1]) for arm in called)
+    attempts = tuple(_attempt(catalog, arm, rng, served=arm == called[-1]) for arm in called)
     last = attempts[-1]
     return DecisionRecord(
         id=UUID(bytes=rng.bytes(ID_BYTES)).hex,
@@ -85,8 +85,8 @@ def _record(choice: Choice, catalogue: Catalogue, rng: np.random.Generator) -> D
     )
 
 
-def _attempt(catalogue: Catalogue, arm: str, rng: np.random.Generator, *, served: bool) -> Attempt:
-    deployment = catalogue.arms[arm].deployments[0]
+def _attempt(catalog: Catalog, arm: str, rng: np.random.Generator, *, served: bool) -> Attempt:
+    deployment = catalog.arms[arm].deployments[0]
     usage = Usage(int(rng.integers(50, 800)), int(rng.integers(20, 600)))
     return Attempt(
         arm=arm,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from router.core.errors import StorageUnavailable
+from router.domain.errors import StorageUnavailable
 
 
 def miss_first_tries(patch: pytest.MonkeyPatch, store: object, write: str) -> None:

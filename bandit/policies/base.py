@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.choice import check_actions, cold_start, decide, with_floor
-from bandit.manifest import manifest
+from bandit.context.view import View, Viewer
+from bandit.models.running_means import QUALITY, RunningMeans
 from bandit.outcomes import check_outcome
-from bandit.random_state import check_generator
-from bandit.running import QUALITY, RunningMeans
+from bandit.policies.slots import Slots
 from bandit.settings import PolicySettings, check_weights
-from bandit.slots import Slots
-from bandit.snapshot import Snapshot, pack
+from bandit.snapshots.codec import Snapshot, pack
+from bandit.snapshots.manifest import manifest
+from bandit.snapshots.random_state import check_generator
 from bandit.types import Action, Context, Decision, Outcome, Vector, Weights
 from bandit.utility import burden, estimates_of
-from bandit.view import View, Viewer
 
 Rows = NDArray[np.intp]
 
@@ -66,7 +66,7 @@ class Expected:
     failure: Vector
 
 
-class BookedPolicy(ABC):
+class SnapshotPolicy(ABC):
     """Keeps the books; a policy says which shares it wants and what it expects.
 
     Not thread-safe. `explored` of its decisions: not the action with the largest share.
@@ -184,7 +184,7 @@ class BookedPolicy(ABC):
         """What a policy learns besides the running means, which do not hold the outcome yet."""
 
 
-class HeuristicPolicy(BookedPolicy):
+class HeuristicPolicy(SnapshotPolicy):
     """Always one action by a rule; what it learns shows in its estimates only.
 
     The floor keeps every eligible action alive, so that its log can teach other policies.
@@ -201,7 +201,7 @@ class HeuristicPolicy(BookedPolicy):
         """Names, the wanted one first; where none is eligible, the first eligible one is taken."""
 
 
-class LearningPolicy(BookedPolicy):
+class LearningPolicy(SnapshotPolicy):
     """Each eligible action gets its first outcomes, the cold-start action most; then it settles."""
 
     def _shares(self, asked: Asked, expected: Expected) -> Vector:

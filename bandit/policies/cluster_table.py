@@ -7,13 +7,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.context.view import View
+from bandit.models.running_means import COST_RATIO, QUALITY, cost_ratio
+from bandit.models.sufficient_statistics import shaped
 from bandit.policies.base import Asked, Expected, Part
 from bandit.policies.sampling import SamplingPolicy, shrunk_variance
-from bandit.running import COST_RATIO, QUALITY, cost_ratio
 from bandit.settings import PolicySettings
-from bandit.statistics import shaped
 from bandit.types import Outcome, Vector
-from bandit.view import View
 
 NAME: Final = "cluster-table"
 

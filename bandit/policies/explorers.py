@@ -12,13 +12,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.context.view import View
+from bandit.models.running_means import COST_RATIO, FAILURE, LATENCY_MS
+from bandit.models.vowpal_wabbit import Explorer
 from bandit.policies.base import Asked, Expected, LearningPolicy, Part
-from bandit.running import COST_RATIO, FAILURE, LATENCY_MS
 from bandit.settings import PolicySettings
 from bandit.types import Outcome, Vector
 from bandit.utility import burden
-from bandit.view import View
-from bandit.vw import Explorer
 
 LEAST_PROPENSITY: Final = 1e-3
 """Importance weights are bounded: 1 / this."""
@@ -50,7 +50,7 @@ class _Model:
 
 
 class ExplorerPolicy(LearningPolicy):
-    """name: one of `bandit.vw.EXPLORER_NAMES`.
+    """name: one of `bandit.models.vowpal_wabbit.EXPLORER_NAMES`.
 
     The weights of a single decision act on the estimates it reports, not on the choice: they are
     learned in.

@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.memory import Memory
+from bandit.context.view import View
+from bandit.models.recent_outcomes import Memory
+from bandit.models.running_means import COST_RATIO, QUALITY, cost_ratio
 from bandit.policies.base import Asked, Expected, Part
 from bandit.policies.sampling import SamplingPolicy, shrunk_variance
-from bandit.running import COST_RATIO, QUALITY, cost_ratio
 from bandit.settings import PolicySettings
 from bandit.types import Outcome, Vector
-from bandit.view import View
 
 NAME: Final = "knn"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from bandit.features import NAMES
+from bandit.context.features import NAMES
 from bandit.policies.base import Asked, HeuristicPolicy
 
 NAME: Final = "length"

@@ -10,12 +10,12 @@ from typing import Final
 
 import numpy as np
 
+from bandit.context.view import View
+from bandit.models.ridge import Ridge
+from bandit.models.running_means import cost_ratio
 from bandit.policies.base import Asked, Expected, LearningPolicy, Part
-from bandit.ridge import Ridge
-from bandit.running import cost_ratio
 from bandit.settings import PolicySettings
 from bandit.types import Outcome, Vector
-from bandit.view import View
 
 NAME: Final = "linucb"
 MOST_RATIO: Final = 6.0

@@ -6,11 +6,11 @@ from typing import Final
 
 import numpy as np
 
-from bandit.forests import Forests
+from bandit.context.view import View
+from bandit.models.refitted_forests import Forests
 from bandit.policies.base import Asked, Expected, LearningPolicy, Part
 from bandit.settings import PolicySettings
 from bandit.types import Outcome, Vector
-from bandit.view import View
 
 NAME: Final = "pair-classifier"
 MOST_IMPORTANCE: Final = 10.0

@@ -6,13 +6,13 @@ from typing import Final
 
 import numpy as np
 
-from bandit.policies.base import Asked, BookedPolicy, Expected
+from bandit.policies.base import Asked, Expected, SnapshotPolicy
 from bandit.types import Vector
 
 NAME: Final = "random-mix"
 
 
-class RandomMixPolicy(BookedPolicy):
+class RandomMixPolicy(SnapshotPolicy):
     """`options.random_mix`, renormalised over the eligible actions.
 
     Uniform without weights, or where every eligible action weighs 0.

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.choice import count_best
+from bandit.context.view import View
+from bandit.models.running_means import QUALITY
+from bandit.models.sufficient_statistics import shaped
 from bandit.policies.base import Asked, Expected, LearningPolicy, Part
-from bandit.running import QUALITY
 from bandit.settings import PolicySettings
-from bandit.statistics import shaped
 from bandit.types import Outcome, Vector
-from bandit.view import View
 
 _START: Final = 0.12
 _STRENGTH: Final = 10.0

@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
+from bandit.models.running_means import QUALITY
 from bandit.policies.base import Asked, Expected
 from bandit.policies.sampling import SamplingPolicy
-from bandit.running import QUALITY
 from bandit.types import Vector
 
 NAME: Final = "thompson"

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from bench.routing.errors import BenchError
 from bench.routing.recorded import Recorded
-from router.core.judging.closed import compare
-from router.core.judging.signals import question_of
-from router.core.judging.stepping import MOST_COMPARED_CHARS
+from router.gates.closed_answers import compare
+from router.gates.gate_session import MOST_COMPARED_CHARS
+from router.gates.signals import question_of
 
 TEXT, SHORT = "text_", "ans_"
 Answers = Mapping[str, tuple[str, ...]]

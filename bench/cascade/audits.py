@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.steps import Step
+from bandit.gates import Step
 from bench.cascade.answers import Answers
 from bench.routing.recorded import Recorded
-from router.core.chat import Answer, FinishReason, Usage
-from router.core.events import Audited
-from router.core.judging.stepping import Stepper
-from router.core.judging.telling import Telling
+from router.domain.chat import Answer, FinishReason, Usage
+from router.domain.events import Audited
+from router.gates.gate_session import GateSession
+from router.serving.feedback_rate import FeedbackRate
 
 
 class Check(NamedTuple):
@@ -37,9 +37,9 @@ class Auditor:
     chance: NDArray[np.float64]
     share: float
     always: bool
-    telling: Telling = field(default_factory=Telling)
+    telling: FeedbackRate = field(default_factory=FeedbackRate)
 
-    def check(self, decision_id: str, row: int, stepper: Stepper | None) -> Check | None:
+    def check(self, decision_id: str, row: int, stepper: GateSession | None) -> Check | None:
         """None where nothing is checked."""
         worth = self.telling.served("")
         share = self.share * (1.0 if self.always else worth)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bandit.steps import Gate
+from bandit.gates import Gate
 from bench.cascade.replay import REWARDS, Replay
 from bench.cascade.world import Brain
 from bench.routing.provider import StrictObserver
 from bench.routing.recorded import Rows
-from router.core.arms import Plan
-from router.core.events import Decided, Event, FeedbackGiven
-from router.core.judging.schooling import School, Schooled
-from router.core.records import Choice, DecisionRecord
-from router.core.teaching import joined, teach
+from router.domain.catalog import Plan
+from router.domain.events import Decided, Event, FeedbackGiven
+from router.domain.records import Choice, DecisionRecord
+from router.learning.cross_fit import School, Schooled
+from router.learning.training import joined, teach
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedTrial:
-    """Implements `router.core.judging.schooling.Trial`."""
+    """Implements `router.learning.cross_fit.Trial`."""
 
     replay: Replay
     row: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bandit.policies.adaptive import NAME as ADAPTIVE
+from bandit.adaptive.policy import NAME as ADAPTIVE
 from bandit.policies.fixed import NAME as FIXED
 from bench.cascade.plans import LEARNED, USUAL, PlanSpec
 from bench.cascade.world import PERFECT, SINGLE, Variant

@@ -16,7 +16,7 @@ from bench.cascade.calibrating import Calibration
 from bench.cascade.figures import Figures, Took, figures, perfect, single, took
 from bench.cascade.provider import Vectors
 from bench.cascade.replay import Replay, Scene
-from bench.cascade.world import PERFECT, SINGLE, Brain, Pledge, Variant, catalogue, config_of
+from bench.cascade.world import PERFECT, SINGLE, Brain, Pledge, Variant, catalog, config_of
 from bench.routing.figures import Outcomes, outcomes
 from bench.routing.maps import Maps
 from bench.routing.streams import Drawn, Stream, draw
@@ -97,7 +97,7 @@ class Worker:
     async def _replayed(self, job: Job, stream: Stream, drawn: Drawn, known: Outcomes) -> Took:
         material, terms, variant = self._material, self._material.terms, job.variant
         config = config_of(stream, drawn, variant, job.cost_weight, terms.pledge)
-        made = catalogue(config)
+        made = catalog(config)
         embeddings = material.embeddings[job.stream]
         mapped = self._maps.of(stream, drawn, embeddings, job.seed)
         brain = Brain(config, made, mapped.map, variant, job.seed)

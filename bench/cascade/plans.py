@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bandit.steps import GATE_NAMES
+from bandit.gates import GATE_NAMES
 from bench.routing.errors import BenchError
 
 LEARNED, AGREEMENT, RULES = "learned", "agreement", "rules"

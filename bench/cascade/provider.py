@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from bench.cascade.answers import Answers
 from bench.routing.embedded import key_of
 from bench.routing.provider import RecordedProvider
-from router.core.arms import Deployment
-from router.core.chat import Answer, ChatRequest, Delta
+from router.domain.catalog import Deployment
+from router.domain.chat import Answer, ChatRequest, Delta
 
 Vectors = Mapping[bytes, NDArray[np.float32]]
 

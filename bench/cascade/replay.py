@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.steps import Gate
+from bandit.gates import Gate
 from bandit.types import Context
 from bench.cascade.answers import Answers
 from bench.cascade.audits import Auditor
@@ -18,22 +18,22 @@ from bench.cascade.provider import AnsweringProvider, KnownTexts, Vectors
 from bench.cascade.steps import TimedGate
 from bench.routing.provider import RecordedProvider, ReplayClock, StrictObserver, chat_of
 from bench.routing.recorded import Recorded, Rows
-from router.calibrate.trying import WellBoard
-from router.core.arms import Catalogue
-from router.core.attempt import Caller, Journey
-from router.core.background import Background
-from router.core.calls import WeightOverrides
-from router.core.cascade import Cascade, CascadeSettings
-from router.core.chat import ChatRequest
-from router.core.deciding import Bounds, Decider
-from router.core.eligible import Needs
-from router.core.events import Decided, Event, FeedbackGiven
-from router.core.gate import GateSettings
-from router.core.judging.stepping import Judging, Stepper
-from router.core.ports import Health
-from router.core.records import Choice, DecisionRecord, Mode
-from router.core.reward import RewardSettings
-from router.core.teaching import joined, keep_promises, labels, lessons, teach, teach_gates
+from router.domain.catalog import Catalog
+from router.domain.chat import ChatRequest
+from router.domain.eligibility import Requirements
+from router.domain.events import Decided, Event, FeedbackGiven
+from router.domain.records import Choice, DecisionRecord, Mode
+from router.domain.requests import WeightOverrides
+from router.gates.format_checks import GateSettings
+from router.gates.gate_session import GateSession, Judging
+from router.learning.rewards import RewardSettings
+from router.learning.training import joined, keep_promises, labels, lessons, teach, teach_gates
+from router.ports.ports import Health
+from router.runtime.background import Background
+from router.serving.attempts import DeploymentCaller, PlanRun
+from router.serving.cascade import Cascade, CascadeSettings
+from router.serving.decider import Bounds, Decider
+from router.tools.calibrate.analysis.plan_simulation import WellBoard
 
 DRAIN_EVERY = 64
 ANY_WEIGHTS, ANY_COST = WeightOverrides(), Bounds()
@@ -56,7 +56,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A line per request, each (n,). plan: index in the catalogue; arm: of the one that served.
+    """A line per request, each (n,). plan: index in the catalog; arm: of the one that served.
 
     cost_usd: without audits, audit_usd: these alone. climbed: the plan's last rung answered,
     and is not its only one. asked: a second opinion was called for.
@@ -80,7 +80,7 @@ class Replay:
     def __init__(
         self,
         scene: Scene,
-        made: Catalogue,
+        made: Catalog,
         decider: Decider,
         auditor: Auditor | None = None,
     ) -> None:
@@ -94,7 +94,7 @@ class Replay:
         self._background = Background(self._observer)
         self._cascade = self._built(made)
         texts = KnownTexts(scene.texts)
-        self._judging = Judging(catalogue=made, embed=texts.embed, observer=self._observer)
+        self._judging = Judging(catalog=made, embed=texts.embed, observer=self._observer)
         self._health = dict.fromkeys(made.names(), Health.CLOSED)
         self._spent_ns = np.zeros(3)
 
@@ -131,13 +131,13 @@ class Replay:
 
     async def call(
         self, decision_id: str, row: int, choice: Choice, gates: Mapping[str, Gate]
-    ) -> tuple[DecisionRecord, Stepper | None]:
+    ) -> tuple[DecisionRecord, GateSession | None]:
         """Through the cascade, with `gates` of the plans that have one."""
         began_ns = time.perf_counter_ns()
         chat, plan = self._chat(row), self._plans[choice.plan]
-        journey = Journey(
+        journey = PlanRun(
             chat,
-            Needs.of(chat),
+            Requirements.of(chat),
             plan.rungs,
             health=self._health,
             stepper=self._judging.stepper(
@@ -154,7 +154,7 @@ class Replay:
         self._spent_ns[1] += time.perf_counter_ns() - began_ns
         return self._record(decision_id, choice, journey), journey.stepper
 
-    def _record(self, decision_id: str, choice: Choice, journey: Journey) -> DecisionRecord:
+    def _record(self, decision_id: str, choice: Choice, journey: PlanRun) -> DecisionRecord:
         return DecisionRecord(
             id=decision_id,
             tenant="replay",
@@ -224,10 +224,10 @@ class Replay:
             us=(*each_us, gate_us),
         )
 
-    def _built(self, made: Catalogue) -> Cascade:
+    def _built(self, made: Catalog) -> Cascade:
         clock, scene = ReplayClock(), self._scene
         outcomes = RecordedProvider(self._arms, scene.data.cost_usd, clock)
-        caller = Caller(
+        caller = DeploymentCaller(
             providers={"openai": AnsweringProvider(outcomes, scene.answers)},
             health=WellBoard(),
             background=self._background,
@@ -235,7 +235,7 @@ class Replay:
             clock=clock,
             gate=GateSettings(),
         )
-        return Cascade(catalogue=made, caller=caller, clock=clock, settings=CascadeSettings())
+        return Cascade(catalog=made, caller=caller, clock=clock, settings=CascadeSettings())
 
 
 def _called(record: DecisionRecord, arm: str) -> bool:

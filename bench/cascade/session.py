@@ -28,7 +28,7 @@ from bench.routing.embedded import default_cache, embeddings, key_of
 from bench.routing.errors import BenchError, DataAbsent
 from bench.routing.maps import fitted_rows
 from bench.routing.streams import Stream, StreamSpec, draw, known_streams, load
-from router.core.errors import RouterError
+from router.domain.errors import RouterError
 
 STREAM = "gsm_answers-5arms"
 REQUESTS, QUICK_REQUESTS = 1_000, 300

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from bandit.steps import Chosen, Gate, Lesson, Prices, Seen
+from bandit.gates import Chosen, Gate, GateExample, GateInput, Prices
 from bandit.types import Weights
 
 
@@ -25,14 +25,14 @@ class TimedGate:
     def learned(self) -> int:
         return self._gate.learned
 
-    def choose(self, seen: Seen, prices: Prices, weights: Weights) -> Chosen:
+    def choose(self, seen: GateInput, prices: Prices, weights: Weights) -> Chosen:
         began_ns = time.perf_counter_ns()
         chosen = self._gate.choose(seen, prices, weights)
         self.spent_ns += time.perf_counter_ns() - began_ns
         self.choices += 1
         return chosen
 
-    def learn(self, lessons: Sequence[Lesson]) -> None:
+    def learn(self, lessons: Sequence[GateExample]) -> None:
         self._gate.learn(lessons)
 
     def save(self) -> bytes:

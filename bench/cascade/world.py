@@ -1,4 +1,4 @@
-"""Config, catalogue, policy and gates of one replay, made the way the service makes them."""
+"""Config, catalog, policy and gates of one replay, made the way the service makes them."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any, Final
 import numpy as np
 
 from bandit import ContextMap, make_policy
-from bandit.policies.adaptive import NAME as ADAPTIVE
+from bandit.adaptive.policy import NAME as ADAPTIVE
+from bandit.gates import Gate, make_gate
 from bandit.policies.fixed import NAME as FIXED
-from bandit.promise import Promise
-from bandit.steps import Gate, make_gate
+from bandit.risk import Promise
 from bench.cascade.plans import PlanSpec
 from bench.routing.provider import PRICE
 from bench.routing.streams import Drawn, Stream
 from bench.routing.world import checked
 from router.config import Config
 from router.config.values import (
-    catalogue_of,
+    catalog_of,
     gate_settings_of,
     promise_settings_of,
     settings_of,
     weights_of,
 )
-from router.core.arms import Catalogue
-from router.core.deciding import Decider
+from router.domain.catalog import Catalog
+from router.serving.decider import Decider
 
 SINGLE: Final = "single arm"
 PERFECT: Final = "perfect gate"
@@ -94,9 +94,9 @@ def _arm(name: str, typical_usd: float) -> dict[str, Any]:
     return {"deployments": [{"provider": "openai", "name": name, "model": name, "price": price}]}
 
 
-def catalogue(config: Config) -> Catalogue:
+def catalog(config: Config) -> Catalog:
     """With the recorded costs as what is charged; prior costs stay those of the list prices."""
-    made = catalogue_of(config)
+    made = catalog_of(config)
     arms = {
         name: replace(arm, deployments=tuple(replace(d, price=PRICE) for d in arm.deployments))
         for name, arm in made.arms.items()
@@ -108,7 +108,7 @@ class Brain:
     """What learns, and fresh ones of it. seed: of the draws; each has its own."""
 
     def __init__(
-        self, config: Config, made: Catalogue, context_map: ContextMap, variant: Variant, seed: int
+        self, config: Config, made: Catalog, context_map: ContextMap, variant: Variant, seed: int
     ) -> None:
         self._plans = made.plans
         self._version = context_map.version

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.chaos.callers import Promises
 from router.adapters.storage import Storage
-from router.core.events import Decided, Event, FeedbackGiven
+from router.domain.events import Decided, Event, FeedbackGiven
 
 BATCH = 1_000
 NANO = 1_000_000_000

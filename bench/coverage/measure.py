@@ -15,9 +15,9 @@ from bench.routing.jobs import Job, Material, Worker
 from bench.routing.provider import StrictObserver
 from bench.routing.streams import draw
 from bench.routing.world import Variant
-from router.core.reward import RewardSettings
-from router.evaluate.candidates import Candidate, Fixed, Learning, Logged
-from router.evaluate.evaluation import Compared, Terms, compare
+from router.learning.rewards import RewardSettings
+from router.tools.evaluate.candidates import Candidate, Fixed, Learning, Logged
+from router.tools.evaluate.evaluation import Compared, Terms, compare
 
 LEARNING = "linucb"
 UNIFORM = "random-mix"
@@ -57,7 +57,7 @@ class Evaluator:
         drawn = draw(stream, job.seed)
         served = self._worker.made(job, stream, drawn)
         asyncio.run(served.replay.run(drawn.rows, np.ones(len(drawn.rows), dtype=bool), 0))
-        terms = Terms(served.catalogue.plans, Units(stream.unit_usd), RewardSettings())
+        terms = Terms(served.catalog.plans, Units(stream.unit_usd), RewardSettings())
         rewards = outcomes(stream, drawn.rows, job.cost_weight).reward
         order = [stream.data.arms.index(name) for name in sorted(stream.data.arms)]
         found: list[Found] = []

@@ -18,9 +18,9 @@ from bench.drift.scenarios import Scenario
 from bench.routing.maps import Mapped, Maps
 from bench.routing.replay import ANY_WEIGHTS, Ran, Replay
 from bench.routing.streams import Drawn, Stream, draw
-from bench.routing.world import Variant, catalogue, config_of, decider_of, policy_of
-from router.core.arms import Plan
-from router.core.calls import WeightOverrides
+from bench.routing.world import Variant, catalog, config_of, decider_of, policy_of
+from router.domain.catalog import Plan
+from router.domain.requests import WeightOverrides
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Worker:
 
     async def _replayed(self, job: Job, made: Course, drawn: Drawn, mapped: Mapped) -> Ran:
         config = config_of(self._material.streams[job.stream], job.variant, job.cost_weight)
-        known = catalogue(config, made.stream, drawn, {})
+        known = catalog(config, made.stream, drawn, {})
         policy = policy_of(config, known, job.variant, mapped.map, utterances={}, seed=job.seed)
         replay = Replay(
             made.stream,

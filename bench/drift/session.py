@@ -25,7 +25,7 @@ from bench.routing.errors import BenchError, DataAbsent
 from bench.routing.maps import fitted_rows
 from bench.routing.streams import Stream, StreamSpec, draw, known_streams, load, shortened
 from bench.routing.world import Variant
-from router.core.errors import RouterError
+from router.domain.errors import RouterError
 
 STREAMS: Final = {
     "paretobandit_k4": "paretobandit_k4",

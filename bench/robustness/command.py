@@ -20,7 +20,7 @@ from bench.routing.errors import BenchError, DataAbsent
 from bench.routing.maps import fitted_rows
 from bench.routing.streams import Stream, draw, known_streams, load, shortened
 from bench.tables import line
-from router.core.errors import RouterError
+from router.domain.errors import RouterError
 
 REQUESTS, PROMPTS, QUICK_PROMPTS = 1_400, 300, 100
 KEPT_MARK, MOVED_MARK = 0.9, 0.05

@@ -15,9 +15,9 @@ from bench.routing.maps import Mapped, Maps
 from bench.routing.provider import chat_of
 from bench.routing.replay import ANY_COST, ANY_WEIGHTS, Replay
 from bench.routing.streams import Drawn, Stream
-from bench.routing.world import Variant, catalogue, config_of, decider_of, policy_of
-from router.core.arms import Catalogue
-from router.core.deciding import Decider
+from bench.routing.world import Variant, catalog, config_of, decider_of, policy_of
+from router.domain.catalog import Catalog
+from router.serving.decider import Decider
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,10 @@ async def _taught(
     *,
     cost_weight: float,
     seed: int,
-) -> tuple[Decider, Catalogue]:
+) -> tuple[Decider, Catalog]:
     variant = Variant("adaptive", "adaptive")
     config = config_of(stream, variant, cost_weight)
-    known = catalogue(config, stream, drawn, {})
+    known = catalog(config, stream, drawn, {})
     policy = policy_of(config, known, variant, mapped.map, utterances={}, seed=seed)
     decider = decider_of(config, mapped.map, policy)
     replay = Replay(stream, embeddings, mapped.contexts, known, decider)
@@ -83,7 +83,7 @@ async def _taught(
 
 
 def _best(
-    decider: Decider, known: Catalogue, texts: Sequence[str], vectors: NDArray[np.float32]
+    decider: Decider, known: Catalog, texts: Sequence[str], vectors: NDArray[np.float32]
 ) -> NDArray[np.str_]:
     """The arm of the largest expected utility for each text, (n,)."""
     plans = tuple(known.plans.values())

@@ -16,8 +16,8 @@ from bench.routing.figures import Figures, figures, outcomes
 from bench.routing.maps import Maps
 from bench.routing.replay import Ran, Replay
 from bench.routing.streams import Drawn, Stream, draw
-from bench.routing.world import Variant, catalogue, config_of, decider_of, is_told, policy_of
-from router.core.arms import Catalogue
+from bench.routing.world import Variant, catalog, config_of, decider_of, is_told, policy_of
+from router.domain.catalog import Catalog
 
 Embeddings = NDArray[np.float32]
 
@@ -69,7 +69,7 @@ class Made:
     """A replay with what it chooses among, and who chooses."""
 
     replay: Replay
-    catalogue: Catalogue
+    catalog: Catalog
     policy: Policy
 
 
@@ -98,7 +98,7 @@ class Worker:
         terms, embeddings = self._material.terms, self._material.embeddings[job.stream]
         mapped = self._maps.of(stream, drawn, embeddings, job.seed)
         config = config_of(stream, job.variant, job.cost_weight)
-        known = catalogue(config, stream, drawn, terms.prior_factors)
+        known = catalog(config, stream, drawn, terms.prior_factors)
         policy = policy_of(
             config,
             known,

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit import ContextMap
-from bandit.fitting import MIN_PROMPTS, fit
+from bandit.context.fitting import MIN_PROMPTS, fit
 from bandit.types import Context
 from bench.routing.provider import chat_of
 from bench.routing.recorded import Rows
 from bench.routing.streams import Drawn, Stream
-from router.core.deciding import facts_of
+from router.domain.logged_context import facts_of
 
 MOST_FITTED: Final = 4_000
 KEPT: Final = 2

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from router.core.arms import Deployment, Price
-from router.core.chat import (
+from router.domain.catalog import Deployment, Price
+from router.domain.chat import (
     Answer,
     ChatRequest,
     Delta,
@@ -20,7 +20,7 @@ from router.core.chat import (
     TextPart,
     Usage,
 )
-from router.core.observer import NullObserver
+from router.ports.observer import NullObserver
 
 TOKENS_PER_USD: Final = 2**80
 """A power of two: scaling a recorded cost to whole tokens loses nothing."""
@@ -40,7 +40,7 @@ class ReplayClock:
 
 
 class RecordedProvider:
-    """Implements `router.core.ports.Provider`; a request's sampling seed names its row.
+    """Implements `router.ports.ports.Provider`; a request's sampling seed names its row.
 
     cost_usd: (n, k), k in the order of `arms`, which are also the models' names.
     """

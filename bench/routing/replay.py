@@ -14,21 +14,21 @@ from bandit.types import Context
 from bench.routing.provider import RecordedProvider, ReplayClock, StrictObserver, chat_of
 from bench.routing.recorded import Rows
 from bench.routing.streams import Stream
-from router.calibrate.trying import WellBoard
-from router.core.arms import Catalogue, Plan
-from router.core.attempt import Caller, Journey
-from router.core.background import Background
-from router.core.calls import WeightOverrides
-from router.core.cascade import Cascade, CascadeSettings
-from router.core.chat import ChatRequest
-from router.core.deciding import Bounds, Decider
-from router.core.eligible import Needs
-from router.core.events import Decided, Event, FeedbackGiven
-from router.core.gate import GateSettings
-from router.core.ports import Health
-from router.core.records import Choice, DecisionRecord, Mode
-from router.core.reward import RewardSettings
-from router.core.teaching import joined, teach
+from router.domain.catalog import Catalog, Plan
+from router.domain.chat import ChatRequest
+from router.domain.eligibility import Requirements
+from router.domain.events import Decided, Event, FeedbackGiven
+from router.domain.records import Choice, DecisionRecord, Mode
+from router.domain.requests import WeightOverrides
+from router.gates.format_checks import GateSettings
+from router.learning.rewards import RewardSettings
+from router.learning.training import joined, teach
+from router.ports.ports import Health
+from router.runtime.background import Background
+from router.serving.attempts import DeploymentCaller, PlanRun
+from router.serving.cascade import Cascade, CascadeSettings
+from router.serving.decider import Bounds, Decider
+from router.tools.calibrate.analysis.plan_simulation import WellBoard
 
 DRAIN_EVERY = 64
 ANY_WEIGHTS, ANY_COST = WeightOverrides(), Bounds()
@@ -60,7 +60,7 @@ class Replay:
         stream: Stream,
         embeddings: NDArray[np.float32],
         contexts: dict[int, Context],
-        catalogue: Catalogue,
+        catalog: Catalog,
         decider: Decider,
         *,
         by_choice: bool = False,
@@ -69,13 +69,13 @@ class Replay:
         self._data = stream.data
         self._embeddings = embeddings
         self._contexts = contexts
-        self._plans = catalogue.plans
-        self._model_of = catalogue.model_of
+        self._plans = catalog.plans
+        self._model_of = catalog.model_of
         self._decider = decider
         self._observer = StrictObserver()
         self._background = Background(self._observer)
-        self._cascade = self._built(catalogue)
-        self._health = dict.fromkeys(catalogue.names(), Health.CLOSED)
+        self._cascade = self._built(catalog)
+        self._health = dict.fromkeys(catalog.names(), Health.CLOSED)
         self._spent_ns = np.zeros(3)
         self._overrides = ANY_WEIGHTS
         self._waiting: deque[tuple[DecisionRecord, list[Event]]] = deque()
@@ -136,7 +136,7 @@ class Replay:
     async def _call(self, decision_id: str, row: int, choice: Choice) -> DecisionRecord:
         began_ns = time.perf_counter_ns()
         chat, rungs = self._chat(row), self._plans[choice.plan].rungs
-        journey = Journey(chat, Needs.of(chat), rungs, health=self._health)
+        journey = PlanRun(chat, Requirements.of(chat), rungs, health=self._health)
         async for _ in self._cascade.run(journey):
             pass
         record = DecisionRecord(
@@ -176,10 +176,10 @@ class Replay:
     def _chat(self, row: int) -> ChatRequest:
         return chat_of(self._data.prompts[row], row)
 
-    def _built(self, catalogue: Catalogue) -> Cascade:
+    def _built(self, catalog: Catalog) -> Cascade:
         clock = ReplayClock()
         provider = RecordedProvider(self._data.arms, self._data.cost_usd, clock)
-        caller = Caller(
+        caller = DeploymentCaller(
             providers={"openai": provider},
             health=WellBoard(),
             background=self._background,
@@ -187,4 +187,4 @@ class Replay:
             clock=clock,
             gate=GateSettings(),
         )
-        return Cascade(catalogue=catalogue, caller=caller, clock=clock, settings=CascadeSettings())
+        return Cascade(catalog=catalog, caller=caller, clock=clock, settings=CascadeSettings())

@@ -26,7 +26,7 @@ from bench.routing.report import markdown, runs_csv
 from bench.routing.streams import Stream, StreamSpec, draw, known_streams, load, shortened
 from bench.routing.summary import tables
 from bench.routing.world import config_of, utterances_of, variants_of
-from router.core.errors import RouterError
+from router.domain.errors import RouterError
 
 QUICK_STREAMS = ("paretobandit_k4", "routellm_pair-3000")
 QUICK_REQUESTS, QUICK_SEEDS, SEEDS = 600, 2, 20

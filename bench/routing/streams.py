@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from bandit.fitting import MIN_PROMPTS
+from bandit.context.fitting import MIN_PROMPTS
 from bench.routing.errors import BenchError
 from bench.routing.recorded import Recorded, Rows, data_dir, read
 

@@ -1,4 +1,4 @@
-"""Config, catalogue and policy of one replay, made the way the service makes them."""
+"""Config, catalog and policy of one replay, made the way the service makes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from bandit import BanditError, ContextMap, Policy, PromptFacts, make_policy
-from bandit.policies.adaptive import NAME as ADAPTIVE
+from bandit.adaptive.policy import NAME as ADAPTIVE
 from bandit.policies.base import HeuristicPolicy
 from bandit.policies.fixed import NAME as FIXED
 from bandit.policies.random_mix import RandomMixPolicy
@@ -20,9 +20,9 @@ from bench.routing.presets import preset
 from bench.routing.provider import PRICE
 from bench.routing.streams import Drawn, Stream
 from router.config import Config
-from router.config.values import catalogue_of, settings_of, weights_of
-from router.core.arms import Arm, Catalogue
-from router.core.deciding import Decider
+from router.config.values import catalog_of, settings_of, weights_of
+from router.domain.catalog import Arm, Catalog
+from router.serving.decider import Decider
 
 LEAST_PRIOR_USD = 1e-7
 
@@ -87,11 +87,11 @@ def checked(sections: Mapping[str, Any]) -> Config:
         raise BenchError(f"the config section this replay needs is refused: {places}") from None
 
 
-def catalogue(
+def catalog(
     config: Config, stream: Stream, drawn: Drawn, prior_factors: Mapping[str, float]
-) -> Catalogue:
+) -> Catalog:
     """With the recorded costs as prices, and typical costs of other prompts as price priors."""
-    made = catalogue_of(config)
+    made = catalog_of(config)
     typical_usd = stream.data.cost_usd[drawn.priced].mean(axis=0)
     priors = dict(zip(stream.data.arms, typical_usd.tolist(), strict=True))
     arms = {
@@ -105,12 +105,12 @@ def catalogue(
         )
         for name, plan in made.plans.items()
     }
-    return Catalogue(arms, plans)
+    return Catalog(arms, plans)
 
 
 def policy_of(
     config: Config,
-    made: Catalogue,
+    made: Catalog,
     variant: Variant,
     context_map: ContextMap,
     *,

@@ -7,20 +7,20 @@ from collections.abc import Iterable, Mapping
 from uuid import uuid4
 
 from router.adapters.storage import CacheBounds, Storage, StorageSettings
-from router.app.brain import Brain
+from router.app.learner_state_factory import LearnerStateFactory
 from router.config import Config
 from router.config.judging_schema import VerifierSection
 from router.config.values import today_of, weights_of
-from router.core.arms import Catalogue
-from router.core.deciding import Decider
-from router.core.follower import Follower
-from router.core.judging.verifying import Verifying, VerifyingSettings
-from router.core.learner import Learner, LearnerSettings
-from router.core.lecture import Lecture
-from router.core.observer import Observer
-from router.core.ports import HealthPolicy, Verifier
-from router.core.remapped import RemappedEvents
-from router.core.reward import RewardSettings
+from router.domain.catalog import Catalog
+from router.gates.verifier_breaker import VerifierBreaker, VerifierBreakerSettings
+from router.learning.batches import BatchTrainer
+from router.learning.learner import Learner, LearnerSettings
+from router.learning.rewards import RewardSettings
+from router.learning.upgraded_events import UpgradedEvents
+from router.ports.observer import Observer
+from router.ports.ports import HealthPolicy, Verifier
+from router.serving.decider import Decider
+from router.serving.snapshot_follower import SnapshotFollower
 
 
 def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
@@ -40,7 +40,7 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
     )
 
 
-def decider_of(config: Config, brain: Brain) -> Decider:
+def decider_of(config: Config, brain: LearnerStateFactory) -> Decider:
     """One that has learned nothing yet."""
     learned = brain.fresh()
     return Decider(
@@ -52,21 +52,23 @@ def decider_of(config: Config, brain: Brain) -> Decider:
     )
 
 
-def build_verifying(section: VerifierSection, verifier: Verifier, observer: Observer) -> Verifying:
-    settings = VerifyingSettings(
+def build_verifying(
+    section: VerifierSection, verifier: Verifier, observer: Observer
+) -> VerifierBreaker:
+    settings = VerifierBreakerSettings(
         timeout_ms=section.timeout_ms,
         accept_at=section.accept_at,
         max_failures=section.max_failures,
         cooldown_ms=section.cooldown_ms,
         tenants=frozenset(section.tenants),
     )
-    return Verifying(verifier, observer, time.time, settings)
+    return VerifierBreaker(verifier, observer, time.time, settings)
 
 
 def build_follower(
-    brain: Brain, storage: Storage, decider: Decider, observer: Observer
-) -> Follower:
-    return Follower(
+    brain: LearnerStateFactory, storage: Storage, decider: Decider, observer: Observer
+) -> SnapshotFollower:
+    return SnapshotFollower(
         snapshots=storage.snapshots,
         events=storage.events,
         decider=decider,
@@ -78,8 +80,8 @@ def build_follower(
 
 def build_learner(
     config: Config,
-    catalogue: Catalogue,
-    brain: Brain,
+    catalog: Catalog,
+    brain: LearnerStateFactory,
     storage: Storage,
     observer: Observer,
     *,
@@ -87,7 +89,7 @@ def build_learner(
 ) -> Learner:
     """retired: plans of an earlier config."""
     learning = config.learning
-    events = RemappedEvents(storage.events, today_of(config))
+    events = UpgradedEvents(storage.events, today_of(config))
     return Learner(
         owner=uuid4().hex,
         lease=storage.lease,
@@ -95,13 +97,13 @@ def build_learner(
         defaults=storage.defaults,
         snapshots=storage.snapshots,
         policies=storage.policies,
-        lecture=Lecture(
+        lecture=BatchTrainer(
             find=events.records,
-            plans=catalogue.plans,
+            plans=catalog.plans,
             rewards=RewardSettings(learning.implicit_weight),
             observer=observer,
             # A pinned arm need have no plan.
-            ignored={*catalogue.arms, *retired},
+            ignored={*catalog.arms, *retired},
         ),
         fresh=brain.fresh,
         load=brain.restore,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from bandit import Context, ContextMap, PromptFacts
 from router.config import Config
-from router.core.ports import Embedder
+from router.ports.ports import Embedder
 
 
 async def example_contexts(

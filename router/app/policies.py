@@ -7,21 +7,21 @@ import time
 
 from bandit.errors import BanditError
 from router.adapters.storage import Storage
-from router.app.brain import Brain
+from router.app.learner_state_factory import LearnerStateFactory
 from router.config import Config
 from router.config.plain import name_one
-from router.config.values import catalogue_of, members_of
-from router.core.administration import Listing
-from router.core.errors import PolicyUnknown, SnapshotRefused
-from router.core.events import Move, PolicyChanged, PolicyCommand
-from router.core.judging.learned import Learned
-from router.core.ports import StoredSnapshot
+from router.config.values import catalog_of, members_of
+from router.domain.admin import Listing
+from router.domain.errors import PolicyUnknown, SnapshotRefused
+from router.domain.events import Move, PolicyChanged, PolicyCommand
+from router.learning.learner_state import LearnerState
+from router.ports.ports import StoredSnapshot
 
 POLL_S = 0.1
 
 
-class Policies:
-    """Implements `router.core.administration.Administration`."""
+class PolicyAdministration:
+    """Implements `router.domain.admin.Administration`."""
 
     def __init__(self, config: Config, storage: Storage) -> None:
         self._config = config
@@ -42,8 +42,8 @@ class Policies:
             changes=changes,
         )
 
-    def _learned(self, stored: StoredSnapshot | None) -> Learned:
-        brain = Brain(self._config, catalogue_of(self._config))
+    def _learned(self, stored: StoredSnapshot | None) -> LearnerState:
+        brain = LearnerStateFactory(self._config, catalog_of(self._config))
         try:
             return brain.restore(stored.payload) if stored else brain.fresh()
         except BanditError as error:

@@ -13,13 +13,13 @@ import structlog
 from bandit.errors import BanditError
 from router.config import Config
 from router.config.values import refit_of
-from router.core.errors import RouterError
-from router.core.observer import Observer
-from router.core.ports import Clock
-from router.core.survey import EmbeddingSample, Survey
-from router.core.watch import wait
-from router.files import write_file
-from router.map.refit import TooFewSamples, refit
+from router.domain.errors import RouterError
+from router.learning.map_refit import TooFewSamples, refit
+from router.ports.observer import Observer
+from router.ports.ports import Clock
+from router.ports.survey import EmbeddingSample, Survey
+from router.runtime.files import write_file
+from router.runtime.probe import wait
 
 LOOK_S: Final = 60.0
 S_PER_H: Final = 3_600.0
@@ -27,7 +27,7 @@ S_PER_H: Final = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class Refitter:
-    """Implements `router.app.loops.Loop`, beside a learner.
+    """Implements `router.runtime.supervisor.Loop`, beside a learner.
 
     Whoever writes the file is followed by all: of two learners the one that looks later finds it
     young. clock: seconds since the epoch, as files have them.

@@ -11,11 +11,10 @@ from typing import Final
 
 import structlog
 
-from router.app.loops import Loop
 from router.config import Config, load_config
-from router.core.errors import ConfigInvalid, ConfigProblem, RouterError
-from router.core.observer import Observer
-from router.core.watch import wait
+from router.domain.errors import ConfigInvalid, ConfigProblem, RouterError
+from router.ports.observer import Observer
+from router.runtime.probe import wait
 
 RELOADED: Final = ("arms", "plans", "renamed", "fallback", "attempts", "gate")
 """Sections that are put in place while requests are served; all others need a restart."""
@@ -113,35 +112,3 @@ def check_reloadable(old: Config, new: Config, file: str) -> None:
     changed = [name for name in fixed if getattr(old, name) != getattr(new, name)]
     if changed:
         raise ConfigInvalid(*(ConfigProblem(file, 1, name, fix) for name in changed))
-
-
-class Learning:
-    """A loop that is exchanged for another made by the newer config; what was learned is kept.
-
-    make(config, earlier): a learner, which publishes what it has learned when it is stopped.
-    """
-
-    def __init__(self, make: Callable[[Config, Config], Loop], config: Config) -> None:
-        self._make = make
-        self._config = config
-        self._loop = make(config, config)
-        self._turn = asyncio.Event()
-
-    async def run(self, stop: asyncio.Event) -> None:
-        ending = asyncio.create_task(self._end(stop))
-        try:
-            while not stop.is_set():
-                self._turn = asyncio.Event()
-                await self._loop.run(self._turn)
-        finally:
-            ending.cancel()
-
-    async def _end(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-        self._turn.set()
-
-    async def exchange(self, config: Config) -> None:
-        """Raises ConfigInvalid."""
-        self._loop = await asyncio.to_thread(self._make, config, self._config)
-        self._config = config
-        self._turn.set()

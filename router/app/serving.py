@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from router.adapters.storage import Storage
-from router.app.brain import Brain
 from router.app.build import build_follower, decider_of
 from router.app.examples import example_contexts
-from router.app.front import Front, Serving
-from router.app.service import Seams, build_service
+from router.app.learner_state_factory import LearnerStateFactory
+from router.app.live_service import Front, Serving
+from router.app.wiring import Seams, build_service
 from router.config import Config
-from router.config.values import catalogue_of, context_map_of, keys_of
-from router.core.background import Background
-from router.core.judging.verifying import Verifying
-from router.core.observer import Observer
-from router.core.ports import Embedder, Provider
+from router.config.values import catalog_of, context_map_of, keys_of
+from router.gates.verifier_breaker import VerifierBreaker
+from router.ports.observer import Observer
+from router.ports.ports import Embedder, Provider
+from router.runtime.background import Background
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +31,17 @@ class Kit:
     embedder: Embedder
     observer: Observer
     background: Background
-    verifying: Verifying | None
+    verifying: VerifierBreaker | None
     env: Mapping[str, str]
     providers: Callable[[Mapping[str, str]], Mapping[str, Provider]]
 
 
 async def serving_by(config: Config, kit: Kit) -> Serving:
     """Raises ConfigInvalid where a key can't be read."""
-    catalogue = catalogue_of(config)
+    catalog = catalog_of(config)
     examples = await example_contexts(config, kit.embedder, context_map_of(config))
     # Requests are served meanwhile.
-    brain = await asyncio.to_thread(Brain, config, catalogue, examples)
+    brain = await asyncio.to_thread(LearnerStateFactory, config, catalog, examples)
     decider = decider_of(config, brain)
     seams = Seams(
         storage=kit.storage,
@@ -52,9 +52,9 @@ async def serving_by(config: Config, kit: Kit) -> Serving:
         verifying=kit.verifying,
     )
     return Serving(
-        service=build_service(config, catalogue, seams, decider),
+        service=build_service(config, catalog, seams, decider),
         follower=build_follower(brain, kit.storage, decider, kit.observer),
-        deployments=catalogue.names(),
+        deployments=catalog.names(),
     )
 
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
-from router.cli.calibrate import calibrate
-from router.cli.evaluate import evaluate
 from router.cli.learner import learner
-from router.cli.log import explain, log
-from router.cli.map import map_command
 from router.cli.policy import policy
 from router.cli.tenants import tenant
-from router.cli.train import train
 from router.config import load_config
-from router.core.errors import RouterError
+from router.domain.errors import RouterError
+from router.tools.archive.command import explain, log
+from router.tools.calibrate.command import calibrate
+from router.tools.evaluate.command import evaluate
+from router.tools.map.command import map_command
+from router.tools.train.command import train
 
 CONFIG = click.option(
     "--config", "config_path", required=True, type=click.Path(path_type=Path), help="YAML file"
@@ -47,9 +47,10 @@ def main() -> None:
 def serve(config_path: Path) -> None:
     """Serve the API until SIGTERM; then drain."""
     config = load_config(config_path, os.environ)
-    from router import app  # noqa: PLC0415 - other commands need not wait for its imports
+    from router.app.reloading import Source  # noqa: PLC0415 - other commands need not wait for its imports
+    from router.app.server import run_router  # noqa: PLC0415 - the same
 
-    app.run_router(config, app.Source(config_path))
+    run_router(config, Source(config_path))
 
 
 @main.command("check-config")
@@ -57,11 +58,11 @@ def serve(config_path: Path) -> None:
 def check_config(file: Path) -> None:
     """Name file, line, key and fix of every mistake at once."""
     config = load_config(file, os.environ)
-    from router.config.values import catalogue_of  # noqa: PLC0415 - only when it is well-formed
+    from router.config.values import catalog_of  # noqa: PLC0415 - only when it is well-formed
 
-    for arm in catalogue_of(config).arms.values():
+    for arm in catalog_of(config).arms.values():
         click.echo(f"arm {arm.name}: {', '.join(f'{d.name} ({d.model})' for d in arm.deployments)}")
-    for plan in catalogue_of(config).plans.values():
+    for plan in catalog_of(config).plans.values():
         rungs = " -> ".join(plan.rungs)
         if plan.is_judged:
             rungs += f", gate {plan.gate}" + (f" asks {plan.second}" if plan.second else "")

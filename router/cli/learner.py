@@ -24,9 +24,10 @@ def learner(context: click.Context, config_path: Path | None) -> None:
     if config_path is None:
         raise click.UsageError("Missing option '--config'.")
     config = load_config(config_path, os.environ)
-    from router import app  # noqa: PLC0415 - other commands need not wait for its imports
+    from router.app.learner import run_learner  # noqa: PLC0415 - other commands need not wait for its imports
+    from router.app.reloading import Source  # noqa: PLC0415 - the same
 
-    app.run_learner(config, app.Source(config_path))
+    run_learner(config, Source(config_path))
 
 
 @learner.command()
@@ -37,8 +38,8 @@ def learner(context: click.Context, config_path: Path | None) -> None:
 def replay(config_path: Path, archive: Path | None, out: Path | None, *, verify: bool) -> None:
     """Learn the whole log again from nothing."""
     config = load_config(config_path, os.environ)
-    from router.app.replaying import replayed  # noqa: PLC0415 - `--help` waits for no driver
-    from router.files import write_file  # noqa: PLC0415 - the same
+    from router.runtime.files import write_file  # noqa: PLC0415 - the same
+    from router.tools.train.replay import replayed  # noqa: PLC0415 - `--help` waits for no driver
 
     done = asyncio.run(replayed(config, os.environ, archive, verify=verify))
     same = ": the newest snapshot is the same, byte for byte" if verify else ""

@@ -15,10 +15,10 @@ import click
 from router.config import load_config
 
 if TYPE_CHECKING:  # bring numpy and every driver, for which `--help` need not wait
-    from router.app.policies import Policies
+    from router.app.policies import PolicyAdministration
     from router.config import Config
-    from router.core.administration import Listing
-    from router.core.events import GainFound, PolicyChanged
+    from router.domain.admin import Listing
+    from router.domain.events import GainFound, PolicyChanged
 
 T = TypeVar("T")
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -68,7 +68,7 @@ def rollback(config_path: Path, wait_s: float) -> None:
 def _command(config_path: Path, name: str, wait_s: float) -> None:
     """name: of whom to promote, "" to roll back."""
     config = load_config(config_path, os.environ)
-    from router.core.events import Move, PolicyCommand  # noqa: PLC0415 - `--help` needs none
+    from router.domain.events import Move, PolicyCommand  # noqa: PLC0415 - `--help` needs none
 
     command = PolicyCommand(Move.PROMOTED if name else Move.ROLLED_BACK, name)
     position, change = _with_policies(config, lambda p: p.command(command, wait_s))
@@ -80,13 +80,13 @@ def _command(config_path: Path, name: str, wait_s: float) -> None:
         sys.exit(1)
 
 
-def _with_policies(config: Config, use: Callable[[Policies], Awaitable[T]]) -> T:
-    from router import app  # noqa: PLC0415 - `--help` waits for no driver
-    from router.app.policies import Policies  # noqa: PLC0415 - the same
+def _with_policies(config: Config, use: Callable[[PolicyAdministration], Awaitable[T]]) -> T:
+    from router.app.policies import PolicyAdministration  # noqa: PLC0415 - the same
+    from router.app.process import opened_storage  # noqa: PLC0415 - `--help` waits for no driver
 
     async def run() -> T:
-        async with app.opened_storage(config, os.environ, begun=True) as storage:
-            return await use(Policies(config, storage))
+        async with opened_storage(config, os.environ, begun=True) as storage:
+            return await use(PolicyAdministration(config, storage))
 
     return asyncio.run(run())
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from router.config import Config, load_config
-from router.core.tenants import NOT_OBSERVED, Tenant, TenantLimits, hash_key
+from router.domain.tenants import NOT_OBSERVED, Tenant, TenantLimits, hash_key
 
 if TYPE_CHECKING:  # brings numpy, for which `--help` need not wait
-    from router.core.ports import TenantDirectory
+    from router.ports.ports import TenantDirectory
 
 T = TypeVar("T")
 KEY_BYTES = 32
@@ -163,10 +163,10 @@ def _with_directory(
     config: Config, use: Callable[[TenantDirectory], Awaitable[T]], *, begun: bool = True
 ) -> T:
     """begun: the store must be there; the first tenant may begin it."""
-    from router import app  # noqa: PLC0415 - `--help` need not wait for its imports
+    from router.app.process import opened_storage  # noqa: PLC0415 - `--help` need not wait for its imports
 
     async def run() -> T:
-        async with app.opened_storage(config, os.environ, begun=begun) as storage:
+        async with opened_storage(config, os.environ, begun=begun) as storage:
             return await use(storage.tenants)
 
     return asyncio.run(run())

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 from router.config.document import Path
 from router.config.plain import mapped
 from router.config.policy_checks import check_policy
-from router.core.records import BASE, OWN
+from router.domain.records import BASE, OWN
 
 Found: TypeAlias = Iterator[tuple[Path, str]]
 SHARED: Final = (

@@ -13,7 +13,7 @@ from router.config.checks import cross_check
 from router.config.document import Document, Path, Unreadable, read_document
 from router.config.plain import mapped
 from router.config.schema import Config
-from router.core.errors import ConfigInvalid, ConfigProblem
+from router.domain.errors import ConfigInvalid, ConfigProblem
 
 
 def load_config(path: FilePath, env: Mapping[str, str]) -> Config:

@@ -6,8 +6,8 @@ import pathlib
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from bandit.conditions import bound_of, least_length
-from bandit.context import ContextMap
+from bandit.context.conditions import bound_of, least_length
+from bandit.context.context_map import ContextMap
 from bandit.errors import BadSettings, CorruptContextMap
 from router.config.document import Path
 from router.config.plain import listed, mapped, name_one

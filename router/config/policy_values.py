@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bandit.conditions import bounds_of, least_length
-from bandit.context import ContextMap
+from bandit.context.conditions import bounds_of, least_length
+from bandit.context.context_map import ContextMap
 from bandit.options import (
     ClusterTableOptions,
     IntentOptions,

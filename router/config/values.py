@@ -6,25 +6,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from bandit.context import ContextMap
+from bandit.context.context_map import ContextMap
+from bandit.context.remap import Refit
 from bandit.errors import CorruptContextMap
-from bandit.promise import PromiseSettings
-from bandit.remap import Refit
+from bandit.gates import GateSettings
+from bandit.risk import PromiseSettings
 from bandit.settings import PolicySettings
-from bandit.steps import GateSettings
 from bandit.types import Units, Weights
 from router.config.checks import default_plans
 from router.config.policy_checks import plans_named
 from router.config.policy_schema import PolicySection
 from router.config.policy_values import Examples, floor_of, options_of
 from router.config.schema import BASE_URLS, ArmSection, Config, DeploymentSection, PlanSection
-from router.core.arms import LEARNED, Arm, Catalogue, Deployment, Plan, Price
-from router.core.chat import Usage
-from router.core.contest.contest import ContestSettings
-from router.core.errors import ConfigInvalid, ConfigProblem
-from router.core.judging.signals import N_SIGNALS, SIGNALS_VERSION
-from router.core.records import BASE
-from router.core.remapped import Today
+from router.domain.catalog import LEARNED, Arm, Catalog, Deployment, Plan, Price
+from router.domain.chat import Usage
+from router.domain.errors import ConfigInvalid, ConfigProblem
+from router.domain.records import BASE
+from router.gates.signals import N_SIGNALS, SIGNALS_VERSION
+from router.learning.promotion import ContestSettings
+from router.learning.upgraded_events import Today
 
 ESCALATION_SHARE = 0.3
 """How often a rung is assumed to be followed by the next, before anything is known."""
@@ -38,7 +38,7 @@ LEAST_PRIOR_USD = 1e-7
 """A free model still needs a prior cost above 0: the cost head learns a ratio to it."""
 
 
-def catalogue_of(config: Config) -> Catalogue:
+def catalog_of(config: Config) -> Catalog:
     arms = {name: _arm(config, name, section) for name, section in config.arms.items()}
     written = config.plans or {
         name: PlanSection(rungs=rungs, gate="rules")
@@ -49,7 +49,7 @@ def catalogue_of(config: Config) -> Catalogue:
     if config.policy.covered_arms == "spare":
         plans = {n: replace(p, spare=len(p.rungs) == 1 and n not in kept) for n, p in plans.items()}
     fallback = config.fallback or ("fallback" if "fallback" in arms else "")
-    return Catalogue(arms, plans, fallback)
+    return Catalog(arms, plans, fallback)
 
 
 def _named(config: Config) -> set[str]:
@@ -58,22 +58,22 @@ def _named(config: Config) -> set[str]:
     return {n for section in sections for n in plans_named(section.model_dump(mode="json"))}
 
 
-def cold_start_of(config: Config, catalogue: Catalogue) -> str:
+def cold_start_of(config: Config, catalog: Catalog) -> str:
     """The plan preferred before anything is known: cheap first, then escalate."""
     if config.policy.cold_start:
         return config.policy.cold_start
-    ladders = [p.name for p in catalogue.plans.values() if len(p.rungs) > 1]
-    cheapest = min(catalogue.plans.values(), key=lambda plan: plan.prior_cost_usd).name
+    ladders = [p.name for p in catalog.plans.values() if len(p.rungs) > 1]
+    cheapest = min(catalog.plans.values(), key=lambda plan: plan.prior_cost_usd).name
     return ladders[0] if ladders else cheapest
 
 
-def caution_of(config: Config, catalogue: Catalogue) -> float:
+def caution_of(config: Config, catalog: Catalog) -> float:
     """Beside a plan whose gate learns: that plan adapts by itself while little is known."""
-    return CAUTION if catalogue.plans[cold_start_of(config, catalogue)].gate == LEARNED else 0.0
+    return CAUTION if catalog.plans[cold_start_of(config, catalog)].gate == LEARNED else 0.0
 
 
-def units_of(config: Config, catalogue: Catalogue) -> Units:
-    dearest = max(plan.prior_cost_usd for plan in catalogue.plans.values())
+def units_of(config: Config, catalog: Catalog) -> Units:
+    dearest = max(plan.prior_cost_usd for plan in catalog.plans.values())
     return Units(config.policy.cost_unit_usd or dearest, config.policy.latency_unit_ms)
 
 
@@ -119,7 +119,7 @@ def today_of(config: Config) -> Today:
 
 def settings_of(
     config: Config,
-    catalogue: Catalogue,
+    catalog: Catalog,
     context_map: ContextMap,
     examples: Examples = MappingProxyType({}),
 ) -> PolicySettings:
@@ -128,11 +128,11 @@ def settings_of(
     Raises BadSettings where contexts of this map cannot tell what the config wants told apart.
     """
     return PolicySettings(
-        units=units_of(config, catalogue),
+        units=units_of(config, catalog),
         weights=weights_of(config),
         shape=context_map.shape,
-        cold_start=cold_start_of(config, catalogue),
-        caution=caution_of(config, catalogue),
+        cold_start=cold_start_of(config, catalog),
+        caution=caution_of(config, catalog),
         initial_pulls=config.policy.initial_pulls,
         floor=floor_of(config.policy),
         thrifty=config.policy.exploration_floor is None,
@@ -143,10 +143,10 @@ def settings_of(
     )
 
 
-def gate_settings_of(config: Config, catalogue: Catalogue, context_map: ContextMap) -> GateSettings:
+def gate_settings_of(config: Config, catalog: Catalog, context_map: ContextMap) -> GateSettings:
     """What every plan's gate is told."""
     return GateSettings(
-        units=units_of(config, catalogue),
+        units=units_of(config, catalog),
         shape=context_map.shape,
         signals=N_SIGNALS,
         signals_version=SIGNALS_VERSION,

@@ -13,7 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-from router.core.errors import PortTaken
+from router.domain.errors import PortTaken
 
 POLL_S = 0.05
 """How long a shutdown may take to be noticed: the standard half second would delay every stop."""

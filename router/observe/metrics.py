@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from bandit.promise import PromiseStatus
-from router.core.errors import ProviderError
-from router.core.events import GainFound, PolicyChanged
-from router.core.records import JUDGED, UNJUDGED, Attempt, CacheStatus
+from bandit.risk import PromiseStatus
+from router.domain.errors import ProviderError
+from router.domain.events import GainFound, PolicyChanged
+from router.domain.records import JUDGED, UNJUDGED, Attempt, CacheStatus
 
 PREFIX = "adaptive_router"
 CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
@@ -18,7 +18,7 @@ STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.0
 
 
 class Metrics:
-    """Implements `router.core.observer.Observer` over a registry of its own."""
+    """Implements `router.ports.observer.Observer` over a registry of its own."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()

@@ -10,10 +10,10 @@ import grpc
 from adaptive_router.v1 import admin_pb2 as pb
 from adaptive_router.v1 import admin_pb2_grpc
 
-from router.core.administration import Administration
-from router.core.errors import FieldViolation, InvalidRequest, Unauthenticated
-from router.core.events import Move, PolicyCommand
-from router.core.tenants import Tenant
+from router.domain.admin import Administration
+from router.domain.errors import FieldViolation, InvalidRequest, Unauthenticated
+from router.domain.events import Move, PolicyCommand
+from router.domain.tenants import Tenant
 from router.rpc import convert_admin
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["AdminService"].full_name

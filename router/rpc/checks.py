@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from router.core.errors import FieldViolation, InvalidRequest
+from router.domain.errors import FieldViolation, InvalidRequest
 from router.rpc.schemas import is_schema
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from adaptive_router.v1 import admin_pb2 as pb
 
-from router.core.administration import Listing
-from router.core.events import GainFound, PolicyChanged
+from router.domain.admin import Listing
+from router.domain.events import GainFound, PolicyChanged
 
 
 def listing(found: Listing) -> pb.ListPoliciesResponse:

@@ -7,7 +7,7 @@ import json
 from adaptive_router.v1 import chat_pb2 as chat_pb
 from google.protobuf.message import Message as Proto
 
-from router.core.chat import (
+from router.domain.chat import (
     ChatRequest,
     Format,
     ImagePart,

@@ -6,10 +6,10 @@ from typing import TypeAlias
 
 from adaptive_router.v1 import router_pb2 as router_pb
 
-from router.core.calls import RoutingOptions, WeightOverrides
-from router.core.chat import ChatRequest
-from router.core.errors import FieldViolation, PromptTooLong
-from router.core.records import FeedbackReport, OutcomeReport
+from router.domain.chat import ChatRequest
+from router.domain.errors import FieldViolation, PromptTooLong
+from router.domain.records import FeedbackReport, OutcomeReport
+from router.domain.requests import RoutingOptions, WeightOverrides
 from router.rpc.checks import ID, Violations
 from router.rpc.convert_chat import ChatReader, given
 from router.rpc.limits import RequestLimits

@@ -5,10 +5,9 @@ from __future__ import annotations
 from adaptive_router.v1 import chat_pb2 as chat_pb
 from adaptive_router.v1 import router_pb2 as router_pb
 
-from bandit.steps import Step
-from router.core.calls import Completion, Directive
-from router.core.chat import Answer, Delta, FinishReason, TextDelta
-from router.core.records import (
+from bandit.gates import Step
+from router.domain.chat import Answer, Delta, FinishReason, TextDelta
+from router.domain.records import (
     Attempt,
     AttemptOutcome,
     CacheStatus,
@@ -16,7 +15,8 @@ from router.core.records import (
     Judged,
     StepTaken,
 )
-from router.core.tenants import QuotaLeft
+from router.domain.requests import Completion, Directive
+from router.domain.tenants import QuotaLeft
 
 _FINISH = {
     FinishReason.STOP: chat_pb.FINISH_REASON_STOP,

@@ -15,7 +15,7 @@ import structlog
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from router.core.errors import (
+from router.domain.errors import (
     DeadlineTooShort,
     FieldViolation,
     InvalidRequest,
@@ -23,7 +23,7 @@ from router.core.errors import (
     RouterError,
     Unauthenticated,
 )
-from router.core.tenants import Tenant
+from router.domain.tenants import Tenant
 from router.rpc.status import internal_status, status_of
 
 OPEN_PREFIX = "/grpc."

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from router.core.schemas import keeps_to_draft
+from router.runtime.json_schema import keeps_to_draft
 
 MAX_DEPTH = 32
 MAX_STEPS = 10_000

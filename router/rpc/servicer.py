@@ -11,8 +11,8 @@ import grpc
 from adaptive_router.v1 import router_pb2 as router_pb
 from adaptive_router.v1 import router_pb2_grpc
 
-from router.core.calls import Call, Completion, Service
-from router.core.records import DecisionRecord
+from router.domain.records import DecisionRecord
+from router.domain.requests import Completion, RouteRequest, Service
 from router.rpc import convert_out
 from router.rpc.convert_in import (
     Routed,
@@ -89,10 +89,10 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         record = await self._service.decision(current_tenant.get(), decision_id)
         return convert_out.decision(record)
 
-    def _call(self, request: Routed, context: Context) -> Call:
+    def _call(self, request: Routed, context: Context) -> RouteRequest:
         remaining_s = context.time_remaining()
         chat, options = read_routed(request, self._limits)
-        return Call(
+        return RouteRequest(
             tenant=current_tenant.get(),
             chat=chat,
             options=options,

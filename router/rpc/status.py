@@ -9,7 +9,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from router.core import errors as e
+from router.domain import errors as e
 
 DOMAIN = "adaptive-router"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandit import ContextShape, Units, Weights
-from bandit.steps import Gate, GateSettings, Lesson, Prices, Seen
+from bandit.gates import Gate, GateExample, GateInput, GateSettings, Prices
 from bandit.types import Context
 
 VERSION = "map"
@@ -25,12 +25,14 @@ def context(rng: np.random.Generator) -> Context:
     return Context(membership, rng.normal(size=4), rng.normal(size=3) / 2, VERSION)
 
 
-def seen(rng: np.random.Generator, agreement: float | None = None, *, hint: float = 0.0) -> Seen:
+def seen(
+    rng: np.random.Generator, agreement: float | None = None, *, hint: float = 0.0
+) -> GateInput:
     """hint: the first signal, the only one that tells anything."""
     signals = np.clip(rng.normal(size=5) / 2, -1, 1.5)
     signals[0] = hint
     second = None if agreement is None else np.clip(rng.normal(size=5) / 2, -1, 1.5)
-    return Seen(context(rng), signals, SIGNALS, agreement, second)
+    return GateInput(context(rng), signals, SIGNALS, agreement, second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,12 @@ class World:
     easy: float = 0.98
     hard: float = 0.4
 
-    def lesson(self, rng: np.random.Generator, *, asked: bool = True) -> Lesson:
+    def lesson(self, rng: np.random.Generator, *, asked: bool = True) -> GateExample:
         hard = rng.random() < 0.5
         p = self.hard if hard else self.easy
         first, second = rng.random(2) < p
         agreement = float(first and second) if asked else None
-        return Lesson(
+        return GateExample(
             seen(rng, agreement, hint=1.0 if hard else -1.0),
             first_ok=float(first),
             second_ok=float(second) if asked else None,

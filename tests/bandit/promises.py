@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.promise import Promise, PromiseSettings, Source
+from bandit.risk import Promise, PromiseSettings, Source
 
 SETTINGS = PromiseSettings()
 REPLAYS = 200

@@ -11,7 +11,7 @@ from streams import QUALITY_ONLY, SETTINGS, VERSION, actions, context, outcome, 
 from bandit import Action, Policy, PolicySettings, Units, Weights, load_policy, make_policy
 from bandit.choice import LEAST_FLOOR
 from bandit.errors import CorruptSnapshot
-from bandit.snapshot import Snapshot, pack, unpack
+from bandit.snapshots.codec import Snapshot, pack, unpack
 
 
 def fresh(settings: PolicySettings = SETTINGS, seed: int = 1) -> Policy:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bandit.adviser import Adviser, Start
-from bandit.view import View, Viewer
+from bandit.adaptive.vw_advisor import Adviser, Start
+from bandit.context.view import View, Viewer
 from tests.bandit.streams import SHAPE, VERSION, context
 
 ROWS = np.arange(3)

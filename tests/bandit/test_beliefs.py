@@ -10,7 +10,7 @@ import pytest
 from streams import QUALITY_ONLY, SETTINGS, VERSION, actions, context, taught
 
 from bandit import Weights, make_policy
-from bandit.beliefs import Believer, Joint, beliefs_of
+from bandit.adaptive.beliefs import Believer, Joint, beliefs_of
 from bandit.errors import BadAction, NoEligibleAction
 from bandit.types import Estimate, Policy
 

@@ -10,7 +10,7 @@ import pytest
 from streams import QUALITY_ONLY, SETTINGS, VERSION, actions, context, outcome, taught
 
 from bandit import Action, Outcome, Policy, PolicySettings, Weights, load_policy, make_policy
-from bandit.change import (
+from bandit.adaptive.change_detection import (
     FAILURE_CHANGE,
     MIN_OUTCOMES,
     MOST_EVIDENCE,
@@ -23,7 +23,7 @@ from bandit.change import (
     ChangeDetector,
     ChangeSpec,
 )
-from bandit.snapshot import unpack
+from bandit.snapshots.codec import unpack
 
 BLIND = replace(SETTINGS, detect_changes=False)
 

@@ -9,9 +9,9 @@ import pytest
 from test_context import embeddings, facts
 
 from bandit import ContextMap
-from bandit.clusters import assignment, renumbered
+from bandit.context.clusters import assignment, renumbered
+from bandit.context.fitting import fit
 from bandit.errors import BadInput
-from bandit.fitting import fit
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 6])

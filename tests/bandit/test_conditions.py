@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bandit import ContextMap, PromptFacts
-from bandit.conditions import KEYS, bound_of, bounds_of, least_length
+from bandit.context.conditions import KEYS, bound_of, bounds_of, least_length
 from bandit.errors import BadSettings
 
 MAP = ContextMap.default()

@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from bandit import ContextMap, PromptFacts
-from bandit.context import AXES, CLUSTERS, TOP_CLUSTERS
+from bandit.context.context_map import AXES, CLUSTERS, TOP_CLUSTERS
+from bandit.context.features import NAMES, raw_features
+from bandit.context.fitting import MIN_PROMPTS, fit, k_means, principal_axes
 from bandit.errors import BadContext, CorruptContextMap
-from bandit.features import NAMES, raw_features
-from bandit.fitting import MIN_PROMPTS, fit, k_means, principal_axes
 
 WIDTH = 384
 

@@ -39,7 +39,7 @@ from bandit.errors import (
     UnknownPolicy,
     VersionMismatch,
 )
-from bandit.vw import EXPLORER_NAMES
+from bandit.models.vowpal_wabbit import EXPLORER_NAMES
 
 pytestmark = pytest.mark.parametrize("name", POLICY_NAMES)
 

@@ -9,10 +9,10 @@ import pytest
 from streams import QUALITY_ONLY, SETTINGS, VERSION, actions, context, outcome
 
 from bandit import POLICY_NAMES, Outcome, Policy, load_policy, make_policy
+from bandit.adaptive.policy import AdaptivePolicy
 from bandit.errors import BadOutcome
-from bandit.policies.adaptive import AdaptivePolicy
-from bandit.snapshot import unpack
-from bandit.vw import EXPLORER_NAMES
+from bandit.models.vowpal_wabbit import EXPLORER_NAMES
+from bandit.snapshots.codec import unpack
 
 PLAIN = replace(SETTINGS, vw=frozenset(), detect_changes=False)
 

@@ -9,7 +9,7 @@ import pytest
 from answers import LATER, PRICES, SETTINGS, VERSION, WEIGHTS, World, seen, taught
 
 from bandit import Weights
-from bandit.steps import Gate, GateSettings, Lesson, Prices, Step, make_gate
+from bandit.gates import Gate, GateExample, GateSettings, Prices, Step, make_gate
 
 
 def fresh(name: str = "learned", settings: GateSettings = SETTINGS) -> Gate:
@@ -54,7 +54,7 @@ def test_the_plain_rule_asks_then_accepts_or_escalates(
 
 def test_the_plain_rule_serves_the_likelier_answer_where_nobody_is_above() -> None:
     gate, rng = fresh("agreement"), np.random.default_rng(4)
-    gate.learn([Lesson(seen(rng, 0.0), first_ok=0.0, second_ok=1.0) for _ in range(9)])
+    gate.learn([GateExample(seen(rng, 0.0), first_ok=0.0, second_ok=1.0) for _ in range(9)])
     assert gate.choose(seen(rng, 0.0), Prices(None, None), WEIGHTS).step is Step.SECOND
 
 
@@ -101,8 +101,8 @@ def test_steps_that_are_not_wanted_keep_their_floor() -> None:
 
 def test_what_was_inferred_counts_less() -> None:
     rng = np.random.default_rng(10)
-    told = [Lesson(seen(rng), first_ok=1.0) for _ in range(60)]
-    doubts = [Lesson(seen(rng), first_ok=0.0) for _ in range(60)]
+    told = [GateExample(seen(rng), first_ok=1.0) for _ in range(60)]
+    doubts = [GateExample(seen(rng), first_ok=0.0) for _ in range(60)]
     scores = []
     for weight in (0.05, 1.0):
         gate = fresh()
@@ -114,7 +114,7 @@ def test_what_was_inferred_counts_less() -> None:
 
 def test_soft_labels_are_shares() -> None:
     gate, rng = fresh(), np.random.default_rng(11)
-    gate.learn([Lesson(seen(rng), first_ok=0.3) for _ in range(300)])
+    gate.learn([GateExample(seen(rng), first_ok=0.3) for _ in range(300)])
     score = np.mean([gate.choose(seen(rng), PRICES, WEIGHTS).score for _ in range(20)])
     assert score == pytest.approx(0.3, abs=0.07)
 
@@ -122,7 +122,7 @@ def test_soft_labels_are_shares() -> None:
 def test_labels_that_contradict_each_other_cancel_out() -> None:
     gate, rng = fresh(), np.random.default_rng(12)
     what = seen(rng)
-    gate.learn([Lesson(what, first_ok=float(i % 2)) for i in range(400)])
+    gate.learn([GateExample(what, first_ok=float(i % 2)) for i in range(400)])
     assert gate.choose(what, PRICES, WEIGHTS).score == pytest.approx(0.5, abs=0.05)
 
 
@@ -131,7 +131,7 @@ def test_serving_only_the_second_does_not_teach_that_the_first_is_always_wrong()
     gate, rng = fresh(), np.random.default_rng(13)
     for _ in range(300):
         right = float(rng.random() < 0.4)
-        gate.learn([Lesson(seen(rng, 0.0), second_ok=right)])
+        gate.learn([GateExample(seen(rng, 0.0), second_ok=right)])
     values = gate.choose(seen(rng, 0.0), LATER, WEIGHTS).values
     assert values[Step.SECOND] == pytest.approx(0.4, abs=0.12)
     assert values[Step.ACCEPT] > 0.4
@@ -159,7 +159,7 @@ def test_two_lessons_of_one_answer_teach_agreement_once(name: str) -> None:
     def asking(*, again: bool) -> float:
         gate, rng = fresh(name), np.random.default_rng(11)
         for n in range(40):
-            first = Lesson(seen(rng, float(n % 4 == 0)))
+            first = GateExample(seen(rng, float(n % 4 == 0)))
             gate.learn([first])
             if again and n % 4 == 0:
                 gate.learn([replace(first, repeated=True)] * 5)

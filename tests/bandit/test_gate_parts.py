@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from answers import seen
 
-from bandit.steps.exclusive import shared
-from bandit.steps.logistic import Group, LogisticHead, Rows, moderated, sigmoid
-from bandit.steps.rows import RowBuffer
-from bandit.steps.scales import LEAST, Scales
-from bandit.steps.tally import Tally
-from bandit.steps.types import Lesson, Step
-from bandit.steps.values import Beliefs, Terms, after, before
+from bandit.gates.exclusive import shared
+from bandit.gates.tally import Tally
+from bandit.gates.types import GateExample, Step
+from bandit.gates.values import Beliefs, Terms, after, before
+from bandit.models.logistic import Group, LogisticHead, Rows, moderated, sigmoid
+from bandit.models.row_buffer import RowBuffer
+from bandit.models.scales import LEAST, Scales
 
 GROUPS = (Group(1, 4.0, np.inf), Group(3, 0.5, 2.0))
 ONES = np.ones(4)
@@ -153,7 +153,7 @@ def test_what_one_answers_label_says_of_the_other(
     second: float | None,
     labels: tuple[float | None, float | None],
 ) -> None:
-    lesson = Lesson(seen(np.random.default_rng(6), agreement), first, second)
+    lesson = GateExample(seen(np.random.default_rng(6), agreement), first, second)
     assert shared(lesson, np.array([0.6, 0.2, 0.9])) == pytest.approx(labels)
 
 
@@ -189,7 +189,7 @@ def test_a_tally_keeps_agreeing_and_differing_answers_apart() -> None:
     tally, rng = Tally(), np.random.default_rng(7)
     for agree in (True, False):
         for _ in range(400):
-            lesson = Lesson(seen(rng), float(agree), None, 1.0, 2.0)
+            lesson = GateExample(seen(rng), float(agree), None, 1.0, 2.0)
             tally.add(lesson, agree=agree)
     assert tally.beliefs(agree=True).first == pytest.approx(np.array([[1.0]]), abs=0.02)
     assert tally.beliefs(agree=False).first == pytest.approx(np.array([[0.0]]), abs=0.02)

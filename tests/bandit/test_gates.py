@@ -33,18 +33,18 @@ from bandit.errors import (
     UnknownPolicy,
     VersionMismatch,
 )
-from bandit.snapshot import Snapshot, pack, unpack
-from bandit.steps import (
+from bandit.gates import (
     GATE_NAMES,
     Gate,
+    GateExample,
+    GateInput,
     GateSettings,
-    Lesson,
     Prices,
-    Seen,
     Step,
     load_gate,
     make_gate,
 )
+from bandit.snapshots.codec import Snapshot, pack, unpack
 
 pytestmark = pytest.mark.parametrize("name", GATE_NAMES)
 BEFORE = {Step.ACCEPT, Step.ASK, Step.ESCALATE}
@@ -144,14 +144,14 @@ def test_many_lessons_stay_within_bounds(name: str) -> None:
 def test_lessons_may_tell_next_to_nothing(name: str) -> None:
     gate, rng = fresh(name), np.random.default_rng(7)
     gate.learn([])
-    empty = Lesson(seen(rng))
+    empty = GateExample(seen(rng))
     only = [
         replace(empty, seen=seen(rng, 0.3)),
         replace(empty, first_ok=0.3, weight=0.01),
         replace(empty, strong_cost_ratio=0.0),
         replace(empty, strong_cost_ratio=1e300),
         replace(empty, second_ok=1.0),
-        Lesson(replace(seen(rng), second=np.zeros(5)), first_ok=1.0),
+        GateExample(replace(seen(rng), second=np.zeros(5)), first_ok=1.0),
     ]
     gate.learn([empty, *only] * 10)
     assert gate.learned == 70
@@ -166,7 +166,7 @@ def test_an_opinion_that_cannot_be_compared_is_an_answer_all_the_same(name: str)
     assert set(chosen.probabilities) == {Step.ACCEPT, Step.SECOND, Step.ESCALATE}
 
 
-Change = Callable[[Seen], Seen]
+Change = Callable[[GateInput], GateInput]
 _BAD: list[tuple[str, Change, type[Exception]]] = [
     ("nan", lambda s: replace(s, signals=np.full(5, np.nan)), BadContext),
     ("inf", lambda s: replace(s, second=np.full(5, np.inf), agreement=0.0), BadContext),
@@ -203,7 +203,7 @@ def test_what_cannot_be_read_is_refused_and_changes_nothing(
     with pytest.raises(error):
         gate.choose(change(good), PRICES, WEIGHTS)
     with pytest.raises(error):
-        gate.learn([Lesson(good, 1.0), Lesson(change(good), 1.0)])
+        gate.learn([GateExample(good, 1.0), GateExample(change(good), 1.0)])
     assert gate.save() == before
 
 
@@ -221,7 +221,7 @@ def test_what_cannot_be_read_is_refused_and_changes_nothing(
     ],
 )
 def test_bad_lessons_are_refused(name: str, told: dict[str, Any]) -> None:
-    gate, good = trained(name, 5), Lesson(seen(np.random.default_rng(9)), 1.0)
+    gate, good = trained(name, 5), GateExample(seen(np.random.default_rng(9)), 1.0)
     before = gate.save()
     with pytest.raises(BadOutcome):
         gate.learn([good, replace(good, **told)])
@@ -242,8 +242,8 @@ def test_the_first_lessons_must_have_one_version(name: str) -> None:
     gate, rng = fresh(name), np.random.default_rng(10)
     other = replace(seen(rng), version="s2")
     with pytest.raises(VersionMismatch):
-        gate.learn([Lesson(seen(rng), 1.0), Lesson(other, 1.0)])
-    gate.learn([Lesson(other, 1.0)])
+        gate.learn([GateExample(seen(rng), 1.0), GateExample(other, 1.0)])
+    gate.learn([GateExample(other, 1.0)])
     with pytest.raises(VersionMismatch):
         gate.choose(seen(rng), PRICES, WEIGHTS)
 

@@ -9,8 +9,8 @@ import pytest
 from streams import QUALITY_ONLY, SETTINGS, VERSION, actions, context, outcome
 
 from bandit import load_policy
+from bandit.adaptive.policy import AdaptivePolicy
 from bandit.errors import BadSettings
-from bandit.policies.adaptive import AdaptivePolicy
 
 PLAIN = replace(SETTINGS, detect_changes=False)
 

@@ -20,14 +20,16 @@ from bandit.choice import (
     with_floor,
 )
 from bandit.errors import BadAction, BadSettings, BadWeights, CorruptSnapshot
-from bandit.replay import ReplayBuffer
+from bandit.models.replay_buffer import ReplayBuffer
+from bandit.policies.slots import Slots
 from bandit.settings import MAX_ACTIONS
-from bandit.slots import Slots
-from bandit.snapshot import Snapshot, pack, unpack
+from bandit.snapshots.codec import Snapshot, pack, unpack
 from bandit.types import Action
 
 
-@pytest.mark.parametrize("module", ["bandit.features", "bandit.choice", "bandit.vw"])
+@pytest.mark.parametrize(
+    "module", ["bandit.context.features", "bandit.choice", "bandit.models.vowpal_wabbit"]
+)
 def test_the_examples_in_docstrings_hold(module: str) -> None:
     result = doctest.testmod(importlib.import_module(module))
     assert result.attempted > 0

@@ -11,13 +11,13 @@ from streams import OPTIONS, SETTINGS, VERSION, actions, context, outcome
 
 from bandit import Action, Context, Outcome, Policy, Weights, load_policy, make_policy
 from bandit.errors import CorruptSnapshot
-from bandit.forest import Forest
-from bandit.memory import Memory
+from bandit.models.forest import Forest
+from bandit.models.forest_training import ForestSpec, fit_forest
+from bandit.models.recent_outcomes import Memory
+from bandit.models.ridge import Ridge
 from bandit.options import LinucbOptions, PairClassifierOptions
 from bandit.policies.sampling import Noise, shrunk_variance
-from bandit.ridge import Ridge
-from bandit.snapshot import pack, unpack
-from bandit.training import ForestSpec, fit_forest
+from bandit.snapshots.codec import pack, unpack
 
 SPEC = ForestSpec(trees=12, depth=5)
 

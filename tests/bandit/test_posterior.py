@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bandit.evidence import (
+from bandit.models.empirical_bayes import (
     OWN_GRID,
     OWN_PARSIMONY,
     SHARED_GRID,
@@ -16,9 +16,9 @@ from bandit.evidence import (
     log_evidence,
     own_variances,
 )
-from bandit.layer import Layer, LayerSpec
-from bandit.posterior import Posterior, Prior, residual_squares
-from bandit.statistics import Statistics
+from bandit.models.posterior import Posterior, Prior, residual_squares
+from bandit.models.regression import Layer, LayerSpec
+from bandit.models.sufficient_statistics import Statistics
 
 Array = NDArray[np.float64]
 SIZE, SLOTS = 4, 3

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bandit.errors import BadInput, BadOutcome, BadSettings
-from bandit.promise import Promise, PromiseSettings, Source, least_labels
-from bandit.promise.betting import Bets, bad_interval
-from bandit.snapshot import Snapshot, pack, unpack
+from bandit.risk import Promise, PromiseSettings, Source, least_labels
+from bandit.risk.betting import Bets, bad_interval
+from bandit.snapshots.codec import Snapshot, pack, unpack
 
 SETTINGS = PromiseSettings()
 ONE = PromiseSettings(grid=(0.9,), warm_up=0)

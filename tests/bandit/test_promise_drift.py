@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from promises import CALIBRATED, MOST_BROKEN, REPLAYS, SETTINGS, Risk, play
 
-from bandit.promise import Promise
+from bandit.risk import Promise
 from bench.routing.recorded import data_dir
 
 

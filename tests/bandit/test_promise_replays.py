@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from promises import MOST_BROKEN, REPLAYS, SETTINGS, Risk, play
 
-from bandit.promise import Promise, PromiseSettings
+from bandit.risk import Promise, PromiseSettings
 
 ONE = replace(SETTINGS, grid=(0.5,), warm_up=0)
 

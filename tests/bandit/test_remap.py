@@ -9,9 +9,9 @@ import pytest
 from test_context import embeddings, facts
 
 from bandit import ContextMap
+from bandit.context.fitting import fit
+from bandit.context.remap import MOST_BRIDGES, Bridge, Refit, bridge_from
 from bandit.errors import BadContext, CorruptContextMap, VersionMismatch
-from bandit.fitting import fit
-from bandit.remap import MOST_BRIDGES, Bridge, Refit, bridge_from
 from bandit.types import Context
 
 ROWS = embeddings(900, seed=4)

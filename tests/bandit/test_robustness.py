@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from streams import OPTIONS, SETTINGS, SHAPE, VERSION, actions, context, least_share, outcome
 
 from bandit import POLICY_NAMES, Action, Context, Outcome, Policy, Weights, load_policy, make_policy
-from bandit.snapshot import Snapshot, pack, unpack
-from bandit.trees import MEMORY
+from bandit.adaptive.trees import MEMORY
+from bandit.snapshots.codec import Snapshot, pack, unpack
 
 pytestmark = pytest.mark.parametrize("name", POLICY_NAMES)
 SMALL = replace(SETTINGS, replay=150, initial_pulls=2)

@@ -9,10 +9,10 @@ import pytest
 from streams import QUALITY_ONLY, SETTINGS, SHAPE, VERSION, actions, context, outcome
 
 from bandit import Action, Context, Policy, load_policy, make_policy
+from bandit.adaptive.trees import EARLY_FITS, FIT_EVERY, HALF, MEMORY, MOST_SHARE, Trees
+from bandit.context.view import View, Viewer
 from bandit.errors import CorruptSnapshot, VersionMismatch
-from bandit.snapshot import pack, unpack
-from bandit.trees import EARLY_FITS, FIT_EVERY, HALF, MEMORY, MOST_SHARE, Trees
-from bandit.view import View, Viewer
+from bandit.snapshots.codec import pack, unpack
 
 WITH_TREES = replace(SETTINGS, trees=20, vw=frozenset())
 VIEWER = Viewer(SHAPE, VERSION)

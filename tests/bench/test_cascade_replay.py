@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import told
 
-from bandit.policies.adaptive import NAME as ADAPTIVE
+from bandit.adaptive.policy import NAME as ADAPTIVE
 from bandit.policies.fixed import NAME as FIXED
 from bench.cascade.answers import answers_of
 from bench.cascade.figures import Figures

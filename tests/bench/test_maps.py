@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from bandit import ContextMap
-from bandit.fitting import MIN_PROMPTS
+from bandit.context.fitting import MIN_PROMPTS
 from bench.routing.maps import Maps, fitted_rows
 from bench.routing.streams import Drawn, Stream, draw
 

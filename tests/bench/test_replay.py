@@ -18,8 +18,8 @@ from bench.routing.jobs import Job, Material, Terms, Worker
 from bench.routing.provider import PRICE, RecordedProvider, ReplayClock, chat_of
 from bench.routing.replay import Ran, Replay
 from bench.routing.streams import Stream, draw
-from bench.routing.world import Variant, catalogue, config_of, decider_of, policy_of
-from router.core.arms import Deployment
+from bench.routing.world import Variant, catalog, config_of, decider_of, policy_of
+from router.domain.catalog import Deployment
 
 NO_VW = Variant("adaptive, no VW", "adaptive", vw=False)
 
@@ -45,7 +45,7 @@ def stream(tmp_path: Path) -> Stream:
 def replayed(stream: Stream, terms: Terms, variant: Variant = NO_VW) -> tuple[Ran, Watched]:
     drawn, context_map = draw(stream, 0, terms.calibrate), ContextMap.default()
     config = config_of(stream, variant, 0.1)
-    made = catalogue(config, stream, drawn, terms.prior_factors)
+    made = catalog(config, stream, drawn, terms.prior_factors)
     policy = Watched(policy_of(config, made, variant, context_map, utterances={}, seed=0))
     decider = decider_of(config, context_map, policy)
     replay = Replay(stream, tiny.vectors(), {}, made, decider)
@@ -119,7 +119,7 @@ def test_calibration_shows_every_arm_on_prompts_outside_the_stream(stream: Strea
 
 def test_a_wrong_price_prior_is_wrong_by_its_factor(stream: Stream) -> None:
     drawn, config = draw(stream, 0), config_of(stream, NO_VW, 0.1)
-    right, wrong = (catalogue(config, stream, drawn, f).plans for f in ({}, {"large": 3.0}))
+    right, wrong = (catalog(config, stream, drawn, f).plans for f in ({}, {"large": 3.0}))
     typical_usd = stream.data.cost_usd[drawn.priced].mean(axis=0)
     assert [p.prior_cost_usd for p in right.values()] == typical_usd.tolist()
     assert wrong["large"].prior_cost_usd == 3 * right["large"].prior_cost_usd

@@ -7,8 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from router.core.chat import Answer, FinishReason, ToolCall, Usage
-from router.core.records import (
+from router.domain.chat import Answer, FinishReason, ToolCall, Usage
+from router.domain.records import (
     Attempt,
     AttemptOutcome,
     CachedAnswer,

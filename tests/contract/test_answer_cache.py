@@ -1,4 +1,4 @@
-"""Suite of `router.core.ports.AnswerCache`."""
+"""Suite of `router.ports.ports.AnswerCache`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from router.adapters.storage import Storage
-from router.core.ports import AnswerCache, Embedding
-from router.core.records import CacheKey
+from router.domain.records import CacheKey
+from router.ports.ports import AnswerCache, Embedding
 from tests.contract.samples import MAX_ENTRIES, cached, eventually
 
 KEY = CacheKey("acme", "e1", "p1")

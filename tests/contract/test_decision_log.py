@@ -1,4 +1,4 @@
-"""Suite of `router.core.ports.DecisionLog`, with the events that come out at the other end."""
+"""Suite of `router.ports.ports.DecisionLog`, with the events that come out at the other end."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import replace
 import pytest
 
 from router.adapters.storage import Storage
-from router.core.errors import (
+from router.domain.errors import (
     DecisionNotFound,
     FeedbackConflict,
     FeedbackTooLate,
     OutcomeConflict,
     Overloaded,
 )
-from router.core.events import Audited, Decided, Event, FeedbackGiven, Reasked
-from router.core.ports import DecisionLog
-from router.core.records import DecisionRecord, FeedbackReport, OutcomeReport
+from router.domain.events import Audited, Decided, Event, FeedbackGiven, Reasked
+from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
+from router.ports.ports import DecisionLog
 from tests.contract.samples import (
     ATTEMPT,
     MAX_EVENTS,

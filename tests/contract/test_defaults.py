@@ -1,4 +1,4 @@
-"""Suite of `router.core.ports.Defaults`: what silence stands for, told once."""
+"""Suite of `router.ports.ports.Defaults`: what silence stands for, told once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings
 from router.adapters.storage.storage import open_storage
-from router.core.errors import FeedbackTooLate
-from router.core.events import FeedbackGiven
-from router.core.records import DecisionRecord, FeedbackReport
+from router.domain.errors import FeedbackTooLate
+from router.domain.events import FeedbackGiven
+from router.domain.records import DecisionRecord, FeedbackReport
 from tests.contract.samples import MAX_EVENTS, NOON_S, RECORD, UNSETTLED, WINDOW_S, FakeTime
 
 DEFAULT = 0.8

@@ -1,4 +1,4 @@
-"""Suite of `router.core.ports.EventLog`."""
+"""Suite of `router.ports.ports.EventLog`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from router.adapters.storage import Storage
-from router.core.events import Decided
-from router.core.ports import EventLog, StoredSnapshot
-from router.core.records import FeedbackReport
+from router.domain.events import Decided
+from router.domain.records import FeedbackReport
+from router.ports.ports import EventLog, StoredSnapshot
 from tests.contract.samples import KEEP_EVENTS, RECORD
 
 RECORDS = [replace(RECORD, id=f"d-{n}") for n in range(6)]

@@ -1,11 +1,11 @@
-"""Suite of `router.core.survey.KeptDecisions`."""
+"""Suite of `router.ports.survey.KeptDecisions`."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from router.adapters.storage import Storage
-from router.core.records import FeedbackReport
+from router.domain.records import FeedbackReport
 from tests.contract.samples import RECORD
 
 

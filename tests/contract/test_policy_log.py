@@ -1,4 +1,4 @@
-"""Suite of `router.core.ports.PolicyLog`."""
+"""Suite of `router.ports.ports.PolicyLog`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 
 from router.adapters.storage import Storage
 from router.adapters.storage.policies import KEPT
-from router.core.errors import Overloaded
-from router.core.events import GainFound, Move, Mover, PolicyChanged, PolicyCommand
-from router.core.ports import PolicyLog
+from router.domain.errors import Overloaded
+from router.domain.events import GainFound, Move, Mover, PolicyChanged, PolicyCommand
+from router.ports.ports import PolicyLog
 from tests.contract.samples import MAX_EVENTS, NOON_S
 
 AT_MS = int(NOON_S * 1_000)

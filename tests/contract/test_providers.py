@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from router.core.chat import (
+from router.domain.chat import (
     Answer,
     ChatRequest,
     FinishReason,

@@ -14,9 +14,9 @@ import pytest
 
 from demo.stack import free_port
 from router.adapters.providers.http import MAX_BODY_BYTES
-from router.core import errors
-from router.core.attempt import CHARGED
-from router.core.chat import ChatRequest, Message, Role, TextPart, ToolCall
+from router.domain import errors
+from router.domain.chat import ChatRequest, Message, Role, TextPart, ToolCall
+from router.serving.attempts import CHARGED
 from tests.contract.dialects import Dialect
 from tests.contract.parties import ASK, KEY, NOW_S, Party, opened
 

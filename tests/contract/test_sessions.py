@@ -1,4 +1,4 @@
-"""Suite of `router.core.ports.Sessions`."""
+"""Suite of `router.ports.ports.Sessions`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from router.adapters.storage import Storage
-from router.core.ports import Sessions
-from router.core.records import SessionTurn
+from router.domain.records import SessionTurn
+from router.ports.ports import Sessions
 
 EMBEDDING = np.arange(384, dtype=np.float32).tobytes()
 FIRST, SECOND = SessionTurn("d-1", 1, EMBEDDING), SessionTurn("d-2", 2, EMBEDDING)

@@ -1,4 +1,4 @@
-"""Suite of `router.core.survey.Survey`."""
+"""Suite of `router.ports.survey.Survey`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from router.adapters.storage import Storage, StorageSettings
 from router.adapters.storage.survey import MOST_TERMS
-from router.core.survey import LEAST_PROMPTS, EmbeddingSample, PromptSample, Sighting, Survey
+from router.ports.survey import LEAST_PROMPTS, EmbeddingSample, PromptSample, Sighting, Survey
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Suite of `router.core.ports.TenantDirectory`."""
+"""Suite of `router.ports.ports.TenantDirectory`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from router.adapters.storage import Storage
 from router.adapters.storage.tenants import RedisTenantDirectory
-from router.core.errors import TenantExists, TenantNotFound
-from router.core.tenants import Tenant, TenantLimits, hash_key
+from router.domain.errors import TenantExists, TenantNotFound
+from router.domain.tenants import Tenant, TenantLimits, hash_key
 
 LIMITS = TenantLimits(10, 1_000, 1.5, 20.25, ("cheap", "reasoning"))
 ACME = Tenant("acme", LIMITS)

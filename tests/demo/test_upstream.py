@@ -17,10 +17,10 @@ import pytest
 from demo.simulated import SimulatedWorld
 from demo.stack import free_port, listens
 from router.adapters.providers import make_client, make_providers
-from router.core import errors
-from router.core.arms import Deployment, Price
-from router.core.chat import ChatRequest, ImagePart, Message, Role, TextPart, Usage
-from router.core.ports import Provider
+from router.domain import errors
+from router.domain.catalog import Deployment, Price
+from router.domain.chat import ChatRequest, ImagePart, Message, Role, TextPart, Usage
+from router.ports.ports import Provider
 
 COUNT, SEED = 30, 4
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from router.config import load_config
-from router.config.values import catalogue_of, cold_start_of
-from router.core.errors import ConfigInvalid
+from router.config.values import catalog_of, cold_start_of
+from router.domain.errors import ConfigInvalid
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "deploy" / "examples").glob("*.yaml"))
 ENV = dict.fromkeys(("OPENAI_API_KEY", "GROQ_API_KEY", "ANTHROPIC_API_KEY"), "made-up")
@@ -21,9 +21,9 @@ def test_there_is_one_for_the_cloud_and_one_for_this_machine() -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_it_is_well_formed_and_starts_cheap_first(path: Path) -> None:
     config = load_config(path, ENV)
-    catalogue = catalogue_of(config)
-    assert cold_start_of(config, catalogue) == "cheap-then-reasoning"
-    assert catalogue.fallback == "fallback"
+    catalog = catalog_of(config)
+    assert cold_start_of(config, catalog) == "cheap-then-reasoning"
+    assert catalog.fallback == "fallback"
 
 
 def test_the_local_one_needs_no_key() -> None:

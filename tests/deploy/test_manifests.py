@@ -10,7 +10,7 @@ import pytest
 
 from router.cli import main
 from router.config import Config, parse_config
-from router.core.errors import ConfigInvalid
+from router.domain.errors import ConfigInvalid
 from router.rpc.server import REQUIRED
 
 VERSIONS = ("1.32", "1.37")

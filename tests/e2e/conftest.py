@@ -20,9 +20,10 @@ from demo.stack import free_port
 from demo.upstream import INSTANT, Upstream
 from demo.world import Reply
 from router.adapters.storage import Storage
-from router.app import running_learner, running_router
+from router.app.learner import running_learner
+from router.app.server import running_router
 from router.config import parse_config
-from router.core.tenants import Tenant, TenantLimits, hash_key
+from router.domain.tenants import Tenant, TenantLimits, hash_key
 
 ARMS = ("cheap", "reasoning", "fallback")
 KEY = "ar_test"

@@ -12,7 +12,8 @@ from adaptive_router.v1 import admin_pb2 as pb
 from adaptive_router.v1 import admin_pb2_grpc
 from google.rpc import error_details_pb2
 
-from router.app import running_learner, running_router
+from router.app.learner import running_learner
+from router.app.server import running_router
 from router.config import parse_config
 from tests.e2e.conftest import Router
 from tests.e2e.details import detail

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from demo.world import Reply
-from router.core.events import Audited
-from router.core.tenants import TenantLimits
+from router.domain.events import Audited
+from router.domain.tenants import TenantLimits
 from tests.blips import miss_first_tries
 from tests.e2e.conftest import Router, request, until
 

@@ -20,11 +20,13 @@ from adaptive_router.v1 import router_pb2, router_pb2_grpc
 from demo.stack import free_port
 from demo.upstream import Upstream
 from demo.world import Profile, Reply
-from router.app import opened_storage, running_learner, running_router
-from router.app.brain import Brain
+from router.app.learner import running_learner
+from router.app.learner_state_factory import LearnerStateFactory
+from router.app.process import opened_storage
+from router.app.server import running_router
 from router.config import Config, parse_config
-from router.config.values import catalogue_of
-from router.core.tenants import Tenant, hash_key
+from router.config.values import catalog_of
+from router.domain.tenants import Tenant, hash_key
 from tests.e2e.conftest import KEY, request, served, until
 
 PRICES = {"cheap": 0.1, "reasoning": 2.0, "fallback": 0.5}
@@ -237,8 +239,10 @@ async def test_a_router_serves_what_was_calibrated_and_the_learner_goes_on(site:
         await until(is_newer)
         stored = await running.storage.snapshots.load()
         assert stored is not None
-        policy = Brain(site.config, catalogue_of(site.config)).restore(stored.payload).policy
-        plans = len(catalogue_of(site.config).plans)
+        policy = (
+            LearnerStateFactory(site.config, catalog_of(site.config)).restore(stored.payload).policy
+        )
+        plans = len(catalog_of(site.config).plans)
         assert policy.learned > PROMPTS * plans
 
 
@@ -288,7 +292,9 @@ async def test_a_judged_plan_is_served_by_a_gate_that_calibrating_taught(site: S
     assert code == 0
     assert f"{PROMPTS} prompts are complete" in out
     config = parse_config(text, "router.yaml", {})
-    learned = Brain(config, catalogue_of(config)).restore((site.folder / "snapshot").read_bytes())
+    learned = LearnerStateFactory(config, catalog_of(config)).restore(
+        (site.folder / "snapshot").read_bytes()
+    )
     assert learned.gates["checked"].learned == PROMPTS
     assert learned.policy.learned == 4 * PROMPTS
 

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from adaptive_router.v1 import router_pb2
 
-from router.core.tenants import TenantLimits
+from router.domain.tenants import TenantLimits
 from tests.e2e.conftest import Router, chat
 from tests.e2e.details import reason
 

@@ -9,7 +9,7 @@ from adaptive_router.v1 import router_pb2
 
 from demo.upstream import Upstream
 from demo.world import Profile, Reply
-from router.core.tenants import TenantLimits
+from router.domain.tenants import TenantLimits
 from tests.e2e.conftest import Router, chat, request
 
 PRICES = {"cheap": 0.1, "reasoning": 2.0, "fallback": 0.5}

@@ -8,7 +8,7 @@ import pytest
 from adaptive_router.v1 import router_pb2
 
 from demo.world import Reply
-from router.core.judging.learned import split
+from router.learning.learner_state import split
 from tests.e2e.conftest import Router, learned
 
 LEARN = 60

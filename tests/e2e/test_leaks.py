@@ -17,7 +17,7 @@ from demo.world import Reply
 from tests.e2e.conftest import Router, request, until
 from tests.e2e.details import detail
 
-Call: TypeAlias = Callable[[Router, router_pb2.CompleteRequest], Awaitable[None]]
+RouteRequest: TypeAlias = Callable[[Router, router_pb2.CompleteRequest], Awaitable[None]]
 PROVIDER_KEY = "sk-provider-secret"
 SECRET = "zeppelins"
 
@@ -45,7 +45,7 @@ async def streamed(router: Router, asked: router_pb2.CompleteRequest) -> None:
 
 @pytest.mark.parametrize("call", [whole, streamed])
 async def test_a_body_that_quotes_key_and_prompt_reaches_nobody(
-    router: Router, call: Call, capfd: pytest.CaptureFixture[str]
+    router: Router, call: RouteRequest, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for upstream in router.upstreams.values():
         upstream.find = quoting

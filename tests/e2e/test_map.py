@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from router.app.mapping import Wanted, write_map
 from router.config import parse_config
+from router.tools.map.run import Wanted, write_map
 from tests.e2e.conftest import Router, until
 
 VERSES = ("rivers", "gravity", "bread", "chess", "violins", "moss", "glaciers", "harbours", "snow")

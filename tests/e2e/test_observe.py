@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from adaptive_router.v1 import router_pb2
 
-from router.core.tenants import TenantLimits
+from router.domain.tenants import TenantLimits
 from tests.e2e.conftest import Router, request
 
 COLD_START = "cheap-then-reasoning"

@@ -13,9 +13,9 @@ from google.rpc import error_details_pb2
 
 from demo.upstream import INSTANT, Upstream
 from router.adapters.storage import EmbeddedRedis
-from router.app import running_router
+from router.app.server import running_router
 from router.config import parse_config
-from router.core.tenants import Tenant, hash_key
+from router.domain.tenants import Tenant, hash_key
 from tests.e2e.conftest import ARMS, GOOD, KEY, Router, health, served, until
 from tests.e2e.details import detail, reason
 

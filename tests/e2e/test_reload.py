@@ -13,16 +13,18 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from bandit.context import ContextMap
-from bandit.fitting import MIN_PROMPTS
+from bandit.context.context_map import ContextMap
+from bandit.context.fitting import MIN_PROMPTS
 from demo.upstream import INSTANT, Upstream
-from router.app import Source, running_learner, running_router
+from router.app.learner import running_learner
 from router.app.refitter import S_PER_H, Refitter
+from router.app.reloading import Source
+from router.app.server import running_router
 from router.config import parse_config
-from router.core.events import Decided
-from router.core.observer import NullObserver
-from router.core.survey import EmbeddingSample
-from router.core.tenants import Tenant, hash_key
+from router.domain.events import Decided
+from router.domain.tenants import Tenant, hash_key
+from router.ports.observer import NullObserver
+from router.ports.survey import EmbeddingSample
 from tests.e2e.conftest import ARMS, GOOD, KEY, Router, learned, served, until
 
 RENAMED = "thinker"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from adaptive_router.v1 import chat_pb2, router_pb2
 
-from router.core.events import Reasked
+from router.domain.events import Reasked
 from tests.e2e.conftest import Router
 
 TEXT = "What is the weather in Oslo today?"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from demo.world import Reply
-from router.core.judging.learned import split
+from router.learning.learner_state import split
 from tests.e2e.conftest import Router, learned
 
 ENOUGH = 70

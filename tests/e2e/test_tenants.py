@@ -10,7 +10,7 @@ import pytest
 from adaptive_router.v1 import router_pb2
 from google.rpc import error_details_pb2
 
-from router.core.tenants import QuotaLeft, Reservation, TenantLimits
+from router.domain.tenants import QuotaLeft, Reservation, TenantLimits
 from tests.e2e.conftest import Router, chat, request
 from tests.e2e.details import detail, reason
 

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from demo.world import Reply
-from router.core.tenants import TenantLimits
+from router.domain.tenants import TenantLimits
 from tests.e2e.conftest import Router, health, request, served, until
 
 MAX_FAILURES = 2

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from router.adapters.embedding.clip import MAX_CHARS, clip_chars, clip_tokens, fits
 from router.adapters.embedding.files import TOKENIZER, WEIGHTS, read_verified
-from router.core.errors import ModelCorrupt, ModelUnavailable
+from router.domain.errors import ModelCorrupt, ModelUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ from router.adapters.embedding.files import (
 from router.adapters.embedding.hub import HubSource
 from router.adapters.embedding.progress import Progress, bars, silent
 from router.adapters.embedding.sources import DirectorySource, MavenSource, Source, part_path
-from router.core.errors import ModelCorrupt, ModelUnavailable, RouterError
+from router.domain.errors import ModelCorrupt, ModelUnavailable, RouterError
 
 _LOCK_LIMIT_S: Final = 1200.0
 _LOCK_POLL_S: Final = 0.2

@@ -14,7 +14,7 @@ from typing import Final
 
 import platformdirs
 
-from router.core.errors import ModelCorrupt, ModelUnavailable
+from router.domain.errors import ModelCorrupt, ModelUnavailable
 
 MODEL_DIR_VARIABLE: Final = "ADAPTIVE_ROUTER_MODEL_DIR"
 _CHUNK_BYTES: Final = 1 << 20

@@ -12,7 +12,7 @@ import httpx
 
 from router.adapters.embedding.files import PinnedFile
 from router.adapters.embedding.sources import CHUNK_BYTES, Report, part_path
-from router.core.errors import ModelUnavailable
+from router.domain.errors import ModelUnavailable
 
 ENDPOINT_VARIABLE: Final = "HF_ENDPOINT"
 _PUBLIC_ENDPOINT: Final = "https://huggingface.co"

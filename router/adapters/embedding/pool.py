@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from router.adapters.embedding.bge import BgeModel, Seen
 from router.adapters.embedding.clip import MAX_TOKENS, clip_chars
-from router.core.errors import ModelUnavailable, Overloaded
+from router.domain.errors import ModelUnavailable, Overloaded
 
 BUSY_RETRY_MS = 250
 WARM_UP_TEXT = "word " * MAX_TOKENS
@@ -48,7 +48,7 @@ class _Run:
 
 
 class EmbedderPool:
-    """Implements `router.core.ports.Embedder`; lives on one event loop.
+    """Implements `router.ports.ports.Embedder`; lives on one event loop.
 
     queue: prompts that may wait for a worker. cache_entries: of the LRU, by text hash.
     """

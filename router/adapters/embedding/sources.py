@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
 from router.adapters.embedding.files import PinnedFile
-from router.core.errors import ModelUnavailable
+from router.domain.errors import ModelUnavailable
 
 Report: TypeAlias = Callable[[PinnedFile, int], None]
 """Told of a file how many bytes of it are there by now."""

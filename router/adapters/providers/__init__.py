@@ -12,7 +12,7 @@ from router.adapters.providers.dialect import Dialect
 from router.adapters.providers.gemini import Gemini
 from router.adapters.providers.http import HttpProvider, make_client
 from router.adapters.providers.openai import OpenAI
-from router.core.ports import Clock, Provider
+from router.ports.ports import Clock, Provider
 
 __all__ = ["make_client", "make_providers"]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from router.adapters.providers.anthropic_answer import AnthropicAssembler, read_answer
 from router.adapters.providers.dialect import Json, given, merged
-from router.core.arms import Deployment
-from router.core.chat import (
+from router.domain.catalog import Deployment
+from router.domain.chat import (
     Answer,
     ChatRequest,
     Format,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from router.core.chat import ChatRequest, ToolCall, ToolCallDelta
+from router.domain.chat import ChatRequest, ToolCall, ToolCallDelta
 
 
 @dataclass(slots=True)

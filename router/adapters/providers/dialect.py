@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from router.core.arms import Deployment
-from router.core.chat import Answer, ChatRequest, Delta, Usage
+from router.domain.catalog import Deployment
+from router.domain.chat import Answer, ChatRequest, Delta, Usage
 
 Json: TypeAlias = dict[str, Any]
 CHARS_PER_TOKEN = 4

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from router.adapters.providers.dialect import Json, given, merged
 from router.adapters.providers.gemini_answer import GeminiAssembler, read_answer
-from router.core.arms import Deployment
-from router.core.chat import (
+from router.domain.catalog import Deployment
+from router.domain.chat import (
     Answer,
     ChatRequest,
     Format,

@@ -18,13 +18,13 @@ from router.adapters.providers.network import OnePieceBackend
 from router.adapters.providers.progress import DRIVER_ERRORS, Progress
 from router.adapters.providers.refusal import refusal
 from router.adapters.providers.sse import EventReader
-from router.core.arms import Deployment
-from router.core.chat import Answer, ChatRequest, Delta
-from router.core.errors import (
+from router.domain.catalog import Deployment
+from router.domain.chat import Answer, ChatRequest, Delta
+from router.domain.errors import (
     ProviderMalformed,
     ProviderRefusedRequest,
 )
-from router.core.ports import Clock
+from router.ports.ports import Clock
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 CONNECT_S = 5.0
@@ -73,7 +73,7 @@ def make_client(
 
 
 class HttpProvider:
-    """Implements `router.core.ports.Provider`. keys: deployment name -> API key."""
+    """Implements `router.ports.ports.Provider`. keys: deployment name -> API key."""
 
     def __init__(
         self,

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from router.adapters.providers.dialect import Json, given
 from router.adapters.providers.openai_answer import OpenAIAssembler, read_answer
-from router.core.arms import Deployment
-from router.core.chat import (
+from router.domain.catalog import Deployment
+from router.domain.chat import (
     Answer,
     ChatRequest,
     Format,

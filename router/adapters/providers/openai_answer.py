@@ -10,9 +10,9 @@ import msgspec
 
 from router.adapters.providers.calls import Calls
 from router.adapters.providers.dialect import usage_or_guess
-from router.core.arms import Deployment
-from router.core.chat import Answer, ChatRequest, Delta, FinishReason, TextDelta
-from router.core.errors import ProviderMalformed
+from router.domain.catalog import Deployment
+from router.domain.chat import Answer, ChatRequest, Delta, FinishReason, TextDelta
+from router.domain.errors import ProviderMalformed
 
 DONE = b"[DONE]"
 _FINISH = {

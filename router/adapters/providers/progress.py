@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import httpcore
 import msgspec
 
-from router.core.errors import (
+from router.domain.errors import (
     ConnectionsExhausted,
     ProviderDisconnected,
     ProviderError,

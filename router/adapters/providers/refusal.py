@@ -6,7 +6,7 @@ import email.utils
 from datetime import UTC
 from http import HTTPStatus
 
-from router.core.errors import (
+from router.domain.errors import (
     ProviderError,
     ProviderMalformed,
     ProviderRateLimited,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from router.core.errors import ProviderMalformed
+from router.domain.errors import ProviderMalformed
 
 
 class EventReader:

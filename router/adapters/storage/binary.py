@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from router.core.errors import ServerMissing
+from router.domain.errors import ServerMissing
 
 MIN_VERSION = 8
 PROBE_S = 5.0

@@ -19,7 +19,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from router.adapters.storage.pool import Address, Pool
 from router.adapters.storage.scripts import Script
-from router.core.errors import ServerMissing, StorageUnavailable
+from router.domain.errors import ServerMissing, StorageUnavailable
 
 MIN_VERSION = 8
 MAX_PIPELINE = 128

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from router.core.errors import StorageCorrupt
+from router.domain.errors import StorageCorrupt
 
 T = TypeVar("T")
 

@@ -10,16 +10,16 @@ from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import Script, load
 from router.adapters.storage.settings import StorageSettings
 from router.adapters.storage.wire import number_of, read_record
-from router.core.errors import (
+from router.domain.errors import (
     DecisionNotFound,
     FeedbackConflict,
     FeedbackTooLate,
     OutcomeConflict,
     Overloaded,
 )
-from router.core.events import Audited, FeedbackGiven, Reasked
-from router.core.ports import Clock
-from router.core.records import DecisionRecord, FeedbackReport, OutcomeReport
+from router.domain.events import Audited, FeedbackGiven, Reasked
+from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
+from router.ports.ports import Clock
 
 MS_PER_S = 1_000
 _RECORD = load("events_common", "decision_record")
@@ -30,7 +30,7 @@ _AUDITED = load("events_common", "decision_audited")
 
 
 class RedisDecisionLog:
-    """Implements `router.core.ports.DecisionLog`."""
+    """Implements `router.ports.ports.DecisionLog`."""
 
     def __init__(self, client: Client, keys: Keys, clock: Clock, settings: StorageSettings) -> None:
         self._client = client

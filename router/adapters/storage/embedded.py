@@ -21,7 +21,7 @@ import platformdirs
 
 from router.adapters.storage.binary import find_server
 from router.adapters.storage.settings import AppendFsync
-from router.core.errors import ServerMissing
+from router.domain.errors import ServerMissing
 
 APP = "adaptive-router"
 MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes

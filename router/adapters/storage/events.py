@@ -10,16 +10,16 @@ from router.adapters.storage.client import Client
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
 from router.adapters.storage.wire import number_of, read_event, read_record
-from router.core.errors import StorageCorrupt
-from router.core.events import Event
-from router.core.records import DecisionRecord
+from router.domain.errors import StorageCorrupt
+from router.domain.events import Event
+from router.domain.records import DecisionRecord
 
 _log = logging.getLogger(__name__)
 _LEARNED = load("events_learned")
 
 
 class RedisEventLog:
-    """Implements `router.core.ports.EventLog`. Positions are stream ids `0-N`, N counting up by 1.
+    """Implements `router.ports.ports.EventLog`. Positions are stream ids `0-N`, N counting up by 1.
 
     An event that can't be decoded is passed over with a warning, so that it stalls nobody.
     """

@@ -8,14 +8,14 @@ from typing import Final
 from router.adapters.storage.client import Client
 from router.adapters.storage.events import RedisEventLog
 from router.adapters.storage.keys import Keys
-from router.core.records import DecisionRecord
+from router.domain.records import DecisionRecord
 
 BATCH: Final = 500
 _SPECIAL: Final = str.maketrans({c: f"\\{c}" for c in "\\*?[]^-"})
 
 
 class RedisKeptDecisions:
-    """Implements `router.core.survey.KeptDecisions`; walks the keys without holding the server."""
+    """Implements `router.ports.survey.KeptDecisions`; walks the keys without holding the server."""
 
     def __init__(self, client: Client, keys: Keys, events: RedisEventLog) -> None:
         self._client = client

@@ -5,14 +5,14 @@ from __future__ import annotations
 from router.adapters.storage.client import Client
 from router.adapters.storage.codec import Codec, encode
 from router.adapters.storage.keys import Keys
-from router.core.errors import StorageCorrupt
-from router.core.records import SessionTurn
+from router.domain.errors import StorageCorrupt
+from router.domain.records import SessionTurn
 
 _turn = Codec(SessionTurn)
 
 
 class RedisSessions:
-    """Implements `router.core.ports.Sessions`."""
+    """Implements `router.ports.ports.Sessions`."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client

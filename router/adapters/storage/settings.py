@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from router.core.ports import HealthPolicy
+from router.ports.ports import HealthPolicy
 
 AppendFsync: TypeAlias = Literal["always", "everysec"]
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from router.adapters.storage.client import Client
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
-from router.core.ports import StoredSnapshot
+from router.ports.ports import StoredSnapshot
 
 _LOAD = load("snapshot_load")
 _PUBLISH = load("snapshot_publish")
 
 
 class RedisSnapshotStore:
-    """Implements `router.core.ports.SnapshotStore`. keep: how many snapshots stay."""
+    """Implements `router.ports.ports.SnapshotStore`. keep: how many snapshots stay."""
 
     def __init__(self, client: Client, keys: Keys, keep: int) -> None:
         self._client = client

@@ -24,8 +24,8 @@ from router.adapters.storage.settings import StorageSettings
 from router.adapters.storage.snapshots import RedisSnapshotStore
 from router.adapters.storage.survey import RedisSurvey
 from router.adapters.storage.tenants import RedisTenantDirectory
-from router.core.errors import StorageUnavailable, StoreMissing
-from router.core.ports import Clock
+from router.domain.errors import StorageUnavailable, StoreMissing
+from router.ports.ports import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from router.adapters.storage.client import Client
 from router.adapters.storage.codec import Codec, encode
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
-from router.core.errors import StorageCorrupt
-from router.core.survey import LEAST_PROMPTS, EmbeddingSample, PromptSample, Sighting
+from router.domain.errors import StorageCorrupt
+from router.ports.survey import LEAST_PROMPTS, EmbeddingSample, PromptSample, Sighting
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ _prompt = Codec(PromptSample)
 
 
 class RedisSurvey:
-    """Implements `router.core.survey.Survey`. keep_s: of samples."""
+    """Implements `router.ports.survey.Survey`. keep_s: of samples."""
 
     def __init__(self, client: Client, keys: Keys, keep_s: int) -> None:
         self._client = client

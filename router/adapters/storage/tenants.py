@@ -8,8 +8,8 @@ from router.adapters.storage.client import Client
 from router.adapters.storage.codec import Codec, encode
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
-from router.core.errors import TenantExists, TenantNotFound
-from router.core.tenants import Tenant, TenantLimits
+from router.domain.errors import TenantExists, TenantNotFound
+from router.domain.tenants import Tenant, TenantLimits
 
 _FIND = load("tenant_find")
 _CREATE = load("tenant_create")
@@ -19,7 +19,7 @@ _limits = Codec(TenantLimits)
 
 
 class RedisTenantDirectory:
-    """Implements `router.core.ports.TenantDirectory`."""
+    """Implements `router.ports.ports.TenantDirectory`."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from router.adapters.storage.codec import Codec
-from router.core.errors import StorageCorrupt
-from router.core.events import (
+from router.domain.errors import StorageCorrupt
+from router.domain.events import (
     Audited,
     Decided,
     Event,
@@ -15,7 +15,7 @@ from router.core.events import (
     PolicyCommand,
     Reasked,
 )
-from router.core.records import DecisionRecord
+from router.domain.records import DecisionRecord
 
 _record = Codec(DecisionRecord)
 _feedback = Codec(FeedbackGiven)

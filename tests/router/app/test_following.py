@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from bandit.snapshot import pack, unpack
+from bandit.snapshots.codec import pack, unpack
 from router.adapters.storage import Storage
-from router.app import opened_storage
-from router.app.brain import Brain
 from router.app.build import build_follower, build_learner, decider_of
+from router.app.learner_state_factory import LearnerStateFactory
+from router.app.process import opened_storage
 from router.config import Config, load_config
-from router.config.values import catalogue_of
-from router.core.deciding import Decider
-from router.core.errors import SnapshotRefused
-from router.core.follower import Follower
-from router.core.judging.learned import split
-from router.core.observer import NullObserver
-from router.core.ports import StoredSnapshot
-from tests.router.app.test_replaying import write
+from router.config.values import catalog_of
+from router.domain.errors import SnapshotRefused
+from router.learning.learner_state import split
+from router.ports.observer import NullObserver
+from router.ports.ports import StoredSnapshot
+from router.serving.decider import Decider
+from router.serving.snapshot_follower import SnapshotFollower
+from tests.router.tools.train.test_replay import write
 
 LEASE_MS = 10_000
 
@@ -62,20 +62,24 @@ def watching() -> Watching:
 
 @pytest.fixture
 def decider(loaded: Config) -> Decider:
-    return decider_of(loaded, Brain(loaded, catalogue_of(loaded)))
+    return decider_of(loaded, LearnerStateFactory(loaded, catalog_of(loaded)))
 
 
 @pytest.fixture
-def follower(loaded: Config, storage: Storage, decider: Decider, watching: Watching) -> Follower:
-    return build_follower(Brain(loaded, catalogue_of(loaded)), storage, decider, watching)
+def follower(
+    loaded: Config, storage: Storage, decider: Decider, watching: Watching
+) -> SnapshotFollower:
+    return build_follower(
+        LearnerStateFactory(loaded, catalog_of(loaded)), storage, decider, watching
+    )
 
 
 async def learned(config: Config, storage: Storage, watching: Watching) -> StoredSnapshot:
     """One snapshot of everything in the log."""
-    catalogue = catalogue_of(config)
+    catalog = catalog_of(config)
     eager = config.learning.model_copy(update={"publish_every_ms": 1})
     tuned = config.model_copy(update={"learning": eager})
-    learner = build_learner(tuned, catalogue, Brain(config, catalogue), storage, watching)
+    learner = build_learner(tuned, catalog, LearnerStateFactory(config, catalog), storage, watching)
     while True:
         await learner.step()
         stored = await storage.snapshots.load()
@@ -84,7 +88,7 @@ async def learned(config: Config, storage: Storage, watching: Watching) -> Store
 
 
 async def test_it_tells_how_far_it_is_behind(
-    loaded: Config, storage: Storage, follower: Follower, watching: Watching
+    loaded: Config, storage: Storage, follower: SnapshotFollower, watching: Watching
 ) -> None:
     await follower.measure()
     assert watching.behind == (0, 0.0)
@@ -130,7 +134,7 @@ async def publish(storage: Storage, good: StoredSnapshot, factor: float) -> int:
 async def test_a_whole_snapshot_with_absurd_answers_is_refused(
     good: StoredSnapshot,
     storage: Storage,
-    follower: Follower,
+    follower: SnapshotFollower,
     decider: Decider,
     watching: Watching,
 ) -> None:
@@ -148,7 +152,10 @@ async def test_a_whole_snapshot_with_absurd_answers_is_refused(
 
 
 async def test_a_refusal_is_an_error_in_the_log(
-    good: StoredSnapshot, storage: Storage, follower: Follower, caplog: pytest.LogCaptureFixture
+    good: StoredSnapshot,
+    storage: Storage,
+    follower: SnapshotFollower,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     version = await publish(storage, good, 1e6)
     await follower.step()

@@ -14,21 +14,22 @@ from click.testing import CliRunner, Result
 
 from bandit import ContextMap, PromptFacts
 from router.adapters.storage import EmbeddedRedis, Storage
-from router.app import opened_storage
-from router.app.brain import Brain
 from router.app.build import build_follower, build_learner, decider_of
-from router.app.replaying import replayed
-from router.archive.export import export
+from router.app.learner_state_factory import LearnerStateFactory
+from router.app.process import opened_storage
 from router.cli import main
 from router.config import Config, load_config
-from router.config.values import catalogue_of
-from router.core.deciding import Decider, action_of, log_context
-from router.core.events import FeedbackGiven, Move, Mover, PolicyChanged, PolicyCommand
-from router.core.judging.learned import split
-from router.core.learner import Learner
-from router.core.observer import NullObserver
-from router.core.ports import StoredSnapshot
-from router.core.records import Choice, DecisionRecord, FeedbackReport, WeightSet
+from router.config.values import catalog_of
+from router.domain.events import FeedbackGiven, Move, Mover, PolicyChanged, PolicyCommand
+from router.domain.logged_context import action_of, log_context
+from router.domain.records import Choice, DecisionRecord, FeedbackReport, WeightSet
+from router.learning.learner import Learner
+from router.learning.learner_state import split
+from router.ports.observer import NullObserver
+from router.ports.ports import StoredSnapshot
+from router.serving.decider import Decider
+from router.tools.archive.export import export
+from router.tools.train.replay import replayed
 from tests.contract.samples import ATTEMPT, RECORD
 
 MEMBERS = """\
@@ -59,11 +60,13 @@ async def storage(loaded: Config) -> AsyncIterator[Storage]:
 
 
 def learner(config: Config, storage: Storage) -> Learner:
-    catalogue = catalogue_of(config)
+    catalog = catalog_of(config)
     eager = config.model_copy(
         update={"learning": config.learning.model_copy(update={"publish_every_ms": 1})}
     )
-    return build_learner(eager, catalogue, Brain(config, catalogue), storage, NullObserver())
+    return build_learner(
+        eager, catalog, LearnerStateFactory(config, catalog), storage, NullObserver()
+    )
 
 
 async def caught_up(learner: Learner, storage: Storage) -> StoredSnapshot:
@@ -80,7 +83,7 @@ class Site:
     def __init__(self, config: Config, storage: Storage) -> None:
         self._config, self._storage = config, storage
         self._map, self._rng = ContextMap.default(), np.random.default_rng(5)
-        self._plans = catalogue_of(config).plans
+        self._plans = catalog_of(config).plans
         self._count = 0
 
     async def serve(self, decisions: int, member: str, shares: dict[str, float]) -> None:
@@ -151,7 +154,7 @@ async def test_a_promotion_by_evidence_is_served_audited_and_repeated_by_a_repla
 
 async def served(config: Config, storage: Storage) -> str:
     """Who a router that starts now serves, by what it logs."""
-    brain = Brain(config, catalogue_of(config))
+    brain = LearnerStateFactory(config, catalog_of(config))
     decider: Decider = decider_of(config, brain)
     await build_follower(brain, storage, decider, NullObserver()).step()
     return decider.member
@@ -251,12 +254,12 @@ async def test_a_snapshot_from_before_there_were_challengers_is_gone_on_from(
     alone = loaded.model_copy(update={"challengers": {}})
     await Site(alone, storage).serve(5, "policy", FRUGAL)
     before = await caught_up(learner(alone, storage), storage)
-    brain = Brain(loaded, catalogue_of(loaded))
+    brain = LearnerStateFactory(loaded, catalog_of(loaded))
     learned = brain.restore(before.payload)
     assert learned.policy.learned == 10
     assert learned.contest is not None
     assert [learned.contest.policies[n].learned for n in ("dear", "lin", "wide")] == [0, 0, 0]
-    back = Brain(alone, catalogue_of(alone)).restore(learned.save())
+    back = LearnerStateFactory(alone, catalog_of(alone)).restore(learned.save())
     assert back.contest is None
     assert back.save() == before.payload
 
@@ -269,7 +272,7 @@ async def test_a_promoted_challenger_may_be_written_into_the_policy_section(
     stored = await caught_up(learner(loaded, storage), storage)
     written = loaded.policy.model_copy(update={"name": "linucb"})
     adopted = loaded.model_copy(update={"policy": written, "challengers": {}})
-    learned = Brain(adopted, catalogue_of(adopted)).restore_to_serve(stored.payload)
+    learned = LearnerStateFactory(adopted, catalog_of(adopted)).restore_to_serve(stored.payload)
     assert (learned.champion, learned.policy.name) == ("policy", "linucb")
     assert learned.policy.learned == 10
 

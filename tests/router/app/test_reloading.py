@@ -9,8 +9,8 @@ import pytest
 
 from router.app.reloading import Learning, Reloading, Source, check_reloadable
 from router.config import Config, parse_config
-from router.core.errors import ConfigInvalid, StorageUnavailable
-from router.core.observer import NullObserver
+from router.domain.errors import ConfigInvalid, StorageUnavailable
+from router.ports.observer import NullObserver
 
 ONE = """
 arms:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from router.app import opened_storage
+from router.app.process import opened_storage
 from router.cli import main
 from router.config import load_config
-from router.core.tenants import Tenant, hash_key
+from router.domain.tenants import Tenant, hash_key
 
 
 def run(config: Path, *words: str) -> Result:

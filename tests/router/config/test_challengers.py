@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from router.config import Config, parse_config
-from router.config.values import catalogue_of, context_map_of, members_of, settings_of
-from router.core.errors import ConfigInvalid
+from router.config.values import catalog_of, context_map_of, members_of, settings_of
+from router.domain.errors import ConfigInvalid
 from tests.router.config.test_mistakes import WELL_FORMED, only_problem, problems
 
 ENV = {"CHEAP_KEY": "made-up-key"}
@@ -29,7 +29,7 @@ def test_a_challenger_is_the_policy_but_for_what_it_overrides() -> None:
     assert (members["lin"].name, members["lin"].linucb.ridge) == ("linucb", 4)
     assert members["bold"].exploration_floor == 0.02
     told = made.model_copy(update={"policy": members["bold"]})
-    settings = settings_of(told, catalogue_of(told), context_map_of(told))
+    settings = settings_of(told, catalog_of(told), context_map_of(told))
     assert (settings.scale, settings.vw) == (1.5, frozenset())
     assert (settings.floor, settings.thrifty) == (0.02, False)
 

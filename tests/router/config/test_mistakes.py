@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from router.config import load_config, parse_config
-from router.core.errors import ConfigInvalid, ConfigProblem
+from router.domain.errors import ConfigInvalid, ConfigProblem
 
 ENV = {"CHEAP_KEY": "made-up-key", "REDIS_URL": "redis://127.0.0.1:6379/0"}
 WELL_FORMED = """\

@@ -11,13 +11,13 @@ import pytest
 from bandit import POLICY_NAMES, Context, ContextMap, PromptFacts, Weights, make_policy
 from bandit.options import PolicyOptions
 from bandit.settings import PolicySettings
-from router.app.build import Brain
+from router.app.build import LearnerStateFactory
 from router.config import parse_config
 from router.config.policy_checks import plans_named
 from router.config.policy_schema import PolicyName
-from router.config.values import catalogue_of, context_map_of, settings_of
-from router.core.deciding import action_of
-from router.core.errors import ConfigInvalid, ConfigProblem
+from router.config.values import catalog_of, context_map_of, settings_of
+from router.domain.errors import ConfigInvalid, ConfigProblem
+from router.domain.logged_context import action_of
 
 ARMS = """\
 arms:
@@ -38,15 +38,15 @@ def settings(
     policy: str, examples: dict[str, list[Context]] | None = None
 ) -> tuple[str, PolicySettings]:
     config = parse_config(ARMS + policy, "router.yaml", {})
-    return config.policy.name, settings_of(config, catalogue_of(config), MAP, examples or {})
+    return config.policy.name, settings_of(config, catalog_of(config), MAP, examples or {})
 
 
 def wanted(
     policy: str, facts: PromptFacts, examples: dict[str, list[Context]] | None = None
 ) -> str:
     name, told = settings(policy, examples)
-    catalogue = catalogue_of(parse_config(ARMS + policy, "router.yaml", {}))
-    choices = [action_of(plan) for plan in catalogue.plans.values()]
+    catalog = catalog_of(parse_config(ARMS + policy, "router.yaml", {}))
+    choices = [action_of(plan) for plan in catalog.plans.values()]
     made = make_policy(name, told, MAP.version, np.random.default_rng(0))
     shares = made.decide(built(facts), choices, Weights()).probabilities
     return max(shares, key=shares.__getitem__)
@@ -218,7 +218,7 @@ def test_a_context_map_of_ones_own(tmp_path: Path) -> None:
     own.save(tmp_path / "own.npz")
     config = parse_config(f"{ARMS}  context_map: {tmp_path}/own.npz\n", "f", {})
     assert context_map_of(config).version == own.version != raised.version
-    assert Brain(config, catalogue_of(config)).context_map.version == own.version
+    assert LearnerStateFactory(config, catalog_of(config)).context_map.version == own.version
     (tmp_path / "own.npz").write_bytes(b"damaged")
     with pytest.raises(ConfigInvalid, match=r"f:5: policy\.context_map: .*make it anew"):
         parse_config(f"{ARMS}  context_map: {tmp_path}/own.npz\n", "f", {})

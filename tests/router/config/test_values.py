@@ -10,7 +10,7 @@ from bandit.types import Units, Weights
 from router.config import Config, parse_config
 from router.config.values import (
     CAUTION,
-    catalogue_of,
+    catalog_of,
     caution_of,
     cold_start_of,
     keys_of,
@@ -47,25 +47,25 @@ def config(text: str) -> Config:
 
 
 def test_plans_are_made_from_the_arms_when_none_are_written() -> None:
-    catalogue = catalogue_of(config(MINIMAL + SPARE))
-    assert {name: plan.rungs for name, plan in catalogue.plans.items()} == {
+    catalog = catalog_of(config(MINIMAL + SPARE))
+    assert {name: plan.rungs for name, plan in catalog.plans.items()} == {
         "cheap": ("cheap",),
         "reasoning": ("reasoning",),
         "fallback": ("fallback",),
         "cheap-then-reasoning": ("cheap", "reasoning"),
     }
-    assert catalogue.fallback == "fallback"
+    assert catalog.fallback == "fallback"
 
 
 def test_only_the_plans_that_are_written_count() -> None:
-    catalogue = catalogue_of(config(MINIMAL + "plans: {dear: [reasoning]}\n"))
-    assert list(catalogue.plans) == ["dear"]
-    assert catalogue.fallback == ""
+    catalog = catalog_of(config(MINIMAL + "plans: {dear: [reasoning]}\n"))
+    assert list(catalog.plans) == ["dear"]
+    assert catalog.fallback == ""
 
 
 def test_a_prior_cost_weighs_each_rung_by_how_often_it_is_reached() -> None:
     typical = "policy: {typical_tokens: {input: 1000, output: 500}}\n"
-    plans = catalogue_of(config(MINIMAL + SPARE + typical)).plans
+    plans = catalog_of(config(MINIMAL + SPARE + typical)).plans
     cheap_usd, reasoning_usd = 0.0015, 0.015
     assert plans["cheap"].prior_cost_usd == pytest.approx(cheap_usd)
     assert plans["reasoning"].prior_cost_usd == pytest.approx(reasoning_usd)
@@ -75,7 +75,7 @@ def test_a_prior_cost_weighs_each_rung_by_how_often_it_is_reached() -> None:
 
 
 def test_defaults_of_protocol_and_path() -> None:
-    by_name = {d.name: d for d in catalogue_of(config(MINIMAL + SPARE)).deployments()}
+    by_name = {d.name: d for d in catalog_of(config(MINIMAL + SPARE)).deployments()}
     assert by_name["mini"].base_url == "https://api.openai.com/v1"
     assert by_name["big"].base_url == "https://api.anthropic.com"
     assert by_name["spare"].base_url == "https://generativelanguage.googleapis.com"
@@ -83,25 +83,25 @@ def test_defaults_of_protocol_and_path() -> None:
 
 def test_a_base_url_of_ones_own_loses_its_last_slash_only() -> None:
     text = MINIMAL + "        base_url: http://127.0.0.1:8000/v1/\n"
-    assert catalogue_of(config(text)).arms["reasoning"].deployments[0].base_url == (
+    assert catalog_of(config(text)).arms["reasoning"].deployments[0].base_url == (
         "http://127.0.0.1:8000/v1"
     )
 
 
 def test_the_cost_unit_is_the_dearest_plan_unless_written() -> None:
     plain = config(MINIMAL)
-    assert units_of(plain, catalogue_of(plain)) == Units(pytest.approx(0.01), 10_000.0)
+    assert units_of(plain, catalog_of(plain)) == Units(pytest.approx(0.01), 10_000.0)
     own = config(MINIMAL + "policy: {cost_unit_usd: 0.25, latency_unit_ms: 500}\n")
-    assert units_of(own, catalogue_of(own)) == Units(0.25, 500.0)
+    assert units_of(own, catalog_of(own)) == Units(0.25, 500.0)
 
 
 def test_cold_start_is_cheap_first() -> None:
     ladder = config(MINIMAL)
-    assert cold_start_of(ladder, catalogue_of(ladder)) == "cheap-then-reasoning"
+    assert cold_start_of(ladder, catalog_of(ladder)) == "cheap-then-reasoning"
     flat = config(MINIMAL + "plans: {r: [reasoning], c: [cheap]}\n")
-    assert cold_start_of(flat, catalogue_of(flat)) == "c"
+    assert cold_start_of(flat, catalog_of(flat)) == "c"
     own = config(MINIMAL + "policy: {cold_start: reasoning}\n")
-    assert cold_start_of(own, catalogue_of(own)) == "reasoning"
+    assert cold_start_of(own, catalog_of(own)) == "reasoning"
 
 
 def test_weights_pass_through() -> None:
@@ -131,7 +131,7 @@ plans:
   checked: {rungs: [cheap, reasoning], second: fallback, gate: agreement}
 """
     priced = SPARE.replace("_mtok: 0", "_mtok: 1")
-    plans = catalogue_of(config(MINIMAL + priced + written)).plans
+    plans = catalog_of(config(MINIMAL + priced + written)).plans
     told = {name: (plan.gate, plan.second, plan.is_judged) for name, plan in plans.items()}
     assert told == {
         "bare": ("rules", "", False),
@@ -153,7 +153,7 @@ plans:
     ],
 )
 def test_an_arm_alone_is_spare_unless_it_is_named(policy: str, spare: set[str]) -> None:
-    plans = catalogue_of(config(f"{MINIMAL}policy: {policy}\n")).plans
+    plans = catalog_of(config(f"{MINIMAL}policy: {policy}\n")).plans
     assert {name for name, plan in plans.items() if plan.spare} == spare
 
 
@@ -163,6 +163,6 @@ def test_an_arm_alone_is_spare_unless_it_is_named(policy: str, spare: set[str]) 
 )
 def test_caution_is_for_a_start_at_a_plan_whose_gate_learns(checked: str, caution: float) -> None:
     parsed = config(f"{MINIMAL}plans: {{cheap: [cheap], checked: {checked}}}\n")
-    catalogue = catalogue_of(parsed)
-    assert cold_start_of(parsed, catalogue) == "checked"
-    assert caution_of(parsed, catalogue) == caution
+    catalog = catalog_of(parsed)
+    assert cold_start_of(parsed, catalog) == "checked"
+    assert caution_of(parsed, catalog) == caution

@@ -86,7 +86,7 @@ def test_of_libraries_it_is_told_who_spoke_and_where(log: io.StringIO) -> None:
 
 
 def test_our_own_modules_are_quoted(log: io.StringIO) -> None:
-    logging.getLogger("router.core.learner").warning("snapshot %d is refused", 7)
+    logging.getLogger("router.learning.learner").warning("snapshot %d is refused", 7)
     assert lines(log)[0]["event"] == "snapshot 7 is refused"
 
 

@@ -12,12 +12,12 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
-from router.core.errors import PortTaken, ProviderError
-from router.core.events import GainFound, Move, Mover, PolicyChanged
-from router.core.observer import NullObserver, Observer
-from router.core.records import Attempt, AttemptOutcome, CacheStatus
+from router.domain.errors import PortTaken, ProviderError
+from router.domain.events import GainFound, Move, Mover, PolicyChanged
+from router.domain.records import Attempt, AttemptOutcome, CacheStatus
 from router.observe.exposition import MetricsServer
 from router.observe.metrics import REPORTED, Metrics
+from router.ports.observer import NullObserver, Observer
 
 
 def an_attempt(why: str = "passed") -> Attempt:

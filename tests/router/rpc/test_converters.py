@@ -5,8 +5,7 @@ from __future__ import annotations
 from adaptive_router.v1 import chat_pb2, router_pb2
 from google.protobuf import json_format
 
-from router.core.calls import RoutingOptions, WeightOverrides
-from router.core.chat import (
+from router.domain.chat import (
     ChatRequest,
     Format,
     ImagePart,
@@ -21,7 +20,8 @@ from router.core.chat import (
     ToolChoice,
     ToolMode,
 )
-from router.core.records import FeedbackReport, OutcomeReport
+from router.domain.records import FeedbackReport, OutcomeReport
+from router.domain.requests import RoutingOptions, WeightOverrides
 from tests.router.rpc.wire import DONE, GOOD, TENANT, Wire, chat, user
 
 SCHEMA = '{"type": "object"}'

@@ -13,8 +13,8 @@ from adaptive_router.v1 import router_pb2, router_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from router.core.chat import TextDelta
-from router.core.errors import PortTaken
+from router.domain.chat import TextDelta
+from router.domain.errors import PortTaken
 from router.rpc.interceptor import OPEN_UNSENT
 from router.rpc.server import HealthReporter, RouterServer, ServerSettings
 from tests.router.rpc.wire import (

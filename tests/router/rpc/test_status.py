@@ -11,7 +11,7 @@ import grpc
 import pytest
 import structlog
 
-from router.core import errors as e
+from router.domain import errors as e
 from router.observe.logs import configure_logs
 from router.rpc.status import CODES, code_of
 from tests.router.rpc.wire import GOOD, METADATA, Wire, details, refused, until

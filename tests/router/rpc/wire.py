@@ -13,10 +13,9 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from router.core.calls import Call, Completion, Directive, OutcomeReceipt
-from router.core.chat import Answer, Delta, FinishReason, TextDelta, ToolCall, Usage
-from router.core.errors import Unauthenticated
-from router.core.records import (
+from router.domain.chat import Answer, Delta, FinishReason, TextDelta, ToolCall, Usage
+from router.domain.errors import Unauthenticated
+from router.domain.records import (
     Attempt,
     AttemptOutcome,
     CacheStatus,
@@ -28,7 +27,8 @@ from router.core.records import (
     OutcomeReport,
     WeightSet,
 )
-from router.core.tenants import QuotaLeft, Tenant
+from router.domain.requests import Completion, Directive, OutcomeReceipt, RouteRequest
+from router.domain.tenants import QuotaLeft, Tenant
 from router.rpc.server import HealthReporter, RouterServer, ServerSettings
 
 KEY = "ar_test"
@@ -84,7 +84,7 @@ class ScriptedService:
     error: Exception | None = None
     hold: asyncio.Event | None = None
     items: tuple[Delta | Completion, ...] = (TextDelta("Forty-"), TextDelta("two."), DONE)
-    calls: list[Call] = field(default_factory=list)
+    calls: list[RouteRequest] = field(default_factory=list)
     reports: list[tuple[Tenant, str, object]] = field(default_factory=list)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -95,12 +95,12 @@ class ScriptedService:
             raise Unauthenticated("send a valid API key")
         return TENANT
 
-    async def complete(self, call: Call) -> Completion:
+    async def complete(self, call: RouteRequest) -> Completion:
         self.calls.append(call)
         await self._play()
         return DONE
 
-    async def stream(self, call: Call) -> AsyncGenerator[Delta | Completion]:
+    async def stream(self, call: RouteRequest) -> AsyncGenerator[Delta | Completion]:
         self.calls.append(call)
         task = asyncio.current_task()
         try:
@@ -111,7 +111,7 @@ class ScriptedService:
             self.tidy = asyncio.current_task() is task
             self.left.set()
 
-    async def decide(self, call: Call) -> Directive:
+    async def decide(self, call: RouteRequest) -> Directive:
         self.calls.append(call)
         await self._play()
         return Directive(RECORD, ("cheap", "reasoning"), QUOTA)

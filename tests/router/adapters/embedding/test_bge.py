@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from router.adapters.embedding.bge import DIMENSIONS, BgeModel
 from router.adapters.embedding.clip import MAX_CHARS
 from router.adapters.embedding.files import TOKENIZER, WEIGHTS
-from router.core.errors import ModelCorrupt, ModelUnavailable
+from router.domain.errors import ModelCorrupt, ModelUnavailable
 
 PARAPHRASES = [
     ("How do I sort a list in Python?", "What is the way to order a Python list?"),

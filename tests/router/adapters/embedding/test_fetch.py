@@ -17,7 +17,7 @@ from router.adapters.embedding.files import (
 )
 from router.adapters.embedding.hub import ENDPOINT_VARIABLE, HubSource
 from router.adapters.embedding.sources import DirectorySource, part_path
-from router.core.errors import ModelCorrupt, ModelUnavailable
+from router.domain.errors import ModelCorrupt, ModelUnavailable
 from tests.router.adapters.embedding.hub import Hub, flipped
 
 HALF = WEIGHTS.size_bytes // 2

@@ -8,7 +8,7 @@ import pytest
 
 from router.adapters.embedding import files
 from router.adapters.embedding.files import FILES, MODEL_DIR_VARIABLE, TOKENIZER
-from router.core.errors import ModelCorrupt, ModelUnavailable
+from router.domain.errors import ModelCorrupt, ModelUnavailable
 
 
 @pytest.fixture

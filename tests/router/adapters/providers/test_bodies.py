@@ -10,8 +10,8 @@ import pytest
 from router.adapters.providers.anthropic import Anthropic
 from router.adapters.providers.gemini import NO_SIGNATURE, Gemini
 from router.adapters.providers.openai import OpenAI
-from router.core.arms import Deployment, Price
-from router.core.chat import (
+from router.domain.catalog import Deployment, Price
+from router.domain.chat import (
     ChatRequest,
     Format,
     ImagePart,

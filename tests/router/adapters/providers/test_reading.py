@@ -10,8 +10,8 @@ import pytest
 from router.adapters.providers.anthropic import Anthropic
 from router.adapters.providers.gemini import Gemini
 from router.adapters.providers.openai import OpenAI
-from router.core.arms import Deployment, Price
-from router.core.chat import (
+from router.domain.catalog import Deployment, Price
+from router.domain.chat import (
     Answer,
     ChatRequest,
     FinishReason,
@@ -22,7 +22,7 @@ from router.core.chat import (
     ToolCall,
     Usage,
 )
-from router.core.errors import ProviderMalformed
+from router.domain.errors import ProviderMalformed
 
 HERE = Deployment("here", "any", "http://localhost", "model-1", Price(1, 1))
 CHAT = ChatRequest((Message(Role.USER, (TextPart("How much is it?"),)),))

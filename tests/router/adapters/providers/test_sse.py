@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from router.adapters.providers.sse import EventReader
-from router.core.errors import ProviderMalformed
+from router.domain.errors import ProviderMalformed
 
 BODY = (
     b": a comment\r\n\r\n"

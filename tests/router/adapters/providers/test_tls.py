@@ -18,9 +18,9 @@ from demo.stack import free_port, listens
 from demo.upstream import INSTANT, Upstream
 from demo.world import Reply
 from router.adapters.providers import make_client, make_providers
-from router.core.arms import Deployment, Price
-from router.core.chat import Answer, ChatRequest, Message, Role, TextPart
-from router.core.errors import ProviderUnavailable
+from router.domain.catalog import Deployment, Price
+from router.domain.chat import Answer, ChatRequest, Message, Role, TextPart
+from router.domain.errors import ProviderUnavailable
 
 REPLY = Reply("Forty-two, and here is why: six times seven.", 1.0, 10, 12)
 ASK = ChatRequest((Message(Role.USER, (TextPart("What is six times seven?"),)),))

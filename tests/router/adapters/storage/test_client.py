@@ -15,7 +15,7 @@ from router.adapters.storage.client import MAX_PIPELINE, Client
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.pool import Address
 from router.adapters.storage.scripts import load
-from router.core.errors import ServerMissing, StorageUnavailable
+from router.domain.errors import ServerMissing, StorageUnavailable
 from tests.contract.samples import RECORD
 
 

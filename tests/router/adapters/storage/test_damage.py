@@ -11,10 +11,10 @@ from redis.asyncio import Redis
 from router.adapters.storage import Storage
 from router.adapters.storage.codec import encode
 from router.adapters.storage.keys import Keys
-from router.core.errors import StorageCorrupt
-from router.core.events import Decided
-from router.core.records import CacheKey, SessionTurn
-from router.core.tenants import Tenant, hash_key
+from router.domain.errors import StorageCorrupt
+from router.domain.events import Decided
+from router.domain.records import CacheKey, SessionTurn
+from router.domain.tenants import Tenant, hash_key
 from tests.contract.samples import RECORD, cached
 
 KEY = CacheKey("acme", "e", "p")

@@ -17,9 +17,9 @@ from redis.asyncio import Redis
 
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.adapters.storage.binary import find_server, major_version
-from router.core.errors import ServerMissing, StorageUnavailable, StoreMissing
-from router.core.events import Decided
-from router.core.tenants import Tenant, hash_key
+from router.domain.errors import ServerMissing, StorageUnavailable, StoreMissing
+from router.domain.events import Decided
+from router.domain.tenants import Tenant, hash_key
 from tests.contract.samples import RECORD, eventually
 
 

@@ -1,0 +1,1 @@
+"""The default policy: outcome heads, change detection and Thompson sampling over them."""

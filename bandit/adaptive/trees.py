@@ -1,0 +1,184 @@
+"""Trees beside the linear model: what of the actions' quality no line tells."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.context.view import View
+from bandit.models.forest import Forest
+from bandit.models.forest_training import ForestSpec, fit_forest
+from bandit.models.recent_outcomes import Memory
+from bandit.models.sufficient_statistics import shaped
+from bandit.settings import ContextShape
+from bandit.snapshots.codec import part_of
+from bandit.types import Vector
+
+Rows = NDArray[np.intp]
+
+AXES: Final = 8
+"""First axes of the projection that the trees look at."""
+MEMORY: Final = 8_192
+MOST_SHARE: Final = 0.7
+HALF: Final = 100.0
+"""Outcomes of an action, per action to choose from, by which they have half of their share in what
+is expected of it."""
+LEVEL_COUNT: Final = 2.0
+"""Outcomes that an action's level counts as having been right before."""
+EARLY_FITS: Final = frozenset(round(250 * 1.25**step) for step in range(10))
+FIT_EVERY: Final = 500
+LEAST: Final = 10
+"""Outcomes in a leaf."""
+DEPTH: Final = 10
+TRIED: Final = 0.6
+"""Share of the inputs tried at each split."""
+_ROUNDING: Final = 1e-9
+
+
+class Trees:
+    """Extremely randomized trees of quality.
+
+    They see prompt features, first axes of the projection, which action it is, and what the linear
+    model expected before it was told (stacking, Wolpert 1992): what a line tells they need not
+    find. They are fitted to the last outcomes of all actions together, so that actions share what
+    they have in common; each action's level is put right afterwards, for among many actions few
+    splits tell one from the others. Of what they expect more or less than the linear model, an
+    action gets a share MOST_SHARE n / (n + HALF k), n its outcomes that are remembered, k actions
+    to choose from: they know little of one of many, and of one seldom chosen.
+    """
+
+    def __init__(self, shape: ContextShape, trees: int) -> None:
+        self._spec = ForestSpec(trees, DEPTH, LEAST, TRIED, random=True)
+        self._width = shape.features + min(AXES, shape.axes) + 1
+        self._memory = Memory(self._width, MEMORY)
+        self._forest: Forest | None = None
+        # (slots,): outcomes of each, how far the forest is above them, and whether it knows them.
+        self._heard: Vector = np.zeros(0)
+        self._above: Vector = np.zeros(0)
+        self._known: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
+
+    def shift(self, view: View, rows: Rows, expected: Vector) -> Vector:
+        """What is added to `expected`, of the linear model; (k,), 0 for actions without trees."""
+        shift = np.zeros(len(rows))
+        told = np.flatnonzero(np.append(self._known, False)[rows])
+        if self._forest is None or not len(told):
+            return shift
+        slots = rows[told]
+        heard, half = self._heard[slots], HALF * len(rows)
+        share = MOST_SHARE * heard / (heard + half)
+        x = self._inputs(_x(view, expected[told]), slots)
+        opinion = self._forest.predict(x) - self._above[slots]
+        shift[told] = share * (opinion - expected[told])
+        return shift
+
+    def learn(
+        self,
+        view: View,
+        slot: int,
+        told: tuple[float, float],
+        weight: float,
+        rng: np.random.Generator,
+    ) -> None:
+        """told: as `Head.learn` returns it."""
+        y, expected = told
+        self._memory.add(_x(view, np.array([expected]))[0], slot, y, weight)
+        self._heard[slot] += weight
+        added = self._memory.added
+        if added in EARLY_FITS or added % FIT_EVERY == 0:
+            self._fit(rng)
+
+    def correct(self, view: View, slot: int, told: tuple[float, float | None]) -> None:
+        """An outcome that is still remembered; told: as `Head.correct` is."""
+        (old, new), memory = told, self._memory
+        alive = (memory.slots == slot) & (memory.targets[:, 0] == old) & (memory.targets[:, 1] > 0)
+        same = (memory.x[:, :-1] == _prompt(view).astype(np.float16)).all(axis=1)
+        place = np.flatnonzero(alive & same)[:1]
+        if new is None:
+            memory.targets[place, 1] = 0.0
+        else:
+            memory.targets[place, 0] = new
+
+    def forget(self, slot: int) -> None:
+        """What was learned of an action that has changed."""
+        self._memory.targets[self._memory.slots == slot, 1] = 0.0
+        self._heard[slot], self._known[slot] = 0.0, False
+
+    def limit(self, most: float) -> None:
+        """No action's outcomes weigh more than `most` together."""
+        factors = np.minimum(1.0, most / np.maximum(self._remembered(), most))
+        self._memory.targets[:, 1] *= factors[self._memory.slots]
+        self._heard = np.minimum(self._heard, most)
+
+    def grow(self, slots: int) -> None:
+        missing = slots - len(self._heard)
+        if missing > 0:
+            self._heard = np.append(self._heard, np.zeros(missing))
+            self._above = np.append(self._above, np.zeros(missing))
+            self._known = np.append(self._known, np.zeros(missing, dtype=np.bool_))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        forest = self._forest.arrays() if self._forest else {}
+        return {
+            "heard": self._heard,
+            "above": self._above,
+            "known": self._known.astype(np.int32),
+            **self._memory.arrays(),
+            **{f"forest.{name}": array for name, array in forest.items()},
+        }
+
+    def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
+        """Raises ValueError or KeyError when the arrays do not fit."""
+        self._memory.restore(arrays, slots)
+        self._heard = shaped(arrays["heard"], (slots,)).copy()
+        self._above = shaped(arrays["above"], (slots,)).copy()
+        self._known = shaped(arrays["known"], (slots,)).astype(np.bool_)
+        if (self._heard < 0).any() or (abs(self._above) > 1).any():
+            raise ValueError("a count or a level is out of range")
+        forest = part_of(arrays, "forest")
+        self._forest = Forest.of(forest, self._width + slots) if forest else None
+        if self._forest and not (abs(self._forest.value - 0.5) <= 0.5 + _ROUNDING).all():
+            raise ValueError("a leaf is no quality")
+
+    def _inputs(self, x: NDArray[Any], slots: NDArray[Any]) -> NDArray[np.float32]:
+        """The numbers of each context and, 1 among zeros, its action; (n, width + slots)."""
+        which = np.zeros((len(slots), len(self._heard)), dtype=np.float32)
+        which[np.arange(len(slots)), slots] = 1.0
+        return np.concatenate([x.astype(np.float32), which], axis=1)
+
+    def _remembered(self) -> Vector:
+        """Weight of the outcomes in the memory, (slots,)."""
+        weights = self._memory.targets[:, 1]
+        found: Vector = np.bincount(self._memory.slots, weights, len(self._heard)).astype(float)
+        return found
+
+    def _fit(self, rng: np.random.Generator) -> None:
+        """One action alone teaches nothing of how actions differ: the forest stays as it is."""
+        self._heard = self._remembered()
+        told = self._heard > 0
+        if told.sum() < 2:  # noqa: PLR2004 - as above
+            self._known &= told
+            return
+        used = self._memory.targets[:, 1] > 0
+        x, slots = self._memory.x[used], self._memory.slots[used]
+        y, weights = self._memory.targets[used].T
+        inputs, seed = self._inputs(x, slots), int(rng.integers(2**31))
+        forest = fit_forest(inputs, y, weights, self._spec, seed)
+        above = np.bincount(slots, weights * (forest.predict(inputs) - y), len(told))
+        self._forest, self._known = forest, told
+        self._above = above / (self._heard + LEVEL_COUNT)
+
+
+def _x(view: View, expected: Vector) -> NDArray[np.float64]:
+    """(k, width): the prompt and, last, what the linear model expects of each action."""
+    prompt = _prompt(view)
+    x = np.empty((len(expected), len(prompt) + 1))
+    x[:, :-1] = prompt
+    # Far from any quality one number is as good as another.
+    x[:, -1] = np.minimum(np.maximum(expected, -1.0), 2.0)
+    return x
+
+
+def _prompt(view: View) -> Vector:
+    return np.concatenate([view.features, view.projection[:AXES]])

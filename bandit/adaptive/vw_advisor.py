@@ -1,0 +1,116 @@
+"""A regressor's advice on how actions differ, made before it saw what it advises on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.context.view import View
+from bandit.models.replay_buffer import ReplayBuffer
+from bandit.models.sufficient_statistics import shaped
+from bandit.models.vowpal_wabbit import Regressor
+from bandit.settings import ContextShape
+from bandit.types import Vector
+
+Rows = NDArray[np.intp]
+Write = Callable[[Vector], str]
+
+_LABELS: Final = 3
+"""Slot, y and weight stand before the numbers of an outcome that waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """y: what a regressor expects that has learned nothing. low, high: bounds of y."""
+
+    y: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """An outcome for a regressor. numbers: of its context, (shape.total,)."""
+
+    numbers: Vector
+    slot: int
+    y: float
+    weight: float
+
+
+class Adviser:
+    """A Vowpal Wabbit regressor and the outcomes it is reminded of.
+
+    Its advice is centred over the actions it learned about lately: what it adds to a head is how
+    actions differ, and it counts only as much as the head's slope on it has earned. It would earn
+    too much if it advised on a prompt after one action's outcome on that very prompt: outcomes of
+    one context wait until another context comes, or the same action again.
+    """
+
+    def __init__(self, start: Start, shape: ContextShape, capacity: int, write: Write) -> None:
+        self._start = start
+        self._width = shape.total
+        self._write = write
+        self._buffer = ReplayBuffer(shape.total, capacity)
+        self._waiting: list[_Met] = []
+        self._made: Regressor | None = None
+
+    def advice(self, text: str, rows: Rows) -> Vector:
+        """(k,), 0 for actions it knows nothing of."""
+        known = self._buffer.slots()
+        if len(known) < 2:  # noqa: PLR2004 - one action alone is its own mean
+            return np.zeros(len(rows))
+        predicted = self._regressor.predict(text, known)
+        # One place more than there are slots: rows of -1 find their zero there.
+        table = np.zeros(max(known[-1], int(rows.max())) + 2)
+        table[known] = predicted - predicted.mean()
+        return table[rows]
+
+    def learn(
+        self, view: View, slot: int, y: float, weight: float, rng: np.random.Generator
+    ) -> None:
+        """Those that wait, each with one drawn from the last ones, unless this one joins them."""
+        same = all(np.array_equal(met.numbers, view.numbers) for met in self._waiting[:1])
+        if not same or any(met.slot == slot for met in self._waiting):
+            self._take_in(rng)
+        self._waiting.append(_Met(view.numbers, slot, y, weight))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        model = np.frombuffer(self._regressor.save(), dtype=np.uint8)
+        rows = [[met.slot, met.y, met.weight, *met.numbers] for met in self._waiting]
+        waiting = np.array(rows).reshape(-1, _LABELS + self._width)
+        return {"model": model, "waiting": waiting, **self._buffer.arrays()}
+
+    def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
+        """Raises ValueError or KeyError when the arrays do not fit this adviser and `slots`."""
+        self._buffer.restore(arrays, slots)
+        rows = shaped(arrays["waiting"], (len(arrays["waiting"]), _LABELS + self._width))
+        if len(rows) and not 0 <= rows[:, 0].min() <= rows[:, 0].max() < slots:
+            raise ValueError("an outcome that waits is of no action")
+        self._waiting = [_Met(r[_LABELS:].copy(), int(r[0]), *r[1:_LABELS].tolist()) for r in rows]
+        self._made = self._open(arrays["model"].tobytes())
+
+    def _take_in(self, rng: np.random.Generator) -> None:
+        for met in self._waiting:
+            self._teach(met)
+            self._buffer.add(met.numbers, met.slot, met.y, met.weight)
+            self._teach(_Met(*self._buffer.draw(rng)))
+        self._waiting = []
+
+    def _teach(self, met: _Met) -> None:
+        self._regressor.learn(self._write(met.numbers), met.slot, met.y, met.weight)
+
+    @property
+    def _regressor(self) -> Regressor:
+        # Made when first needed: a restored adviser never needs the empty one.
+        if self._made is None:
+            self._made = self._open(None)
+        return self._made
+
+    def _open(self, model: bytes | None) -> Regressor:
+        start = self._start
+        return Regressor(initial=start.y, low=start.low, high=start.high, model=model)

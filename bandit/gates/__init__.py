@@ -1,0 +1,20 @@
+"""The step after an answer: accept it, ask for a second opinion, or escalate."""
+
+from __future__ import annotations
+
+from bandit.gates.registry import GATE_NAMES, load_gate, make_gate
+from bandit.gates.settings import GateSettings
+from bandit.gates.types import Chosen, Gate, GateExample, GateInput, Prices, Step
+
+__all__ = [
+    "GATE_NAMES",
+    "Chosen",
+    "Gate",
+    "GateExample",
+    "GateInput",
+    "GateSettings",
+    "Prices",
+    "Step",
+    "load_gate",
+    "make_gate",
+]

@@ -1,0 +1,164 @@
+"""The default gate: logistic heads, the value of one more answer, posterior sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.adaptive.outcome_head import LOG_COST, Head, RatioHead
+from bandit.choice import count_best, with_floor
+from bandit.context.view import View
+from bandit.gates.base import SnapshotGate
+from bandit.gates.exclusive import shared
+from bandit.gates.heads import UNKNOWN, Heads, is_due, tuning_rounds
+from bandit.gates.plain import plain_step
+from bandit.gates.settings import GateSettings
+from bandit.gates.types import GateExample, GateInput, Step
+from bandit.gates.values import AGREE, DIFFER, Beliefs
+from bandit.models.sufficient_statistics import shaped
+from bandit.snapshots.codec import Snapshot
+from bandit.types import Vector
+
+NAME: Final = "learned"
+NARROW_COUNT: Final = 100.0
+_MIDDLE: Final = 0.5
+_ONE: Final = np.ones(1)
+_LEVELS: Final = np.array([[4.0, 4.0], [0.0, 4.0]])
+"""Made-up sums and counts of agreement where answers agree, and where they differ."""
+
+
+class LearnedGate(SnapshotGate):
+    """Starts with the plain rule, then takes the step that is worth most in draws of its beliefs.
+
+    The rule is followed where by running shares it is worth more than to accept: at prices at which
+    no usual share of bad answers pays for an escalation it would teach little for much. Later draws
+    from the posterior, narrowed by `settings.scale`, give every step its probability.
+    """
+
+    def __init__(
+        self, name: str, settings: GateSettings, context_version: str, rng: np.random.Generator
+    ) -> None:
+        super().__init__(name, settings, context_version, rng)
+        self._heads = Heads(settings)
+        self._cost = RatioHead(Head(LOG_COST, self._x(self._reader.blank()).size))
+        self._cost.head.layer.grow(1)
+        self._levels = _LEVELS.copy()
+        self._judged = 0
+
+    def learn(self, lessons: Sequence[GateExample]) -> None:
+        """Nothing is learned when one lesson is bad.
+
+        Raises:
+            BadContext, BadOutcome, VersionMismatch.
+
+        """
+        before = self._learned
+        super().learn(lessons)
+        if not lessons:
+            return
+        x = [self._case(lesson.seen) for lesson in lessons]
+        told = [self._told(lesson, row) for lesson, row in zip(lessons, x, strict=True)]
+        due, rounds = is_due(before, self._learned), tuning_rounds(before, self._learned)
+        self._heads.learn(np.array(x), np.array(told), due=due, rounds=rounds)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Raises ValueError, KeyError or TypeError when the snapshot does not fit."""
+        super().restore(snapshot)
+        self._heads.restore(snapshot.part("heads"))
+        self._cost.restore(snapshot.part("cost"), 1)
+        self._levels = shaped(snapshot.arrays["levels"], (2, 2)).copy()
+        self._judged = int(shaped(snapshot.arrays["judged"], (1,))[0])
+        if self._levels[:, 1].min() <= 0 or self._judged < 0:
+            raise ValueError("a count is out of range")
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        self._cost.head.layer.refresh()  # a restored layer solves anew: both go on from the same
+        parts = (("heads", self._heads), ("cost", self._cost))
+        named = {f"{n}.{key}": a for n, part in parts for key, a in part.arrays().items()}
+        own = {"levels": self._levels, "judged": np.array([self._judged], dtype=np.float64)}
+        return {**super()._arrays(), **own, **named}
+
+    def _learn(self, row: Vector, lesson: GateExample) -> None:
+        agrees, agreement = self._agrees(lesson.seen), lesson.seen.agreement
+        if agrees is not None and agreement is not None and not lesson.repeated:
+            self._levels[AGREE if agrees else DIFFER] += (agreement, 1.0)
+        labels = (lesson.first_ok, lesson.second_ok, lesson.strong_ok)
+        self._judged += any(label is not None for label in labels)
+        if lesson.strong_cost_ratio is not None:
+            ratio = lesson.strong_cost_ratio
+            self._cost.learn(self._view(row), 0, ratio, lesson.weight, self._rng)
+
+    def _cost_ratio(self, row: Vector) -> float:
+        return float(self._cost.mean(self._view(row), np.zeros(1, dtype=np.intp), np.ones(1))[0])
+
+    def _beliefs(self, row: Vector, seen: GateInput) -> Beliefs:
+        if not self._trusts:
+            return super()._beliefs(row, seen)
+        said = np.array([self._said(seen)]) if seen.asked else self._cases()
+        normal = self._rng.standard_normal((self._settings.draws, 4, len(said)))
+        return self._heads.beliefs(self._x(row), said, normal, self._scale)
+
+    def _shares(self, seen: GateInput, values: Mapping[Step, Vector]) -> dict[Step, float]:
+        steps = list(values)
+        if self._trusts:
+            drawn = np.stack([values[step][1:] for step in steps], axis=1)
+            shares = count_best(drawn)
+        else:
+            rule = plain_step(values, agrees=self._agrees(seen))
+            wanted = max((rule, Step.ACCEPT), key=lambda step: float(values[step][0]))
+            shares = np.array([float(step is wanted) for step in steps])
+        floored = with_floor(shares, self._settings.floor)
+        return dict(zip(steps, floored.tolist(), strict=True))
+
+    @property
+    def _trusts(self) -> bool:
+        """Whether there were lessons enough to leave the plain rule."""
+        return self._judged >= self._settings.plain_lessons
+
+    @property
+    def _scale(self) -> float:
+        """Draws are narrower the more was judged: what is left to find out is worth less."""
+        narrowed = NARROW_COUNT / (NARROW_COUNT + self._judged)
+        return float(self._settings.scale * np.sqrt(narrowed))
+
+    def _x(self, row: Vector) -> Vector:
+        """[1, membership, features, signals]."""
+        return np.concatenate([_ONE, row[: self._reader.width - self._settings.signals]])
+
+    def _view(self, row: Vector) -> View:
+        return View(row, self._x(row), self._settings.shape, _unwritten)
+
+    def _cases(self) -> Vector:
+        """What is usually said where answers agree, and where they differ; (2,)."""
+        usual: Vector = self._levels[:, 0] / self._levels[:, 1] - _MIDDLE
+        return usual
+
+    def _said(self, seen: GateInput) -> float:
+        """An opinion that could not be compared confirms nothing."""
+        if seen.agreement is None:
+            return float(self._cases()[DIFFER])
+        return seen.agreement - _MIDDLE
+
+    def _case(self, seen: GateInput) -> Vector:
+        """A row to learn from; of an answer that was compared with none, what is expected."""
+        x = self._x(self._reader.read(seen))
+        if seen.asked:
+            return np.append(x, self._said(seen))
+        same, other = self._cases()
+        share = self._heads.p_agree(x)
+        return np.append(x, share * same + (1 - share) * other)
+
+    def _told(self, lesson: GateExample, x: Vector) -> list[float]:
+        """x: the lesson's row."""
+        first, second = shared(lesson, self._heads.chances(x))
+        agrees = None if lesson.repeated else self._agrees(lesson.seen)
+        labels = (first, second, lesson.strong_ok, agrees)
+        told = [UNKNOWN if label is None else float(label) for label in labels]
+        return [*told, lesson.weight]
+
+
+def _unwritten(_: Vector) -> str:
+    return ""  # no Vowpal Wabbit reads it

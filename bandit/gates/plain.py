@@ -1,0 +1,51 @@
+"""Gates that follow a fixed rule; what they learn shows in their scores and values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from bandit.gates.base import SnapshotGate
+from bandit.gates.types import GateInput, Step
+from bandit.types import Vector
+
+RULES: Final = "rules"
+AGREEMENT: Final = "agreement"
+
+
+class RulesGate(SnapshotGate):
+    """Always accepts: what failed the format checks never comes here."""
+
+    def _shares(
+        self,
+        seen: GateInput,  # noqa: ARG002 - whatever was seen
+        values: Mapping[Step, Vector],
+    ) -> dict[Step, float]:
+        return certain(Step.ACCEPT, values)
+
+
+class AgreementGate(SnapshotGate):
+    """Asks for a second opinion; accepts what it confirms and escalates the rest."""
+
+    def _shares(self, seen: GateInput, values: Mapping[Step, Vector]) -> dict[Step, float]:
+        return certain(plain_step(values, agrees=self._agrees(seen)), values)
+
+
+def plain_step(values: Mapping[Step, Vector], *, agrees: bool | None) -> Step:
+    """values: of the eligible steps; where nobody is above, the likelier answer is served."""
+    if Step.ASK in values:
+        return Step.ASK
+    if agrees:
+        return Step.ACCEPT
+    if Step.ESCALATE in values:
+        return Step.ESCALATE
+    return best(values)
+
+
+def best(values: Mapping[Step, Vector]) -> Step:
+    """By its mean."""
+    return max(values, key=lambda step: float(values[step][0]))
+
+
+def certain(wanted: Step, steps: Mapping[Step, Vector]) -> dict[Step, float]:
+    return {step: float(step is wanted) for step in steps}

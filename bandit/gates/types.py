@@ -1,0 +1,126 @@
+"""The values that cross the border of a gate: an answer in hand, what to do with it, what came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from bandit.types import Context, Vector, Weights
+
+
+class Step(StrEnum):
+    """What to do with an answer in hand."""
+
+    ACCEPT = "accept"
+    """Serve the first answer."""
+    SECOND = "second"
+    """Serve the second opinion; only after it was asked, and where it says something else."""
+    ASK = "ask"
+    """Ask the second cheap arm; only before it was asked."""
+    ESCALATE = "escalate"
+    """Call the strong arm."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateInput:
+    """One answer as a gate sees it.
+
+    signals:   (n_signals,) numbers of the first answer, each about in [-1, 1.5].
+    version:   of the signals; a gate learns from one version only.
+    agreement: of the two answers, in [0, 1]: 0.0 or 1.0 for closed answers, a cosine similarity
+               for open text. None before a second opinion, and where nothing could be compared.
+    second:    (n_signals,) of the second answer; None before a second opinion.
+    """
+
+    context: Context
+    signals: Vector
+    version: str
+    agreement: float | None = None
+    second: Vector | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether a second opinion is in hand."""
+        return self.agreement is not None or self.second is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Today's price priors for this request.
+
+    second_usd: None where no second arm may be asked (any more). strong_usd: None where nobody
+    is above: the gate then never escalates.
+    """
+
+    second_usd: float | None
+    strong_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The step and the honest account of how it was chosen.
+
+    probabilities: one per eligible step, sums to 1; ineligible steps are absent. Each is > 0 for
+                   a gate that explores, and 0 or 1 for one that follows a rule.
+    score:         P(what would be accepted is good), in [0, 1].
+    values:        expected utility of each eligible step: quality weight times P(good), less the
+                   cost weight times what is still to be paid.
+    """
+
+    step: Step
+    propensity: float
+    probabilities: Mapping[Step, float]
+    score: float
+    values: Mapping[Step, float]
+
+
+@dataclass(frozen=True, slots=True)
+class GateExample:
+    """What came back for one answer in front of the gate; None where nothing is known.
+
+    seen: with agreement and second when a second opinion was asked. *_ok: in [0, 1].
+    strong_cost_ratio: real cost over the price prior, >= 0. weight in (0, 1]: 1 for what was
+    told, less for what was inferred. repeated: an earlier lesson of the same answer has taught
+    whether the opinions agree.
+    """
+
+    seen: GateInput
+    first_ok: float | None = None
+    second_ok: float | None = None
+    strong_ok: float | None = None
+    strong_cost_ratio: float | None = None
+    weight: float = 1.0
+    repeated: bool = False
+
+
+class Gate(Protocol):
+    """Chooses the step after an answer and learns from what came of it. Not thread-safe.
+
+    `save` gives a checksummed snapshot that `load_gate` restores bit for bit (same choices for
+    the same random source, same learning from the same lessons).
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def learned(self) -> int:
+        """How many lessons were learned."""
+        ...
+
+    def choose(self, seen: GateInput, prices: Prices, weights: Weights) -> Chosen:
+        """Raises BadContext, BadAction, BadWeights or VersionMismatch."""
+        ...
+
+    def learn(self, lessons: Sequence[GateExample]) -> None:
+        """Nothing is learned when one lesson is bad.
+
+        Raises:
+            BadContext, BadOutcome, VersionMismatch.
+
+        """
+        ...
+
+    def save(self) -> bytes: ...

@@ -1,0 +1,1 @@
+"""Estimators that learn one outcome at a time; they know no policy."""

@@ -1,0 +1,65 @@
+"""A regression forest as plain arrays: predicts, saves and loads; `forest_training` fits it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.models.sufficient_statistics import shaped
+from bandit.types import Vector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forest:
+    """The nodes of all trees in one row: roots (trees,), children (nodes, 2), the others (nodes,).
+
+    A node sends x on to its first child where x[feature] <= threshold, else to the second. A leaf
+    leads to itself; value: what a node predicts. depth: steps from a root to any leaf, at most.
+    """
+
+    roots: NDArray[np.intp]
+    feature: NDArray[np.intp]
+    threshold: NDArray[np.float64]
+    children: NDArray[np.intp]
+    value: NDArray[np.float64]
+    depth: int
+
+    def predict(self, x: NDArray[Any]) -> Vector:
+        """Mean over the trees, (n,); x: (n, width), rounded to float32 as in training."""
+        (n, width), trees = x.shape, len(self.roots)
+        numbers = x.astype(np.float32).astype(np.float64).ravel()
+        starts, children = np.repeat(np.arange(0, n * width, width), trees), self.children.ravel()
+        nodes = np.tile(self.roots, n)
+        for _ in range(self.depth):
+            above = numbers.take(starts + self.feature.take(nodes)) > self.threshold.take(nodes)
+            nodes = children.take(2 * nodes + above)
+        means: Vector = self.value.take(nodes).reshape(n, trees).mean(axis=1)
+        return means
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {
+            "roots": self.roots.astype(np.int32),
+            "feature": self.feature.astype(np.int32),
+            "threshold": self.threshold,
+            "children": self.children.astype(np.int32),
+            "value": self.value,
+            "depth": np.array([self.depth], dtype=np.int32),
+        }
+
+    @staticmethod
+    def of(arrays: dict[str, NDArray[Any]], width: int) -> Forest:
+        """Raises ValueError or KeyError unless `arrays` are those of a forest on (n, width)."""
+        nodes, trees = len(arrays["value"]), len(arrays["roots"])
+        shapes = {"roots": (trees,), "feature": (nodes,), "children": (nodes, 2)}
+        whole = {n: shaped(arrays[n], shape).astype(np.intp) for n, shape in shapes.items()}
+        for name, limit in (("roots", nodes), ("feature", width), ("children", nodes)):
+            if not (trees and 0 <= whole[name].min() <= whole[name].max() < limit):
+                raise ValueError("a node is out of range")
+        depth = int(shaped(arrays["depth"], (1,))[0])
+        if not 0 <= depth <= nodes:
+            raise ValueError("the depth is out of range")
+        threshold, value = (shaped(arrays[name], (nodes,)) for name in ("threshold", "value"))
+        return Forest(threshold=threshold, value=value, depth=depth, **whole)

@@ -1,0 +1,70 @@
+"""Fits forests; the only module that imports scikit-learn, and only when something is fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.models.forest import Forest
+
+
+@dataclass(frozen=True, slots=True)
+class ForestSpec:
+    """least: training outcomes in a leaf, at least. share: of the features, tried at each split.
+
+    random: thresholds drawn at random, every tree on all outcomes (Geurts et al. 2006); otherwise
+    the best thresholds, every tree on a bootstrap sample (Breiman 2001).
+    """
+
+    trees: int
+    depth: int
+    least: int = 10
+    share: float = 1 / 3
+    random: bool = False
+
+
+def fit_forest(
+    x: NDArray[np.float32],
+    y: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    spec: ForestSpec,
+    seed: int,
+) -> Forest:
+    """Regression trees. x: (n, width), y and weights: (n,). The same seed gives the same forest."""
+    # It takes a second to import, and serving does without it.
+    from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor  # noqa: PLC0415
+
+    model = (ExtraTreesRegressor if spec.random else RandomForestRegressor)(
+        n_estimators=spec.trees,
+        max_depth=spec.depth,
+        min_samples_leaf=spec.least,
+        max_features=spec.share,
+        random_state=seed,
+    )
+    model.fit(x, y, sample_weight=weights)
+    return _in_one([tree.tree_ for tree in model.estimators_])
+
+
+def _in_one(trees: list[Any]) -> Forest:
+    counts = np.array([tree.node_count for tree in trees])
+    roots = (counts.cumsum() - counts).astype(np.intp)
+    children = np.concatenate([_children(t) + root for t, root in zip(trees, roots, strict=True)])
+    feature = np.concatenate([np.maximum(tree.feature, 0) for tree in trees])
+    return Forest(
+        roots=roots,
+        feature=feature.astype(np.intp),
+        threshold=np.concatenate([tree.threshold for tree in trees]),
+        children=children.astype(np.intp),
+        value=np.concatenate([tree.value[:, 0, 0] for tree in trees]),
+        depth=int(max(tree.max_depth for tree in trees)),
+    )
+
+
+def _children(tree: Any) -> NDArray[np.int64]:
+    """(nodes, 2); a leaf's are itself."""
+    children = np.stack([tree.children_left, tree.children_right], axis=1)
+    here = np.arange(tree.node_count)[:, None]
+    return np.where(children < 0, here, children)

@@ -1,0 +1,122 @@
+"""The hierarchical linear model, solved.
+
+y = x'(s + d_a) + kappa v + noise, where x = [1, z] and v is another regressor's centred
+prediction. Shared effects s ~ N(0, shared) and kappa ~ N(0, trust), deviations d_a ~ N(0, own_a),
+all independent. With u = [s, kappa] the deviations are independent of one another given u, so the
+joint precision is an arrow: one block per action and one for u. Everything below is its block
+elimination (Schur complement), linear in the number of actions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.models.sufficient_statistics import Statistics
+from bandit.types import Vector
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Variances. shared: (width,) of u; noise: (slots,) of y.
+
+    own: (slots + 1, width - 1) of each d_a, last of an action never seen.
+    """
+
+    shared: Vector
+    own: Vector
+    noise: Vector
+
+
+class Posterior:
+    """What is believed of every slot, and in the last row of an action never seen.
+
+    weights: (slots + 1, width) mean of [s + d_a, kappa].
+    """
+
+    def __init__(self, stats: Statistics, prior: Prior) -> None:
+        """Solve the model."""
+        noise = prior.noise[:, None]
+        gram, moment = stats.gram / noise[:, :, None], stats.moment / noise
+        own = _inverse(gram[:, :-1, :-1] + _diagonals(1 / prior.own[:-1]))
+        coupled: Array = own @ gram[:, :-1, :]
+        schur = (gram - gram[:, :, :-1] @ coupled).sum(axis=0) + np.diag(1 / prior.shared)
+        inverse = _inverse((schur + schur.T) / 2)
+        residual = moment - (moment[:, None, :-1] @ coupled)[:, 0]
+        self._prior = prior
+        self._own = own
+        self._coupled = coupled
+        self._shared = (inverse + inverse.T) / 2
+        u = self._shared @ residual.sum(axis=0)
+        self.weights: Array = np.tile(u, (stats.slots + 1, 1))
+        self.weights[:-1, :-1] += (own @ moment[:, :-1, None])[:, :, 0] - coupled @ u
+        self._reach: Array | None = None
+
+    def mean(self, rows: NDArray[np.intp], x: Vector, v: Vector | None) -> Vector:
+        """Expected y of each row; rows: (k,), x: (width - 1,), v: (k,), None for zeros."""
+        picked = self.weights[rows]
+        result: Vector = picked[:, :-1] @ x
+        if v is not None:
+            result += picked[:, -1] * v
+        return result
+
+    def covariance(self, rows: NDArray[np.intp], x: Vector, v: Vector | None) -> Array:
+        """Of the expected y of all rows jointly, (k, k)."""
+        if self._reach is None:
+            self._reach = self._reached()
+        width = len(self._shared)
+        reached = (x @ self._reach).reshape(-1, 2 * width - 1)[rows]
+        direct = -reached[:, :width]
+        direct[:, :-1] += x
+        if v is not None:
+            direct[:, -1] += v
+        joint: Array = direct @ self._shared @ direct.T
+        joint.ravel()[:: len(rows) + 1] += reached[:, width:] @ x
+        return joint
+
+    def freedom(self) -> float:
+        """Number of parameters less the share of each that its prior still holds."""
+        shared = 1 - self._shared.diagonal() / self._prior.shared
+        return float(self.own_freedom().sum() + shared.sum())
+
+    def own_freedom(self) -> Vector:
+        """The same of each action's deviations alone, (slots,)."""
+        through_u = ((self._coupled @ self._shared) * self._coupled).sum(axis=2)
+        spread = self._own.diagonal(axis1=1, axis2=2) + through_u
+        result: Vector = (1 - spread / self._prior.own[:-1]).sum(axis=1)
+        return result
+
+    def _reached(self) -> Array:
+        """How x reaches the deviations: for each row [coupled | own] side by side.
+
+        (width - 1, (slots + 1) * (2 width - 1)), so that one product serves all rows.
+        """
+        slots, size = self._coupled.shape[:2]
+        reach = np.zeros((size, slots + 1, 2 * size + 1))
+        reach[:, :-1, : size + 1] = self._coupled.transpose(1, 0, 2)
+        reach[:, :-1, size + 1 :] = self._own.transpose(1, 0, 2)
+        reach[:, -1, size + 1 :] = np.diag(self._prior.own[-1])
+        return reach.reshape(size, -1)
+
+
+def _diagonals(rows: Array) -> Array:
+    """(n, k) -> (n, k, k)."""
+    result: Array = rows[:, :, None] * np.eye(rows.shape[1])
+    return result
+
+
+def _inverse(matrices: Array) -> Array:
+    inverse: Array = np.asarray(np.linalg.inv(matrices), dtype=np.float64)
+    return inverse
+
+
+def residual_squares(stats: Statistics, posterior: Posterior) -> Vector:
+    """Each slot's sum over its outcomes of (y - expected y)^2, from the statistics alone."""
+    weights = posterior.weights[:-1]
+    fitted = ((stats.gram @ weights[:, :, None])[:, :, 0] * weights).sum(axis=1)
+    squares: Vector = stats.square - 2 * (stats.moment * weights).sum(axis=1) + fitted
+    return np.maximum(0.0, squares)

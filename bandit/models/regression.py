@@ -1,0 +1,210 @@
+"""One hierarchical regression that keeps itself up to date: statistics, variances, posterior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.models.empirical_bayes import TRUST_GRID, Variances, expected_variances, own_variances
+from bandit.models.posterior import Posterior, Prior, residual_squares
+from bandit.models.sufficient_statistics import Statistics, shaped
+from bandit.types import Vector
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+EARLY_COUNT: Final = 8.0
+"""Outcomes that tell of an action's level, up to which each is taken in at once."""
+
+EARLY_REFRESH: Final = frozenset({12, 16, 24, 48})
+REFRESH_EVERY: Final = 32
+LATE: Final = 1_024
+LATE_REFRESH_EVERY: Final = 128
+EARLY_TUNE: Final = frozenset(round(24 * 1.3**step) for step in range(15))
+TUNE_EVERY: Final = 1_000
+NOISE_PRIOR_COUNT: Final = 10.0
+LEAST_NOISE: Final = 0.01
+"""As a share of the noise assumed at the start."""
+OWN_NOISE_COUNT: Final = 20.0
+"""Outcomes of an action that weigh as much as what all actions say of the noise."""
+NOISE_RATIO: Final = 10.0
+"""An action's noise is at most so many times that of all, and at least the inverse of it."""
+_LABELS: Final = 3
+"""Slot, y and weight stand before the numbers of an observation."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSpec:
+    """offset: y when nothing is known. noise: variance assumed at the start.
+
+    intercept: prior variance of the shared and of each action's own intercept.
+    """
+
+    offset: float
+    noise: float
+    intercept: float = 0.1
+
+
+class Layer:
+    """Hierarchical Bayesian regression of one kind of outcome. size: numbers in x, 1 included.
+
+    `observe` is cheap; the posterior is solved again at fixed counts of outcomes, the variances
+    are chosen anew at fewer of them, so both depend on what was learned and on nothing else, also
+    not on when it was saved: outcomes not yet solved for are saved as they are.
+    """
+
+    def __init__(self, spec: LayerSpec, size: int) -> None:
+        self._spec = spec
+        self._stats = Statistics(size + 1)
+        self._fresh: list[Vector] = []
+        self._counts: Vector = np.zeros(0)
+        self._seen = 0
+        self._variances, self._pooled = Variances(), spec.noise
+        self._noise: Vector = np.zeros(0)
+        self._own: Vector = np.array([self._variances.own])
+        self._posterior = self._solved()
+
+    def noise(self, slot: int) -> float:
+        """Variance of y about what is expected of it."""
+        return float(self._noise[slot])
+
+    @property
+    def listens(self) -> bool:
+        """Whether v has earned a slope that is worth asking for v."""
+        return self._variances.trust > TRUST_GRID[0]
+
+    @property
+    def slots(self) -> int:
+        return self._stats.slots
+
+    def counts(self, rows: Rows) -> Vector:
+        """Summed weights of the outcomes behind each row, 0 for an action never seen; (k,)."""
+        if not self.slots:
+            return np.zeros(len(rows))
+        return np.where(rows < 0, 0.0, self._counts[rows])
+
+    def grow(self, slots: int) -> None:
+        missing = slots - self._stats.slots
+        if missing > 0:
+            self._stats.grow(slots)
+            self._counts = np.append(self._counts, np.zeros(missing))
+            self._noise = np.append(self._noise, np.full(missing, self._pooled))
+            self._own = np.append(self._own, np.full(missing, self._own[-1]))
+            self.refresh()
+
+    def mean(self, rows: Rows, x: Vector, v: Vector | None) -> Vector:
+        """Expected y; rows: (k,) slots, -1 for an action never seen; v: (k,), None for zeros."""
+        return self._spec.offset + self._posterior.mean(rows, x, v)
+
+    def covariance(self, rows: Rows, x: Vector, v: Vector | None) -> Array:
+        return self._posterior.covariance(rows, x, v)
+
+    def observe(self, slot: int, x: Vector, v: float, y: float, weight: float) -> None:
+        self._fresh.append(np.concatenate([[slot, y - self._spec.offset, weight], x, [v]]))
+        self._counts[slot] += weight
+        self._seen += 1
+        if self._seen in EARLY_TUNE or self._seen % TUNE_EVERY == 0:
+            self._tune()
+        elif self._is_due(slot):
+            self.refresh()
+
+    def correct(self, slot: int, phi: Vector, old: float, new: float, weight: float) -> None:
+        """Put `new` in the place of an outcome's `old`; it is solved for at once.
+
+        phi: [x, v], with today's v, for the one of that day is not kept: the slope on it is
+        corrected as far as the two are alike.
+        """
+        offset = self._spec.offset
+        self._fold()
+        self._stats.correct(slot, phi, old - offset, new - offset, weight)
+        self.refresh()
+
+    def limit(self, most: float) -> None:
+        """No action's outcomes weigh more than `most` together: what is expected nearly stays."""
+        self._fold()
+        for slot in np.flatnonzero(self._stats.count > most).tolist():
+            self._stats.scale(slot, most / float(self._stats.count[slot]))
+        self._counts = self._stats.count.copy()
+        # What comes next is solved for as often as if so many had been learned.
+        self._seen = min(self._seen, int(self._counts.sum()))
+        self.refresh()
+
+    def shift_intercept(self, slot: int, shift: float, count: float) -> None:
+        """Forget the action's own level; what is known of the new one is worth `count` outcomes."""
+        level = float(self._posterior.weights[slot, 0]) + shift
+        self._fold()
+        self._stats.forget_intercept(slot)
+        self._stats.add_level(slot, level, count)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Solve the posterior from everything observed so far."""
+        self._fold()
+        self._posterior = self._solved()
+
+    def arrays(self) -> dict[str, Array]:
+        chosen = self._variances
+        scalars = [self._seen, chosen.trust, chosen.shared, chosen.own, self._pooled]
+        fresh = np.array(self._fresh).reshape(-1, self._stats.width + _LABELS)
+        kept = {"scalars": np.array(scalars), "noise": self._noise, "own": self._own}
+        return kept | {"fresh": fresh} | self._stats.arrays()
+
+    def restore(self, arrays: dict[str, Array], slots: int) -> None:
+        """Raises ValueError or KeyError when the arrays are not what `arrays` gave."""
+        self._stats.restore(arrays, slots)
+        seen, *chosen, self._pooled = shaped(arrays["scalars"], (5,)).tolist()
+        self._seen, self._variances = int(seen), Variances(*chosen)
+        self._noise = shaped(arrays["noise"], (slots,)).copy()
+        self._own = shaped(arrays["own"], (slots + 1,)).copy()
+        if min(*chosen, self._pooled, *self._noise, *self._own) <= 0:
+            raise ValueError("a variance is not positive")
+        self._fresh, self._counts = [], self._stats.count.copy()
+        self.refresh()
+        fresh = shaped(arrays["fresh"], (len(arrays["fresh"]), self._stats.width + _LABELS))
+        if len(fresh) and not 0 <= fresh[:, 0].min() <= fresh[:, 0].max() < slots:
+            raise ValueError("an observation of no action")
+        for row in fresh:
+            self._fresh.append(row.copy())
+            self._counts[int(row[0])] += row[2]
+
+    def _fold(self) -> None:
+        """Take what was observed since into the statistics, in its order."""
+        for row in self._fresh:
+            self._stats.add(int(row[0]), row[_LABELS:], float(row[1]), float(row[2]))
+        self._fresh = []
+
+    def _is_due(self, slot: int) -> bool:
+        early = self._seen in EARLY_REFRESH or self._counts[slot] <= EARLY_COUNT
+        every = REFRESH_EVERY if self._seen < LATE else LATE_REFRESH_EVERY
+        return bool(early or self._seen % every == 0)
+
+    def _tune(self) -> None:
+        self._fold()
+        level = self._spec.intercept
+        self._variances = expected_variances(self._stats, level, self._noise)
+        self._own = own_variances(self._stats, level, self._noise, self._variances)
+        self.refresh()
+        self._measure_noise()
+        self.refresh()
+
+    def _measure_noise(self) -> None:
+        """From the residuals: of all actions together, and of each, shrunk towards that."""
+        start, count = self._spec.noise, self._stats.count
+        squares = residual_squares(self._stats, self._posterior)
+        freedom = max(0.0, float(count.sum()) - self._posterior.freedom())
+        pooled = (squares.sum() + NOISE_PRIOR_COUNT * start) / (NOISE_PRIOR_COUNT + freedom)
+        self._pooled = max(LEAST_NOISE * start, float(pooled))
+        told = np.maximum(0.0, count - self._posterior.own_freedom())
+        own = (squares + OWN_NOISE_COUNT * self._pooled) / (told + OWN_NOISE_COUNT)
+        self._noise = np.clip(own, self._pooled / NOISE_RATIO, self._pooled * NOISE_RATIO)
+
+    def _solved(self) -> Posterior:
+        width, chosen = self._stats.width, self._variances
+        shared = np.full(width, chosen.shared)
+        own = np.tile(self._own[:, None], width - 1)
+        shared[0] = own[:, 0] = self._spec.intercept
+        shared[-1] = chosen.trust
+        return Posterior(self._stats, Prior(shared, own, self._noise))

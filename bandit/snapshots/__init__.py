@@ -1,0 +1,1 @@
+"""Learned state as versioned, checksummed bytes."""

@@ -1,0 +1,152 @@
+"""A learner: alone in its process, or the child of a router."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+
+import structlog
+
+from router.adapters.storage import Storage
+from router.app.build import build_learner
+from router.app.learner_state_factory import LearnerStateFactory
+from router.app.process import Running, metrics_port, opened_storage, run
+from router.app.refitter import Refitter
+from router.app.reloading import Reloading, Source
+from router.config import Config
+from router.config.values import catalog_of
+from router.observe.metrics import Metrics
+from router.runtime.probe import wait
+from router.runtime.supervisor import Loop, TaskSupervisor
+
+LOOK_S = 0.5
+RESTART_S = 2.0
+GRACE_S = 10.0
+PR_SET_PDEATHSIG = 1
+NICENESS = 5
+
+Target = Callable[[Config, Source | None], None]
+
+
+class LearnerChild:
+    """Starts `target(config, source)` in a child, again when it ends, and ends it with `stop`."""
+
+    def __init__(self, target: Target, config: Config, source: Source | None) -> None:
+        self._target = target
+        self._told = config, source
+        self._context = multiprocessing.get_context("spawn")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            child = self._context.Process(
+                target=_run_child,
+                args=(partial(self._target, *self._told), os.getpid()),
+                daemon=True,
+            )
+            child.start()
+            while child.is_alive() and not stop.is_set():
+                await wait(stop, LOOK_S)
+            if not stop.is_set():
+                structlog.get_logger("app").error("learner_ended", code=child.exitcode)
+                await wait(stop, RESTART_S)
+            await asyncio.to_thread(_end, child)
+
+
+def _end(child: multiprocessing.process.BaseProcess) -> None:
+    child.terminate()  # the learner publishes what it has learned and gives its lease back
+    child.join(GRACE_S)
+    if child.is_alive():
+        child.kill()
+        child.join()
+
+
+def _run_child(target: Callable[[], None], parent: int) -> None:
+    """Have the kernel end this process when the router is killed (Linux, prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICENESS)  # on a full machine requests go first
+    if os.getppid() == parent:
+        target()
+
+
+class Learning:
+    """A loop that is exchanged for another made by the newer config; what was learned is kept.
+
+    make(config, earlier): a learner, which publishes what it has learned when it is stopped.
+    """
+
+    def __init__(self, make: Callable[[Config, Config], Loop], config: Config) -> None:
+        self._make = make
+        self._config = config
+        self._loop = make(config, config)
+        self._turn = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        ending = asyncio.create_task(self._end(stop))
+        try:
+            while not stop.is_set():
+                self._turn = asyncio.Event()
+                await self._loop.run(self._turn)
+        finally:
+            ending.cancel()
+
+    async def _end(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._turn.set()
+
+    async def exchange(self, config: Config) -> None:
+        """Raises ConfigInvalid."""
+        self._loop = await asyncio.to_thread(self._make, config, self._config)
+        self._config = config
+        self._turn.set()
+
+
+@asynccontextmanager
+async def running_learner(
+    config: Config, env: Mapping[str, str], source: Source | None = None
+) -> AsyncIterator[Running]:
+    """source: as of `running_router`."""
+    async with AsyncExitStack() as stack:
+        metrics, loops = Metrics(), TaskSupervisor()
+        seen = source.stamps(config) if source else None
+        storage = await stack.enter_async_context(opened_storage(config, env))
+        stack.push_async_callback(loops.end)
+        learning = Learning(partial(_learner, storage=storage, metrics=metrics), config)
+        loops.start(learning)
+        if config.map.refit_every_h:
+            loops.start(Refitter(config, storage.survey, metrics, time.time))
+        if source and seen:
+            loops.start(Reloading(source, config, learning.exchange, metrics, seen))
+        scraped = metrics_port(config, metrics, stack)
+        yield Running(0, scraped, loops.failed, storage)
+
+
+def _learner(config: Config, earlier: Config, storage: Storage, metrics: Metrics) -> Loop:
+    catalog, retired = catalog_of(config), catalog_of(earlier).plans
+    brain = LearnerStateFactory(config, catalog)
+    return build_learner(config, catalog, brain, storage, metrics, retired=retired)
+
+
+def beside(config: Config) -> Config:
+    """The config of a learner next to its router: its metrics are on the next port."""
+    port = config.server.metrics_port
+    server = config.server.model_copy(update={"metrics_port": port + 1 if port else 0})
+    return config.model_copy(update={"server": server})
+
+
+def run_learner(config: Config, source: Source | None = None) -> None:
+    """The same for a learner alone."""
+    run(running_learner(config, os.environ, source))
+
+
+def run_learner_beside(config: Config, source: Source | None) -> None:
+    """The same for a learner that is a router's child."""
+    run_learner(beside(config), source and replace(source, adapt=beside))

@@ -1,1 +1,0 @@
-"""Judging answers: what can be read off an answer's text, and how it is put into numbers."""

@@ -1,0 +1,119 @@
+"""Deployments, arms and plans: what can be called, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from router.domain.chat import Usage
+
+TOKENS_PER_MTOK = 1_000_000
+MANY_TOKENS = 1_000_000_000
+RULES = "rules"
+"""The gate that accepts whatever passed the certain checks."""
+LEARNED = "learned"
+"""The gate that learns when to accept at once, and when to escalate at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens, as price lists give it."""
+
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+
+    def cost_usd(self, usage: Usage) -> float:
+        return (
+            usage.input_tokens * self.input_usd_per_mtok
+            + usage.output_tokens * self.output_usd_per_mtok
+        ) / TOKENS_PER_MTOK
+
+    def affordable_output(self, budget_usd: float, input_tokens: int) -> int:
+        """How many output tokens are left in a budget once the input is paid."""
+        left_usd = budget_usd - self.cost_usd(Usage(input_tokens))
+        if left_usd < 0:
+            return 0
+        if self.output_usd_per_mtok == 0:
+            return MANY_TOKENS
+        return int(left_usd * TOKENS_PER_MTOK / self.output_usd_per_mtok)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One model behind one base URL. provider: "openai" | "anthropic" | "gemini" (the protocol)."""
+
+    name: str
+    provider: str
+    base_url: str
+    model: str
+    price: Price
+    context_window_tokens: int = 128_000
+    max_output_tokens: int = 4_096
+    timeout_ms: int = 60_000
+    tools: bool = True
+    images: bool = False
+    json_schema: bool = True
+    logprobs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Deployments in the order they are tried.
+
+    prior_cost_usd: list price of the first times typical tokens, before anything is learned.
+    """
+
+    name: str
+    deployments: tuple[Deployment, ...]
+    prior_cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Arms from the first tried to the last; a gate stands between two rungs.
+
+    prior_cost_usd: list price times typical tokens, before anything is learned.
+    gate: what looks at a first rung's answer that passed the certain checks, a name of
+    `bandit.gates`. second: the arm it may ask for a second opinion ("" for none). spare: an arm
+    alone that need not be chosen among where a plan with a learned gate calls it.
+    """
+
+    name: str
+    rungs: tuple[str, ...]
+    prior_cost_usd: float
+    gate: str = RULES
+    second: str = ""
+    spare: bool = False
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Every arm that may be called."""
+        return (*self.rungs, self.second) if self.second else self.rungs
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether a gate of its own looks at a first answer that passed."""
+        return self.gate != RULES
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """fallback: the arm called when a rung's deployments all fail ("" for none)."""
+
+    arms: Mapping[str, Arm]
+    plans: Mapping[str, Plan]
+    fallback: str = ""
+
+    def deployments(self) -> tuple[Deployment, ...]:
+        return tuple(d for arm in self.arms.values() for d in arm.deployments)
+
+    def names(self) -> list[str]:
+        return [d.name for d in self.deployments()]
+
+    def model_of(self, deployment: str) -> str:
+        """The model behind a deployment; "" for one that is no longer configured."""
+        return next((d.model for d in self.deployments() if d.name == deployment), "")
+
+    def price_of(self, deployment: str) -> Price | None:
+        """None for a deployment that is no longer configured."""
+        return next((d.price for d in self.deployments() if d.name == deployment), None)

@@ -1,0 +1,130 @@
+"""Events of the stream, in the order they were appended: all that the learner reads.
+
+Tagged, so that a reader knows which is which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from router.domain.records import DecisionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One decision may be told of twice: when it is made and, for `Decide`, when it is settled.
+
+    Cost, latency and failure are learned from a settled record.
+    """
+
+    record: DecisionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackGiven:
+    """at_ms: since the epoch, 0 where it was not noted.
+
+    replaces: the quality told before, for a correction. by_default: nobody told, the join window
+    closed, and this is what silence stands for.
+    """
+
+    decision_id: str
+    quality: float
+    at_ms: int = 0
+    replaces: float | None = None
+    by_default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reasked:
+    """The same session asked nearly the same again: the earlier answer was not good enough.
+
+    similarity: cosine of the prompts. likeness: of their letters, in [0, 1]; 1 for the same words.
+    """
+
+    decision_id: str
+    similarity: float
+    at_ms: int = 0
+    likeness: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """An accepted first answer was checked off its caller's path; quality in [0, 1].
+
+    propensity: with which this decision was picked for it. cost_usd: what the check cost.
+    """
+
+    decision_id: str
+    quality: float
+    propensity: float
+    cost_usd: float = 0.0
+    at_ms: int = 0
+
+
+class Move(StrEnum):
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+
+
+class Mover(StrEnum):
+    """Who moved: somebody by command, evidence for a challenger, or the guard after a promotion."""
+
+    HAND = "hand"
+    EVIDENCE = "evidence"
+    GUARD = "guard"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyCommand:
+    """Somebody wants another policy to serve. name: of whom to promote; "" for a rollback."""
+
+    move: Move
+    name: str = ""
+    at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GainFound:
+    """What was known of one member's gain over the champion when it counted.
+
+    low, high: None where the log says too little for an interval. effective: decisions left by
+    weight.
+    """
+
+    member: str
+    events: int = 0
+    gain: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    effective: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """What came of a command or of evidence; an audit record, nothing is learned from it.
+
+    cause: position of the event that led to it. before, champion: who served, who serves now, the
+    same where `refused` says why nothing changed. found: the evidence.
+    """
+
+    cause: str
+    move: Move
+    by: Mover
+    before: str
+    champion: str
+    found: GainFound | None = None
+    refused: str = ""
+    at_ms: int = 0
+
+
+Event: TypeAlias = Decided | FeedbackGiven | Reasked | Audited | PolicyCommand | PolicyChanged
+
+
+def decision_of(event: Event) -> str | None:
+    """Id of the decision that an event tells of; None for one about policies."""
+    if isinstance(event, Decided):
+        return event.record.id
+    return None if isinstance(event, PolicyCommand | PolicyChanged) else event.decision_id

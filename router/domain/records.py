@@ -1,0 +1,276 @@
+"""What is written down of a decision, of an answer that is cached and of a session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bandit.gates import Step
+from router.domain.catalog import Price
+from router.domain.chat import Answer
+
+
+class Mode(StrEnum):
+    COMPLETE = "complete"
+    STREAM = "stream"
+    DECIDE = "decide"
+
+
+class AttemptOutcome(StrEnum):
+    ACCEPTED = "accepted"
+    ESCALATED = "escalated"
+    SECOND_OPINION = "second_opinion"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+BASE = "policy"
+"""The member that the config's section `policy` describes; the others are its challengers."""
+
+OWN = "own"
+"""A policy of the tenant's own, which began as a copy of that one: no evidence for challengers."""
+
+JUDGED = "judged"
+"""Why an answer that passed the certain checks was not served."""
+
+UNJUDGED = "unjudged"
+"""Why another one was not: its judging was cut off."""
+
+
+class CacheStatus(StrEnum):
+    MISS = "miss"
+    EXACT = "exact"
+    SEMANTIC = "semantic"
+    BYPASS = "bypass"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of one deployment. why: a gate's verdict or a ProviderError's reason.
+
+    agrees: whether its closed answer equals the one that was served; None where that can't be
+    told, and for the served one itself.
+    """
+
+    arm: str
+    deployment: str
+    model: str
+    outcome: AttemptOutcome
+    why: str
+    latency_ms: float
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    agrees: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSet:
+    """Mirror of the bandit's weights, as logged."""
+
+    quality: float
+    cost: float
+    latency: float
+    failure: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedContext:
+    """The projected context, never the prompt."""
+
+    membership: tuple[float, ...]
+    projection: tuple[float, ...]
+    features: tuple[float, ...]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the policy would have done where it only watched.
+
+    plan: drawn from probabilities, (plan, probability) of all it would have chosen among.
+    """
+
+    plan: str
+    probabilities: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The bandit's part of a decision.
+
+    probabilities: (plan, probability) of every eligible plan; sums to 1. Where the policy only
+    watched, the caller's plan has 1 and all others 0.
+    expected: (plan, quality, cost_usd, utility) posterior means, the reason for the choice.
+    member: who served among the policy of the config and its challengers.
+    """
+
+    plan: str
+    propensity: float
+    explored: bool
+    probabilities: tuple[tuple[str, float], ...]
+    policy: str
+    policy_version: int
+    weights: WeightSet
+    context: LoggedContext
+    expected: tuple[tuple[str, float, float, float], ...] = ()
+    observed: Observation | None = None
+    member: str = BASE
+
+
+class Judge(StrEnum):
+    """Who chose a step."""
+
+    GATE = "gate"
+    VERIFIER = "verifier"
+    PROMISE = "promise"
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """One choice after an answer.
+
+    probabilities: (step, probability) of every eligible step; sums to 1.
+    score: what the gate held for the probability that what would be accepted is good.
+    instead: what the gate had chosen, where a promise did not permit it.
+    """
+
+    step: Step
+    propensity: float
+    probabilities: tuple[tuple[Step, float], ...]
+    score: float
+    by: Judge = Judge.GATE
+    instead: Step | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a plan's gate saw of the answers and chose, never their text.
+
+    signals, second_signals: of the first answer and the second opinion; the latter is empty where
+    none came. second_usd, strong_usd: the price priors it reckoned with, None for no such step.
+    verified: what the caller's verifier said of the first answer.
+    """
+
+    gate: str
+    version: str
+    signals: tuple[float, ...]
+    steps: tuple[StepTaken, ...]
+    second_signals: tuple[float, ...] = ()
+    agreement: float | None = None
+    second_usd: float | None = None
+    strong_usd: float | None = None
+    verified: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """The receipt of one request.
+
+    choice is None for an answer out of the cache: nothing was decided, nothing is learned.
+    judged is None where no learned gate looked at an answer.
+    settled: every attempt is known (always true unless mode is DECIDE and no outcome came yet).
+    feedback: the quality reported so far; filled in by the log when the record is read.
+    cache_exact/cache_partition: where the answer is cached, so that bad feedback can evict it.
+    price: by which an outcome of `DECIDE` is charged, whatever the config says by then; None for
+    other modes.
+    """
+
+    id: str
+    tenant: str
+    created_ms: int
+    mode: Mode
+    session_id: str = ""
+    choice: Choice | None = None
+    attempts: tuple[Attempt, ...] = ()
+    arm: str = ""
+    deployment: str = ""
+    model: str = ""
+    cache: CacheStatus = CacheStatus.MISS
+    similarity: float = 0.0
+    cache_exact: str = ""
+    cache_partition: str = ""
+    settled: bool = True
+    feedback: float | None = None
+    judged: Judged | None = None
+    price: Price | None = None
+
+    @property
+    def cost_usd(self) -> float:
+        return sum(a.cost_usd for a in self.attempts)
+
+    @property
+    def latency_ms(self) -> float:
+        return sum(a.latency_ms for a in self.attempts)
+
+    @property
+    def answered(self) -> bool:
+        return any(a.outcome is AttemptOutcome.ACCEPTED for a in self.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeReport:
+    """What a caller of `Decide` saw when it called the model itself. failure: "" for success."""
+
+    latency_ms: float
+    input_tokens: int
+    output_tokens: int
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackReport:
+    """quality in [0, 1]; accepted stands for 1 and 0 where no quality is given.
+
+    correction: it may replace another value that was reported before.
+    """
+
+    quality: float | None = None
+    accepted: bool | None = None
+    correction: bool = False
+
+    @property
+    def value(self) -> float:
+        if self.quality is not None:
+            return self.quality
+        return 1.0 if self.accepted else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """An answer that passed its gate, which decision paid for it, and the exact key it has."""
+
+    answer: Answer
+    arm: str
+    deployment: str
+    decision_id: str
+    exact: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheKey:
+    """exact: hash of tenant and the whole request.
+
+    partition: hash of the tenant and everything but the last user text (system prompt, history,
+    tools, parameters) and of the literals in that text (numbers, negations): only prompts that
+    agree on all of these are compared by similarity.
+    """
+
+    tenant: str
+    exact: str
+    partition: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTurn:
+    """The last turn of a session. embedding: (384,) as float32 bytes.
+
+    attached: a digest of what makes another question of the same words. letters: a fingerprint of
+    the prompt's.
+    """
+
+    decision_id: str
+    at_ms: int
+    embedding: bytes = field(repr=False)
+    attached: str = ""
+    letters: bytes = field(default=b"", repr=False)

@@ -1,0 +1,1 @@
+"""Judging an answer: what its text shows, and whether to accept, ask again or escalate."""

@@ -1,0 +1,299 @@
+"""The closed answer a text settles on, normalised, and whether two such answers agree.
+
+Every pattern is linear in the text, and at most `MAX_CHARS` of it are read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from router.gates.answer_marks import endings, is_negated, letters, whole_letter, yes_or_no
+from router.gates.numbers import Number, numbers, plain, results, same_number, whole_number
+
+MAX_CHARS: Final = 20_000
+"""From an answer's end: its result is rarely said earlier."""
+MAX_JSON_CHARS: Final = 200_000
+MAX_PROMPT_CHARS: Final = 4_000
+MAX_TEXT_CHARS: Final = 80
+TAIL_CHARS: Final = 2_000
+SHORT_CHARS: Final = 300
+"""A longer text that begins with "Yes," says more than yes, unless that was asked."""
+
+
+class Kind(StrEnum):
+    """What form a closed answer has; TEXT: few words where an answer belongs (boxed, a field)."""
+
+    NUMBER = "number"
+    CHOICE = "choice"
+    YES_NO = "yes_no"
+    JSON = "json"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """text: the normal form. number: for `Kind.NUMBER` only. marked: it was called the answer."""
+
+    kind: Kind
+    text: str
+    number: Number | None = None
+    marked: bool = True
+
+
+_FENCE: Final = re.compile(r"```[\w-]{0,20}\n(.*?)```", re.DOTALL)
+_FIELDS: Final = ("answer", "final_answer", "result")
+_INVALID: Final = object()
+_FORMULA: Final = re.compile(r"[\^_=+*/\\<>]|\d[^\W\d]")
+_ASKS_NUMBER: Final = re.compile(
+    r"\bhow (?:many|much|far|long|old|tall)\b|\b(?:calculate|compute|evaluate)\b"
+    r"|\b(?:what is|find) the (?:total|sum|product|average|value|number|probability|area|ratio)\b",
+    re.IGNORECASE,
+)
+_ASKS_CHOICE: Final = re.compile(r"(?:^|\s)\(?[A-D][.):]\s")
+_ASKS_YES_NO: Final = re.compile(
+    r"(?:^|[.!?\n])\s{0,3}(?:is|are|was|were|do|does|did|can|could|should|will|would|has|have"
+    r"|true or false)\b[^.!?\n]{0,300}[?:]\s*$",
+    re.IGNORECASE,
+)
+_CHOICES: Final = 3
+
+
+def asked_kind(prompt: str, *, wants_json: bool = False) -> Kind | None:
+    """The form of answer that a prompt asks for, as far as its words tell.
+
+    >>> asked_kind("How many legs have four spiders?")
+    <Kind.NUMBER: 'number'>
+    """
+    end = prompt[-MAX_PROMPT_CHARS:].rstrip()
+    if wants_json:
+        return Kind.JSON
+    if len(_ASKS_CHOICE.findall(end)) >= _CHOICES:
+        return Kind.CHOICE
+    if _ASKS_NUMBER.search(end):
+        return Kind.NUMBER
+    return Kind.YES_NO if _ASKS_YES_NO.search(end) else None
+
+
+def closed_answer(text: str, asked: Kind | None = None) -> Closed | None:
+    """What the text settles on; None where it is open.
+
+    asked: where nothing is marked as the answer, the last number or letter of a text counts only
+    if one was asked for.
+
+    >>> closed_answer("The answer is not (B) but (C).").text
+    'C'
+    >>> closed_answer("Rome was founded in 753 BC.") is None
+    True
+    """
+    value = json_of(text)
+    if isinstance(value, dict | list):
+        return _of_json(value)
+    text = text[-MAX_CHARS:].strip()
+    if not text:
+        return None
+    return _whole(text, asked) or _marked(text, asked) or _unmarked(text, asked)
+
+
+def agreement(one: Closed | None, other: Closed | None) -> float | None:
+    """1.0 where both say the same, 0.0 where they do not, None where neither is closed."""
+    if one is None and other is None:
+        return None
+    if one is None or other is None:
+        return 0.0
+    if one.number and other.number:
+        return float(same_number(one.number, other.number))
+    return float(one.kind is other.kind and one.text == other.text)
+
+
+def compare(one: str, other: str, asked: Kind | None = None) -> float | None:
+    """Agreement of two texts: the form in which one is closed is looked for in the other.
+
+    >>> compare("The answer is 1,200.", "So they earn $1200 in all.")
+    1.0
+    >>> compare("It is a fine day.", "The weather is good.") is None
+    True
+    """
+    first, second = closed_answer(one, asked), closed_answer(other, asked)
+    if first and not second:
+        second = closed_answer(other, first.kind)
+    elif second and not first:
+        first = closed_answer(one, second.kind)
+    return agreement(first, second)
+
+
+def spread(known: Mapping[str, float], answers: Mapping[str, Closed | None]) -> dict[str, float]:
+    """What is known of some answers, carried over to the others; for exact answers only.
+
+    An answer equal to another shares its label; one unequal to a right one is wrong. known: P(ok)
+    of some of `answers`, by name. What is only likely (a label between 0 and 1) is passed on to
+    equal answers alone.
+
+    >>> five, six = closed_answer("5"), closed_answer("6")
+    >>> spread({"strong": 1.0}, {"first": five, "second": six, "strong": six})
+    {'strong': 1.0, 'first': 0.0, 'second': 1.0}
+    """
+    labels = dict(known)
+    for name, answer in answers.items():
+        found = [_implied(answer, answers.get(of), label) for of, label in known.items()]
+        told = [label for label in found if label is not None]
+        if name not in labels and told:
+            labels[name] = max(told)
+    return labels
+
+
+def _implied(answer: Closed | None, other: Closed | None, label: float) -> float | None:
+    if other is None:
+        return None
+    if agreement(answer, other):
+        return label
+    return 0.0 if label == 1.0 else None
+
+
+def said_number(text: str) -> Number | None:
+    """The first number behind the last mark that has one, else the last; negated ones aside."""
+    text = plain(text)
+    for ending, _ in endings(text):
+        found = _first_number(ending)
+        if found:
+            return found
+    return _last_number(text[-TAIL_CHARS:]) or _last_number(text[:-TAIL_CHARS])
+
+
+def said_choice(text: str) -> str:
+    """The letter that a text settles on; "" for none."""
+    stripped = text.strip()
+    marked = next((found[0] for ending, _ in endings(text) if (found := letters(ending))), "")
+    if len(stripped.strip("*() .:")) == 1:
+        return whole_letter(stripped)
+    every = [] if marked else letters(text)
+    return marked or whole_letter(stripped) or (every[-1] if every else "")
+
+
+def json_of(text: str) -> Any:
+    """The JSON value that a text or its last fenced block is; None for no JSON, and for null."""
+    if len(text) > MAX_JSON_CHARS:
+        return None
+    stripped = text.strip()
+    fenced = _FENCE.findall(stripped) if "```" in stripped else []
+    found = _parsed(fenced[-1] if fenced else stripped)
+    return None if found is _INVALID else found
+
+
+def normal_words(text: str) -> str:
+    """Case, accents' encoding, punctuation, articles and spaces do not matter."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    words = re.sub(r"[^\w\s.%-]|(?<!\d)[.-]|[.](?!\d)", " ", folded).split()
+    return " ".join(word for word in words if word not in ("a", "an", "the"))
+
+
+def _parsed(text: str) -> Any:
+    try:
+        # Models write line breaks into strings; 1.0 and 1 are the same number.
+        return json.loads(text, strict=False, parse_float=_lean)
+    except (ValueError, RecursionError):
+        return _INVALID
+
+
+def _lean(digits: str) -> float | int:
+    value = float(digits)
+    return int(value) if value.is_integer() else value
+
+
+def _of_json(value: dict[str, Any] | list[Any]) -> Closed | None:
+    if isinstance(value, dict):
+        for name in _FIELDS:
+            if isinstance(value.get(name), str | int | float):
+                return _of_field(value[name])
+            if isinstance(value.get(name), dict | list):
+                value = value[name]
+                break
+    try:
+        return Closed(Kind.JSON, json.dumps(value, sort_keys=True))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _of_field(value: str | float) -> Closed | None:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return _whole(text, None) or _marked(text, None) or _lone_number(text) or _few_words(text)
+
+
+def _lone_number(text: str) -> Closed | None:
+    """The number of "7 apples"; None for several."""
+    found = list(numbers(plain(text[: MAX_TEXT_CHARS + 1])))
+    if len(found) != 1 or len(text) > MAX_TEXT_CHARS:
+        return None
+    return Closed(Kind.NUMBER, f"{found[0].value:g}", found[0])
+
+
+def _whole(text: str, asked: Kind | None) -> Closed | None:
+    """The whole text, or how it begins where it is short."""
+    number = whole_number(text) if len(text) <= MAX_TEXT_CHARS else None
+    if number:
+        return Closed(Kind.NUMBER, f"{number.value:g}", number)
+    letter = whole_letter(text) if len(text) <= SHORT_CHARS or asked is Kind.CHOICE else ""
+    if letter:
+        return Closed(Kind.CHOICE, letter)
+    word = yes_or_no(text) if len(text) <= SHORT_CHARS or asked is Kind.YES_NO else ""
+    return Closed(Kind.YES_NO, word) if word else None
+
+
+def _marked(text: str, asked: Kind | None) -> Closed | None:
+    for ending, exact in endings(plain(text)):
+        found = _of_exact(ending) if exact else _ending(ending, asked)
+        if found:
+            return found
+    return None
+
+
+def _of_exact(ending: str) -> Closed | None:
+    """Boxed, or behind ####: the answer and nothing else, up to the end of its line."""
+    line = ending.strip().partition("\n")[0].strip()
+    formula = _FORMULA.search(line)
+    return _whole(line, None) or (None if formula else _lone_number(line)) or _few_words(line)
+
+
+def _ending(ending: str, asked: Kind | None) -> Closed | None:
+    """A number, letter, yes or no: what was asked for, else what comes first."""
+    number = _first_number(ending)
+    choice = letters(ending) if asked is not Kind.NUMBER else []
+    if choice and (asked is Kind.CHOICE or not number or ending.find(choice[0]) < number.start):
+        return Closed(Kind.CHOICE, choice[0])
+    if number and asked is not Kind.CHOICE:
+        return Closed(Kind.NUMBER, f"{number.value:g}", number)
+    word = yes_or_no(ending)
+    return Closed(Kind.YES_NO, word) if word else None
+
+
+def _unmarked(text: str, asked: Kind | None) -> Closed | None:
+    """The last that has the form asked for."""
+    if asked is Kind.NUMBER:
+        number = said_number(text)
+        return Closed(Kind.NUMBER, f"{number.value:g}", number, marked=False) if number else None
+    if asked is Kind.CHOICE:
+        letter = said_choice(text)
+        return Closed(Kind.CHOICE, letter, marked=False) if letter else None
+    return None
+
+
+def _few_words(text: str) -> Closed | None:
+    if len(text) > MAX_TEXT_CHARS:
+        return None
+    # Of a formula everything counts but its spaces.
+    words = "".join(text.split()) if _FORMULA.search(text) else normal_words(text)
+    return Closed(Kind.TEXT, words) if words else None
+
+
+def _last_number(text: str) -> Number | None:
+    every = reversed(list(numbers(text)))
+    return next((n for n in every if not is_negated(text, n.start)), None)
+
+
+def _first_number(text: str) -> Number | None:
+    return next((n for n in results(text) if not is_negated(text, n.start)), None)

@@ -1,0 +1,226 @@
+"""One answer in front of its plan's gate: what is seen of it, and what is done next."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+
+from bandit.errors import BanditError
+from bandit.gates import Gate, GateInput, Prices, Step
+from bandit.types import Context, Vector, Weights
+from router.domain.catalog import Catalog, Plan
+from router.domain.chat import Answer, ChatRequest, Format
+from router.domain.errors import RouterError
+from router.domain.promise_names import kept_for
+from router.domain.records import Judge, Judged, StepTaken
+from router.gates.closed_answers import Closed, agreement, closed_answer, compare
+from router.gates.contradiction import bounded
+from router.gates.signals import SIGNALS_VERSION, question_of, reply_of, signals_of
+from router.gates.steps import AvailableSteps, RiskBound, Verdicts, taken_of, withheld
+from router.ports.observer import Observer
+from router.ports.ports import Embedding
+
+MOST_COMPARED_CHARS = 2_000
+"""Of each of two open texts: what an embedding reads of a text is less."""
+
+Embed = Callable[[str], Awaitable[Embedding]]
+
+
+class GateSession:
+    """One request's way through its plan's gate; `judged` is what is written down of it."""
+
+    def __init__(
+        self,
+        *,
+        chat: ChatRequest,
+        plan: Plan,
+        gate: Gate,
+        context: Context,
+        weights: Weights,
+        prices: Prices,
+        embed: Embed,
+        observer: Observer,
+        verifier: Verdicts | None = None,
+        tenant: str = "",
+        promise: RiskBound | None = None,
+    ) -> None:
+        self._tenant = tenant
+        self._promise = promise
+        self.second_arm = plan.second
+        self._chat = chat
+        wants_json = chat.response_format.kind is not Format.TEXT
+        self._question = question_of(chat.prompt, wants_json=wants_json)
+        self.plan = plan
+        self._gate = gate
+        self._context = context
+        self._weights = weights
+        self._prices = prices
+        self._embed = embed
+        self._observer = observer
+        self._verifier = verifier
+        self._seen: GateInput | None = None
+        self._verified: float | None = None
+        self._steps: list[StepTaken] = []
+        self._closed: dict[str, Closed | None] = {}
+
+    async def first(self, answer: Answer, left: AvailableSteps, within_ms: float) -> Step:
+        """What to do with a first answer that passed the certain checks."""
+        arm = self.plan.rungs[0]
+        if self._verifier is not None:
+            self._verified = await self._verifier.verdict(
+                self._chat, self._tenant, arm, answer, within_ms
+            )
+        signals = self._signals(arm, answer, self._verified)
+        self._seen = GateInput(self._context, signals, SIGNALS_VERSION)
+        if self._verified is not None:
+            return self._by_verifier(self._verified, left)
+        return self._choose(self._seen, left)
+
+    async def again(self, answer: Answer, second: Answer | None, left: AvailableSteps) -> Step:
+        """The same with a second opinion in hand, or without it when none came."""
+        assert self._seen is not None  # noqa: S101 - asked after `first` only
+        if second is not None:
+            signals = self._signals(self.second_arm, second)
+            known = await self._agreement(answer.text, second.text)
+            self._seen = replace(self._seen, agreement=known, second=signals)
+        return self._choose(self._seen, replace(left, ask=False))
+
+    def agrees(self, arm: str, served: Answer) -> bool | None:
+        """Whether an arm's closed answer equals the one that was served; None for open text."""
+        closed = self._closed.get(arm)
+        other = closed_answer(served.text, self._question.asked) if closed else None
+        known = agreement(closed, other) if other else None
+        return None if known is None else known > 0
+
+    def is_closed(self, arm: str) -> bool:
+        """Whether an arm's answer settled on something that can be compared exactly."""
+        return self._closed.get(arm) is not None
+
+    def confirms(self, other: Answer) -> float | None:
+        """1.0 or 0.0: whether another answer settles on the same as the first one."""
+        agrees = self.agrees(self.plan.rungs[0], other)
+        return None if agrees is None else float(agrees)
+
+    def _signals(self, arm: str, answer: Answer, verified: float | None = None) -> Vector:
+        closed = closed_answer(answer.text, self._question.asked)
+        self._closed[arm] = closed
+        return signals_of(self._question, reply_of(answer, verified, closed))
+
+    @property
+    def judged(self) -> Judged | None:
+        """None while nothing was chosen."""
+        if self._seen is None or not self._steps:
+            return None
+        second = self._seen.second
+        return Judged(
+            gate=self._gate.name,
+            version=self._seen.version,
+            signals=tuple(self._seen.signals.tolist()),
+            steps=tuple(self._steps),
+            second_signals=() if second is None else tuple(second.tolist()),
+            agreement=self._seen.agreement,
+            second_usd=self._prices.second_usd,
+            strong_usd=self._prices.strong_usd,
+            verified=self._verified,
+        )
+
+    def _by_verifier(self, quality: float, left: AvailableSteps) -> Step:
+        """Whoever can tell decides; what nobody can do better is served."""
+        assert self._verifier is not None  # noqa: S101 - it gave the quality
+        weak = quality < self._verifier.accept_at and left.escalate
+        step = Step.ESCALATE if weak else Step.ACCEPT
+        return self._take(StepTaken(step, 1.0, ((step, 1.0),), quality, Judge.VERIFIER))
+
+    def _choose(self, seen: GateInput, left: AvailableSteps) -> Step:
+        try:
+            chosen = self._gate.choose(seen, self._open_prices(left), self._weights)
+        except BanditError:
+            # Of another version than what was learned, say: the certain checks have passed.
+            self._observer.degraded("gate")
+            return Step.ACCEPT
+        taken = taken_of(chosen)
+        served = taken.step in (Step.ACCEPT, Step.SECOND)
+        if served and left.escalate and not self._permits(taken.score):
+            taken = withheld(taken)
+        return self._take(taken)
+
+    def _permits(self, score: float) -> bool:
+        return self._promise is None or self._promise.permits(score)
+
+    def _take(self, taken: StepTaken) -> Step:
+        self._steps.append(taken)
+        self._observer.step(self.plan.name, taken.step)
+        return taken.step
+
+    def _open_prices(self, left: AvailableSteps) -> Prices:
+        return Prices(
+            self._prices.second_usd if left.ask else None,
+            self._prices.strong_usd if left.escalate else None,
+        )
+
+    async def _agreement(self, one: str, other: str) -> float | None:
+        closed = compare(one, other, self._question.asked)
+        if closed is not None or not (one.strip() and other.strip()):
+            return closed
+        try:
+            vectors = [await self._embed(text[:MOST_COMPARED_CHARS]) for text in (one, other)]
+        except RouterError:
+            self._observer.degraded("agreement")
+            return None
+        return bounded(float(np.clip(vectors[0] @ vectors[1], 0, 1)), one, other)
+
+
+def prices_of(plan: Plan, catalog: Catalog) -> Prices:
+    """Price priors of the steps a plan has."""
+    second = catalog.arms[plan.second].prior_cost_usd if plan.second else None
+    strong = catalog.arms[plan.rungs[1]].prior_cost_usd if len(plan.rungs) > 1 else None
+    return Prices(second, strong)
+
+
+class Judging:
+    """Makes the stepper of a request. gates: of the snapshot that serves now."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        embed: Embed,
+        observer: Observer,
+        verifier: Verdicts | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._embed = embed
+        self._observer = observer
+        self._verifier = verifier
+
+    def stepper(
+        self,
+        chat: ChatRequest,
+        plan: Plan,
+        gates: Mapping[str, Gate],
+        context: Context,
+        weights: Weights,
+        *,
+        tenant: str = "",
+        promises: Mapping[str, RiskBound] = MappingProxyType({}),
+    ) -> GateSession | None:
+        """None for a plan whose only gate are the certain checks."""
+        gate = gates.get(plan.name)
+        if gate is None:
+            return None
+        return GateSession(
+            chat=chat,
+            plan=plan,
+            gate=gate,
+            context=context,
+            weights=weights,
+            prices=prices_of(plan, self._catalog),
+            embed=self._embed,
+            observer=self._observer,
+            verifier=self._verifier,
+            tenant=tenant,
+            promise=kept_for(promises, plan.name, tenant),
+        )

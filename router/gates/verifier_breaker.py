@@ -1,0 +1,98 @@
+"""A verifier within bounds: asked in time, and left alone while it fails or abstains too often."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+
+from router.domain.chat import Answer, ChatRequest
+from router.domain.errors import VerifierFailed, VerifierOff
+from router.ports.observer import Observer
+from router.ports.ports import Case, Clock, Verifier
+
+MS_PER_S = 1_000
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierBreakerSettings:
+    """accept_at: the least quality that is served without the arm above.
+
+    max_failures: of the last 2 * max_failures calls; then it is off for cooldown_ms, and the first
+    failure after that switches it off again. tenants: whose answers are shown; empty for all.
+    """
+
+    timeout_ms: float = 2_000
+    accept_at: float = 0.5
+    max_failures: int = 5
+    cooldown_ms: float = 30_000
+    tenants: frozenset[str] = frozenset()
+
+
+class VerifierBreaker:
+    """Implements `router.gates.gate_session.Verdicts`. clock: seconds."""
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        observer: Observer,
+        clock: Clock,
+        settings: VerifierBreakerSettings,
+    ) -> None:
+        self._verifier = verifier
+        self._observer = observer
+        self._clock = clock
+        self._settings = settings
+        self._failed: deque[bool] = deque(maxlen=2 * settings.max_failures)
+        self._off_until_s: float | None = None
+
+    @property
+    def accept_at(self) -> float:
+        return self._settings.accept_at
+
+    async def check(self) -> None:
+        """Raises VerifierOff while it is left alone."""
+        if self._is_off():
+            raise VerifierOff("the verifier failed or abstained too often and is left alone")
+
+    async def verdict(
+        self, chat: ChatRequest, tenant: str, arm: str, answer: Answer, within_ms: float
+    ) -> float | None:
+        """None when it abstains, fails, is off, has no time left, or is not for this tenant."""
+        tenants = self._settings.tenants
+        timeout_ms = min(self._settings.timeout_ms, within_ms)
+        if timeout_ms <= 0 or (tenants and tenant not in tenants) or self._is_off():
+            return None
+        case = Case(chat, arm, answer.text, answer.tool_calls)
+        try:
+            quality = await self._verifier.verify(case, timeout_ms)
+        except VerifierFailed:
+            # A caller's own haste says nothing of the verifier.
+            if timeout_ms == self._settings.timeout_ms:
+                self._note("failed")
+            return None
+        self._note("abstained" if quality is None else "")
+        return quality
+
+    def _is_off(self) -> bool:
+        return self._off_until_s is not None and self._clock() < self._off_until_s
+
+    def _note(self, trouble: str) -> None:
+        """trouble: "" for none."""
+        settings = self._settings
+        if trouble:
+            self._observer.degraded(f"verifier_{trouble}")
+        probing = self._off_until_s is not None
+        if probing and not trouble:
+            self._off_until_s = None
+            self._failed.clear()
+            self._observer.verifier(serving=True)
+            _log.warning("the verifier is asked again")
+        self._failed.append(bool(trouble))
+        if trouble and (probing or sum(self._failed) >= settings.max_failures):
+            self._off_until_s = self._clock() + settings.cooldown_ms / MS_PER_S
+            self._observer.verifier(serving=False)
+            _log.warning(
+                "the verifier is left alone for %d ms: it %s", settings.cooldown_ms, trouble
+            )

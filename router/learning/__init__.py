@@ -1,0 +1,1 @@
+"""From the event log to a published snapshot of the policy and its gates."""

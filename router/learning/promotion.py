@@ -1,0 +1,194 @@
+"""Challengers learn from the champion's log, serve nothing, and take over when evidence says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bandit.errors import BanditError
+from bandit.offpolicy import GainTally
+from bandit.types import Policy, Units
+from router.domain.catalog import Plan
+from router.domain.events import (
+    Decided,
+    Event,
+    FeedbackGiven,
+    GainFound,
+    Move,
+    Mover,
+    PolicyChanged,
+    PolicyCommand,
+)
+from router.domain.logged_context import read_context
+from router.domain.records import Choice, DecisionRecord
+from router.learning.pending import (
+    burden_of,
+    eligible_of,
+    is_news,
+    waiting_of,
+    weights_of,
+)
+from router.learning.promotion_state import ContestState
+from router.ports.observer import Observer
+
+GUARD_EVENTS: Final = 100
+"""Judged decisions after a promotion before the guard may take it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContestSettings:
+    """See the config's section `promotion`."""
+
+    automatic: bool = False
+    min_events: int = 1_000
+    margin: float = 0.005
+    confidence: float = 0.95
+    guard: bool = True
+    max_waiting: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class ContestTerms:
+    plans: Mapping[str, Plan]
+    units: Units
+    settings: ContestSettings
+
+
+class ChampionChallenger:
+    """policies: every member by name, the champion too. A function of the events in their order."""
+
+    def __init__(
+        self, policies: Mapping[str, Policy], state: ContestState, terms: ContestTerms
+    ) -> None:
+        self.policies = policies
+        self.state = state
+        self._terms = terms
+
+    def hear(self, position: str, event: Event, observer: Observer) -> PolicyChanged | None:
+        """Before any member learns from the event. What changed, or why nothing did."""
+        if isinstance(event, PolicyCommand):
+            return self._obey(position, event)
+        if isinstance(event, Decided):
+            return self._decided(position, event.record, observer)
+        if isinstance(event, FeedbackGiven):
+            return self._told(position, event, observer)
+        return None
+
+    def standings(self) -> list[GainFound]:
+        """Of everyone who does not serve, with intervals that hold for all of them together."""
+        level = 1 - (1 - self._terms.settings.confidence) / max(1, len(self.state.tallies))
+        return [self._found(name, level) for name in self.state.tallies]
+
+    def _decided(
+        self, position: str, record: DecisionRecord, observer: Observer
+    ) -> PolicyChanged | None:
+        choice, terms, waiting = record.choice, self._terms, self.state.waiting
+        if choice is None or choice.member != self.state.champion:
+            return None  # another one's probabilities: no gain over the champion
+        if record.id not in waiting and is_news(record, choice, terms.plans):
+            waiting[record.id] = waiting_of(choice, self._wanted(choice, observer))
+            if len(waiting) > terms.settings.max_waiting:
+                del waiting[next(iter(waiting))]
+        if record.id not in waiting or not record.settled:
+            return None
+        waiting[record.id].burden = burden_of(record, choice, terms.plans, terms.units)
+        if waiting[record.id].burden is None:
+            del waiting[record.id]
+        return self._count(position, record.id, observer)
+
+    def _told(
+        self, position: str, event: FeedbackGiven, observer: Observer
+    ) -> PolicyChanged | None:
+        decision = self.state.waiting.get(event.decision_id)
+        if decision is None or event.by_default:
+            return None  # silence is no measurement
+        decision.quality = event.quality
+        return self._count(position, event.decision_id, observer)
+
+    def _wanted(self, choice: Choice, observer: Observer) -> dict[str, tuple[float, ...]]:
+        context, weights = read_context(choice.context), weights_of(choice)
+        eligible = eligible_of(choice, self._terms.plans)
+        wanted: dict[str, tuple[float, ...]] = {}
+        for name in self.state.tallies:
+            try:
+                decided = self.policies[name].decide(context, eligible, weights)
+            except BanditError:
+                observer.degraded("challenger_refused")
+                continue
+            wanted[name] = tuple(decided.probabilities[action.name] for action in eligible)
+        return wanted
+
+    def _count(self, position: str, decision_id: str, observer: Observer) -> PolicyChanged | None:
+        """Evidence of a decision of which everything is known by now; it waits no longer."""
+        decision = self.state.waiting.get(decision_id)
+        if decision is None or (reward := decision.reward) is None:
+            return None
+        del self.state.waiting[decision_id]
+        for name in decision.wanted:
+            try:
+                self.state.tallies[name].add(decision.weighed(name, reward))
+            except BanditError:
+                observer.degraded("evidence_refused")
+        return self._guarded(position) or self._promoted(position)
+
+    def _guarded(self, position: str) -> PolicyChanged | None:
+        settings, previous = self._terms.settings, self.state.previous
+        if not settings.guard or not previous:
+            return None
+        found = self._found(previous, settings.confidence)
+        if found.events < min(GUARD_EVENTS, settings.min_events) or (found.low or 0.0) <= 0:
+            return None
+        return self._move(position, previous, Move.ROLLED_BACK, Mover.GUARD, found)
+
+    def _promoted(self, position: str) -> PolicyChanged | None:
+        settings = self._terms.settings
+        if not settings.automatic:
+            return None
+        enough = [name for name, t in self.state.tallies.items() if t.count >= settings.min_events]
+        proven = [
+            found
+            for found in (self.standings() if enough else [])
+            if found.member in enough and (found.low or 0.0) > settings.margin
+        ]
+        if not proven:
+            return None
+        best = max(proven, key=lambda found: found.low or 0.0)
+        return self._move(position, best.member, Move.PROMOTED, Mover.EVIDENCE, best)
+
+    def _obey(self, position: str, command: PolicyCommand) -> PolicyChanged:
+        rolls_back = command.move is Move.ROLLED_BACK
+        name = self.state.previous if rolls_back else command.name
+        refused = self._objection(name, rolls_back=rolls_back)
+        if not refused:
+            found = self._found(name, self._terms.settings.confidence)
+            return self._move(position, name, command.move, Mover.HAND, found)
+        now = self.state.champion
+        return PolicyChanged(position, command.move, Mover.HAND, now, now, refused=refused)
+
+    def _objection(self, name: str, *, rolls_back: bool) -> str:
+        if rolls_back and not name:
+            return "nothing was promoted since the last rollback"
+        if name == self.state.champion:
+            return "it serves already"
+        return "" if name in self.policies else "the learner's config has no such challenger"
+
+    def _move(
+        self, position: str, name: str, move: Move, by: Mover, found: GainFound
+    ) -> PolicyChanged:
+        """Everybody's evidence starts anew: it was of gains over the champion before."""
+        before = self.state.champion
+        self.state = ContestState(
+            champion=name,
+            previous=before if move is Move.PROMOTED else "",
+            since=position,
+            prints=self.state.prints,
+            tallies={other: GainTally() for other in self.policies if other != name},
+        )
+        return PolicyChanged(position, move, by, before, name, found)
+
+    def _found(self, name: str, level: float) -> GainFound:
+        tally = self.state.tallies[name]
+        interval = tally.interval(level, tuned_for=self._terms.settings.min_events)
+        low, high = (interval.low, interval.high) if interval else (None, None)
+        return GainFound(name, tally.count, tally.gain, low, high, tally.effective)

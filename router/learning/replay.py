@@ -1,0 +1,83 @@
+"""The log learned again from nothing: what a snapshot must be equal to, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from router.domain.errors import RouterError
+from router.domain.events import Event
+from router.learning.batches import BatchTrainer
+from router.learning.learner_state import LearnerState
+from router.ports.ports import EventLog, StoredSnapshot
+
+BATCH: Final = 1_000
+Batch = Sequence[tuple[str, Event]]
+
+
+class LogIncomplete(RouterError):
+    """The log does not reach from its first event to the one that is asked for."""
+
+    reason = "LOG_INCOMPLETE"
+
+
+class ReplayDiffers(RouterError):
+    """A snapshot does not hold what its log teaches."""
+
+    reason = "REPLAY_DIFFERS"
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """position: of the last event that was learned."""
+
+    payload: bytes
+    position: str
+    events: int
+
+
+async def stream(events: EventLog, after: str = "0") -> AsyncIterator[Batch]:
+    """What the store still holds, in batches."""
+    while batch := await events.read(after, BATCH, 0):
+        yield batch
+        after = batch[-1][0]
+
+
+async def replay(
+    batches: AsyncIterator[Batch],
+    learned: LearnerState,
+    lecture: BatchTrainer,
+    upto: str | None = None,
+    *,
+    whole: bool = True,
+) -> Replayed:
+    """Learn every event up to and including `upto`, from the first one on.
+
+    whole: no also takes a log whose first events are gone. Raises LogIncomplete.
+    """
+    count, position = 0, "0"
+    async for batch in batches:
+        wanted = [(p, e) for p, e in batch if upto is None or _number(p) <= _number(upto)]
+        if not wanted:
+            break
+        if whole and not count and _number(wanted[0][0]) != 1:
+            raise LogIncomplete("the first events have left the store: export sooner, use --log")
+        await lecture.give(learned, wanted)
+        count, position = count + len(wanted), wanted[-1][0]
+    if upto is not None and _number(position) != _number(upto):
+        raise LogIncomplete(f"the log ends at event {position}, the snapshot knows {upto}")
+    return Replayed(learned.save(), position, count)
+
+
+def check_same(replayed: Replayed, stored: StoredSnapshot) -> None:
+    """Raises ReplayDiffers."""
+    if replayed.payload != stored.payload:
+        raise ReplayDiffers(
+            f"snapshot {stored.version} is not what events up to {stored.position} teach with this "
+            "config: it was calibrated, or learned with another config or version"
+        )
+
+
+def _number(position: str) -> int:
+    return int(position.rpartition("-")[2])

@@ -1,0 +1,166 @@
+"""What an event teaches: from the log's events to the bandit's outcomes.
+
+A plan is valued by what the whole of it cost and yielded. A ladder's first rung is, besides, an
+observation of that arm alone: its cost and latency always, its quality when the answer was served,
+and a weak sign of failure when the gate sent it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import takewhile
+
+from bandit.types import Outcome
+from router.domain.catalog import Plan
+from router.domain.events import Decided, Event, FeedbackGiven, Reasked
+from router.domain.logged_context import action_of, read_context
+from router.domain.records import JUDGED, Attempt, AttemptOutcome, Choice, DecisionRecord, Mode
+
+RIGHT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RewardSettings:
+    """implicit_weight, audit_weight in (0, 1]: how much they count beside feedback.
+
+    implicit_weight: of an escalation or silence. audit_weight: of an audit. sign_weight: of the
+    sign that the event is (see `implicit_feedback`); None for what nobody has looked into: a re-ask
+    then counts as silence does, and leaving a stream says nothing.
+    """
+
+    implicit_weight: float = 0.25
+    audit_weight: float = 0.5
+    sign_weight: float | None = None
+
+    @property
+    def reask_weight(self) -> float:
+        return self.implicit_weight if self.sign_weight is None else self.sign_weight
+
+
+def outcomes_of(
+    event: Event,
+    record: DecisionRecord,
+    plans: Mapping[str, Plan],
+    settings: RewardSettings,
+) -> list[Outcome]:
+    """Outcomes in a fixed order; empty for plans that are no longer configured."""
+    choice = record.choice
+    if choice is None or choice.plan not in plans:
+        return []
+    found = _outcomes(event, record, choice, plans, settings)
+    return [replace(outcome, made_ms=record.created_ms) for outcome in found]
+
+
+def _outcomes(
+    event: Event,
+    record: DecisionRecord,
+    choice: Choice,
+    plans: Mapping[str, Plan],
+    settings: RewardSettings,
+) -> Iterator[Outcome]:
+    """An audit tells of one answer in front of a gate, not of what the plan came to."""
+    if isinstance(event, Decided):
+        yield from _from_call(record, choice, plans, settings)
+    elif isinstance(event, FeedbackGiven):
+        yield from _from_feedback(event, record, choice, plans, settings)
+    # Who had no answer asks again for that; what came of `Decide` may be told later than this.
+    elif isinstance(event, Reasked) and (record.answered or record.mode is Mode.DECIDE):
+        blank = _blank(choice, plans[choice.plan])
+        yield replace(blank, quality=0.0, weight=settings.reask_weight)
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The first arm of a ladder by itself. blank: of the plan that is this arm alone.
+
+    call: the last one of its deployments that stood in for each other, at the cost and the time of
+    all of them.
+    """
+
+    blank: Outcome
+    call: Attempt
+
+
+def label(spoke: Attempt, served: float) -> float | None:
+    """Quality of an answer by that of the served one; None where that does not tell.
+
+    One equal to it shares its label; one unequal to a right one is wrong.
+    """
+    if spoke.outcome is AttemptOutcome.ACCEPTED or spoke.agrees:
+        return served
+    return 0.0 if spoke.agrees is False and served == RIGHT else None
+
+
+def _from_call(
+    record: DecisionRecord, choice: Choice, plans: Mapping[str, Plan], settings: RewardSettings
+) -> Iterator[Outcome]:
+    if not any(a.deployment for a in record.attempts):
+        return  # nothing was called: nothing is known of the plan
+    plan = plans[choice.plan]
+    whole = replace(_blank(choice, plan), cost_usd=record.cost_usd)
+    if any(a.outcome is AttemptOutcome.CANCELLED for a in record.attempts):
+        if record.cost_usd:  # the caller left: what was spent is known, if a call was made
+            yield whole
+        if settings.sign_weight is not None:
+            yield replace(_blank(choice, plan), quality=0.0, weight=settings.sign_weight)
+        return
+    failed = not record.answered or record.arm not in plan.arms
+    quality = None if record.answered else 0.0
+    yield replace(whole, latency_ms=record.latency_ms, failed=failed, quality=quality)
+    first = _first_of(record, choice, plans)
+    if first is not None:
+        yield from _first_rung(first, settings)
+
+
+def _from_feedback(
+    event: FeedbackGiven,
+    record: DecisionRecord,
+    choice: Choice,
+    plans: Mapping[str, Plan],
+    settings: RewardSettings,
+) -> Iterator[Outcome]:
+    if event.by_default and not record.answered:
+        return  # nothing was there to be silent about
+    weight, before = settings.implicit_weight if event.by_default else 1.0, event.replaces
+    whole = replace(_blank(choice, plans[choice.plan]), weight=weight)
+    yield replace(whole, quality=event.quality, replaces=before)
+    first = _first_of(record, choice, plans)
+    if first is None:
+        return
+    now = label(first.call, event.quality)
+    told = None if before is None else label(first.call, before)
+    if (now, told) != (None, None):
+        yield replace(first.blank, quality=now, replaces=told, weight=weight)
+
+
+def _first_rung(first: _First, settings: RewardSettings) -> Iterator[Outcome]:
+    call, alone = first.call, first.blank
+    failed = call.outcome is AttemptOutcome.FAILED
+    yield replace(alone, cost_usd=call.cost_usd, latency_ms=call.latency_ms, failed=failed)
+    # What a gate merely held for weak says nothing new of the arm.
+    if call.outcome is AttemptOutcome.ESCALATED and call.why != JUDGED:
+        yield replace(alone, quality=0.0, weight=settings.implicit_weight)
+
+
+def _first_of(record: DecisionRecord, choice: Choice, plans: Mapping[str, Plan]) -> _First | None:
+    """None for plans of one arm, where the first was not called, or alone is no plan."""
+    rungs = plans[choice.plan].rungs
+    if len(rungs) == 1:
+        return None
+    single = next((p for p in plans.values() if p.rungs == rungs[:1]), None)
+    asked = takewhile(lambda a: a.arm == rungs[0], record.attempts)
+    calls = [a for a in asked if a.deployment]  # without one nothing was called
+    if single is None or not calls:
+        return None
+    cost_usd, latency_ms = sum(a.cost_usd for a in calls), sum(a.latency_ms for a in calls)
+    call = replace(calls[-1], cost_usd=cost_usd, latency_ms=latency_ms)
+    return _First(_blank(choice, single), call)
+
+
+def _blank(choice: Choice, plan: Plan) -> Outcome:
+    return Outcome(
+        action=action_of(plan),
+        context=read_context(choice.context),
+        propensity=choice.propensity,
+    )

@@ -1,0 +1,1 @@
+"""Small helpers for asyncio and text that know nothing of routing."""

@@ -1,0 +1,77 @@
+"""Who may come in, and what is taken from their quota in advance."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from router.domain.errors import TenantNotFound, Unauthenticated
+from router.domain.tenants import QuotaLeft, Reservation, Tenant, hash_key
+from router.ports.ports import Clock, QuotaKeeper, TenantDirectory
+
+PUBLIC = Tenant("public")
+"""Unlimited until an operator creates a tenant of this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionSettings:
+    """required: without it callers that send no key are the tenant `public`.
+
+    remember_s: how long a key is trusted before it is looked up again, so also how long a
+    revoked key still works and a limit that was changed still holds.
+    """
+
+    required: bool = True
+    remember_s: float = 5.0
+    remember_keys: int = 10_000
+
+
+class Admission:
+    def __init__(
+        self,
+        *,
+        tenants: TenantDirectory,
+        quota: QuotaKeeper,
+        clock: Clock,
+        settings: AdmissionSettings,
+    ) -> None:
+        self._tenants = tenants
+        self._quota = quota
+        self._clock = clock
+        self._settings = settings
+        self._known: OrderedDict[str, tuple[float, Tenant]] = OrderedDict()
+
+    async def authenticate(self, api_key: str) -> Tenant:
+        """Raises Unauthenticated."""
+        key_hash = hash_key(api_key)
+        until_s, tenant = self._known.get(key_hash, (0.0, None))
+        if tenant and self._clock() < until_s:
+            return tenant
+        found = await self._tenants.find(key_hash) if api_key else await self._keyless()
+        if found is None:
+            self._known.pop(key_hash, None)
+            raise Unauthenticated("send a valid API key as metadata `authorization: Bearer KEY`")
+        self._remember(key_hash, found)
+        return found
+
+    async def _keyless(self) -> Tenant | None:
+        if self._settings.required:
+            return None
+        try:
+            return await self._tenants.show(PUBLIC.name)
+        except TenantNotFound:
+            return PUBLIC
+
+    def _remember(self, key_hash: str, tenant: Tenant) -> None:
+        self._known[key_hash] = (self._clock() + self._settings.remember_s, tenant)
+        if len(self._known) > self._settings.remember_keys:
+            self._known.popitem(last=False)
+
+    async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
+        """Raises QuotaExceeded."""
+        if not reservation.held:
+            return QuotaLeft()
+        return await self._quota.reserve(tenant, reservation)
+
+    async def settle(self, reservation: Reservation, tokens: int, cost_usd: float) -> QuotaLeft:
+        return await self._quota.settle(reservation, tokens, cost_usd)

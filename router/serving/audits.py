@@ -1,0 +1,185 @@
+"""A share of accepted first answers is checked off the caller's path.
+
+An escalated answer says what the first one was worth, an accepted one does not: without the audit
+a gate would never learn where it accepts wrongly, unless callers tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bandit.gates import Step
+from router.domain.catalog import Catalog, Plan
+from router.domain.chat import Answer, ChatRequest
+from router.domain.eligibility import Requirements, most_cost_usd
+from router.domain.errors import QuotaExceeded, RouterError
+from router.domain.events import Audited
+from router.domain.records import Judge, Judged
+from router.domain.tenants import Reservation, Tenant, TenantLimits
+from router.gates.gate_session import GateSession
+from router.gates.judge_prompt import judge_chat, read_score
+from router.ports.observer import Observer
+from router.ports.ports import DecisionLog
+from router.runtime.background import Background
+from router.runtime.retry import retry_write
+from router.serving.admission import Admission
+from router.serving.attempts import PlanRun
+from router.serving.cascade import Cascade
+from router.serving.feedback_rate import FeedbackRate
+from router.serving.request_state import MS_PER_S, RequestState
+
+PURSE: Final = "#audits"
+"""Whose daily budget bounds all audits together; no tenant can have this name."""
+MOST_AT_ONCE: Final = 8
+TIMEOUT_MS: Final = 20_000
+"""So that a server that drains does not wait longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """share: of accepted first answers. judge: the arm that grades; "" to compare answers.
+
+    always: also of those whose callers say how good they were, as a promise wants.
+    """
+
+    share: float = 0.02
+    usd_per_day: float = 1.0
+    judge: str = ""
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """What is asked of whom, and how its answer tells of the first one.
+
+    share: the probability with which it was drawn.
+    """
+
+    chat: ChatRequest
+    arm: str
+    quality: Callable[[Answer], float | None]
+    share: float = 1.0
+
+
+class Auditor:
+    """draw: uniform in [0, 1). Each check is charged to its tenant and to the day's budget."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        cascade: Cascade,
+        admission: Admission,
+        decisions: DecisionLog,
+        background: Background,
+        observer: Observer,
+        draw: Callable[[], float],
+        telling: FeedbackRate,
+        settings: AuditSettings,
+    ) -> None:
+        self._catalog = catalog
+        self._cascade = cascade
+        self._admission = admission
+        self._decisions = decisions
+        self._background = background
+        self._observer = observer
+        self._draw = draw
+        self._telling = telling
+        self._settings = settings
+        self._running = 0
+
+    def consider(self, work: RequestState) -> None:
+        """Once its answer is on record; a check that is due goes on in the background."""
+        settings, worth = self._settings, self._telling.served(work.call.tenant.name)
+        share = settings.share * (1.0 if settings.always else worth)
+        if settings.usd_per_day <= 0 or self._draw() >= share:
+            return
+        check = self._check(work)
+        if check is not None and self._running < MOST_AT_ONCE:
+            self._running += 1
+            self._background.start(self._audit(work, replace(check, share=share)))
+
+    def _check(self, work: RequestState) -> _Check | None:
+        """None where the first answer was not accepted by a gate, or nothing can be told of it."""
+        journey = work.journey
+        stepper = journey.stepper if journey else None
+        if journey is None or journey.answer is None or stepper is None:
+            return None
+        judged, plan = stepper.judged, stepper.plan
+        # A caller's own cost limit is for all that its request costs.
+        limited = work.call.options.max_cost_usd is not None
+        if judged is None or limited or not _accepted(judged, plan):
+            return None
+        return self._how(work, journey.answer, stepper)
+
+    def _how(self, work: RequestState, answer: Answer, stepper: GateSession) -> _Check | None:
+        judge, chat = self._settings.judge, work.call.chat
+        allowed = work.call.tenant.limits.arms
+        if judge:
+            if allowed and judge not in allowed:
+                return None
+            return _Check(judge_chat(chat, answer.text), judge, lambda said: read_score(said.text))
+        if not stepper.is_closed(stepper.plan.rungs[0]):
+            return None  # open text of two models differs also where both are right
+        return _Check(chat, stepper.plan.rungs[1], stepper.confirms)
+
+    async def _audit(self, work: RequestState, check: _Check) -> None:
+        try:
+            await self._charged(work, check)
+        except QuotaExceeded:
+            self._observer.audit("no_budget")
+        finally:
+            self._running -= 1
+
+    async def _charged(self, work: RequestState, check: _Check) -> None:
+        needs = Requirements.of(check.chat)
+        most_usd = most_cost_usd(self._catalog.arms[check.arm], needs)
+        tokens = needs.input_tokens
+        purse = Tenant(PURSE, TenantLimits(daily_usd=self._settings.usd_per_day))
+        common = Reservation(f"{work.id}#audits", PURSE, 0, most_usd)
+        own = Reservation(f"{work.id}#audit", work.call.tenant.name, tokens, most_usd)
+        spent_usd, spent_tokens = 0.0, 0
+        await self._admission.reserve(purse, common)
+        try:
+            await self._admission.reserve(work.call.tenant, own)
+            try:
+                journey = await self._ask(work, check, needs)
+                spent_usd = sum(a.cost_usd for a in journey.attempts)
+                spent_tokens = sum(a.input_tokens + a.output_tokens for a in journey.attempts)
+            finally:
+                await retry_write(lambda: self._admission.settle(own, spent_tokens, spent_usd))
+        finally:
+            await retry_write(lambda: self._admission.settle(common, 0, spent_usd))
+        await self._tell(work, check, journey.answer, spent_usd)
+
+    async def _ask(self, work: RequestState, check: _Check, needs: Requirements) -> PlanRun:
+        arms, now_s = (check.arm,), self._cascade.now_s()
+        journey = PlanRun(
+            check.chat, needs, arms, deadline_s=now_s + TIMEOUT_MS / MS_PER_S, health=work.health
+        )
+        async for _ in self._cascade.run(journey):
+            pass  # nobody reads along
+        for attempt in journey.attempts:
+            self._observer.attempt(attempt)
+        return journey
+
+    async def _tell(
+        self, work: RequestState, check: _Check, answer: Answer | None, cost_usd: float
+    ) -> None:
+        quality = check.quality(answer) if answer is not None else None
+        if quality is None:
+            self._observer.audit("failed" if answer is None else "unreadable")
+            return
+        self._observer.audit("good" if quality >= 0.5 else "bad")  # noqa: PLR2004 - the middle
+        event = Audited(work.id, quality, check.share, cost_usd)
+        try:
+            await self._decisions.audited(event)
+        except RouterError:
+            self._observer.degraded("audit")
+
+
+def _accepted(judged: Judged, plan: Plan) -> bool:
+    last = judged.steps[-1]
+    return plan.is_judged and last.step is Step.ACCEPT and last.by is not Judge.VERIFIER

@@ -1,0 +1,101 @@
+"""What comes back after an answer: outcomes of `Decide`, feedback, and questions about both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from router.domain.catalog import Catalog
+from router.domain.chat import Usage
+from router.domain.errors import OutcomeConflict
+from router.domain.records import (
+    Attempt,
+    AttemptOutcome,
+    DecisionRecord,
+    FeedbackReport,
+    Mode,
+    OutcomeReport,
+)
+from router.domain.requests import OutcomeReceipt
+from router.domain.tenants import Reservation, Tenant
+from router.ports.observer import Observer
+from router.ports.ports import DecisionLog
+from router.serving.admission import Admission
+from router.serving.feedback_rate import FeedbackRate
+from router.serving.response_cache import ResponseCache
+
+BAD_QUALITY = 0.5
+CANCELLED = "cancelled"
+"""The reported failure that blames nobody: the caller itself gave up."""
+
+
+class FeedbackService:
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        decisions: DecisionLog,
+        admission: Admission,
+        shelf: ResponseCache,
+        telling: FeedbackRate,
+        observer: Observer,
+    ) -> None:
+        self._catalog = catalog
+        self._decisions = decisions
+        self._admission = admission
+        self._shelf = shelf
+        self._telling = telling
+        self._observer = observer
+
+    async def decision(self, tenant: Tenant, decision_id: str) -> DecisionRecord:
+        """Raises DecisionNotFound."""
+        return await self._decisions.get(tenant.name, decision_id)
+
+    async def report_outcome(
+        self, tenant: Tenant, decision_id: str, report: OutcomeReport
+    ) -> OutcomeReceipt:
+        """Raises DecisionNotFound, OutcomeConflict."""
+        record = await self._decisions.get(tenant.name, decision_id)
+        if record.mode is not Mode.DECIDE:
+            raise OutcomeConflict("the router made this call itself and knows its outcome")
+        attempt = self._attempt(record, report)
+        settled = replace(record, attempts=(attempt,), settled=True)
+        fresh = await self._decisions.settle(settled, report)
+        tokens = report.input_tokens + report.output_tokens
+        await self._admission.settle(
+            Reservation(record.id, tenant.name, 0, 0.0), tokens, attempt.cost_usd
+        )
+        if fresh:
+            self._observer.attempt(attempt)
+        return OutcomeReceipt(already_recorded=not fresh, cost_usd=attempt.cost_usd)
+
+    def _attempt(self, record: DecisionRecord, report: OutcomeReport) -> Attempt:
+        usage = Usage(report.input_tokens, report.output_tokens)
+        # Decisions made before prices were kept with them have none.
+        price = record.price or self._catalog.price_of(record.deployment)
+        outcome = AttemptOutcome.FAILED if report.failure else AttemptOutcome.ACCEPTED
+        if report.failure == CANCELLED:
+            outcome = AttemptOutcome.CANCELLED
+        return Attempt(
+            arm=record.arm,
+            deployment=record.deployment,
+            model=record.model,
+            outcome=outcome,
+            why=report.failure or "reported",
+            latency_ms=report.latency_ms,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cost_usd=price.cost_usd(usage) if price else 0.0,
+        )
+
+    async def feedback(self, tenant: Tenant, decision_id: str, report: FeedbackReport) -> bool:
+        """True when the same value had been recorded before.
+
+        Raises DecisionNotFound, FeedbackConflict, FeedbackTooLate.
+        """
+        fresh = await self._decisions.feedback(tenant.name, decision_id, report)
+        if fresh:
+            self._observer.feedback("explicit")
+            self._telling.told(tenant.name)
+        if fresh and report.value < BAD_QUALITY:
+            await self._shelf.evict(await self._decisions.get(tenant.name, decision_id))
+        return not fresh

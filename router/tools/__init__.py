@@ -1,0 +1,1 @@
+"""Commands that work on a store, a log or prompts; one folder each."""

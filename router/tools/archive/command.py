@@ -1,0 +1,66 @@
+"""`adaptive-router log ...` and `explain`: what was decided, kept and read again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import click
+
+from router.config import Config, load_config
+from router.domain.errors import DecisionNotFound
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+CONFIG = click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
+
+
+@click.group()
+def log() -> None:
+    """The event log outside the store."""
+
+
+@log.command()
+@CONFIG
+@click.option("--out", required=True, type=FOLDER, help="a new folder, or one to go on with")
+def export(config_path: Path, out: Path) -> None:
+    """Write every event that is not in the folder yet, as Parquet by day."""
+    config = load_config(config_path, os.environ)
+    from router.tools.archive.run import run_export  # noqa: PLC0415 - `--help` waits for no driver
+
+    done = asyncio.run(run_export(config, os.environ, out))
+    click.echo(f"{done.events} events in {done.files} new files under {out}")
+    if done.missing:
+        click.echo(f"{done.missing} events had left the store before: export more often", err=True)
+
+
+@log.command()
+@click.argument("folder", type=FOLDER)
+def verify(folder: Path) -> None:
+    """Check every file against the manifest and its chain of hashes."""
+    from router.tools.archive.reading import verify as check  # noqa: PLC0415 - the same
+
+    manifest = check(folder)
+    events = sum(part.events for part in manifest.parts)
+    click.echo(f"{len(manifest.parts)} files, {events} events, {manifest.missing} missing: whole")
+    click.echo(f"chain {manifest.parts[-1].chain}")
+
+
+@click.command()
+@click.argument("decision_id")
+@CONFIG
+def explain(decision_id: str, config_path: Path) -> None:
+    """Print the receipt of one decision."""
+    config = load_config(config_path, os.environ)
+    asyncio.run(_explain(config, decision_id))
+
+
+async def _explain(config: Config, decision_id: str) -> None:
+    from router.tools.archive.receipts import show  # noqa: PLC0415 - the same
+    from router.tools.archive.run import find_receipt  # noqa: PLC0415 - the same
+
+    found = await find_receipt(config, os.environ, decision_id)
+    if found is None:
+        raise DecisionNotFound("no decision has this id: it is wrong or has expired")
+    show(found)

@@ -1,0 +1,89 @@
+"""From the event stream to files; stopped anywhere, it goes on where the manifest ends."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from router.ports.ports import EventLog
+from router.runtime.files import write_file
+from router.tools.archive import manifest as manifests
+from router.tools.archive.errors import ArchiveUnusable
+from router.tools.archive.manifest import Manifest, Part
+from router.tools.archive.rows import Entry, by_day
+from router.tools.archive.tables import check_installed, table_bytes
+
+BATCH: Final = 1_000
+MOST_PER_FILE: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """events, files: new ones. missing: events that the store no longer had, of all times."""
+
+    events: int
+    files: int
+    missing: int
+
+
+async def export(events: EventLog, folder: Path, most_per_file: int = MOST_PER_FILE) -> Exported:
+    """Everything that is not in the archive yet, up to the newest event.
+
+    A file is there before its line in the manifest: what a crash leaves behind is written over.
+
+    Raises:
+        ArchiveUnusable, ArchiveBroken, FileUnwritable, StorageUnavailable.
+
+    """
+    check_installed()
+    start = _opened(folder)
+    manifest = start
+    while entries := await _next(events, manifest.position, most_per_file):
+        for day, group in by_day(entries, manifest.day):
+            manifest = _written(folder, manifest, day, group)
+    new = manifest.parts[len(start.parts) :]
+    return Exported(sum(part.events for part in new), len(new), manifest.missing)
+
+
+def _opened(folder: Path) -> Manifest:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        raise ArchiveUnusable(f"{folder}: name a folder this process can write to") from None
+    return manifests.load(folder)
+
+
+async def _next(events: EventLog, position: str, most: int) -> list[Entry]:
+    found: list[Entry] = []
+    while len(found) < most:
+        batch = await events.read(position, min(BATCH, most - len(found)), 0)
+        if not batch:
+            break
+        found += batch
+        position = batch[-1][0]
+    return found
+
+
+def _written(folder: Path, manifest: Manifest, day: str, entries: Sequence[Entry]) -> Manifest:
+    data = table_bytes(entries)
+    first, last = entries[0][0], entries[-1][0]
+    part = Part(
+        file=f"{day}.{_number(first):012d}.parquet",
+        day=day,
+        first=first,
+        last=last,
+        events=len(entries),
+        missing=_number(last) - _number(manifest.position) - len(entries),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+    write_file(folder / part.file, data)
+    grown = manifest.with_part(part)
+    manifests.store(folder, grown)
+    return grown
+
+
+def _number(position: str) -> int:
+    return int(position.rpartition("-")[2])

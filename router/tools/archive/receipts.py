@@ -1,0 +1,88 @@
+"""A receipt in a terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from router.domain.receipts import Option, Receipt
+
+MS_PER_S = 1_000
+PLAIN_WIDTH = 120
+"""Of tables that no terminal shows."""
+
+
+def show(receipt: Receipt) -> None:
+    console = Console()
+    console = console if console.is_terminal else Console(width=PLAIN_WIDTH)
+    for line in _heading(receipt):
+        console.print(line, markup=False, highlight=False)
+    if receipt.options:
+        console.print(_options(receipt))
+    if receipt.attempts:
+        console.print(_attempts(receipt))
+    for line in _ending(receipt):
+        console.print(line, markup=False, highlight=False)
+
+
+def _heading(receipt: Receipt) -> list[str]:
+    record, choice = receipt.record, receipt.record.choice
+    at = datetime.fromtimestamp(record.created_ms / MS_PER_S, UTC).isoformat(timespec="seconds")
+    lines = [f"decision {record.id} · {at} · tenant {record.tenant} · {record.mode}"]
+    if choice is None:
+        return [*lines, f"answered from the cache ({record.cache}): nothing was decided"]
+    weights = choice.weights
+    explored = "explored" if choice.explored else "the best by expectation"
+    aims = f"quality {weights.quality:g}, cost {weights.cost:g}, latency {weights.latency:g}"
+    chosen = f"plan {choice.plan} with probability {choice.propensity:.3f}, {explored}"
+    if choice.observed is not None:
+        chosen = f"plan {choice.plan} served; the policy only watched: {choice.observed.plan}"
+    return [
+        *lines,
+        chosen,
+        f"policy {choice.policy}, snapshot {choice.policy_version}, map {choice.context.version}",
+        f"weights: {aims}, failure {weights.failure:g}",
+    ]
+
+
+def _options(receipt: Receipt) -> Table:
+    table = Table("plan", title="What was known", title_justify="left")
+    for name in ("probability", "quality", "cost $", "utility"):
+        table.add_column(name, justify="right")
+    for option in receipt.options:
+        table.add_row(option.plan, f"{option.probability:.3f}", *_expected(option))
+    return table
+
+
+def _expected(option: Option) -> list[str]:
+    numbers = ((option.quality, ".3f"), (option.cost_usd, ".6f"), (option.utility, "+.3f"))
+    return ["" if number is None else f"{number:{how}}" for number, how in numbers]
+
+
+def _attempts(receipt: Receipt) -> Table:
+    table = Table(
+        "arm", "deployment", "outcome", "why", title="What was done", title_justify="left"
+    )
+    for name in ("ms", "tokens in", "out", "cost $"):
+        table.add_column(name, justify="right")
+    for a in receipt.attempts:
+        row = (a.arm, a.deployment, a.outcome, a.why, f"{a.latency_ms:.0f}")
+        table.add_row(*row, str(a.input_tokens), str(a.output_tokens), f"{a.cost_usd:.6f}")
+    return table
+
+
+def _ending(receipt: Receipt) -> list[str]:
+    record = receipt.record
+    feedback = "none yet" if record.feedback is None else f"quality {record.feedback:g}"
+    learned = receipt.learned_by
+    lines = [f"paid ${record.cost_usd:.6f} · feedback: {feedback}"]
+    if receipt.saved_usd is not None:
+        lines.append(
+            f"saved ${receipt.saved_usd:.6f} against {receipt.yardstick}, as expected then"
+        )
+    if record.choice is not None:
+        known = "not in a snapshot yet" if learned is None else f"known to snapshot {learned}"
+        lines.append(f"learning: {known}")
+    return lines

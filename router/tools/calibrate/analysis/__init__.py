@@ -1,0 +1,1 @@
+"""From collected answers to a policy, its figures and advice; no I/O."""

@@ -1,0 +1,112 @@
+"""Does an answer agree with a reference? Closed answers are compared by what they say."""
+
+from __future__ import annotations
+
+import json
+import re
+from enum import StrEnum
+from typing import Any, Final
+
+from router.gates.closed_answers import json_of, normal_words, said_choice, said_number
+from router.gates.numbers import numbers, plain, same_number, whole_number
+from router.tools.calibrate.collect.wording import says
+
+
+class Match(StrEnum):
+    """auto: by the reference's form: number, choice letter, JSON, one word, else contains."""
+
+    AUTO = "auto"
+    EXACT = "exact"
+    CONTAINS = "contains"
+    NUMBER = "number"
+
+
+_LETTER: Final = re.compile(r"\(?([A-Z])[).:]?", re.ASCII)
+_MOST_VALUES: Final = 64
+_decoder: Final = json.JSONDecoder(strict=False)
+MAX_CHARS: Final = 200_000
+
+
+def quality_of(answer: str, reference: Any, how: Match = Match.AUTO) -> float:
+    """1.0 when the answer agrees with the reference, else 0.0.
+
+    reference: a JSON value. GSM8K's references are read from behind their `####`.
+
+    >>> quality_of("That makes 1,200 in all.", "1200")
+    1.0
+    >>> quality_of("The answer is (B), since A is wrong.", "B")
+    1.0
+    """
+    answer = answer[-MAX_CHARS:]
+    return float(_agrees(answer, _plain(reference), how))
+
+
+def _plain(reference: Any) -> Any:
+    if isinstance(reference, str) and "####" in reference:
+        return reference.rsplit("####", 1)[1].strip()
+    return reference
+
+
+def _agrees(answer: str, reference: Any, how: Match) -> bool:
+    if how is Match.NUMBER:
+        return _same_number(answer, reference)
+    if how is Match.EXACT:
+        return normal_words(answer) == normal_words(_text(reference))
+    if how is Match.CONTAINS:
+        return _holds(answer, _text(reference))
+    return _agrees_by_form(answer, reference)
+
+
+def _agrees_by_form(answer: str, reference: Any) -> bool:
+    if isinstance(reference, dict | list) or _is_json(reference):
+        return _same_json(answer, reference)
+    text = _text(reference)
+    if whole_number(text):
+        return _same_number(answer, reference)
+    letter = _LETTER.fullmatch(text.strip())
+    if letter:
+        return said_choice(answer) == letter.group(1)
+    wanted = normal_words(text)
+    return _holds(answer, text) and (" " in wanted or says(answer, wanted))
+
+
+def _text(reference: Any) -> str:
+    return reference if isinstance(reference, str) else json.dumps(reference)
+
+
+def _same_number(answer: str, reference: Any) -> bool:
+    text = _text(reference)
+    wanted = whole_number(text) or next(reversed(list(numbers(plain(text)))), None)
+    said = said_number(answer)
+    return bool(wanted and said and same_number(said, wanted))
+
+
+def _is_json(reference: Any) -> bool:
+    return isinstance(reference, str) and isinstance(json_of(reference), dict | list)
+
+
+def _same_json(answer: str, reference: Any) -> bool:
+    wanted = json_of(reference) if isinstance(reference, str) else reference
+    said = json_of(answer)
+    if said is None:
+        said = _inner_json(answer, "{" if isinstance(wanted, dict) else "[")
+    return said is not None and bool(said == wanted)
+
+
+def _inner_json(text: str, opening: str) -> Any:
+    """The last JSON value among other words; None for none."""
+    found, start = None, text.find(opening)
+    for _ in range(_MOST_VALUES):
+        if start < 0:
+            break
+        try:
+            found, end = _decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        start = text.find(opening, end)
+    return found
+
+
+def _holds(answer: str, reference: str) -> bool:
+    wanted = normal_words(reference)
+    return bool(wanted) and f" {wanted} " in f" {normal_words(answer)} "

@@ -1,0 +1,46 @@
+"""`adaptive-router evaluate`: what another policy would have earned on the logged decisions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from router.config import load_config
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+MS_PER_S = 1_000
+
+
+@click.command()
+@click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
+@click.option("--policy", required=True, help="logged, watched, fixed:PLAN or a policy's name")
+@click.option("--against", default="logged", show_default=True, help="the same")
+@click.option("--since", type=click.DateTime(), help="count decisions from here on (UTC)")
+@click.option("--log", "archive", type=click.Path(file_okay=False, path_type=Path), help="archive")
+@click.option("--json", "report", type=FILE, help="write the figures here as well")
+def evaluate(config_path: Path, since: datetime | None, report: Path | None, **given: Any) -> None:
+    """Estimate a policy's reward, and its gain over another, from the log of the one that served.
+
+    Policies that learn start with nothing and learn from the log as they go. Without --log: from
+    the events the store still holds.
+    """
+    config = load_config(config_path, os.environ)
+    from router.tools.evaluate.report import figures, lines  # noqa: PLC0415 - the same
+    from router.tools.evaluate.run import Question, evaluated  # noqa: PLC0415 - `--help` waits for none
+
+    since_ms = int(since.replace(tzinfo=UTC).timestamp() * MS_PER_S) if since else 0
+    question = Question(given["policy"], given["against"], since_ms, given["archive"])
+    names = (question.policy, question.against)
+    compared, by_weights = asyncio.run(evaluated(config, os.environ, question))
+    for line in lines(names, compared, by_weights):
+        click.echo(line)
+    if report is not None:
+        from router.runtime.files import write_file  # noqa: PLC0415 - the same
+
+        write_file(report, json.dumps(figures(names, compared, by_weights), indent=1).encode())

@@ -1,0 +1,101 @@
+"""The estimates in words and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final, TypeAlias
+
+from bandit.offpolicy import Estimated
+from router.tools.evaluate.evaluation import Compared
+from router.tools.evaluate.library import Weighted
+from router.tools.evaluate.watching import Foreseen
+
+EXPLORE: Final = "raise policy.exploration_floor"
+OTHERWISE: Final = "name other arms in some requests (routing.arm)"
+"""Where the policy only watches nothing is explored, whatever the floor."""
+HALF: Final = 0.5
+Names: TypeAlias = tuple[str, str]
+"""Of the policy and of what it is held against."""
+
+
+def lines(names: Names, compared: Compared, by_weights: Weighted) -> list[str]:
+    """A Markdown table and the verdict."""
+    rows = [
+        (names[0], compared.value),
+        (names[1], compared.against),
+        ("gain", compared.gain),
+    ]
+    return [
+        f"{compared.counted} of {compared.decisions} decisions have feedback and are counted",
+        "",
+        "| | reward | 95 % interval, doubly robust | decisions left by weight |",
+        "|---|---|---|---|",
+        *(f"| {name} | {_mean(e):+.4f} | {_bounds(e)} | {e.effective:.0f} |" for name, e in rows),
+        "",
+        f"{names[0]} by weights alone: {_by_weights(by_weights)}",
+        "",
+        _verdict(names, compared),
+        *([] if compared.foreseen is None else _foreseen(compared.foreseen)),
+    ]
+
+
+def _foreseen(seen: Foreseen) -> list[str]:
+    saved = 1 - seen.would_usd / seen.served_usd if seen.served_usd else 0.0
+    watched = f"{seen.decisions} decisions were only watched (${seen.paid_usd:.4f} paid)"
+    costs = f"${seen.would_usd:.6f} instead of ${seen.served_usd:.6f} a request"
+    quality = f"quality {seen.would_quality:.3f} instead of {seen.served_quality:.3f}"
+    return [
+        "",
+        f"{watched}: {seen.elsewhere:.0%} would have gone elsewhere, {saved:.1%} of cost saved",
+        f"by the policy's own forecast, which no outcome checked: {costs}, {quality}",
+        "the table holds if callers chose an arm by nothing but what the prompt is about",
+    ]
+
+
+def _by_weights(values: Weighted) -> str:
+    bounds = f"[{values.low:+.4f}, {values.high:+.4f}]"
+    return f"IPS {values.ips:+.4f}, SNIPS {values.snips:+.4f}, Cressie-Read {bounds}"
+
+
+def figures(names: Names, compared: Compared, by_weights: Weighted) -> dict[str, Any]:
+    return {
+        "policy": names[0],
+        "against": names[1],
+        "decisions": compared.decisions,
+        "counted": compared.counted,
+        "value": _figures(compared.value),
+        "against_value": _figures(compared.against),
+        "gain": _figures(compared.gain),
+        "ips": by_weights.ips,
+        "snips": by_weights.snips,
+        "cressie_read": [by_weights.low, by_weights.high],
+        "watched": asdict(compared.foreseen) if compared.foreseen else None,
+    }
+
+
+def _figures(estimated: Estimated) -> dict[str, Any]:
+    interval = estimated.interval
+    bounds = [interval.low, interval.high] if interval else None
+    return {"mean": _mean(estimated), "interval": bounds, "effective": estimated.effective}
+
+
+def _mean(estimated: Estimated) -> float:
+    return float(estimated.values.mean())
+
+
+def _bounds(estimated: Estimated) -> str:
+    interval = estimated.interval
+    return f"[{interval.low:+.4f}, {interval.high:+.4f}]" if interval else "refused"
+
+
+def _verdict(names: Names, compared: Compared) -> str:
+    pair, gain = f"{names[0]} against {names[1]}", compared.gain
+    if gain.interval is None:
+        mend = OTHERWISE if compared.watched > HALF else EXPLORE
+        too_little = "the log says too little: it rarely chose what one of them would have"
+        return f"{pair}: {too_little}; {mend} or calibrate instead"
+    if gain.interval.low > 0:
+        return f"{pair}: better by at least {gain.interval.low:.4f}"
+    if gain.interval.high < 0:
+        return f"{pair}: worse by at least {-gain.interval.high:.4f}"
+    return f"{pair}: no difference that the log could show"

@@ -1,0 +1,1 @@
+"""Learning a log again from nothing: `train` and `learner replay`."""

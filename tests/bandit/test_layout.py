@@ -1,0 +1,61 @@
+"""Where regions stand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bandit.context.layout import apart, positions
+
+ROWS = np.random.default_rng(0).normal(size=(12, 40)) * np.linspace(3, 0.1, 40)
+
+
+def test_near_centroids_stand_near() -> None:
+    pair = np.vstack([ROWS, ROWS[0] + 1e-3])
+    plane = positions(pair)
+    gaps = np.linalg.norm(plane[1:] - plane[0], axis=1)
+    assert gaps.argmin() == len(gaps) - 1
+    assert np.linalg.norm(plane, axis=1).max() == pytest.approx(1)
+
+
+def test_a_layout_is_turned_and_mirrored_onto_the_earlier_one() -> None:
+    before = positions(ROWS)
+    turn = np.array([[0.0, 1.0], [1.0, 0.0]])
+    assert positions(ROWS, before @ turn) == pytest.approx(before @ turn)
+
+
+def test_a_small_change_of_the_centroids_moves_nobody_far() -> None:
+    before = positions(ROWS)
+    shaken = ROWS + 0.02 * np.random.default_rng(1).normal(size=ROWS.shape)
+    assert abs(positions(shaken, before) - before).max() < 0.1
+
+
+def test_turning_the_whole_space_moves_nobody() -> None:
+    turn, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(40, 40)))
+    before = positions(ROWS)
+    assert positions(ROWS @ turn, before) == pytest.approx(before)
+    assert positions(-ROWS, before) == pytest.approx(before)
+
+
+@pytest.mark.parametrize("before", [np.zeros((3, 2)), np.full((12, 2), np.nan)])
+def test_an_earlier_layout_that_does_not_fit_is_left_aside(before: np.ndarray) -> None:
+    assert positions(ROWS, before) == pytest.approx(positions(ROWS))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_clusters_have_a_place_too(count: int) -> None:
+    plane = positions(ROWS[:count])
+    assert plane.shape == (count, 2)
+    assert np.isfinite(plane).all()
+
+
+def test_clusters_on_one_spot_are_drawn_apart() -> None:
+    radii = [0.05] * 9
+    placed = apart(np.zeros((9, 2)), radii)
+    gaps = np.linalg.norm(placed[:, None] - placed[None], axis=2) + np.eye(9)
+    assert gaps.min() >= 0.1
+
+
+def test_circles_that_do_not_overlap_stay() -> None:
+    points = np.array([[0.0, 0.0], [1.0, 0.0]])
+    assert apart(points, [0.1, 0.1]) == pytest.approx(points, abs=1e-5)

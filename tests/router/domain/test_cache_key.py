@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from router.domain.cache_key import cache_key, fingerprint
+from router.domain.chat import ChatRequest, Message, Role, Sampling, TextPart, Tool
+
+
+def ask(text: str, system: str = "Be brief.", **more: object) -> ChatRequest:
+    messages = (Message(Role.SYSTEM, (TextPart(system),)), Message(Role.USER, (TextPart(text),)))
+    return ChatRequest(messages, **more)  # type: ignore[arg-type]
+
+
+BASE = ask("how far is it from here to Oslo by 3 trains?")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ask("how far is it from here to Oslo by 4 trains?"),
+        ask("how far is it from here to Rome by 3 trains?"),
+        ask("how far is it not from here to Oslo by 3 trains?"),
+        ask("how far is it from here to Oslo by 3 trains?", system="Be long."),
+        replace(BASE, tools=(Tool("map"),)),
+        replace(BASE, sampling=Sampling(temperature=0.0)),
+    ],
+)
+def test_what_changes_the_answer_changes_the_partition(other: ChatRequest) -> None:
+    assert cache_key("t", other).partition != cache_key("t", BASE).partition
+
+
+def test_rewording_stays_in_the_partition_but_is_another_request() -> None:
+    reworded = cache_key("t", ask("by 3 trains, what is the distance? i mean to Oslo")).partition
+    other = cache_key("t", ask("i go by 3 trains, how far is it to Oslo")).partition
+    assert reworded == other
+    assert cache_key("t", ask("a")).exact != cache_key("t", ask("b")).exact
+
+
+def test_order_of_names_matters() -> None:
+    there, back = ask("from Oslo, then to Rome"), ask("from Rome, then to Oslo")
+    assert cache_key("t", there).partition != cache_key("t", back).partition
+
+
+def test_tenants_share_nothing() -> None:
+    mine, yours = cache_key("a", BASE), cache_key("b", BASE)
+    assert mine.exact != yours.exact
+    assert mine.partition != yours.partition
+
+
+def test_keys_hold_no_text() -> None:
+    key = cache_key("t", BASE)
+    assert "Oslo" not in key.exact + key.partition
+
+
+def test_fingerprint_tells_requests_apart() -> None:
+    assert fingerprint(BASE) == fingerprint(replace(BASE))
+    assert fingerprint(BASE) != fingerprint(ask("x"))

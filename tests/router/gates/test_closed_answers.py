@@ -1,0 +1,252 @@
+"""Answers are compared by what they settle on, whatever the words around it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from router.gates.closed_answers import (
+    MAX_CHARS,
+    Closed,
+    Kind,
+    agreement,
+    asked_kind,
+    closed_answer,
+    compare,
+    said_choice,
+    said_number,
+    spread,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("The answer is 42.", 42),
+        ("The answer is 1,200 dollars.", 1200),
+        ("answer: $1,234,567.89", 1_234_567.89),
+        ("**Answer:** -5", -5),
+        ("The answer is -$5.", -5),
+        ("The answer is \u22125.", -5),
+        ("#### 7", 7),
+        (r"So \boxed{12}.", 12),
+        (r"So \boxed{\frac{3}{4}}.", 0.75),
+        (r"So \boxed{\text{1{,}200}}", 1200),
+        (r"So \boxed{50\%}", 50),
+        ("The answer is 1/2.", 0.5),
+        ("The answer is 2 1/2 cups.", 2.5),
+        ("The answer is 3 \u00d7 10^8 m/s.", 3e8),
+        ("The answer is 3.0e8.", 3e8),
+        ("The answer is 1.234,50 \u20ac.", 1234.5),
+        ("Answer: 1\u202f200", 1200),
+        ("Die Antwort lautet 12.", 12),
+        ("La respuesta es 12.", 12),
+        ("La r\u00e9ponse est 12", 12),
+        ("\u7b54\u6848\u662f 12\u3002", 12),
+        ("\u041e\u0442\u0432\u0435\u0442: 12", 12),
+        ("The answer is \u0661\u0662.", 12),
+        ('{"reasoning": "3 + 4", "answer": "7"}', 7),
+        ('```json\n{"reasoning": "a\nb", "answer": 7.0}\n```', 7),
+        ('{"answer": "7 apples"}', 7),
+        ('{"reasoning": "broken, "answer": "7"', 7),
+        ("The answer is not 7 but 8.", 8),
+        ("The answer isn't 7. The answer is 8.", 8),
+        ("First the answer is 3. Wait. The answer is 4.", 4),
+        ("42", 42),
+        ("  $42.00 ", 42),
+    ],
+)
+def test_a_number_is_found(text: str, value: float) -> None:
+    found = closed_answer(text)
+    assert found
+    assert found.kind is Kind.NUMBER
+    assert found.number
+    assert found.number.value == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("B", "B"),
+        ("**(B)**", "B"),
+        ("B) Paris", "B"),
+        ("The answer is (B), since A is wrong.", "B"),
+        ("The answer is not B but C.", "C"),
+        ("The answer isn't (B); it is (C).", "C"),
+        ("The answer is neither A nor B, it is D", "D"),
+        ("The answer is C, not B.", "C"),
+        ("The correct answer is: C. Paris", "C"),
+        (r"\boxed{C}", "C"),
+        ('{"answer": "C"}', "C"),
+    ],
+)
+def test_a_choice_is_found(text: str, letter: str) -> None:
+    assert closed_answer(text) == Closed(Kind.CHOICE, letter)
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "said"),
+    [
+        ("So they pay 12 for 3, thus 4 each", Kind.NUMBER, "4"),
+        ("So they pay 12, not 4", Kind.NUMBER, "12"),
+        ("A is tempting, but I think C fits", Kind.CHOICE, "C"),
+        ("Yes, because " + "it is so. " * 100, Kind.YES_NO, "yes"),
+    ],
+)
+def test_what_is_not_marked_counts_where_it_was_asked_for(
+    text: str, asked: Kind, said: str
+) -> None:
+    assert closed_answer(text) is None
+    found = closed_answer(text, asked)
+    assert found
+    assert (found.kind, found.text) == (asked, said)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("Yes.", "yes"),
+        ("**No**, it is not.", "no"),
+        ("The answer is no.", "no"),
+        ("Nein.", "no"),
+        ("S\u00ed, claro.", "yes"),
+        ("\u662f\u3002", "yes"),
+        ("True", "yes"),
+        ('{"answer": false}', "no"),
+    ],
+)
+def test_yes_and_no(text: str, word: str) -> None:
+    assert closed_answer(text) == Closed(Kind.YES_NO, word)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "   \n",
+        "Rome was founded in 753 BC and fell in 476.",
+        "A dog and I went for a walk.",
+        "No problem! Here is a poem about rain.",
+        "Yes, " + "and so on " * 100,
+        "It is what it is.",
+        "\u4eca\u5929\u5929\u6c14\u5f88\u597d",
+        "null",
+    ],
+)
+def test_open_text_settles_on_nothing(text: str) -> None:
+    assert closed_answer(text) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("The answer is 1,200.", "1200", 1.0),
+        ("The answer is 50%.", "The answer is 0.5.", 1.0),
+        ("The answer is 3.33.", "The answer is 3.3333.", 1.0),
+        ("The answer is 3.3.", "The answer is 3.4.", 0.0),
+        ("The answer is 3.", "The answer is 3.3.", 0.0),
+        ("The answer is 15.", "The answer is 5.", 0.0),
+        ("The answer is 5.", "That makes 5 in all, for 3 people: 5", 1.0),
+        ("The answer is 5.", "I cannot tell.", 0.0),
+        ("The answer is 5.", "", 0.0),
+        ("The answer is B.", "The answer is not B, it is C.", 0.0),
+        ("The answer is B.", "Well, (B) fits", 1.0),
+        ("The answer is B.", "The answer is 5.", 0.0),
+        ('{"b": 2.0, "a": 1}', '```json\n{"a": 1, "b": 2}\n```', 1.0),
+        ('{"a": true}', '{"a": 1}', 0.0),
+        ("[1, 2]", "[2, 1]", 0.0),
+        (r"\boxed{x^2 + 1}", r"\boxed{x^2+1}", 1.0),
+        (r"\boxed{x^2 + 1}", r"\boxed{x^2-1}", 0.0),
+        (r"\boxed{2x}", r"\boxed{2y}", 0.0),
+        ("#### 42 apples", "42", 1.0),
+        ("#### 42\nThat was it.", "42", 1.0),
+        ("#### Paris", "#### paris.", 1.0),
+        ("A fine day.", "A good day.", None),
+    ],
+)
+def test_agreement(one: str, other: str, expected: float | None) -> None:
+    assert compare(one, other) == compare(other, one) == expected
+
+
+def test_agreement_of_what_was_read_already() -> None:
+    five = closed_answer("5")
+    assert agreement(five, five) == 1.0
+    assert agreement(five, None) == agreement(None, five) == 0.0
+    assert agreement(None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind"),
+    [
+        ("Janet has 3 eggs. How many are left?", Kind.NUMBER),
+        ("Which? A) x B) y C) z", Kind.CHOICE),
+        ("Pick one:\nA. x\nB. y\nC. z", Kind.CHOICE),
+        ("Is Pluto a planet?", Kind.YES_NO),
+        ("Write a poem.", None),
+        ("", None),
+    ],
+)
+def test_what_a_prompt_asks_for(prompt: str, kind: Kind | None) -> None:
+    assert asked_kind(prompt) is kind
+    assert asked_kind(prompt, wants_json=True) is Kind.JSON
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000 + "]" * 100_000,
+        '{"a":' * 50_000,
+        "answer is " * 100_000,
+        "answer" + " " * 1_000_000,
+        "1" * 1_000_000,
+        "1," * 500_000,
+        "1 " * 500_000,
+        "\\boxed{" * 100_000,
+        "```\n" * 250_000,
+        "\\frac{" * 100_000,
+        "not " * 250_000 + "B",
+        "9" * 5_000,
+        "[" + "9" * 5_000 + "]",
+        "\ud800 lone surrogate \x00",
+        "(" * 1_000_000,
+    ],
+)
+def test_absurd_answers_are_read_without_harm(text: str) -> None:
+    found = closed_answer(text, Kind.NUMBER)
+    compare(text, text, Kind.CHOICE)
+    assert found is None or len(found.text) < MAX_CHARS
+
+
+def test_only_the_end_of_a_long_answer_counts() -> None:
+    assert closed_answer("The answer is 3. " + "x" * MAX_CHARS) is None
+    found = closed_answer("x" * 1_000_000 + " The answer is 3.")
+    assert found
+    assert found.text == "3"
+
+
+def test_large_json_is_compared_whole() -> None:
+    value = {str(i): i for i in range(5_000)}
+    assert compare(json.dumps(value), json.dumps(value, indent=1)) == 1.0
+    assert compare(json.dumps(value), json.dumps({**value, "7": 8})) == 0.0
+
+
+def test_labels_spread_between_answers() -> None:
+    five, six = closed_answer("5"), closed_answer("6")
+    answers = {"first": five, "second": six, "strong": six}
+    assert spread({"strong": 1.0}, answers) == {"strong": 1.0, "first": 0.0, "second": 1.0}
+    assert spread({"strong": 0.0}, answers) == {"strong": 0.0, "second": 0.0}
+    assert spread({"first": 1.0}, answers) == {"first": 1.0, "second": 0.0, "strong": 0.0}
+    assert spread({"first": 0.7}, answers) == {"first": 0.7}
+    assert spread({"strong": 1.0}, {"strong": None, "first": five}) == {"strong": 1.0}
+    assert spread({"strong": 1.0}, {"strong": five, "first": None}) == {"strong": 1.0, "first": 0.0}
+    assert spread({}, answers) == {}
+
+
+def test_parts_serve_references_too() -> None:
+    number = said_number("5 and 6, not 7")
+    assert number
+    assert number.value == 6
+    assert said_number("none") is None
+    assert said_choice("neither") == ""
+    assert said_choice("(D)") == "D"

@@ -1,0 +1,92 @@
+"""What a promise and a gate that cannot judge make of a step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bandit import Context, ContextShape, Weights
+from bandit.gates import Gate, GateSettings, Prices, Step, make_gate
+from router.domain.catalog import Plan
+from router.domain.chat import Answer, ChatRequest, FinishReason, Message, Role, TextPart, Usage
+from router.domain.records import Judge
+from router.gates.gate_session import GateSession
+from router.gates.signals import N_SIGNALS
+from router.gates.steps import AvailableSteps
+from router.ports.observer import NullObserver
+from router.ports.ports import Embedding
+
+SHAPE = ContextShape(clusters=4, axes=2, features=3)
+CONTEXT = Context(np.full(4, 0.25), np.zeros(2), np.zeros(3), "v1")
+PLAN = Plan("checked", ("cheap", "strong"), 0.01, "rules")
+CHAT = ChatRequest((Message(Role.USER, (TextPart("How many are 2 and 2?"),)),))
+ANSWER = Answer("The answer is 4.", FinishReason.STOP, Usage(10, 5), "m")
+BOTH, NO_MORE = AvailableSteps(ask=False, escalate=True), AvailableSteps(ask=False, escalate=False)
+
+
+class Counting(NullObserver):
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def degraded(self, what: str) -> None:
+        self.seen.append(what)
+
+
+class From:
+    """A promise that permits scores from a threshold on."""
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+
+    def permits(self, score: float) -> bool:
+        return score >= self._threshold
+
+
+async def embed(text: str) -> Embedding:
+    raise AssertionError(text)
+
+
+def stepper(
+    promise: From | None = None,
+    version: str = "v1",
+    observer: NullObserver | None = None,
+) -> GateSession:
+    settings = GateSettings(shape=SHAPE, signals=N_SIGNALS)
+    gate: Gate = make_gate("rules", settings, version, np.random.default_rng(0))
+    return GateSession(
+        chat=CHAT,
+        plan=PLAN,
+        gate=gate,
+        context=CONTEXT,
+        weights=Weights(),
+        prices=Prices(None, 0.01),
+        embed=embed,
+        observer=observer or NullObserver(),
+        promise=promise,
+    )
+
+
+async def test_what_a_promise_does_not_permit_goes_to_the_arm_above() -> None:
+    made = stepper(From(1.0))
+    assert await made.first(ANSWER, BOTH, 1_000) is Step.ESCALATE
+    assert made.judged is not None
+    (taken,) = made.judged.steps
+    assert (taken.by, taken.instead) == (Judge.PROMISE, Step.ACCEPT)
+    assert (taken.propensity, sum(p for _, p in taken.probabilities)) == (1.0, 1.0)
+    assert Step.ACCEPT not in dict(taken.probabilities)
+
+
+async def test_what_it_permits_is_served() -> None:
+    made = stepper(From(0.5))
+    assert await made.first(ANSWER, BOTH, 1_000) is Step.ACCEPT
+
+
+async def test_where_nobody_else_can_be_asked_the_answer_in_hand_is_served() -> None:
+    assert await stepper(From(1.0)).first(ANSWER, NO_MORE, 1_000) is Step.ACCEPT
+
+
+async def test_a_gate_of_another_context_map_leaves_it_at_the_certain_checks() -> None:
+    observer = Counting()
+    made = stepper(version="v0", observer=observer)
+    assert await made.first(ANSWER, BOTH, 1_000) is Step.ACCEPT
+    assert made.judged is None
+    assert observer.seen == ["gate"]

@@ -1,0 +1,39 @@
+"""What a learner does with plans it has not heard of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from router.domain.catalog import Plan
+from router.domain.events import Decided, Event, FeedbackGiven
+from router.learning.batches import BatchTrainer
+from router.learning.rewards import RewardSettings
+from router.ports.observer import NullObserver
+from tests.router.learning.test_upgraded_events import record
+
+PLANS = {"a": Plan("a", ("a",), 1.0)}
+
+
+def decided(plan: str, created_ms: int) -> Event:
+    made = record("x")
+    assert made.choice is not None
+    return Decided(replace(made, created_ms=created_ms, choice=replace(made.choice, plan=plan)))
+
+
+async def no_records(_: object) -> list[None]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("plan", "created_ms", "kept"),
+    [("a", 2_000, 3), ("new", 2_000, 1), ("new", 500, 3), ("gone", 2_000, 3)],
+)
+def test_a_young_decision_on_an_unknown_plan_waits_with_all_behind_it(
+    plan: str, created_ms: int, kept: int
+) -> None:
+    lecture = BatchTrainer(no_records, PLANS, RewardSettings(), NullObserver(), ignored={"gone"})
+    events = [decided("a", 2_000), decided(plan, created_ms), FeedbackGiven("x", 1.0)]
+    batch = [(f"0-{index}", event) for index, event in enumerate(events)]
+    assert len(lecture.known(batch, 1_000)) == kept

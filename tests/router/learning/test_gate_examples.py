@@ -1,0 +1,166 @@
+"""What an event teaches the gate of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bandit.gates import GateExample, Step
+from bandit.risk import Source
+from router.domain.catalog import Plan
+from router.domain.events import Audited, Decided, Event, FeedbackGiven, Reasked
+from router.domain.records import (
+    JUDGED,
+    Attempt,
+    AttemptOutcome,
+    Choice,
+    DecisionRecord,
+    Judge,
+    Judged,
+    LoggedContext,
+    Mode,
+    StepTaken,
+    WeightSet,
+)
+from router.learning.gate_examples import Label, labels_of, lessons_of
+from router.learning.rewards import RewardSettings, outcomes_of
+
+PLANS = {
+    "cheap": Plan("cheap", ("cheap",), 0.001),
+    "checked": Plan("checked", ("cheap", "strong"), 0.004, "learned", "other"),
+}
+CHOICE = Choice(
+    plan="checked",
+    propensity=0.4,
+    explored=False,
+    probabilities=(("cheap", 0.6), ("checked", 0.4)),
+    policy="adaptive",
+    policy_version=3,
+    weights=WeightSet(1, 0.1, 0, 0.5),
+    context=LoggedContext((1.0, 0.0), (0.5,), (0.1, 0.2), "v1"),
+)
+TAKEN = StepTaken(Step.ACCEPT, 0.9, ((Step.ACCEPT, 0.9), (Step.ESCALATE, 0.1)), 0.8)
+SAW = Judged("learned", "1", (0.5, -1.0), (TAKEN,), second_usd=0.001, strong_usd=0.02)
+BOTH = replace(SAW, second_signals=(0.25, 0.0), agreement=0.0)
+SETTINGS = RewardSettings(implicit_weight=0.25, audit_weight=0.5)
+
+
+def spoke(arm: str, outcome: AttemptOutcome, *, agrees: bool | None = None) -> Attempt:
+    why = JUDGED if outcome is AttemptOutcome.ESCALATED else "passed"
+    return Attempt(arm, "d", "m", outcome, why, 10.0, cost_usd=0.03, agrees=agrees)
+
+
+FIRST = spoke("cheap", AttemptOutcome.ACCEPTED)
+WEAK = spoke("cheap", AttemptOutcome.ESCALATED, agrees=False)
+OTHER = spoke("other", AttemptOutcome.SECOND_OPINION, agrees=True)
+STRONG = spoke("strong", AttemptOutcome.ACCEPTED)
+
+
+def record(*attempts: Attempt, judged: Judged | None = SAW) -> DecisionRecord:
+    served = next((a.arm for a in attempts if a.outcome is AttemptOutcome.ACCEPTED), "")
+    return DecisionRecord(
+        "id", "t", 0, Mode.COMPLETE, choice=CHOICE, attempts=attempts, arm=served, judged=judged
+    )
+
+
+def lessons(event: Event, of: DecisionRecord) -> list[GateExample]:
+    found = lessons_of(event, of, PLANS, SETTINGS)
+    assert {lesson.plan for lesson in found} <= {"checked"}
+    return [lesson.lesson for lesson in found]
+
+
+def labels(lesson: GateExample) -> tuple[float | None, float | None, float | None]:
+    return lesson.first_ok, lesson.second_ok, lesson.strong_ok
+
+
+def test_feedback_labels_the_served_answer_and_what_equals_it() -> None:
+    (told,) = lessons(FeedbackGiven("id", 1.0), record(WEAK, OTHER, STRONG, judged=BOTH))
+    assert labels(told) == (0.0, 1.0, 1.0)
+    assert (told.seen.agreement, told.weight) == (0.0, 1.0)
+    assert told.seen.second is not None
+    assert np.array_equal(told.seen.second, [0.25, 0.0])
+
+
+def test_an_answer_unlike_a_wrong_or_half_right_one_may_be_right() -> None:
+    for quality in (0.0, 0.9):
+        (told,) = lessons(FeedbackGiven("id", quality), record(WEAK, OTHER, STRONG, judged=BOTH))
+        assert labels(told) == (None, quality, quality)
+
+
+def test_answers_that_can_not_be_compared_stay_unlabelled() -> None:
+    open_text = replace(WEAK, agrees=None)
+    (told,) = lessons(FeedbackGiven("id", 1.0), record(open_text, STRONG))
+    assert labels(told) == (None, None, 1.0)
+
+
+def test_the_call_itself_teaches_agreement_and_the_strong_arms_cost() -> None:
+    assert lessons(Decided(r := record(FIRST)), r) == []
+    (told,) = lessons(Decided(r := record(WEAK, STRONG)), r)
+    assert (labels(told), told.strong_cost_ratio) == ((None, None, None), 1.5)
+    (told,) = lessons(Decided(r := record(FIRST, OTHER, judged=BOTH)), r)
+    assert (told.strong_cost_ratio, told.seen.agreement) == (None, 0.0)
+
+
+def test_only_the_call_itself_teaches_agreement() -> None:
+    r = record(WEAK, OTHER, STRONG, judged=BOTH)
+    (first,) = lessons(Decided(r), r)
+    (later,) = lessons(FeedbackGiven("id", 1.0), r)
+    assert (first.repeated, later.repeated) == (False, True)
+
+
+def test_a_verifiers_word_is_a_label() -> None:
+    (told,) = lessons(Decided(r := record(FIRST, judged=replace(SAW, verified=0.7))), r)
+    assert (labels(told), told.weight) == ((0.7, None, None), 1.0)
+
+
+def test_an_audit_counts_less_and_tells_nothing_of_the_plan() -> None:
+    event = Audited("id", 0.0, 0.02, 0.01)
+    (told,) = lessons(event, record(FIRST))
+    assert (labels(told), told.weight) == ((0.0, None, None), 0.5)
+    assert outcomes_of(event, record(FIRST), PLANS, SETTINGS) == []
+
+
+def test_a_reask_counts_less() -> None:
+    (told,) = lessons(Reasked("id", 0.95), record(FIRST))
+    assert (labels(told), told.weight) == ((0.0, None, None), 0.25)
+
+
+def test_where_no_gate_looked_nothing_is_taught() -> None:
+    said = FeedbackGiven("id", 1.0)
+    assert lessons(said, record(FIRST, judged=None)) == []
+    assert lessons(said, replace(record(FIRST), choice=None)) == []
+    assert lessons_of(said, record(FIRST), {}, SETTINGS) == []
+
+
+def test_what_a_gate_held_for_weak_does_not_blame_the_arm() -> None:
+    kept = outcomes_of(Decided(r := record(WEAK, STRONG)), r, PLANS, SETTINGS)
+    assert [(o.action.name, o.quality) for o in kept] == [("checked", None), ("cheap", None)]
+
+
+def test_an_answer_unlike_a_right_one_blames_its_arm() -> None:
+    told = outcomes_of(FeedbackGiven("id", 1.0), record(WEAK, STRONG), PLANS, SETTINGS)
+    assert [(o.action.name, o.quality) for o in told] == [("checked", 1.0), ("cheap", 0.0)]
+
+
+def test_a_served_second_opinion_is_no_failure_of_the_plan() -> None:
+    served = replace(OTHER, outcome=AttemptOutcome.ACCEPTED)
+    (whole, *_) = outcomes_of(Decided(r := record(WEAK, served)), r, PLANS, SETTINGS)
+    assert (whole.failed, whole.quality) == (False, None)
+
+
+def test_a_promise_learns_of_what_was_accepted_or_withheld() -> None:
+    said = labels_of(Audited("id", 0.25, 0.02), record(FIRST))
+    assert said == [Label("checked", 0.8, 0.75, 0.02, Source.AUDIT, "t")]
+    said = labels_of(FeedbackGiven("id", 1.0), record(FIRST))
+    assert said == [Label("checked", 0.8, 0.0, 1.0, Source.FEEDBACK, "t")]
+    withheld = replace(TAKEN, step=Step.ESCALATE, by=Judge.PROMISE, instead=Step.ACCEPT)
+    held = record(WEAK, STRONG, judged=replace(SAW, steps=(withheld,)))
+    assert labels_of(Decided(held), held) == [Label("checked", 0.8, 1.0, 1.0, Source.AUDIT, "t")]
+
+
+def test_a_promise_learns_nothing_of_what_its_gate_would_not_accept() -> None:
+    escalated = replace(TAKEN, step=Step.ESCALATE)
+    for event in (FeedbackGiven("id", 1.0), Decided(record(WEAK, STRONG))):
+        assert labels_of(event, record(WEAK, STRONG, judged=replace(SAW, steps=(escalated,)))) == []
+    assert labels_of(Decided(record(FIRST)), record(FIRST)) == []

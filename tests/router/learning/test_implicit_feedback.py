@@ -1,0 +1,180 @@
+"""What callers do who say nothing: which signs there are, and how much each kind counts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bandit import Action, PolicySettings, Units, Weights, make_policy
+from router.domain.events import Decided, Event, FeedbackGiven, Reasked
+from router.domain.records import AttemptOutcome, DecisionRecord, Mode
+from router.learning.batches import BatchTrainer
+from router.learning.implicit_feedback import (
+    EDITED_SHARE,
+    LEAST,
+    LEFT_SHARE,
+    MOST,
+    MOST_WAITING,
+    ImplicitFeedbackWeights,
+    Sign,
+    sign_of,
+)
+from router.learning.learner_state import LearnerState, split
+from router.learning.rewards import RewardSettings, outcomes_of
+from router.ports.observer import NullObserver
+from router.runtime.fingerprint import fingerprint, likeness
+from tests.router.learning.test_training import CONTEXT, PLANS, SERVED, SHAPE, record
+
+ASSUMED = 0.25
+
+
+def left(name: str, tokens: int = 12) -> DecisionRecord:
+    attempt = replace(SERVED, outcome=AttemptOutcome.CANCELLED, output_tokens=tokens)
+    return replace(record(name), mode=Mode.STREAM, attempts=(attempt,), arm="")
+
+
+def test_who_leaves_in_the_middle_of_a_stream_gives_a_sign() -> None:
+    assert sign_of(Decided(r := left("a")), r) is Sign.LEFT
+    for other in (left("a", tokens=0), replace(left("a"), mode=Mode.COMPLETE), record("a")):
+        assert sign_of(Decided(other), other) is None
+    assert sign_of(FeedbackGiven("a", 0.0), record("a")) is None
+
+
+def test_who_asks_again_says_so_in_other_words_or_changes_some_or_none() -> None:
+    first = "Plan the cheapest round trip from Oslo to Lyon and explain each step."
+    found = []
+    for again in (
+        "Explain how to get from Oslo to Lyon and back, step by step, for little money.",
+        "Plan the cheapest round trip from Oslo to Lyon and explain every step.",
+        "plan the cheapest round trip  from Oslo to Lyon and explain each step.",
+    ):
+        alike = likeness(fingerprint(first), fingerprint(again))
+        found.append(sign_of(Reasked("a", 0.95, likeness=alike), record("a")))
+    assert found == [Sign.REASKED, Sign.EDITED, Sign.RETRIED]
+    # Of a turn that an earlier version kept there is no fingerprint.
+    assert likeness(b"", fingerprint(first)) == 0.0
+
+
+def after(
+    signs: Sequence[float], plain: Sequence[float], sign: Sign = Sign.REASKED
+) -> ImplicitFeedbackWeights:
+    """signs, plain: qualities told of answers with a sign and without one."""
+    trust = ImplicitFeedbackWeights(ASSUMED)
+    for n, quality in enumerate(signs):
+        event, of = _given(sign, str(n))
+        assert trust.see(event, of) is not None
+        trust.see(FeedbackGiven(str(n), quality), of)
+    for n, quality in enumerate(plain):
+        trust.see(FeedbackGiven(f"p{n}", quality), record(f"p{n}"))
+    return trust
+
+
+def _given(sign: Sign, name: str) -> tuple[Event, DecisionRecord]:
+    if sign is Sign.LEFT:
+        return Decided(r := left(name)), r
+    alike = {Sign.REASKED: 0.1, Sign.EDITED: 0.8, Sign.RETRIED: 1.0}
+    return Reasked(name, 0.99, likeness=alike[sign]), record(name)
+
+
+def test_before_anything_is_known_it_counts_what_was_assumed() -> None:
+    assert (
+        ImplicitFeedbackWeights(ASSUMED).weight(Sign.REASKED)
+        == ImplicitFeedbackWeights(ASSUMED).weight(Sign.RETRIED)
+        == ASSUMED
+    )
+    assert ImplicitFeedbackWeights(ASSUMED).weight(Sign.EDITED) == ASSUMED * EDITED_SHARE
+    assert ImplicitFeedbackWeights(ASSUMED).weight(Sign.LEFT) == ASSUMED * LEFT_SHARE
+
+
+@pytest.mark.parametrize("sign", list(Sign))
+def test_a_sign_that_means_it_counts_more_and_one_that_means_nothing_less(sign: Sign) -> None:
+    good = [1.0] * 90 + [0.0] * 10
+    assert after([0.0] * 200, good, sign).weight(sign) == MOST
+    assert after(good * 20, good, sign).weight(sign) == pytest.approx(LEAST, abs=0.01)
+    few = after([0.0] * 5, good, sign).weight(sign)
+    assert ImplicitFeedbackWeights(ASSUMED).weight(sign) < few < MOST
+
+
+def test_silence_and_corrections_tell_nothing_of_signs() -> None:
+    trust = ImplicitFeedbackWeights(ASSUMED)
+    trust.see(FeedbackGiven("a", 0.0, by_default=True), record("a"))
+    trust.see(FeedbackGiven("a", 0.0, replaces=1.0), record("a"))
+    assert trust.is_blank
+
+
+def test_what_waits_for_feedback_is_bounded() -> None:
+    trust = ImplicitFeedbackWeights(ASSUMED)
+    for n in range(MOST_WAITING + 5):
+        trust.see(Reasked(str(n), 0.99), record(str(n)))
+    waiting = [name for name, _ in trust.state()["waiting"]]
+    assert waiting == [str(n) for n in range(5, MOST_WAITING + 5)]
+
+
+def test_it_comes_back_as_it_was() -> None:
+    trust = after([0.0, 1.0, 0.5], [1.0, 0.0])
+    trust.see(Reasked("w", 0.99), record("w"))
+    trust.see(Reasked("a", 0.99), record("a"))
+    policy = make_policy("thompson", PolicySettings(), "v1", np.random.default_rng(0))
+    again = ImplicitFeedbackWeights(ASSUMED, split(LearnerState(policy, trust=trust).save()).trust)
+    assert again.state() == trust.state()
+    assert [name for name, _ in again.state()["waiting"]] == ["w", "a"]
+    assert again.weight(Sign.REASKED) == trust.weight(Sign.REASKED)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"plain": [1, 2], "signs": [], "waiting": []},
+        {"plain": [0, 0], "signs": [["shrug", 1, 1]], "waiting": []},
+        {"plain": [0, 0], "signs": [["left", 1, 1], 3], "waiting": []},
+        {"plain": [0, 0], "signs": []},
+    ],
+)
+def test_a_state_that_is_none_is_refused(state: dict[str, object]) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        ImplicitFeedbackWeights(ASSUMED, state)
+
+
+def test_a_stream_that_was_left_counts_against_its_plan_where_it_was_looked_into() -> None:
+    gone = left("a")
+    (cost,) = outcomes_of(Decided(gone), gone, PLANS, RewardSettings())
+    assert cost.quality is None
+    told = outcomes_of(Decided(gone), gone, PLANS, RewardSettings(sign_weight=0.07))
+    assert [(o.quality, o.weight, o.cost_usd is None) for o in told] == [
+        (None, 1.0, False),
+        (0.0, 0.07, True),
+    ]
+
+
+def test_a_learner_counts_signs_for_what_they_turned_out_to_be() -> None:
+    meant_nothing, unknown = drop(reasked=True), drop(reasked=False)
+    assert 0 <= meant_nothing < unknown / 5
+
+
+def drop(*, reasked: bool) -> float:
+    """What forty re-asks take off a plan whose answers were all good, re-asked or not."""
+    settings = PolicySettings(units=Units(cost_usd=0.01), shape=SHAPE)
+    policy = make_policy("adaptive", settings, CONTEXT.version, np.random.default_rng(0))
+    learned, lecture = (
+        LearnerState(policy),
+        BatchTrainer(find, PLANS, RewardSettings(), NullObserver()),
+    )
+    told: list[Event] = []
+    for n in range(400):
+        told += [Reasked(str(n), 0.99)] * reasked + [FeedbackGiven(str(n), 1.0)]
+    more = [Reasked(f"late{n}", 0.99) for n in range(40)]
+    found = []
+    for events in (told, more):
+        asyncio.run(lecture.give(learned, [("0-1", event) for event in events]))
+        decided = policy.decide(CONTEXT, [Action("cheap", 0.001)], Weights())
+        found.append(decided.estimates["cheap"].quality)
+    assert split(learned.save()).trust == learned.trust.state()
+    return found[0] - found[1]
+
+
+async def find(names: Sequence[str]) -> list[DecisionRecord | None]:
+    return [record(name) for name in names]

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from router.domain.catalog import Plan
+from router.domain.events import Decided, FeedbackGiven, Reasked
+from router.domain.records import (
+    Attempt,
+    AttemptOutcome,
+    Choice,
+    DecisionRecord,
+    LoggedContext,
+    Mode,
+    WeightSet,
+)
+from router.learning.rewards import RewardSettings, outcomes_of
+
+PLANS = {
+    "cheap": Plan("cheap", ("cheap",), 0.001),
+    "ladder": Plan("ladder", ("cheap", "reasoning"), 0.004),
+}
+CONTEXT = LoggedContext((1.0, 0.0), (0.5,), (0.1, 0.2), "v1")
+CHOICE = Choice(
+    plan="ladder",
+    propensity=0.4,
+    explored=False,
+    probabilities=(("cheap", 0.6), ("ladder", 0.4)),
+    policy="adaptive",
+    policy_version=3,
+    weights=WeightSet(1, 0.1, 0, 0.5),
+    context=CONTEXT,
+)
+WEAK = Attempt("cheap", "d", "m", AttemptOutcome.ESCALATED, "empty", 100.0, cost_usd=0.001)
+GOOD = Attempt("cheap", "d", "m", AttemptOutcome.ACCEPTED, "passed", 100.0, cost_usd=0.001)
+STRONG = Attempt("reasoning", "e", "n", AttemptOutcome.ACCEPTED, "passed", 900.0, cost_usd=0.02)
+DOWN = Attempt("cheap", "d", "m", AttemptOutcome.FAILED, "provider_timeout", 50.0)
+SPARE = Attempt("fallback", "f", "o", AttemptOutcome.ACCEPTED, "passed", 200.0, cost_usd=0.003)
+SETTINGS = RewardSettings(implicit_weight=0.25)
+
+
+def record(*attempts: Attempt, choice: Choice | None = CHOICE) -> DecisionRecord:
+    arm = next((a.arm for a in attempts if a.outcome is AttemptOutcome.ACCEPTED), "")
+    return DecisionRecord("id", "t", 0, Mode.COMPLETE, choice=choice, attempts=attempts, arm=arm)
+
+
+def test_escalation_charges_every_attempt_and_blames_the_first_rung_weakly() -> None:
+    whole, alone, blame = outcomes_of(Decided(r := record(WEAK, STRONG)), r, PLANS, SETTINGS)
+    assert (whole.action.name, whole.cost_usd, whole.latency_ms) == ("ladder", 0.021, 1000.0)
+    assert (whole.failed, whole.quality) == (False, None)
+    assert (alone.action.name, alone.cost_usd, alone.weight) == ("cheap", 0.001, 1.0)
+    assert (blame.action.name, blame.quality, blame.weight) == ("cheap", 0.0, 0.25)
+    assert np.array_equal(whole.context.membership, [1.0, 0.0])
+
+
+def test_feedback_teaches_the_first_rung_only_when_it_was_served() -> None:
+    said = FeedbackGiven("id", 0.9)
+    both = outcomes_of(said, record(GOOD), PLANS, SETTINGS)
+    assert [(o.action.name, o.quality) for o in both] == [("ladder", 0.9), ("cheap", 0.9)]
+    one = outcomes_of(said, record(WEAK, STRONG), PLANS, SETTINGS)
+    assert [(o.action.name, o.quality) for o in one] == [("ladder", 0.9)]
+
+
+def test_failover_is_a_failure_of_the_plan_and_no_answer_is_quality_zero() -> None:
+    over = outcomes_of(Decided(r := record(DOWN, SPARE)), r, PLANS, SETTINGS)
+    assert [(o.action.name, o.failed, o.quality) for o in over] == [
+        ("ladder", True, None),
+        ("cheap", True, None),
+    ]
+    none = outcomes_of(Decided(r := record(DOWN)), r, PLANS, SETTINGS)
+    assert (none[0].failed, none[0].quality) == (True, 0.0)
+
+
+def test_a_cancelled_call_teaches_its_cost_only() -> None:
+    left = replace(GOOD, outcome=AttemptOutcome.CANCELLED)
+    (only,) = outcomes_of(Decided(r := record(left)), r, PLANS, SETTINGS)
+    assert (only.cost_usd, only.latency_ms, only.failed, only.quality) == (0.001, None, None, None)
+
+
+def test_a_call_that_was_never_made_teaches_nothing() -> None:
+    never = replace(GOOD, outcome=AttemptOutcome.CANCELLED, cost_usd=0.0)
+    assert outcomes_of(Decided(r := record(never)), r, PLANS, SETTINGS) == []
+
+
+def test_a_reask_counts_less() -> None:
+    (sign,) = outcomes_of(Reasked("id", 0.95), record(GOOD), PLANS, SETTINGS)
+    assert (sign.quality, sign.weight) == (0.0, 0.25)
+
+
+def test_cached_answers_and_removed_plans_teach_nothing() -> None:
+    assert outcomes_of(Decided(r := record(GOOD, choice=None)), r, PLANS, SETTINGS) == []
+    assert outcomes_of(Decided(r := record(GOOD)), r, {}, SETTINGS) == []
+
+
+def test_a_plan_that_was_never_called_teaches_nothing() -> None:
+    uncalled = Attempt("cheap", "", "", AttemptOutcome.FAILED, "no_healthy_deployment", 0.0)
+    for r in (record(), record(uncalled)):
+        assert outcomes_of(Decided(r), r, PLANS, SETTINGS) == []
+
+
+def test_a_reported_failure_is_a_failure() -> None:
+    r = replace(record(DOWN), mode=Mode.DECIDE, arm="cheap")
+    assert outcomes_of(Decided(r), r, PLANS, SETTINGS)[0].failed is True
+
+
+def test_a_correction_names_what_it_replaces() -> None:
+    said = FeedbackGiven("id", 0.2, replaces=0.9)
+    both = outcomes_of(said, record(GOOD), PLANS, SETTINGS)
+    assert [(o.action.name, o.quality, o.replaces) for o in both] == [
+        ("ladder", 0.2, 0.9),
+        ("cheap", 0.2, 0.9),
+    ]
+
+
+def test_a_correction_takes_back_what_a_right_answer_said_of_another() -> None:
+    r = record(replace(WEAK, agrees=False), STRONG)
+    told = outcomes_of(FeedbackGiven("id", 1.0), r, PLANS, SETTINGS)
+    assert [(o.action.name, o.quality, o.replaces) for o in told] == [
+        ("ladder", 1.0, None),
+        ("cheap", 0.0, None),
+    ]
+    back = outcomes_of(FeedbackGiven("id", 0.5, replaces=1.0), r, PLANS, SETTINGS)
+    assert [(o.action.name, o.quality, o.replaces) for o in back] == [
+        ("ladder", 0.5, 1.0),
+        ("cheap", None, 0.0),
+    ]
+
+
+def test_silence_counts_less_and_only_about_an_answer() -> None:
+    silence = FeedbackGiven("id", 0.8, by_default=True)
+    both = outcomes_of(silence, record(GOOD), PLANS, SETTINGS)
+    assert [(o.action.name, o.quality, o.weight) for o in both] == [
+        ("ladder", 0.8, 0.25),
+        ("cheap", 0.8, 0.25),
+    ]
+    assert outcomes_of(silence, record(DOWN), PLANS, SETTINGS) == []
+
+
+def test_deployments_of_the_first_arm_stand_in_for_each_other() -> None:
+    """One was down, the next answered: the arm alone did well, at what both took."""
+    answered = record(DOWN, GOOD)
+    _, alone = outcomes_of(Decided(answered), answered, PLANS, SETTINGS)
+    assert (alone.action.name, alone.failed) == ("cheap", False)
+    assert (alone.cost_usd, alone.latency_ms) == (0.001, 150.0)
+    said = outcomes_of(FeedbackGiven("id", 0.9), answered, PLANS, SETTINGS)
+    assert [(o.action.name, o.quality) for o in said] == [("ladder", 0.9), ("cheap", 0.9)]
+
+
+def test_of_a_first_arm_that_was_never_called_nothing_is_learned() -> None:
+    none = Attempt("cheap", "", "", AttemptOutcome.FAILED, "no_healthy_deployment", 0.0)
+    passed = record(none, STRONG)
+    (whole,) = outcomes_of(Decided(passed), passed, PLANS, SETTINGS)
+    assert whole.action.name == "ladder"
+
+
+def test_who_had_no_answer_and_asks_again_blames_nobody_twice() -> None:
+    again = Reasked("id", 0.95)
+    assert outcomes_of(again, record(DOWN), PLANS, SETTINGS) == []
+    assert len(outcomes_of(again, record(GOOD), PLANS, SETTINGS)) == 1

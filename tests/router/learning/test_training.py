@@ -1,0 +1,71 @@
+"""Joining events with their decisions, and teaching one outcome at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from bandit import Context, ContextShape, Outcome, PolicySettings, make_policy
+from router.domain.catalog import Plan
+from router.domain.events import Decided, FeedbackGiven
+from router.domain.logged_context import log_context
+from router.domain.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
+from router.learning.rewards import RewardSettings
+from router.learning.training import joined, teach
+from router.ports.observer import NullObserver
+
+PLANS = {"cheap": Plan("cheap", ("cheap",), 0.001)}
+SHAPE = ContextShape(clusters=4, axes=2, features=3)
+CONTEXT = Context(np.full(4, 0.25), np.zeros(2), np.zeros(3), "v1")
+SERVED = Attempt("cheap", "d", "m", AttemptOutcome.ACCEPTED, "passed", 100.0, cost_usd=0.002)
+
+
+class Counting(NullObserver):
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def degraded(self, what: str) -> None:
+        self.seen.append(what)
+
+
+def record(name: str, context: Context = CONTEXT) -> DecisionRecord:
+    choice = Choice(
+        plan="cheap",
+        propensity=0.5,
+        explored=False,
+        probabilities=(("cheap", 1.0),),
+        policy="adaptive",
+        policy_version=1,
+        weights=WeightSet(1, 0.1, 0, 0.5),
+        context=log_context(context),
+    )
+    return DecisionRecord(
+        name, "t", 0, Mode.COMPLETE, choice=choice, attempts=(SERVED,), arm="cheap"
+    )
+
+
+def outcomes(*records: DecisionRecord) -> Sequence[Outcome]:
+    return joined([Decided(r) for r in records], {}, PLANS, RewardSettings())
+
+
+def test_events_keep_their_order_and_find_their_decision() -> None:
+    one, two = record("one"), record("two")
+    events = [Decided(one), FeedbackGiven("two", 0.2), FeedbackGiven("one", 0.9), Decided(two)]
+    found = joined(events, {"one": one, "two": two}, PLANS, RewardSettings())
+    assert [o.quality for o in found] == [None, 0.2, 0.9, None]
+    assert [o.cost_usd for o in found] == [0.002, None, None, 0.002]
+
+
+def test_feedback_on_a_decision_that_is_gone_teaches_nothing() -> None:
+    assert joined([FeedbackGiven("one", 0.2)], {"one": None}, PLANS, RewardSettings()) == []
+
+
+def test_an_outcome_of_another_feature_version_stops_only_itself() -> None:
+    policy = make_policy("adaptive", PolicySettings(shape=SHAPE), "v1", np.random.default_rng(0))
+    foreign = replace(CONTEXT, version="v0")
+    observer = Counting()
+    teach(policy, outcomes(record("a"), record("b", foreign), record("c")), observer)
+    assert policy.learned == 2
+    assert observer.seen == ["outcome_refused"]

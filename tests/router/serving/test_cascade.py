@@ -1,0 +1,110 @@
+"""What is left of an answer whose caller leaves while its plan's gate still looks at it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from router.config import parse_config
+from router.config.values import catalog_of
+from router.domain.chat import Answer
+from router.domain.events import Decided, FeedbackGiven
+from router.domain.records import AttemptOutcome, CacheStatus
+from router.gates.verifier_breaker import VerifierBreaker, VerifierBreakerSettings
+from router.learning.gate_examples import lessons_of
+from router.learning.implicit_feedback import sign_of
+from router.learning.rewards import RewardSettings, outcomes_of
+from router.ports.observer import NullObserver
+from router.ports.ports import Case
+from tests.router.serving.conftest import ANSWER, CONFIG, Core, asked
+from tests.router.serving.test_attempts import complete, stream
+
+SETTINGS = RewardSettings()
+FIRST_USD = 15e-6
+FALLBACK = """\
+  fallback: {deployments: [{name: other, provider: openai, base_url: 'http://127.0.0.1:9/v1',
+    model: m, price: {input_usd_per_mtok: 1, output_usd_per_mtok: 1}}]}
+"""
+JUDGED = """
+plans: {checked: {rungs: [cheap, reasoning], second: fallback, gate: agreement}}
+policy: {name: fixed, fixed: checked, exploration_floor: 0.0001}
+judging: {audit_share: 0, verifier: {url: 'http://127.0.0.1:9/v'}}
+"""
+TEXT = CONFIG.replace("attempts:", f"{FALLBACK}attempts:").replace("enabled: false", "") + JUDGED
+
+
+@dataclass
+class Gate:
+    """The verifier, and the arm that gives the second opinion: one of them lets callers wait."""
+
+    waits_for: str = ""
+    looking: asyncio.Event = field(default_factory=asyncio.Event)
+    calls: int = 0
+
+    async def verify(self, case: Case, _: float) -> float | None:
+        del case
+        if self.waits_for == "verifier":
+            await self._look()
+        return None
+
+    async def reply(self) -> Answer:
+        self.calls += 1
+        if self.waits_for == "second" and self.calls > 1:
+            await self._look()
+        return ANSWER
+
+    async def _look(self) -> None:
+        self.looking.set()
+        await asyncio.sleep(60)
+
+
+@pytest.fixture
+def text() -> str:
+    return TEXT
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def verifying(gate: Gate) -> VerifierBreaker:
+    return VerifierBreaker(
+        gate, NullObserver(), time.time, VerifierBreakerSettings(timeout_ms=60_000)
+    )
+
+
+@pytest.mark.parametrize("waits_for", ["verifier", "second"])
+@pytest.mark.parametrize("ask", [complete, stream])
+async def test_it_is_paid_for_and_neither_kept_nor_a_lesson(
+    core: Core, gate: Gate, ask, waits_for: str
+) -> None:
+    core.provider.reply, gate.waits_for = gate.reply, waits_for
+    asking = asyncio.create_task(ask(core, asked()))
+    await asyncio.wait_for(gate.looking.wait(), 10)
+    asking.cancel()
+    await asyncio.wait({asking})
+    (record,) = await core.records()
+
+    first, *others = record.attempts
+    assert (first.outcome, first.why) == (AttemptOutcome.CANCELLED, "unjudged")
+    assert first.cost_usd == pytest.approx(FIRST_USD)
+    assert [a.outcome for a in others] == [AttemptOutcome.CANCELLED] * (waits_for == "second")
+    assert (record.answered, record.arm) == (False, "")
+
+    plans = catalog_of(parse_config(TEXT, "test.yaml", {})).plans
+    (known,) = outcomes_of(Decided(record), record, plans, SETTINGS)
+    assert (known.cost_usd, known.quality, known.failed) == (record.cost_usd, None, None)
+    silence = FeedbackGiven(record.id, 0.8, by_default=True)
+    assert outcomes_of(silence, record, plans, SETTINGS) == []
+    for event in (Decided(record), silence):
+        assert sign_of(event, record) is None
+        assert lessons_of(event, record, plans, SETTINGS) == []
+
+    gate.waits_for = ""
+    again = await core.service.complete(asked())
+    assert again.record.cache is CacheStatus.MISS

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bandit import Action, ContextMap, Estimate, PolicySettings, Weights, make_policy
+from router.domain.catalog import Plan
+from router.domain.chat import ChatRequest, Message, Role, TextPart
+from router.domain.logged_context import read_context
+from router.domain.requests import WeightOverrides
+from router.serving.decider import Bounds, Decider, merge
+
+CHEAP, DEAR = Action("cheap", 0.001), Action("dear", 0.02)
+ESTIMATES = {
+    "cheap": Estimate(0.7, 0.001, 3_000, 0.0, 0.69),
+    "dear": Estimate(0.9, 0.02, 1_000, 0.0, 0.8),
+}
+PLANS = (Plan("cheap", ("cheap",), 0.001), Plan("dear", ("dear",), 0.02))
+ASK = ChatRequest((Message(Role.USER, (TextPart("Why is the sky blue?"),)),))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "kept"),
+    [
+        (Bounds(), [CHEAP, DEAR]),
+        (Bounds(cost_usd=0.01), [CHEAP]),
+        (Bounds(cost_usd=0.0001), []),
+        (Bounds(latency_ms=2_000), [DEAR]),
+        (Bounds(latency_ms=10), [DEAR]),
+        (Bounds(cost_usd=0.01, latency_ms=10), [CHEAP]),
+    ],
+)
+def test_cost_is_a_promise_and_latency_a_preference(bounds: Bounds, kept: list[Action]) -> None:
+    assert bounds.keep([CHEAP, DEAR], ESTIMATES) == kept
+
+
+def test_weights_are_overridden_one_by_one() -> None:
+    merged = merge(Weights(1.0, 0.1, 0.2, 0.3), WeightOverrides(cost=0.0, failure=2.0))
+    assert merged == Weights(1.0, 0.0, 0.2, 2.0)
+
+
+@pytest.fixture
+def decider() -> Decider:
+    context_map = ContextMap.default()
+    settings = PolicySettings(cold_start="cheap")
+    rng = np.random.default_rng(0)
+    policy = make_policy("adaptive", settings, context_map.version, rng)
+    return Decider(context_map, policy, Weights())
+
+
+def test_a_choice_accounts_for_every_plan_and_its_context(decider: Decider) -> None:
+    embedding = np.full(384, 384**-0.5, dtype=np.float32)
+    context = decider.context(ASK, embedding)
+    choice = decider.choose(context, PLANS, WeightOverrides(), Bounds())
+    assert choice is not None
+    probabilities = dict(choice.probabilities)
+    assert set(probabilities) == {"cheap", "dear"}
+    assert sum(probabilities.values()) == pytest.approx(1.0)
+    assert choice.propensity == probabilities[choice.plan]
+    again = read_context(choice.context)
+    assert np.array_equal(again.membership, context.membership)
+    assert np.array_equal(again.projection, context.projection)
+    assert again.version == context.version
+
+
+def test_a_spare_plan_is_chosen_only_where_no_other_keeps_the_bounds(decider: Decider) -> None:
+    context = decider.context(ASK, np.full(384, 384**-0.5, dtype=np.float32))
+    spare = Plan("cheap", ("cheap",), 0.001, spare=True)
+    checked = Plan("checked", ("cheap", "dear"), 0.02, "learned")
+    free = decider.choose(context, (spare, checked), WeightOverrides(), Bounds())
+    assert free is not None
+    assert free.probabilities == (("checked", 1.0),)
+    bound = decider.choose(context, (spare, checked), WeightOverrides(), Bounds(cost_usd=0.01))
+    assert bound is not None
+    assert bound.probabilities == (("cheap", 1.0),)
+    ladder = Plan("checked", ("cheap", "dear"), 0.02)
+    beside = decider.choose(context, (spare, ladder), WeightOverrides(), Bounds())
+    assert beside is not None
+    assert dict(beside.probabilities).keys() == {"cheap", "checked"}
+
+
+def test_a_bound_leaves_an_honest_propensity(decider: Decider) -> None:
+    context = decider.context(ASK, np.full(384, 384**-0.5, dtype=np.float32))
+    choice = decider.choose(context, PLANS, WeightOverrides(), Bounds(cost_usd=0.01))
+    assert choice is not None
+    assert (choice.plan, choice.propensity) == ("cheap", 1.0)
+    assert decider.choose(context, PLANS, WeightOverrides(), Bounds(cost_usd=1e-9)) is None

@@ -1,0 +1,71 @@
+"""`log export`, `log verify` and `explain` against a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from router.app.process import opened_storage
+from router.cli import main
+from router.config import load_config
+from router.domain.records import CacheStatus, FeedbackReport
+from tests.contract.samples import RECORD
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture
+def written(config: Path) -> Path:
+    async def write() -> None:
+        async with opened_storage(load_config(config, {}), {}) as storage:
+            now_ms = int(time.time() * 1_000)
+            await storage.decisions.record(replace(RECORD, created_ms=now_ms))
+            cached = replace(RECORD, id="c-1", choice=None, attempts=(), cache=CacheStatus.EXACT)
+            await storage.decisions.record(cached)
+            await storage.decisions.feedback("acme", "d-1", FeedbackReport(quality=0.75))
+
+    asyncio.run(write())
+    return config
+
+
+def test_an_export_can_be_verified(written: Path, tmp_path: Path) -> None:
+    out = tmp_path / "archive"
+    done = run("log", "export", "--config", written, "--out", out)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "2 events in 1 new files" in done.stdout
+    checked = run("log", "verify", out)
+    assert checked.exit_code == 0
+    assert "1 files, 2 events, 0 missing: whole" in checked.stdout
+    next(out.glob("*.parquet")).write_bytes(b"")
+    broken = run("log", "verify", out)
+    assert broken.exit_code == 1
+    assert "changed since it was written" in broken.stderr
+
+
+def test_a_receipt_shows_what_was_known_done_and_said(written: Path) -> None:
+    shown = run("explain", "d-1", "--config", written)
+    assert shown.exit_code == 0
+    for words in (
+        "plan cheap with probability 0.750, the best by expectation",
+        "policy default, snapshot 3, map v1",
+        "passed",
+        "paid $0.000500 · feedback: quality 0.75",
+        "saved $0.019500 against reasoning",
+        "not in a snapshot yet",
+    ):
+        assert words in shown.stdout
+    cached = run("explain", "c-1", "--config", written)
+    assert "answered from the cache (exact): nothing was decided" in cached.stdout
+
+
+def test_an_unknown_decision_has_no_receipt(written: Path) -> None:
+    shown = run("explain", "nobody", "--config", written)
+    assert shown.exit_code == 1
+    assert "no decision has this id" in shown.stderr

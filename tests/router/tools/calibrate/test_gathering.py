@@ -1,0 +1,151 @@
+"""Many prompts to several arms: paid for whole, scored, judged and paid once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from router.adapters.verifier import HttpVerifier
+from router.tools.calibrate.collect.asking import ArmClient, Missing
+from router.tools.calibrate.collect.budget import Budget
+from router.tools.calibrate.collect.hook import PatientVerifier
+from router.tools.calibrate.collect.journal import Journal
+from router.tools.calibrate.collect.ledger import Answered
+from router.tools.calibrate.collect.matching import Match
+from router.tools.calibrate.collect.scoring import (
+    JudgeScorer,
+    ReferenceScorer,
+    Scorer,
+    VerifierScorer,
+)
+from router.tools.calibrate.errors import JournalUnusable
+from tests.router.tools.calibrate.calls import (
+    COST_USD,
+    Silent,
+    asking,
+    catalog,
+    gathered,
+    gathering,
+    prompts,
+)
+from tests.router.tools.calibrate.conftest import Upstream
+
+
+async def test_prompts_are_paid_for_whole_until_the_budget_ends(
+    upstream: Upstream, path: Path
+) -> None:
+    def make(_asker: ArmClient, _journal: Journal) -> Scorer:
+        return ReferenceScorer(Match.AUTO)
+
+    cases, purse = await gathered(upstream, path, make, budget_usd=0.012, count=40)
+    answered = [case for case in cases if isinstance(case.replies["a"], Answered)]
+    assert 3 < len(answered) < 40
+    assert all(isinstance(case.replies["b"], Answered) for case in answered)
+    assert {c.replies["b"] for c in cases if c not in answered} == {Missing("budget")}
+    assert purse.spent_usd == pytest.approx(len(answered) * 2 * COST_USD)
+    assert purse.spent_usd <= 0.012
+    again, _ = await gathered(upstream, path, make, budget_usd=0.0001, count=40)
+    assert [c.scores for c in again] == [c.scores for c in cases]
+    assert upstream.asked.total() == len(answered) * 2
+
+
+async def test_no_more_calls_at_once_than_allowed(upstream: Upstream, path: Path) -> None:
+    upstream.delay_s = 0.2
+    await gathered(upstream, path, lambda *_: ReferenceScorer(Match.AUTO), count=4)
+    assert upstream.most_at_once == 4
+
+
+async def test_a_judge_is_an_arm_that_is_paid_once(upstream: Upstream, path: Path) -> None:
+    def answer(model: str, text: str) -> tuple[int, str]:
+        if model == "judge":
+            return 200, "SCORE: 9" if '"answer": "from m' in text else "well, well"
+        return 200, f"from {model}"
+
+    upstream.answer = answer
+    for _ in range(2):
+        cases, purse = await gathered(
+            upstream, path, lambda asker, _: JudgeScorer(asker, "j"), count=3
+        )
+        assert [case.scores["a"].quality for case in cases] == [0.9] * 3
+        assert {case.scores["b"].why for case in cases} == {"judge_unreadable"}
+        assert purse.spent_usd == pytest.approx(upstream.asked.total() * COST_USD)
+    # The three answers of n are told apart by their prompts; each is judged once.
+    assert upstream.asked == {"m": 3, "n": 3, "judge": 6}
+
+
+async def test_equal_answers_are_judged_once(upstream: Upstream, path: Path) -> None:
+    upstream.answer = lambda model, _: (200, "SCORE: 8" if model == "judge" else "4")
+    upstream.delay_s = 0.05
+    cases, purse = await gathered(upstream, path, lambda asker, _: JudgeScorer(asker, "j"), count=2)
+    assert {score.quality for case in cases for score in case.scores.values()} == {0.8}
+    assert upstream.asked == {"m": 2, "n": 2, "judge": 2}
+    assert purse.spent_usd == pytest.approx(upstream.asked.total() * COST_USD)
+
+
+async def test_judging_is_set_aside_for_what_has_no_score_yet(
+    upstream: Upstream, path: Path
+) -> None:
+    def answer(model: str, _text: str) -> tuple[int, str]:
+        if model == "n" and not opened:
+            return 503, "busy"
+        return 200, "SCORE: 8" if model == "judge" else f"from {model}"
+
+    def make(asker: ArmClient, _journal: Journal) -> Scorer:
+        return JudgeScorer(asker, "j")
+
+    opened: list[int] = []
+    upstream.answer = answer
+    await gathered(upstream, path, make, count=1)
+    opened.append(1)
+    arms = catalog(upstream.port, a=["m"], b=["n"], j=["judge"])
+    with Journal.open(path) as journal:
+        async with asking(arms, journal) as asker:
+            one = prompts()[0]
+            judge = JudgeScorer(asker, "j")
+            left_usd = asker.most_usd(one.chat, "b") + judge.most_usd(one, None)
+            gatherer = gathering(asker, judge, Budget(1.0, 0.0), ["a", "b"])
+            assert gatherer.most_usd(one) == pytest.approx(left_usd)
+        budget_usd = journal.ledger.spent_usd + left_usd * 1.001
+    cases, _ = await gathered(upstream, path, make, count=1, budget_usd=budget_usd)
+    assert cases[0].scores["b"].quality == 0.8
+    with Journal.open(path) as journal:
+        async with asking(arms, journal) as asker:
+            gatherer = gathering(asker, JudgeScorer(asker, "j"), Budget(1.0, 0.0), ["a", "b"])
+            assert gatherer.most_usd(one) == 0
+
+
+async def test_a_verifier_is_asked_once_and_its_troubles_are_told(
+    upstream: Upstream, path: Path
+) -> None:
+    def answer(model: str, text: str) -> tuple[int, str]:
+        if model == "verifier":
+            return 200, '{"quality": 0.25}' if '"arm": "a"' in text else '{"quality": 7}'
+        return 200, "4"
+
+    upstream.answer = answer
+    url = f"http://127.0.0.1:{upstream.port}/verify"
+    for asked in (6, 9):
+        async with httpx.AsyncClient(trust_env=False) as client:
+            verifier = PatientVerifier(HttpVerifier(client, url), url)
+            cases, _ = await gathered(
+                upstream, path, lambda _, j, v=verifier: VerifierScorer(v, j), count=3
+            )
+        assert [case.scores["a"].quality for case in cases] == [0.25] * 3
+        assert {case.scores["b"].why for case in cases} == {"verifier_failed"}
+        assert upstream.asked["verifier"] == asked
+
+
+async def test_a_journal_that_fails_ends_it_all(upstream: Upstream, path: Path) -> None:
+    def make(_asker: ArmClient, journal: Journal) -> Scorer:
+        journal.__exit__()
+        return ReferenceScorer(Match.AUTO)
+
+    arms = catalog(upstream.port, a=["m"])
+    journal = Journal.open(path)
+    async with asking(arms, journal) as asker:
+        gatherer = gathering(asker, make(asker, journal), Budget(1.0, 0.0), ["a"])
+        with pytest.raises(JournalUnusable):
+            await gatherer.gather(prompts(5), Silent())
+    assert not upstream.asked

@@ -1,0 +1,80 @@
+"""Decisions on record, added up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from lands import contexts, land, record
+
+from router.domain.records import DecisionRecord, LoggedContext
+from router.tools.map.traffic import Traffic, traffic_of
+
+
+def summed(records: list[DecisionRecord]) -> Traffic:
+    return traffic_of(records, land().version, land().shape.total)
+
+
+def test_every_request_is_counted_where_it_mostly_belongs() -> None:
+    made = contexts(land(), 40)
+    found = summed([record(c, n) for n, c in enumerate(made)])
+    assert found.requests == 40
+    for cluster, there in found.clusters.items():
+        mine = [c for c in made if c.membership.argmax() == cluster]
+        assert there.requests == len(mine)
+        assert found.share(cluster) == pytest.approx(len(mine) / 40)
+        mean = there.context(made[0])
+        assert mean is not None
+        assert mean.membership == pytest.approx(np.mean([c.membership for c in mine], axis=0))
+        assert mean.projection == pytest.approx(np.mean([c.projection for c in mine], axis=0))
+        assert mean.features == pytest.approx(np.mean([c.features for c in mine], axis=0))
+        assert mean.version == land().version
+
+
+def test_what_plans_cost_and_yielded_is_kept_apart() -> None:
+    (context,) = contexts(land(), 1)
+    found = summed(
+        [
+            record(context, 1, "cheap", 1.0),
+            record(context, 5, "cheap", 0.0),
+            record(context, 2, "cheap"),
+            record(context, 3, "reasoning", 1.0),
+        ]
+    )
+    (there,) = found.clusters.values()
+    cheap, dear = there.plans["cheap"], there.plans["reasoning"]
+    assert (cheap.requests, cheap.judged, cheap.quality, cheap.explored) == (3, 2, 1.0, 1)
+    assert cheap.cost_usd == pytest.approx(3 * 0.0001)
+    assert cheap.foreseen == pytest.approx(1.5)
+    assert (dear.requests, dear.foreseen) == (1, 0.95)
+
+
+def test_nothing_on_record_has_no_share() -> None:
+    found = summed([])
+    assert (found.requests, found.share(0), found.clusters) == (0, None, {})
+
+
+@pytest.mark.parametrize(
+    "logged",
+    [
+        LoggedContext((1.0,), (0.0,), (0.0,), "another map"),
+        LoggedContext((1.0, 0.0), (0.0,), (0.0,), land().version),
+        LoggedContext((), (), (), land().version),
+        LoggedContext((math.nan,) * 32, (0.0,) * 32, (0.0,) * 15, land().version),
+    ],
+    ids=["version", "shape", "empty", "nan"],
+)
+def test_what_does_not_fit_is_passed_over_and_counted(logged: LoggedContext) -> None:
+    good = record(contexts(land(), 1)[0])
+    assert good.choice is not None
+    bad = replace(good, choice=replace(good.choice, context=logged))
+    found = summed([bad, good])
+    assert (found.requests, found.passed_over) == (1, 1)
+
+
+def test_answers_out_of_the_cache_are_no_requests_of_the_policy() -> None:
+    good = record(contexts(land(), 1)[0])
+    found = summed([replace(good, choice=None)])
+    assert (found.requests, found.passed_over) == (0, 0)
