@@ -13,22 +13,30 @@ import os
 import pkgutil
 import re
 from collections.abc import Iterable, Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+import msgspec
+import numpy as np
 import pytest
 from adaptive_router.v1 import admin_pb2, chat_pb2, router_pb2
 from click.testing import CliRunner
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescriptor
 
 import router
+from bandit import POLICY_NAMES, make_policy
+from bandit.steps import GATE_NAMES, make_gate
 from router.cli import main
 from router.config import Config
 from router.core.errors import RouterError
 from router.observe.metrics import Metrics
 from router.rpc.status import code_of
+from tests.bandit import answers, streams
+from tests.golden.shapes import decoded, shape_in
 
+T = TypeVar("T")
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 UPDATE = "UPDATE_GOLDEN"
@@ -66,6 +74,26 @@ def test_events_of_logs() -> None:
 def test_environment_variables() -> None:
     found = re.compile(r"\b(?:ADAPTIVE_ROUTER|ROUTER|ORT)_[A-Z_]+\b")
     frozen("environment.txt", {name for text in sources() for name in found.findall(text)})
+
+
+def test_values_of_enumerations() -> None:
+    """They are stored, and told in answers, logs and metrics."""
+    import_all()
+    ours = (kind for kind in tree(StrEnum) if kind.__module__.startswith(("router.", "bandit.")))
+    frozen("enumerations.txt", {" ".join(sorted(kind)) for kind in ours})
+
+
+def test_lines_of_a_calibration() -> None:
+    import_all()
+    kinds = [kind for kind in tree(msgspec.Struct) if kind.__struct_config__.tag]
+    frozen(
+        "calibration.txt",
+        (f"{k.__struct_config__.tag}: {' '.join(k.__struct_encode_fields__)}" for k in kinds),
+    )
+
+
+def test_snapshots_of_every_policy_and_gate() -> None:
+    frozen("snapshots.txt", (line for payload in snapshots() for line in snapshot_lines(payload)))
 
 
 def frozen(name: str, lines: Iterable[str], *, grows: bool = False, ordered: bool = False) -> None:
@@ -155,16 +183,20 @@ def metric_lines() -> Iterator[str]:
         yield f"{collector._type} {names[0]}{{{labels}}}"  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-def reason_lines() -> Iterator[str]:
+def import_all() -> None:
     for module in pkgutil.walk_packages(router.__path__, "router."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+
+
+def reason_lines() -> Iterator[str]:
+    import_all()
     for kind in tree(RouterError):
         if kind.__module__.startswith("router."):
             yield f"{kind.reason} {code_of(kind.__new__(kind)).name}"
 
 
-def tree(kind: type[RouterError]) -> Iterator[type[RouterError]]:
+def tree(kind: type[T]) -> Iterator[type[T]]:
     yield kind
     for child in kind.__subclasses__():
         yield from tree(child)
@@ -179,6 +211,22 @@ def logged() -> Iterator[str]:
                 first = node.args[0] if node.args else None
                 if node.func.attr in LOG_CALLS and re.search(r"log(ger)?\b", called.lower()):
                     yield str(first.value) if isinstance(first, ast.Constant) else ast.unparse(node)
+
+
+def snapshots() -> Iterator[bytes]:
+    for name in POLICY_NAMES:
+        policy = make_policy(name, streams.SETTINGS, streams.VERSION, np.random.default_rng(1))
+        streams.taught(policy, lambda action, kind: 0.9 if action == f"a{kind % 3}" else 0.3, 150)
+        yield policy.save()
+    for name in GATE_NAMES:
+        gate = make_gate(name, answers.SETTINGS, answers.VERSION, np.random.default_rng(1))
+        yield answers.taught(gate, 90).save()
+
+
+def snapshot_lines(payload: bytes) -> Iterator[str]:
+    snapshot = decoded(payload)
+    for path, kinds in shape_in(snapshot).items():
+        yield f"{snapshot['kind']}{path}: {' '.join(sorted(kinds))}"
 
 
 def sources() -> Iterator[str]:
