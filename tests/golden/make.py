@@ -39,7 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, site(Path(folder), learns=True) as made:
         with sent(made) as found:
             dump(made.store)
-        made.run("log", "export", "--out", ARCHIVE)
+            made.run("log", "export", "--out", ARCHIVE)
         decisions = [*found.decisions[: SHOWN * len(TENANTS)], found.waiting]
     with tempfile.TemporaryDirectory() as folder, restored(Path(folder)) as kept:
         keys = new_keys(kept)

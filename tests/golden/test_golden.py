@@ -22,8 +22,8 @@ from tests.golden.shapes import Shape, assert_close, decoded, shape_in, shape_of
 from tests.golden.site import Served, Site, site
 from tests.golden.traffic import CACHED, ONCE, RETOLD, Key, outcome, request, sent
 
-PROBABILITY = 0.01
-"""Of draws of a policy's beliefs: one of them may fall to another plan on another processor."""
+NEARLY = 0.02
+"""Embeddings of an int8 model differ a little between processors, and so do contexts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,15 @@ def test_policies_and_their_changes_are_read(kept: Kept, told: dict[str, Any]) -
 
 
 def test_the_snapshot_decides_as_it_did(kept: Kept, told: dict[str, Any]) -> None:
-    found, before = probes(kept.served, kept.keys), told["probes"]
-    for name, probe in before.items():
+    found = probes(kept.served, kept.keys)
+    for name, probe in told["probes"].items():
+        assert found[name]["version"] == probe["version"]
+        plans = found[name]["plans"]
+        assert plans.keys() == probe["plans"].keys()
         for plan, then in probe["plans"].items():
-            now = found[name]["plans"][plan]
-            likely = pytest.approx(then.pop("probability"), abs=PROBABILITY)
-            assert now.pop("probability") == likely, (name, plan)
-    assert_close(found, before)
+            cost = pytest.approx(then.pop("expected_cost_usd"), rel=NEARLY)
+            assert plans[plan].pop("expected_cost_usd") == cost, (name, plan)
+            assert plans[plan] == pytest.approx(then, abs=NEARLY), (name, plan)
 
 
 def test_tenants_are_read(kept: Kept) -> None:
@@ -88,8 +90,6 @@ def test_tenants_are_read(kept: Kept) -> None:
     assert all(text in shown for text in ("5000", "9000000", "50.0"))
     gone = kept.site.run("tenant", "show", "gone")
     assert gone.count("cheap") == 2
-    usage = {float(spent) for spent in kept.site.store.hmget("ar:usage:acme", "max_daily")}
-    assert usage == {50e9}
 
 
 @pytest.mark.parametrize(
