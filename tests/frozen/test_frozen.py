@@ -105,11 +105,7 @@ def frozen(name: str, lines: Iterable[str], *, grows: bool = False, ordered: boo
         file.write_text("\n".join(found) + "\n", encoding="utf-8")
         return
     new = [line for line in found if line not in set(before)]
-    how = (
-        "changed by hand only"
-        if grows and gone
-        else f"if meant: {UPDATE}=1 pytest {Path(__file__).parent.name}"
-    )
+    how = "by hand only" if grows and gone else f"if meant: {UPDATE}=1 pytest tests/frozen"
     listed = [*(f"- {line}" for line in gone), *(f"+ {line}" for line in new)]
     if found != before:
         pytest.fail(
