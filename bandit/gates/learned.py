@@ -75,7 +75,6 @@ class LearnedGate(SnapshotGate):
             raise ValueError("a count is out of range")
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        self._cost.head.layer.refresh()  # a restored layer solves anew: both go on from the same
         parts = (("heads", self._heads), ("cost", self._cost))
         named = {f"{n}.{key}": a for n, part in parts for key, a in part.arrays().items()}
         own = {"levels": self._levels, "judged": np.array([self._judged], dtype=np.float64)}

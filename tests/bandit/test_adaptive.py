@@ -138,6 +138,7 @@ def test_calls_that_nobody_judges_end_the_blind_exploration() -> None:
     assert shares["a0"] > 0.95
 
 
+@pytest.mark.slow
 def test_a_silent_drop_of_the_best_action_is_noticed() -> None:
     """Without change detection the old evidence would outweigh the new for hundreds of requests."""
 

@@ -165,6 +165,7 @@ def shares(policy: Policy, count: int = 40) -> float:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 def test_what_recovers_is_noticed(seed: int) -> None:
     policy = dropped(fresh(seed=seed))
     assert PROBE / 2 <= shares(policy) < 0.06

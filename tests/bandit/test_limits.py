@@ -28,6 +28,7 @@ def expected(policy: AdaptivePolicy) -> float:
     return policy.decide(seen, actions(2), QUALITY_ONLY).estimates["a0"].quality
 
 
+@pytest.mark.slow
 def test_what_is_expected_stays_and_gives_way_sooner() -> None:
     strong, weak = taught(), taught()
     weak.limit(20)
@@ -53,6 +54,7 @@ def test_a_limited_policy_is_restored_bit_for_bit() -> None:
     assert twin.save() == policy.save()
 
 
+@pytest.mark.slow
 def test_what_is_below_the_limit_stays_as_it_is() -> None:
     policy, same = taught(), taught()
     policy.limit(1e6)

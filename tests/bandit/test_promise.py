@@ -279,6 +279,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
         PromiseSettings(**wrong)  # type: ignore[arg-type] # wrong on purpose
 
 
+@pytest.mark.slow
 def test_very_many_labels_take_no_more_memory() -> None:
     promise = mixed(Promise(SETTINGS), 1_000)
     size = len(pack(Snapshot("promise", {}, promise.arrays())))

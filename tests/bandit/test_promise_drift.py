@@ -21,6 +21,7 @@ def gradual(score: float, progress: float) -> float:
 
 
 @pytest.mark.parametrize(("risk", "requests"), [(sudden, 1_100), (gradual, 1_400)])
+@pytest.mark.slow
 def test_under_drift(risk: Risk, requests: int) -> None:
     """The share of bad answers among all that were accepted, over the whole replay.
 

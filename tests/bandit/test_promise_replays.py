@@ -33,6 +33,7 @@ def useless(_: float, __: float) -> float:
 
 
 @pytest.mark.parametrize("risk", [calibrated, boastful, backward, useless])
+@pytest.mark.slow
 def test_steady_risks(risk: Risk) -> None:
     """No threshold of a higher risk is ever certified, at any moment, in nearly all replays."""
     played = [play(seed, risk, 150, 0.2) for seed in range(REPLAYS)]
@@ -41,6 +42,7 @@ def test_steady_risks(risk: Risk) -> None:
     assert sum(one.share > SETTINGS.max_bad for one in judged) <= MOST_BROKEN
 
 
+@pytest.mark.slow
 def test_a_risk_of_exactly_what_is_promised_is_certified_seldom() -> None:
     """The hardest case of all, at a single threshold, looked at after each of 400 labels."""
     ever = 0
@@ -72,6 +74,7 @@ def test_power(max_bad: float, risk: float, labels: int, least: float) -> None:
     assert reached >= least * 60
 
 
+@pytest.mark.slow
 def test_a_risk_above_what_is_promised_at_every_threshold_is_not_certified() -> None:
     certified = 0
     for seed in range(60):

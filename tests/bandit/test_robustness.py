@@ -106,6 +106,7 @@ def test_enormous_amounts(name: str) -> None:
     assert load_policy(policy.save(), SMALL, VERSION).learned == 90
 
 
+@pytest.mark.slow
 def test_the_state_stays_within_bounds(name: str) -> None:
     """What is kept after twice as many outcomes is not more (trees vary by some nodes)."""
     policy, full = fresh(name), MEMORY + 64 if name == "adaptive" else 1_280

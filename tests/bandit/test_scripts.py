@@ -29,6 +29,7 @@ def test_prompts_are_varied_and_seeded() -> None:
 
 
 @pytest.mark.usefixtures("model_dir")
+@pytest.mark.slow
 def test_a_map_is_fitted_to_any_list_of_prompts(tmp_path: Path) -> None:
     prompts, out = tmp_path / "prompts.jsonl", tmp_path / "map.npz"
     prompts.write_text(run("make_prompts", "330").stdout, encoding="utf-8")

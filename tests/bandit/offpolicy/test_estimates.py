@@ -39,6 +39,7 @@ def greedy(means: Array) -> Array:
     return np.eye(means.shape[1])[means.argmax(axis=1)]
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth() -> None:
     covered = 0
     for seed in range(REPLAYS):

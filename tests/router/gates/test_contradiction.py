@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 
-from router.gates import contradiction as opposed
 from router.gates.contradiction import OPPOSED, bounded
 
 PARIS = "The capital of France is Paris."
-
-
-def test_the_examples_hold() -> None:
-    found = doctest.testmod(opposed)
-    assert (found.attempted, found.failed) == (2, 0)
 
 
 @pytest.mark.parametrize(

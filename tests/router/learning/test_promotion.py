@@ -46,6 +46,7 @@ def test_a_better_challenger_is_promoted(seed: int) -> None:
     assert lived.contest.state.previous == "policy"
 
 
+@pytest.mark.slow
 def test_an_equal_one_is_not() -> None:
     promoted = 0
     for seed in range(100):

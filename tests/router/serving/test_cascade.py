@@ -85,7 +85,7 @@ async def test_it_is_paid_for_and_neither_kept_nor_a_lesson(
 ) -> None:
     core.provider.reply, gate.waits_for = gate.reply, waits_for
     asking = asyncio.create_task(ask(core, asked()))
-    await asyncio.wait_for(gate.looking.wait(), 10)
+    await asyncio.wait_for(gate.looking.wait(), 60)
     asking.cancel()
     await asyncio.wait({asking})
     (record,) = await core.records()
