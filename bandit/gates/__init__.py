@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bandit.gates.registry import GATE_NAMES, load_gate, make_gate
-from bandit.gates.settings import GateSettings
-from bandit.gates.types import Chosen, Gate, GateExample, GateInput, Prices, Step
+from bandit.gates.types import Chosen, Gate, GateExample, GateInput, GateSettings, Prices, Step
 
 __all__ = [
     "GATE_NAMES",

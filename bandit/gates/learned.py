@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random import Generator
 
-from bandit.adaptive.outcome_head import LOG_COST, Head, RatioHead
+from bandit.adaptive.outcome_head import LOG_COST, OutcomeHead, RatioHead
 from bandit.choice import count_best, with_floor
-from bandit.context.view import View
+from bandit.context.view import ContextView
 from bandit.gates.base import SnapshotGate
-from bandit.gates.exclusive import shared
-from bandit.gates.heads import UNKNOWN, Heads, is_due, tuning_rounds
+from bandit.gates.heads import UNKNOWN, GateHeads, is_due, tuning_rounds
 from bandit.gates.plain import plain_step
-from bandit.gates.settings import GateSettings
-from bandit.gates.types import GateExample, GateInput, Step
+from bandit.gates.types import GateExample, GateInput, GateSettings, Step
 from bandit.gates.values import AGREE, DIFFER, Beliefs
-from bandit.models.sufficient_statistics import shaped
 from bandit.snapshots.codec import Snapshot
+from bandit.snapshots.parts import Arrays, gathered, shaped
 from bandit.types import Vector
 
 NAME: Final = "learned"
 NARROW_COUNT: Final = 100.0
+_LEAST: Final = 0.01
 _MIDDLE: Final = 0.5
 _ONE: Final = np.ones(1)
 _LEVELS: Final = np.array([[4.0, 4.0], [0.0, 4.0]])
@@ -39,17 +38,17 @@ class LearnedGate(SnapshotGate):
     """
 
     def __init__(
-        self, name: str, settings: GateSettings, context_version: str, rng: np.random.Generator
+        self, name: str, settings: GateSettings, context_version: str, rng: Generator
     ) -> None:
         super().__init__(name, settings, context_version, rng)
-        self._heads = Heads(settings)
-        self._cost = RatioHead(Head(LOG_COST, self._x(self._reader.blank()).size))
-        self._cost.head.layer.grow(1)
+        self._heads = GateHeads(settings)
+        self._cost = RatioHead(OutcomeHead(LOG_COST, self._x(self._reader.blank()).size))
+        self._cost.head.regression.grow(1)
         self._levels = _LEVELS.copy()
         self._judged = 0
 
     def learn(self, lessons: Sequence[GateExample]) -> None:
-        """Nothing is learned when one lesson is bad.
+        """Learn; nothing is learned when one lesson is bad.
 
         Raises:
             BadContext, BadOutcome, VersionMismatch.
@@ -65,21 +64,19 @@ class LearnedGate(SnapshotGate):
         self._heads.learn(np.array(x), np.array(told), due=due, rounds=rounds)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Raises ValueError, KeyError or TypeError when the snapshot does not fit."""
+        """Raise ValueError, KeyError or TypeError when the snapshot does not fit."""
         super().restore(snapshot)
-        self._heads.restore(snapshot.part("heads"))
+        self._heads.restore(snapshot.part("heads"), 1)
         self._cost.restore(snapshot.part("cost"), 1)
         self._levels = shaped(snapshot.arrays["levels"], (2, 2)).copy()
         self._judged = int(shaped(snapshot.arrays["judged"], (1,))[0])
         if self._levels[:, 1].min() <= 0 or self._judged < 0:
             raise ValueError("a count is out of range")
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        self._cost.head.layer.refresh()  # a restored layer solves anew: both go on from the same
-        parts = (("heads", self._heads), ("cost", self._cost))
-        named = {f"{n}.{key}": a for n, part in parts for key, a in part.arrays().items()}
+    def _arrays(self) -> Arrays:
+        self._cost.head.regression.refresh()  # a restored one solves anew: both go on alike
         own = {"levels": self._levels, "judged": np.array([self._judged], dtype=np.float64)}
-        return {**super()._arrays(), **own, **named}
+        return {**super()._arrays(), **own, **gathered({"heads": self._heads, "cost": self._cost})}
 
     def _learn(self, row: Vector, lesson: GateExample) -> None:
         agrees, agreement = self._agrees(lesson.seen), lesson.seen.agreement
@@ -115,35 +112,35 @@ class LearnedGate(SnapshotGate):
 
     @property
     def _trusts(self) -> bool:
-        """Whether there were lessons enough to leave the plain rule."""
+        """Return whether there were lessons enough to leave the plain rule."""
         return self._judged >= self._settings.plain_lessons
 
     @property
     def _scale(self) -> float:
-        """Draws are narrower the more was judged: what is left to find out is worth less."""
+        """Narrow the draws the more was judged: what is left to find out is worth less."""
         narrowed = NARROW_COUNT / (NARROW_COUNT + self._judged)
         return float(self._settings.scale * np.sqrt(narrowed))
 
     def _x(self, row: Vector) -> Vector:
-        """[1, membership, features, signals]."""
+        """Return [1, membership, features, signals]."""
         return np.concatenate([_ONE, row[: self._reader.width - self._settings.signals]])
 
-    def _view(self, row: Vector) -> View:
-        return View(row, self._x(row), self._settings.shape, _unwritten)
+    def _view(self, row: Vector) -> ContextView:
+        return ContextView(row, self._x(row), self._settings.shape, _unwritten)
 
     def _cases(self) -> Vector:
-        """What is usually said where answers agree, and where they differ; (2,)."""
+        """Return the usual agreement where answers agree, and where they differ; (2,)."""
         usual: Vector = self._levels[:, 0] / self._levels[:, 1] - _MIDDLE
         return usual
 
     def _said(self, seen: GateInput) -> float:
-        """An opinion that could not be compared confirms nothing."""
+        """Return the agreement; an opinion that could not be compared confirms nothing."""
         if seen.agreement is None:
             return float(self._cases()[DIFFER])
         return seen.agreement - _MIDDLE
 
     def _case(self, seen: GateInput) -> Vector:
-        """A row to learn from; of an answer that was compared with none, what is expected."""
+        """Return a row to learn from; an answer compared with none has the expected agreement."""
         x = self._x(self._reader.read(seen))
         if seen.asked:
             return np.append(x, self._said(seen))
@@ -152,8 +149,8 @@ class LearnedGate(SnapshotGate):
         return np.append(x, share * same + (1 - share) * other)
 
     def _told(self, lesson: GateExample, x: Vector) -> list[float]:
-        """x: the lesson's row."""
-        first, second = shared(lesson, self._heads.chances(x))
+        """Return the labels to learn. x: the lesson's row."""
+        first, second = shared_labels(lesson, self._heads.chances(x))
         agrees = None if lesson.repeated else self._agrees(lesson.seen)
         labels = (first, second, lesson.strong_ok, agrees)
         told = [UNKNOWN if label is None else float(label) for label in labels]
@@ -162,3 +159,30 @@ class LearnedGate(SnapshotGate):
 
 def _unwritten(_: Vector) -> str:
     return ""  # no Vowpal Wabbit reads it
+
+
+def shared_labels(lesson: GateExample, chances: Vector) -> tuple[float | None, float | None]:
+    """Return labels of the first and the second answer, each from the other's where it has none.
+
+    chances: P(first ok), P(second ok), ... as believed now. Equal answers share their label. At
+    most one of two closed answers that differ is right: with label l of the one, the other has
+    (1 - l) P(other) / (1 - P(one)), the expectation step of the mixture. To say only that it is
+    wrong where the one is right, and nothing where that is wrong, would teach that it is always
+    wrong.
+    """
+    first, second = lesson.first_ok, lesson.second_ok
+    agreement = lesson.seen.agreement
+    if agreement not in (0.0, 1.0):  # not closed: they may both be right
+        return first, second
+    same, (p_first, p_second) = agreement == 1.0, chances[:2].tolist()
+    if first is None and second is not None:
+        return _other(second, p_second, p_first, same=same), second
+    if second is None and first is not None:
+        return first, _other(first, p_first, p_second, same=same)
+    return first, second
+
+
+def _other(label: float, p_one: float, p_other: float, *, same: bool) -> float:
+    if same:
+        return label
+    return (1 - label) * min(1.0, p_other / max(1 - p_one, _LEAST))

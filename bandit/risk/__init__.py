@@ -32,8 +32,8 @@ calibrate. Scores of calibrated answers count as evidence only where each was ma
 label of that answer, or of a later one, was learned; cross-fitted scores only nearly are.
 """
 
-from bandit.risk.outlook import least_labels
 from bandit.risk.promise import Promise
-from bandit.risk.types import PromiseSettings, PromiseStatus, Source
+from bandit.risk.status import least_labels
+from bandit.risk.types import LabelSource, PromiseSettings, PromiseStatus
 
-__all__ = ["Promise", "PromiseSettings", "PromiseStatus", "Source", "least_labels"]
+__all__ = ["LabelSource", "Promise", "PromiseSettings", "PromiseStatus", "least_labels"]

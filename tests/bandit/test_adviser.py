@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bandit.adaptive.vw_advisor import Adviser, Start
-from bandit.context.view import View, Viewer
+from bandit.adaptive.vw_advisor import RegressorStart, VwAdvisor
+from bandit.context.view import ContextView, ContextViewer
 from tests.bandit.streams import SHAPE, VERSION, context
 
 ROWS = np.arange(3)
 
 
-def adviser(viewer: Viewer) -> Adviser:
-    return Adviser(Start(0.5, 0.0, 1.0), SHAPE, 100, viewer.write)
+def adviser(viewer: ContextViewer) -> VwAdvisor:
+    return VwAdvisor(RegressorStart(0.5, 0.0, 1.0), SHAPE, 100, viewer.write)
 
 
-def view(viewer: Viewer, seed: int) -> View:
+def view(viewer: ContextViewer, seed: int) -> ContextView:
     return viewer.view(context(np.random.default_rng(seed)))
 
 
-def taught(made: Adviser, viewer: Viewer, prompts: range) -> np.random.Generator:
+def taught(made: VwAdvisor, viewer: ContextViewer, prompts: range) -> np.random.Generator:
     """Every action on every prompt; action 1 is the good one."""
     rng = np.random.default_rng(0)
     for seed in prompts:
@@ -30,7 +30,7 @@ def taught(made: Adviser, viewer: Viewer, prompts: range) -> np.random.Generator
 
 
 def test_advice_on_a_prompt_waits_for_another_prompt() -> None:
-    viewer = Viewer(SHAPE, VERSION)
+    viewer = ContextViewer(SHAPE, VERSION)
     made, asked = adviser(viewer), view(viewer, 20)
     rng = taught(made, viewer, range(20))
     made.learn(asked, 0, 1.0, 1.0, rng)
@@ -44,7 +44,7 @@ def test_advice_on_a_prompt_waits_for_another_prompt() -> None:
 
 
 def test_one_prompt_again_and_again_does_not_wait_for_ever() -> None:
-    viewer = Viewer(SHAPE, VERSION)
+    viewer = ContextViewer(SHAPE, VERSION)
     made, same, rng = adviser(viewer), view(viewer, 0), np.random.default_rng(0)
     for _ in range(50):
         made.learn(same, 0, 0.0, 1.0, rng)
@@ -54,7 +54,7 @@ def test_one_prompt_again_and_again_does_not_wait_for_ever() -> None:
 
 
 def test_outcomes_that_wait_are_saved() -> None:
-    viewer = Viewer(SHAPE, VERSION)
+    viewer = ContextViewer(SHAPE, VERSION)
     made, twin = adviser(viewer), adviser(viewer)
     taught(made, viewer, range(10))
     twin.restore(made.arrays(), 3)
@@ -66,7 +66,7 @@ def test_outcomes_that_wait_are_saved() -> None:
 
 @pytest.mark.parametrize("slot", [-1.0, 3.0])
 def test_an_outcome_of_no_action_is_refused(slot: float) -> None:
-    viewer = Viewer(SHAPE, VERSION)
+    viewer = ContextViewer(SHAPE, VERSION)
     made = adviser(viewer)
     taught(made, viewer, range(2))
     arrays = made.arrays()

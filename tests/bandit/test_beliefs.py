@@ -10,7 +10,7 @@ import pytest
 from streams import QUALITY_ONLY, SETTINGS, VERSION, actions, context, taught
 
 from bandit import Weights, make_policy
-from bandit.adaptive.beliefs import Believer, Joint, beliefs_of
+from bandit.adaptive.beliefs import JointPosterior, PosteriorPolicy, beliefs_of
 from bandit.errors import BadAction, NoEligibleAction
 from bandit.types import Estimate, Policy
 
@@ -78,7 +78,7 @@ def test_a_price_takes_a_plan_from_its_place() -> None:
 @pytest.mark.parametrize("name", ["knn", "thompson", "fixed", "cluster-table"])
 def test_a_policy_without_a_posterior_gives_its_estimates(name: str) -> None:
     policy = fresh(name)
-    assert not isinstance(policy, Believer)
+    assert not isinstance(policy, PosteriorPolicy)
     found = beliefs_of(policy, context(np.random.default_rng(1)), actions(2), QUALITY_ONLY)
     assert [belief.action for belief in found] == ["a0", "a1"]
     assert all(b.quality is None and b.best is None for b in found)
@@ -106,7 +106,7 @@ def test_what_cannot_be_asked_is_refused() -> None:
 def test_what_two_actions_share_does_not_make_either_doubtful() -> None:
     """The same error in both leaves their order certain; its marginals alone would not."""
     estimate = Estimate(0.6, 0.001, 1.0, 0.0, 0.6)
-    joint = Joint(
+    joint = JointPosterior(
         quality=np.array([0.6, 0.5]),
         quality_covariance=np.full((2, 2), 0.01),
         log_cost_covariance=np.zeros((2, 2)),

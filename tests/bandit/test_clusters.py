@@ -9,8 +9,8 @@ import pytest
 from test_context import embeddings, facts
 
 from bandit import ContextMap
-from bandit.context.clusters import assignment, renumbered
 from bandit.context.fitting import fit
+from bandit.context.layout import assignment, renumbered
 from bandit.errors import BadInput
 
 

@@ -8,27 +8,27 @@ import numpy as np
 import pytest
 from answers import seen
 
-from bandit.gates.exclusive import shared
-from bandit.gates.tally import Tally
+from bandit.gates.heads import LEAST_SCALE, ColumnScales
+from bandit.gates.learned import shared_labels
+from bandit.gates.tally import LabelTally
 from bandit.gates.types import GateExample, Step
-from bandit.gates.values import Beliefs, Terms, after, before
-from bandit.models.logistic import Group, LogisticHead, Rows, moderated, sigmoid
-from bandit.models.row_buffer import RowBuffer
-from bandit.models.scales import LEAST, Scales
+from bandit.gates.values import Beliefs, StepTerms, after, before
+from bandit.models.logistic import LabelledRows, LogisticHead, WeightGroup, moderated, sigmoid
+from bandit.models.ring_buffer import RingBuffer
 
-GROUPS = (Group(1, 4.0, np.inf), Group(3, 0.5, 2.0))
+GROUPS = (WeightGroup(1, 4.0, np.inf), WeightGroup(3, 0.5, 2.0))
 ONES = np.ones(4)
 TRUE = np.array([0.5, 2.0, -1.0, 0.0])
 
 
-def rows(count: int, seed: int = 1) -> Rows:
+def rows(count: int, seed: int = 1) -> LabelledRows:
     rng = np.random.default_rng(seed)
     x = np.column_stack([np.ones(count), rng.normal(size=(count, 3))])
     y = (rng.random(count) < sigmoid(x @ TRUE)).astype(np.float64)
-    return Rows(x, y, rng.uniform(0.2, 1.0, count))
+    return LabelledRows(x, y, rng.uniform(0.2, 1.0, count))
 
 
-def posterior_slope(head: LogisticHead, data: Rows, theta: np.ndarray) -> np.ndarray:
+def posterior_slope(head: LogisticHead, data: LabelledRows, theta: np.ndarray) -> np.ndarray:
     prior = 1 / np.array([4.0, 0.5, 0.5, 0.5])
     p = sigmoid(head.offset + data.x @ theta)
     return np.asarray(data.x.T @ (data.weight * (p - data.y)) + prior * theta)
@@ -77,7 +77,7 @@ def test_group_variances_follow_what_there_is_to_find() -> None:
         x = np.column_stack([np.ones(400), rng.normal(size=(400, 3))])
         y = (rng.random(400) < sigmoid(strength * x[:, 1:].sum(axis=1))).astype(np.float64)
         head = LogisticHead(GROUPS, 0.0)
-        head.fit(Rows(x, y, np.ones(400)), ONES, rounds=10)
+        head.fit(LabelledRows(x, y, np.ones(400)), ONES, rounds=10)
         found.append(head.arrays()["variances"])
     assert found[0][1] < 0.3
     assert found[1][1] > 1.0
@@ -88,7 +88,7 @@ def test_separable_rows_do_not_run_away() -> None:
     x = np.column_stack([np.ones(100), np.linspace(-1, 1, 100), np.zeros((100, 2))])
     head = LogisticHead(GROUPS, 1.0)
     for _ in range(20):
-        head.fit(Rows(x, (x[:, 1] > 0).astype(np.float64), np.ones(100)), ONES, rounds=4)
+        head.fit(LabelledRows(x, (x[:, 1] > 0).astype(np.float64), np.ones(100)), ONES, rounds=4)
     assert np.abs(head.mode).max() < 50
     assert np.isfinite(head.covariance).all()
 
@@ -97,9 +97,9 @@ def test_absorbed_rows_are_remembered() -> None:
     whole, parted, data = LogisticHead(GROUPS, 1.0), LogisticHead(GROUPS, 1.0), rows(400)
     whole.fit(data, ONES)
     parted.fit(data, ONES)
-    first = Rows(data.x[:300], data.y[:300], data.weight[:300])
+    first = LabelledRows(data.x[:300], data.y[:300], data.weight[:300])
     parted.absorb(first)
-    parted.fit(Rows(data.x[300:], data.y[300:], data.weight[300:]), ONES)
+    parted.fit(LabelledRows(data.x[300:], data.y[300:], data.weight[300:]), ONES)
     assert parted.mode == pytest.approx(whole.mode, abs=0.02)
     assert parted.covariance == pytest.approx(whole.covariance, abs=0.01)
 
@@ -112,24 +112,24 @@ def test_moderation_is_the_mean_over_the_posterior() -> None:
 
 
 def test_scales_are_standard_deviations_but_never_tiny() -> None:
-    scales, x = Scales(2), np.random.default_rng(5).normal([5.0, 1.0], [2.0, 0.0], (500, 2))
+    scales, x = ColumnScales(2), np.random.default_rng(5).normal([5.0, 1.0], [2.0, 0.0], (500, 2))
     for row in x:
         scales.add(row)
-    assert scales.values == pytest.approx([x[:, 0].std(), LEAST], rel=0.02)
+    assert scales.values == pytest.approx([x[:, 0].std(), LEAST_SCALE], rel=0.02)
 
 
 def test_the_oldest_rows_go_first() -> None:
-    buffer = RowBuffer(1, 1, 3)
+    buffer = RingBuffer(1, 1, 3)
     column = np.arange(5.0)[:, None]
-    gone, told = buffer.add(column[:2], column[:2])
+    gone, told = buffer.extend(column[:2], column[:2])
     assert len(gone) == len(told) == 0
-    gone, told = buffer.add(column[2:], 10 * column[2:])
+    gone, told = buffer.extend(column[2:], 10 * column[2:])
     assert gone.ravel().tolist() == [0.0, 1.0]
     assert told.ravel().tolist() == [0.0, 1.0]
-    assert buffer.x.ravel().tolist() == [2.0, 3.0, 4.0]
-    smaller = RowBuffer(1, 1, 2)
-    smaller.restore(buffer.arrays())
-    assert smaller.told.ravel().tolist() == [30.0, 40.0]
+    assert buffer.oldest_first()[0].ravel().tolist() == [2.0, 3.0, 4.0]
+    smaller = RingBuffer(1, 1, 2)
+    smaller.restore(buffer.arrays(), 1)
+    assert smaller.oldest_first()[1].ravel().tolist() == [30.0, 40.0]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_what_one_answers_label_says_of_the_other(
     labels: tuple[float | None, float | None],
 ) -> None:
     lesson = GateExample(seen(np.random.default_rng(6), agreement), first, second)
-    assert shared(lesson, np.array([0.6, 0.2, 0.9])) == pytest.approx(labels)
+    assert shared_labels(lesson, np.array([0.6, 0.2, 0.9])) == pytest.approx(labels)
 
 
 def _beliefs(first: list[float], second: list[float], strong: list[float], agree: float) -> Beliefs:
@@ -163,7 +163,7 @@ def _beliefs(first: list[float], second: list[float], strong: list[float], agree
 
 def test_the_value_of_asking_is_that_of_what_can_be_done_then() -> None:
     beliefs = _beliefs([0.9, 0.3], [0.9, 0.4], [0.95, 0.8], 0.75)
-    values = before(beliefs, Terms(quality=1.0, ask=0.01, escalate=0.2))
+    values = before(beliefs, StepTerms(quality=1.0, ask=0.01, escalate=0.2))
     assert values[Step.ACCEPT] == pytest.approx(0.75 * 0.9 + 0.25 * 0.3)
     assert values[Step.ESCALATE] == pytest.approx(0.75 * 0.95 + 0.25 * 0.8 - 0.2)
     assert values[Step.ASK] == pytest.approx(0.75 * 0.9 + 0.25 * 0.6 - 0.01)
@@ -171,14 +171,16 @@ def test_the_value_of_asking_is_that_of_what_can_be_done_then() -> None:
 
 def test_an_opinion_that_changes_nothing_is_worth_less_than_it_costs() -> None:
     beliefs = _beliefs([0.9, 0.9], [0.5, 0.5], [0.95, 0.95], 0.6)
-    values = before(beliefs, Terms(quality=1.0, ask=0.01, escalate=0.2))
+    values = before(beliefs, StepTerms(quality=1.0, ask=0.01, escalate=0.2))
     assert values[Step.ASK] - values[Step.ACCEPT] < 0
 
 
 def test_two_equal_answers_are_one() -> None:
     beliefs = _beliefs([0.8], [0.9], [0.95], 0.6)
-    assert after(beliefs, Terms(1.0, None, None), same=True) == {Step.ACCEPT: pytest.approx(0.85)}
-    assert after(beliefs, Terms(2.0, None, 0.5), same=False) == {
+    assert after(beliefs, StepTerms(1.0, None, None), same=True) == {
+        Step.ACCEPT: pytest.approx(0.85)
+    }
+    assert after(beliefs, StepTerms(2.0, None, 0.5), same=False) == {
         Step.ACCEPT: pytest.approx(1.6),
         Step.SECOND: pytest.approx(1.8),
         Step.ESCALATE: pytest.approx(1.4),
@@ -186,7 +188,7 @@ def test_two_equal_answers_are_one() -> None:
 
 
 def test_a_tally_keeps_agreeing_and_differing_answers_apart() -> None:
-    tally, rng = Tally(), np.random.default_rng(7)
+    tally, rng = LabelTally(), np.random.default_rng(7)
     for agree in (True, False):
         for _ in range(400):
             lesson = GateExample(seen(rng), float(agree), None, 1.0, 2.0)

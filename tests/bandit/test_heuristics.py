@@ -7,24 +7,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from streams import OPTIONS, SETTINGS, SHAPE, VERSION, actions, context, example, outcome
+from streams import OPTIONS, SETTINGS, SHAPE, VERSION, actions, context, example, instead, outcome
 
 from bandit import Action, Context, Policy, PolicySettings, Weights, make_policy
+from bandit.context.conditions import Bound
 from bandit.errors import BadContext, BadSettings, VersionMismatch
-from bandit.options import (
-    Bound,
-    ClusterTableOptions,
-    IntentOptions,
-    KnnOptions,
-    LinucbOptions,
-    PairClassifierOptions,
-    PolicyOptions,
-    Rule,
-    Tier,
-)
+from bandit.policies.cluster_table import ClusterTableOptions
+from bandit.policies.intent import IntentOptions
+from bandit.policies.knn import KnnOptions
+from bandit.policies.length import LengthOptions, Tier
+from bandit.policies.linucb import LinucbOptions
+from bandit.policies.pair_classifier import PairClassifierOptions
+from bandit.policies.random_mix import RandomMixOptions
+from bandit.policies.rules import Rule, RulesOptions
 
 
-def fresh(name: str, options: PolicyOptions = OPTIONS) -> Policy:
+def fresh(name: str, options: tuple[object, ...] = OPTIONS) -> Policy:
     settings = replace(SETTINGS, options=options)
     return make_policy(name, settings, VERSION, np.random.default_rng(1))
 
@@ -44,7 +42,7 @@ ANY = featured(0.0, 0.0)
 def test_fixed_is_the_named_action_or_the_first() -> None:
     assert wanted(fresh("fixed"), ANY) == "a1"
     assert wanted(fresh("fixed"), ANY, actions(3)[::2]) == "a0"
-    assert wanted(fresh("fixed", PolicyOptions()), ANY, actions(3)[1:]) == "a1"
+    assert wanted(fresh("fixed", ()), ANY, actions(3)[1:]) == "a1"
 
 
 def test_the_rest_of_a_rule_goes_to_the_floor() -> None:
@@ -70,13 +68,13 @@ def test_a_random_mix_is_renormalised_over_what_is_eligible() -> None:
 
 
 def test_a_random_mix_without_weights_is_uniform() -> None:
-    for options in (PolicyOptions(), replace(OPTIONS, random_mix={"elsewhere": 1.0})):
+    for options in ((), instead(RandomMixOptions({"elsewhere": 1.0}))):
         shares = fresh("random-mix", options).decide(ANY, actions(4), Weights()).probabilities
         assert list(shares.values()) == pytest.approx([0.25] * 4)
 
 
 def test_huge_weights_of_a_mix_do_not_overflow() -> None:
-    policy = fresh("random-mix", replace(OPTIONS, random_mix={"a0": 1e308, "a1": 1e308}))
+    policy = fresh("random-mix", instead(RandomMixOptions({"a0": 1e308, "a1": 1e308})))
     shares = policy.decide(ANY, actions(2), Weights()).probabilities
     assert list(shares.values()) == pytest.approx([0.5, 0.5])
 
@@ -100,12 +98,12 @@ def test_longer_prompts_go_up_the_tiers(length: float, eligible: str, chosen: st
 
 
 def test_a_prompt_below_the_first_tier_counts_as_of_the_first() -> None:
-    policy = fresh("length", replace(OPTIONS, length=(Tier("a1", 0.0), Tier("a2", 1.0))))
+    policy = fresh("length", instead(LengthOptions((Tier("a1", 0.0), Tier("a2", 1.0)))))
     assert wanted(policy, featured(-1.0, 0.0)) == "a1"
 
 
 def test_without_tiers_the_first_action_is_taken() -> None:
-    assert wanted(fresh("length", PolicyOptions()), ANY, actions(3)[1:]) == "a1"
+    assert wanted(fresh("length", ()), ANY, actions(3)[1:]) == "a1"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +127,8 @@ def test_the_first_rule_that_applies_counts(
 
 def test_of_two_rules_that_apply_the_first_eligible_one_counts() -> None:
     always = Bound(0)
-    policy = fresh("rules", replace(OPTIONS, rules=(Rule("a2", (always,)), Rule("a1", (always,)))))
+    rules = RulesOptions((Rule("a2", (always,)), Rule("a1", (always,))), default="a0")
+    policy = fresh("rules", instead(rules))
     assert wanted(policy, ANY) == "a2"
     assert wanted(policy, ANY, actions(2)) == "a1"
 
@@ -159,10 +158,10 @@ def test_the_most_alike_example_counts(
 def test_examples_of_another_map_are_refused() -> None:
     other = replace(example(1.0, 0.0, 0.0), version="v2")
     with pytest.raises(VersionMismatch):
-        fresh("intent", replace(OPTIONS, intent=IntentOptions({"a1": (other,)})))
+        fresh("intent", instead(IntentOptions({"a1": (other,)}, default="a0")))
     wide = replace(example(1.0, 0.0, 0.0), projection=np.zeros(9))
     with pytest.raises(BadContext):
-        fresh("intent", replace(OPTIONS, intent=IntentOptions({"a1": (wide,)})))
+        fresh("intent", instead(IntentOptions({"a1": (wide,)}, default="a0")))
 
 
 def test_a_heuristic_reports_what_it_has_seen() -> None:
@@ -182,10 +181,10 @@ def test_a_heuristic_reports_what_it_has_seen() -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: PolicyOptions(random_mix={"a": -1.0}), "random_mix"),
-        (lambda: PolicyOptions(random_mix={"a": 0.0}), "random_mix"),
-        (lambda: PolicyOptions(random_mix={"a": float("nan")}), "random_mix"),
-        (lambda: PolicyOptions(length=(Tier("a", 0.5), Tier("b", 0.5))), "rising"),
+        (lambda: RandomMixOptions({"a": -1.0}), "random_mix"),
+        (lambda: RandomMixOptions({"a": 0.0}), "random_mix"),
+        (lambda: RandomMixOptions({"a": float("nan")}), "random_mix"),
+        (lambda: LengthOptions((Tier("a", 0.5), Tier("b", 0.5))), "rising"),
         (lambda: Tier("a", float("nan")), "number"),
         (lambda: Bound(0, low=1.0, high=0.0), "low <= high"),
         (lambda: Bound(0, low=float("nan")), "low <= high"),
@@ -210,7 +209,7 @@ def test_options_out_of_range_are_refused(make: object, says: str) -> None:
 
 
 def test_a_rule_on_a_feature_that_is_not_there_is_refused() -> None:
-    options = PolicyOptions(rules=(Rule("a0", (Bound(SHAPE.features),)),))
+    options = (RulesOptions((Rule("a0", (Bound(SHAPE.features),)),)),)
     with pytest.raises(BadSettings, match="feature"):
         make_policy("rules", PolicySettings(shape=SHAPE, options=options), VERSION, rng())
 

@@ -8,24 +8,25 @@ import numpy as np
 import pytest
 from streams import (
     HEURISTICS,
-    OPTIONS,
     QUALITY_ONLY,
     SETTINGS,
     VERSION,
     actions,
     context,
+    instead,
     outcome,
     taught,
 )
 
 from bandit import POLICY_NAMES, Action, Policy, Weights, make_policy
+from bandit.policies.pair_classifier import PairClassifierOptions
 
 LEARNERS = tuple(name for name in POLICY_NAMES if name not in HEURISTICS)
 CONTEXT_FREE = {"thompson"}
 CONTEXTUAL = tuple(name for name in LEARNERS if name not in CONTEXT_FREE)
 UNPAIRED = replace(
     SETTINGS,
-    options=replace(OPTIONS, pair_classifier=replace(OPTIONS.pair_classifier, actions=None)),
+    options=instead(PairClassifierOptions(trees=8, refit_every=60, memory=240)),
 )
 
 

@@ -9,14 +9,14 @@ import pytest
 from streams import QUALITY_ONLY, SETTINGS, VERSION, actions, context, outcome
 
 from bandit import load_policy
-from bandit.adaptive.policy import AdaptivePolicy
+from bandit.adaptive.policy import NAME, AdaptivePolicy
 from bandit.errors import BadSettings
 
 PLAIN = replace(SETTINGS, detect_changes=False)
 
 
 def taught() -> AdaptivePolicy:
-    policy = AdaptivePolicy(PLAIN, VERSION, np.random.default_rng(1))
+    policy = AdaptivePolicy(NAME, PLAIN, VERSION, np.random.default_rng(1))
     rng = np.random.default_rng(0)
     for n in range(600):
         policy.learn([outcome(actions(2)[n % 2], context(rng), float(n % 4 < 2))])

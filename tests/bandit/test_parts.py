@@ -20,8 +20,8 @@ from bandit.choice import (
     with_floor,
 )
 from bandit.errors import BadAction, BadSettings, BadWeights, CorruptSnapshot
-from bandit.models.replay_buffer import ReplayBuffer
-from bandit.policies.slots import Slots
+from bandit.models.ring_buffer import OutcomeBuffer
+from bandit.policies.snapshot_policy import ActionSlots
 from bandit.settings import MAX_ACTIONS
 from bandit.snapshots.codec import Snapshot, pack, unpack
 from bandit.types import Action
@@ -74,17 +74,17 @@ def test_without_a_preference_the_start_is_uniform_over_the_young() -> None:
 
 
 def test_the_buffer_keeps_the_last() -> None:
-    buffer = ReplayBuffer(width=1, capacity=3)
+    buffer = OutcomeBuffer(width=1, capacity=3)
     for j in range(5):
         buffer.add(np.array([float(j)]), j % 4, j / 10, 1.0)
     assert len(buffer) == 3
-    assert buffer.slots() == [0, 2, 3]
+    assert buffer.known == [0, 2, 3]
     rng = np.random.default_rng(0)
     drawn = {buffer.draw(rng)[2] for _ in range(60)}
     assert drawn == {0.2, 0.3, 0.4}
-    twin = ReplayBuffer(width=1, capacity=3)
+    twin = OutcomeBuffer(width=1, capacity=3)
     twin.restore(buffer.arrays(), slots=4)
-    assert twin.slots() == buffer.slots()
+    assert twin.known == buffer.known
     one, two = (b.draw(np.random.default_rng(1)) for b in (buffer, twin))
     assert one == two
     with pytest.raises(ValueError, match="range"):
@@ -92,7 +92,7 @@ def test_the_buffer_keeps_the_last() -> None:
 
 
 def test_slots_are_bounded() -> None:
-    slots = Slots([f"a{j}" for j in range(MAX_ACTIONS)])
+    slots = ActionSlots([f"a{j}" for j in range(MAX_ACTIONS)])
     assert slots.claim(Action("a7", 1.0)) == 7
     with pytest.raises(BadAction, match="at most"):
         slots.claim(Action("one more", 1.0))

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from streams import OPTIONS, SETTINGS, VERSION, actions, context, outcome
+from streams import SETTINGS, VERSION, actions, context, instead, outcome
 
 from bandit import Action, Context, Outcome, Policy, Weights, load_policy, make_policy
 from bandit.errors import CorruptSnapshot
 from bandit.models.forest import Forest
 from bandit.models.forest_training import ForestSpec, fit_forest
-from bandit.models.recent_outcomes import Memory
-from bandit.models.ridge import Ridge
-from bandit.options import LinucbOptions, PairClassifierOptions
-from bandit.policies.sampling import Noise, shrunk_variance
+from bandit.models.ring_buffer import OutcomeBuffer
+from bandit.policies.linucb import LinucbOptions, SlotRidge
+from bandit.policies.pair_classifier import PairClassifierOptions
+from bandit.policies.sampling import QualityNoise, shrunk_variance
 from bandit.snapshots.codec import pack, unpack
 
 SPEC = ForestSpec(trees=12, depth=5)
@@ -85,8 +85,8 @@ def test_a_forest_that_points_outside_itself_is_refused(name: str, value: int) -
         Forest.of({**arrays, name: broken}, width=4)
 
 
-def filled(capacity: int, count: int) -> Memory:
-    memory = Memory(2, capacity)
+def filled(capacity: int, count: int) -> OutcomeBuffer:
+    memory = OutcomeBuffer(2, capacity)
     for j in range(count):
         memory.add(np.array([j, -j], dtype=np.float64), j % 3, float(j), 1.0)
     return memory
@@ -105,7 +105,7 @@ def test_a_memory_keeps_the_last_outcomes() -> None:
 @pytest.mark.parametrize("capacity", [2, 5, 9])
 def test_a_memory_restored_goes_on_with_the_last_outcomes(capacity: int, count: int) -> None:
     memory = filled(5, count)
-    again = Memory(2, capacity)
+    again = OutcomeBuffer(2, capacity)
     again.restore(memory.arrays(), 3)
     held = list(range(count))[-5:][-capacity:]
     assert sorted(again.targets[:, 0]) == held
@@ -120,13 +120,13 @@ def test_a_memory_that_makes_no_sense_is_refused(name: str, value: list[float]) 
     arrays = filled(5, 3).arrays()
     broken = np.array(value, dtype=arrays[name].dtype)
     with pytest.raises(ValueError, match="range"):
-        Memory(2, 5).restore({**arrays, name: broken}, 3)
+        OutcomeBuffer(2, 5).restore({**arrays, name: broken}, 3)
 
 
 def test_the_inverse_is_that_of_the_whole_regression() -> None:
     """After 20,000 rank-one updates, against one solve."""
     rng = np.random.default_rng(0)
-    ridge, x = Ridge(4, 2.0, offset=0.5), rng.normal(size=(20_000, 4))
+    ridge, x = SlotRidge(4, 2.0, offset=0.5), rng.normal(size=(20_000, 4))
     y, weights = rng.random(20_000), rng.uniform(0.1, 1, 20_000)
     ridge.grow(1)
     for row, target, weight in zip(x, y, weights, strict=True):
@@ -141,7 +141,7 @@ def test_the_inverse_is_that_of_the_whole_regression() -> None:
 
 
 def test_the_noise_is_the_mean_squared_residual() -> None:
-    noise = Noise()
+    noise = QualityNoise()
     assert noise.value == pytest.approx(0.12)
     for _ in range(2_000):
         noise.add(0.5, 1.0)
@@ -254,7 +254,7 @@ def test_an_explorer_takes_a_newcomer_for_no_other_action() -> None:
 
 def test_linucb_hopes_for_no_more_than_the_best_quality() -> None:
     """Both bounds lie above 1, that of the dear action higher: the price decides."""
-    options = replace(OPTIONS, linucb=LinucbOptions(alpha=3.0))
+    options = instead(LinucbOptions(alpha=3.0))
     settings = replace(SETTINGS, options=options, initial_pulls=0)
     policy = make_policy("linucb", settings, VERSION, np.random.default_rng(0))
     cheap, dear = actions(2)
@@ -310,7 +310,7 @@ def test_a_pair_without_one_of_it_is_the_other() -> None:
 
 
 def test_without_its_pair_the_best_mean_counts() -> None:
-    options = replace(OPTIONS, pair_classifier=PairClassifierOptions(("x", "y")))
+    options = instead(PairClassifierOptions(("x", "y")))
     policy = make_policy(
         "pair-classifier", replace(SETTINGS, options=options), VERSION, np.random.default_rng(0)
     )

@@ -11,14 +11,14 @@ from bandit.models.empirical_bayes import (
     OWN_PARSIMONY,
     SHARED_GRID,
     TRUST_GRID,
-    Variances,
+    PriorVariances,
     expected_variances,
     log_evidence,
     own_variances,
 )
 from bandit.models.posterior import Posterior, Prior, residual_squares
-from bandit.models.regression import Layer, LayerSpec
-from bandit.models.sufficient_statistics import Statistics
+from bandit.models.regression import HierarchicalRegression, RegressionSpec
+from bandit.models.sufficient_statistics import SufficientStatistics
 
 Array = NDArray[np.float64]
 SIZE, SLOTS = 4, 3
@@ -35,8 +35,8 @@ def stream(seed: int = 0, count: int = 60) -> tuple[Array, Array, Array]:
     return rng.integers(SLOTS, size=count), phi, rng.normal(size=count)
 
 
-def statistics(slots: Array, phi: Array, y: Array) -> Statistics:
-    stats = Statistics(WIDTH)
+def statistics(slots: Array, phi: Array, y: Array) -> SufficientStatistics:
+    stats = SufficientStatistics(WIDTH)
     stats.grow(SLOTS)
     for slot, row, value in zip(slots, phi, y, strict=True):
         stats.add(int(slot), row, float(value), 1.0)
@@ -127,7 +127,7 @@ def test_empirical_bayes_opens_up_only_for_signal(own: float, least: float, most
 
 def test_one_action_s_own_variance_is_weighed_as_the_density_of_y_is() -> None:
     slots, phi, y = stream(1)
-    found = Variances(TRUST_GRID[1], SHARED_GRID[2], OWN_GRID[1])
+    found = PriorVariances(TRUST_GRID[1], SHARED_GRID[2], OWN_GRID[1])
     rows, noise = design(slots, phi), np.diag(NOISE[slots.astype(int)])
 
     def density(own: float) -> float:
@@ -165,25 +165,25 @@ def test_without_evidence_no_variance_is_at_an_end_of_its_grid() -> None:
 
 
 def test_the_noise_is_learned() -> None:
-    layer = Layer(LayerSpec(offset=0.0, noise=0.5), SIZE)
-    layer.grow(1)
+    regression = HierarchicalRegression(RegressionSpec(offset=0.0, noise=0.5), SIZE)
+    regression.grow(1)
     rng = np.random.default_rng(3)
     for _ in range(600):
-        layer.observe(0, np.array([1.0, *rng.normal(size=3)]), 0.0, rng.normal() * 0.2, 1.0)
-    assert layer.noise(0) == pytest.approx(0.04, rel=0.3)
+        regression.observe(0, np.array([1.0, *rng.normal(size=3)]), 0.0, rng.normal() * 0.2, 1.0)
+    assert regression.noise(0) == pytest.approx(0.04, rel=0.3)
 
 
 def test_each_action_has_a_noise_of_its_own() -> None:
-    layer = Layer(LayerSpec(offset=0.0, noise=0.1), SIZE)
-    layer.grow(3)
+    regression = HierarchicalRegression(RegressionSpec(offset=0.0, noise=0.1), SIZE)
+    regression.grow(3)
     rng, deviations = np.random.default_rng(3), (0.1, 0.4)
     for _ in range(600):
         for slot, deviation in enumerate(deviations):
             x = np.array([1.0, *rng.normal(size=3)])
-            layer.observe(slot, x, 0.0, rng.normal() * deviation, 1.0)
+            regression.observe(slot, x, 0.0, rng.normal() * deviation, 1.0)
     for slot, deviation in enumerate(deviations):
-        assert layer.noise(slot) == pytest.approx(deviation**2, rel=0.3)
-    assert layer.noise(0) < layer.noise(2) < layer.noise(1)
+        assert regression.noise(slot) == pytest.approx(deviation**2, rel=0.3)
+    assert regression.noise(0) < regression.noise(2) < regression.noise(1)
 
 
 @pytest.mark.parametrize("helps", [False, True])
@@ -209,7 +209,7 @@ def test_forgetting_the_intercept_keeps_the_slopes() -> None:
 def test_statistics_refuse_what_does_not_fit() -> None:
     slots, phi, y = stream()
     arrays = statistics(slots, phi, y).arrays()
-    restored = Statistics(WIDTH)
+    restored = SufficientStatistics(WIDTH)
     restored.restore(arrays, SLOTS)
     assert (restored.gram == statistics(slots, phi, y).gram).all()
     with pytest.raises(ValueError, match="shape"):

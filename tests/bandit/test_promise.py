@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bandit.errors import BadInput, BadOutcome, BadSettings
-from bandit.risk import Promise, PromiseSettings, Source, least_labels
-from bandit.risk.betting import Bets, bad_interval
+from bandit.risk import LabelSource, Promise, PromiseSettings, least_labels
+from bandit.risk.betting import RiskBets, bad_interval
 from bandit.snapshots.codec import Snapshot, pack, unpack
 
 SETTINGS = PromiseSettings()
@@ -126,11 +126,11 @@ def test_a_label_that_came_oftener_weighs_less() -> None:
 
 
 def test_feedback_counts_only_where_the_settings_say_so() -> None:
-    everyone = frozenset(Source)
+    everyone = frozenset(LabelSource)
     deaf, eager = Promise(ONE), Promise(replace(ONE, evidence=everyone))
     for _ in range(200):
-        deaf.observe(0.95, 0.0, source=Source.FEEDBACK)
-        eager.observe(0.95, 0.0, source=Source.FEEDBACK)
+        deaf.observe(0.95, 0.0, source=LabelSource.FEEDBACK)
+        eager.observe(0.95, 0.0, source=LabelSource.FEEDBACK)
     assert not deaf.permits(0.95)
     assert eager.permits(0.95)
 
@@ -285,7 +285,7 @@ def test_very_many_labels_take_no_more_memory() -> None:
     rng = np.random.default_rng(3)
     scores, bad = rng.random(100_000), rng.random(100_000) < 0.01
     for score, failed in zip(scores.tolist(), bad.tolist(), strict=True):
-        promise.observe(score, failed, 0.05, source=Source.AUDIT)
+        promise.observe(score, failed, 0.05, source=LabelSource.AUDIT)
     arrays = promise.arrays()
     assert abs(len(pack(Snapshot("promise", {}, arrays))) - size) < 200
     assert all(np.isfinite(array).all() for array in arrays.values())
@@ -294,7 +294,7 @@ def test_very_many_labels_take_no_more_memory() -> None:
 
 def test_wealth_is_that_of_a_bet_no_better_than_fair() -> None:
     """One label at the allowed risk multiplies what is owned by 1 in expectation, for every q."""
-    bets = Bets(0.05)
+    bets = RiskBets(0.05)
     good, bad = np.exp(bets.log_wealth(np.ones(2), np.array([0.0, 1.0])))
     assert 0.05 * bad + 0.95 * good == pytest.approx(1.0)
     half = math.exp(bets.log_wealth_of(1.0, 0.5))

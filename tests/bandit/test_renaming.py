@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bandit import Action, Weights, load_policy, make_policy
-from bandit.snapshots.renaming import rename_actions
+from bandit.snapshots.codec import rename_actions
 from tests.bandit.streams import SETTINGS, VERSION, actions, context, outcome
 
 

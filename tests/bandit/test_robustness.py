@@ -8,10 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from streams import OPTIONS, SETTINGS, SHAPE, VERSION, actions, context, least_share, outcome
+from streams import SETTINGS, SHAPE, VERSION, actions, context, instead, least_share, outcome
 
 from bandit import POLICY_NAMES, Action, Context, Outcome, Policy, Weights, load_policy, make_policy
 from bandit.adaptive.trees import MEMORY
+from bandit.policies.fixed import FixedOptions
+from bandit.policies.knn import KnnOptions
+from bandit.policies.pair_classifier import PairClassifierOptions
+from bandit.policies.rules import RulesOptions
 from bandit.snapshots.codec import Snapshot, pack, unpack
 
 pytestmark = pytest.mark.parametrize("name", POLICY_NAMES)
@@ -135,12 +139,11 @@ def test_options_may_change_between_snapshots(name: str) -> None:
     fed(policy, 500, actions(3))
     payload = policy.save()
     for memory in (37, 900):
-        options = replace(
-            OPTIONS,
-            fixed="a2",
-            rules=(),
-            knn=replace(OPTIONS.knn, memory=memory),
-            pair_classifier=replace(OPTIONS.pair_classifier, memory=memory, actions=None),
+        options = instead(
+            FixedOptions("a2"),
+            RulesOptions((), default="a0"),
+            KnnOptions(neighbours=10, memory=memory, shrink=3.0),
+            PairClassifierOptions(trees=8, refit_every=60, memory=memory),
         )
         changed = load_policy(payload, replace(SMALL, options=options), VERSION)
         assert changed.learned == 500

@@ -1,4 +1,4 @@
-"""Trees beside the linear model."""
+"""QualityTrees beside the linear model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 from streams import QUALITY_ONLY, SETTINGS, SHAPE, VERSION, actions, context, outcome
 
 from bandit import Action, Context, Policy, load_policy, make_policy
-from bandit.adaptive.trees import EARLY_FITS, FIT_EVERY, HALF, MEMORY, MOST_SHARE, Trees
-from bandit.context.view import View, Viewer
+from bandit.adaptive.trees import EARLY_FITS, FIT_EVERY, HALF, MEMORY, MOST_SHARE, QualityTrees
+from bandit.context.view import ContextView, ContextViewer
 from bandit.errors import CorruptSnapshot, VersionMismatch
 from bandit.snapshots.codec import pack, unpack
 
 WITH_TREES = replace(SETTINGS, trees=20, vw=frozenset())
-VIEWER = Viewer(SHAPE, VERSION)
+VIEWER = ContextViewer(SHAPE, VERSION)
 ROWS = np.array([0, 1])
 FIRST = min(EARLY_FITS)
 
@@ -25,10 +25,10 @@ def crossed(seen: Context) -> int:
     return int(seen.features[0] * seen.features[1] > 0)
 
 
-def filled(count: int = FIRST, slots: int = 2) -> tuple[Trees, list[View]]:
+def filled(count: int = FIRST, slots: int = 2) -> tuple[QualityTrees, list[ContextView]]:
     """Each slot as often as the others; right where `crossed` says so."""
     rng = np.random.default_rng(0)
-    trees, views = Trees(SHAPE, 20), []
+    trees, views = QualityTrees(SHAPE, 20), []
     trees.grow(slots)
     for step in range(count):
         seen = context(rng)
@@ -38,7 +38,7 @@ def filled(count: int = FIRST, slots: int = 2) -> tuple[Trees, list[View]]:
     return trees, views
 
 
-def shifts(trees: Trees, views: list[View], rows: np.ndarray = ROWS) -> np.ndarray:
+def shifts(trees: QualityTrees, views: list[ContextView], rows: np.ndarray = ROWS) -> np.ndarray:
     return np.array([trees.shift(view, rows, np.full(len(rows), 0.5)) for view in views])
 
 
@@ -90,7 +90,7 @@ def test_an_action_they_do_not_know_is_left_alone() -> None:
 
 def test_their_share_grows_with_an_action_s_outcomes() -> None:
     """Both slots' quality is .9 without doubt; at n outcomes of two actions the rest is known."""
-    rng, trees = np.random.default_rng(0), Trees(SHAPE, 20)
+    rng, trees = np.random.default_rng(0), QualityTrees(SHAPE, 20)
     trees.grow(2)
     for step in range(FIRST):
         trees.learn(VIEWER.view(context(rng)), int(step % 10 == 0), (0.9, 0.5), 1.0, rng)
@@ -101,7 +101,7 @@ def test_their_share_grows_with_an_action_s_outcomes() -> None:
 
 def test_levels_of_many_actions_are_kept_apart() -> None:
     """Twelve actions, each as good as it always is: the trees share, the levels do not."""
-    rng, trees = np.random.default_rng(0), Trees(SHAPE, 20)
+    rng, trees = np.random.default_rng(0), QualityTrees(SHAPE, 20)
     levels = np.linspace(0.1, 0.9, 12)
     trees.grow(12)
     views = [VIEWER.view(context(rng)) for _ in range(500)]
@@ -179,7 +179,7 @@ def test_a_limit_lowers_what_outcomes_weigh() -> None:
 
 
 def test_one_action_alone_grows_none() -> None:
-    rng, trees = np.random.default_rng(0), Trees(SHAPE, 20)
+    rng, trees = np.random.default_rng(0), QualityTrees(SHAPE, 20)
     trees.grow(1)
     for _ in range(FIRST):
         trees.learn(VIEWER.view(context(rng)), 0, (1.0, 0.5), 1.0, rng)
