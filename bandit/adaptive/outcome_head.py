@@ -148,7 +148,7 @@ class OutcomeHead:
         return {**self.regression.arrays(), **gathered(self._beside())}
 
     def restore(self, arrays: Arrays, slots: int) -> None:
-        """Raise ValueError or KeyError when the arrays do not fit this head."""
+        """Restore the state. Raises ValueError or KeyError unless the arrays fit this head."""
         self.regression.restore(arrays, slots)
         restore_parts(self._beside(), arrays, slots)
 

@@ -40,7 +40,7 @@ class QualityTrees:
     """Extremely randomized trees of quality.
 
     They see prompt features, first axes of the projection, which action it is, and what the linear
-    model expected before it was told (stacking, Wolpert 1992): they need not find what a line
+    model expected before it learned (stacking, Wolpert 1992): they need not find what a line
     tells. They are fitted to the last outcomes of all actions together, so that actions share what
     they have in common; each action's level is put right afterwards, for among many actions few
     splits tell one from the others. Of what they expect more or less than the linear model, an
@@ -128,7 +128,7 @@ class QualityTrees:
         }
 
     def restore(self, arrays: Arrays, slots: int) -> None:
-        """Raise ValueError or KeyError when the arrays do not fit."""
+        """Restore what `arrays` gave. Raises ValueError or KeyError for other arrays."""
         self._memory.restore(arrays, slots)
         self._heard = shaped(arrays["heard"], (slots,)).copy()
         self._above = shaped(arrays["above"], (slots,)).copy()

@@ -90,7 +90,7 @@ class VwAdvisor:
         return {"model": model, "waiting": waiting, **self._buffer.arrays()}
 
     def restore(self, arrays: Arrays, slots: int) -> None:
-        """Raise ValueError or KeyError when the arrays do not fit this advisor and `slots`."""
+        """Restore the state. Raises ValueError or KeyError unless the arrays fit."""
         self._buffer.restore(arrays, slots)
         rows = shaped(arrays["waiting"], (len(arrays["waiting"]), _LABELS + self._width))
         if len(rows) and not 0 <= rows[:, 0].min() <= rows[:, 0].max() < slots:

@@ -80,12 +80,12 @@ class ContextMap:
 
     @staticmethod
     def load(path: Path) -> ContextMap:
-        """Raise CorruptContextMap when the file is missing, damaged or something else."""
+        """Load a map. Raises CorruptContextMap when the file is missing, damaged or another."""
         return ContextMap.from_bytes(read_map(path))
 
     @staticmethod
     def from_bytes(data: bytes) -> ContextMap:
-        """Raise CorruptContextMap unless `data` is what `to_bytes` gave."""
+        """Read what `to_bytes` gave. Raises CorruptContextMap for anything else."""
         if len(data) > MAX_FILE_BYTES:
             raise CorruptContextMap("the context map is far too large; make it anew")
         try:

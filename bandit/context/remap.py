@@ -123,7 +123,7 @@ class Refit:
 
     @staticmethod
     def load(path: Path) -> Refit:
-        """Raise CorruptContextMap when the file is missing, damaged or something else."""
+        """Load a map. Raises CorruptContextMap when the file is missing, damaged or another."""
         return Refit.from_bytes(read_map(path))
 
     @staticmethod

@@ -59,7 +59,7 @@ class ContextViewer:
         self._text = ContextText(shape)
 
     def view(self, context: Context) -> ContextView:
-        """Raise VersionMismatch or BadContext when this policy cannot use the context."""
+        """Lay out a context. Raises VersionMismatch or BadContext when it can't be used."""
         return self._laid_out(self.numbers(context))
 
     def blank(self) -> ContextView:

@@ -33,7 +33,7 @@ class SnapshotGate(SnapshotLearner):
         self._tally = LabelTally()
 
     def choose(self, seen: GateInput, prices: Prices, weights: Weights) -> Chosen:
-        """Raise BadContext, BadAction, BadWeights or VersionMismatch."""
+        """Choose a step. Raises BadContext, BadAction, BadWeights or VersionMismatch."""
         check_prices(prices)
         check_weights(weights)
         row = self._reader.read(seen)
@@ -69,7 +69,7 @@ class SnapshotGate(SnapshotLearner):
             self._learn(row, lesson)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Raise ValueError, KeyError or TypeError when the snapshot does not fit."""
+        """Restore the state. Raises ValueError, KeyError or TypeError for another learner's."""
         super().restore(snapshot)
         self._reader.signals_version = str(snapshot.meta["signals_version"])
 

@@ -179,7 +179,7 @@ class GateHeads:
         return gathered(self._parts())
 
     def restore(self, arrays: Arrays, slots: int) -> None:
-        """Raise ValueError or KeyError when the arrays are not what `arrays` gave."""
+        """Restore what `arrays` gave. Raises ValueError or KeyError for other arrays."""
         restore_parts(self._parts(), arrays, slots)
         self._stack()
 

@@ -64,7 +64,7 @@ class LearnedGate(SnapshotGate):
         self._heads.learn(np.array(x), np.array(told), due=due, rounds=rounds)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Raise ValueError, KeyError or TypeError when the snapshot does not fit."""
+        """Restore the state. Raises ValueError, KeyError or TypeError for another learner's."""
         super().restore(snapshot)
         self._heads.restore(snapshot.part("heads"), 1)
         self._cost.restore(snapshot.part("cost"), 1)

@@ -44,7 +44,7 @@ class GateSettings:
 
 
 class Step(StrEnum):
-    """What to do with an answer in hand."""
+    """The step to take with an answer in hand."""
 
     ACCEPT = "accept"
     """Serve the first answer."""
@@ -144,7 +144,7 @@ class Gate(Protocol):
         ...
 
     def choose(self, seen: GateInput, prices: Prices, weights: Weights) -> Chosen:
-        """Raise BadContext, BadAction, BadWeights or VersionMismatch."""
+        """Choose a step. Raises BadContext, BadAction, BadWeights or VersionMismatch."""
         ...
 
     def learn(self, lessons: Sequence[GateExample]) -> None:

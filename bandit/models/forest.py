@@ -51,7 +51,7 @@ class Forest:
 
     @staticmethod
     def of(arrays: Arrays, width: int) -> Forest:
-        """Raise ValueError or KeyError unless `arrays` are those of a forest on (n, width)."""
+        """Restore a forest on (n, width). Raises ValueError or KeyError for other arrays."""
         nodes, trees = len(arrays["value"]), len(arrays["roots"])
         shapes = {"roots": (trees,), "feature": (nodes,), "children": (nodes, 2)}
         whole = {n: shaped(arrays[n], shape).astype(np.intp) for n, shape in shapes.items()}

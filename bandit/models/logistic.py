@@ -106,7 +106,7 @@ class LogisticHead:
         }
 
     def restore(self, arrays: Arrays, slots: int) -> None:  # noqa: ARG002 - one model
-        """Raise ValueError or KeyError when the arrays are not what `arrays` gave."""
+        """Restore what `arrays` gave. Raises ValueError or KeyError for other arrays."""
         width, past = len(self.mode), len(arrays["past_pull"])
         if past not in (0, width):
             raise ValueError("a width does not fit")

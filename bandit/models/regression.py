@@ -134,7 +134,7 @@ class HierarchicalRegression:
         for slot in np.flatnonzero(self._stats.count > most).tolist():
             self._stats.scale(slot, most / float(self._stats.count[slot]))
         self._counts = self._stats.count.copy()
-        # What comes next is solved for as often as if so many had been learned.
+        # Later outcomes are solved for as often as if so many had been learned.
         self._seen = min(self._seen, int(self._counts.sum()))
         self.refresh()
 
@@ -159,7 +159,7 @@ class HierarchicalRegression:
         return kept | {"fresh": fresh} | self._stats.arrays()
 
     def restore(self, arrays: Arrays, slots: int) -> None:
-        """Raise ValueError or KeyError when the arrays are not what `arrays` gave."""
+        """Restore what `arrays` gave. Raises ValueError or KeyError for other arrays."""
         self._stats.restore(arrays, slots)
         seen, *chosen, self._pooled = shaped(arrays["scalars"], (5,)).tolist()
         self._seen, self._variances = int(seen), PriorVariances(*chosen)

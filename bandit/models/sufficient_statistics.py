@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 
 
 class SufficientStatistics:
-    """For each action slot: gram = sum phi phi', moment = sum phi y, square = sum y^2, count.
+    """Sums of each action slot: gram = sum phi phi', moment = sum phi y, square = sum y^2, count.
 
     phi has `width` numbers, the first always 1. Slots are appended, never removed, so actions may
     come and go. gram: (slots, width, width), moment: (slots, width), square and count: (slots,).
@@ -83,7 +83,7 @@ class SufficientStatistics:
         }
 
     def restore(self, arrays: Arrays, slots: int) -> None:
-        """Raise ValueError or KeyError when the arrays do not fit `slots` and `width`."""
+        """Restore the state. Raises ValueError or KeyError unless the arrays fit."""
         upper = np.triu_indices(self.width)
         self.gram = np.zeros((slots, self.width, self.width))
         self.gram[:, upper[0], upper[1]] = shaped(arrays["gram"], (slots, len(upper[0])))

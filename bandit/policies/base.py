@@ -42,7 +42,7 @@ class MeansPolicy(SnapshotPolicy):
         self._means = RunningMeans()
 
     def decide(self, context: Context, eligible: Sequence[Action], weights: Weights) -> Decision:
-        """Raise NoEligibleAction, BadAction, BadWeights, BadContext, VersionMismatch."""
+        """Choose by the policy's shares, each raised to the floor."""
         query = self._query(context, eligible, weights)
         expected = self._expect(query)
         utility = weights.quality * expected.quality - self._burden(expected, weights)

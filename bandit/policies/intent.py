@@ -44,7 +44,7 @@ class IntentPolicy(HeuristicPolicy):
     def __init__(
         self, name: str, settings: PolicySettings, context_version: str, rng: Generator
     ) -> None:
-        """Raise BadContext or VersionMismatch for an example of another context map."""
+        """Lay out the examples. Raises BadContext or VersionMismatch for another map's."""
         super().__init__(name, settings, context_version, rng)
         self._options = settings.options_of(IntentOptions)
         self._examples = {

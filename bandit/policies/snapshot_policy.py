@@ -112,7 +112,7 @@ class SnapshotPolicy(SnapshotLearner):
             self._learned += 1
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Raise ValueError, KeyError or TypeError when the snapshot does not fit."""
+        """Restore the state. Raises ValueError, KeyError or TypeError for another learner's."""
         self._slots = ActionSlots(snapshot.meta["actions"])
         super().restore(snapshot)
 

@@ -112,7 +112,7 @@ class ThresholdEvidence:
         }
 
     def restore(self, arrays: Arrays) -> None:
-        """Raise ValueError or KeyError when the arrays do not fit the settings."""
+        """Restore the state. Raises ValueError or KeyError unless the arrays fit the settings."""
         n = len(self.grid)
         if not np.array_equal(arrays["grid"], np.append(self.grid, self._settings.max_bad)):
             raise ValueError("made for other thresholds or another max_bad")

@@ -56,7 +56,7 @@ class RiskGuard:
         return {"guard": np.append(self._sums, float(self.halted))}
 
     def restore(self, arrays: Arrays) -> None:
-        """Raise ValueError or KeyError when the arrays are not what `arrays` gave."""
+        """Restore what `arrays` gave. Raises ValueError or KeyError for other arrays."""
         numbers = shaped(arrays["guard"], (len(_ODDS) + 1,)).astype(np.float64)
         if not (np.isfinite(numbers).all() and numbers.min() >= 0):
             raise ValueError("a sum is out of range")

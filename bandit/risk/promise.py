@@ -106,7 +106,7 @@ class Promise:
         }
 
     def restore(self, arrays: Arrays) -> None:
-        """Raise ValueError or KeyError when the arrays do not fit, and change nothing then."""
+        """Restore the state. Raises ValueError or KeyError, and changes nothing then."""
         epoch, left, watched = shaped(arrays["epoch"], (3,)).tolist()
         scores = shaped(arrays["scores"], (len(arrays["scores"]),)).astype(np.float64)
         fits = NONE <= watched < len(self._evidence.grid) and len(scores) <= MAX_WARM_UP

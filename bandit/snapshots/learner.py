@@ -44,7 +44,7 @@ class SnapshotLearner(ABC):
         return pack(Snapshot(self._name, {**self._manifest(), **state}, self._arrays()))
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Raise ValueError, KeyError or TypeError when the snapshot does not fit."""
+        """Restore the state. Raises ValueError, KeyError or TypeError for another learner's."""
         self._learned = int(snapshot.meta["learned"])
         restore_parts(self._parts(), snapshot.arrays, self._slot_count())
 

@@ -23,7 +23,7 @@ class SnapshotPart(Protocol):
         ...
 
     def restore(self, arrays: Arrays, slots: int) -> None:
-        """Raise ValueError or KeyError when the arrays are not what `arrays` gave."""
+        """Restore what `arrays` gave. Raises ValueError or KeyError for other arrays."""
         ...
 
 
@@ -39,7 +39,7 @@ class ArrayPart:
         return {name: getattr(self, f"_{name}") for name in self.stored}
 
     def restore(self, arrays: Arrays, slots: int) -> None:
-        """Raise ValueError or KeyError when the arrays are not what `arrays` gave."""
+        """Restore what `arrays` gave. Raises ValueError or KeyError for other arrays."""
         for name in self.stored:
             shape = self._shape(getattr(self, f"_{name}").shape, slots)
             setattr(self, f"_{name}", shaped(arrays[name], shape).copy())

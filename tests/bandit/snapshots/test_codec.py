@@ -1,12 +1,28 @@
-"""Actions that go on under other names."""
+"""Snapshots hold what was put in; actions can be renamed in them."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from bandit import Action, Weights, load_policy, make_policy
-from bandit.snapshots.codec import rename_actions
+from bandit.errors import CorruptSnapshot
+from bandit.snapshots.codec import Snapshot, pack, rename_actions, unpack
 from tests.bandit.streams import SETTINGS, VERSION, actions, context, outcome
+
+
+def test_a_snapshot_holds_what_was_put_in() -> None:
+    arrays = {"x": np.arange(6.0).reshape(2, 3), "m": np.frombuffer(b"abc", dtype=np.uint8)}
+    back = unpack(pack(Snapshot("kind", {"k": [1, "two"]}, arrays)))
+    assert (back.kind, back.meta) == ("kind", {"k": [1, "two"]})
+    assert (back.arrays["x"] == arrays["x"]).all()
+    assert back.arrays["m"].tobytes() == b"abc"
+    assert pack(back) == pack(Snapshot("kind", {"k": [1, "two"]}, arrays))
+
+
+def test_a_snapshot_of_objects_is_refused() -> None:
+    with pytest.raises(CorruptSnapshot):
+        unpack(pack(Snapshot("kind", {}, {"x": np.array(["text"])})))
 
 
 def taught() -> bytes:

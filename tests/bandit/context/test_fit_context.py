@@ -11,7 +11,7 @@ import pytest
 
 from bandit import ContextMap
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""The small parts: choice, replay, change detection, snapshots, settings."""
+"""Choices from preferences: floors, cold starts, caution."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import importlib
 import numpy as np
 import pytest
 
-from bandit import PolicySettings, Units, Weights
 from bandit.choice import (
     AFFORDED,
     BOLD,
@@ -19,12 +18,6 @@ from bandit.choice import (
     floors,
     with_floor,
 )
-from bandit.errors import BadAction, BadSettings, BadWeights, CorruptSnapshot
-from bandit.models.ring_buffer import OutcomeBuffer
-from bandit.policies.snapshot_policy import ActionSlots
-from bandit.settings import MAX_ACTIONS
-from bandit.snapshots.codec import Snapshot, pack, unpack
-from bandit.types import Action
 
 
 @pytest.mark.parametrize(
@@ -71,70 +64,6 @@ def test_without_a_preference_the_start_is_uniform_over_the_young() -> None:
     judged = np.array([5.0, 1.0, 0.0])
     shares = cold_start(np.array([1.0, 0.0, 0.0]), judged, judged, 5, preferred=None)
     assert shares.tolist() == [0.0, 0.5, 0.5]
-
-
-def test_the_buffer_keeps_the_last() -> None:
-    buffer = OutcomeBuffer(width=1, capacity=3)
-    for j in range(5):
-        buffer.add(np.array([float(j)]), j % 4, j / 10, 1.0)
-    assert len(buffer) == 3
-    assert buffer.known == [0, 2, 3]
-    rng = np.random.default_rng(0)
-    drawn = {buffer.draw(rng)[2] for _ in range(60)}
-    assert drawn == {0.2, 0.3, 0.4}
-    twin = OutcomeBuffer(width=1, capacity=3)
-    twin.restore(buffer.arrays(), slots=4)
-    assert twin.known == buffer.known
-    one, two = (b.draw(np.random.default_rng(1)) for b in (buffer, twin))
-    assert one == two
-    with pytest.raises(ValueError, match="range"):
-        twin.restore(buffer.arrays(), slots=3)
-
-
-def test_slots_are_bounded() -> None:
-    slots = ActionSlots([f"a{j}" for j in range(MAX_ACTIONS)])
-    assert slots.claim(Action("a7", 1.0)) == 7
-    with pytest.raises(BadAction, match="at most"):
-        slots.claim(Action("one more", 1.0))
-
-
-def test_a_snapshot_holds_what_was_put_in() -> None:
-    arrays = {"x": np.arange(6.0).reshape(2, 3), "m": np.frombuffer(b"abc", dtype=np.uint8)}
-    back = unpack(pack(Snapshot("kind", {"k": [1, "two"]}, arrays)))
-    assert (back.kind, back.meta) == ("kind", {"k": [1, "two"]})
-    assert (back.arrays["x"] == arrays["x"]).all()
-    assert back.arrays["m"].tobytes() == b"abc"
-    assert pack(back) == pack(Snapshot("kind", {"k": [1, "two"]}, arrays))
-
-
-def test_a_snapshot_of_objects_is_refused() -> None:
-    with pytest.raises(CorruptSnapshot):
-        unpack(pack(Snapshot("kind", {}, {"x": np.array(["text"])})))
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"floor": 0.0},
-        {"floor": 0.9},
-        {"draws": 0},
-        {"scale": 0.0},
-        {"scale": float("nan")},
-        {"initial_pulls": -1},
-        {"replay": 0},
-        {"units": Units(cost_usd=0.0)},
-        {"units": Units(cost_usd=1.0, latency_ms=float("inf"))},
-        {"vw": frozenset({"beauty"})},
-    ],
-)
-def test_settings_out_of_range_are_refused(bad: dict[str, object]) -> None:
-    with pytest.raises(BadSettings):
-        PolicySettings(**bad)  # type: ignore[arg-type]  # wrong on purpose
-
-
-def test_weights_out_of_range_are_refused() -> None:
-    with pytest.raises(BadWeights):
-        PolicySettings(weights=Weights(quality=-1.0))
 
 
 def test_caution_gives_way_to_evidence() -> None:

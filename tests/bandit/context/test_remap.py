@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from test_context import embeddings, facts
+from prompts import embeddings, facts
 
 from bandit import ContextMap
 from bandit.context.fitting import fit

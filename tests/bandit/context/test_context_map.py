@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from prompts import embeddings, facts
 
 from bandit import ContextMap, PromptFacts
 from bandit.context.context_map import AXES, CLUSTERS, TOP_CLUSTERS
@@ -13,21 +13,6 @@ from bandit.context.fitting import MIN_PROMPTS, fit, k_means, principal_axes
 from bandit.errors import BadContext, CorruptContextMap
 
 WIDTH = 384
-
-
-def embeddings(count: int, seed: int = 0, width: int = 48) -> NDArray[np.float32]:
-    """Unit rows around a dozen centres."""
-    rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(12, width))
-    rows = centres[rng.integers(12, size=count)] + 0.4 * rng.normal(size=(count, width))
-    unit: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1)[:, None]).astype(np.float32)
-    return unit
-
-
-def facts(count: int) -> list[PromptFacts]:
-    return [
-        PromptFacts(f"What is {j} + {j * j}?" if j % 2 else "Tell me a story") for j in range(count)
-    ]
 
 
 @pytest.fixture(scope="module")

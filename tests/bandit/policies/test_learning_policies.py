@@ -1,8 +1,7 @@
-"""The parts that policies learn with."""
+"""Each learning policy by itself: its model, its expectations, its shares."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,116 +10,14 @@ from streams import SETTINGS, VERSION, actions, context, instead, outcome
 
 from bandit import Action, Context, Outcome, Policy, Weights, load_policy, make_policy
 from bandit.errors import CorruptSnapshot
-from bandit.models.forest import Forest
-from bandit.models.forest_training import ForestSpec, fit_forest
-from bandit.models.ring_buffer import OutcomeBuffer
 from bandit.policies.linucb import LinucbOptions, SlotRidge
 from bandit.policies.pair_classifier import PairClassifierOptions
 from bandit.policies.sampling import QualityNoise, shrunk_variance
 from bandit.snapshots.codec import pack, unpack
 
-SPEC = ForestSpec(trees=12, depth=5)
-
 
 def fresh(name: str) -> Policy:
     return make_policy(name, SETTINGS, VERSION, np.random.default_rng(1))
-
-
-def step_data(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """Four numbers each, and 1 where the second is above 0.2."""
-    x = np.random.default_rng(0).normal(size=(count, 4)).astype(np.float32)
-    return x, (x[:, 1] > 0.2).astype(np.float64)
-
-
-def test_a_forest_predicts_what_its_trees_do() -> None:
-    from sklearn.ensemble import RandomForestRegressor  # noqa: PLC0415 - to compare with
-
-    x, y = step_data()
-    forest = fit_forest(x, y, np.ones(len(y)), SPEC, seed=3)
-    model = RandomForestRegressor(
-        n_estimators=12, max_depth=5, min_samples_leaf=10, max_features=1 / 3, random_state=3
-    ).fit(x, y, sample_weight=np.ones(len(y)))
-    assert forest.predict(x[:60].astype(np.float64)) == pytest.approx(model.predict(x[:60]))
-    assert forest.depth <= 5
-    assert len(forest.roots) == 12
-
-
-def test_a_forest_finds_the_step() -> None:
-    x, y = step_data()
-    forest = fit_forest(x, y, np.ones(len(y)), SPEC, seed=0)
-    assert forest.predict(np.array([[0.0, 1.5, 0.0, 0.0]]))[0] > 0.65
-    assert forest.predict(np.array([[0.0, -1.5, 0.0, 0.0]]))[0] < 0.35
-
-
-def test_outcomes_that_weigh_more_count_more() -> None:
-    x, y = np.zeros((80, 2), dtype=np.float32), np.repeat([0.0, 1.0], 40)
-    weights = np.where(y > 0, 9.0, 1.0)
-    assert fit_forest(x, y, weights, SPEC, 0).predict(np.zeros((1, 2)))[0] > 0.8
-
-
-def test_a_forest_comes_back_from_its_arrays() -> None:
-    x, y = step_data()
-    forest = fit_forest(x, y, np.ones(len(y)), SPEC, seed=0)
-    again = Forest.of(forest.arrays(), width=4)
-    assert (again.predict(x[:20]) == forest.predict(x[:20])).all()
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("feature", 4),
-        ("feature", -1),
-        ("children", 100_000),
-        ("children", -1),
-        ("roots", 100_000),
-        ("depth", 99_999),
-    ],
-)
-def test_a_forest_that_points_outside_itself_is_refused(name: str, value: int) -> None:
-    x, y = step_data()
-    arrays = fit_forest(x, y, np.ones(len(y)), SPEC, seed=0).arrays()
-    broken = arrays[name].copy()
-    broken.flat[0] = value
-    with pytest.raises(ValueError, match="range"):
-        Forest.of({**arrays, name: broken}, width=4)
-
-
-def filled(capacity: int, count: int) -> OutcomeBuffer:
-    memory = OutcomeBuffer(2, capacity)
-    for j in range(count):
-        memory.add(np.array([j, -j], dtype=np.float64), j % 3, float(j), 1.0)
-    return memory
-
-
-def test_a_memory_keeps_the_last_outcomes() -> None:
-    memory = filled(5, 12)
-    assert sorted(memory.targets[:, 0]) == [7, 8, 9, 10, 11]
-    assert len(memory.x) == len(memory.slots) == 5
-    place = memory.targets[:, 0].tolist().index(9.0)
-    assert (memory.x[place] == [9, -9]).all()
-    assert memory.slots[place] == 0
-
-
-@pytest.mark.parametrize("count", [3, 5, 12])
-@pytest.mark.parametrize("capacity", [2, 5, 9])
-def test_a_memory_restored_goes_on_with_the_last_outcomes(capacity: int, count: int) -> None:
-    memory = filled(5, count)
-    again = OutcomeBuffer(2, capacity)
-    again.restore(memory.arrays(), 3)
-    held = list(range(count))[-5:][-capacity:]
-    assert sorted(again.targets[:, 0]) == held
-    again.add(np.zeros(2), 0, 99.0, 1.0)
-    assert sorted(again.targets[:, 0]) == ([*held, 99])[-capacity:]
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("added", [1.0]), ("slots", [0, 1, 3]), ("slots", [0, -1, 2])]
-)
-def test_a_memory_that_makes_no_sense_is_refused(name: str, value: list[float]) -> None:
-    arrays = filled(5, 3).arrays()
-    broken = np.array(value, dtype=arrays[name].dtype)
-    with pytest.raises(ValueError, match="range"):
-        OutcomeBuffer(2, 5).restore({**arrays, name: broken}, 3)
 
 
 def test_the_inverse_is_that_of_the_whole_regression() -> None:
@@ -332,16 +229,6 @@ def test_rare_choices_weigh_more_in_the_forest() -> None:
         for _ in range(20)
     ]
     assert float(np.mean(quality)) > 0.8
-
-
-def test_serving_a_forest_imports_no_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = fresh("pair-classifier")
-    seen = teach(policy, 150)
-    payload = policy.save()
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
-    twin = load_policy(payload, SETTINGS, VERSION)
-    assert twin.decide(seen, actions(3), Weights()) == policy.decide(seen, actions(3), Weights())
 
 
 @pytest.mark.parametrize(
