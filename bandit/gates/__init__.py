@@ -1,4 +1,8 @@
-"""The step after an answer: accept it, ask for a second opinion, or escalate."""
+"""The step after an answer: accept it, ask for a second opinion, or escalate.
+
+To add a gate: write its class here; add a row to `bandit.gates.registry`; name it in
+`router.config.schema`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the `policy` section may say."""
+"""The `policy` section: names, bounds and defaults of its keys."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class TierSection(Section):
 
 
 class RuleSection(Section):
-    """when: conditions of `bandit.context.conditions.KEYS`, all of which must hold."""
+    """A rule. when: conditions of `bandit.context.conditions.KEYS`, all of which must hold."""
 
     plan: str
     when: Annotated[dict[str, Any], Field(min_length=1, max_length=16)]
 
 
 class IntentSection(Section):
-    """examples: by plan, utterances that call for it. threshold: a cosine, of projections."""
+    """Intents. examples: by plan, utterances that call for it. threshold: a cosine."""
 
     examples: dict[str, Utterances] = Field(default_factory=dict, max_length=64)
     threshold: Annotated[float, Field(ge=-1, le=1)] = 0.6
@@ -84,7 +84,7 @@ class LinucbSection(Section):
 
 
 class PairClassifierSection(Section):
-    """plans: unset, the cheapest and the dearest of those eligible."""
+    """A pair of plans; unset, the cheapest and the dearest of those eligible."""
 
     plans: Annotated[tuple[str, ...], Field(min_length=2, max_length=2)] | None = None
     trees: Annotated[int, Field(ge=1, le=200, strict=True)] = 40
@@ -94,9 +94,9 @@ class PairClassifierSection(Section):
 
 
 class PromiseSection(Section):
-    """Of accepted first answers at most this share is bad, of every plan whose gate judges.
+    """At most this share of accepted first answers is bad, of every plan whose gate judges.
 
-    In `tenant_promises` of the named tenant's alone, by evidence of its own, in place of `promise`.
+    A section in `tenant_promises` holds for that tenant alone, by evidence of its own.
     """
 
     max_bad_accept: Annotated[float, Field(ge=1e-4, le=0.5)] = 0.05
@@ -107,10 +107,10 @@ HeadName = Literal["quality", "cost", "latency", "failure"]
 
 
 class PolicySection(Section):
-    """draw_width: of `adaptive`'s draws, a factor on what it is unsure by; wider explores more.
+    """Who chooses, and how. draw_width: a factor on `adaptive`'s uncertainty; wider explores more.
 
-    exploration_floor: the least probability of an eligible plan; unset: .001, of `adaptive` down to
-    a tenth of that for a plan it expects to be far behind.
+    exploration_floor: the least probability of an eligible plan; unset: .001, and for `adaptive`
+    down to a tenth of that for a plan it expects to be far behind.
     vowpal_wabbit: heads of `adaptive` that a regressor on the whole projection advises.
     trees: how many stand beside its linear model of quality; 0 for none.
     cost_unit_usd: what costs `weights.cost` of quality; unset: the dearest plan's prior cost.
@@ -118,7 +118,7 @@ class PolicySection(Section):
     covered_arms: whether an arm alone is also chosen among where a plan with a learned gate calls
     it; spare: only where no such plan may be had, or where it is named in this section.
     observe: the arm that serves while the policy only watches; "" to let the policy choose.
-    typical_tokens: of a request, for the prior cost of plans. The sections from `fixed` on are
+    typical_tokens: tokens of a request, for the prior cost of plans. Sections from `fixed` on are
     each read by the policy of that name; default_plan by `rules` and `intent`.
     """
 

@@ -1,4 +1,4 @@
-"""From the `policy` section to the options that policies are made with."""
+"""Options of policies from the `policy` section of the config."""
 
 from __future__ import annotations
 

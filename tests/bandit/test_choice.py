@@ -30,7 +30,7 @@ def test_the_examples_in_docstrings_hold(module: str) -> None:
 
 
 @pytest.mark.parametrize("k", [1, 2, 12, 256])
-def test_a_floor_leaves_a_distribution(k: int) -> None:
+def test_with_floor_leaves_a_distribution(k: int) -> None:
     certain = np.eye(k)[0]
     floored = with_floor(certain, 0.002)
     assert floored.sum() == pytest.approx(1, abs=1e-12)
@@ -38,7 +38,7 @@ def test_a_floor_leaves_a_distribution(k: int) -> None:
     assert floored[0] >= 0.5
 
 
-def test_a_young_action_on_a_mature_policy_gets_a_share_not_everything() -> None:
+def test_cold_start_gives_a_newcomer_a_share_not_everything() -> None:
     settled = np.array([0.1, 0.5, 0.4])
     mature = np.array([500.0, 500.0, 0.0])
     shares = cold_start(settled, mature, mature, 5, preferred=0)
@@ -47,26 +47,26 @@ def test_a_young_action_on_a_mature_policy_gets_a_share_not_everything() -> None
     assert shares[1] == pytest.approx(5 * shares[0])
 
 
-def test_a_young_action_that_alone_seems_worth_it_gets_no_more() -> None:
+def test_cold_start_gives_a_promising_newcomer_no_more() -> None:
     mature = np.array([500.0, 500.0, 0.0])
     shares = cold_start(np.array([0.0, 0.0, 1.0]), mature, mature, 5, preferred=None)
     assert shares == pytest.approx([0.475, 0.475, 0.05])
 
 
-def test_many_young_actions_share_what_one_cold_start_may_take() -> None:
+def test_cold_start_divides_one_share_among_many_newcomers() -> None:
     judged = np.append(np.full(10, 100.0), np.zeros(30))
     shares = cold_start(np.eye(40)[0], judged, judged, 5, preferred=None)
     assert shares[10:].sum() == pytest.approx(0.4)
     assert shares[0] == pytest.approx(0.6)
 
 
-def test_without_a_preference_the_start_is_uniform_over_the_young() -> None:
+def test_cold_start_without_a_preference_is_uniform_over_the_young() -> None:
     judged = np.array([5.0, 1.0, 0.0])
     shares = cold_start(np.array([1.0, 0.0, 0.0]), judged, judged, 5, preferred=None)
     assert shares.tolist() == [0.0, 0.5, 0.5]
 
 
-def test_caution_gives_way_to_evidence() -> None:
+def test_cautious_gives_way_to_evidence() -> None:
     judged = np.array([0.0, 25.0, 50.0])
     settled = np.array([0.2, 0.4, 0.4])
     assert cautious(settled, judged, 0, 50.0) == pytest.approx([0.4, 0.2, 0.4])
@@ -76,7 +76,7 @@ def test_caution_gives_way_to_evidence() -> None:
     assert cautious(settled, later, 0, 50.0).tolist() == settled.tolist()
 
 
-def test_a_floor_costs_the_same_however_far_behind_an_action_is() -> None:
+def test_floors_cost_the_same_however_far_behind_an_action_is() -> None:
     behind = np.array([0.0, AFFORDED, 3 * AFFORDED, 9 * AFFORDED])
     found = floors(0.001, 0.9 - behind)
     assert found[0] == pytest.approx(0.001)
@@ -84,7 +84,7 @@ def test_a_floor_costs_the_same_however_far_behind_an_action_is() -> None:
     assert floors(0.001, np.array([0.0, -1e9]))[1] == pytest.approx(0.001 * LEAST_FLOOR)
 
 
-def test_draws_start_wide_and_end_the_narrower_the_more_actions_there_are() -> None:
+def test_draw_widths_start_wide_and_narrow_with_outcomes_and_actions() -> None:
     few, many = np.full(5, 1e9), np.full(20, 1e9)
     assert draw_widths(0 * many) == pytest.approx(BOLD)
     assert draw_widths(few) == pytest.approx(1)

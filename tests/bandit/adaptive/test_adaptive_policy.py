@@ -28,7 +28,9 @@ def feed(policy: Policy, qualities: dict[str, float], rounds: int, seed: int = 0
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_it_finds_the_action_that_suits_the_context(seed: int) -> None:
+def test_adaptive_with_contextual_signal_finds_the_action_that_suits_each_context(
+    seed: int,
+) -> None:
     """Every fixed action averages 0.45; the right one for each cluster averages 0.9."""
 
     def quality(action: str, kind: int) -> float:
@@ -38,7 +40,7 @@ def test_it_finds_the_action_that_suits_the_context(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_without_contextual_signal_it_settles_on_the_best_action(seed: int) -> None:
+def test_adaptive_without_contextual_signal_settles_on_the_best_action(seed: int) -> None:
     def quality(action: str, _kind: int) -> float:
         return {"a0": 0.5, "a1": 0.9, "a2": 0.6}[action]
 
@@ -54,7 +56,7 @@ def test_without_contextual_signal_it_settles_on_the_best_action(seed: int) -> N
 
 
 @pytest.mark.parametrize("thrifty", [True, False])
-def test_what_is_far_behind_is_explored_less_unless_told_otherwise(*, thrifty: bool) -> None:
+def test_an_action_far_behind_is_explored_less_when_thrifty(*, thrifty: bool) -> None:
     settings = replace(SETTINGS, thrifty=thrifty)
     policy = fresh(settings)
     feed(policy, {"a0": 0.0, "a1": 1.0, "a2": 1.0}, 100)
@@ -64,7 +66,7 @@ def test_what_is_far_behind_is_explored_less_unless_told_otherwise(*, thrifty: b
     assert share >= settings.floor * (LEAST_FLOOR if thrifty else 1) - 1e-12
 
 
-def test_weights_act_at_once() -> None:
+def test_adaptive_follows_new_weights_at_once() -> None:
     policy = fresh()
     feed(policy, {"a0": 0.6, "a1": 0.7, "a2": 0.9}, 100)
     seen = context(np.random.default_rng(0))
@@ -74,7 +76,7 @@ def test_weights_act_at_once() -> None:
     assert by_cost["a0"] > 0.9
 
 
-def test_a_new_price_acts_at_once() -> None:
+def test_adaptive_follows_a_new_price_at_once() -> None:
     """The cost head learns a multiple of the price, so nothing has to be learned again."""
     policy = fresh()
     feed(policy, {"a0": 0.8, "a1": 0.8, "a2": 0.8}, 60)
@@ -86,7 +88,7 @@ def test_a_new_price_acts_at_once() -> None:
     assert decision.probabilities["a0"] < 0.01
 
 
-def test_latency_and_failure_count_when_weighed() -> None:
+def test_latency_and_failure_change_the_choice_when_weighed() -> None:
     policy, rng = fresh(), np.random.default_rng(2)
     slow, shaky, steady = actions(3)
     for _ in range(60):
@@ -120,7 +122,7 @@ def test_cost_is_expected_in_context() -> None:
     assert expected(1) == pytest.approx(action.prior_cost_usd, rel=0.3)
 
 
-def test_after_the_cold_start_the_estimates_decide() -> None:
+def test_adaptive_after_the_cold_start_decides_by_estimates() -> None:
     policy = fresh(replace(SETTINGS, cold_start="a0"))
     feed(policy, {"a0": 0.1, "a1": 0.1, "a2": 1.0}, 40)
     seen = context(np.random.default_rng(0))
@@ -128,7 +130,7 @@ def test_after_the_cold_start_the_estimates_decide() -> None:
     assert shares["a2"] > 0.9
 
 
-def test_calls_that_nobody_judges_end_the_blind_exploration() -> None:
+def test_unjudged_calls_end_the_blind_exploration() -> None:
     settings = replace(SETTINGS, cold_start="a0")
     policy, rng = fresh(settings), np.random.default_rng(5)
     for _ in range(400):
@@ -138,7 +140,7 @@ def test_calls_that_nobody_judges_end_the_blind_exploration() -> None:
     assert shares["a0"] > 0.95
 
 
-def test_a_silent_drop_of_the_best_action_is_noticed() -> None:
+def test_a_silent_drop_of_the_best_action_changes_the_choice() -> None:
     """Without change detection the old evidence would outweigh the new for hundreds of requests."""
 
     def after_drop(settings: PolicySettings) -> float:
@@ -152,7 +154,7 @@ def test_a_silent_drop_of_the_best_action_is_noticed() -> None:
     assert watching > after_drop(replace(SETTINGS, detect_changes=False)) + 0.1
 
 
-def test_explored_means_not_the_best_by_mean() -> None:
+def test_explored_is_true_when_the_choice_is_not_the_best_by_mean() -> None:
     policy = fresh()
     feed(policy, {"a0": 0.5, "a1": 0.6, "a2": 0.55}, 20)
     rng = np.random.default_rng(6)
@@ -168,7 +170,7 @@ def test_explored_means_not_the_best_by_mean() -> None:
 @pytest.mark.parametrize(
     "heads", [frozenset[str](), frozenset({"quality", "cost", "latency", "failure"})]
 )
-def test_any_head_may_have_an_adviser(heads: frozenset[str]) -> None:
+def test_any_set_of_heads_may_have_an_advisor(heads: frozenset[str]) -> None:
     settings = replace(SETTINGS, vw=heads)
     policy = fresh(settings)
     feed(policy, {"a0": 0.2, "a1": 0.9, "a2": 0.2}, 60)
@@ -179,7 +181,7 @@ def test_any_head_may_have_an_adviser(heads: frozenset[str]) -> None:
     assert decision.probabilities["a1"] > 0.5
 
 
-def test_forgotten_vw_actions_leave_the_adviser() -> None:
+def test_an_action_that_left_the_replay_buffer_gets_no_advice() -> None:
     """Only actions of the last outcomes are centred over; others get no advice, not an error."""
     settings = replace(SETTINGS, replay=10)
     policy, rng = fresh(settings), np.random.default_rng(7)
@@ -190,7 +192,7 @@ def test_forgotten_vw_actions_leave_the_adviser() -> None:
     assert len(decision.probabilities) == 4
 
 
-def test_a_snapshot_with_a_hole_is_refused() -> None:
+def test_a_snapshot_without_an_array_is_refused() -> None:
     policy = fresh()
     feed(policy, {"a0": 0.2, "a1": 0.9, "a2": 0.2}, 10)
     good = unpack(policy.save())
@@ -204,7 +206,7 @@ def test_a_snapshot_with_a_hole_is_refused() -> None:
     "name",
     ["quality.gram", "cost.sums", "quality.vw.slots", "quality.vw.added", "change.cost.seen"],
 )
-def test_a_snapshot_with_a_part_amiss_is_refused(name: str) -> None:
+def test_a_snapshot_with_an_impossible_array_is_refused(name: str) -> None:
     policy = fresh()
     feed(policy, {"a0": 0.2, "a1": 0.9, "a2": 0.2}, 10)
     good = unpack(policy.save())
@@ -235,7 +237,7 @@ def test_a_snapshot_with_a_senseless_header_is_refused(meta: dict[str, object]) 
         load_policy(pack(forged), SETTINGS, VERSION)
 
 
-def test_units_scale_the_cost() -> None:
+def test_units_scale_the_cost_in_the_utility() -> None:
     """A cost weight is per unit: ten times the unit, a tenth of the pressure."""
     policy = fresh(replace(SETTINGS, units=Units(cost_usd=0.1)))
     seen = context(np.random.default_rng(0))

@@ -25,7 +25,7 @@ def quality(action: str, kind: int) -> float:
     return 0.9 if (action == "a2") == (kind == 0) else 0.3
 
 
-def test_the_interval_holds_what_is_true_and_narrows() -> None:
+def test_quality_interval_covers_the_truth_and_narrows() -> None:
     policy, rng = fresh(initial_pulls=40), np.random.default_rng(0)
     seen = context(rng, 0)
     before = beliefs_of(policy, seen, actions(3), QUALITY_ONLY)
@@ -45,7 +45,7 @@ def test_the_interval_holds_what_is_true_and_narrows() -> None:
     assert sum(belief.outcomes or 0.0 for belief in after) == 600
 
 
-def test_beliefs_are_the_estimates_of_a_decision_and_draw_nothing() -> None:
+def test_beliefs_equal_a_decisions_estimates_and_draw_nothing() -> None:
     policy, twin, rng = fresh(), fresh(), np.random.default_rng(3)
     taught(policy, quality, 100)
     taught(twin, quality, 100)
@@ -57,7 +57,7 @@ def test_beliefs_are_the_estimates_of_a_decision_and_draw_nothing() -> None:
     assert {b.action: b.estimate for b in first} == decided.estimates
 
 
-def test_the_cost_interval_is_around_its_mean() -> None:
+def test_cost_interval_lies_around_its_mean() -> None:
     policy = fresh()
     taught(policy, quality, 300)
     for belief in beliefs_of(policy, context(np.random.default_rng(1)), actions(3), QUALITY_ONLY):
@@ -66,7 +66,7 @@ def test_the_cost_interval_is_around_its_mean() -> None:
         assert 0 < cost.low < belief.estimate.cost_usd == cost.mean < cost.high
 
 
-def test_a_price_takes_a_plan_from_its_place() -> None:
+def test_probability_of_being_best_falls_with_the_price() -> None:
     policy, seen = fresh(initial_pulls=40), context(np.random.default_rng(2), 0)
     taught(policy, quality, 600)
     free = beliefs_of(policy, seen, actions(3), QUALITY_ONLY)
@@ -85,7 +85,7 @@ def test_a_policy_without_a_posterior_gives_its_estimates(name: str) -> None:
     assert all(math.isfinite(b.estimate.utility) for b in found)
 
 
-def test_an_action_never_learned_about_is_believed_in_widely() -> None:
+def test_beliefs_of_an_unseen_action_are_wide() -> None:
     policy, seen = fresh(), context(np.random.default_rng(1), 0)
     taught(policy, quality, 300)
     known, new = beliefs_of(policy, seen, [*actions(1), *actions(9)[8:]], QUALITY_ONLY)
@@ -95,7 +95,7 @@ def test_an_action_never_learned_about_is_believed_in_widely() -> None:
     assert new.quality.high - new.quality.low > 1.5 * (known.quality.high - known.quality.low)
 
 
-def test_what_cannot_be_asked_is_refused() -> None:
+def test_beliefs_of_bad_requests_are_refused() -> None:
     seen = context(np.random.default_rng(1))
     with pytest.raises(NoEligibleAction):
         beliefs_of(fresh(), seen, [], QUALITY_ONLY)
@@ -103,7 +103,7 @@ def test_what_cannot_be_asked_is_refused() -> None:
         beliefs_of(fresh(), seen, [*actions(1), *actions(1)], QUALITY_ONLY)
 
 
-def test_what_two_actions_share_does_not_make_either_doubtful() -> None:
+def test_shared_uncertainty_leaves_the_best_action_certain() -> None:
     """The same error in both leaves their order certain; its marginals alone would not."""
     estimate = Estimate(0.6, 0.001, 1.0, 0.0, 0.6)
     joint = JointPosterior(

@@ -50,14 +50,14 @@ def fed(
     return None
 
 
-def test_the_ratio_is_that_of_two_bernoulli_models() -> None:
+def test_bounded_ratio_is_that_of_two_bernoulli_models() -> None:
     """Down by .3 from .8: log(.5 / .8) for right, log(.5 / .2) for wrong."""
     right, wrong = (QUALITY_CHANGE.ratios(y, 0.8)[1] for y in (1.0, 0.0))
     assert right == pytest.approx(math.log(0.5 / 0.8))
     assert wrong == pytest.approx(math.log(0.5 / 0.2))
 
 
-def test_the_ratio_of_amounts_is_that_of_two_gaussians() -> None:
+def test_unbounded_ratio_is_that_of_two_gaussians() -> None:
     """Of 1.2: log N(1.2; .7, 1) - log N(1.2; 0, 1) = (1.2^2 - .5^2) / 2."""
     up, down = RATIO_CHANGE.ratios(1.2, 0.0)
     assert up == pytest.approx((1.2**2 - 0.5**2) / 2)
@@ -65,7 +65,7 @@ def test_the_ratio_of_amounts_is_that_of_two_gaussians() -> None:
 
 
 @pytest.mark.parametrize("mean", [0.55, 0.8, 0.95])
-def test_a_drop_is_noticed_and_calm_is_not(mean: float) -> None:
+def test_detector_raises_an_alarm_at_a_drop_and_none_while_steady(mean: float) -> None:
     for seed in range(5):
         made = detector()
         assert fed(made, mean, mean, 2_000, seed) is None
@@ -77,7 +77,7 @@ def test_a_drop_is_noticed_and_calm_is_not(mean: float) -> None:
         assert alarm.count <= MOST_EVIDENCE
 
 
-def test_grades_that_scatter_little_tell_sooner() -> None:
+def test_detector_is_sooner_where_outcomes_scatter_little() -> None:
     rng, made = np.random.default_rng(0), detector()
     for grade in rng.normal(0.9, 0.08, 400).clip(0, 1):
         assert made.alarm(0, float(grade), 0.9, 1.0) is None
@@ -85,7 +85,7 @@ def test_grades_that_scatter_little_tell_sooner() -> None:
     assert next(i for i, alarm in enumerate(steps) if alarm) < 12
 
 
-def test_predictions_that_scatter_about_the_truth_raise_no_alarm() -> None:
+def test_detector_is_silent_while_predictions_scatter_about_the_truth() -> None:
     for seed in range(5):
         rng, made = np.random.default_rng(seed), detector()
         right, expected = rng.random(2_000) < 0.6, rng.choice([0.35, 0.85], 2_000)
@@ -93,13 +93,13 @@ def test_predictions_that_scatter_about_the_truth_raise_no_alarm() -> None:
         assert not any(alarms)
 
 
-def test_nothing_is_said_before_there_is_something_to_change_from() -> None:
+def test_detector_is_silent_before_enough_outcomes() -> None:
     made = detector()
     alarms = [made.alarm(0, 0.0, 0.9, 1.0) for _ in range(int(MIN_OUTCOMES))]
     assert not any(alarms)
 
 
-def test_half_the_weight_takes_twice_the_outcomes() -> None:
+def test_detector_needs_twice_the_outcomes_at_half_the_weight() -> None:
     def steps(weight: float) -> int:
         made = detector()
         for i in range(400):
@@ -109,7 +109,7 @@ def test_half_the_weight_takes_twice_the_outcomes() -> None:
     assert steps(0.5) == pytest.approx(2 * steps(1.0), abs=2)
 
 
-def test_what_became_worse_is_probed_for_a_while() -> None:
+def test_an_action_that_became_worse_is_probed_for_a_while() -> None:
     made, rows = detector(slots=2), np.array([0, 1, -1])
     assert fed(made, 0.9, 0.9, 300) is None
     assert made.probes(rows).tolist() == [0, 0, 0]
@@ -125,7 +125,7 @@ def test_what_became_worse_is_probed_for_a_while() -> None:
     assert made.probes(rows).tolist() == [0, 0, 0]
 
 
-def test_a_watched_action_needs_less_to_be_believed() -> None:
+def test_detector_needs_less_evidence_for_the_recovery_of_a_watched_action() -> None:
     def needed(*, watched: bool) -> int:
         made = detector()
         fed(made, 0.9 if watched else 0.3, 0.9 if watched else 0.3, 300)
@@ -136,7 +136,7 @@ def test_a_watched_action_needs_less_to_be_believed() -> None:
     assert needed(watched=True) < needed(watched=False)
 
 
-def test_a_detector_comes_back_from_its_arrays() -> None:
+def test_detector_restored_from_its_arrays_goes_on() -> None:
     made, twin = detector(FAILURE_CHANGE, 2), ChangeDetector(FAILURE_CHANGE)
     fed(made, 0.05, 0.05, 300)
     twin.restore({name: array.copy() for name, array in made.arrays().items()}, 2)
@@ -165,14 +165,14 @@ def shares(policy: Policy, count: int = 40) -> float:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_recovers_is_noticed(seed: int) -> None:
+def test_policy_notices_an_action_that_recovers(seed: int) -> None:
     policy = dropped(fresh(seed=seed))
     assert PROBE / 2 <= shares(policy) < 0.06
     taught(policy, lambda action, _: 0.9 if action == "a0" else 0.7, 600, seed=2)
     assert shares(policy) > 0.5
 
 
-def test_probes_stand_in_the_probabilities() -> None:
+def test_probabilities_of_a_decision_include_the_probes() -> None:
     """So the propensity of a probe is honest."""
     policy, rng = dropped(fresh()), np.random.default_rng(3)
     for _ in range(30):
@@ -182,7 +182,7 @@ def test_probes_stand_in_the_probabilities() -> None:
         assert decision.propensity == decision.probabilities[decision.action]
 
 
-def test_a_watched_policy_goes_on_bit_for_bit() -> None:
+def test_policy_that_watches_an_action_is_restored_bit_for_bit() -> None:
     policy = dropped(fresh())
     twin = load_policy(policy.save(), SETTINGS, VERSION)
     rng = np.random.default_rng(5)
@@ -221,7 +221,9 @@ def spent(
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, BLIND], ids=["watching", "blind"])
-def test_a_silent_price_latency_or_failure_is_noticed(settings: PolicySettings) -> None:
+def test_policy_notices_a_silent_change_of_price_latency_or_failure(
+    settings: PolicySettings,
+) -> None:
     """Without watching, 300 outcomes of before outweigh 30 of after."""
     policy = fresh(settings)
     spent(policy, 1.0, 300)
@@ -238,7 +240,7 @@ def test_a_silent_price_latency_or_failure_is_noticed(settings: PolicySettings) 
 
 
 @pytest.mark.parametrize(("quality", "low", "high"), [(0.1, 0.0, 0.08), (1.0, 0.5, 1.0)])
-def test_a_newcomer_is_tried_a_little_and_then_as_it_deserves(
+def test_a_newcomer_gets_a_small_share_and_then_what_it_deserves(
     quality: float, low: float, high: float
 ) -> None:
     policy = fresh()
@@ -258,7 +260,7 @@ def test_a_newcomer_is_tried_a_little_and_then_as_it_deserves(
     assert low * 300 <= calls <= high * 300
 
 
-def test_a_newcomer_nobody_judges_stays_small() -> None:
+def test_a_newcomer_without_judged_outcomes_keeps_a_small_share() -> None:
     policy = fresh()
     taught(policy, lambda _, __: 0.6, 300, choices=actions(2))
     rng, choices = np.random.default_rng(8), [*actions(2), Action("late", 0.001)]

@@ -28,7 +28,7 @@ def expected(policy: AdaptivePolicy) -> float:
     return policy.decide(seen, actions(2), QUALITY_ONLY).estimates["a0"].quality
 
 
-def test_what_is_expected_stays_and_gives_way_sooner() -> None:
+def test_limit_keeps_expectations_that_later_outcomes_change_sooner() -> None:
     strong, weak = taught(), taught()
     weak.limit(20)
     before = expected(strong)
@@ -53,13 +53,13 @@ def test_a_limited_policy_is_restored_bit_for_bit() -> None:
     assert twin.save() == policy.save()
 
 
-def test_what_is_below_the_limit_stays_as_it_is() -> None:
+def test_limit_above_the_learned_weight_changes_nothing() -> None:
     policy, same = taught(), taught()
     policy.limit(1e6)
     assert expected(policy) == pytest.approx(expected(same), abs=0.005)
 
 
 @pytest.mark.parametrize("most", [0.0, 0.5, float("nan"), float("inf")])
-def test_a_limit_that_is_none_is_refused(most: float) -> None:
+def test_a_limit_below_one_or_not_finite_is_refused(most: float) -> None:
     with pytest.raises(BadSettings):
         taught().limit(most)

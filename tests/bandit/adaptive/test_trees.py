@@ -55,12 +55,12 @@ def adaptive(trees: int = WITH_TREES.trees) -> Policy:
     return make_policy("adaptive", settings, VERSION, np.random.default_rng(1))
 
 
-def test_before_they_are_grown_they_say_nothing() -> None:
+def test_trees_before_the_first_fit_shift_nothing() -> None:
     trees, views = filled(FIRST - 1)
     assert (shifts(trees, views) == 0).all()
 
 
-def test_they_find_what_no_line_tells() -> None:
+def test_trees_find_a_step_that_no_line_tells() -> None:
     trees, views = filled(1_200)
     right = np.array([view.features[0] * view.features[1] > 0 for view in views])
     ahead = shifts(trees, views) @ np.array([-1.0, 1.0])
@@ -68,7 +68,7 @@ def test_they_find_what_no_line_tells() -> None:
     assert ahead[~right].mean() < -0.08
 
 
-def test_the_policy_expects_what_they_find() -> None:
+def test_policy_with_trees_expects_the_step() -> None:
     rng = np.random.default_rng(5)
     contexts = [context(rng) for _ in range(60)]
     hits = {}
@@ -81,14 +81,14 @@ def test_the_policy_expects_what_they_find() -> None:
     assert hits[20] > hits[0] + 10
 
 
-def test_an_action_they_do_not_know_is_left_alone() -> None:
+def test_trees_shift_nothing_of_an_unknown_action() -> None:
     trees, views = filled()
     trees.grow(3)
     assert (shifts(trees, views, np.array([-1, 2])) == 0).all()
     assert (shifts(trees, views, np.array([-1, 1]))[:, 1] != 0).any()
 
 
-def test_their_share_grows_with_an_action_s_outcomes() -> None:
+def test_share_of_the_trees_grows_with_an_actions_outcomes() -> None:
     """Both slots' quality is .9 without doubt; at n outcomes of two actions the rest is known."""
     rng, trees = np.random.default_rng(0), QualityTrees(SHAPE, 20)
     trees.grow(2)
@@ -99,7 +99,7 @@ def test_their_share_grows_with_an_action_s_outcomes() -> None:
     assert trees.shift(VIEWER.blank(), ROWS, np.full(2, 0.5)) == pytest.approx(expected)
 
 
-def test_levels_of_many_actions_are_kept_apart() -> None:
+def test_trees_keep_the_levels_of_many_actions_apart() -> None:
     """Twelve actions, each as good as it always is: the trees share, the levels do not."""
     rng, trees = np.random.default_rng(0), QualityTrees(SHAPE, 20)
     levels = np.linspace(0.1, 0.9, 12)
@@ -114,7 +114,7 @@ def test_levels_of_many_actions_are_kept_apart() -> None:
     assert moved == pytest.approx(share * (levels - 0.5), abs=0.002)
 
 
-def test_what_was_forgotten_says_nothing_until_it_is_learned_anew() -> None:
+def test_trees_shift_nothing_of_a_forgotten_action_until_the_next_fit() -> None:
     trees, views = filled()
     trees.forget(1)
     assert (shifts(trees, views)[:, 1] == 0).all()
@@ -125,7 +125,7 @@ def test_what_was_forgotten_says_nothing_until_it_is_learned_anew() -> None:
     assert shifts(trees, views)[:, 1].min() > 0
 
 
-def test_what_the_memory_has_dropped_no_longer_counts() -> None:
+def test_trees_ignore_outcomes_that_left_the_memory() -> None:
     """Of an action with 500 outcomes one is left: it has next to no share."""
     rng, trees = np.random.default_rng(0), filled(1_000)[0]
     for step in range(MEMORY + FIT_EVERY):
@@ -135,7 +135,7 @@ def test_what_the_memory_has_dropped_no_longer_counts() -> None:
     assert abs(moved[1]) < 0.01
 
 
-def test_of_what_the_memory_has_dropped_wholly_nothing_is_said() -> None:
+def test_trees_shift_nothing_of_an_action_that_left_the_memory() -> None:
     rng, trees = np.random.default_rng(0), filled()[0]
     trees.grow(3)
     for _ in range(MEMORY + FIT_EVERY):
@@ -145,7 +145,7 @@ def test_of_what_the_memory_has_dropped_wholly_nothing_is_said() -> None:
     assert 0 <= moved[2] < 0.05
 
 
-def test_a_correction_takes_the_place_of_what_was_told() -> None:
+def test_trees_put_a_correction_in_the_place_of_its_outcome() -> None:
     trees, views = filled(10)
     old = float(trees.arrays()["targets"][4, 0])
     trees.correct(views[4], 0, (old, 0.3))
@@ -154,7 +154,7 @@ def test_a_correction_takes_the_place_of_what_was_told() -> None:
     assert trees.arrays()["targets"][4].tolist() == [0.3, 0.0]
 
 
-def test_each_withdrawal_finds_an_outcome_of_its_own() -> None:
+def test_trees_withdraw_one_outcome_per_correction() -> None:
     trees, views = filled(10)
     for _ in range(2):
         trees.learn(views[4], 0, (0.3, 0.5), 1.0, np.random.default_rng(0))
@@ -163,14 +163,14 @@ def test_each_withdrawal_finds_an_outcome_of_its_own() -> None:
         assert trees.arrays()["targets"][-2:, 1].tolist() == left
 
 
-def test_a_correction_of_what_is_not_remembered_changes_nothing() -> None:
+def test_trees_ignore_a_correction_of_an_outcome_not_remembered() -> None:
     trees, views = filled(10)
     before = trees.arrays()["targets"].copy()
     trees.correct(views[4], 1, (0.1234, 0.5))
     assert (trees.arrays()["targets"] == before).all()
 
 
-def test_a_limit_lowers_what_outcomes_weigh() -> None:
+def test_trees_limit_lowers_the_weight_of_outcomes() -> None:
     trees, _ = filled()
     trees.limit(25.0)
     arrays = trees.arrays()
@@ -178,7 +178,7 @@ def test_a_limit_lowers_what_outcomes_weigh() -> None:
     assert arrays["targets"][:, 1].sum() == pytest.approx(50.0)
 
 
-def test_one_action_alone_grows_none() -> None:
+def test_trees_are_not_fitted_to_one_action_alone() -> None:
     rng, trees = np.random.default_rng(0), QualityTrees(SHAPE, 20)
     trees.grow(1)
     for _ in range(FIRST):
@@ -193,14 +193,14 @@ def test_a_policy_with_trees_goes_on_from_its_snapshot_bit_for_bit() -> None:
     assert taught(twin, 60, seed=3).save() == taught(policy, 60, seed=3).save()
 
 
-def test_a_snapshot_with_trees_is_none_without() -> None:
+def test_a_snapshot_with_trees_is_refused_by_settings_without() -> None:
     payload = adaptive().save()
     with pytest.raises(VersionMismatch, match="trees"):
         load_policy(payload, replace(WITH_TREES, trees=0), VERSION)
 
 
 @pytest.mark.parametrize("name", ["heard", "known", "above", "added", "forest.children"])
-def test_a_damaged_part_is_refused(name: str) -> None:
+def test_a_snapshot_with_a_damaged_array_of_trees_is_refused(name: str) -> None:
     snapshot = unpack(taught(adaptive(), FIRST).save())
     arrays = {**snapshot.arrays, f"quality.trees.{name}": np.full((1, 1), 7.0)}
     with pytest.raises(CorruptSnapshot):
@@ -208,7 +208,7 @@ def test_a_damaged_part_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("forest.value", 1e6), ("heard", -1), ("above", 7)])
-def test_an_absurd_part_is_refused(name: str, value: float) -> None:
+def test_a_snapshot_with_absurd_numbers_of_trees_is_refused(name: str, value: float) -> None:
     snapshot = unpack(taught(adaptive(), FIRST).save())
     absurd = snapshot.arrays[f"quality.trees.{name}"] * 0 + value
     arrays = {**snapshot.arrays, f"quality.trees.{name}": absurd}
@@ -216,7 +216,7 @@ def test_an_absurd_part_is_refused(name: str, value: float) -> None:
         load_policy(pack(replace(snapshot, arrays=arrays)), WITH_TREES, VERSION)
 
 
-def test_none_are_grown_where_none_are_wanted() -> None:
+def test_no_trees_are_grown_where_the_settings_have_none() -> None:
     action = Action("a0", 0.001)
     policy = adaptive(0)
     policy.learn([outcome(action, context(np.random.default_rng(0)), 1.0)])

@@ -29,7 +29,7 @@ def taught(made: VwAdvisor, viewer: ContextViewer, prompts: range) -> np.random.
     return rng
 
 
-def test_advice_on_a_prompt_waits_for_another_prompt() -> None:
+def test_advisor_learns_outcomes_of_a_prompt_when_another_prompt_comes() -> None:
     viewer = ContextViewer(SHAPE, VERSION)
     made, asked = adviser(viewer), view(viewer, 20)
     rng = taught(made, viewer, range(20))
@@ -43,7 +43,7 @@ def test_advice_on_a_prompt_waits_for_another_prompt() -> None:
     assert made.advice(asked.text, ROWS)[1] < before[1]
 
 
-def test_one_prompt_again_and_again_does_not_wait_for_ever() -> None:
+def test_advisor_learns_a_repeated_prompt_when_its_action_comes_again() -> None:
     viewer = ContextViewer(SHAPE, VERSION)
     made, same, rng = adviser(viewer), view(viewer, 0), np.random.default_rng(0)
     for _ in range(50):
@@ -53,7 +53,7 @@ def test_one_prompt_again_and_again_does_not_wait_for_ever() -> None:
     assert made.advice(same.text, np.array([0, 1]))[1] > 0.2
 
 
-def test_outcomes_that_wait_are_saved() -> None:
+def test_advisor_snapshot_holds_the_outcomes_that_wait() -> None:
     viewer = ContextViewer(SHAPE, VERSION)
     made, twin = adviser(viewer), adviser(viewer)
     taught(made, viewer, range(10))
@@ -65,7 +65,7 @@ def test_outcomes_that_wait_are_saved() -> None:
 
 
 @pytest.mark.parametrize("slot", [-1.0, 3.0])
-def test_an_outcome_of_no_action_is_refused(slot: float) -> None:
+def test_advisor_refuses_a_waiting_outcome_of_an_unknown_slot(slot: float) -> None:
     viewer = ContextViewer(SHAPE, VERSION)
     made = adviser(viewer)
     taught(made, viewer, range(2))

@@ -51,7 +51,7 @@ def test_counts_are_told_apart_up_to_the_largest_that_can_be_written(what: str) 
 
 
 @pytest.mark.parametrize("what", MADE)
-def test_zero_is_a_bound_too(what: str) -> None:
+def test_a_count_of_zero_is_a_bound(what: str) -> None:
     facts = MADE[what](1)
     assert holds(f"min_{what}", 0, facts)
     assert not holds(f"max_{what}", 0, facts)
@@ -68,7 +68,7 @@ def test_zero_is_a_bound_too(what: str) -> None:
         ("multiple_choice", PromptFacts("Pick:\n(A) this\n(B) that\n(C) neither")),
     ],
 )
-def test_yes_and_no(key: str, facts: PromptFacts) -> None:
+def test_flags_hold_for_yes_and_for_no(key: str, facts: PromptFacts) -> None:
     other = PromptFacts("Tell me a story.")
     for wanted in (True, False):
         assert holds(key, wanted, facts) == wanted
@@ -127,7 +127,9 @@ def test_all_conditions_of_a_rule_become_bounds() -> None:
         ("min_turns", 5, "at most 4"),
     ],
 )
-def test_what_cannot_be_told_is_refused(key: str, value: object, says: str) -> None:
+def test_conditions_that_contexts_cannot_tell_are_refused(
+    key: str, value: object, says: str
+) -> None:
     with pytest.raises(BadSettings, match=says):
         bound_of(key, value, MAP)
     with pytest.raises(BadSettings, match=f"{key}: "):
@@ -149,7 +151,7 @@ def test_a_map_of_long_prompts_cannot_tell_short_ones_apart() -> None:
         bound_of("min_characters", least - 1, long_prompts)
 
 
-def test_a_length_from_which_a_tier_begins() -> None:
+def test_least_length_is_reached_at_the_written_characters() -> None:
     assert least_length(0, MAP) == -math.inf
     edge = least_length(500, MAP)
     lengths = [MAP.features(PromptFacts("x" * n))[0] for n in (499, 500)]

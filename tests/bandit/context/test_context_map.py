@@ -86,7 +86,7 @@ def test_the_same_prompts_and_seed_give_the_same_version(fitted: ContextMap) -> 
     assert again.version == fitted.version != other.version
 
 
-def test_a_map_survives_its_file(fitted: ContextMap, tmp_path) -> None:
+def test_a_map_loaded_from_its_file_is_the_same(fitted: ContextMap, tmp_path) -> None:
     path = tmp_path / "map.npz"
     fitted.save(path)
     loaded = ContextMap.load(path)
@@ -134,7 +134,7 @@ def test_bad_embeddings_are_refused(fitted: ContextMap) -> None:
         fitted.build(point, PromptFacts("x"))
 
 
-def test_fitting_refuses_too_little() -> None:
+def test_fit_refuses_too_few_prompts() -> None:
     with pytest.raises(BadContext, match="at least"):
         fit(embeddings(MIN_PROMPTS - 1), facts(MIN_PROMPTS - 1))
     with pytest.raises(BadContext):
@@ -161,7 +161,7 @@ def test_fitting_refuses_too_little() -> None:
         ("Choose the best answer", "asks_to_choose"),
     ],
 )
-def test_features_see_what_they_are_named_for(text: str, feature: str) -> None:
+def test_each_feature_rises_with_what_it_is_named_for(text: str, feature: str) -> None:
     index = NAMES.index(feature)
     assert raw_features(PromptFacts(text))[index] > 0
     assert raw_features(PromptFacts(""))[index] == 0
@@ -173,7 +173,7 @@ def test_many_numbers_are_counted_in_proportion_up_to_a_bound() -> None:
     assert found == pytest.approx([0, 0.3, 0.9, 1.5])
 
 
-def test_facts_beside_the_text_are_features() -> None:
+def test_features_hold_the_facts_beside_the_text() -> None:
     plain = raw_features(PromptFacts("x"))
     rich = raw_features(PromptFacts("x", turns=5, tools=2, wants_json=True))
     assert (
@@ -181,7 +181,7 @@ def test_facts_beside_the_text_are_features() -> None:
     ).all()
 
 
-def test_huge_prompts_are_read_at_their_ends_only() -> None:
+def test_features_read_huge_prompts_at_their_ends_only() -> None:
     huge = "word " * 400_000
     features = raw_features(PromptFacts(huge + "?"))
     assert features[NAMES.index("question")] == 1

@@ -29,9 +29,7 @@ def made(old: ContextMap) -> Refit:
     return Refit(new, (bridge_from(old, ROWS[300:600]),), np.arange(64.0).reshape(32, 2))
 
 
-def test_old_contexts_become_nearly_what_the_new_map_would_have_made(
-    old: ContextMap, made: Refit
-) -> None:
+def test_remap_gives_nearly_the_context_of_the_new_map(old: ContextMap, made: Refit) -> None:
     told, true = [], []
     for row, fact in zip(ROWS[600:], FACTS[600:], strict=True):
         told.append(made.remap.context(old.build(row, fact)))
@@ -48,12 +46,12 @@ def test_old_contexts_become_nearly_what_the_new_map_would_have_made(
         assert a.membership.sum() == pytest.approx(1)
 
 
-def test_contexts_of_the_new_map_stay_as_they_are(made: Refit) -> None:
+def test_remap_leaves_contexts_of_the_new_map_alone(made: Refit) -> None:
     context = made.map.build(ROWS[0], FACTS[0])
     assert made.remap.context(context) is context
 
 
-def test_contexts_of_unknown_maps_are_refused(made: Refit) -> None:
+def test_remap_refuses_contexts_of_unknown_maps(made: Refit) -> None:
     context = made.map.build(ROWS[0], FACTS[0])
     strange = Context(context.membership, context.projection, context.features, "0" * 16)
     with pytest.raises(VersionMismatch):
@@ -72,7 +70,9 @@ def test_contexts_that_do_not_fit_their_version_are_refused(
         made.remap.context(Context(**parts, version=old.version))
 
 
-def test_a_refit_comes_back_and_is_a_context_map_too(old: ContextMap, made: Refit) -> None:
+def test_a_refit_read_from_its_bytes_is_the_same_and_a_context_map(
+    old: ContextMap, made: Refit
+) -> None:
     data = made.to_bytes()
     assert ContextMap.from_bytes(data).version == made.map.version
     back = Refit.from_bytes(data)
@@ -84,12 +84,12 @@ def test_a_refit_comes_back_and_is_a_context_map_too(old: ContextMap, made: Refi
     assert len(data) < 250_000
 
 
-def test_a_plain_map_leads_nowhere(old: ContextMap) -> None:
+def test_a_refit_read_from_a_plain_map_has_no_bridges(old: ContextMap) -> None:
     back = Refit.from_bytes(old.to_bytes())
     assert (back.map.version, back.bridges, back.positions) == (old.version, (), None)
 
 
-def test_only_so_many_bridges_are_read(old: ContextMap, made: Refit) -> None:
+def test_a_refit_reads_at_most_so_many_bridges(old: ContextMap, made: Refit) -> None:
     bridge = bridge_from(old, ROWS[:300])
     many = tuple(
         Bridge(f"v{n}", bridge.weights, bridge.feature_means, bridge.feature_scales)

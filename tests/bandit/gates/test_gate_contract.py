@@ -86,7 +86,7 @@ def test_only_eligible_steps_with_honest_probabilities(
         assert np.isfinite(list(chosen.values.values())).all()
 
 
-def test_choices_come_as_often_as_stated(name: str) -> None:
+def test_choices_are_as_frequent_as_their_probabilities(name: str) -> None:
     """Sum of (chosen - probability) is a martingale; its spread is known from the probabilities."""
     gate, rng = trained(name, 40), np.random.default_rng(4)
     order = sorted(BEFORE)
@@ -121,13 +121,13 @@ def test_an_untaught_gate_can_be_saved(name: str) -> None:
     assert twin.choose(what, PRICES, WEIGHTS) == gate.choose(what, PRICES, WEIGHTS)
 
 
-def test_a_replica_explores_on_its_own(name: str) -> None:
+def test_a_gate_loaded_with_its_own_random_source_draws_from_it(name: str) -> None:
     gate = trained(name)
     own = load_gate(gate.save(), SETTINGS, VERSION, np.random.default_rng(99))
     assert unpack(own.save()).meta["rng"] != unpack(gate.save()).meta["rng"]
 
 
-def test_many_lessons_stay_within_bounds(name: str) -> None:
+def test_gate_state_stays_bounded_after_many_lessons(name: str) -> None:
     settings = replace(SETTINGS, memory=50)
     gate, rng = fresh(name, settings=settings), np.random.default_rng(6)
     sizes = []
@@ -141,7 +141,7 @@ def test_many_lessons_stay_within_bounds(name: str) -> None:
     assert twin.choose(what, PRICES, WEIGHTS) == gate.choose(what, PRICES, WEIGHTS)
 
 
-def test_lessons_may_tell_next_to_nothing(name: str) -> None:
+def test_gates_learn_from_lessons_without_labels(name: str) -> None:
     gate, rng = fresh(name), np.random.default_rng(7)
     gate.learn([])
     empty = GateExample(seen(rng))
@@ -159,7 +159,7 @@ def test_lessons_may_tell_next_to_nothing(name: str) -> None:
     assert np.isfinite(list(chosen.values.values())).all()
 
 
-def test_an_opinion_that_cannot_be_compared_is_an_answer_all_the_same(name: str) -> None:
+def test_gates_choose_with_an_opinion_that_cannot_be_compared(name: str) -> None:
     gate, rng = trained(name), np.random.default_rng(8)
     what = replace(seen(rng), second=np.zeros(5))
     chosen = gate.choose(what, PRICES, WEIGHTS)
@@ -195,7 +195,7 @@ _BAD: list[tuple[str, Change, type[Exception]]] = [
 
 
 @pytest.mark.parametrize(("change", "error"), [b[1:] for b in _BAD], ids=[b[0] for b in _BAD])
-def test_what_cannot_be_read_is_refused_and_changes_nothing(
+def test_gates_refuse_bad_inputs_and_learn_nothing_of_them(
     name: str, change: Change, error: type[Exception]
 ) -> None:
     gate, good = trained(name, 5), seen(np.random.default_rng(9))

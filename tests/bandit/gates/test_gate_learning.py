@@ -22,7 +22,7 @@ def share(gate: Gate, rng: np.random.Generator, hint: float, prices: Prices) -> 
     return float(np.mean([chosen.probabilities[Step.ACCEPT] for chosen in found]))
 
 
-def test_the_rules_always_accept() -> None:
+def test_rules_gate_always_accepts() -> None:
     gate, rng = taught(fresh("rules"), 40), np.random.default_rng(2)
     for agreement in (None, 0.0, 1.0):
         chosen = gate.choose(seen(rng, agreement), PRICES, WEIGHTS)
@@ -40,7 +40,7 @@ def test_the_rules_always_accept() -> None:
         (0.0, LATER, Step.ESCALATE),
     ],
 )
-def test_the_plain_rule_asks_then_accepts_or_escalates(
+def test_agreement_gate_asks_then_accepts_or_escalates(
     agreement: float | None, prices: Prices, step: Step
 ) -> None:
     what = seen(np.random.default_rng(3), agreement)
@@ -52,13 +52,13 @@ def test_the_plain_rule_asks_then_accepts_or_escalates(
     assert fresh().choose(what, prices, thrifty).probabilities[Step.ACCEPT] > 0.99
 
 
-def test_the_plain_rule_serves_the_likelier_answer_where_nobody_is_above() -> None:
+def test_agreement_gate_without_a_strong_arm_serves_the_likelier_answer() -> None:
     gate, rng = fresh("agreement"), np.random.default_rng(4)
     gate.learn([GateExample(seen(rng, 0.0), first_ok=0.0, second_ok=1.0) for _ in range(9)])
     assert gate.choose(seen(rng, 0.0), Prices(None, None), WEIGHTS).step is Step.SECOND
 
 
-def test_a_signal_that_tells_is_learned() -> None:
+def test_learned_gate_learns_a_signal_that_tells() -> None:
     """What is doubtful is asked about or escalated, the rest served."""
     gate, rng = taught(fresh(), 300), np.random.default_rng(5)
     prices = Prices(second_usd=0.3, strong_usd=1.0)
@@ -69,7 +69,7 @@ def test_a_signal_that_tells_is_learned() -> None:
     assert easy == pytest.approx(0.98, abs=0.06)
 
 
-def test_todays_prices_and_weights_decide() -> None:
+def test_learned_gate_follows_prices_and_weights_at_once() -> None:
     gate, rng = taught(fresh(), 300), np.random.default_rng(6)
     doubtful = seen(rng, 0.0, hint=1.0)
 
@@ -83,7 +83,7 @@ def test_todays_prices_and_weights_decide() -> None:
     assert step(Prices(None, 50.0), Weights(quality=1.0, cost=0.0)) is Step.ESCALATE
 
 
-def test_escalating_costs_what_it_was_seen_to_cost() -> None:
+def test_learned_gate_learns_the_cost_of_escalating() -> None:
     gates = [fresh(), fresh()]
     for gate, ratio in zip(gates, (0.5, 4.0), strict=True):
         rng = np.random.default_rng(7)
@@ -93,13 +93,13 @@ def test_escalating_costs_what_it_was_seen_to_cost() -> None:
     assert cheap - dear == pytest.approx(0.1 * 3.5, rel=0.15)
 
 
-def test_steps_that_are_not_wanted_keep_their_floor() -> None:
+def test_learned_gate_leaves_other_steps_the_floor() -> None:
     gate, rng = taught(fresh(), 300), np.random.default_rng(9)
     chosen = gate.choose(seen(rng, hint=-1.0), PRICES, WEIGHTS)
     assert min(chosen.probabilities.values()) >= SETTINGS.floor - 1e-12
 
 
-def test_what_was_inferred_counts_less() -> None:
+def test_learned_gate_weighs_inferred_labels_less() -> None:
     rng = np.random.default_rng(10)
     told = [GateExample(seen(rng), first_ok=1.0) for _ in range(60)]
     doubts = [GateExample(seen(rng), first_ok=0.0) for _ in range(60)]
@@ -112,21 +112,21 @@ def test_what_was_inferred_counts_less() -> None:
     assert scores[1] < 0.65
 
 
-def test_soft_labels_are_shares() -> None:
+def test_learned_gate_takes_soft_labels_for_shares() -> None:
     gate, rng = fresh(), np.random.default_rng(11)
     gate.learn([GateExample(seen(rng), first_ok=0.3) for _ in range(300)])
     score = np.mean([gate.choose(seen(rng), PRICES, WEIGHTS).score for _ in range(20)])
     assert score == pytest.approx(0.3, abs=0.07)
 
 
-def test_labels_that_contradict_each_other_cancel_out() -> None:
+def test_learned_gate_is_undecided_after_contradicting_labels() -> None:
     gate, rng = fresh(), np.random.default_rng(12)
     what = seen(rng)
     gate.learn([GateExample(what, first_ok=float(i % 2)) for i in range(400)])
     assert gate.choose(what, PRICES, WEIGHTS).score == pytest.approx(0.5, abs=0.05)
 
 
-def test_serving_only_the_second_does_not_teach_that_the_first_is_always_wrong() -> None:
+def test_labels_of_the_second_answer_alone_do_not_condemn_the_first() -> None:
     """Where they differ the first is right in 6 of 10; a label is seen for the second only."""
     gate, rng = fresh(), np.random.default_rng(13)
     for _ in range(300):
@@ -137,7 +137,7 @@ def test_serving_only_the_second_does_not_teach_that_the_first_is_always_wrong()
     assert values[Step.ACCEPT] > 0.4
 
 
-def test_old_lessons_live_on_when_they_fall_out() -> None:
+def test_learned_gate_remembers_lessons_that_left_the_buffer() -> None:
     """A tenth of the lessons is kept as they came, yet all of them count."""
     rng = np.random.default_rng(14)
     lessons = [World().lesson(rng) for _ in range(400)]

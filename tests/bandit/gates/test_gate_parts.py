@@ -13,7 +13,7 @@ from bandit.gates.types import GateExample, Step
 from bandit.gates.values import Beliefs, StepTerms, after, before
 
 
-def test_scales_are_standard_deviations_but_never_tiny() -> None:
+def test_column_scales_are_standard_deviations_but_never_tiny() -> None:
     scales, x = ColumnScales(2), np.random.default_rng(5).normal([5.0, 1.0], [2.0, 0.0], (500, 2))
     for row in x:
         scales.add(row)
@@ -35,7 +35,7 @@ def test_scales_are_standard_deviations_but_never_tiny() -> None:
         (None, 1.0, None, (1.0, None)),
     ],
 )
-def test_what_one_answers_label_says_of_the_other(
+def test_shared_labels_infer_one_answers_label_from_the_others(
     agreement: float | None,
     first: float | None,
     second: float | None,
@@ -49,7 +49,7 @@ def _beliefs(first: list[float], second: list[float], strong: list[float], agree
     return Beliefs(np.array([first]), np.array([second]), np.array([strong]), np.array([agree]))
 
 
-def test_the_value_of_asking_is_that_of_what_can_be_done_then() -> None:
+def test_value_of_asking_is_that_of_the_best_step_after_it() -> None:
     beliefs = _beliefs([0.9, 0.3], [0.9, 0.4], [0.95, 0.8], 0.75)
     values = before(beliefs, StepTerms(quality=1.0, ask=0.01, escalate=0.2))
     assert values[Step.ACCEPT] == pytest.approx(0.75 * 0.9 + 0.25 * 0.3)
@@ -57,13 +57,13 @@ def test_the_value_of_asking_is_that_of_what_can_be_done_then() -> None:
     assert values[Step.ASK] == pytest.approx(0.75 * 0.9 + 0.25 * 0.6 - 0.01)
 
 
-def test_an_opinion_that_changes_nothing_is_worth_less_than_it_costs() -> None:
+def test_value_of_an_opinion_that_changes_nothing_is_below_its_cost() -> None:
     beliefs = _beliefs([0.9, 0.9], [0.5, 0.5], [0.95, 0.95], 0.6)
     values = before(beliefs, StepTerms(quality=1.0, ask=0.01, escalate=0.2))
     assert values[Step.ASK] - values[Step.ACCEPT] < 0
 
 
-def test_two_equal_answers_are_one() -> None:
+def test_values_after_equal_answers_average_their_estimates() -> None:
     beliefs = _beliefs([0.8], [0.9], [0.95], 0.6)
     assert after(beliefs, StepTerms(1.0, None, None), same=True) == {
         Step.ACCEPT: pytest.approx(0.85)
@@ -75,7 +75,7 @@ def test_two_equal_answers_are_one() -> None:
     }
 
 
-def test_a_tally_keeps_agreeing_and_differing_answers_apart() -> None:
+def test_label_tally_keeps_agreeing_and_differing_answers_apart() -> None:
     tally, rng = LabelTally(), np.random.default_rng(7)
     for agree in (True, False):
         for _ in range(400):

@@ -45,13 +45,13 @@ def test_a_forest_finds_the_step() -> None:
     assert forest.predict(np.array([[0.0, -1.5, 0.0, 0.0]]))[0] < 0.35
 
 
-def test_outcomes_that_weigh_more_count_more() -> None:
+def test_a_forest_follows_outcomes_of_more_weight() -> None:
     x, y = np.zeros((80, 2), dtype=np.float32), np.repeat([0.0, 1.0], 40)
     weights = np.where(y > 0, 9.0, 1.0)
     assert fit_forest(x, y, weights, SPEC, 0).predict(np.zeros((1, 2)))[0] > 0.8
 
 
-def test_a_forest_comes_back_from_its_arrays() -> None:
+def test_a_forest_restored_from_its_arrays_predicts_alike() -> None:
     x, y = step_data()
     forest = fit_forest(x, y, np.ones(len(y)), SPEC, seed=0)
     again = Forest.of(forest.arrays(), width=4)
@@ -86,7 +86,9 @@ def teach(policy: Policy, rounds: int, quality: float = 0.5) -> Context:
     return context(rng)
 
 
-def test_serving_a_forest_imports_no_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predicting_with_a_restored_forest_imports_no_trainer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     policy = fresh("pair-classifier")
     seen = teach(policy, 150)
     payload = policy.save()

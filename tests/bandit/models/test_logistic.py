@@ -31,14 +31,14 @@ def posterior_slope(head: LogisticHead, data: LabelledRows, theta: np.ndarray) -
     return np.asarray(data.x.T @ (data.weight * (p - data.y)) + prior * theta)
 
 
-def test_the_mode_is_where_the_posterior_is_flat() -> None:
+def test_logistic_mode_is_where_the_posterior_is_flat() -> None:
     head, data = LogisticHead(GROUPS, 1.0), rows(200)
     head.fit(data, ONES)
     assert np.abs(posterior_slope(head, data, head.mode)).max() < 0.05
     assert np.abs(posterior_slope(head, data, np.zeros(4))).max() > 10
 
 
-def test_the_covariance_is_the_inverse_curvature() -> None:
+def test_logistic_covariance_is_the_inverse_curvature() -> None:
     head, data = LogisticHead(GROUPS, 1.0), rows(200)
     head.fit(data, ONES)
     step = 1e-5
@@ -52,14 +52,14 @@ def test_the_covariance_is_the_inverse_curvature() -> None:
     assert head.covariance == pytest.approx(np.linalg.inv(bend / (2 * step)), rel=1e-3, abs=1e-6)
 
 
-def test_without_rows_the_prior_stands() -> None:
+def test_logistic_without_rows_keeps_the_prior() -> None:
     head = LogisticHead(GROUPS, 1.0)
     head.fit(rows(0), ONES, rounds=0)
     assert head.mode.tolist() == [0.0] * 4
     assert head.covariance.diagonal() == pytest.approx([4.0, 0.5, 0.5, 0.5])
 
 
-def test_a_scale_means_the_same_as_scaled_columns() -> None:
+def test_logistic_scales_equal_scaled_columns() -> None:
     scales = np.array([1.0, 10.0, 0.1, 3.0])
     one, other, data = LogisticHead(GROUPS, 1.0), LogisticHead(GROUPS, 1.0), rows(100)
     one.fit(data, ONES, rounds=3)
@@ -67,7 +67,7 @@ def test_a_scale_means_the_same_as_scaled_columns() -> None:
     assert other.logits(data.x * scales) == pytest.approx(one.logits(data.x), abs=1e-3)
 
 
-def test_group_variances_follow_what_there_is_to_find() -> None:
+def test_logistic_group_variances_follow_the_signal() -> None:
     found = []
     for strength in (0.0, 2.0):
         rng = np.random.default_rng(3)
@@ -81,7 +81,7 @@ def test_group_variances_follow_what_there_is_to_find() -> None:
     assert found[0][0] == found[1][0] == 4.0
 
 
-def test_separable_rows_do_not_run_away() -> None:
+def test_logistic_mode_stays_finite_for_separable_rows() -> None:
     x = np.column_stack([np.ones(100), np.linspace(-1, 1, 100), np.zeros((100, 2))])
     head = LogisticHead(GROUPS, 1.0)
     for _ in range(20):
@@ -90,7 +90,7 @@ def test_separable_rows_do_not_run_away() -> None:
     assert np.isfinite(head.covariance).all()
 
 
-def test_absorbed_rows_are_remembered() -> None:
+def test_logistic_remembers_absorbed_rows() -> None:
     whole, parted, data = LogisticHead(GROUPS, 1.0), LogisticHead(GROUPS, 1.0), rows(400)
     whole.fit(data, ONES)
     parted.fit(data, ONES)
@@ -101,7 +101,7 @@ def test_absorbed_rows_are_remembered() -> None:
     assert parted.covariance == pytest.approx(whole.covariance, abs=0.01)
 
 
-def test_moderation_is_the_mean_over_the_posterior() -> None:
+def test_moderated_is_the_mean_over_the_posterior() -> None:
     normal = np.random.default_rng(4).standard_normal(200_000)
     for z, variance in ((1.0, 0.5), (-2.0, 4.0), (0.0, 9.0)):
         mean = sigmoid(z + np.sqrt(variance) * normal).mean()

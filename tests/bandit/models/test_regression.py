@@ -67,7 +67,7 @@ def dense(slots: Array, phi: Array, y: Array) -> tuple[Array, Array]:
     return covariance @ rows.T @ (y / noise), covariance
 
 
-def test_means_and_covariances_are_those_of_the_dense_model() -> None:
+def test_posterior_equals_the_dense_model() -> None:
     slots, phi, y = stream()
     posterior = Posterior(statistics(slots, phi, y), prior())
     mean, covariance = dense(slots, phi, y)
@@ -85,7 +85,7 @@ def test_means_and_covariances_are_those_of_the_dense_model() -> None:
     assert posterior.freedom() == pytest.approx(hat)
 
 
-def test_an_unseen_action_has_the_shared_mean_and_its_own_prior() -> None:
+def test_posterior_of_an_unseen_action_is_the_shared_mean_and_its_prior() -> None:
     slots, phi, y = stream()
     posterior = Posterior(statistics(slots, phi, y), prior())
     mean, covariance = dense(slots, phi, y)
@@ -97,7 +97,7 @@ def test_an_unseen_action_has_the_shared_mean_and_its_own_prior() -> None:
     assert posterior.covariance(row, x, none)[0, 0] == pytest.approx(shared + own)
 
 
-def test_evidence_differs_between_variances_as_the_density_of_y_does() -> None:
+def test_log_evidence_differs_between_variances_as_the_density_of_y() -> None:
     slots, phi, y = stream(1)
     table = log_evidence(statistics(slots, phi, y), 0.1, NOISE)
 
@@ -125,7 +125,7 @@ def test_empirical_bayes_opens_up_only_for_signal(own: float, least: float, most
     assert least <= found.own <= 1.001 * most
 
 
-def test_one_action_s_own_variance_is_weighed_as_the_density_of_y_is() -> None:
+def test_own_variances_are_weighed_as_the_density_of_y() -> None:
     slots, phi, y = stream(1)
     found = PriorVariances(TRUST_GRID[1], SHARED_GRID[2], OWN_GRID[1])
     rows, noise = design(slots, phi), np.diag(NOISE[slots.astype(int)])
@@ -144,7 +144,7 @@ def test_one_action_s_own_variance_is_weighed_as_the_density_of_y_is() -> None:
     assert each[-1] == found.own
 
 
-def test_an_action_that_is_good_everywhere_does_not_speak_for_one_hardly_tried() -> None:
+def test_own_variances_of_a_uniform_action_do_not_bind_one_hardly_tried() -> None:
     rng = np.random.default_rng(4)
     slots, phi, _ = stream(4, 1_024)
     slots = np.where(np.arange(len(slots)) < 1_000, 0, 1)
@@ -157,14 +157,14 @@ def test_an_action_that_is_good_everywhere_does_not_speak_for_one_hardly_tried()
     assert untried == pytest.approx(unseen)
 
 
-def test_without_evidence_no_variance_is_at_an_end_of_its_grid() -> None:
+def test_variances_without_evidence_lie_inside_their_grid() -> None:
     found = expected_variances(statistics(*stream(1, 2)), 0.1, NOISE)
     assert SHARED_GRID[0] < found.shared < SHARED_GRID[-1]
     assert OWN_GRID[0] < found.own < OWN_GRID[-1]
     assert found.trust == TRUST_GRID[0]
 
 
-def test_the_noise_is_learned() -> None:
+def test_regression_learns_the_noise() -> None:
     regression = HierarchicalRegression(RegressionSpec(offset=0.0, noise=0.5), SIZE)
     regression.grow(1)
     rng = np.random.default_rng(3)
@@ -173,7 +173,7 @@ def test_the_noise_is_learned() -> None:
     assert regression.noise(0) == pytest.approx(0.04, rel=0.3)
 
 
-def test_each_action_has_a_noise_of_its_own() -> None:
+def test_regression_learns_a_noise_for_each_action() -> None:
     regression = HierarchicalRegression(RegressionSpec(offset=0.0, noise=0.1), SIZE)
     regression.grow(3)
     rng, deviations = np.random.default_rng(3), (0.1, 0.4)
@@ -187,14 +187,14 @@ def test_each_action_has_a_noise_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("helps", [False, True])
-def test_another_regressor_is_trusted_when_it_proves_right(*, helps: bool) -> None:
+def test_regression_trusts_another_regressor_that_proves_right(*, helps: bool) -> None:
     slots, phi, _ = stream(5, 600)
     y = np.random.default_rng(6).normal(size=600) * 0.3 + (phi[:, -1] if helps else 0)
     found = expected_variances(statistics(slots, phi, y), 0.1, np.full(SLOTS, 0.09))
     assert found.trust == TRUST_GRID[1 if helps else 0]
 
 
-def test_forgetting_the_intercept_keeps_the_slopes() -> None:
+def test_statistics_forget_the_intercept_and_keep_the_slopes() -> None:
     slots, phi, y = stream(4)
     stats = statistics(slots * 0, phi, y + 2.0)
     flat = Prior(np.full(WIDTH, 1e6), np.full((SLOTS + 1, SIZE), 1e-9), NOISE)

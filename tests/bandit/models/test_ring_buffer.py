@@ -8,7 +8,7 @@ import pytest
 from bandit.models.ring_buffer import OutcomeBuffer, RingBuffer
 
 
-def test_the_buffer_keeps_the_last() -> None:
+def test_outcome_buffer_keeps_draws_and_restores_the_last_outcomes() -> None:
     buffer = OutcomeBuffer(width=1, capacity=3)
     for j in range(5):
         buffer.add(np.array([float(j)]), j % 4, j / 10, 1.0)
@@ -33,7 +33,7 @@ def filled(capacity: int, count: int) -> OutcomeBuffer:
     return memory
 
 
-def test_a_memory_keeps_the_last_outcomes() -> None:
+def test_outcome_buffer_beyond_its_capacity_keeps_the_last_outcomes() -> None:
     memory = filled(5, 12)
     assert sorted(memory.targets[:, 0]) == [7, 8, 9, 10, 11]
     assert len(memory.x) == len(memory.slots) == 5
@@ -44,7 +44,9 @@ def test_a_memory_keeps_the_last_outcomes() -> None:
 
 @pytest.mark.parametrize("count", [3, 5, 12])
 @pytest.mark.parametrize("capacity", [2, 5, 9])
-def test_a_memory_restored_goes_on_with_the_last_outcomes(capacity: int, count: int) -> None:
+def test_outcome_buffer_restored_at_any_capacity_goes_on_with_the_last_outcomes(
+    capacity: int, count: int
+) -> None:
     memory = filled(5, count)
     again = OutcomeBuffer(2, capacity)
     again.restore(memory.arrays(), 3)
@@ -57,14 +59,14 @@ def test_a_memory_restored_goes_on_with_the_last_outcomes(capacity: int, count: 
 @pytest.mark.parametrize(
     ("name", "value"), [("added", [1.0]), ("slots", [0, 1, 3]), ("slots", [0, -1, 2])]
 )
-def test_a_memory_that_makes_no_sense_is_refused(name: str, value: list[float]) -> None:
+def test_outcome_buffer_refuses_senseless_counts_and_slots(name: str, value: list[float]) -> None:
     arrays = filled(5, 3).arrays()
     broken = np.array(value, dtype=arrays[name].dtype)
     with pytest.raises(ValueError, match="range"):
         OutcomeBuffer(2, 5).restore({**arrays, name: broken}, 3)
 
 
-def test_the_oldest_rows_go_first() -> None:
+def test_ring_buffer_hands_on_the_oldest_rows_first() -> None:
     buffer = RingBuffer(1, 1, 3)
     column = np.arange(5.0)[:, None]
     gone, told = buffer.extend(column[:2], column[:2])

@@ -45,7 +45,7 @@ def statistics(policy: Policy) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("weight", [1.0, 0.3])
-def test_it_ends_where_the_right_value_would_have_led_at_once(weight: float) -> None:
+def test_a_correction_equals_the_right_value_told_at_once(weight: float) -> None:
     outcomes = told(16, weight)  # so few that each is solved for at once
     right = [replace(given, quality=0.25) for given in outcomes]
     wrong = fresh()
@@ -65,7 +65,7 @@ def test_it_ends_where_the_right_value_would_have_led_at_once(weight: float) -> 
         assert abs(expected[0][action].quality - expected[1][action].quality) < 0.05
 
 
-def test_what_is_taken_back_alone_no_longer_speaks_for_anything() -> None:
+def test_a_withdrawn_outcome_no_longer_changes_expectations() -> None:
     rng, (action,) = np.random.default_rng(0), actions(1)
     policy, given = fresh(), [outcome(actions(1)[0], context(rng), 1.0) for _ in range(12)]
     policy.learn(given)
@@ -83,7 +83,7 @@ def test_what_is_taken_back_alone_no_longer_speaks_for_anything() -> None:
     assert expected() > fooled + 0.5 * (before - fooled)
 
 
-def test_a_correction_of_what_was_never_learned_is_a_first_outcome() -> None:
+def test_a_correction_of_an_unknown_outcome_is_learned_as_a_first_one() -> None:
     (given,) = told(1)
     one, other = fresh(), fresh()
     one.learn([replace(corrected(given, 0.25), cost_usd=given.cost_usd)])
@@ -92,7 +92,7 @@ def test_a_correction_of_what_was_never_learned_is_a_first_outcome() -> None:
 
 
 @pytest.mark.parametrize("name", POLICY_NAMES)
-def test_corrections_change_the_books_of_every_policy_and_survive_a_restart(name: str) -> None:
+def test_corrections_change_every_policy_and_survive_a_restart(name: str) -> None:
     policy = make_policy(name, SETTINGS, VERSION, np.random.default_rng(1))
     outcomes = told(60)
     policy.learn(outcomes)
@@ -108,7 +108,7 @@ def test_corrections_change_the_books_of_every_policy_and_survive_a_restart(name
         assert twin.save() == policy.save()
 
 
-def test_running_means_hold_the_right_value_only() -> None:
+def test_running_means_after_a_correction_hold_the_right_value_only() -> None:
     policy = make_policy("thompson", SETTINGS, VERSION, np.random.default_rng(1))
     outcomes = told(40)
     policy.learn(outcomes)
@@ -119,7 +119,7 @@ def test_running_means_hold_the_right_value_only() -> None:
 
 
 @pytest.mark.parametrize("was", [-0.1, 1.1, float("nan")])
-def test_a_value_that_no_quality_can_have_is_refused(was: float) -> None:
+def test_a_correction_of_an_impossible_quality_is_refused(was: float) -> None:
     (given,) = told(1)
     policy = fresh()
     with pytest.raises(BadOutcome, match="replaces"):
@@ -142,7 +142,7 @@ def expected(policy: Policy) -> float:
     return policy.beliefs(*asked)[0].estimate.quality
 
 
-def test_what_was_told_before_an_action_changed_is_not_taken_back_from_what_came_after() -> None:
+def test_outcomes_before_an_actions_change_are_not_corrected() -> None:
     """An evaluator called everything right, was mended, and then corrects what it had said."""
     settings = replace(SETTINGS, vw=frozenset())
     policy = make_policy("adaptive", settings, VERSION, np.random.default_rng(1))
@@ -157,7 +157,7 @@ def test_what_was_told_before_an_action_changed_is_not_taken_back_from_what_came
     assert load_policy(policy.save(), settings, VERSION).learned == policy.learned
 
 
-def test_what_was_limited_is_not_taken_back_in_full() -> None:
+def test_outcomes_before_a_limit_are_not_corrected() -> None:
     policy, given = fresh(), of_day(1, 1_000, 1.0)
     policy.learn(given)
     assert isinstance(policy, AdaptivePolicy)

@@ -45,12 +45,12 @@ def test_fixed_is_the_named_action_or_the_first() -> None:
     assert wanted(fresh("fixed", ()), ANY, actions(3)[1:]) == "a1"
 
 
-def test_the_rest_of_a_rule_goes_to_the_floor() -> None:
+def test_heuristics_leave_other_actions_the_floor() -> None:
     shares = fresh("fixed").decide(ANY, actions(3), Weights()).probabilities
     assert shares["a0"] == shares["a2"] == pytest.approx(SETTINGS.floor)
 
 
-def test_leaving_the_rule_is_exploring() -> None:
+def test_explored_is_true_when_the_choice_leaves_the_rule() -> None:
     policy = make_policy(
         "fixed", replace(SETTINGS, options=OPTIONS, floor=0.1), VERSION, np.random.default_rng(0)
     )
@@ -73,7 +73,7 @@ def test_a_random_mix_without_weights_is_uniform() -> None:
         assert list(shares.values()) == pytest.approx([0.25] * 4)
 
 
-def test_huge_weights_of_a_mix_do_not_overflow() -> None:
+def test_a_random_mix_of_huge_weights_does_not_overflow() -> None:
     policy = fresh("random-mix", instead(RandomMixOptions({"a0": 1e308, "a1": 1e308})))
     shares = policy.decide(ANY, actions(2), Weights()).probabilities
     assert list(shares.values()) == pytest.approx([0.5, 0.5])
@@ -92,17 +92,19 @@ def test_huge_weights_of_a_mix_do_not_overflow() -> None:
         (0.0, "a8 a9", "a8"),
     ],
 )
-def test_longer_prompts_go_up_the_tiers(length: float, eligible: str, chosen: str) -> None:
+def test_length_takes_the_last_tier_reached_then_longer_then_shorter_ones(
+    length: float, eligible: str, chosen: str
+) -> None:
     choices = [Action(name, 0.001) for name in eligible.split()]
     assert wanted(fresh("length"), featured(length, 0.0), choices) == chosen
 
 
-def test_a_prompt_below_the_first_tier_counts_as_of_the_first() -> None:
+def test_length_counts_a_shorter_prompt_as_of_the_first_tier() -> None:
     policy = fresh("length", instead(LengthOptions((Tier("a1", 0.0), Tier("a2", 1.0)))))
     assert wanted(policy, featured(-1.0, 0.0)) == "a1"
 
 
-def test_without_tiers_the_first_action_is_taken() -> None:
+def test_length_without_tiers_takes_the_first_action() -> None:
     assert wanted(fresh("length", ()), ANY, actions(3)[1:]) == "a1"
 
 
@@ -118,14 +120,14 @@ def test_without_tiers_the_first_action_is_taken() -> None:
         ((0.0, 0.5), "a9 a1", "a9"),
     ],
 )
-def test_the_first_rule_that_applies_counts(
+def test_rules_take_the_first_that_applies_else_the_default(
     features: tuple[float, float], eligible: str, chosen: str
 ) -> None:
     choices = [Action(name, 0.001) for name in eligible.split()]
     assert wanted(fresh("rules"), featured(*features), choices) == chosen
 
 
-def test_of_two_rules_that_apply_the_first_eligible_one_counts() -> None:
+def test_rules_take_the_first_that_applies_and_is_eligible() -> None:
     always = Bound(0)
     rules = RulesOptions((Rule("a2", (always,)), Rule("a1", (always,))), default="a0")
     policy = fresh("rules", instead(rules))
@@ -148,14 +150,14 @@ def test_of_two_rules_that_apply_the_first_eligible_one_counts() -> None:
         ((1.0, 0.0, 0.0), "a5 a6", "a5"),
     ],
 )
-def test_the_most_alike_example_counts(
+def test_intent_takes_the_most_alike_example_else_the_default(
     projection: tuple[float, float, float], eligible: str, chosen: str
 ) -> None:
     choices = [Action(name, 0.001) for name in eligible.split()]
     assert wanted(fresh("intent"), example(*projection), choices) == chosen
 
 
-def test_examples_of_another_map_are_refused() -> None:
+def test_intent_refuses_examples_of_another_map() -> None:
     other = replace(example(1.0, 0.0, 0.0), version="v2")
     with pytest.raises(VersionMismatch):
         fresh("intent", instead(IntentOptions({"a1": (other,)}, default="a0")))
@@ -164,7 +166,7 @@ def test_examples_of_another_map_are_refused() -> None:
         fresh("intent", instead(IntentOptions({"a1": (wide,)}, default="a0")))
 
 
-def test_a_heuristic_reports_what_it_has_seen() -> None:
+def test_heuristics_report_estimates_of_what_they_learned() -> None:
     """So that limits on cost hold for it too."""
     policy, rng = fresh("fixed"), np.random.default_rng(2)
     dear, cheap = actions(2)
@@ -208,7 +210,7 @@ def test_options_out_of_range_are_refused(make: object, says: str) -> None:
         make()  # type: ignore[operator]  # a lambda
 
 
-def test_a_rule_on_a_feature_that_is_not_there_is_refused() -> None:
+def test_rules_refuse_a_bound_on_a_missing_feature() -> None:
     options = (RulesOptions((Rule("a0", (Bound(SHAPE.features),)),)),)
     with pytest.raises(BadSettings, match="feature"):
         make_policy("rules", PolicySettings(shape=SHAPE, options=options), VERSION, rng())

@@ -39,7 +39,7 @@ def by_kind(action: str, kind: int) -> float:
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_the_cold_start_prefers_the_configured_action(name: str) -> None:
+def test_learners_without_evidence_prefer_the_cold_start_action(name: str) -> None:
     settings = replace(SETTINGS, cold_start="a1", thrifty=False)
     policy = make_policy(name, settings, VERSION, np.random.default_rng(12))
     seen = context(np.random.default_rng(13))
@@ -54,7 +54,7 @@ def test_the_cold_start_prefers_the_configured_action(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_a_newcomer_is_tried(name: str) -> None:
+def test_learners_try_a_newcomer(name: str) -> None:
     policy, rng = fresh(name), np.random.default_rng(6)
     taught(policy, by_kind, 100)
     newcomer = Action("late", 0.002)
@@ -70,7 +70,7 @@ def test_a_newcomer_is_tried(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_learning_beats_chance(name: str) -> None:
+def test_learners_beat_chance(name: str) -> None:
     """Of two actions one is right for every prompt: chance yields 0.55."""
     quality = lambda action, _: 0.9 if action == "a1" else 0.2  # noqa: E731 - local
     yields = [taught(fresh(name, s), quality, 400, s, actions(2)) for s in range(3)]
@@ -78,7 +78,7 @@ def test_learning_beats_chance(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CONTEXTUAL)
-def test_contexts_are_told_apart(name: str) -> None:
+def test_contextual_learners_tell_contexts_apart(name: str) -> None:
     """Every fixed action and every mix yields 0.5; the right one in each cluster 0.9."""
 
     def quality(action: str, kind: int) -> float:

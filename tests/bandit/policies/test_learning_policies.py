@@ -20,7 +20,7 @@ def fresh(name: str) -> Policy:
     return make_policy(name, SETTINGS, VERSION, np.random.default_rng(1))
 
 
-def test_the_inverse_is_that_of_the_whole_regression() -> None:
+def test_slot_ridge_inverse_is_that_of_the_whole_regression() -> None:
     """After 20,000 rank-one updates, against one solve."""
     rng = np.random.default_rng(0)
     ridge, x = SlotRidge(4, 2.0, offset=0.5), rng.normal(size=(20_000, 4))
@@ -37,7 +37,7 @@ def test_the_inverse_is_that_of_the_whole_regression() -> None:
     assert ridge.width(rows, point) == pytest.approx(np.sqrt(widths), rel=1e-9)
 
 
-def test_the_noise_is_the_mean_squared_residual() -> None:
+def test_quality_noise_is_the_mean_squared_residual() -> None:
     noise = QualityNoise()
     assert noise.value == pytest.approx(0.12)
     for _ in range(2_000):
@@ -45,7 +45,7 @@ def test_the_noise_is_the_mean_squared_residual() -> None:
     assert noise.value == pytest.approx(0.25, rel=0.01)
 
 
-def test_a_shrunk_mean_varies_as_its_two_means_do() -> None:
+def test_shrunk_variance_is_that_of_two_mixed_means() -> None:
     """Monte Carlo: 4 outcomes of unit noise and 6 made-up ones at a mean of 9 + 1."""
     rng = np.random.default_rng(0)
     own, overall = rng.normal(size=(40_000, 4)).sum(axis=1), rng.normal(size=40_000) / np.sqrt(10)
@@ -61,7 +61,7 @@ def teach(policy: Policy, rounds: int, quality: float = 0.5) -> Context:
     return context(rng)
 
 
-def test_neighbours_outweigh_the_mean() -> None:
+def test_knn_trusts_neighbours_more_than_the_mean() -> None:
     policy, rng = fresh("knn"), np.random.default_rng(3)
     for step in range(150):
         good = step % 2
@@ -103,7 +103,7 @@ def test_weights_of_a_decision_act_at_once() -> None:
         assert thrifty["a0"] > 0.9, name
 
 
-def test_the_bound_of_linucb_is_optimistic() -> None:
+def test_linucb_bound_is_optimistic() -> None:
     """Of two actions that did alike, the one tried less is wanted."""
     policy, rng = fresh("linucb"), np.random.default_rng(5)
     for step in range(300):
@@ -114,7 +114,7 @@ def test_the_bound_of_linucb_is_optimistic() -> None:
 
 
 @pytest.mark.parametrize("name", ["thompson", "cluster-table", "knn"])
-def test_shares_are_as_sure_as_the_evidence(name: str) -> None:
+def test_sampling_policies_grow_sure_with_evidence(name: str) -> None:
     """Two actions a hair apart: neither is given up after eight outcomes each."""
     policy, rng = fresh(name), np.random.default_rng(8)
     for step in range(8):
@@ -125,7 +125,7 @@ def test_shares_are_as_sure_as_the_evidence(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", range(4))
-def test_a_cluster_has_its_own_cell(kind: int) -> None:
+def test_cluster_table_keeps_clusters_apart(kind: int) -> None:
     policy, rng = fresh("cluster-table"), np.random.default_rng(9)
     for step in range(200):
         other = (kind + 1 + step % 3) % 4
@@ -136,7 +136,7 @@ def test_a_cluster_has_its_own_cell(kind: int) -> None:
         assert decision.estimates["a0"].quality == pytest.approx(expected, abs=0.15)
 
 
-def test_an_explorer_takes_a_newcomer_for_no_other_action() -> None:
+def test_explorers_take_a_newcomer_for_no_other_action() -> None:
     policy = make_policy(
         "squarecb", replace(SETTINGS, initial_pulls=0), VERSION, np.random.default_rng(0)
     )
@@ -149,7 +149,7 @@ def test_an_explorer_takes_a_newcomer_for_no_other_action() -> None:
     assert shares["late"] != pytest.approx(shares["a0"])
 
 
-def test_linucb_hopes_for_no_more_than_the_best_quality() -> None:
+def test_linucb_bound_is_at_most_the_best_quality() -> None:
     """Both bounds lie above 1, that of the dear action higher: the price decides."""
     options = instead(LinucbOptions(alpha=3.0))
     settings = replace(SETTINGS, options=options, initial_pulls=0)
@@ -160,7 +160,7 @@ def test_linucb_hopes_for_no_more_than_the_best_quality() -> None:
     assert policy.decide(seen, [cheap, dear], Weights(cost=0.01)).probabilities["a0"] > 0.9
 
 
-def test_one_cost_beyond_measure_is_soon_outweighed() -> None:
+def test_linucb_soon_outweighs_one_huge_cost() -> None:
     policy, rng, action = fresh("linucb"), np.random.default_rng(5), actions(1)[0]
     policy.learn([replace(outcome(action, context(rng), 0.5), cost_usd=5.0)])
     for _ in range(100):
@@ -170,7 +170,7 @@ def test_one_cost_beyond_measure_is_soon_outweighed() -> None:
         assert estimate.cost_usd < 3 * action.prior_cost_usd
 
 
-def test_a_pair_leaves_others_alone_however_good() -> None:
+def test_pair_classifier_leaves_others_the_floor_however_good() -> None:
     policy, rng = fresh("pair-classifier"), np.random.default_rng(6)
     for _ in range(70):
         for action, quality in zip(actions(3), (0.1, 0.2, 1.0), strict=True):
@@ -179,7 +179,7 @@ def test_a_pair_leaves_others_alone_however_good() -> None:
     assert shares["a1"] > 0.9
 
 
-def test_a_handful_of_outcomes_is_no_forest() -> None:
+def test_pair_classifier_fits_no_forest_to_a_handful_of_outcomes() -> None:
     policy, rng = fresh("pair-classifier"), np.random.default_rng(7)
     for step in range(130):
         action = actions(2)[int(step % 12 == 0)]
@@ -188,7 +188,7 @@ def test_a_handful_of_outcomes_is_no_forest() -> None:
     assert list(shares.values()) == pytest.approx([0.5, 0.5])
 
 
-def test_a_pair_is_tried_alike_until_both_have_a_forest() -> None:
+def test_pair_classifier_tries_both_alike_until_both_have_a_forest() -> None:
     policy = fresh("pair-classifier")
     seen = teach(policy, 60)
     shares = policy.decide(seen, actions(3), Weights()).probabilities
@@ -199,14 +199,14 @@ def test_a_pair_is_tried_alike_until_both_have_a_forest() -> None:
     assert shares["a2"] == pytest.approx(SETTINGS.floor)
 
 
-def test_a_pair_without_one_of_it_is_the_other() -> None:
+def test_pair_classifier_takes_the_other_where_one_is_not_eligible() -> None:
     policy = fresh("pair-classifier")
     seen = teach(policy, 150)
     shares = policy.decide(seen, actions(3)[1:], Weights()).probabilities
     assert shares["a1"] > 0.9
 
 
-def test_without_its_pair_the_best_mean_counts() -> None:
+def test_pair_classifier_without_its_pair_takes_the_best_mean() -> None:
     options = instead(PairClassifierOptions(("x", "y")))
     policy = make_policy(
         "pair-classifier", replace(SETTINGS, options=options), VERSION, np.random.default_rng(0)
@@ -218,7 +218,7 @@ def test_without_its_pair_the_best_mean_counts() -> None:
     assert shares["a1"] > 0.9
 
 
-def test_rare_choices_weigh_more_in_the_forest() -> None:
+def test_pair_classifier_weighs_rare_choices_more() -> None:
     """Of one action half the outcomes are 0 at propensity 1, half are 1 at propensity 0.1."""
     policy, rng = fresh("pair-classifier"), np.random.default_rng(6)
     for step in range(120):
@@ -247,7 +247,7 @@ def test_rare_choices_weigh_more_in_the_forest() -> None:
         ("squarecb", "model.vw"),
     ],
 )
-def test_a_snapshot_with_a_part_amiss_is_refused(policy: str, array: str) -> None:
+def test_a_snapshot_with_an_impossible_array_is_refused(policy: str, array: str) -> None:
     made = fresh(policy)
     teach(made, 150)
     good = unpack(made.save())

@@ -60,7 +60,9 @@ def trained(name: str, rounds: int = 150) -> Policy:
 
 @pytest.mark.parametrize("count", [1, 2, 12])
 @pytest.mark.parametrize("rounds", [0, 3, 120])
-def test_probabilities_are_honest(name: str, count: int, rounds: int) -> None:
+def test_decide_gives_positive_probabilities_that_sum_to_one(
+    name: str, count: int, rounds: int
+) -> None:
     policy, rng = fresh(name), np.random.default_rng(2)
     choices = actions(count)
     for _ in range(rounds):
@@ -87,7 +89,7 @@ def test_only_eligible_actions_are_chosen(name: str) -> None:
         assert decision.propensity == pytest.approx(1)
 
 
-def test_choices_come_as_often_as_stated(name: str) -> None:
+def test_choices_are_as_frequent_as_their_probabilities(name: str) -> None:
     """Sum of (chosen - probability) is a martingale; its spread is known from the probabilities."""
     policy, rng = trained(name, 40), np.random.default_rng(4)
     surprise, variance = np.zeros(3), np.zeros(3)
@@ -162,7 +164,7 @@ def test_damaged_snapshots_are_refused(name: str) -> None:
             load_policy(bad, SETTINGS, VERSION)
 
 
-def test_snapshots_of_another_make_are_refused(name: str) -> None:
+def test_snapshots_of_another_map_policy_or_shape_are_refused(name: str) -> None:
     payload = trained(name, 20).save()
     with pytest.raises(VersionMismatch, match="context map"):
         load_policy(payload, SETTINGS, "v2")
@@ -189,7 +191,7 @@ def test_an_action_may_appear_later(name: str) -> None:
     assert set(without.probabilities) == {"a0", "a1"}
 
 
-def test_equal_outcomes_leave_everything_finite(name: str) -> None:
+def test_estimates_stay_finite_when_all_outcomes_are_equal(name: str) -> None:
     policy, rng = fresh(name), np.random.default_rng(7)
     seen = context(rng)
     for action in actions(3) * 100:
@@ -216,7 +218,7 @@ def test_outcomes_may_come_in_pieces(name: str) -> None:
     assert estimate.quality < 0.75
 
 
-def test_a_bad_outcome_teaches_nothing(name: str) -> None:
+def test_learn_with_one_bad_outcome_learns_nothing(name: str) -> None:
     policy = fresh(name)
     before = policy.save()
     seen, action = context(np.random.default_rng(9)), actions(1)[0]
@@ -283,7 +285,7 @@ def test_the_shape_comes_from_the_settings(name: str) -> None:
         policy.decide(context(np.random.default_rng(0)), actions(2), Weights())
 
 
-def test_bad_makings_are_refused(name: str) -> None:
+def test_make_policy_refuses_unknown_names_and_random_sources(name: str) -> None:
     with pytest.raises(UnknownPolicy, match="adaptive"):
         make_policy(f"{name}x", SETTINGS, VERSION, np.random.default_rng(0))
     with pytest.raises(BadSettings):

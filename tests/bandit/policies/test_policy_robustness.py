@@ -54,7 +54,7 @@ def fed(policy: Policy, rounds: int, choices: Sequence[Action], seed: int = 3) -
         policy.learn([outcome(action, seen, float(rng.random() < 0.6))])
 
 
-def test_a_single_cluster(name: str) -> None:
+def test_policies_learn_with_a_single_cluster(name: str) -> None:
     """Every prompt belongs to the same cluster, wholly, and looks like every other."""
     policy = fresh(name)
     same = Context(np.eye(SHAPE.clusters)[1], np.zeros(SHAPE.axes), np.zeros(2), VERSION)
@@ -65,7 +65,7 @@ def test_a_single_cluster(name: str) -> None:
     assert is_honest(policy, context(np.random.default_rng(0)), actions(3))
 
 
-def test_a_context_of_nothing(name: str) -> None:
+def test_policies_learn_from_a_context_of_zeros(name: str) -> None:
     policy = fresh(name)
     empty = Context(np.zeros(SHAPE.clusters), np.zeros(SHAPE.axes), np.zeros(2), VERSION)
     policy.learn([outcome(action, empty, 0.5) for action in actions(3) * 30])
@@ -73,7 +73,7 @@ def test_a_context_of_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("never", [0, 2])
-def test_an_action_never_chosen(name: str, never: int) -> None:
+def test_policies_keep_an_action_that_is_never_chosen(name: str, never: int) -> None:
     policy, rng = fresh(name), np.random.default_rng(4)
     others = [action for j, action in enumerate(actions(3)) if j != never]
     fed(policy, 240, others)
@@ -84,7 +84,7 @@ def test_an_action_never_chosen(name: str, never: int) -> None:
 
 
 @pytest.mark.parametrize("quality", [0.0, 1.0])
-def test_all_outcomes_equal(name: str, quality: float) -> None:
+def test_policies_stay_honest_when_all_outcomes_are_equal(name: str, quality: float) -> None:
     policy, rng = fresh(name), np.random.default_rng(5)
     for action in actions(3) * 80:
         policy.learn([Outcome(action, context(rng), 0.5, quality, 0.001, 10.0, failed=False)])
@@ -92,7 +92,7 @@ def test_all_outcomes_equal(name: str, quality: float) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 12])
-def test_one_action_and_a_dozen(name: str, count: int) -> None:
+def test_policies_choose_among_one_action_and_a_dozen(name: str, count: int) -> None:
     policy, rng = fresh(name), np.random.default_rng(6)
     assert is_honest(policy, context(rng), actions(count))
     fed(policy, 240, actions(count))
@@ -100,7 +100,7 @@ def test_one_action_and_a_dozen(name: str, count: int) -> None:
     assert load_policy(policy.save(), SMALL, VERSION).learned == 240
 
 
-def test_enormous_amounts(name: str) -> None:
+def test_policies_stay_honest_after_enormous_amounts(name: str) -> None:
     """Finite, so not refused; a price far too small makes the ratio overflow besides."""
     policy, rng = fresh(name), np.random.default_rng(7)
     cheap = [replace(action, prior_cost_usd=1e-300) for action in actions(3)]
@@ -110,7 +110,7 @@ def test_enormous_amounts(name: str) -> None:
     assert load_policy(policy.save(), SMALL, VERSION).learned == 90
 
 
-def test_the_state_stays_within_bounds(name: str) -> None:
+def test_policy_state_stays_within_bounds(name: str) -> None:
     """What is kept after twice as many outcomes is not more (trees vary by some nodes)."""
     policy, full = fresh(name), MEMORY + 64 if name == "adaptive" else 1_280
     fed(policy, full, actions(3))
@@ -120,7 +120,7 @@ def test_the_state_stays_within_bounds(name: str) -> None:
     assert is_honest(policy, context(np.random.default_rng(0)), actions(3))
 
 
-def test_a_million_outcomes(name: str) -> None:
+def test_policies_go_on_after_a_million_outcomes(name: str) -> None:
     """Statistics as after 10^6 outcomes: probabilities stay finite, and it can learn on."""
     policy, rng = fresh(name), np.random.default_rng(9)
     fed(policy, 300, actions(3))

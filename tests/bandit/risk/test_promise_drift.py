@@ -21,7 +21,7 @@ def gradual(score: float, progress: float) -> float:
 
 
 @pytest.mark.parametrize(("risk", "requests"), [(sudden, 1_100), (gradual, 1_400)])
-def test_under_drift(risk: Risk, requests: int) -> None:
+def test_promise_is_kept_under_drift(risk: Risk, requests: int) -> None:
     """The share of bad answers among all that were accepted, over the whole replay.
 
     Some 120 audits in good times are what it takes: a sudden change costs about 1 / 0.2 bad
@@ -50,7 +50,7 @@ def answers() -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
 
 
 @pytest.mark.parametrize("agreeing", [True, False])
-def test_recorded_answers(agreeing: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_promise_is_kept_on_recorded_answers(agreeing: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """Accepting what two arms agree on is certified, accepting what one arm says is not.
 
     The risks are 0.019 and 0.058. Of each answer the score is the share of good ones among

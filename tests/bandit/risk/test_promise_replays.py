@@ -33,7 +33,7 @@ def useless(_: float, __: float) -> float:
 
 
 @pytest.mark.parametrize("risk", [calibrated, boastful, backward, useless])
-def test_steady_risks(risk: Risk) -> None:
+def test_promise_is_kept_for_steady_risks(risk: Risk) -> None:
     """No threshold of a higher risk is ever certified, at any moment, in nearly all replays."""
     played = [play(seed, risk, 150, 0.2) for seed in range(REPLAYS)]
     assert sum(one.broken for one in played) <= MOST_BROKEN
@@ -58,7 +58,9 @@ def test_a_risk_of_exactly_what_is_promised_is_certified_seldom() -> None:
     ("max_bad", "risk", "labels", "least"),
     [(0.05, 0.01, 250, 0.85), (0.05, 0.02, 700, 0.85), (0.02, 0.002, 500, 0.85)],
 )
-def test_power(max_bad: float, risk: float, labels: int, least: float) -> None:
+def test_promise_certifies_low_risks_within_so_many_labels(
+    max_bad: float, risk: float, labels: int, least: float
+) -> None:
     """Certified within so many labels in so large a share of replays."""
     reached = 0
     settings = PromiseSettings(max_bad=max_bad)

@@ -33,7 +33,7 @@ def mixed(promise: Promise, labels: int, seed: int = 1) -> Promise:
     return promise
 
 
-def test_nothing_is_permitted_before_there_is_evidence() -> None:
+def test_promise_permits_nothing_without_evidence() -> None:
     promise = Promise(SETTINGS)
     assert not promise.permits(1.0)
     assert promise.threshold is None
@@ -50,14 +50,14 @@ def test_least_labels_is_where_the_first_answer_is_permitted() -> None:
     assert not promise.permits(0.89)
 
 
-def test_labels_below_a_threshold_say_nothing_of_it() -> None:
+def test_labels_below_a_threshold_are_no_evidence_for_it() -> None:
     below, without = told(Promise(ONE), 0.95, 0.0, 60), told(Promise(ONE), 0.95, 0.0, 60)
     told(below, 0.5, 1.0, 200)
     assert below.status().evidence == without.status().evidence
 
 
 @pytest.mark.parametrize("bad", [0.0, 1.0])
-def test_extremes(bad: float) -> None:
+def test_promise_certifies_all_or_nothing_at_the_extremes(bad: float) -> None:
     promise = told(Promise(SETTINGS), 0.99, bad, 400)
     status = promise.status()
     assert promise.permits(0.99) == (bad == 0.0)
@@ -77,7 +77,7 @@ def test_the_loosest_threshold_is_reached_when_nothing_is_bad() -> None:
 
 
 @pytest.mark.parametrize("score", [NAN, -0.01, 1.01, math.inf])
-def test_a_score_that_is_none_is_refused(score: float) -> None:
+def test_a_score_outside_the_unit_interval_is_refused(score: float) -> None:
     promise = Promise(SETTINGS)
     for refused in (
         lambda: promise.permits(score),
@@ -102,7 +102,7 @@ def test_a_score_that_is_none_is_refused(score: float) -> None:
         (0.0, 0.1, NAN),
     ],
 )
-def test_a_label_that_is_none_is_refused_and_not_learned(
+def test_a_bad_label_is_refused_and_not_learned(
     bad: float, probability: float, least: float | None
 ) -> None:
     promise = mixed(Promise(SETTINGS), 100)
@@ -119,13 +119,13 @@ def test_a_tiny_probability_cannot_outweigh_the_others() -> None:
     assert tiny.status().evidence == plain.status().evidence
 
 
-def test_a_label_that_came_oftener_weighs_less() -> None:
+def test_a_label_sampled_more_often_weighs_less() -> None:
     often = told(Promise(ONE), 0.95, 0.0, 100, sampling_probability=1.0, least_probability=0.1)
     seldom = told(Promise(ONE), 0.95, 0.0, 10, sampling_probability=0.1, least_probability=0.1)
     assert often.status().evidence == pytest.approx(seldom.status().evidence)
 
 
-def test_feedback_counts_only_where_the_settings_say_so() -> None:
+def test_feedback_withdraws_only_where_the_settings_count_it() -> None:
     everyone = frozenset(LabelSource)
     deaf, eager = Promise(ONE), Promise(replace(ONE, evidence=everyone))
     for _ in range(200):
@@ -135,7 +135,7 @@ def test_feedback_counts_only_where_the_settings_say_so() -> None:
     assert eager.permits(0.95)
 
 
-def test_one_bad_answer_halts_until_some_good_ones_came() -> None:
+def test_one_bad_answer_halts_the_promise_until_some_good_ones() -> None:
     promise = told(Promise(ONE), 0.95, 0.0, 300)
     promise.observe(0.95, 1.0)
     assert promise.halted
@@ -150,7 +150,7 @@ def test_one_bad_answer_halts_until_some_good_ones_came() -> None:
     assert promise.permits(0.95)
 
 
-def test_bad_answers_that_go_on_withdraw_all_evidence() -> None:
+def test_repeated_bad_answers_withdraw_all_evidence() -> None:
     """So many good ones before that their mean alone would bear hundreds of bad ones."""
     promise = told(Promise(ONE), 0.95, 0.0, 20_000)
     withdrawn = [promise.observe(0.95, 1.0) for _ in range(12)]
@@ -159,7 +159,7 @@ def test_bad_answers_that_go_on_withdraw_all_evidence() -> None:
     assert sum(withdrawn) <= 1
 
 
-def test_a_withdrawn_promise_begins_anew() -> None:
+def test_a_withdrawn_promise_begins_a_new_epoch() -> None:
     promise = told(Promise(ONE), 0.95, 0.0, 20_000)
     rng = np.random.default_rng(2)
     steps = 0
@@ -172,7 +172,7 @@ def test_a_withdrawn_promise_begins_anew() -> None:
     assert told(promise, 0.95, 0.0, least_labels(ONE)).permits(0.95)
 
 
-def test_evidence_that_only_lives_on_better_times_is_not_enough() -> None:
+def test_recent_bad_labels_end_a_certificate() -> None:
     """Of all labels few were bad; of the recent ones more than are promised."""
     promise = told(Promise(replace(ONE, guarded_by=frozenset())), 0.95, 0.0, 10_000)
     for _ in range(60):
@@ -184,7 +184,7 @@ def test_evidence_that_only_lives_on_better_times_is_not_enough() -> None:
     assert "recent" in status.why
 
 
-def test_a_vacuous_promise_says_what_stands_in_the_way() -> None:
+def test_status_of_a_vacuous_promise_says_why() -> None:
     settings = replace(SETTINGS, warm_up=5)
     early = told(Promise(settings), 0.95, 0.0, 2).status()
     assert "3 labels only say where to begin" in early.why
@@ -198,7 +198,7 @@ def test_a_vacuous_promise_says_what_stands_in_the_way() -> None:
     assert all(status.vacuous for status in (early, few, hopeless))
 
 
-def test_the_estimate_of_labels_needed_is_about_right() -> None:
+def test_status_estimates_the_labels_needed() -> None:
     promise = told(Promise(ONE), 0.95, 0.0, 40)
     needed = promise.status().labels_needed
     assert needed is not None
@@ -207,7 +207,7 @@ def test_the_estimate_of_labels_needed_is_about_right() -> None:
     assert least_labels(ONE) - 40 <= needed <= 4 * least_labels(ONE)
 
 
-def test_scores_say_where_to_begin_and_are_no_evidence() -> None:
+def test_placed_scores_choose_the_start_and_are_no_evidence() -> None:
     scores = np.linspace(0.95, 0.999, 50)
     placed = Promise(SETTINGS)
     placed.place(scores)
@@ -219,7 +219,7 @@ def test_scores_say_where_to_begin_and_are_no_evidence() -> None:
 
 
 @pytest.mark.parametrize("labels", [0, 7, 20, 21, 400])
-def test_restored_bit_for_bit(labels: int) -> None:
+def test_a_promise_is_restored_bit_for_bit(labels: int) -> None:
     """And from there on alike."""
     first, second = mixed(Promise(SETTINGS), labels), Promise(SETTINGS)
     kept = pack(Snapshot("promise", {}, first.arrays()))
@@ -229,7 +229,7 @@ def test_restored_bit_for_bit(labels: int) -> None:
     assert mixed(first, 300, 5).status() == mixed(second, 300, 5).status()
 
 
-def test_what_is_restored_shares_no_memory() -> None:
+def test_a_restored_promise_shares_no_memory_with_its_arrays() -> None:
     arrays = mixed(Promise(SETTINGS), 100).arrays()
     promise = Promise(SETTINGS)
     promise.restore(arrays)
@@ -279,7 +279,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
         PromiseSettings(**wrong)  # type: ignore[arg-type] # wrong on purpose
 
 
-def test_very_many_labels_take_no_more_memory() -> None:
+def test_promise_memory_does_not_grow_with_labels() -> None:
     promise = mixed(Promise(SETTINGS), 1_000)
     size = len(pack(Snapshot("promise", {}, promise.arrays())))
     rng = np.random.default_rng(3)
@@ -292,7 +292,7 @@ def test_very_many_labels_take_no_more_memory() -> None:
     assert promise.threshold == 0.0
 
 
-def test_wealth_is_that_of_a_bet_no_better_than_fair() -> None:
+def test_wealth_of_the_bets_is_at_most_fair() -> None:
     """One label at the allowed risk multiplies what is owned by 1 in expectation, for every q."""
     bets = RiskBets(0.05)
     good, bad = np.exp(bets.log_wealth(np.ones(2), np.array([0.0, 1.0])))
@@ -301,7 +301,7 @@ def test_wealth_is_that_of_a_bet_no_better_than_fair() -> None:
     assert half <= 0.5 * (good + bad)
 
 
-def test_the_interval_narrows_about_the_share() -> None:
+def test_bad_interval_narrows_about_the_share() -> None:
     widths = []
     for n in (10, 100, 1_000, 10_000):
         low, high = bad_interval(n, 0.03 * n, 0.95)

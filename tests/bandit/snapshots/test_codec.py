@@ -11,7 +11,7 @@ from bandit.snapshots.codec import Snapshot, pack, rename_actions, unpack
 from tests.bandit.streams import SETTINGS, VERSION, actions, context, outcome
 
 
-def test_a_snapshot_holds_what_was_put_in() -> None:
+def test_unpack_returns_what_was_packed() -> None:
     arrays = {"x": np.arange(6.0).reshape(2, 3), "m": np.frombuffer(b"abc", dtype=np.uint8)}
     back = unpack(pack(Snapshot("kind", {"k": [1, "two"]}, arrays)))
     assert (back.kind, back.meta) == ("kind", {"k": [1, "two"]})
@@ -20,7 +20,7 @@ def test_a_snapshot_holds_what_was_put_in() -> None:
     assert pack(back) == pack(Snapshot("kind", {"k": [1, "two"]}, arrays))
 
 
-def test_a_snapshot_of_objects_is_refused() -> None:
+def test_unpack_refuses_arrays_of_objects() -> None:
     with pytest.raises(CorruptSnapshot):
         unpack(pack(Snapshot("kind", {}, {"x": np.array(["text"])})))
 
@@ -33,7 +33,7 @@ def taught() -> bytes:
     return policy.save()
 
 
-def test_what_was_learned_goes_on_under_the_new_name() -> None:
+def test_rename_actions_keeps_what_was_learned() -> None:
     payload, seen = taught(), context(np.random.default_rng(2))
     before = load_policy(payload, SETTINGS, VERSION).decide(seen, actions(3), Weights())
     renamed = load_policy(rename_actions(payload, {"a1": "late"}), SETTINGS, VERSION)
@@ -43,7 +43,7 @@ def test_what_was_learned_goes_on_under_the_new_name() -> None:
     assert after.estimates["a2"] == before.estimates["a2"]
 
 
-def test_a_name_that_is_there_already_is_not_taken() -> None:
+def test_rename_actions_leaves_a_name_whose_new_one_exists() -> None:
     payload = taught()
     assert rename_actions(payload, {"a1": "a2"}) == payload
     assert rename_actions(payload, {"unknown": "late"}) == payload
