@@ -99,7 +99,7 @@ class Outcome:
 
     A decision may yield several outcomes (cost and failure at once, quality later).
     weight in (0, 1]: 1 for what was observed, less for what was inferred.
-    replaces: the quality told before, which this outcome corrects: it is taken back, with the same
+    replaces: the earlier quality, which this outcome corrects: it is taken back, with the same
     weight, and `quality` stands in its place; None there takes it back alone.
     made_ms: when the decision was made, since the epoch; 0 where that is not known.
     """

@@ -102,17 +102,17 @@ class OutcomeHead:
         self,
         view: ContextView,
         slot: int,
-        told: tuple[float, float | None],
+        correction: tuple[float, float | None],
         weight: float,
         rng: Generator,
     ) -> None:
-        """Correct an outcome. told: (y as learned, right y); None for not known after all.
+        """Correct an outcome. correction: (y as learned, right y); None for not known after all.
 
         An unknown y is put at what the regression expects. The advisor, which can't take anything
         back, learns the new value once more; the trees see it when they are grown again. An action
         without such an outcome learns it as a first one.
         """
-        (old, new), row = told, np.array([slot])
+        (old, new), row = correction, np.array([slot])
         if self.regression.counts(row)[0] < weight:
             if new is not None:
                 self.learn(view, slot, new, weight, rng)
@@ -125,7 +125,7 @@ class OutcomeHead:
         if self._advisor and new is not None:
             self._advisor.learn(view, slot, new, weight, rng)
         if self._trees:
-            self._trees.correct(view, slot, told)
+            self._trees.correct(view, slot, correction)
 
     def shift_level(self, slot: int, shift: float, count: float) -> None:
         """Shift the regression's intercept; the trees forget the action."""

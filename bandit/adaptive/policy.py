@@ -85,8 +85,8 @@ class AdaptivePolicy(SnapshotPolicy):
     def learn(self, outcomes: Sequence[Outcome]) -> None:
         """Learn from every amount that is not None. Nothing is learned when one outcome is bad.
 
-        A correction leaves the model of quality as if the right value had been told at once, except
-        for the times its variances were chosen, the changes noticed, and the advisor; the trees see
+        A correction leaves the model of quality as if the right value had come at once, except for
+        the times its variances were chosen, the changes noticed, and the advisor; the trees see
         it when they are grown again. Outcomes of an action before its last change, or before
         `limit`, can't be corrected any more.
 

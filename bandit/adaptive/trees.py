@@ -61,36 +61,36 @@ class QualityTrees:
     def shift(self, view: ContextView, rows: Rows, expected: Vector) -> Vector:
         """Return what to add to `expected`, (k,), of the linear model; 0 without trees."""
         shift = np.zeros(len(rows))
-        told = np.flatnonzero(np.append(self._known, False)[rows])
-        if self._forest is None or not len(told):
+        known = np.flatnonzero(np.append(self._known, False)[rows])
+        if self._forest is None or not len(known):
             return shift
-        slots = rows[told]
+        slots = rows[known]
         heard, half = self._heard[slots], HALF * len(rows)
         share = MOST_SHARE * heard / (heard + half)
-        x = self._inputs(_x(view, expected[told]), slots)
+        x = self._inputs(_x(view, expected[known]), slots)
         opinion = self._forest.predict(x) - self._above[slots]
-        shift[told] = share * (opinion - expected[told])
+        shift[known] = share * (opinion - expected[known])
         return shift
 
     def learn(
         self,
         view: ContextView,
         slot: int,
-        told: tuple[float, float],
+        learned: tuple[float, float],
         weight: float,
         rng: Generator,
     ) -> None:
-        """Learn an outcome. told: as `OutcomeHead.learn` returns it."""
-        y, expected = told
+        """Learn an outcome. learned: as `OutcomeHead.learn` returns it."""
+        y, expected = learned
         self._memory.add(_x(view, np.array([expected]))[0], slot, y, weight)
         self._heard[slot] += weight
         added = self._memory.added
         if added in EARLY_FITS or added % FIT_EVERY == 0:
             self._fit(rng)
 
-    def correct(self, view: ContextView, slot: int, told: tuple[float, float | None]) -> None:
-        """Correct an outcome that is still remembered. told: as in `OutcomeHead.correct`."""
-        (old, new), memory = told, self._memory
+    def correct(self, view: ContextView, slot: int, correction: tuple[float, float | None]) -> None:
+        """Correct an outcome that is still remembered. correction: as in `OutcomeHead.correct`."""
+        (old, new), memory = correction, self._memory
         alive = (memory.slots == slot) & (memory.targets[:, 0] == old) & (memory.targets[:, 1] > 0)
         same = (memory.x[:, :-1] == _prompt(view).astype(np.float16)).all(axis=1)
         place = np.flatnonzero(alive & same)[:1]
@@ -155,17 +155,17 @@ class QualityTrees:
     def _fit(self, rng: Generator) -> None:
         """Grow the forest anew; one action alone teaches nothing of how actions differ."""
         self._heard = self._remembered()
-        told = self._heard > 0
-        if told.sum() < 2:  # noqa: PLR2004 - as above
-            self._known &= told
+        known = self._heard > 0
+        if known.sum() < 2:  # noqa: PLR2004 - as above
+            self._known &= known
             return
         used = self._memory.targets[:, 1] > 0
         x, slots = self._memory.x[used], self._memory.slots[used]
         y, weights = self._memory.targets[used].T
         inputs, seed = self._inputs(x, slots), int(rng.integers(2**31))
         forest = fit_forest(inputs, y, weights, self._spec, seed)
-        above = np.bincount(slots, weights * (forest.predict(inputs) - y), len(told))
-        self._forest, self._known = forest, told
+        above = np.bincount(slots, weights * (forest.predict(inputs) - y), len(known))
+        self._forest, self._known = forest, known
         self._above = above / (self._heard + LEVEL_COUNT)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.random import Generator
 
-from bandit.gates.checks import GateInputReader, check_lesson, check_prices
+from bandit.gates.checks import GateInputReader, check_example, check_prices
 from bandit.gates.tally import LabelTally
 from bandit.gates.types import Chosen, GateExample, GateInput, GateSettings, Prices, Step
 from bandit.gates.values import Beliefs, StepTerms, after, before
@@ -50,23 +50,23 @@ class SnapshotGate(SnapshotLearner):
             values={step: float(v[0]) for step, v in values.items()},
         )
 
-    def learn(self, lessons: Sequence[GateExample]) -> None:
-        """Learn; nothing is learned when one lesson is bad.
+    def learn(self, examples: Sequence[GateExample]) -> None:
+        """Learn; nothing is learned when one example is bad.
 
         Raises:
             BadContext, BadOutcome, VersionMismatch.
 
         """
         rows = []
-        for lesson in lessons:
-            check_lesson(lesson)
-            rows.append(self._reader.read(lesson.seen))
-        self._check_versions(lessons)
-        for lesson, row in zip(lessons, rows, strict=True):
-            self._reader.adopt(lesson.seen)
-            self._tally.add(lesson, agree=self._agrees(lesson.seen))
+        for example in examples:
+            check_example(example)
+            rows.append(self._reader.read(example.seen))
+        self._check_versions(examples)
+        for example, row in zip(examples, rows, strict=True):
+            self._reader.adopt(example.seen)
+            self._tally.add(example, agree=self._agrees(example.seen))
             self._learned += 1
-            self._learn(row, lesson)
+            self._learn(row, example)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Restore the state. Raises ValueError, KeyError or TypeError for another learner's."""
@@ -123,8 +123,8 @@ class SnapshotGate(SnapshotLearner):
     def _shares(self, seen: GateInput, values: Mapping[Step, Vector]) -> dict[Step, float]:
         """Return probabilities of the eligible steps; values: by eligible step, (draws,)."""
 
-    def _learn(self, row: Vector, lesson: GateExample) -> None:
-        """Learn what the running shares, which hold the lesson already, do not tell."""
+    def _learn(self, row: Vector, example: GateExample) -> None:
+        """Learn what the running shares, which hold the example already, do not tell."""
 
     def _drawn(self, shares: Mapping[Step, float]) -> Step:
         point = self._rng.random()
@@ -134,13 +134,13 @@ class SnapshotGate(SnapshotLearner):
                 return step
         return max(shares, key=lambda step: shares[step])
 
-    def _check_versions(self, lessons: Sequence[GateExample]) -> None:
+    def _check_versions(self, examples: Sequence[GateExample]) -> None:
         """Raise VersionMismatch unless the first signals ever learned from have one version."""
-        if lessons and not self._reader.signals_version:
+        if examples and not self._reader.signals_version:
             probe = GateInputReader(self._settings.shape, self._reader.context_version, 0, "")
-            probe.adopt(lessons[0].seen)
-            for lesson in lessons:
-                probe.check_versions(lesson.seen)
+            probe.adopt(examples[0].seen)
+            for example in examples:
+                probe.check_versions(example.seen)
 
 
 def structure(settings: GateSettings) -> dict[str, Any]:

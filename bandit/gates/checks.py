@@ -23,12 +23,12 @@ def check_prices(prices: Prices) -> None:
             raise BadAction(f"{name} must be a finite number >= 0, or None for no such arm")
 
 
-def check_lesson(lesson: GateExample) -> None:
+def check_example(example: GateExample) -> None:
     """Raise BadOutcome for a label that is none; `GateInputReader` checks what was seen."""
     for name in ("first_ok", "second_ok", "strong_ok"):
-        _within(name, getattr(lesson, name), 1.0)
-    _within("strong_cost_ratio", lesson.strong_cost_ratio, math.inf)
-    if not 0 < lesson.weight <= 1:
+        _within(name, getattr(example, name), 1.0)
+    _within("strong_cost_ratio", example.strong_cost_ratio, math.inf)
+    if not 0 < example.weight <= 1:
         raise BadOutcome("weight of a lesson must be in (0, 1]; leave out what weighs nothing")
 
 

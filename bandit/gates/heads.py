@@ -34,7 +34,7 @@ LEAST_SCALE: Final = 0.1
 
 
 def is_due(before: int, now: int) -> bool:
-    """Return whether to solve again since `before` lessons: at each, then every 8th, 32nd."""
+    """Return whether to solve again since `before` examples: at each, then every 8th, 32nd."""
     every = 1 if now <= _EARLY else 8 if now <= _LATE else 32
     return before // every < now // every
 
@@ -79,7 +79,7 @@ class GateHeads:
     """Logistic heads of P(first ok), P(second ok), P(strong ok) and P(they agree).
 
     A row x: [1, membership, features, signals, agreement - 0.5]; P(they agree) is read without
-    the last. told: [first, second, strong, agree, weight], `UNKNOWN` where nothing is.
+    the last. labels: [first, second, strong, agree, weight], `UNKNOWN` where nothing is.
     """
 
     def __init__(self, settings: GateSettings) -> None:
@@ -103,11 +103,11 @@ class GateHeads:
     def heads(self) -> list[LogisticHead]:
         return [*self._judges, self._agree]
 
-    def learn(self, x: Array, told: Array, *, due: bool, rounds: int) -> None:
-        """Learn rows. x: (k, width). told: (k, columns)."""
+    def learn(self, x: Array, labels: Array, *, due: bool, rounds: int) -> None:
+        """Learn rows. x: (k, width). labels: (k, columns)."""
         for row in x:
             self._scales.add(row[self._plain : self._width])
-        gone, of_them = self._rows.extend(x, told)
+        gone, of_them = self._rows.extend(x, labels)
         for column, head in enumerate(self.heads):
             head.absorb(self._rows_of(gone, of_them, column))
         if due or rounds:
@@ -162,10 +162,10 @@ class GateHeads:
             self._modes[index, :size] = head.mode
             self._covariances[index, :size, :size] = head.covariance
 
-    def _rows_of(self, x: Array, told: Array, column: int) -> LabelledRows:
-        known = told[:, column] != UNKNOWN
+    def _rows_of(self, x: Array, labels: Array, column: int) -> LabelledRows:
+        known = labels[:, column] != UNKNOWN
         width = self._width if column == AGREE else self._width + 1
-        return LabelledRows(x[known, :width], told[known, column], told[known, WEIGHT])
+        return LabelledRows(x[known, :width], labels[known, column], labels[known, WEIGHT])
 
     def _all_scales(self) -> Vector:
         scales = np.ones(self._width + 1)

@@ -47,21 +47,21 @@ class LearnedGate(SnapshotGate):
         self._levels = _LEVELS.copy()
         self._judged = 0
 
-    def learn(self, lessons: Sequence[GateExample]) -> None:
-        """Learn; nothing is learned when one lesson is bad.
+    def learn(self, examples: Sequence[GateExample]) -> None:
+        """Learn; nothing is learned when one example is bad.
 
         Raises:
             BadContext, BadOutcome, VersionMismatch.
 
         """
         before = self._learned
-        super().learn(lessons)
-        if not lessons:
+        super().learn(examples)
+        if not examples:
             return
-        x = [self._case(lesson.seen) for lesson in lessons]
-        told = [self._told(lesson, row) for lesson, row in zip(lessons, x, strict=True)]
+        x = [self._case(example.seen) for example in examples]
+        labels = [self._labels_of(example, row) for example, row in zip(examples, x, strict=True)]
         due, rounds = is_due(before, self._learned), tuning_rounds(before, self._learned)
-        self._heads.learn(np.array(x), np.array(told), due=due, rounds=rounds)
+        self._heads.learn(np.array(x), np.array(labels), due=due, rounds=rounds)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Restore the state. Raises ValueError, KeyError or TypeError for another learner's."""
@@ -78,15 +78,15 @@ class LearnedGate(SnapshotGate):
         own = {"levels": self._levels, "judged": np.array([self._judged], dtype=np.float64)}
         return {**super()._arrays(), **own, **gathered({"heads": self._heads, "cost": self._cost})}
 
-    def _learn(self, row: Vector, lesson: GateExample) -> None:
-        agrees, agreement = self._agrees(lesson.seen), lesson.seen.agreement
-        if agrees is not None and agreement is not None and not lesson.repeated:
+    def _learn(self, row: Vector, example: GateExample) -> None:
+        agrees, agreement = self._agrees(example.seen), example.seen.agreement
+        if agrees is not None and agreement is not None and not example.repeated:
             self._levels[AGREE if agrees else DIFFER] += (agreement, 1.0)
-        labels = (lesson.first_ok, lesson.second_ok, lesson.strong_ok)
+        labels = (example.first_ok, example.second_ok, example.strong_ok)
         self._judged += any(label is not None for label in labels)
-        if lesson.strong_cost_ratio is not None:
-            ratio = lesson.strong_cost_ratio
-            self._cost.learn(self._view(row), 0, ratio, lesson.weight, self._rng)
+        if example.strong_cost_ratio is not None:
+            ratio = example.strong_cost_ratio
+            self._cost.learn(self._view(row), 0, ratio, example.weight, self._rng)
 
     def _cost_ratio(self, row: Vector) -> float:
         return float(self._cost.mean(self._view(row), np.zeros(1, dtype=np.intp), np.ones(1))[0])
@@ -112,7 +112,7 @@ class LearnedGate(SnapshotGate):
 
     @property
     def _trusts(self) -> bool:
-        """Return whether there were lessons enough to leave the plain rule."""
+        """Return whether there were examples enough to leave the plain rule."""
         return self._judged >= self._settings.plain_lessons
 
     @property
@@ -148,20 +148,19 @@ class LearnedGate(SnapshotGate):
         share = self._heads.p_agree(x)
         return np.append(x, share * same + (1 - share) * other)
 
-    def _told(self, lesson: GateExample, x: Vector) -> list[float]:
-        """Return the labels to learn. x: the lesson's row."""
-        first, second = shared_labels(lesson, self._heads.chances(x))
-        agrees = None if lesson.repeated else self._agrees(lesson.seen)
-        labels = (first, second, lesson.strong_ok, agrees)
-        told = [UNKNOWN if label is None else float(label) for label in labels]
-        return [*told, lesson.weight]
+    def _labels_of(self, example: GateExample, x: Vector) -> list[float]:
+        """Return the labels to learn. x: the example's row."""
+        first, second = shared_labels(example, self._heads.chances(x))
+        agrees = None if example.repeated else self._agrees(example.seen)
+        labels = (first, second, example.strong_ok, agrees)
+        return [*(UNKNOWN if label is None else float(label) for label in labels), example.weight]
 
 
 def _unwritten(_: Vector) -> str:
     return ""  # no Vowpal Wabbit reads it
 
 
-def shared_labels(lesson: GateExample, chances: Vector) -> tuple[float | None, float | None]:
+def shared_labels(example: GateExample, chances: Vector) -> tuple[float | None, float | None]:
     """Return labels of the first and the second answer, each from the other's where it has none.
 
     chances: P(first ok), P(second ok), ... as believed now. Equal answers share their label. At
@@ -170,8 +169,8 @@ def shared_labels(lesson: GateExample, chances: Vector) -> tuple[float | None, f
     wrong where the one is right, and nothing where that is wrong, would teach that it is always
     wrong.
     """
-    first, second = lesson.first_ok, lesson.second_ok
-    agreement = lesson.seen.agreement
+    first, second = example.first_ok, example.second_ok
+    agreement = example.seen.agreement
     if agreement not in (0.0, 1.0):  # not closed: they may both be right
         return first, second
     same, (p_first, p_second) = agreement == 1.0, chances[:2].tolist()

@@ -17,7 +17,7 @@ _AGREE_SHARE: Final = 0.7
 
 
 class LabelTally(ArrayPart):
-    """Means started from a few made-up lessons.
+    """Means started from a few made-up examples.
 
     An answer that was compared with none counts for either case by the share of agreement.
     """
@@ -48,18 +48,18 @@ class LabelTally(ArrayPart):
         first, second, strong = means[:, None, :]
         return Beliefs(first, second, strong, np.array([self.agree_share]))
 
-    def add(self, lesson: GateExample, *, agree: bool | None) -> None:
+    def add(self, example: GateExample, *, agree: bool | None) -> None:
         share = self.agree_share if agree is None else float(agree)
-        weights = lesson.weight * np.array([share, 1 - share])
-        for row, ok in enumerate((lesson.first_ok, lesson.second_ok, lesson.strong_ok)):
+        weights = example.weight * np.array([share, 1 - share])
+        for row, ok in enumerate((example.first_ok, example.second_ok, example.strong_ok)):
             if ok is not None:
                 self._sums[row] += weights * ok
                 self._counts[row] += weights
-        if agree is not None and not lesson.repeated:
-            self._agree += (lesson.weight * agree, lesson.weight)
-        if lesson.strong_cost_ratio is not None:
-            ratio = min(lesson.strong_cost_ratio, MOST_RATIO)
-            self._ratio += (lesson.weight * ratio, lesson.weight)
+        if agree is not None and not example.repeated:
+            self._agree += (example.weight * agree, example.weight)
+        if example.strong_cost_ratio is not None:
+            ratio = min(example.strong_cost_ratio, MOST_RATIO)
+            self._ratio += (example.weight * ratio, example.weight)
 
     def restore(self, arrays: Arrays, slots: int) -> None:
         super().restore(arrays, slots)

@@ -20,11 +20,11 @@ class GateSettings:
     signals:         numbers in `GateInput.signals`.
     signals_version: of the signals; "" to hold to the first version seen.
     agree_above:     agreement from which two answers count as the same.
-    plain_lessons:   lessons by the plain rule before what was learned is trusted.
+    plain_lessons:   examples by the plain rule before what was learned is trusted.
     scale:           factor on the posterior's standard deviation while drawing, less later.
     floor:           least probability of an eligible step of the learned gate.
     draws:           posterior draws per choice from which probabilities are counted.
-    memory:          lessons kept as they came; older ones live on in a summary.
+    memory:          examples kept as they came; older ones live on in a summary.
     """
 
     units: Units = field(default_factory=lambda: Units(cost_usd=0.01))
@@ -115,7 +115,7 @@ class GateExample:
 
     seen: with agreement and second when a second opinion was asked. *_ok: in [0, 1].
     strong_cost_ratio: real cost over the price prior, >= 0. weight in (0, 1]: 1 for what was
-    told, less for what was inferred. repeated: an earlier lesson of the same answer has taught
+    told, less for what was inferred. repeated: an earlier example of the same answer has taught
     whether the opinions agree.
     """
 
@@ -132,7 +132,7 @@ class Gate(Protocol):
     """Chooses the step after an answer and learns from what came of it. Not thread-safe.
 
     `save` gives a checksummed snapshot that `load_gate` restores bit for bit (same choices for
-    the same random source, same learning from the same lessons).
+    the same random source, same learning from the same examples).
     """
 
     @property
@@ -140,15 +140,15 @@ class Gate(Protocol):
 
     @property
     def learned(self) -> int:
-        """Count the lessons learned."""
+        """Count the examples learned."""
         ...
 
     def choose(self, seen: GateInput, prices: Prices, weights: Weights) -> Chosen:
         """Choose a step. Raises BadContext, BadAction, BadWeights or VersionMismatch."""
         ...
 
-    def learn(self, lessons: Sequence[GateExample]) -> None:
-        """Learn; nothing is learned when one lesson is bad.
+    def learn(self, examples: Sequence[GateExample]) -> None:
+        """Learn; nothing is learned when one example is bad.
 
         Raises:
             BadContext, BadOutcome, VersionMismatch.

@@ -203,8 +203,8 @@ class HierarchicalRegression:
         freedom = max(0.0, float(count.sum()) - self._posterior.freedom())
         pooled = (squares.sum() + NOISE_PRIOR_COUNT * start) / (NOISE_PRIOR_COUNT + freedom)
         self._pooled = max(LEAST_NOISE * start, float(pooled))
-        told = np.maximum(0.0, count - self._posterior.own_freedom())
-        own = (squares + OWN_NOISE_COUNT * self._pooled) / (told + OWN_NOISE_COUNT)
+        counted = np.maximum(0.0, count - self._posterior.own_freedom())
+        own = (squares + OWN_NOISE_COUNT * self._pooled) / (counted + OWN_NOISE_COUNT)
         self._noise = np.clip(own, self._pooled / NOISE_RATIO, self._pooled * NOISE_RATIO)
 
     def _solved(self) -> Posterior:

@@ -105,10 +105,7 @@ class SnapshotPolicy(SnapshotLearner):
             check_outcome(outcome)
         views = [self._viewer.view(outcome.context) for outcome in outcomes]
         for outcome, view in zip(outcomes, views, strict=True):
-            slot = self._slots.claim(outcome.action)
-            for part in self._parts().values():
-                part.grow(len(self._slots))
-            self._learn(slot, outcome, view)
+            self._learn(self._slot(outcome.action), outcome, view)
             self._learned += 1
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -142,6 +139,15 @@ class SnapshotPolicy(SnapshotLearner):
 
     def _slot_count(self) -> int:
         return len(self._slots)
+
+    def _slot(self, action: Action) -> int:
+        """Return the action's slot; every part gets a row for a new one."""
+        held = len(self._slots)
+        slot = self._slots.claim(action)
+        if len(self._slots) > held:
+            for part in self._parts().values():
+                part.grow(len(self._slots))
+        return slot
 
     def _query(self, context: Context, eligible: Sequence[Action], weights: Weights) -> PolicyQuery:
         """Check and lay out a request. Raises as `decide` does."""

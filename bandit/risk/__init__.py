@@ -21,7 +21,7 @@ sudden change is seen at the first bad answer that is audited: after about 1 / (
 ones. At an audited share of 2 % that is 50; no method that sees only those can be quicker.
 
 What it rests on: which answers are labelled, and in which order their labels come, does not
-depend on whether they are bad, but through the sampling probability that is told. Audits are
+depend on whether they are bad, but through the sampling probability. Audits are
 like that. Voluntary feedback is not, and counts only where the settings say so. "Bad" is what the
 label says: a stronger arm or a judge that errs bounds what it means. The confidence is that of
 each epoch.

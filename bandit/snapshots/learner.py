@@ -108,7 +108,7 @@ def load_learner(
 
 
 def check_count(meta: Mapping[str, Any], *, fits: bool = True) -> None:
-    """Raise CorruptSnapshot unless a manifest has a count of lessons and `fits` otherwise."""
+    """Raise CorruptSnapshot unless a manifest has a count and `fits` otherwise."""
     learned = meta.get("learned")
     if not (fits and isinstance(learned, int) and learned >= 0):
         raise CorruptSnapshot("the snapshot's header makes no sense; go back to an older one")
