@@ -1,4 +1,4 @@
-"""What the `policy` section may say."""
+"""The `policy` section: names, bounds and defaults of its keys."""
 
 from __future__ import annotations
 
