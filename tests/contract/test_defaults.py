@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings
-from router.adapters.storage.storage import open_storage
+from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.domain.errors import FeedbackTooLate
 from router.domain.events import FeedbackGiven
 from router.domain.records import DecisionRecord, FeedbackReport

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from router.adapters.storage import Storage
-from router.adapters.storage.policies import KEPT
+from router.adapters.storage.events import KEPT
 from router.domain.errors import Overloaded
 from router.domain.events import GainFound, Move, Mover, PolicyChanged, PolicyCommand
 from router.ports.ports import PolicyLog

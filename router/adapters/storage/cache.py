@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from router.adapters.storage.client import Client
+from router.adapters.storage.client import Client, load
 from router.adapters.storage.codec import Codec, encode
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.scripts import load
 from router.adapters.storage.settings import CacheBounds
 from router.domain.errors import StorageCorrupt
 from router.domain.records import CachedAnswer, CacheKey

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from router.adapters.storage.client import Client
+from router.adapters.storage.client import Client, load
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.scripts import load
 from router.ports.ports import Health, HealthPolicy
 
 _STATES = (Health.CLOSED, Health.HALF_OPEN, Health.OPEN)

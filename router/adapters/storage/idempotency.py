@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from router.adapters.storage.client import Client
+from router.adapters.storage.client import Client, load
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.scripts import load
 from router.ports.ports import Claim, ClaimState, OnceKey
 
 _CLAIM = load("once_claim")
