@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, HttpUrl, model_validator
 
@@ -11,6 +11,7 @@ from router.config.judging_schema import JudgingSection
 from router.config.map_schema import MapSection
 from router.config.policy_schema import PolicySection
 from router.config.section import Section
+from router.domain.catalog import PROVIDERS
 
 UsdPerMtok = Annotated[float, Field(ge=0, le=1e6)]
 Count = Annotated[int, Field(ge=1, le=2_000_000_000, strict=True)]
@@ -19,11 +20,10 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Rungs = Annotated[tuple[Name, ...], Field(min_length=1, max_length=4)]
 GateName = Literal["learned", "agreement", "rules"]
 
-BASE_URLS = {
-    "openai": "https://api.openai.com/v1",
-    "anthropic": "https://api.anthropic.com",
-    "gemini": "https://generativelanguage.googleapis.com",
-}
+if TYPE_CHECKING:
+    ProviderName: TypeAlias = str
+else:
+    ProviderName = Literal[tuple(PROVIDERS)]
 
 
 class ServerSection(Section):
@@ -48,7 +48,7 @@ class PriceSection(Section):
 
 class DeploymentSection(Section):
     name: Name
-    provider: Literal["openai", "anthropic", "gemini"]
+    provider: ProviderName
     model: Annotated[str, Field(min_length=1, max_length=256)]
     price: PriceSection
     base_url: HttpUrl | None = None

@@ -17,8 +17,8 @@ from router.config.checks import default_plans
 from router.config.policy_checks import plans_named
 from router.config.policy_schema import PolicySection
 from router.config.policy_values import Examples, floor_of, options_of
-from router.config.schema import BASE_URLS, ArmSection, Config, DeploymentSection, PlanSection
-from router.domain.catalog import LEARNED, Arm, Catalog, Deployment, Plan, Price
+from router.config.schema import ArmSection, Config, DeploymentSection, PlanSection
+from router.domain.catalog import LEARNED, PROVIDERS, Arm, Catalog, Deployment, Plan, Price
 from router.domain.chat import Usage
 from router.domain.errors import ConfigInvalid, ConfigProblem
 from router.domain.records import BASE
@@ -185,7 +185,7 @@ def _deployment(section: DeploymentSection) -> Deployment:
     return Deployment(
         name=section.name,
         provider=section.provider,
-        base_url=str(section.base_url or BASE_URLS[section.provider]).rstrip("/"),
+        base_url=str(section.base_url or PROVIDERS[section.provider]).rstrip("/"),
         model=section.model,
         price=Price(section.price.input_usd_per_mtok, section.price.output_usd_per_mtok),
         context_window_tokens=section.context_window_tokens,

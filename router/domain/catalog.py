@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from router.domain.chat import Usage
 
 TOKENS_PER_MTOK = 1_000_000
 MANY_TOKENS = 1_000_000_000
+PROVIDERS: Final[Mapping[str, str]] = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+    "gemini": "https://generativelanguage.googleapis.com",
+}
+"""The protocols that providers speak, each with its default base URL. The adapter of a protocol is
+the module of its name in `router.adapters.providers`.
+"""
 RULES = "rules"
 """The gate that accepts whatever passed the certain checks."""
 LEARNED = "learned"
