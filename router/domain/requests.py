@@ -90,3 +90,10 @@ class Service(Protocol):
         ...
 
     async def decision(self, tenant: Tenant, decision_id: str) -> DecisionRecord: ...
+
+
+class Live(Protocol):
+    """Points at the service that answers now; after a reload it points at another."""
+
+    @property
+    def service(self) -> Service: ...

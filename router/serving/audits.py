@@ -76,7 +76,7 @@ class Auditor:
         background: Background,
         observer: Observer,
         draw: Callable[[], float],
-        telling: FeedbackRate,
+        feedback_rate: FeedbackRate,
         settings: AuditSettings,
     ) -> None:
         self._catalog = catalog
@@ -86,13 +86,13 @@ class Auditor:
         self._background = background
         self._observer = observer
         self._draw = draw
-        self._telling = telling
+        self._feedback_rate = feedback_rate
         self._settings = settings
         self._running = 0
 
     def consider(self, work: RequestState) -> None:
         """Once its answer is on record; a check that is due goes on in the background."""
-        settings, worth = self._settings, self._telling.served(work.call.tenant.name)
+        settings, worth = self._settings, self._feedback_rate.served(work.call.tenant.name)
         share = settings.share * (1.0 if settings.always else worth)
         if settings.usd_per_day <= 0 or self._draw() >= share:
             return

@@ -35,15 +35,15 @@ class FeedbackService:
         catalog: Catalog,
         decisions: DecisionLog,
         admission: Admission,
-        shelf: ResponseCache,
-        telling: FeedbackRate,
+        cache: ResponseCache,
+        rate: FeedbackRate,
         observer: Observer,
     ) -> None:
         self._catalog = catalog
         self._decisions = decisions
         self._admission = admission
-        self._shelf = shelf
-        self._telling = telling
+        self._cache = cache
+        self._rate = rate
         self._observer = observer
 
     async def decision(self, tenant: Tenant, decision_id: str) -> DecisionRecord:
@@ -95,7 +95,7 @@ class FeedbackService:
         fresh = await self._decisions.feedback(tenant.name, decision_id, report)
         if fresh:
             self._observer.feedback("explicit")
-            self._telling.told(tenant.name)
+            self._rate.told(tenant.name)
         if fresh and report.value < BAD_QUALITY:
-            await self._shelf.evict(await self._decisions.get(tenant.name, decision_id))
+            await self._cache.evict(await self._decisions.get(tenant.name, decision_id))
         return not fresh

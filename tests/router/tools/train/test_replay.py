@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from bandit import ContextMap, PromptFacts
 from bandit.context.remap import Refit, bridge_from
 from router.adapters.storage import Storage
-from router.app.build import LearnerStateFactory, build_learner
+from router.app.learner import build_learner
+from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import opened_storage
 from router.cli import main
 from router.config import Config, load_config
