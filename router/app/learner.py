@@ -30,8 +30,7 @@ from router.learning.rewards import RewardSettings
 from router.learning.upgraded_events import UpgradedEvents
 from router.observe.metrics import Metrics
 from router.ports.observer import Observer
-from router.runtime.probe import wait
-from router.runtime.supervisor import Loop, TaskSupervisor
+from router.runtime.loops import Loop, TaskSupervisor, wait
 
 LOOK_S = 0.5
 RESTART_S = 2.0

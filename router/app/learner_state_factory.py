@@ -17,13 +17,13 @@ from router.app.policy_factory import PolicyFactory
 from router.config import Config
 from router.config.values import context_map_of, gate_settings_of, promise_settings_of
 from router.domain.catalog import Catalog, Plan
-from router.domain.promise_names import holder
+from router.domain.tenants import holder
 from router.learning.implicit_feedback import ImplicitFeedbackWeights
 from router.learning.learner_state import Arrays, LearnerState, Terms, split, terms_of
 from router.learning.renaming import renamed_payloads
 from router.learning.tenant_policies import TenantPolicies
 from router.learning.tenant_weights import TenantWeightCap
-from router.ports.ports import Embedder
+from router.ports.upstream import Embedder
 
 
 async def example_contexts(

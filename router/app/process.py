@@ -19,7 +19,7 @@ from router.domain.errors import RouterError
 from router.observe.exposition import MetricsServer
 from router.observe.logs import configure_logs
 from router.observe.metrics import Metrics
-from router.ports.ports import HealthPolicy
+from router.ports.state import HealthPolicy
 
 SWITCH_S = 0.0005
 

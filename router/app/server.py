@@ -27,11 +27,11 @@ from router.config.values import keys_of
 from router.domain.errors import RouterError
 from router.gates.verifier_breaker import VerifierBreaker, VerifierBreakerSettings
 from router.observe.metrics import Metrics
-from router.ports.ports import Health, Provider
+from router.ports.state import Health
+from router.ports.upstream import Provider
 from router.rpc.server import HealthReporter, RouterServer, ServerSettings
 from router.runtime.background import Background
-from router.runtime.probe import HealthProbe, wait
-from router.runtime.supervisor import TaskSupervisor
+from router.runtime.loops import HealthProbe, TaskSupervisor, wait
 
 WATCH_MS = 1_000
 

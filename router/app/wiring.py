@@ -19,15 +19,14 @@ from router.gates.format_checks import GateSettings
 from router.gates.gate_session import Judging
 from router.gates.verifier_breaker import VerifierBreaker
 from router.ports.observer import Observer, Stopwatch
-from router.ports.ports import Embedder, Provider
+from router.ports.upstream import Embedder, Provider
 from router.runtime.background import Background
 from router.serving.admission import Admission, AdmissionSettings
 from router.serving.attempts import DeploymentCaller
 from router.serving.audits import Auditor, AuditSettings
 from router.serving.cascade import Cascade, CascadeSettings
 from router.serving.decider import Decider
-from router.serving.feedback import FeedbackService
-from router.serving.feedback_rate import FeedbackRate
+from router.serving.feedback import FeedbackRate, FeedbackService
 from router.serving.finalize import Finalizer
 from router.serving.idempotency import IdempotencyGuard, IdempotencySettings
 from router.serving.pipeline import Pipeline

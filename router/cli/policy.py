@@ -17,8 +17,8 @@ from router.config import load_config
 if TYPE_CHECKING:  # bring numpy and every driver, for which `--help` need not wait
     from router.app.administration import PolicyAdministration
     from router.config import Config
-    from router.domain.admin import Listing
     from router.domain.events import GainFound, PolicyChanged
+    from router.domain.requests import Listing
 
 T = TypeVar("T")
 FILE = click.Path(dir_okay=False, path_type=Path)

@@ -12,9 +12,8 @@ from adaptive_router.v1 import admin_pb2_grpc, router_pb2, router_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from router.domain.admin import Administration
 from router.domain.errors import PortTaken
-from router.domain.requests import Live
+from router.domain.requests import Administration, Live
 from router.rpc import admin
 from router.rpc.health import HealthServicer
 from router.rpc.interceptor import OPEN_UNSENT, Authenticate, Guard

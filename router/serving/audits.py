@@ -20,14 +20,13 @@ from router.domain.records import Judge, Judged
 from router.domain.tenants import Reservation, Tenant, TenantLimits
 from router.gates.gate_session import GateSession
 from router.gates.judge_prompt import judge_chat, read_score
+from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
-from router.ports.ports import DecisionLog
-from router.runtime.background import Background
-from router.runtime.retry import retry_write
+from router.runtime.background import Background, retry_write
 from router.serving.admission import Admission
 from router.serving.attempts import PlanRun
 from router.serving.cascade import Cascade
-from router.serving.feedback_rate import FeedbackRate
+from router.serving.feedback import FeedbackRate
 from router.serving.request_state import MS_PER_S, RequestState
 
 PURSE: Final = "#audits"

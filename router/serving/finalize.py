@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from router.domain.catalog import Catalog
 from router.domain.records import CachedAnswer, CacheStatus, DecisionRecord
+from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
-from router.ports.ports import DecisionLog
-from router.runtime.background import Background
-from router.runtime.retry import retry_write
+from router.runtime.background import Background, retry_write
 from router.serving.admission import Admission
 from router.serving.request_state import RequestState
 from router.serving.response_cache import ResponseCache

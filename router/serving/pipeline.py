@@ -20,19 +20,20 @@ from router.domain.errors import (
 from router.domain.records import CacheStatus, Mode, SessionTurn
 from router.domain.requests import Completion, Directive, RouteRequest
 from router.domain.tenants import QuotaLeft
+from router.ports import Clock, Ids
+from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer, Stopwatch
-from router.ports.ports import Clock, DecisionLog, Embedder, Health, HealthBoard, Ids
+from router.ports.state import Health, HealthBoard
+from router.ports.upstream import Embedder
 from router.runtime.background import Background
-from router.runtime.fingerprint import fingerprint
 from router.serving.admission import Admission
 from router.serving.audits import Auditor
 from router.serving.cascade import Cascade
 from router.serving.finalize import Finalizer
 from router.serving.idempotency import IdempotencyGuard
 from router.serving.plan_selection import PlanSelector
-from router.serving.prepare import open_work
-from router.serving.rephrase import RephraseDetector, attached
-from router.serving.request_state import MS_PER_S, RequestState
+from router.serving.rephrase import RephraseDetector, attached, fingerprint
+from router.serving.request_state import MS_PER_S, RequestState, open_work
 from router.serving.response_cache import Hit, ResponseCache
 
 

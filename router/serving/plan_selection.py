@@ -11,7 +11,7 @@ from router.domain.logged_context import read_context
 from router.domain.records import Choice, Mode
 from router.gates.gate_session import GateSession, Judging
 from router.ports.observer import Observer, Stopwatch
-from router.ports.ports import Embedder
+from router.ports.upstream import Embedder
 from router.serving.attempts import PlanRun
 from router.serving.decider import Bounds, Decider, beside, merge
 from router.serving.request_state import RequestState

@@ -12,7 +12,8 @@ from router.adapters.providers.dialect import Dialect
 from router.adapters.providers.gemini import Gemini
 from router.adapters.providers.http import HttpProvider, make_client
 from router.adapters.providers.openai import OpenAI
-from router.ports.ports import Clock, Provider
+from router.ports import Clock
+from router.ports.upstream import Provider
 
 __all__ = ["make_client", "make_providers"]
 

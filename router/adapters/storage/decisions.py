@@ -19,7 +19,7 @@ from router.domain.errors import (
 )
 from router.domain.events import Audited, FeedbackGiven, Reasked
 from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
-from router.ports.ports import Clock
+from router.ports import Clock
 
 MS_PER_S = 1_000
 _RECORD = load("events_common", "decision_record")
@@ -30,7 +30,7 @@ _AUDITED = load("events_common", "decision_audited")
 
 
 class RedisDecisionLog:
-    """Implements `router.ports.ports.DecisionLog`."""
+    """Implements `router.ports.learning_log.DecisionLog`."""
 
     def __init__(self, client: Client, keys: Keys, clock: Clock, settings: StorageSettings) -> None:
         self._client = client

@@ -10,14 +10,14 @@ from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
 from router.adapters.storage.settings import StorageSettings
 from router.domain.events import FeedbackGiven
-from router.ports.ports import Clock
+from router.ports import Clock
 
 MS_PER_S = 1_000
 _DEFAULTED = load("events_common", "decision_defaulted")
 
 
 class RedisDefaults:
-    """Implements `router.ports.ports.Defaults`."""
+    """Implements `router.ports.learning_log.Defaults`."""
 
     def __init__(self, client: Client, keys: Keys, clock: Clock, settings: StorageSettings) -> None:
         self._client = client

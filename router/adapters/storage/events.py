@@ -19,8 +19,9 @@ _LEARNED = load("events_learned")
 
 
 class RedisEventLog:
-    """Implements `router.ports.ports.EventLog`. Positions are stream ids `0-N`, N counting up by 1.
+    """Implements `router.ports.learning_log.EventLog`.
 
+    Positions are stream ids `0-N`, N counting up by 1.
     An event that can't be decoded is passed over with a warning, so that it stalls nobody.
     """
 

@@ -11,7 +11,7 @@ _RELEASE = load("lease_release")
 
 
 class RedisLease:
-    """Implements `router.ports.ports.Lease`."""
+    """Implements `router.ports.state.Lease`."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client

@@ -13,7 +13,7 @@ from router.adapters.storage.scripts import load
 from router.adapters.storage.wire import number_of, read_change
 from router.domain.errors import Overloaded
 from router.domain.events import PolicyChanged, PolicyCommand
-from router.ports.ports import Clock
+from router.ports import Clock
 
 KEPT: Final = 100
 MS_PER_S: Final = 1_000
@@ -22,7 +22,7 @@ _CHANGED = load("policy_changed")
 
 
 class RedisPolicyLog:
-    """Implements `router.ports.ports.PolicyLog`. The newest `KEPT` changes stay listed."""
+    """Implements `router.ports.learning_log.PolicyLog`. The newest `KEPT` changes stay listed."""
 
     def __init__(self, client: Client, keys: Keys, clock: Clock, bound: int) -> None:
         self._client = client

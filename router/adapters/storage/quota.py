@@ -8,7 +8,7 @@ from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
 from router.domain.errors import QuotaExceeded
 from router.domain.tenants import QuotaLeft, Reservation, Tenant
-from router.ports.ports import Clock
+from router.ports import Clock
 
 NANO = 1_000_000_000
 MS_PER_S = 1_000
@@ -17,7 +17,7 @@ _SETTLE = load("quota_common", "quota_settle")
 
 
 class RedisQuotaKeeper:
-    """Implements `router.ports.ports.QuotaKeeper`.
+    """Implements `router.ports.state.QuotaKeeper`.
 
     Who asks for more tokens than a minute allows waits for a full bucket and leaves it in debt:
     large requests pass, at the tenant's pace. A reservation that is never settled stays charged

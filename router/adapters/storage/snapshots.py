@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from router.adapters.storage.client import Client
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
-from router.ports.ports import StoredSnapshot
+from router.ports.state import StoredSnapshot
 
 _LOAD = load("snapshot_load")
 _PUBLISH = load("snapshot_publish")
 
 
 class RedisSnapshotStore:
-    """Implements `router.ports.ports.SnapshotStore`. keep: how many snapshots stay."""
+    """Implements `router.ports.state.SnapshotStore`. keep: how many snapshots stay."""
 
     def __init__(self, client: Client, keys: Keys, keep: int) -> None:
         self._client = client

@@ -25,7 +25,7 @@ from router.adapters.storage.snapshots import RedisSnapshotStore
 from router.adapters.storage.survey import RedisSurvey
 from router.adapters.storage.tenants import RedisTenantDirectory
 from router.domain.errors import StorageUnavailable, StoreMissing
-from router.ports.ports import Clock
+from router.ports import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

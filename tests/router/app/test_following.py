@@ -20,7 +20,7 @@ from router.config.values import catalog_of
 from router.domain.errors import SnapshotRefused
 from router.learning.learner_state import split
 from router.ports.observer import NullObserver
-from router.ports.ports import StoredSnapshot
+from router.ports.state import StoredSnapshot
 from router.serving.decider import Decider
 from router.serving.snapshot_follower import SnapshotFollower
 from tests.router.tools.train.test_replay import write

@@ -27,7 +27,7 @@ from router.domain.records import Choice, DecisionRecord, FeedbackReport, Weight
 from router.learning.learner import Learner
 from router.learning.learner_state import split
 from router.ports.observer import NullObserver
-from router.ports.ports import StoredSnapshot
+from router.ports.state import StoredSnapshot
 from router.serving.decider import Decider
 from router.tools.archive.export import export
 from router.tools.train.replay import replayed

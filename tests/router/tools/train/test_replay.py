@@ -27,7 +27,7 @@ from router.domain.records import FeedbackReport, LoggedContext
 from router.learning.learner import Learner
 from router.learning.replay import LogIncomplete, ReplayDiffers
 from router.ports.observer import NullObserver
-from router.ports.ports import StoredSnapshot
+from router.ports.state import StoredSnapshot
 from router.tools.archive.export import export
 from router.tools.train.replay import replayed
 from tests.contract.samples import ATTEMPT, CHOICE, RECORD
