@@ -14,7 +14,7 @@ from bench.routing.recorded import Recorded
 from router.domain.chat import Answer, FinishReason, Usage
 from router.domain.events import Audited
 from router.gates.gate_session import GateSession
-from router.serving.feedback_rate import FeedbackRate
+from router.serving.feedback import FeedbackRate
 
 
 class Check(NamedTuple):

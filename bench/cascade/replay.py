@@ -28,7 +28,7 @@ from router.gates.format_checks import GateSettings
 from router.gates.gate_session import GateSession, Judging
 from router.learning.rewards import RewardSettings
 from router.learning.training import joined, keep_promises, labels, lessons, teach, teach_gates
-from router.ports.ports import Health
+from router.ports.state import Health
 from router.runtime.background import Background
 from router.serving.attempts import DeploymentCaller, PlanRun
 from router.serving.cascade import Cascade, CascadeSettings

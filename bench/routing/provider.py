@@ -40,7 +40,7 @@ class ReplayClock:
 
 
 class RecordedProvider:
-    """Implements `router.ports.ports.Provider`; a request's sampling seed names its row.
+    """Implements `router.ports.upstream.Provider`; a request's sampling seed names its row.
 
     cost_usd: (n, k), k in the order of `arms`, which are also the models' names.
     """

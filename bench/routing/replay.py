@@ -23,7 +23,7 @@ from router.domain.requests import WeightOverrides
 from router.gates.format_checks import GateSettings
 from router.learning.rewards import RewardSettings
 from router.learning.training import joined, teach
-from router.ports.ports import Health
+from router.ports.state import Health
 from router.runtime.background import Background
 from router.serving.attempts import DeploymentCaller, PlanRun
 from router.serving.cascade import Cascade, CascadeSettings

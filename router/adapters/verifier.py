@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from router.domain.errors import VerifierFailed, VerifierMalformed
-from router.ports.ports import Case
+from router.ports.upstream import Case
 
 MAX_SENT_BYTES: Final = 16 * 1024 * 1024
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -41,7 +41,7 @@ def make_client() -> httpx.AsyncClient:
 
 
 class HttpVerifier:
-    """Implements `router.ports.ports.Verifier`. client: from `make_client`."""
+    """Implements `router.ports.upstream.Verifier`. client: from `make_client`."""
 
     def __init__(self, client: httpx.AsyncClient, url: str) -> None:
         self._client = client

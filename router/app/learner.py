@@ -8,24 +8,29 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from uuid import uuid4
 
 import structlog
 
 from router.adapters.storage import Storage
-from router.app.build import build_learner
 from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import Running, metrics_port, opened_storage, run
 from router.app.refitter import Refitter
 from router.app.reloading import Reloading, Source
 from router.config import Config
-from router.config.values import catalog_of
+from router.config.values import catalog_of, today_of
+from router.domain.catalog import Catalog
+from router.learning.batches import BatchTrainer
+from router.learning.learner import Learner, LearnerSettings
+from router.learning.rewards import RewardSettings
+from router.learning.upgraded_events import UpgradedEvents
 from router.observe.metrics import Metrics
-from router.runtime.probe import wait
-from router.runtime.supervisor import Loop, TaskSupervisor
+from router.ports.observer import Observer
+from router.runtime.loops import Loop, TaskSupervisor, wait
 
 LOOK_S = 0.5
 RESTART_S = 2.0
@@ -131,8 +136,46 @@ async def running_learner(
 
 def _learner(config: Config, earlier: Config, storage: Storage, metrics: Metrics) -> Loop:
     catalog, retired = catalog_of(config), catalog_of(earlier).plans
-    brain = LearnerStateFactory(config, catalog)
-    return build_learner(config, catalog, brain, storage, metrics, retired=retired)
+    factory = LearnerStateFactory(config, catalog)
+    return build_learner(config, catalog, factory, storage, metrics, retired=retired)
+
+
+def build_learner(
+    config: Config,
+    catalog: Catalog,
+    factory: LearnerStateFactory,
+    storage: Storage,
+    observer: Observer,
+    *,
+    retired: Iterable[str] = (),
+) -> Learner:
+    """Returns a learner that is not started.
+
+    retired: plans of an earlier config, whose events teach nothing.
+    """
+    learning = config.learning
+    events = UpgradedEvents(storage.events, today_of(config))
+    return Learner(
+        owner=uuid4().hex,
+        lease=storage.lease,
+        events=events,
+        defaults=storage.defaults,
+        snapshots=storage.snapshots,
+        policies=storage.policies,
+        lecture=BatchTrainer(
+            find=events.records,
+            plans=catalog.plans,
+            rewards=RewardSettings(learning.implicit_weight),
+            observer=observer,
+            # A pinned arm need have no plan.
+            ignored={*catalog.arms, *retired},
+        ),
+        fresh=factory.fresh,
+        load=factory.restore,
+        observer=observer,
+        clock=time.time,
+        settings=LearnerSettings(publish_ms=learning.publish_every_ms),
+    )
 
 
 def beside(config: Config) -> Config:

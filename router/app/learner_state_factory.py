@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit import Context, Policy
+from bandit import Context, ContextMap, Policy, PromptFacts
 from bandit.errors import CorruptSnapshot
 from bandit.gates import Gate, load_gate, make_gate
 from bandit.risk import Promise
@@ -17,12 +17,34 @@ from router.app.policy_factory import PolicyFactory
 from router.config import Config
 from router.config.values import context_map_of, gate_settings_of, promise_settings_of
 from router.domain.catalog import Catalog, Plan
-from router.domain.promise_names import holder
+from router.domain.tenants import holder
 from router.learning.implicit_feedback import ImplicitFeedbackWeights
 from router.learning.learner_state import Arrays, LearnerState, Terms, split, terms_of
 from router.learning.renaming import renamed_payloads
 from router.learning.tenant_policies import TenantPolicies
 from router.learning.tenant_weights import TenantWeightCap
+from router.ports.upstream import Embedder
+
+
+async def example_contexts(
+    config: Config, embedder: Embedder, context_map: ContextMap
+) -> Mapping[str, list[Context]]:
+    """Contexts of the utterances of `policy.intent`, by plan; empty for every other policy.
+
+    One is embedded after the other: the embedder's queue is bounded.
+
+    Raises:
+        RouterError: An utterance cannot be embedded.
+
+    """
+    if config.policy.name != "intent":
+        return {}
+    return {
+        plan: [
+            context_map.build(await embedder.embed(text), PromptFacts(text)) for text in utterances
+        ]
+        for plan, utterances in config.policy.intent.examples.items()
+    }
 
 
 class LearnerStateFactory:

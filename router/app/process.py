@@ -13,13 +13,13 @@ import structlog
 import uvloop
 from threadpoolctl import threadpool_limits
 
-from router.adapters.storage import Storage, open_storage
-from router.app.build import storage_settings
+from router.adapters.storage import CacheBounds, Storage, StorageSettings, open_storage
 from router.config import Config
 from router.domain.errors import RouterError
 from router.observe.exposition import MetricsServer
 from router.observe.logs import configure_logs
 from router.observe.metrics import Metrics
+from router.ports.state import HealthPolicy
 
 SWITCH_S = 0.0005
 
@@ -38,6 +38,23 @@ class Running:
     metrics_port: int
     failed: asyncio.Event
     storage: Storage
+
+
+def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
+    redis, cache, health = config.redis, config.cache, config.health
+    return StorageSettings(
+        url=env.get(redis.url_env, "") if redis.url_env else redis.url,
+        data_dir=redis.embedded.data_dir,
+        appendfsync=redis.embedded.appendfsync,
+        pool_size=redis.pool_size,
+        timeout_ms=redis.timeout_ms,
+        max_events=redis.max_events,
+        keep_events=redis.keep_events,
+        join_window_s=config.learning.join_window_s,
+        default_quality=config.learning.default_quality,
+        cache=CacheBounds(max_entries_per_partition=cache.max_entries_per_partition),
+        health=HealthPolicy(**health.model_dump()),
+    )
 
 
 @asynccontextmanager

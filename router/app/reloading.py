@@ -14,7 +14,7 @@ import structlog
 from router.config import Config, load_config
 from router.domain.errors import ConfigInvalid, ConfigProblem, RouterError
 from router.ports.observer import Observer
-from router.runtime.probe import wait
+from router.runtime.loops import wait
 
 RELOADED: Final = ("arms", "plans", "renamed", "fallback", "attempts", "gate")
 """Sections that are put in place while requests are served; all others need a restart."""

@@ -15,10 +15,10 @@ import click
 from router.config import load_config
 
 if TYPE_CHECKING:  # bring numpy and every driver, for which `--help` need not wait
-    from router.app.policies import PolicyAdministration
+    from router.app.administration import PolicyAdministration
     from router.config import Config
-    from router.domain.admin import Listing
     from router.domain.events import GainFound, PolicyChanged
+    from router.domain.requests import Listing
 
 T = TypeVar("T")
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -81,7 +81,7 @@ def _command(config_path: Path, name: str, wait_s: float) -> None:
 
 
 def _with_policies(config: Config, use: Callable[[PolicyAdministration], Awaitable[T]]) -> T:
-    from router.app.policies import PolicyAdministration  # noqa: PLC0415 - the same
+    from router.app.administration import PolicyAdministration  # noqa: PLC0415 - the same
     from router.app.process import opened_storage  # noqa: PLC0415 - `--help` waits for no driver
 
     async def run() -> T:

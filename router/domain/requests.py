@@ -1,13 +1,18 @@
-"""What a caller asks of the router, and what it gets back."""
+"""What callers and operators ask of the router, what they get back, and the keys of a request."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+import hashlib
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from router.domain.chat import Answer, ChatRequest, Delta
-from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
+import msgspec
+
+from router.domain.chat import Answer, ChatRequest, Delta, Message, Role
+from router.domain.events import GainFound, PolicyChanged, PolicyCommand
+from router.domain.records import CacheKey, DecisionRecord, FeedbackReport, OutcomeReport
 from router.domain.tenants import QuotaLeft, Tenant
 
 
@@ -90,3 +95,78 @@ class Service(Protocol):
         ...
 
     async def decision(self, tenant: Tenant, decision_id: str) -> DecisionRecord: ...
+
+
+class Live(Protocol):
+    """Points at the service that answers now; after a reload it points at another."""
+
+    @property
+    def service(self) -> Service: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """kinds: policy name by member, in the order of the config. found: of those who do not serve.
+
+    version: of the snapshot that says so, 0 where there is none yet. changes: newest first.
+    """
+
+    kinds: Mapping[str, str]
+    champion: str
+    previous: str
+    version: int
+    found: Sequence[GainFound]
+    changes: Sequence[PolicyChanged]
+
+
+class Administration(Protocol):
+    """Every method raises RouterError only."""
+
+    async def policies(self) -> Listing: ...
+
+    async def command(
+        self, command: PolicyCommand, wait_s: float
+    ) -> tuple[str, PolicyChanged | None]:
+        """Position of the command in the log, and what came of it; None when nothing did in time.
+
+        Raises PolicyUnknown.
+        """
+        ...
+
+
+# Prompts that differ in these mean different things however near their embeddings are.
+# In order, since "from A to B" is not "from B to A": numbers, quotations, negations, names.
+_LITERALS = re.compile(
+    r"\d+(?:[.,:/]\d+)*|\"[^\"]*\"|`[^`]*`|\b(?:not|no|never|without|except|non)\b|n't\b"
+    r"|(?<=[a-z,;:(] )[A-Z][\w-]*",
+)
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+def cache_key(tenant: str, chat: ChatRequest) -> CacheKey:
+    """Keys of a request; hashes only, so no prompt text stands in a key."""
+    literals = _LITERALS.findall(chat.prompt)
+    rest = replace(chat, messages=_without_prompt(chat.messages))
+    return CacheKey(
+        tenant=tenant,
+        exact=_digest(tenant, chat),
+        partition=_digest(tenant, rest, literals),
+    )
+
+
+def fingerprint(chat: ChatRequest, *more: object) -> str:
+    """What two requests with one idempotency key must share."""
+    return _digest(chat, *more)
+
+
+def _without_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    index = max((i for i, m in enumerate(messages) if m.role is Role.USER), default=-1)
+    blank = (
+        replace(m, parts=tuple(p for p in m.parts if not hasattr(p, "text"))) if i == index else m
+        for i, m in enumerate(messages)
+    )
+    return tuple(blank)
+
+
+def _digest(*values: object) -> str:
+    return hashlib.blake2b(_encode(values), digest_size=20).hexdigest()

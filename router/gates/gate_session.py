@@ -3,25 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Protocol
 
 import numpy as np
 
 from bandit.errors import BanditError
-from bandit.gates import Gate, GateInput, Prices, Step
+from bandit.gates import Chosen, Gate, GateInput, Prices, Step
 from bandit.types import Context, Vector, Weights
 from router.domain.catalog import Catalog, Plan
 from router.domain.chat import Answer, ChatRequest, Format
 from router.domain.errors import RouterError
-from router.domain.promise_names import kept_for
 from router.domain.records import Judge, Judged, StepTaken
+from router.domain.tenants import kept_for
 from router.gates.closed_answers import Closed, agreement, closed_answer, compare
 from router.gates.contradiction import bounded
 from router.gates.signals import SIGNALS_VERSION, question_of, reply_of, signals_of
-from router.gates.steps import AvailableSteps, RiskBound, Verdicts, taken_of, withheld
 from router.ports.observer import Observer
-from router.ports.ports import Embedding
+from router.ports.upstream import Embedding
+
+
+@dataclass(frozen=True, slots=True)
+class AvailableSteps:
+    """Which steps the request's deadline, attempts and cost limit leave."""
+
+    ask: bool
+    escalate: bool
+
+
+class Verdicts(Protocol):
+    """A caller's verifier, as the stepper asks it."""
+
+    @property
+    def accept_at(self) -> float: ...
+
+    async def verdict(
+        self, chat: ChatRequest, tenant: str, arm: str, answer: Answer, within_ms: float
+    ) -> float | None:
+        """Quality in [0, 1]; None when it abstains, fails, is switched off or is not for this."""
+        ...
+
+
+class RiskBound(Protocol):
+    """A promise: of what is accepted at such a score, few turn out bad."""
+
+    def permits(self, score: float) -> bool: ...
+
+
+def taken_of(chosen: Chosen) -> StepTaken:
+    probabilities = tuple(chosen.probabilities.items())
+    return StepTaken(chosen.step, chosen.propensity, probabilities, chosen.score)
+
+
+def withheld(taken: StepTaken) -> StepTaken:
+    """What would have been served goes to the arm above instead."""
+    probabilities = {Step.ESCALATE: 0.0}
+    for step, probability in taken.probabilities:
+        to = Step.ESCALATE if step in (Step.ACCEPT, Step.SECOND) else step
+        probabilities[to] = probabilities.get(to, 0.0) + probability
+    escalated = probabilities[Step.ESCALATE]
+    shares = tuple(probabilities.items())
+    return StepTaken(
+        Step.ESCALATE, escalated, shares, taken.score, Judge.PROMISE, instead=taken.step
+    )
+
 
 MOST_COMPARED_CHARS = 2_000
 """Of each of two open texts: what an embedding reads of a text is less."""

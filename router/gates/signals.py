@@ -11,8 +11,35 @@ import numpy as np
 
 from bandit.types import Vector
 from router.domain.chat import Answer, FinishReason
-from router.gates import lexicon as words
 from router.gates.closed_answers import Closed, Kind, asked_kind, closed_answer
+
+_HEDGES = """
+maybe perhaps possibly probably likely might may could seems seem appears assume assuming assumed
+approximately roughly unclear unsure uncertain ambiguous guess suppose presumably
+vielleicht vermutlich wahrscheinlich quizás talvez forse misschien
+"""
+_REFUSALS = """
+sorry cannot can't unable won't apologize apologies impossible insufficient undetermined determined
+decline leider
+"""
+_CORRECTIONS = """
+wait actually however mistake incorrect wrong recheck reconsider correction oops instead but
+"""
+_STEPS = """
+first firstly second secondly third next then therefore thus so hence finally lastly step since
+because zuerst dann ensuite donc luego entonces
+"""
+_ENGLISH = """
+the of and to is are was in that it you for with on as be this have not or what how which if from by
+at we so then can will he she they there each total answer
+"""
+
+HEDGES: Final = frozenset(_HEDGES.split())
+REFUSALS: Final = frozenset(_REFUSALS.split())
+CORRECTIONS: Final = frozenset(_CORRECTIONS.split())
+STEPS: Final = frozenset(_STEPS.split())
+ENGLISH: Final = frozenset(_ENGLISH.split())
+
 
 SIGNALS_VERSION: Final = "1"
 """Raise it when a signal below changes: gates learn from one version only."""
@@ -45,7 +72,7 @@ _SCRIPT_CHARS: Final = 200
 _TELLING_WORDS: Final = 8
 _ENGLISH_SHARE: Final = 12
 """One English function word in so many is English enough."""
-_LEXICONS: Final = (words.HEDGES, words.REFUSALS, words.CORRECTIONS, words.STEPS)
+_LEXICONS: Final = (HEDGES, REFUSALS, CORRECTIONS, STEPS)
 _DIVISORS: Final = (1.5, 1.5, 1.5, 2.5)
 _LEXICON: Final = {word: index for index, known in enumerate(_LEXICONS) for word in known}
 
@@ -230,7 +257,7 @@ def _is_latin(text: str) -> bool:
 
 def _is_english(said: list[str]) -> bool:
     head = said[:_SCRIPT_CHARS]
-    known = sum(map(words.ENGLISH.__contains__, head))
+    known = sum(map(ENGLISH.__contains__, head))
     return len(head) < _TELLING_WORDS or _ENGLISH_SHARE * known >= len(head)
 
 

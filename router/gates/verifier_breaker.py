@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from router.domain.chat import Answer, ChatRequest
 from router.domain.errors import VerifierFailed, VerifierOff
+from router.ports import Clock
 from router.ports.observer import Observer
-from router.ports.ports import Case, Clock, Verifier
+from router.ports.upstream import Case, Verifier
 
 MS_PER_S = 1_000
 _log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bandit.snapshots.renaming import rename_actions
-from router.domain.promise_names import renamed
 from router.domain.records import Choice, DecisionRecord, Observation
+from router.domain.tenants import renamed
 from router.learning.learner_state import Payloads
 
 Names = Mapping[str, str]

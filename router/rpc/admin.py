@@ -10,9 +10,9 @@ import grpc
 from adaptive_router.v1 import admin_pb2 as pb
 from adaptive_router.v1 import admin_pb2_grpc
 
-from router.domain.admin import Administration
 from router.domain.errors import FieldViolation, InvalidRequest, Unauthenticated
 from router.domain.events import Move, PolicyCommand
+from router.domain.requests import Administration
 from router.domain.tenants import Tenant
 from router.rpc import convert_admin
 

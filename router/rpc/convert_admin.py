@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from adaptive_router.v1 import admin_pb2 as pb
 
-from router.domain.admin import Listing
 from router.domain.events import GainFound, PolicyChanged
+from router.domain.requests import Listing
 
 
 def listing(found: Listing) -> pb.ListPoliciesResponse:

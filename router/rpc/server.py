@@ -12,9 +12,8 @@ from adaptive_router.v1 import admin_pb2_grpc, router_pb2, router_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from router.domain.admin import Administration
 from router.domain.errors import PortTaken
-from router.domain.requests import Service
+from router.domain.requests import Administration, Live
 from router.rpc import admin
 from router.rpc.health import HealthServicer
 from router.rpc.interceptor import OPEN_UNSENT, Authenticate, Guard
@@ -78,13 +77,15 @@ class RouterServer:
 
     def __init__(
         self,
-        service: Service,
+        live: Live,
         health_reporter: HealthReporter,
         observe: Callable[[str, str, float], None],
         settings: ServerSettings,
         administration: tuple[Administration, str] | None = None,
     ) -> None:
-        doors: dict[str, Authenticate] = {SERVICE: service.authenticate}
+        doors: dict[str, Authenticate] = {
+            SERVICE: lambda key: live.service.authenticate(key)  # noqa: PLW0108 - exchanged later
+        }
         if administration is not None:
             doors[admin.SERVICE] = admin.operator(administration[1])
         self._guard = Guard(
@@ -105,7 +106,7 @@ class RouterServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        servicer = RouterServicer(service, settings.limits)
+        servicer = RouterServicer(live, settings.limits)
         router_pb2_grpc.add_RouterServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]  # generated
         health_pb2_grpc.add_HealthServicer_to_server(health_reporter.servicer, self._server)
         if administration is not None:

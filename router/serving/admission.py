@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from router.domain.errors import TenantNotFound, Unauthenticated
 from router.domain.tenants import QuotaLeft, Reservation, Tenant, hash_key
-from router.ports.ports import Clock, QuotaKeeper, TenantDirectory
+from router.ports import Clock
+from router.ports.state import QuotaKeeper, TenantDirectory
 
 PUBLIC = Tenant("public")
 """Unlimited until an operator creates a tenant of this name."""

@@ -20,8 +20,10 @@ from router.domain.errors import (
 from router.domain.records import Attempt, AttemptOutcome
 from router.gates.format_checks import PASSED, GateSettings, judge
 from router.gates.gate_session import GateSession
+from router.ports import Clock
 from router.ports.observer import Observer
-from router.ports.ports import Clock, Health, HealthBoard, Provider
+from router.ports.state import Health, HealthBoard
+from router.ports.upstream import Provider
 from router.runtime.background import Background
 
 CHARGED = (ProviderTimeout, ProviderMalformed, ProviderDisconnected)

@@ -20,14 +20,13 @@ from router.domain.records import Judge, Judged
 from router.domain.tenants import Reservation, Tenant, TenantLimits
 from router.gates.gate_session import GateSession
 from router.gates.judge_prompt import judge_chat, read_score
+from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
-from router.ports.ports import DecisionLog
-from router.runtime.background import Background
-from router.runtime.retry import retry_write
+from router.runtime.background import Background, retry_write
 from router.serving.admission import Admission
 from router.serving.attempts import PlanRun
 from router.serving.cascade import Cascade
-from router.serving.feedback_rate import FeedbackRate
+from router.serving.feedback import FeedbackRate
 from router.serving.request_state import MS_PER_S, RequestState
 
 PURSE: Final = "#audits"
@@ -76,7 +75,7 @@ class Auditor:
         background: Background,
         observer: Observer,
         draw: Callable[[], float],
-        telling: FeedbackRate,
+        feedback_rate: FeedbackRate,
         settings: AuditSettings,
     ) -> None:
         self._catalog = catalog
@@ -86,13 +85,13 @@ class Auditor:
         self._background = background
         self._observer = observer
         self._draw = draw
-        self._telling = telling
+        self._feedback_rate = feedback_rate
         self._settings = settings
         self._running = 0
 
     def consider(self, work: RequestState) -> None:
         """Once its answer is on record; a check that is due goes on in the background."""
-        settings, worth = self._settings, self._telling.served(work.call.tenant.name)
+        settings, worth = self._settings, self._feedback_rate.served(work.call.tenant.name)
         share = settings.share * (1.0 if settings.always else worth)
         if settings.usd_per_day <= 0 or self._draw() >= share:
             return

@@ -11,9 +11,9 @@ from bandit.gates import Step
 from router.domain.catalog import Catalog
 from router.domain.chat import Answer, Delta, deltas_of
 from router.domain.records import JUDGED, UNJUDGED, Attempt, AttemptOutcome
-from router.gates.gate_session import GateSession
-from router.gates.steps import AvailableSteps
-from router.ports.ports import Clock, Health
+from router.gates.gate_session import AvailableSteps, GateSession
+from router.ports import Clock
+from router.ports.state import Health
 from router.serving.attempts import DeploymentCaller, PlanRun
 
 NO_CALL = "no_healthy_deployment"

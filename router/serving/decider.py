@@ -16,7 +16,7 @@ from router.domain.eligibility import offered
 from router.domain.logged_context import action_of, facts_of, log_context
 from router.domain.records import BASE, OWN, Choice, Observation, WeightSet
 from router.domain.requests import WeightOverrides
-from router.ports.ports import Embedding
+from router.ports.upstream import Embedding
 
 if TYPE_CHECKING:  # what is learned reads the logged choices of this module
     from router.learning.learner_state import LearnerState

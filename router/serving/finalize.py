@@ -1,13 +1,12 @@
-"""The end of a request: record the decision, settle the quota, shelve the answer."""
+"""The end of a request: record the decision, settle the quota, cache the answer."""
 
 from __future__ import annotations
 
 from router.domain.catalog import Catalog
 from router.domain.records import CachedAnswer, CacheStatus, DecisionRecord
+from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
-from router.ports.ports import DecisionLog
-from router.runtime.background import Background
-from router.runtime.retry import retry_write
+from router.runtime.background import Background, retry_write
 from router.serving.admission import Admission
 from router.serving.request_state import RequestState
 from router.serving.response_cache import ResponseCache
@@ -21,18 +20,18 @@ class Finalizer:
         catalog: Catalog,
         decisions: DecisionLog,
         admission: Admission,
-        shelf: ResponseCache,
+        cache: ResponseCache,
         background: Background,
         observer: Observer,
-        surveyor: PromptSampler | None = None,
+        sampler: PromptSampler | None = None,
     ) -> None:
         self._catalog = catalog
         self._decisions = decisions
         self._admission = admission
-        self._shelf = shelf
+        self._cache = cache
         self._background = background
         self._observer = observer
-        self._surveyor = surveyor
+        self._sampler = sampler
 
     async def close(self, work: RequestState) -> DecisionRecord:
         """The decision is on record before its answer is returned."""
@@ -50,8 +49,8 @@ class Finalizer:
             self._observer.attempt(attempt)
         self._observer.cache(record.cache)
         await retry_write(lambda: self._decisions.record(record))
-        if self._surveyor is not None:
-            self._surveyor.note(work.call.chat.prompt, work.choice, work.embedding)
+        if self._sampler is not None:
+            self._sampler.note(work.call.chat.prompt, work.choice, work.embedding)
         return record
 
     async def settle(self, work: RequestState) -> None:
@@ -74,4 +73,4 @@ class Finalizer:
             cached = CachedAnswer(
                 journey.answer, journey.arm, journey.deployment, work.id, work.key.exact
             )
-            self._background.start(self._shelf.put(work.key, work.likeness, cached))
+            self._background.start(self._cache.put(work.key, work.likeness, cached))

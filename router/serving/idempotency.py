@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from router.domain.cache_key import fingerprint
 from router.domain.errors import IdempotencyConflict, IdempotencyRunning
-from router.domain.requests import Completion, RouteRequest
-from router.ports.ports import ClaimState, Idempotency, OnceKey
-from router.runtime.retry import retry_write
+from router.domain.requests import Completion, RouteRequest, fingerprint
+from router.ports.state import ClaimState, Idempotency, OnceKey
+from router.runtime.background import retry_write
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Completion).decode

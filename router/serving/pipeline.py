@@ -20,52 +20,55 @@ from router.domain.errors import (
 from router.domain.records import CacheStatus, Mode, SessionTurn
 from router.domain.requests import Completion, Directive, RouteRequest
 from router.domain.tenants import QuotaLeft
+from router.ports import Clock, Ids
+from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer, Stopwatch
-from router.ports.ports import Clock, DecisionLog, Embedder, Health, HealthBoard, Ids
+from router.ports.state import Health, HealthBoard
+from router.ports.upstream import Embedder
 from router.runtime.background import Background
-from router.runtime.fingerprint import fingerprint
 from router.serving.admission import Admission
 from router.serving.audits import Auditor
 from router.serving.cascade import Cascade
 from router.serving.finalize import Finalizer
 from router.serving.idempotency import IdempotencyGuard
 from router.serving.plan_selection import PlanSelector
-from router.serving.prepare import open_work
-from router.serving.rephrase import RephraseDetector, attached
-from router.serving.request_state import MS_PER_S, RequestState
+from router.serving.rephrase import RephraseDetector, attached, fingerprint
+from router.serving.request_state import MS_PER_S, RequestState, open_work
 from router.serving.response_cache import Hit, ResponseCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """Everything the pipeline works with, built once by the composition root.
+class Pipeline:
+    """The use cases that choose a plan: `Complete`, `StreamComplete` and `Decide`.
 
     observe: the arm that serves while the policy only watches; "" for none.
     """
 
     catalog: Catalog
-    chooser: PlanSelector
+    selector: PlanSelector
     cascade: Cascade
     auditor: Auditor
     embedder: Embedder
     health: HealthBoard
     admission: Admission
-    shelf: ResponseCache
-    reask: RephraseDetector
-    once: IdempotencyGuard
-    closing: Finalizer
+    cache: ResponseCache
+    rephrases: RephraseDetector
+    idempotency: IdempotencyGuard
+    finalizer: Finalizer
     decisions: DecisionLog
     background: Background
     observer: Observer
-    watch: Stopwatch
+    stopwatch: Stopwatch
     clock: Clock
     ids: Ids
     observe: str = ""
 
+    async def complete(self, call: RouteRequest) -> Completion:
+        items = [item async for item in self.answer(call, Mode.COMPLETE)]
+        return next(item for item in items if isinstance(item, Completion))
 
-class Pipeline:
-    def __init__(self, parts: Parts) -> None:
-        self._p = parts
+    def stream(self, call: RouteRequest) -> AsyncGenerator[Delta | Completion]:
+        return self.answer(call, Mode.STREAM)
 
     async def answer(self, call: RouteRequest, mode: Mode) -> AsyncGenerator[Delta | Completion]:
         """Deltas when mode is STREAM, then the Completion."""
@@ -83,36 +86,36 @@ class Pipeline:
                 async for delta in deltas:
                     yield delta
         except BaseException:
-            self._p.background.start(self._end(work))
+            self.background.start(self._end(work))
             raise
         # The caller may leave now: what was paid for is recorded, and kept for its retry.
-        completion = await asyncio.shield(self._p.background.start(self._end(work)))
+        completion = await asyncio.shield(self.background.start(self._end(work)))
         if completion is None:
             raise self._failure(work)
         yield completion
 
     async def _earlier(self, work: RequestState) -> Completion | None:
         try:
-            return await self._p.once.begin(work.call, work.id)
+            return await self.idempotency.begin(work.call, work.id)
         except BaseException:
-            self._p.background.start(self._p.once.release(work.call, work.id))
+            self.background.start(self.idempotency.release(work.call, work.id))
             raise
 
     async def _end(self, work: RequestState) -> Completion | None:
         """Close and keep the answer for the same key; without an answer the key is free again."""
         try:
-            record = await self._p.closing.close(work)
+            record = await self.finalizer.close(work)
         finally:
             if work.answer is None:
-                await self._p.once.release(work.call, work.id)
+                await self.idempotency.release(work.call, work.id)
         if work.answer is None:
             return None
-        self._p.auditor.consider(work)
+        self.auditor.consider(work)
         completion = Completion(work.answer, record, work.quota_left)
         try:
-            await self._p.once.finish(work.call, work.id, completion)
+            await self.idempotency.finish(work.call, work.id, completion)
         except StorageUnavailable:
-            self._p.observer.degraded("idempotency")
+            self.observer.degraded("idempotency")
         return completion
 
     async def decide(self, call: RouteRequest) -> Directive:
@@ -125,18 +128,17 @@ class Pipeline:
         try:
             await self._admit(work)
             await self._embed(work)
-            journey = self._p.chooser.choose(work)
-            work.direct(journey, self._p.catalog)
-            record = await self._p.closing.record(work)
+            journey = self.selector.choose(work)
+            work.direct(journey, self.catalog)
+            record = await self.finalizer.record(work)
         except BaseException:
-            self._p.background.start(self._p.closing.settle(work))
+            self.background.start(self.finalizer.settle(work))
             raise
         return Directive(record, journey.rungs, work.quota_left)
 
     def _open(self, call: RouteRequest, mode: Mode) -> RequestState:
-        parts = self._p
-        now_s = parts.clock()
-        return open_work(call, mode, parts.ids(), now_s, parts.catalog, observe=parts.observe)
+        now_s = self.clock()
+        return open_work(call, mode, self.ids(), now_s, self.catalog, observe=self.observe)
 
     async def _admit(self, work: RequestState) -> None:
         """Reserve, look up the whole request and ask for health in one round trip's time.
@@ -144,38 +146,38 @@ class Pipeline:
         Where no answer given before will do, the plan is chosen in the same time.
         """
         options = work.call.options
-        if not self._p.shelf.enabled or options.no_cache or options.arm or work.watched:
+        if not self.cache.enabled or options.no_cache or options.arm or work.watched:
             work.cache = CacheStatus.BYPASS
-        with self._p.watch.stage("admit"):
+        with self.stopwatch.stage("admit"):
             work.quota_left, work.health, work.hit, work.has_room, _ = await asyncio.gather(
                 self._reserve(work),
                 self._health(),
                 self._exact(work),
-                self._p.decisions.has_room(),
+                self.decisions.has_room(),
                 self._foreseen(work),
             )
 
     async def _reserve(self, work: RequestState) -> QuotaLeft:
         try:
-            return await self._p.admission.reserve(work.call.tenant, work.reservation)
+            return await self.admission.reserve(work.call.tenant, work.reservation)
         except QuotaExceeded:
             work.refused = True
             raise
 
     async def _foreseen(self, work: RequestState) -> None:
         if work.cache is CacheStatus.BYPASS:
-            await self._p.chooser.foresee(work)
+            await self.selector.foresee(work)
 
     async def _exact(self, work: RequestState) -> Hit | None:
         if work.mode is Mode.DECIDE or work.cache is CacheStatus.BYPASS:
             return None
-        return await self._p.shelf.exact(work.key)
+        return await self.cache.exact(work.key)
 
     async def _health(self) -> dict[str, Health]:
         try:
-            return dict(await self._p.health.states(self._p.catalog.names()))
+            return dict(await self.health.states(self.catalog.names()))
         except StorageUnavailable:
-            self._p.observer.degraded("health")
+            self.observer.degraded("health")
             return {}
 
     async def _find(self, work: RequestState) -> None:
@@ -188,9 +190,9 @@ class Pipeline:
         elif work.hit is not None:
             work.cache = CacheStatus.EXACT
         elif work.cache is not CacheStatus.BYPASS:
-            with self._p.watch.stage("similar"):
+            with self.stopwatch.stage("similar"):
                 work.hit, _ = await asyncio.gather(
-                    self._p.shelf.similar(work.key, work.likeness), self._p.chooser.foresee(work)
+                    self.cache.similar(work.key, work.likeness), self.selector.foresee(work)
                 )
             work.cache = CacheStatus.SEMANTIC if work.hit else CacheStatus.MISS
 
@@ -203,27 +205,27 @@ class Pipeline:
             attached=attached(work.call.chat),
             letters=fingerprint(work.call.chat.prompt),
         )
-        return await self._p.reask.note(work.call.tenant.name, work.call.options.session_id, turn)
+        return await self.rephrases.note(work.call.tenant.name, work.call.options.session_id, turn)
 
     async def _embed(self, work: RequestState) -> None:
-        with self._p.watch.stage("embed"):
+        with self.stopwatch.stage("embed"):
             prompt = work.call.chat.prompt
-            work.embedding = await self._p.embedder.embed(prompt)
-            work.whole = self._p.embedder.whole(prompt)
+            work.embedding = await self.embedder.embed(prompt)
+            work.whole = self.embedder.whole(prompt)
 
     async def _deltas(self, work: RequestState) -> AsyncGenerator[Delta]:
         if work.hit is not None:
             for delta in deltas_of(work.hit.cached.answer):
                 yield delta
             return
-        journey = self._p.chooser.choose(work)
-        with self._p.watch.stage("call"):
-            async with aclosing(self._p.cascade.run(journey)) as deltas:
+        journey = self.selector.choose(work)
+        with self.stopwatch.stage("call"):
+            async with aclosing(self.cascade.run(journey)) as deltas:
                 async for delta in deltas:
                     yield delta
 
     def _failure(self, work: RequestState) -> AllAttemptsFailed | DeadlineTooShort:
         metadata = {"decision_id": work.id}
-        if work.deadline_s is not None and self._p.clock() >= work.deadline_s:
+        if work.deadline_s is not None and self.clock() >= work.deadline_s:
             return DeadlineTooShort("the deadline passed before an answer", metadata=metadata)
         return AllAttemptsFailed("no provider could answer: try again later", metadata=metadata)

@@ -11,7 +11,7 @@ from router.domain.logged_context import read_context
 from router.domain.records import Choice, Mode
 from router.gates.gate_session import GateSession, Judging
 from router.ports.observer import Observer, Stopwatch
-from router.ports.ports import Embedder
+from router.ports.upstream import Embedder
 from router.serving.attempts import PlanRun
 from router.serving.decider import Bounds, Decider, beside, merge
 from router.serving.request_state import RequestState
@@ -29,14 +29,14 @@ class PlanSelector:
         judging: Judging,
         embedder: Embedder,
         observer: Observer,
-        watch: Stopwatch,
+        stopwatch: Stopwatch,
     ) -> None:
         self._catalog = catalog
         self._decider = decider
         self._judging = judging
         self._embedder = embedder
         self._observer = observer
-        self._watch = watch
+        self._stopwatch = stopwatch
 
     async def foresee(self, work: RequestState) -> None:
         """Choose as if every plan were well, as mostly they are; run it beside a look-up.
@@ -77,7 +77,7 @@ class PlanSelector:
     def _decide(self, work: RequestState, plans: Sequence[Plan]) -> Choice | None:
         assert work.embedding is not None  # noqa: S101 - embedded before
         options, tenant = work.call.options, work.call.tenant.name
-        with self._watch.stage("decide"):
+        with self._stopwatch.stage("decide"):
             context = self._decider.context(work.call.chat, work.embedding)
             bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
             choice = self._decider.choose(context, plans, options.weights, bounds, tenant)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from router.domain.chat import ChatRequest, ImagePart
 from router.domain.errors import StorageUnavailable
 from router.domain.records import SessionTurn
+from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
-from router.ports.ports import DecisionLog, Sessions
-from router.runtime.fingerprint import likeness
+from router.ports.state import Sessions
 
 _NUMBER = re.compile(r"\d+")
 
@@ -74,3 +76,34 @@ def _cosine(one: bytes, other: bytes) -> float:
     """Of two unit vectors; 0 when they are of different models."""
     a, b = (np.frombuffer(data, dtype=np.float32) for data in (one, other))
     return float(a @ b) if a.shape == b.shape else 0.0
+
+
+MOST_CHARS: Final = 4_000
+"""Of a longer text the end is read: what is asked mostly stands there."""
+RUN: Final = 4
+BINS: Final = 64
+_EMPTY: Final = np.iinfo(np.uint32).max
+
+
+def fingerprint(text: str) -> bytes:
+    """(64,) uint32 as bytes. Case and white space make no difference."""
+    plain = " ".join(text[-MOST_CHARS:].lower().split())
+    runs = {plain[i : i + RUN] for i in range(max(1, len(plain) - RUN + 1))}
+    hashes = np.array([zlib.crc32(run.encode()) for run in runs], dtype=np.uint32)
+    least = np.full(BINS, _EMPTY, dtype=np.uint32)
+    np.minimum.at(least, hashes % BINS, hashes // BINS)
+    return least.tobytes()
+
+
+def likeness(one: bytes, other: bytes) -> float:
+    """In [0, 1]; 1 for the same words, 0 where either is no fingerprint.
+
+    >>> a, b, c = map(fingerprint, ("Plan a trip to Rome.", "Plan  a trip to rome.", "Why is that"))
+    >>> likeness(a, b), likeness(a, c) < 0.2
+    (1.0, True)
+    """
+    if not len(one) == len(other) == BINS * 4:
+        return 0.0
+    a, b = (np.frombuffer(data, dtype=np.uint32) for data in (one, other))
+    filled = np.minimum(a, b) < _EMPTY
+    return float((a == b)[filled].mean()) if filled.any() else 0.0

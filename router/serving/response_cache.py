@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from router.domain.errors import StorageCorrupt, StorageUnavailable
 from router.domain.records import CachedAnswer, CacheKey, DecisionRecord
 from router.ports.observer import Observer
-from router.ports.ports import AnswerCache, Embedding
+from router.ports.state import AnswerCache
+from router.ports.upstream import Embedding
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from bandit.errors import BanditError
 from router.domain.errors import RouterError, SnapshotRefused
 from router.learning.learner_state import LearnerState
+from router.ports import Clock
+from router.ports.learning_log import EventLog
 from router.ports.observer import Observer
-from router.ports.ports import Clock, EventLog, SnapshotStore
+from router.ports.state import SnapshotStore
 from router.serving.decider import Decider
-from router.serving.snapshot_lag import LagTracker
 
 _log = logging.getLogger(__name__)
 
@@ -76,3 +78,29 @@ class SnapshotFollower:
         self._decider.swap(learned, stored.version)
         self._served = int(stored.position.rpartition("-")[2])
         self._observer.snapshot(stored.version)
+
+
+MOST: Final = 1_024
+
+
+class LagTracker:
+    """Numbers of newest events with the time each was first seen, in seconds, oldest first.
+
+    Only what is newer than the position asked for last is kept, at most MOST; past that every
+    second sighting is dropped, and times are as much coarser.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, int]] = []
+
+    def add(self, now_s: float, newest: int) -> None:
+        if self._seen and newest <= self._seen[-1][1]:
+            return
+        self._seen.append((now_s, newest))
+        if len(self._seen) > MOST:
+            self._seen = self._seen[::2]
+
+    def behind_s(self, now_s: float, position: int) -> float:
+        """Since when there has been something newer than `position`; 0.0 where there is not."""
+        self._seen = [sighting for sighting in self._seen if sighting[1] > position]
+        return max(0.0, now_s - self._seen[0][0]) if self._seen else 0.0

@@ -14,7 +14,7 @@ from router.adapters.storage import (
     StorageSettings,
     open_storage,
 )
-from router.ports.ports import HealthPolicy
+from router.ports.state import HealthPolicy
 from tests.contract.dialects import DIALECTS, Dialect
 from tests.contract.parties import Party, opened
 from tests.contract.samples import KEEP_EVENTS, MAX_ENTRIES, MAX_EVENTS, WINDOW_S, FakeTime

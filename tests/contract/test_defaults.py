@@ -1,4 +1,4 @@
-"""Suite of `router.ports.ports.Defaults`: what silence stands for, told once."""
+"""Suite of `router.ports.learning_log.Defaults`: what silence stands for, told once."""
 
 from __future__ import annotations
 

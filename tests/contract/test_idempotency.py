@@ -1,4 +1,4 @@
-"""Suite of `router.ports.ports.Idempotency`."""
+"""Suite of `router.ports.state.Idempotency`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from router.adapters.storage import Storage
-from router.ports.ports import Claim, ClaimState, Idempotency, OnceKey
+from router.ports.state import Claim, ClaimState, Idempotency, OnceKey
 from tests.contract.samples import eventually
 
 MINE, OTHERS = OnceKey("acme", "k", "d-1"), OnceKey("acme", "k", "d-2")

@@ -48,7 +48,7 @@ class _EmbedRun:
 
 
 class EmbedderPool:
-    """Implements `router.ports.ports.Embedder`; lives on one event loop.
+    """Implements `router.ports.upstream.Embedder`; lives on one event loop.
 
     queue: prompts that may wait for a worker. cache_entries: of the LRU, by text hash.
     """

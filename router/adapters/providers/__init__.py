@@ -10,7 +10,8 @@ import httpcore
 
 from router.adapters.providers.http import HttpProvider, make_client
 from router.domain.catalog import PROVIDERS
-from router.ports.ports import Clock, Provider
+from router.ports import Clock
+from router.ports.upstream import Provider
 
 __all__ = ["make_client", "make_providers"]
 

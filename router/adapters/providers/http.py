@@ -23,7 +23,7 @@ from router.domain.errors import (
     ProviderMalformed,
     ProviderRefusedRequest,
 )
-from router.ports.ports import Clock
+from router.ports import Clock
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 CONNECT_S = 5.0
@@ -72,7 +72,7 @@ def make_client(
 
 
 class HttpProvider:
-    """Implements `router.ports.ports.Provider`. keys: deployment name -> API key."""
+    """Implements `router.ports.upstream.Provider`. keys: deployment name -> API key."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from router.adapters.storage.snapshots import RedisLease, RedisSnapshotStore
 from router.adapters.storage.survey import RedisKeptDecisions, RedisSurvey
 from router.adapters.storage.tenants import RedisTenantDirectory
 from router.domain.errors import StorageUnavailable, StoreMissing
-from router.ports.ports import Clock
+from router.ports import Clock
 
 __all__ = [
     "CacheBounds",

@@ -18,7 +18,7 @@ from router.domain.errors import (
 )
 from router.domain.events import Audited, FeedbackGiven, Reasked
 from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
-from router.ports.ports import Clock
+from router.ports import Clock
 
 _RECORD = load("events_common", "decision_record")
 _SETTLE = load("events_common", "decision_settle")
@@ -29,7 +29,7 @@ _DEFAULTED = load("events_common", "decision_defaulted")
 
 
 class RedisDecisionLog:
-    """Implements `router.ports.ports.DecisionLog`."""
+    """Implements `router.ports.learning_log.DecisionLog`."""
 
     def __init__(self, client: Client, keys: Keys, clock: Clock, settings: StorageSettings) -> None:
         self._client = client
@@ -122,7 +122,7 @@ def _not_found() -> DecisionNotFound:
 
 
 class RedisDefaults:
-    """Implements `router.ports.ports.Defaults`: silence is told once a join window has closed."""
+    """Implements `router.ports.learning_log.Defaults`, once a join window has closed."""
 
     def __init__(self, client: Client, keys: Keys, clock: Clock, settings: StorageSettings) -> None:
         self._client = client

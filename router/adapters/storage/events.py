@@ -14,7 +14,7 @@ from router.adapters.storage.settings import MS_PER_S
 from router.domain.errors import Overloaded, StorageCorrupt
 from router.domain.events import Event, PolicyChanged, PolicyCommand
 from router.domain.records import DecisionRecord
-from router.ports.ports import Clock
+from router.ports import Clock
 
 KEPT: Final = 100
 _log = logging.getLogger(__name__)
@@ -24,8 +24,9 @@ _CHANGED = load("policy_changed")
 
 
 class RedisEventLog:
-    """Implements `router.ports.ports.EventLog`. Positions are stream ids `0-N`, N counting up by 1.
+    """Implements `router.ports.learning_log.EventLog`.
 
+    Positions are stream ids `0-N`, N counting up by 1.
     An event that can't be decoded is passed over with a warning, so that it stalls nobody.
     """
 
@@ -100,7 +101,7 @@ def _record_or_none(payload: bytes | None, feedback: bytes | None) -> DecisionRe
 
 
 class RedisPolicyLog:
-    """Implements `router.ports.ports.PolicyLog`. The newest `KEPT` changes stay listed."""
+    """Implements `router.ports.learning_log.PolicyLog`. The newest `KEPT` changes stay listed."""
 
     def __init__(self, client: Client, keys: Keys, clock: Clock, bound: int) -> None:
         self._client = client

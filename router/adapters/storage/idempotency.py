@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from router.adapters.storage.client import Client, load
 from router.adapters.storage.keys import Keys
-from router.ports.ports import Claim, ClaimState, OnceKey
+from router.ports.state import Claim, ClaimState, OnceKey
 
 _CLAIM = load("once_claim")
 _FINISH = load("once_finish")
@@ -12,7 +12,7 @@ _RELEASE = load("once_release")
 
 
 class RedisIdempotency:
-    """Implements `router.ports.ports.Idempotency`."""
+    """Implements `router.ports.state.Idempotency`."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client

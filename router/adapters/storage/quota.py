@@ -11,7 +11,7 @@ from router.adapters.storage.keys import Keys
 from router.adapters.storage.settings import MS_PER_S
 from router.domain.errors import QuotaExceeded
 from router.domain.tenants import QuotaLeft, Reservation, Tenant
-from router.ports.ports import Clock
+from router.ports import Clock
 
 DAY_MS = 86_400_000
 EPOCH = date(1970, 1, 1).toordinal()
@@ -48,7 +48,7 @@ def _day(days: int) -> tuple[int, int, int]:
 
 
 class RedisQuotaKeeper:
-    """Implements `router.ports.ports.QuotaKeeper`.
+    """Implements `router.ports.state.QuotaKeeper`.
 
     Who asks for more tokens than a minute allows waits for a full bucket and leaves it in debt:
     large requests pass, at the tenant's pace. A reservation that is never settled stays charged

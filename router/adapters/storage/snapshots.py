@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from router.adapters.storage.client import Client, load
 from router.adapters.storage.keys import Keys
-from router.ports.ports import StoredSnapshot
+from router.ports.state import StoredSnapshot
 
 _ACQUIRE = load("lease_acquire")
 _RELEASE = load("lease_release")
@@ -15,7 +15,7 @@ _PUBLISH = load("snapshot_publish")
 
 
 class RedisLease:
-    """Implements `router.ports.ports.Lease`."""
+    """Implements `router.ports.state.Lease`."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
@@ -32,7 +32,7 @@ class RedisLease:
 
 
 class RedisSnapshotStore:
-    """Implements `router.ports.ports.SnapshotStore`. keep: how many snapshots stay."""
+    """Implements `router.ports.state.SnapshotStore`. keep: how many snapshots stay."""
 
     def __init__(self, client: Client, keys: Keys, keep: int) -> None:
         self._client = client

@@ -85,7 +85,7 @@ def _hash(cluster: int, term: str) -> bytes:
 
 
 class RedisKeptDecisions:
-    """Implements `router.ports.survey.KeptDecisions`; walks the keys without holding the server."""
+    """Implements `router.ports.learning_log.KeptDecisions` without holding the server."""
 
     def __init__(self, client: Client, keys: Keys, events: RedisEventLog) -> None:
         self._client = client

@@ -18,7 +18,7 @@ _limits = Codec(TenantLimits)
 
 
 class RedisTenantDirectory:
-    """Implements `router.ports.ports.TenantDirectory`."""
+    """Implements `router.ports.state.TenantDirectory`."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client

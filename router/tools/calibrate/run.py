@@ -19,8 +19,7 @@ from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.providers import make_client, make_providers
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
-from router.app.examples import example_contexts
-from router.app.learner_state_factory import LearnerStateFactory
+from router.app.learner_state_factory import LearnerStateFactory, example_contexts
 from router.config import Config
 from router.config.policy_checks import plans_named
 from router.config.policy_values import floor_of

@@ -11,15 +11,16 @@ import pytest
 
 from bandit.snapshots.codec import pack, unpack
 from router.adapters.storage import Storage
-from router.app.build import build_follower, build_learner, decider_of
+from router.app.learner import build_learner
 from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import opened_storage
+from router.app.wiring import build_decider, build_follower
 from router.config import Config, load_config
 from router.config.values import catalog_of
 from router.domain.errors import SnapshotRefused
 from router.learning.learner_state import split
 from router.ports.observer import NullObserver
-from router.ports.ports import StoredSnapshot
+from router.ports.state import StoredSnapshot
 from router.serving.decider import Decider
 from router.serving.snapshot_follower import SnapshotFollower
 from tests.router.tools.train.test_replay import write
@@ -62,7 +63,7 @@ def watching() -> Watching:
 
 @pytest.fixture
 def decider(loaded: Config) -> Decider:
-    return decider_of(loaded, LearnerStateFactory(loaded, catalog_of(loaded)))
+    return build_decider(loaded, LearnerStateFactory(loaded, catalog_of(loaded)))
 
 
 @pytest.fixture

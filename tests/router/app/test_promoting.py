@@ -14,9 +14,10 @@ from click.testing import CliRunner, Result
 
 from bandit import ContextMap, PromptFacts
 from router.adapters.storage import EmbeddedRedis, Storage
-from router.app.build import build_follower, build_learner, decider_of
+from router.app.learner import build_learner
 from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import opened_storage
+from router.app.wiring import build_decider, build_follower
 from router.cli import main
 from router.config import Config, load_config
 from router.config.values import catalog_of
@@ -26,7 +27,7 @@ from router.domain.records import Choice, DecisionRecord, FeedbackReport, Weight
 from router.learning.learner import Learner
 from router.learning.learner_state import split
 from router.ports.observer import NullObserver
-from router.ports.ports import StoredSnapshot
+from router.ports.state import StoredSnapshot
 from router.serving.decider import Decider
 from router.tools.archive.export import export
 from router.tools.train.replay import replayed
@@ -155,7 +156,7 @@ async def test_a_promotion_by_evidence_is_served_audited_and_repeated_by_a_repla
 async def served(config: Config, storage: Storage) -> str:
     """Who a router that starts now serves, by what it logs."""
     brain = LearnerStateFactory(config, catalog_of(config))
-    decider: Decider = decider_of(config, brain)
+    decider: Decider = build_decider(config, brain)
     await build_follower(brain, storage, decider, NullObserver()).step()
     return decider.member
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from router.app.reloading import Learning, Reloading, Source, check_reloadable
+from router.app.learner import Learning
+from router.app.reloading import Reloading, Source, check_reloadable
 from router.config import Config, parse_config
 from router.domain.errors import ConfigInvalid, StorageUnavailable
 from router.ports.observer import NullObserver

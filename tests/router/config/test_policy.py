@@ -11,7 +11,7 @@ import pytest
 from bandit import POLICY_NAMES, Context, ContextMap, PromptFacts, Weights, make_policy
 from bandit.options import PolicyOptions
 from bandit.settings import PolicySettings
-from router.app.build import LearnerStateFactory
+from router.app.learner_state_factory import LearnerStateFactory
 from router.config import parse_config
 from router.config.policy_checks import plans_named
 from router.config.policy_schema import PolicyName

@@ -9,11 +9,10 @@ from bandit.gates import Gate, GateSettings, Prices, Step, make_gate
 from router.domain.catalog import Plan
 from router.domain.chat import Answer, ChatRequest, FinishReason, Message, Role, TextPart, Usage
 from router.domain.records import Judge
-from router.gates.gate_session import GateSession
+from router.gates.gate_session import AvailableSteps, GateSession
 from router.gates.signals import N_SIGNALS
-from router.gates.steps import AvailableSteps
 from router.ports.observer import NullObserver
-from router.ports.ports import Embedding
+from router.ports.upstream import Embedding
 
 SHAPE = ContextShape(clusters=4, axes=2, features=3)
 CONTEXT = Context(np.full(4, 0.25), np.zeros(2), np.zeros(3), "v1")

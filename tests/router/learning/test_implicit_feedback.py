@@ -26,7 +26,7 @@ from router.learning.implicit_feedback import (
 from router.learning.learner_state import LearnerState, split
 from router.learning.rewards import RewardSettings, outcomes_of
 from router.ports.observer import NullObserver
-from router.runtime.fingerprint import fingerprint, likeness
+from router.serving.rephrase import fingerprint, likeness
 from tests.router.learning.test_training import CONTEXT, PLANS, SERVED, SHAPE, record
 
 ASSUMED = 0.25

@@ -21,6 +21,7 @@ from tests.router.rpc.wire import (
     GOOD,
     METADATA,
     PATIENCE_S,
+    FixedService,
     ScriptedService,
     Wire,
     chat,
@@ -378,5 +379,5 @@ async def test_an_idle_server_stops_twice() -> None:
 async def test_a_taken_port_is_named(wire: Wire) -> None:
     settings = ServerSettings(port=wire.server.port)
     with pytest.raises(PortTaken, match=str(wire.server.port)):
-        RouterServer(ScriptedService(), HealthReporter(), lambda *_: None, settings)
+        RouterServer(FixedService(ScriptedService()), HealthReporter(), lambda *_: None, settings)
     assert await wire.send("Complete", COMPLETE)

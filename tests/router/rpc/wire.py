@@ -144,6 +144,11 @@ class ScriptedService:
             raise self.error
 
 
+@dataclass(frozen=True, slots=True)
+class FixedService:
+    service: ScriptedService
+
+
 @dataclass(slots=True)
 class Wire:
     """observed: (method, code) of every call that ended."""
@@ -181,7 +186,8 @@ async def served(service: ScriptedService | None = None, **settings: object) -> 
         assert seconds >= 0
         observed.append((method, code))
 
-    server = RouterServer(service, health, observe, ServerSettings(port=0, **settings))
+    bounds = ServerSettings(port=0, **settings)
+    server = RouterServer(FixedService(service), health, observe, bounds)
     for component in ("redis", "embedder"):
         await health.set(component, serving=True)
     await server.start()

@@ -18,7 +18,7 @@ from router.learning.gate_examples import lessons_of
 from router.learning.implicit_feedback import sign_of
 from router.learning.rewards import RewardSettings, outcomes_of
 from router.ports.observer import NullObserver
-from router.ports.ports import Case
+from router.ports.upstream import Case
 from tests.router.serving.conftest import ANSWER, CONFIG, Core, asked
 from tests.router.serving.test_attempts import complete, stream
 

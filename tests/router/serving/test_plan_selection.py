@@ -10,7 +10,7 @@ from router.domain.chat import ChatRequest, Message, Role, TextPart
 from router.domain.errors import NoEligiblePlan, QuotaExceeded
 from router.domain.requests import RoutingOptions
 from router.domain.tenants import Tenant, TenantLimits
-from router.ports.ports import HealthPolicy
+from router.ports.state import HealthPolicy
 from tests.router.serving.conftest import Core, asked
 
 

@@ -16,10 +16,9 @@ from router.domain.errors import ProviderError, ProviderMalformed, ProviderTimeo
 from router.domain.logged_context import log_context
 from router.domain.records import Choice, DecisionRecord, Mode, WeightSet
 from router.gates.format_checks import GateSettings
-from router.gates.gate_session import Embed, Judging
-from router.gates.steps import RiskBound
+from router.gates.gate_session import Embed, Judging, RiskBound
 from router.ports.observer import NullObserver
-from router.ports.ports import Health
+from router.ports.state import Health
 from router.runtime.background import Background
 from router.serving.attempts import DeploymentCaller, PlanRun
 from router.serving.cascade import Cascade, CascadeSettings
@@ -147,7 +146,7 @@ class _Clock:
 
 
 class _Known:
-    """Implements `router.ports.ports.Provider`; asked only for arms that the case knows."""
+    """Implements `router.ports.upstream.Provider`; asked only for arms that the case knows."""
 
     def __init__(self, case: Case, arms: Mapping[str, Arm], clock: _Clock) -> None:
         self._arm_of = {d.name: name for name, arm in arms.items() for d in arm.deployments}
@@ -177,7 +176,7 @@ def _error(reply: Failed) -> ProviderError:
 
 
 class WellBoard:
-    """Implements `router.ports.ports.HealthBoard`: whose answers are known is never ill."""
+    """Implements `router.ports.state.HealthBoard`: whose answers are known is never ill."""
 
     async def states(self, deployments: Sequence[str]) -> Mapping[str, Health]:
         return dict.fromkeys(deployments, Health.CLOSED)

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from router.domain.errors import VerifierFailed, VerifierMalformed
-from router.ports.ports import Case, Verifier
+from router.ports.upstream import Case, Verifier
 from router.tools.calibrate.collect.prompts import Prompt
 
 TIMEOUT_MS: Final = 30_000

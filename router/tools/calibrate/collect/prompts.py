@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from router.domain.cache_key import fingerprint
 from router.domain.chat import ChatRequest
+from router.domain.requests import fingerprint
 from router.tools.calibrate.collect.chatform import chat_of
 from router.tools.calibrate.errors import PromptsInvalid
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from bandit import ContextMap, PromptFacts
 from bandit.context.remap import Refit, bridge_from
 from router.adapters.storage import Storage
-from router.app.build import LearnerStateFactory, build_learner
+from router.app.learner import build_learner
+from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import opened_storage
 from router.cli import main
 from router.config import Config, load_config
@@ -26,7 +27,7 @@ from router.domain.records import FeedbackReport, LoggedContext
 from router.learning.learner import Learner
 from router.learning.replay import LogIncomplete, ReplayDiffers
 from router.ports.observer import NullObserver
-from router.ports.ports import StoredSnapshot
+from router.ports.state import StoredSnapshot
 from router.tools.archive.export import export
 from router.tools.train.replay import replayed
 from tests.contract.samples import ATTEMPT, CHOICE, RECORD

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.serving.snapshot_lag import MOST, LagTracker
+from router.serving.snapshot_follower import MOST, LagTracker
 
 
 def test_the_time_runs_from_the_first_thing_that_is_missing() -> None:

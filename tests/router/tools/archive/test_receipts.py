@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.domain.receipts import receipt
+from router.tools.archive.receipts import receipt
 from tests.contract.samples import CHOICE, RECORD
 
 SNAPSHOTS = {4: "0-10", 5: "0-20", 6: "0-30"}

@@ -11,17 +11,17 @@ from router.app.learner_state_factory import LearnerStateFactory
 from router.config import Config
 from router.config.plain import name_one
 from router.config.values import catalog_of, members_of
-from router.domain.admin import Listing
 from router.domain.errors import PolicyUnknown, SnapshotRefused
 from router.domain.events import Move, PolicyChanged, PolicyCommand
+from router.domain.requests import Listing
 from router.learning.learner_state import LearnerState
-from router.ports.ports import StoredSnapshot
+from router.ports.state import StoredSnapshot
 
 POLL_S = 0.1
 
 
 class PolicyAdministration:
-    """Implements `router.domain.admin.Administration`."""
+    """Implements `router.domain.requests.Administration`."""
 
     def __init__(self, config: Config, storage: Storage) -> None:
         self._config = config

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bandit.risk import Promise, PromiseSettings, Source
-from router.domain.promise_names import holder, kept_for, of_plan, renamed
+from router.domain.tenants import holder, kept_for, of_plan, renamed
 from router.learning.gate_examples import Label
 from router.learning.training import keep_promises
 from router.ports.observer import NullObserver

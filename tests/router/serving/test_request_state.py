@@ -12,7 +12,7 @@ from router.domain.errors import InvalidRequest, NoEligiblePlan
 from router.domain.records import Mode
 from router.domain.requests import RouteRequest, RoutingOptions
 from router.domain.tenants import Tenant, TenantLimits
-from router.serving.prepare import open_work
+from router.serving.request_state import open_work
 
 LOW = Deployment("low", "openai", "http://h", "m", Price(0, 1))
 HIGH = Deployment("high", "openai", "http://h", "m", Price(0, 10))

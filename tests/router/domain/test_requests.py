@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from router.domain.cache_key import cache_key, fingerprint
 from router.domain.chat import ChatRequest, Message, Role, Sampling, TextPart, Tool
+from router.domain.requests import cache_key, fingerprint
 
 
 def ask(text: str, system: str = "Be brief.", **more: object) -> ChatRequest:
