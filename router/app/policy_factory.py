@@ -14,7 +14,7 @@ from bandit.adaptive.policy import AdaptivePolicy
 from bandit.errors import VersionMismatch
 from router.config import Config
 from router.config.policy_schema import PolicySection
-from router.config.values import contest_settings_of, members_of, settings_of, units_of
+from router.config.values import members_of, settings_of, units_of
 from router.domain.catalog import Catalog
 from router.domain.records import BASE
 from router.learning.learner_state import Payloads
@@ -43,9 +43,7 @@ class PolicyFactory:
             told = config.model_copy(update={"policy": section})
             self._settings[name] = settings_of(told, catalog, context_map, examples)
         self._own_strength = config.learning.own_strength
-        self._terms = ContestTerms(
-            catalog.plans, units_of(config, catalog), contest_settings_of(config)
-        )
+        self._terms = ContestTerms(catalog.plans, units_of(config, catalog), config.promotion)
 
     def fresh(self, name: str = BASE) -> Policy:
         section = self._sections[name]

@@ -19,7 +19,6 @@ from router.domain.errors import RouterError
 from router.observe.exposition import MetricsServer
 from router.observe.logs import configure_logs
 from router.observe.metrics import Metrics
-from router.ports.state import HealthPolicy
 
 SWITCH_S = 0.0005
 
@@ -41,7 +40,7 @@ class Running:
 
 
 def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
-    redis, cache, health = config.redis, config.cache, config.health
+    redis, cache = config.redis, config.cache
     return StorageSettings(
         url=env.get(redis.url_env, "") if redis.url_env else redis.url,
         data_dir=redis.embedded.data_dir,
@@ -53,7 +52,7 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
         join_window_s=config.learning.join_window_s,
         default_quality=config.learning.default_quality,
         cache=CacheBounds(max_entries_per_partition=cache.max_entries_per_partition),
-        health=HealthPolicy(**health.model_dump()),
+        health=config.health,
     )
 
 

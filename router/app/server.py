@@ -25,7 +25,7 @@ from router.app.wiring import Adapters, RouterService, prepare_service
 from router.config import Config
 from router.config.values import keys_of
 from router.domain.errors import RouterError
-from router.gates.verifier_breaker import VerifierBreaker, VerifierBreakerSettings
+from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
 from router.ports.state import Health
 from router.ports.upstream import Provider
@@ -160,14 +160,7 @@ async def _verifier(
     if section is None:
         return None
     client = await stack.enter_async_context(verifier_client())
-    settings = VerifierBreakerSettings(
-        timeout_ms=section.timeout_ms,
-        accept_at=section.accept_at,
-        max_failures=section.max_failures,
-        cooldown_ms=section.cooldown_ms,
-        tenants=frozenset(section.tenants),
-    )
-    return VerifierBreaker(HttpVerifier(client, str(section.url)), metrics, time.time, settings)
+    return VerifierBreaker(HttpVerifier(client, str(section.url)), metrics, time.time, section)
 
 
 def _server_settings(config: Config) -> ServerSettings:

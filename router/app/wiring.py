@@ -15,7 +15,6 @@ from router.app.learner_state_factory import LearnerStateFactory, example_contex
 from router.config import Config
 from router.config.values import catalog_of, context_map_of, promise_settings_of, weights_of
 from router.domain.catalog import Catalog
-from router.gates.format_checks import GateSettings
 from router.gates.gate_session import Judging
 from router.gates.verifier_breaker import VerifierBreaker
 from router.ports.observer import Observer, Stopwatch
@@ -23,17 +22,17 @@ from router.ports.upstream import Embedder, Provider
 from router.runtime.background import Background
 from router.serving.admission import Admission, AdmissionSettings
 from router.serving.attempts import DeploymentCaller
-from router.serving.audits import Auditor, AuditSettings
-from router.serving.cascade import Cascade, CascadeSettings
+from router.serving.audits import Auditor
+from router.serving.cascade import Cascade
 from router.serving.decider import Decider
 from router.serving.feedback import FeedbackRate, FeedbackService
 from router.serving.finalize import Finalizer
 from router.serving.idempotency import IdempotencyGuard, IdempotencySettings
 from router.serving.pipeline import Pipeline
 from router.serving.plan_selection import PlanSelector
-from router.serving.rephrase import RephraseDetector, RephraseSettings
-from router.serving.response_cache import ResponseCache, ResponseCacheSettings
-from router.serving.sampling import PromptSampler, PromptSamplerSettings
+from router.serving.rephrase import RephraseDetector
+from router.serving.response_cache import ResponseCache
+from router.serving.sampling import PromptSampler
 from router.serving.snapshot_follower import SnapshotFollower
 
 
@@ -187,38 +186,31 @@ class _Wiring:
 
     @cached_property
     def _cache(self) -> ResponseCache:
-        section = self._config.cache
         return ResponseCache(
             cache=self._adapters.storage.cache,
             observer=self._adapters.observer,
-            settings=ResponseCacheSettings(
-                section.enabled, section.ttl_s, section.semantic_threshold
-            ),
+            settings=self._config.cache,
         )
 
     @cached_property
     def _cascade(self) -> Cascade:
-        section = self._config.attempts
         return Cascade(
             catalog=self._catalog,
             caller=self._caller(),
             clock=time.time,
-            settings=CascadeSettings(
-                section.max_per_request,
-                section.min_remaining_ms,
-                self._config.judging.second_timeout_ms,
-            ),
+            settings=self._config.attempts,
+            second_timeout_ms=self._config.judging.second_timeout_ms,
         )
 
     def _caller(self) -> DeploymentCaller:
-        gate, adapters = self._config.gate, self._adapters
+        adapters = self._adapters
         return DeploymentCaller(
             providers=adapters.providers(self._config),
             health=adapters.storage.health,
             background=adapters.background,
             observer=adapters.observer,
             clock=time.time,
-            gate=GateSettings(gate.refusals, gate.min_mean_logprob),
+            gate=self._config.gate,
         )
 
     def _selector(self) -> PlanSelector:
@@ -251,7 +243,6 @@ class _Wiring:
 
     def _auditor(self) -> Auditor:
         adapters = self._adapters
-        section, always = self._config.judging, bool(promise_settings_of(self._config))
         return Auditor(
             catalog=self._catalog,
             cascade=self._cascade,
@@ -261,29 +252,26 @@ class _Wiring:
             observer=adapters.observer,
             draw=SystemRandom().random,
             feedback_rate=self._feedback_rate,
-            settings=AuditSettings(
-                section.audit_share, section.audit_usd_per_day, section.judge, always
-            ),
+            settings=self._config.judging,
+            always=bool(promise_settings_of(self._config)),
         )
 
     def _sampler(self) -> PromptSampler:
-        section, adapters = self._config.map, self._adapters
+        adapters = self._adapters
         return PromptSampler(
             survey=adapters.storage.survey,
             background=adapters.background,
             draw=SystemRandom().random,
-            settings=PromptSamplerSettings(
-                section.terms, section.sample_embeddings, section.sample_prompts
-            ),
+            settings=self._config.map,
         )
 
     def _rephrases(self) -> RephraseDetector:
-        section, adapters = self._config.learning.reask, self._adapters
+        adapters = self._adapters
         return RephraseDetector(
             sessions=adapters.storage.sessions,
             decisions=adapters.storage.decisions,
             observer=adapters.observer,
-            settings=RephraseSettings(section.window_s, section.similarity),
+            settings=self._config.learning.reask,
         )
 
     def _idempotency(self) -> IdempotencyGuard:

@@ -1,81 +1,110 @@
-"""What a config file may say. Every section has defaults; only `arms` must be written."""
+"""What a config file may say. Every section has defaults; only `arms` must be written.
+
+A section that one room alone reads is that room's settings, or extends them.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, HttpUrl, model_validator
 
-from router.config.judging_schema import JudgingSection
-from router.config.map_schema import MapSection
 from router.config.policy_schema import PolicySection
 from router.config.section import Section
+from router.domain.bounds import Count, Milliseconds, Share
 from router.domain.catalog import PROVIDERS
-
-UsdPerMtok = Annotated[float, Field(ge=0, le=1e6)]
-Count = Annotated[int, Field(ge=1, le=2_000_000_000, strict=True)]
-Port = Annotated[int, Field(ge=0, le=65_535, strict=True)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-Rungs = Annotated[tuple[Name, ...], Field(min_length=1, max_length=4)]
-GateName = Literal["learned", "agreement", "rules"]
+from router.gates.format_checks import GateSettings
+from router.gates.verifier_breaker import VerifierBreakerSettings
+from router.learning.promotion import ContestSettings
+from router.ports.state import HealthPolicy
+from router.serving.audits import AuditSettings
+from router.serving.cascade import CascadeSettings
+from router.serving.rephrase import RephraseSettings
+from router.serving.response_cache import ResponseCacheSettings
+from router.serving.sampling import PromptSamplerSettings
 
 if TYPE_CHECKING:
     ProviderName: TypeAlias = str
 else:
     ProviderName = Literal[tuple(PROVIDERS)]
+UsdPerMtok = Annotated[float, Field(ge=0, le=1e6)]
+Port = Annotated[int, Field(ge=0, le=65_535, strict=True)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Rungs = Annotated[tuple[Name, ...], Field(min_length=1, max_length=4)]
+GateName = Literal["learned", "agreement", "rules"]
 
 
 class ServerSection(Section):
-    """port, metrics_port: 0 picks a free one. drain_ms: for calls under way at SIGTERM.
-
-    reload_ms: how often this file is looked at for arms and plans that were changed.
-    """
-
     host: str = "127.0.0.1"
+    """Address that gRPC and metrics listen on."""
     port: Port = 8480
+    """Port of gRPC; 0 picks a free one."""
     metrics_port: Port = 9480
+    """Port of the metrics; 0 picks a free one."""
     max_in_flight: Count = 256
+    """Requests under way at once; further ones are refused."""
     max_message_bytes: Count = 4 * 1024 * 1024
+    """Size of a message that is received."""
     drain_ms: Count = 20_000
+    """Time for calls under way to end at SIGTERM."""
     reload_ms: Annotated[int, Field(ge=100, le=60_000, strict=True)] = 2_000
+    """How often this file is looked at for arms and plans that were changed."""
 
 
 class PriceSection(Section):
     input_usd_per_mtok: UsdPerMtok
+    """Price of a million input tokens."""
     output_usd_per_mtok: UsdPerMtok
+    """Price of a million output tokens."""
 
 
 class DeploymentSection(Section):
     name: Name
+    """Name that receipts, metrics and health give it; unique over all arms."""
     provider: ProviderName
+    """Protocol that it speaks."""
     model: Annotated[str, Field(min_length=1, max_length=256)]
+    """Name of the model at the provider."""
     price: PriceSection
+    """Prices that budgets and the policy count with."""
     base_url: HttpUrl | None = None
+    """URL of the API; unset, the provider's public one."""
     api_key_env: str = ""
+    """Environment variable that holds the API key."""
     api_key_file: Path | None = None
+    """File that holds the API key."""
     context_window_tokens: Count = 128_000
+    """Tokens of a prompt and its answer together."""
     max_output_tokens: Count = 4_096
+    """Tokens of an answer at most."""
     timeout_ms: Count = 60_000
+    """Time limit of one call."""
     tools: bool = True
+    """Takes tools."""
     images: bool = False
+    """Takes images."""
     json_schema: bool = True
+    """Takes a JSON Schema for its answer."""
     logprobs: bool = False
+    """Is asked for log-probabilities, where its protocol has them."""
 
 
 class ArmSection(Section):
     deployments: Annotated[tuple[DeploymentSection, ...], Field(min_length=1, max_length=16)]
+    """Deployments of the arm in the order in which they are tried."""
 
 
 class PlanSection(Section):
-    """A bare list of arms stands for its rungs, with the gate `rules`.
-
-    gate: of the first rung's answer. second: the arm asked for a second opinion; "" for none.
-    """
+    """A bare list of arms stands for its rungs, with the gate `rules`."""
 
     rungs: Rungs
+    """Arms from the first that is asked to the last that is escalated to."""
     gate: GateName = "learned"
+    """Gate that judges the first rung's answer."""
     second: str = ""
+    """Arm that is asked for a second opinion; "" for none."""
 
     @model_validator(mode="before")
     @classmethod
@@ -83,145 +112,140 @@ class PlanSection(Section):
         return written if isinstance(written, dict) else {"rungs": written, "gate": "rules"}
 
 
-class GateSection(Section):
-    refusals: bool = True
-    min_mean_logprob: Annotated[float, Field(le=0)] | None = None
-
-
-class AttemptsSection(Section):
-    max_per_request: Annotated[int, Field(ge=1, le=20)] = 6
-    min_remaining_ms: Annotated[int, Field(ge=0)] = 200
-
-
 class ProvidersSection(Section):
-    """http2: offer it. A call that is given up is then not ended at the provider (see README).
-
-    ca_file: authorities to trust besides the public ones, PEM; for providers of your own.
-    """
-
     http2: bool = False
+    """Offer HTTP/2. A call that is given up is then not ended at the provider."""
     ca_file: Path | None = None
+    """PEM file of authorities to trust besides the public ones, for providers of your own."""
     max_connections: Count = 512
+    """Connections to all providers together."""
 
 
-class CacheSection(Section):
-    """semantic_threshold: cosine similarity, null to match whole requests only.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifierSection(VerifierBreakerSettings):
+    """A program that scores answers: POST {messages, answer, arm, ...}, {"quality": 0..1} back."""
 
-    One prompt gets another's answer only where the embedding model saw all of both: 254 tokens at
-    most, no unknown word.
-    """
-
-    enabled: bool = True
-    ttl_s: Count = 3_600
-    semantic_threshold: Annotated[float, Field(gt=0.5, le=1)] | None = 0.97
-    max_entries_per_partition: Count = 1_000
+    url: HttpUrl
+    """URL of the program."""
 
 
-class HealthSection(Section):
-    failures: Count = 3
-    cooldown_ms: Count = 5_000
-    max_cooldown_ms: Count = 60_000
-    probe_ms: Count = 10_000
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgingSection(AuditSettings):
+    second_timeout_ms: Milliseconds = 10_000
+    """Longest wait for a second opinion."""
+    verifier: VerifierSection | None = None
+    """A program that scores answers; unset, there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapSection(PromptSamplerSettings):
+    """What is kept of prompts for `adaptive-router map`; by default nothing."""
+
+    refit_every_h: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    """How often the learner fits clusters anew into `policy.context_map`; 0 for never."""
 
 
 class EmbeddedSection(Section):
     data_dir: Path | None = None
+    """Directory of the private server's data; unset, one in the user's data directory."""
     appendfsync: Literal["always", "everysec"] = "always"
+    """Acknowledge a write when it is on disk (always), or lose up to a second (everysec)."""
 
 
 class RedisSection(Section):
-    """url or url_env (its value may hold a password) of a Redis 8; else a private server."""
+    """A Redis 8 behind a URL; without one a private server."""
 
     url: str = ""
+    """redis://, rediss:// or unix:// URL without a password."""
     url_env: str = ""
+    """Environment variable that holds the URL, which may then hold a password."""
     embedded: EmbeddedSection = EmbeddedSection()
+    """The private server."""
     pool_size: Annotated[int, Field(ge=2, le=256)] = 16
+    """Connections at most."""
     timeout_ms: Count = 1_000
+    """Time limit of one call, waiting for a connection included."""
     max_events: Count = 1_000_000
+    """Events not yet learned at which new requests are refused."""
     keep_events: Annotated[int, Field(ge=0)] = 100_000
+    """Learned events that stay at least, to be exported, evaluated and explained."""
 
 
 class EmbeddingSection(Section):
-    """workers: threads with a model session each; unset: one per core."""
-
     workers: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Threads that embed prompts; unset, one per core."""
     queue: Count = 256
+    """Prompts that may wait for a thread; further ones are refused."""
     cache_entries: Count = 10_000
-
-
-class ReaskSection(Section):
-    window_s: Count = 300
-    similarity: Annotated[float, Field(gt=0.5, le=1)] = 0.92
+    """Embeddings that are remembered."""
 
 
 class LearningSection(Section):
-    """embedded: serve starts a learner as its child; no where learners run apart.
-
-    default_quality: learned, with implicit_weight, for an answer that had no feedback within the
-    join window; unset: nothing is. max_tenant_share: of the weight of feedback one tenant may have
-    where others give some as well; 1 for no bound. own_policies: tenants that a policy of their
-    own chooses for; it begins as the one of all tenants, whose past then counts for own_strength
-    outcomes of each plan (policy `adaptive`; for all of them with another).
-    """
-
     embedded: bool = True
+    """Start a learner as the router's child; no where learners run apart."""
     join_window_s: Count = 86_400
-    default_quality: Annotated[float, Field(ge=0, le=1)] | None = None
+    """How long after a decision feedback is taken."""
+    default_quality: Share | None = None
+    """Quality learned for an answer without feedback in the join window; unset, nothing is."""
     publish_every_ms: Count = 1_000
+    """How often the learner publishes what it has learned."""
     poll_ms: Annotated[int, Field(ge=10, le=2_000)] = 250
+    """How often a router looks for a newer snapshot."""
     implicit_weight: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Weight of implicit signs, such as a rephrased prompt, beside feedback."""
     max_tenant_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share one tenant may have of the weight of feedback where others give some; 1, no bound."""
     own_policies: Annotated[tuple[str, ...], Field(max_length=8)] = ()
+    """Tenants that a policy of their own chooses for; it begins as the one of all tenants."""
     own_strength: Annotated[float, Field(ge=1, le=1e6)] = 200.0
-    reask: ReaskSection = ReaskSection()
-
-
-class PromotionSection(Section):
-    """When a challenger takes over from the policy that serves, and when that is taken back.
-
-    automatic: as soon as the lower bound of its gain is above `margin` and as many decisions
-    with feedback were seen; no where only `policy promote` does it. confidence: of all
-    challengers' intervals together. guard: take a promotion back when the one before is surely
-    better. max_waiting: decisions that wait for their feedback to count.
-    """
-
-    automatic: bool = False
-    min_events: Annotated[int, Field(ge=30, le=10_000_000, strict=True)] = 1_000
-    margin: Annotated[float, Field(ge=0, le=10)] = 0.005
-    confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
-    guard: bool = True
-    max_waiting: Annotated[int, Field(ge=100, le=50_000, strict=True)] = 2_000
+    """Outcomes of each plan that the shared past counts for there (policy `adaptive`)."""
+    reask: RephraseSettings = RephraseSettings()
+    """Prompts that a session asks again, which marks the answer before as a bad one."""
 
 
 class AuthSection(Section):
-    """required: no means that callers without a key are the tenant `public`.
-
-    admin_key_env: variable that holds the key of operators; without one there is no admin service.
-    """
-
     required: bool = True
+    """Refuse callers without a key; no makes them the tenant `public`."""
     admin_key_env: str = ""
+    """Environment variable that holds the operators' key; "" for no admin service."""
 
 
 class Config(Section):
-    """renamed: earlier name -> name today of an arm or plan, which keeps what was learned of it."""
-
     arms: Annotated[dict[Name, ArmSection], Field(min_length=1, max_length=32)]
+    """Arms by name."""
     fallback: str = ""
+    """Arm that is tried when all others fail; unset, the one of the name `fallback`."""
     plans: dict[Name, PlanSection] = Field(default_factory=dict, max_length=64)
+    """Plans by name; without any, each arm alone, and cheap before reasoning."""
     renamed: dict[Name, Name] = Field(default_factory=dict, max_length=64)
+    """Earlier name -> name today of an arm or plan, which keeps what was learned of it."""
     policy: PolicySection = PolicySection()
+    """How plans are chosen."""
     challengers: dict[Name, PolicySection] = Field(default_factory=dict, max_length=4)
-    promotion: PromotionSection = PromotionSection()
+    """Policies that are compared with the one that serves: what differs from `policy`."""
+    promotion: ContestSettings = ContestSettings()
+    """When a challenger takes over."""
     server: ServerSection = ServerSection()
-    gate: GateSection = GateSection()
+    """Where the router listens."""
+    gate: GateSettings = GateSettings()
+    """Checks of every answer that has a rung above it."""
     judging: JudgingSection = JudgingSection()
-    attempts: AttemptsSection = AttemptsSection()
+    """Second opinions, verifier and audits."""
+    attempts: CascadeSettings = CascadeSettings()
+    """Bounds of one request's calls."""
     providers: ProvidersSection = ProvidersSection()
-    cache: CacheSection = CacheSection()
-    health: HealthSection = HealthSection()
+    """Connections to providers."""
+    cache: ResponseCacheSettings = ResponseCacheSettings()
+    """Answers to requests that were answered before."""
+    health: HealthPolicy = HealthPolicy()
+    """Circuit breakers of deployments."""
     redis: RedisSection = RedisSection()
+    """The store."""
     embedding: EmbeddingSection = EmbeddingSection()
+    """The embedding model."""
     learning: LearningSection = LearningSection()
+    """The learner."""
     auth: AuthSection = AuthSection()
+    """Who may call."""
     map: MapSection = MapSection()
+    """What is kept for `adaptive-router map`."""

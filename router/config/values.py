@@ -23,7 +23,6 @@ from router.domain.chat import Usage
 from router.domain.errors import ConfigInvalid, ConfigProblem
 from router.domain.records import BASE
 from router.gates.signals import N_SIGNALS, SIGNALS_VERSION
-from router.learning.promotion import ContestSettings
 from router.learning.upgraded_events import Today
 
 ESCALATION_SHARE = 0.3
@@ -88,10 +87,6 @@ def members_of(config: Config) -> dict[str, PolicySection]:
         changed = {key: getattr(section, key) for key in section.model_fields_set}
         members[name] = config.policy.model_copy(update=changed)
     return members
-
-
-def contest_settings_of(config: Config) -> ContestSettings:
-    return ContestSettings(**config.promotion.model_dump())
 
 
 def context_map_of(config: Config) -> ContextMap:

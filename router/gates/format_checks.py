@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Le
 
 from router.domain.chat import Answer, ChatRequest, FinishReason, Format, ToolMode
 from router.runtime.json_schema import Check
@@ -21,10 +23,10 @@ _REFUSAL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
-    """min_mean_logprob: natural log, None to ignore log-probabilities."""
-
     refusals: bool = True
-    min_mean_logprob: float | None = None
+    """Escalate an answer that refuses."""
+    min_mean_logprob: Annotated[float, Le(0)] | None = None
+    """Least mean log-probability (natural log) of an answer's tokens; null to ignore them."""
 
 
 def judge(chat: ChatRequest, answer: Answer, settings: GateSettings) -> str:

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass
 
+from router.domain.bounds import Few, Milliseconds, Share, Tenants
 from router.domain.chat import Answer, ChatRequest
 from router.domain.errors import VerifierFailed, VerifierOff
 from router.ports import Clock
@@ -18,17 +19,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class VerifierBreakerSettings:
-    """accept_at: the least quality that is served without the arm above.
-
-    max_failures: of the last 2 * max_failures calls; then it is off for cooldown_ms, and the first
-    failure after that switches it off again. tenants: whose answers are shown; empty for all.
-    """
-
-    timeout_ms: float = 2_000
-    accept_at: float = 0.5
-    max_failures: int = 5
-    cooldown_ms: float = 30_000
-    tenants: frozenset[str] = frozenset()
+    timeout_ms: Milliseconds = 2_000
+    """Longest wait for a verdict."""
+    accept_at: Share = 0.5
+    """Least quality that is served without the arm above."""
+    max_failures: Few = 5
+    """Failures, of twice as many calls in a row, after which the verifier is left alone."""
+    cooldown_ms: Milliseconds = 30_000
+    """How long it is left alone; the first failure after that switches it off again."""
+    tenants: Tenants = ()
+    """Tenants whose answers are shown to the verifier; empty for all."""
 
 
 class VerifierBreaker:

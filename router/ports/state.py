@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from router.domain.bounds import Count
 from router.domain.records import (
     CachedAnswer,
     CacheKey,
@@ -43,12 +44,14 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HealthPolicy:
-    """failures in a row open the circuit for cooldown_ms, doubling up to max_cooldown_ms."""
-
-    failures: int = 3
-    cooldown_ms: int = 5_000
-    max_cooldown_ms: int = 60_000
-    probe_ms: int = 10_000
+    failures: Count = 3
+    """Failures in a row that open a deployment's circuit."""
+    cooldown_ms: Count = 5_000
+    """Pause of an open circuit before a probe; it doubles with every probe that fails."""
+    max_cooldown_ms: Count = 60_000
+    """Longest pause."""
+    probe_ms: Count = 10_000
+    """Time for a probe to report before another may start."""
 
 
 class HealthBoard(Protocol):

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Annotated, Final
+
+from annotated_types import Ge, Le
 
 from bandit.gates import Step
+from router.domain.bounds import Share
 from router.domain.catalog import Catalog, Plan
 from router.domain.chat import Answer, ChatRequest
 from router.domain.eligibility import Requirements, most_cost_usd
@@ -38,15 +41,12 @@ TIMEOUT_MS: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """share: of accepted first answers. judge: the arm that grades; "" to compare answers.
-
-    always: also of those whose callers say how good they were, as a promise wants.
-    """
-
-    share: float = 0.02
-    usd_per_day: float = 1.0
+    audit_share: Share = 0.02
+    """Share of accepted first answers that are checked off the caller's path."""
+    audit_usd_per_day: Annotated[float, Ge(0), Le(1e6)] = 1.0
+    """Budget of all audits together per UTC day."""
     judge: str = ""
-    always: bool = False
+    """Arm that grades audited answers; "" compares them with the answer of the plan's arm above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,10 @@ class _Check:
 
 
 class Auditor:
-    """draw: uniform in [0, 1). Each check is charged to its tenant and to the day's budget."""
+    """draw: uniform in [0, 1). Each check is charged to its tenant and to the day's budget.
+
+    always: checks also answers whose callers say how good they were, as a promise wants.
+    """
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class Auditor:
         draw: Callable[[], float],
         feedback_rate: FeedbackRate,
         settings: AuditSettings,
+        always: bool,
     ) -> None:
         self._catalog = catalog
         self._cascade = cascade
@@ -87,13 +91,14 @@ class Auditor:
         self._draw = draw
         self._feedback_rate = feedback_rate
         self._settings = settings
+        self._always = always
         self._running = 0
 
     def consider(self, work: RequestState) -> None:
         """Once its answer is on record; a check that is due goes on in the background."""
         settings, worth = self._settings, self._feedback_rate.served(work.call.tenant.name)
-        share = settings.share * (1.0 if settings.always else worth)
-        if settings.usd_per_day <= 0 or self._draw() >= share:
+        share = settings.audit_share * (1.0 if self._always else worth)
+        if settings.audit_usd_per_day <= 0 or self._draw() >= share:
             return
         check = self._check(work)
         if check is not None and self._running < MOST_AT_ONCE:
@@ -136,7 +141,7 @@ class Auditor:
         needs = Requirements.of(check.chat)
         most_usd = most_cost_usd(self._catalog.arms[check.arm], needs)
         tokens = needs.input_tokens
-        purse = Tenant(PURSE, TenantLimits(daily_usd=self._settings.usd_per_day))
+        purse = Tenant(PURSE, TenantLimits(daily_usd=self._settings.audit_usd_per_day))
         common = Reservation(f"{work.id}#audits", PURSE, 0, most_usd)
         own = Reservation(f"{work.id}#audit", work.call.tenant.name, tokens, most_usd)
         spent_usd, spent_tokens = 0.0, 0

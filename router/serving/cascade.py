@@ -6,6 +6,9 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from bandit.gates import Step
 from router.domain.catalog import Catalog
@@ -23,14 +26,10 @@ NOT_SERVED = (AttemptOutcome.ESCALATED, AttemptOutcome.SECOND_OPINION)
 
 @dataclass(frozen=True, slots=True)
 class CascadeSettings:
-    """An escalation is skipped when less than min_remaining_ms of the deadline is left.
-
-    second_timeout_ms: the most a second opinion is waited for, with an answer in hand.
-    """
-
-    max_attempts: int = 6
-    min_remaining_ms: int = 200
-    second_timeout_ms: int = 10_000
+    max_per_request: Annotated[int, Ge(1), Le(20)] = 6
+    """Calls to deployments that one request may cause."""
+    min_remaining_ms: Annotated[int, Ge(0)] = 200
+    """Remaining time of the deadline below which no escalation begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +41,22 @@ class _Kept:
 
 
 class Cascade:
+    """second_timeout_ms: the most a second opinion is waited for, with an answer in hand."""
+
     def __init__(
-        self, *, catalog: Catalog, caller: DeploymentCaller, clock: Clock, settings: CascadeSettings
+        self,
+        *,
+        catalog: Catalog,
+        caller: DeploymentCaller,
+        clock: Clock,
+        settings: CascadeSettings,
+        second_timeout_ms: float = 10_000,
     ) -> None:
         self._catalog = catalog
         self._caller = caller
         self._clock = clock
         self._settings = settings
+        self._second_timeout_s = second_timeout_ms / MS_PER_S
 
     def now_s(self) -> float:
         """Of the clock that deadlines are measured by."""
@@ -130,7 +138,7 @@ class Cascade:
     async def _ask(self, journey: PlanRun, arm: str) -> _Kept | None:
         """A second opinion, if one comes in time to be of use."""
         deadline_s, now_s, settings = journey.deadline_s, self._clock(), self._settings
-        until_s = now_s + settings.second_timeout_ms / MS_PER_S
+        until_s = now_s + self._second_timeout_s
         if deadline_s is not None:
             until_s = min(until_s, deadline_s - settings.min_remaining_ms / MS_PER_S)
         journey.answer, journey.deadline_s = None, until_s
@@ -167,7 +175,7 @@ class Cascade:
     def _may_climb(self, journey: PlanRun, arm: str) -> bool:
         if journey.remaining_ms(self._clock()) < self._settings.min_remaining_ms:
             return False
-        return len(journey.attempts) < self._settings.max_attempts and any(
+        return len(journey.attempts) < self._settings.max_per_request and any(
             journey.may_call(d) for d in self._catalog.arms[arm].deployments
         )
 
@@ -193,7 +201,7 @@ class Cascade:
 
     def _is_over(self, journey: PlanRun) -> bool:
         late = journey.remaining_ms(self._clock()) <= 0
-        return late or len(journey.attempts) >= self._settings.max_attempts
+        return late or len(journey.attempts) >= self._settings.max_per_request
 
 
 def _hold(journey: PlanRun) -> _Kept:

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from router.domain.bounds import Count, Similarity
 from router.domain.chat import ChatRequest, ImagePart
 from router.domain.errors import StorageUnavailable
 from router.domain.records import SessionTurn
@@ -22,10 +23,10 @@ _NUMBER = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class RephraseSettings:
-    """similarity: cosine at or above which two prompts of a session ask the same."""
-
-    window_s: int = 300
-    similarity: float = 0.92
+    window_s: Count = 300
+    """How long after a turn the next one of its session is compared with it."""
+    similarity: Similarity = 0.92
+    """Cosine at or above which two prompts of a session ask the same."""
 
 
 class RephraseDetector:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from router.domain.bounds import Count, Similarity
 from router.domain.errors import StorageCorrupt, StorageUnavailable
 from router.domain.records import CachedAnswer, CacheKey, DecisionRecord
 from router.ports.observer import Observer
@@ -13,11 +14,19 @@ from router.ports.upstream import Embedding
 
 @dataclass(frozen=True, slots=True)
 class ResponseCacheSettings:
-    """semantic_threshold: cosine similarity, None to match whole requests only."""
+    """One prompt gets another's answer only where the embedding model saw all of both.
+
+    That is 254 tokens at most, and no unknown word.
+    """
 
     enabled: bool = True
-    ttl_s: int = 3_600
-    semantic_threshold: float | None = 0.97
+    """Answer from the cache, and store answers in it."""
+    ttl_s: Count = 3_600
+    """How long an answer is kept."""
+    semantic_threshold: Similarity | None = 0.97
+    """Least cosine similarity of two prompts; null to match whole requests only."""
+    max_entries_per_partition: Count = 1_000
+    """Similar prompts that are kept per partition; the oldest leave first."""
 
 
 @dataclass(frozen=True, slots=True)

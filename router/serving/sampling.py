@@ -6,8 +6,11 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
+from annotated_types import Ge, Le
+
+from router.domain.bounds import WHOLE
 from router.domain.records import Choice
 from router.ports.survey import GROUPS, EmbeddingSample, PromptSample, Sighting, Survey
 from router.ports.upstream import Embedding
@@ -19,15 +22,18 @@ MOST_AT_ONCE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class PromptSamplerSettings:
-    """terms: count them. embeddings, prompts: how many are kept, 0 for none."""
+    """What is kept of prompts for `adaptive-router map`; by default nothing."""
 
     terms: bool = False
-    embeddings: int = 0
-    prompts: int = 0
+    """Count words per cluster; shown once they came from five different prompts of it."""
+    sample_embeddings: Annotated[int, WHOLE, Ge(0), Le(20_000)] = 0
+    """Embeddings that are kept, for `map refit`; text can be guessed from an embedding."""
+    sample_prompts: Annotated[int, WHOLE, Ge(0), Le(1_000)] = 0
+    """Beginnings of prompts that are kept and shown."""
 
     @property
     def wanted(self) -> bool:
-        return self.terms or self.embeddings > 0 or self.prompts > 0
+        return self.terms or self.sample_embeddings > 0 or self.sample_prompts > 0
 
 
 class PromptSampler:
@@ -66,12 +72,12 @@ class PromptSampler:
         if settings.terms and (terms := terms_of(prompt)):
             group = _group(prompt)
             await self._survey.count(Sighting(context.version, cluster, group, terms))
-        if settings.embeddings:
+        if settings.sample_embeddings:
             sample = EmbeddingSample.of(context.version, embedding, context.features)
-            await self._survey.keep_embedding(sample, settings.embeddings, self._draw())
-        if settings.prompts:
+            await self._survey.keep_embedding(sample, settings.sample_embeddings, self._draw())
+        if settings.sample_prompts:
             head = PromptSample(context.version, cluster, _head(prompt))
-            await self._survey.keep_prompt(head, settings.prompts, self._draw())
+            await self._survey.keep_prompt(head, settings.sample_prompts, self._draw())
 
 
 def _group(prompt: str) -> int:

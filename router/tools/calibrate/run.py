@@ -223,7 +223,7 @@ class _Run:
             pool.close()
 
     def _gate(self) -> GateSettings:
-        return GateSettings(self._config.gate.refusals, self._config.gate.min_mean_logprob)
+        return self._config.gate
 
     def _study(self, brain: LearnerStateFactory) -> Study:
         config = self._config

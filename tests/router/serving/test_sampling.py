@@ -37,7 +37,7 @@ CHOICE = Choice(
     context=CONTEXT,
 )
 VECTOR = np.linspace(-0.1, 0.1, 16, dtype=np.float32)
-ALL = PromptSamplerSettings(terms=True, embeddings=10, prompts=5)
+ALL = PromptSamplerSettings(terms=True, sample_embeddings=10, sample_prompts=5)
 
 
 class CountingObserver(NullObserver):
