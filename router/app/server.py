@@ -29,7 +29,8 @@ from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
 from router.ports.state import Health
 from router.ports.upstream import Provider
-from router.rpc.server import HealthReporter, RouterServer, ServerSettings
+from router.rpc.health import HealthReporter
+from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
 from router.runtime.loops import HealthProbe, TaskSupervisor, wait
 

@@ -14,6 +14,7 @@ from adaptive_router.v1 import router_pb2_grpc
 from router.domain.records import DecisionRecord
 from router.domain.requests import Completion, Live, RouteRequest
 from router.rpc import convert_out
+from router.rpc.checks import RequestLimits
 from router.rpc.convert_in import (
     Routed,
     read_decision_id,
@@ -22,13 +23,14 @@ from router.rpc.convert_in import (
     read_routed,
 )
 from router.rpc.interceptor import current_decision, current_tenant
-from router.rpc.limits import RequestLimits
+
+SERVICE = router_pb.DESCRIPTOR.services_by_name["RouterService"].full_name
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class RouterServicer(router_pb2_grpc.RouterServiceServicer):
-    """Expects `Guard` in front, which sets the tenant and turns errors into statuses.
+    """Expects `CallGuard` in front, which sets the tenant and turns errors into statuses.
 
     clock: seconds since the epoch.
     """

@@ -29,7 +29,8 @@ from router.domain.records import (
 )
 from router.domain.requests import Completion, Directive, OutcomeReceipt, RouteRequest
 from router.domain.tenants import QuotaLeft, Tenant
-from router.rpc.server import HealthReporter, RouterServer, ServerSettings
+from router.rpc.health import HealthReporter
+from router.rpc.server import RouterServer, ServerSettings
 
 KEY = "ar_test"
 METADATA = (("authorization", f"Bearer {KEY}"),)
