@@ -1,4 +1,4 @@
-"""The closed answer a text settles on, normalised, and whether two such answers agree.
+"""The closed answer a text settles on, normalised.
 
 Every pattern is linear in the text, and at most `MAX_CHARS` of it are read.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from router.gates.answer_marks import endings, is_negated, letters, whole_letter, yes_or_no
-from router.gates.numbers import Number, numbers, plain, results, same_number, whole_number
+from router.gates.numbers import Number, numbers, plain, results, whole_number
 
 MAX_CHARS: Final = 20_000
 """From an answer's end: its result is rarely said earlier."""
@@ -98,61 +97,6 @@ def closed_answer(text: str, asked: Kind | None = None) -> Closed | None:
     if not text:
         return None
     return _whole(text, asked) or _marked(text, asked) or _unmarked(text, asked)
-
-
-def agreement(one: Closed | None, other: Closed | None) -> float | None:
-    """1.0 where both say the same, 0.0 where they do not, None where neither is closed."""
-    if one is None and other is None:
-        return None
-    if one is None or other is None:
-        return 0.0
-    if one.number and other.number:
-        return float(same_number(one.number, other.number))
-    return float(one.kind is other.kind and one.text == other.text)
-
-
-def compare(one: str, other: str, asked: Kind | None = None) -> float | None:
-    """Agreement of two texts: the form in which one is closed is looked for in the other.
-
-    >>> compare("The answer is 1,200.", "So they earn $1200 in all.")
-    1.0
-    >>> compare("It is a fine day.", "The weather is good.") is None
-    True
-    """
-    first, second = closed_answer(one, asked), closed_answer(other, asked)
-    if first and not second:
-        second = closed_answer(other, first.kind)
-    elif second and not first:
-        first = closed_answer(one, second.kind)
-    return agreement(first, second)
-
-
-def spread(known: Mapping[str, float], answers: Mapping[str, Closed | None]) -> dict[str, float]:
-    """What is known of some answers, carried over to the others; for exact answers only.
-
-    An answer equal to another shares its label; one unequal to a right one is wrong. known: P(ok)
-    of some of `answers`, by name. What is only likely (a label between 0 and 1) is passed on to
-    equal answers alone.
-
-    >>> five, six = closed_answer("5"), closed_answer("6")
-    >>> spread({"strong": 1.0}, {"first": five, "second": six, "strong": six})
-    {'strong': 1.0, 'first': 0.0, 'second': 1.0}
-    """
-    labels = dict(known)
-    for name, answer in answers.items():
-        found = [_implied(answer, answers.get(of), label) for of, label in known.items()]
-        told = [label for label in found if label is not None]
-        if name not in labels and told:
-            labels[name] = max(told)
-    return labels
-
-
-def _implied(answer: Closed | None, other: Closed | None, label: float) -> float | None:
-    if other is None:
-        return None
-    if agreement(answer, other):
-        return label
-    return 0.0 if label == 1.0 else None
 
 
 def said_number(text: str) -> Number | None:

@@ -17,9 +17,9 @@ from router.domain.chat import Answer, ChatRequest, Format
 from router.domain.errors import RouterError
 from router.domain.records import Judge, Judged, StepTaken
 from router.domain.tenants import kept_for
-from router.gates.closed_answers import Closed, agreement, closed_answer, compare
-from router.gates.contradiction import bounded
-from router.gates.signals import SIGNALS_VERSION, question_of, reply_of, signals_of
+from router.gates.agreement import agreement, bounded, compare
+from router.gates.closed_answers import Closed, closed_answer
+from router.gates.signals import SIGNALS_VERSION, reply_of, signals_of, traits_of
 from router.ports.observer import Observer
 from router.ports.upstream import Embedding
 
@@ -98,7 +98,7 @@ class GateSession:
         self.second_arm = plan.second
         self._chat = chat
         wants_json = chat.response_format.kind is not Format.TEXT
-        self._question = question_of(chat.prompt, wants_json=wants_json)
+        self._question = traits_of(chat.prompt, wants_json=wants_json)
         self.plan = plan
         self._gate = gate
         self._context = context

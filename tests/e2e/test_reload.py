@@ -23,7 +23,7 @@ from router.app.server import running_router
 from router.config import parse_config
 from router.domain.events import Decided
 from router.domain.tenants import Tenant, hash_key
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.ports.survey import EmbeddingSample
 from tests.e2e.conftest import ARMS, GOOD, KEY, Router, learned, served, until
 
@@ -179,7 +179,7 @@ class TestContextMap:
     ) -> None:
         storage, file, now_s = site.router.storage, tmp_path / "context.npz", 0.0
         config = parse_config(site.text, "router.yaml", {})
-        refitter = Refitter(config, storage.survey, NullObserver(), lambda: now_s)
+        refitter = Refitter(config, storage.survey, Observer(), lambda: now_s)
         await site.taught(texts, "cheap", 0.0, 12)
         late = await site.router.complete(next(texts), arm="cheap")
         await learned(site.router, texts)

@@ -19,7 +19,7 @@ from router.config import Config, load_config
 from router.config.values import catalog_of
 from router.domain.errors import SnapshotRefused
 from router.learning.learner_state import split
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.ports.state import StoredSnapshot
 from router.serving.decider import Decider
 from router.serving.snapshot_follower import SnapshotFollower
@@ -28,7 +28,7 @@ from tests.router.tools.train.test_replay import write
 LEASE_MS = 10_000
 
 
-class Watching(NullObserver):
+class Watching(Observer):
     def __init__(self) -> None:
         self.refused: list[str] = []
         self.behind = (-1, -1.0)

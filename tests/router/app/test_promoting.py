@@ -26,7 +26,7 @@ from router.domain.logged_context import action_of, log_context
 from router.domain.records import Choice, DecisionRecord, FeedbackReport, WeightSet
 from router.learning.learner import Learner
 from router.learning.learner_state import split
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.ports.state import StoredSnapshot
 from router.serving.decider import Decider
 from router.tools.archive.export import export
@@ -65,9 +65,7 @@ def learner(config: Config, storage: Storage) -> Learner:
     eager = config.model_copy(
         update={"learning": config.learning.model_copy(update={"publish_every_ms": 1})}
     )
-    return build_learner(
-        eager, catalog, LearnerStateFactory(config, catalog), storage, NullObserver()
-    )
+    return build_learner(eager, catalog, LearnerStateFactory(config, catalog), storage, Observer())
 
 
 async def caught_up(learner: Learner, storage: Storage) -> StoredSnapshot:
@@ -157,7 +155,7 @@ async def served(config: Config, storage: Storage) -> str:
     """Who a router that starts now serves, by what it logs."""
     brain = LearnerStateFactory(config, catalog_of(config))
     decider: Decider = build_decider(config, brain)
-    await build_follower(brain, storage, decider, NullObserver()).step()
+    await build_follower(brain, storage, decider, Observer()).step()
     return decider.member
 
 

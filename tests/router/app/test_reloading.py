@@ -11,7 +11,7 @@ from router.app.learner import Learning
 from router.app.reloading import Reloading, Source, check_reloadable
 from router.config import Config, parse_config
 from router.domain.errors import ConfigInvalid, StorageUnavailable
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 
 ONE = """
 arms:
@@ -21,7 +21,7 @@ arms:
 TWO = ONE + ONE.splitlines()[2].replace("a: {", "b: {").replace("a1", "b1") + ONE.splitlines()[3]
 
 
-class Counting(NullObserver):
+class Counting(Observer):
     def __init__(self) -> None:
         self.told: list[str] = []
 

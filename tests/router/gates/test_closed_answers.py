@@ -6,17 +6,15 @@ import json
 
 import pytest
 
+from router.gates.agreement import agreement, compare, spread
 from router.gates.closed_answers import (
     MAX_CHARS,
     Closed,
     Kind,
-    agreement,
     asked_kind,
     closed_answer,
-    compare,
     said_choice,
     said_number,
-    spread,
 )
 
 

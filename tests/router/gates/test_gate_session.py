@@ -11,7 +11,7 @@ from router.domain.chat import Answer, ChatRequest, FinishReason, Message, Role,
 from router.domain.records import Judge
 from router.gates.gate_session import AvailableSteps, GateSession
 from router.gates.signals import N_SIGNALS
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.ports.upstream import Embedding
 
 SHAPE = ContextShape(clusters=4, axes=2, features=3)
@@ -22,7 +22,7 @@ ANSWER = Answer("The answer is 4.", FinishReason.STOP, Usage(10, 5), "m")
 BOTH, NO_MORE = AvailableSteps(ask=False, escalate=True), AvailableSteps(ask=False, escalate=False)
 
 
-class Counting(NullObserver):
+class Counting(Observer):
     def __init__(self) -> None:
         self.seen: list[str] = []
 
@@ -47,7 +47,7 @@ async def embed(text: str) -> Embedding:
 def stepper(
     promise: From | None = None,
     version: str = "v1",
-    observer: NullObserver | None = None,
+    observer: Observer | None = None,
 ) -> GateSession:
     settings = GateSettings(shape=SHAPE, signals=N_SIGNALS)
     gate: Gate = make_gate("rules", settings, version, np.random.default_rng(0))
@@ -59,7 +59,7 @@ def stepper(
         weights=Weights(),
         prices=Prices(None, 0.01),
         embed=embed,
-        observer=observer or NullObserver(),
+        observer=observer or Observer(),
         promise=promise,
     )
 

@@ -10,17 +10,17 @@ from router.gates.closed_answers import Kind
 from router.gates.signals import (
     N_SIGNALS,
     NAMES,
-    Question,
+    PromptTraits,
     Reply,
-    question_of,
     reply_of,
     signals_of,
+    traits_of,
 )
 
-QUESTION = question_of("Ann has 12 apples and gives 5 away. How many are left?")
+QUESTION = traits_of("Ann has 12 apples and gives 5 away. How many are left?")
 
 
-def named(reply: Reply, question: Question = QUESTION) -> dict[str, float]:
+def named(reply: Reply, question: PromptTraits = QUESTION) -> dict[str, float]:
     return dict(zip(NAMES, signals_of(question, reply).tolist(), strict=True))
 
 
@@ -102,7 +102,7 @@ def test_an_answer_of_the_router_is_read() -> None:
 def test_the_form_asked_for_is_read_once() -> None:
     assert QUESTION.asked is Kind.NUMBER
     assert QUESTION.numbers == {"12", "5"}
-    assert question_of("x", wants_json=True).asked is Kind.JSON
+    assert traits_of("x", wants_json=True).asked is Kind.JSON
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_the_form_asked_for_is_read_once() -> None:
 )
 @pytest.mark.parametrize("prompt", ["", "How many?", "\u4f60\u597d" * 10, "1 " * 100_000])
 def test_any_text_gives_bounded_numbers(text: str, prompt: str) -> None:
-    found = signals_of(question_of(prompt), Reply(text))
+    found = signals_of(traits_of(prompt), Reply(text))
     assert found.shape == (N_SIGNALS,)
     assert found.dtype == np.float64
     assert np.isfinite(found).all()

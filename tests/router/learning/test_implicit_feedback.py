@@ -25,7 +25,7 @@ from router.learning.implicit_feedback import (
 )
 from router.learning.learner_state import LearnerState, split
 from router.learning.rewards import RewardSettings, outcomes_of
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.serving.rephrase import fingerprint, likeness
 from tests.router.learning.test_training import CONTEXT, PLANS, SERVED, SHAPE, record
 
@@ -161,7 +161,7 @@ def drop(*, reasked: bool) -> float:
     policy = make_policy("adaptive", settings, CONTEXT.version, np.random.default_rng(0))
     learned, lecture = (
         LearnerState(policy),
-        BatchTrainer(find, PLANS, RewardSettings(), NullObserver()),
+        BatchTrainer(find, PLANS, RewardSettings(), Observer()),
     )
     told: list[Event] = []
     for n in range(400):

@@ -17,7 +17,7 @@ from router.gates.verifier_breaker import VerifierBreaker, VerifierBreakerSettin
 from router.learning.gate_examples import lessons_of
 from router.learning.implicit_feedback import sign_of
 from router.learning.rewards import RewardSettings, outcomes_of
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.ports.upstream import Case
 from tests.router.serving.conftest import ANSWER, CONFIG, Core, asked
 from tests.router.serving.test_attempts import complete, stream
@@ -73,9 +73,7 @@ def gate() -> Gate:
 
 @pytest.fixture
 def verifying(gate: Gate) -> VerifierBreaker:
-    return VerifierBreaker(
-        gate, NullObserver(), time.time, VerifierBreakerSettings(timeout_ms=60_000)
-    )
+    return VerifierBreaker(gate, Observer(), time.time, VerifierBreakerSettings(timeout_ms=60_000))
 
 
 @pytest.mark.parametrize("waits_for", ["verifier", "second"])

@@ -11,7 +11,7 @@ import pytest
 
 from router.domain.errors import StorageUnavailable
 from router.domain.records import Choice, LoggedContext, WeightSet
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.ports.survey import EmbeddingSample, PromptSample, Sighting
 from router.runtime.background import Background
 from router.serving.sampling import (
@@ -40,7 +40,7 @@ VECTOR = np.linspace(-0.1, 0.1, 16, dtype=np.float32)
 ALL = PromptSamplerSettings(terms=True, embeddings=10, prompts=5)
 
 
-class CountingObserver(NullObserver):
+class CountingObserver(Observer):
     def __init__(self) -> None:
         self.lost: list[str] = []
 

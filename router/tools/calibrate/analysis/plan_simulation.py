@@ -17,7 +17,7 @@ from router.domain.logged_context import log_context
 from router.domain.records import Choice, DecisionRecord, Mode, WeightSet
 from router.gates.format_checks import GateSettings
 from router.gates.gate_session import Embed, Judging, RiskBound
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.ports.state import Health
 from router.runtime.background import Background
 from router.serving.attempts import DeploymentCaller, PlanRun
@@ -27,7 +27,7 @@ from router.tools.calibrate.collect.gathering import Case
 from router.tools.calibrate.collect.ledger import Answered, Failed
 
 _MS_PER_S: Final = 1_000
-_TOLD: Final = NullObserver()
+_TOLD: Final = Observer()
 
 
 @dataclass(frozen=True, slots=True)

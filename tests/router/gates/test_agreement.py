@@ -6,8 +6,7 @@ import doctest
 
 import pytest
 
-from router.gates import contradiction as opposed
-from router.gates.contradiction import OPPOSED, bounded
+from router.gates.agreement import OPPOSED, bounded
 
 PARIS = "The capital of France is Paris."
 
