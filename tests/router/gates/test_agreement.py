@@ -1,19 +1,22 @@
-"""Short texts that an embedding takes for alike."""
+"""Agreement: exact for closed answers, bounded for texts that an embedding takes for alike."""
 
 from __future__ import annotations
 
 import doctest
+import json
 
 import pytest
 
-from router.gates.agreement import OPPOSED, bounded
+from router.gates import agreement as module
+from router.gates.agreement import OPPOSED, agreement, bounded, compare, spread
+from router.gates.closed_answers import closed_answer
 
 PARIS = "The capital of France is Paris."
 
 
 def test_the_examples_hold() -> None:
-    found = doctest.testmod(opposed)
-    assert (found.attempted, found.failed) == (2, 0)
+    found = doctest.testmod(module)
+    assert (found.attempted, found.failed) == (6, 0)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +54,59 @@ def test_what_is_opposed_hardly_agrees(one: str, other: str) -> None:
 )
 def test_other_words_for_the_same_are_left_alone(one: str, other: str) -> None:
     assert bounded(0.97, one, other) == bounded(0.97, other, one) == 0.97
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("The answer is 1,200.", "1200", 1.0),
+        ("The answer is 50%.", "The answer is 0.5.", 1.0),
+        ("The answer is 3.33.", "The answer is 3.3333.", 1.0),
+        ("The answer is 3.3.", "The answer is 3.4.", 0.0),
+        ("The answer is 3.", "The answer is 3.3.", 0.0),
+        ("The answer is 15.", "The answer is 5.", 0.0),
+        ("The answer is 5.", "That makes 5 in all, for 3 people: 5", 1.0),
+        ("The answer is 5.", "I cannot tell.", 0.0),
+        ("The answer is 5.", "", 0.0),
+        ("The answer is B.", "The answer is not B, it is C.", 0.0),
+        ("The answer is B.", "Well, (B) fits", 1.0),
+        ("The answer is B.", "The answer is 5.", 0.0),
+        ('{"b": 2.0, "a": 1}', '```json\n{"a": 1, "b": 2}\n```', 1.0),
+        ('{"a": true}', '{"a": 1}', 0.0),
+        ("[1, 2]", "[2, 1]", 0.0),
+        (r"\boxed{x^2 + 1}", r"\boxed{x^2+1}", 1.0),
+        (r"\boxed{x^2 + 1}", r"\boxed{x^2-1}", 0.0),
+        (r"\boxed{2x}", r"\boxed{2y}", 0.0),
+        ("#### 42 apples", "42", 1.0),
+        ("#### 42\nThat was it.", "42", 1.0),
+        ("#### Paris", "#### paris.", 1.0),
+        ("A fine day.", "A good day.", None),
+    ],
+)
+def test_agreement(one: str, other: str, expected: float | None) -> None:
+    assert compare(one, other) == compare(other, one) == expected
+
+
+def test_agreement_of_what_was_read_already() -> None:
+    five = closed_answer("5")
+    assert agreement(five, five) == 1.0
+    assert agreement(five, None) == agreement(None, five) == 0.0
+    assert agreement(None, None) is None
+
+
+def test_large_json_is_compared_whole() -> None:
+    value = {str(i): i for i in range(5_000)}
+    assert compare(json.dumps(value), json.dumps(value, indent=1)) == 1.0
+    assert compare(json.dumps(value), json.dumps({**value, "7": 8})) == 0.0
+
+
+def test_labels_spread_between_answers() -> None:
+    five, six = closed_answer("5"), closed_answer("6")
+    answers = {"first": five, "second": six, "strong": six}
+    assert spread({"strong": 1.0}, answers) == {"strong": 1.0, "first": 0.0, "second": 1.0}
+    assert spread({"strong": 0.0}, answers) == {"strong": 0.0, "second": 0.0}
+    assert spread({"first": 1.0}, answers) == {"first": 1.0, "second": 0.0, "strong": 0.0}
+    assert spread({"first": 0.7}, answers) == {"first": 0.7}
+    assert spread({"strong": 1.0}, {"strong": None, "first": five}) == {"strong": 1.0}
+    assert spread({"strong": 1.0}, {"strong": five, "first": None}) == {"strong": 1.0, "first": 0.0}
+    assert spread({}, answers) == {}
