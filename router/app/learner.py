@@ -20,7 +20,7 @@ from router.adapters.storage import Storage
 from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import Running, metrics_port, opened_storage, run
 from router.app.refitter import Refitter
-from router.app.reloading import Reloading, Source
+from router.app.reloading import ConfigReloader, ConfigSource
 from router.config import Config
 from router.config.values import catalog_of, today_of
 from router.domain.catalog import Catalog
@@ -38,13 +38,13 @@ GRACE_S = 10.0
 PR_SET_PDEATHSIG = 1
 NICENESS = 5
 
-Target = Callable[[Config, Source | None], None]
+Target = Callable[[Config, ConfigSource | None], None]
 
 
 class LearnerChild:
     """Starts `target(config, source)` in a child, again when it ends, and ends it with `stop`."""
 
-    def __init__(self, target: Target, config: Config, source: Source | None) -> None:
+    def __init__(self, target: Target, config: Config, source: ConfigSource | None) -> None:
         self._target = target
         self._told = config, source
         self._context = multiprocessing.get_context("spawn")
@@ -82,7 +82,7 @@ def _run_child(target: Callable[[], None], parent: int) -> None:
         target()
 
 
-class Learning:
+class LearnerLoop:
     """A loop that is exchanged for another made by the newer config; what was learned is kept.
 
     make(config, earlier): a learner, which publishes what it has learned when it is stopped.
@@ -116,7 +116,7 @@ class Learning:
 
 @asynccontextmanager
 async def running_learner(
-    config: Config, env: Mapping[str, str], source: Source | None = None
+    config: Config, env: Mapping[str, str], source: ConfigSource | None = None
 ) -> AsyncIterator[Running]:
     """source: as of `running_router`."""
     async with AsyncExitStack() as stack:
@@ -124,12 +124,12 @@ async def running_learner(
         seen = source.stamps(config) if source else None
         storage = await stack.enter_async_context(opened_storage(config, env))
         stack.push_async_callback(loops.end)
-        learning = Learning(partial(_learner, storage=storage, metrics=metrics), config)
+        learning = LearnerLoop(partial(_learner, storage=storage, metrics=metrics), config)
         loops.start(learning)
         if config.map.refit_every_h:
             loops.start(Refitter(config, storage.survey, metrics, time.time))
         if source and seen:
-            loops.start(Reloading(source, config, learning.exchange, metrics, seen))
+            loops.start(ConfigReloader(source, config, learning.exchange, metrics, seen))
         scraped = metrics_port(config, metrics, stack)
         yield Running(0, scraped, loops.failed, storage)
 
@@ -185,11 +185,11 @@ def beside(config: Config) -> Config:
     return config.model_copy(update={"server": server})
 
 
-def run_learner(config: Config, source: Source | None = None) -> None:
+def run_learner(config: Config, source: ConfigSource | None = None) -> None:
     """The same for a learner alone."""
     run(running_learner(config, os.environ, source))
 
 
-def run_learner_beside(config: Config, source: Source | None) -> None:
+def run_learner_beside(config: Config, source: ConfigSource | None) -> None:
     """The same for a learner that is a router's child."""
     run_learner(beside(config), source and replace(source, adapt=beside))

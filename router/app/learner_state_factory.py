@@ -17,7 +17,7 @@ from router.app.policy_factory import PolicyFactory
 from router.config import Config
 from router.config.values import context_map_of, gate_settings_of, promise_settings_of
 from router.domain.catalog import Catalog, Plan
-from router.domain.tenants import holder
+from router.domain.tenants import promise_name
 from router.learning.implicit_feedback import ImplicitFeedbackWeights
 from router.learning.learner_state import Arrays, LearnerState, Terms, split, terms_of
 from router.learning.renaming import renamed_payloads
@@ -70,7 +70,7 @@ class LearnerStateFactory:
         self._gate_settings = gate_settings_of(config, catalog, self.context_map)
         self._promising = [p.name for p in catalog.plans.values() if p.is_judged]
         self._promised = {
-            holder(plan, tenant): settings
+            promise_name(plan, tenant): settings
             for plan in self._promising
             for tenant, settings in promise_settings_of(config).items()
         }

@@ -28,7 +28,7 @@ def as_read(config: Config) -> Config:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ConfigSource:
     """Where a config came from. path: followed where it is a link, as in a mounted ConfigMap.
 
     adapt: what is done to every config that was read.
@@ -55,7 +55,7 @@ def _stamp(path: Path | None) -> Stamp:
     return (found.st_mtime_ns, found.st_size, found.st_ino) if found else (0, 0, 0)
 
 
-class Reloading:
+class ConfigReloader:
     """apply(config): put it in place, or raise RouterError and leave everything as it was.
 
     seen: stamps from before the config was put in place: what was written since is noticed.
@@ -63,7 +63,7 @@ class Reloading:
 
     def __init__(
         self,
-        source: Source,
+        source: ConfigSource,
         config: Config,
         apply: Callable[[Config], Awaitable[None]],
         observer: Observer,

@@ -15,8 +15,8 @@ from router.app.learner_state_factory import LearnerStateFactory, example_contex
 from router.config import Config
 from router.config.values import catalog_of, context_map_of, promise_settings_of, weights_of
 from router.domain.catalog import Catalog
-from router.gates.format_checks import GateSettings
-from router.gates.gate_session import Judging
+from router.gates.format_checks import FormatCheckSettings
+from router.gates.gate_session import GateSessions
 from router.gates.verifier_breaker import VerifierBreaker
 from router.ports.observer import Observer, Stopwatch
 from router.ports.upstream import Embedder, Provider
@@ -218,7 +218,7 @@ class _Wiring:
             background=adapters.background,
             observer=adapters.observer,
             clock=time.time,
-            gate=GateSettings(gate.refusals, gate.min_mean_logprob),
+            gate=FormatCheckSettings(gate.refusals, gate.min_mean_logprob),
         )
 
     def _selector(self) -> PlanSelector:
@@ -226,7 +226,7 @@ class _Wiring:
         return PlanSelector(
             catalog=self._catalog,
             decider=self._decider,
-            judging=Judging(
+            gate_sessions=GateSessions(
                 catalog=self._catalog,
                 embed=adapters.embedder.embed,
                 observer=adapters.observer,

@@ -105,7 +105,7 @@ class Live(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class PolicyListing:
     """kinds: policy name by member, in the order of the config. found: of those who do not serve.
 
     version: of the snapshot that says so, 0 where there is none yet. changes: newest first.
@@ -122,7 +122,7 @@ class Listing:
 class Administration(Protocol):
     """Every method raises RouterError only."""
 
-    async def policies(self) -> Listing: ...
+    async def policies(self) -> PolicyListing: ...
 
     async def command(
         self, command: PolicyCommand, wait_s: float

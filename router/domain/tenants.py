@@ -75,19 +75,19 @@ _FOR: Final = "/"
 T = TypeVar("T")
 
 
-def holder(plan: str, tenant: str = "") -> str:
+def promise_name(plan: str, tenant: str = "") -> str:
     """The name that a promise goes by.
 
-    >>> holder("checked"), holder("checked", "acme")
+    >>> promise_name("checked"), promise_name("checked", "acme")
     ('checked', 'checked/acme')
     """
     return f"{plan}{_FOR}{tenant}" if tenant else plan
 
 
-def of_plan(name: str) -> str:
+def plan_of_promise(name: str) -> str:
     """The plan of a holder.
 
-    >>> of_plan("checked/acme")
+    >>> plan_of_promise("checked/acme")
     'checked'
     """
     return name.partition(_FOR)[0]
@@ -99,7 +99,7 @@ def renamed(name: str, names: Mapping[str, str]) -> str:
     return f"{names.get(plan, plan)}{mark}{tenant}"
 
 
-def kept_for(promises: Mapping[str, T], plan: str, tenant: str) -> T | None:
+def promise_for(promises: Mapping[str, T], plan: str, tenant: str) -> T | None:
     """A tenant's own, else everybody's; None where nothing is promised."""
-    own = promises.get(holder(plan, tenant))
+    own = promises.get(promise_name(plan, tenant))
     return promises.get(plan) if own is None else own

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Final
 
-from router.gates.closed_answers import Closed, Kind, closed_answer
+from router.gates.closed_answers import AnswerKind, ClosedAnswer, closed_answer
 from router.gates.lexicon import COPULAS, NEGATIONS, STARTERS
 from router.gates.numbers import same_number
 
@@ -24,7 +24,7 @@ _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _STOPS: Final = frozenset(".!?:;\n\u3002")
 
 
-def agreement(one: Closed | None, other: Closed | None) -> float | None:
+def agreement(one: ClosedAnswer | None, other: ClosedAnswer | None) -> float | None:
     """1.0 where both say the same, 0.0 where they do not, None where neither is closed."""
     if one is None and other is None:
         return None
@@ -35,7 +35,7 @@ def agreement(one: Closed | None, other: Closed | None) -> float | None:
     return float(one.kind is other.kind and one.text == other.text)
 
 
-def compare(one: str, other: str, asked: Kind | None = None) -> float | None:
+def compare(one: str, other: str, asked: AnswerKind | None = None) -> float | None:
     """Agreement of two texts: the form in which one is closed is looked for in the other.
 
     >>> compare("The answer is 1,200.", "So they earn $1200 in all.")
@@ -51,7 +51,9 @@ def compare(one: str, other: str, asked: Kind | None = None) -> float | None:
     return agreement(first, second)
 
 
-def spread(known: Mapping[str, float], answers: Mapping[str, Closed | None]) -> dict[str, float]:
+def spread_labels(
+    known: Mapping[str, float], answers: Mapping[str, ClosedAnswer | None]
+) -> dict[str, float]:
     """What is known of some answers, carried over to the others; for exact answers only.
 
     An answer equal to another shares its label; one unequal to a right one is wrong. known: P(ok)
@@ -59,7 +61,7 @@ def spread(known: Mapping[str, float], answers: Mapping[str, Closed | None]) -> 
     equal answers alone.
 
     >>> five, six = closed_answer("5"), closed_answer("6")
-    >>> spread({"strong": 1.0}, {"first": five, "second": six, "strong": six})
+    >>> spread_labels({"strong": 1.0}, {"first": five, "second": six, "strong": six})
     {'strong': 1.0, 'first': 0.0, 'second': 1.0}
     """
     labels = dict(known)
@@ -71,7 +73,7 @@ def spread(known: Mapping[str, float], answers: Mapping[str, Closed | None]) -> 
     return labels
 
 
-def _implied(answer: Closed | None, other: Closed | None, label: float) -> float | None:
+def _implied(answer: ClosedAnswer | None, other: ClosedAnswer | None, label: float) -> float | None:
     if other is None:
         return None
     if agreement(answer, other):
@@ -79,12 +81,12 @@ def _implied(answer: Closed | None, other: Closed | None, label: float) -> float
     return 0.0 if label == 1.0 else None
 
 
-def bounded(similarity: float, one: str, other: str) -> float:
+def bounded_similarity(similarity: float, one: str, other: str) -> float:
     """similarity: of the texts' embeddings, in [0, 1]; at most `OPPOSED` where they are opposed.
 
-    >>> bounded(0.95, "The capital is Paris.", "The capital is Lyon.")
+    >>> bounded_similarity(0.95, "The capital is Paris.", "The capital is Lyon.")
     0.5
-    >>> bounded(0.95, "Rivers carry water to the sea.", "Rivers bring water to the sea.")
+    >>> bounded_similarity(0.95, "Rivers carry water to the sea.", "Rivers bring water to the sea.")
     0.95
     """
     return min(similarity, OPPOSED) if _opposed(one, other) else similarity

@@ -20,14 +20,14 @@ _REFUSAL = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class GateSettings:
+class FormatCheckSettings:
     """min_mean_logprob: natural log, None to ignore log-probabilities."""
 
     refusals: bool = True
     min_mean_logprob: float | None = None
 
 
-def judge(chat: ChatRequest, answer: Answer, settings: GateSettings) -> str:
+def judge(chat: ChatRequest, answer: Answer, settings: FormatCheckSettings) -> str:
     """Why the answer is too weak to be served from a rung that has another above it.
 
     "" when it passes, else: empty | refusal | filtered | cut_off | tool_call_missing |
@@ -42,7 +42,7 @@ def judge(chat: ChatRequest, answer: Answer, settings: GateSettings) -> str:
     )
 
 
-def _by_ending(chat: ChatRequest, answer: Answer, settings: GateSettings) -> str:
+def _by_ending(chat: ChatRequest, answer: Answer, settings: FormatCheckSettings) -> str:
     if answer.finish_reason is FinishReason.CONTENT_FILTER:
         return "filtered"
     # A caller's own token limit cuts every arm off alike: escalating would only cost more.
@@ -78,7 +78,7 @@ def _by_format(chat: ChatRequest, answer: Answer) -> str:
     return PASSED if Check().matches(value, chat.response_format.schema) else "schema_mismatch"
 
 
-def _by_logprob(answer: Answer, settings: GateSettings) -> str:
+def _by_logprob(answer: Answer, settings: FormatCheckSettings) -> str:
     floor, mean = settings.min_mean_logprob, answer.mean_logprob
     return "low_logprob" if floor is not None and mean is not None and mean < floor else PASSED
 

@@ -16,9 +16,9 @@ from router.domain.catalog import Catalog, Plan
 from router.domain.chat import Answer, ChatRequest, Format
 from router.domain.errors import RouterError
 from router.domain.records import Judge, Judged, StepTaken
-from router.domain.tenants import kept_for
-from router.gates.agreement import agreement, bounded, compare
-from router.gates.closed_answers import Closed, closed_answer
+from router.domain.tenants import promise_for
+from router.gates.agreement import agreement, bounded_similarity, compare
+from router.gates.closed_answers import ClosedAnswer, closed_answer
 from router.gates.signals import SIGNALS_VERSION, reply_of, signals_of, traits_of
 from router.ports.observer import Observer
 from router.ports.upstream import Embedding
@@ -32,7 +32,7 @@ class AvailableSteps:
     escalate: bool
 
 
-class Verdicts(Protocol):
+class GuardedVerifier(Protocol):
     """A caller's verifier, as the stepper asks it."""
 
     @property
@@ -89,7 +89,7 @@ class GateSession:
         prices: Prices,
         embed: Embed,
         observer: Observer,
-        verifier: Verdicts | None = None,
+        verifier: GuardedVerifier | None = None,
         tenant: str = "",
         promise: RiskBound | None = None,
     ) -> None:
@@ -110,7 +110,7 @@ class GateSession:
         self._seen: GateInput | None = None
         self._verified: float | None = None
         self._steps: list[StepTaken] = []
-        self._closed: dict[str, Closed | None] = {}
+        self._closed: dict[str, ClosedAnswer | None] = {}
 
     async def first(self, answer: Answer, left: AvailableSteps, within_ms: float) -> Step:
         """What to do with a first answer that passed the certain checks."""
@@ -216,7 +216,7 @@ class GateSession:
         except RouterError:
             self._observer.degraded("agreement")
             return None
-        return bounded(float(np.clip(vectors[0] @ vectors[1], 0, 1)), one, other)
+        return bounded_similarity(float(np.clip(vectors[0] @ vectors[1], 0, 1)), one, other)
 
 
 def prices_of(plan: Plan, catalog: Catalog) -> Prices:
@@ -226,7 +226,7 @@ def prices_of(plan: Plan, catalog: Catalog) -> Prices:
     return Prices(second, strong)
 
 
-class Judging:
+class GateSessions:
     """Makes the stepper of a request. gates: of the snapshot that serves now."""
 
     def __init__(
@@ -235,14 +235,14 @@ class Judging:
         catalog: Catalog,
         embed: Embed,
         observer: Observer,
-        verifier: Verdicts | None = None,
+        verifier: GuardedVerifier | None = None,
     ) -> None:
         self._catalog = catalog
         self._embed = embed
         self._observer = observer
         self._verifier = verifier
 
-    def stepper(
+    def open(
         self,
         chat: ChatRequest,
         plan: Plan,
@@ -268,5 +268,5 @@ class Judging:
             observer=self._observer,
             verifier=self._verifier,
             tenant=tenant,
-            promise=kept_for(promises, plan.name, tenant),
+            promise=promise_for(promises, plan.name, tenant),
         )

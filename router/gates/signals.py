@@ -16,7 +16,7 @@ import numpy as np
 
 from bandit.types import Vector
 from router.domain.chat import Answer, FinishReason
-from router.gates.closed_answers import Closed, Kind, asked_kind, closed_answer
+from router.gates.closed_answers import AnswerKind, ClosedAnswer, asked_kind, closed_answer
 from router.gates.lexicon import CORRECTIONS, ENGLISH, HEDGES, REFUSALS, STEPS
 
 SIGNALS_VERSION: Final = "1"
@@ -47,7 +47,7 @@ class PromptTraits:
     """What a prompt asks for, read once for all answers to it."""
 
     length: int
-    asked: Kind | None
+    asked: AnswerKind | None
     numbers: frozenset[str]
     english: bool
     latin: bool
@@ -66,7 +66,7 @@ class Reply:
     mean_logprob: float | None = None
     verified: float | None = None
     tool_calls: int = 0
-    closed: Closed | None = None
+    closed: ClosedAnswer | None = None
 
 
 def traits_of(prompt: str, *, wants_json: bool = False) -> PromptTraits:
@@ -80,7 +80,9 @@ def traits_of(prompt: str, *, wants_json: bool = False) -> PromptTraits:
     )
 
 
-def reply_of(answer: Answer, verified: float | None = None, closed: Closed | None = None) -> Reply:
+def reply_of(
+    answer: Answer, verified: float | None = None, closed: ClosedAnswer | None = None
+) -> Reply:
     return Reply(
         text=answer.text,
         cut_off=answer.finish_reason is FinishReason.LENGTH,
@@ -100,7 +102,7 @@ class _Reading:
     text: str
     words: list[str]
     numbers: list[str]
-    closed: Closed | None
+    closed: ClosedAnswer | None
 
     @property
     def size(self) -> float:

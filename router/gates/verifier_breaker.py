@@ -32,7 +32,7 @@ class VerifierBreakerSettings:
 
 
 class VerifierBreaker:
-    """Implements `router.gates.gate_session.Verdicts`. clock: seconds."""
+    """Implements `router.gates.gate_session.GuardedVerifier`. clock: seconds."""
 
     def __init__(
         self,

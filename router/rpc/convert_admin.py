@@ -5,10 +5,10 @@ from __future__ import annotations
 from adaptive_router.v1 import admin_pb2 as pb
 
 from router.domain.events import GainFound, PolicyChanged
-from router.domain.requests import Listing
+from router.domain.requests import PolicyListing
 
 
-def listing(found: Listing) -> pb.ListPoliciesResponse:
+def listing(found: PolicyListing) -> pb.ListPoliciesResponse:
     gains = {gain.member: _gain(gain) for gain in found.found}
     return pb.ListPoliciesResponse(
         members=[

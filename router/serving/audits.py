@@ -102,27 +102,27 @@ class Auditor:
 
     def _check(self, work: RequestState) -> _Check | None:
         """None where the first answer was not accepted by a gate, or nothing can be told of it."""
-        journey = work.journey
-        stepper = journey.stepper if journey else None
-        if journey is None or journey.answer is None or stepper is None:
+        run = work.run
+        gate_session = run.gate_session if run else None
+        if run is None or run.answer is None or gate_session is None:
             return None
-        judged, plan = stepper.judged, stepper.plan
+        judged, plan = gate_session.judged, gate_session.plan
         # A caller's own cost limit is for all that its request costs.
         limited = work.call.options.max_cost_usd is not None
         if judged is None or limited or not _accepted(judged, plan):
             return None
-        return self._how(work, journey.answer, stepper)
+        return self._how(work, run.answer, gate_session)
 
-    def _how(self, work: RequestState, answer: Answer, stepper: GateSession) -> _Check | None:
+    def _how(self, work: RequestState, answer: Answer, gate_session: GateSession) -> _Check | None:
         judge, chat = self._settings.judge, work.call.chat
         allowed = work.call.tenant.limits.arms
         if judge:
             if allowed and judge not in allowed:
                 return None
             return _Check(judge_chat(chat, answer.text), judge, lambda said: read_score(said.text))
-        if not stepper.is_closed(stepper.plan.rungs[0]):
+        if not gate_session.is_closed(gate_session.plan.rungs[0]):
             return None  # open text of two models differs also where both are right
-        return _Check(chat, stepper.plan.rungs[1], stepper.confirms)
+        return _Check(chat, gate_session.plan.rungs[1], gate_session.confirms)
 
     async def _audit(self, work: RequestState, check: _Check) -> None:
         try:
@@ -144,25 +144,25 @@ class Auditor:
         try:
             await self._admission.reserve(work.call.tenant, own)
             try:
-                journey = await self._ask(work, check, needs)
-                spent_usd = sum(a.cost_usd for a in journey.attempts)
-                spent_tokens = sum(a.input_tokens + a.output_tokens for a in journey.attempts)
+                run = await self._ask(work, check, needs)
+                spent_usd = sum(a.cost_usd for a in run.attempts)
+                spent_tokens = sum(a.input_tokens + a.output_tokens for a in run.attempts)
             finally:
                 await retry_write(lambda: self._admission.settle(own, spent_tokens, spent_usd))
         finally:
             await retry_write(lambda: self._admission.settle(common, 0, spent_usd))
-        await self._tell(work, check, journey.answer, spent_usd)
+        await self._tell(work, check, run.answer, spent_usd)
 
     async def _ask(self, work: RequestState, check: _Check, needs: Requirements) -> PlanRun:
         arms, now_s = (check.arm,), self._cascade.now_s()
-        journey = PlanRun(
+        run = PlanRun(
             check.chat, needs, arms, deadline_s=now_s + TIMEOUT_MS / MS_PER_S, health=work.health
         )
-        async for _ in self._cascade.run(journey):
+        async for _ in self._cascade.run(run):
             pass  # nobody reads along
-        for attempt in journey.attempts:
+        for attempt in run.attempts:
             self._observer.attempt(attempt)
-        return journey
+        return run
 
     async def _tell(
         self, work: RequestState, check: _Check, answer: Answer | None, cost_usd: float

@@ -43,7 +43,7 @@ class Finalizer:
 
     async def record(self, work: RequestState) -> DecisionRecord:
         record = work.record(self._catalog)
-        if work.journey is None and work.hit is None:
+        if work.run is None and work.hit is None:
             return record  # refused before anything was looked up or chosen
         for attempt in record.attempts:
             self._observer.attempt(attempt)
@@ -57,7 +57,7 @@ class Finalizer:
         """Give back what was reserved and not used."""
         if work.refused:
             return
-        attempts = work.journey.attempts if work.journey else []
+        attempts = work.run.attempts if work.run else []
         tokens = sum(a.input_tokens + a.output_tokens for a in attempts)
         cost_usd = sum(a.cost_usd for a in attempts)
         work.quota_left = await retry_write(
@@ -66,11 +66,9 @@ class Finalizer:
 
     def _put(self, work: RequestState) -> None:
         """Only what passed its gate may answer somebody else; nobody waits for it."""
-        journey = work.journey
-        if journey is None or journey.answer is None or not journey.passed:
+        run = work.run
+        if run is None or run.answer is None or not run.passed:
             return
         if work.cache is CacheStatus.MISS:
-            cached = CachedAnswer(
-                journey.answer, journey.arm, journey.deployment, work.id, work.key.exact
-            )
+            cached = CachedAnswer(run.answer, run.arm, run.deployment, work.id, work.key.exact)
             self._background.start(self._cache.put(work.key, work.likeness, cached))

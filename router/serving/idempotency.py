@@ -8,7 +8,7 @@ import msgspec
 
 from router.domain.errors import IdempotencyConflict, IdempotencyRunning
 from router.domain.requests import Completion, RouteRequest, fingerprint
-from router.ports.state import ClaimState, Idempotency, OnceKey
+from router.ports.state import ClaimKey, ClaimState, Idempotency
 from router.runtime.background import retry_write
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -59,5 +59,5 @@ class IdempotencyGuard:
             await self._idempotency.release(_key(call, owner))
 
 
-def _key(call: RouteRequest, owner: str) -> OnceKey:
-    return OnceKey(call.tenant.name, call.options.idempotency_key, owner)
+def _key(call: RouteRequest, owner: str) -> ClaimKey:
+    return ClaimKey(call.tenant.name, call.options.idempotency_key, owner)

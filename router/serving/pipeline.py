@@ -33,7 +33,7 @@ from router.serving.finalize import Finalizer
 from router.serving.idempotency import IdempotencyGuard
 from router.serving.plan_selection import PlanSelector
 from router.serving.rephrase import RephraseDetector, attached, fingerprint
-from router.serving.request_state import MS_PER_S, RequestState, open_work
+from router.serving.request_state import MS_PER_S, RequestState, open_request
 from router.serving.response_cache import Hit, ResponseCache
 
 
@@ -128,17 +128,17 @@ class Pipeline:
         try:
             await self._admit(work)
             await self._embed(work)
-            journey = self.selector.choose(work)
-            work.direct(journey, self.catalog)
+            run = self.selector.choose(work)
+            work.direct(run, self.catalog)
             record = await self.finalizer.record(work)
         except BaseException:
             self.background.start(self.finalizer.settle(work))
             raise
-        return Directive(record, journey.rungs, work.quota_left)
+        return Directive(record, run.rungs, work.quota_left)
 
     def _open(self, call: RouteRequest, mode: Mode) -> RequestState:
         now_s = self.clock()
-        return open_work(call, mode, self.ids(), now_s, self.catalog, observe=self.observe)
+        return open_request(call, mode, self.ids(), now_s, self.catalog, observe=self.observe)
 
     async def _admit(self, work: RequestState) -> None:
         """Reserve, look up the whole request and ask for health in one round trip's time.
@@ -218,9 +218,9 @@ class Pipeline:
             for delta in deltas_of(work.hit.cached.answer):
                 yield delta
             return
-        journey = self.selector.choose(work)
+        run = self.selector.choose(work)
         with self.stopwatch.stage("call"):
-            async with aclosing(self.cascade.run(journey)) as deltas:
+            async with aclosing(self.cascade.run(run)) as deltas:
                 async for delta in deltas:
                     yield delta
 

@@ -9,7 +9,7 @@ from router.domain.catalog import Catalog, Plan
 from router.domain.errors import NoEligiblePlan, Overloaded
 from router.domain.logged_context import read_context
 from router.domain.records import Choice, Mode
-from router.gates.gate_session import GateSession, Judging
+from router.gates.gate_session import GateSession, GateSessions
 from router.ports.observer import Observer, Stopwatch
 from router.ports.upstream import Embedder
 from router.serving.attempts import PlanRun
@@ -26,14 +26,14 @@ class PlanSelector:
         *,
         catalog: Catalog,
         decider: Decider,
-        judging: Judging,
+        gate_sessions: GateSessions,
         embedder: Embedder,
         observer: Observer,
         stopwatch: Stopwatch,
     ) -> None:
         self._catalog = catalog
         self._decider = decider
-        self._judging = judging
+        self._gate_sessions = gate_sessions
         self._embedder = embedder
         self._observer = observer
         self._stopwatch = stopwatch
@@ -61,7 +61,7 @@ class PlanSelector:
         if not work.plans:
             raise NoEligiblePlan("the cost limit pays no arm: raise it or ask for less")
         plans = [plan for plan in work.plans if work.well(self._catalog, plan)]
-        rungs, stepper = work.arms[:1], None
+        rungs, gate_session = work.arms[:1], None
         if plans:
             all_well = len(plans) == len(work.plans)
             choice = (work.foreseen if all_well else None) or self._decide(work, plans)
@@ -69,10 +69,10 @@ class PlanSelector:
                 raise NoEligiblePlan("no plan is expected to keep the cost limit")
             plan = next(p for p in plans if p.name == choice.plan)
             work.choice, rungs = choice, plan.rungs
-            stepper = self._stepper(work, plan, choice)
+            gate_session = self._gate_session(work, plan, choice)
             self._observer.decision(plan.name, explored=choice.explored)
-        work.journey = self._journey(work, rungs, stepper)
-        return work.journey
+        work.run = self._plan_run(work, rungs, gate_session)
+        return work.run
 
     def _decide(self, work: RequestState, plans: Sequence[Plan]) -> Choice | None:
         assert work.embedding is not None  # noqa: S101 - embedded before
@@ -87,11 +87,11 @@ class PlanSelector:
             would = self._decider.choose(context, watched, options.weights, bounds, tenant)
             return choice if would is None else beside(choice, would)
 
-    def _stepper(self, work: RequestState, plan: Plan, choice: Choice) -> GateSession | None:
+    def _gate_session(self, work: RequestState, plan: Plan, choice: Choice) -> GateSession | None:
         call, decider = work.call, self._decider
         weights = merge(decider.weights, call.options.weights)
         context = read_context(choice.context)
-        return self._judging.stepper(
+        return self._gate_sessions.open(
             call.chat,
             plan,
             decider.gates,
@@ -101,8 +101,8 @@ class PlanSelector:
             promises=decider.promises,
         )
 
-    def _journey(
-        self, work: RequestState, rungs: tuple[str, ...], stepper: GateSession | None
+    def _plan_run(
+        self, work: RequestState, rungs: tuple[str, ...], gate_session: GateSession | None
     ) -> PlanRun:
         return PlanRun(
             chat=work.call.chat,
@@ -113,5 +113,5 @@ class PlanSelector:
             deadline_s=work.deadline_s,
             max_cost_usd=work.call.options.max_cost_usd,
             health=work.health,
-            stepper=stepper,
+            gate_session=gate_session,
         )

@@ -56,7 +56,7 @@ class RequestState:
     hit: Hit | None = None
     foreseen: Choice | None = None
     choice: Choice | None = None
-    journey: PlanRun | None = None
+    run: PlanRun | None = None
     cache: CacheStatus = CacheStatus.MISS
     health: Mapping[str, Health] = field(default_factory=dict)
     quota_left: QuotaLeft = field(default_factory=QuotaLeft)
@@ -78,7 +78,7 @@ class RequestState:
     def answer(self) -> Answer | None:
         if self.hit is not None:
             return self.hit.cached.answer
-        return self.journey.answer if self.journey else None
+        return self.run.answer if self.run else None
 
     def healthy(self, deployment: str) -> bool:
         return self.health.get(deployment, Health.CLOSED) is not Health.OPEN
@@ -90,16 +90,16 @@ class RequestState:
             for arm in (catalog.arms[rung] for rung in plan.rungs)
         )
 
-    def direct(self, journey: PlanRun, catalog: Catalog) -> None:
+    def direct(self, run: PlanRun, catalog: Catalog) -> None:
         """Name the deployment a caller of `Decide` is to call."""
-        journey.arm = journey.rungs[0]
-        deployments = catalog.arms[journey.arm].deployments
+        run.arm = run.rungs[0]
+        deployments = catalog.arms[run.arm].deployments
         able = [d.name for d in deployments if self.needs.met_by(d)]
-        journey.deployment = next((name for name in able if self.healthy(name)), able[0])
+        run.deployment = next((name for name in able if self.healthy(name)), able[0])
 
     def record(self, catalog: Catalog) -> DecisionRecord:
-        journey, hit = self.journey, self.hit
-        source = hit.cached if hit else journey
+        run, hit = self.run, self.hit
+        source = hit.cached if hit else run
         deployment = source.deployment if source else ""
         return DecisionRecord(
             id=self.id,
@@ -108,7 +108,7 @@ class RequestState:
             mode=self.mode,
             session_id=self.call.options.session_id,
             choice=self.choice,
-            attempts=tuple(journey.attempts) if journey else (),
+            attempts=tuple(run.attempts) if run else (),
             arm=source.arm if source else "",
             deployment=deployment,
             model=catalog.model_of(deployment),
@@ -117,7 +117,7 @@ class RequestState:
             cache_exact=hit.cached.exact if hit else self.key.exact,
             cache_partition=self.key.partition,
             settled=self.mode is not Mode.DECIDE,
-            judged=journey.stepper.judged if journey and journey.stepper else None,
+            judged=run.gate_session.judged if run and run.gate_session else None,
             price=catalog.price_of(deployment) if self.mode is Mode.DECIDE else None,
         )
 
@@ -125,7 +125,7 @@ class RequestState:
 TYPICAL_OUTPUT_TOKENS = 512
 
 
-def open_work(
+def open_request(
     call: RouteRequest,
     mode: Mode,
     decision_id: str,

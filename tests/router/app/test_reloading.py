@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from router.app.learner import Learning
-from router.app.reloading import Reloading, Source, check_reloadable
+from router.app.learner import LearnerLoop
+from router.app.reloading import ConfigReloader, ConfigSource, check_reloadable
 from router.config import Config, parse_config
 from router.domain.errors import ConfigInvalid, StorageUnavailable
 from router.ports.observer import Observer
@@ -37,9 +37,9 @@ class Site:
         self.away = False
         self.observer = Counting()
         config = parse_config(ONE, "router.yaml", {})
-        source = Source(self.path)
+        source = ConfigSource(self.path)
         seen = source.stamps(config)
-        self.reloading = Reloading(source, config, self.apply, self.observer, seen)
+        self.reloading = ConfigReloader(source, config, self.apply, self.observer, seen)
 
     async def apply(self, config: Config) -> None:
         if self.away:
@@ -119,7 +119,7 @@ def test_one_learner_ends_before_the_next_starts() -> None:
 
     async def scene() -> None:
         one, two = parse_config(ONE, "f", {}), parse_config(TWO, "f", {})
-        learning = Learning(lambda config, _: Loop(log, str(len(config.arms))), one)
+        learning = LearnerLoop(lambda config, _: Loop(log, str(len(config.arms))), one)
         stop = asyncio.Event()
         running = asyncio.create_task(learning.run(stop))
         await asyncio.sleep(0)

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from router.gates import agreement as module
-from router.gates.agreement import OPPOSED, agreement, bounded, compare, spread
+from router.gates.agreement import OPPOSED, agreement, bounded_similarity, compare, spread_labels
 from router.gates.closed_answers import closed_answer
 
 PARIS = "The capital of France is Paris."
@@ -35,8 +35,8 @@ def test_the_examples_hold() -> None:
     ],
 )
 def test_what_is_opposed_hardly_agrees(one: str, other: str) -> None:
-    assert bounded(0.97, one, other) == bounded(0.97, other, one) == OPPOSED
-    assert bounded(0.2, one, other) == 0.2
+    assert bounded_similarity(0.97, one, other) == bounded_similarity(0.97, other, one) == OPPOSED
+    assert bounded_similarity(0.2, one, other) == 0.2
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_what_is_opposed_hardly_agrees(one: str, other: str) -> None:
     ],
 )
 def test_other_words_for_the_same_are_left_alone(one: str, other: str) -> None:
-    assert bounded(0.97, one, other) == bounded(0.97, other, one) == 0.97
+    assert bounded_similarity(0.97, one, other) == bounded_similarity(0.97, other, one) == 0.97
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,13 @@ def test_large_json_is_compared_whole() -> None:
 def test_labels_spread_between_answers() -> None:
     five, six = closed_answer("5"), closed_answer("6")
     answers = {"first": five, "second": six, "strong": six}
-    assert spread({"strong": 1.0}, answers) == {"strong": 1.0, "first": 0.0, "second": 1.0}
-    assert spread({"strong": 0.0}, answers) == {"strong": 0.0, "second": 0.0}
-    assert spread({"first": 1.0}, answers) == {"first": 1.0, "second": 0.0, "strong": 0.0}
-    assert spread({"first": 0.7}, answers) == {"first": 0.7}
-    assert spread({"strong": 1.0}, {"strong": None, "first": five}) == {"strong": 1.0}
-    assert spread({"strong": 1.0}, {"strong": five, "first": None}) == {"strong": 1.0, "first": 0.0}
-    assert spread({}, answers) == {}
+    assert spread_labels({"strong": 1.0}, answers) == {"strong": 1.0, "first": 0.0, "second": 1.0}
+    assert spread_labels({"strong": 0.0}, answers) == {"strong": 0.0, "second": 0.0}
+    assert spread_labels({"first": 1.0}, answers) == {"first": 1.0, "second": 0.0, "strong": 0.0}
+    assert spread_labels({"first": 0.7}, answers) == {"first": 0.7}
+    assert spread_labels({"strong": 1.0}, {"strong": None, "first": five}) == {"strong": 1.0}
+    assert spread_labels({"strong": 1.0}, {"strong": five, "first": None}) == {
+        "strong": 1.0,
+        "first": 0.0,
+    }
+    assert spread_labels({}, answers) == {}

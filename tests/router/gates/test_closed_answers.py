@@ -7,12 +7,12 @@ import pytest
 from router.gates.agreement import compare
 from router.gates.closed_answers import (
     MAX_CHARS,
-    Closed,
-    Kind,
+    AnswerKind,
+    ClosedAnswer,
     asked_kind,
     closed_answer,
-    said_choice,
-    said_number,
+    final_choice,
+    final_number,
 )
 
 
@@ -56,7 +56,7 @@ from router.gates.closed_answers import (
 def test_a_number_is_found(text: str, value: float) -> None:
     found = closed_answer(text)
     assert found
-    assert found.kind is Kind.NUMBER
+    assert found.kind is AnswerKind.NUMBER
     assert found.number
     assert found.number.value == pytest.approx(value)
 
@@ -78,20 +78,20 @@ def test_a_number_is_found(text: str, value: float) -> None:
     ],
 )
 def test_a_choice_is_found(text: str, letter: str) -> None:
-    assert closed_answer(text) == Closed(Kind.CHOICE, letter)
+    assert closed_answer(text) == ClosedAnswer(AnswerKind.CHOICE, letter)
 
 
 @pytest.mark.parametrize(
     ("text", "asked", "said"),
     [
-        ("So they pay 12 for 3, thus 4 each", Kind.NUMBER, "4"),
-        ("So they pay 12, not 4", Kind.NUMBER, "12"),
-        ("A is tempting, but I think C fits", Kind.CHOICE, "C"),
-        ("Yes, because " + "it is so. " * 100, Kind.YES_NO, "yes"),
+        ("So they pay 12 for 3, thus 4 each", AnswerKind.NUMBER, "4"),
+        ("So they pay 12, not 4", AnswerKind.NUMBER, "12"),
+        ("A is tempting, but I think C fits", AnswerKind.CHOICE, "C"),
+        ("Yes, because " + "it is so. " * 100, AnswerKind.YES_NO, "yes"),
     ],
 )
 def test_what_is_not_marked_counts_where_it_was_asked_for(
-    text: str, asked: Kind, said: str
+    text: str, asked: AnswerKind, said: str
 ) -> None:
     assert closed_answer(text) is None
     found = closed_answer(text, asked)
@@ -113,7 +113,7 @@ def test_what_is_not_marked_counts_where_it_was_asked_for(
     ],
 )
 def test_yes_and_no(text: str, word: str) -> None:
-    assert closed_answer(text) == Closed(Kind.YES_NO, word)
+    assert closed_answer(text) == ClosedAnswer(AnswerKind.YES_NO, word)
 
 
 @pytest.mark.parametrize(
@@ -137,17 +137,17 @@ def test_open_text_settles_on_nothing(text: str) -> None:
 @pytest.mark.parametrize(
     ("prompt", "kind"),
     [
-        ("Janet has 3 eggs. How many are left?", Kind.NUMBER),
-        ("Which? A) x B) y C) z", Kind.CHOICE),
-        ("Pick one:\nA. x\nB. y\nC. z", Kind.CHOICE),
-        ("Is Pluto a planet?", Kind.YES_NO),
+        ("Janet has 3 eggs. How many are left?", AnswerKind.NUMBER),
+        ("Which? A) x B) y C) z", AnswerKind.CHOICE),
+        ("Pick one:\nA. x\nB. y\nC. z", AnswerKind.CHOICE),
+        ("Is Pluto a planet?", AnswerKind.YES_NO),
         ("Write a poem.", None),
         ("", None),
     ],
 )
-def test_what_a_prompt_asks_for(prompt: str, kind: Kind | None) -> None:
+def test_what_a_prompt_asks_for(prompt: str, kind: AnswerKind | None) -> None:
     assert asked_kind(prompt) is kind
-    assert asked_kind(prompt, wants_json=True) is Kind.JSON
+    assert asked_kind(prompt, wants_json=True) is AnswerKind.JSON
 
 
 @pytest.mark.parametrize(
@@ -171,8 +171,8 @@ def test_what_a_prompt_asks_for(prompt: str, kind: Kind | None) -> None:
     ],
 )
 def test_absurd_answers_are_read_without_harm(text: str) -> None:
-    found = closed_answer(text, Kind.NUMBER)
-    compare(text, text, Kind.CHOICE)
+    found = closed_answer(text, AnswerKind.NUMBER)
+    compare(text, text, AnswerKind.CHOICE)
     assert found is None or len(found.text) < MAX_CHARS
 
 
@@ -184,9 +184,9 @@ def test_only_the_end_of_a_long_answer_counts() -> None:
 
 
 def test_parts_serve_references_too() -> None:
-    number = said_number("5 and 6, not 7")
+    number = final_number("5 and 6, not 7")
     assert number
     assert number.value == 6
-    assert said_number("none") is None
-    assert said_choice("neither") == ""
-    assert said_choice("(D)") == "D"
+    assert final_number("none") is None
+    assert final_choice("neither") == ""
+    assert final_choice("(D)") == "D"

@@ -20,11 +20,11 @@ from router.domain.chat import (
     ToolMode,
     Usage,
 )
-from router.gates.format_checks import GateSettings, judge
+from router.gates.format_checks import FormatCheckSettings, judge
 
 SCHEMA = '{"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}'
 ASK = ChatRequest((Message(Role.USER, (TextPart("Count."),)),))
-SETTINGS = GateSettings(min_mean_logprob=-1.0)
+SETTINGS = FormatCheckSettings(min_mean_logprob=-1.0)
 
 
 def answer(text: str = "Four.", finish: FinishReason = FinishReason.STOP, **more: object) -> Answer:
@@ -74,7 +74,7 @@ def test_verdicts(chat: ChatRequest, given: Answer, why: str) -> None:
 
 
 def test_signals_can_be_switched_off() -> None:
-    lenient = GateSettings(refusals=False)
+    lenient = FormatCheckSettings(refusals=False)
     assert judge(ASK, answer("As an AI, I think four."), lenient) == ""
     assert judge(ASK, answer(mean_logprob=-9.0), lenient) == ""
 

@@ -44,7 +44,7 @@ async def embed(text: str) -> Embedding:
     raise AssertionError(text)
 
 
-def stepper(
+def gate_session(
     promise: From | None = None,
     version: str = "v1",
     observer: Observer | None = None,
@@ -65,7 +65,7 @@ def stepper(
 
 
 async def test_what_a_promise_does_not_permit_goes_to_the_arm_above() -> None:
-    made = stepper(From(1.0))
+    made = gate_session(From(1.0))
     assert await made.first(ANSWER, BOTH, 1_000) is Step.ESCALATE
     assert made.judged is not None
     (taken,) = made.judged.steps
@@ -75,17 +75,17 @@ async def test_what_a_promise_does_not_permit_goes_to_the_arm_above() -> None:
 
 
 async def test_what_it_permits_is_served() -> None:
-    made = stepper(From(0.5))
+    made = gate_session(From(0.5))
     assert await made.first(ANSWER, BOTH, 1_000) is Step.ACCEPT
 
 
 async def test_where_nobody_else_can_be_asked_the_answer_in_hand_is_served() -> None:
-    assert await stepper(From(1.0)).first(ANSWER, NO_MORE, 1_000) is Step.ACCEPT
+    assert await gate_session(From(1.0)).first(ANSWER, NO_MORE, 1_000) is Step.ACCEPT
 
 
 async def test_a_gate_of_another_context_map_leaves_it_at_the_certain_checks() -> None:
     observer = Counting()
-    made = stepper(version="v0", observer=observer)
+    made = gate_session(version="v0", observer=observer)
     assert await made.first(ANSWER, BOTH, 1_000) is Step.ACCEPT
     assert made.judged is None
     assert observer.seen == ["gate"]

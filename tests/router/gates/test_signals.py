@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from router.domain.chat import Answer, FinishReason, ToolCall, Usage
-from router.gates.closed_answers import Kind
+from router.gates.closed_answers import AnswerKind
 from router.gates.signals import (
     N_SIGNALS,
     NAMES,
@@ -100,9 +100,9 @@ def test_an_answer_of_the_router_is_read() -> None:
 
 
 def test_the_form_asked_for_is_read_once() -> None:
-    assert QUESTION.asked is Kind.NUMBER
+    assert QUESTION.asked is AnswerKind.NUMBER
     assert QUESTION.numbers == {"12", "5"}
-    assert traits_of("x", wants_json=True).asked is Kind.JSON
+    assert traits_of("x", wants_json=True).asked is AnswerKind.JSON
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from router.domain.errors import InvalidRequest, NoEligiblePlan
 from router.domain.records import Mode
 from router.domain.requests import RouteRequest, RoutingOptions
 from router.domain.tenants import Tenant, TenantLimits
-from router.serving.request_state import open_work
+from router.serving.request_state import open_request
 
 LOW = Deployment("low", "openai", "http://h", "m", Price(0, 1))
 HIGH = Deployment("high", "openai", "http://h", "m", Price(0, 10))
@@ -27,7 +27,7 @@ CALL = RouteRequest(Tenant("acme"), ASK)
 
 
 def reserved_usd(call: RouteRequest, mode: Mode, catalog: Catalog = CATALOGUE) -> float:
-    return open_work(call, mode, "d-1", 0.0, catalog).reservation.cost_usd
+    return open_request(call, mode, "d-1", 0.0, catalog).reservation.cost_usd
 
 
 def test_at_worst_every_arm_is_called() -> None:
@@ -62,14 +62,14 @@ def test_who_only_watches_serves_as_the_caller_chose(
     pin: str, own: str, configured: str, serves: list[str], watched: list[str]
 ) -> None:
     call = RouteRequest(Tenant("acme", TenantLimits(observe=own)), ASK, RoutingOptions(arm=pin))
-    work = open_work(call, Mode.COMPLETE, "d-1", 0.0, LADDER, observe=configured)
+    work = open_request(call, Mode.COMPLETE, "d-1", 0.0, LADDER, observe=configured)
     assert [plan.name for plan in work.plans] == serves
     assert [plan.name for plan in work.watched] == watched
     assert set(work.arms) == {arm for plan in work.plans for arm in plan.rungs}
 
 
 def test_who_calls_the_model_himself_is_watched_among_single_arms() -> None:
-    work = open_work(CALL, Mode.DECIDE, "d-1", 0.0, LADDER, observe="cheap")
+    work = open_request(CALL, Mode.DECIDE, "d-1", 0.0, LADDER, observe="cheap")
     assert [plan.name for plan in work.watched] == ["cheap", "reasoning"]
 
 
@@ -85,7 +85,7 @@ def test_who_calls_the_model_himself_is_watched_among_single_arms() -> None:
 def test_only_what_is_limited_is_held(limits: TenantLimits) -> None:
     def held(tenant: Tenant, mode: Mode) -> bool:
         call = replace(CALL, tenant=tenant)
-        return open_work(call, mode, "d-1", 0.0, LADDER).reservation.held
+        return open_request(call, mode, "d-1", 0.0, LADDER).reservation.held
 
     assert held(Tenant("acme", limits), Mode.COMPLETE)
     assert not held(Tenant("acme", TenantLimits(arms=("cheap",))), Mode.STREAM)
@@ -106,20 +106,20 @@ def test_what_the_cost_limit_does_not_pay_is_not_chosen(
     limit_usd: float | None, pin: str, mode: Mode, plans: list[str]
 ) -> None:
     call = replace(CALL, options=RoutingOptions(arm=pin, max_cost_usd=limit_usd))
-    work = open_work(call, mode, "d-1", 0.0, LADDER)
+    work = open_request(call, mode, "d-1", 0.0, LADDER)
     assert [plan.name for plan in work.plans] == plans
 
 
 def test_an_arm_that_stands_in_may_be_all_that_is_paid() -> None:
     call = replace(CALL, options=RoutingOptions(max_cost_usd=0.001))
     plans = {"reasoning": SINGLES["reasoning"]}
-    work = open_work(call, Mode.COMPLETE, "d-1", 0.0, replace(CATALOGUE, plans=plans))
+    work = open_request(call, Mode.COMPLETE, "d-1", 0.0, replace(CATALOGUE, plans=plans))
     assert [plan.name for plan in work.plans] == ["reasoning"]
 
 
 def test_a_request_that_rules_everything_out() -> None:
     with pytest.raises(NoEligiblePlan):
-        open_work(CALL, Mode.DECIDE, "d-1", 0.0, CATALOGUE)
+        open_request(CALL, Mode.DECIDE, "d-1", 0.0, CATALOGUE)
     with pytest.raises(NoEligiblePlan):
         reserved_usd(
             RouteRequest(Tenant("acme", TenantLimits(arms=("other",))), ASK), Mode.COMPLETE
