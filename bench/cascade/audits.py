@@ -41,7 +41,7 @@ class Auditor:
 
     def check(self, decision_id: str, row: int, gate_session: GateSession | None) -> Check | None:
         """None where nothing is checked."""
-        worth = self.telling.served("")
+        worth = self.telling.count_answer("")
         share = self.share * (1.0 if self.always else worth)
         judged = gate_session.judged if gate_session else None
         if gate_session is None or judged is None or self.chance[row] >= share:

@@ -181,7 +181,7 @@ class Replay:
 
     def _learn(self, record: DecisionRecord, events: list[Event]) -> None:
         if self._auditor and any(isinstance(event, FeedbackGiven) for event in events):
-            self._auditor.telling.told("")
+            self._auditor.telling.count_feedback("")
         began_ns = time.perf_counter_ns()
         known = {record.id: record}
         outcomes = joined(events, known, self._plans, REWARDS)

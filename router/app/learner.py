@@ -118,7 +118,7 @@ class LearnerLoop:
 async def running_learner(
     config: Config, env: Mapping[str, str], source: ConfigSource | None = None
 ) -> AsyncIterator[Running]:
-    """source: as of `running_router`."""
+    """Run a learner; leaving it publishes what was learned. source: as of `running_router`."""
     async with AsyncExitStack() as stack:
         metrics, loops = Metrics(), TaskSupervisor()
         seen = source.stamps(config) if source else None
@@ -186,10 +186,10 @@ def beside(config: Config) -> Config:
 
 
 def run_learner(config: Config, source: ConfigSource | None = None) -> None:
-    """The same for a learner alone."""
+    """Run a learner alone until SIGTERM or SIGINT. Raises RouterError."""
     run(running_learner(config, os.environ, source))
 
 
 def run_learner_beside(config: Config, source: ConfigSource | None) -> None:
-    """The same for a learner that is a router's child."""
+    """Run a learner that is a router's child."""
     run_learner(beside(config), source and replace(source, adapt=beside))

@@ -78,7 +78,7 @@ class LearnerStateFactory:
         self._serving = np.random.default_rng()
 
     def fresh_policy(self) -> Policy:
-        """Of the section `policy`."""
+        """Makes the policy of the section `policy`."""
         return self._members.fresh()
 
     def fresh(self) -> LearnerState:
@@ -97,7 +97,7 @@ class LearnerStateFactory:
         return learned
 
     def restore(self, payload: bytes) -> LearnerState:
-        """For learning: goes on exactly where the snapshot ended. Raises BanditError."""
+        """Restore to learn on exactly where the snapshot ended. Raises BanditError."""
         parts = renamed_payloads(split(payload), self._renamed)
         champion, policy = self._members.champion(parts, None)
         contest = self._members.contest(champion, policy, parts)
@@ -108,7 +108,7 @@ class LearnerStateFactory:
         return LearnerState(policy, gates, promises, champion, contest, influence, owned, trust)
 
     def restore_to_serve(self, payload: bytes) -> LearnerState:
-        """Without challengers. Raises BanditError."""
+        """Restore without challengers. Raises BanditError."""
         parts = renamed_payloads(split(payload), self._renamed)
         champion, policy = self._members.champion(parts, self._serving)
         gates = self._gates(parts.gates, self._serving)

@@ -26,7 +26,7 @@ _NOT_LEARNED_BY: Final = {"observe", "promise", "tenant_promises"}
 
 
 class PolicyFactory:
-    """examples: contexts by plan, for `policy.intent`, which has no challengers."""
+    """Makes policies. examples: contexts by plan, for `policy.intent`, which has no challengers."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class PolicyFactory:
         return ChampionChallenger(policies, resumed(ContestState(), self._prints), self._terms)
 
     def champion(self, parts: Payloads, rng: np.random.Generator | None) -> tuple[str, Policy]:
-        """Who serves, and its name: `BASE` where the config knows the champion no more.
+        """Returns the name and the policy that serves: `BASE` where the config lacks the champion.
 
         Raises BanditError.
         """
@@ -72,7 +72,7 @@ class PolicyFactory:
         return name, load_policy(payload, self._settings[name], self._version, rng, name=kind)
 
     def own(self, payload: bytes, rng: np.random.Generator | None) -> Policy:
-        """Of one tenant, by the section `policy`. Raises BanditError."""
+        """Restore the policy of one tenant, by the section `policy`. Raises BanditError."""
         kind = self._sections[BASE].name
         return load_policy(payload, self._settings[BASE], self._version, rng, name=kind)
 
@@ -105,7 +105,7 @@ class PolicyFactory:
             return self.fresh(name)
 
     def _payload(self, name: str, parts: Payloads) -> bytes | None:
-        """Of the member that was told the same, under whatever name; else of the same name.
+        """Returns the payload of the member with the same settings, else of the same name.
 
         A champion's overrides may so be written into the section `policy` and lose nothing.
         """

@@ -32,7 +32,7 @@ class LoopBroke(RouterError):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """port: 0 for a learner. failed: set when a background loop broke down."""
+    """A started process. port: 0 for a learner. failed: set when a background loop broke down."""
 
     port: int
     metrics_port: int
@@ -61,7 +61,7 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
 async def opened_storage(
     config: Config, env: Mapping[str, str], *, begun: bool = False
 ) -> AsyncIterator[Storage]:
-    """begun: for whoever only reads; raises as `open_storage` does."""
+    """Open the storage and close it at the end. begun: only read what was begun before."""
     storage = await open_storage(storage_settings(config, env), begun=begun)
     try:
         yield storage

@@ -29,7 +29,7 @@ def as_read(config: Config) -> Config:
 
 @dataclass(frozen=True, slots=True)
 class ConfigSource:
-    """Where a config came from. path: followed where it is a link, as in a mounted ConfigMap.
+    """The origin of a config. path: followed where it is a link, as in a mounted ConfigMap.
 
     adapt: what is done to every config that was read.
     """
@@ -42,7 +42,7 @@ class ConfigSource:
         return self.adapt(load_config(self.path, os.environ))
 
     def stamps(self, config: Config) -> Stamps:
-        """Of the file, and of the context map that the config names."""
+        """Stamps of the file, and of the context map that the config names."""
         return _stamp(self.path), _stamp(config.policy.context_map)
 
 

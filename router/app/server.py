@@ -136,7 +136,7 @@ def _administration(
 
 
 def run_router(config: Config, source: ConfigSource | None = None) -> None:
-    """Until SIGTERM or SIGINT. Raises RouterError when it can't start or a loop broke down."""
+    """Serve until SIGTERM or SIGINT. Raises RouterError when a start or a loop failed."""
     run(running_router(config, os.environ, source))
 
 

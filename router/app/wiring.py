@@ -39,7 +39,7 @@ from router.serving.snapshot_follower import SnapshotFollower
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """What a service works with and what outlives it when the config is read anew.
+    """The parts that outlive a service when the config is read anew.
 
     providers: makes the providers of a config by name; raises ConfigInvalid where it lacks a key.
     """

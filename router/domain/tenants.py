@@ -28,7 +28,7 @@ class TenantLimits:
 
     @property
     def spending(self) -> bool:
-        """Whether there is any that a request could exceed."""
+        """True if there is a limit that a request could exceed."""
         return bool(
             self.requests_per_minute or self.tokens_per_minute or self.daily_usd or self.monthly_usd
         )
@@ -42,7 +42,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What was taken in advance; settled exactly once by id.
+    """Quota that was taken in advance; settled exactly once by id.
 
     held: false where nothing was taken, since nothing is limited; then all is charged at the end.
     """

@@ -54,7 +54,7 @@ def compare(one: str, other: str, asked: AnswerKind | None = None) -> float | No
 def spread_labels(
     known: Mapping[str, float], answers: Mapping[str, ClosedAnswer | None]
 ) -> dict[str, float]:
-    """What is known of some answers, carried over to the others; for exact answers only.
+    """Carry the labels of some answers over to the others; for exact answers only.
 
     An answer equal to another shares its label; one unequal to a right one is wrong. known: P(ok)
     of some of `answers`, by name. What is only likely (a label between 0 and 1) is passed on to
@@ -82,7 +82,7 @@ def _implied(answer: ClosedAnswer | None, other: ClosedAnswer | None, label: flo
 
 
 def bounded_similarity(similarity: float, one: str, other: str) -> float:
-    """similarity: of the texts' embeddings, in [0, 1]; at most `OPPOSED` where they are opposed.
+    """Returns the cosine of two texts, in [0, 1], at most `OPPOSED` where they are opposed.
 
     >>> bounded_similarity(0.95, "The capital is Paris.", "The capital is Lyon.")
     0.5

@@ -46,14 +46,14 @@ _LEADING_WORD: Final = re.compile(
 
 
 def endings(text: str) -> Iterator[tuple[str, bool]]:
-    """What follows each mark of a final answer, the last first, and whether the mark is exact."""
+    """Yields the text behind each mark of a final answer, last first, and if the mark is exact."""
     for end, mark in _marks(text):
         ending, exact = text[end : end + MAX_ENDING_CHARS], mark.startswith(_EXACT)
         yield (_boxed(ending) if mark.endswith("{") else ending), exact
 
 
 def _marks(text: str) -> list[tuple[int, str]]:
-    """Where the last marks end, and what they are; the last first."""
+    """Returns where the last marks end, and what they are; the last first."""
     lower = text.lower()
     if len(lower) != len(text):  # a few letters have no lower case of their length
         lower = text
@@ -67,7 +67,7 @@ def _marks(text: str) -> list[tuple[int, str]]:
 
 
 def is_negated(text: str, start: int) -> bool:
-    """Whether what begins at `start` is what the answer is not."""
+    """True if the words that begin at `start` are what the answer is not."""
     return bool(_NEGATED.search(text[max(0, start - NEGATION_CHARS) : start]))
 
 

@@ -26,7 +26,7 @@ SHORT_CHARS: Final = 300
 
 
 class AnswerKind(StrEnum):
-    """What form a closed answer has; TEXT: few words where an answer belongs (boxed, a field)."""
+    """The form of a closed answer. TEXT: few words where an answer belongs (boxed, a field)."""
 
     NUMBER = "number"
     CHOICE = "choice"
@@ -37,7 +37,7 @@ class AnswerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClosedAnswer:
-    """What a text settles on, in its normal form.
+    """The answer that a text settles on, in its normal form.
 
     number: for `AnswerKind.NUMBER` only. marked: the text calls it its answer.
     """
@@ -83,7 +83,7 @@ def asked_kind(prompt: str, *, wants_json: bool = False) -> AnswerKind | None:
 
 
 def closed_answer(text: str, asked: AnswerKind | None = None) -> ClosedAnswer | None:
-    """What the text settles on; None where it is open.
+    """Returns the answer that the text settles on; None where it is open.
 
     asked: where nothing is marked as the answer, the last number or letter of a text counts only
     if one was asked for.

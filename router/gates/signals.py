@@ -44,7 +44,7 @@ _ENGLISH_SHARE: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class PromptTraits:
-    """What a prompt asks for, read once for all answers to it."""
+    """The traits of a prompt that its answers are compared with, read once for all of them."""
 
     length: int
     asked: AnswerKind | None
@@ -173,7 +173,7 @@ def _verified(reading: _Reading) -> float:
 
 
 def _is_wrong(found: re.Match[str]) -> bool:
-    """Whether "a op b = c" does not hold; the end of a longer sum is not judged."""
+    """True if "a op b = c" does not hold; the end of a longer sum is not judged."""
     before = found.string[max(0, found.start() - 3) : found.start()].rstrip(" $")
     if before and before[-1] in _OPERATORS:
         return False
@@ -214,7 +214,7 @@ def _log(count: float, divisor: float) -> float:
 
 
 def _is_latin(text: str) -> bool:
-    """Whether most letters of its beginning are Latin ones."""
+    """True if most letters of its beginning are Latin ones."""
     if text[:_SCRIPT_CHARS].isascii():
         return True
     letters = [char for char in text[:_SCRIPT_CHARS] if char.isalpha()]

@@ -6,19 +6,19 @@ import logging
 from collections import deque
 from dataclasses import dataclass
 
+from router.domain import MS_PER_S
 from router.domain.chat import Answer, ChatRequest
 from router.domain.errors import VerifierFailed, VerifierOff
 from router.ports import Clock
 from router.ports.observer import Observer
 from router.ports.upstream import Case, Verifier
 
-MS_PER_S = 1_000
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifierBreakerSettings:
-    """accept_at: the least quality that is served without the arm above.
+    """Bounds. accept_at: the least quality that is served without the arm above.
 
     max_failures: of the last 2 * max_failures calls; then it is off for cooldown_ms, and the first
     failure after that switches it off again. tenants: whose answers are shown; empty for all.
@@ -80,7 +80,7 @@ class VerifierBreaker:
         return self._off_until_s is not None and self._clock() < self._off_until_s
 
     def _note(self, trouble: str) -> None:
-        """trouble: "" for none."""
+        """Count a call and switch off or on by it. trouble: "" for none."""
         settings = self._settings
         if trouble:
             self._observer.degraded(f"verifier_{trouble}")

@@ -157,7 +157,7 @@ class Idempotency(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredSnapshot:
-    """position: the last event that `payload` has learned."""
+    """A published snapshot. position: the last event that `payload` has learned."""
 
     version: int
     position: str
@@ -183,7 +183,7 @@ class SnapshotStore(Protocol):
 
 
 class Lease(Protocol):
-    """At most one learner. The fence grows with every new holder."""
+    """The right to learn, of one holder at most. The fence grows with every new holder."""
 
     async def acquire(self, owner: str, ttl_ms: int) -> int | None:
         """The fence, also when `owner` holds it already (renewed); None when another does."""

@@ -21,11 +21,11 @@ class Embedder(Protocol):
         ...
 
     def known(self, text: str) -> Embedding | None:
-        """What `embed` would give, if it need not be computed."""
+        """Returns what `embed` would give, if it need not be computed."""
         ...
 
     def whole(self, text: str) -> bool:
-        """Whether all of the text went into its embedding; False where that is not known."""
+        """True if all of the text went into its embedding; False where that is not known."""
         ...
 
 

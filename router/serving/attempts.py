@@ -74,18 +74,18 @@ class PlanRun:
 
 
 @dataclass(slots=True)
-class _Trial:
+class _OpenAttempt:
     """One call under way, which leaves exactly one attempt in its run."""
 
     run: PlanRun
     arm: str
     deployment: Deployment
     clock: Clock
-    began_s: float
-    heard_chars: int = 0
+    started_s: float
+    received_chars: int = 0
 
     def succeed(self, answer: Answer, why: str) -> None:
-        """why: what the gate said."""
+        """Record the answer. why: the gate's verdict."""
         run = self.run
         self._write(AttemptOutcome.ACCEPTED, why or "passed", answer.usage)
         run.answer, run.passed = answer, why == PASSED
@@ -94,12 +94,12 @@ class _Trial:
     def fail(self, outcome: AttemptOutcome, why: str, error: BaseException) -> None:
         """Does nothing once there is an answer: a caller may leave while it is handed out."""
         if self.run.answer is None:
-            self._write(outcome, why, self._charged(error))
+            self._write(outcome, why, self._probable_usage(error))
 
-    def _charged(self, error: BaseException) -> Usage:
-        """What an attempt without an answer was probably charged: what was sent and heard."""
+    def _probable_usage(self, error: BaseException) -> Usage:
+        """Returns the usage probably charged without an answer: what was sent and received."""
         free = isinstance(error, ProviderError) and not isinstance(error, CHARGED)
-        return Usage() if free else Usage(self.run.needs.input_tokens, self.heard_chars // 4)
+        return Usage() if free else Usage(self.run.needs.input_tokens, self.received_chars // 4)
 
     def _write(self, outcome: AttemptOutcome, why: str, usage: Usage) -> None:
         attempt = Attempt(
@@ -108,7 +108,7 @@ class _Trial:
             model=self.deployment.model,
             outcome=outcome,
             why=why,
-            latency_ms=(self.clock() - self.began_s) * 1_000,
+            latency_ms=(self.clock() - self.started_s) * 1_000,
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             cost_usd=self.deployment.price.cost_usd(usage),
@@ -150,43 +150,43 @@ class DeploymentCaller:
         self, run: PlanRun, arm: str, deployment: Deployment, *, live: bool
     ) -> AsyncGenerator[Delta]:
         """Deltas when live; the answer, if one came, is in the run afterwards."""
-        trial = _Trial(run, arm, deployment, self._clock, self._clock())
+        attempt = _OpenAttempt(run, arm, deployment, self._clock, self._clock())
         try:
-            async with aclosing(self._heard(trial, live=live)) as deltas:
+            async with aclosing(self._deltas(attempt, live=live)) as deltas:
                 async for delta in deltas:
                     yield delta
         except ProviderError as error:
-            trial.fail(AttemptOutcome.FAILED, error.reason.lower(), error)
+            attempt.fail(AttemptOutcome.FAILED, error.reason.lower(), error)
             # A caller's own short deadline says nothing of the deployment, which others share.
             if run.remaining_ms(self._clock()) > 0:
                 self._background.start(self._report(deployment, error))
         except (asyncio.CancelledError, GeneratorExit) as left:
             # Its cause says that nothing had been sent yet.
-            trial.fail(AttemptOutcome.CANCELLED, "caller_cancelled", left.__cause__ or left)
+            attempt.fail(AttemptOutcome.CANCELLED, "caller_cancelled", left.__cause__ or left)
             raise
         except Exception as error:
-            trial.fail(AttemptOutcome.FAILED, "internal", error)
+            attempt.fail(AttemptOutcome.FAILED, "internal", error)
             raise
         else:
             self._background.start(self._report(deployment, None))
 
-    async def _heard(self, trial: _Trial, *, live: bool) -> AsyncGenerator[Delta]:
-        """What is handed out of an answer while it comes. Raises ProviderError."""
-        run = trial.run
-        async with aclosing(self._items(run, trial.deployment, live=live)) as items:
+    async def _deltas(self, attempt: _OpenAttempt, *, live: bool) -> AsyncGenerator[Delta]:
+        """Yields the deltas of an answer while it comes. Raises ProviderError."""
+        run = attempt.run
+        async with aclosing(self._provider_items(run, attempt.deployment, live=live)) as items:
             async for item in items:
                 if isinstance(item, Answer):
-                    trial.succeed(item, judge(run.chat, item, self._gate))
+                    attempt.succeed(item, judge(run.chat, item, self._gate))
                     return
                 run.started = True
-                trial.heard_chars += len(_text(item))
-                handed_s = self._clock()
+                attempt.received_chars += len(_text(item))
+                yielded_s = self._clock()
                 yield item
                 # The caller's pace is not the upstream's.
-                trial.began_s += self._clock() - handed_s
+                attempt.started_s += self._clock() - yielded_s
         raise ProviderMalformed("the stream ended without its answer")
 
-    async def _items(
+    async def _provider_items(
         self, run: PlanRun, deployment: Deployment, *, live: bool
     ) -> AsyncGenerator[Delta | Answer]:
         provider = self._providers[deployment.provider]

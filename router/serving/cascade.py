@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from bandit.gates import Step
+from router.domain import MS_PER_S
 from router.domain.catalog import Catalog
 from router.domain.chat import Answer, Delta, deltas_of
 from router.domain.records import JUDGED, UNJUDGED, Attempt, AttemptOutcome
@@ -17,7 +18,6 @@ from router.ports.state import Health
 from router.serving.attempts import DeploymentCaller, PlanRun
 
 NO_CALL = "no_healthy_deployment"
-MS_PER_S = 1_000
 NOT_SERVED = (AttemptOutcome.ESCALATED, AttemptOutcome.SECOND_OPINION)
 
 
@@ -34,7 +34,7 @@ class CascadeSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _HeldAnswer:
     """An answer held in reserve, and where its attempt stands."""
 
     answer: Answer
@@ -51,7 +51,7 @@ class Cascade:
         self._settings = settings
 
     def now_s(self) -> float:
-        """Of the clock that deadlines are measured by."""
+        """Read the clock that deadlines are measured by."""
         return self._clock()
 
     async def run(self, run: PlanRun) -> AsyncGenerator[Delta]:
@@ -59,75 +59,75 @@ class Cascade:
 
         Only the last rung streams as it comes: an answer in front of a gate may be thrown away.
         """
-        kept: _Kept | None = None
+        held: _HeldAnswer | None = None
         for arm, above in self._route(run):
             live = run.live and not above
-            async with aclosing(self._climb(run, arm, live=live)) as deltas:
+            async with aclosing(self._try_arm(run, arm, live=live)) as deltas:
                 async for delta in deltas:
                     yield delta
             if run.started:
                 break
             if run.answer is None:
                 continue
-            if not above or not await self._climbs(run, arm, above):
+            if not above or not await self._escalates(run, arm, above):
                 break
-            kept = _hold(run)
-            _set_aside(run, kept)
-        if run.answer is None and kept and not run.started:
+            held = _hold(run)
+            _mark_escalated(run, held)
+        if run.answer is None and held and not run.started:
             # A weak answer is better than none when the stronger arm could not be had.
-            _serve(run, kept, passed=False)
+            _serve(run, held, passed=False)
         if run.gate_session is not None:
             _mark_agreement(run, run.gate_session)
         if run.answer is not None and not run.started:
             for delta in deltas_of(run.answer):
                 yield delta
 
-    async def _climbs(self, run: PlanRun, arm: str, above: str) -> bool:
-        """Whether to call the arm above, with an answer in hand."""
+    async def _escalates(self, run: PlanRun, arm: str, above: str) -> bool:
+        """True if the arm above is to be called, with an answer in hand."""
         if not run.passed:
-            return self._may_climb(run, above)
+            return self._may_try_arm(run, above)
         if run.gate_session is None or arm != run.rungs[0]:
             return False
-        return await self._judged(run, run.gate_session, above)
+        return await self._gate_escalates(run, run.gate_session, above)
 
-    async def _judged(self, run: PlanRun, gate_session: GateSession, above: str) -> bool:
-        """What the plan's gate makes of a first answer that passed: whether to climb."""
+    async def _gate_escalates(self, run: PlanRun, gate_session: GateSession, above: str) -> bool:
+        """Ask the plan's gate about a first answer that passed; True to escalate."""
         first = _hold(run)
         try:
-            return await self._weighed(run, gate_session, above, first)
+            return await self._steps_lead_up(run, gate_session, above, first)
         except BaseException:
-            # The caller left, mostly: what nobody judged to the end is neither served nor kept.
-            _withdraw(run, first)
+            # Mostly the caller left: an answer that was not judged to the end is not served.
+            _mark_cancelled(run, first)
             raise
 
-    async def _weighed(
-        self, run: PlanRun, gate_session: GateSession, above: str, first: _Kept
+    async def _steps_lead_up(
+        self, run: PlanRun, gate_session: GateSession, above: str, first: _HeldAnswer
     ) -> bool:
         within_ms = run.remaining_ms(self._clock()) - self._settings.min_remaining_ms
-        left = self._open(run, gate_session, above)
-        step = await gate_session.first(first.answer, left, within_ms)
-        second: _Kept | None = None
+        available = self._available(run, gate_session, above)
+        step = await gate_session.judge_first(first.answer, available, within_ms)
+        second: _HeldAnswer | None = None
         if step is Step.ASK:
-            second = await self._ask(run, gate_session.second_arm)
+            second = await self._second_opinion(run, gate_session.second_arm)
             _serve(run, first, passed=True)
             answer = second.answer if second else None
-            left = self._open(run, gate_session, above)
-            step = await gate_session.again(first.answer, answer, left)
+            available = self._available(run, gate_session, above)
+            step = await gate_session.judge_second(first.answer, answer, available)
         if step is Step.SECOND and second is not None:
             _mark(run, first.index, AttemptOutcome.ESCALATED, JUDGED)
             _serve(run, second, passed=True)
         return step is Step.ESCALATE
 
-    def _open(self, run: PlanRun, gate_session: GateSession, above: str) -> AvailableSteps:
+    def _available(self, run: PlanRun, gate_session: GateSession, above: str) -> AvailableSteps:
         second = gate_session.second_arm
-        ask = bool(second) and self._is_well(run, second) and self._may_climb(run, second)
-        return AvailableSteps(ask=ask, escalate=self._may_climb(run, above))
+        ask = bool(second) and self._is_healthy(run, second) and self._may_try_arm(run, second)
+        return AvailableSteps(ask=ask, escalate=self._may_try_arm(run, above))
 
-    def _is_well(self, run: PlanRun, arm: str) -> bool:
+    def _is_healthy(self, run: PlanRun, arm: str) -> bool:
         deployments = self._catalog.arms[arm].deployments
         return any(run.health.get(d.name) is not Health.OPEN for d in deployments)
 
-    async def _ask(self, run: PlanRun, arm: str) -> _Kept | None:
+    async def _second_opinion(self, run: PlanRun, arm: str) -> _HeldAnswer | None:
         """A second opinion, if one comes in time to be of use."""
         deadline_s, now_s, settings = run.deadline_s, self._clock(), self._settings
         until_s = now_s + settings.second_timeout_ms / MS_PER_S
@@ -135,7 +135,7 @@ class Cascade:
             until_s = min(until_s, deadline_s - settings.min_remaining_ms / MS_PER_S)
         run.answer, run.deadline_s = None, until_s
         try:
-            async with aclosing(self._climb(run, arm, live=False)) as deltas:
+            async with aclosing(self._try_arm(run, arm, live=False)) as deltas:
                 async for _ in deltas:
                     pass  # nothing of it is handed out before it was chosen
         finally:
@@ -159,19 +159,19 @@ class Cascade:
         )
         for arm, above in zip(run.rungs, (*run.rungs[1:], ""), strict=True):
             yield arm, above
-            if run.answer is None and not _was_set_aside(run, arm):
+            if run.answer is None and not _was_escalated(run, arm):
                 yield from ((spare, "") for spare in islice(spares, 1))
         if not any(a.outcome is AttemptOutcome.ESCALATED for a in run.attempts):
             yield from ((spare, "") for spare in spares)
 
-    def _may_climb(self, run: PlanRun, arm: str) -> bool:
+    def _may_try_arm(self, run: PlanRun, arm: str) -> bool:
         if run.remaining_ms(self._clock()) < self._settings.min_remaining_ms:
             return False
         return len(run.attempts) < self._settings.max_attempts and any(
             run.may_call(d) for d in self._catalog.arms[arm].deployments
         )
 
-    async def _climb(self, run: PlanRun, arm: str, *, live: bool) -> AsyncGenerator[Delta]:
+    async def _try_arm(self, run: PlanRun, arm: str, *, live: bool) -> AsyncGenerator[Delta]:
         """Try the arm's deployments in order until one answers."""
         called = False
         for deployment in self._catalog.arms[arm].deployments:
@@ -196,44 +196,46 @@ class Cascade:
         return late or len(run.attempts) >= self._settings.max_attempts
 
 
-def _hold(run: PlanRun) -> _Kept:
+def _hold(run: PlanRun) -> _HeldAnswer:
     """The answer in hand and where its attempt stands: the last that was accepted."""
     assert run.answer is not None  # noqa: S101 - called with an answer in hand only
     outcomes = [a.outcome for a in run.attempts]
-    return _Kept(run.answer, len(outcomes) - 1 - outcomes[::-1].index(AttemptOutcome.ACCEPTED))
+    return _HeldAnswer(
+        run.answer, len(outcomes) - 1 - outcomes[::-1].index(AttemptOutcome.ACCEPTED)
+    )
 
 
 def _mark(run: PlanRun, index: int, outcome: AttemptOutcome, why: str = "") -> Attempt:
-    """why: "" to leave what the certain checks said."""
+    """Replace an attempt's outcome. why: "" to leave what the certain checks said."""
     attempt = run.attempts[index]
     marked = replace(attempt, outcome=outcome, why=why or attempt.why)
     run.attempts[index] = marked
     return marked
 
 
-def _set_aside(run: PlanRun, kept: _Kept) -> None:
+def _mark_escalated(run: PlanRun, held: _HeldAnswer) -> None:
     why = JUDGED if run.passed else ""
-    _mark(run, kept.index, AttemptOutcome.ESCALATED, why)
+    _mark(run, held.index, AttemptOutcome.ESCALATED, why)
     run.answer = None
 
 
-def _withdraw(run: PlanRun, kept: _Kept) -> None:
-    _mark(run, kept.index, AttemptOutcome.CANCELLED, UNJUDGED)
+def _mark_cancelled(run: PlanRun, held: _HeldAnswer) -> None:
+    _mark(run, held.index, AttemptOutcome.CANCELLED, UNJUDGED)
     run.answer, run.arm, run.deployment = None, "", ""
 
 
-def _was_set_aside(run: PlanRun, arm: str) -> bool:
+def _was_escalated(run: PlanRun, arm: str) -> bool:
     return any(a.arm == arm and a.outcome is AttemptOutcome.ESCALATED for a in run.attempts)
 
 
-def _serve(run: PlanRun, kept: _Kept, *, passed: bool) -> None:
-    attempt = _mark(run, kept.index, AttemptOutcome.ACCEPTED)
-    run.answer, run.passed = kept.answer, passed
+def _serve(run: PlanRun, held: _HeldAnswer, *, passed: bool) -> None:
+    attempt = _mark(run, held.index, AttemptOutcome.ACCEPTED)
+    run.answer, run.passed = held.answer, passed
     run.arm, run.deployment = attempt.arm, attempt.deployment
 
 
 def _mark_agreement(run: PlanRun, gate_session: GateSession) -> None:
-    """Which of the other answers say the same as the one that is served."""
+    """Note which of the other answers say the same as the one that is served."""
     served = run.answer
     if served is None:
         return

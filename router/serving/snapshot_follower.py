@@ -56,7 +56,7 @@ class SnapshotFollower:
             self._observer.degraded("snapshot")
 
     async def measure(self) -> None:
-        """How far what serves is behind the log, in events and in seconds."""
+        """Report how far the policy that serves is behind the log, in events and in seconds."""
         behind, now_s = await self._events.backlog(f"0-{self._served}"), self._clock()
         self._sightings.add(now_s, self._served + behind)
         self._observer.staleness(behind, self._sightings.behind_s(now_s, self._served))

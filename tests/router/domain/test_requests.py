@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from router.domain.chat import ChatRequest, Message, Role, Sampling, TextPart, Tool
-from router.domain.requests import cache_key, fingerprint
+from router.domain.requests import cache_key, request_digest
 
 
 def ask(text: str, system: str = "Be brief.", **more: object) -> ChatRequest:
@@ -55,5 +55,5 @@ def test_keys_hold_no_text() -> None:
 
 
 def test_fingerprint_tells_requests_apart() -> None:
-    assert fingerprint(BASE) == fingerprint(replace(BASE))
-    assert fingerprint(BASE) != fingerprint(ask("x"))
+    assert request_digest(BASE) == request_digest(replace(BASE))
+    assert request_digest(BASE) != request_digest(ask("x"))

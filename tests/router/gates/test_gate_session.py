@@ -66,7 +66,7 @@ def gate_session(
 
 async def test_what_a_promise_does_not_permit_goes_to_the_arm_above() -> None:
     made = gate_session(From(1.0))
-    assert await made.first(ANSWER, BOTH, 1_000) is Step.ESCALATE
+    assert await made.judge_first(ANSWER, BOTH, 1_000) is Step.ESCALATE
     assert made.judged is not None
     (taken,) = made.judged.steps
     assert (taken.by, taken.instead) == (Judge.PROMISE, Step.ACCEPT)
@@ -76,16 +76,16 @@ async def test_what_a_promise_does_not_permit_goes_to_the_arm_above() -> None:
 
 async def test_what_it_permits_is_served() -> None:
     made = gate_session(From(0.5))
-    assert await made.first(ANSWER, BOTH, 1_000) is Step.ACCEPT
+    assert await made.judge_first(ANSWER, BOTH, 1_000) is Step.ACCEPT
 
 
 async def test_where_nobody_else_can_be_asked_the_answer_in_hand_is_served() -> None:
-    assert await gate_session(From(1.0)).first(ANSWER, NO_MORE, 1_000) is Step.ACCEPT
+    assert await gate_session(From(1.0)).judge_first(ANSWER, NO_MORE, 1_000) is Step.ACCEPT
 
 
 async def test_a_gate_of_another_context_map_leaves_it_at_the_certain_checks() -> None:
     observer = Counting()
     made = gate_session(version="v0", observer=observer)
-    assert await made.first(ANSWER, BOTH, 1_000) is Step.ACCEPT
+    assert await made.judge_first(ANSWER, BOTH, 1_000) is Step.ACCEPT
     assert made.judged is None
     assert observer.seen == ["gate"]

@@ -47,9 +47,9 @@ async def test_a_record_without_a_price_is_charged_by_the_config(core: Core) -> 
 def worth(telling: FeedbackRate, tenant: str, answers: int, told_every: int = 0) -> float:
     share = 1.0
     for n in range(answers):
-        share = telling.served(tenant)
+        share = telling.count_answer(tenant)
         if told_every and n % told_every == 0:
-            telling.told(tenant)
+            telling.count_feedback(tenant)
     return share
 
 
@@ -68,7 +68,7 @@ def test_callers_who_tell_of_half_are_checked_half_as_often() -> None:
 def test_each_tenant_is_looked_at_by_itself() -> None:
     telling = FeedbackRate()
     worth(telling, "tells", 300, 1)
-    assert telling.served("silent") == 1.0
+    assert telling.count_answer("silent") == 1.0
 
 
 def test_callers_who_fall_silent_are_checked_again() -> None:
@@ -80,13 +80,13 @@ def test_callers_who_fall_silent_are_checked_again() -> None:
 def test_feedback_of_long_ago_is_no_more_than_all() -> None:
     telling = FeedbackRate()
     for _ in range(100):
-        telling.told("a")
-    assert telling.served("a") == LEAST
+        telling.count_feedback("a")
+    assert telling.count_answer("a") == LEAST
 
 
 def test_tenants_heard_long_ago_are_forgotten() -> None:
     telling = FeedbackRate()
     worth(telling, "first", 300, 1)
     for n in range(MOST_TENANTS):
-        telling.served(f"t{n}")
-    assert telling.served("first") == 1.0
+        telling.count_answer(f"t{n}")
+    assert telling.count_answer("first") == 1.0

@@ -17,9 +17,9 @@ from tests.router.serving.conftest import Core, asked
 async def test_what_was_foreseen_is_not_worked_out_again(core: Core) -> None:
     for _ in range(2):
         await core.service.complete(asked())
-    computed, foreseen = await core.records()
+    computed, early_choice = await core.records()
     assert core.embedder.stats.computed == 1
-    assert foreseen.choice.context == computed.choice.context
+    assert early_choice.choice.context == computed.choice.context
     decided = core.metrics.registry.get_sample_value(
         "adaptive_router_stage_seconds_count", {"stage": "decide"}
     )

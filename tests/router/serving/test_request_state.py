@@ -26,8 +26,8 @@ ASK = ChatRequest(
 CALL = RouteRequest(Tenant("acme"), ASK)
 
 
-def reserved_usd(call: RouteRequest, mode: Mode, catalog: Catalog = CATALOGUE) -> float:
-    return open_request(call, mode, "d-1", 0.0, catalog).reservation.cost_usd
+def reserved_usd(request: RouteRequest, mode: Mode, catalog: Catalog = CATALOGUE) -> float:
+    return open_request(request, mode, "d-1", 0.0, catalog).reservation.cost_usd
 
 
 def test_at_worst_every_arm_is_called() -> None:
@@ -61,16 +61,16 @@ LADDER = replace(CATALOGUE, plans={**CATALOGUE.plans, **SINGLES})
 def test_who_only_watches_serves_as_the_caller_chose(
     pin: str, own: str, configured: str, serves: list[str], watched: list[str]
 ) -> None:
-    call = RouteRequest(Tenant("acme", TenantLimits(observe=own)), ASK, RoutingOptions(arm=pin))
-    work = open_request(call, Mode.COMPLETE, "d-1", 0.0, LADDER, observe=configured)
-    assert [plan.name for plan in work.plans] == serves
-    assert [plan.name for plan in work.watched] == watched
-    assert set(work.arms) == {arm for plan in work.plans for arm in plan.rungs}
+    request = RouteRequest(Tenant("acme", TenantLimits(observe=own)), ASK, RoutingOptions(arm=pin))
+    state = open_request(request, Mode.COMPLETE, "d-1", 0.0, LADDER, observe=configured)
+    assert [plan.name for plan in state.plans] == serves
+    assert [plan.name for plan in state.shadow_plans] == watched
+    assert set(state.arms) == {arm for plan in state.plans for arm in plan.rungs}
 
 
 def test_who_calls_the_model_himself_is_watched_among_single_arms() -> None:
-    work = open_request(CALL, Mode.DECIDE, "d-1", 0.0, LADDER, observe="cheap")
-    assert [plan.name for plan in work.watched] == ["cheap", "reasoning"]
+    state = open_request(CALL, Mode.DECIDE, "d-1", 0.0, LADDER, observe="cheap")
+    assert [plan.name for plan in state.shadow_plans] == ["cheap", "reasoning"]
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_who_calls_the_model_himself_is_watched_among_single_arms() -> None:
 )
 def test_only_what_is_limited_is_held(limits: TenantLimits) -> None:
     def held(tenant: Tenant, mode: Mode) -> bool:
-        call = replace(CALL, tenant=tenant)
-        return open_request(call, mode, "d-1", 0.0, LADDER).reservation.held
+        request = replace(CALL, tenant=tenant)
+        return open_request(request, mode, "d-1", 0.0, LADDER).reservation.held
 
     assert held(Tenant("acme", limits), Mode.COMPLETE)
     assert not held(Tenant("acme", TenantLimits(arms=("cheap",))), Mode.STREAM)
@@ -105,16 +105,16 @@ def test_only_what_is_limited_is_held(limits: TenantLimits) -> None:
 def test_what_the_cost_limit_does_not_pay_is_not_chosen(
     limit_usd: float | None, pin: str, mode: Mode, plans: list[str]
 ) -> None:
-    call = replace(CALL, options=RoutingOptions(arm=pin, max_cost_usd=limit_usd))
-    work = open_request(call, mode, "d-1", 0.0, LADDER)
-    assert [plan.name for plan in work.plans] == plans
+    request = replace(CALL, options=RoutingOptions(arm=pin, max_cost_usd=limit_usd))
+    state = open_request(request, mode, "d-1", 0.0, LADDER)
+    assert [plan.name for plan in state.plans] == plans
 
 
 def test_an_arm_that_stands_in_may_be_all_that_is_paid() -> None:
-    call = replace(CALL, options=RoutingOptions(max_cost_usd=0.001))
+    request = replace(CALL, options=RoutingOptions(max_cost_usd=0.001))
     plans = {"reasoning": SINGLES["reasoning"]}
-    work = open_request(call, Mode.COMPLETE, "d-1", 0.0, replace(CATALOGUE, plans=plans))
-    assert [plan.name for plan in work.plans] == ["reasoning"]
+    state = open_request(request, Mode.COMPLETE, "d-1", 0.0, replace(CATALOGUE, plans=plans))
+    assert [plan.name for plan in state.plans] == ["reasoning"]
 
 
 def test_a_request_that_rules_everything_out() -> None:
