@@ -18,7 +18,7 @@ import structlog
 
 from router.adapters.storage import Storage
 from router.app.learner_state_factory import LearnerStateFactory
-from router.app.process import Running, metrics_port, opened_storage, run
+from router.app.process import Running, opened_storage, run, serve_metrics
 from router.app.refitter import Refitter
 from router.app.reloading import ConfigReloader, ConfigSource
 from router.config import Config
@@ -46,14 +46,14 @@ class LearnerChild:
 
     def __init__(self, target: Target, config: Config, source: ConfigSource | None) -> None:
         self._target = target
-        self._told = config, source
+        self._arguments = config, source
         self._context = multiprocessing.get_context("spawn")
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             child = self._context.Process(
                 target=_run_child,
-                args=(partial(self._target, *self._told), os.getpid()),
+                args=(partial(self._target, *self._arguments), os.getpid()),
                 daemon=True,
             )
             child.start()
@@ -92,26 +92,26 @@ class LearnerLoop:
         self._make = make
         self._config = config
         self._loop = make(config, config)
-        self._turn = asyncio.Event()
+        self._stop_loop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         ending = asyncio.create_task(self._end(stop))
         try:
             while not stop.is_set():
-                self._turn = asyncio.Event()
-                await self._loop.run(self._turn)
+                self._stop_loop = asyncio.Event()
+                await self._loop.run(self._stop_loop)
         finally:
             ending.cancel()
 
     async def _end(self, stop: asyncio.Event) -> None:
         await stop.wait()
-        self._turn.set()
+        self._stop_loop.set()
 
     async def exchange(self, config: Config) -> None:
         """Raises ConfigInvalid."""
         self._loop = await asyncio.to_thread(self._make, config, self._config)
         self._config = config
-        self._turn.set()
+        self._stop_loop.set()
 
 
 @asynccontextmanager
@@ -130,7 +130,7 @@ async def running_learner(
             loops.start(Refitter(config, storage.survey, metrics, time.time))
         if source and seen:
             loops.start(ConfigReloader(source, config, learning.exchange, metrics, seen))
-        scraped = metrics_port(config, metrics, stack)
+        scraped = serve_metrics(config, metrics, stack)
         yield Running(0, scraped, loops.failed, storage)
 
 
@@ -178,7 +178,7 @@ def build_learner(
     )
 
 
-def beside(config: Config) -> Config:
+def config_beside_router(config: Config) -> Config:
     """The config of a learner next to its router: its metrics are on the next port."""
     port = config.server.metrics_port
     server = config.server.model_copy(update={"metrics_port": port + 1 if port else 0})
@@ -192,4 +192,6 @@ def run_learner(config: Config, source: ConfigSource | None = None) -> None:
 
 def run_learner_beside(config: Config, source: ConfigSource | None) -> None:
     """Run a learner that is a router's child."""
-    run_learner(beside(config), source and replace(source, adapt=beside))
+    run_learner(
+        config_beside_router(config), source and replace(source, adapt=config_beside_router)
+    )

@@ -69,7 +69,7 @@ async def opened_storage(
         await storage.close()
 
 
-def metrics_port(config: Config, metrics: Metrics, stack: AsyncExitStack) -> int:
+def serve_metrics(config: Config, metrics: Metrics, stack: AsyncExitStack) -> int:
     section = config.server
     return stack.enter_context(
         MetricsServer(metrics.registry, section.host, section.metrics_port)
@@ -82,18 +82,18 @@ def run(running: AbstractAsyncContextManager[Running]) -> None:
     sys.setswitchinterval(SWITCH_S)
     # Matrices here are small: threads of a BLAS would only take cores from requests.
     with threadpool_limits(limits=1):
-        uvloop.run(_until_told(running))
+        uvloop.run(_until_signalled(running))
 
 
-async def _until_told(running: AbstractAsyncContextManager[Running]) -> None:
-    told = asyncio.Event()
+async def _until_signalled(running: AbstractAsyncContextManager[Running]) -> None:
+    signalled = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, signalled.set)
     log = structlog.get_logger("app")
     async with running as service:
         log.info("started", port=service.port, metrics_port=service.metrics_port)
-        waits = [asyncio.create_task(event.wait()) for event in (told, service.failed)]
+        waits = [asyncio.create_task(event.wait()) for event in (signalled, service.failed)]
         _, rest = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for task in rest:
             task.cancel()

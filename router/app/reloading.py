@@ -74,7 +74,7 @@ class ConfigReloader:
         self._apply = apply
         self._observer = observer
         self._stamps = seen
-        self._told = ""
+        self._last_refusal = ""
         self._log = structlog.get_logger("config")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -95,13 +95,13 @@ class ConfigReloader:
         except RouterError as error:
             self._refuse(error)
             return
-        self._stamps, self._told, self._config = stamps, "", config
+        self._stamps, self._last_refusal, self._config = stamps, "", config
         self._log.info("config_in_place", arms=sorted(config.arms))
 
     def _refuse(self, error: RouterError) -> None:
         self._observer.degraded("config")
-        if error.message != self._told:
-            self._told = error.message
+        if error.message != self._last_refusal:
+            self._last_refusal = error.message
             self._log.error("config_refused", reason=error.reason, fix=error.message)
 
 

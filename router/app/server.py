@@ -19,7 +19,7 @@ from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.app.administration import PolicyAdministration
 from router.app.learner import LearnerChild, run_learner_beside
-from router.app.process import Running, metrics_port, opened_storage, run
+from router.app.process import Running, opened_storage, run, serve_metrics
 from router.app.reloading import ConfigReloader, ConfigSource
 from router.app.wiring import Adapters, RouterService, prepare_service
 from router.config import Config
@@ -111,7 +111,7 @@ async def running_router(
         await health.set("embedder", serving=True)
         operators = _administration(config, env, storage)
         server = RouterServer(live, health, metrics.request, _server_settings(config), operators)
-        scraped = metrics_port(config, metrics, stack)
+        scraped = serve_metrics(config, metrics, stack)
         loops.start(redis)
         loops.start(live)
         for name, check in (("snapshot", live.check_snapshot), ("providers", live.check_providers)):

@@ -11,7 +11,7 @@ from router.domain.chat import Answer, ChatRequest
 from router.domain.errors import VerifierFailed, VerifierOff
 from router.ports import Clock
 from router.ports.observer import Observer
-from router.ports.upstream import Case, Verifier
+from router.ports.upstream import Verifier, VerifierCase
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class VerifierBreaker:
         self._observer = observer
         self._clock = clock
         self._settings = settings
-        self._failed: deque[bool] = deque(maxlen=2 * settings.max_failures)
+        self._failures: deque[bool] = deque(maxlen=2 * settings.max_failures)
         self._off_until_s: float | None = None
 
     @property
@@ -65,21 +65,21 @@ class VerifierBreaker:
         timeout_ms = min(self._settings.timeout_ms, within_ms)
         if timeout_ms <= 0 or (tenants and tenant not in tenants) or self._is_off():
             return None
-        case = Case(chat, arm, answer.text, answer.tool_calls)
+        case = VerifierCase(chat, arm, answer.text, answer.tool_calls)
         try:
             quality = await self._verifier.verify(case, timeout_ms)
         except VerifierFailed:
             # A caller's own haste says nothing of the verifier.
             if timeout_ms == self._settings.timeout_ms:
-                self._note("failed")
+                self._count("failed")
             return None
-        self._note("abstained" if quality is None else "")
+        self._count("abstained" if quality is None else "")
         return quality
 
     def _is_off(self) -> bool:
         return self._off_until_s is not None and self._clock() < self._off_until_s
 
-    def _note(self, trouble: str) -> None:
+    def _count(self, trouble: str) -> None:
         """Count a call and switch off or on by it. trouble: "" for none."""
         settings = self._settings
         if trouble:
@@ -87,11 +87,11 @@ class VerifierBreaker:
         probing = self._off_until_s is not None
         if probing and not trouble:
             self._off_until_s = None
-            self._failed.clear()
+            self._failures.clear()
             self._observer.verifier(serving=True)
             _log.warning("the verifier is asked again")
-        self._failed.append(bool(trouble))
-        if trouble and (probing or sum(self._failed) >= settings.max_failures):
+        self._failures.append(bool(trouble))
+        if trouble and (probing or sum(self._failures) >= settings.max_failures):
             self._off_until_s = self._clock() + settings.cooldown_ms / MS_PER_S
             self._observer.verifier(serving=False)
             _log.warning(

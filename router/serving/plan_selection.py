@@ -44,7 +44,7 @@ class PlanSelector:
         Only where the embedding is at hand: nothing is computed for who may have no quota left.
         """
         if state.embedding is None:
-            state.embedding = self._embedder.known(state.request.chat.prompt)
+            state.embedding = self._embedder.cached(state.request.chat.prompt)
         if state.embedding is not None and state.plans:
             for _ in range(SENDING_TURNS):
                 await asyncio.sleep(0)

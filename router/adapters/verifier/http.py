@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from router.domain.errors import VerifierFailed, VerifierMalformed
-from router.ports.upstream import Case
+from router.ports.upstream import VerifierCase
 
 MAX_SENT_BYTES: Final = 16 * 1024 * 1024
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -47,7 +47,7 @@ class HttpVerifier:
         self._client = client
         self._url = url
 
-    async def verify(self, case: Case, timeout_ms: float) -> float | None:
+    async def verify(self, case: VerifierCase, timeout_ms: float) -> float | None:
         body = msgspec.json.encode(_told(case))
         if len(body) > MAX_SENT_BYTES:
             return None
@@ -81,7 +81,7 @@ def _quality(said: bytes) -> float | None:
     return quality
 
 
-def _told(case: Case) -> dict[str, Any]:
+def _told(case: VerifierCase) -> dict[str, Any]:
     told: dict[str, Any] = {
         "prompt": case.chat.prompt,
         "messages": [{"role": str(m.role), "content": m.text} for m in case.chat.messages],
