@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from router.config import load_config
+from router.domain import MS_PER_S
 
 if TYPE_CHECKING:  # bring numpy and every driver, for which `--help` need not wait
     from router.app.administration import PolicyAdministration
@@ -31,7 +32,6 @@ WAIT = click.option(
     type=click.FloatRange(0, 600),
     help="seconds for the learner to act on it",
 )
-MS_PER_S = 1_000
 
 
 @click.group()

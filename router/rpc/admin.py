@@ -10,6 +10,7 @@ import grpc
 from adaptive_router.v1 import admin_pb2 as pb
 from adaptive_router.v1 import admin_pb2_grpc
 
+from router.domain import MS_PER_S
 from router.domain.errors import FieldViolation, InvalidRequest, Unauthenticated
 from router.domain.events import Move, PolicyCommand
 from router.domain.requests import Administration
@@ -20,7 +21,6 @@ SERVICE: Final = pb.DESCRIPTOR.services_by_name["AdminService"].full_name
 OPERATOR: Final = Tenant("#operator")
 """No name that a tenant may have."""
 MOST_WAIT_MS: Final = 60_000
-MS_PER_S: Final = 1_000
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 
-MS_PER_S = 1_000
+from router.domain import MS_PER_S
+
 DAY_MS = 86_400_000
 EPOCH = date(1970, 1, 1).toordinal()
 

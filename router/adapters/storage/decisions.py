@@ -10,6 +10,7 @@ from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import Script, load
 from router.adapters.storage.settings import StorageSettings
 from router.adapters.storage.wire import number_of, read_record
+from router.domain import MS_PER_S
 from router.domain.errors import (
     DecisionNotFound,
     FeedbackConflict,
@@ -21,7 +22,6 @@ from router.domain.events import Audited, FeedbackGiven, Reasked
 from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
 from router.ports import Clock
 
-MS_PER_S = 1_000
 _RECORD = load("events_common", "decision_record")
 _SETTLE = load("events_common", "decision_settle")
 _FEEDBACK = load("events_common", "decision_feedback")

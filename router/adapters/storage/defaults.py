@@ -9,10 +9,10 @@ from router.adapters.storage.codec import encode
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
 from router.adapters.storage.settings import StorageSettings
+from router.domain import MS_PER_S
 from router.domain.events import FeedbackGiven
 from router.ports import Clock
 
-MS_PER_S = 1_000
 _DEFAULTED = load("events_common", "decision_defaulted")
 
 

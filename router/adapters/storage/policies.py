@@ -11,12 +11,12 @@ from router.adapters.storage.codec import encode
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
 from router.adapters.storage.wire import number_of, read_change
+from router.domain import MS_PER_S
 from router.domain.errors import Overloaded
 from router.domain.events import PolicyChanged, PolicyCommand
 from router.ports import Clock
 
 KEPT: Final = 100
-MS_PER_S: Final = 1_000
 _COMMAND = load("events_common", "policy_command")
 _CHANGED = load("policy_changed")
 

@@ -6,12 +6,12 @@ from router.adapters.storage.calendar import moment
 from router.adapters.storage.client import Client
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.scripts import load
+from router.domain import MS_PER_S
 from router.domain.errors import QuotaExceeded
 from router.domain.tenants import QuotaLeft, Reservation, Tenant
 from router.ports import Clock
 
 NANO = 1_000_000_000
-MS_PER_S = 1_000
 _RESERVE = load("quota_common", "quota_reserve")
 _SETTLE = load("quota_common", "quota_settle")
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
+from router.domain import MS_PER_S
 from router.domain.errors import VerifierFailed, VerifierMalformed
 from router.ports.upstream import VerifierCase
 
@@ -22,7 +23,6 @@ _HEADERS: Final = {
     "content-type": "application/json",
     "accept-encoding": "identity",  # what is read is what was sent: no body unfolds in memory
 }
-_MS_PER_S: Final = 1_000
 
 
 class _Verdict(msgspec.Struct):
@@ -52,7 +52,7 @@ class HttpVerifier:
         if len(body) > MAX_SENT_BYTES:
             return None
         try:
-            async with asyncio.timeout(timeout_ms / _MS_PER_S):
+            async with asyncio.timeout(timeout_ms / MS_PER_S):
                 said = await self._post(body)
         except (TimeoutError, httpx.HTTPError, OSError):
             raise VerifierFailed("the verifier did not answer: see that it runs") from None

@@ -9,6 +9,7 @@ from typing import Final
 
 from bandit.gates import Gate
 from bandit.types import Context, Weights
+from router.domain import MS_PER_S
 from router.domain.catalog import Arm, Catalog, Deployment, Plan
 from router.domain.chat import Answer, ChatRequest, Delta
 from router.domain.eligibility import Requirements
@@ -26,7 +27,6 @@ from router.tools.calibrate.analysis.results import Result, arm_results
 from router.tools.calibrate.collect.gathering import Case
 from router.tools.calibrate.collect.ledger import Answered, Failed
 
-_MS_PER_S: Final = 1_000
 _TOLD: Final = Observer()
 
 
@@ -161,7 +161,7 @@ class _Known:
         _ = request, timeout_ms
         reply = self._replies[self._arm_of[deployment.name]]
         assert isinstance(reply, Answered | Failed)  # noqa: S101 - else the arm is not known
-        self._clock.now_s += reply.latency_ms / _MS_PER_S
+        self._clock.now_s += reply.latency_ms / MS_PER_S
         if isinstance(reply, Answered):
             return reply.answer
         raise _error(reply)
