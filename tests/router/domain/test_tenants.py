@@ -17,17 +17,17 @@ PROMISES = {"p": 1, promise_name("p", "acme"): 2, promise_name("q", "acme"): 3}
     ("plan", "tenant", "kept"),
     [("p", "acme", 2), ("p", "other", 1), ("p", "", 1), ("q", "acme", 3), ("q", "other", None)],
 )
-def test_ones_own_comes_before_everybodys(plan: str, tenant: str, kept: int | None) -> None:
+def test_promise_for_prefers_the_tenants_own(plan: str, tenant: str, kept: int | None) -> None:
     assert promise_for(PROMISES, plan, tenant) == kept
 
 
-def test_a_plan_that_is_renamed_takes_all_its_promises_along() -> None:
+def test_renamed_promises_follow_their_plan() -> None:
     assert renamed(promise_name("p", "a/b"), {"p": "new"}) == promise_name("new", "a/b")
     assert renamed("p", {"q": "new"}) == "p"
     assert plan_of_promise(promise_name("p", "a/b")) == "p"
 
 
-def test_a_label_counts_once_where_it_belongs() -> None:
+def test_feedback_counts_once_for_the_promise_it_belongs_to() -> None:
     promises = {
         name: Promise(PromiseSettings(warm_up=0)) for name in ("p", promise_name("p", "acme"))
     }

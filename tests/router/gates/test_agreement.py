@@ -14,7 +14,7 @@ from router.gates.closed_answers import closed_answer
 PARIS = "The capital of France is Paris."
 
 
-def test_the_examples_hold() -> None:
+def test_module_examples_hold() -> None:
     found = doctest.testmod(module)
     assert (found.attempted, found.failed) == (6, 0)
 
@@ -34,7 +34,7 @@ def test_the_examples_hold() -> None:
         ),
     ],
 )
-def test_what_is_opposed_hardly_agrees(one: str, other: str) -> None:
+def test_bounded_similarity_is_capped_when_texts_are_opposed(one: str, other: str) -> None:
     assert bounded_similarity(0.97, one, other) == bounded_similarity(0.97, other, one) == OPPOSED
     assert bounded_similarity(0.2, one, other) == 0.2
 
@@ -52,7 +52,7 @@ def test_what_is_opposed_hardly_agrees(one: str, other: str) -> None:
         ("The same. " * 50 + "Lyon.", "The same. " * 50 + "Paris is not it."),
     ],
 )
-def test_other_words_for_the_same_are_left_alone(one: str, other: str) -> None:
+def test_bounded_similarity_is_kept_when_texts_are_paraphrased(one: str, other: str) -> None:
     assert bounded_similarity(0.97, one, other) == bounded_similarity(0.97, other, one) == 0.97
 
 
@@ -83,24 +83,26 @@ def test_other_words_for_the_same_are_left_alone(one: str, other: str) -> None:
         ("A fine day.", "A good day.", None),
     ],
 )
-def test_agreement(one: str, other: str, expected: float | None) -> None:
+def test_compare_gives_agreement_in_either_order(
+    one: str, other: str, expected: float | None
+) -> None:
     assert compare(one, other) == compare(other, one) == expected
 
 
-def test_agreement_of_what_was_read_already() -> None:
+def test_agreement_is_none_when_neither_is_closed() -> None:
     five = closed_answer("5")
     assert agreement(five, five) == 1.0
     assert agreement(five, None) == agreement(None, five) == 0.0
     assert agreement(None, None) is None
 
 
-def test_large_json_is_compared_whole() -> None:
+def test_compare_reads_large_json_whole() -> None:
     value = {str(i): i for i in range(5_000)}
     assert compare(json.dumps(value), json.dumps(value, indent=1)) == 1.0
     assert compare(json.dumps(value), json.dumps({**value, "7": 8})) == 0.0
 
 
-def test_labels_spread_between_answers() -> None:
+def test_spread_labels_reaches_equal_answers() -> None:
     five, six = closed_answer("5"), closed_answer("6")
     answers = {"first": five, "second": six, "strong": six}
     assert spread_labels({"strong": 1.0}, answers) == {"strong": 1.0, "first": 0.0, "second": 1.0}

@@ -53,7 +53,7 @@ from router.gates.closed_answers import (
         ("  $42.00 ", 42),
     ],
 )
-def test_a_number_is_found(text: str, value: float) -> None:
+def test_closed_answer_finds_a_number(text: str, value: float) -> None:
     found = closed_answer(text)
     assert found
     assert found.kind is AnswerKind.NUMBER
@@ -77,7 +77,7 @@ def test_a_number_is_found(text: str, value: float) -> None:
         ('{"answer": "C"}', "C"),
     ],
 )
-def test_a_choice_is_found(text: str, letter: str) -> None:
+def test_closed_answer_finds_a_choice(text: str, letter: str) -> None:
     assert closed_answer(text) == ClosedAnswer(AnswerKind.CHOICE, letter)
 
 
@@ -90,7 +90,7 @@ def test_a_choice_is_found(text: str, letter: str) -> None:
         ("Yes, because " + "it is so. " * 100, AnswerKind.YES_NO, "yes"),
     ],
 )
-def test_what_is_not_marked_counts_where_it_was_asked_for(
+def test_closed_answer_is_unmarked_only_when_asked_for(
     text: str, asked: AnswerKind, said: str
 ) -> None:
     assert closed_answer(text) is None
@@ -112,7 +112,7 @@ def test_what_is_not_marked_counts_where_it_was_asked_for(
         ('{"answer": false}', "no"),
     ],
 )
-def test_yes_and_no(text: str, word: str) -> None:
+def test_closed_answer_finds_yes_and_no(text: str, word: str) -> None:
     assert closed_answer(text) == ClosedAnswer(AnswerKind.YES_NO, word)
 
 
@@ -130,7 +130,7 @@ def test_yes_and_no(text: str, word: str) -> None:
         "null",
     ],
 )
-def test_open_text_settles_on_nothing(text: str) -> None:
+def test_closed_answer_is_none_when_text_is_open(text: str) -> None:
     assert closed_answer(text) is None
 
 
@@ -145,7 +145,7 @@ def test_open_text_settles_on_nothing(text: str) -> None:
         ("", None),
     ],
 )
-def test_what_a_prompt_asks_for(prompt: str, kind: AnswerKind | None) -> None:
+def test_asked_kind_follows_the_prompt(prompt: str, kind: AnswerKind | None) -> None:
     assert asked_kind(prompt) is kind
     assert asked_kind(prompt, wants_json=True) is AnswerKind.JSON
 
@@ -170,20 +170,20 @@ def test_what_a_prompt_asks_for(prompt: str, kind: AnswerKind | None) -> None:
         "(" * 1_000_000,
     ],
 )
-def test_absurd_answers_are_read_without_harm(text: str) -> None:
+def test_closed_answer_survives_absurd_text(text: str) -> None:
     found = closed_answer(text, AnswerKind.NUMBER)
     compare(text, text, AnswerKind.CHOICE)
     assert found is None or len(found.text) < MAX_CHARS
 
 
-def test_only_the_end_of_a_long_answer_counts() -> None:
+def test_closed_answer_reads_the_end_when_text_is_long() -> None:
     assert closed_answer("The answer is 3. " + "x" * MAX_CHARS) is None
     found = closed_answer("x" * 1_000_000 + " The answer is 3.")
     assert found
     assert found.text == "3"
 
 
-def test_parts_serve_references_too() -> None:
+def test_final_number_and_choice_read_references() -> None:
     number = final_number("5 and 6, not 7")
     assert number
     assert number.value == 6

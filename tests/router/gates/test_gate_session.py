@@ -64,7 +64,7 @@ def gate_session(
     )
 
 
-async def test_what_a_promise_does_not_permit_goes_to_the_arm_above() -> None:
+async def test_gate_session_escalates_when_the_promise_does_not_permit() -> None:
     made = gate_session(From(1.0))
     assert await made.judge_first(ANSWER, BOTH, 1_000) is Step.ESCALATE
     assert made.judged is not None
@@ -74,16 +74,16 @@ async def test_what_a_promise_does_not_permit_goes_to_the_arm_above() -> None:
     assert Step.ACCEPT not in dict(taken.probabilities)
 
 
-async def test_what_it_permits_is_served() -> None:
+async def test_gate_session_accepts_when_the_promise_permits() -> None:
     made = gate_session(From(0.5))
     assert await made.judge_first(ANSWER, BOTH, 1_000) is Step.ACCEPT
 
 
-async def test_where_nobody_else_can_be_asked_the_answer_in_hand_is_served() -> None:
+async def test_gate_session_accepts_when_no_step_is_left() -> None:
     assert await gate_session(From(1.0)).judge_first(ANSWER, NO_MORE, 1_000) is Step.ACCEPT
 
 
-async def test_a_gate_of_another_context_map_leaves_it_at_the_certain_checks() -> None:
+async def test_gate_session_accepts_when_the_gate_has_another_version() -> None:
     observer = Counting()
     made = gate_session(version="v0", observer=observer)
     assert await made.judge_first(ANSWER, BOTH, 1_000) is Step.ACCEPT

@@ -60,7 +60,7 @@ PLAIN = named(Reply("She has 12 - 5 = 7 apples left. The answer is 7."))
         ("wrong_sums", "10 / 4 = 3", "10 / 4 = 2.5"),
     ],
 )
-def test_each_signal_is_moved_by_its_name(name: str, more: str, less: str) -> None:
+def test_signals_move_by_their_name(name: str, more: str, less: str) -> None:
     assert named(Reply(more))[name] > named(Reply(less))[name]
 
 
@@ -77,11 +77,11 @@ def test_each_signal_is_moved_by_its_name(name: str, more: str, less: str) -> No
         "3 - 5 = 2",
     ],
 )
-def test_only_plain_sums_are_checked(right: str) -> None:
+def test_wrong_sums_counts_plain_sums_only(right: str) -> None:
     assert named(Reply(right))["wrong_sums"] == 0.0
 
 
-def test_what_is_told_beside_the_text() -> None:
+def test_signals_tell_what_is_known_beside_the_text() -> None:
     flags = ("logprob", "logprob_known", "verified", "verified_known")
     assert [PLAIN[name] for name in flags] == [0.0] * 4
     told = named(Reply("7", mean_logprob=-0.1, verified=1.0))
@@ -90,7 +90,7 @@ def test_what_is_told_beside_the_text() -> None:
     assert [worst[name] for name in flags] == [-1.0, 1.0, -1.0, 1.0]
 
 
-def test_an_answer_of_the_router_is_read() -> None:
+def test_reply_of_reads_an_answer() -> None:
     call = ToolCall("1", "f", "{}")
     answer = Answer("", FinishReason.LENGTH, Usage(), "m", (call,), mean_logprob=-0.5)
     reply = reply_of(answer, verified=0.25)
@@ -99,7 +99,7 @@ def test_an_answer_of_the_router_is_read() -> None:
     assert named(Reply("", tool_calls=1))["abrupt"] == 0.0
 
 
-def test_the_form_asked_for_is_read_once() -> None:
+def test_traits_of_knows_the_form_asked_for() -> None:
     assert QUESTION.asked is AnswerKind.NUMBER
     assert QUESTION.numbers == {"12", "5"}
     assert traits_of("x", wants_json=True).asked is AnswerKind.JSON
@@ -124,7 +124,7 @@ def test_the_form_asked_for_is_read_once() -> None:
     ],
 )
 @pytest.mark.parametrize("prompt", ["", "How many?", "\u4f60\u597d" * 10, "1 " * 100_000])
-def test_any_text_gives_bounded_numbers(text: str, prompt: str) -> None:
+def test_signals_are_bounded_for_any_text(text: str, prompt: str) -> None:
     found = signals_of(traits_of(prompt), Reply(text))
     assert found.shape == (N_SIGNALS,)
     assert found.dtype == np.float64

@@ -78,7 +78,7 @@ def verifying(gate: Gate) -> VerifierBreaker:
 
 @pytest.mark.parametrize("waits_for", ["verifier", "second"])
 @pytest.mark.parametrize("ask", [complete, stream])
-async def test_it_is_paid_for_and_neither_kept_nor_a_lesson(
+async def test_cancelled_judging_is_charged_but_neither_cached_nor_learned(
     core: Core, gate: Gate, ask, waits_for: str
 ) -> None:
     core.provider.reply, gate.waits_for = gate.reply, waits_for

@@ -30,7 +30,7 @@ def reserved_usd(request: RouteRequest, mode: Mode, catalog: Catalog = CATALOGUE
     return open_request(request, mode, "d-1", 0.0, catalog).reservation.cost_usd
 
 
-def test_at_worst_every_arm_is_called() -> None:
+def test_reservation_covers_every_arm() -> None:
     assert reserved_usd(CALL, Mode.COMPLETE) == pytest.approx(0.011)
     limited = replace(CALL, options=RoutingOptions(max_cost_usd=0.002))
     assert reserved_usd(limited, Mode.COMPLETE) == pytest.approx(0.002)
@@ -38,7 +38,7 @@ def test_at_worst_every_arm_is_called() -> None:
     assert reserved_usd(pinned, Mode.STREAM) == pytest.approx(0.001)
 
 
-def test_who_calls_the_model_himself_calls_one() -> None:
+def test_reservation_covers_one_arm_when_the_caller_decides() -> None:
     singles = {arm: Plan(arm, (arm,), 0.01) for arm in CATALOGUE.arms}
     assert reserved_usd(CALL, Mode.DECIDE, replace(CATALOGUE, plans=singles)) == pytest.approx(0.01)
 
@@ -58,7 +58,7 @@ LADDER = replace(CATALOGUE, plans={**CATALOGUE.plans, **SINGLES})
         ("cheap", "off", "reasoning", ["cheap"], []),
     ],
 )
-def test_who_only_watches_serves_as_the_caller_chose(
+def test_open_request_serves_the_observed_arm_when_the_policy_watches(
     pin: str, own: str, configured: str, serves: list[str], watched: list[str]
 ) -> None:
     request = RouteRequest(Tenant("acme", TenantLimits(observe=own)), ASK, RoutingOptions(arm=pin))
@@ -68,7 +68,7 @@ def test_who_only_watches_serves_as_the_caller_chose(
     assert set(state.arms) == {arm for plan in state.plans for arm in plan.rungs}
 
 
-def test_who_calls_the_model_himself_is_watched_among_single_arms() -> None:
+def test_shadow_plans_have_one_arm_when_the_caller_decides() -> None:
     state = open_request(CALL, Mode.DECIDE, "d-1", 0.0, LADDER, observe="cheap")
     assert [plan.name for plan in state.shadow_plans] == ["cheap", "reasoning"]
 
@@ -82,7 +82,7 @@ def test_who_calls_the_model_himself_is_watched_among_single_arms() -> None:
         TenantLimits(monthly_usd=1),
     ],
 )
-def test_only_what_is_limited_is_held(limits: TenantLimits) -> None:
+def test_reservation_is_held_when_something_is_limited(limits: TenantLimits) -> None:
     def held(tenant: Tenant, mode: Mode) -> bool:
         request = replace(CALL, tenant=tenant)
         return open_request(request, mode, "d-1", 0.0, LADDER).reservation.held
@@ -102,7 +102,7 @@ def test_only_what_is_limited_is_held(limits: TenantLimits) -> None:
         (0.001, "", Mode.DECIDE, ["cheap", "reasoning"]),
     ],
 )
-def test_what_the_cost_limit_does_not_pay_is_not_chosen(
+def test_open_request_drops_plans_when_the_cost_limit_does_not_pay_them(
     limit_usd: float | None, pin: str, mode: Mode, plans: list[str]
 ) -> None:
     request = replace(CALL, options=RoutingOptions(arm=pin, max_cost_usd=limit_usd))
@@ -110,14 +110,14 @@ def test_what_the_cost_limit_does_not_pay_is_not_chosen(
     assert [plan.name for plan in state.plans] == plans
 
 
-def test_an_arm_that_stands_in_may_be_all_that_is_paid() -> None:
+def test_open_request_keeps_plans_when_only_a_fallback_is_paid() -> None:
     request = replace(CALL, options=RoutingOptions(max_cost_usd=0.001))
     plans = {"reasoning": SINGLES["reasoning"]}
     state = open_request(request, Mode.COMPLETE, "d-1", 0.0, replace(CATALOGUE, plans=plans))
     assert [plan.name for plan in state.plans] == ["reasoning"]
 
 
-def test_a_request_that_rules_everything_out() -> None:
+def test_open_request_raises_when_everything_is_ruled_out() -> None:
     with pytest.raises(NoEligiblePlan):
         open_request(CALL, Mode.DECIDE, "d-1", 0.0, CATALOGUE)
     with pytest.raises(NoEligiblePlan):
