@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from random import SystemRandom
-from uuid import uuid4
 
 from router.adapters.storage import Storage
 from router.app.learner_state_factory import LearnerStateFactory, example_contexts
@@ -32,6 +31,7 @@ from router.serving.idempotency import IdempotencyGuard, IdempotencySettings
 from router.serving.pipeline import Pipeline
 from router.serving.plan_selection import PlanSelector
 from router.serving.rephrase import RephraseDetector, RephraseSettings
+from router.serving.request_state import new_id
 from router.serving.response_cache import ResponseCache, ResponseCacheSettings
 from router.serving.sampling import PromptSampler, PromptSamplerSettings
 from router.serving.snapshot_follower import SnapshotFollower
@@ -161,7 +161,7 @@ class _Wiring:
             observer=adapters.observer,
             stopwatch=self._stopwatch,
             clock=time.time,
-            ids=lambda: uuid4().hex,
+            ids=new_id,
             observe=self._config.policy.observe,
         )
 

@@ -93,8 +93,8 @@ def plan_of_promise(name: str) -> str:
     return name.partition(_FOR)[0]
 
 
-def renamed(name: str, names: Mapping[str, str]) -> str:
-    """The same with the plan's name of today."""
+def renamed_promise(name: str, names: Mapping[str, str]) -> str:
+    """Returns the name of a promise after its plan was renamed."""
     plan, mark, tenant = name.partition(_FOR)
     return f"{names.get(plan, plan)}{mark}{tenant}"
 

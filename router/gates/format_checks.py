@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.domain.chat import Answer, ChatRequest, FinishReason, Format, ToolMode
-from router.runtime.json_schema import Check
+from router.runtime.json_schema import SchemaCheck
 
 PASSED = ""
 REFUSAL_HEAD_CHARS = 200
@@ -56,9 +56,9 @@ def _by_ending(chat: ChatRequest, answer: Answer, settings: FormatCheckSettings)
 
 
 def _by_tools(chat: ChatRequest, answer: Answer) -> str:
-    tools, check = {tool.name: tool for tool in chat.tools}, Check()
-    if chat.tool_choice.mode is ToolMode.REQUIRED and not answer.tool_calls:
-        return "tool_call_missing"
+    if not answer.tool_calls:
+        return "tool_call_missing" if chat.tool_choice.mode is ToolMode.REQUIRED else PASSED
+    tools, check = {tool.name: tool for tool in chat.tools}, SchemaCheck()
     for call in answer.tool_calls:
         arguments = _parse(call.arguments or "{}")
         if call.name not in tools or not isinstance(arguments, dict):
@@ -75,7 +75,9 @@ def _by_format(chat: ChatRequest, answer: Answer) -> str:
     value = _parse(answer.text)
     if value is _INVALID or (kind is Format.JSON_OBJECT and not isinstance(value, dict)):
         return "json_invalid"
-    return PASSED if Check().matches(value, chat.response_format.schema) else "schema_mismatch"
+    return (
+        PASSED if SchemaCheck().matches(value, chat.response_format.schema) else "schema_mismatch"
+    )
 
 
 def _by_logprob(answer: Answer, settings: FormatCheckSettings) -> str:

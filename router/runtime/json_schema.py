@@ -20,7 +20,7 @@ _IN_DEPTH = ("const", "enum", "dependentRequired")
 _CHOICES = ("anyOf", "oneOf")
 
 
-class Check:
+class SchemaCheck:
     """The check of one answer, whose parts share MAX_STEPS.
 
     A small schema can take endless steps: a recursive reference that stands twice doubles them at
@@ -66,7 +66,7 @@ class Check:
             self._depth -= 1
 
 
-_running: ContextVar[Check] = ContextVar("_running")
+_running: ContextVar[SchemaCheck] = ContextVar("_running")
 
 
 def _counted(keyword: str, check: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:

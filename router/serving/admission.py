@@ -28,6 +28,8 @@ class AdmissionSettings:
 
 
 class Admission:
+    """Admits callers by their key and quota; `quota` settles what was reserved."""
+
     def __init__(
         self,
         *,
@@ -37,7 +39,7 @@ class Admission:
         settings: AdmissionSettings,
     ) -> None:
         self._tenants = tenants
-        self._quota = quota
+        self.quota = quota
         self._clock = clock
         self._settings = settings
         self._cached: OrderedDict[str, tuple[float, Tenant]] = OrderedDict()
@@ -72,7 +74,4 @@ class Admission:
         """Raises QuotaExceeded."""
         if not reservation.held:
             return QuotaLeft()
-        return await self._quota.reserve(tenant, reservation)
-
-    async def settle(self, reservation: Reservation, tokens: int, cost_usd: float) -> QuotaLeft:
-        return await self._quota.settle(reservation, tokens, cost_usd)
+        return await self.quota.reserve(tenant, reservation)

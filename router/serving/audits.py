@@ -154,9 +154,11 @@ class Auditor:
                 spent_usd = sum(a.cost_usd for a in run.attempts)
                 spent_tokens = sum(a.input_tokens + a.output_tokens for a in run.attempts)
             finally:
-                await retry_write(lambda: self._admission.settle(own, spent_tokens, spent_usd))
+                await retry_write(
+                    lambda: self._admission.quota.settle(own, spent_tokens, spent_usd)
+                )
         finally:
-            await retry_write(lambda: self._admission.settle(shared, 0, spent_usd))
+            await retry_write(lambda: self._admission.quota.settle(shared, 0, spent_usd))
         await self._record(state, check, run.answer, spent_usd)
 
     async def _run(self, state: RequestState, check: _AuditCall, needs: Requirements) -> PlanRun:

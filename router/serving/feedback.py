@@ -62,7 +62,7 @@ class FeedbackService:
         settled = replace(record, attempts=(attempt,), settled=True)
         fresh = await self._decisions.settle(settled, report)
         tokens = report.input_tokens + report.output_tokens
-        await self._admission.settle(
+        await self._admission.quota.settle(
             Reservation(record.id, tenant.name, 0, 0.0), tokens, attempt.cost_usd
         )
         if fresh:

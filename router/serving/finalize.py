@@ -61,7 +61,7 @@ class Finalizer:
         tokens = sum(a.input_tokens + a.output_tokens for a in attempts)
         cost_usd = sum(a.cost_usd for a in attempts)
         state.quota_left = await retry_write(
-            lambda: self._admission.settle(state.reservation, tokens, cost_usd)
+            lambda: self._admission.quota.settle(state.reservation, tokens, cost_usd)
         )
 
     def _put(self, state: RequestState) -> None:

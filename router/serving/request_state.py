@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 from router.domain import MS_PER_S
 from router.domain.catalog import Catalog, Plan
@@ -122,6 +123,10 @@ class RequestState:
 
 
 TYPICAL_OUTPUT_TOKENS = 512
+
+
+def new_id() -> str:
+    return uuid4().hex
 
 
 def open_request(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bandit.risk import Promise, PromiseSettings, Source
-from router.domain.tenants import plan_of_promise, promise_for, promise_name, renamed
+from router.domain.tenants import plan_of_promise, promise_for, promise_name, renamed_promise
 from router.learning.gate_examples import Label
 from router.learning.training import keep_promises
 from router.ports.observer import Observer
@@ -22,8 +22,8 @@ def test_promise_for_prefers_the_tenants_own(plan: str, tenant: str, kept: int |
 
 
 def test_renamed_promises_follow_their_plan() -> None:
-    assert renamed(promise_name("p", "a/b"), {"p": "new"}) == promise_name("new", "a/b")
-    assert renamed("p", {"q": "new"}) == "p"
+    assert renamed_promise(promise_name("p", "a/b"), {"p": "new"}) == promise_name("new", "a/b")
+    assert renamed_promise("p", {"q": "new"}) == "p"
     assert plan_of_promise(promise_name("p", "a/b")) == "p"
 
 

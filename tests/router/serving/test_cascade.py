@@ -18,7 +18,7 @@ from router.learning.gate_examples import lessons_of
 from router.learning.implicit_feedback import sign_of
 from router.learning.rewards import RewardSettings, outcomes_of
 from router.ports.observer import Observer
-from router.ports.upstream import Case
+from router.ports.upstream import VerifierCase
 from tests.router.serving.conftest import ANSWER, CONFIG, Core, asked
 from tests.router.serving.test_attempts import complete, stream
 
@@ -44,7 +44,7 @@ class Gate:
     looking: asyncio.Event = field(default_factory=asyncio.Event)
     calls: int = 0
 
-    async def verify(self, case: Case, _: float) -> float | None:
+    async def verify(self, case: VerifierCase, _: float) -> float | None:
         del case
         if self.waits_for == "verifier":
             await self._look()
