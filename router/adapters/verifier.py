@@ -12,8 +12,9 @@ from typing import Any, Final
 import httpx
 import msgspec
 
+from router.domain import MS_PER_S
 from router.domain.errors import VerifierFailed, VerifierMalformed
-from router.ports.upstream import Case
+from router.ports.upstream import VerifierCase
 
 MAX_SENT_BYTES: Final = 16 * 1024 * 1024
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -22,7 +23,6 @@ _HEADERS: Final = {
     "content-type": "application/json",
     "accept-encoding": "identity",  # what is read is what was sent: no body unfolds in memory
 }
-_MS_PER_S: Final = 1_000
 
 
 class _Verdict(msgspec.Struct):
@@ -47,12 +47,12 @@ class HttpVerifier:
         self._client = client
         self._url = url
 
-    async def verify(self, case: Case, timeout_ms: float) -> float | None:
+    async def verify(self, case: VerifierCase, timeout_ms: float) -> float | None:
         body = msgspec.json.encode(_told(case))
         if len(body) > MAX_SENT_BYTES:
             return None
         try:
-            async with asyncio.timeout(timeout_ms / _MS_PER_S):
+            async with asyncio.timeout(timeout_ms / MS_PER_S):
                 said = await self._post(body)
         except (TimeoutError, httpx.HTTPError, OSError):
             raise VerifierFailed("the verifier did not answer: see that it runs") from None
@@ -81,7 +81,7 @@ def _quality(said: bytes) -> float | None:
     return quality
 
 
-def _told(case: Case) -> dict[str, Any]:
+def _told(case: VerifierCase) -> dict[str, Any]:
     told: dict[str, Any] = {
         "prompt": case.chat.prompt,
         "messages": [{"role": str(m.role), "content": m.text} for m in case.chat.messages],

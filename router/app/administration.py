@@ -13,7 +13,7 @@ from router.config.plain import name_one
 from router.config.values import catalog_of, members_of
 from router.domain.errors import PolicyUnknown, SnapshotRefused
 from router.domain.events import Move, PolicyChanged, PolicyCommand
-from router.domain.requests import Listing
+from router.domain.requests import PolicyListing
 from router.learning.learner_state import LearnerState
 from router.ports.state import StoredSnapshot
 
@@ -28,12 +28,12 @@ class PolicyAdministration:
         self._members = members_of(config)
         self._storage = storage
 
-    async def policies(self) -> Listing:
+    async def policies(self) -> PolicyListing:
         stored = await self._storage.snapshots.load()
         changes = await self._storage.policies.changes()
         learned = await asyncio.to_thread(self._learned, stored)
         contest = learned.contest
-        return Listing(
+        return PolicyListing(
             kinds={name: section.name for name, section in self._members.items()},
             champion=learned.champion,
             previous=contest.state.previous if contest else "",

@@ -19,8 +19,8 @@ from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.app.administration import PolicyAdministration
 from router.app.learner import LearnerChild, run_learner_beside
-from router.app.process import Running, metrics_port, opened_storage, run
-from router.app.reloading import Reloading, Source
+from router.app.process import Running, opened_storage, run, serve_metrics
+from router.app.reloading import ConfigReloader, ConfigSource
 from router.app.wiring import Adapters, RouterService, prepare_service
 from router.config import Config
 from router.config.values import keys_of
@@ -79,7 +79,7 @@ class LiveService:
 
 @asynccontextmanager
 async def running_router(
-    config: Config, env: Mapping[str, str], source: Source | None = None
+    config: Config, env: Mapping[str, str], source: ConfigSource | None = None
 ) -> AsyncIterator[Running]:
     """A router that serves; leaving it drains requests, loops and storage, in that order.
 
@@ -112,7 +112,7 @@ async def running_router(
         await health.set("embedder", serving=True)
         operators = _administration(config, env, storage)
         server = RouterServer(live, health, metrics.request, _server_settings(config), operators)
-        scraped = metrics_port(config, metrics, stack)
+        scraped = serve_metrics(config, metrics, stack)
         loops.start(redis)
         loops.start(live)
         for name, check in (("snapshot", live.check_snapshot), ("providers", live.check_providers)):
@@ -122,7 +122,7 @@ async def running_router(
         if config.learning.embedded:
             loops.start(LearnerChild(run_learner_beside, config, source))
         if source and seen:
-            loops.start(Reloading(source, config, live.exchange, metrics, seen))
+            loops.start(ConfigReloader(source, config, live.exchange, metrics, seen))
         gc.freeze()  # what start-up built stays: collections need not look at it again
         await server.start()
         stack.push_async_callback(server.stop)
@@ -136,8 +136,8 @@ def _administration(
     return (PolicyAdministration(config, storage), env[variable]) if variable else None
 
 
-def run_router(config: Config, source: Source | None = None) -> None:
-    """Until SIGTERM or SIGINT. Raises RouterError when it can't start or a loop broke down."""
+def run_router(config: Config, source: ConfigSource | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. Raises RouterError when a start or a loop failed."""
     run(running_router(config, os.environ, source))
 
 

@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from random import SystemRandom
-from uuid import uuid4
 
 from router.adapters.storage import Storage
 from router.app.learner_state_factory import LearnerStateFactory, example_contexts
 from router.config import Config
 from router.config.values import catalog_of, context_map_of, promise_settings_of, weights_of
 from router.domain.catalog import Catalog
-from router.gates.gate_session import Judging
+from router.gates.gate_session import GateSessions
 from router.gates.verifier_breaker import VerifierBreaker
 from router.ports.observer import Observer, Stopwatch
 from router.ports.upstream import Embedder, Provider
@@ -31,6 +30,7 @@ from router.serving.idempotency import IdempotencyGuard, IdempotencySettings
 from router.serving.pipeline import Pipeline
 from router.serving.plan_selection import PlanSelector
 from router.serving.rephrase import RephraseDetector
+from router.serving.request_state import new_id
 from router.serving.response_cache import ResponseCache
 from router.serving.sampling import PromptSampler
 from router.serving.snapshot_follower import SnapshotFollower
@@ -38,7 +38,7 @@ from router.serving.snapshot_follower import SnapshotFollower
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """What a service works with and what outlives it when the config is read anew.
+    """The parts that outlive a service when the config is read anew.
 
     providers: makes the providers of a config by name; raises ConfigInvalid where it lacks a key.
     """
@@ -160,7 +160,7 @@ class _Wiring:
             observer=adapters.observer,
             stopwatch=self._stopwatch,
             clock=time.time,
-            ids=lambda: uuid4().hex,
+            ids=new_id,
             observe=self._config.policy.observe,
         )
 
@@ -218,7 +218,7 @@ class _Wiring:
         return PlanSelector(
             catalog=self._catalog,
             decider=self._decider,
-            judging=Judging(
+            gate_sessions=GateSessions(
                 catalog=self._catalog,
                 embed=adapters.embedder.embed,
                 observer=adapters.observer,

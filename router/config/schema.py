@@ -15,7 +15,7 @@ from router.config.policy_schema import PolicySection
 from router.config.section import Section
 from router.domain.bounds import Count, Milliseconds, Share
 from router.domain.catalog import PROVIDERS
-from router.gates.format_checks import GateSettings
+from router.gates.format_checks import FormatCheckSettings
 from router.gates.verifier_breaker import VerifierBreakerSettings
 from router.learning.promotion import ContestSettings
 from router.ports.state import HealthPolicy
@@ -227,7 +227,7 @@ class Config(Section):
     """When a challenger takes over."""
     server: ServerSection = ServerSection()
     """Where the router listens."""
-    gate: GateSettings = GateSettings()
+    gate: FormatCheckSettings = FormatCheckSettings()
     """Checks of every answer that has a rung above it."""
     judging: JudgingSection = JudgingSection()
     """Second opinions, verifier and audits."""

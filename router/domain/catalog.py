@@ -38,7 +38,7 @@ class Price:
         ) / TOKENS_PER_MTOK
 
     def affordable_output(self, budget_usd: float, input_tokens: int) -> int:
-        """How many output tokens are left in a budget once the input is paid."""
+        """Returns how many output tokens a budget pays once the input is paid."""
         left_usd = budget_usd - self.cost_usd(Usage(input_tokens))
         if left_usd < 0:
             return 0
@@ -101,13 +101,13 @@ class Plan:
 
     @property
     def is_judged(self) -> bool:
-        """Whether a gate of its own looks at a first answer that passed."""
+        """True where a gate of its own looks at a first answer that passed."""
         return self.gate != RULES
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """fallback: the arm called when a rung's deployments all fail ("" for none)."""
+    """Arms and plans by name. fallback: the arm called when a rung fails, "" for none."""
 
     arms: Mapping[str, Arm]
     plans: Mapping[str, Plan]

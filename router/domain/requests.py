@@ -41,7 +41,7 @@ class RoutingOptions:
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """deadline_s: seconds since the epoch by which the caller wants the answer; None for none."""
+    """A chat to route. deadline_s: seconds since the epoch, None for none."""
 
     tenant: Tenant
     chat: ChatRequest
@@ -58,7 +58,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """What a caller of `Decide` is to call: the record's deployment first, then down the rungs."""
+    """The deployment that a caller of `Decide` is to call first, then the arms down the rungs."""
 
     record: DecisionRecord
     rungs: tuple[str, ...]
@@ -78,13 +78,13 @@ class Service(Protocol):
         """Raises Unauthenticated."""
         ...
 
-    async def complete(self, call: RouteRequest) -> Completion: ...
+    async def complete(self, request: RouteRequest) -> Completion: ...
 
-    def stream(self, call: RouteRequest) -> AsyncGenerator[Delta | Completion]:
-        """Deltas, then the Completion as the last item; closing it cancels the upstream call."""
+    def stream(self, request: RouteRequest) -> AsyncGenerator[Delta | Completion]:
+        """Deltas, then the Completion as the last item; closing it cancels the upstream request."""
         ...
 
-    async def decide(self, call: RouteRequest) -> Directive: ...
+    async def decide(self, request: RouteRequest) -> Directive: ...
 
     async def report_outcome(
         self, tenant: Tenant, decision_id: str, report: OutcomeReport
@@ -105,8 +105,8 @@ class Live(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """kinds: policy name by member, in the order of the config. found: of those who do not serve.
+class PolicyListing:
+    """The policies. kinds: policy name by member, in config order. found: gains of challengers.
 
     version: of the snapshot that says so, 0 where there is none yet. changes: newest first.
     """
@@ -122,7 +122,7 @@ class Listing:
 class Administration(Protocol):
     """Every method raises RouterError only."""
 
-    async def policies(self) -> Listing: ...
+    async def policies(self) -> PolicyListing: ...
 
     async def command(
         self, command: PolicyCommand, wait_s: float
@@ -154,8 +154,8 @@ def cache_key(tenant: str, chat: ChatRequest) -> CacheKey:
     )
 
 
-def fingerprint(chat: ChatRequest, *more: object) -> str:
-    """What two requests with one idempotency key must share."""
+def request_digest(chat: ChatRequest, *more: object) -> str:
+    """Returns the digest that two requests with one idempotency key must share."""
     return _digest(chat, *more)
 
 

@@ -28,7 +28,7 @@ class TenantLimits:
 
     @property
     def spending(self) -> bool:
-        """Whether there is any that a request could exceed."""
+        """True if there is a limit that a request could exceed."""
         return bool(
             self.requests_per_minute or self.tokens_per_minute or self.daily_usd or self.monthly_usd
         )
@@ -42,7 +42,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What was taken in advance; settled exactly once by id.
+    """Quota that was taken in advance; settled exactly once by id.
 
     held: false where nothing was taken, since nothing is limited; then all is charged at the end.
     """
@@ -75,31 +75,31 @@ _FOR: Final = "/"
 T = TypeVar("T")
 
 
-def holder(plan: str, tenant: str = "") -> str:
+def promise_name(plan: str, tenant: str = "") -> str:
     """The name that a promise goes by.
 
-    >>> holder("checked"), holder("checked", "acme")
+    >>> promise_name("checked"), promise_name("checked", "acme")
     ('checked', 'checked/acme')
     """
     return f"{plan}{_FOR}{tenant}" if tenant else plan
 
 
-def of_plan(name: str) -> str:
+def plan_of_promise(name: str) -> str:
     """The plan of a holder.
 
-    >>> of_plan("checked/acme")
+    >>> plan_of_promise("checked/acme")
     'checked'
     """
     return name.partition(_FOR)[0]
 
 
-def renamed(name: str, names: Mapping[str, str]) -> str:
-    """The same with the plan's name of today."""
+def renamed_promise(name: str, names: Mapping[str, str]) -> str:
+    """Returns the name of a promise after its plan was renamed."""
     plan, mark, tenant = name.partition(_FOR)
     return f"{names.get(plan, plan)}{mark}{tenant}"
 
 
-def kept_for(promises: Mapping[str, T], plan: str, tenant: str) -> T | None:
+def promise_for(promises: Mapping[str, T], plan: str, tenant: str) -> T | None:
     """A tenant's own, else everybody's; None where nothing is promised."""
-    own = promises.get(holder(plan, tenant))
+    own = promises.get(promise_name(plan, tenant))
     return promises.get(plan) if own is None else own

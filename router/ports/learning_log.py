@@ -65,7 +65,7 @@ class KeptDecisions(Protocol):
     """The decisions on record, for what looks at all of them."""
 
     def each(self, most: int) -> AsyncIterator[DecisionRecord]:
-        """At most so many, in no order; with the feedback they have."""
+        """Yields at most so many, in no order; with the feedback they have."""
         ...
 
 
@@ -79,7 +79,7 @@ class EventLog(Protocol):
     async def records(self, decision_ids: Sequence[str]) -> Sequence[DecisionRecord | None]: ...
 
     async def position_of(self, decision_id: str) -> str | None:
-        """Of the newest event that tells of a decision; None when there is or was none."""
+        """Position of the newest event that tells of a decision; None when there is none."""
         ...
 
     async def end(self) -> str | None:
@@ -95,7 +95,7 @@ class EventLog(Protocol):
         ...
 
     async def backlog(self, after: str) -> int:
-        """How many events wait after a position."""
+        """Count the events that wait after a position."""
         ...
 
 
@@ -110,7 +110,7 @@ class Defaults(Protocol):
 
 
 class PolicyLog(Protocol):
-    """Who shall serve, who serves since when and why: events of the same stream."""
+    """Commands about policies and the changes that came of them: events of the same stream."""
 
     async def command(self, command: PolicyCommand) -> str:
         """Append it; its position. Raises Overloaded when the stream is at its bound."""

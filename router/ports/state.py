@@ -135,7 +135,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class OnceKey:
+class ClaimKey:
     """A tenant's idempotency key. owner: id of the request that holds or wants it."""
 
     tenant: str
@@ -146,21 +146,21 @@ class OnceKey:
 class Idempotency(Protocol):
     """Only a claim's owner can finish or release it; for anybody else both do nothing."""
 
-    async def claim(self, key: OnceKey, fingerprint: str, ttl_s: int) -> Claim:
+    async def claim(self, key: ClaimKey, fingerprint: str, ttl_s: int) -> Claim:
         """NEW for the first owner, who must finish or release; CONFLICT: other fingerprint.
 
         ttl_s: how long the claim of an owner that crashed blocks the others.
         """
         ...
 
-    async def finish(self, key: OnceKey, payload: bytes, ttl_s: int) -> None: ...
+    async def finish(self, key: ClaimKey, payload: bytes, ttl_s: int) -> None: ...
 
-    async def release(self, key: OnceKey) -> None: ...
+    async def release(self, key: ClaimKey) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSnapshot:
-    """position: the last event that `payload` has learned."""
+    """A published snapshot. position: the last event that `payload` has learned."""
 
     version: int
     position: str
@@ -186,7 +186,7 @@ class SnapshotStore(Protocol):
 
 
 class Lease(Protocol):
-    """At most one learner. The fence grows with every new holder."""
+    """The right to learn, of one holder at most. The fence grows with every new holder."""
 
     async def acquire(self, owner: str, ttl_ms: int) -> int | None:
         """The fence, also when `owner` holds it already (renewed); None when another does."""

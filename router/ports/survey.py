@@ -67,11 +67,11 @@ class Survey(Protocol):
     async def count(self, sighting: Sighting) -> None: ...
 
     async def terms(self, version: str, clusters: int) -> Mapping[int, Mapping[str, int]]:
-        """By cluster, each term's number of sightings; only what enough prompts held."""
+        """Returns each term's number of sightings by cluster; only what enough prompts held."""
         ...
 
     async def keep_embedding(self, sample: EmbeddingSample, most: int, draw: float) -> None:
-        """draw: in [0, 1), which of the `most` places it takes."""
+        """Keep a sample. draw: in [0, 1), which of the `most` places it takes."""
         ...
 
     async def keep_prompt(self, sample: PromptSample, most: int, draw: float) -> None: ...

@@ -20,12 +20,12 @@ class Embedder(Protocol):
         """(384,), unit norm. Raises Overloaded when the queue is full."""
         ...
 
-    def known(self, text: str) -> Embedding | None:
-        """What `embed` would give, if it need not be computed."""
+    def cached(self, text: str) -> Embedding | None:
+        """Returns what `embed` would give, if it need not be computed."""
         ...
 
-    def whole(self, text: str) -> bool:
-        """Whether all of the text went into its embedding; False where that is not known."""
+    def covers(self, text: str) -> bool:
+        """True if all of the text went into its embedding; False where that is not known."""
         ...
 
 
@@ -50,7 +50,7 @@ class Provider(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class VerifierCase:
     """An answer to be scored. reference: what is right, where that is known. id: "" for none."""
 
     chat: ChatRequest
@@ -64,6 +64,6 @@ class Case:
 class Verifier(Protocol):
     """Somebody else's program that can tell whether an answer is good."""
 
-    async def verify(self, case: Case, timeout_ms: float) -> float | None:
+    async def verify(self, case: VerifierCase, timeout_ms: float) -> float | None:
         """Quality in [0, 1]; None where it abstains. Raises VerifierFailed."""
         ...

@@ -10,16 +10,16 @@ import grpc
 from adaptive_router.v1 import admin_pb2 as pb
 from adaptive_router.v1 import admin_pb2_grpc
 
+from router.domain import MS_PER_S
 from router.domain.errors import FieldViolation, InvalidRequest, Unauthenticated
 from router.domain.events import GainFound, Move, PolicyChanged, PolicyCommand
-from router.domain.requests import Administration, Listing
+from router.domain.requests import Administration, PolicyListing
 from router.domain.tenants import Tenant
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["AdminService"].full_name
 OPERATOR: Final = Tenant("#operator")
 """No name that a tenant may have."""
 MOST_WAIT_MS: Final = 60_000
-MS_PER_S: Final = 1_000
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -67,7 +67,7 @@ def _wait_s(wait_ms: int) -> float:
     return wait_ms / MS_PER_S
 
 
-def _listing(found: Listing) -> pb.ListPoliciesResponse:
+def _listing(found: PolicyListing) -> pb.ListPoliciesResponse:
     gains = {gain.member: _gain(gain) for gain in found.found}
     return pb.ListPoliciesResponse(
         members=[

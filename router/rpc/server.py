@@ -52,9 +52,8 @@ class RouterServer:
         settings: ServerSettings,
         administration: tuple[Administration, str] | None = None,
     ) -> None:
-        doors: dict[str, Authenticate] = {
-            SERVICE: lambda key: live.service.authenticate(key)  # noqa: PLW0108 - exchanged later
-        }
+        servicer = RouterServicer(live, settings.limits)
+        doors: dict[str, Authenticate] = {SERVICE: servicer.tenant_of}
         if administration is not None:
             doors[admin.SERVICE] = admin.operator(administration[1])
         self._guard = CallGuard(
@@ -75,7 +74,6 @@ class RouterServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        servicer = RouterServicer(live, settings.limits)
         router_pb2_grpc.add_RouterServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]  # generated
         health_pb2_grpc.add_HealthServicer_to_server(health_reporter, self._server)
         if administration is not None:

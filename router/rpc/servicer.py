@@ -13,6 +13,7 @@ from adaptive_router.v1 import router_pb2_grpc
 
 from router.domain.records import DecisionRecord
 from router.domain.requests import Completion, Live, RouteRequest
+from router.domain.tenants import Tenant
 from router.rpc import convert_out
 from router.rpc.checks import RequestLimits
 from router.rpc.convert_in import (
@@ -41,6 +42,9 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         self._live = live
         self._limits = limits
         self._clock = clock
+
+    async def tenant_of(self, api_key: str) -> Tenant:
+        return await self._live.service.authenticate(api_key)
 
     async def Complete(  # noqa: N802 - the contract's name
         self, request: router_pb.CompleteRequest, context: Context

@@ -16,7 +16,7 @@ class Loop(Protocol):
 
 
 class TaskSupervisor:
-    """failed: set when a loop broke down; a service without its loops must not go on serving."""
+    """Runs loops until `end`. failed: set when one broke down; the process must then end."""
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
@@ -71,7 +71,7 @@ class HealthProbe:
 
 
 async def wait(stop: asyncio.Event, seconds: float) -> None:
-    """Until `stop` is set, or as long as that."""
+    """Wait until `stop` is set, at most for so many seconds."""
     try:
         async with asyncio.timeout(seconds):
             await stop.wait()

@@ -62,7 +62,7 @@ class FeedbackService:
         settled = replace(record, attempts=(attempt,), settled=True)
         fresh = await self._decisions.settle(settled, report)
         tokens = report.input_tokens + report.output_tokens
-        await self._admission.settle(
+        await self._admission.quota.settle(
             Reservation(record.id, tenant.name, 0, 0.0), tokens, attempt.cost_usd
         )
         if fresh:
@@ -96,7 +96,7 @@ class FeedbackService:
         fresh = await self._decisions.feedback(tenant.name, decision_id, report)
         if fresh:
             self._observer.feedback("explicit")
-            self._rate.told(tenant.name)
+            self._rate.count_feedback(tenant.name)
         if fresh and report.value < BAD_QUALITY:
             await self._cache.evict(await self._decisions.get(tenant.name, decision_id))
         return not fresh
@@ -113,25 +113,25 @@ _KEPT: Final = 0.5 ** (1 / HALF_LIFE)
 
 
 class FeedbackRate:
-    """Of each tenant, by what this process answered and was told; the one heard last is kept."""
+    """The share of answers each tenant rates, by what this process saw lately."""
 
     def __init__(self) -> None:
-        self._heard: OrderedDict[str, list[float]] = OrderedDict()
+        self._counts: OrderedDict[str, list[float]] = OrderedDict()
 
-    def served(self, tenant: str) -> float:
+    def count_answer(self, tenant: str) -> float:
         """Count an answer; the share of the usual checks that is worth making, in [LEAST, 1]."""
-        heard = self._of(tenant)
-        told = min(1.0, heard[1] / heard[0])
-        heard[0] = PRIOR + (heard[0] - PRIOR) * _KEPT + 1
-        heard[1] *= _KEPT
+        counts = self._counts_of(tenant)
+        told = min(1.0, counts[1] / counts[0])
+        counts[0] = PRIOR + (counts[0] - PRIOR) * _KEPT + 1
+        counts[1] *= _KEPT
         return max(LEAST, 1 - told)
 
-    def told(self, tenant: str) -> None:
-        self._of(tenant)[1] += 1
+    def count_feedback(self, tenant: str) -> None:
+        self._counts_of(tenant)[1] += 1
 
-    def _of(self, tenant: str) -> list[float]:
-        heard = self._heard.setdefault(tenant, [PRIOR, 0.0])
-        self._heard.move_to_end(tenant)
-        if len(self._heard) > MOST_TENANTS:
-            self._heard.popitem(last=False)
-        return heard
+    def _counts_of(self, tenant: str) -> list[float]:
+        counts = self._counts.setdefault(tenant, [PRIOR, 0.0])
+        self._counts.move_to_end(tenant)
+        if len(self._counts) > MOST_TENANTS:
+            self._counts.popitem(last=False)
+        return counts

@@ -43,7 +43,7 @@ class RephraseDetector:
         self._observer = observer
         self._settings = settings
 
-    async def note(self, tenant: str, session_id: str, turn: SessionTurn) -> bool:
+    async def check(self, tenant: str, session_id: str, turn: SessionTurn) -> bool:
         """Remember this turn; True when it repeats the one before it, which is then marked."""
         try:
             earlier = await self._sessions.swap(tenant, session_id, turn, self._settings.window_s)
@@ -56,13 +56,13 @@ class RephraseDetector:
         similarity = _cosine(earlier.embedding, turn.embedding)
         if earlier.attached != turn.attached or similarity < self._settings.similarity:
             return False
-        alike = likeness(earlier.letters, turn.letters)
+        alike = letter_similarity(earlier.letters, turn.letters)
         await self._decisions.reasked(earlier.decision_id, similarity, alike)
         self._observer.feedback("reask")
         return True
 
 
-def attached(chat: ChatRequest) -> str:
+def attachment_digest(chat: ChatRequest) -> str:
     """A digest of the images and numbers in the last message; "" for none.
 
     Where they differ nearly the same words ask something else.
@@ -74,7 +74,7 @@ def attached(chat: ChatRequest) -> str:
 
 
 def _cosine(one: bytes, other: bytes) -> float:
-    """Of two unit vectors; 0 when they are of different models."""
+    """Returns the cosine of two unit vectors; 0 when they are of different models."""
     a, b = (np.frombuffer(data, dtype=np.float32) for data in (one, other))
     return float(a @ b) if a.shape == b.shape else 0.0
 
@@ -86,7 +86,7 @@ BINS: Final = 64
 _EMPTY: Final = np.iinfo(np.uint32).max
 
 
-def fingerprint(text: str) -> bytes:
+def letter_fingerprint(text: str) -> bytes:
     """(64,) uint32 as bytes. Case and white space make no difference."""
     plain = " ".join(text[-MOST_CHARS:].lower().split())
     runs = {plain[i : i + RUN] for i in range(max(1, len(plain) - RUN + 1))}
@@ -96,11 +96,12 @@ def fingerprint(text: str) -> bytes:
     return least.tobytes()
 
 
-def likeness(one: bytes, other: bytes) -> float:
-    """In [0, 1]; 1 for the same words, 0 where either is no fingerprint.
+def letter_similarity(one: bytes, other: bytes) -> float:
+    """Returns a share in [0, 1]; 1 for the same words, 0 where either is no fingerprint.
 
-    >>> a, b, c = map(fingerprint, ("Plan a trip to Rome.", "Plan  a trip to rome.", "Why is that"))
-    >>> likeness(a, b), likeness(a, c) < 0.2
+    >>> texts = ("Plan a trip to Rome.", "Plan  a trip to rome.", "Why is that")
+    >>> a, b, c = map(letter_fingerprint, texts)
+    >>> letter_similarity(a, b), letter_similarity(a, c) < 0.2
     (1.0, True)
     """
     if not len(one) == len(other) == BINS * 4:

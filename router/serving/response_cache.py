@@ -58,7 +58,7 @@ class ResponseCache:
         return Hit(cached, 1.0) if cached else None
 
     async def similar(self, key: CacheKey, embedding: Embedding | None) -> Hit | None:
-        """embedding: None where only the same request may be answered."""
+        """Find the nearest answer. embedding: None where only the same request may be answered."""
         threshold = self._settings.semantic_threshold
         if threshold is None or embedding is None:
             return None
@@ -70,7 +70,7 @@ class ResponseCache:
         return Hit(*found) if found else None
 
     async def put(self, key: CacheKey, embedding: Embedding | None, cached: CachedAnswer) -> None:
-        """embedding: None where only the same request may find it."""
+        """Keep an answer. embedding: None where only the same request may find it."""
         semantic = self._settings.semantic_threshold is not None
         try:
             await self._cache.put(

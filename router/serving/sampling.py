@@ -123,7 +123,7 @@ def words(text: str) -> Sequence[str]:
 
 
 def terms_of(text: str) -> tuple[str, ...]:
-    """At most twelve different words, drawn by the whole text alone.
+    """Returns at most twelve different words, drawn by the whole text alone.
 
     The first twelve would be what every prompt made from one template begins with; words drawn
     the same way in every prompt would leave some out everywhere.

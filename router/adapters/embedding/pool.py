@@ -84,11 +84,11 @@ class EmbedderPool:
             return known.embedding
         return await self._compute(key, text)
 
-    def known(self, text: str) -> NDArray[np.float32] | None:
+    def cached(self, text: str) -> NDArray[np.float32] | None:
         seen = self._known.get(_key(clip_chars(text)))
         return seen.embedding if seen else None
 
-    def whole(self, text: str) -> bool:
+    def covers(self, text: str) -> bool:
         seen = self._known.get(_key(clip_chars(text)))
         return seen is not None and seen.whole
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from router.adapters.storage.client import Client, Script, Word, load
 from router.adapters.storage.codec import encode, number_of, read_record
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.settings import MS_PER_S, StorageSettings
+from router.adapters.storage.settings import StorageSettings
+from router.domain import MS_PER_S
 from router.domain.errors import (
     DecisionNotFound,
     FeedbackConflict,

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from router.adapters.storage.client import Client, load
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.settings import MS_PER_S
+from router.domain import MS_PER_S
 from router.domain.errors import QuotaExceeded
 from router.domain.tenants import QuotaLeft, Reservation, Tenant
 from router.ports import Clock

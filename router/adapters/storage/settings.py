@@ -10,7 +10,6 @@ from router.ports.state import HealthPolicy
 
 AppendFsync: TypeAlias = Literal["always", "everysec"]
 
-MS_PER_S = 1_000
 DAY_S = 86_400
 GRACE_S = 3_600
 """A decision outlives its join window by this, so that what silence stands for finds it."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
+from router.domain import MS_PER_S
 from router.domain.records import Attempt, Choice, DecisionRecord
 
 
@@ -69,7 +70,6 @@ def _number(position: str) -> int:
     return int(position.rpartition("-")[2])
 
 
-MS_PER_S = 1_000
 PLAIN_WIDTH = 120
 """Of tables that no terminal shows."""
 

@@ -26,7 +26,7 @@ from router.config.policy_values import floor_of
 from router.config.values import catalog_of, context_map_of, keys_of, units_of, weights_of
 from router.domain.catalog import Catalog
 from router.domain.logged_context import facts_of
-from router.gates.format_checks import GateSettings
+from router.gates.format_checks import FormatCheckSettings
 from router.learning.learner_state import LearnerState
 from router.runtime.files import write_file
 from router.tools.calibrate.analysis.calibration import Findings, Study, absences, study
@@ -222,7 +222,7 @@ class _Run:
         finally:
             pool.close()
 
-    def _gate(self) -> GateSettings:
+    def _gate(self) -> FormatCheckSettings:
         return self._config.gate
 
     def _study(self, brain: LearnerStateFactory) -> Study:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from router.domain.chat import ChatRequest, Message, Role, Sampling, TextPart, Tool
-from router.domain.requests import cache_key, fingerprint
+from router.domain.requests import cache_key, request_digest
 
 
 def ask(text: str, system: str = "Be brief.", **more: object) -> ChatRequest:
@@ -27,33 +27,33 @@ BASE = ask("how far is it from here to Oslo by 3 trains?")
         replace(BASE, sampling=Sampling(temperature=0.0)),
     ],
 )
-def test_what_changes_the_answer_changes_the_partition(other: ChatRequest) -> None:
+def test_cache_key_differs_in_partition_when_the_answer_may_differ(other: ChatRequest) -> None:
     assert cache_key("t", other).partition != cache_key("t", BASE).partition
 
 
-def test_rewording_stays_in_the_partition_but_is_another_request() -> None:
+def test_cache_key_keeps_the_partition_when_the_prompt_is_reworded() -> None:
     reworded = cache_key("t", ask("by 3 trains, what is the distance? i mean to Oslo")).partition
     other = cache_key("t", ask("i go by 3 trains, how far is it to Oslo")).partition
     assert reworded == other
     assert cache_key("t", ask("a")).exact != cache_key("t", ask("b")).exact
 
 
-def test_order_of_names_matters() -> None:
+def test_cache_key_differs_when_names_change_places() -> None:
     there, back = ask("from Oslo, then to Rome"), ask("from Rome, then to Oslo")
     assert cache_key("t", there).partition != cache_key("t", back).partition
 
 
-def test_tenants_share_nothing() -> None:
+def test_cache_key_differs_between_tenants() -> None:
     mine, yours = cache_key("a", BASE), cache_key("b", BASE)
     assert mine.exact != yours.exact
     assert mine.partition != yours.partition
 
 
-def test_keys_hold_no_text() -> None:
+def test_cache_key_holds_no_prompt_text() -> None:
     key = cache_key("t", BASE)
     assert "Oslo" not in key.exact + key.partition
 
 
-def test_fingerprint_tells_requests_apart() -> None:
-    assert fingerprint(BASE) == fingerprint(replace(BASE))
-    assert fingerprint(BASE) != fingerprint(ask("x"))
+def test_request_digest_differs_between_requests() -> None:
+    assert request_digest(BASE) == request_digest(replace(BASE))
+    assert request_digest(BASE) != request_digest(ask("x"))

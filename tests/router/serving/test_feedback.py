@@ -26,7 +26,7 @@ PRICE = "input_usd_per_mtok: 2, output_usd_per_mtok: 2"
     ],
     ids=["renamed", "cheaper"],
 )
-async def test_the_price_is_that_of_the_decision(core: Core, config: str) -> None:
+async def test_outcome_is_charged_by_the_price_of_the_decision(core: Core, config: str) -> None:
     made = await core.service.decide(LARGE)
     after = core.reloaded(config)
     told = await after.report_outcome(TENANT, made.record.id, REPORT)
@@ -36,7 +36,7 @@ async def test_the_price_is_that_of_the_decision(core: Core, config: str) -> Non
     assert left.quota_left.daily_usd == pytest.approx(made.quota_left.daily_usd - 0.3, abs=0.01)
 
 
-async def test_a_record_without_a_price_is_charged_by_the_config(core: Core) -> None:
+async def test_outcome_is_charged_by_the_config_when_the_record_has_no_price(core: Core) -> None:
     made = await core.service.decide(LARGE)
     older = replace(made.record, id="older", price=None)
     await core.storage.decisions.record(older)
@@ -47,46 +47,46 @@ async def test_a_record_without_a_price_is_charged_by_the_config(core: Core) -> 
 def worth(telling: FeedbackRate, tenant: str, answers: int, told_every: int = 0) -> float:
     share = 1.0
     for n in range(answers):
-        share = telling.served(tenant)
+        share = telling.count_answer(tenant)
         if told_every and n % told_every == 0:
-            telling.told(tenant)
+            telling.count_feedback(tenant)
     return share
 
 
-def test_silent_callers_are_checked_as_the_config_says() -> None:
+def test_feedback_rate_is_full_when_callers_are_silent() -> None:
     assert worth(FeedbackRate(), "a", 1_000) == 1.0
 
 
-def test_callers_who_tell_all_are_hardly_checked() -> None:
+def test_feedback_rate_is_least_when_callers_rate_everything() -> None:
     assert worth(FeedbackRate(), "a", 300, 1) == LEAST
 
 
-def test_callers_who_tell_of_half_are_checked_half_as_often() -> None:
+def test_feedback_rate_halves_when_callers_rate_half() -> None:
     assert 0.45 < worth(FeedbackRate(), "a", 2_000, 2) < 0.55
 
 
-def test_each_tenant_is_looked_at_by_itself() -> None:
+def test_feedback_rate_is_kept_per_tenant() -> None:
     telling = FeedbackRate()
     worth(telling, "tells", 300, 1)
-    assert telling.served("silent") == 1.0
+    assert telling.count_answer("silent") == 1.0
 
 
-def test_callers_who_fall_silent_are_checked_again() -> None:
+def test_feedback_rate_recovers_when_callers_fall_silent() -> None:
     telling = FeedbackRate()
     worth(telling, "a", 1_000, 1)
     assert worth(telling, "a", 3_000) > 0.9
 
 
-def test_feedback_of_long_ago_is_no_more_than_all() -> None:
+def test_feedback_rate_is_least_when_old_feedback_comes_late() -> None:
     telling = FeedbackRate()
     for _ in range(100):
-        telling.told("a")
-    assert telling.served("a") == LEAST
+        telling.count_feedback("a")
+    assert telling.count_answer("a") == LEAST
 
 
-def test_tenants_heard_long_ago_are_forgotten() -> None:
+def test_feedback_rate_forgets_tenants_when_there_are_many() -> None:
     telling = FeedbackRate()
     worth(telling, "first", 300, 1)
     for n in range(MOST_TENANTS):
-        telling.served(f"t{n}")
-    assert telling.served("first") == 1.0
+        telling.count_answer(f"t{n}")
+    assert telling.count_answer("first") == 1.0

@@ -12,7 +12,7 @@ from router.domain.errors import InvalidRequest, NoEligiblePlan
 from router.domain.records import Mode
 from router.domain.requests import RouteRequest, RoutingOptions
 from router.domain.tenants import Tenant, TenantLimits
-from router.serving.request_state import open_work
+from router.serving.request_state import open_request
 
 LOW = Deployment("low", "openai", "http://h", "m", Price(0, 1))
 HIGH = Deployment("high", "openai", "http://h", "m", Price(0, 10))
@@ -26,11 +26,11 @@ ASK = ChatRequest(
 CALL = RouteRequest(Tenant("acme"), ASK)
 
 
-def reserved_usd(call: RouteRequest, mode: Mode, catalog: Catalog = CATALOGUE) -> float:
-    return open_work(call, mode, "d-1", 0.0, catalog).reservation.cost_usd
+def reserved_usd(request: RouteRequest, mode: Mode, catalog: Catalog = CATALOGUE) -> float:
+    return open_request(request, mode, "d-1", 0.0, catalog).reservation.cost_usd
 
 
-def test_at_worst_every_arm_is_called() -> None:
+def test_reservation_covers_every_arm() -> None:
     assert reserved_usd(CALL, Mode.COMPLETE) == pytest.approx(0.011)
     limited = replace(CALL, options=RoutingOptions(max_cost_usd=0.002))
     assert reserved_usd(limited, Mode.COMPLETE) == pytest.approx(0.002)
@@ -38,7 +38,7 @@ def test_at_worst_every_arm_is_called() -> None:
     assert reserved_usd(pinned, Mode.STREAM) == pytest.approx(0.001)
 
 
-def test_who_calls_the_model_himself_calls_one() -> None:
+def test_reservation_covers_one_arm_when_the_caller_decides() -> None:
     singles = {arm: Plan(arm, (arm,), 0.01) for arm in CATALOGUE.arms}
     assert reserved_usd(CALL, Mode.DECIDE, replace(CATALOGUE, plans=singles)) == pytest.approx(0.01)
 
@@ -58,19 +58,19 @@ LADDER = replace(CATALOGUE, plans={**CATALOGUE.plans, **SINGLES})
         ("cheap", "off", "reasoning", ["cheap"], []),
     ],
 )
-def test_who_only_watches_serves_as_the_caller_chose(
+def test_open_request_serves_the_observed_arm_when_the_policy_watches(
     pin: str, own: str, configured: str, serves: list[str], watched: list[str]
 ) -> None:
-    call = RouteRequest(Tenant("acme", TenantLimits(observe=own)), ASK, RoutingOptions(arm=pin))
-    work = open_work(call, Mode.COMPLETE, "d-1", 0.0, LADDER, observe=configured)
-    assert [plan.name for plan in work.plans] == serves
-    assert [plan.name for plan in work.watched] == watched
-    assert set(work.arms) == {arm for plan in work.plans for arm in plan.rungs}
+    request = RouteRequest(Tenant("acme", TenantLimits(observe=own)), ASK, RoutingOptions(arm=pin))
+    state = open_request(request, Mode.COMPLETE, "d-1", 0.0, LADDER, observe=configured)
+    assert [plan.name for plan in state.plans] == serves
+    assert [plan.name for plan in state.shadow_plans] == watched
+    assert set(state.arms) == {arm for plan in state.plans for arm in plan.rungs}
 
 
-def test_who_calls_the_model_himself_is_watched_among_single_arms() -> None:
-    work = open_work(CALL, Mode.DECIDE, "d-1", 0.0, LADDER, observe="cheap")
-    assert [plan.name for plan in work.watched] == ["cheap", "reasoning"]
+def test_shadow_plans_have_one_arm_when_the_caller_decides() -> None:
+    state = open_request(CALL, Mode.DECIDE, "d-1", 0.0, LADDER, observe="cheap")
+    assert [plan.name for plan in state.shadow_plans] == ["cheap", "reasoning"]
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_who_calls_the_model_himself_is_watched_among_single_arms() -> None:
         TenantLimits(monthly_usd=1),
     ],
 )
-def test_only_what_is_limited_is_held(limits: TenantLimits) -> None:
+def test_reservation_is_held_when_something_is_limited(limits: TenantLimits) -> None:
     def held(tenant: Tenant, mode: Mode) -> bool:
-        call = replace(CALL, tenant=tenant)
-        return open_work(call, mode, "d-1", 0.0, LADDER).reservation.held
+        request = replace(CALL, tenant=tenant)
+        return open_request(request, mode, "d-1", 0.0, LADDER).reservation.held
 
     assert held(Tenant("acme", limits), Mode.COMPLETE)
     assert not held(Tenant("acme", TenantLimits(arms=("cheap",))), Mode.STREAM)
@@ -102,24 +102,24 @@ def test_only_what_is_limited_is_held(limits: TenantLimits) -> None:
         (0.001, "", Mode.DECIDE, ["cheap", "reasoning"]),
     ],
 )
-def test_what_the_cost_limit_does_not_pay_is_not_chosen(
+def test_open_request_drops_plans_when_the_cost_limit_does_not_pay_them(
     limit_usd: float | None, pin: str, mode: Mode, plans: list[str]
 ) -> None:
-    call = replace(CALL, options=RoutingOptions(arm=pin, max_cost_usd=limit_usd))
-    work = open_work(call, mode, "d-1", 0.0, LADDER)
-    assert [plan.name for plan in work.plans] == plans
+    request = replace(CALL, options=RoutingOptions(arm=pin, max_cost_usd=limit_usd))
+    state = open_request(request, mode, "d-1", 0.0, LADDER)
+    assert [plan.name for plan in state.plans] == plans
 
 
-def test_an_arm_that_stands_in_may_be_all_that_is_paid() -> None:
-    call = replace(CALL, options=RoutingOptions(max_cost_usd=0.001))
+def test_open_request_keeps_plans_when_only_a_fallback_is_paid() -> None:
+    request = replace(CALL, options=RoutingOptions(max_cost_usd=0.001))
     plans = {"reasoning": SINGLES["reasoning"]}
-    work = open_work(call, Mode.COMPLETE, "d-1", 0.0, replace(CATALOGUE, plans=plans))
-    assert [plan.name for plan in work.plans] == ["reasoning"]
+    state = open_request(request, Mode.COMPLETE, "d-1", 0.0, replace(CATALOGUE, plans=plans))
+    assert [plan.name for plan in state.plans] == ["reasoning"]
 
 
-def test_a_request_that_rules_everything_out() -> None:
+def test_open_request_raises_when_everything_is_ruled_out() -> None:
     with pytest.raises(NoEligiblePlan):
-        open_work(CALL, Mode.DECIDE, "d-1", 0.0, CATALOGUE)
+        open_request(CALL, Mode.DECIDE, "d-1", 0.0, CATALOGUE)
     with pytest.raises(NoEligiblePlan):
         reserved_usd(
             RouteRequest(Tenant("acme", TenantLimits(arms=("other",))), ASK), Mode.COMPLETE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from router.serving.snapshot_follower import MOST, LagTracker
 
 
-def test_the_time_runs_from_the_first_thing_that_is_missing() -> None:
+def test_lag_runs_from_the_first_missing_event() -> None:
     seen = LagTracker()
     assert seen.behind_s(100.0, 0) == 0.0
     seen.add(100.0, 5)
@@ -18,7 +18,7 @@ def test_the_time_runs_from_the_first_thing_that_is_missing() -> None:
     assert seen.behind_s(500.5, 8) == 0.5
 
 
-def test_a_follower_that_never_catches_up_costs_a_bounded_memory() -> None:
+def test_lag_tracker_is_bounded_when_it_never_catches_up() -> None:
     seen = LagTracker()
     for n in range(10 * MOST):
         seen.add(float(n), n + 1)

@@ -9,15 +9,16 @@ from typing import Final
 
 from bandit.gates import Gate
 from bandit.types import Context, Weights
+from router.domain import MS_PER_S
 from router.domain.catalog import Arm, Catalog, Deployment, Plan
 from router.domain.chat import Answer, ChatRequest, Delta
 from router.domain.eligibility import Requirements
 from router.domain.errors import ProviderError, ProviderMalformed, ProviderTimeout
 from router.domain.logged_context import log_context
 from router.domain.records import Choice, DecisionRecord, Mode, WeightSet
-from router.gates.format_checks import GateSettings
-from router.gates.gate_session import Embed, Judging, RiskBound
-from router.ports.observer import NullObserver
+from router.gates.format_checks import FormatCheckSettings
+from router.gates.gate_session import Embed, GateSessions, RiskBound
+from router.ports.observer import Observer
 from router.ports.state import Health
 from router.runtime.background import Background
 from router.serving.attempts import DeploymentCaller, PlanRun
@@ -26,8 +27,7 @@ from router.tools.calibrate.analysis.results import Result, arm_results
 from router.tools.calibrate.collect.gathering import Case
 from router.tools.calibrate.collect.ledger import Answered, Failed
 
-_MS_PER_S: Final = 1_000
-_TOLD: Final = NullObserver()
+_TOLD: Final = Observer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Terms:
     """What every prompt is tried under."""
 
     catalog: Catalog
-    gate: GateSettings
+    gate: FormatCheckSettings
     weights: Weights
     embed: Embed
 
@@ -56,7 +56,7 @@ class CaseTrial:
         self._context = context
         self._known = arm_results(case, terms.gate)
         self._catalog = _asked(case, terms.catalog)
-        self._judging = Judging(catalog=self._catalog, embed=terms.embed, observer=_TOLD)
+        self._gate_sessions = GateSessions(catalog=self._catalog, embed=terms.embed, observer=_TOLD)
 
     def knows(self, plan: Plan) -> bool:
         return all(arm in self._known for arm in plan.arms)
@@ -71,14 +71,16 @@ class CaseTrial:
         return Result(quality, record.cost_usd, record.latency_ms, failed=failed, passed=not failed)
 
     async def call(self, plan: Plan, gates: Mapping[str, Gate]) -> DecisionRecord:
-        chat, judging, weights = self._case.prompt.chat, self._judging, self._terms.weights
-        stepper = judging.stepper(
+        chat, judging, weights = self._case.prompt.chat, self._gate_sessions, self._terms.weights
+        gate_session = judging.open(
             chat, plan, gates, self._context, weights, promises=self._promises
         )
         health = dict.fromkeys(self._catalog.names(), Health.CLOSED)
-        journey = PlanRun(chat, Requirements.of(chat), plan.rungs, health=health, stepper=stepper)
+        run = PlanRun(
+            chat, Requirements.of(chat), plan.rungs, health=health, gate_session=gate_session
+        )
         background = Background(_TOLD)
-        async for _ in self._cascade(background).run(journey):
+        async for _ in self._cascade(background).run(run):
             pass
         await background.drain()
         return DecisionRecord(
@@ -87,10 +89,10 @@ class CaseTrial:
             created_ms=0,
             mode=Mode.COMPLETE,
             choice=self._choice(plan.name),
-            attempts=tuple(journey.attempts),
-            arm=journey.arm,
-            deployment=journey.deployment,
-            judged=stepper.judged if stepper else None,
+            attempts=tuple(run.attempts),
+            arm=run.arm,
+            deployment=run.deployment,
+            judged=gate_session.judged if gate_session else None,
         )
 
     def _choice(self, plan: str) -> Choice:
@@ -159,7 +161,7 @@ class _Known:
         _ = request, timeout_ms
         reply = self._replies[self._arm_of[deployment.name]]
         assert isinstance(reply, Answered | Failed)  # noqa: S101 - else the arm is not known
-        self._clock.now_s += reply.latency_ms / _MS_PER_S
+        self._clock.now_s += reply.latency_ms / MS_PER_S
         if isinstance(reply, Answered):
             return reply.answer
         raise _error(reply)

@@ -17,7 +17,7 @@ from router.domain.errors import (
     ProviderUnauthorized,
     ProviderUnavailable,
 )
-from router.domain.requests import fingerprint
+from router.domain.requests import request_digest
 from router.ports import Clock
 from router.ports.upstream import Provider
 from router.runtime.loops import wait
@@ -91,7 +91,7 @@ class ArmClient:
         """Of the question, the arm and its model: another model answers anew."""
         chat = self._bounded(chat)
         first = next(iter(self._capable(chat, arm)), None)
-        return fingerprint(chat, arm, first.provider, first.model) if first else ""
+        return request_digest(chat, arm, first.provider, first.model) if first else ""
 
     def known(self, chat: ChatRequest, arm: str) -> Reply | None:
         """What needs no call, or must not have one."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from router.domain.chat import ChatRequest
 from router.domain.errors import RouterError
-from router.domain.requests import fingerprint
+from router.domain.requests import request_digest
 from router.gates.judge_prompt import judge_chat, read_score
 from router.tools.calibrate.collect.asking import ArmClient
 from router.tools.calibrate.collect.budget import Share
@@ -84,7 +84,7 @@ class VerifierScorer:
         return Score(quality)
 
     def _key(self, chat: Any, reference: Any, arm: str, reply: Answered) -> str:
-        return fingerprint(chat, reference, arm, reply.text, self._verifier.name)
+        return request_digest(chat, reference, arm, reply.text, self._verifier.name)
 
 
 class JudgeScorer:

@@ -26,7 +26,7 @@ from router.domain.logged_context import log_context
 from router.domain.records import FeedbackReport, LoggedContext
 from router.learning.learner import Learner
 from router.learning.replay import LogIncomplete, ReplayDiffers
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.ports.state import StoredSnapshot
 from router.tools.archive.export import export
 from router.tools.train.replay import replayed
@@ -36,7 +36,7 @@ LEASE_MS = 10_000
 MAP_ARRAYS = ("centroids", "centre", "axes", "feature_means", "feature_scales")
 
 
-class Watching(NullObserver):
+class Watching(Observer):
     def __init__(self) -> None:
         self.refused: list[str] = []
 
