@@ -15,8 +15,7 @@ import numpy as np
 
 from bench.chaos.callers import Callers
 from bench.chaos.stage import Cast, Stage, staged
-from router.adapters.storage import Storage, StorageSettings
-from router.adapters.storage.storage import open_storage
+from router.adapters.storage import Storage, StorageSettings, open_storage
 
 DEFAULTS = Cast(routers=3, learners=1, publish_ms=1_000, poll_ms=250)
 """The service's own pace."""

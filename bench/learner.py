@@ -17,8 +17,7 @@ import httpx
 from bench.chaos.actors import Command
 from bench.traffic import fill
 from demo.stack import free_port
-from router.adapters.storage import Storage, StorageSettings
-from router.adapters.storage.storage import open_storage
+from router.adapters.storage import Storage, StorageSettings, open_storage
 from router.config import Config, parse_config
 
 LOOK_S = 0.02

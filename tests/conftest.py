@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from router.adapters.embedding.fetch import fetch_model
 from router.adapters.storage import EmbeddedRedis
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -24,4 +28,6 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedR
 @pytest.fixture(scope="session")
 def model_dir() -> Path:
     """The real model; fetched where it is not there yet."""
-    return fetch_model(progress=False)
+    script, env = ROOT / "scripts/fetch_model", os.environ | {"PYTHON": sys.executable}
+    done = subprocess.run([script], env=env, stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603 - our own script
+    return Path(done.stdout.strip())

@@ -45,7 +45,7 @@ def is_python(data: bytes) -> bool:
         ("bandit/models/x.py", "from bandit.policies import base", "bandit.policies.base"),
         ("bandit/models/vowpal_wabbit.py", "import redis", "redis"),
         ("bandit/risk/x.py", "from bandit.context import view", "bandit.context.view"),
-        ("router/domain/x.py", "from router.ports import ports", "router.ports.ports"),
+        ("router/domain/x.py", "from router.ports import state", "router.ports.state"),
         ("router/gates/x.py", "from router.learning import learner", "router.learning.learner"),
         ("router/gates/x.py", "from router.serving import cascade", "router.serving.cascade"),
         ("router/serving/x.py", "import grpc", "grpc"),

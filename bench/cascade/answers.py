@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from bench.routing.errors import BenchError
 from bench.routing.recorded import Recorded
-from router.gates.closed_answers import compare
+from router.gates.agreement import compare
 from router.gates.gate_session import MOST_COMPARED_CHARS
-from router.gates.signals import question_of
+from router.gates.signals import traits_of
 
 TEXT, SHORT = "text_", "ans_"
 Answers = Mapping[str, tuple[str, ...]]
@@ -41,6 +41,6 @@ def open_texts(data: Recorded, answers: Answers, pairs: Sequence[tuple[str, str]
         rows = zip(data.prompts, answers[one], answers[other], strict=True)
         for prompt, first, second in rows:
             told = first.strip() and second.strip()
-            if told and compare(first, second, question_of(prompt).asked) is None:
+            if told and compare(first, second, traits_of(prompt).asked) is None:
                 found |= dict.fromkeys(text[:MOST_COMPARED_CHARS] for text in (first, second))
     return list(found)

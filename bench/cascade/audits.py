@@ -14,7 +14,7 @@ from bench.routing.recorded import Recorded
 from router.domain.chat import Answer, FinishReason, Usage
 from router.domain.events import Audited
 from router.gates.gate_session import GateSession
-from router.serving.feedback_rate import FeedbackRate
+from router.serving.feedback import FeedbackRate
 
 
 class Check(NamedTuple):
@@ -39,20 +39,20 @@ class Auditor:
     always: bool
     telling: FeedbackRate = field(default_factory=FeedbackRate)
 
-    def check(self, decision_id: str, row: int, stepper: GateSession | None) -> Check | None:
+    def check(self, decision_id: str, row: int, gate_session: GateSession | None) -> Check | None:
         """None where nothing is checked."""
-        worth = self.telling.served("")
+        worth = self.telling.count_answer("")
         share = self.share * (1.0 if self.always else worth)
-        judged = stepper.judged if stepper else None
-        if stepper is None or judged is None or self.chance[row] >= share:
+        judged = gate_session.judged if gate_session else None
+        if gate_session is None or judged is None or self.chance[row] >= share:
             return None
-        plan, last = stepper.plan, judged.steps[-1]
-        if last.step != Step.ACCEPT or not stepper.is_closed(plan.rungs[0]):
+        plan, last = gate_session.plan, judged.steps[-1]
+        if last.step != Step.ACCEPT or not gate_session.is_closed(plan.rungs[0]):
             return None
         strong = plan.rungs[1]
         cost_usd = float(self.data.cost_usd[row, self.data.arms.index(strong)])
         said = Answer(self.answers[strong][row], FinishReason.STOP, Usage(), strong)
-        quality = stepper.confirms(said)
+        quality = gate_session.confirms(said)
         if quality is None:
             return Check(cost_usd, None)
         return Check(cost_usd, Audited(decision_id, quality, share, cost_usd))

@@ -24,11 +24,11 @@ from router.domain.eligibility import Requirements
 from router.domain.events import Decided, Event, FeedbackGiven
 from router.domain.records import Choice, DecisionRecord, Mode
 from router.domain.requests import WeightOverrides
-from router.gates.format_checks import GateSettings
-from router.gates.gate_session import GateSession, Judging
+from router.gates.format_checks import FormatCheckSettings
+from router.gates.gate_session import GateSession, GateSessions
 from router.learning.rewards import RewardSettings
 from router.learning.training import joined, keep_promises, labels, lessons, teach, teach_gates
-from router.ports.ports import Health
+from router.ports.state import Health
 from router.runtime.background import Background
 from router.serving.attempts import DeploymentCaller, PlanRun
 from router.serving.cascade import Cascade, CascadeSettings
@@ -94,7 +94,7 @@ class Replay:
         self._background = Background(self._observer)
         self._cascade = self._built(made)
         texts = KnownTexts(scene.texts)
-        self._judging = Judging(catalog=made, embed=texts.embed, observer=self._observer)
+        self._gate_sessions = GateSessions(catalog=made, embed=texts.embed, observer=self._observer)
         self._health = dict.fromkeys(made.names(), Health.CLOSED)
         self._spent_ns = np.zeros(3)
 
@@ -107,9 +107,11 @@ class Replay:
         audit_usd = np.full(len(rows), np.nan)
         waiting: deque[tuple[DecisionRecord, list[Event]]] = deque()
         for step, row in enumerate(rows.tolist()):
-            record, stepper = await self.call(str(step), row, self.choose(row), self._decider.gates)
+            record, gate_session = await self.call(
+                str(step), row, self.choose(row), self._decider.gates
+            )
             events = self._events(record, row, judged=bool(judged[step]))
-            if self._auditor and (check := self._auditor.check(record.id, row, stepper)):
+            if self._auditor and (check := self._auditor.check(record.id, row, gate_session)):
                 events += [check.told] if check.told else []
                 audit_usd[step] = check.cost_usd
             records.append(record)
@@ -135,12 +137,12 @@ class Replay:
         """Through the cascade, with `gates` of the plans that have one."""
         began_ns = time.perf_counter_ns()
         chat, plan = self._chat(row), self._plans[choice.plan]
-        journey = PlanRun(
+        run = PlanRun(
             chat,
             Requirements.of(chat),
             plan.rungs,
             health=self._health,
-            stepper=self._judging.stepper(
+            gate_session=self._gate_sessions.open(
                 chat,
                 plan,
                 gates,
@@ -149,23 +151,23 @@ class Replay:
                 promises=self._decider.promises,
             ),
         )
-        async for _ in self._cascade.run(journey):
+        async for _ in self._cascade.run(run):
             pass
         self._spent_ns[1] += time.perf_counter_ns() - began_ns
-        return self._record(decision_id, choice, journey), journey.stepper
+        return self._record(decision_id, choice, run), run.gate_session
 
-    def _record(self, decision_id: str, choice: Choice, journey: PlanRun) -> DecisionRecord:
+    def _record(self, decision_id: str, choice: Choice, run: PlanRun) -> DecisionRecord:
         return DecisionRecord(
             id=decision_id,
             tenant="replay",
             created_ms=0,
             mode=Mode.COMPLETE,
             choice=choice,
-            attempts=tuple(journey.attempts),
-            arm=journey.arm,
-            deployment=journey.deployment,
-            model=self._model_of(journey.deployment),
-            judged=journey.stepper.judged if journey.stepper else None,
+            attempts=tuple(run.attempts),
+            arm=run.arm,
+            deployment=run.deployment,
+            model=self._model_of(run.deployment),
+            judged=run.gate_session.judged if run.gate_session else None,
         )
 
     def quality(self, row: int, arm: str) -> float:
@@ -179,7 +181,7 @@ class Replay:
 
     def _learn(self, record: DecisionRecord, events: list[Event]) -> None:
         if self._auditor and any(isinstance(event, FeedbackGiven) for event in events):
-            self._auditor.telling.told("")
+            self._auditor.telling.count_feedback("")
         began_ns = time.perf_counter_ns()
         known = {record.id: record}
         outcomes = joined(events, known, self._plans, REWARDS)
@@ -233,7 +235,7 @@ class Replay:
             background=self._background,
             observer=self._observer,
             clock=clock,
-            gate=GateSettings(),
+            gate=FormatCheckSettings(),
         )
         return Cascade(catalog=made, caller=caller, clock=clock, settings=CascadeSettings())
 

@@ -17,8 +17,7 @@ from bench.chaos.callers import Callers
 from bench.chaos.stage import TENANT, Stage, staged, until
 from bench.chaos.verdict import Verdict, judged
 from demo.setup import serving
-from router.adapters.storage import Storage, StorageSettings
-from router.adapters.storage.storage import open_storage
+from router.adapters.storage import Storage, StorageSettings, open_storage
 
 IN_FLIGHT = 6
 PAUSES_S = (0.5, 2.0)

@@ -20,7 +20,7 @@ from router.domain.chat import (
     TextPart,
     Usage,
 )
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 
 TOKENS_PER_USD: Final = 2**80
 """A power of two: scaling a recorded cost to whole tokens loses nothing."""
@@ -40,7 +40,7 @@ class ReplayClock:
 
 
 class RecordedProvider:
-    """Implements `router.ports.ports.Provider`; a request's sampling seed names its row.
+    """Implements `router.ports.upstream.Provider`; a request's sampling seed names its row.
 
     cost_usd: (n, k), k in the order of `arms`, which are also the models' names.
     """
@@ -72,7 +72,7 @@ def chat_of(prompt: str, row: int) -> ChatRequest:
     return ChatRequest((message,), sampling=Sampling(seed=row))
 
 
-class StrictObserver(NullObserver):
+class StrictObserver(Observer):
     """In a replay nothing may be lost in silence."""
 
     def degraded(self, what: str) -> None:

@@ -20,10 +20,10 @@ from router.domain.eligibility import Requirements
 from router.domain.events import Decided, Event, FeedbackGiven
 from router.domain.records import Choice, DecisionRecord, Mode
 from router.domain.requests import WeightOverrides
-from router.gates.format_checks import GateSettings
+from router.gates.format_checks import FormatCheckSettings
 from router.learning.rewards import RewardSettings
 from router.learning.training import joined, teach
-from router.ports.ports import Health
+from router.ports.state import Health
 from router.runtime.background import Background
 from router.serving.attempts import DeploymentCaller, PlanRun
 from router.serving.cascade import Cascade, CascadeSettings
@@ -136,8 +136,8 @@ class Replay:
     async def _call(self, decision_id: str, row: int, choice: Choice) -> DecisionRecord:
         began_ns = time.perf_counter_ns()
         chat, rungs = self._chat(row), self._plans[choice.plan].rungs
-        journey = PlanRun(chat, Requirements.of(chat), rungs, health=self._health)
-        async for _ in self._cascade.run(journey):
+        run = PlanRun(chat, Requirements.of(chat), rungs, health=self._health)
+        async for _ in self._cascade.run(run):
             pass
         record = DecisionRecord(
             id=decision_id,
@@ -145,10 +145,10 @@ class Replay:
             created_ms=0,
             mode=Mode.COMPLETE,
             choice=choice,
-            attempts=tuple(journey.attempts),
-            arm=journey.arm,
-            deployment=journey.deployment,
-            model=self._model_of(journey.deployment),
+            attempts=tuple(run.attempts),
+            arm=run.arm,
+            deployment=run.deployment,
+            model=self._model_of(run.deployment),
         )
         self._spent_ns[1] += time.perf_counter_ns() - began_ns
         return record
@@ -185,6 +185,6 @@ class Replay:
             background=self._background,
             observer=self._observer,
             clock=clock,
-            gate=GateSettings(),
+            gate=FormatCheckSettings(),
         )
         return Cascade(catalog=catalog, caller=caller, clock=clock, settings=CascadeSettings())

@@ -8,24 +8,29 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from uuid import uuid4
 
 import structlog
 
 from router.adapters.storage import Storage
-from router.app.build import build_learner
 from router.app.learner_state_factory import LearnerStateFactory
-from router.app.process import Running, metrics_port, opened_storage, run
+from router.app.process import Running, opened_storage, run, serve_metrics
 from router.app.refitter import Refitter
-from router.app.reloading import Reloading, Source
+from router.app.reloading import ConfigReloader, ConfigSource
 from router.config import Config
-from router.config.values import catalog_of
+from router.config.values import catalog_of, today_of
+from router.domain.catalog import Catalog
+from router.learning.batches import BatchTrainer
+from router.learning.learner import Learner, LearnerSettings
+from router.learning.rewards import RewardSettings
+from router.learning.upgraded_events import UpgradedEvents
 from router.observe.metrics import Metrics
-from router.runtime.probe import wait
-from router.runtime.supervisor import Loop, TaskSupervisor
+from router.ports.observer import Observer
+from router.runtime.loops import Loop, TaskSupervisor, wait
 
 LOOK_S = 0.5
 RESTART_S = 2.0
@@ -33,22 +38,22 @@ GRACE_S = 10.0
 PR_SET_PDEATHSIG = 1
 NICENESS = 5
 
-Target = Callable[[Config, Source | None], None]
+Target = Callable[[Config, ConfigSource | None], None]
 
 
 class LearnerChild:
     """Starts `target(config, source)` in a child, again when it ends, and ends it with `stop`."""
 
-    def __init__(self, target: Target, config: Config, source: Source | None) -> None:
+    def __init__(self, target: Target, config: Config, source: ConfigSource | None) -> None:
         self._target = target
-        self._told = config, source
+        self._arguments = config, source
         self._context = multiprocessing.get_context("spawn")
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             child = self._context.Process(
                 target=_run_child,
-                args=(partial(self._target, *self._told), os.getpid()),
+                args=(partial(self._target, *self._arguments), os.getpid()),
                 daemon=True,
             )
             child.start()
@@ -77,7 +82,7 @@ def _run_child(target: Callable[[], None], parent: int) -> None:
         target()
 
 
-class Learning:
+class LearnerLoop:
     """A loop that is exchanged for another made by the newer config; what was learned is kept.
 
     make(config, earlier): a learner, which publishes what it has learned when it is stopped.
@@ -87,66 +92,106 @@ class Learning:
         self._make = make
         self._config = config
         self._loop = make(config, config)
-        self._turn = asyncio.Event()
+        self._stop_loop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         ending = asyncio.create_task(self._end(stop))
         try:
             while not stop.is_set():
-                self._turn = asyncio.Event()
-                await self._loop.run(self._turn)
+                self._stop_loop = asyncio.Event()
+                await self._loop.run(self._stop_loop)
         finally:
             ending.cancel()
 
     async def _end(self, stop: asyncio.Event) -> None:
         await stop.wait()
-        self._turn.set()
+        self._stop_loop.set()
 
     async def exchange(self, config: Config) -> None:
         """Raises ConfigInvalid."""
         self._loop = await asyncio.to_thread(self._make, config, self._config)
         self._config = config
-        self._turn.set()
+        self._stop_loop.set()
 
 
 @asynccontextmanager
 async def running_learner(
-    config: Config, env: Mapping[str, str], source: Source | None = None
+    config: Config, env: Mapping[str, str], source: ConfigSource | None = None
 ) -> AsyncIterator[Running]:
-    """source: as of `running_router`."""
+    """Run a learner; leaving it publishes what was learned. source: as of `running_router`."""
     async with AsyncExitStack() as stack:
         metrics, loops = Metrics(), TaskSupervisor()
         seen = source.stamps(config) if source else None
         storage = await stack.enter_async_context(opened_storage(config, env))
         stack.push_async_callback(loops.end)
-        learning = Learning(partial(_learner, storage=storage, metrics=metrics), config)
+        learning = LearnerLoop(partial(_learner, storage=storage, metrics=metrics), config)
         loops.start(learning)
         if config.map.refit_every_h:
             loops.start(Refitter(config, storage.survey, metrics, time.time))
         if source and seen:
-            loops.start(Reloading(source, config, learning.exchange, metrics, seen))
-        scraped = metrics_port(config, metrics, stack)
+            loops.start(ConfigReloader(source, config, learning.exchange, metrics, seen))
+        scraped = serve_metrics(config, metrics, stack)
         yield Running(0, scraped, loops.failed, storage)
 
 
 def _learner(config: Config, earlier: Config, storage: Storage, metrics: Metrics) -> Loop:
     catalog, retired = catalog_of(config), catalog_of(earlier).plans
-    brain = LearnerStateFactory(config, catalog)
-    return build_learner(config, catalog, brain, storage, metrics, retired=retired)
+    factory = LearnerStateFactory(config, catalog)
+    return build_learner(config, catalog, factory, storage, metrics, retired=retired)
 
 
-def beside(config: Config) -> Config:
+def build_learner(
+    config: Config,
+    catalog: Catalog,
+    factory: LearnerStateFactory,
+    storage: Storage,
+    observer: Observer,
+    *,
+    retired: Iterable[str] = (),
+) -> Learner:
+    """Returns a learner that is not started.
+
+    retired: plans of an earlier config, whose events teach nothing.
+    """
+    learning = config.learning
+    events = UpgradedEvents(storage.events, today_of(config))
+    return Learner(
+        owner=uuid4().hex,
+        lease=storage.lease,
+        events=events,
+        defaults=storage.defaults,
+        snapshots=storage.snapshots,
+        policies=storage.policies,
+        lecture=BatchTrainer(
+            find=events.records,
+            plans=catalog.plans,
+            rewards=RewardSettings(learning.implicit_weight),
+            observer=observer,
+            # A pinned arm need have no plan.
+            ignored={*catalog.arms, *retired},
+        ),
+        fresh=factory.fresh,
+        load=factory.restore,
+        observer=observer,
+        clock=time.time,
+        settings=LearnerSettings(publish_ms=learning.publish_every_ms),
+    )
+
+
+def config_beside_router(config: Config) -> Config:
     """The config of a learner next to its router: its metrics are on the next port."""
     port = config.server.metrics_port
     server = config.server.model_copy(update={"metrics_port": port + 1 if port else 0})
     return config.model_copy(update={"server": server})
 
 
-def run_learner(config: Config, source: Source | None = None) -> None:
-    """The same for a learner alone."""
+def run_learner(config: Config, source: ConfigSource | None = None) -> None:
+    """Run a learner alone until SIGTERM or SIGINT. Raises RouterError."""
     run(running_learner(config, os.environ, source))
 
 
-def run_learner_beside(config: Config, source: Source | None) -> None:
-    """The same for a learner that is a router's child."""
-    run_learner(beside(config), source and replace(source, adapt=beside))
+def run_learner_beside(config: Config, source: ConfigSource | None) -> None:
+    """Run a learner that is a router's child."""
+    run_learner(
+        config_beside_router(config), source and replace(source, adapt=config_beside_router)
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit import Context, Policy
+from bandit import Context, ContextMap, Policy, PromptFacts
 from bandit.errors import CorruptSnapshot
 from bandit.gates import Gate, load_gate, make_gate
 from bandit.risk import Promise
@@ -17,12 +17,34 @@ from router.app.policy_factory import PolicyFactory
 from router.config import Config
 from router.config.values import context_map_of, gate_settings_of, promise_settings_of
 from router.domain.catalog import Catalog, Plan
-from router.domain.promise_names import holder
+from router.domain.tenants import promise_name
 from router.learning.implicit_feedback import ImplicitFeedbackWeights
 from router.learning.learner_state import Arrays, LearnerState, Terms, split, terms_of
 from router.learning.renaming import renamed_payloads
 from router.learning.tenant_policies import TenantPolicies
 from router.learning.tenant_weights import TenantWeightCap
+from router.ports.upstream import Embedder
+
+
+async def example_contexts(
+    config: Config, embedder: Embedder, context_map: ContextMap
+) -> Mapping[str, list[Context]]:
+    """Contexts of the utterances of `policy.intent`, by plan; empty for every other policy.
+
+    One is embedded after the other: the embedder's queue is bounded.
+
+    Raises:
+        RouterError: An utterance cannot be embedded.
+
+    """
+    if config.policy.name != "intent":
+        return {}
+    return {
+        plan: [
+            context_map.build(await embedder.embed(text), PromptFacts(text)) for text in utterances
+        ]
+        for plan, utterances in config.policy.intent.examples.items()
+    }
 
 
 class LearnerStateFactory:
@@ -43,24 +65,24 @@ class LearnerStateFactory:
         self._max_share = config.learning.max_tenant_share
         self._implicit_weight = config.learning.implicit_weight
         self._owners = frozenset(config.learning.own_policies)
-        self._members = PolicyFactory(config, catalog, self.context_map, examples)
+        self._policies = PolicyFactory(config, catalog, self.context_map, examples)
         self._gate_names = {p.name: p.gate for p in _judged(config, catalog)}
         self._gate_settings = gate_settings_of(config, catalog, self.context_map)
         self._promising = [p.name for p in catalog.plans.values() if p.is_judged]
-        self._promised = {
-            holder(plan, tenant): settings
+        self._promise_settings = {
+            promise_name(plan, tenant): settings
             for plan in self._promising
             for tenant, settings in promise_settings_of(config).items()
         }
         # Replicas must not draw alike: theirs is seeded from the system, the learner's is fixed.
-        self._serving = np.random.default_rng()
+        self._serving_rng = np.random.default_rng()
 
     def fresh_policy(self) -> Policy:
-        """Of the section `policy`."""
-        return self._members.fresh()
+        """Makes the policy of the section `policy`."""
+        return self._policies.fresh()
 
     def fresh(self) -> LearnerState:
-        contest = self._members.fresh_contest()
+        contest = self._policies.fresh_contest()
         learned = LearnerState(
             self.fresh_policy(),
             self._gates({}, None),
@@ -75,10 +97,10 @@ class LearnerStateFactory:
         return learned
 
     def restore(self, payload: bytes) -> LearnerState:
-        """For learning: goes on exactly where the snapshot ended. Raises BanditError."""
+        """Restore to learn on exactly where the snapshot ended. Raises BanditError."""
         parts = renamed_payloads(split(payload), self._renamed)
-        champion, policy = self._members.champion(parts, None)
-        contest = self._members.contest(champion, policy, parts)
+        champion, policy = self._policies.champion(parts, None)
+        contest = self._policies.contest(champion, policy, parts)
         gates = self._gates(parts.gates, None)
         promises, influence = self._promises(parts.promises), self._influence(parts.influence)
         owned = self._owned(parts.owned, None)
@@ -86,11 +108,14 @@ class LearnerStateFactory:
         return LearnerState(policy, gates, promises, champion, contest, influence, owned, trust)
 
     def restore_to_serve(self, payload: bytes) -> LearnerState:
-        """Without challengers. Raises BanditError."""
+        """Restore without challengers. Raises BanditError."""
         parts = renamed_payloads(split(payload), self._renamed)
-        champion, policy = self._members.champion(parts, self._serving)
-        gates = self._gates(parts.gates, self._serving)
-        promises, owned = self._promises(parts.promises), self._owned(parts.owned, self._serving)
+        champion, policy = self._policies.champion(parts, self._serving_rng)
+        gates = self._gates(parts.gates, self._serving_rng)
+        promises, owned = (
+            self._promises(parts.promises),
+            self._owned(parts.owned, self._serving_rng),
+        )
         return LearnerState(policy, gates, promises, champion, owned=owned)
 
     def _owned(
@@ -100,29 +125,31 @@ class LearnerStateFactory:
         if not self._owners:
             return None
         policies = {
-            t: self._members.own(held, rng) for t, held in saved.items() if t in self._owners
+            t: self._policies.tenant_policy(held, rng)
+            for t, held in saved.items()
+            if t in self._owners
         }
-        return TenantPolicies(self._owners, self._members.begun, policies)
+        return TenantPolicies(self._owners, self._policies.tenant_copy, policies)
 
     def _influence(self, saved: dict[str, Any] | None) -> TenantWeightCap | None:
         """Raises CorruptSnapshot."""
         if self._max_share == 1:
             return None
-        with _fitting("shares of tenants do"):
+        with _fitting_snapshot("shares of tenants do"):
             return TenantWeightCap(self._max_share, saved)
 
     def _trust(self, saved: dict[str, Any] | None) -> ImplicitFeedbackWeights:
         """Raises CorruptSnapshot."""
-        with _fitting("trust in signs does"):
+        with _fitting_snapshot("trust in signs does"):
             return ImplicitFeedbackWeights(self._implicit_weight, saved)
 
     def _promises(self, saved: Mapping[str, tuple[Terms, Arrays]]) -> dict[str, Promise]:
         """One whose terms were changed since begins without evidence. Raises CorruptSnapshot."""
-        made = {name: Promise(settings) for name, settings in self._promised.items()}
+        made = {name: Promise(settings) for name, settings in self._promise_settings.items()}
         for name, promise in made.items():
             terms, arrays = saved.get(name, (None, {}))
             if terms == terms_of(promise.settings):
-                with _fitting("promise does"):
+                with _fitting_snapshot("promise does"):
                     promise.restore(arrays)
         return made
 
@@ -144,7 +171,7 @@ class LearnerStateFactory:
 
 
 @contextmanager
-def _fitting(what: str) -> Iterator[None]:
+def _fitting_snapshot(what: str) -> Iterator[None]:
     """Raises CorruptSnapshot."""
     try:
         yield

@@ -14,7 +14,7 @@ from bandit.adaptive.policy import AdaptivePolicy
 from bandit.errors import VersionMismatch
 from router.config import Config
 from router.config.policy_schema import PolicySection
-from router.config.values import contest_settings_of, members_of, settings_of, units_of
+from router.config.values import members_of, settings_of, units_of
 from router.domain.catalog import Catalog
 from router.domain.records import BASE
 from router.learning.learner_state import Payloads
@@ -26,7 +26,7 @@ _NOT_LEARNED_BY: Final = {"observe", "promise", "tenant_promises"}
 
 
 class PolicyFactory:
-    """examples: contexts by plan, for `policy.intent`, which has no challengers."""
+    """Makes policies. examples: contexts by plan, for `policy.intent`, which has no challengers."""
 
     def __init__(
         self,
@@ -37,15 +37,15 @@ class PolicyFactory:
     ) -> None:
         self._version = context_map.version
         self._sections = members_of(config)
-        self._prints = {name: _print(section) for name, section in self._sections.items()}
+        self._fingerprints = {
+            name: _fingerprint(section) for name, section in self._sections.items()
+        }
         self._settings: dict[str, PolicySettings] = {}
         for name, section in self._sections.items():
-            told = config.model_copy(update={"policy": section})
-            self._settings[name] = settings_of(told, catalog, context_map, examples)
+            merged = config.model_copy(update={"policy": section})
+            self._settings[name] = settings_of(merged, catalog, context_map, examples)
         self._own_strength = config.learning.own_strength
-        self._terms = ContestTerms(
-            catalog.plans, units_of(config, catalog), contest_settings_of(config)
-        )
+        self._terms = ContestTerms(catalog.plans, units_of(config, catalog), config.promotion)
 
     def fresh(self, name: str = BASE) -> Policy:
         section = self._sections[name]
@@ -57,10 +57,12 @@ class PolicyFactory:
         if len(self._sections) == 1:
             return None
         policies = {name: self.fresh(name) for name in self._sections}
-        return ChampionChallenger(policies, resumed(ContestState(), self._prints), self._terms)
+        return ChampionChallenger(
+            policies, resumed(ContestState(), self._fingerprints), self._terms
+        )
 
     def champion(self, parts: Payloads, rng: np.random.Generator | None) -> tuple[str, Policy]:
-        """Who serves, and its name: `BASE` where the config knows the champion no more.
+        """Returns the name and the policy that serves: `BASE` where the config lacks the champion.
 
         Raises BanditError.
         """
@@ -71,14 +73,14 @@ class PolicyFactory:
         kind = self._sections[name].name
         return name, load_policy(payload, self._settings[name], self._version, rng, name=kind)
 
-    def own(self, payload: bytes, rng: np.random.Generator | None) -> Policy:
-        """Of one tenant, by the section `policy`. Raises BanditError."""
+    def tenant_policy(self, payload: bytes, rng: np.random.Generator | None) -> Policy:
+        """Restore the policy of one tenant, by the section `policy`. Raises BanditError."""
         kind = self._sections[BASE].name
         return load_policy(payload, self._settings[BASE], self._version, rng, name=kind)
 
-    def begun(self, shared: Policy) -> Policy:
+    def tenant_copy(self, shared: Policy) -> Policy:
         """A copy whose past gives way to what one tenant tells."""
-        policy = self.own(shared.save(), None)
+        policy = self.tenant_policy(shared.save(), None)
         if isinstance(policy, AdaptivePolicy):
             policy.limit(self._own_strength)
         return policy
@@ -91,12 +93,12 @@ class PolicyFactory:
             name: policy if name == champion else self._challenger(name, parts)
             for name in self._sections
         }
-        return ChampionChallenger(policies, resumed(parts.state, self._prints), self._terms)
+        return ChampionChallenger(policies, resumed(parts.state, self._fingerprints), self._terms)
 
     def _challenger(self, name: str, parts: Payloads) -> Policy:
-        """One that is told otherwise now starts with nothing."""
+        """One that is merged otherwise now starts with nothing."""
         payload, known = self._payload(name, parts), parts.state.prints.values()
-        if payload is None or self._prints[name] not in known:
+        if payload is None or self._fingerprints[name] not in known:
             return self.fresh(name)
         try:
             settings, kind = self._settings[name], self._sections[name].name
@@ -105,20 +107,20 @@ class PolicyFactory:
             return self.fresh(name)
 
     def _payload(self, name: str, parts: Payloads) -> bytes | None:
-        """Of the member that was told the same, under whatever name; else of the same name.
+        """Returns the payload of the member with the same settings, else of the same name.
 
         A champion's overrides may so be written into the section `policy` and lose nothing.
         """
         state = parts.state
         payloads = {**parts.members, state.champion: parts.policy}
-        wanted = self._prints[name]
+        wanted = self._fingerprints[name]
         if state.prints.get(name) == wanted:
             return payloads.get(name)
-        twin = next((n for n, print_ in state.prints.items() if print_ == wanted), name)
+        twin = next((n for n, fingerprint in state.prints.items() if fingerprint == wanted), name)
         return payloads.get(twin)
 
 
-def _print(section: PolicySection) -> str:
+def _fingerprint(section: PolicySection) -> str:
     return hashlib.sha256(section.model_dump_json(exclude=_NOT_LEARNED_BY).encode()).hexdigest()[
         :32
     ]

@@ -13,8 +13,7 @@ import structlog
 import uvloop
 from threadpoolctl import threadpool_limits
 
-from router.adapters.storage import Storage, open_storage
-from router.app.build import storage_settings
+from router.adapters.storage import CacheBounds, Storage, StorageSettings, open_storage
 from router.config import Config
 from router.domain.errors import RouterError
 from router.observe.exposition import MetricsServer
@@ -32,7 +31,7 @@ class LoopBroke(RouterError):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """port: 0 for a learner. failed: set when a background loop broke down."""
+    """A started process. port: 0 for a learner. failed: set when a background loop broke down."""
 
     port: int
     metrics_port: int
@@ -40,11 +39,28 @@ class Running:
     storage: Storage
 
 
+def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
+    redis, cache = config.redis, config.cache
+    return StorageSettings(
+        url=env.get(redis.url_env, "") if redis.url_env else redis.url,
+        data_dir=redis.embedded.data_dir,
+        appendfsync=redis.embedded.appendfsync,
+        pool_size=redis.pool_size,
+        timeout_ms=redis.timeout_ms,
+        max_events=redis.max_events,
+        keep_events=redis.keep_events,
+        join_window_s=config.learning.join_window_s,
+        default_quality=config.learning.default_quality,
+        cache=CacheBounds(max_entries_per_partition=cache.max_entries_per_partition),
+        health=config.health,
+    )
+
+
 @asynccontextmanager
 async def opened_storage(
     config: Config, env: Mapping[str, str], *, begun: bool = False
 ) -> AsyncIterator[Storage]:
-    """begun: for whoever only reads; raises as `open_storage` does."""
+    """Open the storage and close it at the end. begun: only read what was begun before."""
     storage = await open_storage(storage_settings(config, env), begun=begun)
     try:
         yield storage
@@ -52,7 +68,7 @@ async def opened_storage(
         await storage.close()
 
 
-def metrics_port(config: Config, metrics: Metrics, stack: AsyncExitStack) -> int:
+def serve_metrics(config: Config, metrics: Metrics, stack: AsyncExitStack) -> int:
     section = config.server
     return stack.enter_context(
         MetricsServer(metrics.registry, section.host, section.metrics_port)
@@ -65,18 +81,18 @@ def run(running: AbstractAsyncContextManager[Running]) -> None:
     sys.setswitchinterval(SWITCH_S)
     # Matrices here are small: threads of a BLAS would only take cores from requests.
     with threadpool_limits(limits=1):
-        uvloop.run(_until_told(running))
+        uvloop.run(_until_signalled(running))
 
 
-async def _until_told(running: AbstractAsyncContextManager[Running]) -> None:
-    told = asyncio.Event()
+async def _until_signalled(running: AbstractAsyncContextManager[Running]) -> None:
+    signalled = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, signalled.set)
     log = structlog.get_logger("app")
     async with running as service:
         log.info("started", port=service.port, metrics_port=service.metrics_port)
-        waits = [asyncio.create_task(event.wait()) for event in (told, service.failed)]
+        waits = [asyncio.create_task(event.wait()) for event in (signalled, service.failed)]
         _, rest = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for task in rest:
             task.cancel()

@@ -15,11 +15,11 @@ from router.config import Config
 from router.config.values import refit_of
 from router.domain.errors import RouterError
 from router.learning.map_refit import TooFewSamples, refit
+from router.ports import Clock
 from router.ports.observer import Observer
-from router.ports.ports import Clock
 from router.ports.survey import EmbeddingSample, Survey
 from router.runtime.files import write_file
-from router.runtime.probe import wait
+from router.runtime.loops import wait
 
 LOOK_S: Final = 60.0
 S_PER_H: Final = 3_600.0
@@ -27,7 +27,7 @@ S_PER_H: Final = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class Refitter:
-    """Implements `router.runtime.supervisor.Loop`, beside a learner.
+    """Implements `router.runtime.loops.Loop`, beside a learner.
 
     Whoever writes the file is followed by all: of two learners the one that looks later finds it
     young. clock: seconds since the epoch, as files have them.

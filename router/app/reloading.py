@@ -14,7 +14,7 @@ import structlog
 from router.config import Config, load_config
 from router.domain.errors import ConfigInvalid, ConfigProblem, RouterError
 from router.ports.observer import Observer
-from router.runtime.probe import wait
+from router.runtime.loops import wait
 
 RELOADED: Final = ("arms", "plans", "renamed", "fallback", "attempts", "gate")
 """Sections that are put in place while requests are served; all others need a restart."""
@@ -28,8 +28,8 @@ def as_read(config: Config) -> Config:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where a config came from. path: followed where it is a link, as in a mounted ConfigMap.
+class ConfigSource:
+    """The origin of a config. path: followed where it is a link, as in a mounted ConfigMap.
 
     adapt: what is done to every config that was read.
     """
@@ -42,7 +42,7 @@ class Source:
         return self.adapt(load_config(self.path, os.environ))
 
     def stamps(self, config: Config) -> Stamps:
-        """Of the file, and of the context map that the config names."""
+        """Stamps of the file, and of the context map that the config names."""
         return _stamp(self.path), _stamp(config.policy.context_map)
 
 
@@ -55,7 +55,7 @@ def _stamp(path: Path | None) -> Stamp:
     return (found.st_mtime_ns, found.st_size, found.st_ino) if found else (0, 0, 0)
 
 
-class Reloading:
+class ConfigReloader:
     """apply(config): put it in place, or raise RouterError and leave everything as it was.
 
     seen: stamps from before the config was put in place: what was written since is noticed.
@@ -63,7 +63,7 @@ class Reloading:
 
     def __init__(
         self,
-        source: Source,
+        source: ConfigSource,
         config: Config,
         apply: Callable[[Config], Awaitable[None]],
         observer: Observer,
@@ -74,7 +74,7 @@ class Reloading:
         self._apply = apply
         self._observer = observer
         self._stamps = seen
-        self._told = ""
+        self._last_refusal = ""
         self._log = structlog.get_logger("config")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -95,13 +95,13 @@ class Reloading:
         except RouterError as error:
             self._refuse(error)
             return
-        self._stamps, self._told, self._config = stamps, "", config
+        self._stamps, self._last_refusal, self._config = stamps, "", config
         self._log.info("config_in_place", arms=sorted(config.arms))
 
     def _refuse(self, error: RouterError) -> None:
         self._observer.degraded("config")
-        if error.message != self._told:
-            self._told = error.message
+        if error.message != self._last_refusal:
+            self._last_refusal = error.message
             self._log.error("config_refused", reason=error.reason, fix=error.message)
 
 

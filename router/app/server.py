@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from router.adapters.embedding.files import model_dir
@@ -14,29 +17,69 @@ from router.adapters.providers import make_client, make_providers
 from router.adapters.storage import Storage
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
-from router.app.build import build_verifying
+from router.app.administration import PolicyAdministration
 from router.app.learner import LearnerChild, run_learner_beside
-from router.app.live_service import Front
-from router.app.policies import PolicyAdministration
-from router.app.process import Running, metrics_port, opened_storage, run
-from router.app.reloading import Reloading, Source
-from router.app.serving import Kit, exchange, serving_by
+from router.app.process import Running, opened_storage, run, serve_metrics
+from router.app.reloading import ConfigReloader, ConfigSource
+from router.app.wiring import Adapters, RouterService, prepare_service
 from router.config import Config
+from router.config.values import keys_of
 from router.domain.errors import RouterError
 from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
-from router.ports.ports import Health
-from router.rpc.server import HealthReporter, RouterServer, ServerSettings
+from router.ports.state import Health
+from router.ports.upstream import Provider
+from router.rpc.health import HealthReporter
+from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
-from router.runtime.probe import HealthProbe
-from router.runtime.supervisor import TaskSupervisor
+from router.runtime.loops import HealthProbe, TaskSupervisor, wait
 
 WATCH_MS = 1_000
 
 
+@dataclass(slots=True)
+class LiveService:
+    """Implements `router.domain.requests.Live`: calls under way keep the service they began with.
+
+    adapters: what every service is built from. poll_s: between two looks for a snapshot.
+    """
+
+    adapters: Adapters
+    service: RouterService
+    poll_s: float
+
+    async def exchange(self, config: Config) -> None:
+        """Let a service built from the config answer once it has learned what this one knows.
+
+        Raises:
+            RouterError: It cannot be built or cannot be given the newest snapshot.
+
+        """
+        made = await prepare_service(config, self.adapters)
+        await made.follower.step()
+        await made.follower.check()
+        self.service = made
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the snapshots."""
+        while not stop.is_set():
+            await self.service.follower.turn()
+            await wait(stop, self.poll_s)
+
+    async def check_snapshot(self) -> None:
+        """Raises SnapshotRefused while the newest snapshot is one that was refused."""
+        await self.service.follower.check()
+
+    async def check_providers(self) -> None:
+        """Raises RouterError while every deployment cools down; the cache is served even then."""
+        states = await self.adapters.storage.health.states(self.service.deployments)
+        if all(state is Health.OPEN for state in states.values()):
+            raise RouterError("every deployment is cooling down")
+
+
 @asynccontextmanager
 async def running_router(
-    config: Config, env: Mapping[str, str], source: Source | None = None
+    config: Config, env: Mapping[str, str], source: ConfigSource | None = None
 ) -> AsyncIterator[Running]:
     """A router that serves; leaving it drains requests, loops and storage, in that order.
 
@@ -55,26 +98,31 @@ async def running_router(
             section.max_connections, http2=section.http2, ca_file=section.ca_file
         )
         client = await stack.enter_async_context(transport)
-        verifying = await _verifying(config, metrics, stack)
-        providers = partial(make_providers, client)
-        kit = Kit(storage, embedder, metrics, background, verifying, env, providers)
-        front = Front(await serving_by(config, kit), config.learning.poll_ms)
+        verifier = await _verifier(config, metrics, stack)
+
+        def providers(config: Config) -> Mapping[str, Provider]:
+            return make_providers(client, keys_of(config, env))
+
+        adapters = Adapters(storage, embedder, providers, metrics, background, verifier)
+        live = LiveService(
+            adapters, await prepare_service(config, adapters), config.learning.poll_ms / 1_000
+        )
         redis = _redis_watch(storage, health)
         await redis.step()
         await health.set("embedder", serving=True)
         operators = _administration(config, env, storage)
-        server = RouterServer(front, health, metrics.request, _server_settings(config), operators)
-        scraped = metrics_port(config, metrics, stack)
-        snapshot = HealthProbe(front.check, partial(health.set, "snapshot"), WATCH_MS)
-        for loop in (redis, front, snapshot, _provider_watch(storage, health, front)):
-            loops.start(loop)
-        if verifying is not None:
-            loops.start(HealthProbe(verifying.check, partial(health.set, "verifier"), WATCH_MS))
+        server = RouterServer(live, health, metrics.request, _server_settings(config), operators)
+        scraped = serve_metrics(config, metrics, stack)
+        loops.start(redis)
+        loops.start(live)
+        for name, check in (("snapshot", live.check_snapshot), ("providers", live.check_providers)):
+            loops.start(HealthProbe(check, partial(health.set, name), WATCH_MS))
+        if verifier is not None:
+            loops.start(HealthProbe(verifier.check, partial(health.set, "verifier"), WATCH_MS))
         if config.learning.embedded:
             loops.start(LearnerChild(run_learner_beside, config, source))
         if source and seen:
-            apply = partial(exchange, front, kit=kit)
-            loops.start(Reloading(source, config, apply, metrics, seen))
+            loops.start(ConfigReloader(source, config, live.exchange, metrics, seen))
         gc.freeze()  # what start-up built stays: collections need not look at it again
         await server.start()
         stack.push_async_callback(server.stop)
@@ -88,8 +136,8 @@ def _administration(
     return (PolicyAdministration(config, storage), env[variable]) if variable else None
 
 
-def run_router(config: Config, source: Source | None = None) -> None:
-    """Until SIGTERM or SIGINT. Raises RouterError when it can't start or a loop broke down."""
+def run_router(config: Config, source: ConfigSource | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. Raises RouterError when a start or a loop failed."""
     run(running_router(config, os.environ, source))
 
 
@@ -106,14 +154,14 @@ async def _embedder(config: Config, stack: AsyncExitStack) -> EmbedderPool:
     return pool
 
 
-async def _verifying(
+async def _verifier(
     config: Config, metrics: Metrics, stack: AsyncExitStack
 ) -> VerifierBreaker | None:
     section = config.judging.verifier
     if section is None:
         return None
     client = await stack.enter_async_context(verifier_client())
-    return build_verifying(section, HttpVerifier(client, str(section.url)), metrics)
+    return VerifierBreaker(HttpVerifier(client, str(section.url)), metrics, time.time, section)
 
 
 def _server_settings(config: Config) -> ServerSettings:
@@ -129,14 +177,3 @@ def _server_settings(config: Config) -> ServerSettings:
 
 def _redis_watch(storage: Storage, health: HealthReporter) -> HealthProbe:
     return HealthProbe(storage.ping, partial(health.set, "redis"), WATCH_MS)
-
-
-def _provider_watch(storage: Storage, health: HealthReporter, front: Front) -> HealthProbe:
-    """Providers are well while one deployment is; a router without any still serves its cache."""
-
-    async def check() -> None:
-        states = await storage.health.states(front.now.deployments)
-        if all(state is Health.OPEN for state in states.values()):
-            raise RouterError("every deployment is cooling down")
-
-    return HealthProbe(check, partial(health.set, "providers"), WATCH_MS)

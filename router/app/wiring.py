@@ -1,99 +1,182 @@
-"""The parts of a service that answers requests, each handed what it needs."""
+"""Builds the service that answers requests: every part is handed what it needs."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from random import SystemRandom
-from uuid import uuid4
 
 from router.adapters.storage import Storage
+from router.app.learner_state_factory import LearnerStateFactory, example_contexts
 from router.config import Config
-from router.config.values import promise_settings_of
+from router.config.values import catalog_of, context_map_of, promise_settings_of, weights_of
 from router.domain.catalog import Catalog
-from router.gates.format_checks import GateSettings
-from router.gates.gate_session import Judging
+from router.gates.gate_session import GateSessions
 from router.gates.verifier_breaker import VerifierBreaker
 from router.ports.observer import Observer, Stopwatch
-from router.ports.ports import Embedder, Provider
+from router.ports.upstream import Embedder, Provider
 from router.runtime.background import Background
 from router.serving.admission import Admission, AdmissionSettings
 from router.serving.attempts import DeploymentCaller
-from router.serving.audits import Auditor, AuditSettings
-from router.serving.cascade import Cascade, CascadeSettings
+from router.serving.audits import Auditor
+from router.serving.cascade import Cascade
 from router.serving.decider import Decider
-from router.serving.feedback import FeedbackService
-from router.serving.feedback_rate import FeedbackRate
+from router.serving.feedback import FeedbackRate, FeedbackService
 from router.serving.finalize import Finalizer
 from router.serving.idempotency import IdempotencyGuard, IdempotencySettings
-from router.serving.pipeline import Parts, Pipeline
+from router.serving.pipeline import Pipeline
 from router.serving.plan_selection import PlanSelector
-from router.serving.rephrase import RephraseDetector, RephraseSettings
-from router.serving.response_cache import ResponseCache, ResponseCacheSettings
-from router.serving.sampling import PromptSampler, PromptSamplerSettings
-from router.serving.service import RouterService
+from router.serving.rephrase import RephraseDetector
+from router.serving.request_state import new_id
+from router.serving.response_cache import ResponseCache
+from router.serving.sampling import PromptSampler
+from router.serving.snapshot_follower import SnapshotFollower
 
 
 @dataclass(frozen=True, slots=True)
-class Seams:
-    """The adapters, and who watches."""
+class Adapters:
+    """The parts that outlive a service when the config is read anew.
+
+    providers: makes the providers of a config by name; raises ConfigInvalid where it lacks a key.
+    """
 
     storage: Storage
     embedder: Embedder
-    providers: Mapping[str, Provider]
+    providers: Callable[[Config], Mapping[str, Provider]]
     observer: Observer
     background: Background
-    verifying: VerifierBreaker | None = None
+    verifier: VerifierBreaker | None = None
+
+
+class RouterService:
+    """Implements `router.domain.requests.Service` by the parts that carry out each use case.
+
+    follower: keeps the policy of this service on the newest snapshot. deployments: their names.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        pipeline: Pipeline,
+        feedback: FeedbackService,
+        follower: SnapshotFollower,
+    ) -> None:
+        self.authenticate = admission.authenticate
+        self.complete = pipeline.complete
+        self.stream = pipeline.stream
+        self.decide = pipeline.decide
+        self.report_outcome = feedback.report_outcome
+        self.feedback = feedback.feedback
+        self.decision = feedback.decision
+        self.follower = follower
+        self.deployments = pipeline.catalog.names()
+
+
+async def prepare_service(config: Config, adapters: Adapters) -> RouterService:
+    """Builds a service beside requests that are being answered.
+
+    Raises:
+        ConfigInvalid: The key of a provider is missing.
+        RouterError: An example of the config cannot be embedded.
+
+    """
+    catalog = catalog_of(config)
+    examples = await example_contexts(config, adapters.embedder, context_map_of(config))
+    factory = await asyncio.to_thread(LearnerStateFactory, config, catalog, examples)
+    return build_service(config, catalog, adapters, factory)
 
 
 def build_service(
-    config: Config, catalog: Catalog, seams: Seams, decider: Decider
+    config: Config, catalog: Catalog, adapters: Adapters, factory: LearnerStateFactory
 ) -> RouterService:
-    return _Parts(config, catalog, seams, decider).service()
+    """Builds a service that has learned nothing yet."""
+    decider = build_decider(config, factory)
+    wiring = _Wiring(config, catalog, adapters, decider)
+    return RouterService(
+        wiring.admission,
+        wiring.pipeline(),
+        wiring.feedback(),
+        build_follower(factory, adapters.storage, decider, adapters.observer),
+    )
 
 
-class _Parts:
-    """Those that several others share are made once."""
+def build_decider(config: Config, factory: LearnerStateFactory) -> Decider:
+    """Returns a decider that has learned nothing yet."""
+    learned = factory.fresh()
+    return Decider(
+        factory.context_map,
+        learned.policy,
+        weights_of(config),
+        gates=learned.gates,
+        promises=learned.promises,
+    )
 
-    def __init__(self, config: Config, catalog: Catalog, seams: Seams, decider: Decider) -> None:
+
+def build_follower(
+    factory: LearnerStateFactory, storage: Storage, decider: Decider, observer: Observer
+) -> SnapshotFollower:
+    return SnapshotFollower(
+        snapshots=storage.snapshots,
+        events=storage.events,
+        decider=decider,
+        load=factory.restore_to_serve,
+        observer=observer,
+        clock=time.time,
+    )
+
+
+class _Wiring:
+    """Makes each part once, and shares those that several others need."""
+
+    def __init__(
+        self, config: Config, catalog: Catalog, adapters: Adapters, decider: Decider
+    ) -> None:
         self._config = config
         self._catalog = catalog
-        self._seams = seams
+        self._adapters = adapters
         self._decider = decider
-        self._telling = FeedbackRate()
-        self._watch = Stopwatch(seams.observer, time.time)
+        self._feedback_rate = FeedbackRate()
+        self._stopwatch = Stopwatch(adapters.observer, time.time)
 
-    def service(self) -> RouterService:
-        return RouterService(self._admission, Pipeline(self._pipeline()), self._reporting())
-
-    def _pipeline(self) -> Parts:
-        config, seams = self._config, self._seams
-        return Parts(
+    def pipeline(self) -> Pipeline:
+        adapters, storage = self._adapters, self._adapters.storage
+        return Pipeline(
             catalog=self._catalog,
-            chooser=self._chooser(),
+            selector=self._selector(),
             cascade=self._cascade,
             auditor=self._auditor(),
-            embedder=seams.embedder,
-            health=seams.storage.health,
-            admission=self._admission,
-            shelf=self._shelf,
-            reask=self._reask(),
-            once=IdempotencyGuard(idempotency=seams.storage.idempotency, settings=self._once()),
-            closing=self._closing(),
-            decisions=seams.storage.decisions,
-            background=seams.background,
-            observer=seams.observer,
-            watch=self._watch,
+            embedder=adapters.embedder,
+            health=storage.health,
+            admission=self.admission,
+            cache=self._cache,
+            rephrases=self._rephrases(),
+            idempotency=self._idempotency(),
+            finalizer=self._finalizer(),
+            decisions=storage.decisions,
+            background=adapters.background,
+            observer=adapters.observer,
+            stopwatch=self._stopwatch,
             clock=time.time,
-            ids=lambda: uuid4().hex,
-            observe=config.policy.observe,
+            ids=new_id,
+            observe=self._config.policy.observe,
+        )
+
+    def feedback(self) -> FeedbackService:
+        return FeedbackService(
+            catalog=self._catalog,
+            decisions=self._adapters.storage.decisions,
+            admission=self.admission,
+            cache=self._cache,
+            rate=self._feedback_rate,
+            observer=self._adapters.observer,
         )
 
     @cached_property
-    def _admission(self) -> Admission:
-        storage = self._seams.storage
+    def admission(self) -> Admission:
+        storage = self._adapters.storage
         return Admission(
             tenants=storage.tenants,
             quota=storage.quota,
@@ -102,117 +185,99 @@ class _Parts:
         )
 
     @cached_property
-    def _shelf(self) -> ResponseCache:
-        cache = self._config.cache
+    def _cache(self) -> ResponseCache:
         return ResponseCache(
-            cache=self._seams.storage.cache,
-            observer=self._seams.observer,
-            settings=ResponseCacheSettings(cache.enabled, cache.ttl_s, cache.semantic_threshold),
+            cache=self._adapters.storage.cache,
+            observer=self._adapters.observer,
+            settings=self._config.cache,
         )
 
     @cached_property
     def _cascade(self) -> Cascade:
-        attempts = self._config.attempts
         return Cascade(
             catalog=self._catalog,
             caller=self._caller(),
             clock=time.time,
-            settings=CascadeSettings(
-                attempts.max_per_request,
-                attempts.min_remaining_ms,
-                self._config.judging.second_timeout_ms,
-            ),
+            settings=self._config.attempts,
+            second_timeout_ms=self._config.judging.second_timeout_ms,
         )
 
     def _caller(self) -> DeploymentCaller:
-        gate, seams = self._config.gate, self._seams
+        adapters = self._adapters
         return DeploymentCaller(
-            providers=seams.providers,
-            health=seams.storage.health,
-            background=seams.background,
-            observer=seams.observer,
+            providers=adapters.providers(self._config),
+            health=adapters.storage.health,
+            background=adapters.background,
+            observer=adapters.observer,
             clock=time.time,
-            gate=GateSettings(gate.refusals, gate.min_mean_logprob),
+            gate=self._config.gate,
         )
 
-    def _chooser(self) -> PlanSelector:
-        seams = self._seams
+    def _selector(self) -> PlanSelector:
+        adapters = self._adapters
         return PlanSelector(
             catalog=self._catalog,
             decider=self._decider,
-            judging=Judging(
+            gate_sessions=GateSessions(
                 catalog=self._catalog,
-                embed=seams.embedder.embed,
-                observer=seams.observer,
-                verifier=seams.verifying,
+                embed=adapters.embedder.embed,
+                observer=adapters.observer,
+                verifier=adapters.verifier,
             ),
-            embedder=seams.embedder,
-            observer=seams.observer,
-            watch=self._watch,
+            embedder=adapters.embedder,
+            observer=adapters.observer,
+            stopwatch=self._stopwatch,
         )
 
-    def _closing(self) -> Finalizer:
-        seams = self._seams
+    def _finalizer(self) -> Finalizer:
+        adapters = self._adapters
         return Finalizer(
             catalog=self._catalog,
-            decisions=seams.storage.decisions,
-            admission=self._admission,
-            shelf=self._shelf,
-            background=seams.background,
-            observer=seams.observer,
-            surveyor=self._surveyor(),
+            decisions=adapters.storage.decisions,
+            admission=self.admission,
+            cache=self._cache,
+            background=adapters.background,
+            observer=adapters.observer,
+            sampler=self._sampler(),
         )
 
     def _auditor(self) -> Auditor:
-        seams = self._seams
+        adapters = self._adapters
         return Auditor(
             catalog=self._catalog,
             cascade=self._cascade,
-            admission=self._admission,
-            decisions=seams.storage.decisions,
-            background=seams.background,
-            observer=seams.observer,
+            admission=self.admission,
+            decisions=adapters.storage.decisions,
+            background=adapters.background,
+            observer=adapters.observer,
             draw=SystemRandom().random,
-            telling=self._telling,
-            settings=self._audits(),
+            feedback_rate=self._feedback_rate,
+            settings=self._config.judging,
+            always=bool(promise_settings_of(self._config)),
         )
 
-    def _reporting(self) -> FeedbackService:
-        seams = self._seams
-        return FeedbackService(
-            catalog=self._catalog,
-            decisions=seams.storage.decisions,
-            admission=self._admission,
-            shelf=self._shelf,
-            telling=self._telling,
-            observer=seams.observer,
-        )
-
-    def _surveyor(self) -> PromptSampler:
-        section, seams = self._config.map, self._seams
+    def _sampler(self) -> PromptSampler:
+        adapters = self._adapters
         return PromptSampler(
-            survey=seams.storage.survey,
-            background=seams.background,
+            survey=adapters.storage.survey,
+            background=adapters.background,
             draw=SystemRandom().random,
-            settings=PromptSamplerSettings(
-                section.terms, section.sample_embeddings, section.sample_prompts
-            ),
+            settings=self._config.map,
         )
 
-    def _reask(self) -> RephraseDetector:
-        reask, seams = self._config.learning.reask, self._seams
+    def _rephrases(self) -> RephraseDetector:
+        adapters = self._adapters
         return RephraseDetector(
-            sessions=seams.storage.sessions,
-            decisions=seams.storage.decisions,
-            observer=seams.observer,
-            settings=RephraseSettings(reask.window_s, reask.similarity),
+            sessions=adapters.storage.sessions,
+            decisions=adapters.storage.decisions,
+            observer=adapters.observer,
+            settings=self._config.learning.reask,
         )
 
-    def _audits(self) -> AuditSettings:
-        section, always = self._config.judging, bool(promise_settings_of(self._config))
-        return AuditSettings(section.audit_share, section.audit_usd_per_day, section.judge, always)
-
-    def _once(self) -> IdempotencySettings:
+    def _idempotency(self) -> IdempotencyGuard:
         """No request runs longer than every attempt at its limit, with a minute for the rest."""
         longest_ms = max(d.timeout_ms for d in self._catalog.deployments())
-        return IdempotencySettings(60 + self._config.attempts.max_per_request * longest_ms // 1_000)
+        running_s = 60 + self._config.attempts.max_per_request * longest_ms // 1_000
+        return IdempotencyGuard(
+            idempotency=self._adapters.storage.idempotency, settings=IdempotencySettings(running_s)
+        )

@@ -47,10 +47,10 @@ def main() -> None:
 def serve(config_path: Path) -> None:
     """Serve the API until SIGTERM; then drain."""
     config = load_config(config_path, os.environ)
-    from router.app.reloading import Source  # noqa: PLC0415 - other commands need not wait for its imports
+    from router.app.reloading import ConfigSource  # noqa: PLC0415 - other commands need not wait for its imports
     from router.app.server import run_router  # noqa: PLC0415 - the same
 
-    run_router(config, Source(config_path))
+    run_router(config, ConfigSource(config_path))
 
 
 @main.command("check-config")

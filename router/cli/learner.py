@@ -25,9 +25,9 @@ def learner(context: click.Context, config_path: Path | None) -> None:
         raise click.UsageError("Missing option '--config'.")
     config = load_config(config_path, os.environ)
     from router.app.learner import run_learner  # noqa: PLC0415 - other commands need not wait for its imports
-    from router.app.reloading import Source  # noqa: PLC0415 - the same
+    from router.app.reloading import ConfigSource  # noqa: PLC0415 - the same
 
-    run_learner(config, Source(config_path))
+    run_learner(config, ConfigSource(config_path))
 
 
 @learner.command()

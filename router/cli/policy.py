@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from router.config import load_config
+from router.domain import MS_PER_S
 
 if TYPE_CHECKING:  # bring numpy and every driver, for which `--help` need not wait
-    from router.app.policies import PolicyAdministration
+    from router.app.administration import PolicyAdministration
     from router.config import Config
-    from router.domain.admin import Listing
     from router.domain.events import GainFound, PolicyChanged
+    from router.domain.requests import PolicyListing
 
 T = TypeVar("T")
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -31,7 +32,6 @@ WAIT = click.option(
     type=click.FloatRange(0, 600),
     help="seconds for the learner to act on it",
 )
-MS_PER_S = 1_000
 
 
 @click.group()
@@ -81,7 +81,7 @@ def _command(config_path: Path, name: str, wait_s: float) -> None:
 
 
 def _with_policies(config: Config, use: Callable[[PolicyAdministration], Awaitable[T]]) -> T:
-    from router.app.policies import PolicyAdministration  # noqa: PLC0415 - the same
+    from router.app.administration import PolicyAdministration  # noqa: PLC0415 - the same
     from router.app.process import opened_storage  # noqa: PLC0415 - `--help` waits for no driver
 
     async def run() -> T:
@@ -91,7 +91,7 @@ def _with_policies(config: Config, use: Callable[[PolicyAdministration], Awaitab
     return asyncio.run(run())
 
 
-def _lines(listing: Listing) -> list[str]:
+def _lines(listing: PolicyListing) -> list[str]:
     known = {found.member: found for found in listing.found}
     rows = [
         f"| {name} | {kind} | {_role(name, listing)} | {_found(known.get(name))} |"
@@ -106,7 +106,7 @@ def _lines(listing: Listing) -> list[str]:
     ]
 
 
-def _role(name: str, listing: Listing) -> str:
+def _role(name: str, listing: PolicyListing) -> str:
     if name == listing.champion:
         return "serves"
     return "served before" if name == listing.previous else "learns"

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from router.config import Config, load_config
+from router.config import load_config
 from router.domain.tenants import NOT_OBSERVED, Tenant, TenantLimits, hash_key
 
 if TYPE_CHECKING:  # brings numpy, for which `--help` need not wait
-    from router.ports.ports import TenantDirectory
+    from router.config import Config
+    from router.ports.state import TenantDirectory
 
 T = TypeVar("T")
 KEY_BYTES = 32

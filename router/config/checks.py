@@ -8,8 +8,10 @@ from pathlib import Path as FilePath
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+from router.config.challenger_checks import check_challengers
 from router.config.document import Path
 from router.config.plain import listed, mapped, name_one
+from router.config.policy_checks import check_policy
 from router.config.secrets import VARIABLE, literal_secrets, usable
 
 Found: TypeAlias = Iterator[tuple[Path, str]]
@@ -24,10 +26,6 @@ def cross_check(value: Any, env: Mapping[str, str]) -> Found:
     yield from _deployments(arms, env)
     yield from _plans(root, arms)
     plans = mapped(root.get("plans")) or default_plans(list(arms))
-    # Brings numpy, for which `--help` need not wait.
-    from router.config.challenger_checks import check_challengers  # noqa: PLC0415 - see above
-    from router.config.policy_checks import check_policy  # noqa: PLC0415 - see above
-
     refitted = bool(mapped(root.get("map")).get("refit_every_h"))
     yield from check_policy(mapped(root.get("policy")), plans, refitted=refitted)
     if refitted:

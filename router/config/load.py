@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
-from router.config.checks import cross_check
 from router.config.document import Document, Path, Unreadable, read_document
 from router.config.plain import mapped
-from router.config.schema import Config
 from router.domain.errors import ConfigInvalid, ConfigProblem
+
+if TYPE_CHECKING:
+    from router.config.schema import Config
 
 
 def load_config(path: FilePath, env: Mapping[str, str]) -> Config:
@@ -34,13 +36,17 @@ def parse_config(text: str, file: str, env: Mapping[str, str]) -> Config:
         document = read_document(text)
     except Unreadable as error:
         raise ConfigInvalid(ConfigProblem(file, error.line, "", error.fix)) from None
+    # The rooms bring numpy, for which `--help` need not wait.
+    from router.config.checks import cross_check  # noqa: PLC0415 - see above
+    from router.config.schema import Config  # noqa: PLC0415 - see above
+
     found: dict[Path, str] = dict(cross_check(document.value, env))
     found |= document.mistakes
     config: Config | None = None
     try:
         config = Config.model_validate(document.value)
     except ValidationError as error:
-        for path, fix in _schema_fixes(error):
+        for path, fix in _schema_fixes(error, Config):
             found.setdefault(_as_written(path, document.value), fix)
     if found or config is None:
         raise ConfigInvalid(*_problems(found, document, file))
@@ -64,6 +70,7 @@ def _as_written(path: Path, value: Any) -> Path:
     return (*path[:2], *path[3:]) if bare else path
 
 
+_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 _FIXES = {
     "missing": "add this key",
     "literal_error": "write one of {expected}",
@@ -84,6 +91,7 @@ _FIXES = {
     "url_type": "write a URL that starts with http:// or https://",
     "url_parsing": "write a URL that starts with http:// or https://",
     "url_scheme": "write a URL that starts with http:// or https://",
+    "dataclass_type": "write keys and values below this key",
     "model_type": "write keys and values below this key",
     "model_attributes_type": "write keys and values below this key",
     "dict_type": "write keys and values below this key",
@@ -96,7 +104,7 @@ _FIXES = {
 }
 
 
-def _schema_fixes(error: ValidationError) -> Iterator[tuple[Path, str]]:
+def _schema_fixes(error: ValidationError, root: type[BaseModel]) -> Iterator[tuple[Path, str]]:
     """In words of the file, never with the value that stands there: it may be a secret."""
     all_details = error.errors(include_url=False, include_input=False)
     for details in all_details:
@@ -108,7 +116,7 @@ def _schema_fixes(error: ValidationError) -> Iterator[tuple[Path, str]]:
         kind = details["type"]
         plain = f"write a valid value here ({kind.replace('_', ' ')})"
         fix = _FIXES.get(kind, plain).format(**_plain(details.get("ctx", {})))
-        yield path, _unknown(path) if kind == "extra_forbidden" else fix
+        yield path, _unknown(path, root) if kind in _UNKNOWN_KEY else fix
 
 
 def _plain(limits: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,26 +125,32 @@ def _plain(limits: Mapping[str, Any]) -> dict[str, Any]:
     return {k: int(v) if w else v for (k, v), w in zip(limits.items(), whole, strict=True)}
 
 
-def _unknown(path: Path) -> str:
-    known = _known_keys(path[:-1])
+def _unknown(path: Path, root: type[BaseModel]) -> str:
+    known = _known_keys(path[:-1], root)
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     if near:
         return f"no such key: did you mean {near[0]}?"
     return f"no such key: take it out (known here: {', '.join(known)})"
 
 
-def _known_keys(path: Path) -> list[str]:
+def _known_keys(path: Path, section: type) -> list[str]:
     """Keys of the section at a path: follow the schema down, stepping over names and indices."""
-    section: type[BaseModel] = Config
     for part in path:
-        declared = section.model_fields.get(str(part))
-        if declared is not None:
-            section = _section_of(declared.annotation) or section
-    return list(section.model_fields)
+        section = _section_of(_annotations(section).get(str(part))) or section
+    return list(_annotations(section))
 
 
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _annotations(section: type) -> dict[str, Any]:
+    """Returns the annotation of each key of a section."""
+    if issubclass(section, BaseModel):
+        return {name: field.annotation for name, field in section.model_fields.items()}
+    return get_type_hints(section)
+
+
+def _section_of(annotation: Any) -> type | None:
+    if isinstance(annotation, type) and (
+        issubclass(annotation, BaseModel) or is_dataclass(annotation)
+    ):
         return annotation
-    inner = (_section_of(arg) for arg in getattr(annotation, "__args__", ()))
+    inner = (_section_of(arg) for arg in get_args(annotation))
     return next((found for found in inner if found), None)

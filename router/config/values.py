@@ -17,13 +17,12 @@ from router.config.checks import default_plans
 from router.config.policy_checks import plans_named
 from router.config.policy_schema import PolicySection
 from router.config.policy_values import Examples, floor_of, options_of
-from router.config.schema import BASE_URLS, ArmSection, Config, DeploymentSection, PlanSection
-from router.domain.catalog import LEARNED, Arm, Catalog, Deployment, Plan, Price
+from router.config.schema import ArmSection, Config, DeploymentSection, PlanSection
+from router.domain.catalog import LEARNED, PROVIDERS, Arm, Catalog, Deployment, Plan, Price
 from router.domain.chat import Usage
 from router.domain.errors import ConfigInvalid, ConfigProblem
 from router.domain.records import BASE
 from router.gates.signals import N_SIGNALS, SIGNALS_VERSION
-from router.learning.promotion import ContestSettings
 from router.learning.upgraded_events import Today
 
 ESCALATION_SHARE = 0.3
@@ -88,10 +87,6 @@ def members_of(config: Config) -> dict[str, PolicySection]:
         changed = {key: getattr(section, key) for key in section.model_fields_set}
         members[name] = config.policy.model_copy(update=changed)
     return members
-
-
-def contest_settings_of(config: Config) -> ContestSettings:
-    return ContestSettings(**config.promotion.model_dump())
 
 
 def context_map_of(config: Config) -> ContextMap:
@@ -185,7 +180,7 @@ def _deployment(section: DeploymentSection) -> Deployment:
     return Deployment(
         name=section.name,
         provider=section.provider,
-        base_url=str(section.base_url or BASE_URLS[section.provider]).rstrip("/"),
+        base_url=str(section.base_url or PROVIDERS[section.provider]).rstrip("/"),
         model=section.model,
         price=Price(section.price.input_usd_per_mtok, section.price.output_usd_per_mtok),
         context_window_tokens=section.context_window_tokens,

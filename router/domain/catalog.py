@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from router.domain.chat import Usage
 
 TOKENS_PER_MTOK = 1_000_000
 MANY_TOKENS = 1_000_000_000
+PROVIDERS: Final[Mapping[str, str]] = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+    "gemini": "https://generativelanguage.googleapis.com",
+}
+"""The protocols that providers speak, each with its default base URL. The adapter of a protocol is
+the module of its name in `router.adapters.providers`.
+"""
 RULES = "rules"
 """The gate that accepts whatever passed the certain checks."""
 LEARNED = "learned"
@@ -29,7 +38,7 @@ class Price:
         ) / TOKENS_PER_MTOK
 
     def affordable_output(self, budget_usd: float, input_tokens: int) -> int:
-        """How many output tokens are left in a budget once the input is paid."""
+        """Returns how many output tokens a budget pays once the input is paid."""
         left_usd = budget_usd - self.cost_usd(Usage(input_tokens))
         if left_usd < 0:
             return 0
@@ -92,13 +101,13 @@ class Plan:
 
     @property
     def is_judged(self) -> bool:
-        """Whether a gate of its own looks at a first answer that passed."""
+        """True where a gate of its own looks at a first answer that passed."""
         return self.gate != RULES
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """fallback: the arm called when a rung's deployments all fail ("" for none)."""
+    """Arms and plans by name. fallback: the arm called when a rung fails, "" for none."""
 
     arms: Mapping[str, Arm]
     plans: Mapping[str, Plan]

@@ -66,7 +66,7 @@ Part: TypeAlias = TextPart | ImagePart
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """arguments: JSON text, as the model wrote it."""
+    """A call of a tool. arguments: JSON text, as the model wrote it."""
 
     id: str
     name: str
@@ -75,7 +75,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """tool_call_id: set on `Role.TOOL` messages only, naming the call it answers."""
+    """One turn. tool_call_id: on `Role.TOOL` messages only, naming the call it answers."""
 
     role: Role
     parts: tuple[Part, ...] = ()
@@ -89,7 +89,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """parameters: JSON Schema text of the arguments object ("" for none)."""
+    """A function the model may call. parameters: JSON Schema of its arguments ("" for none)."""
 
     name: str
     description: str = ""
@@ -98,7 +98,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """name: force this one tool (mode is then REQUIRED)."""
+    """Which tools may be called. name: force this one tool (mode is then REQUIRED)."""
 
     mode: ToolMode = ToolMode.AUTO
     name: str = ""
@@ -106,7 +106,7 @@ class ToolChoice:
 
 @dataclass(frozen=True, slots=True)
 class ResponseFormat:
-    """schema: JSON Schema text, with `Format.JSON_SCHEMA` only."""
+    """The form of the answer. schema: JSON Schema text, with `Format.JSON_SCHEMA` only."""
 
     kind: Format = Format.TEXT
     schema: str = ""
@@ -141,7 +141,7 @@ class ChatRequest:
 
     @property
     def asks(self) -> bool:
-        """Whether it ends with words of the user: else nothing new was asked (a tool answered)."""
+        """True if it ends with words of the user: else nothing new was asked (a tool answered)."""
         last = self.messages[-1]
         return last.role is Role.USER and bool(last.text.strip())
 
@@ -169,7 +169,7 @@ class ChatRequest:
 
     @property
     def most_input_tokens(self) -> int:
-        """What can be charged at most: no tokenizer makes more tokens than there are bytes."""
+        """The most that can be charged: no tokenizer makes more tokens than there are bytes."""
         calls = [c for m in self.messages for c in m.tool_calls]
         names = [self.response_format.name, *(m.tool_call_id for m in self.messages)]
         names += [t.name for t in self.tools] + [c.id + c.name for c in calls]
@@ -209,7 +209,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """mean_logprob: mean natural log-probability of the answer's tokens, when offered."""
+    """A whole answer. mean_logprob: mean natural log-probability of its tokens, when offered."""
 
     text: str
     finish_reason: FinishReason

@@ -13,7 +13,7 @@ USEFUL_OUTPUT_TOKENS = 128
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """What the request and the tenant permit. arms: empty for all; pin: "" for none."""
+    """Arms that request and tenant permit. arms: empty for all; pin: "" for none."""
 
     arms: tuple[str, ...] = ()
     pin: str = ""
@@ -24,7 +24,7 @@ class Constraints:
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What a request asks of a deployment, read off it once: a long text takes time to measure.
+    """The demands of a request on a deployment, read once: a long text takes time to measure.
 
     input_tokens: an estimate, for room and rates. most_input_tokens: a bound, for money.
     output_tokens: the most that are wanted, None for as many as the deployment gives.
@@ -49,7 +49,7 @@ class Requirements:
         )
 
     def met_by(self, deployment: Deployment) -> bool:
-        """Whether a deployment can serve this request at all."""
+        """True if the deployment can serve this request at all."""
         room = deployment.context_window_tokens - self.most_output(deployment)
         return (
             self.input_tokens <= room
@@ -71,7 +71,7 @@ class Requirements:
         return min(most, deployment.price.affordable_output(left_usd, self.most_input_tokens))
 
     def is_paid(self, deployment: Deployment, left_usd: float | None) -> bool:
-        """Whether what is left pays an answer of useful length."""
+        """True if the money that is left pays an answer of useful length."""
         useful = min(USEFUL_OUTPUT_TOKENS, self.most_output(deployment))
         return self.paid_output(deployment, left_usd) >= useful
 
@@ -97,7 +97,7 @@ def paid_plans(
     needs: Requirements,
     limit_usd: float | None,
 ) -> Sequence[Plan]:
-    """Less those whose first arm a cost limit does not pay; none where it pays no arm at all.
+    """Drops plans whose first arm the cost limit does not pay; all of them where it pays no arm.
 
     Where it pays only an arm that stands in, all plans stay.
     """
@@ -112,7 +112,7 @@ def paid_plans(
 
 
 def offered(plans: Sequence[Plan]) -> list[Plan]:
-    """Less the spare ones whose arm a plan with a learned gate among them calls.
+    """Drops the spare plans whose arm a plan with a learned gate among them calls.
 
     Its gate accepts or escalates at once where that is best. Fewer actions that differ more are
     told apart sooner.
@@ -122,7 +122,7 @@ def offered(plans: Sequence[Plan]) -> list[Plan]:
 
 
 def most_cost_usd(arm: Arm, needs: Requirements) -> float:
-    """What an arm can charge at most: one answer at its longest, and the input of every sibling.
+    """Returns the most an arm can charge: its longest answer, and the input of every sibling.
 
     Siblings are tried after a failure; one that timed out has read its input all the same.
     """

@@ -125,7 +125,7 @@ class DeadlineTooShort(RouterError):
 
 
 class QuotaExceeded(RetryableError):
-    """quota: requests_per_minute | tokens_per_minute | daily_usd | monthly_usd."""
+    """A limit of the tenant. quota: requests_per_minute | tokens_per_minute | daily_usd | ..."""
 
     reason = "QUOTA_EXCEEDED"
 

@@ -24,7 +24,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackGiven:
-    """at_ms: since the epoch, 0 where it was not noted.
+    """The quality of an answer was reported. at_ms: since the epoch, 0 where it was not noted.
 
     replaces: the quality told before, for a correction. by_default: nobody told, the join window
     closed, and this is what silence stands for.
@@ -39,7 +39,7 @@ class FeedbackGiven:
 
 @dataclass(frozen=True, slots=True)
 class Reasked:
-    """The same session asked nearly the same again: the earlier answer was not good enough.
+    """A session asked nearly the same again: the earlier answer was not good enough.
 
     similarity: cosine of the prompts. likeness: of their letters, in [0, 1]; 1 for the same words.
     """
@@ -70,7 +70,7 @@ class Move(StrEnum):
 
 
 class Mover(StrEnum):
-    """Who moved: somebody by command, evidence for a challenger, or the guard after a promotion."""
+    """The cause of a move: a command, evidence for a challenger, or the guard after a promotion."""
 
     HAND = "hand"
     EVIDENCE = "evidence"
@@ -88,7 +88,7 @@ class PolicyCommand:
 
 @dataclass(frozen=True, slots=True)
 class GainFound:
-    """What was known of one member's gain over the champion when it counted.
+    """The estimate of one member's gain over the champion when it counted.
 
     low, high: None where the log says too little for an interval. effective: decisions left by
     weight.
@@ -104,7 +104,7 @@ class GainFound:
 
 @dataclass(frozen=True, slots=True)
 class PolicyChanged:
-    """What came of a command or of evidence; an audit record, nothing is learned from it.
+    """The result of a command or of evidence; an audit record, nothing is learned from it.
 
     cause: position of the event that led to it. before, champion: who served, who serves now, the
     same where `refused` says why nothing changed. found: the evidence.

@@ -86,7 +86,7 @@ class LoggedContext:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What the policy would have done where it only watched.
+    """The choice that the policy would have made where it only watched.
 
     plan: drawn from probabilities, (plan, probability) of all it would have chosen among.
     """
@@ -119,7 +119,7 @@ class Choice:
 
 
 class Judge(StrEnum):
-    """Who chose a step."""
+    """The part that chose a step."""
 
     GATE = "gate"
     VERIFIER = "verifier"
@@ -145,7 +145,7 @@ class StepTaken:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a plan's gate saw of the answers and chose, never their text.
+    """The signals that a plan's gate read off the answers and its choices, never their text.
 
     signals, second_signals: of the first answer and the second opinion; the latter is empty where
     none came. second_usd, strong_usd: the price priors it reckoned with, None for no such step.
@@ -210,7 +210,7 @@ class DecisionRecord:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeReport:
-    """What a caller of `Decide` saw when it called the model itself. failure: "" for success."""
+    """The outcome of a call that a caller of `Decide` made itself. failure: "" for success."""
 
     latency_ms: float
     input_tokens: int
@@ -249,7 +249,7 @@ class CachedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class CacheKey:
-    """exact: hash of tenant and the whole request.
+    """The keys of an answer in the cache. exact: hash of tenant and the whole request.
 
     partition: hash of the tenant and everything but the last user text (system prompt, history,
     tools, parameters) and of the literals in that text (numbers, negations): only prompts that

@@ -1,13 +1,18 @@
-"""What a caller asks of the router, and what it gets back."""
+"""What callers and operators ask of the router, what they get back, and the keys of a request."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+import hashlib
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from router.domain.chat import Answer, ChatRequest, Delta
-from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
+import msgspec
+
+from router.domain.chat import Answer, ChatRequest, Delta, Message, Role
+from router.domain.events import GainFound, PolicyChanged, PolicyCommand
+from router.domain.records import CacheKey, DecisionRecord, FeedbackReport, OutcomeReport
 from router.domain.tenants import QuotaLeft, Tenant
 
 
@@ -36,7 +41,7 @@ class RoutingOptions:
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """deadline_s: seconds since the epoch by which the caller wants the answer; None for none."""
+    """A chat to route. deadline_s: seconds since the epoch, None for none."""
 
     tenant: Tenant
     chat: ChatRequest
@@ -53,7 +58,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """What a caller of `Decide` is to call: the record's deployment first, then down the rungs."""
+    """The deployment that a caller of `Decide` is to call first, then the arms down the rungs."""
 
     record: DecisionRecord
     rungs: tuple[str, ...]
@@ -73,13 +78,13 @@ class Service(Protocol):
         """Raises Unauthenticated."""
         ...
 
-    async def complete(self, call: RouteRequest) -> Completion: ...
+    async def complete(self, request: RouteRequest) -> Completion: ...
 
-    def stream(self, call: RouteRequest) -> AsyncGenerator[Delta | Completion]:
-        """Deltas, then the Completion as the last item; closing it cancels the upstream call."""
+    def stream(self, request: RouteRequest) -> AsyncGenerator[Delta | Completion]:
+        """Deltas, then the Completion as the last item; closing it cancels the upstream request."""
         ...
 
-    async def decide(self, call: RouteRequest) -> Directive: ...
+    async def decide(self, request: RouteRequest) -> Directive: ...
 
     async def report_outcome(
         self, tenant: Tenant, decision_id: str, report: OutcomeReport
@@ -90,3 +95,78 @@ class Service(Protocol):
         ...
 
     async def decision(self, tenant: Tenant, decision_id: str) -> DecisionRecord: ...
+
+
+class Live(Protocol):
+    """Points at the service that answers now; after a reload it points at another."""
+
+    @property
+    def service(self) -> Service: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyListing:
+    """The policies. kinds: policy name by member, in config order. found: gains of challengers.
+
+    version: of the snapshot that says so, 0 where there is none yet. changes: newest first.
+    """
+
+    kinds: Mapping[str, str]
+    champion: str
+    previous: str
+    version: int
+    found: Sequence[GainFound]
+    changes: Sequence[PolicyChanged]
+
+
+class Administration(Protocol):
+    """Every method raises RouterError only."""
+
+    async def policies(self) -> PolicyListing: ...
+
+    async def command(
+        self, command: PolicyCommand, wait_s: float
+    ) -> tuple[str, PolicyChanged | None]:
+        """Position of the command in the log, and what came of it; None when nothing did in time.
+
+        Raises PolicyUnknown.
+        """
+        ...
+
+
+# Prompts that differ in these mean different things however near their embeddings are.
+# In order, since "from A to B" is not "from B to A": numbers, quotations, negations, names.
+_LITERALS = re.compile(
+    r"\d+(?:[.,:/]\d+)*|\"[^\"]*\"|`[^`]*`|\b(?:not|no|never|without|except|non)\b|n't\b"
+    r"|(?<=[a-z,;:(] )[A-Z][\w-]*",
+)
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+def cache_key(tenant: str, chat: ChatRequest) -> CacheKey:
+    """Keys of a request; hashes only, so no prompt text stands in a key."""
+    literals = _LITERALS.findall(chat.prompt)
+    rest = replace(chat, messages=_without_prompt(chat.messages))
+    return CacheKey(
+        tenant=tenant,
+        exact=_digest(tenant, chat),
+        partition=_digest(tenant, rest, literals),
+    )
+
+
+def request_digest(chat: ChatRequest, *more: object) -> str:
+    """Returns the digest that two requests with one idempotency key must share."""
+    return _digest(chat, *more)
+
+
+def _without_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    index = max((i for i, m in enumerate(messages) if m.role is Role.USER), default=-1)
+    blank = (
+        replace(m, parts=tuple(p for p in m.parts if not hasattr(p, "text"))) if i == index else m
+        for i, m in enumerate(messages)
+    )
+    return tuple(blank)
+
+
+def _digest(*values: object) -> str:
+    return hashlib.blake2b(_encode(values), digest_size=20).hexdigest()

@@ -1,9 +1,11 @@
-"""Who asks, and how much they may spend."""
+"""Tenants, what they may spend, and the names that a promise to one of them goes by."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 UNLIMITED = 0
 NOT_OBSERVED = "off"
@@ -26,7 +28,7 @@ class TenantLimits:
 
     @property
     def spending(self) -> bool:
-        """Whether there is any that a request could exceed."""
+        """True if there is a limit that a request could exceed."""
         return bool(
             self.requests_per_minute or self.tokens_per_minute or self.daily_usd or self.monthly_usd
         )
@@ -40,7 +42,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What was taken in advance; settled exactly once by id.
+    """Quota that was taken in advance; settled exactly once by id.
 
     held: false where nothing was taken, since nothing is limited; then all is charged at the end.
     """
@@ -65,3 +67,39 @@ class QuotaLeft:
 def hash_key(api_key: str) -> str:
     """SHA-256 of a key. Keys are 256 random bits, so a slow password hash would add nothing."""
     return hashlib.sha256(api_key.encode()).hexdigest()
+
+
+_FOR: Final = "/"
+"""No plan's name has one."""
+
+T = TypeVar("T")
+
+
+def promise_name(plan: str, tenant: str = "") -> str:
+    """The name that a promise goes by.
+
+    >>> promise_name("checked"), promise_name("checked", "acme")
+    ('checked', 'checked/acme')
+    """
+    return f"{plan}{_FOR}{tenant}" if tenant else plan
+
+
+def plan_of_promise(name: str) -> str:
+    """The plan of a holder.
+
+    >>> plan_of_promise("checked/acme")
+    'checked'
+    """
+    return name.partition(_FOR)[0]
+
+
+def renamed_promise(name: str, names: Mapping[str, str]) -> str:
+    """Returns the name of a promise after its plan was renamed."""
+    plan, mark, tenant = name.partition(_FOR)
+    return f"{names.get(plan, plan)}{mark}{tenant}"
+
+
+def promise_for(promises: Mapping[str, T], plan: str, tenant: str) -> T | None:
+    """A tenant's own, else everybody's; None where nothing is promised."""
+    own = promises.get(promise_name(plan, tenant))
+    return promises.get(plan) if own is None else own

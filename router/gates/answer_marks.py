@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from router.gates.lexicon import NO, YES
+
 MAX_ENDING_CHARS: Final = 300
 MAX_MARKS: Final = 8
 NEGATION_CHARS: Final = 40
@@ -38,26 +40,20 @@ _LETTER: Final = re.compile(
     r"(?<![\w'\u2019])(?:\(([A-J])\)|([B-HJ])|(A)(?! (?!is\b|and\b|or\b|was\b)[a-z])"
     r"|(I)(?=[).:]|$))(?![\w'\u2019])"
 )
-_YES: Final = frozenset(
-    {"yes", "true", "ja", "oui", "s\u00ed", "sim", "\u0434\u0430", "\u662f", "\u306f\u3044"}
-)
-_NO: Final = frozenset(
-    {"no", "false", "nein", "nee", "non", "n\u00e3o", "\u043d\u0435\u0442", "\u5426"}
-)
 _LEADING_WORD: Final = re.compile(
     r"[\s*_\"']{0,8}([^\W\d_]{1,6})[*_\"']{0,4}(?=[.,;:!\u3002\uff0c\n]|$)"
 )
 
 
 def endings(text: str) -> Iterator[tuple[str, bool]]:
-    """What follows each mark of a final answer, the last first, and whether the mark is exact."""
+    """Yields the text behind each mark of a final answer, last first, and if the mark is exact."""
     for end, mark in _marks(text):
         ending, exact = text[end : end + MAX_ENDING_CHARS], mark.startswith(_EXACT)
         yield (_boxed(ending) if mark.endswith("{") else ending), exact
 
 
 def _marks(text: str) -> list[tuple[int, str]]:
-    """Where the last marks end, and what they are; the last first."""
+    """Returns where the last marks end, and what they are; the last first."""
     lower = text.lower()
     if len(lower) != len(text):  # a few letters have no lower case of their length
         lower = text
@@ -71,7 +67,7 @@ def _marks(text: str) -> list[tuple[int, str]]:
 
 
 def is_negated(text: str, start: int) -> bool:
-    """Whether what begins at `start` is what the answer is not."""
+    """True if the words that begin at `start` are what the answer is not."""
     return bool(_NEGATED.search(text[max(0, start - NEGATION_CHARS) : start]))
 
 
@@ -92,7 +88,7 @@ def yes_or_no(text: str) -> str:
     """The yes or no that a text begins with; "" for neither."""
     found = _LEADING_WORD.match(text)
     word = found[1].casefold() if found else ""
-    return "yes" if word in _YES else "no" if word in _NO else ""
+    return "yes" if word in YES else "no" if word in NO else ""
 
 
 def _boxed(ending: str) -> str:

@@ -1,4 +1,4 @@
-"""The closed answer a text settles on, normalised, and whether two such answers agree.
+"""The closed answer a text settles on, normalised.
 
 Every pattern is linear in the text, and at most `MAX_CHARS` of it are read.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from router.gates.answer_marks import endings, is_negated, letters, whole_letter, yes_or_no
-from router.gates.numbers import Number, numbers, plain, results, same_number, whole_number
+from router.gates.numbers import Number, numbers, plain, results, whole_number
 
 MAX_CHARS: Final = 20_000
 """From an answer's end: its result is rarely said earlier."""
@@ -26,8 +25,8 @@ SHORT_CHARS: Final = 300
 """A longer text that begins with "Yes," says more than yes, unless that was asked."""
 
 
-class Kind(StrEnum):
-    """What form a closed answer has; TEXT: few words where an answer belongs (boxed, a field)."""
+class AnswerKind(StrEnum):
+    """The form of a closed answer. TEXT: few words where an answer belongs (boxed, a field)."""
 
     NUMBER = "number"
     CHOICE = "choice"
@@ -37,10 +36,13 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
-    """text: the normal form. number: for `Kind.NUMBER` only. marked: it was called the answer."""
+class ClosedAnswer:
+    """The answer that a text settles on, in its normal form.
 
-    kind: Kind
+    number: for `AnswerKind.NUMBER` only. marked: the text calls it its answer.
+    """
+
+    kind: AnswerKind
     text: str
     number: Number | None = None
     marked: bool = True
@@ -64,24 +66,24 @@ _ASKS_YES_NO: Final = re.compile(
 _CHOICES: Final = 3
 
 
-def asked_kind(prompt: str, *, wants_json: bool = False) -> Kind | None:
+def asked_kind(prompt: str, *, wants_json: bool = False) -> AnswerKind | None:
     """The form of answer that a prompt asks for, as far as its words tell.
 
     >>> asked_kind("How many legs have four spiders?")
-    <Kind.NUMBER: 'number'>
+    <AnswerKind.NUMBER: 'number'>
     """
     end = prompt[-MAX_PROMPT_CHARS:].rstrip()
     if wants_json:
-        return Kind.JSON
+        return AnswerKind.JSON
     if len(_ASKS_CHOICE.findall(end)) >= _CHOICES:
-        return Kind.CHOICE
+        return AnswerKind.CHOICE
     if _ASKS_NUMBER.search(end):
-        return Kind.NUMBER
-    return Kind.YES_NO if _ASKS_YES_NO.search(end) else None
+        return AnswerKind.NUMBER
+    return AnswerKind.YES_NO if _ASKS_YES_NO.search(end) else None
 
 
-def closed_answer(text: str, asked: Kind | None = None) -> Closed | None:
-    """What the text settles on; None where it is open.
+def closed_answer(text: str, asked: AnswerKind | None = None) -> ClosedAnswer | None:
+    """Returns the answer that the text settles on; None where it is open.
 
     asked: where nothing is marked as the answer, the last number or letter of a text counts only
     if one was asked for.
@@ -91,7 +93,7 @@ def closed_answer(text: str, asked: Kind | None = None) -> Closed | None:
     >>> closed_answer("Rome was founded in 753 BC.") is None
     True
     """
-    value = json_of(text)
+    value = json_value(text)
     if isinstance(value, dict | list):
         return _of_json(value)
     text = text[-MAX_CHARS:].strip()
@@ -100,62 +102,7 @@ def closed_answer(text: str, asked: Kind | None = None) -> Closed | None:
     return _whole(text, asked) or _marked(text, asked) or _unmarked(text, asked)
 
 
-def agreement(one: Closed | None, other: Closed | None) -> float | None:
-    """1.0 where both say the same, 0.0 where they do not, None where neither is closed."""
-    if one is None and other is None:
-        return None
-    if one is None or other is None:
-        return 0.0
-    if one.number and other.number:
-        return float(same_number(one.number, other.number))
-    return float(one.kind is other.kind and one.text == other.text)
-
-
-def compare(one: str, other: str, asked: Kind | None = None) -> float | None:
-    """Agreement of two texts: the form in which one is closed is looked for in the other.
-
-    >>> compare("The answer is 1,200.", "So they earn $1200 in all.")
-    1.0
-    >>> compare("It is a fine day.", "The weather is good.") is None
-    True
-    """
-    first, second = closed_answer(one, asked), closed_answer(other, asked)
-    if first and not second:
-        second = closed_answer(other, first.kind)
-    elif second and not first:
-        first = closed_answer(one, second.kind)
-    return agreement(first, second)
-
-
-def spread(known: Mapping[str, float], answers: Mapping[str, Closed | None]) -> dict[str, float]:
-    """What is known of some answers, carried over to the others; for exact answers only.
-
-    An answer equal to another shares its label; one unequal to a right one is wrong. known: P(ok)
-    of some of `answers`, by name. What is only likely (a label between 0 and 1) is passed on to
-    equal answers alone.
-
-    >>> five, six = closed_answer("5"), closed_answer("6")
-    >>> spread({"strong": 1.0}, {"first": five, "second": six, "strong": six})
-    {'strong': 1.0, 'first': 0.0, 'second': 1.0}
-    """
-    labels = dict(known)
-    for name, answer in answers.items():
-        found = [_implied(answer, answers.get(of), label) for of, label in known.items()]
-        told = [label for label in found if label is not None]
-        if name not in labels and told:
-            labels[name] = max(told)
-    return labels
-
-
-def _implied(answer: Closed | None, other: Closed | None, label: float) -> float | None:
-    if other is None:
-        return None
-    if agreement(answer, other):
-        return label
-    return 0.0 if label == 1.0 else None
-
-
-def said_number(text: str) -> Number | None:
+def final_number(text: str) -> Number | None:
     """The first number behind the last mark that has one, else the last; negated ones aside."""
     text = plain(text)
     for ending, _ in endings(text):
@@ -165,7 +112,7 @@ def said_number(text: str) -> Number | None:
     return _last_number(text[-TAIL_CHARS:]) or _last_number(text[:-TAIL_CHARS])
 
 
-def said_choice(text: str) -> str:
+def final_choice(text: str) -> str:
     """The letter that a text settles on; "" for none."""
     stripped = text.strip()
     marked = next((found[0] for ending, _ in endings(text) if (found := letters(ending))), "")
@@ -175,7 +122,7 @@ def said_choice(text: str) -> str:
     return marked or whole_letter(stripped) or (every[-1] if every else "")
 
 
-def json_of(text: str) -> Any:
+def json_value(text: str) -> Any:
     """The JSON value that a text or its last fenced block is; None for no JSON, and for null."""
     if len(text) > MAX_JSON_CHARS:
         return None
@@ -185,7 +132,7 @@ def json_of(text: str) -> Any:
     return None if found is _INVALID else found
 
 
-def normal_words(text: str) -> str:
+def normalized_words(text: str) -> str:
     """Case, accents' encoding, punctuation, articles and spaces do not matter."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     words = re.sub(r"[^\w\s.%-]|(?<!\d)[.-]|[.](?!\d)", " ", folded).split()
@@ -205,7 +152,7 @@ def _lean(digits: str) -> float | int:
     return int(value) if value.is_integer() else value
 
 
-def _of_json(value: dict[str, Any] | list[Any]) -> Closed | None:
+def _of_json(value: dict[str, Any] | list[Any]) -> ClosedAnswer | None:
     if isinstance(value, dict):
         for name in _FIELDS:
             if isinstance(value.get(name), str | int | float):
@@ -214,37 +161,37 @@ def _of_json(value: dict[str, Any] | list[Any]) -> Closed | None:
                 value = value[name]
                 break
     try:
-        return Closed(Kind.JSON, json.dumps(value, sort_keys=True))
+        return ClosedAnswer(AnswerKind.JSON, json.dumps(value, sort_keys=True))
     except (ValueError, RecursionError):
         return None
 
 
-def _of_field(value: str | float) -> Closed | None:
+def _of_field(value: str | float) -> ClosedAnswer | None:
     text = value if isinstance(value, str) else json.dumps(value)
     return _whole(text, None) or _marked(text, None) or _lone_number(text) or _few_words(text)
 
 
-def _lone_number(text: str) -> Closed | None:
+def _lone_number(text: str) -> ClosedAnswer | None:
     """The number of "7 apples"; None for several."""
     found = list(numbers(plain(text[: MAX_TEXT_CHARS + 1])))
     if len(found) != 1 or len(text) > MAX_TEXT_CHARS:
         return None
-    return Closed(Kind.NUMBER, f"{found[0].value:g}", found[0])
+    return ClosedAnswer(AnswerKind.NUMBER, f"{found[0].value:g}", found[0])
 
 
-def _whole(text: str, asked: Kind | None) -> Closed | None:
+def _whole(text: str, asked: AnswerKind | None) -> ClosedAnswer | None:
     """The whole text, or how it begins where it is short."""
     number = whole_number(text) if len(text) <= MAX_TEXT_CHARS else None
     if number:
-        return Closed(Kind.NUMBER, f"{number.value:g}", number)
-    letter = whole_letter(text) if len(text) <= SHORT_CHARS or asked is Kind.CHOICE else ""
+        return ClosedAnswer(AnswerKind.NUMBER, f"{number.value:g}", number)
+    letter = whole_letter(text) if len(text) <= SHORT_CHARS or asked is AnswerKind.CHOICE else ""
     if letter:
-        return Closed(Kind.CHOICE, letter)
-    word = yes_or_no(text) if len(text) <= SHORT_CHARS or asked is Kind.YES_NO else ""
-    return Closed(Kind.YES_NO, word) if word else None
+        return ClosedAnswer(AnswerKind.CHOICE, letter)
+    word = yes_or_no(text) if len(text) <= SHORT_CHARS or asked is AnswerKind.YES_NO else ""
+    return ClosedAnswer(AnswerKind.YES_NO, word) if word else None
 
 
-def _marked(text: str, asked: Kind | None) -> Closed | None:
+def _marked(text: str, asked: AnswerKind | None) -> ClosedAnswer | None:
     for ending, exact in endings(plain(text)):
         found = _of_exact(ending) if exact else _ending(ending, asked)
         if found:
@@ -252,42 +199,48 @@ def _marked(text: str, asked: Kind | None) -> Closed | None:
     return None
 
 
-def _of_exact(ending: str) -> Closed | None:
+def _of_exact(ending: str) -> ClosedAnswer | None:
     """Boxed, or behind ####: the answer and nothing else, up to the end of its line."""
     line = ending.strip().partition("\n")[0].strip()
     formula = _FORMULA.search(line)
     return _whole(line, None) or (None if formula else _lone_number(line)) or _few_words(line)
 
 
-def _ending(ending: str, asked: Kind | None) -> Closed | None:
+def _ending(ending: str, asked: AnswerKind | None) -> ClosedAnswer | None:
     """A number, letter, yes or no: what was asked for, else what comes first."""
     number = _first_number(ending)
-    choice = letters(ending) if asked is not Kind.NUMBER else []
-    if choice and (asked is Kind.CHOICE or not number or ending.find(choice[0]) < number.start):
-        return Closed(Kind.CHOICE, choice[0])
-    if number and asked is not Kind.CHOICE:
-        return Closed(Kind.NUMBER, f"{number.value:g}", number)
+    choice = letters(ending) if asked is not AnswerKind.NUMBER else []
+    if choice and (
+        asked is AnswerKind.CHOICE or not number or ending.find(choice[0]) < number.start
+    ):
+        return ClosedAnswer(AnswerKind.CHOICE, choice[0])
+    if number and asked is not AnswerKind.CHOICE:
+        return ClosedAnswer(AnswerKind.NUMBER, f"{number.value:g}", number)
     word = yes_or_no(ending)
-    return Closed(Kind.YES_NO, word) if word else None
+    return ClosedAnswer(AnswerKind.YES_NO, word) if word else None
 
 
-def _unmarked(text: str, asked: Kind | None) -> Closed | None:
+def _unmarked(text: str, asked: AnswerKind | None) -> ClosedAnswer | None:
     """The last that has the form asked for."""
-    if asked is Kind.NUMBER:
-        number = said_number(text)
-        return Closed(Kind.NUMBER, f"{number.value:g}", number, marked=False) if number else None
-    if asked is Kind.CHOICE:
-        letter = said_choice(text)
-        return Closed(Kind.CHOICE, letter, marked=False) if letter else None
+    if asked is AnswerKind.NUMBER:
+        number = final_number(text)
+        return (
+            ClosedAnswer(AnswerKind.NUMBER, f"{number.value:g}", number, marked=False)
+            if number
+            else None
+        )
+    if asked is AnswerKind.CHOICE:
+        letter = final_choice(text)
+        return ClosedAnswer(AnswerKind.CHOICE, letter, marked=False) if letter else None
     return None
 
 
-def _few_words(text: str) -> Closed | None:
+def _few_words(text: str) -> ClosedAnswer | None:
     if len(text) > MAX_TEXT_CHARS:
         return None
     # Of a formula everything counts but its spaces.
-    words = "".join(text.split()) if _FORMULA.search(text) else normal_words(text)
-    return Closed(Kind.TEXT, words) if words else None
+    words = "".join(text.split()) if _FORMULA.search(text) else normalized_words(text)
+    return ClosedAnswer(AnswerKind.TEXT, words) if words else None
 
 
 def _last_number(text: str) -> Number | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Le
 
 from router.domain.chat import Answer, ChatRequest, FinishReason, Format, ToolMode
-from router.runtime.json_schema import Check
+from router.runtime.json_schema import SchemaCheck
 
 PASSED = ""
 REFUSAL_HEAD_CHARS = 200
@@ -20,14 +22,14 @@ _REFUSAL = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class GateSettings:
-    """min_mean_logprob: natural log, None to ignore log-probabilities."""
-
+class FormatCheckSettings:
     refusals: bool = True
-    min_mean_logprob: float | None = None
+    """Escalate an answer that refuses."""
+    min_mean_logprob: Annotated[float, Le(0)] | None = None
+    """Least mean log-probability (natural log) of an answer's tokens; null to ignore them."""
 
 
-def judge(chat: ChatRequest, answer: Answer, settings: GateSettings) -> str:
+def judge(chat: ChatRequest, answer: Answer, settings: FormatCheckSettings) -> str:
     """Why the answer is too weak to be served from a rung that has another above it.
 
     "" when it passes, else: empty | refusal | filtered | cut_off | tool_call_missing |
@@ -42,7 +44,7 @@ def judge(chat: ChatRequest, answer: Answer, settings: GateSettings) -> str:
     )
 
 
-def _by_ending(chat: ChatRequest, answer: Answer, settings: GateSettings) -> str:
+def _by_ending(chat: ChatRequest, answer: Answer, settings: FormatCheckSettings) -> str:
     if answer.finish_reason is FinishReason.CONTENT_FILTER:
         return "filtered"
     # A caller's own token limit cuts every arm off alike: escalating would only cost more.
@@ -56,9 +58,9 @@ def _by_ending(chat: ChatRequest, answer: Answer, settings: GateSettings) -> str
 
 
 def _by_tools(chat: ChatRequest, answer: Answer) -> str:
-    tools, check = {tool.name: tool for tool in chat.tools}, Check()
-    if chat.tool_choice.mode is ToolMode.REQUIRED and not answer.tool_calls:
-        return "tool_call_missing"
+    if not answer.tool_calls:
+        return "tool_call_missing" if chat.tool_choice.mode is ToolMode.REQUIRED else PASSED
+    tools, check = {tool.name: tool for tool in chat.tools}, SchemaCheck()
     for call in answer.tool_calls:
         arguments = _parse(call.arguments or "{}")
         if call.name not in tools or not isinstance(arguments, dict):
@@ -75,10 +77,12 @@ def _by_format(chat: ChatRequest, answer: Answer) -> str:
     value = _parse(answer.text)
     if value is _INVALID or (kind is Format.JSON_OBJECT and not isinstance(value, dict)):
         return "json_invalid"
-    return PASSED if Check().matches(value, chat.response_format.schema) else "schema_mismatch"
+    return (
+        PASSED if SchemaCheck().matches(value, chat.response_format.schema) else "schema_mismatch"
+    )
 
 
-def _by_logprob(answer: Answer, settings: GateSettings) -> str:
+def _by_logprob(answer: Answer, settings: FormatCheckSettings) -> str:
     floor, mean = settings.min_mean_logprob, answer.mean_logprob
     return "low_logprob" if floor is not None and mean is not None and mean < floor else PASSED
 

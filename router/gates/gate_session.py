@@ -3,25 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Protocol
 
 import numpy as np
 
 from bandit.errors import BanditError
-from bandit.gates import Gate, GateInput, Prices, Step
+from bandit.gates import Chosen, Gate, GateInput, Prices, Step
 from bandit.types import Context, Vector, Weights
 from router.domain.catalog import Catalog, Plan
 from router.domain.chat import Answer, ChatRequest, Format
 from router.domain.errors import RouterError
-from router.domain.promise_names import kept_for
 from router.domain.records import Judge, Judged, StepTaken
-from router.gates.closed_answers import Closed, agreement, closed_answer, compare
-from router.gates.contradiction import bounded
-from router.gates.signals import SIGNALS_VERSION, question_of, reply_of, signals_of
-from router.gates.steps import AvailableSteps, RiskBound, Verdicts, taken_of, withheld
+from router.domain.tenants import promise_for
+from router.gates.agreement import agreement, bounded_similarity, compare
+from router.gates.closed_answers import ClosedAnswer, closed_answer
+from router.gates.signals import SIGNALS_VERSION, reply_of, signals_of, traits_of
 from router.ports.observer import Observer
-from router.ports.ports import Embedding
+from router.ports.upstream import Embedding
+
+
+@dataclass(frozen=True, slots=True)
+class AvailableSteps:
+    """The steps that the request's deadline, attempts and cost limit leave."""
+
+    ask: bool
+    escalate: bool
+
+
+class GuardedVerifier(Protocol):
+    """A caller's verifier, as the stepper asks it."""
+
+    @property
+    def accept_at(self) -> float: ...
+
+    async def verdict(
+        self, chat: ChatRequest, tenant: str, arm: str, answer: Answer, within_ms: float
+    ) -> float | None:
+        """Quality in [0, 1]; None when it abstains, fails, is switched off or is not for this."""
+        ...
+
+
+class RiskBound(Protocol):
+    """A promise: of what is accepted at such a score, few turn out bad."""
+
+    def permits(self, score: float) -> bool: ...
+
+
+def step_taken(chosen: Chosen) -> StepTaken:
+    probabilities = tuple(chosen.probabilities.items())
+    return StepTaken(chosen.step, chosen.propensity, probabilities, chosen.score)
+
+
+def escalated_instead(taken: StepTaken) -> StepTaken:
+    """Returns the step that takes an answer to the arm above in place of serving it."""
+    probabilities = {Step.ESCALATE: 0.0}
+    for step, probability in taken.probabilities:
+        to = Step.ESCALATE if step in (Step.ACCEPT, Step.SECOND) else step
+        probabilities[to] = probabilities.get(to, 0.0) + probability
+    escalated = probabilities[Step.ESCALATE]
+    shares = tuple(probabilities.items())
+    return StepTaken(
+        Step.ESCALATE, escalated, shares, taken.score, Judge.PROMISE, instead=taken.step
+    )
+
 
 MOST_COMPARED_CHARS = 2_000
 """Of each of two open texts: what an embedding reads of a text is less."""
@@ -43,7 +89,7 @@ class GateSession:
         prices: Prices,
         embed: Embed,
         observer: Observer,
-        verifier: Verdicts | None = None,
+        verifier: GuardedVerifier | None = None,
         tenant: str = "",
         promise: RiskBound | None = None,
     ) -> None:
@@ -52,7 +98,7 @@ class GateSession:
         self.second_arm = plan.second
         self._chat = chat
         wants_json = chat.response_format.kind is not Format.TEXT
-        self._question = question_of(chat.prompt, wants_json=wants_json)
+        self._question = traits_of(chat.prompt, wants_json=wants_json)
         self.plan = plan
         self._gate = gate
         self._context = context
@@ -61,43 +107,47 @@ class GateSession:
         self._embed = embed
         self._observer = observer
         self._verifier = verifier
-        self._seen: GateInput | None = None
-        self._verified: float | None = None
+        self._input: GateInput | None = None
+        self._verified_quality: float | None = None
         self._steps: list[StepTaken] = []
-        self._closed: dict[str, Closed | None] = {}
+        self._closed_answers: dict[str, ClosedAnswer | None] = {}
 
-    async def first(self, answer: Answer, left: AvailableSteps, within_ms: float) -> Step:
-        """What to do with a first answer that passed the certain checks."""
+    async def judge_first(
+        self, answer: Answer, available: AvailableSteps, within_ms: float
+    ) -> Step:
+        """Choose the step after a first answer that passed the certain checks."""
         arm = self.plan.rungs[0]
         if self._verifier is not None:
-            self._verified = await self._verifier.verdict(
+            self._verified_quality = await self._verifier.verdict(
                 self._chat, self._tenant, arm, answer, within_ms
             )
-        signals = self._signals(arm, answer, self._verified)
-        self._seen = GateInput(self._context, signals, SIGNALS_VERSION)
-        if self._verified is not None:
-            return self._by_verifier(self._verified, left)
-        return self._choose(self._seen, left)
+        signals = self._signals(arm, answer, self._verified_quality)
+        self._input = GateInput(self._context, signals, SIGNALS_VERSION)
+        if self._verified_quality is not None:
+            return self._follow_verifier(self._verified_quality, available)
+        return self._choose(self._input, available)
 
-    async def again(self, answer: Answer, second: Answer | None, left: AvailableSteps) -> Step:
-        """The same with a second opinion in hand, or without it when none came."""
-        assert self._seen is not None  # noqa: S101 - asked after `first` only
+    async def judge_second(
+        self, answer: Answer, second: Answer | None, available: AvailableSteps
+    ) -> Step:
+        """Choose again with a second opinion in hand, or without it when none came."""
+        assert self._input is not None  # noqa: S101 - asked after `first` only
         if second is not None:
             signals = self._signals(self.second_arm, second)
             known = await self._agreement(answer.text, second.text)
-            self._seen = replace(self._seen, agreement=known, second=signals)
-        return self._choose(self._seen, replace(left, ask=False))
+            self._input = replace(self._input, agreement=known, second=signals)
+        return self._choose(self._input, replace(available, ask=False))
 
     def agrees(self, arm: str, served: Answer) -> bool | None:
-        """Whether an arm's closed answer equals the one that was served; None for open text."""
-        closed = self._closed.get(arm)
+        """True if an arm's closed answer equals the one that was served; None for open text."""
+        closed = self._closed_answers.get(arm)
         other = closed_answer(served.text, self._question.asked) if closed else None
         known = agreement(closed, other) if other else None
         return None if known is None else known > 0
 
     def is_closed(self, arm: str) -> bool:
-        """Whether an arm's answer settled on something that can be compared exactly."""
-        return self._closed.get(arm) is not None
+        """True if an arm's answer settled on something that can be compared exactly."""
+        return self._closed_answers.get(arm) is not None
 
     def confirms(self, other: Answer) -> float | None:
         """1.0 or 0.0: whether another answer settles on the same as the first one."""
@@ -106,59 +156,59 @@ class GateSession:
 
     def _signals(self, arm: str, answer: Answer, verified: float | None = None) -> Vector:
         closed = closed_answer(answer.text, self._question.asked)
-        self._closed[arm] = closed
+        self._closed_answers[arm] = closed
         return signals_of(self._question, reply_of(answer, verified, closed))
 
     @property
     def judged(self) -> Judged | None:
         """None while nothing was chosen."""
-        if self._seen is None or not self._steps:
+        if self._input is None or not self._steps:
             return None
-        second = self._seen.second
+        second = self._input.second
         return Judged(
             gate=self._gate.name,
-            version=self._seen.version,
-            signals=tuple(self._seen.signals.tolist()),
+            version=self._input.version,
+            signals=tuple(self._input.signals.tolist()),
             steps=tuple(self._steps),
             second_signals=() if second is None else tuple(second.tolist()),
-            agreement=self._seen.agreement,
+            agreement=self._input.agreement,
             second_usd=self._prices.second_usd,
             strong_usd=self._prices.strong_usd,
-            verified=self._verified,
+            verified=self._verified_quality,
         )
 
-    def _by_verifier(self, quality: float, left: AvailableSteps) -> Step:
+    def _follow_verifier(self, quality: float, available: AvailableSteps) -> Step:
         """Whoever can tell decides; what nobody can do better is served."""
         assert self._verifier is not None  # noqa: S101 - it gave the quality
-        weak = quality < self._verifier.accept_at and left.escalate
+        weak = quality < self._verifier.accept_at and available.escalate
         step = Step.ESCALATE if weak else Step.ACCEPT
-        return self._take(StepTaken(step, 1.0, ((step, 1.0),), quality, Judge.VERIFIER))
+        return self._record(StepTaken(step, 1.0, ((step, 1.0),), quality, Judge.VERIFIER))
 
-    def _choose(self, seen: GateInput, left: AvailableSteps) -> Step:
+    def _choose(self, input_: GateInput, available: AvailableSteps) -> Step:
         try:
-            chosen = self._gate.choose(seen, self._open_prices(left), self._weights)
+            chosen = self._gate.choose(input_, self._available_prices(available), self._weights)
         except BanditError:
             # Of another version than what was learned, say: the certain checks have passed.
             self._observer.degraded("gate")
             return Step.ACCEPT
-        taken = taken_of(chosen)
+        taken = step_taken(chosen)
         served = taken.step in (Step.ACCEPT, Step.SECOND)
-        if served and left.escalate and not self._permits(taken.score):
-            taken = withheld(taken)
-        return self._take(taken)
+        if served and available.escalate and not self._permits(taken.score):
+            taken = escalated_instead(taken)
+        return self._record(taken)
 
     def _permits(self, score: float) -> bool:
         return self._promise is None or self._promise.permits(score)
 
-    def _take(self, taken: StepTaken) -> Step:
+    def _record(self, taken: StepTaken) -> Step:
         self._steps.append(taken)
         self._observer.step(self.plan.name, taken.step)
         return taken.step
 
-    def _open_prices(self, left: AvailableSteps) -> Prices:
+    def _available_prices(self, available: AvailableSteps) -> Prices:
         return Prices(
-            self._prices.second_usd if left.ask else None,
-            self._prices.strong_usd if left.escalate else None,
+            self._prices.second_usd if available.ask else None,
+            self._prices.strong_usd if available.escalate else None,
         )
 
     async def _agreement(self, one: str, other: str) -> float | None:
@@ -170,7 +220,7 @@ class GateSession:
         except RouterError:
             self._observer.degraded("agreement")
             return None
-        return bounded(float(np.clip(vectors[0] @ vectors[1], 0, 1)), one, other)
+        return bounded_similarity(float(np.clip(vectors[0] @ vectors[1], 0, 1)), one, other)
 
 
 def prices_of(plan: Plan, catalog: Catalog) -> Prices:
@@ -180,7 +230,7 @@ def prices_of(plan: Plan, catalog: Catalog) -> Prices:
     return Prices(second, strong)
 
 
-class Judging:
+class GateSessions:
     """Makes the stepper of a request. gates: of the snapshot that serves now."""
 
     def __init__(
@@ -189,14 +239,14 @@ class Judging:
         catalog: Catalog,
         embed: Embed,
         observer: Observer,
-        verifier: Verdicts | None = None,
+        verifier: GuardedVerifier | None = None,
     ) -> None:
         self._catalog = catalog
         self._embed = embed
         self._observer = observer
         self._verifier = verifier
 
-    def stepper(
+    def open(
         self,
         chat: ChatRequest,
         plan: Plan,
@@ -222,5 +272,5 @@ class Judging:
             observer=self._observer,
             verifier=self._verifier,
             tenant=tenant,
-            promise=kept_for(promises, plan.name, tenant),
+            promise=promise_for(promises, plan.name, tenant),
         )

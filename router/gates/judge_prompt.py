@@ -30,7 +30,7 @@ SCORE: 7"""
 
 
 def judge_chat(chat: ChatRequest, answer: str | None, reference: Any = None) -> ChatRequest:
-    """answer: None for the longest that can be shown, for about what judging costs.
+    """Returns the chat for a judge. answer: None for the longest, to know what judging costs.
 
     reference: a right answer, text or JSON; None where there is none.
     """

@@ -1,4 +1,4 @@
-"""Words that tell how sure an answer is of itself; English, with a few of other languages."""
+"""Words that answers are told by; English, with a few of other languages."""
 
 from __future__ import annotations
 
@@ -30,3 +30,20 @@ REFUSALS: Final = frozenset(_REFUSALS.split())
 CORRECTIONS: Final = frozenset(_CORRECTIONS.split())
 STEPS: Final = frozenset(_STEPS.split())
 ENGLISH: Final = frozenset(_ENGLISH.split())
+NEGATIONS: Final = frozenset(
+    (
+        *("not", "never", "neither", "nor", "cannot", "nicht", "kein", "keine", "keinen", "nie"),
+        *("pas", "jamais", "n\u00e3o", "nunca", "niet", "geen", "non", "\u043d\u0435"),
+    )
+)
+STARTERS: Final = frozenset(
+    ("it", "this", "that", "there", "he", "she", "they", "we", "you", "i", "yes", "no", "the")
+)
+"""Words that begin a sentence and name nothing."""
+COPULAS: Final = frozenset(("is", "was", "are", "were", "ist", "war", "est", "es"))
+YES: Final = frozenset(
+    {"yes", "true", "ja", "oui", "s\u00ed", "sim", "\u0434\u0430", "\u662f", "\u306f\u3044"}
+)
+NO: Final = frozenset(
+    {"no", "false", "nein", "nee", "non", "n\u00e3o", "\u043d\u0435\u0442", "\u5426"}
+)

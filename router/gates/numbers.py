@@ -41,7 +41,7 @@ _EQUATION: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """value: of "50%" it is 50. decimals: as written. start: where it stands in the text."""
+    """A number. value: of "50%" it is 50. decimals: as written. start: its place in the text."""
 
     value: float
     decimals: int = 0
@@ -50,7 +50,7 @@ class Number:
 
 
 def plain(text: str) -> str:
-    r"""Without LaTeX's ways of writing numbers and with one kind of minus.
+    r"""Rewrites LaTeX numbers in plain digits, with one kind of minus.
 
     >>> plain(r"\frac{3}{4} of 1{,}200")
     ' 3/4 of 1200'

@@ -1,9 +1,14 @@
-"""What an answer's text says of its own worth, in numbers: linear in a bounded part of it."""
+"""What an answer's text says of its own worth, in numbers: linear in a bounded part of it.
+
+A signal is added by a line in `SIGNALS` and a higher `SIGNALS_VERSION`: what gates learn from, and
+how wide it is, follows from both.
+"""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,21 +16,11 @@ import numpy as np
 
 from bandit.types import Vector
 from router.domain.chat import Answer, FinishReason
-from router.gates import lexicon as words
-from router.gates.closed_answers import Closed, Kind, asked_kind, closed_answer
+from router.gates.closed_answers import AnswerKind, ClosedAnswer, asked_kind, closed_answer
+from router.gates.lexicon import CORRECTIONS, ENGLISH, HEDGES, REFUSALS, STEPS
 
 SIGNALS_VERSION: Final = "1"
 """Raise it when a signal below changes: gates learn from one version only."""
-
-NAMES: Final = (
-    *("log_length", "length_ratio", "abrupt", "newlines", "fenced", "other_script"),
-    *("hedges", "refusals", "corrections", "steps"),
-    *("not_closed", "unmarked", "repeated", "echoed", "odd_number"),
-    *("numbers", "uncovered", "equations", "wrong_sums"),
-    *("logprob", "logprob_known", "verified", "verified_known"),
-)
-N_SIGNALS: Final = len(NAMES)
-
 MAX_CHARS: Final = 6_000
 """Characters that are read, half from either end; the length sees the whole."""
 
@@ -45,17 +40,14 @@ _SCRIPT_CHARS: Final = 200
 _TELLING_WORDS: Final = 8
 _ENGLISH_SHARE: Final = 12
 """One English function word in so many is English enough."""
-_LEXICONS: Final = (words.HEDGES, words.REFUSALS, words.CORRECTIONS, words.STEPS)
-_DIVISORS: Final = (1.5, 1.5, 1.5, 2.5)
-_LEXICON: Final = {word: index for index, known in enumerate(_LEXICONS) for word in known}
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What was asked, read once for all answers to it."""
+class PromptTraits:
+    """The traits of a prompt that its answers are compared with, read once for all of them."""
 
     length: int
-    asked: Kind | None
+    asked: AnswerKind | None
     numbers: frozenset[str]
     english: bool
     latin: bool
@@ -74,12 +66,12 @@ class Reply:
     mean_logprob: float | None = None
     verified: float | None = None
     tool_calls: int = 0
-    closed: Closed | None = None
+    closed: ClosedAnswer | None = None
 
 
-def question_of(prompt: str, *, wants_json: bool = False) -> Question:
+def traits_of(prompt: str, *, wants_json: bool = False) -> PromptTraits:
     text = _ends(prompt)
-    return Question(
+    return PromptTraits(
         length=len(prompt),
         asked=asked_kind(prompt, wants_json=wants_json),
         numbers=frozenset(_plain_numbers(text)),
@@ -88,7 +80,9 @@ def question_of(prompt: str, *, wants_json: bool = False) -> Question:
     )
 
 
-def reply_of(answer: Answer, verified: float | None = None, closed: Closed | None = None) -> Reply:
+def reply_of(
+    answer: Answer, verified: float | None = None, closed: ClosedAnswer | None = None
+) -> Reply:
     return Reply(
         text=answer.text,
         cut_off=answer.finish_reason is FinishReason.LENGTH,
@@ -99,88 +93,87 @@ def reply_of(answer: Answer, verified: float | None = None, closed: Closed | Non
     )
 
 
-def signals_of(question: Question, reply: Reply) -> Vector:
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A reply as its signals see it. text: its ends. numbers: of the text, in one form."""
+
+    prompt: PromptTraits
+    reply: Reply
+    text: str
+    words: list[str]
+    numbers: list[str]
+    closed: ClosedAnswer | None
+
+    @property
+    def size(self) -> float:
+        return math.log1p(len(self.reply.text))
+
+    @property
+    def value(self) -> float | None:
+        """The number that the answer settles on."""
+        return self.closed.number.value if self.closed and self.closed.number else None
+
+    def among(self, known: frozenset[str], divisor: float) -> float:
+        return _log(sum(word in known for word in self.words), divisor)
+
+
+def signals_of(prompt: PromptTraits, reply: Reply) -> Vector:
     """(n_signals,), each in [-1, 1.5]; order of `NAMES`.
 
-    >>> found = signals_of(question_of("How many are 2 and 2?"), Reply("2 + 2 = 5, so 5."))
+    >>> found = signals_of(traits_of("How many are 2 and 2?"), Reply("2 + 2 = 5, so 5."))
     >>> dict(zip(NAMES, found.round(2).tolist()))["wrong_sums"]
     0.69
     """
     text = _ends(reply.text)
-    said = _words(text)
-    found = _plain_numbers(text)
-    closed = reply.closed or closed_answer(reply.text, question.asked)
-    return np.array(
-        [
-            *_shape(question, reply, text, said),
-            *_wording(said),
-            *_settled(question, closed, found),
-            *_sums(question, text, found),
-            *_told(reply),
-        ]
-    )
+    closed = reply.closed or closed_answer(reply.text, prompt.asked)
+    reading = _Reading(prompt, reply, text, _words(text), _plain_numbers(text), closed)
+    return np.array([signal(reading) for signal in SIGNALS.values()])
 
 
-def _shape(question: Question, reply: Reply, text: str, said: list[str]) -> tuple[float, ...]:
-    """Size and form."""
-    size = math.log1p(len(reply.text))
-    stripped = text.rstrip()
+def _abrupt(reading: _Reading) -> float:
+    if reading.reply.cut_off:
+        return 1.0
+    stripped = reading.text.rstrip()
     whole = bool(stripped) and stripped[-1] in _ENDS
-    foreign = question.latin != _is_latin(text) or question.english != _is_english(said)
-    return (
-        min(size / 5 - 1, _MOST),
-        max(-1.0, min((size - math.log1p(question.length)) / 3, _MOST)),
-        1.0 if reply.cut_off else 0.0 if whole or reply.tool_calls else 0.5,
-        _log(text.count("\n"), 2.5),
-        float("```" in text or stripped[:1] in {"{", "["}),
-        float(bool(said) and len(said) >= _TELLING_WORDS and foreign),
-    )
+    return 0.0 if whole or reading.reply.tool_calls else 0.5
 
 
-def _wording(said: list[str]) -> list[float]:
-    """How often it hedges, refuses, corrects itself, and goes on to a next step."""
-    found = [_LEXICON[word] for word in said if word in _LEXICON]
-    return [_log(found.count(index), divisor) for index, divisor in enumerate(_DIVISORS)]
+def _other_script(reading: _Reading) -> float:
+    prompt = reading.prompt
+    if len(reading.words) < _TELLING_WORDS:
+        return 0.0
+    foreign = prompt.latin != _is_latin(reading.text)
+    return float(foreign or prompt.english != _is_english(reading.words))
 
 
-def _words(text: str) -> list[str]:
-    return text.lower().translate(_BLANKS).split()
+def _odd_number(reading: _Reading) -> float:
+    value = reading.value
+    return float(value is not None and (value < 0 or not value.is_integer() or abs(value) > _LARGE))
 
 
-def _settled(
-    question: Question, closed: Closed | None, found: list[str]
-) -> tuple[float, float, float, float, float]:
-    """What is to be told of the closed answer."""
-    if closed is None:
-        return float(question.asked is not None), 0.0, 0.0, 0.0, 0.0
-    if closed.number is None:
-        return 0.0, float(not closed.marked), 0.0, 0.0, 0.0
-    value = closed.number.value
-    written = f"{value:.12g}"
-    odd = value < 0 or not value.is_integer() or abs(value) > _LARGE
-    again = found.count(written) - 1
-    return 0.0, float(not closed.marked), _log(again, 1.5), float(written in question.numbers), odd
+def _uncovered(reading: _Reading) -> float:
+    asked = reading.prompt.numbers
+    return len(asked.difference(reading.numbers)) / len(asked) if asked else 0.0
 
 
-def _sums(question: Question, text: str, found: list[str]) -> tuple[float, float, float, float]:
-    """Figures: how many, the prompt's that were left out, equations, those that are wrong."""
-    asked = question.numbers
-    left = len(asked.difference(found)) / len(asked) if asked else 0.0
-    equations = text.count("=")
-    wrong = sum(map(_is_wrong, _SUM.finditer(text))) if equations else 0
-    return _log(len(found), 2.5), left, _log(equations, 2.5), _log(wrong, 1)
+def _wrong_sums(reading: _Reading) -> float:
+    if "=" not in reading.text:  # many times faster than to try everywhere
+        return 0.0
+    return _log(sum(map(_is_wrong, _SUM.finditer(reading.text))), 1)
 
 
-def _told(reply: Reply) -> tuple[float, float, float, float]:
-    """Log-probability and verifier, each with a flag that it is known."""
-    logprob, verified = reply.mean_logprob, reply.verified
-    sure = 0.0 if logprob is None else max(-1.0, min(1 + 2 * max(logprob, -9.0), 1.0))
-    good = 0.0 if verified is None else 2 * max(0.0, min(verified, 1.0)) - 1
-    return sure, float(logprob is not None), good, float(verified is not None)
+def _logprob(reading: _Reading) -> float:
+    logprob = reading.reply.mean_logprob
+    return 0.0 if logprob is None else max(-1.0, min(1 + 2 * max(logprob, -9.0), 1.0))
+
+
+def _verified(reading: _Reading) -> float:
+    verified = reading.reply.verified
+    return 0.0 if verified is None else 2 * max(0.0, min(verified, 1.0)) - 1
 
 
 def _is_wrong(found: re.Match[str]) -> bool:
-    """Whether "a op b = c" does not hold; the end of a longer sum is not judged."""
+    """True if "a op b = c" does not hold; the end of a longer sum is not judged."""
     before = found.string[max(0, found.start() - 3) : found.start()].rstrip(" $")
     if before and before[-1] in _OPERATORS:
         return False
@@ -221,7 +214,7 @@ def _log(count: float, divisor: float) -> float:
 
 
 def _is_latin(text: str) -> bool:
-    """Whether most letters of its beginning are Latin ones."""
+    """True if most letters of its beginning are Latin ones."""
     if text[:_SCRIPT_CHARS].isascii():
         return True
     letters = [char for char in text[:_SCRIPT_CHARS] if char.isalpha()]
@@ -230,10 +223,51 @@ def _is_latin(text: str) -> bool:
 
 def _is_english(said: list[str]) -> bool:
     head = said[:_SCRIPT_CHARS]
-    known = sum(map(words.ENGLISH.__contains__, head))
+    known = sum(map(ENGLISH.__contains__, head))
     return len(head) < _TELLING_WORDS or _ENGLISH_SHARE * known >= len(head)
 
 
 def _ends(text: str) -> str:
     half = MAX_CHARS // 2
     return text if len(text) <= MAX_CHARS else f"{text[:half]} {text[-half:]}"
+
+
+def _words(text: str) -> list[str]:
+    return text.lower().translate(_BLANKS).split()
+
+
+SIGNALS: Final[Mapping[str, Callable[[_Reading], float]]] = {
+    # Size and form.
+    "log_length": lambda r: min(r.size / 5 - 1, _MOST),
+    "length_ratio": lambda r: max(-1.0, min((r.size - math.log1p(r.prompt.length)) / 3, _MOST)),
+    "abrupt": _abrupt,
+    "newlines": lambda r: _log(r.text.count("\n"), 2.5),
+    "fenced": lambda r: float("```" in r.text or r.text.rstrip()[:1] in {"{", "["}),
+    "other_script": _other_script,
+    # How often it hedges, refuses, corrects itself, and goes on to a next step.
+    "hedges": lambda r: r.among(HEDGES, 1.5),
+    "refusals": lambda r: r.among(REFUSALS, 1.5),
+    "corrections": lambda r: r.among(CORRECTIONS, 1.5),
+    "steps": lambda r: r.among(STEPS, 2.5),
+    # The closed answer, where one was asked for or given.
+    "not_closed": lambda r: float(r.closed is None and r.prompt.asked is not None),
+    "unmarked": lambda r: float(r.closed is not None and not r.closed.marked),
+    "repeated": lambda r: (
+        0.0 if r.value is None else _log(r.numbers.count(f"{r.value:.12g}") - 1, 1.5)
+    ),
+    "echoed": lambda r: float(r.value is not None and f"{r.value:.12g}" in r.prompt.numbers),
+    "odd_number": _odd_number,
+    # Figures: how many, the prompt's that were left out, equations, those that are wrong.
+    "numbers": lambda r: _log(len(r.numbers), 2.5),
+    "uncovered": _uncovered,
+    "equations": lambda r: _log(r.text.count("="), 2.5),
+    "wrong_sums": _wrong_sums,
+    # What is known besides the text, each with a flag that it is known.
+    "logprob": _logprob,
+    "logprob_known": lambda r: float(r.reply.mean_logprob is not None),
+    "verified": _verified,
+    "verified_known": lambda r: float(r.reply.verified is not None),
+}
+"""Name -> function, in the order in which they are stored."""
+NAMES: Final = tuple(SIGNALS)
+N_SIGNALS: Final = len(NAMES)

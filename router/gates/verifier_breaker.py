@@ -6,32 +6,33 @@ import logging
 from collections import deque
 from dataclasses import dataclass
 
+from router.domain import MS_PER_S
+from router.domain.bounds import Few, Milliseconds, Share, Tenants
 from router.domain.chat import Answer, ChatRequest
 from router.domain.errors import VerifierFailed, VerifierOff
+from router.ports import Clock
 from router.ports.observer import Observer
-from router.ports.ports import Case, Clock, Verifier
+from router.ports.upstream import Verifier, VerifierCase
 
-MS_PER_S = 1_000
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifierBreakerSettings:
-    """accept_at: the least quality that is served without the arm above.
-
-    max_failures: of the last 2 * max_failures calls; then it is off for cooldown_ms, and the first
-    failure after that switches it off again. tenants: whose answers are shown; empty for all.
-    """
-
-    timeout_ms: float = 2_000
-    accept_at: float = 0.5
-    max_failures: int = 5
-    cooldown_ms: float = 30_000
-    tenants: frozenset[str] = frozenset()
+    timeout_ms: Milliseconds = 2_000
+    """Longest wait for a verdict."""
+    accept_at: Share = 0.5
+    """Least quality that is served without the arm above."""
+    max_failures: Few = 5
+    """Failures, of twice as many calls in a row, after which the verifier is left alone."""
+    cooldown_ms: Milliseconds = 30_000
+    """How long it is left alone; the first failure after that switches it off again."""
+    tenants: Tenants = ()
+    """Tenants whose answers are shown to the verifier; empty for all."""
 
 
 class VerifierBreaker:
-    """Implements `router.gates.gate_session.Verdicts`. clock: seconds."""
+    """Implements `router.gates.gate_session.GuardedVerifier`. clock: seconds."""
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class VerifierBreaker:
         self._observer = observer
         self._clock = clock
         self._settings = settings
-        self._failed: deque[bool] = deque(maxlen=2 * settings.max_failures)
+        self._failures: deque[bool] = deque(maxlen=2 * settings.max_failures)
         self._off_until_s: float | None = None
 
     @property
@@ -64,33 +65,33 @@ class VerifierBreaker:
         timeout_ms = min(self._settings.timeout_ms, within_ms)
         if timeout_ms <= 0 or (tenants and tenant not in tenants) or self._is_off():
             return None
-        case = Case(chat, arm, answer.text, answer.tool_calls)
+        case = VerifierCase(chat, arm, answer.text, answer.tool_calls)
         try:
             quality = await self._verifier.verify(case, timeout_ms)
         except VerifierFailed:
             # A caller's own haste says nothing of the verifier.
             if timeout_ms == self._settings.timeout_ms:
-                self._note("failed")
+                self._count("failed")
             return None
-        self._note("abstained" if quality is None else "")
+        self._count("abstained" if quality is None else "")
         return quality
 
     def _is_off(self) -> bool:
         return self._off_until_s is not None and self._clock() < self._off_until_s
 
-    def _note(self, trouble: str) -> None:
-        """trouble: "" for none."""
+    def _count(self, trouble: str) -> None:
+        """Count a call and switch off or on by it. trouble: "" for none."""
         settings = self._settings
         if trouble:
             self._observer.degraded(f"verifier_{trouble}")
         probing = self._off_until_s is not None
         if probing and not trouble:
             self._off_until_s = None
-            self._failed.clear()
+            self._failures.clear()
             self._observer.verifier(serving=True)
             _log.warning("the verifier is asked again")
-        self._failed.append(bool(trouble))
-        if trouble and (probing or sum(self._failed) >= settings.max_failures):
+        self._failures.append(bool(trouble))
+        if trouble and (probing or sum(self._failures) >= settings.max_failures):
             self._off_until_s = self._clock() + settings.cooldown_ms / MS_PER_S
             self._observer.verifier(serving=False)
             _log.warning(

@@ -16,17 +16,11 @@ from router.domain.errors import RouterError
 from router.learning.batches import BatchTrainer
 from router.learning.implicit_feedback import Sign
 from router.learning.learner_state import LearnerState
+from router.ports import Clock
+from router.ports.learning_log import Defaults, EventLog, PolicyLog
 from router.ports.observer import Observer
-from router.ports.ports import (
-    Clock,
-    Defaults,
-    EventLog,
-    Lease,
-    PolicyLog,
-    SnapshotStore,
-    StoredSnapshot,
-)
-from router.runtime.probe import wait
+from router.ports.state import Lease, SnapshotStore, StoredSnapshot
+from router.runtime.loops import wait
 
 START = "0"
 _log = logging.getLogger(__name__)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
+
+from annotated_types import Ge, Le
 
 from bandit.errors import BanditError
 from bandit.offpolicy import GainTally
 from bandit.types import Policy, Units
+from router.domain.bounds import WHOLE
 from router.domain.catalog import Plan
 from router.domain.events import (
     Decided,
@@ -38,14 +41,20 @@ GUARD_EVENTS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class ContestSettings:
-    """See the config's section `promotion`."""
+    """When a challenger takes over from the policy that serves, and when that is taken back."""
 
     automatic: bool = False
-    min_events: int = 1_000
-    margin: float = 0.005
-    confidence: float = 0.95
+    """Promote as soon as the lower bound of the gain is above `margin`; else only by command."""
+    min_events: Annotated[int, WHOLE, Ge(30), Le(10_000_000)] = 1_000
+    """Decisions with feedback that must be seen before a promotion."""
+    margin: Annotated[float, Ge(0), Le(10)] = 0.005
+    """Gain in utility that a challenger must surely exceed."""
+    confidence: Annotated[float, Ge(0.5), Le(0.9999)] = 0.95
+    """Confidence of all challengers' intervals together."""
     guard: bool = True
-    max_waiting: int = 2_000
+    """Take a promotion back when the policy before it is surely better."""
+    max_waiting: Annotated[int, WHOLE, Ge(100), Le(50_000)] = 2_000
+    """Decisions that wait for their feedback to count."""
 
 
 @dataclass(frozen=True, slots=True)

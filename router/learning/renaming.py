@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bandit.snapshots.codec import rename_actions
-from router.domain.promise_names import renamed
 from router.domain.records import Choice, DecisionRecord, Observation
+from router.domain.tenants import renamed_promise
 from router.learning.learner_state import Payloads
 
 Names = Mapping[str, str]
@@ -34,7 +34,7 @@ def renamed_payloads(parts: Payloads, names: Names) -> Payloads:
         members={name: rename_actions(held, names) for name, held in parts.members.items()},
         owned={tenant: rename_actions(held, names) for tenant, held in parts.owned.items()},
         gates={names.get(plan, plan): gate for plan, gate in parts.gates.items()},
-        promises={renamed(name, names): told for name, told in parts.promises.items()},
+        promises={renamed_promise(name, names): told for name, told in parts.promises.items()},
     )
 
 

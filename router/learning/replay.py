@@ -10,7 +10,8 @@ from router.domain.errors import RouterError
 from router.domain.events import Event
 from router.learning.batches import BatchTrainer
 from router.learning.learner_state import LearnerState
-from router.ports.ports import EventLog, StoredSnapshot
+from router.ports.learning_log import EventLog
+from router.ports.state import StoredSnapshot
 
 BATCH: Final = 1_000
 Batch = Sequence[tuple[str, Event]]

@@ -11,8 +11,8 @@ from bandit.risk import Promise
 from bandit.types import Outcome, Policy
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, decision_of
-from router.domain.promise_names import kept_for
 from router.domain.records import DecisionRecord
+from router.domain.tenants import promise_for
 from router.learning.gate_examples import Label, PlanLesson, labels_of, lessons_of
 from router.learning.rewards import RewardSettings, outcomes_of
 from router.ports.observer import Observer
@@ -130,7 +130,7 @@ def keep_promises(
 ) -> None:
     """Labels before lessons: a promise is about scores given before their own label was learned."""
     for label in labels:
-        promise = kept_for(promises, label.plan, label.tenant)
+        promise = promise_for(promises, label.plan, label.tenant)
         if promise is None:
             continue
         try:

@@ -11,7 +11,7 @@ from router.domain.events import Decided, Event
 from router.domain.logged_context import log_context, read_context
 from router.domain.records import DecisionRecord
 from router.learning.renaming import Names, renamed_record
-from router.ports.ports import EventLog
+from router.ports.learning_log import EventLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Today:
 
 
 class UpgradedEvents:
-    """Implements `router.ports.ports.EventLog`.
+    """Implements `router.ports.learning_log.EventLog`.
 
     Feedback on answers given before a new map was put in place still teaches.
     """

@@ -11,100 +11,85 @@ from bandit.risk import PromiseStatus
 from router.domain.errors import ProviderError
 from router.domain.events import GainFound, PolicyChanged
 from router.domain.records import JUDGED, UNJUDGED, Attempt, CacheStatus
+from router.ports.observer import Observer
 
 PREFIX = "adaptive_router"
 CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
 STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1)
 
 
-class Metrics:
-    """Implements `router.ports.observer.Observer` over a registry of its own."""
+class Metrics(Observer):
+    """Counts what happens in a registry of its own.
+
+    A metric is declared here, beside the method that is told of it.
+    """
 
     def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
-
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"{PREFIX}_{name}", text, labels, registry=registry)
-
-        self._requests = Histogram(
-            f"{PREFIX}_request_seconds",
-            "Calls of the API",
-            ("method", "code"),
-            buckets=CALL_BUCKETS,
-            registry=registry,
+        self.registry = CollectorRegistry()
+        self._requests = self._histogram(
+            "request_seconds", "Calls of the API", CALL_BUCKETS, "method", "code"
         )
-        self._stages = Histogram(
-            f"{PREFIX}_stage_seconds",
-            "Stages of the pipeline",
-            ("stage",),
-            buckets=STAGE_BUCKETS,
-            registry=registry,
+        self._stages = self._histogram(
+            "stage_seconds", "Stages of the pipeline", STAGE_BUCKETS, "stage"
         )
-        self._attempts = counter(
+        self._attempts = self._counter(
             "attempts", "Calls of deployments", "arm", "deployment", "outcome", "why"
         )
-        self._latency = Histogram(
-            f"{PREFIX}_attempt_seconds",
-            "Latency of calls of deployments",
-            ("deployment",),
-            buckets=CALL_BUCKETS,
-            registry=registry,
+        self._latency = self._histogram(
+            "attempt_seconds", "Latency of calls of deployments", CALL_BUCKETS, "deployment"
         )
-        self._cost = counter("cost_usd", "Spent on deployments", "arm", "deployment")
-        self._decisions = counter("decisions", "Plans chosen", "plan", "explored")
-        self._steps = counter("steps", "Choices after a first answer", "plan", "step")
-        self._audits = counter("audits", "Accepted first answers checked", "result")
-        self._cache = counter("cache", "Cache look-ups", "status")
-        self._feedback = counter("feedback", "Signs of quality", "kind")
-        self._degraded = counter("degraded", "Work done without a dependency", "what")
-        self._learned = counter("learned_events", "Events learned by this process")
-        self._refused = counter("snapshots_refused", "Snapshots not served", "reason")
-        self._backlog = Gauge(f"{PREFIX}_backlog_events", "Not learned yet", registry=registry)
-        self._serving = Gauge(
-            f"{PREFIX}_champion", "1 for the policy that serves", ("member",), registry=registry
+        self._cost = self._counter("cost_usd", "Spent on deployments", "arm", "deployment")
+        self._decisions = self._counter("decisions", "Plans chosen", "plan", "explored")
+        self._steps = self._counter("steps", "Choices after a first answer", "plan", "step")
+        self._audits = self._counter("audits", "Accepted first answers checked", "result")
+        self._cache = self._counter("cache", "Cache look-ups", "status")
+        self._feedback = self._counter("feedback", "Signs of quality", "kind")
+        self._degraded = self._counter("degraded", "Work done without a dependency", "what")
+        self._learned = self._counter("learned_events", "Events learned by this process")
+        self._refused = self._counter("snapshots_refused", "Snapshots not served", "reason")
+        self._backlog = self._gauge("backlog_events", "Not learned yet")
+        self._champion = self._gauge("champion", "1 for the policy that serves", "member")
+        self._gain = self._gauge(
+            "challenger_gain", "Reward per decision over the champion, estimated", "challenger"
         )
-
-        def gain(name: str, text: str) -> Gauge:
-            return Gauge(f"{PREFIX}_challenger_{name}", text, ("challenger",), registry=registry)
-
-        self._gain = gain("gain", "Reward per decision over the champion, estimated")
-        self._gain_low = gain("gain_low", "Its lower bound; -Inf while nothing can be said")
-        self._gain_events = gain("events", "Decisions with feedback that it is estimated from")
-        self._changes = counter("policy_changes", "Promotions and rollbacks", "move", "by")
-        self._deviations = counter(
+        self._gain_low = self._gauge(
+            "challenger_gain_low", "Its lower bound; -Inf while nothing can be said", "challenger"
+        )
+        self._gain_events = self._gauge(
+            "challenger_events", "Decisions with feedback that it is estimated from", "challenger"
+        )
+        self._changes = self._counter("policy_changes", "Promotions and rollbacks", "move", "by")
+        self._deviations = self._counter(
             "tenant_deviations",
             "Tenants whose feedback is far off all others'; the log names them",
             "plan",
         )
-        self._verifier = Gauge(
-            f"{PREFIX}_verifier_serving", "0 while it is left alone", registry=registry
-        )
+        self._verifier = self._gauge("verifier_serving", "0 while it is left alone")
         self._verifier.set(1)
-        self._promise = Gauge(
-            f"{PREFIX}_promise",
+        self._promise = self._gauge(
+            "promise",
             "Of accepted answers: threshold (2 for none), evidence, evidence_wanted, labels, epoch",
-            ("plan", "what"),
-            registry=registry,
+            "plan",
+            "what",
         )
-        self._sign = Gauge(
-            f"{PREFIX}_sign_weight",
-            "Of an implicit sign, beside feedback, which has 1",
-            ("sign",),
-            registry=registry,
+        self._sign = self._gauge(
+            "sign_weight", "Of an implicit sign, beside feedback, which has 1", "sign"
         )
-        self._version = Gauge(f"{PREFIX}_snapshot_version", "Snapshot in use", registry=registry)
-        self._since = Gauge(
-            f"{PREFIX}_snapshot_timestamp_seconds", "When it came into use", registry=registry
+        self._version = self._gauge("snapshot_version", "Snapshot in use")
+        self._since = self._gauge("snapshot_timestamp_seconds", "When it came into use")
+        self._behind = self._gauge(
+            "snapshot_behind_events", "In the log, not in the snapshot in use"
         )
+        self._behind_s = self._gauge("snapshot_behind_seconds", "Since the oldest of these")
 
-        self._behind = Gauge(
-            f"{PREFIX}_snapshot_behind_events",
-            "In the log, not in the snapshot in use",
-            registry=registry,
-        )
-        self._behind_s = Gauge(
-            f"{PREFIX}_snapshot_behind_seconds", "Since the oldest of these", registry=registry
-        )
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"{PREFIX}_{name}", text, labels, buckets=buckets, registry=self.registry)
 
     def request(self, method: str, code: str, seconds: float) -> None:
         self._requests.labels(method, code).observe(seconds)
@@ -173,8 +158,8 @@ class Metrics:
         self._refused.labels(reason).inc()
 
     def standings(self, champion: str, found: Sequence[GainFound]) -> None:
-        self._serving.clear()
-        self._serving.labels(champion).set(1)
+        self._champion.clear()
+        self._champion.labels(champion).set(1)
         for gauge in (self._gain, self._gain_low, self._gain_events):
             gauge.clear()
         for one in found:

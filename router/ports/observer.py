@@ -5,75 +5,71 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from bandit.risk import PromiseStatus
 from router.domain.events import GainFound, PolicyChanged
 from router.domain.records import Attempt, CacheStatus
 
 
-class Observer(Protocol):
-    def request(self, method: str, code: str, seconds: float) -> None: ...
+class Observer:
+    """Watches nothing: an observer overrides the methods of what it counts."""
 
-    def attempt(self, attempt: Attempt) -> None: ...
+    def request(self, method: str, code: str, seconds: float) -> None:
+        """A call of the API ended."""
 
-    def decision(self, plan: str, *, explored: bool) -> None: ...
+    def attempt(self, attempt: Attempt) -> None:
+        """A deployment was called."""
+
+    def decision(self, plan: str, *, explored: bool) -> None:
+        """The policy chose a plan."""
 
     def step(self, plan: str, step: str) -> None:
-        """What was chosen after a first answer: accept | second | ask | escalate."""
-        ...
+        """A gate chose what comes after a first answer: accept | second | ask | escalate."""
 
     def audit(self, result: str) -> None:
-        """result: good | bad | unreadable | failed | no_budget."""
-        ...
+        """An audit ended: good | bad | unreadable | failed | no_budget."""
 
-    def cache(self, status: CacheStatus) -> None: ...
+    def cache(self, status: CacheStatus) -> None:
+        """An answer came out of the cache, or did not."""
 
     def stage(self, name: str, seconds: float) -> None:
-        """How long one stage of the pipeline took: authenticate, reserve, cache, embed, ..."""
-        ...
+        """A stage of the pipeline ended: admit | embed | similar | decide | call."""
 
     def feedback(self, kind: str) -> None:
-        """kind: explicit | reask."""
-        ...
+        """An answer was rated: explicit | reask."""
 
     def degraded(self, what: str) -> None:
         """A dependency failed and the request went on without it (cache, health, session)."""
-        ...
 
     def verifier(self, *, serving: bool) -> None:
         """The caller's verifier was switched off, or is asked again."""
-        ...
 
-    def learned(self, events: int, backlog: int) -> None: ...
+    def learned(self, events: int, backlog: int) -> None:
+        """A learner took in events; the backlog is what it has not yet."""
 
     def snapshot(self, version: int) -> None:
         """A snapshot went live on this replica, or was published by this learner."""
-        ...
 
-    def snapshot_refused(self, reason: str) -> None: ...
+    def snapshot_refused(self, reason: str) -> None:
+        """A snapshot could not be read; an older one serves."""
 
     def staleness(self, events: int, seconds: float) -> None:
-        """What serves has not learned the newest events; for how long there have been such."""
-        ...
+        """The policy that serves has not learned the newest events, the oldest so long ago."""
 
     def sign(self, name: str, weight: float) -> None:
-        """What an implicit sign counts beside feedback."""
-        ...
+        """An implicit sign counts so much beside feedback."""
 
     def promise(self, plan: str, status: PromiseStatus) -> None:
-        """How far the evidence for a plan's promise is."""
-        ...
+        """The evidence for a plan's promise has come so far."""
 
     def standings(self, champion: str, found: Sequence[GainFound]) -> None:
-        """Who serves, and what is known of every other member's gain over it."""
-        ...
+        """A champion serves; the gains of every other member over it are estimated anew."""
 
-    def policy_changed(self, change: PolicyChanged) -> None: ...
+    def policy_changed(self, change: PolicyChanged) -> None:
+        """A command or evidence to change the champion was decided on."""
 
     def deviates(self, plan: str) -> None:
         """A tenant's feedback on this plan turned out to be far off everyone else's."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,64 +84,3 @@ class Stopwatch:
         began_s = self.clock()
         yield
         self.observer.stage(name, self.clock() - began_s)
-
-
-class NullObserver:
-    """Watches nothing."""
-
-    def request(self, method: str, code: str, seconds: float) -> None:
-        pass
-
-    def attempt(self, attempt: Attempt) -> None:
-        pass
-
-    def decision(self, plan: str, *, explored: bool) -> None:
-        pass
-
-    def step(self, plan: str, step: str) -> None:
-        pass
-
-    def audit(self, result: str) -> None:
-        pass
-
-    def cache(self, status: CacheStatus) -> None:
-        pass
-
-    def stage(self, name: str, seconds: float) -> None:
-        pass
-
-    def feedback(self, kind: str) -> None:
-        pass
-
-    def degraded(self, what: str) -> None:
-        pass
-
-    def verifier(self, *, serving: bool) -> None:
-        pass
-
-    def learned(self, events: int, backlog: int) -> None:
-        pass
-
-    def snapshot(self, version: int) -> None:
-        pass
-
-    def snapshot_refused(self, reason: str) -> None:
-        pass
-
-    def staleness(self, events: int, seconds: float) -> None:
-        pass
-
-    def sign(self, name: str, weight: float) -> None:
-        pass
-
-    def promise(self, plan: str, status: PromiseStatus) -> None:
-        pass
-
-    def standings(self, champion: str, found: Sequence[GainFound]) -> None:
-        pass
-
-    def policy_changed(self, change: PolicyChanged) -> None:
-        pass
-
-    def deviates(self, plan: str) -> None:
-        pass

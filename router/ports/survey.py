@@ -6,14 +6,13 @@ until then the store holds a hash of it and which of 32 groups of prompts it cam
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
 
-from router.domain.records import DecisionRecord
-from router.ports.ports import Embedding
+from router.ports.upstream import Embedding
 
 LEAST_PROMPTS: Final = 5
 GROUPS: Final = 32
@@ -68,11 +67,11 @@ class Survey(Protocol):
     async def count(self, sighting: Sighting) -> None: ...
 
     async def terms(self, version: str, clusters: int) -> Mapping[int, Mapping[str, int]]:
-        """By cluster, each term's number of sightings; only what enough prompts held."""
+        """Returns each term's number of sightings by cluster; only what enough prompts held."""
         ...
 
     async def keep_embedding(self, sample: EmbeddingSample, most: int, draw: float) -> None:
-        """draw: in [0, 1), which of the `most` places it takes."""
+        """Keep a sample. draw: in [0, 1), which of the `most` places it takes."""
         ...
 
     async def keep_prompt(self, sample: PromptSample, most: int, draw: float) -> None: ...
@@ -80,11 +79,3 @@ class Survey(Protocol):
     async def embeddings(self) -> Sequence[EmbeddingSample]: ...
 
     async def prompts(self) -> Sequence[PromptSample]: ...
-
-
-class KeptDecisions(Protocol):
-    """The decisions on record, for what looks at all of them."""
-
-    def each(self, most: int) -> AsyncIterator[DecisionRecord]:
-        """At most so many, in no order; with the feedback they have."""
-        ...

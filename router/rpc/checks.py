@@ -1,18 +1,40 @@
-"""Collects what is wrong with a request, every field at once."""
+"""How much a request may hold, and what is wrong with it, every field at once."""
 
 from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 
 from router.domain.errors import FieldViolation, InvalidRequest
 from router.rpc.schemas import is_schema
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-
 MAX_TOLD = 16
 """Violations in one status: gRPC metadata holds 8 KiB, and more than that hides them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """characters: of all texts together. schema_characters: of one JSON Schema.
+
+    all_schema_characters: of all of a request together, since checking one takes time.
+    """
+
+    messages: int = 1_024
+    parts: int = 64
+    characters: int = 400_000
+    tools: int = 128
+    tool_calls: int = 128
+    schema_characters: int = 65_536
+    all_schema_characters: int = 131_072
+    stops: int = 8
+    stop_characters: int = 256
+    name_characters: int = 128
+    url_characters: int = 2_000_000  # data: URLs carry the image itself
+    output_tokens: int = 1_000_000
+    weight: float = 10.0
 
 
 class Violations:

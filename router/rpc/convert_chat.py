@@ -22,8 +22,7 @@ from router.domain.chat import (
     ToolChoice,
     ToolMode,
 )
-from router.rpc.checks import ID, Violations
-from router.rpc.limits import RequestLimits
+from router.rpc.checks import ID, RequestLimits, Violations
 
 _ARGUMENTS_FIX = "send the text of a JSON object"
 

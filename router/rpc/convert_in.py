@@ -10,9 +10,8 @@ from router.domain.chat import ChatRequest
 from router.domain.errors import FieldViolation, PromptTooLong
 from router.domain.records import FeedbackReport, OutcomeReport
 from router.domain.requests import RoutingOptions, WeightOverrides
-from router.rpc.checks import ID, Violations
+from router.rpc.checks import ID, RequestLimits, Violations
 from router.rpc.convert_chat import ChatReader, given
-from router.rpc.limits import RequestLimits
 
 Routed: TypeAlias = (
     router_pb.CompleteRequest | router_pb.StreamCompleteRequest | router_pb.DecideRequest

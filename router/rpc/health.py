@@ -6,14 +6,21 @@ import asyncio
 from typing import NoReturn
 
 import grpc
+import structlog
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from router.rpc.servicer import SERVICE
 
 Context = grpc.aio.ServicerContext[HealthCheckRequest, HealthCheckResponse]
 
 
-class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # untyped
-    """What every name's status is, for whoever asks or watches.
+REQUIRED = ("redis", "embedder")
+"""Without these no request can be answered."""
+
+
+class HealthReporter(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # untyped
+    """Names each component; the whole serves when the required ones do.
 
     The library's servicer writes to a watcher under the lock that a change takes: one who reads
     nothing would hold up every later change, and the server's stop.
@@ -25,14 +32,22 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # u
         }
         self._changed = asyncio.Event()
         self._draining = False
+        self._serving: dict[str, bool] = {}
+        self._log = structlog.get_logger("health")
 
-    def set(self, name: str, status: HealthCheckResponse.ServingStatus) -> None:
-        if not self._draining:
-            self._statuses[name] = status
-            self._wake()
+    async def set(self, component: str, *, serving: bool) -> None:
+        if self._serving.get(component) is not serving:
+            self._log.info("component", component=component, serving=serving)
+        self._serving[component] = serving
+        if self._draining:
+            return
+        whole = all(self._serving.get(part, False) for part in REQUIRED)
+        self._statuses[component] = _status(serving=serving)
+        self._statuses |= dict.fromkeys(("", SERVICE), _status(serving=whole))
+        self._wake()
 
     def drain(self) -> None:
-        """NOT_SERVING whatever is set later."""
+        """Report NOT_SERVING for good, whatever is set later: load balancers send no more."""
         self._draining = True
         self._statuses = dict.fromkeys(self._statuses, HealthCheckResponse.NOT_SERVING)
         self._wake()
@@ -61,3 +76,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # u
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _status(*, serving: bool) -> HealthCheckResponse.ServingStatus:
+    return HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING

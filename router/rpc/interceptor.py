@@ -43,7 +43,7 @@ Decode = Callable[[bytes], Any]
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stub only
+class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stub only
     """observe(method, code, seconds) is told of every call.
 
     doors: by service, who may call it; any other but health and reflection is closed to all.

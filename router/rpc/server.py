@@ -7,23 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import grpc
-import structlog
-from adaptive_router.v1 import admin_pb2_grpc, router_pb2, router_pb2_grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from adaptive_router.v1 import admin_pb2_grpc, router_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from router.domain.admin import Administration
 from router.domain.errors import PortTaken
-from router.domain.requests import Service
+from router.domain.requests import Administration, Live
 from router.rpc import admin
-from router.rpc.health import HealthServicer
-from router.rpc.interceptor import OPEN_UNSENT, Authenticate, Guard
-from router.rpc.limits import RequestLimits
-from router.rpc.servicer import RouterServicer
+from router.rpc.checks import RequestLimits
+from router.rpc.health import HealthReporter
+from router.rpc.interceptor import OPEN_UNSENT, Authenticate, CallGuard
+from router.rpc.servicer import SERVICE, RouterServicer
 
-SERVICE = router_pb2.DESCRIPTOR.services_by_name["RouterService"].full_name
-REQUIRED = ("redis", "embedder")
-"""Without these no request can be answered."""
 QUIET_S = 0.25
 
 
@@ -43,33 +38,6 @@ class ServerSettings:
     limits: RequestLimits = field(default_factory=RequestLimits)
 
 
-class HealthReporter:
-    """Names each component; the whole serves when the required ones do."""
-
-    def __init__(self) -> None:
-        self.servicer = HealthServicer()
-        self._serving: dict[str, bool] = {}
-        self._log = structlog.get_logger("health")
-
-    async def set(self, component: str, *, serving: bool) -> None:
-        if self._serving.get(component) is not serving:
-            self._log.info("component", component=component, serving=serving)
-        self._serving[component] = serving
-        self.servicer.set(component, _status(serving=serving))
-        whole = all(self._serving.get(part, False) for part in REQUIRED)
-        for name in ("", SERVICE):
-            self.servicer.set(name, _status(serving=whole))
-
-    async def drain(self) -> None:
-        """NOT_SERVING for good: load balancers send no more."""
-        self.servicer.drain()
-
-
-def _status(*, serving: bool) -> health_pb2.HealthCheckResponse.ServingStatus:
-    response = health_pb2.HealthCheckResponse
-    return response.SERVING if serving else response.NOT_SERVING
-
-
 class RouterServer:
     """observe(method, code, seconds) is told of every call.
 
@@ -78,16 +46,17 @@ class RouterServer:
 
     def __init__(
         self,
-        service: Service,
+        live: Live,
         health_reporter: HealthReporter,
         observe: Callable[[str, str, float], None],
         settings: ServerSettings,
         administration: tuple[Administration, str] | None = None,
     ) -> None:
-        doors: dict[str, Authenticate] = {SERVICE: service.authenticate}
+        servicer = RouterServicer(live, settings.limits)
+        doors: dict[str, Authenticate] = {SERVICE: servicer.tenant_of}
         if administration is not None:
             doors[admin.SERVICE] = admin.operator(administration[1])
-        self._guard = Guard(
+        self._guard = CallGuard(
             doors,
             observe,
             max_in_flight=settings.max_in_flight,
@@ -105,9 +74,8 @@ class RouterServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        servicer = RouterServicer(service, settings.limits)
         router_pb2_grpc.add_RouterServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]  # generated
-        health_pb2_grpc.add_HealthServicer_to_server(health_reporter.servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(health_reporter, self._server)
         if administration is not None:
             operators = admin.AdminServicer(administration[0])
             admin_pb2_grpc.add_AdminServiceServicer_to_server(operators, self._server)  # type: ignore[no-untyped-call]  # generated
@@ -127,7 +95,7 @@ class RouterServer:
 
     async def stop(self) -> None:
         """Refuse new calls, let those under way end, cut off what outlasts the drain time."""
-        await self._health.drain()
+        self._health.drain()
         ending = asyncio.create_task(self._server.stop(self._drain_s))
         while not ending.done():
             await self._guard.idle()

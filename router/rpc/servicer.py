@@ -12,8 +12,10 @@ from adaptive_router.v1 import router_pb2 as router_pb
 from adaptive_router.v1 import router_pb2_grpc
 
 from router.domain.records import DecisionRecord
-from router.domain.requests import Completion, RouteRequest, Service
+from router.domain.requests import Completion, Live, RouteRequest
+from router.domain.tenants import Tenant
 from router.rpc import convert_out
+from router.rpc.checks import RequestLimits
 from router.rpc.convert_in import (
     Routed,
     read_decision_id,
@@ -22,35 +24,39 @@ from router.rpc.convert_in import (
     read_routed,
 )
 from router.rpc.interceptor import current_decision, current_tenant
-from router.rpc.limits import RequestLimits
+
+SERVICE = router_pb.DESCRIPTOR.services_by_name["RouterService"].full_name
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class RouterServicer(router_pb2_grpc.RouterServiceServicer):
-    """Expects `Guard` in front, which sets the tenant and turns errors into statuses.
+    """Expects `CallGuard` in front, which sets the tenant and turns errors into statuses.
 
     clock: seconds since the epoch.
     """
 
     def __init__(
-        self, service: Service, limits: RequestLimits, clock: Callable[[], float] = time.time
+        self, live: Live, limits: RequestLimits, clock: Callable[[], float] = time.time
     ) -> None:
-        self._service = service
+        self._live = live
         self._limits = limits
         self._clock = clock
+
+    async def tenant_of(self, api_key: str) -> Tenant:
+        return await self._live.service.authenticate(api_key)
 
     async def Complete(  # noqa: N802 - the contract's name
         self, request: router_pb.CompleteRequest, context: Context
     ) -> router_pb.CompleteResponse:
-        done = await self._service.complete(self._call(request, context))
+        done = await self._live.service.complete(self._call(request, context))
         _note(done.record)
         return convert_out.completion(done)
 
     async def StreamComplete(  # noqa: N802 - the contract's name
         self, request: router_pb.StreamCompleteRequest, context: Context
     ) -> AsyncGenerator[router_pb.StreamCompleteResponse]:
-        async with aclosing(self._service.stream(self._call(request, context))) as items:
+        async with aclosing(self._live.service.stream(self._call(request, context))) as items:
             async for item in items:
                 if isinstance(item, Completion):
                     _note(item.record)
@@ -59,7 +65,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     async def Decide(  # noqa: N802 - the contract's name
         self, request: router_pb.DecideRequest, context: Context
     ) -> router_pb.DecideResponse:
-        made = await self._service.decide(self._call(request, context))
+        made = await self._live.service.decide(self._call(request, context))
         _note(made.record)
         return convert_out.directive(made)
 
@@ -68,7 +74,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     ) -> router_pb.ReportOutcomeResponse:
         decision_id, report = read_outcome(request)
         current_decision.set(decision_id)
-        receipt = await self._service.report_outcome(current_tenant.get(), decision_id, report)
+        receipt = await self._live.service.report_outcome(current_tenant.get(), decision_id, report)
         return router_pb.ReportOutcomeResponse(
             already_recorded=receipt.already_recorded, cost_usd=receipt.cost_usd
         )
@@ -78,7 +84,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     ) -> router_pb.FeedbackResponse:
         decision_id, report = read_feedback(request)
         current_decision.set(decision_id)
-        known = await self._service.feedback(current_tenant.get(), decision_id, report)
+        known = await self._live.service.feedback(current_tenant.get(), decision_id, report)
         return router_pb.FeedbackResponse(already_recorded=known)
 
     async def GetDecision(  # noqa: N802 - the contract's name
@@ -86,7 +92,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     ) -> router_pb.GetDecisionResponse:
         decision_id = read_decision_id(request.decision_id)
         current_decision.set(decision_id)
-        record = await self._service.decision(current_tenant.get(), decision_id)
+        record = await self._live.service.decision(current_tenant.get(), decision_id)
         return convert_out.decision(record)
 
     def _call(self, request: Routed, context: Context) -> RouteRequest:

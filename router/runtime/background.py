@@ -1,12 +1,12 @@
-"""Work that must end although its caller has left."""
+"""Work that must end although its caller has left, and writes that are tried again."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
 
-from router.domain.errors import RouterError
+from router.domain.errors import RouterError, StorageUnavailable
 from router.ports.observer import Observer
 
 T = TypeVar("T")
@@ -35,3 +35,19 @@ class Background:
     async def drain(self) -> None:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+PAUSES_S: Final = (0.05, 0.25, 1.0)
+
+
+async def retry_write(write: Callable[[], Awaitable[T]]) -> T:
+    """Try once and then again after each pause. The write is idempotent: a lost reply repeats it.
+
+    Raises StorageUnavailable.
+    """
+    for pause_s in PAUSES_S:
+        try:
+            return await write()
+        except StorageUnavailable:
+            await asyncio.sleep(pause_s)
+    return await write()

@@ -19,7 +19,7 @@ class FileUnwritable(RouterError):
 
 
 def check_writable(path: Path) -> None:
-    """Whether `write_file` could begin; leaves nothing behind. Raises FileUnwritable."""
+    """Raises FileUnwritable where `write_file` could not begin; leaves nothing behind."""
     try:
         os.close(_opened(_draft(path)))
         _draft(path).unlink()

@@ -20,8 +20,8 @@ _IN_DEPTH = ("const", "enum", "dependentRequired")
 _CHOICES = ("anyOf", "oneOf")
 
 
-class Check:
-    """Of one answer, whose parts share MAX_STEPS.
+class SchemaCheck:
+    """The check of one answer, whose parts share MAX_STEPS.
 
     A small schema can take endless steps: a recursive reference that stands twice doubles them at
     each level of the answer. Regular expressions and the unevaluated... keywords are not looked at.
@@ -32,7 +32,7 @@ class Check:
         self._depth = 0
 
     def matches(self, value: Any, schema: str) -> bool:
-        """schema: JSON text, "" for none. Also False where telling goes too deep or too long."""
+        """True if the value fits; False where it goes too deep. schema: JSON text, "" for none."""
         if not schema:
             return True
         token = _running.set(self)
@@ -66,7 +66,7 @@ class Check:
             self._depth -= 1
 
 
-_running: ContextVar[Check] = ContextVar("_running")
+_running: ContextVar[SchemaCheck] = ContextVar("_running")
 
 
 def _counted(keyword: str, check: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
@@ -86,7 +86,7 @@ def _counted(keyword: str, check: Callable[..., Any]) -> Callable[..., Iterator[
 
 
 def _steps(keyword: str, value: Any, instance: Any) -> int:
-    """At least what the keyword goes through itself; what it hands on is counted there."""
+    """Count the steps of the keyword itself at least; what it hands on is counted there."""
     if keyword == "uniqueItems":
         return _nodes(instance)
     if keyword in _IN_DEPTH:
@@ -121,7 +121,7 @@ def _unique(validator: Any, wanted: Any, instance: Any, _: Any) -> Iterator[Vali
 
 
 def _normal(value: Any) -> Any:
-    """The same JSON for what JSON Schema holds equal: 1 and 1.0."""
+    """Returns the same JSON for what JSON Schema holds equal: 1 and 1.0."""
     if isinstance(value, dict):
         return {key: _normal(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -164,7 +164,7 @@ _Metachecker = _extended({"uniqueItems": _unique})
 
 
 def keeps_to_draft(schema: Any) -> bool:
-    """Whether a parsed schema is one; its references are not followed."""
+    """True if a parsed schema is one; its references are not followed."""
     metaschema = Draft202012Validator.META_SCHEMA
     formats = Draft202012Validator.FORMAT_CHECKER
     return bool(_Metachecker(metaschema, format_checker=formats).is_valid(schema))

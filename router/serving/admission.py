@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from router.domain.errors import TenantNotFound, Unauthenticated
 from router.domain.tenants import QuotaLeft, Reservation, Tenant, hash_key
-from router.ports.ports import Clock, QuotaKeeper, TenantDirectory
+from router.ports import Clock
+from router.ports.state import QuotaKeeper, TenantDirectory
 
 PUBLIC = Tenant("public")
 """Unlimited until an operator creates a tenant of this name."""
@@ -27,6 +28,8 @@ class AdmissionSettings:
 
 
 class Admission:
+    """Admits callers by their key and quota; `quota` settles what was reserved."""
+
     def __init__(
         self,
         *,
@@ -36,25 +39,25 @@ class Admission:
         settings: AdmissionSettings,
     ) -> None:
         self._tenants = tenants
-        self._quota = quota
+        self.quota = quota
         self._clock = clock
         self._settings = settings
-        self._known: OrderedDict[str, tuple[float, Tenant]] = OrderedDict()
+        self._cached: OrderedDict[str, tuple[float, Tenant]] = OrderedDict()
 
     async def authenticate(self, api_key: str) -> Tenant:
         """Raises Unauthenticated."""
         key_hash = hash_key(api_key)
-        until_s, tenant = self._known.get(key_hash, (0.0, None))
+        until_s, tenant = self._cached.get(key_hash, (0.0, None))
         if tenant and self._clock() < until_s:
             return tenant
-        found = await self._tenants.find(key_hash) if api_key else await self._keyless()
+        found = await self._tenants.find(key_hash) if api_key else await self._public_tenant()
         if found is None:
-            self._known.pop(key_hash, None)
+            self._cached.pop(key_hash, None)
             raise Unauthenticated("send a valid API key as metadata `authorization: Bearer KEY`")
         self._remember(key_hash, found)
         return found
 
-    async def _keyless(self) -> Tenant | None:
+    async def _public_tenant(self) -> Tenant | None:
         if self._settings.required:
             return None
         try:
@@ -63,15 +66,12 @@ class Admission:
             return PUBLIC
 
     def _remember(self, key_hash: str, tenant: Tenant) -> None:
-        self._known[key_hash] = (self._clock() + self._settings.remember_s, tenant)
-        if len(self._known) > self._settings.remember_keys:
-            self._known.popitem(last=False)
+        self._cached[key_hash] = (self._clock() + self._settings.remember_s, tenant)
+        if len(self._cached) > self._settings.remember_keys:
+            self._cached.popitem(last=False)
 
     async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
         """Raises QuotaExceeded."""
         if not reservation.held:
             return QuotaLeft()
-        return await self._quota.reserve(tenant, reservation)
-
-    async def settle(self, reservation: Reservation, tokens: int, cost_usd: float) -> QuotaLeft:
-        return await self._quota.settle(reservation, tokens, cost_usd)
+        return await self.quota.reserve(tenant, reservation)

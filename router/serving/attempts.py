@@ -18,10 +18,12 @@ from router.domain.errors import (
     StorageUnavailable,
 )
 from router.domain.records import Attempt, AttemptOutcome
-from router.gates.format_checks import PASSED, GateSettings, judge
+from router.gates.format_checks import PASSED, FormatCheckSettings, judge
 from router.gates.gate_session import GateSession
+from router.ports import Clock
 from router.ports.observer import Observer
-from router.ports.ports import Clock, Health, HealthBoard, Provider
+from router.ports.state import Health, HealthBoard
+from router.ports.upstream import Provider
 from router.runtime.background import Background
 
 CHARGED = (ProviderTimeout, ProviderMalformed, ProviderDisconnected)
@@ -37,7 +39,7 @@ class PlanRun:
     answer, arm, deployment: what will be served. passed: the gate had no objection to it.
     health: what the board said when the plan was chosen.
     started: a delta has been handed out, so no other arm can answer any more.
-    stepper: the plan's gate on a first answer that passed the certain checks; None for none.
+    gate_session: the plan's gate on a first answer that passed the certain checks; None for none.
     """
 
     chat: ChatRequest
@@ -54,7 +56,7 @@ class PlanRun:
     deployment: str = ""
     passed: bool = False
     started: bool = False
-    stepper: GateSession | None = None
+    gate_session: GateSession | None = None
 
     @property
     def left_usd(self) -> float | None:
@@ -72,32 +74,32 @@ class PlanRun:
 
 
 @dataclass(slots=True)
-class _Trial:
-    """One call under way, which leaves exactly one attempt in its journey."""
+class _OpenAttempt:
+    """One call under way, which leaves exactly one attempt in its run."""
 
-    journey: PlanRun
+    run: PlanRun
     arm: str
     deployment: Deployment
     clock: Clock
-    began_s: float
-    heard_chars: int = 0
+    started_s: float
+    received_chars: int = 0
 
     def succeed(self, answer: Answer, why: str) -> None:
-        """why: what the gate said."""
-        journey = self.journey
+        """Record the answer. why: the gate's verdict."""
+        run = self.run
         self._write(AttemptOutcome.ACCEPTED, why or "passed", answer.usage)
-        journey.answer, journey.passed = answer, why == PASSED
-        journey.arm, journey.deployment = self.arm, self.deployment.name
+        run.answer, run.passed = answer, why == PASSED
+        run.arm, run.deployment = self.arm, self.deployment.name
 
     def fail(self, outcome: AttemptOutcome, why: str, error: BaseException) -> None:
         """Does nothing once there is an answer: a caller may leave while it is handed out."""
-        if self.journey.answer is None:
-            self._write(outcome, why, self._charged(error))
+        if self.run.answer is None:
+            self._write(outcome, why, self._probable_usage(error))
 
-    def _charged(self, error: BaseException) -> Usage:
-        """What an attempt without an answer was probably charged: what was sent and heard."""
+    def _probable_usage(self, error: BaseException) -> Usage:
+        """Returns the usage probably charged without an answer: what was sent and received."""
         free = isinstance(error, ProviderError) and not isinstance(error, CHARGED)
-        return Usage() if free else Usage(self.journey.needs.input_tokens, self.heard_chars // 4)
+        return Usage() if free else Usage(self.run.needs.input_tokens, self.received_chars // 4)
 
     def _write(self, outcome: AttemptOutcome, why: str, usage: Usage) -> None:
         attempt = Attempt(
@@ -106,12 +108,12 @@ class _Trial:
             model=self.deployment.model,
             outcome=outcome,
             why=why,
-            latency_ms=(self.clock() - self.began_s) * 1_000,
+            latency_ms=(self.clock() - self.started_s) * 1_000,
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             cost_usd=self.deployment.price.cost_usd(usage),
         )
-        self.journey.attempts.append(attempt)
+        self.run.attempts.append(attempt)
 
 
 class DeploymentCaller:
@@ -125,7 +127,7 @@ class DeploymentCaller:
         background: Background,
         observer: Observer,
         clock: Clock,
-        gate: GateSettings,
+        gate: FormatCheckSettings,
     ) -> None:
         self._providers = providers
         self._health = health
@@ -134,9 +136,9 @@ class DeploymentCaller:
         self._clock = clock
         self._gate = gate
 
-    async def admits(self, journey: PlanRun, deployment: Deployment) -> bool:
+    async def admits(self, run: PlanRun, deployment: Deployment) -> bool:
         """A closed circuit was just read as such; only a half-open one hands out its probe."""
-        if journey.health.get(deployment.name) is Health.CLOSED:
+        if run.health.get(deployment.name) is Health.CLOSED:
             return True
         try:
             return await self._health.admit(deployment.name)
@@ -145,55 +147,53 @@ class DeploymentCaller:
             return True
 
     async def call(
-        self, journey: PlanRun, arm: str, deployment: Deployment, *, live: bool
+        self, run: PlanRun, arm: str, deployment: Deployment, *, live: bool
     ) -> AsyncGenerator[Delta]:
-        """Deltas when live; the answer, if one came, is in the journey afterwards."""
-        trial = _Trial(journey, arm, deployment, self._clock, self._clock())
+        """Deltas when live; the answer, if one came, is in the run afterwards."""
+        attempt = _OpenAttempt(run, arm, deployment, self._clock, self._clock())
         try:
-            async with aclosing(self._heard(trial, live=live)) as deltas:
+            async with aclosing(self._deltas(attempt, live=live)) as deltas:
                 async for delta in deltas:
                     yield delta
         except ProviderError as error:
-            trial.fail(AttemptOutcome.FAILED, error.reason.lower(), error)
+            attempt.fail(AttemptOutcome.FAILED, error.reason.lower(), error)
             # A caller's own short deadline says nothing of the deployment, which others share.
-            if journey.remaining_ms(self._clock()) > 0:
+            if run.remaining_ms(self._clock()) > 0:
                 self._background.start(self._report(deployment, error))
         except (asyncio.CancelledError, GeneratorExit) as left:
             # Its cause says that nothing had been sent yet.
-            trial.fail(AttemptOutcome.CANCELLED, "caller_cancelled", left.__cause__ or left)
+            attempt.fail(AttemptOutcome.CANCELLED, "caller_cancelled", left.__cause__ or left)
             raise
         except Exception as error:
-            trial.fail(AttemptOutcome.FAILED, "internal", error)
+            attempt.fail(AttemptOutcome.FAILED, "internal", error)
             raise
         else:
             self._background.start(self._report(deployment, None))
 
-    async def _heard(self, trial: _Trial, *, live: bool) -> AsyncGenerator[Delta]:
-        """What is handed out of an answer while it comes. Raises ProviderError."""
-        journey = trial.journey
-        async with aclosing(self._items(journey, trial.deployment, live=live)) as items:
+    async def _deltas(self, attempt: _OpenAttempt, *, live: bool) -> AsyncGenerator[Delta]:
+        """Yields the deltas of an answer while it comes. Raises ProviderError."""
+        run = attempt.run
+        async with aclosing(self._provider_items(run, attempt.deployment, live=live)) as items:
             async for item in items:
                 if isinstance(item, Answer):
-                    trial.succeed(item, judge(journey.chat, item, self._gate))
+                    attempt.succeed(item, judge(run.chat, item, self._gate))
                     return
-                journey.started = True
-                trial.heard_chars += len(_text(item))
-                handed_s = self._clock()
+                run.started = True
+                attempt.received_chars += len(_text(item))
+                yielded_s = self._clock()
                 yield item
                 # The caller's pace is not the upstream's.
-                trial.began_s += self._clock() - handed_s
+                attempt.started_s += self._clock() - yielded_s
         raise ProviderMalformed("the stream ended without its answer")
 
-    async def _items(
-        self, journey: PlanRun, deployment: Deployment, *, live: bool
+    async def _provider_items(
+        self, run: PlanRun, deployment: Deployment, *, live: bool
     ) -> AsyncGenerator[Delta | Answer]:
         provider = self._providers[deployment.provider]
         # The token limit is always sent: without it no budget could be held.
-        sampling = replace(
-            journey.chat.sampling, max_output_tokens=journey.output_tokens(deployment)
-        )
-        chat = replace(journey.chat, sampling=sampling)
-        timeout_ms = max(1.0, min(deployment.timeout_ms, journey.remaining_ms(self._clock())))
+        sampling = replace(run.chat.sampling, max_output_tokens=run.output_tokens(deployment))
+        chat = replace(run.chat, sampling=sampling)
+        timeout_ms = max(1.0, min(deployment.timeout_ms, run.remaining_ms(self._clock())))
         if not live:
             yield await provider.complete(deployment, chat, timeout_ms)
             return

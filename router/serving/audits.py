@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Annotated, Final
+
+from annotated_types import Ge, Le
 
 from bandit.gates import Step
+from router.domain import MS_PER_S
+from router.domain.bounds import Share
 from router.domain.catalog import Catalog, Plan
 from router.domain.chat import Answer, ChatRequest
 from router.domain.eligibility import Requirements, most_cost_usd
@@ -20,17 +24,16 @@ from router.domain.records import Judge, Judged
 from router.domain.tenants import Reservation, Tenant, TenantLimits
 from router.gates.gate_session import GateSession
 from router.gates.judge_prompt import judge_chat, read_score
+from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
-from router.ports.ports import DecisionLog
-from router.runtime.background import Background
-from router.runtime.retry import retry_write
+from router.runtime.background import Background, retry_write
 from router.serving.admission import Admission
 from router.serving.attempts import PlanRun
 from router.serving.cascade import Cascade
-from router.serving.feedback_rate import FeedbackRate
-from router.serving.request_state import MS_PER_S, RequestState
+from router.serving.feedback import FeedbackRate
+from router.serving.request_state import RequestState
 
-PURSE: Final = "#audits"
+BUDGET_TENANT: Final = "#audits"
 """Whose daily budget bounds all audits together; no tenant can have this name."""
 MOST_AT_ONCE: Final = 8
 TIMEOUT_MS: Final = 20_000
@@ -39,20 +42,17 @@ TIMEOUT_MS: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """share: of accepted first answers. judge: the arm that grades; "" to compare answers.
-
-    always: also of those whose callers say how good they were, as a promise wants.
-    """
-
-    share: float = 0.02
-    usd_per_day: float = 1.0
+    audit_share: Share = 0.02
+    """Share of accepted first answers that are checked off the caller's path."""
+    audit_usd_per_day: Annotated[float, Ge(0), Le(1e6)] = 1.0
+    """Budget of all audits together per UTC day."""
     judge: str = ""
-    always: bool = False
+    """Arm that grades audited answers; "" compares them with the answer of the plan's arm above."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Check:
-    """What is asked of whom, and how its answer tells of the first one.
+class _AuditCall:
+    """A call that checks a first answer, and how to read its quality off the reply.
 
     share: the probability with which it was drawn.
     """
@@ -64,7 +64,10 @@ class _Check:
 
 
 class Auditor:
-    """draw: uniform in [0, 1). Each check is charged to its tenant and to the day's budget."""
+    """Audits a share of answers, each at the cost of its tenant and of the day's budget.
+
+    always: audits also answers whose callers say how good they were, as a promise wants.
+    """
 
     def __init__(
         self,
@@ -76,8 +79,9 @@ class Auditor:
         background: Background,
         observer: Observer,
         draw: Callable[[], float],
-        telling: FeedbackRate,
+        feedback_rate: FeedbackRate,
         settings: AuditSettings,
+        always: bool,
     ) -> None:
         self._catalog = catalog
         self._cascade = cascade
@@ -86,94 +90,102 @@ class Auditor:
         self._background = background
         self._observer = observer
         self._draw = draw
-        self._telling = telling
+        self._feedback_rate = feedback_rate
         self._settings = settings
+        self._always = always
         self._running = 0
 
-    def consider(self, work: RequestState) -> None:
+    def maybe_audit(self, state: RequestState) -> None:
         """Once its answer is on record; a check that is due goes on in the background."""
-        settings, worth = self._settings, self._telling.served(work.call.tenant.name)
-        share = settings.share * (1.0 if settings.always else worth)
-        if settings.usd_per_day <= 0 or self._draw() >= share:
+        settings = self._settings
+        worth = self._feedback_rate.count_answer(state.request.tenant.name)
+        share = settings.audit_share * (1.0 if self._always else worth)
+        if settings.audit_usd_per_day <= 0 or self._draw() >= share:
             return
-        check = self._check(work)
+        check = self._due(state)
         if check is not None and self._running < MOST_AT_ONCE:
             self._running += 1
-            self._background.start(self._audit(work, replace(check, share=share)))
+            self._background.start(self._audit(state, replace(check, share=share)))
 
-    def _check(self, work: RequestState) -> _Check | None:
+    def _due(self, state: RequestState) -> _AuditCall | None:
         """None where the first answer was not accepted by a gate, or nothing can be told of it."""
-        journey = work.journey
-        stepper = journey.stepper if journey else None
-        if journey is None or journey.answer is None or stepper is None:
+        run = state.run
+        gate_session = run.gate_session if run else None
+        if run is None or run.answer is None or gate_session is None:
             return None
-        judged, plan = stepper.judged, stepper.plan
+        judged, plan = gate_session.judged, gate_session.plan
         # A caller's own cost limit is for all that its request costs.
-        limited = work.call.options.max_cost_usd is not None
+        limited = state.request.options.max_cost_usd is not None
         if judged is None or limited or not _accepted(judged, plan):
             return None
-        return self._how(work, journey.answer, stepper)
+        return self._audit_call(state, run.answer, gate_session)
 
-    def _how(self, work: RequestState, answer: Answer, stepper: GateSession) -> _Check | None:
-        judge, chat = self._settings.judge, work.call.chat
-        allowed = work.call.tenant.limits.arms
+    def _audit_call(
+        self, state: RequestState, answer: Answer, gate_session: GateSession
+    ) -> _AuditCall | None:
+        judge, chat = self._settings.judge, state.request.chat
+        allowed = state.request.tenant.limits.arms
         if judge:
             if allowed and judge not in allowed:
                 return None
-            return _Check(judge_chat(chat, answer.text), judge, lambda said: read_score(said.text))
-        if not stepper.is_closed(stepper.plan.rungs[0]):
+            return _AuditCall(
+                judge_chat(chat, answer.text), judge, lambda said: read_score(said.text)
+            )
+        if not gate_session.is_closed(gate_session.plan.rungs[0]):
             return None  # open text of two models differs also where both are right
-        return _Check(chat, stepper.plan.rungs[1], stepper.confirms)
+        return _AuditCall(chat, gate_session.plan.rungs[1], gate_session.confirms)
 
-    async def _audit(self, work: RequestState, check: _Check) -> None:
+    async def _audit(self, state: RequestState, check: _AuditCall) -> None:
         try:
-            await self._charged(work, check)
+            await self._run_within_budget(state, check)
         except QuotaExceeded:
             self._observer.audit("no_budget")
         finally:
             self._running -= 1
 
-    async def _charged(self, work: RequestState, check: _Check) -> None:
+    async def _run_within_budget(self, state: RequestState, check: _AuditCall) -> None:
         needs = Requirements.of(check.chat)
         most_usd = most_cost_usd(self._catalog.arms[check.arm], needs)
         tokens = needs.input_tokens
-        purse = Tenant(PURSE, TenantLimits(daily_usd=self._settings.usd_per_day))
-        common = Reservation(f"{work.id}#audits", PURSE, 0, most_usd)
-        own = Reservation(f"{work.id}#audit", work.call.tenant.name, tokens, most_usd)
+        budget = Tenant(BUDGET_TENANT, TenantLimits(daily_usd=self._settings.audit_usd_per_day))
+        shared = Reservation(f"{state.id}#audits", BUDGET_TENANT, 0, most_usd)
+        own = Reservation(f"{state.id}#audit", state.request.tenant.name, tokens, most_usd)
         spent_usd, spent_tokens = 0.0, 0
-        await self._admission.reserve(purse, common)
+        await self._admission.reserve(budget, shared)
         try:
-            await self._admission.reserve(work.call.tenant, own)
+            await self._admission.reserve(state.request.tenant, own)
             try:
-                journey = await self._ask(work, check, needs)
-                spent_usd = sum(a.cost_usd for a in journey.attempts)
-                spent_tokens = sum(a.input_tokens + a.output_tokens for a in journey.attempts)
+                run = await self._run(state, check, needs)
+                spent_usd = sum(a.cost_usd for a in run.attempts)
+                spent_tokens = sum(a.input_tokens + a.output_tokens for a in run.attempts)
             finally:
-                await retry_write(lambda: self._admission.settle(own, spent_tokens, spent_usd))
+                await retry_write(
+                    lambda: self._admission.quota.settle(own, spent_tokens, spent_usd)
+                )
         finally:
-            await retry_write(lambda: self._admission.settle(common, 0, spent_usd))
-        await self._tell(work, check, journey.answer, spent_usd)
+            await retry_write(lambda: self._admission.quota.settle(shared, 0, spent_usd))
+        await self._record(state, check, run.answer, spent_usd)
 
-    async def _ask(self, work: RequestState, check: _Check, needs: Requirements) -> PlanRun:
+    async def _run(self, state: RequestState, check: _AuditCall, needs: Requirements) -> PlanRun:
         arms, now_s = (check.arm,), self._cascade.now_s()
-        journey = PlanRun(
-            check.chat, needs, arms, deadline_s=now_s + TIMEOUT_MS / MS_PER_S, health=work.health
+        run = PlanRun(
+            check.chat, needs, arms, deadline_s=now_s + TIMEOUT_MS / MS_PER_S, health=state.health
         )
-        async for _ in self._cascade.run(journey):
+        async for _ in self._cascade.run(run):
             pass  # nobody reads along
-        for attempt in journey.attempts:
+        for attempt in run.attempts:
             self._observer.attempt(attempt)
-        return journey
+        return run
 
-    async def _tell(
-        self, work: RequestState, check: _Check, answer: Answer | None, cost_usd: float
+    async def _record(
+        self, state: RequestState, check: _AuditCall, answer: Answer | None, cost_usd: float
     ) -> None:
         quality = check.quality(answer) if answer is not None else None
         if quality is None:
             self._observer.audit("failed" if answer is None else "unreadable")
             return
         self._observer.audit("good" if quality >= 0.5 else "bad")  # noqa: PLR2004 - the middle
-        event = Audited(work.id, quality, check.share, cost_usd)
+        event = Audited(state.id, quality, check.share, cost_usd)
         try:
             await self._decisions.audited(event)
         except RouterError:

@@ -16,7 +16,7 @@ from router.domain.eligibility import offered
 from router.domain.logged_context import action_of, facts_of, log_context
 from router.domain.records import BASE, OWN, Choice, Observation, WeightSet
 from router.domain.requests import WeightOverrides
-from router.ports.ports import Embedding
+from router.ports.upstream import Embedding
 
 if TYPE_CHECKING:  # what is learned reads the logged choices of this module
     from router.learning.learner_state import LearnerState
@@ -24,13 +24,13 @@ if TYPE_CHECKING:  # what is learned reads the logged choices of this module
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the caller will not have exceeded, by expectation; None for no bound."""
+    """Limits that the expectation must not exceed; None for no bound."""
 
     cost_usd: float | None = None
     latency_ms: float | None = None
 
     def keep(self, eligible: Sequence[Action], estimates: Mapping[str, Estimate]) -> list[Action]:
-        """Those within both; of those that are cheap enough but too slow, the quickest.
+        """Keep those within both; of those that are cheap enough but too slow, the quickest.
 
         The cost limit is a promise; the latency limit is enforced by the deadline anyway.
         """
@@ -122,15 +122,15 @@ class Decider:
         )
 
 
-def beside(choice: Choice, would: Choice) -> Choice:
-    """What was served, and what the policy would have chosen had it not only watched."""
-    shares = dict.fromkeys((name for name, _ in would.probabilities), 0.0) | {choice.plan: 1.0}
-    expected = {known[0]: known for known in (*would.expected, *choice.expected)}
+def with_shadow(choice: Choice, shadow: Choice) -> Choice:
+    """Returns what was served, with the choice of a policy that only watches."""
+    shares = dict.fromkeys((name for name, _ in shadow.probabilities), 0.0) | {choice.plan: 1.0}
+    expected = {known[0]: known for known in (*shadow.expected, *choice.expected)}
     return replace(
         choice,
         probabilities=tuple(shares.items()),
         expected=tuple(expected.values()),
-        observed=Observation(would.plan, would.probabilities),
+        observed=Observation(shadow.plan, shadow.probabilities),
     )
 
 

@@ -1,8 +1,10 @@
-"""What comes back after an answer: outcomes of `Decide`, feedback, and questions about both."""
+"""What comes back after an answer: outcomes of `Decide`, feedback, and how often it comes."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
+from typing import Final
 
 from router.domain.catalog import Catalog
 from router.domain.chat import Usage
@@ -17,10 +19,9 @@ from router.domain.records import (
 )
 from router.domain.requests import OutcomeReceipt
 from router.domain.tenants import Reservation, Tenant
+from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
-from router.ports.ports import DecisionLog
 from router.serving.admission import Admission
-from router.serving.feedback_rate import FeedbackRate
 from router.serving.response_cache import ResponseCache
 
 BAD_QUALITY = 0.5
@@ -35,15 +36,15 @@ class FeedbackService:
         catalog: Catalog,
         decisions: DecisionLog,
         admission: Admission,
-        shelf: ResponseCache,
-        telling: FeedbackRate,
+        cache: ResponseCache,
+        rate: FeedbackRate,
         observer: Observer,
     ) -> None:
         self._catalog = catalog
         self._decisions = decisions
         self._admission = admission
-        self._shelf = shelf
-        self._telling = telling
+        self._cache = cache
+        self._rate = rate
         self._observer = observer
 
     async def decision(self, tenant: Tenant, decision_id: str) -> DecisionRecord:
@@ -61,7 +62,7 @@ class FeedbackService:
         settled = replace(record, attempts=(attempt,), settled=True)
         fresh = await self._decisions.settle(settled, report)
         tokens = report.input_tokens + report.output_tokens
-        await self._admission.settle(
+        await self._admission.quota.settle(
             Reservation(record.id, tenant.name, 0, 0.0), tokens, attempt.cost_usd
         )
         if fresh:
@@ -95,7 +96,42 @@ class FeedbackService:
         fresh = await self._decisions.feedback(tenant.name, decision_id, report)
         if fresh:
             self._observer.feedback("explicit")
-            self._telling.told(tenant.name)
+            self._rate.count_feedback(tenant.name)
         if fresh and report.value < BAD_QUALITY:
-            await self._shelf.evict(await self._decisions.get(tenant.name, decision_id))
+            await self._cache.evict(await self._decisions.get(tenant.name, decision_id))
         return not fresh
+
+
+HALF_LIFE: Final = 500.0
+"""Answers after which one counts for half."""
+PRIOR: Final = 5.0
+"""Answers nobody said anything of, before the first one."""
+LEAST: Final = 0.05
+"""Share of the checks that is left where callers tell of every answer: they may be wrong."""
+MOST_TENANTS: Final = 10_000
+_KEPT: Final = 0.5 ** (1 / HALF_LIFE)
+
+
+class FeedbackRate:
+    """The share of answers each tenant rates, by what this process saw lately."""
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[str, list[float]] = OrderedDict()
+
+    def count_answer(self, tenant: str) -> float:
+        """Count an answer; the share of the usual checks that is worth making, in [LEAST, 1]."""
+        counts = self._counts_of(tenant)
+        told = min(1.0, counts[1] / counts[0])
+        counts[0] = PRIOR + (counts[0] - PRIOR) * _KEPT + 1
+        counts[1] *= _KEPT
+        return max(LEAST, 1 - told)
+
+    def count_feedback(self, tenant: str) -> None:
+        self._counts_of(tenant)[1] += 1
+
+    def _counts_of(self, tenant: str) -> list[float]:
+        counts = self._counts.setdefault(tenant, [PRIOR, 0.0])
+        self._counts.move_to_end(tenant)
+        if len(self._counts) > MOST_TENANTS:
+            self._counts.popitem(last=False)
+        return counts

@@ -1,13 +1,12 @@
-"""The end of a request: record the decision, settle the quota, shelve the answer."""
+"""The end of a request: record the decision, settle the quota, cache the answer."""
 
 from __future__ import annotations
 
 from router.domain.catalog import Catalog
 from router.domain.records import CachedAnswer, CacheStatus, DecisionRecord
+from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
-from router.ports.ports import DecisionLog
-from router.runtime.background import Background
-from router.runtime.retry import retry_write
+from router.runtime.background import Background, retry_write
 from router.serving.admission import Admission
 from router.serving.request_state import RequestState
 from router.serving.response_cache import ResponseCache
@@ -21,57 +20,55 @@ class Finalizer:
         catalog: Catalog,
         decisions: DecisionLog,
         admission: Admission,
-        shelf: ResponseCache,
+        cache: ResponseCache,
         background: Background,
         observer: Observer,
-        surveyor: PromptSampler | None = None,
+        sampler: PromptSampler | None = None,
     ) -> None:
         self._catalog = catalog
         self._decisions = decisions
         self._admission = admission
-        self._shelf = shelf
+        self._cache = cache
         self._background = background
         self._observer = observer
-        self._surveyor = surveyor
+        self._sampler = sampler
 
-    async def close(self, work: RequestState) -> DecisionRecord:
+    async def close(self, state: RequestState) -> DecisionRecord:
         """The decision is on record before its answer is returned."""
-        settled = self._background.start(self.settle(work))
-        record = await self.record(work)
+        settled = self._background.start(self.settle(state))
+        record = await self.record(state)
         await settled
-        self._put(work)
+        self._put(state)
         return record
 
-    async def record(self, work: RequestState) -> DecisionRecord:
-        record = work.record(self._catalog)
-        if work.journey is None and work.hit is None:
+    async def record(self, state: RequestState) -> DecisionRecord:
+        record = state.record(self._catalog)
+        if state.run is None and state.hit is None:
             return record  # refused before anything was looked up or chosen
         for attempt in record.attempts:
             self._observer.attempt(attempt)
         self._observer.cache(record.cache)
         await retry_write(lambda: self._decisions.record(record))
-        if self._surveyor is not None:
-            self._surveyor.note(work.call.chat.prompt, work.choice, work.embedding)
+        if self._sampler is not None:
+            self._sampler.note(state.request.chat.prompt, state.choice, state.embedding)
         return record
 
-    async def settle(self, work: RequestState) -> None:
+    async def settle(self, state: RequestState) -> None:
         """Give back what was reserved and not used."""
-        if work.refused:
+        if state.refused:
             return
-        attempts = work.journey.attempts if work.journey else []
+        attempts = state.run.attempts if state.run else []
         tokens = sum(a.input_tokens + a.output_tokens for a in attempts)
         cost_usd = sum(a.cost_usd for a in attempts)
-        work.quota_left = await retry_write(
-            lambda: self._admission.settle(work.reservation, tokens, cost_usd)
+        state.quota_left = await retry_write(
+            lambda: self._admission.quota.settle(state.reservation, tokens, cost_usd)
         )
 
-    def _put(self, work: RequestState) -> None:
+    def _put(self, state: RequestState) -> None:
         """Only what passed its gate may answer somebody else; nobody waits for it."""
-        journey = work.journey
-        if journey is None or journey.answer is None or not journey.passed:
+        run = state.run
+        if run is None or run.answer is None or not run.passed:
             return
-        if work.cache is CacheStatus.MISS:
-            cached = CachedAnswer(
-                journey.answer, journey.arm, journey.deployment, work.id, work.key.exact
-            )
-            self._background.start(self._shelf.put(work.key, work.likeness, cached))
+        if state.cache is CacheStatus.MISS:
+            cached = CachedAnswer(run.answer, run.arm, run.deployment, state.id, state.key.exact)
+            self._background.start(self._cache.put(state.key, state.cache_embedding, cached))

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from router.domain import MS_PER_S
 from router.domain.catalog import Catalog
 from router.domain.chat import Delta, deltas_of
 from router.domain.errors import (
@@ -20,210 +21,215 @@ from router.domain.errors import (
 from router.domain.records import CacheStatus, Mode, SessionTurn
 from router.domain.requests import Completion, Directive, RouteRequest
 from router.domain.tenants import QuotaLeft
+from router.ports import Clock, Ids
+from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer, Stopwatch
-from router.ports.ports import Clock, DecisionLog, Embedder, Health, HealthBoard, Ids
+from router.ports.state import Health, HealthBoard
+from router.ports.upstream import Embedder
 from router.runtime.background import Background
-from router.runtime.fingerprint import fingerprint
 from router.serving.admission import Admission
 from router.serving.audits import Auditor
 from router.serving.cascade import Cascade
 from router.serving.finalize import Finalizer
 from router.serving.idempotency import IdempotencyGuard
 from router.serving.plan_selection import PlanSelector
-from router.serving.prepare import open_work
-from router.serving.rephrase import RephraseDetector, attached
-from router.serving.request_state import MS_PER_S, RequestState
+from router.serving.rephrase import RephraseDetector, attachment_digest, letter_fingerprint
+from router.serving.request_state import RequestState, open_request
 from router.serving.response_cache import Hit, ResponseCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """Everything the pipeline works with, built once by the composition root.
+class Pipeline:
+    """The use cases that choose a plan: `Complete`, `StreamComplete` and `Decide`.
 
     observe: the arm that serves while the policy only watches; "" for none.
     """
 
     catalog: Catalog
-    chooser: PlanSelector
+    selector: PlanSelector
     cascade: Cascade
     auditor: Auditor
     embedder: Embedder
     health: HealthBoard
     admission: Admission
-    shelf: ResponseCache
-    reask: RephraseDetector
-    once: IdempotencyGuard
-    closing: Finalizer
+    cache: ResponseCache
+    rephrases: RephraseDetector
+    idempotency: IdempotencyGuard
+    finalizer: Finalizer
     decisions: DecisionLog
     background: Background
     observer: Observer
-    watch: Stopwatch
+    stopwatch: Stopwatch
     clock: Clock
     ids: Ids
     observe: str = ""
 
+    async def complete(self, request: RouteRequest) -> Completion:
+        items = [item async for item in self.answer(request, Mode.COMPLETE)]
+        return next(item for item in items if isinstance(item, Completion))
 
-class Pipeline:
-    def __init__(self, parts: Parts) -> None:
-        self._p = parts
+    def stream(self, request: RouteRequest) -> AsyncGenerator[Delta | Completion]:
+        return self.answer(request, Mode.STREAM)
 
-    async def answer(self, call: RouteRequest, mode: Mode) -> AsyncGenerator[Delta | Completion]:
+    async def answer(self, request: RouteRequest, mode: Mode) -> AsyncGenerator[Delta | Completion]:
         """Deltas when mode is STREAM, then the Completion."""
-        work = self._open(call, mode)
-        earlier = await self._earlier(work)
-        if earlier is not None:
-            for delta in deltas_of(earlier.answer):
+        state = self._open_request(request, mode)
+        replayed = await self._begin(state)
+        if replayed is not None:
+            for delta in deltas_of(replayed.answer):
                 yield delta
-            yield earlier
+            yield replayed
             return
         try:
-            await self._admit(work)
-            await self._find(work)
-            async with aclosing(self._deltas(work)) as deltas:
+            await self._admit(state)
+            await self._look_up(state)
+            async with aclosing(self._serve(state)) as deltas:
                 async for delta in deltas:
                     yield delta
         except BaseException:
-            self._p.background.start(self._end(work))
+            self.background.start(self._finish(state))
             raise
         # The caller may leave now: what was paid for is recorded, and kept for its retry.
-        completion = await asyncio.shield(self._p.background.start(self._end(work)))
+        completion = await asyncio.shield(self.background.start(self._finish(state)))
         if completion is None:
-            raise self._failure(work)
+            raise self._failure(state)
         yield completion
 
-    async def _earlier(self, work: RequestState) -> Completion | None:
+    async def _begin(self, state: RequestState) -> Completion | None:
         try:
-            return await self._p.once.begin(work.call, work.id)
+            return await self.idempotency.begin(state.request, state.id)
         except BaseException:
-            self._p.background.start(self._p.once.release(work.call, work.id))
+            self.background.start(self.idempotency.release(state.request, state.id))
             raise
 
-    async def _end(self, work: RequestState) -> Completion | None:
+    async def _finish(self, state: RequestState) -> Completion | None:
         """Close and keep the answer for the same key; without an answer the key is free again."""
         try:
-            record = await self._p.closing.close(work)
+            record = await self.finalizer.close(state)
         finally:
-            if work.answer is None:
-                await self._p.once.release(work.call, work.id)
-        if work.answer is None:
+            if state.answer is None:
+                await self.idempotency.release(state.request, state.id)
+        if state.answer is None:
             return None
-        self._p.auditor.consider(work)
-        completion = Completion(work.answer, record, work.quota_left)
+        self.auditor.maybe_audit(state)
+        completion = Completion(state.answer, record, state.quota_left)
         try:
-            await self._p.once.finish(work.call, work.id, completion)
+            await self.idempotency.finish(state.request, state.id, completion)
         except StorageUnavailable:
-            self._p.observer.degraded("idempotency")
+            self.observer.degraded("idempotency")
         return completion
 
-    async def decide(self, call: RouteRequest) -> Directive:
+    async def decide(self, request: RouteRequest) -> Directive:
         """Only plans of one arm: the caller has no gate between rungs."""
-        if call.options.idempotency_key:
+        if request.options.idempotency_key:
             raise InvalidRequest(
                 FieldViolation("routing.idempotency_key", "leave it empty: each Decide is new")
             )
-        work = self._open(call, Mode.DECIDE)
+        state = self._open_request(request, Mode.DECIDE)
         try:
-            await self._admit(work)
-            await self._embed(work)
-            journey = self._p.chooser.choose(work)
-            work.direct(journey, self._p.catalog)
-            record = await self._p.closing.record(work)
+            await self._admit(state)
+            await self._embed(state)
+            run = self.selector.choose(state)
+            state.pick_deployment(run, self.catalog)
+            record = await self.finalizer.record(state)
         except BaseException:
-            self._p.background.start(self._p.closing.settle(work))
+            self.background.start(self.finalizer.settle(state))
             raise
-        return Directive(record, journey.rungs, work.quota_left)
+        return Directive(record, run.rungs, state.quota_left)
 
-    def _open(self, call: RouteRequest, mode: Mode) -> RequestState:
-        parts = self._p
-        now_s = parts.clock()
-        return open_work(call, mode, parts.ids(), now_s, parts.catalog, observe=parts.observe)
+    def _open_request(self, request: RouteRequest, mode: Mode) -> RequestState:
+        now_s = self.clock()
+        return open_request(request, mode, self.ids(), now_s, self.catalog, observe=self.observe)
 
-    async def _admit(self, work: RequestState) -> None:
+    async def _admit(self, state: RequestState) -> None:
         """Reserve, look up the whole request and ask for health in one round trip's time.
 
         Where no answer given before will do, the plan is chosen in the same time.
         """
-        options = work.call.options
-        if not self._p.shelf.enabled or options.no_cache or options.arm or work.watched:
-            work.cache = CacheStatus.BYPASS
-        with self._p.watch.stage("admit"):
-            work.quota_left, work.health, work.hit, work.has_room, _ = await asyncio.gather(
-                self._reserve(work),
+        options = state.request.options
+        if not self.cache.enabled or options.no_cache or options.arm or state.shadow_plans:
+            state.cache = CacheStatus.BYPASS
+        with self.stopwatch.stage("admit"):
+            state.quota_left, state.health, state.hit, state.has_room, _ = await asyncio.gather(
+                self._reserve(state),
                 self._health(),
-                self._exact(work),
-                self._p.decisions.has_room(),
-                self._foreseen(work),
+                self._cached_exactly(state),
+                self.decisions.has_room(),
+                self._choose_early(state),
             )
 
-    async def _reserve(self, work: RequestState) -> QuotaLeft:
+    async def _reserve(self, state: RequestState) -> QuotaLeft:
         try:
-            return await self._p.admission.reserve(work.call.tenant, work.reservation)
+            return await self.admission.reserve(state.request.tenant, state.reservation)
         except QuotaExceeded:
-            work.refused = True
+            state.refused = True
             raise
 
-    async def _foreseen(self, work: RequestState) -> None:
-        if work.cache is CacheStatus.BYPASS:
-            await self._p.chooser.foresee(work)
+    async def _choose_early(self, state: RequestState) -> None:
+        if state.cache is CacheStatus.BYPASS:
+            await self.selector.choose_early(state)
 
-    async def _exact(self, work: RequestState) -> Hit | None:
-        if work.mode is Mode.DECIDE or work.cache is CacheStatus.BYPASS:
+    async def _cached_exactly(self, state: RequestState) -> Hit | None:
+        if state.mode is Mode.DECIDE or state.cache is CacheStatus.BYPASS:
             return None
-        return await self._p.shelf.exact(work.key)
+        return await self.cache.exact(state.key)
 
     async def _health(self) -> dict[str, Health]:
         try:
-            return dict(await self._p.health.states(self._p.catalog.names()))
+            return dict(await self.health.states(self.catalog.names()))
         except StorageUnavailable:
-            self._p.observer.degraded("health")
+            self.observer.degraded("health")
             return {}
 
-    async def _find(self, work: RequestState) -> None:
+    async def _look_up(self, state: RequestState) -> None:
         """An answer given before, unless this session shows that it was not good enough."""
-        asks = bool(work.call.options.session_id) and work.call.chat.asks
-        if work.hit is None or asks:
-            await self._embed(work)
-        if asks and await self._reasked(work):
-            work.hit, work.cache = None, CacheStatus.BYPASS
-        elif work.hit is not None:
-            work.cache = CacheStatus.EXACT
-        elif work.cache is not CacheStatus.BYPASS:
-            with self._p.watch.stage("similar"):
-                work.hit, _ = await asyncio.gather(
-                    self._p.shelf.similar(work.key, work.likeness), self._p.chooser.foresee(work)
+        is_question = bool(state.request.options.session_id) and state.request.chat.asks
+        if state.hit is None or is_question:
+            await self._embed(state)
+        if is_question and await self._is_rephrased(state):
+            state.hit, state.cache = None, CacheStatus.BYPASS
+        elif state.hit is not None:
+            state.cache = CacheStatus.EXACT
+        elif state.cache is not CacheStatus.BYPASS:
+            with self.stopwatch.stage("similar"):
+                state.hit, _ = await asyncio.gather(
+                    self.cache.similar(state.key, state.cache_embedding),
+                    self.selector.choose_early(state),
                 )
-            work.cache = CacheStatus.SEMANTIC if work.hit else CacheStatus.MISS
+            state.cache = CacheStatus.SEMANTIC if state.hit else CacheStatus.MISS
 
-    async def _reasked(self, work: RequestState) -> bool:
-        assert work.embedding is not None  # noqa: S101 - embedded just before
+    async def _is_rephrased(self, state: RequestState) -> bool:
+        assert state.embedding is not None  # noqa: S101 - embedded just before
         turn = SessionTurn(
-            decision_id=work.id,
-            at_ms=int(work.began_s * MS_PER_S),
-            embedding=work.embedding.tobytes(),
-            attached=attached(work.call.chat),
-            letters=fingerprint(work.call.chat.prompt),
+            decision_id=state.id,
+            at_ms=int(state.began_s * MS_PER_S),
+            embedding=state.embedding.tobytes(),
+            attached=attachment_digest(state.request.chat),
+            letters=letter_fingerprint(state.request.chat.prompt),
         )
-        return await self._p.reask.note(work.call.tenant.name, work.call.options.session_id, turn)
+        return await self.rephrases.check(
+            state.request.tenant.name, state.request.options.session_id, turn
+        )
 
-    async def _embed(self, work: RequestState) -> None:
-        with self._p.watch.stage("embed"):
-            prompt = work.call.chat.prompt
-            work.embedding = await self._p.embedder.embed(prompt)
-            work.whole = self._p.embedder.whole(prompt)
+    async def _embed(self, state: RequestState) -> None:
+        with self.stopwatch.stage("embed"):
+            prompt = state.request.chat.prompt
+            state.embedding = await self.embedder.embed(prompt)
+            state.embedded_whole = self.embedder.covers(prompt)
 
-    async def _deltas(self, work: RequestState) -> AsyncGenerator[Delta]:
-        if work.hit is not None:
-            for delta in deltas_of(work.hit.cached.answer):
+    async def _serve(self, state: RequestState) -> AsyncGenerator[Delta]:
+        if state.hit is not None:
+            for delta in deltas_of(state.hit.cached.answer):
                 yield delta
             return
-        journey = self._p.chooser.choose(work)
-        with self._p.watch.stage("call"):
-            async with aclosing(self._p.cascade.run(journey)) as deltas:
+        run = self.selector.choose(state)
+        with self.stopwatch.stage("call"):
+            async with aclosing(self.cascade.run(run)) as deltas:
                 async for delta in deltas:
                     yield delta
 
-    def _failure(self, work: RequestState) -> AllAttemptsFailed | DeadlineTooShort:
-        metadata = {"decision_id": work.id}
-        if work.deadline_s is not None and self._p.clock() >= work.deadline_s:
+    def _failure(self, state: RequestState) -> AllAttemptsFailed | DeadlineTooShort:
+        metadata = {"decision_id": state.id}
+        if state.deadline_s is not None and self.clock() >= state.deadline_s:
             return DeadlineTooShort("the deadline passed before an answer", metadata=metadata)
         return AllAttemptsFailed("no provider could answer: try again later", metadata=metadata)

@@ -9,11 +9,11 @@ from router.domain.catalog import Catalog, Plan
 from router.domain.errors import NoEligiblePlan, Overloaded
 from router.domain.logged_context import read_context
 from router.domain.records import Choice, Mode
-from router.gates.gate_session import GateSession, Judging
+from router.gates.gate_session import GateSession, GateSessions
 from router.ports.observer import Observer, Stopwatch
-from router.ports.ports import Embedder
+from router.ports.upstream import Embedder
 from router.serving.attempts import PlanRun
-from router.serving.decider import Bounds, Decider, beside, merge
+from router.serving.decider import Bounds, Decider, merge, with_shadow
 from router.serving.request_state import RequestState
 
 SENDING_TURNS = 4
@@ -26,92 +26,94 @@ class PlanSelector:
         *,
         catalog: Catalog,
         decider: Decider,
-        judging: Judging,
+        gate_sessions: GateSessions,
         embedder: Embedder,
         observer: Observer,
-        watch: Stopwatch,
+        stopwatch: Stopwatch,
     ) -> None:
         self._catalog = catalog
         self._decider = decider
-        self._judging = judging
+        self._gate_sessions = gate_sessions
         self._embedder = embedder
         self._observer = observer
-        self._watch = watch
+        self._stopwatch = stopwatch
 
-    async def foresee(self, work: RequestState) -> None:
+    async def choose_early(self, state: RequestState) -> None:
         """Choose as if every plan were well, as mostly they are; run it beside a look-up.
 
         Only where the embedding is at hand: nothing is computed for who may have no quota left.
         """
-        if work.embedding is None:
-            work.embedding = self._embedder.known(work.call.chat.prompt)
-        if work.embedding is not None and work.plans:
+        if state.embedding is None:
+            state.embedding = self._embedder.cached(state.request.chat.prompt)
+        if state.embedding is not None and state.plans:
             for _ in range(SENDING_TURNS):
                 await asyncio.sleep(0)
-            work.foreseen = self._decide(work, work.plans)
+            state.early_choice = self._decide(state, state.plans)
 
-    def choose(self, work: RequestState) -> PlanRun:
+    def choose(self, state: RequestState) -> PlanRun:
         """Let the policy pick among the plans that are permitted and well.
 
         With every plan ill only spare arms are left: nothing was chosen, so nothing is learned.
         Raises Overloaded, NoEligiblePlan.
         """
-        if not work.has_room:
+        if not state.has_room:
             raise Overloaded("too many events wait to be learned: try again later")
-        if not work.plans:
+        if not state.plans:
             raise NoEligiblePlan("the cost limit pays no arm: raise it or ask for less")
-        plans = [plan for plan in work.plans if work.well(self._catalog, plan)]
-        rungs, stepper = work.arms[:1], None
+        plans = [plan for plan in state.plans if state.is_plan_healthy(self._catalog, plan)]
+        rungs, gate_session = state.arms[:1], None
         if plans:
-            all_well = len(plans) == len(work.plans)
-            choice = (work.foreseen if all_well else None) or self._decide(work, plans)
+            all_well = len(plans) == len(state.plans)
+            choice = (state.early_choice if all_well else None) or self._decide(state, plans)
             if choice is None:
                 raise NoEligiblePlan("no plan is expected to keep the cost limit")
             plan = next(p for p in plans if p.name == choice.plan)
-            work.choice, rungs = choice, plan.rungs
-            stepper = self._stepper(work, plan, choice)
+            state.choice, rungs = choice, plan.rungs
+            gate_session = self._gate_session(state, plan, choice)
             self._observer.decision(plan.name, explored=choice.explored)
-        work.journey = self._journey(work, rungs, stepper)
-        return work.journey
+        state.run = self._plan_run(state, rungs, gate_session)
+        return state.run
 
-    def _decide(self, work: RequestState, plans: Sequence[Plan]) -> Choice | None:
-        assert work.embedding is not None  # noqa: S101 - embedded before
-        options, tenant = work.call.options, work.call.tenant.name
-        with self._watch.stage("decide"):
-            context = self._decider.context(work.call.chat, work.embedding)
+    def _decide(self, state: RequestState, plans: Sequence[Plan]) -> Choice | None:
+        assert state.embedding is not None  # noqa: S101 - embedded before
+        options, tenant = state.request.options, state.request.tenant.name
+        with self._stopwatch.stage("decide"):
+            context = self._decider.context(state.request.chat, state.embedding)
             bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
             choice = self._decider.choose(context, plans, options.weights, bounds, tenant)
-            watched = [plan for plan in work.watched if work.well(self._catalog, plan)]
-            if choice is None or not watched:
+            shadow = [
+                plan for plan in state.shadow_plans if state.is_plan_healthy(self._catalog, plan)
+            ]
+            if choice is None or not shadow:
                 return choice
-            would = self._decider.choose(context, watched, options.weights, bounds, tenant)
-            return choice if would is None else beside(choice, would)
+            unserved = self._decider.choose(context, shadow, options.weights, bounds, tenant)
+            return choice if unserved is None else with_shadow(choice, unserved)
 
-    def _stepper(self, work: RequestState, plan: Plan, choice: Choice) -> GateSession | None:
-        call, decider = work.call, self._decider
-        weights = merge(decider.weights, call.options.weights)
+    def _gate_session(self, state: RequestState, plan: Plan, choice: Choice) -> GateSession | None:
+        request, decider = state.request, self._decider
+        weights = merge(decider.weights, request.options.weights)
         context = read_context(choice.context)
-        return self._judging.stepper(
-            call.chat,
+        return self._gate_sessions.open(
+            request.chat,
             plan,
             decider.gates,
             context,
             weights,
-            tenant=call.tenant.name,
+            tenant=request.tenant.name,
             promises=decider.promises,
         )
 
-    def _journey(
-        self, work: RequestState, rungs: tuple[str, ...], stepper: GateSession | None
+    def _plan_run(
+        self, state: RequestState, rungs: tuple[str, ...], gate_session: GateSession | None
     ) -> PlanRun:
         return PlanRun(
-            chat=work.call.chat,
-            needs=work.needs,
+            chat=state.request.chat,
+            needs=state.needs,
             rungs=rungs,
-            spares=work.arms,
-            live=work.mode is Mode.STREAM,
-            deadline_s=work.deadline_s,
-            max_cost_usd=work.call.options.max_cost_usd,
-            health=work.health,
-            stepper=stepper,
+            spares=state.arms,
+            live=state.mode is Mode.STREAM,
+            deadline_s=state.deadline_s,
+            max_cost_usd=state.request.options.max_cost_usd,
+            health=state.health,
+            gate_session=gate_session,
         )

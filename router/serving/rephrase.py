@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
+from router.domain.bounds import Count, Similarity
 from router.domain.chat import ChatRequest, ImagePart
 from router.domain.errors import StorageUnavailable
 from router.domain.records import SessionTurn
+from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
-from router.ports.ports import DecisionLog, Sessions
-from router.runtime.fingerprint import likeness
+from router.ports.state import Sessions
 
 _NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class RephraseSettings:
-    """similarity: cosine at or above which two prompts of a session ask the same."""
-
-    window_s: int = 300
-    similarity: float = 0.92
+    window_s: Count = 300
+    """How long after a turn the next one of its session is compared with it."""
+    similarity: Similarity = 0.92
+    """Cosine at or above which two prompts of a session ask the same."""
 
 
 class RephraseDetector:
@@ -40,7 +43,7 @@ class RephraseDetector:
         self._observer = observer
         self._settings = settings
 
-    async def note(self, tenant: str, session_id: str, turn: SessionTurn) -> bool:
+    async def check(self, tenant: str, session_id: str, turn: SessionTurn) -> bool:
         """Remember this turn; True when it repeats the one before it, which is then marked."""
         try:
             earlier = await self._sessions.swap(tenant, session_id, turn, self._settings.window_s)
@@ -53,13 +56,13 @@ class RephraseDetector:
         similarity = _cosine(earlier.embedding, turn.embedding)
         if earlier.attached != turn.attached or similarity < self._settings.similarity:
             return False
-        alike = likeness(earlier.letters, turn.letters)
+        alike = letter_similarity(earlier.letters, turn.letters)
         await self._decisions.reasked(earlier.decision_id, similarity, alike)
         self._observer.feedback("reask")
         return True
 
 
-def attached(chat: ChatRequest) -> str:
+def attachment_digest(chat: ChatRequest) -> str:
     """A digest of the images and numbers in the last message; "" for none.
 
     Where they differ nearly the same words ask something else.
@@ -71,6 +74,38 @@ def attached(chat: ChatRequest) -> str:
 
 
 def _cosine(one: bytes, other: bytes) -> float:
-    """Of two unit vectors; 0 when they are of different models."""
+    """Returns the cosine of two unit vectors; 0 when they are of different models."""
     a, b = (np.frombuffer(data, dtype=np.float32) for data in (one, other))
     return float(a @ b) if a.shape == b.shape else 0.0
+
+
+MOST_CHARS: Final = 4_000
+"""Of a longer text the end is read: what is asked mostly stands there."""
+RUN: Final = 4
+BINS: Final = 64
+_EMPTY: Final = np.iinfo(np.uint32).max
+
+
+def letter_fingerprint(text: str) -> bytes:
+    """(64,) uint32 as bytes. Case and white space make no difference."""
+    plain = " ".join(text[-MOST_CHARS:].lower().split())
+    runs = {plain[i : i + RUN] for i in range(max(1, len(plain) - RUN + 1))}
+    hashes = np.array([zlib.crc32(run.encode()) for run in runs], dtype=np.uint32)
+    least = np.full(BINS, _EMPTY, dtype=np.uint32)
+    np.minimum.at(least, hashes % BINS, hashes // BINS)
+    return least.tobytes()
+
+
+def letter_similarity(one: bytes, other: bytes) -> float:
+    """Returns a share in [0, 1]; 1 for the same words, 0 where either is no fingerprint.
+
+    >>> texts = ("Plan a trip to Rome.", "Plan  a trip to rome.", "Why is that")
+    >>> a, b, c = map(letter_fingerprint, texts)
+    >>> letter_similarity(a, b), letter_similarity(a, c) < 0.2
+    (1.0, True)
+    """
+    if not len(one) == len(other) == BINS * 4:
+        return 0.0
+    a, b = (np.frombuffer(data, dtype=np.uint32) for data in (one, other))
+    filled = np.minimum(a, b) < _EMPTY
+    return float((a == b)[filled].mean()) if filled.any() else 0.0

@@ -1,37 +1,46 @@
-"""One request while it is worked on, and the record it leaves."""
+"""One request while it is worked on: how it begins, and the record it leaves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from uuid import uuid4
 
+from router.domain import MS_PER_S
 from router.domain.catalog import Catalog, Plan
-from router.domain.chat import Answer
-from router.domain.eligibility import Requirements
+from router.domain.chat import Answer, Usage
+from router.domain.eligibility import (
+    Constraints,
+    Requirements,
+    most_cost_usd,
+    paid_plans,
+    permitted_arms,
+    permitted_plans,
+)
+from router.domain.errors import FieldViolation, InvalidRequest, NoEligiblePlan
 from router.domain.records import CacheKey, CacheStatus, Choice, DecisionRecord, Mode
-from router.domain.requests import RouteRequest
-from router.domain.tenants import QuotaLeft, Reservation
-from router.ports.ports import Embedding, Health
+from router.domain.requests import RouteRequest, cache_key
+from router.domain.tenants import NOT_OBSERVED, QuotaLeft, Reservation
+from router.ports.state import Health
+from router.ports.upstream import Embedding
 from router.serving.attempts import PlanRun
 from router.serving.response_cache import Hit
-
-MS_PER_S = 1_000
 
 
 @dataclass(slots=True)
 class RequestState:
-    """needs: of the request. has_room: what comes of it can be learned.
+    """A request under way. needs: its requirements. has_room: what comes of it can be learned.
 
     plans, arms: what the request permits; an arm may stand in for one that fails. No plans where
     the cost limit pays no arm: only an answer given before will do.
-    watched: what the policy would choose among where it only watches, else empty.
-    whole: the embedding is of all of the prompt.
-    foreseen: what would be chosen if every plan were well; choice: what was chosen.
+    shadow_plans: what the policy would choose among where it only watches, else empty.
+    embedded_whole: the embedding is of all of the prompt.
+    early_choice: what would be chosen if every plan were well; choice: what was chosen.
     refused: by the quota, so nothing is held.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
     """
 
-    call: RouteRequest
+    request: RouteRequest
     mode: Mode
     id: str
     began_s: float
@@ -40,14 +49,14 @@ class RequestState:
     needs: Requirements
     plans: tuple[Plan, ...]
     arms: tuple[str, ...]
-    watched: tuple[Plan, ...] = ()
+    shadow_plans: tuple[Plan, ...] = ()
     embedding: Embedding | None = None
-    whole: bool = False
+    embedded_whole: bool = False
     has_room: bool = True
     hit: Hit | None = None
-    foreseen: Choice | None = None
+    early_choice: Choice | None = None
     choice: Choice | None = None
-    journey: PlanRun | None = None
+    run: PlanRun | None = None
     cache: CacheStatus = CacheStatus.MISS
     health: Mapping[str, Health] = field(default_factory=dict)
     quota_left: QuotaLeft = field(default_factory=QuotaLeft)
@@ -55,51 +64,51 @@ class RequestState:
 
     @property
     def deadline_s(self) -> float | None:
-        latency_ms = self.call.options.max_latency_ms
+        latency_ms = self.request.options.max_latency_ms
         own_s = None if latency_ms is None else self.began_s + latency_ms / MS_PER_S
-        given = [s for s in (own_s, self.call.deadline_s) if s is not None]
+        given = [s for s in (own_s, self.request.deadline_s) if s is not None]
         return min(given, default=None)
 
     @property
-    def likeness(self) -> Embedding | None:
-        """What finds answers to like prompts: a prompt that was seen in part may differ beyond."""
-        return self.embedding if self.whole else None
+    def cache_embedding(self) -> Embedding | None:
+        """The key of answers to like prompts; None where the prompt was embedded in part only."""
+        return self.embedding if self.embedded_whole else None
 
     @property
     def answer(self) -> Answer | None:
         if self.hit is not None:
             return self.hit.cached.answer
-        return self.journey.answer if self.journey else None
+        return self.run.answer if self.run else None
 
-    def healthy(self, deployment: str) -> bool:
+    def is_healthy(self, deployment: str) -> bool:
         return self.health.get(deployment, Health.CLOSED) is not Health.OPEN
 
-    def well(self, catalog: Catalog, plan: Plan) -> bool:
-        """Whether every rung has a deployment that is well and can serve the request."""
+    def is_plan_healthy(self, catalog: Catalog, plan: Plan) -> bool:
+        """True if every rung has a deployment that is well and can serve the request."""
         return all(
-            any(self.needs.met_by(d) and self.healthy(d.name) for d in arm.deployments)
+            any(self.needs.met_by(d) and self.is_healthy(d.name) for d in arm.deployments)
             for arm in (catalog.arms[rung] for rung in plan.rungs)
         )
 
-    def direct(self, journey: PlanRun, catalog: Catalog) -> None:
+    def pick_deployment(self, run: PlanRun, catalog: Catalog) -> None:
         """Name the deployment a caller of `Decide` is to call."""
-        journey.arm = journey.rungs[0]
-        deployments = catalog.arms[journey.arm].deployments
+        run.arm = run.rungs[0]
+        deployments = catalog.arms[run.arm].deployments
         able = [d.name for d in deployments if self.needs.met_by(d)]
-        journey.deployment = next((name for name in able if self.healthy(name)), able[0])
+        run.deployment = next((name for name in able if self.is_healthy(name)), able[0])
 
     def record(self, catalog: Catalog) -> DecisionRecord:
-        journey, hit = self.journey, self.hit
-        source = hit.cached if hit else journey
+        run, hit = self.run, self.hit
+        source = hit.cached if hit else run
         deployment = source.deployment if source else ""
         return DecisionRecord(
             id=self.id,
-            tenant=self.call.tenant.name,
+            tenant=self.request.tenant.name,
             created_ms=int(self.began_s * MS_PER_S),
             mode=self.mode,
-            session_id=self.call.options.session_id,
+            session_id=self.request.options.session_id,
             choice=self.choice,
-            attempts=tuple(journey.attempts) if journey else (),
+            attempts=tuple(run.attempts) if run else (),
             arm=source.arm if source else "",
             deployment=deployment,
             model=catalog.model_of(deployment),
@@ -108,6 +117,103 @@ class RequestState:
             cache_exact=hit.cached.exact if hit else self.key.exact,
             cache_partition=self.key.partition,
             settled=self.mode is not Mode.DECIDE,
-            judged=journey.stepper.judged if journey and journey.stepper else None,
+            judged=run.gate_session.judged if run and run.gate_session else None,
             price=catalog.price_of(deployment) if self.mode is Mode.DECIDE else None,
         )
+
+
+TYPICAL_OUTPUT_TOKENS = 512
+
+
+def new_id() -> str:
+    return uuid4().hex
+
+
+def open_request(
+    request: RouteRequest,
+    mode: Mode,
+    decision_id: str,
+    now_s: float,
+    catalog: Catalog,
+    *,
+    observe: str = "",
+) -> RequestState:
+    """Begin a request. observe: the arm that serves while the policy only watches, or "".
+
+    Raises InvalidRequest for an unknown arm, NoEligiblePlan when the request rules all out.
+    """
+    needs, watching = Requirements.of(request.chat), _observed_arm(request, observe)
+    constraints = _constraints(request, catalog, watching)
+    arms = permitted_arms(catalog, needs, constraints)
+    plans = _plans(catalog, arms, mode)
+    if not plans and constraints.pin in arms:
+        plans = [_pinned(catalog, constraints.pin, needs)]
+    if not plans:
+        raise NoEligiblePlan("no plan fits: relax the arm, the tools, the images or the length")
+    if mode is not Mode.DECIDE:  # there the caller begins the attempt
+        plans = list(paid_plans(catalog, arms, plans, needs, request.options.max_cost_usd))
+    costs = [most_cost_usd(catalog.arms[arm], needs) for arm in arms]
+    return RequestState(
+        request=request,
+        mode=mode,
+        id=decision_id,
+        began_s=now_s,
+        key=cache_key(request.tenant.name, request.chat),
+        reservation=_reservation(request, mode, decision_id, needs, costs),
+        needs=needs,
+        plans=tuple(plans),
+        arms=arms,
+        shadow_plans=_shadow_plans(request, mode, catalog, needs) if watching else (),
+    )
+
+
+def _plans(catalog: Catalog, arms: Iterable[str], mode: Mode) -> list[Plan]:
+    plans = permitted_plans(catalog, arms)
+    return [plan for plan in plans if mode is not Mode.DECIDE or len(plan.rungs) == 1]
+
+
+def _shadow_plans(
+    request: RouteRequest, mode: Mode, catalog: Catalog, needs: Requirements
+) -> tuple[Plan, ...]:
+    free = Constraints(request.tenant.limits.arms)
+    return tuple(_plans(catalog, permitted_arms(catalog, needs, free), mode))
+
+
+def _observed_arm(request: RouteRequest, default: str) -> str:
+    arm = request.tenant.limits.observe or default
+    return "" if arm == NOT_OBSERVED else arm
+
+
+def _constraints(request: RouteRequest, catalog: Catalog, observed: str) -> Constraints:
+    pin = request.options.arm
+    if pin and pin not in catalog.arms:
+        known = ", ".join(sorted(catalog.arms))
+        raise InvalidRequest(FieldViolation("routing.arm", f"name one of: {known}"))
+    return Constraints(request.tenant.limits.arms, pin or observed)
+
+
+def _reservation(
+    request: RouteRequest, mode: Mode, decision_id: str, needs: Requirements, costs: Iterable[float]
+) -> Reservation:
+    """Hold always for `Decide`: its outcome is settled by whichever replica hears of it."""
+    tenant, bound_usd = request.tenant, _bound_usd(request, mode, costs)
+    held = tenant.limits.spending or mode is Mode.DECIDE
+    return Reservation(decision_id, tenant.name, _tokens(needs), bound_usd, held)
+
+
+def _tokens(needs: Requirements) -> int:
+    return needs.input_tokens + (needs.output_tokens or TYPICAL_OUTPUT_TOKENS)
+
+
+def _bound_usd(request: RouteRequest, mode: Mode, costs: Iterable[float]) -> float:
+    """Sum up all permitted arms, called in turn at worst; a caller of `Decide` calls one."""
+    bound_usd = max(costs) if mode is Mode.DECIDE else sum(costs)
+    limit_usd = request.options.max_cost_usd
+    return bound_usd if limit_usd is None else min(bound_usd, limit_usd)
+
+
+def _pinned(catalog: Catalog, arm: str, needs: Requirements) -> Plan:
+    """A pinned arm needs no plan of its own in the config."""
+    first = catalog.arms[arm].deployments[0]
+    usage = Usage(needs.input_tokens, TYPICAL_OUTPUT_TOKENS)
+    return Plan(arm, (arm,), first.price.cost_usd(usage))

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from router.domain.bounds import Count, Similarity
 from router.domain.errors import StorageCorrupt, StorageUnavailable
 from router.domain.records import CachedAnswer, CacheKey, DecisionRecord
 from router.ports.observer import Observer
-from router.ports.ports import AnswerCache, Embedding
+from router.ports.state import AnswerCache
+from router.ports.upstream import Embedding
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseCacheSettings:
-    """semantic_threshold: cosine similarity, None to match whole requests only."""
+    """One prompt gets another's answer only where the embedding model saw all of both.
+
+    That is 254 tokens at most, and no unknown word.
+    """
 
     enabled: bool = True
-    ttl_s: int = 3_600
-    semantic_threshold: float | None = 0.97
+    """Answer from the cache, and store answers in it."""
+    ttl_s: Count = 3_600
+    """How long an answer is kept."""
+    semantic_threshold: Similarity | None = 0.97
+    """Least cosine similarity of two prompts; null to match whole requests only."""
+    max_entries_per_partition: Count = 1_000
+    """Similar prompts that are kept per partition; the oldest leave first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,7 @@ class ResponseCache:
         return Hit(cached, 1.0) if cached else None
 
     async def similar(self, key: CacheKey, embedding: Embedding | None) -> Hit | None:
-        """embedding: None where only the same request may be answered."""
+        """Find the nearest answer. embedding: None where only the same request may be answered."""
         threshold = self._settings.semantic_threshold
         if threshold is None or embedding is None:
             return None
@@ -60,7 +70,7 @@ class ResponseCache:
         return Hit(*found) if found else None
 
     async def put(self, key: CacheKey, embedding: Embedding | None, cached: CachedAnswer) -> None:
-        """embedding: None where only the same request may find it."""
+        """Keep an answer. embedding: None where only the same request may find it."""
         semantic = self._settings.semantic_threshold is not None
         try:
             await self._cache.put(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
+from annotated_types import Ge, Le
+
+from router.domain.bounds import WHOLE
 from router.domain.records import Choice
-from router.ports.ports import Embedding
 from router.ports.survey import GROUPS, EmbeddingSample, PromptSample, Sighting, Survey
+from router.ports.upstream import Embedding
 from router.runtime.background import Background
-from router.runtime.terms import terms_of
 
 HEAD_CHARS: Final = 120
 MOST_AT_ONCE: Final = 64
@@ -19,15 +22,18 @@ MOST_AT_ONCE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class PromptSamplerSettings:
-    """terms: count them. embeddings, prompts: how many are kept, 0 for none."""
+    """What is kept of prompts for `adaptive-router map`; by default nothing."""
 
     terms: bool = False
-    embeddings: int = 0
-    prompts: int = 0
+    """Count words per cluster; shown once they came from five different prompts of it."""
+    sample_embeddings: Annotated[int, WHOLE, Ge(0), Le(20_000)] = 0
+    """Embeddings that are kept, for `map refit`; text can be guessed from an embedding."""
+    sample_prompts: Annotated[int, WHOLE, Ge(0), Le(1_000)] = 0
+    """Beginnings of prompts that are kept and shown."""
 
     @property
     def wanted(self) -> bool:
-        return self.terms or self.embeddings > 0 or self.prompts > 0
+        return self.terms or self.sample_embeddings > 0 or self.sample_prompts > 0
 
 
 class PromptSampler:
@@ -66,12 +72,12 @@ class PromptSampler:
         if settings.terms and (terms := terms_of(prompt)):
             group = _group(prompt)
             await self._survey.count(Sighting(context.version, cluster, group, terms))
-        if settings.embeddings:
+        if settings.sample_embeddings:
             sample = EmbeddingSample.of(context.version, embedding, context.features)
-            await self._survey.keep_embedding(sample, settings.embeddings, self._draw())
-        if settings.prompts:
+            await self._survey.keep_embedding(sample, settings.sample_embeddings, self._draw())
+        if settings.sample_prompts:
             head = PromptSample(context.version, cluster, _head(prompt))
-            await self._survey.keep_prompt(head, settings.prompts, self._draw())
+            await self._survey.keep_prompt(head, settings.sample_prompts, self._draw())
 
 
 def _group(prompt: str) -> int:
@@ -83,3 +89,51 @@ def _group(prompt: str) -> int:
 def _head(prompt: str) -> str:
     line = " ".join(prompt[: 4 * HEAD_CHARS].split())
     return line if len(line) <= HEAD_CHARS else f"{line[: HEAD_CHARS - 3]}..."
+
+
+MOST_TERMS: Final = 12
+MAX_CHARS: Final = 8_192
+"""Characters that are read, half from either end."""
+_WORD: Final = re.compile(r"(?<![^\W_])[^\W\d_]{3,20}(?![^\W_])")
+_COMMON_WORDS: Final = """
+the and for with that this you was are from have has had not but what which who how why when where
+whose whom can could would should shall will may might must does did done doing your yours mine our
+ours all one two its it's their theirs there here please into onto than then them they his her hers
+him she out about above below each any some many much more most also only just very such being been
+were while during before after over under between through both few other another same own again
+don didn doesn isn wasn won couldn wouldn
+further once because until upon within without against among let lets give given get make made say
+said tell use used using want wants need needs like following
+der die das und ist nicht ein eine einen einem einer mit für auf den dem des wie ich sie wir zum zur
+les des est une que qui dans pour pas sur vous nous aux avec quelle comment
+los las por para del como qué cómo cuál una con
+"""
+COMMON: Final = frozenset(_COMMON_WORDS.split())
+
+
+def words(text: str) -> Sequence[str]:
+    """Whole words of three to twenty letters, lower case, without common ones; in order.
+
+    >>> words("What is the area of 3 circles in E2E tests?")
+    ['area', 'circles', 'tests']
+    """
+    half = MAX_CHARS // 2
+    read = text if len(text) <= MAX_CHARS else f"{text[:half]} {text[-half:]}"
+    return [word for word in _WORD.findall(read.casefold()) if word not in COMMON]
+
+
+def terms_of(text: str) -> tuple[str, ...]:
+    """Returns at most twelve different words, drawn by the whole text alone.
+
+    The first twelve would be what every prompt made from one template begins with; words drawn
+    the same way in every prompt would leave some out everywhere.
+    """
+    found = set(words(text))
+    if len(found) <= MOST_TERMS:
+        return tuple(sorted(found))
+    key = hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest()
+
+    def order(word: str) -> bytes:
+        return hashlib.blake2b(word.encode(), digest_size=8, key=key).digest()
+
+    return tuple(sorted(found, key=order)[:MOST_TERMS])

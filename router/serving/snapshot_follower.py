@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from bandit.errors import BanditError
 from router.domain.errors import RouterError, SnapshotRefused
 from router.learning.learner_state import LearnerState
+from router.ports import Clock
+from router.ports.learning_log import EventLog
 from router.ports.observer import Observer
-from router.ports.ports import Clock, EventLog, SnapshotStore
+from router.ports.state import SnapshotStore
 from router.serving.decider import Decider
-from router.serving.snapshot_lag import LagTracker
 
 _log = logging.getLogger(__name__)
 
@@ -36,13 +38,13 @@ class SnapshotFollower:
         self._decider = decider
         self._load = load
         self._observer = observer
-        self._refused = 0
-        self._served = 0
-        self._sightings = LagTracker()
+        self._refused_version = 0
+        self._served_position = 0
+        self._lag = LagTracker()
 
     async def check(self) -> None:
         """Raises SnapshotRefused while the newest snapshot is one that was refused."""
-        if self._refused > self._decider.version:
+        if self._refused_version > self._decider.version:
             raise SnapshotRefused("the newest snapshot was refused: an older one serves")
 
     async def turn(self) -> None:
@@ -54,14 +56,14 @@ class SnapshotFollower:
             self._observer.degraded("snapshot")
 
     async def measure(self) -> None:
-        """How far what serves is behind the log, in events and in seconds."""
-        behind, now_s = await self._events.backlog(f"0-{self._served}"), self._clock()
-        self._sightings.add(now_s, self._served + behind)
-        self._observer.staleness(behind, self._sightings.behind_s(now_s, self._served))
+        """Report how far the policy that serves is behind the log, in events and in seconds."""
+        behind, now_s = await self._events.backlog(f"0-{self._served_position}"), self._clock()
+        self._lag.add(now_s, self._served_position + behind)
+        self._observer.staleness(behind, self._lag.behind_s(now_s, self._served_position))
 
     async def step(self) -> None:
         latest = await self._snapshots.latest_version()
-        if latest in (self._decider.version, self._refused, 0):
+        if latest in (self._decider.version, self._refused_version, 0):
             return
         stored = await self._snapshots.load()
         if stored is None:
@@ -69,10 +71,36 @@ class SnapshotFollower:
         try:
             learned = await asyncio.to_thread(self._load, stored.payload)
         except BanditError as error:
-            self._refused = stored.version
+            self._refused_version = stored.version
             self._observer.snapshot_refused(type(error).__name__)
             _log.error("snapshot %d is refused: %s", stored.version, type(error).__name__)
             return
         self._decider.swap(learned, stored.version)
-        self._served = int(stored.position.rpartition("-")[2])
+        self._served_position = int(stored.position.rpartition("-")[2])
         self._observer.snapshot(stored.version)
+
+
+MOST: Final = 1_024
+
+
+class LagTracker:
+    """Numbers of newest events with the time each was first seen, in seconds, oldest first.
+
+    Only what is newer than the position asked for last is kept, at most MOST; past that every
+    second sighting is dropped, and times are as much coarser.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, int]] = []
+
+    def add(self, now_s: float, newest: int) -> None:
+        if self._seen and newest <= self._seen[-1][1]:
+            return
+        self._seen.append((now_s, newest))
+        if len(self._seen) > MOST:
+            self._seen = self._seen[::2]
+
+    def behind_s(self, now_s: float, position: int) -> float:
+        """Since when there has been something newer than `position`; 0.0 where there is not."""
+        self._seen = [sighting for sighting in self._seen if sighting[1] > position]
+        return max(0.0, now_s - self._seen[0][0]) if self._seen else 0.0

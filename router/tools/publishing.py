@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from router.learning.learner import START
-from router.ports.ports import Lease, SnapshotStore, StoredSnapshot
+from router.ports.state import Lease, SnapshotStore, StoredSnapshot
 from router.tools.calibrate.errors import LearnerAtWork, SnapshotExists
 
 LEASE_MS = 10_000

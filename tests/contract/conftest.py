@@ -7,9 +7,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from router.adapters.storage import CacheBounds, EmbeddedRedis, Storage, StorageSettings
-from router.adapters.storage.storage import open_storage
-from router.ports.ports import HealthPolicy
+from router.adapters.storage import (
+    CacheBounds,
+    EmbeddedRedis,
+    Storage,
+    StorageSettings,
+    open_storage,
+)
+from router.ports.state import HealthPolicy
 from tests.contract.dialects import DIALECTS, Dialect
 from tests.contract.parties import Party, opened
 from tests.contract.samples import KEEP_EVENTS, MAX_ENTRIES, MAX_EVENTS, WINDOW_S, FakeTime

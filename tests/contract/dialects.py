@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -22,158 +23,159 @@ PIECE_BYTES = 256 * 1024
 CALL = {"id": "call_0", "name": "add", "arguments": {"a": 1}}
 
 
-@dataclass(frozen=True)
-class Dialect:
-    """whole: text, tool call or None, finish -> body. pieces: the same as SSE data.
+class Dialect(ABC):
+    """One protocol as its servers speak it; a subclass is all that the suite needs of it.
 
-    end_mark: what follows the last piece where the protocol has a mark beyond JSON.
+    finishes: the suite's names for why an answer ended, in the protocol's words. end_mark: what
+    follows the last piece where the protocol has a mark beyond JSON.
     """
 
     name: str
-    prefix: str
-    paths: tuple[str, ...]
+    prefix = ""
+    path: str
     key_header: str
-    whole: Callable[[str, Json | None, str], Json]
-    pieces: Callable[[Sequence[str], Json | None, str], list[Json]]
-    finishes: dict[str, str]
-    end_mark: bytes = b""
+    finishes: Mapping[str, str]
+    end_mark = b""
+    has_seed = True
+    marks_its_end = True
+
+    @abstractmethod
+    def whole(self, text: str, call: Json | None, finish: str) -> Json:
+        """Return the body of a whole answer."""
+
+    @abstractmethod
+    def pieces(self, texts: Sequence[str], call: Json | None, finish: str) -> list[Json]:
+        """Return the data of a stream's events."""
 
     def uncounted(self, text: str) -> bytes:
-        """A whole answer without usage."""
+        """Return a whole answer without usage."""
         whole = self.whole(text, None, self.finishes["stop"])
         kept = {name: value for name, value in whole.items() if "usage" not in name}
         return json.dumps(kept).encode()
 
 
-def _openai(text: str, call: Json | None, finish: str) -> Json:
-    message: Json = {"role": "assistant", "content": text}
-    if call:
-        function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}
-        message["tool_calls"] = [{"id": call["id"], "type": "function", "function": function}]
-    return {
-        "model": "served",
-        "choices": [{"message": message, "finish_reason": finish}],
-        "usage": {"prompt_tokens": 11, "completion_tokens": 7},
+class OpenAIDialect(Dialect):
+    name = "openai"
+    prefix = "/v1"
+    path = "/v1/chat/completions"
+    key_header = "authorization"
+    finishes: ClassVar = {
+        "stop": "stop",
+        "length": "length",
+        "filter": "content_filter",
+        "call": "tool_calls",
     }
+    end_mark = b"data: [DONE]\n\n"
+
+    def whole(self, text: str, call: Json | None, finish: str) -> Json:
+        message: Json = {"role": "assistant", "content": text}
+        if call:
+            function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}
+            message["tool_calls"] = [{"id": call["id"], "type": "function", "function": function}]
+        return {
+            "model": "served",
+            "choices": [{"message": message, "finish_reason": finish}],
+            "usage": {"prompt_tokens": 11, "completion_tokens": 7},
+        }
+
+    def pieces(self, texts: Sequence[str], call: Json | None, finish: str) -> list[Json]:
+        deltas: list[Json] = [{"content": text} for text in texts]
+        if call:
+            said = json.dumps(call["arguments"])
+            begun = {"id": call["id"], "function": {"name": call["name"], "arguments": ""}}
+            calls = [begun, *({"function": {"arguments": piece}} for piece in said)]
+            deltas += [{"tool_calls": [{"index": 0} | piece]} for piece in calls]
+        parts = [{"model": "served", "choices": [{"delta": delta}]} for delta in deltas]
+        end: Json = {"choices": [{"delta": {}, "finish_reason": finish}]}
+        usage = {"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7}}
+        return [*parts, end, usage]
 
 
-def _openai_pieces(texts: Sequence[str], call: Json | None, finish: str) -> list[Json]:
-    deltas: list[Json] = [{"content": text} for text in texts]
-    if call:
-        said = json.dumps(call["arguments"])
-        begun = {"id": call["id"], "function": {"name": call["name"], "arguments": ""}}
-        calls = [begun, *({"function": {"arguments": piece}} for piece in said)]
-        deltas += [{"tool_calls": [{"index": 0} | piece]} for piece in calls]
-    parts = [{"model": "served", "choices": [{"delta": delta}]} for delta in deltas]
-    end: Json = {"choices": [{"delta": {}, "finish_reason": finish}]}
-    usage = {"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7}}
-    return [*parts, end, usage]
+class AnthropicDialect(Dialect):
+    name = "anthropic"
+    path = "/v1/messages"
+    key_header = "x-api-key"
+    finishes: ClassVar = {
+        "stop": "end_turn",
+        "length": "max_tokens",
+        "filter": "refusal",
+        "call": "tool_use",
+    }
+    has_seed = False
 
+    def whole(self, text: str, call: Json | None, finish: str) -> Json:
+        blocks: list[Json] = [{"type": "text", "text": text}]
+        if call:
+            use = {"type": "tool_use", "id": call["id"], "name": call["name"]}
+            blocks.append(use | {"input": call["arguments"]})
+        usage = {"input_tokens": 11, "output_tokens": 7}
+        return {"model": "served", "content": blocks, "stop_reason": finish, "usage": usage}
 
-def _anthropic(text: str, call: Json | None, finish: str) -> Json:
-    blocks: list[Json] = [{"type": "text", "text": text}]
-    if call:
-        use = {"type": "tool_use", "id": call["id"], "name": call["name"]}
-        blocks.append(use | {"input": call["arguments"]})
-    usage = {"input_tokens": 11, "output_tokens": 7}
-    return {"model": "served", "content": blocks, "stop_reason": finish, "usage": usage}
-
-
-def _anthropic_pieces(texts: Sequence[str], call: Json | None, finish: str) -> list[Json]:
-    start = {"model": "served", "content": [], "usage": {"input_tokens": 11, "output_tokens": 1}}
-    deltas = [
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": t}}
-        for t in texts
-    ]
-    return [
-        {"type": "message_start", "message": start},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-        {"type": "ping"},
-        *deltas,
-        {"type": "content_block_stop", "index": 0},
-        *(_anthropic_call(call) if call else []),
-        {
-            "type": "message_delta",
-            "delta": {"stop_reason": finish},
-            "usage": {"output_tokens": 7},
-        },
-        {"type": "message_stop"},
-    ]
-
-
-def _anthropic_call(call: Json) -> list[Json]:
-    use = {"type": "tool_use", "id": call["id"], "name": call["name"], "input": {}}
-    said = json.dumps(call["arguments"])
-    return [
-        {"type": "content_block_start", "index": 1, "content_block": use},
-        *(
+    def pieces(self, texts: Sequence[str], call: Json | None, finish: str) -> list[Json]:
+        usage = {"input_tokens": 11, "output_tokens": 1}
+        start = {"model": "served", "content": [], "usage": usage}
+        texting = {"type": "text", "text": ""}
+        return [
+            {"type": "message_start", "message": start},
+            {"type": "content_block_start", "index": 0, "content_block": texting},
+            {"type": "ping"},
+            *(self._piece(0, {"type": "text_delta", "text": text}) for text in texts),
+            {"type": "content_block_stop", "index": 0},
+            *(self._call(call) if call else []),
             {
-                "type": "content_block_delta",
-                "index": 1,
-                "delta": {"type": "input_json_delta", "partial_json": piece},
-            }
-            for piece in said
-        ),
-        {"type": "content_block_stop", "index": 1},
-    ]
+                "type": "message_delta",
+                "delta": {"stop_reason": finish},
+                "usage": {"output_tokens": 7},
+            },
+            {"type": "message_stop"},
+        ]
+
+    def _call(self, call: Json) -> list[Json]:
+        use = {"type": "tool_use", "id": call["id"], "name": call["name"], "input": {}}
+        said = json.dumps(call["arguments"])
+        return [
+            {"type": "content_block_start", "index": 1, "content_block": use},
+            *(self._piece(1, {"type": "input_json_delta", "partial_json": s}) for s in said),
+            {"type": "content_block_stop", "index": 1},
+        ]
+
+    def _piece(self, index: int, delta: Json) -> Json:
+        return {"type": "content_block_delta", "index": index, "delta": delta}
 
 
-def _gemini(text: str, call: Json | None, finish: str) -> Json:
-    parts: list[Json] = [{"text": text}]
-    if call:
-        spoken = {"id": call["id"], "name": call["name"], "args": call["arguments"]}
-        parts.append({"functionCall": spoken, "thoughtSignature": "c2ln"})
-    return {
-        "modelVersion": "served",
-        "candidates": [{"content": {"parts": parts}, "finishReason": finish}],
-        "usageMetadata": {
-            "promptTokenCount": 11,
-            "candidatesTokenCount": 4,
-            "thoughtsTokenCount": 3,
-        },
+class GeminiDialect(Dialect):
+    name = "gemini"
+    path = "/v1beta/models/{model}"
+    key_header = "x-goog-api-key"
+    finishes: ClassVar = {
+        "stop": "STOP",
+        "length": "MAX_TOKENS",
+        "filter": "SAFETY",
+        "call": "STOP",
     }
+    marks_its_end = False
+
+    def whole(self, text: str, call: Json | None, finish: str) -> Json:
+        parts: list[Json] = [{"text": text}]
+        if call:
+            spoken = {"id": call["id"], "name": call["name"], "args": call["arguments"]}
+            parts.append({"functionCall": spoken, "thoughtSignature": "c2ln"})
+        return {
+            "modelVersion": "served",
+            "candidates": [{"content": {"parts": parts}, "finishReason": finish}],
+            "usageMetadata": {
+                "promptTokenCount": 11,
+                "candidatesTokenCount": 4,
+                "thoughtsTokenCount": 3,
+            },
+        }
+
+    def pieces(self, texts: Sequence[str], call: Json | None, finish: str) -> list[Json]:
+        parts = [{"candidates": [{"content": {"parts": [{"text": t}]}}]} for t in texts]
+        return [*parts, self.whole("", call, finish)]
 
 
-def _gemini_pieces(texts: Sequence[str], call: Json | None, finish: str) -> list[Json]:
-    parts = [{"candidates": [{"content": {"parts": [{"text": t}]}}]} for t in texts]
-    return [*parts, _gemini("", call, finish)]
-
-
-DIALECTS = (
-    Dialect(
-        "openai",
-        "/v1",
-        ("/v1/chat/completions",),
-        "authorization",
-        _openai,
-        _openai_pieces,
-        {
-            "stop": "stop",
-            "length": "length",
-            "filter": "content_filter",
-            "call": "tool_calls",
-        },
-        b"data: [DONE]\n\n",
-    ),
-    Dialect(
-        "anthropic",
-        "",
-        ("/v1/messages",),
-        "x-api-key",
-        _anthropic,
-        _anthropic_pieces,
-        {"stop": "end_turn", "length": "max_tokens", "filter": "refusal", "call": "tool_use"},
-    ),
-    Dialect(
-        "gemini",
-        "",
-        ("/v1beta/models/{model}",),
-        "x-goog-api-key",
-        _gemini,
-        _gemini_pieces,
-        {"stop": "STOP", "length": "MAX_TOKENS", "filter": "SAFETY", "call": "STOP"},
-    ),
-)
+DIALECTS = tuple(spoken() for spoken in Dialect.__subclasses__())
 
 
 @dataclass
@@ -209,9 +211,7 @@ class Upstream:
         return f"http://127.0.0.1:{self.port}{self.dialect.prefix}"
 
     def app(self) -> Starlette:
-        return Starlette(
-            routes=[Route(p, self._serve, methods=["POST"]) for p in self.dialect.paths]
-        )
+        return Starlette(routes=[Route(self.dialect.path, self._serve, methods=["POST"])])
 
     async def _serve(self, request: Request) -> Response:
         self.asked, self.asked_headers = await request.json(), dict(request.headers)

@@ -10,7 +10,7 @@ from router.adapters.providers import make_client, make_providers
 from router.adapters.providers.http import MAX_CONNECTIONS
 from router.domain.catalog import Deployment, Price
 from router.domain.chat import Answer, ChatRequest, Delta, Message, Role, TextPart
-from router.ports.ports import Provider
+from router.ports.upstream import Provider
 from tests.contract.dialects import Dialect, Upstream, served
 
 KEY = "sk-secret"

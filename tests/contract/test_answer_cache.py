@@ -1,4 +1,4 @@
-"""Suite of `router.ports.ports.AnswerCache`."""
+"""Suite of `router.ports.state.AnswerCache`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 
 from router.adapters.storage import Storage
 from router.domain.records import CacheKey
-from router.ports.ports import AnswerCache, Embedding
+from router.ports.state import AnswerCache
+from router.ports.upstream import Embedding
 from tests.contract.samples import MAX_ENTRIES, cached, eventually
 
 KEY = CacheKey("acme", "e1", "p1")

@@ -1,4 +1,4 @@
-"""Suite of `router.ports.ports.DecisionLog`, with the events that come out at the other end."""
+"""Suite of `router.ports.learning_log.DecisionLog`, with the events that come out of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from router.domain.errors import (
 )
 from router.domain.events import Audited, Decided, Event, FeedbackGiven, Reasked
 from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
-from router.ports.ports import DecisionLog
+from router.ports.learning_log import DecisionLog
 from tests.contract.samples import (
     ATTEMPT,
     MAX_EVENTS,

@@ -1,4 +1,4 @@
-"""Suite of `router.ports.ports.Defaults`: what silence stands for, told once."""
+"""Suite of `router.ports.learning_log.Defaults`: what silence stands for, told once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings
-from router.adapters.storage.storage import open_storage
+from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.domain.errors import FeedbackTooLate
 from router.domain.events import FeedbackGiven
 from router.domain.records import DecisionRecord, FeedbackReport

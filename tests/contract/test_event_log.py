@@ -1,4 +1,4 @@
-"""Suite of `router.ports.ports.EventLog`."""
+"""Suite of `router.ports.learning_log.EventLog`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from router.adapters.storage import Storage
 from router.domain.events import Decided
 from router.domain.records import FeedbackReport
-from router.ports.ports import EventLog, StoredSnapshot
+from router.ports.learning_log import EventLog
+from router.ports.state import StoredSnapshot
 from tests.contract.samples import KEEP_EVENTS, RECORD
 
 RECORDS = [replace(RECORD, id=f"d-{n}") for n in range(6)]

@@ -1,4 +1,4 @@
-"""Suite of `router.ports.ports.HealthBoard`: three failures open for 200 ms, one second at most."""
+"""Suite of `router.ports.state.HealthBoard`: three failures open for 200 ms, one second at most."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from router.adapters.storage import Storage
-from router.ports.ports import Health, HealthBoard
+from router.ports.state import Health, HealthBoard
 from tests.contract.samples import eventually
 
 

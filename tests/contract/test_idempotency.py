@@ -1,4 +1,4 @@
-"""Suite of `router.ports.ports.Idempotency`."""
+"""Suite of `router.ports.state.Idempotency`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from router.adapters.storage import Storage
-from router.ports.ports import Claim, ClaimState, Idempotency, OnceKey
+from router.ports.state import Claim, ClaimKey, ClaimState, Idempotency
 from tests.contract.samples import eventually
 
-MINE, OTHERS = OnceKey("acme", "k", "d-1"), OnceKey("acme", "k", "d-2")
+MINE, OTHERS = ClaimKey("acme", "k", "d-1"), ClaimKey("acme", "k", "d-2")
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def once(storage: Storage) -> Idempotency:
 
 
 async def test_one_of_many_owners_is_the_first(once: Idempotency) -> None:
-    keys = [OnceKey("acme", "k", f"d-{n}") for n in range(50)]
+    keys = [ClaimKey("acme", "k", f"d-{n}") for n in range(50)]
     claims = await asyncio.gather(*(once.claim(key, "f", 60) for key in keys))
     states = [claim.state for claim in claims]
     assert states.count(ClaimState.NEW) == 1
@@ -66,7 +66,7 @@ async def test_only_its_owner_ends_a_claim(once: Idempotency) -> None:
 
 async def test_two_tenants_may_choose_the_same_key(once: Idempotency) -> None:
     await once.claim(MINE, "f", 60)
-    assert (await once.claim(OnceKey("other", "k", "d-2"), "g", 60)).state is ClaimState.NEW
+    assert (await once.claim(ClaimKey("other", "k", "d-2"), "g", 60)).state is ClaimState.NEW
 
 
 async def test_the_claim_of_a_crashed_owner_lapses(once: Idempotency) -> None:

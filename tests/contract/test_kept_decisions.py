@@ -1,4 +1,4 @@
-"""Suite of `router.ports.survey.KeptDecisions`."""
+"""Suite of `router.ports.learning_log.KeptDecisions`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suite of `router.ports.ports.Lease` and `SnapshotStore`, which share the fence."""
+"""Suite of `router.ports.state.Lease` and `SnapshotStore`, which share the fence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from router.adapters.storage import Storage
-from router.ports.ports import Lease, SnapshotStore, StoredSnapshot
+from router.ports.state import Lease, SnapshotStore, StoredSnapshot
 from tests.contract.samples import eventually
 
 FIRST = StoredSnapshot(1, "0-5", b"\x00\xffweights")

@@ -1,4 +1,4 @@
-"""Suite of `router.ports.ports.PolicyLog`."""
+"""Suite of `router.ports.learning_log.PolicyLog`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from router.adapters.storage import Storage
-from router.adapters.storage.policies import KEPT
+from router.adapters.storage.events import KEPT
 from router.domain.errors import Overloaded
 from router.domain.events import GainFound, Move, Mover, PolicyChanged, PolicyCommand
-from router.ports.ports import PolicyLog
+from router.ports.learning_log import PolicyLog
 from tests.contract.samples import MAX_EVENTS, NOON_S
 
 AT_MS = int(NOON_S * 1_000)

@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
+from router.domain.catalog import PROVIDERS
 from router.domain.chat import (
     Answer,
     ChatRequest,
@@ -27,7 +28,7 @@ from router.domain.chat import (
     ToolMode,
     Usage,
 )
-from tests.contract.dialects import CALL
+from tests.contract.dialects import CALL, DIALECTS
 from tests.contract.parties import ASK, KEY, Party
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -43,6 +44,10 @@ FULL = ChatRequest(
     response_format=ResponseFormat(Format.JSON_SCHEMA, json.dumps(SCHEMA)),
     sampling=Sampling(temperature=0.5, top_p=0.9, max_output_tokens=77, stop=("END",), seed=3),
 )
+
+
+def test_every_provider_has_its_dialect_in_this_suite() -> None:
+    assert {dialect.name for dialect in DIALECTS} == set(PROVIDERS)
 
 
 async def test_a_whole_answer(party: Party) -> None:
@@ -105,7 +110,7 @@ async def test_everything_is_sent(party: Party) -> None:
     sent = json.dumps(party.upstream.asked)
     for piece in ("Be brief.", "cat.png", "Adds.", "the sum is 6", "END", '"a": 5', "0.9", "77"):
         assert piece in sent.replace('\\"', '"')
-    if party.upstream.dialect.name != "anthropic":  # its protocol has no seed
+    if party.upstream.dialect.has_seed:
         assert '"seed": 3' in sent
 
 
@@ -138,7 +143,7 @@ async def test_calls_one_after_another_share_a_connection(party: Party) -> None:
 
 
 async def test_an_end_mark_ends_it_though_the_body_goes_on(party: Party) -> None:
-    if party.upstream.dialect.name == "gemini":
+    if not party.upstream.dialect.marks_its_end:
         pytest.skip("the protocol has no mark of the end but the end of the body")
     party.upstream.linger_s = 30
     answer = (await party.stream(timeout_ms=10_000))[-1]

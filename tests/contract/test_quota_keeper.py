@@ -1,4 +1,4 @@
-"""Suite of `router.ports.ports.QuotaKeeper`."""
+"""Suite of `router.ports.state.QuotaKeeper`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from router.adapters.storage import Storage, StorageSettings
 from router.domain.errors import QuotaExceeded
 from router.domain.tenants import QuotaLeft, Reservation, Tenant, TenantLimits
-from router.ports.ports import QuotaKeeper
+from router.ports.state import QuotaKeeper
 from tests.contract.samples import NOON_S, WINDOW_S, FakeTime
 
 HALF_DAY_MS = 12 * 3_600_000

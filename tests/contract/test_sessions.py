@@ -1,4 +1,4 @@
-"""Suite of `router.ports.ports.Sessions`."""
+"""Suite of `router.ports.state.Sessions`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from router.adapters.storage import Storage
 from router.domain.records import SessionTurn
-from router.ports.ports import Sessions
+from router.ports.state import Sessions
 
 EMBEDDING = np.arange(384, dtype=np.float32).tobytes()
 FIRST, SECOND = SessionTurn("d-1", 1, EMBEDDING), SessionTurn("d-2", 2, EMBEDDING)

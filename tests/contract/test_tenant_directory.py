@@ -1,4 +1,4 @@
-"""Suite of `router.ports.ports.TenantDirectory`."""
+"""Suite of `router.ports.state.TenantDirectory`."""
 
 from __future__ import annotations
 

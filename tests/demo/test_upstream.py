@@ -20,7 +20,7 @@ from router.adapters.providers import make_client, make_providers
 from router.domain import errors
 from router.domain.catalog import Deployment, Price
 from router.domain.chat import ChatRequest, ImagePart, Message, Role, TextPart, Usage
-from router.ports.ports import Provider
+from router.ports.upstream import Provider
 
 COUNT, SEED = 30, 4
 

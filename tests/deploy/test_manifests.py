@@ -11,7 +11,7 @@ import pytest
 from router.cli import main
 from router.config import Config, parse_config
 from router.domain.errors import ConfigInvalid
-from router.rpc.server import REQUIRED
+from router.rpc.health import REQUIRED
 
 VERSIONS = ("1.32", "1.37")
 SLEEP_MARGIN_S = 5

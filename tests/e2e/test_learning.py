@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from demo.world import Reply
-from router.ports.ports import StoredSnapshot
+from router.ports.state import StoredSnapshot
 from tests.e2e.conftest import Router, health, until
 from tests.e2e.details import reason
 

@@ -18,12 +18,12 @@ from bandit.context.fitting import MIN_PROMPTS
 from demo.upstream import INSTANT, Upstream
 from router.app.learner import running_learner
 from router.app.refitter import S_PER_H, Refitter
-from router.app.reloading import Source
+from router.app.reloading import ConfigSource
 from router.app.server import running_router
 from router.config import parse_config
 from router.domain.events import Decided
 from router.domain.tenants import Tenant, hash_key
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.ports.survey import EmbeddingSample
 from tests.e2e.conftest import ARMS, GOOD, KEY, Router, learned, served, until
 
@@ -82,7 +82,7 @@ async def site(
         text = config(tmp_path, ports).replace("metrics_port: 0", "metrics_port: 0, reload_ms: 100")
         path = tmp_path / "router.yaml"
         path.write_text(without(text, "fallback"))
-        parsed, source = parse_config(path.read_text(), "router.yaml", {}), Source(path)
+        parsed, source = parse_config(path.read_text(), "router.yaml", {}), ConfigSource(path)
         running = await stack.enter_async_context(running_router(parsed, {}, source))
         await stack.enter_async_context(running_learner(parsed, {}, source))
         target = f"127.0.0.1:{running.port}"
@@ -179,7 +179,7 @@ class TestContextMap:
     ) -> None:
         storage, file, now_s = site.router.storage, tmp_path / "context.npz", 0.0
         config = parse_config(site.text, "router.yaml", {})
-        refitter = Refitter(config, storage.survey, NullObserver(), lambda: now_s)
+        refitter = Refitter(config, storage.survey, Observer(), lambda: now_s)
         await site.taught(texts, "cheap", 0.0, 12)
         late = await site.router.complete(next(texts), arm="cheap")
         await learned(site.router, texts)

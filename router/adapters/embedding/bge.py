@@ -26,7 +26,7 @@ _CLS: Final = 101
 _SEP: Final = 102
 
 
-class Seen(NamedTuple):
+class EmbeddedText(NamedTuple):
     """embedding: shape (384,), float32, unit L2 norm.
 
     whole: no part of the text is missing in it, and no word was unknown to the model.
@@ -71,7 +71,7 @@ class BgeModel:
         """As `see`."""
         return self.see(text).embedding
 
-    def see(self, text: str) -> Seen:
+    def see(self, text: str) -> EmbeddedText:
         """At most 256 tokens are seen, head and tail of a longer text (see `clip`).
 
         Raises:
@@ -82,7 +82,7 @@ class BgeModel:
         readable = clip_chars(text).encode("utf-8", "replace").decode("utf-8")
         ids: list[int] = self._tokenizer.encode(readable, add_special_tokens=False).ids
         whole = len(text) <= MAX_CHARS and fits(ids) and _UNK not in ids
-        return Seen(self._hidden([_CLS, *clip_tokens(ids), _SEP]), whole)
+        return EmbeddedText(self._hidden([_CLS, *clip_tokens(ids), _SEP]), whole)
 
     def _hidden(self, tokens: list[int]) -> NDArray[np.float32]:
         ids = np.array([tokens], dtype=np.int64)

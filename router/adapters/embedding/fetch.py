@@ -1,13 +1,15 @@
-"""Get the model's files into the user's cache, from the first source that can deliver them."""
+"""Get the model's files into the user's cache, from a named directory or the Hugging Face Hub."""
 
 from __future__ import annotations
 
 import fcntl
-import time
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from router.adapters.embedding.files import (
     FILES,
@@ -17,108 +19,95 @@ from router.adapters.embedding.files import (
     is_verified,
     named_dir,
 )
-from router.adapters.embedding.hub import HubSource
-from router.adapters.embedding.progress import Progress, bars, silent
-from router.adapters.embedding.sources import DirectorySource, MavenSource, Source, part_path
-from router.domain.errors import ModelCorrupt, ModelUnavailable, RouterError
-
-_LOCK_LIMIT_S: Final = 1200.0
-_LOCK_POLL_S: Final = 0.2
+from router.adapters.embedding.hub import Hub, Report
+from router.domain.errors import ModelCorrupt, ModelUnavailable
 
 
 def fetch_model(
     progress: bool = True,  # noqa: FBT001, FBT002 - the one switch of the command line
     *,
     target: Path | None = None,
-    sources: Sequence[Source] | None = None,
+    hub: Hub | None = None,
 ) -> Path:
-    """The directory that holds the verified files; fetches what is missing into the cache.
+    """Return the directory that holds the verified files; fetch what is missing into the cache.
 
-    `target` replaces the cache directory, `sources` the default ones: the directory that
-    ADAPTIVE_ROUTER_MODEL_DIR names, the Hugging Face Hub, Maven.
+    The directory that ADAPTIVE_ROUTER_MODEL_DIR names is used where it lies if it is whole and no
+    target is given. Else its files are copied, and what it lacks comes from the hub.
+
+    Args:
+        progress: whether bars are drawn on standard error; standard output stays free.
+        target: replaces the cache directory.
+        hub: replaces the one that the environment names.
 
     Raises:
-        ModelCorrupt: no source had every file, and at least one had a wrong one.
-        ModelUnavailable: no source had every file, or the directory cannot be written.
+        ModelCorrupt: the hub's file is not the pinned one.
+        ModelUnavailable: the hub does not deliver, or the directory cannot be written.
 
     """
     named = named_dir()
     if target is None and named is not None and not _missing(named):
         return named
     folder = target or cache_dir()
-    with _exclusive(folder), bars() if progress else silent() as shown:
-        if missing := _missing(folder):
-            _fetch(missing, folder, default_sources() if sources is None else sources, shown)
+    with _exclusive(folder), _bars(shown=progress) as report:
+        for file in _missing(folder):
+            if named is None or not _copied(named / file.name, file, folder):
+                _download(hub or Hub(), file, folder, report)
     return folder
 
 
-def default_sources() -> list[Source]:
-    """Every source this machine may have, the closest first."""
-    named = named_dir()
-    near: list[Source] = [] if named is None else [DirectorySource(named)]
-    return [*near, HubSource(), MavenSource()]
-
-
-def _fetch(
-    missing: list[PinnedFile], folder: Path, sources: Sequence[Source], shown: Progress
-) -> None:
-    failures: list[RouterError] = []
-    for source in sources:
-        failures += _try_source(source, missing, folder, shown)
-        missing = _missing(folder)
-        if not missing:
-            return
-    corrupt = any(isinstance(failure, ModelCorrupt) for failure in failures)
-    error = ModelCorrupt if corrupt else ModelUnavailable
-    raise error(
-        f"no source delivered {', '.join(file.name for file in missing)}: "
-        f"{'; '.join(failure.message for failure in failures)}. Connect one of them, or set "
-        f"{MODEL_DIR_VARIABLE} to a directory that holds the files"
-    )
-
-
-def _try_source(
-    source: Source, wanted: list[PinnedFile], folder: Path, shown: Progress
-) -> list[RouterError]:
-    """Ask once; once more from the start if what spoilt the file may be an old part."""
-    resumed = any(part_path(folder, file).exists() for file in wanted)
-    failures = _ask(source, wanted, folder, shown)
-    if resumed and any(isinstance(failure, ModelCorrupt) for failure in failures):
-        failures = _ask(source, _missing(folder), folder, shown)
-    for failure in failures:
-        shown.note(failure.message)
-    return failures
-
-
-def _ask(
-    source: Source, wanted: list[PinnedFile], folder: Path, shown: Progress
-) -> list[RouterError]:
-    failures: list[RouterError] = []
-    try:
-        source.obtain(wanted, folder, shown.report)
-    except ModelUnavailable as failure:
-        failures.append(ModelUnavailable(f"{source.name}: {failure.message}"))
-    for file in wanted:
-        try:
-            _install(file, folder, source.name)
-        except ModelCorrupt as failure:
-            failures.append(failure)
-    return failures
-
-
-def _install(file: PinnedFile, folder: Path, source: str) -> None:
-    """Rename a whole, verified part; keep one that is short, delete one that is wrong."""
-    part = part_path(folder, file)
-    if not part.exists() or part.stat().st_size < file.size_bytes:
-        return
-    if not is_verified(part, file):
-        part.unlink()
-        raise ModelCorrupt(f"{source}: {file.name} does not have the pinned checksum")
-    part.replace(folder / file.name)
+def part_path(folder: Path, file: PinnedFile) -> Path:
+    """Returns where a file grows until it is whole and verified."""
+    return folder / f"{file.name}.part"
 
 
 def _missing(folder: Path) -> list[PinnedFile]:
     return [file for file in FILES if not is_verified(folder / file.name, file)]
+
+
+def _copied(source: Path, file: PinnedFile, folder: Path) -> bool:
+    return is_verified(source, file) and _installed(
+        Path(shutil.copyfile(source, part_path(folder, file))), file
+    )
+
+
+def _download(hub: Hub, file: PinnedFile, folder: Path, report: Report) -> None:
+    """Asks once more from the start if what spoilt the file may be an old part."""
+    part = part_path(folder, file)
+    for _ in range(1 + part.exists()):
+        try:
+            hub.download(file, part, report)
+        except (ModelCorrupt, ModelUnavailable) as failure:
+            if isinstance(failure, ModelCorrupt):
+                part.unlink()
+            raise type(failure)(_advice(file, failure.message)) from None
+        if _installed(part, file):
+            return
+    raise ModelCorrupt(_advice(file, f"{file.name} does not have the pinned checksum"))
+
+
+def _installed(part: Path, file: PinnedFile) -> bool:
+    """Rename a part that is verified; delete one that is not."""
+    if not is_verified(part, file):
+        part.unlink()
+        return False
+    part.replace(part.with_name(file.name))
+    return True
+
+
+def _advice(file: PinnedFile, why: str) -> str:
+    return (
+        f"no source delivered {file.name}: hub: {why}. Connect it, or set {MODEL_DIR_VARIABLE} to "
+        "a directory that holds the files"
+    )
+
+
+@contextmanager
+def _bars(*, shown: bool) -> Iterator[Report]:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    console = Console(stderr=True, quiet=not shown)
+    with Progress(*columns, TransferSpeedColumn(), console=console) as bars:
+        tasks = {f: bars.add_task(f.name, total=f.size_bytes, visible=False) for f in FILES}
+        yield lambda file, done: bars.update(tasks[file], completed=done, visible=True)
 
 
 @contextmanager
@@ -130,18 +119,5 @@ def _exclusive(folder: Path) -> Iterator[None]:
     except OSError:
         raise ModelUnavailable(f"cannot write to {folder}; choose another directory") from None
     with lock:
-        _wait_for(lock, time.monotonic)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _wait_for(lock: IO[str], clock: Callable[[], float]) -> None:
-    deadline = clock() + _LOCK_LIMIT_S
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if clock() > deadline:
-                raise ModelUnavailable("another process has been fetching for too long") from None
-            time.sleep(_LOCK_POLL_S)
-        else:
-            return

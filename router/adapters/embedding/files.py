@@ -22,13 +22,12 @@ _CHUNK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class PinnedFile:
-    """One file of the model; `hub_path` and `jar_member` are its names at the sources."""
+    """One file of the model; `hub_path` is its name at the hub."""
 
     name: str
     size_bytes: int
     sha256: str
     hub_path: str
-    jar_member: str
 
 
 WEIGHTS: Final = PinnedFile(
@@ -36,31 +35,29 @@ WEIGHTS: Final = PinnedFile(
     size_bytes=34_014_426,
     sha256="6c9c6101a956d62dfb5e7190c538226c0c5bb9cb27b651234b6df063ee7dbfe4",
     hub_path="onnx/model_quantized.onnx",
-    jar_member="bge-small-en-v1.5-q.onnx",
 )
 TOKENIZER: Final = PinnedFile(
     name="tokenizer.json",
     size_bytes=711_396,
     sha256="d241a60d5e8f04cc1b2b3e9ef7a4921b27bf526d9f6050ab90f9267a1f9e5c66",
     hub_path="tokenizer.json",
-    jar_member="bge-small-en-v1.5-q-tokenizer.json",
 )
 FILES: Final = (WEIGHTS, TOKENIZER)
 
 
 def cache_dir() -> Path:
-    """Where fetched files are kept; it may not exist yet."""
+    """Returns where fetched files are kept; it may not exist yet."""
     return platformdirs.user_cache_path("adaptive-router") / "bge-small-en-v1.5-int8"
 
 
 def named_dir() -> Path | None:
-    """The directory the environment names, if it names one."""
+    """Returns the directory that the environment names."""
     value = os.environ.get(MODEL_DIR_VARIABLE, "").strip()
     return Path(value) if value else None
 
 
 def model_dir() -> Path:
-    """The first directory that holds every file at its pinned size: named one, then cache.
+    """Returns the first directory that holds every file at its size: the named one, the cache.
 
     Contents are verified by `read_verified` when the model loads, so this stays a few `stat`s.
 
@@ -83,7 +80,7 @@ def model_dir() -> Path:
 
 
 def read_verified(directory: Path, file: PinnedFile) -> bytes:
-    """The bytes of `file` in `directory`, hashed as read, so what is checked is what is used.
+    """Returns the bytes of a file, hashed as read, so that what is checked is what is used.
 
     Raises:
         ModelUnavailable: the file cannot be read.
@@ -103,7 +100,7 @@ def read_verified(directory: Path, file: PinnedFile) -> bytes:
 
 
 def is_verified(path: Path, file: PinnedFile) -> bool:
-    """Whether `path` holds exactly the pinned content."""
+    """Returns whether `path` holds exactly the pinned content."""
     if _size_bytes(path) != file.size_bytes:
         return False
     digest = hashlib.sha256()

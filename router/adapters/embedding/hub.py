@@ -1,20 +1,20 @@
-"""The Hugging Face Hub as a source: plain GETs at a pinned revision, resumed by Range."""
+"""The Hugging Face Hub: plain GETs at a pinned revision, resumed by Range."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import httpx
 
 from router.adapters.embedding.files import PinnedFile
-from router.adapters.embedding.sources import CHUNK_BYTES, Report, part_path
-from router.domain.errors import ModelUnavailable
+from router.domain.errors import ModelCorrupt, ModelUnavailable
 
 ENDPOINT_VARIABLE: Final = "HF_ENDPOINT"
+CHUNK_BYTES: Final = 1 << 18
 _PUBLIC_ENDPOINT: Final = "https://huggingface.co"
 _REPOSITORY: Final = "Xenova/bge-small-en-v1.5"
 _REVISION: Final = "ea104dacec62c0de699686887e3f920caeb4f3e3"
@@ -22,11 +22,15 @@ _TIMEOUT: Final = httpx.Timeout(20.0, connect=5.0)
 _LIMIT_S: Final = 900.0
 _MAX_REDIRECTS: Final = 5
 
+Report: TypeAlias = Callable[[PinnedFile, int], None]
+"""Told of a file how many bytes of it are there by now."""
 
-class HubSource:
-    """Downloads from `endpoint`, by default the one HF_ENDPOINT names, else the public hub."""
 
-    name = "hub"
+class Hub:
+    """Downloads from `endpoint`, by default the one HF_ENDPOINT names, else the public hub.
+
+    limit_s: for one file.
+    """
 
     def __init__(
         self,
@@ -40,31 +44,28 @@ class HubSource:
         self._clock = clock
         self._limit_s = limit_s
 
-    def obtain(self, wanted: Sequence[PinnedFile], folder: Path, report: Report) -> None:
-        deadline = self._clock() + self._limit_s
+    def download(self, file: PinnedFile, part: Path, report: Report) -> None:
+        """Write what `part` lacks of the file.
+
+        Raises:
+            ModelCorrupt: the hub's file is larger than the pinned one.
+            ModelUnavailable: the hub does not deliver it; what came by then stays in `part`.
+
+        """
         try:
             with httpx.Client(
                 timeout=_TIMEOUT, follow_redirects=True, max_redirects=_MAX_REDIRECTS
             ) as client:
-                for file in wanted:
-                    self._download(client, file, folder, report, deadline)
+                self._get(client, file, part, report)
         except httpx.TimeoutException:
             raise ModelUnavailable("the hub did not answer in time") from None
         except (httpx.HTTPError, httpx.InvalidURL):
             raise ModelUnavailable("the hub cannot be reached or broke off") from None
         except OSError:
-            raise ModelUnavailable(f"cannot write to {folder}") from None
+            raise ModelUnavailable(f"cannot write to {part.parent}") from None
 
-    def _download(
-        self,
-        client: httpx.Client,
-        file: PinnedFile,
-        folder: Path,
-        report: Report,
-        deadline: float,
-    ) -> None:
-        part = part_path(folder, file)
-        done = _resumable_bytes(part, file)
+    def _get(self, client: httpx.Client, file: PinnedFile, part: Path, report: Report) -> None:
+        deadline_s, done = self._clock() + self._limit_s, _resumable_bytes(part, file)
         if done == file.size_bytes:
             return
         # Compressed transfer would give the range another meaning than bytes of the file.
@@ -79,17 +80,17 @@ class HubSource:
                     sink.write(chunk)
                     done += len(chunk)
                     report(file, done)
-                    self._check_limits(file, done, deadline)
+                    self._check_limits(file, done, deadline_s)
 
-    def _check_limits(self, file: PinnedFile, done: int, deadline: float) -> None:
+    def _check_limits(self, file: PinnedFile, done: int, deadline_s: float) -> None:
         if done > file.size_bytes:
-            raise ModelUnavailable(f"the hub's {file.name} is larger than the pinned file")
-        if self._clock() > deadline:
+            raise ModelCorrupt(f"the hub's {file.name} is larger than the pinned file")
+        if self._clock() > deadline_s:
             raise ModelUnavailable(f"the hub took longer than {self._limit_s:.0f} s")
 
 
 def _resumable_bytes(part: Path, file: PinnedFile) -> int:
-    """How much of an earlier attempt to keep; a part that is too long is worth nothing."""
+    """Returns the length of an earlier attempt; a part that is too long is worth nothing."""
     try:
         size = part.stat().st_size
     except FileNotFoundError:
@@ -98,7 +99,7 @@ def _resumable_bytes(part: Path, file: PinnedFile) -> int:
 
 
 def _accepted_offset(response: httpx.Response, asked: int) -> int:
-    """Where the body starts in the file: a server may ignore Range and send all of it."""
+    """Returns where the body starts: a server may ignore Range and send the whole file."""
     if response.status_code == httpx.codes.OK:
         return 0
     start = f"bytes {asked}-"

@@ -13,7 +13,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from router.adapters.embedding.bge import BgeModel, Seen
+from router.adapters.embedding.bge import BgeModel, EmbeddedText
 from router.adapters.embedding.clip import MAX_TOKENS, clip_chars
 from router.domain.errors import ModelUnavailable, Overloaded
 
@@ -35,12 +35,12 @@ class PoolStats:
     abandoned: int = 0
 
 
-class _Run:
+class _EmbedRun:
     """One text on its way through a worker; `callers` wait for it, the first from the start."""
 
     __slots__ = ("callers", "result", "text")
 
-    result: asyncio.Future[Seen | None]
+    result: asyncio.Future[EmbeddedText | None]
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -48,7 +48,7 @@ class _Run:
 
 
 class EmbedderPool:
-    """Implements `router.ports.ports.Embedder`; lives on one event loop.
+    """Implements `router.ports.upstream.Embedder`; lives on one event loop.
 
     queue: prompts that may wait for a worker. cache_entries: of the LRU, by text hash.
     """
@@ -63,8 +63,8 @@ class EmbedderPool:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="embed")
         self._model: BgeModel | None = None
         self._loading = Lock()
-        self._known: OrderedDict[bytes, Seen] = OrderedDict()
-        self._running: dict[bytes, _Run] = {}
+        self._known: OrderedDict[bytes, EmbeddedText] = OrderedDict()
+        self._running: dict[bytes, _EmbedRun] = {}
         self._closed = False
         self.stats = PoolStats()
 
@@ -84,11 +84,11 @@ class EmbedderPool:
             return known.embedding
         return await self._compute(key, text)
 
-    def known(self, text: str) -> NDArray[np.float32] | None:
+    def cached(self, text: str) -> NDArray[np.float32] | None:
         seen = self._known.get(_key(clip_chars(text)))
         return seen.embedding if seen else None
 
-    def whole(self, text: str) -> bool:
+    def covers(self, text: str) -> bool:
         seen = self._known.get(_key(clip_chars(text)))
         return seen is not None and seen.whole
 
@@ -100,26 +100,26 @@ class EmbedderPool:
             if seen is not None:
                 return seen.embedding
 
-    def _join(self, key: bytes) -> _Run | None:
+    def _join(self, key: bytes) -> _EmbedRun | None:
         run = self._running.get(key)
         if run is not None:
             run.callers += 1
             self.stats.hits += 1
         return run
 
-    def _start(self, key: bytes, text: str) -> _Run:
+    def _start(self, key: bytes, text: str) -> _EmbedRun:
         if self._closed:
             raise _closing()
         if len(self._running) >= self._room:
             self.stats.refused += 1
             raise Overloaded("too many prompts wait to be embedded", retry_after_ms=BUSY_RETRY_MS)
-        run = self._running[key] = _Run(text)
+        run = self._running[key] = _EmbedRun(text)
         loop = asyncio.get_running_loop()
         run.result = loop.run_in_executor(self._threads, self._embed, run)
         run.result.add_done_callback(lambda done: self._keep(key, done))
         return run
 
-    async def _wait(self, run: _Run) -> Seen | None:
+    async def _wait(self, run: _EmbedRun) -> EmbeddedText | None:
         try:
             # One caller that leaves must not take the others' result along.
             return await asyncio.shield(run.result)
@@ -130,7 +130,7 @@ class EmbedderPool:
         finally:
             run.callers -= 1
 
-    def _keep(self, key: bytes, done: asyncio.Future[Seen | None]) -> None:
+    def _keep(self, key: bytes, done: asyncio.Future[EmbeddedText | None]) -> None:
         self._running.pop(key, None)
         if done.cancelled() or done.exception() is not None:
             return
@@ -143,7 +143,7 @@ class EmbedderPool:
         if len(self._known) > self._cache_entries:
             self._known.popitem(last=False)
 
-    def _embed(self, run: _Run) -> Seen | None:
+    def _embed(self, run: _EmbedRun) -> EmbeddedText | None:
         if run.callers == 0:
             return None
         seen = self._loaded().see(run.text)

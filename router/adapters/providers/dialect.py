@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from router.domain.catalog import Deployment
-from router.domain.chat import Answer, ChatRequest, Delta, Usage
+from router.domain.chat import (
+    Answer,
+    ChatRequest,
+    Delta,
+    FinishReason,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
 
 Json: TypeAlias = dict[str, Any]
 CHARS_PER_TOKEN = 4
@@ -14,19 +25,98 @@ MAX_TOKENS = 100_000_000
 """More than any model reads or writes: a count beyond it is a provider's mistake."""
 
 
-class Assembler(Protocol):
-    """Puts one streamed answer together."""
+@dataclass(slots=True)
+class _OpenCall:
+    number: int
+    id: str
+    name: str
+    arguments: list[str]
 
-    ended: bool
-    """The provider has said that nothing follows; never set where a protocol has no such mark."""
 
+@dataclass(slots=True)
+class Calls:
+    """Numbers tool calls from 0 as they begin, whatever index the provider gives them."""
+
+    chat: ChatRequest
+    _calls: dict[int, _OpenCall] = field(default_factory=dict)
+
+    def begin(self, index: int, call_id: str, name: str, arguments: str = "") -> ToolCallDelta:
+        """Without an id one is made that no earlier turn of the conversation has used."""
+        number = len(self._calls)
+        call_id = call_id or f"call_{len(self.chat.messages)}_{number}"
+        self._calls[index] = _OpenCall(number, call_id, name, [arguments])
+        return ToolCallDelta(number, call_id, name, arguments)
+
+    def proceed(self, index: int, arguments: str) -> ToolCallDelta:
+        """Raises KeyError for a call that has not begun."""
+        call = self._calls[index]
+        call.arguments.append(arguments)
+        return ToolCallDelta(call.number, arguments=arguments)
+
+    def __contains__(self, index: int) -> bool:
+        return index in self._calls
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def whole(self) -> tuple[ToolCall, ...]:
+        return tuple(ToolCall(c.id, c.name, "".join(c.arguments)) for c in self._calls.values())
+
+    @property
+    def text(self) -> str:
+        return "".join(piece for call in self._calls.values() for piece in call.arguments)
+
+
+@dataclass(slots=True)
+class Assembler(ABC):
+    """Puts one answer together, whole or streamed.
+
+    ended: the provider has said that nothing follows; never set where a protocol has no such mark.
+    """
+
+    deployment: Deployment
+    chat: ChatRequest
+    ended: bool = False
+    model: str = ""
+    calls: Calls = field(init=False)
+    _text: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.calls = Calls(self.chat)
+
+    @abstractmethod
     def feed(self, data: bytes) -> Iterator[Delta]:
         """Raises ProviderMalformed, or msgspec.DecodeError for JSON of another shape."""
-        ...
 
+    @abstractmethod
     def finish(self) -> Answer:
         """Raises ProviderMalformed when the stream broke off before its end."""
-        ...
+
+    def say(self, text: str | None) -> Iterator[Delta]:
+        if text:
+            self._text.append(text)
+            yield TextDelta(text)
+
+    def assembled(
+        self,
+        finish_reason: FinishReason,
+        input_tokens: int | None,
+        output_tokens: int | None,
+        *,
+        mean_logprob: float | None = None,
+        refusal: bool = False,
+    ) -> Answer:
+        text = "".join(self._text)
+        written = text + self.calls.text
+        return Answer(
+            text=text,
+            finish_reason=finish_reason,
+            usage=_usage_or_guess(input_tokens, output_tokens, self.chat, written),
+            model=self.model or self.deployment.model,
+            tool_calls=self.calls.whole(),
+            mean_logprob=mean_logprob,
+            refusal=refusal,
+        )
 
 
 class Dialect(Protocol):
@@ -47,10 +137,10 @@ class Dialect(Protocol):
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> Assembler: ...
 
 
-def usage_or_guess(
+def _usage_or_guess(
     input_tokens: int | None, output_tokens: int | None, chat: ChatRequest, text: str
 ) -> Usage:
-    """What the provider counted, or a guess: an answer without usage was not free."""
+    """Returns the provider's counts, or a guess: an answer without usage was not free."""
     read, written = _count(input_tokens), _count(output_tokens)
     return Usage(
         read or chat.estimated_input_tokens,
@@ -64,12 +154,12 @@ def _count(tokens: int | None) -> int:
 
 
 def given(**fields: Any) -> Json:
-    """Only the fields that are set."""
+    """Returns only the fields that are set."""
     return {key: value for key, value in fields.items() if value not in (None, (), [], "")}
 
 
 def merged(turns: Iterable[Json], parts: str) -> list[Json]:
-    """Neighbours of one role as one turn: results of parallel tool calls belong together.
+    """Join neighbours of one role: results of parallel tool calls belong together.
 
     parts: the field that holds a turn's list of parts. Turns without any are left out.
     """

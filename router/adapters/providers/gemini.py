@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
-from router.adapters.providers.dialect import Json, given, merged
-from router.adapters.providers.gemini_answer import GeminiAssembler, read_answer
+import msgspec
+
+from router.adapters.providers.dialect import Assembler, Dialect, Json, given, merged
 from router.domain.catalog import Deployment
 from router.domain.chat import (
     Answer,
     ChatRequest,
+    Delta,
+    FinishReason,
     Format,
     ImagePart,
     Message,
@@ -21,6 +26,7 @@ from router.domain.chat import (
     Tool,
     ToolMode,
 )
+from router.domain.errors import ProviderMalformed
 
 _MODES = {ToolMode.AUTO: "AUTO", ToolMode.NONE: "NONE", ToolMode.REQUIRED: "ANY"}
 JSON_TYPE = "application/json"
@@ -30,7 +36,7 @@ NO_SIGNATURE = "skip_thought_signature_validator"
 
 
 class Gemini:
-    """Implements `Dialect`. Tool results are matched by the name of their tool."""
+    """Tool results are matched by the name of their tool."""
 
     def path(self, deployment: Deployment, *, stream: bool) -> str:
         verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
@@ -53,7 +59,10 @@ class Gemini:
         )
 
     def answer(self, data: bytes, deployment: Deployment, chat: ChatRequest) -> Answer:
-        return read_answer(data, deployment, chat)
+        assembler = GeminiAssembler(deployment, chat)
+        for _ in assembler.feed(data):
+            pass
+        return assembler.finish()
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> GeminiAssembler:
         return GeminiAssembler(deployment, chat)
@@ -120,3 +129,108 @@ def _config(chat: ChatRequest) -> Json:
         responseMimeType=None if wanted.kind is Format.TEXT else JSON_TYPE,
         responseJsonSchema=json.loads(wanted.schema) if wanted.schema else None,
     )
+
+
+_FINISH = {
+    "STOP": FinishReason.STOP,
+    "MAX_TOKENS": FinishReason.LENGTH,
+    "SAFETY": FinishReason.CONTENT_FILTER,
+    "RECITATION": FinishReason.CONTENT_FILTER,
+    "BLOCKLIST": FinishReason.CONTENT_FILTER,
+    "PROHIBITED_CONTENT": FinishReason.CONTENT_FILTER,
+    "SPII": FinishReason.CONTENT_FILTER,
+}
+
+
+class _FunctionCall(msgspec.Struct):
+    name: str
+    args: msgspec.Raw = msgspec.Raw(b"{}")
+    id: str | None = None
+
+
+class _Part(msgspec.Struct, rename="camel"):
+    text: str | None = None
+    thought: bool = False
+    function_call: _FunctionCall | None = None
+
+
+class _Content(msgspec.Struct):
+    parts: list[_Part] | None = None
+
+
+class _Candidate(msgspec.Struct, rename="camel"):
+    """avg_logprobs: not a number for some models ("NaN")."""
+
+    content: _Content | None = None
+    finish_reason: str | None = None
+    avg_logprobs: float | str | None = None
+
+
+class _GeminiUsage(msgspec.Struct, rename="camel"):
+    prompt_token_count: int | None = None
+    candidates_token_count: int | None = None
+    thoughts_token_count: int | None = None
+
+
+class _Feedback(msgspec.Struct, rename="camel"):
+    block_reason: str | None = None
+
+
+class _Response(msgspec.Struct, rename="camel"):
+    candidates: list[_Candidate] | None = None
+    usage_metadata: _GeminiUsage | None = None
+    model_version: str | None = None
+    prompt_feedback: _Feedback | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Response).decode
+
+
+@dataclass(slots=True)
+class GeminiAssembler(Assembler):
+    """The end of the body is the protocol's only mark of the end."""
+
+    _usage: _GeminiUsage = field(default_factory=_GeminiUsage)
+    _finish_reason: str = ""
+    _mean_logprob: float | None = None
+
+    def feed(self, data: bytes) -> Iterator[Delta]:
+        response = _decode(data)
+        if response.error is not None:
+            raise ProviderMalformed("the provider reported an error in its answer")
+        self._usage = response.usage_metadata or self._usage
+        self.model = response.model_version or self.model
+        if response.prompt_feedback and response.prompt_feedback.block_reason:
+            self._finish_reason = "SAFETY"
+        for candidate in (response.candidates or ())[:1]:
+            yield from self._candidate(candidate)
+
+    def _candidate(self, candidate: _Candidate) -> Iterator[Delta]:
+        self._finish_reason = candidate.finish_reason or self._finish_reason
+        if isinstance(candidate.avg_logprobs, float):
+            self._mean_logprob = candidate.avg_logprobs
+        for part in (candidate.content and candidate.content.parts) or ():
+            yield from self._part(part)
+
+    def _part(self, part: _Part) -> Iterator[Delta]:
+        if not part.thought:
+            yield from self.say(part.text)
+        if part.function_call:
+            call, number = part.function_call, len(self.calls)
+            arguments = bytes(call.args).decode()
+            yield self.calls.begin(number, call.id or "", call.name, arguments)
+
+    def finish(self) -> Answer:
+        if not self._finish_reason:
+            raise ProviderMalformed("the provider's answer broke off")
+        usage, reason = self._usage, _FINISH.get(self._finish_reason, FinishReason.STOP)
+        return self.assembled(
+            FinishReason.TOOL_CALLS if self.calls else reason,
+            usage.prompt_token_count,
+            (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0),
+            mean_logprob=self._mean_logprob,
+        )
+
+
+DIALECT: Dialect = Gemini()

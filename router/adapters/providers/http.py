@@ -14,9 +14,8 @@ import httpcore
 import msgspec
 
 from router.adapters.providers.dialect import Assembler, Dialect
+from router.adapters.providers.failures import DRIVER_ERRORS, CallProgress, refusal
 from router.adapters.providers.network import OnePieceBackend
-from router.adapters.providers.progress import DRIVER_ERRORS, Progress
-from router.adapters.providers.refusal import refusal
 from router.adapters.providers.sse import EventReader
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta
@@ -24,7 +23,7 @@ from router.domain.errors import (
     ProviderMalformed,
     ProviderRefusedRequest,
 )
-from router.ports.ports import Clock
+from router.ports import Clock
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 CONNECT_S = 5.0
@@ -73,7 +72,7 @@ def make_client(
 
 
 class HttpProvider:
-    """Implements `router.ports.ports.Provider`. keys: deployment name -> API key."""
+    """Implements `router.ports.upstream.Provider`. keys: deployment name -> API key."""
 
     def __init__(
         self,
@@ -91,7 +90,7 @@ class HttpProvider:
     async def complete(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
     ) -> Answer:
-        progress = Progress()
+        progress = CallProgress()
         opened = self._opened(deployment, request, progress, stream=False)
         async with progress.bounded(timeout_ms), opened as response:
             body = await _bounded_body(response)
@@ -102,7 +101,7 @@ class HttpProvider:
     ) -> AsyncGenerator[Delta | Answer]:
         assembler = self._dialect.assembler(deployment, request)
         now_s = asyncio.get_running_loop().time
-        progress, left_s = Progress(), timeout_ms / 1_000
+        progress, left_s = CallProgress(), timeout_ms / 1_000
         async with aclosing(self._events(deployment, request, assembler, progress)) as batches:
             while True:
                 # The limit covers waiting for the upstream, never the caller's own pace.
@@ -121,7 +120,7 @@ class HttpProvider:
         deployment: Deployment,
         request: ChatRequest,
         assembler: Assembler,
-        progress: Progress,
+        progress: CallProgress,
     ) -> AsyncGenerator[list[Delta]]:
         """What each piece of the body adds to the answer, until its end."""
         reader = EventReader(MAX_BODY_BYTES)
@@ -135,7 +134,7 @@ class HttpProvider:
 
     @asynccontextmanager
     async def _opened(
-        self, deployment: Deployment, chat: ChatRequest, progress: Progress, *, stream: bool
+        self, deployment: Deployment, chat: ChatRequest, progress: CallProgress, *, stream: bool
     ) -> AsyncIterator[httpcore.Response]:
         with _carried():
             body = _encode(self._dialect.body(deployment, chat, stream=stream))

@@ -1,7 +1,132 @@
-"""The ports of the core that keep state, over Redis 8 or newer."""
+"""The ports that keep state, over Redis 8 or newer."""
 
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from router.adapters.storage.cache import RedisAnswerCache
+from router.adapters.storage.client import Client
+from router.adapters.storage.decisions import RedisDecisionLog, RedisDefaults
 from router.adapters.storage.embedded import EmbeddedRedis
+from router.adapters.storage.events import RedisEventLog, RedisPolicyLog
+from router.adapters.storage.health import RedisHealthBoard
+from router.adapters.storage.idempotency import RedisIdempotency
+from router.adapters.storage.keys import Keys
+from router.adapters.storage.pool import Address
+from router.adapters.storage.quota import RedisQuotaKeeper
+from router.adapters.storage.sessions import RedisSessions
 from router.adapters.storage.settings import CacheBounds, StorageSettings
-from router.adapters.storage.storage import Storage, open_storage
+from router.adapters.storage.snapshots import RedisLease, RedisSnapshotStore
+from router.adapters.storage.survey import RedisKeptDecisions, RedisSurvey
+from router.adapters.storage.tenants import RedisTenantDirectory
+from router.domain.errors import StorageUnavailable, StoreMissing
+from router.ports import Clock
 
-__all__ = ["CacheBounds", "EmbeddedRedis", "Storage", "StorageSettings", "open_storage"]
+__all__ = [
+    "CacheBounds",
+    "EmbeddedRedis",
+    "Storage",
+    "StorageSettings",
+    "build_storage",
+    "open_storage",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """server: the private redis-server, None where a URL is used."""
+
+    cache: RedisAnswerCache
+    health: RedisHealthBoard
+    quota: RedisQuotaKeeper
+    tenants: RedisTenantDirectory
+    decisions: RedisDecisionLog
+    defaults: RedisDefaults
+    events: RedisEventLog
+    sessions: RedisSessions
+    idempotency: RedisIdempotency
+    snapshots: RedisSnapshotStore
+    lease: RedisLease
+    kept: RedisKeptDecisions
+    survey: RedisSurvey
+    policies: RedisPolicyLog
+    client: Client = field(repr=False)
+    server: EmbeddedRedis | None = None
+
+    async def ping(self) -> None:
+        """Starts the private server again if it has ended.
+
+        Raises StorageUnavailable, or ServerMissing for a server that is too old or does not start.
+        """
+        try:
+            await self.client.check_version()
+        except StorageUnavailable:
+            if self.server is None or not self.server.ended:
+                raise
+            await self.server.start()
+            await self.client.check_version()
+
+    async def close(self) -> None:
+        await self.client.close()
+        if self.server is not None:
+            await self.server.stop()
+
+
+async def open_storage(
+    settings: StorageSettings, *, clock: Clock = time.time, begun: bool = False
+) -> Storage:
+    """Starts the private server where no URL is set.
+
+    With a URL nothing is sent yet: a server that is away now may be back when it is needed.
+    begun: a private store must have been begun before.
+
+    Raises:
+        ServerMissing: the private server can't be started.
+        StoreMissing: there is no private store, though `begun`.
+
+    """
+    if settings.url:
+        return build_storage(settings, Address(url=settings.url), clock=clock)
+    server = EmbeddedRedis(
+        settings.data_dir,
+        appendfsync=settings.appendfsync,
+        start_timeout_ms=settings.start_timeout_ms,
+    )
+    if begun and not server.begun:
+        raise StoreMissing(
+            f"nothing was stored in {server.data_dir} yet: name the store of the running router in "
+            "redis.url or redis.embedded.data_dir"
+        )
+    await server.start()
+    return build_storage(settings, Address(socket=server.socket), clock=clock, server=server)
+
+
+def build_storage(
+    settings: StorageSettings,
+    address: Address,
+    *,
+    clock: Clock,
+    server: EmbeddedRedis | None = None,
+) -> Storage:
+    keys = Keys(settings.prefix)
+    client = Client(address, pool_size=settings.pool_size, timeout_ms=settings.timeout_ms)
+    events = RedisEventLog(client, keys, settings.keep_events)
+    return Storage(
+        cache=RedisAnswerCache(client, keys, settings.cache),
+        health=RedisHealthBoard(client, keys, settings.health),
+        quota=RedisQuotaKeeper(client, keys, clock, settings.keep_decisions_s),
+        tenants=RedisTenantDirectory(client, keys),
+        decisions=RedisDecisionLog(client, keys, clock, settings),
+        defaults=RedisDefaults(client, keys, clock, settings),
+        events=events,
+        sessions=RedisSessions(client, keys),
+        idempotency=RedisIdempotency(client, keys),
+        snapshots=RedisSnapshotStore(client, keys, settings.keep_snapshots),
+        lease=RedisLease(client, keys),
+        kept=RedisKeptDecisions(client, keys, events),
+        survey=RedisSurvey(client, keys, settings.keep_decisions_s),
+        policies=RedisPolicyLog(client, keys, clock, settings.max_events),
+        client=client,
+        server=server,
+    )

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from router.adapters.storage.client import Client
+from router.adapters.storage.client import Client, load
 from router.adapters.storage.codec import Codec, encode
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.scripts import load
 from router.adapters.storage.settings import CacheBounds
 from router.domain.errors import StorageCorrupt
 from router.domain.records import CachedAnswer, CacheKey
-from router.ports.ports import Embedding
+from router.ports.upstream import Embedding
 
 MAX_EXPIRED = 16
 ROUNDING = 1e-6
@@ -25,7 +24,7 @@ _answer = Codec(CachedAnswer)
 
 
 class RedisAnswerCache:
-    """Implements `router.ports.ports.AnswerCache`. What can't be decoded is a miss."""
+    """Implements `router.ports.state.AnswerCache`. What can't be decoded is a miss."""
 
     def __init__(self, client: Client, keys: Keys, bounds: CacheBounds) -> None:
         self._client = client

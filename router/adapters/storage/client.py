@@ -8,9 +8,11 @@ disk.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any, TypeAlias
 
 from hiredis import pack_command
@@ -18,8 +20,22 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from router.adapters.storage.pool import Address, Pool
-from router.adapters.storage.scripts import Script
 from router.domain.errors import ServerMissing, StorageUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    source: bytes
+    sha: str
+
+
+def load(*names: str) -> Script:
+    """The files of `lua/` in this order as one script: what is shared first."""
+    folder = files(__package__).joinpath("lua")
+    source = b"\n".join(folder.joinpath(f"{name}.lua").read_bytes() for name in names)
+    # The server names a script by its SHA-1; nothing is protected by it.
+    return Script(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+
 
 MIN_VERSION = 8
 MAX_PIPELINE = 128

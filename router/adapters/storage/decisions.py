@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
-from router.adapters.storage.client import Client, Word
-from router.adapters.storage.codec import encode
+from router.adapters.storage.client import Client, Script, Word, load
+from router.adapters.storage.codec import encode, number_of, read_record
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.scripts import Script, load
 from router.adapters.storage.settings import StorageSettings
-from router.adapters.storage.wire import number_of, read_record
+from router.domain import MS_PER_S
 from router.domain.errors import (
     DecisionNotFound,
     FeedbackConflict,
@@ -19,18 +19,18 @@ from router.domain.errors import (
 )
 from router.domain.events import Audited, FeedbackGiven, Reasked
 from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
-from router.ports.ports import Clock
+from router.ports import Clock
 
-MS_PER_S = 1_000
 _RECORD = load("events_common", "decision_record")
 _SETTLE = load("events_common", "decision_settle")
 _FEEDBACK = load("events_common", "decision_feedback")
 _REASKED = load("events_common", "decision_reasked")
 _AUDITED = load("events_common", "decision_audited")
+_DEFAULTED = load("events_common", "decision_defaulted")
 
 
 class RedisDecisionLog:
-    """Implements `router.ports.ports.DecisionLog`."""
+    """Implements `router.ports.learning_log.DecisionLog`."""
 
     def __init__(self, client: Client, keys: Keys, clock: Clock, settings: StorageSettings) -> None:
         self._client = client
@@ -120,3 +120,31 @@ class RedisDecisionLog:
 
 def _not_found() -> DecisionNotFound:
     return DecisionNotFound("no decision of yours has this id: it is wrong or has expired")
+
+
+class RedisDefaults:
+    """Implements `router.ports.learning_log.Defaults`, once a join window has closed."""
+
+    def __init__(self, client: Client, keys: Keys, clock: Clock, settings: StorageSettings) -> None:
+        self._client = client
+        self._keys = keys
+        self._clock = clock
+        self._quality = settings.default_quality
+        self._bound = settings.max_events
+        self._window_ms = int(settings.join_window_s * MS_PER_S)
+
+    async def tell(self, most: int) -> int:
+        if self._quality is None:
+            return 0
+        now_ms = int(self._clock() * MS_PER_S)
+        closed = f"({now_ms - self._window_ms}"
+        command = ("ZRANGEBYSCORE", self._keys.waiting, "-inf", closed, "LIMIT", 0, most)
+        ids = [found.decode() for found in await self._client.call(*command)]
+        told = await asyncio.gather(*(self._tell(i, self._quality, now_ms) for i in ids))
+        return sum(told)
+
+    async def _tell(self, decision_id: str, quality: float, now_ms: int) -> bool:
+        event = encode(FeedbackGiven(decision_id, quality, now_ms, by_default=True))
+        keys = self._keys.of_change(decision_id)
+        status = await self._client.script(_DEFAULTED, keys, self._bound, decision_id, event)
+        return bool(status == b"new")

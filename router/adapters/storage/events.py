@@ -1,26 +1,32 @@
-"""The learner's side of the event stream."""
+"""The learner's side of the event stream, and commands to policies as events of it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
-from router.adapters.storage.client import Client
+from router.adapters.storage.client import Client, load
+from router.adapters.storage.codec import encode, number_of, read_change, read_event, read_record
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.scripts import load
-from router.adapters.storage.wire import number_of, read_event, read_record
-from router.domain.errors import StorageCorrupt
-from router.domain.events import Event
+from router.domain import MS_PER_S
+from router.domain.errors import Overloaded, StorageCorrupt
+from router.domain.events import Event, PolicyChanged, PolicyCommand
 from router.domain.records import DecisionRecord
+from router.ports import Clock
 
+KEPT: Final = 100
 _log = logging.getLogger(__name__)
 _LEARNED = load("events_learned")
+_COMMAND = load("events_common", "policy_command")
+_CHANGED = load("policy_changed")
 
 
 class RedisEventLog:
-    """Implements `router.ports.ports.EventLog`. Positions are stream ids `0-N`, N counting up by 1.
+    """Implements `router.ports.learning_log.EventLog`.
 
+    Positions are stream ids `0-N`, N counting up by 1.
     An event that can't be decoded is passed over with a warning, so that it stalls nobody.
     """
 
@@ -92,3 +98,33 @@ def _record_or_none(payload: bytes | None, feedback: bytes | None) -> DecisionRe
     except StorageCorrupt as error:
         _log.warning("a decision is passed over: %s", error.message)
         return None
+
+
+class RedisPolicyLog:
+    """Implements `router.ports.learning_log.PolicyLog`. The newest `KEPT` changes stay listed."""
+
+    def __init__(self, client: Client, keys: Keys, clock: Clock, bound: int) -> None:
+        self._client = client
+        self._keys = keys
+        self._clock = clock
+        self._bound = bound
+
+    async def command(self, command: PolicyCommand) -> str:
+        keys = [self._keys.policy_changes, self._keys.events, self._keys.learned]
+        event = encode(replace(command, at_ms=self._now_ms()))
+        position: bytes = await self._client.script(_COMMAND, keys, self._bound, event)
+        if position == b"full":
+            raise Overloaded("too many events wait to be learned: try again later")
+        return position.decode()
+
+    async def changed(self, change: PolicyChanged, fence: int) -> bool:
+        keys = [self._keys.policy_changes, self._keys.events, self._keys.fence]
+        facts = (number_of(change.cause), encode(replace(change, at_ms=self._now_ms())))
+        return bool(await self._client.script(_CHANGED, keys, *facts, fence, KEPT))
+
+    async def changes(self) -> Sequence[PolicyChanged]:
+        found = await self._client.call("ZREVRANGE", self._keys.policy_changes, 0, -1)
+        return [read_change(body) for body in found]
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * MS_PER_S)

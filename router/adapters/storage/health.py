@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from router.adapters.storage.client import Client
+from router.adapters.storage.client import Client, load
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.scripts import load
-from router.ports.ports import Health, HealthPolicy
+from router.ports.state import Health, HealthPolicy
 
 _STATES = (Health.CLOSED, Health.HALF_OPEN, Health.OPEN)
 _READ = load("health_common", "health_states")
@@ -17,7 +16,7 @@ _FAILED = load("health_common", "health_failed")
 
 
 class RedisHealthBoard:
-    """Implements `router.ports.ports.HealthBoard`."""
+    """Implements `router.ports.state.HealthBoard`."""
 
     def __init__(self, client: Client, keys: Keys, policy: HealthPolicy) -> None:
         self._client = client

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from router.adapters.storage.client import Client
+from router.adapters.storage.client import Client, load
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.scripts import load
-from router.ports.ports import Claim, ClaimState, OnceKey
+from router.ports.state import Claim, ClaimKey, ClaimState
 
 _CLAIM = load("once_claim")
 _FINISH = load("once_finish")
@@ -13,23 +12,23 @@ _RELEASE = load("once_release")
 
 
 class RedisIdempotency:
-    """Implements `router.ports.ports.Idempotency`."""
+    """Implements `router.ports.state.Idempotency`."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
         self._keys = keys
 
-    async def claim(self, key: OnceKey, fingerprint: str, ttl_s: int) -> Claim:
+    async def claim(self, key: ClaimKey, fingerprint: str, ttl_s: int) -> Claim:
         state, payload = await self._client.script(
             _CLAIM, self._places(key), key.owner, fingerprint, ttl_s
         )
         return Claim(ClaimState(state.decode()), payload)
 
-    async def finish(self, key: OnceKey, payload: bytes, ttl_s: int) -> None:
+    async def finish(self, key: ClaimKey, payload: bytes, ttl_s: int) -> None:
         await self._client.script(_FINISH, self._places(key), key.owner, payload, ttl_s)
 
-    async def release(self, key: OnceKey) -> None:
+    async def release(self, key: ClaimKey) -> None:
         await self._client.script(_RELEASE, self._places(key), key.owner)
 
-    def _places(self, key: OnceKey) -> list[str]:
+    def _places(self, key: ClaimKey) -> list[str]:
         return [self._keys.idempotency(key.tenant, key.key)]

@@ -12,7 +12,7 @@ _turn = Codec(SessionTurn)
 
 
 class RedisSessions:
-    """Implements `router.ports.ports.Sessions`."""
+    """Implements `router.ports.state.Sessions`."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client

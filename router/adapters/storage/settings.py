@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from router.ports.ports import HealthPolicy
+from router.ports.state import HealthPolicy
 
 AppendFsync: TypeAlias = Literal["always", "everysec"]
 

@@ -1,20 +1,38 @@
-"""Snapshots with the position they have learned up to, published behind the lease's fence."""
+"""The learner's lease, and snapshots published behind its fence."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from router.adapters.storage.client import Client
+from router.adapters.storage.client import Client, load
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.scripts import load
-from router.ports.ports import StoredSnapshot
+from router.ports.state import StoredSnapshot
 
+_ACQUIRE = load("lease_acquire")
+_RELEASE = load("lease_release")
 _LOAD = load("snapshot_load")
 _PUBLISH = load("snapshot_publish")
 
 
+class RedisLease:
+    """Implements `router.ports.state.Lease`."""
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    async def acquire(self, owner: str, ttl_ms: int) -> int | None:
+        fence: int | None = await self._client.script(
+            _ACQUIRE, [self._keys.lease, self._keys.fence], owner, ttl_ms
+        )
+        return fence
+
+    async def release(self, owner: str) -> None:
+        await self._client.script(_RELEASE, [self._keys.lease], owner)
+
+
 class RedisSnapshotStore:
-    """Implements `router.ports.ports.SnapshotStore`. keep: how many snapshots stay."""
+    """Implements `router.ports.state.SnapshotStore`. keep: how many snapshots stay."""
 
     def __init__(self, client: Client, keys: Keys, keep: int) -> None:
         self._client = client

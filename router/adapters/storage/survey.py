@@ -1,16 +1,17 @@
-"""Terms and samples for the map."""
+"""Terms and samples for the map, and a walk over every decision on record."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, TypeVar
 
-from router.adapters.storage.client import Client
+from router.adapters.storage.client import Client, load
 from router.adapters.storage.codec import Codec, encode
+from router.adapters.storage.events import RedisEventLog
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.scripts import load
 from router.domain.errors import StorageCorrupt
+from router.domain.records import DecisionRecord
 from router.ports.survey import LEAST_PROMPTS, EmbeddingSample, PromptSample, Sighting
 
 T = TypeVar("T")
@@ -21,6 +22,8 @@ MOST_WAITING: Final = 20_000
 """Words not seen in enough prompts yet; a random one makes room."""
 KEEP_TERMS_S: Final = 90 * 86_400
 """Since the last sighting in the cluster."""
+BATCH: Final = 500
+_SPECIAL: Final = str.maketrans({c: f"\\{c}" for c in "\\*?[]^-"})
 _COUNT = load("survey_count")
 _embedding = Codec(EmbeddingSample)
 _prompt = Codec(PromptSample)
@@ -79,3 +82,28 @@ class RedisSurvey:
 
 def _hash(cluster: int, term: str) -> bytes:
     return hashlib.blake2b(f"{cluster}:{term}".encode(), digest_size=8).digest()
+
+
+class RedisKeptDecisions:
+    """Implements `router.ports.learning_log.KeptDecisions` without holding the server."""
+
+    def __init__(self, client: Client, keys: Keys, events: RedisEventLog) -> None:
+        self._client = client
+        self._prefix = keys.decision("")
+        self._events = events
+
+    async def each(self, most: int) -> AsyncIterator[DecisionRecord]:
+        """A decision that can't be read is passed over. SCAN may name a key twice."""
+        pattern, cursor, seen = f"{self._prefix.translate(_SPECIAL)}*", b"0", set[str]()
+        while True:
+            cursor, keys = await self._client.call(
+                "SCAN", cursor, "MATCH", pattern, "COUNT", BATCH, "TYPE", "hash"
+            )
+            ids = [key.decode(errors="replace")[len(self._prefix) :] for key in keys]
+            fresh = [i for i in dict.fromkeys(ids) if i not in seen][: most - len(seen)]
+            seen.update(fresh)
+            for record in await self._events.records(fresh):
+                if record is not None:
+                    yield record
+            if cursor == b"0" or len(seen) >= most:
+                return

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from router.adapters.storage.client import Client
+from router.adapters.storage.client import Client, load
 from router.adapters.storage.codec import Codec, encode
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.scripts import load
 from router.domain.errors import TenantExists, TenantNotFound
 from router.domain.tenants import Tenant, TenantLimits
 
@@ -19,7 +18,7 @@ _limits = Codec(TenantLimits)
 
 
 class RedisTenantDirectory:
-    """Implements `router.ports.ports.TenantDirectory`."""
+    """Implements `router.ports.state.TenantDirectory`."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client

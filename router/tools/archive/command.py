@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from router.config import Config, load_config
+from router.config import load_config
 from router.domain.errors import DecisionNotFound
+
+if TYPE_CHECKING:  # brings numpy, for which `--help` need not wait
+    from router.config import Config
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)

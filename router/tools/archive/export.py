@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from router.ports.ports import EventLog
+from router.ports.learning_log import EventLog
 from router.runtime.files import write_file
 from router.tools.archive import manifest as manifests
 from router.tools.archive.errors import ArchiveUnusable

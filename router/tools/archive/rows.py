@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from router.domain import MS_PER_S
 from router.domain.events import (
     Audited,
     Decided,
@@ -27,7 +28,6 @@ Entry: TypeAlias = tuple[str, Event]
 """Position in the stream, event."""
 
 UNKNOWN_DAY: Final = "1970-01-01"
-_MS_PER_S: Final = 1_000
 _KINDS: Final[dict[str, type[Event]]] = {
     "decided": Decided,
     "feedback": FeedbackGiven,
@@ -92,4 +92,4 @@ def _at_ms(event: Event) -> int:
 
 def _day(event: Event) -> str:
     at_ms = _at_ms(event)
-    return datetime.fromtimestamp(at_ms / _MS_PER_S, UTC).date().isoformat()
+    return datetime.fromtimestamp(at_ms / MS_PER_S, UTC).date().isoformat()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from router.app.process import opened_storage
 from router.config import Config
-from router.domain.receipts import Receipt, receipt
 from router.tools.archive.export import Exported, export
+from router.tools.archive.receipts import Receipt, receipt
 
 
 async def run_export(config: Config, env: Mapping[str, str], folder: Path) -> Exported:

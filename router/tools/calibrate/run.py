@@ -19,15 +19,14 @@ from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.providers import make_client, make_providers
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
-from router.app.examples import example_contexts
-from router.app.learner_state_factory import LearnerStateFactory
+from router.app.learner_state_factory import LearnerStateFactory, example_contexts
 from router.config import Config
 from router.config.policy_checks import plans_named
 from router.config.policy_values import floor_of
 from router.config.values import catalog_of, context_map_of, keys_of, units_of, weights_of
 from router.domain.catalog import Catalog
 from router.domain.logged_context import facts_of
-from router.gates.format_checks import GateSettings
+from router.gates.format_checks import FormatCheckSettings
 from router.learning.learner_state import LearnerState
 from router.runtime.files import write_file
 from router.tools.calibrate.analysis.calibration import Findings, Study, absences, study
@@ -223,8 +222,8 @@ class _Run:
         finally:
             pool.close()
 
-    def _gate(self) -> GateSettings:
-        return GateSettings(self._config.gate.refusals, self._config.gate.min_mean_logprob)
+    def _gate(self) -> FormatCheckSettings:
+        return self._config.gate
 
     def _study(self, brain: LearnerStateFactory) -> Study:
         config = self._config

@@ -12,9 +12,9 @@ from typing import Any
 import click
 
 from router.config import load_config
+from router.domain import MS_PER_S
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-MS_PER_S = 1_000
 
 
 @click.command()

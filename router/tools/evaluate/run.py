@@ -16,7 +16,7 @@ from router.domain.events import Event
 from router.learning.replay import stream
 from router.learning.rewards import RewardSettings
 from router.learning.upgraded_events import UpgradedEvents
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.tools.archive.reading import read
 from router.tools.evaluate.candidates import (
     FIXED,
@@ -82,7 +82,7 @@ def candidate_of(name: str, config: Config, catalog: Catalog) -> Candidate:
         )
     policy = config.policy.model_copy(update={"name": name})
     tried = config.model_copy(update={"policy": policy})
-    return Learning(LearnerStateFactory(tried, catalog).fresh_policy(), NullObserver())
+    return Learning(LearnerStateFactory(tried, catalog).fresh_policy(), Observer())
 
 
 async def _events(config: Config, env: Mapping[str, str], archive: Path | None) -> list[Event]:

@@ -18,7 +18,7 @@ from router.learning.map_refit import Taught, as_before, refit, taught_by
 from router.learning.replay import stream
 from router.learning.rewards import RewardSettings
 from router.learning.training import teach, teach_gates
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.ports.survey import EmbeddingSample
 from router.runtime.files import write_file
 from router.tools.handover import Targets, check_targets, hand_over
@@ -93,8 +93,8 @@ def _taught(config: Config, made: Refit, records: Sequence[DecisionRecord]) -> t
     fresh = LearnerStateFactory(config, catalog).fresh()
     rewards = RewardSettings(config.learning.implicit_weight)
     taught = taught_by(records, made.remap, catalog.plans, rewards)
-    teach(fresh.policy, taught.outcomes, NullObserver())
-    teach_gates(fresh.gates, taught.lessons, NullObserver())
+    teach(fresh.policy, taught.outcomes, Observer())
+    teach_gates(fresh.gates, taught.lessons, Observer())
     return fresh.save(), taught
 
 

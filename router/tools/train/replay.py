@@ -17,7 +17,7 @@ from router.learning.batches import BatchTrainer, Find
 from router.learning.replay import BATCH, Batch, Replayed, check_same, replay, stream
 from router.learning.rewards import RewardSettings
 from router.learning.upgraded_events import Today, UpgradedEvents
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.tools.archive.reading import read
 
 
@@ -69,5 +69,5 @@ async def _learned(
 ) -> Replayed:
     catalog = catalog_of(config)
     rewards = RewardSettings(config.learning.implicit_weight)
-    lecture = BatchTrainer(find, catalog.plans, rewards, NullObserver())
+    lecture = BatchTrainer(find, catalog.plans, rewards, Observer())
     return await replay(batches, LearnerStateFactory(config, catalog).fresh(), lecture, upto)

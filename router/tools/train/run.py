@@ -15,7 +15,7 @@ from router.domain.errors import RouterError
 from router.learning.batches import BatchTrainer
 from router.learning.replay import replay
 from router.learning.rewards import RewardSettings
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.tools.archive.reading import verify
 from router.tools.archive.rows import Entry
 from router.tools.archive.tables import entries_in
@@ -61,7 +61,7 @@ async def trained(config: Config, env: Mapping[str, str], wanted: Training) -> T
     await check_targets(config, env, targets)
     archive = Archive(wanted.archive, today_of(config))
     rewards = RewardSettings(config.learning.implicit_weight)
-    lecture = BatchTrainer(archive.find, catalog.plans, rewards, NullObserver())
+    lecture = BatchTrainer(archive.find, catalog.plans, rewards, Observer())
     done = await replay(archive.batches(), learned, lecture, whole=False)
     payload = done.payload
     if wanted.prior_strength is not None and isinstance(learned.policy, AdaptivePolicy):

@@ -11,15 +11,16 @@ import pytest
 
 from bandit.snapshots.codec import pack, unpack
 from router.adapters.storage import Storage
-from router.app.build import build_follower, build_learner, decider_of
+from router.app.learner import build_learner
 from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import opened_storage
+from router.app.wiring import build_decider, build_follower
 from router.config import Config, load_config
 from router.config.values import catalog_of
 from router.domain.errors import SnapshotRefused
 from router.learning.learner_state import split
-from router.ports.observer import NullObserver
-from router.ports.ports import StoredSnapshot
+from router.ports.observer import Observer
+from router.ports.state import StoredSnapshot
 from router.serving.decider import Decider
 from router.serving.snapshot_follower import SnapshotFollower
 from tests.router.tools.train.test_replay import write
@@ -27,7 +28,7 @@ from tests.router.tools.train.test_replay import write
 LEASE_MS = 10_000
 
 
-class Watching(NullObserver):
+class Watching(Observer):
     def __init__(self) -> None:
         self.refused: list[str] = []
         self.behind = (-1, -1.0)
@@ -62,7 +63,7 @@ def watching() -> Watching:
 
 @pytest.fixture
 def decider(loaded: Config) -> Decider:
-    return decider_of(loaded, LearnerStateFactory(loaded, catalog_of(loaded)))
+    return build_decider(loaded, LearnerStateFactory(loaded, catalog_of(loaded)))
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ async def learned(config: Config, storage: Storage, watching: Watching) -> Store
             return stored
 
 
-async def test_it_tells_how_far_it_is_behind(
+async def test_follower_reports_how_far_it_is_behind(
     loaded: Config, storage: Storage, follower: SnapshotFollower, watching: Watching
 ) -> None:
     await follower.measure()
@@ -131,7 +132,7 @@ async def publish(storage: Storage, good: StoredSnapshot, factor: float) -> int:
     return version
 
 
-async def test_a_whole_snapshot_with_absurd_answers_is_refused(
+async def test_follower_refuses_a_snapshot_with_absurd_values(
     good: StoredSnapshot,
     storage: Storage,
     follower: SnapshotFollower,
@@ -151,7 +152,7 @@ async def test_a_whole_snapshot_with_absurd_answers_is_refused(
     assert decider.version == same
 
 
-async def test_a_refusal_is_an_error_in_the_log(
+async def test_follower_logs_a_refusal_as_an_error(
     good: StoredSnapshot,
     storage: Storage,
     follower: SnapshotFollower,

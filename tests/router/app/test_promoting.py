@@ -14,9 +14,10 @@ from click.testing import CliRunner, Result
 
 from bandit import ContextMap, PromptFacts
 from router.adapters.storage import EmbeddedRedis, Storage
-from router.app.build import build_follower, build_learner, decider_of
+from router.app.learner import build_learner
 from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import opened_storage
+from router.app.wiring import build_decider, build_follower
 from router.cli import main
 from router.config import Config, load_config
 from router.config.values import catalog_of
@@ -25,8 +26,8 @@ from router.domain.logged_context import action_of, log_context
 from router.domain.records import Choice, DecisionRecord, FeedbackReport, WeightSet
 from router.learning.learner import Learner
 from router.learning.learner_state import split
-from router.ports.observer import NullObserver
-from router.ports.ports import StoredSnapshot
+from router.ports.observer import Observer
+from router.ports.state import StoredSnapshot
 from router.serving.decider import Decider
 from router.tools.archive.export import export
 from router.tools.train.replay import replayed
@@ -64,9 +65,7 @@ def learner(config: Config, storage: Storage) -> Learner:
     eager = config.model_copy(
         update={"learning": config.learning.model_copy(update={"publish_every_ms": 1})}
     )
-    return build_learner(
-        eager, catalog, LearnerStateFactory(config, catalog), storage, NullObserver()
-    )
+    return build_learner(eager, catalog, LearnerStateFactory(config, catalog), storage, Observer())
 
 
 async def caught_up(learner: Learner, storage: Storage) -> StoredSnapshot:
@@ -126,7 +125,7 @@ class Site:
 FRUGAL, LAVISH = {"cheap": 0.75, "reasoning": 0.25}, {"cheap": 0.25, "reasoning": 0.75}
 
 
-async def test_a_promotion_by_evidence_is_served_audited_and_repeated_by_a_replay(
+async def test_promotion_by_evidence_is_served_audited_and_replayed(
     loaded: Config, storage: Storage, tmp_path: Path
 ) -> None:
     site = Site(loaded, storage)
@@ -155,14 +154,12 @@ async def test_a_promotion_by_evidence_is_served_audited_and_repeated_by_a_repla
 async def served(config: Config, storage: Storage) -> str:
     """Who a router that starts now serves, by what it logs."""
     brain = LearnerStateFactory(config, catalog_of(config))
-    decider: Decider = decider_of(config, brain)
-    await build_follower(brain, storage, decider, NullObserver()).step()
+    decider: Decider = build_decider(config, brain)
+    await build_follower(brain, storage, decider, Observer()).step()
     return decider.member
 
 
-async def test_corrections_and_silence_are_repeated_by_a_replay_too(
-    loaded: Config, storage: Storage
-) -> None:
+async def test_replay_repeats_corrections_and_defaults(loaded: Config, storage: Storage) -> None:
     """Late ones: of decisions that were counted, whose challengers learned them already."""
     site = Site(loaded, storage)
     await site.serve(80, "policy", FRUGAL)
@@ -181,7 +178,7 @@ async def test_corrections_and_silence_are_repeated_by_a_replay_too(
     assert (await replayed(loaded, {}, None, verify=True)).payload == stored.payload
 
 
-async def test_a_learner_killed_before_it_published_tells_a_change_once(
+async def test_learner_logs_a_change_once_when_killed_before_publishing(
     loaded: Config, storage: Storage
 ) -> None:
     await Site(loaded, storage).serve(3, "policy", FRUGAL)
@@ -200,7 +197,7 @@ async def test_a_learner_killed_before_it_published_tells_a_change_once(
     assert split(stored.payload).state.champion == "policy"
 
 
-async def test_commands_of_the_shell_reach_the_learner(
+async def test_administration_commands_reach_the_learner(
     loaded: Config, storage: Storage, tmp_path: Path
 ) -> None:
     await Site(loaded, storage).serve(3, "policy", FRUGAL)
@@ -235,7 +232,7 @@ async def answered(config: Config, storage: Storage, *words: object) -> Result:
     return result
 
 
-async def test_nobody_is_promoted_whom_the_config_does_not_know(
+async def test_administration_refuses_to_promote_an_unknown_member(
     loaded: Config, storage: Storage, tmp_path: Path
 ) -> None:
     del loaded
@@ -248,7 +245,7 @@ async def test_nobody_is_promoted_whom_the_config_does_not_know(
     assert "asked for at event 0-1; no learner has come to it yet" in asked.stdout
 
 
-async def test_a_snapshot_from_before_there_were_challengers_is_gone_on_from(
+async def test_factory_restores_a_snapshot_without_challengers(
     loaded: Config, storage: Storage
 ) -> None:
     alone = loaded.model_copy(update={"challengers": {}})
@@ -264,7 +261,7 @@ async def test_a_snapshot_from_before_there_were_challengers_is_gone_on_from(
     assert back.save() == before.payload
 
 
-async def test_a_promoted_challenger_may_be_written_into_the_policy_section(
+async def test_factory_restores_a_champion_that_became_the_policy_section(
     loaded: Config, storage: Storage
 ) -> None:
     await Site(loaded, storage).serve(5, "policy", FRUGAL)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from router.app.reloading import Learning, Reloading, Source, check_reloadable
+from router.app.learner import LearnerLoop
+from router.app.reloading import ConfigReloader, ConfigSource, check_reloadable
 from router.config import Config, parse_config
 from router.domain.errors import ConfigInvalid, StorageUnavailable
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 
 ONE = """
 arms:
@@ -20,7 +21,7 @@ arms:
 TWO = ONE + ONE.splitlines()[2].replace("a: {", "b: {").replace("a1", "b1") + ONE.splitlines()[3]
 
 
-class Counting(NullObserver):
+class Counting(Observer):
     def __init__(self) -> None:
         self.told: list[str] = []
 
@@ -36,9 +37,9 @@ class Site:
         self.away = False
         self.observer = Counting()
         config = parse_config(ONE, "router.yaml", {})
-        source = Source(self.path)
+        source = ConfigSource(self.path)
         seen = source.stamps(config)
-        self.reloading = Reloading(source, config, self.apply, self.observer, seen)
+        self.reloading = ConfigReloader(source, config, self.apply, self.observer, seen)
 
     async def apply(self, config: Config) -> None:
         if self.away:
@@ -51,7 +52,7 @@ class Site:
         asyncio.run(self.reloading.step())
 
 
-def test_arms_are_put_in_place(tmp_path: Path) -> None:
+def test_reloader_applies_changed_arms(tmp_path: Path) -> None:
     site = Site(tmp_path)
     asyncio.run(site.reloading.step())
     assert site.applied == []
@@ -63,14 +64,16 @@ def test_arms_are_put_in_place(tmp_path: Path) -> None:
     assert site.observer.told == []
 
 
-def test_a_comment_changes_nothing(tmp_path: Path) -> None:
+def test_reloader_applies_nothing_when_only_a_comment_changes(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.step(ONE + "# of no account\n")
     assert site.applied == []
 
 
 @pytest.mark.parametrize("text", ["arms: {", ONE + "arsm: {}\n", ONE + "cache: {enabled: false}\n"])
-def test_what_cannot_be_used_is_told_of_and_may_be_mended(tmp_path: Path, text: str) -> None:
+def test_reloader_reports_a_bad_file_once_and_applies_the_mended_one(
+    tmp_path: Path, text: str
+) -> None:
     site = Site(tmp_path)
     site.step(text)
     assert site.applied == []
@@ -79,14 +82,14 @@ def test_what_cannot_be_used_is_told_of_and_may_be_mended(tmp_path: Path, text: 
     assert site.applied == [["a", "b"]]
 
 
-def test_a_file_that_is_gone_changes_nothing(tmp_path: Path) -> None:
+def test_reloader_applies_nothing_when_the_file_is_gone(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.path.unlink()
     asyncio.run(site.reloading.step())
     assert (site.applied, site.observer.told) == ([], ["config"])
 
 
-def test_it_is_tried_again_while_the_store_is_away(tmp_path: Path) -> None:
+def test_reloader_tries_again_when_the_store_is_away(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.away = True
     site.step(TWO)
@@ -95,7 +98,7 @@ def test_it_is_tried_again_while_the_store_is_away(tmp_path: Path) -> None:
     assert site.applied == [["a", "b"]]
 
 
-def test_every_section_that_needs_a_restart_is_named() -> None:
+def test_check_reloadable_names_every_section_that_needs_a_restart() -> None:
     old = parse_config(ONE, "f", {})
     new = parse_config(ONE + "cache: {enabled: false}\nserver: {drain_ms: 1}\n", "f", {})
     with pytest.raises(ConfigInvalid) as caught:
@@ -113,12 +116,12 @@ class Loop:
         self._log.append(f"{self._name} ends")
 
 
-def test_one_learner_ends_before_the_next_starts() -> None:
+def test_learner_loop_ends_one_learner_before_the_next_starts() -> None:
     log: list[str] = []
 
     async def scene() -> None:
         one, two = parse_config(ONE, "f", {}), parse_config(TWO, "f", {})
-        learning = Learning(lambda config, _: Loop(log, str(len(config.arms))), one)
+        learning = LearnerLoop(lambda config, _: Loop(log, str(len(config.arms))), one)
         stop = asyncio.Event()
         running = asyncio.create_task(learning.run(stop))
         await asyncio.sleep(0)

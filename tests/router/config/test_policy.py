@@ -16,7 +16,7 @@ from bandit.policies.pair_classifier import PairClassifierOptions
 from bandit.policies.random_mix import RandomMixOptions
 from bandit.registry import POLICY_OPTIONS
 from bandit.settings import PolicySettings
-from router.app.build import LearnerStateFactory
+from router.app.learner_state_factory import LearnerStateFactory
 from router.config import parse_config
 from router.config.policy_checks import plans_named
 from router.config.policy_schema import PolicyName

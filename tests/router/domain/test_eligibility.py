@@ -62,19 +62,19 @@ def names(chat: ChatRequest, wishes: Constraints) -> set[str]:
         replace(ASK, messages=(Message(Role.USER, (TextPart("x" * 3_000),)),)),
     ],
 )
-def test_a_plan_needs_every_rung_capable(chat: ChatRequest) -> None:
+def test_permitted_plans_need_a_capable_deployment_on_every_rung(chat: ChatRequest) -> None:
     assert not Requirements.of(chat).met_by(SMALL)
     assert names(chat, Constraints()) == {"reasoning"}
 
 
-def test_pins_and_allow_lists() -> None:
+def test_permitted_arms_keep_pins_and_allow_lists() -> None:
     assert names(ASK, Constraints()) == {"cheap", "reasoning", "ladder"}
     assert names(ASK, Constraints(pin="cheap")) == {"cheap"}
     assert names(ASK, Constraints(arms=("reasoning",))) == {"reasoning"}
     assert names(ASK, Constraints(arms=("reasoning",), pin="cheap")) == set()
 
 
-def test_an_arm_charges_one_answer_and_the_input_of_every_sibling() -> None:
+def test_most_cost_counts_one_answer_and_the_input_of_every_sibling() -> None:
     needs = Requirements(1_000, 3_000, output_tokens=100)
     arm = Arm("both", (replace(SMALL, context_window_tokens=2_000), BIG))
     assert most_cost_usd(arm, needs) == pytest.approx((3_000 * 1 + 3_000 * 10 + 100 * 20) / 1e6)
@@ -95,25 +95,25 @@ DIGITS = ",".join("7" * 1_000)
     ],
     ids=["digits", "image", "names of tools"],
 )
-def test_what_money_is_set_aside_for_is_no_guess(chat: ChatRequest, charged_tokens: int) -> None:
+def test_most_input_tokens_bound_what_is_charged(chat: ChatRequest, charged_tokens: int) -> None:
     needs, input_usd = Requirements.of(chat), BIG.price.cost_usd(Usage(charged_tokens))
     whole_usd = BIG.price.cost_usd(Usage(charged_tokens, BIG.max_output_tokens))
     assert most_cost_usd(Arm("big", (BIG,)), needs) >= whole_usd
     assert not PlanRun(chat, needs, ("big",), max_cost_usd=input_usd).may_call(BIG)
 
 
-def test_token_estimate_is_on_the_safe_side() -> None:
+def test_estimated_input_tokens_are_on_the_safe_side() -> None:
     chinese = replace(ASK, messages=(Message(Role.USER, (TextPart("你好" * 100),)),))
     assert chinese.estimated_input_tokens >= 200
 
 
-def test_the_fallback_arm_is_the_first_to_stand_in() -> None:
+def test_permitted_arms_begin_with_the_fallback() -> None:
     catalog, needs = replace(CATALOGUE, fallback="reasoning"), Requirements.of(ASK)
     assert permitted_arms(catalog, needs, Constraints()) == ("reasoning", "cheap")
     assert permitted_arms(catalog, needs, Constraints(pin="cheap")) == ("cheap",)
 
 
-def test_a_plan_needs_its_second_opinion_permitted_too() -> None:
+def test_permitted_plans_need_a_permitted_second_arm() -> None:
     checked = Plan("checked", ("cheap", "reasoning"), 0.005, "learned", "other")
     other = replace(BIG, name="other")
     catalog = replace(

@@ -20,11 +20,11 @@ from router.domain.chat import (
     ToolMode,
     Usage,
 )
-from router.gates.format_checks import GateSettings, judge
+from router.gates.format_checks import FormatCheckSettings, judge
 
 SCHEMA = '{"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}'
 ASK = ChatRequest((Message(Role.USER, (TextPart("Count."),)),))
-SETTINGS = GateSettings(min_mean_logprob=-1.0)
+SETTINGS = FormatCheckSettings(min_mean_logprob=-1.0)
 
 
 def answer(text: str = "Four.", finish: FinishReason = FinishReason.STOP, **more: object) -> Answer:
@@ -69,17 +69,17 @@ MUST_CALL = asking(
         (MUST_CALL, answer("", tool_calls=(ToolCall("1", "add", "n=1"),)), "tool_call_invalid"),
     ],
 )
-def test_verdicts(chat: ChatRequest, given: Answer, why: str) -> None:
+def test_check_gives_its_verdict(chat: ChatRequest, given: Answer, why: str) -> None:
     assert judge(chat, given, SETTINGS) == why
 
 
-def test_signals_can_be_switched_off() -> None:
-    lenient = GateSettings(refusals=False)
+def test_check_passes_when_refusals_are_switched_off() -> None:
+    lenient = FormatCheckSettings(refusals=False)
     assert judge(ASK, answer("As an AI, I think four."), lenient) == ""
     assert judge(ASK, answer(mean_logprob=-9.0), lenient) == ""
 
 
-def test_a_callers_regular_expressions_are_not_run() -> None:
+def test_schema_check_ignores_regular_expressions() -> None:
     """Run, each of these would take longer than the universe has."""
     slow, text = "^(a+)+$", "a" * 200 + "!"
     schemas = (
@@ -93,13 +93,13 @@ def test_a_callers_regular_expressions_are_not_run() -> None:
         assert judge(asking(response_format=form), answer(json.dumps({text: 1})), SETTINGS) == ""
 
 
-def test_additional_properties_are_still_refused() -> None:
+def test_schema_check_refuses_additional_properties() -> None:
     closed = '{"properties": {"n": {}}, "additionalProperties": false}'
     form = ResponseFormat(Format.JSON_SCHEMA, closed)
     assert judge(asking(response_format=form), answer('{"m": 1}'), SETTINGS) == "schema_mismatch"
 
 
-def test_numbers_that_break_the_checks_do_not_match() -> None:
+def test_schema_check_fails_when_numbers_break_it() -> None:
     form = ResponseFormat(Format.JSON_SCHEMA, '{"multipleOf": 0.1}')
     for text in ("NaN", "1e999", "9" * 400):
         assert judge(asking(response_format=form), answer(text), SETTINGS) == "schema_mismatch"
@@ -124,19 +124,19 @@ MIXED = json.dumps([x for i in range(200_000) for x in (i, str(i))])
         ({"not": {"$ref": "#"}}, "1"),
     ],
 )
-def test_an_endless_check_is_given_up(schema: object, text: str) -> None:
+def test_schema_check_fails_when_it_takes_too_long(schema: object, text: str) -> None:
     form = ResponseFormat(Format.JSON_SCHEMA, json.dumps(schema))
     assert judge(asking(response_format=form), answer(text), SETTINGS) == "schema_mismatch"
 
 
-def test_all_calls_of_an_answer_share_its_steps() -> None:
+def test_schema_check_shares_its_steps_among_all_calls() -> None:
     chat = asking(tools=(Tool("add", parameters='{"properties": {"n": {"items": {}}}}'),))
     call = ToolCall("1", "add", json.dumps({"n": [0] * 1_000}))
     assert judge(chat, answer("", tool_calls=(call,)), SETTINGS) == ""
     assert judge(chat, answer("", tool_calls=(call,) * 1_000), SETTINGS) == "tool_call_invalid"
 
 
-def test_a_dialect_inside_a_schema_brings_no_regular_expressions_back() -> None:
+def test_schema_check_ignores_dialects_inside_a_schema() -> None:
     slow = {"allOf": [{"$schema": DRAFT, "pattern": "^(a+)+$"}]}
     form = ResponseFormat(Format.JSON_SCHEMA, json.dumps(slow))
     text = json.dumps("a" * 200 + "!")
@@ -151,6 +151,6 @@ def test_a_dialect_inside_a_schema_brings_no_regular_expressions_back() -> None:
         ('[{"a": 1, "b": [2]}, "x", {"b": [2.0], "a": 1}]', "schema_mismatch"),
     ],
 )
-def test_items_that_json_schema_holds_equal(text: str, why: str) -> None:
+def test_schema_check_finds_equal_items_not_unique(text: str, why: str) -> None:
     form = ResponseFormat(Format.JSON_SCHEMA, '{"uniqueItems": true}')
     assert judge(asking(response_format=form), answer(text), SETTINGS) == why

@@ -9,11 +9,10 @@ from bandit.gates import Gate, GateSettings, Prices, Step, make_gate
 from router.domain.catalog import Plan
 from router.domain.chat import Answer, ChatRequest, FinishReason, Message, Role, TextPart, Usage
 from router.domain.records import Judge
-from router.gates.gate_session import GateSession
+from router.gates.gate_session import AvailableSteps, GateSession
 from router.gates.signals import N_SIGNALS
-from router.gates.steps import AvailableSteps
-from router.ports.observer import NullObserver
-from router.ports.ports import Embedding
+from router.ports.observer import Observer
+from router.ports.upstream import Embedding
 
 SHAPE = ContextShape(clusters=4, axes=2, features=3)
 CONTEXT = Context(np.full(4, 0.25), np.zeros(2), np.zeros(3), "v1")
@@ -23,7 +22,7 @@ ANSWER = Answer("The answer is 4.", FinishReason.STOP, Usage(10, 5), "m")
 BOTH, NO_MORE = AvailableSteps(ask=False, escalate=True), AvailableSteps(ask=False, escalate=False)
 
 
-class Counting(NullObserver):
+class Counting(Observer):
     def __init__(self) -> None:
         self.seen: list[str] = []
 
@@ -45,10 +44,10 @@ async def embed(text: str) -> Embedding:
     raise AssertionError(text)
 
 
-def stepper(
+def gate_session(
     promise: From | None = None,
     version: str = "v1",
-    observer: NullObserver | None = None,
+    observer: Observer | None = None,
 ) -> GateSession:
     settings = GateSettings(shape=SHAPE, signals=N_SIGNALS)
     gate: Gate = make_gate("rules", settings, version, np.random.default_rng(0))
@@ -60,14 +59,14 @@ def stepper(
         weights=Weights(),
         prices=Prices(None, 0.01),
         embed=embed,
-        observer=observer or NullObserver(),
+        observer=observer or Observer(),
         promise=promise,
     )
 
 
-async def test_what_a_promise_does_not_permit_goes_to_the_arm_above() -> None:
-    made = stepper(From(1.0))
-    assert await made.first(ANSWER, BOTH, 1_000) is Step.ESCALATE
+async def test_gate_session_escalates_when_the_promise_does_not_permit() -> None:
+    made = gate_session(From(1.0))
+    assert await made.judge_first(ANSWER, BOTH, 1_000) is Step.ESCALATE
     assert made.judged is not None
     (taken,) = made.judged.steps
     assert (taken.by, taken.instead) == (Judge.PROMISE, Step.ACCEPT)
@@ -75,18 +74,18 @@ async def test_what_a_promise_does_not_permit_goes_to_the_arm_above() -> None:
     assert Step.ACCEPT not in dict(taken.probabilities)
 
 
-async def test_what_it_permits_is_served() -> None:
-    made = stepper(From(0.5))
-    assert await made.first(ANSWER, BOTH, 1_000) is Step.ACCEPT
+async def test_gate_session_accepts_when_the_promise_permits() -> None:
+    made = gate_session(From(0.5))
+    assert await made.judge_first(ANSWER, BOTH, 1_000) is Step.ACCEPT
 
 
-async def test_where_nobody_else_can_be_asked_the_answer_in_hand_is_served() -> None:
-    assert await stepper(From(1.0)).first(ANSWER, NO_MORE, 1_000) is Step.ACCEPT
+async def test_gate_session_accepts_when_no_step_is_left() -> None:
+    assert await gate_session(From(1.0)).judge_first(ANSWER, NO_MORE, 1_000) is Step.ACCEPT
 
 
-async def test_a_gate_of_another_context_map_leaves_it_at_the_certain_checks() -> None:
+async def test_gate_session_accepts_when_the_gate_has_another_version() -> None:
     observer = Counting()
-    made = stepper(version="v0", observer=observer)
-    assert await made.first(ANSWER, BOTH, 1_000) is Step.ACCEPT
+    made = gate_session(version="v0", observer=observer)
+    assert await made.judge_first(ANSWER, BOTH, 1_000) is Step.ACCEPT
     assert made.judged is None
     assert observer.seen == ["gate"]

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 from router.domain.chat import Answer, FinishReason, ToolCall, Usage
-from router.gates.closed_answers import Kind
+from router.gates.closed_answers import AnswerKind
 from router.gates.signals import (
     N_SIGNALS,
     NAMES,
-    Question,
+    PromptTraits,
     Reply,
-    question_of,
     reply_of,
     signals_of,
+    traits_of,
 )
 
-QUESTION = question_of("Ann has 12 apples and gives 5 away. How many are left?")
+QUESTION = traits_of("Ann has 12 apples and gives 5 away. How many are left?")
 
 
-def named(reply: Reply, question: Question = QUESTION) -> dict[str, float]:
+def named(reply: Reply, question: PromptTraits = QUESTION) -> dict[str, float]:
     return dict(zip(NAMES, signals_of(question, reply).tolist(), strict=True))
 
 
@@ -60,7 +60,7 @@ PLAIN = named(Reply("She has 12 - 5 = 7 apples left. The answer is 7."))
         ("wrong_sums", "10 / 4 = 3", "10 / 4 = 2.5"),
     ],
 )
-def test_each_signal_is_moved_by_its_name(name: str, more: str, less: str) -> None:
+def test_signals_move_by_their_name(name: str, more: str, less: str) -> None:
     assert named(Reply(more))[name] > named(Reply(less))[name]
 
 
@@ -77,11 +77,11 @@ def test_each_signal_is_moved_by_its_name(name: str, more: str, less: str) -> No
         "3 - 5 = 2",
     ],
 )
-def test_only_plain_sums_are_checked(right: str) -> None:
+def test_wrong_sums_counts_plain_sums_only(right: str) -> None:
     assert named(Reply(right))["wrong_sums"] == 0.0
 
 
-def test_what_is_told_beside_the_text() -> None:
+def test_signals_tell_what_is_known_beside_the_text() -> None:
     flags = ("logprob", "logprob_known", "verified", "verified_known")
     assert [PLAIN[name] for name in flags] == [0.0] * 4
     told = named(Reply("7", mean_logprob=-0.1, verified=1.0))
@@ -90,7 +90,7 @@ def test_what_is_told_beside_the_text() -> None:
     assert [worst[name] for name in flags] == [-1.0, 1.0, -1.0, 1.0]
 
 
-def test_an_answer_of_the_router_is_read() -> None:
+def test_reply_of_reads_an_answer() -> None:
     call = ToolCall("1", "f", "{}")
     answer = Answer("", FinishReason.LENGTH, Usage(), "m", (call,), mean_logprob=-0.5)
     reply = reply_of(answer, verified=0.25)
@@ -99,10 +99,10 @@ def test_an_answer_of_the_router_is_read() -> None:
     assert named(Reply("", tool_calls=1))["abrupt"] == 0.0
 
 
-def test_the_form_asked_for_is_read_once() -> None:
-    assert QUESTION.asked is Kind.NUMBER
+def test_traits_of_knows_the_form_asked_for() -> None:
+    assert QUESTION.asked is AnswerKind.NUMBER
     assert QUESTION.numbers == {"12", "5"}
-    assert question_of("x", wants_json=True).asked is Kind.JSON
+    assert traits_of("x", wants_json=True).asked is AnswerKind.JSON
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ def test_the_form_asked_for_is_read_once() -> None:
     ],
 )
 @pytest.mark.parametrize("prompt", ["", "How many?", "\u4f60\u597d" * 10, "1 " * 100_000])
-def test_any_text_gives_bounded_numbers(text: str, prompt: str) -> None:
-    found = signals_of(question_of(prompt), Reply(text))
+def test_signals_are_bounded_for_any_text(text: str, prompt: str) -> None:
+    found = signals_of(traits_of(prompt), Reply(text))
     assert found.shape == (N_SIGNALS,)
     assert found.dtype == np.float64
     assert np.isfinite(found).all()

@@ -25,8 +25,8 @@ from router.learning.implicit_feedback import (
 )
 from router.learning.learner_state import LearnerState, split
 from router.learning.rewards import RewardSettings, outcomes_of
-from router.ports.observer import NullObserver
-from router.runtime.fingerprint import fingerprint, likeness
+from router.ports.observer import Observer
+from router.serving.rephrase import letter_fingerprint, letter_similarity
 from tests.router.learning.test_training import CONTEXT, PLANS, SERVED, SHAPE, record
 
 ASSUMED = 0.25
@@ -52,11 +52,11 @@ def test_who_asks_again_says_so_in_other_words_or_changes_some_or_none() -> None
         "Plan the cheapest round trip from Oslo to Lyon and explain every step.",
         "plan the cheapest round trip  from Oslo to Lyon and explain each step.",
     ):
-        alike = likeness(fingerprint(first), fingerprint(again))
+        alike = letter_similarity(letter_fingerprint(first), letter_fingerprint(again))
         found.append(sign_of(Reasked("a", 0.95, likeness=alike), record("a")))
     assert found == [Sign.REASKED, Sign.EDITED, Sign.RETRIED]
     # Of a turn that an earlier version kept there is no fingerprint.
-    assert likeness(b"", fingerprint(first)) == 0.0
+    assert letter_similarity(b"", letter_fingerprint(first)) == 0.0
 
 
 def after(
@@ -161,7 +161,7 @@ def drop(*, reasked: bool) -> float:
     policy = make_policy("adaptive", settings, CONTEXT.version, np.random.default_rng(0))
     learned, lecture = (
         LearnerState(policy),
-        BatchTrainer(find, PLANS, RewardSettings(), NullObserver()),
+        BatchTrainer(find, PLANS, RewardSettings(), Observer()),
     )
     told: list[Event] = []
     for n in range(400):

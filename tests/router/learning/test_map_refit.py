@@ -18,7 +18,7 @@ from router.domain.records import Mode
 from router.learning.map_refit import TooFewSamples, as_before, refit, taught_by
 from router.learning.rewards import RewardSettings
 from router.learning.training import teach
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.ports.survey import EmbeddingSample
 
 CATALOGUE = {
@@ -107,7 +107,7 @@ def test_old_decisions_teach_under_the_new_map() -> None:
     assert taught.passed_over == 0
     assert len(taught.outcomes) == 800
     fresh = make_policy("adaptive", settings(made.map), made.map.version, np.random.default_rng(0))
-    teach(fresh, taught.outcomes, NullObserver())
+    teach(fresh, taught.outcomes, Observer())
     assert fresh.learned == 800
     actions = [outcome.action for outcome in taught.outcomes[:4:2]]
     right = 0

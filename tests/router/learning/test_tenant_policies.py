@@ -19,7 +19,7 @@ from router.domain.requests import WeightOverrides
 from router.learning.batches import BatchTrainer
 from router.learning.learner_state import LearnerState
 from router.learning.rewards import RewardSettings
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.serving.decider import Bounds, Decider
 from tests.router.learning.test_training import record
 
@@ -63,7 +63,7 @@ class School:
         self.brain = LearnerStateFactory(wanted, catalog_of(wanted))
         self.records: dict[str, DecisionRecord] = {}
         plans = catalog_of(wanted).plans
-        self.lecture = BatchTrainer(self.find, plans, RewardSettings(), NullObserver())
+        self.lecture = BatchTrainer(self.find, plans, RewardSettings(), Observer())
         width = self.brain.context_map.shape
         self.context = Context(
             np.full(width.clusters, 1 / width.clusters),

@@ -24,7 +24,7 @@ from router.learning.tenant_weights import (
     MOST_TOLD,
     TenantWeightCap,
 )
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from tests.router.learning.test_training import record
 
 SHAPE = ContextShape(clusters=4, axes=2, features=3)
@@ -131,7 +131,7 @@ def told(rng: np.random.Generator, count: int) -> Iterator[tuple[DecisionRecord,
         yield made, 0.0 if lie else float(rng.random() < HONEST[plan])
 
 
-class Watching(NullObserver):
+class Watching(Observer):
     def __init__(self) -> None:
         self.off: list[str] = []
 

@@ -14,7 +14,7 @@ from router.domain.logged_context import log_context
 from router.domain.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
 from router.learning.rewards import RewardSettings
 from router.learning.training import joined, teach
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 
 PLANS = {"cheap": Plan("cheap", ("cheap",), 0.001)}
 SHAPE = ContextShape(clusters=4, axes=2, features=3)
@@ -22,7 +22,7 @@ CONTEXT = Context(np.full(4, 0.25), np.zeros(2), np.zeros(3), "v1")
 SERVED = Attempt("cheap", "d", "m", AttemptOutcome.ACCEPTED, "passed", 100.0, cost_usd=0.002)
 
 
-class Counting(NullObserver):
+class Counting(Observer):
     def __init__(self) -> None:
         self.seen: list[str] = []
 

@@ -34,7 +34,7 @@ def record(name: str, version: str = OLD.version) -> DecisionRecord:
 
 @dataclass
 class ListEvents:
-    """A `router.ports.ports.EventLog` over lists."""
+    """A `router.ports.learning_log.EventLog` over lists."""
 
     events: Sequence[tuple[str, Event]]
     kept: dict[str, DecisionRecord]

@@ -15,7 +15,7 @@ from router.domain.logged_context import action_of, log_context
 from router.domain.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
 from router.learning.promotion import ChampionChallenger, ContestSettings, ContestTerms
 from router.learning.promotion_state import ContestState, resumed
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 
 PLANS = {name: Plan(name, (name,), 0.01) for name in ("cheap", "good")}
 SHAPE = ContextShape(clusters=4, axes=2, features=3)
@@ -86,7 +86,7 @@ class Town:
 
     def hear(self, event: Event) -> PolicyChanged | None:
         self.events += 1
-        change = self.contest.hear(f"0-{self.events}", event, NullObserver())
+        change = self.contest.hear(f"0-{self.events}", event, Observer())
         if change is not None:
             self.changes.append(change)
         return change

@@ -17,7 +17,7 @@ from router.domain.events import GainFound, Move, Mover, PolicyChanged
 from router.domain.records import Attempt, AttemptOutcome, CacheStatus
 from router.observe.exposition import MetricsServer
 from router.observe.metrics import REPORTED, Metrics
-from router.ports.observer import NullObserver, Observer
+from router.ports.observer import Observer
 
 
 def an_attempt(why: str = "passed") -> Attempt:
@@ -98,7 +98,7 @@ def test_everything_observed_can_be_scraped() -> None:
 
 
 def test_the_null_observer_takes_the_same_calls() -> None:
-    everything(NullObserver())
+    everything(Observer())
 
 
 def test_a_callers_own_words_never_become_a_label() -> None:

@@ -15,12 +15,14 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from router.domain.chat import TextDelta
 from router.domain.errors import PortTaken
+from router.rpc.health import HealthReporter
 from router.rpc.interceptor import OPEN_UNSENT
-from router.rpc.server import HealthReporter, RouterServer, ServerSettings
+from router.rpc.server import RouterServer, ServerSettings
 from tests.router.rpc.wire import (
     GOOD,
     METADATA,
     PATIENCE_S,
+    FixedService,
     ScriptedService,
     Wire,
     chat,
@@ -263,7 +265,7 @@ async def test_the_whole_serves_only_once_all_required_ones_do() -> None:
     for component, whole in (("redis", Health.NOT_SERVING), ("embedder", Health.SERVING)):
         await reporter.set(component, serving=True)
         request = health_pb2.HealthCheckRequest(service="")
-        assert (await reporter.servicer.Check(request, None)).status == whole
+        assert (await reporter.Check(request, None)).status == whole
 
 
 async def test_a_watch_is_told_of_changes_and_of_the_end() -> None:
@@ -292,14 +294,14 @@ async def test_a_watcher_who_reads_nothing_holds_up_neither_a_change_nor_the_end
 
     reporter, context = HealthReporter(), Stuck()
     request = health_pb2.HealthCheckRequest(service="redis")
-    watch = asyncio.create_task(reporter.servicer.Watch(request, context))
+    watch = asyncio.create_task(reporter.Watch(request, context))
     try:
         async with asyncio.timeout(PATIENCE_S):
             await context.writing.wait()
             await reporter.set("redis", serving=True)
-            assert (await reporter.servicer.Check(request, None)).status == Health.SERVING
-            await reporter.drain()
-            assert (await reporter.servicer.Check(request, None)).status == Health.NOT_SERVING
+            assert (await reporter.Check(request, None)).status == Health.SERVING
+            reporter.drain()
+            assert (await reporter.Check(request, None)).status == Health.NOT_SERVING
     finally:
         watch.cancel()
 
@@ -316,7 +318,7 @@ async def test_a_change_while_a_watcher_reads_is_told_after_it() -> None:
 
     reporter, context = HealthReporter(), Slow()
     request = health_pb2.HealthCheckRequest(service="redis")
-    watch = asyncio.create_task(reporter.servicer.Watch(request, context))
+    watch = asyncio.create_task(reporter.Watch(request, context))
     try:
         await until(lambda: len(context.told) == 2)
         assert context.told == [Health.SERVICE_UNKNOWN, Health.SERVING]
@@ -378,5 +380,5 @@ async def test_an_idle_server_stops_twice() -> None:
 async def test_a_taken_port_is_named(wire: Wire) -> None:
     settings = ServerSettings(port=wire.server.port)
     with pytest.raises(PortTaken, match=str(wire.server.port)):
-        RouterServer(ScriptedService(), HealthReporter(), lambda *_: None, settings)
+        RouterServer(FixedService(ScriptedService()), HealthReporter(), lambda *_: None, settings)
     assert await wire.send("Complete", COMPLETE)

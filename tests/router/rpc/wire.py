@@ -29,7 +29,8 @@ from router.domain.records import (
 )
 from router.domain.requests import Completion, Directive, OutcomeReceipt, RouteRequest
 from router.domain.tenants import QuotaLeft, Tenant
-from router.rpc.server import HealthReporter, RouterServer, ServerSettings
+from router.rpc.health import HealthReporter
+from router.rpc.server import RouterServer, ServerSettings
 
 KEY = "ar_test"
 METADATA = (("authorization", f"Bearer {KEY}"),)
@@ -144,6 +145,11 @@ class ScriptedService:
             raise self.error
 
 
+@dataclass(frozen=True, slots=True)
+class FixedService:
+    service: ScriptedService
+
+
 @dataclass(slots=True)
 class Wire:
     """observed: (method, code) of every call that ended."""
@@ -181,7 +187,8 @@ async def served(service: ScriptedService | None = None, **settings: object) -> 
         assert seconds >= 0
         observed.append((method, code))
 
-    server = RouterServer(service, health, observe, ServerSettings(port=0, **settings))
+    bounds = ServerSettings(port=0, **settings)
+    server = RouterServer(FixedService(service), health, observe, bounds)
     for component in ("redis", "embedder"):
         await health.set(component, serving=True)
     await server.start()

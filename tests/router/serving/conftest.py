@@ -12,9 +12,8 @@ import pytest
 from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.adapters.storage.keys import Keys
-from router.app.build import decider_of
 from router.app.learner_state_factory import LearnerStateFactory
-from router.app.wiring import Seams, build_service
+from router.app.wiring import Adapters, RouterService, build_service
 from router.config import parse_config
 from router.config.values import catalog_of
 from router.domain.catalog import Deployment
@@ -35,7 +34,6 @@ from router.domain.tenants import Tenant
 from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
 from router.runtime.background import Background
-from router.serving.service import RouterService
 
 ANSWER = Answer("Forty-two.", FinishReason.STOP, Usage(10, 5), "m")
 TENANT = Tenant("acme")
@@ -120,14 +118,14 @@ async def core(
     metrics, provider = Metrics(), Told()
     storage, background = await open_storage(settings), Background(metrics)
     embedder = EmbedderPool(model_dir, workers=1)
-    seams = Seams(storage, embedder, {"openai": provider}, metrics, background, verifying)
+    adapters = Adapters(
+        storage, embedder, lambda _: {"openai": provider}, metrics, background, verifying
+    )
 
     def build(text: str) -> RouterService:
         config = parse_config(text, "test.yaml", {})
         catalog = catalog_of(config)
-        return build_service(
-            config, catalog, seams, decider_of(config, LearnerStateFactory(config, catalog))
-        )
+        return build_service(config, catalog, adapters, LearnerStateFactory(config, catalog))
 
     service = build(text)
     yield Core(service, storage, Keys(prefix), embedder, provider, metrics, background, build)

@@ -7,7 +7,7 @@ from router.serving.admission import PUBLIC, Admission, AdmissionSettings
 from tests.router.serving.conftest import Core
 
 
-async def test_callers_without_a_key_have_the_limits_of_the_tenant_public(core: Core) -> None:
+async def test_admission_gives_callers_without_a_key_the_limits_of_public(core: Core) -> None:
     now_s = 0.0
     settings = AdmissionSettings(required=False)
     admission = Admission(

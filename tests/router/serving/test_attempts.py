@@ -23,7 +23,7 @@ async def stream(core: Core, call: RouteRequest) -> None:
 
 
 @pytest.mark.parametrize("ask", [complete, stream])
-async def test_what_nobody_expected_is_one_failed_attempt(core: Core, ask) -> None:
+async def test_attempt_fails_once_when_a_provider_raises_anything(core: Core, ask) -> None:
     async def breaks() -> Answer:
         raise ZeroDivisionError
 
@@ -40,7 +40,7 @@ async def test_what_nobody_expected_is_one_failed_attempt(core: Core, ask) -> No
 
 @pytest.mark.parametrize("ask", [complete, stream])
 @pytest.mark.parametrize(("cause", "charged"), [(None, True), (ProviderUnavailable(""), False)])
-async def test_who_leaves_pays_for_what_was_sent(
+async def test_attempt_is_charged_when_the_caller_leaves(
     core: Core, ask, cause: ProviderError | None, *, charged: bool
 ) -> None:
     async def leaves() -> Answer:

@@ -17,8 +17,8 @@ from router.gates.verifier_breaker import VerifierBreaker, VerifierBreakerSettin
 from router.learning.gate_examples import lessons_of
 from router.learning.implicit_feedback import sign_of
 from router.learning.rewards import RewardSettings, outcomes_of
-from router.ports.observer import NullObserver
-from router.ports.ports import Case
+from router.ports.observer import Observer
+from router.ports.upstream import VerifierCase
 from tests.router.serving.conftest import ANSWER, CONFIG, Core, asked
 from tests.router.serving.test_attempts import complete, stream
 
@@ -44,7 +44,7 @@ class Gate:
     looking: asyncio.Event = field(default_factory=asyncio.Event)
     calls: int = 0
 
-    async def verify(self, case: Case, _: float) -> float | None:
+    async def verify(self, case: VerifierCase, _: float) -> float | None:
         del case
         if self.waits_for == "verifier":
             await self._look()
@@ -73,14 +73,12 @@ def gate() -> Gate:
 
 @pytest.fixture
 def verifying(gate: Gate) -> VerifierBreaker:
-    return VerifierBreaker(
-        gate, NullObserver(), time.time, VerifierBreakerSettings(timeout_ms=60_000)
-    )
+    return VerifierBreaker(gate, Observer(), time.time, VerifierBreakerSettings(timeout_ms=60_000))
 
 
 @pytest.mark.parametrize("waits_for", ["verifier", "second"])
 @pytest.mark.parametrize("ask", [complete, stream])
-async def test_it_is_paid_for_and_neither_kept_nor_a_lesson(
+async def test_cancelled_judging_is_charged_but_neither_cached_nor_learned(
     core: Core, gate: Gate, ask, waits_for: str
 ) -> None:
     core.provider.reply, gate.waits_for = gate.reply, waits_for

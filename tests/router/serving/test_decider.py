@@ -30,11 +30,11 @@ ASK = ChatRequest((Message(Role.USER, (TextPart("Why is the sky blue?"),)),))
         (Bounds(cost_usd=0.01, latency_ms=10), [CHEAP]),
     ],
 )
-def test_cost_is_a_promise_and_latency_a_preference(bounds: Bounds, kept: list[Action]) -> None:
+def test_bounds_drop_costly_plans_and_prefer_quick_ones(bounds: Bounds, kept: list[Action]) -> None:
     assert bounds.keep([CHEAP, DEAR], ESTIMATES) == kept
 
 
-def test_weights_are_overridden_one_by_one() -> None:
+def test_merge_overrides_weights_one_by_one() -> None:
     merged = merge(Weights(1.0, 0.1, 0.2, 0.3), WeightOverrides(cost=0.0, failure=2.0))
     assert merged == Weights(1.0, 0.0, 0.2, 2.0)
 
@@ -48,7 +48,7 @@ def decider() -> Decider:
     return Decider(context_map, policy, Weights())
 
 
-def test_a_choice_accounts_for_every_plan_and_its_context(decider: Decider) -> None:
+def test_choice_logs_every_plan_and_the_context(decider: Decider) -> None:
     embedding = np.full(384, 384**-0.5, dtype=np.float32)
     context = decider.context(ASK, embedding)
     choice = decider.choose(context, PLANS, WeightOverrides(), Bounds())
@@ -63,7 +63,7 @@ def test_a_choice_accounts_for_every_plan_and_its_context(decider: Decider) -> N
     assert again.version == context.version
 
 
-def test_a_spare_plan_is_chosen_only_where_no_other_keeps_the_bounds(decider: Decider) -> None:
+def test_choose_takes_a_spare_plan_when_no_other_keeps_the_bounds(decider: Decider) -> None:
     context = decider.context(ASK, np.full(384, 384**-0.5, dtype=np.float32))
     spare = Plan("cheap", ("cheap",), 0.001, spare=True)
     checked = Plan("checked", ("cheap", "dear"), 0.02, "learned")
@@ -79,7 +79,7 @@ def test_a_spare_plan_is_chosen_only_where_no_other_keeps_the_bounds(decider: De
     assert dict(beside.probabilities).keys() == {"cheap", "checked"}
 
 
-def test_a_bound_leaves_an_honest_propensity(decider: Decider) -> None:
+def test_choose_logs_the_propensity_among_what_bounds_leave(decider: Decider) -> None:
     context = decider.context(ASK, np.full(384, 384**-0.5, dtype=np.float32))
     choice = decider.choose(context, PLANS, WeightOverrides(), Bounds(cost_usd=0.01))
     assert choice is not None

@@ -14,7 +14,7 @@ from tests.blips import miss_first_tries
 from tests.router.serving.conftest import ANSWER, TENANT, Core, asked
 
 
-async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(core: Core) -> None:
+async def test_complete_answers_when_the_completion_cannot_be_kept(core: Core) -> None:
     """The store refuses the last write only: the claim is no hash any more."""
 
     async def spoil() -> Answer:
@@ -28,7 +28,7 @@ async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(core: Core) -
     assert [record.id for record in await core.records()] == [done.record.id]
 
 
-async def test_an_answer_is_kept_though_the_storage_is_away_for_a_moment(
+async def test_completion_is_kept_when_storage_is_away_for_a_moment(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     miss_first_tries(monkeypatch, core.storage.idempotency, "finish")
@@ -38,7 +38,7 @@ async def test_an_answer_is_kept_though_the_storage_is_away_for_a_moment(
     assert not core.degraded("idempotency")
 
 
-async def test_a_caller_that_leaves_while_it_claims_its_key_does_not_block_its_retry(
+async def test_retry_is_answered_when_the_caller_left_while_claiming(
     core: Core, redis_server: EmbeddedRedis
 ) -> None:
     with Redis(unix_socket_path=redis_server.socket) as other:
@@ -56,7 +56,7 @@ async def test_a_caller_that_leaves_while_it_claims_its_key_does_not_block_its_r
     assert (await core.service.complete(asked("k"))).answer == ANSWER
 
 
-async def test_a_running_claim_outlives_every_attempt_at_its_limit(core: Core) -> None:
+async def test_claim_outlives_every_attempt_at_its_limit(core: Core) -> None:
     """Three attempts of at most 45 s, and a minute for the rest."""
     key, left_s = core.keys.idempotency(TENANT.name, "k"), []
 

@@ -10,23 +10,23 @@ from router.domain.chat import ChatRequest, Message, Role, TextPart
 from router.domain.errors import NoEligiblePlan, QuotaExceeded
 from router.domain.requests import RoutingOptions
 from router.domain.tenants import Tenant, TenantLimits
-from router.ports.ports import HealthPolicy
+from router.ports.state import HealthPolicy
 from tests.router.serving.conftest import Core, asked
 
 
-async def test_what_was_foreseen_is_not_worked_out_again(core: Core) -> None:
+async def test_early_choice_is_used_when_every_plan_is_healthy(core: Core) -> None:
     for _ in range(2):
         await core.service.complete(asked())
-    computed, foreseen = await core.records()
+    computed, early_choice = await core.records()
     assert core.embedder.stats.computed == 1
-    assert foreseen.choice.context == computed.choice.context
+    assert early_choice.choice.context == computed.choice.context
     decided = core.metrics.registry.get_sample_value(
         "adaptive_router_stage_seconds_count", {"stage": "decide"}
     )
     assert decided == 2
 
 
-async def test_a_plan_that_turns_out_ill_is_not_among_what_is_chosen_from(core: Core) -> None:
+async def test_choose_leaves_out_plans_that_turn_out_ill(core: Core) -> None:
     await core.service.complete(asked())
     for _ in range(HealthPolicy().failures):
         await core.storage.health.failed("small")
@@ -36,7 +36,7 @@ async def test_a_plan_that_turns_out_ill_is_not_among_what_is_chosen_from(core: 
     assert done.record.arm == "reasoning"
 
 
-async def test_without_quota_nothing_is_embedded_or_recorded(core: Core) -> None:
+async def test_complete_embeds_and_records_nothing_when_quota_is_exceeded(core: Core) -> None:
     poor = Tenant("poor", TenantLimits(daily_usd=1e-9))
     with pytest.raises(QuotaExceeded):
         await core.service.complete(asked(tenant=poor))
@@ -47,7 +47,7 @@ async def test_without_quota_nothing_is_embedded_or_recorded(core: Core) -> None
     assert [record.tenant for record in await core.records()] == ["acme"]
 
 
-async def test_a_cost_limit_that_pays_no_arm_is_no_failure_of_providers(core: Core) -> None:
+async def test_choose_raises_no_eligible_plan_when_the_cost_limit_pays_no_arm(core: Core) -> None:
     chat = ChatRequest((Message(Role.USER, (TextPart("7," * 3_000),)),))
     with pytest.raises(NoEligiblePlan, match="pays no arm"):
         await core.service.complete(

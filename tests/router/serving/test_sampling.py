@@ -11,10 +11,19 @@ import pytest
 
 from router.domain.errors import StorageUnavailable
 from router.domain.records import Choice, LoggedContext, WeightSet
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.ports.survey import EmbeddingSample, PromptSample, Sighting
 from router.runtime.background import Background
-from router.serving.sampling import HEAD_CHARS, MOST_AT_ONCE, PromptSampler, PromptSamplerSettings
+from router.serving.sampling import (
+    HEAD_CHARS,
+    MAX_CHARS,
+    MOST_AT_ONCE,
+    MOST_TERMS,
+    PromptSampler,
+    PromptSamplerSettings,
+    terms_of,
+    words,
+)
 
 CONTEXT = LoggedContext((0.1, 0.7, 0.2), (0.5,), (0.25, -1.0), "v1")
 CHOICE = Choice(
@@ -28,10 +37,10 @@ CHOICE = Choice(
     context=CONTEXT,
 )
 VECTOR = np.linspace(-0.1, 0.1, 16, dtype=np.float32)
-ALL = PromptSamplerSettings(terms=True, embeddings=10, prompts=5)
+ALL = PromptSamplerSettings(terms=True, sample_embeddings=10, sample_prompts=5)
 
 
-class CountingObserver(NullObserver):
+class CountingObserver(Observer):
     def __init__(self) -> None:
         self.lost: list[str] = []
 
@@ -94,7 +103,7 @@ async def stage() -> Stage:
     return Stage(survey, observer, Background(observer))
 
 
-async def test_everything_that_is_wanted_is_noted(stage: Stage) -> None:
+async def test_sampler_notes_everything_that_is_wanted(stage: Stage) -> None:
     stage.surveyor(ALL).note("Add the fractions 1/2 and 1/3.", CHOICE, VECTOR)
     await stage.background.drain()
     (sighting,) = stage.survey.sightings
@@ -107,7 +116,7 @@ async def test_everything_that_is_wanted_is_noted(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("settings", [PromptSamplerSettings(), PromptSamplerSettings(terms=True)])
-async def test_what_is_not_wanted_is_not_noted(
+async def test_sampler_notes_nothing_that_is_not_wanted(
     stage: Stage, settings: PromptSamplerSettings
 ) -> None:
     stage.surveyor(settings).note("Add the fractions.", CHOICE, VECTOR)
@@ -116,7 +125,7 @@ async def test_what_is_not_wanted_is_not_noted(
     assert (stage.survey.vectors, stage.survey.heads) == ([], [])
 
 
-async def test_a_request_that_chose_nothing_is_not_noted(stage: Stage) -> None:
+async def test_sampler_notes_nothing_when_nothing_was_chosen(stage: Stage) -> None:
     surveyor = stage.surveyor(ALL)
     surveyor.note("Add the fractions.", None, VECTOR)
     surveyor.note("Add the fractions.", CHOICE, None)
@@ -124,7 +133,7 @@ async def test_a_request_that_chose_nothing_is_not_noted(stage: Stage) -> None:
     assert stage.survey.sightings == []
 
 
-async def test_a_prompt_sent_again_stays_in_its_group(stage: Stage) -> None:
+async def test_sampler_keeps_the_group_when_a_prompt_is_sent_again(stage: Stage) -> None:
     surveyor = stage.surveyor(PromptSamplerSettings(terms=True))
     for text in ("Add  fractions", "add fractions", "ADD\nFRACTIONS "):
         surveyor.note(text, CHOICE, VECTOR)
@@ -137,7 +146,7 @@ async def test_a_prompt_sent_again_stays_in_its_group(stage: Stage) -> None:
     assert max(groups) < 32
 
 
-async def test_long_prompts_are_kept_by_their_beginning(stage: Stage) -> None:
+async def test_sampler_keeps_the_beginning_of_long_prompts(stage: Stage) -> None:
     stage.surveyor(ALL).note("word\n" * 1_000_000, CHOICE, VECTOR)
     await stage.background.drain()
     ((sample, _, _),) = stage.survey.heads
@@ -145,7 +154,7 @@ async def test_long_prompts_are_kept_by_their_beginning(stage: Stage) -> None:
     assert "\n" not in sample.head
 
 
-async def test_a_store_that_hangs_is_not_drowned(stage: Stage) -> None:
+async def test_sampler_drops_notes_when_the_store_hangs(stage: Stage) -> None:
     stage.survey.gate.clear()
     surveyor = stage.surveyor(PromptSamplerSettings(terms=True))
     for n in range(3 * MOST_AT_ONCE):
@@ -158,7 +167,7 @@ async def test_a_store_that_hangs_is_not_drowned(stage: Stage) -> None:
     assert len(stage.survey.sightings) == MOST_AT_ONCE + 1
 
 
-async def test_a_store_that_is_away_is_counted_and_blocks_nobody(stage: Stage) -> None:
+async def test_sampler_counts_a_store_that_is_away(stage: Stage) -> None:
     stage.survey.away = True
     surveyor = stage.surveyor(PromptSamplerSettings(terms=True))
     for n in range(2 * MOST_AT_ONCE):
@@ -167,7 +176,7 @@ async def test_a_store_that_is_away_is_counted_and_blocks_nobody(stage: Stage) -
     assert stage.observer.lost == ["background_storage_unavailable"] * 2 * MOST_AT_ONCE
 
 
-def test_a_sample_is_a_quarter_of_the_vector_and_nearly_the_same() -> None:
+def test_embedding_sample_is_a_quarter_of_the_vector_and_nearly_the_same() -> None:
     rng = np.random.default_rng(0)
     vector = rng.normal(size=384).astype(np.float32)
     vector /= np.linalg.norm(vector)
@@ -178,3 +187,48 @@ def test_a_sample_is_a_quarter_of_the_vector_and_nearly_the_same() -> None:
     assert not EmbeddingSample.of("v1", np.zeros(4, dtype=np.float32), ()).embedding().any()
     assert "vector" not in repr(sample)
     assert replace(sample) == sample
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ("What is it?", []),
+        ("Fractions, FRACTIONS; fractions!", ["fractions"] * 3),
+        ("call me at 555-1234 or a@b.co", ["call"]),
+        ("sk3cretkey x2y abc123 user_name", ["user", "name"]),
+        ("a" * 21 + " " + "b" * 20, ["b" * 20]),
+        ("Größe der Häuser", ["grösse", "häuser"]),
+        ("积分是什么", ["积分是什么"]),
+    ],
+)
+def test_words_are_whole_and_of_letters(text: str, found: list[str]) -> None:
+    assert words(text) == found
+
+
+def test_terms_of_gives_a_bounded_number() -> None:
+    text = " ".join(f"{a}{b}word" for a in "abcdefgh" for b in "ijklmnop")
+    assert len(terms_of(text)) == MOST_TERMS
+    assert terms_of(text) == terms_of(text)
+    assert set(terms_of(text)) <= set(words(text))
+
+
+def test_terms_of_draws_every_word_of_long_prompts() -> None:
+    """Prompts of one template: no word is left out of all of them, and none is in all of them."""
+    template = [f"{a}{b}word" for a in "abcde" for b in "fghij"]
+    drawn = [terms_of(" ".join([*template, f"tail{n}"])) for n in range(200)]
+    counts = {word: sum(word in terms for terms in drawn) for word in template}
+    assert min(counts.values()) > 200 * MOST_TERMS / len(template) * 0.6
+    assert max(counts.values()) < 200
+
+
+def test_words_reads_both_ends_when_text_is_long() -> None:
+    text = "begin " + "x y " * 300_000 + " ending"
+    assert set(words(text)) == {"begin", "ending"}
+    assert len(words("word " * 300_000)) <= MAX_CHARS // 5 + 2
+
+
+def test_terms_of_survives_broken_unicode() -> None:
+    assert terms_of("\ud800 lonely surrogate \x00") == ("lonely", "surrogate")
+    many = "\ud800" + " ".join(f"{c}{d}lone" for c in "abcd" for d in "efgh")
+    assert len(terms_of(many)) == MOST_TERMS

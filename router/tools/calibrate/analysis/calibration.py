@@ -10,7 +10,7 @@ import numpy as np
 
 from bandit.types import Context, Policy
 from router.domain.catalog import Catalog
-from router.gates.format_checks import GateSettings
+from router.gates.format_checks import FormatCheckSettings
 from router.tools.calibrate.analysis.advice import Advice, Terms, advise
 from router.tools.calibrate.analysis.cross_validation import LEAST_ROWS, cross_validated
 from router.tools.calibrate.analysis.equal_quality import equal_quality
@@ -44,7 +44,7 @@ class Study:
     """What the figures are made with. keep, floor: as of `Terms`."""
 
     catalog: Catalog
-    gate: GateSettings
+    gate: FormatCheckSettings
     utility: Utility
     fresh: Callable[[], Policy]
     policy: str
@@ -67,7 +67,7 @@ def row_of(
     case: Case,
     context: Context,
     catalog: Catalog,
-    gate: GateSettings,
+    gate: FormatCheckSettings,
     judged: Priced,
 ) -> Row:
     """judged: of the plans whose gate judges."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from router.runtime.terms import words
+from router.serving.sampling import words
 from router.tools.calibrate.analysis.frontier import Utility
 from router.tools.calibrate.analysis.training import Row
 from router.tools.map.naming import names_of

@@ -9,17 +9,17 @@ from typing import Final
 
 from bandit.gates import Gate
 from bandit.types import Context, Weights
+from router.domain import MS_PER_S
 from router.domain.catalog import Arm, Catalog, Deployment, Plan
 from router.domain.chat import Answer, ChatRequest, Delta
 from router.domain.eligibility import Requirements
 from router.domain.errors import ProviderError, ProviderMalformed, ProviderTimeout
 from router.domain.logged_context import log_context
 from router.domain.records import Choice, DecisionRecord, Mode, WeightSet
-from router.gates.format_checks import GateSettings
-from router.gates.gate_session import Embed, Judging
-from router.gates.steps import RiskBound
-from router.ports.observer import NullObserver
-from router.ports.ports import Health
+from router.gates.format_checks import FormatCheckSettings
+from router.gates.gate_session import Embed, GateSessions, RiskBound
+from router.ports.observer import Observer
+from router.ports.state import Health
 from router.runtime.background import Background
 from router.serving.attempts import DeploymentCaller, PlanRun
 from router.serving.cascade import Cascade, CascadeSettings
@@ -27,8 +27,7 @@ from router.tools.calibrate.analysis.results import Result, arm_results
 from router.tools.calibrate.collect.gathering import Case
 from router.tools.calibrate.collect.ledger import Answered, Failed
 
-_MS_PER_S: Final = 1_000
-_TOLD: Final = NullObserver()
+_TOLD: Final = Observer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Terms:
     """What every prompt is tried under."""
 
     catalog: Catalog
-    gate: GateSettings
+    gate: FormatCheckSettings
     weights: Weights
     embed: Embed
 
@@ -57,7 +56,7 @@ class CaseTrial:
         self._context = context
         self._known = arm_results(case, terms.gate)
         self._catalog = _asked(case, terms.catalog)
-        self._judging = Judging(catalog=self._catalog, embed=terms.embed, observer=_TOLD)
+        self._gate_sessions = GateSessions(catalog=self._catalog, embed=terms.embed, observer=_TOLD)
 
     def knows(self, plan: Plan) -> bool:
         return all(arm in self._known for arm in plan.arms)
@@ -72,14 +71,16 @@ class CaseTrial:
         return Result(quality, record.cost_usd, record.latency_ms, failed=failed, passed=not failed)
 
     async def call(self, plan: Plan, gates: Mapping[str, Gate]) -> DecisionRecord:
-        chat, judging, weights = self._case.prompt.chat, self._judging, self._terms.weights
-        stepper = judging.stepper(
+        chat, judging, weights = self._case.prompt.chat, self._gate_sessions, self._terms.weights
+        gate_session = judging.open(
             chat, plan, gates, self._context, weights, promises=self._promises
         )
         health = dict.fromkeys(self._catalog.names(), Health.CLOSED)
-        journey = PlanRun(chat, Requirements.of(chat), plan.rungs, health=health, stepper=stepper)
+        run = PlanRun(
+            chat, Requirements.of(chat), plan.rungs, health=health, gate_session=gate_session
+        )
         background = Background(_TOLD)
-        async for _ in self._cascade(background).run(journey):
+        async for _ in self._cascade(background).run(run):
             pass
         await background.drain()
         return DecisionRecord(
@@ -88,10 +89,10 @@ class CaseTrial:
             created_ms=0,
             mode=Mode.COMPLETE,
             choice=self._choice(plan.name),
-            attempts=tuple(journey.attempts),
-            arm=journey.arm,
-            deployment=journey.deployment,
-            judged=stepper.judged if stepper else None,
+            attempts=tuple(run.attempts),
+            arm=run.arm,
+            deployment=run.deployment,
+            judged=gate_session.judged if gate_session else None,
         )
 
     def _choice(self, plan: str) -> Choice:
@@ -147,7 +148,7 @@ class _Clock:
 
 
 class _Known:
-    """Implements `router.ports.ports.Provider`; asked only for arms that the case knows."""
+    """Implements `router.ports.upstream.Provider`; asked only for arms that the case knows."""
 
     def __init__(self, case: Case, arms: Mapping[str, Arm], clock: _Clock) -> None:
         self._arm_of = {d.name: name for name, arm in arms.items() for d in arm.deployments}
@@ -160,7 +161,7 @@ class _Known:
         _ = request, timeout_ms
         reply = self._replies[self._arm_of[deployment.name]]
         assert isinstance(reply, Answered | Failed)  # noqa: S101 - else the arm is not known
-        self._clock.now_s += reply.latency_ms / _MS_PER_S
+        self._clock.now_s += reply.latency_ms / MS_PER_S
         if isinstance(reply, Answered):
             return reply.answer
         raise _error(reply)
@@ -177,7 +178,7 @@ def _error(reply: Failed) -> ProviderError:
 
 
 class WellBoard:
-    """Implements `router.ports.ports.HealthBoard`: whose answers are known is never ill."""
+    """Implements `router.ports.state.HealthBoard`: whose answers are known is never ill."""
 
     async def states(self, deployments: Sequence[str]) -> Mapping[str, Health]:
         return dict.fromkeys(deployments, Health.CLOSED)

@@ -8,7 +8,7 @@ from typing import Final
 
 from router.domain.catalog import Plan
 from router.domain.errors import ProviderMalformed, ProviderTimeout
-from router.gates.format_checks import PASSED, GateSettings, judge
+from router.gates.format_checks import PASSED, FormatCheckSettings, judge
 from router.tools.calibrate.collect.asking import Reply
 from router.tools.calibrate.collect.gathering import Case
 from router.tools.calibrate.collect.ledger import Answered, Failed
@@ -27,7 +27,7 @@ class Result:
     passed: bool = True
 
 
-def arm_results(case: Case, gate: GateSettings) -> dict[str, Result]:
+def arm_results(case: Case, gate: FormatCheckSettings) -> dict[str, Result]:
     """By arm; an arm whose answer is missing is absent.
 
     An arm that is away or turns the call away (a wrong key, a rate limit, a model that does not
@@ -37,7 +37,7 @@ def arm_results(case: Case, gate: GateSettings) -> dict[str, Result]:
     return {arm: result for arm, result in found.items() if result is not None}
 
 
-def _result(case: Case, arm: str, reply: Reply, gate: GateSettings) -> Result | None:
+def _result(case: Case, arm: str, reply: Reply, gate: FormatCheckSettings) -> Result | None:
     if isinstance(reply, Answered):
         score = case.scores.get(arm)
         passed = judge(case.prompt.chat, reply.answer, gate) == PASSED

@@ -11,7 +11,7 @@ from bandit.types import Context
 from router.domain.catalog import Plan
 from router.learning.cross_fit import School, Schooled
 from router.learning.learner_state import LearnerState
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.tools.calibrate.analysis.plan_simulation import CaseTrial, Terms
 from router.tools.calibrate.analysis.results import Result
 from router.tools.calibrate.collect.gathering import Case
@@ -41,7 +41,7 @@ async def schooled(
         return [_NOTHING] * len(cases)
     pairs = zip(cases, contexts, strict=True)
     trials = [CaseTrial(case, context, how.terms, learned.promises) for case, context in pairs]
-    school = School(plans, lambda _: how.fresh(), NullObserver())
+    school = School(plans, lambda _: how.fresh(), Observer())
     found = await school.teach(learned.gates, trials)
     await school.promise(learned.promises, found)
     priced = {id(one.trial): await _priced(one, judged) for one in found}

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 from weakref import WeakValueDictionary
 
-from router.domain.cache_key import fingerprint
 from router.domain.catalog import Catalog, Deployment
 from router.domain.chat import ChatRequest, Usage
 from router.domain.eligibility import Requirements
@@ -18,8 +17,10 @@ from router.domain.errors import (
     ProviderUnauthorized,
     ProviderUnavailable,
 )
-from router.ports.ports import Clock, Provider
-from router.runtime.probe import wait
+from router.domain.requests import request_digest
+from router.ports import Clock
+from router.ports.upstream import Provider
+from router.runtime.loops import wait
 from router.tools.calibrate.collect.budget import Share
 from router.tools.calibrate.collect.journal import Journal
 from router.tools.calibrate.collect.ledger import Answered, Failed, Intent
@@ -90,7 +91,7 @@ class ArmClient:
         """Of the question, the arm and its model: another model answers anew."""
         chat = self._bounded(chat)
         first = next(iter(self._capable(chat, arm)), None)
-        return fingerprint(chat, arm, first.provider, first.model) if first else ""
+        return request_digest(chat, arm, first.provider, first.model) if first else ""
 
     def known(self, chat: ChatRequest, arm: str) -> Reply | None:
         """What needs no call, or must not have one."""

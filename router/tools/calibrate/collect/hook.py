@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from router.domain.errors import VerifierFailed, VerifierMalformed
-from router.ports.ports import Case, Verifier
+from router.ports.upstream import Verifier, VerifierCase
 from router.tools.calibrate.collect.prompts import Prompt
 
 TIMEOUT_MS: Final = 30_000
@@ -24,7 +24,7 @@ class PatientVerifier:
 
     async def verify(self, prompt: Prompt, arm: str, answer: str) -> float:
         """Raises VerifierFailed, also where the verifier abstains."""
-        case = Case(prompt.chat, arm, answer, reference=prompt.reference, id=prompt.id)
+        case = VerifierCase(prompt.chat, arm, answer, reference=prompt.reference, id=prompt.id)
         for attempt in range(TRIES):
             if attempt:
                 await asyncio.sleep(PAUSE_S * 2**attempt)

@@ -1,4 +1,4 @@
-"""Does an answer agree with a reference? Closed answers are compared by what they say."""
+"""Does an answer agree with a reference? ClosedAnswer answers are compared by what they say."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from enum import StrEnum
 from typing import Any, Final
 
-from router.gates.closed_answers import json_of, normal_words, said_choice, said_number
+from router.gates.closed_answers import final_choice, final_number, json_value, normalized_words
 from router.gates.numbers import numbers, plain, same_number, whole_number
 from router.tools.calibrate.collect.wording import says
 
@@ -51,7 +51,7 @@ def _agrees(answer: str, reference: Any, how: Match) -> bool:
     if how is Match.NUMBER:
         return _same_number(answer, reference)
     if how is Match.EXACT:
-        return normal_words(answer) == normal_words(_text(reference))
+        return normalized_words(answer) == normalized_words(_text(reference))
     if how is Match.CONTAINS:
         return _holds(answer, _text(reference))
     return _agrees_by_form(answer, reference)
@@ -65,8 +65,8 @@ def _agrees_by_form(answer: str, reference: Any) -> bool:
         return _same_number(answer, reference)
     letter = _LETTER.fullmatch(text.strip())
     if letter:
-        return said_choice(answer) == letter.group(1)
-    wanted = normal_words(text)
+        return final_choice(answer) == letter.group(1)
+    wanted = normalized_words(text)
     return _holds(answer, text) and (" " in wanted or says(answer, wanted))
 
 
@@ -77,17 +77,17 @@ def _text(reference: Any) -> str:
 def _same_number(answer: str, reference: Any) -> bool:
     text = _text(reference)
     wanted = whole_number(text) or next(reversed(list(numbers(plain(text)))), None)
-    said = said_number(answer)
+    said = final_number(answer)
     return bool(wanted and said and same_number(said, wanted))
 
 
 def _is_json(reference: Any) -> bool:
-    return isinstance(reference, str) and isinstance(json_of(reference), dict | list)
+    return isinstance(reference, str) and isinstance(json_value(reference), dict | list)
 
 
 def _same_json(answer: str, reference: Any) -> bool:
-    wanted = json_of(reference) if isinstance(reference, str) else reference
-    said = json_of(answer)
+    wanted = json_value(reference) if isinstance(reference, str) else reference
+    said = json_value(answer)
     if said is None:
         said = _inner_json(answer, "{" if isinstance(wanted, dict) else "[")
     return said is not None and bool(said == wanted)
@@ -108,5 +108,5 @@ def _inner_json(text: str, opening: str) -> Any:
 
 
 def _holds(answer: str, reference: str) -> bool:
-    wanted = normal_words(reference)
-    return bool(wanted) and f" {wanted} " in f" {normal_words(answer)} "
+    wanted = normalized_words(reference)
+    return bool(wanted) and f" {wanted} " in f" {normalized_words(answer)} "

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from router.domain.cache_key import fingerprint
 from router.domain.chat import ChatRequest
+from router.domain.requests import request_digest
 from router.tools.calibrate.collect.chatform import chat_of
 from router.tools.calibrate.errors import PromptsInvalid
 
@@ -97,7 +97,7 @@ def _read(line: bytes, number: int, seen: _Seen) -> Prompt | list[str] | None:
 
 def _new(prompt: Prompt, seen: _Seen) -> Prompt | list[str] | None:
     seen.ids[prompt.id] = prompt.line
-    first = seen.questions.setdefault(fingerprint(prompt.chat), prompt)
+    first = seen.questions.setdefault(request_digest(prompt.chat), prompt)
     if first is prompt:
         return prompt
     if first.reference != prompt.reference:

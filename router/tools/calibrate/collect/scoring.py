@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from router.domain.cache_key import fingerprint
 from router.domain.chat import ChatRequest
 from router.domain.errors import RouterError
+from router.domain.requests import request_digest
 from router.gates.judge_prompt import judge_chat, read_score
 from router.tools.calibrate.collect.asking import ArmClient
 from router.tools.calibrate.collect.budget import Share
@@ -84,7 +84,7 @@ class VerifierScorer:
         return Score(quality)
 
     def _key(self, chat: Any, reference: Any, arm: str, reply: Answered) -> str:
-        return fingerprint(chat, reference, arm, reply.text, self._verifier.name)
+        return request_digest(chat, reference, arm, reply.text, self._verifier.name)
 
 
 class JudgeScorer:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from router.adapters.embedding.fetch import default_sources, fetch_model
+from router.adapters.embedding.fetch import fetch_model, part_path
 from router.adapters.embedding.files import (
     FILES,
     MODEL_DIR_VARIABLE,
@@ -15,8 +15,8 @@ from router.adapters.embedding.files import (
     WEIGHTS,
     is_verified,
 )
-from router.adapters.embedding.hub import ENDPOINT_VARIABLE, HubSource
-from router.adapters.embedding.sources import DirectorySource, part_path
+from router.adapters.embedding.hub import ENDPOINT_VARIABLE
+from router.adapters.embedding.hub import Hub as HubClient
 from router.domain.errors import ModelCorrupt, ModelUnavailable
 from tests.router.adapters.embedding.hub import Hub, flipped
 
@@ -36,17 +36,17 @@ def is_whole(folder: Path) -> bool:
     )
 
 
-def test_it_fetches_and_shows_how_far_it_is(
+def test_fetching_from_the_hub_shows_progress_on_standard_error(
     hub: Hub, target: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert fetch_model(target=target, sources=[HubSource(hub.url)]) == target
+    assert fetch_model(target=target, hub=HubClient(hub.url)) == target
     assert is_whole(target)
     shown = capsys.readouterr()
     assert WEIGHTS.name in shown.err
     assert shown.out == ""
 
 
-def test_the_hub_named_by_the_environment_is_asked_at_the_pinned_revision(
+def test_fetching_asks_the_hub_of_the_environment_at_the_pinned_revision(
     hub: Hub, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(ENDPOINT_VARIABLE, f"{hub.url}/mirror/")
@@ -56,105 +56,90 @@ def test_the_hub_named_by_the_environment_is_asked_at_the_pinned_revision(
     assert hub.paths == [f"/mirror/{revision}/{file.hub_path}" for file in FILES]
 
 
-def test_a_whole_target_needs_no_source(hub: Hub, target: Path) -> None:
+def test_fetching_into_a_whole_target_asks_nobody(hub: Hub, target: Path) -> None:
     for _ in range(2):
-        fetch_model(progress=False, target=target, sources=[HubSource(hub.url)])
+        fetch_model(progress=False, target=target, hub=HubClient(hub.url))
     assert len(hub.asked) == len(FILES)
-    assert fetch_model(progress=False, target=target, sources=[]) == target
 
 
-def test_a_damaged_file_in_the_target_is_fetched_anew(hub: Hub, damaged_dir: Path) -> None:
-    fetch_model(progress=False, target=damaged_dir, sources=[HubSource(hub.url)])
+def test_fetching_replaces_a_damaged_file_of_the_target(hub: Hub, damaged_dir: Path) -> None:
+    fetch_model(progress=False, target=damaged_dir, hub=HubClient(hub.url))
     assert is_whole(damaged_dir)
     assert [name for name, _ in hub.asked] == [WEIGHTS.name]
 
 
-def test_a_download_that_broke_off_goes_on_where_it_stopped(hub: Hub, target: Path) -> None:
+def test_a_download_that_broke_off_is_resumed_by_the_next_fetch(hub: Hub, target: Path) -> None:
     hub.breaks_after = HALF
-    source = HubSource(hub.url)
+    source = HubClient(hub.url)
     with pytest.raises(ModelUnavailable, match=r"hub: .*broke off"):
-        fetch_model(progress=False, target=target, sources=[source])
+        fetch_model(progress=False, target=target, hub=source)
     assert part_path(target, WEIGHTS).stat().st_size <= HALF
     kept = part_path(target, WEIGHTS).stat().st_size
     assert kept > 0
     hub.breaks_after = None
-    fetch_model(progress=False, target=target, sources=[source])
+    fetch_model(progress=False, target=target, hub=source)
     assert is_whole(target)
     assert hub.ranges_of(WEIGHTS.name) == [None, f"bytes={kept}-"]
 
 
-def test_a_server_that_knows_no_ranges_sends_all_of_it(
+def test_a_server_without_ranges_sends_the_whole_file(
     hub: Hub, target: Path, model_dir: Path
 ) -> None:
     leave_part(target, (model_dir / WEIGHTS.name).read_bytes()[:HALF])
     hub.heeds_range = False
-    fetch_model(progress=False, target=target, sources=[HubSource(hub.url)])
+    fetch_model(progress=False, target=target, hub=HubClient(hub.url))
     assert is_whole(target)
     assert hub.ranges_of(WEIGHTS.name) == [f"bytes={HALF}-"]
 
 
-def test_a_part_that_is_wrong_is_thrown_away_and_the_source_asked_again(
-    hub: Hub, target: Path
-) -> None:
+def test_a_wrong_part_is_thrown_away_and_the_hub_asked_again(hub: Hub, target: Path) -> None:
     leave_part(target, b"not the model" * 1000)
-    fetch_model(progress=False, target=target, sources=[HubSource(hub.url)])
+    fetch_model(progress=False, target=target, hub=HubClient(hub.url))
     assert is_whole(target)
     assert hub.ranges_of(WEIGHTS.name) == ["bytes=13000-", None]
 
 
-def test_a_wrong_checksum_is_refused_and_the_next_source_asked(
-    hub: Hub, target: Path, model_dir: Path
-) -> None:
-    hub.contents[WEIGHTS.name] = flipped(hub.contents[WEIGHTS.name])
-    fetch_model(
-        progress=False, target=target, sources=[HubSource(hub.url), DirectorySource(model_dir)]
-    )
-    assert is_whole(target)
-    assert hub.ranges_of(WEIGHTS.name) == [None]
-
-
-def test_a_wrong_checksum_everywhere_names_file_and_source(hub: Hub, target: Path) -> None:
+def test_a_wrong_checksum_names_the_file_and_leaves_no_part(hub: Hub, target: Path) -> None:
     hub.contents[TOKENIZER.name] = flipped(hub.contents[TOKENIZER.name])
     with pytest.raises(ModelCorrupt, match=r"hub: tokenizer\.json does not have the pinned"):
-        fetch_model(progress=False, target=target, sources=[HubSource(hub.url)])
+        fetch_model(progress=False, target=target, hub=HubClient(hub.url))
     assert {path.name for path in target.iterdir()} == {".lock", WEIGHTS.name}
 
 
-def test_a_file_without_end_is_not_written_to_the_end(hub: Hub, target: Path) -> None:
+def test_a_file_larger_than_the_pinned_one_leaves_no_part(hub: Hub, target: Path) -> None:
     hub.contents[TOKENIZER.name] += bytes(50_000_000)
     with pytest.raises(ModelCorrupt, match=r"hub: .*tokenizer\.json is larger"):
-        fetch_model(progress=False, target=target, sources=[HubSource(hub.url)])
+        fetch_model(progress=False, target=target, hub=HubClient(hub.url))
     assert {path.name for path in target.iterdir()} == {".lock", WEIGHTS.name}
 
 
 @pytest.mark.parametrize("status", [401, 404, 500])
-def test_a_refusal_is_passed_on_as_a_status(hub: Hub, target: Path, status: int) -> None:
+def test_a_refusal_of_the_hub_is_told_with_its_status(hub: Hub, target: Path, status: int) -> None:
     hub.status = status
     with pytest.raises(ModelUnavailable, match=f"hub: .*{status}.*{MODEL_DIR_VARIABLE}"):
-        fetch_model(progress=False, target=target, sources=[HubSource(hub.url)])
+        fetch_model(progress=False, target=target, hub=HubClient(hub.url))
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "nonsense", "http://[bad"])
-def test_an_endpoint_that_is_none_goes_on_to_the_next_source(
-    target: Path, model_dir: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch
+def test_an_endpoint_that_is_none_is_told(
+    target: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    sources = [HubSource(endpoint), DirectorySource(model_dir)]
-    fetch_model(progress=False, target=target, sources=sources)
-    assert is_whole(target)
+    with pytest.raises(ModelUnavailable, match=f"hub: .*cannot be reached.*{MODEL_DIR_VARIABLE}"):
+        fetch_model(progress=False, target=target, hub=HubClient(endpoint))
 
 
-def test_a_hub_that_dawdles_is_left(hub: Hub, target: Path) -> None:
+def test_a_hub_slower_than_the_limit_is_left(hub: Hub, target: Path) -> None:
     seconds = iter(range(0, 10_000, 100))
-    source = HubSource(hub.url, clock=lambda: next(seconds), limit_s=250.0)
+    source = HubClient(hub.url, clock=lambda: next(seconds), limit_s=250.0)
     with pytest.raises(ModelUnavailable, match="longer than 250 s"):
-        fetch_model(progress=False, target=target, sources=[source])
+        fetch_model(progress=False, target=target, hub=source)
     assert part_path(target, WEIGHTS).stat().st_size > 0
 
 
-def test_two_at_the_same_time_fetch_once(hub: Hub, target: Path) -> None:
+def test_two_fetches_at_the_same_time_download_once(hub: Hub, target: Path) -> None:
     def fetch(_: int) -> Path:
-        return fetch_model(progress=False, target=target, sources=[HubSource(hub.url)])
+        return fetch_model(progress=False, target=target, hub=HubClient(hub.url))
 
     with ThreadPoolExecutor(2) as threads:
         assert list(threads.map(fetch, range(2))) == [target, target]
@@ -168,7 +153,7 @@ def test_the_named_directory_is_used_where_it_lies(
     assert fetch_model(progress=False) == model_dir
 
 
-def test_the_named_directory_is_the_first_source_of_another_target(
+def test_the_named_directory_is_copied_to_another_target(
     hub: Hub, target: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MODEL_DIR_VARIABLE, str(model_dir))
@@ -178,12 +163,11 @@ def test_the_named_directory_is_the_first_source_of_another_target(
     assert hub.asked == []
 
 
-def test_what_the_named_directory_lacks_comes_from_the_hub(
+def test_files_that_the_named_directory_lacks_come_from_the_hub(
     hub: Hub, target: Path, damaged_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MODEL_DIR_VARIABLE, str(damaged_dir))
     monkeypatch.setenv(ENDPOINT_VARIABLE, hub.url)
-    assert [source.name for source in default_sources()] == ["directory", "hub", "maven"]
     fetch_model(progress=False, target=target)
     assert is_whole(target)
     assert hub.asked == [(WEIGHTS.name, None)]
@@ -192,7 +176,7 @@ def test_what_the_named_directory_lacks_comes_from_the_hub(
 def test_a_target_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ModelUnavailable, match=r"cannot write to .*choose another"):
-        fetch_model(progress=False, target=tmp_path / "file" / "below", sources=[])
+        fetch_model(progress=False, target=tmp_path / "file" / "below")
 
 
 def leave_part(target: Path, content: bytes) -> None:

@@ -110,9 +110,9 @@ async def test_it_knows_of_what_it_embedded_whether_that_was_all(
 ) -> None:
     pool = make_pool()
     texts = ["short", SLOW, "a" * MAX_CHARS + " long"]
-    assert not any(map(pool.whole, texts))
+    assert not any(map(pool.covers, texts))
     await asyncio.gather(*map(pool.embed, texts))
-    assert [pool.whole(text) for text in texts] == [True, False, False]
+    assert [pool.covers(text) for text in texts] == [True, False, False]
 
 
 async def test_nobody_can_change_what_others_get(make_pool: Callable[..., EmbedderPool]) -> None:

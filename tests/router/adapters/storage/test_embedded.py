@@ -16,7 +16,7 @@ import pytest
 from redis.asyncio import Redis
 
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
-from router.adapters.storage.binary import find_server, major_version
+from router.adapters.storage.embedded import find_server, major_version
 from router.domain.errors import ServerMissing, StorageUnavailable, StoreMissing
 from router.domain.events import Decided
 from router.domain.tenants import Tenant, hash_key

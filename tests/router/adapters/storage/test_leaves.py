@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from router.adapters.storage import StorageSettings
-from router.adapters.storage.calendar import moment
 from router.adapters.storage.keys import Keys
+from router.adapters.storage.quota import moment
 
 DAY_MS = 86_400_000
 KEYS = Keys("x:")

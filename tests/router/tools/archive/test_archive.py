@@ -12,8 +12,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings
-from router.adapters.storage.storage import open_storage
+from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.domain.events import Decided, Event
 from router.domain.records import FeedbackReport
 from router.tools.archive import manifest as manifests

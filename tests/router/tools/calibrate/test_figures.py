@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from router.config import parse_config
-from router.gates.format_checks import GateSettings
+from router.gates.format_checks import FormatCheckSettings
 from router.tools.calibrate.analysis.calibration import Findings, Study, absences, study
 from router.tools.calibrate.analysis.cross_validation import COST_WEIGHTS, cross_validated
 from router.tools.calibrate.analysis.frontier import (
@@ -34,14 +34,14 @@ from tests.router.tools.calibrate.worlds import (
     world,
 )
 
-HOW = Study(CATALOGUE, GateSettings(), UTILITY, fresh, "adaptive", seed=0)
+HOW = Study(CATALOGUE, FormatCheckSettings(), UTILITY, fresh, "adaptive", seed=0)
 
 
 def rows_of(count: int, quality: object) -> list[Row]:
     cases, contexts = world(count, quality)  # type: ignore[arg-type]  # a lambda in each test
     made = []
     for one, where in zip(cases, contexts, strict=True):
-        arms = arm_results(one, GateSettings())
+        arms = arm_results(one, FormatCheckSettings())
         plans = {name: plan_result(p, arms) for name, p in CATALOGUE.plans.items()}
         made.append(Row(where, {n: r for n, r in plans.items() if r}, arms))
     return made

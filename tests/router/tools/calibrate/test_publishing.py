@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
-from router.ports.ports import StoredSnapshot
+from router.ports.state import StoredSnapshot
 from router.tools.calibrate.errors import LearnerAtWork, SnapshotExists
 from router.tools.publishing import check_unled, check_vacant, publish
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.gates.format_checks import GateSettings
+from router.gates.format_checks import FormatCheckSettings
 from router.tools.calibrate.analysis.results import Result, arm_results, plan_result
 from router.tools.calibrate.analysis.training import Row, outcomes_of
 from router.tools.calibrate.collect.asking import Missing
@@ -18,7 +18,7 @@ GOOD = {"cheap": 0.3, "strong": 0.9}
 
 
 def ladder(made: Case) -> Result | None:
-    return plan_result(LADDER, arm_results(made, GateSettings()))
+    return plan_result(LADDER, arm_results(made, FormatCheckSettings()))
 
 
 def test_an_answer_that_passes_ends_a_ladder() -> None:
@@ -57,22 +57,22 @@ def test_all_rungs_failing_is_a_failure() -> None:
     ],
 )
 def test_what_speaks_of_the_setup_is_no_outcome_of_the_arm(why: str) -> None:
-    found = arm_results(case(0, GOOD, cheap=failed("cheap", why)), GateSettings())
+    found = arm_results(case(0, GOOD, cheap=failed("cheap", why)), FormatCheckSettings())
     assert list(found) == ["strong"]
     assert plan_result(LADDER, found) is None
 
 
 def test_a_missing_arm_leaves_its_plans_out() -> None:
-    found = arm_results(case(0, GOOD, strong=Missing("budget")), GateSettings())
+    found = arm_results(case(0, GOOD, strong=Missing("budget")), FormatCheckSettings())
     assert plan_result(CATALOGUE.plans["strong"], found) is None
     assert plan_result(LADDER, found) is not None
     weak = answered("cheap", text="")
-    found = arm_results(case(0, GOOD, cheap=weak, strong=Missing("budget")), GateSettings())
+    found = arm_results(case(0, GOOD, cheap=weak, strong=Missing("budget")), FormatCheckSettings())
     assert plan_result(LADDER, found) is None
 
 
 def test_an_answer_without_a_score_teaches_cost_and_speed_only() -> None:
-    arms = arm_results(case(0, {"cheap": None, "strong": 0.9}), GateSettings())
+    arms = arm_results(case(0, {"cheap": None, "strong": 0.9}), FormatCheckSettings())
     plans = {"cheap": arms["cheap"], "strong": arms["strong"]}
     first, second = outcomes_of(Row(context(0), plans, arms), CATALOGUE.plans)
     assert (first.quality, first.cost_usd, first.failed) == (None, 0.001, False)

@@ -11,7 +11,7 @@ import pytest
 from bandit.gates import Gate, GateSettings, make_gate
 from bandit.risk import Promise, PromiseSettings
 from router.domain.catalog import Plan
-from router.gates.format_checks import GateSettings as Checks
+from router.gates.format_checks import FormatCheckSettings as Checks
 from router.gates.signals import N_SIGNALS, SIGNALS_VERSION
 from router.learning.learner_state import LearnerState
 from router.tools.calibrate.analysis.calibration import Study, study

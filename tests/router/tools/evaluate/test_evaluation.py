@@ -12,7 +12,7 @@ from bandit.settings import ContextShape, PolicySettings
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven
 from router.learning.rewards import RewardSettings
-from router.ports.observer import NullObserver
+from router.ports.observer import Observer
 from router.tools.evaluate.candidates import Fixed, Learning, Logged
 from router.tools.evaluate.cases import case_of, feedback_in
 from router.tools.evaluate.errors import NothingToEvaluate
@@ -52,7 +52,7 @@ def test_a_policy_that_learns_from_the_log_beats_what_logged_it() -> None:
     settings = PolicySettings(units=UNITS, shape=shape, cold_start=None, vw=frozenset())
     policy = make_policy("adaptive", settings, "v1", np.random.default_rng(0))
     made = world(1, n=1_500)
-    compared = compare(made.events, Learning(policy, NullObserver()), Logged(), TERMS)
+    compared = compare(made.events, Learning(policy, Observer()), Logged(), TERMS)
     assert compared.gain.interval is not None
     assert compared.gain.interval.low > 0.02
     truth = 0.5 * (0.85 - 0.1) + 0.5 * (0.9 - 0.01) - compared.logged.reward.mean()

@@ -24,7 +24,7 @@ from router.config import Config, load_config
 from router.domain.events import Decided
 from router.domain.logged_context import log_context
 from router.domain.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
-from router.ports.ports import StoredSnapshot
+from router.ports.state import StoredSnapshot
 from router.ports.survey import EmbeddingSample
 from router.tools.map import refit as refitting
 

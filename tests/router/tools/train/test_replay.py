@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from bandit import ContextMap, PromptFacts
 from bandit.context.remap import Refit, bridge_from
 from router.adapters.storage import Storage
-from router.app.build import LearnerStateFactory, build_learner
+from router.app.learner import build_learner
+from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import opened_storage
 from router.cli import main
 from router.config import Config, load_config
@@ -25,8 +26,8 @@ from router.domain.logged_context import log_context
 from router.domain.records import FeedbackReport, LoggedContext
 from router.learning.learner import Learner
 from router.learning.replay import LogIncomplete, ReplayDiffers
-from router.ports.observer import NullObserver
-from router.ports.ports import StoredSnapshot
+from router.ports.observer import Observer
+from router.ports.state import StoredSnapshot
 from router.tools.archive.export import export
 from router.tools.train.replay import replayed
 from tests.contract.samples import ATTEMPT, CHOICE, RECORD
@@ -35,7 +36,7 @@ LEASE_MS = 10_000
 MAP_ARRAYS = ("centroids", "centre", "axes", "feature_means", "feature_scales")
 
 
-class Watching(NullObserver):
+class Watching(Observer):
     def __init__(self) -> None:
         self.refused: list[str] = []
 

@@ -1,0 +1,67 @@
+"""Who serves, what is known of the others, and commands to the learner."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from bandit.errors import BanditError
+from router.adapters.storage import Storage
+from router.app.learner_state_factory import LearnerStateFactory
+from router.config import Config
+from router.config.plain import name_one
+from router.config.values import catalog_of, members_of
+from router.domain.errors import PolicyUnknown, SnapshotRefused
+from router.domain.events import Move, PolicyChanged, PolicyCommand
+from router.domain.requests import PolicyListing
+from router.learning.learner_state import LearnerState
+from router.ports.state import StoredSnapshot
+
+POLL_S = 0.1
+
+
+class PolicyAdministration:
+    """Implements `router.domain.requests.Administration`."""
+
+    def __init__(self, config: Config, storage: Storage) -> None:
+        self._config = config
+        self._members = members_of(config)
+        self._storage = storage
+
+    async def policies(self) -> PolicyListing:
+        stored = await self._storage.snapshots.load()
+        changes = await self._storage.policies.changes()
+        learned = await asyncio.to_thread(self._learned, stored)
+        contest = learned.contest
+        return PolicyListing(
+            kinds={name: section.name for name, section in self._members.items()},
+            champion=learned.champion,
+            previous=contest.state.previous if contest else "",
+            version=stored.version if stored else 0,
+            found=contest.standings() if contest else (),
+            changes=changes,
+        )
+
+    def _learned(self, stored: StoredSnapshot | None) -> LearnerState:
+        brain = LearnerStateFactory(self._config, catalog_of(self._config))
+        try:
+            return brain.restore(stored.payload) if stored else brain.fresh()
+        except BanditError as error:
+            raise SnapshotRefused(f"the newest snapshot can't be read: {error}") from None
+
+    async def command(
+        self, command: PolicyCommand, wait_s: float
+    ) -> tuple[str, PolicyChanged | None]:
+        if len(self._members) == 1:
+            fix = "the config has no challengers: there is nobody to change places with"
+            raise PolicyUnknown(fix)
+        if command.move is Move.PROMOTED and command.name not in self._members:
+            raise PolicyUnknown(name_one("policies", command.name, self._members))
+        position = await self._storage.policies.command(command)
+        deadline_s = time.monotonic() + wait_s
+        while True:
+            changes = await self._storage.policies.changes()
+            done = next((change for change in changes if change.cause == position), None)
+            if done is not None or time.monotonic() >= deadline_s:
+                return position, done
+            await asyncio.sleep(POLL_S)

@@ -1,0 +1,128 @@
+"""The log of decisions and events that the learner reads.
+
+Methods raise `StorageUnavailable` when the store is away; other errors are named per method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from router.domain.events import Audited, Event, PolicyChanged, PolicyCommand
+from router.domain.records import (
+    DecisionRecord,
+    FeedbackReport,
+    OutcomeReport,
+)
+
+
+class DecisionLog(Protocol):
+    """Decisions by id, and the event stream they feed; each call is one atomic step."""
+
+    async def record(self, record: DecisionRecord) -> None:
+        """Keep it and, where it has a choice, append `Decided`.
+
+        Never refused: what it tells of is paid for. `has_room` is asked before that.
+        """
+        ...
+
+    async def has_room(self) -> bool:
+        """False when the stream is at its bound: nothing unlearned is ever trimmed."""
+        ...
+
+    async def get(self, tenant: str, decision_id: str) -> DecisionRecord:
+        """Raises DecisionNotFound for unknown, expired and foreign ids alike."""
+        ...
+
+    async def settle(self, record: DecisionRecord, report: OutcomeReport) -> bool:
+        """Store the settled record of a DECIDE decision and append `Decided`.
+
+        False when the same report was recorded before. Raises OutcomeConflict for another one,
+        Overloaded when the stream is at its bound.
+        """
+        ...
+
+    async def feedback(self, tenant: str, decision_id: str, report: FeedbackReport) -> bool:
+        """Append `FeedbackGiven` once. False when the same value was recorded before.
+
+        A correction with another value is appended with the value it replaces.
+
+        Raises DecisionNotFound, FeedbackConflict (another value that is no correction),
+        FeedbackTooLate, and Overloaded when the stream is at its bound.
+        """
+        ...
+
+    async def reasked(self, decision_id: str, similarity: float, likeness: float) -> None:
+        """Append `Reasked`, at most once per decision and not after its feedback."""
+        ...
+
+    async def audited(self, audit: Audited) -> None:
+        """Append it, at most once per decision."""
+        ...
+
+
+class KeptDecisions(Protocol):
+    """The decisions on record, for what looks at all of them."""
+
+    def each(self, most: int) -> AsyncIterator[DecisionRecord]:
+        """Yields at most so many, in no order; with the feedback they have."""
+        ...
+
+
+class EventLog(Protocol):
+    """The learner's side of the stream."""
+
+    async def read(self, after: str, max_events: int, wait_ms: int) -> Sequence[tuple[str, Event]]:
+        """(position, event) in order, after a position ("0" for the start)."""
+        ...
+
+    async def records(self, decision_ids: Sequence[str]) -> Sequence[DecisionRecord | None]: ...
+
+    async def position_of(self, decision_id: str) -> str | None:
+        """Position of the newest event that tells of a decision; None when there is none."""
+        ...
+
+    async def end(self) -> str | None:
+        """Position of the newest event; None while the log holds none."""
+        ...
+
+    async def trim(self, position: str) -> None:
+        """Tell that a published snapshot has consumed everything up to and including a position.
+
+        Of what is consumed the newest events stay, as many as the storage keeps, and whatever came
+        after the oldest snapshot that is kept.
+        """
+        ...
+
+    async def backlog(self, after: str) -> int:
+        """Count the events that wait after a position."""
+        ...
+
+
+class Defaults(Protocol):
+    async def tell(self, most: int) -> int:
+        """Append `FeedbackGiven(by_default=True)` once for decisions without feedback in time.
+
+        At most so many; returns how many. From then on feedback on them is too late, by whatever
+        clock. Does nothing where no default is declared.
+        """
+        ...
+
+
+class PolicyLog(Protocol):
+    """Commands about policies and the changes that came of them: events of the same stream."""
+
+    async def command(self, command: PolicyCommand) -> str:
+        """Append it; its position. Raises Overloaded when the stream is at its bound."""
+        ...
+
+    async def changed(self, change: PolicyChanged, fence: int) -> bool:
+        """Append it, once per cause, and keep it among the newest.
+
+        False when it was there before or the fence is stale.
+        """
+        ...
+
+    async def changes(self) -> Sequence[PolicyChanged]:
+        """The newest that are kept, newest first."""
+        ...

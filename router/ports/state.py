@@ -1,0 +1,195 @@
+"""State that replicas share: cache, health, quota, tenants, sessions, claims, snapshots, the lease.
+
+Methods raise `StorageUnavailable` when the store is away; other errors are named per method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from router.domain.bounds import Count
+from router.domain.records import (
+    CachedAnswer,
+    CacheKey,
+    SessionTurn,
+)
+from router.domain.tenants import QuotaLeft, Reservation, Tenant, TenantLimits
+from router.ports.upstream import Embedding
+
+
+class AnswerCache(Protocol):
+    async def get(self, key: CacheKey) -> CachedAnswer | None: ...
+
+    async def similar(
+        self, key: CacheKey, embedding: Embedding, threshold: float
+    ) -> tuple[CachedAnswer, float] | None:
+        """The nearest answer of the same partition with cosine similarity >= threshold."""
+        ...
+
+    async def put(
+        self, key: CacheKey, embedding: Embedding | None, cached: CachedAnswer, ttl_s: int
+    ) -> None: ...
+
+    async def evict(self, exact: str, partition: str) -> None: ...
+
+
+class Health(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPolicy:
+    failures: Count = 3
+    """Failures in a row that open a deployment's circuit."""
+    cooldown_ms: Count = 5_000
+    """Pause of an open circuit before a probe; it doubles with every probe that fails."""
+    max_cooldown_ms: Count = 60_000
+    """Longest pause."""
+    probe_ms: Count = 10_000
+    """Time for a probe to report before another may start."""
+
+
+class HealthBoard(Protocol):
+    """Shared circuit breaker per deployment: consecutive failures, cooldown, half-open probe."""
+
+    async def states(self, deployments: Sequence[str]) -> Mapping[str, Health]:
+        """OPEN while cooling down or while another caller's probe is under way."""
+        ...
+
+    async def admit(self, deployment: str) -> bool:
+        """True when closed, or when half-open and this caller got the one probe."""
+        ...
+
+    async def succeeded(self, deployment: str) -> None: ...
+
+    async def failed(self, deployment: str, retry_after_ms: int | None = None) -> None:
+        """A Retry-After opens the circuit at once for at least that long (capped)."""
+        ...
+
+
+class QuotaKeeper(Protocol):
+    async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
+        """Take one request, tokens and cost, all or nothing. Raises QuotaExceeded.
+
+        Reserving the same id twice takes once; after it was settled it takes nothing.
+        """
+        ...
+
+    async def settle(self, reservation: Reservation, tokens: int, cost_usd: float) -> QuotaLeft:
+        """Replace the reservation by what was really used; a second call changes nothing."""
+        ...
+
+
+class TenantDirectory(Protocol):
+    async def find(self, key_hash: str) -> Tenant | None: ...
+
+    async def create(self, tenant: Tenant, key_hash: str) -> None:
+        """Raises TenantExists."""
+        ...
+
+    async def rotate(self, name: str, key_hash: str) -> None:
+        """The new key works, the old ones stop at once. Raises TenantNotFound."""
+        ...
+
+    async def revoke(self, name: str) -> None:
+        """All keys stop; the tenant and its usage stay. Raises TenantNotFound."""
+        ...
+
+    async def limit(self, name: str, limits: TenantLimits) -> None:
+        """Raises TenantNotFound."""
+        ...
+
+    async def show(self, name: str) -> Tenant:
+        """Raises TenantNotFound."""
+        ...
+
+    async def list(self) -> Sequence[Tenant]:
+        """Every tenant, revoked ones included, by name."""
+        ...
+
+
+class Sessions(Protocol):
+    async def swap(
+        self, tenant: str, session_id: str, turn: SessionTurn, ttl_s: int
+    ) -> SessionTurn | None:
+        """Store the newest turn, return the one before it."""
+        ...
+
+
+class ClaimState(StrEnum):
+    NEW = "new"
+    RUNNING = "running"
+    DONE = "done"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    state: ClaimState
+    payload: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimKey:
+    """A tenant's idempotency key. owner: id of the request that holds or wants it."""
+
+    tenant: str
+    key: str
+    owner: str
+
+
+class Idempotency(Protocol):
+    """Only a claim's owner can finish or release it; for anybody else both do nothing."""
+
+    async def claim(self, key: ClaimKey, fingerprint: str, ttl_s: int) -> Claim:
+        """NEW for the first owner, who must finish or release; CONFLICT: other fingerprint.
+
+        ttl_s: how long the claim of an owner that crashed blocks the others.
+        """
+        ...
+
+    async def finish(self, key: ClaimKey, payload: bytes, ttl_s: int) -> None: ...
+
+    async def release(self, key: ClaimKey) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSnapshot:
+    """A published snapshot. position: the last event that `payload` has learned."""
+
+    version: int
+    position: str
+    payload: bytes
+
+
+class SnapshotStore(Protocol):
+    async def latest_version(self) -> int:
+        """0 when none was published."""
+        ...
+
+    async def load(self, version: int | None = None) -> StoredSnapshot | None:
+        """The newest by default; None for one that is not kept."""
+        ...
+
+    async def positions(self) -> Mapping[int, str]:
+        """Position by version, of the snapshots that are kept."""
+        ...
+
+    async def publish(self, snapshot: StoredSnapshot, fence: int) -> bool:
+        """Atomic; False when the fence is stale (the lease was lost)."""
+        ...
+
+
+class Lease(Protocol):
+    """The right to learn, of one holder at most. The fence grows with every new holder."""
+
+    async def acquire(self, owner: str, ttl_ms: int) -> int | None:
+        """The fence, also when `owner` holds it already (renewed); None when another does."""
+        ...
+
+    async def release(self, owner: str) -> None: ...

@@ -1,0 +1,128 @@
+"""What is reserved before anything is spent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from router.domain.catalog import Arm, Catalog, Deployment, Plan, Price
+from router.domain.chat import ChatRequest, Message, Role, Sampling, TextPart
+from router.domain.errors import InvalidRequest, NoEligiblePlan
+from router.domain.records import Mode
+from router.domain.requests import RouteRequest, RoutingOptions
+from router.domain.tenants import Tenant, TenantLimits
+from router.serving.request_state import open_request
+
+LOW = Deployment("low", "openai", "http://h", "m", Price(0, 1))
+HIGH = Deployment("high", "openai", "http://h", "m", Price(0, 10))
+CATALOGUE = Catalog(
+    arms={"cheap": Arm("cheap", (LOW,)), "reasoning": Arm("reasoning", (HIGH,))},
+    plans={"ladder": Plan("ladder", ("cheap", "reasoning"), 0.01)},
+)
+ASK = ChatRequest(
+    (Message(Role.USER, (TextPart("hi"),)),), sampling=Sampling(max_output_tokens=1_000)
+)
+CALL = RouteRequest(Tenant("acme"), ASK)
+
+
+def reserved_usd(request: RouteRequest, mode: Mode, catalog: Catalog = CATALOGUE) -> float:
+    return open_request(request, mode, "d-1", 0.0, catalog).reservation.cost_usd
+
+
+def test_reservation_covers_every_arm() -> None:
+    assert reserved_usd(CALL, Mode.COMPLETE) == pytest.approx(0.011)
+    limited = replace(CALL, options=RoutingOptions(max_cost_usd=0.002))
+    assert reserved_usd(limited, Mode.COMPLETE) == pytest.approx(0.002)
+    pinned = replace(CALL, options=RoutingOptions(arm="cheap"))
+    assert reserved_usd(pinned, Mode.STREAM) == pytest.approx(0.001)
+
+
+def test_reservation_covers_one_arm_when_the_caller_decides() -> None:
+    singles = {arm: Plan(arm, (arm,), 0.01) for arm in CATALOGUE.arms}
+    assert reserved_usd(CALL, Mode.DECIDE, replace(CATALOGUE, plans=singles)) == pytest.approx(0.01)
+
+
+SINGLES = {arm: Plan(arm, (arm,), 0.01) for arm in CATALOGUE.arms}
+LADDER = replace(CATALOGUE, plans={**CATALOGUE.plans, **SINGLES})
+
+
+@pytest.mark.parametrize(
+    ("pin", "own", "configured", "serves", "watched"),
+    [
+        ("", "", "", ["ladder", "cheap", "reasoning"], []),
+        ("", "", "reasoning", ["reasoning"], ["ladder", "cheap", "reasoning"]),
+        ("cheap", "", "reasoning", ["cheap"], ["ladder", "cheap", "reasoning"]),
+        ("", "cheap", "reasoning", ["cheap"], ["ladder", "cheap", "reasoning"]),
+        ("", "off", "reasoning", ["ladder", "cheap", "reasoning"], []),
+        ("cheap", "off", "reasoning", ["cheap"], []),
+    ],
+)
+def test_open_request_serves_the_observed_arm_when_the_policy_watches(
+    pin: str, own: str, configured: str, serves: list[str], watched: list[str]
+) -> None:
+    request = RouteRequest(Tenant("acme", TenantLimits(observe=own)), ASK, RoutingOptions(arm=pin))
+    state = open_request(request, Mode.COMPLETE, "d-1", 0.0, LADDER, observe=configured)
+    assert [plan.name for plan in state.plans] == serves
+    assert [plan.name for plan in state.shadow_plans] == watched
+    assert set(state.arms) == {arm for plan in state.plans for arm in plan.rungs}
+
+
+def test_shadow_plans_have_one_arm_when_the_caller_decides() -> None:
+    state = open_request(CALL, Mode.DECIDE, "d-1", 0.0, LADDER, observe="cheap")
+    assert [plan.name for plan in state.shadow_plans] == ["cheap", "reasoning"]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        TenantLimits(requests_per_minute=1),
+        TenantLimits(tokens_per_minute=1),
+        TenantLimits(daily_usd=1),
+        TenantLimits(monthly_usd=1),
+    ],
+)
+def test_reservation_is_held_when_something_is_limited(limits: TenantLimits) -> None:
+    def held(tenant: Tenant, mode: Mode) -> bool:
+        request = replace(CALL, tenant=tenant)
+        return open_request(request, mode, "d-1", 0.0, LADDER).reservation.held
+
+    assert held(Tenant("acme", limits), Mode.COMPLETE)
+    assert not held(Tenant("acme", TenantLimits(arms=("cheap",))), Mode.STREAM)
+    assert held(Tenant("acme"), Mode.DECIDE)
+
+
+@pytest.mark.parametrize(
+    ("limit_usd", "pin", "mode", "plans"),
+    [
+        (None, "", Mode.COMPLETE, ["ladder", "cheap", "reasoning"]),
+        (0.001, "", Mode.COMPLETE, ["ladder", "cheap"]),
+        (0.0001, "", Mode.COMPLETE, []),
+        (0.001, "reasoning", Mode.STREAM, []),
+        (0.001, "", Mode.DECIDE, ["cheap", "reasoning"]),
+    ],
+)
+def test_open_request_drops_plans_when_the_cost_limit_does_not_pay_them(
+    limit_usd: float | None, pin: str, mode: Mode, plans: list[str]
+) -> None:
+    request = replace(CALL, options=RoutingOptions(arm=pin, max_cost_usd=limit_usd))
+    state = open_request(request, mode, "d-1", 0.0, LADDER)
+    assert [plan.name for plan in state.plans] == plans
+
+
+def test_open_request_keeps_plans_when_only_a_fallback_is_paid() -> None:
+    request = replace(CALL, options=RoutingOptions(max_cost_usd=0.001))
+    plans = {"reasoning": SINGLES["reasoning"]}
+    state = open_request(request, Mode.COMPLETE, "d-1", 0.0, replace(CATALOGUE, plans=plans))
+    assert [plan.name for plan in state.plans] == ["reasoning"]
+
+
+def test_open_request_raises_when_everything_is_ruled_out() -> None:
+    with pytest.raises(NoEligiblePlan):
+        open_request(CALL, Mode.DECIDE, "d-1", 0.0, CATALOGUE)
+    with pytest.raises(NoEligiblePlan):
+        reserved_usd(
+            RouteRequest(Tenant("acme", TenantLimits(arms=("other",))), ASK), Mode.COMPLETE
+        )
+    with pytest.raises(InvalidRequest, match="name one of: cheap, reasoning"):
+        reserved_usd(replace(CALL, options=RoutingOptions(arm="other")), Mode.COMPLETE)
