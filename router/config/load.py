@@ -105,7 +105,7 @@ _FIXES = {
 
 
 def _schema_fixes(error: ValidationError, root: type[BaseModel]) -> Iterator[tuple[Path, str]]:
-    """In words of the file, never with the value that stands there: it may be a secret."""
+    """Yields fixes in the file's words, never with the value written there: it may be a secret."""
     all_details = error.errors(include_url=False, include_input=False)
     for details in all_details:
         # A list with a bad item is also called too short: the item is the mistake.

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from router.config.section import Section
+from router.config.section import ConfigSection
 
 Positive = Annotated[float, Field(gt=0, le=1e9)]
 Weight = Annotated[float, Field(ge=0, le=10)]
@@ -40,7 +40,7 @@ PolicyName = Literal[
 HeadName = Literal["quality", "cost", "latency", "failure"]
 
 
-class WeightsSection(Section):
+class WeightsSection(ConfigSection):
     """Weights of the utility of a plan; a request may bring its own."""
 
     quality: Weight = 1.0
@@ -53,7 +53,7 @@ class WeightsSection(Section):
     """Price of a request that fails."""
 
 
-class TokensSection(Section):
+class TokensSection(ConfigSection):
     """A typical request."""
 
     input: Tokens = 400
@@ -62,7 +62,7 @@ class TokensSection(Section):
     """Its output tokens."""
 
 
-class TierSection(Section):
+class TierSection(ConfigSection):
     """A tier of policy `length`."""
 
     plan: str
@@ -71,7 +71,7 @@ class TierSection(Section):
     """Characters of the prompt from which the tier applies."""
 
 
-class RuleSection(Section):
+class RuleSection(ConfigSection):
     """A rule of policy `rules`."""
 
     plan: str
@@ -80,7 +80,7 @@ class RuleSection(Section):
     """Conditions on the prompt, all of which must hold."""
 
 
-class IntentSection(Section):
+class IntentSection(ConfigSection):
     """Read by policy `intent`."""
 
     examples: dict[str, Utterances] = Field(default_factory=dict, max_length=64)
@@ -89,7 +89,7 @@ class IntentSection(Section):
     """Least cosine of two projected prompts that counts as alike."""
 
 
-class KnnSection(Section):
+class KnnSection(ConfigSection):
     """Read by policy `knn`."""
 
     neighbours: Annotated[int, Field(ge=1, le=1_000, strict=True)] = 30
@@ -100,14 +100,14 @@ class KnnSection(Section):
     """Made-up neighbours at the plan's overall mean."""
 
 
-class ClusterTableSection(Section):
+class ClusterTableSection(ConfigSection):
     """Read by policy `cluster-table`."""
 
     shrink: Shrink = 20.0
     """Made-up outcomes at the plan's overall mean in every cluster."""
 
 
-class LinucbSection(Section):
+class LinucbSection(ConfigSection):
     """Read by policy `linucb`."""
 
     alpha: Annotated[float, Field(ge=0, le=100)] = 0.3
@@ -116,7 +116,7 @@ class LinucbSection(Section):
     """Regularization of the regression."""
 
 
-class PairClassifierSection(Section):
+class PairClassifierSection(ConfigSection):
     """Read by policy `pair-classifier`."""
 
     plans: Annotated[tuple[str, ...], Field(min_length=2, max_length=2)] | None = None
@@ -131,7 +131,7 @@ class PairClassifierSection(Section):
     """Judged outcomes that a forest is trained on."""
 
 
-class PromiseSection(Section):
+class PromiseSection(ConfigSection):
     """A bound on the share of accepted first answers that are bad, in plans whose gate judges."""
 
     max_bad_accept: Annotated[float, Field(ge=1e-4, le=0.5)] = 0.05
@@ -140,7 +140,7 @@ class PromiseSection(Section):
     """Confidence with which that holds."""
 
 
-class PolicySection(Section):
+class PolicySection(ConfigSection):
     """How a plan is chosen. Sections from `fixed` on are read by the policy of that name alone."""
 
     name: PolicyName = "adaptive"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import Field, HttpUrl, model_validator
 
 from router.config.policy_schema import PolicySection
-from router.config.section import Section
+from router.config.section import ConfigSection
 from router.domain.bounds import Count, Milliseconds, Share
 from router.domain.catalog import PROVIDERS
 from router.gates.format_checks import FormatCheckSettings
@@ -36,75 +36,83 @@ Rungs = Annotated[tuple[Name, ...], Field(min_length=1, max_length=4)]
 GateName = Literal["learned", "agreement", "rules"]
 
 
-class ServerSection(Section):
+class ServerSection(ConfigSection):
+    """The address of the API, its limits, and how changes of this file are picked up."""
+
     host: str = "127.0.0.1"
-    """Address that gRPC and metrics listen on."""
+    """Address to listen on; `0.0.0.0` in a container."""
     port: Port = 8480
-    """Port of gRPC; 0 picks a free one."""
+    """Port of the gRPC API; 0 picks a free one."""
     metrics_port: Port = 9480
-    """Port of the metrics; 0 picks a free one."""
+    """Port of the Prometheus metrics, the embedded learner's on the next; 0 picks a free one."""
     max_in_flight: Count = 256
-    """Requests under way at once; further ones are refused."""
+    """Calls under way at once; above it calls are refused with `OVERLOADED`."""
     max_message_bytes: Count = 4 * 1024 * 1024
-    """Size of a message that is received."""
+    """Size of a gRPC message, request or response."""
     drain_ms: Count = 20_000
-    """Time for calls under way to end at SIGTERM."""
+    """Time that calls under way have to end after SIGTERM."""
     reload_ms: Annotated[int, Field(ge=100, le=60_000, strict=True)] = 2_000
-    """How often this file is looked at for arms and plans that were changed."""
+    """How often this file is checked for changed arms and plans."""
 
 
-class PriceSection(Section):
+class PriceSection(ConfigSection):
+    """The provider's list price, in USD per million tokens."""
+
     input_usd_per_mtok: UsdPerMtok
     """Price of a million input tokens."""
     output_usd_per_mtok: UsdPerMtok
-    """Price of a million output tokens."""
+    """Price of a million output tokens, reasoning tokens included."""
 
 
-class DeploymentSection(Section):
+class DeploymentSection(ConfigSection):
+    """One model behind one base URL, and what it can do."""
+
     name: Name
-    """Name that receipts, metrics and health give it; unique over all arms."""
+    """Name of the deployment, unique in the file."""
     provider: ProviderName
-    """Protocol that it speaks."""
+    """The protocol that the base URL speaks, not the company."""
     model: Annotated[str, Field(min_length=1, max_length=256)]
-    """Name of the model at the provider."""
+    """The provider's name of the model."""
     price: PriceSection
-    """Prices that budgets and the policy count with."""
+    """Its list price."""
     base_url: HttpUrl | None = None
-    """URL of the API; unset, the provider's public one."""
+    """Where requests go; unset: the public API of the provider."""
     api_key_env: str = ""
-    """Environment variable that holds the API key."""
+    """Environment variable that holds the key."""
     api_key_file: Path | None = None
-    """File that holds the API key."""
+    """File that holds the key alone; in place of `api_key_env`."""
     context_window_tokens: Count = 128_000
-    """Tokens of a prompt and its answer together."""
+    """Input and output tokens together; longer requests go to other deployments."""
     max_output_tokens: Count = 4_096
-    """Tokens of an answer at most."""
+    """Longest answer; sent as the limit where the request gives none."""
     timeout_ms: Count = 60_000
-    """Time limit of one call."""
+    """Longest wait for an answer."""
     tools: bool = True
-    """Takes tools."""
+    """Takes requests with tools."""
     images: bool = False
-    """Takes images."""
+    """Takes requests with images."""
     json_schema: bool = True
-    """Takes a JSON Schema for its answer."""
+    """Takes requests with a JSON Schema for the answer."""
     logprobs: bool = False
-    """Is asked for log-probabilities, where its protocol has them."""
+    """Gives log-probabilities, for `gate.min_mean_logprob`."""
 
 
-class ArmSection(Section):
+class ArmSection(ConfigSection):
+    """A named choice of the policy: deployments that can stand in for one another."""
+
     deployments: Annotated[tuple[DeploymentSection, ...], Field(min_length=1, max_length=16)]
-    """Deployments of the arm in the order in which they are tried."""
+    """Deployments in the order in which they are tried."""
 
 
-class PlanSection(Section):
-    """A bare list of arms stands for its rungs, with the gate `rules`."""
+class PlanSection(ConfigSection):
+    """An arm alone, or a ladder of arms. A bare list is its `rungs`, with gate `rules`."""
 
     rungs: Rungs
-    """Arms from the first that is asked to the last that is escalated to."""
+    """Arms from the first tried to the last."""
     gate: GateName = "learned"
-    """Gate that judges the first rung's answer."""
+    """What chooses the next step after a first answer that passed the checks."""
     second: str = ""
-    """Arm that is asked for a second opinion; "" for none."""
+    """Arm that the gate may ask for a second opinion; empty for none."""
 
     @model_validator(mode="before")
     @classmethod
@@ -112,11 +120,13 @@ class PlanSection(Section):
         return written if isinstance(written, dict) else {"rungs": written, "gate": "rules"}
 
 
-class ProvidersSection(Section):
+class ProvidersSection(ConfigSection):
+    """The connections to providers."""
+
     http2: bool = False
     """Offer HTTP/2. A call that is given up is then not ended at the provider."""
     ca_file: Path | None = None
-    """PEM file of authorities to trust besides the public ones, for providers of your own."""
+    """PEM file of certificate authorities that are trusted besides the public ones."""
     max_connections: Count = 512
     """Connections to all providers together."""
 
@@ -126,15 +136,17 @@ class VerifierSection(VerifierBreakerSettings):
     """A program that scores answers: POST {messages, answer, arm, ...}, {"quality": 0..1} back."""
 
     url: HttpUrl
-    """URL of the program."""
+    """Where answers are posted to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgingSection(AuditSettings):
+    """What the gates of plans may ask besides the first answer, and what audits may cost."""
+
     second_timeout_ms: Milliseconds = 10_000
     """Longest wait for a second opinion."""
     verifier: VerifierSection | None = None
-    """A program that scores answers; unset, there is none."""
+    """A verifier of yours; unset: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,103 +154,117 @@ class MapSection(PromptSamplerSettings):
     """What is kept of prompts for `adaptive-router map`; by default nothing."""
 
     refit_every_h: Annotated[float, Field(ge=0, le=10_000)] = 0.0
-    """How often the learner fits clusters anew into `policy.context_map`; 0 for never."""
+    """How often the learner fits clusters anew, into the file `policy.context_map`; 0 for never."""
 
 
-class EmbeddedSection(Section):
+class EmbeddedSection(ConfigSection):
+    """The private Redis server that is started where no URL is given."""
+
     data_dir: Path | None = None
-    """Directory of the private server's data; unset, one in the user's data directory."""
+    """Directory of the private server's data; unset: in the user's data directory."""
     appendfsync: Literal["always", "everysec"] = "always"
-    """Acknowledge a write when it is on disk (always), or lose up to a second (everysec)."""
+    """`always`: what is acknowledged is on disk. `everysec`: faster, may lose a second."""
 
 
-class RedisSection(Section):
-    """A Redis 8 behind a URL; without one a private server."""
+class RedisSection(ConfigSection):
+    """The store: a Redis 8 of yours, or a private server."""
 
     url: str = ""
-    """redis://, rediss:// or unix:// URL without a password."""
+    """Address of a Redis 8; empty, with `url_env` empty as well, for a private server."""
     url_env: str = ""
-    """Environment variable that holds the URL, which may then hold a password."""
+    """Environment variable that holds the address, which may contain a password."""
     embedded: EmbeddedSection = EmbeddedSection()
     """The private server."""
     pool_size: Annotated[int, Field(ge=2, le=256)] = 16
-    """Connections at most."""
+    """Connections to Redis per process."""
     timeout_ms: Count = 1_000
-    """Time limit of one call, waiting for a connection included."""
+    """Longest wait for a command or a connection."""
     max_events: Count = 1_000_000
-    """Events not yet learned at which new requests are refused."""
+    """Events not learned yet that the log holds; then requests are refused with `OVERLOADED`."""
     keep_events: Annotated[int, Field(ge=0)] = 100_000
-    """Learned events that stay at least, to be exported, evaluated and explained."""
+    """Learned events that stay in the log, for replay, maps and evaluation."""
 
 
-class EmbeddingSection(Section):
+class EmbeddingSection(ConfigSection):
+    """The embedding model, which runs in the router's process."""
+
     workers: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Threads that embed prompts; unset, one per core."""
+    """Threads with a model session each; unset: one per core."""
     queue: Count = 256
-    """Prompts that may wait for a thread; further ones are refused."""
+    """Prompts that wait for a worker; above it requests are refused with `OVERLOADED`."""
     cache_entries: Count = 10_000
-    """Embeddings that are remembered."""
+    """Embeddings kept in memory, by text."""
 
 
-class LearningSection(Section):
+class LearningSection(ConfigSection):
+    """The learner, and the weight of what it hears."""
+
     embedded: bool = True
-    """Start a learner as the router's child; no where learners run apart."""
+    """`serve` starts a learner as its child; `no` where learners run apart."""
     join_window_s: Count = 86_400
-    """How long after a decision feedback is taken."""
+    """How long a decision waits for feedback; feedback after it is refused."""
     default_quality: Share | None = None
-    """Quality learned for an answer without feedback in the join window; unset, nothing is."""
+    """Quality learned, with `implicit_weight`, for an answer without feedback in the join window;
+    unset: nothing is learned of it."""
     publish_every_ms: Count = 1_000
-    """How often the learner publishes what it has learned."""
+    """How often the learner publishes a snapshot, when there is something new."""
     poll_ms: Annotated[int, Field(ge=10, le=2_000)] = 250
-    """How often a router looks for a newer snapshot."""
+    """How often routers look for a new snapshot."""
     implicit_weight: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Weight of implicit signs, such as a rephrased prompt, beside feedback."""
+    """Weight of an implicit sign of quality beside explicit feedback, before it is learned."""
     max_tenant_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share one tenant may have of the weight of feedback where others give some; 1, no bound."""
+    """Greatest share of the weight of feedback that one tenant has beside others; 1: no bound."""
     own_policies: Annotated[tuple[str, ...], Field(max_length=8)] = ()
     """Tenants that a policy of their own chooses for; it begins as the one of all tenants."""
     own_strength: Annotated[float, Field(ge=1, le=1e6)] = 200.0
-    """Outcomes of each plan that the shared past counts for there (policy `adaptive`)."""
+    """Outcomes that the shared past counts for in such a policy: of each plan with `adaptive`, of
+    all plans together with another policy."""
     reask: RephraseSettings = RephraseSettings()
-    """Prompts that a session asks again, which marks the answer before as a bad one."""
+    """Questions asked again within a session."""
 
 
-class AuthSection(Section):
+class AuthSection(ConfigSection):
+    """Who may call."""
+
     required: bool = True
-    """Refuse callers without a key; no makes them the tenant `public`."""
+    """Refuse callers without a key; with `no` they are the tenant `public`."""
     admin_key_env: str = ""
-    """Environment variable that holds the operators' key; "" for no admin service."""
+    """Environment variable that holds the operators' key; empty: there is no `AdminService`."""
 
 
-class Config(Section):
+class Config(ConfigSection):
+    """The whole file."""
+
     arms: Annotated[dict[Name, ArmSection], Field(min_length=1, max_length=32)]
-    """Arms by name."""
+    """The arms, by name. The only section that has to be written."""
     fallback: str = ""
-    """Arm that is tried when all others fail; unset, the one of the name `fallback`."""
+    """Arm that stands in where every deployment of a rung failed; unset: the arm named `fallback`,
+    if there is one."""
     plans: dict[Name, PlanSection] = Field(default_factory=dict, max_length=64)
-    """Plans by name; without any, each arm alone, and cheap before reasoning."""
+    """The plans, by name; unset: each arm alone, and `cheap-then-reasoning` where there are arms of
+    both names."""
     renamed: dict[Name, Name] = Field(default_factory=dict, max_length=64)
-    """Earlier name -> name today of an arm or plan, which keeps what was learned of it."""
+    """Earlier name of an arm or plan to its name today: it keeps what was learned of it."""
     policy: PolicySection = PolicySection()
-    """How plans are chosen."""
+    """The policy that chooses among plans."""
     challengers: dict[Name, PolicySection] = Field(default_factory=dict, max_length=4)
-    """Policies that are compared with the one that serves: what differs from `policy`."""
+    """Policies that learn beside it and serve nothing, by name: what differs from `policy`."""
     promotion: ContestSettings = ContestSettings()
     """When a challenger takes over."""
     server: ServerSection = ServerSection()
-    """Where the router listens."""
+    """The API's address and limits."""
     gate: FormatCheckSettings = FormatCheckSettings()
-    """Checks of every answer that has a rung above it."""
+    """The checks between rungs."""
     judging: JudgingSection = JudgingSection()
     """Second opinions, verifier and audits."""
     attempts: CascadeSettings = CascadeSettings()
-    """Bounds of one request's calls."""
+    """Bounds on provider calls."""
     providers: ProvidersSection = ProvidersSection()
     """Connections to providers."""
     cache: ResponseCacheSettings = ResponseCacheSettings()
-    """Answers to requests that were answered before."""
+    """The answer cache."""
     health: HealthPolicy = HealthPolicy()
-    """Circuit breakers of deployments."""
+    """The circuit breaker."""
     redis: RedisSection = RedisSection()
     """The store."""
     embedding: EmbeddingSection = EmbeddingSection()
@@ -246,6 +272,6 @@ class Config(Section):
     learning: LearningSection = LearningSection()
     """The learner."""
     auth: AuthSection = AuthSection()
-    """Who may call."""
+    """Keys."""
     map: MapSection = MapSection()
-    """What is kept for `adaptive-router map`."""
+    """What is kept of prompts for the map."""

@@ -81,7 +81,7 @@ def weights_of(config: Config) -> Weights:
 
 
 def members_of(config: Config) -> dict[str, PolicySection]:
-    """Who may serve: the section `policy`, then its challengers with what they do not override."""
+    """Returns who may serve: the section `policy`, then its challengers completed from it."""
     members = {BASE: config.policy}
     for name, section in config.challengers.items():
         changed = {key: getattr(section, key) for key in section.model_fields_set}
@@ -95,7 +95,7 @@ def context_map_of(config: Config) -> ContextMap:
 
 
 def refit_of(config: Config) -> Refit:
-    """The same with what leads to it from earlier maps and its layout, where it was refitted.
+    """Returns the map with what leads to it from earlier maps and its layout, where refitted.
 
     A file that the learner is still to write stands for the one shipped.
     """
@@ -118,7 +118,7 @@ def settings_of(
     context_map: ContextMap,
     examples: Examples = MappingProxyType({}),
 ) -> PolicySettings:
-    """What the policy is told; examples: of `policy.intent`, embedded.
+    """Returns the settings of the policy; examples: of `policy.intent`, embedded.
 
     Raises BadSettings where contexts of this map cannot tell what the config wants told apart.
     """
@@ -139,7 +139,7 @@ def settings_of(
 
 
 def gate_settings_of(config: Config, catalog: Catalog, context_map: ContextMap) -> GateSettings:
-    """What every plan's gate is told."""
+    """Returns the settings of every plan's gate."""
     return GateSettings(
         units=units_of(config, catalog),
         shape=context_map.shape,
@@ -149,7 +149,7 @@ def gate_settings_of(config: Config, catalog: Catalog, context_map: ContextMap) 
 
 
 def promise_settings_of(config: Config) -> dict[str, PromiseSettings]:
-    """By tenant; "" for all that are not named."""
+    """Returns promises by tenant; "" for all that are not named."""
     policy = config.policy
     sections = {**({"": policy.promise} if policy.promise else {}), **policy.tenant_promises}
     return {

@@ -23,10 +23,12 @@ _REFUSAL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class FormatCheckSettings:
+    """The checks between two rungs of every plan."""
+
     refusals: bool = True
-    """Escalate an answer that refuses."""
+    """Escalate an answer that reads like a refusal."""
     min_mean_logprob: Annotated[float, Le(0)] | None = None
-    """Least mean log-probability (natural log) of an answer's tokens; null to ignore them."""
+    """Escalate an answer whose mean log-probability (natural) is lower; unset: no check."""
 
 
 def judge(chat: ChatRequest, answer: Answer, settings: FormatCheckSettings) -> str:

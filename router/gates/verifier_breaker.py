@@ -19,16 +19,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class VerifierBreakerSettings:
+    """A program that scores answers: POST {messages, answer, arm, ...}, {"quality": 0..1} back."""
+
     timeout_ms: Milliseconds = 2_000
-    """Longest wait for a verdict."""
+    """Longest wait for a score."""
     accept_at: Share = 0.5
-    """Least quality that is served without the arm above."""
+    """Least quality that is served without asking the arm above."""
     max_failures: Few = 5
-    """Failures, of twice as many calls in a row, after which the verifier is left alone."""
+    """Failures or abstentions, of twice as many calls, after which it is left alone."""
     cooldown_ms: Milliseconds = 30_000
-    """How long it is left alone; the first failure after that switches it off again."""
+    """How long it is left alone."""
     tenants: Tenants = ()
-    """Tenants whose answers are shown to the verifier; empty for all."""
+    """Tenants whose answers are posted; empty for all."""
 
 
 class VerifierBreaker:

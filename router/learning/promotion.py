@@ -44,17 +44,17 @@ class ContestSettings:
     """When a challenger takes over from the policy that serves, and when that is taken back."""
 
     automatic: bool = False
-    """Promote as soon as the lower bound of the gain is above `margin`; else only by command."""
+    """Promote as soon as the evidence is there; `no`: only `policy promote` does."""
     min_events: Annotated[int, WHOLE, Ge(30), Le(10_000_000)] = 1_000
-    """Decisions with feedback that must be seen before a promotion."""
+    """Decisions with feedback that an automatic promotion needs."""
     margin: Annotated[float, Ge(0), Le(10)] = 0.005
-    """Gain in utility that a challenger must surely exceed."""
+    """What the lower bound of a challenger's gain has to exceed."""
     confidence: Annotated[float, Ge(0.5), Le(0.9999)] = 0.95
-    """Confidence of all challengers' intervals together."""
+    """Confidence of the intervals of all challengers together, at all times."""
     guard: bool = True
     """Take a promotion back when the policy before it is surely better."""
     max_waiting: Annotated[int, WHOLE, Ge(100), Le(50_000)] = 2_000
-    """Decisions that wait for their feedback to count."""
+    """Newest decisions without feedback whose feedback still counts for the challengers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,14 +44,16 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HealthPolicy:
+    """The circuit breaker of each deployment."""
+
     failures: Count = 3
     """Failures in a row that open a deployment's circuit."""
     cooldown_ms: Count = 5_000
-    """Pause of an open circuit before a probe; it doubles with every probe that fails."""
+    """How long an open circuit waits before one request probes the deployment."""
     max_cooldown_ms: Count = 60_000
-    """Longest pause."""
+    """Longest cooldown: it doubles with each failed probe."""
     probe_ms: Count = 10_000
-    """Time for a probe to report before another may start."""
+    """How long a probe may take before another request may probe."""
 
 
 class HealthBoard(Protocol):

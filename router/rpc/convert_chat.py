@@ -52,7 +52,7 @@ class ChatReader:
         self._limits = limits
 
     def read(self, chat: chat_pb.ChatRequest) -> ChatRequest:
-        """What could be read; of use only when nothing was found."""
+        """Returns what could be read; of use only when no violation was found."""
         self._found.require(
             _schema_characters(chat) <= self._limits.all_schema_characters,
             "chat.tools",

@@ -25,7 +25,7 @@ MAX_USD = 1e6
 
 
 def read_routed(request: Routed, limits: RequestLimits) -> tuple[ChatRequest, RoutingOptions]:
-    """What to answer and how to route it. Raises InvalidRequest, PromptTooLong."""
+    """Returns what to answer and how to route it. Raises InvalidRequest, PromptTooLong."""
     found = Violations()
     chat = ChatReader(found, limits).read(request.chat)
     options = _options(request.routing, limits, found)

@@ -52,7 +52,7 @@ def status_of(error: e.RouterError) -> status_pb2.Status:
 
 
 def internal_status(error_id: str) -> status_pb2.Status:
-    """For what is outside the tree: nothing of it is told but an id that the log holds too."""
+    """Returns the status of an error outside the tree: only an id that the log holds too."""
     return status_pb2.Status(code=code_pb2.INTERNAL, message=f"internal error {error_id}")
 
 

@@ -42,12 +42,14 @@ TIMEOUT_MS: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
+    """What the gates of plans may ask besides the first answer, and what audits may cost."""
+
     audit_share: Share = 0.02
     """Share of accepted first answers that are checked off the caller's path."""
     audit_usd_per_day: Annotated[float, Ge(0), Le(1e6)] = 1.0
-    """Budget of all audits together per UTC day."""
+    """Bound on what all audits cost together."""
     judge: str = ""
-    """Arm that grades audited answers; "" compares them with the answer of the plan's arm above."""
+    """Arm that grades audited answers; unset: the arm above answers and is compared."""
 
 
 @dataclass(frozen=True, slots=True)

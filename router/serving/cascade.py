@@ -26,10 +26,12 @@ NOT_SERVED = (AttemptOutcome.ESCALATED, AttemptOutcome.SECOND_OPINION)
 
 @dataclass(frozen=True, slots=True)
 class CascadeSettings:
+    """Bounds on the provider calls of one request."""
+
     max_per_request: Annotated[int, Ge(1), Le(20)] = 6
-    """Calls to deployments that one request may cause."""
+    """Provider calls that one request may make, second opinions included."""
     min_remaining_ms: Annotated[int, Ge(0)] = 200
-    """Remaining time of the deadline below which no escalation begins."""
+    """No attempt is begun when less than this is left until the deadline."""
 
 
 @dataclass(frozen=True, slots=True)

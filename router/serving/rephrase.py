@@ -23,10 +23,12 @@ _NUMBER = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class RephraseSettings:
+    """When a prompt of a session counts as the one before it, asked again."""
+
     window_s: Count = 300
-    """How long after a turn the next one of its session is compared with it."""
+    """Time after a turn within which it can be asked again."""
     similarity: Similarity = 0.92
-    """Cosine at or above which two prompts of a session ask the same."""
+    """Cosine similarity from which two prompts ask the same."""
 
 
 class RephraseDetector:

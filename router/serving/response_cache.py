@@ -14,19 +14,20 @@ from router.ports.upstream import Embedding
 
 @dataclass(frozen=True, slots=True)
 class ResponseCacheSettings:
-    """One prompt gets another's answer only where the embedding model saw all of both.
+    """The answer cache of each tenant.
 
-    That is 254 tokens at most, and no unknown word.
+    Only answers that passed their gate are kept. One prompt gets another's answer only where the
+    embedding model saw all of both: 254 tokens at most, no unknown word.
     """
 
     enabled: bool = True
-    """Answer from the cache, and store answers in it."""
+    """Read and write the answer cache."""
     ttl_s: Count = 3_600
     """How long an answer is kept."""
     semantic_threshold: Similarity | None = 0.97
-    """Least cosine similarity of two prompts; null to match whole requests only."""
+    """Cosine similarity from which another prompt's answer is served; null: never."""
     max_entries_per_partition: Count = 1_000
-    """Similar prompts that are kept per partition; the oldest leave first."""
+    """Answers kept for similarity look-ups among requests alike but for the last user message."""
 
 
 @dataclass(frozen=True, slots=True)

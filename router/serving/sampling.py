@@ -25,11 +25,11 @@ class PromptSamplerSettings:
     """What is kept of prompts for `adaptive-router map`; by default nothing."""
 
     terms: bool = False
-    """Count words per cluster; shown once they came from five different prompts of it."""
+    """Count words per cluster; a word is shown once it came from five different prompts of it."""
     sample_embeddings: Annotated[int, WHOLE, Ge(0), Le(20_000)] = 0
-    """Embeddings that are kept, for `map refit`; text can be guessed from an embedding."""
+    """Embeddings kept for `map refit`; from an embedding its text can be guessed."""
     sample_prompts: Annotated[int, WHOLE, Ge(0), Le(1_000)] = 0
-    """Beginnings of prompts that are kept and shown."""
+    """Beginnings of prompts that are kept, and shown on the map."""
 
     @property
     def wanted(self) -> bool:

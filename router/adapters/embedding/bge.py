@@ -68,11 +68,11 @@ class BgeModel:
         self._tokenizer.no_padding()
 
     def embed(self, text: str) -> NDArray[np.float32]:
-        """As `see`."""
+        """Returns the embedding that `see` gives."""
         return self.see(text).embedding
 
     def see(self, text: str) -> EmbeddedText:
-        """At most 256 tokens are seen, head and tail of a longer text (see `clip`).
+        """Embed at most 256 tokens, head and tail of a longer text (see `clip`).
 
         Raises:
             ModelUnavailable: the runtime failed on this text.

@@ -41,7 +41,7 @@ class Calls:
     _calls: dict[int, _OpenCall] = field(default_factory=dict)
 
     def begin(self, index: int, call_id: str, name: str, arguments: str = "") -> ToolCallDelta:
-        """Without an id one is made that no earlier turn of the conversation has used."""
+        """Make an id where there is none: one that no earlier turn of the conversation has used."""
         number = len(self._calls)
         call_id = call_id or f"call_{len(self.chat.messages)}_{number}"
         self._calls[index] = _OpenCall(number, call_id, name, [arguments])

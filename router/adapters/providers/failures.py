@@ -31,7 +31,9 @@ _LATE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT)
 
 
 def refusal(status: int, retry_after: str, now_s: float) -> ProviderError:
-    """retry_after: the header, "" for none.
+    """Returns the error that a status stands for.
+
+    retry_after: the header, "" for none.
 
     now_s: seconds since the epoch, which a Retry-After in form of a date is measured from.
     """
@@ -100,7 +102,7 @@ class CallProgress:
         return ConnectionsExhausted("no connection came free in time")
 
     def broke_off(self) -> ProviderError:
-        """Before any answer."""
+        """Returns the error of a connection that ended before any answer."""
         if self.sent:
             return ProviderDisconnected("the provider closed the connection without an answer")
         return ProviderUnavailable("the provider could not be reached")

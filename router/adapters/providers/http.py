@@ -122,7 +122,7 @@ class HttpProvider:
         assembler: Assembler,
         progress: CallProgress,
     ) -> AsyncGenerator[list[Delta]]:
-        """What each piece of the body adds to the answer, until its end."""
+        """Yields what each piece of the body adds to the answer, until its end."""
         reader = EventReader(MAX_BODY_BYTES)
         async with self._opened(deployment, request, progress, stream=True) as response:
             chunks = response.aiter_stream()

@@ -76,7 +76,7 @@ class _OnePieceStream(httpcore.AsyncNetworkStream):
         return await self._reader.read(max_bytes)
 
     async def aclose(self) -> None:
-        """At once: who gave up a call must not wait for its upstream to agree."""
+        """Close at once: who gave up a call must not wait for its upstream to agree."""
         self._writer.transport.abort()
 
     async def start_tls(

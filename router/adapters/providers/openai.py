@@ -251,7 +251,7 @@ class OpenAIAssembler(Assembler):
         )
 
     def _index(self, call: _CallPiece) -> int:
-        """Where a server gives no index, an id or a name begins the next call."""
+        """Returns the call's index; without one, an id or a name begins the next call."""
         if call.index is not None:
             return call.index
         begins = call.id or call.function.name or not self.calls

@@ -48,7 +48,7 @@ _changed = Codec(PolicyChanged)
 
 
 def number_of(position: str) -> int:
-    """Of an event, from the stream id that is its position."""
+    """Returns the number of an event from the stream id that is its position."""
     return int(position.rpartition("-")[2])
 
 
@@ -64,7 +64,7 @@ def read_change(body: bytes) -> PolicyChanged:
 
 
 def read_event(kind: bytes, body: bytes, was: bytes | None = None) -> Event:
-    """was: the value that feedback corrects. Raises StorageCorrupt."""
+    """Raises StorageCorrupt. was: the value that feedback corrects."""
     match kind:
         case b"decided":
             return Decided(_record.decode(body))

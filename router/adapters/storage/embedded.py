@@ -73,7 +73,7 @@ class EmbeddedRedis:
 
     @property
     def begun(self) -> bool:
-        """Whether a server has written to the data directory before."""
+        """True if a server has written to the data directory before."""
         return (self.data_dir / "appendonlydir").is_dir()
 
     @property
@@ -148,7 +148,7 @@ class EmbeddedRedis:
 
 
 def _socket_path(data_dir: Path) -> Path:
-    """In the data directory, or in a short one of its own where that would be too long."""
+    """Returns a path in the data directory, or a short one of its own where that is too long."""
     near = data_dir.absolute() / "redis.sock"
     if len(os.fsencode(near)) <= MAX_SOCKET_PATH:
         return near

@@ -31,7 +31,7 @@ class RedisEventLog:
     """
 
     def __init__(self, client: Client, keys: Keys, keep: int) -> None:
-        """keep: how many learned events stay at least, to be exported, evaluated and explained."""
+        """Events stay when learned, at least `keep`, to be exported, evaluated and explained."""
         self._client = client
         self._keys = keys
         self._keep = keep

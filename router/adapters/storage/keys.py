@@ -21,7 +21,7 @@ class Keys:
 
     @property
     def answers(self) -> str:
-        """What an exact hash is appended to."""
+        """Prefix that an exact hash is appended to."""
         return self.answer("")
 
     def vectors(self, partition: str) -> str:
@@ -42,17 +42,17 @@ class Keys:
 
     @property
     def tenants(self) -> str:
-        """Hash: name to limits."""
+        """Hash of names to limits."""
         return f"{self.prefix}tenants"
 
     @property
     def key_owners(self) -> str:
-        """Hash: hash of an API key to the name of its tenant."""
+        """Hash of an API key's hash to the name of its tenant."""
         return f"{self.prefix}key-owners"
 
     @property
     def current_keys(self) -> str:
-        """Hash: name of a tenant to the hash of the one key that works."""
+        """Hash of a tenant's name to the hash of the one key that works."""
         return f"{self.prefix}current-keys"
 
     def decision(self, decision_id: str) -> str:
@@ -64,7 +64,7 @@ class Keys:
 
     @property
     def waiting(self) -> str:
-        """Sorted set: decisions that nobody has judged, by the time they were made, in ms."""
+        """Sorted set of decisions that nobody has judged, by the time they were made, in ms."""
         return f"{self.prefix}waiting"
 
     @property
@@ -73,7 +73,7 @@ class Keys:
         return f"{self.prefix}learned"
 
     def of_change(self, decision_id: str) -> list[str]:
-        """What the scripts that change a decision and append to the stream are given."""
+        """Keys of the scripts that change a decision and append to the stream."""
         return [self.decision(decision_id), self.events, self.learned, self.waiting]
 
     @property
@@ -94,7 +94,7 @@ class Keys:
 
     @property
     def snapshots(self) -> str:
-        """Hash: `VERSION:position` and `VERSION:payload`."""
+        """Hash of `VERSION:position` and `VERSION:payload`."""
         return f"{self.prefix}snapshots"
 
     @property
@@ -107,16 +107,16 @@ class Keys:
         return f"{self.prefix}fence"
 
     def terms(self, version: str, cluster: int) -> str:
-        """Sorted set: the terms of a cluster by how often they were seen."""
+        """Sorted set of the terms of a cluster by how often they were seen."""
         return f"{self.prefix}terms:{version}:{cluster}"
 
     def waiting_terms(self, version: str) -> str:
-        """Hash: of a cluster and a word, to the groups of prompts it was seen in."""
+        """Hash of a cluster and a word to the groups of prompts it was seen in."""
         return f"{self.prefix}terms:{version}:waiting"
 
     @property
     def embeddings(self) -> str:
-        """Hash: place to a sample."""
+        """Hash of places to samples."""
         return f"{self.prefix}sampled-embeddings"
 
     @property

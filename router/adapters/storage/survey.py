@@ -66,7 +66,7 @@ class RedisSurvey:
         return await self._read(self._keys.prompts, _prompt)
 
     async def _keep(self, key: str, payload: bytes, most: int, draw: float) -> None:
-        """In a place of its own: ages fall off geometrically, `most` samples being the mean."""
+        """Keep it in a random place: ages fall off geometrically, `most` samples being the mean."""
         place = int(draw * most)
         await self._client.call("HSETEX", key, "EX", self._keep_s, "FIELDS", 1, place, payload)
 
