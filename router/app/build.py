@@ -10,13 +10,12 @@ from router.adapters.storage import CacheBounds, Storage, StorageSettings
 from router.app.learner_state_factory import LearnerStateFactory
 from router.config import Config
 from router.config.judging_schema import VerifierSection
-from router.config.values import today_of, weights_of
+from router.config.values import trainer_of, upgrade_of, weights_of
 from router.domain.catalog import Catalog
 from router.gates.verifier_breaker import VerifierBreaker, VerifierBreakerSettings
-from router.learning.batches import BatchTrainer
 from router.learning.learner import Learner, LearnerSettings
-from router.learning.rewards import RewardSettings
-from router.learning.upgraded_events import UpgradedEvents
+from router.learning.training import BatchTrainer
+from router.learning.upgrades import UpgradedEvents
 from router.ports.observer import Observer
 from router.ports.ports import HealthPolicy, Verifier
 from router.serving.decider import Decider
@@ -89,7 +88,7 @@ def build_learner(
 ) -> Learner:
     """retired: plans of an earlier config."""
     learning = config.learning
-    events = UpgradedEvents(storage.events, today_of(config))
+    events = UpgradedEvents(storage.events, upgrade_of(config))
     return Learner(
         owner=uuid4().hex,
         lease=storage.lease,
@@ -97,11 +96,9 @@ def build_learner(
         defaults=storage.defaults,
         snapshots=storage.snapshots,
         policies=storage.policies,
-        lecture=BatchTrainer(
+        trainer=BatchTrainer(
             find=events.records,
-            plans=catalog.plans,
-            rewards=RewardSettings(learning.implicit_weight),
-            observer=observer,
+            trainer=trainer_of(config, catalog, observer),
             # A pinned arm need have no plan.
             ignored={*catalog.arms, *retired},
         ),

@@ -17,7 +17,7 @@ from router.config.policy_schema import PolicySection
 from router.config.values import contest_settings_of, members_of, settings_of, units_of
 from router.domain.catalog import Catalog
 from router.domain.records import BASE
-from router.learning.learner_state import Payloads
+from router.learning.learner_state import SnapshotParts
 from router.learning.promotion import ChampionChallenger, ContestTerms
 from router.learning.promotion_state import ContestState, resumed
 
@@ -59,7 +59,7 @@ class PolicyFactory:
         policies = {name: self.fresh(name) for name in self._sections}
         return ChampionChallenger(policies, resumed(ContestState(), self._prints), self._terms)
 
-    def champion(self, parts: Payloads, rng: np.random.Generator | None) -> tuple[str, Policy]:
+    def champion(self, parts: SnapshotParts, rng: np.random.Generator | None) -> tuple[str, Policy]:
         """Who serves, and its name: `BASE` where the config knows the champion no more.
 
         Raises BanditError.
@@ -83,7 +83,9 @@ class PolicyFactory:
             policy.limit(self._own_strength)
         return policy
 
-    def contest(self, champion: str, policy: Policy, parts: Payloads) -> ChampionChallenger | None:
+    def contest(
+        self, champion: str, policy: Policy, parts: SnapshotParts
+    ) -> ChampionChallenger | None:
         """Raises BanditError."""
         if len(self._sections) == 1:
             return None
@@ -93,7 +95,7 @@ class PolicyFactory:
         }
         return ChampionChallenger(policies, resumed(parts.state, self._prints), self._terms)
 
-    def _challenger(self, name: str, parts: Payloads) -> Policy:
+    def _challenger(self, name: str, parts: SnapshotParts) -> Policy:
         """One that is told otherwise now starts with nothing."""
         payload, known = self._payload(name, parts), parts.state.prints.values()
         if payload is None or self._prints[name] not in known:
@@ -104,7 +106,7 @@ class PolicyFactory:
         except VersionMismatch:
             return self.fresh(name)
 
-    def _payload(self, name: str, parts: Payloads) -> bytes | None:
+    def _payload(self, name: str, parts: SnapshotParts) -> bytes | None:
         """Of the member that was told the same, under whatever name; else of the same name.
 
         A champion's overrides may so be written into the section `policy` and lose nothing.

@@ -1,19 +1,17 @@
-"""The log learned again from nothing: what a snapshot must be equal to, byte for byte."""
+"""Replay of the event log: what it teaches must equal a snapshot byte for byte."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
 from router.domain.errors import RouterError
-from router.domain.events import Event
-from router.learning.batches import BatchTrainer
 from router.learning.learner_state import LearnerState
+from router.learning.training import Batch, BatchTrainer
 from router.ports.ports import EventLog, StoredSnapshot
 
 BATCH: Final = 1_000
-Batch = Sequence[tuple[str, Event]]
 
 
 class LogIncomplete(RouterError):
@@ -23,7 +21,7 @@ class LogIncomplete(RouterError):
 
 
 class ReplayDiffers(RouterError):
-    """A snapshot does not hold what its log teaches."""
+    """A snapshot is not what its log teaches."""
 
     reason = "REPLAY_DIFFERS"
 
@@ -38,7 +36,7 @@ class Replayed:
 
 
 async def stream(events: EventLog, after: str = "0") -> AsyncIterator[Batch]:
-    """What the store still holds, in batches."""
+    """Yield what the store still holds after a position, in batches."""
     while batch := await events.read(after, BATCH, 0):
         yield batch
         after = batch[-1][0]
@@ -46,15 +44,24 @@ async def stream(events: EventLog, after: str = "0") -> AsyncIterator[Batch]:
 
 async def replay(
     batches: AsyncIterator[Batch],
-    learned: LearnerState,
-    lecture: BatchTrainer,
+    state: LearnerState,
+    trainer: BatchTrainer,
     upto: str | None = None,
     *,
     whole: bool = True,
 ) -> Replayed:
-    """Learn every event up to and including `upto`, from the first one on.
+    """Train the state on every event up to and including `upto`, from the first one on.
 
-    whole: no also takes a log whose first events are gone. Raises LogIncomplete.
+    Args:
+        batches: the log, in order.
+        state: one that has learned nothing.
+        trainer: finds the decisions that the events are about.
+        upto: a position; None for the whole log.
+        whole: False accepts a log whose first events are gone.
+
+    Raises:
+        LogIncomplete: the first events, or those before `upto`, are missing.
+
     """
     count, position = 0, "0"
     async for batch in batches:
@@ -63,11 +70,11 @@ async def replay(
             break
         if whole and not count and _number(wanted[0][0]) != 1:
             raise LogIncomplete("the first events have left the store: export sooner, use --log")
-        await lecture.give(learned, wanted)
+        await trainer.train(state, wanted)
         count, position = count + len(wanted), wanted[-1][0]
     if upto is not None and _number(position) != _number(upto):
         raise LogIncomplete(f"the log ends at event {position}, the snapshot knows {upto}")
-    return Replayed(learned.save(), position, count)
+    return Replayed(state.save(), position, count)
 
 
 def check_same(replayed: Replayed, stored: StoredSnapshot) -> None:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
 
+from router.app.process import opened_storage
+from router.config import Config
 from router.domain.receipts import Option, Receipt
+from router.domain.receipts import receipt as receipt_of
 
 MS_PER_S = 1_000
 PLAIN_WIDTH = 120
 """Of tables that no terminal shows."""
+
+
+async def find_receipt(config: Config, env: Mapping[str, str], decision_id: str) -> Receipt | None:
+    """Returns None for a decision that is not in the store. Raises RouterError."""
+    async with opened_storage(config, env, begun=True) as storage:
+        (record,) = await storage.events.records([decision_id])
+        if record is None:
+            return None
+        position = await storage.events.position_of(decision_id)
+        return receipt_of(record, position, await storage.snapshots.positions())
 
 
 def show(receipt: Receipt) -> None:

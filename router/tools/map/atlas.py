@@ -31,7 +31,7 @@ class PlanView:
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class MapRegion:
     """One cluster. share: of all requests, None before the first. name: terms, may be empty.
 
     plans: in the order of the atlas. best: the name of the one with the highest expected utility.
@@ -54,7 +54,7 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class MapHead:
     """What the whole map is of. cost_unit_usd: what `weights.cost` of quality is paid for."""
 
     policy: str
@@ -70,15 +70,15 @@ class Head:
 class Atlas:
     """plans: names, in the order of the config. notes: sentences on what is left out."""
 
-    head: Head
+    head: MapHead
     plans: tuple[str, ...]
-    regions: tuple[Region, ...]
+    regions: tuple[MapRegion, ...]
     requests: int
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class MapSources:
     """What a map is made of. terms, examples: by cluster. before: an earlier layout, (k, 2)."""
 
     context_map: ContextMap
@@ -90,7 +90,7 @@ class Sources:
     before: Rows | None = None
 
 
-def make_atlas(sources: Sources, head: Head) -> Atlas:
+def make_atlas(sources: MapSources, head: MapHead) -> Atlas:
     """Every cluster is a region, those with requests first, the largest first.
 
     Raises BanditError when the policy was made for another map.
@@ -126,19 +126,19 @@ def typical_context(context_map: ContextMap, cluster: int) -> Context:
 
 
 def _region(
-    sources: Sources,
+    sources: MapSources,
     weights: Weights,
     cluster: int,
     name: tuple[str, ...],
     place: tuple[float, float, float],
-) -> Region:
+) -> MapRegion:
     traffic = sources.traffic.clusters.get(cluster)
     typical = typical_context(sources.context_map, cluster)
     context = (traffic.context(typical) if traffic else None) or typical
     beliefs = beliefs_of(sources.policy, context, sources.actions, weights)
     requests = traffic.requests if traffic else 0
     seen = traffic.plans if traffic else {}
-    return Region(
+    return MapRegion(
         number=cluster,
         name=name,
         x=place[0],
@@ -171,7 +171,7 @@ def _radius(share: float | None) -> float:
     return LEAST_RADIUS + (MOST_RADIUS - LEAST_RADIUS) * grown
 
 
-def _notes(sources: Sources) -> list[str]:
+def _notes(sources: MapSources) -> list[str]:
     traffic, known = sources.traffic, {action.name for action in sources.actions}
     gone = {name for c in traffic.clusters.values() for name in c.plans} - known
     notes = []

@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from bandit.frontier import Interval
-from router.tools.map.atlas import Atlas, PlanView, Region
+from router.tools.map.atlas import Atlas, MapRegion, PlanView
 
 NONE: Final = "\N{EN DASH}"
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -62,7 +62,7 @@ def letter(index: int) -> str:
     return _LETTERS[place] + (str(round_) if round_ else "")
 
 
-def title(region: Region) -> str:
+def title(region: MapRegion) -> str:
     """The region's number, which stays with it, and its name where it has one; not escaped."""
     name = ", ".join(region.name)
     return f"{region.number + 1} {name}" if name else f"{region.number + 1}"
@@ -76,7 +76,7 @@ def text(value: str) -> str:
     )
 
 
-def why(region: Region, atlas: Atlas) -> str:
+def why(region: MapRegion, atlas: Atlas) -> str:
     """One sentence on the best plan against the next; not escaped."""
     best = region.plan(region.best)
     others = [view for view in region.plans if view is not best and _is_known(view)]

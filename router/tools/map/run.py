@@ -19,10 +19,10 @@ from router.domain.errors import SnapshotRefused
 from router.domain.logged_context import action_of
 from router.domain.records import DecisionRecord
 from router.learning.learner_state import LearnerState
-from router.learning.upgraded_events import moved_record
+from router.learning.upgrades import moved_record
 from router.ports.survey import PromptSample
 from router.runtime.files import write_file
-from router.tools.map.atlas import Atlas, Head, Sources, make_atlas
+from router.tools.map.atlas import Atlas, MapHead, MapSources, make_atlas
 from router.tools.map.page import page
 from router.tools.map.traffic import traffic_of
 
@@ -31,7 +31,7 @@ EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class MapOptions:
     """snapshot: a file that `calibrate --out` wrote, None for the store. most: decisions read."""
 
     out: Path
@@ -40,7 +40,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class _StoredData:
     """snapshot: 0 for none."""
 
     payload: bytes | None = None
@@ -50,27 +50,29 @@ class _Stored:
     prompts: Sequence[PromptSample] = ()
 
 
-def write_map(config: Config, wanted: Wanted, env: Mapping[str, str]) -> Atlas:
+def write_map(config: Config, options: MapOptions, env: Mapping[str, str]) -> Atlas:
     """The map that was written. Raises RouterError."""
     brain = LearnerStateFactory(config, catalog_of(config))
     made = refit_of(config)
-    stored = asyncio.run(_stored(config, wanted, env, made))
+    stored = asyncio.run(_stored(config, options, env, made))
     atlas = _atlas(config, brain, stored, made)
-    write_file(wanted.out, page(atlas).encode())
+    write_file(options.out, page(atlas).encode())
     return atlas
 
 
-async def _stored(config: Config, wanted: Wanted, env: Mapping[str, str], made: Refit) -> _Stored:
-    if wanted.snapshot is not None:
-        return _Stored(_read(wanted.snapshot))
+async def _stored(
+    config: Config, options: MapOptions, env: Mapping[str, str], made: Refit
+) -> _StoredData:
+    if options.snapshot is not None:
+        return _StoredData(_read(options.snapshot))
     async with opened_storage(config, env, begun=True) as storage:
-        return await _from(storage, wanted.most, made)
+        return await _from(storage, options.most, made)
 
 
-async def _from(storage: Storage, most: int, made: Refit) -> _Stored:
+async def _from(storage: Storage, most: int, made: Refit) -> _StoredData:
     found = await storage.snapshots.load()
     remap = made.remap
-    return _Stored(
+    return _StoredData(
         payload=found.payload if found else None,
         snapshot=found.version if found else 0,
         records=[moved_record(r, remap) or r async for r in storage.kept.each(most)],
@@ -89,10 +91,10 @@ async def _terms(storage: Storage, made: Refit) -> Mapping[int, Mapping[str, int
     return {}
 
 
-def _atlas(config: Config, brain: LearnerStateFactory, stored: _Stored, made: Refit) -> Atlas:
+def _atlas(config: Config, brain: LearnerStateFactory, stored: _StoredData, made: Refit) -> Atlas:
     catalog, context_map = catalog_of(config), made.map
     learned = _learned(brain, stored.payload)
-    head = Head(
+    head = MapHead(
         policy=learned.policy.name,
         snapshot=stored.snapshot,
         learned=learned.policy.learned,
@@ -101,7 +103,7 @@ def _atlas(config: Config, brain: LearnerStateFactory, stored: _Stored, made: Re
         cost_unit_usd=units_of(config, catalog).cost_usd,
         made_s=time.time(),
     )
-    sources = Sources(
+    sources = MapSources(
         context_map=context_map,
         policy=learned.policy,
         actions=[action_of(plan) for plan in catalog.plans.values()],

@@ -29,7 +29,7 @@ from router.ports.observer import NullObserver
 from router.ports.ports import StoredSnapshot
 from router.serving.decider import Decider
 from router.tools.archive.export import export
-from router.tools.train.replay import replayed
+from router.tools.train.run import replayed
 from tests.contract.samples import ATTEMPT, RECORD
 
 MEMBERS = """\

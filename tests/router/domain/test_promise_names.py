@@ -6,8 +6,8 @@ import pytest
 
 from bandit.risk import Promise, PromiseSettings, Source
 from router.domain.promise_names import holder, kept_for, of_plan, renamed
-from router.learning.gate_examples import Label
-from router.learning.training import keep_promises
+from router.learning.gate_examples import RiskLabel
+from router.learning.training import train_promises
 from router.ports.observer import NullObserver
 
 PROMISES = {"p": 1, holder("p", "acme"): 2, holder("q", "acme"): 3}
@@ -29,6 +29,6 @@ def test_a_plan_that_is_renamed_takes_all_its_promises_along() -> None:
 
 def test_a_label_counts_once_where_it_belongs() -> None:
     promises = {name: Promise(PromiseSettings(warm_up=0)) for name in ("p", holder("p", "acme"))}
-    told = [Label("p", 0.9, 0.0, 1.0, Source.AUDIT, tenant) for tenant in ("acme", "x", "y")]
-    keep_promises(promises, told, NullObserver())
+    told = [RiskLabel("p", 0.9, 0.0, 1.0, Source.AUDIT, tenant) for tenant in ("acme", "x", "y")]
+    train_promises(promises, told, NullObserver())
     assert [promise.status().labels for promise in promises.values()] == [2, 1]

@@ -8,10 +8,10 @@ import pytest
 
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven
-from router.learning.batches import BatchTrainer
 from router.learning.rewards import RewardSettings
+from router.learning.training import BatchTrainer, Trainer
 from router.ports.observer import NullObserver
-from tests.router.learning.test_upgraded_events import record
+from tests.router.learning.test_upgrades import record
 
 PLANS = {"a": Plan("a", ("a",), 1.0)}
 
@@ -33,7 +33,9 @@ async def no_records(_: object) -> list[None]:
 def test_a_young_decision_on_an_unknown_plan_waits_with_all_behind_it(
     plan: str, created_ms: int, kept: int
 ) -> None:
-    lecture = BatchTrainer(no_records, PLANS, RewardSettings(), NullObserver(), ignored={"gone"})
+    trainer = BatchTrainer(
+        no_records, Trainer(PLANS, RewardSettings(), NullObserver()), ignored={"gone"}
+    )
     events = [decided("a", 2_000), decided(plan, created_ms), FeedbackGiven("x", 1.0)]
     batch = [(f"0-{index}", event) for index, event in enumerate(events)]
-    assert len(lecture.known(batch, 1_000)) == kept
+    assert len(trainer.known_prefix(batch, 1_000)) == kept

@@ -12,7 +12,6 @@ import pytest
 from bandit import Action, PolicySettings, Units, Weights, make_policy
 from router.domain.events import Decided, Event, FeedbackGiven, Reasked
 from router.domain.records import AttemptOutcome, DecisionRecord, Mode
-from router.learning.batches import BatchTrainer
 from router.learning.implicit_feedback import (
     EDITED_SHARE,
     LEAST,
@@ -25,6 +24,7 @@ from router.learning.implicit_feedback import (
 )
 from router.learning.learner_state import LearnerState, split
 from router.learning.rewards import RewardSettings, outcomes_of
+from router.learning.training import BatchTrainer, Trainer
 from router.ports.observer import NullObserver
 from router.runtime.fingerprint import fingerprint, likeness
 from tests.router.learning.test_training import CONTEXT, PLANS, SERVED, SHAPE, record
@@ -63,14 +63,14 @@ def after(
     signs: Sequence[float], plain: Sequence[float], sign: Sign = Sign.REASKED
 ) -> ImplicitFeedbackWeights:
     """signs, plain: qualities told of answers with a sign and without one."""
-    trust = ImplicitFeedbackWeights(ASSUMED)
+    implicit_weights = ImplicitFeedbackWeights(ASSUMED)
     for n, quality in enumerate(signs):
         event, of = _given(sign, str(n))
-        assert trust.see(event, of) is not None
-        trust.see(FeedbackGiven(str(n), quality), of)
+        assert implicit_weights.observe(event, of) is not None
+        implicit_weights.observe(FeedbackGiven(str(n), quality), of)
     for n, quality in enumerate(plain):
-        trust.see(FeedbackGiven(f"p{n}", quality), record(f"p{n}"))
-    return trust
+        implicit_weights.observe(FeedbackGiven(f"p{n}", quality), record(f"p{n}"))
+    return implicit_weights
 
 
 def _given(sign: Sign, name: str) -> tuple[Event, DecisionRecord]:
@@ -100,29 +100,31 @@ def test_a_sign_that_means_it_counts_more_and_one_that_means_nothing_less(sign: 
 
 
 def test_silence_and_corrections_tell_nothing_of_signs() -> None:
-    trust = ImplicitFeedbackWeights(ASSUMED)
-    trust.see(FeedbackGiven("a", 0.0, by_default=True), record("a"))
-    trust.see(FeedbackGiven("a", 0.0, replaces=1.0), record("a"))
-    assert trust.is_blank
+    implicit_weights = ImplicitFeedbackWeights(ASSUMED)
+    implicit_weights.observe(FeedbackGiven("a", 0.0, by_default=True), record("a"))
+    implicit_weights.observe(FeedbackGiven("a", 0.0, replaces=1.0), record("a"))
+    assert implicit_weights.is_blank
 
 
 def test_what_waits_for_feedback_is_bounded() -> None:
-    trust = ImplicitFeedbackWeights(ASSUMED)
+    implicit_weights = ImplicitFeedbackWeights(ASSUMED)
     for n in range(MOST_WAITING + 5):
-        trust.see(Reasked(str(n), 0.99), record(str(n)))
-    waiting = [name for name, _ in trust.state()["waiting"]]
+        implicit_weights.observe(Reasked(str(n), 0.99), record(str(n)))
+    waiting = [name for name, _ in implicit_weights.state()["waiting"]]
     assert waiting == [str(n) for n in range(5, MOST_WAITING + 5)]
 
 
 def test_it_comes_back_as_it_was() -> None:
-    trust = after([0.0, 1.0, 0.5], [1.0, 0.0])
-    trust.see(Reasked("w", 0.99), record("w"))
-    trust.see(Reasked("a", 0.99), record("a"))
+    implicit_weights = after([0.0, 1.0, 0.5], [1.0, 0.0])
+    implicit_weights.observe(Reasked("w", 0.99), record("w"))
+    implicit_weights.observe(Reasked("a", 0.99), record("a"))
     policy = make_policy("thompson", PolicySettings(), "v1", np.random.default_rng(0))
-    again = ImplicitFeedbackWeights(ASSUMED, split(LearnerState(policy, trust=trust).save()).trust)
-    assert again.state() == trust.state()
+    again = ImplicitFeedbackWeights(
+        ASSUMED, split(LearnerState(policy, implicit_weights=implicit_weights).save()).trust
+    )
+    assert again.state() == implicit_weights.state()
     assert [name for name, _ in again.state()["waiting"]] == ["w", "a"]
-    assert again.weight(Sign.REASKED) == trust.weight(Sign.REASKED)
+    assert again.weight(Sign.REASKED) == implicit_weights.weight(Sign.REASKED)
 
 
 @pytest.mark.parametrize(
@@ -159,9 +161,9 @@ def drop(*, reasked: bool) -> float:
     """What forty re-asks take off a plan whose answers were all good, re-asked or not."""
     settings = PolicySettings(units=Units(cost_usd=0.01), shape=SHAPE)
     policy = make_policy("adaptive", settings, CONTEXT.version, np.random.default_rng(0))
-    learned, lecture = (
+    learned, trainer = (
         LearnerState(policy),
-        BatchTrainer(find, PLANS, RewardSettings(), NullObserver()),
+        BatchTrainer(find, Trainer(PLANS, RewardSettings(), NullObserver())),
     )
     told: list[Event] = []
     for n in range(400):
@@ -169,10 +171,10 @@ def drop(*, reasked: bool) -> float:
     more = [Reasked(f"late{n}", 0.99) for n in range(40)]
     found = []
     for events in (told, more):
-        asyncio.run(lecture.give(learned, [("0-1", event) for event in events]))
+        asyncio.run(trainer.train(learned, [("0-1", event) for event in events]))
         decided = policy.decide(CONTEXT, [Action("cheap", 0.001)], Weights())
         found.append(decided.estimates["cheap"].quality)
-    assert split(learned.save()).trust == learned.trust.state()
+    assert split(learned.save()).trust == learned.implicit_weights.state()
     return found[0] - found[1]
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from lands import PLANS, contexts, embeddings, land, policy, record, settings
 
 from bandit import Weights, make_policy
 from bandit.context.fitting import MIN_PROMPTS
@@ -15,16 +14,19 @@ from bandit.context.remap import MOST_BRIDGES, Refit
 from router.domain.catalog import Plan
 from router.domain.events import Decided, FeedbackGiven, Move, PolicyCommand
 from router.domain.records import Mode
-from router.learning.map_refit import TooFewSamples, as_before, refit, taught_by
+from router.learning.learner_state import LearnerState
+from router.learning.map_refit import TooFewSamples, as_before, refit, remapped_events
 from router.learning.rewards import RewardSettings
-from router.learning.training import teach
+from router.learning.training import Trainer
 from router.ports.observer import NullObserver
 from router.ports.survey import EmbeddingSample
+from tests.router.tools.map.lands import PLANS, contexts, embeddings, land, policy, record, settings
 
 CATALOGUE = {
     "cheap": Plan("cheap", ("cheap",), 0.0001),
     "reasoning": Plan("reasoning", ("reasoning",), 0.01),
 }
+TRAINER = Trainer(CATALOGUE, RewardSettings(), NullObserver())
 
 
 def samples(count: int, seed: int = 5, version: str = "") -> list[EmbeddingSample]:
@@ -103,13 +105,12 @@ def test_old_decisions_teach_under_the_new_map() -> None:
         plan = PLANS[n % 2]
         good = plan == "reasoning" or context.projection[0] <= 0
         records.append(record(context, n, plan, 0.95 if good else 0.1))
-    taught = taught_by(records, made.remap, CATALOGUE, RewardSettings())
-    assert taught.passed_over == 0
-    assert len(taught.outcomes) == 800
+    events, skipped = remapped_events(records, made.remap)
+    assert skipped == 0
     fresh = make_policy("adaptive", settings(made.map), made.map.version, np.random.default_rng(0))
-    teach(fresh, taught.outcomes, NullObserver())
+    assert TRAINER.train(LearnerState(fresh), events) == 800
     assert fresh.learned == 800
-    actions = [outcome.action for outcome in taught.outcomes[:4:2]]
+    actions = [outcome.action for outcome in TRAINER.outcomes(events)[:4:2]]
     right = 0
     for row, context in zip(embeddings(200, 12), contexts(land(), 200, seed=12), strict=True):
         moved = made.map.membership(row)
@@ -127,9 +128,9 @@ def test_decisions_without_a_context_that_can_be_read_are_counted() -> None:
     strange = record(replace(context, version="unknown"), 1)
     cached = replace(record(context, 2), choice=None)
     unsettled = replace(record(context, 3, feedback=0.5), mode=Mode.DECIDE, settled=False)
-    taught = taught_by([strange, cached, unsettled], made.remap, CATALOGUE, RewardSettings())
-    assert taught.passed_over == 1
-    assert [outcome.quality for outcome in taught.outcomes] == [0.5]
+    events, skipped = remapped_events([strange, cached, unsettled], made.remap)
+    assert skipped == 1
+    assert [outcome.quality for outcome in TRAINER.outcomes(events)] == [0.5]
 
 
 def test_what_later_events_tell_is_not_on_record_yet() -> None:
@@ -156,7 +157,7 @@ def test_the_oldest_decision_teaches_first() -> None:
     made = refit(samples(300), Refit(land()))
     (context,) = contexts(land(), 1)
     records = [record(context, n, "cheap", n / 10) for n in (3, 1, 2)]
-    taught = taught_by(records, made.remap, CATALOGUE, RewardSettings())
-    told = [o.quality for o in taught.outcomes if o.quality is not None]
+    events, _ = remapped_events(records, made.remap)
+    told = [o.quality for o in TRAINER.outcomes(events) if o.quality is not None]
     assert told == [0.1, 0.2, 0.3]
     assert policy(land()).learned == 0

@@ -13,7 +13,7 @@ from router.domain.events import Decided, FeedbackGiven
 from router.domain.logged_context import log_context
 from router.domain.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
 from router.learning.rewards import RewardSettings
-from router.learning.training import joined, teach
+from router.learning.training import Trainer, join, train_policy
 from router.ports.observer import NullObserver
 
 PLANS = {"cheap": Plan("cheap", ("cheap",), 0.001)}
@@ -46,26 +46,29 @@ def record(name: str, context: Context = CONTEXT) -> DecisionRecord:
     )
 
 
+TRAINER = Trainer(PLANS, RewardSettings(), NullObserver())
+
+
 def outcomes(*records: DecisionRecord) -> Sequence[Outcome]:
-    return joined([Decided(r) for r in records], {}, PLANS, RewardSettings())
+    return TRAINER.outcomes(join([Decided(r) for r in records], {}))
 
 
 def test_events_keep_their_order_and_find_their_decision() -> None:
     one, two = record("one"), record("two")
     events = [Decided(one), FeedbackGiven("two", 0.2), FeedbackGiven("one", 0.9), Decided(two)]
-    found = joined(events, {"one": one, "two": two}, PLANS, RewardSettings())
+    found = TRAINER.outcomes(join(events, {"one": one, "two": two}))
     assert [o.quality for o in found] == [None, 0.2, 0.9, None]
     assert [o.cost_usd for o in found] == [0.002, None, None, 0.002]
 
 
 def test_feedback_on_a_decision_that_is_gone_teaches_nothing() -> None:
-    assert joined([FeedbackGiven("one", 0.2)], {"one": None}, PLANS, RewardSettings()) == []
+    assert join([FeedbackGiven("one", 0.2)], {"one": None}) == []
 
 
 def test_an_outcome_of_another_feature_version_stops_only_itself() -> None:
     policy = make_policy("adaptive", PolicySettings(shape=SHAPE), "v1", np.random.default_rng(0))
     foreign = replace(CONTEXT, version="v0")
     observer = Counting()
-    teach(policy, outcomes(record("a"), record("b", foreign), record("c")), observer)
+    train_policy(policy, outcomes(record("a"), record("b", foreign), record("c")), observer)
     assert policy.learned == 2
     assert observer.seen == ["outcome_refused"]

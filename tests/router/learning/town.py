@@ -86,7 +86,7 @@ class Town:
 
     def hear(self, event: Event) -> PolicyChanged | None:
         self.events += 1
-        change = self.contest.hear(f"0-{self.events}", event, NullObserver())
+        change = self.contest.observe(f"0-{self.events}", event, NullObserver())
         if change is not None:
             self.changes.append(change)
         return change

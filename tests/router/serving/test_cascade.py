@@ -14,7 +14,7 @@ from router.domain.chat import Answer
 from router.domain.events import Decided, FeedbackGiven
 from router.domain.records import AttemptOutcome, CacheStatus
 from router.gates.verifier_breaker import VerifierBreaker, VerifierBreakerSettings
-from router.learning.gate_examples import lessons_of
+from router.learning.gate_examples import examples_of
 from router.learning.implicit_feedback import sign_of
 from router.learning.rewards import RewardSettings, outcomes_of
 from router.ports.observer import NullObserver
@@ -103,7 +103,7 @@ async def test_it_is_paid_for_and_neither_kept_nor_a_lesson(
     assert outcomes_of(silence, record, plans, SETTINGS) == []
     for event in (Decided(record), silence):
         assert sign_of(event, record) is None
-        assert lessons_of(event, record, plans, SETTINGS) == []
+        assert examples_of(event, record, plans, SETTINGS) == []
 
     gate.waits_for = ""
     again = await core.service.complete(asked())

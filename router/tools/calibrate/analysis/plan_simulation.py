@@ -1,102 +1,96 @@
-"""Plans whose gate judges, carried out with the answers that calibrating has paid for."""
+"""Judged plans carried out with the collected answers, by gates that learned from other prompts."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from bandit.gates import Gate
 from bandit.types import Context, Weights
 from router.domain.catalog import Arm, Catalog, Deployment, Plan
 from router.domain.chat import Answer, ChatRequest, Delta
-from router.domain.eligibility import Requirements
 from router.domain.errors import ProviderError, ProviderMalformed, ProviderTimeout
 from router.domain.logged_context import log_context
-from router.domain.records import Choice, DecisionRecord, Mode, WeightSet
+from router.domain.records import Choice, DecisionRecord, WeightSet
 from router.gates.format_checks import GateSettings
-from router.gates.gate_session import Embed, Judging
+from router.gates.gate_session import Embed
 from router.gates.steps import RiskBound
+from router.learning.cross_fit import CrossFitted, GateCrossFit
+from router.learning.learner_state import LearnerState
 from router.ports.observer import NullObserver
-from router.ports.ports import Health
-from router.runtime.background import Background
-from router.serving.attempts import DeploymentCaller, PlanRun
-from router.serving.cascade import Cascade, CascadeSettings
-from router.tools.calibrate.analysis.results import Result, arm_results
-from router.tools.calibrate.collect.gathering import Case
-from router.tools.calibrate.collect.ledger import Answered, Failed
+from router.tools.calibrate.analysis.results import CallResult, arm_results
+from router.tools.calibrate.collect.collector import CollectedPrompt
+from router.tools.calibrate.collect.journal import Answered, Failed
+from router.tools.plan_runner import PlanRunner
 
 _MS_PER_S: Final = 1_000
-_TOLD: Final = NullObserver()
+
+JudgedResults: TypeAlias = Mapping[str, CallResult]
+"""By judged plan; absent where an answer that the plan may need is missing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What every prompt is tried under."""
+class SimulationSettings:
+    """Everything but the prompt and the gates that a simulated plan depends on."""
 
     catalog: Catalog
-    gate: GateSettings
+    checks: GateSettings
     weights: Weights
     embed: Embed
 
 
-class CaseTrial:
-    """Implements `router.learning.cross_fit.Trial`."""
+class CollectedTrial:
+    """Implements `router.learning.cross_fit.PromptTrial` with the collected answers."""
 
     def __init__(
         self,
-        case: Case,
+        collected: CollectedPrompt,
         context: Context,
-        terms: Terms,
+        settings: SimulationSettings,
         promises: Mapping[str, RiskBound] = MappingProxyType({}),
     ) -> None:
-        self._promises = promises
-        self._case = case
-        self._terms = terms
+        self._chat = collected.prompt.chat
         self._context = context
-        self._known = arm_results(case, terms.gate)
-        self._catalog = _asked(case, terms.catalog)
-        self._judging = Judging(catalog=self._catalog, embed=terms.embed, observer=_TOLD)
+        self._weights = settings.weights
+        self._results = arm_results(collected, settings.checks)
+        self._clock = clock = _SimulatedClock()
+        catalog = _answered_catalog(settings.catalog, collected)
+        self._runner = PlanRunner(
+            catalog=catalog,
+            provider=_CollectedAnswers(collected, catalog.arms, clock),
+            clock=clock,
+            embed=settings.embed,
+            weights=settings.weights,
+            promises=promises,
+            checks=settings.checks,
+        )
 
     def knows(self, plan: Plan) -> bool:
-        return all(arm in self._known for arm in plan.arms)
+        return all(arm in self._results for arm in plan.arms)
 
     def quality(self, arm: str) -> float | None:
-        return self._known[arm].quality if arm in self._known else None
+        return self._results[arm].quality if arm in self._results else None
 
-    def result(self, record: DecisionRecord) -> Result:
-        """Of a call, in the terms of single arms."""
+    def result(self, record: DecisionRecord) -> CallResult:
+        """Returns the result of a call in the terms of single arms."""
         quality = self.quality(record.arm) if record.answered else 0.0
         failed = not record.answered
-        return Result(quality, record.cost_usd, record.latency_ms, failed=failed, passed=not failed)
+        return CallResult(
+            quality, record.cost_usd, record.latency_ms, failed=failed, passed=not failed
+        )
 
     async def call(self, plan: Plan, gates: Mapping[str, Gate]) -> DecisionRecord:
-        chat, judging, weights = self._case.prompt.chat, self._judging, self._terms.weights
-        stepper = judging.stepper(
-            chat, plan, gates, self._context, weights, promises=self._promises
-        )
-        health = dict.fromkeys(self._catalog.names(), Health.CLOSED)
-        journey = PlanRun(chat, Requirements.of(chat), plan.rungs, health=health, stepper=stepper)
-        background = Background(_TOLD)
-        async for _ in self._cascade(background).run(journey):
-            pass
-        await background.drain()
-        return DecisionRecord(
-            id="",
-            tenant="",
-            created_ms=0,
-            mode=Mode.COMPLETE,
-            choice=self._choice(plan.name),
-            attempts=tuple(journey.attempts),
-            arm=journey.arm,
-            deployment=journey.deployment,
-            judged=stepper.judged if stepper else None,
-        )
+        self._clock.now_s = 0.0
+        choice = self._choice(plan.name)
+        record, _ = await self._runner.run(plan, self._chat, choice, self._context, gates)
+        await self._runner.settle()
+        return record
 
     def _choice(self, plan: str) -> Choice:
-        """Nothing was drawn: the propensity is 1."""
-        w = self._terms.weights
+        """Returns a choice without chance: the propensity is 1."""
+        w = self._weights
         return Choice(
             plan=plan,
             propensity=1.0,
@@ -108,35 +102,59 @@ class CaseTrial:
             context=log_context(self._context),
         )
 
-    def _cascade(self, background: Background) -> Cascade:
-        clock = _Clock()
-        provider = _Known(self._case, self._catalog.arms, clock)
-        caller = DeploymentCaller(
-            providers=dict.fromkeys((d.provider for d in self._catalog.deployments()), provider),
-            health=WellBoard(),
-            background=background,
-            observer=_TOLD,
-            clock=clock,
-            gate=self._terms.gate,
-        )
-        settings = CascadeSettings()
-        return Cascade(catalog=self._catalog, caller=caller, clock=clock, settings=settings)
+
+async def simulated(
+    prompts: Sequence[CollectedPrompt],
+    contexts: Sequence[Context],
+    state: LearnerState,
+    settings: SimulationSettings,
+    fresh: Callable[[], Mapping[str, Gate]],
+) -> list[JudgedResults]:
+    """Train the state's gates and promises, and simulate the judged plans with cross-fitted gates.
+
+    Args:
+        prompts: with their replies and scores.
+        contexts: one per prompt.
+        state: its gates learn from all prompts.
+        settings: of the simulation.
+        fresh: makes untrained gates by plan.
+
+    Returns:
+        Results of each prompt, by gates that were not trained on it.
+
+    """
+    plans = settings.catalog.plans
+    judged = [plan for plan in plans.values() if plan.is_judged]
+    if not judged:
+        return [{}] * len(prompts)
+    pairs = zip(prompts, contexts, strict=True)
+    trials = [CollectedTrial(one, context, settings, state.promises) for one, context in pairs]
+    cross_fit = GateCrossFit(plans, lambda _: fresh(), NullObserver())
+    fitted = await cross_fit.fit(state.gates, trials)
+    await cross_fit.fit_promises(state.promises, fitted)
+    results = {id(one.trial): await _results(one, judged) for one in fitted}
+    return [results[id(trial)] for trial in trials]
 
 
-def _asked(case: Case, catalog: Catalog) -> Catalog:
-    """Each arm with the one deployment whose answer is known."""
-    arms = {name: _narrowed(arm, case) for name, arm in catalog.arms.items()}
+async def _results(one: CrossFitted[CollectedTrial], plans: Sequence[Plan]) -> JudgedResults:
+    known = [plan for plan in plans if one.trial.knows(plan)]
+    return {plan.name: one.trial.result(await one.trial.call(plan, one.gates)) for plan in known}
+
+
+def _answered_catalog(catalog: Catalog, collected: CollectedPrompt) -> Catalog:
+    """Returns the catalog, each arm with only the deployment whose reply is known."""
+    arms = {name: _narrowed(arm, collected) for name, arm in catalog.arms.items()}
     return replace(catalog, arms=arms)
 
 
-def _narrowed(arm: Arm, case: Case) -> Arm:
-    reply = case.replies.get(arm.name)
+def _narrowed(arm: Arm, collected: CollectedPrompt) -> Arm:
+    reply = collected.replies.get(arm.name)
     named = reply.deployment if isinstance(reply, Answered | Failed) else ""
     kept = tuple(d for d in arm.deployments if d.name == named)
     return replace(arm, deployments=kept or arm.deployments[:1])
 
 
-class _Clock:
+class _SimulatedClock:
     """Seconds that pass only while a model answers."""
 
     def __init__(self) -> None:
@@ -146,12 +164,14 @@ class _Clock:
         return self.now_s
 
 
-class _Known:
-    """Implements `router.ports.ports.Provider`; asked only for arms that the case knows."""
+class _CollectedAnswers:
+    """Implements `router.ports.ports.Provider`; called only for arms with a known reply."""
 
-    def __init__(self, case: Case, arms: Mapping[str, Arm], clock: _Clock) -> None:
+    def __init__(
+        self, collected: CollectedPrompt, arms: Mapping[str, Arm], clock: _SimulatedClock
+    ) -> None:
         self._arm_of = {d.name: name for name, arm in arms.items() for d in arm.deployments}
-        self._replies = case.replies
+        self._replies = collected.replies
         self._clock = clock
 
     async def complete(
@@ -174,19 +194,3 @@ class _Known:
 def _error(reply: Failed) -> ProviderError:
     late = reply.why == ProviderTimeout.reason.lower()
     return ProviderTimeout("no answer in time") if late else ProviderMalformed("no answer")
-
-
-class WellBoard:
-    """Implements `router.ports.ports.HealthBoard`: whose answers are known is never ill."""
-
-    async def states(self, deployments: Sequence[str]) -> Mapping[str, Health]:
-        return dict.fromkeys(deployments, Health.CLOSED)
-
-    async def admit(self, deployment: str) -> bool:
-        return bool(deployment)
-
-    async def succeeded(self, deployment: str) -> None:
-        pass
-
-    async def failed(self, deployment: str, retry_after_ms: int | None = None) -> None:
-        pass

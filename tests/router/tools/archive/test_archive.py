@@ -17,9 +17,9 @@ from router.adapters.storage.storage import open_storage
 from router.domain.events import Decided, Event
 from router.domain.records import FeedbackReport
 from router.tools.archive import manifest as manifests
-from router.tools.archive.errors import ArchiveBroken, ArchiveUnusable
 from router.tools.archive.export import export
-from router.tools.archive.reading import read, verify
+from router.tools.archive.manifest import ArchiveBroken, ArchiveUnusable
+from router.tools.archive.tables import read, verify
 from tests.contract.samples import NOON_S, RECORD, UNSETTLED, FakeTime
 
 DAY_S = 86_400

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from router.adapters.providers import make_client, make_providers
 from router.domain.catalog import Arm, Catalog, Deployment, Plan, Price
-from router.tools.calibrate.collect.asking import ArmClient, ArmClientSettings, Missing
-from router.tools.calibrate.collect.budget import Budget, Share
-from router.tools.calibrate.collect.gathering import Case, Collector
-from router.tools.calibrate.collect.journal import Journal
-from router.tools.calibrate.collect.ledger import Answered, Failed
+from router.tools.calibrate.collect.arm_client import ArmClient, ArmClientSettings, Missing
+from router.tools.calibrate.collect.budget import Budget, Reservation
+from router.tools.calibrate.collect.collector import CollectedPrompt, Collector
+from router.tools.calibrate.collect.journal import Answered, Failed, Journal
 from router.tools.calibrate.collect.prompts import Prompt, read_prompts
 from router.tools.calibrate.collect.scoring import Scorer
 from tests.router.tools.calibrate.conftest import Upstream
@@ -65,19 +64,19 @@ async def asking(
 
 
 async def ask(
-    asker: ArmClient, arm: str = "a", budget_usd: float = 1.0
+    client: ArmClient, arm: str = "a", budget_usd: float = 1.0
 ) -> tuple[Answered | Failed | Missing, Budget]:
-    purse = Budget(budget_usd, 0.0)
-    share = Share(purse, 0.0)
-    reply = await asker.ask(prompts()[0].chat, arm, share)
-    await share.close()
-    assert purse.held_usd == 0
-    return reply, purse
+    budget = Budget(budget_usd, 0.0)
+    reservation = Reservation(budget, 0.0)
+    reply = await client.ask(prompts()[0].chat, arm, reservation)
+    await reservation.close()
+    assert budget.held_usd == 0
+    return reply, budget
 
 
-def gathering(asker: ArmClient, scorer: Scorer, purse: Budget, arms: Sequence[str]) -> Collector:
+def gathering(client: ArmClient, scorer: Scorer, budget: Budget, arms: Sequence[str]) -> Collector:
     return Collector(
-        asker=asker, scorer=scorer, arms=arms, purse=purse, stop=asyncio.Event(), concurrency=4
+        client=client, scorer=scorer, arms=arms, budget=budget, stop=asyncio.Event(), concurrency=4
     )
 
 
@@ -88,13 +87,13 @@ async def gathered(
     *,
     budget_usd: float = 1.0,
     count: int = 10,
-) -> tuple[list[Case], Budget]:
+) -> tuple[list[CollectedPrompt], Budget]:
     """Arms a and b (and the judge j, which is an arm as well)."""
     arms = catalog(upstream.port, a=["m"], b=["n"], j=["judge"])
     with Journal.open(path) as journal:
-        purse = Budget(budget_usd, journal.ledger.spent_usd)
-        async with asking(arms, journal) as asker:
-            gatherer = gathering(asker, make(asker, journal), purse, ["a", "b"])
-            cases = await gatherer.gather(prompts(count), Silent())
-    assert purse.held_usd == 0
-    return cases, purse
+        budget = Budget(budget_usd, journal.ledger.spent_usd)
+        async with asking(arms, journal) as client:
+            collector = gathering(client, make(client, journal), budget, ["a", "b"])
+            cases = await collector.collect(prompts(count), Silent())
+    assert budget.held_usd == 0
+    return cases, budget

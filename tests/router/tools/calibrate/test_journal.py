@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 
 from router.domain.chat import FinishReason
-from router.tools.calibrate.collect.journal import Journal
-from router.tools.calibrate.collect.ledger import Answered, Entry, Failed, Intent, Ledger, Scored
-from router.tools.calibrate.errors import JournalUnusable
+from router.tools.calibrate.collect.journal import (
+    Answered,
+    Entry,
+    Failed,
+    Intent,
+    Journal,
+    JournalUnusable,
+    Ledger,
+    Scored,
+)
 
 INTENT = Intent("k", 1, "d", 0.5)
 ANSWER = Answered("k", 1, "d", "m", "four\n\u2028é", FinishReason.STOP, 10, 5, 0.1, 20.0, -0.5)

@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 from router.domain.chat import Format, ImagePart, Role
-from router.tools.calibrate.collect.files import prompts_in
-from router.tools.calibrate.collect.prompts import MAX_LINE_BYTES, MAX_PROMPTS, Prompt, read_prompts
-from router.tools.calibrate.errors import PromptsInvalid
+from router.tools.calibrate.collect.prompts import (
+    MAX_LINE_BYTES,
+    MAX_PROMPTS,
+    Prompt,
+    PromptsInvalid,
+    prompts_in,
+    read_prompts,
+)
 
 
 def read(*values: object) -> list[Prompt]:

@@ -7,38 +7,43 @@ from dataclasses import replace
 import pytest
 
 from router.gates.format_checks import GateSettings
-from router.tools.calibrate.analysis.results import Result, arm_results, plan_result
-from router.tools.calibrate.analysis.training import Row, outcomes_of
-from router.tools.calibrate.collect.asking import Missing
-from router.tools.calibrate.collect.gathering import Case
+from router.tools.calibrate.analysis.results import (
+    CallResult,
+    PromptResults,
+    arm_results,
+    plan_outcomes,
+    plan_result,
+)
+from router.tools.calibrate.collect.arm_client import Missing
+from router.tools.calibrate.collect.collector import CollectedPrompt
 from tests.router.tools.calibrate.worlds import CATALOGUE, answered, case, context, failed
 
 LADDER = CATALOGUE.plans["ladder"]
 GOOD = {"cheap": 0.3, "strong": 0.9}
 
 
-def ladder(made: Case) -> Result | None:
+def ladder(made: CollectedPrompt) -> CallResult | None:
     return plan_result(LADDER, arm_results(made, GateSettings()))
 
 
 def test_an_answer_that_passes_ends_a_ladder() -> None:
-    assert ladder(case(0, GOOD)) == Result(0.3, 0.001, 100.0)
+    assert ladder(case(0, GOOD)) == CallResult(0.3, 0.001, 100.0)
 
 
 def test_one_that_the_gate_sends_back_costs_both() -> None:
     weak = answered("cheap", text="I'm sorry, but I can't help with that.")
     result = ladder(case(0, GOOD, cheap=weak))
-    assert result == Result(0.9, pytest.approx(0.011), 200.0)
+    assert result == CallResult(0.9, pytest.approx(0.011), 200.0)
 
 
 def test_a_weak_answer_is_served_when_the_stronger_arm_fails() -> None:
     result = ladder(case(0, GOOD, cheap=answered("cheap", text=""), strong=failed("strong")))
-    assert result == Result(0.3, pytest.approx(0.0015), 2_100.0, passed=False)
+    assert result == CallResult(0.3, pytest.approx(0.0015), 2_100.0, passed=False)
 
 
 def test_a_rung_that_fails_is_followed_by_the_next() -> None:
     result = ladder(case(0, GOOD, cheap=failed("cheap")))
-    assert result == Result(0.9, pytest.approx(0.0105), 2_100.0)
+    assert result == CallResult(0.9, pytest.approx(0.0105), 2_100.0)
 
 
 def test_all_rungs_failing_is_a_failure() -> None:
@@ -74,7 +79,7 @@ def test_a_missing_arm_leaves_its_plans_out() -> None:
 def test_an_answer_without_a_score_teaches_cost_and_speed_only() -> None:
     arms = arm_results(case(0, {"cheap": None, "strong": 0.9}), GateSettings())
     plans = {"cheap": arms["cheap"], "strong": arms["strong"]}
-    first, second = outcomes_of(Row(context(0), plans, arms), CATALOGUE.plans)
+    first, second = plan_outcomes(PromptResults(context(0), plans, arms), CATALOGUE.plans)
     assert (first.quality, first.cost_usd, first.failed) == (None, 0.001, False)
     assert (second.quality, second.propensity) == (0.9, 1.0)
     assert second.action.prior_cost_usd == CATALOGUE.plans["strong"].prior_cost_usd

@@ -11,10 +11,10 @@ from bandit.settings import PolicySettings
 from bandit.types import Context, Policy, Units, Weights
 from router.domain.catalog import Arm, Catalog, Deployment, Plan, Price
 from router.domain.chat import FinishReason
-from router.tools.calibrate.analysis.frontier import QUALITY, Utility, Way
-from router.tools.calibrate.collect.asking import Reply
-from router.tools.calibrate.collect.gathering import Case
-from router.tools.calibrate.collect.ledger import Answered, Failed
+from router.tools.calibrate.analysis.frontier import QUALITY, Strategy, Utility
+from router.tools.calibrate.collect.arm_client import Reply
+from router.tools.calibrate.collect.collector import CollectedPrompt
+from router.tools.calibrate.collect.journal import Answered, Failed
 from router.tools.calibrate.collect.prompts import Prompt, read_prompts
 from router.tools.calibrate.collect.scoring import Score
 
@@ -69,25 +69,25 @@ def prompt(number: int = 0) -> Prompt:
     return read_prompts([f'{{"prompt": "{text}"}}'.encode()], "p")[0]
 
 
-def case(number: int, qualities: dict[str, float | None], **replies: Reply) -> Case:
+def case(number: int, qualities: dict[str, float | None], **replies: Reply) -> CollectedPrompt:
     """replies: instead of plain answers."""
     made: dict[str, Reply] = {arm: answered(arm) for arm in COSTS}
     scores = {arm: Score(quality) for arm, quality in qualities.items()}
-    return Case(prompt(number), made | replies, scores)
+    return CollectedPrompt(prompt(number), made | replies, scores)
 
 
 def world(
     count: int, quality: Callable[[int, str, np.random.Generator], float], seed: int = 0
-) -> tuple[list[Case], list[Context]]:
+) -> tuple[list[CollectedPrompt], list[Context]]:
     """quality(cluster, arm, rng); clusters 0 and 1 in turn."""
     rng = np.random.default_rng(seed)
     cases = [case(i, {arm: quality(i % 2, arm, rng) for arm in COSTS}) for i in range(count)]
     return cases, [context(i % 2) for i in range(count)]
 
 
-def way(name: str, quality: float, cost_usd: float, n: int = 100) -> Way:
+def strategy(name: str, quality: float, cost_usd: float, n: int = 100) -> Strategy:
     """Half of the prompts a little better, the other half a little worse."""
     numbers = np.tile([quality, cost_usd, quality - cost_usd], (n, 1))
     numbers[::2, QUALITY] += 0.1
     numbers[1::2, QUALITY] -= 0.1
-    return Way(name, "arm", numbers)
+    return Strategy(name, "arm", numbers)

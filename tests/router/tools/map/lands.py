@@ -12,7 +12,7 @@ from bandit.context.fitting import fit
 from bandit.types import Context, Outcome, Policy
 from router.domain.logged_context import log_context
 from router.domain.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
-from router.tools.map.atlas import Atlas, Head, Sources, make_atlas
+from router.tools.map.atlas import Atlas, MapHead, MapSources, make_atlas
 from router.tools.map.traffic import Traffic, traffic_of
 
 WIDTH = 32
@@ -104,11 +104,11 @@ def traffic(made: ContextMap, count: int) -> Traffic:
     return traffic_of(records, made.version, made.shape.total)
 
 
-def head(made: ContextMap, learned: int = 0) -> Head:
-    return Head("adaptive", 3, learned, made.version, WEIGHTS, 0.01, 1_767_225_600.0)
+def head(made: ContextMap, learned: int = 0) -> MapHead:
+    return MapHead("adaptive", 3, learned, made.version, WEIGHTS, 0.01, 1_767_225_600.0)
 
 
 def atlas(made: ContextMap, count: int = 60) -> Atlas:
     learned = taught(made)
-    sources = Sources(made, learned, actions(), traffic(made, count))
+    sources = MapSources(made, learned, actions(), traffic(made, count))
     return make_atlas(sources, head(made, learned.learned))

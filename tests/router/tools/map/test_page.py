@@ -10,14 +10,14 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from lands import atlas, head, land
 
 from bandit.adaptive.beliefs import Belief
 from bandit.frontier import Interval
 from bandit.types import Estimate
-from router.tools.map.atlas import Atlas, PlanView, Region
+from router.tools.map.atlas import Atlas, MapRegion, PlanView
 from router.tools.map.page import page
 from router.tools.map.traffic import PlanTraffic
+from tests.router.tools.map.lands import atlas, head, land
 
 VOID = {"meta", "circle", "path"}
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
@@ -64,11 +64,11 @@ def view(name: str, value: float, best: float | None = 0.5) -> PlanView:
     return PlanView(Belief(name, estimate, interval, interval, best), PlanTraffic(), None)
 
 
-def region(*plans: PlanView, **more: object) -> Region:
-    return Region(0, (), 0.0, 0.0, 0.1, None, 0, plans, plans[0].belief.action, **more)  # type: ignore[arg-type]  # examples only
+def region(*plans: PlanView, **more: object) -> MapRegion:
+    return MapRegion(0, (), 0.0, 0.0, 0.1, None, 0, plans, plans[0].belief.action, **more)  # type: ignore[arg-type]  # examples only
 
 
-def made_of(*regions: Region) -> Atlas:
+def made_of(*regions: MapRegion) -> Atlas:
     names = tuple(v.belief.action for v in regions[0].plans) if regions else ()
     return Atlas(head(land()), names, regions, 0)
 

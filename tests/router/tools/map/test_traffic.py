@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from lands import contexts, land, record
 
 from router.domain.records import DecisionRecord, LoggedContext
 from router.tools.map.traffic import Traffic, traffic_of
+from tests.router.tools.map.lands import contexts, land, record
 
 
 def summed(records: list[DecisionRecord]) -> Traffic:

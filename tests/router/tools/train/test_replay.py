@@ -28,7 +28,7 @@ from router.learning.replay import LogIncomplete, ReplayDiffers
 from router.ports.observer import NullObserver
 from router.ports.ports import StoredSnapshot
 from router.tools.archive.export import export
-from router.tools.train.replay import replayed
+from router.tools.train.run import replayed
 from tests.contract.samples import ATTEMPT, CHOICE, RECORD
 
 LEASE_MS = 10_000
@@ -154,7 +154,7 @@ async def test_what_tenants_may_decide_is_part_of_it(
         stored = await caught_up(learner(bounded, storage, watching), storage)
         await storage.client.call("DEL", "ar:lease")
     assert (await replayed(bounded, {}, None, verify=True)).payload == stored.payload
-    influence = LearnerStateFactory(bounded, catalog_of(bounded)).restore(stored.payload).influence
+    influence = LearnerStateFactory(bounded, catalog_of(bounded)).restore(stored.payload).tenant_cap
     assert influence is not None
     assert influence.weigh("loud") < 0.3
     with pytest.raises(ReplayDiffers):

@@ -1,4 +1,4 @@
-"""The map: what kinds of prompts there are, and which arm is good at which."""
+"""Regions of the prompts: the kinds there are, and the best arm for each."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 
 from router.runtime.terms import words
 from router.tools.calibrate.analysis.frontier import Utility
-from router.tools.calibrate.analysis.training import Row
+from router.tools.calibrate.analysis.results import PromptResults
 from router.tools.map.naming import names_of
 
 HEAD_CHARS: Final = 60
 TERMS: Final = 4
 SMALLEST: Final = 3
-"""Prompts that a region must have to be shown on its own."""
+"""Prompts that a region needs to be shown on its own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class PromptRegion:
     """best: the arm of the highest mean reward. head: the beginning of its most typical prompt."""
 
     prompts: int
@@ -33,53 +33,62 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
-class _Land:
-    """All prompts."""
+class _AllPrompts:
+    """rows, texts: one per prompt."""
 
-    rows: Sequence[Row]
+    rows: Sequence[PromptResults]
     texts: Sequence[str]
     arms: Sequence[str]
     utility: Utility
 
 
 def regions(
-    rows: Sequence[Row], texts: Sequence[str], arms: Sequence[str], utility: Utility
-) -> list[Region]:
-    """Largest first; regions of few prompts are put together as the last one, without a head.
+    rows: Sequence[PromptResults], texts: Sequence[str], arms: Sequence[str], utility: Utility
+) -> list[PromptRegion]:
+    """Returns regions, the largest first; small ones are merged into the last, without a head.
 
-    rows: with a result of known quality for every one of `arms`. texts: their prompts.
+    Args:
+        rows: prompts with a quality of every one of `arms`.
+        texts: of the prompts.
+        arms: names.
+        utility: decides which arm is best.
+
     """
     places: dict[int, list[int]] = {}
     for i, row in enumerate(rows):
         places.setdefault(int(row.context.membership.argmax()), []).append(i)
     rare = [i for where in places.values() if len(where) < SMALLEST for i in where]
     large = sorted((w for w in places.values() if len(w) >= SMALLEST), key=len, reverse=True)
-    land = _Land(rows, texts, arms, utility)
+    everything = _AllPrompts(rows, texts, arms, utility)
     names = names_of({i: _counts(where, texts) for i, where in enumerate(large)}, TERMS)
-    made = [_region(where, names[i], land) for i, where in enumerate(large)]
+    made = [_region(where, names[i], everything) for i, where in enumerate(large)]
     if rare:
-        made.append(replace(_region(rare, ("(other)",), land), head=""))
+        made.append(replace(_region(rare, ("(other)",), everything), head=""))
     return made
 
 
-def _region(where: Sequence[int], terms: tuple[str, ...], land: _Land) -> Region:
-    rows = [land.rows[i] for i in where]
-    rewards = {a: np.mean([land.utility.reward(row.arms[a]) for row in rows]) for a in land.arms}
-    typical = max(where, key=lambda i: float(land.rows[i].context.membership.max()))
-    return Region(
+def _region(where: Sequence[int], terms: tuple[str, ...], everything: _AllPrompts) -> PromptRegion:
+    rows = [everything.rows[i] for i in where]
+    rewards = {
+        a: np.mean([everything.utility.reward(row.arms[a]) for row in rows])
+        for a in everything.arms
+    }
+    typical = max(where, key=lambda i: float(everything.rows[i].context.membership.max()))
+    return PromptRegion(
         prompts=len(where),
-        share=len(where) / len(land.rows),
+        share=len(where) / len(everything.rows),
         terms=terms,
-        head=_head(land.texts[typical]),
-        best=max(land.arms, key=lambda arm: float(rewards[arm])),
+        head=_head(everything.texts[typical]),
+        best=max(everything.arms, key=lambda arm: float(rewards[arm])),
         qualities={
-            arm: float(np.mean([row.arms[arm].quality or 0.0 for row in rows])) for arm in land.arms
+            arm: float(np.mean([row.arms[arm].quality or 0.0 for row in rows]))
+            for arm in everything.arms
         },
     )
 
 
 def _counts(where: Sequence[int], texts: Sequence[str]) -> dict[str, int]:
-    """In how many of these prompts a word is; a word of one prompt alone tells nothing."""
+    """Returns the number of prompts by word, without words of one prompt alone."""
     found = Counter(word for i in where for word in set(words(texts[i])))
     return {word: count for word, count in found.items() if count > 1}
 

@@ -1,4 +1,4 @@
-"""One question to one arm: paid for at most once, written down before and after each call."""
+"""Asks one arm one question: paid at most once, journaled before and after each call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from router.domain.cache_key import fingerprint
 from router.domain.catalog import Catalog, Deployment
-from router.domain.chat import ChatRequest, Usage
+from router.domain.chat import Answer, ChatRequest, Usage
 from router.domain.eligibility import Requirements
 from router.domain.errors import (
     ProviderError,
@@ -20,10 +20,9 @@ from router.domain.errors import (
 )
 from router.ports.ports import Clock, Provider
 from router.runtime.probe import wait
-from router.tools.calibrate.collect.budget import Share
-from router.tools.calibrate.collect.journal import Journal
-from router.tools.calibrate.collect.ledger import Answered, Failed, Intent
-from router.tools.calibrate.collect.outcomes import answered, failed, most_usd
+from router.serving.attempts import CHARGED
+from router.tools.calibrate.collect.budget import Reservation
+from router.tools.calibrate.collect.journal import Answered, Failed, Intent, Journal
 
 TRIES: Final = 3
 MAX_PAUSE_MS: Final = 30_000
@@ -48,9 +47,8 @@ Reply = Answered | Failed | Missing
 class ArmClientSettings:
     """max_output_tokens: None for each deployment's own.
 
-    ask_again: once more what earlier runs left in doubt, or failed and may have been charged.
-
-    pause_ms: before a call that was turned away is made again; doubles.
+    ask_again: repeat calls that earlier runs left in doubt, or that failed and may have been
+    charged. pause_ms: before a refused call is retried; doubles.
     """
 
     max_output_tokens: int | None = None
@@ -59,9 +57,10 @@ class ArmClientSettings:
 
 
 class ArmClient:
-    """clock: seconds, for latencies. calls: how many may be under way at once.
+    """Calls the deployments of an arm in order until one answers.
 
-    stop: once set nothing more is sent; what is under way is waited for.
+    clock: seconds, for latencies. calls: bounds the calls in flight. stop: once set nothing more is
+    sent; calls in flight are waited for.
     """
 
     def __init__(
@@ -87,13 +86,13 @@ class ArmClient:
         self._again = set(journal.ledger.unsettled) if settings.ask_again else set[str]()
 
     def key(self, chat: ChatRequest, arm: str) -> str:
-        """Of the question, the arm and its model: another model answers anew."""
+        """Returns the key of question, arm and its model; "" if no deployment can take it."""
         chat = self._bounded(chat)
         first = next(iter(self._capable(chat, arm)), None)
         return fingerprint(chat, arm, first.provider, first.model) if first else ""
 
     def known(self, chat: ChatRequest, arm: str) -> Reply | None:
-        """What needs no call, or must not have one."""
+        """Returns the reply if no call is needed or none may be made; else None."""
         key, ledger = self.key(chat, arm), self._journal.ledger
         if not key:
             return Missing(INCAPABLE)
@@ -107,7 +106,7 @@ class ArmClient:
         return failure if failure and failure.most_usd > 0 else None  # one that was free may retry
 
     def likely_usd(self, chat: ChatRequest, arm: str, answer_tokens: int) -> float:
-        """What asking the arm's first deployment will probably cost; 0 when nothing is sent."""
+        """Returns the likely cost of asking the arm's first deployment; 0 if nothing is sent."""
         if self.known(chat, arm) is not None:
             return 0.0
         needs = Requirements.of(self._bounded(chat))
@@ -116,48 +115,50 @@ class ArmClient:
         return first.price.cost_usd(Usage(needs.input_tokens, output_tokens))
 
     def most_usd(self, chat: ChatRequest, arm: str) -> float:
-        """What asking the arm's first deployment can cost at most; 0 when nothing is sent."""
+        """Returns the most that asking the arm's first deployment costs; 0 if nothing is sent."""
         if self.known(chat, arm) is not None:
             return 0.0
         chat = self._bounded(chat)
         return most_usd(self._capable(chat, arm)[0], chat)
 
     def bound_usd(self, chat: ChatRequest, arm: str) -> float:
-        """What asking the arm's dearest deployment can cost at most, whatever is known of it."""
+        """Returns the most that asking the arm's dearest deployment costs, answered or not."""
         chat = self._bounded(chat)
         return max(most_usd(deployment, chat) for deployment in self._catalog.arms[arm].deployments)
 
-    async def ask(self, chat: ChatRequest, arm: str, share: Share) -> Reply:
-        """share: what was set aside for it. Raises JournalUnusable."""
+    async def ask(self, chat: ChatRequest, arm: str, reservation: Reservation) -> Reply:
+        """Ask, unless the reply is known. Raises JournalUnusable."""
         key = self.key(chat, arm)
-        # Two answers that are alike are one question to a judge: who comes second waits, and knows.
+        # Two equal answers are one question to a judge: the second task waits and finds the reply.
         async with self._asking.setdefault(key, asyncio.Lock()):
             known = self.known(chat, arm)
             if known is not None:
                 return known
             self._again.discard(key)
-            return await self._asked(key, self._bounded(chat), arm, share)
+            return await self._asked(key, self._bounded(chat), arm, reservation)
 
-    async def _asked(self, key: str, chat: ChatRequest, arm: str, share: Share) -> Reply:
+    async def _asked(
+        self, key: str, chat: ChatRequest, arm: str, reservation: Reservation
+    ) -> Reply:
         reply: Reply = Missing(STOPPED)
         for deployment in self._capable(chat, arm):
             for attempt in range(TRIES):
-                reply = await self._call(key, deployment, chat, share)
+                reply = await self._call(key, deployment, chat, reservation)
                 if not isinstance(reply, Failed):
                     return reply
                 if reply.why not in _PASSING:
                     break
                 if attempt < TRIES - 1:
-                    await self._rest(reply, attempt)
+                    await self._pause(reply, attempt)
         return reply
 
     async def _call(
-        self, key: str, deployment: Deployment, chat: ChatRequest, share: Share
+        self, key: str, deployment: Deployment, chat: ChatRequest, reservation: Reservation
     ) -> Reply:
         async with self._calls:
-            # Asked only now: while it waited, another call may have shown that no bound holds.
+            # Checked only now: while this waited, another call may have exceeded its bound.
             most = most_usd(deployment, chat)
-            if self._stop.is_set() or not share.reach(most):
+            if self._stop.is_set() or not reservation.cover(most):
                 return Missing(STOPPED if self._stop.is_set() else BUDGET)
             call = self._journal.ledger.calls.get(key, 0) + 1
             intent = Intent(key, call, deployment.name, most)
@@ -165,7 +166,7 @@ class ArmClient:
                 return failed(intent, deployment, chat, ProviderUnauthorized(""))
             await self._journal.write(intent)
             reply = await self._send(intent, deployment, chat)
-        share.spend(reply.charged_usd)
+        reservation.spend(reply.charged_usd)
         await self._journal.write(reply)
         return reply
 
@@ -186,8 +187,8 @@ class ArmClient:
             return failed(intent, deployment, chat, error, latency_ms)
         return answered(intent, deployment, answer, (self._clock() - began_s) * 1_000)
 
-    async def _rest(self, failed: Failed, attempt: int) -> None:
-        wanted_ms = failed.retry_after_ms or self._settings.pause_ms * 2**attempt
+    async def _pause(self, failure: Failed, attempt: int) -> None:
+        wanted_ms = failure.retry_after_ms or self._settings.pause_ms * 2**attempt
         await wait(self._stop, min(wanted_ms, MAX_PAUSE_MS) / 1_000)
 
     def _bounded(self, chat: ChatRequest) -> ChatRequest:
@@ -196,3 +197,50 @@ class ArmClient:
 
     def _capable(self, chat: ChatRequest, arm: str) -> list[Deployment]:
         return list(filter(Requirements.of(chat).met_by, self._catalog.arms[arm].deployments))
+
+
+def most_usd(deployment: Deployment, chat: ChatRequest) -> float:
+    """Returns an upper bound: the input is bounded, and the output is cut at its limit."""
+    needs = Requirements.of(chat)
+    usage = Usage(needs.most_input_tokens, needs.most_output(deployment))
+    return deployment.price.cost_usd(usage)
+
+
+def answered(intent: Intent, deployment: Deployment, answer: Answer, latency_ms: float) -> Answered:
+    return Answered(
+        key=intent.key,
+        call=intent.call,
+        deployment=deployment.name,
+        model=deployment.model,
+        text=answer.text,
+        finish_reason=answer.finish_reason,
+        input_tokens=answer.usage.input_tokens,
+        output_tokens=answer.usage.output_tokens,
+        cost_usd=deployment.price.cost_usd(answer.usage),
+        latency_ms=latency_ms,
+        mean_logprob=answer.mean_logprob,
+        refusal=answer.refusal,
+        most_usd=intent.most_usd if answer.usage.guessed else None,
+    )
+
+
+def failed(
+    intent: Intent,
+    deployment: Deployment,
+    chat: ChatRequest,
+    error: ProviderError,
+    latency_ms: float = 0.0,
+) -> Failed:
+    """Returns the failure with its likely charge; the budget counts the possible one."""
+    charged = isinstance(error, CHARGED)
+    usage = Usage(chat.estimated_input_tokens)
+    return Failed(
+        key=intent.key,
+        call=intent.call,
+        deployment=deployment.name,
+        why=error.reason.lower(),
+        cost_usd=deployment.price.cost_usd(usage) if charged else 0.0,
+        most_usd=intent.most_usd if charged else 0.0,
+        latency_ms=latency_ms,
+        retry_after_ms=error.retry_after_ms,
+    )

@@ -14,11 +14,15 @@ from router.domain.catalog import Plan
 from router.gates.format_checks import GateSettings as Checks
 from router.gates.signals import N_SIGNALS, SIGNALS_VERSION
 from router.learning.learner_state import LearnerState
-from router.tools.calibrate.analysis.calibration import Study, study
-from router.tools.calibrate.analysis.plan_simulation import CaseTrial, Terms
-from router.tools.calibrate.analysis.schooling import Curriculum, Priced, schooled
-from router.tools.calibrate.collect.asking import Missing
-from router.tools.calibrate.collect.gathering import Case
+from router.tools.calibrate.analysis.calibration import StudySettings, study
+from router.tools.calibrate.analysis.plan_simulation import (
+    CollectedTrial,
+    JudgedResults,
+    SimulationSettings,
+    simulated,
+)
+from router.tools.calibrate.collect.arm_client import Missing
+from router.tools.calibrate.collect.collector import CollectedPrompt
 from tests.router.tools.calibrate.worlds import (
     CATALOGUE,
     MAP,
@@ -41,7 +45,7 @@ async def no_embedding(text: str) -> np.ndarray:
     raise AssertionError(text)
 
 
-TERMS = Terms(WITH, Checks(), UTILITY.weights, no_embedding)
+SETTINGS = SimulationSettings(WITH, Checks(), UTILITY.weights, no_embedding)
 
 
 def gates() -> Mapping[str, Gate]:
@@ -49,7 +53,7 @@ def gates() -> Mapping[str, Gate]:
     return {"checked": make_gate("learned", settings, MAP.version, np.random.default_rng(0))}
 
 
-def cases_of(count: int) -> list[Case]:
+def cases_of(count: int) -> list[CollectedPrompt]:
     """The cheap arm is right on every other prompt, and says so when it is not sure."""
     made = []
     for number in range(count):
@@ -59,9 +63,9 @@ def cases_of(count: int) -> list[Case]:
     return made
 
 
-async def priced_of(cases: list[Case], learned: LearnerState) -> list[Priced]:
+async def priced_of(cases: list[CollectedPrompt], learned: LearnerState) -> list[JudgedResults]:
     contexts = [context(0)] * len(cases)
-    return await schooled(cases, contexts, learned, Curriculum(TERMS, gates))
+    return await simulated(cases, contexts, learned, SETTINGS, gates)
 
 
 async def test_a_plan_comes_to_what_its_gate_makes_of_it() -> None:
@@ -76,18 +80,18 @@ async def test_a_plan_comes_to_what_its_gate_makes_of_it() -> None:
 async def test_judged_plans_are_studied_like_the_others() -> None:
     cases = cases_of(20)
     priced = await priced_of(cases, LearnerState(fresh(), gates()))
-    how = Study(WITH, Checks(), UTILITY, fresh, "adaptive", seed=0)
+    how = StudySettings(WITH, Checks(), UTILITY, fresh, "adaptive", seed=0)
     assert study(cases, [context(0)] * 20, priced, how).complete == 20
     assert study(cases, [context(0)] * 20, [{}] * 20, how).complete == 0
 
 
 async def test_every_rung_that_is_called_is_paid() -> None:
-    trial = CaseTrial(case(0, {"cheap": 1.0, "strong": 1.0}), context(0), TERMS)
+    trial = CollectedTrial(case(0, {"cheap": 1.0, "strong": 1.0}), context(0), SETTINGS)
     record = await trial.call(CHECKED, {})
     assert (record.arm, record.cost_usd) == ("cheap", pytest.approx(PRICED_USD["cheap"]))
     assert trial.result(record).quality == 1.0
     late = case(0, {"cheap": 0.0, "strong": 0.5}, cheap=failed("cheap"))
-    trial = CaseTrial(late, context(0), TERMS)
+    trial = CollectedTrial(late, context(0), SETTINGS)
     record = await trial.call(CHECKED, {})
     result = trial.result(record)
     assert (record.arm, result.quality, result.failed) == ("strong", 0.5, False)
@@ -110,8 +114,7 @@ async def test_a_promise_has_its_labels_of_gates_that_had_not_seen_the_prompt() 
 
 
 async def test_without_a_judged_plan_nothing_is_taught() -> None:
-    terms = replace(TERMS, catalog=CATALOGUE)
+    settings = replace(SETTINGS, catalog=CATALOGUE)
     learned = LearnerState(fresh())
     cases = cases_of(4)
-    how = Curriculum(terms, dict)
-    assert await schooled(cases, [context(0)] * 4, learned, how) == [{}] * 4
+    assert await simulated(cases, [context(0)] * 4, learned, settings, dict) == [{}] * 4

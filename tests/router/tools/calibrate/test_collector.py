@@ -8,11 +8,9 @@ import httpx
 import pytest
 
 from router.adapters.verifier import HttpVerifier
-from router.tools.calibrate.collect.asking import ArmClient, Missing
+from router.tools.calibrate.collect.arm_client import ArmClient, Missing
 from router.tools.calibrate.collect.budget import Budget
-from router.tools.calibrate.collect.hook import PatientVerifier
-from router.tools.calibrate.collect.journal import Journal
-from router.tools.calibrate.collect.ledger import Answered
+from router.tools.calibrate.collect.journal import Answered, Journal, JournalUnusable
 from router.tools.calibrate.collect.matching import Match
 from router.tools.calibrate.collect.scoring import (
     JudgeScorer,
@@ -20,7 +18,6 @@ from router.tools.calibrate.collect.scoring import (
     Scorer,
     VerifierScorer,
 )
-from router.tools.calibrate.errors import JournalUnusable
 from tests.router.tools.calibrate.calls import (
     COST_USD,
     Silent,
@@ -36,16 +33,16 @@ from tests.router.tools.calibrate.conftest import Upstream
 async def test_prompts_are_paid_for_whole_until_the_budget_ends(
     upstream: Upstream, path: Path
 ) -> None:
-    def make(_asker: ArmClient, _journal: Journal) -> Scorer:
+    def make(_client: ArmClient, _journal: Journal) -> Scorer:
         return ReferenceScorer(Match.AUTO)
 
-    cases, purse = await gathered(upstream, path, make, budget_usd=0.012, count=40)
+    cases, budget = await gathered(upstream, path, make, budget_usd=0.012, count=40)
     answered = [case for case in cases if isinstance(case.replies["a"], Answered)]
     assert 3 < len(answered) < 40
     assert all(isinstance(case.replies["b"], Answered) for case in answered)
     assert {c.replies["b"] for c in cases if c not in answered} == {Missing("budget")}
-    assert purse.spent_usd == pytest.approx(len(answered) * 2 * COST_USD)
-    assert purse.spent_usd <= 0.012
+    assert budget.spent_usd == pytest.approx(len(answered) * 2 * COST_USD)
+    assert budget.spent_usd <= 0.012
     again, _ = await gathered(upstream, path, make, budget_usd=0.0001, count=40)
     assert [c.scores for c in again] == [c.scores for c in cases]
     assert upstream.asked.total() == len(answered) * 2
@@ -65,12 +62,12 @@ async def test_a_judge_is_an_arm_that_is_paid_once(upstream: Upstream, path: Pat
 
     upstream.answer = answer
     for _ in range(2):
-        cases, purse = await gathered(
-            upstream, path, lambda asker, _: JudgeScorer(asker, "j"), count=3
+        cases, budget = await gathered(
+            upstream, path, lambda client, _: JudgeScorer(client, "j"), count=3
         )
         assert [case.scores["a"].quality for case in cases] == [0.9] * 3
         assert {case.scores["b"].why for case in cases} == {"judge_unreadable"}
-        assert purse.spent_usd == pytest.approx(upstream.asked.total() * COST_USD)
+        assert budget.spent_usd == pytest.approx(upstream.asked.total() * COST_USD)
     # The three answers of n are told apart by their prompts; each is judged once.
     assert upstream.asked == {"m": 3, "n": 3, "judge": 6}
 
@@ -78,10 +75,12 @@ async def test_a_judge_is_an_arm_that_is_paid_once(upstream: Upstream, path: Pat
 async def test_equal_answers_are_judged_once(upstream: Upstream, path: Path) -> None:
     upstream.answer = lambda model, _: (200, "SCORE: 8" if model == "judge" else "4")
     upstream.delay_s = 0.05
-    cases, purse = await gathered(upstream, path, lambda asker, _: JudgeScorer(asker, "j"), count=2)
+    cases, budget = await gathered(
+        upstream, path, lambda client, _: JudgeScorer(client, "j"), count=2
+    )
     assert {score.quality for case in cases for score in case.scores.values()} == {0.8}
     assert upstream.asked == {"m": 2, "n": 2, "judge": 2}
-    assert purse.spent_usd == pytest.approx(upstream.asked.total() * COST_USD)
+    assert budget.spent_usd == pytest.approx(upstream.asked.total() * COST_USD)
 
 
 async def test_judging_is_set_aside_for_what_has_no_score_yet(
@@ -92,8 +91,8 @@ async def test_judging_is_set_aside_for_what_has_no_score_yet(
             return 503, "busy"
         return 200, "SCORE: 8" if model == "judge" else f"from {model}"
 
-    def make(asker: ArmClient, _journal: Journal) -> Scorer:
-        return JudgeScorer(asker, "j")
+    def make(client: ArmClient, _journal: Journal) -> Scorer:
+        return JudgeScorer(client, "j")
 
     opened: list[int] = []
     upstream.answer = answer
@@ -101,19 +100,19 @@ async def test_judging_is_set_aside_for_what_has_no_score_yet(
     opened.append(1)
     arms = catalog(upstream.port, a=["m"], b=["n"], j=["judge"])
     with Journal.open(path) as journal:
-        async with asking(arms, journal) as asker:
+        async with asking(arms, journal) as client:
             one = prompts()[0]
-            judge = JudgeScorer(asker, "j")
-            left_usd = asker.most_usd(one.chat, "b") + judge.most_usd(one, None)
-            gatherer = gathering(asker, judge, Budget(1.0, 0.0), ["a", "b"])
-            assert gatherer.most_usd(one) == pytest.approx(left_usd)
+            judge = JudgeScorer(client, "j")
+            left_usd = client.most_usd(one.chat, "b") + judge.most_usd(one, None)
+            collector = gathering(client, judge, Budget(1.0, 0.0), ["a", "b"])
+            assert collector.most_usd(one) == pytest.approx(left_usd)
         budget_usd = journal.ledger.spent_usd + left_usd * 1.001
     cases, _ = await gathered(upstream, path, make, count=1, budget_usd=budget_usd)
     assert cases[0].scores["b"].quality == 0.8
     with Journal.open(path) as journal:
-        async with asking(arms, journal) as asker:
-            gatherer = gathering(asker, JudgeScorer(asker, "j"), Budget(1.0, 0.0), ["a", "b"])
-            assert gatherer.most_usd(one) == 0
+        async with asking(arms, journal) as client:
+            collector = gathering(client, JudgeScorer(client, "j"), Budget(1.0, 0.0), ["a", "b"])
+            assert collector.most_usd(one) == 0
 
 
 async def test_a_verifier_is_asked_once_and_its_troubles_are_told(
@@ -128,9 +127,9 @@ async def test_a_verifier_is_asked_once_and_its_troubles_are_told(
     url = f"http://127.0.0.1:{upstream.port}/verify"
     for asked in (6, 9):
         async with httpx.AsyncClient(trust_env=False) as client:
-            verifier = PatientVerifier(HttpVerifier(client, url), url)
+            verifier = HttpVerifier(client, url)
             cases, _ = await gathered(
-                upstream, path, lambda _, j, v=verifier: VerifierScorer(v, j), count=3
+                upstream, path, lambda _, j, v=verifier: VerifierScorer(v, url, j), count=3
             )
         assert [case.scores["a"].quality for case in cases] == [0.25] * 3
         assert {case.scores["b"].why for case in cases} == {"verifier_failed"}
@@ -138,14 +137,14 @@ async def test_a_verifier_is_asked_once_and_its_troubles_are_told(
 
 
 async def test_a_journal_that_fails_ends_it_all(upstream: Upstream, path: Path) -> None:
-    def make(_asker: ArmClient, journal: Journal) -> Scorer:
+    def make(_client: ArmClient, journal: Journal) -> Scorer:
         journal.__exit__()
         return ReferenceScorer(Match.AUTO)
 
     arms = catalog(upstream.port, a=["m"])
     journal = Journal.open(path)
-    async with asking(arms, journal) as asker:
-        gatherer = gathering(asker, make(asker, journal), Budget(1.0, 0.0), ["a"])
+    async with asking(arms, journal) as client:
+        collector = gathering(client, make(client, journal), Budget(1.0, 0.0), ["a"])
         with pytest.raises(JournalUnusable):
-            await gatherer.gather(prompts(5), Silent())
+            await collector.collect(prompts(5), Silent())
     assert not upstream.asked

@@ -7,15 +7,13 @@ from dataclasses import replace
 import pytest
 
 from router.domain.events import Decided
-from router.learning.rewards import RewardSettings
-from router.tools.evaluate.candidates import Fixed, Logged, Watched
-from router.tools.evaluate.evaluation import Terms, compare
-from router.tools.evaluate.library import weighted
+from router.tools.evaluate.candidates import FixedCandidate, LoggedCandidate, WatchedCandidate
+from router.tools.evaluate.cases import forecast_of
+from router.tools.evaluate.evaluation import EvaluationSettings, compare, weighted
 from router.tools.evaluate.report import figures, lines
-from router.tools.evaluate.watching import foreseen
 from tests.router.tools.evaluate.worlds import PLANS, UNITS, watched, world
 
-TERMS = Terms(PLANS, UNITS, RewardSettings())
+SETTINGS = EvaluationSettings(PLANS, UNITS)
 BEST = 0.5 * (0.85 - 0.1) + 0.5 * (0.9 - 0.01)
 
 
@@ -24,7 +22,7 @@ def test_callers_choices_weigh_as_often_as_they_were_made_in_their_region() -> N
     covered = 0
     for seed in range(20):
         made = watched(world(seed))
-        compared = compare(made.events, Watched(), Fixed("cheap"), TERMS)
+        compared = compare(made.events, WatchedCandidate(), FixedCandidate("cheap"), SETTINGS)
         assert compared.value.interval is not None
         hard = made.quality[:, 0] < 0.5
         truth = hard.mean() * (0.85 - 0.1) + (~hard).mean() * (0.9 - 0.01)
@@ -34,15 +32,15 @@ def test_callers_choices_weigh_as_often_as_they_were_made_in_their_region() -> N
 
 def test_a_caller_who_always_chooses_the_same_teaches_nothing_of_the_rest() -> None:
     made = watched(world(0, cheap=0.0))
-    compared = compare(made.events, Watched(), Logged(), TERMS)
+    compared = compare(made.events, WatchedCandidate(), LoggedCandidate(), SETTINGS)
     assert compared.gain.interval is None
-    assert compared.foreseen is not None
-    assert compared.foreseen.decisions == len(made.quality)
+    assert compared.forecast is not None
+    assert compared.forecast.decisions == len(made.quality)
 
 
 def test_what_it_foresaw() -> None:
     made = watched(world(0, cheap=0.0))
-    seen = foreseen(made.events)
+    seen = forecast_of(made.events)
     assert seen is not None
     easy = (made.quality[:, 0] > 0.5).mean()
     assert seen.elsewhere == pytest.approx(easy)
@@ -50,8 +48,8 @@ def test_what_it_foresaw() -> None:
     assert seen.would_usd == pytest.approx(0.01 - easy * 0.009)
     assert seen.would_quality == pytest.approx(0.8 - easy * 0.3)
     assert seen.paid_usd == pytest.approx(0.01 * len(made.quality))
-    assert foreseen(made.events, since_ms=len(made.events)) is None
-    assert foreseen(world(0).events) is None
+    assert forecast_of(made.events, since_ms=len(made.events)) is None
+    assert forecast_of(world(0).events) is None
 
 
 def test_a_policy_that_expects_nothing_in_particular_foresees_nothing() -> None:
@@ -59,11 +57,11 @@ def test_a_policy_that_expects_nothing_in_particular_foresees_nothing() -> None:
     assert isinstance(event, Decided)
     assert event.record.choice is not None
     blank = replace(event.record.choice, expected=())
-    assert foreseen([Decided(replace(event.record, choice=blank))]) is None
+    assert forecast_of([Decided(replace(event.record, choice=blank))]) is None
 
 
 def test_the_report_says_what_is_a_forecast() -> None:
-    compared = compare(watched(world(0)).events, Watched(), Logged(), TERMS)
+    compared = compare(watched(world(0)).events, WatchedCandidate(), LoggedCandidate(), SETTINGS)
     by_weights = weighted(compared.logged, compared.wanted)
     told = lines(("watched", "logged"), compared, by_weights)
     assert any("were only watched" in line and "of cost saved" in line for line in told)
@@ -71,12 +69,14 @@ def test_the_report_says_what_is_a_forecast() -> None:
     assert figures(("watched", "logged"), compared, by_weights)["watched"]["decisions"] > 0
 
 
-@pytest.mark.parametrize("candidate", [Watched(), Fixed("cheap")])
+@pytest.mark.parametrize("candidate", [WatchedCandidate(), FixedCandidate("cheap")])
 def test_where_callers_never_chose_otherwise_the_advice_is_to_do_so(
-    candidate: Watched | Fixed,
+    candidate: WatchedCandidate | FixedCandidate,
 ) -> None:
     """Nothing is explored while the policy only watches: a higher floor would change nothing."""
-    compared = compare(watched(world(2, cheap=0.001)).events, candidate, Logged(), TERMS)
+    compared = compare(
+        watched(world(2, cheap=0.001)).events, candidate, LoggedCandidate(), SETTINGS
+    )
     assert compared.gain.interval is None
     told = lines(("first", "logged"), compared, weighted(compared.logged, compared.wanted))
     assert any("name other arms in some requests (routing.arm)" in line for line in told)

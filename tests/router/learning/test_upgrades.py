@@ -14,7 +14,7 @@ from bandit.types import PromptFacts
 from router.domain.events import Decided, Event, FeedbackGiven
 from router.domain.logged_context import log_context
 from router.domain.records import Choice, DecisionRecord, Mode, WeightSet
-from router.learning.upgraded_events import Today, UpgradedEvents, moved_record
+from router.learning.upgrades import Upgrade, UpgradedEvents, moved_record
 
 OLD = ContextMap.default()
 ROWS = np.random.default_rng(0).normal(size=(50, 384)).astype(np.float32)
@@ -60,7 +60,7 @@ class ListEvents:
 def test_decisions_and_the_records_of_feedback_are_moved() -> None:
     told = FeedbackGiven("a", 1.0)
     inner = ListEvents([("0-1", Decided(record("a"))), ("0-2", told)], {"a": record("a")})
-    log = UpgradedEvents(inner, Today(REMAP, {}))
+    log = UpgradedEvents(inner, Upgrade(REMAP, {}))
 
     async def read() -> tuple[list[tuple[str, Event]], Sequence[DecisionRecord | None]]:
         await log.trim("0-1")
@@ -83,7 +83,7 @@ def test_decisions_and_the_records_of_feedback_are_moved() -> None:
 
 def test_what_nothing_leads_from_stays_for_the_policy_to_refuse() -> None:
     strange = record("a", "unknown")
-    log = UpgradedEvents(ListEvents([("0-1", Decided(strange))], {}), Today(REMAP, {}))
+    log = UpgradedEvents(ListEvents([("0-1", Decided(strange))], {}), Upgrade(REMAP, {}))
     assert asyncio.run(log.read("0", 9, 0)) == [("0-1", Decided(strange))]
     assert moved_record(strange, REMAP) is None
     assert moved_record(replace(strange, choice=None), REMAP) is None

@@ -9,8 +9,13 @@ import pytest
 
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.ports.ports import StoredSnapshot
-from router.tools.calibrate.errors import LearnerAtWork, SnapshotExists
-from router.tools.publishing import check_unled, check_vacant, publish
+from router.tools.publishing import (
+    LearnerAtWork,
+    SnapshotExists,
+    check_unled,
+    check_vacant,
+    publish,
+)
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from router.app.process import opened_storage
 from router.cli import main
 from router.config import Config, load_config
 from router.learning.learner_state import split
-from router.tools.archive.errors import ArchiveUnusable
 from router.tools.archive.export import export
-from router.tools.calibrate.errors import SnapshotExists
-from router.tools.train.run import PriorUnbounded, Training, trained
+from router.tools.archive.manifest import ArchiveUnusable
+from router.tools.publishing import SnapshotExists
+from router.tools.train.run import PriorUnbounded, TrainOptions, trained
 from tests.contract.samples import RECORD
 from tests.router.tools.train.test_replay import write
 
@@ -50,15 +50,15 @@ def counts(payload: bytes) -> np.ndarray:
 async def test_of_its_own_log_nothing_is_learned_twice(
     loaded: Config, storage: Storage, archive: Path
 ) -> None:
-    done = await trained(loaded, {}, Training(archive))
+    done = await trained(loaded, {}, TrainOptions(archive))
     stored = await storage.snapshots.load()
     assert stored is not None
     newest = [position for position, _ in await storage.events.read("0", 1_000, 0)][-1]
     assert (stored.version, stored.position) == (1, newest)
     assert done.events == int(newest.removeprefix("0-"))
     with pytest.raises(SnapshotExists):
-        await trained(loaded, {}, Training(archive))
-    await trained(loaded, {}, Training(archive, replace=True))
+        await trained(loaded, {}, TrainOptions(archive))
+    await trained(loaded, {}, TrainOptions(archive, replace=True))
     assert await storage.snapshots.latest_version() == 2
 
 
@@ -67,7 +67,7 @@ async def test_of_another_log_the_own_events_are_still_to_be_learned(
 ) -> None:
     await storage.client.call("DEL", "ar:events")
     await storage.decisions.record(replace(RECORD, id="own"))
-    await trained(loaded, {}, Training(archive))
+    await trained(loaded, {}, TrainOptions(archive))
     stored = await storage.snapshots.load()
     assert stored is not None
     assert await storage.events.backlog(stored.position) == 1
@@ -77,8 +77,8 @@ async def test_the_past_counts_for_no_more_than_it_was_told(
     loaded: Config, archive: Path, tmp_path: Path
 ) -> None:
     whole, bounded = tmp_path / "whole", tmp_path / "bounded"
-    await trained(loaded, {}, Training(archive, out=whole))
-    await trained(loaded, {}, Training(archive, prior_strength=10, out=bounded))
+    await trained(loaded, {}, TrainOptions(archive, out=whole))
+    await trained(loaded, {}, TrainOptions(archive, prior_strength=10, out=bounded))
     assert counts(whole.read_bytes()).min() > 20
     assert counts(bounded.read_bytes()) == pytest.approx([10, 10])
 
@@ -87,14 +87,14 @@ async def test_a_policy_that_cannot_bound_its_past_says_so(loaded: Config, archi
     policy = loaded.policy.model_copy(update={"name": "thompson"})
     other = loaded.model_copy(update={"policy": policy})
     with pytest.raises(PriorUnbounded, match="thompson"):
-        await trained(other, {}, Training(archive, prior_strength=10))
+        await trained(other, {}, TrainOptions(archive, prior_strength=10))
 
 
 async def test_where_no_archive_is_there_is_nothing_to_learn(
     loaded: Config, tmp_path: Path
 ) -> None:
     with pytest.raises(ArchiveUnusable):
-        await trained(loaded, {}, Training(tmp_path / "none"))
+        await trained(loaded, {}, TrainOptions(tmp_path / "none"))
 
 
 def test_the_command_tells_a_mistake_in_one_line(config: Path, tmp_path: Path) -> None:
