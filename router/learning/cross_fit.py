@@ -19,7 +19,7 @@ FOLDS: Final = 5
 
 
 class PromptTrial(Protocol):
-    """One prompt and the answers to it."""
+    """A prompt with known answers."""
 
     def knows(self, plan: Plan) -> bool:
         """Returns whether every answer is known that the plan may need."""
@@ -67,12 +67,7 @@ class GateCrossFit:
     async def fit(
         self, gates: Mapping[str, Gate], trials: Sequence[AnyTrial]
     ) -> list[CrossFitted[AnyTrial]]:
-        """Train `gates` on all trials, and other gates on all folds but one.
-
-        Returns:
-            The trials, fold after fold; every fifth trial belongs to the same fold.
-
-        """
+        """Train `gates` on all trials. Returns the trials, fold after fold, with their gates."""
         examples = [await self._examples(trial) for trial in trials]
         train_gates(gates, [one for found in examples for one in found], self._observer)
         fitted = []

@@ -1,4 +1,4 @@
-"""What an event teaches the gate of its plan: from the log's events to the bandit's examples."""
+"""Examples for gates and labels for promises, made from the events of the log."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def examples_of(
 
 @dataclass(frozen=True, slots=True)
 class RiskLabel:
-    """How bad an answer was that its gate would accept; probability: that it was labelled."""
+    """Badness of an answer that its gate would accept. probability: that it was labelled."""
 
     plan: str
     score: float

@@ -36,7 +36,7 @@ PromiseTerms: TypeAlias = tuple[float, float]
 
 @dataclass(slots=True)
 class LearnerState:
-    """What a learner trains and a router serves.
+    """Everything that a learner trains and a router serves.
 
     policy: the one that serves. champion: its name among the members of the contest. gates: by
     plan, of those whose gate learns or decides anything. promises: by holder. contest: None without
@@ -55,7 +55,7 @@ class LearnerState:
 
     @property
     def policies(self) -> Collection[Policy]:
-        """Those that learn from every tenant."""
+        """Policies that learn from every tenant."""
         return [self.policy] if self.contest is None else self.contest.policies.values()
 
     @property
@@ -129,12 +129,7 @@ class SnapshotParts(NamedTuple):
 
 
 def split(payload: bytes) -> SnapshotParts:
-    """Split a snapshot into its parts; one of a policy alone has no others.
-
-    Raises:
-        CorruptSnapshot, VersionMismatch.
-
-    """
+    """Split a snapshot into its parts. Raises CorruptSnapshot, VersionMismatch."""
     snapshot = unpack(payload)
     if snapshot.kind != KIND:
         return SnapshotParts(payload, {}, {}, ContestState(), {})

@@ -32,11 +32,7 @@ def refit(samples: Sequence[EmbeddingSample], before: Refit, seed: int = 0) -> R
 
     Clusters keep the numbers of the nearest earlier ones, the layout is turned onto the earlier
     layout, and contexts of the earlier maps can be read.
-
-    Args:
-        samples: in any order.
-        before: the earlier map.
-        seed: of the fit.
+    The order of the samples does not matter.
 
     Raises:
         TooFewSamples: fewer than a fit needs, without those of maps that can't be read.
@@ -80,13 +76,10 @@ def as_before(
 def remapped_events(
     records: Iterable[DecisionRecord], remap: Remap
 ) -> tuple[list[JoinedEvent], int]:
-    """Rebuild the events of stored decisions, the oldest first, in contexts of the new map.
+    """Returns the events of stored decisions, the oldest first, in contexts of the new map.
 
-    Re-asks and audits are not on record, so they are missing.
-
-    Returns:
-        The events, and the number of decisions that the new map cannot read.
-
+    Re-asks and audits are not on record, so they are missing. The second result is the number of
+    decisions that the new map cannot read.
     """
     events: list[JoinedEvent] = []
     skipped = 0

@@ -57,6 +57,7 @@ class ContestTerms:
     settings: ContestSettings
 
 
+@dataclass(slots=True)
 class ChampionChallenger:
     """The contest between the policy that serves and its challengers.
 
@@ -65,12 +66,9 @@ class ChampionChallenger:
     policies: every member by name, the champion too.
     """
 
-    def __init__(
-        self, policies: Mapping[str, Policy], state: ContestState, terms: ContestTerms
-    ) -> None:
-        self.policies = policies
-        self.state = state
-        self._terms = terms
+    policies: Mapping[str, Policy]
+    state: ContestState
+    terms: ContestTerms
 
     def observe(self, position: str, event: Event, observer: Observer) -> PolicyChanged | None:
         """Count the event as evidence, before any member learns from it.
@@ -87,13 +85,13 @@ class ChampionChallenger:
 
     def standings(self) -> list[GainFound]:
         """Returns every challenger's gain, with intervals that hold for all of them together."""
-        level = 1 - (1 - self._terms.settings.confidence) / max(1, len(self.state.tallies))
+        level = 1 - (1 - self.terms.settings.confidence) / max(1, len(self.state.tallies))
         return [self._found(name, level) for name in self.state.tallies]
 
     def _add_decision(
         self, position: str, record: DecisionRecord, observer: Observer
     ) -> PolicyChanged | None:
-        choice, terms, waiting = record.choice, self._terms, self.state.waiting
+        choice, terms, waiting = record.choice, self.terms, self.state.waiting
         if choice is None or choice.member != self.state.champion:
             return None  # another policy's probabilities: no evidence on gains
         if record.id not in waiting and is_evidence(record, choice, terms.plans):
@@ -118,7 +116,7 @@ class ChampionChallenger:
 
     def _wanted(self, choice: Choice, observer: Observer) -> dict[str, tuple[float, ...]]:
         context, weights = read_context(choice.context), weights_of(choice)
-        eligible = eligible_of(choice, self._terms.plans)
+        eligible = eligible_of(choice, self.terms.plans)
         wanted: dict[str, tuple[float, ...]] = {}
         for name in self.state.tallies:
             try:
@@ -143,7 +141,7 @@ class ChampionChallenger:
         return self._rolled_back(position) or self._promoted(position)
 
     def _rolled_back(self, position: str) -> PolicyChanged | None:
-        settings, previous = self._terms.settings, self.state.previous
+        settings, previous = self.terms.settings, self.state.previous
         if not settings.guard or not previous:
             return None
         found = self._found(previous, settings.confidence)
@@ -152,7 +150,7 @@ class ChampionChallenger:
         return self._move(position, previous, Move.ROLLED_BACK, Mover.GUARD, found)
 
     def _promoted(self, position: str) -> PolicyChanged | None:
-        settings = self._terms.settings
+        settings = self.terms.settings
         if not settings.automatic:
             return None
         enough = [name for name, t in self.state.tallies.items() if t.count >= settings.min_events]
@@ -171,7 +169,7 @@ class ChampionChallenger:
         name = self.state.previous if rolls_back else command.name
         refused = self._objection(name, rolls_back=rolls_back)
         if not refused:
-            found = self._found(name, self._terms.settings.confidence)
+            found = self._found(name, self.terms.settings.confidence)
             return self._move(position, name, command.move, Mover.HAND, found)
         now = self.state.champion
         return PolicyChanged(position, command.move, Mover.HAND, now, now, refused=refused)
@@ -199,6 +197,6 @@ class ChampionChallenger:
 
     def _found(self, name: str, level: float) -> GainFound:
         tally = self.state.tallies[name]
-        interval = tally.interval(level, tuned_for=self._terms.settings.min_events)
+        interval = tally.interval(level, tuned_for=self.terms.settings.min_events)
         low, high = (interval.low, interval.high) if interval else (None, None)
         return GainFound(name, tally.count, tally.gain, low, high, tally.effective)

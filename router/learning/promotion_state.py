@@ -1,4 +1,4 @@
-"""What a contest remembers: pending decisions, gains so far, and both as bytes and back."""
+"""State of a contest: pending decisions and gains so far, encoded and decoded."""
 
 from __future__ import annotations
 

@@ -50,18 +50,9 @@ async def replay(
     *,
     whole: bool = True,
 ) -> Replayed:
-    """Train the state on every event up to and including `upto`, from the first one on.
+    """Train the state on every event up to and including position `upto`.
 
-    Args:
-        batches: the log, in order.
-        state: one that has learned nothing.
-        trainer: finds the decisions that the events are about.
-        upto: a position; None for the whole log.
-        whole: False accepts a log whose first events are gone.
-
-    Raises:
-        LogIncomplete: the first events, or those before `upto`, are missing.
-
+    whole: False accepts a log whose first events are gone. Raises LogIncomplete.
     """
     count, position = 0, "0"
     async for batch in batches:

@@ -1,4 +1,4 @@
-"""What an event teaches a policy: from the log's events to the bandit's outcomes.
+"""Outcomes for policies, made from the events of the log.
 
 A plan is valued by what the whole of it cost and yielded. A ladder's first rung is, besides, an
 observation of that arm alone: its cost and latency always, its quality when the answer was served,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Final
 
@@ -152,26 +152,21 @@ class FeedbackOutliers:
         return gap if is_news else None
 
 
+@dataclass(frozen=True, slots=True)
 class TenantPolicies:
     """Policies of single tenants; one begins with the first outcome of its tenant.
 
     tenants: those that have one. begin: copies the shared policy. policies: restored ones.
     """
 
-    def __init__(
-        self,
-        tenants: Collection[str],
-        begin: Callable[[Policy], Policy],
-        policies: Mapping[str, Policy] | None = None,
-    ) -> None:
-        self.policies: dict[str, Policy] = dict(policies or {})
-        self._tenants = tenants
-        self._begin = begin
+    tenants: Collection[str]
+    begin: Callable[[Policy], Policy]
+    policies: dict[str, Policy] = field(default_factory=dict)
 
     def policy_of(self, tenant: str, shared: Policy) -> Policy | None:
         """Returns None for a tenant that has none of its own."""
-        if tenant not in self._tenants:
+        if tenant not in self.tenants:
             return None
         if tenant not in self.policies:
-            self.policies[tenant] = self._begin(shared)
+            self.policies[tenant] = self.begin(shared)
         return self.policies[tenant]

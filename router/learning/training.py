@@ -48,10 +48,7 @@ def join(
 ) -> list[JoinedEvent]:
     """Returns the events that are about a known decision, in their order.
 
-    Args:
-        events: of any kind.
-        records: by decision id, for every event but `Decided`, which brings its own.
-
+    records: by decision id, for every event but `Decided`, which brings its own.
     """
     pairs = ((event, record_of(event, records)) for event in events)
     return [JoinedEvent(event, record) for event, record in pairs if record is not None]

@@ -34,35 +34,35 @@ class Upgrade:
         return _renamed(moved_record(record, self.remap) or record, self.names)
 
 
+@dataclass(frozen=True, slots=True)
 class UpgradedEvents:
     """Implements `router.ports.ports.EventLog`: reads another log through an upgrade.
 
     Feedback on answers given before a new map was put in place still teaches.
     """
 
-    def __init__(self, events: EventLog, upgrade: Upgrade) -> None:
-        self._events = events
-        self._upgrade = upgrade
+    events: EventLog
+    upgrade: Upgrade
 
     async def read(self, after: str, max_events: int, wait_ms: int) -> Sequence[tuple[str, Event]]:
-        found = await self._events.read(after, max_events, wait_ms)
-        return [(position, self._upgrade.event(event)) for position, event in found]
+        found = await self.events.read(after, max_events, wait_ms)
+        return [(position, self.upgrade.event(event)) for position, event in found]
 
     async def records(self, decision_ids: Sequence[str]) -> Sequence[DecisionRecord | None]:
-        found = await self._events.records(decision_ids)
-        return [record and self._upgrade.record(record) for record in found]
+        found = await self.events.records(decision_ids)
+        return [record and self.upgrade.record(record) for record in found]
 
     async def position_of(self, decision_id: str) -> str | None:
-        return await self._events.position_of(decision_id)
+        return await self.events.position_of(decision_id)
 
     async def end(self) -> str | None:
-        return await self._events.end()
+        return await self.events.end()
 
     async def trim(self, position: str) -> None:
-        await self._events.trim(position)
+        await self.events.trim(position)
 
     async def backlog(self, after: str) -> int:
-        return await self._events.backlog(after)
+        return await self.events.backlog(after)
 
 
 def moved_record(record: DecisionRecord, remap: Remap) -> DecisionRecord | None:

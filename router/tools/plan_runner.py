@@ -70,12 +70,7 @@ class PlanRunner:
         *,
         decision_id: str = "",
     ) -> tuple[DecisionRecord, GateSession | None]:
-        """Carry the plan out, judged by its gate among `gates`, if it has one.
-
-        Returns:
-            The record of the decision, with `choice` in it, and the gate's session.
-
-        """
+        """Carry the plan out, judged by its gate among `gates`, if it has one."""
         session = self._judging.stepper(
             chat, plan, gates, context, self._weights, promises=self._promises
         )

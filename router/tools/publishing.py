@@ -1,4 +1,4 @@
-"""Where a snapshot made offline goes: into the store the config names, or into a file."""
+"""Publishes a snapshot made offline, or writes it to a file."""
 
 from __future__ import annotations
 
@@ -54,19 +54,7 @@ async def hand_over(
     payload: bytes,
     learned_to: str | None = None,
 ) -> str:
-    """Write or publish the snapshot. Returns a message about it.
-
-    Args:
-        config: names the store.
-        env: environment variables.
-        target: where it goes.
-        payload: the snapshot.
-        learned_to: see `publish`.
-
-    Raises:
-        RouterError.
-
-    """
+    """Write or publish the snapshot. Returns a message about it. Raises RouterError."""
     if target.out is not None:
         write_file(target.out, payload)
         return f"snapshot written to {target.out}: the same command without --out publishes it"
@@ -111,12 +99,14 @@ async def publish(
 ) -> int:
     """Publish the snapshot, from which the learner goes on. Returns its version.
 
+    The lease is held meanwhile. Events that a replaced snapshot had learned are not learned again.
+
     Args:
-        snapshots: where to publish.
-        lease: held meanwhile, so that no learner publishes.
+        snapshots: of the store.
+        lease: of the learner.
         payload: the snapshot.
-        owner: of the lease.
-        replace: publish over an existing snapshot; events that it learned are not learned again.
+        owner: who holds the lease.
+        replace: publish over an existing snapshot.
         learned_to: position in this store's log up to which the payload has learned, if known.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A receipt in a terminal."""
+"""The receipt of a decision: found in the store, shown in a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from router.domain.receipts import receipt as receipt_of
 
 MS_PER_S = 1_000
 PLAIN_WIDTH = 120
-"""Of tables that no terminal shows."""
+"""Width of tables where there is no terminal."""
 
 
 async def find_receipt(config: Config, env: Mapping[str, str], decision_id: str) -> Receipt | None:

@@ -25,7 +25,7 @@ class ReportSection:
 
 @dataclass(frozen=True, slots=True)
 class CollectionSummary:
-    """What became of prompts and money. missing, unscored: counts by "arm: why"."""
+    """Totals of prompts and money. missing, unscored: counts by "arm: why"."""
 
     prompts: int
     complete: int

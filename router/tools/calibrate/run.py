@@ -55,7 +55,7 @@ from router.tools.calibrate.terminal import progress_bar, show, until_stopped
 from router.tools.publishing import SnapshotTarget, check_target, hand_over
 
 PLAIN_WIDTH = 160
-"""Of tables where there is no terminal."""
+"""Width of tables where there is no terminal."""
 
 
 class Stopped(RouterError):

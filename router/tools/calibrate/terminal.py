@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -19,20 +20,18 @@ from router.tools.calibrate.collect.journal import Answered
 from router.tools.calibrate.report import ReportSection
 
 
+@dataclass(slots=True)
 class ProgressBar:
     """Implements `router.tools.calibrate.collect.collector.ProgressListener`."""
 
-    def __init__(self, progress: Progress, task: TaskID, budget: Budget) -> None:
-        self._progress = progress
-        self._task = task
-        self._budget = budget
-        self._missed = 0
+    progress: Progress
+    task: TaskID
+    budget: Budget
+    missed: int = 0
 
     def replied(self, reply: Reply) -> None:
-        self._missed += not isinstance(reply, Answered)
-        self._progress.update(
-            self._task, advance=1, money=_money(self._budget), missed=self._missed
-        )
+        self.missed += not isinstance(reply, Answered)
+        self.progress.update(self.task, advance=1, money=_money(self.budget), missed=self.missed)
 
 
 def _money(budget: Budget) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
@@ -43,14 +44,14 @@ class WatchedCandidate(_Static):
         return np.array(case.would)
 
 
+@dataclass(frozen=True, slots=True)
 class FixedCandidate(_Static):
     """One plan wherever it was eligible, elsewhere what served."""
 
-    def __init__(self, plan: str) -> None:
-        self._plan = plan
+    plan: str
 
     def shares(self, case: LoggedCase) -> Vector:
-        chosen = np.array([action.name == self._plan for action in case.eligible], dtype=float)
+        chosen = np.array([action.name == self.plan for action in case.eligible], dtype=float)
         return chosen if chosen.any() else np.array(case.probabilities)
 
 

@@ -85,15 +85,7 @@ def compare(
 ) -> Comparison:
     """Estimate the value of both candidates on the log, and the gain of the first.
 
-    Args:
-        events: the log, in order.
-        candidate: to evaluate.
-        against: to compare it with.
-        settings: of the config.
-
-    Raises:
-        NothingToEvaluate, BadInput.
-
+    Raises NothingToEvaluate, BadInput.
     """
     counted = _counted(events, candidate, against, settings)
     cases = counted.cases
@@ -181,13 +173,7 @@ class WeightedValues:
 def weighted(logged: Logged, wanted: Array) -> WeightedValues:
     """Estimate with the Vowpal Wabbit project's own estimators.
 
-    Args:
-        logged: n decisions.
-        wanted: (n, k) shares of the candidate.
-
-    Raises:
-        NothingToEvaluate: the library is not installed.
-
+    wanted: (n, k) shares of the candidate. Raises NothingToEvaluate without the library.
     """
     if ips is None:
         raise NothingToEvaluate("install what evaluates: pip install 'adaptive-router[evaluate]'")

@@ -11,10 +11,10 @@ from router.tools.evaluate.evaluation import Comparison, WeightedValues
 
 EXPLORE: Final = "raise policy.exploration_floor"
 NAME_ARMS: Final = "name other arms in some requests (routing.arm)"
-"""Where the policy only watches nothing is explored, whatever the floor."""
+"""A policy that only watches explores nothing, whatever the floor."""
 HALF: Final = 0.5
 Names: TypeAlias = tuple[str, str]
-"""Of the policy and of what it is compared with."""
+"""Names of the policy and of the one it is compared with."""
 
 
 def lines(names: Names, compared: Comparison, by_weights: WeightedValues) -> list[str]:

@@ -71,11 +71,9 @@ async def evaluated(
 
 
 def candidate_of(name: str, config: Config, catalog: Catalog) -> Candidate:
-    """Returns the candidate `logged`, `watched`, `fixed:PLAN` or of a policy's name.
+    """Returns the candidate `logged`, `watched`, `fixed:PLAN` or a policy by its name.
 
-    Raises:
-        CandidateUnknown: the message lists the names.
-
+    Raises CandidateUnknown, which lists the names.
     """
     if name == LOGGED:
         return LoggedCandidate()

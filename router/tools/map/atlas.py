@@ -1,4 +1,4 @@
-"""The map as values: regions, what is believed of each plan there, and where they stand."""
+"""The map as values: regions, their places, and the beliefs about each plan there."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bandit.adaptive.beliefs import Belief, beliefs_of
 from bandit.context.context_map import ContextMap
 from bandit.context.layout import Rows, apart, positions
 from bandit.types import Action, Context, Policy, Vector, Weights
-from router.tools.map.naming import names_of
+from router.tools.map.cluster_names import names_of
 from router.tools.map.traffic import PlanTraffic, Traffic
 
 LEAST_RADIUS, MOST_RADIUS, PLAIN_RADIUS = 0.045, 0.19, 0.085
-"""In units of the plane, which is two units wide."""
+"""Radii in units of the plane, which is two units wide."""
 FULL_SHARE = 0.25
-"""Of all requests, from which a circle is as large as circles get."""
+"""Share of all requests from which a circle has the largest radius."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class MapRegion:
 
 @dataclass(frozen=True, slots=True)
 class MapHead:
-    """What the whole map is of. cost_unit_usd: what `weights.cost` of quality is paid for."""
+    """Facts about the whole map. cost_unit_usd: the cost that `weights.cost` of quality pays."""
 
     policy: str
     snapshot: int
@@ -79,7 +79,7 @@ class Atlas:
 
 @dataclass(frozen=True, slots=True)
 class MapSources:
-    """What a map is made of. terms, examples: by cluster. before: an earlier layout, (k, 2)."""
+    """Everything a map shows. terms, examples: by cluster. before: an earlier layout, (k, 2)."""
 
     context_map: ContextMap
     policy: Policy
@@ -91,7 +91,7 @@ class MapSources:
 
 
 def make_atlas(sources: MapSources, head: MapHead) -> Atlas:
-    """Every cluster is a region, those with requests first, the largest first.
+    """Returns a map with a region per cluster, those with the most requests first.
 
     Raises BanditError when the policy was made for another map.
     """
@@ -114,7 +114,7 @@ def make_atlas(sources: MapSources, head: MapHead) -> Atlas:
 
 
 def typical_context(context_map: ContextMap, cluster: int) -> Context:
-    """Of a prompt that stands on the centroid and is average in all else."""
+    """Returns the context of a prompt on the centroid that is average in all else."""
     centroid = context_map.centroids[cluster]
     features: Vector = np.zeros(len(context_map.feature_means))
     return Context(
@@ -158,13 +158,13 @@ def _view(belief: Belief, seen: Mapping[str, PlanTraffic], requests: int) -> Pla
 
 
 def _worth(belief: Belief) -> float:
-    """A number that is none can't be the best."""
+    """Returns the expected utility; NaN can't be the best."""
     utility = belief.estimate.utility
     return utility if math.isfinite(utility) else -math.inf
 
 
 def _radius(share: float | None) -> float:
-    """The area grows with the share."""
+    """Returns a radius whose area grows with the share."""
     if share is None:
         return PLAIN_RADIUS
     grown = math.sqrt(min(share / FULL_SHARE, 1.0))

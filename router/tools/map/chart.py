@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.tools.map.atlas import Atlas, MapRegion, PlanView
-from router.tools.map.figures import SCALE, letter, percent, text, title, why
+from router.tools.map.formats import SCALE, letter, percent, text, title, why
 
 MARGIN: Final = 40.0
 RING: Final = 6.0
 COLOURS: Final = 8
-"""Of plans in the style sheet; later plans take them again and differ by letter."""
+"""Plan colours in the style sheet; later plans reuse them and differ by letter."""
 FAINTEST: Final = 0.18
 
 
 def chart(atlas: Atlas) -> str:
-    """SVG; every region is a link to its rows in the table, so it can be reached by keyboard."""
+    """Returns an SVG; regions are links to their rows, so they can be reached by keyboard."""
     if not atlas.regions:
         return '<p class="empty">No region to draw.</p>'
     left, top, width, height = _frame(atlas.regions)
@@ -39,7 +39,7 @@ def legend(atlas: Atlas) -> str:
 
 
 def interval_bar(view: PlanView, index: int, low: float) -> str:
-    """Expected quality and its interval on an axis from `low` to 1; empty for no number."""
+    """Returns quality and its interval on an axis from `low` to 1; empty if not finite."""
     mean, interval = view.belief.estimate.quality, view.belief.quality
     if not math.isfinite(mean):
         return ""
@@ -84,7 +84,7 @@ def _circle(region: MapRegion, atlas: Atlas) -> str:
 
 
 def _ring(region: MapRegion, radius: float) -> str:
-    """Arcs as long as the plans' shares of the region's requests."""
+    """Returns arcs as long as the plans' shares of the region's requests."""
     arcs, start = [], 0.0
     for index, view in enumerate(region.plans):
         part = 100 * (view.share or 0.0)
@@ -99,14 +99,14 @@ def _ring(region: MapRegion, radius: float) -> str:
 
 
 def _sureness(best: float | None, plans: int) -> float:
-    """From 0 for a guess among the plans to 1 for certainty; one half where nobody can say."""
+    """Returns 0 for a guess among the plans to 1 for certainty; one half if unknown."""
     if best is None or not math.isfinite(best) or plans < 2:  # noqa: PLR2004 - nothing to choose
         return 0.5
     return min(max((best - 1 / plans) / (1 - 1 / plans), 0.0), 1.0)
 
 
 def _whole(value: str) -> str:
-    """A sentence for an attribute, not cut like a name."""
+    """Returns a sentence for an attribute, not cut like a name."""
     return " ".join(text(word) for word in value.split())
 
 
@@ -129,9 +129,9 @@ class _Box:
 
 
 def labels(regions: Sequence[MapRegion]) -> Iterator[str]:
-    """Names below or above their circles, first come first served; one without room is left out.
+    """Yields names below or above their circles; one without room is left out.
 
-    What stands in the way are other names and the letters in the circles.
+    Other names and the letters in the circles take room.
     """
     taken = [_Box(r.x * SCALE, -r.y * SCALE, 24.0, 24.0) for r in regions]
     for region in regions:

@@ -1,4 +1,4 @@
-"""One file to look at: no network, nothing that runs but one small script of its own."""
+"""The map as one HTML file: no network, no script but a small one of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from router.tools.map.atlas import Atlas, MapRegion, PlanView
 from router.tools.map.chart import COLOURS, chart, interval_bar, legend
-from router.tools.map.figures import (
+from router.tools.map.formats import (
     bounds,
     letter,
     percent,
@@ -28,7 +28,7 @@ _ASSETS: Final = files(__package__).joinpath("assets")
 
 
 def page(atlas: Atlas) -> str:
-    """A whole HTML document, UTF-8. Names are escaped; its policy lets nothing else be loaded."""
+    """Returns an HTML document with escaped names; its policy lets nothing else be loaded."""
     style, script = _asset("map.css"), _asset("map.js")
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
@@ -158,7 +158,7 @@ def _spent(view: PlanView) -> str:
 
 
 def _lowest(atlas: Atlas) -> float:
-    """Where the quality axis begins: a tenth below everything that is shown, at most .9."""
+    """Returns the start of the quality axis: a tenth below every value shown, at most 0.9."""
     shown = [
         number
         for region in atlas.regions

@@ -27,7 +27,7 @@ from router.tools.map.page import page
 from router.tools.map.traffic import traffic_of
 
 EXAMPLES = 3
-"""Beginnings of prompts that are shown for a region."""
+"""Beginnings of prompts shown per region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class _StoredData:
 
 
 def write_map(config: Config, options: MapOptions, env: Mapping[str, str]) -> Atlas:
-    """The map that was written. Raises RouterError."""
-    brain = LearnerStateFactory(config, catalog_of(config))
+    """Write the map and return it. Raises RouterError."""
+    factory = LearnerStateFactory(config, catalog_of(config))
     made = refit_of(config)
     stored = asyncio.run(_stored(config, options, env, made))
-    atlas = _atlas(config, brain, stored, made)
+    atlas = _atlas(config, factory, stored, made)
     write_file(options.out, page(atlas).encode())
     return atlas
 
@@ -82,7 +82,7 @@ async def _from(storage: Storage, most: int, made: Refit) -> _StoredData:
 
 
 async def _terms(storage: Storage, made: Refit) -> Mapping[int, Mapping[str, int]]:
-    """Until terms are counted under a new map, a cluster is called what its predecessor was."""
+    """Returns terms by cluster; those of the map before, until a new one has its own."""
     clusters = len(made.map.centroids)
     for version in (made.map.version, *(bridge.source for bridge in made.bridges)):
         found = await storage.survey.terms(version, clusters)
@@ -91,13 +91,13 @@ async def _terms(storage: Storage, made: Refit) -> Mapping[int, Mapping[str, int
     return {}
 
 
-def _atlas(config: Config, brain: LearnerStateFactory, stored: _StoredData, made: Refit) -> Atlas:
+def _atlas(config: Config, factory: LearnerStateFactory, stored: _StoredData, made: Refit) -> Atlas:
     catalog, context_map = catalog_of(config), made.map
-    learned = _learned(brain, stored.payload)
+    state = _state(factory, stored.payload)
     head = MapHead(
-        policy=learned.policy.name,
+        policy=state.policy.name,
         snapshot=stored.snapshot,
-        learned=learned.policy.learned,
+        learned=state.policy.learned,
         context_version=context_map.version,
         weights=weights_of(config),
         cost_unit_usd=units_of(config, catalog).cost_usd,
@@ -105,7 +105,7 @@ def _atlas(config: Config, brain: LearnerStateFactory, stored: _StoredData, made
     )
     sources = MapSources(
         context_map=context_map,
-        policy=learned.policy,
+        policy=state.policy,
         actions=[action_of(plan) for plan in catalog.plans.values()],
         traffic=traffic_of(stored.records, context_map.version, context_map.shape.total),
         terms=stored.terms or {},
@@ -115,11 +115,11 @@ def _atlas(config: Config, brain: LearnerStateFactory, stored: _StoredData, made
     return make_atlas(sources, head)
 
 
-def _learned(brain: LearnerStateFactory, payload: bytes | None) -> LearnerState:
+def _state(factory: LearnerStateFactory, payload: bytes | None) -> LearnerState:
     if payload is None:
-        return brain.fresh()
+        return factory.fresh()
     try:
-        return brain.restore_to_serve(payload)
+        return factory.restore_to_serve(payload)
     except BanditError as error:
         raise SnapshotRefused(f"the snapshot does not fit this config: {error}") from None
 

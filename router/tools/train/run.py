@@ -107,15 +107,7 @@ async def replayed(
 ) -> Replayed:
     """Learn the log from nothing, with `verify` up to the newest snapshot, and compare them.
 
-    Args:
-        config: of the learner whose log it is.
-        env: environment variables.
-        archive: a folder of `log export`; None for what the store still holds.
-        verify: raise unless the newest snapshot is the same, byte for byte.
-
-    Raises:
-        RouterError.
-
+    archive: a folder of `log export`; None for what the store still holds. Raises RouterError.
     """
     upgrade = upgrade_of(config)
     kept = ArchivedLog(archive, upgrade) if archive else None

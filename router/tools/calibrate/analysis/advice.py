@@ -78,12 +78,7 @@ def advise(
     configured one does not keep it: then the cheapest that does. If the policy is clearly worse
     than one fixed plan, that plan alone is advised.
 
-    Args:
-        tried: the configured weight first.
-        fixed: a strategy per plan, by its name.
-        constraints: of the config.
-        rng: of the bootstrap.
-
+    tried: the configured weight first. fixed: a strategy per plan, by its name.
     """
     rival = max(fixed, key=lambda strategy: float(strategy.numbers[:, REWARD].mean()))
     gain = _gain(tried[0], rival, len(fixed), rng)

@@ -1,4 +1,4 @@
-"""From collected prompts to the figures that are printed and the policy; no I/O."""
+"""The study of the collected prompts: a trained policy, figures and advice; no I/O."""
 
 from __future__ import annotations
 
@@ -95,15 +95,7 @@ def study(
 ) -> Findings:
     """Train the policy and compute every figure.
 
-    Args:
-        prompts: with their replies and scores.
-        contexts: one per prompt.
-        judged: results of the plans with a gate, one per prompt.
-        settings: of the config.
-
-    Raises:
-        NothingLearned: no answer has a score.
-
+    contexts, judged: one per prompt. Raises NothingLearned when no answer has a score.
     """
     catalog = settings.catalog
     rows = [

@@ -52,15 +52,8 @@ def cross_validated(
 ) -> list[CostWeightResult]:
     """Value the policy at the configured cost weight, then at the others of `COST_WEIGHTS`.
 
-    Plans are weighted by the policy's probabilities, exploration included.
-
-    Args:
-        fresh: makes an untrained policy.
-        rows: at least `LEAST_ROWS` prompts with a quality of every plan.
-        plans: of the config.
-        utility: of the config.
-        rng: of the folds.
-
+    Plans are weighted by the policy's probabilities, exploration included. rows: at least
+    `LEAST_ROWS` prompts with a quality of every plan.
     """
     others = [w for w in COST_WEIGHTS if w != utility.weights.cost]
     weights = [utility.weights, *(replace(utility.weights, cost=w) for w in others)]

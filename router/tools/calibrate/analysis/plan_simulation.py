@@ -28,7 +28,7 @@ from router.tools.plan_runner import PlanRunner
 _MS_PER_S: Final = 1_000
 
 JudgedResults: TypeAlias = Mapping[str, CallResult]
-"""By judged plan; absent where an answer that the plan may need is missing."""
+"""Results by judged plan; absent where an answer that the plan may need is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,12 @@ class CollectedTrial:
         self._context = context
         self._weights = settings.weights
         self._results = arm_results(collected, settings.checks)
-        self._clock = clock = _SimulatedClock()
         catalog = _answered_catalog(settings.catalog, collected)
+        self._answers = answers = _CollectedAnswers(collected, catalog.arms)
         self._runner = PlanRunner(
             catalog=catalog,
-            provider=_CollectedAnswers(collected, catalog.arms, clock),
-            clock=clock,
+            provider=answers,
+            clock=lambda: answers.now_s,
             embed=settings.embed,
             weights=settings.weights,
             promises=promises,
@@ -82,7 +82,7 @@ class CollectedTrial:
         )
 
     async def call(self, plan: Plan, gates: Mapping[str, Gate]) -> DecisionRecord:
-        self._clock.now_s = 0.0
+        self._answers.now_s = 0.0
         choice = self._choice(plan.name)
         record, _ = await self._runner.run(plan, self._chat, choice, self._context, gates)
         await self._runner.settle()
@@ -110,18 +110,11 @@ async def simulated(
     settings: SimulationSettings,
     fresh: Callable[[], Mapping[str, Gate]],
 ) -> list[JudgedResults]:
-    """Train the state's gates and promises, and simulate the judged plans with cross-fitted gates.
+    """Train the state's gates and promises, and simulate the judged plans.
 
-    Args:
-        prompts: with their replies and scores.
-        contexts: one per prompt.
-        state: its gates learn from all prompts.
-        settings: of the simulation.
-        fresh: makes untrained gates by plan.
+    Returns the results of each prompt by gates that were not trained on it.
 
-    Returns:
-        Results of each prompt, by gates that were not trained on it.
-
+    contexts: one per prompt. fresh: makes untrained gates by plan.
     """
     plans = settings.catalog.plans
     judged = [plan for plan in plans.values() if plan.is_judged]
@@ -154,25 +147,16 @@ def _narrowed(arm: Arm, collected: CollectedPrompt) -> Arm:
     return replace(arm, deployments=kept or arm.deployments[:1])
 
 
-class _SimulatedClock:
-    """Seconds that pass only while a model answers."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 class _CollectedAnswers:
-    """Implements `router.ports.ports.Provider`; called only for arms with a known reply."""
+    """Implements `router.ports.ports.Provider`; called only for arms with a known reply.
 
-    def __init__(
-        self, collected: CollectedPrompt, arms: Mapping[str, Arm], clock: _SimulatedClock
-    ) -> None:
+    now_s: a clock that only runs while a model answers.
+    """
+
+    def __init__(self, collected: CollectedPrompt, arms: Mapping[str, Arm]) -> None:
         self._arm_of = {d.name: name for name, arm in arms.items() for d in arm.deployments}
         self._replies = collected.replies
-        self._clock = clock
+        self.now_s = 0.0
 
     async def complete(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
@@ -180,7 +164,7 @@ class _CollectedAnswers:
         _ = request, timeout_ms
         reply = self._replies[self._arm_of[deployment.name]]
         assert isinstance(reply, Answered | Failed)  # noqa: S101 - else the arm is not known
-        self._clock.now_s += reply.latency_ms / _MS_PER_S
+        self.now_s += reply.latency_ms / _MS_PER_S
         if isinstance(reply, Answered):
             return reply.answer
         raise _error(reply)

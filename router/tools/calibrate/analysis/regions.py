@@ -12,7 +12,7 @@ import numpy as np
 from router.runtime.terms import words
 from router.tools.calibrate.analysis.frontier import Utility
 from router.tools.calibrate.analysis.results import PromptResults
-from router.tools.map.naming import names_of
+from router.tools.map.cluster_names import names_of
 
 HEAD_CHARS: Final = 60
 TERMS: Final = 4
@@ -47,12 +47,7 @@ def regions(
 ) -> list[PromptRegion]:
     """Returns regions, the largest first; small ones are merged into the last, without a head.
 
-    Args:
-        rows: prompts with a quality of every one of `arms`.
-        texts: of the prompts.
-        arms: names.
-        utility: decides which arm is best.
-
+    rows: prompts with a quality of every one of `arms`. texts: one per prompt.
     """
     places: dict[int, list[int]] = {}
     for i, row in enumerate(rows):

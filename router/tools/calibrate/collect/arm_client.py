@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -56,6 +56,7 @@ class ArmClientSettings:
     pause_ms: int = 1_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArmClient:
     """Calls the deployments of an arm in order until one answers.
 
@@ -63,27 +64,21 @@ class ArmClient:
     sent; calls in flight are waited for.
     """
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        providers: Mapping[str, Provider],
-        journal: Journal,
-        calls: asyncio.Semaphore,
-        stop: asyncio.Event,
-        clock: Clock,
-        settings: ArmClientSettings,
-    ) -> None:
-        self._catalog = catalog
-        self._providers = providers
-        self._journal = journal
-        self._calls = calls
-        self._stop = stop
-        self._clock = clock
-        self._settings = settings
-        self._refused: set[str] = set()
-        self._asking = WeakValueDictionary[str, asyncio.Lock]()
-        self._again = set(journal.ledger.unsettled) if settings.ask_again else set[str]()
+    catalog: Catalog
+    providers: Mapping[str, Provider]
+    journal: Journal
+    calls: asyncio.Semaphore
+    stop: asyncio.Event
+    clock: Clock
+    settings: ArmClientSettings
+    _refused: set[str] = field(default_factory=set, init=False)
+    _asking: WeakValueDictionary[str, asyncio.Lock] = field(
+        default_factory=WeakValueDictionary, init=False
+    )
+    _again: set[str] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        self._again.update(self.journal.ledger.unsettled if self.settings.ask_again else ())
 
     def key(self, chat: ChatRequest, arm: str) -> str:
         """Returns the key of question, arm and its model; "" if no deployment can take it."""
@@ -93,7 +88,7 @@ class ArmClient:
 
     def known(self, chat: ChatRequest, arm: str) -> Reply | None:
         """Returns the reply if no call is needed or none may be made; else None."""
-        key, ledger = self.key(chat, arm), self._journal.ledger
+        key, ledger = self.key(chat, arm), self.journal.ledger
         if not key:
             return Missing(INCAPABLE)
         if key in ledger.answers:
@@ -124,7 +119,7 @@ class ArmClient:
     def bound_usd(self, chat: ChatRequest, arm: str) -> float:
         """Returns the most that asking the arm's dearest deployment costs, answered or not."""
         chat = self._bounded(chat)
-        return max(most_usd(deployment, chat) for deployment in self._catalog.arms[arm].deployments)
+        return max(most_usd(deployment, chat) for deployment in self.catalog.arms[arm].deployments)
 
     async def ask(self, chat: ChatRequest, arm: str, reservation: Reservation) -> Reply:
         """Ask, unless the reply is known. Raises JournalUnusable."""
@@ -155,19 +150,19 @@ class ArmClient:
     async def _call(
         self, key: str, deployment: Deployment, chat: ChatRequest, reservation: Reservation
     ) -> Reply:
-        async with self._calls:
+        async with self.calls:
             # Checked only now: while this waited, another call may have exceeded its bound.
             most = most_usd(deployment, chat)
-            if self._stop.is_set() or not reservation.cover(most):
-                return Missing(STOPPED if self._stop.is_set() else BUDGET)
-            call = self._journal.ledger.calls.get(key, 0) + 1
+            if self.stop.is_set() or not reservation.cover(most):
+                return Missing(STOPPED if self.stop.is_set() else BUDGET)
+            call = self.journal.ledger.calls.get(key, 0) + 1
             intent = Intent(key, call, deployment.name, most)
             if deployment.name in self._refused:
                 return failed(intent, deployment, chat, ProviderUnauthorized(""))
-            await self._journal.write(intent)
+            await self.journal.write(intent)
             reply = await self._send(intent, deployment, chat)
         reservation.spend(reply.charged_usd)
-        await self._journal.write(reply)
+        await self.journal.write(reply)
         return reply
 
     async def _send(
@@ -177,26 +172,26 @@ class ArmClient:
             chat.sampling, max_output_tokens=Requirements.of(chat).most_output(deployment)
         )
         sent = replace(chat, sampling=sampling)
-        provider, began_s = self._providers[deployment.provider], self._clock()
+        provider, began_s = self.providers[deployment.provider], self.clock()
         try:
             answer = await provider.complete(deployment, sent, deployment.timeout_ms)
         except ProviderError as error:
             if isinstance(error, ProviderUnauthorized):
                 self._refused.add(deployment.name)
-            latency_ms = (self._clock() - began_s) * 1_000
+            latency_ms = (self.clock() - began_s) * 1_000
             return failed(intent, deployment, chat, error, latency_ms)
-        return answered(intent, deployment, answer, (self._clock() - began_s) * 1_000)
+        return answered(intent, deployment, answer, (self.clock() - began_s) * 1_000)
 
     async def _pause(self, failure: Failed, attempt: int) -> None:
-        wanted_ms = failure.retry_after_ms or self._settings.pause_ms * 2**attempt
-        await wait(self._stop, min(wanted_ms, MAX_PAUSE_MS) / 1_000)
+        wanted_ms = failure.retry_after_ms or self.settings.pause_ms * 2**attempt
+        await wait(self.stop, min(wanted_ms, MAX_PAUSE_MS) / 1_000)
 
     def _bounded(self, chat: ChatRequest) -> ChatRequest:
-        most = self._settings.max_output_tokens
+        most = self.settings.max_output_tokens
         return replace(chat, sampling=replace(chat.sampling, max_output_tokens=most))
 
     def _capable(self, chat: ChatRequest, arm: str) -> list[Deployment]:
-        return list(filter(Requirements.of(chat).met_by, self._catalog.arms[arm].deployments))
+        return list(filter(Requirements.of(chat).met_by, self.catalog.arms[arm].deployments))
 
 
 def most_usd(deployment: Deployment, chat: ChatRequest) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
+@dataclass(slots=True)
 class Budget:
     """Money spent, and reserved for calls that may still come.
 
@@ -17,12 +18,11 @@ class Budget:
     event loop.
     """
 
-    def __init__(self, budget_usd: float, spent_usd: float) -> None:
-        self.budget_usd = budget_usd
-        self.spent_usd = spent_usd
-        self.held_usd = 0.0
-        self.beyond_usd = 0.0
-        self._changed = asyncio.Condition()
+    budget_usd: float
+    spent_usd: float
+    held_usd: float = 0.0
+    beyond_usd: float = 0.0
+    _changed: asyncio.Condition = field(default_factory=asyncio.Condition, init=False)
 
     @property
     def left_usd(self) -> float:

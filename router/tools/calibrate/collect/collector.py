@@ -30,25 +30,16 @@ class ProgressListener(Protocol):
     def replied(self, reply: Reply) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Collector:
     """Takes prompts in order; one that the budget can't pay with every arm is left out."""
 
-    def __init__(
-        self,
-        *,
-        client: ArmClient,
-        scorer: Scorer,
-        arms: Sequence[str],
-        budget: Budget,
-        stop: asyncio.Event,
-        concurrency: int,
-    ) -> None:
-        self._client = client
-        self._scorer = scorer
-        self._arms = arms
-        self._budget = budget
-        self._stop = stop
-        self._concurrency = concurrency
+    client: ArmClient
+    scorer: Scorer
+    arms: Sequence[str]
+    budget: Budget
+    stop: asyncio.Event
+    concurrency: int
 
     def most_usd(self, prompt: Prompt) -> float:
         """Returns an upper bound of what is still to pay; 0 when every answer is known."""
@@ -56,20 +47,19 @@ class Collector:
 
     def likely_usd(self, prompt: Prompt, answer_tokens: int) -> float:
         """Returns the likely cost of the missing answers, without their scores."""
-        return sum(self._client.likely_usd(prompt.chat, arm, answer_tokens) for arm in self._arms)
+        return sum(self.client.likely_usd(prompt.chat, arm, answer_tokens) for arm in self.arms)
 
     def estimate(self, prompts: Sequence[Prompt], answer_tokens: int) -> str:
         """Returns a message on the likely cost, given the tokens of a typical answer."""
-        asked = [(p, arm) for p in prompts for arm in self._arms]
-        left = sum(self._client.known(p.chat, arm) is None for p, arm in asked)
+        asked = [(p, arm) for p in prompts for arm in self.arms]
+        left = sum(self.client.known(p.chat, arm) is None for p, arm in asked)
         likely_usd = sum(self.likely_usd(p, answer_tokens) for p in prompts)
         most_usd = sum(self.most_usd(p) for p in prompts)
-        budget = self._budget
         return (
-            f"{len(prompts)} prompts x {len(self._arms)} arms: {left} answers to get, "
+            f"{len(prompts)} prompts x {len(self.arms)} arms: {left} answers to get, "
             f"{len(asked) - left} settled before; about ${likely_usd:.4f} at {answer_tokens} "
-            f"tokens an answer, at most ${most_usd:.4f}; ${budget.spent_usd:.4f} of the budget of "
-            f"${budget.budget_usd:.2f} is spent"
+            f"tokens an answer, at most ${most_usd:.4f}; ${self.budget.spent_usd:.4f} of the "
+            f"budget of ${self.budget.budget_usd:.2f} is spent"
         )
 
     async def collect(
@@ -80,7 +70,7 @@ class Collector:
         waiting = iter(collected)
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._concurrency):
+                for _ in range(self.concurrency):
                     group.create_task(self._work(waiting, listener))
         except ExceptionGroup as errors:
             known = errors.subgroup(RouterError)
@@ -98,64 +88,48 @@ class Collector:
         reserves = self._reserves(one.prompt)
         enough = await self._reserve(sum(map(sum, reserves.values())))
         if not enough:
-            reserves = dict.fromkeys(self._arms, (0.0, 0.0))
-        # A reservation per call: what one call did not use must not pay twice for another.
-        jobs = (
-            self._ask(
-                one,
-                arm,
-                Reservation(self._budget, asking),
-                Reservation(self._budget, scoring),
-                enough=enough,
-            )
-            for arm, (asking, scoring) in reserves.items()
-        )
+            reserves = dict.fromkeys(self.arms, (0.0, 0.0))
+        # A reservation per call: what one did not use must not pay twice for another.
+        jobs = (self._ask(one, arm, usd, enough=enough) for arm, usd in reserves.items())
         await asyncio.gather(*jobs)
 
     def _reserves(self, prompt: Prompt) -> dict[str, tuple[float, float]]:
         """Returns upper bounds, by arm, for asking it and for scoring its answer."""
         return {
-            arm: (self._client.most_usd(prompt.chat, arm), self._scoring_usd(prompt, arm))
-            for arm in self._arms
+            arm: (self.client.most_usd(prompt.chat, arm), self._scoring_usd(prompt, arm))
+            for arm in self.arms
         }
 
     def _scoring_usd(self, prompt: Prompt, arm: str) -> float:
-        known = self._client.known(prompt.chat, arm)
+        known = self.client.known(prompt.chat, arm)
         if isinstance(known, Answered):
-            return self._scorer.most_usd(prompt, known.text)
-        return self._scorer.most_usd(prompt, None) if known is None else 0.0
+            return self.scorer.most_usd(prompt, known.text)
+        return self.scorer.most_usd(prompt, None) if known is None else 0.0
 
     async def _reserve(self, usd: float) -> bool:
-        if self._stop.is_set():
+        if self.stop.is_set():
             return False
-        return not usd or await self._budget.wait_and_reserve(usd)
+        return not usd or await self.budget.wait_and_reserve(usd)
 
     async def _ask(
-        self,
-        one: CollectedPrompt,
-        arm: str,
-        asking: Reservation,
-        scoring: Reservation,
-        *,
-        enough: bool,
+        self, one: CollectedPrompt, arm: str, usd: tuple[float, float], *, enough: bool
     ) -> None:
+        asking, scoring = Reservation(self.budget, usd[0]), Reservation(self.budget, usd[1])
         try:
             one.replies[arm] = await self._reply(one.prompt, arm, asking, enough=enough)
             await asking.close()
             reply = one.replies[arm]
             if isinstance(reply, Answered):
-                one.scores[arm] = await self._scorer.score(one.prompt, arm, reply, scoring)
+                one.scores[arm] = await self.scorer.score(one.prompt, arm, reply, scoring)
         finally:
             await asking.close()
             await scoring.close()
 
-    async def _reply(
-        self, prompt: Prompt, arm: str, reservation: Reservation, *, enough: bool
-    ) -> Reply:
+    async def _reply(self, prompt: Prompt, arm: str, held: Reservation, *, enough: bool) -> Reply:
         if enough:
-            return await self._client.ask(prompt.chat, arm, reservation)
-        missing = Missing(STOPPED if self._stop.is_set() else BUDGET)
-        return self._client.known(prompt.chat, arm) or missing
+            return await self.client.ask(prompt.chat, arm, held)
+        missing = Missing(STOPPED if self.stop.is_set() else BUDGET)
+        return self.client.known(prompt.chat, arm) or missing
 
 
 def _first(errors: BaseException) -> BaseException:

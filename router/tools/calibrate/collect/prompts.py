@@ -50,7 +50,7 @@ class Prompt:
 
 @dataclass(slots=True)
 class _EarlierLines:
-    """What earlier lines hold: id -> line, question -> prompt."""
+    """Contents of earlier lines: id -> line, question -> prompt."""
 
     ids: dict[str, int]
     questions: dict[str, Prompt]

@@ -37,7 +37,7 @@ class Scorer(Protocol):
         ...
 
     async def score(
-        self, prompt: Prompt, arm: str, reply: Answered, reservation: Reservation
+        self, prompt: Prompt, arm: str, reply: Answered, held: Reservation
     ) -> Score: ...
 
 
@@ -47,36 +47,32 @@ class _FreeScorer:
         return 0.0
 
 
+@dataclass(frozen=True, slots=True)
 class ReferenceScorer(_FreeScorer):
-    def __init__(self, how: Match) -> None:
-        self._how = how
+    how: Match
 
-    async def score(
-        self, prompt: Prompt, arm: str, reply: Answered, reservation: Reservation
-    ) -> Score:
-        del arm, reservation
+    async def score(self, prompt: Prompt, arm: str, reply: Answered, held: Reservation) -> Score:
+        del arm, held
         if prompt.reference is None:
             return Score(None, "no_reference")
-        return Score(quality_of(reply.text, prompt.reference, self._how))
+        return Score(quality_of(reply.text, prompt.reference, self.how))
 
 
+@dataclass(frozen=True, slots=True)
 class VerifierScorer(_FreeScorer):
     """Shows each answer to a verifier once; its scores are in the journal.
 
     name: of the verifier, part of the key in the journal.
     """
 
-    def __init__(self, verifier: Verifier, name: str, journal: Journal) -> None:
-        self._verifier = verifier
-        self._name = name
-        self._journal = journal
+    verifier: Verifier
+    name: str
+    journal: Journal
 
-    async def score(
-        self, prompt: Prompt, arm: str, reply: Answered, reservation: Reservation
-    ) -> Score:
-        del reservation
-        key = fingerprint(prompt.chat, prompt.reference, arm, reply.text, self._name)
-        known = self._journal.ledger.scores.get(key)
+    async def score(self, prompt: Prompt, arm: str, reply: Answered, held: Reservation) -> Score:
+        del held
+        key = fingerprint(prompt.chat, prompt.reference, arm, reply.text, self.name)
+        known = self.journal.ledger.scores.get(key)
         if known is not None:
             return Score(known)
         try:
@@ -85,7 +81,7 @@ class VerifierScorer(_FreeScorer):
             )
         except RouterError as error:
             return Score(None, error.reason.lower())
-        await self._journal.write(Scored(key, quality))
+        await self.journal.write(Scored(key, quality))
         return Score(quality)
 
     async def _verified(self, case: Case) -> float:
@@ -94,7 +90,7 @@ class VerifierScorer(_FreeScorer):
             if attempt:
                 await asyncio.sleep(PAUSE_S * 2**attempt)
             try:
-                quality = await self._verifier.verify(case, TIMEOUT_MS)
+                quality = await self.verifier.verify(case, TIMEOUT_MS)
             except VerifierMalformed:
                 raise
             except VerifierFailed:
@@ -105,24 +101,22 @@ class VerifierScorer(_FreeScorer):
         raise VerifierFailed("the verifier did not answer: see that it runs at --verifier")
 
 
+@dataclass(frozen=True, slots=True)
 class JudgeScorer:
     """Asks one of the arms; its calls are journaled and paid like any other."""
 
-    def __init__(self, client: ArmClient, arm: str) -> None:
-        self._client = client
-        self._arm = arm
+    client: ArmClient
+    arm: str
 
     def most_usd(self, prompt: Prompt, answer: str | None) -> float:
         chat = _judge_chat(prompt, answer)
         if answer is None:
-            return self._client.bound_usd(chat, self._arm)
-        return self._client.most_usd(chat, self._arm)
+            return self.client.bound_usd(chat, self.arm)
+        return self.client.most_usd(chat, self.arm)
 
-    async def score(
-        self, prompt: Prompt, arm: str, reply: Answered, reservation: Reservation
-    ) -> Score:
+    async def score(self, prompt: Prompt, arm: str, reply: Answered, held: Reservation) -> Score:
         del arm
-        judged = await self._client.ask(_judge_chat(prompt, reply.text), self._arm, reservation)
+        judged = await self.client.ask(_judge_chat(prompt, reply.text), self.arm, held)
         if isinstance(judged, Answered):
             quality = read_score(judged.text)
             return Score(quality, "" if quality is not None else "judge_unreadable")

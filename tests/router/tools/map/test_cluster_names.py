@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from router.tools.map.naming import names_of
+from router.tools.map.cluster_names import names_of
 
 
 def test_terms_that_are_everywhere_name_nobody() -> None:

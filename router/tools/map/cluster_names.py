@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 MOST: Final = 3
 STEM: Final = 5
-"""Terms that begin with the same so many letters are forms of one word; the first one stands."""
+"""Terms that share this many first letters are forms of one word; the first one is kept."""
 
 Key = TypeVar("Key")
 
@@ -17,7 +17,7 @@ Key = TypeVar("Key")
 def names_of(
     counts: Mapping[Key, Mapping[str, int]], most: int = MOST
 ) -> dict[Key, tuple[str, ...]]:
-    """The terms that tell a cluster from the others, the most telling first.
+    """Returns the terms that tell a cluster from the others, the most telling first.
 
     Class-based TF-IDF (Grootendorst 2022): the share of a term in its cluster's terms, times
     log(1 + A / f), A the mean number of terms per cluster and f the term's number in all of them.

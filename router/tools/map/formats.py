@@ -1,4 +1,4 @@
-"""Numbers and names as they are shown."""
+"""Formats of the numbers and names on the map."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _CENT: Final = 0.01
 _HUNDRED: Final = 100
 PER: Final = 1_000
-"""Requests that costs are shown for: one alone costs too little to read."""
+"""Costs are shown per this many requests: one alone costs too little to read."""
 SHOWN_NAME: Final = 64
 SCALE: Final = 460.0
-"""Of the picture: its units in one of the plane's."""
+"""Units of the picture in one of the plane."""
 
 
 def plain(value: float | None, digits: int = 2) -> str:
-    """A dash for what is unknown or is no number."""
+    """Returns a dash for an unknown or non-finite number."""
     return NONE if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
@@ -30,7 +30,7 @@ def percent(value: float | None) -> str:
 
 
 def usd(value: float | None) -> str:
-    """US dollars for a thousand requests.
+    """Returns US dollars per thousand requests.
 
     >>> usd(0.0001234), usd(0.5), usd(1e-7)
     ('$0.12', '$500', '$0.0001')
@@ -57,19 +57,19 @@ def usd_bounds(interval: Interval | None) -> str:
 
 
 def letter(index: int) -> str:
-    """A, B, ... Z, A1, B1, ..."""
+    """Returns A, B, ... Z, A1, B1, ..."""
     round_, place = divmod(index, len(_LETTERS))
     return _LETTERS[place] + (str(round_) if round_ else "")
 
 
 def title(region: MapRegion) -> str:
-    """The region's number, which stays with it, and its name where it has one; not escaped."""
+    """Returns the region's permanent number and its name, if any; not escaped."""
     name = ", ".join(region.name)
     return f"{region.number + 1} {name}" if name else f"{region.number + 1}"
 
 
 def text(value: str) -> str:
-    """Safe between tags and in attributes; control characters and over-long names are cut."""
+    """Returns HTML text without control characters; over-long names are cut."""
     shown = "".join(c if c.isprintable() else " " for c in value)
     return escape(
         shown[: SHOWN_NAME - 1] + "\N{HORIZONTAL ELLIPSIS}" if len(shown) > SHOWN_NAME else shown
@@ -77,7 +77,7 @@ def text(value: str) -> str:
 
 
 def why(region: MapRegion, atlas: Atlas) -> str:
-    """One sentence on the best plan against the next; not escaped."""
+    """Returns a sentence on the best plan against the next; not escaped."""
     best = region.plan(region.best)
     others = [view for view in region.plans if view is not best and _is_known(view)]
     if not _is_known(best):
