@@ -30,7 +30,7 @@ async def no_records(_: object) -> list[None]:
     ("plan", "created_ms", "kept"),
     [("a", 2_000, 3), ("new", 2_000, 1), ("new", 500, 3), ("gone", 2_000, 3)],
 )
-def test_a_young_decision_on_an_unknown_plan_waits_with_all_behind_it(
+def test_a_young_decision_on_an_unknown_plan_ends_the_known_prefix(
     plan: str, created_ms: int, kept: int
 ) -> None:
     trainer = BatchTrainer(

@@ -37,14 +37,14 @@ def left(name: str, tokens: int = 12) -> DecisionRecord:
     return replace(record(name), mode=Mode.STREAM, attempts=(attempt,), arm="")
 
 
-def test_who_leaves_in_the_middle_of_a_stream_gives_a_sign() -> None:
+def test_leaving_a_stream_midway_is_a_sign() -> None:
     assert sign_of(Decided(r := left("a")), r) is Sign.LEFT
     for other in (left("a", tokens=0), replace(left("a"), mode=Mode.COMPLETE), record("a")):
         assert sign_of(Decided(other), other) is None
     assert sign_of(FeedbackGiven("a", 0.0), record("a")) is None
 
 
-def test_who_asks_again_says_so_in_other_words_or_changes_some_or_none() -> None:
+def test_a_reask_is_a_sign_by_its_likeness() -> None:
     first = "Plan the cheapest round trip from Oslo to Lyon and explain each step."
     found = []
     for again in (
@@ -80,7 +80,7 @@ def _given(sign: Sign, name: str) -> tuple[Event, DecisionRecord]:
     return Reasked(name, 0.99, likeness=alike[sign]), record(name)
 
 
-def test_before_anything_is_known_it_counts_what_was_assumed() -> None:
+def test_a_sign_without_evidence_has_its_assumed_weight() -> None:
     assert (
         ImplicitFeedbackWeights(ASSUMED).weight(Sign.REASKED)
         == ImplicitFeedbackWeights(ASSUMED).weight(Sign.RETRIED)
@@ -91,7 +91,7 @@ def test_before_anything_is_known_it_counts_what_was_assumed() -> None:
 
 
 @pytest.mark.parametrize("sign", list(Sign))
-def test_a_sign_that_means_it_counts_more_and_one_that_means_nothing_less(sign: Sign) -> None:
+def test_a_confirmed_sign_weighs_more_and_a_refuted_one_less(sign: Sign) -> None:
     good = [1.0] * 90 + [0.0] * 10
     assert after([0.0] * 200, good, sign).weight(sign) == MOST
     assert after(good * 20, good, sign).weight(sign) == pytest.approx(LEAST, abs=0.01)
@@ -99,14 +99,14 @@ def test_a_sign_that_means_it_counts_more_and_one_that_means_nothing_less(sign: 
     assert ImplicitFeedbackWeights(ASSUMED).weight(sign) < few < MOST
 
 
-def test_silence_and_corrections_tell_nothing_of_signs() -> None:
+def test_silence_and_corrections_are_no_evidence_on_signs() -> None:
     implicit_weights = ImplicitFeedbackWeights(ASSUMED)
     implicit_weights.observe(FeedbackGiven("a", 0.0, by_default=True), record("a"))
     implicit_weights.observe(FeedbackGiven("a", 0.0, replaces=1.0), record("a"))
     assert implicit_weights.is_blank
 
 
-def test_what_waits_for_feedback_is_bounded() -> None:
+def test_pending_signs_are_bounded() -> None:
     implicit_weights = ImplicitFeedbackWeights(ASSUMED)
     for n in range(MOST_WAITING + 5):
         implicit_weights.observe(Reasked(str(n), 0.99), record(str(n)))
@@ -114,7 +114,7 @@ def test_what_waits_for_feedback_is_bounded() -> None:
     assert waiting == [str(n) for n in range(5, MOST_WAITING + 5)]
 
 
-def test_it_comes_back_as_it_was() -> None:
+def test_sign_weights_survive_a_snapshot() -> None:
     implicit_weights = after([0.0, 1.0, 0.5], [1.0, 0.0])
     implicit_weights.observe(Reasked("w", 0.99), record("w"))
     implicit_weights.observe(Reasked("a", 0.99), record("a"))
@@ -136,12 +136,12 @@ def test_it_comes_back_as_it_was() -> None:
         {"plain": [0, 0], "signs": []},
     ],
 )
-def test_a_state_that_is_none_is_refused(state: dict[str, object]) -> None:
+def test_an_invalid_state_of_sign_weights_is_refused(state: dict[str, object]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         ImplicitFeedbackWeights(ASSUMED, state)
 
 
-def test_a_stream_that_was_left_counts_against_its_plan_where_it_was_looked_into() -> None:
+def test_a_left_stream_counts_against_its_plan_only_when_weighed() -> None:
     gone = left("a")
     (cost,) = outcomes_of(Decided(gone), gone, PLANS, RewardSettings())
     assert cost.quality is None
@@ -152,7 +152,7 @@ def test_a_stream_that_was_left_counts_against_its_plan_where_it_was_looked_into
     ]
 
 
-def test_a_learner_counts_signs_for_what_they_turned_out_to_be() -> None:
+def test_a_learner_weighs_signs_by_their_evidence() -> None:
     meant_nothing, unknown = drop(reasked=True), drop(reasked=False)
     assert 0 <= meant_nothing < unknown / 5
 

@@ -38,7 +38,7 @@ def samples(count: int, seed: int = 5, version: str = "") -> list[EmbeddingSampl
     ]
 
 
-def test_a_refit_goes_on_from_the_map_before() -> None:
+def test_a_refit_continues_the_map_before() -> None:
     before = Refit(land())
     made = refit(samples(400), before)
     assert made.map.version != land().version
@@ -53,7 +53,7 @@ def test_a_refit_goes_on_from_the_map_before() -> None:
     assert ((made.positions - earlier) ** 2).sum() <= ((free - earlier) ** 2).sum() + 1e-9
 
 
-def test_the_order_of_the_samples_does_not_matter() -> None:
+def test_a_refit_ignores_the_order_of_samples() -> None:
     given = samples(300)
     first, second = refit(given, Refit(land())), refit(given[::-1], Refit(land()))
     assert first.to_bytes() == second.to_bytes()
@@ -68,7 +68,7 @@ def test_a_chain_of_refits_reads_all_but_the_oldest() -> None:
     assert [bridge.source for bridge in made.bridges] == versions[-2 : -2 - MOST_BRIDGES : -1]
 
 
-def test_samples_of_earlier_maps_count_where_something_leads_from_them() -> None:
+def test_samples_of_earlier_maps_count_if_a_bridge_leads_from_them() -> None:
     once = refit(samples(300), Refit(land()))
     mixed = samples(200) + samples(200, 6, once.map.version)
     assert refit(mixed, once).map.version not in {once.map.version, land().version}
@@ -85,18 +85,18 @@ def test_samples_of_earlier_maps_count_where_something_leads_from_them() -> None
     ],
     ids=["features", "width", "nan"],
 )
-def test_samples_that_do_not_fit_are_left_out(bad: EmbeddingSample) -> None:
+def test_samples_of_another_shape_are_left_out(bad: EmbeddingSample) -> None:
     with pytest.raises(TooFewSamples, match=f"^{MIN_PROMPTS - 1} sampled"):
         refit([*samples(MIN_PROMPTS - 1), bad], Refit(land()))
     refit([*samples(MIN_PROMPTS), bad], Refit(land()))
 
 
-def test_no_sample_at_all_says_what_to_set() -> None:
+def test_a_refit_without_samples_says_what_to_set() -> None:
     with pytest.raises(TooFewSamples, match="sample_embeddings"):
         refit([], Refit(land()))
 
 
-def test_old_decisions_teach_under_the_new_map() -> None:
+def test_remapped_decisions_teach_under_the_new_map() -> None:
     """Where `reasoning` was the better one under the old map, it is so under the new one."""
     made = refit(samples(400), Refit(land()))
     seen = contexts(land(), 400, seed=11)
@@ -122,7 +122,7 @@ def test_old_decisions_teach_under_the_new_map() -> None:
     assert right > 160
 
 
-def test_decisions_without_a_context_that_can_be_read_are_counted() -> None:
+def test_decisions_with_an_unreadable_context_are_counted() -> None:
     made = refit(samples(300), Refit(land()))
     (context,) = contexts(land(), 1)
     strange = record(replace(context, version="unknown"), 1)
@@ -133,7 +133,7 @@ def test_decisions_without_a_context_that_can_be_read_are_counted() -> None:
     assert [outcome.quality for outcome in TRAINER.outcomes(events)] == [0.5]
 
 
-def test_what_later_events_tell_is_not_on_record_yet() -> None:
+def test_records_as_before_lack_what_later_events_say() -> None:
     (context,) = contexts(land(), 1)
     known, corrected, told, fresh = (record(context, n, feedback=n / 10) for n in range(4))
     later = [
@@ -153,7 +153,7 @@ def test_what_later_events_tell_is_not_on_record_yet() -> None:
     ]
 
 
-def test_the_oldest_decision_teaches_first() -> None:
+def test_remapped_decisions_are_in_order_of_age() -> None:
     made = refit(samples(300), Refit(land()))
     (context,) = contexts(land(), 1)
     records = [record(context, n, "cheap", n / 10) for n in (3, 1, 2)]

@@ -96,7 +96,7 @@ def own(learned: LearnerState) -> Policy:
 
 
 @pytest.mark.parametrize("challengers", ["{}", "{bold: {draw_width: 1.0}}"])
-def test_it_learns_what_is_true_of_its_tenant(challengers: str) -> None:
+def test_a_tenants_policy_learns_what_is_true_of_its_tenant(challengers: str) -> None:
     school = School(config(challengers=challengers, share=0.3))
     learned = school.taught()
     shared, alone = school.expected(learned.policy), school.expected(own(learned))
@@ -104,7 +104,7 @@ def test_it_learns_what_is_true_of_its_tenant(challengers: str) -> None:
     assert alone["fair"] > alone["good"] + 0.2
 
 
-def test_it_begins_with_what_all_have_taught() -> None:
+def test_a_tenants_policy_begins_as_a_copy_of_the_shared_one() -> None:
     school = School(config())
     before = school.expected(school.taught(200, odd_from=200).policy)
     fresh = school.taught(202, odd_from=198)  # one outcome of its own: the plan `good`
@@ -113,14 +113,14 @@ def test_it_begins_with_what_all_have_taught() -> None:
     assert own(fresh).learned > 190
 
 
-def test_who_is_not_named_has_none() -> None:
+def test_tenants_not_named_have_no_policy() -> None:
     learned = School(config(owners="")).taught(30)
     assert learned.own_policies is None
     assert School(config(owners="other")).taught(30).own_policies.policies == {}  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("challengers", ["{}", "{bold: {draw_width: 1.0}}"])
-def test_a_snapshot_holds_it_however_events_were_cut(challengers: str) -> None:
+def test_a_snapshot_holds_tenant_policies_however_events_are_batched(challengers: str) -> None:
     wanted = config(challengers=challengers)
     payload = School(wanted).taught(90).save()
     assert School(wanted).taught(90, batch=7).save() == payload
@@ -132,7 +132,7 @@ def test_a_snapshot_holds_it_however_events_were_cut(challengers: str) -> None:
     )
 
 
-def test_a_tenant_that_is_not_named_any_more_is_served_by_the_shared_one() -> None:
+def test_a_tenant_no_longer_named_is_served_by_the_shared_policy() -> None:
     payload = School(config()).taught(60).save()
     assert School(config(owners="")).brain.restore(payload).own_policies is None
     other = School(config(owners="other")).brain.restore_to_serve(payload)
@@ -140,7 +140,7 @@ def test_a_tenant_that_is_not_named_any_more_is_served_by_the_shared_one() -> No
     assert not other.own_policies.policies
 
 
-def test_it_chooses_for_its_tenant_alone() -> None:
+def test_a_tenants_policy_chooses_for_its_tenant_only() -> None:
     school = School(config())
     learned = school.taught()
     decider = Decider(school.brain.context_map, school.brain.fresh().policy, Weights())

@@ -33,13 +33,13 @@ HONEST = {"good": 0.9, "fair": 0.6}
 LIAR = "t0"
 
 
-def test_a_tenant_alone_decides_everything() -> None:
+def test_a_single_tenant_is_not_capped() -> None:
     cap = TenantWeightCap(0.1)
     assert {cap.weigh("a") for _ in range(1_000)} == {1.0}
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
-def test_the_loudest_has_its_share_and_no_more(share: float) -> None:
+def test_the_loudest_tenant_has_its_share_and_no_more(share: float) -> None:
     cap, rng = TenantWeightCap(share), np.random.default_rng(0)
     weights = {"loud": 0.0, "quiet": 0.0}
     for place in range(12_000):
@@ -49,20 +49,20 @@ def test_the_loudest_has_its_share_and_no_more(share: float) -> None:
     assert weights["loud"] / sum(weights.values()) == pytest.approx(share, abs=0.02)
 
 
-def test_equals_are_not_bound() -> None:
+def test_equal_tenants_are_not_capped() -> None:
     cap = TenantWeightCap(0.25)
     names = [f"t{n % 5}" for n in range(5_000)]
     assert min(cap.weigh(name) for name in names) > 0.99
 
 
-def test_a_handful_of_others_binds_nobody() -> None:
+def test_few_signs_of_others_cap_nobody() -> None:
     cap = TenantWeightCap(0.1)
     for _ in range(int(LEAST_OTHER_SIGNS) - 5):
         cap.weigh("other")
     assert cap.weigh("a") == 1.0
 
 
-def test_who_was_loud_is_heard_again() -> None:
+def test_a_loud_tenant_recovers_once_it_is_quiet() -> None:
     cap = TenantWeightCap(0.1)
     for _ in range(2_000):
         cap.weigh("loud")
@@ -75,7 +75,7 @@ def test_who_was_loud_is_heard_again() -> None:
     assert cap.weigh("loud") == 1.0
 
 
-def test_it_goes_on_from_its_state() -> None:
+def test_a_cap_continues_from_its_state() -> None:
     cap = TenantWeightCap(0.2)
     names = [f"t{n % 3 * (n % 2)}" for n in range(60_000)]
     for name in names:
@@ -85,7 +85,7 @@ def test_it_goes_on_from_its_state() -> None:
     assert after[0] == after[1]
 
 
-def test_tenants_beyond_the_most_are_counted_together() -> None:
+def test_tenants_beyond_the_limit_are_counted_together() -> None:
     cap = TenantWeightCap(0.2)
     for n in range(MOST_TENANTS + 50):
         cap.weigh(f"t{n}")
@@ -93,12 +93,12 @@ def test_tenants_beyond_the_most_are_counted_together() -> None:
 
 
 @pytest.mark.parametrize("state", [{}, {"unit": 0.5, "total": 1.0, "sums": {}}])
-def test_a_state_that_makes_no_sense_is_refused(state: dict[str, float]) -> None:
+def test_an_invalid_state_of_a_cap_is_refused(state: dict[str, float]) -> None:
     with pytest.raises((KeyError, ValueError)):
         TenantWeightCap(0.2, {"sums": {}, **state} if state else {"unit": 1.0})
 
 
-def test_what_is_taken_back_weighs_what_it_did() -> None:
+def test_a_correction_weighs_as_much_as_the_first_feedback() -> None:
     cap = TenantWeightCap(0.1)
     for _ in range(500):
         cap.weigh("loud")
@@ -180,11 +180,11 @@ def test_a_hostile_tenant_does_not_move_the_others() -> None:
     assert free < 0.1
 
 
-def test_failures_it_reports_are_bound_as_what_it_says() -> None:
+def test_reported_failures_are_capped_like_feedback() -> None:
     assert share_of_the_good(TenantWeightCap(0.2), 2_500, reported=True)[0] > 0.9
 
 
-def test_a_tenant_that_is_off_is_told_of_once() -> None:
+def test_an_outlying_tenant_is_reported_once() -> None:
     outliers, rng = FeedbackOutliers(), np.random.default_rng(2)
     found = []
     for _ in range(300):
@@ -196,7 +196,7 @@ def test_a_tenant_that_is_off_is_told_of_once() -> None:
     assert gaps[0] == pytest.approx(-0.6, abs=0.25)
 
 
-def test_tenants_that_differ_by_chance_are_left_alone() -> None:
+def test_tenants_that_differ_by_chance_are_not_reported() -> None:
     outliers, rng = FeedbackOutliers(), np.random.default_rng(3)
     names = [f"t{n % 20}" for n in range(20_000)]
     assert all(outliers.add(name, "a", float(rng.random() < 0.7)) is None for name in names)

@@ -53,7 +53,7 @@ def outcomes(*records: DecisionRecord) -> Sequence[Outcome]:
     return TRAINER.outcomes(join([Decided(r) for r in records], {}))
 
 
-def test_events_keep_their_order_and_find_their_decision() -> None:
+def test_join_keeps_the_order_and_finds_decisions() -> None:
     one, two = record("one"), record("two")
     events = [Decided(one), FeedbackGiven("two", 0.2), FeedbackGiven("one", 0.9), Decided(two)]
     found = TRAINER.outcomes(join(events, {"one": one, "two": two}))
@@ -61,11 +61,11 @@ def test_events_keep_their_order_and_find_their_decision() -> None:
     assert [o.cost_usd for o in found] == [0.002, None, None, 0.002]
 
 
-def test_feedback_on_a_decision_that_is_gone_teaches_nothing() -> None:
+def test_join_drops_feedback_on_a_missing_decision() -> None:
     assert join([FeedbackGiven("one", 0.2)], {"one": None}) == []
 
 
-def test_an_outcome_of_another_feature_version_stops_only_itself() -> None:
+def test_train_policy_skips_an_outcome_of_another_feature_version() -> None:
     policy = make_policy("adaptive", PolicySettings(shape=SHAPE), "v1", np.random.default_rng(0))
     foreign = replace(CONTEXT, version="v0")
     observer = Counting()

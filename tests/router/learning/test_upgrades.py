@@ -57,7 +57,7 @@ class ListEvents:
         return len(after)
 
 
-def test_decisions_and_the_records_of_feedback_are_moved() -> None:
+def test_upgraded_events_move_decisions_and_records() -> None:
     told = FeedbackGiven("a", 1.0)
     inner = ListEvents([("0-1", Decided(record("a"))), ("0-2", told)], {"a": record("a")})
     log = UpgradedEvents(inner, Upgrade(REMAP, {}))
@@ -81,7 +81,7 @@ def test_decisions_and_the_records_of_feedback_are_moved() -> None:
     assert asyncio.run(log.end()) == "0-2"
 
 
-def test_what_nothing_leads_from_stays_for_the_policy_to_refuse() -> None:
+def test_decisions_of_an_unknown_map_stay_as_they_are() -> None:
     strange = record("a", "unknown")
     log = UpgradedEvents(ListEvents([("0-1", Decided(strange))], {}), Upgrade(REMAP, {}))
     assert asyncio.run(log.read("0", 9, 0)) == [("0-1", Decided(strange))]
@@ -89,6 +89,6 @@ def test_what_nothing_leads_from_stays_for_the_policy_to_refuse() -> None:
     assert moved_record(replace(strange, choice=None), REMAP) is None
 
 
-def test_decisions_of_the_map_in_use_are_left_alone() -> None:
+def test_decisions_of_the_map_in_use_stay_as_they_are() -> None:
     mine = record("a", NEW.version)
     assert moved_record(mine, REMAP) is mine

@@ -30,7 +30,7 @@ async def put(storage: Storage, payload: bytes, *, replace: bool = False) -> int
     return await publish(storage.snapshots, storage.lease, payload, "me", replace=replace)
 
 
-async def test_the_first_is_version_one_at_the_start_and_the_lease_is_free_again(
+async def test_the_first_publication_is_version_one_at_the_start_of_the_log(
     storage: Storage,
 ) -> None:
     assert await put(storage, b"one") == 1
@@ -38,7 +38,7 @@ async def test_the_first_is_version_one_at_the_start_and_the_lease_is_free_again
     assert await storage.lease.acquire("learner", 1_000) is not None
 
 
-async def test_an_older_one_is_replaced_on_demand_only_and_its_place_kept(
+async def test_a_snapshot_is_replaced_on_demand_only_and_keeps_its_position(
     storage: Storage,
 ) -> None:
     fence = await storage.lease.acquire("learner", 10_000)
@@ -53,7 +53,7 @@ async def test_an_older_one_is_replaced_on_demand_only_and_its_place_kept(
     assert await storage.snapshots.load() == StoredSnapshot(8, "12-3", b"new")
 
 
-async def test_a_learner_at_work_is_left_alone(storage: Storage) -> None:
+async def test_publish_is_refused_while_a_learner_holds_the_lease(storage: Storage) -> None:
     await storage.lease.acquire("learner", 10_000)
     with pytest.raises(LearnerAtWork):
         await put(storage, b"new")

@@ -19,7 +19,7 @@ def tried(cost_weight: float, quality: float, cost_usd: float, *shares: float) -
     return CostWeightResult(cost_weight, numbers, dict(zip(CATALOGUE.plans, shares, strict=True)))
 
 
-def test_advice_keeps_quality_and_what_the_config_names() -> None:
+def test_advice_keeps_quality_and_the_plans_the_config_names() -> None:
     fixed = [strategy("strong", 0.9, 0.5), strategy("cheap", 0.3, 0.1)]
     weights = [
         tried(0.1, 0.85, 0.1, 0.9, 0.1, 0.0),
@@ -36,7 +36,7 @@ def test_advice_keeps_quality_and_what_the_config_names() -> None:
     assert advise(weights[:1], fixed, constraints, rng).cost_weight == 0.1
 
 
-def test_where_another_weight_saves_next_to_nothing_the_configured_one_stays() -> None:
+def test_advice_keeps_the_configured_weight_unless_another_saves_enough() -> None:
     weights = [tried(0.1, 0.8, 2.0, 0, 1, 0), tried(0.8, 0.8, 1.95, 0, 1, 0)]
     fixed, constraints = (
         [strategy("strong", 0.8, 2.0)],
@@ -47,7 +47,7 @@ def test_where_another_weight_saves_next_to_nothing_the_configured_one_stays() -
     assert advise(weights, fixed, constraints, np.random.default_rng(0)).cost_weight == 0.8
 
 
-def test_where_routing_does_worse_than_one_plan_that_plan_is_advised() -> None:
+def test_advice_is_one_plan_where_routing_is_worse() -> None:
     fixed = [strategy("strong", 0.9, 0.1), strategy("cheap", 0.3, 0.01)]
     worse = [tried(0.1, 0.8, 0.2, 0.5, 0.4, 0.1)]
     advice = advise(
@@ -59,7 +59,7 @@ def test_where_routing_does_worse_than_one_plan_that_plan_is_advised() -> None:
     assert {name: plan.rungs for name, plan in plans.items()} == {"strong": ("strong",)}
 
 
-def test_plans_that_are_alike_do_not_make_one_of_them_better() -> None:
+def test_the_best_of_many_equal_plans_does_not_beat_the_policy() -> None:
     """The best of twelve is better on the prompts it was picked on, and on no others."""
     plans = {f"p{k}": Plan(f"p{k}", (f"p{k}",), 0.001) for k in range(12)}
     told = 0
@@ -74,7 +74,7 @@ def test_plans_that_are_alike_do_not_make_one_of_them_better() -> None:
     assert told <= 3
 
 
-def test_what_exploration_costs_is_no_reason_to_stop_routing() -> None:
+def test_the_cost_of_exploration_does_not_stop_routing() -> None:
     """The best plan always, but for the floor: a sure loss, and a tiny one."""
     fixed = [strategy("strong", 0.9, 0.1), strategy("cheap", 0.3, 0.01)]
     numbers = 0.98 * fixed[0].numbers + 0.02 * fixed[1].numbers
@@ -85,7 +85,7 @@ def test_what_exploration_costs_is_no_reason_to_stop_routing() -> None:
     assert "does not pay" not in advice.verdict
 
 
-def test_a_figure_the_weight_was_chosen_on_says_so() -> None:
+def test_a_figure_says_when_its_weight_was_chosen_on_it() -> None:
     fixed = [strategy("strong", 0.9, 0.5), strategy("cheap", 0.3, 0.1)]
     weights = [tried(0.1, 0.85, 0.1, 0.9, 0.1, 0.0), tried(0.02, 0.895, 0.2, 0.5, 0.5, 0.0)]
     constraints, rng = AdviceConstraints(CATALOGUE.plans, "adaptive", 1.0), np.random.default_rng(0)
@@ -99,7 +99,7 @@ def coins(seed: int, *rates: float) -> Matrix:
     return np.column_stack([drawn, np.ones(100), drawn]).astype(float)
 
 
-def test_what_equal_quality_costs_has_an_interval() -> None:
+def test_the_cost_of_equal_quality_has_an_interval() -> None:
     rng = np.random.default_rng(0)
     strong = Strategy("strong", "arm", coins(1, 0.87, 0.87))
     cheap = CostWeightResult(0.1, coins(2, 0.87, 0.87) * [1, 0.1, 1], {})
@@ -109,14 +109,14 @@ def test_what_equal_quality_costs_has_an_interval() -> None:
     assert "[10%, not reached] of its price" in equal_quality_cost([cheap], [strong], rng)
 
 
-def test_a_policy_that_is_an_arm_but_for_its_exploration_reaches_that_arm() -> None:
+def test_a_policy_equal_to_an_arm_but_for_exploration_reaches_its_quality() -> None:
     arms = [strategy("cheap", 0.8, 0.1), strategy("strong", 0.3, 1.0)]
     numbers = 0.996 * arms[0].numbers + 0.004 * arms[1].numbers
     said = equal_quality_cost([CostWeightResult(0.1, numbers, {})], arms, np.random.default_rng(0))
     assert "always cheap, less 0.01, costs 104% [104%, 104%]" in said
 
 
-def test_arms_that_cost_nothing_are_told_as_such() -> None:
+def test_free_arms_are_reported_as_free() -> None:
     free = strategy("free", 0.8, 0.0)
     said = equal_quality_cost(
         [CostWeightResult(0.1, free.numbers, {})], [free], np.random.default_rng(0)

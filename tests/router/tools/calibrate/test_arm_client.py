@@ -23,7 +23,7 @@ from tests.router.tools.calibrate.calls import (
 from tests.router.tools.calibrate.conftest import Upstream
 
 
-async def test_an_answer_is_had_once_and_kept(upstream: Upstream, path: Path) -> None:
+async def test_a_known_answer_is_not_asked_again(upstream: Upstream, path: Path) -> None:
     arms = catalog(upstream.port, a=["m"])
     with Journal.open(path) as journal:
         async with asking(arms, journal) as client:
@@ -39,7 +39,9 @@ async def test_an_answer_is_had_once_and_kept(upstream: Upstream, path: Path) ->
     assert upstream.asked == {"m": 1}
 
 
-async def test_another_model_or_length_answers_anew(upstream: Upstream, path: Path) -> None:
+async def test_another_model_or_output_limit_is_another_question(
+    upstream: Upstream, path: Path
+) -> None:
     with Journal.open(path) as journal:
         async with asking(catalog(upstream.port, a=["m"]), journal) as client:
             await ask(client)
@@ -52,7 +54,7 @@ async def test_another_model_or_length_answers_anew(upstream: Upstream, path: Pa
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_who_is_turned_away_asks_again_and_then_the_sibling(
+async def test_a_rate_limited_call_is_retried_and_then_sent_to_the_sibling(
     upstream: Upstream, path: Path, status: int
 ) -> None:
     upstream.answer = lambda model, _: (200, "4") if model == "n" else (status, "busy")
@@ -75,7 +77,7 @@ async def test_a_refused_key_is_tried_once_for_all_prompts(upstream: Upstream, p
     assert upstream.asked == {"m": 1}
 
 
-async def test_what_was_free_is_asked_again_in_the_next_run(upstream: Upstream, path: Path) -> None:
+async def test_a_free_failure_is_retried_in_the_next_run(upstream: Upstream, path: Path) -> None:
     upstream.answer = lambda _model, _text: (503, "busy")
     with Journal.open(path) as journal:
         async with asking(catalog(upstream.port, a=["m"]), journal) as client:
@@ -86,9 +88,7 @@ async def test_what_was_free_is_asked_again_in_the_next_run(upstream: Upstream, 
             assert isinstance((await ask(client))[0], Answered)
 
 
-async def test_a_call_in_doubt_is_left_out_or_asked_again_on_demand(
-    upstream: Upstream, path: Path
-) -> None:
+async def test_a_call_in_doubt_is_repeated_on_demand_only(upstream: Upstream, path: Path) -> None:
     arms = catalog(upstream.port, a=["m"])
     with Journal.open(path) as journal:
         async with asking(arms, journal) as client:
@@ -102,9 +102,7 @@ async def test_a_call_in_doubt_is_left_out_or_asked_again_on_demand(
         assert journal.ledger.spent_usd == pytest.approx(0.25 + COST_USD)
 
 
-async def test_an_arm_that_can_not_take_the_prompt_is_not_asked(
-    upstream: Upstream, path: Path
-) -> None:
+async def test_an_incapable_arm_is_not_asked(upstream: Upstream, path: Path) -> None:
     arms = catalog(upstream.port, a=["m"])
     small = replace(arms.arms["a"].deployments[0], context_window_tokens=51)
     with Journal.open(path) as journal:
@@ -112,7 +110,7 @@ async def test_an_arm_that_can_not_take_the_prompt_is_not_asked(
             assert (await ask(client))[0] == Missing("no_capable_deployment")
 
 
-async def test_nobody_rests_after_the_last_try(upstream: Upstream, path: Path) -> None:
+async def test_the_last_retry_is_not_followed_by_a_pause(upstream: Upstream, path: Path) -> None:
     def answer(_model: str, _text: str) -> tuple[int, str]:
         upstream.headers = {"retry-after": "30"} if upstream.asked["m"] == TRIES else {}
         return 429, "busy"

@@ -10,14 +10,14 @@ import pytest
 from router.tools.calibrate.collect.budget import Budget, Reservation
 
 
-async def test_nothing_is_taken_that_is_not_there() -> None:
+async def test_a_reservation_beyond_the_budget_is_refused() -> None:
     budget = Budget(1.0, 0.25)
     assert budget.reserve(0.75)
     assert not budget.reserve(0.01)
     assert not await budget.wait_and_reserve(2.0)
 
 
-async def test_who_might_still_be_paid_waits() -> None:
+async def test_a_reservation_waits_while_others_may_release_enough() -> None:
     budget = Budget(1.0, 0.0)
     reservation = Reservation(budget, 0.8)
     budget.reserve(0.8)
@@ -30,7 +30,7 @@ async def test_who_might_still_be_paid_waits() -> None:
     assert (budget.spent_usd, budget.held_usd) == (pytest.approx(0.1), pytest.approx(0.5))
 
 
-async def test_who_can_not_be_paid_any_more_is_told() -> None:
+async def test_a_waiting_reservation_is_refused_once_it_is_hopeless() -> None:
     budget = Budget(1.0, 0.0)
     budget.reserve(0.8)
     reservation = Reservation(budget, 0.8)
@@ -41,7 +41,7 @@ async def test_who_can_not_be_paid_any_more_is_told() -> None:
     assert not await waiting
 
 
-async def test_a_share_reaches_for_more_where_it_must() -> None:
+async def test_a_reservation_grows_to_cover_a_dearer_call() -> None:
     budget = Budget(1.0, 0.0)
     budget.reserve(0.4)
     reservation = Reservation(budget, 0.4)
@@ -53,14 +53,14 @@ async def test_a_share_reaches_for_more_where_it_must() -> None:
     assert budget.left_usd == pytest.approx(0.7)
 
 
-async def test_what_is_charged_beyond_the_most_is_told() -> None:
+async def test_a_charge_beyond_the_reservation_is_counted() -> None:
     budget = Budget(1.0, 0.0)
     budget.reserve(0.1)
     Reservation(budget, 0.1).spend(0.3)
     assert (budget.spent_usd, budget.beyond_usd) == (pytest.approx(0.3), pytest.approx(0.2))
 
 
-async def test_nothing_is_given_out_once_a_bound_was_no_bound() -> None:
+async def test_a_budget_with_an_exceeded_bound_reserves_nothing_more() -> None:
     budget = Budget(1.0, 0.0)
     assert budget.reserve(0.5)
     other = Reservation(budget, 0.4)
@@ -71,7 +71,7 @@ async def test_nothing_is_given_out_once_a_bound_was_no_bound() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_many_at_once_keep_within(seed: int) -> None:
+async def test_concurrent_reservations_stay_within_the_budget(seed: int) -> None:
     rng, budget = random.Random(seed), Budget(1.0, 0.0)
     refused: list[float] = []
 

@@ -28,7 +28,7 @@ from tests.router.tools.calibrate.calls import (
 from tests.router.tools.calibrate.conftest import Upstream
 
 
-async def test_a_timeout_counts_at_its_most_and_is_not_asked_again(
+async def test_a_timeout_counts_at_its_upper_bound_and_is_not_repeated(
     upstream: Upstream, path: Path
 ) -> None:
     arms = catalog(upstream.port, a=["m"])
@@ -46,7 +46,7 @@ async def test_a_timeout_counts_at_its_most_and_is_not_asked_again(
     assert upstream.asked == {"m": 1}
 
 
-async def test_a_connection_that_breaks_after_the_question_counts_at_its_most(path: Path) -> None:
+async def test_a_broken_connection_counts_at_its_upper_bound(path: Path) -> None:
     asked = 0
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -67,7 +67,7 @@ async def test_a_connection_that_breaks_after_the_question_counts_at_its_most(pa
     assert asked == 1
 
 
-async def test_what_the_budget_may_not_pay_is_not_sent(upstream: Upstream, path: Path) -> None:
+async def test_a_call_beyond_the_budget_is_not_sent(upstream: Upstream, path: Path) -> None:
     arms = catalog(upstream.port, a=["m"])
     enough = most_usd(arms.arms["a"].deployments[0], prompts()[0].chat)
     with Journal.open(path) as journal:
@@ -77,7 +77,7 @@ async def test_what_the_budget_may_not_pay_is_not_sent(upstream: Upstream, path:
             assert isinstance((await ask(client, budget_usd=enough))[0], Answered)
 
 
-async def test_what_may_be_charged_is_kept_behind_a_failure_that_was_free(
+async def test_a_possible_charge_is_kept_behind_a_free_failure(
     upstream: Upstream, path: Path
 ) -> None:
     upstream.answer = lambda model, _: (408, "late") if model == "m" else (429, "busy")
@@ -92,7 +92,7 @@ async def test_what_may_be_charged_is_kept_behind_a_failure_that_was_free(
     assert spent[0] > spent[1] == 0
 
 
-async def test_what_may_have_been_charged_is_asked_again_on_demand(
+async def test_a_possibly_charged_failure_is_repeated_on_demand(
     upstream: Upstream, path: Path
 ) -> None:
     arms = catalog(upstream.port, a=["m"])
@@ -110,7 +110,7 @@ async def test_what_may_have_been_charged_is_asked_again_on_demand(
             assert isinstance((await ask(client))[0], Answered)
 
 
-async def test_what_the_provider_did_not_count_is_charged_at_its_most(
+async def test_an_answer_without_token_counts_is_charged_at_its_upper_bound(
     upstream: Upstream, path: Path
 ) -> None:
     arms = catalog(upstream.port, a=["m"])
@@ -126,9 +126,7 @@ async def test_what_the_provider_did_not_count_is_charged_at_its_most(
         assert journal.ledger.spent_usd == pytest.approx(most)
 
 
-async def test_images_are_bounded_by_the_dearest_way_to_read_them(
-    upstream: Upstream, path: Path
-) -> None:
+async def test_images_are_bounded_by_their_dearest_encoding(upstream: Upstream, path: Path) -> None:
     """Eight large tiles and the base on a small model."""
     upstream.input_tokens = 2_833 + 8 * 5_667
     arms = catalog(upstream.port, a=["m"])
@@ -149,7 +147,9 @@ async def test_images_are_bounded_by_the_dearest_way_to_read_them(
     assert not budget.beyond_usd
 
 
-async def test_who_charges_beyond_the_most_is_asked_no_more(upstream: Upstream, path: Path) -> None:
+async def test_an_arm_that_charges_beyond_its_bound_is_asked_no_more(
+    upstream: Upstream, path: Path
+) -> None:
     """Not even by those that waited for their turn while two calls were under strategy."""
     upstream.input_tokens = 1_000
     arms = catalog(upstream.port, a=["m"])
@@ -163,7 +163,7 @@ async def test_who_charges_beyond_the_most_is_asked_no_more(upstream: Upstream, 
     assert cases[-1].replies["a"] == Missing("budget")
 
 
-async def test_the_estimate_is_of_the_question_as_it_is_sent(
+async def test_the_estimate_uses_the_output_limit_that_is_sent(
     upstream: Upstream, path: Path
 ) -> None:
     """A window that the deployment's own output limit would leave no room in."""

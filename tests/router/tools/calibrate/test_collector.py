@@ -30,7 +30,7 @@ from tests.router.tools.calibrate.calls import (
 from tests.router.tools.calibrate.conftest import Upstream
 
 
-async def test_prompts_are_paid_for_whole_until_the_budget_ends(
+async def test_prompts_are_asked_of_every_arm_until_the_budget_ends(
     upstream: Upstream, path: Path
 ) -> None:
     def make(_client: ArmClient, _journal: Journal) -> Scorer:
@@ -48,13 +48,13 @@ async def test_prompts_are_paid_for_whole_until_the_budget_ends(
     assert upstream.asked.total() == len(answered) * 2
 
 
-async def test_no_more_calls_at_once_than_allowed(upstream: Upstream, path: Path) -> None:
+async def test_concurrent_calls_stay_within_the_limit(upstream: Upstream, path: Path) -> None:
     upstream.delay_s = 0.2
     await gathered(upstream, path, lambda *_: ReferenceScorer(Match.AUTO), count=4)
     assert upstream.most_at_once == 4
 
 
-async def test_a_judge_is_an_arm_that_is_paid_once(upstream: Upstream, path: Path) -> None:
+async def test_a_judge_is_paid_once_per_answer(upstream: Upstream, path: Path) -> None:
     def answer(model: str, text: str) -> tuple[int, str]:
         if model == "judge":
             return 200, "SCORE: 9" if '"answer": "from m' in text else "well, well"
@@ -83,7 +83,7 @@ async def test_equal_answers_are_judged_once(upstream: Upstream, path: Path) -> 
     assert budget.spent_usd == pytest.approx(upstream.asked.total() * COST_USD)
 
 
-async def test_judging_is_set_aside_for_what_has_no_score_yet(
+async def test_money_for_judging_is_reserved_for_answers_without_a_score(
     upstream: Upstream, path: Path
 ) -> None:
     def answer(model: str, _text: str) -> tuple[int, str]:
@@ -115,7 +115,7 @@ async def test_judging_is_set_aside_for_what_has_no_score_yet(
             assert collector.most_usd(one) == 0
 
 
-async def test_a_verifier_is_asked_once_and_its_troubles_are_told(
+async def test_a_verifier_is_asked_once_and_its_failures_are_counted(
     upstream: Upstream, path: Path
 ) -> None:
     def answer(model: str, text: str) -> tuple[int, str]:
@@ -136,7 +136,7 @@ async def test_a_verifier_is_asked_once_and_its_troubles_are_told(
         assert upstream.asked["verifier"] == asked
 
 
-async def test_a_journal_that_fails_ends_it_all(upstream: Upstream, path: Path) -> None:
+async def test_a_failing_journal_ends_the_collection(upstream: Upstream, path: Path) -> None:
     def make(_client: ArmClient, journal: Journal) -> Scorer:
         journal.__exit__()
         return ReferenceScorer(Match.AUTO)

@@ -56,7 +56,7 @@ def rows_of(count: int, quality: object) -> list[PromptResults]:
     return made
 
 
-def test_a_mix_of_arms_saves_nothing_and_less_cost_for_its_quality_does() -> None:
+def test_a_mix_of_arms_saves_nothing_and_a_cheaper_strategy_does() -> None:
     arms = [strategy("a", 0.4, 1.0), strategy("b", 0.8, 3.0)]
     half, better = strategy("half", 0.6, 2.0), strategy("better", 0.6, 1.5)
     found = {
@@ -72,7 +72,7 @@ def test_a_mix_of_arms_saves_nothing_and_less_cost_for_its_quality_does() -> Non
     assert 0.09 < gap.low < gap.high < 0.11
 
 
-def test_intervals_are_those_of_prompts() -> None:
+def test_intervals_are_bootstrapped_over_prompts() -> None:
     """The mean of n fair coins: about 1.96 / (2 sqrt(n)) to each side."""
     numbers = np.stack([np.repeat([0.0, 1.0], 200), np.ones(400), np.zeros(400)], axis=1)
     line = frontier_rows([Strategy("a", "arm", numbers)], [], np.random.default_rng(0))[0]
@@ -80,13 +80,13 @@ def test_intervals_are_those_of_prompts() -> None:
     assert line.quality.low < 0.5 < line.quality.high
 
 
-def test_the_cost_of_a_quality_is_mixed_from_its_neighbours() -> None:
+def test_the_cost_of_a_quality_is_interpolated_on_the_hull() -> None:
     points = [(1.0, 0.4), (3.0, 0.8), (4.0, 0.7)]
     assert at_quality(points, 0.6) == pytest.approx(2.0)
     assert at_quality(points, 0.9) is None
 
 
-def test_where_kinds_of_prompts_differ_the_policy_beats_every_arm() -> None:
+def test_the_policy_beats_every_arm_where_kinds_of_prompts_differ() -> None:
     """Cheap is right in cluster 0 and wrong in 1; the gate sees no difference."""
     rows = rows_of(200, lambda cluster, arm, _: float(arm == "strong" or cluster == 0))
     first = cross_validated(fresh, rows, CATALOGUE.plans, UTILITY, np.random.default_rng(0))[0]
@@ -97,7 +97,7 @@ def test_where_kinds_of_prompts_differ_the_policy_beats_every_arm() -> None:
     assert sum(first.shares.values()) == pytest.approx(1)
 
 
-def test_a_policy_is_not_judged_on_what_it_was_trained_on() -> None:
+def test_a_cross_validated_policy_gains_nothing_on_noise() -> None:
     """Qualities are coins: whoever does better than a coin has seen them before."""
     rows = rows_of(300, lambda _cluster, _arm, rng: float(rng.random() < 0.5))
     first = cross_validated(fresh, rows, CATALOGUE.plans, UTILITY, np.random.default_rng(0))[0]
@@ -141,7 +141,7 @@ def test_the_report_shows_frontier_weights_map_and_config() -> None:
     assert all(len(row) == len(s.columns) for s in findings.sections for row in s.rows)
 
 
-def test_the_recommended_config_is_one_that_the_service_takes() -> None:
+def test_the_recommended_config_is_accepted_by_the_service() -> None:
     advice = found().advice
     assert advice is not None
     config = parse_config(CONFIG + advice.snippet, "merged.yaml", {})
@@ -151,7 +151,7 @@ def test_the_recommended_config_is_one_that_the_service_takes() -> None:
     assert set(advice.plans) >= {"strong"}
 
 
-def test_no_weight_is_tried_twice() -> None:
+def test_no_cost_weight_is_tried_twice() -> None:
     rows = rows_of(40, lambda cluster, arm, _: float(arm == "strong" or cluster == 0))
     made = cross_validated(fresh, rows, CATALOGUE.plans, UTILITY, np.random.default_rng(0))
     weights = [t.cost_weight for t in made]
@@ -159,7 +159,7 @@ def test_no_weight_is_tried_twice() -> None:
     assert sorted(weights) == sorted({UTILITY.weights.cost, *COST_WEIGHTS})
 
 
-def test_few_prompts_teach_but_give_no_figures() -> None:
+def test_few_prompts_train_a_policy_without_figures() -> None:
     cases, contexts = world(4, lambda *_: 1.0)
     findings = study(cases, contexts, [{}] * len(cases), SETTINGS)
     assert findings.advice is None
@@ -167,14 +167,14 @@ def test_few_prompts_teach_but_give_no_figures() -> None:
     assert findings.policy.learned == 12
 
 
-def test_nothing_scored_is_an_error_that_says_what_to_do() -> None:
+def test_no_score_at_all_is_an_error() -> None:
     cases = [case(i, {"cheap": None, "strong": None}) for i in range(20)]
     with pytest.raises(NothingLearned, match="--judge"):
         study(cases, [context(0)] * 20, [{}] * 20, SETTINGS)
     assert absences(cases) == ({}, {"cheap: ": 20, "strong: ": 20})
 
 
-def test_equal_outcomes_and_free_arms_break_nothing() -> None:
+def test_equal_results_and_free_arms_still_give_figures() -> None:
     cases, contexts = world(40, lambda *_: 1.0)
     assert len(study(cases, contexts, [{}] * len(cases), SETTINGS).sections) == 4
     free = Strategy("a", "arm", np.zeros((10, 3)))
@@ -182,14 +182,14 @@ def test_equal_outcomes_and_free_arms_break_nothing() -> None:
     assert (line.saved.mean, line.dearer) == (0.0, None)
 
 
-def test_markdown_is_not_ended_by_what_stands_in_it() -> None:
+def test_marks_in_a_prompt_are_escaped_in_markdown() -> None:
     section = ReportSection("T", ("n",), ("a", "b"), (("x | y", "<b>`*"),), code="k: v\n")
     text = markdown([section])
     assert "| x \\| y | \\<b>\\`\\* |" in text
     assert "```yaml\nk: v\n```" in text
 
 
-def test_rewards_are_those_of_the_service() -> None:
+def test_utility_equals_the_reward_of_the_service() -> None:
     result = CallResult(0.8, 0.02, 5_000.0, failed=True)
     assert UTILITY.reward(result) == pytest.approx(0.8 - 0.1 * 2 - 0.5)
     assert REWARD == 2

@@ -68,7 +68,7 @@ async def priced_of(cases: list[CollectedPrompt], learned: LearnerState) -> list
     return await simulated(cases, contexts, learned, SETTINGS, gates)
 
 
-async def test_a_plan_comes_to_what_its_gate_makes_of_it() -> None:
+async def test_a_judged_plan_is_valued_through_its_gate() -> None:
     cases, learned = cases_of(120), LearnerState(fresh(), gates())
     found = [one["checked"] for one in await priced_of(cases, learned)]
     assert np.mean([one.quality for one in found]) > 0.95
@@ -104,7 +104,7 @@ async def test_a_plan_that_lacks_an_answer_is_left_out() -> None:
     assert ["checked" in one for one in found] == [True] * 9 + [False]
 
 
-async def test_a_promise_has_its_labels_of_gates_that_had_not_seen_the_prompt() -> None:
+async def test_a_promise_is_labelled_by_gates_not_trained_on_the_prompt() -> None:
     promise = Promise(PromiseSettings(0.05, 0.95))
     before = {name: array.copy() for name, array in promise.arrays().items()}
     found = await priced_of(cases_of(60), LearnerState(fresh(), gates(), {"checked": promise}))
@@ -113,7 +113,7 @@ async def test_a_promise_has_its_labels_of_gates_that_had_not_seen_the_prompt() 
     assert any((array != before[name]).any() for name, array in promise.arrays().items())
 
 
-async def test_without_a_judged_plan_nothing_is_taught() -> None:
+async def test_simulation_without_judged_plans_trains_nothing() -> None:
     settings = replace(SETTINGS, catalog=CATALOGUE)
     learned = LearnerState(fresh())
     cases = cases_of(4)

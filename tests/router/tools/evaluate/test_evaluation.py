@@ -29,7 +29,7 @@ SETTINGS = EvaluationSettings(PLANS, UNITS)
 REPLAYS = 100
 
 
-def test_intervals_cover_the_truth() -> None:
+def test_intervals_cover_the_true_value() -> None:
     """95 % promised, so at least 95 of these 100 worlds."""
     covered = 0
     for seed in range(REPLAYS):
@@ -41,7 +41,7 @@ def test_intervals_cover_the_truth() -> None:
     assert covered >= 0.95 * REPLAYS
 
 
-def test_what_served_is_worth_what_it_earned() -> None:
+def test_the_value_of_what_served_is_its_mean_reward() -> None:
     made = world(0)
     compared = compare(made.events, LoggedCandidate(), LoggedCandidate(), SETTINGS)
     assert (compared.decisions, compared.counted) == (400, 400)
@@ -50,7 +50,7 @@ def test_what_served_is_worth_what_it_earned() -> None:
     assert compared.gain.values.tolist() == [0.0] * 400
 
 
-def test_a_policy_that_learns_from_the_log_beats_what_logged_it() -> None:
+def test_a_learning_candidate_beats_a_random_logging_policy() -> None:
     shape = ContextShape(CLUSTERS, AXES, FEATURES)
     settings = PolicySettings(units=UNITS, shape=shape, cold_start=None, vw=frozenset())
     policy = make_policy("adaptive", settings, "v1", np.random.default_rng(0))
@@ -63,7 +63,7 @@ def test_a_policy_that_learns_from_the_log_beats_what_logged_it() -> None:
     assert compared.gain.interval.low < truth + 0.05
 
 
-def test_where_the_log_never_went_nothing_is_said() -> None:
+def test_a_candidate_without_overlap_gets_no_interval() -> None:
     made = world(2, cheap=0.001)
     compared = compare(made.events, FixedCandidate("cheap"), LoggedCandidate(), SETTINGS)
     assert compared.value.interval is None
@@ -80,7 +80,7 @@ def test_where_the_log_never_went_nothing_is_said() -> None:
     ("first", "second", "verdict"),
     [("good", "cheap", "better by at least"), ("cheap", "good", "worse by at least")],
 )
-def test_verdicts(first: str, second: str, verdict: str) -> None:
+def test_the_verdict_names_the_better_candidate(first: str, second: str, verdict: str) -> None:
     made = world(3, n=1_500)
     compared = compare(made.events, FixedCandidate(first), FixedCandidate(second), SETTINGS)
     by_weights = weighted(compared.logged, compared.wanted)
@@ -89,14 +89,14 @@ def test_verdicts(first: str, second: str, verdict: str) -> None:
     assert by_weights.low <= by_weights.snips <= by_weights.high
 
 
-def test_the_same_policy_shows_no_difference() -> None:
+def test_a_policy_against_itself_shows_no_difference() -> None:
     made = world(4)
     compared = compare(made.events, LoggedCandidate(), LoggedCandidate(), SETTINGS)
     by_weights = weighted(compared.logged, compared.wanted)
     assert "no difference" in lines(("logged", "logged"), compared, by_weights)[-1]
 
 
-def test_only_what_can_be_valued_is_counted() -> None:
+def test_only_settled_decisions_with_feedback_are_counted() -> None:
     made = world(5, n=60)
     events: list[Event] = [e for e in made.events if getattr(e, "decision_id", "") != "d-7"]
     first = events[0]
@@ -108,12 +108,12 @@ def test_only_what_can_be_valued_is_counted() -> None:
     assert compare(events, LoggedCandidate(), LoggedCandidate(), since).counted == 30
 
 
-def test_silence_measures_nothing() -> None:
+def test_default_feedback_is_no_case() -> None:
     told = [FeedbackGiven("a", 0.2), FeedbackGiven("b", 0.8, by_default=True)]
     assert feedback_in(told) == {"a": 0.2}
 
 
-def test_a_second_opinion_that_was_served_is_no_failure() -> None:
+def test_a_served_second_opinion_is_no_failure_of_its_case() -> None:
     asked = Plan("checked", ("cheap", "good"), 0.01, second="other")
     event = world(8, n=1).events[0]
     assert isinstance(event, Decided)
@@ -135,7 +135,7 @@ def test_a_log_without_feedback_is_refused(events: list[Event]) -> None:
         compare(events, LoggedCandidate(), LoggedCandidate(), SETTINGS)
 
 
-def test_decisions_among_plans_that_are_gone_are_left_out() -> None:
+def test_decisions_among_removed_plans_are_left_out() -> None:
     gone = replace(SETTINGS, plans={"good": PLANS["good"]})
     with pytest.raises(NothingToEvaluate):
         compare(world(7, n=5).events, LoggedCandidate(), LoggedCandidate(), gone)

@@ -17,7 +17,7 @@ SETTINGS = EvaluationSettings(PLANS, UNITS)
 BEST = 0.5 * (0.85 - 0.1) + 0.5 * (0.9 - 0.01)
 
 
-def test_callers_choices_weigh_as_often_as_they_were_made_in_their_region() -> None:
+def test_propensities_of_watched_cases_follow_the_choices_in_their_region() -> None:
     """The hard region was served cheap half as often: without the region's shares it is biased."""
     covered = 0
     for seed in range(20):
@@ -30,7 +30,7 @@ def test_callers_choices_weigh_as_often_as_they_were_made_in_their_region() -> N
     assert covered >= 19
 
 
-def test_a_caller_who_always_chooses_the_same_teaches_nothing_of_the_rest() -> None:
+def test_a_gain_over_a_caller_who_always_chooses_the_same_has_no_interval() -> None:
     made = watched(world(0, cheap=0.0))
     compared = compare(made.events, WatchedCandidate(), LoggedCandidate(), SETTINGS)
     assert compared.gain.interval is None
@@ -38,7 +38,7 @@ def test_a_caller_who_always_chooses_the_same_teaches_nothing_of_the_rest() -> N
     assert compared.forecast.decisions == len(made.quality)
 
 
-def test_what_it_foresaw() -> None:
+def test_a_forecast_compares_what_served_with_what_would_have() -> None:
     made = watched(world(0, cheap=0.0))
     seen = forecast_of(made.events)
     assert seen is not None
@@ -52,7 +52,7 @@ def test_what_it_foresaw() -> None:
     assert forecast_of(world(0).events) is None
 
 
-def test_a_policy_that_expects_nothing_in_particular_foresees_nothing() -> None:
+def test_a_policy_without_estimates_has_no_forecast() -> None:
     (event, *_) = watched(world(0)).events
     assert isinstance(event, Decided)
     assert event.record.choice is not None
@@ -60,7 +60,7 @@ def test_a_policy_that_expects_nothing_in_particular_foresees_nothing() -> None:
     assert forecast_of([Decided(replace(event.record, choice=blank))]) is None
 
 
-def test_the_report_says_what_is_a_forecast() -> None:
+def test_the_report_marks_forecasts_as_unchecked() -> None:
     compared = compare(watched(world(0)).events, WatchedCandidate(), LoggedCandidate(), SETTINGS)
     by_weights = weighted(compared.logged, compared.wanted)
     told = lines(("watched", "logged"), compared, by_weights)
@@ -70,7 +70,7 @@ def test_the_report_says_what_is_a_forecast() -> None:
 
 
 @pytest.mark.parametrize("candidate", [WatchedCandidate(), FixedCandidate("cheap")])
-def test_where_callers_never_chose_otherwise_the_advice_is_to_do_so(
+def test_a_verdict_without_overlap_advises_to_name_other_arms(
     candidate: WatchedCandidate | FixedCandidate,
 ) -> None:
     """Nothing is explored while the policy only watches: a higher floor would change nothing."""

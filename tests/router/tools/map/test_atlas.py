@@ -40,7 +40,7 @@ def test_every_cluster_is_a_region_and_shares_add_up() -> None:
             assert sum(view.share or 0 for view in region.plans) == pytest.approx(1)
 
 
-def test_the_best_plan_is_the_one_that_was_taught_to_be() -> None:
+def test_the_best_plan_is_the_one_with_the_best_outcomes() -> None:
     made = land()
     found = make_atlas(MapSources(made, taught(made), actions(), EMPTY), head(made))
     for region in found.regions:
@@ -49,7 +49,7 @@ def test_the_best_plan_is_the_one_that_was_taught_to_be() -> None:
             assert region.best == ("reasoning" if first_axis > 0 else "cheap"), first_axis
 
 
-def test_a_policy_that_learned_nothing_is_sure_of_nothing() -> None:
+def test_a_fresh_policy_is_sure_of_no_plan() -> None:
     made = land()
     found = make_atlas(MapSources(made, policy(made), actions(), EMPTY), head(made))
     assert {r.share for r in found.regions} == {None}
@@ -62,7 +62,7 @@ def test_a_policy_that_learned_nothing_is_sure_of_nothing() -> None:
     assert any("no names" in note for note in found.notes)
 
 
-def test_plans_that_are_gone_and_other_maps_are_told_of() -> None:
+def test_notes_name_removed_plans_and_other_maps() -> None:
     made = land()
     context = typical_context(made, 2)
     records = [record(context, 1, "retired"), record(replace(context, version="old"), 2)]
@@ -74,14 +74,14 @@ def test_plans_that_are_gone_and_other_maps_are_told_of() -> None:
     assert any(note.startswith("1 requests on record belong to another") for note in found.notes)
 
 
-def test_one_plan_alone_is_best_everywhere() -> None:
+def test_a_single_plan_is_best_everywhere() -> None:
     made = land()
     found = make_atlas(MapSources(made, policy(made), actions()[:1], EMPTY), head(made))
     assert {r.best for r in found.regions} == {"cheap"}
     assert {r.plans[0].belief.best for r in found.regions} == {1.0}
 
 
-def test_a_policy_without_a_posterior_makes_a_map_too() -> None:
+def test_a_policy_without_a_posterior_has_a_map() -> None:
     made = land()
     found = make_atlas(MapSources(made, policy(made, "knn"), actions(), EMPTY), head(made))
     assert all(view.belief.quality is None for r in found.regions for view in r.plans)
@@ -101,7 +101,7 @@ class BrokenPolicy:
         return Decision("cheap", 1.0, {}, explored=False, estimates=estimates)
 
 
-def test_a_number_that_is_none_is_never_best() -> None:
+def test_a_nan_utility_is_never_best() -> None:
     made = land()
     sources = MapSources(made, BrokenPolicy(), actions(), EMPTY)  # type: ignore[arg-type]  # of a policy only this is asked
     assert {r.best for r in make_atlas(sources, head(made)).regions} == {"reasoning"}
@@ -112,7 +112,7 @@ def test_a_policy_of_another_map_is_refused() -> None:
         make_atlas(MapSources(land(), policy(land(1)), actions(), EMPTY), head(land()))
 
 
-def test_the_layout_goes_on_from_an_earlier_one() -> None:
+def test_the_layout_continues_an_earlier_one() -> None:
     made = land()
     sources = MapSources(made, policy(made), actions(), EMPTY)
     first = {r.number: (r.x, r.y) for r in make_atlas(sources, head(made)).regions}
@@ -123,7 +123,7 @@ def test_the_layout_goes_on_from_an_earlier_one() -> None:
     assert abs(found - before).max() > 0.5
 
 
-def test_the_larger_share_has_the_larger_circle() -> None:
+def test_a_larger_share_has_a_larger_circle() -> None:
     made = land()
     found = make_atlas(MapSources(made, policy(made), actions(), traffic(made, 90)), head(made))
     sizes = [(r.requests, r.radius) for r in found.regions]
@@ -131,7 +131,7 @@ def test_the_larger_share_has_the_larger_circle() -> None:
     assert found.head.weights == WEIGHTS
 
 
-def test_a_region_with_requests_is_judged_by_what_they_were_like() -> None:
+def test_a_region_with_requests_is_judged_at_their_mean_context() -> None:
     made, learned, seen = land(), taught(land()), traffic(land(), 60)
     found = make_atlas(MapSources(made, learned, actions(), seen), head(made))
     region = found.regions[0]

@@ -73,7 +73,7 @@ def made_of(*regions: MapRegion) -> Atlas:
     return Atlas(head(land()), names, regions, 0)
 
 
-def test_every_region_is_a_link_to_rows_that_hold_everything() -> None:
+def test_every_region_links_to_rows_with_all_figures() -> None:
     tree = parsed(atlas(land()))
     links = [a["href"] for a in tree.tags("a")]
     assert sorted(links) == sorted(f"#r{n + 1}" for n in range(32))
@@ -84,7 +84,7 @@ def test_every_region_is_a_link_to_rows_that_hold_everything() -> None:
     assert len(page(atlas(land()))) < 150_000
 
 
-def test_nothing_is_loaded_and_only_the_own_script_runs() -> None:
+def test_the_page_loads_nothing_and_runs_only_its_script() -> None:
     text = page(atlas(land()))
     assert not re.search(r"https?://|//[a-z]|@import|url\(", text)
     tree = Tree(text)
@@ -98,7 +98,7 @@ def test_nothing_is_loaded_and_only_the_own_script_runs() -> None:
     assert not any(name.startswith("on") or name == "style" for _, a in tree.seen for name in a)
 
 
-def test_names_that_are_markup_stay_words() -> None:
+def test_names_with_markup_are_escaped() -> None:
     evil = region(view(EVIL, 0.5), view("b", 0.4), examples=(EVIL,))
     evil = replace(evil, name=(EVIL, EVIL))
     tree = parsed(replace(made_of(evil), notes=(EVIL,)))
@@ -109,7 +109,7 @@ def test_names_that_are_markup_stay_words() -> None:
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_numbers_that_are_none_are_a_dash_and_reach_no_coordinate(number: float) -> None:
+def test_nan_is_a_dash_and_no_coordinate(number: float) -> None:
     bad = region(view("a", number, number), view("b", 0.4))
     text = page(made_of(replace(bad, best="a"))) + page(made_of(replace(bad, best="b")))
     shown = re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
@@ -117,12 +117,12 @@ def test_numbers_that_are_none_are_a_dash_and_reach_no_coordinate(number: float)
     assert "\N{EN DASH}" in text
 
 
-def test_no_region_at_all_is_said() -> None:
+def test_a_map_without_regions_says_so() -> None:
     tree = parsed(made_of())
     assert any("No region to draw" in word for word in tree.words)
 
 
-def test_one_region_with_one_plan() -> None:
+def test_a_map_of_one_region_and_one_plan_is_drawn() -> None:
     tree = parsed(made_of(region(view("only", 0.5))))
     assert len(tree.tags("tbody")) == 1
     assert any("only: expected quality 0.50" in word for word in tree.words)

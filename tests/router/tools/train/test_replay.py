@@ -111,7 +111,7 @@ async def caught_up(learner: Learner, storage: Storage) -> StoredSnapshot:
             return stored
 
 
-async def test_what_was_learned_with_pauses_is_what_the_log_teaches(
+async def test_replay_equals_a_snapshot_learned_with_pauses(
     loaded: Config, storage: Storage, watching: Watching, tmp_path: Path
 ) -> None:
     for start in (0, 7, 20):
@@ -126,7 +126,7 @@ async def test_what_was_learned_with_pauses_is_what_the_log_teaches(
     assert again.payload == stored.payload
 
 
-async def test_decisions_of_an_earlier_map_teach_from_an_archive_as_from_the_store(
+async def test_replay_of_an_archive_and_of_the_store_upgrade_earlier_decisions_alike(
     loaded: Config, storage: Storage, tmp_path: Path
 ) -> None:
     await write(storage, 0, 20)
@@ -143,7 +143,7 @@ async def test_decisions_of_an_earlier_map_teach_from_an_archive_as_from_the_sto
     assert await replayed(refitted, {}, tmp_path / "log", verify=False) == done
 
 
-async def test_what_tenants_may_decide_is_part_of_it(
+async def test_replay_restores_tenant_weights(
     loaded: Config, storage: Storage, watching: Watching
 ) -> None:
     """The loud one is bound once the others have said enough, and remembered as loud."""
@@ -161,7 +161,7 @@ async def test_what_tenants_may_decide_is_part_of_it(
         await replayed(loaded, {}, None, verify=True)
 
 
-async def test_corrections_and_silence_are_part_of_what_the_log_teaches(
+async def test_replay_learns_corrections_and_default_feedback(
     loaded: Config, tmp_path: Path
 ) -> None:
     section = loaded.learning.model_copy(update={"default_quality": 0.8})
@@ -186,7 +186,7 @@ async def test_corrections_and_silence_are_part_of_what_the_log_teaches(
     assert again.payload == stored.payload
 
 
-async def test_a_snapshot_that_does_not_hold_its_log_is_found_out(
+async def test_replay_finds_a_snapshot_that_is_not_of_its_log(
     loaded: Config, storage: Storage, watching: Watching
 ) -> None:
     await write(storage, 0, 12)
@@ -199,7 +199,7 @@ async def test_a_snapshot_that_does_not_hold_its_log_is_found_out(
         await replayed(loaded, {}, None, verify=True)
 
 
-async def test_a_log_that_lost_its_beginning_proves_nothing(
+async def test_replay_refuses_a_log_without_its_beginning(
     loaded: Config, storage: Storage, watching: Watching
 ) -> None:
     await write(storage, 0, 4)
@@ -212,7 +212,7 @@ async def test_a_log_that_lost_its_beginning_proves_nothing(
         await replayed(loaded, {}, None, verify=True)
 
 
-async def test_behind_a_bad_snapshot_the_last_good_one_is_gone_on_from(
+async def test_a_learner_continues_from_the_last_good_snapshot(
     loaded: Config, storage: Storage, watching: Watching
 ) -> None:
     await write(storage, 0, 10)
@@ -227,7 +227,7 @@ async def test_behind_a_bad_snapshot_the_last_good_one_is_gone_on_from(
     assert (await replayed(loaded, {}, None, verify=True)).payload == stored.payload
 
 
-async def test_with_no_good_snapshot_what_is_kept_of_the_log_is_learned_again(
+async def test_a_learner_without_a_good_snapshot_learns_the_kept_log_again(
     loaded: Config, storage: Storage, watching: Watching
 ) -> None:
     await write(storage, 0, 10)
@@ -244,7 +244,7 @@ def run(*words: object) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def test_the_command_says_what_it_found(config: Path, tmp_path: Path) -> None:
+def test_replay_reports_what_it_found(config: Path, tmp_path: Path) -> None:
     nothing = run("learner", "replay", "--config", config, "--verify")
     assert nothing.exit_code == 1
     assert "no snapshot yet" in nothing.stderr

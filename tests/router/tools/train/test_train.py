@@ -47,7 +47,7 @@ def counts(payload: bytes) -> np.ndarray:
     return unpack(split(payload).policy).arrays["quality.count"]
 
 
-async def test_of_its_own_log_nothing_is_learned_twice(
+async def test_train_on_the_own_log_learns_no_event_twice(
     loaded: Config, storage: Storage, archive: Path
 ) -> None:
     done = await trained(loaded, {}, TrainOptions(archive))
@@ -62,7 +62,7 @@ async def test_of_its_own_log_nothing_is_learned_twice(
     assert await storage.snapshots.latest_version() == 2
 
 
-async def test_of_another_log_the_own_events_are_still_to_be_learned(
+async def test_train_on_another_log_leaves_the_own_events_to_learn(
     loaded: Config, storage: Storage, archive: Path
 ) -> None:
     await storage.client.call("DEL", "ar:events")
@@ -73,7 +73,7 @@ async def test_of_another_log_the_own_events_are_still_to_be_learned(
     assert await storage.events.backlog(stored.position) == 1
 
 
-async def test_the_past_counts_for_no_more_than_it_was_told(
+async def test_train_with_prior_strength_bounds_the_past(
     loaded: Config, archive: Path, tmp_path: Path
 ) -> None:
     whole, bounded = tmp_path / "whole", tmp_path / "bounded"
@@ -83,21 +83,19 @@ async def test_the_past_counts_for_no_more_than_it_was_told(
     assert counts(bounded.read_bytes()) == pytest.approx([10, 10])
 
 
-async def test_a_policy_that_cannot_bound_its_past_says_so(loaded: Config, archive: Path) -> None:
+async def test_prior_strength_is_refused_for_other_policies(loaded: Config, archive: Path) -> None:
     policy = loaded.policy.model_copy(update={"name": "thompson"})
     other = loaded.model_copy(update={"policy": policy})
     with pytest.raises(PriorUnbounded, match="thompson"):
         await trained(other, {}, TrainOptions(archive, prior_strength=10))
 
 
-async def test_where_no_archive_is_there_is_nothing_to_learn(
-    loaded: Config, tmp_path: Path
-) -> None:
+async def test_train_without_an_archive_is_refused(loaded: Config, tmp_path: Path) -> None:
     with pytest.raises(ArchiveUnusable):
         await trained(loaded, {}, TrainOptions(tmp_path / "none"))
 
 
-def test_the_command_tells_a_mistake_in_one_line(config: Path, tmp_path: Path) -> None:
+def test_train_reports_a_mistake_in_one_line(config: Path, tmp_path: Path) -> None:
     words = ["train", "--config", str(config), "--from", str(tmp_path / "none")]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 1
