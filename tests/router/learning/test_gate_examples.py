@@ -1,4 +1,4 @@
-"""What an event teaches the gate of a plan."""
+"""Gate examples, risk labels and outcomes of judged decisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callers do who say nothing: which signs there are, and how much each kind counts."""
+"""Implicit feedback: the kinds of signs and their weights."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_a_learner_weighs_signs_by_their_evidence() -> None:
 
 
 def drop(*, reasked: bool) -> float:
-    """What forty re-asks take off a plan whose answers were all good, re-asked or not."""
+    """Returns the quality lost by forty re-asks to a plan whose answers were all good."""
     settings = PolicySettings(units=Units(cost_usd=0.01), shape=SHAPE)
     policy = make_policy("adaptive", settings, CONTEXT.version, np.random.default_rng(0))
     learned, trainer = (

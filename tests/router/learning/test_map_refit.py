@@ -1,4 +1,4 @@
-"""Clusters fitted anew, and what kept decisions teach under them."""
+"""Refits of the context map, and training on kept decisions under them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from router.learning.rewards import RewardSettings
 from router.learning.training import Trainer
 from router.ports.observer import NullObserver
 from router.ports.survey import EmbeddingSample
-from tests.router.tools.map.lands import PLANS, contexts, embeddings, land, policy, record, settings
+from tests.router.tools.map.maps import PLANS, contexts, embeddings, land, policy, record, settings
 
 CATALOGUE = {
     "cheap": Plan("cheap", ("cheap",), 0.0001),
@@ -97,7 +97,7 @@ def test_a_refit_without_samples_says_what_to_set() -> None:
 
 
 def test_remapped_decisions_teach_under_the_new_map() -> None:
-    """Where `reasoning` was the better one under the old map, it is so under the new one."""
+    """The plan `reasoning` is better in the same region under both maps."""
     made = refit(samples(400), Refit(land()))
     seen = contexts(land(), 400, seed=11)
     records = []

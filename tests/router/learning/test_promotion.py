@@ -1,4 +1,4 @@
-"""Who serves follows from evidence, from commands and from nothing else."""
+"""Promotion by evidence and by commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from router.domain.events import Decided, Event, FeedbackGiven, Move, Mover, Pol
 from router.domain.records import Mode
 from router.learning.promotion import ChampionChallenger, ContestSettings
 from router.learning.promotion_state import ContestState, read_state, resumed, write_state
-from tests.router.learning.town import (
+from tests.router.learning.contests import (
     FRUGAL,
     LAVISH,
     TERMS,

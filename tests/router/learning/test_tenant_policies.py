@@ -1,4 +1,4 @@
-"""One tenant's own policy: what it begins with, what teaches it, that a snapshot holds it."""
+"""A tenant's own policy: how it begins, learns and is saved."""
 
 from __future__ import annotations
 

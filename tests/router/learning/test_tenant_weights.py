@@ -1,4 +1,4 @@
-"""One tenant among others: what its feedback counts, and who notices that it is off."""
+"""The cap on a tenant's weight, and outliers among tenants."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_correction_weighs_as_much_as_the_first_feedback() -> None:
 
 
 def told(rng: np.random.Generator, count: int) -> Iterator[tuple[DecisionRecord, float]]:
-    """Of five tenants one says four things in five, and holds the good plan for useless."""
+    """One of five tenants gives four fifths of the feedback and rates the good plan useless."""
     for n in range(count):
         tenant = LIAR if n % 5 else f"t{1 + n // 5 % 4}"
         plan = ("good", "fair")[int(rng.integers(2))]
@@ -142,7 +142,7 @@ class Watching(NullObserver):
 def share_of_the_good(
     cap: TenantWeightCap | None, count: int, *, reported: bool = False
 ) -> tuple[float, list[str]]:
-    """What other tenants' requests get of the good plan, and of which plans a warning was given.
+    """Returns the good plan's share of other tenants' requests, and the plans warned of.
 
     reported: the lies are failures that the caller of `Decide` reports.
     """
@@ -172,7 +172,7 @@ def share_of_the_good(
 
 
 def test_a_hostile_tenant_does_not_move_the_others() -> None:
-    """With a fifth of the weight it takes at most 0.9 / 5 off the good plan, which leads by 0.3."""
+    """A fifth of the weight takes at most 0.9 / 5 off the good plan, which leads by 0.3."""
     bound, off = share_of_the_good(TenantWeightCap(0.2), 2_500)
     assert bound > 0.9
     assert off == ["good"]

@@ -1,4 +1,4 @@
-"""Joining events with their decisions, and teaching one outcome at a time."""
+"""Events joined with their decisions, and training on them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from bandit import Context, ContextShape, Outcome, PolicySettings, make_policy
 from router.domain.catalog import Plan
-from router.domain.events import Decided, FeedbackGiven
+from router.domain.events import Decided, Event, FeedbackGiven
 from router.domain.logged_context import log_context
 from router.domain.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
 from router.learning.rewards import RewardSettings
-from router.learning.training import Trainer, join, train_policy
+from router.learning.training import BatchTrainer, Trainer, join, train_policy
 from router.ports.observer import NullObserver
 
 PLANS = {"cheap": Plan("cheap", ("cheap",), 0.001)}
@@ -72,3 +73,31 @@ def test_train_policy_skips_an_outcome_of_another_feature_version() -> None:
     train_policy(policy, outcomes(record("a"), record("b", foreign), record("c")), observer)
     assert policy.learned == 2
     assert observer.seen == ["outcome_refused"]
+
+
+KNOWN = {"a": Plan("a", ("a",), 1.0)}
+
+
+def decided(plan: str, created_ms: int) -> Event:
+    made = record("x")
+    assert made.choice is not None
+    return Decided(replace(made, created_ms=created_ms, choice=replace(made.choice, plan=plan)))
+
+
+async def no_records(_: object) -> list[None]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("plan", "created_ms", "kept"),
+    [("a", 2_000, 3), ("new", 2_000, 1), ("new", 500, 3), ("gone", 2_000, 3)],
+)
+def test_a_young_decision_on_an_unknown_plan_ends_the_known_prefix(
+    plan: str, created_ms: int, kept: int
+) -> None:
+    trainer = BatchTrainer(
+        no_records, Trainer(KNOWN, RewardSettings(), NullObserver()), ignored={"gone"}
+    )
+    events = [decided("a", 2_000), decided(plan, created_ms), FeedbackGiven("x", 1.0)]
+    batch = [(f"0-{index}", event) for index, event in enumerate(events)]
+    assert len(trainer.known_prefix(batch, 1_000)) == kept

@@ -1,4 +1,4 @@
-"""Decisions of earlier maps on their way to the learner."""
+"""Upgrades of decisions made under earlier maps."""
 
 from __future__ import annotations
 

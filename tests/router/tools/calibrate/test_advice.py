@@ -1,4 +1,4 @@
-"""What is advised, of outcomes of which is known what must be."""
+"""Advice on figures whose best answer is known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from router.domain.catalog import Plan
 from router.tools.calibrate.analysis.advice import AdviceConstraints, advise
 from router.tools.calibrate.analysis.cross_validation import CostWeightResult, equal_quality_cost
 from router.tools.calibrate.analysis.frontier import Matrix, Strategy
-from tests.router.tools.calibrate.worlds import CATALOGUE, CONFIG, strategy
+from tests.router.tools.calibrate.prompt_sets import CATALOGUE, CONFIG, strategy
 
 
 def tried(cost_weight: float, quality: float, cost_usd: float, *shares: float) -> CostWeightResult:

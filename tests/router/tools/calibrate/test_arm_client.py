@@ -12,7 +12,7 @@ from router.domain.catalog import Arm
 from router.tools.calibrate.collect.arm_client import TRIES, Missing
 from router.tools.calibrate.collect.budget import Budget, Reservation
 from router.tools.calibrate.collect.journal import Answered, Failed, Intent, Journal
-from tests.router.tools.calibrate.calls import (
+from tests.router.tools.calibrate.arms import (
     COST_USD,
     SETTINGS,
     ask,

@@ -1,4 +1,4 @@
-"""However calls come and end, spent and held together stay within the budget."""
+"""Spent and reserved money stay within the budget in every order of calls."""
 
 from __future__ import annotations
 

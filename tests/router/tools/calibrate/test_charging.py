@@ -1,4 +1,4 @@
-"""What a call can cost is counted until it is known what it did cost."""
+"""A call counts at its upper bound until its real cost is known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from router.tools.calibrate.collect.journal import Answered, Failed, Journal
 from router.tools.calibrate.collect.matching import Match
 from router.tools.calibrate.collect.prompts import read_prompts
 from router.tools.calibrate.collect.scoring import ReferenceScorer
-from tests.router.tools.calibrate.calls import (
+from tests.router.tools.calibrate.arms import (
     COST_USD,
     SETTINGS,
     Silent,

@@ -1,4 +1,4 @@
-"""Many prompts to several arms: paid for whole, scored, judged and paid once."""
+"""Many prompts to several arms: paid completely or not at all, scored and judged once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from router.tools.calibrate.collect.scoring import (
     Scorer,
     VerifierScorer,
 )
-from tests.router.tools.calibrate.calls import (
+from tests.router.tools.calibrate.arms import (
     COST_USD,
     Silent,
     asking,

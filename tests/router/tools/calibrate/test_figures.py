@@ -1,4 +1,4 @@
-"""The figures on worlds of which is known what they must be."""
+"""Figures on prompts for which the true figures are known."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from router.tools.calibrate.analysis.results import (
     plan_result,
 )
 from router.tools.calibrate.report import ReportSection, markdown
-from tests.router.tools.calibrate.worlds import (
+from tests.router.tools.calibrate.prompt_sets import (
     CATALOGUE,
     CONFIG,
     UNIT_USD,

@@ -1,4 +1,4 @@
-"""The journal after crashes: whole lines count, a torn one does not, and doubts are paid for."""
+"""The journal after crashes: whole lines count, a torn one does not, calls in doubt are paid."""
 
 from __future__ import annotations
 

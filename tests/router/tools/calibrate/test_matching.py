@@ -1,4 +1,4 @@
-"""Closed answers are compared by what they say, not by how."""
+"""Answers compared with references, and judged by a model."""
 
 from __future__ import annotations
 

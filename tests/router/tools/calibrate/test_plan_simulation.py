@@ -23,7 +23,7 @@ from router.tools.calibrate.analysis.plan_simulation import (
 )
 from router.tools.calibrate.collect.arm_client import Missing
 from router.tools.calibrate.collect.collector import CollectedPrompt
-from tests.router.tools.calibrate.worlds import (
+from tests.router.tools.calibrate.prompt_sets import (
     CATALOGUE,
     MAP,
     UTILITY,

@@ -1,4 +1,4 @@
-"""What a file of prompts may hold, and what is said of one that is wrong."""
+"""Files of prompts, and the messages about mistakes in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What plans come to, valued as the service values them."""
+"""Results of plans from the results of their arms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from router.tools.calibrate.analysis.results import (
 )
 from router.tools.calibrate.collect.arm_client import Missing
 from router.tools.calibrate.collect.collector import CollectedPrompt
-from tests.router.tools.calibrate.worlds import CATALOGUE, answered, case, context, failed
+from tests.router.tools.calibrate.prompt_sets import CATALOGUE, answered, case, context, failed
 
 LADDER = CATALOGUE.plans["ladder"]
 GOOD = {"cheap": 0.3, "strong": 0.9}

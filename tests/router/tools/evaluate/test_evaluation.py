@@ -1,4 +1,4 @@
-"""Gains read off a log, against worlds whose truth is known."""
+"""Estimated gains against simulations whose true gains are known."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from router.tools.evaluate.evaluation import (
     weighted,
 )
 from router.tools.evaluate.report import figures, lines
-from tests.router.tools.evaluate.worlds import AXES, CLUSTERS, FEATURES, PLANS, UNITS, world
+from tests.router.tools.evaluate.logs import AXES, CLUSTERS, FEATURES, PLANS, UNITS, world
 
 SETTINGS = EvaluationSettings(PLANS, UNITS)
 REPLAYS = 100

@@ -1,4 +1,4 @@
-"""What a policy that only watched would have earned."""
+"""Evaluation of a policy that only watched."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from router.tools.evaluate.candidates import FixedCandidate, LoggedCandidate, Wa
 from router.tools.evaluate.cases import forecast_of
 from router.tools.evaluate.evaluation import EvaluationSettings, compare, weighted
 from router.tools.evaluate.report import figures, lines
-from tests.router.tools.evaluate.worlds import PLANS, UNITS, watched, world
+from tests.router.tools.evaluate.logs import PLANS, UNITS, watched, world
 
 SETTINGS = EvaluationSettings(PLANS, UNITS)
 BEST = 0.5 * (0.85 - 0.1) + 0.5 * (0.9 - 0.01)

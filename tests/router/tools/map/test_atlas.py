@@ -1,4 +1,4 @@
-"""What the map holds."""
+"""The map as values: regions, shares, beliefs and notes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bandit.errors import VersionMismatch
 from bandit.types import Decision, Estimate
 from router.tools.map.atlas import MapSources, make_atlas, typical_context
 from router.tools.map.traffic import Traffic, traffic_of
-from tests.router.tools.map.lands import (
+from tests.router.tools.map.maps import (
     WEIGHTS,
     actions,
     atlas,

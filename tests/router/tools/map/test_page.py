@@ -17,7 +17,7 @@ from bandit.types import Estimate
 from router.tools.map.atlas import Atlas, MapRegion, PlanView
 from router.tools.map.page import page
 from router.tools.map.traffic import PlanTraffic
-from tests.router.tools.map.lands import atlas, head, land
+from tests.router.tools.map.maps import atlas, head, land
 
 VOID = {"meta", "circle", "path"}
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"

@@ -10,7 +10,7 @@ import pytest
 
 from router.domain.records import DecisionRecord, LoggedContext
 from router.tools.map.traffic import Traffic, traffic_of
-from tests.router.tools.map.lands import contexts, land, record
+from tests.router.tools.map.maps import contexts, land, record
 
 
 def summed(records: list[DecisionRecord]) -> Traffic:

@@ -1,4 +1,4 @@
-"""A learner that is stopped, killed or given a bad snapshot, held against its log learned anew."""
+"""Replay of a log against a learner that was stopped, killed or given a bad snapshot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arms, prompts and who asks them, over real HTTP."""
+"""Arms, prompts, clients and collectors over real HTTP."""
 
 from __future__ import annotations
 

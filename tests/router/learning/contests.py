@@ -1,4 +1,4 @@
-"""A champion that serves by its own lot, members of known mixes, and a world that can turn."""
+"""A contest of policies with fixed mixes of plans, on rewards that can change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small worlds of which is known what routing can bring."""
+"""Collected prompts for which the gain of routing is known."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fresh() -> Policy:
 
 
 def context(cluster: int) -> Context:
-    """At the centre of one cluster."""
+    """Returns the context at the centre of a cluster."""
     membership = np.zeros(MAP.shape.clusters)
     membership[cluster] = 1.0
     return Context(membership, np.zeros(MAP.shape.axes), np.zeros(MAP.shape.features), MAP.version)

@@ -1,4 +1,4 @@
-"""A log of a policy on a world whose truth is known."""
+"""Logs of a random policy with known rewards."""
 
 from __future__ import annotations
 
