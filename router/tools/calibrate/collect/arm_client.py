@@ -21,7 +21,7 @@ from router.domain.errors import (
 from router.ports.ports import Clock, Provider
 from router.runtime.probe import wait
 from router.serving.attempts import CHARGED
-from router.tools.calibrate.collect.budget import Reservation
+from router.tools.calibrate.collect.budget import CallBudget
 from router.tools.calibrate.collect.journal import Answered, Failed, Intent, Journal
 
 TRIES: Final = 3
@@ -121,7 +121,7 @@ class ArmClient:
         chat = self._bounded(chat)
         return max(most_usd(deployment, chat) for deployment in self.catalog.arms[arm].deployments)
 
-    async def ask(self, chat: ChatRequest, arm: str, reservation: Reservation) -> Reply:
+    async def ask(self, chat: ChatRequest, arm: str, reservation: CallBudget) -> Reply:
         """Ask, unless the reply is known. Raises JournalUnusable."""
         key = self.key(chat, arm)
         # Two equal answers are one question to a judge: the second task waits and finds the reply.
@@ -132,9 +132,7 @@ class ArmClient:
             self._again.discard(key)
             return await self._asked(key, self._bounded(chat), arm, reservation)
 
-    async def _asked(
-        self, key: str, chat: ChatRequest, arm: str, reservation: Reservation
-    ) -> Reply:
+    async def _asked(self, key: str, chat: ChatRequest, arm: str, reservation: CallBudget) -> Reply:
         reply: Reply = Missing(STOPPED)
         for deployment in self._capable(chat, arm):
             for attempt in range(TRIES):
@@ -148,7 +146,7 @@ class ArmClient:
         return reply
 
     async def _call(
-        self, key: str, deployment: Deployment, chat: ChatRequest, reservation: Reservation
+        self, key: str, deployment: Deployment, chat: ChatRequest, reservation: CallBudget
     ) -> Reply:
         async with self.calls:
             # Checked only now: while this waited, another call may have exceeded its bound.

@@ -57,7 +57,7 @@ class Budget:
 
 
 @dataclass(slots=True)
-class Reservation:
+class CallBudget:
     """The money that is reserved for one question."""
 
     budget: Budget

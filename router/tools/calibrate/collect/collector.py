@@ -9,7 +9,7 @@ from typing import Protocol
 
 from router.domain.errors import RouterError
 from router.tools.calibrate.collect.arm_client import BUDGET, STOPPED, ArmClient, Missing, Reply
-from router.tools.calibrate.collect.budget import Budget, Reservation
+from router.tools.calibrate.collect.budget import Budget, CallBudget
 from router.tools.calibrate.collect.journal import Answered
 from router.tools.calibrate.collect.prompts import Prompt
 from router.tools.calibrate.collect.scoring import Score, Scorer
@@ -114,7 +114,7 @@ class Collector:
     async def _ask(
         self, one: CollectedPrompt, arm: str, usd: tuple[float, float], *, enough: bool
     ) -> None:
-        asking, scoring = Reservation(self.budget, usd[0]), Reservation(self.budget, usd[1])
+        asking, scoring = CallBudget(self.budget, usd[0]), CallBudget(self.budget, usd[1])
         try:
             one.replies[arm] = await self._reply(one.prompt, arm, asking, enough=enough)
             await asking.close()
@@ -125,7 +125,7 @@ class Collector:
             await asking.close()
             await scoring.close()
 
-    async def _reply(self, prompt: Prompt, arm: str, held: Reservation, *, enough: bool) -> Reply:
+    async def _reply(self, prompt: Prompt, arm: str, held: CallBudget, *, enough: bool) -> Reply:
         if enough:
             return await self.client.ask(prompt.chat, arm, held)
         missing = Missing(STOPPED if self.stop.is_set() else BUDGET)

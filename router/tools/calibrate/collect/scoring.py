@@ -12,7 +12,7 @@ from router.domain.errors import RouterError, VerifierFailed, VerifierMalformed
 from router.gates.judge_prompt import judge_chat, read_score
 from router.ports.ports import Case, Verifier
 from router.tools.calibrate.collect.arm_client import ArmClient
-from router.tools.calibrate.collect.budget import Reservation
+from router.tools.calibrate.collect.budget import CallBudget
 from router.tools.calibrate.collect.journal import Answered, Journal, Scored
 from router.tools.calibrate.collect.matching import Match, quality_of
 from router.tools.calibrate.collect.prompts import Prompt
@@ -36,9 +36,7 @@ class Scorer(Protocol):
         """Returns an upper bound for scoring an answer; None for one that is still to come."""
         ...
 
-    async def score(
-        self, prompt: Prompt, arm: str, reply: Answered, held: Reservation
-    ) -> Score: ...
+    async def score(self, prompt: Prompt, arm: str, reply: Answered, held: CallBudget) -> Score: ...
 
 
 class _FreeScorer:
@@ -51,7 +49,7 @@ class _FreeScorer:
 class ReferenceScorer(_FreeScorer):
     how: Match
 
-    async def score(self, prompt: Prompt, arm: str, reply: Answered, held: Reservation) -> Score:
+    async def score(self, prompt: Prompt, arm: str, reply: Answered, held: CallBudget) -> Score:
         del arm, held
         if prompt.reference is None:
             return Score(None, "no_reference")
@@ -69,7 +67,7 @@ class VerifierScorer(_FreeScorer):
     name: str
     journal: Journal
 
-    async def score(self, prompt: Prompt, arm: str, reply: Answered, held: Reservation) -> Score:
+    async def score(self, prompt: Prompt, arm: str, reply: Answered, held: CallBudget) -> Score:
         del held
         key = fingerprint(prompt.chat, prompt.reference, arm, reply.text, self.name)
         known = self.journal.ledger.scores.get(key)
@@ -114,7 +112,7 @@ class JudgeScorer:
             return self.client.bound_usd(chat, self.arm)
         return self.client.most_usd(chat, self.arm)
 
-    async def score(self, prompt: Prompt, arm: str, reply: Answered, held: Reservation) -> Score:
+    async def score(self, prompt: Prompt, arm: str, reply: Answered, held: CallBudget) -> Score:
         del arm
         judged = await self.client.ask(_judge_chat(prompt, reply.text), self.arm, held)
         if isinstance(judged, Answered):

@@ -11,7 +11,7 @@ from pathlib import Path
 from router.adapters.providers import make_client, make_providers
 from router.domain.catalog import Arm, Catalog, Deployment, Plan, Price
 from router.tools.calibrate.collect.arm_client import ArmClient, ArmClientSettings, Missing
-from router.tools.calibrate.collect.budget import Budget, Reservation
+from router.tools.calibrate.collect.budget import Budget, CallBudget
 from router.tools.calibrate.collect.collector import CollectedPrompt, Collector
 from router.tools.calibrate.collect.journal import Answered, Failed, Journal
 from router.tools.calibrate.collect.prompts import Prompt, read_prompts
@@ -67,7 +67,7 @@ async def ask(
     client: ArmClient, arm: str = "a", budget_usd: float = 1.0
 ) -> tuple[Answered | Failed | Missing, Budget]:
     budget = Budget(budget_usd, 0.0)
-    reservation = Reservation(budget, 0.0)
+    reservation = CallBudget(budget, 0.0)
     reply = await client.ask(prompts()[0].chat, arm, reservation)
     await reservation.close()
     assert budget.held_usd == 0

@@ -10,7 +10,7 @@ import pytest
 
 from router.domain.catalog import Arm
 from router.tools.calibrate.collect.arm_client import TRIES, Missing
-from router.tools.calibrate.collect.budget import Budget, Reservation
+from router.tools.calibrate.collect.budget import Budget, CallBudget
 from router.tools.calibrate.collect.journal import Answered, Failed, Intent, Journal
 from tests.router.tools.calibrate.arms import (
     COST_USD,
@@ -71,7 +71,7 @@ async def test_a_refused_key_is_tried_once_for_all_prompts(upstream: Upstream, p
     upstream.answer = lambda _model, _text: (401, "no")
     with Journal.open(path) as journal:
         async with asking(catalog(upstream.port, a=["m"]), journal, calls=1) as client:
-            share = Reservation(Budget(1.0, 0.0), 0.0)
+            share = CallBudget(Budget(1.0, 0.0), 0.0)
             replies = [await client.ask(p.chat, "a", share) for p in prompts(5)]
     assert {r.why for r in replies if isinstance(r, Failed)} == {"provider_unauthorized"}
     assert upstream.asked == {"m": 1}
