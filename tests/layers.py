@@ -71,7 +71,7 @@ LIBRARIES: Final[Mapping[str, frozenset[str]]] = {
         "router/tools/calibrate/command.py": "rich",
         "router/tools/calibrate/run.py": "rich threadpoolctl",
         "router/tools/calibrate/terminal.py": "rich",
-        "router/tools/evaluate/library.py": "estimators",
+        "router/tools/evaluate/evaluation.py": "estimators",
         "router/cli/": "click rich",
         "router/observe/": "prometheus_client structlog",
         "router/adapters/embedding/": "numpy platformdirs",

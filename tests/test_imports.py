@@ -74,7 +74,7 @@ def is_python(data: bytes) -> bool:
         ("router/rpc/servicer.py", "from router.config import Config", "router.config.Config"),
         ("router/config/x.py", "from router.app.server import run", "router.app.server.run"),
         ("router/app/x.py", "import redis", "redis"),
-        ("router/app/x.py", "from router.tools import handover", "router.tools.handover"),
+        ("router/app/x.py", "from router.tools import publishing", "router.tools.publishing"),
         ("demo/x.py", "from router.domain import catalog", "router.domain.catalog"),
     ],
 )

@@ -13,13 +13,13 @@ from bench.routing.recorded import Rows
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven
 from router.domain.records import Choice, DecisionRecord
-from router.learning.cross_fit import School, Schooled
-from router.learning.training import joined, teach
+from router.learning.cross_fit import CrossFitted, GateCrossFit
+from router.learning.training import Trainer, join, train_policy
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedTrial:
-    """Implements `router.learning.cross_fit.Trial`."""
+    """Implements `router.learning.cross_fit.PromptTrial`."""
 
     replay: Replay
     row: int
@@ -46,26 +46,27 @@ class Calibration:
         self._decider = brain.decider
         self._plans = plans
         self._observer = StrictObserver()
-        self._school = School(plans, lambda n: brain.gates(10 + n), self._observer)
+        self._cross_fit = GateCrossFit(plans, lambda n: brain.gates(10 + n), self._observer)
 
     async def teach(self, rows: Rows) -> None:
         trials = [
             RecordedTrial(self._replay, row, self._replay.choose(row)) for row in rows.tolist()
         ]
-        schooled = await self._school.teach(self._decider.gates, trials)
+        schooled = await self._cross_fit.fit(self._decider.gates, trials)
         # What a plan comes to depends on what its promise permits: that first.
-        await self._school.promise(self._decider.promises, schooled)
+        await self._cross_fit.fit_promises(self._decider.promises, schooled)
         for one in schooled:
             await self._outcomes(one)
         await self._replay.settle()
 
-    async def _outcomes(self, one: Schooled[RecordedTrial]) -> None:
+    async def _outcomes(self, one: CrossFitted[RecordedTrial]) -> None:
         trial = one.trial
         for plan in self._plans.values():
             record = await trial.call(plan, one.gates)
             quality = trial.quality(record.arm)
             events: list[Event] = [Decided(record), FeedbackGiven("", quality)]
-            found = joined(events, {"": record}, self._plans, REWARDS)
+            trainer = Trainer(self._plans, REWARDS, self._observer)
+            found = trainer.outcomes(join(events, {"": record}))
             # A ladder's first rung was learned alone already.
             whole = [outcome for outcome in found if outcome.action.name == plan.name]
-            teach(self._decider.policy, whole, self._observer)
+            train_policy(self._decider.policy, whole, self._observer)

@@ -27,13 +27,13 @@ from router.domain.requests import WeightOverrides
 from router.gates.format_checks import FormatCheckSettings
 from router.gates.gate_session import GateSession, GateSessions
 from router.learning.rewards import RewardSettings
-from router.learning.training import joined, keep_promises, labels, lessons, teach, teach_gates
+from router.learning.training import Trainer, join
 from router.ports.state import Health
 from router.runtime.background import Background
 from router.serving.attempts import DeploymentCaller, PlanRun
 from router.serving.cascade import Cascade, CascadeSettings
 from router.serving.decider import Bounds, Decider
-from router.tools.calibrate.analysis.plan_simulation import WellBoard
+from router.tools.plan_runner import HealthyBoard
 
 DRAIN_EVERY = 64
 ANY_WEIGHTS, ANY_COST = WeightOverrides(), Bounds()
@@ -183,12 +183,8 @@ class Replay:
         if self._auditor and any(isinstance(event, FeedbackGiven) for event in events):
             self._auditor.telling.count_feedback("")
         began_ns = time.perf_counter_ns()
-        known = {record.id: record}
-        outcomes = joined(events, known, self._plans, REWARDS)
-        teach(self._decider.policy, outcomes, self._observer)
-        keep_promises(self._decider.promises, labels(events, known), self._observer)
-        taught = lessons(events, known, self._plans, REWARDS)
-        teach_gates(self._decider.gates, taught, self._observer)
+        trainer = Trainer(self._plans, REWARDS, self._observer)
+        trainer.train(self._decider, join(events, {record.id: record}))
         self._spent_ns[2] += time.perf_counter_ns() - began_ns
 
     async def settle(self) -> None:
@@ -231,7 +227,7 @@ class Replay:
         outcomes = RecordedProvider(self._arms, scene.data.cost_usd, clock)
         caller = DeploymentCaller(
             providers={"openai": AnsweringProvider(outcomes, scene.answers)},
-            health=WellBoard(),
+            health=HealthyBoard(),
             background=self._background,
             observer=self._observer,
             clock=clock,

@@ -16,8 +16,14 @@ from bench.routing.provider import StrictObserver
 from bench.routing.streams import draw
 from bench.routing.world import Variant
 from router.learning.rewards import RewardSettings
-from router.tools.evaluate.candidates import Candidate, Fixed, Learning, Logged
-from router.tools.evaluate.evaluation import Compared, Terms, compare
+from router.learning.training import Trainer
+from router.tools.evaluate.candidates import (
+    Candidate,
+    FixedCandidate,
+    LearningCandidate,
+    LoggedCandidate,
+)
+from router.tools.evaluate.evaluation import Comparison, EvaluationSettings, compare
 
 LEARNING = "linucb"
 UNIFORM = "random-mix"
@@ -57,30 +63,30 @@ class Evaluator:
         drawn = draw(stream, job.seed)
         served = self._worker.made(job, stream, drawn)
         asyncio.run(served.replay.run(drawn.rows, np.ones(len(drawn.rows), dtype=bool), 0))
-        terms = Terms(served.catalog.plans, Units(stream.unit_usd), RewardSettings())
+        settings = EvaluationSettings(served.catalog.plans, Units(stream.unit_usd))
         rewards = outcomes(stream, drawn.rows, job.cost_weight).reward
         order = [stream.data.arms.index(name) for name in sorted(stream.data.arms)]
         found: list[Found] = []
         for name, candidate in self._candidates(job).items():
-            compared = compare(served.replay.log, candidate, Logged(), terms)
+            compared = compare(served.replay.log, candidate, LoggedCandidate(), settings)
             found += _found((job.stream, job.variant.name, name), compared, rewards[:, order])
         return found
 
     def _candidates(self, job: Job) -> Mapping[str, Candidate]:
         stream = self._material.streams[job.stream]
-        fixed = {f"fixed:{arm}": Fixed(arm) for arm in stream.data.arms}
+        fixed = {f"fixed:{arm}": FixedCandidate(arm) for arm in stream.data.arms}
         return {**fixed, **{name: self._learning(job, name) for name in (LEARNING, UNIFORM)}}
 
     def _learning(self, job: Job, name: str) -> Candidate:
         stream = self._material.streams[job.stream]
         other = Job(job.stream, job.cost_weight, 0, Variant(name, name), job.seed)
-        return Learning(
-            self._worker.made(other, stream, draw(stream, job.seed)).policy, StrictObserver()
-        )
+        made = self._worker.made(other, stream, draw(stream, job.seed))
+        trainer = Trainer(made.catalog.plans, RewardSettings(), StrictObserver())
+        return LearningCandidate(made.policy, trainer)
 
 
 def _found(
-    of: tuple[str, str, str], compared: Compared, rewards: NDArray[np.float64]
+    of: tuple[str, str, str], compared: Comparison, rewards: NDArray[np.float64]
 ) -> list[Found]:
     """rewards: (n, k) of every arm, columns by name."""
     truth = (compared.wanted * rewards).sum(axis=1)

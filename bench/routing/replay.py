@@ -22,13 +22,13 @@ from router.domain.records import Choice, DecisionRecord, Mode
 from router.domain.requests import WeightOverrides
 from router.gates.format_checks import FormatCheckSettings
 from router.learning.rewards import RewardSettings
-from router.learning.training import joined, teach
+from router.learning.training import Trainer, join
 from router.ports.state import Health
 from router.runtime.background import Background
 from router.serving.attempts import DeploymentCaller, PlanRun
 from router.serving.cascade import Cascade, CascadeSettings
 from router.serving.decider import Bounds, Decider
-from router.tools.calibrate.analysis.plan_simulation import WellBoard
+from router.tools.plan_runner import HealthyBoard
 
 DRAIN_EVERY = 64
 ANY_WEIGHTS, ANY_COST = WeightOverrides(), Bounds()
@@ -163,8 +163,8 @@ class Replay:
     def _learn(self, record: DecisionRecord, events: list[Event]) -> None:
         self.log += events
         began_ns = time.perf_counter_ns()
-        outcomes = joined(events, {record.id: record}, self._plans, RewardSettings())
-        teach(self._decider.policy, outcomes, self._observer)
+        trainer = Trainer(self._plans, RewardSettings(), self._observer)
+        trainer.train(self._decider, join(events, {record.id: record}))
         self._spent_ns[2] += time.perf_counter_ns() - began_ns
 
     def _context(self, row: int) -> Context:
@@ -181,7 +181,7 @@ class Replay:
         provider = RecordedProvider(self._data.arms, self._data.cost_usd, clock)
         caller = DeploymentCaller(
             providers={"openai": provider},
-            health=WellBoard(),
+            health=HealthyBoard(),
             background=self._background,
             observer=self._observer,
             clock=clock,

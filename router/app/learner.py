@@ -22,12 +22,11 @@ from router.app.process import Running, opened_storage, run, serve_metrics
 from router.app.refitter import Refitter
 from router.app.reloading import ConfigReloader, ConfigSource
 from router.config import Config
-from router.config.values import catalog_of, today_of
+from router.config.values import catalog_of, trainer_of, upgrade_of
 from router.domain.catalog import Catalog
-from router.learning.batches import BatchTrainer
 from router.learning.learner import Learner, LearnerSettings
-from router.learning.rewards import RewardSettings
-from router.learning.upgraded_events import UpgradedEvents
+from router.learning.training import BatchTrainer
+from router.learning.upgrades import UpgradedEvents
 from router.observe.metrics import Metrics
 from router.ports.observer import Observer
 from router.runtime.loops import Loop, TaskSupervisor, wait
@@ -154,7 +153,7 @@ def build_learner(
     retired: plans of an earlier config, whose events teach nothing.
     """
     learning = config.learning
-    events = UpgradedEvents(storage.events, today_of(config))
+    events = UpgradedEvents(storage.events, upgrade_of(config))
     return Learner(
         owner=uuid4().hex,
         lease=storage.lease,
@@ -162,11 +161,9 @@ def build_learner(
         defaults=storage.defaults,
         snapshots=storage.snapshots,
         policies=storage.policies,
-        lecture=BatchTrainer(
+        trainer=BatchTrainer(
             find=events.records,
-            plans=catalog.plans,
-            rewards=RewardSettings(learning.implicit_weight),
-            observer=observer,
+            trainer=trainer_of(config, catalog, observer),
             # A pinned arm need have no plan.
             ignored={*catalog.arms, *retired},
         ),

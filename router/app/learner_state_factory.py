@@ -19,10 +19,9 @@ from router.config.values import context_map_of, gate_settings_of, promise_setti
 from router.domain.catalog import Catalog, Plan
 from router.domain.tenants import promise_name
 from router.learning.implicit_feedback import ImplicitFeedbackWeights
-from router.learning.learner_state import Arrays, LearnerState, Terms, split, terms_of
-from router.learning.renaming import renamed_payloads
-from router.learning.tenant_policies import TenantPolicies
-from router.learning.tenant_weights import TenantWeightCap
+from router.learning.learner_state import Arrays, LearnerState, PromiseTerms, split, terms_of
+from router.learning.tenants import TenantPolicies, TenantWeightCap
+from router.learning.upgrades import renamed_parts
 from router.ports.upstream import Embedder
 
 
@@ -88,9 +87,9 @@ class LearnerStateFactory:
             self._gates({}, None),
             self._promises({}),
             contest=contest,
-            influence=self._influence(None),
-            owned=self._owned({}, None),
-            trust=self._trust(None),
+            tenant_cap=self._tenant_cap(None),
+            own_policies=self._own_policies({}, None),
+            implicit_weights=self._implicit_weights(None),
         )
         if contest is not None:
             learned.follow(contest)
@@ -98,27 +97,30 @@ class LearnerStateFactory:
 
     def restore(self, payload: bytes) -> LearnerState:
         """Restore to learn on exactly where the snapshot ended. Raises BanditError."""
-        parts = renamed_payloads(split(payload), self._renamed)
+        parts = renamed_parts(split(payload), self._renamed)
         champion, policy = self._policies.champion(parts, None)
         contest = self._policies.contest(champion, policy, parts)
-        gates = self._gates(parts.gates, None)
-        promises, influence = self._promises(parts.promises), self._influence(parts.influence)
-        owned = self._owned(parts.owned, None)
-        trust = self._trust(parts.trust)
-        return LearnerState(policy, gates, promises, champion, contest, influence, owned, trust)
+        return LearnerState(
+            policy,
+            self._gates(parts.gates, None),
+            self._promises(parts.promises),
+            champion,
+            contest,
+            self._tenant_cap(parts.influence),
+            self._own_policies(parts.owned, None),
+            self._implicit_weights(parts.trust),
+        )
 
     def restore_to_serve(self, payload: bytes) -> LearnerState:
         """Restore without challengers. Raises BanditError."""
-        parts = renamed_payloads(split(payload), self._renamed)
+        parts = renamed_parts(split(payload), self._renamed)
         champion, policy = self._policies.champion(parts, self._serving_rng)
         gates = self._gates(parts.gates, self._serving_rng)
-        promises, owned = (
-            self._promises(parts.promises),
-            self._owned(parts.owned, self._serving_rng),
-        )
-        return LearnerState(policy, gates, promises, champion, owned=owned)
+        own = self._own_policies(parts.owned, self._serving_rng)
+        promises = self._promises(parts.promises)
+        return LearnerState(policy, gates, promises, champion, own_policies=own)
 
-    def _owned(
+    def _own_policies(
         self, saved: Mapping[str, bytes], rng: np.random.Generator | None
     ) -> TenantPolicies | None:
         """Raises BanditError."""
@@ -131,19 +133,19 @@ class LearnerStateFactory:
         }
         return TenantPolicies(self._owners, self._policies.tenant_copy, policies)
 
-    def _influence(self, saved: dict[str, Any] | None) -> TenantWeightCap | None:
+    def _tenant_cap(self, saved: dict[str, Any] | None) -> TenantWeightCap | None:
         """Raises CorruptSnapshot."""
         if self._max_share == 1:
             return None
         with _fitting_snapshot("shares of tenants do"):
             return TenantWeightCap(self._max_share, saved)
 
-    def _trust(self, saved: dict[str, Any] | None) -> ImplicitFeedbackWeights:
+    def _implicit_weights(self, saved: dict[str, Any] | None) -> ImplicitFeedbackWeights:
         """Raises CorruptSnapshot."""
         with _fitting_snapshot("trust in signs does"):
             return ImplicitFeedbackWeights(self._implicit_weight, saved)
 
-    def _promises(self, saved: Mapping[str, tuple[Terms, Arrays]]) -> dict[str, Promise]:
+    def _promises(self, saved: Mapping[str, tuple[PromiseTerms, Arrays]]) -> dict[str, Promise]:
         """One whose terms were changed since begins without evidence. Raises CorruptSnapshot."""
         made = {name: Promise(settings) for name, settings in self._promise_settings.items()}
         for name, promise in made.items():

@@ -17,7 +17,7 @@ from router.config.policy_schema import PolicySection
 from router.config.values import members_of, settings_of, units_of
 from router.domain.catalog import Catalog
 from router.domain.records import BASE
-from router.learning.learner_state import Payloads
+from router.learning.learner_state import SnapshotParts
 from router.learning.promotion import ChampionChallenger, ContestTerms
 from router.learning.promotion_state import ContestState, resumed
 
@@ -61,7 +61,7 @@ class PolicyFactory:
             policies, resumed(ContestState(), self._fingerprints), self._terms
         )
 
-    def champion(self, parts: Payloads, rng: np.random.Generator | None) -> tuple[str, Policy]:
+    def champion(self, parts: SnapshotParts, rng: np.random.Generator | None) -> tuple[str, Policy]:
         """Returns the name and the policy that serves: `BASE` where the config lacks the champion.
 
         Raises BanditError.
@@ -85,7 +85,9 @@ class PolicyFactory:
             policy.limit(self._own_strength)
         return policy
 
-    def contest(self, champion: str, policy: Policy, parts: Payloads) -> ChampionChallenger | None:
+    def contest(
+        self, champion: str, policy: Policy, parts: SnapshotParts
+    ) -> ChampionChallenger | None:
         """Raises BanditError."""
         if len(self._sections) == 1:
             return None
@@ -95,7 +97,7 @@ class PolicyFactory:
         }
         return ChampionChallenger(policies, resumed(parts.state, self._fingerprints), self._terms)
 
-    def _challenger(self, name: str, parts: Payloads) -> Policy:
+    def _challenger(self, name: str, parts: SnapshotParts) -> Policy:
         """One that is merged otherwise now starts with nothing."""
         payload, known = self._payload(name, parts), parts.state.prints.values()
         if payload is None or self._fingerprints[name] not in known:
@@ -106,7 +108,7 @@ class PolicyFactory:
         except VersionMismatch:
             return self.fresh(name)
 
-    def _payload(self, name: str, parts: Payloads) -> bytes | None:
+    def _payload(self, name: str, parts: SnapshotParts) -> bytes | None:
         """Returns the payload of the member with the same settings, else of the same name.
 
         A champion's overrides may so be written into the section `policy` and lose nothing.

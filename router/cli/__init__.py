@@ -26,7 +26,7 @@ CONFIG = click.option(
 
 
 class Commands(click.Group):
-    """What is wrong is one clean line a mistake, never a traceback."""
+    """A group whose errors are one clean line each, never a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -81,12 +81,5 @@ def fetch_model_command(directory: Path | None) -> None:
     click.echo(str(fetch_model(target=directory)))
 
 
-main.add_command(calibrate)
-main.add_command(evaluate)
-main.add_command(explain)
-main.add_command(learner)
-main.add_command(log)
-main.add_command(map_command)
-main.add_command(policy)
-main.add_command(tenant)
-main.add_command(train)
+for command in (calibrate, evaluate, explain, learner, log, map_command, policy, tenant, train):
+    main.add_command(command)

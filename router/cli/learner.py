@@ -39,7 +39,7 @@ def replay(config_path: Path, archive: Path | None, out: Path | None, *, verify:
     """Learn the whole log again from nothing."""
     config = load_config(config_path, os.environ)
     from router.runtime.files import write_file  # noqa: PLC0415 - the same
-    from router.tools.train.replay import replayed  # noqa: PLC0415 - `--help` waits for no driver
+    from router.tools.train.run import replayed  # noqa: PLC0415 - `--help` waits for no driver
 
     done = asyncio.run(replayed(config, os.environ, archive, verify=verify))
     same = ": the newest snapshot is the same, byte for byte" if verify else ""

@@ -66,7 +66,7 @@ def rollback(config_path: Path, wait_s: float) -> None:
 
 
 def _command(config_path: Path, name: str, wait_s: float) -> None:
-    """name: of whom to promote, "" to roll back."""
+    """name: of the policy to promote, "" to roll back."""
     config = load_config(config_path, os.environ)
     from router.domain.events import Move, PolicyCommand  # noqa: PLC0415 - `--help` needs none
 

@@ -163,7 +163,7 @@ def _new_key() -> str:
 def _with_directory(
     config: Config, use: Callable[[TenantDirectory], Awaitable[T]], *, begun: bool = True
 ) -> T:
-    """begun: the store must be there; the first tenant may begin it."""
+    """begun: False also accepts a store without data, as the first tenant does."""
     from router.app.process import opened_storage  # noqa: PLC0415 - `--help` need not wait for its imports
 
     async def run() -> T:

@@ -23,7 +23,10 @@ from router.domain.chat import Usage
 from router.domain.errors import ConfigInvalid, ConfigProblem
 from router.domain.records import BASE
 from router.gates.signals import N_SIGNALS, SIGNALS_VERSION
-from router.learning.upgraded_events import Today
+from router.learning.rewards import RewardSettings
+from router.learning.training import Trainer
+from router.learning.upgrades import Upgrade
+from router.ports.observer import Observer
 
 ESCALATION_SHARE = 0.3
 """How often a rung is assumed to be followed by the next, before anything is known."""
@@ -108,8 +111,13 @@ def refit_of(config: Config) -> Refit:
         raise ConfigInvalid(ConfigProblem("", 0, "policy.context_map", str(error))) from None
 
 
-def today_of(config: Config) -> Today:
-    return Today(refit_of(config).remap, config.renamed)
+def upgrade_of(config: Config) -> Upgrade:
+    return Upgrade(refit_of(config).remap, config.renamed)
+
+
+def trainer_of(config: Config, catalog: Catalog, observer: Observer) -> Trainer:
+    rewards = RewardSettings(config.learning.implicit_weight)
+    return Trainer(catalog.plans, rewards, observer)
 
 
 def settings_of(

@@ -1,1 +1,1 @@
-"""From the event log to a published snapshot of the policy and its gates."""
+"""Learning: the event log becomes published snapshots of policies and gates."""

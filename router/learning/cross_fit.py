@@ -1,4 +1,4 @@
-"""Gates taught by prompts of which every arm's answer is known, before anybody asks for one."""
+"""Cross-fitting of gates on prompts whose answers are all known, before the first request."""
 
 from __future__ import annotations
 
@@ -11,45 +11,48 @@ from bandit.risk import LabelSource, Promise
 from bandit.types import Weights
 from router.domain.catalog import Plan
 from router.domain.records import DecisionRecord
-from router.learning.gate_examples import PlanLesson, lesson_of_call
-from router.learning.training import teach_gates
+from router.learning.gate_examples import PlanExample, example_of_call
+from router.learning.training import train_gates
 from router.ports.observer import Observer
 
 FOLDS: Final = 5
 
 
-class Trial(Protocol):
-    """One prompt and the answers to it."""
+class PromptTrial(Protocol):
+    """A prompt with known answers."""
 
     def knows(self, plan: Plan) -> bool:
-        """Whether there is what the plan may call."""
+        """Returns whether every answer is known that the plan may need."""
         ...
 
     async def call(self, plan: Plan, gates: Mapping[str, Gate]) -> DecisionRecord:
-        """Carry the plan out, with the answers there are."""
+        """Carry the plan out with the known answers."""
         ...
 
     def quality(self, arm: str) -> float | None:
-        """Of the arm's answer; None where it has no score."""
+        """Returns the quality of the arm's answer; None where it has no score."""
         ...
 
 
-AnyTrial = TypeVar("AnyTrial", bound=Trial)
+AnyTrial = TypeVar("AnyTrial", bound=PromptTrial)
 
 
 @dataclass(frozen=True, slots=True)
-class Schooled(Generic[AnyTrial]):
-    """A prompt, and gates that were taught by the other folds alone.
+class CrossFitted(Generic[AnyTrial]):
+    """A prompt, and gates that were trained on the other folds only.
 
-    On its own prompts a gate looks better than it is: what a plan comes to is found with these.
+    A gate looks better than it is on its own training prompts: plans are valued with these.
     """
 
     trial: AnyTrial
     gates: Mapping[str, Gate]
 
 
-class School:
-    """fresh: gates by plan, other ones for each number."""
+class GateCrossFit:
+    """Trains the gates of judged plans, and values them on prompts they were not trained on.
+
+    plans: of the config. fresh: makes untrained gates by plan, others for each fold.
+    """
 
     def __init__(
         self,
@@ -61,55 +64,55 @@ class School:
         self._fresh = fresh
         self._observer = observer
 
-    async def teach(
+    async def fit(
         self, gates: Mapping[str, Gate], trials: Sequence[AnyTrial]
-    ) -> list[Schooled[AnyTrial]]:
-        """Teach every answer to `gates`; every fifth trial is then a fold, fold after fold."""
-        taught = [await self._lessons(trial) for trial in trials]
-        teach_gates(gates, [t for found in taught for t in found], self._observer)
-        schooled = []
-        for number in range(FOLDS):
-            rest = [t for i, found in enumerate(taught) if i % FOLDS != number for t in found]
-            unseen = self._fresh(number)
-            teach_gates(unseen, rest, self._observer)
-            schooled += [Schooled(trial, unseen) for trial in trials[number::FOLDS]]
-        return schooled
+    ) -> list[CrossFitted[AnyTrial]]:
+        """Train `gates` on all trials. Returns the trials, fold after fold, with their gates."""
+        examples = [await self._examples(trial) for trial in trials]
+        train_gates(gates, [one for found in examples for one in found], self._observer)
+        fitted = []
+        for fold in range(FOLDS):
+            rest = [one for i, found in enumerate(examples) if i % FOLDS != fold for one in found]
+            held_out = self._fresh(fold)
+            train_gates(held_out, rest, self._observer)
+            fitted += [CrossFitted(trial, held_out) for trial in trials[fold::FOLDS]]
+        return fitted
 
-    async def promise(
-        self, promises: Mapping[str, Promise], schooled: Sequence[Schooled[AnyTrial]]
+    async def fit_promises(
+        self, promises: Mapping[str, Promise], fitted: Sequence[CrossFitted[AnyTrial]]
     ) -> None:
-        """Told what answers are worth that their gates would accept; they are no tenant's."""
-        for one in schooled:
+        """Train promises on the answers that the cross-fitted gates accept, for no tenant."""
+        for one in fitted:
             for plan in self._plans:
                 if plan.name in promises and one.trial.knows(plan):
                     await self._label(promises[plan.name], plan, one)
 
-    async def _label(self, promise: Promise, plan: Plan, one: Schooled[AnyTrial]) -> None:
+    async def _label(self, promise: Promise, plan: Plan, one: CrossFitted[AnyTrial]) -> None:
         record = await one.trial.call(plan, one.gates)
         last = record.judged.steps[-1] if record.judged else None
         quality = one.trial.quality(plan.rungs[0])
         if last is not None and quality is not None and Step.ACCEPT in (last.step, last.instead):
             promise.observe(last.score, 1 - quality, source=LabelSource.CALIBRATION)
 
-    async def _lessons(self, trial: Trial) -> list[PlanLesson]:
-        found: list[PlanLesson] = []
+    async def _examples(self, trial: PromptTrial) -> list[PlanExample]:
+        found: list[PlanExample] = []
         for plan in self._plans:
             if trial.knows(plan):
-                record = await trial.call(plan, {plan.name: _EveryAnswer()})
-                lesson = lesson_of_call(record, plan)
-                if lesson is not None:
-                    found.append(PlanLesson(plan.name, _full(lesson, plan, trial)))
+                record = await trial.call(plan, {plan.name: _CallEveryArm()})
+                example = example_of_call(record, plan)
+                if example is not None:
+                    found.append(PlanExample(plan.name, _labelled(example, plan, trial)))
         return found
 
 
-def _full(lesson: GateExample, plan: Plan, trial: Trial) -> GateExample:
+def _labelled(example: GateExample, plan: Plan, trial: PromptTrial) -> GateExample:
     first, strong = trial.quality(plan.rungs[0]), trial.quality(plan.rungs[-1])
     second = trial.quality(plan.second) if plan.second else None
-    return replace(lesson, first_ok=first, second_ok=second, strong_ok=strong)
+    return replace(example, first_ok=first, second_ok=second, strong_ok=strong)
 
 
-class _EveryAnswer:
-    """Asks whoever may be asked, then escalates: afterwards every answer is known."""
+class _CallEveryArm:
+    """Implements `Gate`: asks for a second opinion where there is one, then escalates."""
 
     name = "every answer"
     learned = 0

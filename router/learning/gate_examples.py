@@ -1,9 +1,10 @@
-"""What an event teaches the gate of its plan: from the log's events to the bandit's lessons."""
+"""Examples for gates and labels for promises, made from the events of the log."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,34 +14,32 @@ from router.domain.catalog import Plan
 from router.domain.events import Audited, Decided, Event, FeedbackGiven, Reasked
 from router.domain.logged_context import read_context
 from router.domain.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Judge, Judged
-from router.learning.rewards import RewardSettings, label
+from router.learning.rewards import RewardSettings, quality_by
 
 
-@dataclass(frozen=True, slots=True)
-class PlanLesson:
-    """plan: whose gate is to learn it."""
+class PlanExample(NamedTuple):
+    """An example for the gate of a plan."""
 
     plan: str
-    lesson: GateExample
+    example: GateExample
 
 
-def lessons_of(
+def examples_of(
     event: Event, record: DecisionRecord, plans: Mapping[str, Plan], settings: RewardSettings
-) -> list[PlanLesson]:
-    """Empty where no gate looked, and for plans that are no longer configured."""
+) -> list[PlanExample]:
+    """Returns none where no gate judged, and for plans that are no longer configured."""
     choice, judged = record.choice, record.judged
     if choice is None or judged is None or choice.plan not in plans:
         return []
-    blank = GateExample(_seen(choice, judged), repeated=not isinstance(event, Decided))
+    blank = GateExample(_input_of(choice, judged), repeated=not isinstance(event, Decided))
     plan = plans[choice.plan]
-    return [
-        PlanLesson(plan.name, lesson) for lesson in _lessons(event, record, plan, blank, settings)
-    ]
+    found = _examples(event, record, plan, blank, settings)
+    return [PlanExample(plan.name, example) for example in found]
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
-    """What a promise learns of an answer its gate would accept. probability: of its being told."""
+class RiskLabel:
+    """Badness of an answer that its gate would accept. probability: that it was labelled."""
 
     plan: str
     score: float
@@ -50,8 +49,8 @@ class Label:
     tenant: str = ""
 
 
-def labels_of(event: Event, record: DecisionRecord) -> list[Label]:
-    """Answers that were accepted and audited, or withheld and compared with the strong one."""
+def risk_labels_of(event: Event, record: DecisionRecord) -> list[RiskLabel]:
+    """Returns labels of answers accepted and audited, or withheld and compared with the strong."""
     choice, judged = record.choice, record.judged
     if choice is None or judged is None:
         return []
@@ -59,83 +58,81 @@ def labels_of(event: Event, record: DecisionRecord) -> list[Label]:
     if last.step is Step.ACCEPT and last.by is Judge.GATE:
         if isinstance(event, Audited):
             bad, told = 1 - event.quality, event.propensity
-            return [Label(choice.plan, last.score, bad, told, LabelSource.AUDIT, record.tenant)]
+            return [RiskLabel(choice.plan, last.score, bad, told, LabelSource.AUDIT, record.tenant)]
         if isinstance(event, FeedbackGiven):
             if event.by_default:
-                return []  # nobody looked: a promise is not kept by silence
+                return []  # silence is no evidence that a promise is kept
             bad = 1 - event.quality
-            return [Label(choice.plan, last.score, bad, 1.0, LabelSource.FEEDBACK, record.tenant)]
+            return [
+                RiskLabel(choice.plan, last.score, bad, 1.0, LabelSource.FEEDBACK, record.tenant)
+            ]
     if isinstance(event, Decided) and last.instead is Step.ACCEPT:
         # Before it deployments of the same arm may have failed.
-        first = _spoke(record, record.attempts[0].arm)
+        first = _answered(record, record.attempts[0].arm)
         if first is not None and first.agrees is not None:
             bad = float(not first.agrees)
-            return [Label(choice.plan, last.score, bad, 1.0, LabelSource.AUDIT, record.tenant)]
+            return [RiskLabel(choice.plan, last.score, bad, 1.0, LabelSource.AUDIT, record.tenant)]
     return []
 
 
-def _lessons(
+def _examples(
     event: Event, record: DecisionRecord, plan: Plan, blank: GateExample, settings: RewardSettings
 ) -> Iterator[GateExample]:
     if isinstance(event, Decided):
-        yield from _from_call(record, plan, blank)
+        example = _of_call(record, plan, blank)
+        if _teaches(example):
+            yield example
     elif isinstance(event, Audited):
         yield replace(blank, first_ok=event.quality, weight=settings.audit_weight)
     elif isinstance(event, FeedbackGiven):
         if not event.by_default:
             yield from _labelled(record, plan, blank, event.quality)
         elif record.answered:
-            lesson = replace(blank, weight=settings.implicit_weight)
-            yield from _labelled(record, plan, lesson, event.quality)
+            example = replace(blank, weight=settings.implicit_weight)
+            yield from _labelled(record, plan, example, event.quality)
     elif isinstance(event, Reasked):
-        lesson = replace(blank, weight=settings.reask_weight)
-        yield from _labelled(record, plan, lesson, 0.0)
+        example = replace(blank, weight=settings.reask_weight)
+        yield from _labelled(record, plan, example, 0.0)
 
 
-def _from_call(record: DecisionRecord, plan: Plan, blank: GateExample) -> Iterator[GateExample]:
-    judged = record.judged
-    assert judged is not None  # noqa: S101 - checked by the caller
-    told = _told(record, judged, plan, blank)
-    known = told.strong_cost_ratio is not None or told.first_ok is not None
-    if known or judged.agreement is not None:
-        yield told
+def _teaches(example: GateExample) -> bool:
+    known = (example.strong_cost_ratio, example.first_ok, example.seen.agreement)
+    return any(value is not None for value in known)
 
 
-def lesson_of_call(record: DecisionRecord, plan: Plan) -> GateExample | None:
-    """The whole of it, whether there is something to learn or not; None where no gate looked."""
+def example_of_call(record: DecisionRecord, plan: Plan) -> GateExample | None:
+    """Returns a verifier's label and the strong arm's real cost; None where no gate judged."""
     if record.choice is None or record.judged is None:
         return None
-    blank = GateExample(_seen(record.choice, record.judged))
-    return _told(record, record.judged, plan, blank)
+    return _of_call(record, plan, GateExample(_input_of(record.choice, record.judged)))
 
 
-def _told(record: DecisionRecord, judged: Judged, plan: Plan, blank: GateExample) -> GateExample:
-    """What agreed, what the strong arm really cost, and what a verifier said."""
-    strong = _spoke(record, _above(plan))
-    if strong is None or not judged.strong_usd:
-        return replace(blank, first_ok=judged.verified)
-    ratio = strong.cost_usd / judged.strong_usd
+def _of_call(record: DecisionRecord, plan: Plan, blank: GateExample) -> GateExample:
+    judged, strong = record.judged, _answered(record, _above(plan))
+    if judged is None:
+        return blank
+    ratio = strong.cost_usd / judged.strong_usd if strong and judged.strong_usd else None
     return replace(blank, first_ok=judged.verified, strong_cost_ratio=ratio)
 
 
 def _labelled(
     record: DecisionRecord, plan: Plan, blank: GateExample, quality: float
 ) -> Iterator[GateExample]:
-    """The served answer's label, and what it says of the others."""
+    """Yields the served answer's quality, and that of the others as far as it follows."""
     first, second, strong = (
-        _label(record, arm, quality) for arm in (plan.rungs[0], plan.second, _above(plan))
+        _quality(record, arm, quality) for arm in (plan.rungs[0], plan.second, _above(plan))
     )
     if (first, second, strong) != (None, None, None):
         yield replace(blank, first_ok=first, second_ok=second, strong_ok=strong)
 
 
-def _label(record: DecisionRecord, arm: str, quality: float) -> float | None:
-    spoke = _spoke(record, arm)
-    return None if spoke is None else label(spoke, quality)
+def _quality(record: DecisionRecord, arm: str, served: float) -> float | None:
+    attempt = _answered(record, arm)
+    return None if attempt is None else quality_by(attempt, served)
 
 
-def _spoke(record: DecisionRecord, arm: str) -> Attempt | None:
-    """The arm's attempt that came to an answer."""
+def _answered(record: DecisionRecord, arm: str) -> Attempt | None:
+    """Returns the arm's attempt that came to an answer."""
     silent = (AttemptOutcome.FAILED, AttemptOutcome.CANCELLED)
     return next((a for a in record.attempts if a.arm == arm and a.outcome not in silent), None)
 
@@ -144,7 +141,7 @@ def _above(plan: Plan) -> str:
     return plan.rungs[1] if len(plan.rungs) > 1 else ""
 
 
-def _seen(choice: Choice, judged: Judged) -> GateInput:
+def _input_of(choice: Choice, judged: Judged) -> GateInput:
     return GateInput(
         context=read_context(choice.context),
         signals=np.asarray(judged.signals),

@@ -1,4 +1,4 @@
-"""Signs by which a caller who says nothing tells of an answer, and what each kind is worth."""
+"""Implicit feedback: signs of a bad answer in what callers do, and the weight of each kind."""
 
 from __future__ import annotations
 
@@ -9,59 +9,59 @@ from router.domain.events import Decided, Event, FeedbackGiven, Reasked
 from router.domain.records import UNJUDGED, AttemptOutcome, DecisionRecord, Mode
 
 LEFT_SHARE: Final = 0.4
-"""Of the weight of a re-ask, before anything is known: who leaves a stream may have read enough."""
+"""Assumed weight beside that of a re-ask: who leaves a stream may have read enough."""
 EDITED_SHARE: Final = 0.7
-"""The same for a prompt of which a little was changed: something else may have been wanted."""
+"""Assumed weight of a slightly changed prompt: something else may have been wanted."""
 EDITED: Final = 0.6
-"""Likeness from which a prompt asked again is the earlier one, edited."""
+"""Likeness from which a repeated prompt is an edit of the earlier one."""
 PRIOR_COUNT: Final = 20.0
-"""Signs with feedback that weigh as much as what was assumed."""
+"""Signs with feedback that weigh as much as the assumption."""
 LEAST: Final = 0.01
 MOST: Final = 0.5
-"""No sign counts more than half of what a caller says."""
+"""No sign counts more than half of explicit feedback."""
 MOST_WAITING: Final = 2_000
 
 
 class Sign(StrEnum):
     REASKED = "reasked"
-    """The same session asked nearly the same again, in other words."""
+    """The session asked nearly the same again, in other words."""
     EDITED = "edited"
-    """The same with a few letters or words changed."""
+    """The session repeated the prompt with a few letters or words changed."""
     RETRIED = "retried"
-    """The same words again."""
+    """The session repeated the prompt word by word."""
     LEFT = "left"
     """The caller left a stream in the middle of an answer."""
 
 
 def sign_of(event: Event, record: DecisionRecord) -> Sign | None:
     if isinstance(event, Reasked):
-        return _asked_again(event.likeness)
+        return _sign_of_reask(event.likeness)
     if not isinstance(event, Decided) or record.mode is not Mode.STREAM or not record.attempts:
         return None
     last = record.attempts[-1]
     left = last.outcome is AttemptOutcome.CANCELLED and last.output_tokens > 0
-    # Of an answer that was still being judged nothing had been handed out.
+    # Nothing had been handed out of an answer that was still being judged.
     return Sign.LEFT if left and last.why != UNJUDGED else None
 
 
-def _asked_again(likeness: float) -> Sign:
+def _sign_of_reask(likeness: float) -> Sign:
     if likeness == 1.0:
         return Sign.RETRIED
     return Sign.EDITED if likeness >= EDITED else Sign.REASKED
 
 
 class ImplicitFeedbackWeights:
-    """How much each kind of sign counts beside feedback, learned where both were given.
+    """Weights of each kind of sign beside explicit feedback, learned where both were given.
 
-    Of answers with a sign a share p turned out bad, of those without one a share p0. By Abbott's
-    formula (1925) (p - p0) / (1 - p0) of the signs mean it; the weight of a kind is the mean of
-    that, over the n signs with feedback, and of what was assumed, which counts for PRIOR_COUNT.
+    A share p of the answers with a sign turned out bad, and p0 of those without. By Abbott's
+    formula (1925) the share (p - p0) / (1 - p0) of the signs is meant; a kind's weight is the mean
+    of that, over the n signs with feedback, and of the assumption, which counts for PRIOR_COUNT.
 
-    implicit_weight: assumed of a re-ask. state: what `state` gave.
+    implicit_weight: assumed of a re-ask. state: as returned by `state`.
     """
 
     def __init__(self, implicit_weight: float = 0.25, state: dict[str, Any] | None = None) -> None:
-        """Raises KeyError, TypeError or ValueError when the state is none."""
+        """Raises KeyError, TypeError or ValueError for an invalid state."""
         kept = state or {"plain": [0, 0.0], "signs": [], "waiting": []}
         shares = {Sign.EDITED: EDITED_SHARE, Sign.LEFT: LEFT_SHARE}
         self._assumed = {sign: shares.get(sign, 1.0) * implicit_weight for sign in Sign}
@@ -78,11 +78,11 @@ class ImplicitFeedbackWeights:
             weight = (PRIOR_COUNT * weight + count * meant) / (PRIOR_COUNT + count)
         return min(max(weight, LEAST), MOST)
 
-    def see(self, event: Event, record: DecisionRecord) -> float | None:
-        """The weight of the sign that an event is, None for none; feedback is held against it."""
+    def observe(self, event: Event, record: DecisionRecord) -> float | None:
+        """Count the event. Returns its weight as a sign, None if it is none."""
         if isinstance(event, FeedbackGiven):
             if event.replaces is None:
-                self._told(record.id, None if event.by_default else 1 - event.quality)
+                self._add_feedback(record.id, None if event.by_default else 1 - event.quality)
             return None
         sign = sign_of(event, record)
         if sign is None:
@@ -97,13 +97,13 @@ class ImplicitFeedbackWeights:
         return not (self._plain[0] or self._signs or self._waiting)
 
     def state(self) -> dict[str, Any]:
-        # Lists, for their order is part of the state: the oldest that waits leaves first.
+        # Lists, because their order is part of the state: the oldest leaves first.
         signs = [[str(sign), *pair] for sign, pair in self._signs.items()]
         waiting = [[name, str(sign)] for name, sign in self._waiting.items()]
         return {"plain": list(self._plain), "signs": signs, "waiting": waiting}
 
-    def _told(self, decision_id: str, bad: float | None) -> None:
-        """bad: None where silence is all there was."""
+    def _add_feedback(self, decision_id: str, bad: float | None) -> None:
+        """bad: None for silence."""
         sign = self._waiting.pop(decision_id, None)
         if bad is None:
             return

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bandit.errors import BanditError
 from router.domain.errors import RouterError
-from router.learning.batches import BatchTrainer
 from router.learning.implicit_feedback import Sign
 from router.learning.learner_state import LearnerState
+from router.learning.training import BatchTrainer
 from router.ports import Clock
 from router.ports.learning_log import Defaults, EventLog, PolicyLog
 from router.ports.observer import Observer
@@ -28,11 +28,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LearnerSettings:
-    """publish_ms: between two snapshots, at least; what is learned meanwhile is in the next.
+    """publish_ms: at least, between two snapshots.
 
-    linger_ms: after a batch that was not full, so that the next one is worth its round trips.
-    patience_ms: for the config with a plan that was chosen already, before its events are skipped.
-    default_every_ms, most_defaults: how often closed join windows are looked for, how many at once.
+    linger_ms: pause after a batch that was not full, so that the next one is worth its round trips.
+    patience_ms: how long to wait for the config of a plan that was chosen already, before its
+    events are skipped. default_every_ms, most_defaults: how often to look for closed join windows,
+    and how many at once.
     """
 
     publish_ms: int = 1_000
@@ -47,152 +48,140 @@ class LearnerSettings:
 
 
 @dataclass(slots=True)
-class _Term:
-    """What one holder of the lease knows. published_s: on the learner's clock."""
+class _LeaseTerm:
+    """State of one holder of the lease. published_s: on the learner's clock."""
 
     fence: int
-    learned: LearnerState
+    state: LearnerState
     version: int
     position: str
     published_s: float
     unpublished: int = 0
 
 
+@dataclass(slots=True, kw_only=True)
 class Learner:
-    """fresh() makes what has learned nothing; load(payload) restores, or raises BanditError."""
+    """Trains on new events and publishes snapshots while it holds the lease.
 
-    def __init__(
-        self,
-        *,
-        owner: str,
-        lease: Lease,
-        events: EventLog,
-        defaults: Defaults,
-        lecture: BatchTrainer,
-        snapshots: SnapshotStore,
-        policies: PolicyLog,
-        fresh: Callable[[], LearnerState],
-        load: Callable[[bytes], LearnerState],
-        observer: Observer,
-        clock: Clock,
-        settings: LearnerSettings,
-    ) -> None:
-        self._owner = owner
-        self._lease = lease
-        self._events = events
-        self._defaults = defaults
-        self._lecture = lecture
-        self._snapshots = snapshots
-        self._policies = policies
-        self._fresh = fresh
-        self._load = load
-        self._observer = observer
-        self._clock = clock
-        self._settings = settings
-        self._term: _Term | None = None
-        self._defaulted_s = 0.0
+    fresh: makes a state that has learned nothing. load: restores one, or raises BanditError.
+    """
+
+    owner: str
+    lease: Lease
+    events: EventLog
+    defaults: Defaults
+    trainer: BatchTrainer
+    snapshots: SnapshotStore
+    policies: PolicyLog
+    fresh: Callable[[], LearnerState]
+    load: Callable[[bytes], LearnerState]
+    observer: Observer
+    clock: Clock
+    settings: LearnerSettings
+    _term: _LeaseTerm | None = field(default=None, init=False)
+    _defaulted_s: float = field(default=0.0, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; then publish what was learned and give the lease back."""
+        """Learn until `stop` is set; then publish what was learned and release the lease."""
         while not stop.is_set():
             try:
                 await self.step()
             except RouterError:
                 self._term = None
-                self._observer.degraded("learner")
-                await wait(stop, self._settings.retry_ms / 1_000)
+                self.observer.degraded("learner")
+                await wait(stop, self.settings.retry_ms / 1_000)
             else:
                 if self._term is None:
-                    await wait(stop, self._settings.retry_ms / 1_000)
+                    await wait(stop, self.settings.retry_ms / 1_000)
         await self._resign()
 
     async def step(self) -> None:
-        """Hold the lease, learn one batch, publish when it is time."""
-        fence = await self._lease.acquire(self._owner, self._settings.lease_ms)
+        """Hold the lease, learn one batch, publish when due."""
+        fence = await self.lease.acquire(self.owner, self.settings.lease_ms)
         if fence is None:
             self._term = None
             return
         if self._term is None or self._term.fence != fence:
             self._term = await self._begin(fence)
         await self._default()
-        learned = await self._learn(self._term)
+        count = await self._learn(self._term)
         if self._is_due(self._term):
             await self._publish(self._term)
-        if learned < self._settings.max_batch:
-            await asyncio.sleep(self._settings.linger_ms / 1_000)
+        if count < self.settings.max_batch:
+            await asyncio.sleep(self.settings.linger_ms / 1_000)
 
-    async def _begin(self, fence: int) -> _Term:
-        """From the newest snapshot that can be read; its successors' events are learned again.
+    async def _begin(self, fence: int) -> _LeaseTerm:
+        """Start from the newest readable snapshot; events after it are learned again.
 
-        With none from nothing, and from the oldest event that is kept.
+        Without one, start from nothing and from the oldest event that is kept.
         """
-        latest = await self._snapshots.latest_version()
-        for version in sorted(await self._snapshots.positions(), reverse=True):
-            stored = await self._snapshots.load(version)
+        latest = await self.snapshots.latest_version()
+        for version in sorted(await self.snapshots.positions(), reverse=True):
+            stored = await self.snapshots.load(version)
             if stored is None:
                 continue
             try:
-                learned = await asyncio.to_thread(self._load, stored.payload)
+                state = await asyncio.to_thread(self.load, stored.payload)
             except BanditError as error:
-                self._observer.snapshot_refused(type(error).__name__)
+                self.observer.snapshot_refused(type(error).__name__)
                 _log.error("snapshot %d is refused: %s", version, type(error).__name__)
                 continue
-            return _Term(fence, learned, latest, stored.position, self._clock())
-        return _Term(fence, self._fresh(), latest, START, self._clock())
+            return _LeaseTerm(fence, state, latest, stored.position, self.clock())
+        return _LeaseTerm(fence, self.fresh(), latest, START, self.clock())
 
-    async def _learn(self, term: _Term) -> int:
-        """How many events."""
-        settings = self._settings
-        read = await self._events.read(term.position, settings.max_batch, settings.wait_ms)
-        batch = self._lecture.known(read, self._clock() * 1_000 - settings.patience_ms)
+    async def _learn(self, term: _LeaseTerm) -> int:
+        """Learn one batch. Returns the number of its events."""
+        settings = self.settings
+        read = await self.events.read(term.position, settings.max_batch, settings.wait_ms)
+        batch = self.trainer.known_prefix(read, self.clock() * 1_000 - settings.patience_ms)
         if len(batch) < len(read):
-            self._observer.degraded("unknown_plan")
+            self.observer.degraded("unknown_plan")
         if not batch:
-            self._observer.learned(0, len(read))
+            self.observer.learned(0, len(read))
             return 0
-        changes = await self._lecture.give(term.learned, batch)
+        changes = await self.trainer.train(term.state, batch)
         for change in changes:
-            # Before the snapshot that holds it: a successor comes to it again, and tells nothing.
-            if await self._policies.changed(change, term.fence):
-                self._observer.policy_changed(change)
+            # Logged before the snapshot that holds it: a successor that repeats it logs nothing.
+            if await self.policies.changed(change, term.fence):
+                self.observer.policy_changed(change)
         term.position = batch[-1][0]
         term.unpublished += len(batch)
-        if term.learned.contest is not None:
-            self._observer.standings(term.learned.champion, term.learned.contest.standings())
-        self._observer.learned(len(batch), await self._events.backlog(term.position))
+        if term.state.contest is not None:
+            self.observer.standings(term.state.champion, term.state.contest.standings())
+        self.observer.learned(len(batch), await self.events.backlog(term.position))
         return len(batch)
 
     async def _default(self) -> None:
-        """Whoever holds the lease tells; each decision is told of in one step, so none twice."""
-        now_s = self._clock()
-        if (now_s - self._defaulted_s) * 1_000 < self._settings.default_every_ms:
+        """Log default feedback where the join window has closed; one atomic step each."""
+        now_s = self.clock()
+        if (now_s - self._defaulted_s) * 1_000 < self.settings.default_every_ms:
             return
-        if await self._defaults.tell(self._settings.most_defaults) < self._settings.most_defaults:
+        if await self.defaults.tell(self.settings.most_defaults) < self.settings.most_defaults:
             self._defaulted_s = now_s
 
-    def _is_due(self, term: _Term) -> bool:
-        waited_ms = (self._clock() - term.published_s) * 1_000
-        return term.unpublished > 0 and waited_ms >= self._settings.publish_ms
+    def _is_due(self, term: _LeaseTerm) -> bool:
+        waited_ms = (self.clock() - term.published_s) * 1_000
+        return term.unpublished > 0 and waited_ms >= self.settings.publish_ms
 
-    async def _publish(self, term: _Term) -> None:
-        payload = await asyncio.to_thread(term.learned.save)
+    async def _publish(self, term: _LeaseTerm) -> None:
+        payload = await asyncio.to_thread(term.state.save)
         snapshot = StoredSnapshot(term.version + 1, term.position, payload)
-        if not await self._snapshots.publish(snapshot, term.fence):
+        if not await self.snapshots.publish(snapshot, term.fence):
             self._term = None
             return
         term.version, term.unpublished = snapshot.version, 0
-        term.published_s = self._clock()
-        self._observer.snapshot(snapshot.version)
+        term.published_s = self.clock()
+        self.observer.snapshot(snapshot.version)
         for sign in Sign:
-            self._observer.sign(sign, term.learned.trust.weight(sign))
-        for plan, promise in term.learned.promises.items():
-            self._observer.promise(plan, promise.status())
-        await self._events.trim(term.position)
+            self.observer.sign(sign, term.state.implicit_weights.weight(sign))
+        for plan, promise in term.state.promises.items():
+            self.observer.promise(plan, promise.status())
+        await self.events.trim(term.position)
 
     async def _resign(self) -> None:
         try:
             if self._term is not None and self._term.unpublished:
                 await self._publish(self._term)
-            await self._lease.release(self._owner)
+            await self.lease.release(self.owner)
         except RouterError:
-            self._observer.degraded("learner")
+            self.observer.degraded("learner")

@@ -1,4 +1,4 @@
-"""What is learned, as one: the champion, the gate of each plan and the contest, in one snapshot."""
+"""Everything that is learned, as one snapshot: policies, the gates of the plans, the contest."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from router.domain.records import BASE
 from router.learning.implicit_feedback import ImplicitFeedbackWeights
 from router.learning.promotion import ChampionChallenger
 from router.learning.promotion_state import ContestState, read_state, write_state
-from router.learning.tenant_policies import TenantPolicies
-from router.learning.tenant_weights import TenantWeightCap
+from router.learning.tenants import TenantPolicies, TenantWeightCap
 
 KIND: Final = "learned"
 POLICY: Final = "policy"
@@ -30,15 +29,19 @@ CONTEST: Final = "contest"
 MEMBER: Final = "member"
 OWN: Final = "own"
 
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+PromiseTerms: TypeAlias = tuple[float, float]
+"""max_bad and confidence: evidence for one promise is none for another."""
+
 
 @dataclass(slots=True)
 class LearnerState:
-    """policy: the one that serves. champion: its name among the members.
+    """Everything that a learner trains and a router serves.
 
-    gates: by plan, of the plans whose gate learns or decides anything. promises: by holder.
-    contest: None where there are no challengers, and in who only serves. influence: of tenants,
-    None where it is not bounded. owned: policies of tenants' own, None where no tenant shall have
-    one. trust: in what callers do who say nothing.
+    policy: the one that serves. champion: its name among the members of the contest. gates: by
+    plan, of those whose gate learns or decides anything. promises: by holder. contest: None without
+    challengers, and in a router. tenant_cap: None where tenants are not capped. own_policies: of
+    single tenants, None where none shall have one.
     """
 
     policy: Policy
@@ -46,53 +49,55 @@ class LearnerState:
     promises: Mapping[str, Promise] = field(default_factory=dict)
     champion: str = BASE
     contest: ChampionChallenger | None = None
-    influence: TenantWeightCap | None = None
-    owned: TenantPolicies | None = None
-    trust: ImplicitFeedbackWeights = field(default_factory=ImplicitFeedbackWeights)
+    tenant_cap: TenantWeightCap | None = None
+    own_policies: TenantPolicies | None = None
+    implicit_weights: ImplicitFeedbackWeights = field(default_factory=ImplicitFeedbackWeights)
 
     @property
     def policies(self) -> Collection[Policy]:
-        """All that learn from every tenant."""
+        """Policies that learn from every tenant."""
         return [self.policy] if self.contest is None else self.contest.policies.values()
 
     @property
     def shared(self) -> Policy:
-        """Of the section `policy`, whoever is champion."""
+        """The policy of the config's section `policy`, whoever is champion."""
         return self.policy if self.contest is None else self.contest.policies[BASE]
 
     def follow(self, contest: ChampionChallenger) -> None:
-        """Serve what the contest says."""
+        """Serve with the contest's champion."""
         self.champion = contest.state.champion
         self.policy = contest.policies[self.champion]
 
     def save(self) -> bytes:
-        """The policy's own snapshot where there is nothing else."""
-        beside = self.contest, self.influence, self.owned
-        if not self.gates and beside == (None, None, None) and self.trust.is_blank:
+        """Returns a snapshot; the policy's own one where there is nothing else."""
+        if self._is_policy_alone():
             return self.policy.save()
         payloads = {POLICY: self.policy.save()}
         payloads |= {f"{GATE}.{plan}": gate.save() for plan, gate in self.gates.items()}
-        told = [[plan, *terms_of(promise.settings)] for plan, promise in self.promises.items()]
+        terms = [[plan, *terms_of(promise.settings)] for plan, promise in self.promises.items()]
         names = {plan: gate.name for plan, gate in self.gates.items()}
-        meta: dict[str, Any] = {"gates": names, "promises": told}
-        if not self.trust.is_blank:
-            meta["trust"] = self.trust.state()
-        if self.influence is not None:
-            meta["influence"] = self.influence.state()
+        meta: dict[str, Any] = {"gates": names, "promises": terms}
+        if not self.implicit_weights.is_blank:
+            meta["trust"] = self.implicit_weights.state()
+        if self.tenant_cap is not None:
+            meta["influence"] = self.tenant_cap.state()
         if self.contest is not None:
             others = [name for name in self.contest.policies if name != self.champion]
             meta["members"] = others
             payloads[CONTEST] = write_state(self.contest.state)
             payloads |= {f"{MEMBER}.{n}": self.contest.policies[n].save() for n in others}
-        if self.owned is not None:
-            meta["owned"] = list(self.owned.policies)
-            saved = [policy.save() for policy in self.owned.policies.values()]
+        if self.own_policies is not None:
+            meta["owned"] = list(self.own_policies.policies)
+            saved = [policy.save() for policy in self.own_policies.policies.values()]
             payloads |= {f"{OWN}.{place}": payload for place, payload in enumerate(saved)}
         arrays = {name: np.frombuffer(payload, np.uint8) for name, payload in payloads.items()}
-        return pack(Snapshot(KIND, meta, arrays | self._evidence()))
+        return pack(Snapshot(KIND, meta, arrays | self._promise_arrays()))
 
-    def _evidence(self) -> dict[str, NDArray[Any]]:
-        """Of the promises."""
+    def _is_policy_alone(self) -> bool:
+        others = self.contest, self.tenant_cap, self.own_policies
+        return not self.gates and others == (None, None, None) and self.implicit_weights.is_blank
+
+    def _promise_arrays(self) -> Arrays:
         return {
             f"{PROMISE}.{index}.{name}": array
             for index, promise in enumerate(self.promises.values())
@@ -100,26 +105,22 @@ class LearnerState:
         }
 
 
-Terms: TypeAlias = tuple[float, float]
-"""max_bad and confidence: evidence for one promise is none for another."""
-Arrays: TypeAlias = dict[str, NDArray[Any]]
-
-
-def terms_of(settings: PromiseSettings) -> Terms:
+def terms_of(settings: PromiseSettings) -> PromiseTerms:
     return settings.max_bad, settings.confidence
 
 
-class Payloads(NamedTuple):
-    """policy: the champion's. gates: plan -> (name of its gate, payload).
+class SnapshotParts(NamedTuple):
+    """The parts of a snapshot, by their stored names.
 
-    promises: holder -> (terms, arrays). state: of the contest, an empty one where there was none.
-    members: of those who do not serve. influence: of tenants, None where it was not bounded.
-    owned: tenant -> payload of its own policy. trust: in signs, None for none yet.
+    policy: the champion's. gates: plan -> (name of its gate, payload). promises: holder -> (terms,
+    arrays). state: of the contest, an empty one where there was none. members: policies that do
+    not serve. influence: of the tenant cap, None for none. owned: tenant -> payload of its own
+    policy. trust: of the implicit feedback weights, None for none yet.
     """
 
     policy: bytes
     gates: Mapping[str, tuple[str, bytes]]
-    promises: Mapping[str, tuple[Terms, Arrays]]
+    promises: Mapping[str, tuple[PromiseTerms, Arrays]]
     state: ContestState
     members: Mapping[str, bytes]
     influence: dict[str, Any] | None = None
@@ -127,18 +128,18 @@ class Payloads(NamedTuple):
     trust: dict[str, Any] | None = None
 
 
-def split(payload: bytes) -> Payloads:
-    """One that holds a policy alone has no gates. Raises CorruptSnapshot, VersionMismatch."""
+def split(payload: bytes) -> SnapshotParts:
+    """Split a snapshot into its parts. Raises CorruptSnapshot, VersionMismatch."""
     snapshot = unpack(payload)
     if snapshot.kind != KIND:
-        return Payloads(payload, {}, {}, ContestState(), {})
+        return SnapshotParts(payload, {}, {}, ContestState(), {})
     try:
         return _parts(snapshot)
     except (KeyError, TypeError, ValueError):
         raise CorruptSnapshot("the snapshot's parts do not fit; go back to an older one") from None
 
 
-def _parts(snapshot: Snapshot) -> Payloads:
+def _parts(snapshot: Snapshot) -> SnapshotParts:
     meta, arrays = snapshot.meta, snapshot.arrays
     gates = {
         plan: (str(name), arrays[f"{GATE}.{plan}"].tobytes())
@@ -148,10 +149,14 @@ def _parts(snapshot: Snapshot) -> Payloads:
         str(plan): ((float(bad), float(sure)), snapshot.part(f"{PROMISE}.{index}"))
         for index, (plan, bad, sure) in enumerate(meta.get("promises", []))
     }
-    members = {str(n): arrays[f"{MEMBER}.{n}"].tobytes() for n in meta.get("members", ())}
-    state = read_state(arrays[CONTEST].tobytes()) if CONTEST in arrays else ContestState()
-    policy, influence = arrays[POLICY].tobytes(), meta.get("influence")
     tenants = enumerate(meta.get("owned", ()))
-    owned = {str(tenant): arrays[f"{OWN}.{place}"].tobytes() for place, tenant in tenants}
-    trust = meta.get("trust")
-    return Payloads(policy, gates, promises, state, members, influence, owned, trust)
+    return SnapshotParts(
+        policy=arrays[POLICY].tobytes(),
+        gates=gates,
+        promises=promises,
+        state=read_state(arrays[CONTEST].tobytes()) if CONTEST in arrays else ContestState(),
+        members={str(n): arrays[f"{MEMBER}.{n}"].tobytes() for n in meta.get("members", ())},
+        influence=meta.get("influence"),
+        owned={str(tenant): arrays[f"{OWN}.{place}"].tobytes() for place, tenant in tenants},
+        trust=meta.get("trust"),
+    )

@@ -1,9 +1,9 @@
-"""Clusters fitted anew to sampled prompts; what was learned under the old ones taught again."""
+"""Refit of the context map to sampled prompts, and what kept decisions teach under it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,15 +11,12 @@ from bandit.context.fitting import MIN_PROMPTS, fit_rows
 from bandit.context.layout import positions, renumbered
 from bandit.context.remap import MOST_BRIDGES, Refit, Remap, bridge_from
 from bandit.errors import BanditError
-from bandit.types import Outcome, Vector
-from router.domain.catalog import Plan
+from bandit.types import Vector
 from router.domain.errors import RouterError
 from router.domain.events import Decided, Event, FeedbackGiven, decision_of
 from router.domain.records import DecisionRecord
-from router.learning.gate_examples import PlanLesson
-from router.learning.rewards import RewardSettings
-from router.learning.training import joined, lessons
-from router.learning.upgraded_events import moved_record
+from router.learning.training import JoinedEvent
+from router.learning.upgrades import moved_record
 from router.ports.survey import EmbeddingSample
 
 
@@ -29,25 +26,15 @@ class TooFewSamples(RouterError):
     reason = "TOO_FEW_SAMPLES"
 
 
-@dataclass(frozen=True, slots=True)
-class Taught:
-    """What kept decisions teach under the new map. passed_over: decisions it cannot read."""
-
-    outcomes: Sequence[Outcome]
-    lessons: Sequence[PlanLesson]
-    passed_over: int
-
-
 def refit(samples: Sequence[EmbeddingSample], before: Refit, seed: int = 0) -> Refit:
-    """A map of the samples that goes on from an earlier one.
+    """Fit a map to the samples that continues an earlier one.
 
     Clusters keep the numbers of the nearest earlier ones, the layout is turned onto the earlier
     layout, and contexts of the earlier maps can be read.
-
     The order of the samples does not matter.
 
     Raises:
-        TooFewSamples: fewer than a fit needs; samples of maps that nothing leads from count not.
+        TooFewSamples: fewer than a fit needs, without those of maps that can't be read.
 
     """
     ordered = sorted(samples, key=lambda s: (s.version, s.vector, s.step, s.features))
@@ -72,7 +59,7 @@ def refit(samples: Sequence[EmbeddingSample], before: Refit, seed: int = 0) -> R
 def as_before(
     records: Iterable[DecisionRecord], later: Sequence[Event]
 ) -> Sequence[DecisionRecord]:
-    """The records without what later events, in the log's order, tell of them."""
+    """Returns the records without the effects of later events, which are in the log's order."""
     kept = {record.id: record for record in records}
     for event in reversed(later):
         record = kept.get(decision_of(event) or "")
@@ -85,31 +72,23 @@ def as_before(
     return list(kept.values())
 
 
-def taught_by(
-    records: Iterable[DecisionRecord],
-    remap: Remap,
-    plans: Mapping[str, Plan],
-    rewards: RewardSettings,
-) -> Taught:
-    """Outcomes and lessons of decisions on record, the oldest first, in contexts of the new map.
+def remapped_events(
+    records: Iterable[DecisionRecord], remap: Remap
+) -> tuple[list[JoinedEvent], int]:
+    """Returns the events of stored decisions, the oldest first, in contexts of the new map.
 
-    What the log held besides the decisions and their feedback, re-asks and audits, is gone.
+    Re-asks and audits are not on record, so they are missing. The second result is the number of
+    decisions that the new map cannot read.
     """
-    events: list[Event] = []
-    known: dict[str, DecisionRecord | None] = {}
-    passed_over = 0
+    events: list[JoinedEvent] = []
+    skipped = 0
     for record in sorted(records, key=lambda record: (record.created_ms, record.id)):
         moved = moved_record(record, remap)
         if moved is None:
-            passed_over += record.choice is not None
+            skipped += record.choice is not None
             continue
-        known[record.id] = moved
-        events += _events(moved)
-    return Taught(
-        outcomes=joined(events, known, plans, rewards),
-        lessons=lessons(events, known, plans, rewards),
-        passed_over=passed_over,
-    )
+        events += [JoinedEvent(event, moved) for event in _events(moved)]
+    return events, skipped
 
 
 def _events(record: DecisionRecord) -> Iterator[Event]:
@@ -120,7 +99,7 @@ def _events(record: DecisionRecord) -> Iterator[Event]:
 
 
 def _raw(sample: EmbeddingSample, before: Refit) -> Vector | None:
-    """Features before centring, by the map they were sampled under."""
+    """Returns features before centring, by the map they were sampled under."""
     features = np.asarray(sample.features)
     current = before.map
     if sample.version == current.version and features.shape == current.feature_means.shape:

@@ -1,4 +1,4 @@
-"""Challengers learn from the champion's log, serve nothing, and take over when evidence says so."""
+"""Promotion: challengers learn from the champion's log and take over when evidence says so."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from router.domain.events import (
 )
 from router.domain.logged_context import read_context
 from router.domain.records import Choice, DecisionRecord
-from router.learning.pending import (
+from router.learning.promotion_state import (
+    ContestState,
     burden_of,
     eligible_of,
-    is_news,
-    waiting_of,
+    is_evidence,
+    pending_of,
     weights_of,
 )
-from router.learning.promotion_state import ContestState
 from router.ports.observer import Observer
 
 GUARD_EVENTS: Final = 100
-"""Judged decisions after a promotion before the guard may take it back."""
+"""Decisions with feedback after a promotion before the guard may take it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,44 +59,52 @@ class ContestSettings:
 
 @dataclass(frozen=True, slots=True)
 class ContestTerms:
+    """Everything a contest is decided by."""
+
     plans: Mapping[str, Plan]
     units: Units
     settings: ContestSettings
 
 
+@dataclass(slots=True)
 class ChampionChallenger:
-    """policies: every member by name, the champion too. A function of the events in their order."""
+    """The contest between the policy that serves and its challengers.
 
-    def __init__(
-        self, policies: Mapping[str, Policy], state: ContestState, terms: ContestTerms
-    ) -> None:
-        self.policies = policies
-        self.state = state
-        self._terms = terms
+    Its state is a function of the events in their order.
 
-    def hear(self, position: str, event: Event, observer: Observer) -> PolicyChanged | None:
-        """Before any member learns from the event. What changed, or why nothing did."""
+    policies: every member by name, the champion too.
+    """
+
+    policies: Mapping[str, Policy]
+    state: ContestState
+    terms: ContestTerms
+
+    def observe(self, position: str, event: Event, observer: Observer) -> PolicyChanged | None:
+        """Count the event as evidence, before any member learns from it.
+
+        Returns a change of champion, or a command that was refused.
+        """
         if isinstance(event, PolicyCommand):
-            return self._obey(position, event)
+            return self._execute(position, event)
         if isinstance(event, Decided):
-            return self._decided(position, event.record, observer)
+            return self._add_decision(position, event.record, observer)
         if isinstance(event, FeedbackGiven):
-            return self._told(position, event, observer)
+            return self._add_feedback(position, event, observer)
         return None
 
     def standings(self) -> list[GainFound]:
-        """Of everyone who does not serve, with intervals that hold for all of them together."""
-        level = 1 - (1 - self._terms.settings.confidence) / max(1, len(self.state.tallies))
+        """Returns every challenger's gain, with intervals that hold for all of them together."""
+        level = 1 - (1 - self.terms.settings.confidence) / max(1, len(self.state.tallies))
         return [self._found(name, level) for name in self.state.tallies]
 
-    def _decided(
+    def _add_decision(
         self, position: str, record: DecisionRecord, observer: Observer
     ) -> PolicyChanged | None:
-        choice, terms, waiting = record.choice, self._terms, self.state.waiting
+        choice, terms, waiting = record.choice, self.terms, self.state.waiting
         if choice is None or choice.member != self.state.champion:
-            return None  # another one's probabilities: no gain over the champion
-        if record.id not in waiting and is_news(record, choice, terms.plans):
-            waiting[record.id] = waiting_of(choice, self._wanted(choice, observer))
+            return None  # another policy's probabilities: no evidence on gains
+        if record.id not in waiting and is_evidence(record, choice, terms.plans):
+            waiting[record.id] = pending_of(choice, self._wanted(choice, observer))
             if len(waiting) > terms.settings.max_waiting:
                 del waiting[next(iter(waiting))]
         if record.id not in waiting or not record.settled:
@@ -106,7 +114,7 @@ class ChampionChallenger:
             del waiting[record.id]
         return self._count(position, record.id, observer)
 
-    def _told(
+    def _add_feedback(
         self, position: str, event: FeedbackGiven, observer: Observer
     ) -> PolicyChanged | None:
         decision = self.state.waiting.get(event.decision_id)
@@ -117,7 +125,7 @@ class ChampionChallenger:
 
     def _wanted(self, choice: Choice, observer: Observer) -> dict[str, tuple[float, ...]]:
         context, weights = read_context(choice.context), weights_of(choice)
-        eligible = eligible_of(choice, self._terms.plans)
+        eligible = eligible_of(choice, self.terms.plans)
         wanted: dict[str, tuple[float, ...]] = {}
         for name in self.state.tallies:
             try:
@@ -129,7 +137,7 @@ class ChampionChallenger:
         return wanted
 
     def _count(self, position: str, decision_id: str, observer: Observer) -> PolicyChanged | None:
-        """Evidence of a decision of which everything is known by now; it waits no longer."""
+        """Add a decision whose reward is known by now to everyone's evidence."""
         decision = self.state.waiting.get(decision_id)
         if decision is None or (reward := decision.reward) is None:
             return None
@@ -139,10 +147,10 @@ class ChampionChallenger:
                 self.state.tallies[name].add(decision.weighed(name, reward))
             except BanditError:
                 observer.degraded("evidence_refused")
-        return self._guarded(position) or self._promoted(position)
+        return self._rolled_back(position) or self._promoted(position)
 
-    def _guarded(self, position: str) -> PolicyChanged | None:
-        settings, previous = self._terms.settings, self.state.previous
+    def _rolled_back(self, position: str) -> PolicyChanged | None:
+        settings, previous = self.terms.settings, self.state.previous
         if not settings.guard or not previous:
             return None
         found = self._found(previous, settings.confidence)
@@ -151,7 +159,7 @@ class ChampionChallenger:
         return self._move(position, previous, Move.ROLLED_BACK, Mover.GUARD, found)
 
     def _promoted(self, position: str) -> PolicyChanged | None:
-        settings = self._terms.settings
+        settings = self.terms.settings
         if not settings.automatic:
             return None
         enough = [name for name, t in self.state.tallies.items() if t.count >= settings.min_events]
@@ -165,12 +173,12 @@ class ChampionChallenger:
         best = max(proven, key=lambda found: found.low or 0.0)
         return self._move(position, best.member, Move.PROMOTED, Mover.EVIDENCE, best)
 
-    def _obey(self, position: str, command: PolicyCommand) -> PolicyChanged:
+    def _execute(self, position: str, command: PolicyCommand) -> PolicyChanged:
         rolls_back = command.move is Move.ROLLED_BACK
         name = self.state.previous if rolls_back else command.name
         refused = self._objection(name, rolls_back=rolls_back)
         if not refused:
-            found = self._found(name, self._terms.settings.confidence)
+            found = self._found(name, self.terms.settings.confidence)
             return self._move(position, name, command.move, Mover.HAND, found)
         now = self.state.champion
         return PolicyChanged(position, command.move, Mover.HAND, now, now, refused=refused)
@@ -185,7 +193,7 @@ class ChampionChallenger:
     def _move(
         self, position: str, name: str, move: Move, by: Mover, found: GainFound
     ) -> PolicyChanged:
-        """Everybody's evidence starts anew: it was of gains over the champion before."""
+        """Change the champion; evidence starts anew, for it was about the earlier one."""
         before = self.state.champion
         self.state = ContestState(
             champion=name,
@@ -198,6 +206,6 @@ class ChampionChallenger:
 
     def _found(self, name: str, level: float) -> GainFound:
         tally = self.state.tallies[name]
-        interval = tally.interval(level, tuned_for=self._terms.settings.min_events)
+        interval = tally.interval(level, tuned_for=self.terms.settings.min_events)
         low, high = (interval.low, interval.high) if interval else (None, None)
         return GainFound(name, tally.count, tally.gain, low, high, tally.effective)

@@ -1,20 +1,18 @@
-"""The log learned again from nothing: what a snapshot must be equal to, byte for byte."""
+"""Replay of the event log: what it teaches must equal a snapshot byte for byte."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
 from router.domain.errors import RouterError
-from router.domain.events import Event
-from router.learning.batches import BatchTrainer
 from router.learning.learner_state import LearnerState
+from router.learning.training import Batch, BatchTrainer
 from router.ports.learning_log import EventLog
 from router.ports.state import StoredSnapshot
 
 BATCH: Final = 1_000
-Batch = Sequence[tuple[str, Event]]
 
 
 class LogIncomplete(RouterError):
@@ -24,7 +22,7 @@ class LogIncomplete(RouterError):
 
 
 class ReplayDiffers(RouterError):
-    """A snapshot does not hold what its log teaches."""
+    """A snapshot is not what its log teaches."""
 
     reason = "REPLAY_DIFFERS"
 
@@ -39,7 +37,7 @@ class Replayed:
 
 
 async def stream(events: EventLog, after: str = "0") -> AsyncIterator[Batch]:
-    """What the store still holds, in batches."""
+    """Yield what the store still holds after a position, in batches."""
     while batch := await events.read(after, BATCH, 0):
         yield batch
         after = batch[-1][0]
@@ -47,15 +45,15 @@ async def stream(events: EventLog, after: str = "0") -> AsyncIterator[Batch]:
 
 async def replay(
     batches: AsyncIterator[Batch],
-    learned: LearnerState,
-    lecture: BatchTrainer,
+    state: LearnerState,
+    trainer: BatchTrainer,
     upto: str | None = None,
     *,
     whole: bool = True,
 ) -> Replayed:
-    """Learn every event up to and including `upto`, from the first one on.
+    """Train the state on every event up to and including position `upto`.
 
-    whole: no also takes a log whose first events are gone. Raises LogIncomplete.
+    whole: False accepts a log whose first events are gone. Raises LogIncomplete.
     """
     count, position = 0, "0"
     async for batch in batches:
@@ -64,11 +62,11 @@ async def replay(
             break
         if whole and not count and _number(wanted[0][0]) != 1:
             raise LogIncomplete("the first events have left the store: export sooner, use --log")
-        await lecture.give(learned, wanted)
+        await trainer.train(state, wanted)
         count, position = count + len(wanted), wanted[-1][0]
     if upto is not None and _number(position) != _number(upto):
         raise LogIncomplete(f"the log ends at event {position}, the snapshot knows {upto}")
-    return Replayed(learned.save(), position, count)
+    return Replayed(state.save(), position, count)
 
 
 def check_same(replayed: Replayed, stored: StoredSnapshot) -> None:

@@ -1,4 +1,4 @@
-"""What an event teaches: from the log's events to the bandit's outcomes.
+"""Outcomes for policies, made from the events of the log.
 
 A plan is valued by what the whole of it cost and yielded. A ladder's first rung is, besides, an
 observation of that arm alone: its cost and latency always, its quality when the answer was served,
@@ -25,8 +25,8 @@ class RewardSettings:
     """implicit_weight, audit_weight in (0, 1]: how much they count beside feedback.
 
     implicit_weight: of an escalation or silence. audit_weight: of an audit. sign_weight: of the
-    sign that the event is (see `implicit_feedback`); None for what nobody has looked into: a re-ask
-    then counts as silence does, and leaving a stream says nothing.
+    sign that the event is (see `implicit_feedback`); None where signs are not weighed: a re-ask
+    then counts as silence does, and a caller who leaves a stream gives no sign.
     """
 
     implicit_weight: float = 0.25
@@ -44,7 +44,7 @@ def outcomes_of(
     plans: Mapping[str, Plan],
     settings: RewardSettings,
 ) -> list[Outcome]:
-    """Outcomes in a fixed order; empty for plans that are no longer configured."""
+    """Returns outcomes in a fixed order; none for plans that are no longer configured."""
     choice = record.choice
     if choice is None or choice.plan not in plans:
         return []
@@ -59,37 +59,37 @@ def _outcomes(
     plans: Mapping[str, Plan],
     settings: RewardSettings,
 ) -> Iterator[Outcome]:
-    """An audit tells of one answer in front of a gate, not of what the plan came to."""
+    """An audit is about one answer in front of a gate, not about the plan's result."""
     if isinstance(event, Decided):
         yield from _from_call(record, choice, plans, settings)
     elif isinstance(event, FeedbackGiven):
         yield from _from_feedback(event, record, choice, plans, settings)
-    # Who had no answer asks again for that; what came of `Decide` may be told later than this.
+    # A caller without an answer asks again for that; a result of `Decide` may be reported later.
     elif isinstance(event, Reasked) and (record.answered or record.mode is Mode.DECIDE):
         blank = _blank(choice, plans[choice.plan])
         yield replace(blank, quality=0.0, weight=settings.reask_weight)
 
 
 @dataclass(frozen=True, slots=True)
-class _First:
-    """The first arm of a ladder by itself. blank: of the plan that is this arm alone.
+class _FirstRung:
+    """The first arm of a ladder by itself.
 
-    call: the last one of its deployments that stood in for each other, at the cost and the time of
-    all of them.
+    blank: an outcome of the plan that is this arm alone, without values. call: the last attempt of
+    the arm's deployments, with the cost and latency of all of them.
     """
 
     blank: Outcome
     call: Attempt
 
 
-def label(spoke: Attempt, served: float) -> float | None:
-    """Quality of an answer by that of the served one; None where that does not tell.
+def quality_by(attempt: Attempt, served: float) -> float | None:
+    """Returns an answer's quality as far as it follows from that of the served one.
 
-    One equal to it shares its label; one unequal to a right one is wrong.
+    An answer equal to the served one shares its quality; one unequal to a right one is wrong.
     """
-    if spoke.outcome is AttemptOutcome.ACCEPTED or spoke.agrees:
+    if attempt.outcome is AttemptOutcome.ACCEPTED or attempt.agrees:
         return served
-    return 0.0 if spoke.agrees is False and served == RIGHT else None
+    return 0.0 if attempt.agrees is False and served == RIGHT else None
 
 
 def _from_call(
@@ -110,7 +110,7 @@ def _from_call(
     yield replace(whole, latency_ms=record.latency_ms, failed=failed, quality=quality)
     first = _first_of(record, choice, plans)
     if first is not None:
-        yield from _first_rung(first, settings)
+        yield from _from_first_rung(first, settings)
 
 
 def _from_feedback(
@@ -121,30 +121,32 @@ def _from_feedback(
     settings: RewardSettings,
 ) -> Iterator[Outcome]:
     if event.by_default and not record.answered:
-        return  # nothing was there to be silent about
+        return  # there was no answer to be silent about
     weight, before = settings.implicit_weight if event.by_default else 1.0, event.replaces
     whole = replace(_blank(choice, plans[choice.plan]), weight=weight)
     yield replace(whole, quality=event.quality, replaces=before)
     first = _first_of(record, choice, plans)
     if first is None:
         return
-    now = label(first.call, event.quality)
-    told = None if before is None else label(first.call, before)
+    now = quality_by(first.call, event.quality)
+    told = None if before is None else quality_by(first.call, before)
     if (now, told) != (None, None):
         yield replace(first.blank, quality=now, replaces=told, weight=weight)
 
 
-def _first_rung(first: _First, settings: RewardSettings) -> Iterator[Outcome]:
+def _from_first_rung(first: _FirstRung, settings: RewardSettings) -> Iterator[Outcome]:
     call, alone = first.call, first.blank
     failed = call.outcome is AttemptOutcome.FAILED
     yield replace(alone, cost_usd=call.cost_usd, latency_ms=call.latency_ms, failed=failed)
-    # What a gate merely held for weak says nothing new of the arm.
+    # A gate's mere opinion is no new evidence about the arm.
     if call.outcome is AttemptOutcome.ESCALATED and call.why != JUDGED:
         yield replace(alone, quality=0.0, weight=settings.implicit_weight)
 
 
-def _first_of(record: DecisionRecord, choice: Choice, plans: Mapping[str, Plan]) -> _First | None:
-    """None for plans of one arm, where the first was not called, or alone is no plan."""
+def _first_of(
+    record: DecisionRecord, choice: Choice, plans: Mapping[str, Plan]
+) -> _FirstRung | None:
+    """Returns None for plans of one arm, if the first was not called, or if it is no plan alone."""
     rungs = plans[choice.plan].rungs
     if len(rungs) == 1:
         return None
@@ -155,7 +157,7 @@ def _first_of(record: DecisionRecord, choice: Choice, plans: Mapping[str, Plan])
         return None
     cost_usd, latency_ms = sum(a.cost_usd for a in calls), sum(a.latency_ms for a in calls)
     call = replace(calls[-1], cost_usd=cost_usd, latency_ms=latency_ms)
-    return _First(_blank(choice, single), call)
+    return _FirstRung(_blank(choice, single), call)
 
 
 def _blank(choice: Choice, plan: Plan) -> Outcome:

@@ -60,7 +60,7 @@ class Decider:
         self.policy, self.gates, self.version = learned.policy, learned.gates, version
         self.promises = learned.promises
         self.member = learned.champion
-        self.owned = learned.owned.policies if learned.owned else {}
+        self.owned = learned.own_policies.policies if learned.own_policies else {}
 
     def context(self, chat: ChatRequest, embedding: Embedding) -> Context:
         return self.context_map.build(embedding, facts_of(chat))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from router.config import parse_config
-from router.tools.map.run import Wanted, write_map
+from router.tools.map.run import MapOptions, write_map
 from tests.e2e.conftest import Router, until
 
 VERSES = ("rivers", "gravity", "bread", "chess", "violins", "moss", "glaciers", "harbours", "snow")
@@ -39,7 +39,7 @@ async def test_what_was_asked_and_learned_is_on_the_map(
     await until(is_noted)
     written = parse_config(config(tmp_path, {"cheap": 1, "reasoning": 2, "fallback": 3}), "x", {})
     out = tmp_path / "map.html"
-    atlas = await asyncio.to_thread(write_map, written, Wanted(out), {})
+    atlas = await asyncio.to_thread(write_map, written, MapOptions(out), {})
     text = out.read_text()
     assert atlas.requests == len(VERSES)
     assert atlas.regions[0].requests > len(VERSES) / 2

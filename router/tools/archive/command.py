@@ -31,7 +31,7 @@ def log() -> None:
 def export(config_path: Path, out: Path) -> None:
     """Write every event that is not in the folder yet, as Parquet by day."""
     config = load_config(config_path, os.environ)
-    from router.tools.archive.run import run_export  # noqa: PLC0415 - `--help` waits for no driver
+    from router.tools.archive.export import run_export  # noqa: PLC0415 - `--help` waits for no driver
 
     done = asyncio.run(run_export(config, os.environ, out))
     click.echo(f"{done.events} events in {done.files} new files under {out}")
@@ -43,7 +43,7 @@ def export(config_path: Path, out: Path) -> None:
 @click.argument("folder", type=FOLDER)
 def verify(folder: Path) -> None:
     """Check every file against the manifest and its chain of hashes."""
-    from router.tools.archive.reading import verify as check  # noqa: PLC0415 - the same
+    from router.tools.archive.tables import verify as check  # noqa: PLC0415 - the same
 
     manifest = check(folder)
     events = sum(part.events for part in manifest.parts)
@@ -61,8 +61,7 @@ def explain(decision_id: str, config_path: Path) -> None:
 
 
 async def _explain(config: Config, decision_id: str) -> None:
-    from router.tools.archive.receipts import show  # noqa: PLC0415 - the same
-    from router.tools.archive.run import find_receipt  # noqa: PLC0415 - the same
+    from router.tools.archive.receipts import find_receipt, show  # noqa: PLC0415 - the same
 
     found = await find_receipt(config, os.environ, decision_id)
     if found is None:

@@ -1,20 +1,20 @@
-"""From the event stream to files; stopped anywhere, it goes on where the manifest ends."""
+"""Export of the event log to files; an interrupted one continues where the manifest ends."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from router.app.process import opened_storage
+from router.config import Config
 from router.ports.learning_log import EventLog
 from router.runtime.files import write_file
 from router.tools.archive import manifest as manifests
-from router.tools.archive.errors import ArchiveUnusable
-from router.tools.archive.manifest import Manifest, Part
-from router.tools.archive.rows import Entry, by_day
-from router.tools.archive.tables import check_installed, table_bytes
+from router.tools.archive.manifest import ArchivePart, ArchiveUnusable, Manifest
+from router.tools.archive.tables import Entry, by_day, check_installed, table_bytes
 
 BATCH: Final = 1_000
 MOST_PER_FILE: Final = 20_000
@@ -22,7 +22,7 @@ MOST_PER_FILE: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """events, files: new ones. missing: events that the store no longer had, of all times."""
+    """events, files: new ones. missing: events that the store no longer had, in all exports."""
 
     events: int
     files: int
@@ -30,9 +30,9 @@ class Exported:
 
 
 async def export(events: EventLog, folder: Path, most_per_file: int = MOST_PER_FILE) -> Exported:
-    """Everything that is not in the archive yet, up to the newest event.
+    """Write every event that is not in the archive yet, up to the newest one.
 
-    A file is there before its line in the manifest: what a crash leaves behind is written over.
+    A file is written before its line in the manifest: leftovers of a crash are overwritten.
 
     Raises:
         ArchiveUnusable, ArchiveBroken, FileUnwritable, StorageUnavailable.
@@ -46,6 +46,12 @@ async def export(events: EventLog, folder: Path, most_per_file: int = MOST_PER_F
             manifest = _written(folder, manifest, day, group)
     new = manifest.parts[len(start.parts) :]
     return Exported(sum(part.events for part in new), len(new), manifest.missing)
+
+
+async def run_export(config: Config, env: Mapping[str, str], folder: Path) -> Exported:
+    """Export the events of the store that the config names. Raises RouterError."""
+    async with opened_storage(config, env, begun=True) as storage:
+        return await export(storage.events, folder)
 
 
 def _opened(folder: Path) -> Manifest:
@@ -70,7 +76,7 @@ async def _next(events: EventLog, position: str, most: int) -> list[Entry]:
 def _written(folder: Path, manifest: Manifest, day: str, entries: Sequence[Entry]) -> Manifest:
     data = table_bytes(entries)
     first, last = entries[0][0], entries[-1][0]
-    part = Part(
+    part = ArchivePart(
         file=f"{day}.{_number(first):012d}.parquet",
         day=day,
         first=first,

@@ -1,4 +1,4 @@
-"""What an archive holds: its files in order, each bound to all before it by a chained hash."""
+"""An archive's manifest: its files in order, each bound to all before it by a chained hash."""
 
 from __future__ import annotations
 
@@ -9,8 +9,21 @@ from typing import Final
 
 import msgspec
 
+from router.domain.errors import RouterError
 from router.runtime.files import write_file
-from router.tools.archive.errors import ArchiveBroken, ArchiveUnusable
+
+
+class ArchiveUnusable(RouterError):
+    """The folder, its manifest or a file of it can't be read or written."""
+
+    reason = "ARCHIVE_UNUSABLE"
+
+
+class ArchiveBroken(RouterError):
+    """A file is missing or is not what the manifest says it was when it was written."""
+
+    reason = "ARCHIVE_BROKEN"
+
 
 NAME: Final = "manifest.json"
 FORMAT: Final = 1
@@ -18,11 +31,11 @@ START: Final = "0"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ArchivePart:
     """One file. first, last: positions of its events. sha256: of its bytes.
 
-    missing: events that had left the store before they could be written, just before `first`.
-    chain: hash over everything here but itself, and over the chain of the part before.
+    missing: events before `first` that had left the store before they could be written. chain: hash
+    over the other fields and the chain of the part before.
     """
 
     file: str
@@ -37,12 +50,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
+    """The parts in order. Its fields are the keys of the stored file."""
+
     format: int = FORMAT
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ArchivePart, ...] = ()
 
     @property
     def position(self) -> str:
-        """Of the last event that is archived."""
+        """Position of the last event that is archived."""
         return self.parts[-1].last if self.parts else START
 
     @property
@@ -53,20 +68,20 @@ class Manifest:
     def missing(self) -> int:
         return sum(part.missing for part in self.parts)
 
-    def with_part(self, part: Part) -> Manifest:
+    def with_part(self, part: ArchivePart) -> Manifest:
         before = self.parts[-1].chain if self.parts else ""
         chained = replace(part, chain=chain_of(before, part))
         return replace(self, parts=(*self.parts, chained))
 
 
-def chain_of(before: str, part: Part) -> str:
-    """SHA-256 over the chain so far and the part's own line."""
+def chain_of(before: str, part: ArchivePart) -> str:
+    """Returns the SHA-256 over the chain so far and the part's own line."""
     line = msgspec.json.encode(replace(part, chain=""))
     return hashlib.sha256(before.encode() + b"\n" + line).hexdigest()
 
 
 def load(folder: Path) -> Manifest:
-    """An empty one where there is none yet. Raises ArchiveUnusable, ArchiveBroken."""
+    """Read the manifest; an empty one if there is none. Raises ArchiveUnusable, ArchiveBroken."""
     try:
         data = (folder / NAME).read_bytes()
     except FileNotFoundError:
@@ -84,7 +99,7 @@ def load(folder: Path) -> Manifest:
 
 
 def check_chain(manifest: Manifest) -> None:
-    """Raises ArchiveBroken for a part that was changed, left out or put elsewhere."""
+    """Raises ArchiveBroken for a part that was changed, left out or moved."""
     before = ""
     for part in manifest.parts:
         if part.chain != chain_of(before, part):
@@ -93,5 +108,5 @@ def check_chain(manifest: Manifest) -> None:
 
 
 def store(folder: Path, manifest: Manifest) -> None:
-    """Raises FileUnwritable."""
+    """Write the manifest. Raises FileUnwritable."""
     write_file(folder / NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1))

@@ -1,4 +1,4 @@
-"""A receipt in a terminal."""
+"""The receipt of a decision: found in the store, shown in a terminal."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
+from router.app.process import opened_storage
+from router.config import Config
 from router.domain import MS_PER_S
 from router.domain.records import Attempt, Choice, DecisionRecord
+
+PLAIN_WIDTH = 120
+"""Width of tables where there is no terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,9 @@ class Receipt:
         return self.record.attempts
 
 
-def receipt(record: DecisionRecord, position: str | None, snapshots: Mapping[int, str]) -> Receipt:
+def receipt_of(
+    record: DecisionRecord, position: str | None, snapshots: Mapping[int, str]
+) -> Receipt:
     """position: of the newest event that tells of it. snapshots: position by version."""
     learned_by = _first_with(position, snapshots) if position else None
     if record.choice is None:
@@ -70,8 +77,14 @@ def _number(position: str) -> int:
     return int(position.rpartition("-")[2])
 
 
-PLAIN_WIDTH = 120
-"""Of tables that no terminal shows."""
+async def find_receipt(config: Config, env: Mapping[str, str], decision_id: str) -> Receipt | None:
+    """Returns None for a decision that is not in the store. Raises RouterError."""
+    async with opened_storage(config, env, begun=True) as storage:
+        (record,) = await storage.events.records([decision_id])
+        if record is None:
+            return None
+        position = await storage.events.position_of(decision_id)
+        return receipt_of(record, position, await storage.snapshots.positions())
 
 
 def show(receipt: Receipt) -> None:

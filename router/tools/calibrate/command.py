@@ -71,13 +71,15 @@ def calibrate(config_path: Path, **given: Any) -> None:
     from rich.console import Console  # noqa: PLC0415 - `--help` need not wait for its imports
 
     from router.tools.calibrate import run as calibration  # noqa: PLC0415 - the same
-    from router.tools.calibrate.errors import Stopped  # noqa: PLC0415 - the same
+    from router.tools.calibrate.run import Stopped  # noqa: PLC0415 - the same
 
     prompts: Path = given["prompts"]
     given["journal"] = given["journal"] or prompts.with_name(f"{prompts.name}.calibration")
     console = Console(width=None if sys.stdout.isatty() else calibration.PLAIN_WIDTH)
     try:
-        calibration.run_calibration(config, calibration.Wanted(**given), os.environ, console)
+        calibration.run_calibration(
+            config, calibration.CalibrateOptions(**given), os.environ, console
+        )
     except Stopped as stopped:
         click.echo(stopped.message, err=True)
         sys.exit(STOPPED)

@@ -1,4 +1,4 @@
-"""What the user reads: sections of sentences and tables, free of any terminal's form."""
+"""The report: sections of sentences and tables, independent of a terminal."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from bandit.frontier import Interval
 from router.tools.calibrate.analysis.advice import Advice
-from router.tools.calibrate.analysis.cross_validation import FOLDS, Tried
-from router.tools.calibrate.analysis.frontier import COST, QUALITY, Line
-from router.tools.calibrate.analysis.mapping import Region
+from router.tools.calibrate.analysis.cross_validation import FOLDS, CostWeightResult
+from router.tools.calibrate.analysis.frontier import COST, QUALITY, FrontierRow
+from router.tools.calibrate.analysis.regions import PromptRegion
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ReportSection:
     """rows: texts, one for each of `columns`. code: YAML. Either may be empty."""
 
     title: str
@@ -24,8 +24,8 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """Where prompts and money went. missing: "arm: why" -> how many."""
+class CollectionSummary:
+    """Totals of prompts and money. missing, unscored: counts by "arm: why"."""
 
     prompts: int
     complete: int
@@ -38,8 +38,8 @@ class Account:
     unscored: Mapping[str, int] = field(default_factory=dict)
 
 
-def account_section(account: Account) -> Section:
-    a = account
+def collection_section(summary: CollectionSummary) -> ReportSection:
+    a = summary
     notes = [
         f"{a.answers} answers to {a.prompts} prompts",
         f"{a.complete} prompts are complete: every arm answered, every answer has a score",
@@ -58,11 +58,13 @@ def account_section(account: Account) -> Section:
         )
     notes += [f"left out: {what} ({count})" for what, count in sorted(a.missing.items())]
     notes += [f"not scored: {what} ({count})" for what, count in sorted(a.unscored.items())]
-    return Section("What was asked", tuple(notes))
+    return ReportSection("What was asked", tuple(notes))
 
 
-def frontier_section(lines: Sequence[Line], gap: Interval | None, hull: Sequence[str]) -> Section:
-    """gap: the policy's quality over the hull; None where no policy could be judged."""
+def frontier_section(
+    rows: Sequence[FrontierRow], gap: Interval | None, hull: Sequence[str]
+) -> ReportSection:
+    """Returns the table; gap: the policy's quality over the hull, None without a policy."""
     notes = [
         "95 % bootstrap intervals over the prompts",
         f"best random mixes (the hull) are made of: {', '.join(hull)}",
@@ -72,7 +74,7 @@ def frontier_section(lines: Sequence[Line], gap: Interval | None, hull: Sequence
         notes.append(f"the policy is judged on prompts it was not trained on ({FOLDS}-fold)")
         notes.append(f"the policy's quality over the hull at its own cost: {_signed(gap)}")
     columns = ("", "quality", "m$/request", "reward", "quality - best arm", "cost", "saves")
-    rows = tuple(
+    cells = tuple(
         (
             f"{line.kind} {line.name}",
             _plain(line.quality),
@@ -82,26 +84,26 @@ def frontier_section(lines: Sequence[Line], gap: Interval | None, hull: Sequence
             _percent(line.dearer),
             _share(line.saved),
         )
-        for line in lines
+        for line in rows
     )
-    return Section("The frontier on these prompts", tuple(notes), columns, rows)
+    return ReportSection("The frontier on these prompts", tuple(notes), columns, cells)
 
 
-def weights_section(tried: Sequence[Tried], equal: str) -> Section:
-    """equal: what the policy costs at the quality of the best and of the dearest arm."""
+def weights_section(tried: Sequence[CostWeightResult], equal: str) -> ReportSection:
+    """Returns the table; equal: the policy's cost at the quality of the best and dearest arm."""
     columns = ("cost weight", "quality", "m$/request", *tried[0].shares)
     rows = [_weight_row(t, " (configured)" if i == 0 else "") for i, t in enumerate(tried)]
     note = "the policy at other cost weights, cross-validated, with the share of each plan"
-    return Section("What a cost weight buys", (note, equal), columns, tuple(rows))
+    return ReportSection("What a cost weight buys", (note, equal), columns, tuple(rows))
 
 
-def _weight_row(tried: Tried, mark: str) -> tuple[str, ...]:
+def _weight_row(tried: CostWeightResult, mark: str) -> tuple[str, ...]:
     quality, cost_usd = tried.numbers.mean(axis=0)[[QUALITY, COST]].tolist()
     shares = (f"{share:.0%}" for share in tried.shares.values())
     return (f"{tried.cost_weight:g}{mark}", f"{quality:.3f}", f"{cost_usd * 1_000:.4f}", *shares)
 
 
-def map_section(regions: Sequence[Region], arms: Sequence[str]) -> Section:
+def map_section(regions: Sequence[PromptRegion], arms: Sequence[str]) -> ReportSection:
     columns = ("share", "prompts", "best arm", *arms, "terms", "typical prompt")
     rows = tuple(
         (
@@ -114,22 +116,22 @@ def map_section(regions: Sequence[Region], arms: Sequence[str]) -> Section:
         )
         for r in regions
     )
-    return Section("The map", ("mean quality of each arm by kind of prompt",), columns, rows)
+    return ReportSection("The map", ("mean quality of each arm by kind of prompt",), columns, rows)
 
 
-def advice_section(advice: Advice) -> Section:
+def advice_section(advice: Advice) -> ReportSection:
     notes = (
         advice.verdict,
         "merge this into the config (`check-config` says whether it fits)",
     )
-    return Section("Recommended config", notes, code=advice.snippet)
+    return ReportSection("Recommended config", notes, code=advice.snippet)
 
 
-def markdown(sections: Sequence[Section]) -> str:
+def markdown(sections: Sequence[ReportSection]) -> str:
     return "\n".join(["# Calibration", "", *(_markdown(s) for s in sections)])
 
 
-def _markdown(section: Section) -> str:
+def _markdown(section: ReportSection) -> str:
     parts = [f"## {section.title}", "", *(f"- {_cell(note)}" for note in section.notes), ""]
     if section.rows:
         parts += [_md_row(section.columns), _md_row(["---"] * len(section.columns))]
@@ -144,7 +146,7 @@ def _md_row(cells: Sequence[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A prompt's own marks must not end the cell or become HTML."""
+    """Escape marks of a prompt, which must not end the cell or become HTML."""
     for mark in ("\\", "|", "<", "`", "*", "_", "]("):
         text = text.replace(mark, f"\\{mark}")
     return text

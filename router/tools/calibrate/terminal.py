@@ -1,44 +1,45 @@
-"""The user's terminal: a bar while calls are under way, tables afterwards."""
+"""The user's terminal: a progress bar during calls, Ctrl-C, and tables afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
-from router.tools.calibrate.collect.asking import Reply
+from router.tools.calibrate.collect.arm_client import Reply
 from router.tools.calibrate.collect.budget import Budget
-from router.tools.calibrate.collect.ledger import Answered
-from router.tools.calibrate.report import Section
+from router.tools.calibrate.collect.journal import Answered
+from router.tools.calibrate.report import ReportSection
 
 
-class Bar:
-    """Implements `router.tools.calibrate.collect.gathering.Watcher`."""
+@dataclass(slots=True)
+class ProgressBar:
+    """Implements `router.tools.calibrate.collect.collector.ProgressListener`."""
 
-    def __init__(self, progress: Progress, task: TaskID, purse: Budget) -> None:
-        self._progress = progress
-        self._task = task
-        self._purse = purse
-        self._missed = 0
+    progress: Progress
+    task: TaskID
+    budget: Budget
+    missed: int = 0
 
     def replied(self, reply: Reply) -> None:
-        self._missed += not isinstance(reply, Answered)
-        self._progress.update(self._task, advance=1, money=self._money(), missed=self._missed)
-
-    def _money(self) -> str:
-        return money(self._purse)
+        self.missed += not isinstance(reply, Answered)
+        self.progress.update(self.task, advance=1, money=_money(self.budget), missed=self.missed)
 
 
-def money(purse: Budget) -> str:
-    return f"${purse.spent_usd:.4f} of ${purse.budget_usd:.2f}"
+def _money(budget: Budget) -> str:
+    return f"${budget.spent_usd:.4f} of ${budget.budget_usd:.2f}"
 
 
 @contextmanager
-def bar(console: Console, total: int, purse: Budget) -> Iterator[Bar]:
+def progress_bar(console: Console, total: int, budget: Budget) -> Iterator[ProgressBar]:
     columns = (
         TextColumn("answers"),
         BarColumn(),
@@ -48,11 +49,11 @@ def bar(console: Console, total: int, purse: Budget) -> Iterator[Bar]:
         Remaining(),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=total, money=money(purse), missed=0)
-        yield Bar(progress, task, purse)
+        task = progress.add_task("", total=total, money=_money(budget), missed=0)
+        yield ProgressBar(progress, task, budget)
 
 
-def show(console: Console, sections: Sequence[Section]) -> None:
+def show(console: Console, sections: Sequence[ReportSection]) -> None:
     for section in sections:
         console.print()
         console.print(section.title, style="bold", markup=False)
@@ -64,16 +65,52 @@ def show(console: Console, sections: Sequence[Section]) -> None:
             console.print(section.code.rstrip(), markup=False, highlight=False, soft_wrap=True)
 
 
-def _table(section: Section) -> Table:
+def _table(section: ReportSection) -> Table:
     table = Table(box=None, pad_edge=False)
     for i, column in enumerate(section.columns):
         table.add_column(column, overflow="fold", no_wrap=i == 0)
     for row in section.rows:
-        table.add_row(*(_harmless(cell) for cell in row))
+        table.add_row(*(_printable(cell) for cell in row))
     return table
 
 
-def _harmless(text: str) -> str:
-    """A prompt's control characters must not drive the terminal, nor its brackets the table."""
+def _printable(text: str) -> str:
+    """Remove control characters, and escape brackets, which are markup in a table."""
     printable = "".join(c if c.isprintable() else " " for c in text)
     return printable.replace("[", r"\[")
+
+
+T = TypeVar("T")
+GRACE_S = 20.0
+
+
+async def until_stopped(
+    work: Coroutine[Any, Any, list[T]], stop: asyncio.Event, say: Callable[[str], None]
+) -> list[T]:
+    """Returns the result of `work`, or [] if it was cancelled.
+
+    The first SIGINT or SIGTERM sets `stop`, at which `work` ends early because calls in flight are
+    paid for; the second, or the end of the grace period, cancels it.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+
+    def on_signal() -> None:
+        if stop.is_set():
+            task.cancel()
+            return
+        stop.set()
+        say(f"stopping: waiting up to {GRACE_S:.0f} s for answers under way; again to stop now")
+        loop.call_later(GRACE_S, task.cancel)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        return []
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

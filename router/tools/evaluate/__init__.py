@@ -1,1 +1,1 @@
-"""What another policy would have earned, estimated from the log of the one that served."""
+"""Off-policy evaluation: what another policy would have earned on the log."""

@@ -1,16 +1,16 @@
-"""What is compared: the policy that served, one plan always, or a policy that learns as it goes."""
+"""Candidates to evaluate: what served, one plan always, or a policy that learns from the log."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 
-from bandit.types import Outcome, Policy, Vector
-from router.learning.training import teach
-from router.ports.observer import Observer
-from router.tools.evaluate.cases import Case
+from bandit.types import Policy, Vector
+from router.learning.learner_state import LearnerState
+from router.learning.training import JoinedEvent, Trainer
+from router.tools.evaluate.cases import LoggedCase
 
 LOGGED: Final = "logged"
 WATCHED: Final = "watched"
@@ -18,60 +18,56 @@ FIXED: Final = "fixed:"
 
 
 class Candidate(Protocol):
-    def shares(self, case: Case) -> Vector:
-        """Probability of each eligible action, (k,). What it learned came before this case."""
+    def shares(self, case: LoggedCase) -> Vector:
+        """Returns the probability of each eligible action, (k,), by what came before this case."""
         ...
 
-    def learn(self, outcomes: Sequence[Outcome]) -> None: ...
+    def learn(self, event: JoinedEvent) -> None: ...
 
 
-class Logged:
+class _Static:
+    def learn(self, event: JoinedEvent) -> None:
+        pass
+
+
+class LoggedCandidate(_Static):
     """The policy that served."""
 
-    def shares(self, case: Case) -> Vector:
+    def shares(self, case: LoggedCase) -> Vector:
         return np.array(case.probabilities)
 
-    def learn(self, outcomes: Sequence[Outcome]) -> None:
-        pass
 
+class WatchedCandidate(_Static):
+    """The policy's choice where it only watched, elsewhere what served."""
 
-class Watched:
-    """What the policy would have chosen where it only watched, else what it chose."""
-
-    def shares(self, case: Case) -> Vector:
+    def shares(self, case: LoggedCase) -> Vector:
         return np.array(case.would)
 
-    def learn(self, outcomes: Sequence[Outcome]) -> None:
-        pass
 
+@dataclass(frozen=True, slots=True)
+class FixedCandidate(_Static):
+    """One plan wherever it was eligible, elsewhere what served."""
 
-class Fixed:
-    """One plan wherever it was eligible, else what the log did."""
+    plan: str
 
-    def __init__(self, plan: str) -> None:
-        self._plan = plan
-
-    def shares(self, case: Case) -> Vector:
-        chosen = np.array([action.name == self._plan for action in case.eligible], dtype=float)
+    def shares(self, case: LoggedCase) -> Vector:
+        chosen = np.array([action.name == self.plan for action in case.eligible], dtype=float)
         return chosen if chosen.any() else np.array(case.probabilities)
 
-    def learn(self, outcomes: Sequence[Outcome]) -> None:
-        pass
 
-
-class Learning:
-    """A policy that starts with nothing and learns from the log, one event after the other.
+class LearningCandidate:
+    """A policy that starts with nothing and learns from the log, event by event.
 
     At every decision it knows only what came before, so its shares are honest weights.
     """
 
-    def __init__(self, policy: Policy, observer: Observer) -> None:
-        self._policy = policy
-        self._observer = observer
+    def __init__(self, policy: Policy, trainer: Trainer) -> None:
+        self._state = LearnerState(policy)
+        self._trainer = trainer
 
-    def shares(self, case: Case) -> Vector:
-        decided = self._policy.decide(case.context, case.eligible, case.weights)
+    def shares(self, case: LoggedCase) -> Vector:
+        decided = self._state.policy.decide(case.context, case.eligible, case.weights)
         return np.array([decided.probabilities[action.name] for action in case.eligible])
 
-    def learn(self, outcomes: Sequence[Outcome]) -> None:
-        teach(self._policy, outcomes, self._observer)
+    def learn(self, event: JoinedEvent) -> None:
+        self._trainer.train(self._state, [event])

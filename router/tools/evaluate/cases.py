@@ -1,9 +1,11 @@
-"""Logged decisions with everything that came back of them, and their utility."""
+"""Logged decisions with their utility, and those at which the policy only watched."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from bandit.types import Action, Context, Units, Weights
 from bandit.utility import burden
@@ -12,12 +14,18 @@ from router.domain.events import Decided, Event, FeedbackGiven
 from router.domain.logged_context import action_of, read_context
 from router.domain.records import Choice, DecisionRecord
 
+SMOOTHING: Final = 10.0
+"""Weight of the overall shares in every region's, in decisions."""
+NEVER: Final = 1e-3
+"""Count of a plan never chosen: so small that a policy which goes there has no overlap left."""
+
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """reward: utility in the weights of its own day. probabilities, would: one per eligible action.
+class LoggedCase:
+    """A decision with feedback.
 
-    would: those of the policy where it only watched, else the same as of what served.
+    reward: utility in the decision's own weights. probabilities, would: one per eligible action.
+    would: of the policy where it only watched, else those of what served.
     """
 
     context: Context
@@ -29,17 +37,21 @@ class Case:
     would: tuple[float, ...]
     watched: bool = False
 
+    @property
+    def region(self) -> int:
+        return int(self.context.membership.argmax())
+
 
 def feedback_in(events: Iterable[Event]) -> dict[str, float]:
-    """Quality by decision, as reported or corrected last; silence is no measurement."""
-    told = (e for e in events if isinstance(e, FeedbackGiven) and not e.by_default)
-    return {event.decision_id: event.quality for event in told}
+    """Returns quality by decision, as reported or corrected last; silence is no measurement."""
+    given = (e for e in events if isinstance(e, FeedbackGiven) and not e.by_default)
+    return {event.decision_id: event.quality for event in given}
 
 
 def case_of(
     event: Event, feedback: Mapping[str, float], plans: Mapping[str, Plan], units: Units
-) -> Case | None:
-    """None for what is no settled decision, has no feedback or names a plan that is gone."""
+) -> LoggedCase | None:
+    """Returns None unless it is a settled decision with feedback among plans that still exist."""
     if not isinstance(event, Decided):
         return None
     record, choice = event.record, event.record.choice
@@ -57,14 +69,14 @@ def _case(
     quality: float,
     plans: Mapping[str, Plan],
     units: Units,
-) -> Case:
+) -> LoggedCase:
     logged = choice.weights
     weights = Weights(logged.quality, logged.cost, logged.latency, logged.failure)
     failed = float(not record.answered or record.arm not in plans[choice.plan].arms)
     taken_off = burden(weights, units, record.cost_usd, record.latency_ms, failed)
     watched = choice.observed
     would = dict(choice.probabilities if watched is None else watched.probabilities)
-    return Case(
+    return LoggedCase(
         context=read_context(choice.context),
         eligible=tuple(action_of(plans[name]) for name, _ in choice.probabilities),
         probabilities=tuple(share for _, share in choice.probabilities),
@@ -74,3 +86,78 @@ def _case(
         would=tuple(would.get(name, 0.0) for name, _ in choice.probabilities),
         watched=watched is not None,
     )
+
+
+def with_estimated_propensities(cases: Sequence[LoggedCase]) -> list[LoggedCase]:
+    """Estimate the caller's propensities of watched cases from its choices in each region.
+
+    Smoothed: Hirano, Imbens & Ridder (2003), "Efficient estimation of average treatment effects
+    using the estimated propensity score". Valid if nothing but the region decided the choice.
+    """
+    watched = [case for case in cases if case.watched]
+    overall = Counter(case.taken for case in watched)
+    regions: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for case in watched:
+        regions[case.region][case.taken] += 1
+    return [_estimated(c, regions[c.region], overall) if c.watched else c for c in cases]
+
+
+def _estimated(case: LoggedCase, here: Mapping[str, int], overall: Mapping[str, int]) -> LoggedCase:
+    everywhere = sum(overall.values())
+    names = [action.name for action in case.eligible]
+    counts = [here.get(n, 0) + SMOOTHING * overall.get(n, NEVER) / everywhere for n in names]
+    return replace(case, probabilities=tuple(count / sum(counts) for count in counts))
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The policy's forecast for settled decisions at which it only watched.
+
+    elsewhere: share of them it would have changed. paid_usd: in all. The others are means by the
+    estimates at the time, which no outcome has checked, of what served and of what would have.
+    """
+
+    decisions: int
+    elsewhere: float
+    paid_usd: float
+    served_usd: float
+    would_usd: float
+    served_quality: float
+    would_quality: float
+
+
+def forecast_of(events: Iterable[Event], since_ms: int = 0) -> Forecast | None:
+    """Returns None where the policy watched nothing."""
+    records = [e.record for e in events if isinstance(e, Decided) and e.record.settled]
+    pairs = [(r, r.choice) for r in records if r.created_ms >= since_ms and r.choice is not None]
+    watched = [(r, *_estimates(c), c) for r, c in pairs if _has_estimates(c)]
+    if not watched:
+        return None
+    n = len(watched)
+    return Forecast(
+        decisions=n,
+        elsewhere=sum(1 - _stays(c) for *_, c in watched) / n,
+        paid_usd=sum(r.cost_usd for r, *_ in watched),
+        served_usd=sum(served[1] for _, served, _, _ in watched) / n,
+        would_usd=sum(would[1] for _, _, would, _ in watched) / n,
+        served_quality=sum(served[0] for _, served, _, _ in watched) / n,
+        would_quality=sum(would[0] for _, _, would, _ in watched) / n,
+    )
+
+
+def _has_estimates(choice: Choice) -> bool:
+    """Returns whether the policy watched and estimates every plan; some policies do not."""
+    known = {plan for plan, *_ in choice.expected}
+    return choice.observed is not None and known >= {plan for plan, _ in choice.probabilities}
+
+
+def _stays(choice: Choice) -> float:
+    return dict(choice.observed.probabilities if choice.observed else ()).get(choice.plan, 0.0)
+
+
+def _estimates(choice: Choice) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Returns (quality, cost_usd) of what served, and of what the policy would have chosen."""
+    known = {plan: (quality, usd) for plan, quality, usd, _ in choice.expected}
+    wanted = choice.observed.probabilities if choice.observed else ()
+    quality = sum(share * known[plan][0] for plan, share in wanted)
+    return known[choice.plan], (quality, sum(share * known[plan][1] for plan, share in wanted))

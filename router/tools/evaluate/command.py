@@ -32,12 +32,12 @@ def evaluate(config_path: Path, since: datetime | None, report: Path | None, **g
     """
     config = load_config(config_path, os.environ)
     from router.tools.evaluate.report import figures, lines  # noqa: PLC0415 - the same
-    from router.tools.evaluate.run import Question, evaluated  # noqa: PLC0415 - `--help` waits for none
+    from router.tools.evaluate.run import EvaluateOptions, evaluated  # noqa: PLC0415 - `--help` waits for none
 
     since_ms = int(since.replace(tzinfo=UTC).timestamp() * MS_PER_S) if since else 0
-    question = Question(given["policy"], given["against"], since_ms, given["archive"])
-    names = (question.policy, question.against)
-    compared, by_weights = asyncio.run(evaluated(config, os.environ, question))
+    options = EvaluateOptions(given["policy"], given["against"], since_ms, given["archive"])
+    names = (options.policy, options.against)
+    compared, by_weights = asyncio.run(evaluated(config, os.environ, options))
     for line in lines(names, compared, by_weights):
         click.echo(line)
     if report is not None:

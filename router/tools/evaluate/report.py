@@ -1,4 +1,4 @@
-"""The estimates in words and numbers."""
+"""The estimates as text and as figures."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from dataclasses import asdict
 from typing import Any, Final, TypeAlias
 
 from bandit.offpolicy import Estimated
-from router.tools.evaluate.evaluation import Compared
-from router.tools.evaluate.library import Weighted
-from router.tools.evaluate.watching import Foreseen
+from router.tools.evaluate.cases import Forecast
+from router.tools.evaluate.evaluation import Comparison, WeightedValues
 
 EXPLORE: Final = "raise policy.exploration_floor"
-OTHERWISE: Final = "name other arms in some requests (routing.arm)"
-"""Where the policy only watches nothing is explored, whatever the floor."""
+NAME_ARMS: Final = "name other arms in some requests (routing.arm)"
+"""A policy that only watches explores nothing, whatever the floor."""
 HALF: Final = 0.5
 Names: TypeAlias = tuple[str, str]
-"""Of the policy and of what it is held against."""
+"""Names of the policy and of the one it is compared with."""
 
 
-def lines(names: Names, compared: Compared, by_weights: Weighted) -> list[str]:
-    """A Markdown table and the verdict."""
+def lines(names: Names, compared: Comparison, by_weights: WeightedValues) -> list[str]:
+    """Returns a Markdown table and the verdict."""
     rows = [
         (names[0], compared.value),
         (names[1], compared.against),
@@ -35,29 +34,29 @@ def lines(names: Names, compared: Compared, by_weights: Weighted) -> list[str]:
         f"{names[0]} by weights alone: {_by_weights(by_weights)}",
         "",
         _verdict(names, compared),
-        *([] if compared.foreseen is None else _foreseen(compared.foreseen)),
+        *([] if compared.forecast is None else _forecast_lines(compared.forecast)),
     ]
 
 
-def _foreseen(seen: Foreseen) -> list[str]:
-    saved = 1 - seen.would_usd / seen.served_usd if seen.served_usd else 0.0
-    watched = f"{seen.decisions} decisions were only watched (${seen.paid_usd:.4f} paid)"
-    costs = f"${seen.would_usd:.6f} instead of ${seen.served_usd:.6f} a request"
-    quality = f"quality {seen.would_quality:.3f} instead of {seen.served_quality:.3f}"
+def _forecast_lines(forecast: Forecast) -> list[str]:
+    saved = 1 - forecast.would_usd / forecast.served_usd if forecast.served_usd else 0.0
+    watched = f"{forecast.decisions} decisions were only watched (${forecast.paid_usd:.4f} paid)"
+    costs = f"${forecast.would_usd:.6f} instead of ${forecast.served_usd:.6f} a request"
+    quality = f"quality {forecast.would_quality:.3f} instead of {forecast.served_quality:.3f}"
     return [
         "",
-        f"{watched}: {seen.elsewhere:.0%} would have gone elsewhere, {saved:.1%} of cost saved",
+        f"{watched}: {forecast.elsewhere:.0%} would have gone elsewhere, {saved:.1%} of cost saved",
         f"by the policy's own forecast, which no outcome checked: {costs}, {quality}",
         "the table holds if callers chose an arm by nothing but what the prompt is about",
     ]
 
 
-def _by_weights(values: Weighted) -> str:
+def _by_weights(values: WeightedValues) -> str:
     bounds = f"[{values.low:+.4f}, {values.high:+.4f}]"
     return f"IPS {values.ips:+.4f}, SNIPS {values.snips:+.4f}, Cressie-Read {bounds}"
 
 
-def figures(names: Names, compared: Compared, by_weights: Weighted) -> dict[str, Any]:
+def figures(names: Names, compared: Comparison, by_weights: WeightedValues) -> dict[str, Any]:
     return {
         "policy": names[0],
         "against": names[1],
@@ -69,7 +68,7 @@ def figures(names: Names, compared: Compared, by_weights: Weighted) -> dict[str,
         "ips": by_weights.ips,
         "snips": by_weights.snips,
         "cressie_read": [by_weights.low, by_weights.high],
-        "watched": asdict(compared.foreseen) if compared.foreseen else None,
+        "watched": asdict(compared.forecast) if compared.forecast else None,
     }
 
 
@@ -88,12 +87,12 @@ def _bounds(estimated: Estimated) -> str:
     return f"[{interval.low:+.4f}, {interval.high:+.4f}]" if interval else "refused"
 
 
-def _verdict(names: Names, compared: Compared) -> str:
+def _verdict(names: Names, compared: Comparison) -> str:
     pair, gain = f"{names[0]} against {names[1]}", compared.gain
     if gain.interval is None:
-        mend = OTHERWISE if compared.watched > HALF else EXPLORE
+        remedy = NAME_ARMS if compared.watched > HALF else EXPLORE
         too_little = "the log says too little: it rarely chose what one of them would have"
-        return f"{pair}: {too_little}; {mend} or calibrate instead"
+        return f"{pair}: {too_little}; {remedy} or calibrate instead"
     if gain.interval.low > 0:
         return f"{pair}: better by at least {gain.interval.low:.4f}"
     if gain.interval.high < 0:

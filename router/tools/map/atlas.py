@@ -1,4 +1,4 @@
-"""The map as values: regions, what is believed of each plan there, and where they stand."""
+"""The map as values: regions, their places, and the beliefs about each plan there."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bandit.adaptive.beliefs import Belief, beliefs_of
 from bandit.context.context_map import ContextMap
 from bandit.context.layout import Rows, apart, positions
 from bandit.types import Action, Context, Policy, Vector, Weights
-from router.tools.map.naming import names_of
+from router.tools.map.cluster_names import names_of
 from router.tools.map.traffic import PlanTraffic, Traffic
 
 LEAST_RADIUS, MOST_RADIUS, PLAIN_RADIUS = 0.045, 0.19, 0.085
-"""In units of the plane, which is two units wide."""
+"""Radii in units of the plane, which is two units wide."""
 FULL_SHARE = 0.25
-"""Of all requests, from which a circle is as large as circles get."""
+"""Share of all requests from which a circle has the largest radius."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class PlanView:
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class MapRegion:
     """One cluster. share: of all requests, None before the first. name: terms, may be empty.
 
     plans: in the order of the atlas. best: the name of the one with the highest expected utility.
@@ -54,8 +54,8 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """What the whole map is of. cost_unit_usd: what `weights.cost` of quality is paid for."""
+class MapHead:
+    """Facts about the whole map. cost_unit_usd: the cost that `weights.cost` of quality pays."""
 
     policy: str
     snapshot: int
@@ -70,16 +70,16 @@ class Head:
 class Atlas:
     """plans: names, in the order of the config. notes: sentences on what is left out."""
 
-    head: Head
+    head: MapHead
     plans: tuple[str, ...]
-    regions: tuple[Region, ...]
+    regions: tuple[MapRegion, ...]
     requests: int
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
-    """What a map is made of. terms, examples: by cluster. before: an earlier layout, (k, 2)."""
+class MapSources:
+    """Everything a map shows. terms, examples: by cluster. before: an earlier layout, (k, 2)."""
 
     context_map: ContextMap
     policy: Policy
@@ -90,8 +90,8 @@ class Sources:
     before: Rows | None = None
 
 
-def make_atlas(sources: Sources, head: Head) -> Atlas:
-    """Every cluster is a region, those with requests first, the largest first.
+def make_atlas(sources: MapSources, head: MapHead) -> Atlas:
+    """Returns a map with a region per cluster, those with the most requests first.
 
     Raises BanditError when the policy was made for another map.
     """
@@ -114,7 +114,7 @@ def make_atlas(sources: Sources, head: Head) -> Atlas:
 
 
 def typical_context(context_map: ContextMap, cluster: int) -> Context:
-    """Of a prompt that stands on the centroid and is average in all else."""
+    """Returns the context of a prompt on the centroid that is average in all else."""
     centroid = context_map.centroids[cluster]
     features: Vector = np.zeros(len(context_map.feature_means))
     return Context(
@@ -126,19 +126,19 @@ def typical_context(context_map: ContextMap, cluster: int) -> Context:
 
 
 def _region(
-    sources: Sources,
+    sources: MapSources,
     weights: Weights,
     cluster: int,
     name: tuple[str, ...],
     place: tuple[float, float, float],
-) -> Region:
+) -> MapRegion:
     traffic = sources.traffic.clusters.get(cluster)
     typical = typical_context(sources.context_map, cluster)
     context = (traffic.context(typical) if traffic else None) or typical
     beliefs = beliefs_of(sources.policy, context, sources.actions, weights)
     requests = traffic.requests if traffic else 0
     seen = traffic.plans if traffic else {}
-    return Region(
+    return MapRegion(
         number=cluster,
         name=name,
         x=place[0],
@@ -158,20 +158,20 @@ def _view(belief: Belief, seen: Mapping[str, PlanTraffic], requests: int) -> Pla
 
 
 def _worth(belief: Belief) -> float:
-    """A number that is none can't be the best."""
+    """Returns the expected utility; NaN can't be the best."""
     utility = belief.estimate.utility
     return utility if math.isfinite(utility) else -math.inf
 
 
 def _radius(share: float | None) -> float:
-    """The area grows with the share."""
+    """Returns a radius whose area grows with the share."""
     if share is None:
         return PLAIN_RADIUS
     grown = math.sqrt(min(share / FULL_SHARE, 1.0))
     return LEAST_RADIUS + (MOST_RADIUS - LEAST_RADIUS) * grown
 
 
-def _notes(sources: Sources) -> list[str]:
+def _notes(sources: MapSources) -> list[str]:
     traffic, known = sources.traffic, {action.name for action in sources.actions}
     gone = {name for c in traffic.clusters.values() for name in c.plans} - known
     notes = []

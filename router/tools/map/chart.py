@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from router.tools.map.atlas import Atlas, PlanView, Region
-from router.tools.map.figures import SCALE, letter, percent, text, title, why
-from router.tools.map.labels import labels
+from router.tools.map.atlas import Atlas, MapRegion, PlanView
+from router.tools.map.formats import SCALE, letter, percent, text, title, why
 
 MARGIN: Final = 40.0
 RING: Final = 6.0
 COLOURS: Final = 8
-"""Of plans in the style sheet; later plans take them again and differ by letter."""
+"""Plan colours in the style sheet; later plans reuse them and differ by letter."""
 FAINTEST: Final = 0.18
 
 
 def chart(atlas: Atlas) -> str:
-    """SVG; every region is a link to its rows in the table, so it can be reached by keyboard."""
+    """Returns an SVG; regions are links to their rows, so they can be reached by keyboard."""
     if not atlas.regions:
         return '<p class="empty">No region to draw.</p>'
     left, top, width, height = _frame(atlas.regions)
@@ -39,7 +39,7 @@ def legend(atlas: Atlas) -> str:
 
 
 def interval_bar(view: PlanView, index: int, low: float) -> str:
-    """Expected quality and its interval on an axis from `low` to 1; empty for no number."""
+    """Returns quality and its interval on an axis from `low` to 1; empty if not finite."""
     mean, interval = view.belief.estimate.quality, view.belief.quality
     if not math.isfinite(mean):
         return ""
@@ -59,7 +59,7 @@ def interval_bar(view: PlanView, index: int, low: float) -> str:
     )
 
 
-def _frame(regions: Sequence[Region]) -> tuple[float, float, float, float]:
+def _frame(regions: Sequence[MapRegion]) -> tuple[float, float, float, float]:
     xs = [(r.x * SCALE, r.radius * SCALE) for r in regions]
     ys = [(-r.y * SCALE, r.radius * SCALE) for r in regions]
     left, right = min(x - s for x, s in xs) - MARGIN, max(x + s for x, s in xs) + MARGIN
@@ -67,7 +67,7 @@ def _frame(regions: Sequence[Region]) -> tuple[float, float, float, float]:
     return left, top, right - left, bottom - top
 
 
-def _circle(region: Region, atlas: Atlas) -> str:
+def _circle(region: MapRegion, atlas: Atlas) -> str:
     index = atlas.plans.index(region.best)
     x, y, radius = region.x * SCALE, -region.y * SCALE, region.radius * SCALE
     sure = region.plan(region.best).belief.best
@@ -83,8 +83,8 @@ def _circle(region: Region, atlas: Atlas) -> str:
     )
 
 
-def _ring(region: Region, radius: float) -> str:
-    """Arcs as long as the plans' shares of the region's requests."""
+def _ring(region: MapRegion, radius: float) -> str:
+    """Returns arcs as long as the plans' shares of the region's requests."""
     arcs, start = [], 0.0
     for index, view in enumerate(region.plans):
         part = 100 * (view.share or 0.0)
@@ -99,12 +99,56 @@ def _ring(region: Region, radius: float) -> str:
 
 
 def _sureness(best: float | None, plans: int) -> float:
-    """From 0 for a guess among the plans to 1 for certainty; one half where nobody can say."""
+    """Returns 0 for a guess among the plans to 1 for certainty; one half if unknown."""
     if best is None or not math.isfinite(best) or plans < 2:  # noqa: PLR2004 - nothing to choose
         return 0.5
     return min(max((best - 1 / plans) / (1 - 1 / plans), 0.0), 1.0)
 
 
 def _whole(value: str) -> str:
-    """A sentence for an attribute, not cut like a name."""
+    """Returns a sentence for an attribute, not cut like a name."""
     return " ".join(text(word) for word in value.split())
+
+
+LETTER_WIDTH: Final = 9.0
+HEIGHT: Final = 18.0
+TERMS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def meets(self, other: _Box) -> bool:
+        apart_x = abs(self.x - other.x) * 2 >= self.width + other.width
+        apart_y = abs(self.y - other.y) * 2 >= self.height + other.height
+        return not (apart_x or apart_y)
+
+
+def labels(regions: Sequence[MapRegion]) -> Iterator[str]:
+    """Yields names below or above their circles; one without room is left out.
+
+    Other names and the letters in the circles take room.
+    """
+    taken = [_Box(r.x * SCALE, -r.y * SCALE, 24.0, 24.0) for r in regions]
+    for region in regions:
+        for words in (region.name[:TERMS], region.name[:1]):
+            box = next((b for b in _places(region, ", ".join(words)) if _free(b, taken)), None)
+            if words and box is not None:
+                taken.append(box)
+                shown = text(", ".join(words))
+                yield f'<text x="{box.x:.1f}" y="{box.y + HEIGHT / 3:.1f}">{shown}</text>'
+                break
+
+
+def _places(region: MapRegion, words: str) -> Iterator[_Box]:
+    x, y, radius = region.x * SCALE, -region.y * SCALE, region.radius * SCALE
+    for offset in (radius + HEIGHT / 2, -radius - HEIGHT / 2, radius / 2 + HEIGHT / 2):
+        yield _Box(x, y + offset, LETTER_WIDTH * len(words), HEIGHT)
+
+
+def _free(box: _Box, taken: Sequence[_Box]) -> bool:
+    return not any(box.meets(other) for other in taken)

@@ -36,7 +36,7 @@ def map_command(context: click.Context, /, config_path: Path | None, **given: An
     config = load_config(config_path, os.environ)
     from router.tools.map import run as mapping  # noqa: PLC0415 - `--help` need not wait for its imports
 
-    atlas = mapping.write_map(config, mapping.Wanted(**given), os.environ)
+    atlas = mapping.write_map(config, mapping.MapOptions(**given), os.environ)
     click.echo(
         f"{given['out']}: {len(atlas.regions)} regions, {atlas.requests} requests, "
         f"{atlas.head.learned} outcomes learned"
@@ -65,13 +65,13 @@ def refit(config_path: Path, **given: Any) -> None:
         raise click.UsageError("choose either --snapshot or --publish")
     from router.tools.map import refit as refitting  # noqa: PLC0415 - `--help` need not wait for its imports
 
-    done = refitting.run_refit(config, refitting.Wanted(**given), os.environ)
+    done = refitting.run_refit(config, refitting.RefitOptions(**given), os.environ)
     earlier = ", ".join(bridge.source for bridge in done.made.bridges) or "none"
     click.echo(
         f"{given['out']}: version {done.made.map.version} from {done.samples} samples; "
         f"reads decisions of: {earlier}"
     )
-    if done.said:
-        click.echo(f"{done.outcomes} outcomes taught, {done.passed_over} decisions passed over")
-        click.echo(done.said)
+    if done.message:
+        click.echo(f"{done.outcomes} outcomes taught, {done.skipped} decisions passed over")
+        click.echo(done.message)
     click.echo(f"to use it: policy: {{context_map: {given['out']}}}, in routers and learner alike")

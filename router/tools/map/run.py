@@ -19,19 +19,19 @@ from router.domain.errors import SnapshotRefused
 from router.domain.logged_context import action_of
 from router.domain.records import DecisionRecord
 from router.learning.learner_state import LearnerState
-from router.learning.upgraded_events import moved_record
+from router.learning.upgrades import moved_record
 from router.ports.survey import PromptSample
 from router.runtime.files import write_file
-from router.tools.map.atlas import Atlas, Head, Sources, make_atlas
+from router.tools.map.atlas import Atlas, MapHead, MapSources, make_atlas
 from router.tools.map.page import page
 from router.tools.map.traffic import traffic_of
 
 EXAMPLES = 3
-"""Beginnings of prompts that are shown for a region."""
+"""Beginnings of prompts shown per region."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class MapOptions:
     """snapshot: a file that `calibrate --out` wrote, None for the store. most: decisions read."""
 
     out: Path
@@ -40,7 +40,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class _StoredData:
     """snapshot: 0 for none."""
 
     payload: bytes | None = None
@@ -50,27 +50,29 @@ class _Stored:
     prompts: Sequence[PromptSample] = ()
 
 
-def write_map(config: Config, wanted: Wanted, env: Mapping[str, str]) -> Atlas:
-    """The map that was written. Raises RouterError."""
-    brain = LearnerStateFactory(config, catalog_of(config))
+def write_map(config: Config, options: MapOptions, env: Mapping[str, str]) -> Atlas:
+    """Write the map and return it. Raises RouterError."""
+    factory = LearnerStateFactory(config, catalog_of(config))
     made = refit_of(config)
-    stored = asyncio.run(_stored(config, wanted, env, made))
-    atlas = _atlas(config, brain, stored, made)
-    write_file(wanted.out, page(atlas).encode())
+    stored = asyncio.run(_stored(config, options, env, made))
+    atlas = _atlas(config, factory, stored, made)
+    write_file(options.out, page(atlas).encode())
     return atlas
 
 
-async def _stored(config: Config, wanted: Wanted, env: Mapping[str, str], made: Refit) -> _Stored:
-    if wanted.snapshot is not None:
-        return _Stored(_read(wanted.snapshot))
+async def _stored(
+    config: Config, options: MapOptions, env: Mapping[str, str], made: Refit
+) -> _StoredData:
+    if options.snapshot is not None:
+        return _StoredData(_read(options.snapshot))
     async with opened_storage(config, env, begun=True) as storage:
-        return await _from(storage, wanted.most, made)
+        return await _from(storage, options.most, made)
 
 
-async def _from(storage: Storage, most: int, made: Refit) -> _Stored:
+async def _from(storage: Storage, most: int, made: Refit) -> _StoredData:
     found = await storage.snapshots.load()
     remap = made.remap
-    return _Stored(
+    return _StoredData(
         payload=found.payload if found else None,
         snapshot=found.version if found else 0,
         records=[moved_record(r, remap) or r async for r in storage.kept.each(most)],
@@ -80,7 +82,7 @@ async def _from(storage: Storage, most: int, made: Refit) -> _Stored:
 
 
 async def _terms(storage: Storage, made: Refit) -> Mapping[int, Mapping[str, int]]:
-    """Until terms are counted under a new map, a cluster is called what its predecessor was."""
+    """Returns terms by cluster; those of the map before, until a new one has its own."""
     clusters = len(made.map.centroids)
     for version in (made.map.version, *(bridge.source for bridge in made.bridges)):
         found = await storage.survey.terms(version, clusters)
@@ -89,21 +91,21 @@ async def _terms(storage: Storage, made: Refit) -> Mapping[int, Mapping[str, int
     return {}
 
 
-def _atlas(config: Config, brain: LearnerStateFactory, stored: _Stored, made: Refit) -> Atlas:
+def _atlas(config: Config, factory: LearnerStateFactory, stored: _StoredData, made: Refit) -> Atlas:
     catalog, context_map = catalog_of(config), made.map
-    learned = _learned(brain, stored.payload)
-    head = Head(
-        policy=learned.policy.name,
+    state = _state(factory, stored.payload)
+    head = MapHead(
+        policy=state.policy.name,
         snapshot=stored.snapshot,
-        learned=learned.policy.learned,
+        learned=state.policy.learned,
         context_version=context_map.version,
         weights=weights_of(config),
         cost_unit_usd=units_of(config, catalog).cost_usd,
         made_s=time.time(),
     )
-    sources = Sources(
+    sources = MapSources(
         context_map=context_map,
-        policy=learned.policy,
+        policy=state.policy,
         actions=[action_of(plan) for plan in catalog.plans.values()],
         traffic=traffic_of(stored.records, context_map.version, context_map.shape.total),
         terms=stored.terms or {},
@@ -113,11 +115,11 @@ def _atlas(config: Config, brain: LearnerStateFactory, stored: _Stored, made: Re
     return make_atlas(sources, head)
 
 
-def _learned(brain: LearnerStateFactory, payload: bytes | None) -> LearnerState:
+def _state(factory: LearnerStateFactory, payload: bytes | None) -> LearnerState:
     if payload is None:
-        return brain.fresh()
+        return factory.fresh()
     try:
-        return brain.restore_to_serve(payload)
+        return factory.restore_to_serve(payload)
     except BanditError as error:
         raise SnapshotRefused(f"the snapshot does not fit this config: {error}") from None
 

@@ -1,4 +1,4 @@
-"""What requests came, by cluster: the decisions on record, added up."""
+"""Traffic by cluster: the decisions on record, added up."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ClusterTraffic:
     total: Vector | None = None
 
     def context(self, like: Context) -> Context | None:
-        """The mean of the requests' contexts; None without requests. like: of the same map."""
+        """Returns the mean context of the requests, None without any. like: of the same map."""
         if self.total is None or not self.requests:
             return None
         mean = self.total / self.requests
@@ -70,7 +70,7 @@ class Traffic:
     passed_over: int = 0
 
     def share(self, cluster: int) -> float | None:
-        """None before the first request."""
+        """Returns a share of all requests, None before the first."""
         if not self.requests:
             return None
         found = self.clusters.get(cluster)
@@ -78,10 +78,10 @@ class Traffic:
 
 
 def traffic_of(records: Iterable[DecisionRecord], version: str, numbers: int) -> Traffic:
-    """Of decisions with a choice in contexts of this map version; others are passed over.
+    """Add up the decisions in contexts of this map version; others are passed over.
 
-    numbers: how many a context of this map has. Records that don't fit, or hold a number that is
-    not finite, are passed over as well.
+    numbers: how many a context of this map has; records with another count, or with a number that
+    is not finite, are passed over as well.
     """
     clusters: dict[int, ClusterTraffic] = {}
     outcome = Counter[bool]()

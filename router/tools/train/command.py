@@ -34,8 +34,10 @@ def train(
 ) -> None:
     """Learn an archive from nothing and publish what it taught."""
     config = load_config(config_path, os.environ)
-    from router.tools.train.run import Training, trained  # noqa: PLC0415 - `--help` waits for no driver
+    from router.tools.train.run import TrainOptions, trained  # noqa: PLC0415 - `--help` waits for no driver
 
-    done = asyncio.run(trained(config, os.environ, Training(archive, prior_strength, replace, out)))
+    done = asyncio.run(
+        trained(config, os.environ, TrainOptions(archive, prior_strength, replace, out))
+    )
     click.echo(f"{done.events} events learned")
-    click.echo(done.said)
+    click.echo(done.message)

@@ -30,7 +30,7 @@ from router.ports.observer import Observer
 from router.ports.state import StoredSnapshot
 from router.serving.decider import Decider
 from router.tools.archive.export import export
-from router.tools.train.replay import replayed
+from router.tools.train.run import replayed
 from tests.contract.samples import ATTEMPT, RECORD
 
 MEMBERS = """\

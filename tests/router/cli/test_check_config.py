@@ -16,7 +16,7 @@ Write = Callable[[str], Path]
 HEAVY = ("grpc", "httpx", "numpy", "onnxruntime", "redis", "rich", "vowpalwabbit")
 
 
-def test_a_good_one_is_summed_up(write_config: Write) -> None:
+def test_check_config_sums_up_a_good_config(write_config: Write) -> None:
     path = write_config("")
     result = CliRunner().invoke(main, ["check-config", str(path)])
     assert result.exit_code == 0
@@ -40,7 +40,9 @@ def test_a_good_one_is_summed_up(write_config: Write) -> None:
         ["tenant", "show", "x", "--config"],
     ],
 )
-def test_every_mistake_is_a_line_on_stderr(write_config: Write, command: list[str]) -> None:
+def test_check_config_reports_every_mistake_on_stderr(
+    write_config: Write, command: list[str]
+) -> None:
     path = write_config("polcy: {}\nserver: {port: -1}\n")
     result = CliRunner().invoke(main, [*command, str(path)])
     assert result.exit_code == 1
@@ -51,14 +53,14 @@ def test_every_mistake_is_a_line_on_stderr(write_config: Write, command: list[st
     ]
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_check_config_reports_a_missing_file(tmp_path: Path) -> None:
     path = tmp_path / "none.yaml"
     result = CliRunner().invoke(main, ["check-config", str(path)])
     assert result.exit_code == 1
     assert result.stderr.strip() == f"{path}: there is no such file"
 
 
-def test_help_waits_for_no_heavy_module() -> None:
+def test_help_imports_no_heavy_module() -> None:
     names = ", ".join(map(repr, HEAVY))
     code = f"import sys, router.cli; print([m for m in ({names}) if m in sys.modules])"
     told = subprocess.run(  # noqa: S603 - our own words

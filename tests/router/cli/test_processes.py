@@ -90,7 +90,7 @@ def redis_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_router_serves_until_it_is_told_to_stop(
+def test_serve_runs_until_a_signal(
     tmp_path: Path, write_config: Write, model_dir: Path, number: signal.Signals
 ) -> None:
     port, metrics_port = free_port(), free_port()
@@ -109,7 +109,7 @@ def test_a_router_serves_until_it_is_told_to_stop(
     assert model_dir.exists()
 
 
-def test_a_learner_runs_alone_until_it_is_told_to_stop(tmp_path: Path, write_config: Write) -> None:
+def test_learner_runs_alone_until_a_signal(tmp_path: Path, write_config: Write) -> None:
     metrics_port = free_port()
     config = write_config(f"server: {{metrics_port: {metrics_port}}}\n")
     with started("learner", config) as process:
@@ -119,7 +119,7 @@ def test_a_learner_runs_alone_until_it_is_told_to_stop(tmp_path: Path, write_con
 
 
 @pytest.mark.parametrize("taken", ["port", "metrics_port"])
-def test_a_taken_port_is_one_clean_line(
+def test_serve_reports_a_taken_port_in_one_line(
     tmp_path: Path, write_config: Write, model_dir: Path, taken: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -135,7 +135,9 @@ def test_a_taken_port_is_one_clean_line(
     assert model_dir.exists()
 
 
-def test_a_redis_that_is_away_is_waited_for_and_said(write_config: Write, model_dir: Path) -> None:
+def test_serve_waits_for_an_unreachable_store_and_says_so(
+    write_config: Write, model_dir: Path
+) -> None:
     port = free_port()
     away = f"server: {{port: {port}, metrics_port: 0}}\n"
     config = write_config(away)
@@ -161,7 +163,7 @@ def answers(port: int) -> bool:
         return True
 
 
-def test_a_damaged_model_is_one_clean_line(
+def test_serve_reports_a_damaged_model_in_one_line(
     config: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The right size and the wrong bytes: only the checksum tells."""

@@ -35,7 +35,9 @@ def run(config: Path, *words: str) -> Result:
 
 
 @pytest.mark.parametrize("words", READERS, ids=" ".join)
-def test_they_say_so_and_begin_no_store(unbegun: Path, words: tuple[str, ...]) -> None:
+def test_reading_commands_refuse_an_empty_store_without_creating_it(
+    unbegun: Path, words: tuple[str, ...]
+) -> None:
     result = run(unbegun, *words)
     assert result.exit_code == 1
     assert "nothing was stored in" in result.stderr
@@ -43,7 +45,7 @@ def test_they_say_so_and_begin_no_store(unbegun: Path, words: tuple[str, ...]) -
     assert not (unbegun.parent / "redis").exists()
 
 
-def test_an_archive_is_replayed_without_one(unbegun: Path) -> None:
+def test_replay_of_an_archive_needs_no_store(unbegun: Path) -> None:
     archive = unbegun.parent / "log"
     archive.mkdir()
     result = run(unbegun, "learner", "replay", "--log", str(archive))

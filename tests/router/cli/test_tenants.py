@@ -33,7 +33,7 @@ def created(config: Path, *words: str) -> str:
     return result.stdout.strip()
 
 
-def test_create_prints_a_key_that_works(config: Path) -> None:
+def test_create_prints_a_working_key(config: Path) -> None:
     key = created(config, "team-a", "--requests-per-minute", "60", "--daily-usd", "1.5")
     assert re.fullmatch(r"ar_[A-Za-z0-9_-]{43}", key)
     tenant = owner_of(key, config)
@@ -43,7 +43,7 @@ def test_create_prints_a_key_that_works(config: Path) -> None:
     assert created(config, "team-b") != key
 
 
-def test_a_name_is_taken_once(config: Path) -> None:
+def test_create_refuses_a_name_that_exists(config: Path) -> None:
     created(config, "team-a")
     result = run(config, "create", "team-a")
     assert result.exit_code == 1
@@ -60,7 +60,7 @@ def test_rotate_replaces_the_key_and_revoke_stops_it(config: Path) -> None:
     assert owner_of(new, config) is None
 
 
-def test_limit_changes_what_it_names(config: Path) -> None:
+def test_limit_changes_only_the_named_limits(config: Path) -> None:
     created(config, "team-a", "--tokens-per-minute", "1000", "--arm", "cheap")
     assert run(config, "limit", "team-a", "--monthly-usd", "20").exit_code == 0
     assert run(config, "show", "team-a").stdout.splitlines() == [
@@ -90,7 +90,7 @@ def test_a_tenant_is_observed_by_an_arm_or_not_at_all(config: Path) -> None:
     assert "nope is no arm: choose of" in wrong.stderr
 
 
-def test_list_shows_everyone_by_name(config: Path) -> None:
+def test_list_shows_all_tenants_by_name(config: Path) -> None:
     created(config, "team-b")
     created(config, "team-a", "--arm", "cheap")
     run(config, "revoke", "team-a")
@@ -99,7 +99,7 @@ def test_list_shows_everyone_by_name(config: Path) -> None:
     assert names == ["team-a", "team-b"]
 
 
-def test_list_cuts_nothing_off_where_lines_are_short(config: Path) -> None:
+def test_list_truncates_nothing_on_short_lines(config: Path) -> None:
     created(config, "a" * 40, "--requests-per-minute", "123456789", "--monthly-usd", "98765.4321")
     shown = run(config, "list").stdout
     assert "\N{HORIZONTAL ELLIPSIS}" not in shown
@@ -112,7 +112,7 @@ def test_list_cuts_nothing_off_where_lines_are_short(config: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["rotate", "revoke", "limit", "show"])
-def test_an_unknown_tenant_is_one_clean_line(config: Path, command: str) -> None:
+def test_an_unknown_tenant_is_one_line_on_stderr(config: Path, command: str) -> None:
     result = run(config, command, "nobody")
     assert result.exit_code == 1
     assert result.stderr.startswith("no tenant has this name")
@@ -120,7 +120,7 @@ def test_an_unknown_tenant_is_one_clean_line(config: Path, command: str) -> None
 
 
 @pytest.mark.parametrize("command", ["create", "show"])
-def test_a_redis_that_is_away_is_one_clean_line(config: Path, command: str) -> None:
+def test_an_unreachable_store_is_one_line_on_stderr(config: Path, command: str) -> None:
     text = config.read_text().replace("redis: {", "redis: {url: 'redis://127.0.0.1:9', ")
     config.write_text(text)
     result = run(config, command, "team-a")
@@ -140,7 +140,7 @@ def test_a_redis_that_is_away_is_one_clean_line(config: Path, command: str) -> N
         (["create", "t", "--arm", "chep"], "chep is no arm: choose of cheap, reasoning"),
     ],
 )
-def test_a_wrong_word_is_refused_before_anything_is_done(
+def test_a_wrong_option_is_refused_before_anything_is_done(
     config: Path, words: list[str], complaint: str
 ) -> None:
     result = run(config, *words)

@@ -1,4 +1,4 @@
-"""What an event teaches the gate of a plan."""
+"""Gate examples, risk labels and outcomes of judged decisions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from bandit.gates import GateExample, Step
-from bandit.risk import LabelSource
+from bandit.risk.types import LabelSource
 from router.domain.catalog import Plan
 from router.domain.events import Audited, Decided, Event, FeedbackGiven, Reasked
 from router.domain.records import (
@@ -23,7 +23,7 @@ from router.domain.records import (
     StepTaken,
     WeightSet,
 )
-from router.learning.gate_examples import Label, labels_of, lessons_of
+from router.learning.gate_examples import RiskLabel, examples_of, risk_labels_of
 from router.learning.rewards import RewardSettings, outcomes_of
 
 PLANS = {
@@ -64,76 +64,76 @@ def record(*attempts: Attempt, judged: Judged | None = SAW) -> DecisionRecord:
     )
 
 
-def lessons(event: Event, of: DecisionRecord) -> list[GateExample]:
-    found = lessons_of(event, of, PLANS, SETTINGS)
-    assert {lesson.plan for lesson in found} <= {"checked"}
-    return [lesson.lesson for lesson in found]
+def examples(event: Event, of: DecisionRecord) -> list[GateExample]:
+    found = examples_of(event, of, PLANS, SETTINGS)
+    assert {one.plan for one in found} <= {"checked"}
+    return [one.example for one in found]
 
 
-def labels(lesson: GateExample) -> tuple[float | None, float | None, float | None]:
-    return lesson.first_ok, lesson.second_ok, lesson.strong_ok
+def labels(example: GateExample) -> tuple[float | None, float | None, float | None]:
+    return example.first_ok, example.second_ok, example.strong_ok
 
 
-def test_feedback_labels_the_served_answer_and_what_equals_it() -> None:
-    (told,) = lessons(FeedbackGiven("id", 1.0), record(WEAK, OTHER, STRONG, judged=BOTH))
+def test_feedback_labels_the_served_answer_and_its_equals() -> None:
+    (told,) = examples(FeedbackGiven("id", 1.0), record(WEAK, OTHER, STRONG, judged=BOTH))
     assert labels(told) == (0.0, 1.0, 1.0)
     assert (told.seen.agreement, told.weight) == (0.0, 1.0)
     assert told.seen.second is not None
     assert np.array_equal(told.seen.second, [0.25, 0.0])
 
 
-def test_an_answer_unlike_a_wrong_or_half_right_one_may_be_right() -> None:
+def test_an_answer_unlike_a_wrong_one_stays_unlabelled() -> None:
     for quality in (0.0, 0.9):
-        (told,) = lessons(FeedbackGiven("id", quality), record(WEAK, OTHER, STRONG, judged=BOTH))
+        (told,) = examples(FeedbackGiven("id", quality), record(WEAK, OTHER, STRONG, judged=BOTH))
         assert labels(told) == (None, quality, quality)
 
 
-def test_answers_that_can_not_be_compared_stay_unlabelled() -> None:
+def test_answers_that_cannot_be_compared_stay_unlabelled() -> None:
     open_text = replace(WEAK, agrees=None)
-    (told,) = lessons(FeedbackGiven("id", 1.0), record(open_text, STRONG))
+    (told,) = examples(FeedbackGiven("id", 1.0), record(open_text, STRONG))
     assert labels(told) == (None, None, 1.0)
 
 
-def test_the_call_itself_teaches_agreement_and_the_strong_arms_cost() -> None:
-    assert lessons(Decided(r := record(FIRST)), r) == []
-    (told,) = lessons(Decided(r := record(WEAK, STRONG)), r)
+def test_a_call_is_an_example_of_agreement_and_the_strong_arms_cost() -> None:
+    assert examples(Decided(r := record(FIRST)), r) == []
+    (told,) = examples(Decided(r := record(WEAK, STRONG)), r)
     assert (labels(told), told.strong_cost_ratio) == ((None, None, None), 1.5)
-    (told,) = lessons(Decided(r := record(FIRST, OTHER, judged=BOTH)), r)
+    (told,) = examples(Decided(r := record(FIRST, OTHER, judged=BOTH)), r)
     assert (told.strong_cost_ratio, told.seen.agreement) == (None, 0.0)
 
 
-def test_only_the_call_itself_teaches_agreement() -> None:
+def test_only_the_call_itself_is_an_example_of_agreement() -> None:
     r = record(WEAK, OTHER, STRONG, judged=BOTH)
-    (first,) = lessons(Decided(r), r)
-    (later,) = lessons(FeedbackGiven("id", 1.0), r)
+    (first,) = examples(Decided(r), r)
+    (later,) = examples(FeedbackGiven("id", 1.0), r)
     assert (first.repeated, later.repeated) == (False, True)
 
 
-def test_a_verifiers_word_is_a_label() -> None:
-    (told,) = lessons(Decided(r := record(FIRST, judged=replace(SAW, verified=0.7))), r)
+def test_a_verifiers_score_is_a_label() -> None:
+    (told,) = examples(Decided(r := record(FIRST, judged=replace(SAW, verified=0.7))), r)
     assert (labels(told), told.weight) == ((0.7, None, None), 1.0)
 
 
-def test_an_audit_counts_less_and_tells_nothing_of_the_plan() -> None:
+def test_an_audit_weighs_less_and_is_no_outcome_of_the_plan() -> None:
     event = Audited("id", 0.0, 0.02, 0.01)
-    (told,) = lessons(event, record(FIRST))
+    (told,) = examples(event, record(FIRST))
     assert (labels(told), told.weight) == ((0.0, None, None), 0.5)
     assert outcomes_of(event, record(FIRST), PLANS, SETTINGS) == []
 
 
-def test_a_reask_counts_less() -> None:
-    (told,) = lessons(Reasked("id", 0.95), record(FIRST))
+def test_a_reask_is_an_example_of_less_weight() -> None:
+    (told,) = examples(Reasked("id", 0.95), record(FIRST))
     assert (labels(told), told.weight) == ((0.0, None, None), 0.25)
 
 
-def test_where_no_gate_looked_nothing_is_taught() -> None:
+def test_decisions_without_a_gate_yield_no_examples() -> None:
     said = FeedbackGiven("id", 1.0)
-    assert lessons(said, record(FIRST, judged=None)) == []
-    assert lessons(said, replace(record(FIRST), choice=None)) == []
-    assert lessons_of(said, record(FIRST), {}, SETTINGS) == []
+    assert examples(said, record(FIRST, judged=None)) == []
+    assert examples(said, replace(record(FIRST), choice=None)) == []
+    assert examples_of(said, record(FIRST), {}, SETTINGS) == []
 
 
-def test_what_a_gate_held_for_weak_does_not_blame_the_arm() -> None:
+def test_an_escalation_by_the_gate_does_not_blame_the_arm() -> None:
     kept = outcomes_of(Decided(r := record(WEAK, STRONG)), r, PLANS, SETTINGS)
     assert [(o.action.name, o.quality) for o in kept] == [("checked", None), ("cheap", None)]
 
@@ -149,20 +149,23 @@ def test_a_served_second_opinion_is_no_failure_of_the_plan() -> None:
     assert (whole.failed, whole.quality) == (False, None)
 
 
-def test_a_promise_learns_of_what_was_accepted_or_withheld() -> None:
-    said = labels_of(Audited("id", 0.25, 0.02), record(FIRST))
-    assert said == [Label("checked", 0.8, 0.75, 0.02, LabelSource.AUDIT, "t")]
-    said = labels_of(FeedbackGiven("id", 1.0), record(FIRST))
-    assert said == [Label("checked", 0.8, 0.0, 1.0, LabelSource.FEEDBACK, "t")]
+def test_accepted_and_withheld_answers_yield_risk_labels() -> None:
+    said = risk_labels_of(Audited("id", 0.25, 0.02), record(FIRST))
+    assert said == [RiskLabel("checked", 0.8, 0.75, 0.02, LabelSource.AUDIT, "t")]
+    said = risk_labels_of(FeedbackGiven("id", 1.0), record(FIRST))
+    assert said == [RiskLabel("checked", 0.8, 0.0, 1.0, LabelSource.FEEDBACK, "t")]
     withheld = replace(TAKEN, step=Step.ESCALATE, by=Judge.PROMISE, instead=Step.ACCEPT)
     held = record(WEAK, STRONG, judged=replace(SAW, steps=(withheld,)))
-    assert labels_of(Decided(held), held) == [
-        Label("checked", 0.8, 1.0, 1.0, LabelSource.AUDIT, "t")
+    assert risk_labels_of(Decided(held), held) == [
+        RiskLabel("checked", 0.8, 1.0, 1.0, LabelSource.AUDIT, "t")
     ]
 
 
-def test_a_promise_learns_nothing_of_what_its_gate_would_not_accept() -> None:
+def test_answers_the_gate_rejects_yield_no_risk_labels() -> None:
     escalated = replace(TAKEN, step=Step.ESCALATE)
     for event in (FeedbackGiven("id", 1.0), Decided(record(WEAK, STRONG))):
-        assert labels_of(event, record(WEAK, STRONG, judged=replace(SAW, steps=(escalated,)))) == []
-    assert labels_of(Decided(record(FIRST)), record(FIRST)) == []
+        assert (
+            risk_labels_of(event, record(WEAK, STRONG, judged=replace(SAW, steps=(escalated,))))
+            == []
+        )
+    assert risk_labels_of(Decided(record(FIRST)), record(FIRST)) == []

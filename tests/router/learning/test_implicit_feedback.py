@@ -1,4 +1,4 @@
-"""What callers do who say nothing: which signs there are, and how much each kind counts."""
+"""Implicit feedback: the kinds of signs and their weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from bandit import Action, PolicySettings, Units, Weights, make_policy
 from router.domain.events import Decided, Event, FeedbackGiven, Reasked
 from router.domain.records import AttemptOutcome, DecisionRecord, Mode
-from router.learning.batches import BatchTrainer
 from router.learning.implicit_feedback import (
     EDITED_SHARE,
     LEAST,
@@ -25,6 +24,7 @@ from router.learning.implicit_feedback import (
 )
 from router.learning.learner_state import LearnerState, split
 from router.learning.rewards import RewardSettings, outcomes_of
+from router.learning.training import BatchTrainer, Trainer
 from router.ports.observer import Observer
 from router.serving.rephrase import letter_fingerprint, letter_similarity
 from tests.router.learning.test_training import CONTEXT, PLANS, SERVED, SHAPE, record
@@ -37,14 +37,14 @@ def left(name: str, tokens: int = 12) -> DecisionRecord:
     return replace(record(name), mode=Mode.STREAM, attempts=(attempt,), arm="")
 
 
-def test_who_leaves_in_the_middle_of_a_stream_gives_a_sign() -> None:
+def test_leaving_a_stream_midway_is_a_sign() -> None:
     assert sign_of(Decided(r := left("a")), r) is Sign.LEFT
     for other in (left("a", tokens=0), replace(left("a"), mode=Mode.COMPLETE), record("a")):
         assert sign_of(Decided(other), other) is None
     assert sign_of(FeedbackGiven("a", 0.0), record("a")) is None
 
 
-def test_who_asks_again_says_so_in_other_words_or_changes_some_or_none() -> None:
+def test_a_reask_is_a_sign_by_its_likeness() -> None:
     first = "Plan the cheapest round trip from Oslo to Lyon and explain each step."
     found = []
     for again in (
@@ -63,14 +63,14 @@ def after(
     signs: Sequence[float], plain: Sequence[float], sign: Sign = Sign.REASKED
 ) -> ImplicitFeedbackWeights:
     """signs, plain: qualities told of answers with a sign and without one."""
-    trust = ImplicitFeedbackWeights(ASSUMED)
+    implicit_weights = ImplicitFeedbackWeights(ASSUMED)
     for n, quality in enumerate(signs):
         event, of = _given(sign, str(n))
-        assert trust.see(event, of) is not None
-        trust.see(FeedbackGiven(str(n), quality), of)
+        assert implicit_weights.observe(event, of) is not None
+        implicit_weights.observe(FeedbackGiven(str(n), quality), of)
     for n, quality in enumerate(plain):
-        trust.see(FeedbackGiven(f"p{n}", quality), record(f"p{n}"))
-    return trust
+        implicit_weights.observe(FeedbackGiven(f"p{n}", quality), record(f"p{n}"))
+    return implicit_weights
 
 
 def _given(sign: Sign, name: str) -> tuple[Event, DecisionRecord]:
@@ -80,7 +80,7 @@ def _given(sign: Sign, name: str) -> tuple[Event, DecisionRecord]:
     return Reasked(name, 0.99, likeness=alike[sign]), record(name)
 
 
-def test_before_anything_is_known_it_counts_what_was_assumed() -> None:
+def test_a_sign_without_evidence_has_its_assumed_weight() -> None:
     assert (
         ImplicitFeedbackWeights(ASSUMED).weight(Sign.REASKED)
         == ImplicitFeedbackWeights(ASSUMED).weight(Sign.RETRIED)
@@ -91,7 +91,7 @@ def test_before_anything_is_known_it_counts_what_was_assumed() -> None:
 
 
 @pytest.mark.parametrize("sign", list(Sign))
-def test_a_sign_that_means_it_counts_more_and_one_that_means_nothing_less(sign: Sign) -> None:
+def test_a_confirmed_sign_weighs_more_and_a_refuted_one_less(sign: Sign) -> None:
     good = [1.0] * 90 + [0.0] * 10
     assert after([0.0] * 200, good, sign).weight(sign) == MOST
     assert after(good * 20, good, sign).weight(sign) == pytest.approx(LEAST, abs=0.01)
@@ -99,30 +99,32 @@ def test_a_sign_that_means_it_counts_more_and_one_that_means_nothing_less(sign: 
     assert ImplicitFeedbackWeights(ASSUMED).weight(sign) < few < MOST
 
 
-def test_silence_and_corrections_tell_nothing_of_signs() -> None:
-    trust = ImplicitFeedbackWeights(ASSUMED)
-    trust.see(FeedbackGiven("a", 0.0, by_default=True), record("a"))
-    trust.see(FeedbackGiven("a", 0.0, replaces=1.0), record("a"))
-    assert trust.is_blank
+def test_silence_and_corrections_are_no_evidence_on_signs() -> None:
+    implicit_weights = ImplicitFeedbackWeights(ASSUMED)
+    implicit_weights.observe(FeedbackGiven("a", 0.0, by_default=True), record("a"))
+    implicit_weights.observe(FeedbackGiven("a", 0.0, replaces=1.0), record("a"))
+    assert implicit_weights.is_blank
 
 
-def test_what_waits_for_feedback_is_bounded() -> None:
-    trust = ImplicitFeedbackWeights(ASSUMED)
+def test_pending_signs_are_bounded() -> None:
+    implicit_weights = ImplicitFeedbackWeights(ASSUMED)
     for n in range(MOST_WAITING + 5):
-        trust.see(Reasked(str(n), 0.99), record(str(n)))
-    waiting = [name for name, _ in trust.state()["waiting"]]
+        implicit_weights.observe(Reasked(str(n), 0.99), record(str(n)))
+    waiting = [name for name, _ in implicit_weights.state()["waiting"]]
     assert waiting == [str(n) for n in range(5, MOST_WAITING + 5)]
 
 
-def test_it_comes_back_as_it_was() -> None:
-    trust = after([0.0, 1.0, 0.5], [1.0, 0.0])
-    trust.see(Reasked("w", 0.99), record("w"))
-    trust.see(Reasked("a", 0.99), record("a"))
+def test_sign_weights_survive_a_snapshot() -> None:
+    implicit_weights = after([0.0, 1.0, 0.5], [1.0, 0.0])
+    implicit_weights.observe(Reasked("w", 0.99), record("w"))
+    implicit_weights.observe(Reasked("a", 0.99), record("a"))
     policy = make_policy("thompson", PolicySettings(), "v1", np.random.default_rng(0))
-    again = ImplicitFeedbackWeights(ASSUMED, split(LearnerState(policy, trust=trust).save()).trust)
-    assert again.state() == trust.state()
+    again = ImplicitFeedbackWeights(
+        ASSUMED, split(LearnerState(policy, implicit_weights=implicit_weights).save()).trust
+    )
+    assert again.state() == implicit_weights.state()
     assert [name for name, _ in again.state()["waiting"]] == ["w", "a"]
-    assert again.weight(Sign.REASKED) == trust.weight(Sign.REASKED)
+    assert again.weight(Sign.REASKED) == implicit_weights.weight(Sign.REASKED)
 
 
 @pytest.mark.parametrize(
@@ -134,12 +136,12 @@ def test_it_comes_back_as_it_was() -> None:
         {"plain": [0, 0], "signs": []},
     ],
 )
-def test_a_state_that_is_none_is_refused(state: dict[str, object]) -> None:
+def test_an_invalid_state_of_sign_weights_is_refused(state: dict[str, object]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         ImplicitFeedbackWeights(ASSUMED, state)
 
 
-def test_a_stream_that_was_left_counts_against_its_plan_where_it_was_looked_into() -> None:
+def test_a_left_stream_counts_against_its_plan_only_when_weighed() -> None:
     gone = left("a")
     (cost,) = outcomes_of(Decided(gone), gone, PLANS, RewardSettings())
     assert cost.quality is None
@@ -150,18 +152,18 @@ def test_a_stream_that_was_left_counts_against_its_plan_where_it_was_looked_into
     ]
 
 
-def test_a_learner_counts_signs_for_what_they_turned_out_to_be() -> None:
+def test_a_learner_weighs_signs_by_their_evidence() -> None:
     meant_nothing, unknown = drop(reasked=True), drop(reasked=False)
     assert 0 <= meant_nothing < unknown / 5
 
 
 def drop(*, reasked: bool) -> float:
-    """What forty re-asks take off a plan whose answers were all good, re-asked or not."""
+    """Returns the quality lost by forty re-asks to a plan whose answers were all good."""
     settings = PolicySettings(units=Units(cost_usd=0.01), shape=SHAPE)
     policy = make_policy("adaptive", settings, CONTEXT.version, np.random.default_rng(0))
-    learned, lecture = (
+    learned, trainer = (
         LearnerState(policy),
-        BatchTrainer(find, PLANS, RewardSettings(), Observer()),
+        BatchTrainer(find, Trainer(PLANS, RewardSettings(), Observer())),
     )
     told: list[Event] = []
     for n in range(400):
@@ -169,10 +171,10 @@ def drop(*, reasked: bool) -> float:
     more = [Reasked(f"late{n}", 0.99) for n in range(40)]
     found = []
     for events in (told, more):
-        asyncio.run(lecture.give(learned, [("0-1", event) for event in events]))
+        asyncio.run(trainer.train(learned, [("0-1", event) for event in events]))
         decided = policy.decide(CONTEXT, [Action("cheap", 0.001)], Weights())
         found.append(decided.estimates["cheap"].quality)
-    assert split(learned.save()).trust == learned.trust.state()
+    assert split(learned.save()).trust == learned.implicit_weights.state()
     return found[0] - found[1]
 
 

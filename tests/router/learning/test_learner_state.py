@@ -30,7 +30,7 @@ def gate(name: str) -> Gate:
     return made
 
 
-def test_policy_and_gates_come_back_bit_for_bit() -> None:
+def test_a_state_restores_policy_and_gates_bit_for_bit() -> None:
     one, other = gate("learned"), gate("agreement")
     parts = split(LearnerState(policy(), {"a-plan": one, "b.plan": other}).save())
     assert parts.policy == policy().save()
@@ -44,20 +44,20 @@ def test_policy_and_gates_come_back_bit_for_bit() -> None:
         assert load_gate(parts.gates[plan][1], GATE, "v1").save() == made.save()
 
 
-def test_a_snapshot_of_a_policy_alone_is_one_too() -> None:
+def test_a_state_of_a_policy_alone_is_the_policys_snapshot() -> None:
     payload = policy().save()
     assert LearnerState(policy()).save() == payload
     assert split(payload)[:3] == (payload, {}, {})
 
 
 @pytest.mark.parametrize("cut", [0, 10, 200, -1])
-def test_a_damaged_one_is_refused(cut: int) -> None:
+def test_a_damaged_snapshot_is_refused(cut: int) -> None:
     whole = LearnerState(policy(), {"p": gate("learned")}).save()
     with pytest.raises(CorruptSnapshot):
         split(whole[:cut])
 
 
-def test_one_without_its_parts_is_refused() -> None:
+def test_a_snapshot_without_its_parts_is_refused() -> None:
     with pytest.raises(CorruptSnapshot):
         split(pack(Snapshot(KIND, {"gates": {"p": "learned"}}, {})))
     with pytest.raises(CorruptSnapshot):

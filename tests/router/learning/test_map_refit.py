@@ -1,4 +1,4 @@
-"""Clusters fitted anew, and what kept decisions teach under them."""
+"""Refits of the context map, and training on kept decisions under them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from lands import PLANS, contexts, embeddings, land, policy, record, settings
 
 from bandit import Weights, make_policy
 from bandit.context.fitting import MIN_PROMPTS
@@ -15,16 +14,19 @@ from bandit.context.remap import MOST_BRIDGES, Refit
 from router.domain.catalog import Plan
 from router.domain.events import Decided, FeedbackGiven, Move, PolicyCommand
 from router.domain.records import Mode
-from router.learning.map_refit import TooFewSamples, as_before, refit, taught_by
+from router.learning.learner_state import LearnerState
+from router.learning.map_refit import TooFewSamples, as_before, refit, remapped_events
 from router.learning.rewards import RewardSettings
-from router.learning.training import teach
+from router.learning.training import Trainer
 from router.ports.observer import Observer
 from router.ports.survey import EmbeddingSample
+from tests.router.tools.map.maps import PLANS, contexts, embeddings, land, policy, record, settings
 
 CATALOGUE = {
     "cheap": Plan("cheap", ("cheap",), 0.0001),
     "reasoning": Plan("reasoning", ("reasoning",), 0.01),
 }
+TRAINER = Trainer(CATALOGUE, RewardSettings(), Observer())
 
 
 def samples(count: int, seed: int = 5, version: str = "") -> list[EmbeddingSample]:
@@ -36,7 +38,7 @@ def samples(count: int, seed: int = 5, version: str = "") -> list[EmbeddingSampl
     ]
 
 
-def test_a_refit_goes_on_from_the_map_before() -> None:
+def test_a_refit_continues_the_map_before() -> None:
     before = Refit(land())
     made = refit(samples(400), before)
     assert made.map.version != land().version
@@ -51,7 +53,7 @@ def test_a_refit_goes_on_from_the_map_before() -> None:
     assert ((made.positions - earlier) ** 2).sum() <= ((free - earlier) ** 2).sum() + 1e-9
 
 
-def test_the_order_of_the_samples_does_not_matter() -> None:
+def test_a_refit_ignores_the_order_of_samples() -> None:
     given = samples(300)
     first, second = refit(given, Refit(land())), refit(given[::-1], Refit(land()))
     assert first.to_bytes() == second.to_bytes()
@@ -66,7 +68,7 @@ def test_a_chain_of_refits_reads_all_but_the_oldest() -> None:
     assert [bridge.source for bridge in made.bridges] == versions[-2 : -2 - MOST_BRIDGES : -1]
 
 
-def test_samples_of_earlier_maps_count_where_something_leads_from_them() -> None:
+def test_samples_of_earlier_maps_count_if_a_bridge_leads_from_them() -> None:
     once = refit(samples(300), Refit(land()))
     mixed = samples(200) + samples(200, 6, once.map.version)
     assert refit(mixed, once).map.version not in {once.map.version, land().version}
@@ -83,19 +85,19 @@ def test_samples_of_earlier_maps_count_where_something_leads_from_them() -> None
     ],
     ids=["features", "width", "nan"],
 )
-def test_samples_that_do_not_fit_are_left_out(bad: EmbeddingSample) -> None:
+def test_samples_of_another_shape_are_left_out(bad: EmbeddingSample) -> None:
     with pytest.raises(TooFewSamples, match=f"^{MIN_PROMPTS - 1} sampled"):
         refit([*samples(MIN_PROMPTS - 1), bad], Refit(land()))
     refit([*samples(MIN_PROMPTS), bad], Refit(land()))
 
 
-def test_no_sample_at_all_says_what_to_set() -> None:
+def test_a_refit_without_samples_says_what_to_set() -> None:
     with pytest.raises(TooFewSamples, match="sample_embeddings"):
         refit([], Refit(land()))
 
 
-def test_old_decisions_teach_under_the_new_map() -> None:
-    """Where `reasoning` was the better one under the old map, it is so under the new one."""
+def test_remapped_decisions_teach_under_the_new_map() -> None:
+    """The plan `reasoning` is better in the same region under both maps."""
     made = refit(samples(400), Refit(land()))
     seen = contexts(land(), 400, seed=11)
     records = []
@@ -103,13 +105,12 @@ def test_old_decisions_teach_under_the_new_map() -> None:
         plan = PLANS[n % 2]
         good = plan == "reasoning" or context.projection[0] <= 0
         records.append(record(context, n, plan, 0.95 if good else 0.1))
-    taught = taught_by(records, made.remap, CATALOGUE, RewardSettings())
-    assert taught.passed_over == 0
-    assert len(taught.outcomes) == 800
+    events, skipped = remapped_events(records, made.remap)
+    assert skipped == 0
     fresh = make_policy("adaptive", settings(made.map), made.map.version, np.random.default_rng(0))
-    teach(fresh, taught.outcomes, Observer())
+    assert TRAINER.train(LearnerState(fresh), events) == 800
     assert fresh.learned == 800
-    actions = [outcome.action for outcome in taught.outcomes[:4:2]]
+    actions = [outcome.action for outcome in TRAINER.outcomes(events)[:4:2]]
     right = 0
     for row, context in zip(embeddings(200, 12), contexts(land(), 200, seed=12), strict=True):
         moved = made.map.membership(row)
@@ -121,18 +122,18 @@ def test_old_decisions_teach_under_the_new_map() -> None:
     assert right > 160
 
 
-def test_decisions_without_a_context_that_can_be_read_are_counted() -> None:
+def test_decisions_with_an_unreadable_context_are_counted() -> None:
     made = refit(samples(300), Refit(land()))
     (context,) = contexts(land(), 1)
     strange = record(replace(context, version="unknown"), 1)
     cached = replace(record(context, 2), choice=None)
     unsettled = replace(record(context, 3, feedback=0.5), mode=Mode.DECIDE, settled=False)
-    taught = taught_by([strange, cached, unsettled], made.remap, CATALOGUE, RewardSettings())
-    assert taught.passed_over == 1
-    assert [outcome.quality for outcome in taught.outcomes] == [0.5]
+    events, skipped = remapped_events([strange, cached, unsettled], made.remap)
+    assert skipped == 1
+    assert [outcome.quality for outcome in TRAINER.outcomes(events)] == [0.5]
 
 
-def test_what_later_events_tell_is_not_on_record_yet() -> None:
+def test_records_as_before_lack_what_later_events_say() -> None:
     (context,) = contexts(land(), 1)
     known, corrected, told, fresh = (record(context, n, feedback=n / 10) for n in range(4))
     later = [
@@ -152,11 +153,11 @@ def test_what_later_events_tell_is_not_on_record_yet() -> None:
     ]
 
 
-def test_the_oldest_decision_teaches_first() -> None:
+def test_remapped_decisions_are_in_order_of_age() -> None:
     made = refit(samples(300), Refit(land()))
     (context,) = contexts(land(), 1)
     records = [record(context, n, "cheap", n / 10) for n in (3, 1, 2)]
-    taught = taught_by(records, made.remap, CATALOGUE, RewardSettings())
-    told = [o.quality for o in taught.outcomes if o.quality is not None]
+    events, _ = remapped_events(records, made.remap)
+    told = [o.quality for o in TRAINER.outcomes(events) if o.quality is not None]
     assert told == [0.1, 0.2, 0.3]
     assert policy(land()).learned == 0

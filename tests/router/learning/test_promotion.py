@@ -1,4 +1,4 @@
-"""Who serves follows from evidence, from commands and from nothing else."""
+"""Promotion by evidence and by commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from router.domain.events import Decided, Event, FeedbackGiven, Move, Mover, Pol
 from router.domain.records import Mode
 from router.learning.promotion import ChampionChallenger, ContestSettings
 from router.learning.promotion_state import ContestState, read_state, resumed, write_state
-from tests.router.learning.town import (
+from tests.router.learning.contests import (
     FRUGAL,
     LAVISH,
     TERMS,
@@ -47,7 +47,7 @@ def test_a_better_challenger_is_promoted(seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_an_equal_one_is_not() -> None:
+def test_an_equal_challenger_is_not_promoted() -> None:
     promoted = 0
     for seed in range(100):
         lived = town(seed, EAGER, bold=LAVISH)
@@ -57,7 +57,7 @@ def test_an_equal_one_is_not() -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_promoted_one_that_turns_bad_is_taken_back(seed: int) -> None:
+def test_a_promoted_policy_that_turns_bad_is_rolled_back(seed: int) -> None:
     lived = town(seed, bold=LAVISH)
     lived.live(600, BETTER)
     assert lived.contest.state.champion == "bold"
@@ -68,7 +68,7 @@ def test_a_promoted_one_that_turns_bad_is_taken_back(seed: int) -> None:
     assert lived.contest.state.previous == ""
 
 
-def test_without_a_guard_nothing_is_taken_back() -> None:
+def test_a_contest_without_a_guard_rolls_nothing_back() -> None:
     terms = replace(TERMS, settings=replace(BY_HAND.settings, guard=False))
     lived = town(0, terms, bold=LAVISH)
     lived.hear(PolicyCommand(Move.PROMOTED, "bold"))
@@ -76,7 +76,7 @@ def test_without_a_guard_nothing_is_taken_back() -> None:
     assert lived.contest.state.champion == "bold"
 
 
-def test_evidence_alone_promotes_nobody_by_hand() -> None:
+def test_evidence_promotes_nobody_unless_automatic() -> None:
     lived = town(0, BY_HAND, bold=LAVISH)
     lived.live(600, BETTER)
     assert lived.changes == []
@@ -85,7 +85,7 @@ def test_evidence_alone_promotes_nobody_by_hand() -> None:
     assert found.low > TERMS.settings.margin
 
 
-def test_evidence_is_the_doubly_robust_estimate_of_what_served() -> None:
+def test_gains_are_doubly_robust_estimates() -> None:
     lived = town(4, BY_HAND, bold=LAVISH)
     taken, rewards, logged, expected = [], [], [], []
     for step in range(200):
@@ -107,7 +107,7 @@ def test_evidence_is_the_doubly_robust_estimate_of_what_served() -> None:
     assert found.events == 200
 
 
-def test_commands_are_obeyed_in_order_or_refused_with_a_reason() -> None:
+def test_commands_are_executed_in_order_or_refused_with_a_reason() -> None:
     lived = town(0, BY_HAND, bold=LAVISH)
     told = [
         lived.hear(PolicyCommand(Move.ROLLED_BACK)),
@@ -128,7 +128,7 @@ def test_commands_are_obeyed_in_order_or_refused_with_a_reason() -> None:
     assert [c.cause for c in told if c] == [f"0-{n}" for n in range(1, 7)]
 
 
-def test_what_another_member_decided_is_no_evidence() -> None:
+def test_decisions_of_another_member_are_no_evidence() -> None:
     lived = town(0, BY_HAND, bold=LAVISH)
     lived.live(10, BETTER)
     foreign = decided("x", "bold", mix(LAVISH))
@@ -139,7 +139,7 @@ def test_what_another_member_decided_is_no_evidence() -> None:
     assert lived.contest.state.waiting == {}
 
 
-def test_the_same_feedback_counts_once_and_a_decision_waits_for_its_outcome() -> None:
+def test_feedback_counts_once_and_waits_for_its_decision() -> None:
     lived = town(0, BY_HAND, bold=LAVISH)
     made = decided("d", "policy", mix(FRUGAL)).record
     open_ = replace(made, mode=Mode.DECIDE, attempts=(), settled=False)
@@ -162,7 +162,7 @@ def test_silence_is_no_evidence() -> None:
     assert lived.contest.state.tallies["bold"].count == 1
 
 
-def test_the_oldest_that_waits_gives_way() -> None:
+def test_the_oldest_pending_decision_gives_way() -> None:
     terms = replace(TERMS, settings=replace(BY_HAND.settings, max_waiting=3))
     lived = town(0, terms, bold=LAVISH)
     for number in range(5):
@@ -170,7 +170,7 @@ def test_the_oldest_that_waits_gives_way() -> None:
     assert list(lived.contest.state.waiting) == ["d-2", "d-3", "d-4"]
 
 
-def test_one_whose_plans_are_gone_is_left_out() -> None:
+def test_a_decision_among_removed_plans_is_no_evidence() -> None:
     lived = town(0, BY_HAND, bold=LAVISH)
     event = decided("d", "policy", mix(FRUGAL))
     assert event.record.choice is not None
@@ -179,7 +179,7 @@ def test_one_whose_plans_are_gone_is_left_out() -> None:
     assert lived.contest.state.waiting == {}
 
 
-def test_a_contest_goes_on_from_its_bytes_as_if_nothing_had_been() -> None:
+def test_a_contest_continues_from_its_encoded_state() -> None:
     told = [*_script(), PolicyCommand(Move.PROMOTED, "bold"), *_script("bold")]
     whole, cut = contest(bold=LAVISH, calm=FRUGAL), contest(bold=LAVISH, calm=FRUGAL)
     for number, event in enumerate(told):
@@ -210,7 +210,7 @@ def _script(member: str = "policy") -> list[Event]:
     return events
 
 
-def test_only_what_was_made_alike_keeps_its_evidence() -> None:
+def test_only_members_configured_alike_keep_their_evidence() -> None:
     lived = town(0, BY_HAND, bold=LAVISH, calm=FRUGAL)
     lived.live(5, BETTER)
     lived.hear(decided("waits", "policy", mix(FRUGAL)))
@@ -227,7 +227,7 @@ def test_only_what_was_made_alike_keeps_its_evidence() -> None:
     assert other.waiting == {}
 
 
-def test_a_champion_that_the_config_knows_no_more_gives_way() -> None:
+def test_a_champion_removed_from_the_config_gives_way() -> None:
     lived = town(0, BY_HAND, bold=LAVISH, calm=FRUGAL)
     lived.hear(PolicyCommand(Move.PROMOTED, "bold"))
     state = resumed(lived.contest.state, {"policy": "as made", "calm": "as made"})
@@ -235,7 +235,7 @@ def test_a_champion_that_the_config_knows_no_more_gives_way() -> None:
     assert list(state.tallies) == ["calm"]
 
 
-def test_bytes_that_are_no_contest_are_refused() -> None:
+def test_invalid_bytes_of_a_contest_are_refused() -> None:
     for payload in (b"", b"rubbish", write_state(ContestState())[:-3]):
         with pytest.raises(CorruptSnapshot):
             read_state(payload)

@@ -45,7 +45,7 @@ def record(*attempts: Attempt, choice: Choice | None = CHOICE) -> DecisionRecord
     return DecisionRecord("id", "t", 0, Mode.COMPLETE, choice=choice, attempts=attempts, arm=arm)
 
 
-def test_escalation_charges_every_attempt_and_blames_the_first_rung_weakly() -> None:
+def test_an_escalation_charges_every_attempt_and_blames_the_first_rung_weakly() -> None:
     whole, alone, blame = outcomes_of(Decided(r := record(WEAK, STRONG)), r, PLANS, SETTINGS)
     assert (whole.action.name, whole.cost_usd, whole.latency_ms) == ("ladder", 0.021, 1000.0)
     assert (whole.failed, whole.quality) == (False, None)
@@ -54,7 +54,7 @@ def test_escalation_charges_every_attempt_and_blames_the_first_rung_weakly() -> 
     assert np.array_equal(whole.context.membership, [1.0, 0.0])
 
 
-def test_feedback_teaches_the_first_rung_only_when_it_was_served() -> None:
+def test_feedback_is_about_the_first_rung_only_when_it_was_served() -> None:
     said = FeedbackGiven("id", 0.9)
     both = outcomes_of(said, record(GOOD), PLANS, SETTINGS)
     assert [(o.action.name, o.quality) for o in both] == [("ladder", 0.9), ("cheap", 0.9)]
@@ -62,7 +62,7 @@ def test_feedback_teaches_the_first_rung_only_when_it_was_served() -> None:
     assert [(o.action.name, o.quality) for o in one] == [("ladder", 0.9)]
 
 
-def test_failover_is_a_failure_of_the_plan_and_no_answer_is_quality_zero() -> None:
+def test_a_failover_is_a_failure_and_no_answer_is_quality_zero() -> None:
     over = outcomes_of(Decided(r := record(DOWN, SPARE)), r, PLANS, SETTINGS)
     assert [(o.action.name, o.failed, o.quality) for o in over] == [
         ("ladder", True, None),
@@ -72,28 +72,28 @@ def test_failover_is_a_failure_of_the_plan_and_no_answer_is_quality_zero() -> No
     assert (none[0].failed, none[0].quality) == (True, 0.0)
 
 
-def test_a_cancelled_call_teaches_its_cost_only() -> None:
+def test_a_cancelled_call_yields_its_cost_only() -> None:
     left = replace(GOOD, outcome=AttemptOutcome.CANCELLED)
     (only,) = outcomes_of(Decided(r := record(left)), r, PLANS, SETTINGS)
     assert (only.cost_usd, only.latency_ms, only.failed, only.quality) == (0.001, None, None, None)
 
 
-def test_a_call_that_was_never_made_teaches_nothing() -> None:
+def test_a_call_that_was_never_made_yields_nothing() -> None:
     never = replace(GOOD, outcome=AttemptOutcome.CANCELLED, cost_usd=0.0)
     assert outcomes_of(Decided(r := record(never)), r, PLANS, SETTINGS) == []
 
 
-def test_a_reask_counts_less() -> None:
+def test_a_reask_weighs_less_than_feedback() -> None:
     (sign,) = outcomes_of(Reasked("id", 0.95), record(GOOD), PLANS, SETTINGS)
     assert (sign.quality, sign.weight) == (0.0, 0.25)
 
 
-def test_cached_answers_and_removed_plans_teach_nothing() -> None:
+def test_cached_answers_and_removed_plans_yield_nothing() -> None:
     assert outcomes_of(Decided(r := record(GOOD, choice=None)), r, PLANS, SETTINGS) == []
     assert outcomes_of(Decided(r := record(GOOD)), r, {}, SETTINGS) == []
 
 
-def test_a_plan_that_was_never_called_teaches_nothing() -> None:
+def test_a_plan_that_was_never_called_yields_nothing() -> None:
     uncalled = Attempt("cheap", "", "", AttemptOutcome.FAILED, "no_healthy_deployment", 0.0)
     for r in (record(), record(uncalled)):
         assert outcomes_of(Decided(r), r, PLANS, SETTINGS) == []
@@ -113,7 +113,7 @@ def test_a_correction_names_what_it_replaces() -> None:
     ]
 
 
-def test_a_correction_takes_back_what_a_right_answer_said_of_another() -> None:
+def test_a_correction_takes_back_the_label_of_another_answer() -> None:
     r = record(replace(WEAK, agrees=False), STRONG)
     told = outcomes_of(FeedbackGiven("id", 1.0), r, PLANS, SETTINGS)
     assert [(o.action.name, o.quality, o.replaces) for o in told] == [
@@ -127,7 +127,7 @@ def test_a_correction_takes_back_what_a_right_answer_said_of_another() -> None:
     ]
 
 
-def test_silence_counts_less_and_only_about_an_answer() -> None:
+def test_silence_weighs_less_and_needs_an_answer() -> None:
     silence = FeedbackGiven("id", 0.8, by_default=True)
     both = outcomes_of(silence, record(GOOD), PLANS, SETTINGS)
     assert [(o.action.name, o.quality, o.weight) for o in both] == [
@@ -137,7 +137,7 @@ def test_silence_counts_less_and_only_about_an_answer() -> None:
     assert outcomes_of(silence, record(DOWN), PLANS, SETTINGS) == []
 
 
-def test_deployments_of_the_first_arm_stand_in_for_each_other() -> None:
+def test_deployments_of_the_first_arm_are_one_call() -> None:
     """One was down, the next answered: the arm alone did well, at what both took."""
     answered = record(DOWN, GOOD)
     _, alone = outcomes_of(Decided(answered), answered, PLANS, SETTINGS)
@@ -147,14 +147,14 @@ def test_deployments_of_the_first_arm_stand_in_for_each_other() -> None:
     assert [(o.action.name, o.quality) for o in said] == [("ladder", 0.9), ("cheap", 0.9)]
 
 
-def test_of_a_first_arm_that_was_never_called_nothing_is_learned() -> None:
+def test_a_first_arm_that_was_never_called_yields_nothing() -> None:
     none = Attempt("cheap", "", "", AttemptOutcome.FAILED, "no_healthy_deployment", 0.0)
     passed = record(none, STRONG)
     (whole,) = outcomes_of(Decided(passed), passed, PLANS, SETTINGS)
     assert whole.action.name == "ladder"
 
 
-def test_who_had_no_answer_and_asks_again_blames_nobody_twice() -> None:
+def test_a_reask_after_no_answer_blames_nobody_twice() -> None:
     again = Reasked("id", 0.95)
     assert outcomes_of(again, record(DOWN), PLANS, SETTINGS) == []
     assert len(outcomes_of(again, record(GOOD), PLANS, SETTINGS)) == 1

@@ -1,4 +1,4 @@
-"""One tenant's own policy: what it begins with, what teaches it, that a snapshot holds it."""
+"""A tenant's own policy: how it begins, learns and is saved."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from router.config.values import catalog_of
 from router.domain.events import Decided, Event, FeedbackGiven
 from router.domain.records import BASE, OWN, DecisionRecord
 from router.domain.requests import WeightOverrides
-from router.learning.batches import BatchTrainer
 from router.learning.learner_state import LearnerState
 from router.learning.rewards import RewardSettings
+from router.learning.training import BatchTrainer, Trainer
 from router.ports.observer import Observer
 from router.serving.decider import Bounds, Decider
 from tests.router.learning.test_training import record
@@ -63,7 +63,7 @@ class School:
         self.brain = LearnerStateFactory(wanted, catalog_of(wanted))
         self.records: dict[str, DecisionRecord] = {}
         plans = catalog_of(wanted).plans
-        self.lecture = BatchTrainer(self.find, plans, RewardSettings(), Observer())
+        self.trainer = BatchTrainer(self.find, Trainer(plans, RewardSettings(), Observer()))
         width = self.brain.context_map.shape
         self.context = Context(
             np.full(width.clusters, 1 / width.clusters),
@@ -82,7 +82,7 @@ class School:
             self.records[made.id] = made
             events += [("0-1", Decided(made)), ("0-1", FeedbackGiven(made.id, quality))]
         for start in range(0, len(events), batch):
-            asyncio.run(self.lecture.give(learned, events[start : start + batch]))
+            asyncio.run(self.trainer.train(learned, events[start : start + batch]))
         return learned
 
     def expected(self, policy: Policy) -> dict[str, float]:
@@ -91,12 +91,12 @@ class School:
 
 
 def own(learned: LearnerState) -> Policy:
-    assert learned.owned is not None
-    return learned.owned.policies[ODD]
+    assert learned.own_policies is not None
+    return learned.own_policies.policies[ODD]
 
 
 @pytest.mark.parametrize("challengers", ["{}", "{bold: {draw_width: 1.0}}"])
-def test_it_learns_what_is_true_of_its_tenant(challengers: str) -> None:
+def test_a_tenants_policy_learns_what_is_true_of_its_tenant(challengers: str) -> None:
     school = School(config(challengers=challengers, share=0.3))
     learned = school.taught()
     shared, alone = school.expected(learned.policy), school.expected(own(learned))
@@ -104,7 +104,7 @@ def test_it_learns_what_is_true_of_its_tenant(challengers: str) -> None:
     assert alone["fair"] > alone["good"] + 0.2
 
 
-def test_it_begins_with_what_all_have_taught() -> None:
+def test_a_tenants_policy_begins_as_a_copy_of_the_shared_one() -> None:
     school = School(config())
     before = school.expected(school.taught(200, odd_from=200).policy)
     fresh = school.taught(202, odd_from=198)  # one outcome of its own: the plan `good`
@@ -113,14 +113,14 @@ def test_it_begins_with_what_all_have_taught() -> None:
     assert own(fresh).learned > 190
 
 
-def test_who_is_not_named_has_none() -> None:
+def test_tenants_not_named_have_no_policy() -> None:
     learned = School(config(owners="")).taught(30)
-    assert learned.owned is None
-    assert School(config(owners="other")).taught(30).owned.policies == {}  # type: ignore[union-attr]
+    assert learned.own_policies is None
+    assert School(config(owners="other")).taught(30).own_policies.policies == {}  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("challengers", ["{}", "{bold: {draw_width: 1.0}}"])
-def test_a_snapshot_holds_it_however_events_were_cut(challengers: str) -> None:
+def test_a_snapshot_holds_tenant_policies_however_events_are_batched(challengers: str) -> None:
     wanted = config(challengers=challengers)
     payload = School(wanted).taught(90).save()
     assert School(wanted).taught(90, batch=7).save() == payload
@@ -132,15 +132,15 @@ def test_a_snapshot_holds_it_however_events_were_cut(challengers: str) -> None:
     )
 
 
-def test_a_tenant_that_is_not_named_any_more_is_served_by_the_shared_one() -> None:
+def test_a_tenant_no_longer_named_is_served_by_the_shared_policy() -> None:
     payload = School(config()).taught(60).save()
-    assert School(config(owners="")).brain.restore(payload).owned is None
+    assert School(config(owners="")).brain.restore(payload).own_policies is None
     other = School(config(owners="other")).brain.restore_to_serve(payload)
-    assert other.owned is not None
-    assert not other.owned.policies
+    assert other.own_policies is not None
+    assert not other.own_policies.policies
 
 
-def test_it_chooses_for_its_tenant_alone() -> None:
+def test_a_tenants_policy_chooses_for_its_tenant_only() -> None:
     school = School(config())
     learned = school.taught()
     decider = Decider(school.brain.context_map, school.brain.fresh().policy, Weights())

@@ -1,4 +1,4 @@
-"""Joining events with their decisions, and teaching one outcome at a time."""
+"""Events joined with their decisions, and training on them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from bandit import Context, ContextShape, Outcome, PolicySettings, make_policy
 from router.domain.catalog import Plan
-from router.domain.events import Decided, FeedbackGiven
+from router.domain.events import Decided, Event, FeedbackGiven
 from router.domain.logged_context import log_context
 from router.domain.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
 from router.learning.rewards import RewardSettings
-from router.learning.training import joined, teach
+from router.learning.training import BatchTrainer, Trainer, join, train_policy
 from router.ports.observer import Observer
 
 PLANS = {"cheap": Plan("cheap", ("cheap",), 0.001)}
@@ -46,26 +47,57 @@ def record(name: str, context: Context = CONTEXT) -> DecisionRecord:
     )
 
 
+TRAINER = Trainer(PLANS, RewardSettings(), Observer())
+
+
 def outcomes(*records: DecisionRecord) -> Sequence[Outcome]:
-    return joined([Decided(r) for r in records], {}, PLANS, RewardSettings())
+    return TRAINER.outcomes(join([Decided(r) for r in records], {}))
 
 
-def test_events_keep_their_order_and_find_their_decision() -> None:
+def test_join_keeps_the_order_and_finds_decisions() -> None:
     one, two = record("one"), record("two")
     events = [Decided(one), FeedbackGiven("two", 0.2), FeedbackGiven("one", 0.9), Decided(two)]
-    found = joined(events, {"one": one, "two": two}, PLANS, RewardSettings())
+    found = TRAINER.outcomes(join(events, {"one": one, "two": two}))
     assert [o.quality for o in found] == [None, 0.2, 0.9, None]
     assert [o.cost_usd for o in found] == [0.002, None, None, 0.002]
 
 
-def test_feedback_on_a_decision_that_is_gone_teaches_nothing() -> None:
-    assert joined([FeedbackGiven("one", 0.2)], {"one": None}, PLANS, RewardSettings()) == []
+def test_join_drops_feedback_on_a_missing_decision() -> None:
+    assert join([FeedbackGiven("one", 0.2)], {"one": None}) == []
 
 
-def test_an_outcome_of_another_feature_version_stops_only_itself() -> None:
+def test_train_policy_skips_an_outcome_of_another_feature_version() -> None:
     policy = make_policy("adaptive", PolicySettings(shape=SHAPE), "v1", np.random.default_rng(0))
     foreign = replace(CONTEXT, version="v0")
     observer = Counting()
-    teach(policy, outcomes(record("a"), record("b", foreign), record("c")), observer)
+    train_policy(policy, outcomes(record("a"), record("b", foreign), record("c")), observer)
     assert policy.learned == 2
     assert observer.seen == ["outcome_refused"]
+
+
+KNOWN = {"a": Plan("a", ("a",), 1.0)}
+
+
+def decided(plan: str, created_ms: int) -> Event:
+    made = record("x")
+    assert made.choice is not None
+    return Decided(replace(made, created_ms=created_ms, choice=replace(made.choice, plan=plan)))
+
+
+async def no_records(_: object) -> list[None]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("plan", "created_ms", "kept"),
+    [("a", 2_000, 3), ("new", 2_000, 1), ("new", 500, 3), ("gone", 2_000, 3)],
+)
+def test_a_young_decision_on_an_unknown_plan_ends_the_known_prefix(
+    plan: str, created_ms: int, kept: int
+) -> None:
+    trainer = BatchTrainer(
+        no_records, Trainer(KNOWN, RewardSettings(), Observer()), ignored={"gone"}
+    )
+    events = [decided("a", 2_000), decided(plan, created_ms), FeedbackGiven("x", 1.0)]
+    batch = [(f"0-{index}", event) for index, event in enumerate(events)]
+    assert len(trainer.known_prefix(batch, 1_000)) == kept

@@ -14,7 +14,7 @@ from router.domain.chat import Answer
 from router.domain.events import Decided, FeedbackGiven
 from router.domain.records import AttemptOutcome, CacheStatus
 from router.gates.verifier_breaker import VerifierBreaker, VerifierBreakerSettings
-from router.learning.gate_examples import lessons_of
+from router.learning.gate_examples import examples_of
 from router.learning.implicit_feedback import sign_of
 from router.learning.rewards import RewardSettings, outcomes_of
 from router.ports.observer import Observer
@@ -101,7 +101,7 @@ async def test_cancelled_judging_is_charged_but_neither_cached_nor_learned(
     assert outcomes_of(silence, record, plans, SETTINGS) == []
     for event in (Decided(record), silence):
         assert sign_of(event, record) is None
-        assert lessons_of(event, record, plans, SETTINGS) == []
+        assert examples_of(event, record, plans, SETTINGS) == []
 
     gate.waits_for = ""
     again = await core.service.complete(asked())

@@ -1,1 +1,1 @@
-"""From collected answers to a policy, its figures and advice; no I/O."""
+"""Analysis of the collected answers: a policy, its figures and advice; no I/O."""

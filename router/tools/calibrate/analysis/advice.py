@@ -1,4 +1,4 @@
-"""What to write into the config, read off the cross-validated figures."""
+"""Advice on the config, from the cross-validated figures."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ import numpy as np
 
 from bandit.frontier import LEVEL, Interval, bootstrap_mean
 from router.domain.catalog import Plan
-from router.tools.calibrate.analysis.cross_validation import Tried
-from router.tools.calibrate.analysis.frontier import COST, QUALITY, REWARD, Matrix, Way, best_of
+from router.tools.calibrate.analysis.cross_validation import CostWeightResult
+from router.tools.calibrate.analysis.frontier import (
+    COST,
+    QUALITY,
+    REWARD,
+    Matrix,
+    Strategy,
+    best_of,
+)
 
 LOSS: Final = 0.01
 """Quality that may be given up against the best arm for a lower cost."""
 WORTH: Final = 0.05
-"""Share of the cost that another weight must save: less is within what exploration makes of it."""
+"""Share of the cost that another weight must save; less is within the noise of exploration."""
 RARE: Final = 0.01
 """A plan that is chosen less often than this is not worth its exploration."""
 
@@ -26,9 +33,8 @@ RARE: Final = 0.01
 class Advice:
     """gain: the policy's reward minus that of the best plan alone, at the configured weights.
 
-    Its interval allows for the choice of that plan among all.
-
-    verdict, why: a sentence each. snippet: YAML to be merged into the config.
+    Its interval allows for choosing that plan among all. verdict, why: a sentence each. snippet:
+    YAML to merge into the config.
     """
 
     cost_weight: float
@@ -40,13 +46,12 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What the advice must fit. keep: plans that the config names elsewhere.
+class AdviceConstraints:
+    """Config that the advice must fit.
 
-    floor: the probability that exploration leaves each plan.
-
-    The unit of cost is written down, so that leaving a plan out does not change what a weight
-    means.
+    policy: its name. cost_unit_usd: written into the advice, so that leaving a plan out does not
+    change what a weight means. keep: plans that the config names elsewhere. floor: the least
+    probability of each plan.
     """
 
     plans: Mapping[str, Plan]
@@ -57,32 +62,37 @@ class Terms:
 
     @property
     def most_loss(self) -> float:
-        """Reward that a policy may lose for what it may yet learn, its exploration aside."""
+        """Reward that a policy may lose while it still learns, plus that of its exploration."""
         return LOSS + len(self.plans) * self.floor
 
 
 def advise(
-    tried: Sequence[Tried], fixed: Sequence[Way], terms: Terms, rng: np.random.Generator
+    tried: Sequence[CostWeightResult],
+    fixed: Sequence[Strategy],
+    constraints: AdviceConstraints,
+    rng: np.random.Generator,
 ) -> Advice:
-    """A cost weight that keeps the best fixed quality within `LOSS`, and the plans it is for.
+    """Advise a cost weight that keeps the best plan's quality within `LOSS`, and its plans.
 
-    The configured one where it keeps it and no other that does saves `WORTH`, or where none keeps
-    it; else the cheapest that does. Where the policy does clearly worse than one fixed plan, that
-    plan alone. tried: the configured weight first. fixed: a way for every plan, by its name.
+    That is the configured weight, unless another one keeps the quality and saves `WORTH` or the
+    configured one does not keep it: then the cheapest that does. If the policy is clearly worse
+    than one fixed plan, that plan alone is advised.
+
+    tried: the configured weight first. fixed: a strategy per plan, by its name.
     """
-    rival = max(fixed, key=lambda way: float(way.numbers[:, REWARD].mean()))
+    rival = max(fixed, key=lambda strategy: float(strategy.numbers[:, REWARD].mean()))
     gain = _gain(tried[0], rival, len(fixed), rng)
     told = f"reward of the policy minus that of always {rival.name}: {_signed(gain)}"
-    if gain.high < -terms.most_loss:
+    if gain.high < -constraints.most_loss:
         verdict = f"{told}: on these prompts routing does not pay yet; serve that plan alone"
         chosen, kept, numbers = tried[0], {rival.name}, rival.numbers
     else:
         pays = "routing pays" if gain.low > 0 else "a gain is not beyond doubt"
         verdict = f"{told}: {pays} on these prompts"
         chosen = _chosen(tried, best_of(fixed))
-        kept = {n for n in terms.plans if chosen.shares[n] >= RARE}
+        kept = {n for n in constraints.plans if chosen.shares[n] >= RARE}
         numbers = chosen.numbers
-    names = tuple(n for n in terms.plans if n in kept or n in terms.keep)
+    names = tuple(n for n in constraints.plans if n in kept or n in constraints.keep)
     why = _why(numbers, best_of(fixed))
     if chosen is not tried[0]:
         why += "; the weight was chosen on these same prompts"
@@ -92,20 +102,22 @@ def advise(
         gain=gain,
         verdict=verdict,
         why=why,
-        snippet=_snippet(names, terms, chosen.cost_weight, why),
+        snippet=_snippet(names, constraints, chosen.cost_weight, why),
     )
 
 
-def _gain(tried: Tried, rival: Way, count: int, rng: np.random.Generator) -> Interval:
-    """Against the best of `count` plans: the best of many is lucky, so its interval is wider.
+def _gain(
+    tried: CostWeightResult, rival: Strategy, count: int, rng: np.random.Generator
+) -> Interval:
+    """Returns the gain over the best of `count` plans, which is lucky to be the best.
 
-    Bonferroni: at this level all of them would hold at once.
+    Bonferroni: at this level the intervals of all of them hold at once.
     """
     level = 1 - (1 - LEVEL) / count
     return bootstrap_mean(tried.numbers[:, REWARD] - rival.numbers[:, REWARD], rng, level=level)
 
 
-def _chosen(tried: Sequence[Tried], best: Way) -> Tried:
+def _chosen(tried: Sequence[CostWeightResult], best: Strategy) -> CostWeightResult:
     least = best.numbers[:, QUALITY].mean() - LOSS
     good = [t for t in tried if t.numbers[:, QUALITY].mean() >= least]
     cheapest = min(good, key=_cost_usd, default=tried[0])
@@ -114,11 +126,11 @@ def _chosen(tried: Sequence[Tried], best: Way) -> Tried:
     return cheapest if saves or not will_do else tried[0]
 
 
-def _cost_usd(tried: Tried) -> float:
+def _cost_usd(tried: CostWeightResult) -> float:
     return float(tried.numbers[:, COST].mean())
 
 
-def _why(numbers: Matrix, best: Way) -> str:
+def _why(numbers: Matrix, best: Strategy) -> str:
     quality, cost_usd, _ = numbers.mean(axis=0).tolist()
     at_best, base_usd, _ = best.numbers.mean(axis=0).tolist()
     return (
@@ -127,12 +139,14 @@ def _why(numbers: Matrix, best: Way) -> str:
     )
 
 
-def _snippet(names: Sequence[str], terms: Terms, cost_weight: float, why: str) -> str:
+def _snippet(
+    names: Sequence[str], constraints: AdviceConstraints, cost_weight: float, why: str
+) -> str:
     return "\n".join(
         [
             f"# cross-validated: {why}",
-            *_policy(terms.policy, terms.cost_unit_usd, cost_weight),
-            *_plans({name: terms.plans[name] for name in names}),
+            *_policy(constraints.policy, constraints.cost_unit_usd, cost_weight),
+            *_plans({name: constraints.plans[name] for name in names}),
             "",
         ]
     )
@@ -148,7 +162,7 @@ def _policy(name: str, cost_unit_usd: float, cost_weight: float) -> list[str]:
 
 
 def _plans(kept: Mapping[str, Plan]) -> list[str]:
-    """Names are quoted: one such as `on` or `1.5` would be read as something else."""
+    """Returns lines with quoted names: `on` or `1.5` would be read as something else."""
     return ["plans:", *(f"  {json.dumps(name)}: {_written(p)}" for name, p in kept.items())]
 
 

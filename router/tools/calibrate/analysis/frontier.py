@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bandit.frontier import DRAWS, LEVEL, Interval, hull, hull_quality
 from bandit.types import Units, Vector, Weights
 from bandit.utility import burden
-from router.tools.calibrate.analysis.results import Result
+from router.tools.calibrate.analysis.results import CallResult
 
 Matrix = NDArray[np.float64]
 QUALITY: Final = 0
@@ -25,8 +25,8 @@ class Utility:
     weights: Weights
     units: Units
 
-    def reward(self, result: Result) -> float:
-        """Of a result with a quality."""
+    def reward(self, result: CallResult) -> float:
+        """Returns the utility of a result that has a quality."""
         taken = burden(
             self.weights, self.units, result.cost_usd, result.latency_ms, float(result.failed)
         )
@@ -34,7 +34,7 @@ class Utility:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Strategy:
     """One way to answer every prompt. numbers: quality, cost in USD and reward, (n, 3)."""
 
     name: str
@@ -43,12 +43,12 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """What a way comes to, with intervals over the prompts.
+class FrontierRow:
+    """The values of a strategy, with intervals over the prompts.
 
     over_best: quality minus that of the best arm, prompt by prompt.
-    dearer: its cost as a share of the best arm's, less one; None where that costs nothing.
-    saved: what it costs less than the cheapest mix of arms of its own quality, as a share.
+    dearer: its cost over the best arm's, minus one; None if that is free.
+    saved: share of the cost saved against the cheapest mix of arms of its own quality.
     """
 
     name: str
@@ -61,38 +61,46 @@ class Line:
     saved: Interval
 
 
-def numbers_of(results: Sequence[Result], utility: Utility) -> Matrix:
-    """(n, 3): quality, cost in USD, reward."""
+def numbers_of(results: Sequence[CallResult], utility: Utility) -> Matrix:
+    """Returns (n, 3): quality, cost in USD, reward."""
     rows = [[r.quality or 0.0, r.cost_usd, utility.reward(r)] for r in results]
     return np.array(rows, dtype=float).reshape(-1, 3)
 
 
-def best_of(arms: Sequence[Way]) -> Way:
-    """The arm of the highest mean quality; the cheaper one of equals."""
-    return max(arms, key=lambda way: (way.numbers[:, QUALITY].mean(), -way.numbers[:, COST].mean()))
+def best_of(arms: Sequence[Strategy]) -> Strategy:
+    """Returns the arm of the highest mean quality; the cheaper one of equals."""
+    return max(
+        arms,
+        key=lambda strategy: (
+            strategy.numbers[:, QUALITY].mean(),
+            -strategy.numbers[:, COST].mean(),
+        ),
+    )
 
 
-def dearest_of(arms: Sequence[Way]) -> Way:
-    return max(arms, key=lambda way: float(way.numbers[:, COST].mean()))
+def dearest_of(arms: Sequence[Strategy]) -> Strategy:
+    return max(arms, key=lambda strategy: float(strategy.numbers[:, COST].mean()))
 
 
-def lines(arms: Sequence[Way], others: Sequence[Way], rng: np.random.Generator) -> list[Line]:
-    """A line per way; prompts are resampled jointly, so that all ways see the same draws.
+def frontier_rows(
+    arms: Sequence[Strategy], others: Sequence[Strategy], rng: np.random.Generator
+) -> list[FrontierRow]:
+    """Returns a row per strategy, all on the same n >= 1 prompts and the same bootstrap draws.
 
-    arms: what the mixes are made of, at least one. Every way has the same n >= 1 prompts.
+    arms: at least one; mixes are made of them. others: further strategies.
     """
-    ways, best = [*arms, *others], best_of(arms)
-    drawn = resampled([way.numbers for way in ways], rng)
-    means = np.stack([way.numbers.mean(axis=0) for way in ways])
+    strategies, best = [*arms, *others], best_of(arms)
+    drawn = resampled([strategy.numbers for strategy in strategies], rng)
+    means = np.stack([strategy.numbers.mean(axis=0) for strategy in strategies])
     whole = np.concatenate([means[None], drawn])
     mixes = [_mix_cost(w[: len(arms), COST], w[: len(arms), QUALITY], w[:, QUALITY]) for w in whole]
     against = np.array(mixes)
     saved = 1 - np.divide(whole[:, :, COST], against, where=against > 0, out=np.ones_like(against))
-    at = ways.index(best)
+    at = strategies.index(best)
     return [
-        Line(
-            name=way.name,
-            kind=way.kind,
+        FrontierRow(
+            name=strategy.name,
+            kind=strategy.kind,
             quality=_interval(whole[:, i, QUALITY]),
             cost_usd=_interval(whole[:, i, COST]),
             reward=_interval(whole[:, i, REWARD]),
@@ -100,14 +108,14 @@ def lines(arms: Sequence[Way], others: Sequence[Way], rng: np.random.Generator) 
             dearer=_ratio(means[i, COST], means[at, COST]),
             saved=_interval(saved[:, i]),
         )
-        for i, way in enumerate(ways)
+        for i, strategy in enumerate(strategies)
     ]
 
 
-def over_hull(arms: Sequence[Way], way: Way, rng: np.random.Generator) -> Interval:
-    """Quality minus that of the best random mix of arms at the same mean cost."""
-    drawn = resampled([w.numbers for w in (*arms, way)], rng)
-    means = np.stack([w.numbers.mean(axis=0) for w in (*arms, way)])
+def over_hull(arms: Sequence[Strategy], strategy: Strategy, rng: np.random.Generator) -> Interval:
+    """Returns quality minus that of the best random mix of arms at the same mean cost."""
+    drawn = resampled([w.numbers for w in (*arms, strategy)], rng)
+    means = np.stack([w.numbers.mean(axis=0) for w in (*arms, strategy)])
     gaps = [
         w[-1, QUALITY] - float(hull_quality(w[:-1, COST], w[:-1, QUALITY], w[-1, COST]))
         for w in np.concatenate([means[None], drawn])
@@ -115,14 +123,14 @@ def over_hull(arms: Sequence[Way], way: Way, rng: np.random.Generator) -> Interv
     return _interval(np.array(gaps))
 
 
-def hull_names(arms: Sequence[Way]) -> list[str]:
-    """Arms on the hull, from the cheapest to the best."""
-    means = np.stack([way.numbers.mean(axis=0) for way in arms])
+def hull_names(arms: Sequence[Strategy]) -> list[str]:
+    """Returns the arms on the hull, from the cheapest to the best."""
+    means = np.stack([strategy.numbers.mean(axis=0) for strategy in arms])
     return [arms[i].name for i in hull(means[:, COST], means[:, QUALITY])]
 
 
 def at_quality(points: Sequence[tuple[float, float]], quality: float) -> float | None:
-    """Least mean cost at which the points (cost, quality), mixed, reach a quality; None: never."""
+    """Returns the least mean cost at which a mix of (cost, quality) reaches a quality, or None."""
     costs, qualities = np.array(points).T
     if qualities.max() < quality:
         return None
@@ -130,19 +138,19 @@ def at_quality(points: Sequence[tuple[float, float]], quality: float) -> float |
 
 
 def _mix_cost(costs: Vector, qualities: Vector, wanted: Vector) -> Vector:
-    """Mean cost of the cheapest mix of a quality; beyond the ends, of the nearer end."""
+    """Returns the mean cost of the cheapest mix of a quality; beyond an end, that of the end."""
     corners = hull(costs, qualities)
     cost: Vector = np.interp(wanted, qualities[corners], costs[corners])
     return cost
 
 
 def resampled(columns: Sequence[Matrix], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Bootstrap means, (draws, ways, 3): the same prompts for every way of a draw."""
+    """Returns bootstrap means, (draws, strategies, 3); a draw has the same prompts for all."""
     stacked = np.stack(columns, axis=1)
-    n, ways, width = stacked.shape
+    n, strategies, width = stacked.shape
     counts = rng.multinomial(n, np.full(n, 1 / n), size=DRAWS)
-    flat = counts @ stacked.reshape(n, ways * width) / n
-    return np.asarray(flat.reshape(DRAWS, ways, width), dtype=float)
+    flat = counts @ stacked.reshape(n, strategies * width) / n
+    return np.asarray(flat.reshape(DRAWS, strategies, width), dtype=float)
 
 
 def _interval(values: Vector) -> Interval:
@@ -155,5 +163,7 @@ def _ratio(cost: float, base: float) -> float | None:
     return float(cost / base - 1) if base > 0 else None
 
 
-def ways_of(kind: str, rows: Mapping[str, Sequence[Result]], utility: Utility) -> list[Way]:
-    return [Way(name, kind, numbers_of(results, utility)) for name, results in rows.items()]
+def strategies_of(
+    kind: str, rows: Mapping[str, Sequence[CallResult]], utility: Utility
+) -> list[Strategy]:
+    return [Strategy(name, kind, numbers_of(results, utility)) for name, results in rows.items()]

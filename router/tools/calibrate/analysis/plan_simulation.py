@@ -1,103 +1,95 @@
-"""Plans whose gate judges, carried out with the answers that calibrating has paid for."""
+"""Judged plans carried out with the collected answers, by gates that learned from other prompts."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from bandit.gates import Gate
 from bandit.types import Context, Weights
-from router.domain import MS_PER_S
 from router.domain.catalog import Arm, Catalog, Deployment, Plan
 from router.domain.chat import Answer, ChatRequest, Delta
-from router.domain.eligibility import Requirements
 from router.domain.errors import ProviderError, ProviderMalformed, ProviderTimeout
 from router.domain.logged_context import log_context
-from router.domain.records import Choice, DecisionRecord, Mode, WeightSet
+from router.domain.records import Choice, DecisionRecord, WeightSet
 from router.gates.format_checks import FormatCheckSettings
-from router.gates.gate_session import Embed, GateSessions, RiskBound
+from router.gates.gate_session import Embed, RiskBound
+from router.learning.cross_fit import CrossFitted, GateCrossFit
+from router.learning.learner_state import LearnerState
 from router.ports.observer import Observer
-from router.ports.state import Health
-from router.runtime.background import Background
-from router.serving.attempts import DeploymentCaller, PlanRun
-from router.serving.cascade import Cascade, CascadeSettings
-from router.tools.calibrate.analysis.results import Result, arm_results
-from router.tools.calibrate.collect.gathering import Case
-from router.tools.calibrate.collect.ledger import Answered, Failed
+from router.tools.calibrate.analysis.results import CallResult, arm_results
+from router.tools.calibrate.collect.collector import CollectedPrompt
+from router.tools.calibrate.collect.journal import Answered, Failed
+from router.tools.plan_runner import PlanRunner
 
-_TOLD: Final = Observer()
+_MS_PER_S: Final = 1_000
+
+JudgedResults: TypeAlias = Mapping[str, CallResult]
+"""Results by judged plan; absent where an answer that the plan may need is missing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What every prompt is tried under."""
+class SimulationSettings:
+    """Everything but the prompt and the gates that a simulated plan depends on."""
 
     catalog: Catalog
-    gate: FormatCheckSettings
+    checks: FormatCheckSettings
     weights: Weights
     embed: Embed
 
 
-class CaseTrial:
-    """Implements `router.learning.cross_fit.Trial`."""
+class CollectedTrial:
+    """Implements `router.learning.cross_fit.PromptTrial` with the collected answers."""
 
     def __init__(
         self,
-        case: Case,
+        collected: CollectedPrompt,
         context: Context,
-        terms: Terms,
+        settings: SimulationSettings,
         promises: Mapping[str, RiskBound] = MappingProxyType({}),
     ) -> None:
-        self._promises = promises
-        self._case = case
-        self._terms = terms
+        self._chat = collected.prompt.chat
         self._context = context
-        self._known = arm_results(case, terms.gate)
-        self._catalog = _asked(case, terms.catalog)
-        self._gate_sessions = GateSessions(catalog=self._catalog, embed=terms.embed, observer=_TOLD)
+        self._weights = settings.weights
+        self._results = arm_results(collected, settings.checks)
+        catalog = _answered_catalog(settings.catalog, collected)
+        self._answers = answers = _CollectedAnswers(collected, catalog.arms)
+        self._runner = PlanRunner(
+            catalog=catalog,
+            provider=answers,
+            clock=lambda: answers.now_s,
+            embed=settings.embed,
+            weights=settings.weights,
+            promises=promises,
+            checks=settings.checks,
+        )
 
     def knows(self, plan: Plan) -> bool:
-        return all(arm in self._known for arm in plan.arms)
+        return all(arm in self._results for arm in plan.arms)
 
     def quality(self, arm: str) -> float | None:
-        return self._known[arm].quality if arm in self._known else None
+        return self._results[arm].quality if arm in self._results else None
 
-    def result(self, record: DecisionRecord) -> Result:
-        """Of a call, in the terms of single arms."""
+    def result(self, record: DecisionRecord) -> CallResult:
+        """Returns the result of a call in the terms of single arms."""
         quality = self.quality(record.arm) if record.answered else 0.0
         failed = not record.answered
-        return Result(quality, record.cost_usd, record.latency_ms, failed=failed, passed=not failed)
+        return CallResult(
+            quality, record.cost_usd, record.latency_ms, failed=failed, passed=not failed
+        )
 
     async def call(self, plan: Plan, gates: Mapping[str, Gate]) -> DecisionRecord:
-        chat, judging, weights = self._case.prompt.chat, self._gate_sessions, self._terms.weights
-        gate_session = judging.open(
-            chat, plan, gates, self._context, weights, promises=self._promises
-        )
-        health = dict.fromkeys(self._catalog.names(), Health.CLOSED)
-        run = PlanRun(
-            chat, Requirements.of(chat), plan.rungs, health=health, gate_session=gate_session
-        )
-        background = Background(_TOLD)
-        async for _ in self._cascade(background).run(run):
-            pass
-        await background.drain()
-        return DecisionRecord(
-            id="",
-            tenant="",
-            created_ms=0,
-            mode=Mode.COMPLETE,
-            choice=self._choice(plan.name),
-            attempts=tuple(run.attempts),
-            arm=run.arm,
-            deployment=run.deployment,
-            judged=gate_session.judged if gate_session else None,
-        )
+        self._answers.now_s = 0.0
+        choice = self._choice(plan.name)
+        record, _ = await self._runner.run(plan, self._chat, choice, self._context, gates)
+        await self._runner.settle()
+        return record
 
     def _choice(self, plan: str) -> Choice:
-        """Nothing was drawn: the propensity is 1."""
-        w = self._terms.weights
+        """Returns a choice without chance: the propensity is 1."""
+        w = self._weights
         return Choice(
             plan=plan,
             propensity=1.0,
@@ -109,51 +101,61 @@ class CaseTrial:
             context=log_context(self._context),
         )
 
-    def _cascade(self, background: Background) -> Cascade:
-        clock = _Clock()
-        provider = _Known(self._case, self._catalog.arms, clock)
-        caller = DeploymentCaller(
-            providers=dict.fromkeys((d.provider for d in self._catalog.deployments()), provider),
-            health=WellBoard(),
-            background=background,
-            observer=_TOLD,
-            clock=clock,
-            gate=self._terms.gate,
-        )
-        settings = CascadeSettings()
-        return Cascade(catalog=self._catalog, caller=caller, clock=clock, settings=settings)
+
+async def simulated(
+    prompts: Sequence[CollectedPrompt],
+    contexts: Sequence[Context],
+    state: LearnerState,
+    settings: SimulationSettings,
+    fresh: Callable[[], Mapping[str, Gate]],
+) -> list[JudgedResults]:
+    """Train the state's gates and promises, and simulate the judged plans.
+
+    Returns the results of each prompt by gates that were not trained on it.
+
+    contexts: one per prompt. fresh: makes untrained gates by plan.
+    """
+    plans = settings.catalog.plans
+    judged = [plan for plan in plans.values() if plan.is_judged]
+    if not judged:
+        return [{}] * len(prompts)
+    pairs = zip(prompts, contexts, strict=True)
+    trials = [CollectedTrial(one, context, settings, state.promises) for one, context in pairs]
+    cross_fit = GateCrossFit(plans, lambda _: fresh(), Observer())
+    fitted = await cross_fit.fit(state.gates, trials)
+    await cross_fit.fit_promises(state.promises, fitted)
+    results = {id(one.trial): await _results(one, judged) for one in fitted}
+    return [results[id(trial)] for trial in trials]
 
 
-def _asked(case: Case, catalog: Catalog) -> Catalog:
-    """Each arm with the one deployment whose answer is known."""
-    arms = {name: _narrowed(arm, case) for name, arm in catalog.arms.items()}
+async def _results(one: CrossFitted[CollectedTrial], plans: Sequence[Plan]) -> JudgedResults:
+    known = [plan for plan in plans if one.trial.knows(plan)]
+    return {plan.name: one.trial.result(await one.trial.call(plan, one.gates)) for plan in known}
+
+
+def _answered_catalog(catalog: Catalog, collected: CollectedPrompt) -> Catalog:
+    """Returns the catalog, each arm with only the deployment whose reply is known."""
+    arms = {name: _narrowed(arm, collected) for name, arm in catalog.arms.items()}
     return replace(catalog, arms=arms)
 
 
-def _narrowed(arm: Arm, case: Case) -> Arm:
-    reply = case.replies.get(arm.name)
+def _narrowed(arm: Arm, collected: CollectedPrompt) -> Arm:
+    reply = collected.replies.get(arm.name)
     named = reply.deployment if isinstance(reply, Answered | Failed) else ""
     kept = tuple(d for d in arm.deployments if d.name == named)
     return replace(arm, deployments=kept or arm.deployments[:1])
 
 
-class _Clock:
-    """Seconds that pass only while a model answers."""
+class _CollectedAnswers:
+    """Implements `router.ports.upstream.Provider`; called only for arms with a known reply.
 
-    def __init__(self) -> None:
-        self.now_s = 0.0
+    now_s: a clock that only runs while a model answers.
+    """
 
-    def __call__(self) -> float:
-        return self.now_s
-
-
-class _Known:
-    """Implements `router.ports.upstream.Provider`; asked only for arms that the case knows."""
-
-    def __init__(self, case: Case, arms: Mapping[str, Arm], clock: _Clock) -> None:
+    def __init__(self, collected: CollectedPrompt, arms: Mapping[str, Arm]) -> None:
         self._arm_of = {d.name: name for name, arm in arms.items() for d in arm.deployments}
-        self._replies = case.replies
-        self._clock = clock
+        self._replies = collected.replies
+        self.now_s = 0.0
 
     async def complete(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
@@ -161,7 +163,7 @@ class _Known:
         _ = request, timeout_ms
         reply = self._replies[self._arm_of[deployment.name]]
         assert isinstance(reply, Answered | Failed)  # noqa: S101 - else the arm is not known
-        self._clock.now_s += reply.latency_ms / MS_PER_S
+        self.now_s += reply.latency_ms / _MS_PER_S
         if isinstance(reply, Answered):
             return reply.answer
         raise _error(reply)
@@ -175,19 +177,3 @@ class _Known:
 def _error(reply: Failed) -> ProviderError:
     late = reply.why == ProviderTimeout.reason.lower()
     return ProviderTimeout("no answer in time") if late else ProviderMalformed("no answer")
-
-
-class WellBoard:
-    """Implements `router.ports.state.HealthBoard`: whose answers are known is never ill."""
-
-    async def states(self, deployments: Sequence[str]) -> Mapping[str, Health]:
-        return dict.fromkeys(deployments, Health.CLOSED)
-
-    async def admit(self, deployment: str) -> bool:
-        return bool(deployment)
-
-    async def succeeded(self, deployment: str) -> None:
-        pass
-
-    async def failed(self, deployment: str, retry_after_ms: int | None = None) -> None:
-        pass

@@ -1,24 +1,28 @@
-"""What each arm and each plan came to on a prompt, in the terms the service learns in."""
+"""Results of each arm and plan on a prompt, in the service's terms, and training on them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+
+from bandit.types import Context, Outcome, Policy
 from router.domain.catalog import Plan
 from router.domain.errors import ProviderMalformed, ProviderTimeout
+from router.domain.logged_context import action_of
 from router.gates.format_checks import PASSED, FormatCheckSettings, judge
-from router.tools.calibrate.collect.asking import Reply
-from router.tools.calibrate.collect.gathering import Case
-from router.tools.calibrate.collect.ledger import Answered, Failed
+from router.tools.calibrate.collect.arm_client import Reply
+from router.tools.calibrate.collect.collector import CollectedPrompt
+from router.tools.calibrate.collect.journal import Answered, Failed
 
 _ARM_FAILED: Final = {error.reason.lower() for error in (ProviderMalformed, ProviderTimeout)}
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """quality: None where the answer has no score. passed: a gate would have let it through."""
+class CallResult:
+    """quality: None where the answer has no score. passed: the format checks accept the answer."""
 
     quality: float | None
     cost_usd: float
@@ -27,35 +31,48 @@ class Result:
     passed: bool = True
 
 
-def arm_results(case: Case, gate: FormatCheckSettings) -> dict[str, Result]:
-    """By arm; an arm whose answer is missing is absent.
+@dataclass(frozen=True, slots=True)
+class PromptResults:
+    """The results on one prompt by plan and by arm; absent where not enough is known."""
 
-    An arm that is away or turns the call away (a wrong key, a rate limit, a model that does not
-    exist, a connection that breaks) says nothing of how good it is: it is absent too.
+    context: Context
+    plans: Mapping[str, CallResult]
+    arms: Mapping[str, CallResult]
+
+
+def arm_results(collected: CollectedPrompt, checks: FormatCheckSettings) -> dict[str, CallResult]:
+    """Returns results by arm; an arm without an answer is absent.
+
+    An arm that is down or refuses the call (a wrong key, a rate limit, an unknown model, a broken
+    connection) shows nothing of its quality: it is absent too.
     """
-    found = {arm: _result(case, arm, reply, gate) for arm, reply in case.replies.items()}
+    found = {
+        arm: _result(collected, arm, reply, checks) for arm, reply in collected.replies.items()
+    }
     return {arm: result for arm, result in found.items() if result is not None}
 
 
-def _result(case: Case, arm: str, reply: Reply, gate: FormatCheckSettings) -> Result | None:
+def _result(
+    collected: CollectedPrompt, arm: str, reply: Reply, checks: FormatCheckSettings
+) -> CallResult | None:
     if isinstance(reply, Answered):
-        score = case.scores.get(arm)
-        passed = judge(case.prompt.chat, reply.answer, gate) == PASSED
+        score = collected.scores.get(arm)
+        passed = judge(collected.prompt.chat, reply.answer, checks) == PASSED
         quality = score.quality if score else None
-        return Result(quality, reply.cost_usd, reply.latency_ms, passed=passed)
+        return CallResult(quality, reply.cost_usd, reply.latency_ms, passed=passed)
     if isinstance(reply, Failed) and reply.why in _ARM_FAILED:
-        return Result(0.0, reply.cost_usd, reply.latency_ms, failed=True, passed=False)
+        return CallResult(0.0, reply.cost_usd, reply.latency_ms, failed=True, passed=False)
     return None
 
 
-def plan_result(plan: Plan, arms: Mapping[str, Result]) -> Result | None:
-    """Of a plan without a gate of its own; None where a rung that is needed is missing.
+def plan_result(plan: Plan, arms: Mapping[str, CallResult]) -> CallResult | None:
+    """Returns the result of a plan without a gate; None if a needed rung is missing.
 
-    A ladder costs every rung that is climbed. As in the service: a rung that failed, or whose
-    answer the checks send back, is followed by the next, and a weak answer is served when no
-    stronger one could be had.
+    As in the service, a ladder costs every rung that is called: a rung that failed, or whose answer
+    the checks reject, is followed by the next, and a weak answer is served when no stronger one
+    could be had.
     """
-    weak: Result | None = None
+    weak: CallResult | None = None
     cost_usd = latency_ms = 0.0
     for rung in plan.rungs:
         result = arms.get(rung)
@@ -67,4 +84,32 @@ def plan_result(plan: Plan, arms: Mapping[str, Result]) -> Result | None:
             return replace(result, cost_usd=cost_usd, latency_ms=latency_ms)
         weak = weak if result.failed else result
     quality, failed = (weak.quality, False) if weak else (0.0, True)
-    return Result(quality, cost_usd, latency_ms, failed=failed, passed=False)
+    return CallResult(quality, cost_usd, latency_ms, failed=failed, passed=False)
+
+
+def plan_outcomes(results: PromptResults, plans: Mapping[str, Plan]) -> list[Outcome]:
+    """Returns an outcome per plan, in their order; every plan is tried, so propensities are 1."""
+    return [
+        Outcome(
+            action=action_of(plans[name]),
+            context=results.context,
+            quality=result.quality,
+            cost_usd=result.cost_usd,
+            latency_ms=result.latency_ms,
+            failed=result.failed,
+        )
+        for name, result in results.plans.items()
+    ]
+
+
+def trained(
+    fresh: Callable[[], Policy],
+    prompts: Sequence[PromptResults],
+    plans: Mapping[str, Plan],
+    rng: np.random.Generator,
+) -> Policy:
+    """Returns a fresh policy trained once on every prompt, in random order."""
+    policy = fresh()
+    for index in rng.permutation(len(prompts)).tolist():
+        policy.learn(plan_outcomes(prompts[index], plans))
+    return policy

@@ -1,27 +1,28 @@
-"""The budget while many spend from it: nothing is sent that it might not pay."""
+"""The budget of concurrent calls: nothing is sent that it might not pay."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
+@dataclass(slots=True)
 class Budget:
-    """spent_usd: paid or possibly paid. held_usd: set aside for calls that may still come.
+    """Money spent, and reserved for calls that may still come.
 
-    beyond_usd: what calls cost more than was set aside for them; a price or a limit is then wrong.
+    spent_usd: paid or possibly paid. held_usd: reserved. beyond_usd: what calls cost more than was
+    reserved for them; a price or a limit is wrong then.
 
-    Spent and held together stay within the budget as long as no call costs more than was set
-    aside for it. Once one did, no bound can be relied on, and nothing more is given out. Lives on
-    one event loop.
+    Spent and held together stay within the budget as long as no call costs more than its
+    reservation. Once one did, no bound can be relied on and nothing more is reserved. Lives on one
+    event loop.
     """
 
-    def __init__(self, budget_usd: float, spent_usd: float) -> None:
-        self.budget_usd = budget_usd
-        self.spent_usd = spent_usd
-        self.held_usd = 0.0
-        self.beyond_usd = 0.0
-        self._changed = asyncio.Condition()
+    budget_usd: float
+    spent_usd: float
+    held_usd: float = 0.0
+    beyond_usd: float = 0.0
+    _changed: asyncio.Condition = field(default_factory=asyncio.Condition, init=False)
 
     @property
     def left_usd(self) -> float:
@@ -31,56 +32,57 @@ class Budget:
     def is_closed(self) -> bool:
         return self.beyond_usd > 0
 
-    def take(self, usd: float) -> bool:
-        """Set aside what is there now, or nothing."""
+    def reserve(self, usd: float) -> bool:
+        """Reserve all of it now, or nothing."""
         if self.is_closed or usd > self.left_usd:
             return False
         self.held_usd += usd
         return True
 
-    async def wait_and_take(self, usd: float) -> bool:
-        """The same, once others have given enough back; False when even that can't be enough."""
+    async def wait_and_reserve(self, usd: float) -> bool:
+        """Reserve once others have released enough; False when even that can't be enough."""
         async with self._changed:
             await self._changed.wait_for(lambda: usd <= self.left_usd or self._is_hopeless(usd))
-            return self.take(usd)
+            return self.reserve(usd)
 
     def _is_hopeless(self, usd: float) -> bool:
         return self.is_closed or self.held_usd <= 0 or usd > self.budget_usd - self.spent_usd
 
-    async def give_back(self, held_usd: float) -> None:
+    async def release(self, held_usd: float) -> None:
         self.held_usd -= held_usd
-        if self.held_usd < 1e-12:  # noqa: PLR2004 - what rounding leaves is nothing
+        if self.held_usd < 1e-12:  # noqa: PLR2004 - a rounding error is nothing
             self.held_usd = 0.0
         async with self._changed:
             self._changed.notify_all()
 
 
 @dataclass(slots=True)
-class Share:
-    """What one question has set aside of the purse."""
+class CallBudget:
+    """The money that is reserved for one question."""
 
-    purse: Budget
+    budget: Budget
     held_usd: float
 
-    def reach(self, usd: float) -> bool:
-        """Whether a call of at most `usd` can be paid; sets more aside where it must."""
+    def cover(self, usd: float) -> bool:
+        """Reserve more if needed. Returns whether a call of at most `usd` can be paid."""
         short_usd = usd - self.held_usd
-        if self.purse.is_closed:
+        if self.budget.is_closed:
             return False
         if short_usd > 0:
-            if not self.purse.take(short_usd):
+            if not self.budget.reserve(short_usd):
                 return False
             self.held_usd = usd
         return True
 
     def spend(self, usd: float) -> None:
-        """A call has ended and cost `usd`."""
+        """Pay for a call that has ended."""
         paid_usd = min(usd, self.held_usd)
         self.held_usd -= paid_usd
-        self.purse.held_usd -= paid_usd
-        self.purse.spent_usd += usd
-        self.purse.beyond_usd += usd - paid_usd
+        self.budget.held_usd -= paid_usd
+        self.budget.spent_usd += usd
+        self.budget.beyond_usd += usd - paid_usd
 
     async def close(self) -> None:
+        """Release what is left."""
         held_usd, self.held_usd = self.held_usd, 0.0
-        await self.purse.give_back(held_usd)
+        await self.budget.release(held_usd)

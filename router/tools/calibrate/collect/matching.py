@@ -1,19 +1,26 @@
-"""Does an answer agree with a reference? ClosedAnswer answers are compared by what they say."""
+"""Compares an answer with a reference; closed answers by the value they settle on."""
 
 from __future__ import annotations
 
 import json
 import re
+import unicodedata
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, Final
 
-from router.gates.closed_answers import final_choice, final_number, json_value, normalized_words
+from router.gates.answer_marks import endings, is_negated, yes_or_no
+from router.gates.closed_answers import (
+    final_choice,
+    final_number,
+    json_value,
+    normalized_words,
+)
 from router.gates.numbers import numbers, plain, same_number, whole_number
-from router.tools.calibrate.collect.wording import says
 
 
 class Match(StrEnum):
-    """auto: by the reference's form: number, choice letter, JSON, one word, else contains."""
+    """AUTO: by the reference's form: number, choice letter, JSON, one word, else contains."""
 
     AUTO = "auto"
     EXACT = "exact"
@@ -28,9 +35,9 @@ MAX_CHARS: Final = 200_000
 
 
 def quality_of(answer: str, reference: Any, how: Match = Match.AUTO) -> float:
-    """1.0 when the answer agrees with the reference, else 0.0.
+    """Returns 1.0 when the answer agrees with the reference, a JSON value, else 0.0.
 
-    reference: a JSON value. GSM8K's references are read from behind their `####`.
+    GSM8K's references are read from behind their `####`.
 
     >>> quality_of("That makes 1,200 in all.", "1200")
     1.0
@@ -94,7 +101,7 @@ def _same_json(answer: str, reference: Any) -> bool:
 
 
 def _inner_json(text: str, opening: str) -> Any:
-    """The last JSON value among other words; None for none."""
+    """Returns the last JSON value among other words; None for none."""
     found, start = None, text.find(opening)
     for _ in range(_MOST_VALUES):
         if start < 0:
@@ -110,3 +117,61 @@ def _inner_json(text: str, opening: str) -> Any:
 def _holds(answer: str, reference: str) -> bool:
     wanted = normalized_words(reference)
     return bool(wanted) and f" {wanted} " in f" {normalized_words(answer)} "
+
+
+_TRUTH: Final = frozenset({"true", "false"})
+_WORD: Final = re.compile(r"[^\W_]+")
+_LONE: Final = re.compile(r"\W{0,8}([^\W_]+)[*_\"')]{0,4}(?:\.(?:\s|$)|:?[*_]{0,4}\s{0,3}(?:\n|$))")
+_CLAUSE: Final = re.compile(r"[\s:*_]{0,20}([^\n]*?)(?:[.!?](?:\s|$)|\n|$)")
+
+
+def says(answer: str, word: str) -> bool:
+    """Returns whether the answer states the word, such as a label, yes or true.
+
+    The text after the last answer mark decides, else the beginning, else mentions; a negated
+    mention is none. word: in the form of `normalized_words`.
+
+    >>> says("Yes. There is no doubt.", "no"), says("It is not Rome, but Oslo.", "oslo")
+    (False, True)
+    """
+    text = unicodedata.normalize("NFKC", answer).casefold()
+    if yes_or_no(word):
+        return yes_or_no(_verdict(text, truth=word in _TRUTH)) == yes_or_no(word)
+    clause = next((_clause(ending) for ending, _ in endings(text)), "")
+    if clause:
+        return _mentions(clause, word)
+    alone = _LONE.match(text)
+    return alone[1] == word if alone else _mentions(text, word)
+
+
+def _clause(ending: str) -> str:
+    found = _CLAUSE.match(ending)
+    return found[1] if found else ""
+
+
+def _mentions(text: str, word: str) -> bool:
+    found = re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text)
+    return any(not is_negated(text, mention.start()) for mention in found)
+
+
+def _verdict(text: str, *, truth: bool) -> str:
+    """Returns the yes or no (with `truth`: true or false) that a text settles on; "" for none."""
+    for ending, _ in endings(text):
+        said = next(_verdicts(ending, truth=truth), "")
+        if said:
+            return said
+    every = list(_verdicts(text, truth=truth))
+    first = next((w[0] for w in _WORD.finditer(text)), "")
+    if first in every[:1] or not every:
+        return first if (first in _TRUTH) == truth else ""
+    return every[-1]
+
+
+def _verdicts(text: str, *, truth: bool) -> Iterator[str]:
+    """Yields verdicts in order; the "no" of "no doubt" is none."""
+    for found in _WORD.finditer(text):
+        word, rest = found[0], text[found.end() : found.end() + 2]
+        if not yes_or_no(f"{word}.") or (word in _TRUTH) != truth:
+            continue
+        if (truth or not re.match(r"\s\w", rest)) and not is_negated(text, found.start()):
+            yield word

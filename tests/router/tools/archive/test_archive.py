@@ -16,9 +16,9 @@ from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, ope
 from router.domain.events import Decided, Event
 from router.domain.records import FeedbackReport
 from router.tools.archive import manifest as manifests
-from router.tools.archive.errors import ArchiveBroken, ArchiveUnusable
 from router.tools.archive.export import export
-from router.tools.archive.reading import read, verify
+from router.tools.archive.manifest import ArchiveBroken, ArchiveUnusable
+from router.tools.archive.tables import read, verify
 from tests.contract.samples import NOON_S, RECORD, UNSETTLED, FakeTime
 
 DAY_S = 86_400
@@ -43,7 +43,7 @@ async def in_stream(storage: Storage) -> list[tuple[str, Event]]:
     return list(await storage.events.read("0", 1_000, 0))
 
 
-async def test_what_is_written_comes_back_event_by_event(storage: Storage, tmp_path: Path) -> None:
+async def test_an_archive_reads_back_event_by_event(storage: Storage, tmp_path: Path) -> None:
     await write(storage, 0, 3)
     await storage.decisions.record(replace(UNSETTLED, id="unsettled"))
     await storage.decisions.feedback("acme", "d-1", FeedbackReport(quality=0.1 + 0.2))
@@ -61,9 +61,7 @@ async def test_what_is_written_comes_back_event_by_event(storage: Storage, tmp_p
     assert table[4]["quality"] == 0.1 + 0.2
 
 
-async def test_a_day_has_its_own_files_and_none_comes_back(
-    storage: Storage, tmp_path: Path
-) -> None:
+async def test_every_day_has_its_own_files_in_order(storage: Storage, tmp_path: Path) -> None:
     await write(storage, 0, 5)
     await write(storage, 5, 2, day=1)
     await write(storage, 7, 1)
@@ -78,7 +76,9 @@ async def test_a_day_has_its_own_files_and_none_comes_back(
     assert list(read(tmp_path)) == await in_stream(storage)
 
 
-async def test_an_export_goes_on_where_the_last_one_ended(storage: Storage, tmp_path: Path) -> None:
+async def test_an_export_continues_where_the_last_one_ended(
+    storage: Storage, tmp_path: Path
+) -> None:
     await write(storage, 0, 2)
     await export(storage.events, tmp_path)
     again = await export(storage.events, tmp_path)
@@ -91,7 +91,9 @@ async def test_an_export_goes_on_where_the_last_one_ended(storage: Storage, tmp_
     assert verify(tmp_path).position == "0-4"
 
 
-async def test_what_the_store_no_longer_had_is_counted(storage: Storage, tmp_path: Path) -> None:
+async def test_events_that_left_the_store_are_counted_as_missing(
+    storage: Storage, tmp_path: Path
+) -> None:
     await write(storage, 0, 1)
     await export(storage.events, tmp_path)
     await write(storage, 1, 3)
@@ -101,7 +103,7 @@ async def test_what_the_store_no_longer_had_is_counted(storage: Storage, tmp_pat
 
 
 @pytest.mark.parametrize("spoil", ["flip", "drop", "swap", "rewrite", "outside"])
-async def test_a_change_is_found(storage: Storage, tmp_path: Path, spoil: str) -> None:
+async def test_verify_finds_a_changed_archive(storage: Storage, tmp_path: Path, spoil: str) -> None:
     await write(storage, 0, 4)
     await export(storage.events, tmp_path, most_per_file=2)
     assert verify(tmp_path).missing == 0
@@ -129,7 +131,7 @@ async def test_a_change_is_found(storage: Storage, tmp_path: Path, spoil: str) -
         list(read(tmp_path))
 
 
-async def test_folders_that_are_no_archive(storage: Storage, tmp_path: Path) -> None:
+async def test_folders_without_an_archive_are_refused(storage: Storage, tmp_path: Path) -> None:
     with pytest.raises(ArchiveUnusable, match="no archive"):
         verify(tmp_path)
     (tmp_path / "file").touch()
@@ -144,14 +146,14 @@ async def test_folders_that_are_no_archive(storage: Storage, tmp_path: Path) -> 
         verify(tmp_path)
 
 
-async def test_an_empty_stream_leaves_nothing(storage: Storage, tmp_path: Path) -> None:
+async def test_an_export_of_an_empty_log_writes_nothing(storage: Storage, tmp_path: Path) -> None:
     done = await export(storage.events, tmp_path)
     assert (done.events, done.files) == (0, 0)
     assert manifests.load(tmp_path) == manifests.Manifest()
     assert list(read(tmp_path)) == []
 
 
-async def test_a_file_that_was_never_a_table_is_named(storage: Storage, tmp_path: Path) -> None:
+async def test_a_file_that_is_no_table_is_named(storage: Storage, tmp_path: Path) -> None:
     await write(storage, 0, 1)
     await export(storage.events, tmp_path)
     (part,) = manifests.load(tmp_path).parts
@@ -162,7 +164,7 @@ async def test_a_file_that_was_never_a_table_is_named(storage: Storage, tmp_path
         list(read(tmp_path))
 
 
-async def test_positions_tell_what_a_snapshot_knows(storage: Storage) -> None:
+async def test_positions_tell_which_snapshot_knows_an_event(storage: Storage) -> None:
     assert await storage.events.position_of("d-0") is None
     await write(storage, 0, 1)
     assert await storage.events.position_of("d-0") == "0-1"

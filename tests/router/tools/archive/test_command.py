@@ -35,7 +35,7 @@ def written(config: Path) -> Path:
     return config
 
 
-def test_an_export_can_be_verified(written: Path, tmp_path: Path) -> None:
+def test_log_verify_accepts_an_export(written: Path, tmp_path: Path) -> None:
     out = tmp_path / "archive"
     done = run("log", "export", "--config", written, "--out", out)
     assert (done.exit_code, done.stderr) == (0, "")
@@ -49,7 +49,7 @@ def test_an_export_can_be_verified(written: Path, tmp_path: Path) -> None:
     assert "changed since it was written" in broken.stderr
 
 
-def test_a_receipt_shows_what_was_known_done_and_said(written: Path) -> None:
+def test_explain_shows_estimates_attempts_and_feedback(written: Path) -> None:
     shown = run("explain", "d-1", "--config", written)
     assert shown.exit_code == 0
     for words in (
@@ -65,7 +65,7 @@ def test_a_receipt_shows_what_was_known_done_and_said(written: Path) -> None:
     assert "answered from the cache (exact): nothing was decided" in cached.stdout
 
 
-def test_an_unknown_decision_has_no_receipt(written: Path) -> None:
+def test_explain_reports_an_unknown_decision(written: Path) -> None:
     shown = run("explain", "nobody", "--config", written)
     assert shown.exit_code == 1
     assert "no decision has this id" in shown.stderr

@@ -93,5 +93,5 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Of a journal."""
+    """Returns the path of a journal."""
     return tmp_path / "prompts.jsonl.calibration"

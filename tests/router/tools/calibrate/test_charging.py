@@ -1,4 +1,4 @@
-"""What a call can cost is counted until it is known what it did cost."""
+"""A call counts at its upper bound until its real cost is known."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from pathlib import Path
 import pytest
 
 from router.domain.catalog import Arm
-from router.tools.calibrate.collect.asking import Missing
+from router.tools.calibrate.collect.arm_client import Missing, most_usd
 from router.tools.calibrate.collect.budget import Budget
-from router.tools.calibrate.collect.estimate import estimate
-from router.tools.calibrate.collect.journal import Journal
-from router.tools.calibrate.collect.ledger import Answered, Failed
+from router.tools.calibrate.collect.journal import Answered, Failed, Journal
 from router.tools.calibrate.collect.matching import Match
-from router.tools.calibrate.collect.outcomes import most_usd
 from router.tools.calibrate.collect.prompts import read_prompts
 from router.tools.calibrate.collect.scoring import ReferenceScorer
-from tests.router.tools.calibrate.calls import (
+from tests.router.tools.calibrate.arms import (
     COST_USD,
     SETTINGS,
     Silent,
@@ -31,7 +28,7 @@ from tests.router.tools.calibrate.calls import (
 from tests.router.tools.calibrate.conftest import Upstream
 
 
-async def test_a_timeout_counts_at_its_most_and_is_not_asked_again(
+async def test_a_timeout_counts_at_its_upper_bound_and_is_not_repeated(
     upstream: Upstream, path: Path
 ) -> None:
     arms = catalog(upstream.port, a=["m"])
@@ -40,16 +37,16 @@ async def test_a_timeout_counts_at_its_most_and_is_not_asked_again(
     upstream.delay_s = 0.3
     chat = prompts()[0].chat
     with Journal.open(path) as journal:
-        async with asking(arms, journal) as asker:
-            reply, purse = await ask(asker)
+        async with asking(arms, journal) as client:
+            reply, budget = await ask(client)
             assert isinstance(reply, Failed)
-            assert 0 < reply.cost_usd < purse.spent_usd
-            assert purse.spent_usd == pytest.approx(most_usd(slow, chat))
-            assert isinstance((await ask(asker))[0], Failed)
+            assert 0 < reply.cost_usd < budget.spent_usd
+            assert budget.spent_usd == pytest.approx(most_usd(slow, chat))
+            assert isinstance((await ask(client))[0], Failed)
     assert upstream.asked == {"m": 1}
 
 
-async def test_a_connection_that_breaks_after_the_question_counts_at_its_most(path: Path) -> None:
+async def test_a_broken_connection_counts_at_its_upper_bound(path: Path) -> None:
     asked = 0
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,40 +59,40 @@ async def test_a_connection_that_breaks_after_the_question_counts_at_its_most(pa
         arms = catalog(server.sockets[0].getsockname()[1], a=["m"])
         for run in range(2):
             with Journal.open(path) as journal:
-                async with asking(arms, journal) as asker:
-                    reply, purse = await ask(asker)
+                async with asking(arms, journal) as client:
+                    reply, budget = await ask(client)
             assert isinstance(reply, Failed)
             most = most_usd(arms.arms["a"].deployments[0], prompts()[0].chat)
-            assert purse.spent_usd == pytest.approx(0 if run else most)
+            assert budget.spent_usd == pytest.approx(0 if run else most)
     assert asked == 1
 
 
-async def test_what_the_budget_may_not_pay_is_not_sent(upstream: Upstream, path: Path) -> None:
+async def test_a_call_beyond_the_budget_is_not_sent(upstream: Upstream, path: Path) -> None:
     arms = catalog(upstream.port, a=["m"])
     enough = most_usd(arms.arms["a"].deployments[0], prompts()[0].chat)
     with Journal.open(path) as journal:
-        async with asking(arms, journal) as asker:
-            assert (await ask(asker, budget_usd=enough * 0.999))[0] == Missing("budget")
+        async with asking(arms, journal) as client:
+            assert (await ask(client, budget_usd=enough * 0.999))[0] == Missing("budget")
             assert not upstream.asked
-            assert isinstance((await ask(asker, budget_usd=enough))[0], Answered)
+            assert isinstance((await ask(client, budget_usd=enough))[0], Answered)
 
 
-async def test_what_may_be_charged_is_kept_behind_a_failure_that_was_free(
+async def test_a_possible_charge_is_kept_behind_a_free_failure(
     upstream: Upstream, path: Path
 ) -> None:
     upstream.answer = lambda model, _: (408, "late") if model == "m" else (429, "busy")
     spent = []
     for _ in range(2):
         with Journal.open(path) as journal:
-            async with asking(catalog(upstream.port, a=["m", "n"]), journal) as asker:
-                reply, purse = await ask(asker)
+            async with asking(catalog(upstream.port, a=["m", "n"]), journal) as client:
+                reply, budget = await ask(client)
         assert isinstance(reply, Failed)
-        spent.append(purse.spent_usd)
+        spent.append(budget.spent_usd)
     assert upstream.asked == {"m": 1, "n": 3}
     assert spent[0] > spent[1] == 0
 
 
-async def test_what_may_have_been_charged_is_asked_again_on_demand(
+async def test_a_possibly_charged_failure_is_repeated_on_demand(
     upstream: Upstream, path: Path
 ) -> None:
     arms = catalog(upstream.port, a=["m"])
@@ -103,35 +100,33 @@ async def test_what_may_have_been_charged_is_asked_again_on_demand(
     again = replace(SETTINGS, ask_again=True)
     for asked in (1, 2):
         with Journal.open(path) as journal:
-            async with asking(arms, journal, again) as asker:
-                assert isinstance((await ask(asker))[0], Failed)
-                assert isinstance((await ask(asker))[0], Failed)
+            async with asking(arms, journal, again) as client:
+                assert isinstance((await ask(client))[0], Failed)
+                assert isinstance((await ask(client))[0], Failed)
         assert upstream.asked == {"m": asked}
     upstream.answer = lambda _model, _text: (200, "4")
     with Journal.open(path) as journal:
-        async with asking(arms, journal, again) as asker:
-            assert isinstance((await ask(asker))[0], Answered)
+        async with asking(arms, journal, again) as client:
+            assert isinstance((await ask(client))[0], Answered)
 
 
-async def test_what_the_provider_did_not_count_is_charged_at_its_most(
+async def test_an_answer_without_token_counts_is_charged_at_its_upper_bound(
     upstream: Upstream, path: Path
 ) -> None:
     arms = catalog(upstream.port, a=["m"])
     upstream.output_tokens = 0
     with Journal.open(path) as journal:
-        async with asking(arms, journal) as asker:
-            reply, purse = await ask(asker)
+        async with asking(arms, journal) as client:
+            reply, budget = await ask(client)
     most = most_usd(arms.arms["a"].deployments[0], prompts()[0].chat)
     assert isinstance(reply, Answered)
-    assert purse.spent_usd == pytest.approx(most)
+    assert budget.spent_usd == pytest.approx(most)
     assert 0 < reply.cost_usd < most
     with Journal.open(path) as journal:
         assert journal.ledger.spent_usd == pytest.approx(most)
 
 
-async def test_images_are_bounded_by_the_dearest_way_to_read_them(
-    upstream: Upstream, path: Path
-) -> None:
+async def test_images_are_bounded_by_their_dearest_encoding(upstream: Upstream, path: Path) -> None:
     """Eight large tiles and the base on a small model."""
     upstream.input_tokens = 2_833 + 8 * 5_667
     arms = catalog(upstream.port, a=["m"])
@@ -142,31 +137,33 @@ async def test_images_are_bounded_by_the_dearest_way_to_read_them(
         f'{{"messages": [{{"role": "user", "content": [{part % i}]}}], "reference": "4"}}'.encode()
         for i in range(10)
     ]
-    purse = Budget(2.0, 0.0)
+    budget = Budget(2.0, 0.0)
     with Journal.open(path) as journal:
-        async with asking(arms, journal) as asker:
-            gatherer = gathering(asker, ReferenceScorer(Match.AUTO), purse, ["a"])
-            await gatherer.gather(read_prompts(lines, "p"), Silent())
+        async with asking(arms, journal) as client:
+            collector = gathering(client, ReferenceScorer(Match.AUTO), budget, ["a"])
+            await collector.collect(read_prompts(lines, "p"), Silent())
     assert upstream.asked["m"] == 4
-    assert purse.spent_usd <= 2.0
-    assert not purse.beyond_usd
+    assert budget.spent_usd <= 2.0
+    assert not budget.beyond_usd
 
 
-async def test_who_charges_beyond_the_most_is_asked_no_more(upstream: Upstream, path: Path) -> None:
-    """Not even by those that waited for their turn while two calls were under way."""
+async def test_an_arm_that_charges_beyond_its_bound_is_asked_no_more(
+    upstream: Upstream, path: Path
+) -> None:
+    """Not even by those that waited for their turn while two calls were under strategy."""
     upstream.input_tokens = 1_000
     arms = catalog(upstream.port, a=["m"])
     with Journal.open(path) as journal:
-        async with asking(arms, journal, calls=2) as asker:
-            purse = Budget(1.0, 0.0)
-            gatherer = gathering(asker, ReferenceScorer(Match.AUTO), purse, ["a"])
-            cases = await gatherer.gather(prompts(20), Silent())
-    assert purse.beyond_usd > 0
+        async with asking(arms, journal, calls=2) as client:
+            budget = Budget(1.0, 0.0)
+            collector = gathering(client, ReferenceScorer(Match.AUTO), budget, ["a"])
+            cases = await collector.collect(prompts(20), Silent())
+    assert budget.beyond_usd > 0
     assert upstream.asked["m"] <= 2
     assert cases[-1].replies["a"] == Missing("budget")
 
 
-async def test_the_estimate_is_of_the_question_as_it_is_sent(
+async def test_the_estimate_uses_the_output_limit_that_is_sent(
     upstream: Upstream, path: Path
 ) -> None:
     """A window that the deployment's own output limit would leave no room in."""
@@ -177,10 +174,10 @@ async def test_the_estimate_is_of_the_question_as_it_is_sent(
     arms = replace(arms, arms={"a": Arm("a", (small,))})
     long = read_prompts([b'{"prompt": "%s"}' % (b"word " * 3_000)], "p")
     with Journal.open(path) as journal:
-        async with asking(arms, journal, replace(SETTINGS, max_output_tokens=100)) as asker:
-            purse = Budget(1.0, 0.0)
-            gatherer = gathering(asker, ReferenceScorer(Match.AUTO), purse, ["a"])
-            told = estimate([*long, *prompts()], arms, 400, gatherer, purse)
-            likely_usd = gatherer.likely_usd(prompts()[0], 400)
-            assert COST_USD < likely_usd <= gatherer.most_usd(prompts()[0])
+        async with asking(arms, journal, replace(SETTINGS, max_output_tokens=100)) as client:
+            budget = Budget(1.0, 0.0)
+            collector = gathering(client, ReferenceScorer(Match.AUTO), budget, ["a"])
+            told = collector.estimate([*long, *prompts()], 400)
+            likely_usd = collector.likely_usd(prompts()[0], 400)
+            assert COST_USD < likely_usd <= collector.most_usd(prompts()[0])
     assert "2 answers to get" in told

@@ -26,7 +26,7 @@ def prompts(tmp_path: Path) -> Path:
     return path
 
 
-def test_every_mistake_in_the_prompts_is_a_line_on_stderr(
+def test_calibrate_reports_every_mistake_in_the_prompts_on_stderr(
     write_config: Write, prompts: Path
 ) -> None:
     prompts.write_text('{"promt": "a"}\n{"prompt": "b"}\n\n{"prompt": 1}\n')
@@ -54,7 +54,7 @@ def test_every_mistake_in_the_prompts_is_a_line_on_stderr(
         (("--match", "fuzzy"), "is not one of"),
     ],
 )
-def test_a_wrong_word_is_refused_before_anything_is_done(
+def test_calibrate_refuses_a_wrong_option_first(
     write_config: Write, prompts: Path, words: tuple[str, ...], complaint: str
 ) -> None:
     result = run(prompts, write_config(""), *words)
@@ -63,14 +63,14 @@ def test_a_wrong_word_is_refused_before_anything_is_done(
     assert not prompts.with_name("prompts.jsonl.calibration").exists()
 
 
-def test_a_config_that_is_wrong_is_told_like_anywhere(write_config: Write, prompts: Path) -> None:
+def test_calibrate_reports_a_wrong_config(write_config: Write, prompts: Path) -> None:
     config = write_config("polcy: {}\n")
     result = run(prompts, config)
     assert result.exit_code == 1
     assert "polcy: no such key: did you mean policy?" in result.stderr
 
 
-def test_a_report_that_can_not_be_written_is_told_before_anything_is_paid(
+def test_calibrate_refuses_an_unwritable_report_before_paying(
     write_config: Write, prompts: Path, tmp_path: Path
 ) -> None:
     result = run(prompts, write_config(""), "--report", str(tmp_path / "none" / "report.md"))
@@ -79,7 +79,7 @@ def test_a_report_that_can_not_be_written_is_told_before_anything_is_paid(
     assert not prompts.with_name("prompts.jsonl.calibration").exists()
 
 
-def test_a_redis_that_is_away_is_told_before_anything_is_paid(
+def test_calibrate_refuses_an_unreachable_store_before_paying(
     write_config: Write, prompts: Path
 ) -> None:
     config = write_config("")
@@ -91,7 +91,7 @@ def test_a_redis_that_is_away_is_told_before_anything_is_paid(
     assert not prompts.with_name("prompts.jsonl.calibration").exists()
 
 
-def test_providers_that_are_all_away_cost_nothing_and_leave_no_snapshot(
+def test_calibrate_without_any_provider_costs_nothing_and_publishes_nothing(
     write_config: Write, prompts: Path, tmp_path: Path, model_dir: Path
 ) -> None:
     assert model_dir

@@ -1,4 +1,4 @@
-"""The journal after crashes: whole lines count, a torn one does not, and doubts are paid for."""
+"""The journal after crashes: whole lines count, a torn one does not, calls in doubt are paid."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 
 from router.domain.chat import FinishReason
-from router.tools.calibrate.collect.journal import Journal
-from router.tools.calibrate.collect.ledger import Answered, Entry, Failed, Intent, Ledger, Scored
-from router.tools.calibrate.errors import JournalUnusable
+from router.tools.calibrate.collect.journal import (
+    Answered,
+    Entry,
+    Failed,
+    Intent,
+    Journal,
+    JournalUnusable,
+    Ledger,
+    Scored,
+)
 
 INTENT = Intent("k", 1, "d", 0.5)
 ANSWER = Answered("k", 1, "d", "m", "four\n\u2028é", FinishReason.STOP, 10, 5, 0.1, 20.0, -0.5)
@@ -27,7 +34,7 @@ def written(path: Path, *entries: Entry) -> None:
     asyncio.run(write())
 
 
-def test_what_was_written_is_there_again(path: Path) -> None:
+def test_a_journal_reads_back_what_was_written(path: Path) -> None:
     written(path, INTENT, ANSWER, Scored("s", 0.75))
     with Journal.open(path) as journal:
         assert journal.ledger.answers == {"k": ANSWER}
@@ -36,7 +43,7 @@ def test_what_was_written_is_there_again(path: Path) -> None:
         assert not journal.ledger.is_doubtful("k")
 
 
-def test_a_torn_last_line_is_dropped_wherever_it_was_torn(path: Path) -> None:
+def test_a_torn_last_line_is_dropped(path: Path) -> None:
     written(path, INTENT, ANSWER)
     whole = path.read_bytes()
     start = whole.rindex(b"\n", 0, -1) + 1
@@ -49,7 +56,7 @@ def test_a_torn_last_line_is_dropped_wherever_it_was_torn(path: Path) -> None:
         assert path.read_bytes() == whole
 
 
-def test_a_journal_torn_in_its_first_line_begins_anew(path: Path) -> None:
+def test_a_journal_torn_in_its_first_line_is_begun_anew(path: Path) -> None:
     path.write_bytes(b'{"type":"calib')
     written(path, INTENT)
     with Journal.open(path) as journal:
@@ -57,7 +64,7 @@ def test_a_journal_torn_in_its_first_line_begins_anew(path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [b"\x00\x00\n", b'{"type":"answer"}\n', b"[" * 9_999 + b"\n"])
-def test_damage_in_the_middle_is_named(path: Path, wrong: bytes) -> None:
+def test_damage_in_the_middle_is_reported_with_its_line(path: Path, wrong: bytes) -> None:
     written(path, INTENT)
     path.write_bytes(path.read_bytes() + wrong + b"{}\n")
     with pytest.raises(JournalUnusable, match=r"calibration:3: is damaged"):
@@ -67,7 +74,7 @@ def test_damage_in_the_middle_is_named(path: Path, wrong: bytes) -> None:
 @pytest.mark.parametrize(
     "text", ['{"type":"calibration","version":2}\n', '{"type":"score","key":"k","quality":1.0}\n']
 )
-def test_another_version_is_refused(path: Path, text: str) -> None:
+def test_a_journal_of_another_version_is_refused(path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(JournalUnusable, match="no journal of this version"):
         Journal.open(path)
@@ -76,7 +83,7 @@ def test_another_version_is_refused(path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["my only copy, no newline", '{"prompt": "x"}\n', '{"type":"calibration"}', "{}"]
 )
-def test_what_is_no_journal_stays_as_it_is(path: Path, text: str) -> None:
+def test_a_file_that_is_no_journal_is_left_unchanged(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(0o644)
     with pytest.raises(JournalUnusable, match="name another"):
@@ -85,26 +92,26 @@ def test_what_is_no_journal_stays_as_it_is(path: Path, text: str) -> None:
     assert path.stat().st_mode & 0o777 == 0o644
 
 
-def test_one_calibration_at_a_time(path: Path) -> None:
+def test_a_journal_in_use_is_refused(path: Path) -> None:
     with Journal.open(path), pytest.raises(JournalUnusable, match="another calibration"):
         Journal.open(path)
     Journal.open(path).__exit__()
 
 
-def test_only_its_owner_reads_it(path: Path) -> None:
+def test_a_journal_is_readable_by_its_owner_only(path: Path) -> None:
     path.touch(mode=0o644)
     with Journal.open(path):
         assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_link_to_elsewhere_is_not_followed(path: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_refused_as_a_journal(path: Path, tmp_path: Path) -> None:
     path.symlink_to(tmp_path / "precious")
     with pytest.raises(JournalUnusable, match="name a file"):
         Journal.open(path)
     assert not (tmp_path / "precious").exists()
 
 
-def test_a_full_disk_stops_everything(path: Path) -> None:
+def test_a_full_disk_stops_the_calibration(path: Path) -> None:
     """Nothing may be sent whose answer could not be kept."""
     written(path)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -118,12 +125,12 @@ def test_a_full_disk_stops_everything(path: Path) -> None:
         assert not journal.ledger.calls
 
 
-def test_a_device_is_no_journal() -> None:
+def test_a_device_is_refused_as_a_journal() -> None:
     with pytest.raises(JournalUnusable, match="name a file"):
         Journal.open(Path("/dev/zero"))
 
 
-def test_a_call_without_its_end_counts_at_its_most() -> None:
+def test_a_call_without_an_end_counts_at_its_upper_bound() -> None:
     assert Ledger.of([INTENT]).spent_usd == 0.5
     assert Ledger.of([INTENT, ANSWER]).spent_usd == pytest.approx(0.1)
     assert Ledger.of([INTENT, FAILURE]).spent_usd == 0.5

@@ -1,4 +1,4 @@
-"""What a file of prompts may hold, and what is said of one that is wrong."""
+"""Files of prompts, and the messages about mistakes in them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 from router.domain.chat import Format, ImagePart, Role
-from router.tools.calibrate.collect.files import prompts_in
-from router.tools.calibrate.collect.prompts import MAX_LINE_BYTES, MAX_PROMPTS, Prompt, read_prompts
-from router.tools.calibrate.errors import PromptsInvalid
+from router.tools.calibrate.collect.prompts import (
+    MAX_LINE_BYTES,
+    MAX_PROMPTS,
+    Prompt,
+    PromptsInvalid,
+    prompts_in,
+    read_prompts,
+)
 
 
 def read(*values: object) -> list[Prompt]:
@@ -23,7 +28,7 @@ def mistakes(*lines: bytes) -> list[str]:
     return caught.value.message.splitlines()
 
 
-def test_prompts_and_chats_are_read() -> None:
+def test_read_prompts_reads_prompts_and_chats() -> None:
     chat = [
         {"role": "system", "content": "Be short."},
         {"role": "user", "content": "Hi"},
@@ -71,12 +76,12 @@ def test_every_mistake_is_a_line_with_its_number_and_fix() -> None:
     ]
 
 
-def test_a_mistake_never_repeats_what_stands_there() -> None:
+def test_a_mistake_never_quotes_the_prompt() -> None:
     told = mistakes(b'{"prompt": 7, "id": "hunter2-hunter2"}', b'{"messages": "hunter2"}')
     assert "hunter2" not in "".join(told)
 
 
-def test_ids_are_given_once_and_questions_asked_once() -> None:
+def test_repeated_ids_are_mistakes_and_repeated_questions_are_skipped() -> None:
     same = {"prompt": "2+2?", "reference": 4}
     assert len(read(same, same, {"prompt": "3+3?"})) == 2
     lines = [{"prompt": "a", "id": "x"}, {"prompt": "b", "id": "x"}, {**same}, {**same}]
@@ -89,13 +94,13 @@ def test_ids_are_given_once_and_questions_asked_once() -> None:
 
 
 @pytest.mark.parametrize("lines", [(), (b"",), (b"  ", b"\t")])
-def test_no_prompt_at_all_is_a_mistake(lines: tuple[bytes, ...]) -> None:
+def test_a_file_without_prompts_is_a_mistake(lines: tuple[bytes, ...]) -> None:
     assert mistakes(*lines) == [
         'p.jsonl:1: write a line for each prompt, such as {"prompt": "..."}'
     ]
 
 
-def test_lines_and_their_number_are_bounded(tmp_path: Path) -> None:
+def test_overlong_and_too_many_lines_are_mistakes(tmp_path: Path) -> None:
     long = b'{"prompt": "' + b"x" * MAX_LINE_BYTES + b'"}'
     file = tmp_path / "p.jsonl"
     file.write_bytes(long * 3 + b"\n" + b'{"prompt": "a"}\n')
@@ -108,11 +113,11 @@ def test_lines_and_their_number_are_bounded(tmp_path: Path) -> None:
     assert mistakes(*[b"{"] * 500)[-1] == "... and 400 more"
 
 
-def test_deep_nesting_is_a_mistake_like_any_other() -> None:
+def test_deeply_nested_json_is_a_mistake() -> None:
     deep = b'{"prompt": "a", "reference": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     assert mistakes(deep) == ["p.jsonl:1: write one JSON object on the line"]
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(PromptsInvalid, match="name a file that this process can read"):
         prompts_in(tmp_path / "none.jsonl")

@@ -1,4 +1,4 @@
-"""What plans come to, valued as the service values them."""
+"""Results of plans from the results of their arms."""
 
 from __future__ import annotations
 
@@ -7,41 +7,46 @@ from dataclasses import replace
 import pytest
 
 from router.gates.format_checks import FormatCheckSettings
-from router.tools.calibrate.analysis.results import Result, arm_results, plan_result
-from router.tools.calibrate.analysis.training import Row, outcomes_of
-from router.tools.calibrate.collect.asking import Missing
-from router.tools.calibrate.collect.gathering import Case
-from tests.router.tools.calibrate.worlds import CATALOGUE, answered, case, context, failed
+from router.tools.calibrate.analysis.results import (
+    CallResult,
+    PromptResults,
+    arm_results,
+    plan_outcomes,
+    plan_result,
+)
+from router.tools.calibrate.collect.arm_client import Missing
+from router.tools.calibrate.collect.collector import CollectedPrompt
+from tests.router.tools.calibrate.prompt_sets import CATALOGUE, answered, case, context, failed
 
 LADDER = CATALOGUE.plans["ladder"]
 GOOD = {"cheap": 0.3, "strong": 0.9}
 
 
-def ladder(made: Case) -> Result | None:
+def ladder(made: CollectedPrompt) -> CallResult | None:
     return plan_result(LADDER, arm_results(made, FormatCheckSettings()))
 
 
-def test_an_answer_that_passes_ends_a_ladder() -> None:
-    assert ladder(case(0, GOOD)) == Result(0.3, 0.001, 100.0)
+def test_a_ladder_ends_at_an_answer_that_passes() -> None:
+    assert ladder(case(0, GOOD)) == CallResult(0.3, 0.001, 100.0)
 
 
-def test_one_that_the_gate_sends_back_costs_both() -> None:
+def test_a_rejected_answer_costs_both_rungs() -> None:
     weak = answered("cheap", text="I'm sorry, but I can't help with that.")
     result = ladder(case(0, GOOD, cheap=weak))
-    assert result == Result(0.9, pytest.approx(0.011), 200.0)
+    assert result == CallResult(0.9, pytest.approx(0.011), 200.0)
 
 
 def test_a_weak_answer_is_served_when_the_stronger_arm_fails() -> None:
     result = ladder(case(0, GOOD, cheap=answered("cheap", text=""), strong=failed("strong")))
-    assert result == Result(0.3, pytest.approx(0.0015), 2_100.0, passed=False)
+    assert result == CallResult(0.3, pytest.approx(0.0015), 2_100.0, passed=False)
 
 
-def test_a_rung_that_fails_is_followed_by_the_next() -> None:
+def test_a_failed_rung_is_followed_by_the_next() -> None:
     result = ladder(case(0, GOOD, cheap=failed("cheap")))
-    assert result == Result(0.9, pytest.approx(0.0105), 2_100.0)
+    assert result == CallResult(0.9, pytest.approx(0.0105), 2_100.0)
 
 
-def test_all_rungs_failing_is_a_failure() -> None:
+def test_a_ladder_of_failed_rungs_is_a_failure() -> None:
     result = ladder(case(0, {}, cheap=failed("cheap"), strong=failed("strong")))
     assert result is not None
     assert (result.quality, result.failed) == (0.0, True)
@@ -56,13 +61,13 @@ def test_all_rungs_failing_is_a_failure() -> None:
         "provider_disconnected",
     ],
 )
-def test_what_speaks_of_the_setup_is_no_outcome_of_the_arm(why: str) -> None:
+def test_errors_of_the_setup_are_no_result_of_the_arm(why: str) -> None:
     found = arm_results(case(0, GOOD, cheap=failed("cheap", why)), FormatCheckSettings())
     assert list(found) == ["strong"]
     assert plan_result(LADDER, found) is None
 
 
-def test_a_missing_arm_leaves_its_plans_out() -> None:
+def test_plans_of_a_missing_arm_have_no_result() -> None:
     found = arm_results(case(0, GOOD, strong=Missing("budget")), FormatCheckSettings())
     assert plan_result(CATALOGUE.plans["strong"], found) is None
     assert plan_result(LADDER, found) is not None
@@ -71,10 +76,10 @@ def test_a_missing_arm_leaves_its_plans_out() -> None:
     assert plan_result(LADDER, found) is None
 
 
-def test_an_answer_without_a_score_teaches_cost_and_speed_only() -> None:
+def test_an_answer_without_a_score_yields_cost_and_latency_only() -> None:
     arms = arm_results(case(0, {"cheap": None, "strong": 0.9}), FormatCheckSettings())
     plans = {"cheap": arms["cheap"], "strong": arms["strong"]}
-    first, second = outcomes_of(Row(context(0), plans, arms), CATALOGUE.plans)
+    first, second = plan_outcomes(PromptResults(context(0), plans, arms), CATALOGUE.plans)
     assert (first.quality, first.cost_usd, first.failed) == (None, 0.001, False)
     assert (second.quality, second.propensity) == (0.9, 1.0)
     assert second.action.prior_cost_usd == CATALOGUE.plans["strong"].prior_cost_usd

@@ -58,9 +58,7 @@ def written(config: Path) -> Path:
     return config
 
 
-def test_a_better_plan_is_found_in_the_store_and_in_an_archive(
-    written: Path, tmp_path: Path
-) -> None:
+def test_evaluate_finds_the_better_plan_in_store_and_archive(written: Path, tmp_path: Path) -> None:
     asked = ("evaluate", "--config", written, "--policy", "fixed:reasoning")
     report = tmp_path / "figures.json"
     from_store = run(*asked, "--json", report)
@@ -73,14 +71,14 @@ def test_a_better_plan_is_found_in_the_store_and_in_an_archive(
     assert run(*asked, "--log", out).stdout == from_store.stdout
 
 
-def test_a_policy_is_replayed_by_its_name(written: Path) -> None:
+def test_evaluate_replays_a_policy_by_its_name(written: Path) -> None:
     asked = ("evaluate", "--config", written, "--policy", "thompson", "--against", "fixed:cheap")
     done = run(*asked)
     assert done.exit_code == 0, done.output
     assert "thompson against fixed:cheap: better by at least" in done.stdout
 
 
-def test_a_log_of_another_context_map_is_refused(config: Path) -> None:
+def test_evaluate_refuses_a_log_of_another_context_map(config: Path) -> None:
     async def write() -> None:
         async with opened_storage(load_config(config, {}), {}) as storage:
             await storage.decisions.record(replace(RECORD, created_ms=int(time.time() * 1_000)))
@@ -100,7 +98,7 @@ def test_a_log_of_another_context_map_is_refused(config: Path) -> None:
         (("--policy", "logged", "--since", "2999-01-01"), "no decision in the log has feedback"),
     ],
 )
-def test_what_can_not_be_evaluated_is_said(
+def test_evaluate_says_why_there_is_nothing_to_evaluate(
     written: Path, words: tuple[str, ...], says: str
 ) -> None:
     done = run("evaluate", "--config", written, *words)

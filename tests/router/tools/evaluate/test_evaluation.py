@@ -1,4 +1,4 @@
-"""Gains read off a log, against worlds whose truth is known."""
+"""Estimated gains against simulations whose true gains are known."""
 
 from __future__ import annotations
 
@@ -12,56 +12,61 @@ from bandit.settings import ContextShape, PolicySettings
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven
 from router.learning.rewards import RewardSettings
+from router.learning.training import Trainer
 from router.ports.observer import Observer
-from router.tools.evaluate.candidates import Fixed, Learning, Logged
+from router.tools.evaluate.candidates import FixedCandidate, LearningCandidate, LoggedCandidate
 from router.tools.evaluate.cases import case_of, feedback_in
-from router.tools.evaluate.errors import NothingToEvaluate
-from router.tools.evaluate.evaluation import Terms, compare
-from router.tools.evaluate.library import weighted
+from router.tools.evaluate.evaluation import (
+    EvaluationSettings,
+    NothingToEvaluate,
+    compare,
+    weighted,
+)
 from router.tools.evaluate.report import figures, lines
-from tests.router.tools.evaluate.worlds import AXES, CLUSTERS, FEATURES, PLANS, UNITS, world
+from tests.router.tools.evaluate.logs import AXES, CLUSTERS, FEATURES, PLANS, UNITS, world
 
-TERMS = Terms(PLANS, UNITS, RewardSettings())
+SETTINGS = EvaluationSettings(PLANS, UNITS)
 REPLAYS = 100
 
 
 @pytest.mark.slow
-def test_intervals_cover_the_truth() -> None:
+def test_intervals_cover_the_true_value() -> None:
     """95 % promised, so at least 95 of these 100 worlds."""
     covered = 0
     for seed in range(REPLAYS):
         made = world(seed)
-        compared = compare(made.events, Fixed("good"), Fixed("cheap"), TERMS)
+        compared = compare(made.events, FixedCandidate("good"), FixedCandidate("cheap"), SETTINGS)
         assert compared.gain.interval is not None
         truth = made.worth("good") - made.worth("cheap")
         covered += compared.gain.interval.low <= truth <= compared.gain.interval.high
     assert covered >= 0.95 * REPLAYS
 
 
-def test_what_served_is_worth_what_it_earned() -> None:
+def test_the_value_of_what_served_is_its_mean_reward() -> None:
     made = world(0)
-    compared = compare(made.events, Logged(), Logged(), TERMS)
+    compared = compare(made.events, LoggedCandidate(), LoggedCandidate(), SETTINGS)
     assert (compared.decisions, compared.counted) == (400, 400)
     assert compared.value.values.mean() == pytest.approx(compared.logged.reward.mean(), abs=0.02)
     assert compared.value.effective == pytest.approx(400)
     assert compared.gain.values.tolist() == [0.0] * 400
 
 
-def test_a_policy_that_learns_from_the_log_beats_what_logged_it() -> None:
+def test_a_learning_candidate_beats_a_random_logging_policy() -> None:
     shape = ContextShape(CLUSTERS, AXES, FEATURES)
     settings = PolicySettings(units=UNITS, shape=shape, cold_start=None, vw=frozenset())
     policy = make_policy("adaptive", settings, "v1", np.random.default_rng(0))
+    trainer = Trainer(PLANS, RewardSettings(), Observer())
     made = world(1, n=1_500)
-    compared = compare(made.events, Learning(policy, Observer()), Logged(), TERMS)
+    compared = compare(made.events, LearningCandidate(policy, trainer), LoggedCandidate(), SETTINGS)
     assert compared.gain.interval is not None
     assert compared.gain.interval.low > 0.02
     truth = 0.5 * (0.85 - 0.1) + 0.5 * (0.9 - 0.01) - compared.logged.reward.mean()
     assert compared.gain.interval.low < truth + 0.05
 
 
-def test_where_the_log_never_went_nothing_is_said() -> None:
+def test_a_candidate_without_overlap_gets_no_interval() -> None:
     made = world(2, cheap=0.001)
-    compared = compare(made.events, Fixed("cheap"), Logged(), TERMS)
+    compared = compare(made.events, FixedCandidate("cheap"), LoggedCandidate(), SETTINGS)
     assert compared.value.interval is None
     assert compared.gain.interval is None
     text = "\n".join(
@@ -76,40 +81,40 @@ def test_where_the_log_never_went_nothing_is_said() -> None:
     ("first", "second", "verdict"),
     [("good", "cheap", "better by at least"), ("cheap", "good", "worse by at least")],
 )
-def test_verdicts(first: str, second: str, verdict: str) -> None:
+def test_the_verdict_names_the_better_candidate(first: str, second: str, verdict: str) -> None:
     made = world(3, n=1_500)
-    compared = compare(made.events, Fixed(first), Fixed(second), TERMS)
+    compared = compare(made.events, FixedCandidate(first), FixedCandidate(second), SETTINGS)
     by_weights = weighted(compared.logged, compared.wanted)
     assert verdict in lines((first, second), compared, by_weights)[-1]
     assert figures((first, second), compared, by_weights)["counted"] == 1_500
     assert by_weights.low <= by_weights.snips <= by_weights.high
 
 
-def test_the_same_policy_shows_no_difference() -> None:
+def test_a_policy_against_itself_shows_no_difference() -> None:
     made = world(4)
-    compared = compare(made.events, Logged(), Logged(), TERMS)
+    compared = compare(made.events, LoggedCandidate(), LoggedCandidate(), SETTINGS)
     by_weights = weighted(compared.logged, compared.wanted)
     assert "no difference" in lines(("logged", "logged"), compared, by_weights)[-1]
 
 
-def test_only_what_can_be_valued_is_counted() -> None:
+def test_only_settled_decisions_with_feedback_are_counted() -> None:
     made = world(5, n=60)
     events: list[Event] = [e for e in made.events if getattr(e, "decision_id", "") != "d-7"]
     first = events[0]
     assert isinstance(first, Decided)
     events[0] = Decided(replace(first.record, settled=False))
-    compared = compare(events, Logged(), Logged(), TERMS)
+    compared = compare(events, LoggedCandidate(), LoggedCandidate(), SETTINGS)
     assert (compared.decisions, compared.counted) == (59, 58)
-    since = replace(TERMS, since_ms=30)
-    assert compare(events, Logged(), Logged(), since).counted == 30
+    since = replace(SETTINGS, since_ms=30)
+    assert compare(events, LoggedCandidate(), LoggedCandidate(), since).counted == 30
 
 
-def test_silence_measures_nothing() -> None:
+def test_default_feedback_is_no_case() -> None:
     told = [FeedbackGiven("a", 0.2), FeedbackGiven("b", 0.8, by_default=True)]
     assert feedback_in(told) == {"a": 0.2}
 
 
-def test_a_second_opinion_that_was_served_is_no_failure() -> None:
+def test_a_served_second_opinion_is_no_failure_of_its_case() -> None:
     asked = Plan("checked", ("cheap", "good"), 0.01, second="other")
     event = world(8, n=1).events[0]
     assert isinstance(event, Decided)
@@ -128,10 +133,10 @@ def test_a_second_opinion_that_was_served_is_no_failure() -> None:
 @pytest.mark.parametrize("events", [[], world(6, n=5).events[::2]], ids=["empty", "unjudged"])
 def test_a_log_without_feedback_is_refused(events: list[Event]) -> None:
     with pytest.raises(NothingToEvaluate):
-        compare(events, Logged(), Logged(), TERMS)
+        compare(events, LoggedCandidate(), LoggedCandidate(), SETTINGS)
 
 
-def test_decisions_among_plans_that_are_gone_are_left_out() -> None:
-    gone = replace(TERMS, plans={"good": PLANS["good"]})
+def test_decisions_among_removed_plans_are_left_out() -> None:
+    gone = replace(SETTINGS, plans={"good": PLANS["good"]})
     with pytest.raises(NothingToEvaluate):
-        compare(world(7, n=5).events, Logged(), Logged(), gone)
+        compare(world(7, n=5).events, LoggedCandidate(), LoggedCandidate(), gone)

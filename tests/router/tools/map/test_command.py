@@ -72,7 +72,7 @@ def decision(n: int, row: np.ndarray) -> DecisionRecord:
     )
 
 
-def test_a_router_that_was_never_asked_has_a_map_that_says_so(config: Path, tmp_path: Path) -> None:
+def test_a_map_without_requests_says_so(config: Path, tmp_path: Path) -> None:
     out = tmp_path / "map.html"
     result = run("--config", str(config), "--out", str(out))
     assert (result.exit_code, result.stderr) == (0, "")
@@ -82,7 +82,9 @@ def test_a_router_that_was_never_asked_has_a_map_that_says_so(config: Path, tmp_
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
 
 
-def test_a_refit_is_written_taught_and_drawn(config: Path, tmp_path: Path) -> None:
+def test_refit_writes_a_map_trains_a_snapshot_and_can_be_drawn(
+    config: Path, tmp_path: Path
+) -> None:
     stored(config, filled)
     made, snapshot, out = tmp_path / "c.npz", tmp_path / "s.bin", tmp_path / "map.html"
     words = ("--config", str(config), "--out", str(made))
@@ -97,7 +99,7 @@ def test_a_refit_is_written_taught_and_drawn(config: Path, tmp_path: Path) -> No
     assert Refit.load(made).map.version in out.read_text()
 
 
-def test_decisions_of_the_map_before_are_on_the_new_map(config: Path, tmp_path: Path) -> None:
+def test_a_new_map_shows_decisions_of_the_map_before(config: Path, tmp_path: Path) -> None:
     stored(config, filled)
     made, out = tmp_path / "c.npz", tmp_path / "map.html"
     result = run("refit", "--config", str(config), "--out", str(made), "--publish")
@@ -123,7 +125,7 @@ class Served:
 
 
 @pytest.mark.parametrize("learned", [None, "0-10"])
-def test_what_a_refit_taught_is_not_learned_again(
+def test_events_that_a_refit_taught_are_not_learned_again(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learned: str | None
 ) -> None:
     async def begun(storage: Storage) -> None:
@@ -165,15 +167,13 @@ def test_what_a_refit_taught_is_not_learned_again(
         (("--config", "{config}", "--out", "x", "--most", "-1"), "--most"),
     ],
 )
-def test_a_wrong_call_is_told_from_the_usage(
-    config: Path, words: tuple[str, ...], said: str
-) -> None:
+def test_map_reports_wrong_usage(config: Path, words: tuple[str, ...], said: str) -> None:
     result = run(*(word.format(config=config) for word in words))
     assert result.exit_code == 2
     assert said in result.stderr
 
 
-def test_too_few_samples_say_what_to_set(config: Path, tmp_path: Path) -> None:
+def test_refit_with_too_few_samples_says_what_to_set(config: Path, tmp_path: Path) -> None:
     result = run("refit", "--config", str(config), "--out", str(tmp_path / "c.npz"))
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("0 sampled embeddings are too few, 256 are needed")
@@ -181,7 +181,7 @@ def test_too_few_samples_say_what_to_set(config: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x00" * 100])
-def test_a_snapshot_that_is_none_is_refused(
+def test_map_refuses_a_file_that_is_no_snapshot(
     config: Path, tmp_path: Path, content: bytes | None
 ) -> None:
     snapshot = tmp_path / "s.bin"
@@ -194,7 +194,7 @@ def test_a_snapshot_that_is_none_is_refused(
     assert not out.exists()
 
 
-def test_a_stored_snapshot_that_is_damaged_is_refused(config: Path, tmp_path: Path) -> None:
+def test_map_refuses_a_damaged_stored_snapshot(config: Path, tmp_path: Path) -> None:
     async def damaged(storage: Storage) -> None:
         await published(storage, StoredSnapshot(1, "0-0", b"nothing"))
 
@@ -204,13 +204,13 @@ def test_a_stored_snapshot_that_is_damaged_is_refused(config: Path, tmp_path: Pa
     assert result.stderr.startswith("the snapshot does not fit this config")
 
 
-def test_a_folder_that_is_not_there_is_one_line(config: Path, tmp_path: Path) -> None:
+def test_map_reports_a_missing_folder_in_one_line(config: Path, tmp_path: Path) -> None:
     result = run("--config", str(config), "--out", str(tmp_path / "no" / "map.html"))
     assert result.exit_code == 1
     assert result.stderr.endswith("in a folder that exists\n")
 
 
-def test_while_a_learner_is_at_work_nothing_is_published(config: Path, tmp_path: Path) -> None:
+def test_refit_publishes_nothing_while_a_learner_is_at_work(config: Path, tmp_path: Path) -> None:
     async def learning(storage: Storage) -> None:
         await storage.lease.acquire("learner", 60_000)
 
@@ -221,7 +221,7 @@ def test_while_a_learner_is_at_work_nothing_is_published(config: Path, tmp_path:
     assert result.stderr.startswith("a learner is at work")
 
 
-def test_a_decision_under_an_unknown_map_is_told_of(config: Path, tmp_path: Path) -> None:
+def test_map_notes_decisions_of_an_unknown_map(config: Path, tmp_path: Path) -> None:
     async def strange(storage: Storage) -> None:
         record = decision(0, ROWS[0])
         assert record.choice is not None

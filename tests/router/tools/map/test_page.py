@@ -10,14 +10,14 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from lands import atlas, head, land
 
 from bandit.adaptive.beliefs import Belief
 from bandit.frontier import Interval
 from bandit.types import Estimate
-from router.tools.map.atlas import Atlas, PlanView, Region
+from router.tools.map.atlas import Atlas, MapRegion, PlanView
 from router.tools.map.page import page
 from router.tools.map.traffic import PlanTraffic
+from tests.router.tools.map.maps import atlas, head, land
 
 VOID = {"meta", "circle", "path"}
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
@@ -64,16 +64,16 @@ def view(name: str, value: float, best: float | None = 0.5) -> PlanView:
     return PlanView(Belief(name, estimate, interval, interval, best), PlanTraffic(), None)
 
 
-def region(*plans: PlanView, **more: object) -> Region:
-    return Region(0, (), 0.0, 0.0, 0.1, None, 0, plans, plans[0].belief.action, **more)  # type: ignore[arg-type]  # examples only
+def region(*plans: PlanView, **more: object) -> MapRegion:
+    return MapRegion(0, (), 0.0, 0.0, 0.1, None, 0, plans, plans[0].belief.action, **more)  # type: ignore[arg-type]  # examples only
 
 
-def made_of(*regions: Region) -> Atlas:
+def made_of(*regions: MapRegion) -> Atlas:
     names = tuple(v.belief.action for v in regions[0].plans) if regions else ()
     return Atlas(head(land()), names, regions, 0)
 
 
-def test_every_region_is_a_link_to_rows_that_hold_everything() -> None:
+def test_every_region_links_to_rows_with_all_figures() -> None:
     tree = parsed(atlas(land()))
     links = [a["href"] for a in tree.tags("a")]
     assert sorted(links) == sorted(f"#r{n + 1}" for n in range(32))
@@ -84,7 +84,7 @@ def test_every_region_is_a_link_to_rows_that_hold_everything() -> None:
     assert len(page(atlas(land()))) < 150_000
 
 
-def test_nothing_is_loaded_and_only_the_own_script_runs() -> None:
+def test_the_page_loads_nothing_and_runs_only_its_script() -> None:
     text = page(atlas(land()))
     assert not re.search(r"https?://|//[a-z]|@import|url\(", text)
     tree = Tree(text)
@@ -98,7 +98,7 @@ def test_nothing_is_loaded_and_only_the_own_script_runs() -> None:
     assert not any(name.startswith("on") or name == "style" for _, a in tree.seen for name in a)
 
 
-def test_names_that_are_markup_stay_words() -> None:
+def test_names_with_markup_are_escaped() -> None:
     evil = region(view(EVIL, 0.5), view("b", 0.4), examples=(EVIL,))
     evil = replace(evil, name=(EVIL, EVIL))
     tree = parsed(replace(made_of(evil), notes=(EVIL,)))
@@ -109,7 +109,7 @@ def test_names_that_are_markup_stay_words() -> None:
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_numbers_that_are_none_are_a_dash_and_reach_no_coordinate(number: float) -> None:
+def test_nan_is_a_dash_and_no_coordinate(number: float) -> None:
     bad = region(view("a", number, number), view("b", 0.4))
     text = page(made_of(replace(bad, best="a"))) + page(made_of(replace(bad, best="b")))
     shown = re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
@@ -117,12 +117,12 @@ def test_numbers_that_are_none_are_a_dash_and_reach_no_coordinate(number: float)
     assert "\N{EN DASH}" in text
 
 
-def test_no_region_at_all_is_said() -> None:
+def test_a_map_without_regions_says_so() -> None:
     tree = parsed(made_of())
     assert any("No region to draw" in word for word in tree.words)
 
 
-def test_one_region_with_one_plan() -> None:
+def test_a_map_of_one_region_and_one_plan_is_drawn() -> None:
     tree = parsed(made_of(region(view("only", 0.5))))
     assert len(tree.tags("tbody")) == 1
     assert any("only: expected quality 0.50" in word for word in tree.words)

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from lands import contexts, land, record
 
 from router.domain.records import DecisionRecord, LoggedContext
 from router.tools.map.traffic import Traffic, traffic_of
+from tests.router.tools.map.maps import contexts, land, record
 
 
 def summed(records: list[DecisionRecord]) -> Traffic:
     return traffic_of(records, land().version, land().shape.total)
 
 
-def test_every_request_is_counted_where_it_mostly_belongs() -> None:
+def test_requests_are_counted_in_their_strongest_cluster() -> None:
     made = contexts(land(), 40)
     found = summed([record(c, n) for n, c in enumerate(made)])
     assert found.requests == 40
@@ -33,7 +33,7 @@ def test_every_request_is_counted_where_it_mostly_belongs() -> None:
         assert mean.version == land().version
 
 
-def test_what_plans_cost_and_yielded_is_kept_apart() -> None:
+def test_traffic_keeps_cost_and_quality_of_plans_apart() -> None:
     (context,) = contexts(land(), 1)
     found = summed(
         [
@@ -51,7 +51,7 @@ def test_what_plans_cost_and_yielded_is_kept_apart() -> None:
     assert (dear.requests, dear.foreseen) == (1, 0.95)
 
 
-def test_nothing_on_record_has_no_share() -> None:
+def test_traffic_without_records_has_no_shares() -> None:
     found = summed([])
     assert (found.requests, found.share(0), found.clusters) == (0, None, {})
 
@@ -66,7 +66,7 @@ def test_nothing_on_record_has_no_share() -> None:
     ],
     ids=["version", "shape", "empty", "nan"],
 )
-def test_what_does_not_fit_is_passed_over_and_counted(logged: LoggedContext) -> None:
+def test_records_that_do_not_fit_are_counted_as_passed_over(logged: LoggedContext) -> None:
     good = record(contexts(land(), 1)[0])
     assert good.choice is not None
     bad = replace(good, choice=replace(good.choice, context=logged))
@@ -74,7 +74,7 @@ def test_what_does_not_fit_is_passed_over_and_counted(logged: LoggedContext) -> 
     assert (found.requests, found.passed_over) == (1, 1)
 
 
-def test_answers_out_of_the_cache_are_no_requests_of_the_policy() -> None:
+def test_cached_answers_are_no_traffic_of_the_policy() -> None:
     good = record(contexts(land(), 1)[0])
     found = summed([replace(good, choice=None)])
     assert (found.requests, found.passed_over) == (0, 0)

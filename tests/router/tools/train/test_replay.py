@@ -1,4 +1,4 @@
-"""A learner that is stopped, killed or given a bad snapshot, held against its log learned anew."""
+"""Replay of a log against a learner that was stopped, killed or given a bad snapshot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from router.learning.replay import LogIncomplete, ReplayDiffers
 from router.ports.observer import Observer
 from router.ports.state import StoredSnapshot
 from router.tools.archive.export import export
-from router.tools.train.replay import replayed
+from router.tools.train.run import replayed
 from tests.contract.samples import ATTEMPT, CHOICE, RECORD
 
 LEASE_MS = 10_000
@@ -112,7 +112,7 @@ async def caught_up(learner: Learner, storage: Storage) -> StoredSnapshot:
             return stored
 
 
-async def test_what_was_learned_with_pauses_is_what_the_log_teaches(
+async def test_replay_equals_a_snapshot_learned_with_pauses(
     loaded: Config, storage: Storage, watching: Watching, tmp_path: Path
 ) -> None:
     for start in (0, 7, 20):
@@ -127,7 +127,7 @@ async def test_what_was_learned_with_pauses_is_what_the_log_teaches(
     assert again.payload == stored.payload
 
 
-async def test_decisions_of_an_earlier_map_teach_from_an_archive_as_from_the_store(
+async def test_replay_of_an_archive_and_of_the_store_upgrade_earlier_decisions_alike(
     loaded: Config, storage: Storage, tmp_path: Path
 ) -> None:
     await write(storage, 0, 20)
@@ -144,7 +144,7 @@ async def test_decisions_of_an_earlier_map_teach_from_an_archive_as_from_the_sto
     assert await replayed(refitted, {}, tmp_path / "log", verify=False) == done
 
 
-async def test_what_tenants_may_decide_is_part_of_it(
+async def test_replay_restores_tenant_weights(
     loaded: Config, storage: Storage, watching: Watching
 ) -> None:
     """The loud one is bound once the others have said enough, and remembered as loud."""
@@ -155,14 +155,14 @@ async def test_what_tenants_may_decide_is_part_of_it(
         stored = await caught_up(learner(bounded, storage, watching), storage)
         await storage.client.call("DEL", "ar:lease")
     assert (await replayed(bounded, {}, None, verify=True)).payload == stored.payload
-    influence = LearnerStateFactory(bounded, catalog_of(bounded)).restore(stored.payload).influence
+    influence = LearnerStateFactory(bounded, catalog_of(bounded)).restore(stored.payload).tenant_cap
     assert influence is not None
     assert influence.weigh("loud") < 0.3
     with pytest.raises(ReplayDiffers):
         await replayed(loaded, {}, None, verify=True)
 
 
-async def test_corrections_and_silence_are_part_of_what_the_log_teaches(
+async def test_replay_learns_corrections_and_default_feedback(
     loaded: Config, tmp_path: Path
 ) -> None:
     section = loaded.learning.model_copy(update={"default_quality": 0.8})
@@ -187,7 +187,7 @@ async def test_corrections_and_silence_are_part_of_what_the_log_teaches(
     assert again.payload == stored.payload
 
 
-async def test_a_snapshot_that_does_not_hold_its_log_is_found_out(
+async def test_replay_finds_a_snapshot_that_is_not_of_its_log(
     loaded: Config, storage: Storage, watching: Watching
 ) -> None:
     await write(storage, 0, 12)
@@ -200,7 +200,7 @@ async def test_a_snapshot_that_does_not_hold_its_log_is_found_out(
         await replayed(loaded, {}, None, verify=True)
 
 
-async def test_a_log_that_lost_its_beginning_proves_nothing(
+async def test_replay_refuses_a_log_without_its_beginning(
     loaded: Config, storage: Storage, watching: Watching
 ) -> None:
     await write(storage, 0, 4)
@@ -213,7 +213,7 @@ async def test_a_log_that_lost_its_beginning_proves_nothing(
         await replayed(loaded, {}, None, verify=True)
 
 
-async def test_behind_a_bad_snapshot_the_last_good_one_is_gone_on_from(
+async def test_a_learner_continues_from_the_last_good_snapshot(
     loaded: Config, storage: Storage, watching: Watching
 ) -> None:
     await write(storage, 0, 10)
@@ -228,7 +228,7 @@ async def test_behind_a_bad_snapshot_the_last_good_one_is_gone_on_from(
     assert (await replayed(loaded, {}, None, verify=True)).payload == stored.payload
 
 
-async def test_with_no_good_snapshot_what_is_kept_of_the_log_is_learned_again(
+async def test_a_learner_without_a_good_snapshot_learns_the_kept_log_again(
     loaded: Config, storage: Storage, watching: Watching
 ) -> None:
     await write(storage, 0, 10)
@@ -245,7 +245,7 @@ def run(*words: object) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def test_the_command_says_what_it_found(config: Path, tmp_path: Path) -> None:
+def test_replay_reports_what_it_found(config: Path, tmp_path: Path) -> None:
     nothing = run("learner", "replay", "--config", config, "--verify")
     assert nothing.exit_code == 1
     assert "no snapshot yet" in nothing.stderr
