@@ -57,8 +57,12 @@ def risk_labels_of(event: Event, record: DecisionRecord) -> list[RiskLabel]:
     last = judged.steps[-1]
     if last.step is Step.ACCEPT and last.by is Judge.GATE:
         if isinstance(event, Audited):
-            bad, told = 1 - event.quality, event.propensity
-            return [RiskLabel(choice.plan, last.score, bad, told, LabelSource.AUDIT, record.tenant)]
+            bad, probability = 1 - event.quality, event.propensity
+            return [
+                RiskLabel(
+                    choice.plan, last.score, bad, probability, LabelSource.AUDIT, record.tenant
+                )
+            ]
         if isinstance(event, FeedbackGiven):
             if event.by_default:
                 return []  # silence is no evidence that a promise is kept

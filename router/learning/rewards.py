@@ -129,9 +129,9 @@ def _from_feedback(
     if first is None:
         return
     now = quality_by(first.call, event.quality)
-    told = None if before is None else quality_by(first.call, before)
-    if (now, told) != (None, None):
-        yield replace(first.blank, quality=now, replaces=told, weight=weight)
+    earlier = None if before is None else quality_by(first.call, before)
+    if (now, earlier) != (None, None):
+        yield replace(first.blank, quality=now, replaces=earlier, weight=weight)
 
 
 def _from_first_rung(first: _FirstRung, settings: RewardSettings) -> Iterator[Outcome]:

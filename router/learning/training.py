@@ -263,8 +263,8 @@ def _share(cap: TenantWeightCap, event: Event, record: DecisionRecord, sign: flo
         if event.replaces is not None:
             return cap.weight_of(record.id)
         return cap.weigh_feedback(record.tenant, record.id)
-    said = sign or (isinstance(event, Decided) and _is_reported_failure(event.record))
-    return cap.weigh(record.tenant) if said else 1.0
+    is_report = sign or (isinstance(event, Decided) and _is_reported_failure(event.record))
+    return cap.weigh(record.tenant) if is_report else 1.0
 
 
 def _is_reported_failure(record: DecisionRecord) -> bool:

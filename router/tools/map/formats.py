@@ -82,13 +82,15 @@ def why(region: MapRegion, atlas: Atlas) -> str:
     others = [view for view in region.plans if view is not best and _is_known(view)]
     if not _is_known(best):
         return "Nothing can be said of any plan here."
-    told = f"{_name(best)}: expected quality {_quality(best)} at {_cost(best)} per 1,000 requests"
+    sentence = (
+        f"{_name(best)}: expected quality {_quality(best)} at {_cost(best)} per 1,000 requests"
+    )
     if best.belief.best is not None and len(region.plans) > 1:
-        told += f"; best with probability {percent(best.belief.best)}"
+        sentence += f"; best with probability {percent(best.belief.best)}"
     if not others:
-        return f"{told}."
+        return f"{sentence}."
     rival = max(others, key=lambda view: view.belief.estimate.utility)
-    return f"{told}. Next is {_name(rival)}: {_against(best, rival, atlas)}."
+    return f"{sentence}. Next is {_name(rival)}: {_against(best, rival, atlas)}."
 
 
 def _against(best: PlanView, rival: PlanView, atlas: Atlas) -> str:

@@ -82,13 +82,13 @@ def advise(
     """
     rival = max(fixed, key=lambda strategy: float(strategy.numbers[:, REWARD].mean()))
     gain = _gain(tried[0], rival, len(fixed), rng)
-    told = f"reward of the policy minus that of always {rival.name}: {_signed(gain)}"
+    sentence = f"reward of the policy minus that of always {rival.name}: {_signed(gain)}"
     if gain.high < -constraints.most_loss:
-        verdict = f"{told}: on these prompts routing does not pay yet; serve that plan alone"
+        verdict = f"{sentence}: on these prompts routing does not pay yet; serve that plan alone"
         chosen, kept, numbers = tried[0], {rival.name}, rival.numbers
     else:
         pays = "routing pays" if gain.low > 0 else "a gain is not beyond doubt"
-        verdict = f"{told}: {pays} on these prompts"
+        verdict = f"{sentence}: {pays} on these prompts"
         chosen = _chosen(tried, best_of(fixed))
         kept = {n for n in constraints.plans if chosen.shares[n] >= RARE}
         numbers = chosen.numbers
