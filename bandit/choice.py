@@ -1,4 +1,4 @@
-"""From preferences to an honest choice: probabilities, floors, the draw."""
+"""Honest choices from preferences: probabilities, floors, the draw."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bandit.errors import BadAction, NoEligibleAction
 from bandit.types import Action, Decision, Estimate, Vector
 
 COLD_SHARE: Final = 0.6
-"""Of the cold-start action while there is no evidence; more than half also after the floor."""
+"""Share of the cold-start action without evidence; more than half also after the floor."""
 
 SETTLED: Final = 20
 """Judged outcomes per action of all together from which a young one is a newcomer."""
 NEWCOMER_SHARE: Final = 0.05
-"""Of a newcomer, before its estimate is trusted: what it may cost if it turns out to be bad."""
+"""Share of a newcomer before its estimate is trusted: the risk that it turns out to be bad."""
 
 START: Final = 5.0
 """Judged outcomes of all actions, per one that caution asks of each, until it has no say."""
@@ -36,14 +36,14 @@ AFFORDED: Final = 0.05
 """Utility that an action may be behind the best and still have its whole floor; one further behind
 has less, so that no floor costs more than this times itself per request."""
 LEAST_FLOOR: Final = 0.1
-"""Of the floor, which every eligible action has: importance weights stay bounded."""
+"""Least part of its floor that an eligible action has: importance weights stay bounded."""
 
 PATIENCE: Final = 4
 """Unjudged calls, per judged one that is wanted, before exploring fades: silence is no evidence."""
 
 
 def check_actions(eligible: Sequence[Action]) -> None:
-    """Raises NoEligibleAction or BadAction unless the names differ and the prices are > 0."""
+    """Raise NoEligibleAction or BadAction unless the names differ and the prices are > 0."""
     if not eligible:
         raise NoEligibleAction("no action is eligible; relax the request's limits")
     if len({action.name for action in eligible}) < len(eligible):
@@ -61,7 +61,7 @@ def check_price(action: Action) -> None:
 
 
 def draw_widths(judged: Vector) -> Vector:
-    """Of draws of each action, in multiples of the usual one; judged: (k,) outcomes of each.
+    """Return the width of each action's draws, in usual widths; judged: (k,) outcomes of each.
 
     >>> draw_widths(np.array([0.0, 30.0, 90.0])).tolist()
     [1.5, 1.25, 1.125]
@@ -72,14 +72,14 @@ def draw_widths(judged: Vector) -> Vector:
 
 
 def count_best(utilities: NDArray[np.float64]) -> Vector:
-    """Share of draws in which each action is best; utilities: (draws, k) -> (k,)."""
+    """Return the share of draws in which each action is best; utilities: (draws, k) -> (k,)."""
     draws, k = utilities.shape
     shares: Vector = np.bincount(utilities.argmax(axis=1), minlength=k) / draws
     return shares
 
 
 def floors(floor: float, utility: Vector) -> Vector:
-    """Of each action, (k,), by what it is expected to be behind the best; utility: (k,).
+    """Return each action's floor by how far it is expected behind the best; utility: (k,).
 
     >>> floors(0.01, np.array([0.8, 0.75, 0.7, -5.0])).round(4).tolist()
     [0.01, 0.01, 0.005, 0.001]
@@ -107,9 +107,9 @@ def with_floor(probabilities: Vector, floor: float | Vector) -> Vector:
 def cold_start(
     settled: Vector, judged: Vector, calls: Vector, wanted: int, preferred: int | None
 ) -> Vector:
-    """Probabilities before every action has had `wanted` judged outcomes, all arguments (k,).
+    """Return probabilities before every action has had `wanted` judged outcomes, (k,).
 
-    settled: what the estimates would choose. judged, calls: outcomes with a quality, and all.
+    settled: probabilities by the estimates. judged, calls: outcomes with a quality, and all.
     preferred: index of the cold-start action, None for none.
 
     The young actions (judged < wanted) share a part; the rest goes to the preferred action until
@@ -132,7 +132,7 @@ def cold_start(
 
 
 def cautious(settled: Vector, judged: Vector, preferred: int, caution: float) -> Vector:
-    """What the estimates would choose, as far as there are outcomes to believe them by.
+    """Return the settled probabilities as far as there are outcomes to believe them by.
 
     Another action gets its share, (k,), in full after `caution` judged outcomes of its own; the
     rest goes to the preferred one. Few outcomes mislead: luck with the first looks like merit.
@@ -146,7 +146,7 @@ def cautious(settled: Vector, judged: Vector, preferred: int, caution: float) ->
 
 
 def newcomers(judged: Vector, wanted: int) -> NDArray[np.bool_]:
-    """Actions with less than `wanted` judged outcomes where much is known of the others, (k,)."""
+    """Mark actions with few judged outcomes where much is known of the others, (k,)."""
     young: NDArray[np.bool_] = judged < wanted
     settled = young.any() and not young.all() and judged.sum() >= SETTLED * len(judged)
     return young & bool(settled)
@@ -162,7 +162,7 @@ def _mixed_in(settled: Vector, young: NDArray[np.bool_], calls: Vector, wanted: 
 
 
 def _patience(calls: Vector, wanted: int) -> float:
-    """Falls from 1 as calls stay unjudged."""
+    """Return a share that falls from 1 as calls stay unjudged."""
     return min(1.0, PATIENCE * wanted / max(float(calls.mean()), 1.0))
 
 

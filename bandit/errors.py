@@ -1,4 +1,4 @@
-"""What can go wrong in the bandit; every message says what to change."""
+"""Errors of the bandit; every message says what to change."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class UnknownPolicy(BadInput):
 
 
 class VersionMismatch(BanditError):
-    """Made for another version of the context map, the snapshot format or another policy."""
+    """A snapshot or context is of another context map, snapshot format or policy."""
 
 
 class CorruptSnapshot(BanditError):
@@ -48,7 +48,7 @@ class CorruptSnapshot(BanditError):
 
 
 class AbsurdSnapshot(BanditError):
-    """A snapshot is whole, yet what it would answer can't have been learned."""
+    """A snapshot is whole, yet its answers can't have been learned."""
 
 
 class CorruptContextMap(BanditError):

@@ -18,7 +18,7 @@ _BLOCK_NUMBERS: Final = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean and the bounds of its bootstrap interval."""
+    """A mean and the bounds of its interval; infinite bounds where nothing can be said."""
 
     mean: float
     low: float
@@ -26,7 +26,7 @@ class Interval:
 
 
 def hull(costs: ArrayLike, qualities: ArrayLike) -> list[int]:
-    """Indices of the arms on the upper hull, from the cheapest to the best.
+    """Return the indices of the arms on the upper hull, from the cheapest to the best.
 
     costs, qualities: means per arm, (k,). Mixing neighbours on the hull at random reaches every
     point between them, and no mix of fixed arms reaches a point above.
@@ -50,7 +50,7 @@ def hull(costs: ArrayLike, qualities: ArrayLike) -> list[int]:
 
 
 def hull_quality(costs: ArrayLike, qualities: ArrayLike, at_cost: ArrayLike) -> Vector:
-    """Quality of the best random mix of fixed arms whose mean cost is at most `at_cost`.
+    """Return the quality of the best random mix of fixed arms that costs at most `at_cost`.
 
     costs, qualities: means per arm, (k,). at_cost: any shape, which is also the result's. Below
     the cheapest arm no mix exists; that arm's quality stands there.
@@ -68,7 +68,7 @@ def hull_quality(costs: ArrayLike, qualities: ArrayLike, at_cost: ArrayLike) -> 
 
 
 def recovery(scores: ArrayLike, weak: ArrayLike, strong: ArrayLike) -> tuple[Vector, Vector]:
-    """(share of calls to the strong arm, performance gap recovered), from none to all.
+    """Return (share of calls to the strong arm, performance gap recovered), from none to all.
 
     scores: higher means that the strong arm is worth more, (n,). weak, strong: quality of each
     arm per prompt, (n,). PGR = (r(router) - r(weak)) / (r(strong) - r(weak)), with r the mean
@@ -94,10 +94,10 @@ def recovery(scores: ArrayLike, weak: ArrayLike, strong: ArrayLike) -> tuple[Vec
 
 
 def apgr(scores: ArrayLike, weak: ArrayLike, strong: ArrayLike) -> float:
-    """Average performance gap recovered: the integral of PGR over the strong arm's share.
+    """Return the average performance gap recovered: PGR's integral over the strong arm's share.
 
     A random router has .5. RouteLLM sums ten shares; this is the integral by trapezoids over all
-    of them. Arguments and errors as of `recovery`.
+    of them. Arguments and errors as in `recovery`.
 
     >>> apgr([3.0, 2.0, 1.0, 0.0], [0, 1, 1, 1], [1, 1, 1, 1])
     0.875
@@ -107,10 +107,10 @@ def apgr(scores: ArrayLike, weak: ArrayLike, strong: ArrayLike) -> float:
 
 
 def cpt(scores: ArrayLike, weak: ArrayLike, strong: ArrayLike, target: float) -> float:
-    """Call-performance threshold: least share of strong calls that recovers `target` of the gap.
+    """Return the call-performance threshold: least share of strong calls that recovers `target`.
 
-    target: in [0, 1], .5 for CPT(50%). Between two thresholds the share is interpolated: a mix of
-    both reaches it. Arguments and errors as of `recovery`.
+    target: share of the gap, .5 for CPT(50%). Between two thresholds the share is interpolated: a
+    mix of both reaches it. Arguments and errors as in `recovery`.
 
     >>> cpt([3.0, 2.0, 1.0, 0.0], [0, 1, 1, 1], [1, 1, 1, 1], target=0.8)
     0.2
@@ -129,7 +129,7 @@ def cpt(scores: ArrayLike, weak: ArrayLike, strong: ArrayLike, target: float) ->
 def bootstrap_mean(
     values: ArrayLike, rng: np.random.Generator, draws: int = DRAWS, level: float = LEVEL
 ) -> Interval:
-    """Percentile bootstrap interval of a mean (Efron 1979).
+    """Return the percentile bootstrap interval of a mean (Efron 1979).
 
     values: (n,), n >= 1. To compare two policies give their differences pair by pair (the same
     seed, the same prompt): resampling pairs keeps what both have in common out of the interval.
@@ -149,7 +149,7 @@ def bootstrap_mean(
 
 
 def _points(costs: ArrayLike, qualities: ArrayLike) -> NDArray[np.float64]:
-    """(k, 2)."""
+    """Return the arms as points, (k, 2)."""
     x, y = np.asarray(costs, dtype=float), np.asarray(qualities, dtype=float)
     if x.ndim != 1 or x.shape != y.shape or not len(x):
         raise BadInput("give one cost and one quality per arm, at least one arm")
@@ -161,6 +161,6 @@ def _points(costs: ArrayLike, qualities: ArrayLike) -> NDArray[np.float64]:
 def _is_below(
     left: NDArray[np.float64], middle: NDArray[np.float64], right: NDArray[np.float64]
 ) -> bool:
-    """Whether `middle` is on or below the line from `left` to `right`."""
+    """Return whether `middle` is on or below the line from `left` to `right`."""
     rise = (right[1] - left[1]) * (middle[0] - left[0])
     return bool((middle[1] - left[1]) * (right[0] - left[0]) <= rise)

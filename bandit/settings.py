@@ -1,16 +1,35 @@
-"""What a policy is told when it is made."""
+"""Settings of policies, and dataclass fields that are held to a range."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 from bandit.errors import BadSettings, BadWeights
-from bandit.options import PolicyOptions
 from bandit.types import Units, Weights
 
 MAX_ACTIONS = 256
 FLOOR = 0.001
+MAX_MEMORY = 100_000
+
+Value = TypeVar("Value")
+
+
+def bounded(default: Value, low: float, high: float) -> Value:
+    """Make a dataclass field that `check_bounds` holds to [low, high]."""
+    made: Value = field(default=default, metadata={"low": low, "high": high})
+    return made
+
+
+def check_bounds(settings: Any, section: str = "") -> None:
+    """Raise BadSettings for a bounded field out of its range; section: of messages."""
+    for each in fields(settings):
+        if "low" in each.metadata:
+            low, high = each.metadata["low"], each.metadata["high"]
+            if not low <= getattr(settings, each.name) <= high:
+                name = f"{section}.{each.name}" if section else each.name
+                raise BadSettings(f"{name} must be in [{low:g}, {high:g}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +49,9 @@ class ContextShape:
 class PolicySettings:
     """Settings of every policy; each reads the ones it has a use for.
 
-    units:          what one unit of cost and of latency is.
-    weights:        what policies that learn one utility maximise (Vowpal Wabbit's explorers); the
-                    others take the weights of each decision.
+    units:          one unit of cost and of latency.
+    weights:        utility weights that policies with one learned utility maximise (Vowpal
+                    Wabbit's explorers); the others take the weights of each decision.
     cold_start:     name of the action to prefer while there is no evidence; None for uniform.
     caution:        judged outcomes of its own after which another action gets all that `adaptive`
                     would give it, and until then a part; 0 to believe few as well as many.
@@ -43,57 +62,52 @@ class PolicySettings:
     draws:          posterior draws per decision from which probabilities are counted.
     scale:          factor on the posterior's standard deviation while drawing, wider at the start,
                     narrower with more than five actions.
-    vw:             heads with a Vowpal Wabbit regressor, of quality, cost, latency, failure.
-    replay:         how many past outcomes a Vowpal Wabbit regressor is reminded of.
-    trees:          beside the linear model of quality, each grown from the last outcomes; 0: none.
+    vw:             outcomes whose model a Vowpal Wabbit regressor advises, among quality, cost,
+                    latency and failure.
+    replay:         past outcomes that a Vowpal Wabbit regressor learns again from.
+    trees:          trees beside the linear model of quality, grown from the last outcomes; 0: none.
     detect_changes: forget the level of an action whose quality has silently changed.
-    options:        what single policies are told besides.
+    options:        options of single policies, each of the type its policy's file declares.
     """
 
     units: Units = field(default_factory=lambda: Units(cost_usd=0.01))
     weights: Weights = field(default_factory=Weights)
     shape: ContextShape = field(default_factory=ContextShape)
     cold_start: str | None = None
-    caution: float = 0.0
-    initial_pulls: int = 3
-    floor: float = FLOOR
+    caution: float = bounded(0.0, 0, 100_000)
+    initial_pulls: int = bounded(3, 0, 10_000)
+    floor: float = bounded(FLOOR, 1e-6, 0.5)
     thrifty: bool = True
-    draws: int = 256
+    draws: int = bounded(256, 1, 100_000)
     scale: float = 0.5
     vw: frozenset[str] = frozenset({"quality"})
-    replay: int = 1_000
-    trees: int = 25
+    replay: int = bounded(1_000, 1, MAX_MEMORY)
+    trees: int = bounded(25, 0, 200)
     detect_changes: bool = True
-    options: PolicyOptions = field(default_factory=PolicyOptions)
+    options: tuple[object, ...] = ()
 
     def __post_init__(self) -> None:
-        _positive("units.cost_usd", self.units.cost_usd)
-        _positive("units.latency_ms", self.units.latency_ms)
-        _positive("scale", self.scale)
-        _within("floor", self.floor, 1e-6, 0.5)
-        _within("draws", self.draws, 1, 100_000)
-        _within("replay", self.replay, 1, 100_000)
-        _within("trees", self.trees, 0, 200)
-        _within("caution", self.caution, 0, 100_000)
-        _within("initial_pulls", self.initial_pulls, 0, 10_000)
+        check_positive("units.cost_usd", self.units.cost_usd)
+        check_positive("units.latency_ms", self.units.latency_ms)
+        check_positive("scale", self.scale)
+        check_bounds(self)
         check_weights(self.weights)
-        unknown = self.vw - {"quality", "cost", "latency", "failure"}
-        if unknown:
+        if self.vw - {"quality", "cost", "latency", "failure"}:
             raise BadSettings("vw may name quality, cost, latency and failure only")
+
+    def options_of(self, kind: type[Value]) -> Value:
+        """Return the options of this type, or their defaults where none were given."""
+        return next((each for each in self.options if isinstance(each, kind)), None) or kind()
 
 
 def check_weights(weights: Weights) -> None:
-    """Raises BadWeights unless every weight is a finite number >= 0."""
+    """Raise BadWeights unless every weight is a finite number >= 0."""
     for value in (weights.quality, weights.cost, weights.latency, weights.failure):
         if not 0 <= value < math.inf:
             raise BadWeights("every utility weight must be a finite number >= 0")
 
 
-def _positive(name: str, value: float) -> None:
+def check_positive(name: str, value: float) -> None:
+    """Raise BadSettings unless the value is finite and > 0."""
     if not 0 < value < math.inf:
         raise BadSettings(f"{name} must be a finite number > 0")
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise BadSettings(f"{name} must be in [{low:g}, {high:g}]")

@@ -14,7 +14,7 @@ Vector: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PromptFacts:
-    """What the router knows of a prompt besides its embedding."""
+    """Facts of a prompt besides its embedding."""
 
     text: str
     turns: int = 1
@@ -50,7 +50,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What one unit of cost and latency is, so that weights are plain numbers."""
+    """Units of cost and latency, so that weights are plain numbers."""
 
     cost_usd: float
     latency_ms: float = 10_000.0
@@ -60,7 +60,7 @@ class Units:
 class Action:
     """Something to choose, opaque to the policy (the router's actions are plans).
 
-    prior_cost_usd: list price times typical tokens; fixed, > 0. The cost head learns the ratio.
+    prior_cost_usd: list price times typical tokens; fixed, > 0. The head of cost learns the ratio.
     """
 
     name: str
@@ -95,11 +95,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came back for one action in one context; None where nothing is known yet.
+    """The outcome of one action in one context; None where nothing is known yet.
 
     A decision may yield several outcomes (cost and failure at once, quality later).
     weight in (0, 1]: 1 for what was observed, less for what was inferred.
-    replaces: the quality told before, which this outcome corrects: it is taken back, with the same
+    replaces: the earlier quality, which this outcome corrects: it is taken back, with the same
     weight, and `quality` stands in its place; None there takes it back alone.
     made_ms: when the decision was made, since the epoch; 0 where that is not known.
     """
@@ -128,7 +128,7 @@ class Policy(Protocol):
 
     @property
     def learned(self) -> int:
-        """How many outcomes were learned."""
+        """Count the outcomes learned."""
         ...
 
     def decide(self, context: Context, eligible: Sequence[Action], weights: Weights) -> Decision:

@@ -16,7 +16,7 @@ Amount = TypeVar("Amount", float, NDArray[np.float64])
 def burden(
     weights: Weights, units: Units, cost_usd: Amount, latency_ms: Amount, failure: Amount
 ) -> Amount:
-    """What is taken off the weighted quality; numbers or (k,) arrays."""
+    """Return the weighted cost, latency and failure, in numbers or (k,) arrays."""
     cost = weights.cost / units.cost_usd * cost_usd
     latency = weights.latency / units.latency_ms * latency_ms
     return cost + latency + weights.failure * failure
@@ -25,6 +25,6 @@ def burden(
 def estimates_of(
     eligible: Sequence[Action], columns: Sequence[NDArray[np.float64]]
 ) -> dict[str, Estimate]:
-    """columns: quality, cost_usd, latency_ms, failure, utility, each (k,)."""
+    """Return estimates by name; columns: quality, cost, latency, failure, utility, each (k,)."""
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return {action.name: Estimate(*row) for action, row in zip(eligible, rows, strict=True)}

@@ -75,6 +75,7 @@ def gone(folder: Path) -> bool:
     return not alive(folder)
 
 
+@pytest.mark.slow
 def test_the_demo_prints_its_tables(environment: dict[str, str], folder: Path) -> None:
     with start(environment, "--prompts", "210", "--seed", "3") as process:
         out, _ = process.communicate(timeout=WAIT_S)
@@ -89,6 +90,7 @@ def test_the_demo_prints_its_tables(environment: dict[str, str], folder: Path) -
     assert gone(folder)
 
 
+@pytest.mark.slow
 def test_recorded_answers_are_replayed(environment: dict[str, str], folder: Path) -> None:
     pq.write_table(pa.table(recorded(40)), folder / FILE)
     environment |= {"ROUTER_DATA_DIR": str(folder)}
@@ -115,6 +117,7 @@ def recorded(rows: int) -> dict[str, list[Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_demo_calibrates(environment: dict[str, str], folder: Path) -> None:
     with start(environment, "--calibrate", "--prompts", "40") as process:
         out, _ = process.communicate(timeout=WAIT_S)
@@ -157,6 +160,7 @@ def asked(words: list[str]) -> router_pb2.CompleteResponse:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.slow
 def test_no_process_is_left_behind(
     environment: dict[str, str], folder: Path, number: signal.Signals
 ) -> None:

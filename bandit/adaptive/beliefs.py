@@ -1,4 +1,4 @@
-"""What a policy holds of actions in one context, and how sure it is of it."""
+"""Beliefs of a policy about actions in one context, and how sure it is of them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SIGMAS: Final = 1.959964
 """Half the width of a central 95 % interval of a normal distribution."""
 DRAWS: Final = 2_000
 SEED: Final = 0
-"""Of the draws behind `best`: beliefs say the same each time they are asked."""
+"""Seed of the draws behind `best`: the same question has the same answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """Of one action. quality, cost_usd: 95 % credible intervals of the *expected* value.
+    """A belief about one action. quality, cost_usd: 95 % intervals of the *expected* value.
 
     best: probability that no other action of those asked about has a higher expected utility.
     These three are None where the policy keeps no posterior. outcomes: summed weights of the
@@ -39,31 +39,31 @@ class Belief:
 
 
 @runtime_checkable
-class Believer(Protocol):
+class PosteriorPolicy(Protocol):
     """A policy that can say how sure it is."""
 
     def beliefs(
         self, context: Context, actions: Sequence[Action], weights: Weights
     ) -> list[Belief]:
-        """In the order of `actions`; draws nothing from the policy's random source."""
+        """Return beliefs in the order of `actions`; draws nothing from the policy's rng."""
         ...
 
 
 def beliefs_of(
     policy: Policy, context: Context, actions: Sequence[Action], weights: Weights
 ) -> list[Belief]:
-    """In the order of `actions`; a policy without a posterior gives its estimates alone.
+    """Return beliefs in the order of `actions`; estimates alone without a posterior.
 
     Raises BanditError as `policy.decide` does.
     """
-    if isinstance(policy, Believer):
+    if isinstance(policy, PosteriorPolicy):
         return policy.beliefs(context, actions, weights)
     estimates = policy.decide(context, actions, weights).estimates
     return [Belief(action.name, estimates[action.name]) for action in actions]
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
+class JointPosterior:
     """Normal posteriors of k actions together.
 
     quality: (k,) expected quality before it is bounded. quality_covariance, log_cost_covariance:
@@ -78,7 +78,7 @@ class Joint:
     outcomes: Vector
 
     def beliefs(self, estimates: Sequence[tuple[str, Estimate]], weight: float) -> list[Belief]:
-        """weight: of quality. estimates: (action, means), k of them."""
+        """Return the beliefs. weight: of quality. estimates: (action, means), k of them."""
         best = self._best(weight)
         deviations = np.sqrt(np.maximum(self.quality_covariance.diagonal(), 0))
         logs = np.sqrt(np.maximum(self.log_cost_covariance.diagonal(), 0))
@@ -95,7 +95,7 @@ class Joint:
         ]
 
     def _best(self, weight: float) -> Vector:
-        """By draws from the joint posterior of quality; costs stand at their means."""
+        """Count draws of joint quality in which each action is best; costs stand at their means."""
         values, vectors = np.linalg.eigh(self.quality_covariance)
         root = vectors * np.sqrt(np.maximum(values, 0))
         normal = np.random.default_rng(SEED).standard_normal((DRAWS, len(values)))

@@ -1,4 +1,4 @@
-"""Notices that an action has silently become better or worse, and whom to look at again.
+"""Detects actions that silently became better or worse, and which of them to look at again.
 
 Two one-sided cumulative sums per action (Page 1954) over predictions p made before the outcome y
 was learned. Each adds up log-likelihood ratios of a shift by d, up or down, against none:
@@ -17,18 +17,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.models.sufficient_statistics import shaped
-from bandit.types import Vector
+from bandit.snapshots.parts import SlotPart
+from bandit.types import Outcome, Vector
 
 LIMIT: Final = 12.0
 RECOVERED_LIMIT: Final = 3.0
-"""Of the sum that speaks for the better while an action is watched: recovery is then expected."""
+"""Limit of the upward sum of an action that is watched: its recovery is expected."""
 MOST_STEP: Final = 2.0
-"""One outcome counts at most so much: noise has longer tails than a Gaussian's."""
+"""Most that one outcome counts: noise has longer tails than a Gaussian's."""
 MIN_OUTCOMES: Final = 60.0
 MOST_EVIDENCE: Final = 12.0
-"""Outcomes that what was seen since the change may count for at most: the sum's own stopping makes
-the shift look larger than it is.
+"""Most outcomes that those since the change count for: the sum's own stopping makes the shift look
+larger than it is.
 """
 WATCHED_FOR: Final = 2_000.0
 """Judged outcomes, of all actions, during which one that became worse is looked at again."""
@@ -42,12 +42,12 @@ MOST_PROBED: Final = 0.2
 _UP, _DOWN = 0, 1
 _EDGE: Final = 0.03
 _START: Final = 1.0
-"""Of either sum of the dispersion."""
+"""Start of either sum of the dispersion."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeSpec:
-    """What is looked for in one head.
+    """The change that is looked for in one head.
 
     shift: its size, in units of the head. dispersion: least assumed. bounded: y is in [0, 1].
     """
@@ -57,12 +57,12 @@ class ChangeSpec:
     bounded: bool
 
     def variance(self, expected: float) -> float:
-        """V of what is expected."""
+        """Return V of the expected y."""
         p = _inside(expected)
         return p * (1 - p) if self.bounded else 1.0
 
     def ratios(self, y: float, expected: float) -> tuple[float, float]:
-        """Log-likelihood ratios of a shift up and of one down, for a dispersion of 1."""
+        """Return log-likelihood ratios of a shift up and of one down, for a dispersion of 1."""
         return self._ratio(y, expected, self.shift), self._ratio(y, expected, -self.shift)
 
     def _ratio(self, y: float, expected: float, shift: float) -> float:
@@ -83,19 +83,21 @@ FAILURE_CHANGE: Final = ChangeSpec(shift=0.3, dispersion=0.5, bounded=True)
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """shift: mean residual since the change. count: weight of the outcomes that tell of it."""
+    """A change. shift: mean residual since then. count: weight of the outcomes that tell of it."""
 
     shift: float
     count: float
 
 
-class ChangeDetector:
-    """One head's; its state is kept in the snapshot.
+class ChangeDetector(SlotPart):
+    """Detects changes of one head.
 
     runs: (slots, 3, 2), for either direction the sum, and the weight and the residuals taken in
     since it last was 0. seen: (slots,) weight of all outcomes. worse: (slots,) how much of all
     slots was seen when it last became worse, 0 for never. spread: (slots, 2) the dispersion's sums.
     """
+
+    stored = ("runs", "seen", "worse", "spread")
 
     def __init__(self, spec: ChangeSpec) -> None:
         self._spec = spec
@@ -104,16 +106,8 @@ class ChangeDetector:
         self._worse: Vector = np.zeros(0)
         self._spread: NDArray[np.float64] = np.zeros((0, 2))
 
-    def grow(self, slots: int) -> None:
-        missing = slots - len(self._seen)
-        if missing > 0:
-            self._runs = np.concatenate([self._runs, np.zeros((missing, 3, 2))])
-            self._seen = np.append(self._seen, np.zeros(missing))
-            self._worse = np.append(self._worse, np.zeros(missing))
-            self._spread = np.concatenate([self._spread, np.zeros((missing, 2))])
-
     def alarm(self, slot: int, y: float, expected: float, weight: float) -> Alarm | None:
-        """Take in one outcome; what changed, if anything did, and the sums start anew."""
+        """Take in one outcome; on a change return it, and the sums start anew."""
         self._seen[slot] += weight
         dispersion = self._dispersion(slot, y, expected, weight)
         if self._seen[slot] < MIN_OUTCOMES:
@@ -125,7 +119,7 @@ class ChangeDetector:
         return None if over is None else self._raised(slot, over)
 
     def probes(self, rows: NDArray[np.intp]) -> Vector:
-        """Least probability of each row for the sake of noticing a recovery, (k,).
+        """Return the least probability of each row, to notice a recovery, (k,).
 
         It grows with the likelihood ratio of "it recovered": a good sign is followed up.
         """
@@ -136,33 +130,22 @@ class ChangeDetector:
         watched = (rows >= 0) & self._watched()[rows]
         return np.where(watched, np.minimum(usual * odds, MOST_PROBED), 0.0)
 
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
-        state = {"runs": self._runs, "seen": self._seen, "worse": self._worse}
-        return {**state, "spread": self._spread}
-
-    def restore(self, arrays: dict[str, NDArray[np.float64]], slots: int) -> None:
-        """Raises ValueError or KeyError when the arrays are not what `arrays` gave."""
-        self._runs = shaped(arrays["runs"], (slots, 3, 2)).copy()
-        self._seen = shaped(arrays["seen"], (slots,)).copy()
-        self._worse = shaped(arrays["worse"], (slots,)).copy()
-        self._spread = shaped(arrays["spread"], (slots, 2)).copy()
-
     def _dispersion(self, slot: int, y: float, expected: float, weight: float) -> float:
-        """Before this outcome, which is added to it."""
+        """Return the dispersion before this outcome, and add the outcome to it."""
         squares, variances = self._spread[slot].tolist()
         one = (y - expected) ** 2, self._spec.variance(expected)
         self._spread[slot] += weight * np.array(one)
         return float(max(self._spec.dispersion, (squares + _START) / (variances + _START)))
 
     def _add(self, slot: int, direction: int, step: float, count: float, residual: float) -> None:
-        """The sums begin anew where the first falls to 0."""
+        """Add to the sums, which begin anew where the first falls to 0."""
         total, weight, residuals = self._runs[slot, :, direction].tolist()
         total += step
         kept = (total, weight + count, residuals + residual)
         self._runs[slot, :, direction] = kept if total > 0 else 0.0
 
     def _over(self, slot: int) -> int | None:
-        """The direction whose sum is over its limit."""
+        """Return the direction whose sum is over its limit."""
         up, down = self._runs[slot, 0].tolist()
         if up > LIMIT or (up > RECOVERED_LIMIT and self._watched()[slot]):
             return _UP
@@ -181,3 +164,35 @@ class ChangeDetector:
         if direction == _DOWN:
             self._worse[slot] = self._seen.sum()
         return Alarm(total / count, min(count, MOST_EVIDENCE))
+
+
+class CorrectionHorizon(SlotPart):
+    """Tells which outcomes can be corrected: those of decisions made after the last change.
+
+    The level that earlier outcomes of the action told is forgotten, or their weight is not the one
+    they had: to take one back would take back more than is there.
+
+    newest, beyond: (slots,), the times in ms of the newest decision learned from, and of the newest
+    whose outcomes can't be corrected; -1 for none.
+    """
+
+    stored = ("newest", "beyond")
+    blank = -1.0
+
+    def __init__(self) -> None:
+        self._newest: Vector = np.zeros(0)
+        self._beyond: Vector = np.zeros(0)
+
+    def hides(self, slot: int, outcome: Outcome) -> bool:
+        """Return whether the outcome corrects one that can't be corrected any more."""
+        return outcome.replaces is not None and outcome.made_ms <= self._beyond[slot]
+
+    def see(self, slot: int, made_ms: float) -> None:
+        self._newest[slot] = max(self._newest[slot], made_ms)
+
+    def forget(self, slot: int) -> None:
+        self._beyond[slot] = self._newest[slot]
+
+    def limit(self) -> None:
+        """Put everything learned so far beyond correction: it may weigh less from now on."""
+        self._beyond = self._newest.copy()

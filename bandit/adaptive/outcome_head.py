@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bandit.adaptive.trees import Trees
-from bandit.adaptive.vw_advisor import Adviser
-from bandit.context.view import View
-from bandit.models.regression import Layer, LayerSpec
-from bandit.models.sufficient_statistics import shaped
-from bandit.snapshots.codec import part_of
+from bandit.adaptive.trees import QualityTrees
+from bandit.adaptive.vw_advisor import VwAdvisor
+from bandit.context.view import ContextView
+from bandit.models.regression import HierarchicalRegression, RegressionSpec
+from bandit.snapshots.parts import Arrays, SnapshotPart, gathered, restore_parts, shaped
 from bandit.types import Vector
 
-Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 _LEAST_RATIO: Final = 1e-9
@@ -27,52 +26,56 @@ NEAR: Final = 2.5
 
 @dataclass(frozen=True, slots=True)
 class HeadSpec:
-    """low, high: bounds of y."""
+    """A kind of outcome. low, high: bounds of y."""
 
-    layer: LayerSpec
+    regression: RegressionSpec
     low: float
     high: float
 
 
-QUALITY: Final = HeadSpec(LayerSpec(offset=0.75, noise=0.12), 0.0, 1.0)
-FAILURE: Final = HeadSpec(LayerSpec(offset=0.02, noise=0.02, intercept=0.01), 0.0, 1.0)
-LOG_COST: Final = HeadSpec(LayerSpec(offset=0.0, noise=0.5), -4.0, 2.5)
-LOG_LATENCY: Final = HeadSpec(LayerSpec(offset=0.0, noise=0.5, intercept=2.0), -7.0, 6.0)
+QUALITY: Final = HeadSpec(RegressionSpec(offset=0.75, noise=0.12), 0.0, 1.0)
+FAILURE: Final = HeadSpec(RegressionSpec(offset=0.02, noise=0.02, intercept=0.01), 0.0, 1.0)
+LOG_COST: Final = HeadSpec(RegressionSpec(offset=0.0, noise=0.5), -4.0, 2.5)
+LOG_LATENCY: Final = HeadSpec(RegressionSpec(offset=0.0, noise=0.5, intercept=2.0), -7.0, 6.0)
 
 
-class Head:
-    """A layer, with or without an adviser and trees beside it. size: numbers in a view's x."""
+class OutcomeHead:
+    """A regression, with or without an advisor and trees beside it. size: numbers in a view's x."""
 
     def __init__(
-        self, spec: HeadSpec, size: int, adviser: Adviser | None = None, trees: Trees | None = None
+        self,
+        spec: HeadSpec,
+        size: int,
+        advisor: VwAdvisor | None = None,
+        trees: QualityTrees | None = None,
     ) -> None:
-        self.layer = Layer(spec.layer, size)
+        self.regression = HierarchicalRegression(spec.regression, size)
         self._spec = spec
-        self._adviser = adviser
+        self._advisor = advisor
         self._trees = trees
 
-    def advice(self, view: View, rows: Rows) -> Vector | None:
-        """Of the adviser, (k,); None without one, and while the layer does not listen to it."""
-        return self._advice(view, rows) if self.layer.listens else None
+    def advice(self, view: ContextView, rows: Rows) -> Vector | None:
+        """Return the advisor's advice, (k,); None while the regression does not listen to one."""
+        return self._advice(view, rows) if self.regression.listens else None
 
-    def expected(self, view: View, rows: Rows, advice: Vector | None) -> Vector:
-        """Expected y, not put within its bounds; (k,)."""
-        y = self.layer.mean(rows, view.x, advice)
+    def expected(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
+        """Return expected y, not put within its bounds; (k,)."""
+        y = self.regression.mean(rows, view.x, advice)
         return y + self._trees.shift(view, rows, y) if self._trees else y
 
-    def mean(self, view: View, rows: Rows, advice: Vector | None) -> Vector:
-        """Expected y within its bounds, (k,)."""
+    def mean(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
+        """Return expected y within its bounds, (k,)."""
         return self.bounded(self.expected(view, rows, advice))
 
-    def is_near(self, view: View, rows: Rows) -> bool:
-        """Whether what the model expects lies at most two widths outside its bounds.
+    def is_near(self, view: ContextView, rows: Rows) -> bool:
+        """Return whether the expected y lies at most two widths outside its bounds.
 
-        An adviser is taken to advise half a width. Trees can't err by more than one: they are left
-        out.
+        An advisor is taken to advise half a width. Trees, which can't err by more than one, are
+        left out.
         """
         low, high = self._spec.low, self._spec.high
-        advice = np.full(len(rows), (high - low) / 2) if self._adviser else None
-        y = self.layer.mean(rows, view.x, advice)
+        advice = np.full(len(rows), (high - low) / 2) if self._advisor else None
+        y = self.regression.mean(rows, view.x, advice)
         return bool((abs(y - (low + high) / 2) <= NEAR * (high - low)).all())
 
     def bounded(self, y: Vector) -> Vector:
@@ -80,86 +83,81 @@ class Head:
         return bounded
 
     def learn(
-        self, view: View, slot: int, y: float, weight: float, rng: np.random.Generator
+        self, view: ContextView, slot: int, y: float, weight: float, rng: Generator
     ) -> tuple[float, float]:
-        """Returns y within its bounds, and what the layer expected before it was learned."""
+        """Return y within its bounds, and what the regression expected before it was learned."""
         y = min(max(y, self._spec.low), self._spec.high)
         row = np.array([slot])
         advice = self._advice(view, row)
-        expected = float(self.layer.mean(row, view.x, advice)[0])
+        expected = float(self.regression.mean(row, view.x, advice)[0])
         v = 0.0 if advice is None else float(advice[0])
-        self.layer.observe(slot, view.x, v, y, weight)
-        if self._adviser:
-            self._adviser.learn(view, slot, y, weight, rng)
+        self.regression.observe(slot, view.x, v, y, weight)
+        if self._advisor:
+            self._advisor.learn(view, slot, y, weight, rng)
         if self._trees:
             self._trees.learn(view, slot, (y, expected), weight, rng)
         return y, expected
 
     def correct(
         self,
-        view: View,
+        view: ContextView,
         slot: int,
-        told: tuple[float, float | None],
+        correction: tuple[float, float | None],
         weight: float,
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> None:
-        """told: (y as it was learned, y as it was); None for not known after all.
+        """Correct an outcome. correction: (y as learned, right y); None for not known after all.
 
-        What is not known is put at what the layer expects. The adviser, which can't take anything
+        An unknown y is put at what the regression expects. The advisor, which can't take anything
         back, learns the new value once more; the trees see it when they are grown again. An action
         without such an outcome learns it as a first one.
         """
-        (old, new), row = told, np.array([slot])
-        if self.layer.counts(row)[0] < weight:
+        (old, new), row = correction, np.array([slot])
+        if self.regression.counts(row)[0] < weight:
             if new is not None:
                 self.learn(view, slot, new, weight, rng)
             return
         advice = self._advice(view, row)
         v = 0.0 if advice is None else float(advice[0])
-        expected = float(self.bounded(self.layer.mean(row, view.x, advice))[0])
+        expected = float(self.bounded(self.regression.mean(row, view.x, advice))[0])
         right = expected if new is None else new
-        self.layer.correct(slot, np.append(view.x, v), old, right, weight)
-        if self._adviser and new is not None:
-            self._adviser.learn(view, slot, new, weight, rng)
+        self.regression.correct(slot, np.append(view.x, v), old, right, weight)
+        if self._advisor and new is not None:
+            self._advisor.learn(view, slot, new, weight, rng)
         if self._trees:
-            self._trees.correct(view, slot, told)
+            self._trees.correct(view, slot, correction)
 
     def shift_level(self, slot: int, shift: float, count: float) -> None:
-        """As `Layer.shift_intercept`; the trees forget the action."""
-        self.layer.shift_intercept(slot, shift, count)
+        """Shift the regression's intercept; the trees forget the action."""
+        self.regression.shift_intercept(slot, shift, count)
         if self._trees:
             self._trees.forget(slot)
 
     def limit(self, most: float) -> None:
-        """As `Layer.limit`; the adviser stays as it is."""
-        self.layer.limit(most)
+        """Limit the regression and the trees; the advisor stays as it is."""
+        self.regression.limit(most)
         if self._trees:
             self._trees.limit(most)
 
     def grow(self, slots: int) -> None:
-        self.layer.grow(slots)
-        if self._trees:
-            self._trees.grow(slots)
+        self.regression.grow(slots)
+        for part in self._beside().values():
+            part.grow(slots)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        beside = {"vw": self._adviser, "trees": self._trees}
-        return self.layer.arrays() | {
-            f"{part}.{name}": array
-            for part, held in beside.items()
-            if held
-            for name, array in held.arrays().items()
-        }
+    def arrays(self) -> Arrays:
+        return {**self.regression.arrays(), **gathered(self._beside())}
 
-    def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
-        """Raises ValueError or KeyError when the arrays do not fit this head."""
-        self.layer.restore(arrays, slots)
-        if self._adviser:
-            self._adviser.restore(part_of(arrays, "vw"), slots)
-        if self._trees:
-            self._trees.restore(part_of(arrays, "trees"), slots)
+    def restore(self, arrays: Arrays, slots: int) -> None:
+        """Restore the state. Raises ValueError or KeyError unless the arrays fit this head."""
+        self.regression.restore(arrays, slots)
+        restore_parts(self._beside(), arrays, slots)
 
-    def _advice(self, view: View, rows: Rows) -> Vector | None:
-        return self._adviser.advice(view.text, rows) if self._adviser else None
+    def _beside(self) -> dict[str, SnapshotPart]:
+        parts: dict[str, SnapshotPart | None] = {"vw": self._advisor, "trees": self._trees}
+        return {name: part for name, part in parts.items() if part}
+
+    def _advice(self, view: ContextView, rows: Rows) -> Vector | None:
+        return self._advisor.advice(view.text, rows) if self._advisor else None
 
 
 class RatioHead:
@@ -172,38 +170,41 @@ class RatioHead:
     _START: Final = 10.0
     _MOST: Final = 6.0
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: OutcomeHead) -> None:
         self.head = head
         self._sums = np.array([self._START, self._START])
 
+    def grow(self, slots: int) -> None:
+        self.head.grow(slots)
+
     def limit(self, most: float) -> None:
-        """As `Layer.limit`."""
+        """Limit the weight of what was learned as `HierarchicalRegression.limit` does."""
         self.head.limit(most)
         self._sums *= min(1.0, most / float(self._sums[1]))
 
-    def mean(self, view: View, rows: Rows, priors: Vector) -> Vector:
-        """Expected amounts, (k,); priors: (k,)."""
+    def mean(self, view: ContextView, rows: Rows, priors: Vector) -> Vector:
+        """Return expected amounts, (k,); priors: (k,)."""
         log = self.head.mean(view, rows, self.head.advice(view, rows))
         amounts: Vector = priors * np.exp(log) * (self._sums[0] / self._sums[1])
         return amounts
 
     def learn(
         self,
-        view: View,
+        view: ContextView,
         slot: int,
         ratio: float,
         weight: float,
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> tuple[float, float]:
-        """ratio: the amount over its prior, >= 0. Returns the logarithm, and what was expected."""
+        """Learn amount / prior, >= 0; return its logarithm, and what was expected of that."""
         y = math.log(max(ratio, _LEAST_RATIO))
         bounded, expected = self.head.learn(view, slot, y, weight, rng)
         self._sums += weight * np.array([min(np.exp(bounded - expected), self._MOST), 1.0])
         return bounded, expected
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> Arrays:
         return {"sums": self._sums, **self.head.arrays()}
 
-    def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
+    def restore(self, arrays: Arrays, slots: int) -> None:
         self._sums = shaped(arrays["sums"], (2,)).copy()
         self.head.restore(arrays, slots)

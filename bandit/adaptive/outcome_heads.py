@@ -1,4 +1,4 @@
-"""What `adaptive` expects of every action: four heads over one context."""
+"""The four heads of `adaptive`: expected quality, cost, latency and failure of every action."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bandit.adaptive.beliefs import Joint
+from bandit.adaptive.beliefs import JointPosterior
 from bandit.adaptive.outcome_head import (
     FAILURE,
     LOG_COST,
     LOG_LATENCY,
     QUALITY,
-    Head,
     HeadSpec,
+    OutcomeHead,
     RatioHead,
 )
-from bandit.adaptive.trees import Trees
-from bandit.adaptive.vw_advisor import Adviser, Start
+from bandit.adaptive.trees import QualityTrees
+from bandit.adaptive.vw_advisor import RegressorStart, VwAdvisor
 from bandit.choice import draw_widths
-from bandit.context.view import View
+from bandit.context.view import ContextView
+from bandit.policies.snapshot_policy import PolicyQuery
 from bandit.settings import PolicySettings
-from bandit.types import Action, Estimate, Outcome, Vector, Weights
+from bandit.types import Action, Estimate, Outcome, Vector
 from bandit.utility import burden, estimates_of
-
-Rows = NDArray[np.intp]
 
 LATENCY_PRIOR_MS: Final = 1_000.0
 _JITTER: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class PosteriorMeans:
     """Posterior means for the eligible actions, each (k,).
 
     drawn: quality before it is bounded. burden: what is taken off the weighted quality.
@@ -54,19 +54,19 @@ class Expected:
         return estimates_of(eligible, columns)
 
 
-class Heads:
-    """write: what an adviser reads of a view's numbers."""
+class OutcomeHeads:
+    """One head per kind of outcome. write: the text of a view's numbers that advisors read."""
 
     def __init__(self, settings: PolicySettings, write: Callable[[Vector], str]) -> None:
         self._settings = settings
         self._write = write
-        trees = Trees(settings.shape, settings.trees) if settings.trees else None
+        trees = QualityTrees(settings.shape, settings.trees) if settings.trees else None
         self.quality = self._head("quality", QUALITY, trees)
         self.cost = RatioHead(self._head("cost", LOG_COST))
         self.latency = RatioHead(self._head("latency", LOG_LATENCY))
         self.failure = self._head("failure", FAILURE)
 
-    def each(self) -> dict[str, Head]:
+    def each(self) -> dict[str, OutcomeHead]:
         return {
             "quality": self.quality,
             "cost": self.cost.head,
@@ -74,59 +74,53 @@ class Heads:
             "failure": self.failure,
         }
 
-    def parts(self) -> dict[str, Head | RatioHead]:
-        """What a snapshot keeps, by name."""
+    def parts(self) -> dict[str, OutcomeHead | RatioHead]:
+        """Return what a snapshot keeps, by name."""
         return {**self.each(), "cost": self.cost, "latency": self.latency}
 
-    def expect(
-        self, view: View, rows: Rows, eligible: Sequence[Action], weights: Weights
-    ) -> Expected:
-        priors = np.array([action.prior_cost_usd for action in eligible])
+    def expect(self, query: PolicyQuery) -> PosteriorMeans:
+        view, rows, weights = query.view, query.rows, query.weights
         advice = self.quality.advice(view, rows)
         drawn = self.quality.expected(view, rows, advice)
         quality = self.quality.bounded(drawn)
-        cost_usd = self.cost.mean(view, rows, priors)
+        cost_usd = self.cost.mean(view, rows, query.prices)
         latency_ms = self.latency.mean(view, rows, np.full(len(rows), LATENCY_PRIOR_MS))
         failure = self.failure.mean(view, rows, self.failure.advice(view, rows))
         taken: Vector = burden(weights, self._settings.units, cost_usd, latency_ms, failure)
         utility = weights.quality * quality - taken
-        return Expected(advice, drawn, quality, cost_usd, latency_ms, failure, taken, utility)
+        return PosteriorMeans(advice, drawn, quality, cost_usd, latency_ms, failure, taken, utility)
 
     def draws(
-        self,
-        view: View,
-        rows: Rows,
-        expected: Expected,
-        quality_weight: float,
-        rng: np.random.Generator,
+        self, query: PolicyQuery, expected: PosteriorMeans, rng: Generator
     ) -> NDArray[np.float64]:
-        """Utilities under draws from the posterior of quality, (draws, k)."""
-        layer, k, settings = self.quality.layer, len(rows), self._settings
-        covariance = layer.covariance(rows, view.x, expected.advice)
-        covariance.ravel()[:: k + 1] += _JITTER
-        widths = settings.scale * draw_widths(layer.counts(rows))
+        """Draw utilities from the posterior of quality, (draws, k)."""
+        quality, rows, settings = self.quality.regression, query.rows, self._settings
+        covariance = quality.covariance(rows, query.view.x, expected.advice)
+        covariance.ravel()[:: len(rows) + 1] += _JITTER
+        widths = settings.scale * draw_widths(quality.counts(rows))
         factor = widths[:, None] * np.linalg.cholesky(covariance)
-        drawn: NDArray[np.float64] = rng.standard_normal((settings.draws, k)) @ factor.T
+        drawn: NDArray[np.float64] = rng.standard_normal((settings.draws, len(rows))) @ factor.T
         drawn += expected.drawn
         np.minimum(drawn, 1.0, out=drawn)
-        drawn *= quality_weight
+        drawn *= query.weights.quality
         drawn -= expected.burden
         return drawn
 
-    def joint(self, view: View, rows: Rows, expected: Expected) -> Joint:
-        quality, cost = self.quality.layer, self.cost.head
-        return Joint(
+    def joint(self, query: PolicyQuery, expected: PosteriorMeans) -> JointPosterior:
+        view, rows = query.view, query.rows
+        quality, cost = self.quality.regression, self.cost.head
+        return JointPosterior(
             quality=expected.drawn,
             quality_covariance=quality.covariance(rows, view.x, expected.advice),
-            log_cost_covariance=cost.layer.covariance(rows, view.x, cost.advice(view, rows)),
+            log_cost_covariance=cost.regression.covariance(rows, view.x, cost.advice(view, rows)),
             burden=expected.burden,
             outcomes=quality.counts(rows),
         )
 
     def learn(
-        self, outcome: Outcome, view: View, slot: int, rng: np.random.Generator
+        self, outcome: Outcome, view: ContextView, slot: int, rng: Generator
     ) -> dict[str, tuple[float, float]]:
-        """From what is not None; what each head learned and had expected, corrections aside."""
+        """Learn amounts that are not None; return (learned, expected before), corrections aside."""
         found: dict[str, tuple[float, float]] = {}
         given = outcome.weight
         if outcome.replaces is not None:
@@ -144,11 +138,11 @@ class Heads:
             found["failure"] = self.failure.learn(view, slot, failed, given, rng)
         return found
 
-    def _head(self, name: str, spec: HeadSpec, trees: Trees | None = None) -> Head:
+    def _head(self, name: str, spec: HeadSpec, trees: QualityTrees | None = None) -> OutcomeHead:
         settings = self._settings
         size = 1 + settings.shape.clusters + settings.shape.features
         if name not in settings.vw:
-            return Head(spec, size, trees=trees)
-        start = Start(spec.layer.offset, spec.low, spec.high)
-        adviser = Adviser(start, settings.shape, settings.replay, self._write)
-        return Head(spec, size, adviser, trees)
+            return OutcomeHead(spec, size, trees=trees)
+        start = RegressorStart(spec.regression.offset, spec.low, spec.high)
+        advisor = VwAdvisor(start, settings.shape, settings.replay, self._write)
+        return OutcomeHead(spec, size, advisor, trees)

@@ -1,19 +1,19 @@
-"""Trees beside the linear model: what of the actions' quality no line tells."""
+"""Trees beside the linear model: the part of the actions' quality that no line tells."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bandit.context.view import View
+from bandit.context.view import ContextView
 from bandit.models.forest import Forest
 from bandit.models.forest_training import ForestSpec, fit_forest
-from bandit.models.recent_outcomes import Memory
-from bandit.models.sufficient_statistics import shaped
+from bandit.models.ring_buffer import OutcomeBuffer
 from bandit.settings import ContextShape
-from bandit.snapshots.codec import part_of
+from bandit.snapshots.parts import Arrays, part_of, shaped
 from bandit.types import Vector
 
 Rows = NDArray[np.intp]
@@ -23,26 +23,25 @@ AXES: Final = 8
 MEMORY: Final = 8_192
 MOST_SHARE: Final = 0.7
 HALF: Final = 100.0
-"""Outcomes of an action, per action to choose from, by which they have half of their share in what
-is expected of it."""
+"""Outcomes of an action, per action to choose from, by which the trees have half of their share."""
 LEVEL_COUNT: Final = 2.0
-"""Outcomes that an action's level counts as having been right before."""
+"""Outcomes that the level before any of them counts for."""
 EARLY_FITS: Final = frozenset(round(250 * 1.25**step) for step in range(10))
 FIT_EVERY: Final = 500
 LEAST: Final = 10
-"""Outcomes in a leaf."""
+"""Fewest outcomes in a leaf."""
 DEPTH: Final = 10
 TRIED: Final = 0.6
 """Share of the inputs tried at each split."""
 _ROUNDING: Final = 1e-9
 
 
-class Trees:
+class QualityTrees:
     """Extremely randomized trees of quality.
 
     They see prompt features, first axes of the projection, which action it is, and what the linear
-    model expected before it was told (stacking, Wolpert 1992): what a line tells they need not
-    find. They are fitted to the last outcomes of all actions together, so that actions share what
+    model expected before it learned (stacking, Wolpert 1992): they need not find what a line
+    tells. They are fitted to the last outcomes of all actions together, so that actions share what
     they have in common; each action's level is put right afterwards, for among many actions few
     splits tell one from the others. Of what they expect more or less than the linear model, an
     action gets a share MOST_SHARE n / (n + HALF k), n its outcomes that are remembered, k actions
@@ -52,46 +51,46 @@ class Trees:
     def __init__(self, shape: ContextShape, trees: int) -> None:
         self._spec = ForestSpec(trees, DEPTH, LEAST, TRIED, random=True)
         self._width = shape.features + min(AXES, shape.axes) + 1
-        self._memory = Memory(self._width, MEMORY)
+        self._memory = OutcomeBuffer(self._width, MEMORY)
         self._forest: Forest | None = None
         # (slots,): outcomes of each, how far the forest is above them, and whether it knows them.
         self._heard: Vector = np.zeros(0)
         self._above: Vector = np.zeros(0)
         self._known: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
 
-    def shift(self, view: View, rows: Rows, expected: Vector) -> Vector:
-        """What is added to `expected`, of the linear model; (k,), 0 for actions without trees."""
+    def shift(self, view: ContextView, rows: Rows, expected: Vector) -> Vector:
+        """Return what to add to `expected`, (k,), of the linear model; 0 without trees."""
         shift = np.zeros(len(rows))
-        told = np.flatnonzero(np.append(self._known, False)[rows])
-        if self._forest is None or not len(told):
+        known = np.flatnonzero(np.append(self._known, False)[rows])
+        if self._forest is None or not len(known):
             return shift
-        slots = rows[told]
+        slots = rows[known]
         heard, half = self._heard[slots], HALF * len(rows)
         share = MOST_SHARE * heard / (heard + half)
-        x = self._inputs(_x(view, expected[told]), slots)
+        x = self._inputs(_x(view, expected[known]), slots)
         opinion = self._forest.predict(x) - self._above[slots]
-        shift[told] = share * (opinion - expected[told])
+        shift[known] = share * (opinion - expected[known])
         return shift
 
     def learn(
         self,
-        view: View,
+        view: ContextView,
         slot: int,
-        told: tuple[float, float],
+        learned: tuple[float, float],
         weight: float,
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> None:
-        """told: as `Head.learn` returns it."""
-        y, expected = told
+        """Learn an outcome. learned: as `OutcomeHead.learn` returns it."""
+        y, expected = learned
         self._memory.add(_x(view, np.array([expected]))[0], slot, y, weight)
         self._heard[slot] += weight
         added = self._memory.added
         if added in EARLY_FITS or added % FIT_EVERY == 0:
             self._fit(rng)
 
-    def correct(self, view: View, slot: int, told: tuple[float, float | None]) -> None:
-        """An outcome that is still remembered; told: as `Head.correct` is."""
-        (old, new), memory = told, self._memory
+    def correct(self, view: ContextView, slot: int, correction: tuple[float, float | None]) -> None:
+        """Correct an outcome that is still remembered. correction: as in `OutcomeHead.correct`."""
+        (old, new), memory = correction, self._memory
         alive = (memory.slots == slot) & (memory.targets[:, 0] == old) & (memory.targets[:, 1] > 0)
         same = (memory.x[:, :-1] == _prompt(view).astype(np.float16)).all(axis=1)
         place = np.flatnonzero(alive & same)[:1]
@@ -101,12 +100,12 @@ class Trees:
             memory.targets[place, 0] = new
 
     def forget(self, slot: int) -> None:
-        """What was learned of an action that has changed."""
+        """Forget what was learned of an action that has changed."""
         self._memory.targets[self._memory.slots == slot, 1] = 0.0
         self._heard[slot], self._known[slot] = 0.0, False
 
     def limit(self, most: float) -> None:
-        """No action's outcomes weigh more than `most` together."""
+        """Let no action's outcomes weigh more than `most` together."""
         factors = np.minimum(1.0, most / np.maximum(self._remembered(), most))
         self._memory.targets[:, 1] *= factors[self._memory.slots]
         self._heard = np.minimum(self._heard, most)
@@ -118,7 +117,7 @@ class Trees:
             self._above = np.append(self._above, np.zeros(missing))
             self._known = np.append(self._known, np.zeros(missing, dtype=np.bool_))
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> Arrays:
         forest = self._forest.arrays() if self._forest else {}
         return {
             "heard": self._heard,
@@ -128,8 +127,8 @@ class Trees:
             **{f"forest.{name}": array for name, array in forest.items()},
         }
 
-    def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
-        """Raises ValueError or KeyError when the arrays do not fit."""
+    def restore(self, arrays: Arrays, slots: int) -> None:
+        """Restore what `arrays` gave. Raises ValueError or KeyError for other arrays."""
         self._memory.restore(arrays, slots)
         self._heard = shaped(arrays["heard"], (slots,)).copy()
         self._above = shaped(arrays["above"], (slots,)).copy()
@@ -142,36 +141,36 @@ class Trees:
             raise ValueError("a leaf is no quality")
 
     def _inputs(self, x: NDArray[Any], slots: NDArray[Any]) -> NDArray[np.float32]:
-        """The numbers of each context and, 1 among zeros, its action; (n, width + slots)."""
+        """Return the numbers of each context and its action one-hot; (n, width + slots)."""
         which = np.zeros((len(slots), len(self._heard)), dtype=np.float32)
         which[np.arange(len(slots)), slots] = 1.0
         return np.concatenate([x.astype(np.float32), which], axis=1)
 
     def _remembered(self) -> Vector:
-        """Weight of the outcomes in the memory, (slots,)."""
+        """Return the weight of the outcomes in the memory, (slots,)."""
         weights = self._memory.targets[:, 1]
         found: Vector = np.bincount(self._memory.slots, weights, len(self._heard)).astype(float)
         return found
 
-    def _fit(self, rng: np.random.Generator) -> None:
-        """One action alone teaches nothing of how actions differ: the forest stays as it is."""
+    def _fit(self, rng: Generator) -> None:
+        """Grow the forest anew; one action alone teaches nothing of how actions differ."""
         self._heard = self._remembered()
-        told = self._heard > 0
-        if told.sum() < 2:  # noqa: PLR2004 - as above
-            self._known &= told
+        known = self._heard > 0
+        if known.sum() < 2:  # noqa: PLR2004 - as above
+            self._known &= known
             return
         used = self._memory.targets[:, 1] > 0
         x, slots = self._memory.x[used], self._memory.slots[used]
         y, weights = self._memory.targets[used].T
         inputs, seed = self._inputs(x, slots), int(rng.integers(2**31))
         forest = fit_forest(inputs, y, weights, self._spec, seed)
-        above = np.bincount(slots, weights * (forest.predict(inputs) - y), len(told))
-        self._forest, self._known = forest, told
+        above = np.bincount(slots, weights * (forest.predict(inputs) - y), len(known))
+        self._forest, self._known = forest, known
         self._above = above / (self._heard + LEVEL_COUNT)
 
 
-def _x(view: View, expected: Vector) -> NDArray[np.float64]:
-    """(k, width): the prompt and, last, what the linear model expects of each action."""
+def _x(view: ContextView, expected: Vector) -> NDArray[np.float64]:
+    """Return the prompt and, last, the linear model's expectation of each action; (k, width)."""
     prompt = _prompt(view)
     x = np.empty((len(expected), len(prompt) + 1))
     x[:, :-1] = prompt
@@ -180,5 +179,5 @@ def _x(view: View, expected: Vector) -> NDArray[np.float64]:
     return x
 
 
-def _prompt(view: View) -> Vector:
+def _prompt(view: ContextView) -> Vector:
     return np.concatenate([view.features, view.projection[:AXES]])

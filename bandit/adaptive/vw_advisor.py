@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bandit.context.view import View
-from bandit.models.replay_buffer import ReplayBuffer
-from bandit.models.sufficient_statistics import shaped
+from bandit.context.view import ContextView
+from bandit.models.ring_buffer import OutcomeBuffer
 from bandit.models.vowpal_wabbit import Regressor
 from bandit.settings import ContextShape
+from bandit.snapshots.parts import Arrays, shaped
 from bandit.types import Vector
 
 Rows = NDArray[np.intp]
@@ -24,8 +25,8 @@ _LABELS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """y: what a regressor expects that has learned nothing. low, high: bounds of y."""
+class RegressorStart:
+    """A regressor that has learned nothing: it expects y, within [low, high]."""
 
     y: float
     low: float
@@ -33,7 +34,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class _Met:
+class _PendingOutcome:
     """An outcome for a regressor. numbers: of its context, (shape.total,)."""
 
     numbers: Vector
@@ -42,7 +43,7 @@ class _Met:
     weight: float
 
 
-class Adviser:
+class VwAdvisor:
     """A Vowpal Wabbit regressor and the outcomes it is reminded of.
 
     Its advice is centred over the actions it learned about lately: what it adds to a head is how
@@ -51,17 +52,19 @@ class Adviser:
     one context wait until another context comes, or the same action again.
     """
 
-    def __init__(self, start: Start, shape: ContextShape, capacity: int, write: Write) -> None:
+    def __init__(
+        self, start: RegressorStart, shape: ContextShape, capacity: int, write: Write
+    ) -> None:
         self._start = start
         self._width = shape.total
         self._write = write
-        self._buffer = ReplayBuffer(shape.total, capacity)
-        self._waiting: list[_Met] = []
+        self._buffer = OutcomeBuffer(shape.total, capacity, key="contexts")
+        self._waiting: list[_PendingOutcome] = []
         self._made: Regressor | None = None
 
     def advice(self, text: str, rows: Rows) -> Vector:
-        """(k,), 0 for actions it knows nothing of."""
-        known = self._buffer.slots()
+        """Return advice for each row, (k,), 0 for actions it knows nothing of."""
+        known = self._buffer.known
         if len(known) < 2:  # noqa: PLR2004 - one action alone is its own mean
             return np.zeros(len(rows))
         predicted = self._regressor.predict(text, known)
@@ -70,43 +73,47 @@ class Adviser:
         table[known] = predicted - predicted.mean()
         return table[rows]
 
-    def learn(
-        self, view: View, slot: int, y: float, weight: float, rng: np.random.Generator
-    ) -> None:
-        """Those that wait, each with one drawn from the last ones, unless this one joins them."""
+    def learn(self, view: ContextView, slot: int, y: float, weight: float, rng: Generator) -> None:
+        """Add an outcome to those that wait; learn these first where it can't wait with them."""
         same = all(np.array_equal(met.numbers, view.numbers) for met in self._waiting[:1])
         if not same or any(met.slot == slot for met in self._waiting):
             self._take_in(rng)
-        self._waiting.append(_Met(view.numbers, slot, y, weight))
+        self._waiting.append(_PendingOutcome(view.numbers, slot, y, weight))
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def grow(self, slots: int) -> None:
+        """Know actions by their numbers, however many."""
+
+    def arrays(self) -> Arrays:
         model = np.frombuffer(self._regressor.save(), dtype=np.uint8)
         rows = [[met.slot, met.y, met.weight, *met.numbers] for met in self._waiting]
         waiting = np.array(rows).reshape(-1, _LABELS + self._width)
         return {"model": model, "waiting": waiting, **self._buffer.arrays()}
 
-    def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
-        """Raises ValueError or KeyError when the arrays do not fit this adviser and `slots`."""
+    def restore(self, arrays: Arrays, slots: int) -> None:
+        """Restore the state. Raises ValueError or KeyError unless the arrays fit."""
         self._buffer.restore(arrays, slots)
         rows = shaped(arrays["waiting"], (len(arrays["waiting"]), _LABELS + self._width))
         if len(rows) and not 0 <= rows[:, 0].min() <= rows[:, 0].max() < slots:
             raise ValueError("an outcome that waits is of no action")
-        self._waiting = [_Met(r[_LABELS:].copy(), int(r[0]), *r[1:_LABELS].tolist()) for r in rows]
+        self._waiting = [
+            _PendingOutcome(r[_LABELS:].copy(), int(r[0]), *r[1:_LABELS].tolist()) for r in rows
+        ]
         self._made = self._open(arrays["model"].tobytes())
 
-    def _take_in(self, rng: np.random.Generator) -> None:
+    def _take_in(self, rng: Generator) -> None:
+        """Learn the outcomes that wait, each with one drawn from the last ones."""
         for met in self._waiting:
             self._teach(met)
             self._buffer.add(met.numbers, met.slot, met.y, met.weight)
-            self._teach(_Met(*self._buffer.draw(rng)))
+            self._teach(_PendingOutcome(*self._buffer.draw(rng)))
         self._waiting = []
 
-    def _teach(self, met: _Met) -> None:
+    def _teach(self, met: _PendingOutcome) -> None:
         self._regressor.learn(self._write(met.numbers), met.slot, met.y, met.weight)
 
     @property
     def _regressor(self) -> Regressor:
-        # Made when first needed: a restored adviser never needs the empty one.
+        # Made when first needed: a restored advisor never needs the empty one.
         if self._made is None:
             self._made = self._open(None)
         return self._made

@@ -1,1 +1,1 @@
-"""From a prompt to the context that a policy sees: features, clusters, projection."""
+"""The context of a prompt that a policy sees: features, clusters, projection."""

@@ -14,14 +14,30 @@ from typing import Final
 from bandit.context.context_map import FEATURE_LIMIT, ContextMap
 from bandit.context.features import NAMES
 from bandit.errors import BadSettings
-from bandit.options import Bound
+from bandit.types import Vector
 
 MOST: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """Holds where low <= features[index] <= high."""
+
+    index: int
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __post_init__(self) -> None:
+        if self.index < 0 or not self.low <= self.high:
+            raise BadSettings("a bound needs an index >= 0 and low <= high")
+
+    def holds(self, features: Vector) -> bool:
+        return self.low <= float(features[self.index]) <= self.high
+
+
+@dataclass(frozen=True, slots=True)
 class _Scale:
-    """Between a number of things and a raw feature; both rise. cap: where the feature ends."""
+    """Maps a number of things to a raw feature and back; both rise. cap: the feature's end."""
 
     feature: str
     raw: Callable[[float], float]
@@ -68,7 +84,7 @@ KEYS: Final = (
 
 
 def bounds_of(when: Mapping[str, object], context_map: ContextMap) -> tuple[Bound, ...]:
-    """One bound per condition; all of them must hold.
+    """Return one bound per condition; all of them must hold.
 
     Raises BadSettings for an unknown condition, or one that contexts of this map cannot tell.
     """
@@ -82,7 +98,7 @@ def bounds_of(when: Mapping[str, object], context_map: ContextMap) -> tuple[Boun
 
 
 def bound_of(key: str, value: object, context_map: ContextMap) -> Bound:
-    """One condition. Raises BadSettings, its message without the key."""
+    """Return the bound of one condition. Raises BadSettings, its message without the key."""
     if key in _FLAGS or key in _YES_OR_NO:
         if not isinstance(value, bool):
             raise BadSettings("write true or false")
@@ -102,7 +118,7 @@ def bound_of(key: str, value: object, context_map: ContextMap) -> Bound:
 
 
 def least_length(characters: int, context_map: ContextMap) -> float:
-    """The length feature from which on a prompt has `characters` or more; -inf for 0.
+    """Return the length feature of prompts that have just `characters`; -inf for 0.
 
     Raises BadSettings.
     """
@@ -125,7 +141,7 @@ def _binary(feature: str, context_map: ContextMap, *, wanted: bool) -> Bound:
 
 
 def _count(what: str, number: int, context_map: ContextMap, *, least: bool) -> Bound:
-    """Edges lie half-way between two counts, where no prompt can be."""
+    """Put the edge half-way between two counts, where no prompt can be."""
     scale, half = _COUNTS[what], 0.5
     index = NAMES.index(scale.feature)
     edge = _scaled(scale.raw(number - half if least else number + half), index, context_map)

@@ -1,4 +1,4 @@
-"""From an embedding and the facts of a prompt to the context a policy sees."""
+"""The map from an embedding and the facts of a prompt to the context a policy sees."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ContextMap:
 
     @staticmethod
     def of(arrays: Mapping[str, NDArray[np.floating]]) -> ContextMap:
-        """From the five arrays, rounded to float16 so that what is saved is what is used.
+        """Make a map of the five arrays, rounded to float16 so that what is saved is what is used.
 
         Raises:
             CorruptContextMap: an array is missing, non-finite or of the wrong shape.
@@ -73,19 +73,19 @@ class ContextMap:
 
     @staticmethod
     def default() -> ContextMap:
-        """The map shipped with the package."""
+        """Return the map shipped with the package."""
         return ContextMap.from_bytes(
             resources.files("bandit.context").joinpath("default_context.npz").read_bytes()
         )
 
     @staticmethod
     def load(path: Path) -> ContextMap:
-        """Raises CorruptContextMap when the file is missing, damaged or something else."""
+        """Load a map. Raises CorruptContextMap when the file is missing, damaged or another."""
         return ContextMap.from_bytes(read_map(path))
 
     @staticmethod
     def from_bytes(data: bytes) -> ContextMap:
-        """Raises CorruptContextMap unless `data` is what `to_bytes` gave."""
+        """Read what `to_bytes` gave. Raises CorruptContextMap for anything else."""
         if len(data) > MAX_FILE_BYTES:
             raise CorruptContextMap("the context map is far too large; make it anew")
         try:
@@ -118,7 +118,7 @@ class ContextMap:
         return ContextShape(len(self.centroids), len(self.axes), len(self.feature_means))
 
     def build(self, embedding: NDArray[np.float32], facts: PromptFacts) -> Context:
-        """The context of one prompt.
+        """Build the context of one prompt.
 
         embedding: (d,), unit norm.
 
@@ -141,11 +141,11 @@ class ContextMap:
         )
 
     def projection(self, embedding: NDArray[np.float32]) -> Vector:
-        """(n_axes,)."""
+        """Project on the principal axes, (n_axes,)."""
         return (self.axes @ (embedding - self.centre)).astype(np.float64)
 
     def membership(self, embedding: NDArray[np.float32]) -> Vector:
-        """Soft membership, (n_clusters,): softmax of -|e - c|^2 / 2T, top four renormalised."""
+        """Return the softmax of -|e - c|^2 / 2T, its top four renormalised; (n_clusters,)."""
         scores = (self.centroids @ embedding - self._offsets).astype(np.float64) / TEMPERATURE
         top = np.argsort(scores)[-TOP_CLUSTERS:]
         parts = np.exp(scores[top] - scores[top[-1]])
@@ -154,17 +154,17 @@ class ContextMap:
         return membership
 
     def features(self, facts: PromptFacts) -> Vector:
-        """Centred and scaled prompt features, (n_features,)."""
+        """Return centred and scaled prompt features, (n_features,)."""
         return self.scaled(raw_features(facts))
 
     def scaled(self, raw: Vector) -> Vector:
-        """The same from the features before centring, (n_features,)."""
+        """Centre and scale raw features, (n_features,)."""
         scaled = (raw - self.feature_means) / self.feature_scales
         return np.clip(scaled, -FEATURE_LIMIT, FEATURE_LIMIT)
 
 
 def read_map(path: Path) -> bytes:
-    """A map's file. Raises CorruptContextMap when it can't be read."""
+    """Read a map's file. Raises CorruptContextMap when it can't be read."""
     try:
         return path.read_bytes()
     except OSError:

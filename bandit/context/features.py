@@ -69,7 +69,7 @@ _CHOOSE = re.compile(
 
 
 def raw_features(facts: PromptFacts) -> Vector:
-    """The features before centring, (n_features,), each about in [0, 1.5]; order of `NAMES`.
+    """Return features before centring, (n_features,), each about in [0, 1.5]; order of `NAMES`.
 
     >>> dict(zip(NAMES, raw_features(PromptFacts("What is 2+2?")).round(2).tolist()))["question"]
     1.0
@@ -99,7 +99,7 @@ def raw_features(facts: PromptFacts) -> Vector:
 
 
 def _is_other_language(text: str) -> bool:
-    """Whether function words of other languages, or other scripts, outweigh English ones.
+    """Return whether words of other languages, or other scripts, outweigh English ones.
 
     Every two letters of another script count as a word: some write without spaces.
     """

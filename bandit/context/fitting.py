@@ -18,11 +18,11 @@ Rows = NDArray[np.float64]
 MIN_PROMPTS: Final = 8 * CLUSTERS
 MAX_ROUNDS: Final = 100
 LEAST_SCALE: Final = 0.5
-"""Of a feature: one that hardly varies in the fitted prompts must not be blown up."""
+"""Least scale of a feature: one that hardly varies in the fitted prompts must not be blown up."""
 
 
 def fit(embeddings: NDArray[np.float32], facts: Sequence[PromptFacts], seed: int = 0) -> ContextMap:
-    """A context map from prompts that are none of those it will be judged on.
+    """Fit a context map to prompts that are none of those it will be judged on.
 
     embeddings: (n, d), unit rows. facts: n of them, same order. n >= 256.
 
@@ -34,7 +34,7 @@ def fit(embeddings: NDArray[np.float32], facts: Sequence[PromptFacts], seed: int
 
 
 def fit_rows(embeddings: NDArray[np.float32], raw: Rows, seed: int = 0) -> ContextMap:
-    """The same from features that are known already. raw: (n, n_features), before centring."""
+    """Fit a context map to features that are known. raw: (n, n_features), before centring."""
     if len(embeddings) < MIN_PROMPTS or len(embeddings) != len(raw):
         raise BadContext(f"give at least {MIN_PROMPTS} prompts, and one embedding for each")
     rows = np.asarray(embeddings, dtype=np.float64)
@@ -54,7 +54,7 @@ def fit_rows(embeddings: NDArray[np.float32], raw: Rows, seed: int = 0) -> Conte
 
 
 def k_means(rows: Rows, count: int, rng: np.random.Generator) -> Rows:
-    """Lloyd's algorithm from a k-means++ start; (count, d). Empty clusters are seeded anew."""
+    """Run Lloyd's algorithm from a k-means++ start; (count, d). Empty clusters start anew."""
     centroids = _spread(rows, count, rng)
     nearest = np.full(len(rows), -1)
     for _ in range(MAX_ROUNDS):
@@ -68,7 +68,7 @@ def k_means(rows: Rows, count: int, rng: np.random.Generator) -> Rows:
 
 
 def principal_axes(centred: Rows, count: int) -> Rows:
-    """Axes v_j / eigenvalue_j^(1/4), (count, d), scaled to unit mean-square projected norm."""
+    """Return axes v_j / eigenvalue_j^(1/4), (count, d), for a mean-square projection of 1."""
     values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
     top = np.argsort(values)[::-1][:count]
     axes = vectors[:, top].T / np.maximum(values[top], 1e-9)[:, None] ** 0.25
@@ -78,7 +78,7 @@ def principal_axes(centred: Rows, count: int) -> Rows:
 
 
 def _spread(rows: Rows, count: int, rng: np.random.Generator) -> Rows:
-    """Arthur and Vassilvitskii 2007: each next centre drawn by its squared distance."""
+    """Draw each next centre by its squared distance (Arthur and Vassilvitskii 2007)."""
     chosen = [rows[rng.integers(len(rows))]]
     while len(chosen) < count:
         gap = np.maximum(_distances(rows, np.array(chosen)).min(axis=1), 0) + 1e-12
@@ -87,7 +87,7 @@ def _spread(rows: Rows, count: int, rng: np.random.Generator) -> Rows:
 
 
 def _distances(rows: Rows, centroids: Rows) -> Rows:
-    """Squared, up to the rows' own norms being exact; (n, count)."""
+    """Return squared distances, (n, count)."""
     own = (rows * rows).sum(axis=1)[:, None]
     squared: Rows = own - 2 * rows @ centroids.T + (centroids * centroids).sum(axis=1)
     return squared

@@ -1,4 +1,4 @@
-"""What was logged under an earlier context map, made usable under a new one.
+"""Contexts logged under an earlier context map, made usable under a new one.
 
 The log holds contexts, never embeddings: 1.7 kB a decision, of which a context is 0.8, and from a
 whole embedding a prompt can be guessed (Morris et al. 2023). So an embedding is estimated: with
@@ -36,7 +36,7 @@ _BRIDGE: Final = ("weights", "feature_means", "feature_scales")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bridge:
-    """From contexts of the map `source` to embeddings and features before centring.
+    """Estimates embeddings, and features before centring, from contexts of the map `source`.
 
     weights: (1 + n_clusters + n_axes, d), for [1, membership, projection].
     feature_means, feature_scales: (n_features,), the source's.
@@ -48,21 +48,21 @@ class Bridge:
     feature_scales: Vector
 
     def embedding(self, context: Context) -> NDArray[np.float32]:
-        """Its expected value, (d,); shorter than one. Raises BadContext."""
+        """Return the expected embedding, (d,); shorter than one. Raises BadContext."""
         x = np.concatenate([[1.0], context.membership, context.projection])
         if x.shape != self.weights.shape[:1] or not np.isfinite(x).all():
             raise BadContext("the context does not fit the map its version names")
         return (x @ self.weights).astype(np.float32)
 
     def raw_features(self, features: Vector) -> Vector:
-        """Raises BadContext."""
+        """Undo the centring and scaling of features. Raises BadContext."""
         if features.shape != self.feature_means.shape or not np.isfinite(features).all():
             raise BadContext("the context's features do not fit the map its version names")
         return features * self.feature_scales + self.feature_means
 
 
 def bridge_from(source: ContextMap, embeddings: NDArray[np.float32]) -> Bridge:
-    """Least squares with a small ridge. embeddings: (n, d), of prompts like those in the log."""
+    """Fit by least squares with a small ridge. embeddings: (n, d), of prompts as in the log."""
     contexts = np.array([_regressors(source, embedding) for embedding in embeddings])
     gram = contexts.T @ contexts + RIDGE * np.eye(contexts.shape[1])
     weights = np.linalg.solve(gram, contexts.T @ embeddings.astype(np.float64))
@@ -71,13 +71,13 @@ def bridge_from(source: ContextMap, embeddings: NDArray[np.float32]) -> Bridge:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Remap:
-    """target: the map in use. bridges: by the version they come from."""
+    """A map in use, the target, and bridges to it by the version they come from."""
 
     target: ContextMap
     bridges: Mapping[str, Bridge]
 
     def context(self, context: Context) -> Context:
-        """Of the target's version. Raises VersionMismatch, BadContext."""
+        """Return the context in the target's version. Raises VersionMismatch, BadContext."""
         if context.version == self.target.version:
             return context
         bridge = self.bridges.get(context.version)
@@ -97,7 +97,7 @@ class Remap:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Refit:
-    """A context map with what leads to it. positions: (n_clusters, 2), its layout; or None."""
+    """A context map with its bridges. positions: (n_clusters, 2), its layout; or None."""
 
     map: ContextMap
     bridges: tuple[Bridge, ...] = ()
@@ -108,7 +108,7 @@ class Refit:
         return Remap(self.map, {bridge.source: bridge for bridge in self.bridges})
 
     def to_bytes(self) -> bytes:
-        """A file that `ContextMap.from_bytes` reads as well."""
+        """Write a file that `ContextMap.from_bytes` reads as well."""
         with np.load(io.BytesIO(self.map.to_bytes()), allow_pickle=False) as file:
             arrays: dict[str, Any] = dict(file)
         if self.positions is not None:
@@ -123,12 +123,12 @@ class Refit:
 
     @staticmethod
     def load(path: Path) -> Refit:
-        """Raises CorruptContextMap when the file is missing, damaged or something else."""
+        """Load a map. Raises CorruptContextMap when the file is missing, damaged or another."""
         return Refit.from_bytes(read_map(path))
 
     @staticmethod
     def from_bytes(data: bytes) -> Refit:
-        """Also from a map that leads nowhere. Raises CorruptContextMap."""
+        """Read a map, with bridges or without. Raises CorruptContextMap."""
         made = ContextMap.from_bytes(data)
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:

@@ -16,8 +16,8 @@ _ONE: Final = np.ones(1)
 _MOST: Final = 100.0
 
 
-class View:
-    """numbers: [membership, projection, features]; x: [1, membership, features]."""
+class ContextView:
+    """A context. numbers: [membership, projection, features]; x: [1, membership, features]."""
 
     __slots__ = ("_shape", "_text", "_write", "numbers", "x")
 
@@ -44,13 +44,13 @@ class View:
 
     @property
     def text(self) -> str:
-        """For Vowpal Wabbit; written when first asked for."""
+        """Write the context for Vowpal Wabbit, once."""
         if self._text is None:
             self._text = self._write(self.numbers)
         return self._text
 
 
-class Viewer:
+class ContextViewer:
     """Lays out contexts of one version and shape."""
 
     def __init__(self, shape: ContextShape, version: str) -> None:
@@ -58,12 +58,12 @@ class Viewer:
         self._shape = shape
         self._text = ContextText(shape)
 
-    def view(self, context: Context) -> View:
-        """Raises VersionMismatch or BadContext when this policy cannot use the context."""
+    def view(self, context: Context) -> ContextView:
+        """Lay out a context. Raises VersionMismatch or BadContext when it can't be used."""
         return self._laid_out(self.numbers(context))
 
-    def blank(self) -> View:
-        """A context of zeros, to probe with."""
+    def blank(self) -> ContextView:
+        """Return a context of zeros, to probe with."""
         return self._laid_out(np.zeros(self._shape.total))
 
     def numbers(self, context: Context) -> Vector:
@@ -89,7 +89,7 @@ class Viewer:
     def write(self, numbers: Vector) -> str:
         return self._text.write(numbers)
 
-    def _laid_out(self, numbers: Vector) -> View:
+    def _laid_out(self, numbers: Vector) -> ContextView:
         clusters, axes = self._shape.clusters, self._shape.axes
         x = np.concatenate([_ONE, numbers[:clusters], numbers[clusters + axes :]])
-        return View(numbers, x, self._shape, self.write)
+        return ContextView(numbers, x, self._shape, self.write)

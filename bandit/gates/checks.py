@@ -1,4 +1,4 @@
-"""What a gate is given must be before anything is chosen by it or learned from it."""
+"""Checks of what a gate is given, before anything is chosen by it or learned from it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from bandit.settings import ContextShape
 from bandit.types import Vector
 
 MOST: Final = 100.0
-"""Of any number in a context or among the signals: larger ones were not made as they should be."""
+"""Largest size of a number in a context or among the signals that were made as they should be."""
 
 
 def check_prices(prices: Prices) -> None:
-    """Raises BadAction."""
+    """Raise BadAction for a price that is none."""
     for name, value in (("second_usd", prices.second_usd), ("strong_usd", prices.strong_usd)):
         if value is not None and not 0 <= value < math.inf:
             raise BadAction(f"{name} must be a finite number >= 0, or None for no such arm")
 
 
-def check_lesson(lesson: GateExample) -> None:
-    """What came back; `Reader` checks what was seen. Raises BadOutcome."""
+def check_example(example: GateExample) -> None:
+    """Raise BadOutcome for a label that is none; `GateInputReader` checks what was seen."""
     for name in ("first_ok", "second_ok", "strong_ok"):
-        _within(name, getattr(lesson, name), 1.0)
-    _within("strong_cost_ratio", lesson.strong_cost_ratio, math.inf)
-    if not 0 < lesson.weight <= 1:
+        _within(name, getattr(example, name), 1.0)
+    _within("strong_cost_ratio", example.strong_cost_ratio, math.inf)
+    if not 0 < example.weight <= 1:
         raise BadOutcome("weight of a lesson must be in (0, 1]; leave out what weighs nothing")
 
 
@@ -37,7 +37,7 @@ def _within(name: str, value: float | None, most: float) -> None:
         raise BadOutcome(f"{name} of a lesson must be a finite number in [0, {most:g}], or None")
 
 
-class Reader:
+class GateInputReader:
     """Lays out what was seen: contexts of one version and shape, signals of one version and number.
 
     signals_version: "" until the first signals are learned from.
@@ -57,11 +57,11 @@ class Reader:
         return self._shape.clusters + self._shape.features + 2 * self._signals
 
     def blank(self) -> Vector:
-        """A row of zeros, to probe with."""
+        """Return a row of zeros, to probe with."""
         return np.zeros(self.width)
 
     def read(self, seen: GateInput) -> Vector:
-        """[membership, features, signals, second's signals or zeros], (width,).
+        """Return [membership, features, signals, second's signals or zeros], (width,).
 
         Raises VersionMismatch or BadContext.
         """
@@ -83,7 +83,7 @@ class Reader:
         self.signals_version = self.signals_version or seen.version
 
     def check_versions(self, seen: GateInput) -> None:
-        """Raises VersionMismatch."""
+        """Raise VersionMismatch for another context map or other signals."""
         if seen.context.version != self.context_version:
             raise VersionMismatch(
                 f"the context was made by context map {seen.context.version[:40]!r}, this gate "

@@ -1,4 +1,4 @@
-"""Gates that follow a fixed rule; what they learn shows in their scores and values only."""
+"""Gates that follow a fixed rule; learning changes their scores and values only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AGREEMENT: Final = "agreement"
 
 
 class RulesGate(SnapshotGate):
-    """Always accepts: what failed the format checks never comes here."""
+    """Always accepts: answers that failed the format checks never come here."""
 
     def _shares(
         self,
@@ -32,7 +32,7 @@ class AgreementGate(SnapshotGate):
 
 
 def plain_step(values: Mapping[Step, Vector], *, agrees: bool | None) -> Step:
-    """values: of the eligible steps; where nobody is above, the likelier answer is served."""
+    """Return the rule's step; where nobody is above, the likelier answer is served."""
     if Step.ASK in values:
         return Step.ASK
     if agrees:
@@ -43,7 +43,7 @@ def plain_step(values: Mapping[Step, Vector], *, agrees: bool | None) -> Step:
 
 
 def best(values: Mapping[Step, Vector]) -> Step:
-    """By its mean."""
+    """Return the step with the largest mean."""
     return max(values, key=lambda step: float(values[step][0]))
 
 

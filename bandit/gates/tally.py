@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bandit.gates.types import GateExample
 from bandit.gates.values import AGREE, DIFFER, Beliefs
-from bandit.models.sufficient_statistics import shaped
+from bandit.snapshots.parts import ArrayPart, Arrays
 
 MOST_RATIO: Final = 100.0
 _STRENGTH: Final = 4.0
@@ -17,11 +16,13 @@ _SHARES: Final = np.array([[0.85, 0.5], [0.85, 0.5], [0.9, 0.7]])
 _AGREE_SHARE: Final = 0.7
 
 
-class Tally:
-    """Means started from a few made-up lessons.
+class LabelTally(ArrayPart):
+    """Means started from a few made-up examples.
 
     An answer that was compared with none counts for either case by the share of agreement.
     """
+
+    stored = ("sums", "counts", "agree", "ratio")
 
     def __init__(self) -> None:
         self._sums = _SHARES * _STRENGTH
@@ -35,11 +36,11 @@ class Tally:
 
     @property
     def cost_ratio(self) -> float:
-        """Of the strong arm: real cost over its price prior."""
+        """Return the strong arm's real cost over its price prior."""
         return float(self._ratio[0] / self._ratio[1])
 
     def beliefs(self, *, agree: bool | None) -> Beliefs:
-        """agree: what the second opinion said, None before it was asked."""
+        """Return means. agree: what the second opinion said, None before it was asked."""
         means = self._sums / self._counts
         if agree is not None:
             column = AGREE if agree else DIFFER
@@ -47,33 +48,21 @@ class Tally:
         first, second, strong = means[:, None, :]
         return Beliefs(first, second, strong, np.array([self.agree_share]))
 
-    def add(self, lesson: GateExample, *, agree: bool | None) -> None:
+    def add(self, example: GateExample, *, agree: bool | None) -> None:
         share = self.agree_share if agree is None else float(agree)
-        weights = lesson.weight * np.array([share, 1 - share])
-        for row, ok in enumerate((lesson.first_ok, lesson.second_ok, lesson.strong_ok)):
+        weights = example.weight * np.array([share, 1 - share])
+        for row, ok in enumerate((example.first_ok, example.second_ok, example.strong_ok)):
             if ok is not None:
                 self._sums[row] += weights * ok
                 self._counts[row] += weights
-        if agree is not None and not lesson.repeated:
-            self._agree += (lesson.weight * agree, lesson.weight)
-        if lesson.strong_cost_ratio is not None:
-            ratio = min(lesson.strong_cost_ratio, MOST_RATIO)
-            self._ratio += (lesson.weight * ratio, lesson.weight)
+        if agree is not None and not example.repeated:
+            self._agree += (example.weight * agree, example.weight)
+        if example.strong_cost_ratio is not None:
+            ratio = min(example.strong_cost_ratio, MOST_RATIO)
+            self._ratio += (example.weight * ratio, example.weight)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        return {
-            "sums": self._sums,
-            "counts": self._counts,
-            "agree": self._agree,
-            "ratio": self._ratio,
-        }
-
-    def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Raises ValueError or KeyError when the arrays are not what `arrays` gave."""
-        self._sums = shaped(arrays["sums"], (3, 2)).copy()
-        self._counts = shaped(arrays["counts"], (3, 2)).copy()
-        self._agree = shaped(arrays["agree"], (2,)).copy()
-        self._ratio = shaped(arrays["ratio"], (2,)).copy()
+    def restore(self, arrays: Arrays, slots: int) -> None:
+        super().restore(arrays, slots)
         counts = [*self._counts.ravel(), self._agree[1], self._ratio[1]]
         if min(counts) <= 0 or min(*self._sums.ravel(), self._agree[0], self._ratio[0]) < 0:
             raise ValueError("a sum or a count is out of range")

@@ -1,17 +1,50 @@
-"""The values that cross the border of a gate: an answer in hand, what to do with it, what came."""
+"""The values that cross the border of a gate: settings, an answer, a step, a label."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from bandit.types import Context, Vector, Weights
+from bandit.settings import MAX_MEMORY, ContextShape, bounded, check_bounds, check_positive
+from bandit.types import Context, Units, Vector, Weights
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """Settings of every gate; each reads the ones it has a use for.
+
+    units:           one unit of cost.
+    shape:           of the contexts, `ContextMap.shape`.
+    signals:         numbers in `GateInput.signals`.
+    signals_version: of the signals; "" to hold to the first version seen.
+    agree_above:     agreement from which two answers count as the same.
+    plain_lessons:   examples by the plain rule before what was learned is trusted.
+    scale:           factor on the posterior's standard deviation while drawing, less later.
+    floor:           least probability of an eligible step of the learned gate.
+    draws:           posterior draws per choice from which probabilities are counted.
+    memory:          examples kept as they came; older ones live on in a summary.
+    """
+
+    units: Units = field(default_factory=lambda: Units(cost_usd=0.01))
+    shape: ContextShape = field(default_factory=ContextShape)
+    signals: int = bounded(23, 1, 1_000)
+    signals_version: str = ""
+    agree_above: float = bounded(0.8, 0, 1)
+    plain_lessons: int = bounded(30, 0, 100_000)
+    scale: float = bounded(0.3, 0, 10)
+    floor: float = bounded(0.001, 1e-6, 0.25)
+    draws: int = bounded(128, 1, 100_000)
+    memory: int = bounded(1_000, 1, MAX_MEMORY)
+
+    def __post_init__(self) -> None:
+        check_positive("units.cost_usd", self.units.cost_usd)
+        check_bounds(self)
 
 
 class Step(StrEnum):
-    """What to do with an answer in hand."""
+    """The step to take with an answer in hand."""
 
     ACCEPT = "accept"
     """Serve the first answer."""
@@ -42,7 +75,7 @@ class GateInput:
 
     @property
     def asked(self) -> bool:
-        """Whether a second opinion is in hand."""
+        """Return whether a second opinion is in hand."""
         return self.agreement is not None or self.second is not None
 
 
@@ -78,11 +111,11 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class GateExample:
-    """What came back for one answer in front of the gate; None where nothing is known.
+    """Labels of one answer in front of the gate; None where nothing is known.
 
     seen: with agreement and second when a second opinion was asked. *_ok: in [0, 1].
     strong_cost_ratio: real cost over the price prior, >= 0. weight in (0, 1]: 1 for what was
-    told, less for what was inferred. repeated: an earlier lesson of the same answer has taught
+    told, less for what was inferred. repeated: an earlier example of the same answer has taught
     whether the opinions agree.
     """
 
@@ -99,7 +132,7 @@ class Gate(Protocol):
     """Chooses the step after an answer and learns from what came of it. Not thread-safe.
 
     `save` gives a checksummed snapshot that `load_gate` restores bit for bit (same choices for
-    the same random source, same learning from the same lessons).
+    the same random source, same learning from the same examples).
     """
 
     @property
@@ -107,15 +140,15 @@ class Gate(Protocol):
 
     @property
     def learned(self) -> int:
-        """How many lessons were learned."""
+        """Count the examples learned."""
         ...
 
     def choose(self, seen: GateInput, prices: Prices, weights: Weights) -> Chosen:
-        """Raises BadContext, BadAction, BadWeights or VersionMismatch."""
+        """Choose a step. Raises BadContext, BadAction, BadWeights or VersionMismatch."""
         ...
 
-    def learn(self, lessons: Sequence[GateExample]) -> None:
-        """Nothing is learned when one lesson is bad.
+    def learn(self, examples: Sequence[GateExample]) -> None:
+        """Learn; nothing is learned when one example is bad.
 
         Raises:
             BadContext, BadOutcome, VersionMismatch.

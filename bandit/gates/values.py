@@ -1,4 +1,4 @@
-"""What each step is worth: the value of information of one more answer.
+"""The worth of each step: the value of information of one more answer.
 
 With p = P(the answers agree), A the worth of accepting and E that of escalating, both less what is
 still to be paid: ask = p max(A_agree, E_agree) + (1 - p) max(A_differ, E_differ) - price of asking
@@ -36,10 +36,10 @@ class Beliefs:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """Of one request, in units of utility. ask, escalate: what these steps cost; None: not to be.
+class StepTerms:
+    """Terms of one request, in units of utility. ask, escalate: their costs, None: not to be.
 
-    quality: what a good answer is worth.
+    quality: the worth of a good answer.
     """
 
     quality: float
@@ -47,8 +47,8 @@ class Terms:
     escalate: float | None
 
 
-def before(beliefs: Beliefs, terms: Terms) -> dict[Step, Vector]:
-    """Before a second opinion; each (draws,)."""
+def before(beliefs: Beliefs, terms: StepTerms) -> dict[Step, Vector]:
+    """Return the worth of each step before a second opinion, each (draws,)."""
     first = _mixed(beliefs.first, beliefs.agree)
     values = {Step.ACCEPT: terms.quality * first}
     if terms.ask is not None:
@@ -63,8 +63,8 @@ def before(beliefs: Beliefs, terms: Terms) -> dict[Step, Vector]:
     return values
 
 
-def after(beliefs: Beliefs, terms: Terms, *, same: bool) -> dict[Step, Vector]:
-    """With a second opinion in hand; each (draws,). same: both answers are one."""
+def after(beliefs: Beliefs, terms: StepTerms, *, same: bool) -> dict[Step, Vector]:
+    """Return the worth of each step after it, each (draws,). same: both answers are one."""
     if same:
         values = {Step.ACCEPT: terms.quality * _either(beliefs, 0)}
     else:
@@ -78,7 +78,7 @@ def after(beliefs: Beliefs, terms: Terms, *, same: bool) -> dict[Step, Vector]:
 
 
 def _either(beliefs: Beliefs, column: int) -> Vector:
-    """Of one answer that both gave there are two estimates."""
+    """Average the two estimates of one answer that both gave."""
     middle: Vector = (beliefs.first[:, column] + beliefs.second[:, column]) / 2
     return middle
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.models.sufficient_statistics import Statistics
+from bandit.models.sufficient_statistics import SufficientStatistics
 from bandit.types import Vector
 
 Array = NDArray[np.float64]
@@ -16,18 +16,18 @@ Array = NDArray[np.float64]
 SHARED_GRID: Final = (1e-4, 3e-3, 2e-2, 1e-1)
 OWN_GRID: Final = (1e-5, 3e-4, 2e-3, 1e-2, 5e-2)
 TRUST_GRID: Final = (1e-4, 1.0)
-"""Not to listen to the other regressor at all, or as far as it proves right."""
+"""Prior variances of kappa: not to listen to the other regressor, or as far as it proves right."""
 DOUBT: Final = 3.0
 """Log odds against listening, before the evidence: with 20 to 1 it has to earn its place."""
 PARSIMONY: Final = 0.5
 """Log odds against each step of `OWN_GRID`, before the evidence: actions that differ everywhere
 alike are the rule."""
 OWN_PARSIMONY: Final = 0.7
-"""The same for one action by itself."""
+"""Log odds against each step for one action by itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Variances:
+class PriorVariances:
     """Prior variances. trust: of kappa; shared, own: of slopes all actions share, and their own."""
 
     trust: float = TRUST_GRID[0]
@@ -35,8 +35,10 @@ class Variances:
     own: float = OWN_GRID[1]
 
 
-def expected_variances(stats: Statistics, intercept: float, noise: Vector) -> Variances:
-    """What is to be expected of each after the evidence: the mean of its logarithm on the grid.
+def expected_variances(
+    stats: SufficientStatistics, intercept: float, noise: Vector
+) -> PriorVariances:
+    """Choose variances by the evidence: the posterior mean of each one's logarithm on the grid.
 
     The likeliest trust is taken. Few outcomes favour no variance by much; their mean then stays in
     the middle, where the likeliest of them would jump.
@@ -49,16 +51,18 @@ def expected_variances(stats: Statistics, intercept: float, noise: Vector) -> Va
     odds = np.exp(table[likeliest] - table[likeliest].max())
     share = odds / odds.sum()
     shared, own = share.sum(axis=1) @ np.log(SHARED_GRID), share.sum(axis=0) @ np.log(OWN_GRID)
-    return Variances(TRUST_GRID[likeliest], float(np.exp(shared)), float(np.exp(own)))
+    return PriorVariances(TRUST_GRID[likeliest], float(np.exp(shared)), float(np.exp(own)))
 
 
-def own_variances(stats: Statistics, intercept: float, noise: Vector, found: Variances) -> Vector:
-    """Of each action's own slopes, and last of an action never seen; (slots + 1,).
+def own_variances(
+    stats: SufficientStatistics, intercept: float, noise: Vector, found: PriorVariances
+) -> Vector:
+    """Choose the variance of each action's own slopes, last of one never seen; (slots + 1,).
 
-    Each by its own outcomes, as in `expected_variances`, while the others' is `found.own`, and not
-    less than that. One for all would let an action that is good everywhere alike, and often chosen
-    for it, say the same of those that were hardly tried; each for itself alone, a few outcomes that
-    happen to be alike.
+    Each is chosen by its own outcomes, as in `expected_variances`, while the others' is
+    `found.own`, and is not less than that. One variance for all would let an action that is good
+    everywhere alike, and often chosen for it, speak for those that were hardly tried; each for
+    itself alone would trust a few outcomes that happen to be alike.
     """
     width, grid = stats.width, np.log(OWN_GRID)
     gram, moment = stats.gram / noise[:, None, None], stats.moment / noise[:, None]
@@ -80,8 +84,8 @@ def own_variances(stats: Statistics, intercept: float, noise: Vector, found: Var
     return result
 
 
-def log_evidence(stats: Statistics, intercept: float, noise: Vector) -> Array:
-    """Up to a constant, (trust grid, shared grid, own grid).
+def log_evidence(stats: SufficientStatistics, intercept: float, noise: Vector) -> Array:
+    """Return the log evidence up to a constant, (trust grid, shared grid, own grid).
 
     log N(y; 0, noise I + Phi P0^-1 Phi') through the matrix determinant and inversion lemmas:
     (b'P^-1 b - log|P| + log|P0|) / 2 with P the posterior precision and b = Phi'y / noise.
@@ -102,7 +106,7 @@ def log_evidence(stats: Statistics, intercept: float, noise: Vector) -> Array:
 
 
 def _eliminated(gram: Array, moment: Array, own: Vector) -> tuple[Array, Array, Vector]:
-    """What each action's block adds to u's precision and right side, and to the evidence.
+    """Return what each action's block adds to u's precision and right side, and to the evidence.
 
     (slots, width, width), (slots, width) and (slots,).
     """

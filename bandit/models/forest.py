@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.models.sufficient_statistics import shaped
+from bandit.snapshots.parts import Arrays, shaped
 from bandit.types import Vector
 
 
@@ -28,7 +28,7 @@ class Forest:
     depth: int
 
     def predict(self, x: NDArray[Any]) -> Vector:
-        """Mean over the trees, (n,); x: (n, width), rounded to float32 as in training."""
+        """Return the mean over the trees, (n,); x: (n, width), rounded to float32 as trained."""
         (n, width), trees = x.shape, len(self.roots)
         numbers = x.astype(np.float32).astype(np.float64).ravel()
         starts, children = np.repeat(np.arange(0, n * width, width), trees), self.children.ravel()
@@ -39,7 +39,7 @@ class Forest:
         means: Vector = self.value.take(nodes).reshape(n, trees).mean(axis=1)
         return means
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> Arrays:
         return {
             "roots": self.roots.astype(np.int32),
             "feature": self.feature.astype(np.int32),
@@ -50,8 +50,8 @@ class Forest:
         }
 
     @staticmethod
-    def of(arrays: dict[str, NDArray[Any]], width: int) -> Forest:
-        """Raises ValueError or KeyError unless `arrays` are those of a forest on (n, width)."""
+    def of(arrays: Arrays, width: int) -> Forest:
+        """Restore a forest on (n, width). Raises ValueError or KeyError for other arrays."""
         nodes, trees = len(arrays["value"]), len(arrays["roots"])
         shapes = {"roots": (trees,), "feature": (nodes,), "children": (nodes, 2)}
         whole = {n: shaped(arrays[n], shape).astype(np.intp) for n, shape in shapes.items()}

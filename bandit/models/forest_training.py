@@ -13,7 +13,7 @@ from bandit.models.forest import Forest
 
 @dataclass(frozen=True, slots=True)
 class ForestSpec:
-    """least: training outcomes in a leaf, at least. share: of the features, tried at each split.
+    """A forest to grow. least: outcomes in a leaf. share: features tried at each split.
 
     random: thresholds drawn at random, every tree on all outcomes (Geurts et al. 2006); otherwise
     the best thresholds, every tree on a bootstrap sample (Breiman 2001).
@@ -33,7 +33,7 @@ def fit_forest(
     spec: ForestSpec,
     seed: int,
 ) -> Forest:
-    """Regression trees. x: (n, width), y and weights: (n,). The same seed gives the same forest."""
+    """Fit regression trees, the same for the same seed. x: (n, width), y and weights: (n,)."""
     # It takes a second to import, and serving does without it.
     from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor  # noqa: PLC0415
 
@@ -64,7 +64,7 @@ def _in_one(trees: list[Any]) -> Forest:
 
 
 def _children(tree: Any) -> NDArray[np.int64]:
-    """(nodes, 2); a leaf's are itself."""
+    """Return the children of each node, (nodes, 2); a leaf's are itself."""
     children = np.stack([tree.children_left, tree.children_right], axis=1)
     here = np.arange(tree.node_count)[:, None]
     return np.where(children < 0, here, children)

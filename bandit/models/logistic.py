@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.models.sufficient_statistics import shaped
+from bandit.snapshots.parts import Arrays, shaped
 from bandit.types import Vector
 
 Array = NDArray[np.float64]
@@ -28,7 +28,7 @@ _MOST_VARIANCE: Final = 25.0
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class WeightGroup:
     """Neighbouring weights with one prior variance.
 
     start: that variance at first. strength: made-up weights that hold to it; inf to keep it.
@@ -40,8 +40,8 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """x: (n, width). y: (n,) in [0, 1], soft labels too. weight: (n,) > 0."""
+class LabelledRows:
+    """Labelled rows. x: (n, width). y: (n,) in [0, 1], soft labels too. weight: (n,) > 0."""
 
     x: Array
     y: Vector
@@ -52,10 +52,10 @@ class LogisticHead:
     """P(y = 1 | x) = sigma(offset + x'theta); scales: of each column of x, given with every fit.
 
     The prior variance of theta_j is that of its group over scale_j^2: columns need no scaling.
-    What is no longer kept in rows lives on in a Gaussian, taken at the mode of that time.
+    Rows that are no longer kept live on in a Gaussian, taken at the mode of that time.
     """
 
-    def __init__(self, groups: Sequence[Group], offset: float) -> None:
+    def __init__(self, groups: Sequence[WeightGroup], offset: float) -> None:
         self._groups = groups
         self._offset = offset
         self._of = np.repeat(np.arange(len(groups)), [group.size for group in groups])
@@ -73,8 +73,8 @@ class LogisticHead:
     def logits(self, x: Array) -> Vector:
         return np.clip(self._offset + x @ self.mode, -MOST_LOGIT, MOST_LOGIT)
 
-    def absorb(self, rows: Rows) -> None:
-        """Keep of rows what their likelihood is near the mode: a quadratic."""
+    def absorb(self, rows: LabelledRows) -> None:
+        """Keep the likelihood of rows as it is near the mode: a quadratic."""
         width = len(self.mode)
         if not len(rows.y):
             return
@@ -86,14 +86,17 @@ class LogisticHead:
         self._past_precision += gram
         self._past_pull += gram @ self.mode - rows.x.T @ (rows.weight * (p - rows.y))
 
-    def fit(self, rows: Rows, scales: Vector, rounds: int = 0) -> None:
+    def fit(self, rows: LabelledRows, scales: Vector, rounds: int = 0) -> None:
         """Solve for the mode; rounds: how often the groups' variances are chosen anew."""
         self._solve(rows, scales)
         for _ in range(rounds):
             self._choose_variances(scales)
             self._solve(rows, scales)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def grow(self, slots: int) -> None:
+        """Keep one model for all slots."""
+
+    def arrays(self) -> Arrays:
         return {
             "variances": self._variances,
             "mode": self.mode,
@@ -102,8 +105,8 @@ class LogisticHead:
             "past_pull": self._past_pull,
         }
 
-    def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Raises ValueError or KeyError when the arrays are not what `arrays` gave."""
+    def restore(self, arrays: Arrays, slots: int) -> None:  # noqa: ARG002 - one model
+        """Restore what `arrays` gave. Raises ValueError or KeyError for other arrays."""
         width, past = len(self.mode), len(arrays["past_pull"])
         if past not in (0, width):
             raise ValueError("a width does not fit")
@@ -115,7 +118,7 @@ class LogisticHead:
         if min(*self._variances, *self.covariance.diagonal()) <= 0:
             raise ValueError("a variance is not positive")
 
-    def _solve(self, rows: Rows, scales: Vector) -> None:
+    def _solve(self, rows: LabelledRows, scales: Vector) -> None:
         prior = scales * scales / self._variances[self._of]
         mode, loss = self.mode, self._loss(self.mode, rows, prior)
         for _ in range(MAX_STEPS):
@@ -129,9 +132,9 @@ class LogisticHead:
         self.covariance = ((inverse + inverse.T) / 2).astype("<f4")
 
     def _moved(
-        self, mode: Vector, loss: float, step: Vector, rows: Rows, prior: Vector
+        self, mode: Vector, loss: float, step: Vector, rows: LabelledRows, prior: Vector
     ) -> tuple[Vector, float, float]:
-        """Newton's step, halved until it helps: the new mode, its loss, and what was gained."""
+        """Halve Newton's step until it helps; return the new mode, its loss, and the gain."""
         for halving in range(_HALVINGS):
             tried = mode - step / 2**halving
             new = self._loss(tried, rows, prior)
@@ -139,7 +142,7 @@ class LogisticHead:
                 return tried, new, loss - new
         return mode, loss, 0.0
 
-    def _derivatives(self, mode: Vector, rows: Rows, prior: Vector) -> tuple[Vector, Array]:
+    def _derivatives(self, mode: Vector, rows: LabelledRows, prior: Vector) -> tuple[Vector, Array]:
         p = sigmoid(self._offset + rows.x @ mode)
         slope = rows.x.T @ (rows.weight * (p - rows.y)) + prior * mode
         bend = (rows.x.T * (rows.weight * p * (1 - p))) @ rows.x
@@ -149,7 +152,7 @@ class LogisticHead:
             bend += self._past_precision
         return slope, bend
 
-    def _loss(self, mode: Vector, rows: Rows, prior: Vector) -> float:
+    def _loss(self, mode: Vector, rows: LabelledRows, prior: Vector) -> float:
         z = self._offset + rows.x @ mode
         loss = rows.weight @ (np.logaddexp(0, z) - rows.y * z) + 0.5 * prior @ (mode * mode)
         if self._past_pull.size:
@@ -157,7 +160,7 @@ class LogisticHead:
         return float(loss)
 
     def _choose_variances(self, scales: Vector) -> None:
-        """Expectation maximisation: E[theta^2] of each group, with its made-up weights."""
+        """Maximise the expectation: E[theta^2] of each group, with its made-up weights."""
         squares = scales * scales * (self.mode * self.mode + self.covariance.diagonal())
         sums = np.bincount(self._of, weights=squares, minlength=len(self._groups))
         for index, group in enumerate(self._groups):
@@ -168,7 +171,7 @@ class LogisticHead:
 
 
 def sigmoid(z: Array) -> Array:
-    """1 / (1 + exp(-z)), without overflow.
+    """Return 1 / (1 + exp(-z)), without overflow.
 
     >>> sigmoid(np.array([-1000.0, 0.0, 1000.0])).tolist()
     [0.0, 0.5, 1.0]
@@ -178,5 +181,5 @@ def sigmoid(z: Array) -> Array:
 
 
 def moderated(z: Array, variance: Array) -> Array:
-    """Mean of sigma over N(z, variance), nearly (MacKay 1992)."""
+    """Return the mean of sigma over N(z, variance), nearly (MacKay 1992)."""
     return sigmoid(z / np.sqrt(1 + np.pi / 8 * variance))

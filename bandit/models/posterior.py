@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.models.sufficient_statistics import Statistics
+from bandit.models.sufficient_statistics import SufficientStatistics
 from bandit.types import Vector
 
 Array = NDArray[np.float64]
@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """Variances. shared: (width,) of u; noise: (slots,) of y.
+    """Prior variances. shared: (width,) of u; noise: (slots,) of y.
 
     own: (slots + 1, width - 1) of each d_a, last of an action never seen.
     """
@@ -33,12 +33,12 @@ class Prior:
 
 
 class Posterior:
-    """What is believed of every slot, and in the last row of an action never seen.
+    """The posterior of every slot, and in the last row of an action never seen.
 
     weights: (slots + 1, width) mean of [s + d_a, kappa].
     """
 
-    def __init__(self, stats: Statistics, prior: Prior) -> None:
+    def __init__(self, stats: SufficientStatistics, prior: Prior) -> None:
         """Solve the model."""
         noise = prior.noise[:, None]
         gram, moment = stats.gram / noise[:, :, None], stats.moment / noise
@@ -57,7 +57,7 @@ class Posterior:
         self._reach: Array | None = None
 
     def mean(self, rows: NDArray[np.intp], x: Vector, v: Vector | None) -> Vector:
-        """Expected y of each row; rows: (k,), x: (width - 1,), v: (k,), None for zeros."""
+        """Return expected y; rows: (k,), x: (width - 1,), v: (k,), None for zeros."""
         picked = self.weights[rows]
         result: Vector = picked[:, :-1] @ x
         if v is not None:
@@ -65,7 +65,7 @@ class Posterior:
         return result
 
     def covariance(self, rows: NDArray[np.intp], x: Vector, v: Vector | None) -> Array:
-        """Of the expected y of all rows jointly, (k, k)."""
+        """Return the joint covariance of the expected y of all rows, (k, k)."""
         if self._reach is None:
             self._reach = self._reached()
         width = len(self._shared)
@@ -79,19 +79,19 @@ class Posterior:
         return joint
 
     def freedom(self) -> float:
-        """Number of parameters less the share of each that its prior still holds."""
+        """Count parameters less the share of each that its prior still holds."""
         shared = 1 - self._shared.diagonal() / self._prior.shared
         return float(self.own_freedom().sum() + shared.sum())
 
     def own_freedom(self) -> Vector:
-        """The same of each action's deviations alone, (slots,)."""
+        """Count each action's deviations alone, less what their prior holds; (slots,)."""
         through_u = ((self._coupled @ self._shared) * self._coupled).sum(axis=2)
         spread = self._own.diagonal(axis1=1, axis2=2) + through_u
         result: Vector = (1 - spread / self._prior.own[:-1]).sum(axis=1)
         return result
 
     def _reached(self) -> Array:
-        """How x reaches the deviations: for each row [coupled | own] side by side.
+        """Return how x reaches the deviations: for each row [coupled | own] side by side.
 
         (width - 1, (slots + 1) * (2 width - 1)), so that one product serves all rows.
         """
@@ -104,7 +104,7 @@ class Posterior:
 
 
 def _diagonals(rows: Array) -> Array:
-    """(n, k) -> (n, k, k)."""
+    """Turn rows into diagonal matrices, (n, k) -> (n, k, k)."""
     result: Array = rows[:, :, None] * np.eye(rows.shape[1])
     return result
 
@@ -114,8 +114,8 @@ def _inverse(matrices: Array) -> Array:
     return inverse
 
 
-def residual_squares(stats: Statistics, posterior: Posterior) -> Vector:
-    """Each slot's sum over its outcomes of (y - expected y)^2, from the statistics alone."""
+def residual_squares(stats: SufficientStatistics, posterior: Posterior) -> Vector:
+    """Sum (y - expected y)^2 over each slot's outcomes, from the statistics alone."""
     weights = posterior.weights[:-1]
     fitted = ((stats.gram @ weights[:, :, None])[:, :, 0] * weights).sum(axis=1)
     squares: Vector = stats.square - 2 * (stats.moment * weights).sum(axis=1) + fitted

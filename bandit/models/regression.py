@@ -8,16 +8,22 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.models.empirical_bayes import TRUST_GRID, Variances, expected_variances, own_variances
+from bandit.models.empirical_bayes import (
+    TRUST_GRID,
+    PriorVariances,
+    expected_variances,
+    own_variances,
+)
 from bandit.models.posterior import Posterior, Prior, residual_squares
-from bandit.models.sufficient_statistics import Statistics, shaped
+from bandit.models.sufficient_statistics import SufficientStatistics
+from bandit.snapshots.parts import Arrays, shaped
 from bandit.types import Vector
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 EARLY_COUNT: Final = 8.0
-"""Outcomes that tell of an action's level, up to which each is taken in at once."""
+"""Outcomes of an action up to which each is solved for at once."""
 
 EARLY_REFRESH: Final = frozenset({12, 16, 24, 48})
 REFRESH_EVERY: Final = 32
@@ -27,7 +33,7 @@ EARLY_TUNE: Final = frozenset(round(24 * 1.3**step) for step in range(15))
 TUNE_EVERY: Final = 1_000
 NOISE_PRIOR_COUNT: Final = 10.0
 LEAST_NOISE: Final = 0.01
-"""As a share of the noise assumed at the start."""
+"""Least noise, as a share of that assumed at the start."""
 OWN_NOISE_COUNT: Final = 20.0
 """Outcomes of an action that weigh as much as what all actions say of the noise."""
 NOISE_RATIO: Final = 10.0
@@ -37,8 +43,8 @@ _LABELS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class LayerSpec:
-    """offset: y when nothing is known. noise: variance assumed at the start.
+class RegressionSpec:
+    """A kind of y. offset: y when nothing is known. noise: variance assumed at the start.
 
     intercept: prior variance of the shared and of each action's own intercept.
     """
@@ -48,7 +54,7 @@ class LayerSpec:
     intercept: float = 0.1
 
 
-class Layer:
+class HierarchicalRegression:
     """Hierarchical Bayesian regression of one kind of outcome. size: numbers in x, 1 included.
 
     `observe` is cheap; the posterior is solved again at fixed counts of outcomes, the variances
@@ -56,24 +62,24 @@ class Layer:
     not on when it was saved: outcomes not yet solved for are saved as they are.
     """
 
-    def __init__(self, spec: LayerSpec, size: int) -> None:
+    def __init__(self, spec: RegressionSpec, size: int) -> None:
         self._spec = spec
-        self._stats = Statistics(size + 1)
+        self._stats = SufficientStatistics(size + 1)
         self._fresh: list[Vector] = []
         self._counts: Vector = np.zeros(0)
         self._seen = 0
-        self._variances, self._pooled = Variances(), spec.noise
+        self._variances, self._pooled = PriorVariances(), spec.noise
         self._noise: Vector = np.zeros(0)
         self._own: Vector = np.array([self._variances.own])
         self._posterior = self._solved()
 
     def noise(self, slot: int) -> float:
-        """Variance of y about what is expected of it."""
+        """Return the variance of y about its expectation."""
         return float(self._noise[slot])
 
     @property
     def listens(self) -> bool:
-        """Whether v has earned a slope that is worth asking for v."""
+        """Return whether v has earned a slope that is worth asking for v."""
         return self._variances.trust > TRUST_GRID[0]
 
     @property
@@ -81,7 +87,7 @@ class Layer:
         return self._stats.slots
 
     def counts(self, rows: Rows) -> Vector:
-        """Summed weights of the outcomes behind each row, 0 for an action never seen; (k,)."""
+        """Return summed weights of outcomes of each row, 0 for an action never seen; (k,)."""
         if not self.slots:
             return np.zeros(len(rows))
         return np.where(rows < 0, 0.0, self._counts[rows])
@@ -96,7 +102,7 @@ class Layer:
             self.refresh()
 
     def mean(self, rows: Rows, x: Vector, v: Vector | None) -> Vector:
-        """Expected y; rows: (k,) slots, -1 for an action never seen; v: (k,), None for zeros."""
+        """Return expected y; rows: (k,) slots, -1 for one never seen; v: (k,), None for zeros."""
         return self._spec.offset + self._posterior.mean(rows, x, v)
 
     def covariance(self, rows: Rows, x: Vector, v: Vector | None) -> Array:
@@ -123,12 +129,12 @@ class Layer:
         self.refresh()
 
     def limit(self, most: float) -> None:
-        """No action's outcomes weigh more than `most` together: what is expected nearly stays."""
+        """Let no action's outcomes weigh more than `most` together; expectations nearly stay."""
         self._fold()
         for slot in np.flatnonzero(self._stats.count > most).tolist():
             self._stats.scale(slot, most / float(self._stats.count[slot]))
         self._counts = self._stats.count.copy()
-        # What comes next is solved for as often as if so many had been learned.
+        # Later outcomes are solved for as often as if so many had been learned.
         self._seen = min(self._seen, int(self._counts.sum()))
         self.refresh()
 
@@ -145,18 +151,18 @@ class Layer:
         self._fold()
         self._posterior = self._solved()
 
-    def arrays(self) -> dict[str, Array]:
+    def arrays(self) -> Arrays:
         chosen = self._variances
         scalars = [self._seen, chosen.trust, chosen.shared, chosen.own, self._pooled]
         fresh = np.array(self._fresh).reshape(-1, self._stats.width + _LABELS)
         kept = {"scalars": np.array(scalars), "noise": self._noise, "own": self._own}
         return kept | {"fresh": fresh} | self._stats.arrays()
 
-    def restore(self, arrays: dict[str, Array], slots: int) -> None:
-        """Raises ValueError or KeyError when the arrays are not what `arrays` gave."""
+    def restore(self, arrays: Arrays, slots: int) -> None:
+        """Restore what `arrays` gave. Raises ValueError or KeyError for other arrays."""
         self._stats.restore(arrays, slots)
         seen, *chosen, self._pooled = shaped(arrays["scalars"], (5,)).tolist()
-        self._seen, self._variances = int(seen), Variances(*chosen)
+        self._seen, self._variances = int(seen), PriorVariances(*chosen)
         self._noise = shaped(arrays["noise"], (slots,)).copy()
         self._own = shaped(arrays["own"], (slots + 1,)).copy()
         if min(*chosen, self._pooled, *self._noise, *self._own) <= 0:
@@ -191,14 +197,14 @@ class Layer:
         self.refresh()
 
     def _measure_noise(self) -> None:
-        """From the residuals: of all actions together, and of each, shrunk towards that."""
+        """Measure residuals of all actions together, and of each, shrunk towards that."""
         start, count = self._spec.noise, self._stats.count
         squares = residual_squares(self._stats, self._posterior)
         freedom = max(0.0, float(count.sum()) - self._posterior.freedom())
         pooled = (squares.sum() + NOISE_PRIOR_COUNT * start) / (NOISE_PRIOR_COUNT + freedom)
         self._pooled = max(LEAST_NOISE * start, float(pooled))
-        told = np.maximum(0.0, count - self._posterior.own_freedom())
-        own = (squares + OWN_NOISE_COUNT * self._pooled) / (told + OWN_NOISE_COUNT)
+        counted = np.maximum(0.0, count - self._posterior.own_freedom())
+        own = (squares + OWN_NOISE_COUNT * self._pooled) / (counted + OWN_NOISE_COUNT)
         self._noise = np.clip(own, self._pooled / NOISE_RATIO, self._pooled * NOISE_RATIO)
 
     def _solved(self) -> Posterior:

@@ -7,40 +7,36 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.models.sufficient_statistics import shaped
+from bandit.snapshots.parts import SlotPart
 from bandit.types import Outcome
 
 QUALITY, COST_RATIO, LATENCY_MS, FAILURE = range(4)
 MOST: Final = 1e9
-"""Of a latency in ms: larger ones are learned as this, so that no sum overflows."""
+"""Largest latency in ms that is learned as it is, so that no sum overflows."""
 MOST_RATIO: Final = 1e3
-"""Of a cost, as a multiple of the prior one."""
+"""Largest cost that is learned as it is, as a multiple of the prior one."""
 
 _START: Final = np.array([0.75, 1.0, 1_000.0, 0.02])
 
 
 def cost_ratio(outcome: Outcome) -> float | None:
-    """What it cost as a multiple of the action's prior cost; None where that is not known."""
+    """Return the cost as a multiple of the action's prior cost; None where it is not known."""
     if outcome.cost_usd is None:
         return None
     return min(outcome.cost_usd / outcome.action.prior_cost_usd, MOST_RATIO)
 
 
-class RunningMeans:
+class RunningMeans(SlotPart):
     """Columns: quality, cost as a multiple of the prior cost, latency in ms, failure."""
+
+    stored = ("sums", "counts")
 
     def __init__(self) -> None:
         self._sums: NDArray[np.float64] = np.zeros((0, 4))
         self._counts: NDArray[np.float64] = np.zeros((0, 4))
 
-    def grow(self, slots: int) -> None:
-        missing = slots - len(self._sums)
-        if missing > 0:
-            self._sums = np.concatenate([self._sums, np.zeros((missing, 4))])
-            self._counts = np.concatenate([self._counts, np.zeros((missing, 4))])
-
     def add(self, slot: int, outcome: Outcome) -> None:
-        """What is corrected is taken out again; an action without it learns it as a first one."""
+        """Take out what is corrected; an action without it learns the right one as its first."""
         old, weight = outcome.replaces, outcome.weight
         if old is not None and self._counts[slot, QUALITY] >= weight:
             self._sums[slot, QUALITY] = max(0.0, self._sums[slot, QUALITY] - weight * old)
@@ -52,20 +48,12 @@ class RunningMeans:
                 self._counts[slot, column] += outcome.weight
 
     def means(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """(k, 4); a row of -1 is an action never seen."""
+        """Return the means, (k, 4); a row of -1 is an action never seen."""
         none = np.zeros((1, 4))
         sums = np.concatenate([self._sums, none])[rows]
         result: NDArray[np.float64] = (_START + sums) / (1 + self.counts(rows))
         return result
 
     def counts(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Summed weights, (k, 4)."""
+        """Return summed weights, (k, 4)."""
         return np.concatenate([self._counts, np.zeros((1, 4))])[rows]
-
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
-        return {"sums": self._sums, "counts": self._counts}
-
-    def restore(self, arrays: dict[str, NDArray[np.float64]], slots: int) -> None:
-        """Raises ValueError or KeyError when the arrays are not what `arrays` gave."""
-        self._sums = shaped(arrays["sums"], (slots, 4)).copy()
-        self._counts = shaped(arrays["counts"], (slots, 4)).copy()

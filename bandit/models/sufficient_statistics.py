@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.snapshots.parts import Arrays, shaped
 from bandit.types import Vector
 
 Array = NDArray[np.float64]
 
 
-class Statistics:
-    """For each action slot: gram = sum phi phi', moment = sum phi y, square = sum y^2, count.
+class SufficientStatistics:
+    """Sums of each action slot: gram = sum phi phi', moment = sum phi y, square = sum y^2, count.
 
     phi has `width` numbers, the first always 1. Slots are appended, never removed, so actions may
     come and go. gram: (slots, width, width), moment: (slots, width), square and count: (slots,).
@@ -45,12 +46,12 @@ class Statistics:
         self.count[slot] += weight
 
     def correct(self, slot: int, phi: Vector, old: float, new: float, weight: float) -> None:
-        """An outcome that was added with y = old had y = new."""
+        """Replace the y of an outcome that was added with y = old."""
         self.moment[slot] += (weight * (new - old)) * phi
         self.square[slot] += weight * (new * new - old * old)
 
     def scale(self, slot: int, factor: float) -> None:
-        """As if every outcome of the slot had weighed `factor` times as much; means stay."""
+        """Multiply the weight of every outcome of the slot; means stay."""
         for sums in (self.gram, self.moment, self.square, self.count):
             sums[slot] *= factor
 
@@ -66,13 +67,13 @@ class Statistics:
         self.gram[slot, 0, :] = self.gram[slot, :, 0] = self.moment[slot, 0] = 0.0
 
     def add_level(self, slot: int, level: float, count: float) -> None:
-        """As if `count` outcomes had been `level` where every slope's number is 0."""
+        """Add `count` outcomes with y = level at the origin of every slope."""
         self.gram[slot, 0, 0] += count
         self.moment[slot, 0] += count * level
         self.square[slot] += count * level * level
 
-    def arrays(self) -> dict[str, Array]:
-        """For the snapshot; of each symmetric matrix the upper triangle."""
+    def arrays(self) -> Arrays:
+        """Return the sums; each symmetric matrix as its upper triangle."""
         upper = np.triu_indices(self.width)
         return {
             "gram": self.gram[:, upper[0], upper[1]],
@@ -81,8 +82,8 @@ class Statistics:
             "count": self.count,
         }
 
-    def restore(self, arrays: dict[str, Array], slots: int) -> None:
-        """Raises ValueError or KeyError when the arrays do not fit `slots` and `width`."""
+    def restore(self, arrays: Arrays, slots: int) -> None:
+        """Restore the state. Raises ValueError or KeyError unless the arrays fit."""
         upper = np.triu_indices(self.width)
         self.gram = np.zeros((slots, self.width, self.width))
         self.gram[:, upper[0], upper[1]] = shaped(arrays["gram"], (slots, len(upper[0])))
@@ -90,13 +91,6 @@ class Statistics:
         self.moment = shaped(arrays["moment"], (slots, self.width)).copy()
         self.square = shaped(arrays["square"], (slots,)).copy()
         self.count = shaped(arrays["count"], (slots,)).copy()
-
-
-def shaped(array: Array, shape: tuple[int, ...]) -> Array:
-    """Raises ValueError for any other shape."""
-    if array.shape != shape:
-        raise ValueError("wrong shape")
-    return array
 
 
 def _padded(array: Array, rows: int) -> Array:

@@ -37,7 +37,7 @@ class ContextText:
         self._template = f" |e {_numbered(shape.axes)} |p {_numbered(shape.features)}"
 
     def write(self, numbers: Vector) -> str:
-        """numbers: [membership, projection, features], (shape.total,).
+        """Write numbers, [membership, projection, features], (shape.total,).
 
         >>> ContextText(ContextShape(2, 1, 1)).write(np.array([0, 1.0, 0.5, -0.25]))
         '|c 1:1.0000 |e 0:0.5000 |p 0:-0.2500'
@@ -63,9 +63,9 @@ class Regressor:
         self._features: dict[int, int] = {}
 
     def predict(self, text: str, slots: Sequence[int]) -> Vector:
-        """(slots,) predictions; `text` by ContextText."""
+        """Predict for each slot, (slots,); `text` by ContextText."""
         workspace, found = self._workspace, []
-        # Of weight 0, for VW counts what it predicts, and its counts are part of the model.
+        # Weight 0, for VW counts what it predicts, and its counts are part of the model.
         example = workspace.parse(f"0 0 {self._initial} |a 0 {text}")
         action = example.get_ns("a")
         for slot in slots:
@@ -87,7 +87,7 @@ class Regressor:
         self._workspace.learn(f"{y:.6g} {weight:.6g} {self._initial} |a {slot} {text}")
 
     def save(self) -> bytes:
-        """The model alone: counters that VW writes and does not read again are left out."""
+        """Return the model alone, without counters that VW writes and does not read again."""
         return _save(_open("", _save(self._workspace)))
 
 
@@ -100,18 +100,18 @@ class Explorer:
         self._workspace = _open(self._options, model)
 
     def predict(self, text: str, slots: Sequence[int]) -> Vector:
-        """(slots,) probabilities of the explorer itself, before any floor."""
+        """Return the explorer's own probabilities, before any floor, (slots,)."""
         lines = [f"shared {text}", *(f"|a {slot}" for slot in slots)]
         return np.array(self._workspace.predict(lines), dtype=np.float64)
 
     def learn(self, text: str, slots: Sequence[int], chosen: int, cost: float, p: float) -> None:
-        """chosen: index into `slots`. p: the propensity it was chosen with."""
+        """Learn a cost. chosen: index into `slots`. p: the propensity it was chosen with."""
         lines = [f"shared {text}", *(f"|a {slot}" for slot in slots)]
         lines[1 + chosen] = f"0:{cost:.6g}:{p:.6g} {lines[1 + chosen]}"
         self._workspace.learn(lines)
 
     def save(self) -> bytes:
-        """The model, from which this object goes on too.
+        """Return the model, from which this object goes on too.
 
         VW leaves some counters out: only so do this object and a restored one learn alike.
         """
@@ -146,6 +146,6 @@ def _save(workspace: Any) -> bytes:
 
 
 def _scratch() -> tempfile.TemporaryDirectory[str]:
-    """VW knows files only; where there is a memory file system the model never meets a disk."""
+    """Make a folder for VW, which knows files only; in memory where there is such a file system."""
     in_memory = os.access(_MEMORY, os.W_OK)
     return tempfile.TemporaryDirectory(prefix="vw-", dir=_MEMORY if in_memory else None)

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bandit.errors import BadInput
+from bandit.frontier import LEVEL, Interval
 
-LEVEL: Final = 0.95
 TUNED_FOR: Final = 1_000
 """Number of values at which the interval is about as narrow as it can be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean and the bounds of its interval; infinite bounds where nothing can be said."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def confidence_sequence(
@@ -32,13 +22,15 @@ def confidence_sequence(
     least_variance: float = 0.0,
     tuned_for: int = TUNED_FOR,
 ) -> Interval:
-    """Asymptotic confidence sequence of a running mean, two-sided, valid at every length at once.
+    """Return an asymptotic two-sided confidence sequence of a running mean.
+
+    It is valid at every length at once.
 
     values: (n,), in the order they came, not necessarily alike in distribution. Half width:
     s sqrt(2 (n r^2 + 1) / (n^2 r^2) log(sqrt(n r^2 + 1) / alpha)), s^2 the variance so far, at
     least `least_variance` (what is known of it besides the values), and
     r^2 = (log(1 - 2 log alpha) - 2 log alpha) / tuned_for (Waudby-Smith, Arbour, Sinha, Kennedy
-    and Ramdas, Annals of Statistics 2024, theorem 2.2 and appendix B.2).
+    and Ramdas, Annals of SufficientStatistics 2024, theorem 2.2 and appendix B.2).
 
     >>> interval = confidence_sequence([0.0, 1.0] * 500)
     >>> interval.mean, round(interval.high - interval.mean, 3)
@@ -60,7 +52,7 @@ def confidence_sequence(
 def interval_of(
     n: int, mean: float, variance: float, level: float = LEVEL, *, tuned_for: int = TUNED_FOR
 ) -> Interval:
-    """The same from the number of values, their mean and their variance.
+    """Return the sequence from the number of values, their mean and their variance.
 
     Raises:
         BadInput: no value, or a level outside (0, 1).

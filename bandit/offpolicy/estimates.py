@@ -9,20 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.errors import BadInput
-from bandit.offpolicy.confidence import LEVEL, Interval, confidence_sequence
+from bandit.frontier import LEVEL, Interval
+from bandit.offpolicy.confidence import confidence_sequence
 from bandit.types import Vector
 
 Array = NDArray[np.float64]
 
 LEAST_EFFECTIVE: Final = 30.0
-"""Decisions that must be left by their weights for an interval to be given."""
+"""Least effective number of decisions for an interval to be given."""
 SUM_SLACK: Final = 1e-6
+FOLDS: Final = 5
+RIDGE: Final = 10.0
 PRIOR_COUNT: Final = 10.0
-"""Surprises of an action that weigh as much as what all actions say of their size."""
+"""Surprises of an action that weigh as much as the size that all actions tell."""
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LoggedDecisions:
     """Decisions in the order they were made, n of them, k actions in all.
 
     taken: (n,) column of the action. probabilities: (n, k) with which each might have been taken,
@@ -38,14 +41,14 @@ class Logged:
 
     @property
     def propensity(self) -> Vector:
-        """(n,) of the actions taken."""
+        """Return the probabilities of the actions taken, (n,)."""
         picked: Vector = self.probabilities[np.arange(len(self)), self.taken]
         return picked
 
 
 @dataclass(frozen=True, slots=True)
 class Estimated:
-    """values: (n,) whose mean is the estimate. effective: see `effective_size`.
+    """An estimate. values: (n,) whose mean it is. effective: see `effective_size`.
 
     interval: None where too few decisions are left for one to be honest.
     """
@@ -55,8 +58,8 @@ class Estimated:
     interval: Interval | None
 
 
-def importance_weights(logged: Logged, wanted: Array) -> Vector:
-    """p_wanted / p_logged of the action taken, (n,). wanted: (n, k) of the other policy.
+def importance_weights(logged: LoggedDecisions, wanted: Array) -> Vector:
+    """Return p_wanted / p_logged of the action taken, (n,). wanted: (n, k) of the other policy.
 
     Raises:
         BadInput: shapes that differ, non-finite numbers, an action taken with probability 0,
@@ -67,8 +70,8 @@ def importance_weights(logged: Logged, wanted: Array) -> Vector:
     return _weights(logged, wanted)
 
 
-def effective_size(logged: Logged, wanted: Array) -> float:
-    """Decisions over the expected squared weight, mean_t sum_a p_wanted(a)^2 / p_logged(a).
+def effective_size(logged: LoggedDecisions, wanted: Array) -> float:
+    """Return decisions / expected squared weight, mean_t sum_a p_wanted(a)^2 / p_logged(a).
 
     Kong's (1992) effective sample size with its expectation in place of the sample: every
     probability is logged, so weights that a sample happened to miss count as well.
@@ -78,20 +81,20 @@ def effective_size(logged: Logged, wanted: Array) -> float:
 
 
 def doubly_robust(
-    logged: Logged,
+    logged: LoggedDecisions,
     wanted: Array,
     expected: Array,
     against: Array | None = None,
     level: float = LEVEL,
 ) -> Estimated:
-    """Value of a policy: sum_a p(a) m(a) + w (r - m(taken)) (Dudik, Langford and Li 2011).
+    """Estimate a policy's value, sum_a p(a) m(a) + w (r - m(taken)) (Dudik et al. 2011).
 
     wanted: (n, k) probabilities of the policy. expected: (n, k) rewards m of a model that has not
     seen the decision itself. Right when either the propensities or the model are. against: (n, k)
     of another policy; then of the difference of both, decision by decision.
 
     Raises:
-        BadInput: as of `importance_weights`, or a non-finite reward.
+        BadInput: as in `importance_weights`, or a non-finite reward.
 
     """
     policies = [wanted] if against is None else [wanted, against]
@@ -109,8 +112,28 @@ def doubly_robust(
     return Estimated(values, effective, confidence_sequence(values, level, least_variance=least))
 
 
-def _variance(logged: Logged, shares: Array, surprise: Vector) -> float:
-    """What the weights alone make of the surprises' size: mean_t sum_a p_w(a)^2/p_l(a) s_a^2.
+def cross_fitted(logged: LoggedDecisions, contexts: Array, folds: int = FOLDS) -> Array:
+    """Expect rewards, (n, k), by ridge regression per action, each fold by the others.
+
+    contexts: (n, d). An action never taken outside the fold is expected to earn what all of them
+    earn together (Chernozhukov et al., Econometrics Journal 2018, for why folds). The folds are
+    every `folds`-th decision, so that each is spread over the whole log.
+    """
+    n, k = logged.probabilities.shape
+    x = np.column_stack([np.ones(n), contexts])
+    expected = np.zeros((n, k))
+    fold = np.arange(n) % folds
+    for held in range(min(folds, n)):
+        learn, apply = fold != held, fold == held
+        mean = float(logged.reward[learn].mean()) if learn.any() else 0.0
+        for action in range(k):
+            rows = learn & (logged.taken == action)
+            expected[apply, action] = mean + _ridge(x[rows], logged.reward[rows] - mean, x[apply])
+    return expected
+
+
+def _variance(logged: LoggedDecisions, shares: Array, surprise: Vector) -> float:
+    """Return the variance by the weights alone: mean_t sum_a p_w(a)^2/p_l(a) s_a^2.
 
     A sample without its rarest and heaviest weights looks quieter than it is; this does not.
     """
@@ -122,19 +145,19 @@ def _variance(logged: Logged, shares: Array, surprise: Vector) -> float:
     return float((_squared_weights(logged, shares) @ sizes).mean())
 
 
-def _weights(logged: Logged, shares: Array) -> Vector:
+def _weights(logged: LoggedDecisions, shares: Array) -> Vector:
     taken: Vector = shares[np.arange(len(logged)), logged.taken]
     return taken / logged.propensity
 
 
-def _squared_weights(logged: Logged, shares: Array) -> Array:
-    """p_wanted^2 / p_logged, (n, k); 0 where neither policy goes."""
+def _squared_weights(logged: LoggedDecisions, shares: Array) -> Array:
+    """Return p_wanted^2 / p_logged, (n, k); 0 where neither policy goes."""
     safe = np.where(logged.probabilities > 0, logged.probabilities, 1.0)
     squared: Array = shares**2 / safe
     return squared
 
 
-def _check(logged: Logged, wanted: Array) -> None:
+def _check(logged: LoggedDecisions, wanted: Array) -> None:
     given = logged.probabilities
     if given.ndim != 2 or given.shape != wanted.shape or len(logged.taken) != len(given):  # noqa: PLR2004 - rows and columns
         raise BadInput("give one logged and one wanted share per decision and action")
@@ -148,3 +171,11 @@ def _check(logged: Logged, wanted: Array) -> None:
         raise BadInput("the shares of a decision are not negative and sum to 1")
     if (wanted[given == 0] > 0).any():
         raise BadInput("a share lies on an action that was not eligible; mask first")
+
+
+def _ridge(x: Array, y: Array, at: Array) -> Array:
+    """Regress; the intercept is pulled to 0 less than the rest, for two outcomes say something."""
+    penalty = np.full(x.shape[1], RIDGE)
+    penalty[0] = 1.0
+    solved: Array = at @ np.linalg.solve(x.T @ x + np.diag(penalty), x.T @ y)
+    return solved

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bandit.errors import BadInput
-from bandit.offpolicy.confidence import LEVEL, TUNED_FOR, Interval, interval_of
+from bandit.frontier import LEVEL, Interval
+from bandit.offpolicy.confidence import TUNED_FOR, interval_of
 from bandit.offpolicy.estimates import LEAST_EFFECTIVE, PRIOR_COUNT, SUM_SLACK
 
 
@@ -29,7 +30,7 @@ class Weighed:
 
 @dataclass(slots=True)
 class GainTally:
-    """What `doubly_robust` with `against` the logged probabilities gives, decision by decision.
+    """The sums of `doubly_robust` against the logged probabilities, decision by decision.
 
     count, total, squares: of the gains. heaviness: sum of expected squared weights. spread,
     surprise, taken: by action, sums of what its weights make of a surprise, of squared surprises,
@@ -45,7 +46,7 @@ class GainTally:
     taken: dict[str, int] = field(default_factory=dict)
 
     def add(self, seen: Weighed) -> None:
-        """Nothing changes when it raises. Raises BadInput."""
+        """Add a decision. Raises BadInput, and changes nothing then."""
         _check(seen)
         rows = list(zip(seen.actions, seen.logged, seen.wanted, seen.expected, strict=True))
         name, logged, wanted, expected = rows[seen.taken]
@@ -63,16 +64,16 @@ class GainTally:
 
     @property
     def gain(self) -> float:
-        """Mean, 0 of nothing."""
+        """Return the mean gain, 0 of nothing."""
         return self.total / self.count if self.count else 0.0
 
     @property
     def effective(self) -> float:
-        """Decisions left by their weights; see `effective_size`."""
+        """Count decisions left by their weights; see `effective_size`."""
         return self.count**2 / self.heaviness if self.count else 0.0
 
     def interval(self, level: float = LEVEL, *, tuned_for: int = TUNED_FOR) -> Interval | None:
-        """Valid at every count at once; None where too few decisions are left to be honest."""
+        """Return an interval valid at every count; None where too few decisions are left."""
         n = self.count
         if n < 2 or self.effective < LEAST_EFFECTIVE:  # noqa: PLR2004 - a variance needs two
             return None
@@ -80,7 +81,7 @@ class GainTally:
         return interval_of(n, self.gain, max(variance, self._design()), level, tuned_for=tuned_for)
 
     def _design(self) -> float:
-        """What the weights alone make of the surprises' size, as in `doubly_robust`."""
+        """Return the variance by the weights alone, as in `doubly_robust`."""
         pooled = sum(self.surprise.values()) / self.count
         total = 0.0
         for action, spread in self.spread.items():

@@ -2,51 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bandit.context.view import View
+from bandit.context.view import ContextView
 from bandit.models.running_means import COST_RATIO, QUALITY, cost_ratio
-from bandit.models.sufficient_statistics import shaped
-from bandit.policies.base import Asked, Expected, Part
+from bandit.policies.base import ExpectedMeans
 from bandit.policies.sampling import SamplingPolicy, shrunk_variance
-from bandit.settings import PolicySettings
+from bandit.policies.snapshot_policy import PolicyQuery
+from bandit.settings import PolicySettings, bounded, check_bounds
+from bandit.snapshots.parts import Arrays, SlotPart, SnapshotPart
 from bandit.types import Outcome, Vector
 
 NAME: Final = "cluster-table"
 
 
-class Table:
+@dataclass(frozen=True, slots=True)
+class ClusterTableOptions:
+    """shrink: made-up outcomes at the action's overall mean in every cluster."""
+
+    shrink: float = bounded(20.0, 1e-3, 1e6)
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "cluster_table")
+
+
+class ClusterSums(SlotPart):
     """Sums and summed weights of one number, by slot and cluster."""
 
-    def __init__(self, clusters: int) -> None:
-        self._sums = np.zeros((0, clusters))
-        self._counts = np.zeros((0, clusters))
+    stored = ("sums", "counts")
 
-    def grow(self, slots: int) -> None:
-        missing = slots - len(self._sums)
-        if missing > 0:
-            self._sums = np.pad(self._sums, ((0, missing), (0, 0)))
-            self._counts = np.pad(self._counts, ((0, missing), (0, 0)))
+    def __init__(self, clusters: int) -> None:
+        self._sums: NDArray[np.float64] = np.zeros((0, clusters))
+        self._counts: NDArray[np.float64] = np.zeros((0, clusters))
 
     def add(self, slot: int, cluster: int, value: float, weight: float) -> None:
         self._sums[slot, cluster] += weight * value
         self._counts[slot, cluster] += weight
 
     def look_up(self, rows: NDArray[np.intp], cluster: int) -> tuple[Vector, Vector]:
-        """Sums and counts, each (k,); 0 for rows of -1."""
+        """Return sums and counts, each (k,); 0 for rows of -1."""
         sums = np.append(self._sums[:, cluster], 0.0)[rows]
         return sums, np.append(self._counts[:, cluster], 0.0)[rows]
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        return {"sums": self._sums, "counts": self._counts}
-
-    def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:
-        shape = (slots, self._sums.shape[1])
-        self._sums = shaped(arrays["sums"], shape).copy()
-        self._counts = shaped(arrays["counts"], shape).copy()
+    def restore(self, arrays: Arrays, slots: int) -> None:
+        super().restore(arrays, slots)
         if slots and self._counts.min() < 0:
             raise ValueError("a count is negative")
 
@@ -55,40 +60,35 @@ class ClusterTablePolicy(SamplingPolicy):
     """Quality and cost of the cluster's outcomes, shrunk towards the action's overall means."""
 
     def __init__(
-        self,
-        name: str,
-        settings: PolicySettings,
-        context_version: str,
-        rng: np.random.Generator,
+        self, name: str, settings: PolicySettings, context_version: str, rng: Generator
     ) -> None:
         super().__init__(name, settings, context_version, rng)
-        self._quality = Table(settings.shape.clusters)
-        self._ratio = Table(settings.shape.clusters)
+        self._shrink = settings.options_of(ClusterTableOptions).shrink
+        self._quality = ClusterSums(settings.shape.clusters)
+        self._ratio = ClusterSums(settings.shape.clusters)
 
-    def _expect(self, asked: Asked) -> Expected:
-        overall = self._means.means(asked.rows)
-        quality = self._shrunk(self._quality, asked, overall[:, QUALITY])
-        ratio = self._shrunk(self._ratio, asked, overall[:, COST_RATIO])
-        rest = super()._expect(asked)
-        return Expected(quality, ratio * asked.prices, rest.latency_ms, rest.failure)
+    def _expect(self, query: PolicyQuery) -> ExpectedMeans:
+        overall = self._means.means(query.rows)
+        quality = self._shrunk(self._quality, query, overall[:, QUALITY])
+        ratio = self._shrunk(self._ratio, query, overall[:, COST_RATIO])
+        rest = super()._expect(query)
+        return ExpectedMeans(quality, ratio * query.prices, rest.latency_ms, rest.failure)
 
-    def _variance(self, asked: Asked, expected: Expected) -> Vector:  # noqa: ARG002 - not of the mean
-        counts = self._quality.look_up(asked.rows, _nearest(asked.view))[1]
-        overall = self._means.counts(asked.rows)[:, QUALITY]
-        shrink = self._settings.options.cluster_table.shrink
-        return self._noise.value * shrunk_variance(counts, shrink, overall)
+    def _variance(self, query: PolicyQuery) -> Vector:
+        counts = self._quality.look_up(query.rows, _nearest(query.view))[1]
+        overall = self._means.counts(query.rows)[:, QUALITY]
+        return self._noise.value * shrunk_variance(counts, self._shrink, overall)
 
-    def _shrunk(self, table: Table, asked: Asked, overall: Vector) -> Vector:
-        shrink = self._settings.options.cluster_table.shrink
-        sums, counts = table.look_up(asked.rows, _nearest(asked.view))
-        shrunk: Vector = (sums + shrink * overall) / (counts + shrink)
+    def _shrunk(self, table: ClusterSums, query: PolicyQuery, overall: Vector) -> Vector:
+        sums, counts = table.look_up(query.rows, _nearest(query.view))
+        shrunk: Vector = (sums + self._shrink * overall) / (counts + self._shrink)
         return shrunk
 
-    def _parts(self) -> dict[str, Part]:
-        return super()._parts() | {"quality": self._quality, "ratio": self._ratio}
+    def _parts(self) -> Mapping[str, SnapshotPart]:
+        return {**super()._parts(), "quality": self._quality, "ratio": self._ratio}
 
-    def _learn(self, slot: int, outcome: Outcome, view: View) -> None:
-        super()._learn(slot, outcome, view)
+    def _learn_more(self, slot: int, outcome: Outcome, view: ContextView) -> None:
+        super()._learn_more(slot, outcome, view)
         cluster, weight = _nearest(view), outcome.weight
         if outcome.quality is not None:
             self._quality.add(slot, cluster, outcome.quality, weight)
@@ -97,5 +97,5 @@ class ClusterTablePolicy(SamplingPolicy):
             self._ratio.add(slot, cluster, ratio, weight)
 
 
-def _nearest(view: View) -> int:
+def _nearest(view: ContextView) -> int:
     return int(view.membership.argmax())

@@ -7,26 +7,29 @@ the action's running means, so that feedback that comes alone still has its pric
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random import Generator
 
-from bandit.context.view import View
+from bandit.context.view import ContextView
 from bandit.models.running_means import COST_RATIO, FAILURE, LATENCY_MS
 from bandit.models.vowpal_wabbit import Explorer
-from bandit.policies.base import Asked, Expected, LearningPolicy, Part
+from bandit.policies.base import ExpectedMeans, LearningPolicy
+from bandit.policies.snapshot_policy import PolicyQuery
 from bandit.settings import PolicySettings
+from bandit.snapshots.parts import Arrays, SnapshotPart
 from bandit.types import Outcome, Vector
 from bandit.utility import burden
 
 LEAST_PROPENSITY: Final = 1e-3
 """Importance weights are bounded: 1 / this."""
 MOST_COST: Final = 100.0
-"""Of one outcome, either way: a single label beyond all measure would spoil every weight."""
+"""Largest cost of one outcome, either way: one beyond all measure would spoil every weight."""
 
 
-class _Model:
+class _LazyExplorer:
     """The explorer, made when first needed: a restored policy never needs the empty one."""
 
     def __init__(self, name: str) -> None:
@@ -40,44 +43,40 @@ class _Model:
         return self._made
 
     def grow(self, slots: int) -> None:
-        """It knows actions by their numbers, however many."""
+        """Know actions by their numbers, however many."""
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> Arrays:
         return {"vw": np.frombuffer(self.explorer.save(), dtype=np.uint8)}
 
-    def restore(self, arrays: dict[str, NDArray[Any]], slots: int) -> None:  # noqa: ARG002 - as above
+    def restore(self, arrays: Arrays, slots: int) -> None:  # noqa: ARG002 - as above
         self._made = Explorer(self._name, arrays["vw"].tobytes())
 
 
 class ExplorerPolicy(LearningPolicy):
-    """name: one of `bandit.models.vowpal_wabbit.EXPLORER_NAMES`.
+    """An explorer of Vowpal Wabbit; name: one of `vowpal_wabbit.EXPLORER_NAMES`.
 
     The weights of a single decision act on the estimates it reports, not on the choice: they are
     learned in.
     """
 
     def __init__(
-        self,
-        name: str,
-        settings: PolicySettings,
-        context_version: str,
-        rng: np.random.Generator,
+        self, name: str, settings: PolicySettings, context_version: str, rng: Generator
     ) -> None:
         super().__init__(name, settings, context_version, rng)
-        self._model = _Model(name)
+        self._model = _LazyExplorer(name)
 
-    def _settled(self, asked: Asked, expected: Expected) -> Vector:  # noqa: ARG002 - learned in
+    def _settled(self, query: PolicyQuery, expected: ExpectedMeans) -> Vector:  # noqa: ARG002 - learned in
         # An action never learned about gets a name of its own, one that has no weights yet.
-        rows = asked.rows.tolist()
+        rows = query.rows.tolist()
         names = [row if row >= 0 else len(self._slots) + i for i, row in enumerate(rows)]
-        settled = np.maximum(self._model.explorer.predict(asked.view.text, names), 0.0)
+        settled = np.maximum(self._model.explorer.predict(query.view.text, names), 0.0)
         shares: Vector = settled / settled.sum()
         return shares
 
-    def _parts(self) -> dict[str, Part]:
-        return super()._parts() | {"model": self._model}
+    def _parts(self) -> Mapping[str, SnapshotPart]:
+        return {**super()._parts(), "model": self._model}
 
-    def _learn(self, slot: int, outcome: Outcome, view: View) -> None:
+    def _learn_more(self, slot: int, outcome: Outcome, view: ContextView) -> None:
         if outcome.quality is None:
             return
         cost = -self._utility(slot, outcome, outcome.quality)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
-from bandit.policies.base import Asked, HeuristicPolicy
+from bandit.policies.base import HeuristicPolicy
+from bandit.policies.snapshot_policy import PolicyQuery
 
 NAME: Final = "fixed"
 
 
-class FixedPolicy(HeuristicPolicy):
-    """`options.fixed`; without it, or where it is not eligible, the first eligible action."""
+@dataclass(frozen=True, slots=True)
+class FixedOptions:
+    """action: None for the first eligible one."""
 
-    def _order(self, asked: Asked) -> Iterable[str]:  # noqa: ARG002 - the same for every request
-        wanted = self._settings.options.fixed
+    action: str | None = None
+
+
+class FixedPolicy(HeuristicPolicy):
+    """The action of the options; where it is not eligible, the first one that is."""
+
+    def _order(self, query: PolicyQuery) -> Iterable[str]:  # noqa: ARG002 - alike for all requests
+        wanted = self._settings.options_of(FixedOptions).action
         return () if wanted is None else (wanted,)

@@ -2,48 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bandit.policies.base import Asked, HeuristicPolicy
-from bandit.settings import PolicySettings
+from bandit.policies.base import HeuristicPolicy
+from bandit.policies.snapshot_policy import PolicyQuery
+from bandit.settings import PolicySettings, bounded, check_bounds
+from bandit.types import Context
 
 NAME: Final = "intent"
 _LEAST: Final = 1e-12
 
 
-class IntentPolicy(HeuristicPolicy):
-    """By the largest cosine of the prompt's projection with an example of `options.intent`.
+@dataclass(frozen=True, slots=True)
+class IntentOptions:
+    """examples: by action, contexts of utterances that call for it.
 
-    Actions below the threshold do not count; then it is `options.default`.
+    threshold: least cosine of two projections that counts as alike. default: the action where
+    none is reached.
+    """
+
+    examples: Mapping[str, tuple[Context, ...]] = field(default_factory=dict)
+    threshold: float = bounded(0.6, -1, 1)
+    default: str | None = None
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "intent")
+
+
+class IntentPolicy(HeuristicPolicy):
+    """The action with the largest cosine of the prompt's projection with one of its examples.
+
+    Actions below the threshold do not count; then it is the default.
     """
 
     def __init__(
-        self,
-        name: str,
-        settings: PolicySettings,
-        context_version: str,
-        rng: np.random.Generator,
+        self, name: str, settings: PolicySettings, context_version: str, rng: Generator
     ) -> None:
-        """Raises BadContext or VersionMismatch for an example of another context map."""
+        """Lay out the examples. Raises BadContext or VersionMismatch for another map's."""
         super().__init__(name, settings, context_version, rng)
+        self._options = settings.options_of(IntentOptions)
         self._examples = {
             action: _unit(np.array([self._viewer.view(c).projection for c in contexts]))
-            for action, contexts in settings.options.intent.examples.items()
+            for action, contexts in self._options.examples.items()
             if contexts
         }
 
-    def _order(self, asked: Asked) -> Iterable[str]:
-        prompt = _unit(asked.view.projection[None])[0]
+    def _order(self, query: PolicyQuery) -> Iterable[str]:
+        prompt, options = _unit(query.view.projection[None])[0], self._options
         alike = {action: float((rows @ prompt).max()) for action, rows in self._examples.items()}
-        near = [
-            a for a, cosine in alike.items() if cosine >= self._settings.options.intent.threshold
-        ]
-        default = self._settings.options.default
-        return (*sorted(near, key=lambda a: -alike[a]), *([default] if default else []))
+        near = [action for action, cosine in alike.items() if cosine >= options.threshold]
+        default = [options.default] if options.default else []
+        return (*sorted(near, key=lambda action: -alike[action]), *default)
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from bandit.models.running_means import QUALITY
-from bandit.policies.base import Asked, Expected
 from bandit.policies.sampling import SamplingPolicy
+from bandit.policies.snapshot_policy import PolicyQuery
 from bandit.types import Vector
 
 NAME: Final = "thompson"
@@ -20,7 +20,6 @@ NAME: Final = "thompson"
 class ThompsonPolicy(SamplingPolicy):
     """The mean quality of an action is N(running mean, noise / (1 + outcomes))."""
 
-    def _variance(self, asked: Asked, expected: Expected) -> Vector:  # noqa: ARG002 - no context
-        counts = self._means.counts(asked.rows)[:, QUALITY]
-        variances: Vector = self._noise.value / (1 + counts)
-        return np.asarray(variances)
+    def _variance(self, query: PolicyQuery) -> Vector:
+        counts = self._means.counts(query.rows)[:, QUALITY]
+        return np.asarray(self._noise.value / (1 + counts))

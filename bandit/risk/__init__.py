@@ -21,7 +21,7 @@ sudden change is seen at the first bad answer that is audited: after about 1 / (
 ones. At an audited share of 2 % that is 50; no method that sees only those can be quicker.
 
 What it rests on: which answers are labelled, and in which order their labels come, does not
-depend on whether they are bad, but through the sampling probability that is told. Audits are
+depend on whether they are bad, but through the sampling probability. Audits are
 like that. Voluntary feedback is not, and counts only where the settings say so. "Bad" is what the
 label says: a stronger arm or a judge that errs bounds what it means. The confidence is that of
 each epoch.
@@ -32,8 +32,8 @@ calibrate. Scores of calibrated answers count as evidence only where each was ma
 label of that answer, or of a later one, was learned; cross-fitted scores only nearly are.
 """
 
-from bandit.risk.outlook import least_labels
 from bandit.risk.promise import Promise
-from bandit.risk.types import PromiseSettings, PromiseStatus, Source
+from bandit.risk.status import least_labels
+from bandit.risk.types import LabelSource, PromiseSettings, PromiseStatus
 
-__all__ = ["Promise", "PromiseSettings", "PromiseStatus", "Source", "least_labels"]
+__all__ = ["LabelSource", "Promise", "PromiseSettings", "PromiseStatus", "least_labels"]

@@ -1,4 +1,4 @@
-"""Evidence that few answers are bad, as the wealth of one who bets on it.
+"""Evidence that few answers are bad: the wealth of one who bets on it.
 
 Against "the risk is at least a" one unit is split over fixed guesses q < a; each multiplies with
 every label b by (q/a)^b ((1-q)/(1-a))^(1-b). For b in [0, 1] this is at most 1 + l (a - b) with
@@ -26,7 +26,7 @@ N_GUESSES: Final = 32
 _HALVINGS: Final = 40
 
 
-class Bets:
+class RiskBets:
     """Guesses q = a u^2, u spread evenly over (0, 1): more of them near none bad at all."""
 
     def __init__(self, max_bad: float) -> None:
@@ -36,7 +36,7 @@ class Bets:
         self._bad: Vector = 2 * np.log(u)
 
     def log_wealth(self, total: Vector, bad: Vector) -> Vector:
-        """Natural logarithm of the e-value. total, bad: (n,) summed weights, bad <= total."""
+        """Return the e-value's logarithm. total, bad: (n,) summed weights, bad <= total."""
         each = np.multiply.outer(bad, self._bad) + np.multiply.outer(total - bad, self._good)
         most = each.max(axis=1)
         wealth: Vector = most + np.log(np.exp(each - most[:, None]).mean(axis=1))
@@ -47,7 +47,7 @@ class Bets:
 
 
 def bad_interval(total: float, bad: float, confidence: float) -> tuple[float, float]:
-    """Confidence sequence of the mean risk of labels that sum to bad of total; (0, 1) of none.
+    """Return a confidence sequence of the mean risk of labels, bad of total; (0, 1) of none.
 
     All m for which the Beta(1/2, 1/2) mixture of likelihood ratios against m is below
     1 / (1 - confidence) (Robbins 1970; Howard et al. 2021, "Time-uniform, nonparametric,

@@ -14,21 +14,20 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bandit.models.sufficient_statistics import shaped
+from bandit.snapshots.parts import Arrays, shaped
 from bandit.types import Vector
 
 HALTS_AT: Final = 4.0
-"""Mean of the exponentials: that of one bad answer is above."""
+"""Mean of the exponentials from which it halts: that of one bad answer is above."""
 GOES_ON_AT: Final = 1.1
 _ODDS: Final = np.array([2.0, 4.0, 8.0, 16.0])
-"""Of an answer being bad, times those that are promised."""
+"""Odds of a bad answer, times those that are promised."""
 _MOST: Final = 50.0
 
 
-class Guard:
-    """State: (4,) sums, one for each guess of how high the risk has become, and whether it halts.
+class RiskGuard:
+    """Keeps (4,) sums, one for each guess of how high the risk has become, and whether it halts.
 
     halted: nothing is to be accepted until more labels came.
     """
@@ -42,7 +41,7 @@ class Guard:
         self._sums: Vector = np.zeros(len(_ODDS))
 
     def alarm(self, bad: float, weight: float) -> bool:
-        """Take in one label of an accepted answer; True when too many were bad."""
+        """Take in one label of an accepted answer; return whether too many were bad."""
         step = weight * (bad * self._bad + (1 - bad) * self._good)
         self._sums = np.maximum(0.0, self._sums + step)
         level = float(np.exp(np.minimum(self._sums, _MOST)).mean())
@@ -53,11 +52,11 @@ class Guard:
         self._sums = np.zeros(len(_ODDS))
         self.halted = False
 
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
+    def arrays(self) -> Arrays:
         return {"guard": np.append(self._sums, float(self.halted))}
 
-    def restore(self, arrays: dict[str, NDArray[np.float64]]) -> None:
-        """Raises ValueError or KeyError when the arrays are not what `arrays` gave."""
+    def restore(self, arrays: Arrays) -> None:
+        """Restore what `arrays` gave. Raises ValueError or KeyError for other arrays."""
         numbers = shaped(arrays["guard"], (len(_ODDS) + 1,)).astype(np.float64)
         if not (np.isfinite(numbers).all() and numbers.min() >= 0):
             raise ValueError("a sum is out of range")

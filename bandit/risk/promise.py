@@ -1,17 +1,15 @@
-"""The promise itself: what it permits, and what it learns from labels."""
+"""The promise itself: it permits answers by their score, and learns from labels."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bandit.errors import BadInput
-from bandit.models.sufficient_statistics import shaped
-from bandit.risk.checks import check_score, checked_scores, label_weight
-from bandit.risk.evidence import NONE, Evidence
-from bandit.risk.guard import Guard
+from bandit.errors import BadInput, BadOutcome
+from bandit.risk.evidence import NONE, ThresholdEvidence
+from bandit.risk.guard import RiskGuard
 from bandit.risk.status import describe
-from bandit.risk.types import MAX_WARM_UP, PromiseSettings, PromiseStatus, Source
+from bandit.risk.types import MAX_WARM_UP, LabelSource, PromiseSettings, PromiseStatus
+from bandit.snapshots.parts import Arrays, shaped
 from bandit.types import Vector
 
 
@@ -20,8 +18,8 @@ class Promise:
 
     def __init__(self, settings: PromiseSettings) -> None:
         self.settings = settings
-        self._evidence = Evidence(settings)
-        self._guard = Guard(settings.max_bad, settings.labels_between_alarms)
+        self._evidence = ThresholdEvidence(settings)
+        self._guard = RiskGuard(settings.max_bad, settings.labels_between_alarms)
         self._scores: Vector = np.zeros(0)
         self._warm_up_left = settings.warm_up
         self._watched = NONE
@@ -29,29 +27,29 @@ class Promise:
 
     @property
     def threshold(self) -> float | None:
-        """The certified threshold; None: accept nothing."""
+        """Return the certified threshold; None: accept nothing."""
         at = self._evidence.at
         return None if at == NONE else float(self._evidence.grid[at])
 
     @property
     def halted(self) -> bool:
-        """Nothing is accepted for the moment, whatever is certified."""
+        """Return whether nothing is accepted for the moment, whatever is certified."""
         return self._guard.halted
 
     def permits(self, score: float) -> bool:
-        """Whether an answer may be accepted. score: P(good), in [0, 1]. Raises BadInput."""
-        check_score(score)
+        """Return whether an answer may be accepted. score: P(good), in [0, 1]. Raises BadInput."""
+        _check_score(score)
         return not self._guard.halted and self._reaches(score)
 
     def place(self, scores: Vector) -> None:
-        """Say where to begin by the scores of answers, instead of a warm-up.
+        """Choose where to begin by the scores of answers, instead of a warm-up.
 
         scores: (m,), m >= 1, of answers that are not observed later, or that were all scored
         before any label was learned. Raises BadInput, also once there are labels.
         """
         if self._warm_up_left < self.settings.warm_up or self._evidence.labels or self._epoch > 1:
             raise BadInput("labels were observed already: place scores in a new promise, first")
-        self._evidence.start(checked_scores(scores))
+        self._evidence.start(_checked_scores(scores))
         self._warm_up_left = 0
 
     def observe(
@@ -61,9 +59,9 @@ class Promise:
         sampling_probability: float = 1.0,
         *,
         least_probability: float | None = None,
-        source: Source = Source.AUDIT,
+        source: LabelSource = LabelSource.AUDIT,
     ) -> bool:
-        """Take in the label of an answer the gate would accept. True when that withdrew all.
+        """Take in the label of an answer the gate would accept; return whether that withdrew all.
 
         score: as it was when it was decided on, before its own label was learned.
         bad: in [0, 1]. sampling_probability: that this answer would be labelled.
@@ -77,8 +75,8 @@ class Promise:
 
         Raises BadInput or BadOutcome; nothing is learned then.
         """
-        check_score(score)
-        weight = label_weight(bad, sampling_probability, least_probability)
+        _check_score(score)
+        weight = _label_weight(bad, sampling_probability, least_probability)
         guarded = source in self.settings.guarded_by and self._watches(score)
         if guarded and self._guard.alarm(bad, weight):
             self._withdraw()
@@ -88,7 +86,7 @@ class Promise:
         return False
 
     def status(self) -> PromiseStatus:
-        """How far the promise is; some milliseconds, not for every request."""
+        """Describe how far the promise is; takes some milliseconds."""
         return describe(
             self._evidence,
             self.settings,
@@ -97,8 +95,8 @@ class Promise:
             halted=self.halted,
         )
 
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
-        """For the snapshot: finite numbers only."""
+    def arrays(self) -> Arrays:
+        """Return the state for the snapshot, finite numbers only."""
         own = np.array([self._epoch, self._warm_up_left, self._watched], dtype=np.float64)
         return {
             **self._evidence.arrays(),
@@ -107,8 +105,8 @@ class Promise:
             "epoch": own,
         }
 
-    def restore(self, arrays: dict[str, NDArray[np.float64]]) -> None:
-        """Raises ValueError or KeyError when the arrays do not fit, and changes nothing then."""
+    def restore(self, arrays: Arrays) -> None:
+        """Restore the state. Raises ValueError or KeyError, and changes nothing then."""
         epoch, left, watched = shaped(arrays["epoch"], (3,)).tolist()
         scores = shaped(arrays["scores"], (len(arrays["scores"]),)).astype(np.float64)
         fits = NONE <= watched < len(self._evidence.grid) and len(scores) <= MAX_WARM_UP
@@ -116,7 +114,7 @@ class Promise:
             raise ValueError("a count is out of range")
         if not ((scores >= 0) & (scores <= 1)).all():
             raise ValueError("a score is out of range")
-        evidence = Evidence(self.settings)
+        evidence = ThresholdEvidence(self.settings)
         evidence.restore(arrays)
         self._guard.restore(arrays)
         self._evidence = evidence
@@ -128,7 +126,7 @@ class Promise:
         return bool(at != NONE and score >= self._evidence.grid[at])
 
     def _watches(self, score: float) -> bool:
-        """At or above the certified threshold, or the one that was so last in this epoch."""
+        """Return whether a score reaches the threshold that was certified last in this epoch."""
         return bool(self._watched != NONE and score >= self._evidence.grid[self._watched])
 
     def _count(self, score: float, bad: float, weight: float) -> None:
@@ -144,8 +142,37 @@ class Promise:
             self._scores = np.zeros(0)
 
     def _withdraw(self) -> None:
-        """All evidence so far spoke of what is no more."""
+        """Drop all evidence and begin a new epoch."""
         self._epoch += 1
         self._watched = NONE
         self._evidence.forget()
         self._guard.reset()
+
+
+def _check_score(score: float) -> None:
+    """Raise BadInput for a score outside [0, 1]."""
+    if not 0 <= score <= 1:
+        raise BadInput("score must be a number in [0, 1], as Chosen.score is")
+
+
+def _checked_scores(scores: Vector) -> Vector:
+    """Return a vector of scores. Raises BadInput."""
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 1 or not scores.size or not ((scores >= 0) & (scores <= 1)).all():
+        raise BadInput("scores must be a vector of at least one number in [0, 1]")
+    return scores
+
+
+def _label_weight(bad: float, probability: float, least: float | None) -> float:
+    """Return a label's weight, least / probability; 1 without a least. Raises BadOutcome."""
+    if not 0 <= bad <= 1:
+        raise BadOutcome("bad must be a number in [0, 1]")
+    if not 0 < probability <= 1:
+        raise BadOutcome(
+            "sampling_probability must be in (0, 1]: leave out labels that were not drawn at random"
+        )
+    if least is None:
+        return 1.0
+    if not 0 < least <= probability:
+        raise BadOutcome("least_probability must be in (0, sampling_probability]")
+    return least / probability

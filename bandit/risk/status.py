@@ -1,23 +1,43 @@
-"""What a promise says of itself, from its evidence."""
+"""The status of a promise, from its evidence, and the labels it still needs."""
 
 from __future__ import annotations
 
 import math
 from typing import Final
 
-from bandit.risk.betting import bad_interval
-from bandit.risk.evidence import NONE, Evidence
-from bandit.risk.outlook import likely_risk, more_labels
+from bandit.risk.betting import RiskBets, bad_interval
+from bandit.risk.evidence import NONE, ThresholdEvidence
 from bandit.risk.types import PromiseSettings, PromiseStatus
 
 _HALTED: Final = "a bad answer was accepted: waiting for some good ones"
 _MOST_LOG: Final = math.log(1e12)
+MOST_LABELS: Final = 1_000_000
+_MADE_UP: Final = 20.0
+"""Labels with half the promised risk, made up to steady an estimate from few."""
+
+
+def least_labels(settings: PromiseSettings) -> int:
+    """Return how many labels, none bad, one threshold needs before it can be certified.
+
+    Somewhat more than log(1/(1-confidence)) / -log(1-max_bad), the fewest for any test of a
+    single threshold; the warm-up comes on top. With fewer the promise is surely vacuous.
+
+    >>> least_labels(PromiseSettings(max_bad=0.05, confidence=0.95))
+    74
+    """
+    wanted = -math.log1p(-settings.confidence)
+    return _more_labels(RiskBets(settings.max_bad), (0.0, 0.0), 0.0, wanted) or MOST_LABELS
 
 
 def describe(
-    evidence: Evidence, settings: PromiseSettings, *, warm_up_left: int, epoch: int, halted: bool
+    evidence: ThresholdEvidence,
+    settings: PromiseSettings,
+    *,
+    warm_up_left: int,
+    epoch: int,
+    halted: bool,
 ) -> PromiseStatus:
-    """Some milliseconds: not for every request."""
+    """Describe a promise; takes some milliseconds."""
     at, following = evidence.at, evidence.next()
     shown = at if at != NONE else following or 0
     total, bad = evidence.sums[shown].tolist()
@@ -44,19 +64,21 @@ def describe(
     )
 
 
-def _needed(evidence: Evidence, settings: PromiseSettings, index: int) -> int | None:
-    """Of all labels: those at or above the threshold over the share that reaches it."""
+def _needed(evidence: ThresholdEvidence, settings: PromiseSettings, index: int) -> int | None:
+    """Estimate how many labels are needed: those at or above the threshold over their share."""
     sums = _sums(evidence, index)
-    risk = likely_risk(sums, settings.max_bad)
+    risk = _likely_risk(sums, settings.max_bad)
     if risk >= settings.max_bad:
         return None
     wanted = float(evidence.wanted()[index])
-    more = more_labels(evidence.bets, sums, risk, wanted)
+    more = _more_labels(evidence.bets, sums, risk, wanted)
     return None if more is None else math.ceil(more / _share(evidence, index))
 
 
-def _why(evidence: Evidence, settings: PromiseSettings, warm_up_left: int, epoch: int) -> str:
-    """What stands in the way while nothing is certified."""
+def _why(
+    evidence: ThresholdEvidence, settings: PromiseSettings, warm_up_left: int, epoch: int
+) -> str:
+    """Say what stands in the way while nothing is certified."""
     index = evidence.next()
     ahead = "withdrawn after too many bad answers; " if epoch > 1 else ""
     if warm_up_left:
@@ -71,7 +93,7 @@ def _why(evidence: Evidence, settings: PromiseSettings, warm_up_left: int, epoch
     return ahead + f"even if none is bad, about {best} more labels are needed"
 
 
-def _too_bad(evidence: Evidence, settings: PromiseSettings, index: int) -> str:
+def _too_bad(evidence: ThresholdEvidence, settings: PromiseSettings, index: int) -> str:
     total, bad = _sums(evidence, index)
     return (
         f"of the labelled answers with a score of at least {evidence.grid[index]:.4g} a share of "
@@ -80,21 +102,49 @@ def _too_bad(evidence: Evidence, settings: PromiseSettings, index: int) -> str:
     )
 
 
-def _at_best(evidence: Evidence, index: int) -> int | None:
+def _at_best(evidence: ThresholdEvidence, index: int) -> int | None:
     wanted = float(evidence.wanted()[index])
-    more = more_labels(evidence.bets, _sums(evidence, index), 0.0, wanted)
+    more = _more_labels(evidence.bets, _sums(evidence, index), 0.0, wanted)
     return None if more is None else math.ceil(more / _share(evidence, index))
 
 
-def _share(evidence: Evidence, index: int) -> float:
-    """Of the labels, at or above a threshold; steadied by one made-up label that is."""
+def _share(evidence: ThresholdEvidence, index: int) -> float:
+    """Return the share of labels at or above a threshold, steadied by one made-up label."""
     return float((evidence.sums[index, 0] + 1) / (evidence.total + 1))
 
 
-def _sums(evidence: Evidence, index: int) -> tuple[float, float]:
+def _sums(evidence: ThresholdEvidence, index: int) -> tuple[float, float]:
     total, bad = evidence.sums[index].tolist()
     return total, bad
 
 
 def _exp(logarithm: float) -> float:
     return math.exp(min(logarithm, _MOST_LOG))
+
+
+def _likely_risk(sums: tuple[float, float], max_bad: float) -> float:
+    """Return the share of bad labels of a threshold, steadied; sums: of all, of bad ones."""
+    return (sums[1] + 0.5 * max_bad * _MADE_UP) / (sums[0] + _MADE_UP)
+
+
+def _more_labels(
+    bets: RiskBets, sums: tuple[float, float], risk: float, wanted: float
+) -> int | None:
+    """Count labels until the log wealth is wanted, if they turn out bad with this risk.
+
+    Searched by doubling, then halving; None: not within a million.
+    """
+
+    def enough(more: int) -> bool:
+        return bets.log_wealth_of(sums[0] + more, sums[1] + risk * more) >= wanted
+
+    high = 1
+    while not enough(high):
+        if high > MOST_LABELS:
+            return None
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high

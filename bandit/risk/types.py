@@ -1,4 +1,4 @@
-"""What a promise is told when it is made, and what it says of itself."""
+"""Settings of a promise, and its status."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bandit.errors import BadSettings
+from bandit.settings import bounded, check_bounds
 
 MAX_GRID = 200
 MAX_WARM_UP = 10_000
 
 
-class Source(StrEnum):
-    """Where a label came from."""
+class LabelSource(StrEnum):
+    """The origin of a label."""
 
     CALIBRATION = "calibration"
     """Every answer of a set was labelled."""
@@ -24,7 +25,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PromiseSettings:
-    """What is promised and what counts as evidence for it.
+    """The promise, and what counts as evidence for it.
 
     max_bad:      the share of accepted answers that may turn out bad.
     confidence:   that it stays below, in each epoch.
@@ -39,26 +40,24 @@ class PromiseSettings:
                   on average, were the risk all the time as high as is allowed.
     """
 
-    max_bad: float = 0.05
-    confidence: float = 0.95
+    max_bad: float = bounded(0.05, 1e-4, 0.5)
+    confidence: float = bounded(0.95, 0.5, 1 - 1e-9)
     grid: int | tuple[float, ...] = 14
-    warm_up: int = 20
-    evidence: frozenset[Source] = frozenset({Source.CALIBRATION, Source.AUDIT})
-    guarded_by: frozenset[Source] = frozenset({Source.CALIBRATION, Source.AUDIT})
-    labels_between_alarms: float = 500.0
+    warm_up: int = bounded(20, 0, MAX_WARM_UP)
+    evidence: frozenset[LabelSource] = frozenset({LabelSource.CALIBRATION, LabelSource.AUDIT})
+    guarded_by: frozenset[LabelSource] = frozenset({LabelSource.CALIBRATION, LabelSource.AUDIT})
+    labels_between_alarms: float = bounded(500.0, 10, 1e9)
 
     def __post_init__(self) -> None:
-        _within("max_bad", self.max_bad, 1e-4, 0.5)
-        _within("confidence", self.confidence, 0.5, 1 - 1e-9)
-        _within("warm_up", self.warm_up, 0, MAX_WARM_UP)
-        _within("labels_between_alarms", self.labels_between_alarms, 10, 1e9)
+        check_bounds(self)
         if not self.evidence:
             raise BadSettings("evidence must name a source of labels, for example audit")
         self._check_grid()
 
     def _check_grid(self) -> None:
         if isinstance(self.grid, int):
-            _within("grid", self.grid, 2, MAX_GRID)
+            if not 2 <= self.grid <= MAX_GRID:  # noqa: PLR2004 - one threshold leads nowhere
+                raise BadSettings(f"grid must be in [2, {MAX_GRID}]")
             return
         falling = all(a > b for a, b in zip(self.grid, self.grid[1:], strict=False))
         within = all(0 <= threshold <= 1 for threshold in self.grid)
@@ -68,14 +67,9 @@ class PromiseSettings:
             )
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise BadSettings(f"{name} must be in [{low:g}, {high:g}]")
-
-
 @dataclass(frozen=True, slots=True)
 class PromiseStatus:
-    """How far a promise is.
+    """The state of a promise.
 
     threshold:      answers with a score at or above it may be accepted; None: none may.
     share:          of the labelled answers of this epoch that reach it; 0 where there is none.

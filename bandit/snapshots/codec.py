@@ -11,13 +11,14 @@ import json
 import math
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bandit.errors import CorruptSnapshot, VersionMismatch
+from bandit.snapshots.parts import Arrays, part_of
 
 MAGIC: Final = b"BANDIT\r\n"
 FORMAT: Final = 8
@@ -28,21 +29,15 @@ _TYPES: Final = frozenset({"<f8", "<f4", "<f2", "<i4", "|u1"})
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """kind: the policy's name. meta: JSON values. arrays: finite where they are floats."""
+    """A learner's state. kind: its name. meta: JSON values. arrays: floats are finite."""
 
     kind: str
     meta: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
 
-    def part(self, prefix: str) -> dict[str, NDArray[Any]]:
-        """The arrays whose names begin with `prefix.`, without it."""
-        return part_of(self.arrays, prefix)
-
-
-def part_of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    """The arrays whose names begin with `prefix.`, without it."""
-    cut = len(prefix) + 1
-    return {k[cut:]: v for k, v in arrays.items() if k.startswith(f"{prefix}.")}
+    def part(self, name: str) -> Arrays:
+        """Return the arrays of one part under their own names."""
+        return part_of(self.arrays, name)
 
 
 def pack(snapshot: Snapshot) -> bytes:
@@ -59,7 +54,7 @@ def pack(snapshot: Snapshot) -> bytes:
 
 
 def unpack(data: bytes) -> Snapshot:
-    """What was packed.
+    """Return what was packed.
 
     Raises:
         CorruptSnapshot: damaged, truncated, something else, or holding a non-finite number.
@@ -76,6 +71,24 @@ def unpack(data: bytes) -> Snapshot:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise CorruptSnapshot("the snapshot holds a non-finite number; go back to an older one")
     return snapshot
+
+
+def rename_actions(payload: bytes, names: Mapping[str, str]) -> bytes:
+    """Rename actions in a snapshot; the same bytes where there is nothing to rename.
+
+    names: earlier -> today's. An earlier name stays where today's is there as well: what was
+    learned of two actions is not put together.
+
+    Raises:
+        CorruptSnapshot, VersionMismatch.
+
+    """
+    snapshot = unpack(payload)
+    held = snapshot.meta.get("actions", [])
+    renamed = [names[a] if a in names and names[a] not in held else a for a in held]
+    if renamed == held:
+        return payload
+    return pack(replace(snapshot, meta={**snapshot.meta, "actions": renamed}))
 
 
 def _checked(data: bytes) -> tuple[dict[str, Any], memoryview]:

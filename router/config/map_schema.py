@@ -10,16 +10,13 @@ from router.config.section import Section
 
 
 class MapSection(Section):
-    """What is kept of prompts for `adaptive-router map`; by default nothing.
-
-    terms: count words per cluster; shown once they came from five different prompts of it.
-    sample_embeddings: how many are kept, for `map refit`; text can be guessed from an embedding.
-    sample_prompts: how many beginnings of prompts are kept and shown.
-    refit_every_h: how often the learner fits clusters anew, into the file `policy.context_map`; 0
-    for never.
-    """
+    """What is kept of prompts for `adaptive-router map`; by default nothing."""
 
     terms: bool = False
+    """Count words per cluster; a word is shown once it came from five different prompts of it."""
     sample_embeddings: Annotated[int, Field(ge=0, le=20_000, strict=True)] = 0
+    """Embeddings kept for `map refit`; from an embedding its text can be guessed."""
     sample_prompts: Annotated[int, Field(ge=0, le=1_000, strict=True)] = 0
+    """Beginnings of prompts that are kept, and shown on the map."""
     refit_every_h: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    """How often the learner fits clusters anew, into the file `policy.context_map`; 0 for never."""

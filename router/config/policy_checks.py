@@ -19,7 +19,7 @@ _NEEDED = {"length": "length", "rules": "rules", "fixed": "fixed"}
 def check_policy(
     policy: dict[str, Any], plans: Collection[str], *, refitted: bool = False
 ) -> Found:
-    """(path, fix) of every mistake; values of a wrong type are left to the schema.
+    """Yield (path, fix) of every mistake; values of a wrong type are left to the schema.
 
     refitted: the learner writes the context map, which need not be there yet.
     """
@@ -52,12 +52,12 @@ def _needed(policy: dict[str, Any]) -> Found:
 
 
 def plans_named(policy: dict[str, Any]) -> set[str]:
-    """Plans that a valid `policy` section, in the types of JSON, needs to be there."""
+    """Return the plans that a valid `policy` section, in the types of JSON, names."""
     return {plan for _, plan in _named(policy) if plan}
 
 
 def _named(policy: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
-    """Where plans are named, and what stands there."""
+    """Yield the places where plans are named, and what stands there."""
     for key in ("cold_start", "fixed", "default_plan"):
         yield (key,), policy.get(key)
     for key in ("length", "rules"):

@@ -1,4 +1,4 @@
-"""What the `policy` section may say."""
+"""The `policy` section: names, bounds and defaults of its keys."""
 
 from __future__ import annotations
 
@@ -37,115 +37,166 @@ PolicyName = Literal[
 ]
 
 
-class WeightsSection(Section):
-    quality: Weight = 1.0
-    cost: Weight = 0.1
-    latency: Weight = 0.0
-    failure: Weight = 0.5
-
-
-class TokensSection(Section):
-    input: Tokens = 400
-    output: Tokens = 400
-
-
-class TierSection(Section):
-    plan: str
-    min_characters: Annotated[int, Field(ge=0, le=1_000_000, strict=True)] = 0
-
-
-class RuleSection(Section):
-    """when: conditions of `bandit.context.conditions.KEYS`, all of which must hold."""
-
-    plan: str
-    when: Annotated[dict[str, Any], Field(min_length=1, max_length=16)]
-
-
-class IntentSection(Section):
-    """examples: by plan, utterances that call for it. threshold: a cosine, of projections."""
-
-    examples: dict[str, Utterances] = Field(default_factory=dict, max_length=64)
-    threshold: Annotated[float, Field(ge=-1, le=1)] = 0.6
-
-
-class KnnSection(Section):
-    neighbours: Annotated[int, Field(ge=1, le=1_000, strict=True)] = 30
-    memory: Memory = 2_000
-    shrink: Shrink = 20.0
-
-
-class ClusterTableSection(Section):
-    shrink: Shrink = 20.0
-
-
-class LinucbSection(Section):
-    alpha: Annotated[float, Field(ge=0, le=100)] = 0.3
-    ridge: Shrink = 1.0
-
-
-class PairClassifierSection(Section):
-    """plans: unset, the cheapest and the dearest of those eligible."""
-
-    plans: Annotated[tuple[str, ...], Field(min_length=2, max_length=2)] | None = None
-    trees: Annotated[int, Field(ge=1, le=200, strict=True)] = 40
-    depth: Annotated[int, Field(ge=1, le=12, strict=True)] = 6
-    refit_every: Annotated[int, Field(ge=10, le=20_000, strict=True)] = 250
-    memory: Memory = 4_000
-
-
-class PromiseSection(Section):
-    """Of accepted first answers at most this share is bad, of every plan whose gate judges.
-
-    In `tenant_promises` of the named tenant's alone, by evidence of its own, in place of `promise`.
-    """
-
-    max_bad_accept: Annotated[float, Field(ge=1e-4, le=0.5)] = 0.05
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
-
-
 HeadName = Literal["quality", "cost", "latency", "failure"]
 
 
+class WeightsSection(Section):
+    """Weights of the utility of a plan; a request may bring its own."""
+
+    quality: Weight = 1.0
+    """Worth of quality 1."""
+    cost: Weight = 0.1
+    """Price of one `cost_unit_usd`."""
+    latency: Weight = 0.0
+    """Price of one `latency_unit_ms`."""
+    failure: Weight = 0.5
+    """Price of a request that fails."""
+
+
+class TokensSection(Section):
+    """A typical request."""
+
+    input: Tokens = 400
+    """Its input tokens."""
+    output: Tokens = 400
+    """Its output tokens."""
+
+
+class TierSection(Section):
+    """A tier of policy `length`."""
+
+    plan: str
+    """The plan of the tier."""
+    min_characters: Annotated[int, Field(ge=0, le=1_000_000, strict=True)] = 0
+    """Characters of the prompt from which the tier applies."""
+
+
+class RuleSection(Section):
+    """A rule of policy `rules`."""
+
+    plan: str
+    """The plan that the rule chooses."""
+    when: Annotated[dict[str, Any], Field(min_length=1, max_length=16)]
+    """Conditions on the prompt, all of which must hold."""
+
+
+class IntentSection(Section):
+    """Read by policy `intent`."""
+
+    examples: dict[str, Utterances] = Field(default_factory=dict, max_length=64)
+    """By plan: prompts that call for it."""
+    threshold: Annotated[float, Field(ge=-1, le=1)] = 0.6
+    """Least cosine of two projected prompts that counts as alike."""
+
+
+class KnnSection(Section):
+    """Read by policy `knn`."""
+
+    neighbours: Annotated[int, Field(ge=1, le=1_000, strict=True)] = 30
+    """Outcomes of a plan that are averaged."""
+    memory: Memory = 2_000
+    """Outcomes kept in all."""
+    shrink: Shrink = 20.0
+    """Made-up neighbours at the plan's overall mean."""
+
+
+class ClusterTableSection(Section):
+    """Read by policy `cluster-table`."""
+
+    shrink: Shrink = 20.0
+    """Made-up outcomes at the plan's overall mean in every cluster."""
+
+
+class LinucbSection(Section):
+    """Read by policy `linucb`."""
+
+    alpha: Annotated[float, Field(ge=0, le=100)] = 0.3
+    """Standard deviations of optimism."""
+    ridge: Shrink = 1.0
+    """Regularization of the regression."""
+
+
+class PairClassifierSection(Section):
+    """Read by policy `pair-classifier`."""
+
+    plans: Annotated[tuple[str, ...], Field(min_length=2, max_length=2)] | None = None
+    """The two to choose between; unset: the cheapest and the dearest of those eligible."""
+    trees: Annotated[int, Field(ge=1, le=200, strict=True)] = 40
+    """Trees of a forest."""
+    depth: Annotated[int, Field(ge=1, le=12, strict=True)] = 6
+    """Greatest depth of a tree."""
+    refit_every: Annotated[int, Field(ge=10, le=20_000, strict=True)] = 250
+    """Judged outcomes between two forests."""
+    memory: Memory = 4_000
+    """Judged outcomes that a forest is trained on."""
+
+
+class PromiseSection(Section):
+    """A bound on the share of accepted first answers that are bad, in plans whose gate judges."""
+
+    max_bad_accept: Annotated[float, Field(ge=1e-4, le=0.5)] = 0.05
+    """Greatest share of accepted answers that may be bad."""
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    """Confidence with which that holds."""
+
+
 class PolicySection(Section):
-    """draw_width: of `adaptive`'s draws, a factor on what it is unsure by; wider explores more.
-
-    exploration_floor: the least probability of an eligible plan; unset: .001, of `adaptive` down to
-    a tenth of that for a plan it expects to be far behind.
-    vowpal_wabbit: heads of `adaptive` that a regressor on the whole projection advises.
-    trees: how many stand beside its linear model of quality; 0 for none.
-    cost_unit_usd: what costs `weights.cost` of quality; unset: the dearest plan's prior cost.
-
-    covered_arms: whether an arm alone is also chosen among where a plan with a learned gate calls
-    it; spare: only where no such plan may be had, or where it is named in this section.
-    observe: the arm that serves while the policy only watches; "" to let the policy choose.
-    typical_tokens: of a request, for the prior cost of plans. The sections from `fixed` on are
-    each read by the policy of that name; default_plan by `rules` and `intent`.
-    """
+    """How a plan is chosen. Sections from `fixed` on are read by the policy of that name alone."""
 
     name: PolicyName = "adaptive"
+    """The kind of policy."""
     cold_start: str = ""
+    """Plan preferred before anything is learned; unset: the first ladder of arms, else the cheapest
+    plan."""
     covered_arms: Literal["spare", "offered"] = "spare"
+    """`spare`: an arm alone is chosen among only where no plan with a learned gate that calls it
+    may be had, or where this section names it. `offered`: always."""
     observe: str = ""
+    """Arm that serves while the policy only watches; empty to let the policy choose."""
     weights: WeightsSection = WeightsSection()
+    """Weights of the utility."""
     cost_unit_usd: Positive | None = None
+    """The cost that `weights.cost` prices; unset: the dearest plan's prior cost."""
     latency_unit_ms: Positive = 10_000.0
+    """The latency that `weights.latency` prices."""
     typical_tokens: TokensSection = TokensSection()
+    """A typical request, for the prior cost of plans."""
     context_map: Path | None = None
+    """File of clusters and projection, written by `map refit`; unset: the one shipped."""
     exploration_floor: Annotated[float, Field(ge=0.0001, le=0.05)] | None = None
+    """Least probability of an eligible plan; unset: .001, and with `adaptive` down to .0001 for a
+    plan it expects to be far behind."""
     initial_pulls: Annotated[int, Field(ge=0, le=100)] = 3
+    """Judged outcomes of a plan before its estimate is trusted."""
     draw_width: Annotated[float, Field(ge=0.01, le=10)] = 0.5
+    """Factor on the posterior's standard deviation in `adaptive`'s draws; wider explores more."""
     vowpal_wabbit: Annotated[tuple[HeadName, ...], Field(max_length=4)] = ("quality",)
+    """Outcomes of `adaptive` that a Vowpal Wabbit regressor advises on."""
     trees: Annotated[int, Field(ge=0, le=200, strict=True)] = 25
+    """Trees beside `adaptive`'s linear model of quality; 0 for none."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of the learner's randomness; routers seed theirs from the system."""
     fixed: str = ""
+    """Policy `fixed`: the plan."""
     random_mix: dict[str, Share] = Field(default_factory=dict, max_length=64)
+    """Policy `random-mix`: the share of each plan."""
     length: Annotated[tuple[TierSection, ...], Field(max_length=16)] = ()
+    """Policy `length`: tiers, by rising `min_characters`."""
     rules: Annotated[tuple[RuleSection, ...], Field(max_length=64)] = ()
+    """Policy `rules`: the first one that applies chooses."""
     default_plan: str = ""
+    """Policies `rules` and `intent`: the plan where nothing applies."""
     intent: IntentSection = IntentSection()
+    """Policy `intent`."""
     knn: KnnSection = KnnSection()
+    """Policy `knn`."""
     cluster_table: ClusterTableSection = ClusterTableSection()
+    """Policy `cluster-table`."""
     linucb: LinucbSection = LinucbSection()
+    """Policy `linucb`."""
     pair_classifier: PairClassifierSection = PairClassifierSection()
+    """Policy `pair-classifier`."""
     promise: PromiseSection | None = None
+    """The promise to every tenant; unset: none."""
     tenant_promises: dict[str, PromiseSection] = Field(default_factory=dict, max_length=32)
+    """Promises to single tenants, by evidence of their own, in place of `promise`."""

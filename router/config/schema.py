@@ -8,13 +8,23 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, HttpUrl, model_validator
 
 from router.config.judging_schema import JudgingSection
+from router.config.learning_schema import LearningSection, PromotionSection
 from router.config.map_schema import MapSection
 from router.config.policy_schema import PolicySection
 from router.config.section import Section
+from router.config.service_schema import (
+    AttemptsSection,
+    AuthSection,
+    CacheSection,
+    Count,
+    EmbeddingSection,
+    HealthSection,
+    ProvidersSection,
+    RedisSection,
+    ServerSection,
+)
 
 UsdPerMtok = Annotated[float, Field(ge=0, le=1e6)]
-Count = Annotated[int, Field(ge=1, le=2_000_000_000, strict=True)]
-Port = Annotated[int, Field(ge=0, le=65_535, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Rungs = Annotated[tuple[Name, ...], Field(min_length=1, max_length=4)]
 GateName = Literal["learned", "agreement", "rules"]
@@ -26,56 +36,64 @@ BASE_URLS = {
 }
 
 
-class ServerSection(Section):
-    """port, metrics_port: 0 picks a free one. drain_ms: for calls under way at SIGTERM.
-
-    reload_ms: how often this file is looked at for arms and plans that were changed.
-    """
-
-    host: str = "127.0.0.1"
-    port: Port = 8480
-    metrics_port: Port = 9480
-    max_in_flight: Count = 256
-    max_message_bytes: Count = 4 * 1024 * 1024
-    drain_ms: Count = 20_000
-    reload_ms: Annotated[int, Field(ge=100, le=60_000, strict=True)] = 2_000
-
-
 class PriceSection(Section):
+    """The provider's list price, in USD per million tokens."""
+
     input_usd_per_mtok: UsdPerMtok
+    """Price of a million input tokens."""
     output_usd_per_mtok: UsdPerMtok
+    """Price of a million output tokens, reasoning tokens included."""
 
 
 class DeploymentSection(Section):
+    """One model behind one base URL, and what it can do."""
+
     name: Name
+    """Name of the deployment, unique in the file."""
     provider: Literal["openai", "anthropic", "gemini"]
+    """The protocol that the base URL speaks, not the company."""
     model: Annotated[str, Field(min_length=1, max_length=256)]
+    """The provider's name of the model."""
     price: PriceSection
+    """Its list price."""
     base_url: HttpUrl | None = None
+    """Where requests go; unset: the public API of the provider."""
     api_key_env: str = ""
+    """Environment variable that holds the key."""
     api_key_file: Path | None = None
+    """File that holds the key alone; in place of `api_key_env`."""
     context_window_tokens: Count = 128_000
+    """Input and output tokens together; longer requests go to other deployments."""
     max_output_tokens: Count = 4_096
+    """Longest answer; sent as the limit where the request gives none."""
     timeout_ms: Count = 60_000
+    """Longest wait for an answer."""
     tools: bool = True
+    """Takes requests with tools."""
     images: bool = False
+    """Takes requests with images."""
     json_schema: bool = True
+    """Takes requests with a JSON Schema for the answer."""
     logprobs: bool = False
+    """Gives log-probabilities, for `gate.min_mean_logprob`."""
 
 
 class ArmSection(Section):
+    """A named choice of the policy: deployments that can stand in for one another."""
+
     deployments: Annotated[tuple[DeploymentSection, ...], Field(min_length=1, max_length=16)]
+    """Deployments in the order in which they are tried."""
 
 
 class PlanSection(Section):
-    """A bare list of arms stands for its rungs, with the gate `rules`.
-
-    gate: of the first rung's answer. second: the arm asked for a second opinion; "" for none.
-    """
+    """An arm alone, or a ladder of arms. A bare list is its `rungs`, with gate `rules`."""
 
     rungs: Rungs
+    """Arms from the first tried to the last."""
     gate: GateName = "learned"
+    """What chooses the next step after a first answer that passed the checks."""
     second: str = ""
+    """Arm that the gate may ask for a second opinion; empty for none."""
 
     @model_validator(mode="before")
     @classmethod
@@ -84,144 +102,54 @@ class PlanSection(Section):
 
 
 class GateSection(Section):
+    """The checks between two rungs of every plan."""
+
     refusals: bool = True
+    """Escalate an answer that reads like a refusal."""
     min_mean_logprob: Annotated[float, Field(le=0)] | None = None
-
-
-class AttemptsSection(Section):
-    max_per_request: Annotated[int, Field(ge=1, le=20)] = 6
-    min_remaining_ms: Annotated[int, Field(ge=0)] = 200
-
-
-class ProvidersSection(Section):
-    """http2: offer it. A call that is given up is then not ended at the provider (see README).
-
-    ca_file: authorities to trust besides the public ones, PEM; for providers of your own.
-    """
-
-    http2: bool = False
-    ca_file: Path | None = None
-    max_connections: Count = 512
-
-
-class CacheSection(Section):
-    """semantic_threshold: cosine similarity, null to match whole requests only.
-
-    One prompt gets another's answer only where the embedding model saw all of both: 254 tokens at
-    most, no unknown word.
-    """
-
-    enabled: bool = True
-    ttl_s: Count = 3_600
-    semantic_threshold: Annotated[float, Field(gt=0.5, le=1)] | None = 0.97
-    max_entries_per_partition: Count = 1_000
-
-
-class HealthSection(Section):
-    failures: Count = 3
-    cooldown_ms: Count = 5_000
-    max_cooldown_ms: Count = 60_000
-    probe_ms: Count = 10_000
-
-
-class EmbeddedSection(Section):
-    data_dir: Path | None = None
-    appendfsync: Literal["always", "everysec"] = "always"
-
-
-class RedisSection(Section):
-    """url or url_env (its value may hold a password) of a Redis 8; else a private server."""
-
-    url: str = ""
-    url_env: str = ""
-    embedded: EmbeddedSection = EmbeddedSection()
-    pool_size: Annotated[int, Field(ge=2, le=256)] = 16
-    timeout_ms: Count = 1_000
-    max_events: Count = 1_000_000
-    keep_events: Annotated[int, Field(ge=0)] = 100_000
-
-
-class EmbeddingSection(Section):
-    """workers: threads with a model session each; unset: one per core."""
-
-    workers: Annotated[int, Field(ge=1, le=64)] | None = None
-    queue: Count = 256
-    cache_entries: Count = 10_000
-
-
-class ReaskSection(Section):
-    window_s: Count = 300
-    similarity: Annotated[float, Field(gt=0.5, le=1)] = 0.92
-
-
-class LearningSection(Section):
-    """embedded: serve starts a learner as its child; no where learners run apart.
-
-    default_quality: learned, with implicit_weight, for an answer that had no feedback within the
-    join window; unset: nothing is. max_tenant_share: of the weight of feedback one tenant may have
-    where others give some as well; 1 for no bound. own_policies: tenants that a policy of their
-    own chooses for; it begins as the one of all tenants, whose past then counts for own_strength
-    outcomes of each plan (policy `adaptive`; for all of them with another).
-    """
-
-    embedded: bool = True
-    join_window_s: Count = 86_400
-    default_quality: Annotated[float, Field(ge=0, le=1)] | None = None
-    publish_every_ms: Count = 1_000
-    poll_ms: Annotated[int, Field(ge=10, le=2_000)] = 250
-    implicit_weight: Annotated[float, Field(gt=0, le=1)] = 0.25
-    max_tenant_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    own_policies: Annotated[tuple[str, ...], Field(max_length=8)] = ()
-    own_strength: Annotated[float, Field(ge=1, le=1e6)] = 200.0
-    reask: ReaskSection = ReaskSection()
-
-
-class PromotionSection(Section):
-    """When a challenger takes over from the policy that serves, and when that is taken back.
-
-    automatic: as soon as the lower bound of its gain is above `margin` and as many decisions
-    with feedback were seen; no where only `policy promote` does it. confidence: of all
-    challengers' intervals together. guard: take a promotion back when the one before is surely
-    better. max_waiting: decisions that wait for their feedback to count.
-    """
-
-    automatic: bool = False
-    min_events: Annotated[int, Field(ge=30, le=10_000_000, strict=True)] = 1_000
-    margin: Annotated[float, Field(ge=0, le=10)] = 0.005
-    confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
-    guard: bool = True
-    max_waiting: Annotated[int, Field(ge=100, le=50_000, strict=True)] = 2_000
-
-
-class AuthSection(Section):
-    """required: no means that callers without a key are the tenant `public`.
-
-    admin_key_env: variable that holds the key of operators; without one there is no admin service.
-    """
-
-    required: bool = True
-    admin_key_env: str = ""
+    """Escalate an answer whose mean log-probability (natural) is lower; unset: no check."""
 
 
 class Config(Section):
-    """renamed: earlier name -> name today of an arm or plan, which keeps what was learned of it."""
+    """The whole file."""
 
     arms: Annotated[dict[Name, ArmSection], Field(min_length=1, max_length=32)]
+    """The arms, by name. The only section that has to be written."""
     fallback: str = ""
+    """Arm that stands in where every deployment of a rung failed; unset: the arm named `fallback`,
+    if there is one."""
     plans: dict[Name, PlanSection] = Field(default_factory=dict, max_length=64)
+    """The plans, by name; unset: each arm alone, and `cheap-then-reasoning` where there are arms of
+    both names."""
     renamed: dict[Name, Name] = Field(default_factory=dict, max_length=64)
+    """Earlier name of an arm or plan to its name today: it keeps what was learned of it."""
     policy: PolicySection = PolicySection()
+    """The policy that chooses among plans."""
     challengers: dict[Name, PolicySection] = Field(default_factory=dict, max_length=4)
+    """Policies that learn beside it and serve nothing, by name: what differs from `policy`."""
     promotion: PromotionSection = PromotionSection()
+    """When a challenger takes over."""
     server: ServerSection = ServerSection()
+    """The API's address and limits."""
     gate: GateSection = GateSection()
+    """The checks between rungs."""
     judging: JudgingSection = JudgingSection()
+    """Second opinions, verifier and audits."""
     attempts: AttemptsSection = AttemptsSection()
+    """Bounds on provider calls."""
     providers: ProvidersSection = ProvidersSection()
+    """Connections to providers."""
     cache: CacheSection = CacheSection()
+    """The answer cache."""
     health: HealthSection = HealthSection()
+    """The circuit breaker."""
     redis: RedisSection = RedisSection()
+    """The store."""
     embedding: EmbeddingSection = EmbeddingSection()
+    """The embedding model."""
     learning: LearningSection = LearningSection()
+    """The learner."""
     auth: AuthSection = AuthSection()
+    """Keys."""
     map: MapSection = MapSection()
+    """What is kept of prompts for the map."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Generic, Protocol, TypeVar
 
 from bandit.gates import Chosen, Gate, GateExample, GateInput, Prices, Step
-from bandit.risk import Promise, Source
+from bandit.risk import LabelSource, Promise
 from bandit.types import Weights
 from router.domain.catalog import Plan
 from router.domain.records import DecisionRecord
@@ -89,7 +89,7 @@ class School:
         last = record.judged.steps[-1] if record.judged else None
         quality = one.trial.quality(plan.rungs[0])
         if last is not None and quality is not None and Step.ACCEPT in (last.step, last.instead):
-            promise.observe(last.score, 1 - quality, source=Source.CALIBRATION)
+            promise.observe(last.score, 1 - quality, source=LabelSource.CALIBRATION)
 
     async def _lessons(self, trial: Trial) -> list[PlanLesson]:
         found: list[PlanLesson] = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bandit.gates import GateExample, GateInput, Step
-from bandit.risk import Source
+from bandit.risk import LabelSource
 from router.domain.catalog import Plan
 from router.domain.events import Audited, Decided, Event, FeedbackGiven, Reasked
 from router.domain.logged_context import read_context
@@ -46,7 +46,7 @@ class Label:
     score: float
     bad: float
     probability: float
-    source: Source
+    source: LabelSource
     tenant: str = ""
 
 
@@ -59,18 +59,18 @@ def labels_of(event: Event, record: DecisionRecord) -> list[Label]:
     if last.step is Step.ACCEPT and last.by is Judge.GATE:
         if isinstance(event, Audited):
             bad, told = 1 - event.quality, event.propensity
-            return [Label(choice.plan, last.score, bad, told, Source.AUDIT, record.tenant)]
+            return [Label(choice.plan, last.score, bad, told, LabelSource.AUDIT, record.tenant)]
         if isinstance(event, FeedbackGiven):
             if event.by_default:
                 return []  # nobody looked: a promise is not kept by silence
             bad = 1 - event.quality
-            return [Label(choice.plan, last.score, bad, 1.0, Source.FEEDBACK, record.tenant)]
+            return [Label(choice.plan, last.score, bad, 1.0, LabelSource.FEEDBACK, record.tenant)]
     if isinstance(event, Decided) and last.instead is Step.ACCEPT:
         # Before it deployments of the same arm may have failed.
         first = _spoke(record, record.attempts[0].arm)
         if first is not None and first.agrees is not None:
             bad = float(not first.agrees)
-            return [Label(choice.plan, last.score, bad, 1.0, Source.AUDIT, record.tenant)]
+            return [Label(choice.plan, last.score, bad, 1.0, LabelSource.AUDIT, record.tenant)]
     return []
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bandit.context.clusters import renumbered
 from bandit.context.fitting import MIN_PROMPTS, fit_rows
-from bandit.context.layout import positions
+from bandit.context.layout import positions, renumbered
 from bandit.context.remap import MOST_BRIDGES, Refit, Remap, bridge_from
 from bandit.errors import BanditError
 from bandit.types import Outcome, Vector

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bandit.snapshots.renaming import rename_actions
+from bandit.snapshots.codec import rename_actions
 from router.domain.records import Choice, DecisionRecord, Observation
 from router.domain.tenants import renamed_promise
 from router.learning.learner_state import Payloads

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.risk import Promise, PromiseSettings, Source
+from bandit.risk import LabelSource, Promise, PromiseSettings
 
 SETTINGS = PromiseSettings()
 REPLAYS = 200
@@ -60,7 +60,7 @@ def play(
         progress = max(0.0, (step - CALIBRATED) / requests)
         bad = float(luck[step] < risk(score, progress))
         if step < CALIBRATED:
-            promise.observe(score, bad, source=Source.CALIBRATION)
+            promise.observe(score, bad, source=LabelSource.CALIBRATION)
         elif not promise.permits(score):
             promise.observe(score, bad)
         else:

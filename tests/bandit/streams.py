@@ -8,15 +8,14 @@ import numpy as np
 
 from bandit import Action, Context, ContextShape, Outcome, Policy, PolicySettings, Units, Weights
 from bandit.choice import LEAST_FLOOR
-from bandit.options import (
-    Bound,
-    IntentOptions,
-    KnnOptions,
-    PairClassifierOptions,
-    PolicyOptions,
-    Rule,
-    Tier,
-)
+from bandit.context.conditions import Bound
+from bandit.policies.fixed import FixedOptions
+from bandit.policies.intent import IntentOptions
+from bandit.policies.knn import KnnOptions
+from bandit.policies.length import LengthOptions, Tier
+from bandit.policies.pair_classifier import PairClassifierOptions
+from bandit.policies.random_mix import RandomMixOptions
+from bandit.policies.rules import Rule, RulesOptions
 
 SHAPE = ContextShape(clusters=4, axes=3, features=2)
 VERSION = "v1"
@@ -61,17 +60,29 @@ def example(*projection: float) -> Context:
     return Context(np.full(SHAPE.clusters, 0.25), np.array(projection), np.zeros(2), VERSION)
 
 
-OPTIONS = PolicyOptions(
-    fixed="a1",
-    random_mix={"a0": 3.0, "a1": 2.0, "a2": 1.0},
-    length=(Tier("a0"), Tier("a1", -0.3), Tier("a2", 0.3)),
-    rules=(Rule("a1", (Bound(0, low=0.3), Bound(1, high=0.0))), Rule("a2", (Bound(1, low=0.3),))),
-    default="a0",
-    intent=IntentOptions({"a1": (example(1, 0, 0),), "a2": (example(0, 1, 0), example(0, 0, 1))}),
-    knn=KnnOptions(neighbours=10, memory=200, shrink=3.0),
-    pair_classifier=PairClassifierOptions(("a0", "a1"), trees=8, refit_every=60, memory=240),
+EXAMPLES = {"a1": (example(1, 0, 0),), "a2": (example(0, 1, 0), example(0, 0, 1))}
+OPTIONS = (
+    FixedOptions("a1"),
+    RandomMixOptions({"a0": 3.0, "a1": 2.0, "a2": 1.0}),
+    LengthOptions((Tier("a0"), Tier("a1", -0.3), Tier("a2", 0.3))),
+    RulesOptions(
+        (
+            Rule("a1", (Bound(0, low=0.3), Bound(1, high=0.0))),
+            Rule("a2", (Bound(1, low=0.3),)),
+        ),
+        default="a0",
+    ),
+    IntentOptions(EXAMPLES, default="a0"),
+    KnnOptions(neighbours=10, memory=200, shrink=3.0),
+    PairClassifierOptions(("a0", "a1"), trees=8, refit_every=60, memory=240),
 )
 SETTINGS = PolicySettings(units=Units(cost_usd=0.01), shape=SHAPE, options=OPTIONS)
+
+
+def instead(*options: object) -> tuple[object, ...]:
+    """Returns `OPTIONS` with others in place of those of the same type."""
+    kept = (each for each in OPTIONS if type(each) not in {type(other) for other in options})
+    return (*options, *kept)
 
 
 def least_share(policy: str) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 
@@ -12,21 +10,16 @@ from bandit.errors import BadInput
 from bandit.frontier import apgr, bootstrap_mean, cpt, hull, hull_quality, recovery
 
 
-def test_the_examples_in_the_docstrings_hold() -> None:
-    assert doctest.testmod(frontier).attempted >= 4
-    assert doctest.testmod(frontier).failed == 0
-
-
 def test_arms_that_are_dominated_or_below_a_mix_are_left_out() -> None:
     costs, qualities = [1.0, 2.0, 3.0, 3.0, 4.0], [0.2, 0.4, 0.8, 0.7, 0.5]
     assert hull(costs, qualities) == [0, 2]
 
 
-def test_of_equally_cheap_arms_the_best_counts() -> None:
+def test_hull_keeps_the_best_of_equally_cheap_arms() -> None:
     assert hull([1.0, 1.0, 2.0], [0.3, 0.5, 0.6]) == [1, 2]
 
 
-def test_the_published_hull_of_three_arms_is_found() -> None:
+def test_hull_of_three_published_arms_is_found() -> None:
     """Points of the recorded-outcome data's own documentation."""
     costs, qualities = [2.9e-5, 5.3e-4, 1.5e-2], [0.793, 0.923, 0.932]
     found = hull_quality(costs, qualities, [2.9e-5, 8.3e-5, 2.3e-4, 6.5e-4, 1.1e-2])
@@ -43,19 +36,21 @@ def test_no_random_mix_is_above_the_hull_and_the_hull_is_one() -> None:
     assert short.min() < 0.01
 
 
-def test_outside_the_arms_costs_the_nearest_end_stands() -> None:
+def test_hull_quality_outside_the_arms_costs_is_that_of_the_nearest_end() -> None:
     assert hull_quality([1.0, 2.0], [0.5, 0.6], 0.1) == 0.5
     assert hull_quality([1.0, 2.0], [0.5, 0.6], 7.0) == 0.6
 
 
-def test_one_arm_is_its_own_hull() -> None:
+def test_hull_of_one_arm_is_that_arm() -> None:
     assert hull_quality([1.0], [0.5], [0.0, 1.0, 2.0]).tolist() == [0.5, 0.5, 0.5]
 
 
 @pytest.mark.parametrize(
     ("costs", "qualities"), [([], []), ([1.0], [1.0, 2.0]), ([np.nan], [1.0]), ([1.0], [np.inf])]
 )
-def test_points_that_are_none_are_refused(costs: list[float], qualities: list[float]) -> None:
+def test_hull_refuses_points_that_are_not_finite_pairs(
+    costs: list[float], qualities: list[float]
+) -> None:
     with pytest.raises(BadInput):
         hull(costs, qualities)
 
@@ -83,7 +78,7 @@ def test_the_strong_arm_may_lose_on_some_prompts() -> None:
     assert cpt([3, 2, 1], weak, strong, 1.0) == pytest.approx(1 / 3)
 
 
-def test_nothing_to_recover_is_refused() -> None:
+def test_recovery_without_a_gap_is_refused() -> None:
     with pytest.raises(BadInput, match="no gap"):
         apgr([1, 2], [1, 0], [0, 1])
     with pytest.raises(BadInput):
@@ -116,7 +111,7 @@ def test_many_values_are_drawn_in_blocks(monkeypatch: pytest.MonkeyPatch) -> Non
     assert bootstrap_mean(values, np.random.default_rng(1), draws=100) == whole
 
 
-def test_no_values_have_no_interval() -> None:
+def test_bootstrap_mean_refuses_no_values() -> None:
     with pytest.raises(BadInput):
         bootstrap_mean([], np.random.default_rng(0))
     with pytest.raises(BadInput):

@@ -52,6 +52,7 @@ def test_tables_runs_and_pictures_are_written(path: Path, tmp_path: Path) -> Non
     assert (tmp_path / "out" / "told.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_what_comes_out_does_not_depend_on_the_number_of_processes(
     path: Path, tmp_path: Path
 ) -> None:

@@ -97,6 +97,7 @@ def test_outcomes_that_were_not_called_for_change_nothing(stream: Stream) -> Non
     assert told.worker(other, answers).run(job(alone("agreement"))).whole != after.whole
 
 
+@pytest.mark.slow
 def test_calibration_helps_and_a_replay_can_be_repeated(stream: Stream) -> None:
     singles = job(Variant("a", ADAPTIVE, vw=False))
     found = told.worker(stream, calibrate=60).run(singles)
@@ -148,6 +149,7 @@ def test_a_share_of_feedback_and_a_delay_still_end(stream: Stream) -> None:
     assert np.isfinite(found.advantage).all()
 
 
+@pytest.mark.slow
 def test_what_is_promised_is_kept_at_a_price(stream: Stream) -> None:
     """Alone, the first arm says nothing of where it is wrong: no share of it can be accepted."""
     pledge = Pledge(0.05, 0.95)

@@ -51,6 +51,7 @@ def test_tables_runs_and_pictures_are_written(path: Path, tmp_path: Path) -> Non
     assert (tmp_path / "out" / "recorded.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_what_comes_out_does_not_depend_on_the_number_of_processes(
     path: Path, tmp_path: Path
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_recorded_set_that_is_too_short_is_skipped_and_the_others_run(
 
 
 @pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.slow
 def test_what_a_stream_came_to_is_there_though_the_next_one_fails(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool
 ) -> None:

@@ -17,6 +17,7 @@ SERVED = Variant("bold", "adaptive", vw=False, options={"exploration_floor": 0.0
 KEY = ("s", "adaptive", "fixed:a", "gain")
 
 
+@pytest.mark.slow
 def test_the_truth_is_what_was_recorded(tmp_path: Path) -> None:
     stream = tiny.stream(tiny.write(tmp_path / "a.parquet", tiny.columns(900)), 800)
     material = Material({"tiny": stream}, {"tiny": tiny.vectors(900)}, Terms(shipped_map=True))

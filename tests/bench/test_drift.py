@@ -194,6 +194,7 @@ def bench(*arguments: object) -> Result:
     return CliRunner().invoke(drift, [str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_the_table_the_runs_and_the_curves_are_written(path: Path, tmp_path: Path) -> None:
     more = ("--scenario", "drop", "--scenario", "useless", "--feedback", "at once")
     for jobs in (1, 2):

@@ -9,6 +9,7 @@ import pytest
 from bench import learner
 
 
+@pytest.mark.slow
 async def test_it_tells_what_was_learned_and_what_that_takes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

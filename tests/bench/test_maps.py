@@ -27,6 +27,7 @@ def vectors() -> np.ndarray:
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_the_streams_own_prompts_change_nothing(stream: Stream) -> None:
     drawn, given = draw(stream, 0), vectors()
     assert set(drawn.rows) & set(fitted_rows(drawn, shipped=False)) == set()

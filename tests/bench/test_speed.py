@@ -16,6 +16,7 @@ def test_decide_prints_a_row_per_policy(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.usefixtures("model_dir")
+@pytest.mark.slow
 async def test_overhead_prints_rows_and_stages(capsys: pytest.CaptureFixture[str]) -> None:
     await overhead.run(overhead.KNOWN_PROMPTS)
     told = capsys.readouterr().out

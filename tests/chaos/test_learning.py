@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.chaos.learning import run
 
 
+@pytest.mark.slow
 async def test_nothing_acknowledged_is_lost_or_counted_twice() -> None:
     ran = await run(kills=6, seed=3)
     assert ran.kills.total() == 6

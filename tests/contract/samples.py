@@ -23,6 +23,7 @@ MAX_EVENTS = 20
 KEEP_EVENTS = 2
 MAX_ENTRIES = 8
 WINDOW_S = 3_600
+WAIT_S = 60.0
 NOON_S = 1_767_225_600.0 + 12 * 3_600  # 2026-01-01T12:00:00Z
 
 CHOICE = Choice(
@@ -76,9 +77,9 @@ class FakeTime:
         return self.now_s
 
 
-async def eventually(holds: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
     """Waits for something that a time on the server's clock brings about."""
-    deadline_s = time.monotonic() + within_s
+    deadline_s = time.monotonic() + WAIT_S
     while not await holds():
         assert time.monotonic() < deadline_s, "did not come about"
         await asyncio.sleep(0.005)

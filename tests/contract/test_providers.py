@@ -151,7 +151,7 @@ async def test_leaving_a_stream_ends_the_call(party: Party) -> None:
     async with aclosing(party.provider.stream(party.deployment, ASK, 60_000)) as items:
         async for _ in items:
             break
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await party.upstream.left.wait()
 
 
@@ -163,7 +163,7 @@ async def test_giving_up_a_call_ends_it(party: Party) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await party.upstream.left.wait()
 
 

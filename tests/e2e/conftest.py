@@ -27,6 +27,7 @@ from router.domain.tenants import Tenant, TenantLimits, hash_key
 
 ARMS = ("cheap", "reasoning", "fallback")
 KEY = "ar_test"
+WAIT_S = 60.0
 GOOD = Reply("Forty-two.", 1.0, 100, 50)
 
 
@@ -80,8 +81,8 @@ async def health(router: Router, component: str) -> bool:
     return answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.0) -> None:
-    async with asyncio.timeout(timeout_s):
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(WAIT_S):
         while not await condition():
             await asyncio.sleep(0.02)
 

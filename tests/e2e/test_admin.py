@@ -20,7 +20,7 @@ from tests.e2e.details import detail
 
 ENV = {"ROUTER_ADMIN_KEY": "only-operators-know"}
 OPERATOR = (("authorization", "Bearer only-operators-know"),)
-WAIT_MS = 10_000
+WAIT_MS = 60_000
 
 
 @pytest.fixture

@@ -204,6 +204,7 @@ async def test_a_callers_own_haste_closes_no_provider(router: Router, texts: Ite
     assert (await router.complete(next(texts))).receipt.arm == "cheap"
 
 
+@pytest.mark.slow
 async def test_a_slow_reader_is_no_slow_upstream(router: Router, texts: Iterator[str]) -> None:
     router.upstreams["cheap"].find = lambda _: WEAK
     # More than the buffers between here and there hold, so that the router has to wait.

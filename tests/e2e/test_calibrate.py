@@ -127,6 +127,7 @@ arms:
 """
 
 
+@pytest.mark.slow
 async def test_what_was_paid_before_a_kill_is_not_paid_again(site: Site) -> None:
     code = await site.ended(after=40, number=signal.SIGKILL)
     assert code == -signal.SIGKILL
@@ -143,6 +144,7 @@ async def test_what_was_paid_before_a_kill_is_not_paid_again(site: Site) -> None
     assert len(site.paid) == PROMPTS * len(PRICES)
 
 
+@pytest.mark.slow
 async def test_an_interrupt_waits_for_what_is_paid_and_says_how_to_go_on(site: Site) -> None:
     process = await site.start()
 
@@ -163,6 +165,7 @@ async def test_an_interrupt_waits_for_what_is_paid_and_says_how_to_go_on(site: S
     assert f"{PROMPTS} prompts are complete" in out
 
 
+@pytest.mark.slow
 async def test_a_second_interrupt_waits_for_nothing_and_leaves_what_was_cut_in_doubt(
     site: Site,
 ) -> None:
@@ -184,7 +187,7 @@ async def test_a_second_interrupt_waits_for_nothing_and_leaves_what_was_cut_in_d
     await asyncio.sleep(0.3)
     assert process.returncode is None
     process.send_signal(signal.SIGINT)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await process.communicate()
     assert process.returncode == 130
     for upstream in site.upstreams:
@@ -194,6 +197,7 @@ async def test_a_second_interrupt_waits_for_nothing_and_leaves_what_was_cut_in_d
     assert max(site.paid.values()) == 1
 
 
+@pytest.mark.slow
 async def test_the_budget_holds_over_runs_and_kills(site: Site) -> None:
     """A prompt costs 0.0004 USD on all arms, and 0.0008 or so at most."""
     budget_usd = 0.004
@@ -262,6 +266,7 @@ async def test_what_is_lacking_is_found_before_anything_is_paid(
     assert left == []
 
 
+@pytest.mark.slow
 async def test_a_learner_at_work_and_an_older_snapshot_are_left_alone(site: Site) -> None:
     async with running_learner(site.config, {}) as learner:
 
@@ -286,6 +291,7 @@ async def test_a_learner_at_work_and_an_older_snapshot_are_left_alone(site: Site
         assert await storage.snapshots.latest_version() == 2
 
 
+@pytest.mark.slow
 async def test_a_judged_plan_is_served_by_a_gate_that_calibrating_taught(site: Site) -> None:
     text = _with_checked(site.folder)
     code, out, _ = await site.run("--budget-usd", "1", "--out", str(site.folder / "snapshot"))

@@ -32,7 +32,7 @@ async def test_redis_dies_and_comes_back_with_everything(
             return False
         return True
 
-    await until(is_back, timeout_s=20)
+    await until(is_back)
     assert (await router.decision(done.receipt.decision_id)).receipt.arm == done.receipt.arm
 
 

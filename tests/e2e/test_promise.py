@@ -51,6 +51,7 @@ async def test_answers_that_the_strong_arm_confirms_are_served_once_that_is_cert
     assert arrays
 
 
+@pytest.mark.slow
 async def test_answers_that_it_does_not_confirm_are_not(
     router: Router, texts: Iterator[str]
 ) -> None:

@@ -24,6 +24,7 @@ def sections() -> str:
     return f"policy: {{{promise}}}\ncache: {{enabled: false}}\njudging: {{audit_share: 0}}"
 
 
+@pytest.mark.slow
 async def test_only_its_own_requests_wait_for_evidence_and_give_it(
     router: Router, texts: Iterator[str]
 ) -> None:

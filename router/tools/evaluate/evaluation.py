@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.offpolicy import Estimated, Logged, cross_fitted, doubly_robust
+from bandit.offpolicy import Estimated, LoggedDecisions, cross_fitted, doubly_robust
 from bandit.types import Units, Vector
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, decision_of
@@ -44,7 +44,7 @@ class Compared:
 
     decisions: int
     counted: int
-    logged: Logged
+    logged: LoggedDecisions
     wanted: Array
     value: Estimated
     against: Estimated
@@ -70,7 +70,7 @@ def compare(
     if not gone.cases:
         raise NothingToEvaluate("no decision in the log has feedback and plans that still exist")
     names = sorted({action.name for case in gone.cases for action in case.eligible})
-    logged = Logged(
+    logged = LoggedDecisions(
         np.array([names.index(case.taken) for case in gone.cases]),
         _spread(names, gone.cases, [np.array(case.probabilities) for case in gone.cases]),
         np.array([case.reward for case in gone.cases]),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.offpolicy import Logged
+from bandit.offpolicy import LoggedDecisions
 from router.tools.evaluate.errors import NothingToEvaluate
 
 try:
@@ -30,7 +30,7 @@ class Weighted:
     high: float
 
 
-def weighted(logged: Logged, wanted: NDArray[np.float64]) -> Weighted:
+def weighted(logged: LoggedDecisions, wanted: NDArray[np.float64]) -> Weighted:
     """wanted: (n, k) shares of the candidate. Raises NothingToEvaluate without the library."""
     if ips is None:
         raise NothingToEvaluate("install what evaluates: pip install 'adaptive-router[evaluate]'")

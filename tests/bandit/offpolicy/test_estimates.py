@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bandit.errors import BadInput
 from bandit.offpolicy import (
-    Logged,
+    LoggedDecisions,
     confidence_sequence,
     cross_fitted,
     doubly_robust,
@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 REPLAYS = 200
 
 
-def world(seed: int, n: int = 800, floor: float = 0.05) -> tuple[Logged, Array, Array]:
+def world(seed: int, n: int = 800, floor: float = 0.05) -> tuple[LoggedDecisions, Array, Array]:
     """A log of a policy that prefers the second of three actions, contexts, and the true means."""
     rng = np.random.default_rng(seed)
     contexts = rng.normal(size=(n, 3))
@@ -32,13 +32,14 @@ def world(seed: int, n: int = 800, floor: float = 0.05) -> tuple[Logged, Array, 
     probabilities[:, 1] = 1 - 2 * floor
     taken = np.array([rng.choice(3, p=p) for p in probabilities])
     reward = (rng.random(n) < means[np.arange(n), taken]).astype(float)
-    return Logged(taken, probabilities, reward), contexts, means
+    return LoggedDecisions(taken, probabilities, reward), contexts, means
 
 
 def greedy(means: Array) -> Array:
     return np.eye(means.shape[1])[means.argmax(axis=1)]
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth() -> None:
     covered = 0
     for seed in range(REPLAYS):
@@ -85,7 +86,7 @@ def test_a_sample_without_its_heaviest_weights_does_not_look_quiet() -> None:
     n = 2_000
     probabilities = np.tile([0.02, 0.98], (n, 1))
     reward = np.tile([0.0, 1.0], n // 2)
-    logged = Logged(np.ones(n, dtype=np.intp), probabilities, reward)
+    logged = LoggedDecisions(np.ones(n, dtype=np.intp), probabilities, reward)
     wanted = np.tile([0.5, 0.5], (n, 1))
     interval = doubly_robust(logged, wanted, np.full((n, 2), 0.5)).interval
     assert interval is not None
@@ -94,7 +95,9 @@ def test_a_sample_without_its_heaviest_weights_does_not_look_quiet() -> None:
 
 
 def test_weights_and_size() -> None:
-    logged = Logged(np.array([0, 1]), np.array([[0.5, 0.5], [0.8, 0.2]]), np.array([1.0, 0.0]))
+    logged = LoggedDecisions(
+        np.array([0, 1]), np.array([[0.5, 0.5], [0.8, 0.2]]), np.array([1.0, 0.0])
+    )
     wanted = np.array([[1.0, 0.0], [0.0, 1.0]])
     assert importance_weights(logged, wanted).tolist() == [2.0, 5.0]
     assert effective_size(logged, wanted) == pytest.approx(2 / 3.5)
@@ -114,14 +117,14 @@ def test_weights_and_size() -> None:
 def test_bad_shares_are_refused(
     probabilities: list[list[float]], wanted: list[list[float]], says: str
 ) -> None:
-    logged = Logged(np.array([0]), np.array(probabilities), np.array([1.0]))
+    logged = LoggedDecisions(np.array([0]), np.array(probabilities), np.array([1.0]))
     with pytest.raises(BadInput, match=says):
         importance_weights(logged, np.array(wanted))
 
 
 def test_no_decision_and_bad_rewards_are_refused() -> None:
     logged, contexts, means = world(4, n=60)
-    empty = Logged(np.zeros(0, dtype=np.intp), np.zeros((0, 3)), np.zeros(0))
+    empty = LoggedDecisions(np.zeros(0, dtype=np.intp), np.zeros((0, 3)), np.zeros(0))
     with pytest.raises(BadInput, match="no decision"):
         importance_weights(empty, np.zeros((0, 3)))
     broken = replace(logged, reward=np.full(60, np.inf))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bandit.errors import BadInput
-from bandit.offpolicy import GainTally, Logged, Weighed, doubly_robust
+from bandit.offpolicy import GainTally, LoggedDecisions, Weighed, doubly_robust
 
 NAMES = ("a", "b", "c")
 SEEN = Weighed(NAMES[:2], (0.5, 0.5), (0.9, 0.1), (0.0, 0.5), 0, 1.0)
@@ -31,7 +31,7 @@ def test_sums_give_the_interval_of_the_whole_log() -> None:
         parts = (logged[row, :keep], wanted[row, :keep], expected[row, :keep])
         shares = [part.tolist() for part in parts]
         tally.add(Weighed(NAMES[:keep], *shares, int(taken[row]), float(reward[row])))
-    whole = doubly_robust(Logged(taken, logged, reward), wanted, expected, against=logged)
+    whole = doubly_robust(LoggedDecisions(taken, logged, reward), wanted, expected, against=logged)
     interval = tally.interval()
     assert whole.interval is not None
     assert interval is not None

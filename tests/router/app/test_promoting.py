@@ -226,7 +226,7 @@ async def answered(config: Config, storage: Storage, *words: object) -> Result:
     """What the command prints while a learner runs beside it."""
     stop = asyncio.Event()
     running = asyncio.create_task(learner(config, storage).run(stop))
-    result = await asyncio.to_thread(run, *words)
+    result = await asyncio.to_thread(run, *words, "--wait", 60)
     stop.set()
     await running
     return result

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from bandit import POLICY_NAMES, Context, ContextMap, PromptFacts, Weights, make_policy
-from bandit.options import PolicyOptions
+from bandit.policies.cluster_table import ClusterTableOptions
+from bandit.policies.knn import KnnOptions
+from bandit.policies.linucb import LinucbOptions
+from bandit.policies.pair_classifier import PairClassifierOptions
+from bandit.policies.random_mix import RandomMixOptions
+from bandit.registry import POLICY_OPTIONS
 from bandit.settings import PolicySettings
 from router.app.learner_state_factory import LearnerStateFactory
 from router.config import parse_config
@@ -73,7 +78,9 @@ def test_every_policy_decides_as_configured(name: str) -> None:
 
 
 def test_options_that_are_not_written_are_the_policies_own() -> None:
-    assert settings("  name: knn\n")[1].options == PolicyOptions()
+    told = settings("  name: knn\n")[1]
+    assert {type(options) for options in told.options} == set(POLICY_OPTIONS.values())
+    assert all(options == type(options)() for options in told.options)
 
 
 def test_rules_in_natural_units() -> None:
@@ -106,18 +113,19 @@ def test_tiers_in_characters() -> None:
 
 
 def test_weights_of_a_mix_and_options_of_learners_pass_through() -> None:
-    options = settings(
+    told = settings(
         "  random_mix: {cheap: 3, reasoning: 1}\n"
         "  knn: {neighbours: 9, memory: 300, shrink: 2}\n"
         "  linucb: {alpha: 0.7, ridge: 2}\n"
         "  cluster_table: {shrink: 4}\n"
         "  pair_classifier: {plans: [cheap, reasoning], trees: 10, depth: 4, refit_every: 50}\n"
-    )[1].options
-    assert options.random_mix == {"cheap": 3, "reasoning": 1}
-    assert (options.knn.neighbours, options.knn.memory, options.knn.shrink) == (9, 300, 2)
-    assert (options.linucb.alpha, options.linucb.ridge) == (0.7, 2)
-    assert options.cluster_table.shrink == 4
-    pair = options.pair_classifier
+    )[1]
+    assert told.options_of(RandomMixOptions).weights == {"cheap": 3, "reasoning": 1}
+    knn, linucb = told.options_of(KnnOptions), told.options_of(LinucbOptions)
+    assert (knn.neighbours, knn.memory, knn.shrink) == (9, 300, 2)
+    assert (linucb.alpha, linucb.ridge) == (0.7, 2)
+    assert told.options_of(ClusterTableOptions).shrink == 4
+    pair = told.options_of(PairClassifierOptions)
     assert (pair.actions, pair.trees, pair.depth) == (("cheap", "reasoning"), 10, 4)
     assert (pair.refit_every, pair.memory) == (50, 4_000)
 

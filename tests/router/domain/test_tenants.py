@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bandit.risk import Promise, PromiseSettings, Source
+from bandit.risk import LabelSource, Promise, PromiseSettings
 from router.domain.tenants import plan_of_promise, promise_for, promise_name, renamed_promise
 from router.learning.gate_examples import Label
 from router.learning.training import keep_promises
@@ -31,6 +31,6 @@ def test_feedback_counts_once_for_the_promise_it_belongs_to() -> None:
     promises = {
         name: Promise(PromiseSettings(warm_up=0)) for name in ("p", promise_name("p", "acme"))
     }
-    told = [Label("p", 0.9, 0.0, 1.0, Source.AUDIT, tenant) for tenant in ("acme", "x", "y")]
+    told = [Label("p", 0.9, 0.0, 1.0, LabelSource.AUDIT, tenant) for tenant in ("acme", "x", "y")]
     keep_promises(promises, told, Observer())
     assert [promise.status().labels for promise in promises.values()] == [2, 1]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from bandit.gates import GateExample, Step
-from bandit.risk import Source
+from bandit.risk import LabelSource
 from router.domain.catalog import Plan
 from router.domain.events import Audited, Decided, Event, FeedbackGiven, Reasked
 from router.domain.records import (
@@ -151,12 +151,14 @@ def test_a_served_second_opinion_is_no_failure_of_the_plan() -> None:
 
 def test_a_promise_learns_of_what_was_accepted_or_withheld() -> None:
     said = labels_of(Audited("id", 0.25, 0.02), record(FIRST))
-    assert said == [Label("checked", 0.8, 0.75, 0.02, Source.AUDIT, "t")]
+    assert said == [Label("checked", 0.8, 0.75, 0.02, LabelSource.AUDIT, "t")]
     said = labels_of(FeedbackGiven("id", 1.0), record(FIRST))
-    assert said == [Label("checked", 0.8, 0.0, 1.0, Source.FEEDBACK, "t")]
+    assert said == [Label("checked", 0.8, 0.0, 1.0, LabelSource.FEEDBACK, "t")]
     withheld = replace(TAKEN, step=Step.ESCALATE, by=Judge.PROMISE, instead=Step.ACCEPT)
     held = record(WEAK, STRONG, judged=replace(SAW, steps=(withheld,)))
-    assert labels_of(Decided(held), held) == [Label("checked", 0.8, 1.0, 1.0, Source.AUDIT, "t")]
+    assert labels_of(Decided(held), held) == [
+        Label("checked", 0.8, 1.0, 1.0, LabelSource.AUDIT, "t")
+    ]
 
 
 def test_a_promise_learns_nothing_of_what_its_gate_would_not_accept() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bandit.errors import CorruptSnapshot
-from bandit.offpolicy import Logged, doubly_robust
+from bandit.offpolicy import LoggedDecisions, doubly_robust
 from router.domain.events import Decided, Event, FeedbackGiven, Move, Mover, PolicyCommand
 from router.domain.records import Mode
 from router.learning.promotion import ChampionChallenger, ContestSettings
@@ -46,6 +46,7 @@ def test_a_better_challenger_is_promoted(seed: int) -> None:
     assert lived.contest.state.previous == "policy"
 
 
+@pytest.mark.slow
 def test_an_equal_one_is_not() -> None:
     promoted = 0
     for seed in range(100):
@@ -97,7 +98,7 @@ def test_evidence_is_the_doubly_robust_estimate_of_what_served() -> None:
         rewards.append(quality)
         logged.append([share for _, share in choice.probabilities])
         expected.append([utility for *_, utility in choice.expected])
-    seen = Logged(np.array(taken, dtype=np.intp), np.array(logged), np.array(rewards))
+    seen = LoggedDecisions(np.array(taken, dtype=np.intp), np.array(logged), np.array(rewards))
     wanted = np.tile([0.2, 0.8], (200, 1))
     wanted = 0.001 + (1 - 0.002) * wanted
     whole = doubly_robust(seen, wanted, np.array(expected), against=seen.probabilities)

@@ -171,6 +171,7 @@ def share_of_the_good(
     return decision.probabilities["good"], watching.off
 
 
+@pytest.mark.slow
 def test_a_hostile_tenant_does_not_move_the_others() -> None:
     """With a fifth of the weight it takes at most 0.9 / 5 off the good plan, which leads by 0.3."""
     bound, off = share_of_the_good(TenantWeightCap(0.2), 2_500)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bandit import Context, ContextShape, Policy, PolicySettings, make_policy
-from bandit.options import PolicyOptions
+from bandit.policies.random_mix import RandomMixOptions
 from bandit.types import Units, Weights
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven, PolicyChanged
@@ -26,7 +26,7 @@ FRUGAL, LAVISH = {"cheap": 0.8, "good": 0.2}, {"cheap": 0.2, "good": 0.8}
 
 
 def mix(shares: Mapping[str, float], seed: int = 0) -> Policy:
-    settings = PolicySettings(shape=SHAPE, options=PolicyOptions(random_mix=dict(shares)))
+    settings = PolicySettings(shape=SHAPE, options=(RandomMixOptions(dict(shares)),))
     return make_policy("random-mix", settings, "v1", np.random.default_rng(seed))
 
 

@@ -192,9 +192,9 @@ async def test_a_caller_who_never_reads_is_let_go() -> None:
         call = wire.start("StreamComplete", STREAM)
         async with asyncio.timeout(PATIENCE_S):
             await service.left.wait()
+        call.cancel()
         await until(lambda: wire.observed)
         assert wire.observed == [("StreamComplete", "DEADLINE_EXCEEDED")]
-        call.cancel()
 
 
 async def test_a_caller_who_leaves_while_a_message_is_on_its_way() -> None:

@@ -34,7 +34,7 @@ from router.rpc.server import HealthReporter, RouterServer, ServerSettings
 KEY = "ar_test"
 METADATA = (("authorization", f"Bearer {KEY}"),)
 TENANT = Tenant("test")
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 RECORD = DecisionRecord(
     id="d1",

@@ -83,7 +83,7 @@ async def test_cancelled_judging_is_charged_but_neither_cached_nor_learned(
 ) -> None:
     core.provider.reply, gate.waits_for = gate.reply, waits_for
     asking = asyncio.create_task(ask(core, asked()))
-    await asyncio.wait_for(gate.looking.wait(), 10)
+    await asyncio.wait_for(gate.looking.wait(), 60)
     asking.cancel()
     await asyncio.wait({asking})
     (record,) = await core.records()

@@ -120,6 +120,6 @@ async def test_nobody_rests_after_the_last_try(upstream: Upstream, path: Path) -
 
     upstream.answer = answer
     with Journal.open(path) as journal:
-        async with asking(catalog(upstream.port, a=["m"]), journal) as asker, asyncio.timeout(10):
+        async with asking(catalog(upstream.port, a=["m"]), journal) as asker, asyncio.timeout(25):
             assert isinstance((await ask(asker))[0], Failed)
     assert upstream.asked == {"m": TRIES}

@@ -75,6 +75,7 @@ def test_the_cost_of_a_quality_is_mixed_from_its_neighbours() -> None:
     assert at_quality(points, 0.9) is None
 
 
+@pytest.mark.slow
 def test_where_kinds_of_prompts_differ_the_policy_beats_every_arm() -> None:
     """Cheap is right in cluster 0 and wrong in 1; the gate sees no difference."""
     rows = rows_of(200, lambda cluster, arm, _: float(arm == "strong" or cluster == 0))
@@ -86,6 +87,7 @@ def test_where_kinds_of_prompts_differ_the_policy_beats_every_arm() -> None:
     assert sum(first.shares.values()) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_a_policy_is_not_judged_on_what_it_was_trained_on() -> None:
     """Qualities are coins: whoever does better than a coin has seen them before."""
     rows = rows_of(300, lambda _cluster, _arm, rng: float(rng.random() < 0.5))
@@ -93,6 +95,7 @@ def test_a_policy_is_not_judged_on_what_it_was_trained_on() -> None:
     assert abs(first.numbers[:, QUALITY].mean() - 0.5) < 0.1
 
 
+@pytest.mark.slow
 def test_a_higher_cost_weight_never_buys_dearer_answers() -> None:
     rows = rows_of(200, lambda cluster, arm, _: 0.9 if arm == "strong" else 0.8 - 0.3 * cluster)
     weights = cross_validated(fresh, rows, CATALOGUE.plans, UTILITY, np.random.default_rng(0))[1:]
@@ -140,6 +143,7 @@ def test_the_recommended_config_is_one_that_the_service_takes() -> None:
     assert set(advice.plans) >= {"strong"}
 
 
+@pytest.mark.slow
 def test_no_weight_is_tried_twice() -> None:
     rows = rows_of(40, lambda cluster, arm, _: float(arm == "strong" or cluster == 0))
     made = cross_validated(fresh, rows, CATALOGUE.plans, UTILITY, np.random.default_rng(0))

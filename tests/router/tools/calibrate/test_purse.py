@@ -87,7 +87,7 @@ async def test_many_at_once_keep_within(seed: int) -> None:
         await share.close()
 
     mosts = [rng.uniform(0.01, 0.2) for _ in range(100)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(one(most, most * rng.random()) for most in mosts))
     assert purse.held_usd == 0
     assert purse.spent_usd <= 1.0

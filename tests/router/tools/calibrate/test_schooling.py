@@ -73,6 +73,7 @@ async def test_a_plan_comes_to_what_its_gate_makes_of_it() -> None:
     assert learned.gates["checked"].learned == len(cases)
 
 
+@pytest.mark.slow
 async def test_judged_plans_are_studied_like_the_others() -> None:
     cases = cases_of(20)
     priced = await priced_of(cases, LearnerState(fresh(), gates()))

@@ -25,6 +25,7 @@ TERMS = Terms(PLANS, UNITS, RewardSettings())
 REPLAYS = 100
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth() -> None:
     """95 % promised, so at least 95 of these 100 worlds."""
     covered = 0

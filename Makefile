@@ -1,0 +1,14 @@
+.PHONY: setup check test demo docs bench
+
+setup:
+	scripts/setup dev
+check:
+	scripts/setup dev && scripts/check
+test:
+	scripts/test
+demo:
+	scripts/demo
+docs:
+	scripts/setup dev && .venv/bin/python scripts/gen_docs && NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
+bench:
+	scripts/bench overhead

@@ -1,0 +1,93 @@
+// Ask the router, say how good the answer was, and stream another.
+//
+//	./generate && ROUTER=127.0.0.1:8480 ROUTER_KEY=ar_... go run .
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/adaptive-router/adaptive-router/examples/go/routerv1"
+)
+
+func main() {
+	connection, err := grpc.NewClient(
+		os.Getenv("ROUTER"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer connection.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+os.Getenv("ROUTER_KEY"))
+
+	router := routerv1.NewRouterServiceClient(connection)
+	if err := complete(ctx, router); err != nil {
+		log.Fatal(explained(err))
+	}
+	if err := stream(ctx, router); err != nil {
+		log.Fatal(explained(err))
+	}
+}
+
+func complete(ctx context.Context, router routerv1.RouterServiceClient) error {
+	response, err := router.Complete(ctx, &routerv1.CompleteRequest{Chat: ask("What is 17 * 23?")})
+	if err != nil {
+		return err
+	}
+	receipt := response.GetReceipt()
+	fmt.Printf("%s for %.6f USD: %s\n",
+		receipt.GetArm(), receipt.GetCostUsd(), response.GetAnswer().GetText())
+	_, err = router.Feedback(ctx, &routerv1.FeedbackRequest{
+		DecisionId: receipt.GetDecisionId(), Quality: proto.Float64(1)})
+	return err
+}
+
+func stream(ctx context.Context, router routerv1.RouterServiceClient) error {
+	events, err := router.StreamComplete(
+		ctx, &routerv1.StreamCompleteRequest{Chat: ask("Tell me about rivers.")})
+	if err != nil {
+		return err
+	}
+	for {
+		event, err := events.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Print(event.GetTextDelta())
+		if done := event.GetDone(); done != nil {
+			fmt.Printf("\n%s: %d tokens\n", done.GetReceipt().GetPlan(), done.GetOutputTokens())
+		}
+	}
+}
+
+func ask(text string) *routerv1.ChatRequest {
+	return &routerv1.ChatRequest{
+		Messages: []*routerv1.Message{{Role: routerv1.Role_ROLE_USER, Text: text}}}
+}
+
+// explained adds the reason that a caller may branch on.
+func explained(err error) error {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			return fmt.Errorf("%s: %w", info.GetReason(), err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,186 @@
+"""What an earlier version stored is read by this one, and this one stores nothing by other names.
+
+The data in `data/` is never made anew to let a test pass: `make.py` says when.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from adaptive_router.v1 import router_pb2
+from click.testing import CliRunner
+
+from router.cli import main
+from tests.golden.make import ARCHIVE, TOLD, new_keys, policies, probes, restored, shown
+from tests.golden.shapes import Shape, assert_close, decoded, shape_in, shape_of
+from tests.golden.site import Served, Site, site
+from tests.golden.traffic import CACHED, ONCE, RETOLD, Key, outcome, request, sent
+
+NEARLY = 0.02
+"""Embeddings of an int8 model differ a little between processors, and so do contexts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The restored store, before anything was done to it and under a router that serves."""
+
+    site: Site
+    shape: Shape
+    served: Served
+    keys: dict[str, Key]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[Kept]:
+    assert model_dir.exists()
+    with restored(tmp_path_factory.mktemp("kept")) as found:
+        shape = shape_of(found.store)
+        keys = new_keys(found)
+        with found.serving() as served:
+            yield Kept(found, shape, served, keys)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[Site]:
+    """A site after the same requests, made by this version."""
+    assert model_dir.exists()
+    with site(tmp_path_factory.mktemp("fresh"), learns=True) as made, sent(made):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, Any]:
+    return json.loads(TOLD.read_text())
+
+
+def payload(site: Site) -> bytes:
+    latest = site.store.get("ar:latest").decode()
+    return site.store.hget("ar:snapshots", f"{latest}:payload")
+
+
+def test_decisions_are_read(kept: Kept, told: dict[str, Any]) -> None:
+    found = {name: shown(kept.served, kept.keys, name) for name in told["decisions"]}
+    assert found == told["decisions"]
+
+
+def test_policies_and_their_changes_are_read(kept: Kept, told: dict[str, Any]) -> None:
+    assert policies(kept.served) == told["policies"]
+
+
+def test_the_snapshot_decides_as_it_did(kept: Kept, told: dict[str, Any]) -> None:
+    found = probes(kept.served, kept.keys)
+    for name, probe in told["probes"].items():
+        assert found[name]["version"] == probe["version"]
+        plans = found[name]["plans"]
+        assert plans.keys() == probe["plans"].keys()
+        for plan, then in probe["plans"].items():
+            cost = pytest.approx(then.pop("expected_cost_usd"), rel=NEARLY)
+            assert plans[plan].pop("expected_cost_usd") == cost, (name, plan)
+            assert plans[plan] == pytest.approx(then, abs=NEARLY), (name, plan)
+
+
+def test_tenants_are_read(kept: Kept) -> None:
+    shown = kept.site.run("tenant", "show", "acme")
+    assert all(text in shown for text in ("5000", "9000000", "50.0"))
+    gone = kept.site.run("tenant", "show", "gone")
+    assert gone.count("cheap") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        (CACHED, router_pb2.CACHE_STATUS_EXACT),
+        (CACHED.replace("?", " ?"), router_pb2.CACHE_STATUS_SEMANTIC),
+    ],
+)
+def test_a_cached_answer_is_served(kept: Kept, text: str, status: router_pb2.CacheStatus) -> None:
+    done = kept.served.router.Complete(request(text), metadata=kept.keys["acme"])
+    assert done.receipt.cache == status
+    assert done.answer.text.startswith("The answer is 4")
+
+
+def test_an_answer_under_an_idempotency_key_is_given_again(kept: Kept) -> None:
+    asked = request(ONCE, idempotency_key="once", no_cache=True, arm="cheap")
+    before = kept.site.store.xlen("ar:events")
+    first, second = (
+        kept.served.router.Complete(asked, metadata=kept.keys["acme"]) for _ in range(2)
+    )
+    assert first.receipt.decision_id == second.receipt.decision_id
+    assert kept.site.store.xlen("ar:events") == before
+
+
+def test_a_session_is_gone_on_with(kept: Kept) -> None:
+    kept.served.router.Complete(
+        request(RETOLD, session_id="s", no_cache=True), metadata=kept.keys["acme"]
+    )
+    kinds = [fields[b"kind"] for _, fields in kept.site.store.xrange("ar:events")]
+    assert kinds.count(b"reasked") == 2
+
+
+def test_a_decision_takes_its_outcome_and_feedback(kept: Kept, told: dict[str, Any]) -> None:
+    key, waiting = kept.keys["acme"], told["waiting"]
+    assert not kept.served.router.ReportOutcome(outcome(waiting), metadata=key).already_recorded
+    said = router_pb2.FeedbackRequest(decision_id=waiting, quality=0.5)
+    assert not kept.served.router.Feedback(said, metadata=key).already_recorded
+    after = shown(kept.served, kept.keys, waiting)
+    assert (after["settled"], after["feedback_quality"]) == (True, 0.5)
+
+
+def test_a_decision_is_explained(kept: Kept, told: dict[str, Any]) -> None:
+    decision_id = next(iter(told["decisions"]))
+    assert told["decisions"][decision_id]["receipt"]["plan"] in kept.site.run(
+        "explain", decision_id
+    )
+
+
+def test_the_log_teaches_what_the_snapshot_holds(kept: Kept, tmp_path: Path) -> None:
+    """Without `--verify`, which compares bytes: these may be another processor's."""
+    kept.site.run("learner", "replay", "--log", ARCHIVE, "--out", tmp_path / "snapshot")
+    assert_close(decoded((tmp_path / "snapshot").read_bytes()), decoded(payload(kept.site)))
+
+
+def test_the_archive_is_whole(kept: Kept, tmp_path: Path) -> None:
+    checked = CliRunner().invoke(main, ["log", "verify", str(ARCHIVE)])
+    assert checked.exit_code == 0, checked.output
+    kept.site.run("log", "export", "--out", tmp_path / "log")
+    again, before = rows(tmp_path / "log"), rows(ARCHIVE)
+    assert again[: len(before)] == before
+
+
+def rows(archive: Path) -> list[dict[str, Any]]:
+    return [
+        row for file in sorted(archive.glob("*.parquet")) for row in pq.read_table(file).to_pylist()
+    ]
+
+
+def test_everything_is_stored_by_the_same_names(kept: Kept, fresh: Site) -> None:
+    assert_same(kept.shape, shape_of(fresh.store))
+
+
+def test_an_archive_has_the_same_names(fresh: Site, tmp_path: Path) -> None:
+    fresh.run("log", "export", "--out", tmp_path / "log")
+    assert_same(shape_in(contents(ARCHIVE)), shape_in(contents(tmp_path / "log")))
+
+
+def contents(archive: Path) -> dict[str, Any]:
+    bodies = [{row["kind"]: row | {"body": json.loads(row["body"])}} for row in rows(archive)]
+    return {"manifest": json.loads((archive / "manifest.json").read_text()), "events": bodies}
+
+
+def assert_same(before: Shape, after: Shape) -> None:
+    assert sorted(before.keys() - after.keys()) == [], "is not written any more"
+    assert sorted(after.keys() - before.keys()) == [], "is new: an older version cannot read it"
+    differ = [
+        path for path in before if before[path] and after[path] and before[path] != after[path]
+    ]
+    assert [(path, before[path], after[path]) for path in differ] == []
+
+
+def test_a_replay_of_the_log_gives_the_same_bytes(fresh: Site) -> None:
+    assert "byte for byte" in fresh.run("learner", "replay", "--verify")
