@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from router.tools.archive.receipts import receipt
+from router.tools.archive.receipts import receipt_of
 from tests.contract.samples import CHOICE, RECORD
 
 SNAPSHOTS = {4: "0-10", 5: "0-20", 6: "0-30"}
 
 
 def test_options_come_by_probability_with_what_was_expected_of_them() -> None:
-    found = receipt(RECORD, None, {})
+    found = receipt_of(RECORD, None, {})
     assert [(o.plan, o.probability, o.quality) for o in found.options] == [
         ("cheap", 0.75, 0.6),
         ("reasoning", 0.25, 0.9),
@@ -21,28 +21,28 @@ def test_options_come_by_probability_with_what_was_expected_of_them() -> None:
 
 
 def test_what_it_saved_is_against_the_dearest() -> None:
-    found = receipt(RECORD, None, {})
+    found = receipt_of(RECORD, None, {})
     assert found.yardstick == "reasoning"
     assert found.saved_usd == pytest.approx(0.02 - 0.0005)
 
 
 def test_nothing_is_saved_where_nothing_was_answered() -> None:
-    assert receipt(replace(RECORD, attempts=()), None, {}).saved_usd is None
+    assert receipt_of(replace(RECORD, attempts=()), None, {}).saved_usd is None
 
 
 @pytest.mark.parametrize(
     ("position", "version"), [("0-9", 4), ("0-10", 4), ("0-11", 5), ("0-31", None), (None, None)]
 )
 def test_the_first_snapshot_that_knows_it(position: str | None, version: int | None) -> None:
-    assert receipt(RECORD, position, SNAPSHOTS).learned_by == version
+    assert receipt_of(RECORD, position, SNAPSHOTS).learned_by == version
 
 
 def test_a_cached_answer_decided_nothing() -> None:
-    found = receipt(replace(RECORD, choice=None), None, {})
+    found = receipt_of(replace(RECORD, choice=None), None, {})
     assert (found.options, found.saved_usd) == ((), None)
 
 
 def test_a_policy_without_estimates_saves_nothing_that_is_known() -> None:
-    found = receipt(replace(RECORD, choice=replace(CHOICE, expected=())), None, {})
+    found = receipt_of(replace(RECORD, choice=replace(CHOICE, expected=())), None, {})
     assert found.saved_usd is None
     assert found.options[0].utility is None
