@@ -8,10 +8,9 @@ import pytest
 import tiny
 from click.testing import CliRunner
 
-from bench.coverage.command import coverage, markdown
-from bench.coverage.measure import Evaluator, Found
-from bench.routing.jobs import Job, Material, Terms
-from bench.routing.world import Variant
+from bench.experiments.coverage import CoverageReplays, CoverageResult, coverage, markdown
+from bench.lab.jobs import Job, Material, ReplayTerms
+from bench.lab.setup import Variant
 
 SERVED = Variant("bold", "adaptive", vw=False, options={"exploration_floor": 0.05})
 KEY = ("s", "adaptive", "fixed:a", "gain")
@@ -19,8 +18,10 @@ KEY = ("s", "adaptive", "fixed:a", "gain")
 
 def test_the_truth_is_what_was_recorded(tmp_path: Path) -> None:
     stream = tiny.stream(tiny.write(tmp_path / "a.parquet", tiny.columns(900)), 800)
-    material = Material({"tiny": stream}, {"tiny": tiny.vectors(900)}, Terms(shipped_map=True))
-    found = Evaluator(material).run(Job("tiny", 0.1, 0, SERVED, 0))
+    material = Material(
+        {"tiny": stream}, {"tiny": tiny.vectors(900)}, ReplayTerms(shipped_map=True)
+    )
+    found = CoverageReplays(material).run(Job("tiny", 0.1, 0, SERVED, 0))
     by_key = {one.key: one for one in found}
     assert len(by_key) == 8
     large = by_key["tiny", SERVED.name, "fixed:large", "value"]
@@ -30,9 +31,9 @@ def test_the_truth_is_what_was_recorded(tmp_path: Path) -> None:
 
 
 def test_too_few_that_cover_stand_out_and_none_given_is_said() -> None:
-    held = Found(KEY, 0.1, 0.1, 40, low=0.0, high=0.2)
-    missed = Found(KEY, 0.3, 0.1, 40, low=0.0, high=0.2)
-    untold = Found(KEY, 0.3, 0.1, 4)
+    held = CoverageResult(KEY, 0.1, 0.1, 40, low=0.0, high=0.2)
+    missed = CoverageResult(KEY, 0.3, 0.1, 40, low=0.0, high=0.2)
+    untold = CoverageResult(KEY, 0.3, 0.1, 4)
     assert (held.covered, missed.covered, untold.covered) == (True, False, None)
     row = "| s | adaptive | fixed:a | gain |"
     assert f"{row} 67% | **50.0%** | 0.1000 |" in markdown([held, missed, untold], 3)

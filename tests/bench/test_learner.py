@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from bench import learner
+from bench.load import learner
 
 
 async def test_it_tells_what_was_learned_and_what_that_takes(

@@ -1,0 +1,184 @@
+"""`scripts/bench coverage`: how often intervals of `evaluate` hold the recorded truth."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.types import Units
+from bench.lab import options
+from bench.lab.embeddings import embed_stream
+from bench.lab.figures import outcomes
+from bench.lab.jobs import Job, Material, ReplayFactory, run_stream
+from bench.lab.processes import progress_bar, run_jobs
+from bench.lab.provider import StrictObserver
+from bench.lab.report import document, table, write
+from bench.lab.setup import Variant
+from bench.lab.streams import Split, Stream, draw, known_streams, load_available, shortened
+from router.learning.rewards import RewardSettings
+from router.tools.evaluate.candidates import Candidate, Fixed, Learning, Logged
+from router.tools.evaluate.evaluation import Compared, Terms, compare
+
+STREAMS: Final = ("paretobandit_k4", "routellm_pair-3000")
+SEEDS, QUICK_SEEDS, REQUESTS = 100, 5, 1_000
+COST_WEIGHT: Final = 0.1
+LEVEL: Final = 0.95
+FLOOR: Final = 0.05
+SERVED: Final = (
+    Variant("adaptive", "adaptive", vw=True),
+    Variant(f"adaptive, floor {FLOOR}", "adaptive", vw=True, options={"exploration_floor": FLOOR}),
+)
+"""The default policy, and one that leaves every plan enough for a log that tells of all."""
+LEARNING: Final = ("linucb", "random-mix")
+NOTE: Final = (
+    "Every seed: the default policy, as it comes or with a higher `exploration_floor`, serves a "
+    "stream of recorded outcomes, from a cold start, and `evaluate` estimates others from its log "
+    "alone. *Given*: share of the seeds in which the log told enough for an interval; *covers*: "
+    "share of these whose 95 % interval holds what that policy would have earned by the recording."
+)
+HEADER: Final = (
+    *("stream", "served by", "policy", "of"),
+    *("given", "covers", "half width", "error", "left by weight"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageResult:
+    """Estimate and truth of a candidate's value, or of its gain over the policy that served.
+
+    key: stream, who served, candidate, "value" or "gain". low, high: None without an interval.
+    """
+
+    key: tuple[str, str, str, str]
+    truth: float
+    estimate: float
+    effective: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def covered(self) -> bool | None:
+        if self.low is None or self.high is None:
+            return None
+        return self.low <= self.truth <= self.high
+
+
+@click.command("coverage")
+@click.option("--stream", "names", multiple=True, type=click.Choice(STREAMS), help="[both]")
+@options.seeds("[100, quick: 5]")
+@click.option("--requests", type=click.IntRange(100), default=REQUESTS, show_default=True)
+@click.option("--quick", is_flag=True, help="five seeds")
+@options.JOBS
+@options.out("bench-results/coverage.md", file=True)
+def coverage(
+    *,
+    names: Sequence[str],
+    seeds: int | None,
+    requests: int,
+    quick: bool,
+    jobs: int | None,
+    out: Path,
+) -> None:
+    """How often an interval of `evaluate` holds the truth, on recorded outcomes."""
+    known = known_streams()
+    streams = load_available([shortened(known[name], requests) for name in names or STREAMS])
+    if not streams:
+        return
+    count = seeds or (QUICK_SEEDS if quick else SEEDS)
+    text = markdown(_run(streams, count, jobs or len(os.sched_getaffinity(0))), count)
+    click.echo(text)
+    write(out.parent, {out.name: text})
+
+
+def _run(streams: Mapping[str, Stream], seeds: int, processes: int) -> list[CoverageResult]:
+    todo = [
+        Job(name, COST_WEIGHT, i, served, seed)
+        for name in streams
+        for i, served in enumerate(SERVED)
+        for seed in range(seeds)
+    ]
+    with progress_bar() as progress:
+        vectors = {name: embed_stream(s, range(seeds), progress) for name, s in streams.items()}
+        make = partial(CoverageReplays, Material(streams, vectors))
+        done = run_jobs(make, todo, processes, progress)
+    return [one for found in done.values() for one in found]
+
+
+class CoverageReplays:
+    """Replays a stream with the default policy, then evaluates others on its log."""
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+        self._replays = ReplayFactory(material)
+
+    def run(self, job: Job) -> list[CoverageResult]:
+        stream = self._material.streams[job.stream]
+        split = draw(stream, job.seed)
+        served = self._replays.build(job, split)
+        asyncio.run(run_stream(served, split, job.seed))
+        terms = Terms(served.catalog.plans, Units(stream.unit_usd), RewardSettings())
+        rewards = outcomes(stream, split.rows, job.cost_weight).reward
+        order = [stream.data.arms.index(name) for name in sorted(stream.data.arms)]
+        found = []
+        for name, candidate in self._candidates(job, split, stream.data.arms).items():
+            compared = compare(served.log, candidate, Logged(), terms)
+            found += _results((job.stream, job.variant.name, name), compared, rewards[:, order])
+        return found
+
+    def _candidates(self, job: Job, split: Split, arms: Sequence[str]) -> dict[str, Candidate]:
+        learning = {name: self._learning(job, split, name) for name in LEARNING}
+        return {**{f"fixed:{arm}": Fixed(arm) for arm in arms}, **learning}
+
+    def _learning(self, job: Job, split: Split, name: str) -> Candidate:
+        other = Job(job.stream, job.cost_weight, 0, Variant(name, name), job.seed)
+        return Learning(self._replays.build(other, split).decider.policy, StrictObserver())
+
+
+def _results(
+    of: tuple[str, str, str], compared: Compared, rewards: NDArray[np.float64]
+) -> list[CoverageResult]:
+    """rewards: (n, k) of every arm, columns by name."""
+    truth = (compared.wanted * rewards).sum(axis=1)
+    logged = compared.logged
+    assert np.allclose(logged.reward, rewards[np.arange(len(logged)), logged.taken])  # noqa: S101
+    served = (logged.probabilities * rewards).sum(axis=1)
+    pairs = (("value", truth, compared.value), ("gain", truth - served, compared.gain))
+    return [
+        CoverageResult(
+            key=(*of, what),
+            truth=float(true.mean()),
+            estimate=float(estimated.values.mean()),
+            effective=estimated.effective,
+            low=estimated.interval.low if estimated.interval else None,
+            high=estimated.interval.high if estimated.interval else None,
+        )
+        for what, true, estimated in pairs
+    ]
+
+
+def markdown(found: Sequence[CoverageResult], seeds: int) -> str:
+    groups = {key: [one for one in found if one.key == key] for key in {one.key for one in found}}
+    rows = [[*key, *_cells(groups[key])] for key in sorted(groups)]
+    return document("Coverage", f"{seeds} seeds. {NOTE}", "", [table(HEADER, rows)])
+
+
+def _cells(group: Sequence[CoverageResult]) -> list[str]:
+    """Mark where fewer intervals cover than their level promises."""
+    given = [one for one in group if one.covered is not None]
+    covers, half = "", ""
+    if given:
+        share = float(np.mean([bool(one.covered) for one in given]))
+        covers = f"{share:.1%}" if share >= LEVEL else f"**{share:.1%}**"
+        half = f"{np.mean([(one.high or 0) - (one.low or 0) for one in given]) / 2:.4f}"
+    error = np.mean([one.estimate - one.truth for one in group])
+    left = np.mean([one.effective for one in group])
+    return [f"{len(given) / len(group):.0%}", covers, half, f"{error:+.4f}", f"{left:.0f}"]

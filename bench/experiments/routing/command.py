@@ -1,0 +1,239 @@
+"""`scripts/bench routing`: options, replays, tables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import click
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from bandit import POLICY_NAMES
+from bandit.frontier import apgr, cpt
+from bench.experiments.routing.report import RECOVERED, TIMES, draw_plots, markdown
+from bench.experiments.routing.variants import variants_of
+from bench.lab import options
+from bench.lab.context_maps import origin
+from bench.lab.embeddings import embed_stream, embed_texts
+from bench.lab.errors import BenchError
+from bench.lab.figures import Figures, Outcomes, figures, outcomes, second_half
+from bench.lab.jobs import Job, Material, ReplayFactory, ReplayTerms, run_stream
+from bench.lab.processes import progress_bar, run_jobs
+from bench.lab.replay import ReplayRun
+from bench.lab.report import runs_csv, write
+from bench.lab.setup import Texts, config_of, example_texts
+from bench.lab.streams import Stream, StreamSpec, draw, known_streams, load_available, shortened
+from bench.lab.summary import compare
+
+QUICK_STREAMS = ("paretobandit_k4", "routellm_pair-3000")
+QUICK_REQUESTS, QUICK_SEEDS, SEEDS = 600, 2, 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingOptions(options.ExperimentOptions):
+    names: Sequence[str]
+    policies: Sequence[str]
+    cost_weights: Sequence[float]
+    vw: str
+    options: Sequence[str]
+    calibrate: int
+    delay: int
+    feedback_share: float
+    factors: Sequence[str]
+    cost_unit_usd: float | None
+    shipped_map: bool
+
+
+@click.command("routing")
+@click.option(
+    "--stream", "names", multiple=True, type=click.Choice(tuple(known_streams())), help="[all]"
+)
+@options.FILE
+@options.ARMS
+@options.PROMPT_COLUMN
+@options.WHERE
+@click.option("--policy", "policies", multiple=True, type=click.Choice(POLICY_NAMES), help="[all]")
+@options.cost_weights(0.1, 0.3, note="weight of one unit of cost against one unit of quality")
+@options.seeds("[20, quick: 2]")
+@click.option("--requests", type=click.IntRange(10), help="at most, per stream")
+@click.option("--quick", is_flag=True, help="two streams, 600 requests, two seeds")
+@options.vw("both")
+@click.option("--set", "options", multiple=True, help="KEY=VALUE of the config's policy section")
+@options.CALIBRATE
+@options.DELAY
+@options.FEEDBACK_SHARE
+@click.option("--prior-factor", "factors", multiple=True, help="ARM=FACTOR: a wrong price prior")
+@options.COST_UNIT
+@click.option(
+    "--shipped-map", is_flag=True, help="the package's context map, not one fitted to the source"
+)
+@options.JOBS
+@options.out("bench-results/routing")
+def routing(**given: Any) -> None:
+    """Policies on recorded outcomes: quality, cost and regret, against fixed arms and their mixes.
+
+    Without options: every known stream and policy, 20 seeds; some hours on two cores. What a stream
+    came to is written down before the next begins.
+    """
+    asked = RoutingOptions(**given)
+    streams = _load(asked)
+    if not streams:
+        return
+    arms = list(dict.fromkeys(arm for stream in streams.values() for arm in stream.data.arms))
+    factors = options.factors("--prior-factor", asked.factors, arms)
+    shares = asked.calibrate, asked.delay, asked.feedback_share
+    terms = ReplayTerms(*shares, factors, asked.shipped_map)
+    told = _policy_options(asked.options)
+    todo = {name: _jobs(asked, stream, told) for name, stream in streams.items()}
+    text = ""
+    done: dict[Job, Figures] = {}
+    for found in _run(streams, terms, todo, asked.processes):
+        done |= found
+        ended = {name: stream for name, stream in streams.items() if todo[name][0] in done}
+        so_far = f" So far: {len(ended)} of {len(streams)} streams." * (len(ended) < len(streams))
+        text = _write(done, ended, terms, _terms_line(terms, told) + so_far, asked)
+    click.echo(text)
+    click.echo(f"written to {asked.out}: routing.md, runs.csv, a PNG per stream", err=True)
+
+
+def _load(asked: RoutingOptions) -> dict[str, Stream]:
+    """Known streams that are absent or too short are skipped."""
+    requests = asked.requests or (QUICK_REQUESTS if asked.quick else None)
+    specs = [shortened(spec, requests) for spec in _specs(asked)]
+    unit_usd, known = asked.cost_unit_usd, asked.path is None
+    return load_available(specs, unit_usd, calibrate=asked.calibrate, skip_short=known)
+
+
+def _specs(asked: RoutingOptions) -> list[StreamSpec]:
+    if spec := asked.file_spec():
+        return [spec]
+    known = known_streams()
+    return [known[name] for name in asked.names or (QUICK_STREAMS if asked.quick else known)]
+
+
+def _policy_options(given: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for pair in given:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise BenchError(f"--set {pair!r} is not KEY=VALUE, as in initial_pulls=8")
+        found[key] = yaml.safe_load(text)
+    return found
+
+
+def _jobs(asked: RoutingOptions, stream: Stream, told: Mapping[str, Any]) -> list[Job]:
+    """Seed by seed, so that what one seed needs is made once."""
+    names = asked.policies or POLICY_NAMES
+    compared = [v for name in names for v in variants_of(name, asked.vw, told, stream.data)]
+    return [
+        Job(stream.spec.name, weight, i, variant, seed)
+        for seed in range(asked.seed_count(SEEDS, QUICK_SEEDS))
+        for weight in asked.cost_weights
+        for i, variant in enumerate(compared)
+    ]
+
+
+def _run(
+    streams: Mapping[str, Stream],
+    terms: ReplayTerms,
+    todo: Mapping[str, Sequence[Job]],
+    processes: int,
+) -> Iterator[dict[Job, Figures]]:
+    """Stream by stream."""
+    with progress_bar() as progress:
+        vectors = {
+            name: embed_stream(
+                stream,
+                {job.seed for job in todo[name]},
+                progress,
+                calibrate=terms.calibrate,
+                shipped_map=terms.shipped_map,
+            )
+            for name, stream in streams.items()
+        }
+        texts = _examples(streams, todo, progress)
+        for name, stream in streams.items():
+            material = Material({name: stream}, {name: vectors[name]}, terms, texts)
+            yield run_jobs(partial(RoutingReplays, material), todo[name], processes, progress)
+
+
+def _examples(
+    streams: Mapping[str, Stream], todo: Mapping[str, Sequence[Job]], progress: Progress
+) -> Texts:
+    every = [job for jobs in todo.values() for job in jobs]
+    configs = (config_of(streams[job.stream], job.variant, job.cost_weight) for job in every)
+    texts = list(dict.fromkeys(text for config in configs for text in example_texts(config)))
+    return dict(zip(texts, embed_texts(texts, progress), strict=True)) if texts else {}
+
+
+class RoutingReplays:
+    """Runs one job after the other."""
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+        self._replays = ReplayFactory(material)
+
+    def run(self, job: Job) -> Figures:
+        stream, terms = self._material.streams[job.stream], self._material.terms
+        split = draw(stream, job.seed, terms.calibrate)
+        run = asyncio.run(run_stream(self._replays.build(job, split), split, job.seed, terms))
+        known = outcomes(stream, split.rows, job.cost_weight)
+        return routing_figures(known, run, stream.data.arms)
+
+
+def routing_figures(known: Outcomes, run: ReplayRun, arms: Sequence[str]) -> Figures:
+    n, k = known.reward.shape
+    counts = np.bincount(run.arm, minlength=k) / n
+    half = second_half(n)
+    return figures(
+        known,
+        known.of(run.arm),
+        dict(zip(arms, counts.tolist(), strict=True)),
+        run.us,
+        recovered(known.part(half), run.worth[half]) if k == len(("weak", "strong")) else {},
+    )
+
+
+def recovered(known: Outcomes, worth: NDArray[np.float32]) -> dict[str, float | None]:
+    """Score a router of two arms by their worth; None where both are equally good."""
+    strong = int(known.quality.mean(axis=0).argmax())
+    score = worth[:, strong] - worth[:, 1 - strong]
+    better, worse = known.quality[:, strong], known.quality[:, 1 - strong]
+    if better.sum() == worse.sum():
+        return dict.fromkeys(RECOVERED)
+    thresholds = [cpt(score, worse, better, target) for target in (0.5, 0.8)]
+    return dict(zip(RECOVERED, [apgr(score, worse, better), *thresholds], strict=True))
+
+
+def _write(
+    done: Mapping[Job, Figures],
+    streams: Mapping[str, Stream],
+    terms: ReplayTerms,
+    said: str,
+    asked: RoutingOptions,
+) -> str:
+    """Write everything `done`, and the pictures of the last stream. Returns the tables."""
+    origins = {
+        name: origin(draw(stream, 0, terms.calibrate), shipped=terms.shipped_map)
+        for name, stream in streams.items()
+    }
+    found = compare(done, {name: stream.data.arms for name, stream in streams.items()})
+    units_usd = {name: stream.unit_usd for name, stream in streams.items()}
+    text, last = markdown(found, units_usd, origins, said), list(streams)[-1]
+    write(asked.out, {})
+    draw_plots([one for one in found if one.stream == last], asked.out / f"{last}.png")
+    runs = runs_csv(done, "policy", RECOVERED, TIMES)
+    write(asked.out, {"routing.md": text, "runs.csv": runs})
+    return text
+
+
+def _terms_line(terms: ReplayTerms, told: Mapping[str, Any]) -> str:
+    factors = [f"price prior of {arm} times {f:g}" for arm, f in terms.prior_factors.items()]
+    settings = [f"policy.{key} = {value}" for key, value in told.items()]
+    return options.terms_line([*terms.phrases(), *factors, *settings])

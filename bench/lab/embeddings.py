@@ -1,0 +1,117 @@
+"""Embeddings by the service's embedder, computed once and cached outside the repository."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from bench.lab.context_maps import fitted_rows
+from bench.lab.errors import BenchError
+from bench.lab.streams import Stream, draw
+from router.adapters.embedding.files import WEIGHTS, model_dir
+from router.adapters.embedding.pool import EmbedderPool
+from router.domain.errors import RouterError
+
+DIMENSIONS: Final = 384
+BLOCK: Final = 512
+Vectors = dict[bytes, NDArray[np.float32]]
+
+
+def default_cache() -> Path:
+    """Returns a path per model: other weights give other vectors."""
+    return platformdirs.user_cache_path("adaptive-router") / f"bench-{WEIGHTS.sha256[:12]}.npz"
+
+
+def embeddings(prompts: Sequence[str], cache: Path, progress: Progress) -> NDArray[np.float32]:
+    """Returns (n, 384) of unit norm; new ones are added to `cache` block by block.
+
+    Raises:
+        RouterError: the model is not there.
+
+    """
+    known = load(cache)
+    keys = [key_of(prompt) for prompt in prompts]
+    missing = {k: p for k, p in zip(keys, prompts, strict=True) if k not in known}
+    if missing:
+        asyncio.run(_fill(missing, known, cache, progress))
+    return np.stack([known[key] for key in keys])
+
+
+def embed_texts(texts: Sequence[str], progress: Progress) -> NDArray[np.float32]:
+    """Embed with the default cache. Raises BenchError when the model is not there."""
+    try:
+        return embeddings(texts, default_cache(), progress)
+    except RouterError as error:
+        raise BenchError(f"{error}; fetch the model with scripts/fetch_model") from None
+
+
+def embed_stream(
+    stream: Stream,
+    seeds: Iterable[int],
+    progress: Progress,
+    *,
+    calibrate: int = 0,
+    shipped_map: bool = False,
+) -> NDArray[np.float32]:
+    """Returns (rows recorded, 384); rows that no replay of these seeds reads are 0."""
+    splits = [draw(stream, seed, calibrate) for seed in seeds]
+    used = [rows for s in splits for rows in (s.rows, s.held_out[:calibrate])]
+    fitted = [fitted_rows(split, shipped=shipped_map) for split in splits]
+    rows = np.unique(np.concatenate([*used, *fitted]))
+    found = embed_texts([stream.data.prompts[i] for i in rows], progress)
+    vectors = np.zeros((len(stream.data), found.shape[1]), dtype=np.float32)
+    vectors[rows] = found
+    return vectors
+
+
+def key_of(prompt: str) -> bytes:
+    return hashlib.blake2b(prompt.encode(errors="replace"), digest_size=16).digest()
+
+
+async def _fill(missing: dict[bytes, str], known: Vectors, cache: Path, progress: Progress) -> None:
+    pool = EmbedderPool(model_dir(), workers=len(os.sched_getaffinity(0)), queue=BLOCK)
+    task = progress.add_task("embedding prompts", total=len(missing))
+    todo = list(missing.items())
+    try:
+        await pool.warm_up()
+        for start in range(0, len(todo), BLOCK):
+            block = todo[start : start + BLOCK]
+            found = await asyncio.gather(*(pool.embed(prompt) for _, prompt in block))
+            known.update(zip((key for key, _ in block), found, strict=True))
+            save(cache, known)
+            progress.advance(task, len(block))
+    finally:
+        pool.close()
+    progress.remove_task(task)
+
+
+def load(cache: Path) -> Vectors:
+    """Read the cache; a missing or damaged one is empty."""
+    try:
+        with np.load(io.BytesIO(cache.read_bytes()), allow_pickle=False) as file:
+            keys, vectors = file["keys"], file["vectors"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return {}
+    if keys.shape != (len(vectors), 16) or vectors.shape[1:] != (DIMENSIONS,):
+        return {}
+    return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
+
+
+def save(cache: Path, known: Vectors) -> None:
+    """Replace the file in one step: another run reads the old one or the new one."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    part = cache.with_suffix(f".{os.getpid()}.npz")
+    keys = np.frombuffer(b"".join(known), dtype=np.uint8).reshape(-1, 16)
+    np.savez(part, keys=keys, vectors=np.stack(list(known.values())))
+    part.replace(cache)

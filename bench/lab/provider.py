@@ -1,0 +1,89 @@
+"""Recorded answers and costs at the service's ports: a provider, a clock, an observer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.domain.catalog import Deployment, Price
+from router.domain.chat import (
+    Answer,
+    ChatRequest,
+    Delta,
+    FinishReason,
+    Message,
+    Role,
+    Sampling,
+    TextPart,
+    Usage,
+)
+from router.ports.observer import NullObserver
+
+TOKENS_PER_USD: Final = 2**80
+"""A power of two: scaling a recorded cost to whole tokens loses nothing."""
+PRICE: Final = Price(0.0, 1e6 / TOKENS_PER_USD)
+TEXT: Final = "recorded"
+CALL_S: Final = 1.0
+
+Answers = Mapping[str, tuple[str, ...]]
+"""Texts by arm, in the order of the rows; "" where nothing was said."""
+
+
+class ReplayClock:
+    """Seconds that pass only while a model answers."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class RecordedProvider:
+    """Implements `router.ports.ports.Provider`; a request's sampling seed names its row.
+
+    cost_usd: (n, k), k in the order of `arms`, which are also the models' names.
+    """
+
+    def __init__(
+        self,
+        arms: Sequence[str],
+        cost_usd: NDArray[np.float64],
+        clock: ReplayClock,
+        answers: Answers = MappingProxyType({}),
+    ) -> None:
+        self._columns = {arm: column for column, arm in enumerate(arms)}
+        self._cost_usd = cost_usd
+        self._clock = clock
+        self._answers = answers
+
+    async def complete(
+        self, deployment: Deployment, request: ChatRequest, timeout_ms: float
+    ) -> Answer:
+        _ = timeout_ms
+        self._clock.now_s += CALL_S
+        model, row = deployment.model, request.sampling.seed or 0
+        usage = Usage(0, int(self._cost_usd[row, self._columns[model]] * TOKENS_PER_USD))
+        text = self._answers[model][row] if model in self._answers else TEXT
+        return Answer(text, FinishReason.STOP, usage, model)
+
+    async def stream(
+        self, deployment: Deployment, request: ChatRequest, timeout_ms: float
+    ) -> AsyncGenerator[Delta | Answer]:
+        yield await self.complete(deployment, request, timeout_ms)
+
+
+def chat_of(prompt: str, row: int) -> ChatRequest:
+    message = Message(Role.USER, (TextPart(prompt),))
+    return ChatRequest((message,), sampling=Sampling(seed=row))
+
+
+class StrictObserver(NullObserver):
+    """Raises where the service would only count a loss."""
+
+    def degraded(self, what: str) -> None:
+        raise RuntimeError(f"the replay lost something: {what}")
