@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +15,8 @@ from numpy.typing import NDArray
 
 from bandit.types import Units
 from bench.lab import options
-from bench.lab.embeddings import embed_stream
 from bench.lab.figures import outcomes
-from bench.lab.jobs import Job, Material, ReplayFactory, run_stream
-from bench.lab.processes import progress_bar, run_jobs
+from bench.lab.jobs import Job, ReplayFactory, replay_all, run_stream
 from bench.lab.provider import StrictObserver
 from bench.lab.report import document, table, write
 from bench.lab.setup import Variant
@@ -55,21 +52,14 @@ HEADER: Final = (
 class CoverageResult:
     """Estimate and truth of a candidate's value, or of its gain over the policy that served.
 
-    key: stream, who served, candidate, "value" or "gain". low, high: None without an interval.
+    key: stream, who served, candidate, "value" or "gain". interval: low and high bound, if any.
     """
 
     key: tuple[str, str, str, str]
     truth: float
     estimate: float
     effective: float
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def covered(self) -> bool | None:
-        if self.low is None or self.high is None:
-            return None
-        return self.low <= self.truth <= self.high
+    interval: tuple[float, float] | None = None
 
 
 @click.command("coverage")
@@ -106,24 +96,17 @@ def _run(streams: Mapping[str, Stream], seeds: int, processes: int) -> list[Cove
         for i, served in enumerate(SERVED)
         for seed in range(seeds)
     ]
-    with progress_bar() as progress:
-        vectors = {name: embed_stream(s, range(seeds), progress) for name, s in streams.items()}
-        make = partial(CoverageReplays, Material(streams, vectors))
-        done = run_jobs(make, todo, processes, progress)
+    done = replay_all(CoverageReplays, todo, processes, streams)
     return [one for found in done.values() for one in found]
 
 
-class CoverageReplays:
+class CoverageReplays(ReplayFactory):
     """Replays a stream with the default policy, then evaluates others on its log."""
 
-    def __init__(self, material: Material) -> None:
-        self._material = material
-        self._replays = ReplayFactory(material)
-
     def run(self, job: Job) -> list[CoverageResult]:
-        stream = self._material.streams[job.stream]
+        stream = self.material.streams[job.stream]
         split = draw(stream, job.seed)
-        served = self._replays.build(job, split)
+        served = self.build(job, split)
         asyncio.run(run_stream(served, split, job.seed))
         terms = Terms(served.catalog.plans, Units(stream.unit_usd), RewardSettings())
         rewards = outcomes(stream, split.rows, job.cost_weight).reward
@@ -140,7 +123,7 @@ class CoverageReplays:
 
     def _learning(self, job: Job, split: Split, name: str) -> Candidate:
         other = Job(job.stream, job.cost_weight, 0, Variant(name, name), job.seed)
-        return Learning(self._replays.build(other, split).decider.policy, StrictObserver())
+        return Learning(self.build(other, split).decider.policy, StrictObserver())
 
 
 def _results(
@@ -158,8 +141,7 @@ def _results(
             truth=float(true.mean()),
             estimate=float(estimated.values.mean()),
             effective=estimated.effective,
-            low=estimated.interval.low if estimated.interval else None,
-            high=estimated.interval.high if estimated.interval else None,
+            interval=(known.low, known.high) if (known := estimated.interval) else None,
         )
         for what, true, estimated in pairs
     ]
@@ -173,12 +155,12 @@ def markdown(found: Sequence[CoverageResult], seeds: int) -> str:
 
 def _cells(group: Sequence[CoverageResult]) -> list[str]:
     """Mark where fewer intervals cover than their level promises."""
-    given = [one for one in group if one.covered is not None]
+    given = [(one.truth, *one.interval) for one in group if one.interval]
     covers, half = "", ""
     if given:
-        share = float(np.mean([bool(one.covered) for one in given]))
+        share = float(np.mean([low <= truth <= high for truth, low, high in given]))
         covers = f"{share:.1%}" if share >= LEVEL else f"**{share:.1%}**"
-        half = f"{np.mean([(one.high or 0) - (one.low or 0) for one in given]) / 2:.4f}"
+        half = f"{np.mean([high - low for _, low, high in given]) / 2:.4f}"
     error = np.mean([one.estimate - one.truth for one in group])
     left = np.mean([one.effective for one in group])
     return [f"{len(given) / len(group):.0%}", covers, half, f"{error:+.4f}", f"{left:.0f}"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +14,6 @@ from router.domain.chat import Answer, FinishReason, Usage
 from router.domain.events import Audited
 from router.gates.gate_session import GateSession
 from router.serving.feedback_rate import FeedbackRate
-
-
-class ReplayAudit(NamedTuple):
-    """event: None where the strong arm's answer cannot be compared; it is charged all the same."""
-
-    cost_usd: float
-    event: Audited | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +31,13 @@ class ReplayAuditor:
     always: bool
     feedback: FeedbackRate = field(default_factory=FeedbackRate)
 
-    def check(self, decision_id: str, row: int, stepper: GateSession | None) -> ReplayAudit | None:
-        """None where nothing is audited."""
+    def check(
+        self, decision_id: str, row: int, stepper: GateSession | None
+    ) -> tuple[float, Audited | None] | None:
+        """Returns cost and event, None where nothing is audited.
+
+        The event is None where the strong arm's answer cannot be compared.
+        """
         worth = self.feedback.served("")
         share = self.share * (1.0 if self.always else worth)
         judged = stepper.judged if stepper else None
@@ -53,5 +50,6 @@ class ReplayAuditor:
         cost_usd = float(self.data.cost_usd[row, self.data.arms.index(strong)])
         said = Answer(self.answers[strong][row], FinishReason.STOP, Usage(), strong)
         quality = stepper.confirms(said)
-        event = None if quality is None else Audited(decision_id, quality, share, cost_usd)
-        return ReplayAudit(cost_usd, event)
+        if quality is None:
+            return cost_usd, None
+        return cost_usd, Audited(decision_id, quality, share, cost_usd)

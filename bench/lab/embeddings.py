@@ -34,12 +34,7 @@ def default_cache() -> Path:
 
 
 def embeddings(prompts: Sequence[str], cache: Path, progress: Progress) -> NDArray[np.float32]:
-    """Returns (n, 384) of unit norm; new ones are added to `cache` block by block.
-
-    Raises:
-        RouterError: the model is not there.
-
-    """
+    """Returns (n, 384) of unit norm; new ones are added to `cache` block by block."""
     known = load(cache)
     keys = [key_of(prompt) for prompt in prompts]
     missing = {k: p for k, p in zip(keys, prompts, strict=True) if k not in known}

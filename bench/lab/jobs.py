@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.lab.audits import ReplayAuditor
 from bench.lab.context_maps import ContextMaps
+from bench.lab.embeddings import embed_stream, embed_texts
+from bench.lab.processes import JobRunner, progress_bar, run_jobs
 from bench.lab.provider import Answers
 from bench.lab.replay import Replay, ReplayData, ReplayRun
 from bench.lab.setup import Texts, Variant, catalog, config_of, decider_of, typical_usd
@@ -60,6 +64,10 @@ class Job:
     seed: int
 
 
+JobT = TypeVar("JobT", bound=Job)
+ResultT = TypeVar("ResultT")
+
+
 @dataclass(frozen=True, slots=True)
 class Material:
     """Data that jobs share, by stream name; texts: embeddings of examples and open answers."""
@@ -75,7 +83,7 @@ class ReplayFactory:
     """Builds replays; context maps and contexts are kept from job to job."""
 
     def __init__(self, material: Material) -> None:
-        self._material = material
+        self.material = material
         self._maps = ContextMaps(shipped=material.terms.shipped_map)
 
     def build(
@@ -85,7 +93,7 @@ class ReplayFactory:
 
         stream: the job's with other outcomes.
         """
-        material, terms, variant = self._material, self._material.terms, job.variant
+        material, terms, variant = self.material, self.material.terms, job.variant
         embeddings = material.embeddings[job.stream]
         mapped = self._maps.of(material.streams[job.stream], split, embeddings, job.seed)
         stream = stream or material.streams[job.stream]
@@ -100,8 +108,30 @@ class ReplayFactory:
 
     def _auditor(self, job: Job, data: ReplayData) -> ReplayAuditor:
         chance = np.random.default_rng([job.seed, AUDITS]).random(len(data.recorded))
-        always, share = "promise" in job.variant.options, self._material.terms.audit_share
+        always, share = "promise" in job.variant.options, self.material.terms.audit_share
         return ReplayAuditor(data.recorded, data.answers, chance, share, always)
+
+
+def replay_all(
+    kind: Callable[[Material], JobRunner[JobT, ResultT]],
+    todo: Sequence[JobT],
+    processes: int,
+    streams: Mapping[str, Stream],
+    terms: ReplayTerms = ReplayTerms(),
+    *,
+    texts: Sequence[str] = (),
+    answers: Mapping[str, Answers] | None = None,
+) -> dict[JobT, ResultT]:
+    """Embed and run jobs, each in a `kind` of its process; texts: to embed beside the prompts."""
+    calibrate, shipped, seeds = terms.calibrate, terms.shipped_map, {job.seed for job in todo}
+    with progress_bar() as progress:
+        vectors = {
+            name: embed_stream(stream, seeds, progress, calibrate=calibrate, shipped_map=shipped)
+            for name, stream in streams.items()
+        }
+        known = dict(zip(texts, embed_texts(texts, progress), strict=True)) if texts else {}
+        material = Material(streams, vectors, terms, known, answers or {})
+        return run_jobs(partial(kind, material), todo, processes, progress)
 
 
 async def run_stream(

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from bench.lab.errors import BenchError
+from bench.lab.jobs import ReplayTerms
 from bench.lab.streams import StreamSpec
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -74,11 +75,22 @@ class ExperimentOptions:
     arms: str
     where: Sequence[str]
     prompt_column: str = "prompt"
+    names: Sequence[str] = ()
+    cost_weights: Sequence[float] = ()
     seeds: int | None
     requests: int | None
     quick: bool
+    vw: str = "on"
+    calibrate: int = 0
+    delay: int = 0
+    feedback_share: float = 1.0
+    factors: Sequence[str] = ()
+    cost_unit_usd: float | None = None
     jobs: int | None
     out: Path
+
+    def terms(self) -> ReplayTerms:
+        return ReplayTerms(self.calibrate, self.delay, self.feedback_share)
 
     def file_spec(self) -> StreamSpec | None:
         """Returns the stream of --file, None without one. Raises BenchError."""

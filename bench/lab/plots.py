@@ -12,8 +12,7 @@ import numpy as np
 
 from bandit.frontier import hull
 from bench.lab.errors import BenchError
-from bench.lab.figures import Score
-from bench.lab.summary import Comparison, VariantSummary
+from bench.lab.figures import Comparison, Score, VariantSummary
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -27,17 +26,9 @@ Style = dict[str, Any]
 def sheet(
     path: Path, panels: tuple[int, int], inches: tuple[float, float], title: str
 ) -> Iterator[Any]:
-    """Yield axes to draw on; the figure is written to `path` in the end.
+    """Yield axes to draw on; the figure is written to `path` in the end, or BenchError raised.
 
-    Args:
-        path: of a PNG.
-        panels: rows, columns; the legend is that of the first panel.
-        inches: width of the sheet, height of a row.
-        title: of the sheet.
-
-    Raises:
-        BenchError: the file cannot be written.
-
+    panels: rows, columns; the legend is that of the first. inches: width, height of a row.
     """
     rows, columns = panels
     size = (inches[0], inches[1] * rows)

@@ -35,17 +35,10 @@ def run_jobs(
     processes: int,
     progress: Progress,
 ) -> dict[JobT, ResultT]:
-    """Results in the order of `jobs`, whichever ends first.
+    """Returns results in the order of `jobs`; raises the error of a job.
 
-    Args:
-        make: makes the runner of one process; it is pickled, as jobs and results are.
-        jobs: hashable.
-        processes: 1 runs everything in this process.
-        progress: gets one task, advanced by each job.
-
-    Raises:
-        Exception: whatever a job raises.
-
+    make: makes the runner of one process; it is pickled, as jobs and results are. processes: 1 runs
+    everything in this process.
     """
     task = progress.add_task("replaying", total=len(jobs))
     found = {}

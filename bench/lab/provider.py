@@ -1,14 +1,19 @@
-"""Recorded answers and costs at the service's ports: a provider, a clock, an observer."""
+"""Stand-ins of a replay: recorded answers as a provider, clocks, an observer that raises."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.gates import Chosen, Gate, GateInput, Prices
+from bandit.types import Weights
 from router.domain.catalog import Deployment, Price
 from router.domain.chat import (
     Answer,
@@ -23,6 +28,7 @@ from router.domain.chat import (
 )
 from router.ports.observer import NullObserver
 
+STAGES: Final = ("decide", "call", "learn")
 TOKENS_PER_USD: Final = 2**80
 """A power of two: scaling a recorded cost to whole tokens loses nothing."""
 PRICE: Final = Price(0.0, 1e6 / TOKENS_PER_USD)
@@ -87,3 +93,38 @@ class StrictObserver(NullObserver):
 
     def degraded(self, what: str) -> None:
         raise RuntimeError(f"the replay lost something: {what}")
+
+
+class Stopwatch:
+    """Adds up the time of each stage."""
+
+    def __init__(self) -> None:
+        self._spent_ns: Counter[str] = Counter()
+        self._entered: Counter[str] = Counter()
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        began_ns = time.perf_counter_ns()
+        yield
+        self._spent_ns[stage] += time.perf_counter_ns() - began_ns
+        self._entered[stage] += 1
+
+    def means_us(self, requests: int) -> tuple[float, ...]:
+        """Returns means per request of `STAGES`, and the mean of one choice of a gate."""
+        each = (self._spent_ns[stage] / requests / 1_000 for stage in STAGES)
+        return (*each, self._spent_ns["gate"] / max(1, self._entered["gate"]) / 1_000)
+
+
+class TimedGate:
+    """A gate whose choices are timed."""
+
+    def __init__(self, gate: Gate, watch: Stopwatch) -> None:
+        self._gate = gate
+        self._watch = watch
+
+    def choose(self, seen: GateInput, prices: Prices, weights: Weights) -> Chosen:
+        with self._watch.of("gate"):
+            return self._gate.choose(seen, prices, weights)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._gate, name)

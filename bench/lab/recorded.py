@@ -51,10 +51,7 @@ def data_dir() -> Path:
 def read(path: Path, arms: Sequence[str], prompt_column: str = "prompt") -> Recorded:
     """Read a parquet file; rows in which any of the arms has no outcome are left out.
 
-    Raises:
-        DataAbsent: there is no such file.
-        BenchError: it is no parquet file, or lacks a column, or holds a number out of range.
-
+    Raises DataAbsent where there is no such file, BenchError where its content does not fit.
     """
     if not path.is_file():
         raise DataAbsent(f"no {path.name} in {path.parent}: set ROUTER_DATA_DIR to its directory")

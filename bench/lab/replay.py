@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,17 @@ from numpy.typing import NDArray
 from bandit.gates import Gate
 from bandit.types import Context
 from bench.lab.audits import ReplayAuditor
-from bench.lab.provider import Answers, RecordedProvider, ReplayClock, StrictObserver, chat_of
+from bench.lab.provider import (
+    Answers,
+    RecordedProvider,
+    ReplayClock,
+    Stopwatch,
+    StrictObserver,
+    TimedGate,
+    chat_of,
+)
 from bench.lab.recorded import Recorded, Rows
 from bench.lab.setup import Texts, is_heuristic
-from bench.lab.timing import Stopwatch, TimedGate
 from router.domain.catalog import Catalog, Plan
 from router.domain.chat import ChatRequest
 from router.domain.eligibility import Requirements
@@ -114,22 +121,19 @@ class Replay:
     async def run(self, rows: Rows, judged: NDArray[np.bool_], delay: int = 0) -> ReplayRun:
         """Serve rows one after the other and learn from them.
 
-        Args:
-            rows: of the recording.
-            judged: (n,), the requests that get feedback.
-            delay: requests until feedback arrives; what has not arrived at the end does so while
-                the next rows are run.
-
+        judged: (n,), the requests that get feedback. delay: requests until feedback arrives; what
+        has not arrived at the end does so while the next rows are run.
         """
         self._watch = watch = Stopwatch()
-        self.decider.gates = {p: TimedGate(g, watch) for p, g in self.decider.gates.items()}
+        gates = self.decider.gates.items()
+        self.decider.gates = {plan: cast(Gate, TimedGate(gate, watch)) for plan, gate in gates}
         records, audit_usd = [], np.full(len(rows), np.nan)
         for step, row in enumerate(rows.tolist()):
             record, stepper = await self.call(str(step), row, self.choose(row), self.decider.gates)
             events = self._events(record, row, judged=bool(judged[step]))
             if self._auditor and (check := self._auditor.check(record.id, row, stepper)):
-                events += [check.event] if check.event else []
-                audit_usd[step] = check.cost_usd
+                audit_usd[step], event = check
+                events += [event] if event else []
             records.append(record)
             self._waiting.append((record, events))
             if len(self._waiting) > delay:

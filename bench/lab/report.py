@@ -9,9 +9,8 @@ from pathlib import Path
 
 from bandit.frontier import Interval
 from bench.lab.errors import BenchError
-from bench.lab.figures import Figures, Score
+from bench.lab.figures import Comparison, Figures, Score, VariantSummary
 from bench.lab.jobs import Job
-from bench.lab.summary import Comparison, VariantSummary
 
 RUN_COLUMNS = (
     "quality",

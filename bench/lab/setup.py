@@ -75,9 +75,7 @@ def config_of(
 ) -> Config:
     """Returns a config whose list prices make a typical request cost `typical_usd`.
 
-    Raises:
-        BenchError: the service would refuse such a config.
-
+    Raises BenchError where the service would refuse it.
     """
     arms, free = stream.data.arms, [0.0] * len(stream.data.arms)
     sections = {

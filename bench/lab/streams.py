@@ -97,10 +97,7 @@ def known_streams() -> dict[str, StreamSpec]:
 def load(spec: StreamSpec, unit_usd: float | None = None) -> Stream:
     """Read a stream; without `unit_usd` one unit is the dearest arm's mean cost.
 
-    Raises:
-        DataAbsent: the set is not on this machine.
-        BenchError: the set or the spec is wrong.
-
+    Raises DataAbsent where the set is not on this machine, BenchError where it does not fit.
     """
     data = read(spec.path, spec.arms, spec.prompt_column)
     pool = data.rows_where(spec.where)
@@ -153,12 +150,7 @@ def shortened(spec: StreamSpec, requests: int | None) -> StreamSpec:
 
 
 def draw(stream: Stream, seed: int, calibrate: int = 0) -> Split:
-    """Shuffle by the seed; at least `calibrate` rows are held out.
-
-    Raises:
-        BenchError: there are too few rows.
-
-    """
+    """Shuffle by the seed; raises BenchError when fewer than `calibrate` rows can be held out."""
     spec, data = stream.spec, stream.data
     rng = np.random.default_rng([seed, 0])
     pool = rng.permutation(data.rows_where(spec.where))

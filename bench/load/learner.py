@@ -1,9 +1,8 @@
-"""How fast a learner learns, how soon another one takes over, and what the log takes in Redis."""
+"""Speed of a learner, time until another one takes over, memory of the log in Redis."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import tempfile
 import time
@@ -15,6 +14,7 @@ import click
 import httpx
 
 from bench.chaos.actors import Command
+from bench.chaos.stage import arms_of, write_config
 from bench.load.traffic import fill
 from demo.stack import free_port
 from router.adapters.storage import Storage, StorageSettings
@@ -26,12 +26,13 @@ LONGEST_S = 3_600.0
 KIB, MIB = 1024, 1024**2
 CHALLENGERS = {"lin": {"name": "linucb"}, "bold": {"draw_width": 1.0}}
 PRICES = {"cheap": 0.2, "reasoning": 6.0, "fallback": 0.8}
+CLOSED_PORT = 9
 _BACKLOG = re.compile(r"^adaptive_router_backlog_events (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What the log takes in Redis. event_bytes: in the stream. all_bytes: decisions as well."""
+class LogSize:
+    """Memory of the log in Redis. event_bytes: in the stream. all_bytes: decisions as well."""
 
     event_bytes: float
     all_bytes: float
@@ -42,10 +43,11 @@ async def run(decisions: int, *, challenged: bool) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         storage = await open_storage(_settings(folder, decisions))
         stack.push_async_callback(storage.close)
-        text, port = _text(storage, decisions, CHALLENGERS if challenged else {})
-        config = parse_config(text, "bench", {})
+        document, port = _config(storage, decisions, CHALLENGERS if challenged else {})
+        path = write_config(folder / "router.yaml", document)
+        config = parse_config(path.read_text(), "bench", {})
         taken = await _filled(storage, config, decisions)
-        learner = _learner(folder, text)
+        learner = Command("learner", folder, ["router", "learner", "--config", str(path)])
         stack.push_async_callback(learner.stop)
         rate = await _rate(learner, port)
         again_s = await _again(learner, storage, config)
@@ -62,15 +64,15 @@ async def run(decisions: int, *, challenged: bool) -> None:
     )
 
 
-async def _filled(storage: Storage, config: Config, decisions: int) -> Taken:
+async def _filled(storage: Storage, config: Config, decisions: int) -> LogSize:
     before = await _memory(storage)
     await fill(storage, config, decisions, seed=0)
     stream = await storage.client.call("MEMORY", "USAGE", "ar:events", "SAMPLES", 1_000)
-    return Taken(stream / 2 / decisions, await _memory(storage) - before)
+    return LogSize(stream / 2 / decisions, await _memory(storage) - before)
 
 
 async def _rate(learner: Command, port: int) -> float:
-    """Events a second, from the first that are learned to the last."""
+    """Returns events a second, from the first that are learned to the last."""
     await learner.start()
     async with httpx.AsyncClient() as client, asyncio.timeout(LONGEST_S):
         while not (first := await _backlog(client, port)):  # noqa: ASYNC110 - another process
@@ -82,9 +84,9 @@ async def _rate(learner: Command, port: int) -> float:
 
 
 async def _again(learner: Command, storage: Storage, config: Config) -> float:
-    """Seconds until another learner has what came after the newest snapshot in one of its own.
+    """Returns seconds until another learner publishes what came after the newest snapshot.
 
-    The lease of the one that was killed is waited for.
+    It waits for the lease of the one that was killed.
     """
     learner.kill()
     await fill(storage, config, 1, seed=1)
@@ -97,7 +99,7 @@ async def _again(learner: Command, storage: Storage, config: Config) -> float:
 
 
 async def _backlog(client: httpx.AsyncClient, port: int) -> float:
-    """0 besides while the learner does not answer."""
+    """Returns 0 also while the learner does not answer."""
     try:
         page = await client.get(f"http://127.0.0.1:{port}/metrics")
     except httpx.TransportError:
@@ -118,30 +120,15 @@ def _settings(folder: Path, decisions: int) -> StorageSettings:
     )
 
 
-def _learner(folder: Path, text: str) -> Command:
-    path = folder / "router.yaml"
-    path.write_text(text)
-    return Command("learner", folder, ["router", "learner", "--config", str(path)])
-
-
-def _text(storage: Storage, decisions: int, challengers: object) -> tuple[str, int]:
-    """A config, as JSON, which is YAML, and the port of its metrics."""
+def _config(storage: Storage, decisions: int, challengers: object) -> tuple[dict[str, object], int]:
+    """Returns a document and the port of its metrics."""
     assert storage.server is not None  # noqa: S101 - opened without a URL
     port, events = free_port(), 2 * decisions + 2
+    redis = {"url": f"unix://{storage.server.socket}", "max_events": events, "keep_events": events}
     document = {
         "server": {"metrics_port": port},
-        "redis": {
-            "url": f"unix://{storage.server.socket}",
-            "max_events": events,
-            "keep_events": events,
-        },
-        "arms": {name: {"deployments": [_deployment(name)]} for name in PRICES},
+        "redis": redis,
+        "arms": arms_of(PRICES, CLOSED_PORT),
         "challengers": challengers,
     }
-    return json.dumps(document), port
-
-
-def _deployment(name: str) -> object:
-    price = dict.fromkeys(("input_usd_per_mtok", "output_usd_per_mtok"), PRICES[name])
-    url = "http://127.0.0.1:9/v1"
-    return {"name": name, "provider": "openai", "base_url": url, "model": name, "price": price}
+    return document, port

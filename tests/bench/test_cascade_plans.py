@@ -13,11 +13,10 @@ from bench.experiments.cascade.answers import answers_of, open_texts
 from bench.experiments.cascade.figures import cascade_figures, perfect_gate, single_arm
 from bench.experiments.cascade.plans import SINGLE, Trio, by_price, parsed, usual
 from bench.experiments.cascade.report import markdown
-from bench.lab.figures import Outcomes
+from bench.lab.figures import Outcomes, compare
 from bench.lab.jobs import Job
 from bench.lab.replay import ReplayRun
 from bench.lab.setup import PlanSpec, Variant
-from bench.lab.summary import compare
 
 QUALITY = np.array([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
 COST_USD = np.array([[1.0, 10.0]] * 4)

@@ -26,15 +26,15 @@ def test_the_truth_is_what_was_recorded(tmp_path: Path) -> None:
     assert len(by_key) == 8
     large = by_key["tiny", SERVED.name, "fixed:large", "value"]
     assert large.truth == pytest.approx(0.8, abs=0.01)  # 0.9 less a tenth of about one unit
-    assert large.covered
+    assert large.interval is not None
+    assert large.interval[0] <= large.truth <= large.interval[1]
     assert by_key["tiny", SERVED.name, "fixed:small", "gain"].truth < 0
 
 
 def test_too_few_that_cover_stand_out_and_none_given_is_said() -> None:
-    held = CoverageResult(KEY, 0.1, 0.1, 40, low=0.0, high=0.2)
-    missed = CoverageResult(KEY, 0.3, 0.1, 40, low=0.0, high=0.2)
+    held = CoverageResult(KEY, 0.1, 0.1, 40, (0.0, 0.2))
+    missed = CoverageResult(KEY, 0.3, 0.1, 40, (0.0, 0.2))
     untold = CoverageResult(KEY, 0.3, 0.1, 4)
-    assert (held.covered, missed.covered, untold.covered) == (True, False, None)
     row = "| s | adaptive | fixed:a | gain |"
     assert f"{row} 67% | **50.0%** | 0.1000 |" in markdown([held, missed, untold], 3)
     assert f"{row} 100% | 100.0% | 0.1000 | +0.0000 | 40 |" in markdown([held], 1)

@@ -18,10 +18,9 @@ from bench.experiments.drift.adaptation import (
     rewards,
     taken,
 )
-from bench.experiments.drift.changes import ChangingStream, changing, worsened
+from bench.experiments.drift.changes import ChangingStream, changing, known_scenarios, worsened
 from bench.experiments.drift.command import drift
 from bench.experiments.drift.replays import DriftJob, DriftReplays, Feedback
-from bench.experiments.drift.scenarios import known_scenarios
 from bench.experiments.drift.summary import BLIND, WATCHING, summarize
 from bench.lab.jobs import Material
 from bench.lab.setup import Variant

@@ -7,12 +7,11 @@ import pytest
 
 from bench.experiments.routing.command import routing_figures
 from bench.experiments.routing.report import RECOVERED, TIMES, markdown
-from bench.lab.figures import Figures, Outcomes, score
+from bench.lab.figures import Figures, Outcomes, compare, score
 from bench.lab.jobs import Job
 from bench.lab.replay import ReplayRun
 from bench.lab.report import runs_csv
 from bench.lab.setup import Variant
-from bench.lab.summary import compare
 
 QUALITY = np.array([[0.0, 1.0], [1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
 COST_USD = np.array([[1.0, 3.0]] * 4)

@@ -15,12 +15,7 @@ TEXT, SHORT = "text_", "ans_"
 
 
 def answers_of(data: Recorded, name: str) -> Answers:
-    """Read the answers of every arm from the file `name`.
-
-    Raises:
-        BenchError: an arm has no column of answers, or one that holds no text.
-
-    """
+    """Returns the answers of every arm; raises BenchError where the file `name` has none."""
     return {arm: _texts(data, arm, name) for arm in data.arms}
 
 

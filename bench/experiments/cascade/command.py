@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import click
 import numpy as np
-from rich.progress import Progress
 
 from bench.experiments.cascade.answers import answers_of, open_texts
 from bench.experiments.cascade.figures import MEASURES
@@ -25,16 +23,12 @@ from bench.experiments.cascade.plans import (
 from bench.experiments.cascade.replays import CascadeReplays
 from bench.experiments.cascade.report import TIMES, draw_plots, markdown
 from bench.lab import options
-from bench.lab.embeddings import embed_stream, embed_texts
 from bench.lab.errors import BenchError
-from bench.lab.figures import Figures
-from bench.lab.jobs import Job, Material, ReplayTerms
-from bench.lab.processes import progress_bar, run_jobs
-from bench.lab.provider import Answers
+from bench.lab.figures import Figures, compare
+from bench.lab.jobs import Job, replay_all
 from bench.lab.report import runs_csv, write
-from bench.lab.setup import PlanSpec, Texts, typical_usd
+from bench.lab.setup import PlanSpec, typical_usd
 from bench.lab.streams import Stream, draw, known_streams, load_available
-from bench.lab.summary import compare
 
 STREAM = "gsm_answers-5arms"
 REQUESTS, QUICK_REQUESTS = 1_000, 300
@@ -48,16 +42,9 @@ class CascadeOptions(options.ExperimentOptions):
     second: str
     strong: str
     plans: Sequence[str]
-    cost_weights: Sequence[float]
-    vw: str
-    calibrate: int
     audit_share: float
     max_bad: float | None
     confidence: float
-    factors: Sequence[str]
-    delay: int
-    feedback_share: float
-    cost_unit_usd: float | None
     only: Sequence[str]
 
 
@@ -130,10 +117,17 @@ def cascade(**given: Any) -> None:
     factors = options.factors("--cost-factor", asked.factors, stream.data.arms)
     stream = _priced(stream, factors, asked.cost_unit_usd)
     todo = _jobs(asked, stream)
-    terms = ReplayTerms(
-        asked.calibrate, asked.delay, asked.feedback_share, audit_share=asked.audit_share
+    terms = replace(asked.terms(), audit_share=asked.audit_share)
+    pairs = {(s.first, s.second) for job in todo for s in job.variant.plans if s.second}
+    done = replay_all(
+        CascadeReplays,
+        todo,
+        asked.processes,
+        {stream.spec.name: stream},
+        terms,
+        texts=open_texts(stream.data, answers, sorted(pairs)),
+        answers={stream.spec.name: answers},
     )
-    done = _run(stream, answers, terms, todo, asked.processes)
     phrases = terms.phrases(*_promise_phrases(asked), *_factor_phrases(factors))
     _write(done, stream, options.terms_line(phrases), asked)
 
@@ -189,24 +183,6 @@ def _plans(asked: CascadeOptions, stream: Stream, seed: int) -> list[PlanSpec]:
     if not asked.answers and any(spec.gate != RULES for spec in given):
         raise BenchError("with --no-answers there is nothing a gate could read: use gate rules")
     return made
-
-
-def _run(
-    stream: Stream, answers: Answers, terms: ReplayTerms, todo: Sequence[Job], processes: int
-) -> dict[Job, Figures]:
-    name = stream.spec.name
-    seeds = sorted({job.seed for job in todo})
-    with progress_bar() as progress:
-        vectors = embed_stream(stream, seeds, progress, calibrate=terms.calibrate)
-        texts = _open_texts(stream, answers, todo, progress)
-        material = Material({name: stream}, {name: vectors}, terms, texts, {name: answers})
-        return run_jobs(partial(CascadeReplays, material), todo, processes, progress)
-
-
-def _open_texts(stream: Stream, answers: Answers, todo: Sequence[Job], progress: Progress) -> Texts:
-    pairs = {(s.first, s.second) for job in todo for s in job.variant.plans if s.second}
-    texts = open_texts(stream.data, answers, sorted(pairs))
-    return dict(zip(texts, embed_texts(texts, progress), strict=True)) if texts else {}
 
 
 def _write(done: Mapping[Job, Figures], stream: Stream, terms: str, asked: CascadeOptions) -> None:

@@ -105,12 +105,7 @@ def variants_of(
     service's default: an arm that a plan with a learned gate calls cannot be had alone, for a gate
     that accepts at once, or escalates at once, is as good.
 
-    Args:
-        arms: names.
-        specs: of the plans.
-        vw: on | off | both.
-        options: of the config's `policy` section, for every policy.
-
+    vw: on | off | both. options: of the config's `policy` section, for every policy.
     """
     compared = [Variant(arm, SINGLE) for arm in arms]
     compared.append(Variant(PERFECT, PERFECT, plans=tuple(specs[:1])))

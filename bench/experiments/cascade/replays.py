@@ -10,7 +10,7 @@ from bandit.gates import Gate
 from bench.experiments.cascade.figures import cascade_figures, perfect_gate, single_arm
 from bench.experiments.cascade.plans import PERFECT, SINGLE
 from bench.lab.figures import Figures, Outcomes, outcomes
-from bench.lab.jobs import Job, Material, ReplayFactory, judged
+from bench.lab.jobs import Job, ReplayFactory, judged
 from bench.lab.provider import StrictObserver
 from bench.lab.recorded import Rows
 from bench.lab.replay import REWARDS, Replay, ReplayRun
@@ -78,16 +78,12 @@ async def _teach_outcomes(
         teach(replay.decider.policy, whole, observer)
 
 
-class CascadeReplays:
+class CascadeReplays(ReplayFactory):
     """Runs one job after the other."""
 
-    def __init__(self, material: Material) -> None:
-        self._material = material
-        self._replays = ReplayFactory(material)
-
     def run(self, job: Job) -> Figures:
-        stream, variant = self._material.streams[job.stream], job.variant
-        split = draw(stream, job.seed, self._material.terms.calibrate)
+        stream, variant = self.material.streams[job.stream], job.variant
+        split = draw(stream, job.seed, self.material.terms.calibrate)
         known = outcomes(stream, split.rows, job.cost_weight)
         run = _without_replay(job, stream, known) or asyncio.run(self._replayed(job, split))
         names = {plan.name for plan in variant.plans}
@@ -95,9 +91,9 @@ class CascadeReplays:
         return cascade_figures(known, run, gated, job.cost_weight / stream.unit_usd)
 
     async def _replayed(self, job: Job, split: Split) -> ReplayRun:
-        terms, replay = self._material.terms, self._replays.build(job, split)
+        terms, replay = self.material.terms, self.build(job, split)
         if terms.calibrate:
-            stream = self._material.streams[job.stream]
+            stream = self.material.streams[job.stream]
             usd = list(typical_usd(stream, split).values())
             config = config_of(stream, job.variant, job.cost_weight, usd)
             await calibrate(replay, split.held_out[: terms.calibrate], config, job.seed)

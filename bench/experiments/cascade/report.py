@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 
 from bench.experiments.cascade.figures import BAD_BELOW
+from bench.lab.figures import Comparison, VariantSummary
 from bench.lab.plots import comparison_sheet, draw_hull, draw_learning, draw_points
 from bench.lab.report import document, gain_cells, section, table
-from bench.lab.summary import Comparison, VariantSummary
 
 TITLE: Final = "Plans with a gate on recorded answers"
 NOTE: Final = (

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import click
 
 from bench.experiments.drift.adaptation import Adaptation
+from bench.experiments.drift.changes import known_scenarios
 from bench.experiments.drift.replays import DriftJob, DriftReplays, Feedback
 from bench.experiments.drift.report import curves_csv, draw_plots, markdown, runs_csv
-from bench.experiments.drift.scenarios import known_scenarios
 from bench.experiments.drift.summary import AT_ONCE, BLIND, WATCHING, summarize
 from bench.lab import options
-from bench.lab.embeddings import embed_stream
-from bench.lab.jobs import Material
-from bench.lab.processes import progress_bar, run_jobs
+from bench.lab.jobs import replay_all
 from bench.lab.report import write
 from bench.lab.setup import Variant
 from bench.lab.streams import SHORT_STREAMS, Stream, load_available, named_streams, shortened
@@ -36,7 +33,6 @@ QUICK: Final = ("paretobandit_k4",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftOptions(options.ExperimentOptions):
-    names: Sequence[str]
     scenarios: Sequence[str]
     feedbacks: Sequence[str]
     cost_weight: float
@@ -113,11 +109,7 @@ def _run(
     streams: Mapping[str, Stream], todo: Sequence[DriftJob], processes: int
 ) -> dict[DriftJob, Adaptation]:
     """Returns the results stream by stream, scenario by scenario."""
-    with progress_bar() as progress:
-        seeds = sorted({job.seed for job in todo})
-        vectors = {name: embed_stream(s, seeds, progress) for name, s in streams.items()}
-        make = partial(DriftReplays, Material(streams, vectors))
-        found = run_jobs(make, todo, processes, progress)
+    found = replay_all(DriftReplays, todo, processes, streams)
     names, scenarios = list(streams), list(known_scenarios())
     ordered = sorted(todo, key=lambda j: (names.index(j.stream), scenarios.index(j.scenario.name)))
     return {job: found[job] for job in ordered}

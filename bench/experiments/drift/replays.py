@@ -10,9 +10,8 @@ import numpy as np
 
 from bandit.types import Vector
 from bench.experiments.drift.adaptation import Adaptation, Served, adaptation
-from bench.experiments.drift.changes import ChangingStream, changing
-from bench.experiments.drift.scenarios import Scenario
-from bench.lab.jobs import Job, Material, ReplayFactory, judged
+from bench.experiments.drift.changes import ChangingStream, Scenario, changing
+from bench.lab.jobs import Job, ReplayFactory, judged
 from bench.lab.replay import ANY_WEIGHTS, Replay
 from bench.lab.streams import Split, draw
 from router.domain.catalog import Plan
@@ -39,15 +38,11 @@ class DriftJob(Job):
         return self.stream, self.scenario.name, self.feedback.name
 
 
-class DriftReplays:
+class DriftReplays(ReplayFactory):
     """Runs one job after the other."""
 
-    def __init__(self, material: Material) -> None:
-        self._material = material
-        self._replays = ReplayFactory(material)
-
     def run(self, job: DriftJob) -> Adaptation:
-        given, vectors = self._material.streams[job.stream], self._material.embeddings[job.stream]
+        given, vectors = self.material.streams[job.stream], self.material.embeddings[job.stream]
         split, goal = draw(given, job.seed), job.scenario.goal
         made = changing(
             job.scenario, given, split, vectors, cost_weight=job.cost_weight, seed=job.seed
@@ -59,7 +54,7 @@ class DriftReplays:
         return adaptation(goal, made, self._served(job, made, split), job.cost_weight, twin)
 
     def _served(self, job: DriftJob, made: ChangingStream, split: Split) -> Served:
-        replay = self._replays.build(job, split, made.stream, by_choice=True)
+        replay = self.build(job, split, made.stream, by_choice=True)
         return asyncio.run(_through(replay, made, split, job))
 
 

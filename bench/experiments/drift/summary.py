@@ -11,9 +11,9 @@ import numpy as np
 from bandit.frontier import Interval
 from bandit.types import Vector
 from bench.experiments.drift.adaptation import WITHIN, Adaptation, first, rolling
+from bench.experiments.drift.changes import Scenario
 from bench.experiments.drift.replays import DriftJob
-from bench.experiments.drift.scenarios import Scenario
-from bench.lab.summary import interval
+from bench.lab.figures import interval
 
 WATCHING, BLIND = "watching", "blind"
 AT_ONCE = "at once"

@@ -17,43 +17,20 @@ SPACED: Final = 0.15
 
 _WORD: Final = re.compile(r"[A-Za-z]{4,}")
 _GAP: Final = re.compile(r"(?<=\S) (?=\S)")
-_SYNONYMS: Final = {
-    "how many": "what number of",
-    "which of the following": "which one of these",
-    "calculate": "work out",
-    "compute": "work out",
-    "determine": "find out",
-    "find": "determine",
-    "choose": "pick",
-    "select": "pick",
-    "explain": "describe",
-    "describe": "explain",
-    "what is": "what's",
-    "do not": "don't",
-    "does not": "doesn't",
-    "is not": "isn't",
-    "because": "since",
-    "however": "but",
-    "therefore": "so",
-    "most likely": "probably",
-    "in order to": "to",
-    "large": "big",
-    "begin": "start",
-    "begins": "starts",
-    "buy": "purchase",
-    "buys": "purchases",
-    "each day": "every day",
-    "per day": "a day",
-    "write": "compose",
-    "create": "make",
-    "help": "assist",
-    "show": "demonstrate",
-    "required": "needed",
-    "correct": "right",
-    "statement": "claim",
-    "answer": "reply",
-    "total": "overall",
-}
+_SYNONYMS: Final = dict(
+    pair.split(": ")
+    for line in (
+        "how many: what number of, which of the following: which one of these",
+        "calculate: work out, compute: work out, determine: find out, find: determine",
+        "choose: pick, select: pick, explain: describe, describe: explain, what is: what's",
+        "do not: don't, does not: doesn't, is not: isn't, because: since, however: but",
+        "therefore: so, most likely: probably, in order to: to, large: big, begin: start",
+        "begins: starts, buy: purchase, buys: purchases, each day: every day, per day: a day",
+        "write: compose, create: make, help: assist, show: demonstrate, required: needed",
+        "correct: right, statement: claim, answer: reply, total: overall",
+    )
+    for pair in line.split(", ")
+)
 _SYNONYM: Final = re.compile(
     r"\b(" + "|".join(sorted(_SYNONYMS, key=len, reverse=True)) + r")\b", re.IGNORECASE
 )

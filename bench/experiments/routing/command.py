@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from rich.progress import Progress
 
 from bandit import POLICY_NAMES
 from bandit.frontier import apgr, cpt
@@ -20,16 +18,13 @@ from bench.experiments.routing.report import RECOVERED, TIMES, draw_plots, markd
 from bench.experiments.routing.variants import variants_of
 from bench.lab import options
 from bench.lab.context_maps import origin
-from bench.lab.embeddings import embed_stream, embed_texts
 from bench.lab.errors import BenchError
-from bench.lab.figures import Figures, Outcomes, figures, outcomes, second_half
-from bench.lab.jobs import Job, Material, ReplayFactory, ReplayTerms, run_stream
-from bench.lab.processes import progress_bar, run_jobs
+from bench.lab.figures import Figures, Outcomes, compare, figures, outcomes, second_half
+from bench.lab.jobs import Job, ReplayFactory, ReplayTerms, replay_all, run_stream
 from bench.lab.replay import ReplayRun
 from bench.lab.report import runs_csv, write
-from bench.lab.setup import Texts, config_of, example_texts
+from bench.lab.setup import config_of, example_texts
 from bench.lab.streams import Stream, StreamSpec, draw, known_streams, load_available, shortened
-from bench.lab.summary import compare
 
 QUICK_STREAMS = ("paretobandit_k4", "routellm_pair-3000")
 QUICK_REQUESTS, QUICK_SEEDS, SEEDS = 600, 2, 20
@@ -37,16 +32,8 @@ QUICK_REQUESTS, QUICK_SEEDS, SEEDS = 600, 2, 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingOptions(options.ExperimentOptions):
-    names: Sequence[str]
     policies: Sequence[str]
-    cost_weights: Sequence[float]
-    vw: str
     options: Sequence[str]
-    calibrate: int
-    delay: int
-    feedback_share: float
-    factors: Sequence[str]
-    cost_unit_usd: float | None
     shipped_map: bool
 
 
@@ -87,15 +74,16 @@ def routing(**given: Any) -> None:
         return
     arms = list(dict.fromkeys(arm for stream in streams.values() for arm in stream.data.arms))
     factors = options.factors("--prior-factor", asked.factors, arms)
-    shares = asked.calibrate, asked.delay, asked.feedback_share
-    terms = ReplayTerms(*shares, factors, asked.shipped_map)
+    terms = replace(asked.terms(), prior_factors=factors, shipped_map=asked.shipped_map)
     told = _policy_options(asked.options)
     todo = {name: _jobs(asked, stream, told) for name, stream in streams.items()}
-    text = ""
+    texts, text = _examples(streams, todo), ""
     done: dict[Job, Figures] = {}
-    for found in _run(streams, terms, todo, asked.processes):
-        done |= found
-        ended = {name: stream for name, stream in streams.items() if todo[name][0] in done}
+    for name, stream in streams.items():
+        done |= replay_all(
+            RoutingReplays, todo[name], asked.processes, {name: stream}, terms, texts=texts
+        )
+        ended = {n: s for n, s in streams.items() if todo[n][0] in done}
         so_far = f" So far: {len(ended)} of {len(streams)} streams." * (len(ended) < len(streams))
         text = _write(done, ended, terms, _terms_line(terms, told) + so_far, asked)
     click.echo(text)
@@ -139,50 +127,20 @@ def _jobs(asked: RoutingOptions, stream: Stream, told: Mapping[str, Any]) -> lis
     ]
 
 
-def _run(
-    streams: Mapping[str, Stream],
-    terms: ReplayTerms,
-    todo: Mapping[str, Sequence[Job]],
-    processes: int,
-) -> Iterator[dict[Job, Figures]]:
-    """Stream by stream."""
-    with progress_bar() as progress:
-        vectors = {
-            name: embed_stream(
-                stream,
-                {job.seed for job in todo[name]},
-                progress,
-                calibrate=terms.calibrate,
-                shipped_map=terms.shipped_map,
-            )
-            for name, stream in streams.items()
-        }
-        texts = _examples(streams, todo, progress)
-        for name, stream in streams.items():
-            material = Material({name: stream}, {name: vectors[name]}, terms, texts)
-            yield run_jobs(partial(RoutingReplays, material), todo[name], processes, progress)
-
-
-def _examples(
-    streams: Mapping[str, Stream], todo: Mapping[str, Sequence[Job]], progress: Progress
-) -> Texts:
+def _examples(streams: Mapping[str, Stream], todo: Mapping[str, Sequence[Job]]) -> list[str]:
+    """Returns the example texts of all configs."""
     every = [job for jobs in todo.values() for job in jobs]
     configs = (config_of(streams[job.stream], job.variant, job.cost_weight) for job in every)
-    texts = list(dict.fromkeys(text for config in configs for text in example_texts(config)))
-    return dict(zip(texts, embed_texts(texts, progress), strict=True)) if texts else {}
+    return list(dict.fromkeys(text for config in configs for text in example_texts(config)))
 
 
-class RoutingReplays:
+class RoutingReplays(ReplayFactory):
     """Runs one job after the other."""
 
-    def __init__(self, material: Material) -> None:
-        self._material = material
-        self._replays = ReplayFactory(material)
-
     def run(self, job: Job) -> Figures:
-        stream, terms = self._material.streams[job.stream], self._material.terms
+        stream, terms = self.material.streams[job.stream], self.material.terms
         split = draw(stream, job.seed, terms.calibrate)
-        run = asyncio.run(run_stream(self._replays.build(job, split), split, job.seed, terms))
+        run = asyncio.run(run_stream(self.build(job, split), split, job.seed, terms))
         known = outcomes(stream, split.rows, job.cost_weight)
         return routing_figures(known, run, stream.data.arms)
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from bench.lab.figures import Comparison, VariantSummary
 from bench.lab.plots import comparison_sheet, draw_hull, draw_learning, draw_points, styled
 from bench.lab.report import document, gain_cells, point, section, signed, table
-from bench.lab.summary import Comparison, VariantSummary
 
 TITLE: Final = "Routing on recorded outcomes"
 NOTE: Final = (
