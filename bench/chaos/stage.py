@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -11,9 +12,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from bench.chaos.actors import Actor, Command, Redis
 from demo.setup import serving
 from demo.stack import free_port, listens
+from router.adapters.storage import Storage, StorageSettings
+from router.adapters.storage.storage import open_storage
 
 READY_S = 60.0
 LOOK_S = 0.05
@@ -24,12 +29,8 @@ PRICES = {"cheap": 0.1, "reasoning": 2.0}
 
 
 def arms_of(prices: Mapping[str, float], port: int) -> dict[str, object]:
-    """Returns a config's arms, each one deployment of the provider on a port.
-
-    prices: USD per million tokens.
-    """
-    url = f"http://127.0.0.1:{port}/v1"
-    every = {"provider": "openai", "base_url": url}
+    """Returns arms of one deployment each; prices: USD per million tokens."""
+    every = {"provider": "openai", "base_url": f"http://127.0.0.1:{port}/v1"}
     return {
         name: {"deployments": [{"name": name, "model": name, "price": _price(usd), **every}]}
         for name, usd in prices.items()
@@ -117,14 +118,34 @@ async def until(ready: Callable[[], bool]) -> None:
             await asyncio.sleep(LOOK_S)
 
 
+async def gauge(client: httpx.AsyncClient, port: int, name: str) -> float:
+    """Returns a metric of a process, 0 also while it does not answer."""
+    try:
+        page = await client.get(f"http://127.0.0.1:{port}/metrics")
+    except httpx.TransportError:
+        return 0.0
+    found = re.search(rf"^adaptive_router_{name} (\S+)$", page.text, re.MULTILINE)
+    return float(found.group(1)) if found else 0.0
+
+
+@asynccontextmanager
+async def opened(stage: Stage) -> AsyncIterator[Storage]:
+    """Yield the storage of the running processes."""
+    storage = await open_storage(StorageSettings(url=stage.redis.url, timeout_ms=10_000))
+    try:
+        yield storage
+    finally:
+        await storage.close()
+
+
 def _config(folder: Path, redis: str, upstream: int, ports: tuple[int, int], cast: Cast) -> Path:
     """ports: of the API and of the metrics."""
-    learning = {"embedded": False, "publish_every_ms": cast.publish_ms, "poll_ms": cast.poll_ms}
+    pace = {"publish_every_ms": cast.publish_ms, "poll_ms": cast.poll_ms}
     document = {
         "server": dict(zip(("port", "metrics_port"), ports, strict=True)),
         "cache": {"enabled": False},
         "redis": {"url": redis, "keep_events": 1_000_000},
-        "learning": learning,
+        "learning": {"embedded": False, **pace},
         "embedding": {"workers": 1},
         "arms": arms_of(PRICES, upstream),
     }

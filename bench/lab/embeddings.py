@@ -1,4 +1,4 @@
-"""Embeddings by the service's embedder, computed once and cached outside the repository."""
+"""Embeddings, cached outside the repository, and context maps fitted on held-out prompts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import hashlib
 import io
 import os
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -16,16 +18,23 @@ import platformdirs
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from bench.lab.context_maps import fitted_rows
-from bench.lab.errors import BenchError
-from bench.lab.streams import Stream, draw
+from bandit import ContextMap
+from bandit.context.fitting import MIN_PROMPTS, fit
+from bandit.types import Context
+from bench.lab.provider import chat_of
+from bench.lab.recorded import BenchError, Rows
+from bench.lab.streams import Split, Stream, draw
 from router.adapters.embedding.files import WEIGHTS, model_dir
 from router.adapters.embedding.pool import EmbedderPool
 from router.domain.errors import RouterError
+from router.domain.logged_context import facts_of
 
 DIMENSIONS: Final = 384
 BLOCK: Final = 512
 Vectors = dict[bytes, NDArray[np.float32]]
+MOST_FITTED: Final = 4_000
+KEPT: Final = 2
+"""Maps in memory: jobs come seed by seed."""
 
 
 def default_cache() -> Path:
@@ -110,3 +119,52 @@ def save(cache: Path, known: Vectors) -> None:
     keys = np.frombuffer(b"".join(known), dtype=np.uint8).reshape(-1, 16)
     np.savez(part, keys=keys, vectors=np.stack(list(known.values())))
     part.replace(cache)
+
+
+@dataclass(frozen=True, slots=True)
+class MapWithContexts:
+    """A map and the contexts built with it, by row; replays fill them in."""
+
+    map: ContextMap
+    contexts: dict[int, Context] = field(default_factory=dict)
+
+
+def fitted_rows(split: Split, *, shipped: bool) -> Rows:
+    """Returns the rows a map is fitted on; none where the package's own map is used."""
+    rows = split.held_out[:MOST_FITTED]
+    return rows[:0] if shipped or len(rows) < MIN_PROMPTS else rows
+
+
+def origin(split: Split, *, shipped: bool) -> str:
+    """Returns a sentence on where the context map and the price priors come from."""
+    fitted = len(fitted_rows(split, shipped=shipped))
+    told = f"is fitted on {fitted} of" if fitted else "is the package's own, fitted on none of"
+    return (
+        f"The context map {told} {len(split.held_out)} prompts beside the stream, price priors are "
+        f"the mean costs of {len(split.priced)}."
+    )
+
+
+class ContextMaps:
+    """Cache of the newest maps; `shipped` uses the package's own for every stream."""
+
+    def __init__(self, *, shipped: bool) -> None:
+        self._shipped = shipped
+        self._kept: OrderedDict[tuple[str, int], MapWithContexts] = OrderedDict()
+
+    def of(
+        self, stream: Stream, split: Split, embeddings: NDArray[np.float32], seed: int
+    ) -> MapWithContexts:
+        key = stream.spec.name, seed
+        if key not in self._kept:
+            self._kept[key] = MapWithContexts(self._made(stream, split, embeddings))
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return self._kept[key]
+
+    def _made(self, stream: Stream, split: Split, embeddings: NDArray[np.float32]) -> ContextMap:
+        rows = fitted_rows(split, shipped=self._shipped)
+        if not len(rows):
+            return ContextMap.default()
+        facts = [facts_of(chat_of(stream.data.prompts[row], row)) for row in rows.tolist()]
+        return fit(embeddings[rows], facts)

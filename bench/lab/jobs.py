@@ -10,11 +10,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.lab.audits import ReplayAuditor
-from bench.lab.context_maps import ContextMaps
-from bench.lab.embeddings import embed_stream, embed_texts
+from bench.lab.embeddings import ContextMaps, embed_stream, embed_texts
 from bench.lab.processes import JobRunner, progress_bar, run_jobs
-from bench.lab.provider import Answers
+from bench.lab.provider import Answers, ReplayAuditor
 from bench.lab.replay import Replay, ReplayData, ReplayRun
 from bench.lab.setup import Texts, Variant, catalog, config_of, decider_of, typical_usd
 from bench.lab.streams import Split, Stream
@@ -89,10 +87,7 @@ class ReplayFactory:
     def build(
         self, job: Job, split: Split, stream: Stream | None = None, *, by_choice: bool | None = None
     ) -> Replay:
-        """Returns a replay that has learned nothing; by_choice: as of `Replay`.
-
-        stream: the job's with other outcomes.
-        """
+        """Returns a replay that has learned nothing; stream: the job's with other outcomes."""
         material, terms, variant = self.material, self.material.terms, job.variant
         embeddings = material.embeddings[job.stream]
         mapped = self._maps.of(material.streams[job.stream], split, embeddings, job.seed)

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from bench.lab.errors import BenchError
 from bench.lab.jobs import ReplayTerms
+from bench.lab.recorded import BenchError
 from bench.lab.streams import StreamSpec
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

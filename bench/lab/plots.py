@@ -11,8 +11,8 @@ import matplotlib as mpl
 import numpy as np
 
 from bandit.frontier import hull
-from bench.lab.errors import BenchError
 from bench.lab.figures import Comparison, Score, VariantSummary
+from bench.lab.recorded import BenchError
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -1,4 +1,4 @@
-"""Stand-ins of a replay: recorded answers as a provider, clocks, an observer that raises."""
+"""Stand-ins of a replay: recorded answers as a provider, clocks, audits, a strict observer."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.gates import Chosen, Gate, GateInput, Prices
+from bandit.gates import Chosen, Gate, GateInput, Prices, Step
 from bandit.types import Weights
+from bench.lab.recorded import Recorded
 from router.domain.catalog import Deployment, Price
 from router.domain.chat import (
     Answer,
@@ -26,7 +28,10 @@ from router.domain.chat import (
     TextPart,
     Usage,
 )
+from router.domain.events import Audited
+from router.gates.gate_session import GateSession
 from router.ports.observer import NullObserver
+from router.serving.feedback_rate import FeedbackRate
 
 STAGES: Final = ("decide", "call", "learn")
 TOKENS_PER_USD: Final = 2**80
@@ -128,3 +133,39 @@ class TimedGate:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._gate, name)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayAuditor:
+    """The service's auditor without a judge: closed answers are compared, open ones left out.
+
+    share: of the first answers that a gate accepted. chance: (rows,), uniform in [0, 1). always:
+    audit answers that get feedback too.
+    """
+
+    data: Recorded
+    answers: Answers
+    chance: NDArray[np.float64]
+    share: float
+    always: bool
+    feedback: FeedbackRate = field(default_factory=FeedbackRate)
+
+    def check(
+        self, decision_id: str, row: int, stepper: GateSession | None
+    ) -> tuple[float, Audited | None] | None:
+        """Returns cost and event, which is None where answers cannot be compared, or no audit."""
+        worth = self.feedback.served("")
+        share = self.share * (1.0 if self.always else worth)
+        judged = stepper.judged if stepper else None
+        if stepper is None or judged is None or self.chance[row] >= share:
+            return None
+        plan, last = stepper.plan, judged.steps[-1]
+        if last.step != Step.ACCEPT or not stepper.is_closed(plan.rungs[0]):
+            return None
+        strong = plan.rungs[1]
+        cost_usd = float(self.data.cost_usd[row, self.data.arms.index(strong)])
+        said = Answer(self.answers[strong][row], FinishReason.STOP, Usage(), strong)
+        quality = stepper.confirms(said)
+        if quality is None:
+            return cost_usd, None
+        return cost_usd, Audited(decision_id, quality, share, cost_usd)

@@ -1,4 +1,4 @@
-"""Recorded outcomes: one row per prompt, `q_<arm>` quality in [0, 1], `c_<arm>` USD."""
+"""Recorded outcomes: a row per prompt, `q_<arm>` quality in [0, 1], `c_<arm>` USD; errors."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-
-from bench.lab.errors import BenchError, DataAbsent
 
 Rows = NDArray[np.intp]
 QUALITY, COST = "q_", "c_"
@@ -49,10 +48,7 @@ def data_dir() -> Path:
 
 
 def read(path: Path, arms: Sequence[str], prompt_column: str = "prompt") -> Recorded:
-    """Read a parquet file; rows in which any of the arms has no outcome are left out.
-
-    Raises DataAbsent where there is no such file, BenchError where its content does not fit.
-    """
+    """Read the rows with an outcome of every arm. Raises DataAbsent, or BenchError."""
     if not path.is_file():
         raise DataAbsent(f"no {path.name} in {path.parent}: set ROUTER_DATA_DIR to its directory")
     try:
@@ -124,3 +120,13 @@ def _holds(table: pa.Table, condition: str) -> NDArray[np.bool_]:
         )
     values = table.column(column).to_pylist()
     return np.array([(str(v).lower() == wanted.lower()) == equal for v in values], dtype=bool)
+
+
+class BenchError(click.ClickException):
+    """Printed without a traceback; exit status 2."""
+
+    exit_code = 2
+
+
+class DataAbsent(Exception):
+    """The recorded outcomes are not on this machine."""

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from bandit.gates import Gate
 from bandit.types import Context
-from bench.lab.audits import ReplayAuditor
 from bench.lab.provider import (
     Answers,
     RecordedProvider,
+    ReplayAuditor,
     ReplayClock,
     Stopwatch,
     StrictObserver,
@@ -83,10 +83,7 @@ class ReplayRun:
 
 
 class Replay:
-    """by_choice: an arm's worth is its probability, otherwise its estimated quality.
-
-    log: every event that was learned.
-    """
+    """by_choice: an arm's worth is its probability, not its estimate. log: all learned events."""
 
     def __init__(
         self,

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bandit.frontier import Interval
-from bench.lab.errors import BenchError
 from bench.lab.figures import Comparison, Figures, Score, VariantSummary
 from bench.lab.jobs import Job
+from bench.lab.recorded import BenchError
 
 RUN_COLUMNS = (
     "quality",

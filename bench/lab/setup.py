@@ -16,8 +16,8 @@ from bandit.gates import Gate, make_gate
 from bandit.policies.base import HeuristicPolicy
 from bandit.policies.random_mix import RandomMixPolicy
 from bandit.risk import Promise
-from bench.lab.errors import BenchError
 from bench.lab.provider import PRICE
+from bench.lab.recorded import BenchError
 from bench.lab.streams import Split, Stream
 from router.config import Config
 from router.config.values import (
@@ -73,10 +73,7 @@ class Variant:
 def config_of(
     stream: Stream, variant: Variant, cost_weight: float, typical_usd: Sequence[float] = ()
 ) -> Config:
-    """Returns a config whose list prices make a typical request cost `typical_usd`.
-
-    Raises BenchError where the service would refuse it.
-    """
+    """List prices make a typical request cost `typical_usd`. Raises BenchError."""
     arms, free = stream.data.arms, [0.0] * len(stream.data.arms)
     sections = {
         "arms": {arm: _arm(arm, usd) for arm, usd in zip(arms, typical_usd or free, strict=True)},
@@ -137,10 +134,7 @@ def decider_of(
     seed: int,
     texts: Texts = MappingProxyType({}),
 ) -> Decider:
-    """Returns a decider that has learned nothing. Raises BenchError.
-
-    texts: embeddings of the config's examples.
-    """
+    """Returns a decider that has learned nothing; texts: its examples. Raises BenchError."""
     examples = {
         plan: [context_map.build(texts[text], PromptFacts(text)) for text in given]
         for plan, given in config.policy.intent.examples.items()

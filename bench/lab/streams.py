@@ -11,8 +11,7 @@ import click
 import numpy as np
 
 from bandit.context.fitting import MIN_PROMPTS
-from bench.lab.errors import BenchError, DataAbsent
-from bench.lab.recorded import Recorded, Rows, data_dir, read
+from bench.lab.recorded import BenchError, DataAbsent, Recorded, Rows, data_dir, read
 
 PRICE_SAMPLE: Final = 200
 """Rows outside the stream from which typical costs, and so the fixed price prior, are taken."""
@@ -97,7 +96,7 @@ def known_streams() -> dict[str, StreamSpec]:
 def load(spec: StreamSpec, unit_usd: float | None = None) -> Stream:
     """Read a stream; without `unit_usd` one unit is the dearest arm's mean cost.
 
-    Raises DataAbsent where the set is not on this machine, BenchError where it does not fit.
+    Raises DataAbsent or BenchError.
     """
     data = read(spec.path, spec.arms, spec.prompt_column)
     pool = data.rows_where(spec.where)

@@ -29,6 +29,10 @@ ACTIONS = tuple(
     Action(name, usd)
     for name, usd in (("cheap", 1e-4), ("reasoning", 3e-3), ("ladder", 1e-3), ("fallback", 4e-4))
 )
+COLUMNS = (
+    *("policy", "decide p50 µs", "p99 µs", "learn mean µs", "p99 µs", "snapshot KiB"),
+    *("save ms", "load ms"),
+)
 DIMENSIONS = 384
 SEED = 0
 T = TypeVar("T")
@@ -36,10 +40,8 @@ T = TypeVar("T")
 
 def run(events: int) -> None:
     table = Table(title=f"{events} decisions and outcomes, {len(ACTIONS)} actions, one thread")
-    for column in ("policy", "decide p50 µs", "p99 µs", "learn mean µs", "p99 µs", "snapshot KiB"):
+    for column in COLUMNS:
         table.add_column(column, justify="right")
-    table.add_column("save ms", justify="right")
-    table.add_column("load ms", justify="right")
     for name in POLICIES:
         table.add_row(name, *_measure(name, events))
     Console(width=110).print(table)
@@ -53,14 +55,9 @@ def _measure(name: str, events: int) -> list[str]:
     decide_us, learn_us = _drive(policy, contexts, rng)
     payload, save_us = _timed(policy.save)
     _, load_us = _timed(lambda: load_policy(payload, settings, context_map.version))
-    return [
-        *(f"{np.percentile(decide_us, p):.0f}" for p in (50, 99)),
-        f"{np.mean(learn_us):.0f}",
-        f"{np.percentile(learn_us, 99):.0f}",
-        f"{len(payload) / 1024:.0f}",
-        f"{save_us / 1_000:.1f}",
-        f"{load_us / 1_000:.1f}",
-    ]
+    spent_us = [np.percentile(decide_us, 50), np.percentile(decide_us, 99), np.mean(learn_us)]
+    whole = (*spent_us, np.percentile(learn_us, 99), len(payload) / 1024)
+    return [*(f"{n:.0f}" for n in whole), f"{save_us / 1_000:.1f}", f"{load_us / 1_000:.1f}"]
 
 
 def _context(context_map: ContextMap, rng: np.random.Generator) -> Context:

@@ -1,10 +1,9 @@
-"""From acknowledged feedback to weights in use on every router."""
+"""Time from acknowledged feedback to weights in use on every router."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import re
 import tempfile
 import time
 from pathlib import Path
@@ -14,25 +13,23 @@ import httpx
 import numpy as np
 
 from bench.chaos.callers import Callers
-from bench.chaos.stage import Cast, Stage, staged
-from router.adapters.storage import Storage, StorageSettings
-from router.adapters.storage.storage import open_storage
+from bench.chaos.stage import Cast, Stage, gauge, opened, staged
+from router.adapters.storage import Storage
 
 DEFAULTS = Cast(routers=3, learners=1, publish_ms=1_000, poll_ms=250)
 """The service's own pace."""
 LOOK_S = 0.01
 LONGEST_S = 30.0
-_VERSION = re.compile(r"^adaptive_router_snapshot_version (\S+)$", re.MULTILINE)
 
 
 async def run(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as name:
-        async with staged(Path(name), DEFAULTS) as stage, httpx.AsyncClient() as client:
-            storage = await open_storage(StorageSettings(url=stage.redis.url))
-            try:
-                took_s = [await _round(stage, storage, client, n) for n in range(rounds)]
-            finally:
-                await storage.close()
+        async with (
+            staged(Path(name), DEFAULTS) as stage,
+            httpx.AsyncClient() as client,
+            opened(stage) as storage,
+        ):
+            took_s = [await _round(stage, storage, client, n) for n in range(rounds)]
     half, most = np.percentile(took_s, [50, 99])
     click.echo(
         f"{rounds} rounds, {DEFAULTS.routers} routers: feedback acknowledged to learned and in use "
@@ -41,7 +38,7 @@ async def run(rounds: int) -> None:
 
 
 async def _round(stage: Stage, storage: Storage, client: httpx.AsyncClient, number: int) -> float:
-    """Seconds until every router serves a snapshot that knows one piece of feedback."""
+    """Returns seconds until every router serves a snapshot that knows one piece of feedback."""
     rng = random.Random(number)  # noqa: S311 - chance for a measurement
     await asyncio.sleep(rng.random())  # not in step with the learner
     callers = Callers(stage.ports, stage.key, rng)
@@ -61,15 +58,8 @@ async def _known(stage: Stage, storage: Storage, client: httpx.AsyncClient, posi
     knowing = [v for v, p in positions.items() if _number(p) >= _number(position)]
     if not knowing:
         return False
-    pages = await asyncio.gather(
-        *(client.get(f"http://127.0.0.1:{port}/metrics") for port in stage.metrics)
-    )
-    return all(_version(page.text) >= min(knowing) for page in pages)
-
-
-def _version(text: str) -> float:
-    found = _VERSION.search(text)
-    return float(found.group(1)) if found else 0.0
+    gauges = (gauge(client, port, "snapshot_version") for port in stage.metrics)
+    return min(await asyncio.gather(*gauges)) >= min(knowing)
 
 
 def _number(position: str) -> int:

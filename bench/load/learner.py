@@ -1,25 +1,41 @@
-"""Speed of a learner, time until another one takes over, memory of the log in Redis."""
+"""Speed of a learner on a log as routers leave it, and what the log takes in Redis."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import click
 import httpx
+import numpy as np
 
+from bandit import ContextMap, PromptFacts, make_policy
 from bench.chaos.actors import Command
-from bench.chaos.stage import arms_of, write_config
-from bench.load.traffic import fill
+from bench.chaos.stage import arms_of, gauge, write_config
 from demo.stack import free_port
 from router.adapters.storage import Storage, StorageSettings
 from router.adapters.storage.storage import open_storage
 from router.config import Config, parse_config
+from router.config.values import catalog_of, settings_of, weights_of
+from router.domain.catalog import Catalog
+from router.domain.chat import Usage
+from router.domain.errors import RouterError
+from router.domain.records import (
+    Attempt,
+    AttemptOutcome,
+    Choice,
+    DecisionRecord,
+    FeedbackReport,
+    Mode,
+)
+from router.domain.requests import WeightOverrides
+from router.serving.decider import Bounds, Decider
 
 LOOK_S = 0.02
 LONGEST_S = 3_600.0
@@ -27,7 +43,11 @@ KIB, MIB = 1024, 1024**2
 CHALLENGERS = {"lin": {"name": "linucb"}, "bold": {"draw_width": 1.0}}
 PRICES = {"cheap": 0.2, "reasoning": 6.0, "fallback": 0.8}
 CLOSED_PORT = 9
-_BACKLOG = re.compile(r"^adaptive_router_backlog_events (\S+)$", re.MULTILINE)
+TENANT = "bench"
+AT_ONCE = 64
+ESCALATED = 0.3
+DIMENSIONS = 384
+ID_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +95,16 @@ async def _rate(learner: Command, port: int) -> float:
     """Returns events a second, from the first that are learned to the last."""
     await learner.start()
     async with httpx.AsyncClient() as client, asyncio.timeout(LONGEST_S):
-        while not (first := await _backlog(client, port)):  # noqa: ASYNC110 - another process
+        while not (first := await gauge(client, port, "backlog_events")):  # noqa: ASYNC110 - another process
             await asyncio.sleep(LOOK_S)
         began_s = time.perf_counter()
-        while await _backlog(client, port):  # noqa: ASYNC110 - another process
+        while await gauge(client, port, "backlog_events"):  # noqa: ASYNC110 - another process
             await asyncio.sleep(LOOK_S)
         return first / (time.perf_counter() - began_s)
 
 
 async def _again(learner: Command, storage: Storage, config: Config) -> float:
-    """Returns seconds until another learner publishes what came after the newest snapshot.
-
-    It waits for the lease of the one that was killed.
-    """
+    """Returns seconds until another learner has the lease and publishes one more decision."""
     learner.kill()
     await fill(storage, config, 1, seed=1)
     began_s, version = time.perf_counter(), await storage.snapshots.latest_version()
@@ -96,16 +113,6 @@ async def _again(learner: Command, storage: Storage, config: Config) -> float:
         while await storage.snapshots.latest_version() == version:  # noqa: ASYNC110 - see above
             await asyncio.sleep(LOOK_S)
     return time.perf_counter() - began_s
-
-
-async def _backlog(client: httpx.AsyncClient, port: int) -> float:
-    """Returns 0 also while the learner does not answer."""
-    try:
-        page = await client.get(f"http://127.0.0.1:{port}/metrics")
-    except httpx.TransportError:
-        return 0.0
-    found = _BACKLOG.search(page.text)
-    return float(found.group(1)) if found else 0.0
 
 
 async def _memory(storage: Storage) -> int:
@@ -132,3 +139,70 @@ def _config(storage: Storage, decisions: int, challengers: object) -> tuple[dict
         "challengers": challengers,
     }
     return document, port
+
+
+async def fill(storage: Storage, config: Config, decisions: int, seed: int) -> None:
+    """Two events for each decision, one after the other."""
+    made = records(config, decisions, np.random.default_rng(seed))
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(_write(storage, made))
+
+
+async def _write(storage: Storage, made: Iterator[tuple[DecisionRecord, float]]) -> None:
+    for record, quality in made:
+        await storage.decisions.record(record)
+        await storage.decisions.feedback(TENANT, record.id, FeedbackReport(quality=quality))
+
+
+def records(
+    config: Config, decisions: int, rng: np.random.Generator
+) -> Iterator[tuple[DecisionRecord, float]]:
+    """With the quality that is told of each."""
+    catalog, context_map = catalog_of(config), ContextMap.default()
+    settings = settings_of(config, catalog, context_map)
+    policy = make_policy(config.policy.name, settings, context_map.version, rng)
+    decider = Decider(context_map, policy, weights_of(config))
+    plans = tuple(catalog.plans.values())
+    for _ in range(decisions):
+        embedding = rng.normal(size=DIMENSIONS).astype(np.float32)
+        facts = PromptFacts(text="x" * int(rng.integers(20, 400)))
+        context = context_map.build(embedding / np.linalg.norm(embedding), facts)
+        choice = decider.choose(context, plans, WeightOverrides(), Bounds())
+        if choice is None:
+            raise RouterError("without bounds a plan is always chosen")
+        yield _record(choice, catalog, rng), float(rng.integers(2))
+
+
+def _record(choice: Choice, catalog: Catalog, rng: np.random.Generator) -> DecisionRecord:
+    rungs = catalog.plans[choice.plan].rungs
+    called = rungs[: 1 + (len(rungs) > 1 and rng.random() < ESCALATED)]
+    attempts = tuple(_attempt(catalog, arm, rng, served=arm == called[-1]) for arm in called)
+    last = attempts[-1]
+    return DecisionRecord(
+        id=UUID(bytes=rng.bytes(ID_BYTES)).hex,
+        tenant=TENANT,
+        created_ms=int(time.time() * 1_000),
+        mode=Mode.COMPLETE,
+        choice=choice,
+        attempts=attempts,
+        arm=last.arm,
+        deployment=last.deployment,
+        model=last.model,
+    )
+
+
+def _attempt(catalog: Catalog, arm: str, rng: np.random.Generator, *, served: bool) -> Attempt:
+    deployment = catalog.arms[arm].deployments[0]
+    usage = Usage(int(rng.integers(50, 800)), int(rng.integers(20, 600)))
+    return Attempt(
+        arm=arm,
+        deployment=deployment.name,
+        model=deployment.model,
+        outcome=AttemptOutcome.ACCEPTED if served else AttemptOutcome.ESCALATED,
+        why="" if served else "refusal",
+        latency_ms=float(rng.lognormal(6, 0.5)),
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cost_usd=deployment.price.cost_usd(usage),
+    )

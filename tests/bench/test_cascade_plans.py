@@ -9,9 +9,14 @@ import pytest
 import tiny
 import told
 
-from bench.experiments.cascade.answers import answers_of, open_texts
-from bench.experiments.cascade.figures import cascade_figures, perfect_gate, single_arm
 from bench.experiments.cascade.plans import SINGLE, Trio, by_price, parsed, usual
+from bench.experiments.cascade.replays import (
+    answers_of,
+    cascade_figures,
+    open_texts,
+    perfect_gate,
+    single_arm,
+)
 from bench.experiments.cascade.report import markdown
 from bench.lab.figures import Outcomes, compare
 from bench.lab.jobs import Job

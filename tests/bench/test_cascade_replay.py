@@ -10,8 +10,8 @@ import pytest
 import told
 
 from bandit.adaptive.policy import NAME as ADAPTIVE
-from bench.experiments.cascade.answers import answers_of
 from bench.experiments.cascade.plans import PERFECT, SINGLE, plan_alone
+from bench.experiments.cascade.replays import answers_of
 from bench.lab.figures import Figures
 from bench.lab.jobs import Job
 from bench.lab.setup import Variant

@@ -10,7 +10,7 @@ import tiny
 
 from bandit import ContextMap
 from bandit.context.fitting import MIN_PROMPTS
-from bench.lab.context_maps import ContextMaps, fitted_rows
+from bench.lab.embeddings import ContextMaps, fitted_rows
 from bench.lab.streams import Split, Stream, draw
 
 ROWS = 2 * MIN_PROMPTS + 100

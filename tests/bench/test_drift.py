@@ -11,17 +11,19 @@ import pytest
 import tiny
 from click.testing import CliRunner, Result
 
-from bench.experiments.drift.adaptation import (
+from bench.experiments.drift.changes import ChangingStream, changing, known_scenarios, worsened
+from bench.experiments.drift.command import drift
+from bench.experiments.drift.replays import (
+    DriftJob,
+    DriftReplays,
+    Feedback,
     Served,
     adaptation,
     best_arm_rewards,
     rewards,
     taken,
 )
-from bench.experiments.drift.changes import ChangingStream, changing, known_scenarios, worsened
-from bench.experiments.drift.command import drift
-from bench.experiments.drift.replays import DriftJob, DriftReplays, Feedback
-from bench.experiments.drift.summary import BLIND, WATCHING, summarize
+from bench.experiments.drift.report import BLIND, WATCHING, summarize
 from bench.lab.jobs import Material
 from bench.lab.setup import Variant
 from bench.lab.streams import Stream, draw

@@ -13,10 +13,10 @@ import tiny
 from bandit import ContextMap, Policy
 from bandit.types import Outcome
 from bench.experiments.routing.command import RoutingReplays, routing_figures
-from bench.lab.errors import BenchError
 from bench.lab.figures import Figures, outcomes
 from bench.lab.jobs import Job, Material, ReplayTerms
 from bench.lab.provider import PRICE, RecordedProvider, ReplayClock, chat_of
+from bench.lab.recorded import BenchError
 from bench.lab.replay import Replay, ReplayData, ReplayRun
 from bench.lab.setup import Variant, catalog, config_of, decider_of, typical_usd
 from bench.lab.streams import Stream, draw

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
-from bench.lab.errors import BenchError
-from bench.lab.recorded import data_dir
+from bench.lab.recorded import BenchError, data_dir
 from bench.lab.streams import PRICE_SAMPLE, draw, known_streams, load, shortened
 
 

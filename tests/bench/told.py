@@ -9,9 +9,8 @@ import numpy as np
 import tiny
 from numpy.typing import NDArray
 
-from bench.experiments.cascade.answers import answers_of
 from bench.experiments.cascade.plans import Trio, usual
-from bench.experiments.cascade.replays import CascadeReplays
+from bench.experiments.cascade.replays import CascadeReplays, answers_of
 from bench.lab.embeddings import default_cache, key_of, save
 from bench.lab.jobs import Material, ReplayTerms
 from bench.lab.provider import Answers

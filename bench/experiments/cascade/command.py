@@ -9,8 +9,6 @@ from typing import Any
 import click
 import numpy as np
 
-from bench.experiments.cascade.answers import answers_of, open_texts
-from bench.experiments.cascade.figures import MEASURES
 from bench.experiments.cascade.plans import (
     RULES,
     Trio,
@@ -20,12 +18,12 @@ from bench.experiments.cascade.plans import (
     usual,
     variants_of,
 )
-from bench.experiments.cascade.replays import CascadeReplays
+from bench.experiments.cascade.replays import MEASURES, CascadeReplays, answers_of, open_texts
 from bench.experiments.cascade.report import TIMES, draw_plots, markdown
 from bench.lab import options
-from bench.lab.errors import BenchError
 from bench.lab.figures import Figures, compare
 from bench.lab.jobs import Job, replay_all
+from bench.lab.recorded import BenchError
 from bench.lab.report import runs_csv, write
 from bench.lab.setup import PlanSpec, typical_usd
 from bench.lab.streams import Stream, draw, known_streams, load_available
@@ -128,7 +126,8 @@ def cascade(**given: Any) -> None:
         texts=open_texts(stream.data, answers, sorted(pairs)),
         answers={stream.spec.name: answers},
     )
-    phrases = terms.phrases(*_promise_phrases(asked), *_factor_phrases(factors))
+    dearer = (f"cost of {arm} times {factor:g}" for arm, factor in factors.items())
+    phrases = terms.phrases(*_promise_phrases(asked), *dearer)
     _write(done, stream, options.terms_line(phrases), asked)
 
 
@@ -201,7 +200,3 @@ def _promise_phrases(asked: CascadeOptions) -> list[str]:
         return []
     accepted = f"at most {asked.max_bad:.1%} of accepted answers bad"
     return [f"{accepted}, confidence {asked.confidence:g}"]
-
-
-def _factor_phrases(factors: Mapping[str, float]) -> list[str]:
-    return [f"cost of {arm} times {factor:g}" for arm, factor in factors.items()]

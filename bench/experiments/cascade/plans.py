@@ -12,7 +12,7 @@ import numpy as np
 from bandit.adaptive.policy import NAME as ADAPTIVE
 from bandit.gates import GATE_NAMES
 from bandit.policies.fixed import NAME as FIXED
-from bench.lab.errors import BenchError
+from bench.lab.recorded import BenchError
 from bench.lab.setup import PlanSpec, Variant
 
 LEARNED, AGREEMENT, RULES = "learned", "agreement", "rules"

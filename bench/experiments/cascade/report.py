@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bench.experiments.cascade.figures import BAD_BELOW
+from bench.experiments.cascade.replays import BAD_BELOW
 from bench.lab.figures import Comparison, VariantSummary
 from bench.lab.plots import comparison_sheet, draw_hull, draw_learning, draw_points
 from bench.lab.report import document, gain_cells, section, table

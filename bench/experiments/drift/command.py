@@ -8,11 +8,18 @@ from typing import Any, Final
 
 import click
 
-from bench.experiments.drift.adaptation import Adaptation
 from bench.experiments.drift.changes import known_scenarios
-from bench.experiments.drift.replays import DriftJob, DriftReplays, Feedback
-from bench.experiments.drift.report import curves_csv, draw_plots, markdown, runs_csv
-from bench.experiments.drift.summary import AT_ONCE, BLIND, WATCHING, summarize
+from bench.experiments.drift.replays import Adaptation, DriftJob, DriftReplays, Feedback
+from bench.experiments.drift.report import (
+    AT_ONCE,
+    BLIND,
+    WATCHING,
+    curves_csv,
+    draw_plots,
+    markdown,
+    runs_csv,
+    summarize,
+)
 from bench.lab import options
 from bench.lab.jobs import replay_all
 from bench.lab.report import write

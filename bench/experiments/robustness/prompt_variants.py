@@ -52,14 +52,6 @@ SUFFIXES: Final = (
 )
 
 
-def lower(text: str, _: np.random.Generator) -> str:
-    return text.lower()
-
-
-def upper(text: str, _: np.random.Generator) -> str:
-    return text.upper()
-
-
 def whitespace(text: str, rng: np.random.Generator) -> str:
     """Widen gaps; add blanks and empty lines around."""
     widths = ("  ", "\t", "   ")
@@ -105,8 +97,8 @@ def suffix(text: str, rng: np.random.Generator) -> str:
 
 
 VARIANTS: Final[Mapping[str, Change]] = {
-    "lower case": lower,
-    "upper case": upper,
+    "lower case": lambda text, _: text.lower(),
+    "upper case": lambda text, _: text.upper(),
     "whitespace": whitespace,
     "typos": typos,
     "synonyms": synonyms,

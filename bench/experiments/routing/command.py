@@ -17,10 +17,10 @@ from bandit.frontier import apgr, cpt
 from bench.experiments.routing.report import RECOVERED, TIMES, draw_plots, markdown
 from bench.experiments.routing.variants import variants_of
 from bench.lab import options
-from bench.lab.context_maps import origin
-from bench.lab.errors import BenchError
+from bench.lab.embeddings import origin
 from bench.lab.figures import Figures, Outcomes, compare, figures, outcomes, second_half
 from bench.lab.jobs import Job, ReplayFactory, ReplayTerms, replay_all, run_stream
+from bench.lab.recorded import BenchError
 from bench.lab.replay import ReplayRun
 from bench.lab.report import runs_csv, write
 from bench.lab.setup import config_of, example_texts

@@ -34,10 +34,7 @@ HARD: Final = (
 
 
 def variants_of(policy: str, vw: str, options: Mapping[str, Any], data: Recorded) -> list[Variant]:
-    """Returns the variants of one policy; `fixed` comes once per arm unless `options` name one.
-
-    vw: on | off | both. options: of the config's `policy` section.
-    """
+    """Returns the variants of one policy; `fixed` comes once per arm unless `options` name one."""
     if policy == ADAPTIVE:
         wanted = {"on": (True,), "off": (False,), "both": (True, False)}[vw]
         names = {True: policy, False: f"{policy}, no VW"}
