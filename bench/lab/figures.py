@@ -44,7 +44,7 @@ def outcomes(stream: Stream, rows: Rows, cost_weight: float) -> Outcomes:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class RunScore:
     """Means over the whole stream or its second half.
 
     gain: reward minus that of the arm that is best on these very rows. above_hull: quality minus
@@ -68,23 +68,23 @@ class Figures:
     """
 
     requests: int
-    whole: Score
-    half: Score
+    whole: RunScore
+    half: RunScore
     shares: Mapping[str, float]
     measures: Mapping[str, float | None]
-    arms: tuple[Score, ...]
-    oracle: Score
+    arms: tuple[RunScore, ...]
+    oracle: RunScore
     advantage: Vector
     us: tuple[float, ...]
 
 
-def score(known: Outcomes, served: Outcomes) -> Score:
+def score(known: Outcomes, served: Outcomes) -> RunScore:
     """Compare what was served with the outcomes of every arm on the same rows."""
     quality, cost_usd, reward = (
         float(values.mean()) for values in (served.quality, served.cost_usd, served.reward)
     )
     means_usd, qualities = known.cost_usd.mean(axis=0), known.quality.mean(axis=0)
-    return Score(
+    return RunScore(
         quality=quality,
         cost_usd=cost_usd,
         reward=reward,
@@ -137,7 +137,7 @@ class VariantSummary:
     versus: Interval | None
     shares: Mapping[str, float]
     measures: Mapping[str, Sequence[float]]
-    score: Score
+    score: RunScore
     advantage: Vector
     us: Sequence[float]
 
@@ -146,19 +146,21 @@ class VariantSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class StreamComparison:
     """Every variant on one stream at one cost weight; arms and oracle are means over the seeds."""
 
     stream: str
     cost_weight: float
     requests: int
     seeds: int
-    arms: Mapping[str, Score]
-    oracle: Score
+    arms: Mapping[str, RunScore]
+    oracle: RunScore
     rows: Sequence[VariantSummary]
 
 
-def compare(done: Mapping[Job, Figures], arms: Mapping[str, Sequence[str]]) -> list[Comparison]:
+def compare(
+    done: Mapping[Job, Figures], arms: Mapping[str, Sequence[str]]
+) -> list[StreamComparison]:
     """Returns a comparison per stream and weight, in the order of `done`; arms: by stream."""
     keys = list(dict.fromkeys((job.stream, job.cost_weight) for job in done))
     return [_compared(key, done, arms[key[0]]) for key in keys]
@@ -166,14 +168,14 @@ def compare(done: Mapping[Job, Figures], arms: Mapping[str, Sequence[str]]) -> l
 
 def _compared(
     key: tuple[str, float], done: Mapping[Job, Figures], arms: Sequence[str]
-) -> Comparison:
+) -> StreamComparison:
     here = {job: found for job, found in done.items() if (job.stream, job.cost_weight) == key}
     runs: dict[int, list[Figures]] = {}
     for job in sorted(here, key=lambda job: (job.index, job.seed)):
         runs.setdefault(job.index, []).append(here[job])
     names = {job.index: job.variant.name for job in here}
     first = next(iter(runs.values()))
-    return Comparison(
+    return StreamComparison(
         *key,
         requests=first[0].requests,
         seeds=len(first),
@@ -212,5 +214,5 @@ def interval(values: Sequence[float]) -> Interval:
     return bootstrap_mean(values, np.random.default_rng(0))
 
 
-def _mean_score(scores: Sequence[Score]) -> Score:
-    return Score(*np.mean([astuple(one) for one in scores], axis=0).tolist())
+def _mean_score(scores: Sequence[RunScore]) -> RunScore:
+    return RunScore(*np.mean([astuple(one) for one in scores], axis=0).tolist())

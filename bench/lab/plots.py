@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 
 from bandit.frontier import hull
-from bench.lab.figures import Comparison, Score, VariantSummary
+from bench.lab.figures import RunScore, StreamComparison, VariantSummary
 from bench.lab.recorded import BenchError
 
 mpl.use("Agg")
@@ -46,7 +46,7 @@ def sheet(
 
 
 @contextmanager
-def comparison_sheet(found: Sequence[Comparison], path: Path, width: float) -> Iterator[Any]:
+def comparison_sheet(found: Sequence[StreamComparison], path: Path, width: float) -> Iterator[Any]:
     """Yield axes with a row of three panels for each comparison of one stream."""
     first = found[0]
     title = f"{first.stream}: {first.requests} requests, {first.seeds} seeds"
@@ -60,7 +60,7 @@ def styled(rows: Sequence[VariantSummary]) -> list[tuple[VariantSummary, Style]]
     return [(row, {"color": colors[i % len(colors)]}) for i, row in enumerate(rows)]
 
 
-def draw_hull(axis: Any, arms: Sequence[Score], label: str) -> None:
+def draw_hull(axis: Any, arms: Sequence[RunScore], label: str) -> None:
     """Draw quality over cost; the axis of cost is logarithmic where nothing is free."""
     usd, quality = [arm.cost_usd for arm in arms], [arm.quality for arm in arms]
     corners = hull(usd, quality)
@@ -75,7 +75,7 @@ def draw_hull(axis: Any, arms: Sequence[Score], label: str) -> None:
     axis.set(xlabel="USD per request", ylabel="quality")
 
 
-def draw_points(axis: Any, found: Comparison) -> None:
+def draw_points(axis: Any, found: StreamComparison) -> None:
     """Draw cost and quality of every variant; those named as an arm are squares."""
     for i, (row, style) in enumerate(styled(found.rows)):
         marker, point = MARKERS[i % len(MARKERS)], row.score
@@ -84,7 +84,7 @@ def draw_points(axis: Any, found: Comparison) -> None:
     axis.set(title=f"frontier, λ = {found.cost_weight}")
 
 
-def draw_learning(axis: Any, found: Comparison, bar: str) -> None:
+def draw_learning(axis: Any, found: StreamComparison, bar: str) -> None:
     """Draw rewards over those of `bar`, smoothed over a few blocks; single arms are left out."""
     for row, style in styled(found.rows):
         if row.name not in found.arms:

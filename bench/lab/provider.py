@@ -100,7 +100,7 @@ class StrictObserver(NullObserver):
         raise RuntimeError(f"the replay lost something: {what}")
 
 
-class Stopwatch:
+class StageTimer:
     """Adds up the time of each stage."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class Stopwatch:
 class TimedGate:
     """A gate whose choices are timed."""
 
-    def __init__(self, gate: Gate, watch: Stopwatch) -> None:
+    def __init__(self, gate: Gate, watch: StageTimer) -> None:
         self._gate = gate
         self._watch = watch
 

@@ -17,7 +17,7 @@ from bench.lab.provider import (
     RecordedProvider,
     ReplayAuditor,
     ReplayClock,
-    Stopwatch,
+    StageTimer,
     StrictObserver,
     TimedGate,
     chat_of,
@@ -107,7 +107,7 @@ class Replay:
         self._cascade = self._built()
         self._judging = Judging(catalog=catalog, embed=self._known, observer=self._observer)
         self._health = dict.fromkeys(catalog.names(), Health.CLOSED)
-        self._watch = Stopwatch()
+        self._watch = StageTimer()
         self._overrides = ANY_WEIGHTS
         self._waiting: deque[tuple[DecisionRecord, list[Event]]] = deque()
 
@@ -121,7 +121,7 @@ class Replay:
         judged: (n,), the requests that get feedback. delay: requests until feedback arrives; what
         has not arrived at the end does so while the next rows are run.
         """
-        self._watch = watch = Stopwatch()
+        self._watch = watch = StageTimer()
         gates = self.decider.gates.items()
         self.decider.gates = {plan: cast(Gate, TimedGate(gate, watch)) for plan, gate in gates}
         records, audit_usd = [], np.full(len(rows), np.nan)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bandit.frontier import Interval
-from bench.lab.figures import Comparison, Figures, Score, VariantSummary
+from bench.lab.figures import Figures, RunScore, StreamComparison, VariantSummary
 from bench.lab.jobs import Job
 from bench.lab.recorded import BenchError
 
@@ -37,7 +37,7 @@ def table(
     return [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]
 
 
-def section(found: Comparison, unit_usd: float, more: str, lines: Sequence[str]) -> list[str]:
+def section(found: StreamComparison, unit_usd: float, more: str, lines: Sequence[str]) -> list[str]:
     """Returns a comparison's lines with its arms before them; more: appended to the arms."""
     arms = "; ".join(f"{name} {point(arm)}" for name, arm in found.arms.items())
     size = f"{found.requests} requests, {found.seeds} seeds"
@@ -56,7 +56,7 @@ def signed(interval: Interval, *, several: bool) -> str:
     return f"{mean} [{interval.low:+.4f}, {interval.high:+.4f}]" if several else mean
 
 
-def point(score: Score) -> str:
+def point(score: RunScore) -> str:
     return f"{score.quality:.3f} @ {score.cost_usd:.3g} USD"
 
 

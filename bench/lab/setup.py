@@ -38,7 +38,7 @@ Texts = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class PlanSpec:
-    """As in the config: first -> gate -> strong, with a second arm that the gate may ask."""
+    """A plan of the config: first -> gate -> strong, and a second arm that the gate may ask."""
 
     name: str
     first: str
@@ -170,5 +170,5 @@ def example_texts(config: Config) -> list[str]:
 
 
 def is_heuristic(policy: Policy) -> bool:
-    """Whether the choice itself, and not an estimate, ranks the arms."""
+    """Returns whether the choice itself, and not an estimate, ranks the arms."""
     return isinstance(policy, HeuristicPolicy | RandomMixPolicy)

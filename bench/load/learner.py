@@ -158,7 +158,7 @@ async def _write(storage: Storage, made: Iterator[tuple[DecisionRecord, float]])
 def records(
     config: Config, decisions: int, rng: np.random.Generator
 ) -> Iterator[tuple[DecisionRecord, float]]:
-    """With the quality that is told of each."""
+    """Yield records, each with the quality of its feedback."""
     catalog, context_map = catalog_of(config), ContextMap.default()
     settings = settings_of(config, catalog, context_map)
     policy = make_policy(config.policy.name, settings, context_map.version, rng)

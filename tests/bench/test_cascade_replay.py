@@ -19,7 +19,7 @@ from bench.lab.streams import Stream, draw
 
 LAMBDA = 0.1
 DRAWN = 0.02
-"""Of requests that a fixed policy's exploration may give to others."""
+"""Share of requests that a fixed policy's exploration may give to others."""
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_learned_gate_finds_out_that_agreement_tells(stream: Stream) -> None:
 
 
 def test_outcomes_that_were_not_called_for_change_nothing(stream: Stream) -> None:
-    """Where the cheap arms agree, the strong one is not called."""
+    """The strong arm is not called for prompts on which the cheap ones agree."""
     before = told.worker(stream).run(job(alone("agreement")))
     assert "large" not in before.shares
     easy = stream.data.quality[:, 0] == 1
@@ -139,7 +139,7 @@ def test_answers_that_callers_judge_are_hardly_audited(stream: Stream) -> None:
 
 
 def test_a_plain_rule_has_no_use_for_audits_of_its_own(stream: Stream) -> None:
-    """What the certain checks let pass has no gate whose labels could be biased."""
+    """Answers that pass the certain checks alone have no gate whose labels could be biased."""
     assert told.worker(stream, audit_share=1.0).run(job(alone("rules"))).measures["audited"] == 0
 
 

@@ -164,7 +164,7 @@ def test_a_newcomer_is_not_called_before_it_comes(stream: Stream) -> None:
 
 
 def test_new_weights_act_at_the_first_request(stream: Stream) -> None:
-    """At ten times the weight the large arm is worth its price nowhere."""
+    """The large arm is worth its price nowhere at ten times the weight."""
     worker = DriftReplays(Material({"tiny": stream}, {"tiny": tiny.vectors()}))
     shares = {name: worker.run(run(stream, name)).share for name in ("stationary", "weights")}
     assert (shares["weights"][:80] == shares["stationary"][:80]).all()
@@ -173,7 +173,7 @@ def test_new_weights_act_at_the_first_request(stream: Stream) -> None:
 
 
 def test_late_feedback_goes_on_over_the_change(stream: Stream) -> None:
-    """With a delay as long as the stream nothing is learned; what waits is not lost in between."""
+    """Nothing is learned with a delay as long as the stream; waiting outcomes are not lost."""
     worker = DriftReplays(Material({"tiny": stream}, {"tiny": tiny.vectors()}))
     never = worker.run(run(stream, "outage", feedback=Feedback("never", delay=300)))
     assert np.ptp(never.share) == 0

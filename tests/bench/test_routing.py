@@ -115,7 +115,7 @@ def test_recorded_sets_that_are_not_here_are_skipped(
 
 
 def keep_pair(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a known set looks like; 30 of its prompts are of MMLU."""
+    """Write a set like a known one; 30 of its prompts are of MMLU."""
     monkeypatch.setenv("ROUTER_DATA_DIR", str(path.parent))
     found = tiny.columns()
     arms = ("mixtral_8x7b", "gpt4_1106")

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from bench.experiments.cascade.replays import BAD_BELOW
-from bench.lab.figures import Comparison, VariantSummary
+from bench.lab.figures import StreamComparison, VariantSummary
 from bench.lab.plots import comparison_sheet, draw_hull, draw_learning, draw_points
 from bench.lab.report import document, gain_cells, section, table
 
@@ -35,7 +35,10 @@ TIMES: Final = ("decide_us", "call_us", "learn_us", "gate_us")
 
 
 def markdown(
-    found: Sequence[Comparison], units_usd: Mapping[str, float], plans: Sequence[str], terms: str
+    found: Sequence[StreamComparison],
+    units_usd: Mapping[str, float],
+    plans: Sequence[str],
+    terms: str,
 ) -> str:
     """plans: as they read."""
     more = f". Plans: {'; '.join(plans)}."
@@ -65,7 +68,7 @@ def _cells(row: VariantSummary, *, several: bool) -> list[str]:
     ]
 
 
-def draw_plots(found: Sequence[Comparison], path: Path) -> None:
+def draw_plots(found: Sequence[StreamComparison], path: Path) -> None:
     """Draw frontier, learning and escalations of one stream. Raises BenchError."""
     with comparison_sheet(found, path, 19) as axes:
         for one, (frontier, learning, bars) in zip(found, axes, strict=True):

@@ -31,7 +31,7 @@ QUICK_REQUESTS, QUICK_SEEDS, SEEDS = 600, 2, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoutingOptions(options.ExperimentOptions):
+class PolicyComparisonOptions(options.ExperimentOptions):
     policies: Sequence[str]
     options: Sequence[str]
     shipped_map: bool
@@ -68,7 +68,7 @@ def routing(**given: Any) -> None:
     Without options: every known stream and policy, 20 seeds; some hours on two cores. What a stream
     came to is written down before the next begins.
     """
-    asked = RoutingOptions(**given)
+    asked = PolicyComparisonOptions(**given)
     streams = _load(asked)
     if not streams:
         return
@@ -90,7 +90,7 @@ def routing(**given: Any) -> None:
     click.echo(f"written to {asked.out}: routing.md, runs.csv, a PNG per stream", err=True)
 
 
-def _load(asked: RoutingOptions) -> dict[str, Stream]:
+def _load(asked: PolicyComparisonOptions) -> dict[str, Stream]:
     """Known streams that are absent or too short are skipped."""
     requests = asked.requests or (QUICK_REQUESTS if asked.quick else None)
     specs = [shortened(spec, requests) for spec in _specs(asked)]
@@ -98,7 +98,7 @@ def _load(asked: RoutingOptions) -> dict[str, Stream]:
     return load_available(specs, unit_usd, calibrate=asked.calibrate, skip_short=known)
 
 
-def _specs(asked: RoutingOptions) -> list[StreamSpec]:
+def _specs(asked: PolicyComparisonOptions) -> list[StreamSpec]:
     if spec := asked.file_spec():
         return [spec]
     known = known_streams()
@@ -115,7 +115,7 @@ def _policy_options(given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _jobs(asked: RoutingOptions, stream: Stream, told: Mapping[str, Any]) -> list[Job]:
+def _jobs(asked: PolicyComparisonOptions, stream: Stream, told: Mapping[str, Any]) -> list[Job]:
     """Seed by seed, so that what one seed needs is made once."""
     names = asked.policies or POLICY_NAMES
     compared = [v for name in names for v in variants_of(name, asked.vw, told, stream.data)]
@@ -159,7 +159,7 @@ def routing_figures(known: Outcomes, run: ReplayRun, arms: Sequence[str]) -> Fig
 
 
 def recovered(known: Outcomes, worth: NDArray[np.float32]) -> dict[str, float | None]:
-    """Score a router of two arms by their worth; None where both are equally good."""
+    """RunScore a router of two arms by their worth; None where both are equally good."""
     strong = int(known.quality.mean(axis=0).argmax())
     score = worth[:, strong] - worth[:, 1 - strong]
     better, worse = known.quality[:, strong], known.quality[:, 1 - strong]
@@ -174,7 +174,7 @@ def _write(
     streams: Mapping[str, Stream],
     terms: ReplayTerms,
     said: str,
-    asked: RoutingOptions,
+    asked: PolicyComparisonOptions,
 ) -> str:
     """Write everything `done`, and the pictures of the last stream. Returns the tables."""
     origins = {

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bench.lab.figures import Comparison, VariantSummary
+from bench.lab.figures import StreamComparison, VariantSummary
 from bench.lab.plots import comparison_sheet, draw_hull, draw_learning, draw_points, styled
 from bench.lab.report import document, gain_cells, point, section, signed, table
 
@@ -26,7 +26,7 @@ TIMES: Final = ("decide_us", "call_us", "learn_us")
 
 
 def markdown(
-    found: Sequence[Comparison],
+    found: Sequence[StreamComparison],
     units_usd: Mapping[str, float],
     origins: Mapping[str, str],
     terms: str,
@@ -36,7 +36,7 @@ def markdown(
     return document(TITLE, NOTE, terms, sections)
 
 
-def _section(found: Comparison, unit_usd: float, origin: str) -> list[str]:
+def _section(found: StreamComparison, unit_usd: float, origin: str) -> list[str]:
     two = any(values for row in found.rows for values in row.measures.values())
     header = ["policy", "gain", "second half", "above hull", "second half", "worst"]
     header += ["versus first", f"share of {' / '.join(found.arms)}"]
@@ -56,7 +56,7 @@ def _cells(row: VariantSummary, *, several: bool, two: bool) -> list[str]:
     return [*cells, f"{row.us[0]:.0f}", f"{row.us[2]:.0f}"]
 
 
-def draw_plots(found: Sequence[Comparison], path: Path) -> None:
+def draw_plots(found: Sequence[StreamComparison], path: Path) -> None:
     """Draw frontier, learning and regret of one stream. Raises BenchError."""
     with comparison_sheet(found, path, 18) as axes:
         for one, (frontier, learning, regret) in zip(found, axes, strict=True):
@@ -65,7 +65,7 @@ def draw_plots(found: Sequence[Comparison], path: Path) -> None:
             _regret(regret, one)
 
 
-def _frontier(axis: Any, found: Comparison) -> None:
+def _frontier(axis: Any, found: StreamComparison) -> None:
     draw_hull(axis, list(found.arms.values()), "hull of fixed arms")
     usd = [arm.cost_usd for arm in found.arms.values()]
     quality = [arm.quality for arm in found.arms.values()]
@@ -77,7 +77,7 @@ def _frontier(axis: Any, found: Comparison) -> None:
     draw_points(axis, found)
 
 
-def _regret(axis: Any, found: Comparison) -> None:
+def _regret(axis: Any, found: StreamComparison) -> None:
     for row, style in styled(found.rows):
         blocks = len(row.advantage)
         regret = np.append(0.0, -row.advantage.cumsum() * found.requests / blocks)
