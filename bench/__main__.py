@@ -1,4 +1,4 @@
-"""`scripts/bench NAME`: what this service takes, and what its policies earn."""
+"""`scripts/bench NAME`: speed of the service, and worth of its policies."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 
 import click
 
-from bench import decide, freshness, learner, overhead
-from bench.cascade.command import cascade
-from bench.coverage.command import coverage
-from bench.drift.command import drift
-from bench.robustness.command import robustness
-from bench.routing.command import routing
+from bench.experiments.cascade.command import cascade
+from bench.experiments.coverage import coverage
+from bench.experiments.drift.command import drift
+from bench.experiments.robustness.command import robustness
+from bench.experiments.routing.command import routing
+from bench.load import decide, freshness, learner, overhead
 
 
 @click.group()
@@ -54,9 +54,6 @@ def learner_command(decisions: int, *, challengers: bool) -> None:
     asyncio.run(learner.run(decisions, challenged=challengers))
 
 
-main.add_command(routing)
-main.add_command(cascade)
-main.add_command(drift)
-main.add_command(robustness)
-main.add_command(coverage)
+for experiment in (routing, cascade, drift, robustness, coverage):
+    main.add_command(experiment)
 main()

@@ -1,4 +1,4 @@
-"""What fixed choices would have got on the same prompts: the bar a router has to clear."""
+"""Results of fixed choices on the same prompts: the bar a router has to clear."""
 
 from __future__ import annotations
 

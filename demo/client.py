@@ -24,7 +24,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one request came to. arm: "" for an error, "cache" for an answer given before."""
+    """Result of one request. arm: "" for an error, "cache" for an answer given before."""
 
     index: int
     latency_ms: float

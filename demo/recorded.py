@@ -53,7 +53,7 @@ class RecordedWorld:
         return PROFILES
 
     def reply(self, arm: str, index: int) -> Reply:
-        """Of o1_mini only the final answer was recorded."""
+        """Only the final answer of o1_mini was recorded."""
         row, model = self._rows[index], MODELS[arm]
         text = row.get(f"text_{model}") or f"The answer is {row[f'ans_{model}']}."
         return Reply(
@@ -64,7 +64,7 @@ class RecordedWorld:
         )
 
     def reference(self, index: int) -> str:
-        """What a model answered that was right; "", which nothing agrees with, where none was."""
+        """Returns the answer of a model that was right; "", which nothing agrees with, for none."""
         row = self._rows[index]
         right = (m for m in JUDGED if row[f"q_{m}"] and row[f"ans_{m}"] is not None)
         return next((str(row[f"ans_{model}"]) for model in right), "")

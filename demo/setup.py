@@ -29,7 +29,7 @@ class Ports:
 
 
 def unit_usd(world: World) -> float:
-    """What COST_WEIGHT of quality is worth: a typical request on the dearest arm."""
+    """Returns the worth of COST_WEIGHT of quality: a typical request on the dearest arm."""
     dear = world.profiles["reasoning"]
     return (dear.input_usd_per_mtok + dear.output_usd_per_mtok) * TYPICAL_TOKENS / TOKENS_PER_MTOK
 
@@ -56,7 +56,7 @@ def start_upstreams(stack: Stack, world: World, seed: int, *, recorded: bool) ->
 
 
 def serving(port: int) -> bool:
-    """What the standard health service says of the whole."""
+    """Ask the standard health service about the whole server."""
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         try:
             stub = health_pb2_grpc.HealthStub(channel)

@@ -25,7 +25,7 @@ TOPIC_SHIFTS = {
 STEEPNESS = 9.0
 VERBOSITY = {"cheap": 70, "reasoning": 260, "fallback": 90}
 VISIBLE_SHARE = 0.5
-"""Of the bad answers: those that a look at the answer gives away."""
+"""Share of the bad answers that a look at the answer gives away."""
 CHARS_PER_TOKEN = 4
 
 

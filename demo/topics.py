@@ -67,7 +67,7 @@ def _arithmetic(rng: random.Random) -> Prompt:
 
 
 def _step(rng: random.Random, total: int) -> tuple[str, int]:
-    """What happens, and how many there are then: never fewer than none."""
+    """Returns an event, and the count after it, which is never below 0."""
     kinds, amount, who = rng.choice((GAINS, FACTORS, LOSSES)), rng.randint(2, 12), rng.choice(NAMES)
     if kinds is LOSSES:
         amount = min(amount, total)

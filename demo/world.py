@@ -1,4 +1,4 @@
-"""What both worlds have in common: prompts, replies of every arm, and how good each is."""
+"""Protocol of both worlds: prompts, replies of every arm, and the quality of each."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class World(Protocol):
     def profiles(self) -> Mapping[str, Profile]: ...
 
     def reply(self, arm: str, index: int) -> Reply:
-        """What the arm answers to a prompt: always the same."""
+        """Returns the answer of an arm to a prompt, the same every time."""
         ...
 
     def reference(self, index: int) -> str:

@@ -1,4 +1,4 @@
-"""The processes of a run: each can be killed like by a power cut, and started again."""
+"""Processes that can be killed as by a power cut, and started again."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 if os.getppid() == int(sys.argv[1]):
     os.execv(sys.argv[2], sys.argv[2:])
 """
-"""Has the kernel end a process with its parent (Linux, prctl(2)). No `preexec_fn`: threads of gRPC
-run beside, and code between fork and exec is not safe then."""
+"""Makes the kernel end a process with its parent (Linux, prctl(2)). No `preexec_fn`: threads of
+gRPC run beside, and code between fork and exec is not safe then."""
 
 
 class Actor(Protocol):
@@ -35,7 +35,7 @@ class Actor(Protocol):
         ...
 
     async def stop(self) -> None:
-        """As an operator would: it may finish what it does."""
+        """Send SIGTERM, as an operator would: it may finish its work."""
         ...
 
 
@@ -62,12 +62,7 @@ class Command:
             )
 
     def kill(self) -> bool:
-        process = self._process
-        if process is None or process.poll() is not None:
-            return False
-        process.kill()
-        process.wait()
-        return True
+        return _kill(self._process)
 
     async def stop(self) -> None:
         process = self._process
@@ -77,6 +72,14 @@ class Command:
         with suppress(subprocess.TimeoutExpired):
             await asyncio.to_thread(process.wait, END_S)
         self.kill()
+
+
+def _kill(process: subprocess.Popen[bytes] | None) -> bool:
+    if process is None or process.poll() is not None:
+        return False
+    process.kill()
+    process.wait()
+    return True
 
 
 class Redis:
@@ -93,12 +96,7 @@ class Redis:
 
     def kill(self) -> bool:
         """The shim becomes the server itself, so its process id is the server's."""
-        process = self._server.process
-        if process is None or process.poll() is not None:
-            return False
-        process.kill()
-        process.wait()
-        return True
+        return _kill(self._server.process)
 
     async def stop(self) -> None:
         await self._server.stop()

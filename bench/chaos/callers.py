@@ -1,4 +1,4 @@
-"""Callers that do not give up: what they were promised is written down."""
+"""Callers that do not give up, and the promises they were given."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Callers:
             await channel.close(None)
 
     async def ask(self, text: str) -> str:
-        """One answer and its feedback, both acknowledged; its decision id."""
+        """Get an answer and send feedback, both acknowledged; returns the decision id."""
         decision_id = await self._complete(text)
         self.promises.answered.append(decision_id)
         await self._tell(decision_id, self._rng.randrange(11) / 10)
@@ -76,7 +76,7 @@ class Callers:
         raise TimeoutError("a router did not answer after many tries")
 
     async def _tell(self, decision_id: str, quality: float) -> None:
-        """The same value again until it is acknowledged."""
+        """Send one value until it is acknowledged."""
         request = router_pb2.FeedbackRequest(decision_id=decision_id, quality=quality)
         for _ in range(TRIES):
             try:

@@ -1,44 +1,56 @@
-"""Redis, routers, learners and a provider that takes no time, on 127.0.0.1."""
+"""Redis, routers, learners and an instant provider, on 127.0.0.1."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from bench.chaos.actors import Actor, Command, Redis
 from demo.setup import serving
 from demo.stack import free_port, listens
+from router.adapters.storage import Storage, StorageSettings, open_storage
 
 READY_S = 60.0
 LOOK_S = 0.05
 TENANT = "chaos"
 
-CONFIG = """
-server: {{port: {port}, metrics_port: {metrics}}}
-cache: {{enabled: false}}
-redis: {{url: "{redis}", keep_events: 1000000}}
-learning: {{embedded: false, publish_every_ms: {publish_ms}, poll_ms: {poll_ms}}}
-embedding: {{workers: 1}}
-arms:
-  cheap: {{deployments: [{cheap}]}}
-  reasoning: {{deployments: [{reasoning}]}}
-"""
-DEPLOYMENT = (
-    "{{name: {name}, provider: openai, base_url: 'http://127.0.0.1:{port}/v1', model: instant,"
-    " price: {{input_usd_per_mtok: {usd}, output_usd_per_mtok: {usd}}}}}"
-)
+INSTANT = ["demo.upstream", "--profile", "instant", "--port"]
+PRICES = {"cheap": 0.1, "reasoning": 2.0}
+
+
+def arms_of(prices: Mapping[str, float], port: int) -> dict[str, object]:
+    """Returns arms of one deployment each; prices: USD per million tokens."""
+    every = {"provider": "openai", "base_url": f"http://127.0.0.1:{port}/v1"}
+    return {
+        name: {"deployments": [{"name": name, "model": name, "price": _price(usd), **every}]}
+        for name, usd in prices.items()
+    }
+
+
+def _price(usd: float) -> dict[str, float]:
+    return dict.fromkeys(("input_usd_per_mtok", "output_usd_per_mtok"), usd)
+
+
+def write_config(path: Path, document: Mapping[str, object]) -> Path:
+    """Write JSON, which is YAML."""
+    path.write_text(json.dumps(document))
+    return path
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """config: of a router, good for the commands too. victims: what may be killed, by kind.
+    """Running processes; ports and metrics are those of each router, in the same order.
 
-    ports, metrics: of each router, in the same order.
+    config: of a router, good for the commands too. victims: processes to kill, by kind.
     """
 
     redis: Redis
@@ -52,7 +64,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """How many of each, and how eagerly they publish and look."""
+    """Number of processes, and their pace of publishing and polling."""
 
     routers: int = 2
     learners: int = 2
@@ -65,14 +77,10 @@ CAST = Cast()
 
 @asynccontextmanager
 async def staged(folder: Path, cast: Cast = CAST) -> AsyncIterator[Stage]:
-    """Everything serving; leaving it ends every process."""
+    """Yield once everything serves; leaving it ends every process."""
     async with AsyncExitStack() as stack:
         redis, upstream = Redis(folder), free_port()
-        provider = Command(
-            "upstream",
-            folder,
-            ["demo.upstream", "--profile", "instant", "--port", str(upstream)],
-        )
+        provider = Command("upstream", folder, [*INSTANT, str(upstream)])
         ports = tuple(free_port() for _ in range(cast.routers))
         metrics = tuple(free_port() for _ in ports)
         pairs = zip(ports, metrics, strict=True)
@@ -103,23 +111,44 @@ async def staged(folder: Path, cast: Cast = CAST) -> AsyncIterator[Stage]:
 
 
 async def until(ready: Callable[[], bool]) -> None:
-    """Raises TimeoutError."""
+    """Wait for a condition. Raises TimeoutError."""
     async with asyncio.timeout(READY_S):
         while not await asyncio.to_thread(ready):  # noqa: ASYNC110 - other processes set no event
             await asyncio.sleep(LOOK_S)
 
 
+async def gauge(client: httpx.AsyncClient, port: int, name: str) -> float:
+    """Returns a metric of a process, 0 also while it does not answer."""
+    try:
+        page = await client.get(f"http://127.0.0.1:{port}/metrics")
+    except httpx.TransportError:
+        return 0.0
+    found = re.search(rf"^adaptive_router_{name} (\S+)$", page.text, re.MULTILINE)
+    return float(found.group(1)) if found else 0.0
+
+
+@asynccontextmanager
+async def opened(stage: Stage) -> AsyncIterator[Storage]:
+    """Yield the storage of the running processes."""
+    storage = await open_storage(StorageSettings(url=stage.redis.url, timeout_ms=10_000))
+    try:
+        yield storage
+    finally:
+        await storage.close()
+
+
 def _config(folder: Path, redis: str, upstream: int, ports: tuple[int, int], cast: Cast) -> Path:
     """ports: of the API and of the metrics."""
-    deployments = {
-        name: DEPLOYMENT.format(name=name, port=upstream, usd=usd)
-        for name, usd in (("cheap", 0.1), ("reasoning", 2.0))
+    pace = {"publish_every_ms": cast.publish_ms, "poll_ms": cast.poll_ms}
+    document = {
+        "server": dict(zip(("port", "metrics_port"), ports, strict=True)),
+        "cache": {"enabled": False},
+        "redis": {"url": redis, "keep_events": 1_000_000},
+        "learning": {"embedded": False, **pace},
+        "embedding": {"workers": 1},
+        "arms": arms_of(PRICES, upstream),
     }
-    path = folder / f"{ports[0]}.yaml"
-    pace = {"publish_ms": cast.publish_ms, "poll_ms": cast.poll_ms}
-    text = CONFIG.format(port=ports[0], metrics=ports[1], redis=redis, **pace, **deployments)
-    path.write_text(text)
-    return path
+    return write_config(folder / f"{ports[0]}.yaml", document)
 
 
 def _key(config: Path) -> str:

@@ -11,7 +11,7 @@ import tiny
 import told
 from click.testing import CliRunner, Result
 
-from bench.cascade.command import cascade
+from bench.experiments.cascade.command import cascade
 
 
 @pytest.fixture

@@ -9,15 +9,19 @@ import pytest
 import tiny
 import told
 
-from bench.cascade.answers import answers_of, open_texts
-from bench.cascade.figures import figures, perfect, single, took
-from bench.cascade.jobs import Job
-from bench.cascade.plans import PlanSpec, Trio, Wanted, by_price, parsed, usual
-from bench.cascade.replay import Ran
-from bench.cascade.report import markdown
-from bench.cascade.summary import tables
-from bench.cascade.world import SINGLE, Variant
-from bench.routing.figures import Outcomes
+from bench.experiments.cascade.plans import SINGLE, Trio, by_price, parsed, usual
+from bench.experiments.cascade.replays import (
+    answers_of,
+    cascade_figures,
+    open_texts,
+    perfect_gate,
+    single_arm,
+)
+from bench.experiments.cascade.report import markdown
+from bench.lab.figures import Outcomes, compare
+from bench.lab.jobs import Job
+from bench.lab.replay import ReplayRun
+from bench.lab.setup import PlanSpec, Variant
 
 QUALITY = np.array([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
 COST_USD = np.array([[1.0, 10.0]] * 4)
@@ -28,17 +32,15 @@ KNOWN = Outcomes(QUALITY, COST_USD, QUALITY - RATE * COST_USD)
 @pytest.mark.parametrize(
     ("usd", "wanted", "trio"),
     [
-        ((5, 1, 100, 3), Wanted(), Trio("a", "b", "c")),
-        ((50, 1, 100, 30), Wanted(), Trio("b", "", "c")),
-        ((50, 20, 100, 30), Wanted(), Trio("b", "", "c")),
-        ((5, 1, 100, 3), Wanted(first="d"), Trio("d", "b", "c")),
-        ((5, 1, 100, 3), Wanted(second="c"), Trio("b", "c", "a")),
-        ((5, 1, 100, 3), Wanted(strong="a"), Trio("b", "", "a")),
+        ((5, 1, 100, 3), Trio(), Trio("a", "b", "c")),
+        ((50, 1, 100, 30), Trio(), Trio("b", "", "c")),
+        ((50, 20, 100, 30), Trio(), Trio("b", "", "c")),
+        ((5, 1, 100, 3), Trio(first="d"), Trio("d", "b", "c")),
+        ((5, 1, 100, 3), Trio(second="c"), Trio("b", "c", "a")),
+        ((5, 1, 100, 3), Trio(strong="a"), Trio("b", "", "a")),
     ],
 )
-def test_arms_take_their_places_by_price(
-    usd: tuple[float, ...], wanted: Wanted, trio: Trio
-) -> None:
+def test_arms_take_their_places_by_price(usd: tuple[float, ...], wanted: Trio, trio: Trio) -> None:
     assert by_price(("a", "b", "c", "d"), usd, wanted) == trio
 
 
@@ -76,56 +78,62 @@ def test_only_open_answers_are_embedded(tmp_path: Path) -> None:
 
 def test_a_perfect_gate_by_hand() -> None:
     """Right, wrong, right, wrong: two are escalated, and cost 1 + 10."""
-    found = figures(KNOWN, perfect(KNOWN, 0, 1, "perfect"), RATE)
+    found = cascade_figures(KNOWN, perfect_gate(KNOWN, 0, 1, "perfect"), {"perfect"}, RATE)
     assert (found.whole.quality, found.whole.cost_usd) == (1.0, 6.0)
     assert found.whole.reward == pytest.approx(0.94)
     assert found.whole.gain == pytest.approx(0.94 - 0.65)
     assert found.half.gain == pytest.approx(0.94 - 0.49)
-    assert (found.escalated, found.kept, found.bad) == (0.5, 0.5, 0.0)
+    wanted = {"escalated": 0.5, "asked": 0.0, "cheap_served": 0.5, "bad": 0.0}
+    assert found.measures == wanted | {"audited": 0.0, "audit_cost": 0.0}
 
 
 def test_what_was_done_by_hand() -> None:
     """The plan accepts a right and a wrong answer and escalates one; one goes straight up."""
-    ran = Ran(
-        plan=np.array([2, 2, 2, 1], dtype=np.int8),
+    run = ReplayRun(
+        plan=("plan", "plan", "plan", "large"),
         arm=np.array([0, 0, 1, 1], dtype=np.int8),
+        worth=np.zeros((4, 2), dtype=np.float32),
         cost_usd=np.array([1.0, 1.0, 11.0, 10.0]),
         audit_usd=np.array([0.0, 10.0, 0.0, 0.0]),
-        climbed=np.array([False, False, True, False]),
+        escalated=np.array([False, False, True, False]),
         asked=np.array([False, True, True, False]),
         audited=np.array([False, True, False, False]),
         us=(1.0, 2.0, 3.0, 4.0),
     )
-    specs = {"plan": told.plan("learned")}
-    found = figures(KNOWN, took(KNOWN, ran, specs, ["small", "large", "plan"]), RATE)
+    found = cascade_figures(KNOWN, run, {"plan"}, RATE)
     assert found.whole.quality == 0.5
     assert found.whole.cost_usd == pytest.approx(33 / 4)
     assert found.whole.reward == pytest.approx(0.5 - RATE * 33 / 4)
-    assert (found.escalated, found.asked, found.kept) == (0.25, 0.5, 0.5)
-    assert (found.bad, found.audited) == (0.5, 0.25)
-    assert found.audit == pytest.approx(RATE * 10 / 4)
+    assert found.measures == {
+        "escalated": 0.25,
+        "asked": 0.5,
+        "cheap_served": 0.5,
+        "bad": 0.5,
+        "audited": 0.25,
+        "audit_cost": pytest.approx(RATE * 10 / 4),
+    }
     assert found.shares == {"plan": 0.75, "large": 0.25}
     # Beside the large arm: quality 1, 1, 0, 1 at 10 USD.
     assert found.advantage.tolist() == pytest.approx([0.09, -1.01, -0.01, 0.0])
 
 
-def test_seeds_are_drawn_together() -> None:
+def test_seeds_are_summarized_together() -> None:
     variants = [
-        Variant("small", SINGLE, fixed="small"),
-        Variant("x", SINGLE, (told.plan("rules"),)),
+        Variant("small", SINGLE),
+        Variant("x", SINGLE, plans=(told.plan("rules"),)),
     ]
-    runs = [single(KNOWN, 0, "small"), perfect(KNOWN, 0, 1, "plan")]
+    runs = [single_arm(KNOWN, 0, "small"), perfect_gate(KNOWN, 0, 1, "plan")]
     done = {
-        Job("told", RATE, i, variants[i], seed): figures(KNOWN, runs[i], RATE)
+        Job("told", RATE, i, variants[i], seed): cascade_figures(KNOWN, runs[i], {"plan"}, RATE)
         for seed in range(2)
         for i in range(2)
     }
-    (table,) = tables(done, {"told": ("small", "large")})
+    (table,) = compare(done, {"told": ("small", "large")})
     small, plan = table.rows
     assert (table.seeds, table.requests) == (2, 4)
     assert small.gain.mean == pytest.approx(0.49 - 0.65)
-    assert small.bad is None
-    assert plan.bad == plan.worst_bad == 0.0
-    text = markdown([table], {"told": 1.0}, "Terms: none.")
+    assert small.measures["bad"] == []
+    assert plan.measures["bad"] == [0.0, 0.0]
+    text = markdown([table], {"told": 1.0}, [str(told.plan("rules"))], "Terms: none.")
     assert "| x | +0.2900 [+0.2900, +0.2900] |" in text
     assert "Plans: plan = small + other > large (rules)." in text

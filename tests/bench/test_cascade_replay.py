@@ -10,16 +10,16 @@ import pytest
 import told
 
 from bandit.adaptive.policy import NAME as ADAPTIVE
-from bandit.policies.fixed import NAME as FIXED
-from bench.cascade.answers import answers_of
-from bench.cascade.figures import Figures
-from bench.cascade.jobs import Job
-from bench.cascade.world import PERFECT, SINGLE, Pledge, Variant
-from bench.routing.streams import Stream, draw
+from bench.experiments.cascade.plans import PERFECT, SINGLE, plan_alone
+from bench.experiments.cascade.replays import answers_of
+from bench.lab.figures import Figures
+from bench.lab.jobs import Job
+from bench.lab.setup import Variant
+from bench.lab.streams import Stream, draw
 
 LAMBDA = 0.1
 DRAWN = 0.02
-"""Of requests that a fixed policy's exploration may give to others."""
+"""Share of requests that a fixed policy's exploration may give to others."""
 
 
 @pytest.fixture
@@ -27,8 +27,11 @@ def stream(tmp_path: Path) -> Stream:
     return told.stream(told.tiny.write(tmp_path / "told.parquet", told.columns()))
 
 
-def alone(name: str) -> Variant:
-    return Variant(name, FIXED, (told.PLANS[name],), name)
+PROMISE = {"promise": {"max_bad_accept": 0.05, "confidence": 0.95}}
+
+
+def alone(name: str, **options: object) -> Variant:
+    return plan_alone(told.PLANS[name], options)
 
 
 def job(variant: Variant, seed: int = 0) -> Job:
@@ -46,40 +49,40 @@ def hard_share(stream: Stream, arm: int = 0) -> float:
 
 def test_the_plain_rule_escalates_what_two_arms_disagree_on(stream: Stream) -> None:
     found = told.worker(stream).run(job(alone("agreement")))
-    assert found.escalated == pytest.approx(hard_share(stream), abs=DRAWN)
-    assert found.asked > 1 - DRAWN
-    assert found.bad == 0.0
-    perfect = Variant("perfect", PERFECT, (told.PLANS["rules"],))
+    assert found.measures["escalated"] == pytest.approx(hard_share(stream), abs=DRAWN)
+    assert found.measures["asked"] > 1 - DRAWN
+    assert found.measures["bad"] == 0.0
+    perfect = Variant("perfect", PERFECT, plans=(told.PLANS["rules"],))
     best = told.worker(stream).run(job(perfect))
     asking = LAMBDA * 5e-5 / stream.unit_usd
     assert found.whole.gain == pytest.approx(best.whole.gain - asking, abs=0.01)
-    assert best.escalated == hard_share(stream)
+    assert best.measures["escalated"] == hard_share(stream)
 
 
 def test_the_rules_gate_serves_what_can_be_read(stream: Stream) -> None:
     found = told.worker(stream).run(job(alone("rules")))
-    assert found.escalated < DRAWN
-    assert found.bad == pytest.approx(hard_share(stream), abs=DRAWN)
-    assert found.asked == 0.0
+    assert found.measures["escalated"] < DRAWN
+    assert found.measures["bad"] == pytest.approx(hard_share(stream), abs=DRAWN)
+    assert found.measures["asked"] == 0.0
 
 
 def test_an_empty_answer_escalates_before_any_gate(stream: Stream) -> None:
     answers = dict(answers_of(stream.data, "told.parquet"))
     answers["small"] = tuple("" for _ in answers["small"])
     found = told.worker(stream, answers).run(job(alone("agreement")))
-    assert found.escalated > 1 - DRAWN
-    assert found.asked < DRAWN
+    assert found.measures["escalated"] > 1 - DRAWN
+    assert found.measures["asked"] < DRAWN
 
 
 def test_a_learned_gate_finds_out_that_agreement_tells(stream: Stream) -> None:
     found = told.worker(stream, calibrate=100).run(job(alone("learned")))
-    assert found.escalated == pytest.approx(hard_share(stream), abs=0.05)
+    assert found.measures["escalated"] == pytest.approx(hard_share(stream), abs=0.05)
     assert found.whole.gain > 0.03
     assert found.us[3] > 0
 
 
 def test_outcomes_that_were_not_called_for_change_nothing(stream: Stream) -> None:
-    """Where the cheap arms agree, the strong one is not called."""
+    """The strong arm is not called for prompts on which the cheap ones agree."""
     before = told.worker(stream).run(job(alone("agreement")))
     assert "large" not in before.shares
     easy = stream.data.quality[:, 0] == 1
@@ -91,7 +94,10 @@ def test_outcomes_that_were_not_called_for_change_nothing(stream: Stream) -> Non
     )
     other = replace(stream, data=replace(stream.data, quality=quality))
     after = told.worker(other, answers).run(job(alone("agreement")))
-    assert (after.shares, after.escalated) == (before.shares, before.escalated)
+    assert (after.shares, after.measures["escalated"]) == (
+        before.shares,
+        before.measures["escalated"],
+    )
     assert after.whole.reward == before.whole.reward
     quality[easy, 0] = 0.3
     assert told.worker(other, answers).run(job(alone("agreement"))).whole != after.whole
@@ -108,7 +114,9 @@ def test_calibration_helps_and_a_replay_can_be_repeated(stream: Stream) -> None:
 
 def test_the_policy_takes_to_a_plan_that_pays(stream: Stream) -> None:
     plans = (told.PLANS["agreement"],)
-    found = told.worker(stream, calibrate=100).run(job(Variant("a", ADAPTIVE, plans, vw=False)))
+    found = told.worker(stream, calibrate=100).run(
+        job(Variant("a", ADAPTIVE, vw=False, plans=plans))
+    )
     assert found.shares["agreement"] > 0.7
     assert found.whole.gain > 0.03
 
@@ -116,29 +124,33 @@ def test_the_policy_takes_to_a_plan_that_pays(stream: Stream) -> None:
 def test_audits_are_drawn_from_accepted_answers_and_charged(stream: Stream) -> None:
     plain = told.worker(stream).run(job(alone("agreement")))
     found = told.worker(stream, audit_share=0.5, feedback_share=0.0).run(job(alone("agreement")))
-    assert plain.audited == plain.audit == 0.0
-    assert 0.3 < found.audited / found.kept < 0.7
-    assert found.audit == pytest.approx(LAMBDA * found.audited, rel=0.15)
-    assert found.whole.reward == pytest.approx(plain.whole.reward - found.audit, abs=0.01)
+    assert plain.measures["audited"] == plain.measures["audit_cost"] == 0.0
+    assert 0.3 < found.measures["audited"] / found.measures["cheap_served"] < 0.7
+    assert found.measures["audit_cost"] == pytest.approx(
+        LAMBDA * found.measures["audited"], rel=0.15
+    )
+    assert found.whole.reward == pytest.approx(
+        plain.whole.reward - found.measures["audit_cost"], abs=0.01
+    )
 
 
 def test_answers_that_callers_judge_are_hardly_audited(stream: Stream) -> None:
     found = told.worker(stream, audit_share=0.5).run(job(alone("agreement")))
-    assert 0 < found.audited < 0.1
+    assert 0 < found.measures["audited"] < 0.1
 
 
 def test_a_plain_rule_has_no_use_for_audits_of_its_own(stream: Stream) -> None:
-    """What the certain checks let pass has no gate whose labels could be biased."""
-    assert told.worker(stream, audit_share=1.0).run(job(alone("rules"))).audited == 0.0
+    """Answers that pass the certain checks alone have no gate whose labels could be biased."""
+    assert told.worker(stream, audit_share=1.0).run(job(alone("rules"))).measures["audited"] == 0
 
 
 def test_single_arms_are_their_recorded_outcomes(stream: Stream) -> None:
     rows = draw(stream, 0).rows
     for i, arm in enumerate(told.ARMS):
-        found = told.worker(stream).run(job(Variant(arm, SINGLE, fixed=arm)))
+        found = told.worker(stream).run(job(Variant(arm, SINGLE)))
         assert found.whole.quality == pytest.approx(stream.data.quality[rows, i].mean())
         assert found.whole.gain <= 0
-        assert found.bad is None
+        assert found.measures["bad"] is None
 
 
 def test_a_share_of_feedback_and_a_delay_still_end(stream: Stream) -> None:
@@ -152,12 +164,11 @@ def test_a_share_of_feedback_and_a_delay_still_end(stream: Stream) -> None:
 @pytest.mark.slow
 def test_what_is_promised_is_kept_at_a_price(stream: Stream) -> None:
     """Alone, the first arm says nothing of where it is wrong: no share of it can be accepted."""
-    pledge = Pledge(0.05, 0.95)
     free = told.worker(stream, calibrate=100).run(job(alone("learned-alone")))
-    found = told.worker(stream, calibrate=100, pledge=pledge).run(job(alone("learned-alone")))
-    assert free.bad is not None
-    assert free.bad > 0.1
-    assert found.escalated > 1 - DRAWN
-    agreed = told.worker(stream, calibrate=180, pledge=pledge).run(job(alone("learned")))
-    assert agreed.kept > 0.5
-    assert agreed.bad == 0.0
+    found = told.worker(stream, calibrate=100).run(job(alone("learned-alone", **PROMISE)))
+    assert free.measures["bad"] is not None
+    assert free.measures["bad"] > 0.1
+    assert found.measures["escalated"] > 1 - DRAWN
+    agreed = told.worker(stream, calibrate=180).run(job(alone("learned", **PROMISE)))
+    assert agreed.measures["cheap_served"] > 0.5
+    assert agreed.measures["bad"] == 0.0

@@ -11,15 +11,22 @@ import pytest
 import tiny
 from click.testing import CliRunner, Result
 
-from bench.drift.command import drift
-from bench.drift.course import Course, course, worsened
-from bench.drift.figures import best_arm_rewards, followed, rewards, taken
-from bench.drift.jobs import Feedback, Job, Material, Worker
-from bench.drift.scenarios import known_scenarios
-from bench.drift.summary import BLIND, WATCHING, rows
-from bench.routing.replay import Ran
-from bench.routing.streams import Stream, draw
-from bench.routing.world import Variant
+from bench.experiments.drift.changes import ChangingStream, changing, known_scenarios, worsened
+from bench.experiments.drift.command import drift
+from bench.experiments.drift.replays import (
+    DriftJob,
+    DriftReplays,
+    Feedback,
+    Served,
+    adaptation,
+    best_arm_rewards,
+    rewards,
+    taken,
+)
+from bench.experiments.drift.report import BLIND, WATCHING, summarize
+from bench.lab.jobs import Material
+from bench.lab.setup import Variant
+from bench.lab.streams import Stream, draw
 
 KNOWN = known_scenarios()
 WEIGHT = 0.1
@@ -31,12 +38,12 @@ def stream(tmp_path: Path) -> Stream:
     return tiny.stream(tiny.write(tmp_path / "a.parquet", tiny.columns()), 200)
 
 
-def made(stream: Stream, name: str, seed: int = 0) -> Course:
-    drawn = draw(stream, seed)
-    return course(KNOWN[name], stream, drawn, tiny.vectors(), cost_weight=WEIGHT, seed=seed)
+def made(stream: Stream, name: str, seed: int = 0) -> ChangingStream:
+    split = draw(stream, seed)
+    return changing(KNOWN[name], stream, split, tiny.vectors(), cost_weight=WEIGHT, seed=seed)
 
 
-def means(found: Course, steps: slice) -> np.ndarray:
+def means(found: ChangingStream, steps: slice) -> np.ndarray:
     return found.stream.data.quality[found.rows[steps]].mean(axis=0)
 
 
@@ -131,8 +138,8 @@ def test_what_is_lost_is_counted_from_the_change_on(stream: Stream) -> None:
     found = made(stream, "drop")
     n = len(found.rows)
     stubborn = np.full(n, LARGE, dtype=np.int8)
-    ran = Ran(stubborn, np.eye(2, dtype=np.float32)[stubborn], (0.0, 0.0, 0.0))
-    result = followed("back", found, ran, WEIGHT, np.zeros(0))
+    served = Served(stubborn, np.eye(2, dtype=np.float32)[stubborn])
+    result = adaptation("back", found, served, WEIGHT, np.zeros(0))
     reward = rewards(found, WEIGHT)[80:]
     best = int(reward.mean(axis=0).argmax())
     assert result.lost == pytest.approx((reward[:, best] - reward[:, LARGE]).sum(), abs=1e-9)
@@ -140,23 +147,25 @@ def test_what_is_lost_is_counted_from_the_change_on(stream: Stream) -> None:
     assert result.share.tolist() == [1.0] * n
 
 
-def run(stream: Stream, name: str, *, watching: bool = True, feedback: Feedback = AT_ONCE) -> Job:
+def run(
+    stream: Stream, name: str, *, watching: bool = True, feedback: Feedback = AT_ONCE
+) -> DriftJob:
     variant = Variant(
         WATCHING if watching else BLIND, "adaptive", vw=False, detect_changes=watching
     )
-    return Job(stream.spec.name, KNOWN[name], feedback, variant, WEIGHT, 0)
+    return DriftJob(stream.spec.name, WEIGHT, 0, variant, 0, KNOWN[name], feedback)
 
 
 def test_a_newcomer_is_not_called_before_it_comes(stream: Stream) -> None:
-    worker = Worker(Material({"tiny": stream}, {"tiny": tiny.vectors()}))
+    worker = DriftReplays(Material({"tiny": stream}, {"tiny": tiny.vectors()}))
     found = worker.run(run(stream, "newcomer"))
     assert found.share[:80].tolist() == [0.0] * 80
     assert found.share[80:].min() > 0
 
 
 def test_new_weights_act_at_the_first_request(stream: Stream) -> None:
-    """At ten times the weight the large arm is worth its price nowhere."""
-    worker = Worker(Material({"tiny": stream}, {"tiny": tiny.vectors()}))
+    """The large arm is worth its price nowhere at ten times the weight."""
+    worker = DriftReplays(Material({"tiny": stream}, {"tiny": tiny.vectors()}))
     shares = {name: worker.run(run(stream, name)).share for name in ("stationary", "weights")}
     assert (shares["weights"][:80] == shares["stationary"][:80]).all()
     assert shares["stationary"][80:90].max() > 0.9
@@ -164,8 +173,8 @@ def test_new_weights_act_at_the_first_request(stream: Stream) -> None:
 
 
 def test_late_feedback_goes_on_over_the_change(stream: Stream) -> None:
-    """With a delay as long as the stream nothing is learned; what waits is not lost in between."""
-    worker = Worker(Material({"tiny": stream}, {"tiny": tiny.vectors()}))
+    """Nothing is learned with a delay as long as the stream; waiting outcomes are not lost."""
+    worker = DriftReplays(Material({"tiny": stream}, {"tiny": tiny.vectors()}))
     never = worker.run(run(stream, "outage", feedback=Feedback("never", delay=300)))
     assert np.ptp(never.share) == 0
     late = worker.run(run(stream, "outage", feedback=Feedback("late", delay=79)))
@@ -174,9 +183,9 @@ def test_late_feedback_goes_on_over_the_change(stream: Stream) -> None:
 
 
 def test_the_policy_that_watches_is_held_against_the_blind_one(stream: Stream) -> None:
-    worker = Worker(Material({"tiny": stream}, {"tiny": tiny.vectors()}))
+    worker = DriftReplays(Material({"tiny": stream}, {"tiny": tiny.vectors()}))
     jobs = [run(stream, "stationary", watching=watching) for watching in (True, False)]
-    (row,) = rows({job: worker.run(job) for job in jobs})
+    (row,) = summarize({job: worker.run(job) for job in jobs})
     assert row.versus is not None
     assert row.versus.mean == pytest.approx(0, abs=1e-12)
     assert row.kept is True

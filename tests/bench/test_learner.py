@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from bench import learner
+from bench.load import learner
 
 
 @pytest.mark.slow

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from bench.routing.errors import BenchError, DataAbsent
-from bench.routing.recorded import read
+from bench.lab.recorded import BenchError, DataAbsent, read
 
 
 def test_rows_without_every_outcome_are_left_out(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ import tiny
 
 from bandit import ContextMap, Policy
 from bandit.types import Outcome
-from bench.routing.errors import BenchError
-from bench.routing.figures import figures, outcomes
-from bench.routing.jobs import Job, Material, Terms, Worker
-from bench.routing.provider import PRICE, RecordedProvider, ReplayClock, chat_of
-from bench.routing.replay import Ran, Replay
-from bench.routing.streams import Stream, draw
-from bench.routing.world import Variant, catalog, config_of, decider_of, policy_of
+from bench.experiments.routing.command import RoutingReplays, routing_figures
+from bench.lab.figures import Figures, outcomes
+from bench.lab.jobs import Job, Material, ReplayTerms
+from bench.lab.provider import PRICE, RecordedProvider, ReplayClock, chat_of
+from bench.lab.recorded import BenchError
+from bench.lab.replay import Replay, ReplayData, ReplayRun
+from bench.lab.setup import Variant, catalog, config_of, decider_of, typical_usd
+from bench.lab.streams import Stream, draw
 from router.domain.catalog import Deployment
 
 NO_VW = Variant("adaptive, no VW", "adaptive", vw=False)
@@ -42,103 +43,110 @@ def stream(tmp_path: Path) -> Stream:
     return tiny.stream(tiny.write(tmp_path / "a.parquet", tiny.columns()), 120)
 
 
-def replayed(stream: Stream, terms: Terms, variant: Variant = NO_VW) -> tuple[Ran, Watched]:
-    drawn, context_map = draw(stream, 0, terms.calibrate), ContextMap.default()
-    config = config_of(stream, variant, 0.1)
-    made = catalog(config, stream, drawn, terms.prior_factors)
-    policy = Watched(policy_of(config, made, variant, context_map, utterances={}, seed=0))
-    decider = decider_of(config, context_map, policy)
-    replay = Replay(stream, tiny.vectors(), {}, made, decider)
-    judged = np.random.default_rng(2).random(len(drawn.rows)) < terms.feedback_share
+def replayed(
+    stream: Stream, terms: ReplayTerms, variant: Variant = NO_VW
+) -> tuple[ReplayRun, Watched]:
+    split, context_map = draw(stream, 0, terms.calibrate), ContextMap.default()
+    config, usd = config_of(stream, variant, 0.1), typical_usd(stream, split)
+    made = catalog(config, usd, terms.prior_factors)
+    decider = decider_of(config, made, variant, context_map, seed=0)
+    decider.policy = policy = Watched(decider.policy)
+    replay = Replay(ReplayData(stream.data, tiny.vectors()), made, decider)
+    judged = np.random.default_rng(2).random(len(split.rows)) < terms.feedback_share
 
-    async def run() -> Ran:
-        await replay.calibrate(drawn.aside[: terms.calibrate])
-        return await replay.run(drawn.rows, judged, terms.delay)
+    async def run() -> ReplayRun:
+        await replay.calibrate(split.held_out[: terms.calibrate])
+        return await replay.run(split.rows, judged, terms.delay)
 
     return asyncio.run(run()), policy
 
 
+def scored(stream: Stream, run: ReplayRun, calibrate: int = 0) -> Figures:
+    known = outcomes(stream, draw(stream, 0, calibrate).rows, 0.1)
+    return routing_figures(known, run, stream.data.arms)
+
+
 def test_outcomes_of_arms_that_were_not_chosen_change_nothing(stream: Stream) -> None:
-    before, _ = replayed(stream, Terms())
-    assert 10 < before.chosen.sum() < 110
+    before, _ = replayed(stream, ReplayTerms())
+    assert 10 < before.arm.sum() < 110
     rows, data = draw(stream, 0).rows, stream.data
     quality, cost_usd = data.quality.copy(), data.cost_usd.copy()
-    quality[rows, 1 - before.chosen] = 0.33
-    cost_usd[rows, 1 - before.chosen] *= 7
+    quality[rows, 1 - before.arm] = 0.33
+    cost_usd[rows, 1 - before.arm] *= 7
     other = replace(stream, data=replace(data, quality=quality, cost_usd=cost_usd))
-    after, _ = replayed(other, Terms())
-    assert np.array_equal(after.chosen, before.chosen)
+    after, _ = replayed(other, ReplayTerms())
+    assert np.array_equal(after.arm, before.arm)
     assert np.array_equal(after.worth, before.worth)
-    quality[rows, before.chosen] = 0.33
-    assert not np.array_equal(replayed(other, Terms())[0].worth, before.worth)
+    quality[rows, before.arm] = 0.33
+    assert not np.array_equal(replayed(other, ReplayTerms())[0].worth, before.worth)
 
 
 def test_the_policy_is_taught_what_was_recorded(stream: Stream) -> None:
-    ran, policy = replayed(stream, Terms())
+    ran, policy = replayed(stream, ReplayTerms())
     rows, data = draw(stream, 0).rows, stream.data
     calls, feedback = policy.taught[::2], policy.taught[1::2]
-    assert [o.action.name for o in calls] == [data.arms[i] for i in ran.chosen]
-    assert [o.quality for o in feedback] == data.quality[rows, ran.chosen].tolist()
-    costs = data.cost_usd[rows, ran.chosen]
+    assert [o.action.name for o in calls] == [data.arms[i] for i in ran.arm]
+    assert [o.quality for o in feedback] == data.quality[rows, ran.arm].tolist()
+    costs = data.cost_usd[rows, ran.arm]
     assert [o.cost_usd for o in calls] == pytest.approx(costs, rel=3e-16, abs=0)
     assert all(o.failed is False and o.quality is None for o in calls)
     assert all(0 < o.propensity < 1 for o in policy.taught)
 
 
 def test_expectations_are_those_before_the_outcome(stream: Stream) -> None:
-    ran, _ = replayed(stream, Terms())
+    ran, _ = replayed(stream, ReplayTerms())
     assert ran.worth[0].tolist() == [0.75, 0.75]
     assert ran.worth.shape == (120, 2)
-    assert all(us > 0 for us in ran.us)
+    assert all(us > 0 for us in ran.us[:3])
 
 
 def test_late_outcomes_leave_the_first_choices_uninformed(stream: Stream) -> None:
-    ran, policy = replayed(stream, Terms(delay=50))
+    ran, policy = replayed(stream, ReplayTerms(delay=50))
     assert np.unique(ran.worth[:51]).tolist() == [0.75]
     assert len(np.unique(ran.worth[51:])) > 10
     assert len(policy.taught) == 2 * (120 - 50)
 
 
 def test_a_share_of_feedback_is_a_share(stream: Stream) -> None:
-    _, policy = replayed(stream, Terms(feedback_share=0.25))
+    _, policy = replayed(stream, ReplayTerms(feedback_share=0.25))
     judged = [o for o in policy.taught if o.quality is not None]
     assert len(policy.taught) - len(judged) == 120
     assert 15 <= len(judged) <= 45
 
 
 def test_calibration_shows_every_arm_on_prompts_outside_the_stream(stream: Stream) -> None:
-    ran, policy = replayed(stream, Terms(calibrate=30))
-    aside, data = draw(stream, 0, 30).aside[:30], stream.data
+    ran, policy = replayed(stream, ReplayTerms(calibrate=30))
+    aside, data = draw(stream, 0, 30).held_out[:30], stream.data
     shown = [o.quality for o in policy.taught[: 30 * 2 * 2] if o.quality is not None]
     assert shown == data.quality[aside].ravel().tolist()
     assert {o.propensity for o in policy.taught[: 30 * 2 * 2]} == {1.0}
-    cold, _ = replayed(stream, Terms())
-    rewards = outcomes(stream, draw(stream, 0, 30).rows, 0.1)
-    assert figures(rewards, ran).whole.gain > figures(rewards, cold).whole.gain
+    cold, _ = replayed(stream, ReplayTerms())
+    assert scored(stream, ran, 30).whole.gain > scored(stream, cold).whole.gain
 
 
 def test_a_wrong_price_prior_is_wrong_by_its_factor(stream: Stream) -> None:
-    drawn, config = draw(stream, 0), config_of(stream, NO_VW, 0.1)
-    right, wrong = (catalog(config, stream, drawn, f).plans for f in ({}, {"large": 3.0}))
-    typical_usd = stream.data.cost_usd[drawn.priced].mean(axis=0)
-    assert [p.prior_cost_usd for p in right.values()] == typical_usd.tolist()
+    split, config = draw(stream, 0), config_of(stream, NO_VW, 0.1)
+    right, wrong = (
+        catalog(config, typical_usd(stream, split), f).plans for f in ({}, {"large": 3.0})
+    )
+    usd = stream.data.cost_usd[split.priced].mean(axis=0)
+    assert [p.prior_cost_usd for p in right.values()] == usd.tolist()
     assert wrong["large"].prior_cost_usd == 3 * right["large"].prior_cost_usd
     assert wrong["small"] == right["small"]
 
 
 def test_a_router_that_can_tell_prompts_apart_is_above_the_hull(stream: Stream) -> None:
     """Hard prompts gain .8 from the large arm, easy ones nothing."""
-    ran, _ = replayed(stream, Terms())
-    found = figures(outcomes(stream, draw(stream, 0).rows, 0.1), ran)
+    ran, _ = replayed(stream, ReplayTerms())
+    found = scored(stream, ran)
     assert found.half.above_hull > 0.1
     assert found.half.gain > 0.02
-    assert found.recovered is not None
-    assert found.recovered.apgr > 0.7
+    assert found.measures["apgr"] > 0.7
 
 
 def test_heads_with_and_without_vw_are_two_policies(stream: Stream) -> None:
-    with_vw, _ = replayed(stream, Terms(), Variant("adaptive", "adaptive", vw=True))
-    without, _ = replayed(stream, Terms())
+    with_vw, _ = replayed(stream, ReplayTerms(), Variant("adaptive", "adaptive", vw=True))
+    without, _ = replayed(stream, ReplayTerms())
     assert not np.array_equal(with_vw.worth, without.worth)
 
 
@@ -153,14 +161,13 @@ async def test_a_recorded_cost_survives_its_price(cost_usd: float) -> None:
 
 
 def test_a_policy_that_is_told_is_scored_by_its_choice(stream: Stream) -> None:
-    material = Material({"tiny": stream}, {"tiny": tiny.vectors()}, Terms())
+    material = Material({"tiny": stream}, {"tiny": tiny.vectors()}, ReplayTerms())
     rule = {"plan": "large", "when": {"question": True}}
     told = Variant("rules", "rules", options={"rules": [rule], "default_plan": "small"})
-    found = Worker(material).run(Job("tiny", 0.1, 0, told, 0))
-    assert found.recovered is not None
+    found = RoutingReplays(material).run(Job("tiny", 0.1, 0, told, 0))
     # Half of the prompts are hard, and they alone are questions: all is recovered at half.
-    assert found.recovered.apgr == pytest.approx(0.75, abs=0.05)
-    assert found.recovered.cpt80 == pytest.approx(0.4, abs=0.1)
+    assert found.measures["apgr"] == pytest.approx(0.75, abs=0.05)
+    assert found.measures["cpt80"] == pytest.approx(0.4, abs=0.1)
     assert found.half.above_hull == pytest.approx(0.2, abs=0.02)
 
 
@@ -172,8 +179,8 @@ def test_options_of_the_config_reach_the_policy(stream: Stream) -> None:
 
 
 def test_a_worker_gives_the_same_for_the_same_job(stream: Stream) -> None:
-    material = Material({"tiny": stream}, {"tiny": tiny.vectors()}, Terms())
-    worker = Worker(material)
+    material = Material({"tiny": stream}, {"tiny": tiny.vectors()}, ReplayTerms())
+    worker = RoutingReplays(material)
     one, two = (Job("tiny", 0.1, 0, NO_VW, seed) for seed in (0, 1))
     first, other, again = (worker.run(job) for job in (one, two, one))
     assert first.whole == again.whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,17 @@ import pytest
 import tiny
 from click.testing import CliRunner
 
-from bench.robustness.command import markdown, robustness
-from bench.robustness.measure import Kept, measure, texts_of
-from bench.robustness.variants import ASKING, SUFFIXES, VARIANTS, varied
-from bench.routing.streams import draw
+from bench.experiments.robustness.command import (
+    ADAPTIVE,
+    KeptArms,
+    kept_arms,
+    markdown,
+    robustness,
+    texts_of,
+)
+from bench.experiments.robustness.prompt_variants import ASKING, SUFFIXES, VARIANTS, varied
+from bench.lab.jobs import Job, Material, ReplayFactory, run_stream
+from bench.lab.streams import draw
 
 TEXT = "How many apples does Anna buy each day? Explain how you calculate the total cost."
 
@@ -63,22 +71,19 @@ def test_a_plea_is_appended_only() -> None:
 def test_only_arms_that_stay_are_counted(tmp_path: Path) -> None:
     """A hard prompt for an easy one moves the arm; the same one leaves it."""
     stream = tiny.stream(tiny.write(tmp_path / "a.parquet", tiny.columns()), 250)
-    drawn, vectors = draw(stream, 0), tiny.vectors()
-    given = texts_of(stream, drawn, 40, 0)
-    plain = vectors[drawn.rows[-40:]]
-    others = (drawn.rows[-40:] + 1) % len(vectors)
-    opposite = vectors[others]
-    texts = {"": given[""], "same": given[""]}
-    texts["opposite"] = [stream.data.prompts[row] for row in others]
-    found = measure(
-        stream,
-        drawn,
-        vectors,
-        texts,
-        {"": plain, "same": plain, "opposite": opposite},
-        cost_weight=0.3,
-        seed=0,
-    )
+    split, vectors = draw(stream, 0), tiny.vectors()
+    given = dict(texts_of(stream, split, 40, 0))
+    plain = vectors[split.rows[-40:]]
+    others = (split.rows[-40:] + 1) % len(vectors)
+    texts = {
+        "": (given[""], plain),
+        "same": (given[""], plain),
+        "opposite": ([stream.data.prompts[row] for row in others], vectors[others]),
+    }
+    job = Job("tiny", 0.3, 0, ADAPTIVE, 0)
+    replay = ReplayFactory(Material({"tiny": stream}, {"tiny": vectors})).build(job, split)
+    asyncio.run(run_stream(replay, split, 0))
+    found = kept_arms(job, replay, texts)
     assert found.prompts == 40
     assert found.largest < 0.8
     assert found.same["same"] == 1
@@ -87,7 +92,7 @@ def test_only_arms_that_stay_are_counted(tmp_path: Path) -> None:
 
 def test_marks_that_are_missed_stand_out() -> None:
     same = dict.fromkeys(VARIANTS, 0.93)
-    text = markdown([Kept("s", 0.1, 100, 0.6, same | {"typos": 0.8})])
+    text = markdown([KeptArms("s", 0.1, 100, 0.6, same | {"typos": 0.8})])
     assert "| s | 0.1 | 100 | 60% | 93.0% | 93.0% | 93.0% | **80.0%** |" in text
     assert text.rstrip().endswith("**93.0%** |")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench import decide, overhead
+from bench.load import decide, overhead
 
 
 def test_decide_prints_a_row_per_policy(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bandit import ContextMap
-from bench.routing.embedded import default_cache, key_of, save
-from bench.routing.streams import Stream, StreamSpec, load
+from bench.lab.embeddings import default_cache, key_of, save
+from bench.lab.streams import Stream, StreamSpec, load
 
 ROWS = 320
 ARMS = ("small", "large")
@@ -49,7 +49,7 @@ def vectors(rows: int = ROWS) -> NDArray[np.float32]:
 
 
 def keep_vectors(rows: int = ROWS) -> None:
-    """In the cache, where the command looks for them."""
+    """Put them into the cache, where the command looks for them."""
     keys = (key_of(prompt) for prompt in columns(rows)["prompt"])
     save(default_cache(), dict(zip(keys, vectors(rows), strict=True)))
 

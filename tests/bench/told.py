@@ -9,11 +9,13 @@ import numpy as np
 import tiny
 from numpy.typing import NDArray
 
-from bench.cascade.answers import Answers, answers_of
-from bench.cascade.jobs import Material, Terms, Worker
-from bench.cascade.plans import PlanSpec, Trio, usual
-from bench.routing.embedded import default_cache, key_of, save
-from bench.routing.streams import Stream, StreamSpec, load
+from bench.experiments.cascade.plans import Trio, usual
+from bench.experiments.cascade.replays import CascadeReplays, answers_of
+from bench.lab.embeddings import default_cache, key_of, save
+from bench.lab.jobs import Material, ReplayTerms
+from bench.lab.provider import Answers
+from bench.lab.setup import PlanSpec
+from bench.lab.streams import Stream, StreamSpec, load
 
 ROWS = 320
 ARMS = ("small", "other", "large")
@@ -44,12 +46,12 @@ def columns(rows: int = ROWS, seed: int = 0) -> dict[str, list[Any]]:
 
 
 def vectors(rows: int = ROWS) -> NDArray[np.float32]:
-    """Of the prompts; nothing in them tells hard from easy."""
+    """Returns embeddings of the prompts; nothing in them tells hard from easy."""
     return tiny.vectors(rows)
 
 
 def keep_vectors() -> None:
-    """In the cache, where the command looks for them."""
+    """Put them into the cache, where the command looks for them."""
     keys = (key_of(prompt) for prompt in columns()["prompt"])
     save(default_cache(), dict(zip(keys, vectors(), strict=True)))
 
@@ -58,9 +60,12 @@ def stream(path: Path, requests: int = 120, **changed: Any) -> Stream:
     return load(StreamSpec("told", path, ARMS, requests=requests, **changed))
 
 
-def worker(made: Stream, answers: Answers | None = None, **terms: Any) -> Worker:
+def worker(made: Stream, answers: Answers | None = None, **terms: Any) -> CascadeReplays:
     said = answers_of(made.data, "told.parquet") if answers is None else answers
-    return Worker(Material({"told": made}, {"told": said}, {"told": vectors()}, {}, Terms(**terms)))
+    material = Material(
+        {"told": made}, {"told": vectors()}, ReplayTerms(**terms), answers={"told": said}
+    )
+    return CascadeReplays(material)
 
 
 def plan(gate: str, second: str = "other") -> PlanSpec:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from promises import CALIBRATED, MOST_BROKEN, REPLAYS, SETTINGS, Risk, play
 
 from bandit.risk import Promise
-from bench.routing.recorded import data_dir
+from bench.lab.recorded import data_dir
 
 
 def sudden(score: float, progress: float) -> float:

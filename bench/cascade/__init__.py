@@ -1,1 +1,0 @@
-"""Plans with a gate, replayed over recorded answers through the product's classes."""

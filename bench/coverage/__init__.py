@@ -1,1 +1,0 @@
-"""How often the intervals of `evaluate` hold what another policy would really have earned."""

@@ -1,0 +1,1 @@
+"""Experiment: plans with a gate, on recorded answers."""

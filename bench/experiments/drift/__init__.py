@@ -1,0 +1,1 @@
+"""Experiment: outcomes that change on the way, and how soon a policy follows."""

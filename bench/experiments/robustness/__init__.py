@@ -1,0 +1,1 @@
+"""Experiment: prompts in other words, and the arms they are routed to."""

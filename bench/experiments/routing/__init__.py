@@ -1,0 +1,1 @@
+"""Experiment: policies that choose among single arms."""

@@ -1,0 +1,1 @@
+"""Replay recorded outcomes through the service's own classes, and report what came of it."""

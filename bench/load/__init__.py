@@ -1,0 +1,1 @@
+"""Measurements of speed: real processes, synthetic requests."""

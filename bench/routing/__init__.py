@@ -1,1 +1,0 @@
-"""Recorded outcomes replayed through the product's classes: how good the routing is."""
