@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from bandit.errors import BadSettings, BadWeights
+from bandit.errors import BadSettings
 from bandit.types import Units, Weights
+from bandit.utility import check_weights
 
 MAX_ACTIONS = 256
 FLOOR = 0.001
@@ -98,13 +99,6 @@ class PolicySettings:
     def options_of(self, kind: type[Value]) -> Value:
         """Return the options of this type, or their defaults where none were given."""
         return next((each for each in self.options if isinstance(each, kind)), None) or kind()
-
-
-def check_weights(weights: Weights) -> None:
-    """Raise BadWeights unless every weight is a finite number >= 0."""
-    for value in (weights.quality, weights.cost, weights.latency, weights.failure):
-        if not 0 <= value < math.inf:
-            raise BadWeights("every utility weight must be a finite number >= 0")
 
 
 def check_positive(name: str, value: float) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.errors import BadWeights
 from bandit.types import Action, Estimate, Units, Weights
 
 Amount = TypeVar("Amount", float, NDArray[np.float64])
+
+
+def check_weights(weights: Weights) -> None:
+    """Raise BadWeights unless every weight is a finite number >= 0."""
+    for value in (weights.quality, weights.cost, weights.latency, weights.failure):
+        if not 0 <= value < math.inf:
+            raise BadWeights("every utility weight must be a finite number >= 0")
 
 
 def burden(

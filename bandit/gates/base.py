@@ -9,14 +9,13 @@ from typing import Any
 from numpy.random import Generator
 
 from bandit.gates.checks import GateInputReader, check_example, check_prices
-from bandit.gates.tally import LabelTally
 from bandit.gates.types import Chosen, GateExample, GateInput, GateSettings, Prices, Step
-from bandit.gates.values import Beliefs, StepTerms, after, before
-from bandit.settings import check_weights
+from bandit.gates.values import Beliefs, LabelTally, StepTerms, after, before
 from bandit.snapshots.codec import Snapshot
 from bandit.snapshots.learner import SnapshotLearner
 from bandit.snapshots.parts import SnapshotPart
 from bandit.types import Vector, Weights
+from bandit.utility import check_weights
 
 
 class SnapshotGate(SnapshotLearner):

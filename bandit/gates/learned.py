@@ -13,9 +13,8 @@ from bandit.choice import count_best, with_floor
 from bandit.context.view import ContextView
 from bandit.gates.base import SnapshotGate
 from bandit.gates.heads import UNKNOWN, GateHeads, is_due, tuning_rounds
-from bandit.gates.plain import plain_step
 from bandit.gates.types import GateExample, GateInput, GateSettings, Step
-from bandit.gates.values import AGREE, DIFFER, Beliefs
+from bandit.gates.values import AGREE, DIFFER, Beliefs, plain_step
 from bandit.snapshots.codec import Snapshot
 from bandit.snapshots.parts import Arrays, gathered, shaped
 from bandit.types import Vector

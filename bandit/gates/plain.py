@@ -7,6 +7,7 @@ from typing import Final
 
 from bandit.gates.base import SnapshotGate
 from bandit.gates.types import GateInput, Step
+from bandit.gates.values import plain_step
 from bandit.types import Vector
 
 RULES: Final = "rules"
@@ -29,22 +30,6 @@ class AgreementGate(SnapshotGate):
 
     def _shares(self, seen: GateInput, values: Mapping[Step, Vector]) -> dict[Step, float]:
         return certain(plain_step(values, agrees=self._agrees(seen)), values)
-
-
-def plain_step(values: Mapping[Step, Vector], *, agrees: bool | None) -> Step:
-    """Return the rule's step; where nobody is above, the likelier answer is served."""
-    if Step.ASK in values:
-        return Step.ASK
-    if agrees:
-        return Step.ACCEPT
-    if Step.ESCALATE in values:
-        return Step.ESCALATE
-    return best(values)
-
-
-def best(values: Mapping[Step, Vector]) -> Step:
-    """Return the step with the largest mean."""
-    return max(values, key=lambda step: float(values[step][0]))
 
 
 def certain(wanted: Step, steps: Mapping[Step, Vector]) -> dict[Step, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 from numpy.random import Generator
@@ -23,13 +23,9 @@ class SnapshotLearner(ABC):
     def __init__(self, name: str, rng: Generator) -> None:
         if not isinstance(rng.bit_generator, np.random.PCG64):
             raise BadSettings("use numpy.random.default_rng(seed) as the random source")
-        self._name = name
+        self.name: Final = name
         self._rng = rng
         self._learned = 0
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     @property
     def learned(self) -> int:
@@ -41,7 +37,7 @@ class SnapshotLearner(ABC):
 
     def save(self) -> bytes:
         state = {"learned": self._learned, "rng": dict(self._rng.bit_generator.state)}
-        return pack(Snapshot(self._name, {**self._manifest(), **state}, self._arrays()))
+        return pack(Snapshot(self.name, {**self._manifest(), **state}, self._arrays()))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Restore the state. Raises ValueError, KeyError or TypeError for another learner's."""

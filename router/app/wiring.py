@@ -256,7 +256,9 @@ class _Wiring:
             always=bool(promise_settings_of(self._config)),
         )
 
-    def _sampler(self) -> PromptSampler:
+    def _sampler(self) -> PromptSampler | None:
+        if not self._config.map.wanted:
+            return None
         adapters = self._adapters
         return PromptSampler(
             survey=adapters.storage.survey,

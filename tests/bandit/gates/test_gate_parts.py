@@ -8,9 +8,8 @@ from answers import seen
 
 from bandit.gates.heads import LEAST_SCALE, ColumnScales
 from bandit.gates.learned import shared_labels
-from bandit.gates.tally import LabelTally
 from bandit.gates.types import GateExample, Step
-from bandit.gates.values import Beliefs, StepTerms, after, before
+from bandit.gates.values import Beliefs, LabelTally, StepTerms, after, before
 
 
 def test_column_scales_are_standard_deviations_but_never_tiny() -> None:
