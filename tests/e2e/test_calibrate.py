@@ -73,7 +73,7 @@ class Site:
         async def are_paid() -> bool:
             return self.paid.total() - before >= after
 
-        await until(are_paid, 30)
+        await until(are_paid)
         process.send_signal(number)
         await process.communicate()
         return process.returncode
@@ -151,7 +151,7 @@ async def test_an_interrupt_waits_for_what_is_paid_and_says_how_to_go_on(site: S
     async def is_under_way() -> bool:
         return site.paid.total() >= 20
 
-    await until(is_under_way, 30)
+    await until(is_under_way)
     process.send_signal(signal.SIGINT)
     _, err = await process.communicate()
     assert process.returncode == 130
@@ -174,7 +174,7 @@ async def test_a_second_interrupt_waits_for_nothing_and_leaves_what_was_cut_in_d
     async def is_under_way() -> bool:
         return site.paid.total() >= 20
 
-    await until(is_under_way, 30)
+    await until(is_under_way)
     for upstream in site.upstreams:
         upstream.profile = replace(SLOW, first_token_ms=15_000)
     seen = site.paid.total()
