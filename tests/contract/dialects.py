@@ -27,7 +27,8 @@ class Dialect(ABC):
     """One protocol as its servers speak it; a subclass is all that the suite needs of it.
 
     finishes: the suite's names for why an answer ended, in the protocol's words. end_mark: what
-    follows the last piece where the protocol has a mark beyond JSON.
+    follows the last piece where the protocol has a mark beyond JSON. reads_arguments: those of a
+    tool call are sent as an object, not as text.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Dialect(ABC):
     end_mark = b""
     has_seed = True
     marks_its_end = True
+    reads_arguments = True
 
     @abstractmethod
     def whole(self, text: str, call: Json | None, finish: str) -> Json:
@@ -66,6 +68,7 @@ class OpenAIDialect(Dialect):
         "call": "tool_calls",
     }
     end_mark = b"data: [DONE]\n\n"
+    reads_arguments = False
 
     def whole(self, text: str, call: Json | None, finish: str) -> Json:
         message: Json = {"role": "assistant", "content": text}

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from router.config import load_config, parse_config
+from router.domain.catalog import PROVIDERS
 from router.domain.errors import ConfigInvalid, ConfigProblem
 
+PROTOCOLS = " or ".join(", ".join(map(repr, PROVIDERS)).rsplit(", ", 1))
 ENV = {"CHEAP_KEY": "made-up-key", "REDIS_URL": "redis://127.0.0.1:6379/0"}
 WELL_FORMED = """\
 arms:
@@ -64,7 +66,7 @@ server: {port: 70000}
     found = [(p.line, p.key, p.fix) for p in problems(text)]
     assert found == [
         (4, "arms.cheap.deployments.0.model", "add this key"),
-        (5, "arms.cheap.deployments.0.provider", "write one of 'openai', 'anthropic' or 'gemini'"),
+        (5, "arms.cheap.deployments.0.provider", f"write one of {PROTOCOLS}"),
         (6, "arms.cheap.deployments.0.modle", "no such key: did you mean model?"),
         (7, "arms.cheap.deployments.0.price.input_usd_per_mtok", "write a number >= 0"),
         (7, "arms.cheap.deployments.0.price.output_usd_per_mtok", "write a number"),

@@ -108,7 +108,7 @@ async def test_a_plan_that_lacks_an_answer_is_left_out() -> None:
 async def test_a_promise_is_labelled_by_gates_not_trained_on_the_prompt() -> None:
     promise = Promise(PromiseSettings(0.05, 0.95))
     before = {name: array.copy() for name, array in promise.arrays().items()}
-    found = await priced_of(cases_of(60), LearnerState(fresh(), gates(), {"checked": promise}))
+    found = await priced_of(cases_of(120), LearnerState(fresh(), gates(), {"checked": promise}))
     # Nothing is certified by so few: whatever would be accepted is withheld.
     assert all(one["checked"].latency_ms > 100 for one in found)
     assert any((array != before[name]).any() for name, array in promise.arrays().items())
