@@ -79,7 +79,7 @@ class RingBuffer:
     def _load(self, x: NDArray[Any], labels: NDArray[Any], added: int) -> None:
         """Take rows in the order of their places; `added` was their count ever."""
         held, capacity = len(labels), len(self._labels)
-        if added < held:
+        if added < held or (added and not held):
             raise ValueError("a count is out of range")
         x = shaped(x, (held, self._x.shape[1]))
         labels = shaped(labels, (held, self._labels.shape[1]))

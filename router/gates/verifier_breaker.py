@@ -47,6 +47,7 @@ class VerifierBreaker:
         self._observer = observer
         self._clock = clock
         self._settings = settings
+        self._tenants = frozenset(settings.tenants)
         self._failures: deque[bool] = deque(maxlen=2 * settings.max_failures)
         self._off_until_s: float | None = None
 
@@ -63,9 +64,8 @@ class VerifierBreaker:
         self, chat: ChatRequest, tenant: str, arm: str, answer: Answer, within_ms: float
     ) -> float | None:
         """None when it abstains, fails, is off, has no time left, or is not for this tenant."""
-        tenants = self._settings.tenants
         timeout_ms = min(self._settings.timeout_ms, within_ms)
-        if timeout_ms <= 0 or (tenants and tenant not in tenants) or self._is_off():
+        if timeout_ms <= 0 or (self._tenants and tenant not in self._tenants) or self._is_off():
             return None
         case = VerifierCase(chat, arm, answer.text, answer.tool_calls)
         try:

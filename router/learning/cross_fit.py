@@ -123,7 +123,7 @@ class _CallEveryArm:
         step = Step.ASK if asks else Step.ESCALATE
         return Chosen(step, 1.0, {step: 1.0}, 0.5, {step: 0.0})
 
-    def learn(self, lessons: Sequence[GateExample]) -> None:
+    def learn(self, examples: Sequence[GateExample]) -> None:
         pass
 
     def save(self) -> bytes:

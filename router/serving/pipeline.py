@@ -65,8 +65,9 @@ class Pipeline:
     observe: str = ""
 
     async def complete(self, request: RouteRequest) -> Completion:
-        items = [item async for item in self.answer(request, Mode.COMPLETE)]
-        return next(item for item in items if isinstance(item, Completion))
+        answered = self.answer(request, Mode.COMPLETE)
+        (completion,) = [item async for item in answered if isinstance(item, Completion)]
+        return completion
 
     def stream(self, request: RouteRequest) -> AsyncGenerator[Delta | Completion]:
         return self.answer(request, Mode.STREAM)

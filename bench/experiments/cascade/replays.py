@@ -40,7 +40,7 @@ TEXT, SHORT = "text_", "ans_"
 
 @dataclass(frozen=True, slots=True)
 class RecordedTrial:
-    """Implements `router.learning.cross_fit.Trial`."""
+    """Implements `router.learning.cross_fit.PromptTrial`."""
 
     replay: Replay
     row: int

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -21,6 +23,9 @@ from router.adapters.embedding.files import (
 )
 from router.adapters.embedding.hub import Hub, Report
 from router.domain.errors import ModelCorrupt, ModelUnavailable
+
+LOCK_LIMIT_S: Final = 1_200.0
+LOCK_POLL_S: Final = 0.2
 
 
 def fetch_model(
@@ -50,8 +55,9 @@ def fetch_model(
     folder = target or cache_dir()
     with _exclusive(folder), _bars(shown=progress) as report:
         for file in _missing(folder):
-            if named is None or not _copied(named / file.name, file, folder):
-                _download(hub or Hub(), file, folder, report)
+            refused = _copy(named, file, folder) if named else "none is named"
+            if refused:
+                _download(hub or Hub(), file, folder, report, refused)
     return folder
 
 
@@ -64,13 +70,18 @@ def _missing(folder: Path) -> list[PinnedFile]:
     return [file for file in FILES if not is_verified(folder / file.name, file)]
 
 
-def _copied(source: Path, file: PinnedFile, folder: Path) -> bool:
-    return is_verified(source, file) and _installed(
-        Path(shutil.copyfile(source, part_path(folder, file))), file
-    )
+def _copy(source: Path, file: PinnedFile, folder: Path) -> str:
+    """Returns why the named directory's file is not used, "" where it was copied."""
+    if not is_verified(source / file.name, file):
+        return f"{source} does not hold the pinned {file.name}"
+    try:
+        part = Path(shutil.copyfile(source / file.name, part_path(folder, file)))
+    except OSError:
+        return f"{file.name} cannot be copied to {folder}"
+    return "" if _installed(part, file) else f"{file.name} changed while it was copied"
 
 
-def _download(hub: Hub, file: PinnedFile, folder: Path, report: Report) -> None:
+def _download(hub: Hub, file: PinnedFile, folder: Path, report: Report, refused: str) -> None:
     """Asks once more from the start if what spoilt the file may be an old part."""
     part = part_path(folder, file)
     for _ in range(1 + part.exists()):
@@ -79,10 +90,10 @@ def _download(hub: Hub, file: PinnedFile, folder: Path, report: Report) -> None:
         except (ModelCorrupt, ModelUnavailable) as failure:
             if isinstance(failure, ModelCorrupt):
                 part.unlink()
-            raise type(failure)(_advice(file, failure.message)) from None
+            raise type(failure)(_advice(file, refused, failure.message)) from None
         if _installed(part, file):
             return
-    raise ModelCorrupt(_advice(file, f"{file.name} does not have the pinned checksum"))
+    raise ModelCorrupt(_advice(file, refused, f"{file.name} does not have the pinned checksum"))
 
 
 def _installed(part: Path, file: PinnedFile) -> bool:
@@ -94,10 +105,10 @@ def _installed(part: Path, file: PinnedFile) -> bool:
     return True
 
 
-def _advice(file: PinnedFile, why: str) -> str:
+def _advice(file: PinnedFile, refused: str, why: str) -> str:
     return (
-        f"no source delivered {file.name}: hub: {why}. Connect it, or set {MODEL_DIR_VARIABLE} to "
-        "a directory that holds the files"
+        f"no source delivered {file.name}: directory: {refused}; hub: {why}. Connect the hub, or "
+        f"set {MODEL_DIR_VARIABLE} to a directory that holds the files"
     )
 
 
@@ -119,5 +130,23 @@ def _exclusive(folder: Path) -> Iterator[None]:
     except OSError:
         raise ModelUnavailable(f"cannot write to {folder}; choose another directory") from None
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _wait_for(lock, time.monotonic)
         yield
+
+
+def _wait_for(lock: IO[str], clock: Callable[[], float]) -> None:
+    """Raises ModelUnavailable where another process fetches for longer than the limit."""
+    deadline_s = clock() + LOCK_LIMIT_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if clock() > deadline_s:
+                raise ModelUnavailable("another process has been fetching for too long") from None
+            time.sleep(LOCK_POLL_S)
+        except OSError:
+            raise ModelUnavailable(
+                f"{lock.name} cannot be locked; choose another directory"
+            ) from None
+        else:
+            return

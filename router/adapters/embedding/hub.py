@@ -81,6 +81,8 @@ class Hub:
                     done += len(chunk)
                     report(file, done)
                     self._check_limits(file, done, deadline_s)
+        if done < file.size_bytes:
+            raise ModelUnavailable("the hub sent less than the pinned file")
 
     def _check_limits(self, file: PinnedFile, done: int, deadline_s: float) -> None:
         if done > file.size_bytes:

@@ -89,7 +89,6 @@ TableRow: TypeAlias = dict[str, Any]
 Entry: TypeAlias = tuple[str, Event]
 """Position in the stream, event."""
 
-UNKNOWN_DAY: Final = "1970-01-01"
 _MS_PER_S: Final = 1_000
 _KINDS: Final[dict[str, type[Event]]] = {
     "decided": Decided,

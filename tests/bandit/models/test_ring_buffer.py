@@ -78,3 +78,9 @@ def test_ring_buffer_hands_on_the_oldest_rows_first() -> None:
     smaller = RingBuffer(1, 1, 2)
     smaller.restore(buffer.arrays(), 1)
     assert smaller.oldest_first()[1].ravel().tolist() == [30.0, 40.0]
+
+
+def test_outcome_buffer_refuses_a_count_without_rows() -> None:
+    empty = OutcomeBuffer(2, 5).arrays()
+    with pytest.raises(ValueError, match="range"):
+        OutcomeBuffer(2, 5).restore({**empty, "added": np.array([97.0])}, 3)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from router.adapters.embedding import fetch
 from router.adapters.embedding.fetch import fetch_model, part_path
 from router.adapters.embedding.files import (
     FILES,
@@ -171,6 +173,38 @@ def test_files_that_the_named_directory_lacks_come_from_the_hub(
     fetch_model(progress=False, target=target)
     assert is_whole(target)
     assert hub.asked == [(WEIGHTS.name, None)]
+
+
+def test_a_named_directory_that_lacks_a_file_is_told_beside_the_hub(
+    hub: Hub, target: Path, damaged_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MODEL_DIR_VARIABLE, str(damaged_dir))
+    hub.status = 404
+    with pytest.raises(ModelUnavailable, match=rf"{damaged_dir} does not hold .*; hub: .*404"):
+        fetch_model(progress=False, target=target, hub=HubClient(hub.url))
+
+
+def test_a_hub_that_sends_less_than_the_file_is_asked_for_the_rest(hub: Hub, target: Path) -> None:
+    whole = hub.contents[WEIGHTS.name]
+    hub.contents[WEIGHTS.name] = whole[:HALF]
+    source = HubClient(hub.url)
+    with pytest.raises(ModelUnavailable, match="sent less"):
+        fetch_model(progress=False, target=target, hub=source)
+    assert part_path(target, WEIGHTS).stat().st_size == HALF
+    hub.contents[WEIGHTS.name] = whole
+    fetch_model(progress=False, target=target, hub=source)
+    assert is_whole(target)
+
+
+def test_a_fetch_that_waits_too_long_for_another_gives_up(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "LOCK_LIMIT_S", 0.1)
+    target.mkdir()
+    with (target / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ModelUnavailable, match="another process"):
+            fetch_model(progress=False, target=target)
 
 
 def test_a_target_that_cannot_be_made_is_named(tmp_path: Path) -> None:
