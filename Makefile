@@ -1,7 +1,9 @@
-.PHONY: setup check test demo docs bench
+.PHONY: setup lint check test demo docs bench
 
 setup:
 	scripts/setup dev
+lint:
+	.venv/bin/ruff format . && .venv/bin/ruff check . && .venv/bin/mypy
 check:
 	scripts/setup dev && scripts/check
 test:

@@ -19,7 +19,7 @@ def main() -> None:
     with grpc.insecure_channel(os.environ.get("ROUTER", "127.0.0.1:8480")) as channel:
         router = router_pb2_grpc.RouterServiceStub(channel)
 
-        routing = router_pb2.RoutingOptions(session_id="tutorial", max_cost_usd=0.05)
+        routing = router_pb2.RoutingOptions(max_cost_usd=0.05, no_cache=True)
         request = router_pb2.CompleteRequest(chat=ask("What is 17 * 23?"), routing=routing)
         response = router.Complete(request, metadata=metadata, timeout=TIMEOUT_S)
         receipt = response.receipt

@@ -49,7 +49,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One model behind one base URL. provider: "openai" | "anthropic" | "gemini" (the protocol)."""
+    """One model behind one base URL. provider: its protocol, a name of `PROVIDERS`."""
 
     name: str
     provider: str

@@ -26,8 +26,9 @@ CALL = {"id": "call_0", "name": "add", "arguments": {"a": 1}}
 class Dialect(ABC):
     """One protocol as its servers speak it; a subclass is all that the suite needs of it.
 
-    finishes: the suite's names for why an answer ended, in the protocol's words. end_mark: what
-    follows the last piece where the protocol has a mark beyond JSON. reads_arguments: those of a
+    finishes: the suite's names for why an answer ended, in the protocol's words, without those it
+    has no word for. model: the one that answers name; that of the deployment where they name none.
+    end_mark: what follows the last piece where the protocol has a mark beyond JSON. reads_arguments: those of a
     tool call are sent as an object, not as text.
     """
 
@@ -37,6 +38,7 @@ class Dialect(ABC):
     key_header: str
     finishes: Mapping[str, str]
     end_mark = b""
+    model = "served"
     has_seed = True
     marks_its_end = True
     reads_arguments = True
