@@ -28,8 +28,8 @@ class Dialect(ABC):
 
     finishes: the suite's names for why an answer ended, in the protocol's words, without those it
     has no word for. model: the one that answers name; that of the deployment where they name none.
-    end_mark: what follows the last piece where the protocol has a mark beyond JSON. reads_arguments: those of a
-    tool call are sent as an object, not as text.
+    end_mark: what follows the last piece where the protocol has a mark beyond JSON.
+    reads_arguments: those of a tool call are sent as an object, not as text.
     """
 
     name: str
