@@ -19,8 +19,7 @@ SHARED: Final = (
     "context_map",
     "covered_arms",
 )
-"""What decisions are valued by, described with and made among is one for all, or no gain could be
-told."""
+"""Keys that value, describe or limit decisions are the same for all, or no gain could be told."""
 INTENT: Final = "intent"
 
 

@@ -1,4 +1,4 @@
-"""From a file to a config, or to the list of everything that is wrong with it."""
+"""Reads a file into a config, or into the list of everything that is wrong with it."""
 
 from __future__ import annotations
 

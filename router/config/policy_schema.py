@@ -84,7 +84,7 @@ class IntentSection(ConfigSection):
     """Read by policy `intent`."""
 
     examples: dict[str, Utterances] = Field(default_factory=dict, max_length=64)
-    """By plan: prompts that call for it."""
+    """Prompts that call for a plan, by plan."""
     threshold: Annotated[float, Field(ge=-1, le=1)] = 0.6
     """Least cosine of two projected prompts that counts as alike."""
 

@@ -1,4 +1,4 @@
-"""What a config file may say. Every section has defaults; only `arms` must be written.
+"""The schema of a config file. Every section has defaults; only `arms` must be written.
 
 A section that one room alone reads is that room's settings, or extends them.
 """
@@ -76,7 +76,7 @@ class DeploymentSection(ConfigSection):
     price: PriceSection
     """Its list price."""
     base_url: HttpUrl | None = None
-    """Where requests go; unset: the public API of the provider."""
+    """URL of the API; unset: the public one of the provider."""
     api_key_env: str = ""
     """Environment variable that holds the key."""
     api_key_file: Path | None = None
@@ -110,7 +110,7 @@ class PlanSection(ConfigSection):
     rungs: Rungs
     """Arms from the first tried to the last."""
     gate: GateName = "learned"
-    """What chooses the next step after a first answer that passed the checks."""
+    """Gate that chooses the next step after a first answer that passed the checks."""
     second: str = ""
     """Arm that the gate may ask for a second opinion; empty for none."""
 
@@ -136,12 +136,12 @@ class VerifierSection(VerifierBreakerSettings):
     """A program that scores answers: POST {messages, answer, arm, ...}, {"quality": 0..1} back."""
 
     url: HttpUrl
-    """Where answers are posted to."""
+    """URL that answers are posted to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgingSection(AuditSettings):
-    """What the gates of plans may ask besides the first answer, and what audits may cost."""
+    """Bounds of what gates may ask besides the first answer, and of audits."""
 
     second_timeout_ms: Milliseconds = 10_000
     """Longest wait for a second opinion."""
@@ -151,7 +151,7 @@ class JudgingSection(AuditSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapSection(PromptSamplerSettings):
-    """What is kept of prompts for `adaptive-router map`; by default nothing."""
+    """Samples kept of prompts for `adaptive-router map`; by default none."""
 
     refit_every_h: Annotated[float, Field(ge=0, le=10_000)] = 0.0
     """How often the learner fits clusters anew, into the file `policy.context_map`; 0 for never."""
@@ -274,4 +274,4 @@ class Config(ConfigSection):
     auth: AuthSection = AuthSection()
     """Keys."""
     map: MapSection = MapSection()
-    """What is kept of prompts for the map."""
+    """Samples kept of prompts for the map."""

@@ -1,4 +1,4 @@
-"""What every section of a config has in common."""
+"""The base of every section of a config."""
 
 from __future__ import annotations
 

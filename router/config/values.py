@@ -1,4 +1,4 @@
-"""From config sections to the values the core works with."""
+"""Translates config sections into the values of the rooms."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from router.learning.upgrades import Upgrade
 from router.ports.observer import Observer
 
 ESCALATION_SHARE = 0.3
-"""How often a rung is assumed to be followed by the next, before anything is known."""
+"""Share of answers assumed to escalate, before anything is known."""
 ASKING_SHARE = 0.5
-"""The same for a second opinion."""
+"""Share of answers assumed to be compared with a second opinion, before anything is known."""
 CAUTION = 400.0
 """Judged outcomes of its own after which another plan takes all it may from the one that is
 preferred while nothing is known; calibrating brings most of them.

@@ -15,11 +15,11 @@ MOST_TOKENS_PER_IMAGE: Final = 50_000
 
 MOST_TEMPLATE_TOKENS: Final = 128
 MOST_SCHEMA_TOKENS: Final = 512
-"""What servers add of their own: a template, and with tools or a schema the words for those."""
+"""Tokens that servers add: a template, and with tools or a schema the words for those."""
 
 MOST_MESSAGE_TOKENS: Final = 12
 MOST_TOOL_TOKENS: Final = 32
-"""What servers put around each message, and around each tool and each call of one."""
+"""Tokens that servers put around each message, each tool and each call of one."""
 
 
 class Role(StrEnum):

@@ -1,4 +1,4 @@
-"""What is written down of a decision, of an answer that is cached and of a session."""
+"""Records of a decision, of a cached answer and of a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callers and operators ask of the router, what they get back, and the keys of a request."""
+"""Requests of callers and operators, their replies, and the keys of a request."""
 
 from __future__ import annotations
 

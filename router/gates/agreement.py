@@ -16,7 +16,7 @@ from router.gates.lexicon import COPULAS, NEGATIONS, STARTERS
 from router.gates.numbers import same_number
 
 MOST_WORDS: Final = 40
-"""In longer texts names and negations differ by wording alone."""
+"""Words of the longest text compared so: in longer ones names and negations differ anyway."""
 OPPOSED: Final = 0.5
 """The most that opposed texts agree: less than any two that a gate takes to agree."""
 

@@ -1,4 +1,4 @@
-"""Where in a text its closed answer stands: marks, negations, letters, words for yes and no."""
+"""Finds where in a text its closed answer stands: marks, negations, letters, yes and no."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from router.gates.answer_marks import endings, is_negated, letters, whole_letter
 from router.gates.numbers import Number, numbers, plain, results, whole_number
 
 MAX_CHARS: Final = 20_000
-"""From an answer's end: its result is rarely said earlier."""
+"""Characters read from an answer's end: its result is rarely said earlier."""
 MAX_JSON_CHARS: Final = 200_000
 MAX_PROMPT_CHARS: Final = 4_000
 MAX_TEXT_CHARS: Final = 80

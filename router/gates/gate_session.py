@@ -70,7 +70,7 @@ def escalated_instead(taken: StepTaken) -> StepTaken:
 
 
 MOST_COMPARED_CHARS = 2_000
-"""Of each of two open texts: what an embedding reads of a text is less."""
+"""Characters of each of two open texts: an embedding reads no more of them."""
 
 Embed = Callable[[str], Awaitable[Embedding]]
 

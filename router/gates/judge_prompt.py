@@ -1,4 +1,4 @@
-"""What a judge model is asked, and how its score is read."""
+"""The prompt of a judge model, and the reading of its score."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 from router.domain.chat import ChatRequest, Message, Role, TextPart
 
 MOST_BYTES: Final = 8_000
-"""Of each of conversation, reference and answer as JSON; of what is longer the middle is cut out.
+"""Characters of conversation, reference and answer, each as JSON; a longer one loses its middle.
 
 Measured so, since what a call can cost is bounded by its bytes and an escape makes six of one.
 """

@@ -10,7 +10,7 @@ from typing import Final
 
 RELATIVE: Final = 1e-6
 LEAST_DECIMALS: Final = 2
-"""From so many on, a number with more decimals may be the same one, rounded less."""
+"""Digits from which a number with more decimals may be the same one, rounded less."""
 
 _MONEY: Final = "$\u20ac\u00a3\u00a5\u20b9"
 _LATEX: Final = (

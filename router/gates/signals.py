@@ -1,4 +1,4 @@
-"""What an answer's text says of its own worth, in numbers: linear in a bounded part of it.
+"""Reads off an answer's text, in numbers, what it says of its own worth; linear in a bounded part.
 
 A signal is added by a line in `SIGNALS` and a higher `SIGNALS_VERSION`: what gates learn from, and
 how wide it is, follows from both.

@@ -48,7 +48,7 @@ class ContestSettings:
     min_events: Annotated[int, WHOLE, Ge(30), Le(10_000_000)] = 1_000
     """Decisions with feedback that an automatic promotion needs."""
     margin: Annotated[float, Ge(0), Le(10)] = 0.005
-    """What the lower bound of a challenger's gain has to exceed."""
+    """Least gain that the lower bound of a challenger's has to exceed."""
     confidence: Annotated[float, Ge(0.5), Le(0.9999)] = 0.95
     """Confidence of the intervals of all challengers together, at all times."""
     guard: bool = True

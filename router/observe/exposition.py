@@ -83,5 +83,5 @@ class _Handler(WSGIRequestHandler):
         """Scrapes are no news."""
 
     def get_stderr(self) -> io.StringIO:
-        """Where a scrape that fails prints its traceback: the scraper's 500 says enough."""
+        """Print no traceback of a scrape that fails: the scraper's 500 says enough."""
         return io.StringIO()

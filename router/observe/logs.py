@@ -65,7 +65,7 @@ def _log_told(told: threading.ExceptHookArgs | sys.UnraisableHookArgs) -> None:
 def _without_messages(
     _: object, __: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """What a library says may quote an exception, a URL or a key."""
+    """A message of a library may quote an exception, a URL or a key."""
     record = event.get("_record")
     if isinstance(record, logging.LogRecord) and record.name.partition(".")[0] not in OURS:
         event["event"] = "a library logged"

@@ -1,4 +1,4 @@
-"""What the router needs from outside: one protocol for each thing that an adapter provides.
+"""The needs of the router from outside: one protocol for each thing that an adapter provides.
 
 Each has one contract suite that every adapter passes.
 """

@@ -1,4 +1,4 @@
-"""What the service tells whoever watches it. Labels are names from the config, never user text."""
+"""The service tells an observer what happens. Labels are names from the config, never user text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of prompts for the map, beyond the log of decisions: counted terms, small samples.
+"""The survey keeps counted terms and small samples of prompts for the map.
 
 A word is counted for a cluster once it has come from five different prompts of that cluster;
 until then the store holds a hash of it and which of 32 groups of prompts it came from.
@@ -16,7 +16,7 @@ from router.ports.upstream import Embedding
 
 LEAST_PROMPTS: Final = 5
 GROUPS: Final = 32
-"""Of prompts, by hash: words of one prompt sent again and again stay in one group."""
+"""Groups of prompts by hash: words of one prompt sent again and again stay in one group."""
 _STEPS: Final = 127
 
 

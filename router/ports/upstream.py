@@ -1,4 +1,4 @@
-"""What models are asked: the embedder, providers and a verifier."""
+"""Models that are asked: the embedder, providers and a verifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From messages of the contract to values of the core; every violation at once."""
+"""Converts messages of the contract into values of the domain; every violation at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From values of the core to messages of the contract."""
+"""Converts values of the domain into messages of the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a text is a JSON Schema that stands on its own and unfolds to a bounded size."""
+"""Checks that a text is a JSON Schema that stands on its own and unfolds to a bounded size."""
 
 from __future__ import annotations
 

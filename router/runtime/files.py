@@ -9,7 +9,7 @@ from typing import Final
 from router.domain.errors import RouterError
 
 MODE: Final = 0o600
-"""What this service writes for its user tells of prompts, tenants or money."""
+"""Files written for the user tell of prompts, tenants or money."""
 
 
 class FileUnwritable(RouterError):

@@ -34,7 +34,7 @@ from router.serving.feedback import FeedbackRate
 from router.serving.request_state import RequestState
 
 BUDGET_TENANT: Final = "#audits"
-"""Whose daily budget bounds all audits together; no tenant can have this name."""
+"""The name whose daily budget bounds all audits together; no tenant can have it."""
 MOST_AT_ONCE: Final = 8
 TIMEOUT_MS: Final = 20_000
 """So that a server that drains does not wait longer."""
@@ -42,7 +42,7 @@ TIMEOUT_MS: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """What the gates of plans may ask besides the first answer, and what audits may cost."""
+    """Bounds of audits: how many answers are checked, and what that may cost."""
 
     audit_share: Share = 0.02
     """Share of accepted first answers that are checked off the caller's path."""

@@ -1,4 +1,4 @@
-"""What comes back after an answer: outcomes of `Decide`, feedback, and how often it comes."""
+"""Takes what comes back after an answer: outcomes of `Decide`, feedback, and how often it comes."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def _cosine(one: bytes, other: bytes) -> float:
 
 
 MOST_CHARS: Final = 4_000
-"""Of a longer text the end is read: what is asked mostly stands there."""
+"""Characters read from the end of a text: the question mostly stands there."""
 RUN: Final = 4
 BINS: Final = 64
 _EMPTY: Final = np.iinfo(np.uint32).max

@@ -22,7 +22,7 @@ MOST_AT_ONCE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class PromptSamplerSettings:
-    """What is kept of prompts for `adaptive-router map`; by default nothing."""
+    """Samples kept of prompts for `adaptive-router map`; by default none."""
 
     terms: bool = False
     """Count words per cluster; a word is shown once it came from five different prompts of it."""

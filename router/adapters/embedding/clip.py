@@ -1,4 +1,4 @@
-"""What of a long prompt the model gets to see: its head and its tail.
+"""Cuts a long prompt to what the model gets to see: its head and its tail.
 
 The task of a chat prompt stands at its beginning or its end far more often than in the middle.
 Characters are cut first, so that a prompt of megabytes is never tokenised; tokens are cut after.

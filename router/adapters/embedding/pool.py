@@ -19,7 +19,7 @@ from router.domain.errors import ModelUnavailable, Overloaded
 
 BUSY_RETRY_MS = 250
 WARM_UP_TEXT = "word " * MAX_TOKENS
-"""As long as a prompt can get, so that the runtime's buffers have their final size."""
+"""A prompt as long as one can get, so that the runtime's buffers have their final size."""
 
 
 @dataclass(slots=True)

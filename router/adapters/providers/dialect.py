@@ -1,4 +1,4 @@
-"""What differs between providers: pure translation, no I/O."""
+"""Translates between the domain and the protocol of a provider; no I/O."""
 
 from __future__ import annotations
 

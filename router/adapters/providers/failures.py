@@ -76,7 +76,7 @@ DRIVER_ERRORS = (
     httpcore.UnsupportedProtocol,
     OSError,
 )
-"""Less the timeouts of httpcore; the standard library's are OSErrors."""
+"""Errors of the network without httpcore's timeouts; the standard library's are OSErrors."""
 
 
 @dataclass(slots=True)

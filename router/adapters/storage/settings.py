@@ -1,4 +1,4 @@
-"""What the storage can be told."""
+"""Settings of the storage."""
 
 from __future__ import annotations
 

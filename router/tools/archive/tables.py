@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from router.domain import MS_PER_S
 from router.domain.events import (
     Audited,
     Decided,
@@ -89,7 +90,6 @@ TableRow: TypeAlias = dict[str, Any]
 Entry: TypeAlias = tuple[str, Event]
 """Position in the stream, event."""
 
-_MS_PER_S: Final = 1_000
 _KINDS: Final[dict[str, type[Event]]] = {
     "decided": Decided,
     "feedback": FeedbackGiven,
@@ -155,7 +155,7 @@ def _at_ms(event: Event) -> int:
 
 def _day(event: Event) -> str:
     at_ms = _at_ms(event)
-    return datetime.fromtimestamp(at_ms / _MS_PER_S, UTC).date().isoformat()
+    return datetime.fromtimestamp(at_ms / MS_PER_S, UTC).date().isoformat()
 
 
 def verify(folder: Path) -> Manifest:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from bandit.gates import Gate
 from bandit.types import Context, Weights
+from router.domain import MS_PER_S
 from router.domain.catalog import Arm, Catalog, Deployment, Plan
 from router.domain.chat import Answer, ChatRequest, Delta
 from router.domain.errors import ProviderError, ProviderMalformed, ProviderTimeout
@@ -23,8 +24,6 @@ from router.tools.calibrate.analysis.results import CallResult, arm_results
 from router.tools.calibrate.collect.collector import CollectedPrompt
 from router.tools.calibrate.collect.journal import Answered, Failed
 from router.tools.plan_runner import PlanRunner
-
-_MS_PER_S: Final = 1_000
 
 JudgedResults: TypeAlias = Mapping[str, CallResult]
 """Results by judged plan; absent where an answer that the plan may need is missing."""
@@ -163,7 +162,7 @@ class _CollectedAnswers:
         _ = request, timeout_ms
         reply = self._replies[self._arm_of[deployment.name]]
         assert isinstance(reply, Answered | Failed)  # noqa: S101 - else the arm is not known
-        self.now_s += reply.latency_ms / _MS_PER_S
+        self.now_s += reply.latency_ms / MS_PER_S
         if isinstance(reply, Answered):
             return reply.answer
         raise _error(reply)
