@@ -10,7 +10,7 @@ from typing import Any, Final
 from router.domain.chat import ChatRequest, Message, Role, TextPart
 
 MOST_BYTES: Final = 8_000
-"""Characters of conversation, reference and answer, each as JSON; a longer one loses its middle.
+"""Bytes of conversation, reference and answer, each as JSON; a longer one loses its middle.
 
 Measured so, since what a call can cost is bounded by its bytes and an escape makes six of one.
 """
