@@ -122,7 +122,7 @@ class Client:
             task.add_done_callback(self._sending.discard)
 
     async def _send(self, batch: Sequence[_Waiting], timeout_s: float) -> None:
-        """Every reply of the batch is set, to a value or to a RedisError."""
+        """Every reply of the batch is set, to a value or to a RedisError, whatever happens."""
         try:
             async with asyncio.timeout(timeout_s):
                 connection = await self._pool.take()
@@ -130,7 +130,7 @@ class Client:
                     await self._exchange(connection, batch)
                 finally:
                     self._pool.give(connection)
-        except (RedisError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - callers wait for what nobody else would set
             _fail(batch, error)
         except asyncio.CancelledError:
             for waiting in batch:

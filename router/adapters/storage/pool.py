@@ -53,13 +53,24 @@ class Pool:
     async def _connected(self) -> AbstractConnection:
         while self._idle:
             connection = self._idle.pop()
-            # Data or an end of file on an idle connection: the server has gone or is out of step.
-            if not await connection.can_read():
+            if await _is_usable(connection):
                 return connection
             await connection.disconnect(nowait=True)
         connection = self._make()
         await connection.connect()  # type: ignore[no-untyped-call]  # untyped in the driver
         return connection
+
+
+async def _is_usable(connection: AbstractConnection) -> bool:
+    """Returns whether an idle connection still stands and the server is in step with it.
+
+    A reset closes the transport, to which uvloop then refuses to write; data or an end of file on
+    an idle connection mean that the server has gone or is out of step.
+    """
+    writer = connection._writer  # noqa: SLF001 - the driver does not tell of a reset otherwise
+    if writer is None or writer.transport.is_closing():
+        return False
+    return not await connection.can_read()
 
 
 def _factory(address: Address, connect_timeout_s: float) -> ConnectionPool:
