@@ -1,4 +1,4 @@
-"""What every suite may use."""
+"""Fixtures that every suite may use."""
 
 from __future__ import annotations
 

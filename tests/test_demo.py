@@ -30,7 +30,7 @@ WAIT_S = 90.0
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """With a short path: there are Unix sockets in it."""
+    """The folder's path is short, because Unix sockets are made in it."""
     with tempfile.TemporaryDirectory(prefix="demo-") as made:
         yield Path(made)
 
@@ -103,7 +103,7 @@ def test_recorded_answers_are_replayed(environment: dict[str, str], folder: Path
 
 
 def recorded(rows: int) -> dict[str, list[Any]]:
-    """In the form of gsm_answers.parquet: every model is right about every second question."""
+    """The form is that of gsm_answers.parquet; every model is right about every second question."""
     found: dict[str, list[Any]] = {
         "prompt": [f"What is {n} plus {n}?" for n in range(rows)],
         "in_tok": [12] * rows,
@@ -146,7 +146,7 @@ def test_what_serve_prints_works_until_ctrl_c(environment: dict[str, str], folde
 
 
 def asked(words: list[str]) -> router_pb2.CompleteResponse:
-    """What grpcurl does with these words."""
+    """Call the service as grpcurl would with these words."""
     *_, target, method = words
     name, _, value = words[words.index("-H") + 1].partition(": ")
     message = json_format.Parse(words[words.index("-d") + 1], router_pb2.CompleteRequest())

@@ -23,7 +23,7 @@ QUALITY_ONLY = Weights(quality=1.0, cost=0.0, latency=0.0, failure=0.0)
 HEURISTICS = frozenset({"fixed", "random-mix", "length", "rules", "intent"})
 """Policies that do not learn whom to choose."""
 CENTRES = np.array([[0.7, 0.0, 0.0], [0.0, 0.7, 0.0], [0.0, 0.0, 0.7], [-0.7, -0.7, -0.7]])
-"""Where the prompts of each cluster lie."""
+"""The centres of the clusters of prompts."""
 
 
 def actions(count: int) -> list[Action]:
@@ -86,7 +86,7 @@ def instead(*options: object) -> tuple[object, ...]:
 
 
 def least_share(policy: str) -> float:
-    """What the policy leaves every eligible action at least."""
+    """Return the least share that the policy leaves every eligible action."""
     thrifty = policy == "adaptive" and SETTINGS.thrifty
     return SETTINGS.floor * (LEAST_FLOOR if thrifty else 1)
 

@@ -185,7 +185,7 @@ DIALECTS = tuple(spoken() for spoken in Dialect.__subclasses__())
 
 @dataclass
 class Upstream:
-    """What the server is to answer next, and what it was asked last.
+    """The server's next answer, and the last request it got.
 
     chunked: `body` goes out without its length. wait_s: before a whole answer, and after every
     piece of a stream. pieces: how many of a stream are sent. aborts: the connection is cut after
@@ -237,7 +237,7 @@ class Upstream:
         return StreamingResponse(pieces, self.status, self.headers)
 
     async def _think(self, request: Request) -> None:
-        """What a model does, until its answer is ready or nobody waits for it."""
+        """Wait as a model does, until its answer is ready or nobody waits for it."""
         until_s = asyncio.get_running_loop().time() + self.wait_s
         while asyncio.get_running_loop().time() < until_s:
             if await request.is_disconnected():

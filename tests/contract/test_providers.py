@@ -1,4 +1,4 @@
-"""What every provider gives, against real local HTTP servers."""
+"""Every provider gives what it should, against real local HTTP servers."""
 
 from __future__ import annotations
 

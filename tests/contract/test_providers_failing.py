@@ -240,7 +240,7 @@ async def test_nonsense_is_named_as_such(party: Party, body: bytes) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_too_large_is_cut_off(party: Party, *, chunked: bool) -> None:
-    """Whether its length is said or not, and though an answer would follow."""
+    """The cut comes whether or not the length is declared, even if an answer would follow."""
     answer = party.upstream.dialect.uncounted("Forty-two.")
     party.upstream.chunked = chunked
     party.upstream.body = b" " * MAX_BODY_BYTES + answer

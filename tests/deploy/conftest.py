@@ -20,7 +20,7 @@ BUILDS = ("base", "overlays/example")
 
 @dataclass(frozen=True)
 class Manifests:
-    """What one kustomization builds."""
+    """The documents that one kustomization builds."""
 
     documents: list[dict[str, Any]]
 
@@ -28,7 +28,7 @@ class Manifests:
         return [d for d in self.documents if d["kind"] == kind]
 
     def one(self, kind: str, name: str) -> dict[str, Any]:
-        """By its name, to which kustomize may have added a hash."""
+        """Find a document by its name, to which kustomize may have added a hash."""
         pattern = re.compile(rf"{name}(-[a-z0-9]{{10}})?")
         (found,) = (d for d in self.all(kind) if pattern.fullmatch(d["metadata"]["name"]))
         return found

@@ -1,4 +1,4 @@
-"""What can be told of the image without building it."""
+"""The image is sound as far as can be told without building it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documentation names is there, and what is generated from the code is fresh."""
+"""Paths named in the documentation exist, and what is generated from the code is fresh."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def detail(error: grpc.aio.AioRpcError, kind: T) -> T:
 
 
 def reason(error: grpc.aio.AioRpcError) -> str:
-    """Of its ErrorInfo."""
+    """Return the reason in the error's ErrorInfo."""
     return detail(error, error_details_pb2.ErrorInfo()).reason
 
 

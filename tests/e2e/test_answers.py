@@ -1,4 +1,4 @@
-"""What a caller gets, plan by plan."""
+"""A caller gets its answer, plan by plan."""
 
 from __future__ import annotations
 

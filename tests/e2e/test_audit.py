@@ -63,7 +63,7 @@ async def first_audit(router: Router) -> Audited:
 
 
 async def left_usd(router: Router, metadata: tuple[tuple[str, str], ...]) -> float:
-    """What a tenant with a daily budget of 1 USD has left, by a call that costs next to nothing."""
+    """Return what is left of a tenant's 1 USD a day, by a call that costs next to nothing."""
     asked = request("How much is left?", arm="cheap")
     done = await router.stub.Complete(asked, metadata=metadata)
     return done.receipt.quota_left.daily_usd + CHEAP_USD
@@ -88,7 +88,7 @@ async def test_the_arm_above_is_asked_and_its_tenant_charged(
 async def test_a_storage_that_is_away_for_a_moment_leaves_nothing_held(
     router: Router, texts: Iterator[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it holds is far more than it costs: the price of an answer at its longest."""
+    """The audit reserves far more than it costs: the price of an answer at its longest."""
     metadata = await router.tenant("metered", TenantLimits(daily_usd=1.0))
     say(router, cheap="The answer is 42.", fallback="#### 42", reasoning="The answer is 42.")
     miss_first_tries(monkeypatch, router.storage.quota, "settle")
@@ -132,7 +132,7 @@ async def test_a_tenant_without_budget_is_not_audited(router: Router, texts: Ite
 class TestABudget:
     @pytest.fixture
     def budget_usd(self) -> float:
-        """For one strong answer at its longest (4,096 tokens), not for two."""
+        """The budget pays one strong answer at its longest (4,096 tokens), not two."""
         return 0.009
 
     async def test_bounds_all_audits_of_a_day(self, router: Router, texts: Iterator[str]) -> None:

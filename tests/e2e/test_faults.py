@@ -1,4 +1,4 @@
-"""What is refused, what degrades and what goes on."""
+"""Faults refuse a request or degrade the service, and the rest goes on."""
 
 from __future__ import annotations
 

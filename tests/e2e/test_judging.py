@@ -1,4 +1,4 @@
-"""What is done with a first answer that passed the certain checks."""
+"""A gate judges a first answer that passed the certain checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes back teaches the gate, and one snapshot carries it with the policy."""
+"""Feedback teaches the gate, and one snapshot carries it with the policy."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def arms(router: Router, texts: Iterator[str], count: int, right: str = ""
 async def test_a_first_answer_that_proves_right_is_served_in_the_end(
     router: Router, texts: Iterator[str]
 ) -> None:
-    """At first all escalate: that both answers are equal tells of the one not served."""
+    """All escalate at first; equal answers give the one not served the label of the served one."""
     for arm in ("cheap", "reasoning"):
         says(router, arm, "The answer is 42.")
     before = await arms(router, texts, LEARN, right="42")

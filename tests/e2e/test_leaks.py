@@ -1,4 +1,4 @@
-"""What a provider quotes of a request stays with the provider."""
+"""A provider's quotes of a request stay with the provider."""
 
 from __future__ import annotations
 

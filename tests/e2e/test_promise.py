@@ -1,4 +1,4 @@
-"""Of accepted first answers few are bad: nothing is served before there is evidence for that."""
+"""Few accepted first answers are bad: nothing is served before there is evidence for that."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Site:
     text: str
 
     def write(self, text: str) -> None:
-        """In one step, as a mounted ConfigMap changes."""
+        """Replace the file in one step, as a mounted ConfigMap changes."""
         fresh = self.path.with_suffix(".new")
         fresh.write_text(text)
         fresh.replace(self.path)
@@ -212,7 +212,7 @@ class TestContextMap:
 
 
 async def _sampled(site: Site) -> None:
-    """As many prompts of another kind as a fit needs."""
+    """Store as many prompts of another kind as a fit needs."""
     shipped, rng = ContextMap.default(), np.random.default_rng(0)
     for n in range(MIN_PROMPTS):
         embedding = rng.standard_normal(shipped.centre.shape).astype(np.float32)

@@ -63,7 +63,7 @@ def test_metrics() -> None:
 
 
 def test_reasons_of_errors() -> None:
-    """Those of the tools reach no caller; their status is what one would get."""
+    """Reasons of the tools' errors reach no caller; their status is what one would get."""
     frozen("reasons.txt", set(reason_lines()))
 
 
@@ -144,7 +144,7 @@ def enum_lines(enum: EnumDescriptor) -> Iterator[str]:
 
 
 def config_lines(node: Any, types: dict[str, Any], path: str) -> Iterator[str]:
-    """Of a JSON schema, its references followed and its prose left out."""
+    """Yield the lines of a JSON schema, its references followed and its prose left out."""
     if isinstance(node, dict):
         node = {**node, **types.get(str(node.get("$ref", "")).rpartition("/")[2], {})}
         names = node.get("properties", {})
@@ -199,7 +199,7 @@ def tree(kind: type[T]) -> Iterator[type[T]]:
 
 
 def logged() -> Iterator[str]:
-    """What is passed first to a method of something called log."""
+    """Yield the first argument of every call of a method of something named log."""
     for text in sources():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):

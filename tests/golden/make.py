@@ -94,7 +94,7 @@ def policies(served: Served) -> dict[str, Any]:
 
 
 def probes(served: Served, keys: dict[str, Key]) -> dict[str, Any]:
-    """What each plan is expected to be worth, by tenant and prompt."""
+    """Return what each plan is expected to be worth, by tenant and prompt."""
     return {
         f"{tenant}: {text}": _expected(served, keys[tenant], text)
         for tenant in ("acme", "odd")

@@ -1,4 +1,4 @@
-"""What stands in a store, less its values: names of keys and fields, and kinds of values."""
+"""The shape of a store: names of keys and fields, and kinds of values, without the values."""
 
 from __future__ import annotations
 

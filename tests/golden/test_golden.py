@@ -1,4 +1,4 @@
-"""What an earlier version stored is read by this one, and this one stores nothing by other names.
+"""The service reads what an earlier version stored, and stores nothing by other names.
 
 The data in `data/` is never made anew to let a test pass: `make.py` says when.
 """

@@ -73,7 +73,7 @@ def sent(site: Site) -> Iterator[Sent]:
 
 
 def is_learned(store: redis.Redis) -> bool:
-    """Whether a snapshot holds every event."""
+    """Return whether a snapshot holds every event."""
     (last, _) = store.xrevrange("ar:events", count=1)[0]
     latest = store.get("ar:latest")
     return bool(latest) and store.hget("ar:snapshots", f"{latest.decode()}:position") == last

@@ -1,4 +1,4 @@
-"""What the default policy learns."""
+"""The default policy learns from outcomes and follows weights and prices."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_latency_and_failure_change_the_choice_when_weighed() -> None:
 
 
 def test_cost_is_expected_in_context() -> None:
-    """The same action costs four times as much in one cluster; the others stay apart from it."""
+    """One action costs four times as much in one cluster; the others stay apart from it."""
     policy, rng, action = fresh(), np.random.default_rng(3), actions(1)[0]
     for _ in range(300):
         kind = int(rng.integers(4))

@@ -1,4 +1,4 @@
-"""What policies say of what they hold, and how sure they are."""
+"""Policies report their estimates and how sure they are of them."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_beliefs_of_bad_requests_are_refused() -> None:
 
 
 def test_shared_uncertainty_leaves_the_best_action_certain() -> None:
-    """The same error in both leaves their order certain; its marginals alone would not."""
+    """A shared error leaves the order of both certain; the marginals alone would not."""
     estimate = Estimate(0.6, 0.001, 1.0, 0.0, 0.6)
     joint = JointPosterior(
         quality=np.array([0.6, 0.5]),

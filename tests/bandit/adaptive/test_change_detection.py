@@ -58,7 +58,7 @@ def test_bounded_ratio_is_that_of_two_bernoulli_models() -> None:
 
 
 def test_unbounded_ratio_is_that_of_two_gaussians() -> None:
-    """Of 1.2: log N(1.2; .7, 1) - log N(1.2; 0, 1) = (1.2^2 - .5^2) / 2."""
+    """The ratio of 1.2: log N(1.2; .7, 1) - log N(1.2; 0, 1) = (1.2^2 - .5^2) / 2."""
     up, down = RATIO_CHANGE.ratios(1.2, 0.0)
     assert up == pytest.approx((1.2**2 - 0.5**2) / 2)
     assert down == pytest.approx((1.2**2 - 1.9**2) / 2)
@@ -156,7 +156,7 @@ def dropped(policy: Policy, rounds: int = 800) -> Policy:
 
 
 def shares(policy: Policy, count: int = 40) -> float:
-    """Of a0, mean."""
+    """Return the mean share of a0."""
     rng = np.random.default_rng(9)
     found = [
         policy.decide(context(rng), actions(3), QUALITY_ONLY).probabilities for _ in range(count)

@@ -1,4 +1,4 @@
-"""What was learned before, made to count for less."""
+"""A limit makes earlier outcomes count for less."""
 
 from __future__ import annotations
 

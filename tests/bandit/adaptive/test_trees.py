@@ -126,7 +126,7 @@ def test_trees_shift_nothing_of_a_forgotten_action_until_the_next_fit() -> None:
 
 
 def test_trees_ignore_outcomes_that_left_the_memory() -> None:
-    """Of an action with 500 outcomes one is left: it has next to no share."""
+    """An action that has one of its 500 outcomes left in memory has next to no share."""
     rng, trees = np.random.default_rng(0), filled(1_000)[0]
     for step in range(MEMORY + FIT_EVERY):
         trees.learn(VIEWER.view(context(rng)), int(step == 800), (0.2, 0.5), 1.0, rng)

@@ -1,4 +1,4 @@
-"""What a regressor advises on a prompt must not rest on that prompt's own outcomes."""
+"""A regressor's advice on a prompt must not rest on that prompt's own outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where regions stand."""
+"""Regions get positions that stay where they were as far as they can."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every gate owes its caller."""
+"""Every gate keeps its contract with its caller."""
 
 from __future__ import annotations
 

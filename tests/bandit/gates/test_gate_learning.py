@@ -1,4 +1,4 @@
-"""What the gates do with what they learned."""
+"""The gates choose by what they learned."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_agreement_gate_without_a_strong_arm_serves_the_likelier_answer() -> Non
 
 
 def test_learned_gate_learns_a_signal_that_tells() -> None:
-    """What is doubtful is asked about or escalated, the rest served."""
+    """Doubtful answers are asked about or escalated, the rest served."""
     gate, rng = taught(fresh(), 300), np.random.default_rng(5)
     prices = Prices(second_usd=0.3, strong_usd=1.0)
     assert share(gate, rng, 1.0, prices) < 0.1
@@ -127,7 +127,7 @@ def test_learned_gate_is_undecided_after_contradicting_labels() -> None:
 
 
 def test_labels_of_the_second_answer_alone_do_not_condemn_the_first() -> None:
-    """Where they differ the first is right in 6 of 10; a label is seen for the second only."""
+    """The first is right in 6 of 10 where they differ; a label is seen for the second only."""
     gate, rng = fresh(), np.random.default_rng(13)
     for _ in range(300):
         right = float(rng.random() < 0.4)

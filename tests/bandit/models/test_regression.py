@@ -23,7 +23,7 @@ from bandit.models.sufficient_statistics import SufficientStatistics
 Array = NDArray[np.float64]
 SIZE, SLOTS = 4, 3
 NOISE = np.array([0.2, 0.4, 0.1])
-"""Of each slot."""
+"""The noise of each slot."""
 WIDTH = SIZE + 1
 
 

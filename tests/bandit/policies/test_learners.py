@@ -1,4 +1,4 @@
-"""What the policies that learn make of a stream."""
+"""The policies that learn improve over a stream."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_learners_try_a_newcomer(name: str) -> None:
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_learners_beat_chance(name: str) -> None:
-    """Of two actions one is right for every prompt: chance yields 0.55."""
+    """One of two actions is right for every prompt: chance yields 0.55."""
     quality = lambda action, _: 0.9 if action == "a1" else 0.2  # noqa: E731 - local
     yields = [taught(fresh(name, s), quality, 400, s, actions(2)) for s in range(3)]
     assert min(yields) > 0.7

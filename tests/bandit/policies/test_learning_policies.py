@@ -104,7 +104,7 @@ def test_weights_of_a_decision_act_at_once() -> None:
 
 
 def test_linucb_bound_is_optimistic() -> None:
-    """Of two actions that did alike, the one tried less is wanted."""
+    """The less tried of two actions that did alike is wanted."""
     policy, rng = fresh("linucb"), np.random.default_rng(5)
     for step in range(300):
         action = actions(2)[int(step % 10 == 0)]
@@ -219,7 +219,7 @@ def test_pair_classifier_without_its_pair_takes_the_best_mean() -> None:
 
 
 def test_pair_classifier_weighs_rare_choices_more() -> None:
-    """Of one action half the outcomes are 0 at propensity 1, half are 1 at propensity 0.1."""
+    """Half the outcomes of one action are 0 at propensity 1, half are 1 at propensity 0.1."""
     policy, rng = fresh("pair-classifier"), np.random.default_rng(6)
     for step in range(120):
         good = step % 2

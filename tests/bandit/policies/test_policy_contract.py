@@ -1,4 +1,4 @@
-"""What every policy owes its caller."""
+"""Every policy keeps its contract with its caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What no policy may stumble over: odd contexts, lopsided logs, very many outcomes."""
+"""No policy stumbles over odd contexts, lopsided logs or very many outcomes."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_policies_stay_honest_after_enormous_amounts(name: str) -> None:
 
 @pytest.mark.slow
 def test_policy_state_stays_within_bounds(name: str) -> None:
-    """What is kept after twice as many outcomes is not more (trees vary by some nodes)."""
+    """The state is no larger after twice as many outcomes (trees vary by some nodes)."""
     policy, full = fresh(name), MEMORY + 64 if name == "adaptive" else 1_280
     fed(policy, full, actions(3))
     before = size(policy)

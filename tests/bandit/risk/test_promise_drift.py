@@ -1,4 +1,4 @@
-"""Whether promises are kept where risks change, and on recorded answers."""
+"""Promises are kept where risks change, and on recorded answers."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def test_promise_is_kept_under_drift(risk: Risk, requests: int) -> None:
 
 
 def test_without_audits_a_sudden_change_would_break_it() -> None:
-    """What the test above could not fail at would be no test."""
+    """The promise breaks without audits, so the test above can fail."""
     played = [play(seed, sudden, 1_100, 0.0) for seed in range(40)]
     assert np.mean([one.share > SETTINGS.max_bad for one in played]) >= 0.8
 
 
 def answers() -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Of gpt_4o_mini: whether each is bad, and whether gemini15_flash says the same."""
+    """Return whether each answer of gpt_4o_mini is bad, and whether gemini15_flash agrees."""
     path = data_dir() / "gsm_answers.parquet"
     if not path.is_file():
         pytest.skip(f"no {path.name} in {data_dir()}: set ROUTER_DATA_DIR to its directory")

@@ -1,4 +1,4 @@
-"""Whether promises are kept while risks are steady, and how soon they can be made."""
+"""Promises are kept while risks are steady, and are made soon."""
 
 from __future__ import annotations
 

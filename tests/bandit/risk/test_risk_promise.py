@@ -1,4 +1,4 @@
-"""What a promise permits, refuses, remembers and says of itself."""
+"""A promise permits, refuses and remembers, and reports its status."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_a_withdrawn_promise_begins_a_new_epoch() -> None:
 
 
 def test_recent_bad_labels_end_a_certificate() -> None:
-    """Of all labels few were bad; of the recent ones more than are promised."""
+    """Few of all labels were bad; more of the recent ones were than are promised."""
     promise = told(Promise(replace(ONE, guarded_by=frozenset())), 0.95, 0.0, 10_000)
     for _ in range(60):
         told(told(promise, 0.95, 1.0, 1), 0.95, 0.0, 9)

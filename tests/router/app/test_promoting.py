@@ -223,7 +223,7 @@ async def test_administration_commands_reach_the_learner(
 
 
 async def answered(config: Config, storage: Storage, *words: object) -> Result:
-    """What the command prints while a learner runs beside it."""
+    """Return what the command prints while a learner runs beside it."""
     stop = asyncio.Event()
     running = asyncio.create_task(learner(config, storage).run(stop))
     result = await asyncio.to_thread(run, *words, "--wait", 60)

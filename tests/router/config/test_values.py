@@ -1,4 +1,4 @@
-"""What a config becomes for the core."""
+"""A config becomes values of the core."""
 
 from __future__ import annotations
 

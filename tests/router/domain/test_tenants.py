@@ -1,4 +1,4 @@
-"""Whose promise holds for a request, and who is told of a label."""
+"""A request finds the promise that holds for it, and a label the promises that learn from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a promise and a gate that cannot judge make of a step."""
+"""A step of a session depends on the promise and on whether the gate can judge."""
 
 from __future__ import annotations
 

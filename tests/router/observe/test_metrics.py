@@ -1,4 +1,4 @@
-"""What can be scraped, and that scraping ends cleanly."""
+"""Everything observed can be scraped, and scraping ends cleanly."""
 
 from __future__ import annotations
 

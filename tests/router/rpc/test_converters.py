@@ -1,4 +1,4 @@
-"""What the core is asked and what the caller is told, field by field."""
+"""Requests reach the core and answers reach the caller, field by field."""
 
 from __future__ import annotations
 

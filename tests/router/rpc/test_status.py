@@ -78,7 +78,7 @@ def _tree(kind: type[e.RouterError]) -> Iterator[type[e.RouterError]]:
 
 
 def test_every_error_a_caller_can_meet_is_in_the_table() -> None:
-    """What is not is INTERNAL: it tells of the server, not of the request."""
+    """An error outside the table is INTERNAL: it tells of the server, not of the request."""
     ours = {k for k in _tree(e.RouterError) if k.__module__ == e.__name__}
     internal = {k for k in ours if CODES[next(m for m in k.__mro__ if m in CODES)] is Code.INTERNAL}
     assert internal == {
@@ -107,7 +107,7 @@ def test_a_new_error_has_the_status_of_its_kind() -> None:
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """What the process would write to its log, the libraries' lines included."""
+    """Capture what the process would write to its log, the libraries' lines included."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     quiet = {name: logging.getLogger(name).level for name in ("httpx", "httpcore")}

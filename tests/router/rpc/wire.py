@@ -165,7 +165,7 @@ class Wire:
         self.stub = router_pb2_grpc.RouterServiceStub(self.channel)
 
     def start(self, method: str, request: Message, **options: object) -> grpc.aio.Call:
-        """With the key of the tenant `test`."""
+        """Start a call with the key of the tenant `test`."""
         call = getattr(self.stub, method)
         return call(request, metadata=METADATA, timeout=PATIENCE_S, **options)
 

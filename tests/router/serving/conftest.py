@@ -84,7 +84,7 @@ class Core:
     reloaded: Callable[[str], RouterService]
 
     async def records(self) -> list[DecisionRecord]:
-        """Of all requests that chose a plan, in order."""
+        """Return the records of all requests that chose a plan, in order."""
         await self.background.drain()
         return [event.record for _, event in await self.storage.events.read("0", 100, 0)]
 

@@ -1,4 +1,4 @@
-"""What one call of a deployment leaves behind."""
+"""One call of a deployment is counted and charged, even if it fails or its caller leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of an answer whose caller leaves while its plan's gate still looks at it."""
+"""A caller may leave while the gate of its plan still looks at the answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller of `Decide` is charged once it reports."""
+"""A caller of `Decide` is charged once it reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is reserved before anything is spent."""
+"""Cost is reserved, and plans are ruled out, before anything is spent."""
 
 from __future__ import annotations
 

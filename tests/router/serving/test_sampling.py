@@ -1,4 +1,4 @@
-"""What is noted of a prompt, and what is not."""
+"""The sampler notes of a prompt only what is wanted."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def flipped(content: bytes) -> bytes:
 
 @dataclass(slots=True)
 class Hub:
-    """What the server holds and how it behaves.
+    """The server's contents and behavior.
 
     paths: of every request. asked: (file, Range header) of every one that was not sent elsewhere.
     breaks_after: bytes after which it drops the connection, once per file.

@@ -1,4 +1,4 @@
-"""What is left of a long prompt, exactly."""
+"""A long prompt keeps its two ends, exactly."""
 
 from __future__ import annotations
 

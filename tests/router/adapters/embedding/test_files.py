@@ -1,4 +1,4 @@
-"""Where the model is looked for."""
+"""The model is looked for in the named directory, then in the cache."""
 
 from __future__ import annotations
 

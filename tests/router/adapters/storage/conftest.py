@@ -19,7 +19,7 @@ def keys() -> Keys:
 
 @pytest.fixture
 async def shared(redis_server: EmbeddedRedis, keys: Keys) -> AsyncIterator[Storage]:
-    """On the server of the whole run."""
+    """A storage on the server of the whole run."""
     url = f"unix://{redis_server.socket}"
     opened = await open_storage(StorageSettings(url=url, prefix=keys.prefix, timeout_ms=5_000))
     yield opened

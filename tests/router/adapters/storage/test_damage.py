@@ -1,4 +1,4 @@
-"""What lies in the store may be damaged or of another version; that stalls nobody."""
+"""The store may hold damaged data or data of another version; that stalls nobody."""
 
 from __future__ import annotations
 

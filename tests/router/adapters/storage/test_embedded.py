@@ -46,7 +46,7 @@ def mode(path: Path) -> int:
 
 
 def runs(pid: int) -> bool:
-    """Whether a process of this id is alive; one that only waits to be reaped is not."""
+    """Return whether this process is alive; one that only waits to be reaped is not."""
     found = Path(f"/proc/{pid}/stat")
     return found.exists() and found.read_text().rpartition(")")[2].split()[0] != "Z"
 

@@ -1,4 +1,4 @@
-"""What a receipt says of one decision."""
+"""A receipt describes one decision."""
 
 from __future__ import annotations
 

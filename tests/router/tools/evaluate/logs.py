@@ -55,7 +55,7 @@ def world(seed: int, n: int = 400, cheap: float = 0.5) -> World:
 
 
 def watched(made: World) -> World:
-    """The same, chosen by a caller who sends hard prompts to the cheap plan half as often.
+    """Return the world under a caller who sends hard prompts to the cheap plan half as often.
 
     The policy only watched: it would have sent hard prompts to the good plan, others to the cheap.
     """
