@@ -14,6 +14,7 @@ import pytest
 from router.adapters.storage import EmbeddedRedis
 
 ROOT = Path(__file__).parents[1]
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for tests that import onnxruntime themselves
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -121,3 +124,13 @@ def test_a_file_cut_short_is_refused(model_dir: Path, damaged_dir: Path) -> None
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match=r"model_quantized\.onnx.*fetch-model"):
         BgeModel(tmp_path)
+
+
+def test_the_runtime_is_imported_with_its_telemetry_off() -> None:
+    code = (
+        "import os, sys, router.adapters.embedding as e\n"
+        "assert 'onnxruntime' not in sys.modules and os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, check=False)  # noqa: S603 - ours
+    assert done.returncode == 0
