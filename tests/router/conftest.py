@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from router.adapters.storage import EmbeddedRedis
+from router.adapters.storage import EmbeddedRedis, Storage
+from router.app.process import opened_storage
+from router.config import Config, load_config
 
 ARMS = """\
 arms:
@@ -49,3 +51,14 @@ def config(tmp_path: Path, write_config: Callable[[str], Path]) -> Iterator[Path
     asyncio.run(server.start())
     yield write_config("")
     asyncio.run(server.stop())
+
+
+@pytest.fixture
+def loaded(config: Path) -> Config:
+    return load_config(config, {})
+
+
+@pytest.fixture
+async def storage(loaded: Config) -> AsyncIterator[Storage]:
+    async with opened_storage(loaded, {}) as opened:
+        yield opened

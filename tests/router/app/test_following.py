@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +11,8 @@ from bandit.snapshots.codec import pack, unpack
 from router.adapters.storage import Storage
 from router.app.learner import build_learner
 from router.app.learner_state_factory import LearnerStateFactory
-from router.app.process import opened_storage
 from router.app.wiring import build_decider, build_follower
-from router.config import Config, load_config
+from router.config import Config
 from router.config.values import catalog_of
 from router.domain.errors import SnapshotRefused
 from router.learning.learner_state import split
@@ -43,17 +40,6 @@ class Watching(Observer):
     def learned(self, events: int, backlog: int) -> None:
         del events
         self.backlog = backlog
-
-
-@pytest.fixture
-def loaded(config: Path) -> Config:
-    return load_config(config, {})
-
-
-@pytest.fixture
-async def storage(loaded: Config) -> AsyncIterator[Storage]:
-    async with opened_storage(loaded, {}) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from bandit import ContextMap, PromptFacts
 from router.adapters.storage import EmbeddedRedis, Storage
 from router.app.learner import build_learner
 from router.app.learner_state_factory import LearnerStateFactory
-from router.app.process import opened_storage
 from router.app.wiring import build_decider, build_follower
 from router.cli import main
 from router.config import Config, load_config
@@ -52,12 +51,6 @@ async def loaded(tmp_path: Path, write_config: Callable[[str], Path]) -> AsyncIt
     await server.start()
     yield load_config(write_config(MEMBERS), {})
     await server.stop()
-
-
-@pytest.fixture
-async def storage(loaded: Config) -> AsyncIterator[Storage]:
-    async with opened_storage(loaded, {}) as opened:
-        yield opened
 
 
 def learner(config: Config, storage: Storage) -> Learner:

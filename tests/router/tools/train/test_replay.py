@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from router.app.learner import build_learner
 from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import opened_storage
 from router.cli import main
-from router.config import Config, load_config
+from router.config import Config
 from router.config.values import catalog_of
 from router.domain.events import FeedbackGiven
 from router.domain.logged_context import log_context
@@ -42,17 +41,6 @@ class Watching(Observer):
 
     def snapshot_refused(self, reason: str) -> None:
         self.refused.append(reason)
-
-
-@pytest.fixture
-def loaded(config: Path) -> Config:
-    return load_config(config, {})
-
-
-@pytest.fixture
-async def storage(loaded: Config) -> AsyncIterator[Storage]:
-    async with opened_storage(loaded, {}) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +11,8 @@ from click.testing import CliRunner
 
 from bandit.snapshots.codec import unpack
 from router.adapters.storage import Storage
-from router.app.process import opened_storage
 from router.cli import main
-from router.config import Config, load_config
+from router.config import Config
 from router.learning.learner_state import split
 from router.tools.archive.export import export
 from router.tools.archive.manifest import ArchiveUnusable
@@ -22,17 +20,6 @@ from router.tools.publishing import SnapshotExists
 from router.tools.train.run import PriorUnbounded, TrainOptions, trained
 from tests.contract.samples import RECORD
 from tests.router.tools.train.test_replay import write
-
-
-@pytest.fixture
-def loaded(config: Path) -> Config:
-    return load_config(config, {})
-
-
-@pytest.fixture
-async def storage(loaded: Config) -> AsyncIterator[Storage]:
-    async with opened_storage(loaded, {}) as opened:
-        yield opened
 
 
 @pytest.fixture
