@@ -15,6 +15,7 @@ import numpy as np
 from bench.chaos.callers import Callers
 from bench.chaos.stage import Cast, Stage, gauge, opened, staged
 from router.adapters.storage import Storage
+from router.domain.events import number_of
 
 DEFAULTS = Cast(routers=3, learners=1, publish_ms=1_000, poll_ms=250)
 """The service's own pace."""
@@ -55,12 +56,8 @@ async def _round(stage: Stage, storage: Storage, client: httpx.AsyncClient, numb
 
 async def _known(stage: Stage, storage: Storage, client: httpx.AsyncClient, position: str) -> bool:
     positions = await storage.snapshots.positions()
-    knowing = [v for v, p in positions.items() if _number(p) >= _number(position)]
+    knowing = [v for v, p in positions.items() if number_of(p) >= number_of(position)]
     if not knowing:
         return False
     gauges = (gauge(client, port, "snapshot_version") for port in stage.metrics)
     return min(await asyncio.gather(*gauges)) >= min(knowing)
-
-
-def _number(position: str) -> int:
-    return int(position.rpartition("-")[2])

@@ -17,7 +17,7 @@ TIMEOUT_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """What a model's API answered."""
+    """The answer of a model's API."""
 
     text: str
     input_tokens: int

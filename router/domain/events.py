@@ -128,3 +128,8 @@ def decision_of(event: Event) -> str | None:
     if isinstance(event, Decided):
         return event.record.id
     return None if isinstance(event, PolicyCommand | PolicyChanged) else event.decision_id
+
+
+def number_of(position: str) -> int:
+    """Returns the number of an event from the stream id that is its position."""
+    return int(position.rpartition("-")[2])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.domain.errors import RouterError
+from router.domain.events import number_of
 from router.learning.learner_state import LearnerState
 from router.learning.training import Batch, BatchTrainer
 from router.ports.learning_log import EventLog
@@ -57,14 +58,14 @@ async def replay(
     """
     count, position = 0, "0"
     async for batch in batches:
-        wanted = [(p, e) for p, e in batch if upto is None or _number(p) <= _number(upto)]
+        wanted = [(p, e) for p, e in batch if upto is None or number_of(p) <= number_of(upto)]
         if not wanted:
             break
-        if whole and not count and _number(wanted[0][0]) != 1:
+        if whole and not count and number_of(wanted[0][0]) != 1:
             raise LogIncomplete("the first events have left the store: export sooner, use --log")
         await trainer.train(state, wanted)
         count, position = count + len(wanted), wanted[-1][0]
-    if upto is not None and _number(position) != _number(upto):
+    if upto is not None and number_of(position) != number_of(upto):
         raise LogIncomplete(f"the log ends at event {position}, the snapshot knows {upto}")
     return Replayed(state.save(), position, count)
 
@@ -76,7 +77,3 @@ def check_same(replayed: Replayed, stored: StoredSnapshot) -> None:
             f"snapshot {stored.version} is not what events up to {stored.position} teach with this "
             "config: it was calibrated, or learned with another config or version"
         )
-
-
-def _number(position: str) -> int:
-    return int(position.rpartition("-")[2])

@@ -9,6 +9,7 @@ from typing import Final
 
 from bandit.errors import BanditError
 from router.domain.errors import RouterError, SnapshotRefused
+from router.domain.events import number_of
 from router.learning.learner_state import LearnerState
 from router.ports import Clock
 from router.ports.learning_log import EventLog
@@ -76,7 +77,7 @@ class SnapshotFollower:
             _log.error("snapshot %d is refused: %s", stored.version, type(error).__name__)
             return
         self._decider.swap(learned, stored.version)
-        self._served_position = int(stored.position.rpartition("-")[2])
+        self._served_position = number_of(stored.position)
         self._observer.snapshot(stored.version)
 
 

@@ -47,11 +47,6 @@ _command = Codec(PolicyCommand)
 _changed = Codec(PolicyChanged)
 
 
-def number_of(position: str) -> int:
-    """Returns the number of an event from the stream id that is its position."""
-    return int(position.rpartition("-")[2])
-
-
 def read_record(payload: bytes, feedback: bytes | None) -> DecisionRecord:
     """Raises StorageCorrupt."""
     record = _record.decode(payload)

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from router.adapters.storage.client import Client, Script, Word, load
-from router.adapters.storage.codec import encode, number_of, read_record
+from router.adapters.storage.codec import encode, read_record
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.settings import StorageSettings
 from router.domain import MS_PER_S
@@ -17,7 +17,7 @@ from router.domain.errors import (
     OutcomeConflict,
     Overloaded,
 )
-from router.domain.events import Audited, FeedbackGiven, Reasked
+from router.domain.events import Audited, FeedbackGiven, Reasked, number_of
 from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
 from router.ports import Clock
 

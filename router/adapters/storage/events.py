@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from router.adapters.storage.client import Client, load
-from router.adapters.storage.codec import encode, number_of, read_change, read_event, read_record
+from router.adapters.storage.codec import encode, read_change, read_event, read_record
 from router.adapters.storage.keys import Keys
 from router.domain import MS_PER_S
 from router.domain.errors import Overloaded, StorageCorrupt
-from router.domain.events import Event, PolicyChanged, PolicyCommand
+from router.domain.events import Event, PolicyChanged, PolicyCommand, number_of
 from router.domain.records import DecisionRecord
 from router.ports import Clock
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from router.app.process import opened_storage
 from router.config import Config
+from router.domain.events import number_of
 from router.ports.learning_log import EventLog
 from router.runtime.files import write_file
 from router.tools.archive import manifest as manifests
@@ -77,19 +78,15 @@ def _written(folder: Path, manifest: Manifest, day: str, entries: Sequence[Entry
     data = table_bytes(entries)
     first, last = entries[0][0], entries[-1][0]
     part = ArchivePart(
-        file=f"{day}.{_number(first):012d}.parquet",
+        file=f"{day}.{number_of(first):012d}.parquet",
         day=day,
         first=first,
         last=last,
         events=len(entries),
-        missing=_number(last) - _number(manifest.position) - len(entries),
+        missing=number_of(last) - number_of(manifest.position) - len(entries),
         sha256=hashlib.sha256(data).hexdigest(),
     )
     write_file(folder / part.file, data)
     grown = manifest.with_part(part)
     manifests.store(folder, grown)
     return grown
-
-
-def _number(position: str) -> int:
-    return int(position.rpartition("-")[2])

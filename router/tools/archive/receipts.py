@@ -12,6 +12,7 @@ from rich.table import Table
 from router.app.process import opened_storage
 from router.config import Config
 from router.domain import MS_PER_S
+from router.domain.events import number_of
 from router.domain.records import Attempt, Choice, DecisionRecord
 
 PLAIN_WIDTH = 120
@@ -69,12 +70,8 @@ def _eligible(choice: Choice) -> tuple[Option, ...]:
 
 
 def _first_with(position: str, snapshots: Mapping[int, str]) -> int | None:
-    knowing = [v for v, learned in snapshots.items() if _number(learned) >= _number(position)]
+    knowing = [v for v, learned in snapshots.items() if number_of(learned) >= number_of(position)]
     return min(knowing, default=None)
-
-
-def _number(position: str) -> int:
-    return int(position.rpartition("-")[2])
 
 
 async def find_receipt(config: Config, env: Mapping[str, str], decision_id: str) -> Receipt | None:

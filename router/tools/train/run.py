@@ -13,7 +13,7 @@ from router.app.process import opened_storage
 from router.config import Config
 from router.config.values import catalog_of, trainer_of, upgrade_of
 from router.domain.errors import RouterError, SnapshotRefused
-from router.domain.events import Decided
+from router.domain.events import Decided, number_of
 from router.domain.records import DecisionRecord
 from router.learning.learner_state import LearnerState
 from router.learning.replay import BATCH, Replayed, check_same, replay, stream
@@ -97,7 +97,7 @@ def _check_prior(state: LearnerState, options: TrainOptions) -> None:
 async def _holds(config: Config, env: Mapping[str, str], last: Entry) -> bool:
     """Returns whether the archive is of this very store: its events are not learned again then."""
     position, _ = last
-    before = int(position.rpartition("-")[2]) - 1
+    before = number_of(position) - 1
     async with opened_storage(config, env) as storage:
         return list(await storage.events.read(f"0-{before}", 1, 0)) == [last]
 
