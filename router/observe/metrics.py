@@ -45,6 +45,8 @@ class Metrics(Observer):
         self._cache = self._counter("cache", "Cache look-ups", "status")
         self._feedback = self._counter("feedback", "Signs of quality", "kind")
         self._degraded = self._counter("degraded", "Work done without a dependency", "what")
+        self._orphans = self._counter("orphaned_reservations", "Settled, their router having died")
+        self._orphaned_usd = self._counter("orphaned_usd", "Charged for them, as was expected")
         self._learned = self._counter("learned_events", "Events learned by this process")
         self._refused = self._counter("snapshots_refused", "Snapshots not served", "reason")
         self._backlog = self._gauge("backlog_events", "Not learned yet")
@@ -120,6 +122,10 @@ class Metrics(Observer):
 
     def degraded(self, what: str) -> None:
         self._degraded.labels(what).inc()
+
+    def orphans(self, count: int, charged_usd: float) -> None:
+        self._orphans.inc(count)
+        self._orphaned_usd.inc(charged_usd)
 
     def deviates(self, plan: str) -> None:
         self._deviations.labels(plan).inc()

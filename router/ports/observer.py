@@ -41,6 +41,9 @@ class Observer:
     def degraded(self, what: str) -> None:
         """A dependency failed and the request went on without it (cache, health, session)."""
 
+    def orphans(self, count: int, charged_usd: float) -> None:
+        """Reservations of routers that died were charged at what was expected of them."""
+
     def verifier(self, *, serving: bool) -> None:
         """The caller's verifier was switched off, or is asked again."""
 

@@ -104,12 +104,10 @@ class Pipeline:
             raise
 
     async def _finish(self, state: RequestState) -> Completion | None:
-        """Close and keep the answer for the same key; without an answer the key is free again."""
-        try:
-            record = await self.finalizer.close(state)
-        finally:
-            if state.answer is None:
-                await self.idempotency.release(state.request, state.id)
+        """Close and keep the answer for the same key; without an answer the key is free at once."""
+        if state.answer is None:
+            self.background.start(self.idempotency.release(state.request, state.id))
+        record = await self.finalizer.close(state)
         if state.answer is None:
             return None
         self.auditor.maybe_audit(state)
