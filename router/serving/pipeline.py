@@ -107,6 +107,12 @@ class Pipeline:
         """Close and keep the answer for the same key; without an answer the key is free at once."""
         if state.answer is None:
             self.background.start(self.idempotency.release(state.request, state.id))
+        try:
+            return await self._close(state)
+        finally:
+            self.idempotency.leave(state.id)
+
+    async def _close(self, state: RequestState) -> Completion | None:
         record = await self.finalizer.close(state)
         if state.answer is None:
             return None

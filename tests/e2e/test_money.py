@@ -21,10 +21,11 @@ from demo.setup import serving
 from demo.stack import free_port
 from demo.upstream import INSTANT, Upstream
 from demo.world import Reply
-from router.adapters.storage import EmbeddedRedis
+from router.adapters.storage import EmbeddedRedis, StorageSettings, open_storage
 from router.app.server import running_router
 from router.config import parse_config
-from router.domain.tenants import Tenant, TenantLimits, hash_key
+from router.domain.errors import StorageUnavailable
+from router.domain.tenants import Reservation, Tenant, TenantLimits, hash_key
 from tests.contract.ledger import later
 from tests.e2e.conftest import ARMS, GOOD, KEY, Router, request, served, until
 from tests.e2e.details import detail, reason
@@ -101,6 +102,25 @@ async def test_nothing_is_paid_while_nothing_can_be_written(
         return True
 
     await until(is_back)
+
+
+async def test_what_is_under_way_when_the_store_becomes_full_is_charged(
+    server: EmbeddedRedis,
+) -> None:
+    """To settle is to give memory back."""
+    tenant = Tenant("acme", TenantLimits(daily_usd=1.0))
+    storage = await open_storage(StorageSettings(url=f"unix://{server.socket}"))
+    for n in range(3):
+        await storage.quota.reserve(tenant, Reservation(f"r{n}", "acme", 0, 0.25))
+    await later(storage, 61)
+    await storage.client.call("CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(StorageUnavailable):
+        await storage.quota.reserve(tenant, Reservation("new", "acme", 0, 0.01))
+    await storage.quota.settle(Reservation("r0", "acme", 0, 0.25, held=False), 10, 0.125)
+    assert len(await storage.quota.settle_orphans(10)) == 2
+    used = await storage.quota.usage(tenant)
+    assert (used.daily_usd, used.reserved_usd) == (0.625, 0.0)
+    await storage.close()
 
 
 async def test_a_request_that_can_never_fit_is_told_what_to_change(

@@ -216,7 +216,8 @@ def _exceeded(tenant: str, quota: str, wait_ms: int, *amounts: int) -> QuotaExce
 
 
 def _used_up(quota: str, needed: str, limit: str, left: str) -> str:
-    knob = f", with a max_cost_usd of at most {left}," if quota.endswith("_usd") else ""
+    has_some = quota.endswith("_usd") and left != "0"
+    knob = f", with a max_cost_usd of at most {left}," if has_some else ""
     return (
         f"the quota {quota} has {left} of {limit} left, and this request may take {needed}: "
         f"try again later{knob} or have it raised"

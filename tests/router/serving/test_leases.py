@@ -9,7 +9,12 @@ from dataclasses import dataclass
 import pytest
 
 from router.domain.chat import Answer
-from router.domain.errors import AllAttemptsFailed, ProviderUnavailable, StorageUnavailable
+from router.domain.errors import (
+    AllAttemptsFailed,
+    Overloaded,
+    ProviderUnavailable,
+    StorageUnavailable,
+)
 from router.domain.tenants import LEASE_S, Reservation, Tenant, TenantLimits
 from router.serving.leases import Held, LeaseKeeper, LeaseSettings
 from tests.blips import miss_first_tries
@@ -151,6 +156,19 @@ async def test_a_key_is_free_at_once_after_a_failure_though_its_release_was_lost
     assert not core.held.claims
     core.provider.reply = answer
     assert (await core.service.complete(asked("k"))).answer == ANSWER
+
+
+async def test_nothing_is_renewed_for_a_request_whose_record_was_refused(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> object:
+        raise Overloaded("the log is full")
+
+    monkeypatch.setattr(core.storage.decisions, "record", refuse)
+    with pytest.raises(Overloaded):
+        await core.service.complete(asked("k"))
+    await core.background.drain()
+    assert (core.held.claims, core.held.reservations) == ({}, {})
 
 
 async def test_a_claim_that_lapsed_under_way_still_keeps_its_answer(core: Core) -> None:
