@@ -69,10 +69,10 @@ class Background:
         else:
             self.spool(owed)
 
-    async def drain(self, within_s: float = DRAIN_S) -> None:
+    async def drain(self, patience_s: float = DRAIN_S) -> None:
         """Wait for what is under way; what takes longer is ended, and what it owes spooled."""
         loop = asyncio.get_running_loop()
-        until_s = loop.time() + within_s
+        until_s = loop.time() + patience_s
         while self._tasks and loop.time() < until_s:
             await asyncio.wait(self._tasks, timeout=until_s - loop.time())
         # What a task does about its end may take a write of its own.

@@ -593,3 +593,16 @@ async def test_a_router_s_clock_has_no_say(quota: QuotaKeeper, clock: FakeTime, 
     left = await quota.reserve(tenant, take(2, 0, 0.25))
     assert (left.daily_usd, left.monthly_usd, left.requests) == (0.0, 0.0, 0)
     assert await quota.settle_orphans(10) == []
+
+
+async def test_a_server_whose_clock_was_ahead_holds_nothing_for_long(
+    quota: QuotaKeeper, storage: Storage
+) -> None:
+    tenant = acme(daily_usd=1.0)
+    for n in range(2):
+        await quota.reserve(tenant, take(n, 0, 0.5))
+    await later(storage, -2 * DAY_S)
+    await quota.renew([take(0)])
+    assert [orphan.id for orphan in await quota.settle_orphans(10)] == ["r1"]
+    await later(storage, LEASE_S + GRACE_S)
+    assert [orphan.id for orphan in await quota.settle_orphans(10)] == ["r0"]

@@ -227,3 +227,20 @@ async def test_what_a_killed_router_held_is_free_within_its_lease(
             keys = running.storage.idempotency._keys  # noqa: SLF001 - to see how long is left
             left_s = await running.storage.client.call("TTL", keys.idempotency("test", f"k{n}"))
             assert left_s <= 45
+
+
+async def test_a_burst_brings_no_more_tokens_than_a_minute_allows(
+    router: Router, texts: Iterator[str]
+) -> None:
+    """No caller says how long its answer may be, and each is long."""
+    long = Reply("Forty-two.", 1.0, 100, 3_000)
+    for upstream in router.upstreams.values():
+        upstream.find = lambda _: long
+        upstream.profile = replace(INSTANT, first_token_ms=200)
+    allowed = 20_000
+    metadata = await router.tenant("talker", TenantLimits(tokens_per_minute=allowed))
+    calls = [router.stub.Complete(request(next(texts)), metadata=metadata) for _ in range(40)]
+    ended = await asyncio.gather(*calls, return_exceptions=True)
+    served = [e.receipt for e in ended if not isinstance(e, BaseException)]
+    came = sum(a.input_tokens + a.output_tokens for r in served for a in r.attempts)
+    assert 0 < came <= allowed
