@@ -236,6 +236,8 @@ class ProviderError(RouterError):
     reason = "PROVIDER_ERROR"
     blames_deployment: ClassVar[bool] = True
     retry_after_ms: int | None = None
+    hurried: bool = False
+    """A limit ended the call that was shorter than any of the deployment's own."""
 
 
 class ProviderUnavailable(ProviderError):

@@ -17,6 +17,7 @@ from router.adapters.providers.dialect import Assembler, Dialect
 from router.adapters.providers.failures import DRIVER_ERRORS, CallProgress, refusal
 from router.adapters.providers.network import OnePieceBackend
 from router.adapters.providers.sse import EventReader
+from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta
 from router.domain.errors import (
@@ -92,7 +93,8 @@ class HttpProvider:
     ) -> Answer:
         progress = CallProgress()
         opened = self._opened(deployment, request, progress, stream=False)
-        async with progress.bounded(timeout_ms), opened as response:
+        hurried = timeout_ms < deployment.timeout_ms
+        async with progress.bounded(timeout_ms, hurried=hurried), opened as response:
             body = await _bounded_body(response)
             return self._dialect.answer(body, deployment, request)
 
@@ -101,14 +103,19 @@ class HttpProvider:
     ) -> AsyncGenerator[Delta | Answer]:
         assembler = self._dialect.assembler(deployment, request)
         now_s = asyncio.get_running_loop().time
-        progress, left_s = CallProgress(), timeout_ms / 1_000
+        progress, left_ms = CallProgress(), timeout_ms
+        # The first piece of the body, and each further one, has a limit of its own.
+        piece_ms = deployment.first_byte_ms or deployment.timeout_ms
         async with aclosing(self._events(deployment, request, assembler, progress)) as batches:
             while True:
                 # The limit covers waiting for the upstream, never the caller's own pace.
                 began_s = now_s()
-                async with progress.bounded(left_s * 1_000):
+                limit_ms = min(left_ms, piece_ms)
+                hurried = left_ms < piece_ms and timeout_ms < deployment.timeout_ms
+                async with progress.bounded(limit_ms, hurried=hurried):
                     deltas = await anext(batches, None)
-                left_s -= now_s() - began_s
+                left_ms -= (now_s() - began_s) * MS_PER_S
+                piece_ms = deployment.between_bytes_ms or deployment.timeout_ms
                 if deltas is None:
                     break
                 for delta in deltas:
