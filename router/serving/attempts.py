@@ -165,6 +165,7 @@ class _OpenAttempt:
             output_tokens=usage.output_tokens,
             cost_usd=self.deployment.price.cost_usd(usage),
             guessed=usage.guessed,
+            heard=self.live and self.pieces > 0 and usage.guessed,
         )
         self.run.attempts.append(attempt)
 
