@@ -141,17 +141,18 @@ class _OpenAttempt:
         return Usage(self.run.needs.input_tokens, self._uncounted_output(error), guessed=True)
 
     def _uncounted_output(self, error: BaseException) -> int:
-        """Returns what was heard with what is usually hidden; the limit where nothing was heard.
-
-        A caller who leaves before the first delta of a model without hidden reasoning pays for the
-        input: nothing was written yet.
-        """
+        """Returns what was heard with what is usually hidden; the limit where nothing was heard."""
         hidden = self.stats.hidden_tokens
         if self.pieces:
             heard = tokens_heard(self.pieces, self.characters) + (hidden or 0)
             return min(self.most_tokens, heard)
-        left_early = self.live and hidden == 0 and not isinstance(error, ProviderError)
-        return 0 if left_early else self.most_tokens
+        left_early = self._waits_as_usual() and not isinstance(error, ProviderError)
+        return 0 if left_early and hidden == 0 else self.most_tokens
+
+    def _waits_as_usual(self) -> bool:
+        """True while a stream's first delta is not due: without hidden reasoning nothing exists."""
+        usual_ms = self.stats.usual_ms(live=True) if self.live else None
+        return usual_ms is not None and self.elapsed_ms <= usual_ms
 
     def _write(self, outcome: AttemptOutcome, why: str, usage: Usage) -> None:
         attempt = Attempt(
