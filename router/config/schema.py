@@ -140,6 +140,10 @@ class ProvidersSection(ConfigSection):
     """PEM file of certificate authorities that are trusted besides the public ones."""
     max_connections: Count = 512
     """Connections to all providers together."""
+    proxy: Annotated[str, Field(pattern=r"^(environment|none|https?://[^@\s]+)$")] = "environment"
+    """Proxy on the way to providers and verifier: its URL, `none`, or `environment` for
+    `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`. Hosts of `NO_PROXY` are called directly. A password
+    may stand in the environment alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

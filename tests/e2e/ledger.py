@@ -21,8 +21,9 @@ class Ledger:
     """kind: says by a request's prompt how it is treated.
 
     answer: after wait_s. hang, reset, malformed, error: the whole output limit is generated, then
-    nothing, an abort, nonsense or a fault that was never begun (which costs nothing). stream: a
-    token every pace_s until the caller leaves, `stall` after which tokens it stops for ever.
+    nothing, an abort, nonsense or a fault that was never begun (which costs nothing). silent: as
+    hang, but nothing is generated. stream: a token every pace_s until the caller leaves; after
+    `stall` tokens it stops for ever. host: another name that it is called by.
     """
 
     kind: Callable[[str], str] = lambda _: "answer"
@@ -36,6 +37,7 @@ class Ledger:
     input_tokens: int = 0
     generated: int = 0
     port: int = 0
+    host: str = ""
 
     def usd(self, input_usd_per_mtok: float, output_usd_per_mtok: float) -> float:
         paid = self.input_tokens * input_usd_per_mtok + self.generated * output_usd_per_mtok

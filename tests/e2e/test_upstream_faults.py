@@ -43,8 +43,9 @@ def _model(model_dir: Path) -> None:
 
 
 def _deployment(name: str, ledger: Ledger, more: str) -> str:
+    host = ledger.host or f"127.0.0.1:{ledger.port}"
     return (
-        f"{{name: {name}, provider: openai, model: m, base_url: 'http://127.0.0.1:{ledger.port}/v1',"
+        f"{{name: {name}, provider: openai, model: m, base_url: 'http://{host}/v1',"
         f" max_output_tokens: {LIMIT}, price: {{input_usd_per_mtok: {INPUT_USD},"
         f" output_usd_per_mtok: {OUTPUT_USD}}}{more}}}"
     )
@@ -72,7 +73,8 @@ arms:
 {text}{sections}
 """
         parsed = parse_config(config, "test.yaml", {})
-        running = await stack.enter_async_context(running_router(parsed, {}))
+        env = {"http_proxy": f"127.0.0.1:{arms[0][0].port}", "NO_PROXY": "127.0.0.0/8"}
+        running = await stack.enter_async_context(running_router(parsed, env))
         target = f"127.0.0.1:{running.port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
         await running.storage.tenants.create(Tenant("test"), hash_key(KEY))
@@ -308,3 +310,12 @@ async def test_callers_are_told_when_every_deployment_is_busy(tmp_path: Path) ->
             assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         found = await settled(router, 1)
         assert len(found) == 1
+
+
+@on_uvloop
+async def test_providers_are_called_through_the_proxy_of_the_environment(tmp_path: Path) -> None:
+    """The first upstream is the proxy as well; every other host here is exempt."""
+    ledger = Ledger(host="api.example")
+    async with routed(tmp_path, [[ledger]]) as router:
+        assert await ask(router)
+        assert ledger.seen == 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeAlias
@@ -16,6 +17,7 @@ import msgspec
 from router.adapters.providers.dialect import Assembler, Dialect
 from router.adapters.providers.failures import DRIVER_ERRORS, CallProgress, refusal
 from router.adapters.providers.network import OnePieceBackend
+from router.adapters.providers.proxy import ProxiedPool, ProxyRules
 from router.adapters.providers.sse import EventReader
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
@@ -46,12 +48,16 @@ _Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 def make_client(
-    max_connections: int = MAX_CONNECTIONS, *, http2: bool = False, ca_file: Path | None = None
+    max_connections: int = MAX_CONNECTIONS,
+    *,
+    http2: bool = False,
+    ca_file: Path | None = None,
+    proxies: ProxyRules | None = None,
 ) -> httpcore.AsyncConnectionPool:
     """Pooled connections, for use as a context manager. max_connections: over all providers.
 
-    The pool alone: what a whole client adds (redirects, cookies, auth, proxies from the
-    environment) must not happen here, and costs half a millisecond a call.
+    The pool alone: what a whole client adds (redirects, cookies, auth) must not happen here, and
+    costs half a millisecond a call.
 
     http2: offer it to providers. Off by default: over HTTP/2 httpcore never resets the stream of
     a call that was given up, so the provider writes on at our expense, and after a hundred such
@@ -59,11 +65,16 @@ def make_client(
 
     ca_file: authorities to trust besides the public ones, PEM. Raises OSError (ssl.SSLError) for a
     file that holds none.
+
+    proxies: that some go through, rather than all the direct way.
     """
     trusted = httpcore.default_ssl_context()
     if ca_file is not None:
         trusted.load_verify_locations(ca_file)
-    return httpcore.AsyncConnectionPool(
+    pool: Callable[..., httpcore.AsyncConnectionPool] = httpcore.AsyncConnectionPool
+    if proxies is not None and proxies.by_scheme:
+        pool = partial(ProxiedPool, proxies)
+    return pool(
         max_connections=max_connections,
         keepalive_expiry=KEEPALIVE_S,
         ssl_context=trusted,
