@@ -204,7 +204,9 @@ class DeploymentCaller:
         if math.isinf(remaining_ms):
             return remaining_ms
         own, rest = self._stats[deployment.name], [self._stats[d.name] for d in others]
-        return max(LEAST_LIMIT_MS, share_ms(remaining_ms, own, rest, live=live))
+        failed = any(a.deployment and a.outcome is AttemptOutcome.FAILED for a in run.attempts)
+        limit_ms = share_ms(remaining_ms, own, rest, live=live, failed=failed)
+        return max(LEAST_LIMIT_MS, limit_ms)
 
     def holds_back(self, run: PlanRun, deployment: Deployment, limit_ms: float) -> bool:
         """True if the deployment was silent for so long lately that others had better be asked."""

@@ -17,8 +17,8 @@ LEEWAY: Final = 1.5
 """A deployment is given this many times its usual latency."""
 LEAST_MS: Final = 500.0
 """No attempt is cut short earlier in favour of the next deployment."""
-OTHERS: Final = 2
-"""Deployments still to be tried that time is kept for."""
+KEPT_FOR_UNKNOWN: Final = 0.3
+"""Share of what remains that is kept for a deployment that has not answered yet."""
 
 SILENCES: Final = 3
 """Unanswered calls in a row of one tenant, or tenants in a row, after which calls go elsewhere."""
@@ -116,11 +116,9 @@ class DeploymentStats:
         known = sorted(self._latencies_ms.get(live, ()))
         return known[int(USUAL * (len(known) - 1))] if known else None
 
-    def may_answer_within(self, limit_ms: float, *, live: bool) -> bool:
-        usual_ms = self.usual_ms(live=live)
-        if usual_ms is not None:
-            return usual_ms <= limit_ms
-        return all(s.longest_ms < limit_ms for s in self._silences.values())
+    @property
+    def longest_silence_ms(self) -> float:
+        return max((s.longest_ms for s in self._silences.values()), default=0.0)
 
     def counted(self, answer: Answer) -> None:
         """Learn how many tokens are charged beyond those that can be seen: hidden reasoning."""
@@ -153,22 +151,30 @@ def tokens_heard(pieces: int, characters: int) -> int:
 
 
 def share_ms(
-    remaining_ms: float, own: DeploymentStats, others: Sequence[DeploymentStats], *, live: bool
+    remaining_ms: float,
+    own: DeploymentStats,
+    others: Sequence[DeploymentStats],
+    *,
+    live: bool,
+    failed: bool,
 ) -> float:
-    """Returns how long a deployment may take, so that those after it can still answer.
+    """Returns how long a deployment may take, so that one after it can still answer.
 
-    It is left as late as they allow: after them there is nothing, and an answer may take long. Half
-    of what remains is kept for one whose latency is not known; none for those that would not
-    answer in half of it. Never less than its own usual latency with some leeway.
+    It is left as late as that allows: an answer may take long. Nothing is kept for deployments that
+    would not answer in half of what remains, nor, once one has failed, for those not known. A
+    deployment always gets its own usual latency with some leeway. failed: an attempt has.
     """
-    half_ms = remaining_ms / 2
-    helpful = [o for o in others if o.may_answer_within(half_ms, live=live)][:OTHERS]
-    needs_ms = [_needed_ms(o, half_ms, live=live) for o in helpful]
-    kept_ms = min(half_ms, sum(needs_ms))
-    least_ms = max(LEAST_MS, _needed_ms(own, 0.0, live=live))
-    return max(remaining_ms - kept_ms, min(remaining_ms, least_ms))
+    half_ms, unknown_ms = remaining_ms / 2, 0.0 if failed else remaining_ms * KEPT_FOR_UNKNOWN
+    needs_ms = (_needed_ms(o, half_ms, unknown_ms, live=live) for o in others)
+    kept_ms = min(half_ms, max(filter(None, needs_ms), default=0.0))
+    usual_ms = own.usual_ms(live=live) or 0.0
+    least_ms = min(remaining_ms, max(LEAST_MS, LEEWAY * usual_ms))
+    return max(remaining_ms - kept_ms, least_ms)
 
 
-def _needed_ms(stats: DeploymentStats, unknown_ms: float, *, live: bool) -> float:
+def _needed_ms(stats: DeploymentStats, most_ms: float, unknown_ms: float, *, live: bool) -> float:
+    """Returns the time to keep for a deployment, 0 for one that would not answer in it."""
     usual_ms = stats.usual_ms(live=live)
-    return unknown_ms if usual_ms is None else max(LEAST_MS / 2, LEEWAY * usual_ms)
+    if usual_ms is None:
+        return unknown_ms if stats.longest_silence_ms < unknown_ms else 0.0
+    return max(LEAST_MS / 2, LEEWAY * usual_ms) if usual_ms <= most_ms else 0.0
