@@ -247,7 +247,7 @@ class ProviderUnavailable(ProviderError):
 
 
 class ProviderTimeout(ProviderError):
-    """The request was sent; no answer, or no whole one, came in time."""
+    """The request was sent; no answer, or no whole one, came in time: it may be charged."""
 
     reason = "PROVIDER_TIMEOUT"
 
@@ -282,7 +282,7 @@ class ProviderUnauthorized(ProviderError):
 
 
 class ProviderMalformed(ProviderError):
-    """The answer does not follow the protocol, is too large or broke off in mid-stream."""
+    """The answer does not follow the protocol, is too large or broke off: it may be charged."""
 
     reason = "PROVIDER_MALFORMED"
 
