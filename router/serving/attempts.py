@@ -113,9 +113,13 @@ class _OpenAttempt:
     def elapsed_ms(self) -> float:
         return (self.clock() - self.started_s) * MS_PER_S
 
+    def _is_answered(self) -> None:
+        self.stats.ended(id(self))
+        self.stats.answered(self.elapsed_ms, self.clock(), live=self.live)
+
     def hear(self, delta: Delta) -> None:
         if self.live and not self.pieces:
-            self.stats.answered(self.elapsed_ms, live=True)
+            self._is_answered()
         self.pieces += 1
         self.characters += len(_text(delta))
 
@@ -123,7 +127,7 @@ class _OpenAttempt:
         """Record the answer. why: the gate's verdict."""
         run = self.run
         if not (self.live and self.pieces):
-            self.stats.answered(self.elapsed_ms, live=self.live)
+            self._is_answered()
         self.stats.counted(answer)
         self._write(AttemptOutcome.ACCEPTED, why or "passed", answer.usage)
         run.answer, run.passed = answer, why == PASSED
@@ -239,6 +243,7 @@ class DeploymentCaller:
         stats = self._stats[deployment.name]
         attempt = _OpenAttempt(run, arm, deployment, self._clock, stats, live, limit_ms)
         stats.in_flight += 1
+        stats.waits(id(attempt), run.tenant, attempt.started_s)
         error: BaseException | None = None
         try:
             async with aclosing(self._deltas(attempt)) as deltas:
@@ -258,6 +263,7 @@ class DeploymentCaller:
             raise
         finally:
             stats.in_flight -= 1
+            stats.ended(id(attempt))
             self._report(attempt, error)
 
     async def _deltas(self, attempt: _OpenAttempt) -> AsyncGenerator[Delta]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -71,15 +72,26 @@ class DeploymentStats:
     """One deployment in this process. in_flight: attempts under way.
 
     Latencies are those of whole answers and of first deltas, each by itself. Silences end with the
-    first answer to anybody: whoever waits too little learns it alone.
+    first answer to anybody: whoever waits too little learns it alone. Calls that have waited for
+    long, with nobody answered meanwhile, count as silences before they end.
     """
 
     in_flight: int = 0
+    _waiting: dict[int, tuple[str, float]] = field(default_factory=dict)
+    _answered_s: float = -math.inf
     _latencies_ms: dict[bool, deque[float]] = field(default_factory=dict)
     _silences: dict[str, _Silence] = field(default_factory=dict)
     _hidden_tokens: float | None = None
 
-    def answered(self, latency_ms: float, *, live: bool) -> None:
+    def waits(self, number: int, tenant: str, now_s: float) -> None:
+        """A call waits for its answer, live for its first delta. number: names it."""
+        self._waiting[number] = tenant, now_s
+
+    def ended(self, number: int) -> None:
+        self._waiting.pop(number, None)
+
+    def answered(self, latency_ms: float, now_s: float, *, live: bool) -> None:
+        self._answered_s = now_s
         self._latencies_ms.setdefault(live, deque(maxlen=SAMPLES)).append(latency_ms)
         self._silences.clear()
 
@@ -99,11 +111,24 @@ class DeploymentStats:
         """
         kept = [self._silences.get(name) for name in (f"/{tenant}", EVERYBODY)]
         concerning = [s for s in kept if s is not None and s.concerns(limit_ms)]
-        if any(now_s < s.until_s for s in concerning):
+        if any(now_s < s.until_s for s in concerning) or self._is_stuck(tenant, limit_ms, now_s):
             return True
         for silence in concerning:
             silence.probe(now_s)
         return False
+
+    def _is_stuck(self, tenant: str, limit_ms: float, now_s: float) -> bool:
+        """True if several calls have waited for half the limit, and longer than is usual."""
+        if len(self._waiting) < SILENCES:
+            return False
+        usual_ms = max(
+            (self.usual_ms(live=live) or 0.0 for live in self._latencies_ms), default=0.0
+        )
+        since_s = now_s - max(limit_ms / FAR, LEAST_MS, SLOW * usual_ms) / MS_PER_S
+        late = [
+            who for who, began_s in self._waiting.values() if self._answered_s < began_s <= since_s
+        ]
+        return late.count(tenant) >= SILENCES or len(set(late)) >= SILENCES
 
     def is_slow(self, waited_ms: float, *, live: bool) -> bool:
         """True if several tenants in a row waited far longer than usual, all for nothing."""

@@ -11,7 +11,7 @@ from router.serving.deployment_stats import DeploymentStats, share_ms, tokens_he
 def known(latency_ms: float, *, live: bool = False) -> DeploymentStats:
     stats = DeploymentStats()
     for _ in range(20):
-        stats.answered(latency_ms, live=live)
+        stats.answered(latency_ms, 0.0, live=live)
     return stats
 
 
@@ -92,7 +92,7 @@ def test_calls_under_way_when_it_began_do_not_lengthen_the_pause() -> None:
 
 def test_an_answer_to_anybody_ends_every_silence() -> None:
     stats = silent(1_000, times=9)
-    stats.answered(10, live=True)
+    stats.answered(10, 0.0, live=True)
     assert not stats.holds_back("t", 1_000, 0.1)
 
 
@@ -103,6 +103,41 @@ def test_silence_to_three_tenants_holds_everybody_back() -> None:
     assert not stats.holds_back("quiet", 1_000, 0.1)
     stats.silent("c", 1_000, 0.0)
     assert stats.holds_back("quiet", 1_000, 0.1)
+
+
+def waiting(*tenants: str, stats: DeploymentStats | None = None) -> DeploymentStats:
+    stats = stats or DeploymentStats()
+    for number, tenant in enumerate(tenants):
+        stats.waits(number, tenant, 10.0)
+    return stats
+
+
+@pytest.mark.parametrize(
+    ("tenants", "limit_ms", "now_s", "held"),
+    [
+        ("ttt", 4_000, 12.1, True),
+        ("ttt", 4_000, 11.9, False),  # they have not waited for half of it
+        ("ttt", 200, 10.4, False),  # nor for half a second
+        ("tt", 4_000, 12.1, False),
+        ("tab", 4_000, 12.1, True),
+        ("aaaa", 4_000, 12.1, False),  # another tenant's alone
+    ],
+)
+def test_calls_that_wait_for_long_hold_others_back(
+    tenants: str, limit_ms: float, now_s: float, *, held: bool
+) -> None:
+    assert waiting(*tenants).holds_back("t", limit_ms, now_s) is held
+
+
+def test_calls_that_wait_as_usual_or_beside_answers_hold_nobody_back() -> None:
+    stats = waiting("t", "t", "t", stats=known(1_000))
+    assert not stats.holds_back("t", 4_000, 12.9)
+    assert stats.holds_back("t", 4_000, 13.1)
+    stats.ended(0)
+    assert not stats.holds_back("t", 4_000, 13.1)
+    stats.waits(0, "t", 10.0)
+    stats.answered(900, 10.9, live=False)
+    assert not stats.holds_back("t", 4_000, 13.1)
 
 
 def test_one_tenant_alone_never_makes_a_deployment_slow() -> None:
