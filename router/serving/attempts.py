@@ -34,6 +34,7 @@ from router.serving.deployment_stats import DeploymentStats, share_ms, tokens_he
 CHARGED = (ProviderTimeout, ProviderMalformed, ProviderDisconnected)
 """Errors of calls that were sent and not counted: they may have been carried out all the same."""
 LEAST_LIMIT_MS: Final = 1.0
+STALL_MS: Final = 500.0
 LATE_MS: Final = 50.0
 """A caller who leaves with so little time remaining left because of its deadline."""
 
@@ -90,7 +91,7 @@ class _OpenAttempt:
     """One call under way, which leaves exactly one attempt in its run.
 
     limit_ms: until its answer, live until its first delta. most_tokens: the output limit sent.
-    pieces, characters: received so far.
+    pieces, characters: received so far. heard_s: when its last piece was handed out.
     """
 
     run: PlanRun
@@ -104,6 +105,7 @@ class _OpenAttempt:
     most_tokens: int = 0
     pieces: int = 0
     characters: int = 0
+    heard_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.started_s = self.clock()
@@ -112,6 +114,14 @@ class _OpenAttempt:
     @property
     def elapsed_ms(self) -> float:
         return (self.clock() - self.started_s) * MS_PER_S
+
+    @property
+    def is_silent(self) -> bool:
+        """True if nothing came, or nothing more for the greater part of the time."""
+        if not (self.live and self.pieces):
+            return True
+        gap_ms = (self.clock() - self.heard_s) * MS_PER_S
+        return gap_ms > max(STALL_MS, self.elapsed_ms / 2)
 
     def _is_answered(self) -> None:
         self.stats.ended(id(self))
@@ -128,7 +138,7 @@ class _OpenAttempt:
         run = self.run
         if not (self.live and self.pieces):
             self._is_answered()
-        self.stats.counted(answer)
+        self.stats.completed(answer)
         self._write(AttemptOutcome.ACCEPTED, why or "passed", answer.usage)
         run.answer, run.passed = answer, why == PASSED
         run.arm, run.deployment = self.arm, self.deployment.name
@@ -281,7 +291,8 @@ class DeploymentCaller:
                 yielded_s = self._clock()
                 yield item
                 # The caller's pace is not the upstream's.
-                attempt.started_s += self._clock() - yielded_s
+                attempt.heard_s = self._clock()
+                attempt.started_s += attempt.heard_s - yielded_s
         raise ProviderMalformed("the stream ended without its answer")
 
     async def _provider_items(self, attempt: _OpenAttempt) -> AsyncGenerator[Delta | Answer]:
@@ -318,7 +329,7 @@ class DeploymentCaller:
         late = not isinstance(error, Exception) and run.remaining_ms(now_s) <= LATE_MS
         if not (hurried or late):
             return Health.OPEN if blamed else None
-        if attempt.live and attempt.pieces:
+        if not attempt.is_silent:
             return None
         stats.silent(run.tenant, attempt.elapsed_ms, now_s)
         return Health.OPEN if stats.is_slow(attempt.elapsed_ms, live=attempt.live) else None

@@ -72,8 +72,8 @@ class DeploymentStats:
     """One deployment in this process. in_flight: attempts under way.
 
     Latencies are those of whole answers and of first deltas, each by itself. Silences end with the
-    first answer to anybody: whoever waits too little learns it alone. Calls that have waited for
-    long, with nobody answered meanwhile, count as silences before they end.
+    first whole answer to anybody: whoever waits too little learns it alone. Calls that have waited
+    for long, with nobody answered meanwhile, count as silences before they end.
     """
 
     in_flight: int = 0
@@ -91,9 +91,9 @@ class DeploymentStats:
         self._waiting.pop(number, None)
 
     def answered(self, latency_ms: float, now_s: float, *, live: bool) -> None:
+        """An answer came, or the first delta of one."""
         self._answered_s = now_s
         self._latencies_ms.setdefault(live, deque(maxlen=SAMPLES)).append(latency_ms)
-        self._silences.clear()
 
     def silent(self, tenant: str, waited_ms: float, now_s: float) -> None:
         """A call was cut short by a limit that is not the deployment's own."""
@@ -145,8 +145,9 @@ class DeploymentStats:
     def longest_silence_ms(self) -> float:
         return max((s.longest_ms for s in self._silences.values()), default=0.0)
 
-    def counted(self, answer: Answer) -> None:
-        """Learn how many tokens are charged beyond those that can be seen: hidden reasoning."""
+    def completed(self, answer: Answer) -> None:
+        """An answer is whole: it ends silences, and tells how many tokens are hidden reasoning."""
+        self._silences.clear()
         usage, visible = answer.usage, visible_tokens(answer)
         if usage.guessed:
             return

@@ -237,6 +237,16 @@ async def test_a_deployment_that_never_answers_is_left_in_time(
         assert ledgers[0].seen <= 25  # what is not answered is soon not asked
 
 
+@on_uvloop
+async def test_a_deployment_whose_streams_stand_still_is_left_too(tmp_path: Path) -> None:
+    """What was begun is lost; the next callers go elsewhere."""
+    ledgers = [Ledger(lambda _: "stream", stall=2), Ledger()]
+    async with routed(tmp_path, [ledgers]) as router:
+        calls = (ask(router, timeout_s=1.5, live=True) for _ in range(5))
+        assert not any(await asyncio.gather(*calls))
+        assert all([await ask(router, timeout_s=1.5, live=True) for _ in range(20)])
+
+
 @pytest.mark.parametrize("live", [False, True], ids=["whole", "stream"])
 @on_uvloop
 async def test_short_deadlines_of_one_tenant_refuse_no_other(tmp_path: Path, *, live: bool) -> None:

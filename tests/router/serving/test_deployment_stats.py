@@ -90,9 +90,11 @@ def test_calls_under_way_when_it_began_do_not_lengthen_the_pause() -> None:
     assert not stats.holds_back("t", 1_000, 5.1)
 
 
-def test_an_answer_to_anybody_ends_every_silence() -> None:
+def test_a_whole_answer_to_anybody_ends_every_silence() -> None:
     stats = silent(1_000, times=9)
     stats.answered(10, 0.0, live=True)
+    assert stats.holds_back("t", 1_000, 0.1)  # a first delta is no answer yet
+    stats.completed(Answer("x", FinishReason.STOP, Usage(1, 1), "m"))
     assert not stats.holds_back("t", 1_000, 0.1)
 
 
@@ -168,8 +170,8 @@ def test_hidden_tokens_are_those_that_no_text_explains(
 ) -> None:
     stats = DeploymentStats()
     assert stats.hidden_tokens is None
-    stats.counted(Answer(text, FinishReason.STOP, Usage(9, output_tokens), "m"))
-    stats.counted(Answer(text, FinishReason.STOP, Usage(9, 9_999, guessed=True), "m"))
+    stats.completed(Answer(text, FinishReason.STOP, Usage(9, output_tokens), "m"))
+    stats.completed(Answer(text, FinishReason.STOP, Usage(9, 9_999, guessed=True), "m"))
     assert stats.hidden_tokens == hidden
 
 
