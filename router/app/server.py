@@ -13,7 +13,7 @@ from functools import partial
 
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
-from router.adapters.providers import make_client, make_providers
+from router.adapters.providers import ProxyRules, make_client, make_providers
 from router.adapters.storage import Storage
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
@@ -94,11 +94,12 @@ async def running_router(
         stack.push_async_callback(background.drain)
         embedder = await _embedder(config, stack)
         section = config.providers
+        proxies = ProxyRules.read(section.proxy, env)
         transport = make_client(
-            section.max_connections, http2=section.http2, ca_file=section.ca_file
+            section.max_connections, http2=section.http2, ca_file=section.ca_file, proxies=proxies
         )
         client = await stack.enter_async_context(transport)
-        verifier = await _verifier(config, metrics, stack)
+        verifier = await _verifier(config, metrics, proxies, stack)
 
         def providers(config: Config) -> Mapping[str, Provider]:
             return make_providers(client, keys_of(config, env))
@@ -156,13 +157,14 @@ async def _embedder(config: Config, stack: AsyncExitStack) -> EmbedderPool:
 
 
 async def _verifier(
-    config: Config, metrics: Metrics, stack: AsyncExitStack
+    config: Config, metrics: Metrics, proxies: ProxyRules, stack: AsyncExitStack
 ) -> VerifierBreaker | None:
     section = config.judging.verifier
     if section is None:
         return None
-    client = await stack.enter_async_context(verifier_client())
-    return VerifierBreaker(HttpVerifier(client, str(section.url)), metrics, time.time, section)
+    url = str(section.url)
+    client = await stack.enter_async_context(verifier_client(proxies.url_for(url)))
+    return VerifierBreaker(HttpVerifier(client, url), metrics, time.time, section)
 
 
 def _server_settings(config: Config) -> ServerSettings:

@@ -86,7 +86,18 @@ class DeploymentSection(ConfigSection):
     max_output_tokens: Count = 4_096
     """Longest answer; sent as the limit where the request gives none."""
     timeout_ms: Count = 60_000
-    """Longest wait for an answer."""
+    """Longest wait for an answer, whole or streamed to its end."""
+    first_byte_ms: Count | None = None
+    """Longest wait for the first byte of a streamed answer; unset: `timeout_ms`."""
+    between_bytes_ms: Count | None = None
+    """Longest wait between two pieces of a streamed answer; unset: `timeout_ms`."""
+    max_in_flight: Count | None = None
+    """Attempts under way at once in a router; above it the next deployment is tried. Unset: three
+    quarters of `server.max_in_flight` or of `providers.max_connections`, whichever is less, and all
+    of it where there is no other deployment."""
+    always_stream: bool = False
+    """Ask for whole answers as a stream too, so that one cut short is charged at what was heard of
+    it; else it is charged at its output limit."""
     tools: bool = True
     """Takes requests with tools."""
     images: bool = False
@@ -129,6 +140,10 @@ class ProvidersSection(ConfigSection):
     """PEM file of certificate authorities that are trusted besides the public ones."""
     max_connections: Count = 512
     """Connections to all providers together."""
+    proxy: Annotated[str, Field(pattern=r"^(environment|none|https?://[^@\s]+)$")] = "environment"
+    """Proxy on the way to providers and verifier: its URL, `none`, or `environment` for
+    `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`. Hosts of `NO_PROXY` are called directly. A password
+    may stand in the environment alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -254,6 +254,8 @@ class ProviderError(RouterError):
     reason = "PROVIDER_ERROR"
     blames_deployment: ClassVar[bool] = True
     retry_after_ms: int | None = None
+    hurried: bool = False
+    """A limit ended the call that was shorter than any of the deployment's own."""
 
 
 class ProviderUnavailable(ProviderError):
@@ -263,7 +265,7 @@ class ProviderUnavailable(ProviderError):
 
 
 class ProviderTimeout(ProviderError):
-    """The request was sent; no answer, or no whole one, came in time."""
+    """The request was sent; no answer, or no whole one, came in time: it may be charged."""
 
     reason = "PROVIDER_TIMEOUT"
 
@@ -298,7 +300,7 @@ class ProviderUnauthorized(ProviderError):
 
 
 class ProviderMalformed(ProviderError):
-    """The answer does not follow the protocol, is too large or broke off in mid-stream."""
+    """The answer does not follow the protocol, is too large or broke off: it may be charged."""
 
     reason = "PROVIDER_MALFORMED"
 

@@ -50,6 +50,8 @@ class Attempt:
 
     agrees: whether its closed answer equals the one that was served; None where that can't be
     told, and for the served one itself.
+    guessed: the provider did not count all tokens, so that they and the cost are guesses. heard:
+    such an attempt ended in the middle of its stream.
     """
 
     arm: str
@@ -62,6 +64,8 @@ class Attempt:
     output_tokens: int = 0
     cost_usd: float = 0.0
     agrees: bool | None = None
+    guessed: bool = False
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,6 +195,7 @@ _OWN = (
     UNJUDGED,
     "internal",
     "no_healthy_deployment",
+    "deployment_busy",
 )
 _ERRORS: tuple[type[ProviderError], ...] = (ProviderError, *ProviderError.__subclasses__())
 _FAILURES = (error.reason.lower() for error in _ERRORS)

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from router.domain.bounds import Count
+from annotated_types import Ge, Le
+
+from router.domain.bounds import WHOLE, Count
 from router.domain.records import (
     CachedAnswer,
     CacheKey,
@@ -60,6 +62,8 @@ class HealthPolicy:
     """How long an open circuit waits before one request probes the deployment."""
     max_cooldown_ms: Count = 60_000
     """Longest cooldown: it doubles with each failed probe."""
+    max_retry_after_ms: Annotated[int, WHOLE, Ge(0), Le(3_600_000)] = 3_600_000
+    """Longest pause that a provider's Retry-After is granted; no request probes it meanwhile."""
     probe_ms: Count = 10_000
     """How long a probe may take before another request may probe."""
 
@@ -79,6 +83,10 @@ class HealthBoard(Protocol):
 
     async def failed(self, deployment: str, retry_after_ms: int | None = None) -> None:
         """A Retry-After opens the circuit at once for at least that long (capped)."""
+        ...
+
+    async def give_back(self, deployment: str) -> None:
+        """A probe ended without telling anything: the next caller may probe at once."""
         ...
 
 

@@ -15,6 +15,7 @@ from router.domain.errors import (
     DeadlineTooShort,
     FieldViolation,
     InvalidRequest,
+    Overloaded,
     QuotaExceeded,
     StorageUnavailable,
 )
@@ -29,7 +30,7 @@ from router.ports.upstream import Embedder
 from router.runtime.background import Background
 from router.serving.admission import Admission
 from router.serving.audits import Auditor
-from router.serving.cascade import Cascade
+from router.serving.cascade import BUSY, Cascade
 from router.serving.finalize import Finalizer
 from router.serving.idempotency import IdempotencyGuard
 from router.serving.plan_selection import PlanSelector
@@ -233,8 +234,12 @@ class Pipeline:
                 async for delta in deltas:
                     yield delta
 
-    def _failure(self, state: RequestState) -> AllAttemptsFailed | DeadlineTooShort:
+    def _failure(self, state: RequestState) -> AllAttemptsFailed | DeadlineTooShort | Overloaded:
         metadata = {"decision_id": state.id}
         if state.deadline_s is not None and self.clock() >= state.deadline_s:
             return DeadlineTooShort("the deadline passed before an answer", metadata=metadata)
+        attempts = state.run.attempts if state.run else ()
+        if attempts and all(attempt.why == BUSY for attempt in attempts):
+            busy = "every deployment that may answer is busy: try again later"
+            return Overloaded(busy, metadata=metadata)
         return AllAttemptsFailed("no provider could answer: try again later", metadata=metadata)

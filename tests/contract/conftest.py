@@ -36,7 +36,13 @@ async def storage(redis_server: EmbeddedRedis, clock: FakeTime) -> AsyncIterator
         keep_events=KEEP_EVENTS,
         keep_snapshots=3,
         cache=CacheBounds(max_entries_per_partition=MAX_ENTRIES, max_entry_bytes=10_000),
-        health=HealthPolicy(failures=3, cooldown_ms=200, max_cooldown_ms=1_000, probe_ms=300),
+        health=HealthPolicy(
+            failures=3,
+            cooldown_ms=200,
+            max_cooldown_ms=1_000,
+            max_retry_after_ms=2_000,
+            probe_ms=300,
+        ),
     )
     opened = await open_storage(settings, clock=clock)
     yield opened
