@@ -1,0 +1,46 @@
+"""A bounded place on this machine for writes that the store could not take yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolPage:
+    """Entries in the order in which they were appended. place, end: known to the spool alone."""
+
+    entries: Sequence[bytes] = field(repr=False)
+    place: str
+    end: int
+
+
+class Spool(Protocol):
+    """Methods raise `StorageUnavailable` when the disk refuses."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes on disk, of entries that are not delivered."""
+        ...
+
+    async def append(self, entry: bytes) -> int:
+        """Return once the entry is on disk: the bytes it takes there."""
+        ...
+
+    async def oldest(self, most: int) -> SpoolPage | None:
+        """The oldest entries, so many at most; None when every one was delivered."""
+        ...
+
+    async def delivered(self, page: SpoolPage) -> None:
+        """Forget a page for good. A page that was not told of comes again, after a restart too."""
+        ...
+
+    async def adopt(self) -> SpoolPage | None:
+        """Take over some of what ended processes left behind; None once there is no more of it.
+
+        It is delivered before anything newer.
+        """
+        ...
+
+    async def close(self) -> None: ...
