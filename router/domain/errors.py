@@ -30,7 +30,9 @@ class RouterError(Exception):
 
 
 class RetryableError(RouterError):
-    """Trying again after `retry_after_ms` may work."""
+    """Trying again after `retry_after_ms` may work; not where it is not `retryable`."""
+
+    retryable = True
 
     def __init__(
         self,
@@ -125,14 +127,30 @@ class DeadlineTooShort(RouterError):
 
 
 class QuotaExceeded(RetryableError):
-    """A limit of the tenant. quota: requests_per_minute | tokens_per_minute | daily_usd | ..."""
+    """A limit of the tenant. quota: requests_per_minute | tokens_per_minute | daily_usd | ...
+
+    retry_after_ms: None where the request alone is above the limit, so that no waiting helps.
+    """
 
     reason = "QUOTA_EXCEEDED"
 
-    def __init__(self, message: str, *, quota: str, subject: str, retry_after_ms: int) -> None:
-        super().__init__(message, retry_after_ms=retry_after_ms, metadata={"quota": quota})
+    def __init__(
+        self,
+        message: str,
+        *,
+        quota: str,
+        subject: str,
+        retry_after_ms: int | None,
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            retry_after_ms=retry_after_ms or 0,
+            metadata={"quota": quota, **(metadata or {})},
+        )
         self.quota = quota
         self.subject = subject
+        self.retryable = retry_after_ms is not None
 
 
 # What the service lacks.

@@ -40,11 +40,19 @@ class Tenant:
     limits: TenantLimits = field(default_factory=TenantLimits)
 
 
+LEASE_S: Final = 45
+"""A reservation or claim that its owner has not renewed for so long is nobody's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reservation:
     """Quota that was taken in advance; settled exactly once by id.
 
-    held: false where nothing was taken, since nothing is limited; then all is charged at the end.
+    tokens, cost_usd: a bound on what may come. asked_tokens: what the request itself asks for; a
+    limit below that can never be met.
+    held: false where nothing may have been reserved; settling then charges all of it, once.
+    expected_usd: charged if its owner dies; None for all of cost_usd.
+    renewed: false where nobody renews it: it is kept until the join window has closed.
     """
 
     id: str
@@ -52,6 +60,45 @@ class Reservation:
     tokens: int
     cost_usd: float
     held: bool = True
+    expected_usd: float | None = None
+    asked_tokens: int = 0
+    renewed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A reservation and what it came to: a write that is owed until the store has it."""
+
+    reservation: Reservation
+    tokens: int
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A reservation whose owner died, and what was charged for it. age_ms: since it was made."""
+
+    id: str
+    tenant: str
+    reserved_usd: float
+    charged_usd: float
+    age_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TenantUsage:
+    """What a tenant has used. Spent and reserved money are told apart.
+
+    left: counts what is reserved as used. reservations: how many, orphans among them included.
+    """
+
+    daily_usd: float
+    monthly_usd: float
+    reserved_usd: float
+    left: QuotaLeft
+    reservations: int
+    orphans: int
+    orphaned_usd: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,15 @@ from router.domain.records import (
     CacheKey,
     SessionTurn,
 )
-from router.domain.tenants import QuotaLeft, Reservation, Tenant, TenantLimits
+from router.domain.tenants import (
+    LEASE_S,
+    Orphan,
+    QuotaLeft,
+    Reservation,
+    Tenant,
+    TenantLimits,
+    TenantUsage,
+)
 from router.ports.upstream import Embedding
 
 
@@ -75,15 +83,39 @@ class HealthBoard(Protocol):
 
 
 class QuotaKeeper(Protocol):
+    """Reservations are short leases by the store's clock, which their living owner renews."""
+
     async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
         """Take one request, tokens and cost, all or nothing. Raises QuotaExceeded.
 
-        Reserving the same id twice takes once; after it was settled it takes nothing.
+        Reserving the same id again takes only what it lacks: nothing, or the difference to a
+        larger bound (an allowance that is topped up). After it was settled, or charged as an
+        orphan, it takes nothing: quota that is leased anew needs a new id.
         """
         ...
 
     async def settle(self, reservation: Reservation, tokens: int, cost_usd: float) -> QuotaLeft:
-        """Replace the reservation by what was really used; a second call changes nothing."""
+        """Replace the reservation by what was really used; a second call changes nothing.
+
+        One that was charged as an orphan is corrected. An id of which nothing is known changes
+        nothing where it was `held`, and is charged once where it was not.
+        """
+        ...
+
+    async def renew(
+        self, reservations: Sequence[Reservation], ttl_s: float = LEASE_S
+    ) -> Sequence[str]:
+        """Extend the leases. Returns the ids that are not held (settled, or orphaned meanwhile)."""
+        ...
+
+    async def usage(self, tenant: Tenant) -> TenantUsage: ...
+
+    async def settle_orphans(self, most: int, *, tenant: str = "") -> Sequence[Orphan]:
+        """Charge reservations whose lease has lapsed at what was expected, `most` at once.
+
+        Each is charged once, whoever calls at the same time. tenant: only of this one, also
+        those whose lease lapsed a moment ago; "" for everybody's, a while after it lapsed.
+        """
         ...
 
 
@@ -155,7 +187,15 @@ class Idempotency(Protocol):
         """
         ...
 
-    async def finish(self, key: ClaimKey, payload: bytes, ttl_s: int) -> None: ...
+    async def renew(self, keys: Sequence[ClaimKey], ttl_s: int = LEASE_S) -> None:
+        """Extend claims that run; for those of another owner it does nothing."""
+        ...
+
+    async def finish(
+        self, key: ClaimKey, payload: bytes, ttl_s: int, fingerprint: str = ""
+    ) -> None:
+        """Keep the payload. fingerprint: a claim that lapsed and is free is taken again with it."""
+        ...
 
     async def release(self, key: ClaimKey) -> None: ...
 

@@ -69,7 +69,7 @@ def _details(error: e.RouterError) -> list[Message]:
             subject=error.subject, description=error.message
         )
         details.append(error_details_pb2.QuotaFailure(violations=[violation]))
-    if isinstance(error, e.RetryableError):
+    if isinstance(error, e.RetryableError) and error.retryable:
         seconds, rest_ms = divmod(math.ceil(error.retry_after_ms), 1_000)
         delay = duration_pb2.Duration(seconds=seconds, nanos=rest_ms * 1_000_000)
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))

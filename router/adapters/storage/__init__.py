@@ -115,7 +115,7 @@ def build_storage(
     return Storage(
         cache=RedisAnswerCache(client, keys, settings.cache),
         health=RedisHealthBoard(client, keys, settings.health),
-        quota=RedisQuotaKeeper(client, keys, clock, settings.keep_decisions_s),
+        quota=RedisQuotaKeeper(client, keys, settings.join_window_s, settings.keep_decisions_s),
         tenants=RedisTenantDirectory(client, keys),
         decisions=RedisDecisionLog(client, keys, clock, settings),
         defaults=RedisDefaults(client, keys, clock, settings),

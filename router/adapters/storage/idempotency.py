@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from router.adapters.storage.client import Client, load
 from router.adapters.storage.keys import Keys
+from router.domain.tenants import LEASE_S
 from router.ports.state import Claim, ClaimKey, ClaimState
 
+MOST_AT_ONCE = 500
 _CLAIM = load("once_claim")
 _FINISH = load("once_finish")
+_RENEW = load("once_renew")
 _RELEASE = load("once_release")
 
 
@@ -24,11 +29,24 @@ class RedisIdempotency:
         )
         return Claim(ClaimState(state.decode()), payload)
 
-    async def finish(self, key: ClaimKey, payload: bytes, ttl_s: int) -> None:
-        await self._client.script(_FINISH, self._places(key), key.owner, payload, ttl_s)
+    async def renew(self, keys: Sequence[ClaimKey], ttl_s: int = LEASE_S) -> None:
+        places, owners = [self._place(key) for key in keys], [key.owner for key in keys]
+        for start in range(0, len(keys), MOST_AT_ONCE):
+            batch = slice(start, start + MOST_AT_ONCE)
+            await self._client.script(_RENEW, places[batch], ttl_s, *owners[batch])
+
+    async def finish(
+        self, key: ClaimKey, payload: bytes, ttl_s: int, fingerprint: str = ""
+    ) -> None:
+        await self._client.script(
+            _FINISH, self._places(key), key.owner, payload, ttl_s, fingerprint
+        )
 
     async def release(self, key: ClaimKey) -> None:
         await self._client.script(_RELEASE, self._places(key), key.owner)
 
     def _places(self, key: ClaimKey) -> list[str]:
-        return [self._keys.idempotency(key.tenant, key.key)]
+        return [self._place(key)]
+
+    def _place(self, key: ClaimKey) -> str:
+        return self._keys.idempotency(key.tenant, key.key)

@@ -41,6 +41,15 @@ class Keys:
         return f"{self.prefix}reservation:{reservation_id}"
 
     @property
+    def reserved_until(self) -> str:
+        """Sorted set of `TENANT/RESERVATION` by the end of its lease, in ms on the server."""
+        return f"{self.prefix}reserved-until"
+
+    def settled(self, tenant: str) -> str:
+        """Sorted set of the reservations settled lately, by when, in ms on the server."""
+        return f"{self.prefix}settled:{tenant}"
+
+    @property
     def tenants(self) -> str:
         """Hash of names to limits."""
         return f"{self.prefix}tenants"
