@@ -18,7 +18,9 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -55,13 +57,12 @@ class _Segment:
             at += _FRAME.size + length
             yield at, zlib.decompress(body)
 
-    def page(self, most: int) -> SpoolPage | None:
-        entries, end = [], self.done
-        for end, entry in self.frames():  # noqa: B007 - the last end is the page's
-            entries.append(entry)
-            if len(entries) == most:
-                break
-        return SpoolPage(entries, str(self.path), end) if entries else None
+    def page(self, most: int | None = None) -> SpoolPage | None:
+        """Returns the first entries that were not delivered; None where there are none."""
+        found = list(islice(self.frames(), most))
+        if not found:
+            return None
+        return SpoolPage([entry for _, entry in found], str(self.path), [end for end, _ in found])
 
     def acknowledge(self, end: int) -> None:
         with self.ack.open("wb") as file:
@@ -154,8 +155,8 @@ class FileSpool:
     async def oldest(self, most: int) -> SpoolPage | None:
         return await self._in_thread(lambda: self._oldest(most))
 
-    async def delivered(self, page: SpoolPage) -> None:
-        await self._in_thread(lambda: self._delivered(page))
+    async def delivered(self, page: SpoolPage, count: int) -> None:
+        await self._in_thread(lambda: self._delivered(page.place, page.ends[count - 1]))
 
     async def adopt(self) -> SpoolPage | None:
         return await self._in_thread(self._adopt)
@@ -200,10 +201,8 @@ class FileSpool:
 
     def _undo(self, file: int, whole: int) -> None:
         """Cut a write that failed; where even that fails, what follows goes to a new file."""
-        try:
+        with suppress(OSError):
             os.ftruncate(file, whole)
-        except OSError:
-            pass
         self._seal()
 
     def _file(self) -> tuple[Path, int]:
@@ -242,12 +241,12 @@ class FileSpool:
         self._sizes.pop(str(segment.path), None)
         segment.remove()
 
-    def _delivered(self, page: SpoolPage) -> None:
+    def _delivered(self, place: str, end: int) -> None:
         for folder in (*self._adopted, self._own):
             for segment in folder.segments[:1]:
-                if str(segment.path) == page.place:
-                    segment.acknowledge(page.end)
-                    self._sizes[page.place] = max(0, segment.path.stat().st_size - page.end)
+                if str(segment.path) == place:
+                    segment.acknowledge(end)
+                    self._sizes[place] = max(0, segment.path.stat().st_size - end)
 
     def _adopt(self) -> SpoolPage | None:
         """A segment at a time: together they may be large."""
@@ -256,7 +255,7 @@ class FileSpool:
         while self._found:
             segment = self._found.pop(0)
             self._sizes[str(segment.path)] = max(0, segment.path.stat().st_size - segment.done)
-            page = segment.page(-1)
+            page = segment.page()
             if page is not None:
                 return page
         return None

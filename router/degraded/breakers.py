@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from router.degraded.continuity import Continuity
 from router.domain import MS_PER_S
+from router.domain.errors import StorageUnavailable
 from router.ports import Clock
-from router.ports.state import Health, HealthPolicy
+from router.ports.state import Health, HealthBoard, HealthPolicy
 
 
 @dataclass(slots=True)
@@ -27,6 +29,9 @@ class LocalHealthBoard:
         self._policy = policy
         self._clock = clock
         self._circuits: dict[str, _Circuit] = {}
+
+    def __contains__(self, deployment: str) -> bool:
+        return deployment in self._circuits
 
     async def states(self, deployments: Sequence[str]) -> Mapping[str, Health]:
         now_ms = self._now_ms()
@@ -81,3 +86,50 @@ class LocalHealthBoard:
         if now_ms < circuit.open_until_ms or now_ms < circuit.probe_until_ms:
             return Health.OPEN
         return Health.HALF_OPEN
+
+
+class DegradingHealthBoard:
+    """Keeps breakers in memory beside those that all replicas share."""
+
+    def __init__(self, inner: HealthBoard, local: LocalHealthBoard, continuity: Continuity) -> None:
+        self._inner = inner
+        self._local = local
+        self._continuity = continuity
+        self._last: Mapping[str, Health] = {}
+
+    async def states(self, deployments: Sequence[str]) -> Mapping[str, Health]:
+        try:
+            found = await self._continuity.ask(lambda: self._inner.states(deployments))
+        except StorageUnavailable:
+            return await (await self._own()).states(deployments)
+        self._last = found
+        return found
+
+    async def admit(self, deployment: str) -> bool:
+        try:
+            return await self._continuity.ask(lambda: self._inner.admit(deployment))
+        except StorageUnavailable:
+            return await (await self._own()).admit(deployment)
+
+    async def succeeded(self, deployment: str) -> None:
+        if deployment in self._local:
+            await self._local.succeeded(deployment)
+        try:
+            await self._continuity.ask(lambda: self._inner.succeeded(deployment))
+        except StorageUnavailable:
+            await self._own()
+
+    async def failed(self, deployment: str, retry_after_ms: int | None = None) -> None:
+        await self._local.failed(deployment, retry_after_ms)
+        try:
+            await self._continuity.ask(lambda: self._inner.failed(deployment, retry_after_ms))
+        except StorageUnavailable:
+            await self._own()
+
+    async def _own(self) -> LocalHealthBoard:
+        """Returns the breakers in memory, told once what the shared ones said last."""
+        last, self._last = self._last, {}
+        for name, state in last.items():
+            if state is Health.OPEN:
+                self._local.note_open(name)
+        return self._local

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from router.degraded.continuity import Bounded
+from router.degraded.continuity import Bounded, Continuity
+from router.degraded.entries import SpooledAnswer
+from router.degraded.tenants import RememberingTenants
+from router.domain.errors import StorageUnavailable
+from router.domain.tenants import LEASE_S
 from router.ports import Clock
-from router.ports.state import Claim, ClaimKey, ClaimState
+from router.ports.state import Claim, ClaimKey, ClaimState, Idempotency
 
 MOST: Final = 20_000
+MOST_ANSWER_BYTES: Final = 1 << 20
+"""A longer answer is not kept on disk for a repeat of its key."""
 MOST_BYTES: Final = 16 << 20
 """Bytes of answers that are kept; the oldest leave first."""
 
@@ -54,8 +62,19 @@ class LocalIdempotency:
         claim = LocalClaim(key.owner, fingerprint, self._clock() + ttl_s, here=here)
         self._claims.put((key.tenant, key.key), claim)
 
-    async def finish(self, key: ClaimKey, payload: bytes, ttl_s: int) -> None:
+    async def renew(self, keys: Sequence[ClaimKey], ttl_s: int = LEASE_S) -> None:
+        for key in keys:
+            found = self.find(key)
+            if found is not None and found.owner == key.owner and found.answer is None:
+                found.until_s = self._clock() + ttl_s
+
+    async def finish(
+        self, key: ClaimKey, payload: bytes, ttl_s: int, fingerprint: str = ""
+    ) -> None:
         found = self.find(key)
+        if found is None and fingerprint:
+            self.keep(key, fingerprint, ttl_s)
+            found = self.find(key)
         if found is None or found.owner != key.owner:
             return
         self._size += len(payload) - len(found.answer or b"")
@@ -71,3 +90,75 @@ class LocalIdempotency:
     def _forget(self, key: ClaimKey) -> None:
         gone = self._claims.pop((key.tenant, key.key), None)
         self._size -= len(gone.answer or b"") if gone else 0
+
+
+class DegradingIdempotency:
+    """Honours keys within this process while the store is away; answers reach it afterwards."""
+
+    def __init__(
+        self,
+        inner: Idempotency,
+        local: LocalIdempotency,
+        continuity: Continuity,
+        tenants: RememberingTenants,
+    ) -> None:
+        self._inner = inner
+        self._local = local
+        self._continuity = continuity
+        self._tenants = tenants
+
+    async def claim(self, key: ClaimKey, fingerprint: str, ttl_s: int) -> Claim:
+        found = self._local.find(key)
+        if found is None or not found.here:
+            try:
+                claim = await self._continuity.ask(
+                    lambda: self._inner.claim(key, fingerprint, ttl_s)
+                )
+            except StorageUnavailable:
+                tenant = self._tenants.named(key.tenant)
+                if tenant is None or not self._continuity.may_degrade(tenant):
+                    raise
+            else:
+                if claim.state is ClaimState.NEW:
+                    self._local.keep(key, fingerprint, ttl_s)
+                return claim
+        if found is None:
+            self._local.keep(key, fingerprint, ttl_s, here=True)
+        return await self._local.claim(key, fingerprint, ttl_s)
+
+    async def renew(self, keys: Sequence[ClaimKey], ttl_s: int = LEASE_S) -> None:
+        await self._local.renew(keys, ttl_s)
+        await self._continuity.ask(lambda: self._inner.renew(keys, ttl_s))
+
+    async def finish(
+        self, key: ClaimKey, payload: bytes, ttl_s: int, fingerprint: str = ""
+    ) -> None:
+        await self._local.finish(key, payload, ttl_s, fingerprint)
+        known = self._local.find(key)
+        if known is None or not known.here:
+            try:
+                return await self._continuity.ask(
+                    lambda: self._inner.finish(key, payload, ttl_s, fingerprint)
+                )
+            except StorageUnavailable:
+                if known is None or len(payload) > MOST_ANSWER_BYTES:
+                    raise
+        if known.owner == key.owner:
+            known.here = True
+            await self._continuity.write(
+                SpooledAnswer(
+                    at_ms=self._continuity.now_ms,
+                    tenant=key.tenant,
+                    key=key,
+                    fingerprint=known.fingerprint,
+                    payload=payload,
+                    ttl_s=ttl_s,
+                )
+            )
+        return None
+
+    async def release(self, key: ClaimKey) -> None:
+        """Leave a claim that the store cannot hear of now to lapse."""
+        await self._local.release(key)
+        with suppress(StorageUnavailable):
+            await self._continuity.ask(lambda: self._inner.release(key))

@@ -1,18 +1,31 @@
-"""The decisions a process remembers, and what was said of them while the store is away."""
+"""The log of decisions, remembered by its process, and on disk while the store is away."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from router.degraded.continuity import Bounded, raise_away
+from router.degraded.continuity import Bounded, Continuity, raise_away
+from router.degraded.entries import (
+    SpooledAudit,
+    SpooledDecision,
+    SpooledFeedback,
+    SpooledOutcome,
+    SpooledReask,
+    decision_order,
+)
 from router.domain.errors import (
     DecisionNotFound,
     FeedbackConflict,
     FeedbackTooLate,
     OutcomeConflict,
+    StorageUnavailable,
 )
+from router.domain.events import Audited
 from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
+from router.domain.tenants import Tenant
+from router.ports.learning_log import DecisionLog
 
 WHOLE: Final = 2_000
 """Records that are remembered whole, to be read back; of the others only what feedback needs."""
@@ -44,12 +57,15 @@ class RecentDecisions:
             known.settled = record.settled
         self._records.put(record.id, record)
 
+    def note_outcome(self, record: DecisionRecord, report: OutcomeReport) -> None:
+        known = self._known.get(record.id)
+        if known is not None:
+            known.outcome = report
+            self.remember(record)
+
     def note_feedback(self, decision_id: str, value: float) -> None:
         if decision_id in self._known:
             self._known[decision_id].feedback = value
-
-    def knows(self, decision_id: str) -> bool:
-        return decision_id in self._known
 
     def get(self, tenant: str, decision_id: str) -> DecisionRecord:
         """Raises StorageUnavailable for one that is not remembered, DecisionNotFound."""
@@ -94,3 +110,118 @@ class RecentDecisions:
         if known.tenant != tenant:
             raise DecisionNotFound("no decision of yours has this id: it is wrong or has expired")
         return known
+
+
+class DegradingDecisions:
+    """Records what happens on disk while the store is away, in the order in which it happened."""
+
+    def __init__(self, inner: DecisionLog, recent: RecentDecisions, continuity: Continuity) -> None:
+        self._inner = inner
+        self._recent = recent
+        self._continuity = continuity
+
+    async def admit(self, tenant: Tenant, request_id: str) -> bool:
+        """Returns whether what comes of a request can be learned, before anything is paid.
+
+        Raises StorageUnavailable, or Overloaded where the disk has no room for it.
+        """
+        try:
+            return await self._continuity.ask(self._inner.has_room)
+        except StorageUnavailable:
+            self._continuity.admit(tenant, request_id)
+            return True
+
+    async def has_room(self) -> bool:
+        return self._continuity.is_away or await self._inner.has_room()
+
+    async def record(self, record: DecisionRecord) -> None:
+        continuity = self._continuity
+        self._recent.remember(record)
+        if await self._stored(record.id, lambda: self._inner.record(record)):
+            return
+        flagged = replace(record, degraded=True)
+        self._recent.remember(flagged)
+        await continuity.write(
+            SpooledDecision(at_ms=continuity.now_ms, tenant=record.tenant, record=flagged)
+        )
+
+    async def get(self, tenant: str, decision_id: str) -> DecisionRecord:
+        if not self._continuity.waits(decision_order(decision_id)):
+            try:
+                return await self._continuity.ask(lambda: self._inner.get(tenant, decision_id))
+            except StorageUnavailable:
+                pass
+        return self._recent.get(tenant, decision_id)
+
+    async def settle(self, record: DecisionRecord, report: OutcomeReport) -> bool:
+        continuity = self._continuity
+        if not continuity.waits(decision_order(record.id)):
+            try:
+                fresh = await continuity.ask(lambda: self._inner.settle(record, report))
+            except StorageUnavailable:
+                pass
+            else:
+                self._recent.note_outcome(record, report)
+                return fresh
+        if not self._recent.settle(record, report):
+            return False
+        await continuity.write(
+            SpooledOutcome(
+                at_ms=continuity.now_ms, tenant=record.tenant, record=record, report=report
+            )
+        )
+        return True
+
+    async def feedback(
+        self, tenant: str, decision_id: str, report: FeedbackReport, at_ms: int | None = None
+    ) -> bool:
+        continuity = self._continuity
+        if not continuity.waits(decision_order(decision_id)):
+            try:
+                fresh = await continuity.ask(
+                    lambda: self._inner.feedback(tenant, decision_id, report, at_ms)
+                )
+            except StorageUnavailable:
+                pass
+            else:
+                self._recent.note_feedback(decision_id, report.value)
+                return fresh
+        now_ms = continuity.now_ms if at_ms is None else at_ms
+        if not self._recent.check_feedback(tenant, decision_id, report, now_ms):
+            return False
+        await continuity.write(
+            SpooledFeedback(at_ms=now_ms, tenant=tenant, decision_id=decision_id, report=report)
+        )
+        self._recent.note_feedback(decision_id, report.value)
+        return True
+
+    async def reasked(self, decision_id: str, similarity: float, likeness: float) -> None:
+        if await self._stored(
+            decision_id, lambda: self._inner.reasked(decision_id, similarity, likeness)
+        ):
+            return
+        await self._continuity.write(
+            SpooledReask(
+                at_ms=self._continuity.now_ms,
+                tenant="",
+                decision_id=decision_id,
+                similarity=similarity,
+                likeness=likeness,
+            )
+        )
+
+    async def audited(self, audit: Audited) -> None:
+        now_ms = self._continuity.now_ms
+        if not await self._stored(audit.decision_id, lambda: self._inner.audited(audit)):
+            noted = replace(audit, at_ms=now_ms)
+            await self._continuity.write(SpooledAudit(at_ms=now_ms, tenant="", audit=noted))
+
+    async def _stored(self, decision_id: str, write: Callable[[], Awaitable[None]]) -> bool:
+        """Write to the store, unless it is away or an earlier write of the decision waits."""
+        if self._continuity.waits(decision_order(decision_id)):
+            return False
+        try:
+            await self._continuity.ask(write)
+        except StorageUnavailable:
+            return False
+        return True

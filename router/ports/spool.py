@@ -9,11 +9,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class SpoolPage:
-    """Entries in the order in which they were appended. place, end: known to the spool alone."""
+    """Entries in the order in which they were appended. place, ends: known to the spool alone."""
 
     entries: Sequence[bytes] = field(repr=False)
     place: str
-    end: int
+    ends: Sequence[int]
 
 
 class Spool(Protocol):
@@ -32,8 +32,11 @@ class Spool(Protocol):
         """The oldest entries, so many at most; None when every one was delivered."""
         ...
 
-    async def delivered(self, page: SpoolPage) -> None:
-        """Forget a page for good. A page that was not told of comes again, after a restart too."""
+    async def delivered(self, page: SpoolPage, count: int) -> None:
+        """Forget so many of a page's entries for good. The others come again, after a restart too.
+
+        count: from the first of the page.
+        """
         ...
 
     async def adopt(self) -> SpoolPage | None:

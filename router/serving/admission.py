@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from router.domain.errors import TenantNotFound, Unauthenticated
 from router.domain.tenants import QuotaLeft, Reservation, Tenant, hash_key
 from router.ports import Clock
-from router.ports.state import QuotaKeeper, TenantDirectory
+from router.ports.state import QuotaKeeper, TenantLookup
 
 PUBLIC = Tenant("public")
 """Unlimited until an operator creates a tenant of this name."""
@@ -33,7 +33,7 @@ class Admission:
     def __init__(
         self,
         *,
-        tenants: TenantDirectory,
+        tenants: TenantLookup,
         quota: QuotaKeeper,
         clock: Clock,
         settings: AdmissionSettings,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from router.degraded.continuity import Continuity
 from router.domain.catalog import Catalog
+from router.domain.errors import StorageUnavailable
 from router.domain.records import CachedAnswer, CacheStatus, DecisionRecord
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
@@ -23,6 +27,7 @@ class Finalizer:
         cache: ResponseCache,
         background: Background,
         observer: Observer,
+        continuity: Continuity,
         sampler: PromptSampler | None = None,
     ) -> None:
         self._catalog = catalog
@@ -31,15 +36,26 @@ class Finalizer:
         self._cache = cache
         self._background = background
         self._observer = observer
+        self._continuity = continuity
         self._sampler = sampler
 
     async def close(self, state: RequestState) -> DecisionRecord:
-        """The decision is on record before its answer is returned."""
+        """The decision is on record before its answer is returned.
+
+        An answer that was paid for is handed out even where neither store nor disk takes it.
+        """
         settled = self._background.start(self.settle(state))
-        record = await self.record(state)
-        await settled
-        self._put(state)
-        return record
+        try:
+            record = await self.record(state)
+            await settled
+        except StorageUnavailable:
+            if state.answer is None:
+                raise
+            self._observer.degraded("unrecorded")
+            return replace(state.record(self._catalog), degraded=True)
+        finally:
+            self._put(state)
+        return self._flagged(record)
 
     async def record(self, state: RequestState) -> DecisionRecord:
         record = state.record(self._catalog)
@@ -51,7 +67,15 @@ class Finalizer:
         await retry_write(lambda: self._decisions.record(record))
         if self._sampler is not None:
             self._sampler.note(state.request.chat.prompt, state.choice, state.embedding)
-        return record
+        return self._flagged(record)
+
+    def _flagged(self, record: DecisionRecord) -> DecisionRecord:
+        degraded = self._continuity.is_degraded(record.id)
+        return replace(record, degraded=True) if degraded else record
+
+    def end(self, state: RequestState) -> None:
+        """Tell that nothing more comes of a request."""
+        self._continuity.end(state.id)
 
     async def settle(self, state: RequestState) -> None:
         """Give back what was reserved and not used."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -20,9 +20,8 @@ from router.domain.errors import (
 )
 from router.domain.records import CacheStatus, Mode, SessionTurn
 from router.domain.requests import Completion, Directive, RouteRequest
-from router.domain.tenants import QuotaLeft
+from router.domain.tenants import QuotaLeft, Tenant
 from router.ports import Clock, Ids
-from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer, Stopwatch
 from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Embedder
@@ -42,7 +41,8 @@ from router.serving.response_cache import Hit, ResponseCache
 class Pipeline:
     """The use cases that choose a plan: `Complete`, `StreamComplete` and `Decide`.
 
-    observe: the arm that serves while the policy only watches; "" for none.
+    observe: the arm that serves while the policy only watches; "" for none. room: tells whether
+    the log takes what comes of a request, and refuses it where nothing could be written down.
     """
 
     catalog: Catalog
@@ -56,7 +56,7 @@ class Pipeline:
     rephrases: RephraseDetector
     idempotency: IdempotencyGuard
     finalizer: Finalizer
-    decisions: DecisionLog
+    room: Callable[[Tenant, str], Awaitable[bool]]
     background: Background
     observer: Observer
     stopwatch: Stopwatch
@@ -108,6 +108,7 @@ class Pipeline:
         try:
             record = await self.finalizer.close(state)
         finally:
+            self.finalizer.end(state)
             if state.answer is None:
                 await self.idempotency.release(state.request, state.id)
         if state.answer is None:
@@ -136,6 +137,8 @@ class Pipeline:
         except BaseException:
             self.background.start(self.finalizer.settle(state))
             raise
+        finally:
+            self.finalizer.end(state)
         return Directive(record, run.rungs, state.quota_left)
 
     def _open_request(self, request: RouteRequest, mode: Mode) -> RequestState:
@@ -155,7 +158,7 @@ class Pipeline:
                 self._reserve(state),
                 self._health(),
                 self._cached_exactly(state),
-                self.decisions.has_room(),
+                self.room(state.request.tenant, state.id),
                 self._choose_early(state),
             )
 

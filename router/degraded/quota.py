@@ -1,15 +1,18 @@
-"""Quota of one process while the store is away: buckets per minute, and money leased ahead."""
+"""Quota while the store is away: buckets of this process, and money that was leased ahead."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from router.degraded.continuity import Bounded, raise_away
+from router.degraded.continuity import Bounded, Continuity, raise_away
+from router.degraded.entries import SpooledReservation, SpooledUsage, quota_order
 from router.domain import MS_PER_S
-from router.domain.errors import QuotaExceeded
-from router.domain.tenants import QuotaLeft, Reservation, Tenant
+from router.domain.errors import QuotaExceeded, StorageUnavailable
+from router.domain.tenants import LEASE_S, Orphan, QuotaLeft, Reservation, Tenant, TenantUsage
 from router.ports import Clock
+from router.ports.state import QuotaKeeper
 
 MOST: Final = 10_000
 MINUTE_S: Final = 60.0
@@ -44,6 +47,9 @@ class LocalQuota:
         self._taken: Bounded[str, tuple[Reservation, bool]] = Bounded(MOST)
         self._allowances: dict[str, float] = {}
         self._spent: set[str] = set()
+
+    def __contains__(self, reservation_id: str) -> bool:
+        return reservation_id in self._taken
 
     def grant(self, tenant: str, usd: float) -> None:
         """Allow a tenant to spend what the store holds for it, and nothing else."""
@@ -117,3 +123,83 @@ def _check(bucket: _Bucket | None, need: float, tenant: str, quota: str) -> None
 
 def _floor(bucket: _Bucket | None) -> int | None:
     return None if bucket is None else max(0, int(bucket.level))
+
+
+class DegradingQuota:
+    """Takes quota from what this process holds, and keeps the usage for later."""
+
+    def __init__(self, inner: QuotaKeeper, local: LocalQuota, continuity: Continuity) -> None:
+        self._inner = inner
+        self._local = local
+        self._continuity = continuity
+        self._refused: Bounded[str, None] = Bounded(MOST)
+        self.spenders: Bounded[str, tuple[int, Tenant]] = Bounded(MOST)
+
+    async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
+        continuity = self._continuity
+        if not continuity.may_degrade(tenant):
+            return await self._reserve_in_store(tenant, reservation)
+        if tenant.limits.daily_usd or tenant.limits.monthly_usd:
+            self.spenders.put(tenant.name, (continuity.now_ms, tenant))
+        try:
+            return await continuity.ask(lambda: self._inner.reserve(tenant, reservation))
+        except StorageUnavailable:
+            left = self._local.reserve(tenant, reservation)
+        try:
+            await continuity.write(
+                SpooledReservation(
+                    at_ms=continuity.now_ms, tenant=tenant.name, reservation=reservation
+                )
+            )
+        except StorageUnavailable:
+            self._local.settle(reservation.id, 0, 0.0)
+            raise
+        return left
+
+    async def _reserve_in_store(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
+        try:
+            return await self._inner.reserve(tenant, reservation)
+        except StorageUnavailable:
+            self._refused.put(reservation.id, None)
+            raise
+
+    def _is_free(self, reservation: Reservation) -> bool:
+        """True where nothing is held, or its lease will lapse: refused calls must fill no disk."""
+        return not reservation.held or reservation.id in self._refused
+
+    async def settle(self, reservation: Reservation, tokens: int, cost_usd: float) -> QuotaLeft:
+        continuity = self._continuity
+        if reservation.id in self._local:
+            self._local.settle(reservation.id, tokens, cost_usd)
+        if not continuity.waits(quota_order(reservation.id)):
+            try:
+                return await continuity.ask(
+                    lambda: self._inner.settle(reservation, tokens, cost_usd)
+                )
+            except StorageUnavailable:
+                if not (tokens or cost_usd) and self._is_free(reservation):
+                    return QuotaLeft()
+        await continuity.write(
+            SpooledUsage(
+                at_ms=continuity.now_ms,
+                tenant=reservation.tenant,
+                reservation=reservation,
+                tokens=tokens,
+                cost_usd=cost_usd,
+            )
+        )
+        return QuotaLeft()
+
+    async def renew(
+        self, reservations: Sequence[Reservation], ttl_s: float = LEASE_S
+    ) -> Sequence[str]:
+        """Leave out those that the store has not heard of yet."""
+        waits = self._continuity.waits
+        told = [each for each in reservations if not waits(quota_order(each.id))]
+        return await self._inner.renew(told, ttl_s)
+
+    async def usage(self, tenant: Tenant) -> TenantUsage:
+        return await self._inner.usage(tenant)
+
+    async def settle_orphans(self, most: int, *, tenant: str = "") -> Sequence[Orphan]:
+        return await self._inner.settle_orphans(most, tenant=tenant)
