@@ -144,7 +144,6 @@ class DegradingIdempotency:
                 if known is None or len(payload) > MOST_ANSWER_BYTES:
                     raise
         if known.owner == key.owner:
-            known.here = True
             await self._continuity.write(
                 SpooledAnswer(
                     at_ms=self._continuity.now_ms,
@@ -155,6 +154,7 @@ class DegradingIdempotency:
                     ttl_s=ttl_s,
                 )
             )
+            known.here = True
         return None
 
     async def release(self, key: ClaimKey) -> None:
