@@ -22,7 +22,7 @@ from router.app.learner import LearnerChild, run_learner_beside
 from router.app.process import Running, opened_storage, run, serve_metrics
 from router.app.reloading import ConfigReloader, ConfigSource
 from router.app.spooling import DegradedServing, opened_spool
-from router.app.wiring import Adapters, RouterService, prepare_service
+from router.app.wiring import Adapters, RouterService, build_lease_keeper, prepare_service
 from router.config import Config
 from router.config.values import keys_of
 from router.domain.errors import RouterError
@@ -92,6 +92,8 @@ async def running_router(
         seen = source.stamps(config) if source else None
         storage = await stack.enter_async_context(opened_storage(config, env))
         spool = await opened_spool(config, env, storage, stack)
+        late = AsyncExitStack()
+        stack.push_async_callback(late.aclose)
         loops, health, background = TaskSupervisor(), HealthReporter(), Background(metrics)
         stack.push_async_callback(loops.end)
         stack.push_async_callback(background.drain)
@@ -108,6 +110,7 @@ async def running_router(
 
         adapters = Adapters(storage, embedder, providers, metrics, background, verifier)
         serving_on = DegradedServing(config, adapters, spool)
+        late.push_async_callback(serving_on.close)
         adapters = replace(adapters, stores=serving_on.stores)
         live = LiveService(
             adapters, await prepare_service(config, adapters), config.learning.poll_ms / 1_000
@@ -121,6 +124,7 @@ async def running_router(
         await serving_on.start(loops)
         loops.start(redis)
         loops.start(live)
+        loops.start(build_lease_keeper(adapters))
         for name, check in (
             ("snapshot", live.check_snapshot),
             ("providers", live.check_providers),

@@ -42,6 +42,7 @@ class DegradedServing:
         self.stores: Stores = steady_stores(config, adapters, spool)
         self._config = config
         self._adapters = adapters
+        self._keeping: set[asyncio.Task[None]] = set()
         self._delivery: SpoolDelivery | None = None
         if spool is not None:
             self._delivery = SpoolDelivery(
@@ -51,6 +52,16 @@ class DegradedServing:
                 self.stores.recent,
                 adapters.observer,
             )
+            adapters.background.spool = self._keep
+
+    def _keep(self, owed: object) -> None:
+        """Keep a write that was given up when the process ended."""
+        task = asyncio.ensure_future(self.stores.keep(owed))
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._keeping, return_exceptions=True)
 
     async def start(self, loops: TaskSupervisor) -> None:
         """Know what earlier processes left before the first call is answered."""
@@ -66,6 +77,7 @@ class DegradedServing:
             store=self._adapters.storage.quota,
             quota=stores.quota,
             local=stores.local_quota,
+            leases=self._adapters.held.reservations,
             continuity=stores.continuity,
             observer=self._adapters.observer,
             owner=uuid.uuid4().hex[:8],

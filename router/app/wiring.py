@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from random import SystemRandom
 
@@ -29,6 +29,7 @@ from router.serving.decider import Decider
 from router.serving.feedback import FeedbackRate, FeedbackService
 from router.serving.finalize import Finalizer
 from router.serving.idempotency import IdempotencyGuard, IdempotencySettings
+from router.serving.leases import Held, LeaseKeeper
 from router.serving.pipeline import Pipeline
 from router.serving.plan_selection import PlanSelector
 from router.serving.rephrase import RephraseDetector
@@ -53,6 +54,7 @@ class Adapters:
     observer: Observer
     background: Background
     verifier: VerifierBreaker | None = None
+    held: Held = field(default_factory=Held)
     stores: Stores | None = None
 
 
@@ -145,6 +147,17 @@ def build_follower(
     )
 
 
+def build_lease_keeper(adapters: Adapters) -> LeaseKeeper:
+    stores = adapters.stores or adapters.storage
+    return LeaseKeeper(
+        quota=stores.quota,
+        idempotency=stores.idempotency,
+        held=adapters.held,
+        observer=adapters.observer,
+        clock=time.monotonic,
+    )
+
+
 class _Wiring:
     """Makes each part once, and shares those that several others need."""
 
@@ -197,6 +210,8 @@ class _Wiring:
         return Admission(
             tenants=self._stores.tenants,
             quota=self._stores.quota,
+            held=self._adapters.held,
+            background=self._adapters.background,
             clock=time.time,
             settings=AdmissionSettings(required=self._config.auth.required),
         )
@@ -295,9 +310,8 @@ class _Wiring:
         )
 
     def _idempotency(self) -> IdempotencyGuard:
-        """No request runs longer than every attempt at its limit, with a minute for the rest."""
-        longest_ms = max(d.timeout_ms for d in self._catalog.deployments())
-        running_s = 60 + self._config.attempts.max_per_request * longest_ms // 1_000
         return IdempotencyGuard(
-            idempotency=self._stores.idempotency, settings=IdempotencySettings(running_s)
+            idempotency=self._stores.idempotency,
+            held=self._adapters.held,
+            settings=IdempotencySettings(),
         )

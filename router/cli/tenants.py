@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,14 +16,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from router.config import load_config
-from router.domain.tenants import NOT_OBSERVED, Tenant, TenantLimits, hash_key
+from router.domain.tenants import (
+    NOT_OBSERVED,
+    Orphan,
+    Tenant,
+    TenantLimits,
+    TenantUsage,
+    hash_key,
+)
 
 if TYPE_CHECKING:  # brings numpy, for which `--help` need not wait
+    from router.adapters.storage import Storage
     from router.config import Config
     from router.ports.state import TenantDirectory
 
 T = TypeVar("T")
 KEY_BYTES = 32
+MOST_RELEASED = 1_000
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -138,6 +148,81 @@ def list_tenants(config_path: Path) -> None:
     Console().print(table)
 
 
+@tenant.command()
+@TENANT
+@CONFIG
+@click.option("--json", "as_json", is_flag=True, help="one JSON object, numbers unrounded")
+def usage(name: str, config_path: Path, *, as_json: bool) -> None:
+    """Print what a tenant has spent, what is reserved, and what is left of its limits.
+
+    Days and months are those of UTC. Orphans are reservations whose router died.
+    """
+
+    async def read(storage: Storage) -> tuple[Tenant, TenantUsage]:
+        found = await storage.tenants.show(name)
+        return found, await storage.quota.usage(found)
+
+    found, used = _with_storage(load_config(config_path, os.environ), read)
+    told = _told(found.limits, used)
+    if as_json:
+        click.echo(json.dumps(told))
+        return
+    for column, value in told.items():
+        click.echo(f"{column}: {_shown(value)}")
+
+
+def _told(limits: TenantLimits, used: TenantUsage) -> dict[str, float | None]:
+    """None: unlimited."""
+    left = used.left
+    return {
+        "spent_daily_usd": used.daily_usd,
+        "spent_monthly_usd": used.monthly_usd,
+        "reserved_usd": used.reserved_usd,
+        "daily_usd": limits.daily_usd or None,
+        "daily_usd_left": left.daily_usd,
+        "monthly_usd": limits.monthly_usd or None,
+        "monthly_usd_left": left.monthly_usd,
+        "requests_per_minute": limits.requests_per_minute or None,
+        "requests_left": left.requests,
+        "tokens_per_minute": limits.tokens_per_minute or None,
+        "tokens_left": left.tokens,
+        "reservations": used.reservations,
+        "orphans": used.orphans,
+        "orphaned_usd": used.orphaned_usd,
+    }
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return "unlimited"
+    return f"{value:.6f}" if isinstance(value, float) else str(value)
+
+
+@tenant.command()
+@TENANT
+@CONFIG
+def release(name: str, config_path: Path) -> None:
+    """Settle now what is reserved by routers that died, as the running ones do within a minute.
+
+    Each is charged one typical answer. What a living router reserved, or a Decide whose outcome
+    can still be reported, stays.
+    """
+
+    async def settle(storage: Storage) -> Sequence[Orphan]:
+        await storage.tenants.show(name)
+        settled: list[Orphan] = []
+        while found := await storage.quota.settle_orphans(MOST_RELEASED, tenant=name):
+            settled += found
+        return settled
+
+    orphans = _with_storage(load_config(config_path, os.environ), settle)
+    reserved_usd = sum(orphan.reserved_usd for orphan in orphans)
+    charged_usd = sum(orphan.charged_usd for orphan in orphans)
+    click.echo(
+        f"{len(orphans)} settled: {reserved_usd:.6f} USD were reserved, {charged_usd:.6f} charged"
+    )
+
+
 def _row(limits: TenantLimits) -> dict[str, str]:
     texts = {f.name: str(getattr(limits, f.name) or "unlimited") for f in fields(TenantLimits)}
     shown = {"arms": ", ".join(limits.arms) or "all", "observe": limits.observe or "as configured"}
@@ -169,11 +254,17 @@ def _new_key() -> str:
 def _with_directory(
     config: Config, use: Callable[[TenantDirectory], Awaitable[T]], *, begun: bool = True
 ) -> T:
+    return _with_storage(config, lambda storage: use(storage.tenants), begun=begun)
+
+
+def _with_storage(
+    config: Config, use: Callable[[Storage], Awaitable[T]], *, begun: bool = True
+) -> T:
     """begun: False also accepts a store without data, as the first tenant does."""
     from router.app.process import opened_storage  # noqa: PLC0415 - `--help` need not wait for its imports
 
     async def run() -> T:
         async with opened_storage(config, os.environ, begun=begun) as storage:
-            return await use(storage.tenants)
+            return await use(storage)
 
     return asyncio.run(run())

@@ -7,6 +7,7 @@ limit.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,14 +15,13 @@ from router.degraded.continuity import Continuity
 from router.degraded.quota import DegradingQuota, LocalQuota
 from router.domain import MS_PER_S
 from router.domain.errors import QuotaExceeded, RouterError
-from router.domain.tenants import LEASE_S, Reservation, Tenant
+from router.domain.tenants import Reservation, Tenant
 from router.ports import Clock
 from router.ports.observer import Observer
 from router.ports.state import QuotaKeeper
 from router.runtime.loops import wait
 
 POLL_S: Final = 1.0
-RENEW_S: Final = LEASE_S / 3
 SEEN_S: Final = 900.0
 DAY_S: Final = 86_400
 
@@ -30,14 +30,13 @@ DAY_S: Final = 86_400
 class _Allowance:
     reservation: Reservation
     day: int
-    renewed_s: float
 
 
 class AllowanceKeeper:
     """Holds an allowance for each tenant with a budget that was seen lately and may be served.
 
-    owner: names this router in the store. share: of the smaller budget. clock: seconds since the
-    epoch.
+    leases: what is in it is renewed by others, and leaves it where it was lost. owner: names this
+    router in the store. share: of the smaller budget. clock: seconds since the epoch.
     """
 
     def __init__(
@@ -46,6 +45,7 @@ class AllowanceKeeper:
         store: QuotaKeeper,
         quota: DegradingQuota,
         local: LocalQuota,
+        leases: MutableMapping[str, Reservation],
         continuity: Continuity,
         observer: Observer,
         owner: str,
@@ -55,6 +55,7 @@ class AllowanceKeeper:
         self._store = store
         self._quota = quota
         self._local = local
+        self._leases = leases
         self._continuity = continuity
         self._observer = observer
         self._owner = owner
@@ -97,13 +98,9 @@ class AllowanceKeeper:
 
     async def _keep(self, tenant: Tenant) -> None:
         held, now_s = self._held.get(tenant.name), self._clock()
-        if held is None or held.day != now_s // DAY_S or self._is_used(tenant.name):
+        lost = held is not None and held.reservation.id not in self._leases
+        if held is None or lost or held.day != now_s // DAY_S or self._is_used(tenant.name):
             await self._take(tenant)
-        elif now_s >= held.renewed_s + RENEW_S:
-            if await self._store.renew([held.reservation]):
-                await self._take(tenant)
-            else:
-                self._held[tenant.name] = _Allowance(held.reservation, held.day, now_s)
 
     def _is_used(self, tenant: str) -> bool:
         """True once the usage it covered is in the store: until then it covers that still."""
@@ -121,15 +118,20 @@ class AllowanceKeeper:
         self._local.withdraw(tenant.name)
         try:
             await self._store.reserve(tenant, lease)
-            self._held[tenant.name] = _Allowance(lease, int(now_s // DAY_S), now_s)
+            self._held[tenant.name] = _Allowance(lease, int(now_s // DAY_S))
+            self._leases[name] = lease
             self._local.grant(tenant.name, usd)
         except QuotaExceeded:
             pass  # nothing is left to be spent ahead
         finally:
             if before is not None:
-                await self._store.settle(before.reservation, 0, 0.0)
+                await self._settle(before.reservation)
 
     async def _give_back(self, name: str) -> None:
         self._local.withdraw(name)
-        held = self._held.pop(name)
-        await self._store.settle(held.reservation, 0, 0.0)
+        await self._settle(self._held.pop(name).reservation)
+
+    async def _settle(self, lease: Reservation) -> None:
+        """Where the store does not hear of it, the lease lapses and nothing is charged."""
+        self._leases.pop(lease.id, None)
+        await self._store.settle(lease, 0, 0.0)

@@ -144,7 +144,7 @@ class DegradingQuota:
         try:
             return await continuity.ask(lambda: self._inner.reserve(tenant, reservation))
         except StorageUnavailable:
-            left = self._local.reserve(tenant, reservation)
+            left = self._reserve_here(tenant, reservation)
         try:
             await continuity.write(
                 SpooledReservation(
@@ -159,6 +159,13 @@ class DegradingQuota:
     async def _reserve_in_store(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
         try:
             return await self._inner.reserve(tenant, reservation)
+        except StorageUnavailable:
+            self._refused.put(reservation.id, None)
+            raise
+
+    def _reserve_here(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
+        try:
+            return self._local.reserve(tenant, reservation)
         except StorageUnavailable:
             self._refused.put(reservation.id, None)
             raise

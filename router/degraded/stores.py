@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from router.degraded.breakers import DegradingHealthBoard, LocalHealthBoard
 from router.degraded.claims import DegradingIdempotency, LocalIdempotency
 from router.degraded.continuity import Continuity
 from router.degraded.decisions import DegradingDecisions, RecentDecisions
+from router.degraded.entries import SpooledDecision, SpooledUsage
 from router.degraded.quota import DegradingQuota, LocalQuota
 from router.degraded.settings import DegradedSettings
 from router.degraded.tenants import RememberingTenants
 from router.domain import MS_PER_S
+from router.domain.records import DecisionRecord
+from router.domain.tenants import Settlement
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
 from router.ports.spool import Spool
@@ -47,6 +50,25 @@ class Stores:
     health: DegradingHealthBoard
     local_quota: LocalQuota
     recent: RecentDecisions
+
+    async def keep(self, owed: object) -> None:
+        """Keep on disk what nobody could write any more: a decision, or what was used."""
+        now_ms = self.continuity.now_ms
+        if isinstance(owed, DecisionRecord):
+            record = replace(owed, degraded=True)
+            entry = SpooledDecision(at_ms=now_ms, tenant=owed.tenant, record=record)
+            await self.continuity.write(entry)
+        elif isinstance(owed, Settlement):
+            held = owed.reservation
+            await self.continuity.write(
+                SpooledUsage(
+                    at_ms=now_ms,
+                    tenant=held.tenant,
+                    reservation=held,
+                    tokens=owed.tokens,
+                    cost_usd=owed.cost_usd,
+                )
+            )
 
 
 def build_stores(

@@ -58,6 +58,8 @@ class Metrics(Observer):
         self._spool_entries = self._gauge("spool_entries", "Writes that wait for the store")
         self._spool_bytes = self._gauge("spool_bytes", "Disk that they take")
         self._spool_age = self._gauge("spool_oldest_seconds", "Age of the oldest of them")
+        self._orphans = self._counter("orphaned_reservations", "Settled, their router having died")
+        self._orphaned_usd = self._counter("orphaned_usd", "Charged for them, as was expected")
         self._learned = self._counter("learned_events", "Events learned by this process")
         self._refused = self._counter("snapshots_refused", "Snapshots not served", "reason")
         self._backlog = self._gauge("backlog_events", "Not learned yet")
@@ -133,6 +135,10 @@ class Metrics(Observer):
 
     def degraded(self, what: str) -> None:
         self._degraded.labels(what).inc()
+
+    def orphans(self, count: int, charged_usd: float) -> None:
+        self._orphans.inc(count)
+        self._orphaned_usd.inc(charged_usd)
 
     def served_degraded(self, result: str) -> None:
         self._served_degraded.labels(result).inc()

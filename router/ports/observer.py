@@ -53,6 +53,9 @@ class Observer:
     def spool(self, entries: int, size_bytes: int, oldest_s: float) -> None:
         """So much waits in the spool, the oldest of it for so long."""
 
+    def orphans(self, count: int, charged_usd: float) -> None:
+        """Reservations of routers that died were charged at what was expected of them."""
+
     def verifier(self, *, serving: bool) -> None:
         """The caller's verifier was switched off, or is asked again."""
 

@@ -1,23 +1,40 @@
-"""Work that must end although its caller has left, and writes that are tried again."""
+"""Work that must end although its caller has left, and writes that are insisted on."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
+from random import SystemRandom
 from typing import Any, Final, TypeVar
 
 from router.domain.errors import RouterError, StorageUnavailable
 from router.ports.observer import Observer
 
 T = TypeVar("T")
+INSIST_S: Final = 10.0
+"""How long a write that somebody waits for is tried."""
+SETTLE_S: Final = 300.0
+"""How long one that nobody waits for is tried."""
+DRAIN_S: Final = 25.0
+END_S: Final = 2.0
+FIRST_PAUSE_S: Final = 0.05
+LONGEST_PAUSE_S: Final = 2.0
+_draw = SystemRandom().random
 
 
 class Background:
-    """Keeps tasks alive; what fails in one nobody waits for is counted, not lost in silence."""
+    """Keeps tasks alive; what fails in one nobody waits for is counted, not lost in silence.
 
-    def __init__(self, observer: Observer) -> None:
+    spool: is handed what `insist` could not write, by its value; set by who keeps it elsewhere.
+    """
+
+    def __init__(
+        self, observer: Observer, *, spool: Callable[[object], None] | None = None
+    ) -> None:
         self._observer = observer
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.spool = spool
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.ensure_future(work)
@@ -32,22 +49,53 @@ class Background:
             name = error.reason.lower() if isinstance(error, RouterError) else "internal"
             self._observer.degraded(f"background_{name}")
 
-    async def drain(self) -> None:
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def insist(
+        self, write: Callable[[], Awaitable[T]], owed: object, patience_s: float = SETTLE_S
+    ) -> T:
+        """Retry a write; where it could not be had, the spool is told what is owed, if anything.
+
+        Raises StorageUnavailable.
+        """
+        try:
+            return await retry_write(write, patience_s)
+        except (StorageUnavailable, asyncio.CancelledError):
+            if owed is not None:
+                self._lose(owed)
+            raise
+
+    def _lose(self, owed: object) -> None:
+        if self.spool is None:
+            self._observer.degraded("write_lost")
+        else:
+            self.spool(owed)
+
+    async def drain(self, within_s: float = DRAIN_S) -> None:
+        """Wait for what is under way; what takes longer is ended, and what it owes spooled."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + within_s
+        while self._tasks and loop.time() < until_s:
+            await asyncio.wait(self._tasks, timeout=until_s - loop.time())
+        # What a task does about its end may take a write of its own.
+        left = set(self._tasks)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=END_S)
 
 
-PAUSES_S: Final = (0.05, 0.25, 1.0)
+async def retry_write(write: Callable[[], Awaitable[T]], patience_s: float = INSIST_S) -> T:
+    """Try for so long, pausing longer from try to try.
 
-
-async def retry_write(write: Callable[[], Awaitable[T]]) -> T:
-    """Try once and then again after each pause. The write is idempotent: a lost reply repeats it.
-
-    Raises StorageUnavailable.
+    The write is idempotent: a lost reply repeats it. Raises StorageUnavailable.
     """
-    for pause_s in PAUSES_S:
+    until_s, pause_s = time.monotonic() + patience_s, FIRST_PAUSE_S
+    while True:
         try:
             return await write()
         except StorageUnavailable:
-            await asyncio.sleep(pause_s)
-    return await write()
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                raise
+        # Routers that lost the store together do not return to it together.
+        await asyncio.sleep(min(left_s, pause_s * (0.5 + _draw())))
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -6,9 +6,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from router.domain.errors import TenantNotFound, Unauthenticated
-from router.domain.tenants import QuotaLeft, Reservation, Tenant, hash_key
+from router.domain.tenants import QuotaLeft, Reservation, Settlement, Tenant, hash_key
 from router.ports import Clock
 from router.ports.state import QuotaKeeper, TenantLookup
+from router.runtime.background import SETTLE_S, Background
+from router.serving.leases import Held
 
 PUBLIC = Tenant("public")
 """Unlimited until an operator creates a tenant of this name."""
@@ -28,18 +30,25 @@ class AdmissionSettings:
 
 
 class Admission:
-    """Admits callers by their key and quota; `quota` settles what was reserved."""
+    """Admits callers by their key and quota, and settles what was reserved for them.
+
+    held: what is reserved is renewed until it is settled.
+    """
 
     def __init__(
         self,
         *,
         tenants: TenantLookup,
         quota: QuotaKeeper,
+        held: Held,
+        background: Background,
         clock: Clock,
         settings: AdmissionSettings,
     ) -> None:
         self._tenants = tenants
-        self.quota = quota
+        self._quota = quota
+        self._held = held
+        self._background = background
         self._clock = clock
         self._settings = settings
         self._cached: OrderedDict[str, tuple[float, Tenant]] = OrderedDict()
@@ -71,7 +80,28 @@ class Admission:
             self._cached.popitem(last=False)
 
     async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
-        """Raises QuotaExceeded."""
-        if not reservation.held:
-            return QuotaLeft()
-        return await self.quota.reserve(tenant, reservation)
+        """Take quota, for every tenant: what could not be written is not begun.
+
+        Raises QuotaExceeded, StorageUnavailable.
+        """
+        left = await self._quota.reserve(tenant, reservation)
+        if reservation.renewed:
+            self._held.reservations[reservation.id] = reservation
+        return left
+
+    async def settle(
+        self, reservation: Reservation, tokens: int, cost_usd: float, patience_s: float = SETTLE_S
+    ) -> QuotaLeft:
+        """Insist that what was used is charged; the lease is renewed until it is.
+
+        Raises StorageUnavailable.
+        """
+        owed: Settlement | None = Settlement(reservation, tokens, cost_usd)
+        if not cost_usd and not tokens and reservation.id not in self._held.reservations:
+            owed = None  # nothing was taken, as far as is known, and nothing is lost with it
+        try:
+            return await self._background.insist(
+                lambda: self._quota.settle(reservation, tokens, cost_usd), owed, patience_s
+            )
+        finally:
+            self._held.reservations.pop(reservation.id, None)

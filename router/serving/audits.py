@@ -26,7 +26,7 @@ from router.gates.gate_session import GateSession
 from router.gates.judge_prompt import judge_chat, read_score
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
-from router.runtime.background import Background, retry_write
+from router.runtime.background import Background
 from router.serving.admission import Admission
 from router.serving.attempts import PlanRun
 from router.serving.cascade import Cascade
@@ -148,7 +148,8 @@ class Auditor:
     async def _run_within_budget(self, state: RequestState, check: _AuditCall) -> None:
         needs = Requirements.of(check.chat)
         most_usd = most_cost_usd(self._catalog.arms[check.arm], needs)
-        tokens = needs.input_tokens
+        able = filter(needs.met_by, self._catalog.arms[check.arm].deployments)
+        tokens = needs.input_tokens + max(map(needs.most_output, able), default=0)
         budget = Tenant(BUDGET_TENANT, TenantLimits(daily_usd=self._settings.audit_usd_per_day))
         shared = Reservation(f"{state.id}#audits", BUDGET_TENANT, 0, most_usd)
         own = Reservation(f"{state.id}#audit", state.request.tenant.name, tokens, most_usd)
@@ -161,11 +162,9 @@ class Auditor:
                 spent_usd = sum(a.cost_usd for a in run.attempts)
                 spent_tokens = sum(a.input_tokens + a.output_tokens for a in run.attempts)
             finally:
-                await retry_write(
-                    lambda: self._admission.quota.settle(own, spent_tokens, spent_usd)
-                )
+                await self._admission.settle(own, spent_tokens, spent_usd)
         finally:
-            await retry_write(lambda: self._admission.quota.settle(shared, 0, spent_usd))
+            await self._admission.settle(shared, 0, spent_usd)
         await self._record(state, check, run.answer, spent_usd)
 
     async def _run(self, state: RequestState, check: _AuditCall, needs: Requirements) -> PlanRun:

@@ -21,6 +21,7 @@ from router.domain.requests import OutcomeReceipt
 from router.domain.tenants import Reservation, Tenant
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
+from router.runtime.background import INSIST_S
 from router.serving.admission import Admission
 from router.serving.response_cache import ResponseCache
 
@@ -62,8 +63,8 @@ class FeedbackService:
         settled = replace(record, attempts=(attempt,), settled=True)
         fresh = await self._decisions.settle(settled, report)
         tokens = report.input_tokens + report.output_tokens
-        await self._admission.quota.settle(
-            Reservation(record.id, tenant.name, 0, 0.0), tokens, attempt.cost_usd
+        await self._admission.settle(
+            Reservation(record.id, tenant.name, 0, 0.0), tokens, attempt.cost_usd, INSIST_S
         )
         if fresh:
             self._observer.attempt(attempt)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import replace
 
 from router.degraded.continuity import Continuity
@@ -10,7 +12,7 @@ from router.domain.errors import StorageUnavailable
 from router.domain.records import CachedAnswer, CacheStatus, DecisionRecord
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
-from router.runtime.background import Background, retry_write
+from router.runtime.background import INSIST_S, SETTLE_S, Background
 from router.serving.admission import Admission
 from router.serving.request_state import RequestState
 from router.serving.response_cache import ResponseCache
@@ -45,16 +47,17 @@ class Finalizer:
         An answer that was paid for is handed out even where neither store nor disk takes it.
         """
         settled = self._background.start(self.settle(state))
+        began_s = time.monotonic()
         try:
             record = await self.record(state)
-            await settled
         except StorageUnavailable:
             if state.answer is None:
                 raise
             self._observer.degraded("unrecorded")
-            return replace(state.record(self._catalog), degraded=True)
-        finally:
-            self._put(state)
+            record = replace(state.record(self._catalog), degraded=True)
+        # A caller need not wait for the minutes that settling may be tried.
+        await asyncio.wait({settled}, timeout=max(0.0, began_s + INSIST_S - time.monotonic()))
+        self._put(state)
         return self._flagged(record)
 
     async def record(self, state: RequestState) -> DecisionRecord:
@@ -64,7 +67,7 @@ class Finalizer:
         for attempt in record.attempts:
             self._observer.attempt(attempt)
         self._observer.cache(record.cache)
-        await retry_write(lambda: self._decisions.record(record))
+        await self._background.insist(lambda: self._decisions.record(record), record, INSIST_S)
         if self._sampler is not None:
             self._sampler.note(state.request.chat.prompt, state.choice, state.embedding)
         return self._flagged(record)
@@ -78,14 +81,21 @@ class Finalizer:
         self._continuity.end(state.id)
 
     async def settle(self, state: RequestState) -> None:
-        """Give back what was reserved and not used."""
+        """Give back what was reserved and not used.
+
+        What was paid is charged even where its reservation is lost, and insisted on for minutes.
+        """
         if state.refused:
             return
         attempts = state.run.attempts if state.run else []
         tokens = sum(a.input_tokens + a.output_tokens for a in attempts)
         cost_usd = sum(a.cost_usd for a in attempts)
-        state.quota_left = await retry_write(
-            lambda: self._admission.quota.settle(state.reservation, tokens, cost_usd)
+        paid = bool(tokens or cost_usd)
+        state.quota_left = await self._admission.settle(
+            replace(state.reservation, held=not paid),
+            tokens,
+            cost_usd,
+            SETTLE_S if paid else INSIST_S,
         )
 
     def _put(self, state: RequestState) -> None:

@@ -104,13 +104,13 @@ class Pipeline:
             raise
 
     async def _finish(self, state: RequestState) -> Completion | None:
-        """Close and keep the answer for the same key; without an answer the key is free again."""
+        """Close and keep the answer for the same key; without an answer the key is free at once."""
+        if state.answer is None:
+            self.background.start(self.idempotency.release(state.request, state.id))
         try:
             record = await self.finalizer.close(state)
         finally:
             self.finalizer.end(state)
-            if state.answer is None:
-                await self.idempotency.release(state.request, state.id)
         if state.answer is None:
             return None
         self.auditor.maybe_audit(state)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
 from router.domain import MS_PER_S
-from router.domain.catalog import Catalog, Plan
+from router.domain.catalog import Arm, Catalog, Plan
 from router.domain.chat import Answer, Usage
 from router.domain.eligibility import (
     Constraints,
@@ -152,14 +152,16 @@ def open_request(
         raise NoEligiblePlan("no plan fits: relax the arm, the tools, the images or the length")
     if mode is not Mode.DECIDE:  # there the caller begins the attempt
         plans = list(paid_plans(catalog, arms, plans, needs, request.options.max_cost_usd))
-    costs = [most_cost_usd(catalog.arms[arm], needs) for arm in arms]
+    calls = [[catalog.arms[arm] for arm in plan.arms] for plan in plans]
     return RequestState(
         request=request,
         mode=mode,
         id=decision_id,
         began_s=now_s,
         key=cache_key(request.tenant.name, request.chat),
-        reservation=_reservation(request, mode, decision_id, needs, costs),
+        reservation=_reservation(
+            request, mode, decision_id, needs, arms=[catalog.arms[arm] for arm in arms], calls=calls
+        ),
         needs=needs,
         plans=tuple(plans),
         arms=arms,
@@ -193,16 +195,42 @@ def _constraints(request: RouteRequest, catalog: Catalog, observed: str) -> Cons
 
 
 def _reservation(
-    request: RouteRequest, mode: Mode, decision_id: str, needs: Requirements, costs: Iterable[float]
+    request: RouteRequest,
+    mode: Mode,
+    decision_id: str,
+    needs: Requirements,
+    *,
+    arms: Sequence[Arm],
+    calls: Iterable[Sequence[Arm]],
 ) -> Reservation:
-    """Hold always for `Decide`: its outcome is settled by whichever replica hears of it."""
-    tenant, bound_usd = request.tenant, _bound_usd(request, mode, costs)
-    held = tenant.limits.spending or mode is Mode.DECIDE
-    return Reservation(decision_id, tenant.name, _tokens(needs), bound_usd, held)
+    """Reserve for every tenant, so that nothing is paid before the store knows of it.
+
+    calls: the arms of each plan. Nobody renews what a `Decide` holds: its outcome is settled by
+    whichever replica hears of it.
+    """
+    return Reservation(
+        decision_id,
+        request.tenant.name,
+        max((_tokens(needs, called) for called in calls), default=_tokens(needs, arms[:1])),
+        _bound_usd(request, mode, [most_cost_usd(arm, needs) for arm in arms]),
+        expected_usd=max(_expected_usd(needs, arm) for arm in arms),
+        asked_tokens=needs.input_tokens + _asked_output(needs, arms),
+        renewed=mode is not Mode.DECIDE,
+    )
 
 
-def _tokens(needs: Requirements) -> int:
-    return needs.input_tokens + (needs.output_tokens or TYPICAL_OUTPUT_TOKENS)
+def _tokens(needs: Requirements, arms: Sequence[Arm]) -> int:
+    """Sum up the longest answer of each arm that a plan calls; failures bring no tokens."""
+    able = [[d for d in arm.deployments if needs.met_by(d)] for arm in arms]
+    answers = (max((needs.most_output(d) for d in each), default=0) for each in able)
+    return sum(needs.input_tokens + answer for answer in answers)
+
+
+def _asked_output(needs: Requirements, arms: Iterable[Arm]) -> int:
+    """Return the output that the request asks for by itself, of whichever deployment."""
+    if needs.output_tokens is None:
+        return 0
+    return min(needs.most_output(d) for arm in arms for d in arm.deployments if needs.met_by(d))
 
 
 def _bound_usd(request: RouteRequest, mode: Mode, costs: Iterable[float]) -> float:
@@ -210,6 +238,15 @@ def _bound_usd(request: RouteRequest, mode: Mode, costs: Iterable[float]) -> flo
     bound_usd = max(costs) if mode is Mode.DECIDE else sum(costs)
     limit_usd = request.options.max_cost_usd
     return bound_usd if limit_usd is None else min(bound_usd, limit_usd)
+
+
+def _expected_usd(needs: Requirements, arm: Arm) -> float:
+    """Return the price of one answer of typical length, charged if its router dies meanwhile."""
+    able = [d for d in arm.deployments if needs.met_by(d)]
+    usages = (
+        Usage(needs.input_tokens, min(needs.most_output(d), TYPICAL_OUTPUT_TOKENS)) for d in able
+    )
+    return max(d.price.cost_usd(usage) for d, usage in zip(able, usages, strict=True))
 
 
 def _pinned(catalog: Catalog, arm: str, needs: Requirements) -> Plan:

@@ -13,7 +13,7 @@ from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.adapters.storage.keys import Keys
 from router.app.learner_state_factory import LearnerStateFactory
-from router.app.wiring import Adapters, RouterService, build_service
+from router.app.wiring import Adapters, RouterService, build_lease_keeper, build_service
 from router.config import parse_config
 from router.config.values import catalog_of
 from router.domain.catalog import Deployment
@@ -34,6 +34,7 @@ from router.domain.tenants import Tenant
 from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
 from router.runtime.background import Background
+from router.serving.leases import Held, LeaseKeeper
 
 ANSWER = Answer("Forty-two.", FinishReason.STOP, Usage(10, 5), "m")
 TENANT = Tenant("acme")
@@ -82,6 +83,8 @@ class Core:
     metrics: Metrics
     background: Background
     reloaded: Callable[[str], RouterService]
+    held: Held
+    keeper: LeaseKeeper
 
     async def records(self) -> list[DecisionRecord]:
         """Return the records of all requests that chose a plan, in order."""
@@ -128,7 +131,10 @@ async def core(
         return build_service(config, catalog, adapters, LearnerStateFactory(config, catalog))
 
     service = build(text)
-    yield Core(service, storage, Keys(prefix), embedder, provider, metrics, background, build)
+    held, keeper = adapters.held, build_lease_keeper(adapters)
+    yield Core(
+        service, storage, Keys(prefix), embedder, provider, metrics, background, build, held, keeper
+    )
     await background.drain()
     embedder.close()
     await storage.close()

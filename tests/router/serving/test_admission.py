@@ -13,6 +13,8 @@ async def test_admission_gives_callers_without_a_key_the_limits_of_public(core: 
     admission = Admission(
         tenants=core.storage.tenants,
         quota=core.storage.quota,
+        held=core.held,
+        background=core.background,
         clock=lambda: now_s,
         settings=settings,
     )

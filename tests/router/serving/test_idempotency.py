@@ -10,6 +10,7 @@ from redis import Redis
 from router.adapters.storage import EmbeddedRedis
 from router.domain.chat import Answer
 from router.domain.errors import IdempotencyRunning
+from router.domain.tenants import LEASE_S
 from tests.blips import miss_first_tries
 from tests.router.serving.conftest import ANSWER, TENANT, Core, asked
 
@@ -56,11 +57,12 @@ async def test_retry_is_answered_when_the_caller_left_while_claiming(
     assert (await core.service.complete(asked("k"))).answer == ANSWER
 
 
-async def test_claim_outlives_every_attempt_at_its_limit(core: Core) -> None:
-    """Three attempts of at most 45 s, and a minute for the rest."""
+async def test_claim_is_a_short_lease_that_the_router_renews(core: Core) -> None:
     key, left_s = core.keys.idempotency(TENANT.name, "k"), []
 
     async def look() -> Answer:
+        await core.storage.client.call("EXPIRE", key, 5)
+        await core.keeper.step()
         left_s.append(await core.storage.client.call("TTL", key))
         with pytest.raises(IdempotencyRunning):
             await core.service.complete(asked("k"))
@@ -68,4 +70,6 @@ async def test_claim_outlives_every_attempt_at_its_limit(core: Core) -> None:
 
     core.provider.reply = look
     await core.service.complete(asked("k"))
-    assert 190 <= left_s[0] <= 195
+    assert LEASE_S - 10 <= left_s[0] <= LEASE_S
+    assert not core.held.claims
+    assert not core.held.reservations

@@ -11,7 +11,7 @@ from router.domain.chat import ChatRequest, Message, Role, Sampling, TextPart
 from router.domain.errors import InvalidRequest, NoEligiblePlan
 from router.domain.records import Mode
 from router.domain.requests import RouteRequest, RoutingOptions
-from router.domain.tenants import Tenant, TenantLimits
+from router.domain.tenants import Reservation, Tenant, TenantLimits
 from router.serving.request_state import open_request
 
 LOW = Deployment("low", "openai", "http://h", "m", Price(0, 1))
@@ -73,23 +73,31 @@ def test_shadow_plans_have_one_arm_when_the_caller_decides() -> None:
     assert [plan.name for plan in state.shadow_plans] == ["cheap", "reasoning"]
 
 
-@pytest.mark.parametrize(
-    "limits",
-    [
-        TenantLimits(requests_per_minute=1),
-        TenantLimits(tokens_per_minute=1),
-        TenantLimits(daily_usd=1),
-        TenantLimits(monthly_usd=1),
-    ],
-)
-def test_reservation_is_held_when_something_is_limited(limits: TenantLimits) -> None:
-    def held(tenant: Tenant, mode: Mode) -> bool:
-        request = replace(CALL, tenant=tenant)
-        return open_request(request, mode, "d-1", 0.0, LADDER).reservation.held
+def reserved(request: RouteRequest, mode: Mode = Mode.COMPLETE) -> Reservation:
+    return open_request(request, mode, "d-1", 0.0, LADDER).reservation
 
-    assert held(Tenant("acme", limits), Mode.COMPLETE)
-    assert not held(Tenant("acme", TenantLimits(arms=("cheap",))), Mode.STREAM)
-    assert held(Tenant("acme"), Mode.DECIDE)
+
+def test_reservation_is_renewed_by_the_router_that_answers_only() -> None:
+    assert reserved(CALL).renewed
+    assert reserved(CALL, Mode.STREAM).renewed
+    assert not reserved(CALL, Mode.DECIDE).renewed
+
+
+def test_reservation_holds_all_tokens_a_plan_may_bring() -> None:
+    """The ladder asks two arms; without a wish of the caller each may answer at its longest."""
+    most = ASK.estimated_input_tokens + 1_000
+    assert reserved(CALL).tokens == 2 * most
+    assert reserved(CALL, Mode.DECIDE).tokens == most
+    assert reserved(CALL).asked_tokens == most
+    free = reserved(replace(CALL, chat=replace(ASK, sampling=Sampling())))
+    assert free.tokens == 2 * (ASK.estimated_input_tokens + LOW.max_output_tokens)
+    assert free.asked_tokens == ASK.estimated_input_tokens
+
+
+def test_what_is_expected_is_one_typical_answer_of_the_dearest_arm() -> None:
+    assert reserved(CALL).expected_usd == pytest.approx(0.00512)
+    pinned = replace(CALL, options=RoutingOptions(arm="cheap"))
+    assert reserved(pinned).expected_usd == pytest.approx(0.000512)
 
 
 @pytest.mark.parametrize(
