@@ -223,17 +223,24 @@ class FileSpool:
             self._own.segments.append(_Segment(path))
 
     def _oldest(self, most: int) -> SpoolPage | None:
-        for folder in (*self._adopted, self._own):
-            if folder is self._own and not folder.segments:
-                self._seal()
-            while folder.segments:
-                page = folder.segments[0].page(most)
-                if page is not None:
-                    return page
-                self._drop(folder)
-            if folder is not self._own:
-                self._adopted.remove(folder)
-                folder.leave(empty=True)
+        while self._adopted:
+            page = self._first(self._adopted[0], most)
+            if page is not None:
+                return page
+            self._adopted.pop(0).leave(empty=True)
+        page = self._first(self._own, most)
+        if page is None and self._active is not None:
+            self._seal()
+            page = self._first(self._own, most)
+        return page
+
+    def _first(self, folder: _Folder, most: int) -> SpoolPage | None:
+        """Returns the first entries of a folder, whose files without any are removed."""
+        while folder.segments:
+            page = folder.segments[0].page(most)
+            if page is not None:
+                return page
+            self._drop(folder)
         return None
 
     def _drop(self, folder: _Folder) -> None:

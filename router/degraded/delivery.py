@@ -97,13 +97,17 @@ class SpoolDelivery:
             if self._continuity.disk_refuses:
                 await self._continuity.write(SpoolProbe(at_ms=self._continuity.now_ms, tenant=""))
         began = self._continuity.state.entries
-        while not self._continuity.is_away and self._continuity.state.entries:
-            page = await self._spool.oldest(PAGE)
-            if page is None or not await self._deliver_page(page):
-                break
+        if began:
+            await self._deliver_all()
         left = self._continuity.state.entries
         if began > left:
             self._log.info("spool_delivered", entries=began - left, left=left)
+
+    async def _deliver_all(self) -> None:
+        while not self._continuity.is_away:
+            page = await self._spool.oldest(PAGE)
+            if page is None or not await self._deliver_page(page):
+                return
 
     async def _deliver_page(self, page: SpoolPage) -> bool:
         """False when the store could not take all of it."""
