@@ -146,11 +146,16 @@ async def check(storage: Storage, ledger: Ledger, began: set[str]) -> None:
 
 @pytest.mark.usefixtures("model_dir")
 @pytest.mark.parametrize(
-    "seconds",
-    [pytest.param(6.0, id="short"), pytest.param(60.0, id="long", marks=pytest.mark.slow)],
+    ("fault", "seconds"),
+    [
+        pytest.param("killed", 6.0, id="killed"),
+        pytest.param("killed", 60.0, id="killed for a minute", marks=pytest.mark.slow),
+        pytest.param("hung", 6.0, id="hung"),
+        pytest.param("flapping", 6.0, id="flapping"),
+    ],
 )
 async def test_nobody_who_may_be_served_is_refused_and_nothing_is_lost_or_doubled(
-    tmp_path: Path, config: Callable[..., str], seconds: float
+    tmp_path: Path, config: Callable[..., str], fault: str, seconds: float
 ) -> None:
     server, ledger = EmbeddedRedis(tmp_path / "store"), Ledger()
     await server.start()
@@ -173,16 +178,40 @@ async def test_nobody_who_may_be_served_is_refused_and_nothing_is_lost_or_double
             }
             driving = asyncio.create_task(drive(stubs, seconds + 4, ledger))
             await asyncio.sleep(2)
-            assert server.pid is not None
-            os.kill(server.pid, signal.SIGKILL)
-            await asyncio.sleep(seconds)
-            await server.start()
+            await FAULTS[fault](server, seconds)
             await driving
         await until(lambda: settled(storage))
         await check(storage, ledger, began)
     refused = [who for who, _ in ledger.refused if not who.endswith("strict")]
     assert not refused, ledger.refused
-    assert ledger.degraded > seconds * PER_S / 3
+    assert ledger.degraded > seconds
+
+
+async def killed(server: EmbeddedRedis, seconds: float) -> None:
+    send(server, signal.SIGKILL)
+    await asyncio.sleep(seconds)
+    await server.start()
+
+
+async def hung(server: EmbeddedRedis, seconds: float) -> None:
+    """It takes what is sent, and answers nothing."""
+    send(server, signal.SIGSTOP)
+    await asyncio.sleep(seconds)
+    send(server, signal.SIGCONT)
+
+
+async def flapping(server: EmbeddedRedis, seconds: float) -> None:
+    for _ in range(int(seconds / 1.5)):
+        await killed(server, 0.75)
+        await asyncio.sleep(0.75)
+
+
+def send(server: EmbeddedRedis, number: signal.Signals) -> None:
+    assert server.pid is not None
+    os.kill(server.pid, number)
+
+
+FAULTS = {"killed": killed, "hung": hung, "flapping": flapping}
 
 
 async def settled(storage: Storage) -> bool:
