@@ -85,8 +85,12 @@ class Continuity:
         """Ask the store. Raises StorageUnavailable, at once while it is known to be away."""
         if self.is_away:
             raise _away()
+        return await self.noting(call())
+
+    async def noting(self, call: Awaitable[T]) -> T:
+        """Ask the store, whatever is known of it."""
         try:
-            return await call()
+            return await call
         except StorageUnavailable:
             self.failed()
             raise

@@ -132,19 +132,28 @@ class DegradingQuota:
         self._inner = inner
         self._local = local
         self._continuity = continuity
-        self._refused: Bounded[str, None] = Bounded(MOST)
+        self._never_held: Bounded[str, None] = Bounded(MOST)
         self.spenders: Bounded[str, tuple[int, Tenant]] = Bounded(MOST)
 
     async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
+        was_away = self._continuity.is_away
+        try:
+            return await self._reserve(tenant, reservation)
+        except StorageUnavailable:
+            if was_away:
+                self._never_held.put(reservation.id, None)
+            raise
+
+    async def _reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
         continuity = self._continuity
         if not continuity.may_degrade(tenant):
-            return await self._reserve_in_store(tenant, reservation)
+            return await continuity.noting(self._inner.reserve(tenant, reservation))
         if tenant.limits.daily_usd or tenant.limits.monthly_usd:
             self.spenders.put(tenant.name, (continuity.now_ms, tenant))
         try:
             return await continuity.ask(lambda: self._inner.reserve(tenant, reservation))
         except StorageUnavailable:
-            left = self._reserve_here(tenant, reservation)
+            left = self._local.reserve(tenant, reservation)
         try:
             await continuity.write(
                 SpooledReservation(
@@ -156,24 +165,6 @@ class DegradingQuota:
             raise
         return left
 
-    async def _reserve_in_store(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
-        try:
-            return await self._inner.reserve(tenant, reservation)
-        except StorageUnavailable:
-            self._refused.put(reservation.id, None)
-            raise
-
-    def _reserve_here(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
-        try:
-            return self._local.reserve(tenant, reservation)
-        except StorageUnavailable:
-            self._refused.put(reservation.id, None)
-            raise
-
-    def _is_free(self, reservation: Reservation) -> bool:
-        """True where nothing is held, or its lease will lapse: refused calls must fill no disk."""
-        return not reservation.held or reservation.id in self._refused
-
     async def settle(self, reservation: Reservation, tokens: int, cost_usd: float) -> QuotaLeft:
         continuity = self._continuity
         if reservation.id in self._local:
@@ -184,7 +175,8 @@ class DegradingQuota:
                     lambda: self._inner.settle(reservation, tokens, cost_usd)
                 )
             except StorageUnavailable:
-                if not (tokens or cost_usd) and self._is_free(reservation):
+                # Calls that are refused while the store is away must fill no disk.
+                if not (tokens or cost_usd) and reservation.id in self._never_held:
                     return QuotaLeft()
         await continuity.write(
             SpooledUsage(
