@@ -17,6 +17,7 @@ from router.degraded.tenants import RememberingTenants
 from router.domain import MS_PER_S
 from router.domain.records import DecisionRecord
 from router.domain.tenants import Settlement
+from router.ports import Clock
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
 from router.ports.spool import Spool
@@ -79,9 +80,14 @@ def build_stores(
     settings: DegradedSettings,
     health: HealthPolicy,
     join_window_s: float,
+    clock: Clock = time.time,
+    steady: Clock = time.monotonic,
 ) -> Stores:
-    """Wrap a store. spool: None for a process that is to serve nothing without it."""
-    continuity, steady = Continuity(spool, settings, observer, time.time), time.monotonic
+    """Wrap a store. spool: None for a process that is to serve nothing without it.
+
+    clock: seconds since the epoch. steady: seconds, never set back.
+    """
+    continuity = Continuity(spool, settings, observer, clock)
     tenants = RememberingTenants(store.tenants, continuity, settings.remember_keys_s, steady)
     local_quota = LocalQuota(steady, settings.rate_share)
     recent = RecentDecisions(settings.remember_decisions, int(join_window_s * MS_PER_S))
