@@ -17,7 +17,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("router/app/",),
     ("router/config/",),
     ("router/serving/",),
-    ("router/gates/", "router/learning/"),
+    ("router/gates/", "router/learning/", "router/degraded/"),
     ("router/runtime/",),
     ("router/ports/",),
     ("router/domain/",),
@@ -37,6 +37,7 @@ BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
     "router/adapters/embedding/": ("router/ports/", "router/domain/", "bandit/"),
     "router/adapters/providers/": ("router/ports/", "router/domain/", "bandit/"),
     "router/adapters/storage/": ("router/ports/", "router/domain/", "bandit/"),
+    "router/adapters/spool.py": ("router/ports/", "router/domain/", "bandit/"),
     "router/adapters/verifier.py": ("router/ports/", "router/domain/", "bandit/"),
     "router/rpc/": ("router/runtime/", "router/domain/", "bandit/"),
     "router/observe/": ("router/ports/", "router/domain/", "bandit/"),
@@ -61,9 +62,11 @@ LIBRARIES: Final[Mapping[str, frozenset[str]]] = {
         "router/runtime/": "jsonschema numpy structlog",
         "router/gates/": "annotated_types numpy msgspec",
         "router/learning/": "annotated_types numpy msgspec",
+        "router/degraded/": "annotated_types msgspec structlog",
         "router/serving/": "annotated_types numpy msgspec",
         "router/config/": "pydantic yaml",
         "router/app/": "numpy structlog",
+        "router/app/spooling.py": "platformdirs",
         "router/app/process.py": "threadpoolctl uvloop",
         "router/tools/": "click numpy msgspec",
         "router/tools/archive/receipts.py": "rich",
@@ -101,7 +104,7 @@ PURE: Final[Mapping[str, set[str]]] = {
     "bandit/": OUTSIDE | {"asyncio", "threading"},
     **{
         f"router/{room}/": OUTSIDE
-        for room in ("domain", "ports", "runtime", "gates", "learning", "serving")
+        for room in ("domain", "ports", "runtime", "gates", "learning", "degraded", "serving")
     },
 }
 """Parts of the standard library that pure rooms do without."""

@@ -6,9 +6,9 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from router.adapters.embedding.files import model_dir
@@ -21,6 +21,7 @@ from router.app.administration import PolicyAdministration
 from router.app.learner import LearnerChild, run_learner_beside
 from router.app.process import Running, opened_storage, run, serve_metrics
 from router.app.reloading import ConfigReloader, ConfigSource
+from router.app.spooling import DegradedServing, opened_spool
 from router.app.wiring import Adapters, RouterService, build_lease_keeper, prepare_service
 from router.config import Config
 from router.config.values import keys_of
@@ -72,7 +73,8 @@ class LiveService:
 
     async def check_providers(self) -> None:
         """Raises RouterError while every deployment cools down; the cache is served even then."""
-        states = await self.adapters.storage.health.states(self.service.deployments)
+        board = (self.adapters.stores or self.adapters.storage).health
+        states = await board.states(self.service.deployments)
         if all(state is Health.OPEN for state in states.values()):
             raise RouterError("every deployment is cooling down")
 
@@ -89,6 +91,9 @@ async def running_router(
         metrics = Metrics()
         seen = source.stamps(config) if source else None
         storage = await stack.enter_async_context(opened_storage(config, env))
+        spool = await opened_spool(config, env, storage, stack)
+        late = AsyncExitStack()
+        stack.push_async_callback(late.aclose)
         loops, health, background = TaskSupervisor(), HealthReporter(), Background(metrics)
         stack.push_async_callback(loops.end)
         stack.push_async_callback(background.drain)
@@ -105,19 +110,28 @@ async def running_router(
             return make_providers(client, keys_of(config, env))
 
         adapters = Adapters(storage, embedder, providers, metrics, background, verifier)
+        serving_on = DegradedServing(config, adapters, spool)
+        late.push_async_callback(serving_on.close)
+        adapters = replace(adapters, stores=serving_on.stores)
         live = LiveService(
             adapters, await prepare_service(config, adapters), config.learning.poll_ms / 1_000
         )
-        redis = _redis_watch(storage, health)
+        redis = _redis_watch(serving_on.stores.continuity.watched(storage.ping), health)
         await redis.step()
         await health.set("embedder", serving=True)
         operators = _administration(config, env, storage)
         server = RouterServer(live, health, metrics.request, _server_settings(config), operators)
         scraped = serve_metrics(config, metrics, stack)
+        await serving_on.start(loops)
         loops.start(redis)
         loops.start(live)
         loops.start(build_lease_keeper(adapters))
-        for name, check in (("snapshot", live.check_snapshot), ("providers", live.check_providers)):
+        for name, check in (
+            ("snapshot", live.check_snapshot),
+            ("providers", live.check_providers),
+            ("spool", serving_on.check_spool),
+            ("degraded", serving_on.check_degraded),
+        ):
             loops.start(HealthProbe(check, partial(health.set, name), WATCH_MS))
         if verifier is not None:
             loops.start(HealthProbe(verifier.check, partial(health.set, "verifier"), WATCH_MS))
@@ -178,5 +192,5 @@ def _server_settings(config: Config) -> ServerSettings:
     )
 
 
-def _redis_watch(storage: Storage, health: HealthReporter) -> HealthProbe:
-    return HealthProbe(storage.ping, partial(health.set, "redis"), WATCH_MS)
+def _redis_watch(check: Callable[[], Awaitable[None]], health: HealthReporter) -> HealthProbe:
+    return HealthProbe(check, partial(health.set, "redis"), WATCH_MS)

@@ -13,10 +13,12 @@ from router.adapters.storage import Storage
 from router.app.learner_state_factory import LearnerStateFactory, example_contexts
 from router.config import Config
 from router.config.values import catalog_of, context_map_of, promise_settings_of, weights_of
+from router.degraded.stores import Stores, build_stores
 from router.domain.catalog import Catalog
 from router.gates.gate_session import GateSessions
 from router.gates.verifier_breaker import VerifierBreaker
 from router.ports.observer import Observer, Stopwatch
+from router.ports.spool import Spool
 from router.ports.upstream import Embedder, Provider
 from router.runtime.background import Background
 from router.serving.admission import Admission, AdmissionSettings
@@ -42,6 +44,8 @@ class Adapters:
     """The parts that outlive a service when the config is read anew.
 
     providers: makes the providers of a config by name; raises ConfigInvalid where it lacks a key.
+    stores: the storage as requests use it, which goes on while it is away; None for one that does
+    not.
     """
 
     storage: Storage
@@ -51,6 +55,19 @@ class Adapters:
     background: Background
     verifier: VerifierBreaker | None = None
     held: Held = field(default_factory=Held)
+    stores: Stores | None = None
+
+
+def steady_stores(config: Config, adapters: Adapters, spool: Spool | None = None) -> Stores:
+    """Wraps the storage. spool: None where nothing is to be served without it."""
+    return build_stores(
+        adapters.storage,
+        spool,
+        adapters.observer,
+        settings=config.degraded,
+        health=config.health,
+        join_window_s=config.learning.join_window_s,
+    )
 
 
 class RouterService:
@@ -131,9 +148,10 @@ def build_follower(
 
 
 def build_lease_keeper(adapters: Adapters) -> LeaseKeeper:
+    stores = adapters.stores or adapters.storage
     return LeaseKeeper(
-        quota=adapters.storage.quota,
-        idempotency=adapters.storage.idempotency,
+        quota=stores.quota,
+        idempotency=stores.idempotency,
         held=adapters.held,
         observer=adapters.observer,
         clock=time.monotonic,
@@ -150,24 +168,25 @@ class _Wiring:
         self._catalog = catalog
         self._adapters = adapters
         self._decider = decider
+        self._stores = adapters.stores or steady_stores(config, adapters)
         self._feedback_rate = FeedbackRate()
         self._stopwatch = Stopwatch(adapters.observer, time.time)
 
     def pipeline(self) -> Pipeline:
-        adapters, storage = self._adapters, self._adapters.storage
+        adapters, stores = self._adapters, self._stores
         return Pipeline(
             catalog=self._catalog,
             selector=self._selector(),
             cascade=self._cascade,
             auditor=self._auditor(),
             embedder=adapters.embedder,
-            health=storage.health,
+            health=stores.health,
             admission=self.admission,
             cache=self._cache,
             rephrases=self._rephrases(),
             idempotency=self._idempotency(),
             finalizer=self._finalizer(),
-            decisions=storage.decisions,
+            room=stores.decisions.admit,
             background=adapters.background,
             observer=adapters.observer,
             stopwatch=self._stopwatch,
@@ -179,7 +198,7 @@ class _Wiring:
     def feedback(self) -> FeedbackService:
         return FeedbackService(
             catalog=self._catalog,
-            decisions=self._adapters.storage.decisions,
+            decisions=self._stores.decisions,
             admission=self.admission,
             cache=self._cache,
             rate=self._feedback_rate,
@@ -188,10 +207,9 @@ class _Wiring:
 
     @cached_property
     def admission(self) -> Admission:
-        storage = self._adapters.storage
         return Admission(
-            tenants=storage.tenants,
-            quota=storage.quota,
+            tenants=self._stores.tenants,
+            quota=self._stores.quota,
             held=self._adapters.held,
             background=self._adapters.background,
             clock=time.time,
@@ -220,7 +238,7 @@ class _Wiring:
         adapters = self._adapters
         return DeploymentCaller(
             providers=adapters.providers(self._config),
-            health=adapters.storage.health,
+            health=self._stores.health,
             background=adapters.background,
             observer=adapters.observer,
             clock=time.time,
@@ -247,11 +265,12 @@ class _Wiring:
         adapters = self._adapters
         return Finalizer(
             catalog=self._catalog,
-            decisions=adapters.storage.decisions,
+            decisions=self._stores.decisions,
             admission=self.admission,
             cache=self._cache,
             background=adapters.background,
             observer=adapters.observer,
+            continuity=self._stores.continuity,
             sampler=self._sampler(),
         )
 
@@ -261,7 +280,7 @@ class _Wiring:
             catalog=self._catalog,
             cascade=self._cascade,
             admission=self.admission,
-            decisions=adapters.storage.decisions,
+            decisions=self._stores.decisions,
             background=adapters.background,
             observer=adapters.observer,
             draw=SystemRandom().random,
@@ -285,14 +304,14 @@ class _Wiring:
         adapters = self._adapters
         return RephraseDetector(
             sessions=adapters.storage.sessions,
-            decisions=adapters.storage.decisions,
+            decisions=self._stores.decisions,
             observer=adapters.observer,
             settings=self._config.learning.reask,
         )
 
     def _idempotency(self) -> IdempotencyGuard:
         return IdempotencyGuard(
-            idempotency=self._adapters.storage.idempotency,
+            idempotency=self._stores.idempotency,
             held=self._adapters.held,
             settings=IdempotencySettings(),
         )

@@ -63,6 +63,11 @@ def _limits(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--arm", "arms", multiple=True, help="allow only this arm; repeatable"),
         click.option("--every-arm", is_flag=True, help="allow every arm again"),
         click.option("--observe", help='serve by this arm, only watch; "off" or "" (the config)'),
+        click.option(
+            "--degraded",
+            type=click.Choice(["yes", "no", ""]),
+            help='serve while Redis is away; "": yes without a budget',
+        ),
     ):
         command = option(command)
     return command
@@ -221,6 +226,7 @@ def release(name: str, config_path: Path) -> None:
 def _row(limits: TenantLimits) -> dict[str, str]:
     texts = {f.name: str(getattr(limits, f.name) or "unlimited") for f in fields(TenantLimits)}
     shown = {"arms": ", ".join(limits.arms) or "all", "observe": limits.observe or "as configured"}
+    shown["degraded"] = limits.degraded or "yes without a budget"
     return texts | shown
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, HttpUrl, model_validator
 
 from router.config.policy_schema import PolicySection
 from router.config.section import ConfigSection
+from router.degraded.settings import DegradedSettings
 from router.domain.bounds import Count, Milliseconds, Share
 from router.domain.catalog import PROVIDERS
 from router.gates.format_checks import FormatCheckSettings
@@ -282,6 +283,8 @@ class Config(ConfigSection):
     """The circuit breaker."""
     redis: RedisSection = RedisSection()
     """The store."""
+    degraded: DegradedSettings = DegradedSettings()
+    """Serving on while Redis is away."""
     embedding: EmbeddingSection = EmbeddingSection()
     """The embedding model."""
     learning: LearningSection = LearningSection()

@@ -178,6 +178,7 @@ class DecisionRecord:
     cache_exact/cache_partition: where the answer is cached, so that bad feedback can evict it.
     price: by which an outcome of `DECIDE` is charged, whatever the config says by then; None for
     other modes.
+    degraded: it was answered or written down while the store was away.
     """
 
     id: str
@@ -198,6 +199,7 @@ class DecisionRecord:
     feedback: float | None = None
     judged: Judged | None = None
     price: Price | None = None
+    degraded: bool = False
 
     @property
     def cost_usd(self) -> float:

@@ -16,7 +16,8 @@ class TenantLimits:
     """0 means unlimited. arms: the only arms this tenant may use (empty: all).
 
     observe: the arm that serves this tenant while the policy only watches; "" for what the config
-    says, NOT_OBSERVED for none.
+    says, NOT_OBSERVED for none. degraded: "yes" or "no", whether this tenant is served while the
+    store is away; "" for yes where there is no budget.
     """
 
     requests_per_minute: int = UNLIMITED
@@ -25,6 +26,7 @@ class TenantLimits:
     monthly_usd: float = UNLIMITED
     arms: tuple[str, ...] = ()
     observe: str = ""
+    degraded: str = ""
 
     @property
     def spending(self) -> bool:

@@ -45,6 +45,19 @@ class Metrics(Observer):
         self._cache = self._counter("cache", "Cache look-ups", "status")
         self._feedback = self._counter("feedback", "Signs of quality", "kind")
         self._degraded = self._counter("degraded", "Work done without a dependency", "what")
+        self._served_degraded = self._counter(
+            "degraded_requests", "Requests that came while the store is away", "result"
+        )
+        self._spooled = self._counter("spooled", "Writes that went to the spool", "kind")
+        self._unspooled = self._counter(
+            "unspooled",
+            "Writes of the spool that were delivered, or refused for good",
+            "kind",
+            "result",
+        )
+        self._spool_entries = self._gauge("spool_entries", "Writes that wait for the store")
+        self._spool_bytes = self._gauge("spool_bytes", "Disk that they take")
+        self._spool_age = self._gauge("spool_oldest_seconds", "Age of the oldest of them")
         self._orphans = self._counter("orphaned_reservations", "Settled, their router having died")
         self._orphaned_usd = self._counter("orphaned_usd", "Charged for them, as was expected")
         self._learned = self._counter("learned_events", "Events learned by this process")
@@ -126,6 +139,20 @@ class Metrics(Observer):
     def orphans(self, count: int, charged_usd: float) -> None:
         self._orphans.inc(count)
         self._orphaned_usd.inc(charged_usd)
+
+    def served_degraded(self, result: str) -> None:
+        self._served_degraded.labels(result).inc()
+
+    def spooled(self, kind: str) -> None:
+        self._spooled.labels(kind).inc()
+
+    def unspooled(self, kind: str, result: str) -> None:
+        self._unspooled.labels(kind, result).inc()
+
+    def spool(self, entries: int, size_bytes: int, oldest_s: float) -> None:
+        self._spool_entries.set(entries)
+        self._spool_bytes.set(size_bytes)
+        self._spool_age.set(oldest_s)
 
     def deviates(self, plan: str) -> None:
         self._deviations.labels(plan).inc()

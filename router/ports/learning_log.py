@@ -42,9 +42,12 @@ class DecisionLog(Protocol):
         """
         ...
 
-    async def feedback(self, tenant: str, decision_id: str, report: FeedbackReport) -> bool:
+    async def feedback(
+        self, tenant: str, decision_id: str, report: FeedbackReport, at_ms: int | None = None
+    ) -> bool:
         """Append `FeedbackGiven` once. False when the same value was recorded before.
 
+        at_ms: when it was accepted, since the epoch, where that was earlier.
         A correction with another value is appended with the value it replaces.
 
         Raises DecisionNotFound, FeedbackConflict (another value that is no correction),

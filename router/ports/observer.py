@@ -41,6 +41,18 @@ class Observer:
     def degraded(self, what: str) -> None:
         """A dependency failed and the request went on without it (cache, health, session)."""
 
+    def served_degraded(self, result: str) -> None:
+        """A request came while the store is away: served | not_permitted | spool_full | disk."""
+
+    def spooled(self, kind: str) -> None:
+        """A write went to the local spool."""
+
+    def unspooled(self, kind: str, result: str) -> None:
+        """A write of the spool was delivered, or refused for good by its reason."""
+
+    def spool(self, entries: int, size_bytes: int, oldest_s: float) -> None:
+        """So much waits in the spool, the oldest of it for so long."""
+
     def orphans(self, count: int, charged_usd: float) -> None:
         """Reservations of routers that died were charged at what was expected of them."""
 

@@ -127,9 +127,17 @@ class QuotaKeeper(Protocol):
         ...
 
 
-class TenantDirectory(Protocol):
+class TenantLookup(Protocol):
+    """The part of the directory that a request needs."""
+
     async def find(self, key_hash: str) -> Tenant | None: ...
 
+    async def show(self, name: str) -> Tenant:
+        """Raises TenantNotFound."""
+        ...
+
+
+class TenantDirectory(TenantLookup, Protocol):
     async def create(self, tenant: Tenant, key_hash: str) -> None:
         """Raises TenantExists."""
         ...
@@ -143,10 +151,6 @@ class TenantDirectory(Protocol):
         ...
 
     async def limit(self, name: str, limits: TenantLimits) -> None:
-        """Raises TenantNotFound."""
-        ...
-
-    async def show(self, name: str) -> Tenant:
         """Raises TenantNotFound."""
         ...
 

@@ -118,6 +118,7 @@ def receipt(record: DecisionRecord, left: QuotaLeft) -> router_pb.Receipt:
         similarity=record.similarity,
         cost_usd=record.cost_usd,
         would_plan=choice.observed.plan if choice and choice.observed else "",
+        degraded=record.degraded,
         quota_left=router_pb.QuotaLeft(
             requests=left.requests,
             tokens=left.tokens,

@@ -17,6 +17,8 @@ Context = grpc.aio.ServicerContext[HealthCheckRequest, HealthCheckResponse]
 
 REQUIRED = ("redis", "embedder")
 """Without these no request can be answered."""
+STAND_INS = {"redis": "spool"}
+"""A component that serves in place of a required one: requests go on without that."""
 
 
 class HealthReporter(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # untyped
@@ -41,10 +43,14 @@ class HealthReporter(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # u
         self._serving[component] = serving
         if self._draining:
             return
-        whole = all(self._serving.get(part, False) for part in REQUIRED)
+        whole = all(map(self._is_met, REQUIRED))
         self._statuses[component] = _status(serving=serving)
         self._statuses |= dict.fromkeys(("", SERVICE), _status(serving=whole))
         self._wake()
+
+    def _is_met(self, part: str) -> bool:
+        stand_in = STAND_INS.get(part, part)
+        return self._serving.get(part, False) or self._serving.get(stand_in, False)
 
     def drain(self) -> None:
         """Report NOT_SERVING for good, whatever is set later: load balancers send no more."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from router.domain.errors import TenantNotFound, Unauthenticated
 from router.domain.tenants import QuotaLeft, Reservation, Settlement, Tenant, hash_key
 from router.ports import Clock
-from router.ports.state import QuotaKeeper, TenantDirectory
+from router.ports.state import QuotaKeeper, TenantLookup
 from router.runtime.background import SETTLE_S, Background
 from router.serving.leases import Held
 
@@ -38,7 +38,7 @@ class Admission:
     def __init__(
         self,
         *,
-        tenants: TenantDirectory,
+        tenants: TenantLookup,
         quota: QuotaKeeper,
         held: Held,
         background: Background,

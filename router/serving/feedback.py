@@ -8,7 +8,7 @@ from typing import Final
 
 from router.domain.catalog import Catalog
 from router.domain.chat import Usage
-from router.domain.errors import OutcomeConflict
+from router.domain.errors import OutcomeConflict, StorageUnavailable
 from router.domain.records import (
     Attempt,
     AttemptOutcome,
@@ -99,8 +99,15 @@ class FeedbackService:
             self._observer.feedback("explicit")
             self._rate.count_feedback(tenant.name)
         if fresh and report.value < BAD_QUALITY:
-            await self._cache.evict(await self._decisions.get(tenant.name, decision_id))
+            await self._evict(tenant.name, decision_id)
         return not fresh
+
+    async def _evict(self, tenant: str, decision_id: str) -> None:
+        """Take the answer out of the cache; the feedback is recorded already."""
+        try:
+            await self._cache.evict(await self._decisions.get(tenant, decision_id))
+        except StorageUnavailable:
+            self._observer.degraded("cache")
 
 
 HALF_LIFE: Final = 500.0

@@ -6,7 +6,9 @@ import asyncio
 import time
 from dataclasses import replace
 
+from router.degraded.continuity import Continuity
 from router.domain.catalog import Catalog
+from router.domain.errors import StorageUnavailable
 from router.domain.records import CachedAnswer, CacheStatus, DecisionRecord
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
@@ -27,6 +29,7 @@ class Finalizer:
         cache: ResponseCache,
         background: Background,
         observer: Observer,
+        continuity: Continuity,
         sampler: PromptSampler | None = None,
     ) -> None:
         self._catalog = catalog
@@ -35,17 +38,27 @@ class Finalizer:
         self._cache = cache
         self._background = background
         self._observer = observer
+        self._continuity = continuity
         self._sampler = sampler
 
     async def close(self, state: RequestState) -> DecisionRecord:
-        """The decision is on record before its answer is returned."""
+        """The decision is on record before its answer is returned.
+
+        An answer that was paid for is handed out even where neither store nor disk takes it.
+        """
         settled = self._background.start(self.settle(state))
         began_s = time.monotonic()
-        record = await self.record(state)
+        try:
+            record = await self.record(state)
+        except StorageUnavailable:
+            if state.answer is None:
+                raise
+            self._observer.degraded("unrecorded")
+            record = replace(state.record(self._catalog), degraded=True)
         # A caller need not wait for the minutes that settling may be tried.
         await asyncio.wait({settled}, timeout=max(0.0, began_s + INSIST_S - time.monotonic()))
         self._put(state)
-        return record
+        return self._flagged(record)
 
     async def record(self, state: RequestState) -> DecisionRecord:
         record = state.record(self._catalog)
@@ -57,7 +70,15 @@ class Finalizer:
         await self._background.insist(lambda: self._decisions.record(record), record, INSIST_S)
         if self._sampler is not None:
             self._sampler.note(state.request.chat.prompt, state.choice, state.embedding)
-        return record
+        return self._flagged(record)
+
+    def _flagged(self, record: DecisionRecord) -> DecisionRecord:
+        degraded = self._continuity.is_degraded(record.id)
+        return replace(record, degraded=True) if degraded else record
+
+    def end(self, state: RequestState) -> None:
+        """Tell that nothing more comes of a request."""
+        self._continuity.end(state.id)
 
     async def settle(self, state: RequestState) -> None:
         """Give back what was reserved and not used.

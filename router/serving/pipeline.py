@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -21,9 +21,8 @@ from router.domain.errors import (
 )
 from router.domain.records import CacheStatus, Mode, SessionTurn
 from router.domain.requests import Completion, Directive, RouteRequest
-from router.domain.tenants import QuotaLeft
+from router.domain.tenants import QuotaLeft, Tenant
 from router.ports import Clock, Ids
-from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer, Stopwatch
 from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Embedder
@@ -43,7 +42,8 @@ from router.serving.response_cache import Hit, ResponseCache
 class Pipeline:
     """The use cases that choose a plan: `Complete`, `StreamComplete` and `Decide`.
 
-    observe: the arm that serves while the policy only watches; "" for none.
+    observe: the arm that serves while the policy only watches; "" for none. room: tells whether
+    the log takes what comes of a request, and refuses it where nothing could be written down.
     """
 
     catalog: Catalog
@@ -57,7 +57,7 @@ class Pipeline:
     rephrases: RephraseDetector
     idempotency: IdempotencyGuard
     finalizer: Finalizer
-    decisions: DecisionLog
+    room: Callable[[Tenant, str], Awaitable[bool]]
     background: Background
     observer: Observer
     stopwatch: Stopwatch
@@ -111,6 +111,7 @@ class Pipeline:
         try:
             return await self._close(state)
         finally:
+            self.finalizer.end(state)
             self.idempotency.leave(state.id)
 
     async def _close(self, state: RequestState) -> Completion | None:
@@ -141,6 +142,8 @@ class Pipeline:
         except BaseException:
             self.background.start(self.finalizer.settle(state))
             raise
+        finally:
+            self.finalizer.end(state)
         return Directive(record, run.rungs, state.quota_left)
 
     def _open_request(self, request: RouteRequest, mode: Mode) -> RequestState:
@@ -160,7 +163,7 @@ class Pipeline:
                 self._reserve(state),
                 self._health(),
                 self._cached_exactly(state),
-                self.decisions.has_room(),
+                self.room(state.request.tenant, state.id),
                 self._choose_early(state),
             )
 

@@ -14,10 +14,9 @@ from router.adapters.storage import (
     StorageSettings,
     open_storage,
 )
-from router.ports.state import HealthPolicy
 from tests.contract.dialects import DIALECTS, Dialect
 from tests.contract.parties import Party, opened
-from tests.contract.samples import KEEP_EVENTS, MAX_ENTRIES, MAX_EVENTS, WINDOW_S, FakeTime
+from tests.contract.samples import HEALTH, KEEP_EVENTS, MAX_ENTRIES, MAX_EVENTS, WINDOW_S, FakeTime
 
 
 @pytest.fixture
@@ -36,13 +35,7 @@ async def storage(redis_server: EmbeddedRedis, clock: FakeTime) -> AsyncIterator
         keep_events=KEEP_EVENTS,
         keep_snapshots=3,
         cache=CacheBounds(max_entries_per_partition=MAX_ENTRIES, max_entry_bytes=10_000),
-        health=HealthPolicy(
-            failures=3,
-            cooldown_ms=200,
-            max_cooldown_ms=1_000,
-            max_retry_after_ms=2_000,
-            probe_ms=300,
-        ),
+        health=HEALTH,
     )
     opened = await open_storage(settings, clock=clock)
     yield opened

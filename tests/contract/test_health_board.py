@@ -6,17 +6,22 @@ A Retry-After is granted for two seconds at most.
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from router.adapters.storage import Storage
+from router.degraded.breakers import LocalHealthBoard
 from router.ports.state import Health, HealthBoard
-from tests.contract.samples import eventually
+from tests.contract.samples import HEALTH, eventually
 
 
-@pytest.fixture
-def board(storage: Storage) -> HealthBoard:
-    return storage.health
+@pytest.fixture(params=["shared", "of one process"])
+def board(request: pytest.FixtureRequest) -> HealthBoard:
+    if request.param == "shared":
+        storage: Storage = request.getfixturevalue("storage")
+        return storage.health
+    return LocalHealthBoard(HEALTH, time.monotonic)
 
 
 async def state(board: HealthBoard, name: str = "d") -> Health:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from router.adapters.storage import Storage
+from router.degraded.claims import LocalIdempotency
 from router.ports.state import Claim, ClaimKey, ClaimState, Idempotency
 from tests.contract.samples import eventually
 
 MINE, OTHERS = ClaimKey("acme", "k", "d-1"), ClaimKey("acme", "k", "d-2")
 
 
-@pytest.fixture
-def once(storage: Storage) -> Idempotency:
-    return storage.idempotency
+@pytest.fixture(params=["shared", "of one process"])
+def once(request: pytest.FixtureRequest) -> Idempotency:
+    if request.param == "shared":
+        storage: Storage = request.getfixturevalue("storage")
+        return storage.idempotency
+    return LocalIdempotency(time.monotonic)
 
 
 async def test_one_of_many_owners_is_the_first(once: Idempotency) -> None:

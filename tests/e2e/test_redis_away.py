@@ -33,6 +33,11 @@ def redis(server: EmbeddedRedis) -> str:
     return f"url: 'unix://{server.socket}'"
 
 
+@pytest.fixture
+def sections(tmp_path: Path) -> str:
+    return f"degraded: {{spool_dir: {tmp_path}/spool}}"
+
+
 @pytest.mark.usefixtures("model_dir")
 async def test_it_refuses_with_what_to_do_and_serves_once_redis_is_there(
     tmp_path: Path,
@@ -50,6 +55,7 @@ async def test_it_refuses_with_what_to_do_and_serves_once_redis_is_there(
         router = Router(running.port, channel, {"any": upstream}, running.storage)
         await refused(router, next(texts))
         await server.start()
+        await until(lambda: health(router, "redis"))
         await running.storage.tenants.create(Tenant("test"), hash_key(KEY))
         assert (await router.complete(next(texts))).answer.text
         await until(lambda: health(router, "redis"))

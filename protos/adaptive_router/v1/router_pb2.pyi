@@ -315,7 +315,7 @@ class QuotaLeft(_message.Message):
     def __init__(self, requests: _Optional[int] = ..., tokens: _Optional[int] = ..., daily_usd: _Optional[float] = ..., monthly_usd: _Optional[float] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("decision_id", "plan", "arm", "deployment", "model", "propensity", "explored", "policy", "policy_version", "attempts", "cache", "similarity", "cost_usd", "quota_left", "would_plan")
+    __slots__ = ("decision_id", "plan", "arm", "deployment", "model", "propensity", "explored", "policy", "policy_version", "attempts", "cache", "similarity", "cost_usd", "quota_left", "would_plan", "degraded")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     ARM_FIELD_NUMBER: _ClassVar[int]
@@ -331,6 +331,7 @@ class Receipt(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     QUOTA_LEFT_FIELD_NUMBER: _ClassVar[int]
     WOULD_PLAN_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     plan: str
     arm: str
@@ -346,4 +347,5 @@ class Receipt(_message.Message):
     cost_usd: float
     quota_left: QuotaLeft
     would_plan: str
-    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[str] = ..., arm: _Optional[str] = ..., deployment: _Optional[str] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., explored: _Optional[bool] = ..., policy: _Optional[str] = ..., policy_version: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., cache: _Optional[_Union[CacheStatus, str]] = ..., similarity: _Optional[float] = ..., cost_usd: _Optional[float] = ..., quota_left: _Optional[_Union[QuotaLeft, _Mapping]] = ..., would_plan: _Optional[str] = ...) -> None: ...
+    degraded: bool
+    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[str] = ..., arm: _Optional[str] = ..., deployment: _Optional[str] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., explored: _Optional[bool] = ..., policy: _Optional[str] = ..., policy_version: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., cache: _Optional[_Union[CacheStatus, str]] = ..., similarity: _Optional[float] = ..., cost_usd: _Optional[float] = ..., quota_left: _Optional[_Union[QuotaLeft, _Mapping]] = ..., would_plan: _Optional[str] = ..., degraded: _Optional[bool] = ...) -> None: ...

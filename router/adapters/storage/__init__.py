@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from router.adapters.storage.address import Address, Nodes, check_address
 from router.adapters.storage.cache import RedisAnswerCache
 from router.adapters.storage.client import Client
 from router.adapters.storage.decisions import RedisDecisionLog, RedisDefaults
@@ -13,7 +14,7 @@ from router.adapters.storage.events import RedisEventLog, RedisPolicyLog
 from router.adapters.storage.health import RedisHealthBoard
 from router.adapters.storage.idempotency import RedisIdempotency
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.pool import Address
+from router.adapters.storage.probe import Probe
 from router.adapters.storage.quota import RedisQuotaKeeper
 from router.adapters.storage.sessions import RedisSessions
 from router.adapters.storage.settings import CacheBounds, StorageSettings
@@ -26,6 +27,7 @@ from router.ports import Clock
 __all__ = [
     "CacheBounds",
     "EmbeddedRedis",
+    "Nodes",
     "Storage",
     "StorageSettings",
     "build_storage",
@@ -52,20 +54,22 @@ class Storage:
     survey: RedisSurvey
     policies: RedisPolicyLog
     client: Client = field(repr=False)
+    probe: Probe = field(repr=False)
     server: EmbeddedRedis | None = None
 
     async def ping(self) -> None:
-        """Starts the private server again if it has ended.
+        """Do what a request needs; a private server that has ended is started again.
 
-        Raises StorageUnavailable, or ServerMissing for a server that is too old or does not start.
+        Calls are refused at once after a failure, until one of these succeeds. Raises
+        StorageUnavailable, or ServerMissing for a server that is too old or does not start.
         """
         try:
-            await self.client.check_version()
+            await self.probe.check()
         except StorageUnavailable:
             if self.server is None or not self.server.ended:
                 raise
             await self.server.start()
-            await self.client.check_version()
+            await self.probe.check()
 
     async def close(self) -> None:
         await self.client.close()
@@ -82,12 +86,15 @@ async def open_storage(
     begun: a private store must have been begun before.
 
     Raises:
+        ConfigInvalid: the URL can't be one.
         ServerMissing: the private server can't be started.
         StoreMissing: there is no private store, though `begun`.
 
     """
-    if settings.url:
-        return build_storage(settings, Address(url=settings.url), clock=clock)
+    if settings.url or settings.nodes:
+        address = Address(url=settings.url, nodes=settings.nodes, slot=settings.prefix)
+        check_address(address)
+        return build_storage(settings, address, clock=clock)
     server = EmbeddedRedis(
         settings.data_dir,
         appendfsync=settings.appendfsync,
@@ -128,5 +135,6 @@ def build_storage(
         survey=RedisSurvey(client, keys, settings.keep_decisions_s),
         policies=RedisPolicyLog(client, keys, clock, settings.max_events),
         client=client,
+        probe=Probe(client, keys, is_cluster=address.is_cluster),
         server=server,
     )

@@ -3,67 +3,82 @@
 Commands issued in the same turn of the event loop, or the next, travel as one pipeline over one
 connection, so calls that the service gathers share a round trip and, on the server, a write to
 disk.
+
+What was never sent, or was answered by a node that does not serve, is sent again over a fresh
+connection within the call's time. What may have been executed is sent again only where that is
+known to change nothing (`scripts.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
 
-from router.adapters.storage.pool import Address, Pool
-from router.domain.errors import ServerMissing, StorageUnavailable
+from router.adapters.storage.address import Address
+from router.adapters.storage.circuit import Circuit
+from router.adapters.storage.failures import (
+    ADVICE,
+    ELSEWHERE,
+    LASTING,
+    Failure,
+    FailureKind,
+    kind_of,
+)
+from router.adapters.storage.pool import Pool, stands
+from router.adapters.storage.scripts import REPEATABLE_COMMANDS, Script, load
+from router.domain.errors import StorageUnavailable
 
+__all__ = ["MAX_PIPELINE", "Client", "Script", "Word", "load"]
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    source: bytes
-    sha: str
-
-
-def load(*names: str) -> Script:
-    """The files of `lua/` in this order as one script: what is shared first."""
-    folder = files(__package__).joinpath("lua")
-    source = b"\n".join(folder.joinpath(f"{name}.lua").read_bytes() for name in names)
-    # The server names a script by its SHA-1; nothing is protected by it.
-    return Script(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
-
-
-MIN_VERSION = 8
 MAX_PIPELINE = 128
+PAUSES_S: Final = (0.0, 0.02, 0.05, 0.1, 0.2)
+"""Before a command is sent again; the last one from then on."""
+CLOSE_S: Final = 2.0
 
 Word: TypeAlias = str | bytes | int | float
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Waiting:
+    """error: why it has to be sent again."""
+
     packed: bytes
     reply: asyncio.Future[Any]
+    is_repeatable: bool
+    error: Exception | None = None
 
 
 class Client:
-    """Raises StorageUnavailable only, but for `check_version`. Replies are as RESP2 gives them."""
+    """Raises StorageUnavailable only; ConfigInvalid when it is made of a URL that can't be one.
+
+    Replies are as RESP2 gives them.
+    """
 
     def __init__(self, address: Address, *, pool_size: int, timeout_ms: float) -> None:
         self._timeout_s = timeout_ms / 1_000
         self._pool = Pool(address, pool_size, self._timeout_s)
         self._waiting: list[_Waiting] = []
         self._sending: set[asyncio.Task[None]] = set()
+        self.circuit = Circuit(self._timeout_s)
+
+    @property
+    def is_away(self) -> bool:
+        """True while calls are refused at once: the store was found not to serve."""
+        return self.circuit.kind is not None
 
     async def call(self, *command: Word) -> Any:
         try:
-            return await self._enqueue(command)
+            return await self._enqueue(command, is_repeatable=command[0] in REPEATABLE_COMMANDS)
         except RedisError as error:
-            raise _unavailable(error) from None
+            raise unavailable(error) from None
 
     async def call_many(self, commands: Iterable[tuple[Word, ...]]) -> list[Any]:
         """Replies in order, in one round trip."""
@@ -71,93 +86,178 @@ class Client:
 
     async def script(self, script: Script, keys: Sequence[str], *args: Word) -> Any:
         """A server that has restarted has forgotten its scripts; it is told again."""
-        rest = (len(keys), *keys, *args)
+        rest, again = (len(keys), *keys, *args), script.is_repeatable
         try:
-            return await self._enqueue(("EVALSHA", script.sha, *rest))
-        except NoScriptError:
-            return await self.call("EVAL", script.source, *rest)
+            try:
+                return await self._enqueue(("EVALSHA", script.sha, *rest), is_repeatable=again)
+            except NoScriptError:
+                return await self._enqueue(("EVAL", script.source, *rest), is_repeatable=again)
         except RedisError as error:
-            raise _unavailable(error) from None
+            raise unavailable(error) from None
 
     async def wait(self, command: tuple[Word, ...], wait_ms: int) -> Any:
         """A command that the server answers up to wait_ms late, on a connection of its own."""
-        reply = asyncio.get_running_loop().create_future()
-        await self._send([_Waiting(_packed(command), reply)], self._timeout_s + wait_ms / 1_000)
+        is_trial = self._admit()
+        waiting = _made(command, is_repeatable=command[0] in REPEATABLE_COMMANDS)
+        await self._send([waiting], self._timeout_s + wait_ms / 1_000, is_trial=is_trial)
         try:
-            return reply.result()
+            return waiting.reply.result()
         except RedisError as error:
-            raise _unavailable(error) from None
+            raise unavailable(error) from None
 
-    async def check_version(self) -> None:
-        """Raises ServerMissing when the server is older than 8: it has no vector sets."""
-        info: bytes = await self.call("INFO", "server")
-        lines = (line.partition(b":") for line in info.splitlines())
-        version = {name: value for name, _, value in lines}.get(b"redis_version", b"0").decode()
-        if int(version.partition(".")[0]) < MIN_VERSION:
-            raise ServerMissing(
-                f"the Redis server is version {version}: {MIN_VERSION} or newer is needed"
-            )
+    async def ask(self, *commands: tuple[Word, ...]) -> list[Any]:
+        """Send commands whatever is known of the store, once. Returns replies, or RedisErrors."""
+        self.circuit.probed()
+        batch = [_made(command, is_repeatable=False) for command in commands]
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                for waiting in await self._try(batch):
+                    _settle(waiting.reply, waiting.error)
+        except TimeoutError as error:
+            await self._pool.renew()
+            _fail(batch, error)
+        self.circuit.probed()
+        return [waiting.reply.exception() or waiting.reply.result() for waiting in batch]
 
     async def close(self) -> None:
-        while self._sending:
-            await asyncio.wait(self._sending)
+        """Wait for what is under way, not for longer than calls and connections may take."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + min(self._timeout_s, CLOSE_S)
+        while self._sending and (left_s := until_s - loop.time()) > 0:
+            await asyncio.wait(self._sending, timeout=left_s)
+        for task in self._sending:
+            task.cancel()
         await self._pool.close()
 
-    def _enqueue(self, command: tuple[Word, ...]) -> asyncio.Future[Any]:
-        packed = _packed(command)
+    def _admit(self) -> bool:
+        """Returns whether the call is to find out if the store is back.
+
+        Raises StorageUnavailable while the store is known not to serve.
+        """
+        kind = self.circuit.kind
+        if kind is not None and self.circuit.refuses:
+            raise refused(kind)
+        return kind is not None
+
+    def _enqueue(self, command: tuple[Word, ...], *, is_repeatable: bool) -> asyncio.Future[Any]:
+        is_trial = self.circuit.kind is not None and self._admit()
         loop = asyncio.get_running_loop()
         if not self._waiting:
             # A turn later: what the tasks started in this turn send then still comes along.
-            loop.call_soon(loop.call_soon, self._flush)
-        reply = loop.create_future()
-        self._waiting.append(_Waiting(packed, reply))
-        return reply
+            loop.call_soon(loop.call_soon, self._flush, is_trial)
+        waiting = _made(command, is_repeatable=is_repeatable)
+        self._waiting.append(waiting)
+        return waiting.reply
 
-    def _flush(self) -> None:
+    def _flush(self, is_trial: bool) -> None:  # noqa: FBT001 - an argument of call_soon
         waiting, self._waiting = self._waiting, []
         for start in range(0, len(waiting), MAX_PIPELINE):
-            work = self._send(waiting[start : start + MAX_PIPELINE], self._timeout_s)
-            task = asyncio.ensure_future(work)
+            batch = waiting[start : start + MAX_PIPELINE]
+            task = asyncio.ensure_future(self._send(batch, self._timeout_s, is_trial=is_trial))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
-    async def _send(self, batch: Sequence[_Waiting], timeout_s: float) -> None:
+    async def _send(self, batch: list[_Waiting], timeout_s: float, *, is_trial: bool) -> None:
         """Every reply of the batch is set, to a value or to a RedisError, whatever happens."""
         try:
             async with asyncio.timeout(timeout_s):
-                connection = await self._pool.take()
-                try:
-                    await self._exchange(connection, batch)
-                finally:
-                    self._pool.give(connection)
+                await self._deliver(batch, is_trial=is_trial)
         except Exception as error:  # noqa: BLE001 - callers wait for what nobody else would set
+            if isinstance(error, TimeoutError):
+                self._note(next((w.error for w in batch if w.error), error), is_trial=is_trial)
+                await self._pool.renew()
             _fail(batch, error)
         except asyncio.CancelledError:
             for waiting in batch:
                 waiting.reply.cancel()
             raise
 
-    async def _exchange(self, connection: AbstractConnection, batch: Sequence[_Waiting]) -> None:
+    async def _deliver(self, batch: list[_Waiting], *, is_trial: bool) -> None:
+        tries = 0
+        while left := await self._try(batch):
+            error = left[0].error or Failure(FailureKind.AWAY)
+            kind = self._note(error, is_trial=is_trial)
+            if kind in LASTING or self.circuit.kind is not None:
+                _fail(left, error)
+                return
+            await asyncio.sleep(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
+            tries, batch = tries + 1, left
+        if is_trial or (self.circuit.failures and not self.is_away):
+            self.circuit.close()
+
+    def _note(self, error: Exception, *, is_trial: bool) -> FailureKind:
+        kind = kind_of(error)
+        if is_trial:
+            self.circuit.open(kind)
+        elif self.circuit.kind is None:
+            self.circuit.failed(kind)
+        return kind
+
+    async def _try(self, batch: list[_Waiting]) -> list[_Waiting]:
+        """Returns what has to be sent again, with the error; the rest has its replies."""
         try:
-            packed = b"".join(waiting.packed for waiting in batch)
-            await connection.send_packed_command(packed, check_health=False)
+            connection = await self._pool.take()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing was sent
             for waiting in batch:
-                _settle(waiting.reply, await _read(connection))
+                waiting.error = error
+            return batch
+        try:
+            left = await self._exchange(connection, batch)
         except BaseException:
             # Replies may still be on their way; the next user must not read them as its own.
             await connection.disconnect(nowait=True)
             raise
+        finally:
+            await self._pool.give(connection)
+        if left:
+            await self._pool.renew()
+        return left
+
+    async def _exchange(
+        self, connection: AbstractConnection, batch: list[_Waiting]
+    ) -> list[_Waiting]:
+        left: list[_Waiting] = []
+        answered, sent = 0, False
+        try:
+            sent = stands(connection)
+            packed = b"".join(waiting.packed for waiting in batch)
+            await connection.send_packed_command(packed, check_health=False)
+            for waiting in batch:
+                value = await _read(connection)
+                answered += 1
+                if isinstance(value, RedisError) and kind_of(value) in ELSEWHERE:
+                    waiting.error = value
+                    left.append(waiting)
+                else:
+                    _settle(waiting.reply, value)
+        except Exception as error:  # noqa: BLE001 - uvloop raises RuntimeError at a reset
+            await connection.disconnect(nowait=True)
+            sent = sent and kind_of(error) not in ELSEWHERE
+            left += _unanswered(batch[answered:], error, sent=sent)
+        else:
+            if left:
+                await connection.disconnect(nowait=True)
+        return left
 
 
-def _packed(command: tuple[Word, ...]) -> bytes:
+def _unanswered(batch: list[_Waiting], error: Exception, *, sent: bool) -> list[_Waiting]:
+    """Returns what may be sent again; of the rest nobody knows whether it was executed."""
+    for waiting in batch:
+        waiting.error = error
+        if sent and not waiting.is_repeatable:
+            _fail([waiting], error)
+    return [waiting for waiting in batch if not waiting.reply.done()]
+
+
+def _made(command: tuple[Word, ...], *, is_repeatable: bool) -> _Waiting:
     packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its stub knows one word only
-    return packed
+    return _Waiting(packed, asyncio.get_running_loop().create_future(), is_repeatable)
 
 
 async def _read(connection: AbstractConnection) -> Any:
     try:
-        return await connection.read_response()
-    except ResponseError as error:
+        return await connection.read_response(disconnect_on_error=False)
+    except (ResponseError, BusyLoadingError) as error:
         return error
 
 
@@ -171,13 +271,20 @@ def _settle(reply: asyncio.Future[Any], value: Any) -> None:
 
 
 def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
-    known = error if isinstance(error, RedisError) else RedisError(type(error).__name__)
     for waiting in batch:
-        _settle(waiting.reply, known)
+        told = waiting.error or error
+        _settle(waiting.reply, told if isinstance(told, RedisError) else Failure(kind_of(told)))
 
 
-def _unavailable(error: RedisError) -> StorageUnavailable:
+def unavailable(error: RedisError) -> StorageUnavailable:
     """Only the kind of an error is told on: its text may quote what was sent."""
-    if isinstance(error, ResponseError):
+    kind = kind_of(error)
+    if kind is FailureKind.REFUSED:
         _log.error("storage refused a command: %s", type(error).__name__)
-    return StorageUnavailable("the storage does not answer: try again")
+    return refused(kind)
+
+
+def refused(kind: FailureKind) -> StorageUnavailable:
+    return StorageUnavailable(
+        f"the storage does not answer ({ADVICE[kind]}): try again", metadata={"kind": kind.value}
+    )

@@ -77,8 +77,11 @@ class RedisDecisionLog:
             raise OutcomeConflict("another outcome is recorded for this decision")
         return status == b"new"
 
-    async def feedback(self, tenant: str, decision_id: str, report: FeedbackReport) -> bool:
-        now_ms, value = int(self._clock() * MS_PER_S), abs(report.value)
+    async def feedback(
+        self, tenant: str, decision_id: str, report: FeedbackReport, at_ms: int | None = None
+    ) -> bool:
+        value = abs(report.value)
+        now_ms = int(self._clock() * MS_PER_S) if at_ms is None else at_ms
         event = encode(FeedbackGiven(decision_id, value, now_ms))
         status = await self._change(
             _FEEDBACK,
@@ -105,7 +108,7 @@ class RedisDecisionLog:
         await self._change(_REASKED, decision_id, encode(event))
 
     async def audited(self, audit: Audited) -> None:
-        noted = replace(audit, at_ms=int(self._clock() * MS_PER_S))
+        noted = replace(audit, at_ms=audit.at_ms or int(self._clock() * MS_PER_S))
         await self._change(_AUDITED, audit.decision_id, encode(noted))
 
     async def _change(self, script: Script, decision_id: str, *args: Word) -> bytes:

@@ -16,6 +16,11 @@ def _digest(*parts: str) -> str:
 class Keys:
     prefix: str = "ar:"
 
+    @property
+    def probe(self) -> str:
+        """Written by probes of the store alone."""
+        return f"{self.prefix}probe"
+
     def answer(self, exact: str) -> str:
         return f"{self.prefix}answer:{exact}"
 

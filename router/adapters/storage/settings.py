@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from router.adapters.storage.address import Nodes
 from router.ports.state import HealthPolicy
 
 AppendFsync: TypeAlias = Literal["always", "everysec"]
@@ -30,6 +31,7 @@ class CacheBounds:
 class StorageSettings:
     """url: "" starts a private redis-server; else `redis://`, `rediss://` or `unix://`.
 
+    nodes: Sentinels or nodes of a cluster, in place of a URL. prefix: with a hash tag in a cluster.
     data_dir: of the private server; None for the user's data directory.
     appendfsync: "always" acknowledges a write when it is on disk, "everysec" may lose a second.
     pool_size: connections at most. timeout_ms: for one call, waiting for a connection included.
@@ -42,7 +44,8 @@ class StorageSettings:
     where as many came after the oldest snapshot that is kept.
     """
 
-    url: str = ""
+    url: str = field(default="", repr=False)
+    nodes: Nodes | None = None
     data_dir: Path | None = None
     prefix: str = "ar:"
     appendfsync: AppendFsync = "always"

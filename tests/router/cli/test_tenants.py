@@ -72,6 +72,7 @@ def test_limit_changes_only_the_named_limits(config: Path) -> None:
         "monthly_usd: 20.0",
         "arms: cheap",
         "observe: as configured",
+        "degraded: yes without a budget",
     ]
     freed = run(config, "limit", "team-a", "--tokens-per-minute", "0", "--every-arm")
     assert freed.exit_code == 0

@@ -1,0 +1,226 @@
+"""Where the store is: one server, the master that Sentinels name, or one shard of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    ConnectionPool,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
+from redis.exceptions import RedisClusterException, RedisError
+
+from router.adapters.storage.failures import Failure, FailureKind
+from router.domain.errors import ConfigInvalid, ConfigProblem
+
+SENTINEL_S: Final = 0.3
+"""For one Sentinel to answer; then the next one is asked."""
+
+Node = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nodes:
+    """Nodes to ask for the way, and how to sign in at the servers they name.
+
+    service: the master's name at Sentinels; "" for a cluster. ca_file: "" for public authorities.
+    """
+
+    nodes: tuple[Node, ...]
+    service: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+    sentinel_username: str = ""
+    sentinel_password: str = field(default="", repr=False)
+    database: int = 0
+    tls: bool = False
+    ca_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One of the three is set. slot: a name in the slot that a cluster is to be asked for."""
+
+    url: str = field(default="", repr=False)
+    socket: str = ""
+    nodes: Nodes | None = None
+    slot: str = ""
+
+    @property
+    def is_cluster(self) -> bool:
+        return self.nodes is not None and not self.nodes.service
+
+
+class Connector(Protocol):
+    async def connect(self) -> AbstractConnection: ...
+
+    def forget(self) -> None:
+        """Ask for the way again before the next connection."""
+
+    async def close(self) -> None: ...
+
+
+def connector(address: Address, connect_timeout_s: float) -> Connector:
+    options: dict[str, Any] = {
+        "socket_connect_timeout": connect_timeout_s,
+        "socket_timeout": None,  # the client times the whole exchange
+        "protocol": 2,
+        "driver_info": None,  # would cost two round trips per connection
+    }
+    if address.nodes is None:
+        return _Direct(address, options)
+    if address.is_cluster:
+        return _ByCluster(address.nodes, address.slot, options)
+    return _BySentinel(address.nodes, options)
+
+
+def check_address(address: Address) -> None:
+    """Raises ConfigInvalid, which never holds the URL, where no connection can be made of it."""
+    try:
+        if address.nodes is None:
+            _Direct(address, {}).made()
+    except Failure:
+        fix = "the driver takes no such URL: write redis://HOST:PORT/DATABASE"
+        raise ConfigInvalid(ConfigProblem("", 0, "redis.url", fix)) from None
+
+
+class _Direct:
+    def __init__(self, address: Address, options: dict[str, Any]) -> None:
+        self._address = address
+        self._options = options
+        self._make: Callable[[], AbstractConnection] | None = None
+
+    async def connect(self) -> AbstractConnection:
+        return await _opened(self.made())
+
+    def made(self) -> AbstractConnection:
+        try:
+            self._make = self._make or self._factory().make_connection
+            return self._make()
+        except (TypeError, ValueError, OSError, RedisError):
+            # What the driver says may quote the URL.
+            raise Failure(FailureKind.BAD_ADDRESS) from None
+
+    def _factory(self) -> ConnectionPool:
+        if self._address.socket:
+            return ConnectionPool(
+                connection_class=UnixDomainSocketConnection,
+                path=self._address.socket,
+                **self._options,
+            )
+        return ConnectionPool.from_url(self._address.url, **self._options)
+
+    def forget(self) -> None:
+        """A name is resolved for each connection."""
+
+    async def close(self) -> None: ...
+
+
+class _BySentinel:
+    def __init__(self, nodes: Nodes, options: dict[str, Any]) -> None:
+        self._nodes = nodes
+        self._options = options
+        patience_s = min(SENTINEL_S, options["socket_connect_timeout"])
+        self._sentinel = Sentinel(  # type: ignore[no-untyped-call]  # untyped in the driver
+            list(nodes.nodes),
+            sentinel_kwargs={
+                "socket_connect_timeout": patience_s,
+                "socket_timeout": patience_s,
+                "username": nodes.sentinel_username or None,
+                "password": nodes.sentinel_password or None,
+                **_tls(nodes, "ssl"),
+            },
+        )
+
+    async def connect(self) -> AbstractConnection:
+        try:
+            named = await self._sentinel.discover_master(self._nodes.service)
+        except MasterNotFoundError:
+            raise Failure(FailureKind.NO_MASTER) from None
+        return await _opened(_to(named, self._nodes, self._options))
+
+    def forget(self) -> None:
+        """Sentinels are asked for each connection."""
+
+    async def close(self) -> None:
+        await self._sentinel.aclose()
+
+
+class _ByCluster:
+    """All keys of the store are in one slot: the node that holds it is the only one called."""
+
+    def __init__(self, nodes: Nodes, slot: str, options: dict[str, Any]) -> None:
+        self._nodes = nodes
+        self._slot = slot
+        self._options = options
+        self._known: Node | None = None
+
+    async def connect(self) -> AbstractConnection:
+        self._known = self._known or await self._find()
+        try:
+            return await _opened(_to(self._known, self._nodes, self._options))
+        except (RedisError, OSError):
+            self._known = None
+            raise
+
+    async def _find(self) -> Node:
+        cluster = RedisCluster(
+            startup_nodes=[ClusterNode(host, port) for host, port in self._nodes.nodes],
+            require_full_coverage=False,
+            username=self._nodes.username or None,
+            password=self._nodes.password or None,
+            socket_connect_timeout=SENTINEL_S,
+            socket_timeout=SENTINEL_S,
+            **_tls(self._nodes, "ssl"),
+        )
+        try:
+            await cluster.initialize()
+            node = cluster.get_node_from_key(self._slot)
+        except (RedisClusterException, RedisError) as error:
+            raise Failure(FailureKind.CLUSTER_DOWN) from error
+        finally:
+            await cluster.aclose()
+        if node is None:
+            raise Failure(FailureKind.CLUSTER_DOWN)
+        return node.host, int(node.port)
+
+    def forget(self) -> None:
+        self._known = None
+
+    async def close(self) -> None: ...
+
+
+def _to(named: Node, nodes: Nodes, options: dict[str, Any]) -> AbstractConnection:
+    kind = SSLConnection if nodes.tls else Connection
+    return kind(
+        host=named[0],
+        port=named[1],
+        db=nodes.database,
+        username=nodes.username or None,
+        password=nodes.password or None,
+        **_tls(nodes, None),
+        **options,
+    )
+
+
+def _tls(nodes: Nodes, switch: str | None) -> dict[str, Any]:
+    if not nodes.tls:
+        return {}
+    options: dict[str, Any] = {switch: True} if switch else {}
+    return options | ({"ssl_ca_certs": nodes.ca_file} if nodes.ca_file else {})
+
+
+async def _opened(connection: AbstractConnection) -> AbstractConnection:
+    try:
+        await connection.connect()  # type: ignore[no-untyped-call]  # untyped in the driver
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    return connection

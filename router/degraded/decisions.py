@@ -1,0 +1,227 @@
+"""The log of decisions, remembered by its process, and on disk while the store is away."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from router.degraded.continuity import Bounded, Continuity, raise_away
+from router.degraded.entries import (
+    SpooledAudit,
+    SpooledDecision,
+    SpooledFeedback,
+    SpooledOutcome,
+    SpooledReask,
+    decision_order,
+)
+from router.domain.errors import (
+    DecisionNotFound,
+    FeedbackConflict,
+    FeedbackTooLate,
+    OutcomeConflict,
+    StorageUnavailable,
+)
+from router.domain.events import Audited
+from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
+from router.domain.tenants import Tenant
+from router.ports.learning_log import DecisionLog
+
+WHOLE: Final = 2_000
+"""Records that are remembered whole, to be read back; of the others only what feedback needs."""
+
+
+@dataclass(slots=True)
+class _Known:
+    tenant: str
+    created_ms: int
+    settled: bool
+    feedback: float | None = None
+    outcome: OutcomeReport | None = None
+
+
+class RecentDecisions:
+    """Judges feedback and outcomes by the rules of the store. window_ms: the join window."""
+
+    def __init__(self, most: int, window_ms: int) -> None:
+        self._known: Bounded[str, _Known] = Bounded(most)
+        self._records: Bounded[str, DecisionRecord] = Bounded(WHOLE)
+        self._window_ms = window_ms
+
+    def remember(self, record: DecisionRecord) -> None:
+        known = self._known.get(record.id)
+        if known is None:
+            made = _Known(record.tenant, record.created_ms, record.settled, record.feedback)
+            self._known.put(record.id, made)
+        else:
+            known.settled = record.settled
+        self._records.put(record.id, record)
+
+    def note_outcome(self, record: DecisionRecord, report: OutcomeReport) -> None:
+        known = self._known.get(record.id)
+        if known is not None:
+            known.outcome = report
+            self.remember(record)
+
+    def note_feedback(self, decision_id: str, value: float) -> None:
+        if decision_id in self._known:
+            self._known[decision_id].feedback = value
+
+    def get(self, tenant: str, decision_id: str) -> DecisionRecord:
+        """Raises StorageUnavailable for one that is not remembered, DecisionNotFound."""
+        known = self._of(tenant, decision_id)
+        record = self._records.get(decision_id)
+        return raise_away() if record is None else replace(record, feedback=known.feedback)
+
+    def settle(self, record: DecisionRecord, report: OutcomeReport) -> bool:
+        """False when the same report was recorded before. Raises OutcomeConflict."""
+        known = self._of(record.tenant, record.id)
+        if known.settled:
+            if known.outcome != report:
+                raise OutcomeConflict("another outcome is recorded for this decision")
+            return False
+        known.outcome = report
+        self.remember(record)
+        return True
+
+    def check_feedback(
+        self, tenant: str, decision_id: str, report: FeedbackReport, now_ms: int
+    ) -> bool:
+        """False when the same value was recorded before.
+
+        Raises DecisionNotFound, FeedbackConflict, FeedbackTooLate.
+        """
+        known = self._of(tenant, decision_id)
+        if known.feedback == report.value:
+            return False
+        if known.feedback is not None and not report.correction:
+            raise FeedbackConflict(
+                "feedback with another value is recorded for this decision: set `correction` to "
+                "replace it"
+            )
+        if now_ms - known.created_ms > self._window_ms:
+            raise FeedbackTooLate("this decision no longer takes feedback: report sooner")
+        return True
+
+    def _of(self, tenant: str, decision_id: str) -> _Known:
+        known = self._known.get(decision_id)
+        if known is None:
+            return raise_away()
+        if known.tenant != tenant:
+            raise DecisionNotFound("no decision of yours has this id: it is wrong or has expired")
+        return known
+
+
+class DegradingDecisions:
+    """Records what happens on disk while the store is away, in the order in which it happened."""
+
+    def __init__(self, inner: DecisionLog, recent: RecentDecisions, continuity: Continuity) -> None:
+        self._inner = inner
+        self._recent = recent
+        self._continuity = continuity
+
+    async def admit(self, tenant: Tenant, request_id: str) -> bool:
+        """Returns whether what comes of a request can be learned, before anything is paid.
+
+        Raises StorageUnavailable, or Overloaded where the disk has no room for it.
+        """
+        try:
+            return await self._continuity.ask(self._inner.has_room)
+        except StorageUnavailable:
+            self._continuity.admit(tenant, request_id)
+            return True
+
+    async def has_room(self) -> bool:
+        return self._continuity.is_away or await self._inner.has_room()
+
+    async def record(self, record: DecisionRecord) -> None:
+        continuity = self._continuity
+        self._recent.remember(record)
+        if await self._stored(record.id, lambda: self._inner.record(record)):
+            return
+        flagged = replace(record, degraded=True)
+        self._recent.remember(flagged)
+        await continuity.write(
+            SpooledDecision(at_ms=continuity.now_ms, tenant=record.tenant, record=flagged)
+        )
+
+    async def get(self, tenant: str, decision_id: str) -> DecisionRecord:
+        if not self._continuity.waits(decision_order(decision_id)):
+            try:
+                return await self._continuity.ask(lambda: self._inner.get(tenant, decision_id))
+            except StorageUnavailable:
+                pass
+        return self._recent.get(tenant, decision_id)
+
+    async def settle(self, record: DecisionRecord, report: OutcomeReport) -> bool:
+        continuity = self._continuity
+        if not continuity.waits(decision_order(record.id)):
+            try:
+                fresh = await continuity.ask(lambda: self._inner.settle(record, report))
+            except StorageUnavailable:
+                pass
+            else:
+                self._recent.note_outcome(record, report)
+                return fresh
+        if not self._recent.settle(record, report):
+            return False
+        await continuity.write(
+            SpooledOutcome(
+                at_ms=continuity.now_ms, tenant=record.tenant, record=record, report=report
+            )
+        )
+        return True
+
+    async def feedback(
+        self, tenant: str, decision_id: str, report: FeedbackReport, at_ms: int | None = None
+    ) -> bool:
+        continuity = self._continuity
+        if not continuity.waits(decision_order(decision_id)):
+            try:
+                fresh = await continuity.ask(
+                    lambda: self._inner.feedback(tenant, decision_id, report, at_ms)
+                )
+            except StorageUnavailable:
+                pass
+            else:
+                self._recent.note_feedback(decision_id, report.value)
+                return fresh
+        now_ms = continuity.now_ms if at_ms is None else at_ms
+        if not self._recent.check_feedback(tenant, decision_id, report, now_ms):
+            return False
+        await continuity.write(
+            SpooledFeedback(at_ms=now_ms, tenant=tenant, decision_id=decision_id, report=report)
+        )
+        self._recent.note_feedback(decision_id, report.value)
+        return True
+
+    async def reasked(self, decision_id: str, similarity: float, likeness: float) -> None:
+        if await self._stored(
+            decision_id, lambda: self._inner.reasked(decision_id, similarity, likeness)
+        ):
+            return
+        await self._continuity.write(
+            SpooledReask(
+                at_ms=self._continuity.now_ms,
+                tenant="",
+                decision_id=decision_id,
+                similarity=similarity,
+                likeness=likeness,
+            )
+        )
+
+    async def audited(self, audit: Audited) -> None:
+        now_ms = self._continuity.now_ms
+        if not await self._stored(audit.decision_id, lambda: self._inner.audited(audit)):
+            noted = replace(audit, at_ms=now_ms)
+            await self._continuity.write(SpooledAudit(at_ms=now_ms, tenant="", audit=noted))
+
+    async def _stored(self, decision_id: str, write: Callable[[], Awaitable[None]]) -> bool:
+        """Write to the store, unless it is away or an earlier write of the decision waits."""
+        if self._continuity.waits(decision_order(decision_id)):
+            return False
+        try:
+            await self._continuity.ask(write)
+        except StorageUnavailable:
+            return False
+        return True

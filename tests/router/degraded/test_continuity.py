@@ -1,0 +1,231 @@
+"""Room on disk, order and memory while the store is away: a real spool, and time moved by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from router.adapters.spool import FileSpool
+from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
+from router.degraded.delivery import SpoolDelivery
+from router.degraded.quota import LocalQuota
+from router.degraded.settings import DegradedSettings
+from router.degraded.stores import Stores, build_stores
+from router.domain.errors import (
+    FeedbackTooLate,
+    Overloaded,
+    QuotaExceeded,
+    StorageUnavailable,
+)
+from router.domain.events import Decided, FeedbackGiven
+from router.domain.records import FeedbackReport
+from router.domain.tenants import Reservation, Tenant, TenantLimits, hash_key
+from router.ports.observer import Observer
+from router.ports.state import HealthPolicy
+from tests.contract.samples import NOON_S, RECORD, WINDOW_S, FakeTime
+
+FREE = Tenant("acme")
+SMALL = 1 << 20
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
+    made = EmbeddedRedis(tmp_path / "store", appendfsync="everysec")
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+def clock() -> FakeTime:
+    return FakeTime()
+
+
+@pytest.fixture
+async def storage(server: EmbeddedRedis, clock: FakeTime) -> AsyncIterator[Storage]:
+    settings = StorageSettings(
+        url=f"unix://{server.socket}",
+        prefix=f"{uuid.uuid4().hex}:",
+        timeout_ms=300,
+        join_window_s=WINDOW_S,
+    )
+    opened = await open_storage(settings, clock=clock)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def spool(tmp_path: Path) -> AsyncIterator[FileSpool]:
+    made = FileSpool(tmp_path / "spool")
+    yield made
+    await made.close()
+
+
+def built(storage: Storage, spool: FileSpool, clock: FakeTime, **settings: object) -> Stores:
+    return build_stores(
+        storage,
+        spool,
+        Observer(),
+        settings=DegradedSettings(**settings),  # type: ignore[arg-type]
+        health=HealthPolicy(),
+        join_window_s=WINDOW_S,
+        clock=clock,
+        steady=clock,
+    )
+
+
+@pytest.fixture
+def stores(storage: Storage, spool: FileSpool, clock: FakeTime) -> Stores:
+    return built(storage, spool, clock, spool_bytes=SMALL)
+
+
+@pytest.fixture
+def delivery(stores: Stores, storage: Storage, spool: FileSpool) -> SpoolDelivery:
+    return SpoolDelivery(spool, storage, stores.continuity, stores.recent, Observer())
+
+
+async def back(server: EmbeddedRedis, storage: Storage, stores: Stores) -> None:
+    await server.start()
+    async with asyncio.timeout(60):
+        while stores.continuity.is_away:
+            try:
+                await stores.continuity.watched(storage.ping)()
+            except StorageUnavailable:
+                await asyncio.sleep(0.02)
+
+
+async def test_a_full_spool_refuses_before_anything_is_paid_one_tenant_first(
+    stores: Stores, server: EmbeddedRedis
+) -> None:
+    await server.stop()
+    admitted = 0
+    with pytest.raises(Overloaded):  # noqa: PT012 - until it is full
+        for number in range(1_000):
+            assert await stores.decisions.admit(FREE, f"r-{number}")
+            admitted += 1
+    assert 20 < admitted < 100
+    assert await stores.decisions.admit(Tenant("quiet"), "q")
+    for number in range(admitted):
+        stores.continuity.end(f"r-{number}")
+    assert await stores.decisions.admit(FREE, "again")
+
+
+async def test_what_is_on_disk_takes_room_until_it_is_delivered(
+    stores: Stores, delivery: SpoolDelivery, server: EmbeddedRedis, storage: Storage
+) -> None:
+    await server.stop()
+    number = 0
+    with pytest.raises(Overloaded):  # noqa: PT012 - until it is full
+        while number < 5_000:
+            await stores.decisions.admit(FREE, f"r-{number}")
+            noise = uuid.uuid4().hex * 40
+            record = replace(RECORD, id=f"r-{number}", session_id=noise + uuid.uuid4().hex * 200)
+            await stores.decisions.record(record)
+            stores.continuity.end(f"r-{number}")
+            number += 1
+    assert stores.continuity.state.entries == number
+    await back(server, storage, stores)
+    await delivery.step()
+    assert stores.continuity.state.entries == stores.continuity.state.size_bytes == 0
+    await server.stop()
+    assert await stores.decisions.admit(FREE, "again")
+
+
+async def test_feedback_never_overtakes_its_decision(
+    stores: Stores, delivery: SpoolDelivery, server: EmbeddedRedis, storage: Storage
+) -> None:
+    await server.stop()
+    await stores.decisions.record(RECORD)
+    await back(server, storage, stores)
+    told = [(0.25, False), (0.5, True), (0.25, True)]
+    for quality, correction in told:
+        report = FeedbackReport(quality, correction=correction)
+        assert await stores.decisions.feedback("acme", RECORD.id, report)
+    await delivery.step()
+    events = [event for _, event in await storage.events.read("0", 10, 0)]
+    assert isinstance(events[0], Decided)
+    assert [e.quality for e in events[1:] if isinstance(e, FeedbackGiven)] == [0.25, 0.5, 0.25]
+    await delivery.step()
+    assert len(await storage.events.read("0", 10, 0)) == 4
+
+
+async def test_feedback_is_judged_by_when_it_was_accepted(
+    stores: Stores,
+    delivery: SpoolDelivery,
+    server: EmbeddedRedis,
+    storage: Storage,
+    clock: FakeTime,
+) -> None:
+    await stores.decisions.record(RECORD)
+    await server.stop()
+    clock.now_s += WINDOW_S - 1
+    assert await stores.decisions.feedback("acme", RECORD.id, FeedbackReport(1.0))
+    clock.now_s += WINDOW_S
+    with pytest.raises(FeedbackTooLate):
+        report = FeedbackReport(0.5, correction=True)
+        await stores.decisions.feedback("acme", RECORD.id, report)
+    await back(server, storage, stores)
+    await delivery.step()
+    events = [event for _, event in await storage.events.read("0", 10, 0)]
+    given = [e for e in events if isinstance(e, FeedbackGiven)]
+    assert [(e.quality, e.at_ms) for e in given] == [(1.0, int((NOON_S + WINDOW_S - 1) * 1_000))]
+
+
+async def test_keys_are_remembered_for_a_while_and_a_revoked_one_is_not(
+    stores: Stores, server: EmbeddedRedis, storage: Storage, clock: FakeTime
+) -> None:
+    for name in ("acme", "gone", "strict"):
+        limits = TenantLimits(daily_usd=1.0 if name == "strict" else 0.0)
+        await storage.tenants.create(Tenant(name, limits), hash_key(name))
+        assert await stores.tenants.find(hash_key(name))
+    await storage.tenants.revoke("gone")
+    assert await stores.tenants.find(hash_key("gone")) is None
+    await server.stop()
+    for _ in range(2):
+        assert (await stores.tenants.find(hash_key("acme"))) == FREE
+        for unknown in ("gone", "strict", "never seen"):
+            with pytest.raises(StorageUnavailable):
+                await stores.tenants.find(hash_key(unknown))
+    assert stores.tenants.can_serve()
+    clock.now_s += 901
+    assert not stores.tenants.can_serve()
+    with pytest.raises(StorageUnavailable):
+        await stores.tenants.find(hash_key("acme"))
+
+
+async def test_rates_are_held_by_the_process(stores: Stores, server: EmbeddedRedis) -> None:
+    tenant = Tenant("acme", TenantLimits(requests_per_minute=3))
+    await server.stop()
+    for number in range(3):
+        left = await stores.quota.reserve(tenant, Reservation(f"r-{number}", "acme", 1, 0.0))
+    assert left.requests == 0
+    with pytest.raises(QuotaExceeded) as caught:
+        await stores.quota.reserve(tenant, Reservation("r-3", "acme", 1, 0.0))
+    assert 19_000 < caught.value.retry_after_ms <= 20_001
+
+
+def test_money_is_spent_from_the_allowance_alone() -> None:
+    quota = LocalQuota(FakeTime(), 1.0)
+    tenant = Tenant("rich", TenantLimits(monthly_usd=10.0, degraded="yes"))
+
+    def held(number: int) -> Reservation:
+        return Reservation(f"r-{number}", "rich", 10, 0.04)
+
+    with pytest.raises(StorageUnavailable):
+        quota.reserve(tenant, held(0))
+    quota.grant("rich", 0.1)
+    quota.reserve(tenant, held(1))
+    quota.reserve(tenant, held(1))
+    quota.reserve(tenant, held(2))
+    with pytest.raises(StorageUnavailable):
+        quota.reserve(tenant, held(3))
+    quota.settle("r-1", 5, 0.01)
+    quota.settle("r-1", 5, 0.01)
+    quota.reserve(tenant, held(3))
+    with pytest.raises(StorageUnavailable):
+        quota.reserve(tenant, held(4))
