@@ -45,6 +45,15 @@ class Metrics(Observer):
         self._cache = self._counter("cache", "Cache look-ups", "status")
         self._feedback = self._counter("feedback", "Signs of quality", "kind")
         self._degraded = self._counter("degraded", "Work done without a dependency", "what")
+        self._loops = self._gauge(
+            "loop_last_finished_timestamp_seconds", "When a loop last ended a step", "loop"
+        )
+        self._restarts = self._counter(
+            "loop_restarts", "Loops started again: broke, hung", "loop", "why"
+        )
+        self._store_failures = self._counter(
+            "storage_probe_failures", "Probes of the store that failed", "kind"
+        )
         self._learned = self._counter("learned_events", "Events learned by this process")
         self._refused = self._counter("snapshots_refused", "Snapshots not served", "reason")
         self._backlog = self._gauge("backlog_events", "Not learned yet")
@@ -120,6 +129,15 @@ class Metrics(Observer):
 
     def degraded(self, what: str) -> None:
         self._degraded.labels(what).inc()
+
+    def loop_finished(self, loop: str) -> None:
+        self._loops.labels(loop).set_to_current_time()
+
+    def loop_restarted(self, loop: str, why: str) -> None:
+        self._restarts.labels(loop, why).inc()
+
+    def storage_failed(self, kind: str) -> None:
+        self._store_failures.labels(kind).inc()
 
     def deviates(self, plan: str) -> None:
         self._deviations.labels(plan).inc()

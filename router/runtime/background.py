@@ -12,6 +12,9 @@ from router.ports.observer import Observer
 T = TypeVar("T")
 
 
+DRAIN_S: Final = 10.0
+
+
 class Background:
     """Keeps tasks alive; what fails in one nobody waits for is counted, not lost in silence."""
 
@@ -32,9 +35,16 @@ class Background:
             name = error.reason.lower() if isinstance(error, RouterError) else "internal"
             self._observer.degraded(f"background_{name}")
 
-    async def drain(self) -> None:
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def drain(self, patience_s: float = DRAIN_S) -> None:
+        """Wait for all to end; cancel those that do not in time."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + patience_s
+        while self._tasks and (left_s := until_s - loop.time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left_s)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
 
 
 PAUSES_S: Final = (0.05, 0.25, 1.0)

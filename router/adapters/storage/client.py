@@ -63,6 +63,7 @@ class Client:
     """
 
     def __init__(self, address: Address, *, pool_size: int, timeout_ms: float) -> None:
+        self.address = address
         self._timeout_s = timeout_ms / 1_000
         self._pool = Pool(address, pool_size, self._timeout_s)
         self._waiting: list[_Waiting] = []

@@ -197,6 +197,8 @@ def _of_reply(error: RedisError) -> FailureKind | None:
 def _of_words(text: str) -> FailureKind | None:
     if "max number of clients" in text:
         return FailureKind.TOO_MANY_CLIENTS
+    if "ACL failure" in text:  # of a command that a script calls
+        return FailureKind.NOT_PERMITTED
     if "DB index" in text or "SELECT is not allowed" in text or text == "Invalid Database":
         return FailureKind.WRONG_DATABASE
     return FailureKind.SCRIPTING_DENIED if _UNKNOWN_SCRIPTING.search(text) else None
