@@ -14,7 +14,9 @@ from redis.asyncio.connection import (
     SSLConnection,
     UnixDomainSocketConnection,
 )
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
 from router.adapters.storage.failures import Failure, FailureKind
@@ -133,6 +135,7 @@ class _BySentinel:
             sentinel_kwargs={
                 "socket_connect_timeout": patience_s,
                 "socket_timeout": patience_s,
+                "retry": Retry(NoBackoff(), 0),  # the next Sentinel is asked
                 "username": nodes.sentinel_username or None,
                 "password": nodes.sentinel_password or None,
                 **_tls(nodes, "ssl"),
@@ -178,6 +181,7 @@ class _ByCluster:
             password=self._nodes.password or None,
             socket_connect_timeout=SENTINEL_S,
             socket_timeout=SENTINEL_S,
+            retry=Retry(NoBackoff(), 0),  # the next node is asked
             **_tls(self._nodes, "ssl"),
         )
         try:

@@ -1,4 +1,4 @@
-"""The probe asks what requests need, and names the kind of what is wrong: real servers, each ill."""
+"""The probe asks what requests need, and names the kind of what is wrong, at real servers."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ async def test_a_password_that_is_refused(
 ) -> None:
     server = spawn(tmp_path, "--requirepass", "right")
     try:
-        await ready(server, password="right")  # noqa: S106 - of a test
+        await ready(server, password="right")
         async with opened(f"{url}127.0.0.1:{server.port}") as storage:
             began_s = time.monotonic()
             await is_ill(storage, FailureKind.PASSWORD_REFUSED)
@@ -206,9 +206,8 @@ async def test_too_many_clients(tmp_path: Path) -> None:
 
 
 async def test_too_few_replicas(tmp_path: Path) -> None:
-    async with stored(tmp_path, "--min-replicas-to-write", "1") as server:
-        async with opened(server.url) as storage:
-            await is_ill(storage, FailureKind.TOO_FEW_REPLICAS)
+    async with stored(tmp_path, "--min-replicas-to-write", "1") as server, opened(server.url) as s:
+        await is_ill(s, FailureKind.TOO_FEW_REPLICAS)
 
 
 async def test_a_replica_without_its_master(tmp_path: Path) -> None:
@@ -246,16 +245,19 @@ async def test_nothing_there_and_a_name_that_leads_nowhere() -> None:
 async def test_a_black_hole_is_refused_at_once_after_the_first_look(
     mode: Mode, tmp_path: Path
 ) -> None:
-    async with stored(tmp_path) as server, FaultyProxy(server.address) as proxy:
-        async with opened(proxy.url, timeout_ms=300) as storage:
-            await is_well(storage)
-            await proxy.set(mode)
-            await is_ill(storage, FailureKind.TIMEOUT)
-            await proxy.set(Mode.PASS)
-            async with asyncio.timeout(60):
-                while await kind_found(storage) is not None:
-                    await asyncio.sleep(0.02)
-            await is_well(storage)
+    async with (
+        stored(tmp_path) as server,
+        FaultyProxy(server.address) as proxy,
+        opened(proxy.url, timeout_ms=300) as storage,
+    ):
+        await is_well(storage)
+        await proxy.set(mode)
+        await is_ill(storage, FailureKind.TIMEOUT)
+        await proxy.set(Mode.PASS)
+        async with asyncio.timeout(60):
+            while await kind_found(storage) is not None:
+                await asyncio.sleep(0.02)
+        await is_well(storage)
 
 
 class Faked:
