@@ -60,7 +60,7 @@ ADVICE: Final = {
     FailureKind.BAD_ADDRESS: "no connection can be made of its URL: look for a mistyped option",
     FailureKind.NO_MASTER: "no Sentinel names a master of redis.sentinel.service",
     FailureKind.PASSWORD_REFUSED: "it refuses the user name or the password, or wants one",
-    FailureKind.NOT_PERMITTED: "its ACL denies this user a command or the keys of redis.prefix",
+    FailureKind.NOT_PERMITTED: "its ACL denies this user a command or our keys (ar:*)",
     FailureKind.SCRIPTING_DENIED: "this user needs EVAL and EVALSHA (ACL +@scripting)",
     FailureKind.TLS_NOT_TRUSTED: "its certificate is not trusted: name its authority",
     FailureKind.TLS_EXPECTED: "it expects TLS: write rediss:// (or tls: true)",
