@@ -136,7 +136,7 @@ class Client:
         Raises StorageUnavailable while the store is known not to serve.
         """
         kind = self.circuit.kind
-        if kind is not None and self.circuit.refuses:
+        if kind is not None and not self.circuit.admits():
             raise refused(kind)
         return kind is not None
 

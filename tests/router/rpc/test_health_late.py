@@ -26,7 +26,8 @@ async def turns(reporter: HealthReporter, component: str, *, serving: bool) -> N
 
 async def test_a_watch_that_hangs_is_late_and_the_whole_with_it() -> None:
     reporter, hangs, loops = HealthReporter(), asyncio.Event(), TaskSupervisor()
-    await reporter.set("embedder", serving=True)
+    for component in ("embedder", "redis"):
+        await reporter.set(component, serving=component == "embedder")
 
     async def check() -> None:
         if hangs.is_set():
