@@ -26,7 +26,7 @@ from tests.e2e.conftest import ARMS
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
 DRAIN_MS = 2_000
-SECRET = "hunter2-secret"  # noqa: S105 - of a test
+SECRET = "hunter2-secret"
 
 
 @dataclass(slots=True)

@@ -21,9 +21,9 @@ from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
 
-from router.adapters.storage.address import Address
-from router.adapters.storage.circuit import Circuit
-from router.adapters.storage.failures import (
+from router.adapters.storage.link.address import Address
+from router.adapters.storage.link.circuit import Circuit
+from router.adapters.storage.link.failures import (
     ADVICE,
     ELSEWHERE,
     LASTING,

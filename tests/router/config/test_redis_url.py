@@ -7,7 +7,7 @@ import pytest
 from router.config.redis_url import mistakes_in
 from router.config.schema import RedisSection
 
-SECRET = "hunter2-secret"  # noqa: S105 - of a test
+SECRET = "hunter2-secret"
 WRONG = {
     "redis://127.0.0.1:1/0?sokcet_timeout=1": "did you mean socket_timeout",
     "redis://127.0.0.1:1?db=abc": "db",

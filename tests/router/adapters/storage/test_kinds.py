@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 
 from bench.chaos.proxy import FaultyProxy, Mode
 from router.adapters.storage import Storage, StorageSettings, open_storage
-from router.adapters.storage.failures import ADVICE, FailureKind, kind_of
+from router.adapters.storage.link.failures import ADVICE, FailureKind, kind_of
 from router.domain.errors import RouterError, ServerMissing, StorageUnavailable
 from tests.contract.samples import RECORD
 from tests.stores import Server, free_port, ready, spawn, stored

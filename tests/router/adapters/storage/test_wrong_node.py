@@ -13,9 +13,9 @@ import pytest
 
 from bench.chaos.proxy import FaultyProxy, Mode
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
-from router.adapters.storage.address import Address
 from router.adapters.storage.client import Client
-from router.adapters.storage.failures import FailureKind
+from router.adapters.storage.link.address import Address
+from router.adapters.storage.link.failures import FailureKind
 from router.domain.errors import StorageUnavailable
 from tests.contract.samples import RECORD
 from tests.stores import Server, stored

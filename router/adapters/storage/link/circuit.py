@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from router.adapters.storage.failures import ADVICE, FailureKind
+from router.adapters.storage.link.failures import ADVICE, FailureKind
 
 FAILURES: Final = 3
 FAILING_S: Final = 0.5

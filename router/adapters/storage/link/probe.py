@@ -9,9 +9,9 @@ from typing import Any, Final
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError
 
 from router.adapters.storage.client import Client, load, refused
-from router.adapters.storage.failures import Failure, FailureKind, kind_of
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.tls_check import tls_mismatch
+from router.adapters.storage.link.failures import Failure, FailureKind, kind_of
+from router.adapters.storage.link.tls_check import tls_mismatch
 from router.domain.errors import ServerMissing
 
 MIN_VERSION: Final = 8

@@ -7,8 +7,8 @@ import ssl
 from typing import Final
 from urllib.parse import urlsplit
 
-from router.adapters.storage.address import Address
-from router.adapters.storage.failures import FailureKind
+from router.adapters.storage.link.address import Address
+from router.adapters.storage.link.failures import FailureKind
 
 PATIENCE_S: Final = 0.5
 
