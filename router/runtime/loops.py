@@ -16,7 +16,7 @@ from router.ports.observer import Observer
 
 STEP_S: Final = 60.0
 """A step that takes longer is cancelled; a loop may have a limit of its own."""
-LOOK_S: Final = 0.25
+CANCEL_S: Final = 0.25
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 15.0
 MOST_RESTARTS: Final = 8
@@ -44,6 +44,12 @@ class _Pulse:
 
     def begin(self) -> None:
         self.began_s = time.monotonic()
+
+    def left_s(self) -> float:
+        """Returns how long nothing can have taken too long."""
+        if self.began_s is None:
+            return self.limit_s
+        return self.limit_s - (time.monotonic() - self.began_s)
 
     def finish(self) -> None:
         self.began_s = None
@@ -110,13 +116,12 @@ class TaskSupervisor:
         running = asyncio.create_task(_pulsing(loop, pulse, self.stop))
         try:
             while not running.done():
-                await asyncio.wait({running}, timeout=LOOK_S)
-                began_s = pulse.began_s
-                if began_s is not None and time.monotonic() - began_s > pulse.limit_s:
+                await asyncio.wait({running}, timeout=pulse.left_s())
+                if pulse.left_s() <= 0 and not running.done():
                     pulse.overran = True
                     running.cancel()
                     # One that swallows the cancel is left behind, and another begun.
-                    await asyncio.wait({running}, timeout=LOOK_S)
+                    await asyncio.wait({running}, timeout=CANCEL_S)
                     return TimeoutError()
         except asyncio.CancelledError:
             running.cancel()
