@@ -21,9 +21,9 @@ from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
 
-from router.adapters.storage.address import Address
-from router.adapters.storage.circuit import Circuit
-from router.adapters.storage.failures import (
+from router.adapters.storage.link.address import Address
+from router.adapters.storage.link.circuit import Circuit
+from router.adapters.storage.link.failures import (
     ADVICE,
     ELSEWHERE,
     LASTING,
@@ -63,6 +63,7 @@ class Client:
     """
 
     def __init__(self, address: Address, *, pool_size: int, timeout_ms: float) -> None:
+        self.address = address
         self._timeout_s = timeout_ms / 1_000
         self._pool = Pool(address, pool_size, self._timeout_s)
         self._waiting: list[_Waiting] = []
@@ -135,7 +136,7 @@ class Client:
         Raises StorageUnavailable while the store is known not to serve.
         """
         kind = self.circuit.kind
-        if kind is not None and self.circuit.refuses:
+        if kind is not None and not self.circuit.admits():
             raise refused(kind)
         return kind is not None
 
