@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
+
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.providers import make_client, make_providers
@@ -23,7 +25,7 @@ from router.app.process import Running, opened_storage, run, serve_metrics
 from router.app.reloading import ConfigReloader, ConfigSource
 from router.app.wiring import Adapters, RouterService, prepare_service
 from router.config import Config
-from router.config.values import keys_of
+from router.config.values import cut_off_by_drain, drain_ms_of, keys_of
 from router.domain.errors import RouterError
 from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
@@ -32,7 +34,7 @@ from router.ports.upstream import Provider
 from router.rpc.health import HealthReporter
 from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
-from router.runtime.loops import HealthProbe, TaskSupervisor, wait
+from router.runtime.loops import HealthProbe, LoadWatch, TaskSupervisor, wait
 
 WATCH_MS = 1_000
 
@@ -115,6 +117,7 @@ async def running_router(
         scraped = serve_metrics(config, metrics, stack)
         loops.start(redis)
         loops.start(live)
+        loops.start(LoadWatch(server.load, metrics))
         for name, check in (("snapshot", live.check_snapshot), ("providers", live.check_providers)):
             loops.start(HealthProbe(check, partial(health.set, name), WATCH_MS))
         if verifier is not None:
@@ -166,12 +169,19 @@ async def _verifier(
 
 def _server_settings(config: Config) -> ServerSettings:
     section = config.server
+    if warning := cut_off_by_drain(config):
+        structlog.get_logger("config").warning("drain_too_short", fix=warning)
     return ServerSettings(
         host=section.host,
         port=section.port,
         max_message_bytes=section.max_message_bytes,
         max_in_flight=section.max_in_flight,
-        drain_ms=section.drain_ms,
+        max_body_bytes=section.max_body_bytes,
+        tenant_share=section.tenant_share,
+        body_timeout_ms=section.body_timeout_ms,
+        stall_ms=section.stall_ms,
+        drain_ms=drain_ms_of(config),
+        max_connection_age_ms=section.max_connection_age_ms,
     )
 
 

@@ -17,6 +17,9 @@ class Observer:
     def request(self, method: str, code: str, seconds: float) -> None:
         """A call of the API ended."""
 
+    def load(self, in_flight: int, late_s: float) -> None:
+        """So many calls of tenants are worked on, and the event loop came back so late."""
+
     def attempt(self, attempt: Attempt) -> None:
         """A deployment was called."""
 

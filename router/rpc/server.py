@@ -136,9 +136,8 @@ class RouterServer:
         except RuntimeError:
             raise PortTaken(f"can't listen on {address}: change server.host or port") from None
 
-    @property
-    def in_flight(self) -> int:
-        """Calls of tenants that are worked on."""
+    def load(self) -> int:
+        """Count calls of tenants that are worked on."""
         return self._guard.admitted
 
     async def start(self) -> None:
