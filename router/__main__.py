@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
-from typing import NoReturn
+from typing import Final, NoReturn
+
+SHELL_SIGNALLED: Final = 128
+"""A shell adds the signal to it for the exit status of a process that one ended."""
 
 
 def main() -> None:
@@ -19,7 +22,8 @@ def main() -> None:
 
 
 def _end(*_: object) -> NoReturn:
-    sys.exit(0)
+    """Raise nothing: an import that is interrupted may make an error of its own of that."""
+    os._exit(SHELL_SIGNALLED + signal.SIGTERM)
 
 
 if __name__ == "__main__":

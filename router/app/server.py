@@ -34,6 +34,7 @@ from router.ports.upstream import Provider
 from router.rpc.health import HealthReporter
 from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
+from router.runtime.fair_queue import CheckPool
 from router.runtime.loops import HealthProbe, LoadWatch, TaskSupervisor, wait
 
 WATCH_MS = 1_000
@@ -91,6 +92,8 @@ async def running_router(
         metrics = Metrics()
         seen = source.stamps(config) if source else None
         storage = await stack.enter_async_context(opened_storage(config, env))
+        checks = CheckPool(config.server.max_in_flight)
+        stack.callback(checks.close)
         loops, health, background = TaskSupervisor(), HealthReporter(), Background(metrics)
         stack.push_async_callback(loops.end)
         stack.push_async_callback(background.drain)
@@ -105,7 +108,7 @@ async def running_router(
         def providers(config: Config) -> Mapping[str, Provider]:
             return make_providers(client, keys_of(config, env))
 
-        adapters = Adapters(storage, embedder, providers, metrics, background, verifier)
+        adapters = Adapters(storage, embedder, providers, metrics, background, verifier, checks)
         live = LiveService(
             adapters, await prepare_service(config, adapters), config.learning.poll_ms / 1_000
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from random import SystemRandom
 
@@ -19,6 +19,7 @@ from router.gates.verifier_breaker import VerifierBreaker
 from router.ports.observer import Observer, Stopwatch
 from router.ports.upstream import Embedder, Provider
 from router.runtime.background import Background
+from router.runtime.fair_queue import CheckPool
 from router.serving.admission import Admission, AdmissionSettings
 from router.serving.attempts import DeploymentCaller
 from router.serving.audits import Auditor
@@ -41,6 +42,7 @@ class Adapters:
     """The parts that outlive a service when the config is read anew.
 
     providers: makes the providers of a config by name; raises ConfigInvalid where it lacks a key.
+    checks: runs those of answers that take time.
     """
 
     storage: Storage
@@ -49,6 +51,7 @@ class Adapters:
     observer: Observer
     background: Background
     verifier: VerifierBreaker | None = None
+    checks: CheckPool = field(default_factory=CheckPool)
 
 
 class RouterService:
@@ -211,6 +214,7 @@ class _Wiring:
             observer=adapters.observer,
             clock=time.time,
             gate=self._config.gate,
+            checks=adapters.checks,
         )
 
     def _selector(self) -> PlanSelector:

@@ -17,14 +17,15 @@ from router.domain.errors import (
     ProviderTimeout,
     StorageUnavailable,
 )
-from router.domain.records import Attempt, AttemptOutcome
-from router.gates.format_checks import PASSED, FormatCheckSettings, judge
+from router.domain.records import UNJUDGED, Attempt, AttemptOutcome
+from router.gates.format_checks import PASSED, FormatCheckSettings, judge_aside
 from router.gates.gate_session import GateSession
 from router.ports import Clock
 from router.ports.observer import Observer
 from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Provider
 from router.runtime.background import Background
+from router.runtime.fair_queue import CheckPool
 
 CHARGED = (ProviderTimeout, ProviderMalformed, ProviderDisconnected)
 """Errors after which the provider will have read its input all the same."""
@@ -45,6 +46,7 @@ class PlanRun:
     chat: ChatRequest
     needs: Requirements
     rungs: tuple[str, ...]
+    tenant: str = ""
     spares: tuple[str, ...] = ()
     live: bool = False
     deadline_s: float | None = None
@@ -128,6 +130,7 @@ class DeploymentCaller:
         observer: Observer,
         clock: Clock,
         gate: FormatCheckSettings,
+        checks: CheckPool | None = None,
     ) -> None:
         self._providers = providers
         self._health = health
@@ -135,6 +138,7 @@ class DeploymentCaller:
         self._observer = observer
         self._clock = clock
         self._gate = gate
+        self._checks = checks or CheckPool()
 
     async def admits(self, run: PlanRun, deployment: Deployment) -> bool:
         """A closed circuit was just read as such; only a half-open one hands out its probe."""
@@ -176,7 +180,7 @@ class DeploymentCaller:
         async with aclosing(self._provider_items(run, attempt.deployment, live=live)) as items:
             async for item in items:
                 if isinstance(item, Answer):
-                    attempt.succeed(item, judge(run.chat, item, self._gate))
+                    await self._judge(attempt, item)
                     return
                 run.started = True
                 attempt.received_chars += len(_text(item))
@@ -185,6 +189,15 @@ class DeploymentCaller:
                 # The caller's pace is not the upstream's.
                 attempt.started_s += self._clock() - yielded_s
         raise ProviderMalformed("the stream ended without its answer")
+
+    async def _judge(self, attempt: _OpenAttempt, answer: Answer) -> None:
+        """Check an answer, which is kept even where its caller leaves meanwhile: it is paid for."""
+        run, verdict, began_s = attempt.run, UNJUDGED, self._clock()
+        try:
+            verdict = await judge_aside(self._checks, run.tenant, run.chat, answer, self._gate)
+        finally:
+            attempt.started_s += self._clock() - began_s
+            attempt.succeed(answer, verdict)
 
     async def _provider_items(
         self, run: PlanRun, deployment: Deployment, *, live: bool

@@ -110,6 +110,7 @@ class PlanSelector:
             chat=state.request.chat,
             needs=state.needs,
             rungs=rungs,
+            tenant=state.request.tenant.name,
             spares=state.arms,
             live=state.mode is Mode.STREAM,
             deadline_s=state.deadline_s,
