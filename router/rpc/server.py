@@ -136,6 +136,11 @@ class RouterServer:
         except RuntimeError:
             raise PortTaken(f"can't listen on {address}: change server.host or port") from None
 
+    @property
+    def under_way(self) -> int:
+        """Calls that have not ended, those that wait or are being refused among them."""
+        return self._guard.in_flight
+
     def load(self) -> int:
         """Count calls of tenants that are worked on."""
         return self._guard.admitted
