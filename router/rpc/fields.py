@@ -14,6 +14,7 @@ SMALL_BODY: Final = 16_384
 MOST_FIELDS: Final = 50_000
 _VARINT, _EIGHT, _LENGTH, _FOUR = 0, 1, 2, 5
 _MORE, _LOW = 0x80, 0x7F
+_SHIFTS = range(0, 70, 7)
 
 
 def has_few_fields(body: bytes, kind: Descriptor) -> bool:
@@ -56,10 +57,11 @@ class _Count:
         return at + {_EIGHT: 8, _FOUR: 4}.get(form, 0)
 
     def _varint(self, at: int) -> tuple[int, int]:
-        value = shift = 0
-        while True:
+        value = 0
+        for shift in _SHIFTS:
             byte = self._body[at]
             value |= (byte & _LOW) << shift
-            at, shift = at + 1, shift + 7
+            at += 1
             if byte < _MORE:
                 return value, at
+        raise IndexError

@@ -53,7 +53,7 @@ class DraftCheck:
             return True
         try:
             re.compile(text)
-        except (re.error, OverflowError):
+        except (re.error, OverflowError, RecursionError):
             return False
         return True
 

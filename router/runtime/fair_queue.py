@@ -135,16 +135,19 @@ class CheckPool:
     """Runs checks that take milliseconds on one thread, so that the event loop goes on.
 
     More threads would only take turns: the checks are Python. waiting: checks that may wait.
+    done: those that were run.
     """
 
     def __init__(self, waiting: int = 256) -> None:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="check")
         shares = FairShares(1, share=1)
         self._queue = FairQueue(shares, FairShares(waiting, share=0.75))
+        self.done = 0
 
     async def run(self, tenant: str, check: Callable[[], T]) -> T:
         """Raises Overloaded, and what the check raises."""
         async with self._queue.place(tenant):
+            self.done += 1
             loop = asyncio.get_running_loop()
             # A caller who leaves does not free the thread before its check has ended.
             done = loop.run_in_executor(self._threads, check)
