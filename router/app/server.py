@@ -29,13 +29,14 @@ from router.config.values import cut_off_by_drain, drain_ms_of, keys_of
 from router.domain.errors import RouterError
 from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
+from router.ports.observer import LoadWatch
 from router.ports.state import Health
 from router.ports.upstream import Provider
 from router.rpc.health import HealthReporter
 from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
 from router.runtime.fair_queue import CheckPool
-from router.runtime.loops import HealthProbe, LoadWatch, TaskSupervisor, wait
+from router.runtime.loops import HealthProbe, TaskSupervisor, wait
 
 WATCH_MS = 1_000
 

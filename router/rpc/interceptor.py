@@ -86,9 +86,8 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
         """Calls that were begun and have not ended, those that are being refused among them."""
         return len(self._under_way)
 
-    @property
     def admitted(self) -> int:
-        """Calls of tenants that are worked on."""
+        """Count calls of tenants that are worked on."""
         return self._house.calls
 
     def cut(self) -> None:

@@ -99,6 +99,7 @@ class RouterServer:
     """observe(method, code, seconds) is told of every call.
 
     administration: what operators may do, with the key that makes one; None for no such service.
+    load(): counts calls of tenants that are worked on.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class RouterServer:
         bounds, stall_s = settings.bounds, settings.stall_ms / MS_PER_S
         open_calls = OpenCalls(body_s=bounds.body_s, stall_s=stall_s)
         self._guard = CallGuard(doors, observe, bounds, open_calls, self._checks, stall_s=stall_s)
+        self.load = self._guard.admitted
         self._health = health_reporter
         self._drain_s = settings.drain_ms / MS_PER_S
         self._server = grpc.aio.server(interceptors=[self._guard], options=settings.options)
@@ -140,10 +142,6 @@ class RouterServer:
     def under_way(self) -> int:
         """Calls that have not ended, those that wait or are being refused among them."""
         return self._guard.in_flight
-
-    def load(self) -> int:
-        """Count calls of tenants that are worked on."""
-        return self._guard.admitted
 
     async def start(self) -> None:
         await self._server.start()

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
 
 from router.domain.errors import RouterError
-from router.ports.observer import Observer
-
-LOAD_S = 0.25
 
 
 class Loop(Protocol):
@@ -72,30 +68,6 @@ class HealthProbe:
             await self._report(serving=False)
         else:
             await self._report(serving=True)
-
-
-class LoadWatch:
-    """Tells how many calls are under way, and how late the event loop comes back to its work.
-
-    clock: seconds.
-    """
-
-    def __init__(
-        self,
-        load: Callable[[], int],
-        observer: Observer,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self._load = load
-        self._observer = observer
-        self._clock = clock
-
-    async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            began_s = self._clock()
-            await asyncio.sleep(LOAD_S)
-            late_s = max(0.0, self._clock() - began_s - LOAD_S)
-            self._observer.load(self._load(), late_s)
 
 
 async def wait(stop: asyncio.Event, seconds: float) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from router.ports.observer import Observer
-from router.runtime.loops import LOAD_S, LoadWatch
+from router.ports.observer import LOAD_S, LoadWatch, Observer
 
 PATIENCE_S = 60.0
 
