@@ -157,18 +157,43 @@ def _cut_off() -> None:
 async def _until_signalled(
     running: AbstractAsyncContextManager[Running], last: threading.Timer
 ) -> None:
-    signalled = asyncio.Event()
+    """Serve until a signal or a broken loop. A signal during the start ends the start."""
+    stopping = _Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled.set)
-    log = structlog.get_logger("app")
-    async with running as service:
-        log.info("started", port=service.port, metrics_port=service.metrics_port)
-        waits = [asyncio.create_task(event.wait()) for event in (signalled, service.failed)]
-        _, rest = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in rest:
-            task.cancel()
-        log.info("stopping")
-        last.start()
+        loop.add_signal_handler(number, stopping.signalled)
+    try:
+        async with running as service:
+            stopping.starting = None
+            await _serve(service, stopping.event)
+            last.start()
+    except asyncio.CancelledError:
+        if not stopping.event.is_set():
+            raise
+        structlog.get_logger("app").info("stopped", during="start")
+        return
     if service.failed.is_set():
         raise LoopBroke("a background loop broke down: see the log")
+
+
+async def _serve(service: Running, signalled: asyncio.Event) -> None:
+    log = structlog.get_logger("app")
+    log.info("started", port=service.port, metrics_port=service.metrics_port)
+    waits = [asyncio.create_task(event.wait()) for event in (signalled, service.failed)]
+    _, rest = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    log.info("stopping")
+
+
+class _Stop:
+    """Told of a signal. starting: the task to end with it; None once the process serves."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.starting = asyncio.current_task()
+
+    def signalled(self) -> None:
+        if self.starting is not None and not self.event.is_set():
+            self.starting.cancel()
+        self.event.set()

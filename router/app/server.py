@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
+import structlog
+
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
 from router.adapters.providers import ProxyRules, make_client, make_providers
@@ -30,15 +32,17 @@ from router.app.reloading import ConfigReloader, ConfigSource
 from router.app.spooling import DegradedServing, opened_spool
 from router.app.wiring import Adapters, RouterService, build_lease_keeper, prepare_service
 from router.config import Config
-from router.config.values import keys_of
+from router.config.values import cut_off_by_drain, drain_ms_of, keys_of
 from router.domain.errors import RouterError
 from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
+from router.ports.observer import LoadWatch
 from router.ports.state import Health
 from router.ports.upstream import Provider
 from router.rpc.health import HealthReporter
 from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
+from router.runtime.fair_queue import CheckPool
 from router.runtime.loops import HealthProbe, TaskSupervisor, wait
 
 LATE_S = 5.0
@@ -101,6 +105,8 @@ async def running_router(
         spool = await opened_spool(config, env, storage, stack)
         late = AsyncExitStack()
         stack.push_async_callback(late.aclose)
+        checks = CheckPool(config.server.max_in_flight)
+        stack.callback(checks.close)
         loops, health, background = TaskSupervisor(metrics), HealthReporter(), Background(metrics)
         stack.push_async_callback(loops.end)
         stack.push_async_callback(background.drain)
@@ -116,7 +122,7 @@ async def running_router(
         def providers(config: Config) -> Mapping[str, Provider]:
             return make_providers(client, keys_of(config, env))
 
-        adapters = Adapters(storage, embedder, providers, metrics, background, verifier)
+        adapters = Adapters(storage, embedder, providers, metrics, background, verifier, checks)
         serving_on = DegradedServing(config, adapters, spool)
         late.push_async_callback(serving_on.close)
         adapters = replace(adapters, stores=serving_on.stores)
@@ -134,15 +140,16 @@ async def running_router(
         loops.start(redis, "redis")
         loops.start(live, "snapshots")
         loops.start(build_lease_keeper(adapters), "leases")
-        checks = {
+        loops.start(LoadWatch(server.load, metrics), "load")
+        watched = {
             "snapshot": live.check_snapshot,
             "providers": live.check_providers,
             "spool": serving_on.check_spool,
             "degraded": serving_on.check_degraded,
         }
         if verifier is not None:
-            checks["verifier"] = verifier.check
-        for name, check in checks.items():
+            watched["verifier"] = verifier.check
+        for name, check in watched.items():
             loops.start(HealthProbe(check, health.watched(name, LATE_S), WATCH_MS), name)
         if config.learning.embedded:
             loops.start(LearnerChild(run_learner_beside, config, source), "learner_child")
@@ -163,7 +170,7 @@ def _administration(
 
 def run_router(config: Config, source: ConfigSource | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Raises RouterError when a start or a loop failed."""
-    run(running_router(config, os.environ, source), config.server.drain_ms)
+    run(running_router(config, os.environ, source), drain_ms_of(config))
 
 
 async def _embedder(config: Config, stack: AsyncExitStack) -> EmbedderPool:
@@ -192,10 +199,17 @@ async def _verifier(
 
 def _server_settings(config: Config) -> ServerSettings:
     section = config.server
+    if warning := cut_off_by_drain(config):
+        structlog.get_logger("config").warning("drain_too_short", fix=warning)
     return ServerSettings(
         host=section.host,
         port=section.port,
         max_message_bytes=section.max_message_bytes,
         max_in_flight=section.max_in_flight,
-        drain_ms=section.drain_ms,
+        max_body_bytes=section.max_body_bytes,
+        tenant_share=section.tenant_share,
+        body_timeout_ms=section.body_timeout_ms,
+        stall_ms=section.stall_ms,
+        drain_ms=drain_ms_of(config),
+        max_connection_age_ms=section.max_connection_age_ms,
     )

@@ -58,7 +58,10 @@ def serve(config_path: Path) -> None:
 def check_config(file: Path) -> None:
     """Name file, line, key and fix of every mistake at once."""
     config = load_config(file, os.environ)
-    from router.config.values import catalog_of  # noqa: PLC0415 - only when it is well-formed
+    from router.config.values import (  # noqa: PLC0415 - only when it is well-formed
+        catalog_of,
+        cut_off_by_drain,
+    )
 
     for arm in catalog_of(config).arms.values():
         click.echo(f"arm {arm.name}: {', '.join(f'{d.name} ({d.model})' for d in arm.deployments)}")
@@ -69,6 +72,8 @@ def check_config(file: Path) -> None:
         click.echo(f"plan {plan.name}: {rungs} (typically ${plan.prior_cost_usd:.6f})")
     for name, section in config.challengers.items():
         click.echo(f"challenger {name}: {', '.join(sorted(section.model_fields_set))}")
+    if warning := cut_off_by_drain(config):
+        click.echo(f"warning: {warning}")
     click.echo(f"{file}: well-formed")
 
 

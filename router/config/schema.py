@@ -44,7 +44,7 @@ class ServerSection(ConfigSection):
     """The address of the API, its limits, and how changes of this file are picked up."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; `0.0.0.0` in a container."""
+    """Address or host name to listen on: `0.0.0.0` in a container, `::` for IPv4 and IPv6."""
     port: Port = 8480
     """Port of the gRPC API; 0 picks a free one."""
     metrics_port: Port = 9480
@@ -53,8 +53,22 @@ class ServerSection(ConfigSection):
     """Calls under way at once; above it calls are refused with `OVERLOADED`."""
     max_message_bytes: Count = 4 * 1024 * 1024
     """Size of a gRPC message, request or response."""
-    drain_ms: Count = 20_000
-    """Time that calls under way have to end after SIGTERM."""
+    max_body_bytes: Count | None = None
+    """Bytes of all requests that are read or worked on; unset: 16 times `max_message_bytes`. In
+    memory they take about four times as much."""
+    tenant_share: Annotated[float, Field(ge=0.05, le=1)] = 0.75
+    """Share of `max_in_flight` and `max_body_bytes` for one tenant alone; the more tenants are busy
+    the less it is, so that a quiet one gets in. 1: no bound but the whole."""
+    body_timeout_ms: Count = 5_000
+    """Time that a caller has to send a request."""
+    stall_ms: Count = 20_000
+    """Time that a caller has to read one message of a stream."""
+    max_connection_age_ms: Count | None = None
+    """Age at which a connection is asked to close, so that clients find new replicas; calls on it
+    have `drain_ms` to end. Unset: connections stay."""
+    drain_ms: Count | None = None
+    """Time that calls under way have to end after SIGTERM; unset: the longest `timeout_ms` of a
+    deployment and five seconds."""
     reload_ms: Annotated[int, Field(ge=100, le=60_000, strict=True)] = 2_000
     """How often this file is checked for changed arms and plans."""
 

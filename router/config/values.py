@@ -28,6 +28,8 @@ from router.learning.training import Trainer
 from router.learning.upgrades import Upgrade
 from router.ports.observer import Observer
 
+DRAIN_MARGIN_MS = 5_000
+"""Time to record and hand out an answer that came at the last moment."""
 ESCALATION_SHARE = 0.3
 """Share of answers assumed to escalate, before anything is known."""
 ASKING_SHARE = 0.5
@@ -60,6 +62,26 @@ def _named(config: Config) -> set[str]:
     """Plans that a policy, the one that serves or a challenger, is told to choose."""
     sections = members_of(config).values()
     return {n for section in sections for n in plans_named(section.model_dump(mode="json"))}
+
+
+def drain_ms_of(config: Config) -> int:
+    """Returns how long calls under way may take to end; none that was paid for is cut off."""
+    return config.server.drain_ms or _longest_ms(config) + DRAIN_MARGIN_MS
+
+
+def cut_off_by_drain(config: Config) -> str:
+    """Says which calls the end of a drain cuts off; "" where it is long enough."""
+    drain_ms, longest_ms = drain_ms_of(config), _longest_ms(config)
+    if drain_ms >= longest_ms:
+        return ""
+    return (
+        f"server.drain_ms {drain_ms} is shorter than the longest timeout_ms {longest_ms}: calls "
+        "that were paid for are cut off at a restart; leave drain_ms out"
+    )
+
+
+def _longest_ms(config: Config) -> int:
+    return max(d.timeout_ms for arm in config.arms.values() for d in arm.deployments)
 
 
 def cold_start_of(config: Config, catalog: Catalog) -> str:

@@ -162,6 +162,12 @@ class Overloaded(RetryableError):
     reason = "OVERLOADED"
 
 
+class ShuttingDown(RetryableError):
+    """The replica is stopping, and the time that calls under way had is over."""
+
+    reason = "SHUTTING_DOWN"
+
+
 class StorageUnavailable(RetryableError):
     reason = "STORAGE_UNAVAILABLE"
 

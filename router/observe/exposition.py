@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 from socketserver import TCPServer, ThreadingMixIn
-from typing import Self
+from typing import Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import structlog
@@ -28,8 +28,9 @@ class MetricsServer:
 
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
         try:
-            self._server = _server(host)((host.strip("[]"), port), _Handler)
-        except OSError:
+            family, address = _resolved(host, port)
+            self._server = _SERVERS[family](address, _Handler)
+        except (OSError, UnicodeError, LookupError):
             what = f"can't listen on {host}:{port}: change server.host or server.metrics_port"
             raise PortTaken(what) from None
         self._server.set_app(make_wsgi_app(registry))
@@ -69,11 +70,25 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _ServerV6(_Server):
+    """Listens on `::` for IPv4 as well, as the API does."""
+
     address_family = socket.AF_INET6
 
+    def server_bind(self) -> None:
+        if hasattr(socket, "IPPROTO_IPV6"):
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
-def _server(host: str) -> type[_Server]:
-    return _ServerV6 if ":" in host else _Server
+
+_SERVERS: dict[int, type[_Server]] = {socket.AF_INET: _Server, socket.AF_INET6: _ServerV6}
+
+
+def _resolved(host: str, port: int) -> tuple[int, Any]:
+    """Family and address of a host; IPv4 where a name has both. Raises OSError, UnicodeError."""
+    bare = host.removeprefix("[").removesuffix("]") or None
+    found = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = min(found, key=lambda row: row[0] != socket.AF_INET)
+    return family, address
 
 
 class _Handler(WSGIRequestHandler):

@@ -15,6 +15,7 @@ from router.ports.observer import Observer
 
 PREFIX = "adaptive_router"
 CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
+LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1)
 
 
@@ -31,6 +32,10 @@ class Metrics(Observer):
         )
         self._stages = self._histogram(
             "stage_seconds", "Stages of the pipeline", STAGE_BUCKETS, "stage"
+        )
+        self._in_flight = self._gauge("in_flight_calls", "Calls of tenants that are worked on")
+        self._lag = self._histogram(
+            "loop_lag_seconds", "Four times a second: how late the event loop is", LAG_BUCKETS
         )
         self._attempts = self._counter(
             "attempts", "Calls of deployments", "arm", "deployment", "outcome", "why"
@@ -117,6 +122,10 @@ class Metrics(Observer):
 
     def request(self, method: str, code: str, seconds: float) -> None:
         self._requests.labels(method, code).observe(seconds)
+
+    def load(self, in_flight: int, late_s: float) -> None:
+        self._in_flight.set(in_flight)
+        self._lag.observe(late_s)
 
     def attempt(self, attempt: Attempt) -> None:
         where = (attempt.arm, attempt.deployment)

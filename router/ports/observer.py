@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,12 +12,17 @@ from bandit.risk import PromiseStatus
 from router.domain.events import GainFound, PolicyChanged
 from router.domain.records import Attempt, CacheStatus
 
+LOAD_S = 0.25
+
 
 class Observer:
     """Watches nothing: an observer overrides the methods of what it counts."""
 
     def request(self, method: str, code: str, seconds: float) -> None:
         """A call of the API ended."""
+
+    def load(self, in_flight: int, late_s: float) -> None:
+        """So many calls of tenants are worked on, and the event loop came back so late."""
 
     def attempt(self, attempt: Attempt) -> None:
         """A deployment was called."""
@@ -108,3 +115,27 @@ class Stopwatch:
         began_s = self.clock()
         yield
         self.observer.stage(name, self.clock() - began_s)
+
+
+class LoadWatch:
+    """Tells how many calls are under way, and how late the event loop comes back to its work.
+
+    clock: seconds.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], int],
+        observer: Observer,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._load = load
+        self._observer = observer
+        self._clock = clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            began_s = self._clock()
+            await asyncio.sleep(LOAD_S)
+            late_s = max(0.0, self._clock() - began_s - LOAD_S)
+            self._observer.load(self._load(), late_s)

@@ -21,14 +21,15 @@ from router.domain.errors import (
     ProviderTimeout,
     StorageUnavailable,
 )
-from router.domain.records import Attempt, AttemptOutcome
-from router.gates.format_checks import PASSED, FormatCheckSettings, judge
+from router.domain.records import UNJUDGED, Attempt, AttemptOutcome
+from router.gates.format_checks import PASSED, FormatCheckSettings, judge_aside
 from router.gates.gate_session import GateSession
 from router.ports import Clock
 from router.ports.observer import Observer
 from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Provider
 from router.runtime.background import Background
+from router.runtime.fair_queue import CheckPool
 from router.serving.deployment_stats import DeploymentStats, share_ms, tokens_heard
 
 CHARGED = (ProviderTimeout, ProviderMalformed, ProviderDisconnected)
@@ -197,6 +198,7 @@ class DeploymentCaller:
         observer: Observer,
         clock: Clock,
         gate: FormatCheckSettings,
+        checks: CheckPool | None = None,
     ) -> None:
         self._providers = providers
         self._health = health
@@ -204,6 +206,7 @@ class DeploymentCaller:
         self._observer = observer
         self._clock = clock
         self._gate = gate
+        self._checks = checks or CheckPool()
         self._stats: defaultdict[str, DeploymentStats] = defaultdict(DeploymentStats)
 
     def is_busy(self, deployment: Deployment) -> bool:
@@ -282,7 +285,7 @@ class DeploymentCaller:
         async with aclosing(self._provider_items(attempt)) as items:
             async for item in items:
                 if isinstance(item, Answer):
-                    attempt.succeed(item, judge(run.chat, item, self._gate))
+                    await self._judge(attempt, item)
                     return
                 attempt.hear(item)
                 if not attempt.live:
@@ -294,6 +297,15 @@ class DeploymentCaller:
                 attempt.heard_s = self._clock()
                 attempt.started_s += attempt.heard_s - yielded_s
         raise ProviderMalformed("the stream ended without its answer")
+
+    async def _judge(self, attempt: _OpenAttempt, answer: Answer) -> None:
+        """Check an answer, which is kept even where its caller leaves meanwhile: it is paid for."""
+        run, verdict, began_s = attempt.run, UNJUDGED, self._clock()
+        try:
+            verdict = await judge_aside(self._checks, run.tenant, run.chat, answer, self._gate)
+        finally:
+            attempt.started_s += self._clock() - began_s
+            attempt.succeed(answer, verdict)
 
     async def _provider_items(self, attempt: _OpenAttempt) -> AsyncGenerator[Delta | Answer]:
         run, deployment = attempt.run, attempt.deployment

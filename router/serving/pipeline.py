@@ -223,7 +223,7 @@ class Pipeline:
     async def _embed(self, state: RequestState) -> None:
         with self.stopwatch.stage("embed"):
             prompt = state.request.chat.prompt
-            state.embedding = await self.embedder.embed(prompt)
+            state.embedding = await self.embedder.embed(prompt, state.request.tenant.name)
             state.embedded_whole = self.embedder.covers(prompt)
 
     async def _serve(self, state: RequestState) -> AsyncGenerator[Delta]:
