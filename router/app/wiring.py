@@ -42,7 +42,7 @@ class Adapters:
     """The parts that outlive a service when the config is read anew.
 
     providers: makes the providers of a config by name; raises ConfigInvalid where it lacks a key.
-    checks: runs those of answers that take time.
+    checks: runs those of prompts and answers that take time.
     """
 
     storage: Storage
@@ -165,6 +165,7 @@ class _Wiring:
             clock=time.time,
             ids=new_id,
             observe=self._config.policy.observe,
+            checks=adapters.checks,
         )
 
     def feedback(self) -> FeedbackService:
