@@ -64,9 +64,11 @@ class Loud:
             await asyncio.Event().wait()
             yield b""
 
+        unary = self.channel.stream_unary(path, None, None)
+
         async def one() -> None:
             while True:
-                await _ended(self.channel.stream_unary(path)(never(), metadata=self.metadata))
+                await _ended(unary(never(), metadata=self.metadata))
 
         await self._together(one() for _ in range(SLOW_CALLS))
 

@@ -46,7 +46,7 @@ class Adapters:
 
     providers: makes the providers of a config by name; raises ConfigInvalid where it lacks a key.
     stores: the storage as requests use it, which goes on while it is away; None for one that does
-    not. checks: runs those of answers that take time.
+    not. checks: runs those of prompts and answers that take time.
     """
 
     storage: Storage
@@ -195,6 +195,7 @@ class _Wiring:
             clock=time.time,
             ids=new_id,
             observe=self._config.policy.observe,
+            checks=adapters.checks,
         )
 
     def feedback(self) -> FeedbackService:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from router.domain import MS_PER_S
 from router.domain.catalog import Catalog
@@ -27,6 +28,7 @@ from router.ports.observer import Observer, Stopwatch
 from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Embedder
 from router.runtime.background import Background
+from router.runtime.fair_queue import CheckPool
 from router.serving.admission import Admission
 from router.serving.audits import Auditor
 from router.serving.cascade import BUSY, Cascade
@@ -37,6 +39,8 @@ from router.serving.rephrase import RephraseDetector, attachment_digest, letter_
 from router.serving.request_state import RequestState, open_request
 from router.serving.response_cache import Hit, ResponseCache
 
+QUICK_CHARACTERS = 16_384
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
@@ -44,6 +48,7 @@ class Pipeline:
 
     observe: the arm that serves while the policy only watches; "" for none. room: tells whether
     the log takes what comes of a request, and refuses it where nothing could be written down.
+    checks: reads long prompts.
     """
 
     catalog: Catalog
@@ -64,6 +69,7 @@ class Pipeline:
     clock: Clock
     ids: Ids
     observe: str = ""
+    checks: CheckPool = field(default_factory=CheckPool)
 
     async def complete(self, request: RouteRequest) -> Completion:
         answered = self.answer(request, Mode.COMPLETE)
@@ -75,7 +81,7 @@ class Pipeline:
 
     async def answer(self, request: RouteRequest, mode: Mode) -> AsyncGenerator[Delta | Completion]:
         """Deltas when mode is STREAM, then the Completion."""
-        state = self._open_request(request, mode)
+        state = await self._open_request(request, mode)
         replayed = await self._begin(state)
         if replayed is not None:
             for delta in deltas_of(replayed.answer):
@@ -132,7 +138,7 @@ class Pipeline:
             raise InvalidRequest(
                 FieldViolation("routing.idempotency_key", "leave it empty: each Decide is new")
             )
-        state = self._open_request(request, Mode.DECIDE)
+        state = await self._open_request(request, Mode.DECIDE)
         try:
             await self._admit(state)
             await self._embed(state)
@@ -146,9 +152,13 @@ class Pipeline:
             self.finalizer.end(state)
         return Directive(record, run.rungs, state.quota_left)
 
-    def _open_request(self, request: RouteRequest, mode: Mode) -> RequestState:
-        now_s = self.clock()
-        return open_request(request, mode, self.ids(), now_s, self.catalog, observe=self.observe)
+    async def _open_request(self, request: RouteRequest, mode: Mode) -> RequestState:
+        """Reading a long prompt for its keys takes time that grows with it."""
+        args = request, mode, self.ids(), self.clock(), self.catalog
+        opened = partial(open_request, *args, observe=self.observe)
+        if request.chat.characters > QUICK_CHARACTERS:
+            return await self.checks.run(request.tenant.name, opened)
+        return opened()
 
     async def _admit(self, state: RequestState) -> None:
         """Reserve, look up the whole request and ask for health in one round trip's time.
