@@ -1,22 +1,18 @@
-"""A learner: alone in its process, or the child of a router."""
+"""A learner: alone in its process, or in that of a router's child."""
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import multiprocessing
 import os
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
-import structlog
-
 from router.adapters.storage import Storage
+from router.app.learner_child import Started
 from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import Running, opened_storage, run, serve_metrics
 from router.app.refitter import Refitter
@@ -29,56 +25,7 @@ from router.learning.training import BatchTrainer
 from router.learning.upgrades import UpgradedEvents
 from router.observe.metrics import Metrics
 from router.ports.observer import Observer
-from router.runtime.loops import Loop, TaskSupervisor, wait
-
-LOOK_S = 0.5
-RESTART_S = 2.0
-GRACE_S = 10.0
-PR_SET_PDEATHSIG = 1
-NICENESS = 5
-
-Target = Callable[[Config, ConfigSource | None], None]
-
-
-class LearnerChild:
-    """Starts `target(config, source)` in a child, again when it ends, and ends it with `stop`."""
-
-    def __init__(self, target: Target, config: Config, source: ConfigSource | None) -> None:
-        self._target = target
-        self._arguments = config, source
-        self._context = multiprocessing.get_context("spawn")
-
-    async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            child = self._context.Process(
-                target=_run_child,
-                args=(partial(self._target, *self._arguments), os.getpid()),
-                daemon=True,
-            )
-            child.start()
-            while child.is_alive() and not stop.is_set():
-                await wait(stop, LOOK_S)
-            if not stop.is_set():
-                structlog.get_logger("app").error("learner_ended", code=child.exitcode)
-                await wait(stop, RESTART_S)
-            await asyncio.to_thread(_end, child)
-
-
-def _end(child: multiprocessing.process.BaseProcess) -> None:
-    child.terminate()  # the learner publishes what it has learned and gives its lease back
-    child.join(GRACE_S)
-    if child.is_alive():
-        child.kill()
-        child.join()
-
-
-def _run_child(target: Callable[[], None], parent: int) -> None:
-    """Have the kernel end this process when the router is killed (Linux, prctl(2))."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICENESS)  # on a full machine requests go first
-    if os.getppid() == parent:
-        target()
+from router.runtime.loops import Loop, TaskSupervisor
 
 
 class LearnerLoop:
@@ -118,6 +65,7 @@ async def running_learner(
     config: Config, env: Mapping[str, str], source: ConfigSource | None = None
 ) -> AsyncIterator[Running]:
     """Run a learner; leaving it publishes what was learned. source: as of `running_router`."""
+    source = source and replace(source, calls=False)
     async with AsyncExitStack() as stack:
         metrics, loops = Metrics(), TaskSupervisor()
         seen = source.stamps(config) if source else None
@@ -182,13 +130,26 @@ def config_beside_router(config: Config) -> Config:
     return config.model_copy(update={"server": server})
 
 
-def run_learner(config: Config, source: ConfigSource | None = None) -> None:
-    """Run a learner alone until SIGTERM or SIGINT. Raises RouterError."""
-    run(running_learner(config, os.environ, source))
+def run_learner(
+    config: Config, source: ConfigSource | None = None, started: Started = lambda: None
+) -> None:
+    """Run a learner alone until SIGTERM or SIGINT. Raises RouterError.
+
+    started: called once it runs.
+    """
+    run(_announced(running_learner(config, os.environ, source), started))
 
 
-def run_learner_beside(config: Config, source: ConfigSource | None) -> None:
+@asynccontextmanager
+async def _announced(
+    running: AbstractAsyncContextManager[Running], started: Started
+) -> AsyncIterator[Running]:
+    async with running as service:
+        started()
+        yield service
+
+
+def run_learner_beside(config: Config, source: ConfigSource | None, started: Started) -> None:
     """Run a learner that is a router's child."""
-    run_learner(
-        config_beside_router(config), source and replace(source, adapt=config_beside_router)
-    )
+    adapted = source and replace(source, adapt=config_beside_router)
+    run_learner(config_beside_router(config), adapted, started)

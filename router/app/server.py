@@ -13,12 +13,13 @@ from functools import partial
 
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
-from router.adapters.providers import make_client, make_providers
+from router.adapters.providers import make_client, make_providers, trust_authorities
 from router.adapters.storage import Storage
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.app.administration import PolicyAdministration
-from router.app.learner import LearnerChild, run_learner_beside
+from router.app.learner import run_learner_beside
+from router.app.learner_child import LearnerChild
 from router.app.process import Running, opened_storage, run, serve_metrics
 from router.app.reloading import ConfigReloader, ConfigSource
 from router.app.wiring import Adapters, RouterService, prepare_service
@@ -101,6 +102,7 @@ async def running_router(
         verifier = await _verifier(config, metrics, stack)
 
         def providers(config: Config) -> Mapping[str, Provider]:
+            trust_authorities(client, config.providers.ca_file)
             return make_providers(client, keys_of(config, env))
 
         adapters = Adapters(storage, embedder, providers, metrics, background, verifier)
@@ -120,7 +122,8 @@ async def running_router(
         if verifier is not None:
             loops.start(HealthProbe(verifier.check, partial(health.set, "verifier"), WATCH_MS))
         if config.learning.embedded:
-            loops.start(LearnerChild(run_learner_beside, config, source))
+            report = partial(health.set, "learner")
+            loops.start(LearnerChild(run_learner_beside, config, source, report, metrics))
         if source and seen:
             loops.start(ConfigReloader(source, config, live.exchange, metrics, seen))
         gc.freeze()  # what start-up built stays: collections need not look at it again

@@ -52,7 +52,7 @@ class ServerSection(ConfigSection):
     drain_ms: Count = 20_000
     """Time that calls under way have to end after SIGTERM."""
     reload_ms: Annotated[int, Field(ge=100, le=60_000, strict=True)] = 2_000
-    """How often this file is checked for changed arms and plans."""
+    """How often this file, and the files of keys, authorities and map it names, are looked at."""
 
 
 class PriceSection(ConfigSection):

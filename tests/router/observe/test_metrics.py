@@ -48,6 +48,8 @@ def everything(observer: Observer) -> None:
     observer.stage("embed", 0.004)
     observer.feedback("explicit")
     observer.degraded("cache")
+    observer.learner(serving=False)
+    observer.learner_ended()
     observer.learned(32, 7)
     observer.snapshot(5)
     observer.snapshot_refused("checksum")
@@ -77,6 +79,8 @@ def test_everything_observed_can_be_scraped() -> None:
         'adaptive_router_stage_seconds_count{stage="embed"} 1.0',
         'adaptive_router_feedback_total{kind="explicit"} 1.0',
         'adaptive_router_degraded_total{what="cache"} 1.0',
+        "adaptive_router_learner_serving 0.0",
+        "adaptive_router_learner_ends_total 1.0",
         "adaptive_router_learned_events_total 32.0",
         "adaptive_router_backlog_events 7.0",
         "adaptive_router_snapshot_version 5.0",
