@@ -69,7 +69,8 @@ async def running_learner(
     async with AsyncExitStack() as stack:
         metrics, loops = Metrics(), TaskSupervisor()
         seen = source.stamps(config) if source else None
-        storage = await stack.enter_async_context(opened_storage(config, env))
+        owner = source.path if source else None
+        storage = await stack.enter_async_context(opened_storage(config, env, owner=owner))
         stack.push_async_callback(loops.end)
         learning = LearnerLoop(partial(_learner, storage=storage, metrics=metrics), config)
         loops.start(learning)

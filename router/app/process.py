@@ -6,14 +6,16 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 import uvloop
 from threadpoolctl import threadpool_limits
 
 from router.adapters.storage import CacheBounds, Storage, StorageSettings, open_storage
+from router.app.store_claim import StoreClaim
 from router.config import Config
 from router.domain.errors import RouterError
 from router.observe.exposition import MetricsServer
@@ -58,14 +60,20 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
 
 @asynccontextmanager
 async def opened_storage(
-    config: Config, env: Mapping[str, str], *, begun: bool = False
+    config: Config, env: Mapping[str, str], *, begun: bool = False, owner: Path | None = None
 ) -> AsyncIterator[Storage]:
-    """Open the storage and close it at the end. begun: only read what was begun before."""
+    """Open the storage and close it at the end.
+
+    begun: only read what was begun before. owner: config file that claims a private store.
+    """
     storage = await open_storage(storage_settings(config, env), begun=begun)
-    try:
-        yield storage
-    finally:
-        await storage.close()
+    with ExitStack() as claim:
+        try:
+            if owner is not None and storage.server is not None:
+                claim.enter_context(StoreClaim(storage.server.data_dir, owner))
+            yield storage
+        finally:
+            await storage.close()
 
 
 def serve_metrics(config: Config, metrics: Metrics, stack: AsyncExitStack) -> int:

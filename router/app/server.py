@@ -89,7 +89,8 @@ async def running_router(
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         seen = source.stamps(config) if source else None
-        storage = await stack.enter_async_context(opened_storage(config, env))
+        owner = source.path if source else None
+        storage = await stack.enter_async_context(opened_storage(config, env, owner=owner))
         loops, health, background = TaskSupervisor(), HealthReporter(), Background(metrics)
         stack.push_async_callback(loops.end)
         stack.push_async_callback(background.drain)

@@ -83,6 +83,7 @@ async def open_storage(
 
     Raises:
         ServerMissing: the private server can't be started.
+        StoreUnwritable: its directory can't be written.
         StoreMissing: there is no private store, though `begun`.
 
     """

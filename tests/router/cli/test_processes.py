@@ -124,6 +124,37 @@ def test_serve_runs_until_a_signal(
     assert model_dir.exists()
 
 
+def test_a_store_that_another_config_uses_is_refused_and_tools_work_beside_it(
+    tmp_path: Path, write_config: Write, model_dir: Path
+) -> None:
+    port = free_port()
+    first = write_config(f"server: {{port: {port}, metrics_port: 0}}\n")
+    second = tmp_path / "second.yaml"
+    second.write_text(first.read_text().replace(f"port: {port}", "port: 0"))
+    with started("serve", first) as process:
+        until(lambda: serving(port), process)
+        for command in ("serve", "learner"):
+            with started(command, second) as refused:
+                err = refused.communicate(timeout=WAIT_S)[1]
+            assert refused.returncode == 1
+            assert f"in use by process {process.pid} with the config {first}" in err
+            assert "redis.embedded.data_dir" in err.splitlines()[-1]
+        with started("learner", first) as beside:  # of the same config
+            until(lambda: '"started"' in _line(beside), beside)
+            stopped(beside, signal.SIGTERM)
+        tool = [sys.executable, "-m", "router", "tenant", "create", "acme", "--config", str(first)]
+        made = subprocess.run(tool, capture_output=True, text=True, timeout=WAIT_S, check=False)  # noqa: S603 - our own command
+        assert made.stdout.startswith("ar_"), made.stderr
+        assert serving(port)
+        stopped(process, signal.SIGTERM)
+    assert model_dir.exists()
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
 def test_learner_runs_alone_until_a_signal(tmp_path: Path, write_config: Write) -> None:
     metrics_port = free_port()
     config = write_config(f"server: {{metrics_port: {metrics_port}}}\n")
