@@ -12,6 +12,7 @@ from functools import partial
 from uuid import uuid4
 
 from router.adapters.storage import Storage
+from router.app.heartbeat import Heartbeat
 from router.app.learner_child import Started
 from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import Running, opened_storage, run, serve_metrics
@@ -78,7 +79,9 @@ async def running_learner(
             loops.start(Refitter(config, storage.survey, metrics, time.time))
         if source and seen:
             loops.start(ConfigReloader(source, config, learning.exchange, metrics, seen))
-        scraped = serve_metrics(config, metrics, stack)
+        heart = Heartbeat()
+        loops.start(heart)
+        scraped = serve_metrics(config, metrics, stack, heart)
         yield Running(0, scraped, loops.failed, storage)
 
 

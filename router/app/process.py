@@ -15,6 +15,7 @@ import uvloop
 from threadpoolctl import threadpool_limits
 
 from router.adapters.storage import CacheBounds, Storage, StorageSettings, open_storage
+from router.app.heartbeat import Heartbeat
 from router.app.store_claim import StoreClaim
 from router.config import Config
 from router.domain.errors import RouterError
@@ -76,10 +77,10 @@ async def opened_storage(
             await storage.close()
 
 
-def serve_metrics(config: Config, metrics: Metrics, stack: AsyncExitStack) -> int:
+def serve_metrics(config: Config, metrics: Metrics, stack: AsyncExitStack, heart: Heartbeat) -> int:
     section = config.server
     return stack.enter_context(
-        MetricsServer(metrics.registry, section.host, section.metrics_port)
+        MetricsServer(metrics.registry, section.host, section.metrics_port, heart.alive)
     ).port
 
 

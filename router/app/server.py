@@ -18,6 +18,7 @@ from router.adapters.storage import Storage
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.app.administration import PolicyAdministration
+from router.app.heartbeat import Heartbeat
 from router.app.learner import run_learner_beside
 from router.app.learner_child import LearnerChild
 from router.app.process import Running, opened_storage, run, serve_metrics
@@ -30,7 +31,7 @@ from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
 from router.ports.state import Health
 from router.ports.upstream import Provider
-from router.rpc.health import HealthReporter
+from router.rpc.health import LIVE, HealthReporter
 from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
 from router.runtime.loops import HealthProbe, TaskSupervisor, wait
@@ -115,7 +116,10 @@ async def running_router(
         await health.set("embedder", serving=True)
         operators = _administration(config, env, storage)
         server = RouterServer(live, health, metrics.request, _server_settings(config), operators)
-        scraped = serve_metrics(config, metrics, stack)
+        heart = Heartbeat(partial(health.set, LIVE))
+        await heart.step()
+        scraped = serve_metrics(config, metrics, stack, heart)
+        loops.start(heart)
         loops.start(redis)
         loops.start(live)
         for name, check in (("snapshot", live.check_snapshot), ("providers", live.check_providers)):

@@ -193,3 +193,15 @@ def test_a_taken_port_says_what_to_change() -> None:
         pytest.raises(PortTaken, match="metrics_port"),
     ):
         MetricsServer(Metrics().registry, "127.0.0.1", server.port)
+
+
+def test_the_metrics_port_tells_whether_the_process_makes_progress() -> None:
+    lives = True
+    with MetricsServer(Metrics().registry, "127.0.0.1", 0, lambda: lives) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        assert httpx.get(f"{url}/live").status_code == httpx.codes.OK
+        lives = False
+        late = httpx.get(f"{url}/live")
+        assert late.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert "no progress" in late.text
+        assert "adaptive_router" in httpx.get(f"{url}/metrics").text
