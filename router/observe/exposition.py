@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from router.domain.errors import PortTaken
 
 if TYPE_CHECKING:  # exists for type checkers only
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 POLL_S = 0.05
 """How long a shutdown may take to be noticed: the standard half second would delay every stop."""
