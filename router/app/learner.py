@@ -15,7 +15,7 @@ from router.adapters.storage import Storage
 from router.app.heartbeat import Heartbeat
 from router.app.learner_child import Started
 from router.app.learner_state_factory import LearnerStateFactory
-from router.app.process import Running, opened_storage, run, serve_metrics
+from router.app.process import Running, failure_logged, opened_storage, run, serve_metrics
 from router.app.refitter import Refitter
 from router.app.reloading import ConfigReloader, ConfigSource
 from router.config import Config
@@ -134,14 +134,17 @@ def config_beside_router(config: Config) -> Config:
     return config.model_copy(update={"server": server})
 
 
-def run_learner(
-    config: Config, source: ConfigSource | None = None, started: Started = lambda: None
-) -> None:
-    """Run a learner alone until SIGTERM or SIGINT. Raises RouterError.
+def run_learner(config: Config, source: ConfigSource | None = None) -> None:
+    """Run a learner alone until SIGTERM or SIGINT. Raises RouterError."""
+    with failure_logged():
+        run(running_learner(config, os.environ, source))
 
-    started: called once it runs.
-    """
-    run(_announced(running_learner(config, os.environ, source), started))
+
+def run_learner_beside(config: Config, source: ConfigSource | None, started: Started) -> None:
+    """Run a learner that is a router's child. started: called once it runs."""
+    adapted = source and replace(source, adapt=config_beside_router)
+    running = running_learner(config_beside_router(config), os.environ, adapted)
+    run(_announced(running, started))
 
 
 @asynccontextmanager
@@ -151,9 +154,3 @@ async def _announced(
     async with running as service:
         started()
         yield service
-
-
-def run_learner_beside(config: Config, source: ConfigSource | None, started: Started) -> None:
-    """Run a learner that is a router's child."""
-    adapted = source and replace(source, adapt=config_beside_router)
-    run_learner(config_beside_router(config), adapted, started)

@@ -5,8 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +88,16 @@ def serve_metrics(config: Config, metrics: Metrics, stack: AsyncExitStack, heart
     return stack.enter_context(
         MetricsServer(metrics.registry, section.host, section.metrics_port, heart.alive)
     ).port
+
+
+@contextmanager
+def failure_logged() -> Iterator[None]:
+    """Tell in the log as well, which is JSON, why a process could not start or broke down."""
+    try:
+        yield
+    except RouterError as error:
+        structlog.get_logger("app").error("failed", reason=error.reason, fix=error.message)
+        raise
 
 
 def run(running: AbstractAsyncContextManager[Running]) -> None:

@@ -21,7 +21,7 @@ from router.app.administration import PolicyAdministration
 from router.app.heartbeat import Heartbeat
 from router.app.learner import run_learner_beside
 from router.app.learner_child import LearnerChild
-from router.app.process import Running, opened_storage, run, serve_metrics
+from router.app.process import Running, failure_logged, opened_storage, run, serve_metrics
 from router.app.reloading import ConfigReloader, ConfigSource
 from router.app.wiring import Adapters, RouterService, prepare_service
 from router.config import Config
@@ -146,7 +146,8 @@ def _administration(
 
 def run_router(config: Config, source: ConfigSource | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Raises RouterError when a start or a loop failed."""
-    run(running_router(config, os.environ, source))
+    with failure_logged():
+        run(running_router(config, os.environ, source))
 
 
 async def _embedder(config: Config, stack: AsyncExitStack) -> EmbedderPool:

@@ -191,17 +191,22 @@ def test_a_learner_that_cannot_start_or_is_killed_is_told_by_health_metrics_and_
     assert model_dir.exists()
 
 
-@pytest.mark.parametrize("taken", ["port", "metrics_port"])
-def test_serve_reports_a_taken_port_in_one_line(
-    tmp_path: Path, write_config: Write, model_dir: Path, taken: str
+@pytest.mark.parametrize(
+    ("command", "taken"),
+    [("serve", "port"), ("serve", "metrics_port"), ("learner", "metrics_port")],
+)
+def test_a_taken_port_is_told_in_one_line_and_in_the_log(
+    tmp_path: Path, write_config: Write, model_dir: Path, command: str, taken: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         ports = {"port": 0, "metrics_port": 0} | {taken: port}
         config = write_config(f"server: {json.dumps(ports)}\n")
-        with started("serve", config) as process:
+        with started(command, config) as process:
             err = process.communicate(timeout=WAIT_S)[1]
     assert process.returncode == 1
+    (told,) = (line for line in err.splitlines() if '"failed"' in line)
+    assert json.loads(told)["reason"] == "PORT_TAKEN"
     assert f"can't listen on 127.0.0.1:{port}" in err.splitlines()[-1]
     assert "Traceback" not in err
     assert not redis_of(tmp_path / "redis")
