@@ -7,15 +7,24 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import structlog
 import uvloop
 from threadpoolctl import threadpool_limits
 
 from router.adapters.storage import CacheBounds, Nodes, Storage, StorageSettings, open_storage
+from router.app.heartbeat import Heartbeat
+from router.app.store_claim import StoreClaim
 from router.config import Config
 from router.config.redis_nodes import nodes_named
 from router.domain.errors import RouterError
@@ -97,14 +106,20 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
 
 @asynccontextmanager
 async def opened_storage(
-    config: Config, env: Mapping[str, str], *, begun: bool = False
+    config: Config, env: Mapping[str, str], *, begun: bool = False, owner: Path | None = None
 ) -> AsyncIterator[Storage]:
-    """Open the storage and close it at the end. begun: only read what was begun before."""
+    """Open the storage and close it at the end.
+
+    begun: only read what was begun before. owner: config file that claims a private store.
+    """
     storage = await open_storage(storage_settings(config, env), begun=begun)
-    try:
-        yield storage
-    finally:
-        await storage.close()
+    with ExitStack() as claim:
+        try:
+            if owner is not None and storage.server is not None:
+                claim.enter_context(StoreClaim(storage.server.data_dir, owner))
+            yield storage
+        finally:
+            await storage.close()
 
 
 def redis_watch(
@@ -126,11 +141,21 @@ async def unreported(*, serving: bool) -> None:
     """Tell nobody: a learner has no health service."""
 
 
-def serve_metrics(config: Config, metrics: Metrics, stack: AsyncExitStack) -> int:
+def serve_metrics(config: Config, metrics: Metrics, stack: AsyncExitStack, heart: Heartbeat) -> int:
     section = config.server
     return stack.enter_context(
-        MetricsServer(metrics.registry, section.host, section.metrics_port)
+        MetricsServer(metrics.registry, section.host, section.metrics_port, heart.alive)
     ).port
+
+
+@contextmanager
+def failure_logged() -> Iterator[None]:
+    """Tell in the log as well, which is JSON, why a process could not start or broke down."""
+    try:
+        yield
+    except RouterError as error:
+        structlog.get_logger("app").error("failed", reason=error.reason, fix=error.message)
+        raise
 
 
 def run(running: AbstractAsyncContextManager[Running], drain_ms: int = 0) -> None:

@@ -9,20 +9,24 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
-from router.adapters.providers import ProxyRules, make_client, make_providers
+from router.adapters.providers import ProxyRules, make_client, make_providers, trust_authorities
 from router.adapters.storage import Storage
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.app.administration import PolicyAdministration
-from router.app.learner import LearnerChild, run_learner_beside
+from router.app.heartbeat import Heartbeat
+from router.app.learner import run_learner_beside
+from router.app.learner_child import LearnerChild
 from router.app.process import (
     WATCH_MS,
     Running,
+    failure_logged,
     opened_storage,
     redis_watch,
     run,
@@ -39,7 +43,7 @@ from router.observe.metrics import Metrics
 from router.ports.observer import LoadWatch
 from router.ports.state import Health
 from router.ports.upstream import Provider
-from router.rpc.health import HealthReporter
+from router.rpc.health import LIVE, HealthReporter
 from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
 from router.runtime.fair_queue import CheckPool
@@ -101,7 +105,8 @@ async def running_router(
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         seen = source.stamps(config) if source else None
-        storage = await stack.enter_async_context(opened_storage(config, env))
+        owner = source.path if source else None
+        storage = await stack.enter_async_context(opened_storage(config, env, owner=owner))
         spool = await opened_spool(config, env, storage, stack)
         late = AsyncExitStack()
         stack.push_async_callback(late.aclose)
@@ -120,6 +125,7 @@ async def running_router(
         verifier = await _verifier(config, metrics, proxies, stack)
 
         def providers(config: Config) -> Mapping[str, Provider]:
+            trust_authorities(client, config.providers.ca_file)
             return make_providers(client, keys_of(config, env))
 
         adapters = Adapters(storage, embedder, providers, metrics, background, verifier, checks)
@@ -135,8 +141,11 @@ async def running_router(
         await health.set("embedder", serving=True)
         operators = _administration(config, env, storage)
         server = RouterServer(live, health, metrics.request, _server_settings(config), operators)
-        scraped = serve_metrics(config, metrics, stack)
+        heart = Heartbeat(partial(health.set, LIVE))
+        await heart.step()
+        scraped = serve_metrics(config, metrics, stack, heart)
         await serving_on.start(loops)
+        loops.start(heart, "heartbeat")
         loops.start(redis, "redis")
         loops.start(live, "snapshots")
         loops.start(build_lease_keeper(adapters), "leases")
@@ -152,7 +161,9 @@ async def running_router(
         for name, check in watched.items():
             loops.start(HealthProbe(check, health.watched(name, LATE_S), WATCH_MS), name)
         if config.learning.embedded:
-            loops.start(LearnerChild(run_learner_beside, config, source), "learner_child")
+            report = partial(health.set, "learner")
+            child = LearnerChild(run_learner_beside, config, source, report, metrics)
+            loops.start(child, "learner_child")
         if source and seen:
             loops.start(ConfigReloader(source, config, live.exchange, metrics, seen), "config")
         gc.freeze()  # what start-up built stays: collections need not look at it again
@@ -170,7 +181,8 @@ def _administration(
 
 def run_router(config: Config, source: ConfigSource | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Raises RouterError when a start or a loop failed."""
-    run(running_router(config, os.environ, source), drain_ms_of(config))
+    with failure_logged():
+        run(running_router(config, os.environ, source), drain_ms_of(config))
 
 
 async def _embedder(config: Config, stack: AsyncExitStack) -> EmbedderPool:

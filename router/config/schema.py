@@ -70,7 +70,7 @@ class ServerSection(ConfigSection):
     """Time that calls under way have to end after SIGTERM; unset: the longest `timeout_ms` of a
     deployment and five seconds."""
     reload_ms: Annotated[int, Field(ge=100, le=60_000, strict=True)] = 2_000
-    """How often this file is checked for changed arms and plans."""
+    """How often this file, and the files of keys, authorities and map it names, are looked at."""
 
 
 class PriceSection(ConfigSection):

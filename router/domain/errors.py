@@ -200,6 +200,18 @@ class ServerMissing(RouterError):
     reason = "SERVER_MISSING"
 
 
+class StoreTaken(RouterError):
+    """The private store is in use by the router of another config."""
+
+    reason = "STORE_TAKEN"
+
+
+class StoreUnwritable(RouterError):
+    """The directory of the private store can't be made or written."""
+
+    reason = "STORE_UNWRITABLE"
+
+
 class StoreMissing(RouterError):
     """There is nothing to read: the private store has never been begun."""
 

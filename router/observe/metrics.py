@@ -75,6 +75,9 @@ class Metrics(Observer):
             "storage_probe_failures", "Probes of the store that failed", "kind"
         )
         self._learned = self._counter("learned_events", "Events learned by this process")
+        self._learner = self._gauge("learner_serving", "0 while the embedded learner does not")
+        self._learner.set(1)
+        self._learner_ends = self._counter("learner_ends", "Times it ended or did not start")
         self._refused = self._counter("snapshots_refused", "Snapshots not served", "reason")
         self._backlog = self._gauge("backlog_events", "Not learned yet")
         self._champion = self._gauge("champion", "1 for the policy that serves", "member")
@@ -201,6 +204,12 @@ class Metrics(Observer):
         }
         for what, value in told.items():
             self._promise.labels(plan, what).set(value)
+
+    def learner(self, *, serving: bool) -> None:
+        self._learner.set(serving)
+
+    def learner_ended(self) -> None:
+        self._learner_ends.inc()
 
     def learned(self, events: int, backlog: int) -> None:
         self._learned.inc(events)

@@ -75,6 +75,12 @@ class Observer:
     def verifier(self, *, serving: bool) -> None:
         """The caller's verifier was switched off, or is asked again."""
 
+    def learner(self, *, serving: bool) -> None:
+        """The learner that is this router's child learns, or does not."""
+
+    def learner_ended(self) -> None:
+        """That child could not be started, or ended by itself."""
+
     def learned(self, events: int, backlog: int) -> None:
         """A learner took in events; the backlog is what it has not yet."""
 

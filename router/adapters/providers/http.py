@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -23,6 +24,8 @@ from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta
 from router.domain.errors import (
+    ConfigInvalid,
+    ConfigProblem,
     ProviderMalformed,
     ProviderRefusedRequest,
 )
@@ -68,19 +71,38 @@ def make_client(
 
     proxies: that some go through, rather than all the direct way.
     """
-    trusted = httpcore.default_ssl_context()
-    if ca_file is not None:
-        trusted.load_verify_locations(ca_file)
     pool: Callable[..., httpcore.AsyncConnectionPool] = httpcore.AsyncConnectionPool
     if proxies is not None and proxies.by_scheme:
         pool = partial(ProxiedPool, proxies)
     return pool(
         max_connections=max_connections,
         keepalive_expiry=KEEPALIVE_S,
-        ssl_context=trusted,
+        ssl_context=trusted(ca_file),
         http2=http2,
         network_backend=httpcore.AnyIOBackend() if http2 else OnePieceBackend(),
     )
+
+
+def trusted(ca_file: Path | None) -> ssl.SSLContext:
+    """Returns a context of the public authorities and those of the file. Raises OSError."""
+    context = httpcore.default_ssl_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
+
+
+def trust_authorities(client: httpcore.AsyncConnectionPool, ca_file: Path | None) -> None:
+    """Let new connections trust what the file holds by now; those that stand go on.
+
+    Raises ConfigInvalid.
+    """
+    if ca_file is None:
+        return
+    try:
+        client._ssl_context = trusted(ca_file)  # noqa: SLF001 - read at every new connection
+    except OSError:
+        fix = "name a PEM file of certificates that can be read"
+        raise ConfigInvalid(ConfigProblem("", 0, "providers.ca_file", fix)) from None
 
 
 class HttpProvider:

@@ -89,6 +89,7 @@ async def open_storage(
     Raises:
         ConfigInvalid: the URL can't be one.
         ServerMissing: the private server can't be started.
+        StoreUnwritable: its directory can't be written.
         StoreMissing: there is no private store, though `begun`.
 
     """

@@ -49,6 +49,8 @@ def everything(observer: Observer) -> None:
     observer.stage("embed", 0.004)
     observer.feedback("explicit")
     observer.degraded("cache")
+    observer.learner(serving=False)
+    observer.learner_ended()
     observer.learned(32, 7)
     observer.snapshot(5)
     observer.snapshot_refused("checksum")
@@ -80,6 +82,8 @@ def test_everything_observed_can_be_scraped() -> None:
         'adaptive_router_stage_seconds_count{stage="embed"} 1.0',
         'adaptive_router_feedback_total{kind="explicit"} 1.0',
         'adaptive_router_degraded_total{what="cache"} 1.0',
+        "adaptive_router_learner_serving 0.0",
+        "adaptive_router_learner_ends_total 1.0",
         "adaptive_router_learned_events_total 32.0",
         "adaptive_router_backlog_events 7.0",
         "adaptive_router_snapshot_version 5.0",
@@ -212,3 +216,15 @@ def test_a_taken_port_says_what_to_change() -> None:
         pytest.raises(PortTaken, match="metrics_port"),
     ):
         MetricsServer(Metrics().registry, "127.0.0.1", server.port)
+
+
+def test_the_metrics_port_tells_whether_the_process_makes_progress() -> None:
+    lives = True
+    with MetricsServer(Metrics().registry, "127.0.0.1", 0, lambda: lives) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        assert httpx.get(f"{url}/live").status_code == httpx.codes.OK
+        lives = False
+        late = httpx.get(f"{url}/live")
+        assert late.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert "no progress" in late.text
+        assert "adaptive_router" in httpx.get(f"{url}/metrics").text
