@@ -47,6 +47,10 @@ class Metrics(Observer):
         self._degraded = self._counter("degraded", "Work done without a dependency", "what")
         self._learned = self._counter("learned_events", "Events learned by this process")
         self._refused = self._counter("snapshots_refused", "Snapshots not served", "reason")
+        self._leader = self._gauge("leader", "1 for the learner that holds the lease")
+        self._lost = self._counter(
+            "log_losses", "Times the store had lost learned events; learning began again"
+        )
         self._backlog = self._gauge("backlog_events", "Not learned yet")
         self._champion = self._gauge("champion", "1 for the policy that serves", "member")
         self._gain = self._gauge(
@@ -145,6 +149,12 @@ class Metrics(Observer):
     def learned(self, events: int, backlog: int) -> None:
         self._learned.inc(events)
         self._backlog.set(backlog)
+
+    def leads(self, *, leading: bool) -> None:
+        self._leader.set(leading)
+
+    def log_lost(self) -> None:
+        self._lost.inc()
 
     def snapshot(self, version: int) -> None:
         self._version.set(version)

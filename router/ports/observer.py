@@ -47,6 +47,12 @@ class Observer:
     def learned(self, events: int, backlog: int) -> None:
         """A learner took in events; the backlog is what it has not yet."""
 
+    def leads(self, *, leading: bool) -> None:
+        """The learner took or kept the lease, or failed to."""
+
+    def log_lost(self) -> None:
+        """The store has lost events that were learned: learning began again before them."""
+
     def snapshot(self, version: int) -> None:
         """A snapshot went live on this replica, or was published by this learner."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 from router.adapters.storage.cache import RedisAnswerCache
 from router.adapters.storage.client import Client
@@ -111,7 +112,7 @@ def build_storage(
 ) -> Storage:
     keys = Keys(settings.prefix)
     client = Client(address, pool_size=settings.pool_size, timeout_ms=settings.timeout_ms)
-    events = RedisEventLog(client, keys, settings.keep_events)
+    events = RedisEventLog(client, keys, settings.keep_events, _new_epoch)
     return Storage(
         cache=RedisAnswerCache(client, keys, settings.cache),
         health=RedisHealthBoard(client, keys, settings.health),
@@ -122,7 +123,7 @@ def build_storage(
         events=events,
         sessions=RedisSessions(client, keys),
         idempotency=RedisIdempotency(client, keys),
-        snapshots=RedisSnapshotStore(client, keys, settings.keep_snapshots),
+        snapshots=RedisSnapshotStore(client, keys, settings.keep_snapshots, _new_epoch),
         lease=RedisLease(client, keys),
         kept=RedisKeptDecisions(client, keys, events),
         survey=RedisSurvey(client, keys, settings.keep_decisions_s),
@@ -130,3 +131,7 @@ def build_storage(
         client=client,
         server=server,
     )
+
+
+def _new_epoch() -> str:
+    return uuid4().hex
