@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from router.adapters.storage.client import Client, load
-from router.adapters.storage.codec import encode, read_change, read_event, read_record
+from router.adapters.storage.codec import encode, read_change, read_decision, read_event
 from router.adapters.storage.keys import Keys
 from router.domain import MS_PER_S
 from router.domain.errors import Overloaded, StorageCorrupt
@@ -52,9 +52,9 @@ class RedisEventLog:
 
     async def records(self, decision_ids: Sequence[str]) -> Sequence[DecisionRecord | None]:
         found = await self._client.call_many(
-            ("HMGET", self._keys.decision(i), "record", "feedback") for i in decision_ids
+            ("HGETALL", self._keys.decision(i)) for i in decision_ids
         )
-        return [_record_or_none(payload, feedback) for payload, feedback in found]
+        return [_record_or_none(fields) for fields in found]
 
     async def position_of(self, decision_id: str) -> str | None:
         """None as well for one beyond the end: the event is lost."""
@@ -117,11 +117,9 @@ class RedisEventLog:
             return None
 
 
-def _record_or_none(payload: bytes | None, feedback: bytes | None) -> DecisionRecord | None:
-    if payload is None:
-        return None
+def _record_or_none(fields: Sequence[bytes]) -> DecisionRecord | None:
     try:
-        return read_record(payload, feedback)
+        return read_decision(fields)[1]
     except StorageCorrupt as error:
         _log.warning("a decision is passed over: %s", error.message)
         return None
