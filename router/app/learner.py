@@ -21,6 +21,7 @@ from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import Running, opened_storage, run, serve_metrics
 from router.app.refitter import Refitter
 from router.app.reloading import ConfigReloader, ConfigSource
+from router.app.store_watch import StoreWatch
 from router.config import Config
 from router.config.values import catalog_of, trainer_of, upgrade_of
 from router.domain.catalog import Catalog
@@ -125,6 +126,7 @@ async def running_learner(
         stack.push_async_callback(loops.end)
         learning = LearnerLoop(partial(_learner, storage=storage, metrics=metrics), config)
         loops.start(learning)
+        loops.start(StoreWatch(storage.facts, metrics, is_ours=storage.server is not None))
         if config.map.refit_every_h:
             loops.start(Refitter(config, storage.survey, metrics, time.time))
         if source and seen:

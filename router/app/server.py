@@ -21,6 +21,7 @@ from router.app.administration import PolicyAdministration
 from router.app.learner import LearnerChild, run_learner_beside
 from router.app.process import Running, opened_storage, run, serve_metrics
 from router.app.reloading import ConfigReloader, ConfigSource
+from router.app.store_watch import StoreWatch
 from router.app.wiring import Adapters, RouterService, prepare_service
 from router.config import Config
 from router.config.values import keys_of
@@ -115,6 +116,7 @@ async def running_router(
         scraped = serve_metrics(config, metrics, stack)
         loops.start(redis)
         loops.start(live)
+        loops.start(StoreWatch(storage.facts, metrics, is_ours=storage.server is not None))
         for name, check in (("snapshot", live.check_snapshot), ("providers", live.check_providers)):
             loops.start(HealthProbe(check, partial(health.set, name), WATCH_MS))
         if verifier is not None:

@@ -47,6 +47,11 @@ class Metrics(Observer):
         self._degraded = self._counter("degraded", "Work done without a dependency", "what")
         self._learned = self._counter("learned_events", "Events learned by this process")
         self._refused = self._counter("snapshots_refused", "Snapshots not served", "reason")
+        self._memory = self._gauge("store_memory_bytes", "Used by Redis")
+        self._memory_limit = self._gauge("store_memory_limit_bytes", "Its maxmemory; 0 for none")
+        self._findings = self._gauge(
+            "store_findings", "1 for what is wrong with the Redis server; the log says more", "what"
+        )
         self._leader = self._gauge("leader", "1 for the learner that holds the lease")
         self._lost = self._counter(
             "log_losses", "Times the store had lost learned events; learning began again"
@@ -149,6 +154,15 @@ class Metrics(Observer):
     def learned(self, events: int, backlog: int) -> None:
         self._learned.inc(events)
         self._backlog.set(backlog)
+
+    def store_memory(self, used_bytes: int, limit_bytes: int) -> None:
+        self._memory.set(used_bytes)
+        self._memory_limit.set(limit_bytes)
+
+    def store_findings(self, what: Sequence[str]) -> None:
+        self._findings.clear()
+        for name in what:
+            self._findings.labels(name).set(1)
 
     def leads(self, *, leading: bool) -> None:
         self._leader.set(leading)

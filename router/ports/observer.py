@@ -53,6 +53,12 @@ class Observer:
     def log_lost(self) -> None:
         """The store has lost events that were learned: learning began again before them."""
 
+    def store_memory(self, used_bytes: int, limit_bytes: int) -> None:
+        """The store takes so much memory; limit 0: it has none, or does not tell."""
+
+    def store_findings(self, what: Sequence[str]) -> None:
+        """The store's server is not as it should be in these points."""
+
     def snapshot(self, version: int) -> None:
         """A snapshot went live on this replica, or was published by this learner."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from router.adapters.storage.cache import RedisAnswerCache
@@ -16,6 +16,7 @@ from router.adapters.storage.idempotency import RedisIdempotency
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.pool import Address
 from router.adapters.storage.quota import RedisQuotaKeeper
+from router.adapters.storage.server_facts import ServerFacts, read_facts, refused_commands
 from router.adapters.storage.sessions import RedisSessions
 from router.adapters.storage.settings import CacheBounds, StorageSettings
 from router.adapters.storage.snapshots import RedisLease, RedisSnapshotStore
@@ -53,6 +54,7 @@ class Storage:
     survey: RedisSurvey
     policies: RedisPolicyLog
     client: Client = field(repr=False)
+    keys: Keys
     server: EmbeddedRedis | None = None
 
     async def ping(self) -> None:
@@ -67,6 +69,20 @@ class Storage:
                 raise
             await self.server.start()
             await self.client.check_version()
+
+    async def facts(self) -> ServerFacts:
+        """Raises StorageUnavailable."""
+        return await read_facts(self.client)
+
+    async def tried(self) -> ServerFacts:
+        """The same, with every command tried where the server takes writes.
+
+        Raises StorageUnavailable.
+        """
+        facts = await self.facts()
+        if facts.info.get("role") == "slave" or facts.info.get("redis_mode") == "sentinel":
+            return facts
+        return replace(facts, refused=await refused_commands(self.client, self.keys))
 
     async def close(self) -> None:
         await self.client.close()
@@ -129,6 +145,7 @@ def build_storage(
         survey=RedisSurvey(client, keys, settings.keep_decisions_s),
         policies=RedisPolicyLog(client, keys, clock, settings.max_events),
         client=client,
+        keys=keys,
         server=server,
     )
 

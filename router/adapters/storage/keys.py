@@ -72,6 +72,10 @@ class Keys:
         """Number of the last event that a published snapshot has consumed."""
         return f"{self.prefix}learned"
 
+    def probe(self, name: str) -> str:
+        """Lives for seconds, while it is tried what the server lets this user do."""
+        return f"{self.prefix}probe:{name}"
+
     @property
     def epoch(self) -> str:
         """Random name of the log; another one when events were lost."""
