@@ -131,9 +131,12 @@ class Learner:
         Without one, start from nothing and from the oldest event that is kept.
         """
         # Versions go on from the highest one known: replicas must tell what was lost from what is.
-        self._highest = max(self._highest, await self.snapshots.latest_version())
+        kept = await kept_snapshots(self.snapshots, self.events)
+        versions = (stored.version for stored, _ in kept)
+        latest = await self.snapshots.latest_version()
+        self._highest = max(self._highest, latest, *versions)
         state, position, is_lost = None, START, await self._has_lost_events()
-        for stored, is_here in await kept_snapshots(self.snapshots, self.events):
+        for stored, is_here in kept:
             if not is_here:
                 is_lost = True
                 continue
