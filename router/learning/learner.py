@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from bandit.errors import BanditError
 from router.domain.errors import RouterError
+from router.domain.events import number_of
 from router.learning.implicit_feedback import Sign
 from router.learning.learner_state import LearnerState
 from router.learning.lineage import is_of_log, kept_snapshots
@@ -145,11 +146,27 @@ class Learner:
                 position = stored.position
                 break
         term = _LeaseTerm(fence, state or self.fresh(), self._highest, position, self.clock())
+        if term.state.begun:
+            await self._relearn(term)
         if is_lost:
             await self._begin_epoch(term)
         (term.mark,) = await self.events.marks([position])
         self._note(term)
         return term
+
+    async def _relearn(self, term: _LeaseTerm) -> None:
+        """Learn the parts that could not be read from the log, as far as it reaches back."""
+        end, position, whole = number_of(term.position), START, self.fresh()
+        while number_of(position) < end:
+            read = await self.events.read(position, self.settings.max_batch, 0)
+            batch = [(at, event) for at, event in read if number_of(at) <= end]
+            if not batch:
+                break
+            await self.trainer.train(whole, batch)
+            position = batch[-1][0]
+            await self.lease.acquire(self.owner, self.settings.lease_ms)
+        term.state.take_begun(whole)
+        term.anew = True
 
     async def _has_lost_events(self) -> bool:
         """Returns whether the log lacks what this learner learned of it in an earlier term."""
