@@ -132,10 +132,12 @@ class RedisDefaults:
         self._window_ms = int(settings.join_window_s * MS_PER_S)
 
     async def tell(self, most: int) -> int:
-        if self._quality is None:
-            return 0
         now_ms = int(self._clock() * MS_PER_S)
         closed = f"({now_ms - self._window_ms}"
+        if self._quality is None:
+            # A default that was declared before leaves nothing behind.
+            await self._client.call("ZREMRANGEBYSCORE", self._keys.waiting, "-inf", closed)
+            return 0
         command = ("ZRANGEBYSCORE", self._keys.waiting, "-inf", closed, "LIMIT", 0, most)
         ids = [found.decode() for found in await self._client.call(*command)]
         told = await asyncio.gather(*(self._tell(i, self._quality, now_ms) for i in ids))

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from bandit import ContextMap
 from bandit.gates import Step
-from router.adapters.storage import Storage
+from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.adapters.storage.codec import PACKED, encode, pack_record, read_record
 from router.adapters.storage.keys import Keys
 from router.domain.catalog import Price
@@ -220,3 +220,17 @@ async def test_a_decision_of_an_earlier_version_is_read_and_settled(
     assert await shared.decisions.get("acme", "old") == settled
     assert await shared.events.records(["old"]) == [settled]
     assert not await bare.hexists(keys.decision("old"), "record")
+
+
+async def test_a_decision_is_kept_longer_than_its_join_window(
+    shared: Storage, redis_server: EmbeddedRedis, bare: Redis, keys: Keys
+) -> None:
+    settings = StorageSettings(
+        url=f"unix://{redis_server.socket}", prefix=keys.prefix, retention_s=1, join_window_s=7_200
+    )
+    brief = await open_storage(settings)
+    await brief.decisions.record(replace(RECORD, id="brief"))
+    await shared.decisions.record(replace(RECORD, id="week"))
+    assert 7_200 + 3_500 < await bare.ttl(keys.decision("brief")) <= 7_200 + 3_600
+    assert await bare.ttl(keys.decision("week")) > 6 * 86_400
+    await brief.close()
