@@ -149,7 +149,7 @@ async def test_without_a_default_nothing_waits(
         await plain.close()
 
 
-async def test_a_default_that_is_declared_no_longer_leaves_nothing_waiting(
+async def test_a_default_that_is_gone_leaves_nothing_waiting(
     declared: Storage, redis_server: EmbeddedRedis, prefix: str, clock: FakeTime
 ) -> None:
     await record(declared, "d-1")

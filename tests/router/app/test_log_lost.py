@@ -382,3 +382,28 @@ def test_the_leader_says_so(within: Callable[[Scenario], None]) -> None:
         assert (site.noticing.leading, other.leading) == ([True], [False])
 
     within(scenario)
+
+
+@pytest.mark.parametrize("lives", [True, False], ids=["living learner", "restarted learner"])
+def test_a_store_of_an_earlier_version_is_gone_on_with(
+    within: Callable[[Scenario], None], *, lives: bool
+) -> None:
+    """It has neither an epoch nor marks, and an older fence: nothing was lost."""
+
+    async def scenario(site: Site) -> None:
+        await write(site.storage, 0, OLD)
+        stored = await site.caught_up()
+        fields = await site.storage.client.call("HKEYS", "ar:snapshots")
+        marks = [name for name in fields if name.endswith(b":mark")]
+        assert marks
+        await site.storage.client.call("HDEL", "ar:snapshots", *marks)
+        await site.storage.client.call("DEL", "ar:epoch", "ar:lease")
+        await site.storage.client.call("SET", "ar:fence", 7)
+        if not lives:
+            site.learner = site.new_learner()
+        await write(site.storage, 700, 6)
+        await site.is_true()
+        assert site.noticing.losses == 0
+        assert site.decider.version > stored.version
+
+    within(scenario)
