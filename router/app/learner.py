@@ -26,6 +26,7 @@ from router.app.process import (
 )
 from router.app.refitter import Refitter
 from router.app.reloading import ConfigReloader, ConfigSource
+from router.app.store_watch import StoreWatch
 from router.config import Config
 from router.config.values import catalog_of, trainer_of, upgrade_of
 from router.domain.catalog import Catalog
@@ -89,6 +90,8 @@ async def running_learner(
         learning = LearnerLoop(partial(_learner, storage=storage, metrics=metrics), config)
         loops.start(redis_watch(storage.ping, unreported, metrics), "redis")
         loops.start(learning, "learner", step_s=LEARNER_STEP_S)
+        looked_at = StoreWatch(storage.facts, metrics, is_ours=storage.server is not None)
+        loops.start(looked_at, "store")
         if config.map.refit_every_h:
             refitter = Refitter(config, storage.survey, metrics, time.time)
             loops.start(refitter, "refit", step_s=REFIT_STEP_S)

@@ -97,6 +97,7 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
         timeout_ms=redis.timeout_ms,
         max_events=redis.max_events,
         keep_events=redis.keep_events,
+        retention_s=redis.keep_decisions_s,
         join_window_s=config.learning.join_window_s,
         default_quality=config.learning.default_quality,
         cache=CacheBounds(max_entries_per_partition=cache.max_entries_per_partition),

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,6 +34,7 @@ from router.app.process import (
 )
 from router.app.reloading import ConfigReloader, ConfigSource
 from router.app.spooling import DegradedServing, opened_spool
+from router.app.store_watch import StoreWatch
 from router.app.wiring import Adapters, RouterService, build_lease_keeper, prepare_service
 from router.config import Config
 from router.config.values import cut_off_by_drain, drain_ms_of, keys_of
@@ -47,7 +48,7 @@ from router.rpc.health import LIVE, HealthReporter
 from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
 from router.runtime.fair_queue import CheckPool
-from router.runtime.loops import HealthProbe, TaskSupervisor, wait
+from router.runtime.loops import HealthProbe, Loop, TaskSupervisor, wait
 
 LATE_S = 5.0
 """A component whose watch told nothing for as long does not serve."""
@@ -116,18 +117,9 @@ async def running_router(
         stack.push_async_callback(loops.end)
         stack.push_async_callback(background.drain)
         embedder = await _embedder(config, stack)
-        section = config.providers
-        proxies = ProxyRules.read(section.proxy, env)
-        transport = make_client(
-            section.max_connections, http2=section.http2, ca_file=section.ca_file, proxies=proxies
-        )
-        client = await stack.enter_async_context(transport)
+        proxies = ProxyRules.read(config.providers.proxy, env)
+        providers = await _providers(config, env, proxies, stack)
         verifier = await _verifier(config, metrics, proxies, stack)
-
-        def providers(config: Config) -> Mapping[str, Provider]:
-            trust_authorities(client, config.providers.ca_file)
-            return make_providers(client, keys_of(config, env))
-
         adapters = Adapters(storage, embedder, providers, metrics, background, verifier, checks)
         serving_on = DegradedServing(config, adapters, spool)
         late.push_async_callback(serving_on.close)
@@ -145,11 +137,16 @@ async def running_router(
         await heart.step()
         scraped = serve_metrics(config, metrics, stack, heart)
         await serving_on.start(loops)
-        loops.start(heart, "heartbeat")
-        loops.start(redis, "redis")
-        loops.start(live, "snapshots")
-        loops.start(build_lease_keeper(adapters), "leases")
-        loops.start(LoadWatch(server.load, metrics), "load")
+        always: dict[str, Loop] = {
+            "heartbeat": heart,
+            "redis": redis,
+            "store": StoreWatch(storage.facts, metrics, is_ours=storage.server is not None),
+            "snapshots": live,
+            "leases": build_lease_keeper(adapters),
+            "load": LoadWatch(server.load, metrics),
+        }
+        for name, loop in always.items():
+            loops.start(loop, name)
         watched = {
             "snapshot": live.check_snapshot,
             "providers": live.check_providers,
@@ -183,6 +180,23 @@ def run_router(config: Config, source: ConfigSource | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Raises RouterError when a start or a loop failed."""
     with failure_logged():
         run(running_router(config, os.environ, source), drain_ms_of(config))
+
+
+async def _providers(
+    config: Config, env: Mapping[str, str], proxies: ProxyRules, stack: AsyncExitStack
+) -> Callable[[Config], Mapping[str, Provider]]:
+    """Returns what makes the providers of a config, over connections that all of them share."""
+    section = config.providers
+    transport = make_client(
+        section.max_connections, http2=section.http2, ca_file=section.ca_file, proxies=proxies
+    )
+    client = await stack.enter_async_context(transport)
+
+    def made(config: Config) -> Mapping[str, Provider]:
+        trust_authorities(client, config.providers.ca_file)
+        return make_providers(client, keys_of(config, env))
+
+    return made
 
 
 async def _embedder(config: Config, stack: AsyncExitStack) -> EmbedderPool:

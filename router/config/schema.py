@@ -250,6 +250,9 @@ class RedisSection(ConfigSection):
     """Longest wait for a command or a connection."""
     max_events: Count = 1_000_000
     """Events not learned yet that the log holds; then requests are refused with `OVERLOADED`."""
+    keep_decisions_s: Count = 604_800
+    """How long a decision can be read and explained; at least an hour longer than
+    `learning.join_window_s`."""
     keep_events: Annotated[int, Field(ge=0)] = 100_000
     """Learned events that stay in the log, for replay, maps and evaluation."""
 

@@ -79,6 +79,15 @@ class Metrics(Observer):
         self._learner.set(1)
         self._learner_ends = self._counter("learner_ends", "Times it ended or did not start")
         self._refused = self._counter("snapshots_refused", "Snapshots not served", "reason")
+        self._memory = self._gauge("store_memory_bytes", "Used by Redis")
+        self._memory_limit = self._gauge("store_memory_limit_bytes", "Its maxmemory; 0 for none")
+        self._findings = self._gauge(
+            "store_findings", "1 for what is wrong with the Redis server; the log says more", "what"
+        )
+        self._leader = self._gauge("leader", "1 for the learner that holds the lease")
+        self._lost = self._counter(
+            "log_losses", "Times the store had lost learned events; learning began again"
+        )
         self._backlog = self._gauge("backlog_events", "Not learned yet")
         self._champion = self._gauge("champion", "1 for the policy that serves", "member")
         self._gain = self._gauge(
@@ -214,6 +223,21 @@ class Metrics(Observer):
     def learned(self, events: int, backlog: int) -> None:
         self._learned.inc(events)
         self._backlog.set(backlog)
+
+    def store_memory(self, used_bytes: int, limit_bytes: int) -> None:
+        self._memory.set(used_bytes)
+        self._memory_limit.set(limit_bytes)
+
+    def store_findings(self, what: Sequence[str]) -> None:
+        self._findings.clear()
+        for name in what:
+            self._findings.labels(name).set(1)
+
+    def leads(self, *, leading: bool) -> None:
+        self._leader.set(leading)
+
+    def log_lost(self) -> None:
+        self._lost.inc()
 
     def snapshot(self, version: int) -> None:
         self._version.set(version)

@@ -84,6 +84,18 @@ class Observer:
     def learned(self, events: int, backlog: int) -> None:
         """A learner took in events; the backlog is what it has not yet."""
 
+    def leads(self, *, leading: bool) -> None:
+        """The learner took or kept the lease, or failed to."""
+
+    def log_lost(self) -> None:
+        """The store has lost events that were learned: learning began again before them."""
+
+    def store_memory(self, used_bytes: int, limit_bytes: int) -> None:
+        """The store takes so much memory; limit 0: it has none, or does not tell."""
+
+    def store_findings(self, what: Sequence[str]) -> None:
+        """The store's server is not as it should be in these points."""
+
     def snapshot(self, version: int) -> None:
         """A snapshot went live on this replica, or was published by this learner."""
 

@@ -6,7 +6,7 @@ Methods raise `StorageUnavailable` when the store is away; other errors are name
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Protocol
 
@@ -214,14 +214,30 @@ class Idempotency(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredSnapshot:
-    """A published snapshot. position: the last event that `payload` has learned."""
+    """A published snapshot. position: the last event that `payload` has learned.
+
+    mark: of the log up to there, see `EventLog.marks`; "" where it is not known.
+    """
 
     version: int
     position: str
     payload: bytes
+    mark: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotName:
+    """Versions may come again after the store has lost some: marks then differ."""
+
+    version: int = 0
+    mark: str = ""
 
 
 class SnapshotStore(Protocol):
+    async def latest(self) -> SnapshotName:
+        """Version 0 when none was published."""
+        ...
+
     async def latest_version(self) -> int:
         """0 when none was published."""
         ...
@@ -235,7 +251,10 @@ class SnapshotStore(Protocol):
         ...
 
     async def publish(self, snapshot: StoredSnapshot, fence: int) -> bool:
-        """Atomic; False when the fence is stale (the lease was lost)."""
+        """Atomic; False when the fence is stale (the lease was lost).
+
+        False besides when the log is another one than the snapshot's mark says.
+        """
         ...
 
 

@@ -24,6 +24,8 @@ from tests.golden.site import Served, Site, site
 from tests.golden.traffic import CACHED, ONCE, RETOLD, Key, outcome, request, sent
 
 ADDED = (
+    r"ar:epoch string ",
+    r"ar:snapshots hash \*:mark",
     r"ar:reserved-until zset ",
     r"ar:settled:\S+ zset ",
     r"ar:reservation:\S+ hash (at|expected|orphaned)",
