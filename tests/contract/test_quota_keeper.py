@@ -316,7 +316,9 @@ async def test_an_orphan_whose_owner_lives_after_all_is_corrected_once(
     await later(storage, 1_000)
     await quota.settle_orphans(10)
     assert await quota.renew([mine]) == [mine.id]
-    await quota.reserve(tenant, mine)  # takes nothing any more
+    await quota.reserve(tenant, mine)
+    used = await quota.usage(tenant)
+    assert (used.reserved_usd, used.reservations) == (0.0, 0)  # it takes nothing any more
     for _ in range(2):
         left = await quota.settle(replace(mine, held=False), 0, cost_usd)
         assert left.daily_usd == 1.0 - cost_usd
