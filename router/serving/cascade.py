@@ -33,7 +33,8 @@ class CascadeSettings:
     max_per_request: Annotated[int, Ge(1), Le(20)] = 6
     """Provider calls that one request may make, second opinions included."""
     min_remaining_ms: Annotated[int, Ge(0)] = 200
-    """No attempt is begun when less than this is left until the deadline."""
+    """Kept of the deadline to hand out an answer. With one in hand no attempt is begun when less
+    than twice as much is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,8 @@ class Cascade:
             yield from ((spare, "") for spare in spares)
 
     def _may_try_arm(self, run: PlanRun, arm: str) -> bool:
-        if run.remaining_ms(self._clock()) < self._settings.min_remaining_ms:
+        """True if a call beside the answer in hand may be of use: part of the time hands it out."""
+        if run.remaining_ms(self._clock()) < 2 * self._settings.min_remaining_ms:
             return False
         return len(run.attempts) < self._settings.max_per_request and any(
             run.may_call(d) for d in self._catalog.arms[arm].deployments
