@@ -135,13 +135,15 @@ async def running_learner(
         storage = await stack.enter_async_context(opened_storage(config, env))
         stack.push_async_callback(loops.end)
         learning = LearnerLoop(partial(_learner, storage=storage, metrics=metrics), config)
-        loops.start(redis_watch(storage, unreported, metrics), "redis")
+        # Not `ping`: a private server that this process started would end with it.
+        loops.start(redis_watch(storage.probe.check, unreported, metrics), "redis")
         loops.start(learning, "learner", step_s=LEARNER_STEP_S)
         if config.map.refit_every_h:
             refitter = Refitter(config, storage.survey, metrics, time.time)
             loops.start(refitter, "refit", step_s=REFIT_STEP_S)
         if source and seen:
-            loops.start(ConfigReloader(source, config, learning.exchange, metrics, seen), "config")
+            reloader = ConfigReloader(source, config, learning.exchange, metrics, seen)
+            loops.start(reloader, "config", step_s=LEARNER_STEP_S)
         scraped = serve_metrics(config, metrics, stack)
         yield Running(0, scraped, loops.failed, storage)
 

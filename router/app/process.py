@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -32,7 +32,7 @@ CLUSTER_PREFIX = "{ar}:"
 WATCH_MS = 1_000
 ILL_WATCH_MS = 250
 """While the store does not serve, calls are refused until the next look."""
-END_S = 15.0
+END_S = 20.0
 """For loops, background work and connections to end, besides the time that requests have."""
 
 
@@ -107,12 +107,14 @@ async def opened_storage(
         await storage.close()
 
 
-def redis_watch(storage: Storage, report: Report, observer: Observer) -> HealthProbe:
+def redis_watch(
+    probe: Callable[[], Awaitable[None]], report: Report, observer: Observer
+) -> HealthProbe:
     """Returns a loop that probes the store as requests use it, more often while it is ill."""
 
     async def check() -> None:
         try:
-            await storage.ping()
+            await probe()
         except RouterError as error:
             observer.storage_failed(error.metadata.get("kind", error.reason.lower()))
             raise

@@ -40,6 +40,8 @@ from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
 from router.runtime.loops import HealthProbe, TaskSupervisor, wait
 
+RELOAD_STEP_S = 600.0
+"""A whole new service is built and learns in one step."""
 LATE_S = 5.0
 """A component whose watch told nothing for as long does not serve."""
 
@@ -114,7 +116,7 @@ async def running_router(
         live = LiveService(
             adapters, await prepare_service(config, adapters), config.learning.poll_ms / 1_000
         )
-        redis = redis_watch(storage, health.watched("redis", LATE_S), metrics)
+        redis = redis_watch(storage.ping, health.watched("redis", LATE_S), metrics)
         await redis.step()
         await health.set("embedder", serving=True)
         operators = _administration(config, env, storage)
@@ -130,7 +132,8 @@ async def running_router(
         if config.learning.embedded:
             loops.start(LearnerChild(run_learner_beside, config, source), "learner_child")
         if source and seen:
-            loops.start(ConfigReloader(source, config, live.exchange, metrics, seen), "config")
+            reloader = ConfigReloader(source, config, live.exchange, metrics, seen)
+            loops.start(reloader, "config", step_s=RELOAD_STEP_S)
         gc.freeze()  # what start-up built stays: collections need not look at it again
         await server.start()
         stack.push_async_callback(server.stop)

@@ -12,7 +12,7 @@ from router.ports.observer import Observer
 T = TypeVar("T")
 
 
-DRAIN_S: Final = 10.0
+DRAIN_S: Final = 5.0
 
 
 class Background:
