@@ -55,6 +55,7 @@ def spawn(folder: Path, *options: str, port: int | None = None, mode: str = "") 
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     plain = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder))
+    plain += ("--repl-diskless-sync-delay", "0")
     words = [str(find_server()), *(options if mode else (*plain, "--save", "", *options))]
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen([*words, *([mode] if mode else [])], stdout=log, stderr=log)  # noqa: S603 - the server of the wheel

@@ -88,7 +88,8 @@ async def running_learner(
         storage = await stack.enter_async_context(opened_storage(config, env, owner=owner))
         stack.push_async_callback(loops.end)
         learning = LearnerLoop(partial(_learner, storage=storage, metrics=metrics), config)
-        loops.start(redis_watch(storage.ping, unreported, metrics), "redis")
+        # Not `ping`: a private server that this process started would end with it.
+        loops.start(redis_watch(storage.probe.check, unreported, metrics), "redis")
         loops.start(learning, "learner", step_s=LEARNER_STEP_S)
         looked_at = StoreWatch(storage.facts, metrics, is_ours=storage.server is not None)
         loops.start(looked_at, "store")
@@ -96,7 +97,8 @@ async def running_learner(
             refitter = Refitter(config, storage.survey, metrics, time.time)
             loops.start(refitter, "refit", step_s=REFIT_STEP_S)
         if source and seen:
-            loops.start(ConfigReloader(source, config, learning.exchange, metrics, seen), "config")
+            reloader = ConfigReloader(source, config, learning.exchange, metrics, seen)
+            loops.start(reloader, "config", step_s=LEARNER_STEP_S)
         heart = Heartbeat()
         loops.start(heart, "heartbeat")
         scraped = serve_metrics(config, metrics, stack, heart)

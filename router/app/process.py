@@ -41,7 +41,7 @@ CLUSTER_PREFIX = "{ar}:"
 WATCH_MS = 1_000
 ILL_WATCH_MS = 250
 """While the store does not serve, calls are refused until the next look."""
-END_S = 15.0
+END_S = 20.0
 """For loops, background work and connections to end, besides the time that requests have."""
 
 
@@ -124,13 +124,13 @@ async def opened_storage(
 
 
 def redis_watch(
-    ping: Callable[[], Awaitable[None]], report: Report, observer: Observer
+    probe: Callable[[], Awaitable[None]], report: Report, observer: Observer
 ) -> HealthProbe:
     """Returns a loop that probes the store as requests use it, more often while it is ill."""
 
     async def check() -> None:
         try:
-            await ping()
+            await probe()
         except RouterError as error:
             observer.storage_failed(error.metadata.get("kind", error.reason.lower()))
             raise

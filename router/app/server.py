@@ -50,6 +50,8 @@ from router.runtime.background import Background
 from router.runtime.fair_queue import CheckPool
 from router.runtime.loops import HealthProbe, Loop, TaskSupervisor, wait
 
+RELOAD_STEP_S = 600.0
+"""A whole new service is built and learns in one step."""
 LATE_S = 5.0
 """A component whose watch told nothing for as long does not serve."""
 
@@ -162,7 +164,8 @@ async def running_router(
             child = LearnerChild(run_learner_beside, config, source, report, metrics)
             loops.start(child, "learner_child")
         if source and seen:
-            loops.start(ConfigReloader(source, config, live.exchange, metrics, seen), "config")
+            reloader = ConfigReloader(source, config, live.exchange, metrics, seen)
+            loops.start(reloader, "config", step_s=RELOAD_STEP_S)
         gc.freeze()  # what start-up built stays: collections need not look at it again
         await server.start()
         stack.push_async_callback(server.stop)

@@ -69,15 +69,17 @@ def redis(request: pytest.FixtureRequest) -> str:
 
 
 @asynccontextmanager
-async def serving(text: str, folder: Path, **env: str) -> AsyncIterator[Served]:
+async def serving(
+    text: str, folder: Path, command: str = "serve", **env: str
+) -> AsyncIterator[Served]:
     port = free_port()
     text = re.sub(r"\n  port: \d+|\nserver:.*", "", text)
     server = f"\nserver: {{port: {port}, metrics_port: 0, drain_ms: {DRAIN_MS}}}\n"
     (folder / "router.yaml").write_text(text + server)
     log = folder / "log"
-    command = [sys.executable, "-m", "router", "serve", "--config", str(folder / "router.yaml")]
+    words = [sys.executable, "-m", "router", command, "--config", str(folder / "router.yaml")]
     with log.open("wb") as written:
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | env, stderr=written)  # noqa: ASYNC220, S603 - our own
+        process = subprocess.Popen(words, cwd=ROOT, env=os.environ | env, stderr=written)  # noqa: ASYNC220, S603 - our own
     try:
         yield Served(process, log, port)
     finally:
@@ -124,6 +126,28 @@ async def test_resets_of_idle_connections_leave_health_watch_and_end_alive(
             told = served.log.read_text()
             assert told.count("the storage does not serve: away") == 1
             assert "the storage serves again" in told
+
+
+async def told(served: Served, words: str) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while words not in served.log.read_text():
+            assert served.process.poll() is None, served.log.read_text()[-3_000:]
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.usefixtures("model_dir")
+@pytest.mark.parametrize("command", ["serve", "learner"])
+async def test_a_black_hole_from_the_start_on_holds_up_no_end(
+    command: str, tmp_path: Path, config: Callable[..., str], redis_server: EmbeddedRedis
+) -> None:
+    async with FaultyProxy(redis_server.socket) as proxy:
+        await proxy.set(Mode.SWALLOW)
+        text = write(config, tmp_path, f"{{url: '{proxy.url}'}}")
+        async with serving(text, tmp_path, command) as served:
+            await told(served, "started")
+            await told(served, "the storage does not serve: timeout")
+            assert await served.ends() < DRAIN_MS / 1_000 + 8
+            assert served.process.returncode == 0
 
 
 WRONG = {

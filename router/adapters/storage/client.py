@@ -165,7 +165,8 @@ class Client:
                 await self._deliver(batch, is_trial=is_trial)
         except Exception as error:  # noqa: BLE001 - callers wait for what nobody else would set
             if isinstance(error, TimeoutError):
-                self._note(next((w.error for w in batch if w.error), error), is_trial=is_trial)
+                known = next((waiting.error for waiting in batch if waiting.error), error)
+                self._note(known, is_trial=is_trial, took_s=timeout_s)
                 await self._pool.renew()
             _fail(batch, error)
         except asyncio.CancelledError:
@@ -186,12 +187,12 @@ class Client:
         if is_trial or (self.circuit.failures and not self.is_away):
             self.circuit.close()
 
-    def _note(self, error: Exception, *, is_trial: bool) -> FailureKind:
+    def _note(self, error: Exception, *, is_trial: bool, took_s: float = 0.0) -> FailureKind:
         kind = kind_of(error)
         if is_trial:
             self.circuit.open(kind)
         elif self.circuit.kind is None:
-            self.circuit.failed(kind)
+            self.circuit.failed(kind, took_s)
         return kind
 
     async def _try(self, batch: list[_Waiting]) -> list[_Waiting]:

@@ -51,6 +51,9 @@ def everything(observer: Observer) -> None:
     observer.degraded("cache")
     observer.learner(serving=False)
     observer.learner_ended()
+    observer.loop_finished("snapshots")
+    observer.loop_restarted("redis", "hung")
+    observer.storage_failed("read_only")
     observer.learned(32, 7)
     observer.snapshot(5)
     observer.snapshot_refused("checksum")
@@ -84,6 +87,8 @@ def test_everything_observed_can_be_scraped() -> None:
         'adaptive_router_degraded_total{what="cache"} 1.0',
         "adaptive_router_learner_serving 0.0",
         "adaptive_router_learner_ends_total 1.0",
+        'adaptive_router_loop_restarts_total{loop="redis",why="hung"} 1.0',
+        'adaptive_router_storage_probe_failures_total{kind="read_only"} 1.0',
         "adaptive_router_learned_events_total 32.0",
         "adaptive_router_backlog_events 7.0",
         "adaptive_router_snapshot_version 5.0",

@@ -34,11 +34,14 @@ class Circuit:
         self._probed_s = -math.inf
         self._is_tried = False
 
-    def failed(self, kind: FailureKind) -> None:
-        """Count a connection that failed, or a reply that the store can't serve now."""
+    def failed(self, kind: FailureKind, took_s: float = 0.0) -> None:
+        """Count a connection that failed, or a reply that the store can't serve now.
+
+        took_s: how long nothing was heard.
+        """
         now_s = self._clock()
         if self.failures == 0:
-            self._since_s = now_s
+            self._since_s = now_s - took_s
         self.failures += 1
         if self.failures >= FAILURES and now_s - self._since_s >= FAILING_S:
             self.open(kind)
