@@ -31,7 +31,7 @@ class StoreClaim:
 
     def __init__(self, data_dir: Path, config: Path) -> None:
         self._data_dir = data_dir
-        self._config = str(config.absolute())
+        self._config = os.path.normpath(config.absolute())
         self._lock: int | None = None
 
     def __enter__(self) -> Self:

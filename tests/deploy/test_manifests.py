@@ -97,6 +97,17 @@ def test_a_pod_starts_a_command_there_is_with_files_there_are(
     assert source["secretRef"]["name"] == keys
 
 
+def test_a_router_has_a_data_directory_it_can_write(manifests: Any) -> None:
+    workload = manifests.workload("router")
+    only = container(workload)
+    env = {variable["name"]: variable["value"] for variable in only["env"]}
+    mounted = {m["mountPath"]: m for m in only["volumeMounts"]}
+    mount = mounted[env["XDG_DATA_HOME"]]
+    assert "readOnly" not in mount
+    volumes = {v["name"]: v for v in workload["spec"]["template"]["spec"]["volumes"]}
+    assert "sizeLimit" in volumes[mount["name"]]["emptyDir"]
+
+
 def test_ports_are_those_of_the_config(manifests: Any) -> None:
     server = config_of(manifests).server
     expected = {"grpc": server.port, "metrics": server.metrics_port}
