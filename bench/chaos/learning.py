@@ -156,9 +156,8 @@ async def _money(storage: Storage, events: list[Event], tenant: str) -> tuple[fl
     call = storage.client.call
     charged = await call("HGET", f"ar:usage:{tenant}", "daily")
     costs = {e.record.id: e.record.cost_usd for e in events if isinstance(e, Decided)}
-    owed = 0.0
     for key in await call("KEYS", "ar:reservation:*"):
-        estimate, settled = await call("HMGET", key, "cost", "settled")
-        decision_id = key.decode().rpartition(":")[2]
-        owed += costs.get(decision_id, 0.0) if settled else float(estimate) / NANO
-    return float(charged or 0) / NANO, owed
+        # Open, or an orphan's: it is charged at its bound or estimate, whatever was recorded.
+        estimate = await call("HGET", key, "cost")
+        costs[key.decode().rpartition(":")[2]] = float(estimate) / NANO
+    return float(charged or 0) / NANO, sum(costs.values())

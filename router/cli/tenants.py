@@ -202,10 +202,10 @@ def _shown(value: float | None) -> str:
 @TENANT
 @CONFIG
 def release(name: str, config_path: Path) -> None:
-    """Settle now what is reserved by routers that died, as the running ones do within a minute.
+    """Settle what is reserved by routers that died.
 
-    Each is charged one typical answer. What a living router reserved, or a Decide whose outcome
-    can still be reported, stays.
+    Running routers do so within about a minute. Each is charged one typical answer. What a living
+    router reserved, or a Decide whose outcome can still be reported, stays.
     """
 
     async def settle(storage: Storage) -> Sequence[Orphan]:

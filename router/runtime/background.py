@@ -16,7 +16,7 @@ INSIST_S: Final = 10.0
 """How long a write that somebody waits for is tried."""
 SETTLE_S: Final = 300.0
 """How long one that nobody waits for is tried."""
-DRAIN_S: Final = 25.0
+DRAIN_S: Final = 10.0
 END_S: Final = 2.0
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0
@@ -69,10 +69,10 @@ class Background:
         else:
             self.spool(owed)
 
-    async def drain(self, within_s: float = DRAIN_S) -> None:
+    async def drain(self, patience_s: float = DRAIN_S) -> None:
         """Wait for what is under way; what takes longer is ended, and what it owes spooled."""
         loop = asyncio.get_running_loop()
-        until_s = loop.time() + within_s
+        until_s = loop.time() + patience_s
         while self._tasks and loop.time() < until_s:
             await asyncio.wait(self._tasks, timeout=until_s - loop.time())
         # What a task does about its end may take a write of its own.

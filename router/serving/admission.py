@@ -96,12 +96,16 @@ class Admission:
 
         Raises StorageUnavailable.
         """
-        owed: Settlement | None = Settlement(reservation, tokens, cost_usd)
-        if not cost_usd and not tokens and reservation.id not in self._held.reservations:
-            owed = None  # nothing was taken, as far as is known, and nothing is lost with it
         try:
             return await self._background.insist(
-                lambda: self._quota.settle(reservation, tokens, cost_usd), owed, patience_s
+                lambda: self._quota.settle(reservation, tokens, cost_usd),
+                self._owed(reservation, tokens, cost_usd),
+                patience_s,
             )
         finally:
             self._held.reservations.pop(reservation.id, None)
+
+    def _owed(self, reservation: Reservation, tokens: int, cost_usd: float) -> Settlement | None:
+        """None where nothing was taken, as far as is known: with its lease it is gone soon."""
+        taken = not reservation.renewed or reservation.id in self._held.reservations
+        return Settlement(reservation, tokens, cost_usd) if taken or tokens or cost_usd else None

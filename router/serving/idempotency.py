@@ -63,10 +63,11 @@ class IdempotencyGuard:
             return
         key, payload = _key(request, owner), _encode(completion)
         keep_s, print_ = self._settings.keep_s, _fingerprint(request)
-        try:
-            await retry_write(lambda: self._idempotency.finish(key, payload, keep_s, print_))
-        finally:
-            self._held.claims.pop(owner, None)
+        await retry_write(lambda: self._idempotency.finish(key, payload, keep_s, print_))
+
+    def leave(self, owner: str) -> None:
+        """Renew the claim no longer, if there is one: unless it is finished, it lapses soon."""
+        self._held.claims.pop(owner, None)
 
     async def release(self, request: RouteRequest, owner: str) -> None:
         """Does nothing for another owner's claim, so it is safe whatever `begin` came to.
@@ -74,7 +75,7 @@ class IdempotencyGuard:
         It is not renewed from here on: it lapses soon where this cannot be written.
         """
         if request.options.idempotency_key:
-            self._held.claims.pop(owner, None)
+            self.leave(owner)
             key = _key(request, owner)
             await retry_write(lambda: self._idempotency.release(key))
 

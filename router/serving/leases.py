@@ -96,7 +96,7 @@ class LeaseKeeper:
 
     async def _renew(self) -> None:
         held = self._held
-        reservations, claims = list(held.reservations.values()), list(held.claims.values())
+        reservations, claims = tuple(held.reservations.values()), tuple(held.claims.values())
         lost: Sequence[str] = ()
         if reservations:
             lost = await self._quota.renew(reservations)

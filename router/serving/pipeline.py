@@ -108,9 +108,13 @@ class Pipeline:
         if state.answer is None:
             self.background.start(self.idempotency.release(state.request, state.id))
         try:
-            record = await self.finalizer.close(state)
+            return await self._close(state)
         finally:
+            self.idempotency.leave(state.id)
             self.finalizer.end(state)
+
+    async def _close(self, state: RequestState) -> Completion | None:
+        record = await self.finalizer.close(state)
         if state.answer is None:
             return None
         self.auditor.maybe_audit(state)

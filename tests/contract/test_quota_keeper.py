@@ -19,7 +19,7 @@ from router.domain.errors import QuotaExceeded
 from router.domain.tenants import LEASE_S, QuotaLeft, Reservation, Tenant, TenantLimits
 from router.ports.state import QuotaKeeper
 from tests.contract.ledger import day_left_ms, later, month_left_ms, prefix_of, raw_usage
-from tests.contract.samples import WINDOW_S
+from tests.contract.samples import WINDOW_S, FakeTime
 
 DAY_S = 86_400
 GRACE_S = GRACE_MS / 1_000
@@ -316,7 +316,9 @@ async def test_an_orphan_whose_owner_lives_after_all_is_corrected_once(
     await later(storage, 1_000)
     await quota.settle_orphans(10)
     assert await quota.renew([mine]) == [mine.id]
-    await quota.reserve(tenant, mine)  # takes nothing any more
+    await quota.reserve(tenant, mine)
+    used = await quota.usage(tenant)
+    assert (used.reserved_usd, used.reservations) == (0.0, 0)  # it takes nothing any more
     for _ in range(2):
         left = await quota.settle(replace(mine, held=False), 0, cost_usd)
         assert left.daily_usd == 1.0 - cost_usd
@@ -580,3 +582,29 @@ async def test_days_and_months_are_those_of_the_calendar(storage: Storage) -> No
         assert month == 12 * moment.year + moment.month
         assert day_left == (midnight - moment).total_seconds() * 1_000
         assert month_left == day_left + (length - moment.day) * 86_400_000
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+async def test_a_router_s_clock_has_no_say(quota: QuotaKeeper, clock: FakeTime, days: int) -> None:
+    tenant = acme(daily_usd=1.0, monthly_usd=1.0, requests_per_minute=2)
+    await quota.reserve(tenant, take(0, 0, 0.75))
+    await quota.settle(take(0), 0, 0.75)
+    clock.now_s += days * DAY_S
+    error = await refused(quota, tenant, take(1, 0, 0.5))
+    assert error.retry_after_ms > min(day_left_ms(), month_left_ms()) - SLACK_MS
+    left = await quota.reserve(tenant, take(2, 0, 0.25))
+    assert (left.daily_usd, left.monthly_usd, left.requests) == (0.0, 0.0, 0)
+    assert await quota.settle_orphans(10) == []
+
+
+async def test_a_server_whose_clock_was_ahead_holds_nothing_for_long(
+    quota: QuotaKeeper, storage: Storage
+) -> None:
+    tenant = acme(daily_usd=1.0)
+    for n in range(2):
+        await quota.reserve(tenant, take(n, 0, 0.5))
+    await later(storage, -2 * DAY_S)
+    await quota.renew([take(0)])
+    assert [orphan.id for orphan in await quota.settle_orphans(10)] == ["r1"]
+    await later(storage, LEASE_S + GRACE_S)
+    assert [orphan.id for orphan in await quota.settle_orphans(10)] == ["r0"]

@@ -189,7 +189,9 @@ def assert_same(before: Shape, after: Shape) -> None:
     new = _others(after.keys() - before.keys(), ADDED)
     assert new == [], "is new: an older version cannot read it"
     differ = [
-        path for path in before if before[path] and after[path] and before[path] != after[path]
+        path
+        for path in before.keys() & after.keys()
+        if before[path] and after[path] and before[path] != after[path]
     ]
     assert [(path, before[path], after[path]) for path in differ] == []
 

@@ -63,6 +63,7 @@ class RedisQuotaKeeper:
         self._client = client
         self._keys = keys
         self._window_ms = int(window_s * MS_PER_S)
+        self._longest_ms = max(self._window_ms, LEASE_S * MS_PER_S)
         self._keep_ms = int(keep_s * MS_PER_S)
 
     async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
@@ -127,7 +128,9 @@ class RedisQuotaKeeper:
             leases = [lease async for lease in self._leases(tenant) if lease.left_ms < 0]
             due = list(islice(leases, most))
         else:
-            members = await self._client.script(_DUE, [self._keys.reserved_until], GRACE_MS, most)
+            members = await self._client.script(
+                _DUE, [self._keys.reserved_until], GRACE_MS, self._longest_ms, most
+            )
             due = [_lease(member) for member in members]
         grace_ms = 0 if tenant else GRACE_MS
         settled = await asyncio.gather(*(self._settle_orphan(lease, grace_ms) for lease in due))
@@ -136,7 +139,9 @@ class RedisQuotaKeeper:
     async def _settle_orphan(self, lease: _Lease, grace_ms: int) -> Orphan | None:
         named = Reservation(lease.id, lease.tenant, 0, 0.0)
         found = await self._client.script(
-            _ORPHAN, self._places(named), _member(named), grace_ms, self._keep_ms
+            _ORPHAN,
+            self._places(named),
+            *(_member(named), grace_ms, self._longest_ms, self._keep_ms),
         )
         if not found:
             return None
@@ -216,7 +221,8 @@ def _exceeded(tenant: str, quota: str, wait_ms: int, *amounts: int) -> QuotaExce
 
 
 def _used_up(quota: str, needed: str, limit: str, left: str) -> str:
-    knob = f", with a max_cost_usd of at most {left}," if quota.endswith("_usd") else ""
+    has_some = quota.endswith("_usd") and left != "0"
+    knob = f", with a max_cost_usd of at most {left}," if has_some else ""
     return (
         f"the quota {quota} has {left} of {limit} left, and this request may take {needed}: "
         f"try again later{knob} or have it raised"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from click.testing import CliRunner, Result
 from router.app.process import opened_storage
 from router.cli import main
 from router.config import load_config
-from router.domain.tenants import Tenant, hash_key
+from router.domain.tenants import Reservation, Tenant, hash_key
+from tests.contract.ledger import later
 
 
 def run(config: Path, *words: str) -> Result:
@@ -91,6 +93,40 @@ def test_a_tenant_is_observed_by_an_arm_or_not_at_all(config: Path) -> None:
     assert "nope is no arm: choose of" in wrong.stderr
 
 
+def test_usage_and_release_show_what_is_held_by_nobody(config: Path) -> None:
+    created(config, "team-a", "--daily-usd", "2", "--requests-per-minute", "10")
+
+    async def leave() -> None:
+        """A router dies with one request under way, and another lives; one has ended before."""
+        async with opened_storage(load_config(config, {}), {}) as storage:
+            tenant, quota = await storage.tenants.show("team-a"), storage.quota
+            orphan = Reservation("left", "team-a", 0, 0.5, expected_usd=0.25)
+            await quota.reserve(tenant, orphan)
+            await later(storage, 3_600)
+            for name in ("ended", "living"):
+                await quota.reserve(tenant, Reservation(name, "team-a", 0, 0.25))
+            await quota.settle(Reservation("ended", "team-a", 0, 0.25), 10, 0.125)
+
+    def used() -> dict[str, float | None]:
+        told = run(config, "usage", "team-a", "--json")
+        return {str(name): value for name, value in json.loads(told.stdout).items()}
+
+    asyncio.run(leave())
+    before = used()
+    assert (before["spent_daily_usd"], before["reserved_usd"]) == (0.125, 0.75)
+    assert (before["daily_usd"], before["daily_usd_left"]) == (2.0, 1.125)
+    assert (before["reservations"], before["orphans"], before["orphaned_usd"]) == (2, 1, 0.5)
+    assert (before["monthly_usd"], before["tokens_left"]) == (None, None)
+    lines = run(config, "usage", "team-a").stdout.splitlines()
+    assert "reserved_usd: 0.750000" in lines
+    assert "monthly_usd: unlimited" in lines
+    told = run(config, "release", "team-a")
+    assert told.stdout == "1 settled: 0.500000 USD were reserved, 0.250000 charged\n"
+    after = used()
+    assert (after["spent_daily_usd"], after["reserved_usd"], after["orphans"]) == (0.375, 0.25, 0)
+    assert run(config, "release", "team-a").stdout.startswith("0 settled")
+
+
 def test_list_shows_all_tenants_by_name(config: Path) -> None:
     created(config, "team-b")
     created(config, "team-a", "--arm", "cheap")
@@ -112,7 +148,7 @@ def test_list_truncates_nothing_on_short_lines(config: Path) -> None:
     assert "98765.4321" in whole
 
 
-@pytest.mark.parametrize("command", ["rotate", "revoke", "limit", "show"])
+@pytest.mark.parametrize("command", ["rotate", "revoke", "limit", "show", "usage", "release"])
 def test_an_unknown_tenant_is_one_line_on_stderr(config: Path, command: str) -> None:
     result = run(config, command, "nobody")
     assert result.exit_code == 1
@@ -120,7 +156,7 @@ def test_an_unknown_tenant_is_one_line_on_stderr(config: Path, command: str) -> 
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["create", "show"])
+@pytest.mark.parametrize("command", ["create", "show", "usage"])
 def test_an_unreachable_store_is_one_line_on_stderr(config: Path, command: str) -> None:
     text = config.read_text().replace("redis: {", "redis: {url: 'redis://127.0.0.1:9', ")
     config.write_text(text)

@@ -64,5 +64,5 @@ write_usage(usage)
 redis.call('HSET', KEYS[2], 'tokens', kept.tokens + tokens, 'cost',
   string.format('%.17g', kept.cost + cost), 'day', kept.day, 'month', kept.month,
   'at', string.format('%.17g', kept.at), 'expected', ARGV[10])
-redis.call('ZADD', KEYS[3], 'GT', now + lease_ms, member)
+redis.call('ZADD', KEYS[3], now + lease_ms, member)
 return left(usage)

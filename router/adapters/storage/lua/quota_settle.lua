@@ -7,6 +7,7 @@ local now = server_ms()
 local usage = read_usage(now, calendar(now))
 if redis.call('ZSCORE', KEYS[4], id) then return left(usage) end
 local kept, settled = read_reservation()
+-- A server that is full refuses a script at its first write that may take memory: not at this one.
 local leased = redis.call('ZREM', KEYS[3], member) == 1
 
 -- A reservation that is still on its way takes nothing where it finds this.
