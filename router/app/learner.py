@@ -18,7 +18,14 @@ import structlog
 
 from router.adapters.storage import Storage
 from router.app.learner_state_factory import LearnerStateFactory
-from router.app.process import Running, opened_storage, run, serve_metrics
+from router.app.process import (
+    Running,
+    opened_storage,
+    redis_watch,
+    run,
+    serve_metrics,
+    unreported,
+)
 from router.app.refitter import Refitter
 from router.app.reloading import ConfigReloader, ConfigSource
 from router.config import Config
@@ -34,6 +41,9 @@ from router.runtime.loops import Loop, TaskSupervisor, wait
 LOOK_S = 0.5
 RESTART_S = 2.0
 GRACE_S = 10.0
+LEARNER_STEP_S = 300.0
+"""Restoring a large snapshot and learning a batch are one step."""
+REFIT_STEP_S = 3_600.0
 PR_SET_PDEATHSIG = 1
 NICENESS = 5
 
@@ -119,16 +129,21 @@ async def running_learner(
 ) -> AsyncIterator[Running]:
     """Run a learner; leaving it publishes what was learned. source: as of `running_router`."""
     async with AsyncExitStack() as stack:
-        metrics, loops = Metrics(), TaskSupervisor()
+        metrics = Metrics()
+        loops = TaskSupervisor(metrics)
         seen = source.stamps(config) if source else None
         storage = await stack.enter_async_context(opened_storage(config, env))
         stack.push_async_callback(loops.end)
         learning = LearnerLoop(partial(_learner, storage=storage, metrics=metrics), config)
-        loops.start(learning)
+        # Not `ping`: a private server that this process started would end with it.
+        loops.start(redis_watch(storage.probe.check, unreported, metrics), "redis")
+        loops.start(learning, "learner", step_s=LEARNER_STEP_S)
         if config.map.refit_every_h:
-            loops.start(Refitter(config, storage.survey, metrics, time.time))
+            refitter = Refitter(config, storage.survey, metrics, time.time)
+            loops.start(refitter, "refit", step_s=REFIT_STEP_S)
         if source and seen:
-            loops.start(ConfigReloader(source, config, learning.exchange, metrics, seen))
+            reloader = ConfigReloader(source, config, learning.exchange, metrics, seen)
+            loops.start(reloader, "config", step_s=LEARNER_STEP_S)
         scraped = serve_metrics(config, metrics, stack)
         yield Running(0, scraped, loops.failed, storage)
 

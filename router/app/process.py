@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 import uvloop
 from threadpoolctl import threadpool_limits
 
-from router.adapters.storage import CacheBounds, Storage, StorageSettings, open_storage
+from router.adapters.storage import CacheBounds, Nodes, Storage, StorageSettings, open_storage
 from router.config import Config
+from router.config.redis_nodes import nodes_named
 from router.domain.errors import RouterError
 from router.observe.exposition import MetricsServer
 from router.observe.logs import configure_logs
 from router.observe.metrics import Metrics
+from router.ports.observer import Observer
+from router.runtime.loops import HealthProbe, Report
 
 SWITCH_S = 0.0005
+PREFIX = "ar:"
+CLUSTER_PREFIX = "{ar}:"
+"""One hash tag: every key is in one slot, so that scripts may take several."""
+WATCH_MS = 1_000
+ILL_WATCH_MS = 250
+"""While the store does not serve, calls are refused until the next look."""
+END_S = 20.0
+"""For loops, background work and connections to end, besides the time that requests have."""
 
 
 class LoopBroke(RouterError):
@@ -39,10 +52,36 @@ class Running:
     storage: Storage
 
 
+def nodes_of(config: Config, env: Mapping[str, str]) -> Nodes | None:
+    section = config.redis.sentinel or config.redis.cluster
+    if section is None:
+        return None
+    named = nodes_named(section.nodes)
+    common = Nodes(
+        nodes=named,
+        username=section.username,
+        password=env.get(section.password_env, ""),
+        tls=section.tls,
+        ca_file=str(section.ca_file or ""),
+    )
+    if config.redis.sentinel is None:
+        return common
+    sentinel = config.redis.sentinel
+    return replace(
+        common,
+        service=sentinel.service,
+        database=sentinel.database,
+        sentinel_username=sentinel.sentinel_username,
+        sentinel_password=env.get(sentinel.sentinel_password_env, ""),
+    )
+
+
 def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
     redis, cache = config.redis, config.cache
     return StorageSettings(
         url=env.get(redis.url_env, "") if redis.url_env else redis.url,
+        nodes=nodes_of(config, env),
+        prefix=CLUSTER_PREFIX if redis.cluster else PREFIX,
         data_dir=redis.embedded.data_dir,
         appendfsync=redis.embedded.appendfsync,
         pool_size=redis.pool_size,
@@ -68,6 +107,25 @@ async def opened_storage(
         await storage.close()
 
 
+def redis_watch(
+    probe: Callable[[], Awaitable[None]], report: Report, observer: Observer
+) -> HealthProbe:
+    """Returns a loop that probes the store as requests use it, more often while it is ill."""
+
+    async def check() -> None:
+        try:
+            await probe()
+        except RouterError as error:
+            observer.storage_failed(error.metadata.get("kind", error.reason.lower()))
+            raise
+
+    return HealthProbe(check, report, WATCH_MS, ill_every_ms=ILL_WATCH_MS)
+
+
+async def unreported(*, serving: bool) -> None:
+    """Tell nobody: a learner has no health service."""
+
+
 def serve_metrics(config: Config, metrics: Metrics, stack: AsyncExitStack) -> int:
     section = config.server
     return stack.enter_context(
@@ -75,16 +133,30 @@ def serve_metrics(config: Config, metrics: Metrics, stack: AsyncExitStack) -> in
     ).port
 
 
-def run(running: AbstractAsyncContextManager[Running]) -> None:
+def run(running: AbstractAsyncContextManager[Running], drain_ms: int = 0) -> None:
+    """Run until SIGTERM or SIGINT; the process ends in the drain time and a little after it."""
     configure_logs()
     # A learner's thread gives way to a request after half a millisecond, not after five.
     sys.setswitchinterval(SWITCH_S)
     # Matrices here are small: threads of a BLAS would only take cores from requests.
     with threadpool_limits(limits=1):
-        uvloop.run(_until_signalled(running))
+        # A thread that nothing waits for: whatever hangs, the event loop included, is cut off.
+        last = threading.Timer(drain_ms / 1_000 + END_S, _cut_off)
+        last.daemon = True
+        try:
+            uvloop.run(_until_signalled(running, last))
+        finally:
+            last.cancel()
 
 
-async def _until_signalled(running: AbstractAsyncContextManager[Running]) -> None:
+def _cut_off() -> None:
+    structlog.get_logger("app").error("stop_cut_off")
+    os._exit(1)
+
+
+async def _until_signalled(
+    running: AbstractAsyncContextManager[Running], last: threading.Timer
+) -> None:
     signalled = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,5 +169,6 @@ async def _until_signalled(running: AbstractAsyncContextManager[Running]) -> Non
         for task in rest:
             task.cancel()
         log.info("stopping")
+        last.start()
     if service.failed.is_set():
         raise LoopBroke("a background loop broke down: see the log")

@@ -6,10 +6,9 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
@@ -19,7 +18,14 @@ from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.app.administration import PolicyAdministration
 from router.app.learner import LearnerChild, run_learner_beside
-from router.app.process import Running, opened_storage, run, serve_metrics
+from router.app.process import (
+    WATCH_MS,
+    Running,
+    opened_storage,
+    redis_watch,
+    run,
+    serve_metrics,
+)
 from router.app.reloading import ConfigReloader, ConfigSource
 from router.app.spooling import DegradedServing, opened_spool
 from router.app.wiring import Adapters, RouterService, build_lease_keeper, prepare_service
@@ -35,7 +41,10 @@ from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
 from router.runtime.loops import HealthProbe, TaskSupervisor, wait
 
-WATCH_MS = 1_000
+RELOAD_STEP_S = 600.0
+"""A whole new service is built and learns in one step."""
+LATE_S = 5.0
+"""A component whose watch told nothing for as long does not serve."""
 
 
 @dataclass(slots=True)
@@ -94,7 +103,7 @@ async def running_router(
         spool = await opened_spool(config, env, storage, stack)
         late = AsyncExitStack()
         stack.push_async_callback(late.aclose)
-        loops, health, background = TaskSupervisor(), HealthReporter(), Background(metrics)
+        loops, health, background = TaskSupervisor(metrics), HealthReporter(), Background(metrics)
         stack.push_async_callback(loops.end)
         stack.push_async_callback(background.drain)
         embedder = await _embedder(config, stack)
@@ -115,29 +124,32 @@ async def running_router(
         live = LiveService(
             adapters, await prepare_service(config, adapters), config.learning.poll_ms / 1_000
         )
-        redis = _redis_watch(serving_on.stores.continuity.watched(storage.ping), health)
+        probe = serving_on.stores.continuity.watched(storage.ping)
+        redis = redis_watch(probe, health.watched("redis", LATE_S), metrics)
         await redis.step()
         await health.set("embedder", serving=True)
         operators = _administration(config, env, storage)
         server = RouterServer(live, health, metrics.request, _server_settings(config), operators)
         scraped = serve_metrics(config, metrics, stack)
         await serving_on.start(loops)
-        loops.start(redis)
-        loops.start(live)
-        loops.start(build_lease_keeper(adapters))
-        for name, check in (
-            ("snapshot", live.check_snapshot),
-            ("providers", live.check_providers),
-            ("spool", serving_on.check_spool),
-            ("degraded", serving_on.check_degraded),
-        ):
-            loops.start(HealthProbe(check, partial(health.set, name), WATCH_MS))
+        loops.start(redis, "redis")
+        loops.start(live, "snapshots")
+        loops.start(build_lease_keeper(adapters), "leases")
+        checks = {
+            "snapshot": live.check_snapshot,
+            "providers": live.check_providers,
+            "spool": serving_on.check_spool,
+            "degraded": serving_on.check_degraded,
+        }
         if verifier is not None:
-            loops.start(HealthProbe(verifier.check, partial(health.set, "verifier"), WATCH_MS))
+            checks["verifier"] = verifier.check
+        for name, check in checks.items():
+            loops.start(HealthProbe(check, health.watched(name, LATE_S), WATCH_MS), name)
         if config.learning.embedded:
-            loops.start(LearnerChild(run_learner_beside, config, source))
+            loops.start(LearnerChild(run_learner_beside, config, source), "learner_child")
         if source and seen:
-            loops.start(ConfigReloader(source, config, live.exchange, metrics, seen))
+            reloader = ConfigReloader(source, config, live.exchange, metrics, seen)
+            loops.start(reloader, "config", step_s=RELOAD_STEP_S)
         gc.freeze()  # what start-up built stays: collections need not look at it again
         await server.start()
         stack.push_async_callback(server.stop)
@@ -153,7 +165,7 @@ def _administration(
 
 def run_router(config: Config, source: ConfigSource | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Raises RouterError when a start or a loop failed."""
-    run(running_router(config, os.environ, source))
+    run(running_router(config, os.environ, source), config.server.drain_ms)
 
 
 async def _embedder(config: Config, stack: AsyncExitStack) -> EmbedderPool:
@@ -188,7 +200,3 @@ def _server_settings(config: Config) -> ServerSettings:
         max_in_flight=section.max_in_flight,
         drain_ms=section.drain_ms,
     )
-
-
-def _redis_watch(check: Callable[[], Awaitable[None]], health: HealthReporter) -> HealthProbe:
-    return HealthProbe(check, partial(health.set, "redis"), WATCH_MS)

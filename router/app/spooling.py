@@ -68,8 +68,8 @@ class DegradedServing:
         if self._delivery is None:
             return
         await self._delivery.adopt()
-        loops.start(self._delivery)
-        loops.start(self._allowances())
+        loops.start(self._delivery, "spool")
+        loops.start(self._allowances(), "allowances")
 
     def _allowances(self) -> AllowanceKeeper:
         stores = self.stores

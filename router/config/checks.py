@@ -12,11 +12,11 @@ from router.config.challenger_checks import check_challengers
 from router.config.document import Path
 from router.config.plain import listed, mapped, name_one
 from router.config.policy_checks import check_policy
+from router.config.redis_url import mistakes_in
 from router.config.secrets import VARIABLE, literal_secrets, usable
 
 Found: TypeAlias = Iterator[tuple[Path, str]]
 LEAST_SAMPLES = 256
-REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 def cross_check(value: Any, env: Mapping[str, str]) -> Found:
@@ -195,27 +195,28 @@ def _redis(redis: dict[str, Any], env: Mapping[str, str]) -> Found:
     url, variable = redis.get("url"), redis.get("url_env")
     if url and variable:
         yield ("redis", "url_env"), "keep either url or url_env"
-    form = (
-        "redis://HOST:PORT, rediss://HOST:PORT or unix://PATH; "
-        "signs in a password are percent-encoded ('/' is %2F)"
-    )
     if isinstance(variable, str) and variable:
         wrong = list(_variable(("redis", "url_env"), variable, env))
         yield from wrong
-        if not wrong and not _redis_url(env[variable]):
-            yield ("redis", "url_env"), f"set {variable} to {form}"
-    if isinstance(url, str) and url and not _redis_url(url):
-        yield ("redis", "url"), f"write {form}"
+        for fix in () if wrong else mistakes_in(env[variable]):
+            yield ("redis", "url_env"), f"in {variable}: {fix}"
+    if isinstance(url, str) and url:
+        for fix in mistakes_in(url):
+            yield ("redis", "url"), fix
+    named = [name for name in ("sentinel", "cluster") if redis.get(name)]
+    if len(named) + bool(url or variable) > 1:
+        yield ("redis", named[-1]), "keep one of url, url_env, sentinel and cluster"
+    for name in named:
+        yield from _nodes(("redis", name), mapped(redis[name]), env)
 
 
-def _redis_url(url: str) -> bool:
-    try:
-        # A password that is not encoded is read as a port up to its first '/', '?' or '#': what
-        # the driver raises then quotes it.
-        _ = urlsplit(url).port
-    except ValueError:
-        return False
-    return url.startswith(REDIS_SCHEMES)
+def _nodes(path: Path, section: dict[str, Any], env: Mapping[str, str]) -> Found:
+    for key in ("password_env", "sentinel_password_env"):
+        if isinstance(variable := section.get(key), str) and variable:
+            yield from _variable((*path, key), variable, env)
+    file = section.get("ca_file")
+    if isinstance(file, str) and not FilePath(file).is_file():
+        yield (*path, "ca_file"), "name a PEM file of certificates that can be read"
 
 
 def _pairs(root: dict[str, Any]) -> Found:

@@ -33,6 +33,9 @@ else:
 UsdPerMtok = Annotated[float, Field(ge=0, le=1e6)]
 Port = Annotated[int, Field(ge=0, le=65_535, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+NodeName = Annotated[
+    str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}$", max_length=300)
+]
 Rungs = Annotated[tuple[Name, ...], Field(min_length=1, max_length=4)]
 GateName = Literal["learned", "agreement", "rules"]
 
@@ -167,6 +170,38 @@ class EmbeddedSection(ConfigSection):
     """`always`: what is acknowledged is on disk. `everysec`: faster, may lose a second."""
 
 
+class NodesSection(ConfigSection):
+    """Servers to ask for the way, and how to sign in at the server they name."""
+
+    nodes: Annotated[tuple[NodeName, ...], Field(min_length=1, max_length=64)]
+    """Addresses, each `HOST:PORT`; `[ADDRESS]:PORT` for IPv6."""
+    username: str = ""
+    """User name at Redis; empty for the default user."""
+    password_env: str = ""
+    """Environment variable that holds the password at Redis."""
+    tls: bool = False
+    """Speak TLS, to all of them."""
+    ca_file: Path | None = None
+    """PEM file of the authorities that are trusted with `tls`; unset: the public ones."""
+
+
+class SentinelSection(NodesSection):
+    """Sentinels, which name the master: a failover is followed."""
+
+    service: Annotated[str, Field(min_length=1, max_length=256)]
+    """Name that the Sentinels know the master by."""
+    database: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """Number of the database."""
+    sentinel_username: str = ""
+    """User name at the Sentinels."""
+    sentinel_password_env: str = ""
+    """Environment variable that holds the password at the Sentinels."""
+
+
+class ClusterSection(NodesSection):
+    """A Redis Cluster. All keys are in one slot, `{ar}:...`: one shard holds the whole store."""
+
+
 class RedisSection(ConfigSection):
     """The store: a Redis 8 of yours, or a private server."""
 
@@ -174,6 +209,10 @@ class RedisSection(ConfigSection):
     """Address of a Redis 8; empty, with `url_env` empty as well, for a private server."""
     url_env: str = ""
     """Environment variable that holds the address, which may contain a password."""
+    sentinel: SentinelSection | None = None
+    """Sentinels to ask for the master, in place of a URL; unset: none."""
+    cluster: ClusterSection | None = None
+    """Nodes of a Redis Cluster, in place of a URL; unset: none."""
     embedded: EmbeddedSection = EmbeddedSection()
     """The private server."""
     pool_size: Annotated[int, Field(ge=2, le=256)] = 16

@@ -20,7 +20,7 @@ from router.ports import Clock
 from router.ports.learning_log import Defaults, EventLog, PolicyLog
 from router.ports.observer import Observer
 from router.ports.state import Lease, SnapshotStore, StoredSnapshot
-from router.runtime.loops import wait
+from router.runtime.loops import finished_step, wait
 
 START = "0"
 _log = logging.getLogger(__name__)
@@ -90,7 +90,12 @@ class Learner:
                 self._term = None
                 self.observer.degraded("learner")
                 await wait(stop, self.settings.retry_ms / 1_000)
+            except BaseException:
+                # A batch may be half learned: whoever goes on begins from a snapshot.
+                self._term = None
+                raise
             else:
+                finished_step()
                 if self._term is None:
                     await wait(stop, self.settings.retry_ms / 1_000)
         await self._resign()

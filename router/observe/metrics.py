@@ -60,6 +60,15 @@ class Metrics(Observer):
         self._spool_age = self._gauge("spool_oldest_seconds", "Age of the oldest of them")
         self._orphans = self._counter("orphaned_reservations", "Settled, their router having died")
         self._orphaned_usd = self._counter("orphaned_usd", "Charged for them, as was expected")
+        self._loops = self._gauge(
+            "loop_last_finished_timestamp_seconds", "When a loop last ended a step", "loop"
+        )
+        self._restarts = self._counter(
+            "loop_restarts", "Loops started again: broke, hung", "loop", "why"
+        )
+        self._store_failures = self._counter(
+            "storage_probe_failures", "Probes of the store that failed", "kind"
+        )
         self._learned = self._counter("learned_events", "Events learned by this process")
         self._refused = self._counter("snapshots_refused", "Snapshots not served", "reason")
         self._backlog = self._gauge("backlog_events", "Not learned yet")
@@ -153,6 +162,15 @@ class Metrics(Observer):
         self._spool_entries.set(entries)
         self._spool_bytes.set(size_bytes)
         self._spool_age.set(oldest_s)
+
+    def loop_finished(self, loop: str) -> None:
+        self._loops.labels(loop).set_to_current_time()
+
+    def loop_restarted(self, loop: str, why: str) -> None:
+        self._restarts.labels(loop, why).inc()
+
+    def storage_failed(self, kind: str) -> None:
+        self._store_failures.labels(kind).inc()
 
     def deviates(self, plan: str) -> None:
         self._deviations.labels(plan).inc()

@@ -56,6 +56,15 @@ class Observer:
     def orphans(self, count: int, charged_usd: float) -> None:
         """Reservations of routers that died were charged at what was expected of them."""
 
+    def loop_finished(self, loop: str) -> None:
+        """A loop in the background ended a step."""
+
+    def loop_restarted(self, loop: str, why: str) -> None:
+        """A loop in the background was started again: broke | hung."""
+
+    def storage_failed(self, kind: str) -> None:
+        """A probe of the store failed, with this kind of failure."""
+
     def verifier(self, *, serving: bool) -> None:
         """The caller's verifier was switched off, or is asked again."""
 

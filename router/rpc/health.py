@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import grpc
 import structlog
@@ -14,11 +14,14 @@ from router.rpc.servicer import SERVICE
 
 Context = grpc.aio.ServicerContext[HealthCheckRequest, HealthCheckResponse]
 
-
 REQUIRED = ("redis", "embedder")
 """Without these no request can be answered."""
 STAND_INS = {"redis": "spool"}
 """A component that serves in place of a required one: requests go on without that."""
+
+
+class Report(Protocol):
+    async def __call__(self, *, serving: bool) -> None: ...
 
 
 class HealthReporter(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # untyped
@@ -35,9 +38,33 @@ class HealthReporter(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # u
         self._changed = asyncio.Event()
         self._draining = False
         self._serving: dict[str, bool] = {}
+        self._late: dict[str, asyncio.TimerHandle] = {}
         self._log = structlog.get_logger("health")
 
     async def set(self, component: str, *, serving: bool) -> None:
+        self._note(component, serving=serving)
+
+    def watched(self, component: str, within_s: float) -> Report:
+        """Returns a report of a component that does not serve once nothing was told for so long.
+
+        The event loop itself keeps the time, so that a watch that hangs is noticed.
+        """
+
+        async def report(*, serving: bool) -> None:
+            self._note(component, serving=serving)
+            if component in self._late:
+                self._late[component].cancel()
+            loop = asyncio.get_running_loop()
+            self._late[component] = loop.call_later(within_s, self._is_late, component)
+
+        return report
+
+    def _is_late(self, component: str) -> None:
+        if not self._draining:
+            self._log.warning("component_watch_late", component=component)
+            self._note(component, serving=False)
+
+    def _note(self, component: str, *, serving: bool) -> None:
         if self._serving.get(component) is not serving:
             self._log.info("component", component=component, serving=serving)
         self._serving[component] = serving
@@ -55,6 +82,8 @@ class HealthReporter(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # u
     def drain(self) -> None:
         """Report NOT_SERVING for good, whatever is set later: load balancers send no more."""
         self._draining = True
+        for timer in self._late.values():
+            timer.cancel()
         self._statuses = dict.fromkeys(self._statuses, HealthCheckResponse.NOT_SERVING)
         self._wake()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from router.adapters.storage.address import Address, Nodes, check_address
 from router.adapters.storage.cache import RedisAnswerCache
 from router.adapters.storage.client import Client
 from router.adapters.storage.decisions import RedisDecisionLog, RedisDefaults
@@ -14,7 +13,9 @@ from router.adapters.storage.events import RedisEventLog, RedisPolicyLog
 from router.adapters.storage.health import RedisHealthBoard
 from router.adapters.storage.idempotency import RedisIdempotency
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.probe import Probe
+from router.adapters.storage.link.address import Address, Nodes
+from router.adapters.storage.link.probe import Probe
+from router.adapters.storage.pool import check_address
 from router.adapters.storage.quota import RedisQuotaKeeper
 from router.adapters.storage.sessions import RedisSessions
 from router.adapters.storage.settings import CacheBounds, StorageSettings

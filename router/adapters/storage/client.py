@@ -21,9 +21,9 @@ from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
 
-from router.adapters.storage.address import Address
-from router.adapters.storage.circuit import Circuit
-from router.adapters.storage.failures import (
+from router.adapters.storage.link.address import Address
+from router.adapters.storage.link.circuit import Circuit
+from router.adapters.storage.link.failures import (
     ADVICE,
     ELSEWHERE,
     LASTING,
@@ -63,6 +63,7 @@ class Client:
     """
 
     def __init__(self, address: Address, *, pool_size: int, timeout_ms: float) -> None:
+        self.address = address
         self._timeout_s = timeout_ms / 1_000
         self._pool = Pool(address, pool_size, self._timeout_s)
         self._waiting: list[_Waiting] = []
@@ -135,7 +136,7 @@ class Client:
         Raises StorageUnavailable while the store is known not to serve.
         """
         kind = self.circuit.kind
-        if kind is not None and self.circuit.refuses:
+        if kind is not None and not self.circuit.admits():
             raise refused(kind)
         return kind is not None
 
@@ -164,7 +165,8 @@ class Client:
                 await self._deliver(batch, is_trial=is_trial)
         except Exception as error:  # noqa: BLE001 - callers wait for what nobody else would set
             if isinstance(error, TimeoutError):
-                self._note(next((w.error for w in batch if w.error), error), is_trial=is_trial)
+                known = next((waiting.error for waiting in batch if waiting.error), error)
+                self._note(known, is_trial=is_trial, took_s=timeout_s)
                 await self._pool.renew()
             _fail(batch, error)
         except asyncio.CancelledError:
@@ -185,12 +187,12 @@ class Client:
         if is_trial or (self.circuit.failures and not self.is_away):
             self.circuit.close()
 
-    def _note(self, error: Exception, *, is_trial: bool) -> FailureKind:
+    def _note(self, error: Exception, *, is_trial: bool, took_s: float = 0.0) -> FailureKind:
         kind = kind_of(error)
         if is_trial:
             self.circuit.open(kind)
         elif self.circuit.kind is None:
-            self.circuit.failed(kind)
+            self.circuit.failed(kind, took_s)
         return kind
 
     async def _try(self, batch: list[_Waiting]) -> list[_Waiting]:

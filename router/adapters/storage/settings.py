@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from router.adapters.storage.address import Nodes
+from router.adapters.storage.link.address import Nodes
 from router.ports.state import HealthPolicy
 
 AppendFsync: TypeAlias = Literal["always", "everysec"]

@@ -147,6 +147,18 @@ def test_an_unknown_key_without_a_neighbour_lists_what_is_known() -> None:
         ("redis: {url_env: CHEAP_KEY}", "redis.url_env", "redis://HOST:PORT"),
         ("redis: {url_env: REDIS_URL, url: 'redis://h'}", "redis.url_env", "keep either"),
         ("redis: {url: 'redis://:hunter2@h'}", "redis.url", "take the password out"),
+        (
+            "redis: {url: 'redis://h', sentinel: {service: s, nodes: ['h:1']}}",
+            "redis.sentinel",
+            "keep one of",
+        ),
+        (
+            "redis: {cluster: {nodes: ['h:1'], password_env: NOT_SET}}",
+            "redis.cluster.password_env",
+            "set the environment variable NOT_SET",
+        ),
+        ("redis: {cluster: {nodes: ['h:1'], ca_file: /no}}", "redis.cluster.ca_file", "can be"),
+        ("redis: {url: 'redis://h?sokcet_timeout=1'}", "redis.url", "socket_timeout"),
         ("redis: {embedded: {appendfsync: never}}", "redis.embedded.appendfsync", "write one of"),
         ("cache: {ttl_s: 1}\ncache: {ttl_s: 2}", "cache", "write this key once"),
     ],

@@ -48,6 +48,9 @@ def everything(observer: Observer) -> None:
     observer.stage("embed", 0.004)
     observer.feedback("explicit")
     observer.degraded("cache")
+    observer.loop_finished("snapshots")
+    observer.loop_restarted("redis", "hung")
+    observer.storage_failed("read_only")
     observer.learned(32, 7)
     observer.snapshot(5)
     observer.snapshot_refused("checksum")
@@ -77,6 +80,8 @@ def test_everything_observed_can_be_scraped() -> None:
         'adaptive_router_stage_seconds_count{stage="embed"} 1.0',
         'adaptive_router_feedback_total{kind="explicit"} 1.0',
         'adaptive_router_degraded_total{what="cache"} 1.0',
+        'adaptive_router_loop_restarts_total{loop="redis",why="hung"} 1.0',
+        'adaptive_router_storage_probe_failures_total{kind="read_only"} 1.0',
         "adaptive_router_learned_events_total 32.0",
         "adaptive_router_backlog_events 7.0",
         "adaptive_router_snapshot_version 5.0",

@@ -11,9 +11,9 @@ import pytest
 from redis.asyncio import Redis
 
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
-from router.adapters.storage.address import Address
 from router.adapters.storage.client import MAX_PIPELINE, Client, load
 from router.adapters.storage.keys import Keys
+from router.adapters.storage.link.address import Address
 from router.domain.errors import ServerMissing, StorageUnavailable
 from tests.contract.samples import RECORD
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
-from router.adapters.storage.address import Address
 from router.adapters.storage.client import Client
+from router.adapters.storage.link.address import Address
 from router.domain.errors import StorageUnavailable
 
 LOOPS = (asyncio.new_event_loop, uvloop.new_event_loop)

@@ -60,7 +60,7 @@ ADVICE: Final = {
     FailureKind.BAD_ADDRESS: "no connection can be made of its URL: look for a mistyped option",
     FailureKind.NO_MASTER: "no Sentinel names a master of redis.sentinel.service",
     FailureKind.PASSWORD_REFUSED: "it refuses the user name or the password, or wants one",
-    FailureKind.NOT_PERMITTED: "its ACL denies this user a command or the keys of redis.prefix",
+    FailureKind.NOT_PERMITTED: "its ACL denies this user a command or our keys (ar:*)",
     FailureKind.SCRIPTING_DENIED: "this user needs EVAL and EVALSHA (ACL +@scripting)",
     FailureKind.TLS_NOT_TRUSTED: "its certificate is not trusted: name its authority",
     FailureKind.TLS_EXPECTED: "it expects TLS: write rediss:// (or tls: true)",
@@ -197,6 +197,8 @@ def _of_reply(error: RedisError) -> FailureKind | None:
 def _of_words(text: str) -> FailureKind | None:
     if "max number of clients" in text:
         return FailureKind.TOO_MANY_CLIENTS
+    if "ACL failure" in text:  # of a command that a script calls
+        return FailureKind.NOT_PERMITTED
     if "DB index" in text or "SELECT is not allowed" in text or text == "Invalid Database":
         return FailureKind.WRONG_DATABASE
     return FailureKind.SCRIPTING_DENIED if _UNKNOWN_SCRIPTING.search(text) else None

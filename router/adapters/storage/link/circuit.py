@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from router.adapters.storage.failures import ADVICE, FailureKind
+from router.adapters.storage.link.failures import ADVICE, FailureKind
 
 FAILURES: Final = 3
 FAILING_S: Final = 0.5
@@ -21,7 +21,8 @@ _log = logging.getLogger(__name__)
 class Circuit:
     """kind: why it is open; None while it is closed. failures: in a row.
 
-    It refuses calls while somebody probes the store; else every call finds out by itself.
+    It refuses calls while somebody probes the store; else every call finds out by itself. Where
+    nothing answered, which is found out at once, one call at a time may try.
     """
 
     def __init__(self, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,12 +32,16 @@ class Circuit:
         self._since_s = 0.0
         self._window_s = PROBED_S + timeout_s
         self._probed_s = -math.inf
+        self._is_tried = False
 
-    def failed(self, kind: FailureKind) -> None:
-        """Count a connection that failed, or a reply that the store can't serve now."""
+    def failed(self, kind: FailureKind, took_s: float = 0.0) -> None:
+        """Count a connection that failed, or a reply that the store can't serve now.
+
+        took_s: how long nothing was heard.
+        """
         now_s = self._clock()
         if self.failures == 0:
-            self._since_s = now_s
+            self._since_s = now_s - took_s
         self.failures += 1
         if self.failures >= FAILURES and now_s - self._since_s >= FAILING_S:
             self.open(kind)
@@ -47,16 +52,23 @@ class Circuit:
             told = f"{ADVICE[kind]} ({detail})" if detail else ADVICE[kind]
             _log.warning("the storage does not serve: %s: %s", kind.value, told)
         self.kind = kind
+        self._is_tried = False
 
     def close(self) -> None:
         if self.kind is not None:
             _log.warning("the storage serves again")
         self.kind = None
         self.failures = 0
+        self._is_tried = False
 
     def probed(self) -> None:
         self._probed_s = self._clock()
 
-    @property
-    def refuses(self) -> bool:
-        return self.kind is not None and self._clock() - self._probed_s < self._window_s
+    def admits(self) -> bool:
+        """Returns whether a call may try, though the circuit is open."""
+        if self._clock() - self._probed_s >= self._window_s:
+            return True
+        if self.kind is not FailureKind.AWAY or self._is_tried:
+            return False
+        self._is_tried = True
+        return True

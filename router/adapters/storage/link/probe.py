@@ -9,12 +9,14 @@ from typing import Any, Final
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError
 
 from router.adapters.storage.client import Client, load, refused
-from router.adapters.storage.failures import Failure, FailureKind, kind_of
 from router.adapters.storage.keys import Keys
+from router.adapters.storage.link.failures import Failure, FailureKind, kind_of
+from router.adapters.storage.link.tls_check import tls_mismatch
 from router.domain.errors import ServerMissing
 
 MIN_VERSION: Final = 8
 KEEP_MS: Final = 5_000
+SILENT: Final = frozenset({FailureKind.AWAY, FailureKind.TIMEOUT})
 _PROBE = load("probe")
 _DENIED: Final = re.compile(r"run the '([a-z|]{1,32})'", re.IGNORECASE)
 _log = logging.getLogger(__name__)
@@ -38,11 +40,19 @@ class Probe:
             self._client.circuit.close()
             return
         self._known = False
-        kind = kind_of(error)
+        kind = await self._kind(error)
         self._client.circuit.open(kind, _command_of(error))
         if kind is FailureKind.VERSION_TOO_OLD:
             raise ServerMissing(str(error))
         raise refused(kind)
+
+    async def _kind(self, error: RedisError) -> FailureKind:
+        kind, told = kind_of(error), self._client.circuit.kind
+        if kind not in SILENT or kind is told:
+            return kind
+        if told in {FailureKind.TLS_EXPECTED, FailureKind.TLS_NOT_SPOKEN}:
+            return told
+        return await tls_mismatch(self._client.address) or kind
 
     async def _fault(self) -> RedisError | None:
         if not self._known and (error := await self._wrong_server()):
@@ -99,5 +109,5 @@ def _major(version: str) -> int:
 
 def _command_of(error: RedisError) -> str:
     """Returns the command that an ACL denies; "" where it does not say."""
-    found = _DENIED.search(str(error)) if isinstance(error, NoPermissionError) else None
+    found = _DENIED.search(str(error))
     return found[1].upper() if found else ""

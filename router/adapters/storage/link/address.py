@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -10,15 +9,14 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import (
     AbstractConnection,
     Connection,
-    ConnectionPool,
     SSLConnection,
-    UnixDomainSocketConnection,
 )
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
-from router.adapters.storage.failures import Failure, FailureKind
-from router.domain.errors import ConfigInvalid, ConfigProblem
+from router.adapters.storage.link.failures import Failure, FailureKind
 
 SENTINEL_S: Final = 0.3
 """For one Sentinel to answer; then the next one is asked."""
@@ -59,7 +57,8 @@ class Address:
 
 
 class Connector(Protocol):
-    async def connect(self) -> AbstractConnection: ...
+    async def make(self) -> AbstractConnection:
+        """Returns a connection that is not opened yet."""
 
     def forget(self) -> None:
         """Ask for the way again before the next connection."""
@@ -67,63 +66,7 @@ class Connector(Protocol):
     async def close(self) -> None: ...
 
 
-def connector(address: Address, connect_timeout_s: float) -> Connector:
-    options: dict[str, Any] = {
-        "socket_connect_timeout": connect_timeout_s,
-        "socket_timeout": None,  # the client times the whole exchange
-        "protocol": 2,
-        "driver_info": None,  # would cost two round trips per connection
-    }
-    if address.nodes is None:
-        return _Direct(address, options)
-    if address.is_cluster:
-        return _ByCluster(address.nodes, address.slot, options)
-    return _BySentinel(address.nodes, options)
-
-
-def check_address(address: Address) -> None:
-    """Raises ConfigInvalid, which never holds the URL, where no connection can be made of it."""
-    try:
-        if address.nodes is None:
-            _Direct(address, {}).made()
-    except Failure:
-        fix = "the driver takes no such URL: write redis://HOST:PORT/DATABASE"
-        raise ConfigInvalid(ConfigProblem("", 0, "redis.url", fix)) from None
-
-
-class _Direct:
-    def __init__(self, address: Address, options: dict[str, Any]) -> None:
-        self._address = address
-        self._options = options
-        self._make: Callable[[], AbstractConnection] | None = None
-
-    async def connect(self) -> AbstractConnection:
-        return await _opened(self.made())
-
-    def made(self) -> AbstractConnection:
-        try:
-            self._make = self._make or self._factory().make_connection
-            return self._make()
-        except (TypeError, ValueError, OSError, RedisError):
-            # What the driver says may quote the URL.
-            raise Failure(FailureKind.BAD_ADDRESS) from None
-
-    def _factory(self) -> ConnectionPool:
-        if self._address.socket:
-            return ConnectionPool(
-                connection_class=UnixDomainSocketConnection,
-                path=self._address.socket,
-                **self._options,
-            )
-        return ConnectionPool.from_url(self._address.url, **self._options)
-
-    def forget(self) -> None:
-        """A name is resolved for each connection."""
-
-    async def close(self) -> None: ...
-
-
-class _BySentinel:
+class BySentinel:
     def __init__(self, nodes: Nodes, options: dict[str, Any]) -> None:
         self._nodes = nodes
         self._options = options
@@ -133,18 +76,19 @@ class _BySentinel:
             sentinel_kwargs={
                 "socket_connect_timeout": patience_s,
                 "socket_timeout": patience_s,
+                "retry": Retry(NoBackoff(), 0),  # the next Sentinel is asked
                 "username": nodes.sentinel_username or None,
                 "password": nodes.sentinel_password or None,
                 **_tls(nodes, "ssl"),
             },
         )
 
-    async def connect(self) -> AbstractConnection:
+    async def make(self) -> AbstractConnection:
         try:
             named = await self._sentinel.discover_master(self._nodes.service)
         except MasterNotFoundError:
             raise Failure(FailureKind.NO_MASTER) from None
-        return await _opened(_to(named, self._nodes, self._options))
+        return _to(named, self._nodes, self._options)
 
     def forget(self) -> None:
         """Sentinels are asked for each connection."""
@@ -153,7 +97,7 @@ class _BySentinel:
         await self._sentinel.aclose()
 
 
-class _ByCluster:
+class ByCluster:
     """All keys of the store are in one slot: the node that holds it is the only one called."""
 
     def __init__(self, nodes: Nodes, slot: str, options: dict[str, Any]) -> None:
@@ -162,13 +106,9 @@ class _ByCluster:
         self._options = options
         self._known: Node | None = None
 
-    async def connect(self) -> AbstractConnection:
+    async def make(self) -> AbstractConnection:
         self._known = self._known or await self._find()
-        try:
-            return await _opened(_to(self._known, self._nodes, self._options))
-        except (RedisError, OSError):
-            self._known = None
-            raise
+        return _to(self._known, self._nodes, self._options)
 
     async def _find(self) -> Node:
         cluster = RedisCluster(
@@ -178,6 +118,7 @@ class _ByCluster:
             password=self._nodes.password or None,
             socket_connect_timeout=SENTINEL_S,
             socket_timeout=SENTINEL_S,
+            retry=Retry(NoBackoff(), 0),  # the next node is asked
             **_tls(self._nodes, "ssl"),
         )
         try:
@@ -215,12 +156,3 @@ def _tls(nodes: Nodes, switch: str | None) -> dict[str, Any]:
         return {}
     options: dict[str, Any] = {switch: True} if switch else {}
     return options | ({"ssl_ca_certs": nodes.ca_file} if nodes.ca_file else {})
-
-
-async def _opened(connection: AbstractConnection) -> AbstractConnection:
-    try:
-        await connection.connect()  # type: ignore[no-untyped-call]  # untyped in the driver
-    except BaseException:
-        await connection.disconnect(nowait=True)
-        raise
-    return connection
