@@ -78,7 +78,7 @@ class Continuity:
 
     @property
     def state(self) -> SpoolState:
-        size = self.spool.size_bytes if self.spool else 0
+        size = self.spool.size_bytes if self.spool and self._waiting else 0
         return SpoolState(self._waiting.total(), size, self.oldest_ms)
 
     async def ask(self, call: Callable[[], Awaitable[T]]) -> T:

@@ -31,7 +31,7 @@ from router.domain.errors import Overloaded, RouterError, StorageUnavailable
 from router.domain.tenants import Tenant
 from router.ports.observer import Observer
 from router.ports.spool import Spool, SpoolPage
-from router.runtime.loops import wait
+from router.runtime.loops import finished_step, wait
 
 POLL_S: Final = 0.25
 ADOPT_S: Final = 5.0
@@ -108,6 +108,7 @@ class SpoolDelivery:
             page = await self._spool.oldest(PAGE)
             if page is None or not await self._deliver_page(page):
                 return
+            finished_step()
 
     async def _deliver_page(self, page: SpoolPage) -> bool:
         """False when the store could not take all of it."""

@@ -119,6 +119,7 @@ class Pipeline:
         finally:
             self.finalizer.end(state)
             self.idempotency.leave(state.id)
+            self.finalizer.end(state)
 
     async def _close(self, state: RequestState) -> Completion | None:
         record = await self.finalizer.close(state)

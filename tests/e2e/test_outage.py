@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -46,7 +48,7 @@ class Ledger:
 
 @asynccontextmanager
 async def routers(
-    folder: Path, text: str, count: int = 2
+    folder: Path, text: str, count: int = 2, *, full_disk: bool = False
 ) -> AsyncIterator[list[router_pb2_grpc.RouterServiceStub]]:
     """Stubs of so many router processes, which share a folder for their spools."""
     stubs, processes = [], []
@@ -58,8 +60,9 @@ async def routers(
             log = stack.enter_context((folder / f"router-{number}.log").open("wb"))
             process = subprocess.Popen(  # noqa: ASYNC220, S603 - our own command
                 [sys.executable, "-m", "router", "serve", "--config", str(config)],
-                stdout=log,
-                stderr=log,
+                stdout=subprocess.DEVNULL if full_disk else log,
+                stderr=subprocess.DEVNULL if full_disk else log,
+                preexec_fn=without_disk if full_disk else None,  # noqa: PLW1509 - no threads yet
             )
             stack.callback(process.wait)
             stack.callback(process.kill)
@@ -229,3 +232,44 @@ def redis(tmp_path: Path) -> str:
 @pytest.fixture
 def sections(tmp_path: Path) -> str:
     return f"cache: {{enabled: false}}\ndegraded: {{spool_dir: {tmp_path}/spool}}"
+
+
+@pytest.mark.usefixtures("model_dir")
+async def test_a_disk_that_takes_nothing_refuses_before_anything_is_paid(
+    tmp_path: Path, config: Callable[..., str]
+) -> None:
+    server, calls = EmbeddedRedis(tmp_path / "store"), list[str]()
+    await server.start()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(server.stop)
+        upstream = Upstream("any", INSTANT, lambda prompt: (calls.append(prompt), GOOD)[1])
+        port = await stack.enter_async_context(served(upstream))
+        storage = await open_storage(StorageSettings(url=f"unix://{server.socket}"))
+        stack.push_async_callback(storage.close)
+        await storage.tenants.create(Tenant("free"), hash_key("ar_free"))
+        text = config(tmp_path, dict.fromkeys(ARMS, port))
+        async with routers(tmp_path, text, 1, full_disk=True) as (stub,):
+            asked = partial(stub.Complete, request("Why?"), metadata=metadata("free"), timeout=30)
+            await asked(wait_for_ready=True)
+            paid = len(calls)
+            send(server, signal.SIGKILL)
+            for _ in range(3):
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await asked()
+                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            await server.start()
+            await until(lambda: is_served(asked))
+    assert len(calls) == paid + 1
+
+
+async def is_served(ask: Callable[[], Awaitable[object]]) -> bool:
+    try:
+        await ask()
+    except grpc.aio.AioRpcError:
+        return False
+    return True
+
+
+def without_disk() -> None:
+    """No file of the process can grow: what is written fails as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

@@ -166,8 +166,8 @@ async def test_feedback_is_judged_by_when_it_was_accepted(
     clock.now_s += WINDOW_S - 1
     assert await stores.decisions.feedback("acme", RECORD.id, FeedbackReport(1.0))
     clock.now_s += WINDOW_S
+    report = FeedbackReport(0.5, correction=True)
     with pytest.raises(FeedbackTooLate):
-        report = FeedbackReport(0.5, correction=True)
         await stores.decisions.feedback("acme", RECORD.id, report)
     await back(server, storage, stores)
     await delivery.step()
