@@ -159,6 +159,7 @@ def test_an_unknown_key_without_a_neighbour_lists_what_is_known() -> None:
             "redis.cluster.password_env",
             "set the environment variable NOT_SET",
         ),
+        ("redis: {cluster: {nodes: ['h:99999']}}", "redis.cluster.nodes.0", "from 1 to 65535"),
         ("redis: {cluster: {nodes: ['h:1'], ca_file: /no}}", "redis.cluster.ca_file", "can be"),
         ("redis: {url: 'redis://h?sokcet_timeout=1'}", "redis.url", "socket_timeout"),
         ("redis: {embedded: {appendfsync: never}}", "redis.embedded.appendfsync", "write one of"),
