@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -33,13 +34,15 @@ Find = Callable[[str], Reply]
 class Served:
     """One call in a provider's ledger; output_tokens grow while they are generated.
 
-    A caller who leaves ends a stream, but not an answer that was to come at once.
+    A caller who leaves ends a stream, but not an answer that was to come at once. began_s:
+    monotonic.
     """
 
     model: str
     prompt: str
     input_tokens: int
     output_tokens: float = 0.0
+    began_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)

@@ -49,6 +49,10 @@ class Program:
         self._argv = [*shim, *argv]
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     async def start(self) -> None:
         self._process = self._spawned()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from bench.chaos.actors import Actor, Command, Redis
+from bench.chaos.actors import Actor, Command, Program, Redis
 from demo.setup import serving
 from demo.stack import free_port, listens
 from router.adapters.storage import Storage, StorageSettings, open_storage
@@ -55,8 +55,8 @@ class Stage:
 
     url: str
     stores: tuple[Actor, ...]
-    routers: tuple[Actor, ...]
-    learners: tuple[Actor, ...]
+    routers: tuple[Program, ...]
+    learners: tuple[Program, ...]
     ports: tuple[int, ...]
     metrics: tuple[int, ...]
     config: Path
@@ -65,12 +65,13 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Number of processes, and their pace of publishing and polling."""
+    """Number of processes, their pace of publishing and polling, and the time to end in."""
 
     routers: int = 2
     learners: int = 2
     publish_ms: int = 100
     poll_ms: int = 100
+    drain_ms: int = 20_000
 
 
 CAST = Cast()
@@ -157,7 +158,7 @@ def _config(folder: Path, redis: str, upstream: int, ports: tuple[int, int], cas
     """ports: of the API and of the metrics."""
     pace = {"publish_every_ms": cast.publish_ms, "poll_ms": cast.poll_ms}
     document = {
-        "server": dict(zip(("port", "metrics_port"), ports, strict=True)),
+        "server": {"port": ports[0], "metrics_port": ports[1], "drain_ms": cast.drain_ms},
         "cache": {"enabled": False},
         "redis": {"url": redis, "keep_events": 1_000_000},
         "learning": {"embedded": False, **pace},
