@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 
+from bench.chaos.actors import Program
 from bench.chaos.books import Books, read_books
 from bench.chaos.nodes import Node
 from bench.chaos.proxy import HOST, FaultyProxy, Mode
-from bench.chaos.stage import opened
+from bench.chaos.stage import opened, until
+from demo.setup import serving
 from router.adapters.storage import Storage
 
 SHOT_S = 2.0
@@ -19,6 +24,9 @@ RESETS_S = 8.0
 RESETS_EVERY_MS = 300.0
 LAG_S = 2.0
 NANO = 1_000_000_000
+DRAIN_S = 5.0
+"""Time that routers are given to end calls under way."""
+SLACK_S = 3.0
 
 
 @dataclass(slots=True)
@@ -32,12 +40,17 @@ class Gone:
 
 @dataclass(slots=True)
 class Store:
-    """What routers reach by one name: a proxy that leads to the primary."""
+    """What routers reach by one name: a proxy that leads to the primary.
+
+    routers: with their ports. slow: those that SIGTERM did not end in time while it was away.
+    """
 
     proxy: FaultyProxy
     primary: Node
     replica: Node
     tenants: tuple[str, ...]
+    routers: Mapping[int, Program] = field(default_factory=dict)
+    slow: list[str] = field(default_factory=list)
     gone: Gone = field(default_factory=Gone)
 
 
@@ -77,6 +90,21 @@ async def _killed(store: Store) -> None:
     store.primary.kill()
     await asyncio.sleep(HOLD_S)
     await store.primary.start()
+
+
+async def _restart(store: Store) -> None:
+    """While the store is away one router is ended, one is killed, and both come back."""
+    await store.proxy.set(Mode.REFUSE)
+    await asyncio.sleep(LAG_S)
+    (first, ended), (second, killed) = list(store.routers.items())[:2]
+    killed.kill()
+    store.slow += await slow_to_end([ended])
+    for router in (ended, killed):
+        await router.start()
+    await asyncio.sleep(LAG_S)
+    await store.proxy.set(Mode.PASS)
+    with suppress(TimeoutError):
+        await until(lambda: serving(first) and serving(second))
 
 
 async def _full(store: Store) -> None:
@@ -123,6 +151,17 @@ async def charged_usd(storage: Storage, tenants: tuple[str, ...]) -> float:
     return nano / NANO
 
 
+async def slow_to_end(programs: Sequence[Program]) -> list[str]:
+    """Send SIGTERM to all; returns the names of those that took longer than they may."""
+
+    async def took_s(program: Program) -> float:
+        began_s = time.monotonic()
+        return time.monotonic() - began_s if await program.stop() else inf
+
+    times_s = await asyncio.gather(*map(took_s, programs))
+    return [p.name for p, s in zip(programs, times_s, strict=True) if s > DRAIN_S + SLACK_S]
+
+
 FAULTS: Mapping[str, Fault] = {
     "rst": _shot(FaultyProxy.reset_all),
     "idle": _shot(FaultyProxy.reset_idle),
@@ -133,6 +172,7 @@ FAULTS: Mapping[str, Fault] = {
     "refuse": _mode(Mode.REFUSE),
     "stop": _stopped,
     "kill": _killed,
+    "restart": _restart,
     "full": _full,
     "readonly": _read_only,
     "resets": _resets,

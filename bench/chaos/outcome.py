@@ -69,13 +69,11 @@ class Outcome:
     def lines(self) -> Iterator[str]:
         """Yield the table and the verdict."""
         yield f"{'fault':<10}" + "".join(f"{name:>9}" for name in (*COLUMNS, "slowest", "after"))
-        thrown = self._thrown()
+        thrown, first_s = self._thrown(), min((w.began_s for w in self.windows), default=0.0)
+        yield _row("(before)", [c for c in self.calls if c.asked_s < first_s], thrown)
         for window in self.windows:
-            calls = [c for c in self.calls if window.began_s <= c.asked_s < window.healed_s]
+            calls = [c for c in self.calls if window.began_s <= c.asked_s < window.over_s]
             yield _row(window.name, calls, thrown) + f"{_ill_s(window, self.calls):>8.1f}s"
-        inside = [(w.began_s, w.healed_s) for w in self.windows]
-        calm = [c for c in self.calls if not any(a <= c.asked_s < b for a, b in inside)]
-        yield _row("(calm)", calm, thrown)
         yield _row("(all)", self.calls, thrown)
         reasons = Counter(c.reason for c in self.calls if c.fate is Fate.REFUSED)
         yield "refused: " + (", ".join(f"{n} {r}" for r, n in reasons.most_common()) or "none")

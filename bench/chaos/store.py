@@ -13,9 +13,8 @@ from pathlib import Path
 
 import click
 
-from bench.chaos.actors import Program
 from bench.chaos.books import Differences, Promises, differences, read_books, verified
-from bench.chaos.faults import FAULTS, Gone, Store, charged_usd
+from bench.chaos.faults import DRAIN_S, FAULTS, Gone, Store, charged_usd, slow_to_end
 from bench.chaos.nodes import HOST, Node
 from bench.chaos.outcome import End, Outcome, Window
 from bench.chaos.proxy import FaultyProxy
@@ -25,8 +24,6 @@ from demo.upstream import Served, Upstream, served
 from demo.world import Profile, Reply, chance
 from router.adapters.storage import Storage
 
-DRAIN_S = 5.0
-SLACK_S = 3.0
 CAST = Cast(routers=4, learners=2, drain_ms=int(DRAIN_S * 1_000))
 FREE = "free"
 """A tenant without a limit beside TENANT, which has a budget."""
@@ -45,6 +42,7 @@ async def run(names: Sequence[str], seed: int, folder: Path, cast: Cast = CAST) 
     ledger: list[Served] = []
     async with _stored(folder) as store, served(_provider(ledger)) as provider:
         async with housed(folder, store.proxy.url, provider, cast) as stage:
+            store.routers = dict(zip(stage.ports, stage.routers, strict=True))
             keys = [stage.key, await made_tenant(stage.config, FREE)]
             traffic, stop = Traffic(stage.ports, keys, rng), asyncio.Event()
             asking = asyncio.create_task(traffic.run(stop))
@@ -105,9 +103,9 @@ async def _end(store: Store, stage: Stage, promises: Promises) -> End:
     async with opened(store.primary.url) as storage:
         await _patiently(lambda: _arrived(storage, promises, store.gone))
         early = [a.name for a in (*stage.routers, *stage.learners) if not a.runs]
-        slow = await _ended(stage.routers)
+        slow = store.slow + await slow_to_end(stage.routers)
         await _patiently(lambda: _learned(storage))
-        slow += await _ended(stage.learners)
+        slow += await slow_to_end(stage.learners)
         stored = await storage.snapshots.load()
         backlog = await storage.events.backlog(stored.position if stored else "0")
     same, replay = await verified(stage.config)
@@ -129,17 +127,6 @@ async def _arrived(storage: Storage, promises: Promises, gone: Gone) -> bool:
 async def _learned(storage: Storage) -> bool:
     stored = await storage.snapshots.load()
     return stored is not None and await storage.events.backlog(stored.position) == 0
-
-
-async def _ended(programs: Sequence[Program]) -> list[str]:
-    """Send SIGTERM to all; returns the names of those that took longer than they may."""
-
-    async def took_s(program: Program) -> float:
-        began_s = time.monotonic()
-        return time.monotonic() - began_s if await program.stop() else float("inf")
-
-    times_s = await asyncio.gather(*map(took_s, programs))
-    return [p.name for p, s in zip(programs, times_s, strict=True) if s > DRAIN_S + SLACK_S]
 
 
 def _excused(wrong: Differences, gone: Gone) -> Differences:

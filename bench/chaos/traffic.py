@@ -30,6 +30,9 @@ TELL_TRIES = 3
 TELL_PAUSE_S = 0.3
 UNKNOWN = "no reason"
 
+RECONNECT = [("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 500)]
+"""A router that is back is found soon."""
+
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -80,7 +83,9 @@ class Traffic:
     """twice: pairs of decisions that answered the same idempotency key."""
 
     def __init__(self, ports: Sequence[int], keys: Sequence[str], rng: random.Random) -> None:
-        self._channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}") for port in ports]
+        self._channels = [
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=RECONNECT) for port in ports
+        ]
         self._stubs = [router_pb2_grpc.RouterServiceStub(c) for c in self._channels]  # type: ignore[no-untyped-call]  # generated
         self._metadata: list[Metadata] = [(("authorization", f"Bearer {key}"),) for key in keys]
         self._rng = rng
