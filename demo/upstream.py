@@ -31,7 +31,7 @@ Find = Callable[[str], Reply]
 
 
 @dataclass(slots=True)
-class Served:
+class LedgerEntry:
     """One call in a provider's ledger; output_tokens grow while they are generated.
 
     A caller who leaves ends a stream, but not an answer that was to come at once. began_s:
@@ -58,7 +58,7 @@ class Upstream:
     find: Find
     down: bool = False
     speed: float = 1.0
-    ledger: list[Served] | None = None
+    ledger: list[LedgerEntry] | None = None
 
     def app(self) -> Starlette:
         numbers = count()
@@ -72,7 +72,7 @@ class Upstream:
             if self.down or chance(self.name, number) < self.profile.failure_rate:
                 return _error("overloaded", 503)
             reply = self.find(asked.prompt)
-            served = Served(asked.model, asked.prompt, reply.input_tokens)
+            served = LedgerEntry(asked.model, asked.prompt, reply.input_tokens)
             if self.ledger is not None:
                 self.ledger.append(served)
             if asked.stream:
@@ -111,7 +111,7 @@ class Upstream:
         return self._envelope("chat.completion", number, [choice]) | {"usage": _usage(reply)}
 
     async def _pieces(
-        self, reply: Reply, number: int, served: Served, *, counted: bool
+        self, reply: Reply, number: int, served: LedgerEntry, *, counted: bool
     ) -> AsyncIterator[bytes]:
         texts = [reply.text[i : i + PIECE_CHARS] for i in range(0, len(reply.text), PIECE_CHARS)]
         await self._work(0)

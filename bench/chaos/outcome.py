@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench.chaos.books import Differences
 from bench.chaos.stage import PRICES
 from bench.chaos.traffic import DEADLINE_S, GRACE_S, Call, Fate, number_in
-from demo.upstream import Served
+from demo.upstream import LedgerEntry
 from demo.world import TOKENS_PER_MTOK
 
 WELL_S = 3.0
@@ -46,7 +46,7 @@ class End:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class StoreOutcome:
     """All that a run has shown.
 
     twice: pairs of decisions that answered one key. redis_lost: promises that the new primary of a
@@ -55,7 +55,7 @@ class Outcome:
 
     windows: Sequence[Window]
     calls: Sequence[Call]
-    ledger: Sequence[Served]
+    ledger: Sequence[LedgerEntry]
     wrong: Differences
     twice: Sequence[tuple[str, str]]
     redis_lost: int
@@ -140,7 +140,7 @@ def _ill_s(window: Window, calls: Sequence[Call]) -> float:
     return max(ill, default=0.0)
 
 
-def _usd(entry: Served) -> float:
+def _usd(entry: LedgerEntry) -> float:
     tokens = entry.input_tokens + entry.output_tokens
     return PRICES[entry.model] * tokens / TOKENS_PER_MTOK
 

@@ -16,11 +16,11 @@ import click
 from bench.chaos.books import Differences, Promises, differences, read_books, verified
 from bench.chaos.faults import DRAIN_S, FAULTS, Gone, Store, charged_usd, slow_to_end
 from bench.chaos.nodes import HOST, Node
-from bench.chaos.outcome import End, Outcome, Window
+from bench.chaos.outcome import End, StoreOutcome, Window
 from bench.chaos.proxy import FaultyProxy
 from bench.chaos.stage import TENANT, Cast, Stage, housed, made_tenant, opened, running
-from bench.chaos.traffic import Traffic
-from demo.upstream import Served, Upstream, served
+from bench.chaos.traffic import SteadyTraffic
+from demo.upstream import LedgerEntry, Upstream, served
 from demo.world import Profile, Reply, chance
 from router.adapters.storage import Storage
 
@@ -36,15 +36,15 @@ PROVIDER = Profile(0, 0, first_token_ms=60, token_ms=2, failure_rate=0)
 INPUT_TOKENS, OUTPUT_TOKENS = 150, (40, 160)
 
 
-async def run(names: Sequence[str], seed: int, folder: Path, cast: Cast = CAST) -> Outcome:
+async def run(names: Sequence[str], seed: int, folder: Path, cast: Cast = CAST) -> StoreOutcome:
     """Break the store in each way, then let everything finish; folder: for data and logs."""
     rng = random.Random(seed)  # noqa: S311 - chance for a test
-    ledger: list[Served] = []
+    ledger: list[LedgerEntry] = []
     async with _stored(folder) as store, served(_provider(ledger)) as provider:
         async with housed(folder, store.proxy.url, provider, cast) as stage:
             store.routers = dict(zip(stage.ports, stage.routers, strict=True))
             keys = [stage.key, await made_tenant(stage.config, FREE)]
-            traffic, stop = Traffic(stage.ports, keys, rng), asyncio.Event()
+            traffic, stop = SteadyTraffic(stage.ports, keys, rng), asyncio.Event()
             asking = asyncio.create_task(traffic.run(stop))
             try:
                 windows = await _broken(store, names)
@@ -56,7 +56,7 @@ async def run(names: Sequence[str], seed: int, folder: Path, cast: Cast = CAST) 
             gone, books = store.gone, await read_books(storage)
             charged = await charged_usd(storage, store.tenants) + gone.charged_usd
     wrong = differences(traffic.promises, books)
-    return Outcome(
+    return StoreOutcome(
         windows=windows,
         calls=traffic.calls,
         ledger=ledger,
@@ -76,7 +76,7 @@ async def _stored(folder: Path) -> AsyncIterator[Store]:
         yield Store(proxy, primary, replica, (TENANT, FREE))
 
 
-def _provider(ledger: list[Served]) -> Upstream:
+def _provider(ledger: list[LedgerEntry]) -> Upstream:
     return Upstream("any", PROVIDER, _reply, ledger=ledger)
 
 

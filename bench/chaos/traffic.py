@@ -79,7 +79,7 @@ class _Wish:
     tries: int = 0
 
 
-class Traffic:
+class SteadyTraffic:
     """twice: pairs of decisions that answered the same idempotency key."""
 
     def __init__(self, ports: Sequence[int], keys: Sequence[str], rng: random.Random) -> None:
