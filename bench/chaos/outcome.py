@@ -21,14 +21,27 @@ BUSY = "IDEMPOTENCY_RUNNING"
 COLUMNS = ["asked", "answered", "degraded", "refused", "late", "hung", "left", "thrown", "told"]
 
 
+LEAD_S = 0.5
+"""A call that was asked so shortly before a fault is still under way when it comes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A fault and the calm after it; times are monotonic."""
+    """A fault and the calm after it, until the next; times are monotonic."""
 
     name: str
     began_s: float
     healed_s: float
     over_s: float
+
+    def met(self, calls: Sequence[Call]) -> list[Call]:
+        began_s, over_s = self.began_s - LEAD_S, self.over_s - LEAD_S
+        return [c for c in calls if began_s <= c.asked_s < over_s]
+
+    def ill_s(self, calls: Sequence[Call]) -> float:
+        """Returns how long after the fault calls were still asked in vain."""
+        vain = [c for c in self.met(calls) if c.fate in UNWELL and c.reason != BUSY]
+        return max((c.asked_s - self.healed_s for c in vain), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +83,10 @@ class StoreOutcome:
         """Yield the table and the verdict."""
         yield f"{'fault':<10}" + "".join(f"{name:>9}" for name in (*COLUMNS, "slowest", "after"))
         thrown, first_s = self._thrown(), min((w.began_s for w in self.windows), default=0.0)
-        yield _row("(before)", [c for c in self.calls if c.asked_s < first_s], thrown)
+        yield _row("(before)", [c for c in self.calls if c.asked_s < first_s - LEAD_S], thrown)
         for window in self.windows:
-            calls = [c for c in self.calls if window.began_s <= c.asked_s < window.over_s]
-            yield _row(window.name, calls, thrown) + f"{_ill_s(window, self.calls):>8.1f}s"
+            after_s = max(0.0, window.ill_s(self.calls))
+            yield _row(window.name, window.met(self.calls), thrown) + f"{after_s:>8.1f}s"
         yield _row("(all)", self.calls, thrown)
         reasons = Counter(c.reason for c in self.calls if c.fate is Fate.REFUSED)
         yield "refused: " + (", ".join(f"{n} {r}" for r, n in reasons.most_common()) or "none")
@@ -94,7 +107,7 @@ class StoreOutcome:
         off = self.charged_usd / self.paid_usd - 1 if self.paid_usd else 0.0
         money = f"paid ${self.paid_usd:.6f}, charged ${self.charged_usd:.6f} ({off:+.1%})"
         yield money, abs(off) <= FAIR
-        ill = [w.name for w in self.windows if _ill_s(w, self.calls) > WELL_S]
+        ill = [w.name for w in self.windows if w.ill_s(self.calls) > WELL_S]
         yield f"not well {WELL_S:.0f} s after: {_names(ill)}", not ill
         yield f"events not learned: {self.end.backlog}", not self.end.backlog
         yield f"replay: {self.end.replay}", self.end.same
@@ -128,16 +141,6 @@ def _row(name: str, calls: Sequence[Call], thrown: Mapping[int, bool]) -> str:
     ]
     slowest_s = max((c.took_s for c in calls), default=0.0)
     return f"{name:<10}" + "".join(f"{cell:>9}" for cell in cells) + f"{slowest_s:>8.1f}s"
-
-
-def _ill_s(window: Window, calls: Sequence[Call]) -> float:
-    """Returns how long after the fault calls were still asked in vain."""
-    ill = [
-        c.asked_s - window.healed_s
-        for c in calls
-        if window.healed_s <= c.asked_s < window.over_s and c.fate in UNWELL and c.reason != BUSY
-    ]
-    return max(ill, default=0.0)
 
 
 def _usd(entry: LedgerEntry) -> float:

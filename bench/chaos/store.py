@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import click
@@ -51,6 +52,7 @@ async def run(names: Sequence[str], seed: int, folder: Path, cast: Cast = CAST) 
             finally:
                 stop.set()
                 await asking
+            windows[-1:] = [replace(window, over_s=inf) for window in windows[-1:]]
             end = await _end(store, stage, traffic.promises)
         async with opened(store.primary.url) as storage:
             gone, books = store.gone, await read_books(storage)
