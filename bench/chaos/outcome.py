@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench.chaos.books import Differences
 from bench.chaos.stage import PRICES
-from bench.chaos.traffic import DEADLINE_S, GRACE_S, Call, Fate, number_in
+from bench.chaos.traffic import DEADLINE_S, GRACE_S, UNKNOWN, Call, Fate, number_in
 from demo.upstream import LedgerEntry
 from demo.world import TOKENS_PER_MTOK
 
@@ -117,14 +117,17 @@ class StoreOutcome:
         return sum(_usd(entry) for entry in self.ledger)
 
     def _thrown(self) -> Mapping[int, bool]:
-        """Returns by `id` of a call whether it was refused though a provider served it."""
+        """Returns by `id` of a call whether a router refused it though a provider served it.
+
+        A router that is killed says nothing; such calls are left out.
+        """
         served = defaultdict(list)
         for entry in self.ledger:
             served[number_in(entry.prompt)].append(entry.began_s)
         return {
             id(c): any(c.asked_s <= s <= c.asked_s + c.took_s for s in served[c.number])
             for c in self.calls
-            if c.fate is Fate.REFUSED
+            if c.fate is Fate.REFUSED and not c.reason.endswith(UNKNOWN)
         }
 
 

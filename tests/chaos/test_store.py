@@ -70,5 +70,6 @@ def test_one_broken_promise_is_found(bad: StoreOutcome) -> None:
     assert sum(line.startswith("BROKEN") for line in bad.lines()) == 1
 
 
-def test_a_refusal_that_nothing_was_paid_for_breaks_no_promise() -> None:
-    assert replace(GOOD, calls=[ANSWERED, replace(REFUSED, number=2)]).kept
+def test_a_refusal_before_anything_was_paid_or_by_a_killed_router_breaks_no_promise() -> None:
+    cut = replace(REFUSED, reason="UNAVAILABLE, no reason")
+    assert replace(GOOD, calls=[ANSWERED, replace(REFUSED, number=2), cut]).kept
