@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from router.degraded.continuity import Continuity
+from router.degraded.continuity import Continuity, is_refused
 from router.degraded.decisions import RecentDecisions
 from router.degraded.entries import (
     AnyEntry,
@@ -163,7 +163,9 @@ def _result(found: BaseException | None) -> str | None:
     """None where it is to be tried again."""
     if found is None:
         return DELIVERED
-    if isinstance(found, StorageUnavailable | Overloaded):
+    if isinstance(found, Overloaded):
+        return None
+    if isinstance(found, StorageUnavailable) and not is_refused(found):
         return None
     if not isinstance(found, Exception):
         raise found
