@@ -140,7 +140,13 @@ class DegradingQuota:
         self._never_held: Bounded[str, None] = Bounded(MOST)
         self.spenders: Bounded[str, tuple[int, Tenant]] = Bounded(MOST)
 
-    async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
+    async def reserve(
+        self,
+        tenant: Tenant,
+        reservation: Reservation,
+        *,
+        admitted: bool = False,  # noqa: ARG002 - nobody asks it of this one
+    ) -> QuotaLeft:
         was_away = self._continuity.is_away
         try:
             return await self._reserve(tenant, reservation)
