@@ -117,7 +117,6 @@ class Pipeline:
         try:
             return await self._close(state)
         finally:
-            self.finalizer.end(state)
             self.idempotency.leave(state.id)
             self.finalizer.end(state)
 
