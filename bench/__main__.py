@@ -11,7 +11,7 @@ from bench.experiments.coverage import coverage
 from bench.experiments.drift.command import drift
 from bench.experiments.robustness.command import robustness
 from bench.experiments.routing.command import routing
-from bench.load import decide, freshness, learner, overhead
+from bench.load import decide, freshness, learner, neighbours, overhead
 
 
 @click.group()
@@ -52,6 +52,13 @@ def freshness_command(rounds: int) -> None:
 def learner_command(decisions: int, *, challengers: bool) -> None:
     """Events a learner gets through in a second; what they and its snapshot take."""
     asyncio.run(learner.run(decisions, challenged=challengers))
+
+
+@main.command("neighbours")
+@click.option("--requests", type=click.IntRange(10), default=300, show_default=True)
+def neighbours_command(requests: int) -> None:
+    """A quiet tenant's latency beside one that takes all it can get."""
+    asyncio.run(neighbours.run(requests))
 
 
 for experiment in (routing, cascade, drift, robustness, coverage):

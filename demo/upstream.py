@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -18,6 +20,7 @@ from starlette.routing import Route
 
 from demo.recorded import RecordedWorld
 from demo.simulated import SimulatedWorld
+from demo.stack import free_port
 from demo.world import ARMS, Profile, Reply, World, chance
 
 PIECE_CHARS = 24
@@ -28,10 +31,26 @@ Find = Callable[[str], Reply]
 
 
 @dataclass(slots=True)
+class LedgerEntry:
+    """One call in a provider's ledger; output_tokens grow while they are generated.
+
+    A caller who leaves ends a stream, but not an answer that was to come at once. began_s:
+    monotonic.
+    """
+
+    model: str
+    prompt: str
+    input_tokens: int
+    output_tokens: float = 0.0
+    began_s: float = field(default_factory=time.monotonic)
+
+
+@dataclass(slots=True)
 class Upstream:
     """find: prompt -> reply. down: every call is answered 503, as an overloaded provider does.
 
-    speed: how many times faster than its profile the provider works.
+    speed: how many times faster than its profile the provider works. ledger: calls that are
+    charged; None keeps no account.
     """
 
     name: str
@@ -39,6 +58,7 @@ class Upstream:
     find: Find
     down: bool = False
     speed: float = 1.0
+    ledger: list[LedgerEntry] | None = None
 
     def app(self) -> Starlette:
         numbers = count()
@@ -52,9 +72,13 @@ class Upstream:
             if self.down or chance(self.name, number) < self.profile.failure_rate:
                 return _error("overloaded", 503)
             reply = self.find(asked.prompt)
+            served = LedgerEntry(asked.model, asked.prompt, reply.input_tokens)
+            if self.ledger is not None:
+                self.ledger.append(served)
             if asked.stream:
-                pieces = self._pieces(reply, number, counted=asked.counted)
+                pieces = self._pieces(reply, number, served, counted=asked.counted)
                 return StreamingResponse(pieces, media_type="text/event-stream")
+            served.output_tokens = reply.output_tokens
             await self._work(reply.output_tokens)
             return JSONResponse(self._whole(reply, number))
 
@@ -86,11 +110,14 @@ class Upstream:
         choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
         return self._envelope("chat.completion", number, [choice]) | {"usage": _usage(reply)}
 
-    async def _pieces(self, reply: Reply, number: int, *, counted: bool) -> AsyncIterator[bytes]:
+    async def _pieces(
+        self, reply: Reply, number: int, served: LedgerEntry, *, counted: bool
+    ) -> AsyncIterator[bytes]:
         texts = [reply.text[i : i + PIECE_CHARS] for i in range(0, len(reply.text), PIECE_CHARS)]
         await self._work(0)
         for text in texts:
             await self._work(reply.output_tokens / len(texts), first=False)
+            served.output_tokens += reply.output_tokens / len(texts)
             yield self._event(number, [{"index": 0, "delta": {"content": text}}])
         ending = {"index": 0, "delta": {}, "finish_reason": reply.finish_reason}
         yield self._event(number, [ending])
@@ -107,10 +134,33 @@ class Upstream:
         return {"id": name, "object": kind, "created": 0, "model": self.name, "choices": choices}
 
 
+@asynccontextmanager
+async def served(upstream: Upstream) -> AsyncIterator[int]:
+    """The port of a real HTTP server in this loop; at the end it waits for no answer."""
+    port = free_port()
+    config = uvicorn.Config(
+        upstream.app(),
+        port=port,
+        log_level="critical",
+        lifespan="off",
+        timeout_graceful_shutdown=0,
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server._serve())  # noqa: SLF001 - `serve` would take the signals
+    while not server.started:  # noqa: ASYNC110 - uvicorn sets no event
+        await asyncio.sleep(0.005)
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        await task
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """prompt: text of the last user message. counted: a stream is to end with its usage."""
 
+    model: str
     prompt: str
     stream: bool
     counted: bool
@@ -121,7 +171,8 @@ class _Asked:
         users = [_text(m.get("content") or "") for m in body["messages"] if m["role"] == "user"]
         options = body.get("stream_options") or {}
         stream, counted = body.get("stream"), options.get("include_usage")
-        return cls(users[-1] if users else "", bool(stream), bool(counted))
+        prompt, model = users[-1] if users else "", str(body.get("model", ""))
+        return cls(model, prompt, bool(stream), bool(counted))
 
 
 def _text(content: str | list[dict[str, Any]]) -> str:

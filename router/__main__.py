@@ -1,5 +1,30 @@
-"""`python -m router`."""
+"""`python -m router`, and the command `adaptive-router`."""
 
-from router.cli import main
+from __future__ import annotations
 
-main(prog_name="adaptive-router")
+import os
+import signal
+from typing import Final, NoReturn
+
+SHELL_SIGNALLED: Final = 128
+"""A shell adds the signal to it for the exit status of a process that one ended."""
+
+
+def main() -> None:
+    """End on SIGTERM from the first moment: as process 1 it would be ignored until it is asked for.
+
+    A command that serves takes the signal over once it runs.
+    """
+    signal.signal(signal.SIGTERM, _end)
+    from router.cli import main as commands  # noqa: PLC0415 - imports for most of a second
+
+    commands(prog_name="adaptive-router")
+
+
+def _end(*_: object) -> NoReturn:
+    """Raise nothing: an import that is interrupted may make an error of its own of that."""
+    os._exit(SHELL_SIGNALLED + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,10 +1,11 @@
-"""`scripts/chaos learning`."""
+"""`scripts/chaos`."""
 
 from __future__ import annotations
 
 import click
 
 from bench.chaos.learning import learning
+from bench.chaos.store import store
 
 
 @click.group()
@@ -13,4 +14,5 @@ def main() -> None:
 
 
 main.add_command(learning)
+main.add_command(store)
 main()

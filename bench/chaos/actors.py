@@ -34,20 +34,24 @@ class Actor(Protocol):
         """SIGKILL; False when it was not running."""
         ...
 
-    async def stop(self) -> None:
-        """Send SIGTERM, as an operator would: it may finish its work."""
+    async def stop(self) -> bool:
+        """Send SIGTERM, as an operator would: it may finish its work. False: it did not end."""
         ...
 
 
-class Command:
-    """`python -m ARGV`, its output appended to FOLDER/NAME.log."""
+class Program:
+    """A program with arguments, its output appended to FOLDER/NAME.log."""
 
     def __init__(self, name: str, folder: Path, argv: Sequence[str]) -> None:
         self.name = name
         self._log = folder / f"{name}.log"
         shim = [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid())]
-        self._argv = [*shim, sys.executable, "-m", *argv]
+        self._argv = [*shim, *argv]
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     async def start(self) -> None:
         self._process = self._spawned()
@@ -64,14 +68,25 @@ class Command:
     def kill(self) -> bool:
         return _kill(self._process)
 
-    async def stop(self) -> None:
+    def send(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    async def stop(self) -> bool:
         process = self._process
         if process is None or process.poll() is not None:
-            return
+            return True
         process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             await asyncio.to_thread(process.wait, END_S)
-        self.kill()
+        return not self.kill()
+
+
+class Command(Program):
+    """`python -m ARGV`."""
+
+    def __init__(self, name: str, folder: Path, argv: Sequence[str]) -> None:
+        super().__init__(name, folder, [sys.executable, "-m", *argv])
 
 
 def _kill(process: subprocess.Popen[bytes] | None) -> bool:
@@ -98,5 +113,6 @@ class Redis:
         """The shim becomes the server itself, so its process id is the server's."""
         return _kill(self._server.process)
 
-    async def stop(self) -> None:
+    async def stop(self) -> bool:
         await self._server.stop()
+        return True

@@ -5,25 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from dataclasses import dataclass, field
 
 import grpc
 from adaptive_router.v1 import chat_pb2, router_pb2, router_pb2_grpc
+
+from bench.chaos.books import Promises
 
 TIMEOUT_S = 10.0
 PAUSE_S = 0.2
 TRIES = 200
 DECISIONS_PER_KEY = 5
 """Tries under one idempotency key: the claim of a router that was killed outlives it."""
-
-
-@dataclass(slots=True)
-class Promises:
-    """answered: decision ids. told: decision id -> acknowledged quality. refused: lost for good."""
-
-    answered: list[str] = field(default_factory=list)
-    told: dict[str, float] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
 
 
 class Callers:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 
-from bench.chaos.actors import Actor, Command, Redis
+from bench.chaos.actors import Actor, Command, Program, Redis
 from demo.setup import serving
 from demo.stack import free_port, listens
 from router.adapters.storage import Storage, StorageSettings, open_storage
@@ -50,26 +50,28 @@ def write_config(path: Path, document: Mapping[str, object]) -> Path:
 class Stage:
     """Running processes; ports and metrics are those of each router, in the same order.
 
-    config: of a router, good for the commands too. victims: processes to kill, by kind.
+    url: of the store. config: of a router, good for the commands too. key: of TENANT.
     """
 
-    redis: Redis
+    url: str
+    stores: tuple[Actor, ...]
+    routers: tuple[Program, ...]
+    learners: tuple[Program, ...]
     ports: tuple[int, ...]
     metrics: tuple[int, ...]
     config: Path
     key: str
-    victims: tuple[tuple[Actor, ...], ...]
-    learners: tuple[Actor, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Number of processes, and their pace of publishing and polling."""
+    """Number of processes, their pace of publishing and polling, and the time to end in."""
 
     routers: int = 2
     learners: int = 2
     publish_ms: int = 100
     poll_ms: int = 100
+    drain_ms: int = 20_000
 
 
 CAST = Cast()
@@ -78,36 +80,51 @@ CAST = Cast()
 @asynccontextmanager
 async def staged(folder: Path, cast: Cast = CAST) -> AsyncIterator[Stage]:
     """Yield once everything serves; leaving it ends every process."""
-    async with AsyncExitStack() as stack:
-        redis, upstream = Redis(folder), free_port()
-        provider = Command("upstream", folder, [*INSTANT, str(upstream)])
-        ports = tuple(free_port() for _ in range(cast.routers))
-        metrics = tuple(free_port() for _ in ports)
-        pairs = zip(ports, metrics, strict=True)
-        configs = [_config(folder, redis.url, upstream, pair, cast) for pair in pairs]
-        routers = [
-            Command(f"router-{n}", folder, ["router", "serve", "--config", str(path)])
-            for n, path in enumerate(configs)
-        ]
-        alone = _config(folder, redis.url, upstream, (free_port(), 0), cast)
-        learners = [
-            Command(f"learner-{n}", folder, ["router", "learner", "--config", str(alone)])
-            for n in range(cast.learners)
-        ]
-        actors: list[Actor] = [redis, provider, *routers, *learners]
-        for actor in actors:
-            await actor.start()
-            stack.push_async_callback(actor.stop)
-        await until(lambda: listens(upstream) and all(serving(port) for port in ports))
+    redis, upstream = Redis(folder), free_port()
+    provider = Command("upstream", folder, [*INSTANT, str(upstream)])
+    async with running(redis, provider):
+        await until(lambda: listens(upstream))
+        async with housed(folder, redis.url, upstream, cast) as stage:
+            yield replace(stage, stores=(redis,))
+
+
+@asynccontextmanager
+async def housed(folder: Path, url: str, upstream: int, cast: Cast) -> AsyncIterator[Stage]:
+    """Yield once all routers serve, which share a store and a provider with their learners."""
+    ports = tuple(free_port() for _ in range(cast.routers))
+    metrics = tuple(free_port() for _ in ports)
+    configs = [_config(folder, url, upstream, p, cast) for p in zip(ports, metrics, strict=True)]
+    routers = [
+        Command(f"router-{n}", folder, ["router", "serve", "--config", str(path)])
+        for n, path in enumerate(configs)
+    ]
+    alone = _config(folder, url, upstream, (free_port(), 0), cast)
+    learners = [
+        Command(f"learner-{n}", folder, ["router", "learner", "--config", str(alone)])
+        for n in range(cast.learners)
+    ]
+    async with running(*routers, *learners):
+        await until(lambda: all(serving(port) for port in ports))
         yield Stage(
-            redis=redis,
+            url=url,
+            stores=(),
+            routers=tuple(routers),
+            learners=tuple(learners),
             ports=ports,
             metrics=metrics,
             config=configs[0],
-            key=_key(configs[0]),
-            victims=((redis,), tuple(routers), tuple(learners)),
-            learners=tuple(learners),
+            key=await made_tenant(configs[0], TENANT, "--daily-usd", "1000"),
         )
+
+
+@asynccontextmanager
+async def running(*actors: Actor) -> AsyncIterator[None]:
+    """Start one after the other; leaving it ends them, the last started first."""
+    async with AsyncExitStack() as stack:
+        for actor in actors:
+            await actor.start()
+            stack.push_async_callback(actor.stop)
+        yield
 
 
 async def until(ready: Callable[[], bool]) -> None:
@@ -128,9 +145,9 @@ async def gauge(client: httpx.AsyncClient, port: int, name: str) -> float:
 
 
 @asynccontextmanager
-async def opened(stage: Stage) -> AsyncIterator[Storage]:
-    """Yield the storage of the running processes."""
-    storage = await open_storage(StorageSettings(url=stage.redis.url, timeout_ms=10_000))
+async def opened(url: str) -> AsyncIterator[Storage]:
+    """Yield the storage at an address."""
+    storage = await open_storage(StorageSettings(url=url, timeout_ms=10_000))
     try:
         yield storage
     finally:
@@ -141,7 +158,7 @@ def _config(folder: Path, redis: str, upstream: int, ports: tuple[int, int], cas
     """ports: of the API and of the metrics."""
     pace = {"publish_every_ms": cast.publish_ms, "poll_ms": cast.poll_ms}
     document = {
-        "server": dict(zip(("port", "metrics_port"), ports, strict=True)),
+        "server": {"port": ports[0], "metrics_port": ports[1], "drain_ms": cast.drain_ms},
         "cache": {"enabled": False},
         "redis": {"url": redis, "keep_events": 1_000_000},
         "learning": {"embedded": False, **pace},
@@ -151,9 +168,20 @@ def _config(folder: Path, redis: str, upstream: int, ports: tuple[int, int], cas
     return write_config(folder / f"{ports[0]}.yaml", document)
 
 
-def _key(config: Path) -> str:
-    words = ["tenant", "create", TENANT, "--daily-usd", "1000", "--config", str(config)]
-    made = subprocess.run(  # noqa: S603 - our own command, no shell
-        [sys.executable, "-m", "router", *words], check=True, capture_output=True, text=True
-    )
-    return made.stdout.strip()
+async def made_tenant(config: Path, name: str, *limits: str) -> str:
+    """Returns the key of a new tenant."""
+    done, told = await commanded("tenant", "create", name, *limits, "--config", str(config))
+    if done:
+        raise RuntimeError(told)
+    return told
+
+
+async def commanded(*words: str) -> tuple[int, str]:
+    """Run one of the router's commands; returns its exit code, and what it printed or complained.
+
+    Nothing waits meanwhile that runs on the same loop.
+    """
+    argv = (sys.executable, "-m", "router", *words)
+    process = await asyncio.create_subprocess_exec(*argv, stdout=PIPE, stderr=PIPE)
+    printed, complained = await process.communicate()
+    return process.returncode or 0, (printed or complained).decode().strip()

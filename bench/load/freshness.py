@@ -28,7 +28,7 @@ async def run(rounds: int) -> None:
         async with (
             staged(Path(name), DEFAULTS) as stage,
             httpx.AsyncClient() as client,
-            opened(stage) as storage,
+            opened(stage.url) as storage,
         ):
             took_s = [await _round(stage, storage, client, n) for n in range(rounds)]
     half, most = np.percentile(took_s, [50, 99])

@@ -29,14 +29,18 @@ class _Verdict(msgspec.Struct):
     quality: float | None
 
 
-def make_client() -> httpx.AsyncClient:
-    """Pooled, for use as a context manager; each call has a time limit of its own."""
+def make_client(proxy: str | None = None) -> httpx.AsyncClient:
+    """Pooled, for use as a context manager; each call has a time limit of its own.
+
+    proxy: URL of the proxy to go through, None for the direct way.
+    """
     limits = httpx.Limits(max_connections=MAX_CONNECTIONS)
     return httpx.AsyncClient(
         timeout=None,  # noqa: S113 - timed by the call
         trust_env=False,
         follow_redirects=False,
         limits=limits,
+        proxy=proxy,
     )
 
 

@@ -1,25 +1,23 @@
-"""A learner: alone in its process, or the child of a router."""
+"""A learner: alone in its process, or in that of a router's child."""
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import multiprocessing
 import os
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
-import structlog
-
 from router.adapters.storage import Storage
+from router.app.heartbeat import Heartbeat
+from router.app.learner_child import Started
 from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import (
     Running,
+    failure_logged,
     opened_storage,
     redis_watch,
     run,
@@ -28,6 +26,7 @@ from router.app.process import (
 )
 from router.app.refitter import Refitter
 from router.app.reloading import ConfigReloader, ConfigSource
+from router.app.store_watch import StoreWatch
 from router.config import Config
 from router.config.values import catalog_of, trainer_of, upgrade_of
 from router.domain.catalog import Catalog
@@ -36,59 +35,11 @@ from router.learning.training import BatchTrainer
 from router.learning.upgrades import UpgradedEvents
 from router.observe.metrics import Metrics
 from router.ports.observer import Observer
-from router.runtime.loops import Loop, TaskSupervisor, wait
+from router.runtime.loops import Loop, TaskSupervisor
 
-LOOK_S = 0.5
-RESTART_S = 2.0
-GRACE_S = 10.0
 LEARNER_STEP_S = 300.0
 """Restoring a large snapshot and learning a batch are one step."""
 REFIT_STEP_S = 3_600.0
-PR_SET_PDEATHSIG = 1
-NICENESS = 5
-
-Target = Callable[[Config, ConfigSource | None], None]
-
-
-class LearnerChild:
-    """Starts `target(config, source)` in a child, again when it ends, and ends it with `stop`."""
-
-    def __init__(self, target: Target, config: Config, source: ConfigSource | None) -> None:
-        self._target = target
-        self._arguments = config, source
-        self._context = multiprocessing.get_context("spawn")
-
-    async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            child = self._context.Process(
-                target=_run_child,
-                args=(partial(self._target, *self._arguments), os.getpid()),
-                daemon=True,
-            )
-            child.start()
-            while child.is_alive() and not stop.is_set():
-                await wait(stop, LOOK_S)
-            if not stop.is_set():
-                structlog.get_logger("app").error("learner_ended", code=child.exitcode)
-                await wait(stop, RESTART_S)
-            await asyncio.to_thread(_end, child)
-
-
-def _end(child: multiprocessing.process.BaseProcess) -> None:
-    child.terminate()  # the learner publishes what it has learned and gives its lease back
-    child.join(GRACE_S)
-    if child.is_alive():
-        child.kill()
-        child.join()
-
-
-def _run_child(target: Callable[[], None], parent: int) -> None:
-    """Have the kernel end this process when the router is killed (Linux, prctl(2))."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICENESS)  # on a full machine requests go first
-    if os.getppid() == parent:
-        target()
 
 
 class LearnerLoop:
@@ -128,23 +79,29 @@ async def running_learner(
     config: Config, env: Mapping[str, str], source: ConfigSource | None = None
 ) -> AsyncIterator[Running]:
     """Run a learner; leaving it publishes what was learned. source: as of `running_router`."""
+    source = source and replace(source, calls=False)
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         loops = TaskSupervisor(metrics)
         seen = source.stamps(config) if source else None
-        storage = await stack.enter_async_context(opened_storage(config, env))
+        owner = source.path if source else None
+        storage = await stack.enter_async_context(opened_storage(config, env, owner=owner))
         stack.push_async_callback(loops.end)
         learning = LearnerLoop(partial(_learner, storage=storage, metrics=metrics), config)
         # Not `ping`: a private server that this process started would end with it.
         loops.start(redis_watch(storage.probe.check, unreported, metrics), "redis")
         loops.start(learning, "learner", step_s=LEARNER_STEP_S)
+        looked_at = StoreWatch(storage.facts, metrics, is_ours=storage.server is not None)
+        loops.start(looked_at, "store")
         if config.map.refit_every_h:
             refitter = Refitter(config, storage.survey, metrics, time.time)
             loops.start(refitter, "refit", step_s=REFIT_STEP_S)
         if source and seen:
             reloader = ConfigReloader(source, config, learning.exchange, metrics, seen)
             loops.start(reloader, "config", step_s=LEARNER_STEP_S)
-        scraped = serve_metrics(config, metrics, stack)
+        heart = Heartbeat()
+        loops.start(heart, "heartbeat")
+        scraped = serve_metrics(config, metrics, stack, heart)
         yield Running(0, scraped, loops.failed, storage)
 
 
@@ -199,11 +156,21 @@ def config_beside_router(config: Config) -> Config:
 
 def run_learner(config: Config, source: ConfigSource | None = None) -> None:
     """Run a learner alone until SIGTERM or SIGINT. Raises RouterError."""
-    run(running_learner(config, os.environ, source))
+    with failure_logged():
+        run(running_learner(config, os.environ, source))
 
 
-def run_learner_beside(config: Config, source: ConfigSource | None) -> None:
-    """Run a learner that is a router's child."""
-    run_learner(
-        config_beside_router(config), source and replace(source, adapt=config_beside_router)
-    )
+def run_learner_beside(config: Config, source: ConfigSource | None, started: Started) -> None:
+    """Run a learner that is a router's child. started: called once it runs."""
+    adapted = source and replace(source, adapt=config_beside_router)
+    running = running_learner(config_beside_router(config), os.environ, adapted)
+    run(_announced(running, started))
+
+
+@asynccontextmanager
+async def _announced(
+    running: AbstractAsyncContextManager[Running], started: Started
+) -> AsyncIterator[Running]:
+    async with running as service:
+        started()
+        yield service

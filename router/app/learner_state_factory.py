@@ -1,16 +1,22 @@
-"""Makes and restores what learns: the policies, and the gate of each plan."""
+"""Makes and restores what learns: the policies, and the gate of each plan.
+
+A part besides the policy that is of another form, as an earlier version or config wrote it, begins
+anew alone: the rest of the snapshot is kept, and a learner learns the part again from the log.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from bandit import Context, ContextMap, Policy, PromptFacts
-from bandit.errors import CorruptSnapshot
+from bandit.errors import CorruptSnapshot, VersionMismatch
 from bandit.gates import Gate, load_gate, make_gate
 from bandit.risk import Promise
 from router.app.policy_factory import PolicyFactory
@@ -23,6 +29,9 @@ from router.learning.learner_state import Arrays, LearnerState, PromiseTerms, sp
 from router.learning.tenants import TenantPolicies, TenantWeightCap
 from router.learning.upgrades import renamed_parts
 from router.ports.upstream import Embedder
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 async def example_contexts(
@@ -75,6 +84,7 @@ class LearnerStateFactory:
         }
         # Replicas must not draw alike: theirs is seeded from the system, the learner's is fixed.
         self._serving_rng = np.random.default_rng()
+        self._told = set[str]()
 
     def fresh_policy(self) -> Policy:
         """Makes the policy of the section `policy`."""
@@ -84,11 +94,11 @@ class LearnerStateFactory:
         contest = self._policies.fresh_contest()
         learned = LearnerState(
             self.fresh_policy(),
-            self._gates({}, None),
-            self._promises({}),
+            self._gates({}, None, _Begun(self._told)),
+            self._promises({}, _Begun(self._told)),
             contest=contest,
             tenant_cap=self._tenant_cap(None),
-            own_policies=self._own_policies({}, None),
+            own_policies=self._own_policies({}, None, _Begun(self._told)),
             implicit_weights=self._implicit_weights(None),
         )
         if contest is not None:
@@ -100,37 +110,42 @@ class LearnerStateFactory:
         parts = renamed_parts(split(payload), self._renamed)
         champion, policy = self._policies.champion(parts, None)
         contest = self._policies.contest(champion, policy, parts)
+        begun = _Begun(self._told)
         return LearnerState(
             policy,
-            self._gates(parts.gates, None),
-            self._promises(parts.promises),
+            self._gates(parts.gates, None, begun),
+            self._promises(parts.promises, begun),
             champion,
             contest,
-            self._tenant_cap(parts.influence),
-            self._own_policies(parts.owned, None),
-            self._implicit_weights(parts.trust),
+            begun.unless("influence", lambda: self._tenant_cap(parts.influence))
+            or self._tenant_cap(None),
+            self._own_policies(parts.owned, None, begun),
+            begun.unless("trust", lambda: self._implicit_weights(parts.trust))
+            or self._implicit_weights(None),
+            tuple(begun.parts),
         )
 
     def restore_to_serve(self, payload: bytes) -> LearnerState:
         """Restore without challengers. Raises BanditError."""
         parts = renamed_parts(split(payload), self._renamed)
         champion, policy = self._policies.champion(parts, self._serving_rng)
-        gates = self._gates(parts.gates, self._serving_rng)
-        own = self._own_policies(parts.owned, self._serving_rng)
-        promises = self._promises(parts.promises)
+        begun = _Begun(self._told)
+        gates = self._gates(parts.gates, self._serving_rng, begun)
+        own = self._own_policies(parts.owned, self._serving_rng, begun)
+        promises = self._promises(parts.promises, begun)
         return LearnerState(policy, gates, promises, champion, own_policies=own)
 
     def _own_policies(
-        self, saved: Mapping[str, bytes], rng: np.random.Generator | None
+        self, saved: Mapping[str, bytes], rng: np.random.Generator | None, begun: _Begun
     ) -> TenantPolicies | None:
-        """Raises BanditError."""
         if not self._owners:
             return None
-        policies = {
-            t: self._policies.tenant_policy(held, rng)
-            for t, held in saved.items()
-            if t in self._owners
-        }
+        policies = {}
+        for tenant in (t for t in saved if t in self._owners):
+            make = partial(self._policies.tenant_policy, saved[tenant], rng)
+            policy = begun.unless(f"owned.{tenant}", make)
+            if policy is not None:
+                policies[tenant] = policy
         return TenantPolicies(self._owners, self._policies.tenant_copy, policies)
 
     def _tenant_cap(self, saved: dict[str, Any] | None) -> TenantWeightCap | None:
@@ -145,31 +160,68 @@ class LearnerStateFactory:
         with _fitting_snapshot("trust in signs does"):
             return ImplicitFeedbackWeights(self._implicit_weight, saved)
 
-    def _promises(self, saved: Mapping[str, tuple[PromiseTerms, Arrays]]) -> dict[str, Promise]:
-        """One whose terms were changed since begins without evidence. Raises CorruptSnapshot."""
+    def _promises(
+        self, saved: Mapping[str, tuple[PromiseTerms, Arrays]], begun: _Begun
+    ) -> dict[str, Promise]:
+        """One whose terms were changed since begins without evidence."""
         made = {name: Promise(settings) for name, settings in self._promise_settings.items()}
         for name, promise in made.items():
             terms, arrays = saved.get(name, (None, {}))
             if terms == terms_of(promise.settings):
-                with _fitting_snapshot("promise does"):
-                    promise.restore(arrays)
+                begun.unless(f"promise.{name}", partial(_restore_promise, promise, arrays))
         return made
 
     def _gates(
-        self, saved: Mapping[str, tuple[str, bytes]], rng: np.random.Generator | None
+        self,
+        saved: Mapping[str, tuple[str, bytes]],
+        rng: np.random.Generator | None,
+        begun: _Begun,
     ) -> dict[str, Gate]:
         """A plan that was given another gate since starts with a fresh one."""
-        return {
-            plan: self._gate(name, *saved.get(plan, ("", b"")), rng)
-            for plan, name in self._gate_names.items()
-        }
+        made = {}
+        for plan, name in self._gate_names.items():
+            kind, payload = saved.get(plan, ("", b""))
+            load = partial(self._restored_gate, name, payload, rng)
+            kept = begun.unless(f"gate.{plan}", load) if kind == name else None
+            made[plan] = kept or self._fresh_gate(name, rng)
+        return made
 
-    def _gate(self, name: str, saved: str, payload: bytes, rng: np.random.Generator | None) -> Gate:
+    def _restored_gate(self, name: str, payload: bytes, rng: np.random.Generator | None) -> Gate:
         version = self.context_map.version
-        if saved == name:
-            return load_gate(payload, self._gate_settings, version, rng, name=name)
+        return load_gate(payload, self._gate_settings, version, rng, name=name)
+
+    def _fresh_gate(self, name: str, rng: np.random.Generator | None) -> Gate:
         fresh = rng or np.random.default_rng(self._seed)
-        return make_gate(name, self._gate_settings, version, fresh)
+        return make_gate(name, self._gate_settings, self.context_map.version, fresh)
+
+
+class _Begun:
+    """Names of the parts of one snapshot that begin anew; each is logged once, by `told`."""
+
+    def __init__(self, told: set[str]) -> None:
+        self.parts: list[str] = []
+        self._told = told
+
+    def unless(self, part: str, restore: Callable[[], T]) -> T | None:
+        """Returns what is restored, None where the part is of another form.
+
+        Raises:
+            BanditError: It is of this form, and what it holds can't have been learned.
+
+        """
+        try:
+            return restore()
+        except (CorruptSnapshot, VersionMismatch) as error:
+            self.parts.append(part)
+            if part not in self._told:
+                self._told.add(part)
+                _log.warning("%s of the snapshot begins anew: %s", part, type(error).__name__)
+            return None
+
+
+def _restore_promise(promise: Promise, arrays: Arrays) -> None:
+    with _fitting_snapshot("promise does"):
+        promise.restore(arrays)
 
 
 @contextmanager

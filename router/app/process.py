@@ -7,15 +7,24 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import structlog
 import uvloop
 from threadpoolctl import threadpool_limits
 
 from router.adapters.storage import CacheBounds, Nodes, Storage, StorageSettings, open_storage
+from router.app.heartbeat import Heartbeat
+from router.app.store_claim import StoreClaim
 from router.config import Config
 from router.config.redis_nodes import nodes_named
 from router.domain.errors import RouterError
@@ -88,6 +97,7 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
         timeout_ms=redis.timeout_ms,
         max_events=redis.max_events,
         keep_events=redis.keep_events,
+        retention_s=redis.keep_decisions_s,
         join_window_s=config.learning.join_window_s,
         default_quality=config.learning.default_quality,
         cache=CacheBounds(max_entries_per_partition=cache.max_entries_per_partition),
@@ -97,14 +107,20 @@ def storage_settings(config: Config, env: Mapping[str, str]) -> StorageSettings:
 
 @asynccontextmanager
 async def opened_storage(
-    config: Config, env: Mapping[str, str], *, begun: bool = False
+    config: Config, env: Mapping[str, str], *, begun: bool = False, owner: Path | None = None
 ) -> AsyncIterator[Storage]:
-    """Open the storage and close it at the end. begun: only read what was begun before."""
+    """Open the storage and close it at the end.
+
+    begun: only read what was begun before. owner: config file that claims a private store.
+    """
     storage = await open_storage(storage_settings(config, env), begun=begun)
-    try:
-        yield storage
-    finally:
-        await storage.close()
+    with ExitStack() as claim:
+        try:
+            if owner is not None and storage.server is not None:
+                claim.enter_context(StoreClaim(storage.server.data_dir, owner))
+            yield storage
+        finally:
+            await storage.close()
 
 
 def redis_watch(
@@ -126,11 +142,21 @@ async def unreported(*, serving: bool) -> None:
     """Tell nobody: a learner has no health service."""
 
 
-def serve_metrics(config: Config, metrics: Metrics, stack: AsyncExitStack) -> int:
+def serve_metrics(config: Config, metrics: Metrics, stack: AsyncExitStack, heart: Heartbeat) -> int:
     section = config.server
     return stack.enter_context(
-        MetricsServer(metrics.registry, section.host, section.metrics_port)
+        MetricsServer(metrics.registry, section.host, section.metrics_port, heart.alive)
     ).port
+
+
+@contextmanager
+def failure_logged() -> Iterator[None]:
+    """Tell in the log as well, which is JSON, why a process could not start or broke down."""
+    try:
+        yield
+    except RouterError as error:
+        structlog.get_logger("app").error("failed", reason=error.reason, fix=error.message)
+        raise
 
 
 def run(running: AbstractAsyncContextManager[Running], drain_ms: int = 0) -> None:
@@ -157,18 +183,43 @@ def _cut_off() -> None:
 async def _until_signalled(
     running: AbstractAsyncContextManager[Running], last: threading.Timer
 ) -> None:
-    signalled = asyncio.Event()
+    """Serve until a signal or a broken loop. A signal during the start ends the start."""
+    stopping = _Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled.set)
-    log = structlog.get_logger("app")
-    async with running as service:
-        log.info("started", port=service.port, metrics_port=service.metrics_port)
-        waits = [asyncio.create_task(event.wait()) for event in (signalled, service.failed)]
-        _, rest = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in rest:
-            task.cancel()
-        log.info("stopping")
-        last.start()
+        loop.add_signal_handler(number, stopping.signalled)
+    try:
+        async with running as service:
+            stopping.starting = None
+            await _serve(service, stopping.event)
+            last.start()
+    except asyncio.CancelledError:
+        if not stopping.event.is_set():
+            raise
+        structlog.get_logger("app").info("stopped", during="start")
+        return
     if service.failed.is_set():
         raise LoopBroke("a background loop broke down: see the log")
+
+
+async def _serve(service: Running, signalled: asyncio.Event) -> None:
+    log = structlog.get_logger("app")
+    log.info("started", port=service.port, metrics_port=service.metrics_port)
+    waits = [asyncio.create_task(event.wait()) for event in (signalled, service.failed)]
+    _, rest = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    log.info("stopping")
+
+
+class _Stop:
+    """Told of a signal. starting: the task to end with it; None once the process serves."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.starting = asyncio.current_task()
+
+    def signalled(self) -> None:
+        if self.starting is not None and not self.event.is_set():
+            self.starting.cancel()
+        self.event.set()

@@ -6,21 +6,27 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+
+import structlog
 
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
-from router.adapters.providers import make_client, make_providers
+from router.adapters.providers import ProxyRules, make_client, make_providers, trust_authorities
 from router.adapters.storage import Storage
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.app.administration import PolicyAdministration
-from router.app.learner import LearnerChild, run_learner_beside
+from router.app.heartbeat import Heartbeat
+from router.app.learner import run_learner_beside
+from router.app.learner_child import LearnerChild
 from router.app.process import (
     WATCH_MS,
     Running,
+    failure_logged,
     opened_storage,
     redis_watch,
     run,
@@ -28,18 +34,21 @@ from router.app.process import (
 )
 from router.app.reloading import ConfigReloader, ConfigSource
 from router.app.spooling import DegradedServing, opened_spool
+from router.app.store_watch import StoreWatch
 from router.app.wiring import Adapters, RouterService, build_lease_keeper, prepare_service
 from router.config import Config
-from router.config.values import keys_of
+from router.config.values import cut_off_by_drain, drain_ms_of, keys_of
 from router.domain.errors import RouterError
 from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
+from router.ports.observer import LoadWatch
 from router.ports.state import Health
 from router.ports.upstream import Provider
-from router.rpc.health import HealthReporter
+from router.rpc.health import LIVE, HealthReporter
 from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
-from router.runtime.loops import HealthProbe, TaskSupervisor, wait
+from router.runtime.fair_queue import CheckPool
+from router.runtime.loops import HealthProbe, Loop, TaskSupervisor, wait
 
 RELOAD_STEP_S = 600.0
 """A whole new service is built and learns in one step."""
@@ -99,54 +108,61 @@ async def running_router(
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         seen = source.stamps(config) if source else None
-        storage = await stack.enter_async_context(opened_storage(config, env))
+        owner = source.path if source else None
+        storage = await stack.enter_async_context(opened_storage(config, env, owner=owner))
         spool = await opened_spool(config, env, storage, stack)
         late = AsyncExitStack()
         stack.push_async_callback(late.aclose)
+        checks = CheckPool(config.server.max_in_flight)
+        stack.callback(checks.close)
         loops, health, background = TaskSupervisor(metrics), HealthReporter(), Background(metrics)
         stack.push_async_callback(loops.end)
         stack.push_async_callback(background.drain)
         embedder = await _embedder(config, stack)
-        section = config.providers
-        transport = make_client(
-            section.max_connections, http2=section.http2, ca_file=section.ca_file
-        )
-        client = await stack.enter_async_context(transport)
-        verifier = await _verifier(config, metrics, stack)
-
-        def providers(config: Config) -> Mapping[str, Provider]:
-            return make_providers(client, keys_of(config, env))
-
-        adapters = Adapters(storage, embedder, providers, metrics, background, verifier)
+        proxies = ProxyRules.read(config.providers.proxy, env)
+        providers = await _providers(config, env, proxies, stack)
+        verifier = await _verifier(config, metrics, proxies, stack)
+        adapters = Adapters(storage, embedder, providers, metrics, background, verifier, checks)
         serving_on = DegradedServing(config, adapters, spool)
         late.push_async_callback(serving_on.close)
         adapters = replace(adapters, stores=serving_on.stores)
         live = LiveService(
             adapters, await prepare_service(config, adapters), config.learning.poll_ms / 1_000
         )
-        probe = serving_on.stores.continuity.watched(storage.ping)
-        redis = redis_watch(probe, health.watched("redis", LATE_S), metrics)
+        ping = serving_on.stores.continuity.watched(storage.ping)
+        redis = redis_watch(ping, health.watched("redis", LATE_S), metrics)
         await redis.step()
         await health.set("embedder", serving=True)
         operators = _administration(config, env, storage)
         server = RouterServer(live, health, metrics.request, _server_settings(config), operators)
-        scraped = serve_metrics(config, metrics, stack)
+        heart = Heartbeat(partial(health.set, LIVE))
+        await heart.step()
+        scraped = serve_metrics(config, metrics, stack, heart)
         await serving_on.start(loops)
-        loops.start(redis, "redis")
-        loops.start(live, "snapshots")
-        loops.start(build_lease_keeper(adapters), "leases")
-        checks = {
+        always: dict[str, Loop] = {
+            "heartbeat": heart,
+            "redis": redis,
+            "store": StoreWatch(storage.facts, metrics, is_ours=storage.server is not None),
+            "snapshots": live,
+            "leases": build_lease_keeper(adapters),
+            "load": LoadWatch(server.load, metrics),
+        }
+        for name, loop in always.items():
+            loops.start(loop, name)
+        watched = {
             "snapshot": live.check_snapshot,
             "providers": live.check_providers,
             "spool": serving_on.check_spool,
             "degraded": serving_on.check_degraded,
         }
         if verifier is not None:
-            checks["verifier"] = verifier.check
-        for name, check in checks.items():
+            watched["verifier"] = verifier.check
+        for name, check in watched.items():
             loops.start(HealthProbe(check, health.watched(name, LATE_S), WATCH_MS), name)
         if config.learning.embedded:
-            loops.start(LearnerChild(run_learner_beside, config, source), "learner_child")
+            report = partial(health.set, "learner")
+            child = LearnerChild(run_learner_beside, config, source, report, metrics)
+            loops.start(child, "learner_child")
         if source and seen:
             reloader = ConfigReloader(source, config, live.exchange, metrics, seen)
             loops.start(reloader, "config", step_s=RELOAD_STEP_S)
@@ -165,7 +181,25 @@ def _administration(
 
 def run_router(config: Config, source: ConfigSource | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Raises RouterError when a start or a loop failed."""
-    run(running_router(config, os.environ, source), config.server.drain_ms)
+    with failure_logged():
+        run(running_router(config, os.environ, source), drain_ms_of(config))
+
+
+async def _providers(
+    config: Config, env: Mapping[str, str], proxies: ProxyRules, stack: AsyncExitStack
+) -> Callable[[Config], Mapping[str, Provider]]:
+    """Returns what makes the providers of a config, over connections that all of them share."""
+    section = config.providers
+    transport = make_client(
+        section.max_connections, http2=section.http2, ca_file=section.ca_file, proxies=proxies
+    )
+    client = await stack.enter_async_context(transport)
+
+    def made(config: Config) -> Mapping[str, Provider]:
+        trust_authorities(client, config.providers.ca_file)
+        return make_providers(client, keys_of(config, env))
+
+    return made
 
 
 async def _embedder(config: Config, stack: AsyncExitStack) -> EmbedderPool:
@@ -182,21 +216,29 @@ async def _embedder(config: Config, stack: AsyncExitStack) -> EmbedderPool:
 
 
 async def _verifier(
-    config: Config, metrics: Metrics, stack: AsyncExitStack
+    config: Config, metrics: Metrics, proxies: ProxyRules, stack: AsyncExitStack
 ) -> VerifierBreaker | None:
     section = config.judging.verifier
     if section is None:
         return None
-    client = await stack.enter_async_context(verifier_client())
-    return VerifierBreaker(HttpVerifier(client, str(section.url)), metrics, time.time, section)
+    url = str(section.url)
+    client = await stack.enter_async_context(verifier_client(proxies.url_for(url)))
+    return VerifierBreaker(HttpVerifier(client, url), metrics, time.time, section)
 
 
 def _server_settings(config: Config) -> ServerSettings:
     section = config.server
+    if warning := cut_off_by_drain(config):
+        structlog.get_logger("config").warning("drain_too_short", fix=warning)
     return ServerSettings(
         host=section.host,
         port=section.port,
         max_message_bytes=section.max_message_bytes,
         max_in_flight=section.max_in_flight,
-        drain_ms=section.drain_ms,
+        max_body_bytes=section.max_body_bytes,
+        tenant_share=section.tenant_share,
+        body_timeout_ms=section.body_timeout_ms,
+        stall_ms=section.stall_ms,
+        drain_ms=drain_ms_of(config),
+        max_connection_age_ms=section.max_connection_age_ms,
     )

@@ -21,6 +21,7 @@ from router.ports.observer import Observer, Stopwatch
 from router.ports.spool import Spool
 from router.ports.upstream import Embedder, Provider
 from router.runtime.background import Background
+from router.runtime.fair_queue import CheckPool
 from router.serving.admission import Admission, AdmissionSettings
 from router.serving.attempts import DeploymentCaller
 from router.serving.audits import Auditor
@@ -45,7 +46,7 @@ class Adapters:
 
     providers: makes the providers of a config by name; raises ConfigInvalid where it lacks a key.
     stores: the storage as requests use it, which goes on while it is away; None for one that does
-    not.
+    not. checks: runs those of prompts and answers that take time.
     """
 
     storage: Storage
@@ -54,6 +55,7 @@ class Adapters:
     observer: Observer
     background: Background
     verifier: VerifierBreaker | None = None
+    checks: CheckPool = field(default_factory=CheckPool)
     held: Held = field(default_factory=Held)
     stores: Stores | None = None
 
@@ -193,6 +195,7 @@ class _Wiring:
             clock=time.time,
             ids=new_id,
             observe=self._config.policy.observe,
+            checks=adapters.checks,
         )
 
     def feedback(self) -> FeedbackService:
@@ -243,6 +246,7 @@ class _Wiring:
             observer=adapters.observer,
             clock=time.time,
             gate=self._config.gate,
+            checks=adapters.checks,
         )
 
     def _selector(self) -> PlanSelector:

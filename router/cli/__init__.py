@@ -55,10 +55,14 @@ def serve(config_path: Path) -> None:
 
 @main.command("check-config")
 @click.argument("file", type=click.Path(path_type=Path))
-def check_config(file: Path) -> None:
+@click.option("--probe", is_flag=True, help="ask the Redis server as well whether it is fit")
+def check_config(file: Path, *, probe: bool) -> None:
     """Name file, line, key and fix of every mistake at once."""
     config = load_config(file, os.environ)
-    from router.config.values import catalog_of  # noqa: PLC0415 - only when it is well-formed
+    from router.config.values import (  # noqa: PLC0415 - only when it is well-formed
+        catalog_of,
+        cut_off_by_drain,
+    )
 
     for arm in catalog_of(config).arms.values():
         click.echo(f"arm {arm.name}: {', '.join(f'{d.name} ({d.model})' for d in arm.deployments)}")
@@ -69,7 +73,17 @@ def check_config(file: Path) -> None:
         click.echo(f"plan {plan.name}: {rungs} (typically ${plan.prior_cost_usd:.6f})")
     for name, section in config.challengers.items():
         click.echo(f"challenger {name}: {', '.join(sorted(section.model_fields_set))}")
+    if warning := cut_off_by_drain(config):
+        click.echo(f"warning: {warning}")
     click.echo(f"{file}: well-formed")
+    if probe:
+        from router.app.store_probe import probe_store  # noqa: PLC0415 - brings the driver
+
+        found = probe_store(config, os.environ)
+        click.echo(f"store: {found.summary}")
+        for one in found.findings:
+            click.echo(f"store {'error' if one.grave else 'warning'}: {one.text}", err=one.grave)
+        sys.exit(int(any(one.grave for one in found.findings)))
 
 
 @main.command("fetch-model")

@@ -17,6 +17,7 @@ from router.config.secrets import VARIABLE, literal_secrets, usable
 
 Found: TypeAlias = Iterator[tuple[Path, str]]
 LEAST_SAMPLES = 256
+MOST_PORT = 65_535
 
 
 def cross_check(value: Any, env: Mapping[str, str]) -> Found:
@@ -214,6 +215,10 @@ def _nodes(path: Path, section: dict[str, Any], env: Mapping[str, str]) -> Found
     for key in ("password_env", "sentinel_password_env"):
         if isinstance(variable := section.get(key), str) and variable:
             yield from _variable((*path, key), variable, env)
+    for index, node in enumerate(listed(section.get("nodes"))):
+        port = str(node).rpartition(":")[2]
+        if port.isdigit() and not 0 < int(port) <= MOST_PORT:
+            yield (*path, "nodes", index), f"write a port from 1 to {MOST_PORT}"
     file = section.get("ca_file")
     if isinstance(file, str) and not FilePath(file).is_file():
         yield (*path, "ca_file"), "name a PEM file of certificates that can be read"
@@ -223,6 +228,9 @@ def _pairs(root: dict[str, Any]) -> Found:
     server, health = mapped(root.get("server")), mapped(root.get("health"))
     if server.get("port", 8480) == server.get("metrics_port", 9480) != 0:
         yield ("server", "metrics_port"), "choose another port than server.port"
+    message_bytes = server.get("max_message_bytes", 4 * 1024 * 1024)
+    if _above(message_bytes, server.get("max_body_bytes", message_bytes)):
+        yield ("server", "max_body_bytes"), "write at least max_message_bytes"
     if _above(health.get("cooldown_ms", 5_000), health.get("max_cooldown_ms", 60_000)):
         yield ("health", "max_cooldown_ms"), "write at least cooldown_ms"
 

@@ -44,7 +44,7 @@ class ServerSection(ConfigSection):
     """The address of the API, its limits, and how changes of this file are picked up."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; `0.0.0.0` in a container."""
+    """Address or host name to listen on: `0.0.0.0` in a container, `::` for IPv4 and IPv6."""
     port: Port = 8480
     """Port of the gRPC API; 0 picks a free one."""
     metrics_port: Port = 9480
@@ -53,10 +53,24 @@ class ServerSection(ConfigSection):
     """Calls under way at once; above it calls are refused with `OVERLOADED`."""
     max_message_bytes: Count = 4 * 1024 * 1024
     """Size of a gRPC message, request or response."""
-    drain_ms: Count = 20_000
-    """Time that calls under way have to end after SIGTERM."""
+    max_body_bytes: Count | None = None
+    """Bytes of all requests that are read or worked on; unset: 16 times `max_message_bytes`. In
+    memory they take about four times as much."""
+    tenant_share: Annotated[float, Field(ge=0.05, le=1)] = 0.75
+    """Share of `max_in_flight` and `max_body_bytes` for one tenant alone; the more tenants are busy
+    the less it is, so that a quiet one gets in. 1: no bound but the whole."""
+    body_timeout_ms: Count = 5_000
+    """Time that a caller has to send a request."""
+    stall_ms: Count = 20_000
+    """Time that a caller has to read one message of a stream."""
+    max_connection_age_ms: Count | None = None
+    """Age at which a connection is asked to close, so that clients find new replicas; calls on it
+    have `drain_ms` to end. Unset: connections stay."""
+    drain_ms: Count | None = None
+    """Time that calls under way have to end after SIGTERM; unset: the longest `timeout_ms` of a
+    deployment and five seconds."""
     reload_ms: Annotated[int, Field(ge=100, le=60_000, strict=True)] = 2_000
-    """How often this file is checked for changed arms and plans."""
+    """How often this file, and the files of keys, authorities and map it names, are looked at."""
 
 
 class PriceSection(ConfigSection):
@@ -90,7 +104,18 @@ class DeploymentSection(ConfigSection):
     max_output_tokens: Count = 4_096
     """Longest answer; sent as the limit where the request gives none."""
     timeout_ms: Count = 60_000
-    """Longest wait for an answer."""
+    """Longest wait for an answer, whole or streamed to its end."""
+    first_byte_ms: Count | None = None
+    """Longest wait for the first byte of a streamed answer; unset: `timeout_ms`."""
+    between_bytes_ms: Count | None = None
+    """Longest wait between two pieces of a streamed answer; unset: `timeout_ms`."""
+    max_in_flight: Count | None = None
+    """Attempts under way at once in a router; above it the next deployment is tried. Unset: three
+    quarters of `server.max_in_flight` or of `providers.max_connections`, whichever is less, and all
+    of it where there is no other deployment."""
+    always_stream: bool = False
+    """Ask for whole answers as a stream too, so that one cut short is charged at what was heard of
+    it; else it is charged at its output limit."""
     tools: bool = True
     """Takes requests with tools."""
     images: bool = False
@@ -133,6 +158,10 @@ class ProvidersSection(ConfigSection):
     """PEM file of certificate authorities that are trusted besides the public ones."""
     max_connections: Count = 512
     """Connections to all providers together."""
+    proxy: Annotated[str, Field(pattern=r"^(environment|none|https?://[^@\s]+)$")] = "environment"
+    """Proxy on the way to providers and verifier: its URL, `none`, or `environment` for
+    `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`. Hosts of `NO_PROXY` are called directly. A password
+    may stand in the environment alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +250,9 @@ class RedisSection(ConfigSection):
     """Longest wait for a command or a connection."""
     max_events: Count = 1_000_000
     """Events not learned yet that the log holds; then requests are refused with `OVERLOADED`."""
+    keep_decisions_s: Count = 604_800
+    """How long a decision can be read and explained; at least an hour longer than
+    `learning.join_window_s`."""
     keep_events: Annotated[int, Field(ge=0)] = 100_000
     """Learned events that stay in the log, for replay, maps and evaluation."""
 

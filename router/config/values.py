@@ -28,6 +28,8 @@ from router.learning.training import Trainer
 from router.learning.upgrades import Upgrade
 from router.ports.observer import Observer
 
+DRAIN_MARGIN_MS = 5_000
+"""Time to record and hand out an answer that came at the last moment."""
 ESCALATION_SHARE = 0.3
 """Share of answers assumed to escalate, before anything is known."""
 ASKING_SHARE = 0.5
@@ -36,6 +38,8 @@ CAUTION = 400.0
 """Judged outcomes of its own after which another plan takes all it may from the one that is
 preferred while nothing is known; calibrating brings most of them.
 """
+DEPLOYMENT_SHARE = 0.75
+"""Share of a router's calls that may be under way at one deployment among several."""
 LEAST_PRIOR_USD = 1e-7
 """A free model still needs a prior cost above 0: the cost head learns a ratio to it."""
 
@@ -58,6 +62,26 @@ def _named(config: Config) -> set[str]:
     """Plans that a policy, the one that serves or a challenger, is told to choose."""
     sections = members_of(config).values()
     return {n for section in sections for n in plans_named(section.model_dump(mode="json"))}
+
+
+def drain_ms_of(config: Config) -> int:
+    """Returns how long calls under way may take to end; none that was paid for is cut off."""
+    return config.server.drain_ms or _longest_ms(config) + DRAIN_MARGIN_MS
+
+
+def cut_off_by_drain(config: Config) -> str:
+    """Says which calls the end of a drain cuts off; "" where it is long enough."""
+    drain_ms, longest_ms = drain_ms_of(config), _longest_ms(config)
+    if drain_ms >= longest_ms:
+        return ""
+    return (
+        f"server.drain_ms {drain_ms} is shorter than the longest timeout_ms {longest_ms}: calls "
+        "that were paid for are cut off at a restart; leave drain_ms out"
+    )
+
+
+def _longest_ms(config: Config) -> int:
+    return max(d.timeout_ms for arm in config.arms.values() for d in arm.deployments)
 
 
 def cold_start_of(config: Config, catalog: Catalog) -> str:
@@ -184,7 +208,14 @@ def _key(section: DeploymentSection, env: Mapping[str, str]) -> str:
         raise ConfigInvalid(ConfigProblem("", 0, f"{section.name}.api_key_file", fix)) from None
 
 
-def _deployment(section: DeploymentSection) -> Deployment:
+def _max_in_flight(config: Config) -> int:
+    """Returns the default: one deployment that hangs leaves room for the others."""
+    most = min(config.server.max_in_flight, config.providers.max_connections)
+    is_only = sum(len(arm.deployments) for arm in config.arms.values()) == 1
+    return most if is_only else max(1, int(most * DEPLOYMENT_SHARE))
+
+
+def _deployment(section: DeploymentSection, max_in_flight: int) -> Deployment:
     return Deployment(
         name=section.name,
         provider=section.provider,
@@ -198,6 +229,10 @@ def _deployment(section: DeploymentSection) -> Deployment:
         images=section.images,
         json_schema=section.json_schema,
         logprobs=section.logprobs,
+        first_byte_ms=section.first_byte_ms,
+        between_bytes_ms=section.between_bytes_ms,
+        max_in_flight=section.max_in_flight or max_in_flight,
+        always_stream=section.always_stream,
     )
 
 
@@ -210,7 +245,8 @@ def _plan(arms: Mapping[str, Arm], name: str, section: PlanSection) -> Plan:
 
 
 def _arm(config: Config, name: str, section: ArmSection) -> Arm:
-    deployments = tuple(map(_deployment, section.deployments))
+    max_in_flight = _max_in_flight(config)
+    deployments = tuple(_deployment(d, max_in_flight) for d in section.deployments)
     typical = config.policy.typical_tokens
     cost_usd = deployments[0].price.cost_usd(Usage(typical.input, typical.output))
     return Arm(name, deployments, cost_usd)

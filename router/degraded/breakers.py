@@ -58,12 +58,17 @@ class LocalHealthBoard:
         due = circuit.opened > 0 or circuit.failures >= policy.failures or told
         if due and now_ms >= circuit.open_until_ms:
             # A failed probe, too many in a row, or told so: open, each time for twice as long.
-            wait_ms = min(policy.cooldown_ms * 2.0 ** min(circuit.opened, 30), self._longest_ms)
+            wait_ms = policy.cooldown_ms * 2.0 ** min(circuit.opened, 30)
+            wait_ms = min(wait_ms, policy.max_cooldown_ms)
             circuit.opened += 1
-        wait_ms = max(wait_ms, min(retry_after_ms or 0, self._longest_ms))
+        wait_ms = max(wait_ms, min(retry_after_ms or 0, policy.max_retry_after_ms))
         if wait_ms > 0:
             circuit.open_until_ms = max(circuit.open_until_ms, now_ms + wait_ms)
             circuit.probe_until_ms = 0.0
+
+    async def give_back(self, deployment: str) -> None:
+        if deployment in self._circuits:
+            self._circuits[deployment].probe_until_ms = 0.0
 
     def note_open(self, deployment: str) -> None:
         """Leave alone for a cooldown what other replicas had found ill."""
@@ -71,10 +76,6 @@ class LocalHealthBoard:
         if circuit.opened == 0:
             circuit.open_until_ms = self._now_ms() + self._policy.cooldown_ms
             circuit.opened = 1
-
-    @property
-    def _longest_ms(self) -> float:
-        return self._policy.max_cooldown_ms
 
     def _now_ms(self) -> float:
         return self._clock() * MS_PER_S
@@ -123,6 +124,13 @@ class DegradingHealthBoard:
         await self._local.failed(deployment, retry_after_ms)
         try:
             await self._continuity.ask(lambda: self._inner.failed(deployment, retry_after_ms))
+        except StorageUnavailable:
+            await self._own()
+
+    async def give_back(self, deployment: str) -> None:
+        await self._local.give_back(deployment)
+        try:
+            await self._continuity.ask(lambda: self._inner.give_back(deployment))
         except StorageUnavailable:
             await self._own()
 

@@ -49,7 +49,12 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One model behind one base URL. provider: its protocol, a name of `PROVIDERS`."""
+    """One model behind one base URL. provider: its protocol, a name of `PROVIDERS`.
+
+    first_byte_ms, between_bytes_ms: limits of a stream's waits; None for `timeout_ms`, which is
+    that of all of them together. max_in_flight: attempts under way at once in a router.
+    always_stream: whole answers are asked for as a stream too.
+    """
 
     name: str
     provider: str
@@ -63,6 +68,10 @@ class Deployment:
     images: bool = False
     json_schema: bool = True
     logprobs: bool = False
+    first_byte_ms: int | None = None
+    between_bytes_ms: int | None = None
+    max_in_flight: int = 192
+    always_stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,11 +122,10 @@ def offered(plans: Sequence[Plan]) -> list[Plan]:
 
 
 def most_cost_usd(arm: Arm, needs: Requirements) -> float:
-    """Returns the most an arm can charge: its longest answer, and the input of every sibling.
+    """Returns the most an arm can charge: the longest answer of every sibling.
 
-    Siblings are tried after a failure; one that timed out has read its input all the same.
+    Siblings are tried after a failure; one that timed out may have written its answer all the same.
     """
     able = [d for d in arm.deployments if needs.met_by(d)]
-    answers = [d.price.cost_usd(Usage(0, needs.most_output(d))) for d in able]
-    inputs = sum(d.price.cost_usd(Usage(needs.most_input_tokens)) for d in able)
-    return inputs + max(answers, default=0.0)
+    longest = [Usage(needs.most_input_tokens, needs.most_output(d)) for d in able]
+    return sum(d.price.cost_usd(usage) for d, usage in zip(able, longest, strict=True))

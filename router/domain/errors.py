@@ -162,6 +162,12 @@ class Overloaded(RetryableError):
     reason = "OVERLOADED"
 
 
+class ShuttingDown(RetryableError):
+    """The replica is stopping, and the time that calls under way had is over."""
+
+    reason = "SHUTTING_DOWN"
+
+
 class StorageUnavailable(RetryableError):
     reason = "STORAGE_UNAVAILABLE"
 
@@ -192,6 +198,18 @@ class ServerMissing(RouterError):
     """No redis-server of the needed version could be started."""
 
     reason = "SERVER_MISSING"
+
+
+class StoreTaken(RouterError):
+    """The private store is in use by the router of another config."""
+
+    reason = "STORE_TAKEN"
+
+
+class StoreUnwritable(RouterError):
+    """The directory of the private store can't be made or written."""
+
+    reason = "STORE_UNWRITABLE"
 
 
 class StoreMissing(RouterError):
@@ -254,6 +272,8 @@ class ProviderError(RouterError):
     reason = "PROVIDER_ERROR"
     blames_deployment: ClassVar[bool] = True
     retry_after_ms: int | None = None
+    hurried: bool = False
+    """A limit ended the call that was shorter than any of the deployment's own."""
 
 
 class ProviderUnavailable(ProviderError):
@@ -263,7 +283,7 @@ class ProviderUnavailable(ProviderError):
 
 
 class ProviderTimeout(ProviderError):
-    """The request was sent; no answer, or no whole one, came in time."""
+    """The request was sent; no answer, or no whole one, came in time: it may be charged."""
 
     reason = "PROVIDER_TIMEOUT"
 
@@ -298,7 +318,7 @@ class ProviderUnauthorized(ProviderError):
 
 
 class ProviderMalformed(ProviderError):
-    """The answer does not follow the protocol, is too large or broke off in mid-stream."""
+    """The answer does not follow the protocol, is too large or broke off: it may be charged."""
 
     reason = "PROVIDER_MALFORMED"
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from ctypes import c_float
+from typing import Final
+
 import numpy as np
 
-from bandit.types import Action, Context, PromptFacts
+from bandit.types import Action, Context, PromptFacts, Vector
 from router.domain.catalog import Plan
 from router.domain.chat import ChatRequest, Format
 from router.domain.records import LoggedContext
+
+_GREATEST_HALF: Final = 65_504
 
 
 def action_of(plan: Plan) -> Action:
@@ -23,11 +28,32 @@ def facts_of(chat: ChatRequest) -> PromptFacts:
     )
 
 
+def rounded(numbers: Vector) -> tuple[float, ...]:
+    """Returns them to the three digits of a half float, in which they are kept in two bytes each.
+
+    >>> rounded(np.array([0.1, -1.5])), rounded(np.array([70_000.0]))
+    ((0.0999755859375, -1.5), (70000.0,))
+    """
+    if numbers.size and np.abs(numbers).max() > _GREATEST_HALF:
+        return tuple(numbers.tolist())
+    return tuple(numbers.astype(np.float16).tolist())
+
+
+def single(number: float) -> float:
+    """Returns it to the seven digits of a single float, in which it is kept in four bytes.
+
+    >>> single(0.1)
+    0.10000000149011612
+    """
+    return c_float(number).value
+
+
 def log_context(context: Context) -> LoggedContext:
+    """Returns what is written down of a context, and learned: its numbers are rounded."""
     return LoggedContext(
-        membership=tuple(context.membership.tolist()),
-        projection=tuple(context.projection.tolist()),
-        features=tuple(context.features.tolist()),
+        membership=rounded(context.membership),
+        projection=rounded(context.projection),
+        features=rounded(context.features),
         version=context.version,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -50,6 +51,8 @@ class Attempt:
 
     agrees: whether its closed answer equals the one that was served; None where that can't be
     told, and for the served one itself.
+    guessed: the provider did not count all tokens, so that they and the cost are guesses. heard:
+    such an attempt ended in the middle of its stream.
     """
 
     arm: str
@@ -62,6 +65,8 @@ class Attempt:
     output_tokens: int = 0
     cost_usd: float = 0.0
     agrees: bool | None = None
+    guessed: bool = False
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +172,7 @@ class Judged:
 class DecisionRecord:
     """The receipt of one request.
 
+    session_id: its `session_digest`; as the caller gave it in records of earlier versions.
     choice is None for an answer out of the cache: nothing was decided, nothing is learned.
     judged is None where no learned gate looked at an answer.
     settled: every attempt is known (always true unless mode is DECIDE and no outcome came yet).
@@ -208,6 +214,18 @@ class DecisionRecord:
     @property
     def answered(self) -> bool:
         return any(a.outcome is AttemptOutcome.ACCEPTED for a in self.attempts)
+
+
+def session_digest(tenant: str, session_id: str) -> str:
+    """Returns the form in which a caller's session is recorded; "" for none.
+
+    >>> session_digest("acme", "s-1"), session_digest("acme", "")
+    ('52d06f7c3347c9fe8b91f726cce3918e', '')
+    """
+    if not session_id:
+        return ""
+    named = f"{len(tenant)}:{tenant}{len(session_id)}:{session_id}"
+    return hashlib.sha256(named.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

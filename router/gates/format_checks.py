@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from annotated_types import Le
 
 from router.domain.chat import Answer, ChatRequest, FinishReason, Format, ToolMode
+from router.domain.errors import Overloaded
+from router.domain.records import UNJUDGED
+from router.runtime.fair_queue import CheckPool
 from router.runtime.json_schema import SchemaCheck
 
 PASSED = ""
 REFUSAL_HEAD_CHARS = 200
+QUICK_CHARACTERS = 8_000
 _REFUSAL = re.compile(
     r"\b(i['\u2019]m sorry,? but|i (can['\u2019]?t|cannot|can not|am unable to|won['\u2019]t) "
     r"(help|assist|comply|provide|answer|do that|fulfil)|as an ai\b|i do not feel comfortable)",
@@ -44,6 +49,29 @@ def judge(chat: ChatRequest, answer: Answer, settings: FormatCheckSettings) -> s
         or _by_format(chat, answer)
         or _by_logprob(answer, settings)
     )
+
+
+async def judge_aside(
+    checks: CheckPool, tenant: str, chat: ChatRequest, answer: Answer, settings: FormatCheckSettings
+) -> str:
+    """Judge on a thread where that may take more than a moment; UNJUDGED where it has no room."""
+    check = partial(judge, chat, answer, settings)
+    if not _takes_time(chat, answer):
+        return check()
+    try:
+        return await checks.run(tenant, check)
+    except Overloaded:
+        return UNJUDGED
+
+
+def _takes_time(chat: ChatRequest, answer: Answer) -> bool:
+    """True with a schema, since a small one can take many steps, and with much JSON."""
+    if any(tool.parameters for tool in chat.tools) and answer.tool_calls:
+        return True
+    texts = [call.arguments for call in answer.tool_calls]
+    if chat.response_format.kind is not Format.TEXT:
+        texts.append(answer.text)
+    return bool(chat.response_format.schema) or sum(map(len, texts)) > QUICK_CHARACTERS
 
 
 def _by_ending(chat: ChatRequest, answer: Answer, settings: FormatCheckSettings) -> str:

@@ -15,6 +15,7 @@ from bandit.types import Context, Vector, Weights
 from router.domain.catalog import Catalog, Plan
 from router.domain.chat import Answer, ChatRequest, Format
 from router.domain.errors import RouterError
+from router.domain.logged_context import rounded
 from router.domain.records import Judge, Judged, StepTaken
 from router.domain.tenants import promise_for
 from router.gates.agreement import agreement, bounded_similarity, compare
@@ -168,9 +169,9 @@ class GateSession:
         return Judged(
             gate=self._gate.name,
             version=self._input.version,
-            signals=tuple(self._input.signals.tolist()),
+            signals=rounded(self._input.signals),
             steps=tuple(self._steps),
-            second_signals=() if second is None else tuple(second.tolist()),
+            second_signals=() if second is None else rounded(second),
             agreement=self._input.agreement,
             second_usd=self._prices.second_usd,
             strong_usd=self._prices.strong_usd,

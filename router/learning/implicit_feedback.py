@@ -39,7 +39,8 @@ def sign_of(event: Event, record: DecisionRecord) -> Sign | None:
     if not isinstance(event, Decided) or record.mode is not Mode.STREAM or not record.attempts:
         return None
     last = record.attempts[-1]
-    left = last.outcome is AttemptOutcome.CANCELLED and last.output_tokens > 0
+    began = last.heard if last.guessed else last.output_tokens > 0
+    left = last.outcome is AttemptOutcome.CANCELLED and began
     # Nothing had been handed out of an answer that was still being judged.
     return Sign.LEFT if left and last.why != UNJUDGED else None
 

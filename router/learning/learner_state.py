@@ -41,7 +41,8 @@ class LearnerState:
     policy: the one that serves. champion: its name among the members of the contest. gates: by
     plan, of those whose gate learns or decides anything. promises: by holder. contest: None without
     challengers, and in a router. tenant_cap: None where tenants are not capped. own_policies: of
-    single tenants, None where none shall have one.
+    single tenants, None where none shall have one. begun: parts that a snapshot held in a form that
+    can't be read, which so have learned nothing.
     """
 
     policy: Policy
@@ -52,6 +53,28 @@ class LearnerState:
     tenant_cap: TenantWeightCap | None = None
     own_policies: TenantPolicies | None = None
     implicit_weights: ImplicitFeedbackWeights = field(default_factory=ImplicitFeedbackWeights)
+    begun: tuple[str, ...] = ()
+
+    def take_begun(self, other: LearnerState) -> None:
+        """Take the parts that have begun anew from another state, which has learned them."""
+        gates, promises = dict(self.gates), dict(self.promises)
+        for kind, _, name in (part.partition(".") for part in self.begun):
+            match kind:
+                case "gate":
+                    gates[name] = other.gates[name]
+                case "promise":
+                    promises[name] = other.promises[name]
+                case "influence":
+                    self.tenant_cap = other.tenant_cap
+                case "trust":
+                    self.implicit_weights = other.implicit_weights
+                case "owned":
+                    self._take_own(other, name)
+        self.gates, self.promises, self.begun = gates, promises, ()
+
+    def _take_own(self, other: LearnerState, tenant: str) -> None:
+        if self.own_policies and other.own_policies and tenant in other.own_policies.policies:
+            self.own_policies.policies[tenant] = other.own_policies.policies[tenant]
 
     @property
     def policies(self) -> Collection[Policy]:

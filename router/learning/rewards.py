@@ -100,7 +100,8 @@ def _from_call(
     plan = plans[choice.plan]
     whole = replace(_blank(choice, plan), cost_usd=record.cost_usd)
     if any(a.outcome is AttemptOutcome.CANCELLED for a in record.attempts):
-        if record.cost_usd:  # the caller left: what was spent is known, if a call was made
+        # The caller left: what was spent is known, if a call was made and its tokens were counted.
+        if record.cost_usd and not any(a.guessed for a in record.attempts):
             yield whole
         if settings.sign_weight is not None:
             yield replace(_blank(choice, plan), quality=0.0, weight=settings.sign_weight)

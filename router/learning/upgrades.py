@@ -55,6 +55,12 @@ class UpgradedEvents:
     async def position_of(self, decision_id: str) -> str | None:
         return await self.events.position_of(decision_id)
 
+    async def marks(self, positions: Sequence[str]) -> Sequence[str]:
+        return await self.events.marks(positions)
+
+    async def renew(self, position: str, fence: int) -> bool:
+        return await self.events.renew(position, fence)
+
     async def end(self) -> str | None:
         return await self.events.end()
 

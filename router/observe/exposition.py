@@ -1,4 +1,4 @@
-"""The port that Prometheus scrapes."""
+"""The port that Prometheus scrapes, and that is asked whether the process makes progress."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import io
 import socket
 import sys
 import threading
+from collections.abc import Callable, Iterable
 from socketserver import TCPServer, ThreadingMixIn
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import structlog
@@ -15,24 +16,35 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from router.domain.errors import PortTaken
 
+if TYPE_CHECKING:  # exists for type checkers only
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
 POLL_S = 0.05
 """How long a shutdown may take to be noticed: the standard half second would delay every stop."""
 READ_S = 5.0
+LIVE = "/live"
 
 
 class MetricsServer:
     """Serves a registry at /metrics on a thread of its own until closed; port 0 picks a free one.
 
-    Raises PortTaken.
+    /live is answered 200 while `alive()`, else 503. Raises PortTaken.
     """
 
-    def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        host: str,
+        port: int,
+        alive: Callable[[], bool] = lambda: True,
+    ) -> None:
         try:
-            self._server = _server(host)((host.strip("[]"), port), _Handler)
-        except OSError:
+            family, address = _resolved(host, port)
+            self._server = _SERVERS[family](address, _Handler)
+        except (OSError, UnicodeError, LookupError):
             what = f"can't listen on {host}:{port}: change server.host or server.metrics_port"
             raise PortTaken(what) from None
-        self._server.set_app(make_wsgi_app(registry))
+        self._server.set_app(_with_liveness(make_wsgi_app(registry), alive))
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(POLL_S,), name="metrics", daemon=True
         )
@@ -54,6 +66,17 @@ class MetricsServer:
         self.close()
 
 
+def _with_liveness(metrics: WSGIApplication, alive: Callable[[], bool]) -> WSGIApplication:
+    def answered(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") != LIVE:
+            return metrics(environ, start)
+        lives = alive()
+        start("200 OK" if lives else "503 Service Unavailable", [("Content-Type", "text/plain")])
+        return [b"live\n" if lives else b"the event loop makes no progress\n"]
+
+    return answered
+
+
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
@@ -69,11 +92,25 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _ServerV6(_Server):
+    """Listens on `::` for IPv4 as well, as the API does."""
+
     address_family = socket.AF_INET6
 
+    def server_bind(self) -> None:
+        if hasattr(socket, "IPPROTO_IPV6"):
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
-def _server(host: str) -> type[_Server]:
-    return _ServerV6 if ":" in host else _Server
+
+_SERVERS: dict[int, type[_Server]] = {socket.AF_INET: _Server, socket.AF_INET6: _ServerV6}
+
+
+def _resolved(host: str, port: int) -> tuple[int, Any]:
+    """Family and address of a host; IPv4 where a name has both. Raises OSError, UnicodeError."""
+    bare = host.removeprefix("[").removesuffix("]") or None
+    found = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = min(found, key=lambda row: row[0] != socket.AF_INET)
+    return family, address
 
 
 class _Handler(WSGIRequestHandler):

@@ -15,6 +15,7 @@ from router.ports.observer import Observer
 
 PREFIX = "adaptive_router"
 CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
+LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1)
 
 
@@ -31,6 +32,10 @@ class Metrics(Observer):
         )
         self._stages = self._histogram(
             "stage_seconds", "Stages of the pipeline", STAGE_BUCKETS, "stage"
+        )
+        self._in_flight = self._gauge("in_flight_calls", "Calls of tenants that are worked on")
+        self._lag = self._histogram(
+            "loop_lag_seconds", "Four times a second: how late the event loop is", LAG_BUCKETS
         )
         self._attempts = self._counter(
             "attempts", "Calls of deployments", "arm", "deployment", "outcome", "why"
@@ -70,7 +75,19 @@ class Metrics(Observer):
             "storage_probe_failures", "Probes of the store that failed", "kind"
         )
         self._learned = self._counter("learned_events", "Events learned by this process")
+        self._learner = self._gauge("learner_serving", "0 while the embedded learner does not")
+        self._learner.set(1)
+        self._learner_ends = self._counter("learner_ends", "Times it ended or did not start")
         self._refused = self._counter("snapshots_refused", "Snapshots not served", "reason")
+        self._memory = self._gauge("store_memory_bytes", "Used by Redis")
+        self._memory_limit = self._gauge("store_memory_limit_bytes", "Its maxmemory; 0 for none")
+        self._findings = self._gauge(
+            "store_findings", "1 for what is wrong with the Redis server; the log says more", "what"
+        )
+        self._leader = self._gauge("leader", "1 for the learner that holds the lease")
+        self._lost = self._counter(
+            "log_losses", "Times the store had lost learned events; learning began again"
+        )
         self._backlog = self._gauge("backlog_events", "Not learned yet")
         self._champion = self._gauge("champion", "1 for the policy that serves", "member")
         self._gain = self._gauge(
@@ -117,6 +134,10 @@ class Metrics(Observer):
 
     def request(self, method: str, code: str, seconds: float) -> None:
         self._requests.labels(method, code).observe(seconds)
+
+    def load(self, in_flight: int, late_s: float) -> None:
+        self._in_flight.set(in_flight)
+        self._lag.observe(late_s)
 
     def attempt(self, attempt: Attempt) -> None:
         where = (attempt.arm, attempt.deployment)
@@ -193,9 +214,30 @@ class Metrics(Observer):
         for what, value in told.items():
             self._promise.labels(plan, what).set(value)
 
+    def learner(self, *, serving: bool) -> None:
+        self._learner.set(serving)
+
+    def learner_ended(self) -> None:
+        self._learner_ends.inc()
+
     def learned(self, events: int, backlog: int) -> None:
         self._learned.inc(events)
         self._backlog.set(backlog)
+
+    def store_memory(self, used_bytes: int, limit_bytes: int) -> None:
+        self._memory.set(used_bytes)
+        self._memory_limit.set(limit_bytes)
+
+    def store_findings(self, what: Sequence[str]) -> None:
+        self._findings.clear()
+        for name in what:
+            self._findings.labels(name).set(1)
+
+    def leads(self, *, leading: bool) -> None:
+        self._leader.set(leading)
+
+    def log_lost(self) -> None:
+        self._lost.inc()
 
     def snapshot(self, version: int) -> None:
         self._version.set(version)
@@ -240,6 +282,7 @@ _OWN = (
     UNJUDGED,
     "internal",
     "no_healthy_deployment",
+    "deployment_busy",
 )
 _ERRORS: tuple[type[ProviderError], ...] = (ProviderError, *ProviderError.__subclasses__())
 _FAILURES = (error.reason.lower() for error in _ERRORS)

@@ -85,6 +85,21 @@ class EventLog(Protocol):
         """Position of the newest event that tells of a decision; None when there is none."""
         ...
 
+    async def marks(self, positions: Sequence[str]) -> Sequence[str]:
+        """Return a mark of the log for each position, "" for one beyond its end.
+
+        A mark is `EPOCH:DIGEST`, with the digest of the event there, which is empty where the event
+        is not kept. It differs from one taken before when the store has lost events since.
+        """
+        ...
+
+    async def renew(self, position: str, fence: int) -> bool:
+        """Give a log that lost events another epoch; it counts as learned up to a position.
+
+        False when the fence is stale.
+        """
+        ...
+
     async def end(self) -> str | None:
         """Position of the newest event; None while the log holds none."""
         ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,12 +12,17 @@ from bandit.risk import PromiseStatus
 from router.domain.events import GainFound, PolicyChanged
 from router.domain.records import Attempt, CacheStatus
 
+LOAD_S = 0.25
+
 
 class Observer:
     """Watches nothing: an observer overrides the methods of what it counts."""
 
     def request(self, method: str, code: str, seconds: float) -> None:
         """A call of the API ended."""
+
+    def load(self, in_flight: int, late_s: float) -> None:
+        """So many calls of tenants are worked on, and the event loop came back so late."""
 
     def attempt(self, attempt: Attempt) -> None:
         """A deployment was called."""
@@ -68,8 +75,26 @@ class Observer:
     def verifier(self, *, serving: bool) -> None:
         """The caller's verifier was switched off, or is asked again."""
 
+    def learner(self, *, serving: bool) -> None:
+        """The learner that is this router's child learns, or does not."""
+
+    def learner_ended(self) -> None:
+        """That child could not be started, or ended by itself."""
+
     def learned(self, events: int, backlog: int) -> None:
         """A learner took in events; the backlog is what it has not yet."""
+
+    def leads(self, *, leading: bool) -> None:
+        """The learner took or kept the lease, or failed to."""
+
+    def log_lost(self) -> None:
+        """The store has lost events that were learned: learning began again before them."""
+
+    def store_memory(self, used_bytes: int, limit_bytes: int) -> None:
+        """The store takes so much memory; limit 0: it has none, or does not tell."""
+
+    def store_findings(self, what: Sequence[str]) -> None:
+        """The store's server is not as it should be in these points."""
 
     def snapshot(self, version: int) -> None:
         """A snapshot went live on this replica, or was published by this learner."""
@@ -108,3 +133,27 @@ class Stopwatch:
         began_s = self.clock()
         yield
         self.observer.stage(name, self.clock() - began_s)
+
+
+class LoadWatch:
+    """Tells how many calls are under way, and how late the event loop comes back to its work.
+
+    clock: seconds.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], int],
+        observer: Observer,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._load = load
+        self._observer = observer
+        self._clock = clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            began_s = self._clock()
+            await asyncio.sleep(LOAD_S)
+            late_s = max(0.0, self._clock() - began_s - LOAD_S)
+            self._observer.load(self._load(), late_s)

@@ -6,11 +6,13 @@ Methods raise `StorageUnavailable` when the store is away; other errors are name
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from router.domain.bounds import Count
+from annotated_types import Ge, Le
+
+from router.domain.bounds import WHOLE, Count
 from router.domain.records import (
     CachedAnswer,
     CacheKey,
@@ -60,6 +62,8 @@ class HealthPolicy:
     """How long an open circuit waits before one request probes the deployment."""
     max_cooldown_ms: Count = 60_000
     """Longest cooldown: it doubles with each failed probe."""
+    max_retry_after_ms: Annotated[int, WHOLE, Ge(0), Le(3_600_000)] = 3_600_000
+    """Longest pause that a provider's Retry-After is granted; no request probes it meanwhile."""
     probe_ms: Count = 10_000
     """How long a probe may take before another request may probe."""
 
@@ -79,6 +83,10 @@ class HealthBoard(Protocol):
 
     async def failed(self, deployment: str, retry_after_ms: int | None = None) -> None:
         """A Retry-After opens the circuit at once for at least that long (capped)."""
+        ...
+
+    async def give_back(self, deployment: str) -> None:
+        """A probe ended without telling anything: the next caller may probe at once."""
         ...
 
 
@@ -206,14 +214,30 @@ class Idempotency(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredSnapshot:
-    """A published snapshot. position: the last event that `payload` has learned."""
+    """A published snapshot. position: the last event that `payload` has learned.
+
+    mark: of the log up to there, see `EventLog.marks`; "" where it is not known.
+    """
 
     version: int
     position: str
     payload: bytes
+    mark: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotName:
+    """Versions may come again after the store has lost some: marks then differ."""
+
+    version: int = 0
+    mark: str = ""
 
 
 class SnapshotStore(Protocol):
+    async def latest(self) -> SnapshotName:
+        """Version 0 when none was published."""
+        ...
+
     async def latest_version(self) -> int:
         """0 when none was published."""
         ...
@@ -227,7 +251,10 @@ class SnapshotStore(Protocol):
         ...
 
     async def publish(self, snapshot: StoredSnapshot, fence: int) -> bool:
-        """Atomic; False when the fence is stale (the lease was lost)."""
+        """Atomic; False when the fence is stale (the lease was lost).
+
+        False besides when the log is another one than the snapshot's mark says.
+        """
         ...
 
 

@@ -16,8 +16,8 @@ Embedding: TypeAlias = NDArray[np.float32]
 
 
 class Embedder(Protocol):
-    async def embed(self, text: str) -> Embedding:
-        """(384,), unit norm. Raises Overloaded when the queue is full."""
+    async def embed(self, text: str, tenant: str = "") -> Embedding:
+        """(384,), unit norm. tenant: whose turn it takes. Raises Overloaded where that is long."""
         ...
 
     def cached(self, text: str) -> Embedding | None:

@@ -8,25 +8,33 @@ from dataclasses import dataclass
 
 from router.domain.errors import FieldViolation, InvalidRequest
 from router.rpc.schemas import is_schema
+from router.runtime.draft import MOST_PATTERN_CHARACTERS
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 MAX_TOLD = 16
 """Violations in one status: gRPC metadata holds 8 KiB, and more than that hides them all."""
 
+_SCHEMA_FIX = (
+    "send valid JSON Schema (2020-12), 32 deep, with $ref to its own parts (#/...) and at most "
+    f"{MOST_PATTERN_CHARACTERS} characters of patterns"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
     """characters: of all texts together. schema_characters: of one JSON Schema.
 
-    all_schema_characters: of all of a request together, since checking one takes time.
+    all_...: of all of a request together, since checking them takes time.
     """
 
     messages: int = 1_024
     parts: int = 64
     characters: int = 400_000
+    all_parts: int = 4_096
     tools: int = 128
     tool_calls: int = 128
+    all_tool_calls: int = 4_096
     schema_characters: int = 65_536
     all_schema_characters: int = 131_072
     stops: int = 8
@@ -65,8 +73,7 @@ class Violations:
         if len(text) > most:
             self.add(field, f"send at most {most} characters")
         elif not is_schema(text):
-            fix = "send valid JSON Schema (2020-12), 32 deep, with $ref to its own parts (#/...)"
-            self.add(field, fix)
+            self.add(field, _SCHEMA_FIX)
 
     def done(self) -> None:
         """Raises InvalidRequest."""

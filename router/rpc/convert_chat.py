@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
+import msgspec
 from adaptive_router.v1 import chat_pb2 as chat_pb
 from google.protobuf.message import Message as Proto
 
@@ -22,8 +24,15 @@ from router.domain.chat import (
     ToolChoice,
     ToolMode,
 )
+from router.domain.errors import FieldViolation, PromptTooLong
 from router.rpc.checks import ID, RequestLimits, Violations
 
+QUICK_COUNT = 64
+QUICK_CHARACTERS = 8_000
+BUILT_CHARACTERS = 16_384
+"""Characters of a JSON text whose values are built to check it; a longer one is looked over."""
+_looked_over = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_OF_SCHEMAS = "characters of schemas"
 _ARGUMENTS_FIX = "send the text of a JSON object"
 
 _ROLES = {
@@ -51,13 +60,26 @@ class ChatReader:
         self._found = found
         self._limits = limits
 
+    def check_sizes(self, chat: chat_pb.ChatRequest) -> None:
+        """What is too large is not read at all. Raises InvalidRequest."""
+        limits, messages = self._limits, chat.messages[: self._limits.messages]
+        parts, calls = (
+            sum(len(m.parts) for m in messages),
+            sum(len(m.tool_calls) for m in messages),
+        )
+        counts = {
+            "chat.messages": (parts, limits.all_parts, "parts"),
+            "chat.messages.tool_calls": (calls, limits.all_tool_calls, "calls"),
+            "chat.tools": (_schema_characters(chat), limits.all_schema_characters, _OF_SCHEMAS),
+        }
+        for field, (count, most, what) in counts.items():
+            self._found.require(count <= most, field, f"send at most {most} {what} in all")
+        self._found.done()
+        if _argument_characters(messages) > limits.characters:
+            raise too_long(limits)
+
     def read(self, chat: chat_pb.ChatRequest) -> ChatRequest:
         """Returns what could be read; of use only when no violation was found."""
-        self._found.require(
-            _schema_characters(chat) <= self._limits.all_schema_characters,
-            "chat.tools",
-            f"send at most {self._limits.all_schema_characters} characters of schemas in all",
-        )
         return ChatRequest(
             messages=self.messages(chat),
             tools=self.tools(chat),
@@ -189,15 +211,37 @@ class ChatReader:
         return sampling
 
 
+def too_long(limits: RequestLimits) -> PromptTooLong:
+    fix = f"send at most {limits.characters} characters in all messages together"
+    return PromptTooLong(FieldViolation("chat.messages", fix))
+
+
 def _says_something(message: Message) -> bool:
     return any(isinstance(p, ImagePart) or p.text.strip() for p in message.parts)
 
 
 def _is_object(text: str) -> bool:
     try:
+        if len(text) > BUILT_CHARACTERS:
+            _looked_over(text)
+            return True
         return isinstance(json.loads(text or "{}"), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def is_laborious(chat: chat_pb.ChatRequest) -> bool:
+    """True if reading it may take more than a millisecond."""
+    count = len(chat.messages) + len(chat.tools)
+    if count > QUICK_COUNT:
+        return True
+    count += sum(len(m.parts) + len(m.tool_calls) for m in chat.messages)
+    characters = _schema_characters(chat) + _argument_characters(chat.messages)
+    return count > QUICK_COUNT or characters > QUICK_CHARACTERS
+
+
+def _argument_characters(messages: Iterable[chat_pb.Message]) -> int:
+    return sum(len(call.arguments) for m in messages for call in m.tool_calls)
 
 
 def _schema_characters(chat: chat_pb.ChatRequest) -> int:

@@ -7,11 +7,10 @@ from typing import TypeAlias
 from adaptive_router.v1 import router_pb2 as router_pb
 
 from router.domain.chat import ChatRequest
-from router.domain.errors import FieldViolation, PromptTooLong
 from router.domain.records import FeedbackReport, OutcomeReport
 from router.domain.requests import RoutingOptions, WeightOverrides
 from router.rpc.checks import ID, RequestLimits, Violations
-from router.rpc.convert_chat import ChatReader, given
+from router.rpc.convert_chat import ChatReader, given, is_laborious, too_long
 
 Routed: TypeAlias = (
     router_pb.CompleteRequest | router_pb.StreamCompleteRequest | router_pb.DecideRequest
@@ -20,20 +19,29 @@ Routed: TypeAlias = (
 FAILURES = "timeout, rate_limited, unavailable, refused, malformed, cancelled, other"
 _NO_CALL = "failure: cancelled where none was made"
 MAX_TOKENS = 1e9
+QUICK_BYTES = 2_048
 DAY_MS = 86_400_000
 MAX_USD = 1e6
+
+
+def takes_time(request: Routed) -> bool:
+    """True if conversion may take more than a moment, by the sizes that its time grows with."""
+    return request.ByteSize() > QUICK_BYTES and is_laborious(request.chat)
 
 
 def read_routed(request: Routed, limits: RequestLimits) -> tuple[ChatRequest, RoutingOptions]:
     """Returns what to answer and how to route it. Raises InvalidRequest, PromptTooLong."""
     found = Violations()
-    chat = ChatReader(found, limits).read(request.chat)
+    reader = ChatReader(found, limits)
+    reader.check_sizes(request.chat)
+    chat = reader.read(request.chat)
     options = _options(request.routing, limits, found)
     if chat.characters > limits.characters:
-        fix = f"send at most {limits.characters} characters in all messages together"
+        error = too_long(limits)
         if not found:
-            raise PromptTooLong(FieldViolation("chat.messages", fix))
-        found.add("chat.messages", fix)
+            raise error
+        for violation in error.violations:
+            found.add(violation.field, violation.description)
     found.done()
     return chat, options
 

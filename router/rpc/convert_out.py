@@ -140,6 +140,7 @@ def _attempt(attempt: Attempt) -> router_pb.Attempt:
         output_tokens=attempt.output_tokens,
         cost_usd=attempt.cost_usd,
         agrees=attempt.agrees,
+        usage_guessed=attempt.guessed,
     )
 
 

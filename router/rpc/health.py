@@ -16,6 +16,8 @@ Context = grpc.aio.ServicerContext[HealthCheckRequest, HealthCheckResponse]
 
 REQUIRED = ("redis", "embedder")
 """Without these no request can be answered."""
+LIVE = "live"
+"""Of this process alone: a restart heals it, and nobody else's failure concerns it."""
 STAND_INS = {"redis": "spool"}
 """A component that serves in place of a required one: requests go on without that."""
 
@@ -80,11 +82,15 @@ class HealthReporter(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # u
         return self._serving.get(part, False) or self._serving.get(stand_in, False)
 
     def drain(self) -> None:
-        """Report NOT_SERVING for good, whatever is set later: load balancers send no more."""
+        """Report NOT_SERVING for good, whatever is set later: load balancers send no more.
+
+        The process lives: ended before its calls are, it would cut off what has been paid.
+        """
         self._draining = True
         for timer in self._late.values():
             timer.cancel()
-        self._statuses = dict.fromkeys(self._statuses, HealthCheckResponse.NOT_SERVING)
+        lives = {name: status for name, status in self._statuses.items() if name == LIVE}
+        self._statuses = dict.fromkeys(self._statuses, HealthCheckResponse.NOT_SERVING) | lives
         self._wake()
 
     async def Check(  # noqa: N802 - the contract's name

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -19,19 +20,19 @@ from router.domain.errors import (
     DeadlineTooShort,
     FieldViolation,
     InvalidRequest,
-    Overloaded,
     RouterError,
+    ShuttingDown,
     Unauthenticated,
 )
 from router.domain.tenants import Tenant
+from router.rpc.fields import MOST_FIELDS, SMALL_BODY, has_few_fields
+from router.rpc.house import House, HouseBounds
 from router.rpc.status import internal_status, status_of
+from router.runtime.fair_queue import CheckPool
 
 OPEN_PREFIX = "/grpc."
 """Health and reflection: open to probes and tools that have no key."""
 BEARER = "bearer "
-BUSY_RETRY_MS = 250
-OPEN_UNSENT = 32
-"""Requests without a key that may be on their way at once: each may take a message's memory."""
 
 current_tenant: ContextVar[Tenant] = ContextVar("current_tenant")
 current_decision: ContextVar[str] = ContextVar("current_decision", default="")
@@ -47,36 +48,53 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
     """observe(method, code, seconds) is told of every call.
 
     doors: by service, who may call it; any other but health and reflection is closed to all.
-    stall_ms: how long a caller may take to send a request, or to read one message of a stream.
+    open_calls: makes handlers for these two, which anyone may call. checks: runs those that grow
+    with a request.
+    stall_s: how long a caller may take to read one message of a stream, or its refusal.
 
-    Requests are read and decoded in here, behind the key and the bound: a body that is no message
-    of the contract is refused like any other mistake, and nobody without a key has one read. What
-    is half sent takes the memory of max_in_flight messages with a key at most, and of OPEN_UNSENT
-    to health and reflection. Without a bound remain connections, and on each of them health
-    watches and refusals that nobody fetches.
+    Requests are read and decoded in here, behind the key and the bounds of `House`: a body that is
+    no message of the contract is refused like any other mistake, and nobody without a key has one
+    read. Without a bound remain connections, and on each of them health watches and refusals on
+    their way.
     """
 
     def __init__(
         self,
         doors: Mapping[str, Authenticate],
         observe: Observe,
+        bounds: HouseBounds,
+        open_calls: Callable[[Any], Any],
+        checks: CheckPool,
         *,
-        max_in_flight: int,
-        stall_ms: float,
+        stall_s: float,
     ) -> None:
         self._doors = doors
+        self._open = open_calls
+        self._checks = checks
         self._observe = observe
-        self._max_in_flight = max_in_flight
-        self._stall_s = stall_ms / 1_000
-        self._in_flight = 0
-        self._open_unsent: dict[asyncio.Timeout, None] = {}
+        self._house = House(bounds)
+        self._body_s = bounds.body_s
+        self._stall_s = stall_s
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._cut = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._log = structlog.get_logger("rpc")
 
     @property
     def in_flight(self) -> int:
-        return self._in_flight
+        """Calls that were begun and have not ended, those that are being refused among them."""
+        return len(self._under_way)
+
+    def admitted(self) -> int:
+        """Count calls of tenants that are worked on."""
+        return self._house.calls
+
+    def cut(self) -> None:
+        """End every call under way, and tell its caller why."""
+        self._cut = True
+        for task in self._under_way:
+            task.cancel()
 
     async def idle(self) -> None:
         """Returns when no call is under way."""
@@ -111,8 +129,8 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
         door: Authenticate,
     ) -> Callable[[object, Context], Awaitable[Any]]:
         async def call(_: object, context: Context) -> Any:
-            async with self._guarded(context, name, door):
-                return await behaviour(await self._request(context, decode), context)
+            async with self._guarded(context, name, door, decode) as request:
+                return await behaviour(request, context)
 
         return call
 
@@ -127,104 +145,65 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
         # would leave a generator to the garbage collector, and the upstream call with it.
         async def call(_: object, context: Context) -> None:
             async with (
-                self._guarded(context, name, door),
-                aclosing(behaviour(await self._request(context, decode), context)) as items,
+                self._guarded(context, name, door, decode) as request,
+                aclosing(behaviour(request, context)) as items,
             ):
                 async for item in items:
-                    await self._write(context, item)
+                    await write(context, item, self._stall_s)
 
         return call
 
-    def _open(self, handler: Any) -> Any:
-        decode, encode = handler.request_deserializer, handler.response_serializer
-        behaviour = handler.unary_unary or handler.unary_stream or handler.stream_stream
-
-        async def call(_: object, context: Context) -> Any:
-            async with _refusing(context):
-                return await behaviour(_decoded(decode, await self._open_read(context)), context)
-
-        async def talk(_: object, context: Context) -> None:
-            requests = self._open_requests(context, decode)
-            async with _refusing(context), aclosing(behaviour(requests, context)) as answers:
-                async for answer in answers:
-                    await self._write(context, answer)
-
-        if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(talk, None, encode)
-        if handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(call, None, encode)
-        return grpc.stream_unary_rpc_method_handler(call, None, encode)
-
-    async def _open_requests(self, context: Context, decode: Decode) -> AsyncIterator[Any]:
-        end = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in the stub
-        while (body := await self._open_read(context)) is not end:
-            yield _decoded(decode, body)
-
-    async def _open_read(self, context: Context) -> Any:
-        """The oldest makes room: a probe, which sends all at once, is never kept out."""
-        with _unsent_refused():
-            async with asyncio.timeout(self._stall_s) as limit:
-                self._open_unsent[limit] = None
-                if len(self._open_unsent) > OPEN_UNSENT:
-                    oldest = next(iter(self._open_unsent))
-                    del self._open_unsent[oldest]
-                    oldest.reschedule(asyncio.get_running_loop().time())
-                try:
-                    return await context.read()
-                finally:
-                    self._open_unsent.pop(limit, None)
-
-    async def _request(self, context: Context, decode: Decode) -> Any:
-        with _unsent_refused():
-            async with asyncio.timeout(self._stall_s):
+    async def _request(self, tenant: str, context: Context, decode: Decode) -> tuple[Any, int]:
+        """The request and its size."""
+        with unsent_refused():
+            async with asyncio.timeout(self._body_s):
                 body = await context.read()
-        return _decoded(decode, body)
-
-    async def _write(self, context: Context, item: Any) -> None:
-        try:
-            async with asyncio.timeout(self._stall_s):
-                await context.write(item)
-        except TimeoutError:
-            raise DeadlineTooShort(
-                f"nothing was read from the stream for {self._stall_s:g} s: read it as it comes"
-            ) from None
+        if len(body) > SMALL_BODY:
+            await self._checks.run(tenant, partial(_check_fields, body, decode))
+        return decoded(decode, body), len(body)
 
     @asynccontextmanager
     async def _guarded(
-        self, context: Context, name: str, door: Authenticate
-    ) -> AsyncIterator[None]:
+        self, context: Context, name: str, door: Authenticate, decode: Decode
+    ) -> AsyncIterator[Any]:
+        """The request, decoded, of a caller who may come in."""
         began_s, code = time.perf_counter(), "OK"
-        self._enter()
+        task = self._enter()
         try:
-            self._check_room()
-            current_tenant.set(await door(_api_key(context)))
-            yield
+            tenant = await door(_api_key(context))
+            current_tenant.set(tenant)
+            read = partial(self._request, tenant.name, context, decode)
+            async with self._house.admitted(tenant, name, read) as request:
+                yield request
         except RouterError as error:
             code = error.reason
             current_decision.set(error.metadata.get("decision_id", current_decision.get()))
-            await _abort(context, status_of(error))
+            await abort(context, status_of(error), self._stall_s)
         except (asyncio.CancelledError, grpc.aio.BaseError):  # the latter: a write to nobody
             code = "CANCELLED"
+            if self._cut:
+                task.uncancel()
+                code = ShuttingDown.reason
+                await abort(context, status_of(_shutting_down()), self._stall_s)
             raise
         except Exception as error:  # noqa: BLE001 - the last line of defence, told by type only
             code = "INTERNAL"
             error_id = uuid4().hex
             self._log.error("internal", error=type(error).__name__, error_id=error_id)
-            await _abort(context, internal_status(error_id))
+            await abort(context, internal_status(error_id), self._stall_s)
         finally:
-            self._leave(name, code, time.perf_counter() - began_s)
+            self._leave(task, name, code, time.perf_counter() - began_s)
 
-    def _enter(self) -> None:
-        self._in_flight += 1
+    def _enter(self) -> asyncio.Task[Any]:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - grpc runs each call in one
+        self._under_way.add(task)
         self._idle.clear()
+        return task
 
-    def _check_room(self) -> None:
-        if self._in_flight > self._max_in_flight:
-            raise Overloaded("too many requests in flight", retry_after_ms=BUSY_RETRY_MS)
-
-    def _leave(self, name: str, code: str, seconds: float) -> None:
-        self._in_flight -= 1
-        if not self._in_flight:
+    def _leave(self, task: asyncio.Task[Any], name: str, code: str, seconds: float) -> None:
+        self._under_way.discard(task)
+        if not self._under_way:
             self._idle.set()
         # Its answer goes out first.
         asyncio.get_running_loop().call_soon(self._tell, name, code, seconds)
@@ -244,22 +223,20 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
 
 
 @contextmanager
-def _unsent_refused() -> Iterator[None]:
+def unsent_refused() -> Iterator[None]:
     try:
         yield
     except TimeoutError:
         raise DeadlineTooShort("the request was not sent in time: send it at once") from None
 
 
-@asynccontextmanager
-async def _refusing(context: Context) -> AsyncIterator[None]:
-    try:
-        yield
-    except RouterError as error:
-        await _abort(context, status_of(error))
+def _check_fields(body: bytes, decode: Decode) -> None:
+    if not has_few_fields(body, decode(b"").DESCRIPTOR):
+        fix = f"send at most {MOST_FIELDS} fields in all messages, parts and calls together"
+        raise InvalidRequest(FieldViolation("request", fix))
 
 
-def _decoded(decode: Decode, body: bytes) -> Any:
+def decoded(decode: Decode, body: bytes) -> Any:
     try:
         return decode(body)
     except Exception:  # noqa: BLE001 - whatever a decoder raises, the body is at fault
@@ -278,6 +255,25 @@ def _api_key(context: Context) -> str:
     return ""
 
 
-async def _abort(context: Context, status: status_pb2.Status) -> None:
+async def write(context: Context, item: Any, stall_s: float) -> None:
+    try:
+        async with asyncio.timeout(stall_s):
+            await context.write(item)
+    except TimeoutError:
+        raise DeadlineTooShort(
+            f"nothing was read from the stream for {stall_s:g} s: read it as it comes"
+        ) from None
+
+
+async def abort(context: Context, status: status_pb2.Status, stall_s: float) -> None:
+    """End the call with this status; without it where the caller reads nothing."""
     rich = rpc_status.to_status(status)
-    await context.abort(rich.code, rich.details, rich.trailing_metadata)
+    try:
+        async with asyncio.timeout(stall_s):
+            await context.abort(rich.code, rich.details, rich.trailing_metadata)
+    except TimeoutError:
+        raise asyncio.CancelledError from None  # the one end that grpc tells nobody of
+
+
+def _shutting_down() -> ShuttingDown:
+    return ShuttingDown("the router is stopping: send the call again, to another replica")

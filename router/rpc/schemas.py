@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from router.runtime.json_schema import keeps_to_draft
+from router.runtime.draft import DraftCheck
 
 MAX_DEPTH = 32
 MAX_STEPS = 10_000
@@ -19,15 +19,14 @@ _REFERENCES = ("$ref", "$dynamicRef")
 def is_schema(text: str) -> bool:
     """JSON Schema text, draft 2020-12, whose references are JSON pointers into itself.
 
-    Remembered by text: callers send the same tools again and again, and the check takes about
-    5 ms a kilobyte.
+    Remembered by text: callers send the same tools again and again.
     """
     try:
         schema = json.loads(text)
         if not isinstance(schema, dict | bool):
             return False
         _Walk(schema).steps(schema, 0)
-        return keeps_to_draft(schema)
+        return DraftCheck().keeps(schema)
     except (ValueError, RecursionError):
         return False
 

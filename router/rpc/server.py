@@ -11,37 +11,95 @@ from adaptive_router.v1 import admin_pb2_grpc, router_pb2_grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from router.domain import MS_PER_S
 from router.domain.errors import PortTaken
 from router.domain.requests import Administration, Live
 from router.rpc import admin
 from router.rpc.checks import RequestLimits
 from router.rpc.health import HealthReporter
-from router.rpc.interceptor import OPEN_UNSENT, Authenticate, CallGuard
+from router.rpc.house import MESSAGES_HELD, HouseBounds
+from router.rpc.interceptor import Authenticate, CallGuard
+from router.rpc.open_calls import OPEN_UNSENT, OpenCalls
 from router.rpc.servicer import SERVICE, RouterServicer
+from router.runtime.fair_queue import CheckPool
 
 QUIET_S = 0.25
+CUT_S = 1.0
+"""For calls that are cut off to tell their callers so."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """port 0 picks a free one.
 
-    stall_ms: for a caller to send a request, or to read one message of a stream.
+    tenant_share: of calls and bytes under way, for one tenant alone. max_body_bytes: of all
+    requests under way; None for MESSAGES_HELD of the greatest size.
+    body_timeout_ms: for a caller to send a request. stall_ms: to read one message of a stream.
+    max_connection_age_ms: None for connections that stay. min_ping_ms: between two pings of one.
     """
 
     host: str = "127.0.0.1"
     port: int = 8480
     max_message_bytes: int = 4 * 1024 * 1024
     max_in_flight: int = 256
-    drain_ms: int = 20_000
-    stall_ms: int = 60_000
+    max_body_bytes: int | None = None
+    tenant_share: float = 0.75
+    body_timeout_ms: int = 5_000
+    stall_ms: int = 20_000
+    drain_ms: int = 65_000
+    max_connection_age_ms: int | None = None
+    min_ping_ms: int = 1_000
     limits: RequestLimits = field(default_factory=RequestLimits)
+
+    @property
+    def bounds(self) -> HouseBounds:
+        return HouseBounds(
+            max_in_flight=self.max_in_flight,
+            message_bytes=self.max_message_bytes,
+            body_bytes=self.max_body_bytes or MESSAGES_HELD * self.max_message_bytes,
+            body_s=self.body_timeout_ms / MS_PER_S,
+            share=self.tenant_share,
+        )
+
+    @property
+    def options(self) -> list[tuple[str, int]]:
+        """The channel arguments of grpc."""
+        options = [
+            ("grpc.max_receive_message_length", self.max_message_bytes),
+            # Of one connection: all that may be under way, with room for probes and watches.
+            ("grpc.max_concurrent_streams", self.max_in_flight + OPEN_UNSENT),
+            # What nobody reads yet stays with its sender, but for a window of this size.
+            ("grpc.http2.bdp_probe", 0),
+            ("grpc.so_reuseport", 0),
+            # Clients behind load balancers ping while a long call says nothing.
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", self.min_ping_ms),
+        ]
+        if self.max_connection_age_ms is not None:
+            options += [
+                ("grpc.max_connection_age_ms", self.max_connection_age_ms),
+                ("grpc.max_connection_age_grace_ms", self.drain_ms),
+            ]
+        return options
+
+
+def listen_address(host: str, port: int) -> str:
+    """Returns the address in the form that grpc reads; an IPv6 address stands in brackets.
+
+    >>> listen_address("0.0.0.0", 8480), listen_address("router.example", 1)
+    ('0.0.0.0:8480', 'router.example:1')
+    >>> listen_address("::", 8480), listen_address("[::1]", 8480)
+    ('[::]:8480', '[::1]:8480')
+    """
+    bare = host.removeprefix("[").removesuffix("]")
+    return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
 
 
 class RouterServer:
     """observe(method, code, seconds) is told of every call.
 
     administration: what operators may do, with the key that makes one; None for no such service.
+    load(): counts calls of tenants that are worked on.
     """
 
     def __init__(
@@ -52,28 +110,18 @@ class RouterServer:
         settings: ServerSettings,
         administration: tuple[Administration, str] | None = None,
     ) -> None:
-        servicer = RouterServicer(live, settings.limits)
+        self._checks = CheckPool(settings.max_in_flight)
+        servicer = RouterServicer(live, settings.limits, self._checks)
         doors: dict[str, Authenticate] = {SERVICE: servicer.tenant_of}
         if administration is not None:
             doors[admin.SERVICE] = admin.operator(administration[1])
-        self._guard = CallGuard(
-            doors,
-            observe,
-            max_in_flight=settings.max_in_flight,
-            stall_ms=settings.stall_ms,
-        )
-        size = settings.max_message_bytes
+        bounds, stall_s = settings.bounds, settings.stall_ms / MS_PER_S
+        open_calls = OpenCalls(body_s=bounds.body_s, stall_s=stall_s)
+        self._guard = CallGuard(doors, observe, bounds, open_calls, self._checks, stall_s=stall_s)
+        self.load = self._guard.admitted
         self._health = health_reporter
-        self._drain_s = settings.drain_ms / 1_000
-        self._server = grpc.aio.server(
-            interceptors=[self._guard],
-            options=[
-                ("grpc.max_receive_message_length", size),
-                # Of one connection: all that may be under way, with room for probes and watches.
-                ("grpc.max_concurrent_streams", settings.max_in_flight + OPEN_UNSENT),
-                ("grpc.so_reuseport", 0),
-            ],
-        )
+        self._drain_s = settings.drain_ms / MS_PER_S
+        self._server = grpc.aio.server(interceptors=[self._guard], options=settings.options)
         router_pb2_grpc.add_RouterServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]  # generated
         health_pb2_grpc.add_HealthServicer_to_server(health_reporter, self._server)
         if administration is not None:
@@ -84,11 +132,16 @@ class RouterServer:
         self.port = self._listen(settings)
 
     def _listen(self, settings: ServerSettings) -> int:
-        address = f"{settings.host}:{settings.port}"
+        address = listen_address(settings.host, settings.port)
         try:
             return self._server.add_insecure_port(address)
         except RuntimeError:
             raise PortTaken(f"can't listen on {address}: change server.host or port") from None
+
+    @property
+    def under_way(self) -> int:
+        """Calls that have not ended, those that wait or are being refused among them."""
+        return self._guard.in_flight
 
     async def start(self) -> None:
         await self._server.start()
@@ -96,12 +149,21 @@ class RouterServer:
     async def stop(self) -> None:
         """Refuse new calls, let those under way end, cut off what outlasts the drain time."""
         self._health.drain()
-        ending = asyncio.create_task(self._server.stop(self._drain_s))
+        ending = asyncio.create_task(self._server.stop(self._drain_s + CUT_S))
+        try:
+            async with asyncio.timeout(self._drain_s):
+                await self._idle(ending)
+        except TimeoutError:
+            self._guard.cut()
+            await asyncio.wait({ending}, timeout=CUT_S)
+        # Only health watches are left now, and those have no end of their own.
+        await asyncio.gather(ending, self._server.stop(0))
+        self._checks.close()
+
+    async def _idle(self, ending: asyncio.Task[None]) -> None:
         while not ending.done():
             await self._guard.idle()
             # What was accepted just before may not have begun.
             await asyncio.wait({ending}, timeout=QUIET_S)
             if not self._guard.in_flight:
-                break
-        # Only health watches are left now, and those have no end of their own.
-        await asyncio.gather(ending, self._server.stop(0))
+                return

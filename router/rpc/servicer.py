@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import grpc
@@ -22,8 +23,10 @@ from router.rpc.convert_in import (
     read_feedback,
     read_outcome,
     read_routed,
+    takes_time,
 )
 from router.rpc.interceptor import current_decision, current_tenant
+from router.runtime.fair_queue import CheckPool
 
 SERVICE = router_pb.DESCRIPTOR.services_by_name["RouterService"].full_name
 
@@ -33,13 +36,18 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     """Expects `CallGuard` in front, which sets the tenant and turns errors into statuses.
 
-    clock: seconds since the epoch.
+    checks: runs conversions that take more than a moment. clock: seconds since the epoch.
     """
 
     def __init__(
-        self, live: Live, limits: RequestLimits, clock: Callable[[], float] = time.time
+        self,
+        live: Live,
+        limits: RequestLimits,
+        checks: CheckPool,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._live = live
+        self._checks = checks
         self._limits = limits
         self._clock = clock
 
@@ -49,14 +57,15 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     async def Complete(  # noqa: N802 - the contract's name
         self, request: router_pb.CompleteRequest, context: Context
     ) -> router_pb.CompleteResponse:
-        done = await self._live.service.complete(self._call(request, context))
+        done = await self._live.service.complete(await self._call(request, context))
         _note(done.record)
         return convert_out.completion(done)
 
     async def StreamComplete(  # noqa: N802 - the contract's name
         self, request: router_pb.StreamCompleteRequest, context: Context
     ) -> AsyncGenerator[router_pb.StreamCompleteResponse]:
-        async with aclosing(self._live.service.stream(self._call(request, context))) as items:
+        call = await self._call(request, context)
+        async with aclosing(self._live.service.stream(call)) as items:
             async for item in items:
                 if isinstance(item, Completion):
                     _note(item.record)
@@ -65,7 +74,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     async def Decide(  # noqa: N802 - the contract's name
         self, request: router_pb.DecideRequest, context: Context
     ) -> router_pb.DecideResponse:
-        made = await self._live.service.decide(self._call(request, context))
+        made = await self._live.service.decide(await self._call(request, context))
         _note(made.record)
         return convert_out.directive(made)
 
@@ -95,15 +104,12 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         record = await self._live.service.decision(current_tenant.get(), decision_id)
         return convert_out.decision(record)
 
-    def _call(self, request: Routed, context: Context) -> RouteRequest:
-        remaining_s = context.time_remaining()
-        chat, options = read_routed(request, self._limits)
-        return RouteRequest(
-            tenant=current_tenant.get(),
-            chat=chat,
-            options=options,
-            deadline_s=None if remaining_s is None else self._clock() + remaining_s,
-        )
+    async def _call(self, request: Routed, context: Context) -> RouteRequest:
+        remaining_s, tenant = context.time_remaining(), current_tenant.get()
+        deadline_s = None if remaining_s is None else self._clock() + remaining_s
+        read = partial(read_routed, request, self._limits)
+        chat, options = await self._checks.run(tenant.name, read) if takes_time(request) else read()
+        return RouteRequest(tenant=tenant, chat=chat, options=options, deadline_s=deadline_s)
 
 
 def _note(record: DecisionRecord) -> None:

@@ -29,6 +29,7 @@ CODES: dict[type[e.RouterError], grpc.StatusCode] = {
     e.DeadlineTooShort: grpc.StatusCode.DEADLINE_EXCEEDED,
     e.QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     e.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    e.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
     e.StorageUnavailable: grpc.StatusCode.UNAVAILABLE,
     e.ProviderError: grpc.StatusCode.UNAVAILABLE,
     e.AllAttemptsFailed: grpc.StatusCode.UNAVAILABLE,

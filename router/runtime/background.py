@@ -16,7 +16,7 @@ INSIST_S: Final = 10.0
 """How long a write that somebody waits for is tried."""
 SETTLE_S: Final = 300.0
 """How long one that nobody waits for is tried."""
-DRAIN_S: Final = 10.0
+DRAIN_S: Final = 5.0
 END_S: Final = 2.0
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0

@@ -160,11 +160,3 @@ _KEYWORDS = Draft202012Validator.VALIDATORS | {
     "unevaluatedProperties": _ignored,
 }
 _Checker = _extended({name: _counted(name, check) for name, check in _KEYWORDS.items()})
-_Metachecker = _extended({"uniqueItems": _unique})
-
-
-def keeps_to_draft(schema: Any) -> bool:
-    """True if a parsed schema is one; its references are not followed."""
-    metaschema = Draft202012Validator.META_SCHEMA
-    formats = Draft202012Validator.FORMAT_CHECKER
-    return bool(_Metachecker(metaschema, format_checker=formats).is_valid(schema))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from router.domain.errors import TenantNotFound, Unauthenticated
+from router.domain.errors import Overloaded, TenantNotFound, Unauthenticated
 from router.domain.tenants import QuotaLeft, Reservation, Settlement, Tenant, hash_key
 from router.ports import Clock
 from router.ports.state import QuotaKeeper, TenantLookup
 from router.runtime.background import SETTLE_S, Background
 from router.serving.leases import Held
 
+BUSY_RETRY_MS = 250
 PUBLIC = Tenant("public")
 """Unlimited until an operator creates a tenant of this name."""
 
@@ -22,11 +23,16 @@ class AdmissionSettings:
 
     remember_s: how long a key is trusted before it is looked up again, so also how long a
     revoked key still works and a limit that was changed still holds.
+    look_ups: keys that are looked up at once; one more is refused, and callers with keys that
+    nobody knows take no more of the store than that. A key that was known a moment ago, `stale_s`,
+    is trusted on while there are as many.
     """
 
     required: bool = True
     remember_s: float = 5.0
     remember_keys: int = 10_000
+    look_ups: int = 64
+    stale_s: float = 60.0
 
 
 class Admission:
@@ -51,15 +57,28 @@ class Admission:
         self._background = background
         self._clock = clock
         self._settings = settings
+        self._looking_up = 0
         self._cached: OrderedDict[str, tuple[float, Tenant]] = OrderedDict()
 
     async def authenticate(self, api_key: str) -> Tenant:
-        """Raises Unauthenticated."""
+        """Raises Unauthenticated, Overloaded."""
         key_hash = hash_key(api_key)
         until_s, tenant = self._cached.get(key_hash, (0.0, None))
-        if tenant and self._clock() < until_s:
+        late_s = self._clock() - until_s
+        if tenant and late_s < 0:
             return tenant
-        found = await self._tenants.find(key_hash) if api_key else await self._public_tenant()
+        if self._looking_up >= self._settings.look_ups:
+            if tenant and late_s < self._settings.stale_s:
+                return tenant
+            raise Overloaded("too many keys are looked up: try again", retry_after_ms=BUSY_RETRY_MS)
+        return await self._look_up(api_key, key_hash)
+
+    async def _look_up(self, api_key: str, key_hash: str) -> Tenant:
+        self._looking_up += 1
+        try:
+            found = await self._tenants.find(key_hash) if api_key else await self._public_tenant()
+        finally:
+            self._looking_up -= 1
         if found is None:
             self._cached.pop(key_hash, None)
             raise Unauthenticated("send a valid API key as metadata `authorization: Bearer KEY`")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+import math
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import Final
 
+from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta, TextDelta, Usage
 from router.domain.eligibility import Requirements
@@ -17,17 +21,23 @@ from router.domain.errors import (
     ProviderTimeout,
     StorageUnavailable,
 )
-from router.domain.records import Attempt, AttemptOutcome
-from router.gates.format_checks import PASSED, FormatCheckSettings, judge
+from router.domain.records import UNJUDGED, Attempt, AttemptOutcome
+from router.gates.format_checks import PASSED, FormatCheckSettings, judge_aside
 from router.gates.gate_session import GateSession
 from router.ports import Clock
 from router.ports.observer import Observer
 from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Provider
 from router.runtime.background import Background
+from router.runtime.fair_queue import CheckPool
+from router.serving.deployment_stats import DeploymentStats, share_ms, tokens_heard
 
 CHARGED = (ProviderTimeout, ProviderMalformed, ProviderDisconnected)
-"""Errors after which the provider will have read its input all the same."""
+"""Errors of calls that were sent and not counted: they may have been carried out all the same."""
+LEAST_LIMIT_MS: Final = 1.0
+STALL_MS: Final = 500.0
+LATE_MS: Final = 50.0
+"""A caller who leaves with so little time remaining left because of its deadline."""
 
 
 @dataclass(slots=True)
@@ -37,7 +47,8 @@ class PlanRun:
     rungs: arms in order. spares: arms for failures, in order. live: deltas are wanted.
     deadline_s: on the caller's clock, None for none. max_cost_usd: None for no limit.
     answer, arm, deployment: what will be served. passed: the gate had no objection to it.
-    health: what the board said when the plan was chosen.
+    health: what the board said when the plan was chosen. probes: deployments that this run probes.
+    tenant: the one that asks. handout_ms: kept of the deadline to hand out an answer that is held.
     started: a delta has been handed out, so no other arm can answer any more.
     gate_session: the plan's gate on a first answer that passed the certain checks; None for none.
     """
@@ -57,6 +68,9 @@ class PlanRun:
     passed: bool = False
     started: bool = False
     gate_session: GateSession | None = None
+    tenant: str = ""
+    handout_ms: float = 0.0
+    probes: set[str] = field(default_factory=set)
 
     @property
     def left_usd(self) -> float | None:
@@ -70,23 +84,62 @@ class PlanRun:
         return self.needs.met_by(deployment) and self.needs.is_paid(deployment, self.left_usd)
 
     def remaining_ms(self, now_s: float) -> float:
-        return float("inf") if self.deadline_s is None else (self.deadline_s - now_s) * 1_000
+        return math.inf if self.deadline_s is None else (self.deadline_s - now_s) * MS_PER_S
 
 
 @dataclass(slots=True)
 class _OpenAttempt:
-    """One call under way, which leaves exactly one attempt in its run."""
+    """One call under way, which leaves exactly one attempt in its run.
+
+    limit_ms: until its answer, live until its first delta. most_tokens: the output limit sent.
+    pieces, characters: received so far. heard_s: when its last piece was handed out.
+    """
 
     run: PlanRun
     arm: str
     deployment: Deployment
     clock: Clock
-    started_s: float
-    received_chars: int = 0
+    stats: DeploymentStats
+    live: bool
+    limit_ms: float
+    started_s: float = 0.0
+    most_tokens: int = 0
+    pieces: int = 0
+    characters: int = 0
+    heard_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.started_s = self.clock()
+        self.most_tokens = self.run.output_tokens(self.deployment)
+
+    @property
+    def elapsed_ms(self) -> float:
+        return (self.clock() - self.started_s) * MS_PER_S
+
+    @property
+    def is_silent(self) -> bool:
+        """True if nothing came, or nothing more for the greater part of the time."""
+        if not (self.live and self.pieces):
+            return True
+        gap_ms = (self.clock() - self.heard_s) * MS_PER_S
+        return gap_ms > max(STALL_MS, self.elapsed_ms / 2)
+
+    def _is_answered(self) -> None:
+        self.stats.ended(id(self))
+        self.stats.answered(self.elapsed_ms, self.clock(), live=self.live)
+
+    def hear(self, delta: Delta) -> None:
+        if self.live and not self.pieces:
+            self._is_answered()
+        self.pieces += 1
+        self.characters += len(_text(delta))
 
     def succeed(self, answer: Answer, why: str) -> None:
         """Record the answer. why: the gate's verdict."""
         run = self.run
+        if not (self.live and self.pieces):
+            self._is_answered()
+        self.stats.completed(answer)
         self._write(AttemptOutcome.ACCEPTED, why or "passed", answer.usage)
         run.answer, run.passed = answer, why == PASSED
         run.arm, run.deployment = self.arm, self.deployment.name
@@ -94,12 +147,27 @@ class _OpenAttempt:
     def fail(self, outcome: AttemptOutcome, why: str, error: BaseException) -> None:
         """Does nothing once there is an answer: a caller may leave while it is handed out."""
         if self.run.answer is None:
-            self._write(outcome, why, self._probable_usage(error))
+            self._write(outcome, why, self._uncounted_usage(error))
 
-    def _probable_usage(self, error: BaseException) -> Usage:
-        """Returns the usage probably charged without an answer: what was sent and received."""
-        free = isinstance(error, ProviderError) and not isinstance(error, CHARGED)
-        return Usage() if free else Usage(self.run.needs.input_tokens, self.received_chars // 4)
+    def _uncounted_usage(self, error: BaseException) -> Usage:
+        """Returns the charge without a count: all that was sent and may have been written."""
+        if isinstance(error, ProviderError) and not isinstance(error, CHARGED):
+            return Usage()
+        return Usage(self.run.needs.input_tokens, self._uncounted_output(error), guessed=True)
+
+    def _uncounted_output(self, error: BaseException) -> int:
+        """Returns what was heard with what is usually hidden; the limit where nothing was heard."""
+        hidden = self.stats.hidden_tokens
+        if self.pieces:
+            heard = tokens_heard(self.pieces, self.characters) + (hidden or 0)
+            return min(self.most_tokens, heard)
+        left_early = self._waits_as_usual() and not isinstance(error, ProviderError)
+        return 0 if left_early and hidden == 0 else self.most_tokens
+
+    def _waits_as_usual(self) -> bool:
+        """True while a stream's first delta is not due: without hidden reasoning nothing exists."""
+        usual_ms = self.stats.usual_ms(live=True) if self.live else None
+        return usual_ms is not None and self.elapsed_ms <= usual_ms
 
     def _write(self, outcome: AttemptOutcome, why: str, usage: Usage) -> None:
         attempt = Attempt(
@@ -108,10 +176,12 @@ class _OpenAttempt:
             model=self.deployment.model,
             outcome=outcome,
             why=why,
-            latency_ms=(self.clock() - self.started_s) * 1_000,
+            latency_ms=self.elapsed_ms,
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             cost_usd=self.deployment.price.cost_usd(usage),
+            guessed=usage.guessed,
+            heard=self.live and self.pieces > 0 and usage.guessed,
         )
         self.run.attempts.append(attempt)
 
@@ -128,6 +198,7 @@ class DeploymentCaller:
         observer: Observer,
         clock: Clock,
         gate: FormatCheckSettings,
+        checks: CheckPool | None = None,
     ) -> None:
         self._providers = providers
         self._health = health
@@ -135,80 +206,181 @@ class DeploymentCaller:
         self._observer = observer
         self._clock = clock
         self._gate = gate
+        self._checks = checks or CheckPool()
+        self._stats: defaultdict[str, DeploymentStats] = defaultdict(DeploymentStats)
+
+    def is_busy(self, deployment: Deployment) -> bool:
+        """True if as many attempts are under way as it may have."""
+        return self._stats[deployment.name].in_flight >= deployment.max_in_flight
+
+    def limit_ms(
+        self, run: PlanRun, deployment: Deployment, others: Sequence[Deployment], *, live: bool
+    ) -> float:
+        """Returns how long an attempt may take. others: deployments that may be tried after it."""
+        remaining_ms = run.remaining_ms(self._clock()) - run.handout_ms
+        if math.isinf(remaining_ms):
+            return remaining_ms
+        own, rest = self._stats[deployment.name], [self._stats[d.name] for d in others]
+        failed = any(a.deployment and a.outcome is AttemptOutcome.FAILED for a in run.attempts)
+        limit_ms = share_ms(remaining_ms, own, rest, live=live, failed=failed)
+        return max(LEAST_LIMIT_MS, limit_ms)
+
+    def holds_back(self, run: PlanRun, deployment: Deployment, limit_ms: float) -> bool:
+        """True if the deployment was silent for so long lately that others had better be asked."""
+        limit_ms = min(limit_ms, deployment.timeout_ms)
+        return self._stats[deployment.name].holds_back(run.tenant, limit_ms, self._clock())
 
     async def admits(self, run: PlanRun, deployment: Deployment) -> bool:
         """A closed circuit was just read as such; only a half-open one hands out its probe."""
         if run.health.get(deployment.name) is Health.CLOSED:
             return True
         try:
-            return await self._health.admit(deployment.name)
+            admitted = await self._health.admit(deployment.name)
         except StorageUnavailable:
             self._observer.degraded("health")
             return True
+        if admitted:
+            run.probes.add(deployment.name)
+        return admitted
 
     async def call(
-        self, run: PlanRun, arm: str, deployment: Deployment, *, live: bool
+        self,
+        run: PlanRun,
+        arm: str,
+        deployment: Deployment,
+        *,
+        live: bool,
+        limit_ms: float = math.inf,
     ) -> AsyncGenerator[Delta]:
         """Deltas when live; the answer, if one came, is in the run afterwards."""
-        attempt = _OpenAttempt(run, arm, deployment, self._clock, self._clock())
+        stats = self._stats[deployment.name]
+        attempt = _OpenAttempt(run, arm, deployment, self._clock, stats, live, limit_ms)
+        stats.in_flight += 1
+        stats.waits(id(attempt), run.tenant, attempt.started_s)
+        error: BaseException | None = None
         try:
-            async with aclosing(self._deltas(attempt, live=live)) as deltas:
+            async with aclosing(self._deltas(attempt)) as deltas:
                 async for delta in deltas:
                     yield delta
-        except ProviderError as error:
-            attempt.fail(AttemptOutcome.FAILED, error.reason.lower(), error)
-            # A caller's own short deadline says nothing of the deployment, which others share.
-            if run.remaining_ms(self._clock()) > 0:
-                self._background.start(self._report(deployment, error))
+        except ProviderError as failure:
+            error = failure
+            attempt.fail(AttemptOutcome.FAILED, failure.reason.lower(), failure)
         except (asyncio.CancelledError, GeneratorExit) as left:
+            error = left
             # Its cause says that nothing had been sent yet.
             attempt.fail(AttemptOutcome.CANCELLED, "caller_cancelled", left.__cause__ or left)
             raise
-        except Exception as error:
-            attempt.fail(AttemptOutcome.FAILED, "internal", error)
+        except Exception as failure:
+            error = failure
+            attempt.fail(AttemptOutcome.FAILED, "internal", failure)
             raise
-        else:
-            self._background.start(self._report(deployment, None))
+        finally:
+            stats.in_flight -= 1
+            stats.ended(id(attempt))
+            self._report(attempt, error)
 
-    async def _deltas(self, attempt: _OpenAttempt, *, live: bool) -> AsyncGenerator[Delta]:
+    async def _deltas(self, attempt: _OpenAttempt) -> AsyncGenerator[Delta]:
         """Yields the deltas of an answer while it comes. Raises ProviderError."""
         run = attempt.run
-        async with aclosing(self._provider_items(run, attempt.deployment, live=live)) as items:
+        async with aclosing(self._provider_items(attempt)) as items:
             async for item in items:
                 if isinstance(item, Answer):
-                    attempt.succeed(item, judge(run.chat, item, self._gate))
+                    await self._judge(attempt, item)
                     return
+                attempt.hear(item)
+                if not attempt.live:
+                    continue
                 run.started = True
-                attempt.received_chars += len(_text(item))
                 yielded_s = self._clock()
                 yield item
                 # The caller's pace is not the upstream's.
-                attempt.started_s += self._clock() - yielded_s
+                attempt.heard_s = self._clock()
+                attempt.started_s += attempt.heard_s - yielded_s
         raise ProviderMalformed("the stream ended without its answer")
 
-    async def _provider_items(
-        self, run: PlanRun, deployment: Deployment, *, live: bool
-    ) -> AsyncGenerator[Delta | Answer]:
+    async def _judge(self, attempt: _OpenAttempt, answer: Answer) -> None:
+        """Check an answer, which is kept even where its caller leaves meanwhile: it is paid for."""
+        run, verdict, began_s = attempt.run, UNJUDGED, self._clock()
+        try:
+            verdict = await judge_aside(self._checks, run.tenant, run.chat, answer, self._gate)
+        finally:
+            attempt.started_s += self._clock() - began_s
+            attempt.succeed(answer, verdict)
+
+    async def _provider_items(self, attempt: _OpenAttempt) -> AsyncGenerator[Delta | Answer]:
+        run, deployment = attempt.run, attempt.deployment
         provider = self._providers[deployment.provider]
         # The token limit is always sent: without it no budget could be held.
-        sampling = replace(run.chat.sampling, max_output_tokens=run.output_tokens(deployment))
+        sampling = replace(run.chat.sampling, max_output_tokens=attempt.most_tokens)
         chat = replace(run.chat, sampling=sampling)
-        timeout_ms = max(1.0, min(deployment.timeout_ms, run.remaining_ms(self._clock())))
-        if not live:
-            yield await provider.complete(deployment, chat, timeout_ms)
+        limit_ms = min(deployment.timeout_ms, attempt.limit_ms)
+        whole_ms = min(deployment.timeout_ms, run.remaining_ms(self._clock()))
+        whole_ms = max(LEAST_LIMIT_MS, whole_ms if attempt.live else min(limit_ms, whole_ms))
+        if not (attempt.live or deployment.always_stream):
+            yield await provider.complete(deployment, chat, whole_ms)
             return
-        async with aclosing(provider.stream(deployment, chat, timeout_ms)) as items:
+        async with aclosing(provider.stream(deployment, chat, whole_ms)) as items:
+            first = await _first(items, limit_ms if limit_ms < whole_ms else None)
+            if first is not None:
+                yield first
             async for item in items:
                 yield item
 
-    async def _report(self, deployment: Deployment, error: ProviderError | None) -> None:
+    def _verdict(self, attempt: _OpenAttempt, error: BaseException | None) -> Health | None:
+        """Returns the health that an attempt speaks for, None where it tells nothing.
+
+        An attempt that a shorter limit than the deployment's own ended is a silence: it holds back
+        like calls, and speaks against the deployment only where that is slow for it.
+        """
+        if error is None or attempt.run.answer is not None:
+            return Health.CLOSED
+        run, stats, now_s = attempt.run, attempt.stats, self._clock()
+        blamed = isinstance(error, ProviderError) and error.blames_deployment
+        hurried = blamed and isinstance(error, ProviderError) and error.hurried
+        # A deadline that passes at the caller's arrives as its leaving.
+        late = not isinstance(error, Exception) and run.remaining_ms(now_s) <= LATE_MS
+        if not (hurried or late):
+            return Health.OPEN if blamed else None
+        if not attempt.is_silent:
+            return None
+        stats.silent(run.tenant, attempt.elapsed_ms, now_s)
+        return Health.OPEN if stats.is_slow(attempt.elapsed_ms, live=attempt.live) else None
+
+    def _report(self, attempt: _OpenAttempt, error: BaseException | None) -> None:
+        name, verdict = attempt.deployment.name, self._verdict(attempt, error)
+        probing = name in attempt.run.probes
+        attempt.run.probes.discard(name)
+        if verdict is Health.CLOSED:
+            self._background.start(self._tell(self._health.succeeded(name)))
+        elif verdict is Health.OPEN:
+            pause_ms = error.retry_after_ms if isinstance(error, ProviderError) else None
+            self._background.start(self._tell(self._health.failed(name, pause_ms)))
+        elif probing:
+            self._background.start(self._tell(self._health.give_back(name)))
+
+    async def _tell(self, told: Awaitable[None]) -> None:
         try:
-            if error is None:
-                await self._health.succeeded(deployment.name)
-            elif error.blames_deployment:
-                await self._health.failed(deployment.name, error.retry_after_ms)
+            await told
         except StorageUnavailable:
             self._observer.degraded("health")
+
+
+async def _first(
+    items: AsyncGenerator[Delta | Answer], limit_ms: float | None
+) -> Delta | Answer | None:
+    """Returns the first item, None where there is none. Raises ProviderError, late ones too."""
+    limit_s = None if limit_ms is None else max(LEAST_LIMIT_MS, limit_ms) / MS_PER_S
+    try:
+        async with asyncio.timeout(limit_s) as limit:
+            return await anext(items, None)
+    except TimeoutError as late:
+        if not limit.expired():
+            raise
+        # The cause of what ended it says that nothing had been sent yet.
+        left = late.__cause__ and late.__cause__.__cause__
+        error = left if isinstance(left, ProviderError) else ProviderTimeout("no delta in time")
+        error.hurried = True
+        raise error from None
 
 
 def _text(delta: Delta) -> str:

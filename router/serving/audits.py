@@ -170,7 +170,12 @@ class Auditor:
     async def _run(self, state: RequestState, check: _AuditCall, needs: Requirements) -> PlanRun:
         arms, now_s = (check.arm,), self._cascade.now_s()
         run = PlanRun(
-            check.chat, needs, arms, deadline_s=now_s + TIMEOUT_MS / MS_PER_S, health=state.health
+            check.chat,
+            needs,
+            arms,
+            deadline_s=now_s + TIMEOUT_MS / MS_PER_S,
+            health=state.health,
+            tenant=state.request.tenant.name,
         )
         async for _ in self._cascade.run(run):
             pass  # nobody reads along

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,7 +12,7 @@ from annotated_types import Ge, Le
 
 from bandit.gates import Step
 from router.domain import MS_PER_S
-from router.domain.catalog import Catalog
+from router.domain.catalog import Catalog, Deployment
 from router.domain.chat import Answer, Delta, deltas_of
 from router.domain.records import JUDGED, UNJUDGED, Attempt, AttemptOutcome
 from router.gates.gate_session import AvailableSteps, GateSession
@@ -21,6 +21,8 @@ from router.ports.state import Health
 from router.serving.attempts import DeploymentCaller, PlanRun
 
 NO_CALL = "no_healthy_deployment"
+BUSY = "deployment_busy"
+"""Why an arm was not called: as many attempts are under way as its deployments may have."""
 NOT_SERVED = (AttemptOutcome.ESCALATED, AttemptOutcome.SECOND_OPINION)
 
 
@@ -31,7 +33,8 @@ class CascadeSettings:
     max_per_request: Annotated[int, Ge(1), Le(20)] = 6
     """Provider calls that one request may make, second opinions included."""
     min_remaining_ms: Annotated[int, Ge(0)] = 200
-    """No attempt is begun when less than this is left until the deadline."""
+    """Kept of the deadline to hand out an answer. With one in hand no attempt is begun when less
+    than twice as much is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Cascade:
                 break
             held = _hold(run)
             _mark_escalated(run, held)
+            run.handout_ms = self._settings.min_remaining_ms
         if run.answer is None and held and not run.started:
             # A weak answer is better than none when the stronger arm could not be had.
             _serve(run, held, passed=False)
@@ -175,7 +179,8 @@ class Cascade:
             yield from ((spare, "") for spare in spares)
 
     def _may_try_arm(self, run: PlanRun, arm: str) -> bool:
-        if run.remaining_ms(self._clock()) < self._settings.min_remaining_ms:
+        """True if a call beside the answer in hand may be of use: part of the time hands it out."""
+        if run.remaining_ms(self._clock()) < 2 * self._settings.min_remaining_ms:
             return False
         return len(run.attempts) < self._settings.max_per_request and any(
             run.may_call(d) for d in self._catalog.arms[arm].deployments
@@ -183,26 +188,53 @@ class Cascade:
 
     async def _try_arm(self, run: PlanRun, arm: str, *, live: bool) -> AsyncGenerator[Delta]:
         """Try the arm's deployments in order until one answers."""
-        called = False
-        for deployment in self._catalog.arms[arm].deployments:
+        called, why, deployments = False, NO_CALL, self._catalog.arms[arm].deployments
+        for position, deployment in enumerate(deployments, start=1):
             if self._is_over(run):
                 return
             if not run.may_call(deployment):
                 continue
+            if self._caller.is_busy(deployment):
+                why = BUSY
+                continue
+            others = self._others(run, arm, deployments[position:])
+            limit_ms = self._caller.limit_ms(run, deployment, others, live=live)
+            if others and self._caller.holds_back(run, deployment, limit_ms):
+                continue
             if not await self._caller.admits(run, deployment):
                 continue
             called = True
-            calls = self._caller.call(run, arm, deployment, live=live)
+            calls = self._caller.call(run, arm, deployment, live=live, limit_ms=limit_ms)
             async with aclosing(calls) as deltas:
                 async for delta in deltas:
                     yield delta
             if run.answer or run.started:
                 return
         if not called:
-            run.attempts.append(Attempt(arm, "", "", AttemptOutcome.FAILED, NO_CALL, 0.0))
+            run.attempts.append(Attempt(arm, "", "", AttemptOutcome.FAILED, why, 0.0))
+
+    def _others(
+        self, run: PlanRun, arm: str, siblings: Sequence[Deployment]
+    ) -> Sequence[Deployment]:
+        """Returns the deployments that may still be tried after this one, in order.
+
+        With an answer in hand, as where a second opinion is asked for, no other arm stands in.
+        """
+        if len(run.attempts) + 1 >= self._settings.max_per_request:
+            return ()
+        found = list(siblings)
+        if not any(a.outcome is AttemptOutcome.ACCEPTED for a in run.attempts):
+            tried = {arm, *(a.arm for a in run.attempts)}
+            arms = [a for a in dict.fromkeys((*run.rungs, *run.spares)) if a not in tried]
+            found += [d for name in arms for d in self._catalog.arms[name].deployments]
+        return [d for d in found if self._may_try(run, d)]
+
+    def _may_try(self, run: PlanRun, deployment: Deployment) -> bool:
+        is_open = run.health.get(deployment.name) is Health.OPEN
+        return not is_open and run.may_call(deployment) and not self._caller.is_busy(deployment)
 
     def _is_over(self, run: PlanRun) -> bool:
-        late = run.remaining_ms(self._clock()) <= 0
+        late = run.remaining_ms(self._clock()) <= run.handout_ms
         return late or len(run.attempts) >= self._settings.max_per_request
 
 

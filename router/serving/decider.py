@@ -13,7 +13,7 @@ from bandit.types import Action, Context, Decision, Estimate, Policy, Weights
 from router.domain.catalog import Plan
 from router.domain.chat import ChatRequest
 from router.domain.eligibility import offered
-from router.domain.logged_context import action_of, facts_of, log_context
+from router.domain.logged_context import action_of, facts_of, log_context, single
 from router.domain.records import BASE, OWN, Choice, Observation, WeightSet
 from router.domain.requests import WeightOverrides
 from router.ports.upstream import Embedding
@@ -116,7 +116,8 @@ class Decider:
             weights=WeightSet(weights.quality, weights.cost, weights.latency, weights.failure),
             context=log_context(context),
             expected=tuple(
-                (name, e.quality, e.cost_usd, e.utility) for name, e in decision.estimates.items()
+                (name, single(e.quality), single(e.cost_usd), single(e.utility))
+                for name, e in decision.estimates.items()
             ),
             member=member,
         )

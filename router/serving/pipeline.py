@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from router.domain import MS_PER_S
 from router.domain.catalog import Catalog
@@ -15,6 +16,7 @@ from router.domain.errors import (
     DeadlineTooShort,
     FieldViolation,
     InvalidRequest,
+    Overloaded,
     QuotaExceeded,
     StorageUnavailable,
 )
@@ -26,15 +28,18 @@ from router.ports.observer import Observer, Stopwatch
 from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Embedder
 from router.runtime.background import Background
+from router.runtime.fair_queue import CheckPool
 from router.serving.admission import Admission
 from router.serving.audits import Auditor
-from router.serving.cascade import Cascade
+from router.serving.cascade import BUSY, Cascade
 from router.serving.finalize import Finalizer
 from router.serving.idempotency import IdempotencyGuard
 from router.serving.plan_selection import PlanSelector
 from router.serving.rephrase import RephraseDetector, attachment_digest, letter_fingerprint
 from router.serving.request_state import RequestState, open_request
 from router.serving.response_cache import Hit, ResponseCache
+
+QUICK_CHARACTERS = 16_384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,7 @@ class Pipeline:
 
     observe: the arm that serves while the policy only watches; "" for none. room: tells whether
     the log takes what comes of a request, and refuses it where nothing could be written down.
+    checks: reads long prompts.
     """
 
     catalog: Catalog
@@ -63,6 +69,7 @@ class Pipeline:
     clock: Clock
     ids: Ids
     observe: str = ""
+    checks: CheckPool = field(default_factory=CheckPool)
 
     async def complete(self, request: RouteRequest) -> Completion:
         answered = self.answer(request, Mode.COMPLETE)
@@ -74,7 +81,7 @@ class Pipeline:
 
     async def answer(self, request: RouteRequest, mode: Mode) -> AsyncGenerator[Delta | Completion]:
         """Deltas when mode is STREAM, then the Completion."""
-        state = self._open_request(request, mode)
+        state = await self._open_request(request, mode)
         replayed = await self._begin(state)
         if replayed is not None:
             for delta in deltas_of(replayed.answer):
@@ -110,6 +117,7 @@ class Pipeline:
         try:
             return await self._close(state)
         finally:
+            self.finalizer.end(state)
             self.idempotency.leave(state.id)
             self.finalizer.end(state)
 
@@ -131,7 +139,7 @@ class Pipeline:
             raise InvalidRequest(
                 FieldViolation("routing.idempotency_key", "leave it empty: each Decide is new")
             )
-        state = self._open_request(request, Mode.DECIDE)
+        state = await self._open_request(request, Mode.DECIDE)
         try:
             await self._admit(state)
             await self._embed(state)
@@ -145,9 +153,13 @@ class Pipeline:
             self.finalizer.end(state)
         return Directive(record, run.rungs, state.quota_left)
 
-    def _open_request(self, request: RouteRequest, mode: Mode) -> RequestState:
-        now_s = self.clock()
-        return open_request(request, mode, self.ids(), now_s, self.catalog, observe=self.observe)
+    async def _open_request(self, request: RouteRequest, mode: Mode) -> RequestState:
+        """Reading a long prompt for its keys takes time that grows with it."""
+        args = request, mode, self.ids(), self.clock(), self.catalog
+        opened = partial(open_request, *args, observe=self.observe)
+        if request.chat.characters > QUICK_CHARACTERS:
+            return await self.checks.run(request.tenant.name, opened)
+        return opened()
 
     async def _admit(self, state: RequestState) -> None:
         """Reserve, look up the whole request and ask for health in one round trip's time.
@@ -222,7 +234,7 @@ class Pipeline:
     async def _embed(self, state: RequestState) -> None:
         with self.stopwatch.stage("embed"):
             prompt = state.request.chat.prompt
-            state.embedding = await self.embedder.embed(prompt)
+            state.embedding = await self.embedder.embed(prompt, state.request.tenant.name)
             state.embedded_whole = self.embedder.covers(prompt)
 
     async def _serve(self, state: RequestState) -> AsyncGenerator[Delta]:
@@ -236,8 +248,12 @@ class Pipeline:
                 async for delta in deltas:
                     yield delta
 
-    def _failure(self, state: RequestState) -> AllAttemptsFailed | DeadlineTooShort:
+    def _failure(self, state: RequestState) -> AllAttemptsFailed | DeadlineTooShort | Overloaded:
         metadata = {"decision_id": state.id}
         if state.deadline_s is not None and self.clock() >= state.deadline_s:
             return DeadlineTooShort("the deadline passed before an answer", metadata=metadata)
+        attempts = state.run.attempts if state.run else ()
+        if attempts and all(attempt.why == BUSY for attempt in attempts):
+            busy = "every deployment that may answer is busy: try again later"
+            return Overloaded(busy, metadata=metadata)
         return AllAttemptsFailed("no provider could answer: try again later", metadata=metadata)

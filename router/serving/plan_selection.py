@@ -116,4 +116,5 @@ class PlanSelector:
             max_cost_usd=state.request.options.max_cost_usd,
             health=state.health,
             gate_session=gate_session,
+            tenant=state.request.tenant.name,
         )

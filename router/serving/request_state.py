@@ -18,7 +18,14 @@ from router.domain.eligibility import (
     permitted_plans,
 )
 from router.domain.errors import FieldViolation, InvalidRequest, NoEligiblePlan
-from router.domain.records import CacheKey, CacheStatus, Choice, DecisionRecord, Mode
+from router.domain.records import (
+    CacheKey,
+    CacheStatus,
+    Choice,
+    DecisionRecord,
+    Mode,
+    session_digest,
+)
 from router.domain.requests import RouteRequest, cache_key
 from router.domain.tenants import NOT_OBSERVED, QuotaLeft, Reservation
 from router.ports.state import Health
@@ -98,15 +105,15 @@ class RequestState:
         run.deployment = next((name for name in able if self.is_healthy(name)), able[0])
 
     def record(self, catalog: Catalog) -> DecisionRecord:
-        run, hit = self.run, self.hit
+        run, hit, tenant = self.run, self.hit, self.request.tenant.name
         source = hit.cached if hit else run
         deployment = source.deployment if source else ""
         return DecisionRecord(
             id=self.id,
-            tenant=self.request.tenant.name,
+            tenant=tenant,
             created_ms=int(self.began_s * MS_PER_S),
             mode=self.mode,
-            session_id=self.request.options.session_id,
+            session_id=session_digest(tenant, self.request.options.session_id),
             choice=self.choice,
             attempts=tuple(run.attempts) if run else (),
             arm=source.arm if source else "",

@@ -14,7 +14,7 @@ from router.learning.learner_state import LearnerState
 from router.ports import Clock
 from router.ports.learning_log import EventLog
 from router.ports.observer import Observer
-from router.ports.state import SnapshotStore
+from router.ports.state import SnapshotName, SnapshotStore
 from router.serving.decider import Decider
 
 _log = logging.getLogger(__name__)
@@ -39,13 +39,13 @@ class SnapshotFollower:
         self._decider = decider
         self._load = load
         self._observer = observer
-        self._refused_version = 0
+        self._refused = self._served = SnapshotName()
         self._served_position = 0
         self._lag = LagTracker()
 
     async def check(self) -> None:
         """Raises SnapshotRefused while the newest snapshot is one that was refused."""
-        if self._refused_version > self._decider.version:
+        if self._refused.version:
             raise SnapshotRefused("the newest snapshot was refused: an older one serves")
 
     async def turn(self) -> None:
@@ -63,20 +63,23 @@ class SnapshotFollower:
         self._observer.staleness(behind, self._lag.behind_s(now_s, self._served_position))
 
     async def step(self) -> None:
-        latest = await self._snapshots.latest_version()
-        if latest in (self._decider.version, self._refused_version, 0):
+        """Follow the newest snapshot, be its version higher or lower than the one that serves."""
+        latest = await self._snapshots.latest()
+        if latest.version == 0 or latest in (self._served, self._refused):
             return
         stored = await self._snapshots.load()
         if stored is None:
             return
+        name = SnapshotName(stored.version, stored.mark)
         try:
             learned = await asyncio.to_thread(self._load, stored.payload)
         except BanditError as error:
-            self._refused_version = stored.version
+            self._refused = name
             self._observer.snapshot_refused(type(error).__name__)
             _log.error("snapshot %d is refused: %s", stored.version, type(error).__name__)
             return
         self._decider.swap(learned, stored.version)
+        self._served, self._refused = name, SnapshotName()
         self._served_position = number_of(stored.position)
         self._observer.snapshot(stored.version)
 
@@ -95,7 +98,9 @@ class LagTracker:
         self._seen: list[tuple[float, int]] = []
 
     def add(self, now_s: float, newest: int) -> None:
-        if self._seen and newest <= self._seen[-1][1]:
+        if self._seen and newest < self._seen[-1][1]:
+            self._seen = []  # the store has lost events
+        if self._seen and newest == self._seen[-1][1]:
             return
         self._seen.append((now_s, newest))
         if len(self._seen) > MOST:

@@ -112,3 +112,6 @@ class HealthyBoard:
 
     async def failed(self, deployment: str, retry_after_ms: int | None = None) -> None:
         pass
+
+    async def give_back(self, deployment: str) -> None:
+        pass

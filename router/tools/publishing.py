@@ -120,7 +120,7 @@ async def publish(
         await check_vacant(snapshots, replace=replace)
         stored = await snapshots.load()
         position = learned_to or (stored.position if stored else START)
-        version = (stored.version if stored else 0) + 1
+        version = await snapshots.latest_version() + 1
         if not await snapshots.publish(StoredSnapshot(version, position, payload), fence):
             raise LearnerAtWork("a learner began its work meanwhile: run the same command again")
         return version

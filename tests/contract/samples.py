@@ -20,7 +20,9 @@ from router.domain.records import (
 )
 from router.ports.state import HealthPolicy
 
-HEALTH = HealthPolicy(failures=3, cooldown_ms=200, max_cooldown_ms=1_000, probe_ms=300)
+HEALTH = HealthPolicy(
+    failures=3, cooldown_ms=200, max_cooldown_ms=1_000, probe_ms=300, max_retry_after_ms=2_000
+)
 MAX_EVENTS = 20
 KEEP_EVENTS = 2
 MAX_ENTRIES = 8

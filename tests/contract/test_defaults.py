@@ -147,3 +147,17 @@ async def test_without_a_default_nothing_waits(
         assert await defaults(plain) == []
     finally:
         await plain.close()
+
+
+async def test_a_default_that_is_gone_leaves_nothing_waiting(
+    declared: Storage, redis_server: EmbeddedRedis, prefix: str, clock: FakeTime
+) -> None:
+    await record(declared, "d-1")
+    clock.now_s += WINDOW_S / 2
+    await record(declared, "d-2", like=replace(RECORD, created_ms=int(clock.now_s * 1_000)))
+    clock.now_s += WINDOW_S / 2 + 1
+    plain = await opened(redis_server, prefix, clock)
+    assert await plain.defaults.tell(10) == 0
+    waiting = await plain.client.call("ZRANGE", plain.keys.waiting, 0, -1)
+    assert waiting == [b"d-2"]
+    await plain.close()

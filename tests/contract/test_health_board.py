@@ -1,4 +1,7 @@
-"""Suite of `router.ports.state.HealthBoard`: three failures open for 200 ms, one second at most."""
+"""Suite of `router.ports.state.HealthBoard`: three failures open for 200 ms, one second at most.
+
+A Retry-After is granted for two seconds at most.
+"""
 
 from __future__ import annotations
 
@@ -105,9 +108,32 @@ async def test_retry_after_opens_at_once_for_at_least_that_long(board: HealthBoa
     assert loop.time() - began_s >= 0.49
 
 
-async def test_an_endless_retry_after_is_capped(board: HealthBoard) -> None:
+async def test_an_endless_retry_after_is_capped_beyond_the_longest_cooldown(
+    board: HealthBoard,
+) -> None:
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
     await board.failed("d", 86_400_000)
     await half_open(board)
+    assert loop.time() - began_s >= 1.99
+
+
+async def test_a_probe_given_back_is_free_for_the_next_caller(board: HealthBoard) -> None:
+    await open_it(board)
+    await half_open(board)
+    assert await board.admit("d")
+    assert not await board.admit("d")
+    await board.give_back("d")
+    assert await state(board) is Health.HALF_OPEN
+    assert await board.admit("d")
+
+
+async def test_giving_back_changes_nothing_where_nothing_was_probed(board: HealthBoard) -> None:
+    await board.give_back("d")
+    assert await state(board) is Health.CLOSED
+    await open_it(board)
+    await board.give_back("d")
+    assert await state(board) is Health.OPEN
 
 
 async def test_a_late_success_does_not_close_what_was_told_to_wait(board: HealthBoard) -> None:

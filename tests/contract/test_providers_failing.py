@@ -8,6 +8,7 @@ import gzip
 import logging
 import socket
 import traceback
+from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
@@ -122,6 +123,43 @@ async def test_a_limit_on_time(party: Party) -> None:
     for call in (party.complete, party.stream):
         with pytest.raises(errors.ProviderTimeout):
             await call(timeout_ms=100)
+
+
+async def test_a_limit_shorter_than_the_deployments_own_is_told_as_such(party: Party) -> None:
+    party.upstream.wait_s = 5
+    for call in (party.complete, party.stream):
+        for timeout_ms, hurried in ((99, True), (100, False)):
+            party.deployment = replace(party.deployment, timeout_ms=100)
+            with pytest.raises(errors.ProviderTimeout) as late:
+                await call(timeout_ms=timeout_ms)
+            assert late.value.hurried is hurried
+
+
+@pytest.mark.parametrize("limit", ["first_byte_ms", "between_bytes_ms"])
+async def test_a_limit_on_one_wait_of_a_stream_is_the_deployments_own(
+    party: Party, limit: str
+) -> None:
+    """The first piece comes at once, the second too late."""
+    party.upstream.wait_s = 5
+    party.deployment = replace(party.deployment, **{limit: 100})
+    items = party.provider.stream(party.deployment, ASK, 300)
+    with pytest.raises(errors.ProviderTimeout) as late:
+        [item async for item in items]
+    assert late.value.hurried is (limit == "first_byte_ms")
+    assert await party.complete(timeout_ms=PATIENT_MS)
+
+
+async def test_a_first_byte_that_is_late_ends_a_stream(party: Party) -> None:
+    async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(keep_silent, "127.0.0.1", 0) as server:
+        party.move("http://{}:{}".format(*server.sockets[0].getsockname()))
+        party.deployment = replace(party.deployment, first_byte_ms=100)
+        with pytest.raises(errors.ProviderTimeout) as late:
+            await party.stream(timeout_ms=1_000)
+        assert not late.value.hurried
 
 
 async def test_no_time_left(party: Party) -> None:

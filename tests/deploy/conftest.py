@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,8 @@ class Manifests:
     def workloads(self) -> list[dict[str, Any]]:
         return self.all("Deployment") + self.all("StatefulSet")
 
-    def secret(self) -> dict[str, str]:
-        found = self.one("Secret", "adaptive-router-keys")
+    def secret(self, name: str = "adaptive-router-keys") -> dict[str, str]:
+        found = self.one("Secret", name)
         data = {k: base64.b64decode(v).decode() for k, v in found.get("data", {}).items()}
         return data | found.get("stringData", {})
 
@@ -57,15 +58,34 @@ def kubectl() -> str:
     return found
 
 
-@pytest.fixture(scope="session", params=BUILDS)
-def manifests(request: pytest.FixtureRequest) -> Manifests:
-    built = subprocess.run(  # noqa: S603 - our own folders
-        [kubectl(), "kustomize", str(DEPLOY / request.param)],
+def built(folder: Path) -> Manifests:
+    done = subprocess.run(  # noqa: S603 - our own folders
+        [kubectl(), "kustomize", str(folder)],
         check=False,
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert built.returncode == 0, built.stderr
-    assert built.stderr == ""
-    return Manifests([d for d in yaml.safe_load_all(built.stdout) if d])
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return Manifests([d for d in yaml.safe_load_all(done.stdout) if d])
+
+
+@pytest.fixture(scope="session", params=BUILDS)
+def manifests(request: pytest.FixtureRequest) -> Manifests:
+    return built(DEPLOY / request.param)
+
+
+@pytest.fixture
+def rendered(tmp_path: Path) -> Callable[[str, dict[str, str]], Manifests]:
+    """Builds a kustomization of a copy of deploy/, some files of which hold another text."""
+
+    def render(kustomization: str, written: dict[str, str]) -> Manifests:
+        copied = tmp_path / f"deploy-{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(DEPLOY, copied)
+        for name, text in written.items():
+            (copied / name).parent.mkdir(parents=True, exist_ok=True)
+            (copied / name).write_text(text)
+        return built(copied / kustomization)
+
+    return render

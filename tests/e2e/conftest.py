@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,10 @@ from pathlib import Path
 import grpc
 import pytest
 import pytest_asyncio
-import uvicorn
 from adaptive_router.v1 import chat_pb2, router_pb2, router_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from demo.stack import free_port
-from demo.upstream import INSTANT, Upstream
+from demo.upstream import INSTANT, Upstream, served
 from demo.world import Reply
 from router.adapters.storage import Storage
 from router.app.learner import running_learner
@@ -208,29 +206,6 @@ arms:
 {arms}
 {sections}
 """
-
-
-@asynccontextmanager
-async def served(upstream: Upstream) -> AsyncIterator[int]:
-    """The port of a real HTTP server in this loop; at the end it waits for no answer."""
-    port = free_port()
-    config = uvicorn.Config(
-        upstream.app(),
-        port=port,
-        log_level="critical",
-        lifespan="off",
-        timeout_graceful_shutdown=0,
-    )
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None
-    task = asyncio.create_task(server._serve())  # noqa: SLF001 - `serve` would take the signals
-    while not server.started:
-        await asyncio.sleep(0.005)
-    try:
-        yield port
-    finally:
-        server.should_exit = True
-        await task
 
 
 @pytest.fixture

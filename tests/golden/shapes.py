@@ -12,6 +12,8 @@ import msgspec
 import numpy as np
 import redis
 
+from router.adapters.storage.codec import PACKED, read_record
+
 Shape: TypeAlias = dict[str, set[str]]
 """Path to the kinds of what stands there; none for what was always empty."""
 
@@ -42,7 +44,10 @@ def _values(store: redis.Redis, key: bytes, kind: str) -> Iterator[tuple[str, by
         yield "", store.get(key)
     elif kind == "hash":
         counts_words = key.startswith(b"ar:terms:")
-        for field, value in store.hgetall(key).items():
+        found = store.hgetall(key)
+        if any(re.fullmatch(rb"r\d+", field) for field in found):
+            found[b"record"] = packed(found)
+        for field, value in found.items():
             yield "*" if counts_words else _plain(field.decode()), value
     elif kind == "stream":
         for _, fields in store.xrange(key):
@@ -53,6 +58,12 @@ def _values(store: redis.Redis, key: bytes, kind: str) -> Iterator[tuple[str, by
             yield "", member
     else:
         yield "", b""
+
+
+def packed(fields: dict[bytes, bytes]) -> bytes:
+    """Takes the pieces of a record out of the fields of a decision's hash; returns the whole."""
+    pieces = {int(field[1:]): field for field in fields if re.fullmatch(rb"r\d+", field)}
+    return b"".join(fields.pop(pieces[place]) for place in sorted(pieces))
 
 
 def _plain(name: str) -> str:
@@ -76,6 +87,8 @@ def decoded(data: bytes) -> Any:
     """Snapshots and MessagePack, the one within the other; else the bytes or the number."""
     if data.startswith(_MAGIC):
         return _snapshot(data)
+    if data.startswith(PACKED):
+        return msgspec.to_builtins(read_record(data, None))
     if data[:1] and (data[0] & 0xF0 == 0x80 or data[:1] in b"\xde\xdf"):  # a map
         try:
             return msgspec.msgpack.decode(data)

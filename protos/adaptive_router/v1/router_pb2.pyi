@@ -277,7 +277,7 @@ class PlanEstimate(_message.Message):
     def __init__(self, plan: _Optional[str] = ..., probability: _Optional[float] = ..., expected_quality: _Optional[float] = ..., expected_cost_usd: _Optional[float] = ..., expected_utility: _Optional[float] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("arm", "deployment", "model", "outcome", "why", "latency_ms", "input_tokens", "output_tokens", "cost_usd", "agrees")
+    __slots__ = ("arm", "deployment", "model", "outcome", "why", "latency_ms", "input_tokens", "output_tokens", "cost_usd", "agrees", "usage_guessed")
     ARM_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -288,6 +288,7 @@ class Attempt(_message.Message):
     OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     AGREES_FIELD_NUMBER: _ClassVar[int]
+    USAGE_GUESSED_FIELD_NUMBER: _ClassVar[int]
     arm: str
     deployment: str
     model: str
@@ -298,7 +299,8 @@ class Attempt(_message.Message):
     output_tokens: int
     cost_usd: float
     agrees: bool
-    def __init__(self, arm: _Optional[str] = ..., deployment: _Optional[str] = ..., model: _Optional[str] = ..., outcome: _Optional[_Union[AttemptOutcome, str]] = ..., why: _Optional[str] = ..., latency_ms: _Optional[float] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., agrees: _Optional[bool] = ...) -> None: ...
+    usage_guessed: bool
+    def __init__(self, arm: _Optional[str] = ..., deployment: _Optional[str] = ..., model: _Optional[str] = ..., outcome: _Optional[_Union[AttemptOutcome, str]] = ..., why: _Optional[str] = ..., latency_ms: _Optional[float] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., agrees: _Optional[bool] = ..., usage_guessed: _Optional[bool] = ...) -> None: ...
 
 class QuotaLeft(_message.Message):
     __slots__ = ("requests", "tokens", "daily_usd", "monthly_usd")

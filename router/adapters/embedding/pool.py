@@ -1,12 +1,13 @@
-"""Embeddings off the event loop: a bounded queue, worker threads around one model, an LRU."""
+"""Embeddings off the event loop: a bounded queue in which tenants take turns, threads, an LRU."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -40,17 +41,50 @@ class _EmbedRun:
 
     __slots__ = ("callers", "result", "text")
 
-    result: asyncio.Future[EmbeddedText | None]
-
     def __init__(self, text: str) -> None:
         self.text = text
         self.callers = 1
+        self.result: asyncio.Future[EmbeddedText | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+
+class _Turns:
+    """Runs that wait for a worker, by tenant; the tenants take turns."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, deque[_EmbedRun]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def append(self, tenant: str, run: _EmbedRun) -> None:
+        self._waiting.setdefault(tenant, deque()).append(run)
+
+    def pop(self) -> _EmbedRun:
+        """Returns the next one; its tenant's others wait behind all other tenants."""
+        tenant = next(iter(self._waiting))
+        queue = self._waiting.pop(tenant)
+        run = queue.popleft()
+        if queue:
+            self._waiting[tenant] = queue
+        return run
+
+    def make_room(self, tenant: str) -> _EmbedRun | None:
+        """Returns the last one of who waits for most; None where this tenant itself does."""
+        if not self._waiting:
+            return None
+        most = max(self._waiting, key=lambda name: len(self._waiting[name]))
+        if len(self._waiting[most]) <= len(self._waiting.get(tenant, ())) + 1:
+            return None
+        return self._waiting[most].pop()
 
 
 class EmbedderPool:
     """Implements `router.ports.upstream.Embedder`; lives on one event loop.
 
-    queue: prompts that may wait for a worker. cache_entries: of the LRU, by text hash.
+    queue: prompts that may wait for a worker; in a full one who waits for most makes room for a
+    tenant that waits for less. cache_entries: of the LRU, by text hash.
     """
 
     def __init__(
@@ -65,6 +99,8 @@ class EmbedderPool:
         self._loading = Lock()
         self._known: OrderedDict[bytes, EmbeddedText] = OrderedDict()
         self._running: dict[bytes, _EmbedRun] = {}
+        self._turns = _Turns()
+        self._busy = 0
         self._closed = False
         self.stats = PoolStats()
 
@@ -73,7 +109,7 @@ class EmbedderPool:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._threads, lambda: self._loaded().embed(WARM_UP_TEXT))
 
-    async def embed(self, text: str) -> NDArray[np.float32]:
+    async def embed(self, text: str, tenant: str = "") -> NDArray[np.float32]:
         """(384,), unit norm, read-only. Raises Overloaded when the queue is full."""
         text = clip_chars(text)
         key = _key(text)
@@ -82,7 +118,7 @@ class EmbedderPool:
             self._known.move_to_end(key)
             self.stats.hits += 1
             return known.embedding
-        return await self._compute(key, text)
+        return await self._compute(key, text, tenant)
 
     def cached(self, text: str) -> NDArray[np.float32] | None:
         seen = self._known.get(_key(clip_chars(text)))
@@ -92,9 +128,9 @@ class EmbedderPool:
         seen = self._known.get(_key(clip_chars(text)))
         return seen is not None and seen.whole
 
-    async def _compute(self, key: bytes, text: str) -> NDArray[np.float32]:
+    async def _compute(self, key: bytes, text: str, tenant: str) -> NDArray[np.float32]:
         while True:
-            run = self._join(key) or self._start(key, text)
+            run = self._join(key) or self._start(key, text, tenant)
             seen = await self._wait(run)
             # None: all callers before this one left, and the worker saw that just before it came.
             if seen is not None:
@@ -107,17 +143,46 @@ class EmbedderPool:
             self.stats.hits += 1
         return run
 
-    def _start(self, key: bytes, text: str) -> _EmbedRun:
+    def _start(self, key: bytes, text: str, tenant: str) -> _EmbedRun:
         if self._closed:
             raise _closing()
         if len(self._running) >= self._room:
-            self.stats.refused += 1
-            raise Overloaded("too many prompts wait to be embedded", retry_after_ms=BUSY_RETRY_MS)
+            self._make_room(tenant)
         run = self._running[key] = _EmbedRun(text)
-        loop = asyncio.get_running_loop()
-        run.result = loop.run_in_executor(self._threads, self._embed, run)
-        run.result.add_done_callback(lambda done: self._keep(key, done))
+        run.result.add_done_callback(lambda done: self._keep(key, run, done))
+        self._turns.append(tenant, run)
+        self._dispatch()
         return run
+
+    def _make_room(self, tenant: str) -> None:
+        """Refuse the last run of who waits for most, which may be this tenant's new one."""
+        self.stats.refused += 1
+        busy = Overloaded("too many prompts wait to be embedded", retry_after_ms=BUSY_RETRY_MS)
+        last = self._turns.make_room(tenant)
+        if last is None:
+            raise busy
+        last.result.set_exception(busy)
+
+    def _dispatch(self) -> None:
+        while self._turns and self._busy < self._workers:
+            run = self._turns.pop()
+            if not run.callers:
+                run.result.set_result(None)
+                continue
+            self._busy += 1
+            loop = asyncio.get_running_loop()
+            embedded = loop.run_in_executor(self._threads, self._embed, run)
+            embedded.add_done_callback(partial(self._done, run))
+
+    def _done(self, run: _EmbedRun, embedded: asyncio.Future[EmbeddedText | None]) -> None:
+        self._busy -= 1
+        if embedded.cancelled():
+            run.result.cancel()
+        elif (error := embedded.exception()) is not None:
+            run.result.set_exception(error)
+        else:
+            run.result.set_result(embedded.result())
+        self._dispatch()
 
     async def _wait(self, run: _EmbedRun) -> EmbeddedText | None:
         try:
@@ -130,8 +195,9 @@ class EmbedderPool:
         finally:
             run.callers -= 1
 
-    def _keep(self, key: bytes, done: asyncio.Future[EmbeddedText | None]) -> None:
-        self._running.pop(key, None)
+    def _keep(self, key: bytes, run: _EmbedRun, done: asyncio.Future[EmbeddedText | None]) -> None:
+        if self._running.get(key) is run:
+            del self._running[key]
         if done.cancelled() or done.exception() is not None:
             return
         seen = done.result()
@@ -159,6 +225,8 @@ class EmbedderPool:
     def close(self) -> None:
         """Ends the workers; who still waits gets ModelUnavailable."""
         self._closed = True
+        while self._turns:
+            self._turns.pop().result.cancel()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
 

@@ -8,12 +8,13 @@ from importlib import import_module
 
 import httpcore
 
-from router.adapters.providers.http import HttpProvider, make_client
+from router.adapters.providers.http import HttpProvider, make_client, trust_authorities
+from router.adapters.providers.proxy import ProxyRules
 from router.domain.catalog import PROVIDERS
 from router.ports import Clock
 from router.ports.upstream import Provider
 
-__all__ = ["make_client", "make_providers"]
+__all__ = ["ProxyRules", "make_client", "make_providers", "trust_authorities"]
 
 
 def make_providers(

@@ -108,20 +108,24 @@ class CallProgress:
         return ProviderUnavailable("the provider could not be reached")
 
     @asynccontextmanager
-    async def bounded(self, timeout_ms: float) -> AsyncIterator[None]:
+    async def bounded(self, limit_ms: float, *, hurried: bool = False) -> AsyncIterator[None]:
         """Every driver error within becomes one of the tree, without its words.
 
         A cancellation before anything was sent has as its cause what a timeout then had been.
+
+        hurried: the limit is shorter than the deployment's own.
         """
         try:
-            async with asyncio.timeout(max(0.0, timeout_ms) / 1_000):
+            async with asyncio.timeout(max(0.0, limit_ms) / 1_000) as limit:
                 yield
         except ProviderError:
             raise
         except asyncio.CancelledError as left:
             raise left from None if self.sent else self.timed_out()
         except (TimeoutError, httpcore.TimeoutException):
-            raise self.timed_out() from None
+            error = self.timed_out()
+            error.hurried = hurried and limit.expired()
+            raise error from None
         except DRIVER_ERRORS:
             raise ProviderMalformed("the provider broke off in the middle of its answer") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeAlias
@@ -16,10 +18,14 @@ import msgspec
 from router.adapters.providers.dialect import Assembler, Dialect
 from router.adapters.providers.failures import DRIVER_ERRORS, CallProgress, refusal
 from router.adapters.providers.network import OnePieceBackend
+from router.adapters.providers.proxy import ProxiedPool, ProxyRules
 from router.adapters.providers.sse import EventReader
+from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta
 from router.domain.errors import (
+    ConfigInvalid,
+    ConfigProblem,
     ProviderMalformed,
     ProviderRefusedRequest,
 )
@@ -45,12 +51,16 @@ _Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 def make_client(
-    max_connections: int = MAX_CONNECTIONS, *, http2: bool = False, ca_file: Path | None = None
+    max_connections: int = MAX_CONNECTIONS,
+    *,
+    http2: bool = False,
+    ca_file: Path | None = None,
+    proxies: ProxyRules | None = None,
 ) -> httpcore.AsyncConnectionPool:
     """Pooled connections, for use as a context manager. max_connections: over all providers.
 
-    The pool alone: what a whole client adds (redirects, cookies, auth, proxies from the
-    environment) must not happen here, and costs half a millisecond a call.
+    The pool alone: what a whole client adds (redirects, cookies, auth) must not happen here, and
+    costs half a millisecond a call.
 
     http2: offer it to providers. Off by default: over HTTP/2 httpcore never resets the stream of
     a call that was given up, so the provider writes on at our expense, and after a hundred such
@@ -58,17 +68,41 @@ def make_client(
 
     ca_file: authorities to trust besides the public ones, PEM. Raises OSError (ssl.SSLError) for a
     file that holds none.
+
+    proxies: that some go through, rather than all the direct way.
     """
-    trusted = httpcore.default_ssl_context()
-    if ca_file is not None:
-        trusted.load_verify_locations(ca_file)
-    return httpcore.AsyncConnectionPool(
+    pool: Callable[..., httpcore.AsyncConnectionPool] = httpcore.AsyncConnectionPool
+    if proxies is not None and proxies.by_scheme:
+        pool = partial(ProxiedPool, proxies)
+    return pool(
         max_connections=max_connections,
         keepalive_expiry=KEEPALIVE_S,
-        ssl_context=trusted,
+        ssl_context=trusted(ca_file),
         http2=http2,
         network_backend=httpcore.AnyIOBackend() if http2 else OnePieceBackend(),
     )
+
+
+def trusted(ca_file: Path | None) -> ssl.SSLContext:
+    """Returns a context of the public authorities and those of the file. Raises OSError."""
+    context = httpcore.default_ssl_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
+
+
+def trust_authorities(client: httpcore.AsyncConnectionPool, ca_file: Path | None) -> None:
+    """Let new connections trust what the file holds by now; those that stand go on.
+
+    Raises ConfigInvalid.
+    """
+    if ca_file is None:
+        return
+    try:
+        client._ssl_context = trusted(ca_file)  # noqa: SLF001 - read at every new connection
+    except OSError:
+        fix = "name a PEM file of certificates that can be read"
+        raise ConfigInvalid(ConfigProblem("", 0, "providers.ca_file", fix)) from None
 
 
 class HttpProvider:
@@ -92,7 +126,8 @@ class HttpProvider:
     ) -> Answer:
         progress = CallProgress()
         opened = self._opened(deployment, request, progress, stream=False)
-        async with progress.bounded(timeout_ms), opened as response:
+        hurried = timeout_ms < deployment.timeout_ms
+        async with progress.bounded(timeout_ms, hurried=hurried), opened as response:
             body = await _bounded_body(response)
             return self._dialect.answer(body, deployment, request)
 
@@ -101,14 +136,19 @@ class HttpProvider:
     ) -> AsyncGenerator[Delta | Answer]:
         assembler = self._dialect.assembler(deployment, request)
         now_s = asyncio.get_running_loop().time
-        progress, left_s = CallProgress(), timeout_ms / 1_000
+        progress, left_ms = CallProgress(), timeout_ms
+        # The first piece of the body, and each further one, has a limit of its own.
+        piece_ms = deployment.first_byte_ms or deployment.timeout_ms
         async with aclosing(self._events(deployment, request, assembler, progress)) as batches:
             while True:
                 # The limit covers waiting for the upstream, never the caller's own pace.
                 began_s = now_s()
-                async with progress.bounded(left_s * 1_000):
+                limit_ms = min(left_ms, piece_ms)
+                hurried = left_ms < piece_ms and timeout_ms < deployment.timeout_ms
+                async with progress.bounded(limit_ms, hurried=hurried):
                     deltas = await anext(batches, None)
-                left_s -= now_s() - began_s
+                left_ms -= (now_s() - began_s) * MS_PER_S
+                piece_ms = deployment.between_bytes_ms or deployment.timeout_ms
                 if deltas is None:
                     break
                 for delta in deltas:

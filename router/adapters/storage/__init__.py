@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from uuid import uuid4
 
 from router.adapters.storage.cache import RedisAnswerCache
 from router.adapters.storage.client import Client
@@ -17,6 +18,7 @@ from router.adapters.storage.link.address import Address, Nodes
 from router.adapters.storage.link.probe import Probe
 from router.adapters.storage.pool import check_address
 from router.adapters.storage.quota import RedisQuotaKeeper
+from router.adapters.storage.server_facts import ServerFacts, read_facts, refused_commands
 from router.adapters.storage.sessions import RedisSessions
 from router.adapters.storage.settings import CacheBounds, StorageSettings
 from router.adapters.storage.snapshots import RedisLease, RedisSnapshotStore
@@ -56,6 +58,7 @@ class Storage:
     policies: RedisPolicyLog
     client: Client = field(repr=False)
     probe: Probe = field(repr=False)
+    keys: Keys
     server: EmbeddedRedis | None = None
 
     async def ping(self) -> None:
@@ -71,6 +74,20 @@ class Storage:
                 raise
             await self.server.start()
             await self.probe.check()
+
+    async def facts(self) -> ServerFacts:
+        """Raises StorageUnavailable."""
+        return await read_facts(self.client)
+
+    async def tried(self) -> ServerFacts:
+        """The same, with every command tried where the server takes writes.
+
+        Raises StorageUnavailable.
+        """
+        facts = await self.facts()
+        if facts.info.get("role") == "slave" or facts.info.get("redis_mode") == "sentinel":
+            return facts
+        return replace(facts, refused=await refused_commands(self.client, self.keys))
 
     async def close(self) -> None:
         await self.client.close()
@@ -89,6 +106,7 @@ async def open_storage(
     Raises:
         ConfigInvalid: the URL can't be one.
         ServerMissing: the private server can't be started.
+        StoreUnwritable: its directory can't be written.
         StoreMissing: there is no private store, though `begun`.
 
     """
@@ -119,7 +137,7 @@ def build_storage(
 ) -> Storage:
     keys = Keys(settings.prefix)
     client = Client(address, pool_size=settings.pool_size, timeout_ms=settings.timeout_ms)
-    events = RedisEventLog(client, keys, settings.keep_events)
+    events = RedisEventLog(client, keys, settings.keep_events, _new_epoch)
     return Storage(
         cache=RedisAnswerCache(client, keys, settings.cache),
         health=RedisHealthBoard(client, keys, settings.health),
@@ -130,12 +148,17 @@ def build_storage(
         events=events,
         sessions=RedisSessions(client, keys),
         idempotency=RedisIdempotency(client, keys),
-        snapshots=RedisSnapshotStore(client, keys, settings.keep_snapshots),
+        snapshots=RedisSnapshotStore(client, keys, settings.keep_snapshots, _new_epoch),
         lease=RedisLease(client, keys),
         kept=RedisKeptDecisions(client, keys, events),
         survey=RedisSurvey(client, keys, settings.keep_decisions_s),
         policies=RedisPolicyLog(client, keys, clock, settings.max_events),
         client=client,
         probe=Probe(client, keys, is_cluster=address.is_cluster),
+        keys=keys,
         server=server,
     )
+
+
+def _new_epoch() -> str:
+    return uuid4().hex

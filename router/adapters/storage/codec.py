@@ -1,9 +1,17 @@
-"""Stored values as MessagePack, and how decisions and events lie in the store."""
+"""Stored values as MessagePack, and how decisions and events lie in the store.
+
+A decision is packed: its vectors in the narrowest floats that hold them, hashes as bytes, all of it
+deflated with a dictionary. One that an earlier version wrote is plain MessagePack.
+"""
 
 from __future__ import annotations
 
+import struct
+import zlib
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Generic, TypeVar
+from importlib.resources import files
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,7 +25,7 @@ from router.domain.events import (
     PolicyCommand,
     Reasked,
 )
-from router.domain.records import DecisionRecord
+from router.domain.records import DecisionRecord, LoggedContext
 
 T = TypeVar("T")
 
@@ -40,6 +48,135 @@ class Codec(Generic[T]):
 
 
 _record = Codec(DecisionRecord)
+
+PACKED: Final = b"\xc1\x01"
+"""No MessagePack begins so; the second byte is the version of the form and of its dictionary."""
+MOST_BYTES: Final = 1 << 22
+_PIECE: Final = b"r"
+_DICTIONARY: Final = files(__package__).joinpath("record_1.dict").read_bytes()
+_RAW_DEFLATE: Final = -12
+_LEVEL: Final = 6
+
+
+class _Packed(NamedTuple):
+    """A record without what is packed beside it. vectors: of the context, then of the gate.
+
+    names: bytes for one of lower-case hexadecimal digits, else text.
+    """
+
+    record: DecisionRecord
+    vectors: tuple[bytes, ...]
+    expected_plans: tuple[str, ...]
+    expected: bytes
+    names: tuple[Any, ...]
+
+
+_packed = Codec(_Packed)
+
+
+def pack_record(record: DecisionRecord) -> bytes:
+    choice, judged, vectors = record.choice, record.judged, list[bytes]()
+    plans, expected = tuple[str, ...](), tuple[float, ...]()
+    if choice is not None:
+        seen = choice.context
+        vectors += map(_narrow, (seen.membership, seen.projection, seen.features))
+        plans = tuple(known[0] for known in choice.expected)
+        expected = tuple(number for known in choice.expected for number in known[1:])
+        choice = replace(choice, context=LoggedContext((), (), (), seen.version), expected=())
+    if judged is not None:
+        vectors += map(_narrow, (judged.signals, judged.second_signals))
+        judged = replace(judged, signals=(), second_signals=())
+    names = (record.id, record.session_id, record.cache_exact, record.cache_partition)
+    bare = replace(
+        record,
+        id="",
+        session_id="",
+        cache_exact="",
+        cache_partition="",
+        choice=choice,
+        judged=judged,
+    )
+    return PACKED + _deflated(
+        encode((bare, vectors, plans, _narrow(expected), tuple(map(_short, names))))
+    )
+
+
+def _unpacked(data: bytes) -> DecisionRecord:
+    """Raises StorageCorrupt."""
+    try:
+        return _whole(_packed.decode(_inflated(data[len(PACKED) :])))
+    except (zlib.error, struct.error, ValueError):
+        raise StorageCorrupt("a stored decision can't be unpacked: it is damaged") from None
+
+
+def _whole(packed: _Packed) -> DecisionRecord:
+    record, vectors = packed.record, [_widened(data) for data in packed.vectors]
+    choice, judged = record.choice, record.judged
+    if choice is not None:
+        membership, projection, features, *vectors = vectors
+        seen = LoggedContext(membership, projection, features, choice.context.version)
+        numbers = iter(_widened(packed.expected))
+        known = zip(packed.expected_plans, numbers, numbers, numbers, strict=True)
+        choice = replace(choice, context=seen, expected=tuple(known))
+    if judged is not None:
+        signals, second = vectors
+        judged = replace(judged, signals=signals, second_signals=second)
+    decision_id, session, exact, partition = map(_long, packed.names)
+    return replace(
+        record,
+        id=decision_id,
+        session_id=session,
+        cache_exact=exact,
+        cache_partition=partition,
+        choice=choice,
+        judged=judged,
+    )
+
+
+def _narrow(numbers: tuple[float, ...]) -> bytes:
+    """Returns floats of half, single or double width, whichever holds all of them exactly."""
+    for width in "ef":
+        form = f"<{len(numbers)}{width}"
+        try:
+            data = struct.pack(form, *numbers)
+        except OverflowError:
+            continue
+        if struct.unpack(form, data) == numbers:
+            return width.encode() + data
+    return b"d" + struct.pack(f"<{len(numbers)}d", *numbers)
+
+
+def _widened(data: bytes) -> tuple[float, ...]:
+    width = data[:1].decode("ascii")
+    count = (len(data) - 1) // struct.calcsize(f"<{width}")
+    return struct.unpack(f"<{count}{width}", data[1:])
+
+
+def _short(name: str) -> bytes | str:
+    try:
+        data = bytes.fromhex(name)
+    except ValueError:
+        return name
+    return data if data.hex() == name else name
+
+
+def _long(name: object) -> str:
+    return name.hex() if isinstance(name, bytes) else str(name)
+
+
+def _deflated(data: bytes) -> bytes:
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW_DEFLATE, zdict=_DICTIONARY)
+    return packer.compress(data) + packer.flush()
+
+
+def _inflated(data: bytes) -> bytes:
+    unpacker = zlib.decompressobj(_RAW_DEFLATE, zdict=_DICTIONARY)
+    found = unpacker.decompress(data, MOST_BYTES)
+    if not unpacker.eof or unpacker.unused_data:
+        raise ValueError("cut off or too long")
+    return found
+
+
 _feedback = Codec(FeedbackGiven)
 _reasked = Codec(Reasked)
 _audited = Codec(Audited)
@@ -49,8 +186,17 @@ _changed = Codec(PolicyChanged)
 
 def read_record(payload: bytes, feedback: bytes | None) -> DecisionRecord:
     """Raises StorageCorrupt."""
-    record = _record.decode(payload)
+    record = _unpacked(payload) if payload.startswith(PACKED) else _record.decode(payload)
     return record if feedback is None else replace(record, feedback=float(feedback))
+
+
+def read_decision(fields: Sequence[bytes]) -> tuple[str, DecisionRecord | None]:
+    """Returns tenant and record out of the fields of a decision's hash. Raises StorageCorrupt."""
+    named = dict(zip(fields[::2], fields[1::2], strict=True))
+    pieces = (named[_PIECE + b"%d" % i] for i in range(len(named)) if _PIECE + b"%d" % i in named)
+    payload = named.get(b"record", b"".join(pieces) or None)
+    tenant = named.get(b"tenant", b"").decode(errors="replace")
+    return tenant, None if payload is None else read_record(payload, named.get(b"feedback"))
 
 
 def read_change(body: bytes) -> PolicyChanged:
@@ -62,7 +208,7 @@ def read_event(kind: bytes, body: bytes, was: bytes | None = None) -> Event:
     """Raises StorageCorrupt. was: the value that feedback corrects."""
     match kind:
         case b"decided":
-            return Decided(_record.decode(body))
+            return Decided(read_record(body, None))
         case b"feedback":
             given = _feedback.decode(body)
             return given if was is None else replace(given, replaces=float(was))

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from router.adapters.storage.client import Client, Script, Word, load
-from router.adapters.storage.codec import encode, read_record
+from router.adapters.storage.codec import encode, pack_record, read_decision
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.settings import StorageSettings
 from router.domain import MS_PER_S
@@ -46,7 +46,7 @@ class RedisDecisionLog:
         facts = (
             record.tenant,
             record.created_ms,
-            encode(record),
+            pack_record(record),
             learnable + 0,
             record.settled + 0,
             record.id if self._default else "",
@@ -62,16 +62,14 @@ class RedisDecisionLog:
 
     async def get(self, tenant: str, decision_id: str) -> DecisionRecord:
         key = self._keys.decision(decision_id)
-        owner, payload, feedback = await self._client.call(
-            "HMGET", key, "tenant", "record", "feedback"
-        )
-        if owner is None or owner.decode() != tenant:
+        owner, record = read_decision(await self._client.call("HGETALL", key))
+        if record is None or owner != tenant:
             raise _not_found()
-        return read_record(payload, feedback)
+        return record
 
     async def settle(self, record: DecisionRecord, report: OutcomeReport) -> bool:
         """Raises DecisionNotFound besides, for a decision that has expired."""
-        facts = (record.tenant, encode(record), encode(report))
+        facts = (record.tenant, pack_record(record), encode(report))
         status = await self._change(_SETTLE, record.id, *facts)
         if status == b"conflict":
             raise OutcomeConflict("another outcome is recorded for this decision")
@@ -137,10 +135,12 @@ class RedisDefaults:
         self._window_ms = int(settings.join_window_s * MS_PER_S)
 
     async def tell(self, most: int) -> int:
-        if self._quality is None:
-            return 0
         now_ms = int(self._clock() * MS_PER_S)
         closed = f"({now_ms - self._window_ms}"
+        if self._quality is None:
+            # A default that was declared before leaves nothing behind.
+            await self._client.call("ZREMRANGEBYSCORE", self._keys.waiting, "-inf", closed)
+            return 0
         command = ("ZRANGEBYSCORE", self._keys.waiting, "-inf", closed, "LIMIT", 0, most)
         ids = [found.decode() for found in await self._client.call(*command)]
         told = await asyncio.gather(*(self._tell(i, self._quality, now_ms) for i in ids))

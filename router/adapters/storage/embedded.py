@@ -7,6 +7,7 @@ is held exactly as long as the server lives, whatever becomes of the process tha
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import hashlib
 import importlib
@@ -23,7 +24,7 @@ from pathlib import Path
 import platformdirs
 
 from router.adapters.storage.settings import AppendFsync
-from router.domain.errors import ServerMissing
+from router.domain.errors import RouterError, ServerMissing, StoreUnwritable
 
 APP = "adaptive-router"
 MIN_VERSION = 8
@@ -32,6 +33,17 @@ MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes
 POLL_S = 0.002
 PING_S = 0.5
 STOP_S = 10.0
+PROBE_BYTES = 64 * 1024
+_FIXES = {
+    errno.EACCES: "let this user write there",
+    errno.EPERM: "let this user write there",
+    errno.EROFS: "its file system is read-only",
+    errno.ENOSPC: "there is no space left on its file system: make room",
+    errno.EDQUOT: "this user's quota there is used up: make room",
+    errno.ENOTDIR: "a part of the path is a file: name a folder",
+    errno.EEXIST: "it is a file: name a folder",
+    errno.ENAMETOOLONG: "the path is too long: name a shorter one",
+}
 
 # Runs before the server in its process. The kernel ends the server with the thread that started
 # it; had that ended before the call took hold, the parent would already be another one.
@@ -74,7 +86,10 @@ class EmbeddedRedis:
     @property
     def begun(self) -> bool:
         """True if a server has written to the data directory before."""
-        return (self.data_dir / "appendonlydir").is_dir()
+        try:
+            return (self.data_dir / "appendonlydir").is_dir()
+        except OSError:  # a folder above it is closed to this user, or the path is too long
+            return False
 
     @property
     def ended(self) -> bool:
@@ -82,23 +97,34 @@ class EmbeddedRedis:
         return self._process is None or self._process.poll() is not None
 
     async def start(self) -> None:
-        """Returns when a server answers: this one or another process's. Raises ServerMissing."""
-        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _private(Path(self.socket).parent, self.data_dir)
+        """Returns when a server answers: this one or another process's.
+
+        Raises ServerMissing, StoreUnwritable.
+        """
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _private(Path(self.socket).parent, self.data_dir)
+            await self._answering()
+        except OSError as error:
+            raise _unwritable(self.data_dir, error) from None
+
+    async def _answering(self) -> None:
         deadline_s = time.monotonic() + self._timeout_s
         fresh = False
         while not await _answers(self.socket):
             if self.ended:
                 if fresh:
-                    raise ServerMissing(
-                        "redis-server ended at once: read redis.log beside its data"
-                    )
+                    raise self._ended_at_once()
                 self._process = self._spawn()
                 fresh = self._process is not None
             if time.monotonic() > deadline_s:
                 await self.stop()
                 raise ServerMissing("redis-server did not answer in time: raise the start timeout")
             await asyncio.sleep(POLL_S)
+
+    def _ended_at_once(self) -> RouterError:
+        _probe(self.data_dir)
+        return ServerMissing(f"redis-server ended at once: read {self.data_dir / 'redis.log'}")
 
     async def stop(self) -> None:
         """Ends the server if it was started here; what it has acknowledged is on disk."""
@@ -117,6 +143,7 @@ class EmbeddedRedis:
         lock = os.open(self.data_dir / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _probe(self.data_dir)
             shim = [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid())]
             return subprocess.Popen(  # noqa: S603 - a server that was found, with fixed options
                 [*shim, str(find_server()), *self._options()],
@@ -155,7 +182,9 @@ def _socket_path(data_dir: Path) -> Path:
     name = hashlib.sha256(os.fsencode(near)).hexdigest()[:16]
     short = Path(tempfile.gettempdir()) / f"{APP}-{os.geteuid()}-{name}" / "redis.sock"
     if len(os.fsencode(short)) > MAX_SOCKET_PATH:
-        raise ServerMissing("the path of the temporary directory is too long for a Unix socket")
+        raise ServerMissing(
+            f"{short.parent} is too long for a Unix socket: set TMPDIR to a shorter path"
+        )
     return short
 
 
@@ -167,6 +196,20 @@ def _private(folder: Path, data_dir: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise ServerMissing(f"{folder} belongs to somebody else: remove it")
+
+
+def _probe(folder: Path) -> None:
+    """Raises OSError where a server could not write."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(PROBE_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _unwritable(folder: Path, error: OSError) -> StoreUnwritable:
+    code = error.errno or 0
+    fix = _FIXES.get(code, os.strerror(code))
+    return StoreUnwritable(f"{folder} can't hold the store: {fix}, or set redis.embedded.data_dir")
 
 
 async def _answers(path: str) -> bool:

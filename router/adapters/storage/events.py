@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from router.adapters.storage.client import Client, load
-from router.adapters.storage.codec import encode, read_change, read_event, read_record
+from router.adapters.storage.codec import encode, read_change, read_decision, read_event
 from router.adapters.storage.keys import Keys
 from router.domain import MS_PER_S
 from router.domain.errors import Overloaded, StorageCorrupt
@@ -18,7 +18,11 @@ from router.ports import Clock
 
 KEPT: Final = 100
 _log = logging.getLogger(__name__)
-_LEARNED = load("events_learned")
+NewEpoch: TypeAlias = Callable[[], str]
+"""Makes a random name for a log."""
+_LEARNED = load("marks_common", "events_learned")
+_MARKS = load("marks_common", "events_marks")
+_RENEW = load("marks_common", "events_renew")
 _COMMAND = load("events_common", "policy_command")
 _CHANGED = load("policy_changed")
 
@@ -30,11 +34,12 @@ class RedisEventLog:
     An event that can't be decoded is passed over with a warning, so that it stalls nobody.
     """
 
-    def __init__(self, client: Client, keys: Keys, keep: int) -> None:
+    def __init__(self, client: Client, keys: Keys, keep: int, epochs: NewEpoch) -> None:
         """Events stay when learned, at least `keep`, to be exported, evaluated and explained."""
         self._client = client
         self._keys = keys
         self._keep = keep
+        self._epochs = epochs
         self._warned = 0
 
     async def read(self, after: str, max_events: int, wait_ms: int) -> Sequence[tuple[str, Event]]:
@@ -47,13 +52,33 @@ class RedisEventLog:
 
     async def records(self, decision_ids: Sequence[str]) -> Sequence[DecisionRecord | None]:
         found = await self._client.call_many(
-            ("HMGET", self._keys.decision(i), "record", "feedback") for i in decision_ids
+            ("HGETALL", self._keys.decision(i)) for i in decision_ids
         )
-        return [_record_or_none(payload, feedback) for payload, feedback in found]
+        return [_record_or_none(fields) for fields in found]
 
     async def position_of(self, decision_id: str) -> str | None:
-        found = await self._client.call("HGET", self._keys.decision(decision_id), "position")
-        return found.decode() if found else None
+        """None as well for one beyond the end: the event is lost."""
+        found, newest = await self._client.call_many(
+            [
+                ("HGET", self._keys.decision(decision_id), "position"),
+                ("XREVRANGE", self._keys.events, "+", "-", "COUNT", 1),
+            ]
+        )
+        if not found or not newest or number_of(found.decode()) > number_of(newest[0][0].decode()):
+            return None
+        position: str = found.decode()
+        return position
+
+    async def marks(self, positions: Sequence[str]) -> Sequence[str]:
+        keys, numbers = [self._keys.events, self._keys.epoch], map(number_of, positions)
+        found = await self._client.script(_MARKS, keys, self._epochs(), *numbers)
+        return [mark.decode() for mark in found]
+
+    async def renew(self, position: str, fence: int) -> bool:
+        keys = self._keys
+        places = [keys.events, keys.epoch, keys.learned, keys.policy_changes, keys.fence]
+        facts = (self._epochs(), number_of(position), fence)
+        return bool(await self._client.script(_RENEW, places, *facts))
 
     async def end(self) -> str | None:
         newest = await self._client.call("XREVRANGE", self._keys.events, "+", "-", "COUNT", 1)
@@ -70,7 +95,9 @@ class RedisEventLog:
         )
         if not newest:
             return 0
-        return max(0, min(int(length), number_of(newest[0][0].decode()) - number_of(after)))
+        behind = number_of(newest[0][0].decode()) - number_of(after)
+        # Nothing of this log was learned by who stands beyond its end.
+        return int(length) if behind < 0 else min(int(length), behind)
 
     async def _entries(self, after: str, max_events: int, wait_ms: int) -> list[Any]:
         block = ("BLOCK", wait_ms) if wait_ms > 0 else ()
@@ -90,11 +117,9 @@ class RedisEventLog:
             return None
 
 
-def _record_or_none(payload: bytes | None, feedback: bytes | None) -> DecisionRecord | None:
-    if payload is None:
-        return None
+def _record_or_none(fields: Sequence[bytes]) -> DecisionRecord | None:
     try:
-        return read_record(payload, feedback)
+        return read_decision(fields)[1]
     except StorageCorrupt as error:
         _log.warning("a decision is passed over: %s", error.message)
         return None

@@ -12,6 +12,7 @@ _STATES = (Health.CLOSED, Health.HALF_OPEN, Health.OPEN)
 _READ = load("health_common", "health_states")
 _ADMIT = load("health_common", "health_admit")
 _SUCCEEDED = load("health_common", "health_succeeded")
+_GIVE_BACK = load("health_give_back")
 _FAILED = load("health_common", "health_failed")
 
 
@@ -43,5 +44,9 @@ class RedisHealthBoard:
             policy.failures,
             policy.cooldown_ms,
             policy.max_cooldown_ms,
+            policy.max_retry_after_ms,
             -1 if retry_after_ms is None else retry_after_ms,
         )
+
+    async def give_back(self, deployment: str) -> None:
+        await self._client.script(_GIVE_BACK, [self._keys.health(deployment)])

@@ -86,6 +86,15 @@ class Keys:
         """Number of the last event that a published snapshot has consumed."""
         return f"{self.prefix}learned"
 
+    def trial(self, name: str) -> str:
+        """Lives for seconds, while it is tried what the server lets this user do."""
+        return f"{self.prefix}probe:{name}"
+
+    @property
+    def epoch(self) -> str:
+        """Random name of the log; another one when events were lost."""
+        return f"{self.prefix}epoch"
+
     def of_change(self, decision_id: str) -> list[str]:
         """Keys of the scripts that change a decision and append to the stream."""
         return [self.decision(decision_id), self.events, self.learned, self.waiting]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from router.adapters.storage.client import Client, load
+from router.adapters.storage.events import NewEpoch
 from router.adapters.storage.keys import Keys
-from router.ports.state import StoredSnapshot
+from router.ports.state import SnapshotName, StoredSnapshot
 
 _ACQUIRE = load("lease_acquire")
 _RELEASE = load("lease_release")
 _LOAD = load("snapshot_load")
-_PUBLISH = load("snapshot_publish")
+_LATEST = load("snapshot_latest")
+_PUBLISH = load("marks_common", "snapshot_publish")
 
 
 class RedisLease:
@@ -34,10 +36,16 @@ class RedisLease:
 class RedisSnapshotStore:
     """Implements `router.ports.state.SnapshotStore`. keep: how many snapshots stay."""
 
-    def __init__(self, client: Client, keys: Keys, keep: int) -> None:
+    def __init__(self, client: Client, keys: Keys, keep: int, epochs: NewEpoch) -> None:
         self._client = client
         self._keys = keys
         self._keep = keep
+        self._epochs = epochs
+
+    async def latest(self) -> SnapshotName:
+        keys = [self._keys.latest, self._keys.snapshots]
+        version, mark = await self._client.script(_LATEST, keys)
+        return SnapshotName(int(version), mark.decode())
 
     async def latest_version(self) -> int:
         return int(await self._client.call("GET", self._keys.latest) or 0)
@@ -47,8 +55,8 @@ class RedisSnapshotStore:
         found = await self._client.script(_LOAD, keys, "" if version is None else version)
         if not found:
             return None
-        number, position, payload = found
-        return StoredSnapshot(int(number), position.decode(), payload)
+        number, position, payload, mark = found
+        return StoredSnapshot(int(number), position.decode(), payload, mark.decode())
 
     async def positions(self) -> Mapping[int, str]:
         fields = await self._client.call("HKEYS", self._keys.snapshots)
@@ -61,6 +69,8 @@ class RedisSnapshotStore:
 
     async def publish(self, snapshot: StoredSnapshot, fence: int) -> bool:
         """False besides for a version that is not newer than the newest."""
-        keys = [self._keys.latest, self._keys.snapshots, self._keys.fence]
+        keys = self._keys
+        places = [keys.latest, keys.snapshots, keys.fence, keys.events, keys.epoch]
         content = (snapshot.version, snapshot.position, snapshot.payload)
-        return bool(await self._client.script(_PUBLISH, keys, *content, fence, self._keep))
+        rest = (fence, self._keep, snapshot.mark, self._epochs())
+        return bool(await self._client.script(_PUBLISH, places, *content, *rest))

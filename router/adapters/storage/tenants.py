@@ -11,8 +11,8 @@ from router.domain.errors import TenantExists, TenantNotFound
 from router.domain.tenants import Tenant, TenantLimits
 
 _FIND = load("tenant_find")
-_CREATE = load("tenant_create")
-_REKEY = load("tenant_rekey")
+_CREATE = load("tenants_common", "tenant_create")
+_REKEY = load("tenants_common", "tenant_rekey")
 _LIMIT = load("tenant_limit")
 _limits = Codec(TenantLimits)
 

@@ -15,7 +15,7 @@ from router.ports.learning_log import EventLog
 from router.runtime.files import write_file
 from router.tools.archive import manifest as manifests
 from router.tools.archive.manifest import ArchivePart, ArchiveUnusable, Manifest
-from router.tools.archive.tables import Entry, by_day, check_installed, table_bytes
+from router.tools.archive.tables import Entry, by_day, check_installed, entries_in, table_bytes
 
 BATCH: Final = 1_000
 MOST_PER_FILE: Final = 20_000
@@ -42,11 +42,27 @@ async def export(events: EventLog, folder: Path, most_per_file: int = MOST_PER_F
     check_installed()
     start = _opened(folder)
     manifest = start
+    if start.parts:
+        await _check_log(events, folder, start.parts[-1])
     while entries := await _next(events, manifest.position, most_per_file):
         for day, group in by_day(entries, manifest.day):
             manifest = _written(folder, manifest, day, group)
     new = manifest.parts[len(start.parts) :]
     return Exported(sum(part.events for part in new), len(new), manifest.missing)
+
+
+async def _check_log(events: EventLog, folder: Path, part: ArchivePart) -> None:
+    """Raises ArchiveUnusable where the store's log is not the one that is archived."""
+    (mark,) = await events.marks([part.last])
+    path, is_other = folder / part.file, False
+    kept = await events.read(f"0-{number_of(part.last) - 1}", 1, 0)
+    if path.exists() and kept and kept[0][0] == part.last:
+        *_, last = entries_in(path)
+        is_other = kept[0] != last
+    if not mark or is_other:
+        raise ArchiveUnusable(
+            f"{folder}: the store has lost events that are archived here; export into a new folder"
+        )
 
 
 async def run_export(config: Config, env: Mapping[str, str], folder: Path) -> Exported:

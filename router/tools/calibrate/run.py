@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from bandit.types import Context
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
-from router.adapters.providers import make_client, make_providers
+from router.adapters.providers import ProxyRules, make_client, make_providers
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.app.learner_state_factory import LearnerStateFactory, example_contexts
@@ -185,8 +185,12 @@ class _Calibration:
     ) -> AsyncIterator[Collector]:
         section, options = self._config.providers, self._options
         async with AsyncExitStack() as stack:
+            proxies = ProxyRules.read(section.proxy, self._env)
             transport = make_client(
-                section.max_connections, http2=section.http2, ca_file=section.ca_file
+                section.max_connections,
+                http2=section.http2,
+                ca_file=section.ca_file,
+                proxies=proxies,
             )
             http = await stack.enter_async_context(transport)
             client = ArmClient(
@@ -200,19 +204,22 @@ class _Calibration:
             )
             yield Collector(
                 client=client,
-                scorer=await self._scorer(client, journal, stack),
+                scorer=await self._scorer(client, journal, proxies, stack),
                 arms=list(self._catalog.arms),
                 budget=budget,
                 stop=stop,
                 concurrency=options.concurrency,
             )
 
-    async def _scorer(self, client: ArmClient, journal: Journal, stack: AsyncExitStack) -> Scorer:
+    async def _scorer(
+        self, client: ArmClient, journal: Journal, proxies: ProxyRules, stack: AsyncExitStack
+    ) -> Scorer:
         options = self._options
         if options.judge:
             return JudgeScorer(client, options.judge)
         if options.verifier:
-            http = await stack.enter_async_context(verifier_client())
+            proxy = proxies.url_for(options.verifier)
+            http = await stack.enter_async_context(verifier_client(proxy))
             verifier = HttpVerifier(http, options.verifier)
             return VerifierScorer(verifier, options.verifier, journal)
         return ReferenceScorer(Match(options.match))

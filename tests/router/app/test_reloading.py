@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import structlog
 
 from router.app.learner import LearnerLoop
 from router.app.reloading import ConfigReloader, ConfigSource, check_reloadable
@@ -64,10 +65,34 @@ def test_reloader_applies_changed_arms(tmp_path: Path) -> None:
     assert site.observer.told == []
 
 
-def test_reloader_applies_nothing_when_only_a_comment_changes(tmp_path: Path) -> None:
+def test_reloader_applies_and_says_nothing_when_only_a_comment_changes(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    site.step(ONE + "# of no account\n")
-    assert site.applied == []
+    with structlog.testing.capture_logs() as lines:
+        site.step(ONE + "# of no account\n")
+        asyncio.run(site.reloading.step())
+    assert (site.applied, lines) == ([], [])
+
+
+def test_a_file_that_a_new_config_names_is_no_second_change(tmp_path: Path) -> None:
+    site, key = Site(tmp_path), tmp_path / "key"
+    key.write_text("k-1")
+    with structlog.testing.capture_logs() as lines:
+        site.step(ONE.replace("model: m", f"model: m, api_key_file: {key}"))
+        asyncio.run(site.reloading.step())
+        key.write_text("k-2")
+        asyncio.run(site.reloading.step())
+    assert site.applied == [["a"], ["a"]]
+    assert [line["changed"] for line in lines] == [["file"], ["key_files"]]
+
+
+def test_who_calls_no_provider_looks_at_no_key(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("k-1")
+    config = parse_config(ONE.replace("model: m", f"model: m, api_key_file: {key}"), "f", {})
+    source = ConfigSource(tmp_path / "router.yaml", calls=False)
+    before = source.stamps(config)
+    key.write_text("k-2")
+    assert source.stamps(config) == before
 
 
 @pytest.mark.parametrize("text", ["arms: {", ONE + "arsm: {}\n", ONE + "cache: {enabled: false}\n"])

@@ -30,6 +30,14 @@ def test_check_config_sums_up_a_good_config(write_config: Write) -> None:
     ]
 
 
+def test_check_config_warns_of_a_drain_that_cuts_calls_off(write_config: Write) -> None:
+    result = CliRunner().invoke(
+        main, ["check-config", str(write_config("server: {drain_ms: 5}\n"))]
+    )
+    assert result.exit_code == 0
+    assert "warning: server.drain_ms 5 is shorter" in result.output
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -25,6 +26,14 @@ Write = Callable[[str], Path]
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+def next_taken() -> tuple[int, socket.socket]:
+    """A free port, and a socket that listens on the one after it."""
+    while True:
+        port = free_port()
+        with suppress(OSError):
+            return port, socket.create_server(("127.0.0.1", port + 1))
 
 
 @contextmanager
@@ -59,22 +68,28 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None
         time.sleep(0.05)
 
 
-def serving(port: int) -> bool:
+def serving(port: int, component: str = "") -> bool:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
-            told = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+            told = stub.Check(health_pb2.HealthCheckRequest(service=component), timeout=1)
         except grpc.RpcError:
             return False
         return bool(told.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def scraped(port: int) -> bool:
+def scraped(port: int, line: str = "adaptive_router_learned_events_total") -> bool:
     try:
         text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=1).text
     except httpx.HTTPError:
         return False
-    return "adaptive_router_learned_events_total" in text
+    return line in text
+
+
+def learners_of(parent: int) -> list[int]:
+    """The learner that a router started, if it runs."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
 
 
 def redis_of(folder: Path) -> list[str]:
@@ -109,6 +124,37 @@ def test_serve_runs_until_a_signal(
     assert model_dir.exists()
 
 
+def test_a_store_that_another_config_uses_is_refused_and_tools_work_beside_it(
+    tmp_path: Path, write_config: Write, model_dir: Path
+) -> None:
+    port = free_port()
+    first = write_config(f"server: {{port: {port}, metrics_port: 0}}\n")
+    second = tmp_path / "second.yaml"
+    second.write_text(first.read_text().replace(f"port: {port}", "port: 0"))
+    with started("serve", first) as process:
+        until(lambda: serving(port), process)
+        for command in ("serve", "learner"):
+            with started(command, second) as refused:
+                err = refused.communicate(timeout=WAIT_S)[1]
+            assert refused.returncode == 1
+            assert f"in use by process {process.pid} with the config {first}" in err
+            assert "redis.embedded.data_dir" in err.splitlines()[-1]
+        with started("learner", first) as beside:  # of the same config
+            until(lambda: '"started"' in _line(beside), beside)
+            stopped(beside, signal.SIGTERM)
+        tool = [sys.executable, "-m", "router", "tenant", "create", "acme", "--config", str(first)]
+        made = subprocess.run(tool, capture_output=True, text=True, timeout=WAIT_S, check=False)  # noqa: S603 - our own command
+        assert made.stdout.startswith("ar_"), made.stderr
+        assert serving(port)
+        stopped(process, signal.SIGTERM)
+    assert model_dir.exists()
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
 def test_learner_runs_alone_until_a_signal(tmp_path: Path, write_config: Write) -> None:
     metrics_port = free_port()
     config = write_config(f"server: {{metrics_port: {metrics_port}}}\n")
@@ -118,17 +164,49 @@ def test_learner_runs_alone_until_a_signal(tmp_path: Path, write_config: Write) 
     assert not redis_of(tmp_path / "redis")
 
 
-@pytest.mark.parametrize("taken", ["port", "metrics_port"])
-def test_serve_reports_a_taken_port_in_one_line(
-    tmp_path: Path, write_config: Write, model_dir: Path, taken: str
+def test_a_learner_that_cannot_start_or_is_killed_is_told_by_health_metrics_and_log(
+    write_config: Write, model_dir: Path
+) -> None:
+    port, (metrics_port, other) = free_port(), next_taken()
+    config = write_config(f"server: {{port: {port}, metrics_port: {metrics_port}}}\n")
+    with other, started("serve", config) as process:
+        until(lambda: scraped(metrics_port, "learner_ends_total 1.0"), process)
+        assert serving(port)
+        assert not serving(port, "learner")
+        assert scraped(metrics_port, "learner_serving 0.0")
+        other.close()
+        until(lambda: serving(port, "learner"), process)
+        (learner,) = learners_of(process.pid)
+        os.kill(learner, signal.SIGKILL)
+        until(lambda: not serving(port, "learner"), process)
+        until(lambda: serving(port, "learner"), process)
+        assert scraped(metrics_port, "learner_serving 1.0")
+        told = stopped(process, signal.SIGTERM)  # every line is JSON
+    failed = [line for line in told if line["event"] == "learner_failed"]
+    ended = [line for line in told if line["event"] == "learner_ended"]
+    assert failed[0]["reason"] == "PORT_TAKEN"
+    assert f"127.0.0.1:{metrics_port + 1}" in str(failed[0]["fix"])
+    assert (ended[0]["code"], ended[0]["signal"], ended[0]["failures"]) == (1, "", 1)
+    assert ended[-1]["signal"] == "SIGKILL"
+    assert model_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "taken"),
+    [("serve", "port"), ("serve", "metrics_port"), ("learner", "metrics_port")],
+)
+def test_a_taken_port_is_told_in_one_line_and_in_the_log(
+    tmp_path: Path, write_config: Write, model_dir: Path, command: str, taken: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         ports = {"port": 0, "metrics_port": 0} | {taken: port}
         config = write_config(f"server: {json.dumps(ports)}\n")
-        with started("serve", config) as process:
+        with started(command, config) as process:
             err = process.communicate(timeout=WAIT_S)[1]
     assert process.returncode == 1
+    (told,) = (line for line in err.splitlines() if '"failed"' in line)
+    assert json.loads(told)["reason"] == "PORT_TAKEN"
     assert f"can't listen on 127.0.0.1:{port}" in err.splitlines()[-1]
     assert "Traceback" not in err
     assert not redis_of(tmp_path / "redis")

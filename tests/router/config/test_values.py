@@ -13,6 +13,8 @@ from router.config.values import (
     catalog_of,
     caution_of,
     cold_start_of,
+    cut_off_by_drain,
+    drain_ms_of,
     keys_of,
     units_of,
     weights_of,
@@ -166,3 +168,14 @@ def test_caution_is_for_a_start_at_a_plan_whose_gate_learns(checked: str, cautio
     catalog = catalog_of(parsed)
     assert cold_start_of(parsed, catalog) == "checked"
     assert caution_of(parsed, catalog) == caution
+
+
+def test_a_drain_is_as_long_as_the_longest_call_unless_it_is_written() -> None:
+    longest = MINIMAL + "        timeout_ms: 90000\n"
+    assert drain_ms_of(config(MINIMAL)) == 65_000
+    assert drain_ms_of(config(longest)) == 95_000
+    assert cut_off_by_drain(config(longest)) == ""
+    written = config(longest + "server: {drain_ms: 20000}\n")
+    assert drain_ms_of(written) == 20_000
+    assert "90000" in cut_off_by_drain(written)
+    assert cut_off_by_drain(config(longest + "server: {drain_ms: 90000}\n")) == ""

@@ -74,10 +74,11 @@ def test_permitted_arms_keep_pins_and_allow_lists() -> None:
     assert names(ASK, Constraints(arms=("reasoning",), pin="cheap")) == set()
 
 
-def test_most_cost_counts_one_answer_and_the_input_of_every_sibling() -> None:
+def test_most_cost_counts_the_longest_answer_of_every_sibling() -> None:
     needs = Requirements(1_000, 3_000, output_tokens=100)
     arm = Arm("both", (replace(SMALL, context_window_tokens=2_000), BIG))
-    assert most_cost_usd(arm, needs) == pytest.approx((3_000 * 1 + 3_000 * 10 + 100 * 20) / 1e6)
+    both_usd = (3_000 * 1 + 100 * 2 + 3_000 * 10 + 100 * 20) / 1e6
+    assert most_cost_usd(arm, needs) == pytest.approx(both_usd)
     assert most_cost_usd(arm, replace(needs, images=True)) == pytest.approx(32_000 / 1e6)
     assert most_cost_usd(Arm("none", (SMALL,)), needs) == 0
 

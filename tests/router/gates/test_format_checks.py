@@ -20,7 +20,8 @@ from router.domain.chat import (
     ToolMode,
     Usage,
 )
-from router.gates.format_checks import FormatCheckSettings, judge
+from router.gates.format_checks import FormatCheckSettings, judge, judge_aside
+from router.runtime.fair_queue import CheckPool
 
 SCHEMA = '{"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}'
 ASK = ChatRequest((Message(Role.USER, (TextPart("Count."),)),))
@@ -154,3 +155,24 @@ def test_schema_check_ignores_dialects_inside_a_schema() -> None:
 def test_schema_check_finds_equal_items_not_unique(text: str, why: str) -> None:
     form = ResponseFormat(Format.JSON_SCHEMA, '{"uniqueItems": true}')
     assert judge(asking(response_format=form), answer(text), SETTINGS) == why
+
+
+MANY = json.dumps([{"n": i} for i in range(4_000)])
+
+
+async def test_what_takes_time_is_judged_on_a_thread_with_the_same_verdict() -> None:
+    checks = CheckPool()
+    try:
+        for chat, said, aside in (
+            (ASK, answer(), False),
+            (WANTS_OBJECT, answer('{"n": 1}'), False),
+            (WANTS_OBJECT, answer(MANY), True),
+            (WANTS_SCHEMA, answer('{"n": 1}'), True),
+            (WANTS_SCHEMA, answer('{"n": "one"}'), True),
+        ):
+            before = checks.done
+            verdict = await judge_aside(checks, "t", chat, said, SETTINGS)
+            assert verdict == judge(chat, said, SETTINGS)
+            assert checks.done - before == aside
+    finally:
+        checks.close()

@@ -47,6 +47,12 @@ class ListEvents:
     async def records(self, decision_ids: Sequence[str]) -> Sequence[DecisionRecord | None]:
         return [self.kept.get(name) for name in decision_ids]
 
+    async def marks(self, positions: Sequence[str]) -> Sequence[str]:
+        return [f"e:{position}" for position in positions]
+
+    async def renew(self, position: str, fence: int) -> bool:
+        return bool(position and fence)
+
     async def end(self) -> str | None:
         return self.events[-1][0] if self.events else None
 

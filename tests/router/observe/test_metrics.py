@@ -41,6 +41,7 @@ def scraped(metrics: Metrics) -> str:
 
 def everything(observer: Observer) -> None:
     observer.request("Complete", "OK", 0.2)
+    observer.load(7, 0.003)
     observer.attempt(an_attempt())
     observer.attempt(an_attempt())
     observer.decision("cheap-then-reasoning", explored=True)
@@ -48,6 +49,8 @@ def everything(observer: Observer) -> None:
     observer.stage("embed", 0.004)
     observer.feedback("explicit")
     observer.degraded("cache")
+    observer.learner(serving=False)
+    observer.learner_ended()
     observer.loop_finished("snapshots")
     observer.loop_restarted("redis", "hung")
     observer.storage_failed("read_only")
@@ -72,6 +75,8 @@ def test_everything_observed_can_be_scraped() -> None:
     where = 'arm="cheap",deployment="mini"'
     for line in (
         'adaptive_router_request_seconds_count{code="OK",method="Complete"} 1.0',
+        "adaptive_router_in_flight_calls 7.0",
+        "adaptive_router_loop_lag_seconds_sum 0.003",
         f'adaptive_router_attempts_total{{{where},outcome="accepted",why="passed"}} 2.0',
         'adaptive_router_attempt_seconds_sum{deployment="mini"} 0.5',
         f"adaptive_router_cost_usd_total{{{where}}} 0.004",
@@ -80,6 +85,8 @@ def test_everything_observed_can_be_scraped() -> None:
         'adaptive_router_stage_seconds_count{stage="embed"} 1.0',
         'adaptive_router_feedback_total{kind="explicit"} 1.0',
         'adaptive_router_degraded_total{what="cache"} 1.0',
+        "adaptive_router_learner_serving 0.0",
+        "adaptive_router_learner_ends_total 1.0",
         'adaptive_router_loop_restarts_total{loop="redis",why="hung"} 1.0',
         'adaptive_router_storage_probe_failures_total{kind="read_only"} 1.0',
         "adaptive_router_learned_events_total 32.0",
@@ -182,10 +189,30 @@ def has_ipv6() -> bool:
         return False
 
 
-@pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
-def test_it_listens_on_the_sixth_version_too() -> None:
-    with MetricsServer(Metrics().registry, "::1", 0) as server:
-        assert httpx.get(f"http://[::1]:{server.port}/metrics").status_code == 200
+SIXTH = pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [
+        pytest.param("::1", ("[::1]",), marks=SIXTH),
+        pytest.param("[::1]", ("[::1]",), marks=SIXTH),
+        pytest.param("::", ("[::1]", "127.0.0.1"), marks=SIXTH),
+        pytest.param("[::]", ("[::1]", "127.0.0.1"), marks=SIXTH),
+        ("localhost", ("127.0.0.1",)),
+        ("127.0.0.1", ("127.0.0.1",)),
+    ],
+)
+def test_it_listens_where_the_api_does(host: str, reached: tuple[str, ...]) -> None:
+    with MetricsServer(Metrics().registry, host, 0) as server:
+        for own in reached:
+            assert httpx.get(f"http://{own}:{server.port}/metrics").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "::g", "256.1.1.1", "a" * 300, "a..b"])
+def test_a_host_that_is_none(host: str) -> None:
+    with pytest.raises(PortTaken, match=r"server\.host"):
+        MetricsServer(Metrics().registry, host, 0)
 
 
 def test_a_taken_port_says_what_to_change() -> None:
@@ -194,3 +221,15 @@ def test_a_taken_port_says_what_to_change() -> None:
         pytest.raises(PortTaken, match="metrics_port"),
     ):
         MetricsServer(Metrics().registry, "127.0.0.1", server.port)
+
+
+def test_the_metrics_port_tells_whether_the_process_makes_progress() -> None:
+    lives = True
+    with MetricsServer(Metrics().registry, "127.0.0.1", 0, lambda: lives) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        assert httpx.get(f"{url}/live").status_code == httpx.codes.OK
+        lives = False
+        late = httpx.get(f"{url}/live")
+        assert late.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert "no progress" in late.text
+        assert "adaptive_router" in httpx.get(f"{url}/metrics").text

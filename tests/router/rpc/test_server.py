@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from router.domain.chat import TextDelta
 from router.domain.errors import PortTaken
 from router.rpc.health import HealthReporter
-from router.rpc.interceptor import OPEN_UNSENT
+from router.rpc.open_calls import OPEN_UNSENT
 from router.rpc.server import RouterServer, ServerSettings
 from tests.router.rpc.wire import (
     GOOD,
@@ -108,7 +108,7 @@ async def test_nobody_without_a_key_has_a_request_read(wire: Wire, method: str) 
 
 
 async def test_a_request_that_never_comes_takes_room_and_is_let_go() -> None:
-    async with served(max_in_flight=1, stall_ms=2_000) as wire:
+    async with served(max_in_flight=1, max_body_bytes=4_194_304, body_timeout_ms=2_000) as wire:
         calls = [unsent(wire, f"/{OURS}/Complete", metadata=METADATA) for _ in range(2)]
         async with asyncio.timeout(PATIENCE_S):
             errors = await asyncio.gather(*map(refused, calls))
@@ -366,8 +366,12 @@ async def test_what_outlasts_the_drain_time_is_cut_off() -> None:
         async with asyncio.timeout(PATIENCE_S):
             await wire.server.stop()
         assert service.left.is_set()
-        assert (await refused(call)).code() in (Code.UNAVAILABLE, Code.CANCELLED)
-        assert wire.observed == [("Complete", "CANCELLED")]
+        error = await refused(call)
+        assert error.code() is Code.UNAVAILABLE
+        found = details(error)
+        assert found["ErrorInfo"].reason == "SHUTTING_DOWN"
+        assert found["RetryInfo"].retry_delay.ToMilliseconds() > 0
+        assert wire.observed == [("Complete", "SHUTTING_DOWN")]
 
 
 async def test_an_idle_server_stops_twice() -> None:

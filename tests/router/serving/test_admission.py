@@ -1,7 +1,13 @@
-"""Who callers without a key are."""
+"""Who callers without a key are, and how many keys are looked up at once."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from router.domain.errors import Overloaded, Unauthenticated
 from router.domain.tenants import Tenant, TenantLimits, hash_key
 from router.serving.admission import PUBLIC, Admission, AdmissionSettings
 from tests.router.serving.conftest import Core
@@ -23,3 +29,39 @@ async def test_admission_gives_callers_without_a_key_the_limits_of_public(core: 
     await core.storage.tenants.create(limited, hash_key("key"))
     now_s += settings.remember_s
     assert await admission.authenticate("") == limited
+
+
+@dataclass(slots=True)
+class SlowDirectory:
+    """Knows the key `known`; answers once it is opened."""
+
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: int = 0
+
+    async def find(self, key_hash: str) -> Tenant | None:
+        self.asked += 1
+        await self.open.wait()
+        return Tenant("known") if key_hash == hash_key("known") else None
+
+
+async def test_keys_that_nobody_knows_keep_no_known_one_out(core: Core) -> None:
+    now_s, directory = 0.0, SlowDirectory()
+    settings = AdmissionSettings(look_ups=4)
+    admission = Admission(
+        tenants=directory, quota=core.storage.quota, clock=lambda: now_s, settings=settings
+    )
+    directory.open.set()
+    assert (await admission.authenticate("known")).name == "known"
+    directory.open.clear()
+    now_s += settings.remember_s
+    flood = [asyncio.create_task(admission.authenticate(f"k{i}")) for i in range(20)]
+    await asyncio.sleep(0)
+    assert (await admission.authenticate("known")).name == "known"
+    assert directory.asked == 1 + 4
+    now_s += settings.stale_s
+    with pytest.raises(Overloaded):
+        await admission.authenticate("known")
+    directory.open.set()
+    errors = await asyncio.gather(*flood, return_exceptions=True)
+    assert [type(e) for e in errors] == [Unauthenticated] * 4 + [Overloaded] * 16
+    assert (await admission.authenticate("known")).name == "known"

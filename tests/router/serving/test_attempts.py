@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from router.domain.chat import Answer
-from router.domain.errors import ProviderError, ProviderUnavailable
+from router.domain.chat import Answer, Usage
+from router.domain.errors import (
+    ConnectionsExhausted,
+    ProviderError,
+    ProviderRefusedRequest,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RouterError,
+)
 from router.domain.records import AttemptOutcome
 from router.domain.requests import RouteRequest
-from tests.router.serving.conftest import Core, asked
+from router.ports.state import Health, HealthPolicy
+from tests.router.serving.conftest import ANSWER, Core, asked
+
+
+def hurried() -> ProviderTimeout:
+    """The error of a call that its caller's own limit ended."""
+    error = ProviderTimeout("")
+    error.hurried = True
+    return error
 
 
 async def complete(core: Core, call: RouteRequest) -> None:
@@ -52,3 +68,72 @@ async def test_attempt_is_charged_when_the_caller_leaves(
     ((attempt,),) = [record.attempts for record in await core.records()]
     assert attempt.outcome is AttemptOutcome.CANCELLED
     assert (attempt.cost_usd > 0) is charged
+
+
+async def half_open(core: Core) -> None:
+    """Lets every circuit be half-open: the next caller probes."""
+    names = core.service.deployments
+    for name in names:
+        for _ in range(HealthPolicy().failures):
+            await core.storage.health.failed(name)
+    for key in [core.keys.health(name) for name in names]:
+        await core.storage.client.call("HSET", key, "open_until", "0")
+
+
+@pytest.mark.parametrize("ask", [complete, stream])
+@pytest.mark.parametrize(
+    "end",
+    [asyncio.CancelledError(), ProviderRefusedRequest(""), ConnectionsExhausted(""), hurried()],
+    ids=lambda end: type(end).__name__,
+)
+async def test_a_probe_that_tells_nothing_is_given_back(
+    core: Core, ask, end: BaseException
+) -> None:
+    async def ends() -> Answer:
+        raise end
+
+    await half_open(core)
+    core.provider.reply = ends
+    with pytest.raises((RouterError, asyncio.CancelledError)):
+        await ask(core, asked())
+    await core.background.drain()
+    assert set((await core.storage.health.states(core.service.deployments)).values()) == {
+        Health.HALF_OPEN
+    }
+
+
+async def test_a_probe_that_fails_opens_the_circuit_again(core: Core) -> None:
+    async def ends() -> Answer:
+        raise ProviderUnavailable("")
+
+    await half_open(core)
+    core.provider.reply = ends
+    with pytest.raises(RouterError):
+        await complete(core, asked())
+    await core.background.drain()
+    states = await core.storage.health.states(core.service.deployments)
+    assert Health.OPEN in states.values()
+
+
+@pytest.mark.parametrize("ask", [complete, stream])
+async def test_a_short_limit_of_the_callers_never_opens_a_circuit(core: Core, ask) -> None:
+    async def ends() -> Answer:
+        raise hurried()
+
+    core.provider.reply = ends
+    for _ in range(5):
+        with pytest.raises(RouterError):
+            await ask(core, asked())
+    await core.background.drain()
+    states = await core.storage.health.states(core.service.deployments)
+    assert set(states.values()) == {Health.CLOSED}
+
+
+async def test_an_answer_without_a_count_is_marked_as_guessed(core: Core) -> None:
+    async def uncounted() -> Answer:
+        return replace(ANSWER, usage=Usage(10, 5, guessed=True))
+
+    core.provider.reply = uncounted
+    await complete(core, asked())
+    (record,) = await core.records()
+    assert [attempt.guessed for attempt in record.attempts] == [True]

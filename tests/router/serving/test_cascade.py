@@ -95,8 +95,12 @@ async def test_cancelled_judging_is_charged_but_neither_cached_nor_learned(
     assert (record.answered, record.arm) == (False, "")
 
     plans = catalog_of(parse_config(TEXT, "test.yaml", {})).plans
-    (known,) = outcomes_of(Decided(record), record, plans, SETTINGS)
-    assert (known.cost_usd, known.quality, known.failed) == (record.cost_usd, None, None)
+    learned = outcomes_of(Decided(record), record, plans, SETTINGS)
+    known = [(outcome.cost_usd, outcome.quality, outcome.failed) for outcome in learned]
+    # The second opinion was sent and not counted: its cost is a guess, which is not learned.
+    guessed = [attempt.guessed for attempt in record.attempts] == [False, True]
+    assert known == ([] if guessed else [(record.cost_usd, None, None)])
+    assert guessed == (waits_for == "second")
     silence = FeedbackGiven(record.id, 0.8, by_default=True)
     assert outcomes_of(silence, record, plans, SETTINGS) == []
     for event in (Decided(record), silence):

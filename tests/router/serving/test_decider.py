@@ -58,8 +58,8 @@ def test_choice_logs_every_plan_and_the_context(decider: Decider) -> None:
     assert sum(probabilities.values()) == pytest.approx(1.0)
     assert choice.propensity == probabilities[choice.plan]
     again = read_context(choice.context)
-    assert np.array_equal(again.membership, context.membership)
-    assert np.array_equal(again.projection, context.projection)
+    assert np.array_equal(again.membership, context.membership.astype(np.float16))
+    assert np.array_equal(again.projection, context.projection.astype(np.float16))
     assert again.version == context.version
 
 

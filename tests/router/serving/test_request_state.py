@@ -9,7 +9,7 @@ import pytest
 from router.domain.catalog import Arm, Catalog, Deployment, Plan, Price
 from router.domain.chat import ChatRequest, Message, Role, Sampling, TextPart
 from router.domain.errors import InvalidRequest, NoEligiblePlan
-from router.domain.records import Mode
+from router.domain.records import Mode, session_digest
 from router.domain.requests import RouteRequest, RoutingOptions
 from router.domain.tenants import Reservation, Tenant, TenantLimits
 from router.serving.request_state import open_request
@@ -134,3 +134,17 @@ def test_open_request_raises_when_everything_is_ruled_out() -> None:
         )
     with pytest.raises(InvalidRequest, match="name one of: cheap, reasoning"):
         reserved_usd(replace(CALL, options=RoutingOptions(arm="other")), Mode.COMPLETE)
+
+
+def test_a_session_is_recorded_as_a_digest_of_tenant_and_session() -> None:
+    def recorded(tenant: str, session_id: str) -> str:
+        asked = RouteRequest(Tenant(tenant), ASK, options=RoutingOptions(session_id=session_id))
+        return open_request(asked, Mode.COMPLETE, "d-1", 0.0, LADDER).record(LADDER).session_id
+
+    assert recorded("acme", "") == ""
+    digest = recorded("acme", "mail@example.com")
+    assert len(bytes.fromhex(digest)) == 16
+    assert (
+        digest == recorded("acme", "mail@example.com") == session_digest("acme", "mail@example.com")
+    )
+    assert len({digest, recorded("acme", "another"), recorded("other", "mail@example.com")}) == 3

@@ -1,8 +1,9 @@
 -- Never refused at the bound: what it tells of is paid for. KEYS[4] decisions without feedback.
 -- ARGV: bound, ttl_s, tenant, created_ms, record, has a choice, is settled, id if it is to wait.
 if redis.call('EXISTS', KEYS[1]) == 1 then return 'same' end
-redis.call('HSET', KEYS[1], 'tenant', ARGV[3], 'created_ms', ARGV[4], 'record', ARGV[5],
-  'choice', ARGV[6], 'settled', ARGV[7])
+redis.call('HSET', KEYS[1], 'tenant', ARGV[3], 'created_ms', ARGV[4], 'choice', ARGV[6],
+  'settled', ARGV[7])
+keep_record(ARGV[5])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 if ARGV[6] == '1' then
   append('decided', ARGV[5])

@@ -6,5 +6,6 @@ if kept[2] == '1' then
   if full() then return 'full' end
   append('decided', ARGV[3])
 end
-redis.call('HSET', KEYS[1], 'record', ARGV[3], 'outcome', ARGV[4], 'settled', 1)
+keep_record(ARGV[3])
+redis.call('HSET', KEYS[1], 'outcome', ARGV[4], 'settled', 1)
 return 'new'

@@ -5,6 +5,21 @@ local function full()
   return written - tonumber(redis.call('GET', KEYS[3]) or '0') >= tonumber(ARGV[1])
 end
 
+-- A hash whose values have 64 bytes at most takes a third of the memory of another one.
+local PIECE, MOST_PIECES = 64, 64
+local function keep_record(record)
+  local pieces = math.ceil(#record / PIECE)
+  redis.call('HDEL', KEYS[1], 'record')
+  if pieces > MOST_PIECES then
+    pieces = 0
+    redis.call('HSET', KEYS[1], 'record', record)
+  end
+  for i = 0, pieces - 1 do
+    redis.call('HSET', KEYS[1], 'r' .. i, record:sub(i * PIECE + 1, (i + 1) * PIECE))
+  end
+  while redis.call('HDEL', KEYS[1], 'r' .. pieces) == 1 do pieces = pieces + 1 end
+end
+
 -- Ids count up by one, so the distance of two is the number of events between them.
 -- was: what a correction replaces, which only this side knows for sure.
 local function append(kind, body, was)

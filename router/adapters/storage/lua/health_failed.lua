@@ -1,6 +1,6 @@
--- KEYS[1] deployment. ARGV: failures, cooldown_ms, max_cooldown_ms, retry_after_ms or -1.
+-- KEYS[1] deployment. ARGV: failures, cooldown_ms, max_cooldown_ms, max_retry_after_ms, retry_after_ms or -1.
 local limit, cooldown = tonumber(ARGV[1]), tonumber(ARGV[2])
-local longest, asked = tonumber(ARGV[3]), tonumber(ARGV[4])
+local longest, asked = tonumber(ARGV[3]), math.min(tonumber(ARGV[5]), tonumber(ARGV[4]))
 local now = now_ms()
 local kept = redis.call('HMGET', KEYS[1], 'open_until', 'opened')
 local until_ms, opened = tonumber(kept[1] or '0'), tonumber(kept[2] or '0')
@@ -11,7 +11,7 @@ if now >= until_ms and (opened > 0 or failures >= limit or asked >= 0) then
   wait = math.min(cooldown * 2 ^ math.min(opened, 30), longest)
   opened = opened + 1
 end
-wait = math.max(wait, math.min(asked, longest))
+wait = math.max(wait, asked)
 if wait > 0 then
   until_ms = math.max(until_ms, now + wait)
   redis.call('HSET', KEYS[1], 'open_until', string.format('%.0f', until_ms),

@@ -1,10 +1,7 @@
 -- KEYS: key owners, tenants, current keys. ARGV: name, new key hash or '' for none.
 if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return 0 end
-local old = redis.call('HGET', KEYS[3], ARGV[1])
-if old then redis.call('HDEL', KEYS[1], old) end
-if ARGV[2] == '' then
-  redis.call('HDEL', KEYS[3], ARGV[1])
-else
+drop_keys(ARGV[1])
+if ARGV[2] ~= '' then
   redis.call('HSET', KEYS[1], ARGV[2], ARGV[1])
   redis.call('HSET', KEYS[3], ARGV[1], ARGV[2])
 end

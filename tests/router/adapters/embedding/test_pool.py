@@ -228,3 +228,32 @@ async def test_a_missing_model_is_told_to_every_caller(tmp_path: Path) -> None:
     results = await asyncio.gather(*map(pool.embed, "aab"), return_exceptions=True)
     assert [type(result) for result in results] == [ModelUnavailable] * 3
     pool.close()
+
+
+async def test_tenants_take_turns(make_pool: Callable[..., EmbedderPool]) -> None:
+    pool, order = make_pool(workers=1, queue=20), list[str]()
+
+    async def one(tenant: str, number: int) -> None:
+        await pool.embed(f"{SLOW}{tenant}{number}", tenant)
+        order.append(tenant)
+
+    loud = [asyncio.create_task(one("loud", number)) for number in range(10)]
+    await asyncio.sleep(0)
+    await asyncio.gather(*loud, *(one("quiet", number) for number in range(2)))
+    assert [i for i, tenant in enumerate(order) if tenant == "quiet"][-1] <= 4
+
+
+async def test_in_a_full_queue_who_waits_for_most_makes_room(
+    make_pool: Callable[..., EmbedderPool],
+) -> None:
+    pool = make_pool(workers=1, queue=7)
+    loud = [asyncio.create_task(pool.embed(f"{SLOW}{number}", "loud")) for number in range(8)]
+    await asyncio.sleep(0)
+    quiet = await asyncio.gather(*(pool.embed(f"{SLOW}quiet{i}", "quiet") for i in range(3)))
+    assert len(quiet) == 3
+    with pytest.raises(Overloaded):
+        await asyncio.gather(*(pool.embed(f"{SLOW}more{i}", "loud") for i in range(8)))
+    results = await asyncio.gather(*loud, return_exceptions=True)
+    refused = [isinstance(result, Overloaded) for result in results]
+    assert refused == [False] * 5 + [True] * 3  # the last to come are the first to go
+    assert (await pool.embed(f"{SLOW}7", "loud")).shape == (384,)

@@ -17,10 +17,10 @@ from hypercorn.config import Config
 from demo.stack import free_port, listens
 from demo.upstream import INSTANT, Upstream
 from demo.world import Reply
-from router.adapters.providers import make_client, make_providers
+from router.adapters.providers import make_client, make_providers, trust_authorities
 from router.domain.catalog import Deployment, Price
 from router.domain.chat import Answer, ChatRequest, Message, Role, TextPart
-from router.domain.errors import ProviderUnavailable
+from router.domain.errors import ConfigInvalid, ProviderUnavailable
 
 REPLY = Reply("Forty-two, and here is why: six times seven.", 1.0, 10, 12)
 ASK = ChatRequest((Message(Role.USER, (TextPart("What is six times seven?"),)),))
@@ -84,6 +84,38 @@ async def test_answers_and_streams(site: Site, *, http2: bool, version: str) -> 
 
 async def test_another_authority_is_not_trusted(site: Site) -> None:
     async with make_client() as client:
+        provider = make_providers(client, {})["openai"]
+        with pytest.raises(ProviderUnavailable):
+            await provider.complete(site.deployment, ASK, 5_000)
+    assert not site.versions
+
+
+async def test_authorities_written_anew_are_trusted_by_the_next_connection(
+    site: Site, tmp_path: Path
+) -> None:
+    file, other = tmp_path / "trusted.pem", trustme.CA()
+    other.cert_pem.write_to_path(str(file))
+    async with make_client(ca_file=file) as client:
+        provider = make_providers(client, {})["openai"]
+        with pytest.raises(ProviderUnavailable):
+            await provider.complete(site.deployment, ASK, 5_000)
+        file.write_bytes(site.ca_file.read_bytes())
+        trust_authorities(client, file)
+        assert (await provider.complete(site.deployment, ASK, 5_000)).text == REPLY.text
+        file.write_text("no certificate")
+        with pytest.raises(ConfigInvalid, match=r"providers\.ca_file"):
+            trust_authorities(client, file)
+    assert len(site.versions) == 1
+
+
+async def test_authorities_that_were_taken_out_are_trusted_no_more(
+    site: Site, tmp_path: Path
+) -> None:
+    file = tmp_path / "trusted.pem"
+    file.write_bytes(site.ca_file.read_bytes())
+    async with make_client(ca_file=file) as client:
+        trustme.CA().cert_pem.write_to_path(str(file))
+        trust_authorities(client, file)
         provider = make_providers(client, {})["openai"]
         with pytest.raises(ProviderUnavailable):
             await provider.complete(site.deployment, ASK, 5_000)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
 
 from router.adapters.storage import Storage
-from router.adapters.storage.codec import encode
+from router.adapters.storage.codec import PACKED, encode, pack_record
 from router.adapters.storage.keys import Keys
 from router.domain.errors import StorageCorrupt
 from router.domain.events import Decided
@@ -18,7 +19,10 @@ from router.domain.tenants import Tenant, hash_key
 from tests.contract.samples import RECORD, cached
 
 KEY = CacheKey("acme", "e", "p")
+WHOLE = pack_record(RECORD)
 DAMAGED = [b"", b"\xc1", b"secret", encode(RECORD)[:-3], encode({"id": 3})]
+DAMAGED += [PACKED, WHOLE[:-3], WHOLE + b"x", PACKED + b"secret", PACKED + zlib.compress(b"x")]
+DAMAGED += [b"\xc1\x02" + WHOLE[2:], WHOLE[:20] + b"\xff\xff" + WHOLE[22:]]
 
 
 @pytest.mark.parametrize("damage", DAMAGED)

@@ -6,9 +6,10 @@ import asyncio
 import os
 import signal
 import stat
+import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,12 @@ from redis.asyncio import Redis
 
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.adapters.storage.embedded import find_server, major_version
-from router.domain.errors import ServerMissing, StorageUnavailable, StoreMissing
+from router.domain.errors import (
+    ServerMissing,
+    StorageUnavailable,
+    StoreMissing,
+    StoreUnwritable,
+)
 from router.domain.events import Decided
 from router.domain.tenants import Tenant, hash_key
 from tests.contract.samples import RECORD, eventually
@@ -228,6 +234,46 @@ async def test_a_damaged_data_directory_is_said_to_be_one(tmp_path: Path) -> Non
     (tmp_path / "appendonlydir" / "appendonly.aof.manifest").write_text("not a manifest")
     with pytest.raises(ServerMissing, match=r"redis\.log"):
         await EmbeddedRedis(tmp_path).start()
+
+
+@pytest.mark.parametrize(
+    ("folder", "fix"),
+    [
+        ("file", "it is a file"),
+        ("file/below", "a part of the path is a file"),
+        ("x" * 300, "the path is too long"),
+        ("/sys/adaptive-router", "let this user write there|read-only"),
+    ],
+)
+async def test_a_data_directory_that_cannot_be_made_is_named(
+    tmp_path: Path, folder: str, fix: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    data_dir = tmp_path / folder
+    with pytest.raises(StoreUnwritable, match=fix) as caught:
+        await EmbeddedRedis(data_dir).start()
+    assert str(data_dir) in caught.value.message
+    assert "redis.embedded.data_dir" in caught.value.message
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of its own, with no space left."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:  # noqa: S603 - the machine's own
+        pytest.skip("no file system may be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S603, S607 - the same
+
+
+async def test_a_full_data_directory_is_named(full: Path) -> None:
+    server = EmbeddedRedis(full / "redis")
+    with pytest.raises(StoreUnwritable, match=r"no space left.*make room") as caught:
+        await server.start()
+    assert str(full) in caught.value.message
+    assert server.pid is None
 
 
 async def test_stopping_twice_or_before_the_start_is_harmless(tmp_path: Path) -> None:

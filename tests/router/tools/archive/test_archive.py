@@ -172,3 +172,18 @@ async def test_positions_tell_which_snapshot_knows_an_event(storage: Storage) ->
     assert await storage.events.position_of("d-0") == "0-2"
     ((_, event),) = await storage.events.read("0", 1, 0)
     assert isinstance(event, Decided)
+
+
+@pytest.mark.parametrize("again", [1, 5], ids=["shorter", "regrown"])
+async def test_an_archive_is_not_mixed_with_a_log_that_lost_events(
+    storage: Storage, tmp_path: Path, again: int
+) -> None:
+    await write(storage, 0, 3)
+    await export(storage.events, tmp_path)
+    await storage.client.call("DEL", storage.keys.events)
+    await write(storage, 100, again)
+    before = list(read(tmp_path))
+    with pytest.raises(ArchiveUnusable, match="into a new folder"):
+        await export(storage.events, tmp_path)
+    assert list(read(tmp_path)) == before
+    assert (await export(storage.events, tmp_path / "new")).events == again

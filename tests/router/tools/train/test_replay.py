@@ -182,7 +182,7 @@ async def test_replay_finds_a_snapshot_that_is_not_of_its_log(
     stored = await caught_up(learner(loaded, storage, watching), storage)
     await write(storage, 12, 1)
     fence = int(await storage.client.call("GET", "ar:fence"))
-    ahead = replace(stored, version=stored.version + 1, position="0-29")
+    ahead = replace(stored, version=stored.version + 1, position="0-29", mark="")
     assert await storage.snapshots.publish(ahead, fence)
     with pytest.raises(ReplayDiffers, match="is not what events up to 0-29 teach"):
         await replayed(loaded, {}, None, verify=True)

@@ -1,0 +1,38 @@
+"""`check-config --probe`: whether the Redis server of a config is fit to keep the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from router.adapters.storage.server_facts import MIB, ServerFacts, StoreFinding, findings
+from router.app.process import opened_storage, storage_settings
+from router.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class StoreProbe:
+    summary: str
+    findings: Sequence[StoreFinding] = ()
+
+
+def probe_store(config: Config, env: Mapping[str, str]) -> StoreProbe:
+    """Ask the server. Raises RouterError where nobody answers."""
+    if not storage_settings(config, env).url:
+        return StoreProbe("a private server, which `serve` starts")
+    facts = asyncio.run(_asked(config, env))
+    return StoreProbe(_summary(facts), findings(facts))
+
+
+async def _asked(config: Config, env: Mapping[str, str]) -> ServerFacts:
+    async with opened_storage(config, env) as storage:
+        return await storage.tried()
+
+
+def _summary(facts: ServerFacts) -> str:
+    version = facts.info.get("redis_version")
+    if version is None:
+        return "the server answers, and does not tell of itself"
+    limit = f" of {facts.limit_bytes // MIB}" if facts.limit_bytes else ""
+    return f"Redis {version}, {facts.used_bytes // MIB}{limit} MiB in use"
