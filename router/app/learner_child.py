@@ -65,12 +65,14 @@ class LearnerChild:
             with told:
                 child = self._spawned(tells)
                 tells.close()
-                await self._watch(child, told, stop)
-            if not stop.is_set():
-                await self._tell(serving=False)
-                await wait(stop, self._failed(child))
-            if child is not None:
-                await asyncio.to_thread(_end, child)
+                try:
+                    await self._watch(child, told, stop)
+                    if not stop.is_set():
+                        await self._tell(serving=False)
+                        await wait(stop, self._failed(child))
+                finally:  # whatever ends this loop, no child outlives its turn
+                    if child is not None:
+                        await asyncio.shield(asyncio.to_thread(_end, child))
 
     def _spawned(self, tells: Connection) -> Child | None:
         """Returns nothing where the machine has no room for a process."""

@@ -31,12 +31,13 @@ ADDED = (
     r"ar:reservation:\S+ hash (at|expected|orphaned)",
     r"ar:usage:\S+ hash (hold_ms|reserved\w*)",
     r".*\.attempts\[\]\.(guessed|heard|usage_guessed)",
+    r".*\.degraded",
 )
 """Written beside what the data holds; an older version leaves it alone."""
 SHORT_LIVED = (r"ar:reservation:\S+ hash \w+",)
 """The data holds it of settled requests, of which only the id is kept."""
-ADDED_FIELDS = {"guessed", "heard", "usage_guessed"}
-"""Of attempts, false in the data; an older version passes over them."""
+ADDED_FIELDS = {"degraded", "guessed", "heard", "usage_guessed"}
+"""Of records, attempts and receipts, false in the data; an older version passes over them."""
 NEARLY = 0.02
 """Embeddings of an int8 model differ a little between processors, and so do contexts."""
 

@@ -93,6 +93,8 @@ def test_every_error_a_caller_can_meet_is_in_the_table() -> None:
         e.ModelCorrupt,
         e.ServerMissing,
         e.StoreMissing,
+        e.StoreTaken,
+        e.StoreUnwritable,
         e.PortTaken,
         e.ConfigInvalid,
     }

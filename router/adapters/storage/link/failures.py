@@ -199,6 +199,8 @@ def _of_words(text: str) -> FailureKind | None:
         return FailureKind.TOO_MANY_CLIENTS
     if "ACL failure" in text:  # of a command that a script calls
         return FailureKind.NOT_PERMITTED
+    if "acl_check_cmd" in text:  # it knows no VSIM
+        return FailureKind.VERSION_TOO_OLD
     if "DB index" in text or "SELECT is not allowed" in text or text == "Invalid Database":
         return FailureKind.WRONG_DATABASE
     return FailureKind.SCRIPTING_DENIED if _UNKNOWN_SCRIPTING.search(text) else None

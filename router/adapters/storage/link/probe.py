@@ -10,12 +10,13 @@ from redis.exceptions import NoPermissionError, NoScriptError, RedisError
 
 from router.adapters.storage.client import Client, load, refused
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.link.failures import Failure, FailureKind, kind_of
+from router.adapters.storage.link.failures import ADVICE, Failure, FailureKind, kind_of
 from router.adapters.storage.link.tls_check import tls_mismatch
 from router.domain.errors import ServerMissing
 
 MIN_VERSION: Final = 8
 KEEP_MS: Final = 5_000
+UNTOLD: Final = frozenset({FailureKind.NOT_PERMITTED, FailureKind.REFUSED})
 SILENT: Final = frozenset({FailureKind.AWAY, FailureKind.TIMEOUT})
 _PROBE = load("probe")
 _DENIED: Final = re.compile(r"run the '([a-z|]{1,32})'", re.IGNORECASE)
@@ -43,7 +44,7 @@ class Probe:
         kind = await self._kind(error)
         self._client.circuit.open(kind, _command_of(error))
         if kind is FailureKind.VERSION_TOO_OLD:
-            raise ServerMissing(str(error))
+            raise ServerMissing(str(error) if isinstance(error, Failure) else ADVICE[kind])
         raise refused(kind)
 
     async def _kind(self, error: RedisError) -> FailureKind:
@@ -89,8 +90,8 @@ class Probe:
         if isinstance(info, bytes):
             lines = (line.partition(":") for line in info.decode(errors="replace").splitlines())
             return {name: value for name, _, value in lines}
-        if not isinstance(info, NoPermissionError):
-            return info if isinstance(info, RedisError) else {}
+        if isinstance(info, RedisError) and kind_of(info) not in UNTOLD:
+            return info
         [hello] = await self._client.ask(("HELLO",))
         if isinstance(hello, RedisError):
             if not self._warned:

@@ -234,6 +234,12 @@ async def test_a_renamed_command(tmp_path: Path) -> None:
         await is_ill(storage, FailureKind.SCRIPTING_DENIED)
 
 
+async def test_info_that_is_renamed_away_is_not_missed(tmp_path: Path) -> None:
+    options = ("--rename-command", "INFO", "")
+    async with stored(tmp_path, *options) as server, opened(server.url) as storage:
+        await is_well(storage)
+
+
 async def test_nothing_there_and_a_name_that_leads_nowhere() -> None:
     async with opened(f"redis://127.0.0.1:{free_port()}", 300) as storage:
         await is_ill(storage, FailureKind.AWAY)
@@ -333,6 +339,10 @@ def test_every_kind_says_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
+        (
+            ResponseError("Invalid command passed to redis.acl_check_cmd() script: x"),
+            FailureKind.VERSION_TOO_OLD,
+        ),
         (ResponseError("UNBLOCKED force unblock"), FailureKind.UNBLOCKED),
         (ResponseError("BUSY Redis is busy running a script."), FailureKind.BUSY_SCRIPT),
         (ResponseError("DENIED Redis is running in protected mode"), FailureKind.PROTECTED_MODE),
