@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,7 @@ from router.ports import Clock
 from router.ports.state import QuotaKeeper
 
 MOST: Final = 10_000
+UNCOUNTED: Final = -1
 MINUTE_S: Final = 60.0
 
 
@@ -44,7 +46,8 @@ class LocalQuota:
         self._clock = clock
         self._share = share
         self._buckets: Bounded[tuple[str, str], _Bucket] = Bounded(2 * MOST)
-        self._taken: Bounded[str, tuple[Reservation, bool]] = Bounded(MOST)
+        self._taken: Bounded[str, tuple[Reservation, int]] = Bounded(MOST)
+        self._grants: Counter[str] = Counter()
         self._allowances: dict[str, float] = {}
         self._spent: set[str] = set()
 
@@ -54,6 +57,7 @@ class LocalQuota:
     def grant(self, tenant: str, usd: float) -> None:
         """Allow a tenant to spend what the store holds for it, and nothing else."""
         self._allowances[tenant] = usd
+        self._grants[tenant] += 1
         self._spent.discard(tenant)
 
     def withdraw(self, tenant: str) -> None:
@@ -77,7 +81,8 @@ class LocalQuota:
         for bucket, need in ((requests, 1), (tokens, reservation.tokens)):
             if bucket is not None:
                 bucket.level -= need
-        self._taken.put(reservation.id, (reservation, counted))
+        grant = self._grants[tenant.name] if counted else UNCOUNTED
+        self._taken.put(reservation.id, (reservation, grant))
         return QuotaLeft(_floor(requests), _floor(tokens))
 
     def _spend(self, tenant: str, usd: float) -> None:
@@ -89,13 +94,14 @@ class LocalQuota:
 
     def settle(self, reservation_id: str, tokens: int, cost_usd: float) -> None:
         """Give back what was taken here and not used."""
-        reservation, counted = self._taken.pop(reservation_id, (None, False))
+        reservation, grant = self._taken.pop(reservation_id, (None, UNCOUNTED))
         if reservation is None:
             return
         bucket = self._buckets.get((reservation.tenant, "tokens_per_minute"))
         if bucket is not None:
             bucket.level = min(bucket.size, bucket.level + reservation.tokens - tokens)
-        if counted and reservation.tenant in self._allowances:
+        # What was taken of an earlier grant is nothing that this one has back.
+        if grant == self._grants[reservation.tenant] and reservation.tenant in self._allowances:
             self._allowances[reservation.tenant] += reservation.cost_usd - cost_usd
 
     def _bucket(self, tenant: Tenant, quota: str, limit: int) -> _Bucket | None:
