@@ -91,8 +91,9 @@ class Continuity:
         """Ask the store, whatever is known of it."""
         try:
             return await call
-        except StorageUnavailable:
-            self.failed()
+        except StorageUnavailable as error:
+            if not is_refused(error):
+                self.failed()
             raise
 
     def failed(self) -> None:
@@ -200,6 +201,11 @@ def _lower(counts: Counter[str], key: str, by: int) -> None:
     counts[key] -= by
     if counts[key] <= 0:
         del counts[key]
+
+
+def is_refused(error: StorageUnavailable) -> bool:
+    """Returns True where the store answers, and refuses this one command: a key is damaged."""
+    return error.metadata.get("kind") == "refused"
 
 
 def _away() -> StorageUnavailable:
