@@ -134,12 +134,15 @@ class _OpenAttempt:
         self.pieces += 1
         self.characters += len(_text(delta))
 
-    def succeed(self, answer: Answer, why: str) -> None:
-        """Record the answer. why: the gate's verdict."""
-        run = self.run
+    def arrive(self, answer: Answer) -> None:
+        """Note that the deployment has done its part; checks take the time of this process."""
         if not (self.live and self.pieces):
             self._is_answered()
         self.stats.completed(answer)
+
+    def succeed(self, answer: Answer, why: str) -> None:
+        """Record the answer. why: the gate's verdict."""
+        run = self.run
         self._write(AttemptOutcome.ACCEPTED, why or "passed", answer.usage)
         run.answer, run.passed = answer, why == PASSED
         run.arm, run.deployment = self.arm, self.deployment.name
@@ -301,6 +304,7 @@ class DeploymentCaller:
     async def _judge(self, attempt: _OpenAttempt, answer: Answer) -> None:
         """Check an answer, which is kept even where its caller leaves meanwhile: it is paid for."""
         run, verdict, began_s = attempt.run, UNJUDGED, self._clock()
+        attempt.arrive(answer)
         try:
             verdict = await judge_aside(self._checks, run.tenant, run.chat, answer, self._gate)
         finally:
