@@ -107,25 +107,28 @@ class AllowanceKeeper:
         return self._local.was_spent(tenant) and not self._continuity.state.entries
 
     async def _take(self, tenant: Tenant) -> None:
-        """Lease anew; only then is the one before given back."""
+        """Lease anew; only then is the one before given back.
+
+        Where the store went meanwhile, the one before is spent on.
+        """
         self._number += 1
         name = f"allowance:{self._owner}:{tenant.name}:{self._number}"
         usd = self._share * min(
             x for x in (tenant.limits.daily_usd, tenant.limits.monthly_usd) if x
         )
         lease, now_s = Reservation(name, tenant.name, 0, usd, expected_usd=0.0), self._clock()
-        before = self._held.pop(tenant.name, None)
-        self._local.withdraw(tenant.name)
+        before = self._held.get(tenant.name)
         try:
             await self._store.reserve(tenant, lease)
-            self._held[tenant.name] = _Allowance(lease, int(now_s // DAY_S))
-            self._leases[name] = lease
-            self._local.grant(tenant.name, usd)
         except QuotaExceeded:
-            pass  # nothing is left to be spent ahead
-        finally:
             if before is not None:
-                await self._settle(before.reservation)
+                await self._give_back(tenant.name)
+            return  # nothing is left to be spent ahead
+        self._held[tenant.name] = _Allowance(lease, int(now_s // DAY_S))
+        self._leases[name] = lease
+        self._local.grant(tenant.name, usd)
+        if before is not None:
+            await self._settle(before.reservation)
 
     async def _give_back(self, name: str) -> None:
         self._local.withdraw(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -165,7 +164,8 @@ class DegradingIdempotency:
         return None
 
     async def release(self, key: ClaimKey) -> None:
-        """Leave a claim that the store cannot hear of now to lapse."""
+        """Where the store cannot be told, its claim lapses. Raises StorageUnavailable."""
+        known = self._local.find(key)
         await self._local.release(key)
-        with suppress(StorageUnavailable):
-            await self._continuity.ask(lambda: self._inner.release(key))
+        if known is None or not known.here:
+            await self._continuity.noting(self._inner.release(key))

@@ -62,6 +62,12 @@ def learns() -> bool:
     return False
 
 
+@pytest.fixture
+def sections() -> str:
+    """Nobody is served on without the store."""
+    return "degraded: {serve: no}"
+
+
 @pytest.mark.parametrize(
     ("break_", "mend"),
     [

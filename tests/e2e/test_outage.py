@@ -21,6 +21,7 @@ from adaptive_router.v1 import router_pb2, router_pb2_grpc
 
 from demo.stack import free_port
 from demo.upstream import INSTANT, Upstream
+from demo.world import Reply
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.adapters.storage.keys import Keys
 from router.domain.events import Decided, FeedbackGiven
@@ -28,6 +29,8 @@ from router.domain.tenants import Tenant, TenantLimits, hash_key
 from tests.e2e.conftest import ARMS, GOOD, request, served, until
 
 PER_S = 20
+FATAL = 2
+"""The call of the upstream during which Redis ends."""
 TENANTS = {
     "free": TenantLimits(),
     "rich": TenantLimits(daily_usd=50.0, degraded="yes"),
@@ -238,28 +241,37 @@ def sections(tmp_path: Path) -> str:
 async def test_a_disk_that_takes_nothing_refuses_before_anything_is_paid(
     tmp_path: Path, config: Callable[..., str]
 ) -> None:
+    """What had been paid when Redis went is handed out even then."""
     server, calls = EmbeddedRedis(tmp_path / "store"), list[str]()
     await server.start()
+
+    def answer(prompt: str) -> Reply:
+        calls.append(prompt)
+        if len(calls) == FATAL:
+            send(server, signal.SIGKILL)
+        return GOOD
+
     async with AsyncExitStack() as stack:
         stack.push_async_callback(server.stop)
-        upstream = Upstream("any", INSTANT, lambda prompt: (calls.append(prompt), GOOD)[1])
+        upstream = Upstream("any", INSTANT, answer)
         port = await stack.enter_async_context(served(upstream))
         storage = await open_storage(StorageSettings(url=f"unix://{server.socket}"))
         stack.push_async_callback(storage.close)
         await storage.tenants.create(Tenant("free"), hash_key("ar_free"))
         text = config(tmp_path, dict.fromkeys(ARMS, port))
         async with routers(tmp_path, text, 1, full_disk=True) as (stub,):
-            asked = partial(stub.Complete, request("Why?"), metadata=metadata("free"), timeout=30)
+            asked = partial(
+                stub.Complete, request("Why?", no_cache=True), metadata=metadata("free"), timeout=30
+            )
             await asked(wait_for_ready=True)
-            paid = len(calls)
-            send(server, signal.SIGKILL)
+            assert (await asked()).receipt.degraded
             for _ in range(3):
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await asked()
                 assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
             await server.start()
             await until(lambda: is_served(asked))
-    assert len(calls) == paid + 1
+    assert len(calls) == FATAL + 1
 
 
 async def is_served(ask: Callable[[], Awaitable[object]]) -> bool:

@@ -156,3 +156,8 @@ def test_money_is_spent_from_the_allowance_alone() -> None:
     quota.reserve(tenant, held(3))
     with pytest.raises(StorageUnavailable):
         quota.reserve(tenant, held(4))
+    quota.grant("rich", 0.05)
+    quota.settle("r-3", 0, 0.0)  # it was taken of the grant before
+    quota.reserve(tenant, held(4))
+    with pytest.raises(StorageUnavailable):
+        quota.reserve(tenant, held(5))

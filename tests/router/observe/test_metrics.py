@@ -49,6 +49,10 @@ def everything(observer: Observer) -> None:
     observer.stage("embed", 0.004)
     observer.feedback("explicit")
     observer.degraded("cache")
+    observer.served_degraded("served")
+    observer.spooled("decision")
+    observer.unspooled("feedback", "decision_not_found")
+    observer.spool(3, 4_096, 12.5)
     observer.learner(serving=False)
     observer.learner_ended()
     observer.loop_finished("snapshots")
@@ -85,6 +89,12 @@ def test_everything_observed_can_be_scraped() -> None:
         'adaptive_router_stage_seconds_count{stage="embed"} 1.0',
         'adaptive_router_feedback_total{kind="explicit"} 1.0',
         'adaptive_router_degraded_total{what="cache"} 1.0',
+        'adaptive_router_degraded_requests_total{result="served"} 1.0',
+        'adaptive_router_spooled_total{kind="decision"} 1.0',
+        'adaptive_router_unspooled_total{kind="feedback",result="decision_not_found"} 1.0',
+        "adaptive_router_spool_entries 3.0",
+        "adaptive_router_spool_bytes 4096.0",
+        "adaptive_router_spool_oldest_seconds 12.5",
         "adaptive_router_learner_serving 0.0",
         "adaptive_router_learner_ends_total 1.0",
         'adaptive_router_loop_restarts_total{loop="redis",why="hung"} 1.0',
