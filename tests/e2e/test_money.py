@@ -98,7 +98,7 @@ async def test_nothing_is_paid_while_nothing_can_be_written(
         assert reason(error) == "STORAGE_UNAVAILABLE"
     assert time.monotonic() - began_s < 5.0
     assert till.calls == paid
-    await router.storage.client.call(*mend)
+    await router.storage.client.ask(mend)
 
     async def is_back() -> bool:
         try:
