@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from router.ports.observer import Report
-from router.runtime.loops import wait
+from router.runtime.loops import Report, wait
 
 BEAT_S: Final = 1.0
 LATE_S: Final = 30.0

@@ -19,8 +19,8 @@ from router.app.reloading import ConfigSource
 from router.config import Config
 from router.domain.errors import RouterError
 from router.observe.logs import configure_logs
-from router.ports.observer import Observer, Report
-from router.runtime.loops import wait
+from router.ports.observer import Observer
+from router.runtime.loops import Report, wait
 
 LOOK_S = 0.5
 RESTART_S = 2.0

@@ -31,8 +31,8 @@ from router.domain.errors import RouterError
 from router.observe.exposition import MetricsServer
 from router.observe.logs import configure_logs
 from router.observe.metrics import Metrics
-from router.ports.observer import Observer, Report
-from router.runtime.loops import HealthProbe
+from router.ports.observer import Observer
+from router.runtime.loops import HealthProbe, Report
 
 SWITCH_S = 0.0005
 PREFIX = "ar:"

@@ -7,19 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from bandit.risk import PromiseStatus
 from router.domain.events import GainFound, PolicyChanged
 from router.domain.records import Attempt, CacheStatus
 
 LOAD_S = 0.25
-
-
-class Report(Protocol):
-    """Is told whether a component serves."""
-
-    async def __call__(self, *, serving: bool) -> None: ...
 
 
 class Observer:

@@ -10,8 +10,8 @@ import structlog
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from router.ports.observer import Report
 from router.rpc.servicer import SERVICE
+from router.runtime.loops import Report
 
 Context = grpc.aio.ServicerContext[HealthCheckRequest, HealthCheckResponse]
 

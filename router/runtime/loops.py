@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import structlog
 
 from router.domain.errors import RouterError
-from router.ports.observer import Observer, Report
+from router.ports.observer import Observer
 
 STEP_S: Final = 60.0
 """A step that takes longer is cancelled; a loop may have a limit of its own."""
@@ -145,6 +145,10 @@ class TaskSupervisor:
 async def _pulsing(loop: Loop, pulse: _Pulse, stop: asyncio.Event) -> None:
     _PULSE.set(pulse)
     await loop.run(stop)
+
+
+class Report(Protocol):
+    async def __call__(self, *, serving: bool) -> None: ...
 
 
 class HealthProbe:
