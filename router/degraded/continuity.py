@@ -95,7 +95,7 @@ class Continuity:
         try:
             told = await call
         except StorageUnavailable as error:
-            if not is_refused(error):
+            if not error.is_refused:
                 self._failures += 1
                 if self._failures >= FAILURES:
                     self.failed()
@@ -208,11 +208,6 @@ def _lower(counts: Counter[str], key: str, by: int) -> None:
     counts[key] -= by
     if counts[key] <= 0:
         del counts[key]
-
-
-def is_refused(error: StorageUnavailable) -> bool:
-    """Returns True where the store answers, and refuses this one command: a key is damaged."""
-    return error.metadata.get("kind") == "refused"
 
 
 def away() -> StorageUnavailable:
