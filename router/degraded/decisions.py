@@ -133,14 +133,16 @@ class DegradingDecisions:
         return self._continuity.is_away or await self._inner.has_room()
 
     async def record(self, record: DecisionRecord) -> None:
-        continuity = self._continuity
         self._recent.remember(record)
-        if await self._stored(record.id, lambda: self._inner.record(record)):
-            return
-        flagged = replace(record, degraded=True)
+        if not await self._stored(record.id, lambda: self._inner.record(record)):
+            await self.keep(record)
+
+    async def keep(self, record: DecisionRecord) -> None:
+        """Record it on disk."""
+        flagged, now_ms = replace(record, degraded=True), self._continuity.now_ms
         self._recent.remember(flagged)
-        await continuity.write(
-            SpooledDecision(at_ms=continuity.now_ms, tenant=record.tenant, record=flagged)
+        await self._continuity.write(
+            SpooledDecision(at_ms=now_ms, tenant=record.tenant, record=flagged)
         )
 
     async def get(self, tenant: str, decision_id: str) -> DecisionRecord:

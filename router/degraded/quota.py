@@ -189,16 +189,20 @@ class DegradingQuota:
                 # Calls that are refused while the store is away must fill no disk.
                 if not (tokens or cost_usd) and reservation.id in self._never_held:
                     return QuotaLeft()
-        await continuity.write(
+        await self.keep(reservation, tokens, cost_usd)
+        return QuotaLeft()
+
+    async def keep(self, reservation: Reservation, tokens: int, cost_usd: float) -> None:
+        """Settle it on disk."""
+        await self._continuity.write(
             SpooledUsage(
-                at_ms=continuity.now_ms,
+                at_ms=self._continuity.now_ms,
                 tenant=reservation.tenant,
                 reservation=reservation,
                 tokens=tokens,
                 cost_usd=cost_usd,
             )
         )
-        return QuotaLeft()
 
     async def renew(
         self, reservations: Sequence[Reservation], ttl_s: float = LEASE_S

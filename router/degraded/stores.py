@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from router.degraded.breakers import DegradingHealthBoard, LocalHealthBoard
 from router.degraded.claims import DegradingIdempotency, LocalIdempotency
 from router.degraded.continuity import Continuity
 from router.degraded.decisions import DegradingDecisions, RecentDecisions
-from router.degraded.entries import SpooledDecision, SpooledUsage
 from router.degraded.quota import DegradingQuota, LocalQuota
 from router.degraded.settings import DegradedSettings
 from router.degraded.tenants import RememberingTenants
@@ -54,22 +53,10 @@ class Stores:
 
     async def keep(self, owed: object) -> None:
         """Keep on disk what nobody could write any more: a decision, or what was used."""
-        now_ms = self.continuity.now_ms
         if isinstance(owed, DecisionRecord):
-            record = replace(owed, degraded=True)
-            entry = SpooledDecision(at_ms=now_ms, tenant=owed.tenant, record=record)
-            await self.continuity.write(entry)
+            await self.decisions.keep(owed)
         elif isinstance(owed, Settlement):
-            held = owed.reservation
-            await self.continuity.write(
-                SpooledUsage(
-                    at_ms=now_ms,
-                    tenant=held.tenant,
-                    reservation=held,
-                    tokens=owed.tokens,
-                    cost_usd=owed.cost_usd,
-                )
-            )
+            await self.quota.keep(owed.reservation, owed.tokens, owed.cost_usd)
 
 
 def build_stores(
