@@ -13,8 +13,8 @@ REPEATABLE_SCRIPTS: Final = frozenset(
         *("decision_audited", "decision_defaulted", "events_learned"),
         *("quota_reserve", "quota_settle", "once_claim", "once_finish", "once_release"),
         *("cache_put", "cache_evict", "cache_similar", "health_states", "health_succeeded"),
-        *("lease_acquire", "lease_release", "snapshot_load", "tenant_find", "tenant_limit"),
-        *("tenant_rekey", "probe", "quota_renew", "quota_due", "quota_orphan", "quota_usage"),
+        *("lease_acquire", "lease_release", "snapshot_load", "tenant_find"),
+        *("probe", "quota_renew", "quota_due", "quota_orphan", "quota_usage"),
         *("once_renew", "health_give_back", "events_marks", "events_renew", "snapshot_latest"),
         *("server_info", "server_may"),
     }

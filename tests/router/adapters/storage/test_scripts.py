@@ -17,3 +17,8 @@ def test_only_what_is_named_may_be_sent_again() -> None:
     assert load("events_common", "decision_record").is_repeatable
     assert not load("events_common", "policy_command").is_repeatable
     assert not load("health_common", "health_failed").is_repeatable
+
+
+def test_an_operator_s_change_is_not_made_again_after_a_later_one() -> None:
+    assert not load("tenants_common", "tenant_rekey").is_repeatable
+    assert not load("tenant_limit").is_repeatable
