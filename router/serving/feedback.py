@@ -98,7 +98,7 @@ class FeedbackService:
         if fresh:
             self._observer.feedback("explicit")
             self._rate.count_feedback(tenant.name)
-        if fresh and report.value < BAD_QUALITY:
+        if report.value < BAD_QUALITY:
             await self._evict(tenant.name, decision_id)
         return not fresh
 
