@@ -31,7 +31,7 @@ from router.domain.tenants import NOT_OBSERVED, QuotaLeft, Reservation
 from router.ports.state import Health
 from router.ports.upstream import Embedding
 from router.serving.attempts import PlanRun
-from router.serving.response_cache import Hit
+from router.serving.earlier_answers import Hit
 
 
 @dataclass(slots=True)
