@@ -22,8 +22,8 @@ from router.learning.promotion import ContestSettings
 from router.ports.state import HealthPolicy
 from router.serving.audits import AuditSettings
 from router.serving.cascade import CascadeSettings
+from router.serving.earlier_answers import ResponseCacheSettings
 from router.serving.rephrase import RephraseSettings
-from router.serving.response_cache import ResponseCacheSettings
 from router.serving.sampling import PromptSamplerSettings
 
 if TYPE_CHECKING:

@@ -166,9 +166,9 @@ class Continuity:
         if tenant is not None:
             _lower(self._holders, tenant, 1)
 
-    def waits(self, order: str) -> bool:
+    def waits(self, queue: str, entry_id: str) -> bool:
         """True while an earlier write is on disk alone: a newer one must not overtake it."""
-        return order in self._waiting
+        return f"{queue}:{entry_id}" in self._waiting
 
     async def write(self, entry: Entry) -> None:
         """Keep a write for the store's return. Raises StorageUnavailable."""
