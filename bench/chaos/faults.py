@@ -143,12 +143,8 @@ async def _state(node: Node, tenants: tuple[str, ...]) -> tuple[Books, float]:
 
 async def charged_usd(storage: Storage, tenants: tuple[str, ...]) -> float:
     """Returns what tenants were charged this month, less what is only reserved."""
-    call = storage.client.call
-    nano = sum([int(await call("HGET", f"ar:usage:{name}", "monthly") or 0) for name in tenants])
-    for key in await call("KEYS", "ar:reservation:*"):
-        estimate, settled = await call("HMGET", key, "cost", "settled")
-        nano -= 0 if settled else int(estimate or 0)
-    return nano / NANO
+    used = [await storage.quota.usage(await storage.tenants.show(name)) for name in tenants]
+    return sum(usage.monthly_usd for usage in used)
 
 
 async def slow_to_end(programs: Sequence[Program]) -> list[str]:

@@ -49,10 +49,12 @@ class End:
     """How processes and the log ended.
 
     early: processes that ended by themselves. slow: those that SIGTERM did not end in time.
+    spooled: writes that routers had not delivered by then.
     """
 
     early: Sequence[str]
     slow: Sequence[str]
+    spooled: int
     backlog: int
     same: bool
     replay: str
@@ -81,12 +83,12 @@ class StoreOutcome:
 
     def lines(self) -> Iterator[str]:
         """Yield the table and the verdict."""
-        yield f"{'fault':<10}" + "".join(f"{name:>9}" for name in (*COLUMNS, "slowest", "after"))
+        yield f"{'fault':<9}" + "".join(f"{name:>10}" for name in (*COLUMNS, "slowest", "after"))
         thrown, first_s = self._thrown(), min((w.began_s for w in self.windows), default=0.0)
         yield _row("(before)", [c for c in self.calls if c.asked_s < first_s - LEAD_S], thrown)
         for window in self.windows:
             after_s = max(0.0, window.ill_s(self.calls))
-            yield _row(window.name, window.met(self.calls), thrown) + f"{after_s:>8.1f}s"
+            yield _row(window.name, window.met(self.calls), thrown) + f"{after_s:>9.1f}s"
         yield _row("(all)", self.calls, thrown)
         reasons = Counter(c.reason for c in self.calls if c.fate is Fate.REFUSED)
         yield "refused: " + (", ".join(f"{n} {r}" for r, n in reasons.most_common()) or "none")
@@ -101,6 +103,7 @@ class StoreOutcome:
         yield f"not ended by SIGTERM in time: {_names(self.end.slow)}", not self.end.slow
         wrong = str(self.wrong).replace("\n", "; ")
         yield f"{wrong}; {self.redis_lost} more went with the old primary", self.wrong.none
+        yield f"writes still spooled: {self.end.spooled}", not self.end.spooled
         yield f"answered twice under one key: {len(self.twice)}", not self.twice
         thrown = sum(self._thrown().values())
         yield f"paid, then refused: {thrown}", not thrown
@@ -143,7 +146,7 @@ def _row(name: str, calls: Sequence[Call], thrown: Mapping[int, bool]) -> str:
         f"{sum(told)}/{len(told)}",
     ]
     slowest_s = max((c.took_s for c in calls), default=0.0)
-    return f"{name:<10}" + "".join(f"{cell:>9}" for cell in cells) + f"{slowest_s:>8.1f}s"
+    return f"{name:<9}" + "".join(f"{cell:>10}" for cell in cells) + f"{slowest_s:>9.1f}s"
 
 
 def _usd(entry: LedgerEntry) -> float:

@@ -162,6 +162,7 @@ def _config(folder: Path, redis: str, upstream: int, ports: tuple[int, int], cas
         "cache": {"enabled": False},
         "redis": {"url": redis, "keep_events": 1_000_000},
         "learning": {"embedded": False, **pace},
+        "degraded": {"spool_dir": str(folder / f"spool-{ports[0]}")},
         "embedding": {"workers": 1},
         "arms": arms_of(PRICES, upstream),
     }

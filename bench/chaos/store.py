@@ -13,21 +13,22 @@ from math import inf
 from pathlib import Path
 
 import click
+import httpx
 
 from bench.chaos.books import Differences, Promises, differences, read_books, verified
 from bench.chaos.faults import DRAIN_S, FAULTS, Gone, Store, charged_usd, slow_to_end
 from bench.chaos.nodes import HOST, Node
 from bench.chaos.outcome import End, StoreOutcome, Window
 from bench.chaos.proxy import FaultyProxy
-from bench.chaos.stage import TENANT, Cast, Stage, housed, made_tenant, opened, running
+from bench.chaos.stage import Cast, Stage, gauge, housed, made_tenant, opened, running
 from bench.chaos.traffic import SteadyTraffic
 from demo.upstream import LedgerEntry, Upstream, served
 from demo.world import Profile, Reply, chance
 from router.adapters.storage import Storage
 
 CAST = Cast(routers=4, learners=2, drain_ms=int(DRAIN_S * 1_000))
-FREE = "free"
-"""A tenant without a limit beside TENANT, which has a budget."""
+TENANTS = {"budget": ("--monthly-usd", "1000", "--degraded", "yes"), "free": ()}
+"""Their limits by name; both may be served while the store is away."""
 CALM_S = 4.0
 """Time between two faults."""
 ARRIVE_S = 30.0
@@ -44,7 +45,9 @@ async def run(names: Sequence[str], seed: int, folder: Path, cast: Cast = CAST) 
     async with _stored(folder) as store, served(_provider(ledger)) as provider:
         async with housed(folder, store.proxy.url, provider, cast) as stage:
             store.routers = dict(zip(stage.ports, stage.routers, strict=True))
-            keys = [stage.key, await made_tenant(stage.config, FREE)]
+            keys = [
+                await made_tenant(stage.config, name, *limits) for name, limits in TENANTS.items()
+            ]
             traffic, stop = SteadyTraffic(stage.ports, keys, rng), asyncio.Event()
             asking = asyncio.create_task(traffic.run(stop))
             try:
@@ -75,7 +78,7 @@ async def _stored(folder: Path) -> AsyncIterator[Store]:
     primary, replica = Node("redis-0", folder), Node("redis-1", folder)
     async with running(primary, replica), FaultyProxy((HOST, primary.port)) as proxy:
         await replica.follow(primary.port)
-        yield Store(proxy, primary, replica, (TENANT, FREE))
+        yield Store(proxy, primary, replica, tuple(TENANTS))
 
 
 def _provider(ledger: list[LedgerEntry]) -> Upstream:
@@ -104,6 +107,7 @@ async def _end(store: Store, stage: Stage, promises: Promises) -> End:
     """Wait for the log, then end routers and learners as an operator would."""
     async with opened(store.primary.url) as storage:
         await _patiently(lambda: _arrived(storage, promises, store.gone))
+        spooled = await _spooled(stage)
         early = [a.name for a in (*stage.routers, *stage.learners) if not a.runs]
         slow = store.slow + await slow_to_end(stage.routers)
         await _patiently(lambda: _learned(storage))
@@ -111,7 +115,7 @@ async def _end(store: Store, stage: Stage, promises: Promises) -> End:
         stored = await storage.snapshots.load()
         backlog = await storage.events.backlog(stored.position if stored else "0")
     same, replay = await verified(stage.config)
-    return End(early, slow, backlog, same, replay)
+    return End(early, slow, spooled, backlog, same, replay)
 
 
 async def _patiently(ready: Callable[[], Awaitable[bool]]) -> None:
@@ -124,6 +128,12 @@ async def _patiently(ready: Callable[[], Awaitable[bool]]) -> None:
 async def _arrived(storage: Storage, promises: Promises, gone: Gone) -> bool:
     wrong = _excused(differences(promises, await read_books(storage)), gone)
     return not wrong.lost and not wrong.feedback_lost
+
+
+async def _spooled(stage: Stage) -> int:
+    """Returns the writes that wait in routers, though the store is well."""
+    async with httpx.AsyncClient() as client:
+        return int(sum([await gauge(client, port, "spool_entries") for port in stage.metrics]))
 
 
 async def _learned(storage: Storage) -> bool:

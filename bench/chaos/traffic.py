@@ -166,7 +166,7 @@ class SteadyTraffic:
         finally:
             if leaving is not None:
                 leaving.cancel()
-        call.fate, call.degraded = Fate.ANSWERED, getattr(receipt, "degraded", False)
+        call.fate, call.degraded = Fate.ANSWERED, receipt.degraded
         return str(receipt.decision_id)
 
     async def _tell(self, wish: _Wish, call: Call, decision_id: str, quality: float) -> None:

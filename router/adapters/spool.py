@@ -65,11 +65,12 @@ class _Segment:
         return SpoolPage([entry for _, entry in found], str(self.path), [end for end, _ in found])
 
     def acknowledge(self, end: int) -> None:
-        with self.ack.open("wb") as file:
+        """Where a full disk takes no note of it, it is delivered again after a restart alone."""
+        self.done = end
+        with suppress(OSError), self.ack.open("wb") as file:
             file.write(_ACK.pack(end))
             file.flush()
             os.fdatasync(file.fileno())
-        self.done = end
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -86,8 +87,11 @@ class _Folder:
 
     @staticmethod
     def take(path: Path) -> _Folder | None:
-        """None while a living process holds it."""
-        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """None while a living process holds it, or where it is not ours to open."""
+        try:
+            lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if (path / "lock").stat().st_ino == os.fstat(lock).st_ino:

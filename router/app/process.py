@@ -184,7 +184,7 @@ async def _until_signalled(
     running: AbstractAsyncContextManager[Running], last: threading.Timer
 ) -> None:
     """Serve until a signal or a broken loop. A signal during the start ends the start."""
-    stopping = _Stop()
+    stopping = _Stop(last)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.signalled)
@@ -192,7 +192,7 @@ async def _until_signalled(
         async with running as service:
             stopping.starting = None
             await _serve(service, stopping.event)
-            last.start()
+            stopping.begins()
     except asyncio.CancelledError:
         if not stopping.event.is_set():
             raise
@@ -215,11 +215,18 @@ async def _serve(service: Running, signalled: asyncio.Event) -> None:
 class _Stop:
     """Told of a signal. starting: the task to end with it; None once the process serves."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: threading.Timer) -> None:
         self.event = asyncio.Event()
         self.starting = asyncio.current_task()
+        self._last = last
 
     def signalled(self) -> None:
+        self.begins()
         if self.starting is not None and not self.event.is_set():
             self.starting.cancel()
         self.event.set()
+
+    def begins(self) -> None:
+        """Bound what an end takes, from its first cause on."""
+        if not self._last.is_alive():
+            self._last.start()

@@ -48,6 +48,7 @@ from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
 from router.runtime.fair_queue import CheckPool
 from router.runtime.loops import HealthProbe, LoadWatch, Loop, TaskSupervisor, wait
+from router.serving.deployment_stats import StatsBook
 
 RELOAD_STEP_S = 600.0
 """A whole new service is built and learns in one step."""
@@ -121,7 +122,16 @@ async def running_router(
         proxies = ProxyRules.read(config.providers.proxy, env)
         providers = await _providers(config, env, proxies, stack)
         verifier = await _verifier(config, metrics, proxies, stack)
-        adapters = Adapters(storage, embedder, providers, metrics, background, verifier, checks)
+        adapters = Adapters(
+            storage,
+            embedder,
+            providers,
+            metrics,
+            background,
+            verifier,
+            checks,
+            stats=StatsBook(config.server.tenant_share),
+        )
         serving_on = DegradedServing(config, adapters, spool)
         late.push_async_callback(serving_on.close)
         adapters = replace(adapters, stores=serving_on.stores)

@@ -23,7 +23,7 @@ from router.config import Config
 from router.degraded.allowances import AllowanceKeeper
 from router.degraded.delivery import SpoolDelivery
 from router.degraded.stores import Stores
-from router.domain.errors import RouterError
+from router.domain.errors import RouterError, StorageUnavailable
 from router.runtime.loops import TaskSupervisor
 
 APP = "adaptive-router"
@@ -56,9 +56,15 @@ class DegradedServing:
 
     def _keep(self, owed: object) -> None:
         """Keep a write that was given up when the process ended."""
-        task = asyncio.ensure_future(self.stores.keep(owed))
+        task = asyncio.ensure_future(self._kept(owed))
         self._keeping.add(task)
         task.add_done_callback(self._keeping.discard)
+
+    async def _kept(self, owed: object) -> None:
+        try:
+            await self.stores.keep(owed)
+        except StorageUnavailable:
+            self._adapters.observer.degraded("write_lost")
 
     async def close(self) -> None:
         await asyncio.gather(*self._keeping, return_exceptions=True)
@@ -127,7 +133,10 @@ def spool_folder(config: Config, env: Mapping[str, str], storage: Storage) -> Pa
         return config.degraded.spool_dir
     if storage.server is not None:
         return storage.server.data_dir / "spool"
-    url = urlsplit(storage_settings(config, env).url)
+    settings = storage_settings(config, env)
+    url, nodes = urlsplit(settings.url), settings.nodes
     place = f"{url.scheme}://{url.hostname}:{url.port}{url.path}?{url.query}"
+    if nodes is not None:
+        place = f"{nodes.service}/{nodes.database}@{sorted(nodes.nodes)}"
     name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
     return platformdirs.user_data_path(APP) / "spool" / name

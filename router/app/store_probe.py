@@ -19,7 +19,8 @@ class StoreProbe:
 
 def probe_store(config: Config, env: Mapping[str, str]) -> StoreProbe:
     """Ask the server. Raises RouterError where nobody answers."""
-    if not storage_settings(config, env).url:
+    settings = storage_settings(config, env)
+    if not settings.url and settings.nodes is None:
         return StoreProbe("a private server, which `serve` starts")
     facts = asyncio.run(_asked(config, env))
     return StoreProbe(_summary(facts), findings(facts))

@@ -27,6 +27,7 @@ from router.serving.attempts import DeploymentCaller
 from router.serving.audits import Auditor
 from router.serving.cascade import Cascade
 from router.serving.decider import Decider
+from router.serving.deployment_stats import StatsBook
 from router.serving.feedback import FeedbackRate, FeedbackService
 from router.serving.finalize import Finalizer
 from router.serving.idempotency import IdempotencyGuard, IdempotencySettings
@@ -57,6 +58,7 @@ class Adapters:
     verifier: VerifierBreaker | None = None
     checks: CheckPool = field(default_factory=CheckPool)
     held: Held = field(default_factory=Held)
+    stats: StatsBook = field(default_factory=StatsBook)
     stores: Stores | None = None
 
 
@@ -247,6 +249,7 @@ class _Wiring:
             clock=time.time,
             gate=self._config.gate,
             checks=adapters.checks,
+            stats=adapters.stats,
         )
 
     def _selector(self) -> PlanSelector:

@@ -110,9 +110,10 @@ class DeploymentSection(ConfigSection):
     between_bytes_ms: Count | None = None
     """Longest wait between two pieces of a streamed answer; unset: `timeout_ms`."""
     max_in_flight: Count | None = None
-    """Attempts under way at once in a router; above it the next deployment is tried. Unset: three
-    quarters of `server.max_in_flight` or of `providers.max_connections`, whichever is less, and all
-    of it where there is no other deployment."""
+    """Attempts under way at once in a router; above it the next deployment is tried. One tenant
+    alone has nine tenths of them, or `server.tenant_share` if that is more. Unset: three quarters
+    of `server.max_in_flight` or of `providers.max_connections`, whichever is less, and all of it
+    where there is no other deployment."""
     always_stream: bool = False
     """Ask for whole answers as a stream too, so that one cut short is charged at what was heard of
     it; else it is charged at its output limit."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from router.degraded.continuity import Bounded, Continuity
+from router.degraded.continuity import Continuity
 from router.degraded.entries import SpooledAnswer
 from router.degraded.tenants import RememberingTenants
 from router.domain.errors import StorageUnavailable
@@ -37,7 +38,7 @@ class LocalIdempotency:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._claims: Bounded[tuple[str, str], LocalClaim] = Bounded(MOST)
+        self._claims: OrderedDict[tuple[str, str], LocalClaim] = OrderedDict()
         self._size = 0
 
     def find(self, key: ClaimKey) -> LocalClaim | None:
@@ -59,7 +60,9 @@ class LocalIdempotency:
         """Note a claim that its owner has, whatever was known of the key before."""
         self._forget(key)
         claim = LocalClaim(key.owner, fingerprint, self._clock() + ttl_s, here=here)
-        self._claims.put((key.tenant, key.key), claim)
+        while len(self._claims) >= MOST:
+            self._forget_oldest()
+        self._claims[key.tenant, key.key] = claim
 
     async def renew(self, keys: Sequence[ClaimKey], ttl_s: int = LEASE_S) -> None:
         for key in keys:
@@ -79,7 +82,7 @@ class LocalIdempotency:
         self._size += len(payload) - len(found.answer or b"")
         found.answer, found.until_s = payload, self._clock() + ttl_s
         while self._size > MOST_BYTES:
-            self._size -= len(self._claims.popitem(last=False)[1].answer or b"")
+            self._forget_oldest()
 
     async def release(self, key: ClaimKey) -> None:
         found = self.find(key)
@@ -89,6 +92,10 @@ class LocalIdempotency:
     def _forget(self, key: ClaimKey) -> None:
         gone = self._claims.pop((key.tenant, key.key), None)
         self._size -= len(gone.answer or b"") if gone else 0
+
+    def _forget_oldest(self) -> None:
+        _, gone = self._claims.popitem(last=False)
+        self._size -= len(gone.answer or b"")
 
 
 class DegradingIdempotency:

@@ -23,6 +23,8 @@ T = TypeVar("T")
 HELD_BYTES: Final = 8 << 10
 """Room on disk held for what a request that is admitted will leave."""
 MOST_MARKED: Final = 10_000
+FAILURES: Final = 3
+"""Calls in a row that the store did not answer, until the probe says more; one is a blip."""
 PAID_FOR: Final = 1.25
 """What was admitted may pass the bound by this, rather than be lost."""
 
@@ -64,6 +66,7 @@ class Continuity:
         self._observer = observer
         self._clock = clock
         self.is_away = False
+        self._failures = 0
         self.disk_refuses = False
         self.oldest_ms = 0
         self._waiting: Counter[str] = Counter()
@@ -90,10 +93,15 @@ class Continuity:
     async def noting(self, call: Awaitable[T]) -> T:
         """Ask the store, whatever is known of it."""
         try:
-            return await call
-        except StorageUnavailable:
-            self.failed()
+            told = await call
+        except StorageUnavailable as error:
+            if not is_refused(error):
+                self._failures += 1
+                if self._failures >= FAILURES:
+                    self.failed()
             raise
+        self._failures = 0
+        return told
 
     def failed(self) -> None:
         self.is_away = self.spool is not None
@@ -200,6 +208,11 @@ def _lower(counts: Counter[str], key: str, by: int) -> None:
     counts[key] -= by
     if counts[key] <= 0:
         del counts[key]
+
+
+def is_refused(error: StorageUnavailable) -> bool:
+    """Returns True where the store answers, and refuses this one command: a key is damaged."""
+    return error.metadata.get("kind") == "refused"
 
 
 def _away() -> StorageUnavailable:

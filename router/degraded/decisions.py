@@ -73,16 +73,12 @@ class RecentDecisions:
         record = self._records.get(decision_id)
         return raise_away() if record is None else replace(record, feedback=known.feedback)
 
-    def settle(self, record: DecisionRecord, report: OutcomeReport) -> bool:
+    def check_outcome(self, record: DecisionRecord, report: OutcomeReport) -> bool:
         """False when the same report was recorded before. Raises OutcomeConflict."""
         known = self._of(record.tenant, record.id)
-        if known.settled:
-            if known.outcome != report:
-                raise OutcomeConflict("another outcome is recorded for this decision")
-            return False
-        known.outcome = report
-        self.remember(record)
-        return True
+        if known.settled and known.outcome != report:
+            raise OutcomeConflict("another outcome is recorded for this decision")
+        return not known.settled
 
     def check_feedback(
         self, tenant: str, decision_id: str, report: FeedbackReport, now_ms: int
@@ -163,13 +159,14 @@ class DegradingDecisions:
             else:
                 self._recent.note_outcome(record, report)
                 return fresh
-        if not self._recent.settle(record, report):
+        if not self._recent.check_outcome(record, report):
             return False
         await continuity.write(
             SpooledOutcome(
                 at_ms=continuity.now_ms, tenant=record.tenant, record=record, report=report
             )
         )
+        self._recent.note_outcome(record, report)
         return True
 
     async def feedback(

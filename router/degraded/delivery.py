@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from router.degraded.continuity import Continuity
+from router.degraded.continuity import Continuity, is_refused
 from router.degraded.decisions import RecentDecisions
 from router.degraded.entries import (
     AnyEntry,
@@ -37,6 +37,7 @@ POLL_S: Final = 0.25
 ADOPT_S: Final = 5.0
 PAGE: Final = 128
 """Entries that are sent together: as many as one pipeline of the store takes."""
+MINUTE_MS: Final = 60_000
 DELIVERED: Final = "delivered"
 
 
@@ -131,8 +132,8 @@ class SpoolDelivery:
             return False
         for entry, result in zip(wave, results, strict=True):
             self._observer.unspooled(kind_of(entry) if entry else "unreadable", str(result))
-            if result != DELIVERED:
-                self._log.warning("spool_refused", reason=result)
+            if entry is None or result != DELIVERED:
+                self._log.warning("spool_refused", reason=result if entry else "unreadable")
         return True
 
     async def _deliver(self, entry: AnyEntry | None) -> None:
@@ -149,21 +150,27 @@ class SpoolDelivery:
             case SpooledAudit(audit=audit):
                 await ask(lambda: store.decisions.audited(audit))
             case SpooledReservation(tenant=tenant, reservation=held):
-                # It was admitted already: no limit refuses it.
-                await ask(lambda: store.quota.reserve(Tenant(tenant), held))
-            case SpooledUsage(reservation=held, tokens=tokens, cost_usd=cost_usd):
+                await ask(lambda: store.quota.reserve(Tenant(tenant), held, admitted=True))
+            case SpooledUsage(reservation=held, cost_usd=cost_usd):
+                tokens = self._tokens_of(entry)
                 await ask(lambda: store.quota.settle(held, tokens, cost_usd))
             case SpooledAnswer(key=key, payload=payload, ttl_s=ttl_s, fingerprint=print_):
                 await ask(lambda: store.idempotency.finish(key, payload, ttl_s, print_))
             case _:
                 return  # a probe of the disk, or what cannot be read
 
+    def _tokens_of(self, used: SpooledUsage) -> int:
+        """Tokens of a minute that is over are held against no later one."""
+        return used.tokens if self._continuity.now_ms - used.at_ms < MINUTE_MS else 0
+
 
 def _result(found: BaseException | None) -> str | None:
     """None where it is to be tried again."""
     if found is None:
         return DELIVERED
-    if isinstance(found, StorageUnavailable | Overloaded):
+    if isinstance(found, Overloaded):
+        return None
+    if isinstance(found, StorageUnavailable) and not is_refused(found):
         return None
     if not isinstance(found, Exception):
         raise found

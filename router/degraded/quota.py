@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +15,6 @@ from router.ports import Clock
 from router.ports.state import QuotaKeeper
 
 MOST: Final = 10_000
-UNCOUNTED: Final = -1
 MINUTE_S: Final = 60.0
 
 
@@ -39,6 +37,12 @@ class _Bucket:
         return 0 if lacking <= 0 else int(lacking * MINUTE_S / self.size * MS_PER_S) + 1
 
 
+@dataclass(slots=True)
+class _Granted:
+    left_usd: float
+    was_spent: bool = False
+
+
 class LocalQuota:
     """Takes from buckets and allowances. clock: any that only goes forward. share: of the rates."""
 
@@ -46,26 +50,22 @@ class LocalQuota:
         self._clock = clock
         self._share = share
         self._buckets: Bounded[tuple[str, str], _Bucket] = Bounded(2 * MOST)
-        self._taken: Bounded[str, tuple[Reservation, int]] = Bounded(MOST)
-        self._grants: Counter[str] = Counter()
-        self._allowances: dict[str, float] = {}
-        self._spent: set[str] = set()
+        self._taken: Bounded[str, tuple[Reservation, _Granted | None]] = Bounded(MOST)
+        self._allowances: dict[str, _Granted] = {}
 
     def __contains__(self, reservation_id: str) -> bool:
         return reservation_id in self._taken
 
     def grant(self, tenant: str, usd: float) -> None:
         """Allow a tenant to spend what the store holds for it, and nothing else."""
-        self._allowances[tenant] = usd
-        self._grants[tenant] += 1
-        self._spent.discard(tenant)
+        self._allowances[tenant] = _Granted(usd)
 
     def withdraw(self, tenant: str) -> None:
         self._allowances.pop(tenant, None)
 
     def was_spent(self, tenant: str) -> bool:
         """True if anything was taken of the allowance since it was granted."""
-        return tenant in self._spent
+        return tenant in self._allowances and self._allowances[tenant].was_spent
 
     def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
         """Raises QuotaExceeded, or StorageUnavailable where no money was leased for it."""
@@ -75,34 +75,33 @@ class LocalQuota:
         tokens = self._bucket(tenant, "tokens_per_minute", tenant.limits.tokens_per_minute)
         _check(requests, 1, tenant.name, "requests_per_minute")
         _check(tokens, reservation.tokens, tenant.name, "tokens_per_minute")
-        counted = bool(tenant.limits.daily_usd or tenant.limits.monthly_usd)
-        if counted:
-            self._spend(tenant.name, reservation.cost_usd)
+        spent = None
+        if tenant.limits.daily_usd or tenant.limits.monthly_usd:
+            spent = self._spend(tenant.name, reservation.cost_usd)
         for bucket, need in ((requests, 1), (tokens, reservation.tokens)):
             if bucket is not None:
                 bucket.level -= need
-        grant = self._grants[tenant.name] if counted else UNCOUNTED
-        self._taken.put(reservation.id, (reservation, grant))
+        self._taken.put(reservation.id, (reservation, spent))
         return QuotaLeft(_floor(requests), _floor(tokens))
 
-    def _spend(self, tenant: str, usd: float) -> None:
-        left = self._allowances.get(tenant, 0.0) - usd
-        if left < 0:
+    def _spend(self, tenant: str, usd: float) -> _Granted:
+        allowance = self._allowances.get(tenant)
+        if allowance is None or allowance.left_usd < usd:
             raise_away()
-        self._allowances[tenant] = left
-        self._spent.add(tenant)
+        allowance.left_usd -= usd
+        allowance.was_spent = True
+        return allowance
 
     def settle(self, reservation_id: str, tokens: int, cost_usd: float) -> None:
-        """Give back what was taken here and not used."""
-        reservation, grant = self._taken.pop(reservation_id, (None, UNCOUNTED))
+        """Give back what was taken here and not used, to the allowance that it was taken from."""
+        reservation, spent = self._taken.pop(reservation_id, (None, None))
         if reservation is None:
             return
         bucket = self._buckets.get((reservation.tenant, "tokens_per_minute"))
         if bucket is not None:
             bucket.level = min(bucket.size, bucket.level + reservation.tokens - tokens)
-        # What was taken of an earlier grant is nothing that this one has back.
-        if grant == self._grants[reservation.tenant] and reservation.tenant in self._allowances:
-            self._allowances[reservation.tenant] += reservation.cost_usd - cost_usd
+        if spent is not None:
+            spent.left_usd += reservation.cost_usd - cost_usd
 
     def _bucket(self, tenant: Tenant, quota: str, limit: int) -> _Bucket | None:
         if not limit:
@@ -141,7 +140,13 @@ class DegradingQuota:
         self._never_held: Bounded[str, None] = Bounded(MOST)
         self.spenders: Bounded[str, tuple[int, Tenant]] = Bounded(MOST)
 
-    async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
+    async def reserve(
+        self,
+        tenant: Tenant,
+        reservation: Reservation,
+        *,
+        admitted: bool = False,  # noqa: ARG002 - nobody asks it of this one
+    ) -> QuotaLeft:
         was_away = self._continuity.is_away
         try:
             return await self._reserve(tenant, reservation)

@@ -59,9 +59,8 @@ class RememberingTenants:
         if self._continuity.is_away and known is not None:
             return known
         try:
-            found = await ask()
+            found = await self._continuity.noting(ask())
         except StorageUnavailable:
-            self._continuity.failed()
             if known is None:
                 raise
             return known

@@ -7,7 +7,7 @@ and a weak sign of failure when the gate sent it back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -15,7 +15,15 @@ from bandit.types import Outcome
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven, Reasked
 from router.domain.logged_context import action_of, read_context
-from router.domain.records import JUDGED, Attempt, AttemptOutcome, Choice, DecisionRecord, Mode
+from router.domain.records import (
+    JUDGED,
+    UNJUDGED,
+    Attempt,
+    AttemptOutcome,
+    Choice,
+    DecisionRecord,
+    Mode,
+)
 
 RIGHT = 1.0
 
@@ -75,11 +83,12 @@ class _FirstRung:
     """The first arm of a ladder by itself.
 
     blank: an outcome of the plan that is this arm alone, without values. call: the last attempt of
-    the arm's deployments, with the cost and latency of all of them.
+    the arm's deployments, with the latency of all of them. cost_usd: of all of them, if known.
     """
 
     blank: Outcome
     call: Attempt
+    cost_usd: float | None
 
 
 def quality_by(attempt: Attempt, served: float) -> float | None:
@@ -98,10 +107,9 @@ def _from_call(
     if not any(a.deployment for a in record.attempts):
         return  # nothing was called: nothing is known of the plan
     plan = plans[choice.plan]
-    whole = replace(_blank(choice, plan), cost_usd=record.cost_usd)
+    whole = replace(_blank(choice, plan), cost_usd=_cost_usd(record.attempts))
     if any(a.outcome is AttemptOutcome.CANCELLED for a in record.attempts):
-        # The caller left: what was spent is known, if a call was made and its tokens were counted.
-        if record.cost_usd and not any(a.guessed for a in record.attempts):
+        if whole.cost_usd:  # the caller left: what was spent is known, if a call was made
             yield whole
         if settings.sign_weight is not None:
             yield replace(_blank(choice, plan), quality=0.0, weight=settings.sign_weight)
@@ -112,6 +120,14 @@ def _from_call(
     first = _first_of(record, choice, plans)
     if first is not None:
         yield from _from_first_rung(first, settings)
+
+
+def _cost_usd(attempts: Sequence[Attempt]) -> float | None:
+    """Returns None where an attempt without an answer was not counted: its charge is a bound."""
+    bounds = (AttemptOutcome.FAILED, AttemptOutcome.CANCELLED)
+    if any(a.guessed and a.outcome in bounds for a in attempts):
+        return None
+    return sum(a.cost_usd for a in attempts)
 
 
 def _from_feedback(
@@ -138,9 +154,9 @@ def _from_feedback(
 def _from_first_rung(first: _FirstRung, settings: RewardSettings) -> Iterator[Outcome]:
     call, alone = first.call, first.blank
     failed = call.outcome is AttemptOutcome.FAILED
-    yield replace(alone, cost_usd=call.cost_usd, latency_ms=call.latency_ms, failed=failed)
-    # A gate's mere opinion is no new evidence about the arm.
-    if call.outcome is AttemptOutcome.ESCALATED and call.why != JUDGED:
+    yield replace(alone, cost_usd=first.cost_usd, latency_ms=call.latency_ms, failed=failed)
+    # A gate's mere opinion is no new evidence about the arm, nor is a check that had no room.
+    if call.outcome is AttemptOutcome.ESCALATED and call.why not in (JUDGED, UNJUDGED):
         yield replace(alone, quality=0.0, weight=settings.implicit_weight)
 
 
@@ -156,9 +172,8 @@ def _first_of(
     calls = [a for a in asked if a.deployment]  # without one nothing was called
     if single is None or not calls:
         return None
-    cost_usd, latency_ms = sum(a.cost_usd for a in calls), sum(a.latency_ms for a in calls)
-    call = replace(calls[-1], cost_usd=cost_usd, latency_ms=latency_ms)
-    return _FirstRung(_blank(choice, single), call)
+    call = replace(calls[-1], latency_ms=sum(a.latency_ms for a in calls))
+    return _FirstRung(_blank(choice, single), call, _cost_usd(calls))
 
 
 def _blank(choice: Choice, plan: Plan) -> Outcome:

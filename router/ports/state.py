@@ -93,8 +93,12 @@ class HealthBoard(Protocol):
 class QuotaKeeper(Protocol):
     """Reservations are short leases by the store's clock, which their living owner renews."""
 
-    async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
+    async def reserve(
+        self, tenant: Tenant, reservation: Reservation, *, admitted: bool = False
+    ) -> QuotaLeft:
         """Take one request, tokens and cost, all or nothing. Raises QuotaExceeded.
+
+        admitted: some router has let it in already, so its cost is taken whatever the limits are.
 
         Reserving the same id again takes only what it lacks: nothing, or the difference to a
         larger bound (an allowance that is topped up). After it was settled, or charged as an

@@ -33,7 +33,7 @@ class FairShares:
     """
 
     def __init__(self, capacity: int, *, share: float) -> None:
-        self._capacity = capacity
+        self.capacity = capacity
         self._ratio = share / (1 - share) if share < 1 else float("inf")
         self._held: dict[str, int] = {}
         self.total = 0
@@ -42,16 +42,19 @@ class FairShares:
         return self._held.get(tenant, 0)
 
     def fits(self, tenant: str, amount: int) -> bool:
-        free, held = self._capacity - self.total, self.held(tenant)
+        free, held = self.capacity - self.total, self.held(tenant)
         return amount <= free and (not held or held + amount <= self._ratio * free)
 
     def take(self, tenant: str, amount: int) -> bool:
         """Returns False, and takes nothing, where that would be more than the tenant's share."""
         if not self.fits(tenant, amount):
             return False
+        self.hold(tenant, amount)
+        return True
+
+    def hold(self, tenant: str, amount: int) -> None:
         self._held[tenant] = self.held(tenant) + amount
         self.total += amount
-        return True
 
     def give_back(self, tenant: str, amount: int) -> None:
         self.total -= amount

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -30,7 +29,7 @@ from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Provider
 from router.runtime.background import Background
 from router.runtime.fair_queue import CheckPool
-from router.serving.deployment_stats import DeploymentStats, share_ms, tokens_heard
+from router.serving.deployment_stats import DeploymentStats, StatsBook, share_ms, tokens_heard
 
 CHARGED = (ProviderTimeout, ProviderMalformed, ProviderDisconnected)
 """Errors of calls that were sent and not counted: they may have been carried out all the same."""
@@ -134,12 +133,15 @@ class _OpenAttempt:
         self.pieces += 1
         self.characters += len(_text(delta))
 
-    def succeed(self, answer: Answer, why: str) -> None:
-        """Record the answer. why: the gate's verdict."""
-        run = self.run
+    def arrive(self, answer: Answer) -> None:
+        """Note that the deployment has done its part; checks take the time of this process."""
         if not (self.live and self.pieces):
             self._is_answered()
         self.stats.completed(answer)
+
+    def succeed(self, answer: Answer, why: str) -> None:
+        """Record the answer. why: the gate's verdict."""
+        run = self.run
         self._write(AttemptOutcome.ACCEPTED, why or "passed", answer.usage)
         run.answer, run.passed = answer, why == PASSED
         run.arm, run.deployment = self.arm, self.deployment.name
@@ -187,7 +189,10 @@ class _OpenAttempt:
 
 
 class DeploymentCaller:
-    """Calls deployments through their providers and tells the health board how it went."""
+    """Calls deployments through their providers and tells the health board how it went.
+
+    stats: of all deployments, by whichever caller.
+    """
 
     def __init__(
         self,
@@ -199,6 +204,7 @@ class DeploymentCaller:
         clock: Clock,
         gate: FormatCheckSettings,
         checks: CheckPool | None = None,
+        stats: StatsBook | None = None,
     ) -> None:
         self._providers = providers
         self._health = health
@@ -207,11 +213,11 @@ class DeploymentCaller:
         self._clock = clock
         self._gate = gate
         self._checks = checks or CheckPool()
-        self._stats: defaultdict[str, DeploymentStats] = defaultdict(DeploymentStats)
+        self._stats = (stats or StatsBook()).of
 
-    def is_busy(self, deployment: Deployment) -> bool:
-        """True if as many attempts are under way as it may have."""
-        return self._stats[deployment.name].in_flight >= deployment.max_in_flight
+    def is_busy(self, run: PlanRun, deployment: Deployment) -> bool:
+        """True if as many attempts are under way as it may have, or one tenant of it."""
+        return not self._stats(deployment).places.fits(run.tenant, 1)
 
     def limit_ms(
         self, run: PlanRun, deployment: Deployment, others: Sequence[Deployment], *, live: bool
@@ -220,7 +226,7 @@ class DeploymentCaller:
         remaining_ms = run.remaining_ms(self._clock()) - run.handout_ms
         if math.isinf(remaining_ms):
             return remaining_ms
-        own, rest = self._stats[deployment.name], [self._stats[d.name] for d in others]
+        own, rest = self._stats(deployment), [self._stats(d) for d in others]
         failed = any(a.deployment and a.outcome is AttemptOutcome.FAILED for a in run.attempts)
         limit_ms = share_ms(remaining_ms, own, rest, live=live, failed=failed)
         return max(LEAST_LIMIT_MS, limit_ms)
@@ -228,7 +234,7 @@ class DeploymentCaller:
     def holds_back(self, run: PlanRun, deployment: Deployment, limit_ms: float) -> bool:
         """True if the deployment was silent for so long lately that others had better be asked."""
         limit_ms = min(limit_ms, deployment.timeout_ms)
-        return self._stats[deployment.name].holds_back(run.tenant, limit_ms, self._clock())
+        return self._stats(deployment).holds_back(run.tenant, limit_ms, self._clock())
 
     async def admits(self, run: PlanRun, deployment: Deployment) -> bool:
         """A closed circuit was just read as such; only a half-open one hands out its probe."""
@@ -253,9 +259,9 @@ class DeploymentCaller:
         limit_ms: float = math.inf,
     ) -> AsyncGenerator[Delta]:
         """Deltas when live; the answer, if one came, is in the run afterwards."""
-        stats = self._stats[deployment.name]
+        stats = self._stats(deployment)
         attempt = _OpenAttempt(run, arm, deployment, self._clock, stats, live, limit_ms)
-        stats.in_flight += 1
+        stats.places.hold(run.tenant, 1)
         stats.waits(id(attempt), run.tenant, attempt.started_s)
         error: BaseException | None = None
         try:
@@ -275,7 +281,7 @@ class DeploymentCaller:
             attempt.fail(AttemptOutcome.FAILED, "internal", failure)
             raise
         finally:
-            stats.in_flight -= 1
+            stats.places.give_back(run.tenant, 1)
             stats.ended(id(attempt))
             self._report(attempt, error)
 
@@ -301,6 +307,7 @@ class DeploymentCaller:
     async def _judge(self, attempt: _OpenAttempt, answer: Answer) -> None:
         """Check an answer, which is kept even where its caller leaves meanwhile: it is paid for."""
         run, verdict, began_s = attempt.run, UNJUDGED, self._clock()
+        attempt.arrive(answer)
         try:
             verdict = await judge_aside(self._checks, run.tenant, run.chat, answer, self._gate)
         finally:

@@ -194,7 +194,7 @@ class Cascade:
                 return
             if not run.may_call(deployment):
                 continue
-            if self._caller.is_busy(deployment):
+            if self._caller.is_busy(run, deployment):
                 why = BUSY
                 continue
             others = self._others(run, arm, deployments[position:])
@@ -231,7 +231,9 @@ class Cascade:
 
     def _may_try(self, run: PlanRun, deployment: Deployment) -> bool:
         is_open = run.health.get(deployment.name) is Health.OPEN
-        return not is_open and run.may_call(deployment) and not self._caller.is_busy(deployment)
+        return (
+            not is_open and run.may_call(deployment) and not self._caller.is_busy(run, deployment)
+        )
 
     def _is_over(self, run: PlanRun) -> bool:
         late = run.remaining_ms(self._clock()) <= run.handout_ms

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from router.domain import MS_PER_S
+from router.domain.catalog import Deployment
 from router.domain.chat import Answer
+from router.runtime.fair_queue import FairShares
 
 SAMPLES: Final = 64
 USUAL: Final = 0.95
@@ -31,6 +33,8 @@ FAR: Final = 2.0
 SLOW: Final = 3.0
 """Silence of so many times the usual latency speaks against the deployment itself."""
 MAX_TENANTS: Final = 1_000
+TENANT_SHARE: Final = 0.9
+"""Of a deployment's places, for one tenant alone."""
 
 CHARS_PER_TOKEN: Final = 4
 MOST_PER_TOKEN: Final = 8
@@ -69,14 +73,14 @@ class _Silence:
 
 @dataclass(slots=True)
 class DeploymentStats:
-    """One deployment in this process. in_flight: attempts under way.
+    """One deployment in this process. places: of attempts under way, by tenant.
 
     Latencies are those of whole answers and of first deltas, each by itself. Silences end with the
     first whole answer to anybody: whoever waits too little learns it alone. Calls that have waited
     for long, with nobody answered meanwhile, count as silences before they end.
     """
 
-    in_flight: int = 0
+    places: FairShares = field(default_factory=lambda: FairShares(0, share=TENANT_SHARE))
     _waiting: dict[int, tuple[str, float]] = field(default_factory=dict)
     _answered_s: float = -math.inf
     _latencies_ms: dict[bool, deque[float]] = field(default_factory=dict)
@@ -163,6 +167,24 @@ class DeploymentStats:
 
     def _silence(self, name: str) -> _Silence:
         return self._silences.setdefault(name, _Silence())
+
+
+class StatsBook:
+    """All deployments in this process; calls under way go on when the config is read anew.
+
+    tenant_share: of the whole house; one deployment leaves a little to others in any case but 1.
+    """
+
+    def __init__(self, tenant_share: float = TENANT_SHARE) -> None:
+        share = max(tenant_share, TENANT_SHARE)
+        self._stats = defaultdict[tuple[str, str], DeploymentStats](
+            lambda: DeploymentStats(FairShares(0, share=share))
+        )
+
+    def of(self, deployment: Deployment) -> DeploymentStats:
+        stats = self._stats[deployment.name, deployment.base_url]
+        stats.places.capacity = deployment.max_in_flight
+        return stats
 
 
 def visible_tokens(answer: Answer) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 from router.degraded.continuity import Continuity
@@ -41,24 +42,27 @@ class Finalizer:
         self._continuity = continuity
         self._sampler = sampler
 
-    async def close(self, state: RequestState) -> DecisionRecord:
+    async def close(self, state: RequestState, patience_s: float = INSIST_S) -> DecisionRecord:
         """The decision is on record before its answer is returned.
 
         An answer that was paid for is handed out even where neither store nor disk takes it.
+        patience_s: how long an answer waits for them; they are tried for longer.
         """
         settled = self._background.start(self.settle(state))
         began_s = time.monotonic()
-        try:
-            record = await self.record(state)
-        except StorageUnavailable:
-            if state.answer is None:
-                raise
-            self._observer.degraded("unrecorded")
-            record = replace(state.record(self._catalog), degraded=True)
-        # A caller need not wait for the minutes that settling may be tried.
-        await asyncio.wait({settled}, timeout=max(0.0, began_s + INSIST_S - time.monotonic()))
+        record = await (self._recorded(state, patience_s) if state.answer else self.record(state))
+        await asyncio.wait({settled}, timeout=max(0.0, began_s + patience_s - time.monotonic()))
         self._put(state)
         return self._flagged(record)
+
+    async def _recorded(self, state: RequestState, patience_s: float) -> DecisionRecord:
+        writing = self._background.start(self.record(state))
+        await asyncio.wait({writing}, timeout=patience_s)
+        if writing.done():
+            with suppress(StorageUnavailable):
+                return writing.result()
+        self._observer.degraded("unrecorded")
+        return replace(state.record(self._catalog), degraded=True)
 
     async def record(self, state: RequestState) -> DecisionRecord:
         record = state.record(self._catalog)

@@ -97,11 +97,10 @@ class LeaseKeeper:
     async def _renew(self) -> None:
         held = self._held
         reservations, claims = tuple(held.reservations.values()), tuple(held.claims.values())
-        lost: Sequence[str] = ()
-        if reservations:
-            lost = await self._quota.renew(reservations)
+        # Claims first: they are renewed in memory too, where the store is away.
         if claims:
             await self._idempotency.renew(claims)
+        lost = await self._quota.renew(reservations) if reservations else ()
         for reservation_id in lost:
             if held.reservations.pop(reservation_id, None) is not None:
                 self._observer.degraded("lease_lost")

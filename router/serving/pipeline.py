@@ -27,7 +27,7 @@ from router.ports import Clock, Ids
 from router.ports.observer import Observer, Stopwatch
 from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Embedder
-from router.runtime.background import Background
+from router.runtime.background import INSIST_S, Background
 from router.runtime.fair_queue import CheckPool
 from router.serving.admission import Admission
 from router.serving.audits import Auditor
@@ -40,6 +40,10 @@ from router.serving.request_state import RequestState, open_request
 from router.serving.response_cache import Hit, ResponseCache
 
 QUICK_CHARACTERS = 16_384
+HANDOUT_S = 1.0
+"""Kept of a deadline: a write that is under way may take a moment to end."""
+LEAST_S = 0.5
+"""However near the deadline is, a store that serves has taken a write by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,21 +121,28 @@ class Pipeline:
         try:
             return await self._close(state)
         finally:
-            self.finalizer.end(state)
             self.idempotency.leave(state.id)
             self.finalizer.end(state)
 
     async def _close(self, state: RequestState) -> Completion | None:
-        record = await self.finalizer.close(state)
+        record = await self.finalizer.close(state, self._patience_s(state))
         if state.answer is None:
             return None
         self.auditor.maybe_audit(state)
         completion = Completion(state.answer, record, state.quota_left)
         try:
-            await self.idempotency.finish(state.request, state.id, completion)
+            await self.idempotency.finish(
+                state.request, state.id, completion, self._patience_s(state)
+            )
         except StorageUnavailable:
             self.observer.degraded("idempotency")
         return completion
+
+    def _patience_s(self, state: RequestState) -> float:
+        """How long an answer may wait for its writes: its caller has to hear it in time."""
+        if state.deadline_s is None:
+            return INSIST_S
+        return max(LEAST_S, min(INSIST_S, state.deadline_s - self.clock() - HANDOUT_S))
 
     async def decide(self, request: RouteRequest) -> Directive:
         """Only plans of one arm: the caller has no gate between rungs."""

@@ -17,7 +17,7 @@ from demo.upstream import LedgerEntry
 ANSWERED = Call(1, asked_s=1.0, took_s=0.5, fate=Fate.ANSWERED, told=True)
 PAID = LedgerEntry("cheap", "Question 1: what?", 150, 50.0, began_s=1.2)
 CHARGED_USD = PRICES["cheap"] * 200 / 1e6
-END = End(early=(), slow=(), backlog=0, same=True, replay="the same")
+END = End(early=(), slow=(), spooled=0, backlog=0, same=True, replay="the same")
 GOOD = StoreOutcome(
     windows=[Window("full", 0.5, 5.0, 10.0)],
     calls=[ANSWERED],
@@ -61,6 +61,7 @@ def test_a_run_without_fault_is_kept() -> None:
         replace(GOOD, charged_usd=CHARGED_USD * 0.94),
         replace(GOOD, end=replace(END, early=["router-0"])),
         replace(GOOD, end=replace(END, slow=["router-0"])),
+        replace(GOOD, end=replace(END, spooled=1)),
         replace(GOOD, end=replace(END, backlog=1)),
         replace(GOOD, end=replace(END, same=False)),
     ],

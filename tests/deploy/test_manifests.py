@@ -14,6 +14,7 @@ import pytest
 from redis import Redis
 
 from router.adapters.storage.embedded import find_server
+from router.app.process import END_S
 from router.cli import main
 from router.config import Config, parse_config
 from router.domain.errors import ConfigInvalid
@@ -227,7 +228,13 @@ def test_a_stop_leaves_time_to_drain_what_takes_longest(manifests: Any) -> None:
     longest_s = max(d.timeout_ms for arm in config.arms.values() for d in arm.deployments) / 1_000
     grace_s = workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     assert drain_s >= longest_s + SLEEP_MARGIN_S
-    assert grace_s >= sleep_s + drain_s + SLEEP_MARGIN_S
+    assert grace_s >= sleep_s + drain_s + END_S + SLEEP_MARGIN_S
+    learner = manifests.workload("learner")["spec"]["template"]["spec"]
+    assert learner["terminationGracePeriodSeconds"] >= END_S + SLEEP_MARGIN_S
+
+
+def test_clients_find_new_pods(manifests: Any) -> None:
+    assert config_of(manifests).server.max_connection_age_ms == 300_000
 
 
 def test_every_pod_has_its_own_network_policy(manifests: Any) -> None:

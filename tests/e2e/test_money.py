@@ -16,6 +16,7 @@ import grpc
 import pytest
 import pytest_asyncio
 from google.rpc import error_details_pb2
+from redis.asyncio import Redis
 
 from demo.setup import serving
 from demo.stack import free_port
@@ -62,6 +63,12 @@ def learns() -> bool:
     return False
 
 
+@pytest.fixture
+def sections() -> str:
+    """Nobody is served on without the store."""
+    return "degraded: {serve: no}"
+
+
 @pytest.mark.parametrize(
     ("break_", "mend"),
     [
@@ -75,7 +82,11 @@ def learns() -> bool:
     ids=["full", "read-only", "without-replicas"],
 )
 async def test_nothing_is_paid_while_nothing_can_be_written(
-    router: Router, texts: Iterator[str], break_: tuple[str, ...], mend: tuple[str, ...]
+    router: Router,
+    server: EmbeddedRedis,
+    texts: Iterator[str],
+    break_: tuple[str, ...],
+    mend: tuple[str, ...],
 ) -> None:
     """The tenant has no limit: its calls are reserved all the same."""
     till = Till()
@@ -83,7 +94,9 @@ async def test_nothing_is_paid_while_nothing_can_be_written(
         upstream.find = till.find
     await router.complete(next(texts))
     paid = till.calls
-    await router.storage.client.call(*break_)
+    # The router's own client refuses calls while its store is ill.
+    operator = Redis(unix_socket_path=str(server.socket))
+    await operator.execute_command(*break_)
     began_s = time.monotonic()
     calls = [router.complete(next(texts)) for _ in range(IN_FLIGHT)]
     for error in await asyncio.gather(*calls, return_exceptions=True):
@@ -92,7 +105,8 @@ async def test_nothing_is_paid_while_nothing_can_be_written(
         assert reason(error) == "STORAGE_UNAVAILABLE"
     assert time.monotonic() - began_s < 5.0
     assert till.calls == paid
-    await router.storage.client.call(*mend)
+    await operator.execute_command(*mend)
+    await operator.aclose()
 
     async def is_back() -> bool:
         try:

@@ -66,7 +66,9 @@ class RedisQuotaKeeper:
         self._longest_ms = max(self._window_ms, LEASE_S * MS_PER_S)
         self._keep_ms = int(keep_s * MS_PER_S)
 
-    async def reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
+    async def reserve(
+        self, tenant: Tenant, reservation: Reservation, *, admitted: bool = False
+    ) -> QuotaLeft:
         lease_ms = LEASE_S * MS_PER_S if reservation.renewed else self._window_ms
         expected_usd = reservation.expected_usd
         admitted, *rest = await self._client.script(
@@ -78,6 +80,7 @@ class RedisQuotaKeeper:
             lease_ms,
             _nano(reservation.cost_usd if expected_usd is None else expected_usd),
             _tokens(reservation.asked_tokens),
+            admitted + 0,
         )
         if not admitted:
             raise _exceeded(tenant.name, rest[0].decode(), *map(int, rest[1:]))

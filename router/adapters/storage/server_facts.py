@@ -48,11 +48,12 @@ class ServerFacts:
     """What a server has answered.
 
     info: of INFO, by name; empty where it is not permitted. refused: commands that failed when they
-    were tried, with the first word of why.
+    were tried, with the first word of why. is_cluster: it was found as a node of the cluster named.
     """
 
     info: Mapping[str, str] = field(default_factory=dict)
     refused: Sequence[tuple[str, str]] = ()
+    is_cluster: bool = False
 
     @property
     def used_bytes(self) -> int:
@@ -73,10 +74,11 @@ def findings(facts: ServerFacts) -> list[StoreFinding]:
     >>> [str(found.what) for found in findings(ServerFacts(told))]
     ['eviction']
     """
-    return [*_of_kind(facts.info), *_of_memory(facts), *_of_disk(facts.info), *_of_user(facts)]
+    return [*_of_kind(facts), *_of_memory(facts), *_of_disk(facts.info), *_of_user(facts)]
 
 
-def _of_kind(info: Mapping[str, str]) -> Iterator[StoreFinding]:
+def _of_kind(facts: ServerFacts) -> Iterator[StoreFinding]:
+    info = facts.info
     version = info.get("redis_version", "")
     if version and _number(version.partition(".")[0]) < MIN_VERSION:
         yield _grave(Unfit.VERSION, f"Redis is version {version}: {MIN_VERSION} or newer is needed")
@@ -84,9 +86,9 @@ def _of_kind(info: Mapping[str, str]) -> Iterator[StoreFinding]:
         yield _grave(Unfit.SENTINEL, "this is a Sentinel: name the server that it watches")
     elif info.get("role") == "slave":
         yield _grave(Unfit.REPLICA, "this is a replica, which takes no writes: name its master")
-    if info.get("cluster_enabled") == "1":
-        text = "this is a node of a cluster: one of its masters holds the whole store"
-        yield StoreFinding(Unfit.CLUSTER, text)
+    if info.get("cluster_enabled") == "1" and not facts.is_cluster:
+        text = "this is a node of a cluster: name the cluster in redis.cluster.nodes"
+        yield _grave(Unfit.CLUSTER, text)
 
 
 def _of_memory(facts: ServerFacts) -> Iterator[StoreFinding]:
@@ -134,7 +136,8 @@ async def read_facts(client: Client) -> ServerFacts:
     """Ask a server. Raises StorageUnavailable."""
     told: bytes = await client.script(_INFO, [], *SECTIONS)
     lines = (line.partition(":") for line in told.decode(errors="replace").splitlines())
-    return ServerFacts({name: value for name, colon, value in lines if colon})
+    info = {name: value for name, colon, value in lines if colon}
+    return ServerFacts(info, is_cluster=client.address.is_cluster)
 
 
 async def refused_commands(client: Client, keys: Keys) -> list[tuple[str, str]]:

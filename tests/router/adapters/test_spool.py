@@ -148,6 +148,30 @@ async def test_a_disk_that_refuses_tells_and_later_takes_again(
     await spool.close()
 
 
+async def test_a_full_disk_lets_what_was_delivered_go(tmp_path: Path) -> None:
+    spool = FileSpool(tmp_path)
+    for number in range(3):
+        await spool.append(b"%d" % number)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        assert await drained(spool, 1) == [b"0", b"1", b"2"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not files(tmp_path, "*/*.spool")
+    await spool.close()
+
+
+async def test_a_folder_that_is_not_ours_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "0" / "lock").mkdir(parents=True)
+    left = FileSpool(tmp_path)
+    await left.append(b"left")
+    await left.close()
+    spool = FileSpool(tmp_path)
+    assert await adopted(spool) == [b"left"]
+    await spool.close()
+
+
 async def test_large_spools_are_many_files_and_one_order(tmp_path: Path) -> None:
     spool = FileSpool(tmp_path)
     bodies = [os.urandom(1 << 20) for _ in range(10)]

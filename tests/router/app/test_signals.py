@@ -126,3 +126,34 @@ def test_once_it_serves(tmp_path: Path, box: tuple[str, ...]) -> None:
         os.kill(pid, signal.SIGTERM)
         assert started.wait(PATIENCE_S) == 0
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+HANGS = """
+import asyncio
+from contextlib import asynccontextmanager
+from router.app import process
+
+@asynccontextmanager
+async def running():
+    try:
+        print("starting", flush=True)
+        await asyncio.sleep(3600)
+    finally:
+        await asyncio.sleep(3600)
+    yield
+
+process.END_S = 1.0
+process.run(running())
+"""
+
+
+def test_what_hangs_as_a_start_is_ended_is_cut_off() -> None:
+    argv = [sys.executable, "-c", HANGS]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as started:  # noqa: S603 - ours
+        try:
+            assert started.stdout is not None
+            started.stdout.readline()
+            started.send_signal(signal.SIGTERM)
+            assert started.wait(PATIENCE_S) == 1
+        finally:
+            started.kill()

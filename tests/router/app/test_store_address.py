@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
+from router.adapters.storage import open_storage
 from router.app.process import storage_settings
+from router.app.spooling import spool_folder
+from router.app.store_probe import probe_store
 from router.config import parse_config
+from router.domain.errors import StorageUnavailable
 
 ARMS = """
 arms:
@@ -40,3 +46,24 @@ def test_a_url_is_one_server() -> None:
     text = f"{ARMS}\nredis: {{url: 'redis://h'}}\n"
     settings = storage_settings(parse_config(text, "test.yaml", ENV), ENV)
     assert (settings.url, settings.nodes, settings.prefix) == ("redis://h", None, "ar:")
+
+
+def test_a_cluster_is_probed_and_no_private_server() -> None:
+    config = parse_config(f"{ARMS}\nredis: {{cluster: {{nodes: ['127.0.0.1:1']}}}}\n", "t", {})
+    with pytest.raises(StorageUnavailable):
+        probe_store(config, {})
+
+
+async def test_every_store_has_a_spool_of_its_own() -> None:
+    sections = [
+        *("{url: 'redis://h'}", "{url: 'redis://h/1'}"),
+        *("{cluster: {nodes: ['a:1']}}", "{cluster: {nodes: ['b:1']}}"),
+        *("{sentinel: {service: s, nodes: ['a:1']}}", "{sentinel: {service: t, nodes: ['a:1']}}"),
+    ]
+    folders = set()
+    for section in sections:
+        config = parse_config(f"{ARMS}\nredis: {section}\n", "t", {})
+        storage = await open_storage(storage_settings(config, {}))
+        folders.add(spool_folder(config, {}, storage))
+        await storage.close()
+    assert len(folders) == len(sections)

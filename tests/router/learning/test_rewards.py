@@ -72,6 +72,24 @@ def test_a_failover_is_a_failure_and_no_answer_is_quality_zero() -> None:
     assert (none[0].failed, none[0].quality) == (True, 0.0)
 
 
+def test_what_a_call_without_a_count_is_charged_at_most_is_no_cost_of_its_plan() -> None:
+    bound = replace(DOWN, cost_usd=0.5, guessed=True)
+    over = outcomes_of(Decided(r := record(bound, SPARE)), r, PLANS, SETTINGS)
+    assert [(o.action.name, o.cost_usd, o.failed) for o in over] == [
+        ("ladder", None, True),
+        ("cheap", None, True),
+    ]
+    served = replace(GOOD, guessed=True)  # its tokens are estimated, but there is an answer
+    whole, alone = outcomes_of(Decided(r := record(served)), r, PLANS, SETTINGS)
+    assert (whole.cost_usd, alone.cost_usd) == (0.001, 0.001)
+
+
+def test_an_answer_that_was_not_checked_is_no_sign_against_its_arm() -> None:
+    unchecked = replace(WEAK, why="unjudged")
+    outcomes = outcomes_of(Decided(r := record(unchecked, STRONG)), r, PLANS, SETTINGS)
+    assert [o.quality for o in outcomes] == [None, None]
+
+
 def test_a_cancelled_call_yields_its_cost_only() -> None:
     left = replace(GOOD, outcome=AttemptOutcome.CANCELLED)
     (only,) = outcomes_of(Decided(r := record(left)), r, PLANS, SETTINGS)

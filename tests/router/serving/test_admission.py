@@ -48,7 +48,12 @@ async def test_keys_that_nobody_knows_keep_no_known_one_out(core: Core) -> None:
     now_s, directory = 0.0, SlowDirectory()
     settings = AdmissionSettings(look_ups=4)
     admission = Admission(
-        tenants=directory, quota=core.storage.quota, clock=lambda: now_s, settings=settings
+        tenants=directory,
+        quota=core.storage.quota,
+        held=core.held,
+        background=core.background,
+        clock=lambda: now_s,
+        settings=settings,
     )
     directory.open.set()
     assert (await admission.authenticate("known")).name == "known"

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from router.domain.chat import Answer, Usage
+from router.app.wiring import RouterService
+from router.config import parse_config
+from router.config.values import catalog_of
+from router.domain.catalog import Deployment
+from router.domain.chat import Answer, Format, ResponseFormat, Usage
+from router.domain.eligibility import Requirements
 from router.domain.errors import (
     ConnectionsExhausted,
+    Overloaded,
     ProviderError,
     ProviderRefusedRequest,
     ProviderTimeout,
@@ -17,9 +25,13 @@ from router.domain.errors import (
     RouterError,
 )
 from router.domain.records import AttemptOutcome
-from router.domain.requests import RouteRequest
+from router.domain.requests import RouteRequest, RoutingOptions
+from router.domain.tenants import Tenant
+from router.gates.format_checks import FormatCheckSettings
 from router.ports.state import Health, HealthPolicy
-from tests.router.serving.conftest import ANSWER, Core, asked
+from router.runtime.fair_queue import CheckPool
+from router.serving.attempts import DeploymentCaller, PlanRun
+from tests.router.serving.conftest import ANSWER, CONFIG, Core, asked
 
 
 def hurried() -> ProviderTimeout:
@@ -137,3 +149,117 @@ async def test_an_answer_without_a_count_is_marked_as_guessed(core: Core) -> Non
     await complete(core, asked())
     (record,) = await core.records()
     assert [attempt.guessed for attempt in record.attempts] == [True]
+
+
+def small() -> Deployment:
+    return catalog_of(parse_config(CONFIG, "test.yaml", {})).arms["cheap"].deployments[0]
+
+
+async def begun(
+    core: Core, service: RouterService, count: int, tenant: str
+) -> list[asyncio.Task[None]]:
+    """Returns requests under way whose provider is silent."""
+    asked_for = asyncio.Queue[None]()
+
+    async def silent() -> Answer:
+        asked_for.put_nowait(None)
+        await asyncio.sleep(60)
+        return ANSWER
+
+    core.provider.reply = silent
+    call = replace(asked(tenant=Tenant(tenant)), options=RoutingOptions(arm="cheap"))
+    tasks = [asyncio.create_task(complete_by(service, call)) for _ in range(count)]
+    for _ in range(count):
+        await asyncio.wait_for(asked_for.get(), 60)
+    core.provider.reply = answers
+    return tasks
+
+
+async def complete_by(service: RouterService, call: RouteRequest) -> None:
+    await service.complete(call)
+
+
+async def answers() -> Answer:
+    return ANSWER
+
+
+async def left(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def test_calls_under_way_keep_their_places_when_the_config_is_read_anew(core: Core) -> None:
+    pinned = replace(asked(), options=RoutingOptions(arm="cheap"))
+    bounded = CONFIG.replace("model: m,\n    timeout_ms: 20000", "model: m, max_in_flight: 2", 1)
+    before, after = core.reloaded(bounded), core.reloaded(bounded)
+    tasks = await begun(core, before, 2, "acme")
+    with pytest.raises(Overloaded):
+        await after.complete(pinned)
+    await left(tasks)
+    await after.complete(pinned)
+
+
+async def test_one_tenant_alone_leaves_places_of_a_deployment(core: Core) -> None:
+    bounded = CONFIG.replace("model: m,\n    timeout_ms: 20000", "model: m, max_in_flight: 20", 1)
+    service = core.reloaded(bounded)
+    tasks = await begun(core, service, 18, "loud")
+    with pytest.raises(Overloaded):
+        await service.complete(
+            replace(asked(tenant=Tenant("loud")), options=RoutingOptions(arm="cheap"))
+        )
+    await service.complete(
+        replace(asked(tenant=Tenant("quiet")), options=RoutingOptions(arm="cheap"))
+    )
+    await left(tasks)
+
+
+def caller_of(core: Core, clock: Callable[[], float], checks: CheckPool) -> DeploymentCaller:
+    return DeploymentCaller(
+        providers={"openai": core.provider},
+        health=core.storage.health,
+        background=core.background,
+        observer=core.metrics,
+        clock=clock,
+        gate=FormatCheckSettings(),
+        checks=checks,
+    )
+
+
+def run_with_schema() -> PlanRun:
+    schema = ResponseFormat(Format.JSON_SCHEMA, '{"type": "object"}')
+    chat = replace(asked().chat, response_format=schema)
+    return PlanRun(chat, Requirements.of(chat), ("cheap",), tenant="t")
+
+
+async def test_answers_that_wait_for_a_check_are_no_silence_of_their_deployment(core: Core) -> None:
+    checks, busy, now_s = CheckPool(), threading.Event(), [100.0]
+    caller, deployment = caller_of(core, lambda: now_s[0], checks), small()
+    answered = asyncio.Queue[None]()
+
+    async def answers() -> Answer:
+        answered.put_nowait(None)
+        return ANSWER
+
+    core.provider.reply = answers
+
+    async def call(run: PlanRun) -> PlanRun:
+        async for _ in caller.call(run, "cheap", deployment, live=False):
+            pass
+        return run
+
+    try:
+        blocking = asyncio.create_task(checks.run("other", lambda: busy.wait(60)))
+        calls = [asyncio.create_task(call(run_with_schema())) for _ in range(4)]
+        for _ in calls:
+            await answered.get()
+        await asyncio.sleep(0)
+        now_s[0] += 5
+        assert not caller.holds_back(run_with_schema(), deployment, 4_000)
+        busy.set()
+        runs = await asyncio.gather(*calls)
+        assert [run.attempts[0].latency_ms for run in runs] == [0.0] * 4
+        await blocking
+    finally:
+        busy.set()
+        checks.close()

@@ -1,12 +1,14 @@
 -- KEYS[2] reservation, [3] leases, [4] ids settled lately. ARGV: id, member of the leases, tokens,
--- cost, max_requests, max_tokens, max_daily, max_monthly, lease_ms, expected cost, asked tokens.
+-- cost, max_requests, max_tokens, max_daily, max_monthly, lease_ms, expected cost, asked tokens, was
+-- it admitted elsewhere: then no limit refuses it, and its minute is over.
 -- Answers {1, left...} or {0, name of the quota, ms until it may work, needed, limit, left}, with
 -- -1 ms where it can never work.
 local id, member = ARGV[1], ARGV[2]
 local tokens, cost, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[9])
 local now = server_ms()
 local today = calendar(now)
-local usage = read_usage(now, today, {ARGV[5], ARGV[6], ARGV[7], ARGV[8]})
+local admitted = ARGV[12] == '1'
+local usage = read_usage(now, today, not admitted and {ARGV[5], ARGV[6], ARGV[7], ARGV[8]} or nil)
 local kept, settled = read_reservation()
 if settled or (kept and kept.orphaned) or redis.call('ZSCORE', KEYS[4], id) then
   return left(usage)
@@ -47,10 +49,14 @@ local function check_budget(budget, taken, reserved, period_left)
   local typical = math.max(1000, math.min(usage.hold_ms, MINUTE_MS))
   refuse(quota, math.min(math.ceil(typical), period_left), cost, most, remains)
 end
-check_bucket('requests', requests, requests)
-check_bucket('tokens', tokens, kept and 0 or tonumber(ARGV[11]))
-check_budget('daily', usage.daily, usage.reserved_daily, today.day_left)
-check_budget('monthly', usage.monthly, usage.reserved_monthly, today.month_left)
+if admitted then
+  requests, tokens = 0, 0
+else
+  check_bucket('requests', requests, requests)
+  check_bucket('tokens', tokens, kept and 0 or tonumber(ARGV[11]))
+  check_budget('daily', usage.daily, usage.reserved_daily, today.day_left)
+  check_budget('monthly', usage.monthly, usage.reserved_monthly, today.month_left)
+end
 if name then return {0, name, wait, needed, limit, rest} end
 
 if usage.max_requests > 0 then usage.requests = usage.requests - requests end

@@ -9,7 +9,7 @@ local commands = {
   {'HSETNX', h, 'b', '1'}, {'HINCRBY', h, 'a', '1'}, {'HRANDFIELD', h}, {'HDEL', h, 'b'},
   {'HSETEX', h, 'EX', ARGV[1], 'FIELDS', '1', 'b', '1'},
   {'ZADD', z, '1', 'a'}, {'EXPIRE', z, ARGV[1]}, {'ZCARD', z}, {'ZCOUNT', z, '1', '1'},
-  {'ZINCRBY', z, '1', 'a'}, {'ZSCORE', z, 'a'}, {'ZRANGE', z, '0', '-1'},
+  {'ZINCRBY', z, '1', 'a'}, {'ZSCORE', z, 'a'}, {'ZSCAN', z, '0'}, {'ZRANGE', z, '0', '-1'},
   {'ZREVRANGE', z, '0', '-1'}, {'ZRANGEBYSCORE', z, '1', '2'}, {'ZREM', z, 'b'},
   {'ZREMRANGEBYRANK', z, '5', '6'}, {'ZREMRANGEBYSCORE', z, '5', '6'}, {'ZPOPMIN', z},
   {'XADD', x, '0-*', 'a', '1'}, {'EXPIRE', x, ARGV[1]}, {'XLEN', x}, {'XRANGE', x, '-', '+'},

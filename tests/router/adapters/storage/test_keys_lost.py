@@ -17,9 +17,12 @@ from router.domain.events import Audited, Move, PolicyChanged, PolicyCommand
 from router.domain.events import Mover as By
 from router.domain.records import CacheKey, FeedbackReport, OutcomeReport, SessionTurn
 from router.domain.tenants import Reservation, Tenant, TenantLimits, hash_key
+from router.ports.observer import Observer
 from router.ports.state import ClaimKey, StoredSnapshot
 from router.ports.survey import EmbeddingSample, PromptSample, Sighting
+from router.runtime.background import Background
 from router.serving.admission import Admission, AdmissionSettings
+from router.serving.leases import Held
 from tests.contract.samples import RECORD, UNSETTLED, cached
 
 LIMITS = TenantLimits(10, 1_000, 5.0, 50.0)
@@ -146,22 +149,26 @@ async def answers(storage: Storage, call: Call, case: str) -> None:
         return
 
 
+def door(shared: Storage) -> Admission:
+    return Admission(
+        tenants=shared.tenants,
+        quota=shared.quota,
+        held=Held(),
+        background=Background(Observer()),
+        clock=lambda: 0.0,
+        settings=AdmissionSettings(required=True),
+    )
+
+
 @pytest.mark.parametrize("lost", ["tenants", "key_owners"])
 async def test_a_key_whose_tenant_is_gone_is_nobodys(
     shared: Storage, bare: Redis, keys: Keys, lost: str
 ) -> None:
     await shared.tenants.create(ACME, hash_key("k"))
-    settings = AdmissionSettings(required=True)
-    door = Admission(
-        tenants=shared.tenants, quota=shared.quota, clock=lambda: 0.0, settings=settings
-    )
-    assert await door.authenticate("k") == ACME
+    assert await door(shared).authenticate("k") == ACME
     await bare.delete(getattr(keys, lost))
-    late = Admission(
-        tenants=shared.tenants, quota=shared.quota, clock=lambda: 0.0, settings=settings
-    )
     with pytest.raises(RouterError) as refused:
-        await late.authenticate("k")
+        await door(shared).authenticate("k")
     assert refused.value.reason == "UNAUTHENTICATED"
 
 

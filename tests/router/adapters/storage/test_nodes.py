@@ -15,6 +15,7 @@ import pytest_asyncio
 from redis.exceptions import RedisError
 
 from router.adapters.storage import Nodes, Storage, StorageSettings, open_storage
+from router.adapters.storage.server_facts import Unfit, findings
 from router.domain.errors import StorageUnavailable
 from router.domain.tenants import Tenant, hash_key
 from tests.contract.samples import RECORD
@@ -192,6 +193,9 @@ async def test_everything_of_a_store_works_in_one_slot(tmp_path: Path) -> None:
             assert await storage.lease.acquire("me", 60_000) is not None
             found = [each async for each in storage.kept.each(10)]
             assert [each.id for each in found] == ["d-1"]
+            facts = await storage.tried()
+            assert {one.what for one in findings(facts) if one.grave} == set()
+            assert Unfit.CLUSTER not in {one.what for one in findings(facts)}
         sizes = [await server.ask("DBSIZE") for server in servers]
         assert sorted(bool(size) for size in sizes) == [False, False, True]
 

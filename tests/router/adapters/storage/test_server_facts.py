@@ -120,7 +120,7 @@ def test_a_server_that_is_fit_has_no_findings(server: Server, tmp_path: Path) ->
         (["--maxmemory", "100mb"], {"not_durable": False}),
         (
             [*FIT, "--cluster-enabled", "yes", "--cluster-port", str(free_port())],
-            {"cluster": False},
+            {"cluster": True},
         ),
     ],
     ids=["evicts", "would evict", "no limit", "no log", "cluster"],
