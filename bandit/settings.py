@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from bandit.choice import check_weights
 from bandit.errors import BadSettings
 from bandit.types import Units, Weights
-from bandit.utility import check_weights
 
 MAX_ACTIONS = 256
 FLOOR = 0.001

@@ -43,7 +43,7 @@ SETTLED_S = 0.3
 def files_entered() -> list[str]:
     """Returns the paths, in order, that the event loop's thread enters for a warm router's answer.
 
-    What the embedder does in its own threads is not seen.
+    What the embedder does in its own threads is not seen, and what loops do meanwhile is left out.
     """
     with TemporaryDirectory() as folder, _upstream() as port:
         return asyncio.run(_traced(folder, port))
@@ -51,11 +51,13 @@ def files_entered() -> list[str]:
 
 @contextmanager
 def entering() -> Iterator[set[str]]:
-    """Collects the files of `router` and `bandit` that this thread enters meanwhile."""
-    found: set[str] = set()
+    """Collects the files of `router` and `bandit` that new tasks of this thread enter."""
+    found, loops = set[str](), asyncio.all_tasks() - {asyncio.current_task()}
 
     def note(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(HOUSE):
+        if event != "call" or not frame.f_code.co_filename.startswith(HOUSE):
+            return
+        if asyncio.current_task() not in loops:
             found.add(str(Path(frame.f_code.co_filename).relative_to(ROOT)))
 
     sys.setprofile(note)

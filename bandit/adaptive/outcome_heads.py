@@ -22,12 +22,11 @@ from bandit.adaptive.outcome_head import (
 )
 from bandit.adaptive.trees import QualityTrees
 from bandit.adaptive.vw_advisor import RegressorStart, VwAdvisor
-from bandit.choice import draw_widths
+from bandit.choice import burden, draw_widths, estimates_of
 from bandit.context.view import ContextView
 from bandit.policies.snapshot_policy import PolicyQuery
 from bandit.settings import PolicySettings
 from bandit.types import Action, Estimate, Outcome, Vector
-from bandit.utility import burden, estimates_of
 
 LATENCY_PRIOR_MS: Final = 1_000.0
 _JITTER: Final = 1e-12

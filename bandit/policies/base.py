@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from bandit.choice import cold_start, decide, with_floor
+from bandit.choice import burden, cold_start, decide, estimates_of, with_floor
 from bandit.context.view import ContextView
 from bandit.models.running_means import QUALITY, RunningMeans
 from bandit.policies.snapshot_policy import PolicyQuery, SnapshotPolicy
 from bandit.settings import PolicySettings
 from bandit.snapshots.parts import SnapshotPart
 from bandit.types import Action, Context, Decision, Outcome, Vector, Weights
-from bandit.utility import burden, estimates_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.random import Generator
 
+from bandit.choice import burden
 from bandit.context.view import ContextView
 from bandit.models.running_means import COST_RATIO, FAILURE, LATENCY_MS
 from bandit.models.vowpal_wabbit import Explorer
@@ -21,7 +22,6 @@ from bandit.policies.snapshot_policy import PolicyQuery
 from bandit.settings import PolicySettings
 from bandit.snapshots.parts import Arrays, SnapshotPart
 from bandit.types import Outcome, Vector
-from bandit.utility import burden
 
 LEAST_PROPENSITY: Final = 1e-3
 """Importance weights are bounded: 1 / this."""

@@ -12,14 +12,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bandit.choice import check_actions, check_price
+from bandit.choice import check_actions, check_price, check_weights
 from bandit.context.view import ContextView, ContextViewer
 from bandit.errors import BadAction, BadOutcome, VersionMismatch
 from bandit.settings import MAX_ACTIONS, PolicySettings
 from bandit.snapshots.codec import Snapshot
 from bandit.snapshots.learner import SnapshotLearner, check_count
 from bandit.types import Action, Context, Decision, Outcome, Vector, Weights
-from bandit.utility import check_weights
 
 
 class ActionSlots:

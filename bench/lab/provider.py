@@ -31,7 +31,7 @@ from router.domain.chat import (
 from router.domain.events import Audited
 from router.gates.gate_session import GateSession
 from router.ports.observer import Observer
-from router.serving.feedback import FeedbackRate
+from router.serving.audits import FeedbackRate
 
 STAGES: Final = ("decide", "call", "learn")
 TOKENS_PER_USD: Final = 2**80

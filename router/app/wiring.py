@@ -24,19 +24,17 @@ from router.runtime.background import Background
 from router.runtime.fair_queue import CheckPool
 from router.serving.admission import Admission, AdmissionSettings
 from router.serving.attempts import DeploymentCaller
-from router.serving.audits import Auditor
+from router.serving.audits import Auditor, FeedbackRate
 from router.serving.cascade import Cascade
-from router.serving.decider import Decider
+from router.serving.decider import Decider, PlanSelector
 from router.serving.deployment_stats import StatsBook
-from router.serving.feedback import FeedbackRate, FeedbackService
+from router.serving.earlier_answers import IdempotencyGuard, IdempotencySettings, ResponseCache
+from router.serving.feedback import FeedbackService
 from router.serving.finalize import Finalizer
-from router.serving.idempotency import IdempotencyGuard, IdempotencySettings
 from router.serving.leases import Held, LeaseKeeper
 from router.serving.pipeline import Pipeline
-from router.serving.plan_selection import PlanSelector
 from router.serving.rephrase import RephraseDetector
 from router.serving.request_state import new_id
-from router.serving.response_cache import ResponseCache
 from router.serving.sampling import PromptSampler
 from router.serving.snapshot_follower import SnapshotFollower
 

@@ -135,7 +135,7 @@ class Continuity:
         if not self.may_degrade(tenant):
             self._observer.served_degraded("not_permitted")
             raise away()
-        if self.disk_refuses:
+        if self.disk_refuses or not self._has_disk():
             self._observer.served_degraded("disk")
             raise away()
         if not self._has_room(tenant.name):
@@ -155,6 +155,11 @@ class Continuity:
         whole = size + (len(self._held) + 1) * HELD_BYTES
         return own <= bound * self._settings.tenant_share and whole <= bound
 
+    def _has_disk(self) -> bool:
+        """What the requests under way will leave goes on the disk as well."""
+        held = (len(self._held) + 1) * HELD_BYTES
+        return self.spool is not None and held <= self.spool.free_bytes
+
     def is_degraded(self, request_id: str) -> bool:
         """True if anything of a request under way was decided or kept without the store."""
         return request_id in self._degraded
@@ -166,9 +171,9 @@ class Continuity:
         if tenant is not None:
             _lower(self._holders, tenant, 1)
 
-    def waits(self, order: str) -> bool:
+    def waits(self, queue: str, entry_id: str) -> bool:
         """True while an earlier write is on disk alone: a newer one must not overtake it."""
-        return order in self._waiting
+        return f"{queue}:{entry_id}" in self._waiting
 
     async def write(self, entry: Entry) -> None:
         """Keep a write for the store's return. Raises StorageUnavailable."""

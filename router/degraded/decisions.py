@@ -8,12 +8,12 @@ from typing import Final
 
 from router.degraded.continuity import Bounded, Continuity, away
 from router.degraded.entries import (
+    DECISIONS,
     SpooledAudit,
     SpooledDecision,
     SpooledFeedback,
     SpooledOutcome,
     SpooledReask,
-    decision_order,
 )
 from router.domain.errors import (
     DecisionNotFound,
@@ -146,7 +146,7 @@ class DegradingDecisions:
         )
 
     async def get(self, tenant: str, decision_id: str) -> DecisionRecord:
-        if not self._continuity.waits(decision_order(decision_id)):
+        if not self._continuity.waits(DECISIONS, decision_id):
             try:
                 return await self._continuity.ask(lambda: self._inner.get(tenant, decision_id))
             except StorageUnavailable:
@@ -155,7 +155,7 @@ class DegradingDecisions:
 
     async def settle(self, record: DecisionRecord, report: OutcomeReport) -> bool:
         continuity = self._continuity
-        if not continuity.waits(decision_order(record.id)):
+        if not continuity.waits(DECISIONS, record.id):
             try:
                 fresh = await continuity.ask(lambda: self._inner.settle(record, report))
             except StorageUnavailable:
@@ -177,7 +177,7 @@ class DegradingDecisions:
         self, tenant: str, decision_id: str, report: FeedbackReport, at_ms: int | None = None
     ) -> bool:
         continuity = self._continuity
-        if not continuity.waits(decision_order(decision_id)):
+        if not continuity.waits(DECISIONS, decision_id):
             try:
                 fresh = await continuity.ask(
                     lambda: self._inner.feedback(tenant, decision_id, report, at_ms)
@@ -219,7 +219,7 @@ class DegradingDecisions:
 
     async def _stored(self, decision_id: str, write: Callable[[], Awaitable[None]]) -> bool:
         """Write to the store, unless it is away or an earlier write of the decision waits."""
-        if self._continuity.waits(decision_order(decision_id)):
+        if self._continuity.waits(DECISIONS, decision_id):
             return False
         try:
             await self._continuity.ask(write)

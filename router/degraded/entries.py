@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 import msgspec
 
@@ -11,9 +11,15 @@ from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
 from router.domain.tenants import Reservation
 from router.ports.state import ClaimKey
 
+DECISIONS: Final = "decision"
+QUOTA: Final = "quota"
+"""Writes for one id of a queue wait for each other."""
+
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     """One write. at_ms: when it was accepted, since the epoch."""
+
+    queue: ClassVar[str] = DECISIONS
 
     at_ms: int
     tenant: str
@@ -26,7 +32,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     @property
     def order(self) -> str:
         """Entries of the same order wait for each other."""
-        return decision_order(self.id)
+        return f"{self.queue}:{self.id}"
 
 
 class SpooledDecision(Entry, frozen=True, kw_only=True, tag="decision"):
@@ -74,18 +80,18 @@ class SpooledAudit(Entry, frozen=True, kw_only=True, tag="audited"):
 
 
 class SpooledReservation(Entry, frozen=True, kw_only=True, tag="reservation"):
+    queue: ClassVar[str] = QUOTA
+
     reservation: Reservation
 
     @property
     def id(self) -> str:
         return self.reservation.id
 
-    @property
-    def order(self) -> str:
-        return quota_order(self.id)
-
 
 class SpooledUsage(Entry, frozen=True, kw_only=True, tag="usage"):
+    queue: ClassVar[str] = QUOTA
+
     reservation: Reservation
     tokens: int
     cost_usd: float
@@ -94,13 +100,11 @@ class SpooledUsage(Entry, frozen=True, kw_only=True, tag="usage"):
     def id(self) -> str:
         return self.reservation.id
 
-    @property
-    def order(self) -> str:
-        return quota_order(self.id)
-
 
 class SpooledAnswer(Entry, frozen=True, kw_only=True, tag="answer"):
     """The answer under an idempotency key."""
+
+    queue: ClassVar[str] = "once"
 
     key: ClaimKey
     fingerprint: str
@@ -111,10 +115,6 @@ class SpooledAnswer(Entry, frozen=True, kw_only=True, tag="answer"):
     def id(self) -> str:
         return self.key.owner
 
-    @property
-    def order(self) -> str:
-        return f"once:{self.id}"
-
 
 class SpoolProbe(Entry, frozen=True, kw_only=True, tag="probe"):
     """Shows that the disk takes writes again; nothing is delivered."""
@@ -122,14 +122,6 @@ class SpoolProbe(Entry, frozen=True, kw_only=True, tag="probe"):
     @property
     def id(self) -> str:
         return ""
-
-
-def decision_order(decision_id: str) -> str:
-    return f"decision:{decision_id}"
-
-
-def quota_order(reservation_id: str) -> str:
-    return f"quota:{reservation_id}"
 
 
 AnyEntry: TypeAlias = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.degraded.continuity import Bounded, Continuity, away
-from router.degraded.entries import SpooledReservation, SpooledUsage, quota_order
+from router.degraded.entries import QUOTA, SpooledReservation, SpooledUsage
 from router.domain import MS_PER_S
 from router.domain.errors import QuotaExceeded, StorageUnavailable
 from router.domain.tenants import LEASE_S, Orphan, QuotaLeft, Reservation, Tenant, TenantUsage
@@ -180,7 +180,7 @@ class DegradingQuota:
         continuity = self._continuity
         if reservation.id in self._local:
             self._local.settle(reservation.id, tokens, cost_usd)
-        if not continuity.waits(quota_order(reservation.id)):
+        if not continuity.waits(QUOTA, reservation.id):
             try:
                 return await continuity.ask(
                     lambda: self._inner.settle(reservation, tokens, cost_usd)
@@ -209,7 +209,7 @@ class DegradingQuota:
     ) -> Sequence[str]:
         """Leave out those that the store has not heard of yet."""
         waits = self._continuity.waits
-        told = [each for each in reservations if not waits(quota_order(each.id))]
+        told = [each for each in reservations if not waits(QUOTA, each.id)]
         return await self._inner.renew(told, ttl_s)
 
     async def usage(self, tenant: Tenant) -> TenantUsage:

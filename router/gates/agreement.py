@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Final
 
+from router.gates.answer_marks import same_number
 from router.gates.closed_answers import AnswerKind, ClosedAnswer, closed_answer
 from router.gates.lexicon import COPULAS, NEGATIONS, STARTERS
-from router.gates.numbers import same_number
 
 MOST_WORDS: Final = 40
 """Words of the longest text compared so: in longer ones names and negations differ anyway."""

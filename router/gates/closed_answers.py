@@ -12,8 +12,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from router.gates.answer_marks import endings, is_negated, letters, whole_letter, yes_or_no
-from router.gates.numbers import Number, numbers, plain, results, whole_number
+from router.gates.answer_marks import (
+    Number,
+    endings,
+    is_negated,
+    letters,
+    numbers,
+    plain,
+    results,
+    whole_letter,
+    whole_number,
+    yes_or_no,
+)
 
 MAX_CHARS: Final = 20_000
 """Characters read from an answer's end: its result is rarely said earlier."""

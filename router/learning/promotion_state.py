@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from bandit.choice import burden
 from bandit.errors import CorruptSnapshot
 from bandit.offpolicy import GainTally, Weighed
 from bandit.types import Action, Units, Weights
-from bandit.utility import burden
 from router.domain.catalog import Plan
 from router.domain.logged_context import action_of
 from router.domain.records import BASE, AttemptOutcome, Choice, DecisionRecord, Mode

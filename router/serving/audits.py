@@ -6,6 +6,7 @@ a gate would never learn where it accepts wrongly, unless callers tell.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Final
@@ -30,7 +31,6 @@ from router.runtime.background import Background
 from router.serving.admission import Admission
 from router.serving.attempts import PlanRun
 from router.serving.cascade import Cascade
-from router.serving.feedback import FeedbackRate
 from router.serving.request_state import RequestState
 
 BUDGET_TENANT: Final = "#audits"
@@ -201,3 +201,38 @@ class Auditor:
 def _accepted(judged: Judged, plan: Plan) -> bool:
     last = judged.steps[-1]
     return plan.is_judged and last.step is Step.ACCEPT and last.by is not Judge.VERIFIER
+
+
+HALF_LIFE: Final = 500.0
+"""Answers after which one counts for half."""
+PRIOR: Final = 5.0
+"""Answers nobody said anything of, before the first one."""
+LEAST: Final = 0.05
+"""Share of the checks that is left where callers tell of every answer: they may be wrong."""
+MOST_TENANTS: Final = 10_000
+_KEPT: Final = 0.5 ** (1 / HALF_LIFE)
+
+
+class FeedbackRate:
+    """The share of answers each tenant rates, by what this process saw lately."""
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[str, list[float]] = OrderedDict()
+
+    def count_answer(self, tenant: str) -> float:
+        """Count an answer; the share of the usual checks that is worth making, in [LEAST, 1]."""
+        counts = self._counts_of(tenant)
+        told = min(1.0, counts[1] / counts[0])
+        counts[0] = PRIOR + (counts[0] - PRIOR) * _KEPT + 1
+        counts[1] *= _KEPT
+        return max(LEAST, 1 - told)
+
+    def count_feedback(self, tenant: str) -> None:
+        self._counts_of(tenant)[1] += 1
+
+    def _counts_of(self, tenant: str) -> list[float]:
+        counts = self._counts.setdefault(tenant, [PRIOR, 0.0])
+        self._counts.move_to_end(tenant)
+        if len(self._counts) > MOST_TENANTS:
+            self._counts.popitem(last=False)
+        return counts

@@ -199,7 +199,9 @@ class Cascade:
                 continue
             others = self._others(run, arm, deployments[position:])
             limit_ms = self._caller.limit_ms(run, deployment, others, live=live)
-            if others and self._caller.holds_back(run, deployment, limit_ms):
+            # A half-open one may take no call at all.
+            sure = (d for d in others if run.health.get(d.name) is not Health.HALF_OPEN)
+            if any(sure) and self._caller.holds_back(run, deployment, limit_ms):
                 continue
             if not await self._caller.admits(run, deployment):
                 continue

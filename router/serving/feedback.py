@@ -1,10 +1,8 @@
-"""Takes what comes back after an answer: outcomes of `Decide`, feedback, and how often it comes."""
+"""Takes what comes back after an answer: outcomes of `Decide`, and feedback."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import replace
-from typing import Final
 
 from router.domain.catalog import Catalog
 from router.domain.chat import Usage
@@ -23,7 +21,8 @@ from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
 from router.runtime.background import INSIST_S
 from router.serving.admission import Admission
-from router.serving.response_cache import ResponseCache
+from router.serving.audits import FeedbackRate
+from router.serving.earlier_answers import ResponseCache
 
 BAD_QUALITY = 0.5
 CANCELLED = "cancelled"
@@ -108,38 +107,3 @@ class FeedbackService:
             await self._cache.evict(await self._decisions.get(tenant, decision_id))
         except StorageUnavailable:
             self._observer.degraded("cache")
-
-
-HALF_LIFE: Final = 500.0
-"""Answers after which one counts for half."""
-PRIOR: Final = 5.0
-"""Answers nobody said anything of, before the first one."""
-LEAST: Final = 0.05
-"""Share of the checks that is left where callers tell of every answer: they may be wrong."""
-MOST_TENANTS: Final = 10_000
-_KEPT: Final = 0.5 ** (1 / HALF_LIFE)
-
-
-class FeedbackRate:
-    """The share of answers each tenant rates, by what this process saw lately."""
-
-    def __init__(self) -> None:
-        self._counts: OrderedDict[str, list[float]] = OrderedDict()
-
-    def count_answer(self, tenant: str) -> float:
-        """Count an answer; the share of the usual checks that is worth making, in [LEAST, 1]."""
-        counts = self._counts_of(tenant)
-        told = min(1.0, counts[1] / counts[0])
-        counts[0] = PRIOR + (counts[0] - PRIOR) * _KEPT + 1
-        counts[1] *= _KEPT
-        return max(LEAST, 1 - told)
-
-    def count_feedback(self, tenant: str) -> None:
-        self._counts_of(tenant)[1] += 1
-
-    def _counts_of(self, tenant: str) -> list[float]:
-        counts = self._counts.setdefault(tenant, [PRIOR, 0.0])
-        self._counts.move_to_end(tenant)
-        if len(self._counts) > MOST_TENANTS:
-            self._counts.popitem(last=False)
-        return counts

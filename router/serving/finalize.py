@@ -15,8 +15,8 @@ from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
 from router.runtime.background import INSIST_S, SETTLE_S, Background
 from router.serving.admission import Admission
+from router.serving.earlier_answers import ResponseCache
 from router.serving.request_state import RequestState
-from router.serving.response_cache import ResponseCache
 from router.serving.sampling import PromptSampler
 
 

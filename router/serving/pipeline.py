@@ -32,12 +32,11 @@ from router.runtime.fair_queue import CheckPool
 from router.serving.admission import Admission
 from router.serving.audits import Auditor
 from router.serving.cascade import BUSY, Cascade
+from router.serving.decider import PlanSelector
+from router.serving.earlier_answers import Hit, IdempotencyGuard, ResponseCache
 from router.serving.finalize import Finalizer
-from router.serving.idempotency import IdempotencyGuard
-from router.serving.plan_selection import PlanSelector
 from router.serving.rephrase import RephraseDetector, attachment_digest, letter_fingerprint
 from router.serving.request_state import RequestState, open_request
-from router.serving.response_cache import Hit, ResponseCache
 
 QUICK_CHARACTERS = 16_384
 HANDOUT_S = 1.0

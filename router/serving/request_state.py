@@ -31,7 +31,7 @@ from router.domain.tenants import NOT_OBSERVED, QuotaLeft, Reservation
 from router.ports.state import Health
 from router.ports.upstream import Embedding
 from router.serving.attempts import PlanRun
-from router.serving.response_cache import Hit
+from router.serving.earlier_answers import Hit
 
 
 @dataclass(slots=True)
@@ -159,16 +159,14 @@ def open_request(
         raise NoEligiblePlan("no plan fits: relax the arm, the tools, the images or the length")
     if mode is not Mode.DECIDE:  # there the caller begins the attempt
         plans = list(paid_plans(catalog, arms, plans, needs, request.options.max_cost_usd))
-    calls = [[catalog.arms[arm] for arm in plan.arms] for plan in plans]
+    bounds = {arm: _bounds(catalog.arms[arm], needs) for arm in arms}
     return RequestState(
         request=request,
         mode=mode,
         id=decision_id,
         began_s=now_s,
         key=cache_key(request.tenant.name, request.chat),
-        reservation=_reservation(
-            request, mode, decision_id, needs, arms=[catalog.arms[arm] for arm in arms], calls=calls
-        ),
+        reservation=_reservation(request, mode, decision_id, needs, arms=bounds, plans=plans),
         needs=needs,
         plans=tuple(plans),
         arms=arms,
@@ -201,59 +199,63 @@ def _constraints(request: RouteRequest, catalog: Catalog, observed: str) -> Cons
     return Constraints(request.tenant.limits.arms, pin or observed)
 
 
+@dataclass(slots=True)
+class _ArmBounds:
+    """The most that one arm may write, the least of its deployments' limits, and its prices.
+
+    expected_usd: of one answer of typical length, charged if its router dies meanwhile.
+    """
+
+    most_tokens: int
+    least_output: int
+    most_usd: float
+    expected_usd: float
+
+
+def _bounds(arm: Arm, needs: Requirements) -> _ArmBounds:
+    able = [(d.price, needs.most_output(d)) for d in arm.deployments if needs.met_by(d)]
+    outputs, given = [output for _, output in able], needs.input_tokens
+    return _ArmBounds(
+        given + max(outputs),
+        min(outputs),
+        most_cost_usd(arm, needs),
+        max(p.cost_usd(Usage(given, min(most, TYPICAL_OUTPUT_TOKENS))) for p, most in able),
+    )
+
+
 def _reservation(
     request: RouteRequest,
     mode: Mode,
     decision_id: str,
     needs: Requirements,
     *,
-    arms: Sequence[Arm],
-    calls: Iterable[Sequence[Arm]],
+    arms: Mapping[str, _ArmBounds],
+    plans: Iterable[Plan],
 ) -> Reservation:
     """Reserve for every tenant, so that nothing is paid before the store knows of it.
 
-    calls: the arms of each plan. Nobody renews what a `Decide` holds: its outcome is settled by
-    whichever replica hears of it.
+    Tokens are those of the longest answer of each arm that a plan calls: failures bring none.
+    Nobody renews what a `Decide` holds: its outcome is settled by whichever replica hears of it.
     """
+    bounds = tuple(arms.values())
+    called = (sum(arms[arm].most_tokens for arm in plan.arms) for plan in plans)
+    asked = 0 if needs.output_tokens is None else min(b.least_output for b in bounds)
     return Reservation(
         decision_id,
         request.tenant.name,
-        max((_tokens(needs, called) for called in calls), default=_tokens(needs, arms[:1])),
-        _bound_usd(request, mode, [most_cost_usd(arm, needs) for arm in arms]),
-        expected_usd=max(_expected_usd(needs, arm) for arm in arms),
-        asked_tokens=needs.input_tokens + _asked_output(needs, arms),
+        max(called, default=bounds[0].most_tokens),
+        _bound_usd(request, mode, [b.most_usd for b in bounds]),
+        expected_usd=max(b.expected_usd for b in bounds),
+        asked_tokens=needs.input_tokens + asked,
         renewed=mode is not Mode.DECIDE,
     )
 
 
-def _tokens(needs: Requirements, arms: Sequence[Arm]) -> int:
-    """Sum up the longest answer of each arm that a plan calls; failures bring no tokens."""
-    able = [[d for d in arm.deployments if needs.met_by(d)] for arm in arms]
-    answers = (max((needs.most_output(d) for d in each), default=0) for each in able)
-    return sum(needs.input_tokens + answer for answer in answers)
-
-
-def _asked_output(needs: Requirements, arms: Iterable[Arm]) -> int:
-    """Return the output that the request asks for by itself, of whichever deployment."""
-    if needs.output_tokens is None:
-        return 0
-    return min(needs.most_output(d) for arm in arms for d in arm.deployments if needs.met_by(d))
-
-
-def _bound_usd(request: RouteRequest, mode: Mode, costs: Iterable[float]) -> float:
+def _bound_usd(request: RouteRequest, mode: Mode, costs: Sequence[float]) -> float:
     """Sum up all permitted arms, called in turn at worst; a caller of `Decide` calls one."""
     bound_usd = max(costs) if mode is Mode.DECIDE else sum(costs)
     limit_usd = request.options.max_cost_usd
     return bound_usd if limit_usd is None else min(bound_usd, limit_usd)
-
-
-def _expected_usd(needs: Requirements, arm: Arm) -> float:
-    """Return the price of one answer of typical length, charged if its router dies meanwhile."""
-    able = [d for d in arm.deployments if needs.met_by(d)]
-    usages = (
-        Usage(needs.input_tokens, min(needs.most_output(d), TYPICAL_OUTPUT_TOKENS)) for d in able
-    )
-    return max(d.price.cost_usd(usage) for d, usage in zip(able, usages, strict=True))
 
 
 def _pinned(catalog: Catalog, arm: str, needs: Requirements) -> Plan:

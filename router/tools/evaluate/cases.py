@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from bandit.choice import burden
 from bandit.types import Action, Context, Units, Weights
-from bandit.utility import burden
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven
 from router.domain.logged_context import action_of, read_context

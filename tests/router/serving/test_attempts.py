@@ -31,6 +31,8 @@ from router.gates.format_checks import FormatCheckSettings
 from router.ports.state import Health, HealthPolicy
 from router.runtime.fair_queue import CheckPool
 from router.serving.attempts import DeploymentCaller, PlanRun
+from router.serving.cascade import Cascade, CascadeSettings
+from router.serving.deployment_stats import StatsBook
 from tests.router.serving.conftest import ANSWER, CONFIG, Core, asked
 
 
@@ -214,7 +216,9 @@ async def test_one_tenant_alone_leaves_places_of_a_deployment(core: Core) -> Non
     await left(tasks)
 
 
-def caller_of(core: Core, clock: Callable[[], float], checks: CheckPool) -> DeploymentCaller:
+def caller_of(
+    core: Core, clock: Callable[[], float], checks: CheckPool, stats: StatsBook | None = None
+) -> DeploymentCaller:
     return DeploymentCaller(
         providers={"openai": core.provider},
         health=core.storage.health,
@@ -223,6 +227,7 @@ def caller_of(core: Core, clock: Callable[[], float], checks: CheckPool) -> Depl
         clock=clock,
         gate=FormatCheckSettings(),
         checks=checks,
+        stats=stats,
     )
 
 
@@ -263,3 +268,30 @@ async def test_answers_that_wait_for_a_check_are_no_silence_of_their_deployment(
     finally:
         busy.set()
         checks.close()
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_a_silent_deployment_is_asked_where_the_others_may_take_no_call(
+    core: Core, *, taken: bool
+) -> None:
+    """taken: the one probe of the other's circuit, by another request."""
+    catalog, stats = catalog_of(parse_config(CONFIG, "test.yaml", {})), StatsBook()
+    for _ in range(3):
+        stats.of(small()).silent("t", 60_000, 100.0)
+    await half_open(core)
+    if taken:
+        assert await core.storage.health.admit("large")
+    checks = CheckPool()
+    try:
+        caller = caller_of(core, lambda: 100.5, checks, stats)
+        cascade = Cascade(
+            catalog=catalog, caller=caller, clock=lambda: 100.5, settings=CascadeSettings()
+        )
+        health = {"small": Health.CLOSED, "large": Health.HALF_OPEN}
+        run = replace(run_with_schema(), spares=("reasoning",), health=health)
+        async for _ in cascade.run(run):
+            pass
+    finally:
+        checks.close()
+    assert run.answer == ANSWER
+    await core.background.drain()

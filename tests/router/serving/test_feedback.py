@@ -9,7 +9,7 @@ import pytest
 from router.domain.records import OutcomeReport
 from router.domain.requests import RoutingOptions
 from router.domain.tenants import Tenant, TenantLimits
-from router.serving.feedback import LEAST, MOST_TENANTS, FeedbackRate
+from router.serving.audits import LEAST, MOST_TENANTS, FeedbackRate
 from tests.router.serving.conftest import CONFIG, Core, asked
 
 TENANT = Tenant("acme", TenantLimits(daily_usd=1.0))

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.choice import burden
 from bandit.frontier import DRAWS, LEVEL, Interval, hull, hull_quality
 from bandit.types import Units, Vector, Weights
-from bandit.utility import burden
 from router.tools.calibrate.analysis.results import CallResult
 
 Matrix = NDArray[np.float64]

@@ -9,14 +9,21 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, Final
 
-from router.gates.answer_marks import endings, is_negated, yes_or_no
+from router.gates.answer_marks import (
+    endings,
+    is_negated,
+    numbers,
+    plain,
+    same_number,
+    whole_number,
+    yes_or_no,
+)
 from router.gates.closed_answers import (
     final_choice,
     final_number,
     json_value,
     normalized_words,
 )
-from router.gates.numbers import numbers, plain, same_number, whole_number
 
 
 class Match(StrEnum):
