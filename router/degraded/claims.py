@@ -146,8 +146,8 @@ class DegradingIdempotency:
                 return await self._continuity.ask(
                     lambda: self._inner.finish(key, payload, ttl_s, fingerprint)
                 )
-            except StorageUnavailable:
-                if known is None or len(payload) > MOST_ANSWER_BYTES:
+            except StorageUnavailable as error:
+                if known is None or len(payload) > MOST_ANSWER_BYTES or error.is_refused:
                     raise
         if known.owner == key.owner:
             await self._continuity.write(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import Final, Generic, NoReturn, TypeVar
+from typing import Final, Generic, TypeVar
 
 from router.degraded.entries import Entry, encode_entry, kind_of
 from router.degraded.settings import DegradedSettings
@@ -87,7 +87,7 @@ class Continuity:
     async def ask(self, call: Callable[[], Awaitable[T]]) -> T:
         """Ask the store. Raises StorageUnavailable, at once while it is known to be away."""
         if self.is_away:
-            raise _away()
+            raise away()
         return await self.noting(call())
 
     async def noting(self, call: Awaitable[T]) -> T:
@@ -95,7 +95,7 @@ class Continuity:
         try:
             told = await call
         except StorageUnavailable as error:
-            if not is_refused(error):
+            if not error.is_refused:
                 self._failures += 1
                 if self._failures >= FAILURES:
                     self.failed()
@@ -134,10 +134,10 @@ class Continuity:
         """
         if not self.may_degrade(tenant):
             self._observer.served_degraded("not_permitted")
-            raise _away()
+            raise away()
         if self.disk_refuses:
             self._observer.served_degraded("disk")
-            raise _away()
+            raise away()
         if not self._has_room(tenant.name):
             self._observer.served_degraded("spool_full")
             raise Overloaded("too much waits to be stored while the store is away: try again later")
@@ -174,7 +174,7 @@ class Continuity:
         """Keep a write for the store's return. Raises StorageUnavailable."""
         spool = self.spool
         if spool is None or spool.size_bytes > self._settings.spool_bytes * PAID_FOR:
-            raise _away()
+            raise away()
         body = encode_entry(entry)
         # Told before it is on disk: a newer write that comes meanwhile goes behind it.
         self._await(entry, len(body))
@@ -210,14 +210,5 @@ def _lower(counts: Counter[str], key: str, by: int) -> None:
         del counts[key]
 
 
-def is_refused(error: StorageUnavailable) -> bool:
-    """Returns True where the store answers, and refuses this one command: a key is damaged."""
-    return error.metadata.get("kind") == "refused"
-
-
-def _away() -> StorageUnavailable:
+def away() -> StorageUnavailable:
     return StorageUnavailable("the storage does not answer: try again")
-
-
-def raise_away() -> NoReturn:
-    raise _away()

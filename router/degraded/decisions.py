@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from router.degraded.continuity import Bounded, Continuity, raise_away
+from router.degraded.continuity import Bounded, Continuity, away
 from router.degraded.entries import (
     DECISIONS,
     SpooledAudit,
@@ -71,7 +71,9 @@ class RecentDecisions:
         """Raises StorageUnavailable for one that is not remembered, DecisionNotFound."""
         known = self._of(tenant, decision_id)
         record = self._records.get(decision_id)
-        return raise_away() if record is None else replace(record, feedback=known.feedback)
+        if record is None:
+            raise away()
+        return replace(record, feedback=known.feedback)
 
     def check_outcome(self, record: DecisionRecord, report: OutcomeReport) -> bool:
         """False when the same report was recorded before. Raises OutcomeConflict."""
@@ -102,7 +104,7 @@ class RecentDecisions:
     def _of(self, tenant: str, decision_id: str) -> _Known:
         known = self._known.get(decision_id)
         if known is None:
-            return raise_away()
+            raise away()
         if known.tenant != tenant:
             raise DecisionNotFound("no decision of yours has this id: it is wrong or has expired")
         return known

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from router.degraded.continuity import Continuity, is_refused
+from router.degraded.continuity import Continuity
 from router.degraded.decisions import RecentDecisions
 from router.degraded.entries import (
     AnyEntry,
@@ -170,7 +170,7 @@ def _result(found: BaseException | None) -> str | None:
         return DELIVERED
     if isinstance(found, Overloaded):
         return None
-    if isinstance(found, StorageUnavailable) and not is_refused(found):
+    if isinstance(found, StorageUnavailable) and not found.is_refused:
         return None
     if not isinstance(found, Exception):
         raise found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from router.degraded.continuity import Bounded, Continuity, raise_away
+from router.degraded.continuity import Bounded, Continuity, away
 from router.degraded.entries import QUOTA, SpooledReservation, SpooledUsage
 from router.domain import MS_PER_S
 from router.domain.errors import QuotaExceeded, StorageUnavailable
@@ -87,7 +87,7 @@ class LocalQuota:
     def _spend(self, tenant: str, usd: float) -> _Granted:
         allowance = self._allowances.get(tenant)
         if allowance is None or allowance.left_usd < usd:
-            raise_away()
+            raise away()
         allowance.left_usd -= usd
         allowance.was_spent = True
         return allowance

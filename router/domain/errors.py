@@ -171,6 +171,11 @@ class ShuttingDown(RetryableError):
 class StorageUnavailable(RetryableError):
     reason = "STORAGE_UNAVAILABLE"
 
+    @property
+    def is_refused(self) -> bool:
+        """True where the store answers, and refuses this one command: a key is damaged."""
+        return self.metadata.get("kind") == "refused"
+
 
 class StorageCorrupt(RouterError):
     """A stored value can't be read back: it is damaged or of another version."""

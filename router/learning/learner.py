@@ -169,6 +169,7 @@ class Learner:
                 break
             await self.trainer.train(whole, batch)
             position = batch[-1][0]
+            finished_step()
             await self.lease.acquire(self.owner, self.settings.lease_ms)
         term.state.take_begun(whole)
         term.anew = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import grpc
 import structlog
@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from router.rpc.servicer import SERVICE
+from router.runtime.loops import Report
 
 Context = grpc.aio.ServicerContext[HealthCheckRequest, HealthCheckResponse]
 
@@ -20,10 +21,6 @@ LIVE = "live"
 """Of this process alone: a restart heals it, and nobody else's failure concerns it."""
 STAND_INS = {"redis": "spool"}
 """A component that serves in place of a required one: requests go on without that."""
-
-
-class Report(Protocol):
-    async def __call__(self, *, serving: bool) -> None: ...
 
 
 class HealthReporter(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # untyped

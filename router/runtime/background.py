@@ -86,15 +86,16 @@ class Background:
 async def retry_write(write: Callable[[], Awaitable[T]], patience_s: float = INSIST_S) -> T:
     """Try for so long, pausing longer from try to try.
 
-    The write is idempotent: a lost reply repeats it. Raises StorageUnavailable.
+    The write is idempotent: a lost reply repeats it. Raises StorageUnavailable, at once where the
+    store refuses this one command.
     """
     until_s, pause_s = time.monotonic() + patience_s, FIRST_PAUSE_S
     while True:
         try:
             return await write()
-        except StorageUnavailable:
+        except StorageUnavailable as error:
             left_s = until_s - time.monotonic()
-            if left_s <= 0:
+            if left_s <= 0 or error.is_refused:
                 raise
         # Routers that lost the store together do not return to it together.
         await asyncio.sleep(min(left_s, pause_s * (0.5 + _draw())))

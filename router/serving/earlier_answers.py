@@ -19,7 +19,7 @@ from router.domain.tenants import LEASE_S
 from router.ports.observer import Observer
 from router.ports.state import AnswerCache, ClaimKey, ClaimState, Idempotency
 from router.ports.upstream import Embedding
-from router.runtime.background import INSIST_S, retry_write
+from router.runtime.background import retry_write
 from router.serving.leases import Held
 
 
@@ -143,21 +143,13 @@ class IdempotencyGuard:
             self._held.claims[owner] = key
         return _decode(claim.payload) if claim.state is ClaimState.DONE else None
 
-    async def finish(
-        self,
-        request: RouteRequest,
-        owner: str,
-        completion: Completion,
-        patience_s: float = INSIST_S,
-    ) -> None:
+    async def finish(self, request: RouteRequest, owner: str, completion: Completion) -> None:
         """Keep the completion, which a retry would pay again. Raises StorageUnavailable."""
         if not request.options.idempotency_key:
             return
         key, payload = _key(request, owner), _encode(completion)
         keep_s, print_ = self._settings.keep_s, _fingerprint(request)
-        await retry_write(
-            lambda: self._idempotency.finish(key, payload, keep_s, print_), patience_s
-        )
+        await retry_write(lambda: self._idempotency.finish(key, payload, keep_s, print_))
 
     def leave(self, owner: str) -> None:
         """Renew the claim no longer, if there is one: unless it is finished, it lapses soon."""

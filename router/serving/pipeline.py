@@ -129,13 +129,16 @@ class Pipeline:
             return None
         self.auditor.maybe_audit(state)
         completion = Completion(state.answer, record, state.quota_left)
+        if state.request.options.idempotency_key:
+            keeping = self.background.start(self._keep(state, completion))
+            await asyncio.wait({keeping}, timeout=self._patience_s(state))
+        return completion
+
+    async def _keep(self, state: RequestState, completion: Completion) -> None:
         try:
-            await self.idempotency.finish(
-                state.request, state.id, completion, self._patience_s(state)
-            )
+            await self.idempotency.finish(state.request, state.id, completion)
         except StorageUnavailable:
             self.observer.degraded("idempotency")
-        return completion
 
     def _patience_s(self, state: RequestState) -> float:
         """How long an answer may wait for its writes: its caller has to hear it in time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from bandit.errors import AbsurdSnapshot, VersionMismatch
 from bandit.gates import Step
 from bandit.snapshots.codec import pack, unpack
 from router.adapters.storage import EmbeddedRedis, Storage
+from router.app.learner import build_learner
 from router.app.learner_state_factory import LearnerStateFactory
 from router.app.process import opened_storage
 from router.app.wiring import build_decider, build_follower
@@ -22,7 +24,10 @@ from router.config import Config, load_config
 from router.config.values import catalog_of
 from router.domain.records import FeedbackReport, Judged, StepTaken
 from router.gates.signals import N_SIGNALS, SIGNALS_VERSION
+from router.learning.learner import LearnerSettings
+from router.ports.observer import Observer
 from router.ports.state import StoredSnapshot
+from router.runtime.loops import TaskSupervisor
 from router.tools.train.run import replayed
 from tests.contract.samples import ATTEMPT, CHOICE, RECORD
 from tests.router.app.test_following import Watching, learned
@@ -34,6 +39,22 @@ policy: {promise: {max_bad_accept: 0.2, confidence: 0.9}}
 learning: {max_tenant_share: 0.5, own_policies: [acme]}
 """
 GATE = "gate.checked"
+
+
+class Counting(Observer):
+    """before: steps that ended before the first snapshot was published."""
+
+    def __init__(self) -> None:
+        self.published = asyncio.Event()
+        self.before = 0
+
+    def loop_finished(self, loop: str) -> None:
+        del loop
+        self.before += not self.published.is_set()
+
+    def snapshot(self, version: int) -> None:
+        del version
+        self.published.set()
 
 
 @pytest.fixture
@@ -159,6 +180,22 @@ async def test_other_parts_begin_anew_alone(opened: tuple[Config, Storage], part
     await write(storage, 30, 1)
     stored = await learned(config, storage, Watching())
     assert (await replayed(config, {}, None, verify=True)).payload == stored.payload
+
+
+async def test_a_long_log_is_learned_again_in_many_steps(opened: tuple[Config, Storage]) -> None:
+    config, storage = opened
+    await write(storage, 0, 30)
+    good = await learned(config, storage, Watching())
+    await put(storage, changed(good.payload, GATE, {"signals": N_SIGNALS - 1}))
+    observer = Counting()
+    factory = LearnerStateFactory(config, catalog_of(config))
+    made = build_learner(config, catalog_of(config), factory, storage, observer)
+    loops = TaskSupervisor(observer)
+    loops.start(replace(made, settings=LearnerSettings(max_batch=6)), "learner")
+    async with asyncio.timeout(60):
+        await observer.published.wait()
+    await loops.end()
+    assert observer.before >= 10
 
 
 async def test_a_policy_of_an_earlier_form_is_refused_and_all_is_learned_anew(

@@ -25,6 +25,10 @@ async def redis_server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
     await made.stop()
 
 
+async def never() -> Answer:
+    raise AssertionError("the key's answer is paid for already")
+
+
 @pytest.mark.parametrize("key", ["", "k"])
 async def test_an_answer_is_handed_out_before_its_caller_s_deadline(
     core: Core, redis_server: EmbeddedRedis, key: str
@@ -39,3 +43,11 @@ async def test_an_answer_is_handed_out_before_its_caller_s_deadline(
     assert done.answer == ANSWER
     assert done.record.degraded
     assert core.degraded("unrecorded") == 1
+    await redis_server.start()
+    async with asyncio.timeout(60):
+        await core.background.drain(60)
+    kept = await core.storage.decisions.get("acme", done.record.id)
+    assert kept.id == done.record.id
+    if key:
+        core.provider.reply = never
+        assert (await core.service.complete(asked(key))).answer == ANSWER
