@@ -120,14 +120,21 @@ def _segment(path: Path) -> _Segment:
     return segment
 
 
+def room(folder: Path) -> int:
+    """Returns the bytes that may still be written on a folder's disk. Raises OSError."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
+
+
 class FileSpool:
     """Implements `router.ports.spool.Spool`; files are touched by one thread of its own.
 
-    Raises OSError where the folder cannot be written to.
+    room: of its disk. Raises OSError where the folder cannot be written to.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, room: Callable[[Path], int] = room) -> None:
         self._root = folder
+        self._room = room
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         own = folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
         own.mkdir(mode=0o700)
@@ -135,6 +142,7 @@ class FileSpool:
         if taken is None:
             raise OSError("the folder of a spool cannot be locked")
         self._own = taken
+        self.free_bytes = room(folder)
         self._adopted: list[_Folder] = []
         self._found: list[_Segment] = []
         self._number = 0
@@ -201,7 +209,12 @@ class FileSpool:
         self._sizes[str(path)] = whole + sum(map(len, frames))
         if self._sizes[str(path)] >= _SEGMENT_BYTES:
             self._seal()
+        self._measure()
         return list(map(len, frames))
+
+    def _measure(self) -> None:
+        with suppress(OSError):
+            self.free_bytes = self._room(self._root)
 
     def _undo(self, file: int, whole: int) -> None:
         """Cut a write that failed; where even that fails, what follows goes to a new file."""
@@ -262,6 +275,7 @@ class FileSpool:
     def _adopt(self) -> SpoolPage | None:
         """A segment at a time: together they may be large."""
         if not self._found:
+            self._measure()
             self._look_around()
         while self._found:
             segment = self._found.pop(0)

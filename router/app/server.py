@@ -41,14 +41,13 @@ from router.config.values import cut_off_by_drain, drain_ms_of, keys_of
 from router.domain.errors import RouterError
 from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
-from router.ports.observer import LoadWatch
 from router.ports.state import Health
 from router.ports.upstream import Provider
 from router.rpc.health import LIVE, HealthReporter
 from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
 from router.runtime.fair_queue import CheckPool
-from router.runtime.loops import HealthProbe, Loop, TaskSupervisor, wait
+from router.runtime.loops import HealthProbe, LoadWatch, Loop, TaskSupervisor, wait
 from router.serving.deployment_stats import StatsBook
 
 RELOAD_STEP_S = 600.0

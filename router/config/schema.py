@@ -236,7 +236,8 @@ class RedisSection(ConfigSection):
     """The store: a Redis 8 of yours, or a private server."""
 
     url: str = ""
-    """Address of a Redis 8; empty, with `url_env` empty as well, for a private server."""
+    """Address of a Redis 8, without a password; empty, with `url_env` empty as well, for a private
+    server."""
     url_env: str = ""
     """Environment variable that holds the address, which may contain a password."""
     sentinel: SentinelSection | None = None
@@ -252,8 +253,8 @@ class RedisSection(ConfigSection):
     max_events: Count = 1_000_000
     """Events not learned yet that the log holds; then requests are refused with `OVERLOADED`."""
     keep_decisions_s: Count = 604_800
-    """How long a decision can be read and explained; at least an hour longer than
-    `learning.join_window_s`."""
+    """How long a decision can be read and explained; less than `learning.join_window_s` and an hour
+    counts as that."""
     keep_events: Annotated[int, Field(ge=0)] = 100_000
     """Learned events that stay in the log, for replay, maps and evaluation."""
 

@@ -135,7 +135,7 @@ class Continuity:
         if not self.may_degrade(tenant):
             self._observer.served_degraded("not_permitted")
             raise away()
-        if self.disk_refuses:
+        if self.disk_refuses or not self._has_disk():
             self._observer.served_degraded("disk")
             raise away()
         if not self._has_room(tenant.name):
@@ -154,6 +154,11 @@ class Continuity:
         own = share + (self._holders[tenant] + 1) * HELD_BYTES
         whole = size + (len(self._held) + 1) * HELD_BYTES
         return own <= bound * self._settings.tenant_share and whole <= bound
+
+    def _has_disk(self) -> bool:
+        """What the requests under way will leave goes on the disk as well."""
+        held = (len(self._held) + 1) * HELD_BYTES
+        return self.spool is not None and held <= self.spool.free_bytes
 
     def is_degraded(self, request_id: str) -> bool:
         """True if anything of a request under way was decided or kept without the store."""

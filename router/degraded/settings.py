@@ -19,8 +19,8 @@ class DegradedSettings:
     """Serve tenants without a daily or monthly budget while Redis is away, and those that are set
     so (`tenant limit NAME --degraded yes`); with `no` every caller is refused then."""
     spool_dir: Path | None = None
-    """Directory of the spool; unset: in the user's data directory. One that is named must be
-    writable, else the router does not start."""
+    """Directory of the spool; unset: beside the data of the private server, or in the user's data
+    directory. One that is named must be writable, else the router does not start."""
     spool_bytes: Annotated[int, Ge(1 << 20), Le(1 << 40)] = 64 << 20
     """Size of the spool; a full one refuses requests before anything is paid."""
     tenant_share: Annotated[float, Gt(0), Le(1)] = 0.5
@@ -31,6 +31,7 @@ class DegradedSettings:
     """Decisions of this router that feedback is taken on while Redis is away, the newest."""
     allowance_share: Share = 0.01
     """Share of a tenant's smaller budget that each router holds ahead, to be spent while Redis is
-    away; only for tenants with a budget that may be served then."""
+    away; only for tenants with a budget that may be served then. A request that could cost more is
+    refused."""
     rate_share: Annotated[float, Gt(0), Le(1)] = 1.0
     """Share of a tenant's limits per minute that each router allows while Redis is away."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -133,27 +131,3 @@ class Stopwatch:
         began_s = self.clock()
         yield
         self.observer.stage(name, self.clock() - began_s)
-
-
-class LoadWatch:
-    """Tells how many calls are under way, and how late the event loop comes back to its work.
-
-    clock: seconds.
-    """
-
-    def __init__(
-        self,
-        load: Callable[[], int],
-        observer: Observer,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self._load = load
-        self._observer = observer
-        self._clock = clock
-
-    async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            began_s = self._clock()
-            await asyncio.sleep(LOAD_S)
-            late_s = max(0.0, self._clock() - began_s - LOAD_S)
-            self._observer.load(self._load(), late_s)

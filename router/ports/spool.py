@@ -24,6 +24,11 @@ class Spool(Protocol):
         """Bytes on disk, of entries that are not delivered."""
         ...
 
+    @property
+    def free_bytes(self) -> int:
+        """Bytes that its disk has room for, as of the last write or look around."""
+        ...
+
     async def append(self, entry: bytes) -> int:
         """Return once the entry is on disk: the bytes it takes there."""
         ...

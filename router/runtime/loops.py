@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import structlog
 
 from router.domain.errors import RouterError
-from router.ports.observer import Observer
+from router.ports.observer import LOAD_S, Observer
 
 STEP_S: Final = 60.0
 """A step that takes longer is cancelled; a loop may have a limit of its own."""
@@ -145,6 +145,31 @@ class TaskSupervisor:
 async def _pulsing(loop: Loop, pulse: _Pulse, stop: asyncio.Event) -> None:
     _PULSE.set(pulse)
     await loop.run(stop)
+
+
+class LoadWatch:
+    """Tells how many calls are under way, and how late the event loop comes back to its work.
+
+    clock: seconds.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], int],
+        observer: Observer,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._load = load
+        self._observer = observer
+        self._clock = clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            began_s = self._clock()
+            await asyncio.sleep(LOAD_S)
+            late_s = max(0.0, self._clock() - began_s - LOAD_S)
+            self._observer.load(self._load(), late_s)
+            finished_step()
 
 
 class Report(Protocol):

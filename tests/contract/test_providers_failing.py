@@ -162,6 +162,34 @@ async def test_a_first_byte_that_is_late_ends_a_stream(party: Party) -> None:
         assert not late.value.hurried
 
 
+@pytest.mark.parametrize("limit", ["first_byte_ms", "between_bytes_ms"])
+async def test_comments_keep_no_stream_alive(party: Party, limit: str) -> None:
+    """One piece came, where the second is waited for; then a comment every few milliseconds."""
+    begun = b"event: message\n" if limit == "between_bytes_ms" else b""
+    left = asyncio.Event()
+
+    async def comment(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + begun)
+        with contextlib.suppress(OSError):
+            while not writer.is_closing():
+                writer.write(b": keep-alive\n\n")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.close()
+        left.set()
+
+    async with await asyncio.start_server(comment, "127.0.0.1", 0) as server:
+        party.move("http://{}:{}".format(*server.sockets[0].getsockname()))
+        party.deployment = replace(party.deployment, **{limit: 300})
+        began_s = asyncio.get_running_loop().time()
+        with pytest.raises(errors.ProviderTimeout) as late:
+            await party.stream(timeout_ms=20_000)
+        assert asyncio.get_running_loop().time() - began_s < 10
+        assert not late.value.hurried
+        await left.wait()
+
+
 async def test_no_time_left(party: Party) -> None:
     for call in (party.complete, party.stream):
         with pytest.raises(errors.ConnectionsExhausted):

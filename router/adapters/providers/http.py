@@ -162,12 +162,18 @@ class HttpProvider:
         assembler: Assembler,
         progress: CallProgress,
     ) -> AsyncGenerator[list[Delta]]:
-        """Yields what each piece of the body adds to the answer, until its end."""
+        """Yields what each piece of the body adds to the answer, until its end.
+
+        Comments are no piece: who is kept waiting by them waits all the same.
+        """
         reader = EventReader(MAX_BODY_BYTES)
         async with self._opened(deployment, request, progress, stream=True) as response:
             chunks = response.aiter_stream()
             async for chunk in chunks:
-                yield [d for event in reader.feed(chunk) for d in assembler.feed(event)]
+                deltas = [d for event in reader.feed(chunk) for d in assembler.feed(event)]
+                if reader.said:
+                    reader.said = False
+                    yield deltas
                 if assembler.ended:
                     await _drain(chunks)
                     return

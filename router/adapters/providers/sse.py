@@ -8,9 +8,14 @@ from router.domain.errors import ProviderMalformed
 
 
 class EventReader:
-    """Cuts a body into events. max_bytes: of the whole body, so also of any line or event."""
+    """Cuts a body into events. max_bytes: of the whole body, so also of any line or event.
+
+    said: more than comments and blank lines came since it was last set to False. Servers and
+    proxies send those to keep a connection open while there is no answer.
+    """
 
     def __init__(self, max_bytes: int) -> None:
+        self.said = False
         self._left = max_bytes
         self._line: list[bytes] = []
         self._data: list[bytes] = []
@@ -28,9 +33,14 @@ class EventReader:
             # Pieces are joined once per line: a line that comes byte by byte costs no more.
             line = b"".join([*self._line, end]).removesuffix(b"\r")
             self._line = []
+            self._hear(line)
             yield from self._read(line)
         if rest:
             self._line.append(rest)
+            self._hear(self._line[0])
+
+    def _hear(self, line: bytes) -> None:
+        self.said = self.said or not (line in (b"", b"\r") or line.startswith(b":"))
 
     def _read(self, line: bytes) -> Iterator[bytes]:
         if line.startswith(b"data:"):

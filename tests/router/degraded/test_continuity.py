@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from router.adapters.spool import FileSpool
 from router.adapters.storage import EmbeddedRedis, Storage
+from router.degraded.continuity import HELD_BYTES
 from router.degraded.delivery import SpoolDelivery
 from router.degraded.quota import LocalQuota
 from router.degraded.stores import Stores
@@ -20,8 +23,9 @@ from router.domain.errors import (
 from router.domain.events import Decided, FeedbackGiven
 from router.domain.records import FeedbackReport
 from router.domain.tenants import Reservation, Tenant, TenantLimits, hash_key
+from router.ports.observer import Observer
 from tests.contract.samples import NOON_S, RECORD, WINDOW_S, FakeTime
-from tests.router.degraded.conftest import back
+from tests.router.degraded.conftest import back, built
 
 FREE = Tenant("acme")
 
@@ -61,6 +65,29 @@ async def test_what_is_on_disk_takes_room_until_it_is_delivered(
     assert stores.continuity.state.entries == stores.continuity.state.size_bytes == 0
     await server.stop()
     assert await stores.decisions.admit(FREE, "again")
+
+
+async def test_a_disk_without_room_for_what_is_under_way_refuses_before_anything_is_paid(
+    tmp_path: Path, storage: Storage, server: EmbeddedRedis, clock: FakeTime
+) -> None:
+    left = [10 * HELD_BYTES]
+    spool = FileSpool(tmp_path / "disk", lambda _: left[0])
+    stores = built(storage, spool, clock)
+    delivery = SpoolDelivery(spool, storage, stores.continuity, stores.recent, Observer())
+    await server.stop()
+    for number in range(10):
+        assert await stores.decisions.admit(FREE, f"r-{number}")
+    with pytest.raises(StorageUnavailable):
+        await stores.decisions.admit(FREE, "one too many")
+    left[0] = HELD_BYTES
+    await stores.decisions.record(RECORD)
+    stores.continuity.end("r-0")
+    with pytest.raises(StorageUnavailable):
+        await stores.decisions.admit(FREE, "one too many")
+    left[0] = 100 * HELD_BYTES
+    await delivery.adopt()
+    assert await stores.decisions.admit(FREE, "one more")
+    await spool.close()
 
 
 async def test_feedback_never_overtakes_its_decision(

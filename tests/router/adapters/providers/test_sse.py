@@ -28,3 +28,21 @@ def test_the_whole_body_is_bounded() -> None:
     assert list(reader.feed(b"x")) == []
     with pytest.raises(ProviderMalformed):
         list(reader.feed(b"x"))
+
+
+@pytest.mark.parametrize("size", [1, 3, 1_000])
+def test_comments_and_blank_lines_say_nothing(size: int) -> None:
+    reader = EventReader(1_000)
+
+    def says(body: bytes) -> bool:
+        reader.said = False
+        for at in range(0, len(body), size):
+            list(reader.feed(body[at : at + size]))
+        return reader.said
+
+    assert not says(b": keep-alive\r\n\r\n:\n\n: half a comm")
+    assert not says(b"ent\n\n\n")
+    assert says(b"data: one\n\n")
+    assert says(b"event: mess")
+    assert says(b"age\n\n")
+    assert not says(b": keep-alive\n\n")

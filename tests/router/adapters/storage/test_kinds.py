@@ -173,7 +173,9 @@ async def test_a_password_that_is_refused(
 
 
 async def test_a_node_of_a_cluster_is_no_store_of_its_own(tmp_path: Path) -> None:
-    async with stored(tmp_path, "--cluster-enabled", "yes") as server:
+    # The bus of a cluster is 10,000 above the port otherwise, which need be none.
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    async with stored(tmp_path, *options) as server:
         await server.ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         async with opened(server.url) as storage:
             await is_ill(storage, FailureKind.WRONG_NODE)
