@@ -61,11 +61,13 @@ class LiveService:
     """Implements `router.domain.requests.Live`: calls under way keep the service they began with.
 
     adapters: what every service is built from. poll_s: between two looks for a snapshot.
+    drain_ms: of the process, whatever arms it is given later.
     """
 
     adapters: Adapters
     service: RouterService
     poll_s: float
+    drain_ms: int
 
     async def exchange(self, config: Config) -> None:
         """Let a service built from the config answer once it has learned what this one knows.
@@ -77,6 +79,7 @@ class LiveService:
         made = await prepare_service(config, self.adapters)
         await made.follower.step()
         await made.follower.check()
+        _warn_of_drain(cut_off_by_drain(config, self.drain_ms))
         self.service = made
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -136,7 +139,10 @@ async def running_router(
         late.push_async_callback(serving_on.close)
         adapters = replace(adapters, stores=serving_on.stores)
         live = LiveService(
-            adapters, await prepare_service(config, adapters), config.learning.poll_ms / 1_000
+            adapters,
+            await prepare_service(config, adapters),
+            config.learning.poll_ms / 1_000,
+            drain_ms_of(config),
         )
         ping = serving_on.stores.continuity.watched(storage.ping)
         redis = redis_watch(ping, health.watched("redis", LATE_S), metrics)
@@ -235,10 +241,14 @@ async def _verifier(
     return VerifierBreaker(HttpVerifier(client, url), metrics, time.time, section)
 
 
+def _warn_of_drain(warning: str) -> None:
+    if warning:
+        structlog.get_logger("config").warning("drain_too_short", fix=warning)
+
+
 def _server_settings(config: Config) -> ServerSettings:
     section = config.server
-    if warning := cut_off_by_drain(config):
-        structlog.get_logger("config").warning("drain_too_short", fix=warning)
+    _warn_of_drain(cut_off_by_drain(config))
     return ServerSettings(
         host=section.host,
         port=section.port,

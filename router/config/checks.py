@@ -228,9 +228,13 @@ def _pairs(root: dict[str, Any]) -> Found:
     server, health = mapped(root.get("server")), mapped(root.get("health"))
     if server.get("port", 8480) == server.get("metrics_port", 9480) != 0:
         yield ("server", "metrics_port"), "choose another port than server.port"
-    message_bytes = server.get("max_message_bytes", 4 * 1024 * 1024)
-    if _above(message_bytes, server.get("max_body_bytes", message_bytes)):
-        yield ("server", "max_body_bytes"), "write at least max_message_bytes"
+    message_bytes, body_bytes = (
+        server.get("max_message_bytes", 1 << 22),
+        server.get("max_body_bytes"),
+    )
+    # Less, and one small request under way would keep out every other.
+    if isinstance(body_bytes, int) and _above(message_bytes, body_bytes // 2):
+        yield ("server", "max_body_bytes"), "write at least twice max_message_bytes"
     if _above(health.get("cooldown_ms", 5_000), health.get("max_cooldown_ms", 60_000)):
         yield ("health", "max_cooldown_ms"), "write at least cooldown_ms"
 

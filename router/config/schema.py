@@ -54,8 +54,8 @@ class ServerSection(ConfigSection):
     max_message_bytes: Count = 4 * 1024 * 1024
     """Size of a gRPC message, request or response."""
     max_body_bytes: Count | None = None
-    """Bytes of all requests that are read or worked on; unset: 16 times `max_message_bytes`. In
-    memory they take about four times as much."""
+    """Bytes of all requests that are read or worked on, at least twice `max_message_bytes`; unset:
+    16 times that. In memory they take about four times as much."""
     tenant_share: Annotated[float, Field(ge=0.05, le=1)] = 0.75
     """Share of `max_in_flight` and `max_body_bytes` for one tenant alone; the more tenants are busy
     the less it is, so that a quiet one gets in. 1: no bound but the whole."""

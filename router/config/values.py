@@ -69,14 +69,18 @@ def drain_ms_of(config: Config) -> int:
     return config.server.drain_ms or _longest_ms(config) + DRAIN_MARGIN_MS
 
 
-def cut_off_by_drain(config: Config) -> str:
-    """Says which calls the end of a drain cuts off; "" where it is long enough."""
-    drain_ms, longest_ms = drain_ms_of(config), _longest_ms(config)
+def cut_off_by_drain(config: Config, started_ms: int | None = None) -> str:
+    """Says which calls the end of a drain cuts off; "" where it is long enough.
+
+    started_ms: the drain time of the process, which does not change with its arms.
+    """
+    drain_ms, longest_ms = started_ms or drain_ms_of(config), _longest_ms(config)
     if drain_ms >= longest_ms:
         return ""
+    fix = "it is that of the start" if started_ms else "leave drain_ms out"
     return (
         f"server.drain_ms {drain_ms} is shorter than the longest timeout_ms {longest_ms}: calls "
-        "that were paid for are cut off at a restart; leave drain_ms out"
+        f"that were paid for are cut off at a restart; {fix}"
     )
 
 

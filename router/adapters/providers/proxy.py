@@ -161,6 +161,7 @@ class TunnelBackend(OnePieceBackend):
                 try:
                     if proxy.secure:
                         trusted = self._trusted or httpcore.default_ssl_context()
+                        trusted.set_alpn_protocols(["http/1.1"])
                         stream = await stream.start_tls(trusted, proxy.host, timeout)
                     await self._ask(stream, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
                 except BaseException:

@@ -129,6 +129,7 @@ def test_an_unknown_key_without_a_neighbour_lists_what_is_known() -> None:
         ("server: {max_in_flight: 0}", "server.max_in_flight", ">= 1"),
         ("server: {tenant_share: 0}", "server.tenant_share", ">= 0.05"),
         ("server: {max_body_bytes: 1000}", "server.max_body_bytes", "max_message_bytes"),
+        ("server: {max_body_bytes: 8388607}", "server.max_body_bytes", "twice"),
         ("server: {drain_ms: 1.5}", "server.drain_ms", "whole number"),
         ("policy: {name: greedy}", "policy.name", "write one of 'adaptive'"),
         ("policy: {weights: {cost: .nan}}", "policy.weights.cost", "number"),

@@ -175,6 +175,9 @@ def test_a_drain_is_as_long_as_the_longest_call_unless_it_is_written() -> None:
     assert drain_ms_of(config(MINIMAL)) == 65_000
     assert drain_ms_of(config(longest)) == 95_000
     assert cut_off_by_drain(config(longest)) == ""
+    assert "of the start" in cut_off_by_drain(
+        config(longest), 65_000
+    )  # read anew with longer calls
     written = config(longest + "server: {drain_ms: 20000}\n")
     assert drain_ms_of(written) == 20_000
     assert "90000" in cut_off_by_drain(written)

@@ -1,13 +1,13 @@
-"""Requests a minute as they are known before the store is asked."""
+"""Requests a minute as they are known before the store is asked, and room for the greatest."""
 
 from __future__ import annotations
 
 import pytest
 
-from router.domain.errors import QuotaExceeded
+from router.domain.errors import Overloaded, QuotaExceeded
 from router.domain.tenants import Tenant, TenantLimits
 from router.rpc import house
-from router.rpc.house import RateMemory, reads_per_minute
+from router.rpc.house import House, HouseBounds, RateMemory, reads_per_minute
 
 
 class Clock:
@@ -81,3 +81,23 @@ def test_without_a_limit_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) 
         rates.check(Tenant(f"free{number}"))
         rates.check(limited(1, f"t{number}"))
     assert len(rates._rates) == 2  # noqa: SLF001 - the bound on memory
+
+
+@pytest.mark.parametrize(("body_bytes", "both"), [(8_000, True), (7_999, False)])
+async def test_two_requests_need_room_for_two_of_the_greatest(
+    body_bytes: int, *, both: bool
+) -> None:
+    """The least that a config may say: a request of the greatest size is under way."""
+    house = House(HouseBounds(10, 4_000, body_bytes, 0.1, 0.75))
+
+    async def read() -> tuple[str, int]:
+        return "request", 4_000
+
+    async with house.admitted(Tenant("a"), "Complete", read):
+        second = house.admitted(Tenant("b"), "Complete", read)
+        if both:
+            async with second:
+                assert house.calls == 2
+        else:
+            with pytest.raises(Overloaded):
+                await second.__aenter__()

@@ -17,6 +17,8 @@ import trustme
 import uvloop
 
 from router.adapters.providers import ProxyRules, make_client, make_providers
+from router.adapters.providers.http import trusted
+from router.adapters.providers.proxy import TunnelBackend
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.domain.catalog import Deployment, Price
@@ -43,12 +45,16 @@ def runner(request: pytest.FixtureRequest) -> Callable[[object], object]:
 
 @dataclass
 class Proxy:
-    """asked: the first line of each request. logins: their Proxy-Authorization, "" for none."""
+    """asked: the first line of each request. logins: their Proxy-Authorization, "" for none.
+
+    spoken: what was agreed on with TLS.
+    """
 
     status: bytes = b"200 Connected"
     hangs: bool = False
     asked: list[str] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
+    spoken: list[str | None] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -56,6 +62,8 @@ class Proxy:
         method, target, _ = head.split(" ", 2)
         told = {k.lower(): v for k, _, v in (line.partition(": ") for line in head.split("\r\n"))}
         self.asked.append(f"{method} {target}")
+        if tls := writer.get_extra_info("ssl_object"):
+            self.spoken.append(tls.selected_alpn_protocol())
         self.logins.append(told.get("proxy-authorization", ""))
         if self.hangs:
             await reader.read()
@@ -129,6 +137,7 @@ async def opened(folder: Path, proxy: Proxy) -> AsyncIterator[Site]:
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(tls)
+    tls.set_alpn_protocols(["h2", "http/1.1"])
     made = Site(proxy, "", "", Deployment("d", "openai", "", "m", Price(1, 1)), folder / "ca.pem")
     tasks: set[asyncio.Task[None]] = set()
 
@@ -187,6 +196,24 @@ def test_a_proxy_behind_tls_gives_a_tunnel(runner, tmp_path: Path) -> None:
             rules = ProxyRules.read(site.secure_proxy_url, {})
             assert (await site.ask(rules)).text == "42"
             assert len(site.proxy.asked) == 1
+
+    runner(check())
+
+
+def test_a_proxy_is_asked_in_its_protocol_beside_direct_calls_over_http2(
+    runner, tmp_path: Path
+) -> None:
+    """The context is that of all connections, and is told what the last of them speaks."""
+
+    async def check() -> None:
+        async with opened(tmp_path, Proxy()) as site:
+            (proxy,) = set(ProxyRules.read(site.secure_proxy_url, {}).by_scheme.values())
+            shared = trusted(site.ca_file)
+            shared.set_alpn_protocols(["http/1.1", "h2"])
+            port = int(site.deployment.base_url.split(":")[2].split("/")[0])
+            stream = await TunnelBackend(proxy, shared).connect_tcp("localhost", port, 10)
+            await stream.aclose()
+            assert site.proxy.spoken == ["http/1.1"]
 
     runner(check())
 
