@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -205,8 +206,10 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
         self._under_way.discard(task)
         if not self._under_way:
             self._idle.set()
+        loop = asyncio.get_running_loop()
         # Its answer goes out first.
-        asyncio.get_running_loop().call_soon(self._tell, name, code, seconds)
+        loop.call_soon(self._tell, name, code, seconds)
+        loop.call_soon(_forget, sys.exc_info()[1])
 
     def _tell(self, name: str, code: str, seconds: float) -> None:
         """Runs in the call's own context."""
@@ -220,6 +223,16 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
             decision_id=current_decision.get(),
             latency_ms=round(seconds * 1_000, 2),
         )
+
+
+def _forget(error: BaseException | None) -> None:
+    """Drop the tracebacks of an error, whose frames hold the request.
+
+    grpc keeps what ended a call in a ring that only the garbage collector ends.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__
 
 
 @contextmanager
