@@ -28,14 +28,16 @@ class Metrics(Observer):
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._requests = self._histogram(
-            "request_seconds", "Calls of the API", CALL_BUCKETS, "method", "code"
+            "request_seconds", "Duration of calls of the API", CALL_BUCKETS, "method", "code"
         )
         self._stages = self._histogram(
-            "stage_seconds", "Stages of the pipeline", STAGE_BUCKETS, "stage"
+            "stage_seconds", "Duration of the stages of a request", STAGE_BUCKETS, "stage"
         )
-        self._in_flight = self._gauge("in_flight_calls", "Calls of tenants that are worked on")
+        self._in_flight = self._gauge("in_flight_calls", "Calls of tenants under way")
         self._lag = self._histogram(
-            "loop_lag_seconds", "Four times a second: how late the event loop is", LAG_BUCKETS
+            "loop_lag_seconds",
+            "How late the event loop is, every 250 ms",
+            LAG_BUCKETS,
         )
         self._attempts = self._counter(
             "attempts", "Calls of deployments", "arm", "deployment", "outcome", "why"
@@ -51,7 +53,7 @@ class Metrics(Observer):
         self._feedback = self._counter("feedback", "Signs of quality", "kind")
         self._degraded = self._counter("degraded", "Work done without a dependency", "what")
         self._served_degraded = self._counter(
-            "degraded_requests", "Requests that came while the store is away", "result"
+            "degraded_requests", "Requests while Redis was away", "result"
         )
         self._spooled = self._counter("spooled", "Writes that went to the spool", "kind")
         self._unspooled = self._counter(
@@ -60,44 +62,55 @@ class Metrics(Observer):
             "kind",
             "result",
         )
-        self._spool_entries = self._gauge("spool_entries", "Writes that wait for the store")
-        self._spool_bytes = self._gauge("spool_bytes", "Disk that they take")
-        self._spool_age = self._gauge("spool_oldest_seconds", "Age of the oldest of them")
-        self._orphans = self._counter("orphaned_reservations", "Settled, their router having died")
-        self._orphaned_usd = self._counter("orphaned_usd", "Charged for them, as was expected")
+        self._spool_entries = self._gauge("spool_entries", "Writes in the spool")
+        self._spool_bytes = self._gauge("spool_bytes", "Size of the spool on disk")
+        self._spool_age = self._gauge("spool_oldest_seconds", "Age of the oldest spooled write")
+        self._orphans = self._counter(
+            "orphaned_reservations", "Reservations of dead routers, settled"
+        )
+        self._orphaned_usd = self._counter("orphaned_usd", "Charged for dead routers' reservations")
         self._loops = self._gauge(
             "loop_last_finished_timestamp_seconds", "When a loop last ended a step", "loop"
         )
         self._restarts = self._counter(
-            "loop_restarts", "Loops started again: broke, hung", "loop", "why"
+            "loop_restarts",
+            "Background loops started again: broke, hung",
+            "loop",
+            "why",
         )
         self._store_failures = self._counter(
-            "storage_probe_failures", "Probes of the store that failed", "kind"
+            "storage_probe_failures", "Probes of Redis that failed", "kind"
         )
         self._learned = self._counter("learned_events", "Events learned by this process")
-        self._learner = self._gauge("learner_serving", "0 while the embedded learner does not")
+        self._learner = self._gauge("learner_serving", "1 while the embedded learner runs")
         self._learner.set(1)
-        self._learner_ends = self._counter("learner_ends", "Times it ended or did not start")
+        self._learner_ends = self._counter("learner_ends", "Ends and failed starts of the learner")
         self._refused = self._counter("snapshots_refused", "Snapshots not served", "reason")
-        self._memory = self._gauge("store_memory_bytes", "Used by Redis")
-        self._memory_limit = self._gauge("store_memory_limit_bytes", "Its maxmemory; 0 for none")
+        self._memory = self._gauge("store_memory_bytes", "Memory used by Redis")
+        self._memory_limit = self._gauge(
+            "store_memory_limit_bytes", "maxmemory of Redis; 0 for none"
+        )
         self._findings = self._gauge(
             "store_findings", "1 for what is wrong with the Redis server; the log says more", "what"
         )
-        self._leader = self._gauge("leader", "1 for the learner that holds the lease")
+        self._leader = self._gauge("leader", "1 on the learner that works")
         self._lost = self._counter(
-            "log_losses", "Times the store had lost learned events; learning began again"
+            "log_losses", "Times Redis lost learned events; learning began again"
         )
-        self._backlog = self._gauge("backlog_events", "Not learned yet")
+        self._backlog = self._gauge("backlog_events", "Events not learned yet")
         self._champion = self._gauge("champion", "1 for the policy that serves", "member")
         self._gain = self._gauge(
             "challenger_gain", "Reward per decision over the champion, estimated", "challenger"
         )
         self._gain_low = self._gauge(
-            "challenger_gain_low", "Its lower bound; -Inf while nothing can be said", "challenger"
+            "challenger_gain_low",
+            "Lower bound of the gain; -Inf: none yet",
+            "challenger",
         )
         self._gain_events = self._gauge(
-            "challenger_events", "Decisions with feedback that it is estimated from", "challenger"
+            "challenger_events",
+            "Decisions that the gain is estimated from",
+            "challenger",
         )
         self._changes = self._counter("policy_changes", "Promotions and rollbacks", "move", "by")
         self._deviations = self._counter(
@@ -105,23 +118,26 @@ class Metrics(Observer):
             "Tenants whose feedback is far off all others'; the log names them",
             "plan",
         )
-        self._verifier = self._gauge("verifier_serving", "0 while it is left alone")
+        self._verifier = self._gauge("verifier_serving", "0 while the verifier is left alone")
         self._verifier.set(1)
         self._promise = self._gauge(
             "promise",
-            "Of accepted answers: threshold (2 for none), evidence, evidence_wanted, labels, epoch",
+            "Promise: threshold (2 for none), evidence, evidence_wanted, labels, epoch",
             "plan",
             "what",
         )
         self._sign = self._gauge(
-            "sign_weight", "Of an implicit sign, beside feedback, which has 1", "sign"
+            "sign_weight", "Weight of an implicit sign; feedback has 1", "sign"
         )
-        self._version = self._gauge("snapshot_version", "Snapshot in use")
-        self._since = self._gauge("snapshot_timestamp_seconds", "When it came into use")
-        self._behind = self._gauge(
-            "snapshot_behind_events", "In the log, not in the snapshot in use"
+        self._version = self._gauge("snapshot_version", "Version of the snapshot in use")
+        self._since = self._gauge(
+            "snapshot_timestamp_seconds", "When the snapshot in use was taken up"
         )
-        self._behind_s = self._gauge("snapshot_behind_seconds", "Since the oldest of these")
+        self._behind = self._gauge("snapshot_behind_events", "Events not in the snapshot in use")
+        self._behind_s = self._gauge(
+            "snapshot_behind_seconds",
+            "Age of the oldest event not in the snapshot in use",
+        )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
