@@ -64,6 +64,7 @@ def check_config(file: Path, *, probe: bool) -> None:
         cut_off_by_drain,
     )
 
+    _check_proxy(config.providers.proxy)
     for arm in catalog_of(config).arms.values():
         click.echo(f"arm {arm.name}: {', '.join(f'{d.name} ({d.model})' for d in arm.deployments)}")
     for plan in catalog_of(config).plans.values():
@@ -84,6 +85,13 @@ def check_config(file: Path, *, probe: bool) -> None:
         for one in found.findings:
             click.echo(f"store {'error' if one.grave else 'warning'}: {one.text}", err=one.grave)
         sys.exit(int(any(one.grave for one in found.findings)))
+
+
+def _check_proxy(setting: str) -> None:
+    """Raises ConfigInvalid for a proxy, of the config or the environment, that ends `serve`."""
+    from router.adapters.providers import ProxyRules  # noqa: PLC0415 - brings the HTTP client
+
+    ProxyRules.read(setting, os.environ)
 
 
 @main.command("fetch-model")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from pydantic import BaseModel, ValidationError
 
 from router.config.document import Document, Path, Unreadable, read_document
+from router.config.patterns import FIXES
 from router.config.plain import mapped
 from router.domain.errors import ConfigInvalid, ConfigProblem
 
@@ -87,7 +88,6 @@ _FIXES = {
     "float_type": "write a number",
     "finite_number": "write a finite number",
     "string_type": "write text (quote it if it looks like a number)",
-    "string_pattern_mismatch": "use letters, digits, '_', '.', '-' only (64 at most)",
     "url_type": "write a URL that starts with http:// or https://",
     "url_parsing": "write a URL that starts with http:// or https://",
     "url_scheme": "write a URL that starts with http:// or https://",
@@ -115,7 +115,9 @@ def _schema_fixes(error: ValidationError, root: type[BaseModel]) -> Iterator[tup
         path = tuple(part for part in details["loc"] if part != "[key]")
         kind = details["type"]
         plain = f"write a valid value here ({kind.replace('_', ' ')})"
-        fix = _FIXES.get(kind, plain).format(**_plain(details.get("ctx", {})))
+        told = details.get("ctx", {})
+        by_pattern = FIXES.get(str(told.get("pattern")), plain)
+        fix = by_pattern if "pattern" in told else _FIXES.get(kind, plain).format(**_plain(told))
         yield path, _unknown(path, root) if kind in _UNKNOWN_KEY else fix
 
 

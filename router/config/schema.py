@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, HttpUrl, model_validator
 
+from router.config.patterns import NAME, NODE, PROXY
 from router.config.policy_schema import PolicySection
 from router.config.section import ConfigSection
 from router.degraded.settings import DegradedSettings
@@ -32,10 +33,8 @@ else:
     ProviderName = Literal[tuple(PROVIDERS)]
 UsdPerMtok = Annotated[float, Field(ge=0, le=1e6)]
 Port = Annotated[int, Field(ge=0, le=65_535, strict=True)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-NodeName = Annotated[
-    str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}$", max_length=300)
-]
+Name = Annotated[str, Field(pattern=NAME)]
+NodeName = Annotated[str, Field(pattern=NODE, max_length=300)]
 Rungs = Annotated[tuple[Name, ...], Field(min_length=1, max_length=4)]
 GateName = Literal["learned", "agreement", "rules"]
 
@@ -159,7 +158,7 @@ class ProvidersSection(ConfigSection):
     """PEM file of certificate authorities that are trusted besides the public ones."""
     max_connections: Count = 512
     """Connections to all providers together."""
-    proxy: Annotated[str, Field(pattern=r"^(environment|none|https?://[^@\s]+)$")] = "environment"
+    proxy: Annotated[str, Field(pattern=PROXY)] = "environment"
     """Proxy on the way to providers and verifier: its URL, `none`, or `environment` for
     `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`. Hosts of `NO_PROXY` are called directly. A password
     may stand in the environment alone."""

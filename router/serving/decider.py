@@ -196,7 +196,10 @@ class PlanSelector:
         if not state.has_room:
             raise Overloaded("too many events wait to be learned: try again later")
         if not state.plans:
-            raise NoEligiblePlan("the cost limit pays no arm: raise it or ask for less")
+            raise NoEligiblePlan(
+                "max_cost_usd is below what the cheapest arm can cost: raise it, or ask for fewer "
+                "output tokens"
+            )
         plans = [plan for plan in state.plans if state.is_plan_healthy(self._catalog, plan)]
         rungs, gate_session = state.arms[:1], None
         if plans:

@@ -68,6 +68,16 @@ def test_check_config_reports_a_missing_file(tmp_path: Path) -> None:
     assert result.stderr.strip() == f"{path}: there is no such file"
 
 
+def test_check_config_names_a_proxy_with_which_serve_would_end(write_config: Write) -> None:
+    words = ["check-config", str(write_config(""))]
+    env = {"https_proxy": "socks5://me:secret@127.0.0.1:1", "no_proxy": ""}
+    result = CliRunner().invoke(main, words, env=env)
+    assert result.exit_code == 1
+    assert "providers.proxy: here or in the environment" in result.stderr
+    assert "SOCKS is not spoken" in result.stderr
+    assert "secret" not in result.output
+
+
 def test_help_imports_no_heavy_module() -> None:
     names = ", ".join(map(repr, HEAVY))
     code = f"import sys, router.cli; print([m for m in ({names}) if m in sys.modules])"

@@ -31,6 +31,8 @@ arms:
         price: {input_usd_per_mtok: 3, output_usd_per_mtok: 15}
 """
 
+NODE_0 = "redis.sentinel.nodes.0"
+
 
 def problems(text: str, env: Mapping[str, str] = ENV) -> list[ConfigProblem]:
     with pytest.raises(ConfigInvalid) as caught:
@@ -94,6 +96,11 @@ def test_an_unknown_key_without_a_neighbour_lists_what_is_known() -> None:
         ("plans: {p: [cheap, reasoning, cheap, reasoning, cheap]}", "plans.p", "at most 4"),
         ("plans: {p: cheap}", "plans.p", "write a list"),
         ("plans: {'a b': [cheap]}", "plans.a b", "letters, digits"),
+        ("redis: {sentinel: {nodes: [127.0.0.1], service: s}}", NODE_0, "HOST:PORT"),
+        ("redis: {cluster: {nodes: ['redis://h:1']}}", "redis.cluster.nodes.0", "HOST:PORT"),
+        ("providers: {proxy: 'socks5://h:1'}", "providers.proxy", "SOCKS is not spoken"),
+        ("providers: {proxy: '127.0.0.1:3128'}", "providers.proxy", "http://HOST:PORT"),
+        ("providers: {proxy: nonee}", "providers.proxy", "environment or none"),
         ("plans: {cheap: [cheap, reasoning]}", "plans.cheap", "give it another name"),
         ("plans: {p: {rungs: cheap}}", "plans.p.rungs", "write a list"),
         ("plans: {p: {rungs: []}}", "plans.p.rungs", "list at least 1"),
