@@ -99,12 +99,22 @@ class AllowanceKeeper:
     async def _keep(self, tenant: Tenant) -> None:
         held, now_s = self._held.get(tenant.name), self._clock()
         lost = held is not None and held.reservation.id not in self._leases
-        if held is None or lost or held.day != now_s // DAY_S or self._is_used(tenant.name):
+        if held is None or lost or held.day != now_s // DAY_S or self._is_past(tenant, held):
             await self._take(tenant)
 
-    def _is_used(self, tenant: str) -> bool:
-        """True once the usage it covered is in the store: until then it covers that still."""
-        return self._local.was_spent(tenant) and not self._continuity.state.entries
+    def _is_past(self, tenant: Tenant, held: _Allowance) -> bool:
+        """True once it is used, or the tenant's limits have changed.
+
+        It covers what was spent of it until that is in the store.
+        """
+        is_spent = self._local.was_spent(tenant.name)
+        if is_spent and self._continuity.state.entries:
+            return False
+        return is_spent or held.reservation.cost_usd != self._size_usd(tenant)
+
+    def _size_usd(self, tenant: Tenant) -> float:
+        limits = tenant.limits
+        return self._share * min(usd for usd in (limits.daily_usd, limits.monthly_usd) if usd)
 
     async def _take(self, tenant: Tenant) -> None:
         """Lease anew; only then is the one before given back.
@@ -113,9 +123,7 @@ class AllowanceKeeper:
         """
         self._number += 1
         name = f"allowance:{self._owner}:{tenant.name}:{self._number}"
-        usd = self._share * min(
-            x for x in (tenant.limits.daily_usd, tenant.limits.monthly_usd) if x
-        )
+        usd = self._size_usd(tenant)
         lease, now_s = Reservation(name, tenant.name, 0, usd, expected_usd=0.0), self._clock()
         before = self._held.get(tenant.name)
         try:

@@ -74,6 +74,7 @@ class Continuity:
         self._held: dict[str, str] = {}
         self._holders: Counter[str] = Counter()
         self._degraded: Bounded[str, None] = Bounded(MOST_MARKED)
+        self._uncovered: Bounded[str, None] = Bounded(MOST_MARKED)
 
     @property
     def now_ms(self) -> int:
@@ -141,11 +142,18 @@ class Continuity:
         if not self._has_room(tenant.name):
             self._observer.served_degraded("spool_full")
             raise Overloaded("too much waits to be stored while the store is away: try again later")
-        self._observer.served_degraded("served")
+        if request_id not in self._uncovered:
+            self._observer.served_degraded("served")
         self._degraded.put(request_id, None)
         if request_id not in self._held:
             self._held[request_id] = tenant.name
             self._holders[tenant.name] += 1
+
+    def lacks_allowance(self, request_id: str) -> None:
+        """Tell of a request that the tenant's allowance refuses; its disk may be asked beside."""
+        if request_id not in self._uncovered:
+            self._observer.served_degraded("no_allowance")
+        self._uncovered.put(request_id, None)
 
     def _has_room(self, tenant: str) -> bool:
         """Entries are compressed on disk: a tenant has its share of what they take there."""
@@ -167,6 +175,7 @@ class Continuity:
     def end(self, request_id: str) -> None:
         """Tell that a request is over: its room is free."""
         self._degraded.pop(request_id, None)
+        self._uncovered.pop(request_id, None)
         tenant = self._held.pop(request_id, None)
         if tenant is not None:
             _lower(self._holders, tenant, 1)

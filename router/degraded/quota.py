@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from router.degraded.continuity import Bounded, Continuity, away
+from router.degraded.continuity import Bounded, Continuity
 from router.degraded.entries import QUOTA, SpooledReservation, SpooledUsage
 from router.domain import MS_PER_S
 from router.domain.errors import QuotaExceeded, StorageUnavailable
@@ -16,6 +16,10 @@ from router.ports.state import QuotaKeeper
 
 MOST: Final = 10_000
 MINUTE_S: Final = 60.0
+NO_ALLOWANCE: Final = (
+    "the tenant's budget cannot be checked while the storage does not answer, and its allowance "
+    "does not cover this request: try again later, or ask for fewer output tokens"
+)
 
 
 @dataclass(slots=True)
@@ -87,7 +91,7 @@ class LocalQuota:
     def _spend(self, tenant: str, usd: float) -> _Granted:
         allowance = self._allowances.get(tenant)
         if allowance is None or allowance.left_usd < usd:
-            raise away()
+            raise StorageUnavailable(NO_ALLOWANCE, metadata={"kind": "no_allowance"})
         allowance.left_usd -= usd
         allowance.was_spent = True
         return allowance
@@ -157,14 +161,13 @@ class DegradingQuota:
 
     async def _reserve(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
         continuity = self._continuity
+        self._see(tenant)
         if not continuity.may_degrade(tenant):
             return await continuity.noting(self._inner.reserve(tenant, reservation))
-        if tenant.limits.daily_usd or tenant.limits.monthly_usd:
-            self.spenders.put(tenant.name, (continuity.now_ms, tenant))
         try:
             return await continuity.ask(lambda: self._inner.reserve(tenant, reservation))
         except StorageUnavailable:
-            left = self._local.reserve(tenant, reservation)
+            left = self._reserve_here(tenant, reservation)
         try:
             await continuity.write(
                 SpooledReservation(
@@ -175,6 +178,21 @@ class DegradingQuota:
             self._local.settle(reservation.id, 0, 0.0)
             raise
         return left
+
+    def _see(self, tenant: Tenant) -> None:
+        """Remember who may need an allowance, with the limits of this request."""
+        has_budget = tenant.limits.daily_usd or tenant.limits.monthly_usd
+        if has_budget and self._continuity.may_degrade(tenant):
+            self.spenders.put(tenant.name, (self._continuity.now_ms, tenant))
+        else:
+            self.spenders.pop(tenant.name, None)
+
+    def _reserve_here(self, tenant: Tenant, reservation: Reservation) -> QuotaLeft:
+        try:
+            return self._local.reserve(tenant, reservation)
+        except StorageUnavailable:
+            self._continuity.lacks_allowance(reservation.id)
+            raise
 
     async def settle(self, reservation: Reservation, tokens: int, cost_usd: float) -> QuotaLeft:
         continuity = self._continuity

@@ -47,7 +47,10 @@ class Observer:
         """A dependency failed and the request went on without it (cache, health, session)."""
 
     def served_degraded(self, result: str) -> None:
-        """A request came while the store is away: served | not_permitted | spool_full | disk."""
+        """A request came while the store is away.
+
+        result: served | not_permitted | no_allowance | spool_full | disk.
+        """
 
     def spooled(self, kind: str) -> None:
         """A write went to the local spool."""
