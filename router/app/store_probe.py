@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from router.adapters.storage.server_facts import MIB, ServerFacts, StoreFinding, findings
 from router.app.process import opened_storage, storage_settings
 from router.config import Config
+from router.domain.errors import StorageUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,11 @@ def probe_store(config: Config, env: Mapping[str, str]) -> StoreProbe:
 
 async def _asked(config: Config, env: Mapping[str, str]) -> ServerFacts:
     async with opened_storage(config, env) as storage:
-        return await storage.tried()
+        try:
+            return await storage.tried()
+        except StorageUnavailable:
+            await storage.ping()  # it tells a Sentinel, or TLS, from what merely fails
+            raise
 
 
 def _summary(facts: ServerFacts) -> str:

@@ -18,7 +18,12 @@ from router.adapters.storage.link.address import Address, Nodes
 from router.adapters.storage.link.probe import Probe
 from router.adapters.storage.pool import check_address
 from router.adapters.storage.quota import RedisQuotaKeeper
-from router.adapters.storage.server_facts import ServerFacts, read_facts, refused_commands
+from router.adapters.storage.server_facts import (
+    ServerFacts,
+    read_facts,
+    refused_commands,
+    saves_of,
+)
 from router.adapters.storage.sessions import RedisSessions
 from router.adapters.storage.settings import CacheBounds, StorageSettings
 from router.adapters.storage.snapshots import RedisLease, RedisSnapshotStore
@@ -87,7 +92,8 @@ class Storage:
         facts = await self.facts()
         if facts.info.get("role") == "slave" or facts.info.get("redis_mode") == "sentinel":
             return facts
-        return replace(facts, refused=await refused_commands(self.client, self.keys))
+        refused = await refused_commands(self.client, self.keys)
+        return replace(facts, refused=refused, saves=await saves_of(self.client))
 
     async def close(self) -> None:
         await self.client.close()

@@ -287,6 +287,7 @@ def unavailable(error: RedisError) -> StorageUnavailable:
 
 
 def refused(kind: FailureKind) -> StorageUnavailable:
+    again = "" if kind in LASTING else ": try again"
     return StorageUnavailable(
-        f"the storage does not answer ({ADVICE[kind]}): try again", metadata={"kind": kind.value}
+        f"the storage does not answer ({ADVICE[kind]}){again}", metadata={"kind": kind.value}
     )

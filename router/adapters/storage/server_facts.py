@@ -49,11 +49,13 @@ class ServerFacts:
 
     info: of INFO, by name; empty where it is not permitted. refused: commands that failed when they
     were tried, with the first word of why. is_cluster: it was found as a node of the cluster named.
+    saves: when it takes snapshots, "" for never; None where it was not asked or does not tell.
     """
 
     info: Mapping[str, str] = field(default_factory=dict)
     refused: Sequence[tuple[str, str]] = ()
     is_cluster: bool = False
+    saves: str | None = None
 
     @property
     def used_bytes(self) -> int:
@@ -74,7 +76,7 @@ def findings(facts: ServerFacts) -> list[StoreFinding]:
     >>> [str(found.what) for found in findings(ServerFacts(told))]
     ['eviction']
     """
-    return [*_of_kind(facts), *_of_memory(facts), *_of_disk(facts.info), *_of_user(facts)]
+    return [*_of_kind(facts), *_of_memory(facts), *_of_disk(facts), *_of_user(facts)]
 
 
 def _of_kind(facts: ServerFacts) -> Iterator[StoreFinding]:
@@ -107,8 +109,12 @@ def _of_memory(facts: ServerFacts) -> Iterator[StoreFinding]:
         yield StoreFinding(Unfit.NEARLY_FULL, text)
 
 
-def _of_disk(info: Mapping[str, str]) -> Iterator[StoreFinding]:
-    if info.get("aof_enabled") == "0":
+def _of_disk(facts: ServerFacts) -> Iterator[StoreFinding]:
+    info = facts.info
+    if info.get("aof_enabled") == "0" and facts.saves == "":
+        text = "nothing is written to disk, a restart loses everything: set appendonly yes"
+        yield _grave(Unfit.NOT_DURABLE, text)
+    elif info.get("aof_enabled") == "0":
         text = "appendonly is off: what was written since the last save ends with the server"
         yield StoreFinding(Unfit.NOT_DURABLE, text)
     states = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
@@ -138,6 +144,12 @@ async def read_facts(client: Client) -> ServerFacts:
     lines = (line.partition(":") for line in told.decode(errors="replace").splitlines())
     info = {name: value for name, colon, value in lines if colon}
     return ServerFacts(info, is_cluster=client.address.is_cluster)
+
+
+async def saves_of(client: Client) -> str | None:
+    """Returns the server's setting `save`; None where this user may not ask."""
+    [told] = await client.ask(("CONFIG", "GET", "save"))
+    return told[1].decode(errors="replace") if isinstance(told, list) and len(told) > 1 else None
 
 
 async def refused_commands(client: Client, keys: Keys) -> list[tuple[str, str]]:

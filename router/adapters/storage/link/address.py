@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -16,10 +17,18 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
-from router.adapters.storage.link.failures import Failure, FailureKind
+from router.adapters.storage.link.failures import (
+    Failure,
+    FailureKind,
+    is_cut_off,
+    kind_of,
+    told_kind,
+)
 
 SENTINEL_S: Final = 0.3
 """For one Sentinel to answer; then the next one is asked."""
+
+_SILENT: Final = (FailureKind.AWAY, FailureKind.TIMEOUT)
 
 Node = tuple[str, int]
 
@@ -87,8 +96,17 @@ class BySentinel:
         try:
             named = await self._sentinel.discover_master(self._nodes.service)
         except MasterNotFoundError:
-            raise Failure(FailureKind.NO_MASTER) from None
+            raise Failure(await self._why_unknown()) from None
         return _to(named, self._nodes, self._options)
+
+    async def _why_unknown(self) -> FailureKind:
+        """Ask them all: the driver does not tell Sentinels that know no master from silent ones."""
+        asked = (each.sentinel_masters() for each in self._sentinel.sentinels)
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        kinds = [kind_of(each) for each in told if isinstance(each, BaseException)]
+        if len(kinds) < len(told):
+            return FailureKind.NO_MASTER
+        return next((kind for kind in kinds if kind not in _SILENT), FailureKind.AWAY)
 
     def forget(self) -> None:
         """Sentinels are asked for each connection."""
@@ -125,7 +143,7 @@ class ByCluster:
             await cluster.initialize()
             node = cluster.get_node_from_key(self._slot)
         except (RedisClusterException, RedisError) as error:
-            raise Failure(FailureKind.CLUSTER_DOWN) from error
+            raise Failure(_kind_of_cluster(error)) from error
         finally:
             await cluster.aclose()
         if node is None:
@@ -136,6 +154,13 @@ class ByCluster:
         self._known = None
 
     async def close(self) -> None: ...
+
+
+def _kind_of_cluster(error: Exception) -> FailureKind:
+    kind = told_kind(error)
+    if kind is None:
+        return FailureKind.AWAY if is_cut_off(error) else FailureKind.CLUSTER_DOWN
+    return FailureKind.AWAY if kind is FailureKind.TIMEOUT else kind
 
 
 def _to(named: Node, nodes: Nodes, options: dict[str, Any]) -> AbstractConnection:

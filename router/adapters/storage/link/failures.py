@@ -13,6 +13,7 @@ from typing import Final
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
+    ConnectionError,  # noqa: A004 - the driver's
     InvalidResponse,
     NoPermissionError,
     RedisError,
@@ -45,7 +46,9 @@ class FailureKind(StrEnum):
     UNBLOCKED = "unblocked"
     WRONG_NODE = "wrong_node"
     CLUSTER_DOWN = "cluster_down"
+    NOT_CLUSTER = "not_cluster"
     SENTINEL_PORT = "sentinel_port"
+    NOT_SENTINEL = "not_sentinel"
     WRONG_DATABASE = "wrong_database"
     BUSY_SCRIPT = "busy_script"
     NOT_REDIS = "not_redis"
@@ -59,7 +62,7 @@ ADVICE: Final = {
     FailureKind.NAME_UNKNOWN: "the name of its host leads nowhere",
     FailureKind.BAD_ADDRESS: "no connection can be made of its URL: look for a mistyped option",
     FailureKind.NO_MASTER: "no Sentinel names a master of redis.sentinel.service",
-    FailureKind.PASSWORD_REFUSED: "it refuses the user name or the password, or wants one",
+    FailureKind.PASSWORD_REFUSED: "it wants another user name or password: correct them",
     FailureKind.NOT_PERMITTED: "its ACL denies this user a command or our keys (ar:*)",
     FailureKind.SCRIPTING_DENIED: "this user needs EVAL and EVALSHA (ACL +@scripting)",
     FailureKind.TLS_NOT_TRUSTED: "its certificate is not trusted: name its authority",
@@ -77,8 +80,10 @@ ADVICE: Final = {
     FailureKind.UNBLOCKED: "it changes its role",
     FailureKind.WRONG_NODE: "it is a node of a cluster: name the cluster in redis.cluster.nodes",
     FailureKind.CLUSTER_DOWN: "its cluster is down",
+    FailureKind.NOT_CLUSTER: "it is no node of a cluster: name it in redis.url",
     FailureKind.SENTINEL_PORT: "it is a Sentinel: name it in redis.sentinel.nodes",
-    FailureKind.WRONG_DATABASE: "it has no database of this number",
+    FailureKind.NOT_SENTINEL: "it is no Sentinel: name it in redis.url, or Sentinels in its place",
+    FailureKind.WRONG_DATABASE: "it has no database of this number: name another, 0 in a cluster",
     FailureKind.BUSY_SCRIPT: "a script holds it up",
     FailureKind.NOT_REDIS: "what answers there does not speak Redis's protocol",
     FailureKind.REFUSED: "it refuses a command",
@@ -108,6 +113,9 @@ LASTING: Final = frozenset(
         FailureKind.TLS_NOT_TRUSTED,
         FailureKind.TLS_EXPECTED,
         FailureKind.TLS_NOT_SPOKEN,
+        FailureKind.NOT_CLUSTER,
+        FailureKind.SENTINEL_PORT,
+        FailureKind.NOT_SENTINEL,
         FailureKind.WRONG_DATABASE,
         FailureKind.NOT_REDIS,
         FailureKind.REFUSED,
@@ -135,17 +143,31 @@ _BY_WORD: Final = {
     "NOPERM": FailureKind.NOT_PERMITTED,
 }
 _SCRIPTING: Final = re.compile(r"'(eval|evalsha|script)(\||')", re.IGNORECASE)
-_UNKNOWN_SCRIPTING: Final = re.compile(r"unknown command '?`?(eval|evalsha)", re.IGNORECASE)
+_UNKNOWN: Final = re.compile(r"unknown command '?`?(evalsha|eval|cluster|sentinel)", re.IGNORECASE)
+_BY_UNKNOWN: Final = {
+    "cluster": FailureKind.NOT_CLUSTER,
+    "sentinel": FailureKind.NOT_SENTINEL,
+}
 _CHAIN: Final = 8
 
 
 def kind_of(error: BaseException) -> FailureKind:
     """Returns the kind that the error, or the one it came from, tells of."""
-    for each in _chain(error):
-        found = _kind(each)
-        if found is not None:
-            return found
+    found = told_kind(error)
+    if found is not None:
+        return found
     return FailureKind.REFUSED if isinstance(error, ResponseError) else FailureKind.AWAY
+
+
+def told_kind(error: BaseException) -> FailureKind | None:
+    """Returns the same; None where neither tells of any."""
+    kinds = (_kind(each) for each in _chain(error))
+    return next((kind for kind in kinds if kind is not None), None)
+
+
+def is_cut_off(error: BaseException) -> bool:
+    """Returns whether it came of a connection that could not be made, or broke."""
+    return any(isinstance(each, (OSError, ConnectionError)) for each in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -203,7 +225,10 @@ def _of_words(text: str) -> FailureKind | None:
         return FailureKind.VERSION_TOO_OLD
     if "DB index" in text or "SELECT is not allowed" in text or text == "Invalid Database":
         return FailureKind.WRONG_DATABASE
-    return FailureKind.SCRIPTING_DENIED if _UNKNOWN_SCRIPTING.search(text) else None
+    if "cluster support disabled" in text:
+        return FailureKind.NOT_CLUSTER
+    unknown = _UNKNOWN.search(text)
+    return _BY_UNKNOWN.get(unknown[1].lower(), FailureKind.SCRIPTING_DENIED) if unknown else None
 
 
 class Failure(RedisError):

@@ -19,7 +19,7 @@ from router.adapters.storage.server_facts import Unfit, findings
 from router.domain.errors import StorageUnavailable
 from router.domain.tenants import Tenant, hash_key
 from tests.contract.samples import RECORD
-from tests.stores import Server, free_port, ready, spawn
+from tests.stores import Server, free_port, ready, spawn, stored
 
 PATIENCE_S = 60.0
 SERVICE = "router-store"
@@ -194,7 +194,9 @@ async def test_everything_of_a_store_works_in_one_slot(tmp_path: Path) -> None:
             found = [each async for each in storage.kept.each(10)]
             assert [each.id for each in found] == ["d-1"]
             facts = await storage.tried()
-            assert {one.what for one in findings(facts) if one.grave} == set()
+            assert {one.what for one in findings(facts) if one.grave} == {
+                Unfit.NOT_DURABLE
+            }  # as started here
             assert Unfit.CLUSTER not in {one.what for one in findings(facts)}
         sizes = [await server.ask("DBSIZE") for server in servers]
         assert sorted(bool(size) for size in sizes) == [False, False, True]
@@ -255,3 +257,38 @@ async def test_a_manual_failover_costs_no_call(tmp_path: Path) -> None:
                     number += 1
             ends += [await record(storage, number + n) for n in range(20)]
             assert all(ends)
+
+
+async def kind_told(nodes: Nodes, prefix: str = "ar:") -> str:
+    async with opened(nodes, prefix) as storage:
+        with pytest.raises(StorageUnavailable) as caught:
+            await storage.ping()
+        with pytest.raises(StorageUnavailable) as again:
+            await storage.decisions.record(RECORD)
+        assert again.value.metadata == caught.value.metadata
+        return caught.value.metadata["kind"]
+
+
+async def test_nodes_that_are_none_are_told(tmp_path: Path) -> None:
+    async with stored(tmp_path / "a") as plain:
+        sentinels = Nodes(nodes=(plain.address,), service=SERVICE)
+        assert await kind_told(sentinels) == "not_sentinel"
+        cluster = Nodes(nodes=(plain.address,))
+        assert await kind_told(cluster, CLUSTER_PREFIX) == "not_cluster"
+
+
+async def test_nodes_that_are_silent_are_away() -> None:
+    nodes = (("127.0.0.1", free_port()), ("127.0.0.1", free_port()))
+    assert await kind_told(Nodes(nodes=nodes, service=SERVICE)) == "away"
+    assert await kind_told(Nodes(nodes=nodes), CLUSTER_PREFIX) == "away"
+
+
+async def test_sentinels_that_know_no_master_or_no_password_say_so(tmp_path: Path) -> None:
+    async with stored(tmp_path / "a") as master:
+        known = sentinel(tmp_path / "s", master)
+        async with started(known):
+            nodes = Nodes(nodes=(("127.0.0.1", free_port()), known.address), service="other")
+            assert await kind_told(nodes) == "no_master"
+            await known.ask("ACL", "SETUSER", "default", "resetpass", ">p")
+            refused = Nodes(nodes=(known.address,), service=SERVICE, sentinel_password="q")
+            assert await kind_told(refused) == "password_refused"

@@ -15,6 +15,8 @@ import pytest
 import redis
 import uvloop
 from click.testing import CliRunner, Result
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 import router.adapters.storage
 from router.adapters.storage import Storage, StorageSettings, open_storage
@@ -146,6 +148,49 @@ def test_what_is_grave_fails_the_check(server: Server, tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "maxmemory-policy is allkeys-lru" in done.stderr
     assert "set noeviction" in done.stderr
+
+
+@pytest.mark.parametrize("options", [["--maxmemory", "100mb"]])
+def test_a_server_that_keeps_nothing_fails_the_check(server: Server, tmp_path: Path) -> None:
+    done = check(tmp_path, server.url)
+    assert done.exit_code == 1
+    assert "nothing is written to disk" in done.stderr
+    server.client.config_set("save", "3600 1")
+    assert found(server.url) == {"not_durable": False}
+    server.client.config_set("save", "")
+    server.client.execute_command(
+        "ACL SETUSER app on >secret ~ar:* +@all -@admin -@dangerous +info"
+    )
+    assert found(f"redis://app:secret@127.0.0.1:{server.port}") == {"not_durable": False}
+
+
+def test_a_check_that_is_refused_says_what_to_change(server: Server, tmp_path: Path) -> None:
+    for url, words in (
+        (f"redis://:wrong@127.0.0.1:{server.port}", "password: correct them"),
+        (f"{server.url}/99", "no database of this number: name another"),
+        (f"redis://127.0.0.1:{free_port()}", "nothing answers at its address"),
+    ):
+        done = check(tmp_path, url)
+        assert done.exit_code == 1
+        assert words in done.stderr
+        assert ("try again" in done.stderr) == ("nothing answers" in words)
+
+
+def test_a_check_tells_a_sentinel(tmp_path: Path) -> None:
+    port = free_port()
+    path = tmp_path / "s.conf"
+    path.write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n")
+    words = [str(find_server()), str(path), "--sentinel"]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)  # noqa: S603 - the server of the tests
+    try:
+        with redis.Redis(port=port, retry=Retry(ConstantBackoff(0.05), 1_000)) as asked:
+            assert asked.ping()
+        done = check(tmp_path, f"redis://127.0.0.1:{port}")
+    finally:
+        process.kill()
+        process.wait()
+    assert done.exit_code == 1
+    assert "it is a Sentinel: name it in redis.sentinel.nodes" in done.stderr
 
 
 def test_a_replica_is_found_without_a_write(server: Server) -> None:
