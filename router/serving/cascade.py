@@ -152,6 +152,10 @@ class Cascade:
             async with aclosing(self._try_arm(run, arm, live=False)) as deltas:
                 async for _ in deltas:
                     pass  # nothing of it is handed out before it was chosen
+        except BaseException:
+            if run.answer is not None:  # it came, and its caller left while it was checked
+                _mark_cancelled(run, _hold(run))
+            raise
         finally:
             run.deadline_s = deadline_s
         if run.answer is None:

@@ -34,6 +34,7 @@ from router.domain.tenants import Tenant
 from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
 from router.runtime.background import Background
+from router.runtime.fair_queue import CheckPool
 from router.serving.leases import Held, LeaseKeeper
 
 ANSWER = Answer("Forty-two.", FinishReason.STOP, Usage(10, 5), "m")
@@ -85,6 +86,7 @@ class Core:
     reloaded: Callable[[str], RouterService]
     held: Held
     keeper: LeaseKeeper
+    checks: CheckPool
 
     async def records(self) -> list[DecisionRecord]:
         """Return the records of all requests that chose a plan, in order."""
@@ -133,7 +135,17 @@ async def core(
     service = build(text)
     held, keeper = adapters.held, build_lease_keeper(adapters)
     yield Core(
-        service, storage, Keys(prefix), embedder, provider, metrics, background, build, held, keeper
+        service,
+        storage,
+        Keys(prefix),
+        embedder,
+        provider,
+        metrics,
+        background,
+        build,
+        held,
+        keeper,
+        adapters.checks,
     )
     await background.drain()
     embedder.close()

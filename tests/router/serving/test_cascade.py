@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from router.config import parse_config
 from router.config.values import catalog_of
-from router.domain.chat import Answer
+from router.domain.chat import Answer, Format, ResponseFormat
 from router.domain.events import Decided, FeedbackGiven
 from router.domain.records import AttemptOutcome, CacheStatus
 from router.gates.verifier_breaker import VerifierBreaker, VerifierBreakerSettings
@@ -110,3 +111,45 @@ async def test_cancelled_judging_is_charged_but_neither_cached_nor_learned(
     gate.waits_for = ""
     again = await core.service.complete(asked())
     assert again.record.cache is CacheStatus.MISS
+
+
+@pytest.mark.parametrize("ask", [complete, stream])
+async def test_a_second_opinion_that_is_still_checked_is_served_to_nobody_who_left(
+    core: Core, ask
+) -> None:
+    checks, busy, came = core.checks, threading.Event(), []
+    answer = replace(ANSWER, text="{}")
+
+    async def reply() -> Answer:
+        came.append(checks.done)
+        if len(came) == 2:
+            came.append(asyncio.ensure_future(checks.run("other", lambda: busy.wait(60))))
+            await asyncio.sleep(0)
+        return answer
+
+    core.provider.reply = reply
+    form = ResponseFormat(Format.JSON_SCHEMA, '{"type": "object"}')
+    request = asked()
+    asking = asyncio.create_task(
+        ask(core, replace(request, chat=replace(request.chat, response_format=form)))
+    )
+    try:
+        async with asyncio.timeout(60):
+            while len(came) < 3:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # it waits for its check
+        asking.cancel()
+        await asyncio.wait({asking})
+    finally:
+        busy.set()
+    await came[2]
+    (record,) = await core.records()
+    assert [(a.arm, a.outcome, a.why, a.guessed) for a in record.attempts] == [
+        ("cheap", AttemptOutcome.CANCELLED, "unjudged", False),
+        ("fallback", AttemptOutcome.CANCELLED, "unjudged", False),
+    ]
+    assert (record.answered, record.arm) == (False, "")
+    assert record.cost_usd == pytest.approx(sum(a.cost_usd for a in record.attempts))
+    plans = catalog_of(parse_config(TEXT, "test.yaml", {})).plans
+    learned = outcomes_of(Decided(record), record, plans, SETTINGS)
+    assert [(outcome.quality, outcome.failed) for outcome in learned] == [(None, None)]
