@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -13,9 +12,11 @@ from redis.asyncio.connection import (
     SSLConnection,
 )
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as DriverConnectionError
 from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import TimeoutError as DriverTimeout
 
 from router.adapters.storage.link.failures import (
     Failure,
@@ -93,20 +94,29 @@ class BySentinel:
         )
 
     async def make(self) -> AbstractConnection:
-        try:
-            named = await self._sentinel.discover_master(self._nodes.service)
-        except MasterNotFoundError:
-            raise Failure(await self._why_unknown()) from None
-        return _to(named, self._nodes, self._options)
+        return _to(await self._find(), self._nodes, self._options)
 
-    async def _why_unknown(self) -> FailureKind:
-        """Ask them all: the driver does not tell Sentinels that know no master from silent ones."""
-        asked = (each.sentinel_masters() for each in self._sentinel.sentinels)
-        told = await asyncio.gather(*asked, return_exceptions=True)
-        kinds = [kind_of(each) for each in told if isinstance(each, BaseException)]
-        if len(kinds) < len(told):
-            return FailureKind.NO_MASTER
-        return next((kind for kind in kinds if kind not in _SILENT), FailureKind.AWAY)
+    async def _find(self) -> Node:
+        """Ask one Sentinel after the other; the one that knew is asked first the next time.
+
+        The driver's `discover_master` does not tell Sentinels that know no master from silent ones.
+        """
+        sentinels, kinds = self._sentinel.sentinels, list[FailureKind]()
+        for each in tuple(sentinels):
+            try:
+                masters: Any = await each.sentinel_masters()
+            except (DriverConnectionError, DriverTimeout) as error:
+                kinds.append(kind_of(error))
+                continue
+            state = masters.get(self._nodes.service)
+            if state and self._sentinel.check_master_state(state, self._nodes.service):
+                sentinels.remove(each)
+                sentinels.insert(0, each)
+                return state["ip"], int(state["port"])
+        if len(kinds) < len(sentinels):
+            raise Failure(FailureKind.NO_MASTER)
+        told = (kind for kind in kinds if kind not in _SILENT)
+        raise Failure(next(told, FailureKind.AWAY))
 
     def forget(self) -> None:
         """Sentinels are asked for each connection."""
