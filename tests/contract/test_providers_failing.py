@@ -140,7 +140,7 @@ async def test_a_limit_on_one_wait_of_a_stream_is_the_deployments_own(
     party: Party, limit: str
 ) -> None:
     """The first piece comes at once, the second too late."""
-    party.upstream.wait_s = 5
+    party.upstream.wait_s = 1
     party.deployment = replace(party.deployment, **{limit: 100})
     items = party.provider.stream(party.deployment, ASK, 300)
     with pytest.raises(errors.ProviderTimeout) as late:

@@ -157,8 +157,8 @@ async def check(storage: Storage, ledger: Ledger, began: set[str]) -> None:
     [
         pytest.param("killed", 6.0, id="killed"),
         pytest.param("killed", 60.0, id="killed for a minute", marks=pytest.mark.slow),
-        pytest.param("hung", 6.0, id="hung"),
-        pytest.param("flapping", 6.0, id="flapping"),
+        pytest.param("hung", 6.0, id="hung", marks=pytest.mark.slow),
+        pytest.param("flapping", 6.0, id="flapping", marks=pytest.mark.slow),
     ],
 )
 async def test_nobody_who_may_be_served_is_refused_and_nothing_is_lost_or_doubled(

@@ -164,6 +164,7 @@ def test_learner_runs_alone_until_a_signal(tmp_path: Path, write_config: Write) 
     assert not redis_of(tmp_path / "redis")
 
 
+@pytest.mark.slow
 def test_a_learner_that_cannot_start_or_is_killed_is_told_by_health_metrics_and_log(
     write_config: Write, model_dir: Path
 ) -> None:
