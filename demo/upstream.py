@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -134,12 +134,17 @@ class Upstream:
         return {"id": name, "object": kind, "created": 0, "model": self.name, "choices": choices}
 
 
+def served(upstream: Upstream) -> AbstractAsyncContextManager[int]:
+    """The port of the upstream, served as `served_app` does."""
+    return served_app(upstream.app())
+
+
 @asynccontextmanager
-async def served(upstream: Upstream) -> AsyncIterator[int]:
+async def served_app(app: Starlette) -> AsyncIterator[int]:
     """The port of a real HTTP server in this loop; at the end it waits for no answer."""
     port = free_port()
     config = uvicorn.Config(
-        upstream.app(),
+        app,
         port=port,
         log_level="critical",
         lifespan="off",

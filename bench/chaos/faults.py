@@ -40,7 +40,7 @@ class Gone:
 
 @dataclass(slots=True)
 class Store:
-    """What routers reach by one name: a proxy that leads to the primary.
+    """The store as routers reach it: by one name, a proxy that leads to the primary.
 
     routers: with their ports. slow: those that SIGTERM did not end in time while it was away.
     """
@@ -174,4 +174,4 @@ FAULTS: Mapping[str, Fault] = {
     "resets": _resets,
     "failover": _failover,
 }
-"""By name, in the order in which they are tried."""
+"""The faults by name, in the order in which they are tried."""

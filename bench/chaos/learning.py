@@ -87,7 +87,7 @@ def learning(kills: int, seed: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of the promises, the money and the replay.
+    """The outcome of a run: promises, money and the replay.
 
     charged_usd, owed_usd: what the tenant was charged, and what its decisions cost together with
     the estimates of those that a kill left open. replay: what `learner replay --verify` said.

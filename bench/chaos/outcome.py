@@ -1,4 +1,4 @@
-"""What a run of `scripts/chaos store` has shown: a table of its faults, and a verdict."""
+"""The outcome of a run of `scripts/chaos store`: a table of its faults, and a verdict."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Call:
     reason: str = ""
     degraded: bool = False
     told: bool | None = None
-    """Whether feedback was acknowledged; None where none was sent."""
+    """True if feedback was acknowledged; None where none was sent."""
 
 
 @dataclass(frozen=True, slots=True)

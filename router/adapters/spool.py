@@ -65,7 +65,7 @@ class _Segment:
         return SpoolPage([entry for _, entry in found], str(self.path), [end for end, _ in found])
 
     def acknowledge(self, end: int) -> None:
-        """Where a full disk takes no note of it, it is delivered again after a restart alone."""
+        """Note a delivery; one that a full disk can't note is repeated after a restart alone."""
         self.done = end
         with suppress(OSError), self.ack.open("wb") as file:
             file.write(_ACK.pack(end))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,12 @@ import grpc
 import pytest
 import pytest_asyncio
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from demo.stack import free_port
+from demo.upstream import served_app
 from router.app.reloading import ConfigSource
 from router.app.server import running_router
 from router.config import load_config
@@ -44,20 +43,9 @@ class Door:
         return JSONResponse({"model": "m", "choices": [choice], "usage": usage})
 
 
-@asynccontextmanager
-async def opened(door: Door) -> AsyncIterator[int]:
+def opened(door: Door) -> AbstractAsyncContextManager[int]:
     app = Starlette(routes=[Route("/v1/chat/completions", door.complete, methods=["POST"])])
-    port = free_port()
-    config = uvicorn.Config(app, port=port, log_config=None, lifespan="off")
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server._serve())  # noqa: SLF001 - `serve` would take the signals
-    while not server.started:
-        await asyncio.sleep(0.005)
-    try:
-        yield port
-    finally:
-        server.should_exit = True
-        await task
+    return served_app(app)
 
 
 @dataclass(slots=True)

@@ -23,11 +23,10 @@ from pathlib import Path
 
 import platformdirs
 
-from router.adapters.storage.settings import AppendFsync
+from router.adapters.storage.settings import MIN_VERSION, AppendFsync
 from router.domain.errors import RouterError, ServerMissing, StoreUnwritable
 
 APP = "adaptive-router"
-MIN_VERSION = 8
 PROBE_S = 5.0
 MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes
 POLL_S = 0.002

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from router.adapters.storage.client import Client, load
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.link.probe import MIN_VERSION
+from router.adapters.storage.settings import MIN_VERSION
 
 NEARLY_FULL: Final = 0.8
 """Share of `maxmemory`."""

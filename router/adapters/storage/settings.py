@@ -11,6 +11,8 @@ from router.ports.state import HealthPolicy
 
 AppendFsync: TypeAlias = Literal["always", "everysec"]
 
+MIN_VERSION = 8
+"""The first Redis that has vector sets."""
 DAY_S = 86_400
 GRACE_S = 3_600
 """A decision outlives its join window by this, so that what silence stands for finds it."""

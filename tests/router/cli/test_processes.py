@@ -19,13 +19,10 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from demo.stack import free_port
+
 WAIT_S = 60.0
 Write = Callable[[str], Path]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def next_taken() -> tuple[int, socket.socket]:

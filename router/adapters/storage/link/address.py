@@ -1,4 +1,4 @@
-"""Where the store is: one server, the master that Sentinels name, or one shard of a cluster."""
+"""The place of the store: a server, the master that Sentinels name, or a shard of a cluster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from router.adapters.storage.link.failures import (
 )
 
 SENTINEL_S: Final = 0.3
-"""For one Sentinel to answer; then the next one is asked."""
+"""Time for one Sentinel to answer; then the next one is asked."""
 
 _SILENT: Final = (FailureKind.AWAY, FailureKind.TIMEOUT)
 

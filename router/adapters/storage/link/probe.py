@@ -12,9 +12,9 @@ from router.adapters.storage.client import Client, load, refused
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.link.failures import ADVICE, Failure, FailureKind, kind_of
 from router.adapters.storage.link.tls_check import tls_mismatch
+from router.adapters.storage.settings import MIN_VERSION
 from router.domain.errors import ServerMissing
 
-MIN_VERSION: Final = 8
 KEEP_MS: Final = 5_000
 UNTOLD: Final = frozenset({FailureKind.NOT_PERMITTED, FailureKind.REFUSED})
 SILENT: Final = frozenset({FailureKind.AWAY, FailureKind.TIMEOUT})

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
+from demo.stack import free_port
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.adapters.storage.client import MAX_PIPELINE, Client, load
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.link.address import Address
 from router.domain.errors import ServerMissing, StorageUnavailable
 from tests.contract.samples import RECORD
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def connections(bare: Redis) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 import router.adapters.storage
+from demo.stack import free_port
 from router.adapters.storage import Storage, StorageSettings, open_storage
 from router.adapters.storage.embedded import find_server
 from router.adapters.storage.server_facts import ServerFacts, findings
@@ -39,13 +39,6 @@ EVERY = {
     "aof_enabled": "0",
     "rdb_last_bgsave_status": "err",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Server:
