@@ -26,6 +26,7 @@ from router.serving.admission import Admission, AdmissionSettings
 from router.serving.attempts import DeploymentCaller
 from router.serving.audits import Auditor, FeedbackRate
 from router.serving.cascade import Cascade
+from router.serving.coalescing import Followers
 from router.serving.decider import Decider, PlanSelector
 from router.serving.deployment_stats import StatsBook
 from router.serving.earlier_answers import IdempotencyGuard, IdempotencySettings, ResponseCache
@@ -157,6 +158,7 @@ def build_lease_keeper(adapters: Adapters) -> LeaseKeeper:
         held=adapters.held,
         observer=adapters.observer,
         clock=time.monotonic,
+        cache=adapters.storage.cache,
     )
 
 
@@ -185,6 +187,7 @@ class _Wiring:
             health=stores.health,
             admission=self.admission,
             cache=self._cache,
+            followers=self._followers(),
             rephrases=self._rephrases(),
             idempotency=self._idempotency(),
             finalizer=self._finalizer(),
@@ -225,6 +228,15 @@ class _Wiring:
             cache=self._adapters.storage.cache,
             observer=self._adapters.observer,
             settings=self._config.cache,
+            held=self._adapters.held,
+        )
+
+    def _followers(self) -> Followers:
+        return Followers(
+            cache=self._cache,
+            background=self._adapters.background,
+            observer=self._adapters.observer,
+            clock=time.time,
         )
 
     @cached_property

@@ -258,13 +258,21 @@ class FeedbackReport:
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """An answer that passed its gate, which decision paid for it, and the exact key it has."""
+    """An answer that passed its gate, which decision paid for it, and the exact key it has.
+
+    model: the deployment's by the config that answered. tenant, prompt, partition: by which it is
+    purged, the prompt as its `prompt_digest`. All are empty in entries of earlier versions.
+    """
 
     answer: Answer
     arm: str
     deployment: str
     decision_id: str
     exact: str
+    model: str = ""
+    tenant: str = ""
+    prompt: str = ""
+    partition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,12 +281,13 @@ class CacheKey:
 
     partition: hash of the tenant and everything but the last user text (system prompt, history,
     tools, parameters) and of the literals in that text (numbers, negations): only prompts that
-    agree on all of these are compared by similarity.
+    agree on all of these are compared by similarity. prompt: hash of the tenant and that text.
     """
 
     tenant: str
     exact: str
     partition: str
+    prompt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
-from router.domain.chat import Answer, ChatRequest, Delta, Message, Role
+from router.domain.chat import Answer, ChatRequest, Delta, Format, Message, Role, TextPart
 from router.domain.events import GainFound, PolicyChanged, PolicyCommand
 from router.domain.records import CacheKey, DecisionRecord, FeedbackReport, OutcomeReport
 from router.domain.tenants import QuotaLeft, Tenant
@@ -176,15 +176,46 @@ def _plain_literals(text: str, start: int, end: int) -> Iterator[str]:
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
-def cache_key(tenant: str, chat: ChatRequest) -> CacheKey:
-    """Keys of a request; hashes only, so no prompt text stands in a key."""
+TRAILING: Final = " \t\r\n"
+"""White space that makes no other request where it ends the last user message."""
+
+
+def cache_key(tenant: str, chat: ChatRequest, weights: WeightOverrides | None = None) -> CacheKey:
+    """Keys of a request; hashes only, so no prompt text stands in a key.
+
+    weights: who asks for others is answered by other arms, so they tell requests apart.
+    """
     literals = literals_of(chat.prompt)
     rest = replace(chat, messages=_without_prompt(chat.messages))
+    weighed = () if weights in (None, WeightOverrides()) else (weights,)
     return CacheKey(
         tenant=tenant,
-        exact=_digest(tenant, chat),
-        partition=_digest(tenant, rest, literals),
+        exact=_digest(tenant, _trimmed(chat), *weighed),
+        partition=_digest(tenant, rest, literals, *weighed),
+        prompt=prompt_digest(tenant, chat.prompt),
     )
+
+
+def prompt_digest(tenant: str, prompt: str) -> str:
+    """Returns the digest by which a tenant's answers to a prompt are found again."""
+    return _digest(tenant, prompt.rstrip(TRAILING))
+
+
+def _trimmed(chat: ChatRequest) -> ChatRequest:
+    """Returns the chat without white space at the end of its last user message."""
+    index = _last_user(chat.messages)
+    last = chat.messages[index].parts[-1:] if index >= 0 else ()
+    if not last or not isinstance(last[0], TextPart) or last[0].text[-1:] not in TRAILING:
+        return chat
+    message = chat.messages[index]
+    parts = (*message.parts[:-1], TextPart(last[0].text.rstrip(TRAILING)))
+    trimmed = replace(message, parts=parts)
+    return replace(chat, messages=(*chat.messages[:index], trimmed, *chat.messages[index + 1 :]))
+
+
+def _last_user(messages: Sequence[Message]) -> int:
+    """Returns the index of the last user message, -1 where there is none."""
+    return max((i for i, m in enumerate(messages) if m.role is Role.USER), default=-1)
 
 
 def request_digest(chat: ChatRequest, *more: object) -> str:
@@ -193,7 +224,7 @@ def request_digest(chat: ChatRequest, *more: object) -> str:
 
 
 def _without_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    index = max((i for i, m in enumerate(messages) if m.role is Role.USER), default=-1)
+    index = _last_user(messages)
     blank = (
         replace(m, parts=tuple(p for p in m.parts if not hasattr(p, "text"))) if i == index else m
         for i, m in enumerate(messages)
@@ -203,3 +234,34 @@ def _without_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 def _digest(*values: object) -> str:
     return hashlib.blake2b(_encode(values), digest_size=20).hexdigest()
+
+
+MOST_PROSE_CHARACTERS: Final = 500
+"""Characters of a prompt that is a question; a longer one brings material, which details decide."""
+_CODE = re.compile(
+    r"[`{}<>\\|;^~]|\w\(|[=!]=|\w=|\w_\w|://|&&"  # code
+    r"|^(?:\t| {2,})\S"  # indented
+    r"|(?:^|\s)(?:--?[A-Za-z]|[.~]*/\w|[$#>%] \S)"  # options, paths and prompts of a shell
+    r"|^\s*(?:sudo|rm|cd|ls|cp|mv|chmod|grep|sed|curl|git|docker|kubectl|npm|pip|apt|ssh) "
+    r"|^\s*(?:def|class|import|return|const|func|fn|#include) |^\s*(?:at|File) [\w.\"]+[,:/]"
+    r"|\b(?:SELECT|INSERT INTO|DELETE FROM|UPDATE \w+ SET)\b"
+    r"|Traceback|\w(?:Error|Exception)\b|\bpanic: |\bexit (?:code|status) \d",
+    re.MULTILINE,
+)
+
+
+def is_prose(chat: ChatRequest) -> bool:
+    """Returns whether another wording may be answered alike: a question in words, for a reader.
+
+    Tools and JSON are read by programs, and in code one sign decides.
+
+    >>> def asked(text): return is_prose(ChatRequest((Message(Role.USER, (TextPart(text),)),)))
+    >>> asked("What is the capital of Norway?"), asked("rm -rf ./build"), asked("x" * 501)
+    (True, False, False)
+    """
+    if chat.tools or chat.response_format.kind is not Format.TEXT:
+        return False
+    if any(m.role is Role.TOOL or m.tool_calls for m in chat.messages):
+        return False
+    prompt = chat.prompt
+    return len(prompt) <= MOST_PROSE_CHARACTERS and not _CODE.search(prompt)

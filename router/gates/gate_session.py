@@ -155,6 +155,13 @@ class GateSession:
         agrees = self.agrees(self.plan.rungs[0], other)
         return None if agrees is None else float(agrees)
 
+    def is_rejected(self, arm: str) -> bool:
+        """True if the verifier said that the arm's answer, the first one, is bad."""
+        quality = self._verified_quality
+        if self._verifier is None or quality is None or arm != self.plan.rungs[0]:
+            return False
+        return quality < self._verifier.accept_at
+
     def _signals(self, arm: str, answer: Answer, verified: float | None = None) -> Vector:
         closed = closed_answer(answer.text, self._question.asked)
         self._closed_answers[arm] = closed

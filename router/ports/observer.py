@@ -37,6 +37,9 @@ class Observer:
     def cache(self, status: CacheStatus) -> None:
         """An answer came out of the cache, or did not."""
 
+    def coalesced(self, result: str) -> None:
+        """A request waited for the same one that was under way: served | led | alone."""
+
     def stage(self, name: str, seconds: float) -> None:
         """A stage of the pipeline ended: admit | embed | similar | decide | call."""
 

@@ -33,6 +33,27 @@ from router.ports.upstream import Embedding
 class AnswerCache(Protocol):
     async def get(self, key: CacheKey) -> CachedAnswer | None: ...
 
+    async def claim(
+        self, key: CacheKey, owner: str, ttl_s: int
+    ) -> tuple[CachedAnswer | None, bool]:
+        """The answer, or whether this owner is the one to find it for all that ask the same.
+
+        It is for as long as it renews, until it releases.
+        """
+        ...
+
+    async def claimed(self, key: CacheKey) -> bool:
+        """True while some request that claimed the key is being answered."""
+        ...
+
+    async def renew(self, owners: Mapping[str, str], ttl_s: int) -> None:
+        """Extend claims, owners by exact key; what another owns it leaves as it is."""
+        ...
+
+    async def release(self, key: CacheKey, owner: str) -> None:
+        """Does nothing for another owner's claim."""
+        ...
+
     async def similar(
         self, key: CacheKey, embedding: Embedding, threshold: float
     ) -> tuple[CachedAnswer, float] | None:

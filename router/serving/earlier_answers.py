@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Literal
 
 import msgspec
+from annotated_types import Ge, Le
 
-from router.domain.bounds import Count, Similarity
+from router.domain.bounds import WHOLE, Count, Similarity
+from router.domain.chat import ChatRequest
 from router.domain.errors import (
     IdempotencyConflict,
     IdempotencyRunning,
     StorageCorrupt,
     StorageUnavailable,
 )
-from router.domain.records import CachedAnswer, CacheKey, DecisionRecord
-from router.domain.requests import Completion, RouteRequest, request_digest
+from router.domain.records import CachedAnswer, CacheKey
+from router.domain.requests import Completion, RouteRequest, is_prose, request_digest
 from router.domain.tenants import LEASE_S
 from router.ports.observer import Observer
 from router.ports.state import AnswerCache, ClaimKey, ClaimState, Idempotency
 from router.ports.upstream import Embedding
 from router.runtime.background import retry_write
-from router.serving.leases import Held
+from router.serving.leases import ANSWERING_S, Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,12 @@ class ResponseCacheSettings:
     """Cosine similarity from which another prompt's answer is served; null: never."""
     max_entries_per_partition: Count = 1_000
     """Answers kept for similarity look-ups among requests alike but for the last user message."""
+    semantic_prompts: Literal["prose", "all"] = "prose"
+    """Prompts that may be answered by similarity. `prose`: of 500 characters at most, without code,
+    tools, their results or a JSON answer. `all`: these too."""
+    coalesce_wait_ms: Annotated[int, WHOLE, Ge(0), Le(600_000)] = 30_000
+    """Longest wait of a request for the answer to the same one under way, in any router, and three
+    quarters of its deadline at most. Then it is answered by itself. 0: no request waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +59,140 @@ class Hit:
     similarity: float
 
 
+class Ending(Enum):
+    """How a flight ended without an answer for others.
+
+    LEFT: nothing is known of the request. IN_VAIN: it got no answer that may be shared. AWAY: the
+    store does not tell.
+    """
+
+    LEFT = "left"
+    IN_VAIN = "in_vain"
+    AWAY = "away"
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """A request under way, whose answer all that ask the same wait for.
+
+    owner: the id of the request that began it. remote: another router finds the answer, and the
+    owner waits too. landed: set to what to serve, or None. watch: looks for a remote one's answer.
+    """
+
+    key: CacheKey
+    owner: str
+    landed: asyncio.Future[Hit | None]
+    remote: bool = False
+    followers: int = 0
+    ending: Ending = Ending.LEFT
+    watch: asyncio.Task[None] | None = None
+
+    def is_led_by(self, request_id: str) -> bool:
+        return self.owner == request_id and not self.remote
+
+
+Fits = Callable[[CachedAnswer], bool]
+"""True if an answer given before may be served to a request."""
+
+
 class ResponseCache:
     """A cache that is away or damaged is a cache that misses."""
 
     def __init__(
-        self, *, cache: AnswerCache, observer: Observer, settings: ResponseCacheSettings
+        self,
+        *,
+        cache: AnswerCache,
+        observer: Observer,
+        settings: ResponseCacheSettings,
+        held: Held | None = None,
     ) -> None:
         self._cache = cache
         self._observer = observer
         self._settings = settings
+        self._held = held or Held()
+        self._flights: dict[str, Flight] = {}
 
     @property
     def enabled(self) -> bool:
         return self._settings.enabled
+
+    @property
+    def coalesce_wait_ms(self) -> int:
+        return self._settings.coalesce_wait_ms
+
+    async def join(self, key: CacheKey, owner: str, fits: Fits) -> tuple[Hit | None, Flight | None]:
+        """Look the whole request up, and join those who ask the same or be the first of them.
+
+        Who is the first must `leave`, whatever happens.
+        """
+        flight = self._flights.get(key.exact)
+        if flight is None and self._settings.coalesce_wait_ms:
+            return await self._take_off(key, owner, fits)
+        hit = await self.exact(key)
+        return (hit if hit and fits(hit.cached) else None), flight
+
+    async def _take_off(
+        self, key: CacheKey, owner: str, fits: Fits
+    ) -> tuple[Hit | None, Flight | None]:
+        landed = asyncio.get_running_loop().create_future()
+        flight = self._flights[key.exact] = Flight(key, owner, landed)
+        try:
+            hit, leads = await self._claim(key, owner, fits)
+        except (StorageUnavailable, StorageCorrupt):
+            self._observer.degraded("cache")
+            self.land(flight, None, Ending.AWAY)
+            return None, None
+        if hit is not None:
+            self.land(flight, hit)
+        elif not landed.done():
+            flight.remote = not leads
+            if leads:
+                self._held.answers[key.exact] = owner
+            return None, flight
+        elif leads:
+            await self._release(key, owner)  # its request ended meanwhile
+        return hit, None
+
+    async def _claim(self, key: CacheKey, owner: str, fits: Fits) -> tuple[Hit | None, bool]:
+        cached, leads = await self._cache.claim(key, owner, ANSWERING_S)
+        if cached is not None and not fits(cached):
+            await self._cache.evict(key.exact, key.partition)
+            cached, leads = await self._cache.claim(key, owner, ANSWERING_S)
+        return (Hit(cached, 1.0) if cached else None), leads
+
+    def land(self, flight: Flight, hit: Hit | None, ending: Ending = Ending.LEFT) -> None:
+        """Let all go that wait; the next who asks the same begins anew."""
+        if self._flights.get(flight.key.exact) is flight:
+            del self._flights[flight.key.exact]
+        if not flight.landed.done():
+            flight.ending = ending
+            flight.landed.set_result(hit)
+
+    async def leave(
+        self, key: CacheKey, owner: str, hit: Hit | None = None, ending: Ending = Ending.LEFT
+    ) -> None:
+        """End the flight that this request began, if it did and nobody watches for its answer."""
+        flight = self._flights.get(key.exact)
+        if flight is None or flight.owner != owner or flight.watch is not None:
+            return
+        self.land(flight, hit, ending)
+        if not flight.remote:
+            await self._release(key, owner)
+
+    async def _release(self, key: CacheKey, owner: str) -> None:
+        """Where the store is not told, the claim lapses."""
+        if self._held.answers.get(key.exact) == owner:
+            del self._held.answers[key.exact]
+        try:
+            await self._cache.release(key, owner)
+        except StorageUnavailable:
+            self._observer.degraded("cache")
+
+    async def look(self, key: CacheKey) -> tuple[Hit | None, bool]:
+        """The answer that another router finds, and whether it is at it. Raises RouterError."""
+        # In this order: what is released has been put before.
+        claimed, cached = await asyncio.gather(self._cache.claimed(key), self._cache.get(key))
+        return (Hit(cached, 1.0) if cached else None), claimed
 
     async def exact(self, key: CacheKey) -> Hit | None:
         try:
@@ -68,6 +201,10 @@ class ResponseCache:
             self._observer.degraded("cache")
             return None
         return Hit(cached, 1.0) if cached else None
+
+    def compares(self, chat: ChatRequest) -> bool:
+        """True if a request may be answered by the answer to another one."""
+        return self._settings.semantic_prompts == "all" or is_prose(chat)
 
     async def similar(self, key: CacheKey, embedding: Embedding | None) -> Hit | None:
         """Find the nearest answer. embedding: None where only the same request may be answered."""
@@ -91,10 +228,10 @@ class ResponseCache:
         except (StorageUnavailable, StorageCorrupt):
             self._observer.degraded("cache")
 
-    async def evict(self, record: DecisionRecord) -> None:
-        """An answer that its caller found bad is not given to another."""
+    async def evict(self, exact: str, partition: str) -> None:
+        """An answer that was found bad is not given to another."""
         try:
-            await self._cache.evict(record.cache_exact, record.cache_partition)
+            await self._cache.evict(exact, partition)
         except (StorageUnavailable, StorageCorrupt):
             self._observer.degraded("cache")
 

@@ -104,6 +104,7 @@ class FeedbackService:
     async def _evict(self, tenant: str, decision_id: str) -> None:
         """Take the answer out of the cache; the feedback is recorded already."""
         try:
-            await self._cache.evict(await self._decisions.get(tenant, decision_id))
+            record = await self._decisions.get(tenant, decision_id)
+            await self._cache.evict(record.cache_exact, record.cache_partition)
         except StorageUnavailable:
             self._observer.degraded("cache")

@@ -10,12 +10,12 @@ from dataclasses import replace
 from router.degraded.continuity import Continuity
 from router.domain.catalog import Catalog
 from router.domain.errors import StorageUnavailable
-from router.domain.records import CachedAnswer, CacheStatus, DecisionRecord
+from router.domain.records import CachedAnswer, DecisionRecord
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
 from router.runtime.background import INSIST_S, SETTLE_S, Background
 from router.serving.admission import Admission
-from router.serving.earlier_answers import ResponseCache
+from router.serving.earlier_answers import Hit, ResponseCache
 from router.serving.request_state import RequestState
 from router.serving.sampling import PromptSampler
 
@@ -103,10 +103,25 @@ class Finalizer:
         )
 
     def _put(self, state: RequestState) -> None:
-        """Only what passed its gate may answer somebody else; nobody waits for it."""
-        run = state.run
-        if run is None or run.answer is None or not run.passed:
+        """Keep the answer for others, if it may answer them; its caller does not wait for it."""
+        run, key = state.run, state.key
+        if not state.is_keepable or run is None or run.answer is None:
             return
-        if state.cache is CacheStatus.MISS:
-            cached = CachedAnswer(run.answer, run.arm, run.deployment, state.id, state.key.exact)
-            self._background.start(self._cache.put(state.key, state.cache_embedding, cached))
+        cached = CachedAnswer(
+            run.answer,
+            run.arm,
+            run.deployment,
+            state.id,
+            key.exact,
+            model=self._catalog.model_of(run.deployment),
+            tenant=key.tenant,
+            prompt=key.prompt,
+            partition=key.partition,
+        )
+        self._background.start(self._keep(state, cached))
+
+    async def _keep(self, state: RequestState, cached: CachedAnswer) -> None:
+        try:
+            await self._cache.put(state.key, state.cache_embedding, cached)
+        finally:
+            await self._cache.leave(state.key, state.id, Hit(cached, 1.0))

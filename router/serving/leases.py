@@ -7,12 +7,13 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from router.domain.errors import RouterError
 from router.domain.tenants import LEASE_S, Orphan, Reservation
 from router.ports import Clock
 from router.ports.observer import Observer
-from router.ports.state import ClaimKey, Idempotency, QuotaKeeper
+from router.ports.state import AnswerCache, ClaimKey, Idempotency, QuotaKeeper
 from router.runtime.loops import wait
 
 _log = logging.getLogger(__name__)
@@ -22,12 +23,18 @@ _log = logging.getLogger(__name__)
 class Held:
     """Everything this process holds: reservations by id, claims by the request that owns them.
 
+    answers: the request that finds an answer for all that ask the same, by their exact key.
     Whoever puts one in takes it out when it is settled or released. A reservation that is found
     to be nobody's any more leaves by itself.
     """
 
     reservations: dict[str, Reservation] = field(default_factory=dict)
     claims: dict[str, ClaimKey] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+
+
+ANSWERING_S: Final = 15
+"""A claim to find an answer for others lapses after three renewals that did not come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +67,14 @@ class LeaseKeeper:
         observer: Observer,
         clock: Clock,
         settings: LeaseSettings | None = None,
+        cache: AnswerCache | None = None,
     ) -> None:
         self._quota = quota
         self._idempotency = idempotency
         self._held = held
         self._observer = observer
         self._clock = clock
+        self._cache = cache
         self._settings = settings or LeaseSettings()
         self._renewed_s = self._seen_s = clock()
         self._calm_until_s = self._seen_s + self._settings.calm_s
@@ -88,6 +97,8 @@ class LeaseKeeper:
         if now_s - self._seen_s > settings.renew_s:
             self._calm_until_s = now_s + settings.calm_s  # this process itself stood still
         self._seen_s = now_s
+        if self._cache is not None and self._held.answers:
+            await self._cache.renew(dict(self._held.answers), ANSWERING_S)
         if now_s - self._renewed_s >= settings.renew_s or now_s < self._calm_until_s:
             await self._renew()
             self._renewed_s = now_s

@@ -20,7 +20,7 @@ from router.domain.errors import (
     QuotaExceeded,
     StorageUnavailable,
 )
-from router.domain.records import CacheStatus, Mode, SessionTurn
+from router.domain.records import CachedAnswer, CacheStatus, Mode, SessionTurn
 from router.domain.requests import Completion, Directive, RouteRequest
 from router.domain.tenants import QuotaLeft, Tenant
 from router.ports import Clock, Ids
@@ -32,8 +32,9 @@ from router.runtime.fair_queue import CheckPool
 from router.serving.admission import Admission
 from router.serving.audits import Auditor
 from router.serving.cascade import BUSY, Cascade
+from router.serving.coalescing import Followers
 from router.serving.decider import PlanSelector
-from router.serving.earlier_answers import Hit, IdempotencyGuard, ResponseCache
+from router.serving.earlier_answers import Ending, Hit, IdempotencyGuard, ResponseCache
 from router.serving.finalize import Finalizer
 from router.serving.rephrase import RephraseDetector, attachment_digest, letter_fingerprint
 from router.serving.request_state import RequestState, open_request
@@ -62,6 +63,7 @@ class Pipeline:
     health: HealthBoard
     admission: Admission
     cache: ResponseCache
+    followers: Followers
     rephrases: RephraseDetector
     idempotency: IdempotencyGuard
     finalizer: Finalizer
@@ -94,11 +96,12 @@ class Pipeline:
         try:
             await self._admit(state)
             await self._look_up(state)
+            await self._share(state)
             async with aclosing(self._serve(state)) as deltas:
                 async for delta in deltas:
                     yield delta
         except BaseException:
-            self.background.start(self._finish(state))
+            self.background.start(self._finish(state, Ending.LEFT))
             raise
         # The caller may leave now: what was paid for is recorded, and kept for its retry.
         completion = await asyncio.shield(self.background.start(self._finish(state)))
@@ -113,15 +116,29 @@ class Pipeline:
             self.background.start(self.idempotency.release(state.request, state.id))
             raise
 
-    async def _finish(self, state: RequestState) -> Completion | None:
-        """Close and keep the answer for the same key; without an answer the key is free at once."""
+    async def _finish(
+        self, state: RequestState, ending: Ending = Ending.IN_VAIN
+    ) -> Completion | None:
+        """Close and keep the answer for the same key; without an answer the key is free at once.
+
+        ending: what those who wait for the same answer are told where they may not have it.
+        """
         if state.answer is None:
             self.background.start(self.idempotency.release(state.request, state.id))
+        if not state.is_keepable:
+            self._let_go(state, ending)
         try:
             return await self._close(state)
+        except BaseException:
+            self._let_go(state, ending)
+            raise
         finally:
             self.idempotency.leave(state.id)
             self.finalizer.end(state)
+
+    def _let_go(self, state: RequestState, ending: Ending) -> None:
+        if state.flight is not None or state.cache is CacheStatus.MISS:
+            self.background.start(self.cache.leave(state.key, state.id, ending=ending))
 
     async def _close(self, state: RequestState) -> Completion | None:
         record = await self.finalizer.close(state, self._patience_s(state))
@@ -205,7 +222,11 @@ class Pipeline:
     async def _cached_exactly(self, state: RequestState) -> Hit | None:
         if state.mode is Mode.DECIDE or state.cache is CacheStatus.BYPASS:
             return None
-        return await self.cache.exact(state.key)
+        hit, state.flight = await self.cache.join(state.key, state.id, self._fits(state))
+        return hit
+
+    def _fits(self, state: RequestState) -> Callable[[CachedAnswer], bool]:
+        return partial(state.may_serve, catalog=self.catalog)
 
     async def _health(self) -> dict[str, Health]:
         try:
@@ -229,7 +250,21 @@ class Pipeline:
                     self.cache.similar(state.key, state.cache_embedding),
                     self.selector.choose_early(state),
                 )
+            if state.hit is not None and not self._fits(state)(state.hit.cached):
+                state.hit = None
             state.cache = CacheStatus.SEMANTIC if state.hit else CacheStatus.MISS
+
+    async def _share(self, state: RequestState) -> None:
+        """Wait for the same request under way in place of a call; lead no others without one."""
+        flight = state.flight
+        if flight is None:
+            return
+        if state.cache is not CacheStatus.MISS:
+            self._let_go(state, Ending.LEFT)
+        elif not flight.is_led_by(state.id):
+            await self.followers.follow(state, self._fits(state))
+            if state.hit is None:
+                state.health = await self._health()  # as it is after the wait
 
     async def _is_rephrased(self, state: RequestState) -> bool:
         assert state.embedding is not None  # noqa: S101 - embedded just before
@@ -246,9 +281,9 @@ class Pipeline:
 
     async def _embed(self, state: RequestState) -> None:
         with self.stopwatch.stage("embed"):
-            prompt = state.request.chat.prompt
-            state.embedding = await self.embedder.embed(prompt, state.request.tenant.name)
-            state.embedded_whole = self.embedder.covers(prompt)
+            chat = state.request.chat
+            state.embedding = await self.embedder.embed(chat.prompt, state.request.tenant.name)
+            state.comparable = self.embedder.covers(chat.prompt) and self.cache.compares(chat)
 
     async def _serve(self, state: RequestState) -> AsyncGenerator[Delta]:
         if state.hit is not None:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from router.domain import MS_PER_S
 from router.domain.catalog import Arm, Catalog, Plan
-from router.domain.chat import Answer, Usage
+from router.domain.chat import Answer, FinishReason, Usage
 from router.domain.eligibility import (
     Constraints,
     Requirements,
@@ -19,6 +19,7 @@ from router.domain.eligibility import (
 )
 from router.domain.errors import FieldViolation, InvalidRequest, NoEligiblePlan
 from router.domain.records import (
+    CachedAnswer,
     CacheKey,
     CacheStatus,
     Choice,
@@ -31,7 +32,7 @@ from router.domain.tenants import NOT_OBSERVED, QuotaLeft, Reservation
 from router.ports.state import Health
 from router.ports.upstream import Embedding
 from router.serving.attempts import PlanRun
-from router.serving.earlier_answers import Hit
+from router.serving.earlier_answers import Flight, Hit
 
 
 @dataclass(slots=True)
@@ -41,8 +42,9 @@ class RequestState:
     plans, arms: what the request permits; an arm may stand in for one that fails. No plans where
     the cost limit pays no arm: only an answer given before will do.
     shadow_plans: what the policy would choose among where it only watches, else empty.
-    embedded_whole: the embedding is of all of the prompt.
+    comparable: like prompts may share an answer, and the embedding is of all of this one.
     early_choice: what would be chosen if every plan were well; choice: what was chosen.
+    flight: those who ask the same now, this request included; None where it is not shared.
     refused: by the quota, so nothing is held.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
     """
@@ -58,9 +60,10 @@ class RequestState:
     arms: tuple[str, ...]
     shadow_plans: tuple[Plan, ...] = ()
     embedding: Embedding | None = None
-    embedded_whole: bool = False
+    comparable: bool = False
     has_room: bool = True
     hit: Hit | None = None
+    flight: Flight | None = None
     early_choice: Choice | None = None
     choice: Choice | None = None
     run: PlanRun | None = None
@@ -78,14 +81,34 @@ class RequestState:
 
     @property
     def cache_embedding(self) -> Embedding | None:
-        """The key of answers to like prompts; None where the prompt was embedded in part only."""
-        return self.embedding if self.embedded_whole else None
+        """The key of answers to like prompts; None where only the same request is answered."""
+        return self.embedding if self.comparable else None
 
     @property
     def answer(self) -> Answer | None:
         if self.hit is not None:
             return self.hit.cached.answer
         return self.run.answer if self.run else None
+
+    @property
+    def is_keepable(self) -> bool:
+        """True if others may be given the answer: it passed, and no limit of this caller cut it."""
+        run = self.run
+        if self.cache is not CacheStatus.MISS or run is None or run.answer is None:
+            return False
+        if run.gate_session is not None and run.gate_session.is_rejected(run.arm):
+            return False
+        cut = run.answer.finish_reason is FinishReason.LENGTH
+        return run.passed and not (cut and self.request.options.max_cost_usd is not None)
+
+    def may_serve(self, cached: CachedAnswer, catalog: Catalog) -> bool:
+        """True if who gave an answer might give it now: limits and models may have changed."""
+        if cached.arm not in self.arms:
+            return False
+        return any(
+            d.name == cached.deployment and cached.model in ("", d.model)
+            for d in catalog.arms[cached.arm].deployments
+        )
 
     def is_healthy(self, deployment: str) -> bool:
         return self.health.get(deployment, Health.CLOSED) is not Health.OPEN
@@ -165,7 +188,7 @@ def open_request(
         mode=mode,
         id=decision_id,
         began_s=now_s,
-        key=cache_key(request.tenant.name, request.chat),
+        key=cache_key(request.tenant.name, request.chat, request.options.weights),
         reservation=_reservation(request, mode, decision_id, needs, arms=bounds, plans=plans),
         needs=needs,
         plans=tuple(plans),

@@ -5,6 +5,8 @@ The server's similarity is (1 + cosine) / 2; only the cosine leaves this file.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from router.adapters.storage.client import Client, load
@@ -16,10 +18,14 @@ from router.domain.records import CachedAnswer, CacheKey
 from router.ports.upstream import Embedding
 
 MAX_EXPIRED = 16
+MOST_AT_ONCE = 500
 ROUNDING = 1e-6
 _PUT = load("cache_put")
 _SIMILAR = load("cache_similar")
 _EVICT = load("cache_evict")
+_CLAIM = load("cache_claim")
+_RENEW = load("cache_renew")
+_RELEASE = load("lease_release")
 _answer = Codec(CachedAnswer)
 
 
@@ -33,6 +39,29 @@ class RedisAnswerCache:
 
     async def get(self, key: CacheKey) -> CachedAnswer | None:
         return _decode(await self._client.call("GET", self._keys.answer(key.exact)))
+
+    async def claim(
+        self, key: CacheKey, owner: str, ttl_s: int
+    ) -> tuple[CachedAnswer | None, bool]:
+        places = [self._keys.answer(key.exact), self._keys.answering(key.exact)]
+        told = await self._client.script(_CLAIM, places, owner, ttl_s)
+        if isinstance(told, int):
+            return None, bool(told)
+        answer = _decode(told)
+        return answer, answer is None  # what can't be read is answered anew, and replaced
+
+    async def claimed(self, key: CacheKey) -> bool:
+        return bool(await self._client.call("EXISTS", self._keys.answering(key.exact)))
+
+    async def renew(self, owners: Mapping[str, str], ttl_s: int) -> None:
+        exact = list(owners)
+        for start in range(0, len(exact), MOST_AT_ONCE):
+            some = exact[start : start + MOST_AT_ONCE]
+            places = [self._keys.answering(one) for one in some]
+            await self._client.script(_RENEW, places, ttl_s, *(owners[one] for one in some))
+
+    async def release(self, key: CacheKey, owner: str) -> None:
+        await self._client.script(_RELEASE, [self._keys.answering(key.exact)], owner)
 
     async def similar(
         self, key: CacheKey, embedding: Embedding, threshold: float

@@ -24,6 +24,10 @@ class Keys:
     def answer(self, exact: str) -> str:
         return f"{self.prefix}answer:{exact}"
 
+    def answering(self, exact: str) -> str:
+        """Names the request that is being answered for all that ask the same."""
+        return f"{self.prefix}answering:{exact}"
+
     @property
     def answers(self) -> str:
         """Prefix that an exact hash is appended to."""
