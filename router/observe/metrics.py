@@ -50,6 +50,9 @@ class Metrics(Observer):
         self._steps = self._counter("steps", "Choices after a first answer", "plan", "step")
         self._audits = self._counter("audits", "Accepted first answers checked", "result")
         self._cache = self._counter("cache", "Cache look-ups", "status")
+        self._coalesced = self._counter(
+            "coalesced", "Requests that waited for the same one under way", "result"
+        )
         self._feedback = self._counter("feedback", "Signs of quality", "kind")
         self._degraded = self._counter("degraded", "Work done without a dependency", "what")
         self._served_degraded = self._counter(
@@ -62,9 +65,11 @@ class Metrics(Observer):
             "kind",
             "result",
         )
-        self._spool_entries = self._gauge("spool_entries", "Writes in the spool")
-        self._spool_bytes = self._gauge("spool_bytes", "Size of the spool on disk")
-        self._spool_age = self._gauge("spool_oldest_seconds", "Age of the oldest spooled write")
+        self._spool = (
+            self._gauge("spool_entries", "Writes in the spool"),
+            self._gauge("spool_bytes", "Size of the spool on disk"),
+            self._gauge("spool_oldest_seconds", "Age of the oldest spooled write"),
+        )
         self._orphans = self._counter(
             "orphaned_reservations", "Reservations of dead routers, settled"
         )
@@ -173,6 +178,9 @@ class Metrics(Observer):
     def cache(self, status: CacheStatus) -> None:
         self._cache.labels(status.value).inc()
 
+    def coalesced(self, result: str) -> None:
+        self._coalesced.labels(result).inc()
+
     def stage(self, name: str, seconds: float) -> None:
         self._stages.labels(name).observe(seconds)
 
@@ -196,9 +204,8 @@ class Metrics(Observer):
         self._unspooled.labels(kind, result).inc()
 
     def spool(self, entries: int, size_bytes: int, oldest_s: float) -> None:
-        self._spool_entries.set(entries)
-        self._spool_bytes.set(size_bytes)
-        self._spool_age.set(oldest_s)
+        for gauge, value in zip(self._spool, (entries, size_bytes, oldest_s), strict=True):
+            gauge.set(value)
 
     def loop_finished(self, loop: str) -> None:
         self._loops.labels(loop).set_to_current_time()

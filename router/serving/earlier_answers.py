@@ -175,9 +175,13 @@ class ResponseCache:
         flight = self._flights.get(key.exact)
         if flight is None or flight.owner != owner or flight.watch is not None:
             return
-        self.land(flight, hit, ending)
-        if not flight.remote:
-            await self._release(key, owner)
+        if hit is not None:
+            self.land(flight, hit)
+        try:
+            if not flight.remote:
+                await self._release(key, owner)
+        finally:  # who leads next must find the key free
+            self.land(flight, hit, ending)
 
     async def _release(self, key: CacheKey, owner: str) -> None:
         """Where the store is not told, the claim lapses."""

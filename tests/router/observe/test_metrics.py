@@ -48,6 +48,7 @@ def everything(observer: Observer) -> None:
     observer.cache(CacheStatus.MISS)
     observer.stage("embed", 0.004)
     observer.feedback("explicit")
+    observer.coalesced("served")
     observer.degraded("cache")
     observer.served_degraded("served")
     observer.spooled("decision")
@@ -88,6 +89,7 @@ def test_everything_observed_can_be_scraped() -> None:
         'adaptive_router_cache_total{status="miss"} 1.0',
         'adaptive_router_stage_seconds_count{stage="embed"} 1.0',
         'adaptive_router_feedback_total{kind="explicit"} 1.0',
+        'adaptive_router_coalesced_total{result="served"} 1.0',
         'adaptive_router_degraded_total{what="cache"} 1.0',
         'adaptive_router_degraded_requests_total{result="served"} 1.0',
         'adaptive_router_spooled_total{kind="decision"} 1.0',
