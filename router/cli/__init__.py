@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from router.cli.cache import cache
 from router.cli.learner import learner
 from router.cli.policy import policy
 from router.cli.tenants import tenant
@@ -103,5 +104,16 @@ def fetch_model_command(directory: Path | None) -> None:
     click.echo(str(fetch_model(target=directory)))
 
 
-for command in (calibrate, evaluate, explain, learner, log, map_command, policy, tenant, train):
+for command in (
+    cache,
+    calibrate,
+    evaluate,
+    explain,
+    learner,
+    log,
+    map_command,
+    policy,
+    tenant,
+    train,
+):
     main.add_command(command)

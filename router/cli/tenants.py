@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import os
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from router.cli.store import with_storage
 from router.config import load_config
 from router.domain.tenants import (
     NOT_OBSERVED,
@@ -162,7 +162,7 @@ def usage(name: str, config_path: Path, *, as_json: bool) -> None:
         found = await storage.tenants.show(name)
         return found, await storage.quota.usage(found)
 
-    found, used = _with_storage(load_config(config_path, os.environ), read)
+    found, used = with_storage(load_config(config_path, os.environ), read)
     told = _told(found.limits, used)
     if as_json:
         click.echo(json.dumps(told))
@@ -215,7 +215,7 @@ def release(name: str, config_path: Path) -> None:
             settled += found
         return settled
 
-    orphans = _with_storage(load_config(config_path, os.environ), settle)
+    orphans = with_storage(load_config(config_path, os.environ), settle)
     reserved_usd = sum(orphan.reserved_usd for orphan in orphans)
     charged_usd = sum(orphan.charged_usd for orphan in orphans)
     click.echo(
@@ -254,17 +254,4 @@ def _new_key() -> str:
 def _with_directory(
     config: Config, use: Callable[[TenantDirectory], Awaitable[T]], *, begun: bool = True
 ) -> T:
-    return _with_storage(config, lambda storage: use(storage.tenants), begun=begun)
-
-
-def _with_storage(
-    config: Config, use: Callable[[Storage], Awaitable[T]], *, begun: bool = True
-) -> T:
-    """begun: False also accepts a store without data, as the first tenant does."""
-    from router.app.process import opened_storage  # noqa: PLC0415 - `--help` need not wait for its imports
-
-    async def run() -> T:
-        async with opened_storage(config, os.environ, begun=begun) as storage:
-            return await use(storage)
-
-    return asyncio.run(run())
+    return with_storage(config, lambda storage: use(storage.tenants), begun=begun)

@@ -5,7 +5,8 @@ The server's similarity is (1 + cosine) / 2; only the cosine leaves this file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from router.ports.upstream import Embedding
 
 MAX_EXPIRED = 16
 MOST_AT_ONCE = 500
+SCANNED = 500
+READ = 32
+"""Answers read at once by a purge: each has 256 KiB at most."""
 ROUNDING = 1e-6
 _PUT = load("cache_put")
 _SIMILAR = load("cache_similar")
@@ -90,6 +94,29 @@ class RedisAnswerCache:
 
     async def evict(self, exact: str, partition: str) -> None:
         await self._client.script(_EVICT, self._place(exact, partition), exact)
+
+    async def purge(self, tenant: str, prompt: str = "") -> int:
+        """Evict a tenant's answers, or those to the prompt of this digest. Returns their number.
+
+        Entries of earlier versions name no tenant: they stay until they lapse. Raises
+        StorageUnavailable.
+        """
+        removed, cursor = 0, b"0"
+        while True:
+            pattern = self._keys.answer("*")
+            words = ("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED)
+            cursor, places = await self._client.call(*words)
+            for start in range(0, len(places), READ):
+                found = await self._read(places[start : start + READ])
+                own = [f for f in found if f.tenant == tenant and prompt in ("", f.prompt)]
+                await asyncio.gather(*(self.evict(f.exact, f.partition) for f in own))
+                removed += len(own)
+            if cursor == b"0":
+                return removed
+
+    async def _read(self, places: Sequence[bytes]) -> list[CachedAnswer]:
+        found = await self._client.call_many([("GET", place) for place in places])
+        return [answer for answer in map(_decode, found) if answer is not None]
 
     def _place(self, exact: str, partition: str) -> list[str]:
         keys = self._keys
