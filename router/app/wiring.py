@@ -298,6 +298,7 @@ class _Wiring:
             cascade=self._cascade,
             admission=self.admission,
             decisions=self._stores.decisions,
+            cache=self._cache,
             background=adapters.background,
             observer=adapters.observer,
             draw=SystemRandom().random,
@@ -322,6 +323,8 @@ class _Wiring:
         return RephraseDetector(
             sessions=adapters.storage.sessions,
             decisions=self._stores.decisions,
+            cache=self._cache,
+            background=adapters.background,
             observer=adapters.observer,
             settings=self._config.learning.reask,
         )

@@ -31,6 +31,7 @@ from router.runtime.background import Background
 from router.serving.admission import Admission
 from router.serving.attempts import PlanRun
 from router.serving.cascade import Cascade
+from router.serving.earlier_answers import ResponseCache
 from router.serving.request_state import RequestState
 
 BUDGET_TENANT: Final = "#audits"
@@ -78,6 +79,7 @@ class Auditor:
         cascade: Cascade,
         admission: Admission,
         decisions: DecisionLog,
+        cache: ResponseCache,
         background: Background,
         observer: Observer,
         draw: Callable[[], float],
@@ -89,6 +91,7 @@ class Auditor:
         self._cascade = cascade
         self._admission = admission
         self._decisions = decisions
+        self._cache = cache
         self._background = background
         self._observer = observer
         self._draw = draw
@@ -190,7 +193,10 @@ class Auditor:
         if quality is None:
             self._observer.audit("failed" if answer is None else "unreadable")
             return
-        self._observer.audit("good" if quality >= 0.5 else "bad")  # noqa: PLR2004 - the middle
+        good = quality >= 0.5  # noqa: PLR2004 - the middle
+        self._observer.audit("good" if good else "bad")
+        if not good:
+            await self._cache.evict(state.key.exact, state.key.partition)
         event = Audited(state.id, quality, check.share, cost_usd)
         try:
             await self._decisions.audited(event)

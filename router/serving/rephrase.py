@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,11 +13,13 @@ import numpy as np
 
 from router.domain.bounds import Count, Similarity
 from router.domain.chat import ChatRequest, ImagePart
-from router.domain.errors import StorageUnavailable
+from router.domain.errors import DecisionNotFound, StorageUnavailable
 from router.domain.records import SessionTurn
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
 from router.ports.state import Sessions
+from router.runtime.background import Background
+from router.serving.earlier_answers import ResponseCache
 
 _NUMBER = re.compile(r"\d+")
 
@@ -37,11 +40,15 @@ class RephraseDetector:
         *,
         sessions: Sessions,
         decisions: DecisionLog,
+        cache: ResponseCache,
+        background: Background,
         observer: Observer,
         settings: RephraseSettings,
     ) -> None:
         self._sessions = sessions
         self._decisions = decisions
+        self._cache = cache
+        self._background = background
         self._observer = observer
         self._settings = settings
 
@@ -49,19 +56,26 @@ class RephraseDetector:
         """Remember this turn; True when it repeats the one before it, which is then marked."""
         try:
             earlier = await self._sessions.swap(tenant, session_id, turn, self._settings.window_s)
-            return earlier is not None and await self._compare(earlier, turn)
+            return earlier is not None and await self._compare(tenant, earlier, turn)
         except StorageUnavailable:
             self._observer.degraded("session")
             return False
 
-    async def _compare(self, earlier: SessionTurn, turn: SessionTurn) -> bool:
+    async def _compare(self, tenant: str, earlier: SessionTurn, turn: SessionTurn) -> bool:
         similarity = _cosine(earlier.embedding, turn.embedding)
         if earlier.attached != turn.attached or similarity < self._settings.similarity:
             return False
         alike = letter_similarity(earlier.letters, turn.letters)
         await self._decisions.reasked(earlier.decision_id, similarity, alike)
         self._observer.feedback("reask")
+        self._background.start(self._evict(tenant, earlier.decision_id))
         return True
+
+    async def _evict(self, tenant: str, decision_id: str) -> None:
+        """Take the answer that was not good enough out of the cache: at worst it is asked anew."""
+        with suppress(DecisionNotFound):  # it is still under way
+            record = await self._decisions.get(tenant, decision_id)
+            await self._cache.evict(record.cache_exact, record.cache_partition)
 
 
 def attachment_digest(chat: ChatRequest) -> str:

@@ -33,9 +33,14 @@ def budget_usd() -> float:
 
 
 @pytest.fixture
-def sections(judge: str, budget_usd: float) -> str:
+def cache() -> str:
+    return "no"
+
+
+@pytest.fixture
+def sections(judge: str, budget_usd: float, cache: str) -> str:
     audit = f"audit_share: 1, audit_usd_per_day: {budget_usd}, judge: '{judge}'"
-    return f"cache: {{enabled: false}}\njudging: {{{audit}}}"
+    return f"cache: {{enabled: {cache}}}\njudging: {{{audit}}}"
 
 
 @pytest.fixture
@@ -83,6 +88,17 @@ async def test_the_arm_above_is_asked_and_its_tenant_charged(
     assert (audit.propensity, audit.cost_usd) == (1.0, pytest.approx(STRONG_USD))
     spent_usd = CHEAP_USD + SECOND_USD + STRONG_USD
     assert 1.0 - await left_usd(router, metadata) == pytest.approx(spent_usd, abs=1e-8)
+
+
+@pytest.mark.parametrize("cache", ["yes"])
+@pytest.mark.parametrize(("strong", "kept"), [("It is 42.", 1), ("It is 41.", 0)])
+async def test_an_answer_that_was_found_bad_is_not_kept(
+    router: Router, texts: Iterator[str], strong: str, kept: int
+) -> None:
+    say(router, cheap="The answer is 42.", fallback="#### 42", reasoning=f"The answer: {strong}")
+    await router.complete(next(texts))
+    await first_audit(router)
+    assert len(await router.storage.client.call("KEYS", "ar:answer:*")) == kept
 
 
 async def test_a_storage_that_is_away_for_a_moment_leaves_nothing_held(

@@ -101,3 +101,18 @@ async def test_a_known_answer_is_served_with_every_provider_down(router: Router)
     for upstream in router.upstreams.values():
         upstream.down = True
     assert (await router.complete(TEXT)).receipt.cache == router_pb2.CACHE_STATUS_EXACT
+
+
+async def test_a_session_that_asks_again_evicts_what_was_not_good_enough(router: Router) -> None:
+    await router.complete(TEXT)
+    await until(status(router, TEXT, router_pb2.CACHE_STATUS_EXACT))
+    served = await router.complete(TEXT, session_id="s")
+    assert served.receipt.cache == router_pb2.CACHE_STATUS_EXACT
+    await router.complete(NEAR, session_id="s")
+
+    async def is_gone() -> bool:
+        keys = await router.storage.client.call("KEYS", "ar:answer:*")
+        return not keys
+
+    await until(is_gone)
+    assert (await router.complete(TEXT)).receipt.cache == router_pb2.CACHE_STATUS_MISS

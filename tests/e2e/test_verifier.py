@@ -68,9 +68,15 @@ def plans() -> str:
 
 
 @pytest.fixture
-def sections(verifier: tuple[Verifier, int]) -> str:
+def more() -> str:
+    """More of the config."""
+    return "cache: {enabled: false}"
+
+
+@pytest.fixture
+def sections(verifier: tuple[Verifier, int], more: str) -> str:
     return f"""
-cache: {{enabled: false}}
+{more}
 judging:
   audit_share: 0
   verifier:
@@ -227,3 +233,24 @@ async def test_an_answer_of_a_million_characters_is_judged_in_time(
     assert len(done.answer.text) == 1_000_000
     said = await judgement(router, done.receipt)
     assert all(-1 <= signal <= 1.5 for signal in said.signals)
+
+
+@pytest.mark.parametrize("more", ["attempts: {max_per_request: 1}"])
+@pytest.mark.parametrize(("quality", "kept"), [(1.0, 1), (0.0, 0)])
+async def test_an_answer_that_it_rejects_is_served_if_need_be_and_not_kept(
+    router: Router,
+    verifier: tuple[Verifier, int],
+    texts: Iterator[str],
+    quality: float,
+    kept: int,
+) -> None:
+    verifier[0].reply = says(quality)
+    done = await router.complete(next(texts))
+    assert (done.receipt.arm, len(done.receipt.attempts)) == ("cheap", 1)
+
+    async def has_settled() -> bool:
+        claims = await router.storage.client.call("KEYS", "ar:answering:*")
+        return not claims
+
+    await until(has_settled)
+    assert len(await router.storage.client.call("KEYS", "ar:answer:*")) == kept
