@@ -177,3 +177,41 @@ async def test_many_writers_keep_the_bound(
     )
     found = [await cache.similar(KEY, vector, 0.99) for vector in vectors]
     assert sum(one is not None for one in found) == MAX_ENTRIES
+
+
+async def test_one_of_many_claims_a_key_until_it_releases(cache: AnswerCache) -> None:
+    told = await asyncio.gather(*(cache.claim(KEY, f"r{n}", HOUR_S) for n in range(20)))
+    (owner,) = [f"r{n}" for n, (_, leads) in enumerate(told) if leads]
+    assert {answer for answer, _ in told} == {None}
+    assert await cache.claim(KEY, owner, HOUR_S) == (None, True)  # its first try got no reply
+    assert await cache.claimed(KEY)
+    await cache.release(KEY, "stranger")
+    assert await cache.claim(KEY, "stranger", HOUR_S) == (None, False)
+    await cache.release(KEY, owner)
+    assert not await cache.claimed(KEY)
+    assert await cache.claim(KEY, "stranger", HOUR_S) == (None, True)
+
+
+async def test_an_answer_is_found_and_not_claimed(cache: AnswerCache) -> None:
+    await cache.put(KEY, None, cached(), HOUR_S)
+    assert await cache.claim(KEY, "r", HOUR_S) == (cached(), False)
+    assert not await cache.claimed(KEY)
+
+
+async def test_a_claim_lapses_unless_its_owner_renews_it(cache: AnswerCache) -> None:
+    other = replace(KEY, exact="e2")
+    for key in (KEY, other):
+        await cache.claim(key, "r", 1)
+    await cache.renew({KEY.exact: "r", other.exact: "stranger", "never claimed": "r"}, HOUR_S)
+
+    async def has_lapsed() -> bool:
+        return not await cache.claimed(other)
+
+    await eventually(has_lapsed)
+    assert await cache.claimed(KEY)
+    assert not await cache.claimed(replace(KEY, exact="never claimed"))
+
+
+async def test_what_cannot_be_read_is_answered_anew(cache: AnswerCache, storage: Storage) -> None:
+    await storage.client.call("SET", storage.keys.answer(KEY.exact), b"\xc1 nonsense")
+    assert await cache.claim(KEY, "r", HOUR_S) == (None, True)

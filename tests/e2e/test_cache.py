@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from adaptive_router.v1 import router_pb2
+import pytest
+from adaptive_router.v1 import chat_pb2, router_pb2
 
 from demo.world import Reply
-from tests.e2e.conftest import Router, request, until
+from tests.e2e.conftest import Router, chat, request, until
 
 TEXT = "What is the capital of Norway?"
 NEAR = "what is the capital of Norway"
@@ -116,3 +117,46 @@ async def test_a_session_that_asks_again_evicts_what_was_not_good_enough(router:
 
     await until(is_gone)
     assert (await router.complete(TEXT)).receipt.cache == router_pb2.CACHE_STATUS_MISS
+
+
+CODE, NEAR_CODE = "What does the command ls -l do?", "what does the command ls -l do"
+LOOK = chat_pb2.Tool(name="look")
+JSON = chat_pb2.ResponseFormat(kind=chat_pb2.ResponseFormat.KIND_JSON_OBJECT)
+
+
+@pytest.fixture
+def semantic_prompts() -> str:
+    return "prose"
+
+
+@pytest.fixture
+def sections(semantic_prompts: str) -> str:
+    return f"cache: {{semantic_prompts: {semantic_prompts}}}"
+
+
+async def asked_again(router: Router, text: str, near: str, **more: object) -> int:
+    """Ask, ask the same again, then nearly the same; returns where the last answer came from."""
+
+    async def ask(said: str) -> int:
+        asked = router_pb2.CompleteRequest(chat=chat(said, **more))
+        done = await router.stub.Complete(asked, metadata=router.metadata)
+        return int(done.receipt.cache)
+
+    async def is_kept() -> bool:
+        return await ask(text) == router_pb2.CACHE_STATUS_EXACT
+
+    await until(is_kept)
+    return await ask(near)
+
+
+@pytest.mark.parametrize(
+    ("semantic_prompts", "status"),
+    [("prose", router_pb2.CACHE_STATUS_MISS), ("all", router_pb2.CACHE_STATUS_SEMANTIC)],
+)
+async def test_code_and_tools_are_answered_as_themselves_only(router: Router, status: int) -> None:
+    for upstream in router.upstreams.values():
+        upstream.find = lambda _: Reply('{"n": 1}', 1.0, 100, 50)
+    assert await asked_again(router, CODE, NEAR_CODE) == status
+    assert await asked_again(router, TEXT, NEAR, tools=[LOOK]) == status
+    assert await asked_again(router, TEXT, NEAR, response_format=JSON) == status
+    assert await asked_again(router, TEXT, NEAR) == router_pb2.CACHE_STATUS_SEMANTIC

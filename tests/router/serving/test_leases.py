@@ -15,6 +15,7 @@ from router.domain.errors import (
     ProviderUnavailable,
     StorageUnavailable,
 )
+from router.domain.records import CacheKey
 from router.domain.tenants import LEASE_S, Reservation, Tenant, TenantLimits
 from router.serving.leases import Held, LeaseKeeper, LeaseSettings
 from tests.blips import miss_first_tries
@@ -226,3 +227,13 @@ async def test_the_keeper_goes_on_after_the_store_was_away(
             await asyncio.sleep(0.01)
     stop.set()
     await running
+
+
+async def test_who_finds_an_answer_for_others_keeps_its_claim(core: Core) -> None:
+    key = CacheKey(TENANT.name, "exact", "partition")
+    await core.storage.cache.claim(key, "led", 1)
+    core.held.answers[key.exact] = "led"
+    await core.keeper.step()
+    left_s = await core.storage.client.call("TTL", core.keys.answering(key.exact))
+    assert left_s > 1
+    del core.held.answers[key.exact]
