@@ -22,14 +22,19 @@ from router.ports.spool import Spool
 from router.ports.upstream import Embedder, Provider
 from router.runtime.background import Background
 from router.runtime.fair_queue import CheckPool
-from router.serving.admission import Admission, AdmissionSettings
+from router.serving.admission import (
+    Admission,
+    AdmissionSettings,
+    IdempotencyGuard,
+    IdempotencySettings,
+)
 from router.serving.attempts import DeploymentCaller
 from router.serving.audits import Auditor, FeedbackRate
 from router.serving.cascade import Cascade
 from router.serving.coalescing import Followers
 from router.serving.decider import Decider, PlanSelector
 from router.serving.deployment_stats import StatsBook
-from router.serving.earlier_answers import IdempotencyGuard, IdempotencySettings, ResponseCache
+from router.serving.earlier_answers import ResponseCache
 from router.serving.feedback import FeedbackService
 from router.serving.finalize import Finalizer
 from router.serving.leases import Held, LeaseKeeper

@@ -97,11 +97,11 @@ class LeaseKeeper:
         if now_s - self._seen_s > settings.renew_s:
             self._calm_until_s = now_s + settings.calm_s  # this process itself stood still
         self._seen_s = now_s
-        if self._cache is not None and self._held.answers:
-            await self._cache.renew(dict(self._held.answers), ANSWERING_S)
         if now_s - self._renewed_s >= settings.renew_s or now_s < self._calm_until_s:
             await self._renew()
             self._renewed_s = now_s
+        if self._cache is not None and self._held.answers:
+            await self._cache.renew(dict(self._held.answers), ANSWERING_S)
         if now_s >= self._calm_until_s:
             self._tell(await self._quota.settle_orphans(settings.most_orphans))
 

@@ -29,12 +29,12 @@ from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Embedder
 from router.runtime.background import INSIST_S, Background
 from router.runtime.fair_queue import CheckPool
-from router.serving.admission import Admission
+from router.serving.admission import Admission, IdempotencyGuard
 from router.serving.audits import Auditor
 from router.serving.cascade import BUSY, Cascade
 from router.serving.coalescing import Followers
 from router.serving.decider import PlanSelector
-from router.serving.earlier_answers import Ending, Hit, IdempotencyGuard, ResponseCache
+from router.serving.earlier_answers import Ending, Hit, ResponseCache
 from router.serving.finalize import Finalizer
 from router.serving.rephrase import RephraseDetector, attachment_digest, letter_fingerprint
 from router.serving.request_state import RequestState, open_request

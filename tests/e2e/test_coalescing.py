@@ -281,9 +281,10 @@ async def test_an_answer_that_may_not_be_shared_lets_the_others_go(fleet: Fleet)
     await fleet.nothing_is_left()
 
 
+@pytest.mark.parametrize("count", [1, 2])
 async def test_a_call_that_failed_is_tried_again_by_one(fleet: Fleet) -> None:
     fleet.provider.reply = lambda number: FAULT if number == 1 else GOOD
-    asked = [fleet.ask() for _ in range(MANY)]
+    asked = [fleet.ask(number) for number in range(MANY)]
     await fleet.admitted(MANY)
     fleet.provider.free.set()
     done = await asyncio.gather(*asked, return_exceptions=True)
@@ -317,14 +318,17 @@ async def test_the_router_that_led_is_killed(fleet: Fleet, tmp_path: Path) -> No
     assert fleet.provider.seen == 2
 
 
-async def test_who_waits_is_answered_though_redis_dies(fleet: Fleet) -> None:
-    asked = [fleet.ask() for _ in range(MANY)]
+@pytest.mark.parametrize(("count", "calls"), [(1, 1), (2, 1 + MANY // 2)])
+async def test_who_waits_is_answered_though_redis_dies(fleet: Fleet, calls: int) -> None:
+    """In the router that leads by its answer, in another one by calls of their own."""
+    asked = [fleet.ask(number) for number in range(MANY)]
     await fleet.admitted(MANY)
     fleet.server.end()
+    await fleet.called(calls)
     fleet.provider.free.set()
     done = await asyncio.gather(*asked)
     assert {one.answer.text for one in done} == {GOOD}
-    assert fleet.provider.seen == 1
+    assert fleet.provider.seen == calls
 
 
 async def test_without_redis_nobody_waits(fleet: Fleet) -> None:

@@ -25,6 +25,8 @@ from tests.golden.traffic import CACHED, ONCE, RETOLD, Key, outcome, request, se
 
 ADDED = (
     r"ar:epoch string ",
+    r"ar:answering:\S+ string ",
+    r"ar:answer:\S+ string \.(model|partition|prompt|tenant)",
     r"ar:snapshots hash \*:mark",
     r"ar:reserved-until zset ",
     r"ar:settled:\S+ zset ",
