@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from typing import Self
 PR_SET_PDEATHSIG = 1
 READY_S = 20.0
 GRACE_S = 8.0
+FIRST_PORT, PORTS = 10_000, 20_000
 
 
 class StackError(RuntimeError):
@@ -24,9 +26,36 @@ class StackError(RuntimeError):
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Returns a port that no socket has, and that no other process of this machine is given.
+
+    It is below the ports that outgoing connections take, and ours until this process ends.
+    """
+    for _ in range(PORTS):
+        port = FIRST_PORT + secrets.randbelow(PORTS)
+        if _is_free(port) and _is_claimed(port):
+            return port
+    raise StackError("no port is free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
+def _is_claimed(port: int) -> bool:
+    """Bind a name that the system takes back when this process ends; elsewhere luck must do."""
+    if not sys.platform.startswith("linux"):
+        return True
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0adaptive-router-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    claim.detach()
+    return True
 
 
 def listens(port: int) -> bool:

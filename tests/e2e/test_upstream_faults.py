@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import wraps
 from pathlib import Path
 
 import grpc
 import pytest
-import uvloop
 from adaptive_router.v1 import router_pb2
 
 from router.app.server import running_router
@@ -19,22 +17,12 @@ from router.domain.records import Attempt, AttemptOutcome
 from router.domain.tenants import Tenant, TenantLimits, hash_key
 from tests.e2e.conftest import KEY, Router, chat, until
 from tests.e2e.ledger import Ledger, upstream
+from tests.e2e.wire import on_uvloop
 
 INPUT_USD, OUTPUT_USD = 1.0, 10.0
 LIMIT = 256
 """Output limit of every deployment here."""
 BUDGET_USD = 0.05
-
-
-def on_uvloop(test: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
-    """Run a test on the event loop that production uses."""
-
-    @wraps(test)
-    def run(**given: object) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(test(**given))
-
-    return run
 
 
 @pytest.fixture(autouse=True)
