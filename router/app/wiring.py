@@ -213,6 +213,7 @@ class _Wiring:
             admission=self.admission,
             cache=self._cache,
             rate=self._feedback_rate,
+            background=self._adapters.background,
             observer=self._adapters.observer,
         )
 

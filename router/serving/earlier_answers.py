@@ -18,6 +18,7 @@ from router.domain.requests import is_prose
 from router.ports.observer import Observer
 from router.ports.state import AnswerCache
 from router.ports.upstream import Embedding
+from router.runtime.background import retry_write
 from router.serving.leases import ANSWERING_S, Held
 
 
@@ -224,9 +225,14 @@ class ResponseCache:
         except (StorageUnavailable, StorageCorrupt):
             self._observer.degraded("cache")
 
-    async def evict(self, exact: str, partition: str) -> None:
-        """An answer that was found bad is not given to another."""
+    async def evict(self, exact: str, partition: str, patience_s: float = 0.0) -> bool:
+        """An answer that was found bad is not given to another. Returns whether it is gone.
+
+        patience_s: how long it is tried.
+        """
         try:
-            await self._cache.evict(exact, partition)
+            await retry_write(lambda: self._cache.evict(exact, partition), patience_s)
         except (StorageUnavailable, StorageCorrupt):
             self._observer.degraded("cache")
+            return False
+        return True

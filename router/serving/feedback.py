@@ -19,7 +19,7 @@ from router.domain.requests import OutcomeReceipt
 from router.domain.tenants import Reservation, Tenant
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
-from router.runtime.background import INSIST_S
+from router.runtime.background import INSIST_S, SETTLE_S, Background
 from router.serving.admission import Admission
 from router.serving.audits import FeedbackRate
 from router.serving.earlier_answers import ResponseCache
@@ -38,6 +38,7 @@ class FeedbackService:
         admission: Admission,
         cache: ResponseCache,
         rate: FeedbackRate,
+        background: Background,
         observer: Observer,
     ) -> None:
         self._catalog = catalog
@@ -45,6 +46,7 @@ class FeedbackService:
         self._admission = admission
         self._cache = cache
         self._rate = rate
+        self._background = background
         self._observer = observer
 
     async def decision(self, tenant: Tenant, decision_id: str) -> DecisionRecord:
@@ -102,9 +104,15 @@ class FeedbackService:
         return not fresh
 
     async def _evict(self, tenant: str, decision_id: str) -> None:
-        """Take the answer out of the cache; the feedback is recorded already."""
+        """Take the answer out of the cache, at once or when the store is back.
+
+        The feedback is recorded already.
+        """
         try:
             record = await self._decisions.get(tenant, decision_id)
-            await self._cache.evict(record.cache_exact, record.cache_partition)
         except StorageUnavailable:
             self._observer.degraded("cache")
+            return
+        place = record.cache_exact, record.cache_partition
+        if not await self._cache.evict(*place):
+            self._background.start(self._cache.evict(*place, SETTLE_S))

@@ -348,3 +348,25 @@ async def test_a_spool_that_is_named_and_cannot_be_written_ends_the_start(
     with pytest.raises(SpoolUnwritable, match=f"{tmp_path}/spool"):
         async with running_router(parsed, {}):
             pass
+
+
+async def test_an_answer_found_bad_meanwhile_is_gone_once_the_store_is_back(
+    router: Router, server: EmbeddedRedis, texts: Iterator[str], tmp_path: Path
+) -> None:
+    text = next(texts)
+    done = (await router.complete(text)).receipt
+
+    async def is_kept() -> bool:
+        return (await router.complete(text)).receipt.cache == router_pb2.CACHE_STATUS_EXACT
+
+    await until(is_kept)
+    await router.storage.client.call("CONFIG", "SET", "appendfsync", "always")
+    kill(server)
+    await router.feedback(done.decision_id, 0.0)
+    await server.start()
+    await caught_up(router, tmp_path)
+
+    async def is_gone() -> bool:
+        return not await router.storage.client.call("KEYS", "ar:answer:*")
+
+    await until(is_gone)
