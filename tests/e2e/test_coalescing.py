@@ -18,6 +18,7 @@ from router.app.server import running_router
 from router.config import parse_config
 from router.domain.errors import StorageUnavailable
 from router.domain.tenants import Tenant, TenantLimits, hash_key
+from router.serving import coalescing
 from tests.e2e.conftest import KEY, Router, chat, until
 from tests.e2e.details import reason
 from tests.e2e.ledger import INPUT_TOKENS, Json, Ledger, _event, _whole, upstream
@@ -426,6 +427,19 @@ async def test_the_wait_is_bounded(fleet: Fleet) -> None:
     fleet.provider.free.set()
     await asyncio.gather(*asked)
     assert await metric(fleet.routers[0], 'coalesced_total{result="alone"}') == 4
+
+
+async def test_so_many_wait_for_one_and_no_more(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coalescing, "MOST_FOLLOWERS", 3)
+    asked = [fleet.ask() for _ in range(10)]
+    await fleet.called(7)
+    await asyncio.sleep(SETTLE_S)
+    assert fleet.provider.seen == 7
+    fleet.provider.free.set()
+    receipts = [one.receipt for one in await asyncio.gather(*asked)]
+    assert sum(receipt.cache == EXACT for receipt in receipts) == 3
 
 
 async def test_a_deadline_leaves_time_for_a_call_of_one_s_own(fleet: Fleet) -> None:
