@@ -271,9 +271,9 @@ class CachedAnswer:
 class CacheKey:
     """The keys of an answer in the cache. exact: hash of tenant and the whole request.
 
-    partition: hash of the tenant and everything but the last user text (system prompt, history,
-    tools, parameters) and of the literals in that text (numbers, negations): only prompts that
-    agree on all of these are compared by similarity.
+    partition: hash of the tenant, everything but the last user text (system prompt, history, tools,
+    parameters) and the canonical form of that text: only prompts that agree on all of these are
+    compared by similarity. Empty for a prompt that has no such form.
     """
 
     tenant: str

@@ -27,18 +27,21 @@ from router.serving.leases import Held
 class ResponseCacheSettings:
     """The answer cache of each tenant.
 
-    Only answers that passed their gate are kept. One prompt gets another's answer only where the
-    embedding model saw all of both: 254 tokens at most, no unknown word.
+    Only answers that passed their gate are kept. One prompt gets another's answer only where both
+    are one line of 500 characters at most and differ in politeness, contractions, a final mark or
+    another of the wordings that change nothing.
     """
 
     enabled: bool = True
     """Read and write the answer cache."""
     ttl_s: Count = 3_600
     """How long an answer is kept."""
-    semantic_threshold: Similarity | None = 0.97
-    """Cosine similarity from which another prompt's answer is served; null: never."""
+    semantic_threshold: Similarity | None = 0.85
+    """Cosine similarity that another wording of a prompt needs to get its answer; null: none gets
+    it."""
     max_entries_per_partition: Count = 1_000
-    """Answers kept for similarity look-ups among requests alike but for the last user message."""
+    """Answers kept for similarity look-ups among requests alike but for the wording of the last
+    user message."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,7 +248,6 @@ class Pipeline:
         with self.stopwatch.stage("embed"):
             prompt = state.request.chat.prompt
             state.embedding = await self.embedder.embed(prompt, state.request.tenant.name)
-            state.embedded_whole = self.embedder.covers(prompt)
 
     async def _serve(self, state: RequestState) -> AsyncGenerator[Delta]:
         if state.hit is not None:

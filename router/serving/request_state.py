@@ -41,7 +41,6 @@ class RequestState:
     plans, arms: what the request permits; an arm may stand in for one that fails. No plans where
     the cost limit pays no arm: only an answer given before will do.
     shadow_plans: what the policy would choose among where it only watches, else empty.
-    embedded_whole: the embedding is of all of the prompt.
     early_choice: what would be chosen if every plan were well; choice: what was chosen.
     refused: by the quota, so nothing is held.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
@@ -58,7 +57,6 @@ class RequestState:
     arms: tuple[str, ...]
     shadow_plans: tuple[Plan, ...] = ()
     embedding: Embedding | None = None
-    embedded_whole: bool = False
     has_room: bool = True
     hit: Hit | None = None
     early_choice: Choice | None = None
@@ -78,8 +76,8 @@ class RequestState:
 
     @property
     def cache_embedding(self) -> Embedding | None:
-        """The key of answers to like prompts; None where the prompt was embedded in part only."""
-        return self.embedding if self.embedded_whole else None
+        """The key of answers to like prompts; None where only the same request may be answered."""
+        return self.embedding if self.key.partition else None
 
     @property
     def answer(self) -> Answer | None:
