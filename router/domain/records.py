@@ -279,9 +279,10 @@ class CachedAnswer:
 class CacheKey:
     """The keys of an answer in the cache. exact: hash of tenant and the whole request.
 
-    partition: hash of the tenant and everything but the last user text (system prompt, history,
-    tools, parameters) and of the literals in that text (numbers, negations): only prompts that
-    agree on all of these are compared by similarity. prompt: hash of the tenant and that text.
+    partition: hash of the tenant, everything but the last user text (system prompt, history, tools,
+    parameters) and the canonical form of that text: only prompts that agree on all of these are
+    compared by similarity. Empty for a request that has none. prompt: hash of the tenant and
+    that text.
     """
 
     tenant: str

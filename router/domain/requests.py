@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import msgspec
 
+from router.domain.canonical import MOST_CHARS, canonical
 from router.domain.chat import Answer, ChatRequest, Delta, Format, Message, Role, TextPart
 from router.domain.events import GainFound, PolicyChanged, PolicyCommand
 from router.domain.records import CacheKey, DecisionRecord, FeedbackReport, OutcomeReport
@@ -134,45 +135,6 @@ class Administration(Protocol):
         ...
 
 
-# Prompts that differ in these mean different things however near their embeddings are.
-# In order, since "from A to B" is not "from B to A": numbers, quotations, negations, names.
-_LITERALS = re.compile(
-    r"\d+(?:[.,:/]\d+)*|\b(?:not|no|never|without|except|non)\b|n't\b"
-    r"|(?<=[a-z,;:(] )[A-Z][\w-]*",
-)
-_MARK = re.compile('["`]')
-_BREAK = re.compile(r"[^\w.,:/'-]")
-"""No number, negation or name goes past such a sign."""
-_WINDOW = 4_096
-"""Characters searched at once: in a long prompt other threads have their turn between."""
-
-
-def literals_of(text: str) -> list[str]:
-    """Numbers, quotations, negations and names, in order.
-
-    >>> literals_of('Move "a b" from Rome, not `x`, 2.5 km.')
-    ['"a b"', 'Rome', 'not', '`x`', '2.5']
-    """
-    found: list[str] = []
-    start = at = 0
-    while mark := _MARK.search(text, at):
-        begins, at = mark.start(), mark.end()
-        ends = text.find(mark.group(), at)
-        if ends >= 0:
-            found += [*_plain_literals(text, start, begins), text[begins : ends + 1]]
-            start = at = ends + 1
-    return [*found, *_plain_literals(text, start, len(text))]
-
-
-def _plain_literals(text: str, start: int, end: int) -> Iterator[str]:
-    """Yields those of a part without quotations."""
-    while start < end:
-        found = _BREAK.search(text, start + _WINDOW, end)
-        stop = found.start() if found else end
-        yield from _LITERALS.findall(text, start, stop)
-        start = stop
-
-
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
@@ -185,13 +147,13 @@ def cache_key(tenant: str, chat: ChatRequest, weights: WeightOverrides | None = 
 
     weights: who asks for others is answered by other arms, so they tell requests apart.
     """
-    literals = literals_of(chat.prompt)
+    plain = canonical(chat.prompt) if is_prose(chat) else None
     rest = replace(chat, messages=_without_prompt(chat.messages))
     weighed = () if weights in (None, WeightOverrides()) else (weights,)
     return CacheKey(
         tenant=tenant,
         exact=_digest(tenant, _trimmed(chat), *weighed),
-        partition=_digest(tenant, rest, literals, *weighed),
+        partition="" if plain is None else _digest(tenant, rest, plain, *weighed),
         prompt=prompt_digest(tenant, chat.prompt),
     )
 
@@ -236,8 +198,6 @@ def _digest(*values: object) -> str:
     return hashlib.blake2b(_encode(values), digest_size=20).hexdigest()
 
 
-MOST_PROSE_CHARACTERS: Final = 500
-"""Characters of a prompt that is a question; a longer one brings material, which details decide."""
 _CODE = re.compile(
     r"[`{}<>\\|;^~]|\w\(|[=!]=|\w=|\w_\w|://|&&"  # code
     r"|^(?:\t| {2,})\S"  # indented
@@ -264,4 +224,4 @@ def is_prose(chat: ChatRequest) -> bool:
     if any(m.role is Role.TOOL or m.tool_calls for m in chat.messages):
         return False
     prompt = chat.prompt
-    return len(prompt) <= MOST_PROSE_CHARACTERS and not _CODE.search(prompt)
+    return len(prompt) <= MOST_CHARS and not _CODE.search(prompt)

@@ -24,10 +24,6 @@ class Embedder(Protocol):
         """Returns what `embed` would give, if it need not be computed."""
         ...
 
-    def covers(self, text: str) -> bool:
-        """True if all of the text went into its embedding; False where that is not known."""
-        ...
-
 
 class Provider(Protocol):
     """One wire protocol; serves any deployment that names it. Raises ProviderError only.

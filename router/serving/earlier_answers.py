@@ -6,15 +6,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Le
 
 from router.domain.bounds import WHOLE, Count, Similarity
-from router.domain.chat import ChatRequest
 from router.domain.errors import StorageCorrupt, StorageUnavailable
 from router.domain.records import CachedAnswer, CacheKey
-from router.domain.requests import is_prose
 from router.ports.observer import Observer
 from router.ports.state import AnswerCache
 from router.ports.upstream import Embedding
@@ -26,21 +24,21 @@ from router.serving.leases import ANSWERING_S, Held
 class ResponseCacheSettings:
     """The answer cache of each tenant.
 
-    Only answers that passed their gate are kept. One prompt gets another's answer only where the
-    embedding model saw all of both: 254 tokens at most, no unknown word.
+    Only answers that passed their gate are kept. One prompt gets another's answer only where both
+    are one line of 500 characters at most and differ in politeness, contractions, a final mark or
+    another of the wordings that change nothing.
     """
 
     enabled: bool = True
     """Read and write the answer cache."""
     ttl_s: Count = 3_600
     """How long an answer is kept."""
-    semantic_threshold: Similarity | None = 0.97
-    """Cosine similarity from which another prompt's answer is served; null: never."""
+    semantic_threshold: Similarity | None = 0.85
+    """Cosine similarity that another wording of a prompt needs to get its answer; null: none gets
+    it."""
     max_entries_per_partition: Count = 1_000
-    """Answers kept for similarity look-ups among requests alike but for the last user message."""
-    semantic_prompts: Literal["prose", "all"] = "prose"
-    """Prompts that may be answered by similarity. `prose`: of 500 characters at most, without code,
-    tools, their results or a JSON answer. `all`: these too."""
+    """Answers kept for similarity look-ups among requests alike but for the wording of the last
+    user message."""
     coalesce_wait_ms: Annotated[int, WHOLE, Ge(0), Le(600_000)] = 30_000
     """Longest wait of a request for the answer to the same one under way, in any router, and three
     quarters of its deadline at most. Then it is answered by itself. 0: no request waits."""
@@ -198,10 +196,6 @@ class ResponseCache:
             self._observer.degraded("cache")
             return None
         return Hit(cached, 1.0) if cached else None
-
-    def compares(self, chat: ChatRequest) -> bool:
-        """True if a request may be answered by the answer to another one."""
-        return self._settings.semantic_prompts == "all" or is_prose(chat)
 
     async def similar(self, key: CacheKey, embedding: Embedding | None) -> Hit | None:
         """Find the nearest answer. embedding: None where only the same request may be answered."""

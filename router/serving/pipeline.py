@@ -281,9 +281,8 @@ class Pipeline:
 
     async def _embed(self, state: RequestState) -> None:
         with self.stopwatch.stage("embed"):
-            chat = state.request.chat
-            state.embedding = await self.embedder.embed(chat.prompt, state.request.tenant.name)
-            state.comparable = self.embedder.covers(chat.prompt) and self.cache.compares(chat)
+            prompt = state.request.chat.prompt
+            state.embedding = await self.embedder.embed(prompt, state.request.tenant.name)
 
     async def _serve(self, state: RequestState) -> AsyncGenerator[Delta]:
         if state.hit is not None:

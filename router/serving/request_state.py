@@ -42,7 +42,6 @@ class RequestState:
     plans, arms: what the request permits; an arm may stand in for one that fails. No plans where
     the cost limit pays no arm: only an answer given before will do.
     shadow_plans: what the policy would choose among where it only watches, else empty.
-    comparable: like prompts may share an answer, and the embedding is of all of this one.
     early_choice: what would be chosen if every plan were well; choice: what was chosen.
     flight: those who ask the same now, this request included; None where it is not shared.
     refused: by the quota, so nothing is held.
@@ -60,7 +59,6 @@ class RequestState:
     arms: tuple[str, ...]
     shadow_plans: tuple[Plan, ...] = ()
     embedding: Embedding | None = None
-    comparable: bool = False
     has_room: bool = True
     hit: Hit | None = None
     flight: Flight | None = None
@@ -81,8 +79,8 @@ class RequestState:
 
     @property
     def cache_embedding(self) -> Embedding | None:
-        """The key of answers to like prompts; None where only the same request is answered."""
-        return self.embedding if self.comparable else None
+        """The key of answers to like prompts; None where only the same request may be answered."""
+        return self.embedding if self.key.partition else None
 
     @property
     def answer(self) -> Answer | None:

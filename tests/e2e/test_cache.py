@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import pytest
 from adaptive_router.v1 import chat_pb2, router_pb2
 
 from demo.world import Reply
@@ -124,16 +123,6 @@ LOOK = chat_pb2.Tool(name="look")
 JSON = chat_pb2.ResponseFormat(kind=chat_pb2.ResponseFormat.KIND_JSON_OBJECT)
 
 
-@pytest.fixture
-def semantic_prompts() -> str:
-    return "prose"
-
-
-@pytest.fixture
-def sections(semantic_prompts: str) -> str:
-    return f"cache: {{semantic_prompts: {semantic_prompts}}}"
-
-
 async def asked_again(router: Router, text: str, near: str, **more: object) -> int:
     """Ask, ask the same again, then nearly the same; returns where the last answer came from."""
 
@@ -149,11 +138,8 @@ async def asked_again(router: Router, text: str, near: str, **more: object) -> i
     return await ask(near)
 
 
-@pytest.mark.parametrize(
-    ("semantic_prompts", "status"),
-    [("prose", router_pb2.CACHE_STATUS_MISS), ("all", router_pb2.CACHE_STATUS_SEMANTIC)],
-)
-async def test_code_and_tools_are_answered_as_themselves_only(router: Router, status: int) -> None:
+async def test_code_and_tools_are_answered_as_themselves_only(router: Router) -> None:
+    status = router_pb2.CACHE_STATUS_MISS
     for upstream in router.upstreams.values():
         upstream.find = lambda _: Reply('{"n": 1}', 1.0, 100, 50)
     assert await asked_again(router, CODE, NEAR_CODE) == status

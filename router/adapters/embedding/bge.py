@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnxruntime as ort
 from tokenizers import Tokenizer
 
-from router.adapters.embedding.clip import MAX_CHARS, clip_chars, clip_tokens, fits
+from router.adapters.embedding.clip import clip_chars, clip_tokens
 from router.adapters.embedding.files import TOKENIZER, WEIGHTS, read_verified
 from router.domain.errors import ModelCorrupt, ModelUnavailable
 
@@ -21,19 +21,8 @@ DIMENSIONS: Final = 384
 _ONLY_FATAL: Final = 4
 
 # Ids of the special tokens in the pinned tokenizer.
-_UNK: Final = 100
 _CLS: Final = 101
 _SEP: Final = 102
-
-
-class EmbeddedText(NamedTuple):
-    """embedding: shape (384,), float32, unit L2 norm.
-
-    whole: no part of the text is missing in it, and no word was unknown to the model.
-    """
-
-    embedding: NDArray[np.float32]
-    whole: bool
 
 
 class BgeModel:
@@ -68,11 +57,9 @@ class BgeModel:
         self._tokenizer.no_padding()
 
     def embed(self, text: str) -> NDArray[np.float32]:
-        """Returns the embedding that `see` gives."""
-        return self.see(text).embedding
-
-    def see(self, text: str) -> EmbeddedText:
         """Embed at most 256 tokens, head and tail of a longer text (see `clip`).
+
+        Returns shape (384,), unit L2 norm.
 
         Raises:
             ModelUnavailable: the runtime failed on this text.
@@ -81,8 +68,7 @@ class BgeModel:
         # A lone surrogate is legal in str but not in the UTF-8 the tokenizer works on.
         readable = clip_chars(text).encode("utf-8", "replace").decode("utf-8")
         ids: list[int] = self._tokenizer.encode(readable, add_special_tokens=False).ids
-        whole = len(text) <= MAX_CHARS and fits(ids) and _UNK not in ids
-        return EmbeddedText(self._hidden([_CLS, *clip_tokens(ids), _SEP]), whole)
+        return self._hidden([_CLS, *clip_tokens(ids), _SEP])
 
     def _hidden(self, tokens: list[int]) -> NDArray[np.float32]:
         ids = np.array([tokens], dtype=np.int64)

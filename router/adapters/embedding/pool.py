@@ -14,7 +14,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from router.adapters.embedding.bge import BgeModel, EmbeddedText
+from router.adapters.embedding.bge import BgeModel
 from router.adapters.embedding.clip import MAX_TOKENS, clip_chars
 from router.domain.errors import ModelUnavailable, Overloaded
 
@@ -44,7 +44,7 @@ class _EmbedRun:
     def __init__(self, text: str) -> None:
         self.text = text
         self.callers = 1
-        self.result: asyncio.Future[EmbeddedText | None] = (
+        self.result: asyncio.Future[NDArray[np.float32] | None] = (
             asyncio.get_running_loop().create_future()
         )
 
@@ -97,7 +97,7 @@ class EmbedderPool:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="embed")
         self._model: BgeModel | None = None
         self._loading = Lock()
-        self._known: OrderedDict[bytes, EmbeddedText] = OrderedDict()
+        self._known: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         self._running: dict[bytes, _EmbedRun] = {}
         self._turns = _Turns()
         self._busy = 0
@@ -117,24 +117,19 @@ class EmbedderPool:
         if known is not None:
             self._known.move_to_end(key)
             self.stats.hits += 1
-            return known.embedding
+            return known
         return await self._compute(key, text, tenant)
 
     def cached(self, text: str) -> NDArray[np.float32] | None:
-        seen = self._known.get(_key(clip_chars(text)))
-        return seen.embedding if seen else None
-
-    def covers(self, text: str) -> bool:
-        seen = self._known.get(_key(clip_chars(text)))
-        return seen is not None and seen.whole
+        return self._known.get(_key(clip_chars(text)))
 
     async def _compute(self, key: bytes, text: str, tenant: str) -> NDArray[np.float32]:
         while True:
             run = self._join(key) or self._start(key, text, tenant)
-            seen = await self._wait(run)
+            embedding = await self._wait(run)
             # None: all callers before this one left, and the worker saw that just before it came.
-            if seen is not None:
-                return seen.embedding
+            if embedding is not None:
+                return embedding
 
     def _join(self, key: bytes) -> _EmbedRun | None:
         run = self._running.get(key)
@@ -174,7 +169,7 @@ class EmbedderPool:
             embedded = loop.run_in_executor(self._threads, self._embed, run)
             embedded.add_done_callback(partial(self._done, run))
 
-    def _done(self, run: _EmbedRun, embedded: asyncio.Future[EmbeddedText | None]) -> None:
+    def _done(self, run: _EmbedRun, embedded: asyncio.Future[NDArray[np.float32] | None]) -> None:
         self._busy -= 1
         if embedded.cancelled():
             run.result.cancel()
@@ -184,7 +179,7 @@ class EmbedderPool:
             run.result.set_result(embedded.result())
         self._dispatch()
 
-    async def _wait(self, run: _EmbedRun) -> EmbeddedText | None:
+    async def _wait(self, run: _EmbedRun) -> NDArray[np.float32] | None:
         try:
             # One caller that leaves must not take the others' result along.
             return await asyncio.shield(run.result)
@@ -195,26 +190,28 @@ class EmbedderPool:
         finally:
             run.callers -= 1
 
-    def _keep(self, key: bytes, run: _EmbedRun, done: asyncio.Future[EmbeddedText | None]) -> None:
+    def _keep(
+        self, key: bytes, run: _EmbedRun, done: asyncio.Future[NDArray[np.float32] | None]
+    ) -> None:
         if self._running.get(key) is run:
             del self._running[key]
         if done.cancelled() or done.exception() is not None:
             return
-        seen = done.result()
-        if seen is None:
+        embedding = done.result()
+        if embedding is None:
             self.stats.abandoned += 1
             return
         self.stats.computed += 1
-        self._known[key] = seen
+        self._known[key] = embedding
         if len(self._known) > self._cache_entries:
             self._known.popitem(last=False)
 
-    def _embed(self, run: _EmbedRun) -> EmbeddedText | None:
+    def _embed(self, run: _EmbedRun) -> NDArray[np.float32] | None:
         if run.callers == 0:
             return None
-        seen = self._loaded().see(run.text)
-        seen.embedding.flags.writeable = False  # shared by everyone who asks the same
-        return seen
+        embedding = self._loaded().embed(run.text)
+        embedding.flags.writeable = False  # shared by everyone who asks the same
+        return embedding
 
     def _loaded(self) -> BgeModel:
         with self._loading:

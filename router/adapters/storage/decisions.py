@@ -17,7 +17,7 @@ from router.domain.errors import (
     OutcomeConflict,
     Overloaded,
 )
-from router.domain.events import Audited, FeedbackGiven, Reasked, number_of
+from router.domain.events import Audited, FeedbackGiven, Reasked
 from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
 from router.ports import Clock
 
@@ -57,7 +57,7 @@ class RedisDecisionLog:
         newest, learned = await self._client.call_many(
             [("XREVRANGE", self._keys.events, "+", "-", "COUNT", 1), ("GET", self._keys.learned)]
         )
-        written = number_of(newest[0][0].decode()) if newest else 0
+        written = int(newest[0][0].rpartition(b"-")[2]) if newest else 0
         return written - int(learned or 0) < self._bound
 
     async def get(self, tenant: str, decision_id: str) -> DecisionRecord:

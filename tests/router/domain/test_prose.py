@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from router.domain.canonical import MOST_CHARS
 from router.domain.chat import (
     ChatRequest,
     Format,
@@ -17,7 +18,7 @@ from router.domain.chat import (
     Tool,
     ToolCall,
 )
-from router.domain.requests import MOST_PROSE_CHARACTERS, is_prose
+from router.domain.requests import is_prose
 
 
 def ask(*texts: str) -> ChatRequest:
@@ -84,8 +85,8 @@ def test_code_is_none(text: str) -> None:
 
 
 def test_a_long_prompt_is_none() -> None:
-    assert is_prose(ask("a " * (MOST_PROSE_CHARACTERS // 2)))
-    assert not is_prose(ask("a" * (MOST_PROSE_CHARACTERS + 1)))
+    assert is_prose(ask("a " * (MOST_CHARS // 2)))
+    assert not is_prose(ask("a" * (MOST_CHARS + 1)))
 
 
 def test_tools_their_results_and_json_are_none() -> None:
@@ -107,7 +108,7 @@ def test_only_the_last_user_message_is_read() -> None:
 
 def test_a_prompt_at_the_bound_is_read_in_linear_time() -> None:
     for unit in (" ", "-", "a ", "\n ", "F", ".", "at x", "_", "File ."):
-        text = (unit * MOST_PROSE_CHARACTERS)[:MOST_PROSE_CHARACTERS]
+        text = (unit * MOST_CHARS)[:MOST_CHARS]
         began_s = time.process_time()
         is_prose(ask(text))
         assert time.process_time() - began_s < 0.05

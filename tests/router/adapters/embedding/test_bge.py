@@ -88,22 +88,6 @@ def test_a_prompt_of_megabytes_costs_no_more_than_one_at_the_limit(model: BgeMod
     assert np.array_equal(model.embed(half + middle + half), model.embed(f"{half} {half}"))
 
 
-@pytest.mark.parametrize(
-    ("text", "whole"),
-    [
-        ("", True),
-        ("word " * 254, True),
-        ("word " * 255, False),
-        (" " * (MAX_CHARS + 1), False),
-        ("What does \N{UNICORN FACE} mean?", False),
-        (f"Decode {'abcdefgh' * 20}.", False),
-    ],
-    ids=["nothing", "all tokens", "over tokens", "over characters", "unknown sign", "unknown word"],
-)
-def test_it_tells_whether_it_sees_all_of_a_text(model: BgeModel, text: str, *, whole: bool) -> None:
-    assert model.see(text).whole is whole
-
-
 def test_a_lone_surrogate_is_read_as_a_question_mark(model: BgeModel) -> None:
     assert np.array_equal(model.embed("why\ud800"), model.embed("why?"))
 

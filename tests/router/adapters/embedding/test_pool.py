@@ -105,16 +105,6 @@ async def test_callers_at_the_same_time_share_one_run(
     assert (pool.stats.computed, pool.stats.hits) == (1, 4)
 
 
-async def test_it_knows_of_what_it_embedded_whether_that_was_all(
-    make_pool: Callable[..., EmbedderPool],
-) -> None:
-    pool = make_pool()
-    texts = ["short", SLOW, "a" * MAX_CHARS + " long"]
-    assert not any(map(pool.covers, texts))
-    await asyncio.gather(*map(pool.embed, texts))
-    assert [pool.covers(text) for text in texts] == [True, False, False]
-
-
 async def test_nobody_can_change_what_others_get(make_pool: Callable[..., EmbedderPool]) -> None:
     embedding = await make_pool().embed("shared")
     with pytest.raises(ValueError, match="read-only"):

@@ -1,0 +1,168 @@
+"""The form that two prompts share only where they ask the same in other words.
+
+It leaves out politeness and unites a closed list of wordings; all else stands as it was written, so
+case, accents, signs, numbers, names, order and white space differ where the prompts do.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from router.domain.rewordings import (
+    ENGLISH,
+    MARKS_COUNT,
+    NAMED,
+    QUOTED,
+    SIGNS_COUNT,
+    WORDS_COMPARED,
+    WORDS_COUNT,
+    Rewordings,
+    Rules,
+)
+from router.domain.rewordings_asia import ASIA
+from router.domain.rewordings_europe import EUROPE
+
+MOST_CHARS: Final = 500
+_UNPLAIN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029`]|  ")
+_APOSTROPHE: Final = re.compile(
+    r"(?<=[a-z])\u2019(?=(?:s|t|re|ll|ve|m|d)\b)|(?<=\b[cdjlmnstCJL])\u2019(?=\w)"
+    r"|(?<=\b[qQ]u)\u2019(?=\w)"
+)
+_CURLY: Final = re.compile(
+    r'(?<=ranslate |hat does )\u201c([^"\u201c-\u201f]+)\u201d(?= (?:(?:in)?to [A-Z]|mean))'
+)
+_END: Final = re.compile(
+    r"(?<![\s!#$%&(*+,./:;<=>?@\[\\^_{|~\u2026\uff01\uff1f\u3002\u061f\u0964-])"
+    r"[ \u00a0\u202f]?([?.;\u061f\u037e\u0964\u3002\uff1f])$"
+)
+_QUESTION: Final = "?;\u061f\u037e\u0964\uff1f"
+_STOP: Final = ".\u0964\u3002"
+
+
+def canonical(text: str) -> str | None:
+    r"""Returns the form, None where only the same text is sure to ask the same: lines, code, prose.
+
+    >>> canonical("Could you tell me what the capital of Chad is?")
+    'what is the capital of Chad'
+    >>> canonical("What's Chad's capital") == canonical("what is the capital of Chad?")
+    True
+    >>> canonical("Is chad safe?") == canonical("Is Chad safe?")
+    False
+    >>> canonical("Explain:\n  x = 1")
+    """
+    text = text.rstrip(" \t\r\n")
+    if not text or text[0].isspace() or len(text) > MOST_CHARS or _UNPLAIN.search(text):
+        return None
+    if not SIGNS_COUNT.search(text):
+        text = _CURLY.sub(r'"\1"', _APOSTROPHE.sub("'", _composed(text)))
+    forms = (reader.read(text) for reader in _READERS)
+    return next((form for form in forms if form is not None), None) or _uncontracted(text)
+
+
+def _composed(text: str) -> str:
+    """Returns letters and accents as one sign; a sign that is another's double stays what it is."""
+    if unicodedata.is_normalized("NFC", text):
+        return text
+    is_double = any(not unicodedata.is_normalized("NFC", sign) for sign in text)
+    return text if is_double else unicodedata.normalize("NFC", text)
+
+
+_NEGATED: Final = re.compile(
+    r"\b(I|[Yy]ou|[Ww]e|[Tt]hey) (?:can(?:not|'t)|(do|have|are)(?: not|n't)) (?=[a-z])"
+)
+
+
+def _uncontracted(text: str) -> str | None:
+    """Returns the prompt with negations of `I`, `you`, `we` and `they` in full, None without any.
+
+    >>> _uncontracted("They can't swim and I don't care.")
+    'They cannot swim and I do not care.'
+    """
+    if '"' in text or not _NEGATED.search(text):
+        return None
+    if WORDS_COUNT.search(text) or WORDS_COMPARED.search(text):
+        return None
+    return _NEGATED.sub(lambda m: f"{m[1]} {m[2]} not " if m[2] else f"{m[1]} cannot ", text)
+
+
+class _Rule(NamedTuple):
+    pattern: re.Pattern[str]
+    instead: str
+
+    def rewrite(self, text: str) -> str:
+        found = self.pattern.match(text)
+        return found.expand(self.instead) + text[found.end() :] if found else text
+
+
+class _Reader:
+    """Finds the form of prompts of one language."""
+
+    def __init__(self, words: Rewordings) -> None:
+        polite = f"(?:(?:{words.please})[,\u060c]? )?" if words.please else ""
+        greeted = f"(?:(?:{words.greetings})[,!.\u060c] ?)?" if words.greetings else ""
+        tell = f"(?P<tell>(?:{words.tell})[,:\u060c]? )?" if words.tell else "(?P<tell>(?!))?"
+        self._lead = re.compile(f"{greeted}{polite}{tell}{polite}\u00bf?", re.IGNORECASE)
+        self._asks, self._requests = re.compile(words.asks), re.compile(words.requests or "(?!)")
+        self._shaped, self._told, self._equal = map(_rules, (words.shaped, words.told, words.equal))
+        self._letters, self._lowers = re.compile(words.letters), words.lowers
+        thanks = words.thanks or "(?!)"
+        self._thanked = re.compile(f"(?<=[.?\u061f]) (?:{thanks})[.!]?$", re.IGNORECASE)
+        bare = words.bare or "(?!)"
+        self._please = re.compile(
+            f"[,\u060c] ?(?:{thanks})$|(?<=[\\w)]) (?:{bare})$", re.IGNORECASE
+        )
+
+    def read(self, text: str) -> str | None:
+        """Returns None for a prompt that is not of this language, or of no form that it knows."""
+        if not self._letters.search(text):
+            return None
+        lead = self._lead.match(text)
+        if lead is None or (lead.end() > 1 and NAMED.search(text)):
+            return None
+        plain = text[lead.end() :]
+        plain = _lowered(plain) if self._lowers else plain
+        direct, told = _rewritten(self._shaped, plain), lead["tell"] is not None
+        asks = told or self._asks.match(direct) is not None
+        requests = self._requests.match(direct) is not None
+        if not asks and not requests:
+            return None
+        marks = _QUESTION * (asks or direct != plain) + _STOP * (told or requests)
+        body = self._without_end(direct, marks)
+        if told:
+            body = _rewritten(self._told, body)
+            if not self._asks.match(body):
+                return None
+        return _rewritten(self._equal, body)
+
+    def _without_end(self, text: str, marks: str) -> str:
+        """Leave out thanks and the last mark, if it is one of these."""
+        if MARKS_COUNT.search(text) and not QUOTED.fullmatch(text):
+            return text
+        words_count = WORDS_COUNT.search(text) is not None
+        text = text if words_count else self._thanked.sub("", text)
+        end = _END.search(text)
+        if end and end[1] not in marks:
+            return text
+        text = text[: end.start()] if end else text
+        return text if words_count else self._please.sub("", text)
+
+
+def _rules(rules: Rules) -> tuple[_Rule, ...]:
+    return tuple(_Rule(re.compile(pattern), instead) for pattern, instead in rules)
+
+
+def _rewritten(rules: Iterable[_Rule], text: str) -> str:
+    for rule in rules:
+        text = rule.rewrite(text)
+    return text
+
+
+def _lowered(text: str) -> str:
+    """Returns the text with its first letter in lower case, but for a word of capitals."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] in "' " else text
+
+
+_READERS: Final = tuple(map(_Reader, (ENGLISH, *EUROPE, *ASIA)))
