@@ -29,7 +29,8 @@ class Dialect(ABC):
     finishes: the suite's names for why an answer ended, in the protocol's words, without those it
     has no word for. model: the one that answers name; that of the deployment where they name none.
     end_mark: what follows the last piece where the protocol has a mark beyond JSON.
-    reads_arguments: those of a tool call are sent as an object, not as text.
+    takes_top_p: beside a temperature. reads_arguments: those of a tool call are sent as an object,
+    not as text.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Dialect(ABC):
     end_mark = b""
     model = "served"
     has_seed = True
+    takes_top_p = True
     marks_its_end = True
     reads_arguments = True
 
@@ -107,6 +109,7 @@ class AnthropicDialect(Dialect):
         "call": "tool_use",
     }
     has_seed = False
+    takes_top_p = False
 
     def whole(self, text: str, call: Json | None, finish: str) -> Json:
         blocks: list[Json] = [{"type": "text", "text": text}]

@@ -7,13 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+from router.adapters.providers.bodies import adjusted
 from router.domain.catalog import Deployment
 from router.domain.chat import (
     Answer,
     ChatRequest,
     Delta,
     FinishReason,
+    Role,
     TextDelta,
+    TextPart,
     ToolCall,
     ToolCallDelta,
     Usage,
@@ -156,6 +159,38 @@ def _count(tokens: int | None) -> int:
 def given(**fields: Any) -> Json:
     """Returns only the fields that are set."""
     return {key: value for key, value in fields.items() if value not in (None, (), [], "")}
+
+
+def is_plain(chat: ChatRequest) -> bool:
+    """True for texts alone, each of which says something, that the user begins: all take them."""
+    said = all(
+        len(m.parts) == 1
+        and isinstance(m.parts[0], TextPart)
+        and not (m.tool_calls or m.role is Role.TOOL)
+        and bool(text := m.parts[0].text)
+        and not text.isspace()
+        for m in chat.messages
+    )
+    first = next((m.role for m in chat.messages if m.role is not Role.SYSTEM), None)
+    return said and first is Role.USER
+
+
+def temperature_of(deployment: Deployment, chat: ChatRequest) -> float | None:
+    wanted, most = chat.sampling.temperature, deployment.rules.max_temperature
+    return wanted if wanted is None or most is None else min(wanted, most)
+
+
+def sent_stops(deployment: Deployment, chat: ChatRequest, *, blank: bool = True) -> list[str]:
+    """Returns the stop sequences that the deployment takes. blank: it takes white space alone."""
+    usable = [stop for stop in chat.sampling.stop if blank or not stop.isspace()]
+    return usable[: deployment.rules.max_stops]
+
+
+def fitting(body: Json, deployment: Deployment) -> Json:
+    """Returns a body with the deployment's own fields, and without those that it does not take."""
+    rules = deployment.rules
+    changes = rules.parameters or rules.omit or rules.renamed
+    return adjusted(body, rules) if changes else body
 
 
 def merged(turns: Iterable[Json], parts: str) -> list[Json]:

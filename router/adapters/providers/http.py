@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 import httpcore
 import msgspec
 
+from router.adapters.providers.bodies import headers_of
 from router.adapters.providers.dialect import Assembler, Dialect
 from router.adapters.providers.failures import DRIVER_ERRORS, CallProgress, refusal
 from router.adapters.providers.network import OnePieceBackend
 from router.adapters.providers.proxy import ProxiedPool, ProxyRules
+from router.adapters.providers.rule_book import RuleBook
 from router.adapters.providers.sse import EventReader
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
@@ -106,7 +108,10 @@ def trust_authorities(client: httpcore.AsyncConnectionPool, ca_file: Path | None
 
 
 class HttpProvider:
-    """Implements `router.ports.upstream.Provider`. keys: deployment name -> API key."""
+    """Implements `router.ports.upstream.Provider`. keys: deployment name -> API key.
+
+    headers: deployment name -> further headers.
+    """
 
     def __init__(
         self,
@@ -114,8 +119,11 @@ class HttpProvider:
         dialect: Dialect,
         keys: Mapping[str, str],
         clock: Clock,
+        headers: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._client = client
+        self._rules = RuleBook()
+        self._further = headers or {}
         self._dialect = dialect
         self._keys = keys
         self._clock = clock
@@ -124,7 +132,7 @@ class HttpProvider:
     async def complete(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
     ) -> Answer:
-        progress = CallProgress()
+        deployment, progress = self._rules[deployment], CallProgress()
         opened = self._opened(deployment, request, progress, stream=False)
         hurried = timeout_ms < deployment.timeout_ms
         async with progress.bounded(timeout_ms, hurried=hurried), opened as response:
@@ -134,6 +142,7 @@ class HttpProvider:
     async def stream(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
     ) -> AsyncGenerator[Delta | Answer]:
+        deployment = self._rules[deployment]
         assembler = self._dialect.assembler(deployment, request)
         now_s = asyncio.get_running_loop().time
         progress, left_ms = CallProgress(), timeout_ms
@@ -212,7 +221,9 @@ class HttpProvider:
         found = self._targets.get((deployment, stream))
         if found is None:
             url = deployment.base_url + self._dialect.path(deployment, stream=stream)
-            own = self._dialect.headers(self._keys.get(deployment.name, ""))
+            key, further = self._keys.get(deployment.name, ""), self._further
+            own = self._dialect.headers(key)
+            own = headers_of(own, deployment.rules, key, further.get(deployment.name, {}))
             host = {"host": urlsplit(url).netloc.rpartition("@")[2]}
             headers = {**_HEADERS, **host, **own}.items()
             found = httpcore.URL(url), [(name.encode(), text.encode()) for name, text in headers]

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
-from router.adapters.providers.dialect import Assembler, Dialect, Json, given
-from router.domain.catalog import Deployment
+from router.adapters.providers.call_ids import PRINTED, IdForm, exactly
+from router.adapters.providers.conversations import (
+    alternating,
+    fitted,
+    says_json,
+    wish_of,
+    wishing,
+)
+from router.adapters.providers.dialect import (
+    Assembler,
+    Dialect,
+    Json,
+    fitting,
+    given,
+    is_plain,
+    sent_stops,
+    temperature_of,
+)
+from router.adapters.providers.schemas import describes_object, is_closed, parameters_of, schema_of
+from router.domain.catalog import BodyRules, Deployment
 from router.domain.chat import (
     Answer,
     ChatRequest,
@@ -21,7 +37,6 @@ from router.domain.chat import (
     ImagePart,
     Message,
     ResponseFormat,
-    Role,
     TextPart,
     Tool,
     ToolMode,
@@ -33,31 +48,34 @@ class OpenAI:
     """Translates to and from chat completions."""
 
     def path(self, deployment: Deployment, *, stream: bool) -> str:
-        del deployment, stream
-        return "/chat/completions"
+        del stream
+        query = deployment.rules.query
+        return f"/chat/completions?{query}" if query else "/chat/completions"
 
     def headers(self, key: str) -> Mapping[str, str]:
         return {"authorization": f"Bearer {key}"} if key else {}
 
     def body(self, deployment: Deployment, chat: ChatRequest, *, stream: bool) -> Json:
-        sampling = chat.sampling
+        sampling, rules = chat.sampling, deployment.rules
         body = given(
             model=deployment.model,
-            messages=[_message(m) for m in chat.messages],
+            messages=[_message(m) for m in _messages(chat, rules)],
             tools=[_tool(t) for t in chat.tools],
             tool_choice=_tool_choice(chat),
-            response_format=_format(chat.response_format),
-            temperature=sampling.temperature,
+            response_format=_format(chat.response_format, rules),
+            temperature=temperature_of(deployment, chat),
             top_p=sampling.top_p,
-            stop=list(sampling.stop),
+            stop=sent_stops(deployment, chat),
             seed=sampling.seed,
             logprobs=deployment.logprobs or None,
         )
         if sampling.max_output_tokens is not None:
-            body[_limit_name(deployment)] = sampling.max_output_tokens
+            body[rules.limit_field or "max_tokens"] = sampling.max_output_tokens
         if stream:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-        return body
+            body["stream"] = True
+            if rules.stream_usage is not False:
+                body["stream_options"] = {"include_usage": True}
+        return fitting(body, deployment)
 
     def answer(self, data: bytes, deployment: Deployment, chat: ChatRequest) -> Answer:
         completion, assembler = _decode(data), OpenAIAssembler(deployment, chat)
@@ -73,28 +91,51 @@ class OpenAI:
         return OpenAIAssembler(deployment, chat)
 
 
-def _limit_name(deployment: Deployment) -> str:
-    """OpenAI's reasoning models refuse the older name that other servers still need."""
-    is_own = urlsplit(deployment.base_url).hostname == "api.openai.com"
-    return "max_completion_tokens" if is_own else "max_tokens"
+def _messages(chat: ChatRequest, rules: BodyRules) -> Sequence[Message]:
+    wish = _wish(chat, rules)
+    if is_plain(chat) and not wish and not rules.alternate_roles:
+        return chat.messages
+    messages = fitted(chat.messages, _id_form(rules))
+    messages = wishing(messages, wish) if wish else messages
+    return alternating(messages) if rules.alternate_roles else messages
+
+
+def _id_form(rules: BodyRules) -> IdForm:
+    return exactly(rules.call_id_length) if rules.call_id_length else PRINTED
+
+
+def _wish(chat: ChatRequest, rules: BodyRules) -> str:
+    """Returns what the format alone can't say, or not without these words."""
+    wanted = chat.response_format
+    if wanted.kind is Format.TEXT:
+        return ""
+    if wanted.kind is Format.JSON_SCHEMA:
+        is_object = describes_object(schema_of(wanted.schema))
+        prompted = rules.prompted_schema or not is_object
+        return wish_of(wanted, is_object=is_object) if prompted else ""
+    return "" if says_json(chat) else wish_of(wanted)
 
 
 def _message(message: Message) -> Json:
+    """An assistant's turn of calls alone has the content null, which some miss otherwise."""
     wire = given(role=message.role.value, tool_call_id=message.tool_call_id)
+    wire["content"] = _content(message)
     if message.tool_calls:
         wire["tool_calls"] = [
             {
                 "id": c.id,
                 "type": "function",
-                "function": {"name": c.name, "arguments": c.arguments},
+                "function": {"name": c.name, "arguments": c.arguments or "{}"},
             }
             for c in message.tool_calls
         ]
-    if any(isinstance(part, ImagePart) for part in message.parts):
-        wire["content"] = [_part(part) for part in message.parts]
-    elif message.text or message.role is not Role.ASSISTANT:
-        wire["content"] = message.text
     return wire
+
+
+def _content(message: Message) -> Any:
+    if any(isinstance(part, ImagePart) for part in message.parts):
+        return [_part(part) for part in message.parts]
+    return message.text or (None if message.tool_calls else "")
 
 
 def _part(part: TextPart | ImagePart) -> Json:
@@ -104,9 +145,8 @@ def _part(part: TextPart | ImagePart) -> Json:
 
 
 def _tool(tool: Tool) -> Json:
-    parameters = json.loads(tool.parameters) if tool.parameters else None
-    function = given(name=tool.name, description=tool.description, parameters=parameters)
-    return {"type": "function", "function": function}
+    function = given(name=tool.name, description=tool.description)
+    return {"type": "function", "function": function | {"parameters": parameters_of(tool)}}
 
 
 def _tool_choice(chat: ChatRequest) -> Any:
@@ -117,27 +157,20 @@ def _tool_choice(chat: ChatRequest) -> Any:
     return None if is_default else choice.mode.value
 
 
-def _format(wanted: ResponseFormat) -> Json | None:
+def _format(wanted: ResponseFormat, rules: BodyRules) -> Json | None:
+    """A schema of no object can't be sent: the system prompt alone asks for it."""
     if wanted.kind is Format.TEXT:
         return None
     if wanted.kind is Format.JSON_OBJECT:
         return {"type": "json_object"}
-    schema = json.loads(wanted.schema)
-    named = {"name": wanted.name, "schema": schema, "strict": _is_closed(schema)}
+    schema = schema_of(wanted.schema)
+    if not describes_object(schema):
+        return None
+    if rules.prompted_schema:
+        return {"type": "json_object"}
+    strict = is_closed(schema) if rules.strict_schema is None else rules.strict_schema
+    named = {"name": wanted.name, "schema": schema, "strict": strict}
     return {"type": "json_schema", "json_schema": named}
-
-
-def _is_closed(schema: Any) -> bool:
-    """Strict mode takes only objects that require every property and allow no other."""
-    if isinstance(schema, list):
-        return all(map(_is_closed, schema))
-    if not isinstance(schema, dict):
-        return True
-    if schema.get("type") == "object" or "properties" in schema:
-        names, required = schema.get("properties") or {}, schema.get("required") or ()
-        if schema.get("additionalProperties") is not False or {*required} != {*names}:
-            return False
-    return all(map(_is_closed, schema.values()))
 
 
 DONE = b"[DONE]"
