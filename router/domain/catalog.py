@@ -59,8 +59,8 @@ class BodyRules:
     alternate_roles: system first, then user and assistant in turn.
 
     Known of hosts or learned, not configured: max_temperature; renamed: (field, its name there);
-    prompted_schema: a JSON Schema is put into the system prompt; key_header: header of the key;
-    query: of the URL.
+    prompted: formats that the system prompt asks for, "schema" or "json" for any JSON as well;
+    key_header: header of the key; query: of the URL.
     """
 
     limit_field: str | None = None
@@ -73,7 +73,7 @@ class BodyRules:
     alternate_roles: bool | None = None
     max_temperature: float | None = None
     renamed: tuple[tuple[str, str], ...] = ()
-    prompted_schema: bool | None = None
+    prompted: str = ""
     key_header: str | None = None
     query: str | None = None
 

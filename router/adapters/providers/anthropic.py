@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from router.adapters.providers.call_ids import WORDS
-from router.adapters.providers.conversations import begun, fitted, system_of
 from router.adapters.providers.dialect import (
     Assembler,
     Dialect,
@@ -20,8 +18,10 @@ from router.adapters.providers.dialect import (
     sent_stops,
     temperature_of,
 )
-from router.adapters.providers.images import inlined
-from router.adapters.providers.schemas import parameters_of, schema_of
+from router.adapters.providers.sending.call_ids import WORDS
+from router.adapters.providers.sending.conversations import begun, fitted, system_of
+from router.adapters.providers.sending.images import inlined
+from router.adapters.providers.sending.schemas import parameters_of, schema_of
 from router.domain.catalog import Deployment
 from router.domain.chat import (
     Answer,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-from router.adapters.providers.bodies import adjusted
+from router.adapters.providers.sending.bodies import adjusted
 from router.domain.catalog import Deployment
 from router.domain.chat import (
     Answer,

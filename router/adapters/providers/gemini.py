@@ -9,8 +9,6 @@ from urllib.parse import quote
 
 import msgspec
 
-from router.adapters.providers.call_ids import PRINTED
-from router.adapters.providers.conversations import begun, fitted, system_of
 from router.adapters.providers.dialect import (
     Assembler,
     Dialect,
@@ -22,8 +20,10 @@ from router.adapters.providers.dialect import (
     sent_stops,
     temperature_of,
 )
-from router.adapters.providers.images import inlined, kind_of
-from router.adapters.providers.schemas import parameters_of, schema_of
+from router.adapters.providers.sending.call_ids import PRINTED
+from router.adapters.providers.sending.conversations import begun, fitted, system_of
+from router.adapters.providers.sending.images import inlined, kind_of
+from router.adapters.providers.sending.schemas import parameters_of, schema_of
 from router.domain.catalog import Deployment
 from router.domain.chat import (
     Answer,

@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 import httpcore
 import msgspec
 
-from router.adapters.providers.bodies import headers_of
 from router.adapters.providers.dialect import Assembler, Dialect
 from router.adapters.providers.failures import pause_of_headers
 from router.adapters.providers.failures import told as failed
 from router.adapters.providers.network import OnePieceBackend
 from router.adapters.providers.progress import DRIVER_ERRORS, CallProgress
 from router.adapters.providers.proxy import ProxiedPool, ProxyRules
-from router.adapters.providers.rule_book import RuleBook
+from router.adapters.providers.sending.bodies import headers_of
+from router.adapters.providers.sending.rule_book import RuleBook
 from router.adapters.providers.sse import EventReader
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment

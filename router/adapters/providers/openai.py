@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from router.adapters.providers.call_ids import PRINTED, IdForm, exactly
-from router.adapters.providers.conversations import (
-    alternating,
-    fitted,
-    says_json,
-    wish_of,
-    wishing,
-)
 from router.adapters.providers.dialect import (
     Assembler,
     Dialect,
@@ -26,7 +18,20 @@ from router.adapters.providers.dialect import (
     sent_stops,
     temperature_of,
 )
-from router.adapters.providers.schemas import describes_object, is_closed, parameters_of, schema_of
+from router.adapters.providers.sending.call_ids import PRINTED, IdForm, exactly
+from router.adapters.providers.sending.conversations import (
+    alternating,
+    fitted,
+    says_json,
+    wish_of,
+    wishing,
+)
+from router.adapters.providers.sending.schemas import (
+    describes_object,
+    is_closed,
+    parameters_of,
+    schema_of,
+)
 from router.domain.catalog import BodyRules, Deployment
 from router.domain.chat import (
     Answer,
@@ -42,6 +47,9 @@ from router.domain.chat import (
     ToolMode,
 )
 from router.domain.errors import ProviderMalformed
+
+ANY_JSON: Final = "json"
+JSON_OBJECT: Final = {"type": "json_object"}
 
 
 class OpenAI:
@@ -111,9 +119,9 @@ def _wish(chat: ChatRequest, rules: BodyRules) -> str:
         return ""
     if wanted.kind is Format.JSON_SCHEMA:
         is_object = describes_object(schema_of(wanted.schema))
-        prompted = rules.prompted_schema or not is_object
+        prompted = rules.prompted or not is_object
         return wish_of(wanted, is_object=is_object) if prompted else ""
-    return "" if says_json(chat) else wish_of(wanted)
+    return "" if says_json(chat) and rules.prompted != ANY_JSON else wish_of(wanted)
 
 
 def _message(message: Message) -> Json:
@@ -159,15 +167,15 @@ def _tool_choice(chat: ChatRequest) -> Any:
 
 def _format(wanted: ResponseFormat, rules: BodyRules) -> Json | None:
     """A schema of no object can't be sent: the system prompt alone asks for it."""
-    if wanted.kind is Format.TEXT:
+    if wanted.kind is Format.TEXT or rules.prompted == ANY_JSON:
         return None
     if wanted.kind is Format.JSON_OBJECT:
-        return {"type": "json_object"}
+        return JSON_OBJECT
     schema = schema_of(wanted.schema)
     if not describes_object(schema):
         return None
-    if rules.prompted_schema:
-        return {"type": "json_object"}
+    if rules.prompted:
+        return JSON_OBJECT
     strict = is_closed(schema) if rules.strict_schema is None else rules.strict_schema
     named = {"name": wanted.name, "schema": schema, "strict": strict}
     return {"type": "json_schema", "json_schema": named}

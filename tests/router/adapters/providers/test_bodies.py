@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from router.adapters.providers.anthropic import Anthropic
-from router.adapters.providers.call_ids import PRINTED, CallIds
 from router.adapters.providers.gemini import NO_SIGNATURE, Gemini
-from router.adapters.providers.hosts import resolved
 from router.adapters.providers.openai import OpenAI
+from router.adapters.providers.sending.call_ids import PRINTED, CallIds
+from router.adapters.providers.sending.hosts import resolved
 from router.domain.catalog import Deployment, Price
 from router.domain.chat import (
     ChatRequest,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from router.adapters.providers.call_ids import CallIds, IdForm
-from router.adapters.providers.schemas import describes_object, schema_of
+from router.adapters.providers.sending.call_ids import CallIds, IdForm
+from router.adapters.providers.sending.schemas import describes_object, schema_of
 from router.domain.chat import (
     ChatRequest,
     Format,

@@ -58,7 +58,7 @@ HOSTS: Final = (
     # has another name; ids of calls are 9 letters and digits; temperatures end at 1.5.
     HostDefaults("*.mistral.ai", _MISTRAL),
     # A JSON Schema is refused, any JSON object is taken; at most 16 stop sequences.
-    HostDefaults("*.deepseek.com", BodyRules(max_stops=16, prompted_schema=True)),
+    HostDefaults("*.deepseek.com", BodyRules(max_stops=16, prompted="schema")),
     # At most 4 stop sequences.
     HostDefaults("*.groq.com", BodyRules(max_stops=4)),
     HostDefaults("*.cerebras.ai", BodyRules(max_stops=4)),
