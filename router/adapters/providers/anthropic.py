@@ -26,11 +26,11 @@ from router.domain.catalog import Deployment
 from router.domain.chat import (
     Answer,
     ChatRequest,
+    Content,
     Delta,
     FinishReason,
     ImagePart,
     Message,
-    Part,
     Role,
     Tool,
     ToolMode,
@@ -97,16 +97,16 @@ def _message(message: Message) -> Json:
         {"type": "tool_use", "id": c.id, "name": c.name, "input": schema_of(c.arguments)}
         for c in message.tool_calls
     ]
-    return {"role": message.role.value, "content": [*map(_part, message.parts), *calls]}
+    return {"role": message.role.value, "content": [*map(_part, message.content), *calls]}
 
 
 def _result(message: Message) -> Json:
     pictured = any(isinstance(part, ImagePart) for part in message.parts)
-    content = [*map(_part, message.parts)] if pictured else message.text
+    content = [*map(_part, message.content)] if pictured else message.text
     return given(type="tool_result", tool_use_id=message.tool_call_id, content=content)
 
 
-def _part(part: Part) -> Json:
+def _part(part: Content) -> Json:
     if isinstance(part, ImagePart):
         return {"type": "image", "source": _source(part.url)}
     return {"type": "text", "text": part.text}

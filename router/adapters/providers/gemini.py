@@ -28,12 +28,12 @@ from router.domain.catalog import Deployment
 from router.domain.chat import (
     Answer,
     ChatRequest,
+    Content,
     Delta,
     FinishReason,
     Format,
     ImagePart,
     Message,
-    Part,
     ResponseFormat,
     Role,
     Tool,
@@ -111,11 +111,11 @@ def _content(message: Message, names: Mapping[str, str]) -> Json:
     ]
     return {
         "role": "model" if message.role is Role.ASSISTANT else "user",
-        "parts": [*map(_wire_part, message.parts), *calls],
+        "parts": [*map(_wire_part, message.content), *calls],
     }
 
 
-def _wire_part(part: Part) -> Json:
+def _wire_part(part: Content) -> Json:
     if not isinstance(part, ImagePart):
         return {"text": part.text}
     if not part.url.startswith("data:"):

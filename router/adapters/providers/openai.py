@@ -142,7 +142,7 @@ def _message(message: Message) -> Json:
 
 def _content(message: Message) -> Any:
     if any(isinstance(part, ImagePart) for part in message.parts):
-        return [_part(part) for part in message.parts]
+        return [_part(part) for part in message.content]
     return message.text or (None if message.tool_calls else "")
 
 

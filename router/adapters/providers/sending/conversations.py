@@ -44,12 +44,12 @@ def fitted(
 
 def _without_blanks(message: Message) -> Message:
     """A white-space-only text says nothing, and some refuse it."""
-    parts = tuple(p for p in message.parts if isinstance(p, ImagePart) or not is_blank(p.text))
+    parts = tuple(p for p in message.parts if not isinstance(p, TextPart) or not is_blank(p.text))
     return message if len(parts) == len(message.parts) else replace(message, parts=parts)
 
 
 def _says(message: Message) -> bool:
-    return bool(message.parts or message.tool_calls) or message.role is Role.TOOL
+    return bool(message.content or message.tool_calls) or message.role is Role.TOOL
 
 
 def is_blank(text: str) -> bool:
@@ -103,7 +103,7 @@ def _by_id(slots: Iterable[_Slot]) -> dict[str, list[_Slot]]:
 
 def _told(result: Message) -> Message:
     """Returns a result without its call as words of the user: no dialect takes it otherwise."""
-    return Message(Role.USER, (TextPart(STRAY_RESULT), *result.parts))
+    return Message(Role.USER, (TextPart(STRAY_RESULT), *result.content))
 
 
 def _with_images_asked(
@@ -121,7 +121,7 @@ def _with_images_asked(
             yield message
             continue
         shown += images
-        texts = tuple(p for p in message.parts if isinstance(p, TextPart))
+        texts = tuple(p for p in message.parts if not isinstance(p, ImagePart))
         if texts or message.role is Role.TOOL or message.tool_calls:
             yield replace(message, parts=texts)
     if shown:
