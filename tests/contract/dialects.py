@@ -29,8 +29,7 @@ class Dialect(ABC):
     finishes: the suite's names for why an answer ended, in the protocol's words, without those it
     has no word for. model: the one that answers name; that of the deployment where they name none.
     end_mark: what follows the last piece where the protocol has a mark beyond JSON.
-    takes_top_p: beside a temperature. reads_arguments: those of a tool call are sent as an object,
-    not as text.
+    takes_top_p: beside a temperature.
     """
 
     name: str
@@ -43,7 +42,6 @@ class Dialect(ABC):
     has_seed = True
     takes_top_p = True
     marks_its_end = True
-    reads_arguments = True
 
     @abstractmethod
     def whole(self, text: str, call: Json | None, finish: str) -> Json:
@@ -72,7 +70,6 @@ class OpenAIDialect(Dialect):
         "call": "tool_calls",
     }
     end_mark = b"data: [DONE]\n\n"
-    reads_arguments = False
 
     def whole(self, text: str, call: Json | None, finish: str) -> Json:
         message: Json = {"role": "assistant", "content": text}

@@ -21,7 +21,7 @@ from router.adapters.providers.dialect import (
 from router.adapters.providers.sending.call_ids import WORDS
 from router.adapters.providers.sending.conversations import begun, fitted, system_of
 from router.adapters.providers.sending.images import inlined
-from router.adapters.providers.sending.schemas import parameters_of, schema_of
+from router.adapters.providers.sending.schemas import arguments_of, parameters_of
 from router.domain.catalog import Deployment
 from router.domain.chat import (
     Answer,
@@ -94,7 +94,7 @@ def _message(message: Message) -> Json:
     if message.role is Role.TOOL:
         return {"role": "user", "content": [_result(message)]}
     calls = [
-        {"type": "tool_use", "id": c.id, "name": c.name, "input": schema_of(c.arguments)}
+        {"type": "tool_use", "id": c.id, "name": c.name, "input": arguments_of(c.arguments)}
         for c in message.tool_calls
     ]
     return {"role": message.role.value, "content": [*map(_part, message.content), *calls]}

@@ -23,7 +23,7 @@ from router.adapters.providers.dialect import (
 from router.adapters.providers.sending.call_ids import PRINTED
 from router.adapters.providers.sending.conversations import begun, fitted, system_of
 from router.adapters.providers.sending.images import inlined, kind_of
-from router.adapters.providers.sending.schemas import parameters_of, schema_of
+from router.adapters.providers.sending.schemas import arguments_of, parameters_of, schema_of
 from router.domain.catalog import Deployment
 from router.domain.chat import (
     Answer,
@@ -63,15 +63,15 @@ class Gemini:
         del stream
         messages = _messages(chat)
         turns = begun([m for m in messages if m.role is not Role.SYSTEM])
-        # Tools and a format of the answer are refused together: the prompt asks for the format.
-        system = system_of(messages, chat.response_format if chat.tools else ResponseFormat())
+        prompted, formal = _formats(chat)
+        system = system_of(messages, prompted)
         declared = [_tool(t) for t in chat.tools]
         body = given(
             systemInstruction={"parts": [{"text": system}]} if system else None,
             contents=merged(_contents(turns), "parts"),
             tools=[{"functionDeclarations": declared}] if declared else None,
             toolConfig=_tool_config(chat),
-            generationConfig=_config(deployment, chat) or None,
+            generationConfig=_config(deployment, chat, formal) or None,
         )
         return fitting(body, deployment)
 
@@ -104,7 +104,7 @@ def _content(message: Message, names: Mapping[str, str]) -> Json:
         return {"role": "user", "parts": [{"functionResponse": response}]}
     calls = [
         {
-            "functionCall": {"name": c.name, "args": schema_of(c.arguments)},
+            "functionCall": {"name": c.name, "args": arguments_of(c.arguments)},
             "thoughtSignature": NO_SIGNATURE,
         }
         for c in message.tool_calls
@@ -141,8 +141,18 @@ def _tool_config(chat: ChatRequest) -> Json | None:
     return {"functionCallingConfig": calling}
 
 
-def _config(deployment: Deployment, chat: ChatRequest) -> Json:
-    sampling, wanted = chat.sampling, ResponseFormat() if chat.tools else chat.response_format
+def _formats(chat: ChatRequest) -> tuple[ResponseFormat, ResponseFormat]:
+    """Returns the format that the prompt asks for, and the one that a field does.
+
+    Tools and such a field are refused together.
+    """
+    wanted, none = chat.response_format, ResponseFormat()
+    prompted = chat.tools or (wanted.schema and not isinstance(schema_of(wanted.schema), dict))
+    return (wanted, none) if prompted else (none, wanted)
+
+
+def _config(deployment: Deployment, chat: ChatRequest, wanted: ResponseFormat) -> Json:
+    sampling = chat.sampling
     return given(
         temperature=temperature_of(deployment, chat),
         topP=sampling.top_p,

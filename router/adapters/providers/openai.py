@@ -27,6 +27,7 @@ from router.adapters.providers.sending.conversations import (
     wishing,
 )
 from router.adapters.providers.sending.schemas import (
+    arguments_text,
     describes_object,
     is_closed,
     parameters_of,
@@ -133,7 +134,7 @@ def _message(message: Message) -> Json:
             {
                 "id": c.id,
                 "type": "function",
-                "function": {"name": c.name, "arguments": c.arguments or "{}"},
+                "function": {"name": c.name, "arguments": arguments_text(c.arguments)},
             }
             for c in message.tool_calls
         ]

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
+
 from router.domain.chat import Tool
 
 STRICT: Final = frozenset(
@@ -26,6 +28,27 @@ def schema_of(text: str) -> Any:
     """
     value = json.loads(text or "{}")
     return _sendable(value) if "\\u" in text else value
+
+
+def arguments_of(text: str) -> dict[str, Any]:
+    """Returns the arguments of an earlier call; what is no object becomes a field of one.
+
+    A model may have broken off in the middle of them, which must not end its conversation.
+    """
+    try:
+        value = schema_of(text)
+    except (ValueError, RecursionError):
+        value = text
+    return value if isinstance(value, dict) else {"arguments": value}
+
+
+def arguments_text(text: str) -> str:
+    """Returns them as JSON text: as they stand, where they are an object in strict JSON."""
+    try:
+        is_object = isinstance(msgspec.json.decode(text), dict)
+    except (msgspec.DecodeError, RecursionError):
+        is_object = False
+    return text if is_object else msgspec.json.encode(arguments_of(text)).decode()
 
 
 def _sendable(value: Any) -> Any:
