@@ -13,12 +13,12 @@ from router.domain.catalog import Deployment
 from router.domain.chat import (
     Answer,
     ChatRequest,
+    Content,
     Delta,
     FinishReason,
     Format,
     ImagePart,
     Message,
-    Part,
     ResponseFormat,
     Role,
     TextPart,
@@ -94,11 +94,11 @@ def _message(message: Message) -> Json:
         {"type": "tool_use", "id": c.id, "name": c.name, "input": json.loads(c.arguments or "{}")}
         for c in message.tool_calls
     ]
-    parts = [_part(p) for p in message.parts if not isinstance(p, TextPart) or p.text]
+    parts = [_part(p) for p in message.content if not isinstance(p, TextPart) or p.text]
     return {"role": message.role.value, "content": parts + calls}
 
 
-def _part(part: Part) -> Json:
+def _part(part: Content) -> Json:
     if isinstance(part, ImagePart):
         return {"type": "image", "source": _source(part.url)}
     return {"type": "text", "text": part.text}

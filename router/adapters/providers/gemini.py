@@ -15,12 +15,12 @@ from router.domain.catalog import Deployment
 from router.domain.chat import (
     Answer,
     ChatRequest,
+    Content,
     Delta,
     FinishReason,
     Format,
     ImagePart,
     Message,
-    Part,
     Role,
     TextPart,
     Tool,
@@ -88,14 +88,14 @@ def _content(message: Message, names: Mapping[str, str]) -> Json:
         }
         for c in message.tool_calls
     ]
-    parts = [_wire_part(p) for p in message.parts if not isinstance(p, TextPart) or p.text]
+    parts = [_wire_part(p) for p in message.content if not isinstance(p, TextPart) or p.text]
     return {
         "role": "model" if message.role is Role.ASSISTANT else "user",
         "parts": parts + calls,
     }
 
 
-def _wire_part(part: Part) -> Json:
+def _wire_part(part: Content) -> Json:
     if not isinstance(part, ImagePart):
         return {"text": part.text}
     if not part.url.startswith("data:"):

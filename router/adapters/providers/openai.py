@@ -91,7 +91,7 @@ def _message(message: Message) -> Json:
             for c in message.tool_calls
         ]
     if any(isinstance(part, ImagePart) for part in message.parts):
-        wire["content"] = [_part(part) for part in message.parts]
+        wire["content"] = [_part(part) for part in message.content]
     elif message.text or message.role is not Role.ASSISTANT:
         wire["content"] = message.text
     return wire
