@@ -24,7 +24,7 @@ from router.adapters.providers.proxy import ProxiedPool, ProxyRules
 from router.adapters.providers.sse import EventReader
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
-from router.domain.chat import Answer, ChatRequest, Delta
+from router.domain.chat import Answer, ChatRequest, Delta, Unseen
 from router.domain.errors import (
     ConfigInvalid,
     ConfigProblem,
@@ -131,11 +131,14 @@ class HttpProvider:
         hurried = timeout_ms < deployment.timeout_ms
         async with progress.bounded(timeout_ms, hurried=hurried), opened as response:
             body = await _bounded_body(response)
-            return self._dialect.answer(body, deployment, request)
+            assembler = self._dialect.assembler(deployment, request)
+            for _ in assembler.whole(body):
+                pass
+            return assembler.finish()
 
     async def stream(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
-    ) -> AsyncGenerator[Delta | Answer]:
+    ) -> AsyncGenerator[Delta | Unseen | Answer]:
         assembler = self._dialect.assembler(deployment, request)
         now_s = asyncio.get_running_loop().time
         progress, left_ms = CallProgress(), timeout_ms
@@ -163,7 +166,7 @@ class HttpProvider:
         request: ChatRequest,
         assembler: Assembler,
         progress: CallProgress,
-    ) -> AsyncGenerator[list[Delta]]:
+    ) -> AsyncGenerator[list[Delta | Unseen]]:
         """Yields what each piece of the body adds to the answer, until its end.
 
         Comments are no piece: who is kept waiting by them waits all the same.
@@ -179,6 +182,8 @@ class HttpProvider:
                 if assembler.ended:
                     await _drain(chunks)
                     return
+            rest = [d for event in reader.close() for d in assembler.feed(event)]
+            yield [*rest, *assembler.close()]
 
     @asynccontextmanager
     async def _opened(

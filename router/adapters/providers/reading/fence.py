@@ -8,8 +8,9 @@ from typing import Final
 
 import msgspec
 
-_OPENING: Final = re.compile(r"\s*(`{3,}|~{3,})[ \t]*([A-Za-z0-9_+.-]{0,16})[ \t]*(\r?\n|(?=[\[{]))")
-_MAY_OPEN: Final = re.compile(r"\s*(`{0,2}|~{0,2}|(`{3,}|~{3,})[ \t]*[A-Za-z0-9_+.-]{0,16}[ \t]*\r?)\Z")
+_MARK: Final = r"\s*(`{3,}|~{3,})[ \t]*[A-Za-z0-9_+.-]{0,16}[ \t]*"
+_OPENING: Final = re.compile(_MARK + r"(?:\r?\n|(?=[\[{]))")
+_MAY_OPEN: Final = re.compile(rf"(?:\s*(?:`{{0,2}}|~{{0,2}})|{_MARK}\r?)\Z")
 MAX_HELD: Final = 256
 _BLANK: Final = " \t\r\n"
 
@@ -17,7 +18,7 @@ _BLANK: Final = " \t\r\n"
 def unfenced(text: str) -> str:
     """Returns what is in a fence, if a whole text is one fenced block; else the text.
 
-    >>> unfenced('```json\\n{"a": 1}\\n```'), unfenced('See: ```{}```')
+    >>> unfenced('```json {"a": 1}```'), unfenced('See: ```{}```')
     ('{"a": 1}', 'See: ```{}```')
     """
     opening, body = _OPENING.match(text), text.rstrip()
@@ -47,8 +48,11 @@ class Unfencer:
     """Takes the fence off a stream: only what may belong to it is held back.
 
     A fence that was taken off can't come back: text after the block follows its closing fence.
+
+    whole: all of the text comes before any is handed out.
     """
 
+    whole: bool = False
     _held: str = ""
     _fence: str = ""
     _plain: bool = False
@@ -58,6 +62,8 @@ class Unfencer:
         if self._plain:
             return text
         self._held += text
+        if self.whole:
+            return ""
         if not self._fence and not self._may_open():
             return self._released()
         return self._inside() if self._fence else ""
@@ -86,5 +92,7 @@ class Unfencer:
 
     def close(self) -> str:
         """Returns the rest, without a closing fence."""
+        if self.whole:
+            return unfenced(self._held)
         is_closing = bool(self._fence) and self._fence in self._held
         return "" if is_closing or (self._fence and not self._held.strip()) else self._released()

@@ -15,7 +15,14 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from router.adapters.providers.characters import unescaped
+from router.adapters.providers.reading.characters import unescaped
+from router.adapters.providers.reading.spellings import (
+    COUNTS,
+    ENDS_BY_NAME,
+    INTERRUPTED,
+    PLACES,
+    UNTOLD_ENDS,
+)
 from router.domain.chat import FinishReason
 from router.domain.errors import ProviderMalformed
 
@@ -23,6 +30,7 @@ Json: TypeAlias = dict[str, Any]
 MAX_TOKENS = 100_000_000
 """More than any model reads or writes: a count beyond it is a provider's mistake."""
 MAX_DEPTH: Final = 4
+MAX_DIGITS: Final = 1_000
 MAX_ENTRIES: Final = 64
 """Of a record that is searched for counts."""
 _decode = msgspec.json.Decoder().decode
@@ -50,7 +58,7 @@ def _leniently(data: bytes) -> Any:
 
 
 def _integer(digits: str) -> float:
-    return int(digits) if len(digits) <= 1_000 else float(digits)
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
 
 
 def bodies_of(data: bytes) -> list[Json]:
@@ -59,7 +67,7 @@ def bodies_of(data: bytes) -> list[Json]:
         value = decoded(data)
     except ProviderMalformed:
         lines = data.split(b"\n")
-        if len(lines) < 2 or not lines[0].lstrip().startswith(b"{"):
+        if len(lines) == 1 or not lines[0].lstrip().startswith(b"{"):
             raise
         value = [decoded(line) for line in lines if line.strip()]
     return [each for each in items_of(value) if isinstance(each, dict)]
@@ -113,7 +121,7 @@ def count_of(value: Any) -> int:
 
 def _number(text: str) -> float:
     try:
-        return float(text) if len(text) < 32 else 0
+        return float(text) if len(text) <= MAX_DIGITS else 0
     except ValueError:
         return 0
 
@@ -129,11 +137,12 @@ def index_of(value: Any) -> int | None:
 TEXT: Final = "text"
 HIDDEN: Final = "hidden"
 REFUSAL: Final = "refusal"
+UNREAD: Final = "unread"
 _TEXT_TYPES: Final = ("", "text", "output_text", "text_delta", "markdown")
 
 
 def parts_of(content: Any, depth: int = MAX_DEPTH) -> Iterator[tuple[str, str]]:
-    """Yields kind (TEXT, HIDDEN or REFUSAL) and text of each part of a content.
+    """Yields kind and text of each part of a content; UNREAD for what has no form of a text.
 
     Parts of other kinds are left out: images, references, results of the provider's own tools.
     """
@@ -145,7 +154,10 @@ def parts_of(content: Any, depth: int = MAX_DEPTH) -> Iterator[tuple[str, str]]:
     elif isinstance(content, dict) and depth:
         kind, field_names = _kind_of(content)
         told = next((v for name in field_names if (v := content.get(name))), None)
-        yield kind, text_of(told, depth - 1)
+        is_read = told is None or isinstance(told, str | list | dict)
+        yield kind if is_read else UNREAD, text_of(told, depth - 1)
+    elif content is not None:
+        yield UNREAD, ""
 
 
 def _kind_of(part: Json) -> tuple[str, tuple[str, ...]]:
@@ -191,36 +203,6 @@ def _says(value: Any, depth: int = MAX_DEPTH) -> bool:
     return bool(value)
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_ENDS: Final = {
-    FinishReason.STOP: _names(
-        "stop endturn stopsequence stopsequences stopsequencereached stopstringfound stopword"
-        " eos eostoken eosfound endoftext complete completed normal pauseturn"
-    ),
-    FinishReason.LENGTH: _names(
-        "length maxtokens maxtoken maxlength maxnewtokens maxoutputtokens maxcompletiontokens"
-        " maxoutput maximumtokens maxpredictedtokensreached maxtokensreached modellength limit"
-        " tokenlimit timelimit errorlimit contextlength contextlengthreached"
-        " contextwindowexceeded contextlengthexceeded modelcontextwindowexceeded"
-    ),
-    FinishReason.TOOL_CALLS: _names("toolcalls toolcall tooluse functioncall functioncalls"),
-    FinishReason.CONTENT_FILTER: _names(
-        "contentfilter contentfiltered filtered filter refusal guardrailintervened guardrails"
-        " safety recitation blocklist prohibitedcontent spii language modelarmor"
-        " imagesafety imageprohibitedcontent imagerecitation sensitive errortoxic blocked"
-        " moderation contentpolicy contentpolicyviolation"
-    ),
-}
-_BY_NAME: Final = {name: reason for reason, names in _ENDS.items() for name in names}
-_UNTOLD: Final = _names("null none nil unspecified notfinished inprogress undefined")
-_INTERRUPTED: Final = re.compile(
-    "error|network|resource|abort|cancel|fail|timeout|timedout|overload|unavailable|unload|ratelimit"
-)
-
-
 @lru_cache(512)
 def _plain(told: str) -> str:
     """Returns the name of an end in one spelling.
@@ -230,59 +212,26 @@ def _plain(told: str) -> str:
     """
     name = re.sub("[^a-z0-9]", "", told.lower())
     name = name.removeprefix("finishreason").removeprefix("stopreason")
-    return "" if name in _UNTOLD else name
+    return "" if name in UNTOLD_ENDS else name
 
 
 def end_of(*told: Any) -> str:
     """Returns the first end that is told, in one spelling; "" where none is."""
     for each in told:
-        if isinstance(each, dict):
-            each = first_of(each, "type", "reason", "name")
-        name = _plain(string_of(each)[:64]) if each is not None else ""
-        if name:
+        word = first_of(each, "type", "reason", "name") if isinstance(each, dict) else each
+        if word is not None and (name := _plain(string_of(word)[:64])):
             return name
     return ""
 
 
 def known_end(end: str) -> FinishReason | None:
     """Returns the good, cut or filtered end that a spelling stands for; None for no such end."""
-    return _BY_NAME.get(end)
+    return ENDS_BY_NAME.get(end)
 
 
 def is_interrupted(end: str) -> bool:
     """True for an end that speaks of a fault of the provider, not of the model."""
-    return _INTERRUPTED.search(end) is not None
-
-
-def _each(meaning: str, names: str) -> Iterator[tuple[str, str]]:
-    for name in names.split():
-        head, *rest = name.split("_")
-        yield name, meaning
-        yield head + "".join(map(str.title, rest)), meaning
-
-
-_COUNTS: Final = dict(
-    [
-        *_each("prompt", "prompt_tokens prompt_token_count prompt_eval_count tokens_evaluated"),
-        *_each("prompt", "num_input_tokens num_prompt_tokens"),
-        *_each("input", "input_tokens input_token_count"),
-        *_each("cache", "cache_read_input_tokens cache_read_input_token_count"),
-        *_each("written", "cache_creation_input_tokens cache_write_input_tokens"),
-        *_each("used", "tool_use_prompt_token_count"),
-        *_each("output", "completion_tokens output_tokens output_token_count eval_count"),
-        *_each("output", "generated_tokens tokens_predicted num_output_tokens"),
-        *_each("output", "candidates_token_count completion_token_count generated_token_count"),
-        *_each("thoughts", "thoughts_token_count"),
-        *_each("reasoning", "reasoning_tokens thinking_tokens"),
-        *_each("total", "total_tokens total_token_count"),
-    ]
-)
-_PLACES: Final = frozenset(
-    "usage usageMetadata usage_metadata x_groq x_usage meta metadata metrics message delta response"
-    " billed_units billedUnits tokens token_usage tokenUsage timings details"
-    " completion_tokens_details completionTokensDetails output_tokens_details outputTokensDetails"
-    " amazon-bedrock-invocationMetrics".split()
-)
+    return INTERRUPTED.search(end) is not None
 
 
 @dataclass(slots=True)
@@ -300,10 +249,10 @@ class Counts:
             if not value:
                 continue
             if isinstance(value, dict):
-                if depth and name in _PLACES:
+                if depth and name in PLACES:
                     self.add(value, depth - 1)
-            elif name in _COUNTS:
-                kind = _COUNTS[name]
+            elif name in COUNTS:
+                kind = COUNTS[name]
                 self.most[kind] = max(self.most.get(kind, 0), count_of(value))
 
     def _of(self, *kinds: str) -> int:
