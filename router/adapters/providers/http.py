@@ -19,7 +19,7 @@ from router.adapters.providers.sending.rule_book import RuleBook
 from router.adapters.providers.sse import EventReader
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
-from router.domain.chat import Answer, ChatRequest, Delta
+from router.domain.chat import Answer, ChatRequest, Delta, Unseen
 from router.domain.errors import ProviderMalformed, ProviderNotFound, ProviderRefusedRequest
 from router.ports import Clock
 
@@ -39,7 +39,6 @@ _TOO_LARGE = f"the provider's answer exceeds {MAX_BODY_BYTES} bytes"
 _BLANK = b" \t\r\n"
 _MARK = b"\xef\xbb\xbf"
 _encode = msgspec.json.Encoder().encode
-_decode_pieces = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 _Headers: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -76,11 +75,11 @@ class HttpProvider:
         async with progress.bounded(timeout_ms, hurried=hurried), opened as chunks:
             async for _ in _read(chunks, assembler):
                 pass
-            return assembler.read_whole or assembler.finish()
+            return assembler.finish()
 
     async def stream(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
-    ) -> AsyncGenerator[Delta | Answer]:
+    ) -> AsyncGenerator[Delta | Unseen | Answer]:
         deployment = self._rules[deployment]
         assembler = self._dialect.assembler(deployment, request)
         now_s = asyncio.get_running_loop().time
@@ -101,7 +100,7 @@ class HttpProvider:
                     break
                 for delta in deltas:
                     yield delta
-        yield assembler.read_whole or assembler.finish()
+        yield assembler.finish()
 
     async def _batches(
         self,
@@ -109,7 +108,7 @@ class HttpProvider:
         request: ChatRequest,
         assembler: Assembler,
         progress: CallProgress,
-    ) -> AsyncGenerator[list[Delta]]:
+    ) -> AsyncGenerator[list[Delta | Unseen]]:
         opened = self._opened(deployment, request, progress, stream=True)
         async with opened as chunks, aclosing(_read(chunks, assembler)) as batches:
             async for deltas in batches:
@@ -196,7 +195,9 @@ def _headers_of(response: httpcore.Response) -> dict[bytes, str]:
     return {name.lower(): value.decode("latin-1") for name, value in response.headers}
 
 
-async def _read(chunks: AsyncIterator[bytes], assembler: Assembler) -> AsyncGenerator[list[Delta]]:
+async def _read(
+    chunks: AsyncIterator[bytes], assembler: Assembler
+) -> AsyncGenerator[list[Delta | Unseen]]:
     """Yields what each piece of a body adds to the answer, until its end.
 
     What came decides, and not what was asked for: JSON begins with a bracket, events do not.
@@ -216,7 +217,7 @@ async def _read(chunks: AsyncIterator[bytes], assembler: Assembler) -> AsyncGene
 
 async def _read_json(
     first: bytes, chunks: AsyncIterator[bytes], assembler: Assembler
-) -> AsyncGenerator[list[Delta]]:
+) -> AsyncGenerator[list[Delta | Unseen]]:
     body = bytearray(first)
     yield []
     async for chunk in chunks:
@@ -225,15 +226,12 @@ async def _read_json(
             raise ProviderMalformed(_TOO_LARGE)
         if chunk.strip(_BLANK):
             yield []
-    if first.startswith(b"{"):
-        yield list(assembler.whole(bytes(body)))
-    else:  # a stream as one JSON array
-        yield [delta for piece in _decode_pieces(body) for delta in assembler.feed(bytes(piece))]
+    yield list(assembler.whole(bytes(body)))
 
 
 async def _read_events(
     first: bytes, chunks: AsyncIterator[bytes], assembler: Assembler
-) -> AsyncGenerator[list[Delta]]:
+) -> AsyncGenerator[list[Delta | Unseen]]:
     """Comments are no piece: who is kept waiting by them waits all the same."""
     reader, chunk = EventReader(MAX_BODY_BYTES), first
     while True:
@@ -246,8 +244,10 @@ async def _read_events(
             return
         following = await anext(chunks, None)
         if following is None:
-            return
+            break
         chunk = following
+    rest = [d for event in reader.close() for d in assembler.feed(event)]
+    yield [*rest, *assembler.close()]
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:

@@ -30,7 +30,7 @@ def schema_of(text: str) -> Any:
     return _sendable(value) if "\\u" in text else value
 
 
-def arguments_of(text: str) -> dict[str, Any]:
+def object_of(text: str) -> dict[str, Any]:
     """Returns the arguments of an earlier call; what is no object becomes a field of one.
 
     A model may have broken off in the middle of them, which must not end its conversation.
@@ -48,7 +48,7 @@ def arguments_text(text: str) -> str:
         is_object = isinstance(msgspec.json.decode(text), dict)
     except (msgspec.DecodeError, RecursionError):
         is_object = False
-    return text if is_object else msgspec.json.encode(arguments_of(text)).decode()
+    return text if is_object else msgspec.json.encode(object_of(text)).decode()
 
 
 def _sendable(value: Any) -> Any:
