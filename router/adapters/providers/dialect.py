@@ -93,7 +93,7 @@ class Assembler(ABC):
 
     def whole(self, data: bytes) -> Iterator[Delta]:
         """Stand-in."""
-        dialect = sys.modules[type(self).__module__].DIALECT  # type: ignore[attr-defined]
+        dialect = sys.modules[type(self).__module__].DIALECT
         answer = dialect.answer(data, self.deployment, self.chat)
         self.read_whole, self.ended = answer, True
         yield from deltas_of(answer)
