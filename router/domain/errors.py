@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+from router.domain.chat import Usage
+
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
@@ -294,6 +296,8 @@ class ProviderError(RouterError):
     retry_after_ms: how long the provider is to be left alone, None where it is not known.
 
     hurried: a limit ended the call that was shorter than any of the deployment's own.
+
+    usage: what the attempt cost where that is known better than by a guess at its most.
     """
 
     reason = "PROVIDER_ERROR"
@@ -315,6 +319,7 @@ class ProviderError(RouterError):
         self.parameter = parameter
         self.retry_after_ms = retry_after_ms
         self.hurried = False
+        self.usage: Usage | None = None
 
 
 class ProviderUnavailable(ProviderError):
