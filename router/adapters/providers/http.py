@@ -16,7 +16,7 @@ from router.adapters.providers.progress import DRIVER_ERRORS, CallProgress
 from router.adapters.providers.refusals import read_refusal, unfolded
 from router.adapters.providers.sending.bodies import headers_of
 from router.adapters.providers.sending.rule_book import RuleBook
-from router.adapters.providers.sse import EventReader
+from router.adapters.providers.sse import BOM, EventReader
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta, Unseen
@@ -37,7 +37,6 @@ _HEADERS = {
 }
 _TOO_LARGE = f"the provider's answer exceeds {MAX_BODY_BYTES} bytes"
 _BLANK = b" \t\r\n"
-_MARK = b"\xef\xbb\xbf"
 _encode = msgspec.json.Encoder().encode
 
 _Headers: TypeAlias = list[tuple[bytes, bytes]]
@@ -207,8 +206,8 @@ async def _read(
         left -= len(chunk)
         if left < 0:
             raise ProviderMalformed(_TOO_LARGE)
-        first = (first + chunk).removeprefix(_MARK).lstrip(_BLANK)
-        if first and not _MARK.startswith(first):
+        first = (first + chunk).removeprefix(BOM).lstrip(_BLANK)
+        if first and not BOM.startswith(first):
             break
     reading = _read_json if first.startswith((b"{", b"[")) else _read_events
     async for deltas in reading(first, chunks, assembler):
