@@ -24,6 +24,7 @@ from router.adapters.providers.reading.fields import (
     parts_of,
 )
 from router.adapters.providers.sending.bodies import adjusted
+from router.adapters.providers.sending.stops import StopCut
 from router.adapters.providers.sse import BOM, DONE, ErrorEvent
 from router.domain.catalog import Deployment
 from router.domain.chat import (
@@ -69,6 +70,7 @@ class Assembler(ABC):
     _text: list[str] = field(default_factory=list)
     _joiner: Joiner = field(default_factory=Joiner)
     _unfencer: Unfencer | None = None
+    _cut: StopCut | None = None
     _is_whole: bool = False
     _is_closed: bool = False
     _is_unread: bool = False
@@ -126,6 +128,13 @@ class Assembler(ABC):
         if self.chat.response_format.kind is not Format.TEXT and not self._is_closed:
             self._unfencer = self._unfencer or Unfencer(whole=self._is_whole)
             text = self._unfencer.feed(text)
+        if self.chat.sampling.stop:
+            self._cut = self._cut or StopCut(self.chat.sampling.stop)
+            text = self._cut.feed(text)
+            self.ended = self.ended or self._cut.stopped
+        yield from self._hand_out(text)
+
+    def _hand_out(self, text: str) -> Iterator[Delta]:
         if text:
             self._text.append(text)
             yield TextDelta(text)
@@ -145,8 +154,15 @@ class Assembler(ABC):
                 yield from self.say(text)
 
     def call(self, piece: CallPiece) -> Iterator[Delta]:
+        if self._is_cut:
+            return
         self._calls = self._calls or Calls(self.chat)
         yield from self._calls.add(piece)
+
+    @property
+    def _is_cut(self) -> bool:
+        """True where a stop sequence was found: to the caller nothing follows it."""
+        return self._cut is not None and self._cut.stopped
 
     @property
     def has_said(self) -> bool:
@@ -160,6 +176,8 @@ class Assembler(ABC):
         self._is_closed = True
         if self._unfencer is not None:
             yield from self.say(self._unfencer.close())
+        if self._cut is not None:
+            yield from self._hand_out(self._cut.rest())
         if self._calls is not None:
             yield from self._calls.close()
 
@@ -180,6 +198,8 @@ class Assembler(ABC):
 
     def _reason(self, calls: tuple[ToolCall, ...]) -> FinishReason:
         """Returns why the answer ended; calls that are whole are one, whatever is told."""
+        if self._is_cut:
+            return FinishReason.STOP
         reason, has_calls = known_end(self.end), self._calls is not None and self._calls.are_whole
         if not self.end and (not self.ended or not (has_calls or self._is_plain)):
             raise ProviderMalformed("the provider's answer broke off")
@@ -215,9 +235,12 @@ class Assembler(ABC):
         """Returns the provider's counts, or a guess: an answer without usage was not free."""
         read, written = self.counts.input_tokens, self.counts.output_tokens
         characters = sum(map(len, self._text)) + sum(len(c.arguments) for c in calls) + self.hidden
+        guess = 1 + characters // CHARS_PER_TOKEN
+        if self._is_cut and not self.end:  # the counts so far are not those of the end
+            return Usage(read or self.chat.estimated_input_tokens, max(written, guess), guessed=True)
         return Usage(
             read or self.chat.estimated_input_tokens,
-            written or 1 + characters // CHARS_PER_TOKEN,
+            written or guess,
             guessed=not (read and written),
         )
 
