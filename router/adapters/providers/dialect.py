@@ -237,7 +237,9 @@ class Assembler(ABC):
         characters = sum(map(len, self._text)) + sum(len(c.arguments) for c in calls) + self.hidden
         guess = 1 + characters // CHARS_PER_TOKEN
         if self._is_cut and not self.end:  # the counts so far are not those of the end
-            return Usage(read or self.chat.estimated_input_tokens, max(written, guess), guessed=True)
+            return Usage(
+                read or self.chat.estimated_input_tokens, max(written, guess), guessed=True
+            )
         return Usage(
             read or self.chat.estimated_input_tokens,
             written or guess,

@@ -27,6 +27,7 @@ NO_RESULT = "The tool gave no result."
 STRAY_RESULT = "Result of an earlier tool call:"
 PICTURED = "The images that belong to the message above:"
 BEGINNING = Message(Role.USER, (TextPart("(start of the conversation)"),))
+RECEIVED = Message(Role.ASSISTANT, (TextPart("(result received)"),))
 JSON_WISH = "Answer with one JSON object and nothing else."
 SCHEMA_WISH = "Answer with JSON and nothing else. It must match this JSON Schema: "
 OBJECT_SCHEMA_WISH = f"{JSON_WISH} It must match this JSON Schema: "
@@ -142,10 +143,13 @@ def alternating(messages: Iterable[Message]) -> list[Message]:
     every = list(messages)
     turns: list[Message] = []
     for message in begun([m for m in every if m.role is not Role.SYSTEM]):
-        if turns and message.role is not Role.TOOL and turns[-1].role is message.role:
+        before = turns[-1].role if turns else None
+        if before is message.role is not Role.TOOL:
             turns[-1] = _joined(turns[-1], message)
-        else:
-            turns.append(message)
+            continue
+        if before is Role.TOOL and message.role is Role.USER:
+            turns.append(RECEIVED)
+        turns.append(message)
     system = "\n\n".join(m.text for m in every if m.role is Role.SYSTEM)
     return [*([Message(Role.SYSTEM, (TextPart(system),))] if system else ()), *turns]
 
