@@ -146,6 +146,9 @@ class DeploymentSection(ConfigSection):
     max_stops: Annotated[int, Field(ge=0, le=64)] | None = None
     """Stop sequences that it takes; at further ones the router cuts the answer. Unset: as the host
     takes them."""
+    max_temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """Highest temperature that it takes; a higher one is sent as this. Unset: as the host takes
+    it."""
     call_id_length: Annotated[int, Field(ge=6, le=40)] | None = None
     """Tool-call ids are made exactly so many letters and digits, 9 for Mistral's models; unset: as
     the host takes them."""

@@ -270,6 +270,7 @@ def _rules(section: DeploymentSection) -> BodyRules:
         stream_usage=section.stream_usage,
         strict_schema=None if strict == "auto" else strict,
         max_stops=section.max_stops,
+        max_temperature=section.max_temperature,
         call_id_length=section.call_id_length,
         alternate_roles=section.alternate_roles,
     )

@@ -55,12 +55,13 @@ class BodyRules:
     parameters: JSON text of an object that is merged into the body; "" for none.
     stream_usage: a stream is asked for its usage. strict_schema: None where the schema allows it.
     max_stops: stop sequences that are sent; the answer is cut at the others here.
-    call_id_length: tool-call ids are exactly so many letters and digits.
+    max_temperature: higher ones are sent as this. call_id_length: tool-call ids are exactly so
+    many letters and digits.
     alternate_roles: system first, then user and assistant in turn.
 
-    Known of hosts or learned, not configured: max_temperature; renamed: (field, its name there);
-    prompted: formats that the system prompt asks for, "schema" or "json" for any JSON as well;
-    key_header: header of the key; query: of the URL.
+    Known of hosts or learned, not configured: renamed: (field, its name there); prompted: formats
+    that the system prompt asks for, "schema" or "json" for any JSON as well; key_header: header of
+    the key; query: of the URL.
     """
 
     limit_field: str | None = None
@@ -69,9 +70,9 @@ class BodyRules:
     stream_usage: bool | None = None
     strict_schema: bool | None = None
     max_stops: int | None = None
+    max_temperature: float | None = None
     call_id_length: int | None = None
     alternate_roles: bool | None = None
-    max_temperature: float | None = None
     renamed: tuple[tuple[str, str], ...] = ()
     prompted: str = ""
     key_header: str | None = None

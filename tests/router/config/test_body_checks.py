@@ -35,7 +35,7 @@ def test_every_option_reaches_the_deployment() -> None:
     text = deployment(
         "limit_field: max_completion_tokens\n        omit: [temperature, a.b]\n"
         "        stream_usage: no\n        strict_schema: yes\n        max_stops: 0\n"
-        "        call_id_length: 9\n        alternate_roles: yes\n"
+        "        max_temperature: 1.5\n        call_id_length: 9\n        alternate_roles: yes\n"
         "        parameters: {effort: high, thinking: {budget_tokens: 1024}}"
     )
     (made,) = catalog_of(parse_config(text, "x", ENV)).deployments()
@@ -46,6 +46,7 @@ def test_every_option_reaches_the_deployment() -> None:
         stream_usage=False,
         strict_schema=True,
         max_stops=0,
+        max_temperature=1.5,
         call_id_length=9,
         alternate_roles=True,
     )
