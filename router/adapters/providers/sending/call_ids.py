@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from re import Pattern
 
 from router.domain.chat import ToolCall
@@ -42,18 +42,22 @@ class CallIds:
 
     form: IdForm
     _taken: set[str] = field(default_factory=set)
+    _made: dict[str, int] = field(default_factory=dict)
 
     def of(self, call_id: str) -> str:
-        made, salt = call_id, 0
+        made = call_id
         while made in self._taken or not self.form.fits.fullmatch(made):
-            made, salt = _made(call_id, salt, self.form.length), salt + 1
+            salt = self._made.get(call_id, 0)
+            made, self._made[call_id] = _made(call_id, salt, self.form.length), salt + 1
         self._taken.add(made)
         return made
 
     def renamed(self, call: ToolCall) -> ToolCall:
         """Names that no dialect takes were made up by a model: none of its tools has them."""
         name = _BROKEN.sub("_", call.name)[:MAX_NAME_CHARACTERS]
-        return ToolCall(self.of(call.id), name, call.arguments)
+        call_id = self.of(call.id)
+        is_same = call_id == call.id and name == call.name
+        return call if is_same else replace(call, id=call_id, name=name)
 
 
 def _made(call_id: str, salt: int, length: int) -> str:

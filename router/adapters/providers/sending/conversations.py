@@ -64,6 +64,11 @@ class _Slot:
     call: ToolCall
     result: Message | None = None
 
+    def answer(self, call_id: str) -> Message:
+        """Returns its result, which a caller may have left out."""
+        result = self.result or Message(Role.TOOL, (TextPart(NO_RESULT),))
+        return result if result.tool_call_id == call_id else replace(result, tool_call_id=call_id)
+
 
 @dataclass(slots=True)
 class _Turn:
@@ -73,10 +78,10 @@ class _Turn:
     def messages(self, ids: CallIds) -> Iterator[Message]:
         """Yields the message, then a result for each of its calls in their order."""
         calls = tuple(ids.renamed(slot.call) for slot in self.slots)
-        yield replace(self.message, tool_calls=calls) if calls else self.message
+        is_same = calls == self.message.tool_calls
+        yield self.message if is_same else replace(self.message, tool_calls=calls)
         for call, slot in zip(calls, self.slots, strict=True):
-            result = slot.result or Message(Role.TOOL, (TextPart(NO_RESULT),))
-            yield replace(result, tool_call_id=call.id)
+            yield slot.answer(call.id)
 
 
 def _paired(messages: Iterable[Message], ids: CallIds) -> Iterator[Message]:
