@@ -22,6 +22,7 @@ from router.adapters.providers.reading.fields import (
     is_interrupted,
     known_end,
     parts_of,
+    plain_text,
 )
 from router.adapters.providers.sse import BOM, DONE, ErrorEvent
 from router.domain.catalog import Deployment
@@ -129,8 +130,9 @@ class Assembler(ABC):
 
     def say_parts(self, content: Any) -> Iterator[Delta]:
         """Say the text of a content, and count its hidden reasoning."""
-        if isinstance(content, str):
-            yield from self.say(content)
+        plain = plain_text(content)
+        if plain is not None:
+            yield from self.say(plain)
             return
         for kind, text in parts_of(content):
             if kind == HIDDEN:
