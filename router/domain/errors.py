@@ -410,6 +410,45 @@ class ProviderContentRefused(ProviderError):
     fault = Fault.REQUEST
 
 
+REQUEST_FAULTS = frozenset(
+    error.reason.lower() for error in ProviderError.__subclasses__() if error.fault is Fault.REQUEST
+)
+"""An attempt's `why` where the caller's request was at fault: it says nothing of the arm."""
+
+
+# What remains for the caller when no attempt came to an answer.
+
+
+class RequestRefused(RouterError):
+    """Every deployment that may answer refused this request; the same one is refused again.
+
+    The metadata holds the decision id, and the provider's code and parameter where it named them.
+    """
+
+    reason = "REQUEST_REFUSED"
+
+
+class ContextTooLong(RequestRefused):
+    """It is longer than the context of each of them."""
+
+    reason = "CONTEXT_TOO_LONG"
+
+
+class ContentRefused(RequestRefused):
+    """Their filters flagged what it says."""
+
+    reason = "CONTENT_REFUSED"
+
+
+class AccountFault(RouterError):
+    """Every deployment that may answer refuses the router itself: its key, credit, model or URL.
+
+    The metadata holds the decision id, an attempt's `why`, and the provider's code.
+    """
+
+    reason = "PROVIDER_ACCOUNT_FAULT"
+
+
 class AllAttemptsFailed(RetryableError):
     """Every deployment of every permitted arm failed; the decision id is in the metadata."""
 

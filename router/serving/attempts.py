@@ -29,6 +29,7 @@ from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Provider
 from router.runtime.background import Background
 from router.runtime.fair_queue import CheckPool
+from router.serving.account_faults import AccountFaults
 from router.serving.deployment_stats import DeploymentStats, StatsBook, share_ms, tokens_heard
 
 CHARGED = (ProviderTimeout, ProviderMalformed, ProviderDisconnected)
@@ -48,6 +49,7 @@ class PlanRun:
     answer, arm, deployment: what will be served. passed: the gate had no objection to it.
     health: what the board said when the plan was chosen. probes: deployments that this run probes.
     tenant: the one that asks. handout_ms: kept of the deadline to hand out an answer that is held.
+    errors: of the attempts that failed at a provider.
     started: a delta has been handed out, so no other arm can answer any more.
     gate_session: the plan's gate on a first answer that passed the certain checks; None for none.
     """
@@ -70,6 +72,7 @@ class PlanRun:
     tenant: str = ""
     handout_ms: float = 0.0
     probes: set[str] = field(default_factory=set)
+    errors: list[ProviderError] = field(default_factory=list)
 
     @property
     def left_usd(self) -> float | None:
@@ -223,6 +226,7 @@ class DeploymentCaller:
         self._gate = gate
         self._checks = checks or CheckPool()
         self._stats = (stats or StatsBook()).of
+        self.account_faults = AccountFaults()
 
     def is_busy(self, run: PlanRun, deployment: Deployment) -> bool:
         """True if as many attempts are under way as it may have, or one tenant of it."""
@@ -279,6 +283,8 @@ class DeploymentCaller:
                     yield delta
         except ProviderError as failure:
             error = failure
+            run.errors.append(failure)
+            self.account_faults.note(deployment.name, failure)
             attempt.fail(AttemptOutcome.FAILED, failure.reason.lower(), failure)
         except (asyncio.CancelledError, GeneratorExit) as left:
             error = left
@@ -371,6 +377,7 @@ class DeploymentCaller:
         probing = name in attempt.run.probes
         attempt.run.probes.discard(name)
         if verdict is Health.CLOSED:
+            self.account_faults.current.pop(name, None)
             self._background.start(self._tell(self._health.succeeded(name)))
         elif verdict is Health.OPEN:
             pause_ms = error.retry_after_ms if isinstance(error, ProviderError) else None

@@ -8,7 +8,8 @@ from importlib import import_module
 
 import httpcore
 
-from router.adapters.providers.http import HttpProvider, make_client, trust_authorities
+from router.adapters.providers.client import make_client, trust_authorities
+from router.adapters.providers.http import HttpProvider
 from router.adapters.providers.proxy import ProxyRules
 from router.domain.catalog import PROVIDERS
 from router.ports import Clock

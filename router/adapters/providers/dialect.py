@@ -78,13 +78,13 @@ class Assembler(ABC):
 
     def feed(self, data: bytes) -> Iterator[Delta | Unseen]:
         """Read the data of one event. Raises ProviderError."""
+        if isinstance(data, ErrorEvent):
+            raise told(_json_or_text(data))
         data = data.strip()
         if self.ended or not data:
             return
         if data.startswith(DONE):
             self.ended = True
-        elif isinstance(data, ErrorEvent):
-            raise told(_json_or_text(data))
         # A word alone keeps a connection open; half of an object is a hole in the answer.
         elif data[:1] in _JSON:
             yield from self._read_all(bodies_of(data), whole=False)
