@@ -1,4 +1,4 @@
-"""A router in front of an upstream that gives odd answers, and of a spare one that gives good ones."""
+"""A router in front of an upstream that gives odd answers, and of a spare that gives good ones."""
 
 from __future__ import annotations
 
