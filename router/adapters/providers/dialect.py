@@ -144,8 +144,9 @@ class Assembler(ABC):
                 yield from self.say(text)
 
     def call(self, piece: CallPiece) -> Iterator[Delta]:
-        self._calls = self._calls or Calls(self.chat)
-        yield from self._calls.add(piece)
+        if piece.id or piece.name or piece.arguments:
+            self._calls = self._calls or Calls(self.chat)
+            yield from self._calls.add(piece)
 
     @property
     def has_said(self) -> bool:
