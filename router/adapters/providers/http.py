@@ -13,14 +13,14 @@ import msgspec
 
 from router.adapters.providers.dialect import Assembler, Dialect, Json
 from router.adapters.providers.progress import DRIVER_ERRORS, CallProgress
-from router.adapters.providers.refusals import read_refusal, unfolded
+from router.adapters.providers.refusals import read_refusal, unfolded, web_page
 from router.adapters.providers.sending.bodies import headers_of
 from router.adapters.providers.sending.rule_book import RuleBook
 from router.adapters.providers.sse import BOM, EventReader
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta, Unseen
-from router.domain.errors import ProviderMalformed, ProviderNotFound, ProviderRefusedRequest
+from router.domain.errors import ProviderMalformed, ProviderRefusedRequest
 from router.ports import Clock
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -120,10 +120,7 @@ class HttpProvider:
         """Yields the body of a good answer. Raises ProviderError."""
         response = await self._answered(deployment, chat, progress, stream=stream)
         try:
-            told = _headers_of(response)
-            if told.get(b"content-type", "").startswith("text/html"):
-                raise ProviderNotFound("a web page answers at the provider's URL")
-            coding = told.get(b"content-encoding", "identity")
+            coding = _headers_of(response).get(b"content-encoding", "identity")
             chunks = response.aiter_stream()
             yield chunks if coding == "identity" else unfolded(chunks, coding)
         finally:
@@ -209,6 +206,8 @@ async def _read(
         first = (first + chunk).removeprefix(BOM).lstrip(_BLANK)
         if first and not BOM.startswith(first):
             break
+    if first.startswith(b"<"):
+        raise web_page()
     reading = _read_json if first.startswith((b"{", b"[")) else _read_events
     async for deltas in reading(first, chunks, assembler):
         yield deltas
@@ -225,7 +224,7 @@ async def _read_json(
             raise ProviderMalformed(_TOO_LARGE)
         if chunk.strip(_BLANK):
             yield []
-    yield list(assembler.whole(bytes(body)))
+    yield [*assembler.whole(bytes(body))]
 
 
 async def _read_events(
