@@ -273,9 +273,9 @@ class Counts:
             value = record[name]
             if not value:
                 continue
-            if isinstance(value, dict):
+            if isinstance(value, dict | list):
                 if depth:
-                    self.add(value, depth - 1)
+                    self.add(record_of(value), depth - 1)
             elif name in COUNTS:
                 kind = COUNTS[name]
                 self.most[kind] = max(self.most.get(kind, 0), count_of(value))
