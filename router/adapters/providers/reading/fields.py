@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from router.adapters.providers.reading.characters import unescaped
+from router.adapters.providers.reading.characters import clean, unescaped
 from router.adapters.providers.reading.spellings import (
     COUNTED,
     COUNTS,
@@ -86,9 +86,9 @@ def items_of(value: Any) -> list[Any]:
 
 
 def string_of(value: Any) -> str:
-    """Returns text and whole numbers as text, "" for anything else."""
+    """Returns text, that can be encoded, and whole numbers as text; "" for anything else."""
     if isinstance(value, str):
-        return value
+        return clean(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
