@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 from router.adapters.providers.dialect import Assembler, Dialect, Json, given, merged
 from router.adapters.providers.reading.calls import CallPiece, arguments_of
-from router.adapters.providers.reading.characters import clean
 from router.adapters.providers.reading.fields import (
     end_of,
     first_of,
@@ -158,7 +157,7 @@ class GeminiAssembler(Assembler):
 
 
 def _piece(call: Json) -> CallPiece:
-    call_id, name = clean(string_of(call.get("id"))), clean(string_of(call.get("name")))
+    call_id, name = string_of(call.get("id")), string_of(call.get("name"))
     arguments = arguments_of(first_of(call, "args", "arguments"))
     return CallPiece(None, call_id, name, arguments or "{}", begins=not call_id)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from router.adapters.providers.reading.characters import Joiner, clean
+from router.adapters.providers.reading.characters import Joiner
 from router.adapters.providers.reading.fields import index_of, record_of, string_of
 from router.domain.chat import ChatRequest, ToolCall, ToolCallDelta
 
@@ -40,8 +40,8 @@ def piece_of(value: Any, *, begins: bool = False) -> CallPiece:
     function = record_of(piece.get("function")) or piece
     return CallPiece(
         index_of(piece.get("index")),
-        clean(string_of(piece.get("id"))),
-        clean(string_of(function.get("name"))),
+        string_of(piece.get("id")),
+        string_of(function.get("name")),
         arguments_of(function.get("arguments")),
         begins,
     )
