@@ -124,7 +124,7 @@ class HttpProvider:
             told = {name.lower(): value.decode("latin-1") for name, value in response.headers}
             if response.status // 100 != 2:  # noqa: PLR2004
                 key = self._keys.get(deployment.name, "")
-                raise await read_refusal(response, told, self._clock(), key)
+                raise await read_refusal(response, told, progress, self._clock(), key)
             coding = told.get(b"content-encoding", "identity")
             chunks = response.aiter_stream()
             yield chunks if coding == "identity" else unfolded(chunks, coding)
