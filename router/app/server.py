@@ -37,7 +37,7 @@ from router.app.spooling import DegradedServing, opened_spool
 from router.app.store_watch import StoreWatch
 from router.app.wiring import Adapters, RouterService, build_lease_keeper, prepare_service
 from router.config import Config
-from router.config.values import cut_off_by_drain, drain_ms_of, keys_of
+from router.config.values import cut_off_by_drain, drain_ms_of, headers_of, keys_of
 from router.domain.errors import RouterError, StorageUnavailable
 from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
@@ -220,7 +220,7 @@ async def _providers(
 
     def made(config: Config) -> Mapping[str, Provider]:
         trust_authorities(client, config.providers.ca_file)
-        return make_providers(client, keys_of(config, env))
+        return make_providers(client, keys_of(config, env), headers=headers_of(config, env))
 
     return made
 

@@ -164,8 +164,8 @@ class Calls:
         """Returns the call that a piece goes on with, None for a new one."""
         by_id = self._by_id.get(piece.id) if piece.id else None
         if by_id is not None:
-            call = self._twin(piece) or by_id
-            return call if self._goes_on(call, piece) else None
+            told = self._twin(piece) or by_id
+            return told if self._goes_on(told, piece) else None
         last = self._calls[-1] if self._calls else None
         if piece.index is None:
             if piece.id and not (last and not last.id and self._goes_on(last, piece)):

@@ -88,7 +88,7 @@ def items_of(value: Any) -> list[Any]:
 def string_of(value: Any) -> str:
     """Returns text, that can be encoded, and whole numbers as text; "" for anything else."""
     if isinstance(value, str):
-        return clean(value)
+        return value if value.isascii() else clean(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
