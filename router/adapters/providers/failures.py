@@ -40,6 +40,8 @@ from router.domain.errors import (
 MAX_RETRY_AFTER_MS: Final = 3_600_000
 ACCOUNT_PAUSE_MS: Final = 30_000
 """How long a deployment is left alone whose account has a fault: an operator has to mend it."""
+KEY_PAUSE_MS: Final = 5_000
+"""Less for a key: while it is rotated the earlier one is refused for a moment."""
 
 _CERTAIN: Final = {
     401: FailureKind.KEY,
@@ -53,6 +55,7 @@ _CERTAIN: Final = {
     425: FailureKind.BUSY,
     451: FailureKind.CONTENT,
     498: FailureKind.BUSY,
+    499: FailureKind.BUSY,
     504: FailureKind.LATE,
     524: FailureKind.LATE,
 }
@@ -67,6 +70,7 @@ _ERRORS: Final[dict[FailureKind, tuple[type[ProviderError], str]]] = {
     FailureKind.PARAMETER: (ProviderRefusedRequest, "the provider can't serve this request"),
     FailureKind.REQUEST: (ProviderRefusedRequest, "the provider can't serve this request"),
     FailureKind.RATE: (ProviderRateLimited, "the provider asks for a pause"),
+    FailureKind.OUTPUT: (ProviderUnavailable, "the model wrote what its provider can't read"),
     FailureKind.LATE: (ProviderTimeout, "the provider ran out of time"),
     FailureKind.BUSY: (ProviderUnavailable, "the provider has a fault"),
 }
@@ -98,13 +102,15 @@ def told(
     parameter = refused_parameter(text)
     pause_ms = text.retry_after_ms if retry_after_ms is None else retry_after_ms
     kind = _kind(status, by_code, text, parameter, pause_ms)
+    is_firewall = text.is_page and status == HTTPStatus.FORBIDDEN
     made, message = _ERRORS[kind]
     failure = made(
         message,
         status=status,
         code=_code(text, code),
         parameter=text.parameter or (parameter.name if parameter else ""),
-        retry_after_ms=_pause_ms(kind, pause_ms, text),
+        # A page of a firewall may concern this request alone.
+        retry_after_ms=None if is_firewall else _pause_ms(kind, pause_ms, text),
     )
     if isinstance(failure, ProviderRefusedRequest) and kind is FailureKind.PARAMETER:
         failure.unsupported = True
@@ -140,6 +146,8 @@ def _refused(
 ) -> FailureKind:
     if status is not None and by_code in (FailureKind.BUSY, FailureKind.LATE):
         by_code = FailureKind.REQUEST  # the status says that it is no fault of the provider
+    if text.is_page and status == HTTPStatus.BAD_REQUEST:
+        return FailureKind.MODEL  # such as plain HTTP at the port of HTTPS
     is_vague = by_code in (None, FailureKind.REQUEST)
     words = kind_of_message(text) if is_vague else by_code
     if status in _MISSING:
@@ -187,7 +195,8 @@ def _code(text: FailureText, telling: str) -> str:
 
 def _pause_ms(kind: FailureKind, pause_ms: int | None, text: FailureText) -> int | None:
     if kind in ACCOUNT:
-        return max(ACCOUNT_PAUSE_MS, min(pause_ms or 0, MAX_RETRY_AFTER_MS))
+        least_ms = KEY_PAUSE_MS if kind is FailureKind.KEY else ACCOUNT_PAUSE_MS
+        return max(least_ms, min(pause_ms or 0, MAX_RETRY_AFTER_MS))
     if kind not in _PAUSED:
         return None
     if pause_ms is None:

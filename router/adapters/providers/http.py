@@ -169,7 +169,7 @@ class HttpProvider:
             return response
         try:
             told, secrets = _headers_of(response), self._secrets(deployment)
-            raise await read_refusal(response, told, self._clock(), secrets)
+            raise await read_refusal(response, told, progress, self._clock(), secrets)
         finally:
             await response.aclose()
 
@@ -240,7 +240,7 @@ async def _read_events(
     reader, chunk = EventReader(MAX_BODY_BYTES), first
     while True:
         deltas = [d for event in reader.feed(chunk) for d in assembler.feed(event)]
-        if reader.said:
+        if deltas or reader.said:
             reader.said = False
             yield deltas
         if assembler.ended:
