@@ -265,6 +265,17 @@ class ToolCallDelta:
 Delta: TypeAlias = TextDelta | ToolCallDelta
 
 
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What a stream has cost so far beyond its deltas; it is charged and never handed out.
+
+    characters: of hidden reasoning. tokens: of output, as the provider counts them; 0 for no count.
+    """
+
+    characters: int = 0
+    tokens: int = 0
+
+
 def deltas_of(answer: Answer) -> Iterator[Delta]:
     """A whole answer in the form of a stream."""
     if answer.text:

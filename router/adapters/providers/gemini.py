@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
-import msgspec
-
-from router.adapters.providers.dialect import Assembler, Dialect, Json, given, merged
+from router.adapters.providers.dialect import (
+    Assembler,
+    Dialect,
+    Json,
+    fitting,
+    given,
+    is_plain,
+    merged,
+    sent_stops,
+    temperature_of,
+)
+from router.adapters.providers.reading.calls import CallPiece, arguments_of
+from router.adapters.providers.reading.fields import (
+    end_of,
+    first_of,
+    index_of,
+    items_of,
+    number_of,
+    record_of,
+    string_of,
+)
+from router.adapters.providers.sending.call_ids import MAX_NAME_CHARACTERS, PRINTED
+from router.adapters.providers.sending.conversations import begun, fitted, system_of
+from router.adapters.providers.sending.images import inlined, kind_of
+from router.adapters.providers.sending.schemas import object_of, parameters_of, schema_of
 from router.domain.catalog import Deployment
 from router.domain.chat import (
-    Answer,
     ChatRequest,
     Content,
     Delta,
-    FinishReason,
     Format,
     ImagePart,
     Message,
+    ResponseFormat,
     Role,
-    TextPart,
     Tool,
     ToolMode,
 )
-from router.domain.errors import ProviderMalformed
 
 _MODES = {ToolMode.AUTO: "AUTO", ToolMode.NONE: "NONE", ToolMode.REQUIRED: "ANY"}
 JSON_TYPE = "application/json"
+SEED_BITS = 0x7FFF_FFFF
 # Calls of an earlier turn may be another model's, or have lost their signature on the way through
 # a protocol that has none; this value is the documented way to say so.
 NO_SIGNATURE = "skip_thought_signature_validator"
@@ -46,26 +64,27 @@ class Gemini:
         return {"x-goog-api-key": key} if key else {}
 
     def body(self, deployment: Deployment, chat: ChatRequest, *, stream: bool) -> Json:
-        del deployment, stream
-        system = "\n\n".join(m.text for m in chat.messages if m.role is Role.SYSTEM)
-        turns = [m for m in chat.messages if m.role is not Role.SYSTEM]
+        del stream
+        messages = _messages(chat)
+        turns = begun([m for m in messages if m.role is not Role.SYSTEM])
+        prompted, formal = _formats(chat)
+        system = system_of(messages, prompted)
         declared = [_tool(t) for t in chat.tools]
-        return given(
+        body = given(
             systemInstruction={"parts": [{"text": system}]} if system else None,
             contents=merged(_contents(turns), "parts"),
             tools=[{"functionDeclarations": declared}] if declared else None,
             toolConfig=_tool_config(chat),
-            generationConfig=_config(chat) or None,
+            generationConfig=_config(deployment, chat, formal) or None,
         )
-
-    def answer(self, data: bytes, deployment: Deployment, chat: ChatRequest) -> Answer:
-        assembler = GeminiAssembler(deployment, chat)
-        for _ in assembler.feed(data):
-            pass
-        return assembler.finish()
+        return fitting(body, deployment)
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> GeminiAssembler:
         return GeminiAssembler(deployment, chat)
+
+
+def _messages(chat: ChatRequest) -> Sequence[Message]:
+    return chat.messages if is_plain(chat) else fitted(chat.messages, PRINTED)
 
 
 def _contents(turns: Iterable[Message]) -> Iterator[Json]:
@@ -79,19 +98,18 @@ def _contents(turns: Iterable[Message]) -> Iterator[Json]:
 def _content(message: Message, names: Mapping[str, str]) -> Json:
     if message.role is Role.TOOL:
         name = names.get(message.tool_call_id, message.tool_call_id)
-        response = {"name": name, "response": {"result": message.text}}
+        response = {"name": sent_name(name), "response": {"result": message.text}}
         return {"role": "user", "parts": [{"functionResponse": response}]}
     calls = [
         {
-            "functionCall": {"name": c.name, "args": json.loads(c.arguments or "{}")},
+            "functionCall": {"name": sent_name(c.name), "args": object_of(c.arguments)},
             "thoughtSignature": NO_SIGNATURE,
         }
         for c in message.tool_calls
     ]
-    parts = [_wire_part(p) for p in message.content if not isinstance(p, TextPart) or p.text]
     return {
         "role": "model" if message.role is Role.ASSISTANT else "user",
-        "parts": parts + calls,
+        "parts": [*map(_wire_part, message.content), *calls],
     }
 
 
@@ -99,138 +117,96 @@ def _wire_part(part: Content) -> Json:
     if not isinstance(part, ImagePart):
         return {"text": part.text}
     if not part.url.startswith("data:"):
-        return {"fileData": {"fileUri": part.url}}
-    kind, _, data = part.url.removeprefix("data:").partition(";base64,")
+        return {"fileData": {"mimeType": kind_of(part.url), "fileUri": part.url}}
+    kind, data = inlined(part.url)
     return {"inlineData": {"mimeType": kind, "data": data}}
 
 
 def _tool(tool: Tool) -> Json:
-    schema = json.loads(tool.parameters) if tool.parameters else None
-    return given(name=tool.name, description=tool.description, parametersJsonSchema=schema)
+    """An object without properties is refused: a tool without parameters has no schema."""
+    schema = parameters_of(tool)
+    is_empty = not schema["properties"] and {*schema} <= {"type", "properties"}
+    declared = given(name=sent_name(tool.name), description=tool.description)
+    return declared if is_empty else declared | {"parametersJsonSchema": schema}
+
+
+def sent_name(name: str) -> str:
+    """Returns a name that begins with a letter or an underscore, as the protocol demands."""
+    begins_well = name[:1].isalpha() or name.startswith("_")
+    return name if begins_well else f"_{name}"[:MAX_NAME_CHARACTERS]
 
 
 def _tool_config(chat: ChatRequest) -> Json | None:
     choice = chat.tool_choice
     if not chat.tools or (choice.mode is ToolMode.AUTO and not choice.name):
         return None
-    names = [choice.name] if choice.name else []
+    names = [sent_name(choice.name)] if choice.name else []
     calling = given(mode=_MODES[choice.mode], allowedFunctionNames=names)
     return {"functionCallingConfig": calling}
 
 
-def _config(chat: ChatRequest) -> Json:
-    sampling, wanted = chat.sampling, chat.response_format
+def _formats(chat: ChatRequest) -> tuple[ResponseFormat, ResponseFormat]:
+    """Returns the format that the prompt asks for, and the one that a field does.
+
+    Tools and such a field are refused together.
+    """
+    wanted, none = chat.response_format, ResponseFormat()
+    prompted = chat.tools or (wanted.schema and not isinstance(schema_of(wanted.schema), dict))
+    return (wanted, none) if prompted else (none, wanted)
+
+
+def _config(deployment: Deployment, chat: ChatRequest, wanted: ResponseFormat) -> Json:
+    sampling = chat.sampling
     return given(
-        temperature=sampling.temperature,
+        temperature=temperature_of(deployment, chat),
         topP=sampling.top_p,
         maxOutputTokens=sampling.max_output_tokens,
-        stopSequences=list(sampling.stop),
-        seed=sampling.seed,
+        stopSequences=sent_stops(deployment, chat),
+        # Of 32 bits here, of 64 in other protocols.
+        seed=None if sampling.seed is None else sampling.seed & SEED_BITS,
         responseMimeType=None if wanted.kind is Format.TEXT else JSON_TYPE,
-        responseJsonSchema=json.loads(wanted.schema) if wanted.schema else None,
+        responseJsonSchema=schema_of(wanted.schema) if wanted.schema else None,
     )
-
-
-_FINISH = {
-    "STOP": FinishReason.STOP,
-    "MAX_TOKENS": FinishReason.LENGTH,
-    "SAFETY": FinishReason.CONTENT_FILTER,
-    "RECITATION": FinishReason.CONTENT_FILTER,
-    "BLOCKLIST": FinishReason.CONTENT_FILTER,
-    "PROHIBITED_CONTENT": FinishReason.CONTENT_FILTER,
-    "SPII": FinishReason.CONTENT_FILTER,
-}
-
-
-class _FunctionCall(msgspec.Struct):
-    name: str
-    args: msgspec.Raw = msgspec.Raw(b"{}")
-    id: str | None = None
-
-
-class _Part(msgspec.Struct, rename="camel"):
-    text: str | None = None
-    thought: bool = False
-    function_call: _FunctionCall | None = None
-
-
-class _Content(msgspec.Struct):
-    parts: list[_Part] | None = None
-
-
-class _Candidate(msgspec.Struct, rename="camel"):
-    """avg_logprobs: not a number for some models ("NaN")."""
-
-    content: _Content | None = None
-    finish_reason: str | None = None
-    avg_logprobs: float | str | None = None
-
-
-class _GeminiUsage(msgspec.Struct, rename="camel"):
-    prompt_token_count: int | None = None
-    candidates_token_count: int | None = None
-    thoughts_token_count: int | None = None
-
-
-class _Feedback(msgspec.Struct, rename="camel"):
-    block_reason: str | None = None
-
-
-class _Response(msgspec.Struct, rename="camel"):
-    candidates: list[_Candidate] | None = None
-    usage_metadata: _GeminiUsage | None = None
-    model_version: str | None = None
-    prompt_feedback: _Feedback | None = None
-    error: Any = None
-
-
-_decode = msgspec.json.Decoder(_Response).decode
 
 
 @dataclass(slots=True)
 class GeminiAssembler(Assembler):
     """The end of the body is the protocol's only mark of the end."""
 
-    _usage: _GeminiUsage = field(default_factory=_GeminiUsage)
-    _finish_reason: str = ""
-    _mean_logprob: float | None = None
+    def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
+        del whole
+        self.model = string_of(first_of(body, "modelVersion", "model_version")) or self.model
+        feedback = record_of(first_of(body, "promptFeedback", "prompt_feedback"))
+        if end_of(first_of(feedback, "blockReason", "block_reason")):
+            self.end = "safety"
+        for candidate in items_of(body.get("candidates")):
+            if isinstance(candidate, dict) and not index_of(candidate.get("index")):
+                yield from self._candidate(candidate)
+                return
 
-    def feed(self, data: bytes) -> Iterator[Delta]:
-        response = _decode(data)
-        if response.error is not None:
-            raise ProviderMalformed("the provider reported an error in its answer")
-        self._usage = response.usage_metadata or self._usage
-        self.model = response.model_version or self.model
-        if response.prompt_feedback and response.prompt_feedback.block_reason:
-            self._finish_reason = "SAFETY"
-        for candidate in (response.candidates or ())[:1]:
-            yield from self._candidate(candidate)
+    def _candidate(self, candidate: Json) -> Iterator[Delta]:
+        self.end = end_of(first_of(candidate, "finishReason", "finish_reason")) or self.end
+        logprob = number_of(first_of(candidate, "avgLogprobs", "avg_logprobs"))
+        self.mean_logprob = self.mean_logprob if logprob is None else logprob
+        content = record_of(candidate.get("content"))
+        for part in items_of(content.get("parts")):
+            yield from self.say_parts(part)
+            call = record_of(first_of(record_of(part), "functionCall", "function_call"))
+            if call:
+                yield from self.call(_piece(call, self.chat.tools))
 
-    def _candidate(self, candidate: _Candidate) -> Iterator[Delta]:
-        self._finish_reason = candidate.finish_reason or self._finish_reason
-        if isinstance(candidate.avg_logprobs, float):
-            self._mean_logprob = candidate.avg_logprobs
-        for part in (candidate.content and candidate.content.parts) or ():
-            yield from self._part(part)
 
-    def _part(self, part: _Part) -> Iterator[Delta]:
-        if not part.thought:
-            yield from self.say(part.text)
-        if part.function_call:
-            call, number = part.function_call, len(self.calls)
-            arguments = bytes(call.args).decode()
-            yield self.calls.begin(number, call.id or "", call.name, arguments)
+def _own_name(name: str, tools: Sequence[Tool]) -> str:
+    """Returns the caller's name of a tool that was sent by another."""
+    own = (t.name for t in tools if sent_name(t.name) == name)
+    return next(own, name) if name.startswith("_") else name
 
-    def finish(self) -> Answer:
-        if not self._finish_reason:
-            raise ProviderMalformed("the provider's answer broke off")
-        usage, reason = self._usage, _FINISH.get(self._finish_reason, FinishReason.STOP)
-        return self.assembled(
-            FinishReason.TOOL_CALLS if self.calls else reason,
-            usage.prompt_token_count,
-            (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0),
-            mean_logprob=self._mean_logprob,
-        )
+
+def _piece(call: Json, tools: Sequence[Tool]) -> CallPiece:
+    call_id, name = string_of(call.get("id")), string_of(call.get("name"))
+    name = _own_name(name, tools)
+    arguments = arguments_of(first_of(call, "args", "arguments"))
+    return CallPiece(None, call_id, name, arguments or "{}", begins=not call_id)
 
 
 DIALECT: Dialect = Gemini()

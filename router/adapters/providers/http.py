@@ -3,110 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from functools import partial
-from http import HTTPStatus
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import httpcore
 import msgspec
 
-from router.adapters.providers.dialect import Assembler, Dialect
-from router.adapters.providers.failures import DRIVER_ERRORS, CallProgress, refusal
-from router.adapters.providers.network import OnePieceBackend
-from router.adapters.providers.proxy import ProxiedPool, ProxyRules
-from router.adapters.providers.sse import EventReader
+from router.adapters.providers.dialect import Assembler, Dialect, Json
+from router.adapters.providers.progress import DRIVER_ERRORS, CallProgress
+from router.adapters.providers.refusals import read_refusal, unfolded, web_page
+from router.adapters.providers.sending.bodies import headers_of
+from router.adapters.providers.sending.rule_book import RuleBook
+from router.adapters.providers.sse import BOM, EventReader
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
-from router.domain.chat import Answer, ChatRequest, Delta
-from router.domain.errors import (
-    ConfigInvalid,
-    ConfigProblem,
-    ProviderMalformed,
-    ProviderRefusedRequest,
-)
+from router.domain.chat import Answer, ChatRequest, Delta, Unseen
+from router.domain.errors import ProviderMalformed, ProviderRefusedRequest
 from router.ports import Clock
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 CONNECT_S = 5.0
-KEEPALIVE_S = 30.0
-MAX_CONNECTIONS = 512
 DRAIN_S = 0.05
 MAX_DRAIN_BYTES = 64 * 1024
+LEAST_SECRET = 8
 # Each attempt has its own time limit over all of this; only connecting is bounded here.
 _TIMEOUTS = {"connect": CONNECT_S, "pool": CONNECT_S, "read": None, "write": None}
 _HEADERS = {
     "content-type": "application/json",
     "accept": "application/json, text/event-stream",
-    "accept-encoding": "identity",  # what is read is what was sent: no body unfolds in memory
+    "accept-encoding": "identity",
     "user-agent": "adaptive-router",
 }
+_TOO_LARGE = f"the provider's answer exceeds {MAX_BODY_BYTES} bytes"
+_BLANK = b" \t\r\n"
 _encode = msgspec.json.Encoder().encode
 
 _Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
-def make_client(
-    max_connections: int = MAX_CONNECTIONS,
-    *,
-    http2: bool = False,
-    ca_file: Path | None = None,
-    proxies: ProxyRules | None = None,
-) -> httpcore.AsyncConnectionPool:
-    """Pooled connections, for use as a context manager. max_connections: over all providers.
-
-    The pool alone: what a whole client adds (redirects, cookies, auth) must not happen here, and
-    costs half a millisecond a call.
-
-    http2: offer it to providers. Off by default: over HTTP/2 httpcore never resets the stream of
-    a call that was given up, so the provider writes on at our expense, and after a hundred such
-    calls the connection refuses all others. Closing a connection of its own ends a call.
-
-    ca_file: authorities to trust besides the public ones, PEM. Raises OSError (ssl.SSLError) for a
-    file that holds none.
-
-    proxies: that some go through, rather than all the direct way.
-    """
-    pool: Callable[..., httpcore.AsyncConnectionPool] = httpcore.AsyncConnectionPool
-    if proxies is not None and proxies.by_scheme:
-        pool = partial(ProxiedPool, proxies)
-    return pool(
-        max_connections=max_connections,
-        keepalive_expiry=KEEPALIVE_S,
-        ssl_context=trusted(ca_file),
-        http2=http2,
-        network_backend=httpcore.AnyIOBackend() if http2 else OnePieceBackend(),
-    )
-
-
-def trusted(ca_file: Path | None) -> ssl.SSLContext:
-    """Returns a context of the public authorities and those of the file. Raises OSError."""
-    context = httpcore.default_ssl_context()
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
-    return context
-
-
-def trust_authorities(client: httpcore.AsyncConnectionPool, ca_file: Path | None) -> None:
-    """Let new connections trust what the file holds by now; those that stand go on.
-
-    Raises ConfigInvalid.
-    """
-    if ca_file is None:
-        return
-    try:
-        client._ssl_context = trusted(ca_file)  # noqa: SLF001 - read at every new connection
-    except OSError:
-        fix = "name a PEM file of certificates that can be read"
-        raise ConfigInvalid(ConfigProblem("", 0, "providers.ca_file", fix)) from None
-
-
 class HttpProvider:
-    """Implements `router.ports.upstream.Provider`. keys: deployment name -> API key."""
+    """Implements `router.ports.upstream.Provider`. keys: deployment name -> API key.
+
+    headers: deployment name -> further headers.
+    """
 
     def __init__(
         self,
@@ -114,8 +55,11 @@ class HttpProvider:
         dialect: Dialect,
         keys: Mapping[str, str],
         clock: Clock,
+        headers: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._client = client
+        self._rules = RuleBook()
+        self._further = headers or {}
         self._dialect = dialect
         self._keys = keys
         self._clock = clock
@@ -124,22 +68,25 @@ class HttpProvider:
     async def complete(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
     ) -> Answer:
-        progress = CallProgress()
-        opened = self._opened(deployment, request, progress, stream=False)
+        deployment, progress = self._rules[deployment], CallProgress()
+        assembler = self._dialect.assembler(deployment, request)
         hurried = timeout_ms < deployment.timeout_ms
-        async with progress.bounded(timeout_ms, hurried=hurried), opened as response:
-            body = await _bounded_body(response)
-            return self._dialect.answer(body, deployment, request)
+        opened = self._opened(deployment, request, progress, stream=False)
+        async with progress.bounded(timeout_ms, hurried=hurried), opened as chunks:
+            async for _ in _read(chunks, assembler):
+                pass
+            return assembler.finish()
 
     async def stream(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
-    ) -> AsyncGenerator[Delta | Answer]:
+    ) -> AsyncGenerator[Delta | Unseen | Answer]:
+        deployment = self._rules[deployment]
         assembler = self._dialect.assembler(deployment, request)
         now_s = asyncio.get_running_loop().time
         progress, left_ms = CallProgress(), timeout_ms
         # The first piece of the body, and each further one, has a limit of its own.
         piece_ms = deployment.first_byte_ms or deployment.timeout_ms
-        async with aclosing(self._events(deployment, request, assembler, progress)) as batches:
+        async with aclosing(self._batches(deployment, request, assembler, progress)) as batches:
             while True:
                 # The limit covers waiting for the upstream, never the caller's own pace.
                 began_s = now_s()
@@ -155,35 +102,60 @@ class HttpProvider:
                     yield delta
         yield assembler.finish()
 
-    async def _events(
+    async def _batches(
         self,
         deployment: Deployment,
         request: ChatRequest,
         assembler: Assembler,
         progress: CallProgress,
-    ) -> AsyncGenerator[list[Delta]]:
-        """Yields what each piece of the body adds to the answer, until its end.
-
-        Comments are no piece: who is kept waiting by them waits all the same.
-        """
-        reader = EventReader(MAX_BODY_BYTES)
-        async with self._opened(deployment, request, progress, stream=True) as response:
-            chunks = response.aiter_stream()
-            async for chunk in chunks:
-                deltas = [d for event in reader.feed(chunk) for d in assembler.feed(event)]
-                if reader.said:
-                    reader.said = False
-                    yield deltas
-                if assembler.ended:
-                    await _drain(chunks)
-                    return
+    ) -> AsyncGenerator[list[Delta | Unseen]]:
+        opened = self._opened(deployment, request, progress, stream=True)
+        async with opened as chunks, aclosing(_read(chunks, assembler)) as batches:
+            async for deltas in batches:
+                yield deltas
 
     @asynccontextmanager
     async def _opened(
         self, deployment: Deployment, chat: ChatRequest, progress: CallProgress, *, stream: bool
-    ) -> AsyncIterator[httpcore.Response]:
-        with _carried():
-            body = _encode(self._dialect.body(deployment, chat, stream=stream))
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Yields the body of a good answer. Raises ProviderError."""
+        response = await self._answered(deployment, chat, progress, stream=stream)
+        try:
+            coding = _headers_of(response).get(b"content-encoding", "identity")
+            chunks = response.aiter_stream()
+            yield chunks if coding == "identity" else unfolded(chunks, coding)
+        finally:
+            await response.aclose()
+
+    async def _answered(
+        self, deployment: Deployment, chat: ChatRequest, progress: CallProgress, *, stream: bool
+    ) -> httpcore.Response:
+        """Send again, once, what was refused for a field that it can do without."""
+        body, sent = self._written(deployment, chat, stream=stream)
+        try:
+            return await self._sent(deployment, sent, progress, stream=stream)
+        except ProviderRefusedRequest as refusal:
+            known = self._rules.learn(deployment, chat, body, refusal)
+            if known is None:
+                raise
+        progress.sent = progress.connecting = False  # a refused call is free
+        _, sent = self._written(known, chat, stream=stream)
+        return await self._sent(known, sent, progress, stream=stream)
+
+    def _written(
+        self, deployment: Deployment, chat: ChatRequest, *, stream: bool
+    ) -> tuple[Json, bytes]:
+        """The caller's own request must never count against a deployment."""
+        try:
+            body = self._dialect.body(deployment, chat, stream=stream)
+            return body, _encode(body)
+        except (ValueError, RecursionError):
+            raise ProviderRefusedRequest("this protocol can't carry the request") from None
+
+    async def _sent(
+        self, deployment: Deployment, body: bytes, progress: CallProgress, *, stream: bool
+    ) -> httpcore.Response:
+        """Returns a response whose status is good; it is the caller's to close."""
         url, headers = self._target(deployment, stream=stream)
         request = httpcore.Request(
             "POST",
@@ -192,27 +164,28 @@ class HttpProvider:
             content=body,
             extensions={"timeout": _TIMEOUTS, "trace": progress.trace},
         )
+        response = await progress.sent_by(self._client, request)
+        if response.status // 100 == 2:  # noqa: PLR2004
+            return response
         try:
-            response = await self._client.handle_async_request(request)
-        except DRIVER_ERRORS:
-            raise progress.broke_off() from None
-        try:
-            told = {name.lower(): value.decode("latin-1") for name, value in response.headers}
-            if response.status != HTTPStatus.OK:
-                await _drain(response.aiter_stream())
-                raise refusal(response.status, told.get(b"retry-after", ""), self._clock())
-            if told.get(b"content-encoding", "identity") != "identity":
-                raise ProviderMalformed("the provider's answer is compressed, against the request")
-            yield response
+            told, secrets = _headers_of(response), self._secrets(deployment)
+            raise await read_refusal(response, told, progress, self._clock(), secrets)
         finally:
             await response.aclose()
+
+    def _secrets(self, deployment: Deployment) -> list[str]:
+        further = self._further.get(deployment.name, {}).values()
+        long = (value for value in further if len(value) >= LEAST_SECRET)
+        return [self._keys.get(deployment.name, ""), *long]
 
     def _target(self, deployment: Deployment, *, stream: bool) -> tuple[httpcore.URL, _Headers]:
         """Parsed once per deployment; deployments are as many as the config names."""
         found = self._targets.get((deployment, stream))
         if found is None:
             url = deployment.base_url + self._dialect.path(deployment, stream=stream)
-            own = self._dialect.headers(self._keys.get(deployment.name, ""))
+            key, further = self._keys.get(deployment.name, ""), self._further
+            own = self._dialect.headers(key)
+            own = headers_of(own, deployment.rules, key, further.get(deployment.name, {}))
             host = {"host": urlsplit(url).netloc.rpartition("@")[2]}
             headers = {**_HEADERS, **host, **own}.items()
             found = httpcore.URL(url), [(name.encode(), text.encode()) for name, text in headers]
@@ -220,22 +193,65 @@ class HttpProvider:
         return found
 
 
-@contextmanager
-def _carried() -> Iterator[None]:
-    """The caller's own request must never count against a deployment."""
-    try:
-        yield
-    except (ValueError, RecursionError):
-        raise ProviderRefusedRequest("this protocol can't carry the request") from None
+def _headers_of(response: httpcore.Response) -> dict[bytes, str]:
+    return {name.lower(): value.decode("latin-1") for name, value in response.headers}
 
 
-async def _bounded_body(response: httpcore.Response) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_stream():
+async def _read(
+    chunks: AsyncIterator[bytes], assembler: Assembler
+) -> AsyncGenerator[list[Delta | Unseen]]:
+    """Yields what each piece of a body adds to the answer, until its end.
+
+    What came decides, and not what was asked for: JSON begins with a bracket, events do not.
+    """
+    first, left = b"", MAX_BODY_BYTES
+    async for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            raise ProviderMalformed(_TOO_LARGE)
+        first = (first + chunk).removeprefix(BOM).lstrip(_BLANK)
+        if first and not BOM.startswith(first):
+            break
+    if first.startswith(b"<"):
+        raise web_page()
+    reading = _read_json if first.startswith((b"{", b"[")) else _read_events
+    async for deltas in reading(first, chunks, assembler):
+        yield deltas
+
+
+async def _read_json(
+    first: bytes, chunks: AsyncIterator[bytes], assembler: Assembler
+) -> AsyncGenerator[list[Delta | Unseen]]:
+    body = bytearray(first)
+    yield []
+    async for chunk in chunks:
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise ProviderMalformed(f"the provider's answer exceeds {MAX_BODY_BYTES} bytes")
-    return bytes(body)
+            raise ProviderMalformed(_TOO_LARGE)
+        if chunk.strip(_BLANK):
+            yield []
+    yield [*assembler.whole(bytes(body))]
+
+
+async def _read_events(
+    first: bytes, chunks: AsyncIterator[bytes], assembler: Assembler
+) -> AsyncGenerator[list[Delta | Unseen]]:
+    """Comments are no piece: who is kept waiting by them waits all the same."""
+    reader, chunk = EventReader(MAX_BODY_BYTES), first
+    while True:
+        deltas = [d for event in reader.feed(chunk) for d in assembler.feed(event)]
+        if deltas or reader.said:
+            reader.said = False
+            yield deltas
+        if assembler.ended:
+            await _drain(chunks)
+            return
+        following = await anext(chunks, None)
+        if following is None:
+            break
+        chunk = following
+    rest = [d for event in reader.close() for d in assembler.feed(event)]
+    yield [*rest, *assembler.close()]
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:

@@ -2,99 +2,147 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Final
 
-import msgspec
-
-from router.adapters.providers.dialect import Assembler, Dialect, Json, given
-from router.domain.catalog import Deployment
+from router.adapters.providers.dialect import (
+    Assembler,
+    Dialect,
+    Json,
+    fitting,
+    given,
+    is_plain,
+    sent_stops,
+    temperature_of,
+)
+from router.adapters.providers.failures import told
+from router.adapters.providers.reading.calls import piece_of
+from router.adapters.providers.reading.fields import (
+    end_of,
+    first_of,
+    has_error,
+    index_of,
+    items_of,
+    number_of,
+    record_of,
+    string_of,
+    text_of,
+)
+from router.adapters.providers.sending.call_ids import PRINTED, IdForm, exactly
+from router.adapters.providers.sending.conversations import (
+    alternating,
+    fitted,
+    says_json,
+    wish_of,
+    wishing,
+)
+from router.adapters.providers.sending.schemas import (
+    arguments_text,
+    describes_object,
+    is_closed,
+    parameters_of,
+    schema_of,
+)
+from router.domain.catalog import BodyRules, Deployment
 from router.domain.chat import (
-    Answer,
     ChatRequest,
     Delta,
-    FinishReason,
     Format,
     ImagePart,
     Message,
     ResponseFormat,
-    Role,
     TextPart,
     Tool,
     ToolMode,
 )
-from router.domain.errors import ProviderMalformed
+
+ANY_JSON: Final = "json"
+JSON_OBJECT: Final = {"type": "json_object"}
 
 
 class OpenAI:
     """Translates to and from chat completions."""
 
     def path(self, deployment: Deployment, *, stream: bool) -> str:
-        del deployment, stream
-        return "/chat/completions"
+        del stream
+        query = deployment.rules.query
+        return f"/chat/completions?{query}" if query else "/chat/completions"
 
     def headers(self, key: str) -> Mapping[str, str]:
         return {"authorization": f"Bearer {key}"} if key else {}
 
     def body(self, deployment: Deployment, chat: ChatRequest, *, stream: bool) -> Json:
-        sampling = chat.sampling
+        sampling, rules = chat.sampling, deployment.rules
         body = given(
             model=deployment.model,
-            messages=[_message(m) for m in chat.messages],
+            messages=[_message(m) for m in _messages(chat, rules)],
             tools=[_tool(t) for t in chat.tools],
             tool_choice=_tool_choice(chat),
-            response_format=_format(chat.response_format),
-            temperature=sampling.temperature,
+            response_format=_format(chat.response_format, rules),
+            temperature=temperature_of(deployment, chat),
             top_p=sampling.top_p,
-            stop=list(sampling.stop),
+            stop=sent_stops(deployment, chat),
             seed=sampling.seed,
             logprobs=deployment.logprobs or None,
         )
         if sampling.max_output_tokens is not None:
-            body[_limit_name(deployment)] = sampling.max_output_tokens
+            body[rules.limit_field or "max_tokens"] = sampling.max_output_tokens
         if stream:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-        return body
-
-    def answer(self, data: bytes, deployment: Deployment, chat: ChatRequest) -> Answer:
-        completion, assembler = _decode(data), OpenAIAssembler(deployment, chat)
-        if not completion.choices or completion.choices[0].message is None:
-            raise ProviderMalformed("the provider's answer holds no message")
-        for _ in assembler.add(completion):
-            pass
-        # Whole as it is, it needs no mark of its end.
-        assembler.finish_reason = assembler.finish_reason or "stop"
-        return assembler.finish()
+            body["stream"] = True
+            if rules.stream_usage is not False:
+                body["stream_options"] = {"include_usage": True}
+        return fitting(body, deployment)
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> OpenAIAssembler:
         return OpenAIAssembler(deployment, chat)
 
 
-def _limit_name(deployment: Deployment) -> str:
-    """OpenAI's reasoning models refuse the older name that other servers still need."""
-    is_own = urlsplit(deployment.base_url).hostname == "api.openai.com"
-    return "max_completion_tokens" if is_own else "max_tokens"
+def _messages(chat: ChatRequest, rules: BodyRules) -> Sequence[Message]:
+    wish = _wish(chat, rules)
+    if is_plain(chat) and not wish and not rules.alternate_roles:
+        return chat.messages
+    messages = fitted(chat.messages, _id_form(rules))
+    messages = wishing(messages, wish) if wish else messages
+    return alternating(messages) if rules.alternate_roles else messages
+
+
+def _id_form(rules: BodyRules) -> IdForm:
+    return exactly(rules.call_id_length) if rules.call_id_length else PRINTED
+
+
+def _wish(chat: ChatRequest, rules: BodyRules) -> str:
+    """Returns what the format alone can't say, or not without these words."""
+    wanted = chat.response_format
+    if wanted.kind is Format.TEXT:
+        return ""
+    if wanted.kind is Format.JSON_SCHEMA:
+        is_object = describes_object(schema_of(wanted.schema))
+        prompted = rules.prompted or not is_object
+        return wish_of(wanted, is_object=is_object) if prompted else ""
+    return "" if says_json(chat) and rules.prompted != ANY_JSON else wish_of(wanted)
 
 
 def _message(message: Message) -> Json:
+    """An assistant's turn of calls alone has the content null, which some miss otherwise."""
     wire = given(role=message.role.value, tool_call_id=message.tool_call_id)
+    wire["content"] = _content(message)
     if message.tool_calls:
         wire["tool_calls"] = [
             {
                 "id": c.id,
                 "type": "function",
-                "function": {"name": c.name, "arguments": c.arguments},
+                "function": {"name": c.name, "arguments": arguments_text(c.arguments)},
             }
             for c in message.tool_calls
         ]
-    if any(isinstance(part, ImagePart) for part in message.parts):
-        wire["content"] = [_part(part) for part in message.content]
-    elif message.text or message.role is not Role.ASSISTANT:
-        wire["content"] = message.text
     return wire
+
+
+def _content(message: Message) -> Any:
+    if any(isinstance(part, ImagePart) for part in message.parts):
+        return [_part(part) for part in message.content]
+    return message.text or (None if message.tool_calls else "")
 
 
 def _part(part: TextPart | ImagePart) -> Json:
@@ -104,9 +152,8 @@ def _part(part: TextPart | ImagePart) -> Json:
 
 
 def _tool(tool: Tool) -> Json:
-    parameters = json.loads(tool.parameters) if tool.parameters else None
-    function = given(name=tool.name, description=tool.description, parameters=parameters)
-    return {"type": "function", "function": function}
+    function = given(name=tool.name, description=tool.description)
+    return {"type": "function", "function": function | {"parameters": parameters_of(tool)}}
 
 
 def _tool_choice(chat: ChatRequest) -> Any:
@@ -117,157 +164,101 @@ def _tool_choice(chat: ChatRequest) -> Any:
     return None if is_default else choice.mode.value
 
 
-def _format(wanted: ResponseFormat) -> Json | None:
-    if wanted.kind is Format.TEXT:
+def _format(wanted: ResponseFormat, rules: BodyRules) -> Json | None:
+    """A schema of no object can't be sent: the system prompt alone asks for it."""
+    if wanted.kind is Format.TEXT or rules.prompted == ANY_JSON:
         return None
     if wanted.kind is Format.JSON_OBJECT:
-        return {"type": "json_object"}
-    schema = json.loads(wanted.schema)
-    named = {"name": wanted.name, "schema": schema, "strict": _is_closed(schema)}
+        return JSON_OBJECT
+    schema = schema_of(wanted.schema)
+    if not describes_object(schema):
+        return None
+    if rules.prompted:
+        return JSON_OBJECT
+    strict = is_closed(schema) if rules.strict_schema is None else rules.strict_schema
+    named = {"name": wanted.name, "schema": schema, "strict": strict}
     return {"type": "json_schema", "json_schema": named}
-
-
-def _is_closed(schema: Any) -> bool:
-    """Strict mode takes only objects that require every property and allow no other."""
-    if isinstance(schema, list):
-        return all(map(_is_closed, schema))
-    if not isinstance(schema, dict):
-        return True
-    if schema.get("type") == "object" or "properties" in schema:
-        names, required = schema.get("properties") or {}, schema.get("required") or ()
-        if schema.get("additionalProperties") is not False or {*required} != {*names}:
-            return False
-    return all(map(_is_closed, schema.values()))
-
-
-DONE = b"[DONE]"
-_FINISH = {
-    "stop": FinishReason.STOP,
-    "length": FinishReason.LENGTH,
-    "tool_calls": FinishReason.TOOL_CALLS,
-    "function_call": FinishReason.TOOL_CALLS,
-    "content_filter": FinishReason.CONTENT_FILTER,
-}
-
-
-class _Function(msgspec.Struct):
-    """arguments: JSON text; some servers send the object itself."""
-
-    name: str | None = None
-    arguments: str | dict[str, Any] | None = None
-
-    def text(self) -> str:
-        if isinstance(self.arguments, dict):
-            return msgspec.json.encode(self.arguments).decode()
-        return self.arguments or ""
-
-
-class _CallPiece(msgspec.Struct):
-    function: _Function
-    index: int | None = None
-    id: str | None = None
-
-
-class _ChatMessage(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
-    tool_calls: list[_CallPiece] | None = None
-
-
-class _Token(msgspec.Struct):
-    logprob: float
-
-
-class _Logprobs(msgspec.Struct):
-    content: list[_Token] | None = None
-
-
-class _Choice(msgspec.Struct):
-    """message: of a whole answer; delta: of a piece."""
-
-    message: _ChatMessage | None = None
-    delta: _ChatMessage | None = None
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _OpenAIUsage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-
-    def output_tokens(self) -> int:
-        """Some servers count hidden reasoning in the total only."""
-        total, prompt = self.total_tokens or 0, self.prompt_tokens or 0
-        return max(self.completion_tokens or 0, total - prompt if total > prompt > 0 else 0)
-
-
-class _Completion(msgspec.Struct):
-    choices: list[_Choice] | None = None
-    usage: _OpenAIUsage | None = None
-    model: str | None = None
-    error: Any = None
-
-
-_decode = msgspec.json.Decoder(_Completion).decode
 
 
 @dataclass(slots=True)
 class OpenAIAssembler(Assembler):
-    finish_reason: str = ""
+    """Follows the first choice alone. Some servers send the whole message beside each piece."""
+
+    _choice: int | None = None
+    _beside: Json = field(default_factory=dict)
     _logprobs: list[float] = field(default_factory=list)
-    _usage: _OpenAIUsage = field(default_factory=_OpenAIUsage)
-    _refusal: bool = False
 
-    def feed(self, data: bytes) -> Iterator[Delta]:
-        if data == DONE:
-            self.ended = True
+    def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
+        self.model = string_of(body.get("model")) or self.model
+        for choice in items_of(body.get("choices")):
+            if isinstance(choice, dict) and self._is_followed(choice):
+                yield from self._read_choice(choice, whole=whole)
+                return
+
+    def _is_followed(self, choice: Json) -> bool:
+        index = index_of(choice.get("index"))
+        if self._choice is None:
+            self._choice = index
+        return index is None or index == self._choice
+
+    def _read_choice(self, choice: Json, *, whole: bool) -> Iterator[Delta]:
+        if has_error(choice):
+            raise told(choice)
+        self.counts.add(choice)
+        self._add_logprobs(choice)
+        message, delta = record_of(choice.get("message")), record_of(choice.get("delta"))
+        told_end = choice.get("finish_reason") or _other_end(choice, message, delta)
+        self.end = (end_of(told_end) if told_end else "") or self.end
+        if whole:
+            yield from self._message(message or delta or choice, whole=True)
+        elif message and "delta" in choice:
+            self._beside = message
+            yield from self._message(delta)
+        elif message:
+            yield from self._rest_of(message)
+        else:
+            yield from self._message(delta or choice)
+
+    def _message(self, message: Json, *, whole: bool = False) -> Iterator[Delta]:
+        """Read a message, or a piece of one; `text` stands in older completions."""
+        refusal = message.get("refusal") and text_of(message["refusal"])
+        self.refusal = self.refusal or bool(refusal)
+        if not isinstance(content := message.get("content"), str):
+            content = content or message.get("text")
+        thought = first_of(message, "reasoning_content", "reasoning", "thinking")
+        self.hidden += len(text_of(thought)) if thought else 0
+        yield from self.say_parts(content or refusal)
+        for value in items_of(message.get("tool_calls")):
+            yield from self.call(piece_of(value, begins=whole))
+        if older := record_of(message.get("function_call")):
+            yield from self.call(piece_of({"index": 0, "function": older}, begins=whole))
+
+    def _rest_of(self, message: Json) -> Iterator[Delta]:
+        """Read a message in a stream: it is whole so far, so what was said is left out."""
+        said, text = "".join(self._text), text_of(message.get("content"))
+        if said and text.startswith(said):
+            message = message | {"content": text[len(said) :]}
+        yield from self._message(message)
+
+    def _add_logprobs(self, choice: Json) -> None:
+        logprobs = choice.get("logprobs")
+        if not logprobs:
             return
-        yield from self.add(_decode(data))
+        tokens = items_of(record_of(logprobs).get("content"))
+        told = (number_of(record_of(token).get("logprob")) for token in tokens)
+        self._logprobs += [number for number in told if number is not None]
+        if self._logprobs:
+            self.mean_logprob = sum(self._logprobs) / len(self._logprobs)
 
-    def add(self, completion: _Completion) -> Iterator[Delta]:
-        if completion.error is not None:
-            raise ProviderMalformed("the provider reported an error in its answer")
-        self.model = completion.model or self.model
-        self._usage = completion.usage or self._usage
-        for choice in (completion.choices or ())[:1]:
-            self.finish_reason = choice.finish_reason or self.finish_reason
-            if choice.logprobs and choice.logprobs.content:
-                self._logprobs += [token.logprob for token in choice.logprobs.content]
-            yield from self._message(choice.message or choice.delta or _ChatMessage())
-
-    def _message(self, message: _ChatMessage) -> Iterator[Delta]:
-        self._refusal = self._refusal or bool(message.refusal)
-        yield from self.say(message.content or message.refusal)
-        for call in message.tool_calls or ():
-            yield self._call(call)
-
-    def _call(self, call: _CallPiece) -> Delta:
-        index = self._index(call)
-        if index in self.calls:
-            return self.calls.proceed(index, call.function.text())
-        return self.calls.begin(
-            index, call.id or "", call.function.name or "", call.function.text()
-        )
-
-    def _index(self, call: _CallPiece) -> int:
-        """Returns the call's index; without one, an id or a name begins the next call."""
-        if call.index is not None:
-            return call.index
-        begins = call.id or call.function.name or not self.calls
-        return len(self.calls) - (0 if begins else 1)
-
-    def finish(self) -> Answer:
-        if not self.finish_reason:
-            raise ProviderMalformed("the provider's stream broke off")
-        logprobs = self._logprobs
-        return self.assembled(
-            _FINISH.get(self.finish_reason, FinishReason.STOP),
-            self._usage.prompt_tokens,
-            self._usage.output_tokens(),
-            mean_logprob=sum(logprobs) / len(logprobs) if logprobs else None,
-            refusal=self._refusal,
-        )
+    def close(self) -> Iterator[Delta]:
+        if self._beside and not self.has_said:
+            yield from self._message(self._beside)
+        yield from Assembler.close(self)
 
 
+def _other_end(choice: Json, message: Json, delta: Json) -> Any:
+    return choice.get("finishReason") or first_of(message, _END) or first_of(delta, _END)
+
+
+_END: Final = "finish_reason"
 DIALECT: Dialect = OpenAI()
