@@ -32,7 +32,7 @@ from router.app.process import (
     run,
     serve_metrics,
 )
-from router.app.reloading import ConfigReloader, ConfigSource
+from router.app.reloading import ConfigReloader, ConfigSource, Stamps
 from router.app.spooling import DegradedServing, opened_spool
 from router.app.store_watch import StoreWatch
 from router.app.wiring import Adapters, RouterService, build_lease_keeper, prepare_service
@@ -110,7 +110,7 @@ async def running_router(
     """
     async with AsyncExitStack() as stack:
         metrics = Metrics()
-        seen = source.stamps(config) if source else None
+        seen = _followed(source, config) if source else None
         owner = source.path if source else None
         storage = await stack.enter_async_context(opened_storage(config, env, owner=owner))
         spool = await opened_spool(config, env, storage, stack)
@@ -239,6 +239,11 @@ async def _verifier(
     url = str(section.url)
     client = await stack.enter_async_context(verifier_client(proxies.url_for(url)))
     return VerifierBreaker(HttpVerifier(client, url), metrics, time.time, section)
+
+
+def _followed(source: ConfigSource, config: Config) -> Stamps:
+    source.warn(config)
+    return source.stamps(config)
 
 
 def _warn_of_drain(warning: str) -> None:

@@ -12,7 +12,7 @@ import click
 from router.cli.learner import learner
 from router.cli.policy import policy
 from router.cli.tenants import tenant
-from router.config import load_config
+from router.config import doubts_of, load_config
 from router.domain.errors import RouterError
 from router.tools.archive.command import explain, log
 from router.tools.calibrate.command import calibrate
@@ -76,6 +76,8 @@ def check_config(file: Path, *, probe: bool) -> None:
         click.echo(f"challenger {name}: {', '.join(sorted(section.model_fields_set))}")
     if warning := cut_off_by_drain(config):
         click.echo(f"warning: {warning}")
+    for doubt in doubts_of(config, file, os.environ):
+        click.echo(f"warning: {doubt}")
     click.echo(f"{file}: well-formed")
     if probe:
         from router.app.store_probe import probe_store  # noqa: PLC0415 - brings the driver
