@@ -7,6 +7,7 @@ the words of a driver's exception. `reason` is the stable code that callers may 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
 
@@ -273,16 +274,51 @@ class ConfigInvalid(RouterError):
 # What an upstream did. `blames_deployment`: counts against the deployment's health.
 
 
+class Fault(StrEnum):
+    """Who has to change something before the same call can go well."""
+
+    PASSING = "passing"
+    """Nobody: it may go well later."""
+    ACCOUNT = "account"
+    """The operator: key, credit, model name or URL of the deployment."""
+    REQUEST = "request"
+    """The caller: this deployment can't serve this request."""
+
+
 class ProviderError(RouterError):
+    """An attempt failed.
+
+    status: of the HTTP answer, None where there was none. code: the provider's own code, and
+    parameter: the field of the request that it names; harmless words, "" for none.
+
+    retry_after_ms: how long the provider is to be left alone, None where it is not known.
+
+    hurried: a limit ended the call that was shorter than any of the deployment's own.
+    """
+
     reason = "PROVIDER_ERROR"
     blames_deployment: ClassVar[bool] = True
-    retry_after_ms: int | None = None
-    hurried: bool = False
-    """A limit ended the call that was shorter than any of the deployment's own."""
+    fault: ClassVar[Fault] = Fault.PASSING
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str = "",
+        parameter: str = "",
+        retry_after_ms: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.parameter = parameter
+        self.retry_after_ms = retry_after_ms
+        self.hurried = False
 
 
 class ProviderUnavailable(ProviderError):
-    """Could not connect (nothing was sent), or 5xx."""
+    """Could not connect (nothing was sent), 5xx, or told to be overloaded."""
 
     reason = "PROVIDER_UNAVAILABLE"
 
@@ -311,15 +347,26 @@ class ProviderRateLimited(ProviderError):
 
     reason = "PROVIDER_RATE_LIMITED"
 
-    def __init__(self, message: str, *, retry_after_ms: int | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_ms = retry_after_ms
-
 
 class ProviderUnauthorized(ProviderError):
-    """401 or 403: the configured key is wrong."""
+    """401 or 403, or told so: the configured key is wrong, or may not do this."""
 
     reason = "PROVIDER_UNAUTHORIZED"
+    fault = Fault.ACCOUNT
+
+
+class ProviderOutOfCredit(ProviderError):
+    """402, or told so: the account has no credit or quota, which no waiting brings back."""
+
+    reason = "PROVIDER_OUT_OF_CREDIT"
+    fault = Fault.ACCOUNT
+
+
+class ProviderNotFound(ProviderError):
+    """404, or told so: the provider does not know the deployment's model, or its URL is wrong."""
+
+    reason = "PROVIDER_NOT_FOUND"
+    fault = Fault.ACCOUNT
 
 
 class ProviderMalformed(ProviderError):
@@ -329,10 +376,33 @@ class ProviderMalformed(ProviderError):
 
 
 class ProviderRefusedRequest(ProviderError):
-    """400, 404, 413, 422: this deployment can't serve this request; others may."""
+    """400 or 422: this deployment can't serve this request; others may.
+
+    unsupported: the field `parameter`, or the value it has, is not known or not permitted there.
+    instead: the field that the provider wants in its place, "" where it names none.
+    """
 
     reason = "PROVIDER_REFUSED_REQUEST"
     blames_deployment = False
+    fault = Fault.REQUEST
+    unsupported: bool = False
+    instead: str = ""
+
+
+class ProviderContextTooLong(ProviderError):
+    """413, or told so: the request is too long for this deployment; a larger one may serve it."""
+
+    reason = "PROVIDER_CONTEXT_TOO_LONG"
+    blames_deployment = False
+    fault = Fault.REQUEST
+
+
+class ProviderContentRefused(ProviderError):
+    """The provider's filter flagged the request; another provider may serve it."""
+
+    reason = "PROVIDER_CONTENT_REFUSED"
+    blames_deployment = False
+    fault = Fault.REQUEST
 
 
 class AllAttemptsFailed(RetryableError):

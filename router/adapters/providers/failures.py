@@ -1,23 +1,35 @@
-"""Failures of a call as errors of the tree: a refusing status, a driver error, a timeout."""
+"""Refusals of a provider as errors of the tree: its status speaks first, then its codes and words.
+
+Nothing that a provider has written leaves this module but its code and the name of a field.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import email.utils
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
 from datetime import UTC
 from http import HTTPStatus
+from typing import Final
 
-import httpcore
-import msgspec
-
+from router.adapters.providers.failure_kinds import (
+    ACCOUNT,
+    LIMITS,
+    FailureKind,
+    is_one_request_too_large,
+    is_out_of_credit,
+    kind_of_codes,
+    kind_of_message,
+)
+from router.adapters.providers.failure_parameters import RefusedParameter, refused_parameter
+from router.adapters.providers.failure_text import FailureText, harmless, read_failure
 from router.domain.errors import (
-    ConnectionsExhausted,
-    ProviderDisconnected,
+    ProviderContentRefused,
+    ProviderContextTooLong,
     ProviderError,
     ProviderMalformed,
+    ProviderNotFound,
+    ProviderOutOfCredit,
     ProviderRateLimited,
     ProviderRefusedRequest,
     ProviderTimeout,
@@ -25,108 +37,190 @@ from router.domain.errors import (
     ProviderUnavailable,
 )
 
-MAX_RETRY_AFTER_MS = 3_600_000
-_ACCOUNT = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN)
-_LATE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT)
+MAX_RETRY_AFTER_MS: Final = 3_600_000
+ACCOUNT_PAUSE_MS: Final = 30_000
+"""How long a deployment is left alone whose account has a fault: an operator has to mend it."""
+
+_CERTAIN: Final = {
+    401: FailureKind.KEY,
+    402: FailureKind.CREDIT,
+    407: FailureKind.KEY,
+    408: FailureKind.LATE,
+    409: FailureKind.BUSY,
+    413: FailureKind.CONTEXT,
+    423: FailureKind.BUSY,
+    424: FailureKind.BUSY,
+    425: FailureKind.BUSY,
+    451: FailureKind.CONTENT,
+    498: FailureKind.BUSY,
+    504: FailureKind.LATE,
+    524: FailureKind.LATE,
+}
+_MISSING: Final = (404, 405, 410)
+_FORBIDDEN: Final = (*ACCOUNT, FailureKind.CONTENT, FailureKind.RATE, FailureKind.PARAMETER)
+_ERRORS: Final[dict[FailureKind, tuple[type[ProviderError], str]]] = {
+    FailureKind.KEY: (ProviderUnauthorized, "the provider does not accept the configured key"),
+    FailureKind.CREDIT: (ProviderOutOfCredit, "the account at the provider has no credit left"),
+    FailureKind.MODEL: (ProviderNotFound, "the provider does not know the model or the URL"),
+    FailureKind.CONTEXT: (ProviderContextTooLong, "the request is too long for the model"),
+    FailureKind.CONTENT: (ProviderContentRefused, "the provider's filter refused the request"),
+    FailureKind.PARAMETER: (ProviderRefusedRequest, "the provider can't serve this request"),
+    FailureKind.REQUEST: (ProviderRefusedRequest, "the provider can't serve this request"),
+    FailureKind.RATE: (ProviderRateLimited, "the provider asks for a pause"),
+    FailureKind.LATE: (ProviderTimeout, "the provider ran out of time"),
+    FailureKind.BUSY: (ProviderUnavailable, "the provider has a fault"),
+}
+_PAUSED: Final = (FailureKind.RATE, FailureKind.BUSY)
+_WAIT = re.compile(
+    r"(?:try|retry)(?: again)?(?: in| after) (?:(\d{1,3})h)?(?:(\d{1,4})m(?!s))?"
+    r"(?:(\d{1,7}(?:\.\d{1,9})?) ?(ms|milliseconds|s\b|sec))?",
+    re.IGNORECASE,
+)
 
 
-def refusal(status: int, retry_after: str, now_s: float) -> ProviderError:
-    """Returns the error that a status stands for.
+def told(
+    error: object, status: int | None = None, retry_after_ms: int | None = None
+) -> ProviderError:
+    """Returns the error that a provider tells.
 
-    retry_after: the header, "" for none.
+    error: decoded JSON of the error or of a body around it, or a text; of any shape.
 
-    now_s: seconds since the epoch, which a Retry-After in form of a date is measured from.
+    status: of the HTTP answer; None for an error inside an answer that began well.
+
+    retry_after_ms: what the headers say, None for nothing.
     """
-    retry_after_ms = _retry_after_ms(retry_after, now_s)
-    faulty = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    if status == HTTPStatus.TOO_MANY_REQUESTS or (faulty and retry_after_ms is not None):
-        message = "the provider asks for a pause"
-        return ProviderRateLimited(message, retry_after_ms=retry_after_ms)
-    if status in _ACCOUNT:
-        return ProviderUnauthorized("the provider does not accept the configured key")
-    if status in _LATE:
-        return ProviderTimeout("the provider ran out of time")
-    if faulty:
-        return ProviderUnavailable("the provider has a fault")
-    if status >= HTTPStatus.BAD_REQUEST:
-        return ProviderRefusedRequest("the provider can't serve this request")
-    # Redirects too: following one would carry the key and the prompt somewhere else.
-    return ProviderMalformed("the provider answered with an unexpected status")
+    text = read_failure(error)
+    if status is None or status // 100 == 2:  # noqa: PLR2004 - told inside a good answer
+        status = next((s for s in text.statuses if 400 <= s < 600), None)  # noqa: PLR2004
+    elif not 400 <= status < 600:  # noqa: PLR2004
+        # Redirects too: following one would carry the key and the prompt somewhere else.
+        return ProviderMalformed("the provider answered with an unexpected status", status=status)
+    by_code, code = kind_of_codes(text)
+    parameter = refused_parameter(text)
+    pause_ms = text.retry_after_ms if retry_after_ms is None else retry_after_ms
+    kind = _kind(status, by_code, text, parameter, pause_ms)
+    made, message = _ERRORS[kind]
+    failure = made(
+        message,
+        status=status,
+        code=_code(text, code),
+        parameter=text.parameter or (parameter.name if parameter else ""),
+        retry_after_ms=_pause_ms(kind, pause_ms, text),
+    )
+    if isinstance(failure, ProviderRefusedRequest) and kind is FailureKind.PARAMETER:
+        failure.unsupported = True
+        failure.parameter = parameter.name if parameter else failure.parameter
+        failure.instead = parameter.instead if parameter else ""
+    return failure
 
 
-def _retry_after_ms(value: str, now_s: float) -> int | None:
-    """Seconds or an HTTP date (RFC 9110, 10.2.3); None for neither."""
-    try:
-        seconds = _seconds(value, now_s)
-        return int(min(max(0.0, seconds) * 1_000, MAX_RETRY_AFTER_MS))
-    except (ValueError, TypeError, OverflowError):
+def _kind(
+    status: int | None,
+    by_code: FailureKind | None,
+    text: FailureText,
+    parameter: RefusedParameter | None,
+    pause_ms: int | None,
+) -> FailureKind:
+    if status in _CERTAIN:
+        return _certain(_CERTAIN[status], by_code)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return _limited(by_code, text, pause_ms)
+    if status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _faulty(by_code, pause_ms)
+    return _refused(status, by_code, text, parameter)
+
+
+def _refused(
+    status: int | None,
+    by_code: FailureKind | None,
+    text: FailureText,
+    parameter: RefusedParameter | None,
+) -> FailureKind:
+    if status is not None and by_code in (FailureKind.BUSY, FailureKind.LATE):
+        by_code = FailureKind.REQUEST  # the status says that it is no fault of the provider
+    is_vague = by_code in (None, FailureKind.REQUEST)
+    words = kind_of_message(text) if is_vague else by_code
+    if status in _MISSING:
+        return words if words in (*LIMITS, *ACCOUNT, FailureKind.REQUEST) else FailureKind.MODEL
+    if is_vague and parameter is not None:
+        return FailureKind.PARAMETER
+    if status == HTTPStatus.FORBIDDEN and words not in _FORBIDDEN:
+        return FailureKind.KEY
+    # An unknown error inside an answer that began well is the provider's own.
+    is_own = status is None and by_code is None
+    return words or (FailureKind.BUSY if is_own else FailureKind.REQUEST)
+
+
+def _certain(kind: FailureKind, by_code: FailureKind | None) -> FailureKind:
+    if kind is FailureKind.KEY and by_code is FailureKind.CREDIT:
+        return by_code
+    return kind
+
+
+def _limited(by_code: FailureKind | None, text: FailureText, pause_ms: int | None) -> FailureKind:
+    """A limit of a minute passes; an account without money, and a request above it, do not."""
+    if by_code in (FailureKind.CREDIT, *LIMITS):
+        return by_code
+    if is_one_request_too_large(text):
+        return FailureKind.CONTEXT
+    without_code = by_code is None and kind_of_message(text) is FailureKind.CREDIT
+    if pause_ms is None and (without_code or is_out_of_credit(text)):
+        return FailureKind.CREDIT
+    return FailureKind.RATE
+
+
+def _faulty(by_code: FailureKind | None, pause_ms: int | None) -> FailureKind:
+    if by_code in (FailureKind.CREDIT, FailureKind.MODEL, *LIMITS):
+        return by_code
+    rated = by_code is FailureKind.RATE or pause_ms is not None
+    return FailureKind.RATE if rated else FailureKind.BUSY
+
+
+def _code(text: FailureText, telling: str) -> str:
+    """Returns the code to show: the one that told, else the first that is more than a number."""
+    harmless_ones = [code for code in (telling, *text.codes) if harmless(code)]
+    words = [code for code in harmless_ones if not code.isdigit() and code != "error"]
+    return next(iter((*words, *harmless_ones)), "")
+
+
+def _pause_ms(kind: FailureKind, pause_ms: int | None, text: FailureText) -> int | None:
+    if kind in ACCOUNT:
+        return max(ACCOUNT_PAUSE_MS, min(pause_ms or 0, MAX_RETRY_AFTER_MS))
+    if kind not in _PAUSED:
         return None
+    if pause_ms is None:
+        pause_ms = _worded_pause_ms(text.message)
+    return None if pause_ms is None else min(max(0, pause_ms), MAX_RETRY_AFTER_MS)
+
+
+def _worded_pause_ms(message: str) -> int | None:
+    """Returns the pause of "try again in 6m0s", "in 1.2s", "in 20ms"."""
+    found = _WAIT.search(message)
+    if found is None or not any(found.groups()):
+        return None
+    hours, minutes, number, unit = found.groups()
+    seconds = float(number or 0) / (1_000 if (unit or "").startswith("m") else 1)
+    return int((int(hours or 0) * 3_600 + int(minutes or 0) * 60 + seconds) * 1_000)
+
+
+def pause_of_headers(headers: Mapping[bytes, str], now_s: float) -> int | None:
+    """Returns what `retry-after-ms` or `retry-after` say, None for nothing.
+
+    headers: by their names in lower case. now_s: seconds since the epoch, which a date is
+    measured from.
+    """
+    for name, scale in ((b"retry-after-ms", 1.0), (b"retry-after", 1_000.0)):
+        try:
+            pause = _seconds(headers.get(name, ""), now_s) * scale
+            return int(min(max(0.0, pause), MAX_RETRY_AFTER_MS))
+        except (ValueError, TypeError, OverflowError):
+            continue
+    return None
 
 
 def _seconds(value: str, now_s: float) -> float:
+    """Seconds or an HTTP date (RFC 9110, 10.2.3). Raises for neither."""
     if value[:1].isdigit():
         return float(value)
     date = email.utils.parsedate_to_datetime(value)
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now_s
-
-
-DRIVER_ERRORS = (
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.UnsupportedProtocol,
-    OSError,
-)
-"""Errors of the network without httpcore's timeouts; the standard library's are OSErrors."""
-
-
-@dataclass(slots=True)
-class CallProgress:
-    """One call's way from waiting for a connection to the request being sent.
-
-    What was not sent is not charged; who was not even called is not to blame.
-    """
-
-    connecting: bool = False
-    sent: bool = False
-
-    async def trace(self, event: str, _: object) -> None:
-        """Follows the `trace` extension of httpcore."""
-        self.connecting = self.connecting or event == "connection.connect_tcp.started"
-        self.sent = self.sent or event.endswith(".send_request_headers.started")
-
-    def timed_out(self) -> ProviderError:
-        if self.sent:
-            return ProviderTimeout("the provider did not answer in time")
-        if self.connecting:
-            return ProviderUnavailable("the provider could not be reached in time")
-        return ConnectionsExhausted("no connection came free in time")
-
-    def broke_off(self) -> ProviderError:
-        """Returns the error of a connection that ended before any answer."""
-        if self.sent:
-            return ProviderDisconnected("the provider closed the connection without an answer")
-        return ProviderUnavailable("the provider could not be reached")
-
-    @asynccontextmanager
-    async def bounded(self, limit_ms: float, *, hurried: bool = False) -> AsyncIterator[None]:
-        """Every driver error within becomes one of the tree, without its words.
-
-        A cancellation before anything was sent has as its cause what a timeout then had been.
-
-        hurried: the limit is shorter than the deployment's own.
-        """
-        try:
-            async with asyncio.timeout(max(0.0, limit_ms) / 1_000) as limit:
-                yield
-        except ProviderError:
-            raise
-        except asyncio.CancelledError as left:
-            raise left from None if self.sent else self.timed_out()
-        except (TimeoutError, httpcore.TimeoutException):
-            error = self.timed_out()
-            error.hurried = hurried and limit.expired()
-            raise error from None
-        except DRIVER_ERRORS:
-            raise ProviderMalformed("the provider broke off in the middle of its answer") from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise ProviderMalformed("the provider's answer does not follow its protocol") from None

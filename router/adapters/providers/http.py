@@ -16,8 +16,10 @@ import httpcore
 import msgspec
 
 from router.adapters.providers.dialect import Assembler, Dialect
-from router.adapters.providers.failures import DRIVER_ERRORS, CallProgress, refusal
+from router.adapters.providers.failures import pause_of_headers
+from router.adapters.providers.failures import told as failed
 from router.adapters.providers.network import OnePieceBackend
+from router.adapters.providers.progress import DRIVER_ERRORS, CallProgress
 from router.adapters.providers.proxy import ProxiedPool, ProxyRules
 from router.adapters.providers.sse import EventReader
 from router.domain import MS_PER_S
@@ -200,7 +202,8 @@ class HttpProvider:
             told = {name.lower(): value.decode("latin-1") for name, value in response.headers}
             if response.status != HTTPStatus.OK:
                 await _drain(response.aiter_stream())
-                raise refusal(response.status, told.get(b"retry-after", ""), self._clock())
+                pause_ms = pause_of_headers(told, self._clock())
+                raise failed(None, response.status, pause_ms)
             if told.get(b"content-encoding", "identity") != "identity":
                 raise ProviderMalformed("the provider's answer is compressed, against the request")
             yield response
