@@ -15,7 +15,7 @@ import structlog
 
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
-from router.adapters.providers import ProxyRules, make_client, make_providers, trust_authorities
+from router.adapters.providers import ProxyRules, trust_authorities
 from router.adapters.storage import Storage
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
@@ -35,9 +35,10 @@ from router.app.process import (
 from router.app.reloading import ConfigReloader, ConfigSource, Stamps
 from router.app.spooling import DegradedServing, opened_spool
 from router.app.store_watch import StoreWatch
+from router.app.upstreams import provider_pool, providers_of
 from router.app.wiring import Adapters, RouterService, build_lease_keeper, prepare_service
 from router.config import Config
-from router.config.values import cut_off_by_drain, drain_ms_of, keys_of
+from router.config.values import cut_off_by_drain, drain_ms_of
 from router.domain.errors import RouterError
 from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
@@ -204,15 +205,11 @@ async def _providers(
     config: Config, env: Mapping[str, str], proxies: ProxyRules, stack: AsyncExitStack
 ) -> Callable[[Config], Mapping[str, Provider]]:
     """Returns what makes the providers of a config, over connections that all of them share."""
-    section = config.providers
-    transport = make_client(
-        section.max_connections, http2=section.http2, ca_file=section.ca_file, proxies=proxies
-    )
-    client = await stack.enter_async_context(transport)
+    client = await stack.enter_async_context(provider_pool(config, proxies))
 
     def made(config: Config) -> Mapping[str, Provider]:
         trust_authorities(client, config.providers.ca_file)
-        return make_providers(client, keys_of(config, env))
+        return providers_of(config, env, client)
 
     return made
 

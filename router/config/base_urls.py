@@ -63,7 +63,7 @@ _ENDPOINT: Final = re.compile(
     r"(/chat/completions|/completions|/messages|/responses|/embeddings|/api/(?:chat|generate)"
     r"|/models/[^/]+:(?:stream)?[gG]enerateContent|/models(?:/[^/]+)?)$"
 )
-_CALLED: Final = {
+CALLED: Final[Mapping[str, str]] = {
     "openai": "/chat/completions",
     "anthropic": "/v1/messages",
     "gemini": "/v1beta/models/MODEL:generateContent",
@@ -116,7 +116,7 @@ def _known(host: str) -> _Paths:
 def _written(host: str, provider: str, path: str) -> str:
     """The name of a resource is the operator's own: it is not repeated."""
     host = next((f"RESOURCE{s}" for s in _BY_SUFFIX if host.endswith(s)), host)
-    return f"write https://{host}{path}: {_CALLED[provider]} is appended to it"
+    return f"write https://{host}{path}: {CALLED[provider]} is appended to it"
 
 
 def _companies() -> set[str]:
@@ -125,7 +125,7 @@ def _companies() -> set[str]:
 
 
 def _by_rule(provider: str, path: str) -> str:
-    called = _CALLED[provider]
+    called = CALLED[provider]
     if _ENDPOINT.search(path):
         return f"write only what stands before {called}: that is appended to it"
     if "//" in path or _DOUBLED.search(path):

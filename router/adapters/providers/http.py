@@ -22,6 +22,7 @@ from router.adapters.providers.network import OnePieceBackend
 from router.adapters.providers.progress import DRIVER_ERRORS, CallProgress
 from router.adapters.providers.proxy import ProxiedPool, ProxyRules
 from router.adapters.providers.sse import EventReader
+from router.adapters.providers.witness import Sender
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta
@@ -112,7 +113,7 @@ class HttpProvider:
 
     def __init__(
         self,
-        client: httpcore.AsyncConnectionPool,
+        client: Sender,
         dialect: Dialect,
         keys: Mapping[str, str],
         clock: Clock,

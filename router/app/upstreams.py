@@ -1,0 +1,29 @@
+"""The way to providers as a config describes it: for requests, and for `check-config --probe`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from router.adapters.providers import (
+    ProviderPool,
+    ProxyRules,
+    Sender,
+    make_client,
+    make_providers,
+)
+from router.config import Config
+from router.config.values import keys_of
+from router.ports.upstream import Provider
+
+
+def provider_pool(config: Config, proxies: ProxyRules) -> ProviderPool:
+    """Returns the connections to all providers, for use as a context manager."""
+    section = config.providers
+    return make_client(
+        section.max_connections, http2=section.http2, ca_file=section.ca_file, proxies=proxies
+    )
+
+
+def providers_of(config: Config, env: Mapping[str, str], sender: Sender) -> Mapping[str, Provider]:
+    """Returns a provider for each protocol. Raises ConfigInvalid."""
+    return make_providers(sender, keys_of(config, env))
