@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from router.adapters.providers import make_client, make_providers
-from router.adapters.providers.http import MAX_CONNECTIONS
+from router.adapters.providers.client import MAX_CONNECTIONS
 from router.domain.catalog import Deployment, Price
 from router.domain.chat import Answer, ChatRequest, Delta, Message, Role, TextPart
 from router.ports.upstream import Provider

@@ -8,6 +8,7 @@ import gzip
 import logging
 import socket
 import traceback
+import zlib
 from dataclasses import replace
 from email.utils import formatdate
 
@@ -30,11 +31,11 @@ PATIENT_MS = 60_000
     [
         (400, errors.ProviderRefusedRequest),
         (401, errors.ProviderUnauthorized),
-        (402, errors.ProviderUnauthorized),
+        (402, errors.ProviderOutOfCredit),
         (403, errors.ProviderUnauthorized),
-        (404, errors.ProviderRefusedRequest),
+        (404, errors.ProviderNotFound),
         (408, errors.ProviderTimeout),
-        (413, errors.ProviderRefusedRequest),
+        (413, errors.ProviderContextTooLong),
         (422, errors.ProviderRefusedRequest),
         (429, errors.ProviderRateLimited),
         (500, errors.ProviderUnavailable),
@@ -67,7 +68,7 @@ async def test_a_redirect_is_not_followed(party: Party) -> None:
     party.upstream.status = 307
     party.upstream.headers = {"location": f"{party.upstream.base_url}/elsewhere"}
     for call in (party.complete, party.stream):
-        with pytest.raises(errors.ProviderMalformed):
+        with pytest.raises(errors.ProviderNotFound):
             await call()
     assert len(party.upstream.peers) == 2
 
@@ -317,11 +318,33 @@ async def test_a_body_too_large_is_cut_off(party: Party, *, chunked: bool) -> No
         await party.stream(timeout_ms=PATIENT_MS)
 
 
-async def test_a_compressed_body_is_not_unfolded(party: Party) -> None:
+async def test_a_compressed_body_is_unfolded_within_the_bound(party: Party) -> None:
     party.upstream.body = gzip.compress(b" " * MAX_BODY_BYTES * 4)
     party.upstream.headers = {"content-encoding": "gzip"}
     for call in (party.complete, party.stream):
-        with pytest.raises(errors.ProviderMalformed, match="compressed"):
+        with pytest.raises(errors.ProviderMalformed, match="exceeds"):
+            await call()
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "raw"])
+async def test_a_body_compressed_against_the_request_is_read(party: Party, coding: str) -> None:
+    pack = {"gzip": gzip.compress, "deflate": zlib.compress, "raw": raw_deflated}[coding]
+    party.upstream.body = pack(party.upstream.dialect.uncounted("Forty-two."))
+    party.upstream.headers = {"content-encoding": "gzip" if coding == "gzip" else "deflate"}
+    assert (await party.complete()).text == "Forty-two."
+
+
+def raw_deflated(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip"])
+async def test_a_body_that_cannot_be_unfolded_is_named_as_such(party: Party, coding: str) -> None:
+    party.upstream.body = party.upstream.dialect.uncounted("Forty-two.")
+    party.upstream.headers = {"content-encoding": coding}
+    for call in (party.complete, party.stream):
+        with pytest.raises(errors.ProviderMalformed, match=r"compressed|unpacked"):
             await call()
 
 

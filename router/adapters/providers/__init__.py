@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 import httpcore
 
-from router.adapters.providers.http import HttpProvider, make_client, trust_authorities
+from router.adapters.providers.client import make_client, trust_authorities
+from router.adapters.providers.http import HttpProvider
 from router.adapters.providers.proxy import ProxyRules
 from router.adapters.providers.witness import Sender
 from router.domain.catalog import PROVIDERS

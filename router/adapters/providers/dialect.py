@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from router.domain.chat import (
     ToolCall,
     ToolCallDelta,
     Usage,
+    deltas_of,
 )
 
 Json: TypeAlias = dict[str, Any]
@@ -80,6 +82,7 @@ class Assembler(ABC):
     model: str = ""
     calls: Calls = field(init=False)
     _text: list[str] = field(default_factory=list)
+    read_whole: Answer | None = None
 
     def __post_init__(self) -> None:
         self.calls = Calls(self.chat)
@@ -87,6 +90,13 @@ class Assembler(ABC):
     @abstractmethod
     def feed(self, data: bytes) -> Iterator[Delta]:
         """Raises ProviderMalformed, or msgspec.DecodeError for JSON of another shape."""
+
+    def whole(self, data: bytes) -> Iterator[Delta]:
+        """Stand-in."""
+        dialect = sys.modules[type(self).__module__].DIALECT  # type: ignore[attr-defined]
+        answer = dialect.answer(data, self.deployment, self.chat)
+        self.read_whole, self.ended = answer, True
+        yield from deltas_of(answer)
 
     @abstractmethod
     def finish(self) -> Answer:

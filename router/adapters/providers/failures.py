@@ -92,8 +92,7 @@ def told(
     text = read_failure(error)
     if status is None or status // 100 == 2:  # noqa: PLR2004 - told inside a good answer
         status = next((s for s in text.statuses if 400 <= s < 600), None)  # noqa: PLR2004
-    elif not 400 <= status < 600:  # noqa: PLR2004
-        # Redirects too: following one would carry the key and the prompt somewhere else.
+    elif not 300 <= status < 600:  # noqa: PLR2004
         return ProviderMalformed("the provider answered with an unexpected status", status=status)
     by_code, code = kind_of_codes(text)
     parameter = refused_parameter(text)
@@ -121,6 +120,9 @@ def _kind(
     parameter: RefusedParameter | None,
     pause_ms: int | None,
 ) -> FailureKind:
+    if status is not None and status < HTTPStatus.BAD_REQUEST:
+        # The URL is wrong: following it would carry the key and the prompt somewhere else.
+        return FailureKind.MODEL
     if status in _CERTAIN:
         return _certain(_CERTAIN[status], by_code)
     if status == HTTPStatus.TOO_MANY_REQUESTS:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from functools import partial
-from http import HTTPStatus
-from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -16,28 +12,18 @@ import httpcore
 import msgspec
 
 from router.adapters.providers.dialect import Assembler, Dialect
-from router.adapters.providers.failures import pause_of_headers
-from router.adapters.providers.failures import told as failed
-from router.adapters.providers.network import OnePieceBackend
 from router.adapters.providers.progress import DRIVER_ERRORS, CallProgress
-from router.adapters.providers.proxy import ProxiedPool, ProxyRules
+from router.adapters.providers.refusals import read_refusal, unfolded
 from router.adapters.providers.sse import EventReader
 from router.adapters.providers.witness import Sender
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta
-from router.domain.errors import (
-    ConfigInvalid,
-    ConfigProblem,
-    ProviderMalformed,
-    ProviderRefusedRequest,
-)
+from router.domain.errors import ProviderMalformed, ProviderNotFound, ProviderRefusedRequest
 from router.ports import Clock
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 CONNECT_S = 5.0
-KEEPALIVE_S = 30.0
-MAX_CONNECTIONS = 512
 DRAIN_S = 0.05
 MAX_DRAIN_BYTES = 64 * 1024
 # Each attempt has its own time limit over all of this; only connecting is bounded here.
@@ -45,67 +31,16 @@ _TIMEOUTS = {"connect": CONNECT_S, "pool": CONNECT_S, "read": None, "write": Non
 _HEADERS = {
     "content-type": "application/json",
     "accept": "application/json, text/event-stream",
-    "accept-encoding": "identity",  # what is read is what was sent: no body unfolds in memory
+    "accept-encoding": "identity",
     "user-agent": "adaptive-router",
 }
+_TOO_LARGE = f"the provider's answer exceeds {MAX_BODY_BYTES} bytes"
+_BLANK = b" \t\r\n"
+_MARK = b"\xef\xbb\xbf"
 _encode = msgspec.json.Encoder().encode
+_decode_pieces = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 _Headers: TypeAlias = list[tuple[bytes, bytes]]
-
-
-def make_client(
-    max_connections: int = MAX_CONNECTIONS,
-    *,
-    http2: bool = False,
-    ca_file: Path | None = None,
-    proxies: ProxyRules | None = None,
-) -> httpcore.AsyncConnectionPool:
-    """Pooled connections, for use as a context manager. max_connections: over all providers.
-
-    The pool alone: what a whole client adds (redirects, cookies, auth) must not happen here, and
-    costs half a millisecond a call.
-
-    http2: offer it to providers. Off by default: over HTTP/2 httpcore never resets the stream of
-    a call that was given up, so the provider writes on at our expense, and after a hundred such
-    calls the connection refuses all others. Closing a connection of its own ends a call.
-
-    ca_file: authorities to trust besides the public ones, PEM. Raises OSError (ssl.SSLError) for a
-    file that holds none.
-
-    proxies: that some go through, rather than all the direct way.
-    """
-    pool: Callable[..., httpcore.AsyncConnectionPool] = httpcore.AsyncConnectionPool
-    if proxies is not None and proxies.by_scheme:
-        pool = partial(ProxiedPool, proxies)
-    return pool(
-        max_connections=max_connections,
-        keepalive_expiry=KEEPALIVE_S,
-        ssl_context=trusted(ca_file),
-        http2=http2,
-        network_backend=httpcore.AnyIOBackend() if http2 else OnePieceBackend(),
-    )
-
-
-def trusted(ca_file: Path | None) -> ssl.SSLContext:
-    """Returns a context of the public authorities and those of the file. Raises OSError."""
-    context = httpcore.default_ssl_context()
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
-    return context
-
-
-def trust_authorities(client: httpcore.AsyncConnectionPool, ca_file: Path | None) -> None:
-    """Let new connections trust what the file holds by now; those that stand go on.
-
-    Raises ConfigInvalid.
-    """
-    if ca_file is None:
-        return
-    try:
-        client._ssl_context = trusted(ca_file)  # noqa: SLF001 - read at every new connection
-    except OSError:
-        fix = "name a PEM file of certificates that can be read"
-        raise ConfigInvalid(ConfigProblem("", 0, "providers.ca_file", fix)) from None
 
 
 class HttpProvider:
@@ -128,11 +63,13 @@ class HttpProvider:
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
     ) -> Answer:
         progress = CallProgress()
-        opened = self._opened(deployment, request, progress, stream=False)
+        assembler = self._dialect.assembler(deployment, request)
         hurried = timeout_ms < deployment.timeout_ms
-        async with progress.bounded(timeout_ms, hurried=hurried), opened as response:
-            body = await _bounded_body(response)
-            return self._dialect.answer(body, deployment, request)
+        opened = self._opened(deployment, request, progress, stream=False)
+        async with progress.bounded(timeout_ms, hurried=hurried), opened as chunks:
+            async for _ in _read(chunks, assembler):
+                pass
+            return assembler.read_whole or assembler.finish()
 
     async def stream(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
@@ -142,7 +79,7 @@ class HttpProvider:
         progress, left_ms = CallProgress(), timeout_ms
         # The first piece of the body, and each further one, has a limit of its own.
         piece_ms = deployment.first_byte_ms or deployment.timeout_ms
-        async with aclosing(self._events(deployment, request, assembler, progress)) as batches:
+        async with aclosing(self._batches(deployment, request, assembler, progress)) as batches:
             while True:
                 # The limit covers waiting for the upstream, never the caller's own pace.
                 began_s = now_s()
@@ -156,35 +93,25 @@ class HttpProvider:
                     break
                 for delta in deltas:
                     yield delta
-        yield assembler.finish()
+        yield assembler.read_whole or assembler.finish()
 
-    async def _events(
+    async def _batches(
         self,
         deployment: Deployment,
         request: ChatRequest,
         assembler: Assembler,
         progress: CallProgress,
     ) -> AsyncGenerator[list[Delta]]:
-        """Yields what each piece of the body adds to the answer, until its end.
-
-        Comments are no piece: who is kept waiting by them waits all the same.
-        """
-        reader = EventReader(MAX_BODY_BYTES)
-        async with self._opened(deployment, request, progress, stream=True) as response:
-            chunks = response.aiter_stream()
-            async for chunk in chunks:
-                deltas = [d for event in reader.feed(chunk) for d in assembler.feed(event)]
-                if reader.said:
-                    reader.said = False
-                    yield deltas
-                if assembler.ended:
-                    await _drain(chunks)
-                    return
+        opened = self._opened(deployment, request, progress, stream=True)
+        async with opened as chunks, aclosing(_read(chunks, assembler)) as batches:
+            async for deltas in batches:
+                yield deltas
 
     @asynccontextmanager
     async def _opened(
         self, deployment: Deployment, chat: ChatRequest, progress: CallProgress, *, stream: bool
-    ) -> AsyncIterator[httpcore.Response]:
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Yields the body of a good answer. Raises ProviderError."""
         with _carried():
             body = _encode(self._dialect.body(deployment, chat, stream=stream))
         url, headers = self._target(deployment, stream=stream)
@@ -195,19 +122,17 @@ class HttpProvider:
             content=body,
             extensions={"timeout": _TIMEOUTS, "trace": progress.trace},
         )
-        try:
-            response = await self._client.handle_async_request(request)
-        except DRIVER_ERRORS:
-            raise progress.broke_off() from None
+        response = await progress.sent_by(self._client, request)
         try:
             told = {name.lower(): value.decode("latin-1") for name, value in response.headers}
-            if response.status != HTTPStatus.OK:
-                await _drain(response.aiter_stream())
-                pause_ms = pause_of_headers(told, self._clock())
-                raise failed(None, response.status, pause_ms)
-            if told.get(b"content-encoding", "identity") != "identity":
-                raise ProviderMalformed("the provider's answer is compressed, against the request")
-            yield response
+            if response.status // 100 != 2:  # noqa: PLR2004
+                key = self._keys.get(deployment.name, "")
+                raise await read_refusal(response, told, self._clock(), key)
+            if told.get(b"content-type", "").startswith("text/html"):
+                raise ProviderNotFound("a web page answers at the provider's URL")
+            coding = told.get(b"content-encoding", "identity")
+            chunks = response.aiter_stream()
+            yield chunks if coding == "identity" else unfolded(chunks, coding)
         finally:
             await response.aclose()
 
@@ -233,13 +158,58 @@ def _carried() -> Iterator[None]:
         raise ProviderRefusedRequest("this protocol can't carry the request") from None
 
 
-async def _bounded_body(response: httpcore.Response) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_stream():
+async def _read(chunks: AsyncIterator[bytes], assembler: Assembler) -> AsyncGenerator[list[Delta]]:
+    """Yields what each piece of a body adds to the answer, until its end.
+
+    What came decides, and not what was asked for: JSON begins with a bracket, events do not.
+    """
+    first, left = b"", MAX_BODY_BYTES
+    async for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            raise ProviderMalformed(_TOO_LARGE)
+        first = (first + chunk).removeprefix(_MARK).lstrip(_BLANK)
+        if first and not _MARK.startswith(first):
+            break
+    reading = _read_json if first.startswith((b"{", b"[")) else _read_events
+    async for deltas in reading(first, chunks, assembler):
+        yield deltas
+
+
+async def _read_json(
+    first: bytes, chunks: AsyncIterator[bytes], assembler: Assembler
+) -> AsyncGenerator[list[Delta]]:
+    body = bytearray(first)
+    yield []
+    async for chunk in chunks:
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise ProviderMalformed(f"the provider's answer exceeds {MAX_BODY_BYTES} bytes")
-    return bytes(body)
+            raise ProviderMalformed(_TOO_LARGE)
+        if chunk.strip(_BLANK):
+            yield []
+    if first.startswith(b"{"):
+        yield list(assembler.whole(bytes(body)))
+    else:  # a stream as one JSON array
+        yield [delta for piece in _decode_pieces(body) for delta in assembler.feed(bytes(piece))]
+
+
+async def _read_events(
+    first: bytes, chunks: AsyncIterator[bytes], assembler: Assembler
+) -> AsyncGenerator[list[Delta]]:
+    """Comments are no piece: who is kept waiting by them waits all the same."""
+    reader, chunk = EventReader(MAX_BODY_BYTES), first
+    while True:
+        deltas = [d for event in reader.feed(chunk) for d in assembler.feed(event)]
+        if reader.said:
+            reader.said = False
+            yield deltas
+        if assembler.ended:
+            await _drain(chunks)
+            return
+        following = await anext(chunks, None)
+        if following is None:
+            return
+        chunk = following
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:

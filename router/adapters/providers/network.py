@@ -17,6 +17,10 @@ from typing import Any
 import httpcore
 
 
+class ClosedUnanswered(httpcore.RemoteProtocolError):
+    """The connection ended before a byte of an answer to what was written last."""
+
+
 class OnePieceBackend(httpcore.AsyncNetworkBackend):
     """Only for HTTP/1.1, where a client that has written always reads next.
 
@@ -50,6 +54,7 @@ class _OnePieceStream(httpcore.AsyncNetworkStream):
         self._reader = reader
         self._writer = writer
         self._unsent: list[bytes] = []
+        self._unanswered = False
         self._poll = select.poll()
         self._poll.register(writer.get_extra_info("socket"), select.POLLIN)
 
@@ -69,11 +74,20 @@ class _OnePieceStream(httpcore.AsyncNetworkStream):
         del timeout  # each attempt has its own limit over everything
         if self._unsent:
             self._writer.writelines(self._unsent)
-            self._unsent = []
+            self._unsent, self._unanswered = [], True
             # A server may answer and hang up before it has read everything: its answer counts.
             with suppress(OSError):
                 await self._writer.drain()
-        return await self._reader.read(max_bytes)
+        try:
+            data = await self._reader.read(max_bytes)
+        except OSError:
+            if self._unanswered:
+                raise ClosedUnanswered from None
+            raise
+        if self._unanswered and not data:
+            raise ClosedUnanswered
+        self._unanswered = False
+        return data
 
     async def aclose(self) -> None:
         """Close at once: who gave up a call must not wait for its upstream to agree."""

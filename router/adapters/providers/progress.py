@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Final
 
 import httpcore
 import msgspec
 
+from router.adapters.providers.network import ClosedUnanswered
 from router.domain.errors import (
     ConnectionsExhausted,
     ProviderDisconnected,
@@ -27,21 +29,59 @@ DRIVER_ERRORS = (
 )
 """Errors of the network without httpcore's timeouts; the standard library's are OSErrors."""
 
+MOST_SENDINGS: Final = 3
+LEFT_S: Final = 5.0
+"""A server closes an idle connection within a round trip of a request that crosses it; one that
+closes later has begun to work on it."""
+_REFUSED_STREAM: Final = 7
+
 
 @dataclass(slots=True)
 class CallProgress:
     """One call's way from waiting for a connection to the request being sent.
 
     What was not sent is not charged; who was not even called is not to blame.
+
+    connecting: for this call. shares: the connection carries other calls too, as in HTTP/2.
+    sent_s: when the request went out, on the loop's clock.
     """
 
     connecting: bool = False
     sent: bool = False
+    shares: bool = False
+    sent_s: float = 0.0
 
     async def trace(self, event: str, _: object) -> None:
         """Follows the `trace` extension of httpcore."""
         self.connecting = self.connecting or event == "connection.connect_tcp.started"
-        self.sent = self.sent or event.endswith(".send_request_headers.started")
+        if event.endswith(".send_request_headers.started"):
+            self.sent, self.sent_s = True, asyncio.get_running_loop().time()
+            self.shares = event.startswith("http2.")
+
+    async def sent_by(
+        self, client: httpcore.AsyncConnectionPool, request: httpcore.Request
+    ) -> httpcore.Response:
+        """Send a request; again where a kept connection was closed as the request went out.
+
+        Raises ProviderUnavailable and ProviderDisconnected.
+        """
+        for _ in range(MOST_SENDINGS):
+            try:
+                return await client.handle_async_request(request)
+            except DRIVER_ERRORS as error:
+                if not self._was_left(error):
+                    break
+                self.sent = self.connecting = False
+                await close_idle(client, request.url.origin)
+        raise self.broke_off() from None
+
+    def _was_left(self, error: BaseException) -> bool:
+        """True if a connection that had served before ended without a byte, soon after sending."""
+        if self.connecting or not self.sent:
+            return False
+        if asyncio.get_running_loop().time() - self.sent_s > LEFT_S:
+            return False
+        return _is_unprocessed(error) if self.shares else isinstance(error, ClosedUnanswered)
 
     def timed_out(self) -> ProviderError:
         if self.sent:
@@ -79,3 +119,20 @@ class CallProgress:
             raise ProviderMalformed("the provider broke off in the middle of its answer") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ProviderMalformed("the provider's answer does not follow its protocol") from None
+
+
+async def close_idle(client: httpcore.AsyncConnectionPool, origin: httpcore.Origin) -> None:
+    """Close kept connections to a server that has just left one: the next one is fresh."""
+    kept = client._connections  # noqa: SLF001 - the pool has no other way
+    idle = [each for each in kept if each.is_idle() and each.can_handle_request(origin)]
+    for each in idle:
+        kept.remove(each)
+    for each in idle:
+        with suppress(*DRIVER_ERRORS):
+            await each.aclose()
+
+
+def _is_unprocessed(error: BaseException) -> bool:
+    """True but for a stream of HTTP/2 that its server reset after it had begun to work on it."""
+    event = error.args[0] if error.args else None
+    return not hasattr(event, "stream_id") or getattr(event, "error_code", 0) == _REFUSED_STREAM

@@ -17,7 +17,7 @@ import trustme
 import uvloop
 
 from router.adapters.providers import ProxyRules, make_client, make_providers
-from router.adapters.providers.http import trusted
+from router.adapters.providers.client import trusted
 from router.adapters.providers.proxy import TunnelBackend
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
