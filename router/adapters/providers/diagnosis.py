@@ -89,12 +89,17 @@ def diagnosed(deployment: Deployment, key: str, seen: Witnessed, error: Provider
     if fault is not None:
         other = "http://" if deployment.base_url.startswith("https:") else "https://"
         return Diagnosis(_ON_THE_WAY[fault].format(host=host, other=other))
-    form = form_of(seen.head)
+    form = _form(seen)
     found = _by_status(seen, form) or _by_error(deployment, key, seen, error)
     told = f"{found.text}{_told(seen, error)}"
     if found.grave and form in SPOKEN and form != deployment.provider and _is_foreign(error, form):
         told += f"; its answer is in the protocol {form}: write provider: {form}"
     return Diagnosis(told, found.grave, found.url)
+
+
+def _form(seen: Witnessed) -> BodyForm:
+    form = form_of(seen.text)
+    return BodyForm.PAGE if seen.page and form is BodyForm.EMPTY else form
 
 
 def _was_not_reached(seen: Witnessed, error: ProviderError) -> bool:
@@ -127,9 +132,9 @@ def _by_status(seen: Witnessed, form: BodyForm) -> Diagnosis | None:
         return Diagnosis(f"the server redirects, and keys follow no redirect: {fix}", url=True)
     if seen.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return Diagnosis("the proxy wants a login: put it into the proxy's URL in the environment")
-    if re.search(rb"HTTP request[^.]{0,40} HTTPS", seen.head):
+    if re.search(rb"HTTP request[^.]{0,40} HTTPS", seen.text):
         return Diagnosis("the server speaks TLS there: write https:// in base_url")
-    if _PATH_UNKNOWN.search(_said(seen.head)):
+    if _PATH_UNKNOWN.search(_said(seen.text)):
         return Diagnosis(_NO_PATH, url=True)
     return _of_page(seen.status) if form is BodyForm.PAGE else None
 
@@ -150,7 +155,7 @@ def _by_error(deployment: Deployment, key: str, seen: Witnessed, error: Provider
     if isinstance(error, ProviderNotFound):
         return _not_found(deployment, seen, error)
     if isinstance(error, ProviderMalformed):
-        return _malformed(deployment, form_of(seen.head))
+        return _malformed(deployment, _form(seen))
     for kind, found in _BY_KIND.items():
         if isinstance(error, kind):
             return found
@@ -186,7 +191,7 @@ def _unauthorized(key: str, error: ProviderError) -> str:
 
 
 def _not_found(deployment: Deployment, seen: Witnessed, error: ProviderError) -> Diagnosis:
-    if _speaks_of_model(deployment, seen.head, error.code):
+    if _speaks_of_model(deployment, seen.text, error.code):
         fix = "write a name of its list of models, or give the key access to it"
         return Diagnosis(f"the provider does not know the model: {fix}")
     return Diagnosis(_NO_PATH, url=True)
@@ -195,7 +200,8 @@ def _not_found(deployment: Deployment, seen: Witnessed, error: ProviderError) ->
 def _speaks_of_model(deployment: Deployment, head: bytes, code: str) -> bool:
     """True unless the answer is about a path. Paths are left out of it: they may name a model."""
     said = re.sub(r"(?<![\w.-])/\S*", "", f"{code}\n{_said(head)}").lower()
-    return "model" in said or "deployment" in said or deployment.model.lower() in said
+    name = re.escape(deployment.model.lower())
+    return re.search(rf"model|deployment|(?<![\w.-]){name}(?![\w-])", said) is not None
 
 
 def _said(head: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,9 +13,12 @@ from typing import Any, Final, Protocol
 
 import httpcore
 
+from router.adapters.providers.network import ClosedUnanswered
 from router.adapters.providers.proxy import ProxyRefused
 
 MAX_HEAD_BYTES: Final = 16 * 1024
+_FOLDED: Final = (b"gzip", b"x-gzip", b"deflate")
+_GZIP_OR_ZLIB: Final = 47
 _OTHER_HOST: Final = (62, 64)
 _EXPIRED: Final = (9, 10)
 """OpenSSL's numbers of what is wrong with a certificate."""
@@ -47,11 +51,26 @@ class WayFault(StrEnum):
 
 @dataclass(slots=True)
 class Witnessed:
-    """The last answer. status: 0 where there was none. head: the first bytes of its body."""
+    """The last answer. status: 0 where there was none.
+
+    page: its headers say that it is one. folded: so is its body. head: first bytes of the body.
+    """
 
     status: int = 0
+    page: bool = False
+    folded: bool = False
     head: bytes = b""
     fault: WayFault | None = None
+
+    @property
+    def text(self) -> bytes:
+        """The first bytes as they were meant."""
+        if not self.folded:
+            return self.head
+        try:
+            return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(self.head, MAX_HEAD_BYTES)
+        except zlib.error:
+            return b""
 
 
 class Witness:
@@ -68,7 +87,10 @@ class Witness:
         except Exception as error:
             self.seen.fault = way_fault(error)
             raise
+        told = {name.lower(): value.lower() for name, value in response.headers}
         self.seen.status = response.status
+        self.seen.page = told.get(b"content-type", b"").startswith(b"text/html")
+        self.seen.folded = told.get(b"content-encoding", b"") in _FOLDED
         return httpcore.Response(
             response.status,
             headers=response.headers,
@@ -112,7 +134,8 @@ def _one(error: BaseException) -> WayFault | None:
     if isinstance(error, ssl.SSLError):
         return WayFault.NO_TLS if str(error.reason) in _PLAIN else WayFault.TLS
     if isinstance(error, httpcore.RemoteProtocolError):
-        return WayFault.CLOSED if "disconnected" in str(error) else WayFault.NO_HTTP
+        left = isinstance(error, ClosedUnanswered) or "disconnected" in str(error)
+        return WayFault.CLOSED if left else WayFault.NO_HTTP
     for kinds, fault in _FAULTS:
         if isinstance(error, kinds):
             return fault
