@@ -12,7 +12,7 @@ from typing import Final
 
 from router.adapters.providers import ProxyRules
 from router.adapters.providers.diagnosis import Diagnosis, diagnosed, may_want_more
-from router.adapters.providers.witness import Witness
+from router.adapters.providers.witness import Witnessed, witnessing
 from router.app.upstreams import provider_pool, providers_of
 from router.config import Config
 from router.config.base_urls import CALLED, url_doubts
@@ -67,14 +67,13 @@ async def probed(
     proxies = ProxyRules.read(config.providers.proxy, env)
     sections = {d.name: d for arm in config.arms.values() for d in arm.deployments}
     places = asyncio.Semaphore(AT_ONCE)
-    async with provider_pool(config, proxies) as pool:
+    async with provider_pool(config, proxies, witnessed=True) as pool:
+        providers = providers_of(config, env, pool)
 
         async def one(deployment: Deployment) -> ProviderReport:
-            witness = Witness(pool)
-            provider = providers_of(config, env, witness)[deployment.provider]
+            provider, section = providers[deployment.provider], sections[deployment.name]
             async with places:
-                call = _Probe(deployment, sections[deployment.name], provider, witness)
-                return await call.report(limit_s)
+                return await _Probe(deployment, section, provider, witnessing()).report(limit_s)
 
         tasks = [asyncio.create_task(one(d)) for d in catalog_of(config).deployments()]
         try:
@@ -91,7 +90,7 @@ class _Probe:
     deployment: Deployment
     section: DeploymentSection
     provider: Provider
-    witness: Witness
+    seen: Witnessed
 
     async def report(self, limit_s: float) -> ProviderReport:
         began_s = time.monotonic()
@@ -126,7 +125,7 @@ class _Probe:
         raise ProviderTimeout("the stream ended without its answer")
 
     def _failed(self, error: ProviderError, limit_s: float) -> ProviderReport:
-        found = diagnosed(self.deployment, self._key_place, self.witness.seen, error)
+        found = diagnosed(self.deployment, self._key_place, self.seen, error)
         text = f"{found.text}{self._url_fix(found)}"
         if isinstance(error, ProviderTimeout) and error.status is None:
             text += f" (waited {min(limit_s, self.deployment.timeout_ms / MS_PER_S):g} s)"

@@ -101,7 +101,6 @@ GRAVE: list[Case] = [
     ("openai", whole({"object": "response", "output": []}), "Responses API"),
     ("openai", whole({"model": "m", "message": {}, "done": True}), "end base_url with /v1"),
     ("openai", Reply(silent=True), "closes the connection without an answer: try https://"),
-    ("openai", raw(b" ", 60.0), "no answer in time"),
     ("openai", openai_error(400, "Something else"), "refuses a plain request (400"),
     ("openai", openai_error(500, "Oops", "server_error"), "has a fault"),
     *(
@@ -157,19 +156,15 @@ async def asked_of(
 
 @on_uvloop
 async def test_what_is_wrong_with_a_deployment_is_said() -> None:
-    found, wires = await asked_of(GRAVE, limit_s=3.0)
+    found, wires = await asked_of(GRAVE, limit_s=PATIENCE_S)
     for (provider, _, words), report in zip(GRAVE, found, strict=True):
         assert words in report.text, (provider, words, report.text)
         assert report.grave
     assert [report.deployment for report in found] == [f"d{n}" for n in range(len(GRAVE))]
-    refused = [
-        len(w.asked) for (_, _, words), w in zip(GRAVE, wires, strict=True) if "plain" in words
-    ]
-    called = [
-        len(w.asked) for (_, _, words), w in zip(GRAVE, wires, strict=True) if "plain" not in words
-    ]
-    assert set(called) == {1}
-    assert refused == [3]  # more tokens are asked for, in case that one was too few
+    # Where a plain request is refused, more tokens are asked for: one may have been too few.
+    often = [words for (_, _, words), w in zip(GRAVE, wires, strict=True) if len(w.asked) == 3]
+    assert often == ["write https://", "refuses a plain request (400"]
+    assert sum(len(wire.asked) for wire in wires) == len(GRAVE) + 4
 
 
 @on_uvloop
@@ -234,10 +229,11 @@ async def test_one_that_hangs_keeps_no_other_waiting() -> None:
     hangs: Case = ("openai", raw(b" ", 60.0), "")
     serves: Case = ("openai", good("openai"), "")
     began_s = time.monotonic()
-    found, _ = await asked_of([hangs, *[serves] * 12, hangs], limit_s=2.0)
+    found, _ = await asked_of([hangs, *[serves] * 12, hangs], limit_s=4.0)
     assert [report.grave for report in found] == [True, *[False] * 12, True]
-    assert "(waited 2 s)" in found[0].text
-    assert time.monotonic() - began_s < 15.0
+    assert found[0].text.startswith("no answer in time")
+    assert "(waited 4 s)" in found[0].text
+    assert time.monotonic() - began_s < 30.0
 
 
 @asynccontextmanager

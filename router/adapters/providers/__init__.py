@@ -12,25 +12,17 @@ import httpcore
 from router.adapters.providers.client import make_client, trust_authorities
 from router.adapters.providers.http import HttpProvider
 from router.adapters.providers.proxy import ProxyRules
-from router.adapters.providers.witness import Sender
 from router.domain.catalog import PROVIDERS
 from router.ports import Clock
 from router.ports.upstream import Provider
 
 ProviderPool: TypeAlias = httpcore.AsyncConnectionPool
 
-__all__ = [
-    "ProviderPool",
-    "ProxyRules",
-    "Sender",
-    "make_client",
-    "make_providers",
-    "trust_authorities",
-]
+__all__ = ["ProviderPool", "ProxyRules", "make_client", "make_providers", "trust_authorities"]
 
 
 def make_providers(
-    client: Sender, keys: Mapping[str, str], clock: Clock = time.time
+    client: httpcore.AsyncConnectionPool, keys: Mapping[str, str], clock: Clock = time.time
 ) -> dict[str, Provider]:
     """Returns each protocol's provider by its name. keys: deployment name -> API key."""
     modules = {name: import_module(f"{__name__}.{name}") for name in PROVIDERS}

@@ -15,7 +15,6 @@ from router.adapters.providers.dialect import Assembler, Dialect
 from router.adapters.providers.progress import DRIVER_ERRORS, CallProgress
 from router.adapters.providers.refusals import read_refusal, unfolded
 from router.adapters.providers.sse import EventReader
-from router.adapters.providers.witness import Sender
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta
@@ -48,7 +47,7 @@ class HttpProvider:
 
     def __init__(
         self,
-        client: Sender,
+        client: httpcore.AsyncConnectionPool,
         dialect: Dialect,
         keys: Mapping[str, str],
         clock: Clock,

@@ -7,14 +7,15 @@ import socket
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import httpcore
 
 from router.adapters.providers.network import ClosedUnanswered
-from router.adapters.providers.proxy import ProxyRefused
+from router.adapters.providers.proxy import ProxiedPool, ProxyRefused
 
 MAX_HEAD_BYTES: Final = 16 * 1024
 _FOLDED: Final = (b"gzip", b"x-gzip", b"deflate")
@@ -24,12 +25,6 @@ _EXPIRED: Final = (9, 10)
 """OpenSSL's numbers of what is wrong with a certificate."""
 _PLAIN: Final = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 """OpenSSL's words for an answer that is no TLS."""
-
-
-class Sender(Protocol):
-    """The part of a connection pool that sends requests."""
-
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response: ...
 
 
 class WayFault(StrEnum):
@@ -62,6 +57,10 @@ class Witnessed:
     head: bytes = b""
     fault: WayFault | None = None
 
+    def begin(self) -> None:
+        """Forget the answer before."""
+        self.status, self.page, self.folded, self.head, self.fault = 0, False, False, b"", None
+
     @property
     def text(self) -> bytes:
         """The first bytes as they were meant."""
@@ -73,30 +72,33 @@ class Witnessed:
             return b""
 
 
-class Witness:
-    """A sender that notes what comes back, and changes nothing."""
+_SEEN: ContextVar[Witnessed] = ContextVar("_SEEN")
 
-    def __init__(self, sender: Sender) -> None:
-        self.seen = Witnessed()
-        self._sender = sender
+
+def witnessing() -> Witnessed:
+    """Returns what the calls of this task note from here on in a WitnessedPool."""
+    seen = Witnessed()
+    _SEEN.set(seen)
+    return seen
+
+
+class WitnessedPool(ProxiedPool):
+    """Notes what comes back for the task that calls, and changes nothing."""
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        self.seen = Witnessed()
+        seen = _SEEN.get()
+        seen.begin()
         try:
-            response = await self._sender.handle_async_request(request)
+            response = await super().handle_async_request(request)
         except Exception as error:
-            self.seen.fault = way_fault(error)
+            seen.fault = way_fault(error)
             raise
         told = {name.lower(): value.lower() for name, value in response.headers}
-        self.seen.status = response.status
-        self.seen.page = told.get(b"content-type", b"").startswith(b"text/html")
-        self.seen.folded = told.get(b"content-encoding", b"") in _FOLDED
-        return httpcore.Response(
-            response.status,
-            headers=response.headers,
-            content=_Noted(response.stream, self.seen),
-            extensions=response.extensions,
-        )
+        seen.status = response.status
+        seen.page = told.get(b"content-type", b"").startswith(b"text/html")
+        seen.folded = told.get(b"content-encoding", b"") in _FOLDED
+        response.stream = _Noted(response.stream, seen)
+        return response
 
 
 class _Noted:
