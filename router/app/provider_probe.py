@@ -140,7 +140,9 @@ class _Probe:
             return ""
         provider = self.deployment.provider
         fixes = list(url_doubts(provider, self.deployment.base_url))
-        return "; " + "; ".join(fixes or [f"{CALLED[provider]} is appended to it"])
+        if not fixes and provider in CALLED:
+            fixes = [f"{CALLED[provider]} is appended to it"]
+        return "".join(f"; {fix}" for fix in fixes)
 
     def _served(self, answer: Answer, took_ms: float) -> ProviderReport:
         usage, model = answer.usage, answer.model

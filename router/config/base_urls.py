@@ -68,7 +68,7 @@ CALLED: Final[Mapping[str, str]] = {
     "anthropic": "/v1/messages",
     "gemini": "/v1beta/models/MODEL:generateContent",
 }
-"""What each protocol appends to a base URL."""
+"""What a protocol appends to a base URL; one that is not named here is not judged by rules."""
 
 _INSIDE: Final = frozenset(
     {"corp", "example", "home", "internal", "intranet", "invalid", "lan"}
@@ -105,7 +105,7 @@ def _path_fix(provider: str, parts: SplitResult) -> str:
         return "" if path in known[provider] else _written(host, provider, known[provider][0])
     if host in _companies():
         return f"this host speaks {' and '.join(known)}: write provider: {next(iter(known))}"
-    return _by_rule(provider, path)
+    return _by_rule(provider, path) if provider in CALLED else ""
 
 
 def _known(host: str) -> _Paths:

@@ -246,8 +246,9 @@ async def tls_server(name: str, authority: trustme.CA, reply: Reply) -> AsyncIte
         yield server.sockets[0].getsockname()[1]
 
 
+@pytest.mark.parametrize("http2", ["no", "yes"], ids=["http1", "http2"])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_what_is_wrong_on_the_way(loop: str, tmp_path: Path) -> None:
+def test_what_is_wrong_on_the_way(loop: str, http2: str, tmp_path: Path) -> None:
     async def run() -> None:
         known, unknown = trustme.CA(), trustme.CA()
         known.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -268,7 +269,8 @@ def test_what_is_wrong_on_the_way(loop: str, tmp_path: Path) -> None:
                 f"http://127.0.0.1:{free_port()}/v1": "nothing listens at 127.0.0.1:",
                 f"http://localhost:{free_port()}/v1": "nothing listens at localhost:",
             }
-            sections = f"providers: {{ca_file: {tmp_path}/ca.pem, proxy: none}}\n"
+            ca_file = f"ca_file: {tmp_path}/ca.pem"
+            sections = f"providers: {{{ca_file}, proxy: none, http2: {http2}}}\n"
             text = config_of([("openai", url) for url in expected], sections=sections)
             found = await reports(text)
         for words, report in zip(expected.values(), found, strict=True):
