@@ -61,7 +61,20 @@ class ImagePart:
     detail: str = ""
 
 
-Part: TypeAlias = TextPart | ImagePart
+@dataclass(frozen=True, slots=True)
+class OpaquePart:
+    """What one provider's model wrote besides its answer and reads again with it.
+
+    provider: a name of `PROVIDERS`. model: as the deployment has it. data: the dialect's own form.
+    """
+
+    provider: str
+    model: str
+    data: bytes
+
+
+Content: TypeAlias = TextPart | ImagePart
+Part: TypeAlias = Content | OpaquePart
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,15 @@ class Message:
     @property
     def text(self) -> str:
         return "\n".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+    @property
+    def content(self) -> tuple[Content, ...]:
+        """The parts that every provider is sent."""
+        return tuple(part for part in self.parts if not isinstance(part, OpaquePart))
+
+    @property
+    def opaque(self) -> tuple[OpaquePart, ...]:
+        return tuple(part for part in self.parts if isinstance(part, OpaquePart))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +210,11 @@ class ChatRequest:
         texts = [m.text for m in self.messages]
         texts += [c.arguments for m in self.messages for c in m.tool_calls]
         texts += [t.description + t.parameters for t in self.tools]
-        return _bytes_of([*texts, self.response_format.schema])
+        return _bytes_of([*texts, self.response_format.schema]) + self._opaque_bytes
+
+    @property
+    def _opaque_bytes(self) -> int:
+        return sum(len(part.data) for message in self.messages for part in message.opaque)
 
 
 def _bytes_of(texts: Iterable[str]) -> int:
@@ -218,6 +244,7 @@ class Answer:
     tool_calls: tuple[ToolCall, ...] = ()
     mean_logprob: float | None = None
     refusal: bool = False
+    opaque: tuple[OpaquePart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +263,17 @@ class ToolCallDelta:
 
 
 Delta: TypeAlias = TextDelta | ToolCallDelta
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What a stream has cost so far beyond its deltas; it is charged and never handed out.
+
+    characters: of hidden reasoning. tokens: of output, as the provider counts them; 0 for no count.
+    """
+
+    characters: int = 0
+    tokens: int = 0
 
 
 def deltas_of(answer: Answer) -> Iterator[Delta]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+from router.domain.chat import Usage
+
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
@@ -294,6 +296,8 @@ class ProviderError(RouterError):
     retry_after_ms: how long the provider is to be left alone, None where it is not known.
 
     hurried: a limit ended the call that was shorter than any of the deployment's own.
+
+    usage: what the attempt cost where that is known better than by a guess at its most.
     """
 
     reason = "PROVIDER_ERROR"
@@ -315,6 +319,7 @@ class ProviderError(RouterError):
         self.parameter = parameter
         self.retry_after_ms = retry_after_ms
         self.hurried = False
+        self.usage: Usage | None = None
 
 
 class ProviderUnavailable(ProviderError):
@@ -403,6 +408,45 @@ class ProviderContentRefused(ProviderError):
     reason = "PROVIDER_CONTENT_REFUSED"
     blames_deployment = False
     fault = Fault.REQUEST
+
+
+REQUEST_FAULTS = frozenset(
+    error.reason.lower() for error in ProviderError.__subclasses__() if error.fault is Fault.REQUEST
+)
+"""An attempt's `why` where the caller's request was at fault: it says nothing of the arm."""
+
+
+# What remains for the caller when no attempt came to an answer.
+
+
+class RequestRefused(RouterError):
+    """Every deployment that may answer refused this request; the same one is refused again.
+
+    The metadata holds the decision id, and the provider's code and parameter where it named them.
+    """
+
+    reason = "REQUEST_REFUSED"
+
+
+class ContextTooLong(RequestRefused):
+    """It is longer than the context of each of them."""
+
+    reason = "CONTEXT_TOO_LONG"
+
+
+class ContentRefused(RequestRefused):
+    """Their filters flagged what it says."""
+
+    reason = "CONTENT_REFUSED"
+
+
+class AccountFault(RouterError):
+    """Every deployment that may answer refuses the router itself: its key, credit, model or URL.
+
+    The metadata holds the decision id, an attempt's `why`, and the provider's code.
+    """
+
+    reason = "PROVIDER_ACCOUNT_FAULT"
 
 
 class AllAttemptsFailed(RetryableError):

@@ -13,6 +13,7 @@ from itertools import takewhile
 
 from bandit.types import Outcome
 from router.domain.catalog import Plan
+from router.domain.errors import REQUEST_FAULTS
 from router.domain.events import Decided, Event, FeedbackGiven, Reasked
 from router.domain.logged_context import action_of, read_context
 from router.domain.records import (
@@ -107,6 +108,8 @@ def _from_call(
     if not any(a.deployment for a in record.attempts):
         return  # nothing was called: nothing is known of the plan
     plan = plans[choice.plan]
+    if _is_refused(record, plan):
+        return  # the caller's request was at fault, and no arm of the plan
     whole = replace(_blank(choice, plan), cost_usd=_cost_usd(record.attempts))
     if any(a.outcome is AttemptOutcome.CANCELLED for a in record.attempts):
         if whole.cost_usd:  # the caller left: what was spent is known, if a call was made
@@ -120,6 +123,16 @@ def _from_call(
     first = _first_of(record, choice, plans)
     if first is not None:
         yield from _from_first_rung(first, settings)
+
+
+def _is_refused(record: DecisionRecord, plan: Plan) -> bool:
+    """True where every call of the plan's own arms was refused for the request's sake."""
+    own = [a for a in record.attempts if a.deployment and a.arm in plan.arms]
+    return bool(own) and all(_is_refusal(attempt) for attempt in own)
+
+
+def _is_refusal(attempt: Attempt) -> bool:
+    return attempt.outcome is AttemptOutcome.FAILED and attempt.why in REQUEST_FAULTS
 
 
 def _cost_usd(attempts: Sequence[Attempt]) -> float | None:
@@ -153,6 +166,8 @@ def _from_feedback(
 
 def _from_first_rung(first: _FirstRung, settings: RewardSettings) -> Iterator[Outcome]:
     call, alone = first.call, first.blank
+    if _is_refusal(call):
+        return
     failed = call.outcome is AttemptOutcome.FAILED
     yield replace(alone, cost_usd=first.cost_usd, latency_ms=call.latency_ms, failed=failed)
     # A gate's mere opinion is no new evidence about the arm, nor is a check that had no room.

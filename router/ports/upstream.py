@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.domain.catalog import Deployment
-from router.domain.chat import Answer, ChatRequest, Delta, ToolCall
+from router.domain.chat import Answer, ChatRequest, Delta, ToolCall, Unseen
 
 Embedding: TypeAlias = NDArray[np.float32]
 
@@ -41,8 +41,8 @@ class Provider(Protocol):
 
     def stream(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
-    ) -> AsyncGenerator[Delta | Answer]:
-        """Deltas as they come, then the whole Answer as the last item.
+    ) -> AsyncGenerator[Delta | Unseen | Answer]:
+        """Deltas and what is hidden as they come, then the whole Answer as the last item.
 
         Closing the iterator cancels the upstream call.
         """

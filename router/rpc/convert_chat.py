@@ -14,6 +14,7 @@ from router.domain.chat import (
     Format,
     ImagePart,
     Message,
+    OpaquePart,
     Part,
     ResponseFormat,
     Role,
@@ -64,7 +65,7 @@ class ChatReader:
         """What is too large is not read at all. Raises InvalidRequest."""
         limits, messages = self._limits, chat.messages[: self._limits.messages]
         parts, calls = (
-            sum(len(m.parts) for m in messages),
+            sum(len(m.parts) + len(m.opaque) for m in messages),
             sum(len(m.tool_calls) for m in messages),
         )
         counts = {
@@ -113,9 +114,11 @@ class ChatReader:
             self._found.add(f"{field}.tool_call_id", "set it on ROLE_TOOL messages, only there")
         if message.tool_calls and role is not Role.ASSISTANT:
             self._found.add(f"{field}.tool_calls", "set them on ROLE_ASSISTANT messages only")
+        if message.opaque and role is not Role.ASSISTANT:
+            self._found.add(f"{field}.opaque", "set them on ROLE_ASSISTANT messages only")
         return Message(
             role=role or Role.USER,
-            parts=self._parts(message, field),
+            parts=self._opaque(message, field) + self._parts(message, field),
             tool_calls=self._tool_calls(message, field),
             tool_call_id=message.tool_call_id,
         )
@@ -127,6 +130,11 @@ class ChatReader:
         parts = message.parts
         self._found.require(len(parts) <= most, f"{field}.parts", f"send at most {most} parts")
         return tuple(self._part(p, f"{field}.parts[{i}]") for i, p in enumerate(parts[:most]))
+
+    def _opaque(self, message: chat_pb.Message, field: str) -> tuple[Part, ...]:
+        parts, most = message.opaque, self._limits.parts
+        self._found.require(len(parts) <= most, f"{field}.opaque", f"send at most {most} parts")
+        return tuple(OpaquePart(p.provider, p.model, p.data) for p in parts[:most])
 
     def _part(self, part: chat_pb.Part, field: str) -> Part:
         if part.WhichOneof("content") != "image_url":
@@ -217,7 +225,7 @@ def too_long(limits: RequestLimits) -> PromptTooLong:
 
 
 def _says_something(message: Message) -> bool:
-    return any(isinstance(p, ImagePart) or p.text.strip() for p in message.parts)
+    return any(isinstance(p, ImagePart) or p.text.strip() for p in message.content)
 
 
 def _is_object(text: str) -> bool:
@@ -235,7 +243,7 @@ def is_laborious(chat: chat_pb.ChatRequest) -> bool:
     count = len(chat.messages) + len(chat.tools)
     if count > QUICK_COUNT:
         return True
-    count += sum(len(m.parts) + len(m.tool_calls) for m in chat.messages)
+    count += sum(len(m.parts) + len(m.opaque) + len(m.tool_calls) for m in chat.messages)
     characters = _schema_characters(chat) + _argument_characters(chat.messages)
     return count > QUICK_COUNT or characters > QUICK_CHARACTERS
 

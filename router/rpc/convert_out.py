@@ -68,6 +68,7 @@ def _done(item: Completion) -> router_pb.StreamCompleteResponse.Done:
         input_tokens=item.answer.usage.input_tokens,
         output_tokens=item.answer.usage.output_tokens,
         receipt=receipt(item.record, item.quota_left),
+        opaque=_opaque(item.answer),
     )
 
 
@@ -180,4 +181,11 @@ def _answer(answer: Answer) -> chat_pb.Answer:
         finish_reason=_FINISH[answer.finish_reason],
         input_tokens=answer.usage.input_tokens,
         output_tokens=answer.usage.output_tokens,
+        opaque=_opaque(answer),
     )
+
+
+def _opaque(answer: Answer) -> list[chat_pb.OpaquePart]:
+    return [
+        chat_pb.OpaquePart(provider=p.provider, model=p.model, data=p.data) for p in answer.opaque
+    ]

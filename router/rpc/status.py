@@ -31,6 +31,8 @@ CODES: dict[type[e.RouterError], grpc.StatusCode] = {
     e.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     e.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
     e.StorageUnavailable: grpc.StatusCode.UNAVAILABLE,
+    e.RequestRefused: grpc.StatusCode.INVALID_ARGUMENT,
+    e.AccountFault: grpc.StatusCode.FAILED_PRECONDITION,
     e.ProviderError: grpc.StatusCode.UNAVAILABLE,
     e.AllAttemptsFailed: grpc.StatusCode.UNAVAILABLE,
     e.RouterError: grpc.StatusCode.INTERNAL,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
-from router.domain.chat import Answer, ChatRequest, Delta, TextDelta, Usage
+from router.domain.chat import Answer, ChatRequest, Delta, TextDelta, Unseen, Usage
 from router.domain.eligibility import Requirements
 from router.domain.errors import (
     ProviderDisconnected,
@@ -29,6 +29,7 @@ from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Provider
 from router.runtime.background import Background
 from router.runtime.fair_queue import CheckPool
+from router.serving.account_faults import AccountFaults
 from router.serving.deployment_stats import DeploymentStats, StatsBook, share_ms, tokens_heard
 
 CHARGED = (ProviderTimeout, ProviderMalformed, ProviderDisconnected)
@@ -48,6 +49,7 @@ class PlanRun:
     answer, arm, deployment: what will be served. passed: the gate had no objection to it.
     health: what the board said when the plan was chosen. probes: deployments that this run probes.
     tenant: the one that asks. handout_ms: kept of the deadline to hand out an answer that is held.
+    errors: of the attempts that failed at a provider.
     started: a delta has been handed out, so no other arm can answer any more.
     gate_session: the plan's gate on a first answer that passed the certain checks; None for none.
     """
@@ -70,6 +72,7 @@ class PlanRun:
     tenant: str = ""
     handout_ms: float = 0.0
     probes: set[str] = field(default_factory=set)
+    errors: list[ProviderError] = field(default_factory=list)
 
     @property
     def left_usd(self) -> float | None:
@@ -91,7 +94,8 @@ class _OpenAttempt:
     """One call under way, which leaves exactly one attempt in its run.
 
     limit_ms: until its answer, live until its first delta. most_tokens: the output limit sent.
-    pieces, characters: received so far. heard_s: when its last piece was handed out.
+    pieces, characters: received so far. unseen: what it cost besides. heard_s: when its last piece
+    was handed out.
     """
 
     run: PlanRun
@@ -105,6 +109,7 @@ class _OpenAttempt:
     most_tokens: int = 0
     pieces: int = 0
     characters: int = 0
+    unseen: Unseen = field(default_factory=Unseen)
     heard_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -133,6 +138,9 @@ class _OpenAttempt:
         self.pieces += 1
         self.characters += len(_text(delta))
 
+    def note_unseen(self, unseen: Unseen) -> None:
+        self.unseen = unseen
+
     def arrive(self, answer: Answer) -> None:
         """Note that the deployment has done its part; checks take the time of this process."""
         if not (self.live and self.pieces):
@@ -153,16 +161,20 @@ class _OpenAttempt:
 
     def _uncounted_usage(self, error: BaseException) -> Usage:
         """Returns the charge without a count: all that was sent and may have been written."""
-        if isinstance(error, ProviderError) and not isinstance(error, CHARGED):
-            return Usage()
+        if isinstance(error, ProviderError):
+            if error.usage is not None:
+                return error.usage
+            if not isinstance(error, CHARGED):
+                return Usage()
         return Usage(self.run.needs.input_tokens, self._uncounted_output(error), guessed=True)
 
     def _uncounted_output(self, error: BaseException) -> int:
         """Returns what was heard with what is usually hidden; the limit where nothing was heard."""
-        hidden = self.stats.hidden_tokens
-        if self.pieces:
-            heard = tokens_heard(self.pieces, self.characters) + (hidden or 0)
-            return min(self.most_tokens, heard)
+        hidden, unseen = self.stats.hidden_tokens, self.unseen
+        if self.pieces or unseen.characters or unseen.tokens:
+            thought = max(hidden or 0, tokens_heard(0, unseen.characters))
+            heard = tokens_heard(self.pieces, self.characters) + thought
+            return min(self.most_tokens, max(heard, unseen.tokens))
         left_early = self._waits_as_usual() and not isinstance(error, ProviderError)
         return 0 if left_early and hidden == 0 else self.most_tokens
 
@@ -214,6 +226,7 @@ class DeploymentCaller:
         self._gate = gate
         self._checks = checks or CheckPool()
         self._stats = (stats or StatsBook()).of
+        self.account_faults = AccountFaults()
 
     def is_busy(self, run: PlanRun, deployment: Deployment) -> bool:
         """True if as many attempts are under way as it may have, or one tenant of it."""
@@ -270,6 +283,8 @@ class DeploymentCaller:
                     yield delta
         except ProviderError as failure:
             error = failure
+            run.errors.append(failure)
+            self.account_faults.note(deployment.name, failure)
             attempt.fail(AttemptOutcome.FAILED, failure.reason.lower(), failure)
         except (asyncio.CancelledError, GeneratorExit) as left:
             error = left
@@ -327,11 +342,15 @@ class DeploymentCaller:
             yield await provider.complete(deployment, chat, whole_ms)
             return
         async with aclosing(provider.stream(deployment, chat, whole_ms)) as items:
-            first = await _first(items, limit_ms if limit_ms < whole_ms else None)
+            limit = limit_ms if limit_ms < whole_ms else None
+            first = await _first(items, limit, attempt.note_unseen)
             if first is not None:
                 yield first
             async for item in items:
-                yield item
+                if isinstance(item, Unseen):
+                    attempt.note_unseen(item)
+                else:
+                    yield item
 
     def _verdict(self, attempt: _OpenAttempt, error: BaseException | None) -> Health | None:
         """Returns the health that an attempt speaks for, None where it tells nothing.
@@ -358,6 +377,7 @@ class DeploymentCaller:
         probing = name in attempt.run.probes
         attempt.run.probes.discard(name)
         if verdict is Health.CLOSED:
+            self.account_faults.current.pop(name, None)
             self._background.start(self._tell(self._health.succeeded(name)))
         elif verdict is Health.OPEN:
             pause_ms = error.retry_after_ms if isinstance(error, ProviderError) else None
@@ -373,13 +393,19 @@ class DeploymentCaller:
 
 
 async def _first(
-    items: AsyncGenerator[Delta | Answer], limit_ms: float | None
+    items: AsyncGenerator[Delta | Unseen | Answer],
+    limit_ms: float | None,
+    note: Callable[[Unseen], None],
 ) -> Delta | Answer | None:
     """Returns the first item, None where there is none. Raises ProviderError, late ones too."""
     limit_s = None if limit_ms is None else max(LEAST_LIMIT_MS, limit_ms) / MS_PER_S
     try:
         async with asyncio.timeout(limit_s) as limit:
-            return await anext(items, None)
+            async for item in items:
+                if not isinstance(item, Unseen):
+                    return item
+                note(item)
+            return None
     except TimeoutError as late:
         if not limit.expired():
             raise

@@ -14,10 +14,12 @@ from bandit.gates import Step
 from router.domain import MS_PER_S
 from router.domain.catalog import Catalog, Deployment
 from router.domain.chat import Answer, Delta, deltas_of
+from router.domain.errors import RouterError
 from router.domain.records import JUDGED, UNJUDGED, Attempt, AttemptOutcome
 from router.gates.gate_session import AvailableSteps, GateSession
 from router.ports import Clock
 from router.ports.state import Health
+from router.serving.account_faults import failure_of
 from router.serving.attempts import DeploymentCaller, PlanRun
 
 NO_CALL = "no_healthy_deployment"
@@ -62,6 +64,11 @@ class Cascade:
         self._clock = clock
         self._settings = settings
         self._second_timeout_s = second_timeout_ms / MS_PER_S
+
+    def failure_of(self, run: PlanRun, decision_id: str) -> RouterError:
+        """Returns the error of a run that came to no answer."""
+        known = self._caller.account_faults.current
+        return failure_of(run.attempts, run.errors, self._catalog, known, decision_id)
 
     def now_s(self) -> float:
         """Read the clock that deadlines are measured by."""

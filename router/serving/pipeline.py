@@ -18,6 +18,7 @@ from router.domain.errors import (
     InvalidRequest,
     Overloaded,
     QuotaExceeded,
+    RouterError,
     StorageUnavailable,
 )
 from router.domain.records import CacheStatus, Mode, SessionTurn
@@ -261,7 +262,7 @@ class Pipeline:
                 async for delta in deltas:
                     yield delta
 
-    def _failure(self, state: RequestState) -> AllAttemptsFailed | DeadlineTooShort | Overloaded:
+    def _failure(self, state: RequestState) -> RouterError:
         metadata = {"decision_id": state.id}
         if state.deadline_s is not None and self.clock() >= state.deadline_s:
             return DeadlineTooShort("the deadline passed before an answer", metadata=metadata)
@@ -269,4 +270,6 @@ class Pipeline:
         if attempts and all(attempt.why == BUSY for attempt in attempts):
             busy = "every deployment that may answer is busy: try again later"
             return Overloaded(busy, metadata=metadata)
+        if state.run is not None:
+            return self.cascade.failure_of(state.run, state.id)
         return AllAttemptsFailed("no provider could answer: try again later", metadata=metadata)

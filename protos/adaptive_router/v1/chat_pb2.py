@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61\x64\x61ptive_router/v1/chat.proto\x12\x12\x61\x64\x61ptive_router.v1\"\'\n\x08ImageUrl\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"T\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x31\n\timage_url\x18\x02 \x01(\x0b\x32\x1c.adaptive_router.v1.ImageUrlH\x00\x42\t\n\x07\x63ontent\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"\xb0\x01\n\x07Message\x12&\n\x04role\x18\x01 \x01(\x0e\x32\x18.adaptive_router.v1.Role\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\'\n\x05parts\x18\x03 \x03(\x0b\x32\x18.adaptive_router.v1.Part\x12\x30\n\ntool_calls\x18\x04 \x03(\x0b\x32\x1c.adaptive_router.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x05 \x01(\t\"=\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x01(\t\"F\n\nToolChoice\x12*\n\x04mode\x18\x01 \x01(\x0e\x32\x1c.adaptive_router.v1.ToolMode\x12\x0c\n\x04name\x18\x02 \x01(\t\"\xbe\x01\n\x0eResponseFormat\x12\x35\n\x04kind\x18\x01 \x01(\x0e\x32\'.adaptive_router.v1.ResponseFormat.Kind\x12\x0e\n\x06schema\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"W\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_TEXT\x10\x01\x12\x14\n\x10KIND_JSON_OBJECT\x10\x02\x12\x14\n\x10KIND_JSON_SCHEMA\x10\x03\"\xff\x02\n\x0b\x43hatRequest\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.adaptive_router.v1.Message\x12\'\n\x05tools\x18\x02 \x03(\x0b\x32\x18.adaptive_router.v1.Tool\x12\x33\n\x0btool_choice\x18\x03 \x01(\x0b\x32\x1e.adaptive_router.v1.ToolChoice\x12;\n\x0fresponse_format\x18\x04 \x01(\x0b\x32\".adaptive_router.v1.ResponseFormat\x12\x18\n\x0btemperature\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x1e\n\x11max_output_tokens\x18\x07 \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x08 \x03(\t\x12\x11\n\x04seed\x18\t \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x14\n\x12_max_output_tokensB\x07\n\x05_seed\"\xae\x01\n\x06\x41nswer\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x30\n\ntool_calls\x18\x02 \x03(\x0b\x32\x1c.adaptive_router.v1.ToolCall\x12\x37\n\rfinish_reason\x18\x03 \x01(\x0e\x32 .adaptive_router.v1.FinishReason\x12\x14\n\x0cinput_tokens\x18\x04 \x01(\x04\x12\x15\n\routput_tokens\x18\x05 \x01(\x04*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04*e\n\x08ToolMode\x12\x19\n\x15TOOL_MODE_UNSPECIFIED\x10\x00\x12\x12\n\x0eTOOL_MODE_AUTO\x10\x01\x12\x12\n\x0eTOOL_MODE_NONE\x10\x02\x12\x16\n\x12TOOL_MODE_REQUIRED\x10\x03*\x9f\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x04\x42W\n\x1bio.github.adaptiverouter.v1P\x01Z6github.com/adaptive-router/adaptive-router/go/routerv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61\x64\x61ptive_router/v1/chat.proto\x12\x12\x61\x64\x61ptive_router.v1\"\'\n\x08ImageUrl\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"T\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x31\n\timage_url\x18\x02 \x01(\x0b\x32\x1c.adaptive_router.v1.ImageUrlH\x00\x42\t\n\x07\x63ontent\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\";\n\nOpaquePart\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\xe0\x01\n\x07Message\x12&\n\x04role\x18\x01 \x01(\x0e\x32\x18.adaptive_router.v1.Role\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\'\n\x05parts\x18\x03 \x03(\x0b\x32\x18.adaptive_router.v1.Part\x12\x30\n\ntool_calls\x18\x04 \x03(\x0b\x32\x1c.adaptive_router.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x05 \x01(\t\x12.\n\x06opaque\x18\x06 \x03(\x0b\x32\x1e.adaptive_router.v1.OpaquePart\"=\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x01(\t\"F\n\nToolChoice\x12*\n\x04mode\x18\x01 \x01(\x0e\x32\x1c.adaptive_router.v1.ToolMode\x12\x0c\n\x04name\x18\x02 \x01(\t\"\xbe\x01\n\x0eResponseFormat\x12\x35\n\x04kind\x18\x01 \x01(\x0e\x32\'.adaptive_router.v1.ResponseFormat.Kind\x12\x0e\n\x06schema\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"W\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_TEXT\x10\x01\x12\x14\n\x10KIND_JSON_OBJECT\x10\x02\x12\x14\n\x10KIND_JSON_SCHEMA\x10\x03\"\xff\x02\n\x0b\x43hatRequest\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.adaptive_router.v1.Message\x12\'\n\x05tools\x18\x02 \x03(\x0b\x32\x18.adaptive_router.v1.Tool\x12\x33\n\x0btool_choice\x18\x03 \x01(\x0b\x32\x1e.adaptive_router.v1.ToolChoice\x12;\n\x0fresponse_format\x18\x04 \x01(\x0b\x32\".adaptive_router.v1.ResponseFormat\x12\x18\n\x0btemperature\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x1e\n\x11max_output_tokens\x18\x07 \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x08 \x03(\t\x12\x11\n\x04seed\x18\t \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x14\n\x12_max_output_tokensB\x07\n\x05_seed\"\xde\x01\n\x06\x41nswer\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x30\n\ntool_calls\x18\x02 \x03(\x0b\x32\x1c.adaptive_router.v1.ToolCall\x12\x37\n\rfinish_reason\x18\x03 \x01(\x0e\x32 .adaptive_router.v1.FinishReason\x12\x14\n\x0cinput_tokens\x18\x04 \x01(\x04\x12\x15\n\routput_tokens\x18\x05 \x01(\x04\x12.\n\x06opaque\x18\x06 \x03(\x0b\x32\x1e.adaptive_router.v1.OpaquePart*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04*e\n\x08ToolMode\x12\x19\n\x15TOOL_MODE_UNSPECIFIED\x10\x00\x12\x12\n\x0eTOOL_MODE_AUTO\x10\x01\x12\x12\n\x0eTOOL_MODE_NONE\x10\x02\x12\x16\n\x12TOOL_MODE_REQUIRED\x10\x03*\x9f\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x04\x42W\n\x1bio.github.adaptiverouter.v1P\x01Z6github.com/adaptive-router/adaptive-router/go/routerv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,30 +32,32 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'adaptive_router.v1.chat_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033io.github.adaptiverouter.v1P\001Z6github.com/adaptive-router/adaptive-router/go/routerv1'
-  _globals['_ROLE']._serialized_start=1307
-  _globals['_ROLE']._serialized_end=1402
-  _globals['_TOOLMODE']._serialized_start=1404
-  _globals['_TOOLMODE']._serialized_end=1505
-  _globals['_FINISHREASON']._serialized_start=1508
-  _globals['_FINISHREASON']._serialized_end=1667
+  _globals['_ROLE']._serialized_start=1464
+  _globals['_ROLE']._serialized_end=1559
+  _globals['_TOOLMODE']._serialized_start=1561
+  _globals['_TOOLMODE']._serialized_end=1662
+  _globals['_FINISHREASON']._serialized_start=1665
+  _globals['_FINISHREASON']._serialized_end=1824
   _globals['_IMAGEURL']._serialized_start=53
   _globals['_IMAGEURL']._serialized_end=92
   _globals['_PART']._serialized_start=94
   _globals['_PART']._serialized_end=178
   _globals['_TOOLCALL']._serialized_start=180
   _globals['_TOOLCALL']._serialized_end=235
-  _globals['_MESSAGE']._serialized_start=238
-  _globals['_MESSAGE']._serialized_end=414
-  _globals['_TOOL']._serialized_start=416
-  _globals['_TOOL']._serialized_end=477
-  _globals['_TOOLCHOICE']._serialized_start=479
-  _globals['_TOOLCHOICE']._serialized_end=549
-  _globals['_RESPONSEFORMAT']._serialized_start=552
-  _globals['_RESPONSEFORMAT']._serialized_end=742
-  _globals['_RESPONSEFORMAT_KIND']._serialized_start=655
-  _globals['_RESPONSEFORMAT_KIND']._serialized_end=742
-  _globals['_CHATREQUEST']._serialized_start=745
-  _globals['_CHATREQUEST']._serialized_end=1128
-  _globals['_ANSWER']._serialized_start=1131
-  _globals['_ANSWER']._serialized_end=1305
+  _globals['_OPAQUEPART']._serialized_start=237
+  _globals['_OPAQUEPART']._serialized_end=296
+  _globals['_MESSAGE']._serialized_start=299
+  _globals['_MESSAGE']._serialized_end=523
+  _globals['_TOOL']._serialized_start=525
+  _globals['_TOOL']._serialized_end=586
+  _globals['_TOOLCHOICE']._serialized_start=588
+  _globals['_TOOLCHOICE']._serialized_end=658
+  _globals['_RESPONSEFORMAT']._serialized_start=661
+  _globals['_RESPONSEFORMAT']._serialized_end=851
+  _globals['_RESPONSEFORMAT_KIND']._serialized_start=764
+  _globals['_RESPONSEFORMAT_KIND']._serialized_end=851
+  _globals['_CHATREQUEST']._serialized_start=854
+  _globals['_CHATREQUEST']._serialized_end=1237
+  _globals['_ANSWER']._serialized_start=1240
+  _globals['_ANSWER']._serialized_end=1462
 # @@protoc_insertion_point(module_scope)

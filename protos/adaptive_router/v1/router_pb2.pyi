@@ -118,16 +118,18 @@ class ToolCallDelta(_message.Message):
 class StreamCompleteResponse(_message.Message):
     __slots__ = ("text_delta", "tool_call_delta", "done")
     class Done(_message.Message):
-        __slots__ = ("finish_reason", "input_tokens", "output_tokens", "receipt")
+        __slots__ = ("finish_reason", "input_tokens", "output_tokens", "receipt", "opaque")
         FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
         INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
         OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
         RECEIPT_FIELD_NUMBER: _ClassVar[int]
+        OPAQUE_FIELD_NUMBER: _ClassVar[int]
         finish_reason: _chat_pb2.FinishReason
         input_tokens: int
         output_tokens: int
         receipt: Receipt
-        def __init__(self, finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ...) -> None: ...
+        opaque: _containers.RepeatedCompositeFieldContainer[_chat_pb2.OpaquePart]
+        def __init__(self, finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opaque: _Optional[_Iterable[_Union[_chat_pb2.OpaquePart, _Mapping]]] = ...) -> None: ...
     TEXT_DELTA_FIELD_NUMBER: _ClassVar[int]
     TOOL_CALL_DELTA_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]

@@ -5,26 +5,32 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-
-import msgspec
+from typing import Any
 
 from router.adapters.providers.dialect import Assembler, Dialect, Json, given, merged
+from router.adapters.providers.reading.calls import CallPiece, arguments_of
+from router.adapters.providers.reading.characters import clean
+from router.adapters.providers.reading.fields import (
+    end_of,
+    first_of,
+    index_of,
+    items_of,
+    record_of,
+    string_of,
+)
 from router.domain.catalog import Deployment
 from router.domain.chat import (
-    Answer,
     ChatRequest,
+    Content,
     Delta,
-    FinishReason,
     Format,
     ImagePart,
     Message,
-    Part,
     ResponseFormat,
     Role,
     TextPart,
     ToolMode,
 )
-from router.domain.errors import ProviderMalformed
 
 API_VERSION = "2023-06-01"
 _MODES = {ToolMode.AUTO: "auto", ToolMode.NONE: "none", ToolMode.REQUIRED: "any"}
@@ -57,15 +63,6 @@ class Anthropic:
             stream=stream or None,
         )
 
-    def answer(self, data: bytes, deployment: Deployment, chat: ChatRequest) -> Answer:
-        message, assembler = _decode_message(data), AnthropicAssembler(deployment, chat)
-        assembler.open(message)
-        for index, block in enumerate(message.content):
-            for _ in assembler.begin(index, block, whole=True):
-                pass
-        assembler.ended = True
-        return assembler.finish()
-
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> AnthropicAssembler:
         return AnthropicAssembler(deployment, chat)
 
@@ -94,11 +91,11 @@ def _message(message: Message) -> Json:
         {"type": "tool_use", "id": c.id, "name": c.name, "input": json.loads(c.arguments or "{}")}
         for c in message.tool_calls
     ]
-    parts = [_part(p) for p in message.parts if not isinstance(p, TextPart) or p.text]
+    parts = [_part(p) for p in message.content if not isinstance(p, TextPart) or p.text]
     return {"role": message.role.value, "content": parts + calls}
 
 
-def _part(part: Part) -> Json:
+def _part(part: Content) -> Json:
     if isinstance(part, ImagePart):
         return {"type": "image", "source": _source(part.url)}
     return {"type": "text", "text": part.text}
@@ -124,127 +121,62 @@ def _tool_choice(chat: ChatRequest) -> Json | None:
     return None if is_default else {"type": _MODES[choice.mode]}
 
 
-_FINISH = {
-    "end_turn": FinishReason.STOP,
-    "stop_sequence": FinishReason.STOP,
-    "max_tokens": FinishReason.LENGTH,
-    "model_context_window_exceeded": FinishReason.LENGTH,
-    "tool_use": FinishReason.TOOL_CALLS,
-    "refusal": FinishReason.CONTENT_FILTER,
-}
-
-
-class _Block(msgspec.Struct):
-    """A part of the answer; of a type not known here nothing is read."""
-
-    type: str
-    text: str = ""
-    id: str = ""
-    name: str = ""
-    input: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-class _Delta(msgspec.Struct):
-    type: str = ""
-    text: str = ""
-    partial_json: str = ""
-    stop_reason: str | None = None
-
-
-class _AnthropicUsage(msgspec.Struct):
-    """Counts so far: each event repeats those that it knows."""
-
-    input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    output_tokens: int | None = None
-
-    def updated(self, later: _AnthropicUsage | None) -> _AnthropicUsage:
-        if later is None:
-            return self
-        both = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(later), strict=True)
-        return _AnthropicUsage(*(old if new is None else new for old, new in both))
-
-    def all_input_tokens(self) -> int:
-        """Cached input is charged too, at other rates; at list price the bill is never too low."""
-        kinds = (
-            self.input_tokens,
-            self.cache_creation_input_tokens,
-            self.cache_read_input_tokens,
-        )
-        return sum(count or 0 for count in kinds)
-
-
-class _AnthropicMessage(msgspec.Struct):
-    content: list[_Block]
-    model: str = ""
-    stop_reason: str | None = None
-    usage: _AnthropicUsage | None = None
-
-
-class _Event(msgspec.Struct):
-    type: str
-    index: int = 0
-    message: _AnthropicMessage | None = None
-    content_block: _Block | None = None
-    delta: _Delta | None = None
-    usage: _AnthropicUsage | None = None
-
-
-_decode_message = msgspec.json.Decoder(_AnthropicMessage).decode
-_decode_event = msgspec.json.Decoder(_Event).decode
-
-
 @dataclass(slots=True)
 class AnthropicAssembler(Assembler):
-    _usage: _AnthropicUsage = field(default_factory=_AnthropicUsage)
-    _stop_reason: str = ""
+    """_calling: by its index, whether a block is a call of the caller's tools."""
 
-    def feed(self, data: bytes) -> Iterator[Delta]:
-        event = _decode_event(data)
-        self._usage = self._usage.updated(event.usage)
-        match event:
-            case _Event(type="message_start", message=_AnthropicMessage() as message):
-                self.open(message)
-            case _Event(type="content_block_start", content_block=_Block() as block):
-                yield from self.begin(event.index, block)
-            case _Event(type="content_block_delta", delta=_Delta() as delta):
-                yield from self._proceed(event.index, delta)
-            case _Event(type="message_delta", delta=_Delta() as delta):
-                self._stop_reason = delta.stop_reason or self._stop_reason
-            case _Event(type="message_stop"):
+    _calling: dict[int | None, bool] = field(default_factory=dict)
+    _index: int | None = None
+
+    def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
+        match body.get("type"):
+            case "message_start":
+                yield from self._message(record_of(body.get("message")), whole=whole)
+            case "content_block_start":
+                self._index = index_of(body.get("index"))
+                yield from self._begin(self._index, record_of(body.get("content_block")))
+            case "content_block_delta":
+                yield from self._proceed(body, record_of(body.get("delta")))
+            case "message_delta":
+                self._ends(record_of(body.get("delta")), body)
+            case "message_stop":
                 self.ended = True
-            case _Event(type="error"):
-                raise ProviderMalformed("the provider reported an error in mid-stream")
+            case _:
+                if "content" in body:
+                    yield from self._message(body, whole=whole)
 
-    def open(self, message: _AnthropicMessage) -> None:
-        self.model = message.model
-        self._stop_reason = message.stop_reason or ""
-        self._usage = self._usage.updated(message.usage)
+    def _ends(self, *told: Json) -> None:
+        reasons = [each.get(name) for each in told for name in ("stop_reason", "stopReason")]
+        self.end = end_of(*reasons) or self.end
+        self.refusal = self.refusal or self.end == "refusal"
 
-    def begin(self, index: int, block: _Block, *, whole: bool = False) -> Iterator[Delta]:
+    def _message(self, message: Json, *, whole: bool) -> Iterator[Delta]:
+        self.model = string_of(message.get("model")) or self.model
+        self._ends(message)
+        for index, block in enumerate(items_of(message.get("content"))):
+            yield from self._begin(index, block, whole=whole)
+
+    def _begin(self, index: int | None, block: Any, *, whole: bool = False) -> Iterator[Delta]:
         """A call's input comes with the block when the answer is whole, else in pieces."""
-        if block.type == "text":
-            yield from self.say(block.text)
-        elif block.type == "tool_use":
-            arguments = bytes(block.input).decode() if whole else ""
-            yield self.calls.begin(index, block.id, block.name, arguments)
-
-    def _proceed(self, index: int, delta: _Delta) -> Iterator[Delta]:
-        if delta.type == "text_delta":
-            yield from self.say(delta.text)
-        elif delta.type == "input_json_delta" and index in self.calls:
-            yield self.calls.proceed(index, delta.partial_json)
-
-    def finish(self) -> Answer:
-        if not self.ended:
-            raise ProviderMalformed("the provider's stream broke off")
-        return self.assembled(
-            _FINISH.get(self._stop_reason, FinishReason.STOP),
-            self._usage.all_input_tokens(),
-            self._usage.output_tokens,
-            refusal=self._stop_reason == "refusal",
+        call = record_of(block)
+        self._calling[index] = call.get("type") == "tool_use"
+        if not self._calling[index]:
+            yield from self.say_parts(block)
+            return
+        call_id, name = clean(string_of(call.get("id"))), clean(string_of(call.get("name")))
+        arguments = arguments_of(call.get("input"))
+        yield from self.call(
+            CallPiece(index, call_id, name, arguments, whole or not call_id, preset=not whole)
         )
+
+    def _proceed(self, body: Json, delta: Json) -> Iterator[Delta]:
+        index = index_of(body.get("index"))
+        index = self._index if index is None else index
+        pieces = first_of(delta, "partial_json", "input")
+        if pieces is None:
+            yield from self.say_parts(delta)
+        elif self._calling.get(index):
+            yield from self.call(CallPiece(index, arguments=arguments_of(pieces)))
 
 
 DIALECT: Dialect = Anthropic()

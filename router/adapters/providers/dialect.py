@@ -2,71 +2,47 @@
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
+from router.adapters.providers.failures import told
+from router.adapters.providers.reading.calls import CallPiece, Calls
+from router.adapters.providers.reading.characters import Joiner
+from router.adapters.providers.reading.fence import Unfencer
+from router.adapters.providers.reading.fields import (
+    HIDDEN,
+    REFUSAL,
+    UNREAD,
+    Counts,
+    bodies_of,
+    decoded,
+    error_of,
+    is_interrupted,
+    known_end,
+    parts_of,
+)
+from router.adapters.providers.sse import BOM, DONE, ErrorEvent
 from router.domain.catalog import Deployment
 from router.domain.chat import (
     Answer,
     ChatRequest,
     Delta,
     FinishReason,
+    Format,
     TextDelta,
     ToolCall,
-    ToolCallDelta,
+    Unseen,
     Usage,
-    deltas_of,
 )
+from router.domain.errors import ProviderError, ProviderMalformed, ProviderUnavailable
 
 Json: TypeAlias = dict[str, Any]
 CHARS_PER_TOKEN = 4
-MAX_TOKENS = 100_000_000
-"""More than any model reads or writes: a count beyond it is a provider's mistake."""
-
-
-@dataclass(slots=True)
-class _OpenCall:
-    number: int
-    id: str
-    name: str
-    arguments: list[str]
-
-
-@dataclass(slots=True)
-class Calls:
-    """Numbers tool calls from 0 as they begin, whatever index the provider gives them."""
-
-    chat: ChatRequest
-    _calls: dict[int, _OpenCall] = field(default_factory=dict)
-
-    def begin(self, index: int, call_id: str, name: str, arguments: str = "") -> ToolCallDelta:
-        """Make an id where there is none: one that no earlier turn of the conversation has used."""
-        number = len(self._calls)
-        call_id = call_id or f"call_{len(self.chat.messages)}_{number}"
-        self._calls[index] = _OpenCall(number, call_id, name, [arguments])
-        return ToolCallDelta(number, call_id, name, arguments)
-
-    def proceed(self, index: int, arguments: str) -> ToolCallDelta:
-        """Raises KeyError for a call that has not begun."""
-        call = self._calls[index]
-        call.arguments.append(arguments)
-        return ToolCallDelta(call.number, arguments=arguments)
-
-    def __contains__(self, index: int) -> bool:
-        return index in self._calls
-
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    def whole(self) -> tuple[ToolCall, ...]:
-        return tuple(ToolCall(c.id, c.name, "".join(c.arguments)) for c in self._calls.values())
-
-    @property
-    def text(self) -> str:
-        return "".join(piece for call in self._calls.values() for piece in call.arguments)
+HIDDEN_MARGIN: Final = 32
+"""Tokens of a stream beyond what can be seen of it that are taken for overhead."""
+_JSON: Final = (b"{", b"[")
 
 
 @dataclass(slots=True)
@@ -74,59 +50,180 @@ class Assembler(ABC):
     """Puts one answer together, whole or streamed.
 
     ended: the provider has said that nothing follows; never set where a protocol has no such mark.
+    end: why the answer ended, as `end_of` spells it. hidden: characters of reasoning so far.
     """
 
     deployment: Deployment
     chat: ChatRequest
     ended: bool = False
     model: str = ""
-    calls: Calls = field(init=False)
+    end: str = ""
+    refusal: bool = False
+    hidden: int = 0
+    counts: Counts = field(default_factory=Counts)
+    mean_logprob: float | None = None
+    _calls: Calls | None = None
     _text: list[str] = field(default_factory=list)
-    read_whole: Answer | None = None
-
-    def __post_init__(self) -> None:
-        self.calls = Calls(self.chat)
-
-    @abstractmethod
-    def feed(self, data: bytes) -> Iterator[Delta]:
-        """Raises ProviderMalformed, or msgspec.DecodeError for JSON of another shape."""
-
-    def whole(self, data: bytes) -> Iterator[Delta]:
-        """Stand-in."""
-        dialect = sys.modules[type(self).__module__].DIALECT  # type: ignore[attr-defined]
-        answer = dialect.answer(data, self.deployment, self.chat)
-        self.read_whole, self.ended = answer, True
-        yield from deltas_of(answer)
+    _joiner: Joiner = field(default_factory=Joiner)
+    _unfencer: Unfencer | None = None
+    _is_whole: bool = False
+    _is_closed: bool = False
+    _is_unread: bool = False
+    _told: tuple[int, int] = (0, 0)
 
     @abstractmethod
-    def finish(self) -> Answer:
-        """Raises ProviderMalformed when the stream broke off before its end."""
+    def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
+        """Yields what a body adds to the answer. whole: it is all of it."""
 
-    def say(self, text: str | None) -> Iterator[Delta]:
+    def feed(self, data: bytes) -> Iterator[Delta | Unseen]:
+        """Read the data of one event. Raises ProviderError."""
+        data = data.strip()
+        if self.ended or not data:
+            return
+        if data.startswith(DONE):
+            self.ended = True
+        elif isinstance(data, ErrorEvent):
+            raise told(_json_or_text(data))
+        # A word alone keeps a connection open; half of an object is a hole in the answer.
+        elif data[:1] in _JSON:
+            yield from self._read_all(bodies_of(data), whole=False)
+        if self.ended:
+            yield from self.close()
+
+    def whole(self, data: bytes) -> Iterator[Delta | Unseen]:
+        """Read a body that is JSON: one answer, or a list of the pieces of one."""
+        bodies = bodies_of(data.removeprefix(BOM))
+        self._is_whole = len(bodies) == 1
+        yield from self._read_all(bodies, whole=self._is_whole)
+        self.ended = True
+        yield from self.close()
+
+    def _read_all(self, bodies: list[Json], *, whole: bool) -> Iterator[Delta | Unseen]:
+        for body in bodies:
+            error = error_of(body)
+            if error is not None:
+                raise told(error)
+            self.counts.add(body)
+            yield from self.read(body, whole=whole)
+            yield from self._unseen()
+
+    def _unseen(self) -> Iterator[Unseen]:
+        """Tell what was written and can't be seen, while it is not known to be all."""
+        if self.end or not (self.hidden or self.counts.most):
+            return
+        tokens = self.counts.output_tokens
+        is_hidden = self.counts.hidden_tokens or tokens > 2 * len(self._text) + HIDDEN_MARGIN
+        now = self.hidden, tokens if is_hidden else 0
+        if now != self._told:
+            self._told = now
+            yield Unseen(*now)
+
+    def say(self, text: str) -> Iterator[Delta]:
+        text = self._joiner.joined(text)
+        if self.chat.response_format.kind is not Format.TEXT and not self._is_closed:
+            self._unfencer = self._unfencer or Unfencer(whole=self._is_whole)
+            text = self._unfencer.feed(text)
         if text:
             self._text.append(text)
             yield TextDelta(text)
 
-    def assembled(
-        self,
-        finish_reason: FinishReason,
-        input_tokens: int | None,
-        output_tokens: int | None,
-        *,
-        mean_logprob: float | None = None,
-        refusal: bool = False,
-    ) -> Answer:
-        text = "".join(self._text)
-        written = text + self.calls.text
+    def say_parts(self, content: Any) -> Iterator[Delta]:
+        """Say the text of a content, and count its hidden reasoning."""
+        if isinstance(content, str):
+            yield from self.say(content)
+            return
+        for kind, text in parts_of(content):
+            if kind == HIDDEN:
+                self.hidden += len(text)
+            elif kind == UNREAD:
+                self._is_unread = True
+            else:
+                self.refusal = self.refusal or (kind == REFUSAL and bool(text))
+                yield from self.say(text)
+
+    def call(self, piece: CallPiece) -> Iterator[Delta]:
+        self._calls = self._calls or Calls(self.chat)
+        yield from self._calls.add(piece)
+
+    @property
+    def has_said(self) -> bool:
+        return bool(self._text or self._calls)
+
+    def close(self) -> Iterator[Delta]:
+        """Hand out what was held back: nothing follows. Done once."""
+        if self._is_closed:
+            return
+        yield from self.say(self._joiner.ended())
+        self._is_closed = True
+        if self._unfencer is not None:
+            yield from self.say(self._unfencer.close())
+        if self._calls is not None:
+            yield from self._calls.close()
+
+    def finish(self) -> Answer:
+        """Raises ProviderError where the answer did not come to a good end."""
+        for _ in self.close():
+            pass
+        calls = self._calls.whole() if self._calls else ()
         return Answer(
-            text=text,
-            finish_reason=finish_reason,
-            usage=_usage_or_guess(input_tokens, output_tokens, self.chat, written),
+            text="".join(self._text),
+            finish_reason=self._reason(calls),
+            usage=self._usage(calls),
             model=self.model or self.deployment.model,
-            tool_calls=self.calls.whole(),
-            mean_logprob=mean_logprob,
-            refusal=refusal,
+            tool_calls=calls,
+            mean_logprob=self.mean_logprob,
+            refusal=self.refusal,
         )
+
+    def _reason(self, calls: tuple[ToolCall, ...]) -> FinishReason:
+        """Returns why the answer ended; calls that are whole are one, whatever is told."""
+        reason, has_calls = known_end(self.end), self._calls is not None and self._calls.are_whole
+        if not self.end and (not self.ended or not (has_calls or self._is_plain)):
+            raise ProviderMalformed("the provider's answer broke off")
+        if has_calls:
+            return FinishReason.TOOL_CALLS
+        if not self.end:
+            return FinishReason.STOP
+        if reason is None or (self._is_unread and not self.has_said):
+            raise self._failed(calls)
+        if reason is FinishReason.LENGTH or reason is FinishReason.CONTENT_FILTER:
+            return reason
+        if calls:
+            return FinishReason.TOOL_CALLS
+        is_lost = self._calls is not None or reason is FinishReason.TOOL_CALLS
+        if is_lost and (self._calls is not None or not self._text):
+            raise self._failed(calls)
+        return FinishReason.STOP
+
+    @property
+    def _is_plain(self) -> bool:
+        """True for a whole answer of which only the end was left out."""
+        return self._is_whole and bool(self._text) and self._calls is None
+
+    def _failed(self, calls: tuple[ToolCall, ...]) -> ProviderError:
+        """Returns the error of an end that is not known to be good: what was written is charged."""
+        if is_interrupted(self.end):
+            return ProviderUnavailable("the provider broke its answer off with an error")
+        error = ProviderMalformed("the provider's answer came to an unknown end")
+        error.usage = self._usage(calls)
+        return error
+
+    def _usage(self, calls: tuple[ToolCall, ...]) -> Usage:
+        """Returns the provider's counts, or a guess: an answer without usage was not free."""
+        read, written = self.counts.input_tokens, self.counts.output_tokens
+        characters = sum(map(len, self._text)) + sum(len(c.arguments) for c in calls) + self.hidden
+        return Usage(
+            read or self.chat.estimated_input_tokens,
+            written or 1 + characters // CHARS_PER_TOKEN,
+            guessed=not (read and written),
+        )
+
+
+def _json_or_text(data: bytes) -> Any:
+    try:
+        return decoded(data)
+    except ProviderMalformed:
+        return data.decode(errors="replace")
 
 
 class Dialect(Protocol):
@@ -140,27 +237,7 @@ class Dialect(Protocol):
         """Raises ValueError for a request that the protocol can't carry."""
         ...
 
-    def answer(self, data: bytes, deployment: Deployment, chat: ChatRequest) -> Answer:
-        """Raises ProviderMalformed, or msgspec.DecodeError for JSON of another shape."""
-        ...
-
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> Assembler: ...
-
-
-def _usage_or_guess(
-    input_tokens: int | None, output_tokens: int | None, chat: ChatRequest, text: str
-) -> Usage:
-    """Returns the provider's counts, or a guess: an answer without usage was not free."""
-    read, written = _count(input_tokens), _count(output_tokens)
-    return Usage(
-        read or chat.estimated_input_tokens,
-        written or 1 + len(text) // CHARS_PER_TOKEN,
-        guessed=not (read and written),
-    )
-
-
-def _count(tokens: int | None) -> int:
-    return tokens if tokens is not None and 0 < tokens <= MAX_TOKENS else 0
 
 
 def given(**fields: Any) -> Json:

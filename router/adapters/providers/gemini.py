@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 from urllib.parse import quote
 
-import msgspec
-
 from router.adapters.providers.dialect import Assembler, Dialect, Json, given, merged
+from router.adapters.providers.reading.calls import CallPiece, arguments_of
+from router.adapters.providers.reading.characters import clean
+from router.adapters.providers.reading.fields import (
+    end_of,
+    first_of,
+    index_of,
+    items_of,
+    number_of,
+    record_of,
+    string_of,
+)
 from router.domain.catalog import Deployment
 from router.domain.chat import (
-    Answer,
     ChatRequest,
+    Content,
     Delta,
-    FinishReason,
     Format,
     ImagePart,
     Message,
-    Part,
     Role,
     TextPart,
     Tool,
     ToolMode,
 )
-from router.domain.errors import ProviderMalformed
 
 _MODES = {ToolMode.AUTO: "AUTO", ToolMode.NONE: "NONE", ToolMode.REQUIRED: "ANY"}
 JSON_TYPE = "application/json"
@@ -58,12 +63,6 @@ class Gemini:
             generationConfig=_config(chat) or None,
         )
 
-    def answer(self, data: bytes, deployment: Deployment, chat: ChatRequest) -> Answer:
-        assembler = GeminiAssembler(deployment, chat)
-        for _ in assembler.feed(data):
-            pass
-        return assembler.finish()
-
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> GeminiAssembler:
         return GeminiAssembler(deployment, chat)
 
@@ -88,14 +87,14 @@ def _content(message: Message, names: Mapping[str, str]) -> Json:
         }
         for c in message.tool_calls
     ]
-    parts = [_wire_part(p) for p in message.parts if not isinstance(p, TextPart) or p.text]
+    parts = [_wire_part(p) for p in message.content if not isinstance(p, TextPart) or p.text]
     return {
         "role": "model" if message.role is Role.ASSISTANT else "user",
         "parts": parts + calls,
     }
 
 
-def _wire_part(part: Part) -> Json:
+def _wire_part(part: Content) -> Json:
     if not isinstance(part, ImagePart):
         return {"text": part.text}
     if not part.url.startswith("data:"):
@@ -131,106 +130,37 @@ def _config(chat: ChatRequest) -> Json:
     )
 
 
-_FINISH = {
-    "STOP": FinishReason.STOP,
-    "MAX_TOKENS": FinishReason.LENGTH,
-    "SAFETY": FinishReason.CONTENT_FILTER,
-    "RECITATION": FinishReason.CONTENT_FILTER,
-    "BLOCKLIST": FinishReason.CONTENT_FILTER,
-    "PROHIBITED_CONTENT": FinishReason.CONTENT_FILTER,
-    "SPII": FinishReason.CONTENT_FILTER,
-}
-
-
-class _FunctionCall(msgspec.Struct):
-    name: str
-    args: msgspec.Raw = msgspec.Raw(b"{}")
-    id: str | None = None
-
-
-class _Part(msgspec.Struct, rename="camel"):
-    text: str | None = None
-    thought: bool = False
-    function_call: _FunctionCall | None = None
-
-
-class _Content(msgspec.Struct):
-    parts: list[_Part] | None = None
-
-
-class _Candidate(msgspec.Struct, rename="camel"):
-    """avg_logprobs: not a number for some models ("NaN")."""
-
-    content: _Content | None = None
-    finish_reason: str | None = None
-    avg_logprobs: float | str | None = None
-
-
-class _GeminiUsage(msgspec.Struct, rename="camel"):
-    prompt_token_count: int | None = None
-    candidates_token_count: int | None = None
-    thoughts_token_count: int | None = None
-
-
-class _Feedback(msgspec.Struct, rename="camel"):
-    block_reason: str | None = None
-
-
-class _Response(msgspec.Struct, rename="camel"):
-    candidates: list[_Candidate] | None = None
-    usage_metadata: _GeminiUsage | None = None
-    model_version: str | None = None
-    prompt_feedback: _Feedback | None = None
-    error: Any = None
-
-
-_decode = msgspec.json.Decoder(_Response).decode
-
-
 @dataclass(slots=True)
 class GeminiAssembler(Assembler):
     """The end of the body is the protocol's only mark of the end."""
 
-    _usage: _GeminiUsage = field(default_factory=_GeminiUsage)
-    _finish_reason: str = ""
-    _mean_logprob: float | None = None
+    def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
+        del whole
+        self.model = string_of(first_of(body, "modelVersion", "model_version")) or self.model
+        feedback = record_of(first_of(body, "promptFeedback", "prompt_feedback"))
+        if end_of(first_of(feedback, "blockReason", "block_reason")):
+            self.end = "safety"
+        for candidate in items_of(body.get("candidates")):
+            if isinstance(candidate, dict) and not index_of(candidate.get("index")):
+                yield from self._candidate(candidate)
+                return
 
-    def feed(self, data: bytes) -> Iterator[Delta]:
-        response = _decode(data)
-        if response.error is not None:
-            raise ProviderMalformed("the provider reported an error in its answer")
-        self._usage = response.usage_metadata or self._usage
-        self.model = response.model_version or self.model
-        if response.prompt_feedback and response.prompt_feedback.block_reason:
-            self._finish_reason = "SAFETY"
-        for candidate in (response.candidates or ())[:1]:
-            yield from self._candidate(candidate)
+    def _candidate(self, candidate: Json) -> Iterator[Delta]:
+        self.end = end_of(first_of(candidate, "finishReason", "finish_reason")) or self.end
+        logprob = number_of(first_of(candidate, "avgLogprobs", "avg_logprobs"))
+        self.mean_logprob = self.mean_logprob if logprob is None else logprob
+        content = record_of(candidate.get("content"))
+        for part in items_of(content.get("parts")):
+            yield from self.say_parts(part)
+            call = record_of(first_of(record_of(part), "functionCall", "function_call"))
+            if call:
+                yield from self.call(_piece(call))
 
-    def _candidate(self, candidate: _Candidate) -> Iterator[Delta]:
-        self._finish_reason = candidate.finish_reason or self._finish_reason
-        if isinstance(candidate.avg_logprobs, float):
-            self._mean_logprob = candidate.avg_logprobs
-        for part in (candidate.content and candidate.content.parts) or ():
-            yield from self._part(part)
 
-    def _part(self, part: _Part) -> Iterator[Delta]:
-        if not part.thought:
-            yield from self.say(part.text)
-        if part.function_call:
-            call, number = part.function_call, len(self.calls)
-            arguments = bytes(call.args).decode()
-            yield self.calls.begin(number, call.id or "", call.name, arguments)
-
-    def finish(self) -> Answer:
-        if not self._finish_reason:
-            raise ProviderMalformed("the provider's answer broke off")
-        usage, reason = self._usage, _FINISH.get(self._finish_reason, FinishReason.STOP)
-        return self.assembled(
-            FinishReason.TOOL_CALLS if self.calls else reason,
-            usage.prompt_token_count,
-            (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0),
-            mean_logprob=self._mean_logprob,
-        )
+def _piece(call: Json) -> CallPiece:
+    call_id, name = clean(string_of(call.get("id"))), clean(string_of(call.get("name")))
+    arguments = arguments_of(first_of(call, "args", "arguments"))
+    return CallPiece(None, call_id, name, arguments or "{}", begins=not call_id)
 
 
 DIALECT: Dialect = Gemini()

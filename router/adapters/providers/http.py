@@ -14,10 +14,10 @@ import msgspec
 from router.adapters.providers.dialect import Assembler, Dialect
 from router.adapters.providers.progress import DRIVER_ERRORS, CallProgress
 from router.adapters.providers.refusals import read_refusal, unfolded
-from router.adapters.providers.sse import EventReader
+from router.adapters.providers.sse import BOM, EventReader
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
-from router.domain.chat import Answer, ChatRequest, Delta
+from router.domain.chat import Answer, ChatRequest, Delta, Unseen
 from router.domain.errors import ProviderMalformed, ProviderNotFound, ProviderRefusedRequest
 from router.ports import Clock
 
@@ -35,9 +35,7 @@ _HEADERS = {
 }
 _TOO_LARGE = f"the provider's answer exceeds {MAX_BODY_BYTES} bytes"
 _BLANK = b" \t\r\n"
-_MARK = b"\xef\xbb\xbf"
 _encode = msgspec.json.Encoder().encode
-_decode_pieces = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 _Headers: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -68,11 +66,11 @@ class HttpProvider:
         async with progress.bounded(timeout_ms, hurried=hurried), opened as chunks:
             async for _ in _read(chunks, assembler):
                 pass
-            return assembler.read_whole or assembler.finish()
+            return assembler.finish()
 
     async def stream(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
-    ) -> AsyncGenerator[Delta | Answer]:
+    ) -> AsyncGenerator[Delta | Unseen | Answer]:
         assembler = self._dialect.assembler(deployment, request)
         now_s = asyncio.get_running_loop().time
         progress, left_ms = CallProgress(), timeout_ms
@@ -92,7 +90,7 @@ class HttpProvider:
                     break
                 for delta in deltas:
                     yield delta
-        yield assembler.read_whole or assembler.finish()
+        yield assembler.finish()
 
     async def _batches(
         self,
@@ -100,7 +98,7 @@ class HttpProvider:
         request: ChatRequest,
         assembler: Assembler,
         progress: CallProgress,
-    ) -> AsyncGenerator[list[Delta]]:
+    ) -> AsyncGenerator[list[Delta | Unseen]]:
         opened = self._opened(deployment, request, progress, stream=True)
         async with opened as chunks, aclosing(_read(chunks, assembler)) as batches:
             async for deltas in batches:
@@ -157,7 +155,9 @@ def _carried() -> Iterator[None]:
         raise ProviderRefusedRequest("this protocol can't carry the request") from None
 
 
-async def _read(chunks: AsyncIterator[bytes], assembler: Assembler) -> AsyncGenerator[list[Delta]]:
+async def _read(
+    chunks: AsyncIterator[bytes], assembler: Assembler
+) -> AsyncGenerator[list[Delta | Unseen]]:
     """Yields what each piece of a body adds to the answer, until its end.
 
     What came decides, and not what was asked for: JSON begins with a bracket, events do not.
@@ -167,8 +167,8 @@ async def _read(chunks: AsyncIterator[bytes], assembler: Assembler) -> AsyncGene
         left -= len(chunk)
         if left < 0:
             raise ProviderMalformed(_TOO_LARGE)
-        first = (first + chunk).removeprefix(_MARK).lstrip(_BLANK)
-        if first and not _MARK.startswith(first):
+        first = (first + chunk).removeprefix(BOM).lstrip(_BLANK)
+        if first and not BOM.startswith(first):
             break
     reading = _read_json if first.startswith((b"{", b"[")) else _read_events
     async for deltas in reading(first, chunks, assembler):
@@ -177,7 +177,7 @@ async def _read(chunks: AsyncIterator[bytes], assembler: Assembler) -> AsyncGene
 
 async def _read_json(
     first: bytes, chunks: AsyncIterator[bytes], assembler: Assembler
-) -> AsyncGenerator[list[Delta]]:
+) -> AsyncGenerator[list[Delta | Unseen]]:
     body = bytearray(first)
     yield []
     async for chunk in chunks:
@@ -186,15 +186,12 @@ async def _read_json(
             raise ProviderMalformed(_TOO_LARGE)
         if chunk.strip(_BLANK):
             yield []
-    if first.startswith(b"{"):
-        yield list(assembler.whole(bytes(body)))
-    else:  # a stream as one JSON array
-        yield [delta for piece in _decode_pieces(body) for delta in assembler.feed(bytes(piece))]
+    yield list(assembler.whole(bytes(body)))
 
 
 async def _read_events(
     first: bytes, chunks: AsyncIterator[bytes], assembler: Assembler
-) -> AsyncGenerator[list[Delta]]:
+) -> AsyncGenerator[list[Delta | Unseen]]:
     """Comments are no piece: who is kept waiting by them waits all the same."""
     reader, chunk = EventReader(MAX_BODY_BYTES), first
     while True:
@@ -207,8 +204,10 @@ async def _read_events(
             return
         following = await anext(chunks, None)
         if following is None:
-            return
+            break
         chunk = following
+    rest = [d for event in reader.close() for d in assembler.feed(event)]
+    yield [*rest, *assembler.close()]
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:

@@ -8,15 +8,24 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-
 from router.adapters.providers.dialect import Assembler, Dialect, Json, given
+from router.adapters.providers.failures import told
+from router.adapters.providers.reading.calls import piece_of
+from router.adapters.providers.reading.fields import (
+    end_of,
+    error_of,
+    first_of,
+    index_of,
+    items_of,
+    number_of,
+    record_of,
+    string_of,
+    text_of,
+)
 from router.domain.catalog import Deployment
 from router.domain.chat import (
-    Answer,
     ChatRequest,
     Delta,
-    FinishReason,
     Format,
     ImagePart,
     Message,
@@ -26,7 +35,6 @@ from router.domain.chat import (
     Tool,
     ToolMode,
 )
-from router.domain.errors import ProviderMalformed
 
 
 class OpenAI:
@@ -59,16 +67,6 @@ class OpenAI:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         return body
 
-    def answer(self, data: bytes, deployment: Deployment, chat: ChatRequest) -> Answer:
-        completion, assembler = _decode(data), OpenAIAssembler(deployment, chat)
-        if not completion.choices or completion.choices[0].message is None:
-            raise ProviderMalformed("the provider's answer holds no message")
-        for _ in assembler.add(completion):
-            pass
-        # Whole as it is, it needs no mark of its end.
-        assembler.finish_reason = assembler.finish_reason or "stop"
-        return assembler.finish()
-
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> OpenAIAssembler:
         return OpenAIAssembler(deployment, chat)
 
@@ -91,7 +89,7 @@ def _message(message: Message) -> Json:
             for c in message.tool_calls
         ]
     if any(isinstance(part, ImagePart) for part in message.parts):
-        wire["content"] = [_part(part) for part in message.parts]
+        wire["content"] = [_part(part) for part in message.content]
     elif message.text or message.role is not Role.ASSISTANT:
         wire["content"] = message.text
     return wire
@@ -140,134 +138,84 @@ def _is_closed(schema: Any) -> bool:
     return all(map(_is_closed, schema.values()))
 
 
-DONE = b"[DONE]"
-_FINISH = {
-    "stop": FinishReason.STOP,
-    "length": FinishReason.LENGTH,
-    "tool_calls": FinishReason.TOOL_CALLS,
-    "function_call": FinishReason.TOOL_CALLS,
-    "content_filter": FinishReason.CONTENT_FILTER,
-}
-
-
-class _Function(msgspec.Struct):
-    """arguments: JSON text; some servers send the object itself."""
-
-    name: str | None = None
-    arguments: str | dict[str, Any] | None = None
-
-    def text(self) -> str:
-        if isinstance(self.arguments, dict):
-            return msgspec.json.encode(self.arguments).decode()
-        return self.arguments or ""
-
-
-class _CallPiece(msgspec.Struct):
-    function: _Function
-    index: int | None = None
-    id: str | None = None
-
-
-class _ChatMessage(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
-    tool_calls: list[_CallPiece] | None = None
-
-
-class _Token(msgspec.Struct):
-    logprob: float
-
-
-class _Logprobs(msgspec.Struct):
-    content: list[_Token] | None = None
-
-
-class _Choice(msgspec.Struct):
-    """message: of a whole answer; delta: of a piece."""
-
-    message: _ChatMessage | None = None
-    delta: _ChatMessage | None = None
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _OpenAIUsage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-
-    def output_tokens(self) -> int:
-        """Some servers count hidden reasoning in the total only."""
-        total, prompt = self.total_tokens or 0, self.prompt_tokens or 0
-        return max(self.completion_tokens or 0, total - prompt if total > prompt > 0 else 0)
-
-
-class _Completion(msgspec.Struct):
-    choices: list[_Choice] | None = None
-    usage: _OpenAIUsage | None = None
-    model: str | None = None
-    error: Any = None
-
-
-_decode = msgspec.json.Decoder(_Completion).decode
-
-
 @dataclass(slots=True)
 class OpenAIAssembler(Assembler):
-    finish_reason: str = ""
+    """Follows the first choice alone. Some servers send the whole message beside each piece."""
+
+    _choice: int | None = None
+    _beside: Json = field(default_factory=dict)
     _logprobs: list[float] = field(default_factory=list)
-    _usage: _OpenAIUsage = field(default_factory=_OpenAIUsage)
-    _refusal: bool = False
 
-    def feed(self, data: bytes) -> Iterator[Delta]:
-        if data == DONE:
-            self.ended = True
-            return
-        yield from self.add(_decode(data))
+    def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
+        self.model = string_of(body.get("model")) or self.model
+        for choice in items_of(body.get("choices")):
+            if isinstance(choice, dict) and self._is_followed(choice):
+                yield from self._read_choice(choice, whole=whole)
+                return
 
-    def add(self, completion: _Completion) -> Iterator[Delta]:
-        if completion.error is not None:
-            raise ProviderMalformed("the provider reported an error in its answer")
-        self.model = completion.model or self.model
-        self._usage = completion.usage or self._usage
-        for choice in (completion.choices or ())[:1]:
-            self.finish_reason = choice.finish_reason or self.finish_reason
-            if choice.logprobs and choice.logprobs.content:
-                self._logprobs += [token.logprob for token in choice.logprobs.content]
-            yield from self._message(choice.message or choice.delta or _ChatMessage())
+    def _is_followed(self, choice: Json) -> bool:
+        index = index_of(choice.get("index"))
+        if self._choice is None:
+            self._choice = index
+        return index is None or index == self._choice
 
-    def _message(self, message: _ChatMessage) -> Iterator[Delta]:
-        self._refusal = self._refusal or bool(message.refusal)
-        yield from self.say(message.content or message.refusal)
-        for call in message.tool_calls or ():
-            yield self._call(call)
-
-    def _call(self, call: _CallPiece) -> Delta:
-        index = self._index(call)
-        if index in self.calls:
-            return self.calls.proceed(index, call.function.text())
-        return self.calls.begin(
-            index, call.id or "", call.function.name or "", call.function.text()
+    def _read_choice(self, choice: Json, *, whole: bool) -> Iterator[Delta]:
+        error = error_of(choice)
+        if error is not None:
+            raise told(error)
+        self.counts.add(choice)
+        self._add_logprobs(choice)
+        message, delta = record_of(choice.get("message")), record_of(choice.get("delta"))
+        self.end = (
+            end_of(
+                *(choice.get(name) for name in ("finish_reason", "finishReason")),
+                *(each.get("finish_reason") for each in (message, delta)),
+            )
+            or self.end
         )
+        if whole:
+            yield from self._message(message or delta or choice, whole=True)
+        elif message and "delta" in choice:
+            self._beside = message
+            yield from self._message(delta)
+        elif message:
+            yield from self._rest_of(message)
+        else:
+            yield from self._message(delta or choice)
 
-    def _index(self, call: _CallPiece) -> int:
-        """Returns the call's index; without one, an id or a name begins the next call."""
-        if call.index is not None:
-            return call.index
-        begins = call.id or call.function.name or not self.calls
-        return len(self.calls) - (0 if begins else 1)
+    def _message(self, message: Json, *, whole: bool = False) -> Iterator[Delta]:
+        """Read a message, or a piece of one; `text` stands in older completions."""
+        refusal = text_of(message.get("refusal"))
+        self.refusal = self.refusal or bool(refusal)
+        if not isinstance(content := message.get("content"), str):
+            content = content or message.get("text")
+        thought = first_of(message, "reasoning_content", "reasoning", "thinking")
+        self.hidden += len(text_of(thought)) if thought else 0
+        yield from self.say_parts(content or refusal)
+        for value in items_of(message.get("tool_calls")):
+            yield from self.call(piece_of(value, begins=whole))
+        older = record_of(message.get("function_call"))
+        if older:
+            yield from self.call(piece_of({"index": 0, "function": older}, begins=whole))
 
-    def finish(self) -> Answer:
-        if not self.finish_reason:
-            raise ProviderMalformed("the provider's stream broke off")
-        logprobs = self._logprobs
-        return self.assembled(
-            _FINISH.get(self.finish_reason, FinishReason.STOP),
-            self._usage.prompt_tokens,
-            self._usage.output_tokens(),
-            mean_logprob=sum(logprobs) / len(logprobs) if logprobs else None,
-            refusal=self._refusal,
-        )
+    def _rest_of(self, message: Json) -> Iterator[Delta]:
+        """Read a message in a stream: it is whole so far, so what was said is left out."""
+        said, text = "".join(self._text), text_of(message.get("content"))
+        if said and text.startswith(said):
+            message = message | {"content": text[len(said) :]}
+        yield from self._message(message)
+
+    def _add_logprobs(self, choice: Json) -> None:
+        tokens = items_of(record_of(choice.get("logprobs")).get("content"))
+        told = (number_of(record_of(token).get("logprob")) for token in tokens)
+        self._logprobs += [number for number in told if number is not None]
+        if self._logprobs:
+            self.mean_logprob = sum(self._logprobs) / len(self._logprobs)
+
+    def close(self) -> Iterator[Delta]:
+        if self._beside and not self.has_said:
+            yield from self._message(self._beside)
+        yield from Assembler.close(self)
 
 
 DIALECT: Dialect = OpenAI()

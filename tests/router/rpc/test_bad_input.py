@@ -75,6 +75,7 @@ MESSAGES = [
         {"chat.messages[1].tool_call_id"},
     ),
     (said(user(tool_calls=[chat_pb2.ToolCall(id="c", name="n")])), {"chat.messages[0].tool_calls"}),
+    (said(user(opaque=[chat_pb2.OpaquePart()])), {"chat.messages[0].opaque"}),
     (part(), {"chat.messages[0].parts[0]", "chat.messages"}),
     (image("file:///etc/passwd"), {"chat.messages[0].parts[0].image_url.url"}),
     (image("data:text/html,x"), {"chat.messages[0].parts[0].image_url.url"}),

@@ -10,6 +10,7 @@ from router.domain.chat import (
     Format,
     ImagePart,
     Message,
+    OpaquePart,
     ResponseFormat,
     Role,
     Sampling,
@@ -40,6 +41,7 @@ FULL = chat_pb2.ChatRequest(
         chat_pb2.Message(
             role=chat_pb2.ROLE_ASSISTANT,
             tool_calls=[chat_pb2.ToolCall(id="c1", name="look", arguments='{"at": 1}')],
+            opaque=[chat_pb2.OpaquePart(provider="anthropic", model="m", data=b"\x00s")],
         ),
         chat_pb2.Message(role=chat_pb2.ROLE_TOOL, text="a cat", tool_call_id="c1"),
     ],
@@ -58,7 +60,11 @@ READ = ChatRequest(
     messages=(
         Message(Role.SYSTEM, (TextPart("Be brief."),)),
         Message(Role.USER, (TextPart("What is this?"), ImagePart("https://a.example/b", "high"))),
-        Message(Role.ASSISTANT, (), (ToolCall("c1", "look", '{"at": 1}'),)),
+        Message(
+            Role.ASSISTANT,
+            (OpaquePart("anthropic", "m", b"\x00s"),),
+            (ToolCall("c1", "look", '{"at": 1}'),),
+        ),
         Message(Role.TOOL, (TextPart("a cat"),), (), "c1"),
     ),
     tools=(Tool("look", "Looks.", SCHEMA),),
@@ -170,6 +176,7 @@ async def test_an_answer_tells_all(wire: Wire) -> None:
             "finish_reason": "FINISH_REASON_TOOL_CALLS",
             "input_tokens": "10",
             "output_tokens": "40",
+            "opaque": [{"provider": "gemini", "model": "m", "data": "AHM="}],
         },
         "receipt": RECEIPT,
     }
@@ -223,6 +230,7 @@ async def test_a_stream_keeps_its_order_and_ends_with_the_receipt(wire: Wire) ->
                 "input_tokens": "10",
                 "output_tokens": "40",
                 "receipt": RECEIPT,
+                "opaque": [{"provider": "gemini", "model": "m", "data": "AHM="}],
             }
         },
     ]

@@ -371,6 +371,9 @@ async def test_what_outlasts_the_drain_time_is_cut_off() -> None:
         found = details(error)
         assert found["ErrorInfo"].reason == "SHUTTING_DOWN"
         assert found["RetryInfo"].retry_delay.ToMilliseconds() > 0
+        async with asyncio.timeout(PATIENCE_S):
+            while not wire.observed:  # its end may be told after its error
+                await asyncio.sleep(0.01)
         assert wire.observed == [("Complete", "SHUTTING_DOWN")]
 
 

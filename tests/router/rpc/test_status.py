@@ -33,6 +33,14 @@ RAISED: list[tuple[e.RouterError, Code, set[str]]] = [
     (e.Overloaded("x"), Code.RESOURCE_EXHAUSTED, {"RetryInfo"}),
     (e.StorageUnavailable("x"), Code.UNAVAILABLE, {"RetryInfo"}),
     (e.AllAttemptsFailed("x", metadata={"decision_id": "d9"}), Code.UNAVAILABLE, {"RetryInfo"}),
+    (e.RequestRefused("x", metadata={"provider_code": "c"}), Code.INVALID_ARGUMENT, set()),
+    (e.ContextTooLong("x", metadata={"decision_id": "d9"}), Code.INVALID_ARGUMENT, set()),
+    (e.ContentRefused("x", metadata={"decision_id": "d9"}), Code.INVALID_ARGUMENT, set()),
+    (
+        e.AccountFault("x", metadata={"why": "provider_unauthorized"}),
+        Code.FAILED_PRECONDITION,
+        set(),
+    ),
     (
         e.QuotaExceeded("x", quota="daily_usd", subject="tenant:test", retry_after_ms=1_500),
         Code.RESOURCE_EXHAUSTED,

@@ -13,7 +13,15 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from router.domain.chat import Answer, Delta, FinishReason, TextDelta, ToolCall, Usage
+from router.domain.chat import (
+    Answer,
+    Delta,
+    FinishReason,
+    OpaquePart,
+    TextDelta,
+    ToolCall,
+    Usage,
+)
 from router.domain.errors import Unauthenticated
 from router.domain.records import (
     Attempt,
@@ -70,6 +78,7 @@ ANSWER = Answer(
     usage=Usage(10, 40),
     model="b",
     tool_calls=(ToolCall("c1", "look", '{"at": 1}'),),
+    opaque=(OpaquePart("gemini", "m", b"\x00s"),),
 )
 DONE = Completion(ANSWER, RECORD, QUOTA)
 

@@ -12,9 +12,9 @@ from router.domain.catalog import Catalog, Deployment
 from router.domain.chat import Answer, ChatRequest, Usage
 from router.domain.eligibility import Requirements
 from router.domain.errors import (
+    Fault,
     ProviderError,
     ProviderRateLimited,
-    ProviderUnauthorized,
     ProviderUnavailable,
 )
 from router.domain.requests import request_digest
@@ -72,7 +72,7 @@ class ArmClient:
     stop: asyncio.Event
     clock: Clock
     settings: ArmClientSettings
-    _refused: set[str] = field(default_factory=set, init=False)
+    _refused: dict[str, ProviderError] = field(default_factory=dict, init=False)
     _asking: WeakValueDictionary[str, asyncio.Lock] = field(
         default_factory=WeakValueDictionary, init=False
     )
@@ -157,7 +157,7 @@ class ArmClient:
             call = self.journal.ledger.calls.get(key, 0) + 1
             intent = Intent(key, call, deployment.name, most)
             if deployment.name in self._refused:
-                return failed(intent, deployment, chat, ProviderUnauthorized(""))
+                return failed(intent, deployment, chat, self._refused[deployment.name])
             await self.journal.write(intent)
             reply = await self._send(intent, deployment, chat)
         reservation.spend(reply.charged_usd)
@@ -175,8 +175,8 @@ class ArmClient:
         try:
             answer = await provider.complete(deployment, sent, deployment.timeout_ms)
         except ProviderError as error:
-            if isinstance(error, ProviderUnauthorized):
-                self._refused.add(deployment.name)
+            if error.fault is Fault.ACCOUNT:
+                self._refused[deployment.name] = error
             latency_ms = (self.clock() - began_s) * 1_000
             return failed(intent, deployment, chat, error, latency_ms)
         return answered(intent, deployment, answer, (self.clock() - began_s) * 1_000)

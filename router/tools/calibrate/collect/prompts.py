@@ -13,10 +13,10 @@ import msgspec
 
 from router.domain.chat import (
     ChatRequest,
+    Content,
     Format,
     ImagePart,
     Message,
-    Part,
     ResponseFormat,
     Role,
     TextPart,
@@ -215,7 +215,7 @@ def _message(item: Any, where: str) -> Message:
     return Message(role, parts)
 
 
-def _parts(content: Any, where: str) -> tuple[Part, ...]:
+def _parts(content: Any, where: str) -> tuple[Content, ...]:
     if isinstance(content, str):
         return (TextPart(content),)
     if not isinstance(content, list) or not content:
@@ -223,7 +223,7 @@ def _parts(content: Any, where: str) -> tuple[Part, ...]:
     return tuple(_part(part, f"{where}[{i}]") for i, part in enumerate(content))
 
 
-def _part(part: Any, where: str) -> Part:
+def _part(part: Any, where: str) -> Content:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind == "text" and isinstance(part.get("text"), str):
         return TextPart(part["text"])

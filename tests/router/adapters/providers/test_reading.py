@@ -22,7 +22,7 @@ from router.domain.chat import (
     ToolCall,
     Usage,
 )
-from router.domain.errors import ProviderMalformed
+from router.domain.errors import ProviderMalformed, ProviderUnavailable
 
 HERE = Deployment("here", "any", "http://localhost", "model-1", Price(1, 1))
 CHAT = ChatRequest((Message(Role.USER, (TextPart("How much is it?"),)),))
@@ -32,7 +32,13 @@ GUESS = CHAT.estimated_input_tokens
 def _openai(message: dict[str, Any], **more: Any) -> Answer:
     usage = more.pop("usage", None)
     body = {"choices": [{"message": message, "finish_reason": "stop"} | more], "usage": usage}
-    return OpenAI().answer(json.dumps(body).encode(), HERE, CHAT)
+    return _whole(OpenAI(), body)
+
+
+def _whole(dialect: OpenAI | Anthropic | Gemini, body: Any, chat: ChatRequest = CHAT) -> Answer:
+    assembler = dialect.assembler(HERE, chat)
+    list(assembler.whole(json.dumps(body).encode()))
+    return assembler.finish()
 
 
 def _streamed(dialect: OpenAI | Anthropic | Gemini, *events: dict[str, Any]) -> Answer:
@@ -113,7 +119,7 @@ def test_anthropic_thoughts_are_no_answer() -> None:
         {"type": "text", "text": "Ten."},
     ]
     body = {"content": blocks, "stop_reason": "end_turn", "usage": {"output_tokens": 40}}
-    answer = Anthropic().answer(json.dumps(body).encode(), HERE, CHAT)
+    answer = _whole(Anthropic(), body)
     assert answer.text == "Ten."
     assert answer.usage == Usage(GUESS, 40)
     thought = {"type": "thinking_delta", "thinking": "hm"}
@@ -140,14 +146,14 @@ def test_anthropic_thoughts_are_no_answer() -> None:
 )
 def test_anthropic_endings(said: str, reason: FinishReason, *, refusal: bool) -> None:
     body = {"content": [], "stop_reason": said}
-    answer = Anthropic().answer(json.dumps(body).encode(), HERE, CHAT)
+    answer = _whole(Anthropic(), body)
     assert (answer.finish_reason, answer.refusal) == (reason, refusal)
 
 
 def test_anthropic_cached_input_is_charged() -> None:
     usage = {"input_tokens": 3, "cache_read_input_tokens": 50, "cache_creation_input_tokens": 7}
     body = {"content": [], "stop_reason": "end_turn", "usage": usage | {"output_tokens": 1}}
-    assert Anthropic().answer(json.dumps(body).encode(), HERE, CHAT).usage == Usage(60, 1)
+    assert _whole(Anthropic(), body).usage == Usage(60, 1)
 
 
 def test_gemini_thoughts_are_charged_but_no_answer() -> None:
@@ -160,23 +166,23 @@ def test_gemini_thoughts_are_charged_but_no_answer() -> None:
             "thoughtsTokenCount": 30,
         },
     }
-    answer = Gemini().answer(json.dumps(body).encode(), HERE, CHAT)
+    answer = _whole(Gemini(), body)
     assert (answer.text, answer.usage, answer.mean_logprob) == ("Ten.", Usage(4, 32), -0.25)
 
 
 def test_gemini_blocks_a_prompt() -> None:
     body = {"promptFeedback": {"blockReason": "SAFETY"}}
-    answer = Gemini().answer(json.dumps(body).encode(), HERE, CHAT)
+    answer = _whole(Gemini(), body)
     assert (answer.text, answer.finish_reason) == ("", FinishReason.CONTENT_FILTER)
 
 
 def test_gemini_calls_get_ids_that_differ_from_turn_to_turn() -> None:
     calls = [{"functionCall": {"name": name}} for name in ("add", "mul")]
     body = {"candidates": [{"content": {"parts": calls}, "finishReason": "STOP"}]}
-    answer = Gemini().answer(json.dumps(body).encode(), HERE, CHAT)
+    answer = _whole(Gemini(), body)
     assert [call.id for call in answer.tool_calls] == ["call_1_0", "call_1_1"]
     later = ChatRequest((*CHAT.messages, Message(Role.ASSISTANT, tool_calls=answer.tool_calls)))
-    again = Gemini().answer(json.dumps(body).encode(), HERE, later)
+    again = _whole(Gemini(), body, later)
     assert not {c.id for c in again.tool_calls} & {c.id for c in answer.tool_calls}
 
 
@@ -192,7 +198,7 @@ def test_gemini_calls_get_ids_that_differ_from_turn_to_turn() -> None:
 def test_an_error_in_mid_stream(
     dialect: OpenAI | Anthropic | Gemini, event: dict[str, Any]
 ) -> None:
-    with pytest.raises(ProviderMalformed):
+    with pytest.raises(ProviderUnavailable):
         _streamed(dialect, event)
 
 

@@ -1,0 +1,78 @@
+"""Characters that came in halves, put together again; what stays half is U+FFFD."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_RAW: Final = 0x10FF00
+"""Stands with a byte added for that byte, where it was no UTF-8: a character nobody uses."""
+_ODD: Final = re.compile("[\ud800-\udfff\U0010ff80-\U0010ffff]")
+_ODDS: Final = re.compile("[\U0010ff80-\U0010ffff]|[^\U0010ff80-\U0010ffff]+")
+_UNENDED: Final = re.compile(
+    rb"(?:[\xc2-\xdf]|[\xe0-\xec\xee\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2}"
+    rb"|\xed(?:[\x80-\xbf]|[\xa0-\xaf][\x80-\xbf](?:\xed[\xb0-\xbf]?)?)?)$"
+)
+_HANDLER: Final = "router-raw-bytes"
+
+
+def _kept(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    wrong = error.object[error.start : error.end]
+    return "".join(chr(_RAW + byte) for byte in wrong), error.end
+
+
+codecs.register_error(_HANDLER, _kept)
+
+
+def unescaped(data: bytes) -> str:
+    """Returns the text of bytes in which those that are no UTF-8 are kept for `Joiner`."""
+    return data.decode("utf-8", _HANDLER)
+
+
+def clean(text: str) -> str:
+    """Returns text that can be encoded."""
+    return text if text.isascii() else Joiner().ended(text)
+
+
+@dataclass(slots=True)
+class Joiner:
+    """Joins pieces of one text: a character that is split over two of them comes out whole."""
+
+    pending: bytes = b""
+
+    def joined(self, text: str) -> str:
+        """Returns what can be told by now."""
+        if not self.pending and (text.isascii() or not _ODD.search(text)):
+            return text
+        data = self.pending + _bytes_of(text)
+        unended = _UNENDED.search(data)
+        end = unended.start() if unended else len(data)
+        self.pending = data[end:]
+        return _text_of(data[:end])
+
+    def ended(self, text: str = "") -> str:
+        """Returns the rest."""
+        said, rest = self.joined(text), self.pending
+        self.pending = b""
+        return said + _text_of(rest)
+
+
+def _bytes_of(text: str) -> bytes:
+    return b"".join(
+        bytes([ord(piece) - _RAW])
+        if len(piece) == 1 and ord(piece) >= _RAW + 0x80
+        else piece.encode("utf-8", "surrogatepass")
+        for piece in _ODDS.findall(text)
+    )
+
+
+def _text_of(data: bytes) -> str:
+    try:
+        text = data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

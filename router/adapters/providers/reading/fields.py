@@ -1,0 +1,281 @@
+"""Read what an answer needs from JSON of any shape: what it does not need may be anything.
+
+No reader raises over a field; a body that is no JSON at all is the one fault.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from router.adapters.providers.reading.characters import unescaped
+from router.adapters.providers.reading.spellings import (
+    COUNTS,
+    ENDS_BY_NAME,
+    INTERRUPTED,
+    PLACES,
+    UNTOLD_ENDS,
+)
+from router.domain.chat import FinishReason
+from router.domain.errors import ProviderMalformed
+
+Json: TypeAlias = dict[str, Any]
+MAX_TOKENS = 100_000_000
+"""More than any model reads or writes: a count beyond it is a provider's mistake."""
+MAX_DEPTH: Final = 4
+MAX_DIGITS: Final = 1_000
+MAX_ENTRIES: Final = 64
+"""Of a record that is searched for counts."""
+_decode = msgspec.json.Decoder().decode
+
+
+def decoded(data: bytes) -> Any:
+    """Returns the value that JSON stands for, for what its servers take for JSON.
+
+    That is: bytes that are no UTF-8, halves of a surrogate pair, NaN, control characters. Raises
+    ProviderMalformed.
+    """
+    try:
+        return _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _leniently(data)
+    except RecursionError:
+        raise ProviderMalformed("the provider's answer is nested too deeply") from None
+
+
+def _leniently(data: bytes) -> Any:
+    try:
+        return json.loads(unescaped(data), strict=False, parse_int=_integer)
+    except (ValueError, RecursionError):
+        raise ProviderMalformed("the provider's answer does not follow its protocol") from None
+
+
+def _integer(digits: str) -> float:
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+
+
+def bodies_of(data: bytes) -> list[Json]:
+    """Returns the objects in a body or an event: one, those of a list, or one for each line."""
+    try:
+        value = decoded(data)
+    except ProviderMalformed:
+        lines = data.split(b"\n")
+        if len(lines) == 1 or not lines[0].lstrip().startswith(b"{"):
+            raise
+        value = [decoded(line) for line in lines if line.strip()]
+    return [each for each in items_of(value) if isinstance(each, dict)]
+
+
+def record_of(value: Any) -> Json:
+    """Returns an object; the first of a list; {} for anything else."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return value if isinstance(value, dict) else {}
+
+
+def items_of(value: Any) -> list[Any]:
+    """Returns a list; what is none is its only item, null and "" are no item."""
+    if isinstance(value, list):
+        return value
+    return [] if value is None or value == "" else [value]
+
+
+def string_of(value: Any) -> str:
+    """Returns text and whole numbers as text, "" for anything else."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def first_of(record: Mapping[str, Any], *names: str) -> Any:
+    """Returns the first field that is not null; None where there is none."""
+    return next((found for name in names if (found := record.get(name)) is not None), None)
+
+
+def number_of(value: Any) -> float | None:
+    """Returns a finite number, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def count_of(value: Any) -> int:
+    """Returns a number of tokens, rounded up; 0 for what can't be one.
+
+    >>> count_of("12"), count_of(1.5), count_of(-1), count_of(True), count_of(float("nan"))
+    (12, 2, 0, 0, 0)
+    """
+    if isinstance(value, str):
+        value = _number(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    return math.ceil(value) if 0 < value <= MAX_TOKENS else 0
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text) if len(text) <= MAX_DIGITS else 0
+    except ValueError:
+        return 0
+
+
+def index_of(value: Any) -> int | None:
+    """Returns a position, None where none is told."""
+    if isinstance(value, str):
+        value = _number(value) if value.strip().lstrip("-").isdigit() else None
+    number = number_of(value)
+    return None if number is None else int(number)
+
+
+TEXT: Final = "text"
+HIDDEN: Final = "hidden"
+REFUSAL: Final = "refusal"
+UNREAD: Final = "unread"
+_TEXT_TYPES: Final = ("", "text", "output_text", "text_delta", "markdown")
+
+
+def parts_of(content: Any, depth: int = MAX_DEPTH) -> Iterator[tuple[str, str]]:
+    """Yields kind and text of each part of a content; UNREAD for what has no form of a text.
+
+    Parts of other kinds are left out: images, references, results of the provider's own tools.
+    """
+    if isinstance(content, str):
+        yield TEXT, content
+    elif isinstance(content, list) and depth:
+        for part in content:
+            yield from parts_of(part, depth - 1)
+    elif isinstance(content, dict) and depth:
+        kind, field_names = _kind_of(content)
+        told = next((v for name in field_names if (v := content.get(name))), None)
+        is_read = told is None or isinstance(told, str | list | dict)
+        yield kind if is_read else UNREAD, text_of(told, depth - 1)
+    elif content is not None:
+        yield UNREAD, ""
+
+
+def _kind_of(part: Json) -> tuple[str, tuple[str, ...]]:
+    """Returns the kind of a part, and the fields that may hold its text."""
+    told = string_of(part.get("type")).lower()
+    if part.get("thought") is True or "think" in told or "reason" in told:
+        return HIDDEN, ("thinking", "text", "reasoning", "content", "summary", "data")
+    if told == "refusal":
+        return REFUSAL, ("refusal", "text")
+    return TEXT, ("text", "value") if told in _TEXT_TYPES else ()
+
+
+def text_of(content: Any, depth: int = MAX_DEPTH) -> str:
+    """Returns all text in a content, of whatever kind."""
+    if isinstance(content, str):
+        return content
+    return "".join(text for _, text in parts_of(content, depth))
+
+
+def error_of(body: Json) -> Any:
+    """Returns what a body tells of an error, None where it tells of none.
+
+    Fields that are there and say nothing (null, "", {}, false) are none.
+    """
+    error = first_of(body, "error", "errors")
+    if _says(error) or body.get("type") == "error" or body.get("object") == "error":
+        return body
+    is_answer = any(name in body for name in ("choices", "candidates", "content", "type"))
+    return body if not is_answer and _reads_as_error(body) else None
+
+
+def _reads_as_error(body: Json) -> bool:
+    words = any(isinstance(body.get(name), str) for name in ("message", "msg", "detail"))
+    code = any(_says(body.get(name)) for name in ("code", "status", "status_code", "detail"))
+    return words and code
+
+
+def _says(value: Any, depth: int = MAX_DEPTH) -> bool:
+    if isinstance(value, dict) and depth:
+        return any(_says(each, depth - 1) for each in value.values())
+    if isinstance(value, list) and depth:
+        return any(_says(each, depth - 1) for each in value)
+    return bool(value)
+
+
+@lru_cache(512)
+def _plain(told: str) -> str:
+    """Returns the name of an end in one spelling.
+
+    >>> _plain("FINISH_REASON_MAX_TOKENS"), _plain("endTurn"), _plain("null")
+    ('maxtokens', 'endturn', '')
+    """
+    name = re.sub("[^a-z0-9]", "", told.lower())
+    name = name.removeprefix("finishreason").removeprefix("stopreason")
+    return "" if name in UNTOLD_ENDS else name
+
+
+def end_of(*told: Any) -> str:
+    """Returns the first end that is told, in one spelling; "" where none is."""
+    for each in told:
+        word = first_of(each, "type", "reason", "name") if isinstance(each, dict) else each
+        if word is not None and (name := _plain(string_of(word)[:64])):
+            return name
+    return ""
+
+
+def known_end(end: str) -> FinishReason | None:
+    """Returns the good, cut or filtered end that a spelling stands for; None for no such end."""
+    return ENDS_BY_NAME.get(end)
+
+
+def is_interrupted(end: str) -> bool:
+    """True for an end that speaks of a fault of the provider, not of the model."""
+    return INTERRUPTED.search(end) is not None
+
+
+@dataclass(slots=True)
+class Counts:
+    """Tokens as a provider counts them, wherever it does; of each kind the most that was told.
+
+    A later zero, and a count that only some events repeat, take nothing back.
+    """
+
+    most: dict[str, int] = field(default_factory=dict)
+
+    def add(self, record: Json, depth: int = MAX_DEPTH) -> None:
+        """Look in the places that are known to hold counts, never in what the model wrote."""
+        for name, value in _head(record):
+            if not value:
+                continue
+            if isinstance(value, dict):
+                if depth and name in PLACES:
+                    self.add(value, depth - 1)
+            elif name in COUNTS:
+                kind = COUNTS[name]
+                self.most[kind] = max(self.most.get(kind, 0), count_of(value))
+
+    def _of(self, *kinds: str) -> int:
+        return sum(self.most.get(kind, 0) for kind in kinds)
+
+    @property
+    def input_tokens(self) -> int:
+        """Cached input is charged too, at other rates; at list price the bill is never too low."""
+        return max(self._of("prompt", "used"), self._of("input", "cache", "written"))
+
+    @property
+    def output_tokens(self) -> int:
+        """Some servers count hidden reasoning beside the output, or in the total only."""
+        output, total, read = self._of("output"), self._of("total"), self.input_tokens
+        output += self._of("thoughts")
+        if self._of("reasoning") > output:
+            output += self._of("reasoning")
+        return max(output, total - read if total > read > 0 else 0)
+
+    @property
+    def hidden_tokens(self) -> int:
+        return max(self._of("thoughts"), self._of("reasoning"))
+
+
+def _head(record: Json) -> Iterable[tuple[str, Any]]:
+    return record.items() if len(record) <= MAX_ENTRIES else [*record.items()][:MAX_ENTRIES]
