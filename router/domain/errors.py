@@ -290,8 +290,9 @@ class Fault(StrEnum):
 class ProviderError(RouterError):
     """An attempt failed.
 
-    status: of the HTTP answer, None where there was none. code: the provider's own code, and
-    parameter: the field of the request that it names; harmless words, "" for none.
+    status: of the HTTP answer, None where there was none. code: the provider's own code, or where
+    the way to it ended, and parameter: the field of the request that it names; harmless words, ""
+    for none.
 
     retry_after_ms: how long the provider is to be left alone, None where it is not known.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import Enum
 from typing import Any, Final
 
 import msgspec
 
 
-class BodyForm(StrEnum):
-    """OPENAI, ANTHROPIC and GEMINI are names of `PROVIDERS`. JSON: of no form that is known."""
+class BodyForm(Enum):
+    """Values of the first three are names of `PROVIDERS`. JSON: of no form that is known."""
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from router.adapters.providers.body_forms import SPOKEN, BodyForm, decoded, form_of
 from router.adapters.providers.failure_text import read_failure
-from router.adapters.providers.witness import WayFault, Witnessed
+from router.adapters.providers.way_faults import WayFault
+from router.adapters.providers.witness import Witnessed
 from router.domain.catalog import Deployment
 from router.domain.errors import (
     Fault,
@@ -92,8 +93,8 @@ def diagnosed(deployment: Deployment, key: str, seen: Witnessed, error: Provider
     form = _form(seen)
     found = _by_status(seen, form) or _by_error(deployment, key, seen, error)
     told = f"{found.text}{_told(seen, error)}"
-    if found.grave and form in SPOKEN and form != deployment.provider and _is_foreign(error, form):
-        told += f"; its answer is in the protocol {form}: write provider: {form}"
+    if found.grave and _is_foreign(deployment, error, form):
+        told += f"; its answer is in the protocol {form.value}: write provider: {form.value}"
     return Diagnosis(told, found.grave, found.url)
 
 
@@ -121,8 +122,10 @@ def _told(seen: Witnessed, error: ProviderError) -> str:
     return f" ({', '.join(words)})" if words else ""
 
 
-def _is_foreign(error: ProviderError, form: BodyForm) -> bool:
+def _is_foreign(deployment: Deployment, error: ProviderError, form: BodyForm) -> bool:
     """Errors in the form of OpenAI's are written by servers of every protocol."""
+    if form not in SPOKEN or form.value == deployment.provider:
+        return False
     return form is not BodyForm.OPENAI or isinstance(error, ProviderMalformed | ProviderNotFound)
 
 
@@ -211,7 +214,7 @@ def _said(head: bytes) -> str:
 def _malformed(deployment: Deployment, form: BodyForm) -> Diagnosis:
     if form in _SPEAKS:
         return Diagnosis(_SPEAKS[form], url=True)
-    if form in SPOKEN and form != deployment.provider:
+    if form in SPOKEN and form.value != deployment.provider:
         return Diagnosis("the answer can't be read")
     return Diagnosis(f"the answer does not follow the protocol {deployment.provider}", url=True)
 

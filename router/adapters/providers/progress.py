@@ -12,6 +12,7 @@ import httpcore
 import msgspec
 
 from router.adapters.providers.network import ClosedUnanswered
+from router.adapters.providers.way_faults import WayFault, way_fault
 from router.domain.errors import (
     ConnectionsExhausted,
     ProviderDisconnected,
@@ -70,7 +71,7 @@ class CallProgress:
                 return await client.handle_async_request(request)
             except DRIVER_ERRORS as error:
                 if not self._was_left(error):
-                    break
+                    raise self.broke_off(way_fault(error)) from None
                 self.sent = self.connecting = False
                 await close_idle(client, request.url.origin)
         raise self.broke_off() from None
@@ -87,14 +88,17 @@ class CallProgress:
         if self.sent:
             return ProviderTimeout("the provider did not answer in time")
         if self.connecting:
-            return ProviderUnavailable("the provider could not be reached in time")
+            late = WayFault.LATE.value
+            return ProviderUnavailable("the provider could not be reached in time", code=late)
         return ConnectionsExhausted("no connection came free in time")
 
-    def broke_off(self) -> ProviderError:
+    def broke_off(self, fault: WayFault | None = None) -> ProviderError:
         """Returns the error of a connection that ended before any answer."""
+        code = fault.value if fault else ""
         if self.sent:
-            return ProviderDisconnected("the provider closed the connection without an answer")
-        return ProviderUnavailable("the provider could not be reached")
+            message = "the provider closed the connection without an answer"
+            return ProviderDisconnected(message, code=code)
+        return ProviderUnavailable("the provider could not be reached", code=code)
 
     @asynccontextmanager
     async def bounded(self, limit_ms: float, *, hurried: bool = False) -> AsyncIterator[None]:

@@ -11,7 +11,7 @@ import pytest
 
 from router.adapters.providers.body_forms import BodyForm, form_of
 from router.adapters.providers.proxy import ProxyRefused
-from router.adapters.providers.witness import WayFault, way_fault
+from router.adapters.providers.way_faults import WayFault, way_fault
 
 
 def certificate(code: int) -> ssl.SSLCertVerificationError:
