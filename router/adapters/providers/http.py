@@ -13,12 +13,12 @@ import msgspec
 
 from router.adapters.providers.dialect import Assembler, Dialect
 from router.adapters.providers.progress import DRIVER_ERRORS, CallProgress
-from router.adapters.providers.refusals import read_refusal, unfolded
+from router.adapters.providers.refusals import read_refusal, unfolded, web_page
 from router.adapters.providers.sse import BOM, EventReader
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta, Unseen
-from router.domain.errors import ProviderMalformed, ProviderNotFound, ProviderRefusedRequest
+from router.domain.errors import ProviderMalformed, ProviderRefusedRequest
 from router.ports import Clock
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -125,8 +125,6 @@ class HttpProvider:
             if response.status // 100 != 2:  # noqa: PLR2004
                 key = self._keys.get(deployment.name, "")
                 raise await read_refusal(response, told, self._clock(), key)
-            if told.get(b"content-type", "").startswith("text/html"):
-                raise ProviderNotFound("a web page answers at the provider's URL")
             coding = told.get(b"content-encoding", "identity")
             chunks = response.aiter_stream()
             yield chunks if coding == "identity" else unfolded(chunks, coding)
@@ -170,6 +168,8 @@ async def _read(
         first = (first + chunk).removeprefix(BOM).lstrip(_BLANK)
         if first and not BOM.startswith(first):
             break
+    if first.startswith(b"<"):
+        raise web_page()
     reading = _read_json if first.startswith((b"{", b"[")) else _read_events
     async for deltas in reading(first, chunks, assembler):
         yield deltas

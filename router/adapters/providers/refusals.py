@@ -12,9 +12,9 @@ from typing import Final
 import httpcore
 import msgspec
 
-from router.adapters.providers.failures import pause_of_headers, told
+from router.adapters.providers.failures import ACCOUNT_PAUSE_MS, pause_of_headers, told
 from router.adapters.providers.progress import DRIVER_ERRORS
-from router.domain.errors import ProviderError, ProviderMalformed
+from router.domain.errors import ProviderError, ProviderMalformed, ProviderNotFound
 
 MAX_REFUSAL_BYTES: Final = 64 * 1024
 REFUSAL_S: Final = 1.0
@@ -39,6 +39,12 @@ async def read_refusal(
     if key and (key in error.code or key in error.parameter):
         error.code = error.parameter = ""
     return error
+
+
+def web_page() -> ProviderError:
+    """Returns the error of a page where an answer was due: no model has written it."""
+    message = "a web page answers at the provider's URL"
+    return ProviderNotFound(message, status=200, retry_after_ms=ACCOUNT_PAUSE_MS)
 
 
 async def _bounded(chunks: AsyncIterator[bytes]) -> bytes:

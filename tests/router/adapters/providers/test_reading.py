@@ -22,7 +22,7 @@ from router.domain.chat import (
     ToolCall,
     Usage,
 )
-from router.domain.errors import ProviderMalformed, ProviderUnavailable
+from router.domain.errors import ProviderUnavailable
 
 HERE = Deployment("here", "any", "http://localhost", "model-1", Price(1, 1))
 CHAT = ChatRequest((Message(Role.USER, (TextPart("How much is it?"),)),))
