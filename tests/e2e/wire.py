@@ -45,7 +45,7 @@ class Reply:
 
     length: sent with content-length, else the end of the connection ends the body. aborts: the
     connection is reset after the last piece. keeps: the connection stays open for another request.
-    silent: nothing is written, not even a status line; the connection is closed.
+    silent: nothing is written, not even a status line; the connection is closed, or reset.
     """
 
     pieces: tuple[bytes | float, ...] = ()
@@ -100,13 +100,17 @@ Answers = Callable[[Asked], Reply]
 
 @dataclass
 class Wire:
-    """answers: says how each request is answered. asked: the ledger, every request as it came."""
+    """answers: says how each request is answered. asked: the ledger, every request as it came.
+
+    idle_s: how long a connection is kept for its next request.
+    """
 
     answers: Answers
     provider: str = "openai"
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
     port: int = 0
+    idle_s: float | None = None
 
     @property
     def base_url(self) -> str:
@@ -118,22 +122,23 @@ class Wire:
             while await self._answer(number, reader, writer):
                 pass
         except (OSError, asyncio.IncompleteReadError):
-            pass
+            pass  # left, or idle for too long
         finally:
             writer.close()
 
     async def _answer(
         self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+        async with asyncio.timeout(self.idle_s):
+            head = await reader.readuntil(b"\r\n\r\n")
+        first, *lines = head.decode().strip().split("\r\n")
         told = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
         body = await reader.readexactly(int(told.get("content-length", "0")))
         asked = Asked(first.split(" ")[1], told, json.loads(body or b"{}"), number)
         self.asked.append(asked)
         reply = self.answers(asked)
-        if reply.silent:
-            return False
-        writer.write(_head(reply))
+        if not reply.silent:
+            writer.write(_head(reply))
         for piece in reply.pieces:
             if isinstance(piece, bytes):
                 writer.write(piece)
@@ -144,7 +149,7 @@ class Wire:
             linger = struct.pack("ii", 1, 0)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
-        return reply.keeps and not reply.aborts
+        return reply.keeps and not (reply.aborts or reply.silent)
 
 
 def _head(reply: Reply) -> bytes:

@@ -16,6 +16,7 @@ import msgspec
 
 MAX_NODES: Final = 64
 MAX_MESSAGE_CHARACTERS: Final = 2_000
+MAX_NUMBER: Final = 1_000_000_000
 _CODE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 _SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 _WITHIN = """
@@ -113,7 +114,7 @@ def _note_code(code: object, found: FailureText) -> None:
     if isinstance(code, float) and code.is_integer():
         code = int(code)
     if isinstance(code, int):
-        code = str(code)
+        code = str(code) if abs(code) < MAX_NUMBER else ""
     if not isinstance(code, str) or not code:
         return
     if code.isascii() and code.isdigit():
