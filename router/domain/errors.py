@@ -324,9 +324,13 @@ class ProviderError(RouterError):
 
 
 class ProviderUnavailable(ProviderError):
-    """Could not connect (nothing was sent), 5xx, or told to be overloaded."""
+    """Could not connect (nothing was sent), 5xx, or told to be overloaded.
+
+    unreached: no connection came about; the code says where the way ended.
+    """
 
     reason = "PROVIDER_UNAVAILABLE"
+    unreached: bool = False
 
 
 class ProviderTimeout(ProviderError):

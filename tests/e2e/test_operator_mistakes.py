@@ -58,8 +58,18 @@ def mistakes(provider: str) -> dict[str, Mistake]:
         said = (why, f"status {one.status}", f"code {one.code or '-'}")
         made[name] = Mistake(ACCOUNT, said, (*said, "mend its key"), reply=replied(one))
     return made | {
-        "port": Mistake(AWAY, ("code connection_refused",), base="http://127.0.0.1:{free}{path}"),
-        "tls": Mistake(AWAY, ("code no_tls",), base="https://127.0.0.1:{port}{path}"),
+        "port": Mistake(
+            AWAY,
+            ("code connection_refused",),
+            ("can't be reached: connection_refused",),
+            base="http://127.0.0.1:{free}{path}",
+        ),
+        "tls": Mistake(
+            AWAY,
+            ("code no_tls",),
+            ("can't be reached: no_tls",),
+            base="https://127.0.0.1:{port}{path}",
+        ),
         "noise": Mistake(AWAY, ("code no_http",)),
         "left": Mistake(AWAY, ("code closed_unanswered",), reply=Reply(silent=True)),
         "busy": Mistake(AWAY, ("status 503",), reply=whole({"error": {"message": SECRET}}, 503)),
@@ -169,6 +179,8 @@ async def test_each_mistake_is_told_to_the_caller_and_in_the_log(
         for arm, mistake in mistakes(provider).items():
             name = arm.replace(" ", "-")
             error = await site.refusal(name)
+            for _ in range(2 if mistake.warned else 0):
+                await site.refusal(name)  # what was warned of is not warned of again
             info = detail(error, error_details_pb2.ErrorInfo())
             assert (error.code().name, info.reason) == mistake.hears, arm
             said = await site.until(lambda name=name: site.said(f"at-{name}", "info"))

@@ -88,8 +88,7 @@ class CallProgress:
         if self.sent:
             return ProviderTimeout("the provider did not answer in time")
         if self.connecting:
-            late = WayFault.LATE.value
-            return ProviderUnavailable("the provider could not be reached in time", code=late)
+            return _unreached("the provider could not be reached in time", WayFault.LATE.value)
         return ConnectionsExhausted("no connection came free in time")
 
     def broke_off(self, fault: WayFault | None = None) -> ProviderError:
@@ -98,7 +97,7 @@ class CallProgress:
         if self.sent:
             message = "the provider closed the connection without an answer"
             return ProviderDisconnected(message, code=code)
-        return ProviderUnavailable("the provider could not be reached", code=code)
+        return _unreached("the provider could not be reached", code)
 
     @asynccontextmanager
     async def bounded(self, limit_ms: float, *, hurried: bool = False) -> AsyncIterator[None]:
@@ -123,6 +122,12 @@ class CallProgress:
             raise ProviderMalformed("the provider broke off in the middle of its answer") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ProviderMalformed("the provider's answer does not follow its protocol") from None
+
+
+def _unreached(message: str, code: str) -> ProviderError:
+    error = ProviderUnavailable(message, code=code)
+    error.unreached = True
+    return error
 
 
 async def close_idle(client: httpcore.AsyncConnectionPool, origin: httpcore.Origin) -> None:
