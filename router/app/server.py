@@ -7,7 +7,7 @@ import gc
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -39,7 +39,7 @@ from router.app.upstreams import provider_pool, providers_of
 from router.app.wiring import Adapters, RouterService, build_lease_keeper, prepare_service
 from router.config import Config
 from router.config.values import cut_off_by_drain, drain_ms_of
-from router.domain.errors import RouterError
+from router.domain.errors import RouterError, StorageUnavailable
 from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
 from router.ports.state import Health
@@ -82,6 +82,14 @@ class LiveService:
         await made.follower.check()
         _warn_of_drain(cut_off_by_drain(config, self.drain_ms))
         self.service = made
+        await self._try_accounts_again()
+
+    async def _try_accounts_again(self) -> None:
+        """Call the deployments that refused this router: a key or a URL may be what was changed."""
+        board = (self.adapters.stores or self.adapters.storage).health
+        with suppress(StorageUnavailable):  # their pauses end by themselves
+            for name in self.adapters.stats.account_faults.forget():
+                await board.succeeded(name)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the snapshots."""

@@ -386,17 +386,15 @@ class ProviderMalformed(ProviderError):
 
 
 class ProviderRefusedRequest(ProviderError):
-    """400 or 422: this deployment can't serve this request; others may.
-
-    unsupported: the field `parameter`, or the value it has, is not known or not permitted there.
-    instead: the field that the provider wants in its place, "" where it names none.
-    """
+    """400 or 422: this deployment can't serve this request; others may."""
 
     reason = "PROVIDER_REFUSED_REQUEST"
     blames_deployment = False
     fault = Fault.REQUEST
     unsupported: bool = False
+    """The field `parameter`, or the value it has, is not known or not permitted there."""
     instead: str = ""
+    """The field that the provider wants in its place, "" where it names none."""
 
 
 class ProviderContextTooLong(ProviderError):

@@ -55,6 +55,12 @@ class AccountFaults:
         self.current.pop(deployment, None)
         self.unreached.pop(deployment, None)
 
+    def forget(self) -> list[str]:
+        """Take what an operator has changed for mended. Returns the deployments concerned."""
+        names = list(self.current)
+        self.current.clear()
+        return names
+
     def note(self, deployment: str, error: ProviderError) -> None:
         """Log the failure of an attempt: names and numbers only."""
         told = deployment, error.reason.lower(), error.status or "-", error.code or "-"

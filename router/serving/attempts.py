@@ -29,7 +29,6 @@ from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Provider
 from router.runtime.background import Background
 from router.runtime.fair_queue import CheckPool
-from router.serving.account_faults import AccountFaults
 from router.serving.deployment_stats import DeploymentStats, StatsBook, share_ms, tokens_heard
 
 CHARGED = (ProviderTimeout, ProviderMalformed, ProviderDisconnected)
@@ -225,8 +224,9 @@ class DeploymentCaller:
         self._clock = clock
         self._gate = gate
         self._checks = checks or CheckPool()
-        self._stats = (stats or StatsBook()).of
-        self.account_faults = AccountFaults()
+        stats = stats or StatsBook()
+        self._stats = stats.of
+        self.account_faults = stats.account_faults
 
     def is_busy(self, run: PlanRun, deployment: Deployment) -> bool:
         """True if as many attempts are under way as it may have, or one tenant of it."""

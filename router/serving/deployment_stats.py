@@ -12,6 +12,7 @@ from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer
 from router.runtime.fair_queue import FairShares
+from router.serving.account_faults import AccountFaults
 
 SAMPLES: Final = 64
 USUAL: Final = 0.95
@@ -173,9 +174,11 @@ class StatsBook:
     """All deployments in this process; calls under way go on when the config is read anew.
 
     tenant_share: of the whole house; one deployment leaves a little to others in any case but 1.
+    account_faults: of deployments, as they were last told.
     """
 
     def __init__(self, tenant_share: float = TENANT_SHARE) -> None:
+        self.account_faults = AccountFaults()
         share = max(tenant_share, TENANT_SHARE)
         self._stats = defaultdict[tuple[str, str], DeploymentStats](
             lambda: DeploymentStats(FairShares(0, share=share))

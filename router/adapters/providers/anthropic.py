@@ -130,13 +130,13 @@ class AnthropicAssembler(Assembler):
 
     def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
         match body.get("type"):
+            case "content_block_delta":
+                yield from self._proceed(body, record_of(body.get("delta")))
             case "message_start":
                 yield from self._message(record_of(body.get("message")), whole=whole)
             case "content_block_start":
                 self._index = index_of(body.get("index"))
                 yield from self._begin(self._index, record_of(body.get("content_block")))
-            case "content_block_delta":
-                yield from self._proceed(body, record_of(body.get("delta")))
             case "message_delta":
                 self._ends(record_of(body.get("delta")), body)
             case "message_stop":

@@ -22,6 +22,7 @@ from router.adapters.providers.reading.fields import (
     is_interrupted,
     known_end,
     parts_of,
+    plain_text,
 )
 from router.adapters.providers.sse import BOM, DONE, ErrorEvent
 from router.domain.catalog import Deployment
@@ -77,13 +78,13 @@ class Assembler(ABC):
 
     def feed(self, data: bytes) -> Iterator[Delta | Unseen]:
         """Read the data of one event. Raises ProviderError."""
+        if isinstance(data, ErrorEvent):
+            raise told(_json_or_text(data))
         data = data.strip()
         if self.ended or not data:
             return
         if data.startswith(DONE):
             self.ended = True
-        elif isinstance(data, ErrorEvent):
-            raise told(_json_or_text(data))
         # A word alone keeps a connection open; half of an object is a hole in the answer.
         elif data[:1] in _JSON:
             yield from self._read_all(bodies_of(data), whole=False)
@@ -129,8 +130,9 @@ class Assembler(ABC):
 
     def say_parts(self, content: Any) -> Iterator[Delta]:
         """Say the text of a content, and count its hidden reasoning."""
-        if isinstance(content, str):
-            yield from self.say(content)
+        plain = plain_text(content)
+        if plain is not None:
+            yield from self.say(plain)
             return
         for kind, text in parts_of(content):
             if kind == HIDDEN:
@@ -142,8 +144,9 @@ class Assembler(ABC):
                 yield from self.say(text)
 
     def call(self, piece: CallPiece) -> Iterator[Delta]:
-        self._calls = self._calls or Calls(self.chat)
-        yield from self._calls.add(piece)
+        if piece.id or piece.name or piece.arguments:
+            self._calls = self._calls or Calls(self.chat)
+            yield from self._calls.add(piece)
 
     @property
     def has_said(self) -> bool:

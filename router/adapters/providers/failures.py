@@ -40,6 +40,8 @@ from router.domain.errors import (
 MAX_RETRY_AFTER_MS: Final = 3_600_000
 ACCOUNT_PAUSE_MS: Final = 30_000
 """How long a deployment is left alone whose account has a fault: an operator has to mend it."""
+KEY_PAUSE_MS: Final = 5_000
+"""Less for a key: while it is rotated the earlier one is refused for a moment."""
 
 _CERTAIN: Final = {
     401: FailureKind.KEY,
@@ -187,7 +189,8 @@ def _code(text: FailureText, telling: str) -> str:
 
 def _pause_ms(kind: FailureKind, pause_ms: int | None, text: FailureText) -> int | None:
     if kind in ACCOUNT:
-        return max(ACCOUNT_PAUSE_MS, min(pause_ms or 0, MAX_RETRY_AFTER_MS))
+        least_ms = KEY_PAUSE_MS if kind is FailureKind.KEY else ACCOUNT_PAUSE_MS
+        return max(least_ms, min(pause_ms or 0, MAX_RETRY_AFTER_MS))
     if kind not in _PAUSED:
         return None
     if pause_ms is None:

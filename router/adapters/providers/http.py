@@ -186,7 +186,7 @@ async def _read_json(
             raise ProviderMalformed(_TOO_LARGE)
         if chunk.strip(_BLANK):
             yield []
-    yield list(assembler.whole(bytes(body)))
+    yield [*assembler.whole(bytes(body))]
 
 
 async def _read_events(

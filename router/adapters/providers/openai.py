@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from router.adapters.providers.dialect import Assembler, Dialect, Json, given
@@ -13,8 +13,8 @@ from router.adapters.providers.failures import told
 from router.adapters.providers.reading.calls import piece_of
 from router.adapters.providers.reading.fields import (
     end_of,
-    error_of,
     first_of,
+    has_error,
     index_of,
     items_of,
     number_of,
@@ -160,19 +160,13 @@ class OpenAIAssembler(Assembler):
         return index is None or index == self._choice
 
     def _read_choice(self, choice: Json, *, whole: bool) -> Iterator[Delta]:
-        error = error_of(choice)
-        if error is not None:
-            raise told(error)
+        if has_error(choice):
+            raise told(choice)
         self.counts.add(choice)
         self._add_logprobs(choice)
         message, delta = record_of(choice.get("message")), record_of(choice.get("delta"))
-        self.end = (
-            end_of(
-                *(choice.get(name) for name in ("finish_reason", "finishReason")),
-                *(each.get("finish_reason") for each in (message, delta)),
-            )
-            or self.end
-        )
+        told_end = choice.get("finish_reason") or _other_end(choice, message, delta)
+        self.end = (end_of(told_end) if told_end else "") or self.end
         if whole:
             yield from self._message(message or delta or choice, whole=True)
         elif message and "delta" in choice:
@@ -185,7 +179,7 @@ class OpenAIAssembler(Assembler):
 
     def _message(self, message: Json, *, whole: bool = False) -> Iterator[Delta]:
         """Read a message, or a piece of one; `text` stands in older completions."""
-        refusal = text_of(message.get("refusal"))
+        refusal = message.get("refusal") and text_of(message["refusal"])
         self.refusal = self.refusal or bool(refusal)
         if not isinstance(content := message.get("content"), str):
             content = content or message.get("text")
@@ -194,8 +188,7 @@ class OpenAIAssembler(Assembler):
         yield from self.say_parts(content or refusal)
         for value in items_of(message.get("tool_calls")):
             yield from self.call(piece_of(value, begins=whole))
-        older = record_of(message.get("function_call"))
-        if older:
+        if older := record_of(message.get("function_call")):
             yield from self.call(piece_of({"index": 0, "function": older}, begins=whole))
 
     def _rest_of(self, message: Json) -> Iterator[Delta]:
@@ -206,7 +199,10 @@ class OpenAIAssembler(Assembler):
         yield from self._message(message)
 
     def _add_logprobs(self, choice: Json) -> None:
-        tokens = items_of(record_of(choice.get("logprobs")).get("content"))
+        logprobs = choice.get("logprobs")
+        if not logprobs:
+            return
+        tokens = items_of(record_of(logprobs).get("content"))
         told = (number_of(record_of(token).get("logprob")) for token in tokens)
         self._logprobs += [number for number in told if number is not None]
         if self._logprobs:
@@ -218,4 +214,9 @@ class OpenAIAssembler(Assembler):
         yield from Assembler.close(self)
 
 
+def _other_end(choice: Json, message: Json, delta: Json) -> Any:
+    return choice.get("finishReason") or first_of(message, _END) or first_of(delta, _END)
+
+
+_END: Final = "finish_reason"
 DIALECT: Dialect = OpenAI()

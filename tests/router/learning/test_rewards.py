@@ -3,8 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from router.domain.catalog import Plan
+from router.domain.errors import REQUEST_FAULTS
 from router.domain.events import Decided, FeedbackGiven, Reasked
 from router.domain.records import (
     Attempt,
@@ -115,6 +117,22 @@ def test_a_plan_that_was_never_called_yields_nothing() -> None:
     uncalled = Attempt("cheap", "", "", AttemptOutcome.FAILED, "no_healthy_deployment", 0.0)
     for r in (record(), record(uncalled)):
         assert outcomes_of(Decided(r), r, PLANS, SETTINGS) == []
+
+
+@pytest.mark.parametrize("why", sorted(REQUEST_FAULTS))
+def test_a_request_that_was_refused_says_nothing_of_the_arm(why: str) -> None:
+    refused = replace(DOWN, why=why)
+    for attempts in ((refused,), (refused, refused), (refused, SPARE)):
+        assert outcomes_of(Decided(r := record(*attempts)), r, PLANS, SETTINGS) == []
+    (whole,) = outcomes_of(Decided(r := record(refused, STRONG)), r, PLANS, SETTINGS)
+    assert (whole.action.name, whole.failed, whole.cost_usd) == ("ladder", False, 0.02)
+
+
+def test_a_fault_beside_a_refusal_is_a_failure() -> None:
+    refused = replace(DOWN, why="provider_content_refused")
+    down = replace(STRONG, outcome=AttemptOutcome.FAILED, why="provider_unavailable", cost_usd=0.0)
+    (whole,) = outcomes_of(Decided(r := record(refused, down)), r, PLANS, SETTINGS)
+    assert (whole.action.name, whole.failed, whole.quality) == ("ladder", True, 0.0)
 
 
 def test_a_reported_failure_is_a_failure() -> None:

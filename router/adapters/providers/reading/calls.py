@@ -61,10 +61,13 @@ def arguments_of(value: Any) -> str:
 
 @dataclass(slots=True)
 class _OpenCall:
-    """number: among the calls that were handed out, -1 before that. preset: see `CallPiece`."""
+    """told_id: with its first piece. number: among the calls handed out, -1 before that.
 
-    index: int | None
-    id: str
+    preset: see `CallPiece`.
+    """
+
+    told_id: str
+    id: str = ""
     name: str = ""
     number: int = -1
     preset: str = ""
@@ -138,7 +141,7 @@ class Calls:
         call = None if piece.begins else self._known(piece)
         if call is None:
             call = self._opened(piece)
-        call.id = call.id or piece.id
+        self._name_id(call, piece.id)
         if piece.index is not None:
             self._at[piece.index] = call
         if piece.name and call.number < 0 and piece.name != call.name:
@@ -147,18 +150,22 @@ class Calls:
         yield from self._sent(call)
 
     def _opened(self, piece: CallPiece) -> _OpenCall:
-        is_new = piece.id not in self._by_id
-        call = _OpenCall(piece.index, piece.id if is_new else "")
+        call = _OpenCall(piece.id)
         self._calls.append(call)
-        if piece.id and is_new:
-            self._by_id[piece.id] = call
         return call
+
+    def _name_id(self, call: _OpenCall, call_id: str) -> None:
+        """Give a call the id that came with a piece; one that another has is no id of its own."""
+        if call_id and call_id not in self._by_id:
+            call.id = call.id or call_id
+            self._by_id[call_id] = call
 
     def _known(self, piece: CallPiece) -> _OpenCall | None:
         """Returns the call that a piece goes on with, None for a new one."""
         by_id = self._by_id.get(piece.id) if piece.id else None
         if by_id is not None:
-            return by_id if self._goes_on(by_id, piece) else self._twin(piece)
+            call = self._twin(piece) or by_id
+            return call if self._goes_on(call, piece) else None
         last = self._calls[-1] if self._calls else None
         if piece.index is None:
             if piece.id and not (last and not last.id and self._goes_on(last, piece)):
@@ -171,10 +178,9 @@ class Calls:
         return call if self._goes_on(call, piece) else None
 
     def _twin(self, piece: CallPiece) -> _OpenCall | None:
-        """Returns the later of two calls of one id, where the piece goes on with that."""
-        call = self._at.get(piece.index) if piece.index is not None else self._calls[-1]
-        is_later = call is not None and call is not self._by_id[piece.id]
-        return call if is_later and call is not None and self._goes_on(call, piece) else None
+        """Returns a later call that was told the same id as an earlier one, if a piece is of it."""
+        call = self._calls[-1] if piece.index is None else self._at.get(piece.index)
+        return call if call is not None and call.told_id == piece.id else None
 
     def _goes_on(self, call: _OpenCall, piece: CallPiece) -> bool:
         if not piece.name:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -17,10 +17,10 @@ import msgspec
 
 from router.adapters.providers.reading.characters import unescaped
 from router.adapters.providers.reading.spellings import (
+    COUNTED,
     COUNTS,
     ENDS_BY_NAME,
     INTERRUPTED,
-    PLACES,
     UNTOLD_ENDS,
 )
 from router.domain.chat import FinishReason
@@ -31,8 +31,6 @@ MAX_TOKENS = 100_000_000
 """More than any model reads or writes: a count beyond it is a provider's mistake."""
 MAX_DEPTH: Final = 4
 MAX_DIGITS: Final = 1_000
-MAX_ENTRIES: Final = 64
-"""Of a record that is searched for counts."""
 _decode = msgspec.json.Decoder().decode
 
 
@@ -96,7 +94,11 @@ def string_of(value: Any) -> str:
 
 def first_of(record: Mapping[str, Any], *names: str) -> Any:
     """Returns the first field that is not null; None where there is none."""
-    return next((found for name in names if (found := record.get(name)) is not None), None)
+    for name in names:
+        found = record.get(name)
+        if found is not None:
+            return found
+    return None
 
 
 def number_of(value: Any) -> float | None:
@@ -128,6 +130,8 @@ def _number(text: str) -> float:
 
 def index_of(value: Any) -> int | None:
     """Returns a position, None where none is told."""
+    if value is None or type(value) is int:
+        return value
     if isinstance(value, str):
         value = _number(value) if value.strip().lstrip("-").isdigit() else None
     number = number_of(value)
@@ -139,6 +143,19 @@ HIDDEN: Final = "hidden"
 REFUSAL: Final = "refusal"
 UNREAD: Final = "unread"
 _TEXT_TYPES: Final = ("", "text", "output_text", "text_delta", "markdown")
+
+
+_PLAIN_TYPES: Final = ("text", "text_delta")
+
+
+def plain_text(content: Any) -> str | None:
+    """Returns the text of the usual forms of a content; None for any other."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, dict) or content.get("type", "text") not in _PLAIN_TYPES:
+        return None
+    text = content.get("text")
+    return text if isinstance(text, str) and content.get("thought") is not True else None
 
 
 def parts_of(content: Any, depth: int = MAX_DEPTH) -> Iterator[tuple[str, str]]:
@@ -177,16 +194,23 @@ def text_of(content: Any, depth: int = MAX_DEPTH) -> str:
     return "".join(text for _, text in parts_of(content, depth))
 
 
+_ANSWERS: Final = frozenset(("choices", "candidates", "content", "type"))
+
+
 def error_of(body: Json) -> Any:
     """Returns what a body tells of an error, None where it tells of none.
 
     Fields that are there and say nothing (null, "", {}, false) are none.
     """
-    error = first_of(body, "error", "errors")
-    if _says(error) or body.get("type") == "error" or body.get("object") == "error":
+    if has_error(body) or body.get("type") == "error" or body.get("object") == "error":
         return body
-    is_answer = any(name in body for name in ("choices", "candidates", "content", "type"))
-    return body if not is_answer and _reads_as_error(body) else None
+    return body if _ANSWERS.isdisjoint(body) and _reads_as_error(body) else None
+
+
+def has_error(record: Json) -> bool:
+    """True if a field for errors says something."""
+    error = record.get("error") or record.get("errors")
+    return bool(error) and _says(error)
 
 
 def _reads_as_error(body: Json) -> bool:
@@ -245,11 +269,12 @@ class Counts:
 
     def add(self, record: Json, depth: int = MAX_DEPTH) -> None:
         """Look in the places that are known to hold counts, never in what the model wrote."""
-        for name, value in _head(record):
+        for name in COUNTED.intersection(record):
+            value = record[name]
             if not value:
                 continue
             if isinstance(value, dict):
-                if depth and name in PLACES:
+                if depth:
                     self.add(value, depth - 1)
             elif name in COUNTS:
                 kind = COUNTS[name]
@@ -275,7 +300,3 @@ class Counts:
     @property
     def hidden_tokens(self) -> int:
         return max(self._of("thoughts"), self._of("reasoning"))
-
-
-def _head(record: Json) -> Iterable[tuple[str, Any]]:
-    return record.items() if len(record) <= MAX_ENTRIES else [*record.items()][:MAX_ENTRIES]

@@ -69,3 +69,4 @@ PLACES: Final = _names(
     " completion_tokens_details completionTokensDetails output_tokens_details outputTokensDetails"
     " amazon-bedrock-invocationMetrics"
 )
+COUNTED: Final = PLACES.union(COUNTS)

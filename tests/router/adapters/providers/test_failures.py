@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from router.adapters.providers.failures import ACCOUNT_PAUSE_MS, pause_of_headers, told
+from router.adapters.providers.failures import (
+    ACCOUNT_PAUSE_MS,
+    KEY_PAUSE_MS,
+    pause_of_headers,
+    told,
+)
 from router.domain import errors as e
 
 Json = dict[str, Any]
@@ -195,8 +200,9 @@ def test_a_pause_in_words(message: str, pause_ms: int | None) -> None:
 
 
 def test_an_account_fault_pauses_for_more_than_a_second() -> None:
-    for status, more_ms in ((401, None), (402, 1_000), (404, 0)):
+    for status, more_ms in ((402, 1_000), (404, 0)):
         assert told(None, status, more_ms).retry_after_ms == ACCOUNT_PAUSE_MS
+    assert told(None, 401).retry_after_ms == KEY_PAUSE_MS
     assert told(None, 402, 90_000).retry_after_ms == 90_000
 
 
