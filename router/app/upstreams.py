@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from router.adapters.providers import ProviderPool, ProxyRules, make_client, make_providers
 from router.adapters.providers.witness import WitnessedPool
 from router.config import Config
-from router.config.values import keys_of
+from router.config.values import headers_of, keys_of
 from router.ports.upstream import Provider
 
 
@@ -27,4 +27,4 @@ def providers_of(
     config: Config, env: Mapping[str, str], pool: ProviderPool
 ) -> Mapping[str, Provider]:
     """Returns a provider for each protocol. Raises ConfigInvalid."""
-    return make_providers(pool, keys_of(config, env))
+    return make_providers(pool, keys_of(config, env), headers=headers_of(config, env))

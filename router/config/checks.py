@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+from router.config.body_checks import check_body_rules
 from router.config.challenger_checks import check_challengers
 from router.config.document import Path
 from router.config.plain import listed, mapped, name_one
@@ -66,6 +67,7 @@ def _deployments(arms: dict[str, Any], env: Mapping[str, str]) -> Found:
             yield from _key(deployment, path, env)
             yield from _base_url(deployment, path)
             yield from _window(deployment, path)
+            yield from check_body_rules(deployment, path, env)
 
 
 def _key(deployment: dict[str, Any], path: Path, env: Mapping[str, str]) -> Found:

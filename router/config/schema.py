@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, HttpUrl, model_validator
 
-from router.config.patterns import NAME, NODE, PROXY
+from router.config.patterns import FIELD, FIELD_PATH, HEADER, NAME, NODE, PROXY
 from router.config.policy_schema import PolicySection
 from router.config.section import ConfigSection
 from router.degraded.settings import DegradedSettings
@@ -36,6 +36,9 @@ Port = Annotated[int, Field(ge=0, le=65_535, strict=True)]
 Name = Annotated[str, Field(pattern=NAME)]
 NodeName = Annotated[str, Field(pattern=NODE, max_length=300)]
 Rungs = Annotated[tuple[Name, ...], Field(min_length=1, max_length=4)]
+FieldName = Annotated[str, Field(pattern=FIELD)]
+FieldPath = Annotated[str, Field(pattern=FIELD_PATH)]
+HeaderName = Annotated[str, Field(pattern=HEADER)]
 GateName = Literal["learned", "agreement", "rules"]
 
 
@@ -124,6 +127,34 @@ class DeploymentSection(ConfigSection):
     """Takes requests with a JSON Schema for the answer."""
     logprobs: bool = False
     """Gives log-probabilities, for `gate.min_mean_logprob`."""
+    parameters: dict[str, Any] = Field(default_factory=dict, max_length=64)
+    """Fields of its own that every request carries, such as `{reasoning_effort: high}`; merged into
+    what the router sends, and stronger than what the caller set."""
+    omit: Annotated[tuple[FieldPath, ...], Field(max_length=32)] = ()
+    """Fields that are never sent, such as `[temperature]`; with dots within objects."""
+    headers: dict[HeaderName, str] = Field(default_factory=dict, max_length=16)
+    """Further HTTP headers: name to the environment variable that holds the value."""
+    limit_field: FieldName | None = None
+    """Name of the output limit with `openai`, `max_tokens` or `max_completion_tokens`; unset: as
+    the host takes it."""
+    stream_usage: bool | None = None
+    """Ask streams of `openai` for their usage; `no` where `stream_options` is refused. Unset: as
+    the host takes it."""
+    strict_schema: Literal["auto"] | bool = "auto"
+    """Strict mode of a JSON Schema with `openai`; `auto`: where the schema is one that strict mode
+    takes."""
+    max_stops: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Stop sequences that it takes; at further ones the router cuts the answer. Unset: as the host
+    takes them."""
+    max_temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """Highest temperature that it takes; a higher one is sent as this. Unset: as the host takes
+    it."""
+    call_id_length: Annotated[int, Field(ge=6, le=40)] | None = None
+    """Tool-call ids are made exactly so many letters and digits, 9 for Mistral's models; unset: as
+    the host takes them."""
+    alternate_roles: bool | None = None
+    """Send one system message, then user and assistant in turn, for chat templates that refuse
+    anything else. Unset: as the host takes them."""
 
 
 class ArmSection(ConfigSection):

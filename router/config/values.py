@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -18,7 +19,16 @@ from router.config.policy_checks import plans_named
 from router.config.policy_schema import PolicySection
 from router.config.policy_values import Examples, floor_of, options_of
 from router.config.schema import ArmSection, Config, DeploymentSection, PlanSection
-from router.domain.catalog import LEARNED, PROVIDERS, Arm, Catalog, Deployment, Plan, Price
+from router.domain.catalog import (
+    LEARNED,
+    PROVIDERS,
+    Arm,
+    BodyRules,
+    Catalog,
+    Deployment,
+    Plan,
+    Price,
+)
 from router.domain.chat import Usage
 from router.domain.errors import ConfigInvalid, ConfigProblem
 from router.domain.records import BASE
@@ -212,6 +222,16 @@ def _key(section: DeploymentSection, env: Mapping[str, str]) -> str:
         raise ConfigInvalid(ConfigProblem("", 0, f"{section.name}.api_key_file", fix)) from None
 
 
+def headers_of(config: Config, env: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Deployment name -> further headers, names in small letters, for those that have any."""
+    sections = [d for arm in config.arms.values() for d in arm.deployments]
+    return {
+        d.name: {name.lower(): env.get(variable, "") for name, variable in d.headers.items()}
+        for d in sections
+        if d.headers
+    }
+
+
 def _max_in_flight(config: Config) -> int:
     """Returns the default: one deployment that hangs leaves room for the others."""
     most = min(config.server.max_in_flight, config.providers.max_connections)
@@ -237,6 +257,22 @@ def _deployment(section: DeploymentSection, max_in_flight: int) -> Deployment:
         between_bytes_ms=section.between_bytes_ms,
         max_in_flight=section.max_in_flight or max_in_flight,
         always_stream=section.always_stream,
+        rules=_rules(section),
+    )
+
+
+def _rules(section: DeploymentSection) -> BodyRules:
+    strict, parameters = section.strict_schema, section.parameters
+    return BodyRules(
+        limit_field=section.limit_field,
+        omit=section.omit,
+        parameters=json.dumps(parameters, allow_nan=False) if parameters else "",
+        stream_usage=section.stream_usage,
+        strict_schema=None if strict == "auto" else strict,
+        max_stops=section.max_stops,
+        max_temperature=section.max_temperature,
+        call_id_length=section.call_id_length,
+        alternate_roles=section.alternate_roles,
     )
 
 

@@ -48,12 +48,44 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
+class BodyRules:
+    """The form of request that a deployment takes. None: the usual one of its host and protocol.
+
+    limit_field: name of the output limit. omit: fields that are left out, dotted paths.
+    parameters: JSON text of an object that is merged into the body; "" for none.
+    stream_usage: a stream is asked for its usage. strict_schema: None where the schema allows it.
+    max_stops: stop sequences that are sent; the answer is cut at the others here.
+    max_temperature: higher ones are sent as this. call_id_length: tool-call ids are exactly so
+    many letters and digits.
+    alternate_roles: system first, then user and assistant in turn.
+
+    Known of hosts or learned, not configured: renamed: (field, its name there); prompted: formats
+    that the system prompt asks for, "schema" or "json" for any JSON as well; key_header: header of
+    the key; query: of the URL.
+    """
+
+    limit_field: str | None = None
+    omit: tuple[str, ...] = ()
+    parameters: str = ""
+    stream_usage: bool | None = None
+    strict_schema: bool | None = None
+    max_stops: int | None = None
+    max_temperature: float | None = None
+    call_id_length: int | None = None
+    alternate_roles: bool | None = None
+    renamed: tuple[tuple[str, str], ...] = ()
+    prompted: str = ""
+    key_header: str | None = None
+    query: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One model behind one base URL. provider: its protocol, a name of `PROVIDERS`.
 
     first_byte_ms, between_bytes_ms: limits of a stream's waits; None for `timeout_ms`, which is
     that of all of them together. max_in_flight: attempts under way at once in a router.
-    always_stream: whole answers are asked for as a stream too.
+    always_stream: whole answers are asked for as a stream too. rules: those of its config alone.
     """
 
     name: str
@@ -72,6 +104,7 @@ class Deployment:
     between_bytes_ms: int | None = None
     max_in_flight: int = 192
     always_stream: bool = False
+    rules: BodyRules = BodyRules()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class Dialect(ABC):
     finishes: the suite's names for why an answer ended, in the protocol's words, without those it
     has no word for. model: the one that answers name; that of the deployment where they name none.
     end_mark: what follows the last piece where the protocol has a mark beyond JSON.
-    reads_arguments: those of a tool call are sent as an object, not as text.
+    takes_top_p: beside a temperature.
     """
 
     name: str
@@ -40,8 +40,8 @@ class Dialect(ABC):
     end_mark = b""
     model = "served"
     has_seed = True
+    takes_top_p = True
     marks_its_end = True
-    reads_arguments = True
 
     @abstractmethod
     def whole(self, text: str, call: Json | None, finish: str) -> Json:
@@ -70,7 +70,6 @@ class OpenAIDialect(Dialect):
         "call": "tool_calls",
     }
     end_mark = b"data: [DONE]\n\n"
-    reads_arguments = False
 
     def whole(self, text: str, call: Json | None, finish: str) -> Json:
         message: Json = {"role": "assistant", "content": text}
@@ -107,6 +106,7 @@ class AnthropicDialect(Dialect):
         "call": "tool_use",
     }
     has_seed = False
+    takes_top_p = False
 
     def whole(self, text: str, call: Json | None, finish: str) -> Json:
         blocks: list[Json] = [{"type": "text", "text": text}]

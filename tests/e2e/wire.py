@@ -102,6 +102,7 @@ Answers = Callable[[Asked], Reply]
 class Wire:
     """answers: says how each request is answered. asked: the ledger, every request as it came.
 
+    options: further options of its deployment, each with a comma before it.
     idle_s: how long a connection is kept for its next request.
     """
 
@@ -110,6 +111,7 @@ class Wire:
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
     port: int = 0
+    options: str = ""
     idle_s: float | None = None
 
     @property
@@ -213,7 +215,8 @@ async def routed(
                 made.append(
                     f"{{name: {arm}{number}, provider: {each.provider}, model: m,"
                     f" base_url: '{each.base_url}',"
-                    f" price: {{input_usd_per_mtok: 1.0, output_usd_per_mtok: 10.0}}{more}}}"
+                    f" price: {{input_usd_per_mtok: 1.0, output_usd_per_mtok: 10.0}}"
+                    f"{more}{each.options}}}"
                 )
             text += f"  {arm}: {{deployments: [{', '.join(made)}]}}\n"
         config = f"""

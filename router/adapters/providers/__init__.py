@@ -22,8 +22,17 @@ __all__ = ["ProviderPool", "ProxyRules", "make_client", "make_providers", "trust
 
 
 def make_providers(
-    client: httpcore.AsyncConnectionPool, keys: Mapping[str, str], clock: Clock = time.time
+    client: httpcore.AsyncConnectionPool,
+    keys: Mapping[str, str],
+    clock: Clock = time.time,
+    headers: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, Provider]:
-    """Returns each protocol's provider by its name. keys: deployment name -> API key."""
+    """Returns each protocol's provider by its name.
+
+    keys: deployment name -> API key. headers: deployment name -> further headers.
+    """
     modules = {name: import_module(f"{__name__}.{name}") for name in PROVIDERS}
-    return {name: HttpProvider(client, m.DIALECT, keys, clock) for name, m in modules.items()}
+    return {
+        name: HttpProvider(client, module.DIALECT, keys, clock, headers)
+        for name, module in modules.items()
+    }

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from router.adapters.providers.dialect import Assembler, Dialect, Json, given, merged
+from router.adapters.providers.dialect import (
+    Assembler,
+    Dialect,
+    Json,
+    fitting,
+    given,
+    is_plain,
+    merged,
+    sent_stops,
+    temperature_of,
+)
 from router.adapters.providers.reading.calls import CallPiece, arguments_of
 from router.adapters.providers.reading.characters import clean
 from router.adapters.providers.reading.fields import (
@@ -18,17 +27,19 @@ from router.adapters.providers.reading.fields import (
     record_of,
     string_of,
 )
+from router.adapters.providers.sending.call_ids import WORDS
+from router.adapters.providers.sending.conversations import begun, fitted, system_of
+from router.adapters.providers.sending.images import inlined
+from router.adapters.providers.sending.schemas import object_of, parameters_of
 from router.domain.catalog import Deployment
 from router.domain.chat import (
     ChatRequest,
     Content,
     Delta,
-    Format,
     ImagePart,
     Message,
-    ResponseFormat,
     Role,
-    TextPart,
+    Tool,
     ToolMode,
 )
 
@@ -49,50 +60,47 @@ class Anthropic:
 
     def body(self, deployment: Deployment, chat: ChatRequest, *, stream: bool) -> Json:
         sampling = chat.sampling
-        turns = [m for m in chat.messages if m.role is not Role.SYSTEM]
-        return given(
+        messages = _messages(chat)
+        turns = begun([m for m in messages if m.role is not Role.SYSTEM])
+        tools, choice = _tools(chat, turns)
+        body = given(
             model=deployment.model,
             max_tokens=sampling.max_output_tokens or deployment.max_output_tokens,
-            system=_system(chat),
+            system=system_of(messages, chat.response_format),
             messages=merged(map(_message, turns), "content"),
-            tools=[_tool(t.name, t.description, t.parameters) for t in chat.tools],
-            tool_choice=_tool_choice(chat),
-            temperature=None if sampling.temperature is None else min(sampling.temperature, 1.0),
-            top_p=sampling.top_p,
-            stop_sequences=list(sampling.stop),
+            tools=tools,
+            tool_choice=choice,
+            temperature=temperature_of(deployment, chat),
+            # Newer models refuse both.
+            top_p=sampling.top_p if sampling.temperature is None else None,
+            stop_sequences=sent_stops(deployment, chat, blank=False),
             stream=stream or None,
         )
+        body = fitting(body, deployment)
+        return with_thinking(body) if "thinking" in body else body
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> AnthropicAssembler:
         return AnthropicAssembler(deployment, chat)
 
 
-def _system(chat: ChatRequest) -> str:
-    texts = [m.text for m in chat.messages if m.role is Role.SYSTEM]
-    return "\n\n".join([*texts, *_format_wish(chat.response_format)])
-
-
-def _format_wish(wanted: ResponseFormat) -> list[str]:
-    if wanted.kind is Format.TEXT:
-        return []
-    wish = "Answer with one JSON object and nothing else."
-    return [f"{wish} It must match this JSON Schema: {wanted.schema}" if wanted.schema else wish]
+def _messages(chat: ChatRequest) -> Sequence[Message]:
+    return chat.messages if is_plain(chat) else fitted(chat.messages, WORDS, images_in_results=True)
 
 
 def _message(message: Message) -> Json:
     if message.role is Role.TOOL:
-        result = {
-            "type": "tool_result",
-            "tool_use_id": message.tool_call_id,
-            "content": message.text,
-        }
-        return {"role": "user", "content": [result]}
+        return {"role": "user", "content": [_result(message)]}
     calls = [
-        {"type": "tool_use", "id": c.id, "name": c.name, "input": json.loads(c.arguments or "{}")}
+        {"type": "tool_use", "id": c.id, "name": c.name, "input": object_of(c.arguments)}
         for c in message.tool_calls
     ]
-    parts = [_part(p) for p in message.content if not isinstance(p, TextPart) or p.text]
-    return {"role": message.role.value, "content": parts + calls}
+    return {"role": message.role.value, "content": [*map(_part, message.content), *calls]}
+
+
+def _result(message: Message) -> Json:
+    pictured = any(isinstance(part, ImagePart) for part in message.parts)
+    content = [*map(_part, message.content)] if pictured else message.text
+    return given(type="tool_result", tool_use_id=message.tool_call_id, content=content)
 
 
 def _part(part: Content) -> Json:
@@ -104,21 +112,53 @@ def _part(part: Content) -> Json:
 def _source(url: str) -> Json:
     if not url.startswith("data:"):
         return {"type": "url", "url": url}
-    kind, _, data = url.removeprefix("data:").partition(";base64,")
+    kind, data = inlined(url)
     return {"type": "base64", "media_type": kind, "data": data}
 
 
-def _tool(name: str, description: str, parameters: str) -> Json:
-    schema = json.loads(parameters) if parameters else {"type": "object"}
-    return given(name=name, description=description, input_schema=schema)
+def _tools(chat: ChatRequest, turns: Iterable[Message]) -> tuple[list[Json], Json | None]:
+    """Returns tools and choice; calls of earlier turns need tools, though none may be called."""
+    if chat.tools:
+        return [_tool(t) for t in chat.tools], _tool_choice(chat)
+    called = dict.fromkeys(c.name for m in turns for c in m.tool_calls)
+    return [_tool(Tool(name)) for name in called], {"type": "none"} if called else None
+
+
+def _tool(tool: Tool) -> Json:
+    return given(name=tool.name, description=tool.description, input_schema=parameters_of(tool))
 
 
 def _tool_choice(chat: ChatRequest) -> Json | None:
     choice = chat.tool_choice
     if choice.name:
         return {"type": "tool", "name": choice.name}
-    is_default = choice.mode is ToolMode.AUTO or not chat.tools
-    return None if is_default else {"type": _MODES[choice.mode]}
+    return None if choice.mode is ToolMode.AUTO else {"type": _MODES[choice.mode]}
+
+
+LEAST_THINKING = 1_024
+
+
+def with_thinking(body: Json) -> Json:
+    """Thinking goes without temperature, top_p and a forced tool, within the output limit.
+
+    It is left out where a request has no room for it, forces a tool, or goes on with a tool's
+    result, whose turn would have to begin with the thinking of that turn.
+    """
+    thinking, most = body["thinking"], body["max_tokens"]
+    forced = body.get("tool_choice", {}).get("type") in ("any", "tool")
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    if isinstance(budget, int) and budget >= most:
+        budget = max(LEAST_THINKING, most // 2)
+        thinking = thinking | {"budget_tokens": budget}
+    if forced or _answers_a_call(body["messages"][-1]) or (budget or 0) >= most:
+        return {name: value for name, value in body.items() if name != "thinking"}
+    left_out = () if thinking.get("type") == "disabled" else ("temperature", "top_p")
+    kept = {name: value for name, value in body.items() if name not in left_out}
+    return kept | {"thinking": thinking}
+
+
+def _answers_a_call(turn: Json) -> bool:
+    return any(part["type"] == "tool_result" for part in turn["content"])
 
 
 @dataclass(slots=True)

@@ -24,6 +24,8 @@ from router.adapters.providers.reading.fields import (
     parts_of,
     plain_text,
 )
+from router.adapters.providers.sending.bodies import adjusted
+from router.adapters.providers.sending.stops import StopCut
 from router.adapters.providers.sse import BOM, DONE, ErrorEvent
 from router.domain.catalog import Deployment
 from router.domain.chat import (
@@ -32,7 +34,9 @@ from router.domain.chat import (
     Delta,
     FinishReason,
     Format,
+    Role,
     TextDelta,
+    TextPart,
     ToolCall,
     Unseen,
     Usage,
@@ -67,6 +71,7 @@ class Assembler(ABC):
     _text: list[str] = field(default_factory=list)
     _joiner: Joiner = field(default_factory=Joiner)
     _unfencer: Unfencer | None = None
+    _cut: StopCut | None = None
     _is_whole: bool = False
     _is_closed: bool = False
     _is_unread: bool = False
@@ -124,6 +129,13 @@ class Assembler(ABC):
         if self.chat.response_format.kind is not Format.TEXT and not self._is_closed:
             self._unfencer = self._unfencer or Unfencer(whole=self._is_whole)
             text = self._unfencer.feed(text)
+        if self.chat.sampling.stop:
+            self._cut = self._cut or StopCut(self.chat.sampling.stop)
+            text = self._cut.feed(text)
+            self.ended = self.ended or self._cut.stopped
+        yield from self._hand_out(text)
+
+    def _hand_out(self, text: str) -> Iterator[Delta]:
         if text:
             self._text.append(text)
             yield TextDelta(text)
@@ -144,9 +156,14 @@ class Assembler(ABC):
                 yield from self.say(text)
 
     def call(self, piece: CallPiece) -> Iterator[Delta]:
-        if piece.id or piece.name or piece.arguments:
+        if (piece.id or piece.name or piece.arguments) and not self._is_cut:
             self._calls = self._calls or Calls(self.chat)
             yield from self._calls.add(piece)
+
+    @property
+    def _is_cut(self) -> bool:
+        """True where a stop sequence was found: to the caller nothing follows it."""
+        return self._cut is not None and self._cut.stopped
 
     @property
     def has_said(self) -> bool:
@@ -160,6 +177,8 @@ class Assembler(ABC):
         self._is_closed = True
         if self._unfencer is not None:
             yield from self.say(self._unfencer.close())
+        if self._cut is not None:
+            yield from self._hand_out(self._cut.rest())
         if self._calls is not None:
             yield from self._calls.close()
 
@@ -180,6 +199,8 @@ class Assembler(ABC):
 
     def _reason(self, calls: tuple[ToolCall, ...]) -> FinishReason:
         """Returns why the answer ended; calls that are whole are one, whatever is told."""
+        if self._is_cut:
+            return FinishReason.STOP
         reason, has_calls = known_end(self.end), self._calls is not None and self._calls.are_whole
         if not self.end and (not self.ended or not (has_calls or self._is_plain)):
             raise ProviderMalformed("the provider's answer broke off")
@@ -215,9 +236,14 @@ class Assembler(ABC):
         """Returns the provider's counts, or a guess: an answer without usage was not free."""
         read, written = self.counts.input_tokens, self.counts.output_tokens
         characters = sum(map(len, self._text)) + sum(len(c.arguments) for c in calls) + self.hidden
+        guess = 1 + characters // CHARS_PER_TOKEN
+        if self._is_cut and not self.end:  # the counts so far are not those of the end
+            return Usage(
+                read or self.chat.estimated_input_tokens, max(written, guess), guessed=True
+            )
         return Usage(
             read or self.chat.estimated_input_tokens,
-            written or 1 + characters // CHARS_PER_TOKEN,
+            written or guess,
             guessed=not (read and written),
         )
 
@@ -246,6 +272,38 @@ class Dialect(Protocol):
 def given(**fields: Any) -> Json:
     """Returns only the fields that are set."""
     return {key: value for key, value in fields.items() if value not in (None, (), [], "")}
+
+
+def is_plain(chat: ChatRequest) -> bool:
+    """True for texts alone, each of which says something, that the user begins: all take them."""
+    said = all(
+        len(m.parts) == 1
+        and isinstance(m.parts[0], TextPart)
+        and not (m.tool_calls or m.role is Role.TOOL)
+        and bool(text := m.parts[0].text)
+        and not text.isspace()
+        for m in chat.messages
+    )
+    first = next((m.role for m in chat.messages if m.role is not Role.SYSTEM), None)
+    return said and first is Role.USER
+
+
+def temperature_of(deployment: Deployment, chat: ChatRequest) -> float | None:
+    wanted, most = chat.sampling.temperature, deployment.rules.max_temperature
+    return wanted if wanted is None or most is None else min(wanted, most)
+
+
+def sent_stops(deployment: Deployment, chat: ChatRequest, *, blank: bool = True) -> list[str]:
+    """Returns the stop sequences that the deployment takes. blank: it takes white space alone."""
+    usable = [stop for stop in chat.sampling.stop if blank or not stop.isspace()]
+    return usable[: deployment.rules.max_stops]
+
+
+def fitting(body: Json, deployment: Deployment) -> Json:
+    """Returns a body with the deployment's own fields, and without those that it does not take."""
+    rules = deployment.rules
+    changes = rules.parameters or rules.omit or rules.renamed
+    return adjusted(body, rules) if changes else body
 
 
 def merged(turns: Iterable[Json], parts: str) -> list[Json]:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from router.adapters.providers.dialect import Assembler, Dialect, Json, given, merged
+from router.adapters.providers.dialect import (
+    Assembler,
+    Dialect,
+    Json,
+    fitting,
+    given,
+    is_plain,
+    merged,
+    sent_stops,
+    temperature_of,
+)
 from router.adapters.providers.reading.calls import CallPiece, arguments_of
 from router.adapters.providers.reading.characters import clean
 from router.adapters.providers.reading.fields import (
@@ -19,6 +28,10 @@ from router.adapters.providers.reading.fields import (
     record_of,
     string_of,
 )
+from router.adapters.providers.sending.call_ids import PRINTED
+from router.adapters.providers.sending.conversations import begun, fitted, system_of
+from router.adapters.providers.sending.images import inlined, kind_of
+from router.adapters.providers.sending.schemas import object_of, parameters_of, schema_of
 from router.domain.catalog import Deployment
 from router.domain.chat import (
     ChatRequest,
@@ -27,14 +40,15 @@ from router.domain.chat import (
     Format,
     ImagePart,
     Message,
+    ResponseFormat,
     Role,
-    TextPart,
     Tool,
     ToolMode,
 )
 
 _MODES = {ToolMode.AUTO: "AUTO", ToolMode.NONE: "NONE", ToolMode.REQUIRED: "ANY"}
 JSON_TYPE = "application/json"
+SEED_BITS = 0x7FFF_FFFF
 # Calls of an earlier turn may be another model's, or have lost their signature on the way through
 # a protocol that has none; this value is the documented way to say so.
 NO_SIGNATURE = "skip_thought_signature_validator"
@@ -51,20 +65,27 @@ class Gemini:
         return {"x-goog-api-key": key} if key else {}
 
     def body(self, deployment: Deployment, chat: ChatRequest, *, stream: bool) -> Json:
-        del deployment, stream
-        system = "\n\n".join(m.text for m in chat.messages if m.role is Role.SYSTEM)
-        turns = [m for m in chat.messages if m.role is not Role.SYSTEM]
+        del stream
+        messages = _messages(chat)
+        turns = begun([m for m in messages if m.role is not Role.SYSTEM])
+        prompted, formal = _formats(chat)
+        system = system_of(messages, prompted)
         declared = [_tool(t) for t in chat.tools]
-        return given(
+        body = given(
             systemInstruction={"parts": [{"text": system}]} if system else None,
             contents=merged(_contents(turns), "parts"),
             tools=[{"functionDeclarations": declared}] if declared else None,
             toolConfig=_tool_config(chat),
-            generationConfig=_config(chat) or None,
+            generationConfig=_config(deployment, chat, formal) or None,
         )
+        return fitting(body, deployment)
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> GeminiAssembler:
         return GeminiAssembler(deployment, chat)
+
+
+def _messages(chat: ChatRequest) -> Sequence[Message]:
+    return chat.messages if is_plain(chat) else fitted(chat.messages, PRINTED)
 
 
 def _contents(turns: Iterable[Message]) -> Iterator[Json]:
@@ -82,15 +103,14 @@ def _content(message: Message, names: Mapping[str, str]) -> Json:
         return {"role": "user", "parts": [{"functionResponse": response}]}
     calls = [
         {
-            "functionCall": {"name": c.name, "args": json.loads(c.arguments or "{}")},
+            "functionCall": {"name": c.name, "args": object_of(c.arguments)},
             "thoughtSignature": NO_SIGNATURE,
         }
         for c in message.tool_calls
     ]
-    parts = [_wire_part(p) for p in message.content if not isinstance(p, TextPart) or p.text]
     return {
         "role": "model" if message.role is Role.ASSISTANT else "user",
-        "parts": parts + calls,
+        "parts": [*map(_wire_part, message.content), *calls],
     }
 
 
@@ -98,14 +118,17 @@ def _wire_part(part: Content) -> Json:
     if not isinstance(part, ImagePart):
         return {"text": part.text}
     if not part.url.startswith("data:"):
-        return {"fileData": {"fileUri": part.url}}
-    kind, _, data = part.url.removeprefix("data:").partition(";base64,")
+        return {"fileData": {"mimeType": kind_of(part.url), "fileUri": part.url}}
+    kind, data = inlined(part.url)
     return {"inlineData": {"mimeType": kind, "data": data}}
 
 
 def _tool(tool: Tool) -> Json:
-    schema = json.loads(tool.parameters) if tool.parameters else None
-    return given(name=tool.name, description=tool.description, parametersJsonSchema=schema)
+    """An object without properties is refused: a tool without parameters has no schema."""
+    schema = parameters_of(tool)
+    is_empty = not schema["properties"] and {*schema} <= {"type", "properties"}
+    declared = given(name=tool.name, description=tool.description)
+    return declared if is_empty else declared | {"parametersJsonSchema": schema}
 
 
 def _tool_config(chat: ChatRequest) -> Json | None:
@@ -117,16 +140,27 @@ def _tool_config(chat: ChatRequest) -> Json | None:
     return {"functionCallingConfig": calling}
 
 
-def _config(chat: ChatRequest) -> Json:
-    sampling, wanted = chat.sampling, chat.response_format
+def _formats(chat: ChatRequest) -> tuple[ResponseFormat, ResponseFormat]:
+    """Returns the format that the prompt asks for, and the one that a field does.
+
+    Tools and such a field are refused together.
+    """
+    wanted, none = chat.response_format, ResponseFormat()
+    prompted = chat.tools or (wanted.schema and not isinstance(schema_of(wanted.schema), dict))
+    return (wanted, none) if prompted else (none, wanted)
+
+
+def _config(deployment: Deployment, chat: ChatRequest, wanted: ResponseFormat) -> Json:
+    sampling = chat.sampling
     return given(
-        temperature=sampling.temperature,
+        temperature=temperature_of(deployment, chat),
         topP=sampling.top_p,
         maxOutputTokens=sampling.max_output_tokens,
-        stopSequences=list(sampling.stop),
-        seed=sampling.seed,
+        stopSequences=sent_stops(deployment, chat),
+        # Of 32 bits here, of 64 in other protocols.
+        seed=None if sampling.seed is None else sampling.seed & SEED_BITS,
         responseMimeType=None if wanted.kind is Format.TEXT else JSON_TYPE,
-        responseJsonSchema=json.loads(wanted.schema) if wanted.schema else None,
+        responseJsonSchema=schema_of(wanted.schema) if wanted.schema else None,
     )
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import httpcore
 import msgspec
 
-from router.adapters.providers.dialect import Assembler, Dialect
+from router.adapters.providers.dialect import Assembler, Dialect, Json
 from router.adapters.providers.progress import DRIVER_ERRORS, CallProgress
 from router.adapters.providers.refusals import read_refusal, unfolded, web_page
+from router.adapters.providers.sending.bodies import headers_of
+from router.adapters.providers.sending.rule_book import RuleBook
 from router.adapters.providers.sse import BOM, EventReader
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
@@ -41,7 +43,10 @@ _Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 class HttpProvider:
-    """Implements `router.ports.upstream.Provider`. keys: deployment name -> API key."""
+    """Implements `router.ports.upstream.Provider`. keys: deployment name -> API key.
+
+    headers: deployment name -> further headers.
+    """
 
     def __init__(
         self,
@@ -49,8 +54,11 @@ class HttpProvider:
         dialect: Dialect,
         keys: Mapping[str, str],
         clock: Clock,
+        headers: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._client = client
+        self._rules = RuleBook()
+        self._further = headers or {}
         self._dialect = dialect
         self._keys = keys
         self._clock = clock
@@ -59,7 +67,7 @@ class HttpProvider:
     async def complete(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
     ) -> Answer:
-        progress = CallProgress()
+        deployment, progress = self._rules[deployment], CallProgress()
         assembler = self._dialect.assembler(deployment, request)
         hurried = timeout_ms < deployment.timeout_ms
         opened = self._opened(deployment, request, progress, stream=False)
@@ -71,6 +79,7 @@ class HttpProvider:
     async def stream(
         self, deployment: Deployment, request: ChatRequest, timeout_ms: float
     ) -> AsyncGenerator[Delta | Unseen | Answer]:
+        deployment = self._rules[deployment]
         assembler = self._dialect.assembler(deployment, request)
         now_s = asyncio.get_running_loop().time
         progress, left_ms = CallProgress(), timeout_ms
@@ -109,8 +118,43 @@ class HttpProvider:
         self, deployment: Deployment, chat: ChatRequest, progress: CallProgress, *, stream: bool
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Yields the body of a good answer. Raises ProviderError."""
-        with _carried():
-            body = _encode(self._dialect.body(deployment, chat, stream=stream))
+        response = await self._answered(deployment, chat, progress, stream=stream)
+        try:
+            coding = _headers_of(response).get(b"content-encoding", "identity")
+            chunks = response.aiter_stream()
+            yield chunks if coding == "identity" else unfolded(chunks, coding)
+        finally:
+            await response.aclose()
+
+    async def _answered(
+        self, deployment: Deployment, chat: ChatRequest, progress: CallProgress, *, stream: bool
+    ) -> httpcore.Response:
+        """Send again, once, what was refused for a field that it can do without."""
+        body, sent = self._written(deployment, chat, stream=stream)
+        try:
+            return await self._sent(deployment, sent, progress, stream=stream)
+        except ProviderRefusedRequest as refusal:
+            known = self._rules.learn(deployment, chat, body, refusal)
+            if known is None:
+                raise
+        progress.sent = progress.connecting = False  # a refused call is free
+        _, sent = self._written(known, chat, stream=stream)
+        return await self._sent(known, sent, progress, stream=stream)
+
+    def _written(
+        self, deployment: Deployment, chat: ChatRequest, *, stream: bool
+    ) -> tuple[Json, bytes]:
+        """The caller's own request must never count against a deployment."""
+        try:
+            body = self._dialect.body(deployment, chat, stream=stream)
+            return body, _encode(body)
+        except (ValueError, RecursionError):
+            raise ProviderRefusedRequest("this protocol can't carry the request") from None
+
+    async def _sent(
+        self, deployment: Deployment, body: bytes, progress: CallProgress, *, stream: bool
+    ) -> httpcore.Response:
+        """Returns a response whose status is good; it is the caller's to close."""
         url, headers = self._target(deployment, stream=stream)
         request = httpcore.Request(
             "POST",
@@ -120,14 +164,11 @@ class HttpProvider:
             extensions={"timeout": _TIMEOUTS, "trace": progress.trace},
         )
         response = await progress.sent_by(self._client, request)
+        if response.status // 100 == 2:  # noqa: PLR2004
+            return response
         try:
-            told = {name.lower(): value.decode("latin-1") for name, value in response.headers}
-            if response.status // 100 != 2:  # noqa: PLR2004
-                key = self._keys.get(deployment.name, "")
-                raise await read_refusal(response, told, self._clock(), key)
-            coding = told.get(b"content-encoding", "identity")
-            chunks = response.aiter_stream()
-            yield chunks if coding == "identity" else unfolded(chunks, coding)
+            key = self._keys.get(deployment.name, "")
+            raise await read_refusal(response, _headers_of(response), self._clock(), key)
         finally:
             await response.aclose()
 
@@ -136,7 +177,9 @@ class HttpProvider:
         found = self._targets.get((deployment, stream))
         if found is None:
             url = deployment.base_url + self._dialect.path(deployment, stream=stream)
-            own = self._dialect.headers(self._keys.get(deployment.name, ""))
+            key, further = self._keys.get(deployment.name, ""), self._further
+            own = self._dialect.headers(key)
+            own = headers_of(own, deployment.rules, key, further.get(deployment.name, {}))
             host = {"host": urlsplit(url).netloc.rpartition("@")[2]}
             headers = {**_HEADERS, **host, **own}.items()
             found = httpcore.URL(url), [(name.encode(), text.encode()) for name, text in headers]
@@ -144,13 +187,8 @@ class HttpProvider:
         return found
 
 
-@contextmanager
-def _carried() -> Iterator[None]:
-    """The caller's own request must never count against a deployment."""
-    try:
-        yield
-    except (ValueError, RecursionError):
-        raise ProviderRefusedRequest("this protocol can't carry the request") from None
+def _headers_of(response: httpcore.Response) -> dict[bytes, str]:
+    return {name.lower(): value.decode("latin-1") for name, value in response.headers}
 
 
 async def _read(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from router.adapters.providers.dialect import Assembler, Dialect, Json, given
+from router.adapters.providers.dialect import (
+    Assembler,
+    Dialect,
+    Json,
+    fitting,
+    given,
+    is_plain,
+    sent_stops,
+    temperature_of,
+)
 from router.adapters.providers.failures import told
 from router.adapters.providers.reading.calls import piece_of
 from router.adapters.providers.reading.fields import (
@@ -22,7 +29,22 @@ from router.adapters.providers.reading.fields import (
     string_of,
     text_of,
 )
-from router.domain.catalog import Deployment
+from router.adapters.providers.sending.call_ids import PRINTED, IdForm, exactly
+from router.adapters.providers.sending.conversations import (
+    alternating,
+    fitted,
+    says_json,
+    wish_of,
+    wishing,
+)
+from router.adapters.providers.sending.schemas import (
+    arguments_text,
+    describes_object,
+    is_closed,
+    parameters_of,
+    schema_of,
+)
+from router.domain.catalog import BodyRules, Deployment
 from router.domain.chat import (
     ChatRequest,
     Delta,
@@ -30,69 +52,97 @@ from router.domain.chat import (
     ImagePart,
     Message,
     ResponseFormat,
-    Role,
     TextPart,
     Tool,
     ToolMode,
 )
+
+ANY_JSON: Final = "json"
+JSON_OBJECT: Final = {"type": "json_object"}
 
 
 class OpenAI:
     """Translates to and from chat completions."""
 
     def path(self, deployment: Deployment, *, stream: bool) -> str:
-        del deployment, stream
-        return "/chat/completions"
+        del stream
+        query = deployment.rules.query
+        return f"/chat/completions?{query}" if query else "/chat/completions"
 
     def headers(self, key: str) -> Mapping[str, str]:
         return {"authorization": f"Bearer {key}"} if key else {}
 
     def body(self, deployment: Deployment, chat: ChatRequest, *, stream: bool) -> Json:
-        sampling = chat.sampling
+        sampling, rules = chat.sampling, deployment.rules
         body = given(
             model=deployment.model,
-            messages=[_message(m) for m in chat.messages],
+            messages=[_message(m) for m in _messages(chat, rules)],
             tools=[_tool(t) for t in chat.tools],
             tool_choice=_tool_choice(chat),
-            response_format=_format(chat.response_format),
-            temperature=sampling.temperature,
+            response_format=_format(chat.response_format, rules),
+            temperature=temperature_of(deployment, chat),
             top_p=sampling.top_p,
-            stop=list(sampling.stop),
+            stop=sent_stops(deployment, chat),
             seed=sampling.seed,
             logprobs=deployment.logprobs or None,
         )
         if sampling.max_output_tokens is not None:
-            body[_limit_name(deployment)] = sampling.max_output_tokens
+            body[rules.limit_field or "max_tokens"] = sampling.max_output_tokens
         if stream:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-        return body
+            body["stream"] = True
+            if rules.stream_usage is not False:
+                body["stream_options"] = {"include_usage": True}
+        return fitting(body, deployment)
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> OpenAIAssembler:
         return OpenAIAssembler(deployment, chat)
 
 
-def _limit_name(deployment: Deployment) -> str:
-    """OpenAI's reasoning models refuse the older name that other servers still need."""
-    is_own = urlsplit(deployment.base_url).hostname == "api.openai.com"
-    return "max_completion_tokens" if is_own else "max_tokens"
+def _messages(chat: ChatRequest, rules: BodyRules) -> Sequence[Message]:
+    wish = _wish(chat, rules)
+    if is_plain(chat) and not wish and not rules.alternate_roles:
+        return chat.messages
+    messages = fitted(chat.messages, _id_form(rules))
+    messages = wishing(messages, wish) if wish else messages
+    return alternating(messages) if rules.alternate_roles else messages
+
+
+def _id_form(rules: BodyRules) -> IdForm:
+    return exactly(rules.call_id_length) if rules.call_id_length else PRINTED
+
+
+def _wish(chat: ChatRequest, rules: BodyRules) -> str:
+    """Returns what the format alone can't say, or not without these words."""
+    wanted = chat.response_format
+    if wanted.kind is Format.TEXT:
+        return ""
+    if wanted.kind is Format.JSON_SCHEMA:
+        is_object = describes_object(schema_of(wanted.schema))
+        prompted = rules.prompted or not is_object
+        return wish_of(wanted, is_object=is_object) if prompted else ""
+    return "" if says_json(chat) and rules.prompted != ANY_JSON else wish_of(wanted)
 
 
 def _message(message: Message) -> Json:
+    """An assistant's turn of calls alone has the content null, which some miss otherwise."""
     wire = given(role=message.role.value, tool_call_id=message.tool_call_id)
+    wire["content"] = _content(message)
     if message.tool_calls:
         wire["tool_calls"] = [
             {
                 "id": c.id,
                 "type": "function",
-                "function": {"name": c.name, "arguments": c.arguments},
+                "function": {"name": c.name, "arguments": arguments_text(c.arguments)},
             }
             for c in message.tool_calls
         ]
-    if any(isinstance(part, ImagePart) for part in message.parts):
-        wire["content"] = [_part(part) for part in message.content]
-    elif message.text or message.role is not Role.ASSISTANT:
-        wire["content"] = message.text
     return wire
+
+
+def _content(message: Message) -> Any:
+    if any(isinstance(part, ImagePart) for part in message.parts):
+        return [_part(part) for part in message.content]
+    return message.text or (None if message.tool_calls else "")
 
 
 def _part(part: TextPart | ImagePart) -> Json:
@@ -102,9 +152,8 @@ def _part(part: TextPart | ImagePart) -> Json:
 
 
 def _tool(tool: Tool) -> Json:
-    parameters = json.loads(tool.parameters) if tool.parameters else None
-    function = given(name=tool.name, description=tool.description, parameters=parameters)
-    return {"type": "function", "function": function}
+    function = given(name=tool.name, description=tool.description)
+    return {"type": "function", "function": function | {"parameters": parameters_of(tool)}}
 
 
 def _tool_choice(chat: ChatRequest) -> Any:
@@ -115,27 +164,20 @@ def _tool_choice(chat: ChatRequest) -> Any:
     return None if is_default else choice.mode.value
 
 
-def _format(wanted: ResponseFormat) -> Json | None:
-    if wanted.kind is Format.TEXT:
+def _format(wanted: ResponseFormat, rules: BodyRules) -> Json | None:
+    """A schema of no object can't be sent: the system prompt alone asks for it."""
+    if wanted.kind is Format.TEXT or rules.prompted == ANY_JSON:
         return None
     if wanted.kind is Format.JSON_OBJECT:
-        return {"type": "json_object"}
-    schema = json.loads(wanted.schema)
-    named = {"name": wanted.name, "schema": schema, "strict": _is_closed(schema)}
+        return JSON_OBJECT
+    schema = schema_of(wanted.schema)
+    if not describes_object(schema):
+        return None
+    if rules.prompted:
+        return JSON_OBJECT
+    strict = is_closed(schema) if rules.strict_schema is None else rules.strict_schema
+    named = {"name": wanted.name, "schema": schema, "strict": strict}
     return {"type": "json_schema", "json_schema": named}
-
-
-def _is_closed(schema: Any) -> bool:
-    """Strict mode takes only objects that require every property and allow no other."""
-    if isinstance(schema, list):
-        return all(map(_is_closed, schema))
-    if not isinstance(schema, dict):
-        return True
-    if schema.get("type") == "object" or "properties" in schema:
-        names, required = schema.get("properties") or {}, schema.get("required") or ()
-        if schema.get("additionalProperties") is not False or {*required} != {*names}:
-            return False
-    return all(map(_is_closed, schema.values()))
 
 
 @dataclass(slots=True)

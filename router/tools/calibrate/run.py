@@ -23,7 +23,14 @@ from router.app.learner_state_factory import LearnerStateFactory, example_contex
 from router.config import Config
 from router.config.policy_checks import plans_named
 from router.config.policy_values import floor_of
-from router.config.values import catalog_of, context_map_of, keys_of, units_of, weights_of
+from router.config.values import (
+    catalog_of,
+    context_map_of,
+    headers_of,
+    keys_of,
+    units_of,
+    weights_of,
+)
 from router.domain.catalog import Catalog
 from router.domain.errors import RouterError
 from router.domain.logged_context import facts_of
@@ -195,7 +202,11 @@ class _Calibration:
             http = await stack.enter_async_context(transport)
             client = ArmClient(
                 catalog=self._catalog,
-                providers=make_providers(http, keys_of(self._config, self._env)),
+                providers=make_providers(
+                    http,
+                    keys_of(self._config, self._env),
+                    headers=headers_of(self._config, self._env),
+                ),
                 journal=journal,
                 calls=asyncio.Semaphore(options.concurrency),
                 stop=stop,

@@ -10,6 +10,8 @@ import pytest
 from router.adapters.providers.anthropic import Anthropic
 from router.adapters.providers.gemini import NO_SIGNATURE, Gemini
 from router.adapters.providers.openai import OpenAI
+from router.adapters.providers.sending.call_ids import PRINTED, CallIds
+from router.adapters.providers.sending.hosts import resolved
 from router.domain.catalog import Deployment, Price
 from router.domain.chat import (
     ChatRequest,
@@ -26,6 +28,10 @@ from router.domain.chat import (
     ToolMode,
 )
 
+CLAUDE = resolved(Deployment("there", "anthropic", "http://localhost", "model-1", Price(1, 1)))
+NOTHING = {"type": "object", "properties": {}}
+AGAIN = CallIds(PRINTED, {"c1"}).of("c1")
+"""The id of a call whose own an earlier turn has used."""
 HERE = Deployment("here", "any", "http://localhost", "model-1", Price(1, 1), max_output_tokens=99)
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 CLOSED = SCHEMA | {"required": ["a"], "additionalProperties": False}
@@ -76,12 +82,13 @@ def test_openai() -> None:
             {"role": "tool", "tool_call_id": "c1", "content": "one"},
             {
                 "role": "assistant",
+                "content": None,
                 "tool_calls": [
-                    _openai_call("c1", "mul", '{"a": 2}'),
-                    _openai_call("c2", "add", ""),
+                    _openai_call(AGAIN, "mul", '{"a": 2}'),
+                    _openai_call("c2", "add", "{}"),
                 ],
             },
-            {"role": "tool", "tool_call_id": "c1", "content": "two"},
+            {"role": "tool", "tool_call_id": AGAIN, "content": "two"},
             {"role": "tool", "tool_call_id": "c2", "content": "three"},
         ],
         "tools": [
@@ -89,7 +96,7 @@ def test_openai() -> None:
                 "type": "function",
                 "function": {"name": "add", "description": "Adds.", "parameters": SCHEMA},
             },
-            {"type": "function", "function": {"name": "mul"}},
+            {"type": "function", "function": {"name": "mul", "parameters": NOTHING}},
         ],
         "tool_choice": {"type": "function", "function": {"name": "add"}},
         "response_format": {
@@ -107,8 +114,8 @@ def test_openai() -> None:
 
 
 def test_anthropic() -> None:
-    """One turn per role in a row, no seed, at most its highest temperature."""
-    body = Anthropic().body(HERE, CHAT, stream=True)
+    """One turn per role in a row, no seed, its highest temperature without top_p."""
+    body = Anthropic().body(CLAUDE, CHAT, stream=True)
     wish = body.pop("system")
     assert wish.startswith("Be brief.\n\n")
     assert wish.endswith(json.dumps(SCHEMA))
@@ -135,25 +142,24 @@ def test_anthropic() -> None:
             {
                 "role": "assistant",
                 "content": [
-                    {"type": "tool_use", "id": "c1", "name": "mul", "input": {"a": 2}},
+                    {"type": "tool_use", "id": AGAIN, "name": "mul", "input": {"a": 2}},
                     {"type": "tool_use", "id": "c2", "name": "add", "input": {}},
                 ],
             },
             {
                 "role": "user",
                 "content": [
-                    {"type": "tool_result", "tool_use_id": "c1", "content": "two"},
+                    {"type": "tool_result", "tool_use_id": AGAIN, "content": "two"},
                     {"type": "tool_result", "tool_use_id": "c2", "content": "three"},
                 ],
             },
         ],
         "tools": [
             {"name": "add", "description": "Adds.", "input_schema": SCHEMA},
-            {"name": "mul", "input_schema": {"type": "object"}},
+            {"name": "mul", "input_schema": NOTHING},
         ],
         "tool_choice": {"type": "tool", "name": "add"},
         "temperature": 1.0,
-        "top_p": 0.9,
         "stop_sequences": ["END"],
         "stream": True,
     }
@@ -168,15 +174,21 @@ def _gemini_result(name: str, result: str) -> dict[str, Any]:
 
 
 def test_gemini() -> None:
-    """A result carries the name that its id has at that point of the conversation."""
-    assert Gemini().body(HERE, CHAT, stream=False) == {
-        "systemInstruction": {"parts": [{"text": "Be brief."}]},
+    """A result carries the name that its id has at that point of the conversation.
+
+    Beside tools the schema stands in the system instruction.
+    """
+    body = Gemini().body(HERE, CHAT, stream=False)
+    wish = body.pop("systemInstruction")["parts"][0]["text"]
+    assert wish.startswith("Be brief.\n\n")
+    assert wish.endswith(json.dumps(SCHEMA))
+    assert body == {
         "contents": [
             {
                 "role": "user",
                 "parts": [
                     {"text": "Look:"},
-                    {"fileData": {"fileUri": "https://x.example/cat.png"}},
+                    {"fileData": {"mimeType": "image/png", "fileUri": "https://x.example/cat.png"}},
                 ],
             },
             {"role": "model", "parts": [{"text": "So:"}, _gemini_call("add", {"a": 1})]},
@@ -204,8 +216,6 @@ def test_gemini() -> None:
             "maxOutputTokens": 77,
             "stopSequences": ["END"],
             "seed": 3,
-            "responseMimeType": "application/json",
-            "responseJsonSchema": SCHEMA,
         },
     }
 
@@ -268,7 +278,7 @@ def test_any_json_object() -> None:
 def test_limits_by_the_name_the_server_takes() -> None:
     own = Deployment("own", "openai", "https://api.openai.com/v1", "model-1", Price(1, 1))
     chat = ChatRequest((USER,), sampling=Sampling(max_output_tokens=5))
-    assert OpenAI().body(own, chat, stream=False)["max_completion_tokens"] == 5
+    assert OpenAI().body(resolved(own), chat, stream=False)["max_completion_tokens"] == 5
     assert OpenAI().body(HERE, chat, stream=False)["max_tokens"] == 5
     # Anthropic demands a limit.
     assert Anthropic().body(HERE, ChatRequest((USER,)), stream=False)["max_tokens"] == 99

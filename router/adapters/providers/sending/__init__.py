@@ -1,0 +1,1 @@
+"""Requests in the form that each protocol and each deployment takes."""

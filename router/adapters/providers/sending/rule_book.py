@@ -1,0 +1,142 @@
+"""The form of requests that each deployment takes, as far as it is known or was learned."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any, Final
+
+from router.adapters.providers.sending.hosts import over, resolved
+from router.domain.catalog import BodyRules, Deployment
+from router.domain.chat import ChatRequest, Format
+from router.domain.errors import ProviderRefusedRequest
+
+_log = logging.getLogger(__name__)
+_CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
+LIMITS: Final = ("max_tokens", "max_completion_tokens")
+DROPPED: Final = frozenset(
+    {"temperature", "top_p", "seed", "random_seed", "logprobs", "top_logprobs"}
+)
+"""Fields without which the answer is another draw of the same model to the same question."""
+STOPS: Final = frozenset({"stop", "stop_sequences"})
+FORMATS: Final = frozenset({"response_format", "json_schema", "response_json_schema"})
+
+Body = Mapping[str, Any]
+
+
+class RuleBook(dict[Deployment, Deployment]):
+    """Deployment of a config -> the same with all rules that are known for it.
+
+    It lives as long as the providers of a config, and holds one entry for each deployment.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._configured: dict[str, Deployment] = {}
+        self._told: set[tuple[str, BodyRules]] = set()
+
+    def __missing__(self, deployment: Deployment) -> Deployment:
+        self[deployment] = known = resolved(deployment)
+        self._configured[known.name] = deployment
+        return known
+
+    def learn(
+        self, sent_by: Deployment, chat: ChatRequest, body: Body, refusal: ProviderRefusedRequest
+    ) -> Deployment | None:
+        """Returns the deployment by rules that a refused request did not keep, None for none.
+
+        sent_by: as it was known when the body was written; another call may have learned since.
+        """
+        configured = self._configured.get(sent_by.name)
+        if configured is None or not refusal.unsupported:
+            return None
+        known = self[configured]
+        if known != sent_by:
+            return known
+        lesson = lesson_of(sent_by, chat, body, refusal)
+        if lesson is None:
+            return None
+        self[configured] = learned = replace(known, rules=over(known.rules, lesson))
+        if (known.name, lesson) not in self._told:
+            self._told.add((known.name, lesson))
+            _log.warning("a field is refused by %s: %s from here on", known.name, _told(lesson))
+        return learned
+
+
+def _told(lesson: BodyRules) -> str:
+    """Returns names and values as a config would set them; they are all of this module."""
+    usual = BodyRules()
+    every = ((each.name, getattr(lesson, each.name)) for each in fields(lesson))
+    return ", ".join(f"{name}: {value}" for name, value in every if value != getattr(usual, name))
+
+
+def lesson_of(
+    deployment: Deployment, chat: ChatRequest, body: Body, refusal: ProviderRefusedRequest
+) -> BodyRules | None:
+    """Returns the rule that a refusal teaches, None where the request can't do without the field.
+
+    What an operator has set among `parameters` is never left out.
+    """
+    for name in _names(refusal.parameter):
+        if name in LIMITS and name in body:
+            return BodyRules(limit_field=_other_limit(name, refusal.instead))
+        if name == "stream_options" and name in body:
+            return BodyRules(stream_usage=False)
+        if name in STOPS and deployment.rules.max_stops != 0:
+            return BodyRules(max_stops=0)
+        if name in FORMATS and deployment.provider == "openai":
+            return _format_lesson(deployment.rules, chat)
+        path = _path(body, name) if name in DROPPED else ""
+        if path and path not in _own_paths(deployment.rules):
+            return BodyRules(omit=(path,))
+    return None
+
+
+def _names(parameter: str) -> Iterator[str]:
+    """Yields the parts of a field's name in small letters: `generationConfig.topP` has `top_p`."""
+    for part in re.split(r"[.\[\]]", parameter):
+        yield snake(part)
+
+
+def snake(name: str) -> str:
+    return _CAPITAL.sub(r"_\1", name).lower()
+
+
+def _other_limit(name: str, instead: str) -> str:
+    return instead if instead in LIMITS else next(other for other in LIMITS if other != name)
+
+
+def _format_lesson(rules: BodyRules, chat: ChatRequest) -> BodyRules | None:
+    """The prompt asks for what the field may not: for a schema first, then for any JSON."""
+    if chat.response_format.kind is Format.TEXT or rules.prompted == "json":
+        return None
+    is_schema = chat.response_format.kind is Format.JSON_SCHEMA and not rules.prompted
+    return BodyRules(prompted="schema" if is_schema else "json")
+
+
+def _path(body: Body, name: str) -> str:
+    """Returns the dotted path of a field of this name, "" where there is none."""
+    for key, value in body.items():
+        if snake(key) == name:
+            return key
+        if isinstance(value, dict) and (inner := _path_within(value, name)):
+            return f"{key}.{inner}"
+    return ""
+
+
+def _path_within(body: Body, name: str) -> str:
+    return next((key for key in body if snake(key) == name), "")
+
+
+def _own_paths(rules: BodyRules) -> set[str]:
+    return {*_paths(json.loads(rules.parameters or "{}"))}
+
+
+def _paths(parameters: Body) -> Iterator[str]:
+    for key, value in parameters.items():
+        yield key
+        if isinstance(value, dict):
+            yield from (f"{key}.{inner}" for inner in value)
