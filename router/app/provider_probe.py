@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from router.adapters.providers import ProxyRules
-from router.adapters.providers.diagnosis import Diagnosis, diagnosed, may_want_more
-from router.adapters.providers.witness import Witnessed, witnessing
+from router.adapters.providers.probing.diagnosis import Diagnosis, diagnosed, may_want_more
+from router.adapters.providers.probing.witness import Witnessed, witnessing
 from router.app.upstreams import provider_pool, providers_of
 from router.config import Config
 from router.config.base_urls import CALLED, url_doubts

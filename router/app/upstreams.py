@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from router.adapters.providers import ProviderPool, ProxyRules, make_client, make_providers
-from router.adapters.providers.witness import WitnessedPool
+from router.adapters.providers.probing.witness import WitnessedPool
 from router.config import Config
 from router.config.values import headers_of, keys_of
 from router.ports.upstream import Provider

@@ -11,8 +11,9 @@ from urllib.parse import SplitResult, urlsplit
 from router.domain.catalog import PROVIDERS
 
 _Paths = Mapping[str, tuple[str, ...]]
-"""Protocol -> paths that a base URL may have."""
+"""Protocol -> patterns of the paths that a base URL may have; the first is a whole path."""
 
+_AZURE: Final = ("/openai/v1", "/openai/deployments/[^/]+")
 _KNOWN: Final[Mapping[str, _Paths]] = {
     "api.openai.com": {"openai": ("/v1",)},
     "api.anthropic.com": {"anthropic": ("",), "openai": ("/v1",)},
@@ -48,9 +49,9 @@ _KNOWN: Final[Mapping[str, _Paths]] = {
     "router.huggingface.co": {"openai": ("/v1",)},
 }
 _BY_SUFFIX: Final[Mapping[str, _Paths]] = {
-    ".openai.azure.com": {"openai": ("/openai/v1",)},
-    ".cognitiveservices.azure.com": {"openai": ("/openai/v1",)},
-    ".services.ai.azure.com": {"openai": ("/openai/v1", "/models"), "anthropic": ("/anthropic",)},
+    ".openai.azure.com": {"openai": _AZURE},
+    ".cognitiveservices.azure.com": {"openai": _AZURE},
+    ".services.ai.azure.com": {"openai": _AZURE, "anthropic": ("/anthropic",)},
 }
 _UNVERSIONED: Final = ("/serving-endpoints", "/inference", "/endpoints/openapi")
 """Ends of paths without a version that speak OpenAI's protocol: Databricks, GitHub, Vertex AI."""
@@ -102,7 +103,9 @@ def _path_fix(provider: str, parts: SplitResult) -> str:
     path, host = parts.path.rstrip("/"), parts.hostname or ""
     known = _known(host)
     if provider in known:
-        return "" if path in known[provider] else _written(host, provider, known[provider][0])
+        if any(re.fullmatch(pattern, path) for pattern in known[provider]):
+            return ""
+        return _written(host, provider, known[provider][0])
     if host in _companies():
         return f"this host speaks {' and '.join(known)}: write provider: {next(iter(known))}"
     return _by_rule(provider, path) if provider in CALLED else ""

@@ -89,20 +89,16 @@ def url_of(deployment: DeploymentSection) -> str:
 
 def _called(deployment: DeploymentSection, key: str) -> tuple[str, ...]:
     url = url_of(deployment).rstrip("/")
-    return (deployment.provider, url, deployment.model, key, *_differently(deployment))
-
-
-def _differently(deployment: DeploymentSection) -> Iterator[str]:
-    """Yields the options that change what is sent, so that two may be meant as two."""
-    for name in ("parameters", "headers", "omit"):
-        yield repr(getattr(deployment, name, None))
+    # What changes the request may be meant as another choice.
+    own = (deployment.parameters, deployment.headers, deployment.omit)
+    return (deployment.provider, url, deployment.model, key, repr(own))
 
 
 def _key_doubts(deployment: DeploymentSection, key: str, url: str, host: str) -> Doubts:
     place = "api_key_file" if deployment.api_key_file else "api_key_env"
     public = is_public(host)
     if not key:
-        if public and not getattr(deployment, "headers", None):
+        if public and not deployment.headers:
             yield place, "name the variable that holds the key: servers of the internet want one"
         return
     if public and url.startswith("http:"):

@@ -23,6 +23,8 @@ GOOD_URLS = [
     ("openai", "https://api.perplexity.ai"),
     ("openai", "https://mine.openai.azure.com/openai/v1"),
     ("openai", "https://mine.openai.azure.com/openai/v1/"),
+    ("openai", "https://mine.openai.azure.com/openai/deployments/x"),
+    ("anthropic", "https://mine.services.ai.azure.com/anthropic"),
     ("openai", "https://api.groq.com/openai/v1"),
     ("openai", "https://generativelanguage.googleapis.com/v1beta/openai"),
     ("openai", "https://api.z.ai/api/paas/v4"),
@@ -54,7 +56,7 @@ DOUBTFUL_URLS = [
     ),
     (
         "openai",
-        "https://mine.openai.azure.com/openai/deployments/x",
+        "https://mine.openai.azure.com/openai/deployments/x/chat/completions",
         "write https://RESOURCE.openai.azure.com/openai/v1:",
     ),
     ("openai", "https://llm.example.org", "such as /v1"),
@@ -217,6 +219,7 @@ def test_one_doubt_one_fix(
         (HOST | prices("150", "600"), KEY),
         (HOST | prices("1", "1"), KEY),
         (HOST, "sk-ant-of-a-gateway"),
+        (HOST | {"api_key_env": "", "headers": "{x-token: KEY}"}, KEY),
         ({"base_url": "https://openrouter.ai/api/v1", "model": "meta/llama"}, "sk-or-1"),
     ],
 )
@@ -230,6 +233,17 @@ def test_a_deployment_that_stands_there_twice(tmp_path: Path) -> None:
     (doubt,) = doubts(tmp_path, {}, twice=True)
     assert doubt.key == "arms.only.deployments.1.model"
     assert "d0 once more" in doubt.fix
+
+
+def test_two_that_send_something_else_are_two(tmp_path: Path) -> None:
+    path = tmp_path / "router.yaml"
+    one = "{name: d%d, provider: openai, model: m, base_url: 'http://h/v1', %s price: %s}"
+    made = ", ".join(
+        one % (number, more, GOOD["price"])
+        for number, more in enumerate(["", "parameters: {reasoning_effort: high},"])
+    )
+    path.write_text(f"arms: {{only: {{deployments: [{made}]}}}}")
+    assert doubts_of(load_config(path, {}), path, {}) == []
 
 
 @pytest.mark.parametrize("name", ["cloud", "local"])

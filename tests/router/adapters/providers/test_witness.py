@@ -9,7 +9,7 @@ import ssl
 import httpcore
 import pytest
 
-from router.adapters.providers.body_forms import BodyForm, form_of
+from router.adapters.providers.probing.body_forms import BodyForm, form_of
 from router.adapters.providers.proxy import ProxyRefused
 from router.adapters.providers.way_faults import WayFault, way_fault
 

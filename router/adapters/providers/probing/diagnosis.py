@@ -12,10 +12,10 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
-from router.adapters.providers.body_forms import SPOKEN, BodyForm, decoded, form_of
 from router.adapters.providers.failure_text import read_failure
+from router.adapters.providers.probing.body_forms import SPOKEN, BodyForm, decoded, form_of
+from router.adapters.providers.probing.witness import Witnessed
 from router.adapters.providers.way_faults import WayFault
-from router.adapters.providers.witness import Witnessed
 from router.domain.catalog import Deployment
 from router.domain.errors import (
     Fault,
