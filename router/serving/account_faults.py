@@ -44,16 +44,19 @@ class AccountFaults:
     """Faults of deployments' accounts, as they were last told; each change is logged once.
 
     current: by deployment, until it answers or fails for another reason. unreached: deployments
-    that no connection leads to, with the place where the way ended.
+    that no connection leads to, with the place where the way ended. told: of which something was
+    said since they answered last.
     """
 
     def __init__(self) -> None:
         self.current: dict[str, ProviderError] = {}
         self.unreached: dict[str, str] = {}
+        self.told: set[str] = set()
 
     def answered(self, deployment: str) -> None:
         self.current.pop(deployment, None)
         self.unreached.pop(deployment, None)
+        self.told.discard(deployment)
 
     def forget(self) -> list[str]:
         """Take what an operator has changed for mended. Returns the deployments concerned."""
@@ -65,6 +68,7 @@ class AccountFaults:
         """Log the failure of an attempt: names and numbers only."""
         told = deployment, error.reason.lower(), error.status or "-", error.code or "-"
         _log.info("an attempt failed: deployment %s, %s, status %s, code %s", *told)
+        self.told.add(deployment)
         self._note_way(deployment, error)
         if error.fault is Fault.PASSING:
             self.current.pop(deployment, None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from router.adapters.providers import make_client, make_providers
+from router.adapters.providers import ProxyRules, make_client, make_providers
 from router.adapters.providers.client import KEEPALIVE_S
 from router.domain import errors
 from router.domain.catalog import Deployment, Price
@@ -77,9 +77,13 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(server: Server, idle_s: float | None = None) -> AsyncIterator[Caller]:
+async def calling(
+    server: Server, idle_s: float | None = None, *, http2: bool = False
+) -> AsyncIterator[Caller]:
+    """http2: it is offered, and not taken."""
     name = server.dialect.name
-    async with wired(Wire(server.answer, name, idle_s=idle_s)) as wire, make_client() as client:
+    wire, made = Wire(server.answer, name, idle_s=idle_s), make_client(http2=http2)
+    async with wired(wire), made as client:
         provider = make_providers(client, {"here": "k"})[name]
         yield Caller(provider, Deployment("here", name, wire.base_url, "m", Price(1, 1)), wire)
 
@@ -88,19 +92,35 @@ def once(count: int) -> Counter[str]:
     return Counter({str(number): 1 for number in range(count)})
 
 
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 @pytest.mark.parametrize("live", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("end", [CLOSED, RESET], ids=["close", "reset"])
 @on_uvloop
 async def test_a_kept_connection_that_is_left_costs_no_request(
-    dialect: Dialect, end: Reply, *, live: bool
+    dialect: Dialect, end: Reply, *, live: bool, http2: bool
 ) -> None:
     """Each connection serves one request and is left as the second one goes out."""
     server = Server(dialect, lambda before: end if before else None)
-    async with calling(server) as caller:
+    async with calling(server, http2=http2) as caller:
         for number in range(20):
             await caller.ask(number, live=live)
     assert server.answered == once(20)
     assert max(caller.read.values()) == 2  # a server may have read what it did not answer
+
+
+@on_uvloop
+async def test_a_kept_connection_to_a_proxy_that_is_left_costs_no_request(dialect: Dialect) -> None:
+    server = Server(dialect, lambda before: CLOSED if before else None)
+    async with wired(Wire(server.answer, dialect.name)) as wire:
+        rules = ProxyRules.read(f"http://127.0.0.1:{wire.port}", {})
+        async with make_client(proxies=rules) as client:
+            provider = make_providers(client, {"here": "k"})[dialect.name]
+            url = "http://upstream.invalid/v1"
+            caller = Caller(provider, Deployment("here", dialect.name, url, "m", Price(1, 1)), wire)
+            for number in range(5):
+                await caller.ask(number)
+    assert server.answered == once(5)
+    assert all(asked.path.startswith(url) for asked in wire.asked)
 
 
 @on_uvloop
@@ -148,11 +168,13 @@ async def test_a_fresh_connection_that_breaks_is_an_error(
     assert caller.read == once(1)
 
 
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 @on_uvloop
 async def test_a_kept_connection_that_breaks_within_its_answer_is_an_error(
-    dialect: Dialect,
+    dialect: Dialect, *, http2: bool
 ) -> None:
-    async with calling(Server(dialect, lambda before: HALF if before else None)) as caller:
+    server = Server(dialect, lambda before: HALF if before else None)
+    async with calling(server, http2=http2) as caller:
         await caller.ask(0)
         with pytest.raises(errors.ProviderDisconnected):
             await caller.ask(1)

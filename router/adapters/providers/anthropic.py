@@ -18,7 +18,6 @@ from router.adapters.providers.dialect import (
     temperature_of,
 )
 from router.adapters.providers.reading.calls import CallPiece, arguments_of
-from router.adapters.providers.reading.characters import clean
 from router.adapters.providers.reading.fields import (
     end_of,
     first_of,
@@ -203,7 +202,7 @@ class AnthropicAssembler(Assembler):
         if not self._calling[index]:
             yield from self.say_parts(block)
             return
-        call_id, name = clean(string_of(call.get("id"))), clean(string_of(call.get("name")))
+        call_id, name = string_of(call.get("id")), string_of(call.get("name"))
         arguments = arguments_of(call.get("input"))
         yield from self.call(
             CallPiece(index, call_id, name, arguments, whole or not call_id, preset=not whole)

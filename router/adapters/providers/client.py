@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpcore
 
-from router.adapters.providers.network import OnePieceBackend
+from router.adapters.providers.network import AnyVersionBackend, OnePieceBackend
 from router.adapters.providers.proxy import ProxiedPool, ProxyRules
 from router.domain.errors import ConfigInvalid, ConfigProblem
 
@@ -50,7 +50,7 @@ def make_client(
         keepalive_expiry=KEEPALIVE_S,
         ssl_context=trusted(ca_file),
         http2=http2,
-        network_backend=httpcore.AnyIOBackend() if http2 else OnePieceBackend(),
+        network_backend=AnyVersionBackend() if http2 else OnePieceBackend(),
     )
 
 

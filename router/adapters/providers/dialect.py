@@ -69,7 +69,7 @@ class Assembler(ABC):
     mean_logprob: float | None = None
     _calls: Calls | None = None
     _text: list[str] = field(default_factory=list)
-    _joiner: Joiner = field(default_factory=Joiner)
+    _joiner: Joiner | None = None
     _unfencer: Unfencer | None = None
     _cut: StopCut | None = None
     _is_whole: bool = False
@@ -125,7 +125,9 @@ class Assembler(ABC):
             yield Unseen(*now)
 
     def say(self, text: str) -> Iterator[Delta]:
-        text = self._joiner.joined(text)
+        if self._joiner is not None or not text.isascii():
+            self._joiner = self._joiner or Joiner()
+            text = self._joiner.joined(text)
         if self.chat.response_format.kind is not Format.TEXT and not self._is_closed:
             self._unfencer = self._unfencer or Unfencer(whole=self._is_whole)
             text = self._unfencer.feed(text)
@@ -173,7 +175,8 @@ class Assembler(ABC):
         """Hand out what was held back: nothing follows. Done once."""
         if self._is_closed:
             return
-        yield from self.say(self._joiner.ended())
+        if self._joiner is not None:
+            yield from self.say(self._joiner.ended())
         self._is_closed = True
         if self._unfencer is not None:
             yield from self.say(self._unfencer.close())

@@ -18,7 +18,6 @@ from router.adapters.providers.dialect import (
     temperature_of,
 )
 from router.adapters.providers.reading.calls import CallPiece, arguments_of
-from router.adapters.providers.reading.characters import clean
 from router.adapters.providers.reading.fields import (
     end_of,
     first_of,
@@ -192,7 +191,7 @@ class GeminiAssembler(Assembler):
 
 
 def _piece(call: Json) -> CallPiece:
-    call_id, name = clean(string_of(call.get("id"))), clean(string_of(call.get("name")))
+    call_id, name = string_of(call.get("id")), string_of(call.get("name"))
     arguments = arguments_of(first_of(call, "args", "arguments"))
     return CallPiece(None, call_id, name, arguments or "{}", begins=not call_id)
 

@@ -234,7 +234,7 @@ async def _read_events(
     reader, chunk = EventReader(MAX_BODY_BYTES), first
     while True:
         deltas = [d for event in reader.feed(chunk) for d in assembler.feed(event)]
-        if reader.said:
+        if deltas or reader.said:
             reader.said = False
             yield deltas
         if assembler.ended:

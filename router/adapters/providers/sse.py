@@ -10,6 +10,7 @@ from router.adapters.providers.reading.fields import decoded
 from router.domain.errors import ProviderMalformed
 
 DONE: Final = b"[DONE]"
+_STARTS: Final = (b"{", b"[")
 BOM: Final = b"\xef\xbb\xbf"
 _TELLING: Final = 64
 """Bytes of a line after which it is no ping any more."""
@@ -97,6 +98,9 @@ class EventReader:
         name, _, value = line.partition(b":")
         self.said = self.said or _says(name, value)
         if name == b"data":
+            if self._data and value.strip()[:1] in _STARTS and _is_whole(b"\n".join(self._data)):
+                # Some servers leave out the blank line between events.
+                yield from self._ended()
             self._data.append(value.removeprefix(b" "))
         elif name == b"event":
             self._name = value.strip()

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from router.adapters.providers.reading.characters import Joiner, clean
+from router.adapters.providers.reading.characters import Joiner
 from router.adapters.providers.reading.fields import index_of, record_of, string_of
 from router.domain.chat import ChatRequest, ToolCall, ToolCallDelta
 
@@ -40,8 +40,8 @@ def piece_of(value: Any, *, begins: bool = False) -> CallPiece:
     function = record_of(piece.get("function")) or piece
     return CallPiece(
         index_of(piece.get("index")),
-        clean(string_of(piece.get("id"))),
-        clean(string_of(function.get("name"))),
+        string_of(piece.get("id")),
+        string_of(function.get("name")),
         arguments_of(function.get("arguments")),
         begins,
     )
@@ -164,8 +164,8 @@ class Calls:
         """Returns the call that a piece goes on with, None for a new one."""
         by_id = self._by_id.get(piece.id) if piece.id else None
         if by_id is not None:
-            call = self._twin(piece) or by_id
-            return call if self._goes_on(call, piece) else None
+            told = self._twin(piece) or by_id
+            return told if self._goes_on(told, piece) else None
         last = self._calls[-1] if self._calls else None
         if piece.index is None:
             if piece.id and not (last and not last.id and self._goes_on(last, piece)):

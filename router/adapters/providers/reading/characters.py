@@ -35,7 +35,7 @@ def unescaped(data: bytes) -> str:
 
 def clean(text: str) -> str:
     """Returns text that can be encoded."""
-    return text if text.isascii() else Joiner().ended(text)
+    return Joiner().ended(text)
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ def unfenced(text: str) -> str:
 
 def _line(fence: str) -> re.Pattern[str]:
     """Matches a closing fence: JSON has no line of its own that begins with one."""
-    return re.compile(r"(?:^|\n)[ \t]*" + re.escape(fence[0]) + "{" + str(len(fence)) + ",}")
+    return re.compile(r"\n[ \t]*" + re.escape(fence[0]) + "{" + str(len(fence)) + ",}")
 
 
 def _is_json(text: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from router.adapters.providers.reading.characters import unescaped
+from router.adapters.providers.reading.characters import clean, unescaped
 from router.adapters.providers.reading.spellings import (
     COUNTED,
     COUNTS,
@@ -86,9 +86,9 @@ def items_of(value: Any) -> list[Any]:
 
 
 def string_of(value: Any) -> str:
-    """Returns text and whole numbers as text, "" for anything else."""
+    """Returns text, that can be encoded, and whole numbers as text; "" for anything else."""
     if isinstance(value, str):
-        return value
+        return value if value.isascii() else clean(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
@@ -273,9 +273,9 @@ class Counts:
             value = record[name]
             if not value:
                 continue
-            if isinstance(value, dict):
+            if isinstance(value, dict | list):
                 if depth:
-                    self.add(value, depth - 1)
+                    self.add(record_of(value), depth - 1)
             elif name in COUNTS:
                 kind = COUNTS[name]
                 self.most[kind] = max(self.most.get(kind, 0), count_of(value))
