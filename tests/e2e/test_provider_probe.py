@@ -102,6 +102,7 @@ GRAVE: list[Case] = [
     ("openai", whole({"model": "m", "message": {}, "done": True}), "end base_url with /v1"),
     ("openai", Reply(silent=True), "closes the connection without an answer: try https://"),
     ("openai", openai_error(400, "Something else"), "refuses a plain request (400"),
+    ("openai", openai_error(400, "Bad", "invalid_value", param="n"), "refuses a field"),
     ("openai", openai_error(500, "Oops", "server_error"), "has a fault"),
     *(
         (mine, good(other), f"in the protocol {other}: write provider: {other}")
@@ -163,8 +164,8 @@ async def test_what_is_wrong_with_a_deployment_is_said() -> None:
     assert [report.deployment for report in found] == [f"d{n}" for n in range(len(GRAVE))]
     # Where a plain request is refused, more tokens are asked for: one may have been too few.
     often = [words for (_, _, words), w in zip(GRAVE, wires, strict=True) if len(w.asked) == 3]
-    assert often == ["write https://", "refuses a plain request (400"]
-    assert sum(len(wire.asked) for wire in wires) == len(GRAVE) + 4
+    assert often == ["write https://", "refuses a plain request (400", "refuses a field"]
+    assert sum(len(wire.asked) for wire in wires) == len(GRAVE) + 6
 
 
 @on_uvloop
@@ -213,6 +214,23 @@ async def test_a_model_that_takes_no_limit_of_one_token_is_asked_for_more() -> N
         (report,) = await reports(config_of([("openai", wire.base_url)]))
     assert not report.grave
     assert [asked.body["max_tokens"] for asked in wire.asked] == [1, 16, 512]
+
+
+@on_uvloop
+async def test_a_field_that_a_model_refuses_is_learned_as_requests_learn_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def answers(asked: Asked) -> Reply:
+        if "max_tokens" in asked.body:
+            message = "Use 'max_completion_tokens' instead."
+            return openai_error(400, message, "unsupported_parameter", param="max_tokens")
+        return good("openai")
+
+    async with wired(Wire(answers)) as wire:
+        (report,) = await reports(config_of([("openai", wire.base_url)]))
+    assert not report.grave
+    assert len(wire.asked) == 2
+    assert "limit_field: max_completion_tokens" in caplog.text
 
 
 @on_uvloop

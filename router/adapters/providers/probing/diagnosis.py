@@ -159,6 +159,9 @@ def _by_error(deployment: Deployment, key: str, seen: Witnessed, error: Provider
         return _not_found(deployment, seen, error)
     if isinstance(error, ProviderMalformed):
         return _malformed(deployment, _form(seen))
+    if type(error) is ProviderRefusedRequest and error.parameter:
+        fix = "leave it out with omit, set it with parameters or limit_field"
+        return Diagnosis(f"the provider refuses a field of a plain request: {fix}")
     for kind, found in _BY_KIND.items():
         if isinstance(error, kind):
             return found
