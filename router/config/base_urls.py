@@ -14,10 +14,17 @@ _Paths = Mapping[str, tuple[str, ...]]
 """Protocol -> patterns of the paths that a base URL may have; the first is a whole path."""
 
 _AZURE: Final = ("/openai/v1", "/openai/deployments/[^/]+")
+_VERTEX: Final = {
+    "openai": (
+        "/v1/projects/PROJECT/locations/LOCATION/endpoints/openapi",
+        "/v1(beta1)?/projects/[^/]+/locations/[^/]+/endpoints/[^/]+",
+    )
+}
 _KNOWN: Final[Mapping[str, _Paths]] = {
     "api.openai.com": {"openai": ("/v1",)},
     "api.anthropic.com": {"anthropic": ("",), "openai": ("/v1",)},
     "generativelanguage.googleapis.com": {"gemini": ("",), "openai": ("/v1beta/openai",)},
+    "aiplatform.googleapis.com": _VERTEX,
     "api.cerebras.ai": {"openai": ("/v1",)},
     "api.cohere.ai": {"openai": ("/compatibility/v1",)},
     "api.cohere.com": {"openai": ("/compatibility/v1",)},
@@ -49,6 +56,7 @@ _KNOWN: Final[Mapping[str, _Paths]] = {
     "router.huggingface.co": {"openai": ("/v1",)},
 }
 _BY_SUFFIX: Final[Mapping[str, _Paths]] = {
+    "-aiplatform.googleapis.com": _VERTEX,
     ".openai.azure.com": {"openai": _AZURE},
     ".cognitiveservices.azure.com": {"openai": _AZURE},
     ".services.ai.azure.com": {"openai": _AZURE, "anthropic": ("/anthropic",)},
@@ -61,7 +69,7 @@ _HAS_VERSION: Final = re.compile(rf"/{_VERSION}(/|$)")
 _ENDS_IN_VERSION: Final = re.compile(rf"/{_VERSION}$")
 _DOUBLED: Final = re.compile(rf"/({_VERSION})/\1(/|$)")
 _ENDPOINT: Final = re.compile(
-    r"(/chat/completions|/completions|/messages|/responses|/embeddings|/api/(?:chat|generate)"
+    r"(/chat/completions|/completions|(?<=/v1)/chat|/messages|/responses|/embeddings|/api/(?:chat|generate)"
     r"|/models/[^/]+:(?:stream)?[gG]enerateContent|/models(?:/[^/]+)?)$"
 )
 CALLED: Final[Mapping[str, str]] = {
@@ -106,7 +114,7 @@ def _path_fix(provider: str, parts: SplitResult) -> str:
         if any(re.fullmatch(pattern, path) for pattern in known[provider]):
             return ""
         return _written(host, provider, known[provider][0])
-    if host in _companies():
+    if host in _companies() or known is _VERTEX:
         return f"this host speaks {' and '.join(known)}: write provider: {next(iter(known))}"
     return _by_rule(provider, path) if provider in CALLED else ""
 

@@ -18,12 +18,14 @@ Doubts: TypeAlias = Iterator[tuple[str, str]]
 LEAST_USD_PER_MTOK: Final = 0.004
 """Less is on no price list: it is a price of one token, or of a thousand."""
 MOST_USD_PER_MTOK: Final = 1_000.0
-LEAST_USD_AT: Final = {
-    "api.anthropic.com": 0.2,
-    "api.openai.com": 0.04,
-    "generativelanguage.googleapis.com": 0.03,
+LEAST_USD_OF: Final = {
+    "claude": 0.2,
+    "gemini-": 0.03,
+    "gpt-3.5": 0.04,
+    "gpt-4": 0.04,
+    "gpt-5": 0.04,
 }
-"""Hosts whose cheapest model costs more: prices per thousand tokens of dear models stand out."""
+"""Names of models whose cheapest costs more: dear ones' prices per thousand tokens stand out."""
 LEAST_TIMEOUT_MS: Final = 1_000
 
 _KEYS_OF: Final = {
@@ -141,7 +143,8 @@ def _price_doubts(deployment: DeploymentSection, host: str) -> Doubts:
         deployment.price.input_usd_per_mtok,
         deployment.price.output_usd_per_mtok,
     )
-    least = LEAST_USD_AT.get(host, LEAST_USD_PER_MTOK)
+    name = deployment.model.lower()
+    least = max([LEAST_USD_PER_MTOK, *(usd for part, usd in LEAST_USD_OF.items() if part in name)])
     for place, usd in (("input", read), ("output", written)):
         if 0 < usd < least:
             yield (

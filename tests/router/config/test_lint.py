@@ -33,7 +33,10 @@ GOOD_URLS = [
     ("openai", "https://mine.cloud.databricks.com/serving-endpoints"),
     ("openai", "https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1"),
     ("openai", "https://gateway.ai.cloudflare.com/v1/account/gateway/compat"),
-    ("openai", "https://aiplatform.googleapis.com/v1beta1/projects/p/endpoints/openapi"),
+    (
+        "openai",
+        "https://us-aiplatform.googleapis.com/v1beta1/projects/p/locations/us/endpoints/openapi",
+    ),
     ("openai", "http://127.0.0.1:11434/v1"),
     ("openai", "http://vllm:8000/v1"),
     ("anthropic", "https://api.anthropic.com"),
@@ -68,6 +71,9 @@ DOUBTFUL_URLS = [
     ("openai", "http://vllm:8000/v1/completions", "before /chat/completions"),
     ("openai", "http://vllm:8000/v1/models", "before /chat/completions"),
     ("openai", "http://vllm:8000/v1/responses", "before /chat/completions"),
+    ("openai", "http://vllm:8000/v1/chat", "before /chat/completions"),
+    ("openai", "https://eu-aiplatform.googleapis.com/v1", "write https://RESOURCE-aiplatform"),
+    ("gemini", "https://aiplatform.googleapis.com/v1/projects/p", "write provider: openai"),
     ("openai", "http://vllm:8000/v1/v1", "each part of the path once"),
     ("openai", "http://vllm:8000//v1", "each part of the path once"),
     ("openai", "http://name@vllm:8000/v1", "before '@'"),
@@ -190,6 +196,12 @@ GEMINI = {"provider": "gemini", "base_url": ""}
         (prices("0.00000015", "0.6"), KEY, "price.input_usd_per_mtok", "per million"),
         (prices("0.1", "0.0000006"), KEY, "price.output_usd_per_mtok", "per million"),
         (PRIVATE | prices("0.0025", "0.01"), KEY, "price.input_usd_per_mtok", "per million"),
+        (
+            PRIVATE | {"model": "gpt-4o"} | prices("0.03", "0.06"),
+            KEY,
+            "price.input_usd_per_mtok",
+            "per million",
+        ),
         (HOST | prices("15", "1500"), KEY, "price.output_usd_per_mtok", "not cents"),
         (HOST | prices("3", "0.1"), KEY, "price.output_usd_per_mtok", "never so cheap"),
         (HOST | prices("0", "0"), KEY, "price", "price list"),
@@ -216,6 +228,7 @@ def test_one_doubt_one_fix(
         (PRIVATE | {"model": "openai/gpt-oss-20b"}, KEY),
         (PRIVATE | prices("0", "0"), KEY),
         (HOST | prices("0.005", "0.01"), KEY),
+        (HOST | {"model": "openai/gpt-oss-20b"} | prices("0.02", "0.1"), KEY),
         (HOST | prices("150", "600"), KEY),
         (HOST | prices("1", "1"), KEY),
         (HOST, "sk-ant-of-a-gateway"),
@@ -227,6 +240,12 @@ def test_what_may_well_be_meant_raises_no_doubt(
     tmp_path: Path, options: dict[str, str], key: str
 ) -> None:
     assert doubts(tmp_path, options, key) == []
+
+
+def test_prices_of_a_thousand_tokens_stand_out_where_the_model_is_known(tmp_path: Path) -> None:
+    options = HOST | {"model": "Claude-Opus"} | prices("0.015", "0.075")
+    keys = [each.key.rpartition(".")[2] for each in doubts(tmp_path, options)]
+    assert keys == ["input_usd_per_mtok", "output_usd_per_mtok"]
 
 
 def test_a_deployment_that_stands_there_twice(tmp_path: Path) -> None:
