@@ -68,6 +68,7 @@ class CallProgress:
 
         Raises ProviderUnavailable and ProviderDisconnected.
         """
+        self.refusal = None
         for _ in range(MOST_SENDINGS):
             try:
                 return await client.handle_async_request(request)
