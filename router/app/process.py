@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -17,6 +17,7 @@ from contextlib import (
 )
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import structlog
 import uvloop
@@ -34,6 +35,7 @@ from router.observe.metrics import Metrics
 from router.ports.observer import Observer
 from router.runtime.loops import HealthProbe, Report
 
+T = TypeVar("T")
 SWITCH_S = 0.0005
 PREFIX = "ar:"
 CLUSTER_PREFIX = "{ar}:"
@@ -173,6 +175,11 @@ def run(running: AbstractAsyncContextManager[Running], drain_ms: int = 0) -> Non
             uvloop.run(_until_signalled(running, last))
         finally:
             last.cancel()
+
+
+def run_once(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work on the event loop that serves as well."""
+    return uvloop.run(work)
 
 
 def _cut_off() -> None:

@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from router.config import Config, load_config
+from router.config import Config, doubts_of, load_config
 from router.domain.errors import ConfigInvalid, ConfigProblem, RouterError
 from router.ports.observer import Observer
 from router.runtime.loops import wait
@@ -62,6 +63,13 @@ class ConfigSource:
     def read(self) -> Config:
         """Keys in the environment are those of the start. Raises ConfigInvalid."""
         return self.adapt(load_config(self.path, os.environ))
+
+    def warn(self, config: Config) -> None:
+        """Log what `check-config` doubts, where providers are called with it."""
+        log = structlog.get_logger("config")
+        with suppress(ConfigInvalid):  # the file has changed meanwhile: its next reading tells
+            for doubt in doubts_of(config, self.path, os.environ) if self.calls else ():
+                log.warning("config_doubtful", line=doubt.line, key=doubt.key, fix=doubt.fix)
 
     def stamps(self, config: Config) -> Stamps:
         """Files are followed where they are links, as those of a mounted Secret are."""
@@ -146,6 +154,7 @@ class ConfigReloader:
         self._config = config
         if changed:
             self._log.info("config_in_place", changed=changed, arms=sorted(config.arms))
+            await asyncio.to_thread(self._source.warn, config)
 
     def _refuse(self, error: RouterError) -> None:
         self._observer.degraded("config")

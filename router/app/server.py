@@ -15,7 +15,7 @@ import structlog
 
 from router.adapters.embedding.files import model_dir
 from router.adapters.embedding.pool import EmbedderPool
-from router.adapters.providers import ProxyRules, make_client, make_providers, trust_authorities
+from router.adapters.providers import ProxyRules, trust_authorities
 from router.adapters.storage import Storage
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
@@ -32,12 +32,13 @@ from router.app.process import (
     run,
     serve_metrics,
 )
-from router.app.reloading import ConfigReloader, ConfigSource
+from router.app.reloading import ConfigReloader, ConfigSource, Stamps
 from router.app.spooling import DegradedServing, opened_spool
 from router.app.store_watch import StoreWatch
+from router.app.upstreams import provider_pool, providers_of
 from router.app.wiring import Adapters, RouterService, build_lease_keeper, prepare_service
 from router.config import Config
-from router.config.values import cut_off_by_drain, drain_ms_of, headers_of, keys_of
+from router.config.values import cut_off_by_drain, drain_ms_of
 from router.domain.errors import RouterError, StorageUnavailable
 from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
@@ -118,7 +119,7 @@ async def running_router(
     """
     async with AsyncExitStack() as stack:
         metrics = Metrics()
-        seen = source.stamps(config) if source else None
+        seen = _followed(source, config) if source else None
         owner = source.path if source else None
         storage = await stack.enter_async_context(opened_storage(config, env, owner=owner))
         spool = await opened_spool(config, env, storage, stack)
@@ -212,15 +213,11 @@ async def _providers(
     config: Config, env: Mapping[str, str], proxies: ProxyRules, stack: AsyncExitStack
 ) -> Callable[[Config], Mapping[str, Provider]]:
     """Returns what makes the providers of a config, over connections that all of them share."""
-    section = config.providers
-    transport = make_client(
-        section.max_connections, http2=section.http2, ca_file=section.ca_file, proxies=proxies
-    )
-    client = await stack.enter_async_context(transport)
+    client = await stack.enter_async_context(provider_pool(config, proxies))
 
     def made(config: Config) -> Mapping[str, Provider]:
         trust_authorities(client, config.providers.ca_file)
-        return make_providers(client, keys_of(config, env), headers=headers_of(config, env))
+        return providers_of(config, env, client)
 
     return made
 
@@ -247,6 +244,11 @@ async def _verifier(
     url = str(section.url)
     client = await stack.enter_async_context(verifier_client(proxies.url_for(url)))
     return VerifierBreaker(HttpVerifier(client, url), metrics, time.time, section)
+
+
+def _followed(source: ConfigSource, config: Config) -> Stamps:
+    source.warn(config)
+    return source.stamps(config)
 
 
 def _warn_of_drain(warning: str) -> None:

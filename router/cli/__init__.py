@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from router.cli.cache import cache
+from router.cli.checking import check_config
 from router.cli.learner import learner
 from router.cli.policy import policy
 from router.cli.tenants import tenant
@@ -54,47 +55,6 @@ def serve(config_path: Path) -> None:
     run_router(config, ConfigSource(config_path))
 
 
-@main.command("check-config")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--probe", is_flag=True, help="ask the Redis server as well whether it is fit")
-def check_config(file: Path, *, probe: bool) -> None:
-    """Name file, line, key and fix of every mistake at once."""
-    config = load_config(file, os.environ)
-    from router.config.values import (  # noqa: PLC0415 - only when it is well-formed
-        catalog_of,
-        cut_off_by_drain,
-    )
-
-    _check_proxy(config.providers.proxy)
-    for arm in catalog_of(config).arms.values():
-        click.echo(f"arm {arm.name}: {', '.join(f'{d.name} ({d.model})' for d in arm.deployments)}")
-    for plan in catalog_of(config).plans.values():
-        rungs = " -> ".join(plan.rungs)
-        if plan.is_judged:
-            rungs += f", gate {plan.gate}" + (f" asks {plan.second}" if plan.second else "")
-        click.echo(f"plan {plan.name}: {rungs} (typically ${plan.prior_cost_usd:.6f})")
-    for name, section in config.challengers.items():
-        click.echo(f"challenger {name}: {', '.join(sorted(section.model_fields_set))}")
-    if warning := cut_off_by_drain(config):
-        click.echo(f"warning: {warning}")
-    click.echo(f"{file}: well-formed")
-    if probe:
-        from router.app.store_probe import probe_store  # noqa: PLC0415 - brings the driver
-
-        found = probe_store(config, os.environ)
-        click.echo(f"store: {found.summary}")
-        for one in found.findings:
-            click.echo(f"store {'error' if one.grave else 'warning'}: {one.text}", err=one.grave)
-        sys.exit(int(any(one.grave for one in found.findings)))
-
-
-def _check_proxy(setting: str) -> None:
-    """Raises ConfigInvalid for a proxy, of the config or the environment, that ends `serve`."""
-    from router.adapters.providers import ProxyRules  # noqa: PLC0415 - brings the HTTP client
-
-    ProxyRules.read(setting, os.environ)
-
-
 @main.command("fetch-model")
 @click.argument("directory", required=False, type=click.Path(file_okay=False, path_type=Path))
 def fetch_model_command(directory: Path | None) -> None:
@@ -107,6 +67,7 @@ def fetch_model_command(directory: Path | None) -> None:
 for command in (
     cache,
     calibrate,
+    check_config,
     evaluate,
     explain,
     learner,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from router.config.load import load_config, parse_config
+from router.config.load import doubts_of, load_config, parse_config
 
 if TYPE_CHECKING:
     from router.config.schema import Config
 
-__all__ = ["Config", "load_config", "parse_config"]
+__all__ = ["Config", "doubts_of", "load_config", "parse_config"]
 
 
 def __getattr__(name: str) -> object:

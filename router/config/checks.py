@@ -19,6 +19,8 @@ from router.config.secrets import VARIABLE, literal_secrets, usable
 Found: TypeAlias = Iterator[tuple[Path, str]]
 LEAST_SAMPLES = 256
 MOST_PORT = 65_535
+MOST_LABEL = 63
+"""Characters between two dots of a host name."""
 
 
 def cross_check(value: Any, env: Mapping[str, str]) -> Found:
@@ -114,6 +116,9 @@ def _base_url(deployment: dict[str, Any], path: Path) -> Found:
         parts = urlsplit(url if isinstance(url, str) else "")
     except ValueError:  # the schema says so
         return
+    host = (parts.hostname or "").removesuffix(".")
+    if host and not all(0 < len(label) <= MOST_LABEL for label in host.split(".")):
+        yield (*path, "base_url"), "write a host name without empty or overlong parts"
     if parts.query or parts.fragment:
         yield (*path, "base_url"), "leave out what follows '?' or '#'"
 

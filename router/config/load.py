@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -21,22 +21,29 @@ if TYPE_CHECKING:
 
 def load_config(path: FilePath, env: Mapping[str, str]) -> Config:
     """Raises ConfigInvalid with every mistake in the file, in the order of its lines."""
+    return parse_config(_text_of(path), str(path), env)
+
+
+def _text_of(path: FilePath) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigInvalid(ConfigProblem(str(path), 0, "", "there is no such file")) from None
     except (OSError, UnicodeDecodeError):
         problem = ConfigProblem(str(path), 0, "", "name a UTF-8 file that this process can read")
         raise ConfigInvalid(problem) from None
-    return parse_config(text, str(path), env)
+
+
+def _document(text: str, file: str) -> Document:
+    try:
+        return read_document(text)
+    except Unreadable as error:
+        raise ConfigInvalid(ConfigProblem(file, error.line, "", error.fix)) from None
 
 
 def parse_config(text: str, file: str, env: Mapping[str, str]) -> Config:
     """Raises ConfigInvalid."""
-    try:
-        document = read_document(text)
-    except Unreadable as error:
-        raise ConfigInvalid(ConfigProblem(file, error.line, "", error.fix)) from None
+    document = _document(text, file)
     # The rooms bring numpy, for which `--help` need not wait.
     from router.config.checks import cross_check  # noqa: PLC0415 - see above
     from router.config.schema import Config  # noqa: PLC0415 - see above
@@ -50,14 +57,28 @@ def parse_config(text: str, file: str, env: Mapping[str, str]) -> Config:
         for path, fix in _schema_fixes(error, Config):
             found.setdefault(_as_written(path, document.value), fix)
     if found or config is None:
-        raise ConfigInvalid(*_problems(found, document, file))
+        raise ConfigInvalid(*_problems(found.items(), document, file))
     return config
 
 
-def _problems(found: dict[Path, str], document: Document, file: str) -> list[ConfigProblem]:
+def doubts_of(config: Config, path: FilePath, env: Mapping[str, str]) -> list[ConfigProblem]:
+    """Returns what is well-formed in the file and probably not meant, in the order of its lines.
+
+    config: as loaded from the file. Raises ConfigInvalid where the file went away meanwhile.
+    """
+    from router.config.lint import lint  # noqa: PLC0415 - the rooms bring numpy
+    from router.config.values import keys_of  # noqa: PLC0415 - the same
+
+    document = _document(_text_of(path), str(path))
+    return _problems(lint(config, keys_of(config, env)), document, str(path))
+
+
+def _problems(
+    found: Iterable[tuple[Path, str]], document: Document, file: str
+) -> list[ConfigProblem]:
     problems = [
         ConfigProblem(file, document.line(path), ".".join(map(str, path)), fix)
-        for path, fix in found.items()
+        for path, fix in found
     ]
     return sorted(problems, key=lambda p: (p.line, p.key))
 

@@ -290,8 +290,9 @@ class Fault(StrEnum):
 class ProviderError(RouterError):
     """An attempt failed.
 
-    status: of the HTTP answer, None where there was none. code: the provider's own code, and
-    parameter: the field of the request that it names; harmless words, "" for none.
+    status: of the HTTP answer, None where there was none. code: the provider's own code, or where
+    the way to it ended, and parameter: the field of the request that it names; harmless words, ""
+    for none.
 
     retry_after_ms: how long the provider is to be left alone, None where it is not known.
 
@@ -323,9 +324,13 @@ class ProviderError(RouterError):
 
 
 class ProviderUnavailable(ProviderError):
-    """Could not connect (nothing was sent), 5xx, or told to be overloaded."""
+    """Could not connect (nothing was sent), 5xx, or told to be overloaded.
+
+    unreached: no connection came about; the code says where the way ended.
+    """
 
     reason = "PROVIDER_UNAVAILABLE"
+    unreached: bool = False
 
 
 class ProviderTimeout(ProviderError):

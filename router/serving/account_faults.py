@@ -16,6 +16,7 @@ from router.domain.errors import (
     ProviderContentRefused,
     ProviderContextTooLong,
     ProviderError,
+    ProviderUnavailable,
     RequestRefused,
     RouterError,
 )
@@ -42,11 +43,20 @@ _log = logging.getLogger(__name__)
 class AccountFaults:
     """Faults of deployments' accounts, as they were last told; each change is logged once.
 
-    current: by deployment, until it answers or fails for another reason.
+    current: by deployment, until it answers or fails for another reason. unreached: deployments
+    that no connection leads to, with the place where the way ended. told: of which something was
+    said since they answered last.
     """
 
     def __init__(self) -> None:
         self.current: dict[str, ProviderError] = {}
+        self.unreached: dict[str, str] = {}
+        self.told: set[str] = set()
+
+    def answered(self, deployment: str) -> None:
+        self.current.pop(deployment, None)
+        self.unreached.pop(deployment, None)
+        self.told.discard(deployment)
 
     def forget(self) -> list[str]:
         """Take what an operator has changed for mended. Returns the deployments concerned."""
@@ -58,6 +68,8 @@ class AccountFaults:
         """Log the failure of an attempt: names and numbers only."""
         told = deployment, error.reason.lower(), error.status or "-", error.code or "-"
         _log.info("an attempt failed: deployment %s, %s, status %s, code %s", *told)
+        self.told.add(deployment)
+        self._note_way(deployment, error)
         if error.fault is Fault.PASSING:
             self.current.pop(deployment, None)
         if error.fault is not Fault.ACCOUNT:
@@ -69,6 +81,18 @@ class AccountFaults:
                 "deployment %s does not take this router's calls: %s, status %s, code %s:"
                 " mend its key, credit, model or base_url",
                 *told,
+            )
+
+    def _note_way(self, deployment: str, error: ProviderError) -> None:
+        if not (isinstance(error, ProviderUnavailable) and error.unreached):
+            self.unreached.pop(deployment, None)
+        elif not error.hurried and self.unreached.get(deployment) != error.code:
+            self.unreached[deployment] = error.code
+            _log.warning(
+                "deployment %s can't be reached: %s: look at its base_url, the network and the"
+                " proxy; check-config --probe says more",
+                deployment,
+                error.code or "-",
             )
 
 

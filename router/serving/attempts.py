@@ -377,7 +377,8 @@ class DeploymentCaller:
         probing = name in attempt.run.probes
         attempt.run.probes.discard(name)
         if verdict is Health.CLOSED:
-            self.account_faults.current.pop(name, None)
+            if name in self.account_faults.told:
+                self.account_faults.answered(name)
             self._background.start(self._tell(self._health.succeeded(name)))
         elif verdict is Health.OPEN:
             pause_ms = error.retry_after_ms if isinstance(error, ProviderError) else None

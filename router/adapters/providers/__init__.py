@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from importlib import import_module
+from typing import TypeAlias
 
 import httpcore
 
@@ -15,7 +16,9 @@ from router.domain.catalog import PROVIDERS
 from router.ports import Clock
 from router.ports.upstream import Provider
 
-__all__ = ["ProxyRules", "make_client", "make_providers", "trust_authorities"]
+ProviderPool: TypeAlias = httpcore.AsyncConnectionPool
+
+__all__ = ["ProviderPool", "ProxyRules", "make_client", "make_providers", "trust_authorities"]
 
 
 def make_providers(

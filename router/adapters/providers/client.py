@@ -24,6 +24,7 @@ def make_client(
     http2: bool = False,
     ca_file: Path | None = None,
     proxies: ProxyRules | None = None,
+    pool: type[ProxiedPool] | None = None,
 ) -> httpcore.AsyncConnectionPool:
     """Pooled connections, for use as a context manager. max_connections: over all providers.
 
@@ -38,11 +39,13 @@ def make_client(
     file that holds none.
 
     proxies: that some go through, rather than all the direct way.
+
+    pool: a kind of its own; None for the simplest that does.
     """
-    pool: Callable[..., httpcore.AsyncConnectionPool] = httpcore.AsyncConnectionPool
-    if proxies is not None and proxies.by_scheme:
-        pool = partial(ProxiedPool, proxies)
-    return pool(
+    made: Callable[..., httpcore.AsyncConnectionPool] = httpcore.AsyncConnectionPool
+    if pool is not None or (proxies is not None and proxies.by_scheme):
+        made = partial(pool or ProxiedPool, proxies or ProxyRules())
+    return made(
         max_connections=max_connections,
         keepalive_expiry=KEEPALIVE_S,
         ssl_context=trusted(ca_file),

@@ -12,6 +12,7 @@ import httpcore
 import msgspec
 
 from router.adapters.providers.network import ClosedUnanswered
+from router.adapters.providers.way_faults import WayFault, way_fault
 from router.domain.errors import (
     ConnectionsExhausted,
     ProviderDisconnected,
@@ -73,7 +74,7 @@ class CallProgress:
                 return await client.handle_async_request(request)
             except DRIVER_ERRORS as error:
                 if not self._was_left(error):
-                    break
+                    raise self.broke_off(way_fault(error)) from None
                 self.sent = self.connecting = False
                 await close_idle(client, request.url.origin)
         raise self.broke_off() from None
@@ -92,14 +93,16 @@ class CallProgress:
         if self.sent:
             return ProviderTimeout("the provider did not answer in time")
         if self.connecting:
-            return ProviderUnavailable("the provider could not be reached in time")
+            return _unreached("the provider could not be reached in time", WayFault.LATE.value)
         return ConnectionsExhausted("no connection came free in time")
 
-    def broke_off(self) -> ProviderError:
+    def broke_off(self, fault: WayFault | None = None) -> ProviderError:
         """Returns the error of a connection that ended before any answer."""
+        code = fault.value if fault else ""
         if self.sent:
-            return ProviderDisconnected("the provider closed the connection without an answer")
-        return ProviderUnavailable("the provider could not be reached")
+            message = "the provider closed the connection without an answer"
+            return ProviderDisconnected(message, code=code)
+        return _unreached("the provider could not be reached", code)
 
     @asynccontextmanager
     async def bounded(self, limit_ms: float, *, hurried: bool = False) -> AsyncIterator[None]:
@@ -125,6 +128,12 @@ class CallProgress:
             raise ProviderMalformed("the provider broke off in the middle of its answer") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ProviderMalformed("the provider's answer does not follow its protocol") from None
+
+
+def _unreached(message: str, code: str) -> ProviderError:
+    error = ProviderUnavailable(message, code=code)
+    error.unreached = True
+    return error
 
 
 async def close_idle(client: httpcore.AsyncConnectionPool, origin: httpcore.Origin) -> None:

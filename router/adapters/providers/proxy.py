@@ -137,8 +137,12 @@ class ProxiedPool(httpcore.AsyncConnectionPool):
         return forwarding.create_connection(origin)
 
 
+class ProxyRefused(OSError):
+    """The proxy gave no tunnel."""
+
+
 class TunnelBackend(OnePieceBackend):
-    """Connects by asking a proxy for a tunnel. Raises OSError where it refuses."""
+    """Connects by asking a proxy for a tunnel. Raises ProxyRefused."""
 
     def __init__(self, proxy: ProxyAddress, trusted: ssl.SSLContext | None) -> None:
         self._proxy = proxy
@@ -181,11 +185,11 @@ class TunnelBackend(OnePieceBackend):
             said = await stream.read(1)
             head += said
             if not said or len(head) > MAX_HEAD_BYTES:
-                raise OSError("the proxy closed the connection")
+                raise ProxyRefused("the proxy closed the connection")
         status = head.split(b" ", 2)[1:2]
         if not status or not status[0].startswith(b"2"):
             _log.warning("the proxy refused a tunnel: it said %r", head.split(b"\r\n")[0][:64])
-            raise OSError("the proxy refused")
+            raise ProxyRefused("the proxy refused")
 
 
 def _variable(env: Mapping[str, str], *names: str) -> str:

@@ -73,6 +73,20 @@ def test_reloader_applies_and_says_nothing_when_only_a_comment_changes(tmp_path:
     assert (site.applied, lines) == ([], [])
 
 
+def test_doubts_about_a_new_config_are_logged_once(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with structlog.testing.capture_logs() as lines:
+        site.step(ONE.replace("usd_per_mtok: 1", "usd_per_mtok: 0.0000001"))
+        asyncio.run(site.reloading.step())
+    told = [(x["line"], x["key"]) for x in lines if x["event"] == "config_doubtful"]
+    place = "arms.a.deployments.0"
+    assert told == [
+        (3, f"{place}.api_key_env"),
+        (4, f"{place}.price.input_usd_per_mtok"),
+        (4, f"{place}.price.output_usd_per_mtok"),
+    ]
+
+
 def test_a_file_that_a_new_config_names_is_no_second_change(tmp_path: Path) -> None:
     site, key = Site(tmp_path), tmp_path / "key"
     key.write_text("k-1")

@@ -38,6 +38,15 @@ def test_check_config_warns_of_a_drain_that_cuts_calls_off(write_config: Write) 
     assert "warning: server.drain_ms 5 is shorter" in result.output
 
 
+def test_check_config_warns_of_what_is_probably_not_meant(write_config: Write) -> None:
+    path = write_config("")
+    path.write_text(path.read_text().replace("http://127.0.0.1:9/v1", "http://127.0.0.1:9"))
+    result = CliRunner().invoke(main, ["check-config", str(path)])
+    assert result.exit_code == 0
+    (warning,) = [x for x in result.output.splitlines() if x.startswith("warning: ")]
+    assert warning.startswith(f"warning: {path}:6: arms.cheap.deployments.0.base_url: add the")
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -94,7 +94,7 @@ def found(url: str) -> dict[str, bool]:
 def check(folder: Path, url: str) -> Result:
     path = folder / "router.yaml"
     path.write_text(f"{ARMS}redis: {{url_env: STORE_URL}}\n")
-    words = ["check-config", "--probe", str(path)]
+    words = ["check-config", "--probe", "--only", "store", str(path)]
     return CliRunner().invoke(main, words, env={"STORE_URL": url})
 
 

@@ -1,0 +1,1 @@
+"""What a call of a deployment shows of its config, for `check-config --probe`."""
