@@ -55,7 +55,8 @@ class Assembler(ABC):
     """Puts one answer together, whole or streamed.
 
     ended: the provider has said that nothing follows; never set where a protocol has no such mark.
-    end: why the answer ended, as `end_of` spells it. hidden: characters of reasoning so far.
+    end: why the answer ended, as `end_of` spells it. hidden, said: characters of reasoning
+    and of text so far.
     """
 
     deployment: Deployment
@@ -65,6 +66,7 @@ class Assembler(ABC):
     end: str = ""
     refusal: bool = False
     hidden: int = 0
+    said: int = 0
     counts: Counts = field(default_factory=Counts)
     mean_logprob: float | None = None
     _calls: Calls | None = None
@@ -140,6 +142,7 @@ class Assembler(ABC):
     def _hand_out(self, text: str) -> Iterator[Delta]:
         if text:
             self._text.append(text)
+            self.said += len(text)
             yield TextDelta(text)
 
     def say_parts(self, content: Any) -> Iterator[Delta]:
@@ -238,7 +241,7 @@ class Assembler(ABC):
     def _usage(self, calls: tuple[ToolCall, ...]) -> Usage:
         """Returns the provider's counts, or a guess: an answer without usage was not free."""
         read, written = self.counts.input_tokens, self.counts.output_tokens
-        characters = sum(map(len, self._text)) + sum(len(c.arguments) for c in calls) + self.hidden
+        characters = self.said + sum(len(c.arguments) for c in calls) + self.hidden
         guess = 1 + characters // CHARS_PER_TOKEN
         if self._is_cut and not self.end:  # the counts so far are not those of the end
             return Usage(

@@ -186,7 +186,8 @@ class OpenAIAssembler(Assembler):
 
     _choice: int | None = None
     _beside: Json = field(default_factory=dict)
-    _logprobs: list[float] = field(default_factory=list)
+    _logprobs: int = 0
+    _logprob: float = 0.0
 
     def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
         self.model = string_of(body.get("model")) or self.model
@@ -235,9 +236,9 @@ class OpenAIAssembler(Assembler):
 
     def _rest_of(self, message: Json) -> Iterator[Delta]:
         """Read a message in a stream: it is whole so far, so what was said is left out."""
-        said, text = "".join(self._text), text_of(message.get("content"))
-        if said and text.startswith(said):
-            message = message | {"content": text[len(said) :]}
+        text = text_of(message.get("content"))
+        if 0 < self.said <= len(text) and text.startswith("".join(self._text)):
+            message = message | {"content": text[self.said :]}
         yield from self._message(message)
 
     def _add_logprobs(self, choice: Json) -> None:
@@ -246,9 +247,12 @@ class OpenAIAssembler(Assembler):
             return
         tokens = items_of(record_of(logprobs).get("content"))
         told = (number_of(record_of(token).get("logprob")) for token in tokens)
-        self._logprobs += [number for number in told if number is not None]
+        for number in told:
+            if number is not None:
+                self._logprobs += 1
+                self._logprob += number
         if self._logprobs:
-            self.mean_logprob = sum(self._logprobs) / len(self._logprobs)
+            self.mean_logprob = self._logprob / self._logprobs
 
     def close(self) -> Iterator[Delta]:
         if self._beside and not self.has_said:

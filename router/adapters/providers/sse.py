@@ -98,8 +98,8 @@ class EventReader:
         name, _, value = line.partition(b":")
         self.said = self.said or _says(name, value)
         if name == b"data":
-            if self._data and value.strip()[:1] in _STARTS and _is_whole(b"\n".join(self._data)):
-                # Some servers leave out the blank line between events.
+            # Some servers leave out the blank line between events.
+            if len(self._data) == 1 and value.strip()[:1] in _STARTS and _is_whole(self._data[0]):
                 yield from self._ended()
             self._data.append(value.removeprefix(b" "))
         elif name == b"event":

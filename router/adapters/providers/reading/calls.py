@@ -13,7 +13,7 @@ from router.adapters.providers.reading.characters import Joiner
 from router.adapters.providers.reading.fields import index_of, record_of, string_of
 from router.domain.chat import ChatRequest, ToolCall, ToolCallDelta
 
-MAX_JUDGED: Final = 65_536
+MAX_JUDGED: Final = 16_384
 """Characters of arguments up to which it is asked whether they are whole."""
 _EMPTY: Final = ("{}", "null", '""', "None")
 """Arguments that say nothing: some servers begin a call so, and send the real ones after it."""
@@ -111,15 +111,19 @@ class _OpenCall:
 
     @property
     def is_whole(self) -> bool:
-        """True if nothing can follow the arguments."""
+        """True if nothing can follow the arguments; long ones are taken to go on."""
         if not self.size:
             return bool(self.preset)
         last = self.said[-1].rstrip()
         if self.size > MAX_JUDGED or (last and not last.endswith("}")):
             return False
+        return self.is_object
+
+    @property
+    def is_object(self) -> bool:
         try:
             return isinstance(msgspec.json.decode(self.text), dict)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
             return False
 
 
@@ -235,7 +239,7 @@ class Calls:
     @property
     def are_whole(self) -> bool:
         """True if there are calls, and each has its name and all of its arguments."""
-        return bool(self._calls) and all(c.number >= 0 and c.is_whole for c in self._calls)
+        return bool(self._calls) and all(c.number >= 0 and c.is_object for c in self._calls)
 
     @property
     def are_lost(self) -> bool:

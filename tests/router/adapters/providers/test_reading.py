@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -209,3 +210,40 @@ def test_no_delta_is_empty() -> None:
     assert list(assembler.feed(json.dumps(first).encode())) == []
     second = {"choices": [{"delta": {"content": "x"}}]}
     assert list(assembler.feed(json.dumps(second).encode())) == [TextDelta("x")]
+
+
+def test_characters_of_arguments_that_come_in_halves() -> None:
+    def piece(arguments: Any, **more: Any) -> dict[str, Any]:
+        call = {"index": 0, "function": {"name": "add", "arguments": arguments}} | more
+        return {"choices": [{"delta": {"tool_calls": [call]}}]}
+
+    end = {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}
+    halves = _streamed(OpenAI(), piece('{"a": "\ud83d'), piece('\ude00"}'), end)
+    assert halves.tool_calls[0].arguments == '{"a": "\U0001f600"}'
+    alone = _streamed(OpenAI(), piece({"a": "\ud83d"}, id="\ude00"), end)
+    assert json.loads(alone.tool_calls[0].arguments) == {"a": "\ufffd"}
+    assert alone.tool_calls[0].id == "\ufffd"
+
+
+def test_numbers_in_arguments_keep_their_digits() -> None:
+    block = {"type": "tool_use", "id": "a", "name": "add", "input": {"a": 10**30, "b": 1.0}}
+    answer = _whole(Anthropic(), {"content": [block], "stop_reason": "tool_use"})
+    assert answer.tool_calls[0].arguments.replace(" ", "") == f'{{"a":{10**30},"b":1.0}}'
+
+
+def test_reading_takes_a_time_that_grows_with_the_body() -> None:
+    """Half a million characters in tiny pieces, in the forms that compare with what came before."""
+    logprobs = {"content": [{"logprob": -0.5}]}
+    forms: list[dict[str, Any]] = [
+        {"delta": {"content": "x"}, "logprobs": logprobs},
+        {"message": {"content": "x"}},
+        {"delta": {"tool_calls": [{"function": {"name": "add", "arguments": "}"}}]}},
+        {"delta": {"reasoning_content": "x"}},
+    ]
+    for form in forms:
+        assembler = OpenAI().assembler(HERE, CHAT)
+        data = json.dumps({"choices": [form]}).encode()
+        began_s = time.process_time()
+        for _ in range(20_000):
+            list(assembler.feed(data))
+        assert time.process_time() - began_s < 15
