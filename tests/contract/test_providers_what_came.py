@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from router.adapters.providers import make_client, make_providers
 from router.domain import errors
 from router.domain.catalog import Deployment, Price
-from router.domain.chat import Answer, Delta, FinishReason, TextDelta, ToolCall
+from router.domain.chat import Answer, Delta, FinishReason, Sampling, TextDelta, ToolCall
 from router.ports.upstream import Provider
 from router.serving.attempts import CHARGED
 from tests.contract.dialects import CALL, Dialect
@@ -179,6 +181,42 @@ async def test_a_refusal_without_end_or_sense_is_told_by_its_status(
         for live in (False, True):
             with pytest.raises(errors.ProviderRefusedRequest):
                 await asked(provider, here, live=live)
+
+
+@on_uvloop
+async def test_a_refusal_whose_body_outlasts_the_limit_is_told_by_its_status(
+    dialect: Dialect,
+) -> None:
+    """It was refused, and so is free, whoever leaves first."""
+    reply = Reply((b'{"error": ', 30.0), 402, length=False, keeps=False)
+    wire = Wire(lambda _: reply, dialect.name)
+    async with wired(wire), make_client() as client:
+        provider = make_providers(client, {"here": "k"})[dialect.name]
+        here = Deployment("here", dialect.name, wire.base_url, "m", Price(1, 1))
+        with pytest.raises(errors.ProviderOutOfCredit):
+            await provider.complete(here, ASK, 500)
+        leaving = asyncio.ensure_future(provider.complete(here, ASK, 20_000))
+        while len(wire.asked) < 2:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)  # its head has come, and its body is waited for
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError) as left:
+            await leaving
+        assert isinstance(left.value.__cause__, errors.ProviderOutOfCredit)
+
+
+@on_uvloop
+async def test_a_call_sent_again_without_a_field_may_time_out_like_any_other(
+    dialect: Dialect,
+) -> None:
+    refused = {"error": {"message": "Unsupported parameter: 'temperature'"}}
+    replies = iter((whole(refused, 400), Reply((30.0,), silent=True)))
+    async with wired(Wire(lambda _: next(replies), dialect.name)) as wire, make_client() as client:
+        provider = make_providers(client, {"here": "k"})[dialect.name]
+        here = Deployment("here", dialect.name, wire.base_url, "m", Price(1, 1))
+        with pytest.raises(errors.ProviderTimeout):
+            await provider.complete(here, replace(ASK, sampling=Sampling(temperature=0.5)), 500)
+    assert len(wire.asked) == 2
 
 
 @on_uvloop

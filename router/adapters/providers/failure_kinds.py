@@ -18,6 +18,7 @@ class FailureKind(Enum):
     PARAMETER = auto()
     REQUEST = auto()
     RATE = auto()
+    OUTPUT = auto()
     LATE = auto()
     BUSY = auto()
 
@@ -66,6 +67,9 @@ _WORDS: Final = {
         ratelimit toomanyrequests throttl requestlimit resourceexhausted quotaexceeded
         slowdown concurrencylimit limitexceeded
     """,
+    FailureKind.OUTPUT: """
+        toolusefailed jsonvalidatefailed outputparsefailed modelerror malformedfunctioncall
+    """,
     FailureKind.LATE: """
         timeout timedout deadlineexceeded
     """,
@@ -79,7 +83,7 @@ _EXACT: Final = {"notfound": FailureKind.MODEL, "notfounderror": FailureKind.MOD
 _VAGUE: Final = """
     invalidrequest badrequest invalidargument failedprecondition validation unprocessable
     invalidvalue invalidparameter invalidtype missing outofrange unimplemented valueerror
-    invalidimage invalidschema invalidfunction invalidtool invalidjson toolusefailed
+    invalidimage invalidschema invalidfunction invalidtool invalidjson
 """
 """They say that the request is refused, and not why: the message may."""
 _CODES: Final = [(kind, words.split()) for kind, words in _WORDS.items()]

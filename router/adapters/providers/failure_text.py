@@ -58,6 +58,7 @@ class FailureText:
 
     codes: as they came. statuses: numbers among them. message: all that was said, bounded.
     parameter: a field of the request, "" for none. retry_after_ms: a pause that the body names.
+    is_page: a web server speaks, and no model's.
     """
 
     codes: list[str] = field(default_factory=list)
@@ -65,9 +66,12 @@ class FailureText:
     message: str = ""
     parameter: str = ""
     retry_after_ms: int | None = None
+    is_page: bool = False
 
     def say(self, text: str) -> None:
-        if text and not text.lstrip().startswith("<"):
+        if text.lstrip().startswith("<"):
+            self.is_page = True
+        elif text:
             joined = f"{self.message}\n{text}" if self.message else text
             self.message = joined[:MAX_MESSAGE_CHARACTERS]
 

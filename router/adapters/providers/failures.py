@@ -55,6 +55,7 @@ _CERTAIN: Final = {
     425: FailureKind.BUSY,
     451: FailureKind.CONTENT,
     498: FailureKind.BUSY,
+    499: FailureKind.BUSY,
     504: FailureKind.LATE,
     524: FailureKind.LATE,
 }
@@ -69,6 +70,7 @@ _ERRORS: Final[dict[FailureKind, tuple[type[ProviderError], str]]] = {
     FailureKind.PARAMETER: (ProviderRefusedRequest, "the provider can't serve this request"),
     FailureKind.REQUEST: (ProviderRefusedRequest, "the provider can't serve this request"),
     FailureKind.RATE: (ProviderRateLimited, "the provider asks for a pause"),
+    FailureKind.OUTPUT: (ProviderUnavailable, "the model wrote what its provider can't read"),
     FailureKind.LATE: (ProviderTimeout, "the provider ran out of time"),
     FailureKind.BUSY: (ProviderUnavailable, "the provider has a fault"),
 }
@@ -100,13 +102,15 @@ def told(
     parameter = refused_parameter(text)
     pause_ms = text.retry_after_ms if retry_after_ms is None else retry_after_ms
     kind = _kind(status, by_code, text, parameter, pause_ms)
+    is_firewall = text.is_page and status == HTTPStatus.FORBIDDEN
     made, message = _ERRORS[kind]
     failure = made(
         message,
         status=status,
         code=_code(text, code),
         parameter=text.parameter or (parameter.name if parameter else ""),
-        retry_after_ms=_pause_ms(kind, pause_ms, text),
+        # A page of a firewall may concern this request alone.
+        retry_after_ms=None if is_firewall else _pause_ms(kind, pause_ms, text),
     )
     if isinstance(failure, ProviderRefusedRequest) and kind is FailureKind.PARAMETER:
         failure.unsupported = True
@@ -142,6 +146,8 @@ def _refused(
 ) -> FailureKind:
     if status is not None and by_code in (FailureKind.BUSY, FailureKind.LATE):
         by_code = FailureKind.REQUEST  # the status says that it is no fault of the provider
+    if text.is_page and status == HTTPStatus.BAD_REQUEST:
+        return FailureKind.MODEL  # such as plain HTTP at the port of HTTPS
     is_vague = by_code in (None, FailureKind.REQUEST)
     words = kind_of_message(text) if is_vague else by_code
     if status in _MISSING:

@@ -168,7 +168,7 @@ class HttpProvider:
             return response
         try:
             key = self._keys.get(deployment.name, "")
-            raise await read_refusal(response, _headers_of(response), self._clock(), key)
+            raise await read_refusal(response, _headers_of(response), progress, self._clock(), key)
         finally:
             await response.aclose()
 

@@ -43,13 +43,15 @@ class CallProgress:
     What was not sent is not charged; who was not even called is not to blame.
 
     connecting: for this call. shares: the connection carries other calls too, as in HTTP/2.
-    sent_s: when the request went out, on the loop's clock.
+    sent_s: when the request went out, on the loop's clock. refusal: what the status stands for,
+    while its body is read.
     """
 
     connecting: bool = False
     sent: bool = False
     shares: bool = False
     sent_s: float = 0.0
+    refusal: ProviderError | None = None
 
     async def trace(self, event: str, _: object) -> None:
         """Follows the `trace` extension of httpcore."""
@@ -65,6 +67,7 @@ class CallProgress:
 
         Raises ProviderUnavailable and ProviderDisconnected.
         """
+        self.refusal = None
         for _ in range(MOST_SENDINGS):
             try:
                 return await client.handle_async_request(request)
@@ -84,6 +87,8 @@ class CallProgress:
         return _is_unprocessed(error) if self.shares else isinstance(error, ClosedUnanswered)
 
     def timed_out(self) -> ProviderError:
+        if self.refusal is not None:
+            return self.refusal
         if self.sent:
             return ProviderTimeout("the provider did not answer in time")
         if self.connecting:
@@ -110,10 +115,11 @@ class CallProgress:
         except ProviderError:
             raise
         except asyncio.CancelledError as left:
-            raise left from None if self.sent else self.timed_out()
+            is_open = self.sent and self.refusal is None
+            raise left from None if is_open else self.timed_out()
         except (TimeoutError, httpcore.TimeoutException):
             error = self.timed_out()
-            error.hurried = hurried and limit.expired()
+            error.hurried = hurried and limit.expired() and self.refusal is None
             raise error from None
         except DRIVER_ERRORS:
             raise ProviderMalformed("the provider broke off in the middle of its answer") from None

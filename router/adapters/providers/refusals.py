@@ -13,7 +13,7 @@ import httpcore
 import msgspec
 
 from router.adapters.providers.failures import ACCOUNT_PAUSE_MS, pause_of_headers, told
-from router.adapters.providers.progress import DRIVER_ERRORS
+from router.adapters.providers.progress import DRIVER_ERRORS, CallProgress
 from router.domain.errors import ProviderError, ProviderMalformed, ProviderNotFound
 
 MAX_REFUSAL_BYTES: Final = 64 * 1024
@@ -26,16 +26,22 @@ _EVENT: Final = re.compile(r"(?:^|\n)data: ?(.+)")
 
 
 async def read_refusal(
-    response: httpcore.Response, headers: Mapping[bytes, str], now_s: float, key: str
+    response: httpcore.Response,
+    headers: Mapping[bytes, str],
+    progress: CallProgress,
+    now_s: float,
+    key: str,
 ) -> ProviderError:
     """Returns the error that a status and its body stand for.
 
     headers: by their names in lower case. now_s: seconds since the epoch. key: never repeated.
     """
+    pause_ms = pause_of_headers(headers, now_s)
+    progress.refusal = told(None, response.status, pause_ms)
     coding = headers.get(b"content-encoding", "identity")
     chunks = response.aiter_stream()
     body = await _bounded(chunks if coding == "identity" else unfolded(chunks, coding))
-    error = told(_decoded(body), response.status, pause_of_headers(headers, now_s))
+    error = told(_decoded(body), response.status, pause_ms)
     if key and (key in error.code or key in error.parameter):
         error.code = error.parameter = ""
     return error

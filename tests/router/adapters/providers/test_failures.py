@@ -70,6 +70,7 @@ TOLD: list[tuple[int | None, object, type[e.ProviderError], str]] = [
     (404, "<html>404</html>", MODEL, ""),
     (405, {"detail": "Method Not Allowed"}, MODEL, ""),
     (301, "", MODEL, ""),
+    (400, "<html>The plain HTTP request was sent to HTTPS port</html>", MODEL, ""),
     (403, said("Project p does not have access to model m", code="model_not_found"), MODEL,
      "model_not_found"),
     # Requests.
@@ -129,6 +130,9 @@ TOLD: list[tuple[int | None, object, type[e.ProviderError], str]] = [
      "ThrottlingException"),
     (503, google("The model is overloaded.", 503, "UNAVAILABLE"), BUSY, "UNAVAILABLE"),
     (409, None, BUSY, ""),
+    (400, said("Failed to call a function.", code="tool_use_failed"), BUSY, "tool_use_failed"),
+    (400, said("Failed to generate JSON.", code="json_validate_failed"), BUSY,
+     "json_validate_failed"),
     (524, None, LATE, ""),
     (204, None, BUSY, ""),
 ]  # fmt: skip
@@ -204,6 +208,11 @@ def test_an_account_fault_pauses_for_more_than_a_second() -> None:
         assert told(None, status, more_ms).retry_after_ms == ACCOUNT_PAUSE_MS
     assert told(None, 401).retry_after_ms == KEY_PAUSE_MS
     assert told(None, 402, 90_000).retry_after_ms == 90_000
+
+
+def test_a_firewalls_page_alone_shuts_no_deployment() -> None:
+    error = told("<html>Attention Required!</html>", 403)
+    assert (type(error), error.retry_after_ms) == (KEY, None)
 
 
 def test_what_the_headers_say_counts_before_the_body() -> None:
