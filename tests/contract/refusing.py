@@ -11,6 +11,7 @@ from typing import Any
 Json = dict[str, Any]
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CLAUDE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_GEMINI_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _MISTRAL_ID = re.compile(r"[A-Za-z0-9]{9}")
 _MEDIA = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _OPENAI_FIELDS = {
@@ -217,6 +218,9 @@ def _gemini_parts(parts: list[Json]) -> Iterator[str]:
             yield "empty text parameter"
         if "fileData" in part and not part["fileData"].get("mimeType"):
             yield "mimeType of fileData"
+        call = part.get("functionCall") or part.get("functionResponse")
+        if call and not _GEMINI_NAME.fullmatch(call["name"]):
+            yield "Invalid function name"
         if "functionCall" in part and not isinstance(part["functionCall"]["args"], dict):
             yield "args"
 

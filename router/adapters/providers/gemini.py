@@ -27,7 +27,7 @@ from router.adapters.providers.reading.fields import (
     record_of,
     string_of,
 )
-from router.adapters.providers.sending.call_ids import PRINTED
+from router.adapters.providers.sending.call_ids import MAX_NAME_CHARACTERS, PRINTED
 from router.adapters.providers.sending.conversations import begun, fitted, system_of
 from router.adapters.providers.sending.images import inlined, kind_of
 from router.adapters.providers.sending.schemas import object_of, parameters_of, schema_of
@@ -98,11 +98,11 @@ def _contents(turns: Iterable[Message]) -> Iterator[Json]:
 def _content(message: Message, names: Mapping[str, str]) -> Json:
     if message.role is Role.TOOL:
         name = names.get(message.tool_call_id, message.tool_call_id)
-        response = {"name": name, "response": {"result": message.text}}
+        response = {"name": sent_name(name), "response": {"result": message.text}}
         return {"role": "user", "parts": [{"functionResponse": response}]}
     calls = [
         {
-            "functionCall": {"name": c.name, "args": object_of(c.arguments)},
+            "functionCall": {"name": sent_name(c.name), "args": object_of(c.arguments)},
             "thoughtSignature": NO_SIGNATURE,
         }
         for c in message.tool_calls
@@ -126,15 +126,21 @@ def _tool(tool: Tool) -> Json:
     """An object without properties is refused: a tool without parameters has no schema."""
     schema = parameters_of(tool)
     is_empty = not schema["properties"] and {*schema} <= {"type", "properties"}
-    declared = given(name=tool.name, description=tool.description)
+    declared = given(name=sent_name(tool.name), description=tool.description)
     return declared if is_empty else declared | {"parametersJsonSchema": schema}
+
+
+def sent_name(name: str) -> str:
+    """Returns a name that begins with a letter or an underscore, as the protocol demands."""
+    begins_well = name[:1].isalpha() or name.startswith("_")
+    return name if begins_well else f"_{name}"[:MAX_NAME_CHARACTERS]
 
 
 def _tool_config(chat: ChatRequest) -> Json | None:
     choice = chat.tool_choice
     if not chat.tools or (choice.mode is ToolMode.AUTO and not choice.name):
         return None
-    names = [choice.name] if choice.name else []
+    names = [sent_name(choice.name)] if choice.name else []
     calling = given(mode=_MODES[choice.mode], allowedFunctionNames=names)
     return {"functionCallingConfig": calling}
 
@@ -187,11 +193,18 @@ class GeminiAssembler(Assembler):
             yield from self.say_parts(part)
             call = record_of(first_of(record_of(part), "functionCall", "function_call"))
             if call:
-                yield from self.call(_piece(call))
+                yield from self.call(_piece(call, self.chat.tools))
 
 
-def _piece(call: Json) -> CallPiece:
+def _own_name(name: str, tools: Sequence[Tool]) -> str:
+    """Returns the caller's name of a tool that was sent by another."""
+    own = (t.name for t in tools if sent_name(t.name) == name)
+    return next(own, name) if name.startswith("_") else name
+
+
+def _piece(call: Json, tools: Sequence[Tool]) -> CallPiece:
     call_id, name = string_of(call.get("id")), string_of(call.get("name"))
+    name = _own_name(name, tools)
     arguments = arguments_of(first_of(call, "args", "arguments"))
     return CallPiece(None, call_id, name, arguments or "{}", begins=not call_id)
 

@@ -27,6 +27,7 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 CONNECT_S = 5.0
 DRAIN_S = 0.05
 MAX_DRAIN_BYTES = 64 * 1024
+LEAST_SECRET = 8
 # Each attempt has its own time limit over all of this; only connecting is bounded here.
 _TIMEOUTS = {"connect": CONNECT_S, "pool": CONNECT_S, "read": None, "write": None}
 _HEADERS = {
@@ -167,10 +168,15 @@ class HttpProvider:
         if response.status // 100 == 2:  # noqa: PLR2004
             return response
         try:
-            key = self._keys.get(deployment.name, "")
-            raise await read_refusal(response, _headers_of(response), progress, self._clock(), key)
+            told, secrets = _headers_of(response), self._secrets(deployment)
+            raise await read_refusal(response, told, progress, self._clock(), secrets)
         finally:
             await response.aclose()
+
+    def _secrets(self, deployment: Deployment) -> list[str]:
+        further = self._further.get(deployment.name, {}).values()
+        long = (value for value in further if len(value) >= LEAST_SECRET)
+        return [self._keys.get(deployment.name, ""), *long]
 
     def _target(self, deployment: Deployment, *, stream: bool) -> tuple[httpcore.URL, _Headers]:
         """Parsed once per deployment; deployments are as many as the config names."""

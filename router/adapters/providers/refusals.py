@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -30,11 +30,12 @@ async def read_refusal(
     headers: Mapping[bytes, str],
     progress: CallProgress,
     now_s: float,
-    key: str,
+    secrets: Iterable[str],
 ) -> ProviderError:
     """Returns the error that a status and its body stand for.
 
-    headers: by their names in lower case. now_s: seconds since the epoch. key: never repeated.
+    headers: by their names in lower case. now_s: seconds since the epoch. secrets: never
+    repeated.
     """
     pause_ms = pause_of_headers(headers, now_s)
     progress.refusal = told(None, response.status, pause_ms)
@@ -42,7 +43,7 @@ async def read_refusal(
     chunks = response.aiter_stream()
     body = await _bounded(chunks if coding == "identity" else unfolded(chunks, coding))
     error = told(_decoded(body), response.status, pause_ms)
-    if key and (key in error.code or key in error.parameter):
+    if any(secret and (secret in error.code or secret in error.parameter) for secret in secrets):
         error.code = error.parameter = ""
     return error
 

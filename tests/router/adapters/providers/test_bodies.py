@@ -288,3 +288,15 @@ def test_log_probabilities_where_the_deployment_has_them() -> None:
     able = Deployment("able", "openai", "http://localhost", "m", Price(1, 1), logprobs=True)
     assert OpenAI().body(able, CHAT, stream=False)["logprobs"] is True
     assert "logprobs" not in OpenAI().body(HERE, CHAT, stream=False)
+
+
+def test_names_that_gemini_refuses_are_the_caller_s_again_in_the_answer() -> None:
+    chat = ChatRequest((USER,), (Tool("3d_view"), Tool("_plain")), ToolChoice(name="3d_view"))
+    body = Gemini().body(HERE, chat, stream=False)
+    assert body["tools"] == [{"functionDeclarations": [{"name": "_3d_view"}, {"name": "_plain"}]}]
+    assert body["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"] == ["_3d_view"]
+    parts = [{"functionCall": {"name": name}} for name in ("_3d_view", "_plain", "other")]
+    whole = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
+    assembler = Gemini().assembler(HERE, chat)
+    list(assembler.whole(json.dumps(whole).encode()))
+    assert [c.name for c in assembler.finish().tool_calls] == ["3d_view", "_plain", "other"]

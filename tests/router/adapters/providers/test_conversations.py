@@ -40,7 +40,7 @@ IDS = [
 ]
 TEXTS = ["", " ", "\n\t", "\u3000", "One.", "Two. ", "{}", "\u200b", "Drei ü", "json"]
 IMAGES = ["https://x.example/a.png", "data:image/jpg;base64,aGk=", "https://x.example/b?c=1"]
-NAMES = ["get_weather", "functions.get_weather", "add", "größe", "n" * 80]
+NAMES = ["get_weather", "functions.get_weather", "add", "größe", "n" * 80, "3d"]
 ARGUMENTS = ["", "{}", '{"a": 1}', '{"a": "\\ud83d"}', '{"a": NaN}', "{broken", "[1]"]
 SCHEMA = '{"type": "object", "properties": {"a": {"type": "integer"}}}'
 SCHEMAS = [SCHEMA, '{"type": "array"}', "true", '{"$ref": "#/$defs/A", "$defs": {"A": {}}}']
