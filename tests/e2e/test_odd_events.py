@@ -105,6 +105,34 @@ async def test_events_are_read_as_clients_read_them(spoken: Dialect, tmp_path: P
                 assert (name, seen.tokens) == (name, (11, 7))
 
 
+def ended(spoken: Dialect, *more: bytes, aborts: bool = False) -> Odd:
+    """Returns a stream up to its end, then more of it, and no mark of the end."""
+    data = [
+        json.dumps(p).encode() for p in spoken.pieces(["Forty", "-two."], None, END[spoken.name])
+    ]
+    last = next(i for i, d in enumerate(data) if f'"{END[spoken.name]}"'.encode() in d)
+    return lambda _: raw(usual(data[: last + 1]), *more, aborts=aborts)
+
+
+END = {"openai": "stop", "anthropic": "end_turn", "gemini": "STOP"}
+
+
+@pytest.mark.parametrize("spoken", DIALECTS, ids=lambda spoken: spoken.name)
+@on_uvloop
+async def test_what_goes_wrong_after_the_end_spoils_nothing(
+    spoken: Dialect, tmp_path: Path
+) -> None:
+    odd = {
+        "nothing more": ended(spoken),
+        "nonsense": ended(spoken, b"data: {{{\n\n"),
+        "cut off": ended(spoken, b"data: {", aborts=True),
+    }
+    async with odd_router(tmp_path, spoken, odd) as asker:
+        for name in odd:
+            for seen in await asker.both(name):
+                assert (name, seen.text, seen.finish) == (name, SAID, "STOP")
+
+
 BROKEN: dict[str, Written] = {
     "a hole": lambda data, end: (usual([data[0], b'{"choices": [{"delta', *data[1:], end]),),
     "cut": lambda data, _: (usual(data[:-2])[:-2],),

@@ -94,9 +94,18 @@ class Assembler(ABC):
             self.ended = True
         # A word alone keeps a connection open; half of an object is a hole in the answer.
         elif data[:1] in _JSON:
-            yield from self._read_all(bodies_of(data), whole=False)
+            yield from self._read_all(self._bodies_of(data), whole=False)
         if self.ended:
             yield from self.close()
+
+    def _bodies_of(self, data: bytes) -> list[Json]:
+        """Returns what an event holds; nonsense after the end spoils no answer."""
+        try:
+            return bodies_of(data)
+        except ProviderMalformed:
+            if self.end:
+                return []
+            raise
 
     def whole(self, data: bytes) -> Iterator[Delta | Unseen]:
         """Read a body that is JSON: one answer, or a list of the pieces of one."""

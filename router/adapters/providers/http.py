@@ -246,7 +246,13 @@ async def _read_events(
         if assembler.ended:
             await _drain(chunks)
             return
-        following = await anext(chunks, None)
+        try:
+            following = await anext(chunks, None)
+        except DRIVER_ERRORS:
+            # Its last words are missing, no word of the answer.
+            if not assembler.end:
+                raise
+            break
         if following is None:
             break
         chunk = following
