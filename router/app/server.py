@@ -191,6 +191,7 @@ async def running_router(
             reloader = ConfigReloader(source, config, live.exchange, metrics, seen)
             loops.start(reloader, "config", step_s=RELOAD_STEP_S)
         gc.freeze()  # what start-up built stays: collections need not look at it again
+        stack.callback(gc.unfreeze)
         await server.start()
         stack.push_async_callback(server.stop)
         yield Running(server.port, scraped, loops.failed, storage)
