@@ -12,7 +12,8 @@ from router.config.secrets import VARIABLE
 
 MAX_PARAMETER_CHARACTERS: Final = 8_192
 MAX_HEADER_CHARACTERS: Final = 4_096
-LIMITS: Final = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
+LIMIT_FIELDS: Final = ("max_tokens", "max_completion_tokens")
+LIMITS: Final = frozenset({*LIMIT_FIELDS, "max_output_tokens"})
 """The budget of a request is held by these."""
 FILLED: Final = frozenset(
     {
@@ -48,7 +49,9 @@ Found = Iterator[tuple[Path, str]]
 def check_body_rules(deployment: dict[str, Any], path: Path, env: Mapping[str, str]) -> Found:
     """(path, fix) of every mistake; values of a wrong type are left to the schema."""
     yield from _protocol(deployment, path)
-    yield from _parameters(mapped(deployment.get("parameters")), (*path, "parameters"))
+    parameters = mapped(deployment.get("parameters"))
+    added = {".".join(field) for field in _fields(parameters)}
+    yield from _parameters(parameters, (*path, "parameters"))
     for index, name in enumerate(listed(deployment.get("omit"))):
         if name in LIMITS or _limits(str(name)):
             yield (*path, "omit", index), "keep it: the budget is held by it; see limit_field"
@@ -56,6 +59,8 @@ def check_body_rules(deployment: dict[str, Any], path: Path, env: Mapping[str, s
             yield (*path, "omit", index), "keep it: the request is not the same without it"
         elif name in ("stop", "stop_sequences"):
             yield (*path, "omit", index), "write max_stops: 0, and the router cuts answers itself"
+        elif name in added:
+            yield (*path, "omit", index), "write a field in omit or in parameters, not in both"
     yield from _headers(deployment, path, env)
 
 

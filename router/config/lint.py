@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from router.config.base_urls import is_public, url_doubts
+from router.config.body_checks import LIMIT_FIELDS, OPENAI_ALONE
 from router.config.document import Path
 from router.config.schema import Config, DeploymentSection
 from router.domain.catalog import PROVIDERS
@@ -55,9 +56,11 @@ _PLACEHOLDER: Final = re.compile(
 _PREFIXES: Final = {
     "api.openai.com": ("openai/",),
     "api.anthropic.com": ("anthropic/",),
-    "generativelanguage.googleapis.com": ("models/", "google/", "gemini/"),
+    "generativelanguage.googleapis.com": ("google/", "gemini/"),
 }
 """Words before a model's name that other places want, and its own company does not know."""
+
+_CHANGES: Final = {"parameters", "headers", "omit", *OPENAI_ALONE}
 
 
 def lint(config: Config, keys: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
@@ -80,7 +83,7 @@ def deployment_doubts(deployment: DeploymentSection, key: str) -> Doubts:
     host = urlsplit(url).hostname or ""
     yield from (("base_url", fix) for fix in url_doubts(deployment.provider, url))
     yield from _key_doubts(deployment, key, url, host)
-    yield from _model_doubts(deployment.model, host)
+    yield from _model_doubts(deployment, host)
     yield from _price_doubts(deployment, host)
     yield from _limit_doubts(deployment)
 
@@ -92,7 +95,7 @@ def url_of(deployment: DeploymentSection) -> str:
 def _called(deployment: DeploymentSection, key: str) -> tuple[str, ...]:
     url = url_of(deployment).rstrip("/")
     # What changes the request may be meant as another choice.
-    own = (deployment.parameters, deployment.headers, deployment.omit)
+    own = deployment.model_dump(include=_CHANGES)
     return (deployment.provider, url, deployment.model, key, repr(own))
 
 
@@ -101,7 +104,7 @@ def _key_doubts(deployment: DeploymentSection, key: str, url: str, host: str) ->
     public = is_public(host)
     if not key:
         if public and not deployment.headers:
-            yield place, "name the variable that holds the key: servers of the internet want one"
+            yield place, "name the variable that holds the key: public servers want one"
         return
     if public and url.startswith("http:"):
         yield "base_url", "write https://: the key and all prompts can be read on the way"
@@ -128,9 +131,12 @@ def _within(host: str, domains: frozenset[str] | tuple[str, ...]) -> bool:
     return any(host == domain or host.endswith(f".{domain}") for domain in domains)
 
 
-def _model_doubts(model: str, host: str) -> Doubts:
+def _model_doubts(deployment: DeploymentSection, host: str) -> Doubts:
+    model = deployment.model
     if any(c.isspace() for c in model):
         yield "model", "write the model's name without white space"
+    if deployment.provider == "gemini" and model.startswith("models/"):
+        yield "model", "leave out models/: it stands before the name in the path"
     for prefix in _PREFIXES.get(host, ()):
         if model.startswith(prefix):
             yield "model", f"leave out {prefix}: this host knows the name that follows it"
@@ -165,5 +171,7 @@ def _price_doubts(deployment: DeploymentSection, host: str) -> Doubts:
 def _limit_doubts(deployment: DeploymentSection) -> Doubts:
     if deployment.max_output_tokens == deployment.context_window_tokens:
         yield "max_output_tokens", "write less than context_window_tokens: a prompt needs room too"
+    if deployment.limit_field not in (None, *LIMIT_FIELDS):
+        yield "limit_field", f"write {' or '.join(LIMIT_FIELDS)}: other names may not bound answers"
     if deployment.timeout_ms < LEAST_TIMEOUT_MS:
-        yield "timeout_ms", "write milliseconds: hardly a model answers within a second"
+        yield "timeout_ms", "write milliseconds: few models answer within a second"
