@@ -1,4 +1,4 @@
-"""Doubts about a config: what is well-formed, and by all experience not meant. Nothing is asked."""
+"""Finds what is well-formed in a config and probably not meant. No I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from router.config.base_urls import is_public, url_doubts
-from router.config.body_checks import LIMIT_FIELDS, OPENAI_ALONE
+from router.config.body_checks import LIMIT_FIELDS, OPENAI_ONLY
 from router.config.document import Path
 from router.config.schema import Config, DeploymentSection
 from router.domain.catalog import PROVIDERS
@@ -17,7 +17,7 @@ Doubts: TypeAlias = Iterator[tuple[str, str]]
 """(key of a deployment, dotted; fix). A fix repeats no value: it may be a secret."""
 
 LEAST_USD_PER_MTOK: Final = 0.004
-"""Less is on no price list: it is a price of one token, or of a thousand."""
+"""Lowest price of any list: less is the price of one token, or of a thousand."""
 MOST_USD_PER_MTOK: Final = 1_000.0
 LEAST_USD_OF: Final = {
     "claude": 0.2,
@@ -26,7 +26,7 @@ LEAST_USD_OF: Final = {
     "gpt-4": 0.04,
     "gpt-5": 0.04,
 }
-"""Names of models whose cheapest costs more: dear ones' prices per thousand tokens stand out."""
+"""Part of a model's name to a price below the cheapest such model: less is per thousand tokens."""
 LEAST_TIMEOUT_MS: Final = 1_000
 
 _KEYS_OF: Final = {
@@ -41,7 +41,7 @@ _KEYS_OF: Final = {
     "nvapi-": ("nvidia.com",),
     "csk-": ("cerebras.ai",),
 }
-"""How a company's keys begin, and the domains that take them."""
+"""Beginnings of companies' keys, and the domains that take them."""
 _COMPANIES: Final = frozenset(d for domains in _KEYS_OF.values() for d in domains) | {
     "deepseek.com",
     "mistral.ai",
@@ -58,9 +58,9 @@ _PREFIXES: Final = {
     "api.anthropic.com": ("anthropic/",),
     "generativelanguage.googleapis.com": ("google/", "gemini/"),
 }
-"""Words before a model's name that other places want, and its own company does not know."""
+"""Prefixes of a model's name that gateways want, and its own company does not know."""
 
-_CHANGES: Final = {"parameters", "headers", "omit", *OPENAI_ALONE}
+_CHANGES: Final = {"parameters", "headers", "omit", *OPENAI_ONLY}
 
 
 def lint(config: Config, keys: Mapping[str, str]) -> Iterator[tuple[Path, str]]:

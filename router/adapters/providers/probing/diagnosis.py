@@ -1,4 +1,4 @@
-"""What is wrong with a deployment, and what to change, from what came back of one call. Pure.
+"""Says what is wrong with a deployment, and what to change, by what one call brought back. Pure.
 
 A diagnosis holds no key, no prompt and nothing that a provider wrote but its code and the name of
 a field.
@@ -233,5 +233,5 @@ def _malformed(deployment: Deployment, form: BodyForm) -> Diagnosis:
 
 
 def may_want_more(error: ProviderError) -> bool:
-    """True where a plain request was refused: some models refuse an answer of one token."""
+    """True where a plain request was refused: some models refuse a limit of one token."""
     return type(error) is ProviderRefusedRequest and error.fault is Fault.REQUEST

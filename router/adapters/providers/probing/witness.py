@@ -1,4 +1,4 @@
-"""What came back of a call, for whoever has to say what is wrong with a deployment."""
+"""Notes what came back of a call, for the diagnosis of a deployment."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Witnessed:
 
     @property
     def text(self) -> bytes:
-        """The first bytes as they were meant."""
+        """The first bytes, decompressed."""
         if not self.folded:
             return self.head
         try:
