@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _RAW: Final = 0x10FF00
-"""First of the 256 characters, which nobody uses, that stand for bytes that were no UTF-8."""
+"""Stands with a byte added for that byte, where it was no UTF-8: a character nobody uses."""
 _ODD: Final = re.compile("[\ud800-\udfff\U0010ff80-\U0010ffff]")
 _ODDS: Final = re.compile("[\U0010ff80-\U0010ffff]|[^\U0010ff80-\U0010ffff]+")
 _UNENDED: Final = re.compile(
