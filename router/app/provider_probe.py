@@ -53,10 +53,11 @@ def probe_cost(config: Config) -> str:
         sum(d.price.cost_usd(Usage(_CHAT.estimated_input_tokens, tokens)) for d in deployments)
         for tokens in (LIMITS[0], LIMITS[-1])
     )
+    called = "1 deployment" if len(deployments) == 1 else f"{len(deployments)} deployments"
     return (
-        f"calling {len(deployments)} deployments, about {_CHAT.estimated_input_tokens} tokens read "
-        f"and {LIMITS[0]} written each: ${least_usd:.6f} together (${most_usd:.6f} at most, where "
-        f"models take no limit below {LIMITS[-1]})"
+        f"calling {called}, about {_CHAT.estimated_input_tokens} tokens read and {LIMITS[0]} "
+        f"written each: ${least_usd:.6f} together (${most_usd:.6f} at most, where models take no "
+        f"limit below {LIMITS[-1]})"
     )
 
 
