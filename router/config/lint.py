@@ -162,7 +162,7 @@ def _price_doubts(deployment: DeploymentSection, host: str) -> Doubts:
                 f"price.{place}_usd_per_mtok",
                 ("write USD (not cents) per million tokens: no model is as dear as that"),
             )
-    if is_public(host) and not (read and written):
+    if is_public(host) and not (read and written) and not name.endswith(":free"):
         yield "price", "write what the price list says: what costs nothing is preferred to all else"
     elif 0 < 2 * written <= read:
         yield "price.output_usd_per_mtok", "compare with the price list: output is never so cheap"

@@ -241,6 +241,7 @@ def test_one_doubt_one_fix(
         (HOST, "sk-ant-of-a-gateway"),
         (HOST | {"api_key_env": "", "headers": "{x-token: KEY}"}, KEY),
         ({"base_url": "https://openrouter.ai/api/v1", "model": "meta/llama"}, "sk-or-1"),
+        (HOST | {"model": "meta/llama:free"} | prices("0", "0"), KEY),
     ],
 )
 def test_what_may_well_be_meant_raises_no_doubt(

@@ -76,12 +76,12 @@ def test_every_end_of_the_way_is_said_with_the_host(fault: WayFault) -> None:
     assert "secret-path" not in found.text
 
 
-def test_a_folded_error_is_read() -> None:
+def test_a_compressed_error_is_read() -> None:
     body = json.dumps({"error": {"message": "model x not found", "type": "t"}}).encode()
-    seen = Witnessed(404, folded=True, head=zlib.compress(body))
+    seen = Witnessed(404, compressed=True, head=zlib.compress(body))
     found = diagnosed(deployment("openai"), "LLM_KEY", seen, told(json.loads(body), 404))
     assert "does not know the model" in found.text
-    seen.head = b"not folded at all"
+    seen.head = b"not compressed at all"
     assert diagnosed(deployment("openai"), "LLM_KEY", seen, told(None, 404)).text
 
 
