@@ -1,4 +1,4 @@
-"""Which words of providers stand for which failure: codes first, the message where none tells."""
+"""Maps words of providers to kinds of failures: codes first, the message where no code tells."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ _VAGUE: Final = """
     invalidvalue invalidparameter invalidtype missing outofrange unimplemented valueerror
     invalidimage invalidschema invalidfunction invalidtool invalidjson
 """
-"""They say that the request is refused, and not why: the message may."""
+"""Codes that say that the request is refused, and not why: the message may."""
 _CODES: Final = [(kind, words.split()) for kind, words in _WORDS.items()]
 _VAGUE_CODES: Final = _VAGUE.split()
 
 _QUOTED = re.compile(r"\"[^\"]*\"|`[^`]*`|(?<!\w)'[^']*'(?!\w)")
 ACCOUNT_CHARACTERS: Final = 300
-"""Part of a message that may speak of an account: behind it requests are echoed."""
+"""Length of a message's start that is read for an account: echoes of requests may follow it."""
 
 _TOO_LONG = re.compile(
     r"context[ _-]?(length|window|size|limit)|(prompt|input|request|message|text)s? (is|are) too"

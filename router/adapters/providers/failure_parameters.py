@@ -1,4 +1,4 @@
-"""Which field of a request a provider does not take, as its refusal names it."""
+"""Finds the field of a request that a provider does not take, as its refusal names it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from router.adapters.providers.failure_text import FailureText, harmless
 
 _OPENING_CHARACTERS: Final = 600
-"""Part of a message that is the provider's own; an echo of the request may follow."""
+"""Length of a message's start that is the provider's own: an echo of the request may follow."""
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_.\[\]-]{0,63}"
 _MARK = r"[\"'`]"

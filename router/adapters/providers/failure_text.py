@@ -1,4 +1,4 @@
-"""What the bodies of errors say in the words of their providers: codes, a message, a parameter.
+"""Reads the bodies of errors: their codes, messages and the field that they name.
 
 Every provider nests them in its own way. What is looked for is named here; all else, such as the
 echo of a request, is not read. Pure, bounded, and of any shape.

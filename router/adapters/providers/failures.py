@@ -39,9 +39,9 @@ from router.domain.errors import (
 
 MAX_RETRY_AFTER_MS: Final = 3_600_000
 ACCOUNT_PAUSE_MS: Final = 30_000
-"""How long a deployment is left alone whose account has a fault: an operator has to mend it."""
+"""Pause of a deployment whose account has a fault: an operator has to mend it."""
 KEY_PAUSE_MS: Final = 5_000
-"""Less for a key: while it is rotated the earlier one is refused for a moment."""
+"""Pause after a key was refused: while keys are rotated that lasts a moment only."""
 
 _CERTAIN: Final = {
     401: FailureKind.KEY,

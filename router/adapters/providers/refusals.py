@@ -18,7 +18,7 @@ from router.domain.errors import ProviderError, ProviderMalformed, ProviderNotFo
 
 MAX_REFUSAL_BYTES: Final = 64 * 1024
 REFUSAL_S: Final = 1.0
-"""How long the body of a refusal is waited for; the status alone tells most."""
+"""Longest wait for the body of a refusal; the status alone tells most."""
 _PIECE_BYTES: Final = 256 * 1024
 _GZIP_OR_ZLIB: Final = 47
 _DEFLATE: Final = -15
@@ -103,5 +103,5 @@ async def unfolded(chunks: AsyncIterator[bytes], coding: str) -> AsyncIterator[b
 
 
 def _window(data: bytes) -> int:
-    """Some servers send deflate without the head of zlib."""
+    """Returns the format of compressed data: some servers send deflate without zlib's header."""
     return _GZIP_OR_ZLIB if data[0] in (0x1F, 0x78) else _DEFLATE

@@ -21,7 +21,7 @@ _EMPTY: Final = ("{}", "null", '""', "None")
 
 @dataclass(frozen=True, slots=True)
 class CallPiece:
-    """What one piece tells of a call. index: None for none. begins: of a call of its own.
+    """One piece of a call. index: None for none. begins: it is the first of a call.
 
     preset: the arguments are a value that pieces to come may spell out again.
     """

@@ -1,4 +1,4 @@
-"""What hosts are known to take: the defaults of a deployment's `BodyRules`, in one table."""
+"""Defaults of a deployment's `BodyRules` by its host, in one table."""
 
 from __future__ import annotations
 
