@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
+
+import msgspec
 
 from router.adapters.providers.failures import told
 from router.adapters.providers.reading.calls import CallPiece, Calls
@@ -34,6 +37,8 @@ from router.domain.chat import (
     Delta,
     FinishReason,
     Format,
+    Message,
+    OpaquePart,
     Role,
     TextDelta,
     TextPart,
@@ -44,10 +49,15 @@ from router.domain.chat import (
 from router.domain.errors import ProviderError, ProviderMalformed, ProviderUnavailable
 
 Json: TypeAlias = dict[str, Any]
+Kept = TypeVar("Kept", bound=msgspec.Struct)
 CHARS_PER_TOKEN = 4
 HIDDEN_MARGIN: Final = 32
 """Tokens of a stream beyond what can be seen of it that are taken for overhead."""
 _JSON: Final = (b"{", b"[")
+MAX_KEPT_BYTES: Final = 1 << 20
+"""Of what a model wrote beside one answer; more is not carried back to it."""
+MAX_KEPT: Final = 256
+"""Items of one kind in it."""
 
 
 @dataclass(slots=True)
@@ -180,6 +190,23 @@ class Assembler(ABC):
         return self._cut is not None and self._cut.stopped
 
     @property
+    def heard(self) -> int:
+        """Characters of text so far, with those that may begin a stop sequence."""
+        return self.said + (len(self._cut.held) if self._cut is not None else 0)
+
+    def kept(self, calls: tuple[ToolCall, ...]) -> msgspec.Struct | None:
+        """Returns what the model wants to read again with this answer; None for nothing."""
+        del calls
+        return None
+
+    def _opaque(self, calls: tuple[ToolCall, ...]) -> tuple[OpaquePart, ...]:
+        kept = self.kept(calls)
+        data = b"" if kept is None else _written(kept)
+        if not 0 < len(data) <= MAX_KEPT_BYTES:
+            return ()
+        return (OpaquePart(self.deployment.provider, self.deployment.model, data),)
+
+    @property
     def has_said(self) -> bool:
         return bool(self._text or self._calls)
 
@@ -210,6 +237,7 @@ class Assembler(ABC):
             tool_calls=calls,
             mean_logprob=self.mean_logprob,
             refusal=self.refusal,
+            opaque=self._opaque(calls),
         )
 
     def _reason(self, calls: tuple[ToolCall, ...]) -> FinishReason:
@@ -282,6 +310,47 @@ class Dialect(Protocol):
         ...
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> Assembler: ...
+
+
+def _written(kept: msgspec.Struct) -> bytes:
+    """Returns it as JSON; half of a surrogate pair stays one, as an escape."""
+    try:
+        return msgspec.json.encode(kept)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(kept)).encode()
+
+
+def carried(message: Message, deployment: Deployment, kind: type[Kept]) -> Kept | None:
+    """Returns what this deployment's model wrote beside a turn; None for nothing of that kind.
+
+    A caller may send anything: what the kind does not name is not read, the rest is left out.
+    """
+    for part in message.opaque:
+        is_own = part.provider == deployment.provider and part.model == deployment.model
+        if is_own and len(part.data) <= MAX_KEPT_BYTES:
+            try:
+                return _read(part.data, kind)
+            except (ValueError, RecursionError):
+                continue
+    return None
+
+
+def _read(data: bytes, kind: type[Kept]) -> Kept:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        if b"\\ud" not in data:
+            raise
+        return msgspec.convert(json.loads(data), kind)
+
+
+def as_written(text: str) -> str | msgspec.Raw:
+    """Returns a text that goes out as it is, with half of a surrogate pair as an escape."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return msgspec.Raw(json.dumps(text).encode())
+    return text
 
 
 def given(**fields: Any) -> Json:
