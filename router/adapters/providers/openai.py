@@ -162,10 +162,11 @@ def _wire_messages(messages: Sequence[Message], deployment: Deployment) -> list[
     Where it wants that, it misses the field on the calls of others too.
     """
     wires = [_message(message) for message in messages]
-    if not any(message.opaque for message in messages):
+    if not any(message.tool_calls for message in messages):
         return wires
     own = [carried(m, deployment, Reasoning) if m.tool_calls else None for m in messages]
-    missed = any(r is not None and r.reasoning_content is not UNSET for r in own)
+    told = any(r is not None and r.reasoning_content is not UNSET for r in own)
+    missed = deployment.rules.reasoned_calls or told
     for wire, reasoning in zip(wires, own, strict=True):
         if reasoning is not None:
             wire.update(_sendable(msgspec.to_builtins(reasoning)))
