@@ -62,8 +62,9 @@ class Thinker:
         return [thinking, {"type": "text", "text": "I look."}, hidden, calls[0], thinking, calls[1]]
 
     def _as_claude(self, asked: Asked, args: Json) -> Reply:
+        args = args | {"thought": "thinking" in asked.body}
         blocks = self._claude_blocks(args)
-        if "thinking" not in asked.body:
+        if not args["thought"]:
             blocks = [b for b in blocks if "thinking" not in b["type"]]
         usage = {"input_tokens": 9, "output_tokens": 9}
         if not asked.streams:
@@ -80,13 +81,16 @@ class Thinker:
             blocks = turn["content"]
             for block in blocks:
                 if block["type"] == "tool_use" and block["input"]["by"] == "claude":
-                    own = self._claude_blocks({n: block["input"][n] for n in ("by", "step")})
+                    own = self._claude_blocks(
+                        {n: block["input"][n] for n in ("by", "step", "thought")}
+                    )
                     own = [b for b in own if b["type"] != "tool_use"]
                     there = [b for b in blocks if b["type"] != "tool_use"]
-                    wanted = own if "thinking" in body else own[1:2]
+                    goes_back = "thinking" in body and block["input"]["thought"]
+                    wanted = own if goes_back else own[1:2]
                     if there != wanted or [b["type"] for b in blocks] != _order(wanted):
                         yield f"thoughts of a turn are not as they were: {blocks}"
-                    self.own += "thinking" in body
+                    self.own += goes_back
 
     # Gemini: the first of two calls is signed, as is a text.
 
