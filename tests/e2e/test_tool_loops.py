@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -234,10 +235,10 @@ def _candidate(parts: list[Json], end: str = "") -> Json:
 
 
 async def turn(
-    router: Router, arm: str, chat: chat_pb2.ChatRequest, *, live: bool
+    router: Router, arm: str, chat: chat_pb2.ChatRequest, *, live: bool, **options: Any
 ) -> chat_pb2.Message:
     """Returns the answer as callers hand it back."""
-    routing = router_pb2.RoutingOptions(arm=arm)
+    routing = router_pb2.RoutingOptions(arm=arm, **options)
     said = chat_pb2.Message(role=chat_pb2.ROLE_ASSISTANT)
     if not live:
         request = router_pb2.CompleteRequest(chat=chat, routing=routing)
@@ -314,3 +315,80 @@ async def test_a_model_goes_on_thinking_after_the_turns_of_another(tmp_path: Pat
         chat.messages.append(question)
         await turn(router, "claude", chat, live=False)
         assert "thinking" in wires["claude"][0].asked[-1].body
+
+
+@on_uvloop
+async def test_parts_of_a_repeated_or_a_cached_answer_go_back_too(tmp_path: Path) -> None:
+    for model in thinkers():
+        wire = Wire(model.answer, model.dialect, options=model.options, model=model.arm)
+        folder = tmp_path / model.arm
+        folder.mkdir()
+        async with routed(folder, {model.arm: [wire]}, sections="cache: {enabled: true}") as router:
+            for live in (False, True):
+                await _repeats(router, wire, live=live)
+        assert model.own == 2 * (2 if model.arm in ("claude", "gemini") else 1)
+
+
+async def _repeats(router: Router, wire: Wire, *, live: bool) -> None:
+    question = chat_pb2.Message(role=chat_pb2.ROLE_USER, text="Look ten times.")
+    chat = chat_pb2.ChatRequest(messages=[question], tools=[TOOL], seed=int(live))
+    asked = len(wire.asked)
+    options = {"idempotency_key": f"key {live}", "no_cache": True}
+    first = await turn(router, wire.model, chat, live=live, **options)
+    assert await turn(router, wire.model, chat, live=live, **options) == first
+    assert len(wire.asked) == asked + 1
+    cached = await _cached(router, wire, chat, live=live)
+    assert cached == first
+    chat.messages.append(cached)
+    for call in cached.tool_calls:
+        chat.messages.add(role=chat_pb2.ROLE_TOOL, text="Seen.", tool_call_id=call.id)
+    await turn(router, "", chat, live=live)
+
+
+async def _cached(
+    router: Router, wire: Wire, chat: chat_pb2.ChatRequest, *, live: bool
+) -> chat_pb2.Message:
+    """Returns the first answer that comes without a call: it is stored a moment later."""
+    async with asyncio.timeout(60):
+        while True:
+            asked = len(wire.asked)
+            said = await turn(router, "", chat, live=live)
+            if len(wire.asked) == asked:
+                return said
+
+
+@on_uvloop
+async def test_a_loop_goes_on_where_its_deployment_fails(tmp_path: Path) -> None:
+    """The second deployment of the arm is another model, and gets none of the first one's parts."""
+    firsts, seconds = thinkers(), thinkers()
+    for first, second in zip(firsts, [*seconds[1:], seconds[0]], strict=True):
+        failing: list[Asked] = []
+
+        def answer(asked: Asked, model: Thinker = first, seen: list[Asked] = failing) -> Reply:
+            seen.append(asked)
+            return whole({"error": "down"}, 503) if len(seen) > 1 else model.answer(asked)
+
+        pair = [
+            Wire(answer, first.dialect, options=first.options, model=first.arm),
+            Wire(second.answer, second.dialect, options=second.options, model=second.arm),
+        ]
+        folder = tmp_path / f"{first.arm}-{second.arm}"
+        folder.mkdir()
+        async with routed(folder, {"arm": pair}) as router:
+            chat = await loop(router, ("arm",), live=False)
+        assert len(chat.messages[1].opaque) == 1
+        assert len(pair[1].asked) == STEPS - 1
+
+
+@on_uvloop
+async def test_a_deployment_that_always_streams_has_its_parts(tmp_path: Path) -> None:
+    models = thinkers()
+    wires = {
+        m.arm: [Wire(m.answer, m.dialect, options=f"{m.options}, always_stream: yes", model=m.arm)]
+        for m in models
+    }
+    async with routed(tmp_path, wires) as router:
+        for model in models:
+            await loop(router, (model.arm,), live=False)
+            assert model.own
+            assert all(asked.streams for asked in wires[model.arm][0].asked)
