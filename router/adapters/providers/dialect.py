@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
@@ -58,6 +58,8 @@ MAX_KEPT_BYTES: Final = 1 << 20
 """Of what a model wrote beside one answer; more is not carried back to it."""
 MAX_KEPT: Final = 256
 """Items of one kind in it."""
+ESCAPED: Final = "\U0010ffff"
+"""Begins a text with half of a surrogate pair, which follows as JSON: UTF-8 can't hold it."""
 
 
 @dataclass(slots=True)
@@ -313,11 +315,27 @@ class Dialect(Protocol):
 
 
 def _written(kept: msgspec.Struct) -> bytes:
-    """Returns it as JSON; half of a surrogate pair stays one, as an escape."""
     try:
         return msgspec.json.encode(kept)
     except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(kept)).encode()
+        return msgspec.json.encode(in_texts(msgspec.to_builtins(kept), _escaped))
+
+
+def in_texts(value: Any, change: Callable[[str], Any]) -> Any:
+    """Returns a value of JSON with each of its texts changed."""
+    if isinstance(value, dict):
+        return {name: in_texts(each, change) for name, each in value.items()}
+    if isinstance(value, list):
+        return [in_texts(each, change) for each in value]
+    return change(value) if isinstance(value, str) else value
+
+
+def _escaped(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return ESCAPED + json.dumps(text)
+    return text
 
 
 def carried(message: Message, deployment: Deployment, kind: type[Kept]) -> Kept | None:
@@ -329,28 +347,20 @@ def carried(message: Message, deployment: Deployment, kind: type[Kept]) -> Kept 
         is_own = part.provider == deployment.provider and part.model == deployment.model
         if is_own and len(part.data) <= MAX_KEPT_BYTES:
             try:
-                return _read(part.data, kind)
-            except (ValueError, RecursionError):
+                return msgspec.json.decode(part.data, type=kind)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
     return None
 
 
-def _read(data: bytes, kind: type[Kept]) -> Kept:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        if b"\\ud" not in data:
-            raise
-        return msgspec.convert(json.loads(data), kind)
-
-
 def as_written(text: str) -> str | msgspec.Raw:
-    """Returns a text that goes out as it is, with half of a surrogate pair as an escape."""
+    """Returns a text of `carried` as it goes out: unchanged, halves of a surrogate pair too."""
+    if not text.startswith(f'{ESCAPED}"'):
+        return text
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return msgspec.Raw(json.dumps(text).encode())
-    return text
+        return msgspec.Raw(json.dumps(json.loads(text.removeprefix(ESCAPED))).encode())
+    except ValueError:
+        return text
 
 
 def given(**fields: Any) -> Json:

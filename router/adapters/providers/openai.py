@@ -19,6 +19,7 @@ from router.adapters.providers.dialect import (
     carried,
     fitting,
     given,
+    in_texts,
     is_plain,
     sent_stops,
     temperature_of,
@@ -169,18 +170,10 @@ def _wire_messages(messages: Sequence[Message], deployment: Deployment) -> list[
     missed = deployment.rules.reasoned_calls or told
     for wire, reasoning in zip(wires, own, strict=True):
         if reasoning is not None:
-            wire.update(_sendable(msgspec.to_builtins(reasoning)))
+            wire.update(in_texts(msgspec.to_builtins(reasoning), as_written))
         elif missed and "tool_calls" in wire:
             wire["reasoning_content"] = ""
     return wires
-
-
-def _sendable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _sendable(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_sendable(each) for each in value]
-    return as_written(value) if isinstance(value, str) else value
 
 
 def _message(message: Message) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 
 from router.adapters.providers.anthropic import Anthropic
-from router.adapters.providers.dialect import MAX_KEPT, MAX_KEPT_BYTES, Dialect
+from router.adapters.providers.dialect import ESCAPED, MAX_KEPT, MAX_KEPT_BYTES, Dialect
 from router.adapters.providers.gemini import NO_SIGNATURE, Gemini
 from router.adapters.providers.openai import OpenAI
 from router.domain.catalog import BodyRules, Deployment, Price
@@ -398,3 +399,23 @@ def test_calls_that_are_joined_keep_what_belongs_to_them() -> None:
     assert body["messages"][1]["content"] == [text("Wait."), use()]
     assert "thinking" not in body
     assert ToolCall("t1", "add", '{"a":1}') in answer.tool_calls
+
+
+def test_an_escaped_text_is_a_text() -> None:
+    """What a caller writes behind the mark is never sent as JSON of another kind."""
+    answer = whole(Anthropic(), CLAUDE, claude(thought(), use()))
+    for said in ('"a", "b": "c"', "[1]", '"', '"a"]', "[" * 100_000):
+        data = {"blocks": [{"thinking": f"{ESCAPED}{said}", "signature": "s"}]}
+        part = replace(answer.opaque[0], data=json.dumps(data).encode())
+        body = sent(Anthropic(), CLAUDE, handed_back(replace(answer, opaque=(part,))))
+        assert body["messages"][1]["content"][0] == thought(f"{ESCAPED}{said}", "s")
+
+
+@pytest.mark.parametrize("begin", [b'{"x":', b'{"y":"\\ud83d","x":', b'{"blocks":'])
+def test_odd_data_costs_little(begin: bytes) -> None:
+    answer = whole(Anthropic(), CLAUDE, claude(thought(), use()))
+    data = begin + b"[" + b"[]," * (MAX_KEPT_BYTES // 3 - 20) + b"[]]}"
+    back = handed_back(replace(answer, opaque=(replace(answer.opaque[0], data=data),)))
+    began_s = time.process_time()
+    sent(Anthropic(), CLAUDE, back)
+    assert time.process_time() - began_s < 0.1
