@@ -47,7 +47,6 @@ from router.domain.chat import (
     Message,
     ResponseFormat,
     Role,
-    TextPart,
     Tool,
     ToolCall,
     ToolMode,
@@ -145,11 +144,12 @@ def _content(message: Message, names: Mapping[str, str], own: Signatures) -> Jso
 
 def _signed(message: Message, own: Sequence[SignedCall]) -> list[str | msgspec.Raw]:
     """Returns each call's signature: of calls made together the first alone has to have one."""
-    by_id = {call.id: as_written(call.signature) for call in own}
-    ids = [call.id for call in message.tool_calls]
-    if by_id.keys().isdisjoint(ids):  # they were mapped, but never put in another order
-        ids = [*by_id][: len(ids)] + [""] * (len(ids) - len(by_id))
-    signed = [by_id.get(each, "") for each in ids]
+    told = [(call.id, as_written(call.signature)) for call in own]
+    by_id, calls = dict(reversed(told)), message.tool_calls
+    signed = [by_id.get(call.id, "") for call in calls]
+    if by_id.keys().isdisjoint(call.id for call in calls):  # mapped, but in the same order
+        signed = [signature for _, signature in told] + [""] * len(calls)
+        signed = signed[: len(calls)]
     if not any(signed):
         return [NO_SIGNATURE] * len(signed)
     return [signed[0] or NO_SIGNATURE, *signed[1:]]
@@ -158,8 +158,7 @@ def _signed(message: Message, own: Sequence[SignedCall]) -> list[str | msgspec.R
 def _signed_texts(message: Message, own: Sequence[SignedText]) -> list[Json]:
     """Returns the text in the parts that were signed; [] where it has changed since."""
     text, parts, at = message.text, list[Json](), 0
-    is_same = all(isinstance(part, TextPart) for part in message.content[1:2])
-    for each in own if is_same else ():
+    for each in own:
         if not at <= each.begin <= each.end <= len(text):
             return []
         parts += [{"text": t} for t in (text[at : each.begin],) if not is_blank(t)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,8 @@ from router.adapters.providers.anthropic import Anthropic
 from router.adapters.providers.dialect import ESCAPED, MAX_KEPT, MAX_KEPT_BYTES, Dialect
 from router.adapters.providers.gemini import NO_SIGNATURE, Gemini
 from router.adapters.providers.openai import OpenAI
+from router.adapters.providers.sending.hosts import resolved
+from router.adapters.providers.sending.schemas import object_of
 from router.domain.catalog import BodyRules, Deployment, Price
 from router.domain.chat import (
     Answer,
@@ -30,6 +33,8 @@ from router.domain.chat import (
     Tool,
     ToolCall,
 )
+from tests.contract import refusing
+from tests.router.adapters.providers.test_conversations import conversation
 
 Json = dict[str, Any]
 ON = '{"thinking": {"type": "enabled", "budget_tokens": 1024}}'
@@ -419,3 +424,48 @@ def test_odd_data_costs_little(begin: bytes) -> None:
     began_s = time.process_time()
     sent(Anthropic(), CLAUDE, back)
     assert time.process_time() - began_s < 0.1
+
+
+def _thoughts(draw: random.Random, _: Message) -> bytes:
+    blocks = []
+    for _ in range(draw.randrange(4)):
+        said = draw.choice(["a", "", "ü", "\u0000"])
+        place = {"characters": draw.randrange(-2, 12), "calls": draw.randrange(-1, 4)}
+        if draw.random() < 0.6:
+            place = {"characters": 0, "calls": 0}
+        signed = {"thinking": said, "signature": refusing.signature_of(said)}
+        blocks.append((signed if draw.random() < 0.7 else {"data": "x"}) | place)
+    return json.dumps({"blocks": blocks}).encode()
+
+
+def _signatures(draw: random.Random, message: Message) -> bytes:
+    args = [json.loads(msgspec.json.encode(object_of(c.arguments))) for c in message.tool_calls]
+    signatures = map(refusing.signature_of, args)
+    calls = [
+        {"id": c.id, "signature": draw.choice([signature, ""])}
+        for c, signature in zip(message.tool_calls, signatures, strict=True)
+    ]
+    return json.dumps({"calls": calls}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [("anthropic", _thoughts), ("gemini", _signatures)], ids=["claude", "gemini"]
+)
+def test_any_conversation_with_thoughts_is_taken(
+    name: str, data: Callable[[random.Random, Message], bytes]
+) -> None:
+    dialect, place, _ = SPOKEN[name]
+    thinks = 0
+    for seed in range(600):
+        draw, chat = random.Random(seed), conversation(seed)
+        messages = tuple(
+            replace(m, parts=(OpaquePart(name, "m", data(draw, m)), *m.parts))
+            if m.role is Role.ASSISTANT and draw.random() < 0.8
+            else m
+            for m in chat.messages
+        )
+        room = replace(chat.sampling, max_output_tokens=4_096, temperature=0.5)
+        told = sent(dialect, resolved(place), replace(chat, messages=messages, sampling=room))
+        assert [*getattr(refusing, name)(told)] == [], (seed, told)
+        thinks += "thinking" in json.dumps(told["messages"]) if name == "anthropic" else 1
+    assert thinks > 100
