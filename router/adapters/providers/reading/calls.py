@@ -225,6 +225,11 @@ class Calls:
             made += "_"
         return made
 
+    @property
+    def begun(self) -> int:
+        """How many have begun, those that are not handed out yet among them."""
+        return len(self._calls)
+
     def close(self) -> Iterator[ToolCallDelta]:
         """Hand out what was held back: names that may have grown, arguments that are empty."""
         for call in self._calls:

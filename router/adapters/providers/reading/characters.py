@@ -10,6 +10,7 @@ from typing import Final
 _RAW: Final = 0x10FF00
 """Stands with a byte added for that byte, where it was no UTF-8: a character nobody uses."""
 _ODD: Final = re.compile("[\ud800-\udfff\U0010ff80-\U0010ffff]")
+_RAWS: Final = re.compile("[\U0010ff80-\U0010ffff]")
 _ODDS: Final = re.compile("[\U0010ff80-\U0010ffff]|[^\U0010ff80-\U0010ffff]+")
 _UNENDED: Final = re.compile(
     rb"(?:[\xc2-\xdf]|[\xe0-\xec\xee\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2}"
@@ -31,6 +32,11 @@ codecs.register_error(_HANDLER, _kept)
 def unescaped(data: bytes) -> str:
     """Returns the text of bytes in which those that are no UTF-8 are kept for `Joiner`."""
     return data.decode("utf-8", _HANDLER)
+
+
+def exact(text: str) -> str:
+    """Returns text as it was told, halves of a surrogate pair too; only raw bytes are joined."""
+    return clean(text) if not text.isascii() and _RAWS.search(text) else text
 
 
 def clean(text: str) -> str:
