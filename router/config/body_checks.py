@@ -15,7 +15,7 @@ MAX_HEADER_CHARACTERS: Final = 4_096
 LIMIT_FIELDS: Final = ("max_tokens", "max_completion_tokens")
 LIMITS: Final = frozenset({*LIMIT_FIELDS, "max_output_tokens"})
 """Fields that bound the cost of an answer."""
-OWN_FIELDS: Final = frozenset(
+FILLED_FIELDS: Final = frozenset(
     {
         *("model", "messages", "contents", "input", "stream", "n"),
         *("system", "systemInstruction", "system_instruction"),
@@ -55,7 +55,7 @@ def check_body_rules(deployment: dict[str, Any], path: Path, env: Mapping[str, s
     for index, name in enumerate(listed(deployment.get("omit"))):
         if name in LIMITS or _limits(str(name)):
             yield (*path, "omit", index), "keep it: the budget is held by it; see limit_field"
-        elif name in OWN_FIELDS and name not in ("stop", "stop_sequences"):
+        elif name in FILLED_FIELDS and name not in ("stop", "stop_sequences"):
             yield (*path, "omit", index), "keep it: the request is not the same without it"
         elif name in ("stop", "stop_sequences"):
             yield (*path, "omit", index), "write max_stops: 0, and the router cuts answers itself"
@@ -77,7 +77,7 @@ def _protocol(deployment: dict[str, Any], path: Path) -> Found:
 
 def _parameters(parameters: dict[str, Any], path: Path) -> Found:
     for field in _fields(parameters):
-        if ".".join(field) in OWN_FIELDS | LIMITS:
+        if ".".join(field) in FILLED_FIELDS | LIMITS:
             yield (*path, *field), "take it out: the router fills it in from the request"
     try:
         size = len(json.dumps(parameters, allow_nan=False))
