@@ -304,7 +304,7 @@ class AnthropicAssembler(Assembler):
         index = self._index if index is None else index
         pieces = first_of(delta, "partial_json", "input")
         if pieces is None:
-            if thought := self._thinking.get(index):
+            if (thought := self._thinking.get(index)) and self.has_room:
                 _add(thought, delta)
             yield from self.say_parts(delta)
         elif self._calling.get(index):
