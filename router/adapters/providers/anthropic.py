@@ -322,7 +322,9 @@ class AnthropicAssembler(Assembler):
         told = [thought for thought, _ in self._thoughts if thought.signature or thought.data]
         for thought, pieces in self._thoughts:
             thought.thinking = exact("".join(pieces))
-        return Thoughts(told, THINKING not in self.deployment.rules.parameters) if told else None
+        if not told or not self.has_room:
+            return None
+        return Thoughts(told, THINKING not in self.deployment.rules.parameters)
 
 
 def _add(thinking: tuple[Thought, list[str]], told: Json) -> None:
