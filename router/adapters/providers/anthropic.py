@@ -158,8 +158,8 @@ def _placed(texts: Iterable[str], calls: Iterable[Json], thoughts: list[Thought]
         begin, end = at, at + len(text)
         while rest and not rest[0].calls and rest[0].characters < end:
             thought = rest.pop(0)
-            yield from _texts(text[at - begin : thought.characters - begin])
-            at = max(at, thought.characters)
+            before, at = at, max(at, thought.characters)
+            yield from _texts(text[before - begin : at - begin])
             yield thought.block
         yield from _texts(text[at - begin :])
         at = end

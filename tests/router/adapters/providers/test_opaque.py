@@ -434,6 +434,18 @@ def test_calls_that_are_joined_keep_what_belongs_to_them() -> None:
     assert ToolCall("t1", "add", '{"a":1}') in answer.tool_calls
 
 
+@pytest.mark.parametrize("places", [(-2,), (4, 1), (2, -1, 2), (3, 99)])
+def test_odd_places_repeat_no_text(places: tuple[int, ...]) -> None:
+    answer = whole(Anthropic(), CLAUDE, claude(thought(), text("One. Two."), use()))
+    blocks = [{"thinking": "a", "signature": "s", "characters": place} for place in places]
+    part = replace(answer.opaque[0], data=json.dumps({"blocks": blocks}).encode())
+    body = sent(
+        Anthropic(), here("anthropic", ADAPTIVE), handed_back(replace(answer, opaque=(part,)))
+    )
+    said = [block.get("text", "") for block in body["messages"][1]["content"]]
+    assert "".join(said) == "One. Two."
+
+
 def test_an_escaped_text_is_a_text() -> None:
     """What a caller writes behind the mark is never sent as JSON of another kind."""
     answer = whole(Anthropic(), CLAUDE, claude(thought(), use()))
