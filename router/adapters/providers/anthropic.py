@@ -158,8 +158,8 @@ def _placed(texts: Iterable[str], calls: Iterable[Json], thoughts: list[Thought]
         begin, end = at, at + len(text)
         while rest and not rest[0].calls and rest[0].characters < end:
             thought = rest.pop(0)
-            yield from _texts(text[at - begin : thought.characters - begin])
-            at = max(at, thought.characters)
+            before, at = at, max(at, thought.characters)
+            yield from _texts(text[before - begin : at - begin])
             yield thought.block
         yield from _texts(text[at - begin :])
         at = end
@@ -304,7 +304,7 @@ class AnthropicAssembler(Assembler):
         index = self._index if index is None else index
         pieces = first_of(delta, "partial_json", "input")
         if pieces is None:
-            if thought := self._thinking.get(index):
+            if (thought := self._thinking.get(index)) and self.has_room:
                 _add(thought, delta)
             yield from self.say_parts(delta)
         elif self._calling.get(index):
@@ -322,7 +322,9 @@ class AnthropicAssembler(Assembler):
         told = [thought for thought, _ in self._thoughts if thought.signature or thought.data]
         for thought, pieces in self._thoughts:
             thought.thinking = exact("".join(pieces))
-        return Thoughts(told, THINKING not in self.deployment.rules.parameters) if told else None
+        if not told or not self.has_room:
+            return None
+        return Thoughts(told, THINKING not in self.deployment.rules.parameters)
 
 
 def _add(thinking: tuple[Thought, list[str]], told: Json) -> None:

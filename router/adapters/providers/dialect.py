@@ -196,6 +196,11 @@ class Assembler(ABC):
         """Characters of text so far, with those that may begin a stop sequence."""
         return self.said + (len(self._cut.held) if self._cut is not None else 0)
 
+    @property
+    def has_room(self) -> bool:
+        """False once so much was thought that it is not carried back, nor held until then."""
+        return self.hidden <= MAX_KEPT_BYTES
+
     def kept(self, calls: tuple[ToolCall, ...]) -> msgspec.Struct | None:
         """Returns what the model wants to read again with this answer; None for nothing."""
         del calls

@@ -282,9 +282,9 @@ class OpenAIAssembler(Assembler):
         if not isinstance(content := message.get("content"), str):
             content = content or message.get("text")
         thought = first_of(message, "reasoning_content", "reasoning", "thinking")
-        self.hidden += len(text_of(thought)) if thought else 0
-        if not _REASONED.isdisjoint(message):
+        if not _REASONED.isdisjoint(message) and self.has_room:
             self._reason_with(message)
+        self.hidden += len(text_of(thought)) if thought else 0
         yield from self.say_parts(content or refusal)
         for value in items_of(message.get("tool_calls")):
             yield from self.call(piece_of(value, begins=whole))

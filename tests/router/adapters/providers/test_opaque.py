@@ -200,6 +200,13 @@ def test_signatures_go_back_to_their_parts(parts: list[Json], *, live: bool) -> 
     assert body["contents"][1]["parts"] == parts
 
 
+def test_what_signs_a_thought_is_not_the_signature_of_a_text() -> None:
+    hidden = {"text": "hm", "thought": True, "thoughtSignature": "s0"}
+    answer = whole(Gemini(), GEMINI, candidate(hidden, asks(signature="s1")))
+    body = sent(Gemini(), GEMINI, handed_back(answer))
+    assert body["contents"][1]["parts"] == [asks(signature="s1")]
+
+
 def test_a_call_takes_its_signature_with_it() -> None:
     parts = candidate(asks(signature="s1", id="a"), asks("mul", "s2", id="b"), asks(id="c"))
     answer = whole(Gemini(), GEMINI, parts)
@@ -374,6 +381,27 @@ def test_what_is_too_large_is_not_kept(name: str) -> None:
     assert answer.tool_calls[0].name == "add"
 
 
+def test_what_is_too_large_is_not_held_either() -> None:
+    """A stream of thinking without end takes no memory without end."""
+    piece = "m" * (MAX_KEPT_BYTES // 8)
+    begun = {"type": "content_block_start", "index": 0, "content_block": thought("", "")}
+    events = [
+        {"type": "content_block_delta", "index": 0, "delta": delta}
+        for delta in [{"type": "thinking_delta", "thinking": piece}] * 20
+        + [{"type": "signature_delta", "signature": "s"}]
+    ]
+    ends = [
+        {"type": "content_block_start", "index": 1, "content_block": text("Ten.")},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+        {"type": "message_stop"},
+    ]
+    answer = streamed(Anthropic(), CLAUDE, begun, *events, *ends)
+    assert (answer.text, answer.opaque) == ("Ten.", ())
+    deltas = [{"choices": [{"delta": {"reasoning_content": piece}}]} for _ in range(20)]
+    answer = streamed(OpenAI(), OPEN, *deltas, reasoned())
+    assert (len(answer.tool_calls), answer.opaque) == (1, ())
+
+
 def test_bytes_that_came_in_halves_are_joined() -> None:
     start = {"type": "content_block_start", "index": 0, "content_block": thought("", "")}
     assembler = Anthropic().assembler(CLAUDE, CHAT)
@@ -404,6 +432,18 @@ def test_calls_that_are_joined_keep_what_belongs_to_them() -> None:
     assert body["messages"][1]["content"] == [text("Wait."), use()]
     assert "thinking" not in body
     assert ToolCall("t1", "add", '{"a":1}') in answer.tool_calls
+
+
+@pytest.mark.parametrize("places", [(-2,), (4, 1), (2, -1, 2), (3, 99)])
+def test_odd_places_repeat_no_text(places: tuple[int, ...]) -> None:
+    answer = whole(Anthropic(), CLAUDE, claude(thought(), text("One. Two."), use()))
+    blocks = [{"thinking": "a", "signature": "s", "characters": place} for place in places]
+    part = replace(answer.opaque[0], data=json.dumps({"blocks": blocks}).encode())
+    body = sent(
+        Anthropic(), here("anthropic", ADAPTIVE), handed_back(replace(answer, opaque=(part,)))
+    )
+    said = [block.get("text", "") for block in body["messages"][1]["content"]]
+    assert "".join(said) == "One. Two."
 
 
 def test_an_escaped_text_is_a_text() -> None:
