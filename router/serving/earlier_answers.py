@@ -53,12 +53,13 @@ class Hit:
 class Ending(Enum):
     """How a flight ended without an answer for others.
 
-    LEFT: nothing is known of the request. IN_VAIN: it got no answer that may be shared. AWAY: the
-    store does not tell.
+    LEFT: nothing is known of the request. IN_VAIN: it got an answer that may not be shared. FAILED:
+    it got none, or another router does not tell. AWAY: the store does not tell.
     """
 
     LEFT = "left"
     IN_VAIN = "in_vain"
+    FAILED = "failed"
     AWAY = "away"
 
 
