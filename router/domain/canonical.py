@@ -18,7 +18,6 @@ from router.domain.rewordings import (
     MARKS_COUNT,
     NAMED,
     QUOTED,
-    REWRITES,
     SIGNS_COUNT,
     WORDS_COMPARED,
     WORDS_COUNT,
@@ -77,19 +76,22 @@ def _composed(text: str) -> str:
 
 
 _NEGATED: Final = re.compile(
-    r"\b(I|[Yy]ou|[Ww]e|[Tt]hey) (?:can(?:not|'t)|(do|have|are)(?: not|n't)) (?=[a-z])"
+    r"(I|You|We|They) (?:can(?:not|'t)|(do|have|are)(?: not|"
+    r"n't)) (?=[a-z][^.:?!\"]*\. (?:Explain it\.?$|"
+    r"(?:What|How|Why|Where|Who|When|Should|Can) (?!.*\b(?:it|this|that)\b)[^.:!]*\?$))"
 )
 
 
 def _uncontracted(text: str) -> str | None:
-    """Returns the prompt with negations of `I`, `you`, `we` and `they` in full, None without any.
+    """Returns a negation of `I`, `you`, `we` or `they` and the question after it in full.
 
-    >>> _uncontracted("They can't swim and I don't care.")
-    'They cannot swim and I do not care.'
+    None without any, and where the first may be a text that something is to be done with.
+
+    >>> _uncontracted("I can't swim. What should I do?")
+    'I cannot swim. What should I do?'
+    >>> _uncontracted("I can't swim. Make it longer.")
     """
-    if '"' in text or not _NEGATED.search(text):
-        return None
-    if any(p.search(text) for p in (WORDS_COUNT, WORDS_COMPARED, REWRITES)):
+    if any(p.search(text) for p in (WORDS_COUNT, WORDS_COMPARED)) or not _NEGATED.match(text):
         return None
     return _NEGATED.sub(lambda m: f"{m[1]} {m[2]} not " if m[2] else f"{m[1]} cannot ", text)
 

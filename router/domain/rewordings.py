@@ -42,7 +42,7 @@ WORDS_COUNT: Final = re.compile(
 )
 """A word of politeness may be what is asked about."""
 ABOUT_IT: Final = re.compile(
-    r"\b(?:it|its|that|she|he|they|(?-i:[A-Z][a-z]+(?:ish|ese|ian|man|ic)|French|Dutch|Czech|Greek|"
+    r"\b(?:it|its|this|that|she|he|they|(?-i:[A-Z][a-z]+(?:ish|ese|ian|man|ic)|French|Dutch|Czech|Greek|"
     r"Thai|Hindi|Latin|Korean|Hebrew|Swahili)|languages?|released|c'est|bahasa|tiếng|anlam\w*|"
     r"de dónde es|artinya|\w*(?:angl|engl|engels|ingl|alem[aáã]|angiel|tedesc|deutsch|duits|"
     r"niemiec|tysk|"
@@ -57,13 +57,6 @@ IN_A_LANGUAGE: Final = re.compile(
     r"Hebrew|Swahili|Bengali|Tamil|Bahasa)\W*(?:please|thanks|thank you)?\W*$"
 )
 """The sentence before it may be what is to be said in that language, politeness and all."""
-REWRITES: Final = re.compile(
-    r":|\b(?:re(?:write|phrase|word)|paraphrase|shorten|lengthen|polish|improve|edit|proofread|fix|"
-    r"correct|make (?:it|this|that)|tone|sentiment|sound\w*|rhym\w+|syllables?|tokens?|vowels?|"
-    r"beats|sings?|sang|natural|long|short\w*|caption|count)\b",
-    re.IGNORECASE,
-)
-"""How something is said may be what is asked about."""
 WORDS_COMPARED: Final = re.compile(
     r"\b(?:or|vs|versus|between|difference|contract\w*|gramma\w*|formal\w*|apostrophe|"
     r"synonym\w*)\b",

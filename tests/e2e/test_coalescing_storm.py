@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ from adaptive_router.v1 import router_pb2
 
 from bench.chaos.proxy import FaultyProxy
 from router.domain.tenants import hash_key
-from tests.e2e.conftest import KEY, chat
+from tests.e2e.conftest import KEY, Router, chat
 from tests.e2e.details import reason
 from tests.e2e.ledger import upstream
 from tests.e2e.test_coalescing import (
@@ -25,9 +26,11 @@ from tests.e2e.test_coalescing import (
     TEXT,
     Fleet,
     Provider,
+    complete,
     config,
     connected,
 )
+from tests.e2e.test_store_processes import serving
 from tests.stores import stored
 
 MANY, LEAVING = 200, 50
@@ -116,4 +119,38 @@ async def test_a_caller_who_reads_slowly_holds_nobody(fleet: Fleet) -> None:
     assert {one.answer.text for one in others} == {GOOD}
     assert fleet.provider.seen == 2
     slow.cancel()
+    await fleet.nothing_is_left()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("in_time", [True, False])
+async def test_the_router_that_leads_is_told_to_end(
+    fleet: Fleet, tmp_path: Path, *, in_time: bool
+) -> None:
+    """Its answer is everybody's if it comes before the drain ends; if not, another one leads."""
+    text = config(fleet.server, fleet.provider.port, tmp_path / "other")
+    (tmp_path / "process").mkdir()
+    async with AsyncExitStack() as stack:
+        other = await stack.enter_async_context(serving(text, tmp_path / "process"))
+        await other.turns(serving=True)
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{other.port}")
+        await stack.enter_async_context(channel)
+        led = Router(other.port, channel, {}, fleet.routers[0].storage)
+        leading = asyncio.ensure_future(complete(led))
+        await fleet.called(1)
+        asked = [fleet.ask(number) for number in range(20)]
+        await fleet.admitted(21)
+        other.process.send_signal(signal.SIGTERM)
+        if not in_time:
+            await fleet.called(2)
+        fleet.provider.free.set()
+        async with asyncio.timeout(40):
+            done = await asyncio.gather(*asked)
+        assert {one.answer.text for one in done} == {GOOD}
+        if in_time:
+            assert (await leading).answer.text == GOOD
+        else:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await leading
+    assert fleet.provider.seen == (1 if in_time else 2)
     await fleet.nothing_is_left()
