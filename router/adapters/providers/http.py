@@ -138,9 +138,17 @@ class HttpProvider:
             known = self._rules.learn(deployment, chat, body, refusal)
             if known is None:
                 raise
+            first = refusal
         progress.sent = progress.connecting = False  # a refused call is free
-        _, sent = self._written(known, chat, stream=stream)
-        return await self._sent(known, sent, progress, stream=stream)
+        body, sent = self._written(known, chat, stream=stream)
+        try:
+            response = await self._sent(known, sent, progress, stream=stream)
+        except ProviderRefusedRequest as refusal:
+            if self._rules.teaches(known, chat, body, refusal):
+                self._rules.keep(deployment, known, first)
+            raise
+        self._rules.keep(deployment, known, first)
+        return response
 
     def _written(
         self, deployment: Deployment, chat: ChatRequest, *, stream: bool
@@ -169,7 +177,9 @@ class HttpProvider:
             return response
         try:
             told, secrets = _headers_of(response), self._secrets(deployment)
-            raise await read_refusal(response, told, progress, self._clock(), secrets)
+            raise await read_refusal(
+                response, told, progress, self._clock(), secrets=secrets, sent=body
+            )
         finally:
             await response.aclose()
 
@@ -213,7 +223,7 @@ async def _read(
         if first and not BOM.startswith(first):
             break
     if first.startswith(b"<"):
-        raise web_page()
+        raise web_page(first)
     reading = _read_json if first.startswith((b"{", b"[")) else _read_events
     async for deltas in reading(first, chunks, assembler):
         yield deltas
