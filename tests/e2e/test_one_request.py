@@ -14,7 +14,7 @@ from adaptive_router.v1 import chat_pb2, router_pb2
 from tests.contract.dialects import DIALECTS, Dialect
 from tests.e2e.conftest import Router
 from tests.e2e.test_refusals import asked, good, named, refused
-from tests.e2e.wire import Asked, Json, Reply, Wire, on_uvloop, routed, whole
+from tests.e2e.wire import Asked, Json, Reply, Wire, events, on_uvloop, routed, whole
 
 OWN = "CONTEXT_TOO_LONG", "CONTENT_REFUSED", "REQUEST_REFUSED"
 WORDS = (
@@ -186,3 +186,35 @@ async def test_a_caller_teaches_no_rule_to_a_deployment(
     assert len(wire.asked) == 1 + 3 * len(FIELDS) + 2 * len(OF_ONE) + 1
     assert wire.asked[-1].body == first
     assert not [r for r in caplog.records if "refused by" in r.getMessage()]
+
+
+KEY = "sk-live-verysecretkey-0123456789"
+
+
+@pytest.mark.parametrize("spoken", DIALECTS, ids=lambda spoken: spoken.name)
+@on_uvloop
+async def test_a_key_that_a_provider_repeats_is_repeated_to_nobody(
+    spoken: Dialect, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a code or a field, in a refusal, in an answer that began well, and within a stream."""
+    told = error("no", KEY, KEY)
+    told["error"]["param"] = KEY
+
+    def answer(asked: Asked) -> Reply:
+        way = prompt_of(asked)
+        if way == "stream" and asked.streams:
+            return events(spoken.pieces(["Half "], None, spoken.finishes["stop"])[0], told)
+        return whole(told, 400 if way == "refused" else 200)
+
+    arms = {way: [Wire(answer, spoken.name)] for way in ("refused", "inside", "stream")}
+    environment = {"K": KEY}
+    with caplog.at_level(logging.DEBUG, logger="router"):
+        async with routed(
+            tmp_path, arms, more=", api_key_env: K", environment=environment
+        ) as router:
+            for way in arms:
+                for live in (False, True):
+                    failure = await refused(router, way, way, live=live)
+                    assert KEY not in repr(failure)
+    assert "an attempt failed" in caplog.text
+    assert KEY not in caplog.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -30,24 +30,19 @@ async def read_refusal(
     headers: Mapping[bytes, str],
     progress: CallProgress,
     now_s: float,
-    *,
-    secrets: Iterable[str],
     sent: bytes,
 ) -> ProviderError:
     """Returns the error that a status and its body stand for.
 
-    headers: by their names in lower case. now_s: seconds since the epoch. secrets: never
-    repeated. sent: the body that is refused.
+    headers: by their names in lower case. now_s: seconds since the epoch. sent: the body that is
+    refused.
     """
     pause_ms = pause_of_headers(headers, now_s)
     progress.refusal = told(None, response.status, pause_ms)
     coding = headers.get(b"content-encoding", "identity")
     chunks = response.aiter_stream()
     body = await _bounded(chunks if coding == "identity" else unfolded(chunks, coding))
-    error = told(_decoded(body), response.status, pause_ms, sent)
-    if any(secret and (secret in error.code or secret in error.parameter) for secret in secrets):
-        error.code = error.parameter = ""
-    return error
+    return told(_decoded(body), response.status, pause_ms, sent)
 
 
 def web_page(page: bytes) -> ProviderError:
