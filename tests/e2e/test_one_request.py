@@ -28,6 +28,7 @@ WORDS = (
     "access denied: account disabled",
     "it's \"so\" unauthenticated, 'no credit",
     "余额不足",
+    '{"error": {"code": "insufficient_quota", "message": "no credit"}}',
 )
 FILE = "You do not have permission to access the File abc or it may not exist."
 
@@ -51,6 +52,7 @@ ECHOES: dict[str, Callable[[str], Json | str]] = {
     "python": python,
     "text": lambda said: f"bad request: {said}",
     "fastapi": lambda said: {"detail": [{"type": "value_error", "msg": f"Value error, {said}"}]},
+    "alone": error,
     "json": lambda said: error(json.dumps({"messages": [{"role": "user", "content": said}]})),
     "upper": lambda said: error(f"BAD INPUT: {said.upper()}"),
 }

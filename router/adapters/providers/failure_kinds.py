@@ -100,7 +100,8 @@ _TOO_LONG = re.compile(
     r" for model|maximum (input|prompt|context) |longer than the (model|max)|model token limit"
     r"|max_model_len|tokens \+ .{0,60}must be <=|must have less than \d+ tokens|length of (the )?"
     r"(input|prompt|message)|range of input length|exceeds? the (maximum|max) (number|length) of"
-    r" (input|prompt|context)|exceed.{0,60}(context|input tokens|prompt tokens)|上下文|输入.{0,8}超"
+    r" (input|prompt|context)|exceed.{0,60}(context|input tokens|prompt tokens)|上下文"
+    r"|输入.{0,8}超|超长"
 )
 _FLAGGED = re.compile(
     r"content[ _-]?(filter|polic|moderation|management|exists risk)|flagged|safety"
@@ -137,6 +138,8 @@ _NO_MODEL = re.compile(
     r"|(unknown|no such|unsupported|invalid) (model|deployment)\b|not a valid model|not have access"
     r" to.{0,20} (model|it)|invalid url|unknown (url|endpoint|path)|no route|not found.{0,20} for"
     r" api version|no endpoints found for"
+    r"|model (identifier|id) is invalid|api version not supported|no models loaded"
+    r"|on-demand throughput isn.t supported|模型不存在"
 )
 _LACKS_ABILITY = re.compile(
     r"no endpoints found that (support|can)|(does not|doesn't) support|not support(ed)? (for"

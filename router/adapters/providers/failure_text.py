@@ -79,9 +79,9 @@ class FailureText:
 
     def says(self, pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
         """Returns the first match in words of the provider: not those of the request, repeated."""
-        return next((m for m in pattern.finditer(text) if not self._repeats(m[0])), None)
+        return next((m for m in pattern.finditer(text) if not self.repeats(m[0])), None)
 
-    def _repeats(self, words: str) -> bool:
+    def repeats(self, words: str) -> bool:
         return bool(self.sent) and _letters(words) in _letters(self.sent.decode("utf-8", "replace"))
 
 
@@ -102,7 +102,8 @@ def read_failure(error: object, sent: bytes = b"") -> FailureText:
         if isinstance(node, Mapping):
             waiting.extend(_read_record(node, found))
         elif isinstance(node, str):
-            inner = _decoded(node)
+            # A prompt may be JSON: its codes are none of the provider's.
+            inner = None if found.repeats(node) else _decoded(node)
             found.say(node) if inner is None else waiting.append(inner)
         elif isinstance(node, Sequence) and not isinstance(node, bytes):
             waiting.extend(node[:MAX_NODES])

@@ -91,6 +91,9 @@ TOLD: list[tuple[int | None, object, type[e.ProviderError], str]] = [
     (429, {"type": "error", "error": {"type": "rate_limit_error", "message": "Number of request"
            " tokens has exceeded your per-minute rate limit. Please reduce the prompt length or"
            " the maximum tokens requested, or try again later."}}, RATE, "rate_limit_error"),
+    (400, {"message": "The provided model identifier is invalid."}, MODEL, ""),
+    (400, {"error": {"code": "1211", "message": "模型不存在"}}, MODEL, "1211"),
+    (400, said("No models loaded. Please load a model."), MODEL, INVALID),
     (404, {"detail": "Not Found"}, MODEL, ""),
     (404, "<html>404</html>", MODEL, ""),
     (405, {"detail": "Method Not Allowed"}, MODEL, ""),
