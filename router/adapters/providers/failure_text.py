@@ -19,7 +19,7 @@ MAX_MESSAGE_CHARACTERS: Final = 2_000
 MAX_CODE_SPACES: Final = 2
 """A code of more words is a sentence: "The caller does not have permission to ..."."""
 MAX_NUMBER: Final = 1_000_000_000
-_MARKS = re.compile(r"\\[bfnrt]|[\W_]+")
+_MARKS = bytes(each for each in range(128) if not chr(each).isalnum())
 _CODE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 _PAGE = re.compile(r"\s*<(?:!doctype|!--|\?xml|html|head|body|title|center|h1)\b", re.IGNORECASE)
 _SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
@@ -72,6 +72,7 @@ class FailureText:
     retry_after_ms: int | None = None
     is_page: bool = False
     sent: bytes = b""
+    _sent_letters: bytes = b""
 
     def say(self, text: str) -> None:
         joined = f"{self.message}\n{text}" if self.message else text
@@ -82,12 +83,16 @@ class FailureText:
         return next((m for m in pattern.finditer(text) if not self.repeats(m[0])), None)
 
     def repeats(self, words: str) -> bool:
-        return bool(self.sent) and _letters(words) in _letters(self.sent.decode("utf-8", "replace"))
+        if self.sent and not self._sent_letters:
+            self._sent_letters = _letters(self.sent)
+        return bool(self.sent) and _letters(words.encode("utf-8", "replace")) in self._sent_letters
 
 
-def _letters(text: str) -> str:
+def _letters(text: bytes) -> bytes:
     """Returns what JSON, quotes and line breaks leave as it is."""
-    return _MARKS.sub("", text.lower())
+    for escaped in (b"\\n", b"\\t", b"\\r"):
+        text = text.replace(escaped, b"")
+    return text.lower().translate(None, _MARKS)
 
 
 def read_failure(error: object, sent: bytes = b"") -> FailureText:
@@ -102,9 +107,10 @@ def read_failure(error: object, sent: bytes = b"") -> FailureText:
         if isinstance(node, Mapping):
             waiting.extend(_read_record(node, found))
         elif isinstance(node, str):
+            inner = _decoded(node)
             # A prompt may be JSON: its codes are none of the provider's.
-            inner = None if found.repeats(node) else _decoded(node)
-            found.say(node) if inner is None else waiting.append(inner)
+            is_text = inner is None or found.repeats(node)
+            found.say(node) if is_text else waiting.append(inner)
         elif isinstance(node, Sequence) and not isinstance(node, bytes):
             waiting.extend(node[:MAX_NODES])
     return found

@@ -291,3 +291,11 @@ def test_long_texts_are_read_in_little_time(text: str) -> None:
     for shape in (text, said(text), nested, json.dumps(said(text))):
         told(shape, 400)
     assert time.process_time() - began_s < 1
+
+
+def test_an_echo_is_looked_for_in_a_long_request_in_little_time() -> None:
+    sent = json.dumps({"messages": [{"content": "unauthorized, no seed. " * 100_000}]}).encode()
+    began_s = time.process_time()
+    error = told(said("unauthorized no such model seed is unknown " * 100), 400, None, sent)
+    assert isinstance(error, e.ProviderError)
+    assert time.process_time() - began_s < 1
