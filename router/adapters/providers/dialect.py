@@ -218,7 +218,7 @@ class Assembler(ABC):
             return FinishReason.STOP
         reason, has_calls = known_end(self.end), self._calls is not None and self._calls.are_whole
         if not self.end and (not self.ended or not (has_calls or self._is_plain)):
-            raise ProviderMalformed("the provider's answer broke off")
+            raise self._broke_off(calls)
         if has_calls:
             return FinishReason.TOOL_CALLS
         if not self.end:
@@ -233,6 +233,13 @@ class Assembler(ABC):
         if is_lost and (self._calls is not None or not self._text):
             raise self._failed(calls)
         return FinishReason.STOP
+
+    def _broke_off(self, calls: tuple[ToolCall, ...]) -> ProviderError:
+        """Returns the error of no end: of a stream more may have been written than came."""
+        error = ProviderMalformed("the provider's answer broke off")
+        if self._is_whole and self.counts.most:
+            error.usage = self._usage(calls)
+        return error
 
     @property
     def _is_plain(self) -> bool:

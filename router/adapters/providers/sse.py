@@ -96,12 +96,16 @@ class EventReader:
             yield from self._ended()
             return
         name, _, value = line.partition(b":")
-        self.said = self.said or _says(name, value)
-        if name == b"data":
+        is_error = name == b"error"  # a field of llama.cpp's
+        if line.startswith(b"{"):  # a gateway's own words, without a field's name
+            name, value = b"data", line
+        self.said = self.said or len(line) >= _TELLING or _says(name, value)
+        if name == b"data" or is_error:
             # Some servers leave out the blank line between events.
             if len(self._data) == 1 and value.strip()[:1] in _STARTS and _is_whole(self._data[0]):
                 yield from self._ended()
             self._data.append(value.removeprefix(b" "))
+            self._name = name if is_error else self._name
         elif name == b"event":
             self._name = value.strip()
 
@@ -118,7 +122,7 @@ class EventReader:
 def _says(name: bytes, value: bytes) -> bool:
     if name == b"data":
         return _PING.fullmatch(value) is None
-    return name == b"event" and _IDLE.fullmatch(value) is None
+    return name == b"error" or (name == b"event" and _IDLE.fullmatch(value) is None)
 
 
 def _is_whole(data: bytes) -> bool:

@@ -31,6 +31,8 @@ MAX_TOKENS = 100_000_000
 """More than any model reads or writes: a count beyond it is a provider's mistake."""
 MAX_DEPTH: Final = 4
 MAX_DIGITS: Final = 1_000
+MAX_BODIES: Final = 200_000
+"""Pieces of one body; longer answers than models write have fewer."""
 _decode = msgspec.json.Decoder().decode
 
 
@@ -68,7 +70,9 @@ def bodies_of(data: bytes) -> list[Json]:
         if len(lines) == 1 or not lines[0].lstrip().startswith(b"{"):
             raise
         value = [decoded(line) for line in lines if line.strip()]
-    return [each for each in items_of(value) if isinstance(each, dict)]
+    if len(items := items_of(value)) > MAX_BODIES:
+        raise ProviderMalformed("the provider's answer comes in too many pieces")
+    return [each for each in items if isinstance(each, dict)]
 
 
 def record_of(value: Any) -> Json:
@@ -105,7 +109,10 @@ def number_of(value: Any) -> float | None:
     """Returns a finite number, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
 
 
 def count_of(value: Any) -> int:
@@ -194,7 +201,9 @@ def text_of(content: Any, depth: int = MAX_DEPTH) -> str:
     return "".join(text for _, text in parts_of(content, depth))
 
 
-_ANSWERS: Final = frozenset(("choices", "candidates", "content", "type"))
+_STATE: Final = "base_resp"
+_WORDS: Final = ("message", "msg", "detail", "error_msg", "error_message", "status_msg")
+_CODES: Final = ("code", "status", "status_code", "detail", "error_code")
 
 
 def error_of(body: Json) -> Any:
@@ -204,7 +213,9 @@ def error_of(body: Json) -> Any:
     """
     if has_error(body) or body.get("type") == "error" or body.get("object") == "error":
         return body
-    return body if _ANSWERS.isdisjoint(body) and _reads_as_error(body) else None
+    if body.get("choices") or body.get("type") or body.get("candidates") or body.get("content"):
+        return body if has_error(record_of(body.get("x_groq"))) else None
+    return body if _reads_as_error(body) or _reads_as_error(record_of(body.get(_STATE))) else None
 
 
 def has_error(record: Json) -> bool:
@@ -214,9 +225,8 @@ def has_error(record: Json) -> bool:
 
 
 def _reads_as_error(body: Json) -> bool:
-    words = any(isinstance(body.get(name), str) for name in ("message", "msg", "detail"))
-    code = any(_says(body.get(name)) for name in ("code", "status", "status_code", "detail"))
-    return words and code
+    words = any(isinstance(body.get(name), str) for name in _WORDS)
+    return words and any(_says(body.get(name)) for name in _CODES)
 
 
 def _says(value: Any, depth: int = MAX_DEPTH) -> bool:

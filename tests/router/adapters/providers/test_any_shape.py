@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
@@ -158,6 +159,27 @@ def test_any_bytes(spoken: Dialect) -> None:
         with suppress(ProviderError):
             deltas = [*assembler.whole(bytes(wrong))]
             check(assembler, deltas, assembler.finish())
+
+
+MOST_S = 20.0
+"""Far more than any of these takes, far less than where time grows with the square."""
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff" * 6_000_000, b"a\xff" * 3_000_000, b"\\ud83d" * 1_000_000]
+)
+def test_wrong_characters_take_a_time_that_grows_with_the_body(content: bytes) -> None:
+    body = b'{"choices":[{"message":{"content":"' + content + b'"},"finish_reason":"stop"}]}'
+    assembler = dialect_of(DIALECTS[0]).assembler(HERE, CHATS[0])
+    began_s = time.monotonic()
+    assert len("".join(d.text for d in assembler.whole(body) if isinstance(d, TextDelta))) >= 10**6
+    assert time.monotonic() - began_s < MOST_S
+
+
+def test_a_body_of_too_many_pieces_is_refused() -> None:
+    assembler = dialect_of(DIALECTS[0]).assembler(HERE, CHATS[0])
+    with pytest.raises(ProviderError):
+        [*assembler.whole(b"[" + b"{}," * 2_000_000 + b"{}]")]
 
 
 @pytest.mark.parametrize("seed", range(3))
