@@ -38,6 +38,7 @@ from router.domain.chat import (
     TextDelta,
     TextPart,
     ToolCall,
+    ToolCallDelta,
     Unseen,
     Usage,
 )
@@ -111,9 +112,13 @@ class Assembler(ABC):
         """Read a body that is JSON: one answer, or a list of the pieces of one."""
         bodies = bodies_of(data.removeprefix(BOM))
         self._is_whole = len(bodies) == 1
-        yield from self._read_all(bodies, whole=self._is_whole)
-        self.ended = True
-        yield from self.close()
+        deltas = [*self._read_all(bodies, whole=self._is_whole)]
+        self.ended, was_cut = True, self._is_cut
+        deltas += self.close()
+        if self._is_cut and not was_cut:  # in a text that was held back till here
+            self._calls = None
+            deltas = [delta for delta in deltas if not isinstance(delta, ToolCallDelta)]
+        yield from deltas
 
     def _read_all(self, bodies: list[Json], *, whole: bool) -> Iterator[Delta | Unseen]:
         for body in bodies:
@@ -215,7 +220,7 @@ class Assembler(ABC):
     def _reason(self, calls: tuple[ToolCall, ...]) -> FinishReason:
         """Returns why the answer ended; calls that are whole are one, whatever is told."""
         if self._is_cut:
-            return FinishReason.STOP
+            return FinishReason.TOOL_CALLS if calls else FinishReason.STOP
         reason, has_calls = known_end(self.end), self._calls is not None and self._calls.are_whole
         if not self.end and (not self.ended or not (has_calls or self._is_plain)):
             raise self._broke_off(calls)

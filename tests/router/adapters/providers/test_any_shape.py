@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -21,10 +22,12 @@ from router.domain.catalog import Deployment, Price
 from router.domain.chat import (
     Answer,
     ChatRequest,
+    FinishReason,
     Format,
     Message,
     ResponseFormat,
     Role,
+    Sampling,
     TextDelta,
     TextPart,
     Tool,
@@ -159,6 +162,24 @@ def test_any_bytes(spoken: Dialect) -> None:
         with suppress(ProviderError):
             deltas = [*assembler.whole(bytes(wrong))]
             check(assembler, deltas, assembler.finish())
+
+
+@pytest.mark.parametrize("kind", [Format.TEXT, Format.JSON_OBJECT])
+@pytest.mark.parametrize("spoken", DIALECTS, ids=lambda spoken: spoken.name)
+def test_nothing_follows_a_stop_sequence_in_either_form(spoken: Dialect, kind: Format) -> None:
+    sampling = Sampling(stop=("END",))
+    chat = replace(CHATS[0], response_format=ResponseFormat(kind), sampling=sampling)
+    finish = spoken.finishes["call"]
+    bodies = [spoken.whole("{} END", CALL, finish)], spoken.pieces(["{} E", "ND"], CALL, finish)
+    for each in bodies:
+        assembler, deltas = dialect_of(spoken).assembler(HERE, chat), list[Any]()
+        for body in each:
+            deltas += (assembler.whole if len(each) == 1 else assembler.feed)(written(body))
+        deltas += assembler.close()
+        answer = assembler.finish()
+        check(assembler, deltas, answer)
+        assert (answer.text, answer.tool_calls) == ("{} ", ())
+        assert answer.finish_reason is FinishReason.STOP
 
 
 MOST_S = 20.0
