@@ -6,8 +6,8 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -190,10 +190,20 @@ async def running_router(
         if source and seen:
             reloader = ConfigReloader(source, config, live.exchange, metrics, seen)
             loops.start(reloader, "config", step_s=RELOAD_STEP_S)
-        gc.freeze()  # what start-up built stays: collections need not look at it again
+        stack.enter_context(_frozen_heap())
         await server.start()
         stack.push_async_callback(server.stop)
         yield Running(server.port, scraped, loops.failed, storage)
+
+
+@contextmanager
+def _frozen_heap() -> Iterator[None]:
+    """What start-up built stays until the end: collections need not look at it again."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _administration(

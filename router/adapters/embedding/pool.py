@@ -220,11 +220,12 @@ class EmbedderPool:
             return self._model
 
     def close(self) -> None:
-        """Ends the workers; who still waits gets ModelUnavailable."""
+        """Ends the workers and frees the model; who still waits gets ModelUnavailable."""
         self._closed = True
         while self._turns:
             self._turns.pop().result.cancel()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._model = None
 
 
 def _key(text: str) -> bytes:

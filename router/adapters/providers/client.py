@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpcore
 
-from router.adapters.providers.network import AnyVersionBackend, OnePieceBackend
+from router.adapters.providers.any_version import AnyVersionBackend
+from router.adapters.providers.network import OnePieceBackend
 from router.adapters.providers.proxy import ProxiedPool, ProxyRules
 from router.domain.errors import ConfigInvalid, ConfigProblem
 

@@ -12,7 +12,7 @@ import httpcore
 import msgspec
 
 from router.adapters.providers.dialect import Assembler, Dialect, Json
-from router.adapters.providers.progress import DRIVER_ERRORS, CallProgress
+from router.adapters.providers.network import DRIVER_ERRORS, CallProgress
 from router.adapters.providers.refusals import read_refusal, unfolded, web_page
 from router.adapters.providers.sending.bodies import headers_of
 from router.adapters.providers.sending.rule_book import RuleBook

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import httpcore
 
 from router.adapters.providers.network import OnePieceBackend
+from router.adapters.providers.way_faults import ProxyRefused
 from router.domain.errors import ConfigInvalid, ConfigProblem
 
 ENVIRONMENT: Final = "environment"
@@ -135,10 +136,6 @@ class ProxiedPool(httpcore.AsyncConnectionPool):
             network_backend=OnePieceBackend(),
         )
         return forwarding.create_connection(origin)
-
-
-class ProxyRefused(OSError):
-    """The proxy gave no tunnel."""
 
 
 class TunnelBackend(OnePieceBackend):

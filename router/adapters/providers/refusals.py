@@ -13,7 +13,7 @@ import httpcore
 import msgspec
 
 from router.adapters.providers.failures import ACCOUNT_PAUSE_MS, pause_of_headers, told
-from router.adapters.providers.progress import DRIVER_ERRORS, CallProgress
+from router.adapters.providers.network import DRIVER_ERRORS, CallProgress
 from router.domain.errors import ProviderError, ProviderMalformed, ProviderNotFound
 
 MAX_REFUSAL_BYTES: Final = 64 * 1024

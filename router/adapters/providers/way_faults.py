@@ -11,14 +11,19 @@ from typing import Final
 
 import httpcore
 
-from router.adapters.providers.network import ClosedUnanswered
-from router.adapters.providers.proxy import ProxyRefused
-
 _OTHER_HOST: Final = (62, 64)
 _EXPIRED: Final = (9, 10)
 """OpenSSL's numbers of what is wrong with a certificate."""
 _PLAIN: Final = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 """OpenSSL's words for an answer that is no TLS."""
+
+
+class ClosedUnanswered(httpcore.RemoteProtocolError):
+    """The connection ended before a byte of an answer to what was written last."""
+
+
+class ProxyRefused(OSError):
+    """The proxy gave no tunnel."""
 
 
 class WayFault(StrEnum):

@@ -10,8 +10,7 @@ import httpcore
 import pytest
 
 from router.adapters.providers.probing.body_forms import BodyForm, form_of
-from router.adapters.providers.proxy import ProxyRefused
-from router.adapters.providers.way_faults import WayFault, way_fault
+from router.adapters.providers.way_faults import ProxyRefused, WayFault, way_fault
 
 
 def certificate(code: int) -> ssl.SSLCertVerificationError:
