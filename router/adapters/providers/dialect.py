@@ -140,7 +140,7 @@ class Assembler(ABC):
             self._told = now
             yield Unseen(*now)
 
-    def say(self, text: str) -> Iterator[Delta]:
+    def say(self, text: str) -> Iterable[Delta]:
         if self._joiner is not None or not text.isascii():
             self._joiner = self._joiner or Joiner()
             text = self._joiner.joined(text)
@@ -151,20 +151,21 @@ class Assembler(ABC):
             self._cut = self._cut or StopCut(self.chat.sampling.stop)
             text = self._cut.feed(text)
             self.ended = self.ended or self._cut.stopped
-        yield from self._hand_out(text)
+        return self._hand_out(text)
 
-    def _hand_out(self, text: str) -> Iterator[Delta]:
-        if text:
-            self._text.append(text)
-            self.said += len(text)
-            yield TextDelta(text)
+    def _hand_out(self, text: str) -> Iterable[Delta]:
+        if not text:
+            return ()
+        self._text.append(text)
+        self.said += len(text)
+        return (TextDelta(text),)
 
-    def say_parts(self, content: Any) -> Iterator[Delta]:
+    def say_parts(self, content: Any) -> Iterable[Delta]:
         """Say the text of a content, and count its hidden reasoning."""
         plain = plain_text(content)
-        if plain is not None:
-            yield from self.say(plain)
-            return
+        return self._say_each(content) if plain is None else self.say(plain)
+
+    def _say_each(self, content: Any) -> Iterator[Delta]:
         for kind, text in parts_of(content):
             if kind == HIDDEN:
                 self.hidden += len(text)

@@ -208,8 +208,11 @@ class OpenAIAssembler(Assembler):
         self.counts.add(choice)
         self._add_logprobs(choice)
         message, delta = record_of(choice.get("message")), record_of(choice.get("delta"))
-        told_end = choice.get("finish_reason") or _other_end(choice, message, delta)
-        self.end = (end_of(told_end) if told_end else "") or self.end
+        told_end = (
+            choice.get(_END) or choice.get("finishReason") or message.get(_END) or delta.get(_END)
+        )
+        if told_end:
+            self.end = end_of(told_end) or self.end
         if whole:
             yield from self._message(message or delta or choice, whole=True)
         elif message and "delta" in choice:
@@ -229,8 +232,9 @@ class OpenAIAssembler(Assembler):
         thought = first_of(message, "reasoning_content", "reasoning", "thinking")
         self.hidden += len(text_of(thought)) if thought else 0
         yield from self.say_parts(content or refusal)
-        for value in items_of(message.get("tool_calls")):
-            yield from self.call(piece_of(value, begins=whole))
+        if calls := message.get("tool_calls"):
+            for value in items_of(calls):
+                yield from self.call(piece_of(value, begins=whole))
         if older := record_of(message.get("function_call")):
             yield from self.call(piece_of({"index": 0, "function": older}, begins=whole))
 
@@ -258,10 +262,6 @@ class OpenAIAssembler(Assembler):
         if self._beside and not self.has_said:
             yield from self._message(self._beside)
         yield from Assembler.close(self)
-
-
-def _other_end(choice: Json, message: Json, delta: Json) -> Any:
-    return choice.get("finishReason") or first_of(message, _END) or first_of(delta, _END)
 
 
 _END: Final = "finish_reason"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -30,6 +31,7 @@ Json: TypeAlias = dict[str, Any]
 MAX_TOKENS = 100_000_000
 """More than any model reads or writes: a count beyond it is a provider's mistake."""
 MAX_DEPTH: Final = 4
+_NESTED: Final = (dict, list)
 MAX_DIGITS: Final = 1_000
 MAX_BODIES: Final = 200_000
 """Pieces of one body; longer answers than models write have fewer."""
@@ -70,6 +72,8 @@ def bodies_of(data: bytes) -> list[Json]:
         if len(lines) == 1 or not lines[0].lstrip().startswith(b"{"):
             raise
         value = [decoded(line) for line in lines if line.strip()]
+    if isinstance(value, dict):
+        return [value]
     if len(items := items_of(value)) > MAX_BODIES:
         raise ProviderMalformed("the provider's answer comes in too many pieces")
     return [each for each in items if isinstance(each, dict)]
@@ -121,10 +125,11 @@ def count_of(value: Any) -> int:
     >>> count_of("12"), count_of(1.5), count_of(-1), count_of(True), count_of(float("nan"))
     (12, 2, 0, 0, 0)
     """
-    if isinstance(value, str):
-        value = _number(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
+    if type(value) is not int:
+        if isinstance(value, str):
+            value = _number(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return 0
     return math.ceil(value) if 0 < value <= MAX_TOKENS else 0
 
 
@@ -275,38 +280,39 @@ class Counts:
     A later zero, and a count that only some events repeat, take nothing back.
     """
 
-    most: dict[str, int] = field(default_factory=dict)
+    most: Counter[str] = field(default_factory=Counter)
 
     def add(self, record: Json, depth: int = MAX_DEPTH) -> None:
         """Look in the places that are known to hold counts, never in what the model wrote."""
+        if COUNTED.isdisjoint(record):
+            return
         for name in COUNTED.intersection(record):
             value = record[name]
             if not value:
                 continue
-            if isinstance(value, dict | list):
+            if isinstance(value, _NESTED):
                 if depth:
                     self.add(record_of(value), depth - 1)
-            elif name in COUNTS:
-                kind = COUNTS[name]
-                self.most[kind] = max(self.most.get(kind, 0), count_of(value))
-
-    def _of(self, *kinds: str) -> int:
-        return sum(self.most.get(kind, 0) for kind in kinds)
+            elif (kind := COUNTS.get(name)) is not None:
+                count = count_of(value)
+                self.most[kind] = max(self.most[kind], count)
 
     @property
     def input_tokens(self) -> int:
         """Cached input is charged too, at other rates; at list price the bill is never too low."""
-        return max(self._of("prompt", "used"), self._of("input", "cache", "written"))
+        most = self.most
+        beside = most["input"] + most["cache"] + most["written"]
+        return max(most["prompt"] + most["used"], beside)
 
     @property
     def output_tokens(self) -> int:
         """Some servers count hidden reasoning beside the output, or in the total only."""
-        output, total, read = self._of("output"), self._of("total"), self.input_tokens
-        output += self._of("thoughts")
-        if self._of("reasoning") > output:
-            output += self._of("reasoning")
+        most, read = self.most, self.input_tokens
+        output, total = most["output"] + most["thoughts"], most["total"]
+        if most["reasoning"] > output:
+            output += most["reasoning"]
         return max(output, total - read if total > read > 0 else 0)
 
     @property
     def hidden_tokens(self) -> int:
-        return max(self._of("thoughts"), self._of("reasoning"))
+        return max(self.most["thoughts"], self.most["reasoning"])
