@@ -13,7 +13,6 @@ from router.adapters.providers.dialect import (
     fitting,
     given,
     is_plain,
-    merged,
     sent_stops,
     temperature_of,
 )
@@ -27,7 +26,7 @@ from router.adapters.providers.reading.fields import (
     string_of,
 )
 from router.adapters.providers.sending.call_ids import WORDS
-from router.adapters.providers.sending.conversations import begun, fitted, system_of
+from router.adapters.providers.sending.conversations import begun, fitted, merged, system_of
 from router.adapters.providers.sending.images import inlined
 from router.adapters.providers.sending.schemas import object_of, parameters_of
 from router.domain.catalog import Deployment

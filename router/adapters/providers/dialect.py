@@ -10,18 +10,15 @@ from typing import Any, Final, Protocol, TypeAlias
 from router.adapters.providers.failures import told
 from router.adapters.providers.reading.calls import CallPiece, Calls
 from router.adapters.providers.reading.characters import Joiner
+from router.adapters.providers.reading.contents import HIDDEN, REFUSAL, UNREAD, parts_of
 from router.adapters.providers.reading.fence import Unfencer
 from router.adapters.providers.reading.fields import (
-    HIDDEN,
-    REFUSAL,
-    UNREAD,
     Counts,
     bodies_of,
     decoded,
     error_of,
     is_interrupted,
     known_end,
-    parts_of,
     plain_text,
 )
 from router.adapters.providers.sending.bodies import adjusted
@@ -332,19 +329,3 @@ def fitting(body: Json, deployment: Deployment) -> Json:
     rules = deployment.rules
     changes = rules.parameters or rules.omit or rules.renamed
     return adjusted(body, rules) if changes else body
-
-
-def merged(turns: Iterable[Json], parts: str) -> list[Json]:
-    """Join neighbours of one role: results of parallel tool calls belong together.
-
-    parts: the field that holds a turn's list of parts. Turns without any are left out.
-    """
-    whole: list[Json] = []
-    for turn in turns:
-        if not turn[parts]:
-            continue
-        if whole and whole[-1]["role"] == turn["role"]:
-            whole[-1][parts] += turn[parts]
-        else:
-            whole.append(turn)
-    return whole

@@ -18,6 +18,7 @@ from router.adapters.providers.dialect import (
 )
 from router.adapters.providers.failures import told
 from router.adapters.providers.reading.calls import piece_of
+from router.adapters.providers.reading.contents import text_of
 from router.adapters.providers.reading.fields import (
     end_of,
     first_of,
@@ -27,7 +28,6 @@ from router.adapters.providers.reading.fields import (
     number_of,
     record_of,
     string_of,
-    text_of,
 )
 from router.adapters.providers.sending.call_ids import PRINTED, IdForm, exactly
 from router.adapters.providers.sending.conversations import (

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -150,13 +150,6 @@ def index_of(value: Any) -> int | None:
     return None if number is None else int(number)
 
 
-TEXT: Final = "text"
-HIDDEN: Final = "hidden"
-REFUSAL: Final = "refusal"
-UNREAD: Final = "unread"
-_TEXT_TYPES: Final = ("", "text", "output_text", "text_delta", "markdown")
-
-
 _PLAIN_TYPES: Final = ("text", "text_delta")
 
 
@@ -168,42 +161,6 @@ def plain_text(content: Any) -> str | None:
         return None
     text = content.get("text")
     return text if isinstance(text, str) and content.get("thought") is not True else None
-
-
-def parts_of(content: Any, depth: int = MAX_DEPTH) -> Iterator[tuple[str, str]]:
-    """Yields kind and text of each part of a content; UNREAD for what has no form of a text.
-
-    Parts of other kinds are left out: images, references, results of the provider's own tools.
-    """
-    if isinstance(content, str):
-        yield TEXT, content
-    elif isinstance(content, list) and depth:
-        for part in content:
-            yield from parts_of(part, depth - 1)
-    elif isinstance(content, dict) and depth:
-        kind, field_names = _kind_of(content)
-        told = next((v for name in field_names if (v := content.get(name))), None)
-        is_read = told is None or isinstance(told, str | list | dict)
-        yield kind if is_read else UNREAD, text_of(told, depth - 1)
-    elif content is not None:
-        yield UNREAD, ""
-
-
-def _kind_of(part: Json) -> tuple[str, tuple[str, ...]]:
-    """Returns the kind of a part, and the fields that may hold its text."""
-    told = string_of(part.get("type")).lower()
-    if part.get("thought") is True or "think" in told or "reason" in told:
-        return HIDDEN, ("thinking", "text", "reasoning", "content", "summary", "data")
-    if told == "refusal":
-        return REFUSAL, ("refusal", "text")
-    return TEXT, ("text", "value") if told in _TEXT_TYPES else ()
-
-
-def text_of(content: Any, depth: int = MAX_DEPTH) -> str:
-    """Returns all text in a content, of whatever kind."""
-    if isinstance(content, str):
-        return content
-    return "".join(text for _, text in parts_of(content, depth))
 
 
 _STATE: Final = "base_resp"
