@@ -120,8 +120,13 @@ def _by_logprob(answer: Answer, settings: FormatCheckSettings) -> str:
 _INVALID = object()
 
 
+def _no_json(name: str) -> None:
+    """Refuse NaN and Infinity, which the standard library takes and callers' parsers do not."""
+    raise ValueError(name)
+
+
 def _parse(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_json)
     except (ValueError, RecursionError):
         return _INVALID

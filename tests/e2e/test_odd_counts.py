@@ -59,6 +59,7 @@ OPENAI: dict[str, tuple[Odd, tuple[int, int]]] = {
         ),
         (100, 20),
     ),
+    "timings": (openai(timings={"cache_n": 40, "prompt_n": 60, "predicted_n": 20}), (100, 20)),
     "in a list": (openai([COUNTED]), (100, 20)),
     "cached within": (openai(COUNTED | {"cache_read_input_tokens": 80}), (100, 20)),
     "null beside": (openai(COUNTED | {"input_tokens": None, "cost": None}), (100, 20)),
@@ -204,6 +205,26 @@ async def test_what_is_not_counted_is_guessed_and_marked(spoken: Dialect, tmp_pa
                 read = seen.tokens[0]
                 assert (case, read > 1) == (case, True)
                 assert (case, seen.tokens[1]) == (case, 3)
+
+
+NO_ANSWERS: dict[str, Json] = {
+    "openai": {"choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 20}},
+    "anthropic": {"content": [], "usage": {"input_tokens": 100, "output_tokens": 20}},
+    "gemini": {"usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 20}},
+}
+
+
+@pytest.mark.parametrize("name", SPOKEN)
+@on_uvloop
+async def test_a_whole_body_without_an_answer_costs_what_it_counts(
+    name: str, tmp_path: Path
+) -> None:
+    body = NO_ANSWERS[name]
+    async with odd_router(tmp_path, SPOKEN[name], {"none": either(body, [body])}) as asker:
+        seen = await asker.whole("none")
+        assert (seen.is_spare, seen.first.why) == (True, "provider_malformed")
+        assert (seen.first.input_tokens, seen.first.output_tokens) == (100, 20)
+        assert not seen.first.usage_guessed
 
 
 THOUGHT = "Hm, let me think. " * 100

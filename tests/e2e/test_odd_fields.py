@@ -82,6 +82,11 @@ OPENAI: dict[str, Odd] = {
         b'{"choices":[{%s:{"content":"Forty-two."},"finish_reason":"stop",'
         b'"logprobs":{"content":[{"logprob":NaN}]}}]}',
     ),
+    "logprob huge": lambda asked: raw_json(
+        asked,
+        b'{"choices":[{%s:{"content":"Forty-two."},"finish_reason":"stop",'
+        b'"logprobs":{"content":[{"logprob":-' + b"9" * 400 + b"}]}}]}",
+    ),
     "older completions": openai({"text": SAID, "index": 0}),
     "text within": openai(said([{"type": "text", "text": {"value": SAID}}])),
     "control characters": lambda asked: raw_json(
@@ -179,6 +184,10 @@ GEMINI: dict[str, Odd] = {
     "logprobs NaN": as_it_is(
         b'{"candidates":[{"content":{"parts":[{"text":"Forty-two."}]},"finishReason":"STOP",'
         b'"avgLogprobs":NaN}]}'
+    ),
+    "logprobs huge": as_it_is(
+        b'{"candidates":[{"content":{"parts":[{"text":"Forty-two."}]},"finishReason":"STOP",'
+        b'"index":0,"avgLogprobs":-' + b"9" * 400 + b"}]}"
     ),
     "logprobs text": gemini(PART, candidate={"avgLogprobs": "NaN", "index": None}),
     "ratings odd": gemini(PART, candidate={"safetyRatings": 5, "citationMetadata": "x"}),

@@ -169,6 +169,57 @@ async def test_an_overload_told_inside_an_answer_is_free(spoken: Dialect, tmp_pa
             assert (await asker.live(f"begun {name}")).reason == "UNAVAILABLE"
 
 
+UNNAMED = {
+    "a field of its own": b'error: {"code": 503, "type": "unavailable_error"}\n\n',
+    "no field": b'{"error": {"code": 503, "message": "The server is overloaded"}}\n\n',
+    "no field, no end": b'{"error": {"code": 503, "message": "The server is overloaded"}}',
+}
+
+
+@pytest.mark.parametrize("spoken", DIALECTS, ids=lambda spoken: spoken.name)
+@on_uvloop
+async def test_an_error_outside_of_events_is_read(spoken: Dialect, tmp_path: Path) -> None:
+    """Gateways and small servers write it into a stream as it is."""
+    start = spoken.pieces(["Forty"], None, spoken.finishes["stop"])
+    start = start[: next(i for i, p in enumerate(start) if "Forty" in str(p)) + 1]
+
+    def reply(error: bytes) -> Odd:
+        return lambda _: raw(*events(*start).pieces, 0.05, error)
+
+    odd = {name: reply(error) for name, error in UNNAMED.items()}
+    async with odd_router(tmp_path, spoken, odd) as asker:
+        for name in UNNAMED:
+            seen = await asker.whole(name)
+            assert (name, seen.is_spare, seen.first.why) == (name, True, "provider_unavailable")
+            assert seen.first.cost_usd == 0
+            assert (await asker.live(name)).reason == "UNAVAILABLE"
+
+
+WITHOUT_ANSWER: dict[str, tuple[Any, str]] = {
+    "state": (
+        {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}},
+        "provider_out_of_credit",
+    ),
+    "other names": ({"error_code": 18, "error_msg": "Open api qps request limit"}, ""),
+    "no choices": ({"choices": [], "code": 503, "message": "busy"}, "provider_unavailable"),
+    "beside the choices": (
+        {"choices": [{"delta": {}}], "x_groq": {"error": "Failed to call a function"}},
+        "",
+    ),
+}
+
+
+@on_uvloop
+async def test_an_error_in_place_of_an_answer_is_free(tmp_path: Path) -> None:
+    spoken = DIALECTS[0]
+    odd = {name: either(body, [body]) for name, (body, _) in WITHOUT_ANSWER.items()}
+    async with odd_router(tmp_path, spoken, odd) as asker:
+        for name, (_, why) in reversed(WITHOUT_ANSWER.items()):
+            seen = await asker.whole(name)
+            assert (name, seen.is_spare, seen.first.cost_usd) == (name, True, 0)
+            assert seen.first.why == why or (not why and seen.first.why != "provider_malformed")
+
+
 @pytest.mark.parametrize("form", ["whole", "stream", "begun", "named"])
 @pytest.mark.parametrize("spoken", DIALECTS, ids=lambda spoken: spoken.name)
 @on_uvloop

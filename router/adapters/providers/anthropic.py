@@ -18,7 +18,6 @@ from router.adapters.providers.dialect import (
     fitting,
     given,
     is_plain,
-    merged,
     sent_stops,
     temperature_of,
 )
@@ -33,7 +32,13 @@ from router.adapters.providers.reading.fields import (
     string_of,
 )
 from router.adapters.providers.sending.call_ids import WORDS
-from router.adapters.providers.sending.conversations import begun, fitted, is_blank, system_of
+from router.adapters.providers.sending.conversations import (
+    begun,
+    fitted,
+    is_blank,
+    merged,
+    system_of,
+)
 from router.adapters.providers.sending.images import inlined
 from router.adapters.providers.sending.schemas import object_of, parameters_of
 from router.domain.catalog import Deployment

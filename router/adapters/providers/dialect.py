@@ -13,18 +13,15 @@ import msgspec
 from router.adapters.providers.failures import told
 from router.adapters.providers.reading.calls import CallPiece, Calls
 from router.adapters.providers.reading.characters import Joiner
+from router.adapters.providers.reading.contents import HIDDEN, REFUSAL, UNREAD, parts_of
 from router.adapters.providers.reading.fence import Unfencer
 from router.adapters.providers.reading.fields import (
-    HIDDEN,
-    REFUSAL,
-    UNREAD,
     Counts,
     bodies_of,
     decoded,
     error_of,
     is_interrupted,
     known_end,
-    parts_of,
     plain_text,
 )
 from router.adapters.providers.sending.bodies import adjusted
@@ -43,6 +40,7 @@ from router.domain.chat import (
     TextDelta,
     TextPart,
     ToolCall,
+    ToolCallDelta,
     Unseen,
     Usage,
 )
@@ -123,9 +121,13 @@ class Assembler(ABC):
         """Read a body that is JSON: one answer, or a list of the pieces of one."""
         bodies = bodies_of(data.removeprefix(BOM))
         self._is_whole = len(bodies) == 1
-        yield from self._read_all(bodies, whole=self._is_whole)
-        self.ended = True
-        yield from self.close()
+        deltas = [*self._read_all(bodies, whole=self._is_whole)]
+        self.ended, was_cut = True, self._is_cut
+        deltas += self.close()
+        if self._is_cut and not was_cut:  # in a text that was held back till here
+            self._calls = None
+            deltas = [delta for delta in deltas if not isinstance(delta, ToolCallDelta)]
+        yield from deltas
 
     def _read_all(self, bodies: list[Json], *, whole: bool) -> Iterator[Delta | Unseen]:
         for body in bodies:
@@ -147,7 +149,7 @@ class Assembler(ABC):
             self._told = now
             yield Unseen(*now)
 
-    def say(self, text: str) -> Iterator[Delta]:
+    def say(self, text: str) -> Iterable[Delta]:
         if self._joiner is not None or not text.isascii():
             self._joiner = self._joiner or Joiner()
             text = self._joiner.joined(text)
@@ -158,20 +160,21 @@ class Assembler(ABC):
             self._cut = self._cut or StopCut(self.chat.sampling.stop)
             text = self._cut.feed(text)
             self.ended = self.ended or self._cut.stopped
-        yield from self._hand_out(text)
+        return self._hand_out(text)
 
-    def _hand_out(self, text: str) -> Iterator[Delta]:
-        if text:
-            self._text.append(text)
-            self.said += len(text)
-            yield TextDelta(text)
+    def _hand_out(self, text: str) -> Iterable[Delta]:
+        if not text:
+            return ()
+        self._text.append(text)
+        self.said += len(text)
+        return (TextDelta(text),)
 
-    def say_parts(self, content: Any) -> Iterator[Delta]:
+    def say_parts(self, content: Any) -> Iterable[Delta]:
         """Say the text of a content, and count its hidden reasoning."""
         plain = plain_text(content)
-        if plain is not None:
-            yield from self.say(plain)
-            return
+        return self._say_each(content) if plain is None else self.say(plain)
+
+    def _say_each(self, content: Any) -> Iterator[Delta]:
         for kind, text in parts_of(content):
             if kind == HIDDEN:
                 self.hidden += len(text)
@@ -250,10 +253,10 @@ class Assembler(ABC):
     def _reason(self, calls: tuple[ToolCall, ...]) -> FinishReason:
         """Returns why the answer ended; calls that are whole are one, whatever is told."""
         if self._is_cut:
-            return FinishReason.STOP
+            return FinishReason.TOOL_CALLS if calls else FinishReason.STOP
         reason, has_calls = known_end(self.end), self._calls is not None and self._calls.are_whole
         if not self.end and (not self.ended or not (has_calls or self._is_plain)):
-            raise ProviderMalformed("the provider's answer broke off")
+            raise self._broke_off(calls)
         if has_calls:
             return FinishReason.TOOL_CALLS
         if not self.end:
@@ -268,6 +271,13 @@ class Assembler(ABC):
         if is_lost and (self._calls is not None or not self._text):
             raise self._failed(calls)
         return FinishReason.STOP
+
+    def _broke_off(self, calls: tuple[ToolCall, ...]) -> ProviderError:
+        """Returns the error of no end: of a stream more may have been written than came."""
+        error = ProviderMalformed("the provider's answer broke off")
+        if self._is_whole and self.counts.most:
+            error.usage = self._usage(calls)
+        return error
 
     @property
     def _is_plain(self) -> bool:
@@ -403,19 +413,3 @@ def fitting(body: Json, deployment: Deployment) -> Json:
     rules = deployment.rules
     changes = rules.parameters or rules.omit or rules.renamed
     return adjusted(body, rules) if changes else body
-
-
-def merged(turns: Iterable[Json], parts: str) -> list[Json]:
-    """Join neighbours of one role: results of parallel tool calls belong together.
-
-    parts: the field that holds a turn's list of parts. Turns without any are left out.
-    """
-    whole: list[Json] = []
-    for turn in turns:
-        if not turn[parts]:
-            continue
-        if whole and whole[-1]["role"] == turn["role"]:
-            whole[-1][parts] += turn[parts]
-        else:
-            whole.append(turn)
-    return whole

@@ -19,7 +19,6 @@ from router.adapters.providers.dialect import (
     fitting,
     given,
     is_plain,
-    merged,
     sent_stops,
     temperature_of,
 )
@@ -34,7 +33,13 @@ from router.adapters.providers.reading.fields import (
     string_of,
 )
 from router.adapters.providers.sending.call_ids import MAX_NAME_CHARACTERS, PRINTED
-from router.adapters.providers.sending.conversations import begun, fitted, is_blank, system_of
+from router.adapters.providers.sending.conversations import (
+    begun,
+    fitted,
+    is_blank,
+    merged,
+    system_of,
+)
 from router.adapters.providers.sending.images import inlined, kind_of
 from router.adapters.providers.sending.schemas import object_of, parameters_of, schema_of
 from router.domain.catalog import Deployment

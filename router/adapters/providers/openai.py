@@ -27,6 +27,7 @@ from router.adapters.providers.dialect import (
 from router.adapters.providers.failures import told
 from router.adapters.providers.reading.calls import piece_of
 from router.adapters.providers.reading.characters import exact
+from router.adapters.providers.reading.contents import text_of
 from router.adapters.providers.reading.fields import (
     end_of,
     first_of,
@@ -36,7 +37,6 @@ from router.adapters.providers.reading.fields import (
     number_of,
     record_of,
     string_of,
-    text_of,
 )
 from router.adapters.providers.sending.call_ids import PRINTED, IdForm, exactly
 from router.adapters.providers.sending.conversations import (
@@ -263,8 +263,11 @@ class OpenAIAssembler(Assembler):
         self.counts.add(choice)
         self._add_logprobs(choice)
         message, delta = record_of(choice.get("message")), record_of(choice.get("delta"))
-        told_end = choice.get("finish_reason") or _other_end(choice, message, delta)
-        self.end = (end_of(told_end) if told_end else "") or self.end
+        told_end = (
+            choice.get(_END) or choice.get("finishReason") or message.get(_END) or delta.get(_END)
+        )
+        if told_end:
+            self.end = end_of(told_end) or self.end
         if whole:
             yield from self._message(message or delta or choice, whole=True)
         elif message and "delta" in choice:
@@ -286,8 +289,9 @@ class OpenAIAssembler(Assembler):
             self._reason_with(message)
         self.hidden += len(text_of(thought)) if thought else 0
         yield from self.say_parts(content or refusal)
-        for value in items_of(message.get("tool_calls")):
-            yield from self.call(piece_of(value, begins=whole))
+        if calls := message.get("tool_calls"):
+            for value in items_of(calls):
+                yield from self.call(piece_of(value, begins=whole))
         if older := record_of(message.get("function_call")):
             yield from self.call(piece_of({"index": 0, "function": older}, begins=whole))
 
@@ -360,10 +364,6 @@ def _last(pieces: list[Detail], name: str) -> Any:
     return next(
         (value for value in reversed(told) if value is not None), told[0] if told else UNSET
     )
-
-
-def _other_end(choice: Json, message: Json, delta: Json) -> Any:
-    return choice.get("finishReason") or first_of(message, _END) or first_of(delta, _END)
 
 
 _END: Final = "finish_reason"

@@ -52,10 +52,12 @@ class EventReader:
             raise ProviderMalformed("the provider's stream is too large")
         *ends, rest = self._with_line_feeds(chunk).split(b"\n")
         for end in ends:
-            # Pieces are joined once per line: a line that comes byte by byte costs no more.
-            line = b"".join([*self._line, end])
-            self._line = []
-            yield from self._read(line)
+            line = end
+            if self._line:
+                # Joined once per line: one that comes byte by byte costs no more.
+                line, self._line = b"".join([*self._line, end]), []
+            if (event := self._read(line)) is not None:
+                yield event
         if rest:
             self._line.append(rest)
             if not self.said:
@@ -65,11 +67,10 @@ class EventReader:
     def close(self) -> Iterator[bytes]:
         """Yield the data of a last event that no blank line ended, if it is whole."""
         line, self._line = b"".join(self._line), []
-        if line:
-            yield from self._read(line)
-        for data in self._ended():
-            if _is_whole(data):
-                yield data
+        if line and (event := self._read(line)) is not None:
+            yield event
+        if (data := self._ended()) is not None and _is_whole(data):
+            yield data
 
     def _with_line_feeds(self, chunk: bytes) -> bytes:
         """Returns the chunk with one kind of line end; a CR and its LF may come apart."""
@@ -89,36 +90,42 @@ class EventReader:
         else:
             self.said = _says(name, value) and not b"ping".startswith(value.strip())
 
-    def _read(self, line: bytes) -> Iterator[bytes]:
+    def _read(self, line: bytes) -> bytes | None:
+        """Returns the data of the event that a line ends, None for none."""
         if self._is_first:
             self._is_first, line = False, line.removeprefix(BOM)
         if not line:
-            yield from self._ended()
-            return
+            return self._ended()
+        ended = None
         name, _, value = line.partition(b":")
-        self.said = self.said or _says(name, value)
-        if name == b"data":
+        is_error = name == b"error"  # a field of llama.cpp's
+        if line.startswith(b"{"):  # a gateway's own words, without a field's name
+            name, value = b"data", line
+        self.said = self.said or len(line) >= _TELLING or _says(name, value)
+        if name == b"data" or is_error:
             # Some servers leave out the blank line between events.
             if len(self._data) == 1 and value.strip()[:1] in _STARTS and _is_whole(self._data[0]):
-                yield from self._ended()
+                ended = self._ended()
             self._data.append(value.removeprefix(b" "))
+            self._name = name if is_error else self._name
         elif name == b"event":
             self._name = value.strip()
+        return ended
 
-    def _ended(self) -> Iterator[bytes]:
+    def _ended(self) -> bytes | None:
         name, self._name = self._name, b""
         if not self._data:
-            return
+            return None
         data, self._data = b"\n".join(self._data), []
         if not data.strip():
-            return
-        yield ErrorEvent(data) if name == b"error" else data
+            return None
+        return ErrorEvent(data) if name == b"error" else data
 
 
 def _says(name: bytes, value: bytes) -> bool:
     if name == b"data":
         return _PING.fullmatch(value) is None
-    return name == b"event" and _IDLE.fullmatch(value) is None
+    return name == b"error" or (name == b"event" and _IDLE.fullmatch(value) is None)
 
 
 def _is_whole(data: bytes) -> bool:

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from dataclasses import dataclass
 from typing import Final
 
 _RAW: Final = 0x10FF00
 """Stands with a byte added for that byte, where it was no UTF-8: a character nobody uses."""
+_WRONG: Final = range(0x80, 0x100)
+_KEPT: Final = {0xDC00 + byte: _RAW + byte for byte in _WRONG}
+_WRITTEN: Final = {kept: escaped for escaped, kept in _KEPT.items()}
 _ODD: Final = re.compile("[\ud800-\udfff\U0010ff80-\U0010ffff]")
 _RAWS: Final = re.compile("[\U0010ff80-\U0010ffff]")
 _ODDS: Final = re.compile("[\U0010ff80-\U0010ffff]|[^\U0010ff80-\U0010ffff]+")
+_RUNS: Final = re.compile("[\ud800-\udfff]+|[^\ud800-\udfff]+")
 _UNENDED: Final = re.compile(
     rb"(?:[\xc2-\xdf]|[\xe0-\xec\xee\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2}"
     rb"|\xed(?:[\x80-\xbf]|[\xa0-\xaf][\x80-\xbf](?:\xed[\xb0-\xbf]?)?)?)$"
 )
-_HANDLER: Final = "router-raw-bytes"
-
-
-def _kept(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    wrong = error.object[error.start : error.end]
-    return "".join(chr(_RAW + byte) for byte in wrong), error.end
-
-
-codecs.register_error(_HANDLER, _kept)
+_MOST_UNENDED: Final = 5
+"""Bytes of the longest character that may be unended: a pair of halves without its last byte."""
 
 
 def unescaped(data: bytes) -> str:
     """Returns the text of bytes in which those that are no UTF-8 are kept for `Joiner`."""
-    return data.decode("utf-8", _HANDLER)
+    return data.decode("utf-8", "surrogateescape").translate(_KEPT)
 
 
 def exact(text: str) -> str:
@@ -55,7 +49,7 @@ class Joiner:
         if not self.pending and (text.isascii() or not _ODD.search(text)):
             return text
         data = self.pending + _bytes_of(text)
-        unended = _UNENDED.search(data)
+        unended = _UNENDED.search(data, max(0, len(data) - _MOST_UNENDED))
         end = unended.start() if unended else len(data)
         self.pending = data[end:]
         return _text_of(data[:end])
@@ -68,11 +62,12 @@ class Joiner:
 
 
 def _bytes_of(text: str) -> bytes:
+    """Returns halves of pairs as bytes of their own, and as they came those that were kept."""
     return b"".join(
-        bytes([ord(piece) - _RAW])
-        if len(piece) == 1 and ord(piece) >= _RAW + 0x80
-        else piece.encode("utf-8", "surrogatepass")
-        for piece in _ODDS.findall(text)
+        run.encode("utf-8", "surrogatepass")
+        if "\ud800" <= run[0] <= "\udfff"
+        else run.translate(_WRITTEN).encode("utf-8", "surrogateescape")
+        for run in _RUNS.findall(text)
     )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -30,7 +31,10 @@ Json: TypeAlias = dict[str, Any]
 MAX_TOKENS = 100_000_000
 """Highest count of tokens that is believed: no model reads or writes so many."""
 MAX_DEPTH: Final = 4
+_NESTED: Final = (dict, list)
 MAX_DIGITS: Final = 1_000
+MAX_BODIES: Final = 200_000
+"""Pieces of one body; longer answers than models write have fewer."""
 _decode = msgspec.json.Decoder().decode
 
 
@@ -68,7 +72,11 @@ def bodies_of(data: bytes) -> list[Json]:
         if len(lines) == 1 or not lines[0].lstrip().startswith(b"{"):
             raise
         value = [decoded(line) for line in lines if line.strip()]
-    return [each for each in items_of(value) if isinstance(each, dict)]
+    if isinstance(value, dict):
+        return [value]
+    if len(items := items_of(value)) > MAX_BODIES:
+        raise ProviderMalformed("the provider's answer comes in too many pieces")
+    return [each for each in items if isinstance(each, dict)]
 
 
 def record_of(value: Any) -> Json:
@@ -105,7 +113,10 @@ def number_of(value: Any) -> float | None:
     """Returns a finite number, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
 
 
 def count_of(value: Any) -> int:
@@ -114,10 +125,11 @@ def count_of(value: Any) -> int:
     >>> count_of("12"), count_of(1.5), count_of(-1), count_of(True), count_of(float("nan"))
     (12, 2, 0, 0, 0)
     """
-    if isinstance(value, str):
-        value = _number(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
+    if type(value) is not int:
+        if isinstance(value, str):
+            value = _number(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return 0
     return math.ceil(value) if 0 < value <= MAX_TOKENS else 0
 
 
@@ -138,13 +150,6 @@ def index_of(value: Any) -> int | None:
     return None if number is None else int(number)
 
 
-TEXT: Final = "text"
-HIDDEN: Final = "hidden"
-REFUSAL: Final = "refusal"
-UNREAD: Final = "unread"
-_TEXT_TYPES: Final = ("", "text", "output_text", "text_delta", "markdown")
-
-
 _PLAIN_TYPES: Final = ("text", "text_delta")
 
 
@@ -158,43 +163,9 @@ def plain_text(content: Any) -> str | None:
     return text if isinstance(text, str) and content.get("thought") is not True else None
 
 
-def parts_of(content: Any, depth: int = MAX_DEPTH) -> Iterator[tuple[str, str]]:
-    """Yields kind and text of each part of a content; UNREAD for what has no form of a text.
-
-    Parts of other kinds are left out: images, references, results of the provider's own tools.
-    """
-    if isinstance(content, str):
-        yield TEXT, content
-    elif isinstance(content, list) and depth:
-        for part in content:
-            yield from parts_of(part, depth - 1)
-    elif isinstance(content, dict) and depth:
-        kind, field_names = _kind_of(content)
-        told = next((v for name in field_names if (v := content.get(name))), None)
-        is_read = told is None or isinstance(told, str | list | dict)
-        yield kind if is_read else UNREAD, text_of(told, depth - 1)
-    elif content is not None:
-        yield UNREAD, ""
-
-
-def _kind_of(part: Json) -> tuple[str, tuple[str, ...]]:
-    """Returns the kind of a part, and the fields that may hold its text."""
-    told = string_of(part.get("type")).lower()
-    if part.get("thought") is True or "think" in told or "reason" in told:
-        return HIDDEN, ("thinking", "text", "reasoning", "content", "summary", "data")
-    if told == "refusal":
-        return REFUSAL, ("refusal", "text")
-    return TEXT, ("text", "value") if told in _TEXT_TYPES else ()
-
-
-def text_of(content: Any, depth: int = MAX_DEPTH) -> str:
-    """Returns all text in a content, of whatever kind."""
-    if isinstance(content, str):
-        return content
-    return "".join(text for _, text in parts_of(content, depth))
-
-
-_ANSWERS: Final = frozenset(("choices", "candidates", "content", "type"))
+_STATE: Final = "base_resp"
+_WORDS: Final = ("message", "msg", "detail", "error_msg", "error_message", "status_msg")
+_CODES: Final = ("code", "status", "status_code", "detail", "error_code")
 
 
 def error_of(body: Json) -> Any:
@@ -204,7 +175,9 @@ def error_of(body: Json) -> Any:
     """
     if has_error(body) or body.get("type") == "error" or body.get("object") == "error":
         return body
-    return body if _ANSWERS.isdisjoint(body) and _reads_as_error(body) else None
+    if body.get("choices") or body.get("type") or body.get("candidates") or body.get("content"):
+        return body if has_error(record_of(body.get("x_groq"))) else None
+    return body if _reads_as_error(body) or _reads_as_error(record_of(body.get(_STATE))) else None
 
 
 def has_error(record: Json) -> bool:
@@ -214,9 +187,8 @@ def has_error(record: Json) -> bool:
 
 
 def _reads_as_error(body: Json) -> bool:
-    words = any(isinstance(body.get(name), str) for name in ("message", "msg", "detail"))
-    code = any(_says(body.get(name)) for name in ("code", "status", "status_code", "detail"))
-    return words and code
+    words = any(isinstance(body.get(name), str) for name in _WORDS)
+    return words and any(_says(body.get(name)) for name in _CODES)
 
 
 def _says(value: Any, depth: int = MAX_DEPTH) -> bool:
@@ -265,38 +237,39 @@ class Counts:
     A later zero, and a count that only some events repeat, take nothing back.
     """
 
-    most: dict[str, int] = field(default_factory=dict)
+    most: Counter[str] = field(default_factory=Counter)
 
     def add(self, record: Json, depth: int = MAX_DEPTH) -> None:
         """Look in the places that are known to hold counts, never in what the model wrote."""
+        if COUNTED.isdisjoint(record):
+            return
         for name in COUNTED.intersection(record):
             value = record[name]
             if not value:
                 continue
-            if isinstance(value, dict | list):
+            if isinstance(value, _NESTED):
                 if depth:
                     self.add(record_of(value), depth - 1)
-            elif name in COUNTS:
-                kind = COUNTS[name]
-                self.most[kind] = max(self.most.get(kind, 0), count_of(value))
-
-    def _of(self, *kinds: str) -> int:
-        return sum(self.most.get(kind, 0) for kind in kinds)
+            elif (kind := COUNTS.get(name)) is not None:
+                count = count_of(value)
+                self.most[kind] = max(self.most[kind], count)
 
     @property
     def input_tokens(self) -> int:
         """Cached input is charged too, at other rates; at list price the bill is never too low."""
-        return max(self._of("prompt", "used"), self._of("input", "cache", "written"))
+        most = self.most
+        beside = most["input"] + most["cache"] + most["written"]
+        return max(most["prompt"] + most["used"], beside)
 
     @property
     def output_tokens(self) -> int:
         """Some servers count hidden reasoning beside the output, or in the total only."""
-        output, total, read = self._of("output"), self._of("total"), self.input_tokens
-        output += self._of("thoughts")
-        if self._of("reasoning") > output:
-            output += self._of("reasoning")
+        most, read = self.most, self.input_tokens
+        output, total = most["output"] + most["thoughts"], most["total"]
+        if most["reasoning"] > output:
+            output += most["reasoning"]
         return max(output, total - read if total > read > 0 else 0)
 
     @property
     def hidden_tokens(self) -> int:
-        return max(self._of("thoughts"), self._of("reasoning"))
+        return max(self.most["thoughts"], self.most["reasoning"])

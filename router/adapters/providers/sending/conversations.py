@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from router.adapters.providers.sending.call_ids import CallIds, IdForm
 from router.adapters.providers.sending.schemas import describes_object, schema_of
@@ -191,3 +192,19 @@ def wishing(messages: list[Message], wish: str) -> list[Message]:
 def says_json(chat: ChatRequest) -> bool:
     """True if the word stands in a message, without which some servers refuse to write JSON."""
     return any("json" in m.text.lower() for m in chat.messages)
+
+
+def merged(turns: Iterable[dict[str, Any]], parts: str) -> list[dict[str, Any]]:
+    """Join neighbours of one role: results of parallel tool calls belong together.
+
+    parts: the field that holds a turn's list of parts. Turns without any are left out.
+    """
+    whole: list[dict[str, Any]] = []
+    for turn in turns:
+        if not turn[parts]:
+            continue
+        if whole and whole[-1]["role"] == turn["role"]:
+            whole[-1][parts] += turn[parts]
+        else:
+            whole.append(turn)
+    return whole

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -20,10 +22,12 @@ from router.domain.catalog import Deployment, Price
 from router.domain.chat import (
     Answer,
     ChatRequest,
+    FinishReason,
     Format,
     Message,
     ResponseFormat,
     Role,
+    Sampling,
     TextDelta,
     TextPart,
     Tool,
@@ -158,6 +162,45 @@ def test_any_bytes(spoken: Dialect) -> None:
         with suppress(ProviderError):
             deltas = [*assembler.whole(bytes(wrong))]
             check(assembler, deltas, assembler.finish())
+
+
+@pytest.mark.parametrize("kind", [Format.TEXT, Format.JSON_OBJECT])
+@pytest.mark.parametrize("spoken", DIALECTS, ids=lambda spoken: spoken.name)
+def test_nothing_follows_a_stop_sequence_in_either_form(spoken: Dialect, kind: Format) -> None:
+    sampling = Sampling(stop=("END",))
+    chat = replace(CHATS[0], response_format=ResponseFormat(kind), sampling=sampling)
+    finish = spoken.finishes["call"]
+    bodies = [spoken.whole("{} END", CALL, finish)], spoken.pieces(["{} E", "ND"], CALL, finish)
+    for each in bodies:
+        assembler, deltas = dialect_of(spoken).assembler(HERE, chat), list[Any]()
+        for body in each:
+            deltas += (assembler.whole if len(each) == 1 else assembler.feed)(written(body))
+        deltas += assembler.close()
+        answer = assembler.finish()
+        check(assembler, deltas, answer)
+        assert (answer.text, answer.tool_calls) == ("{} ", ())
+        assert answer.finish_reason is FinishReason.STOP
+
+
+MOST_S = 20.0
+"""Far more than any of these takes, far less than where time grows with the square."""
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff" * 6_000_000, b"a\xff" * 3_000_000, b"\\ud83d" * 1_000_000]
+)
+def test_wrong_characters_take_a_time_that_grows_with_the_body(content: bytes) -> None:
+    body = b'{"choices":[{"message":{"content":"' + content + b'"},"finish_reason":"stop"}]}'
+    assembler = dialect_of(DIALECTS[0]).assembler(HERE, CHATS[0])
+    began_s = time.monotonic()
+    assert len("".join(d.text for d in assembler.whole(body) if isinstance(d, TextDelta))) >= 10**6
+    assert time.monotonic() - began_s < MOST_S
+
+
+def test_a_body_of_too_many_pieces_is_refused() -> None:
+    assembler = dialect_of(DIALECTS[0]).assembler(HERE, CHATS[0])
+    with pytest.raises(ProviderError):
+        [*assembler.whole(b"[" + b"{}," * 2_000_000 + b"{}]")]
 
 
 @pytest.mark.parametrize("seed", range(3))
