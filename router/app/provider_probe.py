@@ -15,7 +15,7 @@ from router.adapters.providers.probing.diagnosis import Diagnosis, diagnosed, ma
 from router.adapters.providers.probing.witness import Witnessed, witnessing
 from router.app.upstreams import provider_pool, providers_of
 from router.config import Config
-from router.config.base_urls import CALLED, url_doubts
+from router.config.base_urls import APPENDED_PATHS, url_doubts
 from router.config.schema import DeploymentSection
 from router.config.values import catalog_of
 from router.domain import MS_PER_S
@@ -53,10 +53,11 @@ def probe_cost(config: Config) -> str:
         sum(d.price.cost_usd(Usage(_CHAT.estimated_input_tokens, tokens)) for d in deployments)
         for tokens in (LIMITS[0], LIMITS[-1])
     )
+    called = "1 deployment" if len(deployments) == 1 else f"{len(deployments)} deployments"
     return (
-        f"calling {len(deployments)} deployments, about {_CHAT.estimated_input_tokens} tokens read "
-        f"and {LIMITS[0]} written each: ${least_usd:.6f} together (${most_usd:.6f} at most, where "
-        f"models take no limit below {LIMITS[-1]})"
+        f"calling {called}, about {_CHAT.estimated_input_tokens} tokens read and {LIMITS[0]} "
+        f"written each: ${least_usd:.6f} together (${most_usd:.6f} at most, where models take no "
+        f"limit below {LIMITS[-1]})"
     )
 
 
@@ -140,8 +141,8 @@ class _Probe:
             return ""
         provider = self.deployment.provider
         fixes = list(url_doubts(provider, self.deployment.base_url))
-        if not fixes and provider in CALLED:
-            fixes = [f"{CALLED[provider]} is appended to it"]
+        if not fixes and provider in APPENDED_PATHS:
+            fixes = [f"{APPENDED_PATHS[provider]} is appended to it"]
         return "".join(f"; {fix}" for fix in fixes)
 
     def _served(self, answer: Answer, took_ms: float) -> ProviderReport:

@@ -25,7 +25,7 @@ DEPLOYMENTS: Final = "deployments"
 @click.option(
     "--probe", is_flag=True, help="ask the Redis server whether it is fit, call each deployment"
 )
-@click.option("--only", type=click.Choice([STORE, DEPLOYMENTS]), help="what is probed: not both")
+@click.option("--only", type=click.Choice([STORE, DEPLOYMENTS]), help="probe this alone")
 def check_config(file: Path, *, probe: bool, only: str | None) -> None:
     """Name file, line, key and fix of every mistake at once."""
     config = load_config(file, os.environ)

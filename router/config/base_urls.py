@@ -72,12 +72,12 @@ _ENDPOINT: Final = re.compile(
     r"(/chat/completions|/completions|(?<=/v1)/chat|/messages|/responses|/embeddings|/api/(?:chat|generate)"
     r"|/models/[^/]+:(?:stream)?[gG]enerateContent|/models(?:/[^/]+)?)$"
 )
-CALLED: Final[Mapping[str, str]] = {
+APPENDED_PATHS: Final[Mapping[str, str]] = {
     "openai": "/chat/completions",
     "anthropic": "/v1/messages",
     "gemini": "/v1beta/models/MODEL:generateContent",
 }
-"""What a protocol appends to a base URL; one that is not named here is not judged by rules."""
+"""Path that a protocol appends to a base URL; a protocol without an entry has no rules here."""
 
 _INSIDE: Final = frozenset(
     {"corp", "example", "home", "internal", "intranet", "invalid", "lan"}
@@ -116,7 +116,7 @@ def _path_fix(provider: str, parts: SplitResult) -> str:
         return _written(host, provider, known[provider][0])
     if host in _companies() or known is _VERTEX:
         return f"this host speaks {' and '.join(known)}: write provider: {next(iter(known))}"
-    return _by_rule(provider, path) if provider in CALLED else ""
+    return _by_rule(provider, path) if provider in APPENDED_PATHS else ""
 
 
 def _known(host: str) -> _Paths:
@@ -127,7 +127,7 @@ def _known(host: str) -> _Paths:
 def _written(host: str, provider: str, path: str) -> str:
     """The name of a resource is the operator's own: it is not repeated."""
     host = next((f"RESOURCE{s}" for s in _BY_SUFFIX if host.endswith(s)), host)
-    return f"write https://{host}{path}: {CALLED[provider]} is appended to it"
+    return f"write https://{host}{path}: {APPENDED_PATHS[provider]} is appended to it"
 
 
 def _companies() -> set[str]:
@@ -136,7 +136,7 @@ def _companies() -> set[str]:
 
 
 def _by_rule(provider: str, path: str) -> str:
-    called = CALLED[provider]
+    called = APPENDED_PATHS[provider]
     if _ENDPOINT.search(path):
         return f"write only what stands before {called}: that is appended to it"
     if "//" in path or _DOUBLED.search(path):

@@ -1,4 +1,4 @@
-"""Mistakes in what a deployment adds to its requests, or leaves out of them."""
+"""Finds mistakes in what a deployment adds to its requests, or leaves out of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from router.config.secrets import VARIABLE
 
 MAX_PARAMETER_CHARACTERS: Final = 8_192
 MAX_HEADER_CHARACTERS: Final = 4_096
-LIMITS: Final = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
-"""The budget of a request is held by these."""
-FILLED: Final = frozenset(
+LIMIT_FIELDS: Final = ("max_tokens", "max_completion_tokens")
+LIMITS: Final = frozenset({*LIMIT_FIELDS, "max_output_tokens"})
+"""Fields that bound the cost of an answer."""
+FILLED_FIELDS: Final = frozenset(
     {
         *("model", "messages", "contents", "input", "stream", "n"),
         *("system", "systemInstruction", "system_instruction"),
@@ -31,7 +32,7 @@ FILLED: Final = frozenset(
     }
 )
 """Fields that the router fills in: the request itself, and what its cost depends on."""
-CARRIED: Final = frozenset(
+CONNECTION_HEADERS: Final = frozenset(
     {
         *("host", "content-length", "content-type", "content-encoding", "transfer-encoding"),
         *("connection", "keep-alive", "te", "trailer", "upgrade", "expect"),
@@ -39,8 +40,8 @@ CARRIED: Final = frozenset(
     }
 )
 """Headers of the connection and of the body's form: the client sets them."""
-KEYED: Final = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
-OPENAI_ALONE: Final = ("limit_field", "stream_usage", "strict_schema", "alternate_roles")
+KEY_HEADERS: Final = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
+OPENAI_ONLY: Final = ("limit_field", "stream_usage", "strict_schema", "alternate_roles")
 
 Found = Iterator[tuple[Path, str]]
 
@@ -48,14 +49,18 @@ Found = Iterator[tuple[Path, str]]
 def check_body_rules(deployment: dict[str, Any], path: Path, env: Mapping[str, str]) -> Found:
     """(path, fix) of every mistake; values of a wrong type are left to the schema."""
     yield from _protocol(deployment, path)
-    yield from _parameters(mapped(deployment.get("parameters")), (*path, "parameters"))
+    parameters = mapped(deployment.get("parameters"))
+    added = {".".join(field) for field in _fields(parameters)}
+    yield from _parameters(parameters, (*path, "parameters"))
     for index, name in enumerate(listed(deployment.get("omit"))):
         if name in LIMITS or _limits(str(name)):
             yield (*path, "omit", index), "keep it: the budget is held by it; see limit_field"
-        elif name in FILLED and name not in ("stop", "stop_sequences"):
+        elif name in FILLED_FIELDS and name not in ("stop", "stop_sequences"):
             yield (*path, "omit", index), "keep it: the request is not the same without it"
         elif name in ("stop", "stop_sequences"):
             yield (*path, "omit", index), "write max_stops: 0, and the router cuts answers itself"
+        elif name in added:
+            yield (*path, "omit", index), "write a field in omit or in parameters, not in both"
     yield from _headers(deployment, path, env)
 
 
@@ -65,14 +70,14 @@ def _limits(name: str) -> bool:
 
 def _protocol(deployment: dict[str, Any], path: Path) -> Found:
     if deployment.get("provider") in ("anthropic", "gemini"):
-        for key in OPENAI_ALONE:
+        for key in OPENAI_ONLY:
             if deployment.get(key) not in (None, "auto"):
                 yield (*path, key), "take it out: the protocol has one way, and it is used"
 
 
 def _parameters(parameters: dict[str, Any], path: Path) -> Found:
     for field in _fields(parameters):
-        if ".".join(field) in FILLED | LIMITS:
+        if ".".join(field) in FILLED_FIELDS | LIMITS:
             yield (*path, *field), "take it out: the router fills it in from the request"
     try:
         size = len(json.dumps(parameters, allow_nan=False))
@@ -95,9 +100,9 @@ def _headers(deployment: dict[str, Any], path: Path, env: Mapping[str, str]) -> 
     seen: set[str] = set()
     for name, variable in mapped(deployment.get("headers")).items():
         here, small = (*path, "headers", name), name.lower()
-        if small in CARRIED:
+        if small in CONNECTION_HEADERS:
             yield here, "take it out: the router's client sets it"
-        if small in KEYED and has_key:
+        if small in KEY_HEADERS and has_key:
             yield here, "keep either this header or api_key_env and api_key_file"
         if small in seen:
             yield here, "write this header once"

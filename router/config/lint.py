@@ -1,4 +1,4 @@
-"""Doubts about a config: what is well-formed, and by all experience not meant. Nothing is asked."""
+"""Finds what is well-formed in a config and probably not meant. No I/O."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from router.config.base_urls import is_public, url_doubts
+from router.config.body_checks import LIMIT_FIELDS, OPENAI_ONLY
 from router.config.document import Path
 from router.config.schema import Config, DeploymentSection
 from router.domain.catalog import PROVIDERS
@@ -16,7 +17,7 @@ Doubts: TypeAlias = Iterator[tuple[str, str]]
 """(key of a deployment, dotted; fix). A fix repeats no value: it may be a secret."""
 
 LEAST_USD_PER_MTOK: Final = 0.004
-"""Less is on no price list: it is a price of one token, or of a thousand."""
+"""Lowest price of any list: less is the price of one token, or of a thousand."""
 MOST_USD_PER_MTOK: Final = 1_000.0
 LEAST_USD_OF: Final = {
     "claude": 0.2,
@@ -25,7 +26,7 @@ LEAST_USD_OF: Final = {
     "gpt-4": 0.04,
     "gpt-5": 0.04,
 }
-"""Names of models whose cheapest costs more: dear ones' prices per thousand tokens stand out."""
+"""Part of a model's name to a price below the cheapest such model: less is per thousand tokens."""
 LEAST_TIMEOUT_MS: Final = 1_000
 
 _KEYS_OF: Final = {
@@ -40,7 +41,7 @@ _KEYS_OF: Final = {
     "nvapi-": ("nvidia.com",),
     "csk-": ("cerebras.ai",),
 }
-"""How a company's keys begin, and the domains that take them."""
+"""Beginnings of companies' keys, and the domains that take them."""
 _COMPANIES: Final = frozenset(d for domains in _KEYS_OF.values() for d in domains) | {
     "deepseek.com",
     "mistral.ai",
@@ -55,9 +56,11 @@ _PLACEHOLDER: Final = re.compile(
 _PREFIXES: Final = {
     "api.openai.com": ("openai/",),
     "api.anthropic.com": ("anthropic/",),
-    "generativelanguage.googleapis.com": ("models/", "google/", "gemini/"),
+    "generativelanguage.googleapis.com": ("google/", "gemini/"),
 }
-"""Words before a model's name that other places want, and its own company does not know."""
+"""Prefixes of a model's name that gateways want, and its own company does not know."""
+
+_CHANGES: Final = {"parameters", "headers", "omit", *OPENAI_ONLY}
 
 
 def lint(config: Config, keys: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
@@ -80,7 +83,7 @@ def deployment_doubts(deployment: DeploymentSection, key: str) -> Doubts:
     host = urlsplit(url).hostname or ""
     yield from (("base_url", fix) for fix in url_doubts(deployment.provider, url))
     yield from _key_doubts(deployment, key, url, host)
-    yield from _model_doubts(deployment.model, host)
+    yield from _model_doubts(deployment, host)
     yield from _price_doubts(deployment, host)
     yield from _limit_doubts(deployment)
 
@@ -92,7 +95,7 @@ def url_of(deployment: DeploymentSection) -> str:
 def _called(deployment: DeploymentSection, key: str) -> tuple[str, ...]:
     url = url_of(deployment).rstrip("/")
     # What changes the request may be meant as another choice.
-    own = (deployment.parameters, deployment.headers, deployment.omit)
+    own = deployment.model_dump(include=_CHANGES)
     return (deployment.provider, url, deployment.model, key, repr(own))
 
 
@@ -101,7 +104,7 @@ def _key_doubts(deployment: DeploymentSection, key: str, url: str, host: str) ->
     public = is_public(host)
     if not key:
         if public and not deployment.headers:
-            yield place, "name the variable that holds the key: servers of the internet want one"
+            yield place, "name the variable that holds the key: public servers want one"
         return
     if public and url.startswith("http:"):
         yield "base_url", "write https://: the key and all prompts can be read on the way"
@@ -128,9 +131,12 @@ def _within(host: str, domains: frozenset[str] | tuple[str, ...]) -> bool:
     return any(host == domain or host.endswith(f".{domain}") for domain in domains)
 
 
-def _model_doubts(model: str, host: str) -> Doubts:
+def _model_doubts(deployment: DeploymentSection, host: str) -> Doubts:
+    model = deployment.model
     if any(c.isspace() for c in model):
         yield "model", "write the model's name without white space"
+    if deployment.provider == "gemini" and model.startswith("models/"):
+        yield "model", "leave out models/: it stands before the name in the path"
     for prefix in _PREFIXES.get(host, ()):
         if model.startswith(prefix):
             yield "model", f"leave out {prefix}: this host knows the name that follows it"
@@ -156,7 +162,7 @@ def _price_doubts(deployment: DeploymentSection, host: str) -> Doubts:
                 f"price.{place}_usd_per_mtok",
                 ("write USD (not cents) per million tokens: no model is as dear as that"),
             )
-    if is_public(host) and not (read and written):
+    if is_public(host) and not (read and written) and not name.endswith(":free"):
         yield "price", "write what the price list says: what costs nothing is preferred to all else"
     elif 0 < 2 * written <= read:
         yield "price.output_usd_per_mtok", "compare with the price list: output is never so cheap"
@@ -165,5 +171,7 @@ def _price_doubts(deployment: DeploymentSection, host: str) -> Doubts:
 def _limit_doubts(deployment: DeploymentSection) -> Doubts:
     if deployment.max_output_tokens == deployment.context_window_tokens:
         yield "max_output_tokens", "write less than context_window_tokens: a prompt needs room too"
+    if deployment.limit_field not in (None, *LIMIT_FIELDS):
+        yield "limit_field", f"write {' or '.join(LIMIT_FIELDS)}: other names may not bound answers"
     if deployment.timeout_ms < LEAST_TIMEOUT_MS:
-        yield "timeout_ms", "write milliseconds: hardly a model answers within a second"
+        yield "timeout_ms", "write milliseconds: few models answer within a second"

@@ -135,14 +135,14 @@ class DeploymentSection(ConfigSection):
     headers: dict[HeaderName, str] = Field(default_factory=dict, max_length=16)
     """Further HTTP headers: name to the environment variable that holds the value."""
     limit_field: FieldName | None = None
-    """Name of the output limit with `openai`, `max_tokens` or `max_completion_tokens`; unset: as
+    """Name of the output limit with `openai`: `max_tokens` or `max_completion_tokens`. Unset: as
     the host takes it."""
     stream_usage: bool | None = None
     """Ask streams of `openai` for their usage; `no` where `stream_options` is refused. Unset: as
     the host takes it."""
-    strict_schema: Literal["auto"] | bool = "auto"
-    """Strict mode of a JSON Schema with `openai`; `auto`: where the schema is one that strict mode
-    takes."""
+    strict_schema: Literal["auto", True, False] = "auto"
+    """Strict mode of a JSON Schema with `openai`; `auto`: `yes` for a schema that strict mode takes
+    for certain."""
     max_stops: Annotated[int, Field(ge=0, le=64)] | None = None
     """Stop sequences that it takes; at further ones the router cuts the answer. Unset: as the host
     takes them."""

@@ -28,7 +28,8 @@ def literal_secrets(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
     elif isinstance(value, str) and _KEY.search(value):
         yield path, "take the key out of the file: use api_key_env or api_key_file"
     elif isinstance(value, str) and has_password(value):
-        yield path, "take the password out of the file: a URL may come from the environment"
+        fix = "name a variable in api_key_env, headers or redis.url_env"
+        yield path, f"take the password out of the file: {fix}"
 
 
 def has_password(url: str) -> bool:

@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from router.domain.rewordings import (
+    ABOUT_IT,
     ENGLISH,
+    IN_A_LANGUAGE,
     MARKS_COUNT,
     NAMED,
     QUOTED,
@@ -38,6 +40,7 @@ _END: Final = re.compile(
     r"(?<![\s!#$%&(*+,./:;<=>?@\[\\^_{|~\u2026\uff01\uff1f\u3002\u061f\u0964-])"
     r"[ \u00a0\u202f]?([?.;\u061f\u037e\u0964\u3002\uff1f])$"
 )
+_ABBREVIATED: Final = re.compile(r"\w+ \w{1,4}\.")
 _QUESTION: Final = "?;\u061f\u037e\u0964\uff1f"
 _STOP: Final = ".\u0964\u3002"
 
@@ -57,7 +60,9 @@ def canonical(text: str) -> str | None:
     if not text or text[0].isspace() or len(text) > MOST_CHARS or _UNPLAIN.search(text):
         return None
     if not SIGNS_COUNT.search(text):
-        text = _CURLY.sub(r'"\1"', _APOSTROPHE.sub("'", _composed(text)))
+        text = _composed(text)
+        text = text if "'" in text else _APOSTROPHE.sub("'", text)
+        text = text if '"' in text else _CURLY.sub(r'"\1"', text)
     forms = (reader.read(text) for reader in _READERS)
     return next((form for form in forms if form is not None), None) or _uncontracted(text)
 
@@ -71,19 +76,22 @@ def _composed(text: str) -> str:
 
 
 _NEGATED: Final = re.compile(
-    r"\b(I|[Yy]ou|[Ww]e|[Tt]hey) (?:can(?:not|'t)|(do|have|are)(?: not|n't)) (?=[a-z])"
+    r"(I|You|We|They) (?:can(?:not|'t)|(do|have|are)(?: not|"
+    r"n't)) (?=[a-z][^.:?!\"]*\. (?:Explain it\.?$|"
+    r"(?:What|How|Why|Where|Who|When|Should|Can) (?!.*\b(?:it|this|that)\b)[^.:!]*\?$))"
 )
 
 
 def _uncontracted(text: str) -> str | None:
-    """Returns the prompt with negations of `I`, `you`, `we` and `they` in full, None without any.
+    """Returns a negation of `I`, `you`, `we` or `they` and the question after it in full.
 
-    >>> _uncontracted("They can't swim and I don't care.")
-    'They cannot swim and I do not care.'
+    None without any, and where the first may be a text that something is to be done with.
+
+    >>> _uncontracted("I can't swim. What should I do?")
+    'I cannot swim. What should I do?'
+    >>> _uncontracted("I can't swim. Make it longer.")
     """
-    if '"' in text or not _NEGATED.search(text):
-        return None
-    if WORDS_COUNT.search(text) or WORDS_COMPARED.search(text):
+    if any(p.search(text) for p in (WORDS_COUNT, WORDS_COMPARED)) or not _NEGATED.match(text):
         return None
     return _NEGATED.sub(lambda m: f"{m[1]} {m[2]} not " if m[2] else f"{m[1]} cannot ", text)
 
@@ -102,7 +110,8 @@ class _Reader:
 
     def __init__(self, words: Rewordings) -> None:
         polite = f"(?:(?:{words.please})[,\u060c]? )?" if words.please else ""
-        greeted = f"(?:(?:{words.greetings})[,!.\u060c] ?)?" if words.greetings else ""
+        first = "|".join(filter(None, (words.greetings, words.please, "(?!)")))
+        greeted = f"(?P<greeted>(?:{first})[,!.\u060c\uff0c\uff01\u3001\u3002] ?)?"
         tell = f"(?P<tell>(?:{words.tell})[,:\u060c]? )?" if words.tell else "(?P<tell>(?!))?"
         self._lead = re.compile(f"{greeted}{polite}{tell}{polite}\u00bf?", re.IGNORECASE)
         self._asks, self._requests = re.compile(words.asks), re.compile(words.requests or "(?!)")
@@ -117,17 +126,16 @@ class _Reader:
 
     def read(self, text: str) -> str | None:
         """Returns None for a prompt that is not of this language, or of no form that it knows."""
-        if not self._letters.search(text):
-            return None
-        lead = self._lead.match(text)
-        if lead is None or (lead.end() > 1 and NAMED.search(text)):
+        lead = self._lead.match(text) if self._letters.search(text) else None
+        if lead is None or _counts(text, lead):
             return None
         plain = text[lead.end() :]
         plain = _lowered(plain) if self._lowers else plain
         direct, told = _rewritten(self._shaped, plain), lead["tell"] is not None
         asks = told or self._asks.match(direct) is not None
         requests = self._requests.match(direct) is not None
-        if not asks and not requests:
+        spoken = (lead.end() > 1 or direct != plain) and IN_A_LANGUAGE.search(text)
+        if spoken or not (asks or requests):
             return None
         marks = _QUESTION * (asks or direct != plain) + _STOP * (told or requests)
         body = self._without_end(direct, marks)
@@ -144,10 +152,18 @@ class _Reader:
         words_count = WORDS_COUNT.search(text) is not None
         text = text if words_count else self._thanked.sub("", text)
         end = _END.search(text)
-        if end and end[1] not in marks:
+        if (end and end[1] not in marks) or _ABBREVIATED.fullmatch(text):
             return text
         text = text[: end.start()] if end else text
         return text if words_count else self._please.sub("", text)
+
+
+def _counts(text: str, lead: re.Match[str]) -> bool:
+    """Returns whether what is said before the question may be what is asked about."""
+    rest = text[lead.end() :]
+    if lead["greeted"] and (ABOUT_IT.search(rest) or WORDS_COUNT.search(rest)):
+        return True
+    return lead.end() > 1 and NAMED.search(text) is not None
 
 
 def _rules(rules: Rules) -> tuple[_Rule, ...]:

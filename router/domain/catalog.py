@@ -61,7 +61,7 @@ class BodyRules:
 
     Known of hosts or learned, not configured: renamed: (field, its name there); prompted: formats
     that the system prompt asks for, "schema" or "json" for any JSON as well; key_header: header of
-    the key; query: of the URL.
+    the key; query: of the URL; reasoned_calls: calls without `reasoning_content` are refused.
     """
 
     limit_field: str | None = None
@@ -77,6 +77,7 @@ class BodyRules:
     prompted: str = ""
     key_header: str | None = None
     query: str | None = None
+    reasoned_calls: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,7 +267,7 @@ Delta: TypeAlias = TextDelta | ToolCallDelta
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """What a stream has cost so far beyond its deltas; it is charged and never handed out.
+    """Output of a stream beyond its deltas; it is charged and never handed out.
 
     characters: of hidden reasoning. tokens: of output, as the provider counts them; 0 for no count.
     """

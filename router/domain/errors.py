@@ -393,6 +393,8 @@ class ProviderRefusedRequest(ProviderError):
     fault = Fault.REQUEST
     unsupported: bool = False
     """The field `parameter`, or the value it has, is not known or not permitted there."""
+    lasting: bool = True
+    """Refused whatever the value, and beside whatever other field."""
     instead: str = ""
     """The field that the provider wants in its place, "" where it names none."""
 

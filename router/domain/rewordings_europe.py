@@ -18,7 +18,9 @@ GERMAN: Final = Rewordings(
         r"(?:was|wer|wo|wann|warum|wieso|wie|wen|wem) (?:ist|sind|war|waren|hat|haben|heißt|liegt|"
         r"kann|können|funktioniert|funktionieren|macht|bedeutet|gibt|wird|werden|soll|muss|"
         r"darf) \S|"
-        r"wie [a-zäöü]+ (?:ich|man) \S|wie (?:viel|viele|lange|alt|groß|hoch|weit|oft|schnell) \S|"
+        r"wie (?:kann|soll|muss|darf|mache|finde|bekomme|lerne) (?:ich|man) \S|"
+        r"wie (?:viel|viele|lange|alt|groß|hoch|weit|oft|schnell) (?:ist|sind|war|waren|hat|"
+        r"kostet|dauert) \S|"
         r"(?:was|wer|wo|wie) .+ (?:ist|sind|funktioniert|hat)\b"
     ),
     requests=r"(?:erkläre,?|beschreibe|nenne|vergleiche|gib mir) \S",
@@ -63,10 +65,11 @@ DUTCH: Final = Rewordings(
     requests=r"leg \S|beschrijf \S|noem \S",
     shaped=(
         (
-            r"(?:kun|kan) je (?:me )?(?:alsjeblieft )?((?:(?! hoe | wat |,).)+) uitleggen(?=\?|$)",
+            r"(?:kun|kan) je (?:me (?:alsjeblieft )?|alsjeblieft )((?:(?! hoe | wat |"
+            r",).)+) uitleggen(?=\?|$)",
             r"leg \1 uit",
         ),
-        ("leg (?:me )?(?:alsjeblieft|alstublieft) ", "leg "),
+        ("leg (?:alsjeblieft|alstublieft) ", "leg "),
     ),
     told=((r"(wat|wie|waar) ((?:(?!\b(?:is|zijn)\b|,).)+) (is|zijn|was|waren)$", r"\1 \3 \2"),),
     thanks="alsjeblieft|alstublieft|bedankt|dank je|dank u",
@@ -81,7 +84,7 @@ SWEDISH: Final = Rewordings(
         r"(?:vad|vem|var) .+ (?:är)\b|vilken .+ (?:är)\b"
     ),
     requests=r"(?:förklara|beskriv) \S",
-    shaped=((r"kan du (?:snälla )?(?=(?:förklara|beskriva) )", ""), ("beskriva ", "beskriv ")),
+    shaped=((r"kan du snälla (?=(?:förklara|beskriva) )", ""), ("beskriva ", "beskriv ")),
     told=((r"(vad|vem|var) ((?:(?!\bär\b|,).)+) (är)$", r"\1 \3 \2"),),
     thanks="tack|tack så mycket|snälla",
 )
@@ -92,7 +95,8 @@ FRENCH: Final = Rewordings(
     please="s'il te plaît|s'il vous plaît|stp|svp",
     tell=(
         r"(?:peux|pourrais)-tu me dire|(?:pouvez|pourriez)-vous me dire|tu peux me dire|"
-        r"est-ce que (?:tu peux|vous pouvez) me dire|dis-moi|dites-moi|sais-tu|savez-vous|"
+        r"est-ce que (?:tu peux|vous pouvez) me dire|dis-moi|dites-moi|"
+        r"(?:sais-tu|savez-vous) (?=(?:quel|qui|où)\b)(?!.*\b(?:je|j'|tu|vous|nous|moi)\b)|"
         r"je (?:voudrais|veux|aimerais) savoir"
     ),
     asks=(
@@ -106,14 +110,14 @@ FRENCH: Final = Rewordings(
     shaped=(
         (r"(?:(?:peux|pourrais)-tu|(?:pouvez|pourriez)-vous) m'expliquer ", "explique "),
         ("(?:explique|expliquez)-moi |expliquez ", "explique "),
-        (r"(?:peux|pourrais)-tu (?:m')?(?:décrire) ", "décris "),
+        ("(?:peux|pourrais)-tu me décrire ", "décris "),
     ),
     thanks="s'il te plaît|s'il vous plaît|stp|svp|merci|merci d'avance|merci beaucoup",
     bare="s'il te plaît|s'il vous plaît|stp|svp",
     equal=(
         _HOW_IT_WORKS,
         ("c'est quoi (?=la capitale (?:de|du|d'))", "quelle est "),
-        (r"c'est quoi (?=(?:l'|le |la |les |un |une )[\w '-]+$)", "qu'est-ce que "),
+        ("c'est quoi (?=une? [\\w-]+$)", "qu'est-ce que "),
         (r"qu'est-ce que c'est que (?=(?:l'|le |la |les |un |une ))", "qu'est-ce que "),
     ),
 )
@@ -123,19 +127,22 @@ SPANISH: Final = Rewordings(
     tell=(
         r"(?:¿?(?:puedes|podrías|puede|podría) decirme|¿?me (?:puedes|podrías|puede|"
         r"podría) decir|dime|"
-        r"dígame|¿?sabes|quiero saber|quisiera saber|me gustaría saber)"
+        r"dígame|¿?sabes(?!.*\b(?:te|tú|yo|me|nos|mi|soy|eres)\b)|quiero saber|quisiera saber|"
+        r"me gustaría saber)"
         r"(?=,? ¿?(?:cu[aá]l|qui[eé]n|d[oó]nde|c[oó]mo|cu[aá]nd?t?o|por qué|qué))"
     ),
     asks=(
         r"(?:cuál|cuáles) (?:es|son|era|fue) \S|quién(?:es)? \w+ \S|"
         r"(?:dónde|cómo|cuándo|por qué) (?:está|están|es|son|se|puedo|funciona|funcionan|fue|"
         r"nació|hay) ?\S|"
-        r"qué (?:es|son|significa|hora|día|año) \S|cuánt[oa]s? \w+ \S"
+        r"qué (?:es|son|significa|hora|día|año) \S|cuánt[oa]s \w+ \S|cuánto (?:es|son|cuesta|"
+        r"dura|mide|pesa) \S"
     ),
     requests=r"(?:explique|describe|enumera|resume|recomienda|dame) \S",
     shaped=(
         (
-            r"¿?(?:(?:puedes|podrías) explicar|(?:puedes|podrías|puede|podría) explicarme) ",
+            r"¿?(?:(?:puedes|podrías) explicar(?= (?:el|la|los|las|cómo|qué|por qué)\\b)|"
+            "(?:puedes|podrías|puede|podría) explicarme) ",
             "explique ",
         ),
         (r"¿?me (?:puedes|podrías|puede|podría) explicar ", "explique "),
@@ -154,8 +161,9 @@ ITALIAN: Final = Rewordings(
     ),
     asks=(
         r"(?:qual|quale|quali) (?:è|sono|era) \S|chi (?:è|era|ha) \S|"
-        r"(?:dove|come|quando|perché) (?:è|sono|si|posso|funziona|funzionano|ha) ?\S|"
-        r"(?:che )?cos'è \S|(?:che )?cosa (?:è|sono) \S|quant[oaie] \w+ \S|dov'è \S|com'è \S"
+        r"(?:dove|come|quando) (?:è|sono|si|posso|funziona|funzionano|ha) ?\S|"
+        r"(?:che )?cos'è \S|(?:che )?cosa (?:è|sono) \S|quant[ie] \w+ \S|quanto (?:costa|dura|"
+        r"pesa|misura) \S|dov'è \S|com'è \S"
     ),
     requests=r"(?:spiega|descrivi|elenca|riassumi) \S",
     shaped=(
@@ -175,14 +183,15 @@ PORTUGUESE: Final = Rewordings(
     ),
     asks=(
         r"(?:qual|quais) (?:é|são|era|foi) \S|quem (?:é|era|foi|escreveu|inventou) \S|"
-        r"(?:onde|como|quando|por que) (?:é|são|está|fica|se|posso|funciona|funcionam|foi) ?\S|"
-        r"o que (?:é|são|significa) \S|quant[oa]s? \w+ \S"
+        r"(?:onde|quando|por que) (?:é|são|está|fica|se|posso|funciona|funcionam|foi) ?\S|"
+        r"como (?:se|posso|funciona|funcionam) ?\S|"
+        r"o que (?:é|são|significa) \S|quant[oa]s \w+ \S|quanto (?:é|custa|dura|mede|pesa) \S"
     ),
     requests=r"(?:explique|descreva|liste|resuma) \S",
     shaped=(
         (
-            r"(?:você (?:pode|poderia) (?:me |por favor )?|(?:pode|poderia) (?:me|"
-            r"por favor) )explicar ",
+            r"(?:(?:você )?(?:pode|poderia) (?:me|por favor) explicar|"
+            r"você (?:pode|poderia) explicar(?= (?:o|a|os|as|como|por que)\b)) ",
             "explique ",
         ),
         ("me explique |explique-me ", "explique "),
@@ -213,11 +222,14 @@ RUSSIAN: Final = Rewordings(
     tell=(
         r"(?:скажи|скажите|подскажи|подскажите|ответь)(?: мне)?(?:,? пожалуйста)?|"
         r"(?:ты )?(?:можешь|можете) (?:мне )?(?:сказать|подсказать)|"
-        r"не (?:могли|мог|могла) бы (?:вы|ты) (?:мне )?сказать|(?:ты )?(?:знаешь|не знаешь)|"
+        r"не (?:могли|мог|могла) бы (?:вы|ты) (?:мне )?сказать|(?:ты )?(?:знаешь|"
+        r"не знаешь)(?=,? (?:какой|какая|какое|какие|кто|где|когда)\b)"
+        r"(?!.*\b(?:я|мне|меня|ты|тебя|тебе|мы|нас)\b)|"
         r"(?:я )?хочу знать|(?:расскажи|расскажите)(?=, (?:как работает|почему) )"
     ),
     asks=(
-        r"(?:какой|какая|какое|какие) \w+ \w|(?:кто|где|когда|почему|зачем|как) "
+        r"(?:какой|какая|какое|какие) (?!\w+(?:ый|ий|ой|ая|яя|ое|ее|ые|ие) )\w+ \w|(?:кто|где|"
+        r"когда|почему|зачем|как) "
         r"(?:работает|работают|написал|изобрёл|находится|родился|называется|можно|мне|такой|"
         r"такая|был)"
         r" \S|как [а-яё]+ть \S|что (?:такое|значит|означает) \S|сколько \w+ \S"
@@ -240,7 +252,8 @@ UKRAINIAN: Final = Rewordings(
     please="будь ласка",
     tell=r"(?:скажи|скажіть|підкажи|підкажіть)(?: мені)?(?:, будь ласка)?",
     asks=(
-        r"(?:який|яка|яке|які) \w+ \w|(?:хто|де|коли|чому|як) \w+ \w|що (?:таке|означає) \S|"
+        r"(?:який|яка|яке|які) (?!\w+(?:ий|ій|а|е|і) )\w+ \w|(?:хто|де|коли|чому|як) \w+ \w|"
+        r"що (?:таке|означає) \S|"
         r"скільки \w+ \S"
     ),
     requests=r"(?:поясни|опиши) \S",
@@ -255,7 +268,7 @@ GREEK: Final = Rewordings(
     asks=(
         r"(?:ποια|ποιο|ποιος|ποιες|ποιοι) (?:είναι|ήταν|έγραψε) \S|τι είναι \S|πού (?:είναι|"
         r"βρίσκεται) \S|"
-        r"(?:πότε|γιατί|πώς) (?:είναι|ήταν|λειτουργεί|γεννήθηκε) ?\S"
+        r"(?:πότε|πώς) (?:είναι|ήταν|λειτουργεί|γεννήθηκε) ?\S"
     ),
     requests=r"(?:εξήγησε|περίγραψε) \S",
     shaped=((r"(?:μπορείς να μου εξηγήσεις|εξήγησέ μου|εξηγήστε μου) ", "εξήγησε "),),

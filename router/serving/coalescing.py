@@ -16,8 +16,9 @@ from router.serving.request_state import RequestState
 
 MOST_FOLLOWERS: Final = 256
 """Requests that wait for one answer in a router; more are answered by themselves."""
-MOST_IN_VAIN: Final = 2
-"""Answers that could not be shared, after which a request does not wait for another."""
+PATIENCE: Final = 6
+SPENT: Final = {Ending.IN_VAIN: 3, Ending.FAILED: 1}
+"""Of the patience, by how another's request ended; without any a request is answered by itself."""
 DEADLINE_SHARE: Final = 0.75
 """Share of the time left that is waited: the rest is for a call of its own."""
 FIRST_PAUSE_S: Final = 0.02
@@ -40,13 +41,13 @@ class Followers:
 
         Where one that leads ends without an answer, one of those who waited leads the others.
         """
-        until_s, in_vain = self._until_s(state), 0
+        until_s, spent = self._until_s(state), 0
         while state.hit is None and (flight := state.flight) is not None:
             if flight.is_led_by(state.id):
                 break
             state.hit = _fitting(await self._landing(flight, until_s), fits)
-            in_vain += flight.ending is Ending.IN_VAIN
-            if state.hit is None and self._may_go_on(flight, in_vain, until_s):
+            spent += SPENT.get(flight.ending, 0)
+            if state.hit is None and self._may_go_on(flight, spent, until_s):
                 state.hit, state.flight = await self._cache.join(state.key, state.id, fits)
             else:
                 state.flight = None
@@ -60,10 +61,10 @@ class Followers:
             wait_s = min(wait_s, (state.deadline_s - now_s) * DEADLINE_SHARE)
         return now_s + wait_s
 
-    def _may_go_on(self, flight: Flight, in_vain: int, until_s: float) -> bool:
+    def _may_go_on(self, flight: Flight, spent: int, until_s: float) -> bool:
         if not flight.landed.done() or flight.ending is Ending.AWAY:
             return False
-        return in_vain < MOST_IN_VAIN and self._clock() < until_s
+        return spent < PATIENCE and self._clock() < until_s
 
     async def _landing(self, flight: Flight, until_s: float) -> Hit | None:
         if flight.followers >= MOST_FOLLOWERS:
@@ -85,7 +86,7 @@ class Followers:
                 await asyncio.sleep(pause_s)
                 pause_s = min(1.5 * pause_s, LONGEST_PAUSE_S)
                 hit, claimed = await self._cache.look(flight.key)
-                ending = Ending.LEFT if claimed else Ending.IN_VAIN
+                ending = Ending.LEFT if claimed else Ending.FAILED
         except RouterError:
             self._observer.degraded("cache")
             ending = Ending.AWAY

@@ -37,8 +37,8 @@ class ResponseCacheSettings:
     """Cosine similarity that another wording of a prompt needs to get its answer; null: none gets
     it."""
     max_entries_per_partition: Count = 1_000
-    """Answers kept for similarity look-ups among requests alike but for the wording of the last
-    user message."""
+    """Wordings of one prompt that others are compared with, the newest ones; 16 at most, whatever
+    stands here."""
     coalesce_wait_ms: Annotated[int, WHOLE, Ge(0), Le(600_000)] = 30_000
     """Longest wait of a request for the answer to the same one under way, in any router, and three
     quarters of its deadline at most. Then it is answered by itself. 0: no request waits."""
@@ -53,12 +53,13 @@ class Hit:
 class Ending(Enum):
     """How a flight ended without an answer for others.
 
-    LEFT: nothing is known of the request. IN_VAIN: it got no answer that may be shared. AWAY: the
-    store does not tell.
+    LEFT: nothing is known of the request. IN_VAIN: it got an answer that may not be shared. FAILED:
+    it got none, or another router does not tell. AWAY: the store does not tell.
     """
 
     LEFT = "left"
     IN_VAIN = "in_vain"
+    FAILED = "failed"
     AWAY = "away"
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -41,6 +41,8 @@ from router.serving.rephrase import RephraseDetector, attachment_digest, letter_
 from router.serving.request_state import RequestState, open_request
 
 QUICK_CHARACTERS = 16_384
+UNREAD_S = 2.0
+"""Longest time that a piece of a stream waits for its caller while others wait for the answer."""
 HANDOUT_S = 1.0
 """Kept of a deadline: a write that is under way may take a moment to end."""
 LEAST_S = 0.5
@@ -100,7 +102,8 @@ class Pipeline:
             await self._share(state)
             async with aclosing(self._serve(state)) as deltas:
                 async for delta in deltas:
-                    yield delta
+                    with self._handed_over(state):
+                        yield delta
         except BaseException:
             self.background.start(self._finish(state, Ending.LEFT))
             raise
@@ -117,15 +120,26 @@ class Pipeline:
             self.background.start(self.idempotency.release(state.request, state.id))
             raise
 
-    async def _finish(
-        self, state: RequestState, ending: Ending = Ending.IN_VAIN
-    ) -> Completion | None:
+    @contextmanager
+    def _handed_over(self, state: RequestState) -> Iterator[None]:
+        """A caller who does not read holds none of those who wait for the same answer."""
+        if state.flight is None:
+            yield
+            return
+        timer = asyncio.get_running_loop().call_later(UNREAD_S, self._let_go, state, Ending.LEFT)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    async def _finish(self, state: RequestState, ending: Ending | None = None) -> Completion | None:
         """Close and keep the answer for the same key; without an answer the key is free at once.
 
         ending: what those who wait for the same answer are told where they may not have it.
         """
         if state.answer is None:
             self.background.start(self.idempotency.release(state.request, state.id))
+        ending = ending or (Ending.FAILED if state.answer is None else Ending.IN_VAIN)
         if not state.is_keepable:
             self._let_go(state, ending)
         try:

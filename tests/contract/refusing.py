@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,14 @@ _OPENAI_FIELDS = {
 }
 _OPENAIS_OWN = {"seed", "stream_options", "max_completion_tokens"}
 _MISTRAL_FIELDS = _OPENAI_FIELDS - _OPENAIS_OWN | {"random_seed"}
+
+
+NO_SIGNATURE = "skip_thought_signature_validator"
+
+
+def signature_of(text: Any) -> str:
+    """Returns what stands for a text and no other."""
+    return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def is_blank(text: Any) -> bool:
@@ -173,8 +182,13 @@ def _claude_block(block: Json, role: str) -> Iterator[str]:
 
 
 def _claude_thinking(body: Json) -> Iterator[str]:
-    thinking = body.get("thinking") or {}
+    thinking, thoughts = body.get("thinking") or {}, ("thinking", "redacted_thinking")
+    for message in body["messages"]:
+        yield from _claude_thoughts(message["content"], thoughts)
     if thinking.get("type") != "enabled":
+        kinds = {block["type"] for message in body["messages"] for block in message["content"]}
+        if kinds.intersection(thoughts):
+            yield "thinking blocks where thinking is disabled"
         return
     if not 1_024 <= thinking["budget_tokens"] < body["max_tokens"]:
         yield "max_tokens must be greater than thinking.budget_tokens"
@@ -182,8 +196,22 @@ def _claude_thinking(body: Json) -> Iterator[str]:
         yield "temperature may only be set to 1 when thinking is enabled"
     if body.get("tool_choice", {}).get("type") in ("any", "tool"):
         yield "thinking may not be enabled when tool_choice forces tool use"
-    if any(b["type"] == "tool_result" for b in body["messages"][-1]["content"]):
-        yield "expected `thinking`, but found `tool_use`"
+    answers = any(b["type"] == "tool_result" for b in body["messages"][-1]["content"])
+    if answers and body["messages"][-2]["content"][0]["type"] not in thoughts:
+        yield "expected `thinking` or `redacted_thinking`, but found `tool_use`"
+
+
+def _claude_thoughts(blocks: list[Json], thoughts: Sequence[str]) -> Iterator[str]:
+    if blocks and blocks[-1]["type"] in thoughts:
+        yield "the final block in an assistant message cannot be `thinking`"
+    for block in blocks:
+        if block["type"] == "thinking":
+            if {*block} != {"type", "thinking", "signature"}:
+                yield "thinking: extra inputs are not permitted"
+            if block["signature"] != signature_of(block["thinking"]):
+                yield "invalid `signature` in `thinking` block"
+        elif block["type"] == "redacted_thinking" and {*block} != {"type", "data"}:
+            yield "redacted_thinking: extra inputs are not permitted"
 
 
 def gemini(body: Json) -> Iterator[str]:
@@ -213,8 +241,16 @@ def gemini(body: Json) -> Iterator[str]:
 def _gemini_parts(parts: list[Json]) -> Iterator[str]:
     if not parts:
         yield "must include at least one parts field"
+    calls = [part for part in parts if "functionCall" in part]
+    if calls and not calls[0].get("thoughtSignature"):
+        yield "Function call is missing a thought_signature in functionCall parts"
     for part in parts:
-        if "text" in part and is_blank(part["text"]):
+        signed = part["functionCall"]["args"] if "functionCall" in part else part.get("text")
+        told = part.get("thoughtSignature", NO_SIGNATURE)
+        if told not in (NO_SIGNATURE, signature_of(signed)):
+            yield "Thought signature is not valid"
+    for part in parts:
+        if "text" in part and is_blank(part["text"]) and "thoughtSignature" not in part:
             yield "empty text parameter"
         if "fileData" in part and not part["fileData"].get("mimeType"):
             yield "mimeType of fileData"
@@ -230,6 +266,14 @@ def _alternating(roles: list[str], other: str) -> Iterator[str]:
         yield "first message must use the user role"
     if any(a == b for a, b in pairwise(roles)):
         yield f"roles must alternate between user and {other}"
+
+
+def thinker(body: Json) -> Iterator[str]:
+    """Chat completions of models that want their reasoning back within a loop, as Kimi's do."""
+    yield from _openai_turns(body["messages"])
+    for at, message in enumerate(body["messages"]):
+        if message.get("tool_calls") and not isinstance(message.get("reasoning_content"), str):
+            yield f"reasoning_content is missing in assistant tool call message at index {at}"
 
 
 def perplexity(body: Json) -> Iterator[str]:

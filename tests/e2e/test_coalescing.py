@@ -41,6 +41,7 @@ class Provider(Ledger):
     """Answers nobody until it is free. reply: text by the number of the call, "" for a 503."""
 
     reply: Callable[[int], str] = lambda _: GOOD
+    pieces: int = 2
     free: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def _treat(
@@ -57,7 +58,8 @@ class Provider(Ledger):
             choice = {"message": {"content": text}, "finish_reason": "stop"}
             return _whole(writer, {"choices": [choice], "usage": usage})
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
-        for piece in (text[:2], text[2:]):
+        size = -(-len(text) // self.pieces)
+        for piece in (text[at : at + size] for at in range(0, len(text), size)):
             _event(writer, {"choices": [{"delta": {"content": piece}}]})
         _event(writer, {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": usage})
         writer.write(b"data: [DONE]\n\n")

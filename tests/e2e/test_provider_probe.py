@@ -385,7 +385,7 @@ async def test_the_command_says_all_and_its_status_tells(tmp_path: Path) -> None
         *_, formed, store, cost, served = out.splitlines()
         assert formed.endswith("well-formed")
         assert store == "store: a private server, which `serve` starts"
-        assert cost.startswith("calling 1 deployments")
+        assert cost.startswith("calling 1 deployment,")
         assert served.startswith("deployment d0: served answers in ")
         path.write_text(config_of([("openai", fit.base_url), ("openai", unfit.base_url)]))
         status, out, err = await ran(path, "--only", "deployments")

@@ -112,6 +112,7 @@ class Wire:
     connections: int = 0
     port: int = 0
     options: str = ""
+    model: str = "m"
     idle_s: float | None = None
 
     @property
@@ -213,7 +214,7 @@ async def routed(
             for number, each in enumerate(wires):
                 await stack.enter_async_context(wired(each))
                 made.append(
-                    f"{{name: {arm}{number}, provider: {each.provider}, model: m,"
+                    f"{{name: {arm}{number}, provider: {each.provider}, model: {each.model},"
                     f" base_url: '{each.base_url}',"
                     f" price: {{input_usd_per_mtok: 1.0, output_usd_per_mtok: 10.0}}"
                     f"{more}{each.options}}}"

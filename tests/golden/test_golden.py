@@ -26,6 +26,7 @@ from tests.golden.traffic import CACHED, ONCE, RETOLD, Key, outcome, request, se
 ADDED = (
     r"ar:epoch string ",
     r"ar:answering:\S+ string ",
+    r"ar:wordings:\S+ string ",
     r"ar:answer:\S+ string \.(model|partition|prompt|tenant)",
     r"ar:snapshots hash \*:mark",
     r"ar:reserved-until zset ",
@@ -36,8 +37,9 @@ ADDED = (
     r".*\.degraded",
 )
 """Written beside what the data holds; an older version leaves it alone."""
-SHORT_LIVED = (r"ar:reservation:\S+ hash \w+",)
-"""The data holds it of settled requests, of which only the id is kept."""
+SHORT_LIVED = (r"ar:reservation:\S+ hash \w+", r"ar:ages:\S+ zset ", r"ar:vectors:\S+ vectorset ")
+"""The data holds it of settled requests, of which only the id is kept, and as long as an answer in
+the cache."""
 ADDED_FIELDS = {"degraded", "guessed", "heard", "usage_guessed"}
 """Of records, attempts and receipts, false in the data; an older version passes over them."""
 NEARLY = 0.02

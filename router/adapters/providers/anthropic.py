@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Final
+
+import msgspec
 
 from router.adapters.providers.dialect import (
+    MAX_KEPT,
     Assembler,
     Dialect,
     Json,
+    as_written,
+    carried,
     fitting,
     given,
     is_plain,
@@ -17,6 +22,7 @@ from router.adapters.providers.dialect import (
     temperature_of,
 )
 from router.adapters.providers.reading.calls import CallPiece, arguments_of
+from router.adapters.providers.reading.characters import exact
 from router.adapters.providers.reading.fields import (
     end_of,
     first_of,
@@ -26,7 +32,13 @@ from router.adapters.providers.reading.fields import (
     string_of,
 )
 from router.adapters.providers.sending.call_ids import WORDS
-from router.adapters.providers.sending.conversations import begun, fitted, merged, system_of
+from router.adapters.providers.sending.conversations import (
+    begun,
+    fitted,
+    is_blank,
+    merged,
+    system_of,
+)
 from router.adapters.providers.sending.images import inlined
 from router.adapters.providers.sending.schemas import object_of, parameters_of
 from router.domain.catalog import Deployment
@@ -37,12 +49,44 @@ from router.domain.chat import (
     ImagePart,
     Message,
     Role,
+    TextPart,
     Tool,
+    ToolCall,
     ToolMode,
 )
 
 API_VERSION = "2023-06-01"
 _MODES = {ToolMode.AUTO: "auto", ToolMode.NONE: "none", ToolMode.REQUIRED: "any"}
+THINKING: Final = "thinking"
+REDACTED: Final = "redacted_thinking"
+_THOUGHTS: Final = (THINKING, REDACTED)
+
+
+class Thought(msgspec.Struct, omit_defaults=True):
+    """A block of thinking, and how many characters and calls of its turn stood before it.
+
+    data: of thinking that can't be read, which has neither text nor signature.
+    """
+
+    thinking: str = ""
+    signature: str = ""
+    data: str = ""
+    characters: int = 0
+    calls: int = 0
+
+    @property
+    def block(self) -> Json:
+        if self.data:
+            return {"type": REDACTED, "data": as_written(self.data)}
+        told = as_written(self.thinking), as_written(self.signature)
+        return {"type": THINKING, "thinking": told[0], "signature": told[1]}
+
+
+class Thoughts(msgspec.Struct, omit_defaults=True):
+    """The thinking of one turn, in its order. unasked: the request said nothing of thinking."""
+
+    blocks: Annotated[list[Thought], msgspec.Meta(max_length=MAX_KEPT)] = []
+    unasked: bool = False
 
 
 class Anthropic:
@@ -75,7 +119,11 @@ class Anthropic:
             stream=stream or None,
         )
         body = fitting(body, deployment)
-        return with_thinking(body) if "thinking" in body else body
+        if THINKING in body:
+            return with_thinking(body, _thoughtful(turns, deployment, asked=True))
+        if any(m.opaque for m in turns):
+            body["messages"] = _thoughtful(turns, deployment, asked=False)
+        return body
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> AnthropicAssembler:
         return AnthropicAssembler(deployment, chat)
@@ -85,14 +133,50 @@ def _messages(chat: ChatRequest) -> Sequence[Message]:
     return chat.messages if is_plain(chat) else fitted(chat.messages, WORDS, images_in_results=True)
 
 
-def _message(message: Message) -> Json:
+def _thoughtful(turns: Iterable[Message], deployment: Deployment, *, asked: bool) -> list[Json]:
+    """Returns turns with the thinking that this model wrote in them.
+
+    asked: the request speaks of thinking; else only what it wrote without being asked goes back.
+    """
+    own = ((m, carried(m, deployment, Thoughts) or Thoughts()) for m in turns)
+    return merged((_message(m, t if asked or t.unasked else Thoughts()) for m, t in own), "content")
+
+
+def _message(message: Message, thoughts: Thoughts | None = None) -> Json:
     if message.role is Role.TOOL:
         return {"role": "user", "content": [_result(message)]}
     calls = [
         {"type": "tool_use", "id": c.id, "name": c.name, "input": object_of(c.arguments)}
         for c in message.tool_calls
     ]
-    return {"role": message.role.value, "content": [*map(_part, message.content), *calls]}
+    content = [*map(_part, message.content), *calls]
+    if thoughts is not None and thoughts.blocks:
+        texts = [part.text for part in message.content if isinstance(part, TextPart)]
+        content = [*_placed(texts, calls, thoughts.blocks)]
+    return {"role": message.role.value, "content": content}
+
+
+def _placed(texts: Iterable[str], calls: Iterable[Json], thoughts: list[Thought]) -> Iterator[Json]:
+    """Yields a turn's blocks with its thinking at its places, none at the end: that is refused."""
+    rest, at = [*thoughts], 0
+    for text in texts:
+        begin, end = at, at + len(text)
+        while rest and not rest[0].calls and rest[0].characters < end:
+            thought = rest.pop(0)
+            before, at = at, max(at, thought.characters)
+            yield from _texts(text[before - begin : at - begin])
+            yield thought.block
+        yield from _texts(text[at - begin :])
+        at = end
+    for number, call in enumerate(calls):
+        while rest and rest[0].calls <= number:
+            yield rest.pop(0).block
+        yield call
+
+
+def _texts(text: str) -> Iterator[Json]:
+    if not is_blank(text):
+        yield {"type": "text", "text": text}
 
 
 def _result(message: Message) -> Json:
@@ -136,34 +220,45 @@ def _tool_choice(chat: ChatRequest) -> Json | None:
 LEAST_THINKING = 1_024
 
 
-def with_thinking(body: Json) -> Json:
+def with_thinking(body: Json, thoughtful: list[Json]) -> Json:
     """Thinking goes without temperature, top_p and a forced tool, within the output limit.
 
-    It is left out where a request has no room for it, forces a tool, or goes on with a tool's
-    result, whose turn would have to begin with the thinking of that turn.
+    It is left out where a request has no room for it, forces a tool, or goes on with the result
+    of a call that was made without: such a turn has to begin with thinking, save where the model
+    itself decides when to think. thoughtful: the messages with what was thought in them.
     """
     thinking, most = body["thinking"], body["max_tokens"]
     forced = body.get("tool_choice", {}).get("type") in ("any", "tool")
+    kind = thinking.get("type") if isinstance(thinking, dict) else None
     budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
     if isinstance(budget, int) and budget >= most:
         budget = max(LEAST_THINKING, most // 2)
         thinking = thinking | {"budget_tokens": budget}
-    if forced or _answers_a_call(body["messages"][-1]) or (budget or 0) >= most:
+    is_off = kind != "adaptive" and _goes_on_without(thoughtful)
+    if kind != "disabled" and (forced or is_off or (budget or 0) >= most):
         return {name: value for name, value in body.items() if name != "thinking"}
-    left_out = () if thinking.get("type") == "disabled" else ("temperature", "top_p")
-    kept = {name: value for name, value in body.items() if name not in left_out}
-    return kept | {"thinking": thinking}
+    if kind == "disabled":
+        return body
+    kept = {name: value for name, value in body.items() if name not in ("temperature", "top_p")}
+    return kept | {"thinking": thinking, "messages": thoughtful}
 
 
-def _answers_a_call(turn: Json) -> bool:
-    return any(part["type"] == "tool_result" for part in turn["content"])
+def _goes_on_without(turns: list[Json]) -> bool:
+    """True if the last turn answers calls of a turn that does not begin with thinking."""
+    answers = any(part["type"] == "tool_result" for part in turns[-1]["content"])
+    return answers and turns[-2]["content"][0]["type"] not in _THOUGHTS
 
 
 @dataclass(slots=True)
 class AnthropicAssembler(Assembler):
-    """_calling: by its index, whether a block is a call of the caller's tools."""
+    """_calling: by its index, whether a block is a call of the caller's tools.
+
+    _thoughts: blocks of thinking in their order. _thinking: pieces of the text, by index.
+    """
 
     _calling: dict[int | None, bool] = field(default_factory=dict)
+    _thoughts: list[tuple[Thought, list[str]]] = field(default_factory=list)
+    _thinking: dict[int | None, tuple[Thought, list[str]]] = field(default_factory=dict)
     _index: int | None = None
 
     def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
@@ -197,6 +292,8 @@ class AnthropicAssembler(Assembler):
     def _begin(self, index: int | None, block: Any, *, whole: bool = False) -> Iterator[Delta]:
         """A call's input comes with the block when the answer is whole, else in pieces."""
         call = record_of(block)
+        if call.get("type") in _THOUGHTS and not self._is_cut:
+            self._think(index, call)
         self._calling[index] = call.get("type") == "tool_use"
         if not self._calling[index]:
             yield from self.say_parts(block)
@@ -212,9 +309,37 @@ class AnthropicAssembler(Assembler):
         index = self._index if index is None else index
         pieces = first_of(delta, "partial_json", "input")
         if pieces is None:
+            if (thought := self._thinking.get(index)) and self.has_room:
+                _add(thought, delta)
             yield from self.say_parts(delta)
         elif self._calling.get(index):
             yield from self.call(CallPiece(index, arguments=arguments_of(pieces)))
+
+    def _think(self, index: int | None, block: Json) -> None:
+        thought = Thought(characters=self.heard, calls=sum(self._calling.values()))
+        self._thinking[index] = thought, []
+        self._thoughts.append(self._thinking[index])
+        _add(self._thinking[index], block)
+
+    def kept(self, calls: tuple[ToolCall, ...]) -> Thoughts | None:
+        """A signature stands for the very text: what came without one is not taken back."""
+        del calls
+        told = [thought for thought, _ in self._thoughts if thought.signature or thought.data]
+        for thought, pieces in self._thoughts:
+            thought.thinking = exact("".join(pieces))
+        if not told or not self.has_room:
+            return None
+        return Thoughts(told, THINKING not in self.deployment.rules.parameters)
+
+
+def _add(thinking: tuple[Thought, list[str]], told: Json) -> None:
+    """Add a block or a piece of one; text comes in pieces, the rest at once."""
+    thought, pieces = thinking
+    text, signature, data = (told.get(name) for name in ("thinking", "signature", "data"))
+    if isinstance(text, str):
+        pieces.append(text)
+    thought.signature = signature if isinstance(signature, str) else thought.signature
+    thought.data = data if isinstance(data, str) else thought.data
 
 
 DIALECT: Dialect = Anthropic()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
+
+import msgspec
 
 from router.adapters.providers.failures import told
 from router.adapters.providers.reading.calls import CallPiece, Calls
@@ -31,6 +34,8 @@ from router.domain.chat import (
     Delta,
     FinishReason,
     Format,
+    Message,
+    OpaquePart,
     Role,
     TextDelta,
     TextPart,
@@ -42,10 +47,17 @@ from router.domain.chat import (
 from router.domain.errors import ProviderError, ProviderMalformed, ProviderUnavailable
 
 Json: TypeAlias = dict[str, Any]
+Kept = TypeVar("Kept", bound=msgspec.Struct)
 CHARS_PER_TOKEN = 4
 HIDDEN_MARGIN: Final = 32
 """Tokens of a stream beyond what can be seen of it that are taken for overhead."""
 _JSON: Final = (b"{", b"[")
+MAX_KEPT_BYTES: Final = 1 << 20
+"""Of what a model wrote beside one answer; more is not carried back to it."""
+MAX_KEPT: Final = 256
+"""Items of one kind in it."""
+ESCAPED: Final = "\U0010ffff"
+"""Begins a text with half of a surrogate pair, which follows as JSON: UTF-8 can't hold it."""
 
 
 @dataclass(slots=True)
@@ -183,6 +195,28 @@ class Assembler(ABC):
         return self._cut is not None and self._cut.stopped
 
     @property
+    def heard(self) -> int:
+        """Characters of text so far, with those that may begin a stop sequence."""
+        return self.said + (len(self._cut.held) if self._cut is not None else 0)
+
+    @property
+    def has_room(self) -> bool:
+        """False once so much was thought that it is not carried back, nor held until then."""
+        return self.hidden <= MAX_KEPT_BYTES
+
+    def kept(self, calls: tuple[ToolCall, ...]) -> msgspec.Struct | None:
+        """Returns what the model wants to read again with this answer; None for nothing."""
+        del calls
+        return None
+
+    def _opaque(self, calls: tuple[ToolCall, ...]) -> tuple[OpaquePart, ...]:
+        kept = self.kept(calls)
+        data = b"" if kept is None else _written(kept)
+        if not 0 < len(data) <= MAX_KEPT_BYTES:
+            return ()
+        return (OpaquePart(self.deployment.provider, self.deployment.model, data),)
+
+    @property
     def has_said(self) -> bool:
         return bool(self._text or self._calls)
 
@@ -213,6 +247,7 @@ class Assembler(ABC):
             tool_calls=calls,
             mean_logprob=self.mean_logprob,
             refusal=self.refusal,
+            opaque=self._opaque(calls),
         )
 
     def _reason(self, calls: tuple[ToolCall, ...]) -> FinishReason:
@@ -292,6 +327,55 @@ class Dialect(Protocol):
         ...
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> Assembler: ...
+
+
+def _written(kept: msgspec.Struct) -> bytes:
+    try:
+        return msgspec.json.encode(kept)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(in_texts(msgspec.to_builtins(kept), _escaped))
+
+
+def in_texts(value: Any, change: Callable[[str], Any]) -> Any:
+    """Returns a value of JSON with each of its texts changed."""
+    if isinstance(value, dict):
+        return {name: in_texts(each, change) for name, each in value.items()}
+    if isinstance(value, list):
+        return [in_texts(each, change) for each in value]
+    return change(value) if isinstance(value, str) else value
+
+
+def _escaped(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return ESCAPED + json.dumps(text)
+    return text
+
+
+def carried(message: Message, deployment: Deployment, kind: type[Kept]) -> Kept | None:
+    """Returns what this deployment's model wrote beside a turn; None for nothing of that kind.
+
+    A caller may send anything: what the kind does not name is not read, the rest is left out.
+    """
+    for part in message.opaque:
+        is_own = part.provider == deployment.provider and part.model == deployment.model
+        if is_own and len(part.data) <= MAX_KEPT_BYTES:
+            try:
+                return msgspec.json.decode(part.data, type=kind)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue
+    return None
+
+
+def as_written(text: str) -> str | msgspec.Raw:
+    """Returns a text of `carried` as it goes out: unchanged, halves of a surrogate pair too."""
+    if not text.startswith(f'{ESCAPED}"'):
+        return text
+    try:
+        return msgspec.Raw(json.dumps(json.loads(text.removeprefix(ESCAPED))).encode())
+    except ValueError:
+        return text
 
 
 def given(**fields: Any) -> Json:

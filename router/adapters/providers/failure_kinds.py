@@ -1,4 +1,4 @@
-"""Which words of providers stand for which failure: codes first, the message where none tells."""
+"""Maps words of providers to kinds of failures: codes first, the message where no code tells."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _WORDS: Final = {
     FailureKind.KEY: """
         apikey authentication authorization unauthorized unauthorised unauthenticated
         permission accessdenied forbidden invalidtoken tokenexpired expiredtoken
-        unrecognizedclient accountdeactivated accountsuspended accountdisabled
+        unrecognizedclient accountdeactivated accountsuspended accountdisabled restricted
         accessterminated unsupportedcountry consumerinvalid consumersuspended
         servicedisabled accessnotconfigured invalidsignature invalidcredential invalidkey
     """,
@@ -85,13 +85,13 @@ _VAGUE: Final = """
     invalidvalue invalidparameter invalidtype missing outofrange unimplemented valueerror
     invalidimage invalidschema invalidfunction invalidtool invalidjson
 """
-"""They say that the request is refused, and not why: the message may."""
+"""Codes that say that the request is refused, and not why: the message may."""
 _CODES: Final = [(kind, words.split()) for kind, words in _WORDS.items()]
 _VAGUE_CODES: Final = _VAGUE.split()
 
 _QUOTED = re.compile(r"\"[^\"]*\"|`[^`]*`|(?<!\w)'[^']*'(?!\w)")
 ACCOUNT_CHARACTERS: Final = 300
-"""Part of a message that may speak of an account: behind it requests are echoed."""
+"""Length of a message's start that is read for an account: echoes of requests may follow it."""
 
 _TOO_LONG = re.compile(
     r"context[ _-]?(length|window|size|limit)|(prompt|input|request|message|text)s? (is|are) too"
@@ -100,7 +100,8 @@ _TOO_LONG = re.compile(
     r" for model|maximum (input|prompt|context) |longer than the (model|max)|model token limit"
     r"|max_model_len|tokens \+ .{0,60}must be <=|must have less than \d+ tokens|length of (the )?"
     r"(input|prompt|message)|range of input length|exceeds? the (maximum|max) (number|length) of"
-    r" (input|prompt|context)|exceed.{0,60}(context|input tokens|prompt tokens)|上下文|输入.{0,8}超"
+    r" (input|prompt|context)|exceed.{0,60}(context|input tokens|prompt tokens)|上下文"
+    r"|输入.{0,8}超|超长"
 )
 _FLAGGED = re.compile(
     r"content[ _-]?(filter|polic|moderation|management|exists risk)|flagged|safety"
@@ -137,6 +138,8 @@ _NO_MODEL = re.compile(
     r"|(unknown|no such|unsupported|invalid) (model|deployment)\b|not a valid model|not have access"
     r" to.{0,20} (model|it)|invalid url|unknown (url|endpoint|path)|no route|not found.{0,20} for"
     r" api version|no endpoints found for"
+    r"|model (identifier|id) is invalid|api version not supported|no models loaded"
+    r"|on-demand throughput isn.t supported|模型不存在"
 )
 _LACKS_ABILITY = re.compile(
     r"no endpoints found that (support|can)|(does not|doesn't) support|not support(ed)? (for"
@@ -147,7 +150,12 @@ _LIMITED = re.compile(
     r"rate[ -]?limit|too many requests|requests per (minute|second|day)|tokens per (minute|day)"
     r"|throttl|concurren"
 )
-_ONE_REQUEST = re.compile(r"request too large|reduce (the|your) (length|prompt|input|message)")
+_ONE_REQUEST = re.compile(r"request too large")
+_AFFORDABLE = re.compile(r"fewer max_tokens|can only afford")
+_OF_A_PART = re.compile(
+    r"(?<![\w./:@-])(images?|pictures?|files?|media|audio|video|attachments?|documents?|download\w*"
+    r"|fetch\w*|tools?|functions?|propert(y|ies)|client error)(?![\w/@-]|[:.]\w)"
+)
 
 
 def kind_of_codes(told: FailureText) -> tuple[FailureKind | None, str]:
@@ -173,7 +181,7 @@ def kind_of_codes(told: FailureText) -> tuple[FailureKind | None, str]:
 def kind_of_message(told: FailureText) -> FailureKind | None:
     """Returns the kind that the words of a message stand for, None for none that is known."""
     text = told.message.lower()
-    opening = _QUOTED.sub("", text[:ACCOUNT_CHARACTERS])
+    opening = "" if speaks_of_a_part(told) else _opening(told)
     if _LACKS_ABILITY.search(text):
         return FailureKind.REQUEST
     for pattern, said, kind in (
@@ -185,14 +193,37 @@ def kind_of_message(told: FailureText) -> FailureKind | None:
         (_QUOTA, opening, FailureKind.CREDIT),
         (_LIMITED, opening, FailureKind.RATE),
     ):
-        if pattern.search(said):
+        if told.says(pattern, said):
             return kind
     return None
 
 
+def _opening(told: FailureText) -> str:
+    return _QUOTED.sub("", told.message.lower()[:ACCOUNT_CHARACTERS])
+
+
+def speaks_of_a_part(told: FailureText) -> bool:
+    """True where what is denied or not found is an image, a file or a tool that the request names.
+
+    Its caller, or a server that the caller chose, has then said so.
+    """
+    return bool(_OF_A_PART.search(_opening(told)))
+
+
+def only_denies(told: FailureText) -> bool:
+    """True where a code says that something is not permitted, and not why."""
+    codes = " ".join(told.codes).lower()
+    return any(word in codes for word in ("permission", "forbidden", "denied"))
+
+
 def is_out_of_credit(told: FailureText) -> bool:
     """True where a rate limit is told, and meant is an account without money."""
-    return bool(_POOR.search(_QUOTED.sub("", told.message.lower()[:ACCOUNT_CHARACTERS])))
+    return bool(told.says(_POOR, _opening(told)))
+
+
+def is_affordable_for_less(told: FailureText) -> bool:
+    """True where the account has no money for this request, and some for a smaller one."""
+    return bool(_AFFORDABLE.search(told.message.lower()))
 
 
 def is_one_request_too_large(told: FailureText) -> bool:

@@ -1,4 +1,4 @@
-"""Which field of a request a provider does not take, as its refusal names it."""
+"""Finds the field of a request that a provider does not take, as its refusal names it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from router.adapters.providers.failure_text import FailureText, harmless
 
 _OPENING_CHARACTERS: Final = 600
-"""Part of a message that is the provider's own; an echo of the request may follow."""
+"""Length of a message's start that is the provider's own: an echo of the request may follow."""
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_.\[\]-]{0,63}"
 _MARK = r"[\"'`]"
@@ -44,6 +44,18 @@ _PATTERNS: Final = [re.compile(said.replace("<>", _ANY), re.IGNORECASE) for said
 _INSTEAD = re.compile(
     rf"\buse {_ANY} instead|instead,? use {_ANY.replace('name', 'other')}", re.IGNORECASE
 )
+_ONLY_DEFAULT = re.compile(r"only (?:the )?default[^.]*", re.IGNORECASE)
+_OF_ITS_VALUE = re.compile(
+    r"invalid value|out of range|between|[<>]=?|\b(?:less|greater|lower|higher|smaller|larger|more)"
+    r" than|at (?:most|least)|m(?:ax|in)imum|must be|should be|\brange|above|below|exceed|too"
+    r" (?:large|high|low|small)|\bboth\b|together|combin|\b(?:when|while|if|unless|because)\b"
+    r"|with (?:stream|tool|function|reasoning|thinking|value)|\bvalues? [\d.]+|: ?[\d.]+ ",
+    re.IGNORECASE,
+)
+"""Words of a limit to a value or of a condition: they say nothing of other requests."""
+_DOTS = re.compile(r"[.\[\]]")
+_AROUND: Final = ("", "none", "generation_config", "generationconfig")
+"""Names of what lies around the fields."""
 _FIELDS: Final = """
     temperature seed stop logprobs n user store detail tools thinking reasoning stream
 """
@@ -55,10 +67,14 @@ _WORDS, _OTHER_WORDS = frozenset(_FIELDS.split()), frozenset(_NO_FIELDS.split())
 
 @dataclass(frozen=True, slots=True)
 class RefusedParameter:
-    """name: "" where only a code says that a field is not taken. instead: "" for none."""
+    """name: "" where only a code says that a field is not taken. instead: "" for none.
+
+    lasting: refused whatever its value is, and beside whatever other field.
+    """
 
     name: str
     instead: str = ""
+    lasting: bool = True
 
 
 def refused_parameter(told: FailureText) -> RefusedParameter | None:
@@ -66,17 +82,25 @@ def refused_parameter(told: FailureText) -> RefusedParameter | None:
     text = told.message[:_OPENING_CHARACTERS]
     instead = _INSTEAD.search(text)
     other = instead and (instead["name"] or instead["other"])
-    for name in _names(text):
-        return RefusedParameter(name, harmless(other) if other else "")
+    for name in _names(told, text):
+        if _is_of(told.parameter, name):
+            lasting = not _OF_ITS_VALUE.search(_ONLY_DEFAULT.sub("", text))
+            return RefusedParameter(name, harmless(other) if other else "", lasting)
     return None
 
 
-def _names(text: str) -> Iterator[str]:
-    if both := _BOTH.search(text):
+def _is_of(field: str, name: str) -> bool:
+    """True unless the provider names another field beside its message."""
+    parts = {part.lower() for part in _DOTS.split(field)}
+    return bool(parts & {*_DOTS.split(name.lower()), *_AROUND})
+
+
+def _names(told: FailureText, text: str) -> Iterator[str]:
+    if both := told.says(_BOTH, text):
         # Of temperature and top_p the first is the more telling one.
         yield both["first"] if both["first"] == "top_p" else both["name"]
     for pattern in _PATTERNS:
-        for found in pattern.finditer(text):
+        if found := told.says(pattern, text):
             name = found["name"].strip(".")
             quoted = text[found.start("name") - 1 : found.start("name")] in ("'", '"', "`")
             if name.lower() not in _OTHER_WORDS and (quoted or _looks_like_a_field(name)):

@@ -1,4 +1,4 @@
-"""What the bodies of errors say in the words of their providers: codes, a message, a parameter.
+"""Reads the bodies of errors: their codes, messages and the field that they name.
 
 Every provider nests them in its own way. What is looked for is named here; all else, such as the
 echo of a request, is not read. Pure, bounded, and of any shape.
@@ -16,12 +16,16 @@ import msgspec
 
 MAX_NODES: Final = 64
 MAX_MESSAGE_CHARACTERS: Final = 2_000
+MAX_CODE_SPACES: Final = 2
+"""A code of more words is a sentence: "The caller does not have permission to ..."."""
 MAX_NUMBER: Final = 1_000_000_000
+_MARKS = bytes(each for each in range(128) if not chr(each).isalnum())
 _CODE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
+_PAGE = re.compile(r"\s*<(?:!doctype|!--|\?xml|html|head|body|title|center|h1)\b", re.IGNORECASE)
 _SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 _WITHIN = """
-    error errors detail details innererror inner_error metadata raw message body response fault
-    cause err violations fieldviolations field_violations base_resp data
+    error errors detail details innererror inner_error metadata raw message response fault
+    cause err violations fieldviolations field_violations base_resp
 """
 _FOLLOWED = frozenset(_WITHIN.split())
 _CODES = (
@@ -58,7 +62,7 @@ class FailureText:
 
     codes: as they came. statuses: numbers among them. message: all that was said, bounded.
     parameter: a field of the request, "" for none. retry_after_ms: a pause that the body names.
-    is_page: a web server speaks, and no model's.
+    is_page: a web server speaks, and no model's. sent: the body that was refused.
     """
 
     codes: list[str] = field(default_factory=list)
@@ -67,18 +71,35 @@ class FailureText:
     parameter: str = ""
     retry_after_ms: int | None = None
     is_page: bool = False
+    sent: bytes = b""
+    _sent_letters: bytes = b""
 
     def say(self, text: str) -> None:
-        if text.lstrip().startswith("<"):
-            self.is_page = True
-        elif text:
-            joined = f"{self.message}\n{text}" if self.message else text
-            self.message = joined[:MAX_MESSAGE_CHARACTERS]
+        joined = f"{self.message}\n{text}" if self.message else text
+        self.message = joined[:MAX_MESSAGE_CHARACTERS]
+
+    def says(self, pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+        """Returns the first match in words of the provider: not those of the request, repeated."""
+        return next((m for m in pattern.finditer(text) if not self.repeats(m[0])), None)
+
+    def repeats(self, words: str) -> bool:
+        if self.sent and not self._sent_letters:
+            self._sent_letters = _letters(self.sent)
+        return bool(self.sent) and _letters(words.encode("utf-8", "replace")) in self._sent_letters
 
 
-def read_failure(error: object) -> FailureText:
-    """Read the decoded JSON of an error, or of a body around it."""
-    found, waiting = FailureText(), deque([error])
+def _letters(text: bytes) -> bytes:
+    """Returns what JSON, quotes and line breaks leave as it is."""
+    for escaped in (b"\\n", b"\\t", b"\\r"):
+        text = text.replace(escaped, b"")
+    return text.lower().translate(None, _MARKS)
+
+
+def read_failure(error: object, sent: bytes = b"") -> FailureText:
+    """Read the decoded JSON of an error, or of a body around it. sent: what it refuses."""
+    if isinstance(error, str) and _PAGE.match(error):
+        return FailureText(is_page=True)
+    found, waiting = FailureText(sent=sent), deque([error])
     for _ in range(MAX_NODES):
         if not waiting:
             break
@@ -87,7 +108,9 @@ def read_failure(error: object) -> FailureText:
             waiting.extend(_read_record(node, found))
         elif isinstance(node, str):
             inner = _decoded(node)
-            found.say(node) if inner is None else waiting.append(inner)
+            # A prompt may be JSON: its codes are none of the provider's.
+            is_text = inner is None or found.repeats(node)
+            found.say(node) if is_text else waiting.append(inner)
         elif isinstance(node, Sequence) and not isinstance(node, bytes):
             waiting.extend(node[:MAX_NODES])
     return found
@@ -119,7 +142,7 @@ def _note_code(code: object, found: FailureText) -> None:
         code = int(code)
     if isinstance(code, int):
         code = str(code) if abs(code) < MAX_NUMBER else ""
-    if not isinstance(code, str) or not code:
+    if not isinstance(code, str) or not code or code.count(" ") > MAX_CODE_SPACES:
         return
     if code.isascii() and code.isdigit():
         found.statuses.append(int(code[:9]))

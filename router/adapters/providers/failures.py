@@ -16,10 +16,13 @@ from router.adapters.providers.failure_kinds import (
     ACCOUNT,
     LIMITS,
     FailureKind,
+    is_affordable_for_less,
     is_one_request_too_large,
     is_out_of_credit,
     kind_of_codes,
     kind_of_message,
+    only_denies,
+    speaks_of_a_part,
 )
 from router.adapters.providers.failure_parameters import RefusedParameter, refused_parameter
 from router.adapters.providers.failure_text import FailureText, harmless, read_failure
@@ -39,9 +42,9 @@ from router.domain.errors import (
 
 MAX_RETRY_AFTER_MS: Final = 3_600_000
 ACCOUNT_PAUSE_MS: Final = 30_000
-"""How long a deployment is left alone whose account has a fault: an operator has to mend it."""
+"""Pause of a deployment whose account has a fault: an operator has to mend it."""
 KEY_PAUSE_MS: Final = 5_000
-"""Less for a key: while it is rotated the earlier one is refused for a moment."""
+"""Pause after a key was refused: while keys are rotated that lasts a moment only."""
 
 _CERTAIN: Final = {
     401: FailureKind.KEY,
@@ -74,6 +77,10 @@ _ERRORS: Final[dict[FailureKind, tuple[type[ProviderError], str]]] = {
     FailureKind.LATE: (ProviderTimeout, "the provider ran out of time"),
     FailureKind.BUSY: (ProviderUnavailable, "the provider has a fault"),
 }
+_FIREWALL = re.compile(
+    r"reject|block|denied|forbidden|firewall|security|attack|incident|captcha|support id|ray id",
+    re.IGNORECASE,
+)
 _PAUSED: Final = (FailureKind.RATE, FailureKind.BUSY)
 _WAIT = re.compile(
     r"(?:try|retry)(?: again)?(?: in| after) (?:(\d{1,3})h)?(?:(\d{1,4})m(?!s))?"
@@ -83,7 +90,10 @@ _WAIT = re.compile(
 
 
 def told(
-    error: object, status: int | None = None, retry_after_ms: int | None = None
+    error: object,
+    status: int | None = None,
+    retry_after_ms: int | None = None,
+    sent: bytes = b"",
 ) -> ProviderError:
     """Returns the error that a provider tells.
 
@@ -92,8 +102,11 @@ def told(
     status: of the HTTP answer; None for an error inside an answer that began well.
 
     retry_after_ms: what the headers say, None for nothing.
+
+    sent: the body that was refused. Words of an error that stand in it may be an echo, and a
+    caller's words must not speak for a deployment.
     """
-    text = read_failure(error)
+    text = read_failure(error, sent)
     if status is None or status // 100 == 2:  # noqa: PLR2004 - told inside a good answer
         status = next((s for s in text.statuses if 400 <= s < 600), None)  # noqa: PLR2004
     elif not 300 <= status < 600:  # noqa: PLR2004
@@ -102,21 +115,29 @@ def told(
     parameter = refused_parameter(text)
     pause_ms = text.retry_after_ms if retry_after_ms is None else retry_after_ms
     kind = _kind(status, by_code, text, parameter, pause_ms)
-    is_firewall = text.is_page and status == HTTPStatus.FORBIDDEN
+    is_of_one = is_affordable_for_less(text) or (
+        text.is_page and (status == HTTPStatus.FORBIDDEN or is_firewall(error))
+    )
     made, message = _ERRORS[kind]
     failure = made(
         message,
         status=status,
         code=_code(text, code),
         parameter=text.parameter or (parameter.name if parameter else ""),
-        # A page of a firewall may concern this request alone.
-        retry_after_ms=None if is_firewall else _pause_ms(kind, pause_ms, text),
+        # It may concern this request alone; several in a row pause the deployment all the same.
+        retry_after_ms=None if is_of_one else _pause_ms(kind, pause_ms, text),
     )
     if isinstance(failure, ProviderRefusedRequest) and kind is FailureKind.PARAMETER:
         failure.unsupported = True
         failure.parameter = parameter.name if parameter else failure.parameter
         failure.instead = parameter.instead if parameter else ""
+        failure.lasting = parameter is None or parameter.lasting
     return failure
+
+
+def is_firewall(page: object) -> bool:
+    """True for a page that was shown in place of an answer because of what a request says."""
+    return isinstance(page, str) and bool(_FIREWALL.search(page[:4_096]))
 
 
 def _kind(
@@ -133,6 +154,8 @@ def _kind(
         return _certain(_CERTAIN[status], by_code)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return _limited(by_code, text, pause_ms)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR and kind_of_message(text) in LIMITS:
+        return FailureKind.CONTEXT  # servers of one's own tell it so
     if status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _faulty(by_code, pause_ms)
     return _refused(status, by_code, text, parameter)
@@ -148,8 +171,13 @@ def _refused(
         by_code = FailureKind.REQUEST  # the status says that it is no fault of the provider
     if text.is_page and status == HTTPStatus.BAD_REQUEST:
         return FailureKind.MODEL  # such as plain HTTP at the port of HTTPS
+    if by_code in ACCOUNT and speaks_of_a_part(text):
+        return FailureKind.REQUEST
     is_vague = by_code in (None, FailureKind.REQUEST)
     words = kind_of_message(text) if is_vague else by_code
+    if by_code is FailureKind.KEY and status == HTTPStatus.FORBIDDEN and only_denies(text):
+        why = kind_of_message(text)
+        words = why if why in (FailureKind.CREDIT, FailureKind.CONTENT) else by_code
     if status in _MISSING:
         return words if words in (*LIMITS, *ACCOUNT, FailureKind.REQUEST) else FailureKind.MODEL
     if is_vague and parameter is not None:

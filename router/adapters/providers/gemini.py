@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
 from urllib.parse import quote
 
+import msgspec
+
 from router.adapters.providers.dialect import (
+    MAX_KEPT,
     Assembler,
     Dialect,
     Json,
+    as_written,
+    carried,
     fitting,
     given,
     is_plain,
@@ -27,7 +33,13 @@ from router.adapters.providers.reading.fields import (
     string_of,
 )
 from router.adapters.providers.sending.call_ids import MAX_NAME_CHARACTERS, PRINTED
-from router.adapters.providers.sending.conversations import begun, fitted, merged, system_of
+from router.adapters.providers.sending.conversations import (
+    begun,
+    fitted,
+    is_blank,
+    merged,
+    system_of,
+)
 from router.adapters.providers.sending.images import inlined, kind_of
 from router.adapters.providers.sending.schemas import object_of, parameters_of, schema_of
 from router.domain.catalog import Deployment
@@ -41,6 +53,7 @@ from router.domain.chat import (
     ResponseFormat,
     Role,
     Tool,
+    ToolCall,
     ToolMode,
 )
 
@@ -50,6 +63,28 @@ SEED_BITS = 0x7FFF_FFFF
 # Calls of an earlier turn may be another model's, or have lost their signature on the way through
 # a protocol that has none; this value is the documented way to say so.
 NO_SIGNATURE = "skip_thought_signature_validator"
+
+
+class SignedCall(msgspec.Struct, omit_defaults=True):
+    """A call of an answer, whether it was signed or not."""
+
+    id: str
+    signature: str = ""
+
+
+class SignedText(msgspec.Struct):
+    """A part of an answer's text, perhaps an empty one."""
+
+    begin: int
+    end: int
+    signature: str
+
+
+class Signatures(msgspec.Struct, omit_defaults=True):
+    """What signs the parts of one turn: each has to come back on its part."""
+
+    calls: Annotated[list[SignedCall], msgspec.Meta(max_length=MAX_KEPT)] = []
+    texts: Annotated[list[SignedText], msgspec.Meta(max_length=MAX_KEPT)] = []
 
 
 class Gemini:
@@ -71,7 +106,7 @@ class Gemini:
         declared = [_tool(t) for t in chat.tools]
         body = given(
             systemInstruction={"parts": [{"text": system}]} if system else None,
-            contents=merged(_contents(turns), "parts"),
+            contents=merged(_contents(turns, deployment), "parts"),
             tools=[{"functionDeclarations": declared}] if declared else None,
             toolConfig=_tool_config(chat),
             generationConfig=_config(deployment, chat, formal) or None,
@@ -86,30 +121,56 @@ def _messages(chat: ChatRequest) -> Sequence[Message]:
     return chat.messages if is_plain(chat) else fitted(chat.messages, PRINTED)
 
 
-def _contents(turns: Iterable[Message]) -> Iterator[Json]:
+def _contents(turns: Iterable[Message], deployment: Deployment) -> Iterator[Json]:
     """A tool's result carries the name that the nearest call before it with its id has."""
     names: dict[str, str] = {}
     for message in turns:
         names |= {call.id: call.name for call in message.tool_calls}
-        yield _content(message, names)
+        yield _content(message, names, carried(message, deployment, Signatures) or Signatures())
 
 
-def _content(message: Message, names: Mapping[str, str]) -> Json:
+def _content(message: Message, names: Mapping[str, str], own: Signatures) -> Json:
     if message.role is Role.TOOL:
         name = names.get(message.tool_call_id, message.tool_call_id)
         response = {"name": sent_name(name), "response": {"result": message.text}}
         return {"role": "user", "parts": [{"functionResponse": response}]}
     calls = [
-        {
-            "functionCall": {"name": sent_name(c.name), "args": object_of(c.arguments)},
-            "thoughtSignature": NO_SIGNATURE,
-        }
-        for c in message.tool_calls
+        given(
+            functionCall={"name": sent_name(c.name), "args": object_of(c.arguments)},
+            thoughtSignature=signature,
+        )
+        for c, signature in zip(message.tool_calls, _signed(message, own.calls), strict=True)
     ]
     return {
         "role": "model" if message.role is Role.ASSISTANT else "user",
-        "parts": [*map(_wire_part, message.content), *calls],
+        "parts": [*(_signed_texts(message, own.texts) or map(_wire_part, message.content)), *calls],
     }
+
+
+def _signed(message: Message, own: Sequence[SignedCall]) -> list[str | msgspec.Raw]:
+    """Returns each call's signature: of calls made together the first alone has to have one."""
+    told = [(call.id, as_written(call.signature)) for call in own]
+    by_id, calls = dict(reversed(told)), message.tool_calls
+    signed = [by_id.get(call.id, "") for call in calls]
+    if by_id.keys().isdisjoint(call.id for call in calls):  # mapped, but in the same order
+        signed = [signature for _, signature in told] + [""] * len(calls)
+        signed = signed[: len(calls)]
+    if not any(signed):
+        return [NO_SIGNATURE] * len(signed)
+    return [signed[0] or NO_SIGNATURE, *signed[1:]]
+
+
+def _signed_texts(message: Message, own: Sequence[SignedText]) -> list[Json]:
+    """Returns the text in the parts that were signed; [] where it has changed since."""
+    text, parts, at = message.text, list[Json](), 0
+    for each in own:
+        if not at <= each.begin <= each.end <= len(text):
+            return []
+        parts += [{"text": t} for t in (text[at : each.begin],) if not is_blank(t)]
+        signature, at = as_written(each.signature), each.end
+        parts.append({"text": text[each.begin : at], "thoughtSignature": signature})
+    rest = [{"text": t} for t in (text[at:],) if not is_blank(t)]
+    return [*parts, *rest] if parts else []
 
 
 def _wire_part(part: Content) -> Json:
@@ -170,7 +231,13 @@ def _config(deployment: Deployment, chat: ChatRequest, wanted: ResponseFormat) -
 
 @dataclass(slots=True)
 class GeminiAssembler(Assembler):
-    """The end of the body is the protocol's only mark of the end."""
+    """The end of the body is the protocol's only mark of the end.
+
+    _signatures: by the number of the call.
+    """
+
+    _signatures: dict[int, str] = field(default_factory=dict)
+    _texts: list[SignedText] = field(default_factory=list)
 
     def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
         del whole
@@ -189,10 +256,30 @@ class GeminiAssembler(Assembler):
         self.mean_logprob = self.mean_logprob if logprob is None else logprob
         content = record_of(candidate.get("content"))
         for part in items_of(content.get("parts")):
+            begin, record = self.heard, record_of(part)
             yield from self.say_parts(part)
-            call = record_of(first_of(record_of(part), "functionCall", "function_call"))
+            call = record_of(first_of(record, "functionCall", "function_call"))
             if call:
                 yield from self.call(_piece(call, self.chat.tools))
+            signature = first_of(record, "thoughtSignature", "thought_signature")
+            if signature and isinstance(signature, str) and not self._is_cut:
+                self._sign(
+                    signature, begin, is_call=bool(call), is_thought=bool(record.get("thought"))
+                )
+
+    def _sign(self, signature: str, begin: int, *, is_call: bool, is_thought: bool) -> None:
+        """A text that is unwrapped from its fence is another than the one that was signed."""
+        if is_call and self._calls is not None:
+            self._signatures[self._calls.begun - 1] = signature
+        elif not is_call and not is_thought and self.chat.response_format.kind is Format.TEXT:
+            self._texts.append(SignedText(begin, self.heard, signature))
+
+    def kept(self, calls: tuple[ToolCall, ...]) -> Signatures | None:
+        signed = [SignedCall(c.id, self._signatures.get(i, "")) for i, c in enumerate(calls)]
+        has_signed = any(each.signature for each in signed)
+        if not has_signed and not self._texts:
+            return None
+        return Signatures(signed if has_signed else [], self._texts)
 
 
 def _own_name(name: str, tools: Sequence[Tool]) -> str:

@@ -20,7 +20,7 @@ from router.adapters.providers.sse import BOM, EventReader
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta, Unseen
-from router.domain.errors import ProviderMalformed, ProviderRefusedRequest
+from router.domain.errors import ProviderError, ProviderMalformed, ProviderRefusedRequest
 from router.ports import Clock
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -119,13 +119,19 @@ class HttpProvider:
         self, deployment: Deployment, chat: ChatRequest, progress: CallProgress, *, stream: bool
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Yields the body of a good answer. Raises ProviderError."""
-        response = await self._answered(deployment, chat, progress, stream=stream)
         try:
-            coding = _headers_of(response).get(b"content-encoding", "identity")
-            chunks = response.aiter_stream()
-            yield chunks if coding == "identity" else unfolded(chunks, coding)
-        finally:
-            await response.aclose()
+            response = await self._answered(deployment, chat, progress, stream=stream)
+            try:
+                coding = _headers_of(response).get(b"content-encoding", "identity")
+                chunks = response.aiter_stream()
+                yield chunks if coding == "identity" else unfolded(chunks, coding)
+            finally:
+                await response.aclose()
+        except ProviderError as error:
+            told = f"{error.code} {error.parameter}"
+            if any(secret in told for secret in self._secrets(deployment)):
+                error.code = error.parameter = ""
+            raise
 
     async def _answered(
         self, deployment: Deployment, chat: ChatRequest, progress: CallProgress, *, stream: bool
@@ -138,9 +144,17 @@ class HttpProvider:
             known = self._rules.learn(deployment, chat, body, refusal)
             if known is None:
                 raise
+            first = refusal
         progress.sent = progress.connecting = False  # a refused call is free
-        _, sent = self._written(known, chat, stream=stream)
-        return await self._sent(known, sent, progress, stream=stream)
+        body, sent = self._written(known, chat, stream=stream)
+        try:
+            response = await self._sent(known, sent, progress, stream=stream)
+        except ProviderRefusedRequest as refusal:
+            if self._rules.teaches(known, chat, body, refusal):
+                self._rules.keep(deployment, known, first)
+            raise
+        self._rules.keep(deployment, known, first)
+        return response
 
     def _written(
         self, deployment: Deployment, chat: ChatRequest, *, stream: bool
@@ -168,15 +182,15 @@ class HttpProvider:
         if response.status // 100 == 2:  # noqa: PLR2004
             return response
         try:
-            told, secrets = _headers_of(response), self._secrets(deployment)
-            raise await read_refusal(response, told, progress, self._clock(), secrets)
+            told = _headers_of(response)
+            raise await read_refusal(response, told, progress, self._clock(), body)
         finally:
             await response.aclose()
 
     def _secrets(self, deployment: Deployment) -> list[str]:
-        further = self._further.get(deployment.name, {}).values()
-        long = (value for value in further if len(value) >= LEAST_SECRET)
-        return [self._keys.get(deployment.name, ""), *long]
+        """Returns the key, and what is long enough among the headers to be one."""
+        key, further = self._keys.get(deployment.name), self._further.get(deployment.name, {})
+        return [*filter(None, [key]), *(v for v in further.values() if len(v) >= LEAST_SECRET)]
 
     def _target(self, deployment: Deployment, *, stream: bool) -> tuple[httpcore.URL, _Headers]:
         """Parsed once per deployment; deployments are as many as the config names."""
@@ -213,7 +227,7 @@ async def _read(
         if first and not BOM.startswith(first):
             break
     if first.startswith(b"<"):
-        raise web_page()
+        raise web_page(first)
     reading = _read_json if first.startswith((b"{", b"[")) else _read_events
     async for deltas in reading(first, chunks, assembler):
         yield deltas

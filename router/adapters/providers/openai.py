@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from itertools import groupby
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from router.adapters.providers.dialect import (
+    MAX_KEPT,
     Assembler,
     Dialect,
     Json,
+    as_written,
+    carried,
     fitting,
     given,
+    in_texts,
     is_plain,
     sent_stops,
     temperature_of,
 )
 from router.adapters.providers.failures import told
 from router.adapters.providers.reading.calls import piece_of
+from router.adapters.providers.reading.characters import exact
 from router.adapters.providers.reading.contents import text_of
 from router.adapters.providers.reading.fields import (
     end_of,
@@ -54,11 +63,36 @@ from router.domain.chat import (
     ResponseFormat,
     TextPart,
     Tool,
+    ToolCall,
     ToolMode,
 )
 
 ANY_JSON: Final = "json"
 JSON_OBJECT: Final = {"type": "json_object"}
+_Text: TypeAlias = str | UnsetType | None
+
+
+class Detail(msgspec.Struct, omit_defaults=True):
+    """A piece of reasoning in OpenRouter's form."""
+
+    type: str
+    id: _Text = UNSET
+    format: _Text = UNSET
+    index: int | UnsetType | None = UNSET
+    text: _Text = UNSET
+    summary: _Text = UNSET
+    data: _Text = UNSET
+    signature: _Text = UNSET
+
+
+class Reasoning(msgspec.Struct, omit_defaults=True):
+    """What was reasoned before calls, in the fields that it came in."""
+
+    reasoning_content: str | UnsetType = UNSET
+    reasoning: str | UnsetType = UNSET
+    reasoning_details: Annotated[list[Detail], msgspec.Meta(max_length=MAX_KEPT)] | UnsetType = (
+        UNSET
+    )
 
 
 class OpenAI:
@@ -76,7 +110,7 @@ class OpenAI:
         sampling, rules = chat.sampling, deployment.rules
         body = given(
             model=deployment.model,
-            messages=[_message(m) for m in _messages(chat, rules)],
+            messages=_wire_messages(_messages(chat, rules), deployment),
             tools=[_tool(t) for t in chat.tools],
             tool_choice=_tool_choice(chat),
             response_format=_format(chat.response_format, rules),
@@ -121,6 +155,25 @@ def _wish(chat: ChatRequest, rules: BodyRules) -> str:
         prompted = rules.prompted or not is_object
         return wish_of(wanted, is_object=is_object) if prompted else ""
     return "" if says_json(chat) and rules.prompted != ANY_JSON else wish_of(wanted)
+
+
+def _wire_messages(messages: Sequence[Message], deployment: Deployment) -> list[Json]:
+    """Returns them with what this model reasoned before its calls.
+
+    Where it wants that, it misses the field on the calls of others too.
+    """
+    wires = [_message(message) for message in messages]
+    if not any(message.tool_calls for message in messages):
+        return wires
+    own = [carried(m, deployment, Reasoning) if m.tool_calls else None for m in messages]
+    told = any(r is not None and r.reasoning_content is not UNSET for r in own)
+    missed = deployment.rules.reasoned_calls or told
+    for wire, reasoning in zip(wires, own, strict=True):
+        if reasoning is not None:
+            wire.update(in_texts(msgspec.to_builtins(reasoning), as_written))
+        elif missed and "tool_calls" in wire:
+            wire["reasoning_content"] = ""
+    return wires
 
 
 def _message(message: Message) -> Json:
@@ -186,6 +239,8 @@ class OpenAIAssembler(Assembler):
 
     _choice: int | None = None
     _beside: Json = field(default_factory=dict)
+    _reasoned: dict[str, list[str]] = field(default_factory=dict)
+    _details: list[Detail] = field(default_factory=list)
     _logprobs: int = 0
     _logprob: float = 0.0
 
@@ -230,6 +285,8 @@ class OpenAIAssembler(Assembler):
         if not isinstance(content := message.get("content"), str):
             content = content or message.get("text")
         thought = first_of(message, "reasoning_content", "reasoning", "thinking")
+        if not _REASONED.isdisjoint(message) and self.has_room:
+            self._reason_with(message)
         self.hidden += len(text_of(thought)) if thought else 0
         yield from self.say_parts(content or refusal)
         if calls := message.get("tool_calls"):
@@ -240,10 +297,28 @@ class OpenAIAssembler(Assembler):
 
     def _rest_of(self, message: Json) -> Iterator[Delta]:
         """Read a message in a stream: it is whole so far, so what was said is left out."""
+        self._reasoned, self._details = {}, []
         text = text_of(message.get("content"))
         if 0 < self.said <= len(text) and text.startswith("".join(self._text)):
             message = message | {"content": text[self.said :]}
         yield from self._message(message)
+
+    def _reason_with(self, message: Json) -> None:
+        for name in ("reasoning_content", "reasoning"):
+            if isinstance(text := message.get(name), str):
+                self._reasoned.setdefault(name, []).append(text)
+        for value in items_of(message.get("reasoning_details")):
+            try:
+                self._details.append(msgspec.convert(value, Detail))
+            except msgspec.ValidationError:
+                continue
+
+    def kept(self, calls: tuple[ToolCall, ...]) -> Reasoning | None:
+        """Within a loop of tools alone it is read again."""
+        if not calls or not (self._reasoned or self._details):
+            return None
+        texts = {name: exact("".join(pieces)) for name, pieces in self._reasoned.items()}
+        return Reasoning(**texts, reasoning_details=_joined(self._details) or UNSET)
 
     def _add_logprobs(self, choice: Json) -> None:
         logprobs = choice.get("logprobs")
@@ -260,9 +335,37 @@ class OpenAIAssembler(Assembler):
 
     def close(self) -> Iterator[Delta]:
         if self._beside and not self.has_said:
+            self._reasoned, self._details = {}, []
             yield from self._message(self._beside)
         yield from Assembler.close(self)
 
 
+def _joined(details: list[Detail]) -> list[Detail]:
+    """Join the pieces of a stream: neighbours of one kind and index; encrypted ones come whole."""
+    whole: list[Detail] = []
+    for _, group in groupby(enumerate(details), _place):
+        pieces = [detail for _, detail in group]
+        told = {name: _last(pieces, name) for name in Detail.__struct_fields__}
+        for name in ("text", "summary"):
+            texts = [text for each in pieces if isinstance(text := getattr(each, name), str)]
+            told[name] = exact("".join(texts)) if texts else told[name]
+        whole.append(Detail(**told))
+    return whole
+
+
+def _place(numbered: tuple[int, Detail]) -> tuple[Any, ...]:
+    number, detail = numbered
+    is_piece = isinstance(detail.index, int) and not isinstance(detail.data, str)
+    return (detail.type, detail.index) if is_piece else (number, detail.type, None)
+
+
+def _last(pieces: list[Detail], name: str) -> Any:
+    told = [value for each in pieces if (value := getattr(each, name)) is not UNSET]
+    return next(
+        (value for value in reversed(told) if value is not None), told[0] if told else UNSET
+    )
+
+
 _END: Final = "finish_reason"
+_REASONED: Final = frozenset(("reasoning_content", "reasoning", "reasoning_details"))
 DIALECT: Dialect = OpenAI()

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Final
 
 import httpcore
 import msgspec
 
-from router.adapters.providers.failures import ACCOUNT_PAUSE_MS, pause_of_headers, told
+from router.adapters.providers.failures import ACCOUNT_PAUSE_MS, is_firewall, pause_of_headers, told
 from router.adapters.providers.network import DRIVER_ERRORS, CallProgress
 from router.domain.errors import ProviderError, ProviderMalformed, ProviderNotFound
 
 MAX_REFUSAL_BYTES: Final = 64 * 1024
 REFUSAL_S: Final = 1.0
-"""How long the body of a refusal is waited for; the status alone tells most."""
+"""Longest wait for the body of a refusal; the status alone tells most."""
 _PIECE_BYTES: Final = 256 * 1024
 _GZIP_OR_ZLIB: Final = 47
 _DEFLATE: Final = -15
@@ -30,28 +30,26 @@ async def read_refusal(
     headers: Mapping[bytes, str],
     progress: CallProgress,
     now_s: float,
-    secrets: Iterable[str],
+    sent: bytes,
 ) -> ProviderError:
     """Returns the error that a status and its body stand for.
 
-    headers: by their names in lower case. now_s: seconds since the epoch. secrets: never
-    repeated.
+    headers: by their names in lower case. now_s: seconds since the epoch. sent: the body that is
+    refused.
     """
     pause_ms = pause_of_headers(headers, now_s)
     progress.refusal = told(None, response.status, pause_ms)
     coding = headers.get(b"content-encoding", "identity")
     chunks = response.aiter_stream()
     body = await _bounded(chunks if coding == "identity" else unfolded(chunks, coding))
-    error = told(_decoded(body), response.status, pause_ms)
-    if any(secret and (secret in error.code or secret in error.parameter) for secret in secrets):
-        error.code = error.parameter = ""
-    return error
+    return told(_decoded(body), response.status, pause_ms, sent)
 
 
-def web_page() -> ProviderError:
+def web_page(page: bytes) -> ProviderError:
     """Returns the error of a page where an answer was due: no model has written it."""
+    pause_ms = None if is_firewall(page.decode("utf-8", "replace")) else ACCOUNT_PAUSE_MS
     message = "a web page answers at the provider's URL"
-    return ProviderNotFound(message, status=200, retry_after_ms=ACCOUNT_PAUSE_MS)
+    return ProviderNotFound(message, status=200, retry_after_ms=pause_ms)
 
 
 async def _bounded(chunks: AsyncIterator[bytes]) -> bytes:
@@ -103,5 +101,5 @@ async def unfolded(chunks: AsyncIterator[bytes], coding: str) -> AsyncIterator[b
 
 
 def _window(data: bytes) -> int:
-    """Some servers send deflate without the head of zlib."""
+    """Returns the format of compressed data: some servers send deflate without zlib's header."""
     return _GZIP_OR_ZLIB if data[0] in (0x1F, 0x78) else _DEFLATE

@@ -1,4 +1,4 @@
-"""Where on the way to a provider a call ended that had no answer."""
+"""Tells where on the way to a provider a call without an answer ended."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def way_fault(error: BaseException) -> WayFault | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The innermost first: it knows best."""
+    """Yields an error and its causes, the innermost first: it knows best."""
     inner = error.__cause__ or error.__context__
     if inner is not None:
         yield from _chain(inner)

@@ -1,6 +1,7 @@
 """Answers by the whole request, and by similarity within a partition.
 
-The server's similarity is (1 + cosine) / 2; only the cosine leaves this file.
+Beside each answer that another wording may find, its partition holds the exact key and the prompt's
+embedding in half precision. One whose answer is gone finds nothing.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from router.domain.errors import StorageCorrupt
 from router.domain.records import CachedAnswer, CacheKey
 from router.ports.upstream import Embedding
 
-MAX_EXPIRED = 16
+MOST_WORDINGS = 16
+"""A partition is of prompts that ask the same: most are answered by the first of them."""
+ID_BYTES = 40
 MOST_AT_ONCE = 500
 SCANNED = 500
 READ = 32
 """Answers read at once by a purge: each has 256 KiB at most."""
 ROUNDING = 1e-6
+"""Without it a prompt could miss a threshold of 1 that its own embedding is held to."""
 _PUT = load("cache_put")
-_SIMILAR = load("cache_similar")
 _EVICT = load("cache_evict")
 _CLAIM = load("cache_claim")
 _RENEW = load("cache_renew")
@@ -70,16 +73,14 @@ class RedisAnswerCache:
     async def similar(
         self, key: CacheKey, embedding: Embedding, threshold: float
     ) -> tuple[CachedAnswer, float] | None:
-        keys = [
-            self._keys.vectors(key.partition),
-            self._keys.ages(key.partition),
-            self._keys.answers,
-        ]
-        # Scores are float32: without slack an equal vector could miss a threshold of 1.
-        least = (1 + threshold) / 2 - ROUNDING
-        found = await self._client.script(_SIMILAR, keys, _blob(embedding), least, MAX_EXPIRED)
-        answer = _decode(found[0]) if found else None
-        return (answer, min(1.0, 2 * float(found[1]) - 1)) if answer else None
+        wordings = await self._client.call("GET", self._keys.wordings(key.partition)) or b""
+        for cosine, exact in _ranked(wordings, embedding):
+            if cosine < threshold - ROUNDING:
+                return None
+            answer = _decode(await self._client.call("GET", self._keys.answer(exact)))
+            if answer is not None:
+                return answer, cosine
+        return None
 
     async def put(
         self, key: CacheKey, embedding: Embedding | None, cached: CachedAnswer, ttl_s: int
@@ -87,13 +88,13 @@ class RedisAnswerCache:
         payload = encode(cached)
         if len(payload) > self._bounds.max_entry_bytes:
             return
-        vector = b"" if embedding is None else _blob(embedding)
-        most = self._bounds.max_entries_per_partition
-        keys = self._place(key.exact, key.partition)
-        await self._client.script(_PUT, keys, payload, ttl_s, key.exact, vector, most)
+        wording = b"" if embedding is None else _wording(key.exact, embedding)
+        most = min(self._bounds.max_entries_per_partition, MOST_WORDINGS)
+        places = self._places(key.exact, key.partition)
+        await self._client.script(_PUT, places, payload, ttl_s, wording, most, ID_BYTES)
 
     async def evict(self, exact: str, partition: str) -> None:
-        await self._client.script(_EVICT, self._place(exact, partition), exact)
+        await self._client.script(_EVICT, self._places(exact, partition))
 
     async def purge(self, tenant: str, prompt: str = "") -> int:
         """Evict a tenant's answers, or those to the prompt of this digest. Returns their number.
@@ -118,13 +119,26 @@ class RedisAnswerCache:
         found = await self._client.call_many([("GET", place) for place in places])
         return [answer for answer in map(_decode, found) if answer is not None]
 
-    def _place(self, exact: str, partition: str) -> list[str]:
-        keys = self._keys
-        return [keys.answer(exact), keys.vectors(partition), keys.ages(partition)]
+    def _places(self, exact: str, partition: str) -> list[str]:
+        return [self._keys.answer(exact), self._keys.wordings(partition)]
 
 
-def _blob(embedding: Embedding) -> bytes:
-    return np.ascontiguousarray(embedding, dtype="<f4").tobytes()
+def _wording(exact: str, embedding: Embedding) -> bytes:
+    half = np.ascontiguousarray(embedding, dtype="<f2")
+    return exact.encode().ljust(ID_BYTES) + half.tobytes()
+
+
+def _ranked(wordings: bytes, embedding: Embedding) -> list[tuple[float, str]]:
+    """Returns cosines and exact keys, the nearest first; none of another model's embeddings."""
+    size = ID_BYTES + 2 * len(embedding)
+    if not wordings or len(wordings) % size:
+        return []
+    rows = np.frombuffer(wordings, dtype=np.uint8).reshape(-1, size)
+    known = rows[:, ID_BYTES:].copy().view("<f2").astype(np.float32)
+    known /= np.linalg.norm(known, axis=1, keepdims=True)
+    cosines = np.clip(known @ embedding, -1.0, 1.0)
+    order = np.argsort(-cosines, kind="stable")
+    return [(float(cosines[i]), rows[i, :ID_BYTES].tobytes().decode().rstrip()) for i in order]
 
 
 def _decode(payload: bytes | None) -> CachedAnswer | None:

@@ -28,17 +28,9 @@ class Keys:
         """Names the request that is being answered for all that ask the same."""
         return f"{self.prefix}answering:{exact}"
 
-    @property
-    def answers(self) -> str:
-        """Prefix that an exact hash is appended to."""
-        return self.answer("")
-
-    def vectors(self, partition: str) -> str:
-        return f"{self.prefix}vectors:{partition}"
-
-    def ages(self, partition: str) -> str:
-        """The partition's exact hashes in the order they were put."""
-        return f"{self.prefix}ages:{partition}"
+    def wordings(self, partition: str) -> str:
+        """Holds the exact hash and the embedding of each prompt of the partition, oldest first."""
+        return f"{self.prefix}wordings:{partition}"
 
     def health(self, deployment: str) -> str:
         return f"{self.prefix}health:{deployment}"

@@ -15,7 +15,6 @@ REPEATABLE_SCRIPTS: Final = frozenset(
         *(
             "cache_put",
             "cache_evict",
-            "cache_similar",
             "cache_claim",
             "cache_renew",
             "health_states",

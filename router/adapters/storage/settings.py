@@ -12,7 +12,7 @@ from router.ports.state import HealthPolicy
 AppendFsync: TypeAlias = Literal["always", "everysec"]
 
 MIN_VERSION = 8
-"""The first Redis that has vector sets."""
+"""The first Redis that sets fields which expire, by HSETEX."""
 DAY_S = 86_400
 GRACE_S = 3_600
 """A decision outlives its join window by this, so that what silence stands for finds it."""
@@ -20,7 +20,7 @@ GRACE_S = 3_600
 
 @dataclass(frozen=True, slots=True)
 class CacheBounds:
-    """max_entries_per_partition: similar prompts kept per partition, the oldest leave first.
+    """max_entries_per_partition: wordings kept per partition, 16 at most; the oldest leave first.
 
     max_entry_bytes: a longer answer is not cached.
     """

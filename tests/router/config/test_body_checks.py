@@ -111,3 +111,21 @@ def test_a_secret_among_the_parameters_is_seen() -> None:
     found, said = fix("parameters: {metadata: {key: sk-abcdefghijklmnop}}")
     assert found == "parameters.metadata.key"
     assert "sk-" not in said
+
+
+def test_a_mistake_in_strict_schema_is_named_once() -> None:
+    assert fix("strict_schema: maybe") == ("strict_schema", "write one of 'auto', True or False")
+    for word, meant in (("yes", True), ("no", False), ("auto", None)):
+        text = deployment(f"strict_schema: {word}")
+        (made,) = catalog_of(parse_config(text, "x", ENV)).deployments()
+        assert made.rules.strict_schema is meant
+
+
+@pytest.mark.parametrize(
+    ("parameters", "omitted"),
+    [("{seed: 3}", "seed"), ("{generationConfig: {seed: 3}}", "generationConfig.seed")],
+)
+def test_a_field_is_added_or_left_out_but_not_both(parameters: str, omitted: str) -> None:
+    problem = only_problem(deployment(f"parameters: {parameters}\n        omit: [{omitted}]"), ENV)
+    assert problem.key.endswith("omit.0")
+    assert problem.fix == "write a field in omit or in parameters, not in both"

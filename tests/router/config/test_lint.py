@@ -192,6 +192,13 @@ GEMINI = {"provider": "gemini", "base_url": ""}
         ({"model": "gpt 4o"}, KEY, "model", "white space"),
         ({"model": "openai/gpt-4o"}, KEY, "model", "leave out openai/"),
         (GEMINI | {"model": "models/gemini"}, "AIza0", "model", "leave out models/"),
+        (
+            {"provider": "gemini", "base_url": "http://gateway.local", "model": "models/gemini"},
+            KEY,
+            "model",
+            "leave out models/",
+        ),
+        ({"limit_field": "max_new_tokens"}, KEY, "limit_field", "max_completion_tokens"),
         ({"base_url": "https://openrouter.ai/api/v1"}, "sk-or-1", "model", "COMPANY/MODEL"),
         (prices("0.00000015", "0.6"), KEY, "price.input_usd_per_mtok", "per million"),
         (prices("0.1", "0.0000006"), KEY, "price.output_usd_per_mtok", "per million"),
@@ -234,6 +241,7 @@ def test_one_doubt_one_fix(
         (HOST, "sk-ant-of-a-gateway"),
         (HOST | {"api_key_env": "", "headers": "{x-token: KEY}"}, KEY),
         ({"base_url": "https://openrouter.ai/api/v1", "model": "meta/llama"}, "sk-or-1"),
+        (HOST | {"model": "meta/llama:free"} | prices("0", "0"), KEY),
     ],
 )
 def test_what_may_well_be_meant_raises_no_doubt(
@@ -254,12 +262,12 @@ def test_a_deployment_that_stands_there_twice(tmp_path: Path) -> None:
     assert "d0 once more" in doubt.fix
 
 
-def test_two_that_send_something_else_are_two(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", ["parameters: {reasoning_effort: high}", "alternate_roles: yes"])
+def test_two_that_send_something_else_are_two(tmp_path: Path, more: str) -> None:
     path = tmp_path / "router.yaml"
     one = "{name: d%d, provider: openai, model: m, base_url: 'http://h/v1', %s price: %s}"
     made = ", ".join(
-        one % (number, more, GOOD["price"])
-        for number, more in enumerate(["", "parameters: {reasoning_effort: high},"])
+        one % (number, more, GOOD["price"]) for number, more in enumerate(["", f"{more},"])
     )
     path.write_text(f"arms: {{only: {{deployments: [{made}]}}}}")
     assert doubts_of(load_config(path, {}), path, {}) == []

@@ -1,1 +1,1 @@
-"""What a call of a deployment shows of its config, for `check-config --probe`."""
+"""Diagnoses deployments by a call of each, for `check-config --probe`."""

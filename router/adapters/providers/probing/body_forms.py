@@ -1,4 +1,4 @@
-"""Which protocol a body is in, whole, as a stream or an error; to say what somebody else speaks."""
+"""Recognises the protocol of a body, be it an answer, a stream or an error."""
 
 from __future__ import annotations
 

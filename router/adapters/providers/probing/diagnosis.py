@@ -1,4 +1,4 @@
-"""What is wrong with a deployment, and what to change, from what came back of one call. Pure.
+"""Says what is wrong with a deployment, and what to change, by what one call brought back. Pure.
 
 A diagnosis holds no key, no prompt and nothing that a provider wrote but its code and the name of
 a field.
@@ -95,6 +95,7 @@ def diagnosed(deployment: Deployment, key: str, seen: Witnessed, error: Provider
     told = f"{found.text}{_told(seen, error)}"
     if found.grave and _is_foreign(deployment, error, form):
         told += f"; its answer is in the protocol {form.value}: write provider: {form.value}"
+        return Diagnosis(told, found.grave)
     return Diagnosis(told, found.grave, found.url)
 
 
@@ -160,8 +161,7 @@ def _by_error(deployment: Deployment, key: str, seen: Witnessed, error: Provider
     if isinstance(error, ProviderMalformed):
         return _malformed(deployment, _form(seen))
     if type(error) is ProviderRefusedRequest and error.parameter:
-        fix = "leave it out with omit, set it with parameters or limit_field"
-        return Diagnosis(f"the provider refuses a field of a plain request: {fix}")
+        return Diagnosis(_refused_field(deployment, error.parameter))
     for kind, found in _BY_KIND.items():
         if isinstance(error, kind):
             return found
@@ -186,6 +186,16 @@ _BY_KIND: Final[dict[type[ProviderError], Diagnosis]] = {
     ProviderTimeout: Diagnosis("no answer in time: is the model loaded, and timeout_ms enough?"),
     ProviderDisconnected: Diagnosis("the connection broke off before an answer: try again"),
 }
+
+
+def _refused_field(deployment: Deployment, field: str) -> str:
+    """Says which option of the deployment is to be changed."""
+    rules, name = deployment.rules, re.split(r"[.\[]", field)[-1]
+    if f'"{name}":' in rules.parameters:
+        return "the provider refuses a field of the deployment's parameters: take it out of them"
+    if name in (rules.limit_field, "max_tokens", "max_completion_tokens"):
+        return "the provider refuses the field of the output limit: write another in limit_field"
+    return "the provider refuses a field of a plain request: see parameters and omit"
 
 
 def _unauthorized(key: str, error: ProviderError) -> str:
@@ -223,5 +233,5 @@ def _malformed(deployment: Deployment, form: BodyForm) -> Diagnosis:
 
 
 def may_want_more(error: ProviderError) -> bool:
-    """True where a plain request was refused: some models refuse an answer of one token."""
+    """True where a plain request was refused: some models refuse a limit of one token."""
     return type(error) is ProviderRefusedRequest and error.fault is Fault.REQUEST

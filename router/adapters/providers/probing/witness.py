@@ -1,4 +1,4 @@
-"""What came back of a call, for whoever has to say what is wrong with a deployment."""
+"""Notes what came back of a call, for the diagnosis of a deployment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from router.adapters.providers.proxy import ProxiedPool
 from router.adapters.providers.way_faults import WayFault, way_fault
 
 MAX_HEAD_BYTES: Final = 16 * 1024
-_FOLDED: Final = (b"gzip", b"x-gzip", b"deflate")
+_COMPRESSED: Final = (b"gzip", b"x-gzip", b"deflate")
 _GZIP_OR_ZLIB: Final = 47
 
 
@@ -22,23 +22,23 @@ _GZIP_OR_ZLIB: Final = 47
 class Witnessed:
     """The last answer. status: 0 where there was none.
 
-    page: its headers say that it is one. folded: so is its body. head: first bytes of the body.
+    page: its headers name HTML. compressed: its body is. head: the first bytes of the body.
     """
 
     status: int = 0
     page: bool = False
-    folded: bool = False
+    compressed: bool = False
     head: bytes = b""
     fault: WayFault | None = None
 
     def begin(self) -> None:
         """Forget the answer before."""
-        self.status, self.page, self.folded, self.head, self.fault = 0, False, False, b"", None
+        self.status, self.page, self.compressed, self.head, self.fault = 0, False, False, b"", None
 
     @property
     def text(self) -> bytes:
-        """The first bytes as they were meant."""
-        if not self.folded:
+        """The first bytes, decompressed."""
+        if not self.compressed:
             return self.head
         try:
             return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(self.head, MAX_HEAD_BYTES)
@@ -70,7 +70,7 @@ class WitnessedPool(ProxiedPool):
         told = {name.lower(): value.lower() for name, value in response.headers}
         seen.status = response.status
         seen.page = told.get(b"content-type", b"").startswith(b"text/html")
-        seen.folded = told.get(b"content-encoding", b"") in _FOLDED
+        seen.compressed = told.get(b"content-encoding", b"") in _COMPRESSED
         response.stream = _Noted(response.stream, seen)
         return response
 

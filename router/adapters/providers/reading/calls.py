@@ -21,7 +21,7 @@ _EMPTY: Final = ("{}", "null", '""', "None")
 
 @dataclass(frozen=True, slots=True)
 class CallPiece:
-    """What one piece tells of a call. index: None for none. begins: of a call of its own.
+    """One piece of a call. index: None for none. begins: it is the first of a call.
 
     preset: the arguments are a value that pieces to come may spell out again.
     """
@@ -224,6 +224,11 @@ class Calls:
         while made in self._by_id:
             made += "_"
         return made
+
+    @property
+    def begun(self) -> int:
+        """How many have begun, those that are not handed out yet among them."""
+        return len(self._calls)
 
     def close(self) -> Iterator[ToolCallDelta]:
         """Hand out what was held back: names that may have grown, arguments that are empty."""

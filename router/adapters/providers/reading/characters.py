@@ -13,6 +13,7 @@ _KEPT: Final = {0xDC00 + byte: _RAW + byte for byte in _WRONG}
 _WRITTEN: Final = {kept: escaped for escaped, kept in _KEPT.items()}
 _ODD: Final = re.compile("[\ud800-\udfff\U0010ff80-\U0010ffff]")
 _RUNS: Final = re.compile("[\ud800-\udfff]+|[^\ud800-\udfff]+")
+_RAWS: Final = re.compile("[\U0010ff80-\U0010ffff]")
 _UNENDED: Final = re.compile(
     rb"(?:[\xc2-\xdf]|[\xe0-\xec\xee\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2}"
     rb"|\xed(?:[\x80-\xbf]|[\xa0-\xaf][\x80-\xbf](?:\xed[\xb0-\xbf]?)?)?)$"
@@ -24,6 +25,11 @@ _MOST_UNENDED: Final = 5
 def unescaped(data: bytes) -> str:
     """Returns the text of bytes in which those that are no UTF-8 are kept for `Joiner`."""
     return data.decode("utf-8", "surrogateescape").translate(_KEPT)
+
+
+def exact(text: str) -> str:
+    """Returns text as it was told, halves of a surrogate pair too; only raw bytes are joined."""
+    return clean(text) if not text.isascii() and _RAWS.search(text) else text
 
 
 def clean(text: str) -> str:

@@ -29,7 +29,7 @@ from router.domain.errors import ProviderMalformed
 
 Json: TypeAlias = dict[str, Any]
 MAX_TOKENS = 100_000_000
-"""More than any model reads or writes: a count beyond it is a provider's mistake."""
+"""Highest count of tokens that is believed: no model reads or writes so many."""
 MAX_DEPTH: Final = 4
 _NESTED: Final = (dict, list)
 MAX_DIGITS: Final = 1_000

@@ -129,8 +129,9 @@ def _with_images_asked(
             continue
         shown += images
         texts = tuple(p for p in message.parts if not isinstance(p, ImagePart))
-        if texts or message.role is Role.TOOL or message.tool_calls:
-            yield replace(message, parts=texts)
+        told = replace(message, parts=texts)
+        if _says(told):
+            yield told
     if shown:
         yield _showing(shown)
 

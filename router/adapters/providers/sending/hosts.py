@@ -1,4 +1,4 @@
-"""What hosts are known to take: the defaults of a deployment's `BodyRules`, in one table."""
+"""Defaults of a deployment's `BodyRules` by its host, in one table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MISTRAL = BodyRules(
     renamed=(("seed", "random_seed"),),
 )
 _ZHIPU = BodyRules(max_stops=1, max_temperature=1.0)
-_MOONSHOT = BodyRules(max_stops=5, max_temperature=1.0)
+_MOONSHOT = BodyRules(max_stops=5, max_temperature=1.0, reasoned_calls=True)
 
 HOSTS: Final = (
     # Temperatures above 1 are refused.
@@ -57,15 +57,16 @@ HOSTS: Final = (
     # Fields it does not know are refused, stream_options among them: usage comes without; the seed
     # has another name; ids of calls are 9 letters and digits; temperatures end at 1.5.
     HostDefaults("*.mistral.ai", _MISTRAL),
-    # A JSON Schema is refused, any JSON object is taken; at most 16 stop sequences.
-    HostDefaults("*.deepseek.com", BodyRules(max_stops=16, prompted="schema")),
+    # A JSON Schema is refused, any JSON object is taken; at most 16 stop sequences; models that
+    # think refuse calls without their reasoning, and take an empty one.
+    HostDefaults("*.deepseek.com", BodyRules(max_stops=16, prompted="schema", reasoned_calls=True)),
     # At most 4 stop sequences.
     HostDefaults("*.groq.com", BodyRules(max_stops=4)),
     HostDefaults("*.cerebras.ai", BodyRules(max_stops=4)),
     HostDefaults("openrouter.ai", BodyRules(max_stops=4)),
     # User and assistant have to take turns after the system message.
     HostDefaults("api.perplexity.ai", BodyRules(alternate_roles=True)),
-    # Temperatures end at 1; at most 5 stop sequences.
+    # Temperatures end at 1; at most 5 stop sequences; calls need a reasoning as at DeepSeek's.
     HostDefaults("*.moonshot.ai", _MOONSHOT),
     HostDefaults("*.moonshot.cn", _MOONSHOT),
     # Temperatures end at 1; one stop sequence.

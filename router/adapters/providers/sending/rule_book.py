@@ -43,10 +43,19 @@ class RuleBook(dict[Deployment, Deployment]):
         self._configured[known.name] = deployment
         return known
 
+    def teaches(
+        self, sent_by: Deployment, chat: ChatRequest, body: Body, refusal: ProviderRefusedRequest
+    ) -> bool:
+        """True if a refusal names what can be sent another way."""
+        return refusal.unsupported and lesson_of(sent_by, chat, body, refusal) is not None
+
     def learn(
         self, sent_by: Deployment, chat: ChatRequest, body: Body, refusal: ProviderRefusedRequest
     ) -> Deployment | None:
         """Returns the deployment by rules that a refused request did not keep, None for none.
+
+        They are those of one more sending, until it shows that they help: what a refusal says may
+        be an echo of its request.
 
         sent_by: as it was known when the body was written; another call may have learned since.
         """
@@ -57,13 +66,30 @@ class RuleBook(dict[Deployment, Deployment]):
         if known != sent_by:
             return known
         lesson = lesson_of(sent_by, chat, body, refusal)
-        if lesson is None:
-            return None
-        self[configured] = learned = replace(known, rules=over(known.rules, lesson))
-        if (known.name, lesson) not in self._told:
-            self._told.add((known.name, lesson))
-            _log.warning("a field is refused by %s: %s from here on", known.name, _told(lesson))
-        return learned
+        return None if lesson is None else replace(known, rules=over(known.rules, lesson))
+
+    def keep(
+        self, sent_by: Deployment, learned: Deployment, refusal: ProviderRefusedRequest
+    ) -> None:
+        """Write all further requests by these rules, for they have met the refusal.
+
+        A refusal of one value, or of one request's fields together, says nothing of the others.
+        """
+        if not refusal.lasting:
+            return
+        lesson = _lesson_between(sent_by.rules, learned.rules)
+        configured = self._configured[learned.name]
+        known = self[configured]
+        self[configured] = replace(known, rules=over(known.rules, lesson))
+        if (learned.name, lesson) not in self._told:
+            self._told.add((learned.name, lesson))
+            _log.warning("a field is refused by %s: %s from here on", learned.name, _told(lesson))
+
+
+def _lesson_between(before: BodyRules, after: BodyRules) -> BodyRules:
+    names = [each.name for each in fields(after) if each.name != "omit"]
+    changed = {n: getattr(after, n) for n in names if getattr(after, n) != getattr(before, n)}
+    return BodyRules(omit=tuple(sorted({*after.omit} - {*before.omit})), **changed)
 
 
 def _told(lesson: BodyRules) -> str:

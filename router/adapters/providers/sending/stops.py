@@ -10,28 +10,28 @@ from dataclasses import dataclass
 class StopCut:
     """Takes a text in pieces and gives back as much of it as no stop sequence can still begin in.
 
-    stopped: a sequence was found; it and all behind it are left out.
+    stopped: a sequence was found; it and all behind it are left out. held: what may begin one.
     """
 
     stops: tuple[str, ...]
     stopped: bool = False
-    _held: str = ""
+    held: str = ""
 
     def feed(self, piece: str) -> str:
         if self.stopped:
             return ""
-        text = self._held + piece
+        text = self.held + piece
         found = [at for stop in self.stops if (at := text.find(stop)) >= 0]
         if found:
-            self.stopped, self._held = True, ""
+            self.stopped, self.held = True, ""
             return text[: min(found)]
         keep = held_back(text, self.stops)
-        self._held = text[len(text) - keep :]
+        self.held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
     def rest(self) -> str:
         """Returns what was held back, once nothing follows."""
-        held, self._held = self._held, ""
+        held, self.held = self.held, ""
         return held
 
 

@@ -221,7 +221,7 @@ def _of_words(text: str) -> FailureKind | None:
         return FailureKind.TOO_MANY_CLIENTS
     if "ACL failure" in text:  # of a command that a script calls
         return FailureKind.NOT_PERMITTED
-    if "acl_check_cmd" in text:  # it knows no VSIM
+    if "acl_check_cmd" in text:  # it knows no HSETEX
         return FailureKind.VERSION_TOO_OLD
     if "DB index" in text or "SELECT is not allowed" in text or text == "Invalid Database":
         return FailureKind.WRONG_DATABASE

@@ -1,5 +1,2 @@
--- KEYS: answer, vectors, ages. ARGV: exact.
-redis.call('DEL', KEYS[1])
-redis.call('VREM', KEYS[2], ARGV[1])
-redis.call('ZREM', KEYS[3], ARGV[1])
-return 1
+-- KEYS: answer, wordings. Another wording of the prompt is answered anew.
+return redis.call('DEL', KEYS[1], KEYS[2])

@@ -1,23 +1,18 @@
--- KEYS: answer, vectors, ages. ARGV: answer, ttl_s, exact, vector or '', most entries.
+-- KEYS: answer, wordings. ARGV: answer, ttl_s, wording or '', most wordings, bytes of its id.
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-if ARGV[4] == '' then return 1 end
--- Full vectors give the true cosine; EF 32 builds the graph at a third of the default's cost.
-local function add()
-  return redis.pcall('VADD', KEYS[2], 'FP32', ARGV[4], ARGV[3], 'NOQUANT', 'EF', 32)
+local wording, id = ARGV[3], tonumber(ARGV[5])
+if wording == '' then return 1 end
+local size, kept = #wording, redis.call('GET', KEYS[2]) or ''
+-- Of another size are those of another embedding model: none of them can match any more.
+if #kept % size ~= 0 then kept = '' end
+local most, others = tonumber(ARGV[4]) - 1, {}
+for at = 1, #kept, size do
+  if kept:sub(at, at + id - 1) ~= wording:sub(1, id) then
+    others[#others + 1] = kept:sub(at, at + size - 1)
+  end
 end
-local added = add()
-if type(added) == 'table' and added.err then
-  -- Vectors of another dimension are of another embedding model: none of them can match any more.
-  redis.call('DEL', KEYS[2], KEYS[3])
-  add()
-end
-local newest = redis.call('ZRANGE', KEYS[3], -1, -1, 'WITHSCORES')
-redis.call('ZADD', KEYS[3], (newest[2] or 0) + 1, ARGV[3])
-while redis.call('ZCARD', KEYS[3]) > tonumber(ARGV[5]) do
-  redis.call('VREM', KEYS[2], redis.call('ZPOPMIN', KEYS[3])[1])
-end
--- A partition lives as long as its youngest answer.
-for i = 2, 3 do
-  if redis.call('TTL', KEYS[i]) < tonumber(ARGV[2]) then redis.call('EXPIRE', KEYS[i], ARGV[2]) end
-end
+kept = table.concat(others, '', math.max(1, #others - most + 1))
+-- They live as long as the youngest answer.
+local ttl_s = math.max(tonumber(ARGV[2]), redis.call('TTL', KEYS[2]))
+redis.call('SET', KEYS[2], kept .. wording, 'EX', ttl_s)
 return 1

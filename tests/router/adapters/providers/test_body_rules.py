@@ -214,7 +214,9 @@ def learned(
     known = book[configured]
     sent = dialect.body(known, chat, stream=True)
     again = book.learn(known, chat, sent, error)
-    assert again is None or book[configured] == again
+    if again is not None:
+        book.keep(known, again, error)
+        assert book[configured] == again
     return again and dialect.body(again, chat, stream=True)
 
 
@@ -282,9 +284,10 @@ def test_calls_under_way_learn_from_one_another() -> None:
     known = book[configured]
     sent = OpenAI().body(known, CHAT, stream=False)
     first = book.learn(known, CHAT, sent, refusal("seed"))
+    assert first is not None
+    book.keep(known, first, refusal("seed"))
     assert book.learn(known, CHAT, sent, refusal("seed")) == first
     # By the new rules the field is not sent: naming it again teaches nothing.
-    assert first is not None
     sent = OpenAI().body(first, CHAT, stream=False)
     assert book.learn(first, CHAT, sent, refusal("seed")) is None
 
@@ -294,12 +297,37 @@ def test_a_lesson_is_told_once_without_a_provider_s_words(caplog: pytest.LogCapt
     with caplog.at_level(logging.WARNING):
         for _ in range(3):  # a server that takes neither name of the limit
             for name in ("max_tokens", "max_completion_tokens"):
-                known = book[configured]
-                book.learn(known, CHAT, OpenAI().body(known, CHAT, stream=False), refusal(name))
+                known, error = book[configured], refusal(name)
+                sent = OpenAI().body(known, CHAT, stream=False)
+                learned = book.learn(known, CHAT, sent, error)
+                assert learned is not None
+                book.keep(known, learned, error)
     assert [record.getMessage() for record in caplog.records] == [
         "a field is refused by d: limit_field: max_completion_tokens from here on",
         "a field is refused by d: limit_field: max_tokens from here on",
     ]
+
+
+def test_two_lessons_at_once_are_both_kept() -> None:
+    book, configured = RuleBook(), deployment()
+    known = book[configured]
+    sent = OpenAI().body(known, CHAT, stream=False)
+    for name in ("seed", "top_p"):
+        again = replace(known, rules=replace(known.rules, omit=(name,)))
+        book.keep(known, again, refusal(name))
+    assert book[configured].rules.omit == ("seed", "top_p")
+    assert {"seed", "top_p"} <= {*sent}
+
+
+def test_a_refusal_of_one_value_says_nothing_of_other_requests() -> None:
+    book, configured = RuleBook(), deployment()
+    known, error = book[configured], refusal("temperature")
+    error.lasting = False
+    again = book.learn(known, CHAT, OpenAI().body(known, CHAT, stream=False), error)
+    assert again is not None
+    assert again.rules.omit == ("temperature",)
+    book.keep(known, again, error)
+    assert book[configured] == known
 
 
 # Stop sequences.

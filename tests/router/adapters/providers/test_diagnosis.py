@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from router.adapters.providers.failures import told
 from router.adapters.providers.probing.diagnosis import diagnosed
 from router.adapters.providers.probing.witness import Witnessed
 from router.adapters.providers.way_faults import WayFault
-from router.domain.catalog import PROVIDERS, Deployment, Price
+from router.domain.catalog import PROVIDERS, BodyRules, Deployment, Price
 from router.domain.errors import ProviderError, ProviderMalformed, ProviderUnavailable
 
 SECRET = "the words of somebody else"
@@ -75,12 +76,12 @@ def test_every_end_of_the_way_is_said_with_the_host(fault: WayFault) -> None:
     assert "secret-path" not in found.text
 
 
-def test_a_folded_error_is_read() -> None:
+def test_a_compressed_error_is_read() -> None:
     body = json.dumps({"error": {"message": "model x not found", "type": "t"}}).encode()
-    seen = Witnessed(404, folded=True, head=zlib.compress(body))
+    seen = Witnessed(404, compressed=True, head=zlib.compress(body))
     found = diagnosed(deployment("openai"), "LLM_KEY", seen, told(json.loads(body), 404))
     assert "does not know the model" in found.text
-    seen.head = b"not folded at all"
+    seen.head = b"not compressed at all"
     assert diagnosed(deployment("openai"), "LLM_KEY", seen, told(None, 404)).text
 
 
@@ -91,3 +92,30 @@ def test_a_model_in_a_path_is_no_word_about_the_model() -> None:
         found = diagnosed(deployment("gemini"), "LLM_KEY", seen, told(value, 404))
         assert "does not know the path" in found.text
         assert found.url
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("reasoning_effort", "take it out of them"),
+        ("generationConfig.thinkingBudget", "take it out of them"),
+        ("max_tokens", "write another in limit_field"),
+        ("max_new_tokens", "write another in limit_field"),
+        ("anthropic_beta", "see parameters and omit"),
+    ],
+)
+def test_a_field_that_is_refused_names_the_option_to_change(field: str, words: str) -> None:
+    parameters = json.dumps({"reasoning_effort": "high", "generationConfig": {"thinkingBudget": 0}})
+    rules = BodyRules(parameters=parameters, limit_field="max_new_tokens")
+    here = replace(deployment("openai"), rules=rules)
+    body = {"error": {"message": "no", "type": "invalid_request_error", "param": field}}
+    seen = Witnessed(400, head=json.dumps(body).encode())
+    assert words in diagnosed(here, "LLM_KEY", seen, told(body, 400)).text
+
+
+def test_where_another_protocol_is_spoken_the_base_url_is_not_in_question() -> None:
+    body = {"type": "error", "error": {"type": "not_found_error", "message": "Not found"}}
+    seen = Witnessed(404, head=json.dumps(body).encode())
+    found = diagnosed(deployment("openai"), "LLM_KEY", seen, told(body, 404))
+    assert "write provider: anthropic" in found.text
+    assert not found.url

@@ -66,6 +66,34 @@ TOLD: list[tuple[int | None, object, type[e.ProviderError], str]] = [
     (404, said("The model `m` does not exist", code="model_not_found"), MODEL, "model_not_found"),
     (400, said("Invalid model: m", "invalid_model", "1500"), MODEL, "invalid_model"),
     (400, said('model "m" not found, try pulling it first', "api_error"), MODEL, "api_error"),
+    (403, {"code": "The caller does not have permission to execute the specified operation",
+           "error": "Your team has used all available credits: please purchase more credits."},
+     CREDIT, ""),
+    (403, said("账户余额不足", None, "forbidden"), CREDIT, "forbidden"),
+    (403, said("Access was terminated: violation of our policies", None, "access_terminated"),
+     KEY, "access_terminated"),
+    (400, said("Organization has been restricted.", code="organization_restricted"), KEY,
+     "organization_restricted"),
+    (404, said("The model gpt-image-1 does not exist", code="model_not_found"), MODEL,
+     "model_not_found"),
+    # Parts of a request that are denied or missing.
+    (403, google("You do not have permission to access the File abc or it may not exist.", 403,
+                 "PERMISSION_DENIED"), REFUSED, "PERMISSION_DENIED"),
+    (400, said("401 Client Error: Unauthorized for url: https://x.example/a.png"), REFUSED,
+     INVALID),
+    (400, said("Tool get_weather does not exist"), REFUSED, INVALID),
+    (403, {"code": "permission-denied", "error": "Content violates usage guidelines."}, FLAGGED,
+     "permission-denied"),
+    (400, said("<400> InternalError.Algo.InvalidParameter: Temperature should be in [0.0, 2.0)",
+               code="invalid_parameter_error"), REFUSED, "invalid_parameter_error"),
+    (500, said("the request exceeds the available context size", "server_error", 500), LONG,
+     "server_error"),
+    (429, {"type": "error", "error": {"type": "rate_limit_error", "message": "Number of request"
+           " tokens has exceeded your per-minute rate limit. Please reduce the prompt length or"
+           " the maximum tokens requested, or try again later."}}, RATE, "rate_limit_error"),
+    (400, {"message": "The provided model identifier is invalid."}, MODEL, ""),
+    (400, {"error": {"code": "1211", "message": "模型不存在"}}, MODEL, "1211"),
+    (400, said("No models loaded. Please load a model."), MODEL, INVALID),
     (404, {"detail": "Not Found"}, MODEL, ""),
     (404, "<html>404</html>", MODEL, ""),
     (405, {"detail": "Method Not Allowed"}, MODEL, ""),
@@ -262,4 +290,12 @@ def test_long_texts_are_read_in_little_time(text: str) -> None:
     began_s = time.process_time()
     for shape in (text, said(text), nested, json.dumps(said(text))):
         told(shape, 400)
+    assert time.process_time() - began_s < 1
+
+
+def test_an_echo_is_looked_for_in_a_long_request_in_little_time() -> None:
+    sent = json.dumps({"messages": [{"content": "unauthorized, no seed. " * 100_000}]}).encode()
+    began_s = time.process_time()
+    error = told(said("unauthorized no such model seed is unknown " * 100), 400, None, sent)
+    assert isinstance(error, e.ProviderError)
     assert time.process_time() - began_s < 1

@@ -22,8 +22,8 @@ def test_no_two_places_share_a_key() -> None:
 
 def test_every_key_has_the_prefix() -> None:
     whole = [KEYS.tenants, KEYS.key_owners, KEYS.current_keys, KEYS.events, KEYS.latest]
-    whole += [KEYS.snapshots, KEYS.lease, KEYS.fence, KEYS.answers, KEYS.usage("t")]
-    whole += [KEYS.vectors("p"), KEYS.ages("p"), KEYS.health("d"), KEYS.decision("d")]
+    whole += [KEYS.snapshots, KEYS.lease, KEYS.fence, KEYS.usage("t")]
+    whole += [KEYS.wordings("p"), KEYS.health("d"), KEYS.decision("d")]
     whole += [KEYS.reservation("r"), KEYS.answer("e"), KEYS.reserved_until, KEYS.settled("t")]
     assert all(key.startswith("x:") for key in whole)
     assert len(set(whole)) == len(whole)

@@ -199,12 +199,12 @@ def test_a_user_who_may_not_ask_is_not_taken_for_unfit(server: Server) -> None:
 
 
 def test_commands_that_a_user_lacks_are_named(server: Server, tmp_path: Path) -> None:
-    server.client.execute_command("ACL SETUSER app on >secret ~ar:* +@all -xadd -vsim -xinfo")
+    server.client.execute_command("ACL SETUSER app on >secret ~ar:* +@all -xadd -hsetex -xinfo")
     url = f"redis://app:secret@127.0.0.1:{server.port}"
     assert found(url) == {"not_permitted": True}
     done = check(tmp_path, url)
     assert done.exit_code == 1
-    for name in ("XADD", "VSIM", "XINFO"):
+    for name in ("XADD", "HSETEX", "XINFO"):
         assert name in done.stderr
     assert "secret" not in done.output
 
