@@ -340,7 +340,7 @@ async def test_a_refusal_that_teaches_nothing_is_not_sent_again(tmp_path: Path) 
 @on_uvloop
 async def test_what_a_deployment_adds_goes_out(tmp_path: Path) -> None:
     options = (
-        ", headers: {x-title: TITLE, authorization: TOKEN}, omit: [temperature, config.b]"
+        ", headers: {x-title: TITLE, authorization: TOKEN}, omit: [temperature]"
         ", parameters: {reasoning_effort: high, config: {a: 1, b: 2}}, stream_usage: no"
     )
     wire = Wire(lambda a: good("openai", a, None), options=options)

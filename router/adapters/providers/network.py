@@ -38,7 +38,7 @@ DRIVER_ERRORS = (
 """Errors of the network without httpcore's timeouts; the standard library's are OSErrors."""
 
 MOST_SENDINGS: Final = 3
-LEFT_S: Final = 5.0
+LEFT_S: Final = 1.0
 """A server closes an idle connection within a round trip of a request that crosses it; one that
 closes later has begun to work on it."""
 _REFUSED_STREAM: Final = 7

@@ -12,9 +12,8 @@ _WRONG: Final = range(0x80, 0x100)
 _KEPT: Final = {0xDC00 + byte: _RAW + byte for byte in _WRONG}
 _WRITTEN: Final = {kept: escaped for escaped, kept in _KEPT.items()}
 _ODD: Final = re.compile("[\ud800-\udfff\U0010ff80-\U0010ffff]")
-_RAWS: Final = re.compile("[\U0010ff80-\U0010ffff]")
-_ODDS: Final = re.compile("[\U0010ff80-\U0010ffff]|[^\U0010ff80-\U0010ffff]+")
 _RUNS: Final = re.compile("[\ud800-\udfff]+|[^\ud800-\udfff]+")
+_RAWS: Final = re.compile("[\U0010ff80-\U0010ffff]")
 _UNENDED: Final = re.compile(
     rb"(?:[\xc2-\xdf]|[\xe0-\xec\xee\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2}"
     rb"|\xed(?:[\x80-\xbf]|[\xa0-\xaf][\x80-\xbf](?:\xed[\xb0-\xbf]?)?)?)$"
