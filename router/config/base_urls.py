@@ -108,6 +108,8 @@ def url_doubts(provider: str, url: str) -> Iterator[str]:
 
 
 def _path_fix(provider: str, parts: SplitResult) -> str:
+    if provider not in APPENDED_PATHS:
+        return ""
     path, host = parts.path.rstrip("/"), parts.hostname or ""
     known = _known(host)
     if provider in known:
@@ -116,7 +118,7 @@ def _path_fix(provider: str, parts: SplitResult) -> str:
         return _written(host, provider, known[provider][0])
     if host in _companies() or known is _VERTEX:
         return f"this host speaks {' and '.join(known)}: write provider: {next(iter(known))}"
-    return _by_rule(provider, path) if provider in APPENDED_PATHS else ""
+    return _by_rule(provider, path)
 
 
 def _known(host: str) -> _Paths:

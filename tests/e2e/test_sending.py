@@ -317,6 +317,22 @@ async def test_what_is_refused_is_left_out_from_then_on(tmp_path: Path) -> None:
 
 
 @on_uvloop
+async def test_a_model_that_refuses_two_fields_is_sent_neither(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Reply:
+        both = (refusal for refusal in REFUSALS[:2] if refusal.has(asked.body))
+        return next((refusal.answer(asked) for refusal in both), good("openai", asked, None))
+
+    wire = Wire(answer)
+    chat = chat_pb2.ChatRequest(temperature=0.2)
+    chat.messages.append(chat_pb2.Message(role=chat_pb2.ROLE_USER, text="Say it."))
+    async with routed(tmp_path, {"only": [wire]}) as router:
+        for live in (False, True):
+            done = await asked(router, "only", chat, live=live)
+            assert len(done.receipt.attempts) == 1
+    assert len(wire.asked) == 4
+
+
+@on_uvloop
 async def test_a_refusal_that_teaches_nothing_is_not_sent_again(tmp_path: Path) -> None:
     """What makes the request is not left out, nor is a field refused again and again."""
     refused = (

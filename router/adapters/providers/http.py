@@ -27,6 +27,8 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 CONNECT_S = 5.0
 DRAIN_S = 0.05
 MAX_DRAIN_BYTES = 64 * 1024
+MOST_FORMS = 3
+"""Forms in which one request is sent: a model that refuses a field may refuse another."""
 LEAST_SECRET = 8
 # Each attempt has its own time limit over all of this; only connecting is bounded here.
 _TIMEOUTS = {"connect": CONNECT_S, "pool": CONNECT_S, "read": None, "write": None}
@@ -136,24 +138,27 @@ class HttpProvider:
     async def _answered(
         self, deployment: Deployment, chat: ChatRequest, progress: CallProgress, *, stream: bool
     ) -> httpcore.Response:
-        """Send again, once, what was refused for a field that it can do without."""
-        body, sent = self._written(deployment, chat, stream=stream)
-        try:
-            return await self._sent(deployment, sent, progress, stream=stream)
-        except ProviderRefusedRequest as refusal:
-            known = self._rules.learn(deployment, chat, body, refusal)
-            if known is None:
-                raise
-            first = refusal
-        progress.sent = progress.connecting = False  # a refused call is free
-        body, sent = self._written(known, chat, stream=stream)
-        try:
-            response = await self._sent(known, sent, progress, stream=stream)
-        except ProviderRefusedRequest as refusal:
-            if self._rules.teaches(known, chat, body, refusal):
-                self._rules.keep(deployment, known, first)
-            raise
-        self._rules.keep(deployment, known, first)
+        """Send again what was refused for a field that it can do without; refusals are free."""
+        known, before, refused = deployment, deployment, None
+        for left in reversed(range(MOST_FORMS)):
+            body, sent = self._written(known, chat, stream=stream)
+            try:
+                response = await self._sent(known, sent, progress, stream=stream)
+            except ProviderRefusedRequest as refusal:
+                if refused:
+                    if not self._rules.teaches(known, chat, body, refusal):
+                        raise
+                    self._rules.keep(before, known, refused)
+                may_learn = left and (refused is None or refused.lasting)
+                learned = may_learn and self._rules.learn(known, chat, body, refusal)
+                if not learned:
+                    raise
+                known, before, refused = learned, known, refusal
+                progress.sent = progress.connecting = False
+            else:
+                break
+        if refused:
+            self._rules.keep(before, known, refused)
         return response
 
     def _written(
