@@ -18,7 +18,8 @@ from router.domain.catalog import Deployment, Price
 from router.domain.chat import Answer, ChatRequest, Message, Role, TextPart
 from router.ports.upstream import Provider
 from tests.contract.dialects import Dialect
-from tests.e2e.wire import Asked, Reply, Wire, events, on_uvloop, whole, wired
+from tests.e2e.ledger import upstream
+from tests.e2e.wire import Asked, Reply, Wire, events, on_uvloop, whole
 
 PATIENT_MS = 60_000
 CLOSED, RESET = Reply(silent=True), Reply(silent=True, aborts=True)
@@ -83,7 +84,7 @@ async def calling(
     """http2: it is offered, and not taken."""
     name = server.dialect.name
     wire, made = Wire(server.answer, name, idle_s=idle_s), make_client(http2=http2)
-    async with wired(wire), made as client:
+    async with upstream(wire), made as client:
         provider = make_providers(client, {"here": "k"})[name]
         yield Caller(provider, Deployment("here", name, wire.base_url, "m", Price(1, 1)), wire)
 
@@ -111,7 +112,7 @@ async def test_a_kept_connection_that_is_left_costs_no_request(
 @on_uvloop
 async def test_a_kept_connection_to_a_proxy_that_is_left_costs_no_request(dialect: Dialect) -> None:
     server = Server(dialect, lambda before: CLOSED if before else None)
-    async with wired(Wire(server.answer, dialect.name)) as wire:
+    async with upstream(Wire(server.answer, dialect.name)) as wire:
         rules = ProxyRules.read(f"http://127.0.0.1:{wire.port}", {})
         async with make_client(proxies=rules) as client:
             provider = make_providers(client, {"here": "k"})[dialect.name]
@@ -205,7 +206,7 @@ async def test_a_server_that_is_gone_had_been_sent_nothing(dialect: Dialect) -> 
     """It closed the kept connection, and nobody listens for another."""
     async with make_client() as client:
         server = Server(dialect)
-        async with wired(Wire(server.answer, dialect.name)) as wire:
+        async with upstream(Wire(server.answer, dialect.name)) as wire:
             provider = make_providers(client, {"here": "k"})[dialect.name]
             here = Deployment("here", dialect.name, wire.base_url, "m", Price(1, 1))
             caller = Caller(provider, here, wire)

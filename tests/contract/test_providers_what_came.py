@@ -20,7 +20,8 @@ from router.ports.upstream import Provider
 from router.serving.attempts import CHARGED
 from tests.contract.dialects import CALL, Dialect
 from tests.contract.parties import ASK
-from tests.e2e.wire import JSON_TYPE, SSE, Reply, Wire, on_uvloop, raw, whole, wired
+from tests.e2e.ledger import upstream
+from tests.e2e.wire import JSON_TYPE, SSE, Reply, Wire, on_uvloop, raw, whole
 
 Making = Callable[[Dialect], Reply]
 TEXTS = ["Forty", "-two."]
@@ -73,7 +74,7 @@ CAME: dict[str, Making] = {
 
 @asynccontextmanager
 async def answering(spoken: Dialect, reply: Reply) -> AsyncIterator[tuple[Provider, Deployment]]:
-    async with wired(Wire(lambda _: reply, spoken.name)) as wire, make_client() as client:
+    async with upstream(Wire(lambda _: reply, spoken.name)) as wire, make_client() as client:
         provider = make_providers(client, {"here": "k"})[spoken.name]
         yield provider, Deployment("here", spoken.name, wire.base_url, "m", Price(1, 1))
 
@@ -190,7 +191,7 @@ async def test_a_refusal_whose_body_outlasts_the_limit_is_told_by_its_status(
     """It was refused, and so is free, whoever leaves first."""
     reply = Reply((b'{"error": ', 30.0), 402, length=False, keeps=False)
     wire = Wire(lambda _: reply, dialect.name)
-    async with wired(wire), make_client() as client:
+    async with upstream(wire), make_client() as client:
         provider = make_providers(client, {"here": "k"})[dialect.name]
         here = Deployment("here", dialect.name, wire.base_url, "m", Price(1, 1))
         with pytest.raises(errors.ProviderOutOfCredit):
@@ -211,7 +212,10 @@ async def test_a_call_sent_again_without_a_field_may_time_out_like_any_other(
 ) -> None:
     refused = {"error": {"message": "Unsupported parameter: 'temperature'"}}
     replies = iter((whole(refused, 400), Reply((30.0,), silent=True)))
-    async with wired(Wire(lambda _: next(replies), dialect.name)) as wire, make_client() as client:
+    async with (
+        upstream(Wire(lambda _: next(replies), dialect.name)) as wire,
+        make_client() as client,
+    ):
         provider = make_providers(client, {"here": "k"})[dialect.name]
         here = Deployment("here", dialect.name, wire.base_url, "m", Price(1, 1))
         with pytest.raises(errors.ProviderTimeout):
@@ -222,7 +226,10 @@ async def test_a_call_sent_again_without_a_field_may_time_out_like_any_other(
 @on_uvloop
 async def test_a_refusal_that_holds_the_key_does_not_name_it(dialect: Dialect) -> None:
     body = {"error": {"code": "sk-k-123", "param": "sk-k-123", "message": "no"}}
-    async with wired(Wire(lambda _: whole(body, 401), dialect.name)) as wire, make_client() as http:
+    async with (
+        upstream(Wire(lambda _: whole(body, 401), dialect.name)) as wire,
+        make_client() as http,
+    ):
         provider = make_providers(http, {"here": "sk-k-123"})[dialect.name]
         here = Deployment("here", dialect.name, wire.base_url, "m", Price(1, 1))
         with pytest.raises(errors.ProviderUnauthorized) as caught:

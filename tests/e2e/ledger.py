@@ -9,7 +9,7 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 Json = dict[str, Any]
 INPUT_TOKENS = 12
@@ -135,8 +135,18 @@ def _event(writer: asyncio.StreamWriter, data: Json) -> None:
     writer.write(b"data: " + json.dumps(data).encode() + b"\n\n")
 
 
+class Speaker(Protocol):
+    port: int
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None: ...
+
+
+OneSpeaker = TypeVar("OneSpeaker", bound=Speaker)
+
+
 @asynccontextmanager
-async def upstream(ledger: Ledger) -> AsyncIterator[Ledger]:
+async def upstream(speaker: OneSpeaker) -> AsyncIterator[OneSpeaker]:
+    """Serve it on a port of its own; its connections are ended with it."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -144,16 +154,16 @@ async def upstream(ledger: Ledger) -> AsyncIterator[Ledger]:
         assert task is not None
         tasks.add(task)
         try:
-            await ledger.serve(reader, writer)
+            await speaker.serve(reader, writer)
         except asyncio.CancelledError:
             writer.close()
         finally:
             tasks.discard(task)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1_024)
-    ledger.port = server.sockets[0].getsockname()[1]
+    speaker.port = server.sockets[0].getsockname()[1]
     try:
-        yield ledger
+        yield speaker
     finally:
         server.close()
         for task in list(tasks):

@@ -21,8 +21,9 @@ from demo.stack import free_port
 from tests.contract.dialects import DIALECTS
 from tests.e2e.conftest import chat
 from tests.e2e.details import detail
+from tests.e2e.ledger import upstream
 from tests.e2e.refusals import KEY_TEXT, OF_THE_ACCOUNT, OF_THE_REQUEST, SECRET, replied
-from tests.e2e.wire import Reply, Wire, on_uvloop, raw, whole, wired
+from tests.e2e.wire import Reply, Wire, on_uvloop, raw, whole
 
 WAIT_S = 60.0
 KEY = "sk-made-up-key-of-a-test"
@@ -116,7 +117,7 @@ async def serving(folder: Path, provider: str) -> AsyncIterator[Site]:
             if arm in ("noise", "tls"):
                 wire.port = await stack.enter_async_context(noisy())
             else:
-                await stack.enter_async_context(wired(wire))
+                await stack.enter_async_context(upstream(wire))
             path = "/v1" if provider == "openai" else ""
             url = mistake.base.format(port=wire.port, path=path, free=free_port())
             price = "{input_usd_per_mtok: 1, output_usd_per_mtok: 10}"

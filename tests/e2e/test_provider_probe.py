@@ -18,7 +18,8 @@ from demo.stack import free_port
 from router.app.provider_probe import ProviderReport, probe_cost, probed
 from router.config import parse_config
 from tests.contract.dialects import DIALECTS, Dialect
-from tests.e2e.wire import Asked, Json, Reply, Wire, on_uvloop, raw, whole, wired
+from tests.e2e.ledger import upstream
+from tests.e2e.wire import Asked, Json, Reply, Wire, on_uvloop, raw, whole
 
 KEY = "sk-made-up-key-of-a-test"
 ENV = {"LLM_KEY": KEY}
@@ -150,7 +151,7 @@ async def asked_of(
         wires = []
         for provider, reply, _ in cases:
             answers = reply if callable(reply) else lambda _, reply=reply: reply
-            wires.append(await stack.enter_async_context(wired(Wire(answers, provider))))
+            wires.append(await stack.enter_async_context(upstream(Wire(answers, provider))))
         urls = [(wire.provider, wire.base_url) for wire in wires]
         return await reports(config_of(urls), limit_s=limit_s), wires
 
@@ -192,7 +193,7 @@ async def test_a_good_deployment_names_its_model_and_its_pace(
         )
         return raw(data + spoken.end_mark)
 
-    async with wired(Wire(answers, spoken.name)) as wire:
+    async with upstream(Wire(answers, spoken.name)) as wire:
         more = f", always_stream: {str(streams).lower()}"
         (report,) = await reports(config_of([(spoken.name, wire.base_url)], more))
     assert not report.grave
@@ -210,7 +211,7 @@ async def test_a_model_that_takes_no_limit_of_one_token_is_asked_for_more() -> N
             return openai_error(400, "Could not finish the message: output limit was reached")
         return good("openai")
 
-    async with wired(Wire(answers)) as wire:
+    async with upstream(Wire(answers)) as wire:
         (report,) = await reports(config_of([("openai", wire.base_url)]))
     assert not report.grave
     assert [asked.body["max_tokens"] for asked in wire.asked] == [1, 16, 512]
@@ -226,7 +227,7 @@ async def test_a_field_that_a_model_refuses_is_learned_as_requests_learn_it(
             return openai_error(400, message, "unsupported_parameter", param="max_tokens")
         return good("openai")
 
-    async with wired(Wire(answers)) as wire:
+    async with upstream(Wire(answers)) as wire:
         (report,) = await reports(config_of([("openai", wire.base_url)]))
     assert not report.grave
     assert len(wire.asked) == 2
@@ -236,7 +237,7 @@ async def test_a_field_that_a_model_refuses_is_learned_as_requests_learn_it(
 @on_uvloop
 async def test_an_answer_without_usage_and_a_name_that_is_no_name_are_told() -> None:
     body = SPOKEN["openai"].whole("ok", None, "stop") | {"model": "a\nb", "usage": None}
-    async with wired(Wire(lambda _: whole(body))) as wire:
+    async with upstream(Wire(lambda _: whole(body))) as wire:
         (report,) = await reports(config_of([("openai", wire.base_url)]))
     assert str(report).startswith("deployment warning d0: a model of another name answers")
     assert "costs are guessed" in report.text
@@ -328,7 +329,7 @@ async def test_a_proxy_that_refuses_is_named() -> None:
 
 @on_uvloop
 async def test_a_path_in_doubt_is_told_with_its_fix() -> None:
-    async with wired(Wire(lambda _: whole({"detail": "Not Found"}, 404))) as wire:
+    async with upstream(Wire(lambda _: whole({"detail": "Not Found"}, 404))) as wire:
         base = f"http://127.0.0.1:{wire.port}"
         urls = [
             ("openai", base),
@@ -347,7 +348,7 @@ async def test_a_path_in_doubt_is_told_with_its_fix() -> None:
 @on_uvloop
 async def test_a_server_that_wants_a_key_and_gets_none() -> None:
     reply = openai_error(401, "You didn't provide an API key")
-    async with wired(Wire(lambda _: reply)) as wire:
+    async with upstream(Wire(lambda _: reply)) as wire:
         text = config_of([("openai", wire.base_url)]).replace(" api_key_env: LLM_KEY,", "")
         (report,) = await reports(text)
     assert "wants a key: name its variable in api_key_env" in report.text
@@ -376,8 +377,8 @@ async def ran(path: Path, *words: str) -> tuple[int, str, str]:
 async def test_the_command_says_all_and_its_status_tells(tmp_path: Path) -> None:
     path = tmp_path / "router.yaml"
     async with (
-        wired(Wire(lambda _: good("openai"))) as fit,
-        wired(Wire(lambda _: openai_error(401, "no", "invalid_api_key"))) as unfit,
+        upstream(Wire(lambda _: good("openai"))) as fit,
+        upstream(Wire(lambda _: openai_error(401, "no", "invalid_api_key"))) as unfit,
     ):
         path.write_text(config_of([("openai", fit.base_url)]))
         status, out, err = await ran(path, "--probe")

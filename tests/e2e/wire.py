@@ -21,6 +21,7 @@ from router.app.server import running_router
 from router.config import parse_config
 from router.domain.tenants import Tenant, hash_key
 from tests.e2e.conftest import KEY, Router, chat
+from tests.e2e.ledger import upstream
 
 Json = dict[str, Any]
 PREFIXES = {"openai": "/v1", "anthropic": "", "gemini": ""}
@@ -167,33 +168,6 @@ def _head(reply: Reply) -> bytes:
 
 
 @asynccontextmanager
-async def wired(wire: Wire) -> AsyncIterator[Wire]:
-    """Serve a wire on a port of its own."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await wire.serve(reader, writer)
-        except asyncio.CancelledError:
-            writer.close()
-        finally:
-            tasks.discard(task)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    wire.port = server.sockets[0].getsockname()[1]
-    try:
-        yield wire
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@asynccontextmanager
 async def routed(
     folder: Path,
     arms: Mapping[str, Sequence[Wire]],
@@ -212,7 +186,7 @@ async def routed(
         for arm, wires in arms.items():
             made = []
             for number, each in enumerate(wires):
-                await stack.enter_async_context(wired(each))
+                await stack.enter_async_context(upstream(each))
                 made.append(
                     f"{{name: {arm}{number}, provider: {each.provider}, model: {each.model},"
                     f" base_url: '{each.base_url}',"
