@@ -1,4 +1,7 @@
-"""Providers' protocols over one pooled HTTP client: a module for each name of `PROVIDERS`."""
+"""Providers' protocols over one pooled HTTP client: a module for each name of `PROVIDERS`.
+
+What they share is in `sending` and `reading`; `probing` is for `check-config --probe`.
+"""
 
 from __future__ import annotations
 
