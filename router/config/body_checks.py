@@ -9,10 +9,10 @@ from typing import Any, Final
 from router.config.document import Path
 from router.config.plain import listed, mapped
 from router.config.secrets import VARIABLE
+from router.domain.catalog import LIMIT_FIELDS
 
 MAX_PARAMETER_CHARACTERS: Final = 8_192
 MAX_HEADER_CHARACTERS: Final = 4_096
-LIMIT_FIELDS: Final = ("max_tokens", "max_completion_tokens")
 LIMITS: Final = frozenset({*LIMIT_FIELDS, "max_output_tokens"})
 """Fields that bound the cost of an answer."""
 FILLED_FIELDS: Final = frozenset(

@@ -8,10 +8,10 @@ from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from router.config.base_urls import is_public, url_doubts
-from router.config.body_checks import LIMIT_FIELDS, OPENAI_ONLY
+from router.config.body_checks import OPENAI_ONLY
 from router.config.document import Path
 from router.config.schema import Config, DeploymentSection
-from router.domain.catalog import PROVIDERS
+from router.domain.catalog import LIMIT_FIELDS, PROVIDERS
 
 Doubts: TypeAlias = Iterator[tuple[str, str]]
 """(key of a deployment, dotted; fix). A fix repeats no value: it may be a secret."""

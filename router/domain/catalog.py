@@ -18,6 +18,8 @@ PROVIDERS: Final[Mapping[str, str]] = {
 """The protocols that providers speak, each with its default base URL. The adapter of a protocol is
 the module of its name in `router.adapters.providers`.
 """
+LIMIT_FIELDS: Final = ("max_tokens", "max_completion_tokens")
+"""Names that the output limit goes by in OpenAI's protocol."""
 RULES = "rules"
 """The gate that accepts whatever passed the certain checks."""
 LEARNED = "learned"

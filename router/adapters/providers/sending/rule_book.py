@@ -10,13 +10,12 @@ from dataclasses import fields, replace
 from typing import Any, Final
 
 from router.adapters.providers.sending.hosts import over, resolved
-from router.domain.catalog import BodyRules, Deployment
+from router.domain.catalog import LIMIT_FIELDS, BodyRules, Deployment
 from router.domain.chat import ChatRequest, Format
 from router.domain.errors import ProviderRefusedRequest
 
 _log = logging.getLogger(__name__)
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
-LIMITS: Final = ("max_tokens", "max_completion_tokens")
 DROPPED: Final = frozenset(
     {"temperature", "top_p", "seed", "random_seed", "logprobs", "top_logprobs"}
 )
@@ -107,7 +106,7 @@ def lesson_of(
     What an operator has set among `parameters` is never left out.
     """
     for name in _names(refusal.parameter):
-        if name in LIMITS and name in body:
+        if name in LIMIT_FIELDS and name in body:
             return BodyRules(limit_field=_other_limit(name, refusal.instead))
         if name == "stream_options" and name in body:
             return BodyRules(stream_usage=False)
@@ -132,7 +131,11 @@ def snake(name: str) -> str:
 
 
 def _other_limit(name: str, instead: str) -> str:
-    return instead if instead in LIMITS else next(other for other in LIMITS if other != name)
+    return (
+        instead
+        if instead in LIMIT_FIELDS
+        else next(other for other in LIMIT_FIELDS if other != name)
+    )
 
 
 def _format_lesson(rules: BodyRules, chat: ChatRequest) -> BodyRules | None:
