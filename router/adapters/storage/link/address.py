@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import (
     AbstractConnection,
     Connection,
@@ -14,8 +15,9 @@ from redis.asyncio.connection import (
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.crc import key_slot
 from redis.exceptions import ConnectionError as DriverConnectionError
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as DriverTimeout
 
 from router.adapters.storage.link.failures import (
@@ -29,6 +31,7 @@ from router.adapters.storage.link.failures import (
 SENTINEL_S: Final = 0.3
 """Time for one Sentinel to answer; then the next one is asked."""
 
+_HASTY: Final = {"socket_connect_timeout": SENTINEL_S, "socket_timeout": SENTINEL_S}
 _SILENT: Final = (FailureKind.AWAY, FailureKind.TIMEOUT)
 
 Node = tuple[str, int]
@@ -115,8 +118,7 @@ class BySentinel:
                 return state["ip"], int(state["port"])
         if len(kinds) < len(sentinels):
             raise Failure(FailureKind.NO_MASTER)
-        told = (kind for kind in kinds if kind not in _SILENT)
-        raise Failure(next(told, FailureKind.AWAY))
+        raise _worst(kinds)
 
     def forget(self) -> None:
         """Sentinels are asked for each connection."""
@@ -132,6 +134,7 @@ class ByCluster:
         self._nodes = nodes
         self._slot = slot
         self._options = options
+        self._order = deque(nodes.nodes)
         self._known: Node | None = None
 
     async def make(self) -> AbstractConnection:
@@ -139,38 +142,62 @@ class ByCluster:
         return _to(self._known, self._nodes, self._options)
 
     async def _find(self) -> Node:
-        cluster = RedisCluster(
-            startup_nodes=[ClusterNode(host, port) for host, port in self._nodes.nodes],
-            require_full_coverage=False,
-            username=self._nodes.username or None,
-            password=self._nodes.password or None,
-            socket_connect_timeout=SENTINEL_S,
-            socket_timeout=SENTINEL_S,
-            retry=Retry(NoBackoff(), 0),  # the next node is asked
-            **_tls(self._nodes, "ssl"),
-        )
+        """Ask one node after the other for the master of the slot."""
+        kinds = list[FailureKind]()
+        for node in tuple(self._order):
+            try:
+                found = await self._asked(node)
+            except (RedisError, OSError) as error:
+                kinds.append(_kind_of_cluster(error))
+                continue
+            if found is not None:
+                return found
+            kinds.append(FailureKind.CLUSTER_DOWN)
+        raise _worst(kinds)
+
+    async def _asked(self, node: Node) -> Node | None:
+        """Returns None where the node knows no master of the slot.
+
+        The driver's cluster client leaves connections open when it is cancelled.
+        """
+        connection = _to(node, self._nodes, self._options | _HASTY)
         try:
-            await cluster.initialize()
-            node = cluster.get_node_from_key(self._slot)
-        except (RedisClusterException, RedisError) as error:
-            raise Failure(_kind_of_cluster(error)) from error
+            async with asyncio.timeout(2 * SENTINEL_S):
+                await connection.connect()  # type: ignore[no-untyped-call]  # untyped in the driver
+                await connection.send_command("CLUSTER", "SLOTS")
+                ranges = await connection.read_response()
         finally:
-            await cluster.aclose()
-        if node is None:
-            raise Failure(FailureKind.CLUSTER_DOWN)
-        return node.host, int(node.port)
+            await connection.disconnect(nowait=True)
+        return _master_of(key_slot(self._slot.encode()), ranges, node)
 
     def forget(self) -> None:
+        """Another node is asked first: the one that was may be cut off from the others."""
         self._known = None
+        self._order.rotate(-1)
 
     async def close(self) -> None: ...
 
 
+def _worst(kinds: list[FailureKind]) -> Failure:
+    """What a node told says more than the silence of another."""
+    told = (kind for kind in kinds if kind not in _SILENT)
+    return Failure(next(told, FailureKind.AWAY))
+
+
+def _master_of(slot: int, ranges: Any, asked: Node) -> Node | None:
+    """Args: ranges: the reply of CLUSTER SLOTS, where an empty host is that of the asked node."""
+    for first, last, master, *_ in ranges:
+        if first <= slot <= last:
+            return (master[0] or b"").decode() or asked[0], int(master[1])
+    return None
+
+
 def _kind_of_cluster(error: Exception) -> FailureKind:
+    """A node that is no cluster's refuses the question with an error that has no kind."""
     kind = told_kind(error)
     if kind is None:
         return FailureKind.AWAY if is_cut_off(error) else FailureKind.CLUSTER_DOWN
-    return FailureKind.AWAY if kind is FailureKind.TIMEOUT else kind
+    return kind
 
 
 def _to(named: Node, nodes: Nodes, options: dict[str, Any]) -> AbstractConnection:

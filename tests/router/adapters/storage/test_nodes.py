@@ -15,6 +15,7 @@ import pytest_asyncio
 from redis.exceptions import RedisError
 
 from router.adapters.storage import Nodes, Storage, StorageSettings, open_storage
+from router.adapters.storage.link.address import ByCluster
 from router.adapters.storage.server_facts import Unfit, findings
 from router.domain.errors import StorageUnavailable
 from router.domain.tenants import Tenant, hash_key
@@ -257,6 +258,32 @@ async def test_a_manual_failover_costs_no_call(tmp_path: Path) -> None:
                     number += 1
             ends += [await record(storage, number + n) for n in range(20)]
             assert all(ends)
+
+
+def open_sockets() -> int:
+    found = 0
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += "socket" in str(each.readlink())
+    return found
+
+
+async def test_a_way_that_is_given_up_leaves_no_connection_open(tmp_path: Path) -> None:
+    async with made_cluster(tmp_path) as servers:
+        nodes = Nodes(nodes=tuple(s.address for s in servers))
+        options = {"socket_connect_timeout": 1.0}
+        before = open_sockets()
+        ends = set()
+        for turns in range(300):
+            making = asyncio.ensure_future(ByCluster(nodes, CLUSTER_PREFIX, options).make())
+            await asyncio.sleep(turns * 20e-6)
+            making.cancel()
+            ends.add(type((await asyncio.gather(making, return_exceptions=True))[0]))
+        assert asyncio.CancelledError in ends
+        assert (await ByCluster(nodes, CLUSTER_PREFIX, options).make()) is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while open_sockets() > before:
+                await asyncio.sleep(0.01)
 
 
 async def kind_told(nodes: Nodes, prefix: str = "ar:") -> str:
