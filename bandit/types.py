@@ -30,12 +30,16 @@ class Context:
     projection: (n_axes,), centred and scaled to unit mean-square norm.
     features:   (n_features,), centred, each about in [-1, 1.5].
     version:    the version of the map that made it; a policy learns from one version only.
+    conversation: (n_conversation,), features of the whole request; empty where it was not seen.
+    application: a hash in [0, 2**31) of what asks; 0 where it is not known.
     """
 
     membership: Vector
     projection: Vector
     features: Vector
     version: str
+    conversation: Vector = field(default_factory=lambda: np.zeros(0))
+    application: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,17 @@ class Units:
 class Action:
     """Something to choose, opaque to the policy (the router's actions are plans).
 
-    prior_cost_usd: list price times typical tokens; fixed, > 0. The head of cost learns the ratio.
+    prior_cost_usd: list price times tokens of this request, > 0. The part above `input_usd` is a
+    guess, of which the head of cost learns the ratio.
+    input_usd: the part that is known before the call, in [0, prior_cost_usd).
+    ahead_usd: the same part, as the mean of this turn and of those expected to follow it; utility
+    is reckoned with it. None for no further turns.
     """
 
     name: str
     prior_cost_usd: float
+    input_usd: float = 0.0
+    ahead_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +112,7 @@ class Outcome:
     replaces: the earlier quality, which this outcome corrects: it is taken back, with the same
     weight, and `quality` stands in its place; None there takes it back alone.
     made_ms: when the decision was made, since the epoch; 0 where that is not known.
+    input_usd: part of the cost that was paid for the input; None where only the sum is known.
     """
 
     action: Action
@@ -114,6 +125,7 @@ class Outcome:
     weight: float = 1.0
     replaces: float | None = None
     made_ms: float = 0.0
+    input_usd: float | None = None
 
 
 class Policy(Protocol):

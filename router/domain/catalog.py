@@ -28,16 +28,43 @@ LEARNED = "learned"
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD per million tokens, as price lists give it."""
+    """USD per million tokens, as price lists give it.
+
+    None: cached and written input cost as input, reasoning as output.
+    """
 
     input_usd_per_mtok: float
     output_usd_per_mtok: float
+    cached_input_usd_per_mtok: float | None = None
+    cache_write_usd_per_mtok: float | None = None
+    reasoning_usd_per_mtok: float | None = None
 
     def cost_usd(self, usage: Usage) -> float:
+        return (self._input(usage) + self._output(usage)) / TOKENS_PER_MTOK
+
+    def input_cost_usd(self, usage: Usage) -> float:
+        """Returns the cost of the input, each part at its own rate; the parts never exceed it.
+
+        >>> Price(10, 30, 1, 12.5).input_cost_usd(Usage(1_000, 0, cached_tokens=800))
+        0.0028
+        """
+        return self._input(usage) / TOKENS_PER_MTOK
+
+    def _input(self, usage: Usage) -> float:
+        cached = min(usage.cached_tokens, usage.input_tokens)
+        written = min(usage.written_tokens, usage.input_tokens - cached)
+        plain = usage.input_tokens - cached - written
+        rate = self.input_usd_per_mtok
         return (
-            usage.input_tokens * self.input_usd_per_mtok
-            + usage.output_tokens * self.output_usd_per_mtok
-        ) / TOKENS_PER_MTOK
+            plain * rate
+            + cached * _or(self.cached_input_usd_per_mtok, rate)
+            + written * _or(self.cache_write_usd_per_mtok, rate)
+        )
+
+    def _output(self, usage: Usage) -> float:
+        reasoning = min(usage.reasoning_tokens, usage.output_tokens)
+        plain, rate = usage.output_tokens - reasoning, self.output_usd_per_mtok
+        return plain * rate + reasoning * _or(self.reasoning_usd_per_mtok, rate)
 
     def affordable_output(self, budget_usd: float, input_tokens: int) -> int:
         """Returns how many output tokens a budget pays once the input is paid."""
@@ -47,6 +74,10 @@ class Price:
         if self.output_usd_per_mtok == 0:
             return MANY_TOKENS
         return int(left_usd * TOKENS_PER_MTOK / self.output_usd_per_mtok)
+
+
+def _or(rate: float | None, usual: float) -> float:
+    return usual if rate is None else rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +120,8 @@ class Deployment:
     first_byte_ms, between_bytes_ms: limits of a stream's waits; None for `timeout_ms`, which is
     that of all of them together. max_in_flight: attempts under way at once in a router.
     always_stream: whole answers are asked for as a stream too. rules: those of its config alone.
+    prompt_caching: the provider is told which parts to cache. cache_ttl_s: how long it keeps a
+    prefix that was read or written; cache_least_tokens: shorter prefixes are not kept.
     """
 
     name: str
@@ -108,6 +141,9 @@ class Deployment:
     max_in_flight: int = 192
     always_stream: bool = False
     rules: BodyRules = BodyRules()
+    prompt_caching: bool = False
+    cache_ttl_s: int = 300
+    cache_least_tokens: int = 1_024
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,12 +225,16 @@ def _bytes_of(texts: Iterable[str]) -> int:
 class Usage:
     """Tokens. output_tokens includes hidden reasoning where the provider charges it.
 
-    guessed: the provider did not count all of them.
+    guessed: the provider did not count all of them. cached_tokens, written_tokens: parts of the
+    input, read from the provider's cache and written to it. reasoning_tokens: part of the output.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     guessed: bool = field(default=False, compare=False)
+    cached_tokens: int = 0
+    written_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

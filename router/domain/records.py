@@ -53,6 +53,7 @@ class Attempt:
     told, and for the served one itself.
     guessed: the provider did not count all tokens, so that they and the cost are guesses. heard:
     such an attempt ended in the middle of its stream.
+    cached_tokens, written_tokens, reasoning_tokens: as in `Usage`. input_usd: part of the cost.
     """
 
     arm: str
@@ -67,6 +68,10 @@ class Attempt:
     agrees: bool | None = None
     guessed: bool = False
     heard: bool = False
+    cached_tokens: int = 0
+    written_tokens: int = 0
+    reasoning_tokens: int = 0
+    input_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +86,18 @@ class WeightSet:
 
 @dataclass(frozen=True, slots=True)
 class LoggedContext:
-    """The projected context, never the prompt."""
+    """The projected context, never the prompt.
+
+    conversation: features of the whole request. application: a hash of it, 0 for none. Both are
+    empty in records of earlier versions.
+    """
 
     membership: tuple[float, ...]
     projection: tuple[float, ...]
     features: tuple[float, ...]
     version: str
+    conversation: tuple[float, ...] = ()
+    application: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +119,9 @@ class Choice:
     watched, the caller's plan has 1 and all others 0.
     expected: (plan, quality, cost_usd, utility) posterior means, the reason for the choice.
     member: who served among the policy of the config and its challengers.
+    prices: (plan, prior_usd, input_usd, ahead_usd) of this request, see `bandit.Action`; empty in
+    records of earlier versions, where a plan's prior was one number for every request.
+    turns_ahead: further turns that were expected of the conversation.
     """
 
     plan: str
@@ -121,6 +135,8 @@ class Choice:
     expected: tuple[tuple[str, float, float, float], ...] = ()
     observed: Observation | None = None
     member: str = BASE
+    prices: tuple[tuple[str, float, float, float], ...] = ()
+    turns_ahead: float = 0.0
 
 
 class Judge(StrEnum):
@@ -169,6 +185,24 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnFacts:
+    """A request's place in its conversation.
+
+    application: digest of the caller's label, or of the system prompt. number: 1 for the first
+    turn. input_bytes: of everything that is sent. warm: (deployment, input tokens it has read of
+    this conversation before, while its cache keeps them). spent_usd: of the conversation, this
+    turn included; stay_usd: what it had cost if the deployment of its first turn had answered all.
+    """
+
+    application: str = ""
+    number: int = 1
+    input_bytes: int = 0
+    warm: tuple[tuple[str, int], ...] = ()
+    spent_usd: float = 0.0
+    stay_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionRecord:
     """The receipt of one request.
 
@@ -181,6 +215,8 @@ class DecisionRecord:
     price: by which an outcome of `DECIDE` is charged, whatever the config says by then; None for
     other modes.
     degraded: it was answered or written down while the store was away.
+    turn: None in records of earlier versions. locked: the deployment that had asked for tools was
+    called again with what they gave: nothing was chosen.
     """
 
     id: str
@@ -202,6 +238,8 @@ class DecisionRecord:
     judged: Judged | None = None
     price: Price | None = None
     degraded: bool = False
+    turn: TurnFacts | None = None
+    locked: bool = False
 
     @property
     def cost_usd(self) -> float:

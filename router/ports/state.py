@@ -13,6 +13,7 @@ from typing import Annotated, Protocol
 from annotated_types import Ge, Le
 
 from router.domain.bounds import WHOLE, Count
+from router.domain.conversations import Conversation
 from router.domain.records import (
     CachedAnswer,
     CacheKey,
@@ -65,6 +66,16 @@ class AnswerCache(Protocol):
     ) -> None: ...
 
     async def evict(self, exact: str, partition: str) -> None: ...
+
+
+class Conversations(Protocol):
+    """Conversations by the hash of their messages up to an answer; kept by tenant."""
+
+    async def find(self, keys: Sequence[str]) -> Sequence[Conversation | None]:
+        """In the order asked; None for one that is not known, or not any more."""
+        ...
+
+    async def keep(self, key: str, conversation: Conversation, ttl_s: int) -> None: ...
 
 
 class Health(StrEnum):

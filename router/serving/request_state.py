@@ -9,6 +9,7 @@ from uuid import uuid4
 from router.domain import MS_PER_S
 from router.domain.catalog import Arm, Catalog, Plan
 from router.domain.chat import Answer, FinishReason, Usage
+from router.domain.conversations import Conversation
 from router.domain.eligibility import (
     Constraints,
     Requirements,
@@ -45,6 +46,7 @@ class RequestState:
     early_choice: what would be chosen if every plan were well; choice: what was chosen.
     flight: those who ask the same now, this request included; None where it is not shared.
     refused: by the quota, so nothing is held.
+    conversation: the turns before, as far as they are known. application: see `TurnFacts`.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
     """
 
@@ -69,6 +71,8 @@ class RequestState:
     health: Mapping[str, Health] = field(default_factory=dict)
     quota_left: QuotaLeft = field(default_factory=QuotaLeft)
     refused: bool = False
+    conversation: Conversation = Conversation()
+    application: str = ""
 
     @property
     def deadline_s(self) -> float | None:

@@ -62,7 +62,7 @@ class Weights(_message.Message):
     def __init__(self, quality: _Optional[float] = ..., cost: _Optional[float] = ..., latency: _Optional[float] = ..., failure: _Optional[float] = ...) -> None: ...
 
 class RoutingOptions(_message.Message):
-    __slots__ = ("arm", "max_cost_usd", "max_latency_ms", "weights", "session_id", "idempotency_key", "no_cache")
+    __slots__ = ("arm", "max_cost_usd", "max_latency_ms", "weights", "session_id", "idempotency_key", "no_cache", "task")
     ARM_FIELD_NUMBER: _ClassVar[int]
     MAX_COST_USD_FIELD_NUMBER: _ClassVar[int]
     MAX_LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,7 @@ class RoutingOptions(_message.Message):
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     NO_CACHE_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
     arm: str
     max_cost_usd: float
     max_latency_ms: int
@@ -77,7 +78,8 @@ class RoutingOptions(_message.Message):
     session_id: str
     idempotency_key: str
     no_cache: bool
-    def __init__(self, arm: _Optional[str] = ..., max_cost_usd: _Optional[float] = ..., max_latency_ms: _Optional[int] = ..., weights: _Optional[_Union[Weights, _Mapping]] = ..., session_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., no_cache: _Optional[bool] = ...) -> None: ...
+    task: str
+    def __init__(self, arm: _Optional[str] = ..., max_cost_usd: _Optional[float] = ..., max_latency_ms: _Optional[int] = ..., weights: _Optional[_Union[Weights, _Mapping]] = ..., session_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., no_cache: _Optional[bool] = ..., task: _Optional[str] = ...) -> None: ...
 
 class CompleteRequest(_message.Message):
     __slots__ = ("chat", "routing")
@@ -118,18 +120,24 @@ class ToolCallDelta(_message.Message):
 class StreamCompleteResponse(_message.Message):
     __slots__ = ("text_delta", "tool_call_delta", "done")
     class Done(_message.Message):
-        __slots__ = ("finish_reason", "input_tokens", "output_tokens", "receipt", "opaque")
+        __slots__ = ("finish_reason", "input_tokens", "output_tokens", "receipt", "opaque", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
         FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
         INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
         OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
         RECEIPT_FIELD_NUMBER: _ClassVar[int]
         OPAQUE_FIELD_NUMBER: _ClassVar[int]
+        CACHED_INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+        CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+        REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
         finish_reason: _chat_pb2.FinishReason
         input_tokens: int
         output_tokens: int
         receipt: Receipt
         opaque: _containers.RepeatedCompositeFieldContainer[_chat_pb2.OpaquePart]
-        def __init__(self, finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opaque: _Optional[_Iterable[_Union[_chat_pb2.OpaquePart, _Mapping]]] = ...) -> None: ...
+        cached_input_tokens: int
+        cache_write_tokens: int
+        reasoning_tokens: int
+        def __init__(self, finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opaque: _Optional[_Iterable[_Union[_chat_pb2.OpaquePart, _Mapping]]] = ..., cached_input_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ...) -> None: ...
     TEXT_DELTA_FIELD_NUMBER: _ClassVar[int]
     TOOL_CALL_DELTA_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
@@ -155,18 +163,24 @@ class DecideResponse(_message.Message):
     def __init__(self, receipt: _Optional[_Union[Receipt, _Mapping]] = ..., rungs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ReportOutcomeRequest(_message.Message):
-    __slots__ = ("decision_id", "latency_ms", "input_tokens", "output_tokens", "failure")
+    __slots__ = ("decision_id", "latency_ms", "input_tokens", "output_tokens", "failure", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    CACHED_INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     latency_ms: float
     input_tokens: int
     output_tokens: int
     failure: str
-    def __init__(self, decision_id: _Optional[str] = ..., latency_ms: _Optional[float] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., failure: _Optional[str] = ...) -> None: ...
+    cached_input_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    def __init__(self, decision_id: _Optional[str] = ..., latency_ms: _Optional[float] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., failure: _Optional[str] = ..., cached_input_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ...) -> None: ...
 
 class ReportOutcomeResponse(_message.Message):
     __slots__ = ("already_recorded", "cost_usd")
@@ -177,22 +191,26 @@ class ReportOutcomeResponse(_message.Message):
     def __init__(self, already_recorded: _Optional[bool] = ..., cost_usd: _Optional[float] = ...) -> None: ...
 
 class FeedbackRequest(_message.Message):
-    __slots__ = ("decision_id", "quality", "accepted", "correction")
+    __slots__ = ("decision_id", "quality", "accepted", "correction", "session_id")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     CORRECTION_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     quality: float
     accepted: bool
     correction: bool
-    def __init__(self, decision_id: _Optional[str] = ..., quality: _Optional[float] = ..., accepted: _Optional[bool] = ..., correction: _Optional[bool] = ...) -> None: ...
+    session_id: str
+    def __init__(self, decision_id: _Optional[str] = ..., quality: _Optional[float] = ..., accepted: _Optional[bool] = ..., correction: _Optional[bool] = ..., session_id: _Optional[str] = ...) -> None: ...
 
 class FeedbackResponse(_message.Message):
-    __slots__ = ("already_recorded",)
+    __slots__ = ("already_recorded", "decisions")
     ALREADY_RECORDED_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
     already_recorded: bool
-    def __init__(self, already_recorded: _Optional[bool] = ...) -> None: ...
+    decisions: int
+    def __init__(self, already_recorded: _Optional[bool] = ..., decisions: _Optional[int] = ...) -> None: ...
 
 class GetDecisionRequest(_message.Message):
     __slots__ = ("decision_id",)
@@ -265,21 +283,27 @@ class StepProbability(_message.Message):
     def __init__(self, step: _Optional[_Union[Step, str]] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class PlanEstimate(_message.Message):
-    __slots__ = ("plan", "probability", "expected_quality", "expected_cost_usd", "expected_utility")
+    __slots__ = ("plan", "probability", "expected_quality", "expected_cost_usd", "expected_utility", "prior_cost_usd", "input_usd", "ahead_usd")
     PLAN_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_QUALITY_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_COST_USD_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_UTILITY_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_COST_USD_FIELD_NUMBER: _ClassVar[int]
+    INPUT_USD_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_USD_FIELD_NUMBER: _ClassVar[int]
     plan: str
     probability: float
     expected_quality: float
     expected_cost_usd: float
     expected_utility: float
-    def __init__(self, plan: _Optional[str] = ..., probability: _Optional[float] = ..., expected_quality: _Optional[float] = ..., expected_cost_usd: _Optional[float] = ..., expected_utility: _Optional[float] = ...) -> None: ...
+    prior_cost_usd: float
+    input_usd: float
+    ahead_usd: float
+    def __init__(self, plan: _Optional[str] = ..., probability: _Optional[float] = ..., expected_quality: _Optional[float] = ..., expected_cost_usd: _Optional[float] = ..., expected_utility: _Optional[float] = ..., prior_cost_usd: _Optional[float] = ..., input_usd: _Optional[float] = ..., ahead_usd: _Optional[float] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("arm", "deployment", "model", "outcome", "why", "latency_ms", "input_tokens", "output_tokens", "cost_usd", "agrees", "usage_guessed")
+    __slots__ = ("arm", "deployment", "model", "outcome", "why", "latency_ms", "input_tokens", "output_tokens", "cost_usd", "agrees", "usage_guessed", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
     ARM_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -291,6 +315,9 @@ class Attempt(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     AGREES_FIELD_NUMBER: _ClassVar[int]
     USAGE_GUESSED_FIELD_NUMBER: _ClassVar[int]
+    CACHED_INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
     arm: str
     deployment: str
     model: str
@@ -302,7 +329,10 @@ class Attempt(_message.Message):
     cost_usd: float
     agrees: bool
     usage_guessed: bool
-    def __init__(self, arm: _Optional[str] = ..., deployment: _Optional[str] = ..., model: _Optional[str] = ..., outcome: _Optional[_Union[AttemptOutcome, str]] = ..., why: _Optional[str] = ..., latency_ms: _Optional[float] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., agrees: _Optional[bool] = ..., usage_guessed: _Optional[bool] = ...) -> None: ...
+    cached_input_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    def __init__(self, arm: _Optional[str] = ..., deployment: _Optional[str] = ..., model: _Optional[str] = ..., outcome: _Optional[_Union[AttemptOutcome, str]] = ..., why: _Optional[str] = ..., latency_ms: _Optional[float] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., agrees: _Optional[bool] = ..., usage_guessed: _Optional[bool] = ..., cached_input_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ...) -> None: ...
 
 class QuotaLeft(_message.Message):
     __slots__ = ("requests", "tokens", "daily_usd", "monthly_usd")
@@ -317,7 +347,7 @@ class QuotaLeft(_message.Message):
     def __init__(self, requests: _Optional[int] = ..., tokens: _Optional[int] = ..., daily_usd: _Optional[float] = ..., monthly_usd: _Optional[float] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("decision_id", "plan", "arm", "deployment", "model", "propensity", "explored", "policy", "policy_version", "attempts", "cache", "similarity", "cost_usd", "quota_left", "would_plan", "degraded")
+    __slots__ = ("decision_id", "plan", "arm", "deployment", "model", "propensity", "explored", "policy", "policy_version", "attempts", "cache", "similarity", "cost_usd", "quota_left", "would_plan", "degraded", "locked", "turn")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     ARM_FIELD_NUMBER: _ClassVar[int]
@@ -334,6 +364,8 @@ class Receipt(_message.Message):
     QUOTA_LEFT_FIELD_NUMBER: _ClassVar[int]
     WOULD_PLAN_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    LOCKED_FIELD_NUMBER: _ClassVar[int]
+    TURN_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     plan: str
     arm: str
@@ -350,4 +382,20 @@ class Receipt(_message.Message):
     quota_left: QuotaLeft
     would_plan: str
     degraded: bool
-    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[str] = ..., arm: _Optional[str] = ..., deployment: _Optional[str] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., explored: _Optional[bool] = ..., policy: _Optional[str] = ..., policy_version: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., cache: _Optional[_Union[CacheStatus, str]] = ..., similarity: _Optional[float] = ..., cost_usd: _Optional[float] = ..., quota_left: _Optional[_Union[QuotaLeft, _Mapping]] = ..., would_plan: _Optional[str] = ..., degraded: _Optional[bool] = ...) -> None: ...
+    locked: bool
+    turn: Turn
+    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[str] = ..., arm: _Optional[str] = ..., deployment: _Optional[str] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., explored: _Optional[bool] = ..., policy: _Optional[str] = ..., policy_version: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., cache: _Optional[_Union[CacheStatus, str]] = ..., similarity: _Optional[float] = ..., cost_usd: _Optional[float] = ..., quota_left: _Optional[_Union[QuotaLeft, _Mapping]] = ..., would_plan: _Optional[str] = ..., degraded: _Optional[bool] = ..., locked: _Optional[bool] = ..., turn: _Optional[_Union[Turn, _Mapping]] = ...) -> None: ...
+
+class Turn(_message.Message):
+    __slots__ = ("number", "warm_tokens", "spent_usd", "stay_usd", "turns_ahead")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    WARM_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SPENT_USD_FIELD_NUMBER: _ClassVar[int]
+    STAY_USD_FIELD_NUMBER: _ClassVar[int]
+    TURNS_AHEAD_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    warm_tokens: int
+    spent_usd: float
+    stay_usd: float
+    turns_ahead: float
+    def __init__(self, number: _Optional[int] = ..., warm_tokens: _Optional[int] = ..., spent_usd: _Optional[float] = ..., stay_usd: _Optional[float] = ..., turns_ahead: _Optional[float] = ...) -> None: ...
