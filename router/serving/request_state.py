@@ -71,7 +71,7 @@ class RequestState:
     health: Mapping[str, Health] = field(default_factory=dict)
     quota_left: QuotaLeft = field(default_factory=QuotaLeft)
     refused: bool = False
-    conversation: Conversation = Conversation()
+    conversation: Conversation = field(default_factory=Conversation)
     application: str = ""
 
     @property
