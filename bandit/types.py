@@ -76,6 +76,15 @@ class Action:
     input_usd: float = 0.0
     ahead_usd: float | None = None
 
+    @property
+    def guess_usd(self) -> float:
+        return self.prior_cost_usd - self.input_usd
+
+    @property
+    def later_usd(self) -> float:
+        """By how much the known part of this turn and those to follow differs from this one's."""
+        return 0.0 if self.ahead_usd is None else self.ahead_usd - self.input_usd
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -126,6 +135,17 @@ class Outcome:
     replaces: float | None = None
     made_ms: float = 0.0
     input_usd: float | None = None
+
+    @property
+    def cost_ratio(self) -> float | None:
+        """Return the cost as a multiple of what was guessed; None where it is not known.
+
+        What was paid for the input counts on neither side: it says nothing of the guess.
+        """
+        if self.cost_usd is None:
+            return None
+        known = self.action.input_usd if self.input_usd is None else self.input_usd
+        return max(0.0, self.cost_usd - known) / self.action.guess_usd
 
 
 class Policy(Protocol):

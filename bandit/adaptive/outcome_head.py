@@ -163,6 +163,8 @@ class OutcomeHead:
 class RatioHead:
     """Positive amounts, as a multiple of a prior amount: prior * exp(y) * smoothing.
 
+    Of a cost it is the guessed part alone: the input is paid whatever is answered.
+
     The smoothing S = (10 + sum min(amount / (prior exp y), 6)) / (10 + n) over all actions turns
     the geometric mean that a log model finds into an arithmetic one.
     """

@@ -82,10 +82,12 @@ class OutcomeHeads:
         advice = self.quality.advice(view, rows)
         drawn = self.quality.expected(view, rows, advice)
         quality = self.quality.bounded(drawn)
-        cost_usd = self.cost.mean(view, rows, query.prices)
+        cost_usd = query.inputs_usd + self.cost.mean(view, rows, query.guesses_usd)
         latency_ms = self.latency.mean(view, rows, np.full(len(rows), LATENCY_PRIOR_MS))
         failure = self.failure.mean(view, rows, self.failure.advice(view, rows))
-        taken: Vector = burden(weights, self._settings.units, cost_usd, latency_ms, failure)
+        taken: Vector = burden(
+            weights, self._settings.units, cost_usd + query.later_usd, latency_ms, failure
+        )
         utility = weights.quality * quality - taken
         return PosteriorMeans(advice, drawn, quality, cost_usd, latency_ms, failure, taken, utility)
 
@@ -113,6 +115,7 @@ class OutcomeHeads:
             quality_covariance=quality.covariance(rows, view.x, expected.advice),
             log_cost_covariance=cost.regression.covariance(rows, view.x, cost.advice(view, rows)),
             burden=expected.burden,
+            known_usd=query.inputs_usd,
             outcomes=quality.counts(rows),
         )
 
@@ -126,8 +129,8 @@ class OutcomeHeads:
             self.quality.correct(view, slot, (outcome.replaces, outcome.quality), given, rng)
         elif outcome.quality is not None:
             found["quality"] = self.quality.learn(view, slot, outcome.quality, given, rng)
-        if outcome.cost_usd is not None:
-            ratio = outcome.cost_usd / outcome.action.prior_cost_usd
+        ratio = outcome.cost_ratio
+        if ratio is not None:
             found["cost"] = self.cost.learn(view, slot, ratio, given, rng)
         if outcome.latency_ms is not None:
             ratio = outcome.latency_ms / LATENCY_PRIOR_MS

@@ -20,6 +20,12 @@ the module of its name in `router.adapters.providers`.
 """
 LIMIT_FIELDS: Final = ("max_tokens", "max_completion_tokens")
 """Names that the output limit goes by in OpenAI's protocol."""
+ESCALATION_SHARE = 0.3
+"""Share of answers assumed to escalate, before anything is known."""
+ASKING_SHARE = 0.5
+"""Share of answers assumed to be compared with a second opinion, before anything is known."""
+LEAST_PRIOR_USD = 1e-7
+"""A free model still needs a prior cost above 0: the cost head learns a ratio to it."""
 RULES = "rules"
 """The gate that accepts whatever passed the certain checks."""
 LEARNED = "learned"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctypes import c_float
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -15,8 +15,22 @@ from router.domain.records import LoggedContext
 _GREATEST_HALF: Final = 65_504
 
 
-def action_of(plan: Plan) -> Action:
+Priced: TypeAlias = tuple[tuple[str, float, float, float], ...]
+"""`Choice.prices`."""
+
+
+def action_of(plan: Plan, prices: Priced = ()) -> Action:
+    """Returns the plan at the prices of a request, as far as they were logged."""
+    for name, prior_usd, input_usd, ahead_usd in prices:
+        if name == plan.name:
+            return Action(name, prior_usd, input_usd, ahead_usd)
     return Action(plan.name, plan.prior_cost_usd)
+
+
+def price_of(action: Action) -> tuple[str, float, float, float]:
+    """Returns what is logged of an action that was priced for a request."""
+    ahead_usd = action.input_usd if action.ahead_usd is None else action.ahead_usd
+    return action.name, action.prior_cost_usd, action.input_usd, ahead_usd
 
 
 def facts_of(chat: ChatRequest) -> PromptFacts:

@@ -90,14 +90,19 @@ def decision(record: DecisionRecord) -> router_pb.GetDecisionResponse:
         for name in ("quality", "cost", "latency", "failure"):
             setattr(response.weights, name, getattr(choice.weights, name))
         expected = {plan: values for plan, *values in choice.expected}
+        prices = {plan: values for plan, *values in choice.prices}
         for plan, probability in choice.probabilities:
             quality, cost_usd, utility = expected.get(plan, (0.0, 0.0, 0.0))
+            prior_usd, input_usd, ahead_usd = prices.get(plan, (0.0, 0.0, 0.0))
             response.plans.add(
                 plan=plan,
                 probability=probability,
                 expected_quality=quality,
                 expected_cost_usd=cost_usd,
                 expected_utility=utility,
+                prior_cost_usd=prior_usd,
+                input_usd=input_usd,
+                ahead_usd=ahead_usd,
             )
     return response
 

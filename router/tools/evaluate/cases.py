@@ -78,7 +78,7 @@ def _case(
     would = dict(choice.probabilities if watched is None else watched.probabilities)
     return LoggedCase(
         context=read_context(choice.context),
-        eligible=tuple(action_of(plans[name]) for name, _ in choice.probabilities),
+        eligible=tuple(action_of(plans[n], choice.prices) for n, _ in choice.probabilities),
         probabilities=tuple(share for _, share in choice.probabilities),
         taken=choice.plan,
         weights=weights,
