@@ -22,6 +22,14 @@ NAMES: Final = (
     *("turns", "tools", "wants_json", "other_language", "many_numbers"),
 )
 
+CONVERSATION_NAMES: Final = (
+    *("other_tokens", "other_share", "answers", "tool_results", "tool_failed"),
+    *("images", "system_prompt", "output_limit"),
+)
+"""Features of the whole request, all 0 for a single question without a limit. They are no part of
+a context map: new ones come last."""
+USUAL_OUTPUT_TOKENS: Final = 1_024
+
 LANGUAGE_CHARS: Final = 1_000
 """Characters, from the beginning, that tell the language."""
 
@@ -94,6 +102,28 @@ def raw_features(facts: PromptFacts) -> Vector:
             float(_is_other_language(text[:LANGUAGE_CHARS])),
             # A logarithm alone bends one way: a sum in words has three numbers, a table thirty.
             min(numbers / 10, 1.5),
+        ]
+    )
+
+
+def conversation_features(facts: PromptFacts) -> Vector:
+    """Return features of the whole request, (CONVERSATION,), in [-1, 1.5]; `CONVERSATION_NAMES`.
+
+    >>> conversation_features(PromptFacts("What is 2+2?", last_tokens=4)).tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    other = max(facts.other_tokens, 0.0)
+    limit = facts.output_limit or USUAL_OUTPUT_TOKENS
+    return np.array(
+        [
+            min(math.log1p(other) / 8, 1.5),
+            other / max(other + facts.last_tokens, 1.0),
+            min(math.log1p(max(facts.answers, 0)) / 2.5, 1.5),
+            min(math.log1p(max(facts.tool_results, 0)) / 2.5, 1.5),
+            float(facts.tool_failed),
+            min(math.log1p(max(facts.images, 0)) / 1.5, 1.5),
+            float(facts.has_system),
+            min(max(math.log(USUAL_OUTPUT_TOKENS / max(limit, 1)) / 4, -1.0), 1.5),
         ]
     )
 

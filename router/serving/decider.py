@@ -68,8 +68,9 @@ class Decider:
         self.member = learned.champion
         self.owned = learned.own_policies.policies if learned.own_policies else {}
 
-    def context(self, chat: ChatRequest, embedding: Embedding) -> Context:
-        return self.context_map.build(embedding, facts_of(chat))
+    def context(self, chat: ChatRequest, embedding: Embedding, application: str = "") -> Context:
+        """application: the digest of what asks, "" where it is not known."""
+        return self.context_map.build(embedding, facts_of(chat, application))
 
     def choose(
         self,
@@ -218,7 +219,8 @@ class PlanSelector:
         assert state.embedding is not None  # noqa: S101 - embedded before
         options, tenant = state.request.options, state.request.tenant.name
         with self._stopwatch.stage("decide"):
-            context = self._decider.context(state.request.chat, state.embedding)
+            chat, asks = state.request.chat, state.application
+            context = self._decider.context(chat, state.embedding, asks)
             bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
             choice = self._decider.choose(context, plans, options.weights, bounds, tenant)
             shadow = [
