@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Sequence
 from ctypes import c_float
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bandit.context.features import content_words
 from bandit.types import Action, Context, PromptFacts, Vector
 from router.domain.catalog import Plan
 from router.domain.chat import ChatRequest, Format, Message, Role, TextPart
 from router.domain.records import LoggedContext
 
+Vector32: TypeAlias = NDArray[np.float32]
+
 _GREATEST_HALF: Final = 65_504
+MOST_MESSAGES: Final = 64
+"""Messages, from the last one, among which those of the user are looked for."""
+MOST_USER_TEXTS: Final = 4
+MOST_SYSTEM: Final = 8
+LEAST_SYSTEM_WORDS: Final = 3
+"""Content words of a system prompt that tells anything."""
+_LEAST_NORM: Final = 1e-3
 _MOST_APPLICATION: Final = 0x7FFF_FFFF
 _CHARS_PER_TOKEN: Final = 4
 _READ_OF_RESULT: Final = 400
@@ -42,13 +56,85 @@ def application_of(digest: str) -> int:
     return int(digest[:8], 16) & _MOST_APPLICATION if digest else 0
 
 
+@dataclass(frozen=True, slots=True)
+class SaidWeights:
+    """How far the parts of a conversation tell what is asked.
+
+    enough: content words of a user message that needs no other. own: the most that the last message
+    with content has where there are others before it. system: weight of the system prompt beside
+    all user messages together.
+    """
+
+    enough: int = 3
+    own: float = 0.9
+    system: float = 0.3
+
+
+WEIGHTS: Final = SaidWeights()
+
+
+def said_in(chat: ChatRequest, weights: SaidWeights = WEIGHTS) -> tuple[tuple[str, float], ...]:
+    """Returns what a conversation is about: texts to embed, and how much each of them weighs.
+
+    The last user message comes first, then up to three before it, then the system prompt. A message
+    weighs by its content words, those before share what it leaves: "yes, please" leaves all.
+    """
+    said, system = _users_said(chat.messages, weights), _system_text(chat.messages)
+    if content_words(system, LEAST_SYSTEM_WORDS) >= LEAST_SYSTEM_WORDS:
+        said.append((system, weights.system))
+    return tuple(pair for i, pair in enumerate(said) if pair[1] or not i)
+
+
+def _users_said(messages: Sequence[Message], weights: SaidWeights) -> list[tuple[str, float]]:
+    users, said, left = _user_texts(messages), [], 1.0
+    if len(users) == 1:
+        return [(users[0], float(bool(users[0].strip())))]
+    for text in users:
+        content = (content_words(text, weights.enough) / weights.enough) ** 2
+        said.append((text, left * content * weights.own))
+        left -= said[-1][1]
+    total = sum(weight for _, weight in said)
+    return [(t, w / total) for t, w in said] if total else [(users[0], 1.0)]
+
+
+def blended(parts: Sequence[tuple[Vector32 | None, float]]) -> Vector32:
+    """Returns the weighted mean of unit vectors, of unit norm; None for one that is not known.
+
+    A single one is returned as it is. The first must be known, and is returned where no other is.
+    """
+    known = [(vector, weight) for vector, weight in parts if vector is not None and weight]
+    if not known:
+        assert parts[0][0] is not None  # noqa: S101 - as above
+        return parts[0][0]
+    if len(known) == 1:
+        return known[0][0]
+    mean = np.sum([weight * vector for vector, weight in known], axis=0)
+    norm = float(np.linalg.norm(mean))
+    result: Vector32 = (mean / norm).astype(np.float32) if norm > _LEAST_NORM else known[0][0]
+    return result
+
+
+def _user_texts(messages: Sequence[Message]) -> list[str]:
+    """Returns the last user messages, the newest first; what is read is bounded."""
+    near = messages[-MOST_MESSAGES:]
+    users = (message.text for message in reversed(near) if message.role is Role.USER)
+    found = [next(users, "")]
+    found += [text for text in users if text and not text.isspace()]
+    return found[:MOST_USER_TEXTS]
+
+
+def _system_text(messages: Sequence[Message]) -> str:
+    head = itertools.takewhile(lambda message: message.role is Role.SYSTEM, messages[:MOST_SYSTEM])
+    return "\n".join(message.text for message in head)
+
+
 def facts_of(chat: ChatRequest, application: str = "") -> PromptFacts:
     """Returns what a context is made of besides the embedding. application: its digest."""
-    messages = chat.messages
+    messages, said = chat.messages, _users_said(chat.messages, WEIGHTS)
     last = _size(messages[-1]) if messages else 0
     results = [message for message in messages if message.role is Role.TOOL]
     return PromptFacts(
-        text=chat.prompt,
+        text=_asking(said),
         turns=max(1, chat.turns),
         tools=len(chat.tools),
         wants_json=chat.response_format.kind is not Format.TEXT,
@@ -62,6 +148,11 @@ def facts_of(chat: ChatRequest, application: str = "") -> PromptFacts:
         output_limit=chat.sampling.max_output_tokens,
         application=application_of(application),
     )
+
+
+def _asking(said: Sequence[tuple[str, float]]) -> str:
+    """Returns the user's words that weigh most, the later ones where two weigh as much."""
+    return max(said, key=lambda pair: pair[1])[0]
 
 
 def _size(message: Message) -> int:

@@ -15,7 +15,15 @@ from router.domain.catalog import Catalog, Plan
 from router.domain.chat import ChatRequest
 from router.domain.eligibility import offered
 from router.domain.errors import NoEligiblePlan, Overloaded
-from router.domain.logged_context import action_of, facts_of, log_context, read_context, single
+from router.domain.logged_context import (
+    action_of,
+    blended,
+    facts_of,
+    log_context,
+    read_context,
+    said_in,
+    single,
+)
 from router.domain.records import BASE, OWN, Choice, Mode, Observation, WeightSet
 from router.domain.requests import WeightOverrides
 from router.gates.gate_session import GateSession, GateSessions
@@ -183,10 +191,23 @@ class PlanSelector:
         """
         if state.embedding is None:
             state.embedding = self._embedder.cached(state.request.chat.prompt)
-        if state.embedding is not None and state.plans:
+        if state.embedding is not None and state.plans and self._knows_all(state):
             for _ in range(SENDING_TURNS):
                 await asyncio.sleep(0)
             state.early_choice = self._decide(state, state.plans)
+
+    def _knows_all(self, state: RequestState) -> bool:
+        texts = (text for text, _ in said_in(state.request.chat)[1:])
+        return all(self._embedder.cached(text) is not None for text in texts)
+
+    def _said(self, state: RequestState) -> Embedding:
+        """The conversation's embedding; what was not embedded in time is left out."""
+        assert state.embedding is not None  # noqa: S101 - embedded before
+        (_, own), *others = said_in(state.request.chat)
+        if not others:
+            return state.embedding
+        known = [(self._embedder.cached(text), weight) for text, weight in others]
+        return blended([(state.embedding, own), *known])
 
     def choose(self, state: RequestState) -> PlanRun:
         """Let the policy pick among the plans that are permitted and well.
@@ -216,11 +237,10 @@ class PlanSelector:
         return state.run
 
     def _decide(self, state: RequestState, plans: Sequence[Plan]) -> Choice | None:
-        assert state.embedding is not None  # noqa: S101 - embedded before
         options, tenant = state.request.options, state.request.tenant.name
         with self._stopwatch.stage("decide"):
             chat, asks = state.request.chat, state.application
-            context = self._decider.context(chat, state.embedding, asks)
+            context = self._decider.context(chat, self._said(state), asks)
             bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
             choice = self._decider.choose(context, plans, options.weights, bounds, tenant)
             shadow = [

@@ -21,7 +21,15 @@ from router.domain.chat import (
     Tool,
     ToolCall,
 )
-from router.domain.logged_context import application_of, facts_of, log_context, read_context
+from router.domain.logged_context import (
+    MOST_USER_TEXTS,
+    application_of,
+    blended,
+    facts_of,
+    log_context,
+    read_context,
+    said_in,
+)
 from router.domain.records import LoggedContext
 
 
@@ -144,3 +152,76 @@ def test_a_context_is_read_as_it_was_written() -> None:
     assert plain.conversation == ()
     assert plain.application == 0
     assert read_context(plain).conversation.shape == (0,)
+
+
+LONG = "Which element of the periodic table has the highest melting point?"
+
+
+def conversation(*users: str, system: str = "") -> ChatRequest:
+    turns = [m for text in users for m in (said(Role.USER, text), said(Role.ASSISTANT, "Well."))]
+    head = (said(Role.SYSTEM, system),) if system else ()
+    return ChatRequest((*head, *turns[:-1]))
+
+
+@pytest.mark.parametrize("text", ["What is 2+2?", "", "yes, please", "x" * 10_000, "\ud800"])
+def test_a_question_alone_is_all_that_is_said(text: str) -> None:
+    chat = conversation(text)
+    (own, weight), *others = said_in(chat)
+    assert (own, others) == (text, [])
+    vector = np.ones(3, dtype=np.float32)
+    assert blended([(vector, weight)]) is vector
+    assert facts_of(chat).text == chat.prompt
+
+
+@pytest.mark.parametrize(
+    "empty",
+    ["yes, please", "continue", "ok go on", "", "  ", "ja bitte", "继续", "да, пожалуйста", "नहीं"],
+)
+def test_a_message_without_content_leaves_all_to_the_one_before(empty: str) -> None:
+    chat = conversation(LONG, empty)
+    weights = dict(said_in(chat))
+    assert weights[LONG] >= 0.8
+    assert facts_of(chat).text == LONG
+    again = conversation(LONG, "yes", empty)
+    assert dict(said_in(again))[LONG] >= 0.8
+
+
+def test_a_message_with_content_has_most_of_the_weight() -> None:
+    chat = conversation(LONG, "Who discovered the law of conservation of mass?")
+    weights = dict(said_in(chat))
+    assert 0.85 <= weights[chat.prompt] < 1.0
+    assert facts_of(chat).text == chat.prompt
+    assert sum(weights.values()) == pytest.approx(1.0)
+
+
+def test_a_short_request_that_points_back_shares_its_weight() -> None:
+    weights = dict(said_in(conversation(LONG, "translate that")))
+    assert 0 < weights["translate that"] < weights[LONG]
+
+
+def test_a_system_prompt_counts_unless_it_says_nothing() -> None:
+    told = "You review contracts of employment. Answer with the clause alone."
+    assert dict(said_in(conversation(LONG, system=told)))[told] > 0
+    for nothing in ("", "You are here to help.", "Be so nice, please."):
+        assert said_in(conversation(LONG, system=nothing)) == ((LONG, 1.0),)
+
+
+def test_what_is_read_of_a_long_conversation_is_bounded() -> None:
+    system = "Check the accounts of the firm. " * 32_000
+    users = [f"Question {number} of the audit about assets" for number in range(1_000)]
+    chat = conversation(*users, system=system)
+    said_in(chat)
+    began = time.perf_counter()
+    found = said_in(chat)
+    assert time.perf_counter() - began < 0.001
+    assert len(found) <= MOST_USER_TEXTS + 1
+    assert found[0][0] == users[-1]
+
+
+def test_unknown_vectors_are_left_out_of_a_blend() -> None:
+    one, other = np.eye(2, dtype=np.float32)
+    assert blended([(one, 0.5), (None, 0.5)]) is one
+    assert blended([(one, 0.0), (None, 1.0)]) is one
+    mixed = blended([(one, 0.5), (other, 0.5)])
+    assert mixed == pytest.approx([2**-0.5, 2**-0.5])
+    assert blended([(one, 0.5), (-one, 0.5)]) is one
