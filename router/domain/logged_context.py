@@ -24,6 +24,8 @@ _GREATEST_HALF: Final = 65_504
 MOST_MESSAGES: Final = 64
 """Messages, from the last one, among which those of the user are looked for."""
 MOST_USER_TEXTS: Final = 4
+MOST_SAID: Final = MOST_USER_TEXTS + 1
+"""Texts of a conversation that are embedded, its system prompt among them."""
 MOST_SYSTEM: Final = 8
 LEAST_SYSTEM_WORDS: Final = 3
 """Content words of a system prompt that tells anything."""
