@@ -158,9 +158,12 @@ class OutcomeHead:
         parts: dict[str, SnapshotPart | None] = {"vw": self._advisor, "trees": self._trees}
         return {name: part for name, part in parts.items() if part}
 
-    def covariance(self, view: ContextView, rows: Rows, advice: Vector | None) -> Matrix:
+    def covariance(
+        self, view: ContextView, rows: Rows, advice: Vector | None, *, settled: bool = False
+    ) -> Matrix:
         """Return the joint covariance of the expected y, (k, k)."""
-        return self.regression.covariance(rows, view.x, advice, view.application)
+        application = view.application
+        return self.regression.covariance(rows, view.x, advice, application, settled=settled)
 
     def _regressed(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
         return self.regression.mean(rows, view.x, advice, view.application)

@@ -94,7 +94,8 @@ class OutcomeHeads:
     ) -> NDArray[np.float64]:
         """Draw utilities from the posterior of quality, (draws, k)."""
         quality, rows, settings = self.quality.regression, query.rows, self._settings
-        covariance = self.quality.covariance(query.view, rows, expected.advice)
+        # To explore for each of many applications costs more than it finds out.
+        covariance = self.quality.covariance(query.view, rows, expected.advice, settled=True)
         covariance.ravel()[:: len(rows) + 1] += _JITTER
         widths = settings.scale * draw_widths(quality.counts(rows))
         factor = widths[:, None] * np.linalg.cholesky(covariance)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -113,8 +113,19 @@ class HierarchicalRegression:
         effects = self._effects(rows, application)
         return self._spec.offset + self._posterior.mean(rows, self._fitted(x), v, effects)
 
-    def covariance(self, rows: Rows, x: Vector, v: Vector | None, application: int = 0) -> Array:
+    def covariance(
+        self,
+        rows: Rows,
+        x: Vector,
+        v: Vector | None,
+        application: int = 0,
+        *,
+        settled: bool = False,
+    ) -> Array:
+        """Return the joint covariance, (k, k). settled: as if applications' effects were known."""
         effects = self._effects(rows, application)
+        if effects is not None and settled:
+            effects = replace(effects, variance=np.zeros(len(rows)))
         return self._posterior.covariance(rows, self._fitted(x), v, effects)
 
     def observe(
