@@ -14,12 +14,26 @@ Vector: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PromptFacts:
-    """Facts of a prompt besides its embedding."""
+    """Facts of a prompt besides its embedding.
+
+    other_tokens: of the request beside the last message, whose own are last_tokens. answers: of
+    the model before. tool_results: of calls; tool_failed: the last one tells of a failure.
+    output_limit: in tokens, None for none. application: as in `Context`.
+    """
 
     text: str
     turns: int = 1
     tools: int = 0
     wants_json: bool = False
+    other_tokens: float = 0.0
+    last_tokens: float = 0.0
+    answers: int = 0
+    tool_results: int = 0
+    tool_failed: bool = False
+    images: int = 0
+    has_system: bool = False
+    output_limit: int | None = None
+    application: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +44,8 @@ class Context:
     projection: (n_axes,), centred and scaled to unit mean-square norm.
     features:   (n_features,), centred, each about in [-1, 1.5].
     version:    the version of the map that made it; a policy learns from one version only.
-    conversation: (n_conversation,), features of the whole request; empty where it was not seen.
+    conversation: (n_conversation,), features of the whole request, 0 for a single question; fewer
+    or none where a version that knew fewer has seen it.
     application: a hash in [0, 2**31) of what asks; 0 where it is not known.
     """
 

@@ -96,7 +96,8 @@ class OutcomeHeads:
     ) -> NDArray[np.float64]:
         """Draw utilities from the posterior of quality, (draws, k)."""
         quality, rows, settings = self.quality.regression, query.rows, self._settings
-        covariance = quality.covariance(rows, query.view.x, expected.advice)
+        # To explore for each of many applications costs more than it finds out.
+        covariance = self.quality.covariance(query.view, rows, expected.advice, settled=True)
         covariance.ravel()[:: len(rows) + 1] += _JITTER
         widths = settings.scale * draw_widths(quality.counts(rows))
         factor = widths[:, None] * np.linalg.cholesky(covariance)
@@ -109,14 +110,14 @@ class OutcomeHeads:
 
     def joint(self, query: PolicyQuery, expected: PosteriorMeans) -> JointPosterior:
         view, rows = query.view, query.rows
-        quality, cost = self.quality.regression, self.cost.head
+        quality, cost = self.quality, self.cost.head
         return JointPosterior(
             quality=expected.drawn,
-            quality_covariance=quality.covariance(rows, view.x, expected.advice),
-            log_cost_covariance=cost.regression.covariance(rows, view.x, cost.advice(view, rows)),
+            quality_covariance=quality.covariance(view, rows, expected.advice),
+            log_cost_covariance=cost.covariance(view, rows, cost.advice(view, rows)),
             burden=expected.burden,
             known_usd=query.inputs_usd,
-            outcomes=quality.counts(rows),
+            outcomes=quality.regression.counts(rows),
         )
 
     def learn(

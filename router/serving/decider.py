@@ -19,10 +19,12 @@ from router.domain.eligibility import offered
 from router.domain.errors import NoEligiblePlan, Overloaded
 from router.domain.logged_context import (
     action_of,
+    blended,
     facts_of,
     log_context,
     price_of,
     read_context,
+    said_in,
     single,
 )
 from router.domain.records import BASE, OWN, Choice, Mode, Observation, WeightSet
@@ -81,8 +83,9 @@ class Decider:
         self.owned = learned.own_policies.policies if learned.own_policies else {}
         self.rates = learned.rates
 
-    def context(self, chat: ChatRequest, embedding: Embedding) -> Context:
-        return self.context_map.build(embedding, facts_of(chat))
+    def context(self, chat: ChatRequest, embedding: Embedding, application: str = "") -> Context:
+        """application: the digest of what asks, "" where it is not known."""
+        return self.context_map.build(embedding, facts_of(chat, application))
 
     def choose(
         self,
@@ -205,10 +208,23 @@ class PlanSelector:
         """
         if state.embedding is None:
             state.embedding = self._embedder.cached(state.request.chat.prompt)
-        if state.embedding is not None and state.plans:
+        if state.embedding is not None and state.plans and self._knows_all(state):
             for _ in range(SENDING_TURNS):
                 await asyncio.sleep(0)
             state.early_choice = self._decide(state, state.plans)
+
+    def _knows_all(self, state: RequestState) -> bool:
+        texts = (text for text, _ in said_in(state.request.chat)[1:])
+        return all(self._embedder.cached(text) is not None for text in texts)
+
+    def _said(self, state: RequestState) -> Embedding:
+        """The conversation's embedding; what was not embedded in time is left out."""
+        assert state.embedding is not None  # noqa: S101 - embedded before
+        (_, own), *others = said_in(state.request.chat)
+        if not others:
+            return state.embedding
+        known = [(self._embedder.cached(text), weight) for text, weight in others]
+        return blended([(state.embedding, own), *known])
 
     def choose(self, state: RequestState) -> PlanRun:
         """Let the policy pick among the plans that are permitted and well.
@@ -238,10 +254,10 @@ class PlanSelector:
         return state.run
 
     def _decide(self, state: RequestState, plans: Sequence[Plan]) -> Choice | None:
-        assert state.embedding is not None  # noqa: S101 - embedded before
         options, tenant = state.request.options, state.request.tenant.name
         with self._stopwatch.stage("decide"):
-            context = self._decider.context(state.request.chat, state.embedding)
+            chat, asks = state.request.chat, state.application
+            context = self._decider.context(chat, self._said(state), asks)
             bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
             prices = state.prices = self._price_list(state)
             choose = partial(self._decider.choose, tenant=tenant, prices=prices)
