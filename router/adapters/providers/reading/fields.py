@@ -24,7 +24,7 @@ from router.adapters.providers.reading.spellings import (
     INTERRUPTED,
     UNTOLD_ENDS,
 )
-from router.domain.chat import FinishReason
+from router.domain.chat import FinishReason, Usage
 from router.domain.errors import ProviderMalformed
 
 Json: TypeAlias = dict[str, Any]
@@ -256,10 +256,27 @@ class Counts:
 
     @property
     def input_tokens(self) -> int:
-        """Cached input is charged too, at other rates; at list price the bill is never too low."""
-        most = self.most
-        beside = most["input"] + most["cache"] + most["written"]
-        return max(most["prompt"] + most["used"], beside)
+        """Some count what was cached beside the input; where it is more than that, it must be."""
+        most, cache = self.most, self.most["cache"] + self._written_beside
+        prompt = most["prompt"] + most["used"]
+        if cache > prompt:
+            return max(prompt, most["input"]) + cache
+        return max(prompt, most["input"] + cache)
+
+    @property
+    def _written_beside(self) -> int:
+        parts = self.most["written_5m"] + self.most["written_1h"]
+        return max(self.most["written"], parts)
+
+    @property
+    def cached_tokens(self) -> int:
+        """What was written costs more than what was cached: it comes first within the input."""
+        cached = max(self.most["cache"], self.most["cached"])
+        return min(cached, self.input_tokens - self.written_tokens)
+
+    @property
+    def written_tokens(self) -> int:
+        return min(max(self._written_beside, self.most["stored"]), self.input_tokens)
 
     @property
     def output_tokens(self) -> int:
@@ -273,3 +290,15 @@ class Counts:
     @property
     def hidden_tokens(self) -> int:
         return max(self.most["thoughts"], self.most["reasoning"])
+
+    @property
+    def usage(self) -> Usage:
+        if not self.most:
+            return Usage()
+        return Usage(
+            self.input_tokens,
+            self.output_tokens,
+            cached_tokens=self.cached_tokens,
+            written_tokens=self.written_tokens,
+            reasoning_tokens=min(self.hidden_tokens, self.output_tokens),
+        )
