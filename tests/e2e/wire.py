@@ -17,6 +17,7 @@ import grpc
 import uvloop
 from adaptive_router.v1 import router_pb2
 
+from router.app.learner import running_learner
 from router.app.server import running_router
 from router.config import parse_config
 from router.domain.tenants import Tenant, hash_key
@@ -181,11 +182,12 @@ async def routed(
     more: str = "",
     sections: str = "cache: {enabled: false}",
     environment: Mapping[str, str] | None = None,
+    learns: bool = False,
 ) -> AsyncIterator[Router]:
     """Yields a router. arms: arm -> its deployments `<arm>0`, `<arm>1` ...
 
     more: further options of every deployment, each with a comma before it. sections: further
-    sections of the config.
+    sections of the config. learns: beside a learner.
     """
     async with AsyncExitStack() as stack:
         text = ""
@@ -210,6 +212,8 @@ arms:
 """
         parsed = parse_config(config, "test.yaml", environment or {})
         running = await stack.enter_async_context(running_router(parsed, environment or {}))
+        if learns:
+            await stack.enter_async_context(running_learner(parsed, environment or {}))
         target = f"127.0.0.1:{running.port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
         await running.storage.tenants.create(Tenant("test"), hash_key(KEY))
