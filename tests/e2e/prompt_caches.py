@@ -19,6 +19,7 @@ LOOKBACK_BLOCKS = 20
 MOST_BREAKPOINTS = 4
 WORD = "word "
 PACE_S = 0.01
+OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,9 @@ class Biller(Wire, ABC):
         writer: asyncio.StreamWriter,
     ) -> None:
         """A caller that has left is noticed before the next word, which is not generated then."""
+        if reply.status != OK:
+            await super()._write(asked, reply, reader, writer)
+            return
         charge, streams = self.bill[-1], asked.streams
         for piece in reply.pieces:
             assert isinstance(piece, bytes)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from router.domain.records import Attempt
 from router.domain.tenants import Tenant
 from tests.e2e.conftest import Router, until
 from tests.e2e.prompt_caches import AnthropicBiller, Biller, GeminiBiller, OpenAIBiller, Rates
-from tests.e2e.wire import on_uvloop, routed
+from tests.e2e.wire import Asked, Reply, on_uvloop, routed, whole
 
 TOLERANCE = 0.001
 CONVERSATIONS, TURNS, LEFT = 4, 5, 3
@@ -22,7 +23,10 @@ TOOL = chat_pb2.Tool(name="look", description="Looks. " * 20, parameters='{"type
 BILLERS: dict[str, Any] = {
     "openai": lambda: OpenAIBiller(_unused, rates=Rates(cached=0.5, thought=12.0)),
     "anthropic": lambda: AnthropicBiller(
-        _unused, rates=Rates(written=1.25), options=", prompt_caching: automatic"
+        _unused,
+        rates=Rates(written=1.25),
+        options=", prompt_caching: automatic, parameters: {thinking: {type: enabled,"
+        " budget_tokens: 1024}}",
     ),
     "gemini": lambda: GeminiBiller(_unused, rates=Rates(cached=0.25, thought=14.0)),
 }
@@ -145,3 +149,46 @@ async def test_a_stream_that_is_left_is_charged_the_input_it_counted(
     assert charge.cached > 1_000
     assert (left.input_tokens, left.cached_tokens) == (charge.input, charge.cached)
     assert left.written_tokens == charge.written
+
+
+REFUSALS = {
+    "tools.0.cache_control: Extra inputs are not permitted": 0,
+    "system.0.cache_control: Extra inputs are not permitted": 0,
+    "messages.0.content.0.cache_control: Extra inputs are not permitted": 0,
+    "messages.0.content.0.cache_control.ephemeral.ttl: Extra inputs are not permitted": 2,
+}
+
+
+@pytest.mark.parametrize("live", [False, True])
+@on_uvloop
+async def test_a_server_that_takes_no_marks_is_sent_none_from_then_on(
+    live: bool,  # noqa: FBT001 - a parameter of the test
+    tmp_path: Path,
+) -> None:
+    request = asking([said("system", "Be kind."), said("user", "Why?")])
+    for number, (message, left) in enumerate(REFUSALS.items()):
+        biller = RefusingBiller(
+            _unused, options=", prompt_caching: automatic, cache_ttl_s: 3600", message=message
+        )
+        async with routed(tmp_path / str(number), {"only": [biller]}) as router:
+            for _ in range(2):
+                _, _, receipt = await answered(router, request, live=live)
+                (attempt,) = receipt.attempts
+                assert attempt.why == "passed"
+        marks = [json.dumps(asked.body).count('"cache_control"') for asked in biller.asked]
+        assert (message, marks) == (message, [2, left, left])
+        assert ['"ttl"' in json.dumps(asked.body) for asked in biller.asked] == [True, False, False]
+
+
+@dataclass
+class RefusingBiller(AnthropicBiller):
+    """Refuses marks, or their lifetime alone where it says so."""
+
+    message: str = ""
+
+    def answer(self, asked: Asked) -> Reply:
+        body = json.dumps(asked.body)
+        if ('"ttl"' if "ttl" in self.message else '"cache_control"') in body:
+            error = {"type": "invalid_request_error", "message": self.message}
+            return whole({"type": "error", "error": error}, 400)
+        return super().answer(asked)

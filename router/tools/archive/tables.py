@@ -60,6 +60,11 @@ def schema() -> Any:
         "arm": text,
         "cost_usd": number,
         "latency_ms": number,
+        "input_tokens": whole,
+        "cached_tokens": whole,
+        "written_tokens": whole,
+        "output_tokens": whole,
+        "reasoning_tokens": whole,
         "quality": number,
         "body": text,
     }
@@ -136,6 +141,12 @@ def entry_of(row: TableRow) -> Entry:
         raise ArchiveBroken("a row does not hold an event that this version can read") from None
 
 
+_TOKENS: Final = (
+    *("input_tokens", "cached_tokens", "written_tokens"),
+    *("output_tokens", "reasoning_tokens"),
+)
+
+
 def _facts(record: DecisionRecord) -> TableRow:
     choice = record.choice
     return {
@@ -146,6 +157,7 @@ def _facts(record: DecisionRecord) -> TableRow:
         "arm": record.arm,
         "cost_usd": record.cost_usd,
         "latency_ms": record.latency_ms,
+        **{name: sum(getattr(a, name) for a in record.attempts) for name in _TOKENS},
     }
 
 
