@@ -238,6 +238,7 @@ class Counts:
     """
 
     most: Counter[str] = field(default_factory=Counter)
+    _usage: Usage | None = None
 
     def add(self, record: Json, depth: int = MAX_DEPTH) -> None:
         """Look in the places that are known to hold counts, never in what the model wrote."""
@@ -252,7 +253,8 @@ class Counts:
                     self.add(record_of(value), depth - 1)
             elif (kind := COUNTS.get(name)) is not None:
                 count = count_of(value)
-                self.most[kind] = max(self.most[kind], count)
+                if count > self.most.get(kind, -1):
+                    self.most[kind], self._usage = count, None
 
     @property
     def input_tokens(self) -> int:
@@ -293,12 +295,14 @@ class Counts:
 
     @property
     def usage(self) -> Usage:
-        if not self.most:
-            return Usage()
-        return Usage(
-            self.input_tokens,
-            self.output_tokens,
-            cached_tokens=self.cached_tokens,
-            written_tokens=self.written_tokens,
-            reasoning_tokens=min(self.hidden_tokens, self.output_tokens),
-        )
+        """Asked for after every event, and another only after few of them."""
+        if self._usage is None:
+            output = self.output_tokens
+            self._usage = Usage(
+                self.input_tokens,
+                output,
+                cached_tokens=self.cached_tokens,
+                written_tokens=self.written_tokens,
+                reasoning_tokens=min(self.hidden_tokens, output),
+            )
+        return self._usage
