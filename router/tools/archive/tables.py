@@ -60,11 +60,6 @@ def schema() -> Any:
         "arm": text,
         "cost_usd": number,
         "latency_ms": number,
-        "input_tokens": whole,
-        "cached_tokens": whole,
-        "written_tokens": whole,
-        "output_tokens": whole,
-        "reasoning_tokens": whole,
         "quality": number,
         "body": text,
     }
@@ -141,12 +136,6 @@ def entry_of(row: TableRow) -> Entry:
         raise ArchiveBroken("a row does not hold an event that this version can read") from None
 
 
-_TOKENS: Final = (
-    *("input_tokens", "cached_tokens", "written_tokens"),
-    *("output_tokens", "reasoning_tokens"),
-)
-
-
 def _facts(record: DecisionRecord) -> TableRow:
     choice = record.choice
     return {
@@ -157,7 +146,6 @@ def _facts(record: DecisionRecord) -> TableRow:
         "arm": record.arm,
         "cost_usd": record.cost_usd,
         "latency_ms": record.latency_ms,
-        **{name: sum(getattr(a, name) for a in record.attempts) for name in _TOKENS},
     }
 
 
