@@ -248,7 +248,7 @@ def _deployment(section: DeploymentSection, max_in_flight: int) -> Deployment:
         provider=section.provider,
         base_url=str(section.base_url or PROVIDERS[section.provider]).rstrip("/"),
         model=section.model,
-        price=Price(section.price.input_usd_per_mtok, section.price.output_usd_per_mtok),
+        price=Price(**section.price.model_dump()),
         context_window_tokens=section.context_window_tokens,
         max_output_tokens=section.max_output_tokens,
         timeout_ms=section.timeout_ms,
@@ -261,6 +261,9 @@ def _deployment(section: DeploymentSection, max_in_flight: int) -> Deployment:
         max_in_flight=section.max_in_flight or max_in_flight,
         always_stream=section.always_stream,
         rules=_rules(section),
+        prompt_caching=section.prompt_caching == "automatic",
+        cache_ttl_s=section.cache_ttl_s,
+        cache_least_tokens=section.cache_least_tokens,
     )
 
 

@@ -280,10 +280,12 @@ class Unseen:
     """Output of a stream beyond its deltas; it is charged and never handed out.
 
     characters: of hidden reasoning. tokens: of output, as the provider counts them; 0 for no count.
+    counted: all that the provider has counted so far.
     """
 
     characters: int = 0
     tokens: int = 0
+    counted: Usage = Usage()
 
 
 def deltas_of(answer: Answer) -> Iterator[Delta]:

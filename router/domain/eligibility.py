@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from router.domain.catalog import LEARNED, Arm, Catalog, Deployment, Plan
-from router.domain.chat import TOKENS_PER_IMAGE, ChatRequest, Format, Usage
+from router.domain.chat import TOKENS_PER_IMAGE, ChatRequest, Format
 
 USEFUL_OUTPUT_TOKENS = 128
 
@@ -134,5 +134,4 @@ def most_cost_usd(arm: Arm, needs: Requirements) -> float:
     Siblings are tried after a failure; one that timed out may have written its answer all the same.
     """
     able = [d for d in arm.deployments if needs.met_by(d)]
-    longest = [Usage(needs.most_input_tokens, needs.most_output(d)) for d in able]
-    return sum(d.price.cost_usd(usage) for d, usage in zip(able, longest, strict=True))
+    return sum(d.price.most_usd(needs.most_input_tokens, needs.most_output(d)) for d in able)

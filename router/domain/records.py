@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from bandit.gates import Step
 from router.domain.catalog import Price
-from router.domain.chat import Answer
+from router.domain.chat import Answer, Usage
 
 
 class Mode(StrEnum):
@@ -268,12 +268,28 @@ def session_digest(tenant: str, session_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeReport:
-    """The outcome of a call that a caller of `Decide` made itself. failure: "" for success."""
+    """The outcome of a call that a caller of `Decide` made itself. failure: "" for success.
+
+    cached_tokens, written_tokens, reasoning_tokens: as in `Usage`.
+    """
 
     latency_ms: float
     input_tokens: int
     output_tokens: int
     failure: str = ""
+    cached_tokens: int = 0
+    written_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(
+            self.input_tokens,
+            self.output_tokens,
+            cached_tokens=self.cached_tokens,
+            written_tokens=self.written_tokens,
+            reasoning_tokens=self.reasoning_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)

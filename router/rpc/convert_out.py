@@ -67,6 +67,9 @@ def _done(item: Completion) -> router_pb.StreamCompleteResponse.Done:
         finish_reason=_FINISH[item.answer.finish_reason],
         input_tokens=item.answer.usage.input_tokens,
         output_tokens=item.answer.usage.output_tokens,
+        cached_input_tokens=item.answer.usage.cached_tokens,
+        cache_write_tokens=item.answer.usage.written_tokens,
+        reasoning_tokens=item.answer.usage.reasoning_tokens,
         receipt=receipt(item.record, item.quota_left),
         opaque=_opaque(item.answer),
     )
@@ -147,6 +150,9 @@ def _attempt(attempt: Attempt) -> router_pb.Attempt:
         cost_usd=attempt.cost_usd,
         agrees=attempt.agrees,
         usage_guessed=attempt.guessed,
+        cached_input_tokens=attempt.cached_tokens,
+        cache_write_tokens=attempt.written_tokens,
+        reasoning_tokens=attempt.reasoning_tokens,
     )
 
 
@@ -186,6 +192,9 @@ def _answer(answer: Answer) -> chat_pb.Answer:
         finish_reason=_FINISH[answer.finish_reason],
         input_tokens=answer.usage.input_tokens,
         output_tokens=answer.usage.output_tokens,
+        cached_input_tokens=answer.usage.cached_tokens,
+        cache_write_tokens=answer.usage.written_tokens,
+        reasoning_tokens=answer.usage.reasoning_tokens,
         opaque=_opaque(answer),
     )
 

@@ -85,6 +85,7 @@ def read_outcome(request: router_pb.ReportOutcomeRequest) -> tuple[str, OutcomeR
     found.within(request.latency_ms, 0, DAY_MS, "latency_ms")
     found.within(request.input_tokens, 0, MAX_TOKENS, "input_tokens")
     found.within(request.output_tokens, 0, MAX_TOKENS, "output_tokens")
+    _check_parts(found, request)
     if request.failure:
         named = request.failure in FAILURES.split(", ")
         found.require(named, "failure", f"leave it empty, or send one of: {FAILURES}")
@@ -100,7 +101,18 @@ def read_outcome(request: router_pb.ReportOutcomeRequest) -> tuple[str, OutcomeR
         input_tokens=request.input_tokens,
         output_tokens=request.output_tokens,
         failure=request.failure,
+        cached_tokens=request.cached_input_tokens,
+        written_tokens=request.cache_write_tokens,
+        reasoning_tokens=request.reasoning_tokens,
     )
+
+
+def _check_parts(found: Violations, request: router_pb.ReportOutcomeRequest) -> None:
+    """Parts of a count are within it."""
+    unread = max(0, request.input_tokens - request.cached_input_tokens)
+    found.within(request.cached_input_tokens, 0, request.input_tokens, "cached_input_tokens")
+    found.within(request.cache_write_tokens, 0, unread, "cache_write_tokens")
+    found.within(request.reasoning_tokens, 0, request.output_tokens, "reasoning_tokens")
 
 
 def read_feedback(request: router_pb.FeedbackRequest) -> tuple[str, FeedbackReport]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from router.domain.catalog import Catalog
-from router.domain.chat import Usage
 from router.domain.errors import OutcomeConflict, StorageUnavailable
 from router.domain.records import (
     Attempt,
@@ -72,7 +71,7 @@ class FeedbackService:
         return OutcomeReceipt(already_recorded=not fresh, cost_usd=attempt.cost_usd)
 
     def _attempt(self, record: DecisionRecord, report: OutcomeReport) -> Attempt:
-        usage = Usage(report.input_tokens, report.output_tokens)
+        usage = report.usage
         # Decisions made before prices were kept with them have none.
         price = record.price or self._catalog.price_of(record.deployment)
         outcome = AttemptOutcome.FAILED if report.failure else AttemptOutcome.ACCEPTED
@@ -88,6 +87,10 @@ class FeedbackService:
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             cost_usd=price.cost_usd(usage) if price else 0.0,
+            cached_tokens=usage.cached_tokens,
+            written_tokens=usage.written_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            input_usd=price.input_cost_usd(usage) if price else 0.0,
         )
 
     async def feedback(self, tenant: Tenant, decision_id: str, report: FeedbackReport) -> bool:

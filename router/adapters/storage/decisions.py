@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
+
+import msgspec
 
 from router.adapters.storage.client import Client, Script, Word, load
 from router.adapters.storage.codec import encode, pack_record, read_decision
@@ -27,6 +30,18 @@ _FEEDBACK = load("events_common", "decision_feedback")
 _REASKED = load("events_common", "decision_reasked")
 _AUDITED = load("events_common", "decision_audited")
 _DEFAULTED = load("events_common", "decision_defaulted")
+
+
+_LATER = frozenset({"cached_tokens", "written_tokens", "reasoning_tokens"})
+
+
+def _known_before(report: OutcomeReport) -> dict[str, Any]:
+    """Returns a report without the counts that earlier versions do not know, where they are 0.
+
+    A report that comes again is known by its bytes, which an earlier version may have written.
+    """
+    told: dict[str, Any] = msgspec.to_builtins(report)
+    return {name: value for name, value in told.items() if value or name not in _LATER}
 
 
 class RedisDecisionLog:
@@ -69,7 +84,7 @@ class RedisDecisionLog:
 
     async def settle(self, record: DecisionRecord, report: OutcomeReport) -> bool:
         """Raises DecisionNotFound besides, for a decision that has expired."""
-        facts = (record.tenant, pack_record(record), encode(report))
+        facts = (record.tenant, pack_record(record), encode(_known_before(report)))
         status = await self._change(_SETTLE, record.id, *facts)
         if status == b"conflict":
             raise OutcomeConflict("another outcome is recorded for this decision")

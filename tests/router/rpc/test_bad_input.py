@@ -144,6 +144,13 @@ OUTCOMES = [
     (outcome(input_tokens=2**63), {"input_tokens"}),
     (outcome(output_tokens=2**63), {"output_tokens"}),
     (outcome(failure="the prompt was ..."), {"failure"}),
+    (outcome(input_tokens=10, cached_input_tokens=11), {"cached_input_tokens"}),
+    (outcome(input_tokens=10, cache_write_tokens=11), {"cache_write_tokens"}),
+    (
+        outcome(input_tokens=10, cached_input_tokens=6, cache_write_tokens=5),
+        {"cache_write_tokens"},
+    ),
+    (outcome(output_tokens=10, reasoning_tokens=2**63), {"reasoning_tokens"}),
 ]
 FEEDBACK = [
     (feedback(), {"quality"}),

@@ -18,6 +18,7 @@ from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, ope
 from router.adapters.storage.codec import PACKED, encode, pack_record, read_record
 from router.adapters.storage.keys import Keys
 from router.domain.catalog import Price
+from router.domain.errors import OutcomeConflict
 from router.domain.logged_context import rounded, single
 from router.domain.records import (
     AttemptOutcome,
@@ -199,6 +200,20 @@ async def test_a_settled_record_replaces_a_longer_one(
     assert await shared.decisions.get("acme", "long") == settled
     left = await bare.hkeys(keys.decision("long"))
     assert sum(name[:1] == b"r" and name[1:].isdigit() for name in left) <= 8
+
+
+async def test_a_report_of_an_earlier_version_is_known_when_it_comes_again(
+    shared: Storage, bare: Redis, keys: Keys
+) -> None:
+    """It was kept without counts of what was cached, written and thought."""
+    await shared.decisions.record(replace(UNSETTLED, id="told"))
+    report = OutcomeReport(1.0, 2, 3)
+    kept = encode({"latency_ms": 1.0, "input_tokens": 2, "output_tokens": 3, "failure": ""})
+    await bare.hset(keys.decision("told"), mapping={"settled": 1, "outcome": kept})
+    settled = replace(UNSETTLED, id="told", settled=True)
+    assert not await shared.decisions.settle(settled, report)
+    with pytest.raises(OutcomeConflict):
+        await shared.decisions.settle(settled, replace(report, cached_tokens=1))
 
 
 async def test_a_huge_record_is_kept_whole(shared: Storage, bare: Redis, keys: Keys) -> None:

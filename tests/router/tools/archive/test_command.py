@@ -65,6 +65,26 @@ def test_explain_shows_estimates_attempts_and_feedback(written: Path) -> None:
     assert "answered from the cache (exact): nothing was decided" in cached.stdout
 
 
+def test_explain_shows_the_parts_of_the_tokens(config: Path) -> None:
+    attempt = replace(
+        RECORD.attempts[-1],
+        input_tokens=4_321,
+        cached_tokens=3_210,
+        written_tokens=987,
+        output_tokens=654,
+        reasoning_tokens=543,
+    )
+
+    async def write() -> None:
+        async with opened_storage(load_config(config, {}), {}) as storage:
+            await storage.decisions.record(replace(RECORD, attempts=(attempt,)))
+
+    asyncio.run(write())
+    shown = run("explain", RECORD.id, "--config", config).stdout.split()
+    for number in ("4321", "3210", "987", "654", "543"):
+        assert number in shown
+
+
 def test_explain_reports_an_unknown_decision(written: Path) -> None:
     shown = run("explain", "nobody", "--config", written)
     assert shown.exit_code == 1
