@@ -12,6 +12,7 @@ from router.domain.records import (
     AttemptOutcome,
     CacheStatus,
     DecisionRecord,
+    FeedbackReceipt,
     Judged,
     StepTaken,
 )
@@ -100,6 +101,12 @@ def decision(record: DecisionRecord) -> router_pb.GetDecisionResponse:
                 expected_utility=utility,
             )
     return response
+
+
+def credited(done: FeedbackReceipt) -> router_pb.FeedbackResponse:
+    return router_pb.FeedbackResponse(
+        already_recorded=done.already_recorded, decisions=done.decisions
+    )
 
 
 def receipt(record: DecisionRecord, left: QuotaLeft) -> router_pb.Receipt:
