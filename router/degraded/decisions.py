@@ -112,7 +112,17 @@ class RecentDecisions:
         record = self._records.get(decision_id)
         if record is None:
             raise away()
-        return replace(record, feedback=known.feedback)
+        if known.feedback is None:
+            return self._with_credit(record)
+        return replace(record, feedback=known.feedback, session_share=None)
+
+    def _with_credit(self, record: DecisionRecord) -> DecisionRecord:
+        """Returns it with its share of what was told of its session."""
+        session = self._sessions.get(record.session_id)
+        if session is None or session.feedback is None or record.id not in session.ids:
+            return record
+        share = 1 / len(self._credited(session))
+        return replace(record, feedback=session.feedback, session_share=share)
 
     def check_outcome(self, record: DecisionRecord, report: OutcomeReport) -> bool:
         """False when the same report was recorded before. Raises OutcomeConflict."""

@@ -158,17 +158,21 @@ async def test_another_s_or_an_unknown_session_is_not_found(storage: Storage) ->
 
 
 async def test_the_newest_of_a_long_session_are_credited(storage: Storage) -> None:
-    last = 300
-    await asyncio.gather(*(record(storage, f"d-{n:05}") for n in range(last)))
+    last, together = 10_000, 100  # so many come in one pipeline, which keeps their order
+    for first in range(0, last, together):
+        ids = (f"d-{n:05}" for n in range(first, first + together))
+        await asyncio.gather(*(record(storage, decision_id) for decision_id in ids))
     listed = storage.keys.session_decisions(SESSION)
     assert await storage.client.call("LLEN", listed) == MOST_OF_SESSION + 1
-    (position, _) = (await storage.events.read("0", 10_000, 0))[-1]
-    await storage.events.trim(position)
+    await storage.events.trim(f"0-{last}")
     done = await tell(storage)
     assert done.decisions == MOST_OF_SESSION
-    found = await given(storage)
+    told = [event for _, event in await storage.events.read(f"0-{last}", last, 0)]
+    found = [event for event in told if isinstance(event, FeedbackGiven)]
     assert {event.session_share for event in found} == {1 / MOST_OF_SESSION}
-    assert len({event.decision_id for event in found}) == MOST_OF_SESSION
+    assert sorted(event.decision_id for event in found) == [
+        f"d-{n:05}" for n in range(last - MOST_OF_SESSION, last)
+    ]
 
 
 async def test_a_turn_takes_few_bytes_of_the_store(storage: Storage) -> None:

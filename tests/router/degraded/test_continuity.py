@@ -126,6 +126,8 @@ async def test_a_session_s_feedback_comes_after_its_decisions_and_before_later_o
     for known in (False, True, True):
         done = await stores.decisions.session_feedback("acme", session, good)
         assert done == FeedbackReceipt(already_recorded=known, decisions=3)
+    known_here = await stores.decisions.get("acme", "d-2")
+    assert (known_here.feedback, known_here.session_share) == (0.75, 1 / 3)
     with pytest.raises(FeedbackConflict, match="session"):
         await stores.decisions.session_feedback("acme", session, bad)
     with pytest.raises(DecisionNotFound):
