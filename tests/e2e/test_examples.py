@@ -52,6 +52,7 @@ async def test_go_caller_gets_an_answer_and_a_stream(router: Router, tmp_path: P
         assert code == 0, out
     out = await ran(router, str(folder / "caller"))
     assert re.search(r"\w+ for 0\.0\d+ USD: Forty-two\.\nForty-two\.\n\S+: 50 tokens", out)
+    assert "2 decisions share the credit" in out
 
 
 async def ran(router: Router, *words: str) -> str:
