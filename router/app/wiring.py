@@ -103,6 +103,7 @@ class RouterService:
         self.decide = pipeline.decide
         self.report_outcome = feedback.report_outcome
         self.feedback = feedback.feedback
+        self.session_feedback = feedback.session_feedback
         self.decision = feedback.decision
         self.follower = follower
         self.deployments = pipeline.catalog.names()

@@ -154,16 +154,31 @@ def _from_feedback(
 ) -> Iterator[Outcome]:
     if event.by_default and not record.answered:
         return  # there was no answer to be silent about
-    weight, before = settings.implicit_weight if event.by_default else 1.0, event.replaces
-    whole = replace(_blank(choice, plans[choice.plan]), weight=weight)
-    yield replace(whole, quality=event.quality, replaces=before)
     first = _first_of(record, choice, plans)
-    if first is None:
-        return
-    now = quality_by(first.call, event.quality)
-    earlier = None if before is None else quality_by(first.call, before)
-    if (now, earlier) != (None, None):
-        yield replace(first.blank, quality=now, replaces=earlier, weight=weight)
+    for weight, before in _parts(event, settings):
+        whole = replace(_blank(choice, plans[choice.plan]), weight=weight)
+        yield replace(whole, quality=event.quality, replaces=before)
+        if first is None:
+            continue
+        now = quality_by(first.call, event.quality)
+        earlier = None if before is None else quality_by(first.call, before)
+        if (now, earlier) != (None, None):
+            yield replace(first.blank, quality=now, replaces=earlier, weight=weight)
+
+
+def _parts(event: FeedbackGiven, settings: RewardSettings) -> Iterator[tuple[float, float | None]]:
+    """Yields (weight, quality that is replaced).
+
+    Feedback of a decision's own takes the place of its share of the session's, and adds the rest.
+    """
+    if event.by_default:
+        yield settings.implicit_weight, event.replaces
+    elif event.replaces_share is None:
+        yield event.weight, event.replaces
+    else:
+        yield event.replaces_share, event.replaces
+        if event.replaces_share < event.weight:
+            yield event.weight - event.replaces_share, None
 
 
 def _from_first_rung(first: _FirstRung, settings: RewardSettings) -> Iterator[Outcome]:

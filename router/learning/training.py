@@ -230,7 +230,7 @@ class BatchTrainer:
         if sign is not None and isinstance(event, Decided):
             # What the call itself shows, cost above all, counts in full.
             share, sign = 1.0, sign * share
-        if isinstance(event, FeedbackGiven) and record.choice and not event.by_default:
+        if isinstance(event, FeedbackGiven) and record.choice and event.is_label:
             self._compare(record.tenant, record.choice.plan, event.quality)
         return JoinedEvent(event, record, share, sign)
 
@@ -269,9 +269,11 @@ class BatchTrainer:
 def _share(cap: TenantWeightCap, event: Event, record: DecisionRecord, sign: float | None) -> float:
     """Returns the weight of what a tenant says of quality; what the router saw counts in full."""
     if isinstance(event, FeedbackGiven):
+        if event.replaces_share is not None:
+            cap.weigh(record.tenant, event.weight - event.replaces_share)
         if event.replaces is not None:
             return cap.weight_of(record.id)
-        return cap.weigh_feedback(record.tenant, record.id)
+        return cap.weigh_feedback(record.tenant, record.id, event.weight)
     is_report = sign or (isinstance(event, Decided) and _is_reported_failure(event.record))
     return cap.weigh(record.tenant) if is_report else 1.0
 

@@ -12,6 +12,7 @@ from router.domain.records import (
     AttemptOutcome,
     CacheStatus,
     DecisionRecord,
+    FeedbackReceipt,
     Judged,
     StepTaken,
 )
@@ -108,6 +109,12 @@ def decision(record: DecisionRecord) -> router_pb.GetDecisionResponse:
                 ahead_usd=ahead_usd,
             )
     return response
+
+
+def credited(done: FeedbackReceipt) -> router_pb.FeedbackResponse:
+    return router_pb.FeedbackResponse(
+        already_recorded=done.already_recorded, decisions=done.decisions
+    )
 
 
 def receipt(record: DecisionRecord, left: QuotaLeft) -> router_pb.Receipt:

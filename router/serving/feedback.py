@@ -10,9 +10,11 @@ from router.domain.records import (
     Attempt,
     AttemptOutcome,
     DecisionRecord,
+    FeedbackReceipt,
     FeedbackReport,
     Mode,
     OutcomeReport,
+    session_digest,
 )
 from router.domain.requests import OutcomeReceipt
 from router.domain.tenants import Reservation, Tenant
@@ -105,6 +107,19 @@ class FeedbackService:
         if report.value < BAD_QUALITY:
             await self._evict(tenant.name, decision_id)
         return not fresh
+
+    async def session_feedback(
+        self, tenant: Tenant, session_id: str, report: FeedbackReport
+    ) -> FeedbackReceipt:
+        """Credit every decision of a session alike; it does not say which answer to evict.
+
+        Raises DecisionNotFound, FeedbackConflict, FeedbackTooLate.
+        """
+        digest = session_digest(tenant.name, session_id)
+        done = await self._decisions.session_feedback(tenant.name, digest, report)
+        if not done.already_recorded:
+            self._observer.feedback("session")
+        return done
 
     async def _evict(self, tenant: str, decision_id: str) -> None:
         """Take the answer out of the cache, at once or when the store is back.

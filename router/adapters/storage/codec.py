@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from typing import Any, Final, Generic, NamedTuple, TypeVar
@@ -196,7 +196,12 @@ def read_decision(fields: Sequence[bytes]) -> tuple[str, DecisionRecord | None]:
     pieces = (named[_PIECE + b"%d" % i] for i in range(len(named)) if _PIECE + b"%d" % i in named)
     payload = named.get(b"record", b"".join(pieces) or None)
     tenant = named.get(b"tenant", b"").decode(errors="replace")
-    return tenant, None if payload is None else read_record(payload, named.get(b"feedback"))
+    if payload is None:
+        return tenant, None
+    record = read_record(payload, named.get(b"feedback", named.get(b"credit")))
+    if b"credit" in named:
+        record = replace(record, session_share=float(named[b"share"]))
+    return tenant, record
 
 
 def read_change(body: bytes) -> PolicyChanged:
@@ -204,14 +209,14 @@ def read_change(body: bytes) -> PolicyChanged:
     return _changed.decode(body)
 
 
-def read_event(kind: bytes, body: bytes, was: bytes | None = None) -> Event:
-    """Raises StorageCorrupt. was: the value that feedback corrects."""
+def read_event(fields: Mapping[bytes, bytes]) -> Event:
+    """Raises StorageCorrupt. fields: of an entry of the stream."""
+    kind, body = fields.get(b"kind", b""), fields.get(b"body", b"")
     match kind:
         case b"decided":
             return Decided(read_record(body, None))
         case b"feedback":
-            given = _feedback.decode(body)
-            return given if was is None else replace(given, replaces=float(was))
+            return _told(_feedback.decode(body), fields)
         case b"reasked":
             return _reasked.decode(body)
         case b"audited":
@@ -222,3 +227,21 @@ def read_event(kind: bytes, body: bytes, was: bytes | None = None) -> Event:
             return read_change(body)
         case _:
             raise StorageCorrupt("a stored event is of an unknown kind")
+
+
+def _told(given: FeedbackGiven, fields: Mapping[bytes, bytes]) -> FeedbackGiven:
+    """Returns feedback with what the server alone knew when it was appended.
+
+    id, weight: of one of a session's decisions. was, was_share: what it replaces.
+    """
+    if b"id" in fields:
+        name, weight = fields[b"id"].decode(), float(fields.get(b"weight", b"1"))
+        given = replace(given, decision_id=name, session_share=weight)
+    if b"was" not in fields:
+        return given
+    share = fields.get(b"was_share")
+    return replace(
+        given,
+        replaces=float(fields[b"was"]),
+        replaces_share=None if share is None else float(share),
+    )

@@ -151,6 +151,8 @@ def _tokens(attempt: Attempt) -> tuple[int, ...]:
 def _ending(receipt: Receipt) -> list[str]:
     record = receipt.record
     feedback = "none yet" if record.feedback is None else f"quality {record.feedback:g}"
+    if record.session_share is not None:
+        feedback += f", of its whole session (weight {record.session_share:.3g})"
     learned = receipt.learned_by
     lines = [f"paid ${record.cost_usd:.6f} · feedback: {feedback}"]
     if receipt.saved_usd is not None:

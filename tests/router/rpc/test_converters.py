@@ -121,13 +121,17 @@ async def test_reports_reach_the_service(wire: Wire) -> None:
     accepted = router_pb2.FeedbackRequest(decision_id="d3", accepted=False)
     (fed,) = await wire.send("Feedback", accepted)
     await wire.send("Feedback", GOOD["Feedback"])
+    of_session = router_pb2.FeedbackRequest(session_id="s", quality=0.5, correction=True)
+    (credited,) = await wire.send("Feedback", of_session)
     assert wire.service.reports == [
         (TENANT, "d2", OutcomeReport(1.5, 3, 4, "timeout", 2, 1, 4)),
         (TENANT, "d3", FeedbackReport(None, accepted=False)),
         (TENANT, "d1", FeedbackReport(0.5, None)),
+        (TENANT, "s", FeedbackReport(0.5, None, correction=True)),
     ]
     assert (reported.already_recorded, reported.cost_usd) == (True, 0.25)
-    assert fed.already_recorded
+    assert (fed.already_recorded, fed.decisions) == (True, 1)
+    assert (credited.already_recorded, credited.decisions) == (False, 3)
 
 
 RECEIPT = {
