@@ -99,7 +99,8 @@ class _Caches:
         self.stayed_usd[here] += self._stayed_usd(turn, self.first[here])
         self.tokens[here, arm], self.last[here] = turn.tokens, arm
         self.at_s[here, arm] = market.talks.at_s[turn.index]
-        return total_usd[each, arm]
+        paid_usd: Numbers = total_usd[each, arm]
+        return paid_usd
 
     def _stayed_usd(self, turn: Turn, first: Rows) -> Numbers:
         output_usd = self.market.output[turn.index, first] * self.market.usd[first, 1]

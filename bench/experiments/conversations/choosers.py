@@ -60,7 +60,8 @@ def blind(beliefs: Beliefs) -> Chooser:
 
     def choose(turn: Turn) -> Rows:
         worth = beliefs.quality[turn.index] - beliefs.rate * beliefs.mean_usd(turn)
-        return worth.argmax(axis=1)
+        best: Rows = worth.argmax(axis=1)
+        return best
 
     return choose
 
@@ -72,7 +73,8 @@ def horizon(beliefs: Beliefs, ahead: float) -> Chooser:
         now_usd = turn.input_usd + beliefs.output_usd(turn)
         total_usd = now_usd + ahead * beliefs.next_usd(turn)
         worth = (1 + ahead) * beliefs.quality[turn.index] - beliefs.rate * total_usd
-        return worth.argmax(axis=1)
+        best: Rows = worth.argmax(axis=1)
+        return best
 
     return choose
 

@@ -44,7 +44,7 @@ class ConversationOptions(options.ExperimentOptions):
         return [replace(terms, read=read) for read in ((0.1, 0.5) if terms.attached else (0.1,))]
 
     def _told(self, terms: Terms) -> Terms:
-        told = {
+        told: dict[str, Any] = {
             "write": self.write,
             "life_s": self.life_s,
             "turns": self.mean_turns,
