@@ -188,18 +188,20 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def bench(path: Path, *more: object) -> Result:
     prices = ("--price", "small=.1,.1", "--price", "large=2,4")
-    given = ("--file", path, "--arms", "small,large", *prices, "--turns", 120, "--seeds", 1)
+    given = ("--file", path, "--arms", "small,large", *prices, "--turns", 60, "--seeds", 1)
     return CliRunner().invoke(conversations, [str(a) for a in (*given, "--jobs", 1, *more)])
 
 
 def test_the_command_writes_a_table_for_each_cell(path: Path, tmp_path: Path) -> None:
-    done = bench(path, "--task-column", "kind", "--out", tmp_path / "out")
+    more = ("--task-column", "kind", "--vw", "off", "--lambda", 0.1, "--out", tmp_path / "out")
+    done = bench(path, *more)
     assert done.exit_code == 0, done.output
     text = (tmp_path / "out" / "conversations.md").read_text(encoding="utf-8")
     assert text.strip() in done.stdout
     for cell in ("chat, cached at 0.1", "chat, cached at 0.5", "agents, cached at 0.1"):
-        assert f"## recorded, {cell}, λ = 0.1" in text
-    assert text.count("| oracle, T = 3 |") == 6
+        assert text.count(f"recorded, {cell}, λ = 0.1") == 2
+    for name in ("oracle, T = 3", "stay or switch, learned", "adaptive, no VW"):
+        assert text.count(f"\n| {name} |") == 3
 
 
 def test_a_column_of_tasks_that_is_not_there_is_refused(path: Path) -> None:

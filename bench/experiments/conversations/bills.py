@@ -32,7 +32,8 @@ class Market:
     @property
     def cold_usd(self) -> Numbers:
         """Returns what a token costs that a provider has not read: its caches are written."""
-        return np.maximum(self.usd[:, 0], self.usd[:, 3])
+        cold_usd: Numbers = np.maximum(self.usd[:, 0], self.usd[:, 3])
+        return cold_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,8 @@ class _Caches:
 
     def _stayed_usd(self, turn: Turn, first: Rows) -> Numbers:
         output_usd = self.market.output[turn.index, first] * self.market.usd[first, 1]
-        return warm_usd(self.market, turn, first) + output_usd
+        total_usd: Numbers = warm_usd(self.market, turn, first) + output_usd
+        return total_usd
 
 
 def warm_usd(market: Market, turn: Turn, arm: Rows) -> Numbers:

@@ -21,7 +21,7 @@ from bench.experiments.conversations.talks import Numbers, draw_talks, question_
 from bench.experiments.conversations.terms import Rates, Terms, usd_per_token
 from bench.lab.figures import second_half
 from bench.lab.recorded import Rows
-from bench.lab.streams import Stream
+from bench.lab.streams import Stream, draw
 
 HORIZONS = (0, 1, 3)
 
@@ -48,8 +48,7 @@ class Cell:
         return tokens
 
     def market(self, turns: int, seed: int) -> Market:
-        data = self.stream.data
-        pool = data.rows_where(self.stream.spec.where)
+        data, pool = self.stream.data, draw(self.stream, seed).rows
         talks = draw_talks(pool, self.tasks, self.question, self.terms, turns=turns, seed=seed)
         return Market(
             talks, self.terms, data.quality[talks.row], self.output()[talks.row], self.usd

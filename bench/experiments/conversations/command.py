@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from bench.experiments.conversations.cells import cell_of
+from bench.experiments.conversations.cells import Cell, cell_of
+from bench.experiments.conversations.products import compared
 from bench.experiments.conversations.report import markdown
 from bench.experiments.conversations.runs import Run, run_all
 from bench.experiments.conversations.terms import TERMS, Terms, rates_of
@@ -33,6 +34,7 @@ class ConversationOptions(options.ExperimentOptions):
     growth: int | None
     attached: int | None
     turns: int | None
+    parts: bool
 
     def all_terms(self) -> list[Terms]:
         """Returns terms by preset and cached rate."""
@@ -100,6 +102,7 @@ class ConversationOptions(options.ExperimentOptions):
 @click.option("--turns", type=click.IntRange(20), help="per run [6000, quick: 900]")
 @click.option("--quick", is_flag=True, help="two seeds of 900 turns")
 @options.vw("both")
+@click.option("--parts", is_flag=True, help="also without each part, and valuing fewer turns")
 @options.JOBS
 @options.out("bench-results/conversations")
 def conversations(**given: Any) -> None:
@@ -126,11 +129,17 @@ def conversations(**given: Any) -> None:
         for seed in range(seeds)
         for weight in asked.cost_weights
     ]
-    done = run_all(cells, todo, turns, asked.processes)
+    products = compared(asked.vw, parts=asked.parts)
+    done = run_all(cells, todo, turns, products, asked.processes)
     text = markdown(cells, done, turns, seeds)
     write(asked.out, {"conversations.md": text})
     click.echo(text)
     click.echo(f"written to {asked.out}: conversations.md", err=True)
+
+
+def _cell(asked: ConversationOptions, stream: Stream, terms: Terms) -> Cell:
+    rates = rates_of(stream.data.arms, _prices(asked, stream))
+    return cell_of(stream, rates, terms, asked.task_column)
 
 
 def _prices(asked: ConversationOptions, stream: Stream) -> list[str]:
@@ -146,6 +155,7 @@ def _load(asked: ConversationOptions) -> dict[str, Stream]:
         return load_available([spec])
     known = known_streams()
     specs: list[StreamSpec] = [
-        replace(known[STREAMS[name]], name=name) for name in asked.names or tuple(STREAMS)
+        replace(known[STREAMS[name]], name=name, requests=None)
+        for name in asked.names or tuple(STREAMS)
     ]
     return load_available(specs)

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 
 from bench.experiments.conversations.cells import Cell, Score
-from bench.experiments.conversations.runs import Run, Scores
+from bench.experiments.conversations.products import BLIND, KEPT, OURS, OURS_VW
+from bench.experiments.conversations.runs import LEARNED, Run, Scores
 from bench.lab.report import document, table
 
 TITLE: Final = "Conversations with a prompt cache"
@@ -20,6 +21,10 @@ NOTE: Final = (
     "the mean outcomes of every task; T: turns ahead that it values."
 )
 HEADER: Final = ("way to choose", "gain", "worst", "switches", "cached", "solved, m$")
+SUMMED: Final = (
+    *("oracle, T = 0", "oracle, T = 1", "oracle, T = 3", f"stay or switch, {LEARNED}"),
+    *(f"capped switches, {LEARNED}", BLIND, KEPT, OURS, OURS_VW),
+)
 
 
 def markdown(cells: Sequence[Cell], done: Mapping[Run, Scores], turns: int, seeds: int) -> str:
@@ -29,7 +34,24 @@ def markdown(cells: Sequence[Cell], done: Mapping[Run, Scores], turns: int, seed
         for i, cell in enumerate(cells)
         for weight in weights
     ]
-    return document(TITLE, NOTE, f"{turns} turns, {seeds} seeds.", sections)
+    summary = _summary(cells, weights, done, seeds)
+    return document(TITLE, NOTE, f"{turns} turns, {seeds} seeds.", [summary, *sections])
+
+
+def _summary(
+    cells: Sequence[Cell], weights: Sequence[float], done: Mapping[Run, Scores], seeds: int
+) -> list[str]:
+    """Returns the gains of every cell side by side, and their means."""
+    names = [name for name in SUMMED if name in next(iter(done.values()))]
+    lines, means = [], []
+    for i, cell in enumerate(cells):
+        for weight in weights:
+            runs = [done[Run(i, weight, seed)] for seed in range(seeds)]
+            gains = [float(np.mean([run[name].gain for run in runs])) for name in names]
+            means.append(gains)
+            lines.append([title(cell, weight), *(f"{gain:+.4f}" for gain in gains)])
+    lines.append(["mean", *(f"{gain:+.4f}" for gain in np.mean(means, axis=0))])
+    return ["## Gains", "", *table(("cell", *names), lines, numeric=True)]
 
 
 def title(cell: Cell, weight: float) -> str:
