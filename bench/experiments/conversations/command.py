@@ -35,6 +35,7 @@ class ConversationOptions(options.ExperimentOptions):
     attached: int | None
     turns: int | None
     parts: bool
+    question: str
 
     def all_terms(self) -> list[Terms]:
         """Returns terms by preset and cached rate."""
@@ -47,6 +48,7 @@ class ConversationOptions(options.ExperimentOptions):
 
     def _told(self, terms: Terms) -> Terms:
         told: dict[str, Any] = {
+            "asked_earlier": self.question == "earlier" or None,
             "write": self.write,
             "life_s": self.life_s,
             "turns": self.mean_turns,
@@ -101,6 +103,13 @@ class ConversationOptions(options.ExperimentOptions):
 @options.seeds("[10, quick: 2]")
 @click.option("--turns", type=click.IntRange(20), help="per run [6000, quick: 900]")
 @click.option("--quick", is_flag=True, help="two seeds of 900 turns")
+@click.option(
+    "--question",
+    type=click.Choice(["last", "earlier"]),
+    default="last",
+    show_default=True,
+    help="message in which it stands; earlier: the last one is 'Yes, please.'",
+)
 @options.vw("both")
 @click.option("--parts", is_flag=True, help="also without each part, and valuing fewer turns")
 @options.JOBS

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from router.learning.request_rates import RequestRates
 from router.serving.request_prices import PricedRequest, PriceList, RequestPrices, warm_of
 
-from bandit import ContextMap, PromptFacts
+from bandit import ContextMap
 from bandit.types import Context
 from bench.experiments.conversations.bills import Market
 from bench.experiments.conversations.cells import Bar, Cell
@@ -22,11 +22,11 @@ from bench.lab.recorded import Rows
 from bench.lab.replay import ANY_COST, ANY_WEIGHTS, REWARDS
 from bench.lab.setup import catalog, config_of, decider_of
 from router.domain.catalog import Catalog, Deployment, Price
-from router.domain.chat import Usage
+from router.domain.chat import ChatRequest, Message, Role, TextPart, Usage
 from router.domain.conversations import Conversation, Seen
 from router.domain.eligibility import Requirements
 from router.domain.events import Decided, Event, FeedbackGiven
-from router.domain.logged_context import facts_of
+from router.domain.logged_context import blended, facts_of, said_in
 from router.domain.records import (
     Attempt,
     AttemptOutcome,
@@ -36,11 +36,16 @@ from router.domain.records import (
     TurnFacts,
 )
 from router.learning.training import Trainer, join
+from router.ports.upstream import Embedding
 from router.serving.decider import Decider
 
 MTOK: Final = 1e6
 WINDOW_TOKENS: Final = 10_000_000
 BETWEEN_CONVERSATIONS_S: Final = 60.0
+EARLIER: Final = 3
+"""Questions before the last one that are written down; no more are looked at."""
+ANSWER: Final = "Here it is."
+ON: Final = "Yes, please."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class Learned:
 
 @dataclass(slots=True)
 class ConversationReplay:
-    """One product on one stream of turns. facts: by row, filled in as they are made."""
+    """One product on one stream of turns."""
 
     cell: Cell
     market: Market
@@ -62,7 +67,6 @@ class ConversationReplay:
     catalog: Catalog
     decider: Decider
     embeddings: NDArray[np.float32]
-    facts: dict[int, PromptFacts] = field(default_factory=dict)
     rates: RequestRates = field(default_factory=RequestRates)
 
     def run(self) -> Learned:
@@ -112,22 +116,52 @@ class ConversationReplay:
 
     def _context(self, i: int, application: str) -> Context:
         talks, row = self.market.talks, int(self.market.talks.row[i])
-        if row not in self.facts:
-            self.facts[row] = facts_of(chat_of(self.cell.stream.data.prompts[row], row))
-        facts = self.facts[row]
+        chat = self._chat(i)
+        facts = facts_of(chat)
         if self.product.conversation:
             question = float(self.cell.question[row])
-            other = float(talks.tokens[i]) - question
             facts = replace(
                 facts,
-                other_tokens=other,
+                other_tokens=float(talks.tokens[i]) - question,
                 last_tokens=question,
                 answers=int(talks.turn[i]),
                 has_system=True,
             )
+        else:
+            facts = replace(facts, other_tokens=0.0, last_tokens=0.0, answers=0)
         if self.product.application:
             facts = replace(facts, application=int(application, 16))
-        return self.decider.context_map.build(self.embeddings[row], facts)
+        return self.decider.context_map.build(self._embedded(chat, i), facts)
+
+    def _chat(self, i: int) -> ChatRequest:
+        """Returns the last questions of the conversation, without what was attached."""
+        talks, prompts = self.market.talks, self.cell.stream.data.prompts
+        if not self.product.conversation:
+            return chat_of(ON if self.market.terms.asked_earlier else prompts[talks.row[i]], i)
+        first = i - min(int(talks.turn[i]), EARLIER)
+        messages = list[Message]()
+        for row in talks.row[first : i + 1].tolist():
+            messages += [_said(Role.USER, prompts[row]), _said(Role.ASSISTANT, ANSWER)]
+        if self.market.terms.asked_earlier:
+            return ChatRequest((*messages, _said(Role.USER, ON)))
+        return ChatRequest(tuple(messages[:-1]))
+
+    def _embedded(self, chat: ChatRequest, i: int) -> Embedding:
+        """Returns what the service makes of the texts; a text that says nothing is not embedded."""
+        row, number = int(self.market.talks.row[i]), int(self.market.talks.turn[i])
+        rows = self.market.talks.row[i - number : i + 1].tolist()
+        known = {self.cell.stream.data.prompts[other]: self.embeddings[other] for other in rows}
+        if not self.product.conversation:
+            return known.get(chat.prompt, self._nothing)
+        parts = [(known.get(text, self._nothing), weight) for text, weight in said_in(chat)]
+        if len(parts) == 1:
+            return parts[0][0]
+        return blended(parts)
+
+    @property
+    def _nothing(self) -> Embedding:
+        zeros: Embedding = np.zeros(self.embeddings.shape[1], dtype=np.float32)
+        return zeros
 
     def _believed(self, choice: Choice, listed: PriceList | None) -> tuple[Numbers, Numbers]:
         arms, usd = self.cell.stream.data.arms, self.market.usd
@@ -194,6 +228,10 @@ class ConversationReplay:
         return float(self.market.quality[i, arm])
 
 
+def _said(role: Role, text: str) -> Message:
+    return Message(role, (TextPart(text),))
+
+
 def after(before: Conversation, record: DecisionRecord, now_ms: int) -> Conversation:
     """Returns the conversation with one more turn."""
     name = record.deployment
@@ -240,11 +278,10 @@ def replay_of(
     context_map: ContextMap,
     embeddings: NDArray[np.float32],
     mean_usd: Mapping[str, float],
-    facts: dict[int, PromptFacts],
 ) -> ConversationReplay:
     """mean_usd: of a turn of each arm, what is known where requests are not priced."""
     stream = replace(cell.stream, unit_usd=bar.unit_usd)
     config = config_of(stream, product.variant, cost_weight, list(mean_usd.values()))
     made = priced(catalog(config, mean_usd), market, stream.data.arms)
     decider = decider_of(config, made, product.variant, context_map, seed=seed)
-    return ConversationReplay(cell, market, product, made, decider, embeddings, facts)
+    return ConversationReplay(cell, market, product, made, decider, embeddings)

@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 
-from bandit import PromptFacts
 from bench.experiments.conversations.bills import Market, serve
 from bench.experiments.conversations.cells import (
     Bar,
@@ -55,11 +54,10 @@ class Given:
 
 @dataclass(slots=True)
 class ConversationRuns:
-    """Runs one job after the other; facts: of prompts, by stream and row."""
+    """Runs one job after the other."""
 
     given: Given
     maps: ContextMaps = field(default_factory=lambda: ContextMaps(shipped=False))
-    facts: dict[str, dict[int, PromptFacts]] = field(default_factory=dict)
 
     def run(self, job: Run) -> Scores:
         cell = self.given.cells[job.cell]
@@ -104,7 +102,6 @@ class ConversationRuns:
             context_map=mapped.map,
             embeddings=vectors,
             mean_usd=dict(zip(stream.data.arms, means_usd, strict=True)),
-            facts=self.facts.setdefault(name, {}),
         ).run()
 
 

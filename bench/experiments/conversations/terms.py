@@ -16,6 +16,7 @@ class Terms:
     turns: mean of a geometric number. growth, prefix: tokens that a turn adds, and that each
     conversation begins with. attached: tokens, up to which `attached_share` of the conversations
     bring documents along, drawn evenly. read, write: of the input price. gap_s: between two turns.
+    asked_earlier: the question stands in the turn before, the last message is empty of content.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Terms:
     write: float = 1.0
     life_s: float = 300.0
     gap_s: float = 30.0
+    asked_earlier: bool = False
 
 
 CHAT: Final = Terms(name="chat", turns=6, growth=1_500, prefix=800, attached=8_000)
