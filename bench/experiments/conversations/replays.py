@@ -150,7 +150,8 @@ class ConversationReplay:
         """Returns what the service makes of the texts; a text that says nothing is not embedded."""
         row, number = int(self.market.talks.row[i]), int(self.market.talks.turn[i])
         rows = self.market.talks.row[i - number : i + 1].tolist()
-        known = {self.cell.stream.data.prompts[other]: self.embeddings[other] for other in rows}
+        prompts = self.cell.stream.data.prompts
+        known: dict[str, Embedding] = {prompts[other]: self.embeddings[other] for other in rows}
         if not self.product.conversation:
             return known.get(chat.prompt, self._nothing)
         parts = [(known.get(text, self._nothing), weight) for text, weight in said_in(chat)]
