@@ -148,7 +148,7 @@ class ConversationReplay:
 
     def _embedded(self, chat: ChatRequest, i: int) -> Embedding:
         """Returns what the service makes of the texts; a text that says nothing is not embedded."""
-        row, number = int(self.market.talks.row[i]), int(self.market.talks.turn[i])
+        number = int(self.market.talks.turn[i])
         rows = self.market.talks.row[i - number : i + 1].tolist()
         prompts = self.cell.stream.data.prompts
         known: dict[str, Embedding] = {prompts[other]: self.embeddings[other] for other in rows}
