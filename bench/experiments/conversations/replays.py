@@ -8,8 +8,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from router.learning.request_rates import RequestRates
-from router.serving.request_prices import PricedRequest, PriceList, RequestPrices, warm_of
 
 from bandit import ContextMap
 from bandit.types import Context
@@ -35,9 +33,11 @@ from router.domain.records import (
     Mode,
     TurnFacts,
 )
+from router.learning.request_rates import RequestRates
 from router.learning.training import Trainer, join
 from router.ports.upstream import Embedding
 from router.serving.decider import Decider
+from router.serving.request_prices import PricedRequest, PriceList, RequestPrices, warm_of
 
 MTOK: Final = 1e6
 WINDOW_TOKENS: Final = 10_000_000
