@@ -25,7 +25,7 @@ from router.domain.events import (
     PolicyCommand,
     Reasked,
 )
-from router.domain.records import DecisionRecord, LoggedContext
+from router.domain.records import DecisionRecord
 
 T = TypeVar("T")
 
@@ -54,6 +54,21 @@ PACKED: Final = b"\xc1\x01"
 MOST_BYTES: Final = 1 << 22
 _PIECE: Final = b"r"
 _DICTIONARY: Final = files(__package__).joinpath("record_1.dict").read_bytes()
+LATER: Final = frozenset(
+    {
+        *(
+            "turn",
+            "locked",
+            "session_share",
+            "prices",
+            "turns_ahead",
+            "conversation",
+            "application",
+        ),
+        *("cached_tokens", "written_tokens", "reasoning_tokens", "input_usd"),
+    }
+)
+"""Fields that came after the dictionary; each is empty unless it tells something."""
 _RAW_DEFLATE: Final = -12
 _LEVEL: Final = 6
 
@@ -82,7 +97,8 @@ def pack_record(record: DecisionRecord) -> bytes:
         vectors += map(_narrow, (seen.membership, seen.projection, seen.features))
         plans = tuple(known[0] for known in choice.expected)
         expected = tuple(number for known in choice.expected for number in known[1:])
-        choice = replace(choice, context=LoggedContext((), (), (), seen.version), expected=())
+        bare_context = replace(seen, membership=(), projection=(), features=())
+        choice = replace(choice, context=bare_context, expected=())
     if judged is not None:
         vectors += map(_narrow, (judged.signals, judged.second_signals))
         judged = replace(judged, signals=(), second_signals=())
@@ -97,8 +113,19 @@ def pack_record(record: DecisionRecord) -> bytes:
         judged=judged,
     )
     return PACKED + _deflated(
-        encode((bare, vectors, plans, _narrow(expected), tuple(map(_short, names))))
+        encode((_terse(bare), vectors, plans, _narrow(expected), tuple(map(_short, names))))
     )
+
+
+def _terse(record: DecisionRecord) -> dict[str, Any]:
+    """Returns the fields without those of `LATER` that say nothing."""
+    told: dict[str, Any] = msgspec.to_builtins(record, builtin_types=(bytes,))
+    choice = told["choice"] or {}
+    for each in (told, choice, choice.get("context", {}), *told["attempts"]):
+        for name in LATER.intersection(each):
+            if not each[name]:
+                del each[name]
+    return told
 
 
 def _unpacked(data: bytes) -> DecisionRecord:
@@ -114,7 +141,9 @@ def _whole(packed: _Packed) -> DecisionRecord:
     choice, judged = record.choice, record.judged
     if choice is not None:
         membership, projection, features, *vectors = vectors
-        seen = LoggedContext(membership, projection, features, choice.context.version)
+        seen = replace(
+            choice.context, membership=membership, projection=projection, features=features
+        )
         numbers = iter(_widened(packed.expected))
         known = zip(packed.expected_plans, numbers, numbers, numbers, strict=True)
         choice = replace(choice, context=seen, expected=tuple(known))

@@ -30,6 +30,7 @@ from router.domain.records import (
     Observation,
     OutcomeReport,
     StepTaken,
+    TurnFacts,
     session_digest,
 )
 from tests.contract.samples import ATTEMPT, CHOICE, RECORD, UNSETTLED
@@ -52,6 +53,8 @@ DICTIONARY = "419d2a8c5fad2b9e6535a6c73fae8dc04465422e6bdbb565c5643d9ab40cce3f"
 MOST_BYTES = 850
 """Of a decision that is no longer in the log; 3,572 as plain MessagePack in a hash."""
 MOST_LOGGED_BYTES = 700
+MOST_OF_A_TURN = 1_150
+"""With the prices of its plans and its place in the conversation."""
 
 
 def realistic(seed: int = 0) -> DecisionRecord:
@@ -106,7 +109,31 @@ def realistic(seed: int = 0) -> DecisionRecord:
     )
 
 
+def of_a_conversation(seed: int = 0) -> DecisionRecord:
+    """The same in the third turn of a conversation, priced for this request."""
+    rng, record = np.random.default_rng(seed), realistic(seed)
+    choice = record.choice
+    assert choice is not None
+    plans = [plan for plan, _ in choice.probabilities]
+    context = replace(
+        choice.context, conversation=rounded(rng.random(8)), application=int(rng.integers(2**31))
+    )
+    prices = tuple((p, *(single(n) for n in (rng.random(3) * 0.01).tolist())) for p in plans)
+    choice = replace(choice, context=context, prices=prices, turns_ahead=single(1.7))
+    turn = TurnFacts(
+        application=rng.bytes(8).hex(),
+        number=3,
+        input_bytes=23_456,
+        warm=(("cheap-primary", 4_321), ("deep", 2_468)),
+        spent_usd=rng.random() * 0.01,
+        stay_usd=rng.random() * 0.01,
+    )
+    attempts = [replace(a, cached_tokens=4_096, input_usd=0.001) for a in record.attempts]
+    return replace(record, choice=choice, turn=turn, attempts=tuple(attempts))
+
+
 RECORDS = {
+    "conversation": of_a_conversation(),
     "plain": RECORD,
     "unsettled": replace(UNSETTLED, price=Price(0.15, 0.6)),
     "cached": DecisionRecord("A-1", "acme", 1, RECORD.mode, cache=CacheStatus.SEMANTIC),
@@ -188,6 +215,16 @@ async def test_a_decision_is_small_in_the_store(shared: Storage, bare: Redis, ke
     assert log / len(records) < MOST_LOGGED_BYTES
     for record in records[:20]:
         assert await shared.decisions.get("acme", record.id) == record
+
+
+async def test_a_turn_of_a_conversation_is_small_too(
+    shared: Storage, bare: Redis, keys: Keys
+) -> None:
+    records = [of_a_conversation(seed) for seed in range(50)]
+    for record in records:
+        await shared.decisions.record(record)
+    sizes = [await bare.memory_usage(keys.decision(r.id), samples=0) for r in records]
+    assert np.mean(sizes) < MOST_OF_A_TURN
 
 
 async def test_a_settled_record_replaces_a_longer_one(
