@@ -97,7 +97,7 @@ class Action:
 
     @property
     def later_usd(self) -> float:
-        """By how much the known part of this turn and those to follow differs from this one's."""
+        """Returns by how much the known part differs per turn, with those to follow counted in."""
         return 0.0 if self.ahead_usd is None else self.ahead_usd - self.input_usd
 
 

@@ -85,7 +85,7 @@ class PolicyQuery:
 
     @property
     def later_usd(self) -> Vector:
-        """What the turns to come add to the known parts per turn, (k,), may be < 0."""
+        """Returns what the turns to come add to the known parts per turn, (k,), may be < 0."""
         return np.array([action.later_usd for action in self.eligible])
 
     def costs_usd(self, ratio: Vector) -> Vector:

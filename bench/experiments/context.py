@@ -172,13 +172,13 @@ def _texts(streams: Mapping[str, Stream], todo: Sequence[ContextJob]) -> list[st
     found: dict[str, None] = {}
     for name, seed, chat in dict.fromkeys((j.stream, j.seed, j.form.chat) for j in todo):
         split = draw(streams[name], seed)
-        made = Conversations(streams[name], split, seed, Form(chat))
+        made = MadeConversations(streams[name], split, seed, Form(chat))
         for row in split.rows.tolist():
             found |= dict.fromkeys(text for text, _ in said_in(made.chat(row)))
     return list(found)
 
 
-class Conversations:
+class MadeConversations:
     """Makes a conversation of each row; the same for the same seed."""
 
     def __init__(self, stream: Stream, split: Split, seed: int, form: Form) -> None:
@@ -247,8 +247,8 @@ def _digest(label: str) -> str:
 def raw(prompt: str) -> str:
     r"""Returns what is left of a question without its first line, or without its first half.
 
-    >>> raw("Which is it?\\nA. one\\nB. two"), raw("a b c d")
-    ('A. one\\nB. two', 'c d')
+    >>> raw("Which is it?\nA. one\nB. two"), raw("a b c d")
+    ('A. one\nB. two', 'c d')
     """
     _, _, rest = prompt.partition("\n")
     words = prompt.split(" ")
@@ -302,7 +302,7 @@ class ContextReplays(ReplayFactory):
 
     def contexts(self, job: Job, split: Split, mapped: MapWithContexts) -> dict[int, Context]:
         assert isinstance(job, ContextJob)  # noqa: S101 - no others are run
-        made = Conversations(self.material.streams[job.stream], split, job.seed, job.form)
+        made = MadeConversations(self.material.streams[job.stream], split, job.seed, job.form)
         texts = self.material.texts
         return {
             row: _context(mapped, made.chat(row), made.application(row), texts, job.weights)

@@ -88,7 +88,7 @@ class RequestRates:
         >>> RequestRates().turns_ahead("", 1, 3.0)
         0.0
         >>> rates = RequestRates({"all": [27.0, 15.0, 42.0, 0.0, 0.0]})
-        >>> rates.turns_ahead("", 1, 3.0), round(rates.turns_ahead("", 2, 9.0), 6)
+        >>> round(rates.turns_ahead("", 1, 3.0), 6), round(rates.turns_ahead("", 2, 9.0), 6)
         (1.666667, 2.333333)
         """
         row = self._applications.get(application)

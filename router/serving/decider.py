@@ -84,7 +84,7 @@ class Decider:
         self.rates = learned.rates
 
     def context(self, chat: ChatRequest, embedding: Embedding, application: str = "") -> Context:
-        """application: the digest of what asks, "" where it is not known."""
+        """Build a context. application: the digest of what asks, "" where it is not known."""
         return self.context_map.build(embedding, facts_of(chat, application))
 
     def choose(

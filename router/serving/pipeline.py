@@ -305,7 +305,7 @@ class Pipeline:
             )
 
     def _others_wanted(self, chat: ChatRequest) -> list[str]:
-        """What else is said in the conversation, as far as it is new and nobody waits for it."""
+        """Returns what else is said in it, as far as it is new and nobody waits for that."""
         if not self.embedder.is_idle:
             return []
         return [text for text, _ in said_in(chat)[1:] if self.embedder.cached(text) is None]

@@ -55,7 +55,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedTurns:
     """n turns: arm, cost, cached tokens, and whether the arm was another than the turn before."""
 
     arm: Rows
@@ -116,7 +116,7 @@ def warm_usd(market: Market, turn: Turn, arm: Rows) -> Numbers:
     return total
 
 
-def serve(market: Market, choose: Chooser) -> Served:
+def serve(market: Market, choose: Chooser) -> ServedTurns:
     """Serve the first turns of all conversations, then the second ones, and so on."""
     talks, caches = market.talks, _Caches(market)
     n = len(talks)
@@ -129,4 +129,4 @@ def serve(market: Market, choose: Chooser) -> Served:
         cached[index] = turn.warm[np.arange(len(index)), chosen]
         switched[index] = (turn.last >= 0) & (turn.last != chosen)
         cost_usd[index] = caches.serve(turn, chosen)
-    return Served(arm, cost_usd, cached, switched)
+    return ServedTurns(arm, cost_usd, cached, switched)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.experiments.conversations.bills import Chooser, Market, Served, serve
+from bench.experiments.conversations.bills import Chooser, Market, ServedTurns, serve
 from bench.experiments.conversations.choosers import (
     Beliefs,
     blind,
@@ -96,7 +96,7 @@ def bar_of(market: Market, cost_weight: float) -> Bar:
     return Bar(unit_usd, int(means.argmax()), float(means.max()))
 
 
-def score(market: Market, served: Served, bar: Bar, cost_weight: float) -> Score:
+def score(market: Market, served: ServedTurns, bar: Bar, cost_weight: float) -> Score:
     half, each = second_half(len(market.talks)), np.arange(len(market.talks))
     quality = market.quality[each, served.arm][half]
     cost_usd = served.cost_usd[half]

@@ -286,7 +286,7 @@ class _Calibration:
 
 
 async def _embedding(pool: EmbedderPool, chat: ChatRequest) -> Embedding:
-    """What the service makes of the conversation."""
+    """Returns what the service makes of the conversation."""
     said = said_in(chat)
     vectors = await asyncio.gather(*(pool.embed(text) for text, _ in said))
     return blended([(vector, weight) for vector, (_, weight) in zip(vectors, said, strict=True)])
