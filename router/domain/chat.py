@@ -185,24 +185,32 @@ class ChatRequest:
 
     @property
     def estimated_input_tokens(self) -> int:
-        """A guess on the safe side: a token is about four bytes of English, three of Chinese."""
-        size = self.input_bytes
+        """Returns `estimated_tokens` of the whole request."""
+        return self.estimated_tokens(self.input_bytes)
+
+    def estimated_tokens(self, size: int) -> int:
+        """A guess on the safe side: a token is about four bytes of English, three of Chinese.
+
+        size: `input_bytes`, which takes time to measure.
+        """
         return 1 + size // BYTES_PER_TOKEN + 4 * len(self.messages) + TOKENS_PER_IMAGE * self.images
 
     @property
     def last_bytes(self) -> int:
         """Bytes of the last message's texts."""
-        return len(self.messages[-1].text.encode(errors="surrogatepass")) if self.messages else 0
+        return _bytes_of(message.text for message in self.messages[-1:])
 
-    @property
-    def most_input_tokens(self) -> int:
-        """The most that can be charged: no tokenizer makes more tokens than there are bytes."""
+    def most_tokens(self, size: int) -> int:
+        """The most that can be charged: no tokenizer makes more tokens than there are bytes.
+
+        size: as in `estimated_tokens`.
+        """
         calls = [c for m in self.messages for c in m.tool_calls]
         names = [self.response_format.name, *(m.tool_call_id for m in self.messages)]
         names += [t.name for t in self.tools] + [c.id + c.name for c in calls]
         has_schema = bool(self.tools) or self.response_format.kind is Format.JSON_SCHEMA
         return (
-            self.input_bytes
+            size
             + _bytes_of(names)
             + MOST_MESSAGE_TOKENS * len(self.messages)
             + MOST_TOOL_TOKENS * (len(self.tools) + len(calls))

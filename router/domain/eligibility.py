@@ -43,14 +43,15 @@ class Requirements:
 
     @staticmethod
     def of(chat: ChatRequest) -> Requirements:
+        size = chat.input_bytes
         return Requirements(
-            input_tokens=chat.estimated_input_tokens,
-            most_input_tokens=chat.most_input_tokens,
+            input_tokens=chat.estimated_tokens(size),
+            most_input_tokens=chat.most_tokens(size),
             output_tokens=chat.sampling.max_output_tokens,
             tools=bool(chat.tools),
             images=chat.has_images,
             json_schema=chat.response_format.kind is Format.JSON_SCHEMA,
-            input_bytes=chat.input_bytes,
+            input_bytes=size,
             last_bytes=chat.last_bytes,
             image_tokens=TOKENS_PER_IMAGE * chat.images,
         )

@@ -89,7 +89,10 @@ class SaidWeights:
 WEIGHTS: Final = SaidWeights()
 
 
-def said_in(chat: ChatRequest, weights: SaidWeights = WEIGHTS) -> tuple[tuple[str, float], ...]:
+Said: TypeAlias = tuple[tuple[str, float], ...]
+
+
+def said_in(chat: ChatRequest, weights: SaidWeights = WEIGHTS) -> Said:
     """Returns what a conversation is about: texts to embed, and how much each of them weighs.
 
     The last user message comes first, then up to three before it, then the system prompt. A message

@@ -24,7 +24,6 @@ from router.domain.logged_context import (
     log_context,
     price_of,
     read_context,
-    said_in,
     single,
 )
 from router.domain.records import BASE, OWN, Choice, Mode, Observation, WeightSet
@@ -214,13 +213,12 @@ class PlanSelector:
             state.early_choice = self._decide(state, state.plans)
 
     def _knows_all(self, state: RequestState) -> bool:
-        texts = (text for text, _ in said_in(state.request.chat)[1:])
-        return all(self._embedder.cached(text) is not None for text in texts)
+        return all(self._embedder.cached(text) is not None for text, _ in state.said[1:])
 
     def _said(self, state: RequestState) -> Embedding:
         """The conversation's embedding; what was not embedded in time is left out."""
         assert state.embedding is not None  # noqa: S101 - embedded before
-        (_, own), *others = said_in(state.request.chat)
+        (_, own), *others = state.said
         if not others:
             return state.embedding
         known = [(self._embedder.cached(text), weight) for text, weight in others]

@@ -10,7 +10,7 @@ from functools import partial
 
 from router.domain import MS_PER_S
 from router.domain.catalog import Catalog
-from router.domain.chat import ChatRequest, Delta, deltas_of
+from router.domain.chat import Delta, deltas_of
 from router.domain.errors import (
     AllAttemptsFailed,
     DeadlineTooShort,
@@ -21,7 +21,6 @@ from router.domain.errors import (
     RouterError,
     StorageUnavailable,
 )
-from router.domain.logged_context import said_in
 from router.domain.records import CachedAnswer, CacheStatus, Mode, SessionTurn
 from router.domain.requests import Completion, Directive, RouteRequest
 from router.domain.tenants import QuotaLeft, Tenant
@@ -297,18 +296,18 @@ class Pipeline:
 
     async def _embed(self, state: RequestState) -> None:
         with self.stopwatch.stage("embed"):
-            chat, tenant = state.request.chat, state.request.tenant.name
-            others = self._others_wanted(chat)
+            prompt, tenant = state.request.chat.prompt, state.request.tenant.name
+            others = self._others_wanted(state)
             state.embedding, *_ = await asyncio.gather(
-                self.embedder.embed(chat.prompt, tenant),
+                self.embedder.embed(prompt, tenant),
                 *(self._embed_if_room(text, tenant) for text in others),
             )
 
-    def _others_wanted(self, chat: ChatRequest) -> list[str]:
+    def _others_wanted(self, state: RequestState) -> list[str]:
         """Returns what else is said in it, as far as it is new and nobody waits for that."""
         if not self.embedder.is_idle:
             return []
-        return [text for text, _ in said_in(chat)[1:] if self.embedder.cached(text) is None]
+        return [text for text, _ in state.said[1:] if self.embedder.cached(text) is None]
 
     async def _embed_if_room(self, text: str, tenant: str) -> None:
         with suppress(Overloaded):

@@ -19,6 +19,7 @@ from router.domain.eligibility import (
     permitted_plans,
 )
 from router.domain.errors import FieldViolation, InvalidRequest, NoEligiblePlan
+from router.domain.logged_context import Said, said_in
 from router.domain.records import (
     CachedAnswer,
     CacheKey,
@@ -49,6 +50,7 @@ class RequestState:
     prices: of this request; None while nothing was to be chosen.
     refused: by the quota, so nothing is held.
     conversation: the turns before, as far as they are known. application: see `TurnFacts`.
+    said: what it is about, see `said_in`.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
     """
 
@@ -76,6 +78,7 @@ class RequestState:
     refused: bool = False
     conversation: Conversation = field(default_factory=Conversation)
     application: str = ""
+    said: Said = ()
 
     @property
     def deadline_s(self) -> float | None:
@@ -198,6 +201,7 @@ def open_request(
         needs=needs,
         plans=tuple(plans),
         arms=arms,
+        said=said_in(request.chat),
         shadow_plans=_shadow_plans(request, mode, catalog, needs) if watching else (),
     )
 
