@@ -112,6 +112,7 @@ class LearnerStateFactory:
         champion, policy = self._policies.champion(parts, None)
         contest = self._policies.contest(champion, policy, parts)
         begun = _Begun(self._told)
+        rates = _request_rates(parts.rates, begun)
         return LearnerState(
             policy,
             self._gates(parts.gates, None, begun),
@@ -124,7 +125,7 @@ class LearnerStateFactory:
             begun.unless("trust", lambda: self._implicit_weights(parts.trust))
             or self._implicit_weights(None),
             tuple(begun.parts),
-            begun.unless("rates", lambda: _request_rates(parts.rates)) or RequestRates(),
+            rates,
         )
 
     def restore_to_serve(self, payload: bytes) -> LearnerState:
@@ -135,7 +136,7 @@ class LearnerStateFactory:
         gates = self._gates(parts.gates, self._serving_rng, begun)
         own = self._own_policies(parts.owned, self._serving_rng, begun)
         promises = self._promises(parts.promises, begun)
-        rates = begun.unless("rates", lambda: _request_rates(parts.rates)) or RequestRates()
+        rates = _request_rates(parts.rates, begun)
         return LearnerState(policy, gates, promises, champion, own_policies=own, rates=rates)
 
     def _own_policies(
@@ -222,10 +223,12 @@ class _Begun:
             return None
 
 
-def _request_rates(saved: dict[str, Any] | None) -> RequestRates:
-    """Raises CorruptSnapshot."""
-    with _fitting_snapshot("rates do"):
-        return RequestRates(saved)
+def _request_rates(saved: dict[str, Any] | None, begun: _Begun) -> RequestRates:
+    def restored() -> RequestRates:
+        with _fitting_snapshot("rates do"):
+            return RequestRates(saved)
+
+    return begun.unless("rates", restored) or RequestRates()
 
 
 def _restore_promise(promise: Promise, arrays: Arrays) -> None:

@@ -182,6 +182,17 @@ async def test_other_parts_begin_anew_alone(opened: tuple[Config, Storage], part
     assert (await replayed(config, {}, None, verify=True)).payload == stored.payload
 
 
+async def test_rates_of_another_form_begin_anew_too(opened: tuple[Config, Storage]) -> None:
+    config, storage = opened
+    await write(storage, 0, 30)
+    whole = unpack((await learned(config, storage, Watching())).payload)
+    payload = pack(replace(whole, meta=whole.meta | {"rates": {"all": [1.0]}}))
+    state = LearnerStateFactory(config, catalog_of(config)).restore(payload)
+    assert state.begun == ("rates",)
+    assert state.rates.is_blank
+    assert state.policy.learned > 0
+
+
 async def test_a_long_log_is_learned_again_in_many_steps(opened: tuple[Config, Storage]) -> None:
     config, storage = opened
     await write(storage, 0, 30)
