@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from bandit.gates import Step
@@ -75,6 +75,20 @@ class Attempt:
     written_tokens: int = 0
     reasoning_tokens: int = 0
     input_usd: float = 0.0
+
+    def charged(self, usage: Usage, price: Price | None) -> Attempt:
+        """Returns the attempt with its tokens and their cost. price: None where it is not known."""
+        return replace(
+            self,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cost_usd=price.cost_usd(usage) if price else 0.0,
+            guessed=usage.guessed,
+            cached_tokens=usage.cached_tokens,
+            written_tokens=usage.written_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            input_usd=price.input_cost_usd(usage) if price else 0.0,
+        )
 
 
 @dataclass(frozen=True, slots=True)

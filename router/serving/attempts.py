@@ -166,12 +166,11 @@ class _OpenAttempt:
             if not isinstance(error, CHARGED):
                 return Usage()
         output, counted = self._uncounted_output(error), self.unseen.counted
-        return Usage(
-            counted.input_tokens or self.run.needs.input_tokens,
-            output,
+        return replace(
+            counted,
+            input_tokens=counted.input_tokens or self.run.needs.input_tokens,
+            output_tokens=output,
             guessed=True,
-            cached_tokens=counted.cached_tokens,
-            written_tokens=counted.written_tokens,
             reasoning_tokens=min(output, self._thought),
         )
 
@@ -197,7 +196,6 @@ class _OpenAttempt:
         return usual_ms is not None and self.elapsed_ms <= usual_ms
 
     def _write(self, outcome: AttemptOutcome, why: str, usage: Usage) -> None:
-        price = self.deployment.price
         attempt = Attempt(
             arm=self.arm,
             deployment=self.deployment.name,
@@ -205,17 +203,9 @@ class _OpenAttempt:
             outcome=outcome,
             why=why,
             latency_ms=self.elapsed_ms,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cost_usd=price.cost_usd(usage),
-            guessed=usage.guessed,
             heard=self.live and self.pieces > 0 and usage.guessed,
-            cached_tokens=usage.cached_tokens,
-            written_tokens=usage.written_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            input_usd=price.input_cost_usd(usage),
         )
-        self.run.attempts.append(attempt)
+        self.run.attempts.append(attempt.charged(usage, self.deployment.price))
 
 
 class DeploymentCaller:

@@ -73,27 +73,20 @@ class FeedbackService:
         return OutcomeReceipt(already_recorded=not fresh, cost_usd=attempt.cost_usd)
 
     def _attempt(self, record: DecisionRecord, report: OutcomeReport) -> Attempt:
-        usage = report.usage
         # Decisions made before prices were kept with them have none.
         price = record.price or self._catalog.price_of(record.deployment)
         outcome = AttemptOutcome.FAILED if report.failure else AttemptOutcome.ACCEPTED
         if report.failure == CANCELLED:
             outcome = AttemptOutcome.CANCELLED
-        return Attempt(
+        attempt = Attempt(
             arm=record.arm,
             deployment=record.deployment,
             model=record.model,
             outcome=outcome,
             why=report.failure or "reported",
             latency_ms=report.latency_ms,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cost_usd=price.cost_usd(usage) if price else 0.0,
-            cached_tokens=usage.cached_tokens,
-            written_tokens=usage.written_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            input_usd=price.input_cost_usd(usage) if price else 0.0,
         )
+        return attempt.charged(report.usage, price)
 
     async def feedback(self, tenant: Tenant, decision_id: str, report: FeedbackReport) -> bool:
         """True when the same value had been recorded before.

@@ -210,20 +210,15 @@ class ConversationReplay:
             cached_tokens=cached,
             written_tokens=tokens - cached if writes else 0,
         )
-        return Attempt(
+        attempt = Attempt(
             arm=deployment.name,
             deployment=deployment.name,
             model=deployment.model,
             outcome=AttemptOutcome.ACCEPTED,
             why="",
             latency_ms=1_000.0,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cost_usd=deployment.price.cost_usd(usage),
-            cached_tokens=cached,
-            written_tokens=usage.written_tokens,
-            input_usd=deployment.price.input_cost_usd(usage),
         )
+        return attempt.charged(usage, deployment.price)
 
     def _quality(self, i: int, arm: int) -> float:
         return float(self.market.quality[i, arm])
@@ -243,12 +238,7 @@ def after(before: Conversation, record: DecisionRecord, now_ms: int) -> Conversa
 
 def priced(made: Catalog, market: Market, arms: Sequence[str]) -> Catalog:
     """Returns the catalog at the list prices of the market."""
-    prices = {arm: Price(*(MTOK * market.usd[i, [0, 1, 2]]).tolist()) for i, arm in enumerate(arms)}
-    writes = {arm: market.usd[i, 3] > market.usd[i, 0] for i, arm in enumerate(arms)}
-    for i, arm in enumerate(arms):
-        if writes[arm]:
-            write = float(MTOK * market.usd[i, 3])
-            prices[arm] = replace(prices[arm], cache_write_usd_per_mtok=write)
+    prices = {arm: _listed(row) for arm, row in zip(arms, MTOK * market.usd, strict=True)}
     told = {
         name: replace(
             arm, deployments=tuple(_told(d, prices[name], market) for d in arm.deployments)
@@ -256,6 +246,12 @@ def priced(made: Catalog, market: Market, arms: Sequence[str]) -> Catalog:
         for name, arm in made.arms.items()
     }
     return replace(made, arms=told)
+
+
+def _listed(usd: Numbers) -> Price:
+    """Returns the price; usd: a row of `Market.usd`, of a million tokens."""
+    read, written, cached, kept = usd.tolist()
+    return Price(read, written, cached, kept if kept > read else None)
 
 
 def _told(deployment: Deployment, price: Price, market: Market) -> Deployment:

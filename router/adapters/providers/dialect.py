@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -302,13 +302,11 @@ class Assembler(ABC):
         # Where a stop sequence has cut it, the counts so far are not those of the end.
         broken = self._is_cut and not self.end
         output = max(written, guess) if broken else written or guess
-        return Usage(
-            read or self.chat.estimated_input_tokens,
-            output,
+        return replace(
+            counted,
+            input_tokens=read or self.chat.estimated_input_tokens,
+            output_tokens=output,
             guessed=broken or not (read and written),
-            cached_tokens=counted.cached_tokens,
-            written_tokens=counted.written_tokens,
-            reasoning_tokens=counted.reasoning_tokens,
         )
 
 
