@@ -40,6 +40,7 @@ from router.adapters.providers.sending.conversations import (
     system_of,
 )
 from router.adapters.providers.sending.images import inlined
+from router.adapters.providers.sending.rule_book import CACHE_CONTROL, CACHE_TTL
 from router.adapters.providers.sending.schemas import object_of, parameters_of
 from router.domain.catalog import Deployment
 from router.domain.chat import (
@@ -217,7 +218,6 @@ def _tool_choice(chat: ChatRequest) -> Json | None:
     return None if choice.mode is ToolMode.AUTO else {"type": _MODES[choice.mode]}
 
 
-CACHE_CONTROL: Final = "cache_control"
 LONG_TTL_S: Final = 3_600
 """The one lifetime besides the usual that the protocol has."""
 
@@ -230,7 +230,7 @@ def with_breakpoints(body: Json, deployment: Deployment) -> Json:
     rules = deployment.rules
     if CACHE_CONTROL in body or CACHE_CONTROL in rules.omit:
         return body
-    long = deployment.cache_ttl_s == LONG_TTL_S and f"{CACHE_CONTROL}.ttl" not in rules.omit
+    long = deployment.cache_ttl_s == LONG_TTL_S and CACHE_TTL not in rules.omit
     mark: Json = {CACHE_CONTROL: {"type": "ephemeral"} | ({"ttl": "1h"} if long else {})}
     if tools := body.get("tools"):
         body["tools"] = [*tools[:-1], tools[-1] | mark]

@@ -25,7 +25,7 @@ from router.domain.events import (
     PolicyCommand,
     Reasked,
 )
-from router.domain.records import DecisionRecord
+from router.domain.records import DecisionRecord, OutcomeReport
 
 T = TypeVar("T")
 
@@ -56,15 +56,8 @@ _PIECE: Final = b"r"
 _DICTIONARY: Final = files(__package__).joinpath("record_1.dict").read_bytes()
 LATER: Final = frozenset(
     {
-        *(
-            "turn",
-            "locked",
-            "session_share",
-            "prices",
-            "turns_ahead",
-            "conversation",
-            "application",
-        ),
+        *("turn", "locked", "session_share", "prices", "turns_ahead"),
+        *("conversation", "application"),
         *("cached_tokens", "written_tokens", "reasoning_tokens", "input_usd"),
     }
 )
@@ -122,10 +115,22 @@ def _terse(record: DecisionRecord) -> dict[str, Any]:
     told: dict[str, Any] = msgspec.to_builtins(record, builtin_types=(bytes,))
     choice = told["choice"] or {}
     for each in (told, choice, choice.get("context", {}), *told["attempts"]):
-        for name in LATER.intersection(each):
-            if not each[name]:
-                del each[name]
+        _leave_out(each)
     return told
+
+
+def encode_report(report: OutcomeReport) -> bytes:
+    """Encode a report, which is known by its bytes when it comes again, as earlier versions did."""
+    told: dict[str, Any] = msgspec.to_builtins(report)
+    _leave_out(told)
+    return encode(told)
+
+
+def _leave_out(told: dict[str, Any]) -> None:
+    """Drop fields of `LATER` that say nothing."""
+    for name in LATER.intersection(told):
+        if not told[name]:
+            del told[name]
 
 
 def _unpacked(data: bytes) -> DecisionRecord:

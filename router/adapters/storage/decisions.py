@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from router.adapters.storage.client import Client, Script, Word, load
-from router.adapters.storage.codec import encode, pack_record, read_decision
+from router.adapters.storage.codec import encode, encode_report, pack_record, read_decision
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.settings import GRACE_S, StorageSettings
 from router.domain import MS_PER_S
@@ -40,16 +38,6 @@ _DEFAULTED = load("events_common", "decision_defaulted")
 
 
 MOST_TRIES: Final = 8
-_LATER = frozenset({"cached_tokens", "written_tokens", "reasoning_tokens"})
-
-
-def _known_before(report: OutcomeReport) -> dict[str, Any]:
-    """Returns a report without the counts that earlier versions do not know, where they are 0.
-
-    A report that comes again is known by its bytes, which an earlier version may have written.
-    """
-    told: dict[str, Any] = msgspec.to_builtins(report)
-    return {name: value for name, value in told.items() if value or name not in _LATER}
 
 
 class RedisDecisionLog:
@@ -101,8 +89,8 @@ class RedisDecisionLog:
 
     async def settle(self, record: DecisionRecord, report: OutcomeReport) -> bool:
         """Raises DecisionNotFound besides, for a decision that has expired."""
-        told = encode(_known_before(report))
-        facts = (record.tenant, pack_record(record), told, record.answered + 0)
+        told = pack_record(record), encode_report(report)
+        facts = (record.tenant, *told, record.answered + 0)
         status = await self._change(_SETTLE, record.id, *facts)
         if status == b"conflict":
             raise OutcomeConflict("another outcome is recorded for this decision")

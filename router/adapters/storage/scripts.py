@@ -32,18 +32,8 @@ REPEATABLE_COMMANDS: Final = frozenset(
     {
         *("GET", "HGET", "HGETALL", "HKEYS", "HMGET", "HVALS", "HLEN", "INFO", "PING", "HELLO"),
         *("SCAN", "XINFO", "XLEN", "XRANGE", "XREAD", "XREVRANGE", "ZCARD", "ZRANGE", "ZSCORE"),
-        *(
-            "ZRANGEBYSCORE",
-            "ZREVRANGE",
-            "LRANGE",
-            "HSETEX",
-            "EXISTS",
-            "TTL",
-            "MGET",
-            "ROLE",
-            "TIME",
-        ),
-        *("CONFIG", "MEMORY"),
+        *("ZRANGEBYSCORE", "ZREVRANGE", "HSETEX", "EXISTS", "TTL", "MGET", "ROLE", "TIME"),
+        *("CONFIG", "MEMORY", "LRANGE"),
     }
 )
 

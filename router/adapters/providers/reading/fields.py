@@ -272,7 +272,7 @@ class Counts:
 
     @property
     def cached_tokens(self) -> int:
-        """What was written costs more than what was cached: it comes first within the input."""
+        """Return what is left of the input for it: what was written costs more and comes first."""
         cached = max(self.most["cache"], self.most["cached"])
         return min(cached, self.input_tokens - self.written_tokens)
 

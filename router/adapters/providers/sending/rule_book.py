@@ -22,7 +22,7 @@ DROPPED: Final = frozenset(
 """Fields without which the answer is another draw of the same model to the same question."""
 STOPS: Final = frozenset({"stop", "stop_sequences"})
 CACHE_CONTROL: Final = "cache_control"
-CACHE_TTL: Final = "cache_control.ttl"
+CACHE_TTL: Final = f"{CACHE_CONTROL}.ttl"
 FORMATS: Final = frozenset({"response_format", "json_schema", "response_json_schema"})
 
 Body = Mapping[str, Any]
