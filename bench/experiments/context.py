@@ -118,7 +118,7 @@ RIDGE: Final = 20.0
 @options.JOBS
 @options.out("bench-results/context.md", file=True)
 def context(**given: Any) -> None:
-    """What earlier turns, the system prompt and the application tell, with and without VW."""
+    """Gains from earlier turns, the system prompt and the application, with and without VW."""
     seeds = given["seeds"] or (QUICK_SEEDS if given["quick"] else SEEDS)
     requests = given["requests"] or (QUICK_REQUESTS if given["quick"] else None)
     streams = _streams(given["names"] or STREAMS, requests, validation=given["validation"])

@@ -1,4 +1,4 @@
-"""What turns cost where providers keep what they have read: the bill of any row of choices."""
+"""The bill of any row of choices, where providers keep what they have read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Market:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The same turn of m conversations.
+    """One turn, the same in m conversations.
 
     index: (m,) in the stream. tokens: (m,). warm: (m, k), tokens each arm's provider keeps. input:
     (m, k), USD. last: (m,) arm of the turn before, -1 for none. switched, stayed: (m,), USD spent
@@ -65,7 +65,7 @@ class ServedTurns:
 
 
 class _Caches:
-    """What providers keep of each conversation."""
+    """The caches of all providers, by conversation."""
 
     def __init__(self, market: Market) -> None:
         count, arms = int(market.talks.conversation[-1]) + 1, len(market.usd)

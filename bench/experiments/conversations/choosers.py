@@ -15,7 +15,7 @@ AHEAD_TURNS: Final = 3
 """Turns over which a switch has to earn what it costs."""
 LEAST_SAVED_USD: Final = 0.001
 SWITCH_SHARE: Final = 0.1
-"""Of the never-switch bill, at most spent on switches."""
+"""Switches may cost at most this share of the never-switch bill."""
 
 
 @dataclass(frozen=True, slots=True)

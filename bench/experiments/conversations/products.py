@@ -1,4 +1,4 @@
-"""What the service is compared as: with and without Vowpal Wabbit, priced and blind."""
+"""Variants of the service: with and without Vowpal Wabbit, priced and blind."""
 
 from __future__ import annotations
 

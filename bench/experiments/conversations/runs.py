@@ -44,7 +44,7 @@ Scores = Mapping[str, Score]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What all runs share; embeddings: by stream."""
+    """Material that all runs share; embeddings: by stream."""
 
     cells: Sequence[Cell]
     turns: int
