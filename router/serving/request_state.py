@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from uuid import uuid4
 
 from router.domain import MS_PER_S
 from router.domain.catalog import Arm, Catalog, Plan
@@ -161,10 +160,6 @@ class RequestState:
 
 
 TYPICAL_OUTPUT_TOKENS = 512
-
-
-def new_id() -> str:
-    return uuid4().hex
 
 
 def open_request(
