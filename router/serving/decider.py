@@ -14,7 +14,7 @@ from bandit.risk import Promise
 from bandit.types import Action, Context, Decision, Estimate, Policy, Weights
 from router.domain import MS_PER_S
 from router.domain.catalog import Catalog, Plan
-from router.domain.chat import ChatRequest
+from router.domain.chat import ChatRequest, Role
 from router.domain.eligibility import offered
 from router.domain.errors import NoEligiblePlan, Overloaded
 from router.domain.logged_context import (
@@ -270,7 +270,13 @@ class PlanSelector:
 
     def _price_list(self, state: RequestState) -> PriceList:
         now_ms = int(state.began_s * MS_PER_S)
-        asked = PricedRequest(state.needs, state.conversation, state.application, now_ms)
+        asked = PricedRequest(
+            needs=state.needs,
+            conversation=state.conversation,
+            application=state.application,
+            now_ms=now_ms,
+            answers=sum(m.role is Role.ASSISTANT for m in state.request.chat.messages),
+        )
         return self._prices.of(asked, self._decider.rates)
 
     def _gate_session(self, state: RequestState, plan: Plan, choice: Choice) -> GateSession | None:
