@@ -79,6 +79,10 @@ class PriceList:
         """Returns the price of a call; None for an arm that can't serve the request."""
         return self.arms[arm].total_usd if arm in self.arms else None
 
+    def input_usd(self, arm: str) -> float:
+        """Returns the known part of it, 0 for an arm that can't serve the request."""
+        return self.arms[arm].input_usd if arm in self.arms else 0.0
+
     def action(self, plan: Plan) -> Action:
         """Returns the plan with its price, rounded as it is logged."""
         if not all(arm in self.arms for arm in plan.arms):

@@ -94,10 +94,13 @@ async def test_gate_session_accepts_when_the_gate_has_another_version() -> None:
 
 
 class RequestPrices(dict[str, float]):
-    """Prices of one request by arm."""
+    """Prices of one request by arm, half of each for its input."""
 
     def total_usd(self, arm: str) -> float | None:
         return self.get(arm)
+
+    def input_usd(self, arm: str) -> float:
+        return self.get(arm, 0.0) / 2
 
 
 def test_steps_cost_what_this_request_costs_there() -> None:
@@ -107,7 +110,7 @@ def test_steps_cost_what_this_request_costs_there() -> None:
     catalog, plan = Catalog(arms, {}), Plan("p", ("a", "c"), 0.01, "learned", second="b")
     assert prices_of(plan, catalog) == Prices(0.01, 0.02)
     assert prices_of(plan, catalog, RequestPrices(b=0.5)) == Prices(0.5, 0.02)
-    assert prices_of(plan, catalog, RequestPrices(a=9.0, b=0.5, c=0.7)) == Prices(0.5, 0.7)
+    assert prices_of(plan, catalog, RequestPrices(a=9.0, b=0.5, c=0.7)) == Prices(0.5, 0.7, 0.35)
     assert prices_of(
         replace(plan, rungs=("a",), second=""), catalog, RequestPrices(a=1.0)
     ) == Prices(None, None)
