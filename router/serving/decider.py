@@ -257,8 +257,9 @@ class PlanSelector:
             chat, asks = state.request.chat, state.application
             context = self._decider.context(chat, self._said(state), asks)
             bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
-            prices = state.prices = self._price_list(state)
-            choose = partial(self._decider.choose, tenant=tenant, prices=prices)
+            if state.prices is None or state.conversation.turns:
+                state.prices = self._price_list(state)
+            choose = partial(self._decider.choose, tenant=tenant, prices=state.prices)
             choice = choose(context, plans, options.weights, bounds)
             shadow = [
                 plan for plan in state.shadow_plans if state.is_plan_healthy(self._catalog, plan)
@@ -267,6 +268,10 @@ class PlanSelector:
                 return choice
             unserved = choose(context, shadow, options.weights, bounds)
             return choice if unserved is None else with_shadow(choice, unserved)
+
+    def price(self, state: RequestState) -> None:
+        """Price a request as one that begins a conversation: it reserves before more is known."""
+        state.price(self._price_list(state))
 
     def _price_list(self, state: RequestState) -> PriceList:
         now_ms = int(state.began_s * MS_PER_S)
