@@ -187,7 +187,8 @@ class Judged:
     """The signals that a plan's gate read off the answers and its choices, never their text.
 
     signals, second_signals: of the first answer and the second opinion; the latter is empty where
-    none came. second_usd, strong_usd: the price priors it reckoned with, None for no such step.
+    none came. second_usd, strong_usd: the price priors it reckoned with, None for no such step;
+    strong_input_usd: the part of the latter that was known before the call.
     verified: what the caller's verifier said of the first answer.
     """
 
@@ -200,6 +201,7 @@ class Judged:
     second_usd: float | None = None
     strong_usd: float | None = None
     verified: float | None = None
+    strong_input_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
