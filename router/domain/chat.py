@@ -186,7 +186,7 @@ class ChatRequest:
     @property
     def estimated_input_tokens(self) -> int:
         """A guess on the safe side: a token is about four bytes of English, three of Chinese."""
-        size = self._text_bytes
+        size = self.input_bytes
         return 1 + size // BYTES_PER_TOKEN + 4 * len(self.messages) + TOKENS_PER_IMAGE * self.images
 
     @property
@@ -197,7 +197,7 @@ class ChatRequest:
         names += [t.name for t in self.tools] + [c.id + c.name for c in calls]
         has_schema = bool(self.tools) or self.response_format.kind is Format.JSON_SCHEMA
         return (
-            self._text_bytes
+            self.input_bytes
             + _bytes_of(names)
             + MOST_MESSAGE_TOKENS * len(self.messages)
             + MOST_TOOL_TOKENS * (len(self.tools) + len(calls))
@@ -206,7 +206,8 @@ class ChatRequest:
         )
 
     @property
-    def _text_bytes(self) -> int:
+    def input_bytes(self) -> int:
+        """Bytes of all texts, calls, schemas and opaque parts; images are none of them."""
         texts = [m.text for m in self.messages]
         texts += [c.arguments for m in self.messages for c in m.tool_calls]
         texts += [t.description + t.parameters for t in self.tools]
