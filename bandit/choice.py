@@ -85,6 +85,10 @@ def check_price(action: Action) -> None:
             f"action {action.name!r} needs a finite prior_cost_usd > 0; for a free model give "
             "what its running time is worth, or any small price"
         )
+    if not 0 <= action.input_usd < action.prior_cost_usd:
+        raise BadAction(f"action {action.name!r} needs an input_usd in [0, prior_cost_usd)")
+    if action.ahead_usd is not None and not 0 <= action.ahead_usd < math.inf:
+        raise BadAction(f"action {action.name!r} needs a finite ahead_usd >= 0, or none")
 
 
 def draw_widths(judged: Vector) -> Vector:

@@ -33,6 +33,10 @@ def check_bounds(settings: Any, section: str = "") -> None:
                 raise BadSettings(f"{name} must be in [{low:g}, {high:g}]")
 
 
+CONVERSATION = 8
+"""Features of the whole request; see `bandit.context.features.CONVERSATION_NAMES`."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContextShape:
     """Dimensions of the contexts a policy learns from; those of `ContextMap.shape`."""

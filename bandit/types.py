@@ -14,12 +14,26 @@ Vector: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PromptFacts:
-    """Facts of a prompt besides its embedding."""
+    """Facts of a prompt besides its embedding.
+
+    other_tokens: of the request beside the last message, whose own are last_tokens. answers: of
+    the model before. tool_results: of calls; tool_failed: the last one tells of a failure.
+    output_limit: in tokens, None for none. application: as in `Context`.
+    """
 
     text: str
     turns: int = 1
     tools: int = 0
     wants_json: bool = False
+    other_tokens: float = 0.0
+    last_tokens: float = 0.0
+    answers: int = 0
+    tool_results: int = 0
+    tool_failed: bool = False
+    images: int = 0
+    has_system: bool = False
+    output_limit: int | None = None
+    application: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +44,8 @@ class Context:
     projection: (n_axes,), centred and scaled to unit mean-square norm.
     features:   (n_features,), centred, each about in [-1, 1.5].
     version:    the version of the map that made it; a policy learns from one version only.
-    conversation: (n_conversation,), features of the whole request; empty where it was not seen.
+    conversation: (n_conversation,), features of the whole request, 0 for a single question; fewer
+    or none where a version that knew fewer has seen it.
     application: a hash in [0, 2**31) of what asks; 0 where it is not known.
     """
 
@@ -75,6 +90,15 @@ class Action:
     prior_cost_usd: float
     input_usd: float = 0.0
     ahead_usd: float | None = None
+
+    @property
+    def guess_usd(self) -> float:
+        return self.prior_cost_usd - self.input_usd
+
+    @property
+    def later_usd(self) -> float:
+        """Returns by how much the known part differs per turn, with those to follow counted in."""
+        return 0.0 if self.ahead_usd is None else self.ahead_usd - self.input_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +150,17 @@ class Outcome:
     replaces: float | None = None
     made_ms: float = 0.0
     input_usd: float | None = None
+
+    @property
+    def cost_ratio(self) -> float | None:
+        """Return the cost as a multiple of what was guessed; None where it is not known.
+
+        What was paid for the input counts on neither side: it says nothing of the guess.
+        """
+        if self.cost_usd is None:
+            return None
+        known = self.action.input_usd if self.input_usd is None else self.input_usd
+        return max(0.0, self.cost_usd - known) / self.action.guess_usd
 
 
 class Policy(Protocol):

@@ -7,6 +7,8 @@ import asyncio
 import click
 
 from bench.experiments.cascade.command import cascade
+from bench.experiments.context import context
+from bench.experiments.conversations.command import conversations
 from bench.experiments.coverage import coverage
 from bench.experiments.drift.command import drift
 from bench.experiments.robustness.command import robustness
@@ -61,6 +63,6 @@ def neighbours_command(requests: int) -> None:
     asyncio.run(neighbours.run(requests))
 
 
-for experiment in (routing, cascade, drift, robustness, coverage):
+for experiment in (routing, cascade, drift, robustness, coverage, context, conversations):
     main.add_command(experiment)
 main()

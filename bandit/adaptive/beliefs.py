@@ -68,13 +68,14 @@ class JointPosterior:
 
     quality: (k,) expected quality before it is bounded. quality_covariance, log_cost_covariance:
     (k, k), of expected quality and of the expected logarithm of cost. burden: (k,) what is taken
-    off the weighted quality. outcomes: (k,).
+    off the weighted quality. known_usd: (k,) the part of the cost that is known. outcomes: (k,).
     """
 
     quality: Vector
     quality_covariance: Array
     log_cost_covariance: Array
     burden: Vector
+    known_usd: Vector
     outcomes: Vector
 
     def beliefs(self, estimates: Sequence[tuple[str, Estimate]], weight: float) -> list[Belief]:
@@ -87,7 +88,7 @@ class JointPosterior:
                 action=name,
                 estimate=estimate,
                 quality=_bounded(float(self.quality[i]), estimate.quality, float(deviations[i])),
-                cost_usd=_scaled(estimate.cost_usd, float(logs[i])),
+                cost_usd=_scaled(estimate.cost_usd, float(logs[i]), float(self.known_usd[i])),
                 best=float(best[i]),
                 outcomes=float(self.outcomes[i]),
             )
@@ -110,6 +111,6 @@ def _bounded(centre: float, mean: float, deviation: float) -> Interval:
     return Interval(mean, min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0))
 
 
-def _scaled(mean: float, deviation: float) -> Interval:
-    factor = float(np.exp(SIGMAS * deviation))
-    return Interval(mean, mean / factor, mean * factor)
+def _scaled(mean: float, deviation: float, known: float) -> Interval:
+    factor, guessed = float(np.exp(SIGMAS * deviation)), mean - known
+    return Interval(mean, known + guessed / factor, known + guessed * factor)

@@ -18,6 +18,7 @@ from bandit.snapshots.parts import Arrays, SnapshotPart, gathered, restore_parts
 from bandit.types import Vector
 
 Rows = NDArray[np.intp]
+Matrix = NDArray[np.float64]
 
 _LEAST_RATIO: Final = 1e-9
 NEAR: Final = 2.5
@@ -60,7 +61,7 @@ class OutcomeHead:
 
     def expected(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
         """Return expected y, not put within its bounds; (k,)."""
-        y = self.regression.mean(rows, view.x, advice)
+        y = self._regressed(view, rows, advice)
         return y + self._trees.shift(view, rows, y) if self._trees else y
 
     def mean(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
@@ -75,7 +76,7 @@ class OutcomeHead:
         """
         low, high = self._spec.low, self._spec.high
         advice = np.full(len(rows), (high - low) / 2) if self._advisor else None
-        y = self.regression.mean(rows, view.x, advice)
+        y = self._regressed(view, rows, advice)
         return bool((abs(y - (low + high) / 2) <= NEAR * (high - low)).all())
 
     def bounded(self, y: Vector) -> Vector:
@@ -89,9 +90,9 @@ class OutcomeHead:
         y = min(max(y, self._spec.low), self._spec.high)
         row = np.array([slot])
         advice = self._advice(view, row)
-        expected = float(self.regression.mean(row, view.x, advice)[0])
+        expected = float(self._regressed(view, row, advice)[0])
         v = 0.0 if advice is None else float(advice[0])
-        self.regression.observe(slot, view.x, v, y, weight)
+        self.regression.observe(slot, view.x, v, y, weight, application=view.application)
         if self._advisor:
             self._advisor.learn(view, slot, y, weight, rng)
         if self._trees:
@@ -119,9 +120,10 @@ class OutcomeHead:
             return
         advice = self._advice(view, row)
         v = 0.0 if advice is None else float(advice[0])
-        expected = float(self.bounded(self.regression.mean(row, view.x, advice))[0])
+        expected = float(self.bounded(self._regressed(view, row, advice))[0])
         right = expected if new is None else new
-        self.regression.correct(slot, np.append(view.x, v), old, right, weight)
+        phi = np.append(view.x, v)
+        self.regression.correct(slot, phi, old, right, weight, application=view.application)
         if self._advisor and new is not None:
             self._advisor.learn(view, slot, new, weight, rng)
         if self._trees:
@@ -156,12 +158,24 @@ class OutcomeHead:
         parts: dict[str, SnapshotPart | None] = {"vw": self._advisor, "trees": self._trees}
         return {name: part for name, part in parts.items() if part}
 
+    def covariance(
+        self, view: ContextView, rows: Rows, advice: Vector | None, *, settled: bool = False
+    ) -> Matrix:
+        """Return the joint covariance of the expected y, (k, k)."""
+        application = view.application
+        return self.regression.covariance(rows, view.x, advice, application, settled=settled)
+
+    def _regressed(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
+        return self.regression.mean(rows, view.x, advice, view.application)
+
     def _advice(self, view: ContextView, rows: Rows) -> Vector | None:
         return self._advisor.advice(view.text, rows) if self._advisor else None
 
 
 class RatioHead:
     """Positive amounts, as a multiple of a prior amount: prior * exp(y) * smoothing.
+
+    Of a cost it is the guessed part alone: the input is paid whatever is answered.
 
     The smoothing S = (10 + sum min(amount / (prior exp y), 6)) / (10 + n) over all actions turns
     the geometric mean that a log model finds into an arithmetic one.

@@ -82,10 +82,12 @@ class OutcomeHeads:
         advice = self.quality.advice(view, rows)
         drawn = self.quality.expected(view, rows, advice)
         quality = self.quality.bounded(drawn)
-        cost_usd = self.cost.mean(view, rows, query.prices)
+        cost_usd = query.inputs_usd + self.cost.mean(view, rows, query.guesses_usd)
         latency_ms = self.latency.mean(view, rows, np.full(len(rows), LATENCY_PRIOR_MS))
         failure = self.failure.mean(view, rows, self.failure.advice(view, rows))
-        taken: Vector = burden(weights, self._settings.units, cost_usd, latency_ms, failure)
+        taken: Vector = burden(
+            weights, self._settings.units, cost_usd + query.later_usd, latency_ms, failure
+        )
         utility = weights.quality * quality - taken
         return PosteriorMeans(advice, drawn, quality, cost_usd, latency_ms, failure, taken, utility)
 
@@ -94,7 +96,8 @@ class OutcomeHeads:
     ) -> NDArray[np.float64]:
         """Draw utilities from the posterior of quality, (draws, k)."""
         quality, rows, settings = self.quality.regression, query.rows, self._settings
-        covariance = quality.covariance(rows, query.view.x, expected.advice)
+        # To explore for each of many applications costs more than it finds out.
+        covariance = self.quality.covariance(query.view, rows, expected.advice, settled=True)
         covariance.ravel()[:: len(rows) + 1] += _JITTER
         widths = settings.scale * draw_widths(quality.counts(rows))
         factor = widths[:, None] * np.linalg.cholesky(covariance)
@@ -107,13 +110,14 @@ class OutcomeHeads:
 
     def joint(self, query: PolicyQuery, expected: PosteriorMeans) -> JointPosterior:
         view, rows = query.view, query.rows
-        quality, cost = self.quality.regression, self.cost.head
+        quality, cost = self.quality, self.cost.head
         return JointPosterior(
             quality=expected.drawn,
-            quality_covariance=quality.covariance(rows, view.x, expected.advice),
-            log_cost_covariance=cost.regression.covariance(rows, view.x, cost.advice(view, rows)),
+            quality_covariance=quality.covariance(view, rows, expected.advice),
+            log_cost_covariance=cost.covariance(view, rows, cost.advice(view, rows)),
             burden=expected.burden,
-            outcomes=quality.counts(rows),
+            known_usd=query.inputs_usd,
+            outcomes=quality.regression.counts(rows),
         )
 
     def learn(
@@ -126,8 +130,8 @@ class OutcomeHeads:
             self.quality.correct(view, slot, (outcome.replaces, outcome.quality), given, rng)
         elif outcome.quality is not None:
             found["quality"] = self.quality.learn(view, slot, outcome.quality, given, rng)
-        if outcome.cost_usd is not None:
-            ratio = outcome.cost_usd / outcome.action.prior_cost_usd
+        ratio = outcome.cost_ratio
+        if ratio is not None:
             found["cost"] = self.cost.learn(view, slot, ratio, given, rng)
         if outcome.latency_ms is not None:
             ratio = outcome.latency_ms / LATENCY_PRIOR_MS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.random import Generator
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bandit.context.view import ContextView
 from bandit.models.ring_buffer import OutcomeBuffer
-from bandit.models.vowpal_wabbit import Regressor
+from bandit.models.vowpal_wabbit import MORE, Regressor
 from bandit.settings import ContextShape
 from bandit.snapshots.parts import Arrays, shaped
 from bandit.types import Vector
@@ -35,7 +35,7 @@ class RegressorStart:
 
 @dataclass(frozen=True, slots=True)
 class _PendingOutcome:
-    """An outcome for a regressor. numbers: of its context, (shape.total,)."""
+    """An outcome for a regressor. numbers: of its whole context, (shape.total + MORE,)."""
 
     numbers: Vector
     slot: int
@@ -56,9 +56,9 @@ class VwAdvisor:
         self, start: RegressorStart, shape: ContextShape, capacity: int, write: Write
     ) -> None:
         self._start = start
-        self._width = shape.total
+        self._total = shape.total
         self._write = write
-        self._buffer = OutcomeBuffer(shape.total, capacity, key="contexts")
+        self._buffer = OutcomeBuffer(shape.total + MORE, capacity, key="contexts")
         self._waiting: list[_PendingOutcome] = []
         self._made: Regressor | None = None
 
@@ -75,10 +75,11 @@ class VwAdvisor:
 
     def learn(self, view: ContextView, slot: int, y: float, weight: float, rng: Generator) -> None:
         """Add an outcome to those that wait; learn these first where it can't wait with them."""
-        same = all(np.array_equal(met.numbers, view.numbers) for met in self._waiting[:1])
+        numbers = view.whole
+        same = all(np.array_equal(met.numbers, numbers) for met in self._waiting[:1])
         if not same or any(met.slot == slot for met in self._waiting):
             self._take_in(rng)
-        self._waiting.append(_PendingOutcome(view.numbers, slot, y, weight))
+        self._waiting.append(_PendingOutcome(numbers, slot, y, weight))
 
     def grow(self, slots: int) -> None:
         """Know actions by their numbers, however many."""
@@ -86,13 +87,17 @@ class VwAdvisor:
     def arrays(self) -> Arrays:
         model = np.frombuffer(self._regressor.save(), dtype=np.uint8)
         rows = [[met.slot, met.y, met.weight, *met.numbers] for met in self._waiting]
-        waiting = np.array(rows).reshape(-1, _LABELS + self._width)
-        return {"model": model, "waiting": waiting, **self._buffer.arrays()}
+        waiting = np.array(rows).reshape(-1, _LABELS + self._total + MORE)
+        held = self._buffer.arrays()
+        held["contexts"] = _trimmed(held["contexts"], self._total)
+        return {"model": model, "waiting": _trimmed(waiting, _LABELS + self._total), **held}
 
     def restore(self, arrays: Arrays, slots: int) -> None:
         """Restore the state. Raises ValueError or KeyError unless the arrays fit."""
-        self._buffer.restore(arrays, slots)
-        rows = shaped(arrays["waiting"], (len(arrays["waiting"]), _LABELS + self._width))
+        contexts = _filled(arrays["contexts"], self._total)
+        self._buffer.restore({**arrays, "contexts": contexts}, slots)
+        rows = _filled(arrays["waiting"], _LABELS + self._total)
+        rows = shaped(rows, (len(rows), _LABELS + self._total + MORE))
         if len(rows) and not 0 <= rows[:, 0].min() <= rows[:, 0].max() < slots:
             raise ValueError("an outcome that waits is of no action")
         self._waiting = [
@@ -121,3 +126,15 @@ class VwAdvisor:
     def _open(self, model: bytes | None) -> Regressor:
         start = self._start
         return Regressor(initial=start.y, low=start.low, high=start.high, model=model)
+
+
+def _trimmed(rows: NDArray[Any], width: int) -> NDArray[Any]:
+    """Return the rows without what they hold of whole requests, where none of them holds any."""
+    return rows if rows[:, width:].any() else rows[:, :width]
+
+
+def _filled(rows: NDArray[Any], width: int) -> NDArray[Any]:
+    """Return trimmed rows with zeros in place of what was left out."""
+    if rows.ndim != 2 or rows.shape[1] != width:  # noqa: PLR2004 - a matrix
+        return rows
+    return np.concatenate([rows, np.zeros((len(rows), MORE), rows.dtype)], axis=1)

@@ -14,7 +14,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.context.features import FEATURES_VERSION, NAMES, raw_features
+from bandit.context.features import (
+    FEATURES_VERSION,
+    NAMES,
+    conversation_features,
+    raw_features,
+)
 from bandit.errors import BadContext, CorruptContextMap
 from bandit.settings import ContextShape
 from bandit.types import Context, PromptFacts, Vector
@@ -138,6 +143,8 @@ class ContextMap:
             projection=self.projection(embedding),
             features=self.features(facts),
             version=self.version,
+            conversation=conversation_features(facts),
+            application=facts.application,
         )
 
     def projection(self, embedding: NDArray[np.float32]) -> Vector:

@@ -22,6 +22,14 @@ NAMES: Final = (
     *("turns", "tools", "wants_json", "other_language", "many_numbers"),
 )
 
+CONVERSATION_NAMES: Final = (
+    *("other_tokens", "other_share", "answers", "tool_results", "tool_failed"),
+    *("images", "system_prompt", "output_limit"),
+)
+"""Features of the whole request, all 0 for a single question without a limit. They are no part of
+a context map: new ones come last."""
+USUAL_OUTPUT_TOKENS: Final = 1_024
+
 LANGUAGE_CHARS: Final = 1_000
 """Characters, from the beginning, that tell the language."""
 
@@ -42,6 +50,26 @@ os um uma não com você em mais
 het een van niet dat zijn hoe waarom
 """
 _OTHER = frozenset(_OTHER_WORDS.split())
+
+# Words of short answers that ask for nothing new, in some languages.
+_FILLER_WORDS = """
+yes yeah yep yup no nope not ok okay sure please thanks thank you cool great good nice perfect
+right fine well alright hi hello hey go going ahead on continue proceed keep next more again
+then now so just let lets us me it its them these those this that some something thing one
+another both all too also here there agree agreed exactly correct indeed understood got course
+want need like tell give show make sounds looks and or but oh hmm um i he she we they mine yours
+his her our very much do ja nein bitte danke weiter mach gut genau klar oui non merci si sí vale
+claro gracias sigue continúa continua sì grazie certo vai avanti sim não obrigado obrigada nee
+graag dank verder ga да нет пожалуйста спасибо хорошо продолжай продолжайте дальше ладно 是 是的
+好 好的 可以 继续 请继续 谢谢 请 对 不 没有 行 繼續 好吧 はい いいえ お願いします 続けて
+続けてください ありがとう 네 예 아니요 계속 계속해 계속해주세요 감사합니다 نعم لا شكرا استمر हाँ
+जी धन्यवाद जारी रखें
+"""
+_EMPTY = frozenset(_FILLER_WORDS.split()) | _ENGLISH | _OTHER
+_WORD_OR_NUMBER = re.compile(r"[^\W_]+")
+CONTENT_CHARS: Final = 1_000
+LETTERS_A_WORD: Final = 3
+"""Letters of other scripts than Latin that count as a word: some write without spaces."""
 
 _CODE = re.compile(
     r"```|\bdef |\bclass |\bimport |\breturn\b|\bSELECT\b|\bpython\b|\bjavascript\b|\bcode\b"
@@ -96,6 +124,47 @@ def raw_features(facts: PromptFacts) -> Vector:
             min(numbers / 10, 1.5),
         ]
     )
+
+
+def conversation_features(facts: PromptFacts) -> Vector:
+    """Return features of the whole request, (CONVERSATION,), in [-1, 1.5]; `CONVERSATION_NAMES`.
+
+    >>> conversation_features(PromptFacts("What is 2+2?", last_tokens=4)).tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    other = max(facts.other_tokens, 0.0)
+    limit = facts.output_limit or USUAL_OUTPUT_TOKENS
+    return np.array(
+        [
+            min(math.log1p(other) / 8, 1.5),
+            other / max(other + facts.last_tokens, 1.0),
+            min(math.log1p(max(facts.answers, 0)) / 2.5, 1.5),
+            min(math.log1p(max(facts.tool_results, 0)) / 2.5, 1.5),
+            float(facts.tool_failed),
+            min(math.log1p(max(facts.images, 0)) / 1.5, 1.5),
+            float(facts.has_system),
+            min(max(math.log(USUAL_OUTPUT_TOKENS / max(limit, 1)) / 4, -1.0), 1.5),
+        ]
+    )
+
+
+def content_words(text: str, most: int) -> int:
+    """Count different words of a beginning that say what it is about, `most` at most.
+
+    >>> content_words("Yes, please go on!", 5), content_words("Translate that", 5)
+    (0, 1)
+    """
+    seen: set[str] = set()
+    count = 0
+    for found in _WORD_OR_NUMBER.finditer(text[:CONTENT_CHARS].lower()):
+        word = found.group()
+        if word in _EMPTY or word in seen or (len(word) == 1 and word.isalpha()):
+            continue
+        seen.add(word)
+        count += max(1, len(word) // LETTERS_A_WORD) if word[0] > _LAST_LATIN else 1
+        if count >= most:
+            return most
+    return count
 
 
 def _is_other_language(text: str) -> bool:

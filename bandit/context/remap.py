@@ -92,6 +92,8 @@ class Remap:
             projection=self.target.projection(embedding),
             features=self.target.scaled(bridge.raw_features(context.features)),
             version=self.target.version,
+            conversation=context.conversation,
+            application=context.application,
         )
 
 

@@ -8,24 +8,37 @@ from typing import Final
 import numpy as np
 
 from bandit.errors import BadContext, VersionMismatch
-from bandit.models.vowpal_wabbit import ContextText
-from bandit.settings import ContextShape
+from bandit.models.vowpal_wabbit import ContextText, more_numbers
+from bandit.settings import CONVERSATION, ContextShape
 from bandit.types import Context, Vector
 
+NO_CONVERSATION: Final = np.zeros(CONVERSATION)
 _ONE: Final = np.ones(1)
 _MOST: Final = 100.0
 
 
 class ContextView:
-    """A context. numbers: [membership, projection, features]; x: [1, membership, features]."""
+    """A context. numbers: [membership, projection, features]; x: [1, membership, features].
 
-    __slots__ = ("_shape", "_text", "_write", "numbers", "x")
+    x goes on with `conversation`, the features of the whole request, unless all of them are 0.
+    """
+
+    __slots__ = ("_shape", "_text", "_write", "application", "conversation", "numbers", "x")
 
     def __init__(
-        self, numbers: Vector, x: Vector, shape: ContextShape, write: Callable[[Vector], str]
+        self,
+        numbers: Vector,
+        x: Vector,
+        shape: ContextShape,
+        write: Callable[[Vector], str],
+        *,
+        conversation: Vector = NO_CONVERSATION,
+        application: int = 0,
     ) -> None:
         self.numbers = numbers
-        self.x = x
+        self.x = x if conversation is NO_CONVERSATION else np.concatenate([x, conversation])
+        self.conversation = conversation
+        self.application = application
         self._shape = shape
         self._write = write
         self._text: str | None = None
@@ -43,10 +56,15 @@ class ContextView:
         return self.numbers[self._shape.clusters + self._shape.axes :]
 
     @property
+    def whole(self) -> Vector:
+        """Return `numbers`, those of the whole request and the application; (total + MORE,)."""
+        return np.concatenate([self.numbers, more_numbers(self.conversation, self.application)])
+
+    @property
     def text(self) -> str:
         """Write the context for Vowpal Wabbit, once."""
         if self._text is None:
-            self._text = self._write(self.numbers)
+            self._text = self._write(self.whole)
         return self._text
 
 
@@ -60,7 +78,7 @@ class ContextViewer:
 
     def view(self, context: Context) -> ContextView:
         """Lay out a context. Raises VersionMismatch or BadContext when it can't be used."""
-        return self._laid_out(self.numbers(context))
+        return self._laid_out(self.numbers(context), _conversation(context), context.application)
 
     def blank(self) -> ContextView:
         """Return a context of zeros, to probe with."""
@@ -89,7 +107,24 @@ class ContextViewer:
     def write(self, numbers: Vector) -> str:
         return self._text.write(numbers)
 
-    def _laid_out(self, numbers: Vector) -> ContextView:
+    def _laid_out(
+        self, numbers: Vector, conversation: Vector = NO_CONVERSATION, application: int = 0
+    ) -> ContextView:
         clusters, axes = self._shape.clusters, self._shape.axes
         x = np.concatenate([_ONE, numbers[:clusters], numbers[clusters + axes :]])
-        return ContextView(numbers, x, self._shape, self.write)
+        return ContextView(
+            numbers, x, self._shape, self.write, conversation=conversation, application=application
+        )
+
+
+def _conversation(context: Context) -> Vector:
+    """Return the features of the whole request, those that an earlier version lacks as 0.
+
+    Raises BadContext.
+    """
+    given = context.conversation[:CONVERSATION]
+    if not given.any():
+        return NO_CONVERSATION
+    if not np.abs(given).max() <= _MOST:
+        raise BadContext("the conversation's features hold a non-finite or huge number")
+    return given if len(given) == CONVERSATION else np.append(given, NO_CONVERSATION[len(given) :])

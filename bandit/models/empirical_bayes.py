@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.models.sufficient_statistics import SufficientStatistics
+from bandit.models.sufficient_statistics import ApplicationSums, SufficientStatistics
 from bandit.types import Vector
 
 Array = NDArray[np.float64]
@@ -17,6 +17,8 @@ SHARED_GRID: Final = (1e-4, 3e-3, 2e-2, 1e-1)
 OWN_GRID: Final = (1e-5, 3e-4, 2e-3, 1e-2, 5e-2)
 TRUST_GRID: Final = (1e-4, 1.0)
 """Prior variances of kappa: not to listen to the other regressor, or as far as it proves right."""
+APPLICATION_GRID: Final = (0.01, 0.1, 0.5)
+"""Variances of the effects of an application on an action, as parts of the noise at the start."""
 DOUBT: Final = 3.0
 """Log odds against listening, before the evidence: with 20 to 1 it has to earn its place."""
 PARSIMONY: Final = 0.5
@@ -44,14 +46,39 @@ def expected_variances(
     the middle, where the likeliest of them would jump.
     intercept: prior variance of the shared and of each own intercept. noise: (slots,).
     """
-    table = log_evidence(stats, intercept, noise)
-    table[1:] -= DOUBT
-    table -= PARSIMONY * np.arange(len(OWN_GRID))
+    table = _doubted(stats, intercept, noise)
     likeliest = int(table.max(axis=(1, 2)).argmax())
     odds = np.exp(table[likeliest] - table[likeliest].max())
     share = odds / odds.sum()
     shared, own = share.sum(axis=1) @ np.log(SHARED_GRID), share.sum(axis=0) @ np.log(OWN_GRID)
     return PriorVariances(TRUST_GRID[likeliest], float(np.exp(shared)), float(np.exp(own)))
+
+
+def application_variance(
+    stats: SufficientStatistics, sums: ApplicationSums, intercept: float, noise: Vector, unit: float
+) -> float:
+    """Choose the variance of the applications' effects by the evidence; 0 not to listen to them.
+
+    unit: the noise assumed at the start.
+    """
+    best, found = float(_doubted(stats, intercept, noise).max()) + DOUBT, 0.0
+    plain = float((stats.square / noise).sum())
+    for share in APPLICATION_GRID:
+        ratio = noise / (share * unit)
+        left = sums.taken_off(stats, ratio)
+        told = plain - float((left.square / noise).sum()) - sums.log_volume(ratio)
+        evidence = float(_doubted(left, intercept, noise).max()) + told / 2
+        if evidence > best:
+            best, found = evidence, share * unit
+    return found
+
+
+def _doubted(stats: SufficientStatistics, intercept: float, noise: Vector) -> Array:
+    """Return the log evidence less the odds against each place of the grid."""
+    table = log_evidence(stats, intercept, noise)
+    table[1:] -= DOUBT
+    result: Array = table - PARSIMONY * np.arange(len(OWN_GRID))
+    return result
 
 
 def own_variances(

@@ -32,6 +32,18 @@ class Prior:
     noise: Vector
 
 
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Effects b of an application on k actions, given the weights w: b = y - phi'w + noise.
+
+    phi: (k, width). y: (k,). variance: (k,), of the noise.
+    """
+
+    phi: Array
+    y: Vector
+    variance: Vector
+
+
 class Posterior:
     """The posterior of every slot, and in the last row of an action never seen.
 
@@ -56,18 +68,34 @@ class Posterior:
         self.weights[:-1, :-1] += (own @ moment[:, :-1, None])[:, :, 0] - coupled @ u
         self._reach: Array | None = None
 
-    def mean(self, rows: NDArray[np.intp], x: Vector, v: Vector | None) -> Vector:
+    def mean(
+        self,
+        rows: NDArray[np.intp],
+        x: Vector,
+        v: Vector | None,
+        effects: Effects | None = None,
+    ) -> Vector:
         """Return expected y; rows: (k,), x: (width - 1,), v: (k,), None for zeros."""
         picked = self.weights[rows]
         result: Vector = picked[:, :-1] @ x
         if v is not None:
             result += picked[:, -1] * v
+        if effects is not None:
+            result += effects.y - (picked * effects.phi).sum(axis=1)
         return result
 
-    def covariance(self, rows: NDArray[np.intp], x: Vector, v: Vector | None) -> Array:
+    def covariance(
+        self,
+        rows: NDArray[np.intp],
+        x: Vector,
+        v: Vector | None,
+        effects: Effects | None = None,
+    ) -> Array:
         """Return the joint covariance of the expected y of all rows, (k, k)."""
         if self._reach is None:
             self._reach = self._reached()
+        if effects is not None:
+            return self._with_effects(rows, x, v, effects)
         width = len(self._shared)
         reached = (x @ self._reach).reshape(-1, 2 * width - 1)[rows]
         direct = -reached[:, :width]
@@ -76,6 +104,25 @@ class Posterior:
             direct[:, -1] += v
         joint: Array = direct @ self._shared @ direct.T
         joint.ravel()[:: len(rows) + 1] += reached[:, width:] @ x
+        return joint
+
+    def _with_effects(
+        self, rows: NDArray[np.intp], x: Vector, v: Vector | None, effects: Effects
+    ) -> Array:
+        """Return `covariance` where every row has an x of its own."""
+        assert self._reach is not None  # noqa: S101 - made before
+        width = len(self._shared)
+        own_x = x - effects.phi[:, :-1]
+        reach = self._reach.reshape(width - 1, -1, 2 * width - 1)[:, rows]
+        reached = (own_x.T[:, :, None] * reach).sum(axis=0)
+        direct = -reached[:, :width]
+        direct[:, :-1] += own_x
+        direct[:, -1] -= effects.phi[:, -1]
+        if v is not None:
+            direct[:, -1] += v
+        joint: Array = direct @ self._shared @ direct.T
+        inner = (reached[:, width:] * own_x).sum(axis=1) + effects.variance
+        joint.ravel()[:: len(rows) + 1] += inner
         return joint
 
     def freedom(self) -> float:

@@ -14,20 +14,19 @@ QUALITY, COST_RATIO, LATENCY_MS, FAILURE = range(4)
 MOST: Final = 1e9
 """Largest latency in ms that is learned as it is, so that no sum overflows."""
 MOST_RATIO: Final = 1e3
-"""Largest cost that is learned as it is, as a multiple of the prior one."""
+"""Largest cost that is learned as it is, as a multiple of the guess."""
 
 _START: Final = np.array([0.75, 1.0, 1_000.0, 0.02])
 
 
 def cost_ratio(outcome: Outcome) -> float | None:
-    """Return the cost as a multiple of the action's prior cost; None where it is not known."""
-    if outcome.cost_usd is None:
-        return None
-    return min(outcome.cost_usd / outcome.action.prior_cost_usd, MOST_RATIO)
+    """Return the cost as a multiple of the guessed part of it; None where it is not known."""
+    ratio = outcome.cost_ratio
+    return None if ratio is None else min(ratio, MOST_RATIO)
 
 
 class RunningMeans(SlotPart):
-    """Columns: quality, cost as a multiple of the prior cost, latency in ms, failure."""
+    """Columns: quality, cost as a multiple of the guess, latency in ms, failure."""
 
     stored = ("sums", "counts")
 

@@ -15,10 +15,12 @@ import numpy as np
 from vowpalwabbit import PredictionType, Workspace
 
 from bandit.errors import CorruptSnapshot
-from bandit.settings import ContextShape
+from bandit.settings import CONVERSATION, ContextShape
 from bandit.types import Vector
 
-_CROSS: Final = "--interactions ac --interactions ae --interactions ap -b 18"
+_CROSS: Final = "--interactions ac --interactions ae --interactions ap"
+_CROSS_ALL: Final = f"{_CROSS} --interactions aq --interactions at --interactions act"
+_BITS: Final = "-b 18"
 _EXPLORERS: Final = {
     "squarecb": "--squarecb --gamma_scale 10",
     "cover": "--cover 4 --psi 0.05",
@@ -26,40 +28,68 @@ _EXPLORERS: Final = {
     "epsilon": "--epsilon 0.05",
 }
 EXPLORER_NAMES: Final = tuple(_EXPLORERS)
+_HALF: Final = 11
+MORE: Final = CONVERSATION + 2
+"""Numbers of a context beyond `ContextShape.total`: features of the whole request, application."""
 _MEMORY: Final = "/dev/shm"  # noqa: S108 - a private folder is made in it
 
 
 class ContextText:
-    """Writes a context as VW namespaces: c(lusters), e(mbedding), p(rompt features)."""
+    """Writes a context as VW namespaces.
+
+    c(lusters), e(mbedding), p(rompt features), and where they are not 0 q, the features of the
+    whole request, and t, the application.
+    """
 
     def __init__(self, shape: ContextShape) -> None:
         self._shape = shape
         self._template = f" |e {_numbered(shape.axes)} |p {_numbered(shape.features)}"
 
     def write(self, numbers: Vector) -> str:
-        """Write numbers, [membership, projection, features], (shape.total,).
+        """Write [membership, projection, features, ...], (shape.total,) or with `MORE` numbers.
 
         >>> ContextText(ContextShape(2, 1, 1)).write(np.array([0, 1.0, 0.5, -0.25]))
         '|c 1:1.0000 |e 0:0.5000 |p 0:-0.2500'
         """
-        clusters = self._shape.clusters
+        clusters, total = self._shape.clusters, self._shape.total
         held = np.flatnonzero(numbers[:clusters])
         parts = [f"{j}:{w:.4f}" for j, w in zip(held.tolist(), numbers[held].tolist(), strict=True)]
-        return f"|c {' '.join(parts)}" + self._template % tuple(numbers[clusters:].tolist())
+        text = self._template % tuple(numbers[clusters:total].tolist())
+        return f"|c {' '.join(parts)}{text}{_written(numbers[total:])}"
+
+
+def more_numbers(conversation: Vector, application: int) -> Vector:
+    """Return what follows a context's numbers, (MORE,), each a number that float16 can hold.
+
+    An application is its last 22 bits, in two halves.
+    """
+    halves = application >> _HALF & (1 << _HALF) - 1, application & (1 << _HALF) - 1
+    return np.concatenate([conversation, halves])
+
+
+def _written(more: Vector) -> str:
+    if not more.any():
+        return ""
+    *conversation, high, low = more.tolist()
+    told = " ".join(f"{j}:{value:.4f}" for j, value in enumerate(conversation) if value)
+    application = int(high) << _HALF | int(low)
+    return f" |q {told}" * bool(told) + f" |t {application}" * bool(application)
 
 
 class Regressor:
     """Squared loss over action x context; the model starts at `initial` everywhere.
 
-    low, high: bounds of labels and predictions. model: what `save` gave.
+    low, high: bounds of labels and predictions. model: what `save` gave. Whole requests and
+    applications are crossed with the action from the first example on that knows one.
     """
 
     def __init__(
         self, *, initial: float, low: float, high: float, model: bytes | None = None
     ) -> None:
         self._initial = f"{initial:g}"
-        options = f"{_CROSS} -l 0.1 --min_prediction {low:g} --max_prediction {high:g}"
+        options = f"{_CROSS} {_BITS} -l 0.1 --min_prediction {low:g} --max_prediction {high:g}"
         self._workspace = _open(options, model)
+        self._crosses_all = _crosses_all(self._workspace)
         self._features: dict[int, int] = {}
 
     def predict(self, text: str, slots: Sequence[int]) -> Vector:
@@ -84,6 +114,9 @@ class Regressor:
         return feature
 
     def learn(self, text: str, slot: int, y: float, weight: float) -> None:
+        if not self._crosses_all and (" |q" in text or " |t" in text):
+            self._workspace = _open(_CROSS_ALL, _save(self._workspace), again=True)
+            self._crosses_all = True
         self._workspace.learn(f"{y:.6g} {weight:.6g} {self._initial} |a {slot} {text}")
 
     def save(self) -> bytes:
@@ -96,7 +129,7 @@ class Explorer:
 
     def __init__(self, name: str, model: bytes | None = None) -> None:
         bounds = "--cb_min_cost -1 --cb_max_cost 1" if name == "regcb" else ""
-        self._options = f"--cb_explore_adf {_EXPLORERS[name]} {bounds} {_CROSS} -l 0.3"
+        self._options = f"--cb_explore_adf {_EXPLORERS[name]} {bounds} {_CROSS_ALL} {_BITS} -l 0.3"
         self._workspace = _open(self._options, model)
 
     def predict(self, text: str, slots: Sequence[int]) -> Vector:
@@ -124,14 +157,19 @@ def _numbered(count: int) -> str:
     return " ".join(f"{j}:%.4f" for j in range(count))
 
 
-def _open(options: str, model: bytes | None) -> Any:
+def _crosses_all(workspace: Any) -> bool:
+    return "--interactions at" in workspace.get_arguments()
+
+
+def _open(options: str, model: bytes | None, *, again: bool = False) -> Any:
+    """Open a workspace. again: with other options than the model's own."""
     if model is None:
         return Workspace(f"--quiet {options}")
     with _scratch() as folder:
         path = Path(folder) / "model"
         path.write_bytes(model)
         try:
-            return Workspace(f"--quiet -i {path}")
+            return Workspace(f"--quiet -i {path} {options if again else ''}".strip())
         except RuntimeError:
             raise CorruptSnapshot(
                 "Vowpal Wabbit cannot read its model in this snapshot; go back to an older one"

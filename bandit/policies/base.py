@@ -44,7 +44,7 @@ class MeansPolicy(SnapshotPolicy):
         """Choose by the policy's shares, each raised to the floor."""
         query = self._query(context, eligible, weights)
         expected = self._expect(query)
-        utility = weights.quality * expected.quality - self._burden(expected, weights)
+        utility = weights.quality * expected.quality - self._burden(query, expected)
         shares = self._shares(query, expected)
         columns = (expected.quality, expected.cost_usd, expected.latency_ms, expected.failure)
         estimates = estimates_of(eligible, (*columns, utility))
@@ -69,11 +69,12 @@ class MeansPolicy(SnapshotPolicy):
     def _expect(self, query: PolicyQuery) -> ExpectedMeans:
         """Return the running means, unless a policy knows better."""
         quality, ratio, latency_ms, failure = self._means.means(query.rows).T
-        return ExpectedMeans(quality, ratio * query.prices, latency_ms, failure)
+        return ExpectedMeans(quality, query.costs_usd(ratio), latency_ms, failure)
 
-    def _burden(self, expected: ExpectedMeans, weights: Weights) -> Vector:
-        amounts = (expected.cost_usd, expected.latency_ms, expected.failure)
-        taken: Vector = burden(weights, self._settings.units, *amounts)
+    def _burden(self, query: PolicyQuery, expected: ExpectedMeans) -> Vector:
+        cost_usd = expected.cost_usd + query.later_usd
+        amounts = (cost_usd, expected.latency_ms, expected.failure)
+        taken: Vector = burden(query.weights, self._settings.units, *amounts)
         return taken
 
     @abstractmethod

@@ -72,7 +72,7 @@ class ClusterTablePolicy(SamplingPolicy):
         quality = self._shrunk(self._quality, query, overall[:, QUALITY])
         ratio = self._shrunk(self._ratio, query, overall[:, COST_RATIO])
         rest = super()._expect(query)
-        return ExpectedMeans(quality, ratio * query.prices, rest.latency_ms, rest.failure)
+        return ExpectedMeans(quality, query.costs_usd(ratio), rest.latency_ms, rest.failure)
 
     def _variance(self, query: PolicyQuery) -> Vector:
         counts = self._quality.look_up(query.rows, _nearest(query.view))[1]

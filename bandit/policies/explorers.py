@@ -86,10 +86,22 @@ class ExplorerPolicy(LearningPolicy):
 
     def _utility(self, slot: int, outcome: Outcome, quality: float) -> float:
         means = self._means.means(np.array([slot]))[0]
-        price = outcome.action.prior_cost_usd
         given = (outcome.cost_usd, outcome.latency_ms, outcome.failed)
-        usual = (means[COST_RATIO] * price, means[LATENCY_MS], means[FAILURE])
+        usual = (_usual_usd(outcome, means[COST_RATIO]), means[LATENCY_MS], means[FAILURE])
         amounts = [float(u if g is None else g) for g, u in zip(given, usual, strict=True)]
+        amounts[0] = max(0.0, amounts[0] + _later_usd(outcome))
         weights, units = self._settings.weights, self._settings.units
         utility = weights.quality * quality - burden(weights, units, *amounts)
         return min(max(utility, -MOST_COST), MOST_COST)
+
+
+def _usual_usd(outcome: Outcome, ratio: float) -> float:
+    paid = outcome.action.input_usd if outcome.input_usd is None else outcome.input_usd
+    return paid + ratio * outcome.action.guess_usd
+
+
+def _later_usd(outcome: Outcome) -> float:
+    """Return what to add to a cost for the mean of its turn and those expected to follow."""
+    action, paid = outcome.action, outcome.input_usd
+    missed = 0.0 if paid is None else action.input_usd - paid
+    return missed + action.later_usd

@@ -56,7 +56,7 @@ class KnnPolicy(SamplingPolicy):
         overall, rest = self._means.means(query.rows), super()._expect(query)
         quality = self._shrunk(self._quality, query, overall[:, QUALITY])
         ratio = self._shrunk(self._ratio, query, overall[:, COST_RATIO])
-        return ExpectedMeans(quality, ratio * query.prices, rest.latency_ms, rest.failure)
+        return ExpectedMeans(quality, query.costs_usd(ratio), rest.latency_ms, rest.failure)
 
     def _variance(self, query: PolicyQuery) -> Vector:
         held = np.bincount(self._quality.slots, minlength=len(self._slots) + 1)[query.rows]

@@ -97,13 +97,13 @@ class LinucbPolicy(LearningPolicy):
         x, rest = _x(query.view), super()._expect(query)
         quality = np.clip(self._quality.mean(query.rows, x), 0.0, 1.0)
         ratio = np.clip(self._ratio.mean(query.rows, x), 0.0, MOST_RATIO)
-        return ExpectedMeans(quality, ratio * query.prices, rest.latency_ms, rest.failure)
+        return ExpectedMeans(quality, query.costs_usd(ratio), rest.latency_ms, rest.failure)
 
     def _settled(self, query: PolicyQuery, expected: ExpectedMeans) -> Vector:
         alpha, x = self._options.alpha, _x(query.view)
         bound = self._quality.mean(query.rows, x) + alpha * self._quality.width(query.rows, x)
         weighed = query.weights.quality * np.minimum(bound, 1.0)
-        best = int((weighed - self._burden(expected, query.weights)).argmax())
+        best = int((weighed - self._burden(query, expected)).argmax())
         shares: Vector = np.eye(len(query.rows))[best]
         return shares
 

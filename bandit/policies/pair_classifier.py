@@ -123,7 +123,7 @@ class PairClassifierPolicy(LearningPolicy):
         return ExpectedMeans(quality, rest.cost_usd, rest.latency_ms, rest.failure)
 
     def _settled(self, query: PolicyQuery, expected: ExpectedMeans) -> Vector:
-        utility = query.weights.quality * expected.quality - self._burden(expected, query.weights)
+        utility = query.weights.quality * expected.quality - self._burden(query, expected)
         pair = self._pair(query)
         shares = np.zeros(len(query.rows))
         if any(self._forests.get(int(query.rows[place])) is None for place in pair):

@@ -66,7 +66,7 @@ class SamplingPolicy(LearningPolicy):
         normal = self._rng.standard_normal((self._settings.draws, len(spread)))
         quality = np.minimum(expected.quality + spread * normal, 1.0)
         weights = query.weights
-        return count_best(weights.quality * quality - self._burden(expected, weights))
+        return count_best(weights.quality * quality - self._burden(query, expected))
 
     def _parts(self) -> Mapping[str, SnapshotPart]:
         return {**super()._parts(), "noise": self._noise}

@@ -73,6 +73,26 @@ class PolicyQuery:
         """List prior costs in USD, (k,)."""
         return np.array([action.prior_cost_usd for action in self.eligible])
 
+    @property
+    def inputs_usd(self) -> Vector:
+        """Known parts of the prices, (k,)."""
+        return np.array([action.input_usd for action in self.eligible])
+
+    @property
+    def guesses_usd(self) -> Vector:
+        """Guessed parts of the prices, (k,)."""
+        return np.array([action.guess_usd for action in self.eligible])
+
+    @property
+    def later_usd(self) -> Vector:
+        """Returns what the turns to come add to the known parts per turn, (k,), may be < 0."""
+        return np.array([action.later_usd for action in self.eligible])
+
+    def costs_usd(self, ratio: Vector) -> Vector:
+        """Return expected costs, (k,). ratio: to the guessed parts."""
+        costs: Vector = self.inputs_usd + ratio * self.guesses_usd
+        return costs
+
 
 class SnapshotPolicy(SnapshotLearner):
     """Keeps slots, checks and snapshots; a policy says how it decides and what it learns."""
@@ -206,5 +226,5 @@ def check_outcome(outcome: Outcome) -> None:
 
 _OUTCOME_LIMITS = {
     **dict.fromkeys(("weight", "propensity", "quality", "replaces"), 1),
-    **dict.fromkeys(("cost_usd", "latency_ms", "made_ms"), math.inf),
+    **dict.fromkeys(("cost_usd", "input_usd", "latency_ms", "made_ms"), math.inf),
 }

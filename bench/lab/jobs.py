@@ -10,7 +10,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.lab.embeddings import ContextMaps, embed_stream, embed_texts
+from bandit.types import Context
+from bench.lab.embeddings import ContextMaps, MapWithContexts, embed_stream, embed_texts
 from bench.lab.processes import JobRunner, progress_bar, run_jobs
 from bench.lab.provider import Answers, ReplayAuditor
 from bench.lab.replay import Replay, ReplayData, ReplayRun
@@ -97,9 +98,14 @@ class ReplayFactory:
         made = catalog(config, usd, terms.prior_factors)
         decider = decider_of(config, made, variant, mapped.map, seed=job.seed, texts=material.texts)
         answers = material.answers.get(job.stream, {})
-        data = ReplayData(stream.data, embeddings, mapped.contexts, answers, material.texts)
+        contexts = self.contexts(job, split, mapped)
+        data = ReplayData(stream.data, embeddings, contexts, answers, material.texts)
         auditor = self._auditor(job, data) if terms.audit_share else None
         return Replay(data, made, decider, by_choice=by_choice, auditor=auditor)
+
+    def contexts(self, job: Job, split: Split, mapped: MapWithContexts) -> dict[int, Context]:  # noqa: ARG002 - others need them
+        """Returns contexts that are known before, by row; the replay adds those of its chats."""
+        return mapped.contexts
 
     def _auditor(self, job: Job, data: ReplayData) -> ReplayAuditor:
         chance = np.random.default_rng([job.seed, AUDITS]).random(len(data.recorded))

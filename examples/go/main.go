@@ -1,4 +1,4 @@
-// Ask the router, say how good the answer was, and stream another.
+// Ask the router, say how good the answer was, stream another, and rate a session.
 //
 //	./generate && ROUTER=127.0.0.1:8480 ROUTER_KEY=ar_... go run .
 package main
@@ -41,6 +41,9 @@ func main() {
 	if err := stream(ctx, router); err != nil {
 		log.Fatal(explained(err))
 	}
+	if err := session(ctx, router, fmt.Sprintf("session-%d", time.Now().UnixNano())); err != nil {
+		log.Fatal(explained(err))
+	}
 }
 
 func complete(ctx context.Context, router routerv1.RouterServiceClient) error {
@@ -75,6 +78,23 @@ func stream(ctx context.Context, router routerv1.RouterServiceClient) error {
 			fmt.Printf("\n%s: %d tokens\n", done.GetReceipt().GetPlan(), done.GetOutputTokens())
 		}
 	}
+}
+
+// session works on a task in several turns, and says at the end that it was solved.
+func session(ctx context.Context, router routerv1.RouterServiceClient, id string) error {
+	for _, step := range []string{"Plan a week of meals.", "Make a shopping list."} {
+		_, err := router.Complete(ctx, &routerv1.CompleteRequest{
+			Chat: ask(step), Routing: &routerv1.RoutingOptions{SessionId: id}})
+		if err != nil {
+			return err
+		}
+	}
+	credited, err := router.Feedback(ctx, &routerv1.FeedbackRequest{
+		SessionId: id, Accepted: proto.Bool(true)})
+	if err == nil {
+		fmt.Printf("%d decisions share the credit\n", credited.GetDecisions())
+	}
+	return err
 }
 
 func ask(text string) *routerv1.ChatRequest {

@@ -26,6 +26,7 @@ from router.domain.catalog import Catalog, Plan
 from router.domain.tenants import promise_name
 from router.learning.implicit_feedback import ImplicitFeedbackWeights
 from router.learning.learner_state import Arrays, LearnerState, PromiseTerms, split, terms_of
+from router.learning.request_rates import RequestRates
 from router.learning.tenants import TenantPolicies, TenantWeightCap
 from router.learning.upgrades import renamed_parts
 from router.ports.upstream import Embedder
@@ -123,6 +124,7 @@ class LearnerStateFactory:
             begun.unless("trust", lambda: self._implicit_weights(parts.trust))
             or self._implicit_weights(None),
             tuple(begun.parts),
+            begun.unless("rates", lambda: _request_rates(parts.rates)) or RequestRates(),
         )
 
     def restore_to_serve(self, payload: bytes) -> LearnerState:
@@ -133,7 +135,8 @@ class LearnerStateFactory:
         gates = self._gates(parts.gates, self._serving_rng, begun)
         own = self._own_policies(parts.owned, self._serving_rng, begun)
         promises = self._promises(parts.promises, begun)
-        return LearnerState(policy, gates, promises, champion, own_policies=own)
+        rates = begun.unless("rates", lambda: _request_rates(parts.rates)) or RequestRates()
+        return LearnerState(policy, gates, promises, champion, own_policies=own, rates=rates)
 
     def _own_policies(
         self, saved: Mapping[str, bytes], rng: np.random.Generator | None, begun: _Begun
@@ -217,6 +220,12 @@ class _Begun:
                 self._told.add(part)
                 _log.warning("%s of the snapshot begins anew: %s", part, type(error).__name__)
             return None
+
+
+def _request_rates(saved: dict[str, Any] | None) -> RequestRates:
+    """Raises CorruptSnapshot."""
+    with _fitting_snapshot("rates do"):
+        return RequestRates(saved)
 
 
 def _restore_promise(promise: Promise, arrays: Arrays) -> None:

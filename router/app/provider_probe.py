@@ -49,13 +49,12 @@ class ProviderReport:
 def probe_cost(config: Config) -> str:
     """Says what the probe will cost."""
     deployments = catalog_of(config).deployments()
-    least_usd, most_usd = (
-        sum(d.price.cost_usd(Usage(_CHAT.estimated_input_tokens, tokens)) for d in deployments)
-        for tokens in (LIMITS[0], LIMITS[-1])
-    )
+    read = _CHAT.estimated_input_tokens
+    least_usd = sum(d.price.cost_usd(Usage(read, LIMITS[0])) for d in deployments)
+    most_usd = sum(d.price.most_usd(read, LIMITS[-1]) for d in deployments)
     called = "1 deployment" if len(deployments) == 1 else f"{len(deployments)} deployments"
     return (
-        f"calling {called}, about {_CHAT.estimated_input_tokens} tokens read and {LIMITS[0]} "
+        f"calling {called}, about {read} tokens read and {LIMITS[0]} "
         f"written each: ${least_usd:.6f} together (${most_usd:.6f} at most, where models take no "
         f"limit below {LIMITS[-1]})"
     )

@@ -12,7 +12,13 @@ from random import SystemRandom
 from router.adapters.storage import Storage
 from router.app.learner_state_factory import LearnerStateFactory, example_contexts
 from router.config import Config
-from router.config.values import catalog_of, context_map_of, promise_settings_of, weights_of
+from router.config.values import (
+    catalog_of,
+    context_map_of,
+    promise_settings_of,
+    request_prices_of,
+    weights_of,
+)
 from router.degraded.stores import Stores, build_stores
 from router.domain.catalog import Catalog
 from router.gates.gate_session import GateSessions
@@ -97,6 +103,7 @@ class RouterService:
         self.decide = pipeline.decide
         self.report_outcome = feedback.report_outcome
         self.feedback = feedback.feedback
+        self.session_feedback = feedback.session_feedback
         self.decision = feedback.decision
         self.follower = follower
         self.deployments = pipeline.catalog.names()
@@ -286,6 +293,7 @@ class _Wiring:
             observer=adapters.observer,
             stopwatch=self._stopwatch,
             lock_tool_loops=self._config.sessions.tool_loops == "locked",
+            prices=request_prices_of(self._config, self._catalog),
         )
 
     def _finalizer(self) -> Finalizer:

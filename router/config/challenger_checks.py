@@ -16,6 +16,7 @@ SHARED: Final = (
     "cost_unit_usd",
     "latency_unit_ms",
     "typical_tokens",
+    "most_turns_ahead",
     "context_map",
     "covered_arms",
 )

@@ -85,6 +85,7 @@ def deployment_doubts(deployment: DeploymentSection, key: str) -> Doubts:
     yield from _key_doubts(deployment, key, url, host)
     yield from _model_doubts(deployment, host)
     yield from _price_doubts(deployment, host)
+    yield from _cache_price_doubts(deployment)
     yield from _limit_doubts(deployment)
 
 
@@ -166,6 +167,22 @@ def _price_doubts(deployment: DeploymentSection, host: str) -> Doubts:
         yield "price", "write what the price list says: what costs nothing is preferred to all else"
     elif 0 < 2 * written <= read:
         yield "price.output_usd_per_mtok", "compare with the price list: output is never so cheap"
+
+
+def _cache_price_doubts(deployment: DeploymentSection) -> Doubts:
+    """Yields what no price list says; both rates may be left out."""
+    price = deployment.price
+    cached, written = price.cached_input_usd_per_mtok, price.cache_write_usd_per_mtok
+    if cached is not None and cached > price.input_usd_per_mtok:
+        yield (
+            "price.cached_input_usd_per_mtok",
+            "compare with the price list: cached input is never dearer than input",
+        )
+    if written is not None and written < price.input_usd_per_mtok:
+        yield (
+            "price.cache_write_usd_per_mtok",
+            "compare with the price list: writing to the cache is never cheaper than input",
+        )
 
 
 def _limit_doubts(deployment: DeploymentSection) -> Doubts:

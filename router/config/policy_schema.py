@@ -160,7 +160,9 @@ class PolicySection(ConfigSection):
     latency_unit_ms: Positive = 10_000.0
     """The latency that `weights.latency` prices."""
     typical_tokens: TokensSection = TokensSection()
-    """A typical request, for the prior cost of plans."""
+    """A typical request, for the prior cost of plans; every request is priced by its own input."""
+    most_turns_ahead: Annotated[float, Field(ge=0, le=30)] = 3.0
+    """Further turns of a conversation that a choice is valued for at most; 0: this turn alone."""
     context_map: Path | None = None
     """File of clusters and projection, written by `map refit`; unset: the one shipped."""
     exploration_floor: Annotated[float, Field(ge=0.0001, le=0.05)] | None = None

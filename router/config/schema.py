@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, HttpUrl, model_validator
+from pydantic import BeforeValidator, Field, HttpUrl, model_validator
 
 from router.config.patterns import FIELD, FIELD_PATH, HEADER, NAME, NODE, PROXY
 from router.config.policy_schema import PolicySection
@@ -39,6 +39,10 @@ Rungs = Annotated[tuple[Name, ...], Field(min_length=1, max_length=4)]
 FieldName = Annotated[str, Field(pattern=FIELD)]
 FieldPath = Annotated[str, Field(pattern=FIELD_PATH)]
 HeaderName = Annotated[str, Field(pattern=HEADER)]
+PromptCaching = Annotated[
+    Literal["automatic", "off"],
+    BeforeValidator(lambda written: "off" if written is False else written),
+]
 GateName = Literal["learned", "agreement", "rules"]
 
 
@@ -82,6 +86,12 @@ class PriceSection(ConfigSection):
     """Price of a million input tokens."""
     output_usd_per_mtok: UsdPerMtok
     """Price of a million output tokens, reasoning tokens included."""
+    cached_input_usd_per_mtok: UsdPerMtok | None = None
+    """Price of a million input tokens that the provider had cached; unset: as input."""
+    cache_write_usd_per_mtok: UsdPerMtok | None = None
+    """Price of a million input tokens that the provider writes to its cache; unset: as input."""
+    reasoning_usd_per_mtok: UsdPerMtok | None = None
+    """Price of a million tokens of hidden reasoning; unset: as output."""
 
 
 class DeploymentSection(ConfigSection):
@@ -152,6 +162,14 @@ class DeploymentSection(ConfigSection):
     call_id_length: Annotated[int, Field(ge=6, le=40)] | None = None
     """Tool-call ids are made exactly so many letters and digits, 9 for Mistral's models; unset: as
     the host takes them."""
+    prompt_caching: PromptCaching = "off"
+    """`automatic`: tell a provider of `anthropic` to cache tools, system prompt and conversation.
+    `off`: tell it nothing. Other providers cache by themselves, and are told nothing."""
+    cache_ttl_s: Annotated[int, Field(ge=1, le=86_400, strict=True)] = 300
+    """How long the provider keeps a prefix that was read or written; 3600 with `prompt_caching:
+    automatic` asks for that long, at a higher price of writing."""
+    cache_least_tokens: Count = 1_024
+    """Shorter prefixes are not kept by the provider."""
     alternate_roles: bool | None = None
     """Send one system message, then user and assistant in turn, for chat templates that refuse
     anything else. Unset: as the host takes them."""

@@ -20,7 +20,10 @@ from router.config.policy_schema import PolicySection
 from router.config.policy_values import Examples, floor_of, options_of
 from router.config.schema import ArmSection, Config, DeploymentSection, PlanSection
 from router.domain.catalog import (
+    ASKING_SHARE,
+    ESCALATION_SHARE,
     LEARNED,
+    LEAST_PRIOR_USD,
     PROVIDERS,
     Arm,
     BodyRules,
@@ -37,21 +40,16 @@ from router.learning.rewards import RewardSettings
 from router.learning.training import Trainer
 from router.learning.upgrades import Upgrade
 from router.ports.observer import Observer
+from router.serving.request_prices import RequestPrices
 
 DRAIN_MARGIN_MS = 5_000
 """Time to record and hand out an answer that came at the last moment."""
-ESCALATION_SHARE = 0.3
-"""Share of answers assumed to escalate, before anything is known."""
-ASKING_SHARE = 0.5
-"""Share of answers assumed to be compared with a second opinion, before anything is known."""
 CAUTION = 400.0
 """Judged outcomes of its own after which another plan takes all it may from the one that is
 preferred while nothing is known; calibrating brings most of them.
 """
 DEPLOYMENT_SHARE = 0.75
 """Share of a router's calls that may be under way at one deployment among several."""
-LEAST_PRIOR_USD = 1e-7
-"""A free model still needs a prior cost above 0: the cost head learns a ratio to it."""
 
 
 def catalog_of(config: Config) -> Catalog:
@@ -153,6 +151,11 @@ def upgrade_of(config: Config) -> Upgrade:
     return Upgrade(refit_of(config).remap, config.renamed)
 
 
+def request_prices_of(config: Config, catalog: Catalog) -> RequestPrices:
+    policy = config.policy
+    return RequestPrices(catalog, policy.typical_tokens.output, policy.most_turns_ahead)
+
+
 def trainer_of(config: Config, catalog: Catalog, observer: Observer) -> Trainer:
     rewards = RewardSettings(config.learning.implicit_weight)
     return Trainer(catalog.plans, rewards, observer)
@@ -245,7 +248,7 @@ def _deployment(section: DeploymentSection, max_in_flight: int) -> Deployment:
         provider=section.provider,
         base_url=str(section.base_url or PROVIDERS[section.provider]).rstrip("/"),
         model=section.model,
-        price=Price(section.price.input_usd_per_mtok, section.price.output_usd_per_mtok),
+        price=Price(**section.price.model_dump()),
         context_window_tokens=section.context_window_tokens,
         max_output_tokens=section.max_output_tokens,
         timeout_ms=section.timeout_ms,
@@ -258,6 +261,9 @@ def _deployment(section: DeploymentSection, max_in_flight: int) -> Deployment:
         max_in_flight=section.max_in_flight or max_in_flight,
         always_stream=section.always_stream,
         rules=_rules(section),
+        prompt_caching=section.prompt_caching == "automatic",
+        cache_ttl_s=section.cache_ttl_s,
+        cache_least_tokens=section.cache_least_tokens,
     )
 
 

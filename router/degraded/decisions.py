@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from router.degraded.continuity import Bounded, Continuity, away
@@ -14,21 +15,30 @@ from router.degraded.entries import (
     SpooledFeedback,
     SpooledOutcome,
     SpooledReask,
+    SpooledSessionFeedback,
 )
 from router.domain.errors import (
-    DecisionNotFound,
-    FeedbackConflict,
-    FeedbackTooLate,
     OutcomeConflict,
     StorageUnavailable,
+    conflicting_feedback,
+    late_feedback,
+    no_decision,
 )
 from router.domain.events import Audited
-from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
+from router.domain.records import (
+    MOST_OF_SESSION,
+    DecisionRecord,
+    FeedbackReceipt,
+    FeedbackReport,
+    OutcomeReport,
+)
 from router.domain.tenants import Tenant
 from router.ports.learning_log import DecisionLog
 
 WHOLE: Final = 2_000
 """Records that are remembered whole, to be read back; of the others only what feedback needs."""
+MOST_SESSIONS: Final = 10_000
+"""Sessions that are remembered, by their newest first decision."""
 
 
 @dataclass(slots=True)
@@ -40,12 +50,22 @@ class _Known:
     outcome: OutcomeReport | None = None
 
 
+@dataclass(slots=True)
+class _KnownSession:
+    """ids: of its decisions that feedback credits, the newest. feedback: on the session."""
+
+    tenant: str
+    ids: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_OF_SESSION))
+    feedback: float | None = None
+
+
 class RecentDecisions:
     """Judges feedback and outcomes by the rules of the store. window_ms: the join window."""
 
     def __init__(self, most: int, window_ms: int) -> None:
         self._known: Bounded[str, _Known] = Bounded(most)
         self._records: Bounded[str, DecisionRecord] = Bounded(WHOLE)
+        self._sessions: Bounded[str, _KnownSession] = Bounded(MOST_SESSIONS)
         self._window_ms = window_ms
 
     def remember(self, record: DecisionRecord) -> None:
@@ -53,9 +73,18 @@ class RecentDecisions:
         if known is None:
             made = _Known(record.tenant, record.created_ms, record.settled, record.feedback)
             self._known.put(record.id, made)
+            self._join_session(record)
         else:
             known.settled = record.settled
         self._records.put(record.id, record)
+
+    def _join_session(self, record: DecisionRecord) -> None:
+        if not record.session_id:
+            return
+        known = self._sessions.get(record.session_id) or _KnownSession(record.tenant)
+        if record.is_credited and known.feedback is None:
+            known.ids.append(record.id)
+        self._sessions.put(record.session_id, known)
 
     def note_outcome(self, record: DecisionRecord, report: OutcomeReport) -> None:
         known = self._known.get(record.id)
@@ -67,13 +96,33 @@ class RecentDecisions:
         if decision_id in self._known:
             self._known[decision_id].feedback = value
 
+    def note_session_feedback(self, session_id: str, value: float) -> None:
+        known = self._sessions.get(session_id)
+        if known is not None and self._credited(known):
+            known.feedback = value
+
+    def of_session(self, session_id: str) -> Sequence[str]:
+        """Returns the decisions that are remembered of it."""
+        known = self._sessions.get(session_id)
+        return tuple(known.ids) if known else ()
+
     def get(self, tenant: str, decision_id: str) -> DecisionRecord:
         """Raises StorageUnavailable for one that is not remembered, DecisionNotFound."""
         known = self._of(tenant, decision_id)
         record = self._records.get(decision_id)
         if record is None:
             raise away()
-        return replace(record, feedback=known.feedback)
+        if known.feedback is None:
+            return self._with_credit(record)
+        return replace(record, feedback=known.feedback, session_share=None)
+
+    def _with_credit(self, record: DecisionRecord) -> DecisionRecord:
+        """Returns it with its share of what was told of its session."""
+        session = self._sessions.get(record.session_id)
+        if session is None or session.feedback is None or record.id not in session.ids:
+            return record
+        share = 1 / len(self._credited(session))
+        return replace(record, feedback=session.feedback, session_share=share)
 
     def check_outcome(self, record: DecisionRecord, report: OutcomeReport) -> bool:
         """False when the same report was recorded before. Raises OutcomeConflict."""
@@ -93,20 +142,45 @@ class RecentDecisions:
         if known.feedback == report.value:
             return False
         if known.feedback is not None and not report.correction:
-            raise FeedbackConflict(
-                "feedback with another value is recorded for this decision: set `correction` to "
-                "replace it"
-            )
+            raise conflicting_feedback("decision")
         if now_ms - known.created_ms > self._window_ms:
-            raise FeedbackTooLate("this decision no longer takes feedback: report sooner")
+            raise late_feedback("decision")
         return True
+
+    def check_session_feedback(
+        self, tenant: str, session_id: str, report: FeedbackReport, now_ms: int
+    ) -> FeedbackReceipt:
+        """Judge by what is remembered of the session, of which the store may know more.
+
+        Raises StorageUnavailable for one that is not remembered, DecisionNotFound,
+        FeedbackConflict, FeedbackTooLate.
+        """
+        known = self._sessions.get(session_id)
+        if known is None:
+            raise away()
+        if known.tenant != tenant:
+            raise no_decision("session")
+        credited = self._credited(known)
+        if known.feedback == report.value:
+            return FeedbackReceipt(already_recorded=True, decisions=len(credited))
+        if known.feedback is not None and not report.correction:
+            raise conflicting_feedback("session")
+        newest_ms = max((one.created_ms for one in credited), default=now_ms)
+        if now_ms - newest_ms > self._window_ms:
+            raise late_feedback("session")
+        return FeedbackReceipt(already_recorded=False, decisions=len(credited))
+
+    def _credited(self, known: _KnownSession) -> list[_Known]:
+        """Returns its decisions without feedback of their own."""
+        found = (self._known.get(decision_id) for decision_id in known.ids)
+        return [one for one in found if one is not None and one.feedback is None]
 
     def _of(self, tenant: str, decision_id: str) -> _Known:
         known = self._known.get(decision_id)
         if known is None:
             raise away()
         if known.tenant != tenant:
-            raise DecisionNotFound("no decision of yours has this id: it is wrong or has expired")
+            raise no_decision("decision")
         return known
 
 
@@ -195,6 +269,33 @@ class DegradingDecisions:
         )
         self._recent.note_feedback(decision_id, report.value)
         return True
+
+    async def session_feedback(
+        self, tenant: str, session_id: str, report: FeedbackReport, at_ms: int | None = None
+    ) -> FeedbackReceipt:
+        continuity, recent = self._continuity, self._recent
+        waits = session_id, *recent.of_session(session_id)
+        if not any(continuity.waits(DECISIONS, each) for each in waits):
+            try:
+                done = await continuity.ask(
+                    lambda: self._inner.session_feedback(tenant, session_id, report, at_ms)
+                )
+            except StorageUnavailable:
+                pass
+            else:
+                recent.note_session_feedback(session_id, report.value)
+                return done
+        now_ms = continuity.now_ms if at_ms is None else at_ms
+        done = recent.check_session_feedback(tenant, session_id, report, now_ms)
+        if done.already_recorded:
+            return done
+        await continuity.write(
+            SpooledSessionFeedback(
+                at_ms=now_ms, tenant=tenant, session_id=session_id, report=report
+            )
+        )
+        recent.note_session_feedback(session_id, report.value)
+        return done
 
     async def reasked(self, decision_id: str, similarity: float, likeness: float) -> None:
         if await self._stored(

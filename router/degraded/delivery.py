@@ -20,6 +20,7 @@ from router.degraded.entries import (
     SpooledOutcome,
     SpooledReask,
     SpooledReservation,
+    SpooledSessionFeedback,
     SpooledUsage,
     SpoolProbe,
     decode_entry,
@@ -91,6 +92,8 @@ class SpoolDelivery:
             self._recent.remember(entry.record)
         elif isinstance(entry, SpooledFeedback):
             self._recent.note_feedback(entry.decision_id, entry.report.value)
+        elif isinstance(entry, SpooledSessionFeedback):
+            self._recent.note_session_feedback(entry.session_id, entry.report.value)
 
     async def _step(self) -> None:
         if asyncio.get_running_loop().time() > self._looked_s + ADOPT_S:
@@ -145,6 +148,8 @@ class SpoolDelivery:
                 await ask(lambda: store.decisions.settle(record, outcome))
             case SpooledFeedback(tenant=tenant, decision_id=told, report=report, at_ms=at_ms):
                 await ask(lambda: store.decisions.feedback(tenant, told, report, at_ms))
+            case SpooledSessionFeedback(tenant=tenant, session_id=told, report=report, at_ms=at_ms):
+                await ask(lambda: store.decisions.session_feedback(tenant, told, report, at_ms))
             case SpooledReask(decision_id=told, similarity=similarity, likeness=likeness):
                 await ask(lambda: store.decisions.reasked(told, similarity, likeness))
             case SpooledAudit(audit=audit):
@@ -187,12 +192,13 @@ def _decoded(body: bytes) -> AnyEntry | None:
 
 def _waves(entries: Sequence[AnyEntry | None]) -> Iterator[tuple[int, int]]:
     """Yields start and end of runs in which no entry has to wait for another."""
-    start, seen = 0, set[str]()
+    start, seen, was_alone = 0, set[str](), False
     for index, entry in enumerate(entries):
-        order = entry.order if entry else ""
-        if order and order in seen:
+        order, is_alone = (entry.order, entry.is_alone) if entry else ("", False)
+        if index > start and ((order and order in seen) or is_alone or was_alone):
             yield start, index
             start, seen = index, set()
         seen.add(order)
+        was_alone = is_alone
     if entries:
         yield start, len(entries)

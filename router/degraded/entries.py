@@ -17,9 +17,13 @@ QUOTA: Final = "quota"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
-    """One write. at_ms: when it was accepted, since the epoch."""
+    """One write. at_ms: when it was accepted, since the epoch.
+
+    is_alone: it waits for everything before it, and everything after it for it.
+    """
 
     queue: ClassVar[str] = DECISIONS
+    is_alone: ClassVar[bool] = False
 
     at_ms: int
     tenant: str
@@ -59,6 +63,19 @@ class SpooledFeedback(Entry, frozen=True, kw_only=True, tag="feedback"):
     @property
     def id(self) -> str:
         return self.decision_id
+
+
+class SpooledSessionFeedback(Entry, frozen=True, kw_only=True, tag="session_feedback"):
+    """session_id: its digest. It comes after the decisions that it credits."""
+
+    is_alone: ClassVar[bool] = True
+
+    session_id: str
+    report: FeedbackReport
+
+    @property
+    def id(self) -> str:
+        return self.session_id
 
 
 class SpooledReask(Entry, frozen=True, kw_only=True, tag="reasked"):
@@ -128,6 +145,7 @@ AnyEntry: TypeAlias = (
     SpooledDecision
     | SpooledOutcome
     | SpooledFeedback
+    | SpooledSessionFeedback
     | SpooledReask
     | SpooledAudit
     | SpooledReservation

@@ -20,6 +20,12 @@ the module of its name in `router.adapters.providers`.
 """
 LIMIT_FIELDS: Final = ("max_tokens", "max_completion_tokens")
 """Names that the output limit goes by in OpenAI's protocol."""
+ESCALATION_SHARE = 0.3
+"""Share of answers assumed to escalate, before anything is known."""
+ASKING_SHARE = 0.5
+"""Share of answers assumed to be compared with a second opinion, before anything is known."""
+LEAST_PRIOR_USD = 1e-7
+"""A free model still needs a prior cost above 0: the cost head learns a ratio to it."""
 RULES = "rules"
 """The gate that accepts whatever passed the certain checks."""
 LEARNED = "learned"
@@ -66,14 +72,36 @@ class Price:
         plain, rate = usage.output_tokens - reasoning, self.output_usd_per_mtok
         return plain * rate + reasoning * _or(self.reasoning_usd_per_mtok, rate)
 
+    def most_usd(self, input_tokens: int, output_tokens: int = 0) -> float:
+        """Returns the most that so many tokens cost, whatever part is cached, written or thought.
+
+        >>> Price(10, 30, 1, 12.5, 60).most_usd(1_000, 100)
+        0.0185
+        """
+        return (
+            input_tokens * self._most_input + output_tokens * self._most_output
+        ) / TOKENS_PER_MTOK
+
+    @property
+    def _most_input(self) -> float:
+        rate = self.input_usd_per_mtok
+        cached, written = self.cached_input_usd_per_mtok, self.cache_write_usd_per_mtok
+        return max(rate, _or(cached, rate), _or(written, rate))
+
+    @property
+    def _most_output(self) -> float:
+        return max(
+            self.output_usd_per_mtok, _or(self.reasoning_usd_per_mtok, self.output_usd_per_mtok)
+        )
+
     def affordable_output(self, budget_usd: float, input_tokens: int) -> int:
-        """Returns how many output tokens a budget pays once the input is paid."""
-        left_usd = budget_usd - self.cost_usd(Usage(input_tokens))
+        """Returns how many output tokens a budget pays for certain once the input is paid."""
+        left_usd = budget_usd - self.most_usd(input_tokens)
         if left_usd < 0:
             return 0
-        if self.output_usd_per_mtok == 0:
+        if self._most_output == 0:
             return MANY_TOKENS
-        return int(left_usd * TOKENS_PER_MTOK / self.output_usd_per_mtok)
+        return int(left_usd * TOKENS_PER_MTOK / self._most_output)
 
 
 def _or(rate: float | None, usual: float) -> float:

@@ -190,6 +190,11 @@ class ChatRequest:
         return 1 + size // BYTES_PER_TOKEN + 4 * len(self.messages) + TOKENS_PER_IMAGE * self.images
 
     @property
+    def last_bytes(self) -> int:
+        """Bytes of the last message's texts."""
+        return len(self.messages[-1].text.encode(errors="surrogatepass")) if self.messages else 0
+
+    @property
     def most_input_tokens(self) -> int:
         """The most that can be charged: no tokenizer makes more tokens than there are bytes."""
         calls = [c for m in self.messages for c in m.tool_calls]
@@ -275,10 +280,12 @@ class Unseen:
     """Output of a stream beyond its deltas; it is charged and never handed out.
 
     characters: of hidden reasoning. tokens: of output, as the provider counts them; 0 for no count.
+    counted: all that the provider has counted so far.
     """
 
     characters: int = 0
     tokens: int = 0
+    counted: Usage = Usage()
 
 
 def deltas_of(answer: Answer) -> Iterator[Delta]:

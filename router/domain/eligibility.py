@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from router.domain.catalog import LEARNED, Arm, Catalog, Deployment, Plan
-from router.domain.chat import ChatRequest, Format, Usage
+from router.domain.chat import TOKENS_PER_IMAGE, ChatRequest, Format
 
 USEFUL_OUTPUT_TOKENS = 128
 
@@ -28,6 +28,7 @@ class Requirements:
 
     input_tokens: an estimate, for room and rates. most_input_tokens: a bound, for money.
     output_tokens: the most that are wanted, None for as many as the deployment gives.
+    input_bytes, last_bytes: of all that is sent, and of the last message; images apart.
     """
 
     input_tokens: int
@@ -36,6 +37,9 @@ class Requirements:
     tools: bool = False
     images: bool = False
     json_schema: bool = False
+    input_bytes: int = 0
+    last_bytes: int = 0
+    image_tokens: int = 0
 
     @staticmethod
     def of(chat: ChatRequest) -> Requirements:
@@ -46,6 +50,9 @@ class Requirements:
             tools=bool(chat.tools),
             images=chat.has_images,
             json_schema=chat.response_format.kind is Format.JSON_SCHEMA,
+            input_bytes=chat.input_bytes,
+            last_bytes=chat.last_bytes,
+            image_tokens=TOKENS_PER_IMAGE * chat.images,
         )
 
     def met_by(self, deployment: Deployment) -> bool:
@@ -127,5 +134,4 @@ def most_cost_usd(arm: Arm, needs: Requirements) -> float:
     Siblings are tried after a failure; one that timed out may have written its answer all the same.
     """
     able = [d for d in arm.deployments if needs.met_by(d)]
-    longest = [Usage(needs.most_input_tokens, needs.most_output(d)) for d in able]
-    return sum(d.price.cost_usd(usage) for d, usage in zip(able, longest, strict=True))
+    return sum(d.price.most_usd(needs.most_input_tokens, needs.most_output(d)) for d in able)

@@ -105,6 +105,24 @@ class FeedbackTooLate(RouterError):
     reason = "FEEDBACK_TOO_LATE"
 
 
+def no_decision(what: str) -> DecisionNotFound:
+    """Returns the error of an unknown decision, or of a session that has none."""
+    named = "is of this session" if what == "session" else "has this id"
+    return DecisionNotFound(f"no decision of yours {named}: it is wrong or has expired")
+
+
+def conflicting_feedback(what: str) -> FeedbackConflict:
+    """Returns the error for feedback on a decision, or a session, with another value."""
+    return FeedbackConflict(
+        f"feedback with another value is recorded for this {what}: set `correction` to replace it"
+    )
+
+
+def late_feedback(what: str) -> FeedbackTooLate:
+    """Returns the error for feedback on a decision, or a session, after its time."""
+    return FeedbackTooLate(f"this {what} no longer takes feedback: report sooner")
+
+
 class IdempotencyConflict(RouterError):
     """The idempotency key was used for another request."""
 

@@ -5,6 +5,7 @@ Tagged, so that a reader knows which is which.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -28,6 +29,9 @@ class FeedbackGiven:
 
     replaces: the quality told before, for a correction. by_default: nobody told, the join window
     closed, and this is what silence stands for.
+    session_share: where the whole session was judged, this decision's share of the weight of one
+    answer; else None. replaces_share: the share of what is replaced, where feedback on the decision
+    itself takes the place of its session's.
     """
 
     decision_id: str
@@ -35,6 +39,30 @@ class FeedbackGiven:
     at_ms: int = 0
     replaces: float | None = None
     by_default: bool = False
+    session_share: float | None = None
+    replaces_share: float | None = None
+
+    @property
+    def weight(self) -> float:
+        """Return its weight beside feedback on one answer."""
+        return 1.0 if self.session_share is None else self.session_share
+
+    @property
+    def is_label(self) -> bool:
+        """True where somebody judged this very answer."""
+        return not self.by_default and self.session_share is None
+
+    @property
+    def is_measured(self) -> bool:
+        """True where it counts as one measurement of its decision's value.
+
+        Of the decisions of a session one does, on average: each with its weight as probability,
+        drawn by its id.
+        """
+        if self.by_default:
+            return False
+        drawn = hashlib.blake2b(self.decision_id.encode(errors="surrogatepass"), digest_size=4)
+        return int.from_bytes(drawn.digest()) < self.weight * 2**32
 
 
 @dataclass(frozen=True, slots=True)

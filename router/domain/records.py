@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from bandit.gates import Step
 from router.domain.catalog import Price
-from router.domain.chat import Answer
+from router.domain.chat import Answer, Usage
 
 
 class Mode(StrEnum):
@@ -33,6 +33,9 @@ OWN = "own"
 
 JUDGED = "judged"
 """Why an answer that passed the certain checks was not served."""
+
+MOST_OF_SESSION = 256
+"""The newest decisions of a session that feedback on it credits."""
 
 UNJUDGED = "unjudged"
 """Why another one was not: its judging was cut off."""
@@ -214,6 +217,7 @@ class DecisionRecord:
     judged is None where no learned gate looked at an answer.
     settled: every attempt is known (always true unless mode is DECIDE and no outcome came yet).
     feedback: the quality reported so far; filled in by the log when the record is read.
+    session_share: its weight where it was reported of the whole session, else None; as `feedback`.
     cache_exact/cache_partition: where the answer is cached, so that bad feedback can evict it.
     price: by which an outcome of `DECIDE` is charged, whatever the config says by then; None for
     other modes.
@@ -243,6 +247,7 @@ class DecisionRecord:
     degraded: bool = False
     turn: TurnFacts | None = None
     locked: bool = False
+    session_share: float | None = None
 
     @property
     def cost_usd(self) -> float:
@@ -255,6 +260,11 @@ class DecisionRecord:
     @property
     def answered(self) -> bool:
         return any(a.outcome is AttemptOutcome.ACCEPTED for a in self.attempts)
+
+    @property
+    def is_credited(self) -> bool:
+        """True where feedback on its session is meant for it too, as far as that is known yet."""
+        return self.choice is not None and (self.answered or not self.settled)
 
 
 def session_digest(tenant: str, session_id: str) -> str:
@@ -271,12 +281,28 @@ def session_digest(tenant: str, session_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeReport:
-    """The outcome of a call that a caller of `Decide` made itself. failure: "" for success."""
+    """The outcome of a call that a caller of `Decide` made itself. failure: "" for success.
+
+    cached_tokens, written_tokens, reasoning_tokens: as in `Usage`.
+    """
 
     latency_ms: float
     input_tokens: int
     output_tokens: int
     failure: str = ""
+    cached_tokens: int = 0
+    written_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(
+            self.input_tokens,
+            self.output_tokens,
+            cached_tokens=self.cached_tokens,
+            written_tokens=self.written_tokens,
+            reasoning_tokens=self.reasoning_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +321,14 @@ class FeedbackReport:
         if self.quality is not None:
             return self.quality
         return 1.0 if self.accepted else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackReceipt:
+    """already_recorded: the same value was. decisions: how many share the credit."""
+
+    already_recorded: bool
+    decisions: int = 1
 
 
 @dataclass(frozen=True, slots=True)

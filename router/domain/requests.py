@@ -13,7 +13,13 @@ import msgspec
 from router.domain.canonical import MOST_CHARS, canonical
 from router.domain.chat import Answer, ChatRequest, Delta, Format, Message, Role, TextPart
 from router.domain.events import GainFound, PolicyChanged, PolicyCommand
-from router.domain.records import CacheKey, DecisionRecord, FeedbackReport, OutcomeReport
+from router.domain.records import (
+    CacheKey,
+    DecisionRecord,
+    FeedbackReceipt,
+    FeedbackReport,
+    OutcomeReport,
+)
 from router.domain.tenants import QuotaLeft, Tenant
 
 
@@ -98,6 +104,12 @@ class Service(Protocol):
 
     async def feedback(self, tenant: Tenant, decision_id: str, report: FeedbackReport) -> bool:
         """True when the same value had been recorded before."""
+        ...
+
+    async def session_feedback(
+        self, tenant: Tenant, session_id: str, report: FeedbackReport
+    ) -> FeedbackReceipt:
+        """Credit every decision of a session alike."""
         ...
 
     async def decision(self, tenant: Tenant, decision_id: str) -> DecisionRecord: ...

@@ -231,10 +231,23 @@ class GateSession:
         return bounded_similarity(float(np.clip(vectors[0] @ vectors[1], 0, 1)), one, other)
 
 
-def prices_of(plan: Plan, catalog: Catalog) -> Prices:
-    """Price priors of the steps a plan has."""
-    second = catalog.arms[plan.second].prior_cost_usd if plan.second else None
-    strong = catalog.arms[plan.rungs[1]].prior_cost_usd if len(plan.rungs) > 1 else None
+class ArmPrices(Protocol):
+    """Prices of one request."""
+
+    def total_usd(self, arm: str) -> float | None:
+        """None for an arm that can't serve it."""
+        ...
+
+
+def prices_of(plan: Plan, catalog: Catalog, request: ArmPrices | None = None) -> Prices:
+    """Price priors of the steps a plan has. request: None for a typical one."""
+
+    def price(arm: str) -> float:
+        known = request.total_usd(arm) if request else None
+        return catalog.arms[arm].prior_cost_usd if known is None else known
+
+    second = price(plan.second) if plan.second else None
+    strong = price(plan.rungs[1]) if len(plan.rungs) > 1 else None
     return Prices(second, strong)
 
 
@@ -264,6 +277,7 @@ class GateSessions:
         *,
         tenant: str = "",
         promises: Mapping[str, RiskBound] = MappingProxyType({}),
+        prices: ArmPrices | None = None,
     ) -> GateSession | None:
         """None for a plan whose only gate are the certain checks."""
         gate = gates.get(plan.name)
@@ -275,7 +289,7 @@ class GateSessions:
             gate=gate,
             context=context,
             weights=weights,
-            prices=prices_of(plan, self._catalog),
+            prices=prices_of(plan, self._catalog, prices),
             embed=self._embed,
             observer=self._observer,
             verifier=self._verifier,

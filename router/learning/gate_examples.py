@@ -64,8 +64,8 @@ def risk_labels_of(event: Event, record: DecisionRecord) -> list[RiskLabel]:
                 )
             ]
         if isinstance(event, FeedbackGiven):
-            if event.by_default:
-                return []  # silence is no evidence that a promise is kept
+            if not event.is_label:
+                return []  # neither is a label of this answer, by which a promise is kept
             bad = 1 - event.quality
             return [
                 RiskLabel(choice.plan, last.score, bad, 1.0, LabelSource.FEEDBACK, record.tenant)
@@ -90,7 +90,8 @@ def _examples(
         yield replace(blank, first_ok=event.quality, weight=settings.audit_weight)
     elif isinstance(event, FeedbackGiven):
         if not event.by_default:
-            yield from _labelled(record, plan, blank, event.quality)
+            example = replace(blank, weight=event.weight)
+            yield from _labelled(record, plan, example, event.quality)
         elif record.answered:
             example = replace(blank, weight=settings.implicit_weight)
             yield from _labelled(record, plan, example, event.quality)

@@ -82,8 +82,7 @@ class ImplicitFeedbackWeights:
     def observe(self, event: Event, record: DecisionRecord) -> float | None:
         """Count the event. Returns its weight as a sign, None if it is none."""
         if isinstance(event, FeedbackGiven):
-            if event.replaces is None:
-                self._add_feedback(record.id, None if event.by_default else 1 - event.quality)
+            self._add_feedback(event, record.id)
             return None
         sign = sign_of(event, record)
         if sign is None:
@@ -103,16 +102,22 @@ class ImplicitFeedbackWeights:
         waiting = [[name, str(sign)] for name, sign in self._waiting.items()]
         return {"plain": list(self._plain), "signs": signs, "waiting": waiting}
 
-    def _add_feedback(self, decision_id: str, bad: float | None) -> None:
-        """bad: None for silence."""
-        sign = self._waiting.pop(decision_id, None)
-        if bad is None:
+    def _add_feedback(self, event: FeedbackGiven, decision_id: str) -> None:
+        """Count it, but no correction; the session's leaves the sign for the decision's own."""
+        if event.replaces is not None and event.replaces_share is None:
             return
+        sign = self._waiting.get(decision_id)
+        if event.session_share is None:
+            self._waiting.pop(decision_id, None)
+        if event.by_default:
+            return
+        weight = event.weight - (event.replaces_share or 0.0)
+        bad = weight * (1 - event.quality)
         if sign is None:
-            self._plain = self._plain[0] + 1, self._plain[1] + bad
+            self._plain = self._plain[0] + weight, self._plain[1] + bad
         else:
             count, sum_ = self._signs.get(sign, (0.0, 0.0))
-            self._signs[sign] = count + 1, sum_ + bad
+            self._signs[sign] = count + weight, sum_ + bad
 
 
 def _counts(pair: Any) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from router.domain.records import BASE
 from router.learning.implicit_feedback import ImplicitFeedbackWeights
 from router.learning.promotion import ChampionChallenger
 from router.learning.promotion_state import ContestState, read_state, write_state
+from router.learning.request_rates import RequestRates
 from router.learning.tenants import TenantPolicies, TenantWeightCap
 
 KIND: Final = "learned"
@@ -42,7 +43,7 @@ class LearnerState:
     plan, of those whose gate learns or decides anything. promises: by holder. contest: None without
     challengers, and in a router. tenant_cap: None where tenants are not capped. own_policies: of
     single tenants, None where none shall have one. begun: parts that a snapshot held in a form that
-    can't be read, which so have learned nothing.
+    can't be read, which so have learned nothing. rates: by which requests are priced.
     """
 
     policy: Policy
@@ -54,6 +55,7 @@ class LearnerState:
     own_policies: TenantPolicies | None = None
     implicit_weights: ImplicitFeedbackWeights = field(default_factory=ImplicitFeedbackWeights)
     begun: tuple[str, ...] = ()
+    rates: RequestRates = field(default_factory=RequestRates)
 
     def take_begun(self, other: LearnerState) -> None:
         """Take the parts that have begun anew from another state, which has learned them."""
@@ -68,6 +70,8 @@ class LearnerState:
                     self.tenant_cap = other.tenant_cap
                 case "trust":
                     self.implicit_weights = other.implicit_weights
+                case "rates":
+                    self.rates = other.rates
                 case "owned":
                     self._take_own(other, name)
         self.gates, self.promises, self.begun = gates, promises, ()
@@ -102,6 +106,8 @@ class LearnerState:
         meta: dict[str, Any] = {"gates": names, "promises": terms}
         if not self.implicit_weights.is_blank:
             meta["trust"] = self.implicit_weights.state()
+        if not self.rates.is_blank:
+            meta["rates"] = self.rates.state()
         if self.tenant_cap is not None:
             meta["influence"] = self.tenant_cap.state()
         if self.contest is not None:
@@ -118,7 +124,8 @@ class LearnerState:
 
     def _is_policy_alone(self) -> bool:
         others = self.contest, self.tenant_cap, self.own_policies
-        return not self.gates and others == (None, None, None) and self.implicit_weights.is_blank
+        blank = self.implicit_weights.is_blank and self.rates.is_blank
+        return not self.gates and others == (None, None, None) and blank
 
     def _promise_arrays(self) -> Arrays:
         return {
@@ -138,7 +145,8 @@ class SnapshotParts(NamedTuple):
     policy: the champion's. gates: plan -> (name of its gate, payload). promises: holder -> (terms,
     arrays). state: of the contest, an empty one where there was none. members: policies that do
     not serve. influence: of the tenant cap, None for none. owned: tenant -> payload of its own
-    policy. trust: of the implicit feedback weights, None for none yet.
+    policy. trust: of the implicit feedback weights, None for none yet. rates: of `RequestRates`,
+    likewise.
     """
 
     policy: bytes
@@ -149,6 +157,7 @@ class SnapshotParts(NamedTuple):
     influence: dict[str, Any] | None = None
     owned: Mapping[str, bytes] = MappingProxyType({})
     trust: dict[str, Any] | None = None
+    rates: dict[str, Any] | None = None
 
 
 def split(payload: bytes) -> SnapshotParts:
@@ -182,4 +191,5 @@ def _parts(snapshot: Snapshot) -> SnapshotParts:
         influence=meta.get("influence"),
         owned={str(tenant): arrays[f"{OWN}.{place}"].tobytes() for place, tenant in tenants},
         trust=meta.get("trust"),
+        rates=meta.get("rates"),
     )

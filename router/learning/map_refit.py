@@ -68,7 +68,9 @@ def as_before(
         if isinstance(event, Decided):
             kept[record.id] = replace(record, settled=False)
         elif isinstance(event, FeedbackGiven):
-            kept[record.id] = replace(record, feedback=event.replaces)
+            share = event.session_share or event.replaces_share
+            share = None if event.replaces is None else share
+            kept[record.id] = replace(record, feedback=event.replaces, session_share=share)
     return list(kept.values())
 
 
@@ -95,7 +97,7 @@ def _events(record: DecisionRecord) -> Iterator[Event]:
     if record.settled:
         yield Decided(record)
     if record.feedback is not None:
-        yield FeedbackGiven(record.id, record.feedback)
+        yield FeedbackGiven(record.id, record.feedback, session_share=record.session_share)
 
 
 def _raw(sample: EmbeddingSample, before: Refit) -> Vector | None:

@@ -118,8 +118,8 @@ class ChampionChallenger:
         self, position: str, event: FeedbackGiven, observer: Observer
     ) -> PolicyChanged | None:
         decision = self.state.waiting.get(event.decision_id)
-        if decision is None or event.by_default:
-            return None  # silence is no measurement
+        if decision is None or not event.is_measured:
+            return None  # silence is no measurement, a session's feedback one for all it credits
         decision.quality = event.quality
         return self._count(position, event.decision_id, observer)
 

@@ -73,7 +73,7 @@ def pending_of(choice: Choice, wanted: dict[str, tuple[float, ...]]) -> PendingD
 
 
 def eligible_of(choice: Choice, plans: Mapping[str, Plan]) -> list[Action]:
-    return [action_of(plans[name]) for name, _ in choice.probabilities]
+    return [action_of(plans[name], choice.prices) for name, _ in choice.probabilities]
 
 
 def weights_of(choice: Choice) -> Weights:

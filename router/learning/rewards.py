@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from bandit.types import Outcome
+from bandit.types import Action, Outcome
 from router.domain.catalog import Plan
 from router.domain.errors import REQUEST_FAULTS
 from router.domain.events import Decided, Event, FeedbackGiven, Reasked
@@ -84,12 +84,13 @@ class _FirstRung:
     """The first arm of a ladder by itself.
 
     blank: an outcome of the plan that is this arm alone, without values. call: the last attempt of
-    the arm's deployments, with the latency of all of them. cost_usd: of all of them, if known.
+    the arm's deployments, with the latency of all of them. paid: blank, with the cost of all of
+    them, if known.
     """
 
     blank: Outcome
     call: Attempt
-    cost_usd: float | None
+    paid: Outcome
 
 
 def quality_by(attempt: Attempt, served: float) -> float | None:
@@ -110,7 +111,8 @@ def _from_call(
     plan = plans[choice.plan]
     if _is_refused(record, plan):
         return  # the caller's request was at fault, and no arm of the plan
-    whole = replace(_blank(choice, plan), cost_usd=_cost_usd(record.attempts))
+    own = [a for a in record.attempts if a.arm == plan.rungs[0]]
+    whole = _paid(_blank(choice, plan), _cost_usd(record.attempts), own)
     if any(a.outcome is AttemptOutcome.CANCELLED for a in record.attempts):
         if whole.cost_usd:  # the caller left: what was spent is known, if a call was made
             yield whole
@@ -152,16 +154,31 @@ def _from_feedback(
 ) -> Iterator[Outcome]:
     if event.by_default and not record.answered:
         return  # there was no answer to be silent about
-    weight, before = settings.implicit_weight if event.by_default else 1.0, event.replaces
-    whole = replace(_blank(choice, plans[choice.plan]), weight=weight)
-    yield replace(whole, quality=event.quality, replaces=before)
     first = _first_of(record, choice, plans)
-    if first is None:
-        return
-    now = quality_by(first.call, event.quality)
-    earlier = None if before is None else quality_by(first.call, before)
-    if (now, earlier) != (None, None):
-        yield replace(first.blank, quality=now, replaces=earlier, weight=weight)
+    for weight, before in _parts(event, settings):
+        whole = replace(_blank(choice, plans[choice.plan]), weight=weight)
+        yield replace(whole, quality=event.quality, replaces=before)
+        if first is None:
+            continue
+        now = quality_by(first.call, event.quality)
+        earlier = None if before is None else quality_by(first.call, before)
+        if (now, earlier) != (None, None):
+            yield replace(first.blank, quality=now, replaces=earlier, weight=weight)
+
+
+def _parts(event: FeedbackGiven, settings: RewardSettings) -> Iterator[tuple[float, float | None]]:
+    """Yields (weight, quality that is replaced).
+
+    Feedback of a decision's own takes the place of its share of the session's, and adds the rest.
+    """
+    if event.by_default:
+        yield settings.implicit_weight, event.replaces
+    elif event.replaces_share is None:
+        yield event.weight, event.replaces
+    else:
+        yield event.replaces_share, event.replaces
+        if event.replaces_share < event.weight:
+            yield event.weight - event.replaces_share, None
 
 
 def _from_first_rung(first: _FirstRung, settings: RewardSettings) -> Iterator[Outcome]:
@@ -169,7 +186,7 @@ def _from_first_rung(first: _FirstRung, settings: RewardSettings) -> Iterator[Ou
     if _is_refusal(call):
         return
     failed = call.outcome is AttemptOutcome.FAILED
-    yield replace(alone, cost_usd=first.cost_usd, latency_ms=call.latency_ms, failed=failed)
+    yield replace(first.paid, latency_ms=call.latency_ms, failed=failed)
     # A gate's mere opinion is no new evidence about the arm, nor is a check that had no room.
     if call.outcome is AttemptOutcome.ESCALATED and call.why not in (JUDGED, UNJUDGED):
         yield replace(alone, quality=0.0, weight=settings.implicit_weight)
@@ -188,12 +205,41 @@ def _first_of(
     if single is None or not calls:
         return None
     call = replace(calls[-1], latency_ms=sum(a.latency_ms for a in calls))
-    return _FirstRung(_blank(choice, single), call, _cost_usd(calls))
+    blank = _blank_rung(choice, single, plans[choice.plan])
+    return _FirstRung(blank, call, _paid(blank, _cost_usd(calls), calls))
+
+
+def _paid(blank: Outcome, cost_usd: float | None, calls: Sequence[Attempt]) -> Outcome:
+    """Returns the outcome with its cost. calls: of the plan's first arm, in their order.
+
+    The input is that of the first call that was charged. At the price of a typical request nothing
+    is known of it, nor where a charge was not told apart.
+    """
+    if not blank.action.input_usd:
+        return replace(blank, cost_usd=cost_usd)
+    charged = next((a for a in calls if a.deployment and a.cost_usd > 0), None)
+    input_usd = charged.input_usd if charged else 0.0
+    unknown = charged is not None and not charged.input_usd
+    return replace(blank, cost_usd=cost_usd, input_usd=None if unknown else input_usd)
+
+
+def _blank_rung(choice: Choice, single: Plan, ladder: Plan) -> Outcome:
+    """Returns `_blank` of a ladder's first arm; its price is the ladder's where it was not logged.
+
+    Both pay the same input first; the guess is as much of the ladder's as of a typical request.
+    """
+    blank, known = _blank(choice, single), action_of(ladder, choice.prices)
+    if not known.input_usd or blank.action.input_usd:
+        return blank
+    guess_usd = known.guess_usd * min(1.0, single.prior_cost_usd / ladder.prior_cost_usd)
+    prior_usd = known.input_usd + guess_usd
+    action = Action(single.name, prior_usd, known.input_usd, known.ahead_usd)
+    return replace(blank, action=action)
 
 
 def _blank(choice: Choice, plan: Plan) -> Outcome:
     return Outcome(
-        action=action_of(plan),
+        action=action_of(plan, choice.prices),
         context=read_context(choice.context),
         propensity=choice.propensity,
     )

@@ -53,20 +53,23 @@ class TenantWeightCap:
         if not 1 <= self._unit <= _LARGE:
             raise ValueError("the unit of influence is out of range")
 
-    def weigh(self, tenant: str) -> float:
-        """Count one sign of the tenant and return its weight, in (0, 1]."""
-        self._unit *= 2 ** (1 / HALF_LIFE)
-        own = self._sums[tenant] = self._sums.get(tenant, 0.0) + self._unit
-        self._total += self._unit
+    def weigh(self, tenant: str, amount: float = 1.0) -> float:
+        """Count a sign of the tenant and return its weight, in (0, 1].
+
+        amount: below 1 for a share of a session's feedback.
+        """
+        self._unit *= 2 ** (amount / HALF_LIFE)
+        own = self._sums[tenant] = self._sums.get(tenant, 0.0) + self._unit * amount
+        self._total += self._unit * amount
         others = max(0.0, self._total - own)
         self._bound()
         if others < LEAST_OTHER_SIGNS * self._unit:
             return 1.0
         return min(1.0, self._odds * others / own)
 
-    def weigh_feedback(self, tenant: str, decision_id: str) -> float:
+    def weigh_feedback(self, tenant: str, decision_id: str, amount: float = 1.0) -> float:
         """Weigh like `weigh`, and remember it: a correction takes back what was counted."""
-        share = self.weigh(tenant)
+        share = self.weigh(tenant, amount)
         if share < 1:
             self._reduced[decision_id] = share
             if len(self._reduced) > MOST_REDUCED:

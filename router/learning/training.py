@@ -18,6 +18,7 @@ from router.domain.records import AttemptOutcome, DecisionRecord, Mode
 from router.domain.tenants import promise_for
 from router.learning.gate_examples import PlanExample, RiskLabel, examples_of, risk_labels_of
 from router.learning.learner_state import LearnerState
+from router.learning.request_rates import RequestRates
 from router.learning.rewards import RewardSettings, outcomes_of
 from router.learning.tenants import FeedbackOutliers, TenantWeightCap
 from router.ports.observer import Observer
@@ -71,6 +72,8 @@ class Trainable(Protocol):
     def gates(self) -> Mapping[str, Gate]: ...
     @property
     def promises(self) -> Mapping[str, Promise]: ...
+    @property
+    def rates(self) -> RequestRates: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +88,17 @@ class Trainer:
         """Train policy, promises and gates. Returns the number of outcomes for the policy."""
         outcomes = self.outcomes(events)
         train_policy(state.policy, outcomes, self.observer)
-        self.train_gates(state, events)
+        self.train_rest(state, events)
         return len(outcomes)
 
-    def train_gates(self, state: Trainable, events: Sequence[JoinedEvent]) -> None:
-        """Train promises, then gates: a promise is about scores from before their own label."""
+    def train_rest(self, state: Trainable, events: Sequence[JoinedEvent]) -> None:
+        """Train promises, then gates: a promise is about scores from before their own label.
+
+        Rates learn from every decision, also where nothing was chosen.
+        """
+        for one in events:
+            if isinstance(one.event, Decided):
+                state.rates.learn(one.record)
         labels = [label for e in events for label in risk_labels_of(e.event, e.record)]
         train_promises(state.promises, labels, self.observer)
         train_gates(state.gates, self._examples(events), self.observer)
@@ -206,7 +215,7 @@ class BatchTrainer:
             self.trainer.train(state, events)
             return []
         changes = self._train_policies(state, batch, weighed)
-        self.trainer.train_gates(state, events)
+        self.trainer.train_rest(state, events)
         return changes
 
     def _weighed(
@@ -221,7 +230,7 @@ class BatchTrainer:
         if sign is not None and isinstance(event, Decided):
             # What the call itself shows, cost above all, counts in full.
             share, sign = 1.0, sign * share
-        if isinstance(event, FeedbackGiven) and record.choice and not event.by_default:
+        if isinstance(event, FeedbackGiven) and record.choice and event.is_label:
             self._compare(record.tenant, record.choice.plan, event.quality)
         return JoinedEvent(event, record, share, sign)
 
@@ -260,9 +269,11 @@ class BatchTrainer:
 def _share(cap: TenantWeightCap, event: Event, record: DecisionRecord, sign: float | None) -> float:
     """Returns the weight of what a tenant says of quality; what the router saw counts in full."""
     if isinstance(event, FeedbackGiven):
+        if event.replaces_share is not None:
+            cap.weigh(record.tenant, event.weight - event.replaces_share)
         if event.replaces is not None:
             return cap.weight_of(record.id)
-        return cap.weigh_feedback(record.tenant, record.id)
+        return cap.weigh_feedback(record.tenant, record.id, event.weight)
     is_report = sign or (isinstance(event, Decided) and _is_reported_failure(event.record))
     return cap.weigh(record.tenant) if is_report else 1.0
 

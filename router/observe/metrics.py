@@ -46,6 +46,13 @@ class Metrics(Observer):
             "attempt_seconds", "Latency of calls of deployments", CALL_BUCKETS, "deployment"
         )
         self._cost = self._counter("cost_usd", "Spent on deployments", "arm", "deployment")
+        self._tokens = self._counter(
+            "tokens",
+            "Tokens charged: input, cached, written, output, reasoning; none is part of another",
+            "arm",
+            "deployment",
+            "kind",
+        )
         self._decisions = self._counter("decisions", "Plans chosen", "plan", "explored")
         self._steps = self._counter("steps", "Choices after a first answer", "plan", "step")
         self._audits = self._counter("audits", "Accepted first answers checked", "result")
@@ -165,6 +172,8 @@ class Metrics(Observer):
         self._attempts.labels(*where, attempt.outcome.value, _known(attempt.why)).inc()
         self._latency.labels(attempt.deployment).observe(attempt.latency_ms / 1_000)
         self._cost.labels(*where).inc(attempt.cost_usd)
+        for kind, tokens in _tokens_of(attempt):
+            self._tokens.labels(*where, kind).inc(tokens)
 
     def decision(self, plan: str, *, explored: bool) -> None:
         self._decisions.labels(plan, str(explored).lower()).inc()
@@ -310,6 +319,17 @@ _OWN = (
 _ERRORS: tuple[type[ProviderError], ...] = (ProviderError, *ProviderError.__subclasses__())
 _FAILURES = (error.reason.lower() for error in _ERRORS)
 _WHYS = frozenset((*_OWN, *_FAILURES))
+
+
+def _tokens_of(attempt: Attempt) -> tuple[tuple[str, int], ...]:
+    cached, written = attempt.cached_tokens, attempt.written_tokens
+    return (
+        ("input", attempt.input_tokens - cached - written),
+        ("cached", cached),
+        ("written", written),
+        ("output", attempt.output_tokens - attempt.reasoning_tokens),
+        ("reasoning", attempt.reasoning_tokens),
+    )
 
 
 def _known(why: str) -> str:

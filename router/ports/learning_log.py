@@ -11,6 +11,7 @@ from typing import Protocol
 from router.domain.events import Audited, Event, PolicyChanged, PolicyCommand
 from router.domain.records import (
     DecisionRecord,
+    FeedbackReceipt,
     FeedbackReport,
     OutcomeReport,
 )
@@ -52,6 +53,20 @@ class DecisionLog(Protocol):
 
         Raises DecisionNotFound, FeedbackConflict (another value that is no correction),
         FeedbackTooLate, and Overloaded when the stream is at its bound.
+        """
+        ...
+
+    async def session_feedback(
+        self, tenant: str, session_id: str, report: FeedbackReport, at_ms: int | None = None
+    ) -> FeedbackReceipt:
+        """Append `FeedbackGiven` with its share for each decision of a session, all or none.
+
+        Credited are the newest ones of those with a choice and an answer, in time, that have no
+        feedback of their own; each with the same share. They stay the ones that are credited: a
+        correction is appended for them alone, and later decisions have no part in it.
+
+        session_id: its `session_digest`. at_ms: as in `feedback`; later decisions are left out.
+        Raises like `feedback`; DecisionNotFound for a session without decisions.
         """
         ...
 

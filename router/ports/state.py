@@ -83,7 +83,7 @@ class Conversations(Protocol):
     """Conversations by the hash of their messages up to an answer; kept by tenant."""
 
     async def find(self, keys: Sequence[str]) -> Sequence[Conversation | None]:
-        """In the order asked; None for one that is not known, not any more, or can't be read."""
+        """Returns them in the order asked; None for what is not known, or can't be read."""
         ...
 
     async def keep(self, key: str, conversation: Conversation, ttl_s: int) -> None: ...

@@ -20,6 +20,11 @@ class Embedder(Protocol):
         """(384,), unit norm. tenant: whose turn it takes. Raises Overloaded where that is long."""
         ...
 
+    @property
+    def is_idle(self) -> bool:
+        """Returns whether a text would be computed at once."""
+        ...
+
     def cached(self, text: str) -> Embedding | None:
         """Returns what `embed` would give, if it need not be computed."""
         ...

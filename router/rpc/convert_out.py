@@ -12,6 +12,7 @@ from router.domain.records import (
     AttemptOutcome,
     CacheStatus,
     DecisionRecord,
+    FeedbackReceipt,
     Judged,
     StepTaken,
 )
@@ -67,6 +68,9 @@ def _done(item: Completion) -> router_pb.StreamCompleteResponse.Done:
         finish_reason=_FINISH[item.answer.finish_reason],
         input_tokens=item.answer.usage.input_tokens,
         output_tokens=item.answer.usage.output_tokens,
+        cached_input_tokens=item.answer.usage.cached_tokens,
+        cache_write_tokens=item.answer.usage.written_tokens,
+        reasoning_tokens=item.answer.usage.reasoning_tokens,
         receipt=receipt(item.record, item.quota_left),
         opaque=_opaque(item.answer),
     )
@@ -90,16 +94,27 @@ def decision(record: DecisionRecord) -> router_pb.GetDecisionResponse:
         for name in ("quality", "cost", "latency", "failure"):
             setattr(response.weights, name, getattr(choice.weights, name))
         expected = {plan: values for plan, *values in choice.expected}
+        prices = {plan: values for plan, *values in choice.prices}
         for plan, probability in choice.probabilities:
             quality, cost_usd, utility = expected.get(plan, (0.0, 0.0, 0.0))
+            prior_usd, input_usd, ahead_usd = prices.get(plan, (0.0, 0.0, 0.0))
             response.plans.add(
                 plan=plan,
                 probability=probability,
                 expected_quality=quality,
                 expected_cost_usd=cost_usd,
                 expected_utility=utility,
+                prior_cost_usd=prior_usd,
+                input_usd=input_usd,
+                ahead_usd=ahead_usd,
             )
     return response
+
+
+def credited(done: FeedbackReceipt) -> router_pb.FeedbackResponse:
+    return router_pb.FeedbackResponse(
+        already_recorded=done.already_recorded, decisions=done.decisions
+    )
 
 
 def receipt(record: DecisionRecord, left: QuotaLeft) -> router_pb.Receipt:
@@ -157,6 +172,9 @@ def _attempt(attempt: Attempt) -> router_pb.Attempt:
         cost_usd=attempt.cost_usd,
         agrees=attempt.agrees,
         usage_guessed=attempt.guessed,
+        cached_input_tokens=attempt.cached_tokens,
+        cache_write_tokens=attempt.written_tokens,
+        reasoning_tokens=attempt.reasoning_tokens,
     )
 
 
@@ -196,6 +214,9 @@ def _answer(answer: Answer) -> chat_pb.Answer:
         finish_reason=_FINISH[answer.finish_reason],
         input_tokens=answer.usage.input_tokens,
         output_tokens=answer.usage.output_tokens,
+        cached_input_tokens=answer.usage.cached_tokens,
+        cache_write_tokens=answer.usage.written_tokens,
+        reasoning_tokens=answer.usage.reasoning_tokens,
         opaque=_opaque(answer),
     )
 

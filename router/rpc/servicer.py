@@ -14,7 +14,7 @@ from adaptive_router.v1 import router_pb2 as router_pb
 from adaptive_router.v1 import router_pb2_grpc
 
 from router.domain.chat import ChatRequest
-from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
+from router.domain.records import DecisionRecord, FeedbackReceipt, FeedbackReport, OutcomeReport
 from router.domain.requests import Completion, Live, RouteRequest, RoutingOptions, WeightOverrides
 from router.domain.tenants import Tenant
 from router.rpc import convert_out
@@ -98,6 +98,7 @@ def read_outcome(request: router_pb.ReportOutcomeRequest) -> tuple[str, OutcomeR
     found.within(request.latency_ms, 0, DAY_MS, "latency_ms")
     found.within(request.input_tokens, 0, MAX_TOKENS, "input_tokens")
     found.within(request.output_tokens, 0, MAX_TOKENS, "output_tokens")
+    _check_parts(found, request)
     if request.failure:
         named = request.failure in FAILURES.split(", ")
         found.require(named, "failure", f"leave it empty, or send one of: {FAILURES}")
@@ -113,13 +114,28 @@ def read_outcome(request: router_pb.ReportOutcomeRequest) -> tuple[str, OutcomeR
         input_tokens=request.input_tokens,
         output_tokens=request.output_tokens,
         failure=request.failure,
+        cached_tokens=request.cached_input_tokens,
+        written_tokens=request.cache_write_tokens,
+        reasoning_tokens=request.reasoning_tokens,
     )
 
 
-def read_feedback(request: router_pb.FeedbackRequest) -> tuple[str, FeedbackReport]:
-    """Decision id and report. Raises InvalidRequest."""
+def _check_parts(found: Violations, request: router_pb.ReportOutcomeRequest) -> None:
+    """Parts of a count are within it."""
+    unread = max(0, request.input_tokens - request.cached_input_tokens)
+    found.within(request.cached_input_tokens, 0, request.input_tokens, "cached_input_tokens")
+    found.within(request.cache_write_tokens, 0, unread, "cache_write_tokens")
+    found.within(request.reasoning_tokens, 0, request.output_tokens, "reasoning_tokens")
+
+
+def read_feedback(request: router_pb.FeedbackRequest, limits: RequestLimits) -> FeedbackReport:
+    """Returns what is told, of a decision or of a session. Raises InvalidRequest."""
     found = Violations()
-    _check_id(found, request.decision_id)
+    if not request.session_id:
+        _check_id(found, request.decision_id)
+    elif request.decision_id:
+        found.add("session_id", "send a decision or a session, not both")
+    found.short(request.session_id, limits.name_characters, "session_id")
     report = FeedbackReport(
         given(request, "quality"), given(request, "accepted"), request.correction
     )
@@ -127,7 +143,7 @@ def read_feedback(request: router_pb.FeedbackRequest) -> tuple[str, FeedbackRepo
     if report.quality is None and report.accepted is None:
         found.add("quality", "send quality in [0, 1], accepted, or both")
     found.done()
-    return request.decision_id, report
+    return report
 
 
 def read_decision_id(decision_id: str) -> str:
@@ -208,10 +224,14 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     async def Feedback(  # noqa: N802 - the contract's name
         self, request: router_pb.FeedbackRequest, _: Context
     ) -> router_pb.FeedbackResponse:
-        decision_id, report = read_feedback(request)
-        current_decision.set(decision_id)
-        known = await self._live.service.feedback(current_tenant.get(), decision_id, report)
-        return router_pb.FeedbackResponse(already_recorded=known)
+        report = read_feedback(request, self._limits)
+        service, tenant = self._live.service, current_tenant.get()
+        if request.session_id:
+            done = await service.session_feedback(tenant, request.session_id, report)
+            return convert_out.credited(done)
+        current_decision.set(request.decision_id)
+        known = await service.feedback(tenant, request.decision_id, report)
+        return convert_out.credited(FeedbackReceipt(known))
 
     async def GetDecision(  # noqa: N802 - the contract's name
         self, request: router_pb.GetDecisionRequest, _: Context

@@ -172,15 +172,29 @@ class _OpenAttempt:
                 return error.usage
             if not isinstance(error, CHARGED):
                 return Usage()
-        return Usage(self.run.needs.input_tokens, self._uncounted_output(error), guessed=True)
+        output, counted = self._uncounted_output(error), self.unseen.counted
+        return Usage(
+            counted.input_tokens or self.run.needs.input_tokens,
+            output,
+            guessed=True,
+            cached_tokens=counted.cached_tokens,
+            written_tokens=counted.written_tokens,
+            reasoning_tokens=min(output, self._thought),
+        )
+
+    @property
+    def _thought(self) -> int:
+        """Tokens of hidden reasoning: what was heard of it, or what is usual if that is more."""
+        heard, counted = tokens_heard(0, self.unseen.characters), self.unseen.counted
+        return max(self.stats.hidden_tokens or 0, heard, counted.reasoning_tokens)
 
     def _uncounted_output(self, error: BaseException) -> int:
         """Returns what was heard with what is usually hidden; the limit where nothing was heard."""
         hidden, unseen = self.stats.hidden_tokens, self.unseen
         if self.pieces or unseen.characters or unseen.tokens:
-            thought = max(hidden or 0, tokens_heard(0, unseen.characters))
-            heard = tokens_heard(self.pieces, self.characters) + thought
-            return min(self.most_tokens, max(heard, unseen.tokens))
+            heard = tokens_heard(self.pieces, self.characters) + self._thought
+            counted = unseen.counted.output_tokens if self.pieces else 0
+            return min(self.most_tokens, max(heard, unseen.tokens, counted))
         left_early = self._waits_as_usual() and not isinstance(error, ProviderError)
         return 0 if left_early and hidden == 0 else self.most_tokens
 
@@ -190,6 +204,7 @@ class _OpenAttempt:
         return usual_ms is not None and self.elapsed_ms <= usual_ms
 
     def _write(self, outcome: AttemptOutcome, why: str, usage: Usage) -> None:
+        price = self.deployment.price
         attempt = Attempt(
             arm=self.arm,
             deployment=self.deployment.name,
@@ -199,9 +214,13 @@ class _OpenAttempt:
             latency_ms=self.elapsed_ms,
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
-            cost_usd=self.deployment.price.cost_usd(usage),
+            cost_usd=price.cost_usd(usage),
             guessed=usage.guessed,
             heard=self.live and self.pieces > 0 and usage.guessed,
+            cached_tokens=usage.cached_tokens,
+            written_tokens=usage.written_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            input_usd=price.input_cost_usd(usage),
         )
         self.run.attempts.append(attempt)
 

@@ -5,23 +5,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bandit.context.context_map import ContextMap
 from bandit.gates import Gate
 from bandit.risk import Promise
 from bandit.types import Action, Context, Decision, Estimate, Policy, Weights
+from router.domain import MS_PER_S
 from router.domain.catalog import Catalog, Plan
 from router.domain.chat import ChatRequest
 from router.domain.eligibility import offered
 from router.domain.errors import NoEligiblePlan, Overloaded
-from router.domain.logged_context import action_of, facts_of, log_context, read_context, single
+from router.domain.logged_context import (
+    action_of,
+    blended,
+    facts_of,
+    log_context,
+    price_of,
+    read_context,
+    said_in,
+    single,
+)
 from router.domain.records import BASE, OWN, Choice, Mode, Observation, WeightSet
 from router.domain.requests import WeightOverrides
 from router.gates.gate_session import GateSession, GateSessions
+from router.learning.request_rates import RequestRates
 from router.ports.observer import Observer, Stopwatch
 from router.ports.upstream import Embedder, Embedding
 from router.serving.attempts import PlanRun
+from router.serving.request_prices import PricedRequest, PriceList, RequestPrices
 from router.serving.request_state import RequestState
 
 if TYPE_CHECKING:  # what is learned reads the logged choices of this module
@@ -60,6 +73,7 @@ class Decider:
     promises: Mapping[str, Promise] = field(default_factory=dict)
     member: str = BASE
     owned: Mapping[str, Policy] = field(default_factory=dict)
+    rates: RequestRates = field(default_factory=RequestRates)
 
     def swap(self, learned: LearnerState, version: int) -> None:
         """The policy and its gates at once: both are of one snapshot."""
@@ -67,9 +81,11 @@ class Decider:
         self.promises = learned.promises
         self.member = learned.champion
         self.owned = learned.own_policies.policies if learned.own_policies else {}
+        self.rates = learned.rates
 
-    def context(self, chat: ChatRequest, embedding: Embedding) -> Context:
-        return self.context_map.build(embedding, facts_of(chat))
+    def context(self, chat: ChatRequest, embedding: Embedding, application: str = "") -> Context:
+        """Build a context. application: the digest of what asks, "" where it is not known."""
+        return self.context_map.build(embedding, facts_of(chat, application))
 
     def choose(
         self,
@@ -78,29 +94,35 @@ class Decider:
         overrides: WeightOverrides,
         bounds: Bounds,
         tenant: str = "",
+        *,
+        prices: PriceList | None = None,
     ) -> Choice | None:
         """None when every plan is expected to cost more than the caller allows.
 
         Spare plans are looked at where none of the others keeps the bounds. tenant: whose own
-        policy chooses, where it has one.
+        policy chooses, where it has one. prices: of this request, None for those of a typical one.
         """
         weights, first = merge(self.weights, overrides), offered(plans)
-        choice = self._chosen(context, first, weights, bounds, tenant)
+        actions = {plan.name: prices.action(plan) if prices else action_of(plan) for plan in plans}
+        eligible = [actions[plan.name] for plan in first]
+        choice = self._chosen(context, eligible, weights, bounds, tenant)
         if choice is None and len(first) < len(plans):
-            choice = self._chosen(context, plans, weights, bounds, tenant)
-        return choice
+            choice = self._chosen(context, list(actions.values()), weights, bounds, tenant)
+        if choice is None or prices is None:
+            return choice
+        logged = tuple(price_of(action) for action in actions.values())
+        return replace(choice, prices=logged, turns_ahead=prices.turns_ahead)
 
     def _chosen(
         self,
         context: Context,
-        plans: Sequence[Plan],
+        eligible: Sequence[Action],
         weights: Weights,
         bounds: Bounds,
         tenant: str,
     ) -> Choice | None:
         own = self.owned.get(tenant)
         policy, member = (self.policy, self.member) if own is None else (own, OWN)
-        eligible = [action_of(plan) for plan in plans]
         decision = policy.decide(context, eligible, weights)
         kept = bounds.keep(eligible, decision.estimates)
         if not kept:
@@ -133,10 +155,12 @@ def with_shadow(choice: Choice, shadow: Choice) -> Choice:
     """Returns what was served, with the choice of a policy that only watches."""
     shares = dict.fromkeys((name for name, _ in shadow.probabilities), 0.0) | {choice.plan: 1.0}
     expected = {known[0]: known for known in (*shadow.expected, *choice.expected)}
+    prices = {known[0]: known for known in (*shadow.prices, *choice.prices)}
     return replace(
         choice,
         probabilities=tuple(shares.items()),
         expected=tuple(expected.values()),
+        prices=tuple(prices.values()),
         observed=Observation(shadow.plan, shadow.probabilities),
     )
 
@@ -168,8 +192,10 @@ class PlanSelector:
         observer: Observer,
         stopwatch: Stopwatch,
         lock_tool_loops: bool = True,
+        prices: RequestPrices | None = None,
     ) -> None:
         self._catalog = catalog
+        self._prices = prices or RequestPrices(catalog)
         self._decider = decider
         self._gate_sessions = gate_sessions
         self._embedder = embedder
@@ -184,10 +210,23 @@ class PlanSelector:
         """
         if state.embedding is None:
             state.embedding = self._embedder.cached(state.request.chat.prompt)
-        if state.embedding is not None and state.plans:
+        if state.embedding is not None and state.plans and self._knows_all(state):
             for _ in range(SENDING_TURNS):
                 await asyncio.sleep(0)
             state.early_choice = self._decide(state, state.plans)
+
+    def _knows_all(self, state: RequestState) -> bool:
+        texts = (text for text, _ in said_in(state.request.chat)[1:])
+        return all(self._embedder.cached(text) is not None for text in texts)
+
+    def _said(self, state: RequestState) -> Embedding:
+        """The conversation's embedding; what was not embedded in time is left out."""
+        assert state.embedding is not None  # noqa: S101 - embedded before
+        (_, own), *others = said_in(state.request.chat)
+        if not others:
+            return state.embedding
+        known = [(self._embedder.cached(text), weight) for text, weight in others]
+        return blended([(state.embedding, own), *known])
 
     def choose(self, state: RequestState) -> PlanRun:
         """Let the policy pick among the plans that are permitted and well.
@@ -223,19 +262,26 @@ class PlanSelector:
         return state.run
 
     def _decide(self, state: RequestState, plans: Sequence[Plan]) -> Choice | None:
-        assert state.embedding is not None  # noqa: S101 - embedded before
         options, tenant = state.request.options, state.request.tenant.name
         with self._stopwatch.stage("decide"):
-            context = self._decider.context(state.request.chat, state.embedding)
+            chat, asks = state.request.chat, state.application
+            context = self._decider.context(chat, self._said(state), asks)
             bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
-            choice = self._decider.choose(context, plans, options.weights, bounds, tenant)
+            prices = state.prices = self._price_list(state)
+            choose = partial(self._decider.choose, tenant=tenant, prices=prices)
+            choice = choose(context, plans, options.weights, bounds)
             shadow = [
                 plan for plan in state.shadow_plans if state.is_plan_healthy(self._catalog, plan)
             ]
             if choice is None or not shadow:
                 return choice
-            unserved = self._decider.choose(context, shadow, options.weights, bounds, tenant)
+            unserved = choose(context, shadow, options.weights, bounds)
             return choice if unserved is None else with_shadow(choice, unserved)
+
+    def _price_list(self, state: RequestState) -> PriceList:
+        now_ms = int(state.began_s * MS_PER_S)
+        asked = PricedRequest(state.needs, state.conversation, state.application, now_ms)
+        return self._prices.of(asked, self._decider.rates)
 
     def _gate_session(self, state: RequestState, plan: Plan, choice: Choice) -> GateSession | None:
         request, decider = state.request, self._decider
@@ -249,6 +295,7 @@ class PlanSelector:
             weights,
             tenant=request.tenant.name,
             promises=decider.promises,
+            prices=state.prices,
         )
 
     def _plan_run(

@@ -157,7 +157,8 @@ class DeploymentStats:
         if usage.guessed:
             return
         is_hidden = usage.output_tokens > 2 * visible + HIDDEN_MARGIN
-        hidden = float(usage.output_tokens - visible) if is_hidden else 0.0
+        hidden = float(usage.output_tokens - visible if is_hidden else 0)
+        hidden = float(usage.reasoning_tokens) or hidden
         known = hidden if self._hidden_tokens is None else self._hidden_tokens
         self._hidden_tokens = known + HIDDEN_RATE * (hidden - known)
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from router.domain.catalog import Catalog
-from router.domain.chat import Usage
 from router.domain.conversations import Conversation, after_turn
 from router.domain.errors import OutcomeConflict, StorageUnavailable
 from router.domain.records import (
     Attempt,
     AttemptOutcome,
     DecisionRecord,
+    FeedbackReceipt,
     FeedbackReport,
     Mode,
     OutcomeReport,
+    session_digest,
 )
 from router.domain.requests import OutcomeReceipt
 from router.domain.tenants import Reservation, Tenant
@@ -119,7 +120,7 @@ class FeedbackService:
             self._observer.degraded("conversation")
 
     def _attempt(self, record: DecisionRecord, report: OutcomeReport) -> Attempt:
-        usage = Usage(report.input_tokens, report.output_tokens)
+        usage = report.usage
         # Decisions made before prices were kept with them have none.
         price = record.price or self._catalog.price_of(record.deployment)
         outcome = AttemptOutcome.FAILED if report.failure else AttemptOutcome.ACCEPTED
@@ -135,6 +136,10 @@ class FeedbackService:
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             cost_usd=price.cost_usd(usage) if price else 0.0,
+            cached_tokens=usage.cached_tokens,
+            written_tokens=usage.written_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            input_usd=price.input_cost_usd(usage) if price else 0.0,
         )
 
     async def feedback(self, tenant: Tenant, decision_id: str, report: FeedbackReport) -> bool:
@@ -149,6 +154,19 @@ class FeedbackService:
         if report.value < BAD_QUALITY:
             await self._evict(tenant.name, decision_id)
         return not fresh
+
+    async def session_feedback(
+        self, tenant: Tenant, session_id: str, report: FeedbackReport
+    ) -> FeedbackReceipt:
+        """Credit every decision of a session alike; it does not say which answer to evict.
+
+        Raises DecisionNotFound, FeedbackConflict, FeedbackTooLate.
+        """
+        digest = session_digest(tenant.name, session_id)
+        done = await self._decisions.session_feedback(tenant.name, digest, report)
+        if not done.already_recorded:
+            self._observer.feedback("session")
+        return done
 
     async def _evict(self, tenant: str, decision_id: str) -> None:
         """Take the answer out of the cache, at once or when the store is back.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 from router.domain import MS_PER_S
 from router.domain.catalog import Catalog
-from router.domain.chat import Delta, deltas_of
+from router.domain.chat import ChatRequest, Delta, deltas_of
 from router.domain.conversations import Conversation
 from router.domain.errors import (
     AllAttemptsFailed,
@@ -22,6 +22,7 @@ from router.domain.errors import (
     RouterError,
     StorageUnavailable,
 )
+from router.domain.logged_context import said_in
 from router.domain.records import CachedAnswer, CacheStatus, Mode, SessionTurn
 from router.domain.requests import Completion, Directive, RouteRequest
 from router.domain.tenants import QuotaLeft, Tenant
@@ -312,8 +313,22 @@ class Pipeline:
 
     async def _embed(self, state: RequestState) -> None:
         with self.stopwatch.stage("embed"):
-            prompt = state.request.chat.prompt
-            state.embedding = await self.embedder.embed(prompt, state.request.tenant.name)
+            chat, tenant = state.request.chat, state.request.tenant.name
+            others = self._others_wanted(chat)
+            state.embedding, *_ = await asyncio.gather(
+                self.embedder.embed(chat.prompt, tenant),
+                *(self._embed_if_room(text, tenant) for text in others),
+            )
+
+    def _others_wanted(self, chat: ChatRequest) -> list[str]:
+        """Returns what else is said in it, as far as it is new and nobody waits for that."""
+        if not self.embedder.is_idle:
+            return []
+        return [text for text, _ in said_in(chat)[1:] if self.embedder.cached(text) is None]
+
+    async def _embed_if_room(self, text: str, tenant: str) -> None:
+        with suppress(Overloaded):
+            await self.embedder.embed(text, tenant)
 
     async def _serve(self, state: RequestState) -> AsyncGenerator[Delta]:
         if state.hit is not None:

@@ -44,6 +44,7 @@ from router.ports.state import Health
 from router.ports.upstream import Embedding
 from router.serving.attempts import PlanRun
 from router.serving.earlier_answers import Flight, Hit
+from router.serving.request_prices import PriceList
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class RequestState:
     shadow_plans: what the policy would choose among where it only watches, else empty.
     early_choice: what would be chosen if every plan were well; choice: what was chosen.
     flight: those who ask the same now, this request included; None where it is not shared.
+    prices: of this request; None while nothing was to be chosen.
     refused: by the quota, so nothing is held.
     conversation: the turns before, as far as they are known. application, input_bytes: see
     `TurnFacts`. turn_keys: by which the turns before are found, and this one is kept.
@@ -78,6 +80,7 @@ class RequestState:
     hit: Hit | None = None
     flight: Flight | None = None
     early_choice: Choice | None = None
+    prices: PriceList | None = None
     choice: Choice | None = None
     run: PlanRun | None = None
     cache: CacheStatus = CacheStatus.MISS

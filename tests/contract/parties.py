@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from router.adapters.providers import make_client, make_providers
 from router.adapters.providers.client import MAX_CONNECTIONS
 from router.domain.catalog import Deployment, Price
-from router.domain.chat import Answer, ChatRequest, Delta, Message, Role, TextPart
+from router.domain.chat import Answer, ChatRequest, Delta, Message, Role, TextPart, Unseen
 from router.ports.upstream import Provider
 from tests.contract.dialects import Dialect, Upstream, served
 
@@ -33,7 +33,8 @@ class Party:
     async def stream(
         self, chat: ChatRequest = ASK, timeout_ms: float = 5_000
     ) -> list[Delta | Answer]:
-        return [item async for item in self.provider.stream(self.deployment, chat, timeout_ms)]
+        items = self.provider.stream(self.deployment, chat, timeout_ms)
+        return [item async for item in items if not isinstance(item, Unseen)]
 
 
 @asynccontextmanager

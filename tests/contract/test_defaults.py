@@ -12,7 +12,7 @@ import pytest
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
 from router.domain.errors import FeedbackTooLate
 from router.domain.events import FeedbackGiven
-from router.domain.records import DecisionRecord, FeedbackReport
+from router.domain.records import DecisionRecord, FeedbackReport, session_digest
 from tests.contract.samples import MAX_EVENTS, NOON_S, RECORD, UNSETTLED, WINDOW_S, FakeTime
 
 DEFAULT = 0.8
@@ -73,6 +73,33 @@ async def test_who_was_judged_is_not_silent(declared: Storage, clock: FakeTime) 
     clock.now_s += WINDOW_S + 1
     assert await declared.defaults.tell(10) == 1
     assert [event.decision_id for event in await defaults(declared)] == ["d-2"]
+
+
+async def test_who_was_judged_with_its_session_is_not_silent(
+    declared: Storage, clock: FakeTime
+) -> None:
+    session = session_digest("acme", "s")
+    await record(declared, "d-1", "d-2", like=replace(RECORD, session_id=session))
+    await record(declared, "d-3")
+    assert (await declared.decisions.session_feedback("acme", session, GOOD)).decisions == 2
+    assert await declared.client.call("ZRANGE", declared.keys.waiting, 0, -1) == [b"d-3"]
+    clock.now_s += WINDOW_S + 1
+    assert await declared.defaults.tell(10) == 1
+    assert [event.decision_id for event in await defaults(declared)] == ["d-3"]
+
+
+async def test_after_the_default_a_session_is_too_late_by_any_clock(
+    declared: Storage, clock: FakeTime
+) -> None:
+    session = session_digest("acme", "s")
+    await record(declared, "d-1", like=replace(RECORD, session_id=session))
+    clock.now_s += WINDOW_S + 1
+    await declared.defaults.tell(10)
+    clock.now_s -= WINDOW_S
+    with pytest.raises(FeedbackTooLate):
+        await declared.decisions.session_feedback("acme", session, GOOD)
+    await record(declared, "d-2", like=replace(RECORD, session_id=session))
+    assert (await declared.decisions.session_feedback("acme", session, GOOD)).decisions == 1
 
 
 async def test_after_the_default_feedback_is_too_late_by_any_clock(

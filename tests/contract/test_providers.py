@@ -54,7 +54,7 @@ async def test_a_whole_answer(party: Party) -> None:
     answer = await party.complete()
     assert answer.text == "Forty-two."
     assert answer.finish_reason is FinishReason.STOP
-    assert answer.usage == Usage(11, 7)
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (11, 7)
     assert answer.model == party.upstream.dialect.model
     assert answer.refusal is False
 

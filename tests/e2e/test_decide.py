@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
 from adaptive_router.v1 import router_pb2
 
-from router.domain.tenants import TenantLimits
+from router.domain.tenants import Tenant, TenantLimits
 from tests.e2e.conftest import Router, chat
 from tests.e2e.details import reason
+from tests.e2e.wire import Wire, on_uvloop, routed, whole
 
 
 def asked(text: str) -> router_pb2.DecideRequest:
@@ -86,3 +88,35 @@ async def test_a_caller_that_gave_up_blames_nobody(router: Router, texts: Iterat
     await router.stub.ReportOutcome(told, metadata=router.metadata)
     (attempt,) = (await router.decision(made.receipt.decision_id)).receipt.attempts
     assert attempt.outcome == router_pb2.ATTEMPT_OUTCOME_CANCELLED
+
+
+PRICE = (
+    "input_usd_per_mtok: 1.0, output_usd_per_mtok: 10.0, cached_input_usd_per_mtok: 0.1,"
+    " cache_write_usd_per_mtok: 1.25, reasoning_usd_per_mtok: 12.0"
+)
+
+
+@on_uvloop
+async def test_a_report_is_charged_by_its_parts(tmp_path: Path, model_dir: Path) -> None:
+    wire = Wire(lambda _: whole({}), price=PRICE)
+    del model_dir
+    async with routed(tmp_path, {"only": [wire]}) as router:
+        made = await router.stub.Decide(asked("Why?"), metadata=router.metadata)
+        told = outcome(made.receipt.decision_id)
+        told.cached_input_tokens, told.cache_write_tokens, told.reasoning_tokens = 60, 30, 40
+        cost_usd = (10 + 6 + 37.5 + 100 + 480) / 1e6
+        first = await router.stub.ReportOutcome(told, metadata=router.metadata)
+        again = await router.stub.ReportOutcome(told, metadata=router.metadata)
+        assert (first.already_recorded, again.already_recorded) == (False, True)
+        assert first.cost_usd == pytest.approx(cost_usd)
+        (attempt,) = (await router.decision(made.receipt.decision_id)).receipt.attempts
+        parts = attempt.cached_input_tokens, attempt.cache_write_tokens, attempt.reasoning_tokens
+        assert parts == (60, 30, 40)
+        kept = await router.storage.decisions.get("test", made.receipt.decision_id)
+        assert kept.attempts[0].input_usd == pytest.approx(53.5 / 1e6)
+        used = await router.storage.quota.usage(Tenant("test"))
+        assert used.daily_usd == pytest.approx(cost_usd)
+        told.cached_input_tokens = 59
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await router.stub.ReportOutcome(told, metadata=router.metadata)
+        assert reason(caught.value) == "OUTCOME_CONFLICT"

@@ -35,6 +35,11 @@ async def test_python_caller_decides_and_reports(router: Router) -> None:
     assert re.search(r"call \w+ \(\w+-1\)\ncharged 0\.0\d+ USD", out)
 
 
+async def test_python_agent_says_at_the_end_whether_it_was_solved(router: Router) -> None:
+    out = await ran(router, sys.executable, str(EXAMPLES / "python" / "agent.py"))
+    assert re.search(r"^3 decisions share the credit$", out)
+
+
 @pytest.mark.skipif(shutil.which("go") is None, reason="go is not installed")
 async def test_go_caller_gets_an_answer_and_a_stream(router: Router, tmp_path: Path) -> None:
     folder = tmp_path / "go"
@@ -47,6 +52,7 @@ async def test_go_caller_gets_an_answer_and_a_stream(router: Router, tmp_path: P
         assert code == 0, out
     out = await ran(router, str(folder / "caller"))
     assert re.search(r"\w+ for 0\.0\d+ USD: Forty-two\.\nForty-two\.\n\S+: 50 tokens", out)
+    assert "2 decisions share the credit" in out
 
 
 async def ran(router: Router, *words: str) -> str:

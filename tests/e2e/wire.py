@@ -17,6 +17,7 @@ import grpc
 import uvloop
 from adaptive_router.v1 import router_pb2
 
+from router.app.learner import running_learner
 from router.app.server import running_router
 from router.config import parse_config
 from router.domain.tenants import Tenant, hash_key
@@ -104,7 +105,7 @@ class Wire:
     """answers: says how each request is answered. asked: the ledger, every request as it came.
 
     options: further options of its deployment, each with a comma before it.
-    idle_s: how long a connection is kept for its next request.
+    price: of its deployment. idle_s: how long a connection is kept for its next request.
     """
 
     answers: Answers
@@ -115,6 +116,7 @@ class Wire:
     options: str = ""
     model: str = "m"
     idle_s: float | None = None
+    price: str = "input_usd_per_mtok: 1.0, output_usd_per_mtok: 10.0"
 
     @property
     def base_url(self) -> str:
@@ -143,17 +145,22 @@ class Wire:
         reply = self.answers(asked)
         if not reply.silent:
             writer.write(_head(reply))
+        await self._write(asked, reply, reader, writer)
+        if reply.aborts:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+        return reply.keeps and not (reply.aborts or reply.silent)
+
+    async def _write(
+        self, _: Asked, reply: Reply, __: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         for piece in reply.pieces:
             if isinstance(piece, bytes):
                 writer.write(piece)
                 await writer.drain()
             else:
                 await asyncio.sleep(piece)
-        if reply.aborts:
-            linger = struct.pack("ii", 1, 0)
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            writer.transport.abort()
-        return reply.keeps and not (reply.aborts or reply.silent)
 
 
 def _head(reply: Reply) -> bytes:
@@ -175,11 +182,12 @@ async def routed(
     more: str = "",
     sections: str = "cache: {enabled: false}",
     environment: Mapping[str, str] | None = None,
+    learns: bool = False,
 ) -> AsyncIterator[Router]:
     """Yields a router. arms: arm -> its deployments `<arm>0`, `<arm>1` ...
 
     more: further options of every deployment, each with a comma before it. sections: further
-    sections of the config.
+    sections of the config. learns: beside a learner.
     """
     async with AsyncExitStack() as stack:
         text = ""
@@ -190,7 +198,7 @@ async def routed(
                 made.append(
                     f"{{name: {arm}{number}, provider: {each.provider}, model: {each.model},"
                     f" base_url: '{each.base_url}',"
-                    f" price: {{input_usd_per_mtok: 1.0, output_usd_per_mtok: 10.0}}"
+                    f" price: {{{each.price}}}"
                     f"{more}{each.options}}}"
                 )
             text += f"  {arm}: {{deployments: [{', '.join(made)}]}}\n"
@@ -204,6 +212,8 @@ arms:
 """
         parsed = parse_config(config, "test.yaml", environment or {})
         running = await stack.enter_async_context(running_router(parsed, environment or {}))
+        if learns:
+            await stack.enter_async_context(running_learner(parsed, environment or {}))
         target = f"127.0.0.1:{running.port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
         await running.storage.tenants.create(Tenant("test"), hash_key(KEY))

@@ -120,6 +120,10 @@ class EmbedderPool:
             return known
         return await self._compute(key, text, tenant)
 
+    @property
+    def is_idle(self) -> bool:
+        return not self._turns and self._busy < self._workers
+
     def cached(self, text: str) -> NDArray[np.float32] | None:
         return self._known.get(_key(clip_chars(text)))
 

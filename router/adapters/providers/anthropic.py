@@ -120,10 +120,10 @@ class Anthropic:
         )
         body = fitting(body, deployment)
         if THINKING in body:
-            return with_thinking(body, _thoughtful(turns, deployment, asked=True))
-        if any(m.opaque for m in turns):
+            body = with_thinking(body, _thoughtful(turns, deployment, asked=True))
+        elif any(m.opaque for m in turns):
             body["messages"] = _thoughtful(turns, deployment, asked=False)
-        return body
+        return with_breakpoints(body, deployment) if deployment.prompt_caching else body
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> AnthropicAssembler:
         return AnthropicAssembler(deployment, chat)
@@ -215,6 +215,43 @@ def _tool_choice(chat: ChatRequest) -> Json | None:
     if choice.name:
         return {"type": "tool", "name": choice.name}
     return None if choice.mode is ToolMode.AUTO else {"type": _MODES[choice.mode]}
+
+
+CACHE_CONTROL: Final = "cache_control"
+LONG_TTL_S: Final = 3_600
+"""The one lifetime besides the usual that the protocol has."""
+
+
+def with_breakpoints(body: Json, deployment: Deployment) -> Json:
+    """Let the provider cache up to the last tool, the system prompt and the last message.
+
+    Nothing is marked where the deployment marks it itself, or where the server takes no marks.
+    """
+    rules = deployment.rules
+    if CACHE_CONTROL in body or CACHE_CONTROL in rules.omit:
+        return body
+    long = deployment.cache_ttl_s == LONG_TTL_S and f"{CACHE_CONTROL}.ttl" not in rules.omit
+    mark: Json = {CACHE_CONTROL: {"type": "ephemeral"} | ({"ttl": "1h"} if long else {})}
+    if tools := body.get("tools"):
+        body["tools"] = [*tools[:-1], tools[-1] | mark]
+    system = body.get("system")
+    if isinstance(system, str) and not is_blank(system):
+        body["system"] = [{"type": "text", "text": system} | mark]
+    last = body["messages"][-1]
+    content = _marked(last["content"], mark)
+    body["messages"] = [*body["messages"][:-1], last | {"content": content}]
+    return body
+
+
+def _marked(content: list[Json], mark: Json) -> list[Json]:
+    """Returns blocks with a mark on the last that may have one: thinking and blanks may not."""
+    for index in range(len(content) - 1, -1, -1):
+        block = content[index]
+        if block["type"] not in _THOUGHTS and not (
+            block["type"] == "text" and is_blank(block["text"])
+        ):
+            return [*content[:index], block | mark, *content[index + 1 :]]
+    return content
 
 
 LEAST_THINKING = 1_024

@@ -87,7 +87,7 @@ class Assembler(ABC):
     _is_whole: bool = False
     _is_closed: bool = False
     _is_unread: bool = False
-    _told: tuple[int, int] = (0, 0)
+    _told: tuple[int, int, Usage] = (0, 0, Usage())
 
     @abstractmethod
     def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
@@ -139,12 +139,13 @@ class Assembler(ABC):
             yield from self._unseen()
 
     def _unseen(self) -> Iterator[Unseen]:
-        """Tell what was written and can't be seen, while it is not known to be all."""
+        """Tell what was written and can't be seen, and what was read, till all is counted."""
         if self.end or not (self.hidden or self.counts.most):
             return
-        tokens = self.counts.output_tokens
-        is_hidden = self.counts.hidden_tokens or tokens > 2 * len(self._text) + HIDDEN_MARGIN
-        now = self.hidden, tokens if is_hidden else 0
+        counted = self.counts.usage
+        tokens = counted.output_tokens
+        is_hidden = counted.reasoning_tokens or tokens > 2 * len(self._text) + HIDDEN_MARGIN
+        now = self.hidden, tokens if is_hidden else 0, counted
         if now != self._told:
             self._told = now
             yield Unseen(*now)
@@ -294,17 +295,20 @@ class Assembler(ABC):
 
     def _usage(self, calls: tuple[ToolCall, ...]) -> Usage:
         """Returns the provider's counts, or a guess: an answer without usage was not free."""
-        read, written = self.counts.input_tokens, self.counts.output_tokens
+        counted = self.counts.usage
+        read, written = counted.input_tokens, counted.output_tokens
         characters = self.said + sum(len(c.arguments) for c in calls) + self.hidden
         guess = 1 + characters // CHARS_PER_TOKEN
-        if self._is_cut and not self.end:  # the counts so far are not those of the end
-            return Usage(
-                read or self.chat.estimated_input_tokens, max(written, guess), guessed=True
-            )
+        # Where a stop sequence has cut it, the counts so far are not those of the end.
+        broken = self._is_cut and not self.end
+        output = max(written, guess) if broken else written or guess
         return Usage(
             read or self.chat.estimated_input_tokens,
-            written or guess,
-            guessed=not (read and written),
+            output,
+            guessed=broken or not (read and written),
+            cached_tokens=counted.cached_tokens,
+            written_tokens=counted.written_tokens,
+            reasoning_tokens=counted.reasoning_tokens,
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from typing import Any, Final, Generic, NamedTuple, TypeVar
@@ -25,7 +25,7 @@ from router.domain.events import (
     PolicyCommand,
     Reasked,
 )
-from router.domain.records import DecisionRecord, LoggedContext
+from router.domain.records import DecisionRecord
 
 T = TypeVar("T")
 
@@ -54,6 +54,21 @@ PACKED: Final = b"\xc1\x01"
 MOST_BYTES: Final = 1 << 22
 _PIECE: Final = b"r"
 _DICTIONARY: Final = files(__package__).joinpath("record_1.dict").read_bytes()
+LATER: Final = frozenset(
+    {
+        *(
+            "turn",
+            "locked",
+            "session_share",
+            "prices",
+            "turns_ahead",
+            "conversation",
+            "application",
+        ),
+        *("cached_tokens", "written_tokens", "reasoning_tokens", "input_usd"),
+    }
+)
+"""Fields that came after the dictionary; each is empty unless it tells something."""
 _RAW_DEFLATE: Final = -12
 _LEVEL: Final = 6
 
@@ -82,7 +97,8 @@ def pack_record(record: DecisionRecord) -> bytes:
         vectors += map(_narrow, (seen.membership, seen.projection, seen.features))
         plans = tuple(known[0] for known in choice.expected)
         expected = tuple(number for known in choice.expected for number in known[1:])
-        choice = replace(choice, context=LoggedContext((), (), (), seen.version), expected=())
+        bare_context = replace(seen, membership=(), projection=(), features=())
+        choice = replace(choice, context=bare_context, expected=())
     if judged is not None:
         vectors += map(_narrow, (judged.signals, judged.second_signals))
         judged = replace(judged, signals=(), second_signals=())
@@ -97,8 +113,19 @@ def pack_record(record: DecisionRecord) -> bytes:
         judged=judged,
     )
     return PACKED + _deflated(
-        encode((bare, vectors, plans, _narrow(expected), tuple(map(_short, names))))
+        encode((_terse(bare), vectors, plans, _narrow(expected), tuple(map(_short, names))))
     )
+
+
+def _terse(record: DecisionRecord) -> dict[str, Any]:
+    """Returns the fields without those of `LATER` that say nothing."""
+    told: dict[str, Any] = msgspec.to_builtins(record, builtin_types=(bytes,))
+    choice = told["choice"] or {}
+    for each in (told, choice, choice.get("context", {}), *told["attempts"]):
+        for name in LATER.intersection(each):
+            if not each[name]:
+                del each[name]
+    return told
 
 
 def _unpacked(data: bytes) -> DecisionRecord:
@@ -114,7 +141,9 @@ def _whole(packed: _Packed) -> DecisionRecord:
     choice, judged = record.choice, record.judged
     if choice is not None:
         membership, projection, features, *vectors = vectors
-        seen = LoggedContext(membership, projection, features, choice.context.version)
+        seen = replace(
+            choice.context, membership=membership, projection=projection, features=features
+        )
         numbers = iter(_widened(packed.expected))
         known = zip(packed.expected_plans, numbers, numbers, numbers, strict=True)
         choice = replace(choice, context=seen, expected=tuple(known))
@@ -196,7 +225,12 @@ def read_decision(fields: Sequence[bytes]) -> tuple[str, DecisionRecord | None]:
     pieces = (named[_PIECE + b"%d" % i] for i in range(len(named)) if _PIECE + b"%d" % i in named)
     payload = named.get(b"record", b"".join(pieces) or None)
     tenant = named.get(b"tenant", b"").decode(errors="replace")
-    return tenant, None if payload is None else read_record(payload, named.get(b"feedback"))
+    if payload is None:
+        return tenant, None
+    record = read_record(payload, named.get(b"feedback", named.get(b"credit")))
+    if b"credit" in named:
+        record = replace(record, session_share=float(named[b"share"]))
+    return tenant, record
 
 
 def read_change(body: bytes) -> PolicyChanged:
@@ -204,14 +238,14 @@ def read_change(body: bytes) -> PolicyChanged:
     return _changed.decode(body)
 
 
-def read_event(kind: bytes, body: bytes, was: bytes | None = None) -> Event:
-    """Raises StorageCorrupt. was: the value that feedback corrects."""
+def read_event(fields: Mapping[bytes, bytes]) -> Event:
+    """Raises StorageCorrupt. fields: of an entry of the stream."""
+    kind, body = fields.get(b"kind", b""), fields.get(b"body", b"")
     match kind:
         case b"decided":
             return Decided(read_record(body, None))
         case b"feedback":
-            given = _feedback.decode(body)
-            return given if was is None else replace(given, replaces=float(was))
+            return _told(_feedback.decode(body), fields)
         case b"reasked":
             return _reasked.decode(body)
         case b"audited":
@@ -222,3 +256,21 @@ def read_event(kind: bytes, body: bytes, was: bytes | None = None) -> Event:
             return read_change(body)
         case _:
             raise StorageCorrupt("a stored event is of an unknown kind")
+
+
+def _told(given: FeedbackGiven, fields: Mapping[bytes, bytes]) -> FeedbackGiven:
+    """Returns feedback with what the server alone knew when it was appended.
+
+    id, weight: of one of a session's decisions. was, was_share: what it replaces.
+    """
+    if b"id" in fields:
+        name, weight = fields[b"id"].decode(), float(fields.get(b"weight", b"1"))
+        given = replace(given, decision_id=name, session_share=weight)
+    if b"was" not in fields:
+        return given
+    share = fields.get(b"was_share")
+    return replace(
+        given,
+        replaces=float(fields[b"was"]),
+        replaces_share=None if share is None else float(share),
+    )

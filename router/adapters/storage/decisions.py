@@ -4,29 +4,52 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
 
 from router.adapters.storage.client import Client, Script, Word, load
 from router.adapters.storage.codec import encode, pack_record, read_decision
 from router.adapters.storage.keys import Keys
-from router.adapters.storage.settings import StorageSettings
+from router.adapters.storage.settings import GRACE_S, StorageSettings
 from router.domain import MS_PER_S
 from router.domain.errors import (
-    DecisionNotFound,
-    FeedbackConflict,
-    FeedbackTooLate,
     OutcomeConflict,
     Overloaded,
+    conflicting_feedback,
+    late_feedback,
+    no_decision,
 )
 from router.domain.events import Audited, FeedbackGiven, Reasked
-from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
+from router.domain.records import (
+    MOST_OF_SESSION,
+    DecisionRecord,
+    FeedbackReceipt,
+    FeedbackReport,
+    OutcomeReport,
+)
 from router.ports import Clock
 
 _RECORD = load("events_common", "decision_record")
 _SETTLE = load("events_common", "decision_settle")
 _FEEDBACK = load("events_common", "decision_feedback")
+_SESSION = load("events_common", "session_feedback")
 _REASKED = load("events_common", "decision_reasked")
 _AUDITED = load("events_common", "decision_audited")
 _DEFAULTED = load("events_common", "decision_defaulted")
+
+
+MOST_TRIES: Final = 8
+_LATER = frozenset({"cached_tokens", "written_tokens", "reasoning_tokens"})
+
+
+def _known_before(report: OutcomeReport) -> dict[str, Any]:
+    """Returns a report without the counts that earlier versions do not know, where they are 0.
+
+    A report that comes again is known by its bytes, which an earlier version may have written.
+    """
+    told: dict[str, Any] = msgspec.to_builtins(report)
+    return {name: value for name, value in told.items() if value or name not in _LATER}
 
 
 class RedisDecisionLog:
@@ -40,11 +63,12 @@ class RedisDecisionLog:
         self._keep_s = settings.keep_decisions_s
         self._default = settings.default_quality is not None
         self._window_ms = int(settings.join_window_s * MS_PER_S)
+        self._keep_session_s = int(settings.join_window_s + GRACE_S)
 
     async def record(self, record: DecisionRecord) -> None:
         # Of one that is locked nothing was chosen, but its attempts tell what is charged.
         learnable = 1 if record.choice is not None else 2 * record.locked
-        facts = (
+        facts: tuple[Word, ...] = (
             record.tenant,
             record.created_ms,
             pack_record(record),
@@ -52,7 +76,15 @@ class RedisDecisionLog:
             record.settled + 0,
             record.id if self._default else "",
         )
-        await self._change(_RECORD, record.id, self._keep_s, *facts)
+        keys = self._keys.of_change(record.id)
+        if record.session_id:
+            keys.append(self._keys.session_decisions(record.session_id))
+            facts += (
+                record.id if record.is_credited else "",
+                MOST_OF_SESSION,
+                self._keep_session_s,
+            )
+        await self._client.script(_RECORD, keys, self._bound, self._keep_s, *facts)
 
     async def has_room(self) -> bool:
         newest, learned = await self._client.call_many(
@@ -65,12 +97,13 @@ class RedisDecisionLog:
         key = self._keys.decision(decision_id)
         owner, record = read_decision(await self._client.call("HGETALL", key))
         if record is None or owner != tenant:
-            raise _not_found()
+            raise no_decision("decision")
         return record
 
     async def settle(self, record: DecisionRecord, report: OutcomeReport) -> bool:
         """Raises DecisionNotFound besides, for a decision that has expired."""
-        facts = (record.tenant, pack_record(record), encode(report))
+        told = encode(_known_before(report))
+        facts = (record.tenant, pack_record(record), told, record.answered + 0)
         status = await self._change(_SETTLE, record.id, *facts)
         if status == b"conflict":
             raise OutcomeConflict("another outcome is recorded for this decision")
@@ -93,14 +126,36 @@ class RedisDecisionLog:
             report.correction + 0,
             decision_id,
         )
-        if status == b"conflict":
-            raise FeedbackConflict(
-                "feedback with another value is recorded for this decision: set `correction` to "
-                "replace it"
-            )
-        if status == b"late":
-            raise FeedbackTooLate("this decision no longer takes feedback: report sooner")
+        _check(status, "decision")
         return status == b"new"
+
+    async def session_feedback(
+        self, tenant: str, session_id: str, report: FeedbackReport, at_ms: int | None = None
+    ) -> FeedbackReceipt:
+        value = abs(report.value)
+        now_ms = int(self._clock() * MS_PER_S) if at_ms is None else at_ms
+        event = encode(FeedbackGiven("", value, now_ms, session_share=1.0))
+        facts = (
+            *(tenant, at_ms or 0, now_ms, self._window_ms),
+            *(repr(value), event, report.correction + 0, self._keep_session_s),
+        )
+        for _ in range(MOST_TRIES):
+            status, decisions = await self._credit(session_id, facts)
+            if status != b"moved":
+                break
+        else:
+            raise Overloaded("others report on this session at this moment: try again")
+        _check(status, "session")
+        return FeedbackReceipt(status == b"same", decisions)
+
+    async def _credit(self, session_id: str, facts: tuple[Word, ...]) -> tuple[bytes, int]:
+        """The keys of a script are named before it runs: it tells where the list has changed."""
+        listed = self._keys.session_decisions(session_id)
+        found = await self._client.call("LRANGE", listed, 1, -1)
+        ids = [name.decode() for name in found]
+        keys = [listed, *self._keys.of_change("")[1:], *map(self._keys.decision, ids)]
+        status, decisions = await self._client.script(_SESSION, keys, self._bound, *facts, *ids)
+        return status, decisions
 
     async def reasked(self, decision_id: str, similarity: float, likeness: float) -> None:
         event = Reasked(decision_id, similarity, int(self._clock() * MS_PER_S), likeness)
@@ -113,15 +168,21 @@ class RedisDecisionLog:
     async def _change(self, script: Script, decision_id: str, *args: Word) -> bytes:
         keys = self._keys.of_change(decision_id)
         status: bytes = await self._client.script(script, keys, self._bound, *args)
-        if status == b"full":
-            raise Overloaded("too many events wait to be learned: try again later")
-        if status == b"unknown":
-            raise _not_found()
+        if status in (b"full", b"unknown"):
+            _check(status, "decision")
         return status
 
 
-def _not_found() -> DecisionNotFound:
-    return DecisionNotFound("no decision of yours has this id: it is wrong or has expired")
+def _check(status: bytes, what: str) -> None:
+    """Raises what a script's status stands for. what: it is about."""
+    if status == b"full":
+        raise Overloaded("too many events wait to be learned: try again later")
+    if status == b"unknown":
+        raise no_decision(what)
+    if status == b"conflict":
+        raise conflicting_feedback(what)
+    if status == b"late":
+        raise late_feedback(what)
 
 
 class RedisDefaults:

@@ -108,7 +108,7 @@ class RedisEventLog:
     def _decode(self, position: bytes, fields: list[bytes]) -> Event | None:
         named = dict(zip(fields[::2], fields[1::2], strict=False))
         try:
-            return read_event(named.get(b"kind", b""), named.get(b"body", b""), named.get(b"was"))
+            return read_event(named)
         except StorageCorrupt as error:
             number = number_of(position.decode())
             if number > self._warned:

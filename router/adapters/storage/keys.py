@@ -100,6 +100,13 @@ class Keys:
         """The newest changes of who serves, by the number of the event that caused them."""
         return f"{self.prefix}policy-changes"
 
+    def session_decisions(self, digest: str) -> str:
+        """List: the feedback on the session, "" for none; then ids of its decisions, newest last.
+
+        digest: its `session_digest`, which is its tenant's alone.
+        """
+        return f"{self.prefix}session-decisions:{digest}"
+
     def session(self, tenant: str, session_id: str) -> str:
         return f"{self.prefix}session:{_digest(tenant, session_id)}"
 

@@ -23,7 +23,7 @@ REPEATABLE_SCRIPTS: Final = frozenset(
         *("lease_acquire", "lease_release", "snapshot_load", "tenant_find"),
         *("probe", "quota_renew", "quota_due", "quota_orphan", "quota_usage"),
         *("once_renew", "health_give_back", "events_marks", "events_renew", "snapshot_latest"),
-        *("server_info", "server_may"),
+        *("server_info", "server_may", "session_feedback"),
     }
 )
 """Scripts that know by an id, an owner or a value that they were executed before, or only read."""
@@ -32,7 +32,17 @@ REPEATABLE_COMMANDS: Final = frozenset(
     {
         *("GET", "HGET", "HGETALL", "HKEYS", "HMGET", "HVALS", "HLEN", "INFO", "PING", "HELLO"),
         *("SCAN", "XINFO", "XLEN", "XRANGE", "XREAD", "XREVRANGE", "ZCARD", "ZRANGE", "ZSCORE"),
-        *("ZRANGEBYSCORE", "ZREVRANGE", "HSETEX", "EXISTS", "TTL", "MGET", "ROLE", "TIME"),
+        *(
+            "ZRANGEBYSCORE",
+            "ZREVRANGE",
+            "LRANGE",
+            "HSETEX",
+            "EXISTS",
+            "TTL",
+            "MGET",
+            "ROLE",
+            "TIME",
+        ),
         *("CONFIG", "MEMORY"),
     }
 )

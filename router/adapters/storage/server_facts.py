@@ -154,6 +154,6 @@ async def saves_of(client: Client) -> str | None:
 
 async def refused_commands(client: Client, keys: Keys) -> list[tuple[str, str]]:
     """Try every command on keys that are deleted again. Raises StorageUnavailable."""
-    places = [keys.trial(f"{uuid4().hex}:{kind}") for kind in "shzx"]
+    places = [keys.trial(f"{uuid4().hex}:{kind}") for kind in "shzxl"]
     told = [word.decode(errors="replace") for word in await client.script(_MAY, places, PROBE_S)]
     return list(zip(told[::2], told[1::2], strict=True))

@@ -135,17 +135,24 @@ def _attempts(receipt: Receipt) -> Table:
     table = Table(
         "arm", "deployment", "outcome", "why", title="What was done", title_justify="left"
     )
-    for name in ("ms", "tokens in", "out", "cost $"):
+    for name in ("ms", "tokens in", "cached", "written", "out", "reasoning", "cost $"):
         table.add_column(name, justify="right")
     for a in receipt.attempts:
         row = (a.arm, a.deployment, a.outcome, a.why, f"{a.latency_ms:.0f}")
-        table.add_row(*row, str(a.input_tokens), str(a.output_tokens), f"{a.cost_usd:.6f}")
+        table.add_row(*row, *map(str, _tokens(a)), f"{a.cost_usd:.6f}")
     return table
+
+
+def _tokens(attempt: Attempt) -> tuple[int, ...]:
+    read = attempt.input_tokens, attempt.cached_tokens, attempt.written_tokens
+    return (*read, attempt.output_tokens, attempt.reasoning_tokens)
 
 
 def _ending(receipt: Receipt) -> list[str]:
     record = receipt.record
     feedback = "none yet" if record.feedback is None else f"quality {record.feedback:g}"
+    if record.session_share is not None:
+        feedback += f", of its whole session (weight {record.session_share:.3g})"
     learned = receipt.learned_by
     lines = [f"paid ${record.cost_usd:.6f} · feedback: {feedback}"]
     if receipt.saved_usd is not None:

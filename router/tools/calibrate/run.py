@@ -32,10 +32,12 @@ from router.config.values import (
     weights_of,
 )
 from router.domain.catalog import Catalog
+from router.domain.chat import ChatRequest
 from router.domain.errors import RouterError
-from router.domain.logged_context import facts_of
+from router.domain.logged_context import MOST_SAID, blended, facts_of, said_in
 from router.gates.format_checks import FormatCheckSettings
 from router.learning.learner_state import LearnerState
+from router.ports.upstream import Embedding
 from router.runtime.files import check_writable, write_file
 from router.tools.calibrate.analysis.calibration import Findings, StudySettings, absences, study
 from router.tools.calibrate.analysis.frontier import Utility
@@ -240,11 +242,11 @@ class _Calibration:
     ) -> tuple[list[Context], LearnerStateFactory]:
         """Returns contexts in the order of the prompts, and a factory of policies for them."""
         workers = self._config.embedding.workers or len(os.sched_getaffinity(0))
-        pool = EmbedderPool(model_dir(), workers=workers, queue=len(prompts))
+        pool = EmbedderPool(model_dir(), workers=workers, queue=MOST_SAID * len(prompts))
         try:
             await pool.warm_up()
             examples = await example_contexts(self._config, pool, self._map)
-            embedded = await asyncio.gather(*(pool.embed(p.chat.prompt) for p in prompts))
+            embedded = await asyncio.gather(*(_embedding(pool, p.chat) for p in prompts))
         finally:
             pool.close()
         pairs = zip(embedded, prompts, strict=True)
@@ -281,3 +283,10 @@ class _Calibration:
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+async def _embedding(pool: EmbedderPool, chat: ChatRequest) -> Embedding:
+    """Returns what the service makes of the conversation."""
+    said = said_in(chat)
+    vectors = await asyncio.gather(*(pool.embed(text) for text, _ in said))
+    return blended([(vector, weight) for vector, (_, weight) in zip(vectors, said, strict=True)])

@@ -43,8 +43,11 @@ class LoggedCase:
 
 
 def feedback_in(events: Iterable[Event]) -> dict[str, float]:
-    """Returns quality by decision, as reported or corrected last; silence is no measurement."""
-    given = (e for e in events if isinstance(e, FeedbackGiven) and not e.by_default)
+    """Returns quality by decision, as reported or corrected last.
+
+    Silence is no measurement; feedback on a session is one of some decision of it, on average.
+    """
+    given = (e for e in events if isinstance(e, FeedbackGiven) and e.is_measured)
     return {event.decision_id: event.quality for event in given}
 
 
@@ -78,7 +81,7 @@ def _case(
     would = dict(choice.probabilities if watched is None else watched.probabilities)
     return LoggedCase(
         context=read_context(choice.context),
-        eligible=tuple(action_of(plans[name]) for name, _ in choice.probabilities),
+        eligible=tuple(action_of(plans[n], choice.prices) for n, _ in choice.probabilities),
         probabilities=tuple(share for _, share in choice.probabilities),
         taken=choice.plan,
         weights=weights,

@@ -111,6 +111,7 @@ def test_shared_uncertainty_leaves_the_best_action_certain() -> None:
         quality_covariance=np.full((2, 2), 0.01),
         log_cost_covariance=np.zeros((2, 2)),
         burden=np.zeros(2),
+        known_usd=np.zeros(2),
         outcomes=np.ones(2),
     )
     first, second = joint.beliefs([("a", estimate), ("b", estimate)], 1.0)

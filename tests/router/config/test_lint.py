@@ -212,6 +212,18 @@ GEMINI = {"provider": "gemini", "base_url": ""}
         (HOST | prices("15", "1500"), KEY, "price.output_usd_per_mtok", "not cents"),
         (HOST | prices("3", "0.1"), KEY, "price.output_usd_per_mtok", "never so cheap"),
         (HOST | prices("0", "0"), KEY, "price", "price list"),
+        (
+            HOST | prices("3", "15, cached_input_usd_per_mtok: 3.75"),
+            KEY,
+            "price.cached_input_usd_per_mtok",
+            "never dearer",
+        ),
+        (
+            HOST | prices("3", "15, cache_write_usd_per_mtok: 0.3"),
+            KEY,
+            "price.cache_write_usd_per_mtok",
+            "never cheaper",
+        ),
         (HOST | prices("1", "0"), KEY, "price", "price list"),
         ({"max_output_tokens": "128000"}, KEY, "max_output_tokens", "needs room"),
         ({"timeout_ms": "30"}, KEY, "timeout_ms", "milliseconds"),

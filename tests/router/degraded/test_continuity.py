@@ -15,13 +15,15 @@ from router.degraded.delivery import SpoolDelivery
 from router.degraded.quota import LocalQuota
 from router.degraded.stores import Stores
 from router.domain.errors import (
+    DecisionNotFound,
+    FeedbackConflict,
     FeedbackTooLate,
     Overloaded,
     QuotaExceeded,
     StorageUnavailable,
 )
 from router.domain.events import Decided, FeedbackGiven
-from router.domain.records import FeedbackReport
+from router.domain.records import FeedbackReceipt, FeedbackReport, session_digest
 from router.domain.tenants import Reservation, Tenant, TenantLimits, hash_key
 from router.ports.observer import Observer
 from tests.contract.samples import NOON_S, RECORD, WINDOW_S, FakeTime
@@ -106,6 +108,69 @@ async def test_feedback_never_overtakes_its_decision(
     assert [e.quality for e in events[1:] if isinstance(e, FeedbackGiven)] == [0.25, 0.5, 0.25]
     await delivery.step()
     assert len(await storage.events.read("0", 10, 0)) == 4
+
+
+async def test_a_session_s_feedback_comes_after_its_decisions_and_before_later_ones(
+    stores: Stores, delivery: SpoolDelivery, server: EmbeddedRedis, storage: Storage
+) -> None:
+    session = session_digest("acme", "s")
+    turns = [
+        replace(RECORD, id=f"d-{n}", session_id=session, created_ms=RECORD.created_ms + n // 3)
+        for n in range(4)
+    ]
+    await stores.decisions.record(turns[0])
+    await server.stop()
+    for turn in turns[1:3]:
+        await stores.decisions.record(turn)
+    good, bad = FeedbackReport(0.75), FeedbackReport(0.25)
+    for known in (False, True, True):
+        done = await stores.decisions.session_feedback("acme", session, good)
+        assert done == FeedbackReceipt(already_recorded=known, decisions=3)
+    known_here = await stores.decisions.get("acme", "d-2")
+    assert (known_here.feedback, known_here.session_share) == (0.75, 1 / 3)
+    with pytest.raises(FeedbackConflict, match="session"):
+        await stores.decisions.session_feedback("acme", session, bad)
+    with pytest.raises(DecisionNotFound):
+        await stores.decisions.session_feedback("other", session, good)
+    with pytest.raises(StorageUnavailable):
+        await stores.decisions.session_feedback("acme", session_digest("acme", "t"), good)
+    await back(server, storage, stores)
+    right = replace(bad, correction=True)
+    assert not (await stores.decisions.session_feedback("acme", session, right)).already_recorded
+    await stores.decisions.record(turns[3])
+    await delivery.step()
+    await delivery.step()
+    assert (await stores.decisions.session_feedback("acme", session, right)).already_recorded
+    events = [event for _, event in await storage.events.read("0", 100, 0)]
+    given = [event for event in events if isinstance(event, FeedbackGiven)]
+    first = [(f"d-{n}", 0.75, None, 1 / 3) for n in range(3)]
+    second = [(f"d-{n}", 0.25, 0.75, 1 / 3) for n in range(3)]
+    assert [(e.decision_id, e.quality, e.replaces, e.session_share) for e in given] == [
+        *first,
+        *second,
+    ]
+
+
+async def test_what_ended_processes_told_of_a_session_is_known_to_who_adopts_it(
+    tmp_path: Path, storage: Storage, server: EmbeddedRedis, clock: FakeTime
+) -> None:
+    session = session_digest("acme", "s")
+    spool = FileSpool(tmp_path / "spool")
+    stores = built(storage, spool, clock)
+    await server.stop()
+    await stores.decisions.record(replace(RECORD, session_id=session))
+    await stores.decisions.session_feedback("acme", session, FeedbackReport(0.75))
+    await spool.close()
+    heir = FileSpool(tmp_path / "spool")
+    again = built(storage, heir, clock)
+    delivery = SpoolDelivery(heir, storage, again.continuity, again.recent, Observer())
+    await delivery.adopt()
+    done = await again.decisions.session_feedback("acme", session, FeedbackReport(0.75))
+    assert done == FeedbackReceipt(already_recorded=True, decisions=1)
+    await back(server, storage, again)
+    await delivery.step()
+    assert (await storage.decisions.get("acme", RECORD.id)).session_share == 1.0
+    await heir.close()
 
 
 async def test_feedback_is_judged_by_when_it_was_accepted(

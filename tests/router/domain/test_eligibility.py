@@ -126,3 +126,40 @@ def test_permitted_plans_need_a_permitted_second_arm() -> None:
     assert permitted_plans(catalog, every) == [checked]
     some = permitted_arms(catalog, Requirements.of(ASK), Constraints(arms=("cheap", "reasoning")))
     assert permitted_plans(catalog, some) == []
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        Price(1.0, 2.0),
+        Price(1.0, 2.0, cache_write_usd_per_mtok=2.5),
+        Price(1.0, 2.0, cached_input_usd_per_mtok=0.1, cache_write_usd_per_mtok=1.25),
+        Price(1.0, 2.0, cached_input_usd_per_mtok=3.0),
+        Price(1.0, 2.0, reasoning_usd_per_mtok=8.0),
+        Price(1.0, 0.0, cache_write_usd_per_mtok=4.0, reasoning_usd_per_mtok=1.0),
+        Price(1.0, 2.0, 0.0, 0.0, 0.0),
+    ],
+)
+def test_no_bound_is_below_what_any_split_of_the_tokens_costs(price: Price) -> None:
+    """All written, all cached, all thought: whatever the provider makes of a request."""
+    needs = Requirements(1_000, 3_000, output_tokens=100)
+    able = replace(SMALL, price=price, context_window_tokens=2_000)
+    splits = [
+        Usage(3_000, 100, cached_tokens=cached, written_tokens=written, reasoning_tokens=thought)
+        for cached, written in ((0, 0), (3_000, 0), (0, 3_000), (1_000, 2_000))
+        for thought in (0, 50, 100)
+    ]
+    dearest = max(map(price.cost_usd, splits))
+    most = most_cost_usd(Arm("one", (able,)), needs)
+    assert dearest <= most * (1 + 1e-12)
+    for left_usd in (most / 2, most * 0.99, most, 2 * most):
+        paid = needs.paid_output(able, left_usd)
+        if paid:
+            for usage in splits:
+                thought = min(paid, usage.reasoning_tokens)
+                kept = replace(usage, output_tokens=paid, reasoning_tokens=thought)
+                assert price.cost_usd(kept) <= left_usd * (1 + 1e-12)
+                all_thought = replace(kept, reasoning_tokens=paid)
+                assert price.cost_usd(all_thought) <= left_usd * (1 + 1e-12)
+    assert needs.is_paid(able, most * (1 + 1e-12))
+    assert not needs.is_paid(able, most / 2)

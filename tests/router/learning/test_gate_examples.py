@@ -126,6 +126,14 @@ def test_a_reask_is_an_example_of_less_weight() -> None:
     assert (labels(told), told.weight) == ((0.0, None, None), 0.25)
 
 
+def test_a_session_s_feedback_is_a_light_example_and_no_risk_label() -> None:
+    said = FeedbackGiven("id", 1.0, session_share=0.25)
+    (told,) = examples(said, record(FIRST))
+    assert (labels(told), told.weight) == ((1.0, None, None), 0.25)
+    for share in (0.25, 1.0):
+        assert risk_labels_of(replace(said, session_share=share), record(FIRST)) == []
+
+
 def test_decisions_without_a_gate_yield_no_examples() -> None:
     said = FeedbackGiven("id", 1.0)
     assert examples(said, record(FIRST, judged=None)) == []

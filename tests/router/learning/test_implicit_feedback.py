@@ -106,6 +106,21 @@ def test_silence_and_corrections_are_no_evidence_on_signs() -> None:
     assert implicit_weights.is_blank
 
 
+def test_a_session_s_feedback_is_evidence_by_its_share_and_leaves_the_sign_to_the_own() -> None:
+    weights = ImplicitFeedbackWeights(ASSUMED)
+    weights.observe(Reasked("a", 0.99), record("a"))
+    for name in "ab":
+        weights.observe(FeedbackGiven(name, 0.5, session_share=0.25), record(name))
+    weights.observe(FeedbackGiven("a", 0.0, replaces=0.5, session_share=0.25), record("a"))
+    assert weights.state()["plain"] == [0.25, 0.125]
+    assert [pair for _, *pair in weights.state()["signs"]] == [[0.25, 0.125]]
+    assert weights.state()["waiting"]
+    own = FeedbackGiven("a", 0.0, replaces=0.5, replaces_share=0.25)
+    weights.observe(own, record("a"))
+    assert [pair for _, *pair in weights.state()["signs"]] == [[1.0, 0.875]]
+    assert not weights.state()["waiting"]
+
+
 def test_pending_signs_are_bounded() -> None:
     implicit_weights = ImplicitFeedbackWeights(ASSUMED)
     for n in range(MOST_WAITING + 5):

@@ -153,6 +153,28 @@ def test_records_as_before_lack_what_later_events_say() -> None:
     ]
 
 
+def test_what_a_session_s_feedback_had_said_comes_back() -> None:
+    (context,) = contexts(land(), 1)
+    known, own, told = (record(context, n, feedback=0.1) for n in range(3))
+    known = replace(known, session_share=0.5)
+    later = [
+        FeedbackGiven(known.id, 0.1, replaces=0.9, session_share=0.5),
+        FeedbackGiven(own.id, 0.1, replaces=0.9, replaces_share=0.25),
+        FeedbackGiven(told.id, 0.1, session_share=0.5),
+    ]
+    before = as_before([known, own, replace(told, session_share=0.5)], later)
+    assert [(each.feedback, each.session_share) for each in before] == [
+        (0.9, 0.5),
+        (0.9, 0.25),
+        (None, None),
+    ]
+    made = refit(samples(300), Refit(land()))
+    events, _ = remapped_events([known], made.remap)
+    assert [(o.quality, o.weight) for o in TRAINER.outcomes(events) if o.quality is not None] == [
+        (0.1, 0.5)
+    ]
+
+
 def test_remapped_decisions_are_in_order_of_age() -> None:
     made = refit(samples(300), Refit(land()))
     (context,) = contexts(land(), 1)

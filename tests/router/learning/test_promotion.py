@@ -162,6 +162,20 @@ def test_silence_is_no_evidence() -> None:
     assert lived.contest.state.tallies["bold"].count == 1
 
 
+def test_of_a_session_one_decision_is_evidence_on_average() -> None:
+    lived, sessions, turns = town(0, BY_HAND, bold=LAVISH), 100, 5
+    for n in range(sessions * turns):
+        lived.hear(decided(f"d-{n}", "policy", mix(FRUGAL)))
+    for n in range(sessions * turns):
+        lived.hear(FeedbackGiven(f"d-{n}", 1.0, session_share=1 / turns))
+    counted = lived.contest.state.tallies["bold"].count
+    assert counted == pytest.approx(sessions, abs=40)
+    again = FeedbackGiven("x", 1.0, session_share=1.0)
+    lived.hear(decided("x", "policy", mix(FRUGAL)))
+    lived.hear(again)
+    assert lived.contest.state.tallies["bold"].count == counted + 1
+
+
 def test_the_oldest_pending_decision_gives_way() -> None:
     terms = replace(TERMS, settings=replace(BY_HAND.settings, max_waiting=3))
     lived = town(0, terms, bold=LAVISH)

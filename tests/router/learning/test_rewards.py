@@ -149,6 +149,31 @@ def test_a_correction_names_what_it_replaces() -> None:
     ]
 
 
+def test_a_session_s_feedback_has_its_share_of_the_weight() -> None:
+    said = FeedbackGiven("id", 0.9, session_share=0.25)
+    both = outcomes_of(said, record(GOOD), PLANS, SETTINGS)
+    assert [(o.action.name, o.quality, o.weight) for o in both] == [
+        ("ladder", 0.9, 0.25),
+        ("cheap", 0.9, 0.25),
+    ]
+    corrected = replace(said, quality=0.2, replaces=0.9)
+    back = outcomes_of(corrected, record(GOOD), PLANS, SETTINGS)
+    assert [(o.quality, o.replaces, o.weight) for o in back] == [(0.2, 0.9, 0.25)] * 2
+
+
+def test_feedback_of_a_decision_s_own_takes_the_place_of_its_session_s() -> None:
+    own = FeedbackGiven("id", 0.2, replaces=0.9, replaces_share=0.25)
+    told = outcomes_of(own, record(GOOD), PLANS, SETTINGS)
+    assert [(o.action.name, o.quality, o.replaces, o.weight) for o in told] == [
+        ("ladder", 0.2, 0.9, 0.25),
+        ("cheap", 0.2, 0.9, 0.25),
+        ("ladder", 0.2, None, 0.75),
+        ("cheap", 0.2, None, 0.75),
+    ]
+    alone = outcomes_of(replace(own, replaces_share=1.0), record(GOOD), PLANS, SETTINGS)
+    assert [(o.quality, o.replaces, o.weight) for o in alone] == [(0.2, 0.9, 1.0)] * 2
+
+
 def test_a_correction_takes_back_the_label_of_another_answer() -> None:
     r = record(replace(WEAK, agrees=False), STRONG)
     told = outcomes_of(FeedbackGiven("id", 1.0), r, PLANS, SETTINGS)

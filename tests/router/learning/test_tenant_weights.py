@@ -55,6 +55,15 @@ def test_equal_tenants_are_not_capped() -> None:
     assert min(cap.weigh(name) for name in names) > 0.99
 
 
+def test_the_shares_of_a_session_count_as_one_sign() -> None:
+    whole, shared = TenantWeightCap(0.1), TenantWeightCap(0.1)
+    for turn in range(400):
+        tenant = ("loud", "loud", "quiet")[turn % 3]
+        one = whole.weigh(tenant)
+        parts = [shared.weigh(tenant, 1 / 8) for _ in range(8)]
+        assert parts[-1] == pytest.approx(one, rel=0.02)
+
+
 def test_few_signs_of_others_cap_nobody() -> None:
     cap = TenantWeightCap(0.1)
     for _ in range(int(LEAST_OTHER_SIGNS) - 5):

@@ -31,6 +31,9 @@ def an_attempt(why: str = "passed") -> Attempt:
         input_tokens=10,
         output_tokens=5,
         cost_usd=0.002,
+        cached_tokens=6,
+        written_tokens=1,
+        reasoning_tokens=3,
     )
 
 
@@ -85,6 +88,11 @@ def test_everything_observed_can_be_scraped() -> None:
         f'adaptive_router_attempts_total{{{where},outcome="accepted",why="passed"}} 2.0',
         'adaptive_router_attempt_seconds_sum{deployment="mini"} 0.5',
         f"adaptive_router_cost_usd_total{{{where}}} 0.004",
+        f'adaptive_router_tokens_total{{{where},kind="input"}} 6.0',
+        f'adaptive_router_tokens_total{{{where},kind="cached"}} 12.0',
+        f'adaptive_router_tokens_total{{{where},kind="written"}} 2.0',
+        f'adaptive_router_tokens_total{{{where},kind="output"}} 4.0',
+        f'adaptive_router_tokens_total{{{where},kind="reasoning"}} 6.0',
         'adaptive_router_decisions_total{explored="true",plan="cheap-then-reasoning"} 1.0',
         'adaptive_router_cache_total{status="miss"} 1.0',
         'adaptive_router_stage_seconds_count{stage="embed"} 1.0',

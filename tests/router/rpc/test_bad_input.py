@@ -59,6 +59,10 @@ def feedback(**fields: object) -> router_pb2.FeedbackRequest:
     return router_pb2.FeedbackRequest(**{"decision_id": "d1", **fields})
 
 
+def of_session(session_id: str, **fields: object) -> router_pb2.FeedbackRequest:
+    return router_pb2.FeedbackRequest(session_id=session_id, **fields)
+
+
 MESSAGES = [
     (router_pb2.CompleteRequest(), {"chat.messages"}),
     (said(user("")), {"chat.messages"}),
@@ -144,6 +148,13 @@ OUTCOMES = [
     (outcome(input_tokens=2**63), {"input_tokens"}),
     (outcome(output_tokens=2**63), {"output_tokens"}),
     (outcome(failure="the prompt was ..."), {"failure"}),
+    (outcome(input_tokens=10, cached_input_tokens=11), {"cached_input_tokens"}),
+    (outcome(input_tokens=10, cache_write_tokens=11), {"cache_write_tokens"}),
+    (
+        outcome(input_tokens=10, cached_input_tokens=6, cache_write_tokens=5),
+        {"cache_write_tokens"},
+    ),
+    (outcome(output_tokens=10, reasoning_tokens=2**63), {"reasoning_tokens"}),
 ]
 FEEDBACK = [
     (feedback(), {"quality"}),
@@ -152,6 +163,13 @@ FEEDBACK = [
     (feedback(quality=math.nan), {"quality"}),
     (feedback(quality=math.inf, accepted=True), {"quality"}),
     (feedback(decision_id="a b", quality=2.0), {"decision_id", "quality"}),
+    (feedback(session_id="s", quality=0.5), {"session_id"}),
+    (of_session("", quality=0.5), {"decision_id"}),
+    (of_session("s"), {"quality"}),
+    (of_session("s", quality=math.nan), {"quality"}),
+    (of_session("s", quality=1.5, accepted=True), {"quality"}),
+    (of_session("s" * 129, quality=0.5), {"session_id"}),
+    (of_session("s" * 1_000_000, quality=0.5), {"session_id"}),
 ]
 DECISIONS = [
     (router_pb2.GetDecisionRequest(decision_id=text), {"decision_id"}) for text in ("", "a b")

@@ -108,19 +108,30 @@ async def test_what_is_not_sent_is_left_to_the_defaults(wire: Wire) -> None:
 
 async def test_reports_reach_the_service(wire: Wire) -> None:
     outcome = router_pb2.ReportOutcomeRequest(
-        decision_id="d2", latency_ms=1.5, input_tokens=3, output_tokens=4, failure="timeout"
+        decision_id="d2",
+        latency_ms=1.5,
+        input_tokens=3,
+        output_tokens=4,
+        failure="timeout",
+        cached_input_tokens=2,
+        cache_write_tokens=1,
+        reasoning_tokens=4,
     )
     (reported,) = await wire.send("ReportOutcome", outcome)
     accepted = router_pb2.FeedbackRequest(decision_id="d3", accepted=False)
     (fed,) = await wire.send("Feedback", accepted)
     await wire.send("Feedback", GOOD["Feedback"])
+    of_session = router_pb2.FeedbackRequest(session_id="s", quality=0.5, correction=True)
+    (credited,) = await wire.send("Feedback", of_session)
     assert wire.service.reports == [
-        (TENANT, "d2", OutcomeReport(1.5, 3, 4, "timeout")),
+        (TENANT, "d2", OutcomeReport(1.5, 3, 4, "timeout", 2, 1, 4)),
         (TENANT, "d3", FeedbackReport(None, accepted=False)),
         (TENANT, "d1", FeedbackReport(0.5, None)),
+        (TENANT, "s", FeedbackReport(0.5, None, correction=True)),
     ]
     assert (reported.already_recorded, reported.cost_usd) == (True, 0.25)
-    assert fed.already_recorded
+    assert (fed.already_recorded, fed.decisions) == (True, 1)
+    assert (credited.already_recorded, credited.decisions) == (False, 3)
 
 
 RECEIPT = {

@@ -29,6 +29,7 @@ from router.domain.records import (
     CacheStatus,
     Choice,
     DecisionRecord,
+    FeedbackReceipt,
     FeedbackReport,
     LoggedContext,
     Mode,
@@ -137,6 +138,13 @@ class ScriptedService:
         self.reports.append((tenant, decision_id, report))
         await self._play()
         return True
+
+    async def session_feedback(
+        self, tenant: Tenant, session_id: str, report: FeedbackReport
+    ) -> FeedbackReceipt:
+        self.reports.append((tenant, session_id, report))
+        await self._play()
+        return FeedbackReceipt(already_recorded=False, decisions=3)
 
     async def decision(self, tenant: Tenant, decision_id: str) -> DecisionRecord:
         self.reports.append((tenant, decision_id, None))

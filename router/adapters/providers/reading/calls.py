@@ -227,7 +227,7 @@ class Calls:
 
     @property
     def begun(self) -> int:
-        """How many have begun, those that are not handed out yet among them."""
+        """Count those that have begun, those that are not handed out yet among them."""
         return len(self._calls)
 
     def close(self) -> Iterator[ToolCallDelta]:

@@ -24,7 +24,7 @@ from router.adapters.providers.reading.spellings import (
     INTERRUPTED,
     UNTOLD_ENDS,
 )
-from router.domain.chat import FinishReason
+from router.domain.chat import FinishReason, Usage
 from router.domain.errors import ProviderMalformed
 
 Json: TypeAlias = dict[str, Any]
@@ -238,6 +238,7 @@ class Counts:
     """
 
     most: Counter[str] = field(default_factory=Counter)
+    _usage: Usage | None = None
 
     def add(self, record: Json, depth: int = MAX_DEPTH) -> None:
         """Look in the places that are known to hold counts, never in what the model wrote."""
@@ -252,14 +253,32 @@ class Counts:
                     self.add(record_of(value), depth - 1)
             elif (kind := COUNTS.get(name)) is not None:
                 count = count_of(value)
-                self.most[kind] = max(self.most[kind], count)
+                if count > self.most.get(kind, -1):
+                    self.most[kind], self._usage = count, None
 
     @property
     def input_tokens(self) -> int:
-        """Cached input is charged too, at other rates; at list price the bill is never too low."""
-        most = self.most
-        beside = most["input"] + most["cache"] + most["written"]
-        return max(most["prompt"] + most["used"], beside)
+        """Some count what was cached beside the input; where it is more than that, it must be."""
+        most, cache = self.most, self.most["cache"] + self._written_beside
+        prompt = most["prompt"] + most["used"]
+        if cache > prompt:
+            return max(prompt, most["input"]) + cache
+        return max(prompt, most["input"] + cache)
+
+    @property
+    def _written_beside(self) -> int:
+        parts = self.most["written_5m"] + self.most["written_1h"]
+        return max(self.most["written"], parts)
+
+    @property
+    def cached_tokens(self) -> int:
+        """What was written costs more than what was cached: it comes first within the input."""
+        cached = max(self.most["cache"], self.most["cached"])
+        return min(cached, self.input_tokens - self.written_tokens)
+
+    @property
+    def written_tokens(self) -> int:
+        return min(max(self._written_beside, self.most["stored"]), self.input_tokens)
 
     @property
     def output_tokens(self) -> int:
@@ -273,3 +292,17 @@ class Counts:
     @property
     def hidden_tokens(self) -> int:
         return max(self.most["thoughts"], self.most["reasoning"])
+
+    @property
+    def usage(self) -> Usage:
+        """Asked for after every event, and another only after few of them."""
+        if self._usage is None:
+            output = self.output_tokens
+            self._usage = Usage(
+                self.input_tokens,
+                output,
+                cached_tokens=self.cached_tokens,
+                written_tokens=self.written_tokens,
+                reasoning_tokens=min(self.hidden_tokens, output),
+            )
+        return self._usage

@@ -47,6 +47,7 @@ def _each(meaning: str, names: str) -> Iterator[tuple[str, str]]:
         yield head + "".join(map(str.title, rest)), meaning
 
 
+# Beside the input: cache, written; the parts of the latter. Within it: cached, stored.
 COUNTS: Final = dict(
     [
         *_each("prompt", "prompt_tokens prompt_token_count prompt_eval_count tokens_evaluated"),
@@ -54,6 +55,12 @@ COUNTS: Final = dict(
         *_each("input", "input_tokens input_token_count prompt_n"),
         *_each("cache", "cache_read_input_tokens cache_read_input_token_count cache_n"),
         *_each("written", "cache_creation_input_tokens cache_write_input_tokens"),
+        *_each("written", "cache_write_input_token_count"),
+        *_each("written_5m", "ephemeral_5m_input_tokens"),
+        *_each("written_1h", "ephemeral_1h_input_tokens"),
+        *_each("cached", "cached_tokens prompt_cache_hit_tokens cached_content_token_count"),
+        *_each("cached", "cached_prompt_text_tokens num_cached_tokens"),
+        *_each("stored", "cache_write_tokens cache_creation_tokens"),
         *_each("used", "tool_use_prompt_token_count"),
         *_each("output", "completion_tokens output_tokens output_token_count eval_count"),
         *_each("output", "generated_tokens tokens_predicted num_output_tokens predicted_n"),
@@ -67,6 +74,7 @@ PLACES: Final = _names(
     "usage usageMetadata usage_metadata x_groq x_usage meta metadata metrics message delta response"
     " billed_units billedUnits tokens token_usage tokenUsage timings details"
     " completion_tokens_details completionTokensDetails output_tokens_details outputTokensDetails"
-    " amazon-bedrock-invocationMetrics"
+    " prompt_tokens_details promptTokensDetails input_tokens_details inputTokensDetails"
+    " cache_creation cacheCreation amazon-bedrock-invocationMetrics"
 )
 COUNTED: Final = PLACES.union(COUNTS)

@@ -21,6 +21,8 @@ DROPPED: Final = frozenset(
 )
 """Fields without which the answer is another draw of the same model to the same question."""
 STOPS: Final = frozenset({"stop", "stop_sequences"})
+CACHE_CONTROL: Final = "cache_control"
+CACHE_TTL: Final = "cache_control.ttl"
 FORMATS: Final = frozenset({"response_format", "json_schema", "response_json_schema"})
 
 Body = Mapping[str, Any]
@@ -117,7 +119,16 @@ def lesson_of(
         path = _path(body, name) if name in DROPPED else ""
         if path and path not in _own_paths(deployment.rules):
             return BodyRules(omit=(path,))
-    return None
+    return _caching_lesson(deployment, refusal)
+
+
+def _caching_lesson(deployment: Deployment, refusal: ProviderRefusedRequest) -> BodyRules | None:
+    """Marks are set in many places of a body: a rule takes them out of all."""
+    names, omit = {*_names(refusal.parameter)}, deployment.rules.omit
+    if not deployment.prompt_caching or CACHE_CONTROL not in names:
+        return None
+    path = CACHE_TTL if "ttl" in names and CACHE_TTL not in omit else CACHE_CONTROL
+    return None if path in omit or CACHE_CONTROL in omit else BodyRules(omit=(path,))
 
 
 def _names(parameter: str) -> Iterator[str]:

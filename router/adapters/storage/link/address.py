@@ -179,13 +179,13 @@ class ByCluster:
 
 
 def _worst(kinds: list[FailureKind]) -> Failure:
-    """What a node told says more than the silence of another."""
+    """Returns what a node told: it says more than the silence of another."""
     told = (kind for kind in kinds if kind not in _SILENT)
     return Failure(next(told, FailureKind.AWAY))
 
 
 def _master_of(slot: int, ranges: Any, asked: Node) -> Node | None:
-    """Args: ranges: the reply of CLUSTER SLOTS, where an empty host is that of the asked node."""
+    """Returns the node; ranges: of CLUSTER SLOTS, where an empty host is that of the asked one."""
     for first, last, master, *_ in ranges:
         if first <= slot <= last:
             return (master[0] or b"").decode() or asked[0], int(master[1])

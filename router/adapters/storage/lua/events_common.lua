@@ -21,10 +21,9 @@ local function keep_record(record)
 end
 
 -- Ids count up by one, so the distance of two is the number of events between them.
--- was: what a correction replaces, which only this side knows for sure.
-local function append(kind, body, was)
-  local fields = {'kind', kind, 'body', body}
-  if was then fields[5], fields[6] = 'was', was end
-  local id = redis.call('XADD', KEYS[2], '0-*', unpack(fields))
-  redis.call('HSET', KEYS[1], 'position', id)
+-- more: fields that only this side knows for sure, as what a correction replaces. key: of the
+-- decision it tells of.
+local function append(kind, body, more, key)
+  local id = redis.call('XADD', KEYS[2], '0-*', 'kind', kind, 'body', body, unpack(more or {}))
+  redis.call('HSET', key or KEYS[1], 'position', id)
 end

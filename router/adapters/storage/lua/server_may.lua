@@ -1,6 +1,6 @@
--- KEYS: four of ours that are not in use. ARGV: ttl_s. Runs every command that the scripts and the
+-- KEYS: five of ours that are not in use. ARGV: ttl_s. Runs every command that the scripts and the
 -- client use once; answers the name of each that failed, and the first word of why.
-local s, h, z, x = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local s, h, z, x, l = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local commands = {
   {'SET', s, '1', 'EX', ARGV[1]}, {'GET', s}, {'MGET', s}, {'EXISTS', s}, {'EXPIRE', s, ARGV[1]},
   {'PEXPIRE', s, ARGV[1] .. '000'}, {'TTL', s}, {'TIME'}, {'SCAN', '0', 'COUNT', '1'},
@@ -15,7 +15,9 @@ local commands = {
   {'XADD', x, '0-*', 'a', '1'}, {'EXPIRE', x, ARGV[1]}, {'XLEN', x}, {'XRANGE', x, '-', '+'},
   {'XREVRANGE', x, '+', '-'}, {'XREAD', 'COUNT', '1', 'STREAMS', x, '0'}, {'XINFO', 'STREAM', x},
   {'XTRIM', x, 'MINID', '0-1'},
-  {'DEL', s}, {'DEL', h}, {'DEL', z}, {'DEL', x},
+  {'RPUSH', l, 'a', 'b'}, {'EXPIRE', l, ARGV[1]}, {'LPUSH', l, 'c'}, {'LSET', l, '0', 'd'},
+  {'LINDEX', l, '0'}, {'LRANGE', l, '0', '-1'}, {'LTRIM', l, '-2', '-1'},
+  {'DEL', s}, {'DEL', h}, {'DEL', z}, {'DEL', x}, {'DEL', l},
 }
 local failed = {}
 for _, command in ipairs(commands) do

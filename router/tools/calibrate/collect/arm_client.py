@@ -196,8 +196,7 @@ class ArmClient:
 def most_usd(deployment: Deployment, chat: ChatRequest) -> float:
     """Returns an upper bound: the input is bounded, and the output is cut at its limit."""
     needs = Requirements.of(chat)
-    usage = Usage(needs.most_input_tokens, needs.most_output(deployment))
-    return deployment.price.cost_usd(usage)
+    return deployment.price.most_usd(needs.most_input_tokens, needs.most_output(deployment))
 
 
 def answered(intent: Intent, deployment: Deployment, answer: Answer, latency_ms: float) -> Answered:
@@ -210,6 +209,9 @@ def answered(intent: Intent, deployment: Deployment, answer: Answer, latency_ms:
         finish_reason=answer.finish_reason,
         input_tokens=answer.usage.input_tokens,
         output_tokens=answer.usage.output_tokens,
+        cached_tokens=answer.usage.cached_tokens,
+        written_tokens=answer.usage.written_tokens,
+        reasoning_tokens=answer.usage.reasoning_tokens,
         cost_usd=deployment.price.cost_usd(answer.usage),
         latency_ms=latency_ms,
         mean_logprob=answer.mean_logprob,

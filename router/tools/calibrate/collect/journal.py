@@ -57,6 +57,9 @@ class Answered(msgspec.Struct, frozen=True, tag="answer"):
     mean_logprob: float | None = None
     refusal: bool = False
     most_usd: float | None = None
+    cached_tokens: int = 0
+    written_tokens: int = 0
+    reasoning_tokens: int = 0
 
     @property
     def charged_usd(self) -> float:
@@ -68,7 +71,13 @@ class Answered(msgspec.Struct, frozen=True, tag="answer"):
         return Answer(
             text=self.text,
             finish_reason=self.finish_reason,
-            usage=Usage(self.input_tokens, self.output_tokens),
+            usage=Usage(
+                self.input_tokens,
+                self.output_tokens,
+                cached_tokens=self.cached_tokens,
+                written_tokens=self.written_tokens,
+                reasoning_tokens=self.reasoning_tokens,
+            ),
             model=self.model,
             mean_logprob=self.mean_logprob,
             refusal=self.refusal,

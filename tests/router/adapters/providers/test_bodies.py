@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,12 +13,13 @@ from router.adapters.providers.gemini import NO_SIGNATURE, Gemini
 from router.adapters.providers.openai import OpenAI
 from router.adapters.providers.sending.call_ids import PRINTED, CallIds
 from router.adapters.providers.sending.hosts import resolved
-from router.domain.catalog import Deployment, Price
+from router.domain.catalog import BodyRules, Deployment, Price
 from router.domain.chat import (
     ChatRequest,
     Format,
     ImagePart,
     Message,
+    OpaquePart,
     ResponseFormat,
     Role,
     Sampling,
@@ -300,3 +302,71 @@ def test_names_that_gemini_refuses_are_the_caller_s_again_in_the_answer() -> Non
     assembler = Gemini().assembler(HERE, chat)
     list(assembler.whole(json.dumps(whole).encode()))
     assert [c.name for c in assembler.finish().tool_calls] == ["3d_view", "_plain", "other"]
+
+
+EPHEMERAL = {"type": "ephemeral"}
+CACHING = replace(CLAUDE, prompt_caching=True)
+
+
+def marks(value: Any) -> int:
+    if isinstance(value, list):
+        return sum(map(marks, value))
+    if isinstance(value, dict):
+        return ("cache_control" in value) + sum(map(marks, value.values()))
+    return 0
+
+
+def test_anthropic_is_told_to_cache_tools_system_and_conversation() -> None:
+    plain, body = (Anthropic().body(d, CHAT, stream=False) for d in (CLAUDE, CACHING))
+    assert marks(plain) == 0
+    assert marks(body) == 3
+    assert body["tools"][-1] == plain["tools"][-1] | {"cache_control": EPHEMERAL}
+    text = {"type": "text", "text": plain["system"], "cache_control": EPHEMERAL}
+    assert body["system"] == [text]
+    last = plain["messages"][-1]["content"]
+    assert last[-1]["type"] == "tool_result"
+    assert body["messages"][-1]["content"] == [*last[:-1], last[-1] | {"cache_control": EPHEMERAL}]
+    assert body["messages"][:-1] == plain["messages"][:-1]
+
+
+def test_anthropic_caches_for_an_hour_where_it_is_asked_to() -> None:
+    chat = ChatRequest((USER,))
+    body = Anthropic().body(replace(CACHING, cache_ttl_s=3_600), chat, stream=False)
+    (block,) = body["messages"][0]["content"]
+    assert block["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
+    assert "system" not in body
+    assert "tools" not in body
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (BodyRules(omit=("cache_control",)), 0),
+        (BodyRules(omit=("cache_control.ttl",)), 3),
+        (BodyRules(parameters='{"cache_control": {"type": "ephemeral"}}'), 1),
+        (BodyRules(parameters='{"thinking": {"type": "enabled", "budget_tokens": 1024}}'), 3),
+    ],
+)
+def test_what_a_deployment_says_of_caching_is_stronger(rules: BodyRules, expected: int) -> None:
+    there = replace(CACHING, cache_ttl_s=3_600, rules=rules)
+    body = Anthropic().body(there, replace(CHAT, tool_choice=ToolChoice()), stream=False)
+    assert marks(body) == expected
+    assert ("ttl" in json.dumps(body)) is (expected == 3 and "cache_control.ttl" not in rules.omit)
+
+
+def test_thinking_is_never_the_block_that_is_cached() -> None:
+    """An assistant's words may come last, with what was thought behind them."""
+    data = b'{"blocks": [{"thinking": "hm", "signature": "s", "characters": 0}], "unasked": true}'
+    own = OpaquePart("anthropic", "model-1", data)
+    said = Message(Role.ASSISTANT, (TextPart("So:"), own))
+    body = Anthropic().body(CACHING, ChatRequest((USER, said)), stream=False)
+    thought, text = body["messages"][-1]["content"]
+    assert (thought["type"], marks(thought)) == ("thinking", 0)
+    assert (text["type"], text["cache_control"]) == ("text", EPHEMERAL)
+
+
+@pytest.mark.parametrize("dialect", [OpenAI(), Gemini()])
+def test_providers_that_cache_by_themselves_are_told_nothing(dialect: Any) -> None:
+    here = replace(HERE, prompt_caching=True)
+    told = dialect.body(here, CHAT, stream=False)
+    assert told == dialect.body(HERE, CHAT, stream=False)

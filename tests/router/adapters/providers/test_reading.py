@@ -154,7 +154,7 @@ def test_anthropic_endings(said: str, reason: FinishReason, *, refusal: bool) ->
 def test_anthropic_cached_input_is_charged() -> None:
     usage = {"input_tokens": 3, "cache_read_input_tokens": 50, "cache_creation_input_tokens": 7}
     body = {"content": [], "stop_reason": "end_turn", "usage": usage | {"output_tokens": 1}}
-    assert _whole(Anthropic(), body).usage == Usage(60, 1)
+    assert _whole(Anthropic(), body).usage == Usage(60, 1, cached_tokens=50, written_tokens=7)
 
 
 def test_gemini_thoughts_are_charged_but_no_answer() -> None:
@@ -168,7 +168,8 @@ def test_gemini_thoughts_are_charged_but_no_answer() -> None:
         },
     }
     answer = _whole(Gemini(), body)
-    assert (answer.text, answer.usage, answer.mean_logprob) == ("Ten.", Usage(4, 32), -0.25)
+    assert (answer.text, answer.mean_logprob) == ("Ten.", -0.25)
+    assert answer.usage == Usage(4, 32, reasoning_tokens=30)
 
 
 def test_gemini_blocks_a_prompt() -> None:

@@ -58,6 +58,7 @@ async def _renewed(storage: Storage) -> object:
 
 NOW = replace(RECORD, created_ms=int(time.time() * 1_000))
 SETTLED = replace(UNSETTLED, id="d-2", settled=True)
+TOLD = FeedbackReport(quality=0.5, correction=True)
 CALLS: dict[str, Call] = {
     "create": lambda s: s.tenants.create(ACME, hash_key("k")),
     "find": lambda s: s.tenants.find(hash_key("k")),
@@ -76,6 +77,7 @@ CALLS: dict[str, Call] = {
     "record decide": lambda s: s.decisions.record(replace(UNSETTLED, id="d-2")),
     "settle": lambda s: s.decisions.settle(SETTLED, OutcomeReport(1, 2, 3)),
     "feedback": lambda s: s.decisions.feedback("acme", RECORD.id, FeedbackReport(quality=0.5)),
+    "session feedback": lambda s: s.decisions.session_feedback("acme", RECORD.session_id, TOLD),
     "reasked": lambda s: s.decisions.reasked("d-2", 0.9, 0.5),
     "audited": lambda s: s.decisions.audited(Audited(RECORD.id, 1.0, 0.5)),
     "decision": lambda s: s.decisions.get("acme", RECORD.id),

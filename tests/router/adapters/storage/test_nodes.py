@@ -18,6 +18,7 @@ from router.adapters.storage import Nodes, Storage, StorageSettings, open_storag
 from router.adapters.storage.link.address import ByCluster
 from router.adapters.storage.server_facts import Unfit, findings
 from router.domain.errors import StorageUnavailable
+from router.domain.records import FeedbackReport
 from router.domain.tenants import Tenant, hash_key
 from tests.contract.samples import RECORD
 from tests.stores import Server, free_port, ready, spawn, stored
@@ -194,6 +195,10 @@ async def test_everything_of_a_store_works_in_one_slot(tmp_path: Path) -> None:
             assert await storage.lease.acquire("me", 60_000) is not None
             found = [each async for each in storage.kept.each(10)]
             assert [each.id for each in found] == ["d-1"]
+            turn = replace(RECORD, id="d-2", session_id="d2", created_ms=int(time.time() * 1_000))
+            await storage.decisions.record(turn)
+            told = FeedbackReport(quality=1.0)
+            assert (await storage.decisions.session_feedback("acme", "d2", told)).decisions == 1
             facts = await storage.tried()
             assert {one.what for one in findings(facts) if one.grave} == {
                 Unfit.NOT_DURABLE

@@ -18,6 +18,7 @@ from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, ope
 from router.adapters.storage.codec import PACKED, encode, pack_record, read_record
 from router.adapters.storage.keys import Keys
 from router.domain.catalog import Price
+from router.domain.errors import OutcomeConflict
 from router.domain.logged_context import rounded, single
 from router.domain.records import (
     AttemptOutcome,
@@ -29,6 +30,7 @@ from router.domain.records import (
     Observation,
     OutcomeReport,
     StepTaken,
+    TurnFacts,
     session_digest,
 )
 from tests.contract.samples import ATTEMPT, CHOICE, RECORD, UNSETTLED
@@ -51,6 +53,8 @@ DICTIONARY = "419d2a8c5fad2b9e6535a6c73fae8dc04465422e6bdbb565c5643d9ab40cce3f"
 MOST_BYTES = 850
 """Of a decision that is no longer in the log; 3,572 as plain MessagePack in a hash."""
 MOST_LOGGED_BYTES = 700
+MOST_OF_A_TURN = 1_150
+"""With the prices of its plans and its place in the conversation."""
 
 
 def realistic(seed: int = 0) -> DecisionRecord:
@@ -105,7 +109,31 @@ def realistic(seed: int = 0) -> DecisionRecord:
     )
 
 
+def of_a_conversation(seed: int = 0) -> DecisionRecord:
+    """The same in the third turn of a conversation, priced for this request."""
+    rng, record = np.random.default_rng(seed), realistic(seed)
+    choice = record.choice
+    assert choice is not None
+    plans = [plan for plan, _ in choice.probabilities]
+    context = replace(
+        choice.context, conversation=rounded(rng.random(8)), application=int(rng.integers(2**31))
+    )
+    prices = tuple((p, *(single(n) for n in (rng.random(3) * 0.01).tolist())) for p in plans)
+    choice = replace(choice, context=context, prices=prices, turns_ahead=single(1.7))
+    turn = TurnFacts(
+        application=rng.bytes(8).hex(),
+        number=3,
+        input_bytes=23_456,
+        warm=(("cheap-primary", 4_321), ("deep", 2_468)),
+        spent_usd=rng.random() * 0.01,
+        stay_usd=rng.random() * 0.01,
+    )
+    attempts = [replace(a, cached_tokens=4_096, input_usd=0.001) for a in record.attempts]
+    return replace(record, choice=choice, turn=turn, attempts=tuple(attempts))
+
+
 RECORDS = {
+    "conversation": of_a_conversation(),
     "plain": RECORD,
     "unsettled": replace(UNSETTLED, price=Price(0.15, 0.6)),
     "cached": DecisionRecord("A-1", "acme", 1, RECORD.mode, cache=CacheStatus.SEMANTIC),
@@ -189,6 +217,16 @@ async def test_a_decision_is_small_in_the_store(shared: Storage, bare: Redis, ke
         assert await shared.decisions.get("acme", record.id) == record
 
 
+async def test_a_turn_of_a_conversation_is_small_too(
+    shared: Storage, bare: Redis, keys: Keys
+) -> None:
+    records = [of_a_conversation(seed) for seed in range(50)]
+    for record in records:
+        await shared.decisions.record(record)
+    sizes = [await bare.memory_usage(keys.decision(r.id), samples=0) for r in records]
+    assert np.mean(sizes) < MOST_OF_A_TURN
+
+
 async def test_a_settled_record_replaces_a_longer_one(
     shared: Storage, bare: Redis, keys: Keys
 ) -> None:
@@ -199,6 +237,20 @@ async def test_a_settled_record_replaces_a_longer_one(
     assert await shared.decisions.get("acme", "long") == settled
     left = await bare.hkeys(keys.decision("long"))
     assert sum(name[:1] == b"r" and name[1:].isdigit() for name in left) <= 8
+
+
+async def test_a_report_of_an_earlier_version_is_known_when_it_comes_again(
+    shared: Storage, bare: Redis, keys: Keys
+) -> None:
+    """It was kept without counts of what was cached, written and thought."""
+    await shared.decisions.record(replace(UNSETTLED, id="told"))
+    report = OutcomeReport(1.0, 2, 3)
+    kept = encode({"latency_ms": 1.0, "input_tokens": 2, "output_tokens": 3, "failure": ""})
+    await bare.hset(keys.decision("told"), mapping={"settled": 1, "outcome": kept})
+    settled = replace(UNSETTLED, id="told", settled=True)
+    assert not await shared.decisions.settle(settled, report)
+    with pytest.raises(OutcomeConflict):
+        await shared.decisions.settle(settled, replace(report, cached_tokens=1))
 
 
 async def test_a_huge_record_is_kept_whole(shared: Storage, bare: Redis, keys: Keys) -> None:

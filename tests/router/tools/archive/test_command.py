@@ -13,8 +13,10 @@ from click.testing import CliRunner, Result
 from router.app.process import opened_storage
 from router.cli import main
 from router.config import load_config
-from router.domain.records import CacheStatus, FeedbackReport
+from router.domain.records import CacheStatus, FeedbackReport, session_digest
 from tests.contract.samples import RECORD
+
+SESSION = session_digest("acme", "s")
 
 
 def run(*words: object) -> Result:
@@ -30,6 +32,11 @@ def written(config: Path) -> Path:
             cached = replace(RECORD, id="c-1", choice=None, attempts=(), cache=CacheStatus.EXACT)
             await storage.decisions.record(cached)
             await storage.decisions.feedback("acme", "d-1", FeedbackReport(quality=0.75))
+            turn = replace(RECORD, created_ms=now_ms, session_id=SESSION)
+            for n in range(3):
+                await storage.decisions.record(replace(turn, id=f"s-{n}"))
+            told = FeedbackReport(quality=0.5)
+            await storage.decisions.session_feedback("acme", SESSION, told)
 
     asyncio.run(write())
     return config
@@ -39,10 +46,10 @@ def test_log_verify_accepts_an_export(written: Path, tmp_path: Path) -> None:
     out = tmp_path / "archive"
     done = run("log", "export", "--config", written, "--out", out)
     assert (done.exit_code, done.stderr) == (0, "")
-    assert "2 events in 1 new files" in done.stdout
+    assert "8 events in 1 new files" in done.stdout
     checked = run("log", "verify", out)
     assert checked.exit_code == 0
-    assert "1 files, 2 events, 0 missing: whole" in checked.stdout
+    assert "1 files, 8 events, 0 missing: whole" in checked.stdout
     next(out.glob("*.parquet")).write_bytes(b"")
     broken = run("log", "verify", out)
     assert broken.exit_code == 1
@@ -63,6 +70,31 @@ def test_explain_shows_estimates_attempts_and_feedback(written: Path) -> None:
         assert words in shown.stdout
     cached = run("explain", "c-1", "--config", written)
     assert "answered from the cache (exact): nothing was decided" in cached.stdout
+
+
+def test_explain_shows_the_parts_of_the_tokens(config: Path) -> None:
+    attempt = replace(
+        RECORD.attempts[-1],
+        input_tokens=4_321,
+        cached_tokens=3_210,
+        written_tokens=987,
+        output_tokens=654,
+        reasoning_tokens=543,
+    )
+
+    async def write() -> None:
+        async with opened_storage(load_config(config, {}), {}) as storage:
+            await storage.decisions.record(replace(RECORD, attempts=(attempt,)))
+
+    asyncio.run(write())
+    shown = run("explain", RECORD.id, "--config", config).stdout.split()
+    for number in ("4321", "3210", "987", "654", "543"):
+        assert number in shown
+
+
+def test_explain_tells_feedback_of_the_session_from_its_own(written: Path) -> None:
+    shown = run("explain", "s-1", "--config", written)
+    assert "feedback: quality 0.5, of its whole session (weight 0.333)" in shown.stdout
 
 
 def test_explain_reports_an_unknown_decision(written: Path) -> None:

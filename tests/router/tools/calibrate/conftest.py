@@ -24,7 +24,7 @@ from demo.stack import free_port
 class Upstream:
     """answer: (model, text of the last message) -> (status, text). asked: models.
 
-    headers: of answers that are errors.
+    headers: of answers that are errors. counted: more of the usage.
     """
 
     answer: Callable[[str, str], tuple[int, str]] = lambda _model, _text: (200, "4")
@@ -33,6 +33,7 @@ class Upstream:
     input_tokens: int = 10
     output_tokens: int = 5
     headers: dict[str, str] = field(default_factory=dict)
+    counted: dict[str, object] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     at_once: int = 0
     most_at_once: int = 0
@@ -52,6 +53,7 @@ class Upstream:
             return JSONResponse(body, status_code=status, headers=self.headers)
         message = {"role": "assistant", "content": text}
         usage = {"prompt_tokens": self.input_tokens, "completion_tokens": self.output_tokens}
+        usage |= self.counted
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return JSONResponse(
             {"id": "x", "model": body["model"], "choices": [choice], "usage": usage}

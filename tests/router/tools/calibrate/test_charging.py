@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from router.domain.catalog import Arm
+from router.domain.catalog import Arm, Price
+from router.domain.chat import Usage
 from router.tools.calibrate.collect.arm_client import Missing, most_usd
 from router.tools.calibrate.collect.budget import Budget
 from router.tools.calibrate.collect.journal import Answered, Failed, Journal
@@ -181,3 +182,25 @@ async def test_the_estimate_uses_the_output_limit_that_is_sent(
             likely_usd = collector.likely_usd(prompts()[0], 400)
             assert COST_USD < likely_usd <= collector.most_usd(prompts()[0])
     assert "2 answers to get" in told
+
+
+async def test_a_call_costs_what_its_parts_cost(upstream: Upstream, path: Path) -> None:
+    """The journal keeps the parts; a budget covers the dearest of them."""
+    upstream.counted = {
+        "prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": 4},
+    }
+    arms = catalog(upstream.port, a=["m"])
+    dear = replace(arms.arms["a"].deployments[0], price=Price(1.0, 10.0, 0.1, 1.25, 12.0))
+    plain = replace(dear, price=Price(1.0, 10.0))
+    assert most_usd(dear, prompts()[0].chat) > 1.19 * most_usd(plain, prompts()[0].chat)
+    arms = replace(arms, arms={"a": Arm("a", (dear,))})
+    for _ in range(2):  # told, then read back
+        with Journal.open(path) as journal:
+            async with asking(arms, journal) as client:
+                reply, _ = await ask(client)
+        assert isinstance(reply, Answered)
+        assert reply.cost_usd == pytest.approx((1 + 0.6 + 3.75 + 10 + 48) / 1e6)
+        assert reply.answer.usage == Usage(
+            10, 5, cached_tokens=6, written_tokens=3, reasoning_tokens=4
+        )

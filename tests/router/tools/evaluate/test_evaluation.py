@@ -114,6 +114,15 @@ def test_default_feedback_is_no_case() -> None:
     assert feedback_in(told) == {"a": 0.2}
 
 
+def test_of_a_session_s_decisions_one_is_measured_on_average() -> None:
+    told = [FeedbackGiven(f"d-{n}", 1.0, session_share=0.25) for n in range(400)]
+    found = feedback_in(told)
+    assert len(found) == pytest.approx(100, abs=40)
+    assert feedback_in([replace(each, quality=0.0, replaces=1.0) for each in told]).keys() == (
+        found.keys()
+    )
+
+
 def test_a_served_second_opinion_is_no_failure_of_its_case() -> None:
     asked = Plan("checked", ("cheap", "good"), 0.01, second="other")
     event = world(8, n=1).events[0]

@@ -22,7 +22,7 @@ from router.config import Config
 from router.config.values import catalog_of
 from router.domain.events import FeedbackGiven
 from router.domain.logged_context import log_context
-from router.domain.records import FeedbackReport, LoggedContext
+from router.domain.records import FeedbackReport, LoggedContext, session_digest
 from router.learning.learner import Learner
 from router.learning.replay import LogIncomplete, ReplayDiffers
 from router.ports.observer import Observer
@@ -171,6 +171,32 @@ async def test_replay_learns_corrections_and_default_feedback(
         assert (defaulted.decision_id, defaulted.quality) == ("silent", 0.8)
         assert defaulted.by_default
         await export(storage.events, tmp_path / "log")
+    again = await replayed(loaded, {}, tmp_path / "log", verify=True)
+    assert again.payload == stored.payload
+
+
+async def test_replay_learns_what_sessions_were_credited_with(
+    loaded: Config, storage: Storage, watching: Watching, tmp_path: Path
+) -> None:
+    session = session_digest("acme", "s")
+    section = loaded.learning.model_copy(update={"max_tenant_share": 0.2})
+    loaded = loaded.model_copy(update={"learning": section})
+    await write(storage, 0, 30, "loud,loud,acme")
+    for n in range(4):
+        (known,) = await storage.events.records([f"d-{n}"])
+        assert known is not None
+        turn = replace(known, id=f"s-{n}", tenant="acme", session_id=session, feedback=None)
+        await storage.decisions.record(turn)
+    told = FeedbackReport(quality=0.75)
+    await storage.decisions.session_feedback("acme", session, told)
+    await caught_up(learner(loaded, storage, watching), storage)
+    await storage.client.call("DEL", "ar:lease")
+    right = FeedbackReport(quality=0.25, correction=True)
+    await storage.decisions.session_feedback("acme", session, right)
+    await storage.decisions.feedback("acme", "s-1", FeedbackReport(quality=1.0))
+    stored = await caught_up(learner(loaded, storage, watching), storage)
+    assert (await replayed(loaded, {}, None, verify=True)).payload == stored.payload
+    await export(storage.events, tmp_path / "log")
     again = await replayed(loaded, {}, tmp_path / "log", verify=True)
     assert again.payload == stored.payload
 

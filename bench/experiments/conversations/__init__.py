@@ -1,0 +1,1 @@
+"""Experiment: recorded outcomes made into conversations with a provider's prompt cache."""

@@ -1,0 +1,59 @@
+"""What the service is compared as: with and without Vowpal Wabbit, priced and blind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from bandit.adaptive.policy import NAME as ADAPTIVE
+from bench.lab.setup import Variant
+
+OURS: Final = "adaptive, no VW"
+OURS_VW: Final = "adaptive"
+BLIND: Final = "blind to the request"
+KEPT: Final = "first kept, learned"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A way to choose by what the service has learned.
+
+    vw: with the heads of Vowpal Wabbit. priced: by the request itself, else at a mean price. ahead:
+    turns that are valued at most. keeps: the first choice stays. application, conversation: whether
+    contexts tell them.
+    """
+
+    name: str
+    vw: bool = False
+    priced: bool = True
+    ahead: float = 3.0
+    keeps: bool = False
+    application: bool = True
+    conversation: bool = True
+
+    @property
+    def variant(self) -> Variant:
+        return Variant(self.name, ADAPTIVE, self.vw)
+
+
+PRODUCTS: Final = (
+    Product(OURS),
+    Product(OURS_VW, vw=True),
+    Product(BLIND, priced=False, application=False, conversation=False),
+    Product(KEPT, keeps=True),
+)
+PARTS: Final = (
+    Product("this turn's price alone", ahead=0.0),
+    Product("one turn ahead", ahead=1.0),
+    Product("mean price, whole context", priced=False),
+    Product("no application", application=False),
+    Product("no features of the conversation", conversation=False),
+    Product("the question alone", application=False, conversation=False),
+)
+"""Without VW, each with one part taken away."""
+
+
+def compared(vw: str, *, parts: bool) -> tuple[Product, ...]:
+    """Returns the products to run; vw: on, off or both."""
+    left_out = {"on": OURS, "off": OURS_VW}.get(vw)
+    return tuple(p for p in PRODUCTS if p.name != left_out) + (PARTS if parts else ())
