@@ -209,6 +209,8 @@ class TurnFacts:
     turn. input_bytes: of everything that is sent. warm: (deployment, input tokens it has read of
     this conversation before, while its cache keeps them). spent_usd: of the conversation, this
     turn included; stay_usd: what it had cost if the deployment of its first turn had answered all.
+    key: hash of the messages, under which the turn is kept when the outcome of `DECIDE` comes; ""
+    for other modes.
     """
 
     application: str = ""
@@ -217,6 +219,7 @@ class TurnFacts:
     warm: tuple[tuple[str, int], ...] = ()
     spent_usd: float = 0.0
     stay_usd: float = 0.0
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

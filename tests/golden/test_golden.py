@@ -45,6 +45,7 @@ ADDED = (
     r".*\.price\.(cached_input_usd_per_mtok|cache_write_usd_per_mtok|reasoning_usd_per_mtok)",
     r".*\.(session_share|replaces_share)",
     r"ar:turn:\S+ string .*",
+    r"ar:snapshots hash \*:payload\.meta\.rates\..*",
     r"ar:session-decisions:\S+ .*",
 )
 """Written beside what the data holds; an older version leaves it alone."""

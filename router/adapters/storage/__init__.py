@@ -24,7 +24,7 @@ from router.adapters.storage.server_facts import (
     refused_commands,
     saves_of,
 )
-from router.adapters.storage.sessions import RedisSessions
+from router.adapters.storage.sessions import RedisConversations, RedisSessions
 from router.adapters.storage.settings import CacheBounds, StorageSettings
 from router.adapters.storage.snapshots import RedisLease, RedisSnapshotStore
 from router.adapters.storage.survey import RedisKeptDecisions, RedisSurvey
@@ -55,6 +55,7 @@ class Storage:
     defaults: RedisDefaults
     events: RedisEventLog
     sessions: RedisSessions
+    conversations: RedisConversations
     idempotency: RedisIdempotency
     snapshots: RedisSnapshotStore
     lease: RedisLease
@@ -153,6 +154,7 @@ def build_storage(
         defaults=RedisDefaults(client, keys, clock, settings),
         events=events,
         sessions=RedisSessions(client, keys),
+        conversations=RedisConversations(client, keys),
         idempotency=RedisIdempotency(client, keys),
         snapshots=RedisSnapshotStore(client, keys, settings.keep_snapshots, _new_epoch),
         lease=RedisLease(client, keys),

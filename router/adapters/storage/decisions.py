@@ -54,12 +54,13 @@ class RedisDecisionLog:
         self._keep_session_s = int(settings.join_window_s + GRACE_S)
 
     async def record(self, record: DecisionRecord) -> None:
-        learnable = record.choice is not None
+        # Of one that is locked nothing was chosen, but its attempts tell what is charged.
+        learnable = 1 if record.choice is not None else 2 * record.locked
         facts: tuple[Word, ...] = (
             record.tenant,
             record.created_ms,
             pack_record(record),
-            learnable + 0,
+            learnable,
             record.settled + 0,
             record.id if self._default else "",
         )
