@@ -82,8 +82,13 @@ class SessionSettings:
 class Conversations(Protocol):
     """Conversations by the hash of their messages up to an answer; kept by tenant."""
 
-    async def find(self, keys: Sequence[str]) -> Sequence[Conversation | None]:
-        """Returns them in the order asked; None for what is not known, or can't be read."""
+    async def find(
+        self, keys: Sequence[str], deployments: Sequence[str]
+    ) -> Sequence[Conversation | None]:
+        """Returns them in the order asked; None for what is not known, or can't be read.
+
+        deployments: those that there are; nothing is told of others.
+        """
         ...
 
     async def keep(self, key: str, conversation: Conversation, ttl_s: int) -> None: ...

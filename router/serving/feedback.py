@@ -86,7 +86,7 @@ class FeedbackService:
     ) -> tuple[DecisionRecord, Conversation | None]:
         """Returns the record with what its conversation has cost, and that with this turn.
 
-        None where the call was not answered, or where it is not known what it was a turn of.
+        None where the call was not answered, or the store is away.
         """
         turn, (attempt,) = record.turn, record.attempts
         known = {d.name: d for d in self._catalog.deployments()}
@@ -94,24 +94,30 @@ class FeedbackService:
         answered = attempt.outcome is AttemptOutcome.ACCEPTED
         if turn is None or not turn.key or deployment is None or not answered:
             return record, None
-        before = await self._conversation(turn.key)
+        before = await self._conversation(record.id)
         if before is None:
             return record, None
         after = after_turn(
-            before, deployment, record.attempts, record.created_ms, first=known.get(before.first)
+            before,
+            deployment,
+            record.attempts,
+            record.created_ms,
+            first=known.get(before.first),
+            remember_s=self._remember_s,
         )
         spent_usd = turn.spent_usd + attempt.cost_usd
         stay_usd = turn.stay_usd + after.stay_usd - before.stay_usd
         told = replace(turn, spent_usd=spent_usd, stay_usd=stay_usd)
         return replace(record, turn=told), after
 
-    async def _conversation(self, key: str) -> Conversation | None:
+    async def _conversation(self, decision_id: str) -> Conversation | None:
+        """Returns the turns before a decision, as it found them; None while the store is away."""
         try:
-            (found,) = await self._conversations.find([key])
+            (found,) = await self._conversations.find([decision_id], self._catalog.names())
         except StorageUnavailable:
             self._observer.degraded("conversation")
             return None
-        return found
+        return found or Conversation()
 
     async def _keep(self, key: str, conversation: Conversation) -> None:
         try:

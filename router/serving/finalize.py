@@ -65,11 +65,14 @@ class Finalizer:
     def keep_turn(self, state: RequestState) -> None:
         """Keep an answered turn beside the decision's write, in the same round trip.
 
-        A turn of `DECIDE` waits for its outcome: until then what was known before is found by it.
+        A turn of `DECIDE` is not answered yet: its outcome finds what came before it by its id.
         """
-        known = state.conversation if state.mode is Mode.DECIDE else state.turn_after(self._catalog)
+        if state.mode is not Mode.DECIDE:
+            key, known = state.turn_keys.own, state.turn_after(self._catalog, self._remember_s)
+        else:
+            key, known = state.id, state.conversation if state.conversation.turns else None
         if known is not None:
-            self._background.start(self._remember(state.turn_keys.own, known))
+            self._background.start(self._remember(key, known))
 
     async def _remember(self, key: str, conversation: Conversation) -> None:
         try:

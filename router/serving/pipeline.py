@@ -239,7 +239,7 @@ class Pipeline:
         if not state.turn_keys.earlier:
             return
         try:
-            found = await self.conversations.find(state.turn_keys.earlier)
+            found = await self.conversations.find(state.turn_keys.earlier, self.catalog.names())
         except StorageUnavailable:
             self.observer.degraded("conversation")
             return

@@ -10,6 +10,7 @@ from router.domain import MS_PER_S
 from router.domain.catalog import Arm, Catalog, Deployment, Plan
 from router.domain.chat import Answer, FinishReason, Usage
 from router.domain.conversations import (
+    REMEMBER_S,
     Conversation,
     TurnKeys,
     after_turn,
@@ -177,15 +178,22 @@ class RequestState:
         able = [d.name for d in deployments if self.needs.met_by(d)]
         run.deployment = next((name for name in able if self.is_healthy(name)), able[0])
 
-    def turn_after(self, catalog: Catalog) -> Conversation | None:
-        """Returns the conversation with this turn; None where no call answered it."""
+    def turn_after(self, catalog: Catalog, remember_s: int = REMEMBER_S) -> Conversation | None:
+        """Returns the conversation with this turn; None where no call answered it.
+
+        remember_s: how long what was read is carried along.
+        """
         run = self.run
         if self.hit is not None or run is None or run.answer is None:
             return None
         known = {d.name: d for d in catalog.deployments()}
-        first = known.get(self.conversation.first)
         return after_turn(
-            self.conversation, known[run.deployment], run.attempts, self.began_ms, first=first
+            self.conversation,
+            known[run.deployment],
+            run.attempts,
+            self.began_ms,
+            first=known.get(self.conversation.first),
+            remember_s=remember_s,
         )
 
     def _turn_facts(self, catalog: Catalog) -> TurnFacts:

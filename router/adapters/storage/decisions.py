@@ -54,8 +54,9 @@ class RedisDecisionLog:
         self._keep_session_s = int(settings.join_window_s + GRACE_S)
 
     async def record(self, record: DecisionRecord) -> None:
-        # Of one that is locked nothing was chosen, but its attempts tell what is charged.
-        learnable = 1 if record.choice is not None else 2 * record.locked
+        # Where nothing was chosen, as in loops of tools, attempts still tell what is charged.
+        has_calls = record.locked or bool(record.attempts)
+        learnable = 1 if record.choice is not None else 2 * has_calls
         facts: tuple[Word, ...] = (
             record.tenant,
             record.created_ms,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -11,6 +15,7 @@ import numpy as np
 from router.adapters.storage.client import Client, load
 from router.adapters.storage.codec import Codec, encode
 from router.adapters.storage.keys import Keys
+from router.domain import MS_PER_S
 from router.domain.conversations import Conversation, Seen
 from router.domain.errors import StorageCorrupt
 from router.domain.records import SessionTurn
@@ -93,16 +98,20 @@ def _widened(turn: SessionTurn, size: int) -> SessionTurn:
     return replace(turn, embedding=whole)
 
 
-class _Kept(msgspec.Struct, array_like=True):
-    """A conversation without the names of fields, each deployment's name once.
+_READING: Final = struct.Struct("<4sIH")
+_MOST_TOKENS: Final = 2**32 - 1
+_MOST_AGE_S: Final = 2**16 - 1
 
-    tokens, ages_ms: of those that have read of it, in the order of the names; the age is how long
-    before `at_ms`. first, last: indexes of names, -1 for none.
+
+class _Kept(msgspec.Struct, array_like=True):
+    """A conversation in few bytes: deployments by their marks, without the names of fields.
+
+    readings: mark, tokens and age of each deployment that has read of it. The age is in whole
+    seconds before `at_ms`. The first and the last deployment stand here too; one that has read
+    nothing has no tokens. first, last: numbers of readings, -1 for none.
     """
 
-    names: list[str] = []
-    tokens: list[int] = []
-    ages_ms: list[int] = []
+    readings: bytes = b""
     at_ms: int = 0
     turns: int = 0
     first: int = -1
@@ -121,27 +130,37 @@ class RedisConversations:
         self._client = client
         self._keys = keys
 
-    async def find(self, keys: Sequence[str]) -> Sequence[Conversation | None]:
+    async def find(
+        self, keys: Sequence[str], deployments: Sequence[str]
+    ) -> Sequence[Conversation | None]:
         if not keys:
             return ()
         found = await self._client.call("MGET", *map(self._keys.turn, keys))
-        return [None if data is None else _unfolded(data) for data in found]
+        names = {_mark(name): name for name in deployments} if any(found) else {}
+        return [None if data is None else _unfolded(data, names) for data in found]
 
     async def keep(self, key: str, conversation: Conversation, ttl_s: int) -> None:
         data = encode(_folded(conversation))
         await self._client.call("SET", self._keys.turn(key), data, "EX", ttl_s)
 
 
+@lru_cache(maxsize=1_024)
+def _mark(deployment: str) -> bytes:
+    """Returns bytes that stand for a name, which may be long."""
+    return blake2b(deployment.encode(), digest_size=4).digest()
+
+
 def _folded(conversation: Conversation) -> _Kept:
-    seen = conversation.seen
-    at_ms = max((s.at_ms for _, s in seen), default=0)
+    at_ms = max((seen.at_ms for _, seen in conversation.seen), default=0)
+    readings = {name: _reading(name, seen, at_ms) for name, seen in conversation.seen}
     ends = (conversation.first, conversation.last)
-    names = list(dict.fromkeys((*(name for name, _ in seen), *filter(None, ends))))
+    readings |= {
+        name: _READING.pack(_mark(name), 0, 0) for name in ends if name and name not in readings
+    }
+    names = list(readings)
     first, last = (names.index(name) if name else -1 for name in ends)
     return _Kept(
-        names,
-        [s.tokens for _, s in seen],
-        [at_ms - s.at_ms for _, s in seen],
+        b"".join(readings.values()),
         at_ms,
         conversation.turns,
         first,
@@ -151,23 +170,32 @@ def _folded(conversation: Conversation) -> _Kept:
     )
 
 
-def _unfolded(data: bytes) -> Conversation | None:
+def _reading(name: str, seen: Seen, at_ms: int) -> bytes:
+    """Returns what is kept of it; it may become older, and is forgotten where it is very old."""
+    age_s = -((seen.at_ms - at_ms) // MS_PER_S)
+    tokens = min(seen.tokens, _MOST_TOKENS) if age_s <= _MOST_AGE_S else 0
+    return _READING.pack(_mark(name), tokens, min(age_s, _MOST_AGE_S))
+
+
+def _unfolded(data: bytes, names: Mapping[bytes, str]) -> Conversation | None:
     """None for what can't be read: the conversation goes on as a new one."""
     try:
         kept = _kept.decode(data)
-    except StorageCorrupt:
+        readings = list(_READING.iter_unpack(kept.readings))
+    except (StorageCorrupt, struct.error):
         return None
-    names = kept.names
-    if not (len(kept.tokens) == len(kept.ages_ms) <= len(names)):
+    if max(kept.first, kept.last) >= len(readings):
         return None
-    if max(kept.first, kept.last) >= len(names):
-        return None
-    read = zip(names, kept.tokens, kept.ages_ms, strict=False)
+    known = [names.get(mark, "") for mark, _, _ in readings]
     return Conversation(
-        seen=tuple((name, Seen(tokens, kept.at_ms - age)) for name, tokens, age in read),
+        seen=tuple(
+            (name, Seen(tokens, kept.at_ms - age_s * MS_PER_S))
+            for name, (_, tokens, age_s) in zip(known, readings, strict=True)
+            if name and tokens
+        ),
         turns=kept.turns,
-        first=names[kept.first] if kept.first >= 0 else "",
-        last=names[kept.last] if kept.last >= 0 else "",
+        first=known[kept.first] if kept.first >= 0 else "",
+        last=known[kept.last] if kept.last >= 0 else "",
         spent_usd=kept.spent_usd,
         stay_usd=kept.stay_usd,
     )
