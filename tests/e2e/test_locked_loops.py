@@ -13,7 +13,8 @@ from adaptive_router.v1 import chat_pb2, router_pb2
 from router.domain.events import Decided
 from router.domain.records import DecisionRecord
 from router.domain.tenants import TenantLimits
-from tests.e2e.conftest import Router, until
+from router.learning.learner_state import split
+from tests.e2e.conftest import Router, learned, until
 from tests.e2e.test_tool_loops import STEPS, TOOL, Thinker, thinkers
 from tests.e2e.wire import Asked, Reply, Wire, on_uvloop, routed, whole
 
@@ -141,11 +142,18 @@ async def test_who_asked_answers_for_ten_steps_whoever_is_cheaper(
 @on_uvloop
 async def test_a_locked_turn_is_no_choice_and_still_tells_what_is_charged(tmp_path: Path) -> None:
     models = thinkers()
-    async with routed(tmp_path, wired(models, "kimi"), sections=CHEAPEST.format("kimi")) as router:
+    sections = CHEAPEST.format("kimi")
+    async with routed(tmp_path, wired(models, "kimi"), sections=sections, learns=True) as router:
         walk = Walk(router)
         for options in ({"arm": "gemini"}, {}, {}):
             await walk.step(**options)
         records = await decided(router)
+        await learned(router, (f"Tell me of moss, {n}." for n in range(1_000)))
+        stored = await router.storage.snapshots.load()
+    assert stored is not None
+    rates = split(stored.payload).rates
+    assert rates is not None
+    assert rates["all"][1:3] == pytest.approx([1, 1], rel=0.02)  # a second and a later turn
     _, second, third = (records[r.decision_id] for r in walk.receipts)
     receipt = walk.receipts[1]
     assert (receipt.locked, receipt.propensity, receipt.plan, receipt.policy) == (True, 1, "", "")
