@@ -41,8 +41,9 @@ class Seen:
 class Conversation:
     """What is known of the turns before a request; the default is a conversation that begins.
 
-    seen: by deployment, what it last read of it. turns: answered so far. first, last: deployments
-    that answered the first and the last of them. spent_usd, stay_usd: as in `TurnFacts`.
+    seen: by deployment, what it last read of it. turns: answered so far, by whomever. first, last:
+    deployments that answered the first and the last that are known. spent_usd, stay_usd: as in
+    `TurnFacts`.
     """
 
     seen: tuple[tuple[str, Seen], ...] = ()
@@ -158,6 +159,7 @@ def after_turn(
     attempts: Sequence[Attempt],
     now_ms: int,
     *,
+    number: int = 0,
     first: Deployment | None = None,
     remember_s: int = REMEMBER_S,
 ) -> Conversation:
@@ -168,6 +170,7 @@ def after_turn(
         deployment: The one whose answer was served.
         attempts: Every call of the turn, paid for and read by who was called.
         now_ms: When it was answered, since the epoch.
+        number: `turn_number` of the turn; 0 for the one after those that are known.
         first: The deployment named by `before.first`; None where it is not configured any more.
         remember_s: How long what was read is carried along.
 
@@ -177,7 +180,7 @@ def after_turn(
     served = served_attempt(attempts, deployment.name)
     return Conversation(
         seen=_seen_after(before, attempts, now_ms, remember_s),
-        turns=before.turns + 1,
+        turns=number or before.turns + 1,
         first=deployment.name if is_first else before.first,
         last=deployment.name,
         spent_usd=before.spent_usd + sum(a.cost_usd for a in attempts),

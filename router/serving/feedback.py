@@ -102,6 +102,7 @@ class FeedbackService:
             deployment,
             record.attempts,
             record.created_ms,
+            number=turn.number,
             first=known.get(before.first),
             remember_s=self._remember_s,
         )

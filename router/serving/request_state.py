@@ -192,6 +192,7 @@ class RequestState:
             known[run.deployment],
             run.attempts,
             self.began_ms,
+            number=turn_number(self.conversation, self.request.chat),
             first=known.get(self.conversation.first),
             remember_s=remember_s,
         )
