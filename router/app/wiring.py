@@ -203,6 +203,7 @@ class _Wiring:
             auditor=self._auditor(),
             embedder=adapters.embedder,
             health=stores.health,
+            conversations=adapters.storage.conversations,
             admission=self.admission,
             cache=self._cache,
             followers=self._followers(),
@@ -228,6 +229,8 @@ class _Wiring:
             rate=self._feedback_rate,
             background=self._adapters.background,
             observer=self._adapters.observer,
+            conversations=self._adapters.storage.conversations,
+            sessions=self._config.sessions,
         )
 
     @cached_property
@@ -295,6 +298,7 @@ class _Wiring:
             embedder=adapters.embedder,
             observer=adapters.observer,
             stopwatch=self._stopwatch,
+            lock_tool_loops=self._config.sessions.tool_loops == "locked",
             prices=request_prices_of(self._config, self._catalog),
         )
 
@@ -308,6 +312,8 @@ class _Wiring:
             background=adapters.background,
             observer=adapters.observer,
             continuity=self._stores.continuity,
+            conversations=adapters.storage.conversations,
+            sessions=self._config.sessions,
             sampler=self._sampler(),
         )
 

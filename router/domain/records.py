@@ -212,6 +212,8 @@ class TurnFacts:
     turn. input_bytes: of everything that is sent. warm: (deployment, input tokens it has read of
     this conversation before, while its cache keeps them). spent_usd: of the conversation, this
     turn included; stay_usd: what it had cost if the deployment of its first turn had answered all.
+    key: hash of the messages, under which the turn is kept once the outcome of `DECIDE` is known;
+    "" for other modes.
     """
 
     application: str = ""
@@ -220,6 +222,7 @@ class TurnFacts:
     warm: tuple[tuple[str, int], ...] = ()
     spent_usd: float = 0.0
     stay_usd: float = 0.0
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

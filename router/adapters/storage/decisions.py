@@ -54,12 +54,14 @@ class RedisDecisionLog:
         self._keep_session_s = int(settings.join_window_s + GRACE_S)
 
     async def record(self, record: DecisionRecord) -> None:
-        learnable = record.choice is not None
+        # Where nothing was chosen, as in loops of tools, attempts still tell what is charged.
+        has_calls = record.locked or bool(record.attempts)
+        learnable = 1 if record.choice is not None else 2 * has_calls
         facts: tuple[Word, ...] = (
             record.tenant,
             record.created_ms,
             pack_record(record),
-            learnable + 0,
+            learnable,
             record.settled + 0,
             record.id if self._default else "",
         )
