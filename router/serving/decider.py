@@ -14,7 +14,7 @@ from bandit.risk import Promise
 from bandit.types import Action, Context, Decision, Estimate, Policy, Weights
 from router.domain import MS_PER_S
 from router.domain.catalog import Catalog, Plan
-from router.domain.chat import ChatRequest
+from router.domain.chat import ChatRequest, Role
 from router.domain.eligibility import offered
 from router.domain.errors import NoEligiblePlan, Overloaded
 from router.domain.logged_context import (
@@ -265,8 +265,9 @@ class PlanSelector:
             chat, asks = state.request.chat, state.application
             context = self._decider.context(chat, self._said(state), asks)
             bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
-            prices = state.prices = self._price_list(state)
-            choose = partial(self._decider.choose, tenant=tenant, prices=prices)
+            if state.prices is None or state.conversation.turns:
+                state.prices = self._price_list(state)
+            choose = partial(self._decider.choose, tenant=tenant, prices=state.prices)
             choice = choose(context, plans, options.weights, bounds)
             shadow = [
                 plan for plan in state.shadow_plans if state.is_plan_healthy(self._catalog, plan)
@@ -276,9 +277,19 @@ class PlanSelector:
             unserved = choose(context, shadow, options.weights, bounds)
             return choice if unserved is None else with_shadow(choice, unserved)
 
+    def price(self, state: RequestState) -> None:
+        """Price a request as one that begins a conversation: it reserves before more is known."""
+        state.price(self._price_list(state))
+
     def _price_list(self, state: RequestState) -> PriceList:
         now_ms = int(state.began_s * MS_PER_S)
-        asked = PricedRequest(state.needs, state.conversation, state.application, now_ms)
+        asked = PricedRequest(
+            needs=state.needs,
+            conversation=state.conversation,
+            application=state.application,
+            now_ms=now_ms,
+            answers=sum(m.role is Role.ASSISTANT for m in state.request.chat.messages),
+        )
         return self._prices.of(asked, self._decider.rates)
 
     def _gate_session(self, state: RequestState, plan: Plan, choice: Choice) -> GateSession | None:

@@ -206,8 +206,11 @@ class Pipeline:
         args = request, mode, self.ids(), self.clock(), self.catalog
         opened = partial(open_request, *args, observe=self.observe)
         if request.chat.characters > QUICK_CHARACTERS:
-            return await self.checks.run(request.tenant.name, opened)
-        return opened()
+            state = await self.checks.run(request.tenant.name, opened)
+        else:
+            state = opened()
+        self.selector.price(state)
+        return state
 
     async def _admit(self, state: RequestState) -> None:
         """Reserve, look up the whole request and ask for health in one round trip's time.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from uuid import uuid4
+from dataclasses import dataclass, field, replace
 
 from router.domain import MS_PER_S
 from router.domain.catalog import Arm, Catalog, Deployment, Plan
-from router.domain.chat import Answer, FinishReason, Usage
+from router.domain.chat import Answer, FinishReason
 from router.domain.conversations import (
     REMEMBER_S,
     Conversation,
@@ -58,7 +57,7 @@ class RequestState:
     shadow_plans: what the policy would choose among where it only watches, else empty.
     early_choice: what would be chosen if every plan were well; choice: what was chosen.
     flight: those who ask the same now, this request included; None where it is not shared.
-    prices: of this request; None while nothing was to be chosen.
+    prices: of this request, as one that begins until the turns before are known.
     refused: by the quota, so nothing is held.
     conversation: the turns before, as far as they are known. application: see `TurnFacts`.
     turn_keys: by which the turns before are found, and this one is kept.
@@ -99,6 +98,12 @@ class RequestState:
     @property
     def began_ms(self) -> int:
         return int(self.began_s * MS_PER_S)
+
+    def price(self, prices: PriceList) -> None:
+        """Expect what the dearest arm charges for this request."""
+        self.prices = prices
+        expected_usd = max(prices.arms[arm].total_usd for arm in self.arms)
+        self.reservation = replace(self.reservation, expected_usd=expected_usd)
 
     @property
     def deadline_s(self) -> float | None:
@@ -237,13 +242,6 @@ class RequestState:
         )
 
 
-TYPICAL_OUTPUT_TOKENS = 512
-
-
-def new_id() -> str:
-    return uuid4().hex
-
-
 def open_request(
     request: RouteRequest,
     mode: Mode,
@@ -262,7 +260,7 @@ def open_request(
     arms = permitted_arms(catalog, needs, constraints)
     plans = _plans(catalog, arms, mode)
     if not plans and constraints.pin in arms:
-        plans = [_pinned(catalog, constraints.pin, needs)]
+        plans = [_pinned(catalog, constraints.pin)]
     if not plans:
         raise NoEligiblePlan("no plan fits: relax the arm, the tools, the images or the length")
     if mode is not Mode.DECIDE:  # there the caller begins the attempt
@@ -312,26 +310,16 @@ def _constraints(request: RouteRequest, catalog: Catalog, observed: str) -> Cons
 
 @dataclass(slots=True)
 class _ArmBounds:
-    """The most that one arm may write, the least of its deployments' limits, and its prices.
-
-    expected_usd: of one answer of typical length, charged if its router dies meanwhile.
-    """
+    """The most that one arm may write and charge, and the least of its deployments' limits."""
 
     most_tokens: int
     least_output: int
     most_usd: float
-    expected_usd: float
 
 
 def _bounds(arm: Arm, needs: Requirements) -> _ArmBounds:
-    able = [(d.price, needs.most_output(d)) for d in arm.deployments if needs.met_by(d)]
-    outputs, given = [output for _, output in able], needs.input_tokens
-    return _ArmBounds(
-        given + max(outputs),
-        min(outputs),
-        most_cost_usd(arm, needs),
-        max(p.cost_usd(Usage(given, min(most, TYPICAL_OUTPUT_TOKENS))) for p, most in able),
-    )
+    outputs = [needs.most_output(d) for d in arm.deployments if needs.met_by(d)]
+    return _ArmBounds(needs.input_tokens + max(outputs), min(outputs), most_cost_usd(arm, needs))
 
 
 def _reservation(
@@ -356,7 +344,6 @@ def _reservation(
         request.tenant.name,
         max(called, default=bounds[0].most_tokens),
         _bound_usd(request, mode, [b.most_usd for b in bounds]),
-        expected_usd=max(b.expected_usd for b in bounds),
         asked_tokens=needs.input_tokens + asked,
         renewed=mode is not Mode.DECIDE,
     )
@@ -369,8 +356,6 @@ def _bound_usd(request: RouteRequest, mode: Mode, costs: Sequence[float]) -> flo
     return bound_usd if limit_usd is None else min(bound_usd, limit_usd)
 
 
-def _pinned(catalog: Catalog, arm: str, needs: Requirements) -> Plan:
+def _pinned(catalog: Catalog, arm: str) -> Plan:
     """A pinned arm needs no plan of its own in the config."""
-    first = catalog.arms[arm].deployments[0]
-    usage = Usage(needs.input_tokens, TYPICAL_OUTPUT_TOKENS)
-    return Plan(arm, (arm,), first.price.cost_usd(usage))
+    return Plan(arm, (arm,), catalog.arms[arm].prior_cost_usd)
