@@ -81,7 +81,7 @@ class Posterior:
         if v is not None:
             result += picked[:, -1] * v
         if effects is not None:
-            result += effects.y - (picked * effects.phi).sum(axis=1)
+            result += effects.y - _rowwise(picked, effects.phi)
         return result
 
     def covariance(
@@ -113,15 +113,15 @@ class Posterior:
         assert self._reach is not None  # noqa: S101 - made before
         width = len(self._shared)
         own_x = x - effects.phi[:, :-1]
-        reach = self._reach.reshape(width - 1, -1, 2 * width - 1)[:, rows]
-        reached = (own_x.T[:, :, None] * reach).sum(axis=0)
+        reach = self._reach.reshape(width - 1, -1, 2 * width - 1)
+        reached = np.array([one @ reach[:, row] for one, row in zip(own_x, rows, strict=True)])
         direct = -reached[:, :width]
         direct[:, :-1] += own_x
         direct[:, -1] -= effects.phi[:, -1]
         if v is not None:
             direct[:, -1] += v
         joint: Array = direct @ self._shared @ direct.T
-        inner = (reached[:, width:] * own_x).sum(axis=1) + effects.variance
+        inner = _rowwise(reached[:, width:], own_x) + effects.variance
         joint.ravel()[:: len(rows) + 1] += inner
         return joint
 
@@ -154,6 +154,12 @@ def _diagonals(rows: Array) -> Array:
     """Turn rows into diagonal matrices, (n, k) -> (n, k, k)."""
     result: Array = rows[:, :, None] * np.eye(rows.shape[1])
     return result
+
+
+def _rowwise(one: Array, other: Array) -> Vector:
+    """Return the product of each row of one with that of the other, (k,)."""
+    products: Vector = np.einsum("ij,ij->i", one, other)
+    return products
 
 
 def _inverse(matrices: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -79,6 +79,7 @@ class HierarchicalRegression:
         self._noise: Vector = np.zeros(0)
         self._own: Vector = np.array([self._variances.own])
         self._posterior = self._solved()
+        self._last_effects: tuple[tuple[int, bytes], Effects] | None = None
 
     def noise(self, slot: int) -> float:
         """Return the variance of y about its expectation."""
@@ -125,7 +126,7 @@ class HierarchicalRegression:
         """Return the joint covariance, (k, k). settled: as if applications' effects were known."""
         effects = self._effects(rows, application)
         if effects is not None and settled:
-            effects = replace(effects, variance=np.zeros(len(rows)))
+            effects = Effects(effects.phi, effects.y, np.zeros(len(rows)))
         return self._posterior.covariance(rows, self._fitted(x), v, effects)
 
     def observe(
@@ -191,7 +192,7 @@ class HierarchicalRegression:
     def refresh(self) -> None:
         """Solve the posterior from everything observed so far."""
         self._fold()
-        self._posterior = self._solved()
+        self._posterior, self._last_effects = self._solved(), None
 
     def arrays(self) -> Arrays:
         chosen = self._variances
@@ -244,18 +245,25 @@ class HierarchicalRegression:
     def _fitted(self, x: Vector) -> Vector:
         """Return x as long as the model is wide: what it never saw is left out."""
         size = self._stats.width - 1
-        if len(x) == size:
-            return x
-        return x[:size] if len(x) > size else np.append(x, np.zeros(size - len(x)))
+        if len(x) >= size:
+            return x[:size]
+        fitted = np.zeros(size)
+        fitted[: len(x)] = x
+        return fitted
 
     def _effects(self, rows: Rows, application: int) -> Effects | None:
         """Return what is known of the application; None where it is not listened to."""
-        variance = self._application_variance
-        if not application or not variance:
+        if not application or not self._application_variance:
             return None
+        asked = application, rows.tobytes()
+        if self._last_effects is None or self._last_effects[0] != asked:
+            self._last_effects = asked, self._effects_of(rows, application)
+        return self._last_effects[1]
+
+    def _effects_of(self, rows: Rows, application: int) -> Effects:
         sums = self._applications.of(rows, application)
         noise = np.append(self._noise, self._pooled)[rows]
-        divisor = sums[:, -1] + noise / variance
+        divisor = sums[:, -1] + noise / self._application_variance
         shares = sums[:, :-1] / divisor[:, None]
         return Effects(shares[:, :-1], shares[:, -1], noise / divisor)
 

@@ -129,6 +129,17 @@ def test_a_restored_model_with_applications_goes_on_alike() -> None:
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
+def test_what_was_asked_before_does_not_hide_what_is_learned_after() -> None:
+    model, rows, x = taught(0.3), np.array([0, 1]), np.array([1.0, 0.0, 0.0])
+    before = [model.mean(rows, x, None, 2), model.mean(rows[::-1], x, None, 2)]
+    assert np.array_equal(before[0], before[1][::-1])
+    model.observe(1, x, 0.0, -3.0, 1.0, application=2)
+    model.refresh()
+    after = model.mean(rows, x, None, 2)
+    assert after[1] < before[0][1] - 0.05
+    assert not np.array_equal(model.mean(rows, x, None, 3), after)
+
+
 def test_a_model_without_applications_stores_nothing_of_them() -> None:
     model = HierarchicalRegression(RegressionSpec(offset=0.5, noise=0.1), SIZE)
     model.grow(1)
