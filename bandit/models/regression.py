@@ -39,6 +39,8 @@ OWN_NOISE_COUNT: Final = 20.0
 """Outcomes of an action that weigh as much as what all actions say of the noise."""
 NOISE_RATIO: Final = 10.0
 """An action's noise is at most so many times that of all, and at least the inverse of it."""
+MOST_EFFECTS: Final = 128
+"""Applications, each with one set of actions, whose effects are kept until the next solving."""
 _LABELS: Final = 3
 """Slot, y and weight stand before the numbers of an observation."""
 
@@ -79,7 +81,7 @@ class HierarchicalRegression:
         self._noise: Vector = np.zeros(0)
         self._own: Vector = np.array([self._variances.own])
         self._posterior = self._solved()
-        self._last_effects: tuple[tuple[int, bytes], Effects] | None = None
+        self._effects_known: dict[tuple[int, bytes], Effects] = {}
 
     def noise(self, slot: int) -> float:
         """Return the variance of y about its expectation."""
@@ -125,9 +127,7 @@ class HierarchicalRegression:
     ) -> Array:
         """Return the joint covariance, (k, k). settled: as if applications' effects were known."""
         effects = self._effects(rows, application)
-        if effects is not None and settled:
-            effects = Effects(effects.phi, effects.y, np.zeros(len(rows)))
-        return self._posterior.covariance(rows, self._fitted(x), v, effects)
+        return self._posterior.covariance(rows, self._fitted(x), v, effects, settled=settled)
 
     def observe(
         self, slot: int, x: Vector, v: float, y: float, weight: float, *, application: int = 0
@@ -192,7 +192,8 @@ class HierarchicalRegression:
     def refresh(self) -> None:
         """Solve the posterior from everything observed so far."""
         self._fold()
-        self._posterior, self._last_effects = self._solved(), None
+        self._posterior = self._solved()
+        self._effects_known.clear()
 
     def arrays(self) -> Arrays:
         chosen = self._variances
@@ -256,16 +257,19 @@ class HierarchicalRegression:
         if not application or not self._application_variance:
             return None
         asked = application, rows.tobytes()
-        if self._last_effects is None or self._last_effects[0] != asked:
-            self._last_effects = asked, self._effects_of(rows, application)
-        return self._last_effects[1]
+        known = self._effects_known.get(asked)
+        if known is None:
+            if len(self._effects_known) >= MOST_EFFECTS:
+                self._effects_known.clear()
+            known = self._effects_known[asked] = self._solved_effects(rows, application)
+        return known
 
-    def _effects_of(self, rows: Rows, application: int) -> Effects:
+    def _solved_effects(self, rows: Rows, application: int) -> Effects:
         sums = self._applications.of(rows, application)
         noise = np.append(self._noise, self._pooled)[rows]
         divisor = sums[:, -1] + noise / self._application_variance
         shares = sums[:, :-1] / divisor[:, None]
-        return Effects(shares[:, :-1], shares[:, -1], noise / divisor)
+        return self._posterior.effects(rows, shares[:, :-1], shares[:, -1], noise / divisor)
 
     def _fold(self) -> None:
         """Take what was observed since into the statistics, in its order."""

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bandit.models.empirical_bayes import APPLICATION_GRID, application_variance, log_evidence
-from bandit.models.posterior import Effects, Posterior, Prior
+from bandit.models.posterior import Posterior, Prior
 from bandit.models.regression import HierarchicalRegression, RegressionSpec
 from bandit.models.sufficient_statistics import BUCKETS, ApplicationSums, SufficientStatistics
 
@@ -62,12 +62,14 @@ def test_effects_equal_the_dense_model() -> None:
         held = sums.of(every, application + 1)
         divisor = held[:, -1] + NOISE / VARIANCE
         shares = held[:, :-1] / divisor[:, None]
-        effects = Effects(shares[:, :-1], shares[:, -1], NOISE / divisor)
+        effects = posterior.effects(every, shares[:, :-1], shares[:, -1], NOISE / divisor)
         wide = np.column_stack([np.tile(x, (SLOTS, 1)), v])
         probes = design(every, np.full(SLOTS, application), wide)
         assert posterior.mean(every, x, v, effects) == pytest.approx(probes @ mean)
         told = posterior.covariance(every, x, v, effects)
         assert told == pytest.approx(probes @ covariance @ probes.T)
+        settled = posterior.covariance(every, x, v, effects, settled=True)
+        assert told - settled == pytest.approx(np.diag(effects.variance))
 
 
 def test_the_evidence_of_effects_is_that_of_the_density_of_y() -> None:
