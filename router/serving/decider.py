@@ -190,6 +190,7 @@ class PlanSelector:
         embedder: Embedder,
         observer: Observer,
         stopwatch: Stopwatch,
+        lock_tool_loops: bool = True,
         prices: RequestPrices | None = None,
     ) -> None:
         self._catalog = catalog
@@ -199,6 +200,7 @@ class PlanSelector:
         self._embedder = embedder
         self._observer = observer
         self._stopwatch = stopwatch
+        self._lock_tool_loops = lock_tool_loops
 
     async def choose_early(self, state: RequestState) -> None:
         """Choose as if every plan were well, as mostly they are; run it beside a look-up.
@@ -227,7 +229,8 @@ class PlanSelector:
     def choose(self, state: RequestState) -> PlanRun:
         """Let the policy pick among the plans that are permitted and well.
 
-        With every plan ill only spare arms are left: nothing was chosen, so nothing is learned.
+        In a loop of tools who asked for them answers, and nothing is chosen. With every plan ill
+        only spare arms are left: nothing was chosen, so nothing is learned.
         Raises Overloaded, NoEligiblePlan.
         """
         if not state.has_room:
@@ -237,6 +240,11 @@ class PlanSelector:
                 "max_cost_usd is below what the cheapest arm can cost: raise it, or ask for fewer "
                 "output tokens"
             )
+        locked = state.lockable(self._catalog) if self._lock_tool_loops else None
+        if locked is not None:
+            arm, state.locked_to = locked
+            state.run = self._plan_run(state, (arm,), None)
+            return state.run
         plans = [plan for plan in state.plans if state.is_plan_healthy(self._catalog, plan)]
         rungs, gate_session = state.arms[:1], None
         if plans:
@@ -313,4 +321,5 @@ class PlanSelector:
             health=state.health,
             gate_session=gate_session,
             tenant=state.request.tenant.name,
+            preferred=state.asked_tools if self._lock_tool_loops else "",
         )

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bandit.types import Action
-from router.domain import MS_PER_S
 from router.domain.catalog import (
     ASKING_SHARE,
     ESCALATION_SHARE,
@@ -18,7 +17,7 @@ from router.domain.catalog import (
     Deployment,
     Plan,
 )
-from router.domain.conversations import Conversation
+from router.domain.conversations import Conversation, warm_of
 from router.domain.eligibility import Requirements
 from router.domain.logged_context import single
 from router.learning.request_rates import (
@@ -173,14 +172,6 @@ class _InputCost:
         saved = warm * self._saved
         new = given - warm * self._hit_rate if given >= self._least else 0.0
         return max(0.0, given * self._plain - saved + new * self._written) / TOKENS_PER_MTOK
-
-
-def warm_of(conversation: Conversation, deployment: Deployment, now_ms: int) -> int:
-    """Returns the tokens of the conversation that a deployment's cache should hold."""
-    for name, seen in conversation.seen:
-        if name == deployment.name and now_ms - seen.at_ms < deployment.cache_ttl_s * MS_PER_S:
-            return seen.tokens
-    return 0
 
 
 def _able(arm: Arm, needs: Requirements) -> Deployment | None:

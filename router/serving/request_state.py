@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from uuid import uuid4
 
 from router.domain import MS_PER_S
-from router.domain.catalog import Arm, Catalog, Plan
+from router.domain.catalog import Arm, Catalog, Deployment, Plan
 from router.domain.chat import Answer, FinishReason
-from router.domain.conversations import Conversation
+from router.domain.conversations import (
+    REMEMBER_S,
+    Conversation,
+    TurnKeys,
+    after_turn,
+    application_digest,
+    ends_in_tool_results,
+    turn_keys,
+    turn_number,
+    warm_everywhere,
+)
 from router.domain.eligibility import (
     Constraints,
     Requirements,
@@ -27,6 +36,7 @@ from router.domain.records import (
     Choice,
     DecisionRecord,
     Mode,
+    TurnFacts,
     session_digest,
 )
 from router.domain.requests import RouteRequest, cache_key
@@ -50,6 +60,9 @@ class RequestState:
     prices: of this request, as one that begins until the turns before are known.
     refused: by the quota, so nothing is held.
     conversation: the turns before, as far as they are known. application: see `TurnFacts`.
+    turn_keys: by which the turns before are found, and this one is kept.
+    locked_to: the deployment that asked for the tools whose results it is sent, where nothing is to
+    be chosen; else "".
     said: what it is about, see `said_in`.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
     """
@@ -79,6 +92,12 @@ class RequestState:
     conversation: Conversation = field(default_factory=Conversation)
     application: str = ""
     said: Said = ()
+    turn_keys: TurnKeys = field(default_factory=TurnKeys)
+    locked_to: str = ""
+
+    @property
+    def began_ms(self) -> int:
+        return int(self.began_s * MS_PER_S)
 
     def price(self, prices: PriceList) -> None:
         """Expect what the dearest arm charges for this request."""
@@ -134,12 +153,67 @@ class RequestState:
             for arm in (catalog.arms[rung] for rung in plan.rungs)
         )
 
+    @property
+    def asked_tools(self) -> str:
+        """The deployment that asked for the tools whose results end the chat; "" for none."""
+        return self.conversation.last if ends_in_tool_results(self.request.chat) else ""
+
+    def lockable(self, catalog: Catalog) -> tuple[str, str] | None:
+        """Returns (arm, deployment) of who asked for tools, where it may go on and is well.
+
+        None for a request that names its arm, or whose caller does: there is nothing to lock.
+        """
+        name, options = self.asked_tools, self.request.options
+        if not name or options.arm or self.shadow_plans:
+            return None
+        for arm in self.arms:
+            for deployment in catalog.arms[arm].deployments:
+                if deployment.name == name and self._may_go_on(deployment):
+                    return arm, name
+        return None
+
+    def _may_go_on(self, deployment: Deployment) -> bool:
+        is_paid = self.needs.is_paid(deployment, self.request.options.max_cost_usd)
+        return is_paid and self.needs.met_by(deployment) and self.is_healthy(deployment.name)
+
     def pick_deployment(self, run: PlanRun, catalog: Catalog) -> None:
         """Name the deployment a caller of `Decide` is to call."""
         run.arm = run.rungs[0]
-        deployments = catalog.arms[run.arm].deployments
+        deployments = run.in_order(catalog.arms[run.arm].deployments)
         able = [d.name for d in deployments if self.needs.met_by(d)]
         run.deployment = next((name for name in able if self.is_healthy(name)), able[0])
+
+    def turn_after(self, catalog: Catalog, remember_s: int = REMEMBER_S) -> Conversation | None:
+        """Returns the conversation with this turn; None where no call answered it.
+
+        remember_s: how long what was read is carried along.
+        """
+        run = self.run
+        if self.hit is not None or run is None or run.answer is None:
+            return None
+        known = {d.name: d for d in catalog.deployments()}
+        return after_turn(
+            self.conversation,
+            known[run.deployment],
+            run.attempts,
+            self.began_ms,
+            number=turn_number(self.conversation, self.request.chat),
+            first=known.get(self.conversation.first),
+            remember_s=remember_s,
+        )
+
+    def _turn_facts(self, catalog: Catalog) -> TurnFacts:
+        spent_usd = sum(a.cost_usd for a in self.run.attempts) if self.run else 0.0
+        after = self.turn_after(catalog)
+        return TurnFacts(
+            application=self.application,
+            number=turn_number(self.conversation, self.request.chat),
+            input_bytes=self.needs.input_bytes,
+            warm=warm_everywhere(self.conversation, catalog.deployments(), self.began_ms),
+            spent_usd=self.conversation.spent_usd + spent_usd,
+            stay_usd=(after or self.conversation).stay_usd,
+            key=self.turn_keys.own if self.mode is Mode.DECIDE else "",
+        )
 
     def record(self, catalog: Catalog) -> DecisionRecord:
         run, hit, tenant = self.run, self.hit, self.request.tenant.name
@@ -148,7 +222,7 @@ class RequestState:
         return DecisionRecord(
             id=self.id,
             tenant=tenant,
-            created_ms=int(self.began_s * MS_PER_S),
+            created_ms=self.began_ms,
             mode=self.mode,
             session_id=session_digest(tenant, self.request.options.session_id),
             choice=self.choice,
@@ -163,11 +237,9 @@ class RequestState:
             settled=self.mode is not Mode.DECIDE,
             judged=run.gate_session.judged if run and run.gate_session else None,
             price=catalog.price_of(deployment) if self.mode is Mode.DECIDE else None,
+            turn=self._turn_facts(catalog),
+            locked=bool(self.locked_to) and deployment in ("", self.locked_to),
         )
-
-
-def new_id() -> str:
-    return uuid4().hex
 
 
 def open_request(
@@ -206,6 +278,8 @@ def open_request(
         arms=arms,
         said=said_in(request.chat),
         shadow_plans=_shadow_plans(request, mode, catalog, needs) if watching else (),
+        application=application_digest(request.task, request.chat),
+        turn_keys=turn_keys(request.tenant.name, request.chat),
     )
 
 

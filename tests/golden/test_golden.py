@@ -46,6 +46,7 @@ ADDED = (
     r".*\.(session_share|replaces_share)",
     r".*\.judged\.strong_input_usd",
     r"ar:turn:\S+ string .*",
+    r"ar:snapshots hash \*:payload\.meta\.rates\..*",
     r"ar:session-decisions:\S+ .*",
 )
 """Written beside what the data holds; an older version leaves it alone."""
