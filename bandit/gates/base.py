@@ -29,6 +29,8 @@ def check_prices(prices: Prices) -> None:
     for name, value in (("second_usd", prices.second_usd), ("strong_usd", prices.strong_usd)):
         if value is not None and not 0 <= value < math.inf:
             raise BadAction(f"{name} must be a finite number >= 0, or None for no such arm")
+    if prices.strong_usd is not None and not 0 <= prices.strong_input_usd <= prices.strong_usd:
+        raise BadAction("strong_input_usd must be a part of strong_usd, >= 0")
 
 
 def check_example(example: GateExample) -> None:
@@ -195,15 +197,18 @@ class SnapshotGate(SnapshotLearner):
     def _terms(self, row: Vector, seen: GateInput, prices: Prices, weights: Weights) -> StepTerms:
         rate = weights.cost / self._settings.units.cost_usd
         ask, strong = prices.second_usd, prices.strong_usd
-        ratio = 0.0 if strong is None else self._cost_ratio(row)
+        escalate = None
+        if strong is not None:
+            known = prices.strong_input_usd
+            escalate = rate * known + rate * (strong - known) * self._cost_ratio(row)
         return StepTerms(
             quality=weights.quality,
             ask=None if ask is None or seen.asked else rate * ask,
-            escalate=None if strong is None else rate * strong * ratio,
+            escalate=escalate,
         )
 
     def _cost_ratio(self, row: Vector) -> float:  # noqa: ARG002 - the plain share
-        """Return the strong arm's real cost over its price prior."""
+        """Return the strong arm's real cost over the guessed part of its price."""
         return self._tally.cost_ratio
 
     def _beliefs(self, row: Vector, seen: GateInput) -> Beliefs:  # noqa: ARG002 - the plain shares

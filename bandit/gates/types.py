@@ -84,11 +84,13 @@ class Prices:
     """Today's price priors for this request.
 
     second_usd: None where no second arm may be asked (any more). strong_usd: None where nobody
-    is above: the gate then never escalates.
+    is above: the gate then never escalates. strong_input_usd: the part of it that is known before
+    the call; the rest is a guess, of which the ratio to the real cost is learned.
     """
 
     second_usd: float | None
     strong_usd: float | None
+    strong_input_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,9 @@ class GateExample:
     """Labels of one answer in front of the gate; None where nothing is known.
 
     seen: with agreement and second when a second opinion was asked. *_ok: in [0, 1].
-    strong_cost_ratio: real cost over the price prior, >= 0. weight in (0, 1]: 1 for what was
-    told, less for what was inferred. repeated: an earlier example of the same answer has taught
-    whether the opinions agree.
+    strong_cost_ratio: real cost over the guessed part of the price, >= 0. weight in (0, 1]: 1 for
+    what was told, less for what was inferred. repeated: an earlier example of the same answer has
+    taught whether the opinions agree.
     """
 
     seen: GateInput

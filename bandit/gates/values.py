@@ -131,7 +131,7 @@ class LabelTally(ArrayPart):
 
     @property
     def cost_ratio(self) -> float:
-        """Return the strong arm's real cost over its price prior."""
+        """Return the strong arm's real cost over the guessed part of its price."""
         return float(self._ratio[0] / self._ratio[1])
 
     def beliefs(self, *, agree: bool | None) -> Beliefs:

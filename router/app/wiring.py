@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,9 @@ from router.config.values import (
     weights_of,
 )
 from router.degraded.stores import Stores, build_stores
+from router.domain import MS_PER_S
 from router.domain.catalog import Catalog
+from router.domain.records import RANDOM_BITS, new_decision_id
 from router.gates.gate_session import GateSessions
 from router.gates.verifier_breaker import VerifierBreaker
 from router.ports.observer import Observer, Stopwatch
@@ -46,7 +49,6 @@ from router.serving.finalize import Finalizer
 from router.serving.leases import Held, LeaseKeeper
 from router.serving.pipeline import Pipeline
 from router.serving.rephrase import RephraseDetector
-from router.serving.request_state import new_id
 from router.serving.sampling import PromptSampler
 from router.serving.snapshot_follower import SnapshotFollower
 
@@ -162,6 +164,10 @@ def build_follower(
     )
 
 
+def _new_id() -> str:
+    return new_decision_id(int(time.time() * MS_PER_S), secrets.randbits(RANDOM_BITS))
+
+
 def build_lease_keeper(adapters: Adapters) -> LeaseKeeper:
     stores = adapters.stores or adapters.storage
     return LeaseKeeper(
@@ -197,6 +203,7 @@ class _Wiring:
             auditor=self._auditor(),
             embedder=adapters.embedder,
             health=stores.health,
+            conversations=adapters.storage.conversations,
             admission=self.admission,
             cache=self._cache,
             followers=self._followers(),
@@ -208,7 +215,7 @@ class _Wiring:
             observer=adapters.observer,
             stopwatch=self._stopwatch,
             clock=time.time,
-            ids=new_id,
+            ids=_new_id,
             observe=self._config.policy.observe,
             checks=adapters.checks,
         )
@@ -222,6 +229,8 @@ class _Wiring:
             rate=self._feedback_rate,
             background=self._adapters.background,
             observer=self._adapters.observer,
+            conversations=self._adapters.storage.conversations,
+            sessions=self._config.sessions,
         )
 
     @cached_property
@@ -289,6 +298,7 @@ class _Wiring:
             embedder=adapters.embedder,
             observer=adapters.observer,
             stopwatch=self._stopwatch,
+            lock_tool_loops=self._config.sessions.tool_loops == "locked",
             prices=request_prices_of(self._config, self._catalog),
         )
 
@@ -302,6 +312,8 @@ class _Wiring:
             background=adapters.background,
             observer=adapters.observer,
             continuity=self._stores.continuity,
+            conversations=adapters.storage.conversations,
+            sessions=self._config.sessions,
             sampler=self._sampler(),
         )
 

@@ -20,7 +20,7 @@ from router.domain.catalog import PROVIDERS
 from router.gates.format_checks import FormatCheckSettings
 from router.gates.verifier_breaker import VerifierBreakerSettings
 from router.learning.promotion import ContestSettings
-from router.ports.state import HealthPolicy
+from router.ports.state import HealthPolicy, SessionSettings
 from router.serving.audits import AuditSettings
 from router.serving.cascade import CascadeSettings
 from router.serving.earlier_answers import ResponseCacheSettings
@@ -385,6 +385,8 @@ class Config(ConfigSection):
     """Connections to providers."""
     cache: ResponseCacheSettings = ResponseCacheSettings()
     """The answer cache."""
+    sessions: SessionSettings = SessionSettings()
+    """Conversations."""
     health: HealthPolicy = HealthPolicy()
     """The circuit breaker."""
     redis: RedisSection = RedisSection()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from router.degraded.continuity import Bounded, Continuity, away
 from router.degraded.entries import (
@@ -18,6 +18,8 @@ from router.degraded.entries import (
     SpooledSessionFeedback,
 )
 from router.domain.errors import (
+    DecisionNotFound,
+    DecisionPending,
     OutcomeConflict,
     StorageUnavailable,
     conflicting_feedback,
@@ -31,6 +33,7 @@ from router.domain.records import (
     FeedbackReceipt,
     FeedbackReport,
     OutcomeReport,
+    made_ms,
 )
 from router.domain.tenants import Tenant
 from router.ports.learning_log import DecisionLog
@@ -39,6 +42,12 @@ WHOLE: Final = 2_000
 """Records that are remembered whole, to be read back; of the others only what feedback needs."""
 MOST_SESSIONS: Final = 10_000
 """Sessions that are remembered, by their newest first decision."""
+PENDING_MS: Final = 300_000
+"""How long a decision that the store does not know may still be on the disk of another router."""
+SKEW_MS: Final = 10_000
+"""Difference between the clocks of two routers."""
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -222,7 +231,7 @@ class DegradingDecisions:
     async def get(self, tenant: str, decision_id: str) -> DecisionRecord:
         if not self._continuity.waits(DECISIONS, decision_id):
             try:
-                return await self._continuity.ask(lambda: self._inner.get(tenant, decision_id))
+                return await self._asked(decision_id, lambda: self._inner.get(tenant, decision_id))
             except StorageUnavailable:
                 pass
         return self._recent.get(tenant, decision_id)
@@ -231,7 +240,7 @@ class DegradingDecisions:
         continuity = self._continuity
         if not continuity.waits(DECISIONS, record.id):
             try:
-                fresh = await continuity.ask(lambda: self._inner.settle(record, report))
+                fresh = await self._asked(record.id, lambda: self._inner.settle(record, report))
             except StorageUnavailable:
                 pass
             else:
@@ -253,8 +262,8 @@ class DegradingDecisions:
         continuity = self._continuity
         if not continuity.waits(DECISIONS, decision_id):
             try:
-                fresh = await continuity.ask(
-                    lambda: self._inner.feedback(tenant, decision_id, report, at_ms)
+                fresh = await self._asked(
+                    decision_id, lambda: self._inner.feedback(tenant, decision_id, report, at_ms)
                 )
             except StorageUnavailable:
                 pass
@@ -317,6 +326,21 @@ class DegradingDecisions:
         if not await self._stored(audit.decision_id, lambda: self._inner.audited(audit)):
             noted = replace(audit, at_ms=now_ms)
             await self._continuity.write(SpooledAudit(at_ms=now_ms, tenant="", audit=noted))
+
+    async def _asked(self, decision_id: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Ask the store about a decision, which the router that made it may not have delivered yet.
+
+        Raises DecisionPending.
+        """
+        try:
+            return await self._continuity.ask(call)
+        except DecisionNotFound as error:
+            born_ms = made_ms(decision_id)
+            if error.is_foreign or born_ms is None:
+                raise
+            if not 0 <= self._continuity.now_ms - born_ms + SKEW_MS < PENDING_MS:
+                raise
+        raise DecisionPending("this decision is not recorded yet: try again")
 
     async def _stored(self, decision_id: str, write: Callable[[], Awaitable[None]]) -> bool:
         """Write to the store, unless it is away or an earlier write of the decision waits."""

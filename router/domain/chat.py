@@ -235,6 +235,16 @@ def _bytes_of(texts: Iterable[str]) -> int:
     return sum(len(text.encode(errors="replace")) for text in texts)
 
 
+def head_and_tail(text: str, most: int) -> str:
+    """Returns the text, or half of `most` characters from either end with a space between them.
+
+    >>> head_and_tail("to be or not to be", 8), head_and_tail("to be", 8)
+    ('to b o be', 'to be')
+    """
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} {text[-half:]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens. output_tokens includes hidden reasoning where the provider charges it.

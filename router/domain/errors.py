@@ -70,9 +70,19 @@ class Unauthenticated(RouterError):
 
 
 class DecisionNotFound(RouterError):
-    """Unknown, expired or another tenant's: the caller can't tell which."""
+    """Unknown, expired or another tenant's (is_foreign): the caller can't tell which."""
 
     reason = "DECISION_NOT_FOUND"
+
+    def __init__(self, message: str, *, is_foreign: bool = False) -> None:
+        super().__init__(message)
+        self.is_foreign = is_foreign
+
+
+class DecisionPending(RetryableError):
+    """A decision made a short while ago is not recorded: its router may keep it on disk."""
+
+    reason = "DECISION_PENDING"
 
 
 class TenantNotFound(RouterError):
@@ -105,10 +115,11 @@ class FeedbackTooLate(RouterError):
     reason = "FEEDBACK_TOO_LATE"
 
 
-def no_decision(what: str) -> DecisionNotFound:
+def no_decision(what: str, *, is_foreign: bool = False) -> DecisionNotFound:
     """Returns the error of an unknown decision, or of a session that has none."""
     named = "is of this session" if what == "session" else "has this id"
-    return DecisionNotFound(f"no decision of yours {named}: it is wrong or has expired")
+    message = f"no decision of yours {named}: it is wrong or has expired"
+    return DecisionNotFound(message, is_foreign=is_foreign)
 
 
 def conflicting_feedback(what: str) -> FeedbackConflict:

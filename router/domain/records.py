@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Final
 
 from bandit.gates import Step
 from router.domain.catalog import Price
@@ -186,7 +187,8 @@ class Judged:
     """The signals that a plan's gate read off the answers and its choices, never their text.
 
     signals, second_signals: of the first answer and the second opinion; the latter is empty where
-    none came. second_usd, strong_usd: the price priors it reckoned with, None for no such step.
+    none came. second_usd, strong_usd: the price priors it reckoned with, None for no such step;
+    strong_input_usd: the part of the latter that was known before the call.
     verified: what the caller's verifier said of the first answer.
     """
 
@@ -199,6 +201,7 @@ class Judged:
     second_usd: float | None = None
     strong_usd: float | None = None
     verified: float | None = None
+    strong_input_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,8 @@ class TurnFacts:
     turn. input_bytes: of everything that is sent. warm: (deployment, input tokens it has read of
     this conversation before, while its cache keeps them). spent_usd: of the conversation, this
     turn included; stay_usd: what it had cost if the deployment of its first turn had answered all.
+    key: hash of the messages, under which the turn is kept once the outcome of `DECIDE` is known;
+    "" for other modes.
     """
 
     application: str = ""
@@ -217,6 +222,7 @@ class TurnFacts:
     warm: tuple[tuple[str, int], ...] = ()
     spent_usd: float = 0.0
     stay_usd: float = 0.0
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +282,33 @@ class DecisionRecord:
     def is_credited(self) -> bool:
         """True where feedback on its session is meant for it too, as far as that is known yet."""
         return self.choice is not None and (self.answered or not self.settled)
+
+
+RANDOM_BITS: Final = 74
+
+
+def new_decision_id(now_ms: int, bits: int) -> str:
+    """Returns a UUID of version 7 (RFC 9562) as hexadecimal digits. bits: 74 random ones.
+
+    >>> new_decision_id(1_700_000_000_000, 0), made_ms(new_decision_id(1_700_000_000_000, 5))
+    ('018bcfe5680070008000000000000000', 1700000000000)
+    """
+    high, low = divmod(bits, 1 << 62)
+    return f"{now_ms:012x}{0x7000 | high:04x}{(2 << 62) | low:016x}"
+
+
+def made_ms(decision_id: str) -> int | None:
+    """Returns when a decision was made, since the epoch; None where its id does not tell.
+
+    >>> made_ms("b1946ac92492d2347c6235b4d2611184"), made_ms("wrong")
+    (None, None)
+    """
+    if len(decision_id) != 32 or decision_id[12] != "7":  # noqa: PLR2004 - digits of a UUID
+        return None
+    try:
+        return int(decision_id[:12], 16)
+    except ValueError:
+        return None
 
 
 def session_digest(tenant: str, session_id: str) -> str:

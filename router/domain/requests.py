@@ -48,12 +48,17 @@ class RoutingOptions:
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """A chat to route. deadline_s: seconds since the epoch, None for none."""
+    """A chat to route. deadline_s: seconds since the epoch, None for none.
+
+    task: the caller's label of what asks, "" for none. It stands beside the options, whose digest
+    goes with an idempotency key.
+    """
 
     tenant: Tenant
     chat: ChatRequest
     options: RoutingOptions = field(default_factory=RoutingOptions)
     deadline_s: float | None = None
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True)

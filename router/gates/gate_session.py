@@ -182,6 +182,7 @@ class GateSession:
             agreement=self._input.agreement,
             second_usd=self._prices.second_usd,
             strong_usd=self._prices.strong_usd,
+            strong_input_usd=self._prices.strong_input_usd,
             verified=self._verified_quality,
         )
 
@@ -214,9 +215,10 @@ class GateSession:
         return taken.step
 
     def _available_prices(self, available: AvailableSteps) -> Prices:
-        return Prices(
-            self._prices.second_usd if available.ask else None,
-            self._prices.strong_usd if available.escalate else None,
+        return replace(
+            self._prices,
+            second_usd=self._prices.second_usd if available.ask else None,
+            strong_usd=self._prices.strong_usd if available.escalate else None,
         )
 
     async def _agreement(self, one: str, other: str) -> float | None:
@@ -238,6 +240,10 @@ class ArmPrices(Protocol):
         """None for an arm that can't serve it."""
         ...
 
+    def input_usd(self, arm: str) -> float:
+        """Returns the part that is known before the call, 0 for an arm that can't serve it."""
+        ...
+
 
 def prices_of(plan: Plan, catalog: Catalog, request: ArmPrices | None = None) -> Prices:
     """Price priors of the steps a plan has. request: None for a typical one."""
@@ -247,8 +253,10 @@ def prices_of(plan: Plan, catalog: Catalog, request: ArmPrices | None = None) ->
         return catalog.arms[arm].prior_cost_usd if known is None else known
 
     second = price(plan.second) if plan.second else None
-    strong = price(plan.rungs[1]) if len(plan.rungs) > 1 else None
-    return Prices(second, strong)
+    if len(plan.rungs) == 1:
+        return Prices(second, None)
+    strong = plan.rungs[1]
+    return Prices(second, price(strong), request.input_usd(strong) if request else 0.0)
 
 
 class GateSessions:

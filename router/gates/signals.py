@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from bandit.types import Vector
-from router.domain.chat import Answer, FinishReason
+from router.domain.chat import Answer, FinishReason, head_and_tail
 from router.gates.closed_answers import AnswerKind, ClosedAnswer, asked_kind, closed_answer
 from router.gates.lexicon import CORRECTIONS, ENGLISH, HEDGES, REFUSALS, STEPS
 
@@ -70,7 +70,7 @@ class Reply:
 
 
 def traits_of(prompt: str, *, wants_json: bool = False) -> PromptTraits:
-    text = _ends(prompt)
+    text = head_and_tail(prompt, MAX_CHARS)
     return PromptTraits(
         length=len(prompt),
         asked=asked_kind(prompt, wants_json=wants_json),
@@ -124,7 +124,7 @@ def signals_of(prompt: PromptTraits, reply: Reply) -> Vector:
     >>> dict(zip(NAMES, found.round(2).tolist()))["wrong_sums"]
     0.69
     """
-    text = _ends(reply.text)
+    text = head_and_tail(reply.text, MAX_CHARS)
     closed = reply.closed or closed_answer(reply.text, prompt.asked)
     reading = _Reading(prompt, reply, text, _words(text), _plain_numbers(text), closed)
     return np.array([signal(reading) for signal in SIGNALS.values()])
@@ -225,11 +225,6 @@ def _is_english(said: list[str]) -> bool:
     head = said[:_SCRIPT_CHARS]
     known = sum(map(ENGLISH.__contains__, head))
     return len(head) < _TELLING_WORDS or _ENGLISH_SHARE * known >= len(head)
-
-
-def _ends(text: str) -> str:
-    half = MAX_CHARS // 2
-    return text if len(text) <= MAX_CHARS else f"{text[:half]} {text[-half:]}"
 
 
 def _words(text: str) -> list[str]:

@@ -106,7 +106,7 @@ def _teaches(example: GateExample) -> bool:
 
 
 def example_of_call(record: DecisionRecord, plan: Plan) -> GateExample | None:
-    """Returns a verifier's label and the strong arm's real cost; None where no gate judged."""
+    """Returns a verifier's label and the strong arm's cost ratio; None where no gate judged."""
     if record.choice is None or record.judged is None:
         return None
     return _of_call(record, plan, GateExample(_input_of(record.choice, record.judged)))
@@ -116,8 +116,19 @@ def _of_call(record: DecisionRecord, plan: Plan, blank: GateExample) -> GateExam
     judged, strong = record.judged, _answered(record, _above(plan))
     if judged is None:
         return blank
-    ratio = strong.cost_usd / judged.strong_usd if strong and judged.strong_usd else None
+    ratio = _cost_ratio(strong, judged) if strong else None
     return replace(blank, first_ok=judged.verified, strong_cost_ratio=ratio)
+
+
+def _cost_ratio(strong: Attempt, judged: Judged) -> float | None:
+    """Returns the cost over the price, without the input on either side where its price was known.
+
+    Short requests are nearly all output: their ratio would be taken for that of a long input.
+    """
+    known_usd = judged.strong_input_usd
+    guess_usd = (judged.strong_usd or 0.0) - known_usd
+    paid_usd = strong.input_usd or known_usd if known_usd else 0.0
+    return max(0.0, strong.cost_usd - paid_usd) / guess_usd if guess_usd > 0 else None
 
 
 def _labelled(

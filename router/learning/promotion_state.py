@@ -90,7 +90,8 @@ def burden_of(
     if not any(a.deployment for a in record.attempts):
         return None
     failed = float(not record.answered or record.arm not in plans[choice.plan].arms)
-    return burden(weights_of(choice), units, record.cost_usd, record.latency_ms, failed)
+    cost_usd = max(0.0, record.cost_usd + action_of(plans[choice.plan], choice.prices).later_usd)
+    return burden(weights_of(choice), units, cost_usd, record.latency_ms, failed)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 from annotated_types import Ge, Le
 
@@ -68,11 +68,27 @@ class AnswerCache(Protocol):
     async def evict(self, exact: str, partition: str) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Conversations, which are recognised by their messages."""
+
+    tool_loops: Literal["locked", "free"] = "locked"
+    """Who answers a conversation that ends in tool results: `locked`: the deployment that asked for
+    the tools, while it is well; `free`: whom the policy chooses."""
+    remember_s: Count = 3_600
+    """How long a conversation is known after an answer."""
+
+
 class Conversations(Protocol):
     """Conversations by the hash of their messages up to an answer; kept by tenant."""
 
-    async def find(self, keys: Sequence[str]) -> Sequence[Conversation | None]:
-        """Returns them in the order asked; None for one that is not known, or not any more."""
+    async def find(
+        self, keys: Sequence[str], deployments: Sequence[str]
+    ) -> Sequence[Conversation | None]:
+        """Returns them in the order asked; None for what is not known, or can't be read.
+
+        deployments: those that there are; nothing is told of others.
+        """
         ...
 
     async def keep(self, key: str, conversation: Conversation, ttl_s: int) -> None: ...

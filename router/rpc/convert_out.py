@@ -125,7 +125,7 @@ def receipt(record: DecisionRecord, left: QuotaLeft) -> router_pb.Receipt:
         arm=record.arm,
         deployment=record.deployment,
         model=record.model,
-        propensity=choice.propensity if choice else 0.0,
+        propensity=choice.propensity if choice else float(record.locked),
         explored=choice.explored if choice else False,
         policy=choice.policy if choice else "",
         policy_version=choice.policy_version if choice else 0,
@@ -135,12 +135,27 @@ def receipt(record: DecisionRecord, left: QuotaLeft) -> router_pb.Receipt:
         cost_usd=record.cost_usd,
         would_plan=choice.observed.plan if choice and choice.observed else "",
         degraded=record.degraded,
+        locked=record.locked,
+        turn=_turn(record),
         quota_left=router_pb.QuotaLeft(
             requests=left.requests,
             tokens=left.tokens,
             daily_usd=left.daily_usd,
             monthly_usd=left.monthly_usd,
         ),
+    )
+
+
+def _turn(record: DecisionRecord) -> router_pb.Turn | None:
+    turn = record.turn
+    if turn is None:
+        return None
+    return router_pb.Turn(
+        number=turn.number,
+        warm_tokens=dict(turn.warm).get(record.deployment, 0),
+        spent_usd=turn.spent_usd,
+        stay_usd=turn.stay_usd,
+        turns_ahead=record.choice.turns_ahead if record.choice else 0.0,
     )
 
 

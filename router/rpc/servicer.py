@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -30,6 +31,8 @@ FAILURES = "timeout, rate_limited, unavailable, refused, malformed, cancelled, o
 _NO_CALL = "failure: cancelled where none was made"
 MAX_TOKENS = 1e9
 QUICK_BYTES = 2_048
+TASK_CHARACTERS = 64
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 DAY_MS = 86_400_000
 MAX_USD = 1e6
 
@@ -39,13 +42,17 @@ def takes_time(request: Routed) -> bool:
     return request.ByteSize() > QUICK_BYTES and is_laborious(request.chat)
 
 
-def read_routed(request: Routed, limits: RequestLimits) -> tuple[ChatRequest, RoutingOptions]:
-    """Returns what to answer and how to route it. Raises InvalidRequest, PromptTooLong."""
+def read_routed(request: Routed, limits: RequestLimits) -> tuple[ChatRequest, RoutingOptions, str]:
+    """Returns what to answer, how to route it, and the caller's label of it.
+
+    Raises InvalidRequest, PromptTooLong.
+    """
     found = Violations()
     reader = ChatReader(found, limits)
     reader.check_sizes(request.chat)
     chat = reader.read(request.chat)
     options = _options(request.routing, limits, found)
+    task = _task(request.routing.task, found)
     if chat.characters > limits.characters:
         error = too_long(limits)
         if not found:
@@ -53,7 +60,13 @@ def read_routed(request: Routed, limits: RequestLimits) -> tuple[ChatRequest, Ro
         for violation in error.violations:
             found.add(violation.field, violation.description)
     found.done()
-    return chat, options
+    return chat, options, task
+
+
+def _task(label: str, found: Violations) -> str:
+    found.short(label, TASK_CHARACTERS, "routing.task")
+    found.require(not CONTROL.search(label), "routing.task", "leave control characters out")
+    return label.strip()
 
 
 def _options(
@@ -232,8 +245,9 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         remaining_s, tenant = context.time_remaining(), current_tenant.get()
         deadline_s = None if remaining_s is None else self._clock() + remaining_s
         read = partial(read_routed, request, self._limits)
-        chat, options = await self._checks.run(tenant.name, read) if takes_time(request) else read()
-        return RouteRequest(tenant=tenant, chat=chat, options=options, deadline_s=deadline_s)
+        routed = await self._checks.run(tenant.name, read) if takes_time(request) else read()
+        chat, options, task = routed
+        return RouteRequest(tenant, chat, options, deadline_s, task)
 
 
 def _note(record: DecisionRecord) -> None:

@@ -17,6 +17,7 @@ CODES: dict[type[e.RouterError], grpc.StatusCode] = {
     e.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     e.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     e.DecisionNotFound: grpc.StatusCode.NOT_FOUND,
+    e.DecisionPending: grpc.StatusCode.UNAVAILABLE,
     e.TenantNotFound: grpc.StatusCode.NOT_FOUND,
     e.PolicyUnknown: grpc.StatusCode.NOT_FOUND,
     e.TenantExists: grpc.StatusCode.ALREADY_EXISTS,

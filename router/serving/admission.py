@@ -207,7 +207,8 @@ class IdempotencyGuard:
 
 
 def _fingerprint(request: RouteRequest) -> str:
-    return request_digest(request.chat, request.options)
+    labels = (request.task,) if request.task else ()
+    return request_digest(request.chat, request.options, *labels)
 
 
 def _key(request: RouteRequest, owner: str) -> ClaimKey:

@@ -51,6 +51,7 @@ class PlanRun:
     errors: of the attempts that failed at a provider.
     started: a delta has been handed out, so no other arm can answer any more.
     gate_session: the plan's gate on a first answer that passed the certain checks; None for none.
+    preferred: the deployment that is tried first of its arm's; "" for the arm's order.
     """
 
     chat: ChatRequest
@@ -72,6 +73,12 @@ class PlanRun:
     handout_ms: float = 0.0
     probes: set[str] = field(default_factory=set)
     errors: list[ProviderError] = field(default_factory=list)
+    preferred: str = ""
+
+    def in_order(self, deployments: Sequence[Deployment]) -> Sequence[Deployment]:
+        if not self.preferred:
+            return deployments
+        return sorted(deployments, key=lambda d: d.name != self.preferred)
 
     @property
     def left_usd(self) -> float | None:

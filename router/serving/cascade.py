@@ -199,7 +199,8 @@ class Cascade:
 
     async def _try_arm(self, run: PlanRun, arm: str, *, live: bool) -> AsyncGenerator[Delta]:
         """Try the arm's deployments in order until one answers."""
-        called, why, deployments = False, NO_CALL, self._catalog.arms[arm].deployments
+        called, why = False, NO_CALL
+        deployments = run.in_order(self._catalog.arms[arm].deployments)
         for position, deployment in enumerate(deployments, start=1):
             if self._is_over(run):
                 return

@@ -14,7 +14,7 @@ from bandit.risk import Promise
 from bandit.types import Action, Context, Decision, Estimate, Policy, Weights
 from router.domain import MS_PER_S
 from router.domain.catalog import Catalog, Plan
-from router.domain.chat import ChatRequest
+from router.domain.chat import ChatRequest, Role
 from router.domain.eligibility import offered
 from router.domain.errors import NoEligiblePlan, Overloaded
 from router.domain.logged_context import (
@@ -190,6 +190,7 @@ class PlanSelector:
         embedder: Embedder,
         observer: Observer,
         stopwatch: Stopwatch,
+        lock_tool_loops: bool = True,
         prices: RequestPrices | None = None,
     ) -> None:
         self._catalog = catalog
@@ -199,6 +200,7 @@ class PlanSelector:
         self._embedder = embedder
         self._observer = observer
         self._stopwatch = stopwatch
+        self._lock_tool_loops = lock_tool_loops
 
     async def choose_early(self, state: RequestState) -> None:
         """Choose as if every plan were well, as mostly they are; run it beside a look-up.
@@ -227,7 +229,8 @@ class PlanSelector:
     def choose(self, state: RequestState) -> PlanRun:
         """Let the policy pick among the plans that are permitted and well.
 
-        With every plan ill only spare arms are left: nothing was chosen, so nothing is learned.
+        In a loop of tools who asked for them answers, and nothing is chosen. With every plan ill
+        only spare arms are left: nothing was chosen, so nothing is learned.
         Raises Overloaded, NoEligiblePlan.
         """
         if not state.has_room:
@@ -237,6 +240,11 @@ class PlanSelector:
                 "max_cost_usd is below what the cheapest arm can cost: raise it, or ask for fewer "
                 "output tokens"
             )
+        locked = state.lockable(self._catalog) if self._lock_tool_loops else None
+        if locked is not None:
+            arm, state.locked_to = locked
+            state.run = self._plan_run(state, (arm,), None)
+            return state.run
         plans = [plan for plan in state.plans if state.is_plan_healthy(self._catalog, plan)]
         rungs, gate_session = state.arms[:1], None
         if plans:
@@ -257,8 +265,9 @@ class PlanSelector:
             chat, asks = state.request.chat, state.application
             context = self._decider.context(chat, self._said(state), asks)
             bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
-            prices = state.prices = self._price_list(state)
-            choose = partial(self._decider.choose, tenant=tenant, prices=prices)
+            if state.prices is None or state.conversation.turns:
+                state.prices = self._price_list(state)
+            choose = partial(self._decider.choose, tenant=tenant, prices=state.prices)
             choice = choose(context, plans, options.weights, bounds)
             shadow = [
                 plan for plan in state.shadow_plans if state.is_plan_healthy(self._catalog, plan)
@@ -268,9 +277,19 @@ class PlanSelector:
             unserved = choose(context, shadow, options.weights, bounds)
             return choice if unserved is None else with_shadow(choice, unserved)
 
+    def price(self, state: RequestState) -> None:
+        """Price a request as one that begins a conversation: it reserves before more is known."""
+        state.price(self._price_list(state))
+
     def _price_list(self, state: RequestState) -> PriceList:
         now_ms = int(state.began_s * MS_PER_S)
-        asked = PricedRequest(state.needs, state.conversation, state.application, now_ms)
+        asked = PricedRequest(
+            needs=state.needs,
+            conversation=state.conversation,
+            application=state.application,
+            now_ms=now_ms,
+            answers=sum(m.role is Role.ASSISTANT for m in state.request.chat.messages),
+        )
         return self._prices.of(asked, self._decider.rates)
 
     def _gate_session(self, state: RequestState, plan: Plan, choice: Choice) -> GateSession | None:
@@ -302,4 +321,5 @@ class PlanSelector:
             health=state.health,
             gate_session=gate_session,
             tenant=state.request.tenant.name,
+            preferred=state.asked_tools if self._lock_tool_loops else "",
         )

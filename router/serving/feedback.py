@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from router.domain.catalog import Catalog
+from router.domain.conversations import Conversation, after_turn
 from router.domain.errors import OutcomeConflict, StorageUnavailable
 from router.domain.records import (
     Attempt,
@@ -20,6 +21,7 @@ from router.domain.requests import OutcomeReceipt
 from router.domain.tenants import Reservation, Tenant
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
+from router.ports.state import Conversations, SessionSettings
 from router.runtime.background import INSIST_S, SETTLE_S, Background
 from router.serving.admission import Admission
 from router.serving.audits import FeedbackRate
@@ -41,6 +43,8 @@ class FeedbackService:
         rate: FeedbackRate,
         background: Background,
         observer: Observer,
+        conversations: Conversations,
+        sessions: SessionSettings,
     ) -> None:
         self._catalog = catalog
         self._decisions = decisions
@@ -49,6 +53,8 @@ class FeedbackService:
         self._rate = rate
         self._background = background
         self._observer = observer
+        self._conversations = conversations
+        self._remember_s = sessions.remember_s
 
     async def decision(self, tenant: Tenant, decision_id: str) -> DecisionRecord:
         """Raises DecisionNotFound."""
@@ -63,6 +69,7 @@ class FeedbackService:
             raise OutcomeConflict("the router made this call itself and knows its outcome")
         attempt = self._attempt(record, report)
         settled = replace(record, attempts=(attempt,), settled=True)
+        settled, conversation = await self._with_turn(settled)
         fresh = await self._decisions.settle(settled, report)
         tokens = report.input_tokens + report.output_tokens
         await self._admission.settle(
@@ -70,7 +77,54 @@ class FeedbackService:
         )
         if fresh:
             self._observer.attempt(attempt)
+        if fresh and conversation is not None and settled.turn is not None:
+            self._background.start(self._keep(settled.turn.key, conversation))
         return OutcomeReceipt(already_recorded=not fresh, cost_usd=attempt.cost_usd)
+
+    async def _with_turn(
+        self, record: DecisionRecord
+    ) -> tuple[DecisionRecord, Conversation | None]:
+        """Returns the record with what its conversation has cost, and that with this turn.
+
+        None where the call was not answered, or the store is away.
+        """
+        turn, (attempt,) = record.turn, record.attempts
+        known = {d.name: d for d in self._catalog.deployments()}
+        deployment = known.get(record.deployment)
+        answered = attempt.outcome is AttemptOutcome.ACCEPTED
+        if turn is None or not turn.key or deployment is None or not answered:
+            return record, None
+        before = await self._conversation(record.id)
+        if before is None:
+            return record, None
+        after = after_turn(
+            before,
+            deployment,
+            record.attempts,
+            record.created_ms,
+            number=turn.number,
+            first=known.get(before.first),
+            remember_s=self._remember_s,
+        )
+        spent_usd = turn.spent_usd + attempt.cost_usd
+        stay_usd = turn.stay_usd + after.stay_usd - before.stay_usd
+        told = replace(turn, spent_usd=spent_usd, stay_usd=stay_usd)
+        return replace(record, turn=told), after
+
+    async def _conversation(self, decision_id: str) -> Conversation | None:
+        """Returns the turns before a decision, as it found them; None while the store is away."""
+        try:
+            (found,) = await self._conversations.find([decision_id], self._catalog.names())
+        except StorageUnavailable:
+            self._observer.degraded("conversation")
+            return None
+        return found or Conversation()
+
+    async def _keep(self, key: str, conversation: Conversation) -> None:
+        try:
+            await self._conversations.keep(key, conversation, self._remember_s)
+        except StorageUnavailable:
+            self._observer.degraded("conversation")
 
     def _attempt(self, record: DecisionRecord, report: OutcomeReport) -> Attempt:
         # Decisions made before prices were kept with them have none.

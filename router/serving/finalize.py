@@ -9,10 +9,12 @@ from dataclasses import replace
 
 from router.degraded.continuity import Continuity
 from router.domain.catalog import Catalog
+from router.domain.conversations import Conversation
 from router.domain.errors import StorageUnavailable
-from router.domain.records import CachedAnswer, DecisionRecord
+from router.domain.records import CachedAnswer, DecisionRecord, Mode
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
+from router.ports.state import Conversations, SessionSettings
 from router.runtime.background import INSIST_S, SETTLE_S, Background
 from router.serving.admission import Admission
 from router.serving.earlier_answers import Hit, ResponseCache
@@ -31,6 +33,8 @@ class Finalizer:
         background: Background,
         observer: Observer,
         continuity: Continuity,
+        conversations: Conversations,
+        sessions: SessionSettings,
         sampler: PromptSampler | None = None,
     ) -> None:
         self._catalog = catalog
@@ -40,6 +44,8 @@ class Finalizer:
         self._background = background
         self._observer = observer
         self._continuity = continuity
+        self._conversations = conversations
+        self._remember_s = sessions.remember_s
         self._sampler = sampler
 
     async def close(self, state: RequestState, patience_s: float = INSIST_S) -> DecisionRecord:
@@ -49,11 +55,30 @@ class Finalizer:
         patience_s: how long an answer waits for them; they are tried for longer.
         """
         settled = self._background.start(self.settle(state))
+        self.keep_turn(state)
         began_s = time.monotonic()
         record = await (self._recorded(state, patience_s) if state.answer else self.record(state))
         await asyncio.wait({settled}, timeout=max(0.0, began_s + patience_s - time.monotonic()))
         self._put(state)
         return self._flagged(record)
+
+    def keep_turn(self, state: RequestState) -> None:
+        """Keep an answered turn beside the decision's write, in the same round trip.
+
+        A turn of `DECIDE` is not answered yet: its outcome finds what came before it by its id.
+        """
+        if state.mode is not Mode.DECIDE:
+            key, known = state.turn_keys.own, state.turn_after(self._catalog, self._remember_s)
+        else:
+            key, known = state.id, state.conversation if state.conversation.turns else None
+        if known is not None:
+            self._background.start(self._remember(key, known))
+
+    async def _remember(self, key: str, conversation: Conversation) -> None:
+        try:
+            await self._conversations.keep(key, conversation, self._remember_s)
+        except StorageUnavailable:
+            self._observer.degraded("conversation")
 
     async def _recorded(self, state: RequestState, patience_s: float) -> DecisionRecord:
         writing = self._background.start(self.record(state))

@@ -11,6 +11,7 @@ from functools import partial
 from router.domain import MS_PER_S
 from router.domain.catalog import Catalog
 from router.domain.chat import Delta, deltas_of
+from router.domain.conversations import Conversation
 from router.domain.errors import (
     AllAttemptsFailed,
     DeadlineTooShort,
@@ -26,7 +27,7 @@ from router.domain.requests import Completion, Directive, RouteRequest
 from router.domain.tenants import QuotaLeft, Tenant
 from router.ports import Clock, Ids
 from router.ports.observer import Observer, Stopwatch
-from router.ports.state import Health, HealthBoard
+from router.ports.state import Conversations, Health, HealthBoard
 from router.ports.upstream import Embedder
 from router.runtime.background import INSIST_S, Background
 from router.runtime.fair_queue import CheckPool
@@ -64,6 +65,7 @@ class Pipeline:
     auditor: Auditor
     embedder: Embedder
     health: HealthBoard
+    conversations: Conversations
     admission: Admission
     cache: ResponseCache
     followers: Followers
@@ -190,6 +192,7 @@ class Pipeline:
             await self._embed(state)
             run = self.selector.choose(state)
             state.pick_deployment(run, self.catalog)
+            self.finalizer.keep_turn(state)
             record = await self.finalizer.record(state)
         except BaseException:
             self.background.start(self.finalizer.settle(state))
@@ -203,8 +206,11 @@ class Pipeline:
         args = request, mode, self.ids(), self.clock(), self.catalog
         opened = partial(open_request, *args, observe=self.observe)
         if request.chat.characters > QUICK_CHARACTERS:
-            return await self.checks.run(request.tenant.name, opened)
-        return opened()
+            state = await self.checks.run(request.tenant.name, opened)
+        else:
+            state = opened()
+        self.selector.price(state)
+        return state
 
     async def _admit(self, state: RequestState) -> None:
         """Reserve, look up the whole request and ask for health in one round trip's time.
@@ -215,11 +221,12 @@ class Pipeline:
         if not self.cache.enabled or options.no_cache or options.arm or state.shadow_plans:
             state.cache = CacheStatus.BYPASS
         with self.stopwatch.stage("admit"):
-            state.quota_left, state.health, state.hit, state.has_room, _ = await asyncio.gather(
+            state.quota_left, state.health, state.hit, state.has_room, *_ = await asyncio.gather(
                 self._reserve(state),
                 self._health(),
                 self._cached_exactly(state),
                 self.room(state.request.tenant, state.id),
+                self._recognise(state),
                 self._choose_early(state),
             )
 
@@ -230,8 +237,20 @@ class Pipeline:
             state.refused = True
             raise
 
+    async def _recognise(self, state: RequestState) -> None:
+        """Find the turns before; without the store every conversation is one that begins."""
+        if not state.turn_keys.earlier:
+            return
+        try:
+            found = await self.conversations.find(state.turn_keys.earlier, self.catalog.names())
+        except StorageUnavailable:
+            self.observer.degraded("conversation")
+            return
+        state.conversation = next(filter(None, found), Conversation())
+
     async def _choose_early(self, state: RequestState) -> None:
-        if state.cache is CacheStatus.BYPASS:
+        """What a turn costs is not known before its conversation is."""
+        if state.cache is CacheStatus.BYPASS and not state.turn_keys.earlier:
             await self.selector.choose_early(state)
 
     async def _cached_exactly(self, state: RequestState) -> Hit | None:

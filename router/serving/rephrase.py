@@ -13,7 +13,7 @@ import numpy as np
 
 from router.domain.bounds import Count, Similarity
 from router.domain.chat import ChatRequest, ImagePart
-from router.domain.errors import DecisionNotFound, StorageUnavailable
+from router.domain.errors import DecisionNotFound, DecisionPending, StorageUnavailable
 from router.domain.records import SessionTurn
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
@@ -73,7 +73,7 @@ class RephraseDetector:
 
     async def _evict(self, tenant: str, decision_id: str) -> None:
         """Take the answer that was not good enough out of the cache: at worst it is asked anew."""
-        with suppress(DecisionNotFound):  # it is still under way
+        with suppress(DecisionNotFound, DecisionPending):  # it is still under way
             record = await self._decisions.get(tenant, decision_id)
             await self._cache.evict(record.cache_exact, record.cache_partition)
 

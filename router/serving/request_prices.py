@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bandit.types import Action
-from router.domain import MS_PER_S
 from router.domain.catalog import (
     ASKING_SHARE,
     ESCALATION_SHARE,
@@ -18,15 +17,37 @@ from router.domain.catalog import (
     Deployment,
     Plan,
 )
-from router.domain.conversations import Conversation
+from router.domain.conversations import Conversation, warm_of
 from router.domain.eligibility import Requirements
 from router.domain.logged_context import single
-from router.learning.request_rates import RequestRates
+from router.learning.request_rates import (
+    BYTES,
+    FIRST,
+    GROWN,
+    GROWTHS,
+    HITS,
+    LATER,
+    SECOND,
+    TOKENS,
+    WRITTEN,
+    RequestRates,
+)
 
 TYPICAL_OUTPUT_TOKENS: Final = 400
 MOST_TURNS_AHEAD: Final = 3.0
 _LEAST_SHARE: Final = 1e-6
 """Least part of a price that is a guess: it must outlast rounding."""
+
+TOKENS_PER_BYTE: Final = 1 / 3.6
+PRIOR_BYTES: Final = 6_000.0
+"""A few requests' worth."""
+HIT_RATE: Final = 0.8
+WRITE_SHARE: Final = 1.0
+PRIOR_CALLS: Final = 3.0
+PRIOR_TURNS: Final = 3.0
+"""Observations that the rates count for which hold before anything is known."""
+_MOST_LEFT: Final = 0.99
+"""Largest chance of another turn: expectations stay finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +78,10 @@ class PriceList:
         """Returns the price of a call; None for an arm that can't serve the request."""
         return self.arms[arm].total_usd if arm in self.arms else None
 
+    def input_usd(self, arm: str) -> float:
+        """Returns the known part of it, 0 for an arm that can't serve the request."""
+        return self.arms[arm].input_usd if arm in self.arms else 0.0
+
     def action(self, plan: Plan) -> Action:
         """Returns the plan with its price, rounded as it is logged."""
         if not all(arm in self.arms for arm in plan.arms):
@@ -77,12 +102,20 @@ class PriceList:
 
 @dataclass(frozen=True, slots=True)
 class PricedRequest:
-    """What the price of a request depends on. application: a digest, "" for none."""
+    """Everything that the price of a request depends on.
+
+    application: a digest, "" for none. answers: of models in the history, for one not recognised.
+    """
 
     needs: Requirements
     conversation: Conversation = field(default_factory=Conversation)
     application: str = ""
     now_ms: int = 0
+    answers: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        return not (self.conversation.turns or self.answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +136,14 @@ class RequestPrices:
             deployment = _able(arm, asked.needs)
             if deployment is not None:
                 found[name] = self._price(deployment, asked, rates)
-        number, most = asked.conversation.turns + 1, self.most_turns_ahead
-        return PriceList(found, single(rates.turns_ahead(asked.application, number, most)))
+        turns = turns_ahead(rates, asked.application, is_first=asked.is_first)
+        return PriceList(found, single(min(turns, self.most_turns_ahead)))
 
     def _price(self, deployment: Deployment, asked: PricedRequest, rates: RequestRates) -> ArmPrice:
-        needs, per_byte = asked.needs, rates.tokens_per_byte(deployment.name)
+        needs, per_byte = asked.needs, tokens_per_byte(rates, deployment.name)
         given = max(1.0, needs.input_bytes * per_byte + needs.image_tokens)
         output = min(self.typical_output_tokens, needs.most_output(deployment))
-        growth = rates.growth(asked.application, needs.last_bytes * per_byte + output)
+        growth = growth_of(rates, asked.application, needs.last_bytes * per_byte + output)
         warm = min(warm_of(asked.conversation, deployment, asked.now_ms), given)
         cost = _InputCost(deployment, rates)
         return ArmPrice(
@@ -128,10 +161,10 @@ class _InputCost:
         self._least = deployment.cache_least_tokens
         self._plain = price.input_usd_per_mtok
         cached, written = price.cached_input_usd_per_mtok, price.cache_write_usd_per_mtok
-        self._saved = 0.0 if cached is None else (self._plain - cached) * rates.hit_rate(name)
+        self._saved = 0.0 if cached is None else (self._plain - cached) * hit_rate(rates, name)
         more = 0.0 if written is None else max(0.0, written - self._plain)
-        self._written = more * rates.write_share(name) if more else 0.0
-        self._hit_rate = rates.hit_rate(name) if more else 0.0
+        self._written = more * write_share(rates, name) if more else 0.0
+        self._hit_rate = hit_rate(rates, name) if more else 0.0
 
     def usd(self, given: float, warm: float) -> float:
         """Returns USD of `given` tokens of which `warm` are a prefix that was read before."""
@@ -141,13 +174,63 @@ class _InputCost:
         return max(0.0, given * self._plain - saved + new * self._written) / TOKENS_PER_MTOK
 
 
-def warm_of(conversation: Conversation, deployment: Deployment, now_ms: int) -> int:
-    """Returns the tokens of the conversation that a deployment's cache should hold."""
-    for name, seen in conversation.seen:
-        if name == deployment.name and now_ms - seen.at_ms < deployment.cache_ttl_s * MS_PER_S:
-            return seen.tokens
-    return 0
-
-
 def _able(arm: Arm, needs: Requirements) -> Deployment | None:
     return next((d for d in arm.deployments if needs.met_by(d)), None)
+
+
+def tokens_per_byte(rates: RequestRates, deployment: str) -> float:
+    row = rates.deployments.get(deployment)
+    tokens, size = (0.0, 0.0) if row is None else (row[TOKENS], row[BYTES])
+    return (TOKENS_PER_BYTE * PRIOR_BYTES + tokens) / (PRIOR_BYTES + size)
+
+
+def hit_rate(rates: RequestRates, deployment: str) -> float:
+    """Returns the share of a warm prefix that is read from the cache."""
+    return _share(rates, deployment, HITS, HIT_RATE)
+
+
+def write_share(rates: RequestRates, deployment: str) -> float:
+    """Returns the share of what is not read from the cache that is written there."""
+    return _share(rates, deployment, WRITTEN, WRITE_SHARE)
+
+
+def _share(rates: RequestRates, deployment: str, column: int, usual: float) -> float:
+    row = rates.deployments.get(deployment)
+    return usual if row is None else _shrunk(row[column], row[column + 1], usual, PRIOR_CALLS)
+
+
+def growth_of(rates: RequestRates, application: str, start: float) -> float:
+    """Returns input tokens that a turn adds. start: the guess before anything is known."""
+    known = _shrunk(rates.everything[GROWN], rates.everything[GROWTHS], start)
+    row = rates.applications.get(application)
+    return known if row is None else _shrunk(row[GROWN], row[GROWTHS], known)
+
+
+def turns_ahead(rates: RequestRates, application: str, *, is_first: bool) -> float:
+    """Returns how many turns are expected after this one.
+
+    With p a second turn follows the first, with q another one each later turn: p / (1 - q) after
+    the first, q / (1 - q) after any other.
+
+    >>> rates = RequestRates({"all": [27.0, 15.0, 42.0, 0.0, 0.0]})
+    >>> round(turns_ahead(rates, "", is_first=True), 6)
+    1.666667
+    >>> round(turns_ahead(rates, "", is_first=False), 6)
+    2.333333
+    """
+    row = rates.applications.get(application)
+    first, later = _chances(rates.everything, (0.0, 0.0))
+    if row is not None:
+        first, later = _chances(row, (first, later))
+    return (first if is_first else later) / (1 - min(later, _MOST_LEFT))
+
+
+def _chances(row: list[float], usual: tuple[float, float]) -> tuple[float, float]:
+    """Returns the chances of a second turn, and of another one after it."""
+    after = row[SECOND] + row[LATER]
+    first = _shrunk(row[SECOND], row[FIRST], usual[0])
+    return min(first, 1.0), min(_shrunk(row[LATER], after, usual[1]), 1.0)
+
+
+def _shrunk(total: float, count: float, usual: float, strength: float = PRIOR_TURNS) -> float:
+    return (total + strength * usual) / (count + strength)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from uuid import uuid4
+from dataclasses import dataclass, field, replace
 
 from router.domain import MS_PER_S
-from router.domain.catalog import Arm, Catalog, Plan
-from router.domain.chat import Answer, FinishReason, Usage
-from router.domain.conversations import Conversation
+from router.domain.catalog import Arm, Catalog, Deployment, Plan
+from router.domain.chat import Answer, FinishReason
+from router.domain.conversations import (
+    REMEMBER_S,
+    Conversation,
+    TurnKeys,
+    after_turn,
+    application_digest,
+    ends_in_tool_results,
+    turn_keys,
+    turn_number,
+    warm_everywhere,
+)
 from router.domain.eligibility import (
     Constraints,
     Requirements,
@@ -27,6 +36,7 @@ from router.domain.records import (
     Choice,
     DecisionRecord,
     Mode,
+    TurnFacts,
     session_digest,
 )
 from router.domain.requests import RouteRequest, cache_key
@@ -47,9 +57,12 @@ class RequestState:
     shadow_plans: what the policy would choose among where it only watches, else empty.
     early_choice: what would be chosen if every plan were well; choice: what was chosen.
     flight: those who ask the same now, this request included; None where it is not shared.
-    prices: of this request; None while nothing was to be chosen.
+    prices: of this request, as one that begins until the turns before are known.
     refused: by the quota, so nothing is held.
     conversation: the turns before, as far as they are known. application: see `TurnFacts`.
+    turn_keys: by which the turns before are found, and this one is kept.
+    locked_to: the deployment that asked for the tools whose results it is sent, where nothing is to
+    be chosen; else "".
     said: what it is about, see `said_in`.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
     """
@@ -79,6 +92,18 @@ class RequestState:
     conversation: Conversation = field(default_factory=Conversation)
     application: str = ""
     said: Said = ()
+    turn_keys: TurnKeys = field(default_factory=TurnKeys)
+    locked_to: str = ""
+
+    @property
+    def began_ms(self) -> int:
+        return int(self.began_s * MS_PER_S)
+
+    def price(self, prices: PriceList) -> None:
+        """Expect what the dearest arm charges for this request."""
+        self.prices = prices
+        expected_usd = max(prices.arms[arm].total_usd for arm in self.arms)
+        self.reservation = replace(self.reservation, expected_usd=expected_usd)
 
     @property
     def deadline_s(self) -> float | None:
@@ -128,12 +153,67 @@ class RequestState:
             for arm in (catalog.arms[rung] for rung in plan.rungs)
         )
 
+    @property
+    def asked_tools(self) -> str:
+        """The deployment that asked for the tools whose results end the chat; "" for none."""
+        return self.conversation.last if ends_in_tool_results(self.request.chat) else ""
+
+    def lockable(self, catalog: Catalog) -> tuple[str, str] | None:
+        """Returns (arm, deployment) of who asked for tools, where it may go on and is well.
+
+        None for a request that names its arm, or whose caller does: there is nothing to lock.
+        """
+        name, options = self.asked_tools, self.request.options
+        if not name or options.arm or self.shadow_plans:
+            return None
+        for arm in self.arms:
+            for deployment in catalog.arms[arm].deployments:
+                if deployment.name == name and self._may_go_on(deployment):
+                    return arm, name
+        return None
+
+    def _may_go_on(self, deployment: Deployment) -> bool:
+        is_paid = self.needs.is_paid(deployment, self.request.options.max_cost_usd)
+        return is_paid and self.needs.met_by(deployment) and self.is_healthy(deployment.name)
+
     def pick_deployment(self, run: PlanRun, catalog: Catalog) -> None:
         """Name the deployment a caller of `Decide` is to call."""
         run.arm = run.rungs[0]
-        deployments = catalog.arms[run.arm].deployments
+        deployments = run.in_order(catalog.arms[run.arm].deployments)
         able = [d.name for d in deployments if self.needs.met_by(d)]
         run.deployment = next((name for name in able if self.is_healthy(name)), able[0])
+
+    def turn_after(self, catalog: Catalog, remember_s: int = REMEMBER_S) -> Conversation | None:
+        """Returns the conversation with this turn; None where no call answered it.
+
+        remember_s: how long what was read is carried along.
+        """
+        run = self.run
+        if self.hit is not None or run is None or run.answer is None:
+            return None
+        known = {d.name: d for d in catalog.deployments()}
+        return after_turn(
+            self.conversation,
+            known[run.deployment],
+            run.attempts,
+            self.began_ms,
+            number=turn_number(self.conversation, self.request.chat),
+            first=known.get(self.conversation.first),
+            remember_s=remember_s,
+        )
+
+    def _turn_facts(self, catalog: Catalog) -> TurnFacts:
+        spent_usd = sum(a.cost_usd for a in self.run.attempts) if self.run else 0.0
+        after = self.turn_after(catalog)
+        return TurnFacts(
+            application=self.application,
+            number=turn_number(self.conversation, self.request.chat),
+            input_bytes=self.needs.input_bytes,
+            warm=warm_everywhere(self.conversation, catalog.deployments(), self.began_ms),
+            spent_usd=self.conversation.spent_usd + spent_usd,
+            stay_usd=(after or self.conversation).stay_usd,
+            key=self.turn_keys.own if self.mode is Mode.DECIDE else "",
+        )
 
     def record(self, catalog: Catalog) -> DecisionRecord:
         run, hit, tenant = self.run, self.hit, self.request.tenant.name
@@ -142,7 +222,7 @@ class RequestState:
         return DecisionRecord(
             id=self.id,
             tenant=tenant,
-            created_ms=int(self.began_s * MS_PER_S),
+            created_ms=self.began_ms,
             mode=self.mode,
             session_id=session_digest(tenant, self.request.options.session_id),
             choice=self.choice,
@@ -157,14 +237,9 @@ class RequestState:
             settled=self.mode is not Mode.DECIDE,
             judged=run.gate_session.judged if run and run.gate_session else None,
             price=catalog.price_of(deployment) if self.mode is Mode.DECIDE else None,
+            turn=self._turn_facts(catalog),
+            locked=bool(self.locked_to) and deployment in ("", self.locked_to),
         )
-
-
-TYPICAL_OUTPUT_TOKENS = 512
-
-
-def new_id() -> str:
-    return uuid4().hex
 
 
 def open_request(
@@ -185,7 +260,7 @@ def open_request(
     arms = permitted_arms(catalog, needs, constraints)
     plans = _plans(catalog, arms, mode)
     if not plans and constraints.pin in arms:
-        plans = [_pinned(catalog, constraints.pin, needs)]
+        plans = [_pinned(catalog, constraints.pin)]
     if not plans:
         raise NoEligiblePlan("no plan fits: relax the arm, the tools, the images or the length")
     if mode is not Mode.DECIDE:  # there the caller begins the attempt
@@ -203,6 +278,8 @@ def open_request(
         arms=arms,
         said=said_in(request.chat),
         shadow_plans=_shadow_plans(request, mode, catalog, needs) if watching else (),
+        application=application_digest(request.task, request.chat),
+        turn_keys=turn_keys(request.tenant.name, request.chat),
     )
 
 
@@ -233,26 +310,16 @@ def _constraints(request: RouteRequest, catalog: Catalog, observed: str) -> Cons
 
 @dataclass(slots=True)
 class _ArmBounds:
-    """The most that one arm may write, the least of its deployments' limits, and its prices.
-
-    expected_usd: of one answer of typical length, charged if its router dies meanwhile.
-    """
+    """The most that one arm may write and charge, and the least of its deployments' limits."""
 
     most_tokens: int
     least_output: int
     most_usd: float
-    expected_usd: float
 
 
 def _bounds(arm: Arm, needs: Requirements) -> _ArmBounds:
-    able = [(d.price, needs.most_output(d)) for d in arm.deployments if needs.met_by(d)]
-    outputs, given = [output for _, output in able], needs.input_tokens
-    return _ArmBounds(
-        given + max(outputs),
-        min(outputs),
-        most_cost_usd(arm, needs),
-        max(p.cost_usd(Usage(given, min(most, TYPICAL_OUTPUT_TOKENS))) for p, most in able),
-    )
+    outputs = [needs.most_output(d) for d in arm.deployments if needs.met_by(d)]
+    return _ArmBounds(needs.input_tokens + max(outputs), min(outputs), most_cost_usd(arm, needs))
 
 
 def _reservation(
@@ -277,7 +344,6 @@ def _reservation(
         request.tenant.name,
         max(called, default=bounds[0].most_tokens),
         _bound_usd(request, mode, [b.most_usd for b in bounds]),
-        expected_usd=max(b.expected_usd for b in bounds),
         asked_tokens=needs.input_tokens + asked,
         renewed=mode is not Mode.DECIDE,
     )
@@ -290,8 +356,6 @@ def _bound_usd(request: RouteRequest, mode: Mode, costs: Sequence[float]) -> flo
     return bound_usd if limit_usd is None else min(bound_usd, limit_usd)
 
 
-def _pinned(catalog: Catalog, arm: str, needs: Requirements) -> Plan:
+def _pinned(catalog: Catalog, arm: str) -> Plan:
     """A pinned arm needs no plan of its own in the config."""
-    first = catalog.arms[arm].deployments[0]
-    usage = Usage(needs.input_tokens, TYPICAL_OUTPUT_TOKENS)
-    return Plan(arm, (arm,), first.price.cost_usd(usage))
+    return Plan(arm, (arm,), catalog.arms[arm].prior_cost_usd)

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from annotated_types import Ge, Le
 
 from router.domain.bounds import WHOLE
+from router.domain.chat import head_and_tail
 from router.domain.records import Choice
 from router.ports.survey import GROUPS, EmbeddingSample, PromptSample, Sighting, Survey
 from router.ports.upstream import Embedding
@@ -117,8 +118,7 @@ def words(text: str) -> Sequence[str]:
     >>> words("What is the area of 3 circles in E2E tests?")
     ['area', 'circles', 'tests']
     """
-    half = MAX_CHARS // 2
-    read = text if len(text) <= MAX_CHARS else f"{text[:half]} {text[-half:]}"
+    read = head_and_tail(text, MAX_CHARS)
     return [word for word in _WORD.findall(read.casefold()) if word not in COMMON]
 
 

@@ -12,7 +12,7 @@ from router.domain.chat import ChatRequest
 from router.domain.eligibility import Requirements
 from router.domain.records import Choice, DecisionRecord, Mode
 from router.gates.format_checks import FormatCheckSettings
-from router.gates.gate_session import Embed, GateSession, GateSessions, RiskBound
+from router.gates.gate_session import ArmPrices, Embed, GateSession, GateSessions, RiskBound
 from router.ports import Clock
 from router.ports.observer import Observer
 from router.ports.state import Health
@@ -70,10 +70,14 @@ class PlanRunner:
         gates: Mapping[str, Gate],
         *,
         decision_id: str = "",
+        prices: ArmPrices | None = None,
     ) -> tuple[DecisionRecord, GateSession | None]:
-        """Carry the plan out, judged by its gate among `gates`, if it has one."""
+        """Carry the plan out, judged by its gate among `gates`, if it has one.
+
+        prices: of this request, None for those of a typical one.
+        """
         session = self._gate_sessions.open(
-            chat, plan, gates, context, self._weights, promises=self._promises
+            chat, plan, gates, context, self._weights, promises=self._promises, prices=prices
         )
         needs = Requirements.of(chat)
         run = PlanRun(chat, needs, plan.rungs, health=self._health, gate_session=session)

@@ -44,7 +44,9 @@ ADDED = (
     r".*\.context\.(conversation(\[\])*|application)",
     r".*\.price\.(cached_input_usd_per_mtok|cache_write_usd_per_mtok|reasoning_usd_per_mtok)",
     r".*\.(session_share|replaces_share)",
+    r".*\.judged\.strong_input_usd",
     r"ar:turn:\S+ string .*",
+    r"ar:snapshots hash \*:payload\.meta\.rates\..*",
     r"ar:session-decisions:\S+ .*",
 )
 """Written beside what the data holds; an older version leaves it alone."""
@@ -56,7 +58,7 @@ ADDED_FIELDS = {
     *("turn", "locked", "prices", "turns_ahead", "conversation", "application"),
     *("cached_tokens", "written_tokens", "cached_input_tokens", "cache_write_tokens"),
     *("reasoning_tokens", "prior_cost_usd", "input_usd", "ahead_usd"),
-    *("session_share", "replaces_share"),
+    *("session_share", "replaces_share", "strong_input_usd"),
     *("cached_input_usd_per_mtok", "cache_write_usd_per_mtok", "reasoning_usd_per_mtok"),
 }
 """Of records, attempts and receipts, empty in the data; an older version passes over them."""

@@ -21,7 +21,7 @@ from bench.lab.replay import ANY_COST, ANY_WEIGHTS, REWARDS
 from bench.lab.setup import catalog, config_of, decider_of
 from router.domain.catalog import Catalog, Deployment, Price
 from router.domain.chat import ChatRequest, Message, Role, TextPart, Usage
-from router.domain.conversations import Conversation, Seen
+from router.domain.conversations import Conversation, after_turn, warm_everywhere
 from router.domain.eligibility import Requirements
 from router.domain.events import Decided, Event, FeedbackGiven
 from router.domain.logged_context import blended, facts_of, said_in
@@ -37,7 +37,7 @@ from router.learning.request_rates import RequestRates
 from router.learning.training import JoinedEvent, Trainer, join, train_policy
 from router.ports.upstream import Embedding
 from router.serving.decider import Decider
-from router.serving.request_prices import PricedRequest, PriceList, RequestPrices, warm_of
+from router.serving.request_prices import PricedRequest, PriceList, RequestPrices
 
 MTOK: Final = 1e6
 WINDOW_TOKENS: Final = 10_000_000
@@ -96,7 +96,7 @@ class ConversationReplay:
                 FeedbackGiven(record.id, self._quality(i, arm[i])),
             ]
             self._train(trainer, join(events, {record.id: record}))
-            conversation = after(conversation, record, asked.now_ms)
+            conversation = self._after(conversation, record, asked.now_ms)
         return Learned(arm, quality, output)
 
     def _train(self, trainer: Trainer, events: Sequence[JoinedEvent]) -> None:
@@ -188,13 +188,13 @@ class ConversationReplay:
 
     def _record(self, i: int, choice: Choice, asked: PricedRequest) -> DecisionRecord:
         deployment = self.catalog.arms[choice.plan].deployments[0]
-        warm = [(d.name, warm_of(asked.conversation, d, asked.now_ms)) for d in self._deployments()]
-        attempt = self._attempt(i, deployment, dict(warm)[deployment.name])
+        warm = warm_everywhere(asked.conversation, self._deployments(), asked.now_ms)
+        attempt = self._attempt(i, deployment, dict(warm).get(deployment.name, 0))
         turn = TurnFacts(
             application=asked.application,
             number=asked.conversation.turns + 1,
             input_bytes=asked.needs.input_bytes,
-            warm=tuple((name, tokens) for name, tokens in warm if tokens),
+            warm=warm,
         )
         return DecisionRecord(
             id=str(i),
@@ -211,6 +211,11 @@ class ConversationReplay:
 
     def _deployments(self) -> Sequence[Deployment]:
         return self.catalog.deployments()
+
+    def _after(self, before: Conversation, record: DecisionRecord, now_ms: int) -> Conversation:
+        known = {d.name: d for d in self._deployments()}
+        first = known.get(before.first)
+        return after_turn(before, known[record.deployment], record.attempts, now_ms, first=first)
 
     def _attempt(self, i: int, deployment: Deployment, warm: int) -> Attempt:
         arm = self.cell.stream.data.arms.index(deployment.name)
@@ -239,14 +244,6 @@ class ConversationReplay:
 
 def _said(role: Role, text: str) -> Message:
     return Message(role, (TextPart(text),))
-
-
-def after(before: Conversation, record: DecisionRecord, now_ms: int) -> Conversation:
-    """Returns the conversation with one more turn."""
-    name = record.deployment
-    others = tuple(pair for pair in before.seen if pair[0] != name)
-    seen = (*others, (name, Seen(record.attempts[-1].input_tokens, now_ms)))
-    return Conversation(seen, before.turns + 1, before.first or name, name)
 
 
 def priced(made: Catalog, market: Market, arms: Sequence[str]) -> Catalog:

@@ -8,8 +8,9 @@ import numpy as np
 import onnxruntime as ort
 from tokenizers import Tokenizer
 
-from router.adapters.embedding.clip import clip_chars, clip_tokens
+from router.adapters.embedding.clip import MAX_CHARS, clip_tokens
 from router.adapters.embedding.files import TOKENIZER, WEIGHTS, read_verified
+from router.domain.chat import head_and_tail
 from router.domain.errors import ModelCorrupt, ModelUnavailable
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class BgeModel:
 
         """
         # A lone surrogate is legal in str but not in the UTF-8 the tokenizer works on.
-        readable = clip_chars(text).encode("utf-8", "replace").decode("utf-8")
+        readable = head_and_tail(text, MAX_CHARS).encode("utf-8", "replace").decode("utf-8")
         ids: list[int] = self._tokenizer.encode(readable, add_special_tokens=False).ids
         return self._hidden([_CLS, *clip_tokens(ids), _SEP])
 

@@ -25,14 +25,6 @@ the tokens that are kept of it.
 """
 
 
-def clip_chars(text: str) -> str:
-    """`text`, or its first and last `MAX_CHARS / 2` characters with a space between them."""
-    if len(text) <= MAX_CHARS:
-        return text
-    half = MAX_CHARS // 2
-    return f"{text[:half]} {text[-half:]}"
-
-
 def fits(ids: Sequence[int]) -> bool:
     return len(ids) <= HEAD_TOKENS + TAIL_TOKENS
 

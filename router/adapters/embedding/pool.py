@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.adapters.embedding.bge import BgeModel
-from router.adapters.embedding.clip import MAX_TOKENS, clip_chars
+from router.adapters.embedding.clip import MAX_CHARS, MAX_TOKENS
+from router.domain.chat import head_and_tail
 from router.domain.errors import ModelUnavailable, Overloaded
 
 BUSY_RETRY_MS = 250
@@ -111,7 +112,7 @@ class EmbedderPool:
 
     async def embed(self, text: str, tenant: str = "") -> NDArray[np.float32]:
         """(384,), unit norm, read-only. Raises Overloaded when the queue is full."""
-        text = clip_chars(text)
+        text = head_and_tail(text, MAX_CHARS)
         key = _key(text)
         known = self._known.get(key)
         if known is not None:
@@ -125,7 +126,7 @@ class EmbedderPool:
         return not self._turns and self._busy < self._workers
 
     def cached(self, text: str) -> NDArray[np.float32] | None:
-        return self._known.get(_key(clip_chars(text)))
+        return self._known.get(_key(head_and_tail(text, MAX_CHARS)))
 
     async def _compute(self, key: bytes, text: str, tenant: str) -> NDArray[np.float32]:
         while True:

@@ -11,7 +11,6 @@ from router.adapters.storage.client import Client
 from router.adapters.storage.decisions import RedisDecisionLog, RedisDefaults
 from router.adapters.storage.embedded import EmbeddedRedis
 from router.adapters.storage.events import RedisEventLog, RedisPolicyLog
-from router.adapters.storage.health import RedisHealthBoard
 from router.adapters.storage.idempotency import RedisIdempotency
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.link.address import Address, Nodes
@@ -24,8 +23,12 @@ from router.adapters.storage.server_facts import (
     refused_commands,
     saves_of,
 )
-from router.adapters.storage.sessions import RedisSessions
 from router.adapters.storage.settings import CacheBounds, StorageSettings
+from router.adapters.storage.short_lived import (
+    RedisConversations,
+    RedisHealthBoard,
+    RedisSessions,
+)
 from router.adapters.storage.snapshots import RedisLease, RedisSnapshotStore
 from router.adapters.storage.survey import RedisKeptDecisions, RedisSurvey
 from router.adapters.storage.tenants import RedisTenantDirectory
@@ -55,6 +58,7 @@ class Storage:
     defaults: RedisDefaults
     events: RedisEventLog
     sessions: RedisSessions
+    conversations: RedisConversations
     idempotency: RedisIdempotency
     snapshots: RedisSnapshotStore
     lease: RedisLease
@@ -153,6 +157,7 @@ def build_storage(
         defaults=RedisDefaults(client, keys, clock, settings),
         events=events,
         sessions=RedisSessions(client, keys),
+        conversations=RedisConversations(client, keys),
         idempotency=RedisIdempotency(client, keys),
         snapshots=RedisSnapshotStore(client, keys, settings.keep_snapshots, _new_epoch),
         lease=RedisLease(client, keys),

@@ -59,6 +59,7 @@ LATER: Final = frozenset(
         *("turn", "locked", "session_share", "prices", "turns_ahead"),
         *("conversation", "application"),
         *("cached_tokens", "written_tokens", "reasoning_tokens", "input_usd"),
+        "strong_input_usd",
     }
 )
 """Fields that came after the dictionary; each is empty unless it tells something."""
@@ -113,8 +114,8 @@ def pack_record(record: DecisionRecord) -> bytes:
 def _terse(record: DecisionRecord) -> dict[str, Any]:
     """Returns the fields without those of `LATER` that say nothing."""
     told: dict[str, Any] = msgspec.to_builtins(record, builtin_types=(bytes,))
-    choice = told["choice"] or {}
-    for each in (told, choice, choice.get("context", {}), *told["attempts"]):
+    choice, judged = told["choice"] or {}, told["judged"] or {}
+    for each in (told, choice, choice.get("context", {}), judged, *told["attempts"]):
         _leave_out(each)
     return told
 

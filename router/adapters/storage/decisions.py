@@ -54,12 +54,14 @@ class RedisDecisionLog:
         self._keep_session_s = int(settings.join_window_s + GRACE_S)
 
     async def record(self, record: DecisionRecord) -> None:
-        learnable = record.choice is not None
+        # Where nothing was chosen, as in loops of tools, attempts still tell what is charged.
+        has_calls = record.locked or bool(record.attempts)
+        learnable = 1 if record.choice is not None else 2 * has_calls
         facts: tuple[Word, ...] = (
             record.tenant,
             record.created_ms,
             pack_record(record),
-            learnable + 0,
+            learnable,
             record.settled + 0,
             record.id if self._default else "",
         )
@@ -84,7 +86,7 @@ class RedisDecisionLog:
         key = self._keys.decision(decision_id)
         owner, record = read_decision(await self._client.call("HGETALL", key))
         if record is None or owner != tenant:
-            raise no_decision("decision")
+            raise no_decision("decision", is_foreign=record is not None)
         return record
 
     async def settle(self, record: DecisionRecord, report: OutcomeReport) -> bool:
@@ -155,7 +157,7 @@ class RedisDecisionLog:
     async def _change(self, script: Script, decision_id: str, *args: Word) -> bytes:
         keys = self._keys.of_change(decision_id)
         status: bytes = await self._client.script(script, keys, self._bound, *args)
-        if status in (b"full", b"unknown"):
+        if status in (b"full", b"unknown", b"foreign"):
             _check(status, "decision")
         return status
 
@@ -164,8 +166,8 @@ def _check(status: bytes, what: str) -> None:
     """Raises what a script's status stands for. what: it is about."""
     if status == b"full":
         raise Overloaded("too many events wait to be learned: try again later")
-    if status == b"unknown":
-        raise no_decision(what)
+    if status in (b"unknown", b"foreign"):
+        raise no_decision(what, is_foreign=status == b"foreign")
     if status == b"conflict":
         raise conflicting_feedback(what)
     if status == b"late":

@@ -110,6 +110,10 @@ class Keys:
     def session(self, tenant: str, session_id: str) -> str:
         return f"{self.prefix}session:{_digest(tenant, session_id)}"
 
+    def turn(self, key: str) -> str:
+        """Holds a conversation up to the answer of one turn. key: the tenant is a part of it."""
+        return f"{self.prefix}turn:{key}"
+
     def idempotency(self, tenant: str, key: str) -> str:
         return f"{self.prefix}once:{_digest(tenant, key)}"
 

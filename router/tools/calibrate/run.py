@@ -28,6 +28,7 @@ from router.config.values import (
     context_map_of,
     headers_of,
     keys_of,
+    request_prices_of,
     units_of,
     weights_of,
 )
@@ -46,6 +47,7 @@ from router.tools.calibrate.analysis.plan_simulation import (
     SimulationSettings,
     simulated,
 )
+from router.tools.calibrate.analysis.prices import PromptPrices, taught_rates
 from router.tools.calibrate.collect.arm_client import ArmClient, ArmClientSettings
 from router.tools.calibrate.collect.budget import Budget
 from router.tools.calibrate.collect.collector import CollectedPrompt, Collector
@@ -143,17 +145,18 @@ class _Calibration:
         """Collect, train and report; figures outside any event loop, so that Ctrl-C ends them."""
         options = self._options
         collection = asyncio.run(self._collect())
-        state = collection.factory.fresh()
+        state, prices = collection.factory.fresh(), self._prices(collection)
         with self._console.status("carrying out the plans whose gate judges"):
-            judged = asyncio.run(self._simulate(collection, state))
+            judged = asyncio.run(self._simulate(collection, state, prices))
         with self._console.status("learning, and judging what was learned"):
-            settings = self._study_settings(collection.factory)
+            settings = self._study_settings(collection.factory, prices)
             findings = study(collection.prompts, collection.contexts, judged, settings)
         sections = [collection_section(collection.summary(findings)), *findings.sections]
         show(self._console, sections)
         if options.report is not None:
             write_file(options.report, markdown(sections).encode())
-        payload = LearnerState(findings.policy, state.gates, state.promises).save()
+        learned = LearnerState(findings.policy, state.gates, state.promises, rates=prices.rates)
+        payload = learned.save()
         self._say(asyncio.run(hand_over(self._config, self._env, options.target, payload)))
 
     async def _collect(self) -> _Collection:
@@ -253,10 +256,16 @@ class _Calibration:
         contexts = [self._map.build(embedding, facts_of(p.chat)) for embedding, p in pairs]
         return contexts, LearnerStateFactory(self._config, self._catalog, examples)
 
-    async def _simulate(self, collection: _Collection, state: LearnerState) -> list[JudgedResults]:
+    def _prices(self, collection: _Collection) -> PromptPrices:
+        rates = taught_rates(collection.prompts)
+        return PromptPrices(request_prices_of(self._config, self._catalog), rates)
+
+    async def _simulate(
+        self, collection: _Collection, state: LearnerState, prices: PromptPrices
+    ) -> list[JudgedResults]:
         pool = EmbedderPool(model_dir(), workers=1, queue=1)
         settings = SimulationSettings(
-            self._catalog, self._checks(), weights_of(self._config), pool.embed
+            self._catalog, self._checks(), weights_of(self._config), pool.embed, prices
         )
         prompts, contexts, fresh = collection.prompts, collection.contexts, collection.factory.fresh
         try:
@@ -267,7 +276,7 @@ class _Calibration:
     def _checks(self) -> FormatCheckSettings:
         return FormatCheckSettings(self._config.gate.refusals, self._config.gate.min_mean_logprob)
 
-    def _study_settings(self, factory: LearnerStateFactory) -> StudySettings:
+    def _study_settings(self, factory: LearnerStateFactory, prices: PromptPrices) -> StudySettings:
         policy = self._config.policy
         units = units_of(self._config, self._catalog)
         return StudySettings(
@@ -279,6 +288,7 @@ class _Calibration:
             seed=policy.seed,
             keep=tuple(plans_named(policy.model_dump(mode="json"))),
             floor=floor_of(policy),
+            prices=prices,
         )
 
     def _say(self, text: str) -> None:

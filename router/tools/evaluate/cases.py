@@ -24,7 +24,8 @@ NEVER: Final = 1e-3
 class LoggedCase:
     """A decision with feedback.
 
-    reward: utility in the decision's own weights. probabilities, would: one per eligible action.
+    reward: utility in the decision's own weights, its cost the mean of this turn and of those that
+    were expected to follow. probabilities, would: one per eligible action.
     would: of the policy where it only watched, else those of what served.
     """
 
@@ -76,7 +77,9 @@ def _case(
     logged = choice.weights
     weights = Weights(logged.quality, logged.cost, logged.latency, logged.failure)
     failed = float(not record.answered or record.arm not in plans[choice.plan].arms)
-    taken_off = burden(weights, units, record.cost_usd, record.latency_ms, failed)
+    later_usd = action_of(plans[choice.plan], choice.prices).later_usd
+    cost_usd = max(0.0, record.cost_usd + later_usd)
+    taken_off = burden(weights, units, cost_usd, record.latency_ms, failed)
     watched = choice.observed
     would = dict(choice.probabilities if watched is None else watched.probabilities)
     return LoggedCase(

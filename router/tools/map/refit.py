@@ -98,7 +98,7 @@ def _trained(config: Config, events: Sequence[JoinedEvent]) -> tuple[bytes, int]
     state = LearnerStateFactory(config, catalog).fresh()
     trainer = trainer_of(config, catalog, Observer())
     # Promises stay blank: the records' scores are of gates that learned under another map.
-    outcomes = trainer.train(LearnerState(state.policy, state.gates), events)
+    outcomes = trainer.train(LearnerState(state.policy, state.gates, rates=state.rates), events)
     return state.save(), outcomes
 
 

@@ -228,6 +228,12 @@ def test_bad_lessons_are_refused(name: str, told: dict[str, Any]) -> None:
     assert gate.save() == before
 
 
+@pytest.mark.parametrize("known", [-0.1, 1.1, float("nan")])
+def test_an_input_must_be_a_part_of_the_price(name: str, known: float) -> None:
+    with pytest.raises(BadAction):
+        fresh(name).choose(seen(np.random.default_rng(9)), Prices(0.1, 1.0, known), WEIGHTS)
+
+
 @pytest.mark.parametrize("price", [-1.0, float("nan"), float("inf")])
 def test_bad_prices_and_weights_are_refused(name: str, price: float) -> None:
     gate, what = fresh(name), seen(np.random.default_rng(9))

@@ -83,6 +83,26 @@ def test_learned_gate_follows_prices_and_weights_at_once() -> None:
     assert step(Prices(None, 50.0), Weights(quality=1.0, cost=0.0)) is Step.ESCALATE
 
 
+@pytest.mark.parametrize("name", ["learned", "agreement"])
+def test_a_long_input_costs_what_it_costs_however_much_models_write(name: str) -> None:
+    """Answers that are five times as long as guessed make no input dearer."""
+    gate, rng = fresh(name), np.random.default_rng(8)
+    gate.learn([replace(World().lesson(rng), strong_cost_ratio=5.0) for _ in range(200)])
+
+    def cost(prices: Prices) -> float:
+        """Returns how much less escalating is worth than where it costs nothing."""
+        free, paid = (
+            gate.choose(what, prices, Weights(quality=1.0, cost=weight)).values[Step.ESCALATE]
+            for weight in (0.0, 0.1)
+        )
+        return (free - paid) / 0.1
+
+    what = seen(rng, 0.0)
+    ratio = cost(Prices(None, 0.1)) / 0.1
+    assert ratio > 3
+    assert cost(Prices(None, 10.1, 10.0)) == pytest.approx(10 + 0.1 * ratio)
+
+
 def test_learned_gate_learns_the_cost_of_escalating() -> None:
     gates = [fresh(), fresh()]
     for gate, ratio in zip(gates, (0.5, 4.0), strict=True):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from bandit import Context, ContextShape, Weights
 from bandit.gates import Gate, GateSettings, Prices, Step, make_gate
-from router.domain.catalog import Plan
+from router.domain.catalog import Arm, Catalog, Plan
 from router.domain.chat import Answer, ChatRequest, FinishReason, Message, Role, TextPart, Usage
 from router.domain.records import Judge
-from router.gates.gate_session import AvailableSteps, GateSession
+from router.gates.gate_session import AvailableSteps, GateSession, prices_of
 from router.gates.signals import N_SIGNALS
 from router.ports.observer import Observer
 from router.ports.upstream import Embedding
@@ -89,3 +91,26 @@ async def test_gate_session_accepts_when_the_gate_has_another_version() -> None:
     assert await made.judge_first(ANSWER, BOTH, 1_000) is Step.ACCEPT
     assert made.judged is None
     assert observer.seen == ["gate"]
+
+
+class RequestPrices(dict[str, float]):
+    """Prices of one request by arm, half of each for its input."""
+
+    def total_usd(self, arm: str) -> float | None:
+        return self.get(arm)
+
+    def input_usd(self, arm: str) -> float:
+        return self.get(arm, 0.0) / 2
+
+
+def test_steps_cost_what_this_request_costs_there() -> None:
+    """An arm without a price of its own costs what a typical request does."""
+    priors_usd = {"a": 0.001, "b": 0.01, "c": 0.02}
+    arms = {name: Arm(name, (), usd) for name, usd in priors_usd.items()}
+    catalog, plan = Catalog(arms, {}), Plan("p", ("a", "c"), 0.01, "learned", second="b")
+    assert prices_of(plan, catalog) == Prices(0.01, 0.02)
+    assert prices_of(plan, catalog, RequestPrices(b=0.5)) == Prices(0.5, 0.02)
+    assert prices_of(plan, catalog, RequestPrices(a=9.0, b=0.5, c=0.7)) == Prices(0.5, 0.7, 0.35)
+    assert prices_of(
+        replace(plan, rungs=("a",), second=""), catalog, RequestPrices(a=1.0)
+    ) == Prices(None, None)

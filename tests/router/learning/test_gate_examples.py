@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from bandit.gates import GateExample, Step
 from bandit.risk.types import LabelSource
@@ -100,6 +101,25 @@ def test_a_call_is_an_example_of_agreement_and_the_strong_arms_cost() -> None:
     assert (labels(told), told.strong_cost_ratio) == ((None, None, None), 1.5)
     (told,) = examples(Decided(r := record(FIRST, OTHER, judged=BOTH)), r)
     assert (told.strong_cost_ratio, told.seen.agreement) == (None, 0.0)
+
+
+def test_an_input_of_known_price_says_nothing_of_the_guess() -> None:
+    """Output cost three times the guess of 0.004, whatever the cache did to the input."""
+    saw = replace(SAW, strong_usd=0.02, strong_input_usd=0.016)
+    for input_usd, cost_usd in ((0.016, 0.028), (0.002, 0.014), (0.0, 0.028)):
+        answer = replace(STRONG, input_usd=input_usd, cost_usd=cost_usd)
+        (told,) = examples(Decided(r := record(WEAK, answer, judged=saw)), r)
+        assert told.strong_cost_ratio == pytest.approx(3.0)
+
+
+def test_records_that_know_no_input_teach_the_ratio_of_the_whole_price() -> None:
+    (told,) = examples(Decided(r := record(WEAK, replace(STRONG, input_usd=0.01))), r)
+    assert told.strong_cost_ratio == 1.5
+
+
+def test_a_price_without_a_guess_teaches_no_ratio() -> None:
+    saw = replace(SAW, strong_usd=0.02, strong_input_usd=0.02)
+    assert examples(Decided(r := record(WEAK, STRONG, judged=saw)), r) == []
 
 
 def test_only_the_call_itself_is_an_example_of_agreement() -> None:

@@ -10,7 +10,9 @@ from bandit.errors import CorruptSnapshot
 from bandit.gates import Gate, GateExample, GateInput, GateSettings, load_gate, make_gate
 from bandit.snapshots.codec import Snapshot, pack
 from bandit.types import Action
+from router.domain.records import Attempt, AttemptOutcome, DecisionRecord, Mode, TurnFacts
 from router.learning.learner_state import KIND, LearnerState, split
+from router.learning.request_rates import RequestRates
 
 SHAPE = ContextShape(clusters=4, axes=2, features=3)
 POLICY = PolicySettings(shape=SHAPE)
@@ -62,3 +64,15 @@ def test_a_snapshot_without_its_parts_is_refused() -> None:
         split(pack(Snapshot(KIND, {"gates": {"p": "learned"}}, {})))
     with pytest.raises(CorruptSnapshot):
         split(pack(Snapshot(KIND, {"gates": 3}, {})))
+
+
+def test_rates_are_kept_in_a_snapshot_from_the_first_one_on() -> None:
+    call = Attempt("a", "d", "m", AttemptOutcome.ACCEPTED, "passed", 1.0, input_tokens=250)
+    turn = TurnFacts(application="a0", input_bytes=1_000)
+    learned = LearnerState(policy())
+    assert split(learned.save()).rates is None
+    learned.rates.learn(DecisionRecord("id", "t", 0, Mode.COMPLETE, attempts=(call,), turn=turn))
+    saved = split(learned.save())
+    assert saved.policy == policy().save()
+    assert saved.rates == learned.rates.state()
+    assert RequestRates(saved.rates).state() == learned.rates.state()

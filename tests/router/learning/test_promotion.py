@@ -9,13 +9,22 @@ import pytest
 
 from bandit.errors import CorruptSnapshot
 from bandit.offpolicy import LoggedDecisions, doubly_robust
+from bandit.types import Units
 from router.domain.events import Decided, Event, FeedbackGiven, Move, Mover, PolicyCommand
-from router.domain.records import Mode
+from router.domain.records import Mode, WeightSet
 from router.learning.promotion import ChampionChallenger, ContestSettings
-from router.learning.promotion_state import ContestState, read_state, resumed, write_state
+from router.learning.promotion_state import (
+    ContestState,
+    burden_of,
+    eligible_of,
+    read_state,
+    resumed,
+    write_state,
+)
 from tests.router.learning.contests import (
     FRUGAL,
     LAVISH,
+    PLANS,
     TERMS,
     Town,
     contest,
@@ -253,3 +262,16 @@ def test_invalid_bytes_of_a_contest_are_refused() -> None:
     for payload in (b"", b"rubbish", write_state(ContestState())[:-3]):
         with pytest.raises(CorruptSnapshot):
             read_state(payload)
+
+
+def test_what_is_chosen_is_burdened_with_the_turns_to_come() -> None:
+    """Reward models value them; what was paid this turn alone is not what they say."""
+    event = decided("d", "policy", mix({"cheap": 1.0, "good": 1.0}))
+    choice, attempt = event.record.choice, event.record.attempts[0]
+    assert choice is not None
+    record = replace(event.record, attempts=(replace(attempt, cost_usd=0.03),))
+    costly = replace(choice, weights=WeightSet(1.0, 0.5, 0.0, 0.0))
+    priced = replace(costly, prices=((choice.plan, 0.05, 0.02, 0.005),))
+    found = [burden_of(record, one, PLANS, Units(0.01)) for one in (costly, priced)]
+    assert found == pytest.approx([0.5 * 3.0, 0.5 * 1.5])
+    assert [a.input_usd for a in eligible_of(priced, PLANS) if a.name == choice.plan] == [0.02]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bandit.types import Action
 from router.domain.catalog import Plan
 from router.domain.errors import REQUEST_FAULTS
 from router.domain.events import Decided, FeedbackGiven, Reasked
@@ -219,3 +220,61 @@ def test_a_reask_after_no_answer_blames_nobody_twice() -> None:
     again = Reasked("id", 0.95)
     assert outcomes_of(again, record(DOWN), PLANS, SETTINGS) == []
     assert len(outcomes_of(again, record(GOOD), PLANS, SETTINGS)) == 1
+
+
+PRICES = (("cheap", 0.003, 0.001, 0.0005), ("ladder", 0.012, 0.001, 0.0005))
+PRICED = replace(CHOICE, prices=PRICES)
+
+
+def charged(attempt: Attempt, input_usd: float) -> Attempt:
+    return replace(attempt, input_usd=input_usd)
+
+
+def test_a_logged_price_is_learned_by_whatever_the_config_says_by_then() -> None:
+    paid = record(charged(WEAK, 0.0004), STRONG, choice=PRICED)
+    whole, alone, _ = outcomes_of(Decided(paid), paid, PLANS, SETTINGS)
+    assert whole.action == Action("ladder", 0.012, 0.001, 0.0005)
+    assert alone.action == Action("cheap", 0.003, 0.001, 0.0005)
+    assert (whole.cost_usd, whole.input_usd) == (0.021, 0.0004)
+    assert (alone.cost_usd, alone.input_usd) == (0.001, 0.0004)
+    assert alone.cost_ratio == pytest.approx((0.001 - 0.0004) / 0.002)
+    said, _ = outcomes_of(FeedbackGiven("id", 0.9), record(GOOD, choice=PRICED), PLANS, SETTINGS)
+    assert said.action == whole.action
+
+
+def test_records_without_prices_are_learned_by_the_plans_own() -> None:
+    """Providers told the input apart before prices of requests were logged."""
+    paid = record(charged(GOOD, 0.0004))
+    for outcome in outcomes_of(Decided(paid), paid, PLANS, SETTINGS):
+        plan = PLANS[outcome.action.name]
+        assert outcome.action == Action(plan.name, plan.prior_cost_usd)
+        assert outcome.input_usd is None
+        assert outcome.cost_ratio == 0.001 / plan.prior_cost_usd
+
+
+def test_a_first_rung_that_was_no_choice_pays_the_ladders_input() -> None:
+    """Its guess is as much of the ladder's as that of a typical request."""
+    choice = replace(CHOICE, prices=PRICES[1:])
+    paid = record(charged(WEAK, 0.0004), STRONG, choice=choice)
+    _, alone, blame = outcomes_of(Decided(paid), paid, PLANS, SETTINGS)
+    assert alone.action.input_usd == 0.001
+    assert alone.action.guess_usd == pytest.approx((0.012 - 0.001) * 0.001 / 0.004)
+    assert blame.action == alone.action
+    assert alone.input_usd == 0.0004
+
+
+@pytest.mark.parametrize(
+    ("attempts", "input_usd"),
+    [
+        ((DOWN, charged(GOOD, 0.0004)), 0.0004),
+        ((DOWN, SPARE), 0.0),
+        ((GOOD,), None),
+    ],
+    ids=["the first that was charged", "no call of the arm was", "not told apart"],
+)
+def test_the_input_that_counts_is_the_first_arms(
+    attempts: tuple[Attempt, ...], input_usd: float | None
+) -> None:
+    paid = record(*attempts, choice=PRICED)
+    whole, *_ = outcomes_of(Decided(paid), paid, PLANS, SETTINGS)
+    assert whole.input_usd == input_usd

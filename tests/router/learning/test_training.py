@@ -12,7 +12,16 @@ from bandit import Context, ContextShape, Outcome, PolicySettings, make_policy
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven
 from router.domain.logged_context import log_context
-from router.domain.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Mode, WeightSet
+from router.domain.records import (
+    Attempt,
+    AttemptOutcome,
+    Choice,
+    DecisionRecord,
+    Mode,
+    TurnFacts,
+    WeightSet,
+)
+from router.learning.learner_state import LearnerState
 from router.learning.rewards import RewardSettings
 from router.learning.training import BatchTrainer, Trainer, join, train_policy
 from router.ports.observer import Observer
@@ -101,3 +110,21 @@ def test_a_young_decision_on_an_unknown_plan_ends_the_known_prefix(
     events = [decided("a", 2_000), decided(plan, created_ms), FeedbackGiven("x", 1.0)]
     batch = [(f"0-{index}", event) for index, event in enumerate(events)]
     assert len(trainer.known_prefix(batch, 1_000)) == kept
+
+
+async def test_rates_are_learned_of_every_decision_also_where_nothing_was_chosen() -> None:
+    """Policies, promises and gates learn nothing of a turn that was locked to a deployment."""
+    call = replace(SERVED, input_tokens=500)
+    turn = TurnFacts(application="a", number=2, input_bytes=1_000)
+    locked = replace(record("x"), choice=None, attempts=(call,), turn=turn, locked=True)
+    policy = make_policy("adaptive", PolicySettings(shape=SHAPE), "v1", np.random.default_rng(0))
+    learned = LearnerState(policy)
+    trainer = BatchTrainer(no_records, TRAINER)
+    await trainer.train(learned, [("0-1", Decided(locked))])
+    assert policy.learned == 0
+    assert learned.rates.deployments["d"][:2] == [500, 1_000]
+    assert list(learned.rates.applications) == ["a"]
+    at_once = LearnerState(policy)
+    await trainer.train(at_once, [("0-1", Decided(locked)), ("0-2", Decided(locked))])
+    await trainer.train(learned, [("0-2", Decided(locked))])
+    assert learned.save() == at_once.save()

@@ -6,9 +6,10 @@ import pytest
 from bandit import Action, ContextMap, Estimate, PolicySettings, Weights, make_policy
 from router.domain.catalog import Plan
 from router.domain.chat import ChatRequest, Message, Role, TextPart
-from router.domain.logged_context import read_context
+from router.domain.logged_context import action_of, read_context
 from router.domain.requests import WeightOverrides
-from router.serving.decider import Bounds, Decider, merge
+from router.serving.decider import Bounds, Decider, merge, with_shadow
+from router.serving.request_prices import ArmPrice, PriceList
 
 CHEAP, DEAR = Action("cheap", 0.001), Action("dear", 0.02)
 ESTIMATES = {
@@ -85,3 +86,54 @@ def test_choose_logs_the_propensity_among_what_bounds_leave(decider: Decider) ->
     assert choice is not None
     assert (choice.plan, choice.propensity) == ("cheap", 1.0)
     assert decider.choose(context, PLANS, WeightOverrides(), Bounds(cost_usd=1e-9)) is None
+
+
+PRICED = PriceList(
+    {"cheap": ArmPrice(0.01, 0.002, 0.001), "dear": ArmPrice(0.002, 0.001, 0.004)}, turns_ahead=1.0
+)
+
+
+def test_choice_logs_the_prices_of_the_request_as_they_were_reckoned_with(
+    decider: Decider,
+) -> None:
+    """What is logged is what a replay reads: the policy was told the same rounded numbers."""
+    spare = Plan("cheap", ("cheap",), 0.001, spare=True)
+    checked = Plan("checked", ("cheap", "dear"), 0.02, "learned")
+    context = decider.context(ASK, np.full(384, 384**-0.5, dtype=np.float32))
+    choice = decider.choose(context, (spare, checked), WeightOverrides(), Bounds(), prices=PRICED)
+    assert choice is not None
+    assert [name for name, _ in choice.probabilities] == ["checked"]
+    assert choice.turns_ahead == 1.0
+    for plan in (spare, checked):
+        action = action_of(plan, choice.prices)
+        assert action == PRICED.action(plan)
+        assert action.input_usd == pytest.approx(0.01)
+        assert action.ahead_usd == pytest.approx((0.01 + 0.002) / 2)
+
+
+def test_a_cost_limit_is_kept_by_the_price_of_the_request(decider: Decider) -> None:
+    """The plan that is cheap for a typical request is dear for this one."""
+    context = decider.context(ASK, np.full(384, 384**-0.5, dtype=np.float32))
+    bounds = Bounds(cost_usd=0.008)
+    typical = decider.choose(context, PLANS, WeightOverrides(), bounds)
+    choice = decider.choose(context, PLANS, WeightOverrides(), bounds, prices=PRICED)
+    assert typical is not None
+    assert choice is not None
+    assert [name for name, _ in typical.probabilities] == ["cheap"]
+    assert [name for name, _ in choice.probabilities] == ["dear"]
+    assert decider.choose(context, PLANS, WeightOverrides(), Bounds(0.005), prices=PRICED) is None
+
+
+def test_a_watching_policy_logs_the_prices_of_all_it_would_have_chosen_among(
+    decider: Decider,
+) -> None:
+    context = decider.context(ASK, np.full(384, 384**-0.5, dtype=np.float32))
+    served, shadow = (
+        decider.choose(context, plans, WeightOverrides(), Bounds(), prices=PRICED)
+        for plans in (PLANS[1:], PLANS)
+    )
+    assert served is not None
+    assert shadow is not None
+    both = with_shadow(served, shadow)
+    assert {name for name, *_ in both.prices} == {name for name, _ in both.probabilities}
+    assert both.turns_ahead == 1.0

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from router.domain.chat import Answer
+from router.domain.chat import Answer, ChatRequest, Message, Role, TextPart
 from router.domain.errors import (
     AllAttemptsFailed,
     Overloaded,
     ProviderUnavailable,
+    QuotaExceeded,
     StorageUnavailable,
 )
 from router.domain.records import CacheKey
-from router.domain.tenants import LEASE_S, Reservation, Tenant, TenantLimits
+from router.domain.tenants import LEASE_S, Reservation, Tenant, TenantLimits, TenantUsage
 from router.serving.leases import Held, LeaseKeeper, LeaseSettings
 from tests.blips import miss_first_tries
 from tests.contract.ledger import later
@@ -110,6 +111,32 @@ async def test_a_request_that_outlives_its_lease_is_charged_right(
     assert core.degraded("lease_lost") == 1
     used = await core.storage.quota.usage(LIMITED)
     assert used.daily_usd == pytest.approx(sum(a.cost_usd for a in done.record.attempts))
+
+
+async def test_a_dead_router_s_long_request_is_charged_its_own_price_within_the_budget(
+    core: Core, other: LeaseKeeper, ticking: Ticking
+) -> None:
+    """The budget pays what this request may cost at most, and not another one beside it."""
+    text, seen = "What is next? " * 10_000, list[TenantUsage]()
+    call = asked(tenant=Tenant("long", TenantLimits(daily_usd=0.5)))
+    call = replace(call, chat=ChatRequest((Message(Role.USER, (TextPart(text),)),)))
+
+    async def die() -> Answer:
+        seen.append(await core.storage.quota.usage(call.tenant))
+        with pytest.raises(QuotaExceeded):
+            await core.service.complete(call)
+        await later(core.storage, LAPSED_S)
+        await pass_calm(other, ticking)
+        seen.append(await core.storage.quota.usage(call.tenant))
+        return ANSWER
+
+    core.provider.reply = die
+    await core.service.complete(call)
+    alive, dead = seen
+    price_usd = (len(text) / 3.6 + 400) * 2e-6
+    assert dead.daily_usd == pytest.approx(price_usd, rel=1e-3)
+    assert dead.reserved_usd == 0.0
+    assert price_usd < alive.reserved_usd <= 0.5
 
 
 async def test_orphans_are_told_of(

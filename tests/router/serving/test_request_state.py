@@ -12,6 +12,8 @@ from router.domain.errors import InvalidRequest, NoEligiblePlan
 from router.domain.records import Mode, session_digest
 from router.domain.requests import RouteRequest, RoutingOptions
 from router.domain.tenants import Reservation, Tenant, TenantLimits
+from router.learning.request_rates import RequestRates
+from router.serving.request_prices import PricedRequest, RequestPrices
 from router.serving.request_state import open_request
 
 LOW = Deployment("low", "openai", "http://h", "m", Price(0, 1))
@@ -94,10 +96,29 @@ def test_reservation_holds_all_tokens_a_plan_may_bring() -> None:
     assert free.asked_tokens == ASK.estimated_input_tokens
 
 
+def expected_usd(request: RouteRequest, catalog: Catalog, rates: RequestRates) -> float | None:
+    state = open_request(request, Mode.COMPLETE, "d-1", 0.0, catalog)
+    state.price(RequestPrices(catalog, 400).of(PricedRequest(state.needs), rates))
+    return state.reservation.expected_usd
+
+
 def test_what_is_expected_is_one_typical_answer_of_the_dearest_arm() -> None:
-    assert reserved(CALL).expected_usd == pytest.approx(0.00512)
+    assert expected_usd(CALL, LADDER, RequestRates()) == pytest.approx(0.004)
     pinned = replace(CALL, options=RoutingOptions(arm="cheap"))
-    assert reserved(pinned).expected_usd == pytest.approx(0.000512)
+    assert expected_usd(pinned, LADDER, RequestRates()) == pytest.approx(0.0004)
+
+
+@pytest.mark.parametrize("tokens", [25_000, 50_000, 100_000])
+def test_a_long_request_is_expected_to_cost_its_own_price(tokens: int) -> None:
+    """By the tokens that were charged for so many bytes before, and never more than is reserved."""
+    reader = replace(HIGH, price=Price(10, 10), context_window_tokens=1_000_000)
+    catalog = replace(LADDER, arms={**LADDER.arms, "reasoning": Arm("reasoning", (reader,))})
+    rates = RequestRates({"deployments": [["high", 1e9 * tokens, 1e14, 0, 0, 0, 0]]})
+    long = ChatRequest((Message(Role.USER, (TextPart("x" * 100_000),)),), sampling=ASK.sampling)
+    call = replace(CALL, chat=long)
+    usd = expected_usd(call, catalog, rates)
+    assert usd == pytest.approx((tokens + 400) * 10e-6, rel=1e-3)
+    assert usd <= reserved_usd(call, Mode.COMPLETE, catalog)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 -- It takes the place of what the decision's session was credited with.
 local kept = redis.call('HMGET', KEYS[1], 'tenant', 'created_ms', 'choice', 'feedback',
   'defaulted', 'credit', 'share')
-if kept[1] ~= ARGV[2] then return 'unknown' end
+if not kept[1] then return 'unknown' end
+if kept[1] ~= ARGV[2] then return 'foreign' end
 if kept[4] == ARGV[5] then return 'same' end
 if kept[4] and ARGV[7] ~= '1' then return 'conflict' end
 if kept[5] or ARGV[3] - kept[2] > tonumber(ARGV[4]) then return 'late' end

@@ -2,7 +2,7 @@
 -- client use once; answers the name of each that failed, and the first word of why.
 local s, h, z, x, l = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local commands = {
-  {'SET', s, '1', 'EX', ARGV[1]}, {'GET', s}, {'EXISTS', s}, {'EXPIRE', s, ARGV[1]},
+  {'SET', s, '1', 'EX', ARGV[1]}, {'GET', s}, {'MGET', s}, {'EXISTS', s}, {'EXPIRE', s, ARGV[1]},
   {'PEXPIRE', s, ARGV[1] .. '000'}, {'TTL', s}, {'TIME'}, {'SCAN', '0', 'COUNT', '1'},
   {'HSET', h, 'a', '1'}, {'EXPIRE', h, ARGV[1]}, {'HGET', h, 'a'}, {'HMGET', h, 'a', 'b'},
   {'HGETALL', h}, {'HKEYS', h}, {'HVALS', h}, {'HLEN', h}, {'HEXISTS', h, 'a'},

@@ -11,6 +11,7 @@ import numpy as np
 from bandit.types import Context, Policy
 from router.domain.catalog import Catalog
 from router.domain.errors import RouterError
+from router.domain.logged_context import Priced
 from router.gates.format_checks import FormatCheckSettings
 from router.tools.calibrate.analysis.advice import Advice, AdviceConstraints, advise
 from router.tools.calibrate.analysis.cross_validation import (
@@ -27,6 +28,7 @@ from router.tools.calibrate.analysis.frontier import (
     strategies_of,
 )
 from router.tools.calibrate.analysis.plan_simulation import JudgedResults
+from router.tools.calibrate.analysis.prices import PromptPrices
 from router.tools.calibrate.analysis.regions import regions
 from router.tools.calibrate.analysis.results import PromptResults, arm_results, plan_result, trained
 from router.tools.calibrate.collect.arm_client import Missing
@@ -49,7 +51,10 @@ class NothingLearned(RouterError):
 
 @dataclass(frozen=True, slots=True)
 class StudySettings:
-    """policy: its name. keep, floor: see `AdviceConstraints`. checks: of the answers' format."""
+    """policy: its name. keep, floor: see `AdviceConstraints`. checks: of the answers' format.
+
+    prices: of each prompt; None for those of a typical request.
+    """
 
     catalog: Catalog
     checks: FormatCheckSettings
@@ -59,6 +64,10 @@ class StudySettings:
     seed: int
     keep: tuple[str, ...] = ()
     floor: float = 0.0
+    prices: PromptPrices | None = None
+
+    def priced(self, one: CollectedPrompt) -> Priced:
+        return self.prices.of(one.prompt.chat) if self.prices else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,8 @@ def results_of(
     catalog: Catalog,
     checks: FormatCheckSettings,
     judged: JudgedResults,
+    *,
+    prices: Priced = (),
 ) -> PromptResults:
     """Returns the results of a prompt; judged: of the plans with a gate."""
     arms = arm_results(collected, checks)
@@ -84,7 +95,8 @@ def results_of(
         name: judged.get(name) if plan.is_judged else plan_result(plan, arms)
         for name, plan in catalog.plans.items()
     }
-    return PromptResults(context, {n: r for n, r in known.items() if r is not None}, arms)
+    whole = {name: result for name, result in known.items() if result is not None}
+    return PromptResults(context, whole, arms, prices)
 
 
 def study(
@@ -99,7 +111,7 @@ def study(
     """
     catalog = settings.catalog
     rows = [
-        results_of(one, context, catalog, settings.checks, results)
+        results_of(one, context, catalog, settings.checks, results, prices=settings.priced(one))
         for one, context, results in zip(prompts, contexts, judged, strict=True)
     ]
     if not any(score.quality is not None for one in prompts for score in one.scores.values()):

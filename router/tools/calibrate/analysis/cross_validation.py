@@ -75,7 +75,7 @@ def _probabilities(
     policy: Policy, row: PromptResults, plans: Mapping[str, Plan], weights: Sequence[Weights]
 ) -> NDArray[np.float64]:
     """Returns probabilities, (weights, plans)."""
-    actions = [action_of(plan) for plan in offered(list(plans.values()))]
+    actions = [action_of(plan, row.prices) for plan in offered(list(plans.values()))]
     chosen = [policy.decide(row.context, actions, w).probabilities for w in weights]
     return np.array([[probabilities.get(name, 0.0) for name in plans] for probabilities in chosen])
 

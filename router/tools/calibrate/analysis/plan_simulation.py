@@ -20,6 +20,7 @@ from router.gates.gate_session import Embed, RiskBound
 from router.learning.cross_fit import CrossFitted, GateCrossFit
 from router.learning.learner_state import LearnerState
 from router.ports.observer import Observer
+from router.tools.calibrate.analysis.prices import PromptPrices
 from router.tools.calibrate.analysis.results import CallResult, arm_results
 from router.tools.calibrate.collect.collector import CollectedPrompt
 from router.tools.calibrate.collect.journal import Answered, Failed
@@ -31,12 +32,16 @@ JudgedResults: TypeAlias = Mapping[str, CallResult]
 
 @dataclass(frozen=True, slots=True)
 class SimulationSettings:
-    """Everything but the prompt and the gates that a simulated plan depends on."""
+    """Everything but the prompt and the gates that a simulated plan depends on.
+
+    prices: of each prompt; None for those of a typical request.
+    """
 
     catalog: Catalog
     checks: FormatCheckSettings
     weights: Weights
     embed: Embed
+    prices: PromptPrices | None = None
 
 
 class CollectedTrial:
@@ -52,6 +57,8 @@ class CollectedTrial:
         self._chat = collected.prompt.chat
         self._context = context
         self._weights = settings.weights
+        self._prices = settings.prices.list(self._chat) if settings.prices else None
+        self._priced = settings.prices.of(self._chat) if settings.prices else ()
         self._results = arm_results(collected, settings.checks)
         catalog = _answered_catalog(settings.catalog, collected)
         self._answers = answers = _CollectedAnswers(collected, catalog.arms)
@@ -82,7 +89,9 @@ class CollectedTrial:
     async def call(self, plan: Plan, gates: Mapping[str, Gate]) -> DecisionRecord:
         self._answers.now_s = 0.0
         choice = self._choice(plan.name)
-        record, _ = await self._runner.run(plan, self._chat, choice, self._context, gates)
+        record, _ = await self._runner.run(
+            plan, self._chat, choice, self._context, gates, prices=self._prices
+        )
         await self._runner.settle()
         return record
 
@@ -98,6 +107,7 @@ class CollectedTrial:
             policy_version=0,
             weights=WeightSet(w.quality, w.cost, w.latency, w.failure),
             context=log_context(self._context),
+            prices=self._priced,
         )
 
 

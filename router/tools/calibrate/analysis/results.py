@@ -11,7 +11,7 @@ import numpy as np
 from bandit.types import Context, Outcome, Policy
 from router.domain.catalog import Plan
 from router.domain.errors import ProviderMalformed, ProviderTimeout
-from router.domain.logged_context import action_of
+from router.domain.logged_context import Priced, action_of
 from router.gates.format_checks import PASSED, FormatCheckSettings, judge
 from router.tools.calibrate.collect.arm_client import Reply
 from router.tools.calibrate.collect.collector import CollectedPrompt
@@ -33,11 +33,15 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class PromptResults:
-    """The results on one prompt by plan and by arm; absent where not enough is known."""
+    """The results on one prompt by plan and by arm; absent where not enough is known.
+
+    prices: of the plans, as a choice logs them.
+    """
 
     context: Context
     plans: Mapping[str, CallResult]
     arms: Mapping[str, CallResult]
+    prices: Priced = ()
 
 
 def arm_results(collected: CollectedPrompt, checks: FormatCheckSettings) -> dict[str, CallResult]:
@@ -91,7 +95,7 @@ def plan_outcomes(results: PromptResults, plans: Mapping[str, Plan]) -> list[Out
     """Returns an outcome per plan, in their order; every plan is tried, so propensities are 1."""
     return [
         Outcome(
-            action=action_of(plans[name]),
+            action=action_of(plans[name], results.prices),
             context=results.context,
             quality=result.quality,
             cost_usd=result.cost_usd,

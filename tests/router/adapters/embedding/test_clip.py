@@ -7,21 +7,21 @@ from router.adapters.embedding.clip import (
     MAX_CHARS,
     MAX_TOKENS,
     TAIL_TOKENS,
-    clip_chars,
     clip_tokens,
 )
+from router.domain.chat import head_and_tail
 
 ROOM = MAX_TOKENS - 2
 
 
 def test_what_fits_is_left_alone() -> None:
-    assert clip_chars("x" * MAX_CHARS) == "x" * MAX_CHARS
+    assert head_and_tail("x" * MAX_CHARS, MAX_CHARS) == "x" * MAX_CHARS
     assert list(clip_tokens(range(ROOM))) == list(range(ROOM))
 
 
 def test_characters_come_from_both_ends() -> None:
     half = MAX_CHARS // 2
-    assert clip_chars("a" * half + "b" + "c" * half) == "a" * half + " " + "c" * half
+    assert head_and_tail("a" * half + "b" + "c" * half, MAX_CHARS) == "a" * half + " " + "c" * half
 
 
 def test_tokens_come_from_both_ends_and_leave_room_for_the_special_two() -> None:
@@ -31,5 +31,5 @@ def test_tokens_come_from_both_ends_and_leave_room_for_the_special_two() -> None
 
 
 def test_clipping_twice_is_clipping_once() -> None:
-    once = clip_chars("".join(map(chr, range(97, 123))) * MAX_CHARS)
-    assert clip_chars(once) == once
+    once = head_and_tail("".join(map(chr, range(97, 123))) * MAX_CHARS, MAX_CHARS)
+    assert head_and_tail(once, MAX_CHARS) == once

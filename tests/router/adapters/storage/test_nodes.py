@@ -221,6 +221,7 @@ async def test_the_master_that_sentinels_name_is_followed(sentinel_set: Sentinel
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in waiting:
                 task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
         waiting: list[asyncio.Task[None]] = []
         load = await survives(storage, old, asyncio.create_task(over()))

@@ -129,7 +129,9 @@ def of_a_conversation(seed: int = 0) -> DecisionRecord:
         stay_usd=rng.random() * 0.01,
     )
     attempts = [replace(a, cached_tokens=4_096, input_usd=0.001) for a in record.attempts]
-    return replace(record, choice=choice, turn=turn, attempts=tuple(attempts))
+    assert record.judged is not None
+    judged = replace(record.judged, strong_input_usd=0.0098)
+    return replace(record, choice=choice, turn=turn, attempts=tuple(attempts), judged=judged)
 
 
 RECORDS = {

@@ -14,6 +14,7 @@ from router.domain.catalog import Plan
 from router.gates.format_checks import FormatCheckSettings as Checks
 from router.gates.signals import N_SIGNALS, SIGNALS_VERSION
 from router.learning.learner_state import LearnerState
+from router.serving.request_prices import RequestPrices
 from router.tools.calibrate.analysis.calibration import StudySettings, study
 from router.tools.calibrate.analysis.plan_simulation import (
     CollectedTrial,
@@ -21,6 +22,7 @@ from router.tools.calibrate.analysis.plan_simulation import (
     SimulationSettings,
     simulated,
 )
+from router.tools.calibrate.analysis.prices import PromptPrices
 from router.tools.calibrate.collect.arm_client import Missing
 from router.tools.calibrate.collect.collector import CollectedPrompt
 from tests.router.tools.calibrate.prompt_sets import (
@@ -119,3 +121,14 @@ async def test_simulation_without_judged_plans_trains_nothing() -> None:
     learned = LearnerState(fresh())
     cases = cases_of(4)
     assert await simulated(cases, [context(0)] * 4, learned, settings, dict) == [{}] * 4
+
+
+async def test_simulated_gates_reckon_with_the_prices_of_the_prompt() -> None:
+    priced = replace(SETTINGS, prices=PromptPrices(RequestPrices(WITH, 400)))
+    made = case(0, {"cheap": 1.0, "strong": 1.0})
+    record = await CollectedTrial(made, context(0), priced).call(CHECKED, gates())
+    assert record.choice is not None
+    assert record.judged is not None
+    known = {name: prior_usd for name, prior_usd, *_ in record.choice.prices}
+    assert record.judged.strong_usd == pytest.approx(known["strong"])
+    assert known["strong"] == pytest.approx((made.prompt.chat.input_bytes / 3.6 + 400) * 1e-6)

@@ -6,7 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from router.domain.logged_context import action_of
 from router.gates.format_checks import FormatCheckSettings
+from router.serving.request_prices import RequestPrices
+from router.tools.calibrate.analysis.calibration import results_of
+from router.tools.calibrate.analysis.prices import PromptPrices, taught_rates
 from router.tools.calibrate.analysis.results import (
     CallResult,
     PromptResults,
@@ -84,3 +88,27 @@ def test_an_answer_without_a_score_yields_cost_and_latency_only() -> None:
     assert (second.quality, second.propensity) == (0.9, 1.0)
     assert second.action.prior_cost_usd == CATALOGUE.plans["strong"].prior_cost_usd
     assert replace(first, quality=0.5) != first
+
+
+def test_prompts_are_priced_by_the_tokens_that_their_answers_were_charged_for() -> None:
+    made = case(0, GOOD, cheap=answered("cheap", most_usd=0.5))
+    rates = taught_rates([made] * 400)
+    assert list(rates.deployments) == ["strong"]  # the other's tokens are a guess
+    assert not any(rates.everything)
+    prices = PromptPrices(RequestPrices(CATALOGUE, 400), rates).of(made.prompt.chat)
+    size = made.prompt.chat.input_bytes
+    found = {name: (prior_usd, input_usd) for name, prior_usd, input_usd, _ in prices}
+    assert found["strong"][1] == pytest.approx(10e-6, rel=0.6)
+    assert found["strong"][0] == pytest.approx(found["strong"][1] + 400e-6)
+    assert found["ladder"][1] == found["cheap"][1] == pytest.approx(size / 3.6 * 1e-6)
+
+
+def test_calibration_learns_by_the_prices_of_its_prompts() -> None:
+    made, plans = case(0, GOOD), CATALOGUE.plans
+    prices = PromptPrices(RequestPrices(CATALOGUE, 400)).of(made.prompt.chat)
+    checks = FormatCheckSettings()
+    results = results_of(made, context(0), CATALOGUE, checks, {}, prices=prices)
+    assert [o.action for o in plan_outcomes(results, plans)] == [
+        action_of(plan, prices) for plan in plans.values()
+    ]
+    assert all(o.action.input_usd > 0 for o in plan_outcomes(results, plans))

@@ -149,3 +149,29 @@ def test_decisions_among_removed_plans_are_left_out() -> None:
     gone = replace(SETTINGS, plans={"good": PLANS["good"]})
     with pytest.raises(NothingToEvaluate):
         compare(world(7, n=5).events, LoggedCandidate(), LoggedCandidate(), gone)
+
+
+def test_cases_are_made_at_the_prices_of_their_requests() -> None:
+    """A policy that is evaluated is told the logged prices; the reward values what follows."""
+    events = world(0).events
+    event = next(e for e in events if isinstance(e, Decided))
+    choice, feedback = event.record.choice, feedback_in(events)
+    assert choice is not None
+    plain = case_of(event, feedback, PLANS, UNITS)
+    prices = tuple((name, 0.5, 0.2, 0.1) for name, _ in choice.probabilities)
+    costly = replace(choice, prices=prices, weights=replace(choice.weights, cost=1.0))
+    dear = replace(costly, prices=())
+    valued, alone = (
+        case_of(Decided(replace(event.record, choice=one)), feedback, PLANS, UNITS)
+        for one in (costly, dear)
+    )
+    assert plain is not None
+    assert valued is not None
+    assert alone is not None
+    assert {a.prior_cost_usd for a in valued.eligible} == {0.5}
+    assert {a.name: a.prior_cost_usd for a in plain.eligible} == {
+        name: PLANS[name].prior_cost_usd for name, _ in choice.probabilities
+    }
+    paid_usd = event.record.cost_usd
+    gained_usd = paid_usd - max(0.0, paid_usd - 0.1)
+    assert valued.reward - alone.reward == pytest.approx(gained_usd / UNITS.cost_usd)
