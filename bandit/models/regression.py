@@ -129,6 +129,12 @@ class HierarchicalRegression:
             effects = replace(effects, variance=np.zeros(len(rows)))
         return self._posterior.covariance(rows, self._fitted(x), v, effects)
 
+    def level_variances(self, rows: Rows) -> Vector:
+        """Return how unsure each action's level is where nothing else differs, (k,)."""
+        noise = np.append(self._noise, self._pooled)[rows]
+        result: Vector = noise / (self.counts(rows) + noise / self._spec.intercept)
+        return result
+
     def observe(
         self, slot: int, x: Vector, v: float, y: float, weight: float, *, application: int = 0
     ) -> None:
