@@ -70,6 +70,7 @@ class HierarchicalRegression:
 
     def __init__(self, spec: RegressionSpec, size: int) -> None:
         self._spec = spec
+        self._size = size
         self._stats = SufficientStatistics(size + 1)
         self._applications = ApplicationSums(size + 1)
         self._application_variance = 0.0
@@ -129,6 +130,12 @@ class HierarchicalRegression:
         effects = self._effects(rows, application)
         return self._posterior.covariance(rows, self._fitted(x), v, effects, settled=settled)
 
+    def level_variances(self, rows: Rows) -> Vector:
+        """Return how unsure each action's level is where nothing else differs, (k,)."""
+        noise = np.append(self._noise, self._pooled)[rows]
+        result: Vector = noise / (self.counts(rows) + noise / self._spec.intercept)
+        return result
+
     def observe(
         self, slot: int, x: Vector, v: float, y: float, weight: float, *, application: int = 0
     ) -> None:
@@ -179,14 +186,20 @@ class HierarchicalRegression:
         self.refresh()
 
     def shift_intercept(self, slot: int, shift: float, count: float) -> None:
-        """Forget the action's own level; what is known of the new one is worth `count` outcomes."""
-        level = float(self._posterior.weights[slot, 0]) + shift
+        """Forget the action's own level; what is known of the new one is worth `count` outcomes.
+
+        Levels are those of its usual requests: features of whole requests are not centred.
+        """
         self._fold()
+        columns = np.array([0, *range(self._size, self._stats.width - 1)])
+        usual = self._stats.gram[slot, 0, columns] / max(float(self._stats.gram[slot, 0, 0]), 1e-9)
+        usual[0] = 1.0
+        level = float(self._posterior.weights[slot, columns] @ usual) + shift
         if (total := float(self._stats.gram[slot, 0, 0])) > 0:
             means = self._stats.gram[slot, 0] / total, float(self._stats.moment[slot, 0]) / total
             self._applications.forget_intercept(slot, *means)
         self._stats.forget_intercept(slot)
-        self._stats.add_level(slot, level, count)
+        self._stats.add_level(slot, level, count, columns, usual)
         self.refresh()
 
     def refresh(self) -> None:

@@ -166,6 +166,35 @@ def test_a_correction_and_a_forgotten_level_reach_the_applications() -> None:
     assert differs > 0.3
 
 
+def whole_requests(model: HierarchicalRegression, count: int, seed: int) -> None:
+    """Two features of whole requests are nearly the same in all of them; applications differ."""
+    rng = np.random.default_rng(seed)
+    for i in range(count):
+        application = int(rng.integers(1, 21))
+        told = [1.0, 1.2 + 0.05 * float(rng.normal())]
+        x = np.array([1.0, *rng.normal(size=2), *told])
+        y = 0.9 + 0.2 * (application % 2) + 0.1 * float(rng.normal())
+        model.observe(i % 2, x, 0.0, y, 1.0, application=application)
+
+
+def test_levels_forgotten_over_and_over_leave_the_model_near_what_it_saw() -> None:
+    model = HierarchicalRegression(RegressionSpec(offset=0.0, noise=0.1), SIZE)
+    model.grow(2)
+    whole_requests(model, 1_200, seed=4)
+    usual, row = np.array([1.0, 0.0, 0.0, 1.0, 1.2]), np.array([1])
+    for i in range(8):
+        before = model.mean(row, usual, None, 2)
+        shift = 0.3 if i % 2 else -0.3
+        model.shift_intercept(1, shift, 12.0)
+        assert model.mean(row, usual, None, 2) - before == pytest.approx(shift, abs=0.05)
+        whole_requests(model, 200, seed=5 + i)
+        model.refresh()
+        for application in (2, 3):
+            expected = 0.9 + 0.2 * (application % 2)
+            told = model.mean(row, usual, None, application)
+            assert told == pytest.approx(expected, abs=0.1)
+
+
 def test_a_model_that_grew_wider_equals_one_that_always_was() -> None:
     rng = np.random.default_rng(3)
     rows = [np.array([1.0, *rng.normal(size=2)]) for _ in range(200)]
