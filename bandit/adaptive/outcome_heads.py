@@ -100,7 +100,13 @@ class OutcomeHeads:
         covariance = self.quality.covariance(query.view, rows, expected.advice, settled=True)
         covariance.ravel()[:: len(rows) + 1] += _JITTER
         widths = settings.scale * draw_widths(quality.counts(rows))
-        factor = widths[:, None] * np.linalg.cholesky(covariance)
+        if query.is_priced:
+            covariance *= np.multiply.outer(widths, widths)
+            level = max(0.0, 1 - settings.scale**2) * quality.level_variances(rows)
+            covariance.ravel()[:: len(rows) + 1] += level
+            factor = np.linalg.cholesky(covariance)
+        else:
+            factor = widths[:, None] * np.linalg.cholesky(covariance)
         drawn: NDArray[np.float64] = rng.standard_normal((settings.draws, len(rows))) @ factor.T
         drawn += expected.drawn
         np.minimum(drawn, 1.0, out=drawn)

@@ -71,10 +71,12 @@ class SufficientStatistics:
         self.square[slot] = max(0.0, self.square[slot] - level * level / total)
         self.gram[slot, 0, :] = self.gram[slot, :, 0] = self.moment[slot, 0] = 0.0
 
-    def add_level(self, slot: int, level: float, count: float) -> None:
-        """Add `count` outcomes with y = level at the origin of every slope."""
-        self.gram[slot, 0, 0] += count
-        self.moment[slot, 0] += count * level
+    def add_level(
+        self, slot: int, level: float, count: float, columns: NDArray[np.intp], phi: Vector
+    ) -> None:
+        """Add `count` outcomes with y = level where these columns are phi, and the others 0."""
+        self.gram[slot][np.ix_(columns, columns)] += count * np.multiply.outer(phi, phi)
+        self.moment[slot, columns] += count * level * phi
         self.square[slot] += count * level * level
 
     def widen(self, width: int) -> None:
@@ -147,9 +149,12 @@ class ApplicationSums:
         self._held[self.slots == slot] *= factor
 
     def forget_intercept(self, slot: int, phi: Vector, y: float) -> None:
-        """Centre what was added for the slot. phi, y: their means over all its outcomes."""
+        """Marginalise the slot's intercept out of what was added for it since the last time.
+
+        phi, y: their means over the slot's outcomes since then.
+        """
         mine = self.slots == slot
-        self._held[mine, :-1] -= self._held[mine, -1:] * np.append(phi, y)
+        self._held[mine, :-1] -= self._held[mine, :1] * np.append(phi, y)
 
     def widen(self, width: int) -> None:
         self._sums = np.insert(self._sums, [self._width - 1] * (width - self._width), 0.0, axis=1)

@@ -79,6 +79,11 @@ class PolicyQuery:
         return np.array([action.input_usd for action in self.eligible])
 
     @property
+    def is_priced(self) -> bool:
+        """Return whether prices are those of this very request: an input is known."""
+        return any(action.input_usd for action in self.eligible)
+
+    @property
     def guesses_usd(self) -> Vector:
         """Guessed parts of the prices, (k,)."""
         return np.array([action.guess_usd for action in self.eligible])

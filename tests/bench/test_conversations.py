@@ -11,7 +11,7 @@ import tiny
 from click.testing import CliRunner, Result
 
 from bench.experiments.conversations.bills import Market, serve
-from bench.experiments.conversations.cells import bar_of, score
+from bench.experiments.conversations.cells import Score, bar_of, score
 from bench.experiments.conversations.choosers import (
     Beliefs,
     capped,
@@ -21,6 +21,9 @@ from bench.experiments.conversations.choosers import (
     stay_or_switch,
 )
 from bench.experiments.conversations.command import conversations
+from bench.experiments.conversations.marks import mark_of, marks_section, rule_of
+from bench.experiments.conversations.products import OURS
+from bench.experiments.conversations.runs import Scores
 from bench.experiments.conversations.talks import Talks, draw_talks
 from bench.experiments.conversations.terms import AGENTS, CHAT, rates_of, usd_per_token
 from bench.lab.recorded import BenchError
@@ -199,9 +202,36 @@ def test_the_command_writes_a_table_for_each_cell(path: Path, tmp_path: Path) ->
     text = (tmp_path / "out" / "conversations.md").read_text(encoding="utf-8")
     assert text.strip() in done.stdout
     for cell in ("chat, cached at 0.1", "chat, cached at 0.5", "agents, cached at 0.1"):
-        assert text.count(f"recorded, {cell}, λ = 0.1") == 2
+        assert text.count(f"recorded, {cell}, λ = 0.1") == 3
     for name in ("oracle, T = 3", "stay or switch, learned", "adaptive, no VW"):
         assert text.count(f"\n| {name} |") == 3
+
+
+def score_of(gain: float) -> Score:
+    return Score(gain, quality=0.8, cost_usd=0.01, switches=0.1, cached=0.5)
+
+
+def scores(oracle: float, gain: float, rule: float) -> Scores:
+    named = {"oracle, T = 1": oracle, "oracle, T = 3": oracle - 1, OURS: gain, rule_of(OURS): rule}
+    return {name: score_of(value) for name, value in named.items()}
+
+
+def test_marks_are_reached_or_missed_cell_by_cell() -> None:
+    kept = mark_of("kept", [scores(0.02, 0.014, 0.01), scores(0.02, 0.016, 0.01)], OURS)
+    assert kept.share == pytest.approx(0.75)
+    assert kept.worst == pytest.approx(0.014)
+    little = mark_of("little", [scores(0.02, 0.012, 0.015)], OURS)
+    nothing = mark_of("nothing", [scores(0.002, -0.005, -0.02)], OURS)
+    assert nothing.share is None
+    lines = marks_section(OURS, [kept, little, nothing])
+    ends = {row.split(" | ")[0].strip("| "): row.split(" | ")[-1] for row in lines if "|" in row}
+    assert ends["kept"] == "yes |"
+    assert ends["little"] == "MISSED: gain, rule |"
+    assert ends["nothing"] == "MISSED: gain |"
+    text = "\n".join(lines)
+    assert "- MISSED: at least 70% of an oracle's gain of 0.01 or more: 1 of 2 cells" in text
+    assert "- MISSED: at least -0.004 elsewhere: 0 of 1 cells" in text
+    assert "- reached: at least +0.004 above the rule on the mean: +0.0057" in text
 
 
 def test_a_column_of_tasks_that_is_not_there_is_refused(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.experiments.conversations.cells import Cell, cell_of
-from bench.experiments.conversations.products import compared
+from bench.experiments.conversations.products import PARTS, PRODUCTS, compared
 from bench.experiments.conversations.report import markdown
 from bench.experiments.conversations.runs import Run, run_all
 from bench.experiments.conversations.terms import TERMS, Terms, rates_of
@@ -19,6 +19,7 @@ from bench.lab.report import write
 from bench.lab.streams import Stream, StreamSpec, known_streams, load_available
 
 STREAMS = {"routellm_pair": "routellm_pair-3000", "paretobandit_k4": "paretobandit_k4"}
+NAMES = tuple(product.name for product in PRODUCTS + PARTS)
 SEEDS, TURNS, QUICK_SEEDS, QUICK_TURNS = 10, 6_000, 2, 900
 
 
@@ -35,6 +36,7 @@ class ConversationOptions(options.ExperimentOptions):
     attached: int | None
     turns: int | None
     parts: bool
+    only: Sequence[str]
     question: str
 
     def all_terms(self) -> list[Terms]:
@@ -112,6 +114,7 @@ class ConversationOptions(options.ExperimentOptions):
 )
 @options.vw("both")
 @click.option("--parts", is_flag=True, help="also without each part, and valuing fewer turns")
+@click.option("--only", multiple=True, type=click.Choice(NAMES), help="leave out the rest")
 @options.JOBS
 @options.out("bench-results/conversations")
 def conversations(**given: Any) -> None:
@@ -138,7 +141,7 @@ def conversations(**given: Any) -> None:
         for seed in range(seeds)
         for weight in asked.cost_weights
     ]
-    products = compared(asked.vw, parts=asked.parts)
+    products = compared(asked.vw, parts=asked.parts, only=asked.only)
     done = run_all(cells, todo, turns, products, asked.processes)
     text = markdown(cells, done, turns, seeds)
     write(asked.out, {"conversations.md": text})

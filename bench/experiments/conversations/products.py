@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,8 +20,8 @@ class Product:
     """A way to choose by what the service has learned.
 
     vw: with the heads of Vowpal Wabbit. priced: by the request itself, else at a mean price. ahead:
-    turns that are valued at most. keeps: the first choice stays. application, conversation: whether
-    contexts tell them.
+    turns that are valued at most. keeps: the first choice stays. application, conversation,
+    earlier: whether contexts tell them; earlier: questions of the turns before.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Product:
     keeps: bool = False
     application: bool = True
     conversation: bool = True
+    earlier: bool = True
 
     @property
     def variant(self) -> Variant:
@@ -39,7 +41,7 @@ class Product:
 PRODUCTS: Final = (
     Product(OURS),
     Product(OURS_VW, vw=True),
-    Product(BLIND, priced=False, application=False, conversation=False),
+    Product(BLIND, priced=False, application=False, conversation=False, earlier=False),
     Product(KEPT, keeps=True),
 )
 PARTS: Final = (
@@ -48,12 +50,17 @@ PARTS: Final = (
     Product("mean price, whole context", priced=False),
     Product("no application", application=False),
     Product("no features of the conversation", conversation=False),
-    Product("the question alone", application=False, conversation=False),
+    Product("no earlier questions", earlier=False),
+    Product("the question alone", application=False, conversation=False, earlier=False),
+    Product("and its application", conversation=False, earlier=False),
+    Product("and the conversation's features", application=False, earlier=False),
+    Product("and earlier questions", application=False, conversation=False),
 )
 """Without VW, each with one part taken away."""
 
 
-def compared(vw: str, *, parts: bool) -> tuple[Product, ...]:
-    """Returns the products to run; vw: on, off or both."""
+def compared(vw: str, *, parts: bool, only: Collection[str] = ()) -> tuple[Product, ...]:
+    """Returns the products to run; vw: on, off or both. only: names, empty for all."""
     left_out = {"on": OURS, "off": OURS_VW}.get(vw)
-    return tuple(p for p in PRODUCTS if p.name != left_out) + (PARTS if parts else ())
+    chosen = tuple(p for p in PRODUCTS if p.name != left_out) + (PARTS if parts else ())
+    return tuple(p for p in PRODUCTS + PARTS if p.name in only) if only else chosen

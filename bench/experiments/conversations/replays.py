@@ -34,7 +34,7 @@ from router.domain.records import (
     TurnFacts,
 )
 from router.learning.request_rates import RequestRates
-from router.learning.training import Trainer, join
+from router.learning.training import JoinedEvent, Trainer, join, train_policy
 from router.ports.upstream import Embedding
 from router.serving.decider import Decider
 from router.serving.request_prices import PricedRequest, PriceList, RequestPrices
@@ -59,7 +59,10 @@ class Learned:
 
 @dataclass(slots=True)
 class ConversationReplay:
-    """One product on one stream of turns."""
+    """One product on one stream of turns.
+
+    contexts: by turn, filled in as they are built; they depend on no price.
+    """
 
     cell: Cell
     market: Market
@@ -67,6 +70,7 @@ class ConversationReplay:
     catalog: Catalog
     decider: Decider
     embeddings: NDArray[np.float32]
+    contexts: dict[int, Context] = field(default_factory=dict)
     rates: RequestRates = field(default_factory=RequestRates)
 
     def run(self) -> Learned:
@@ -91,9 +95,16 @@ class ConversationReplay:
                 Decided(record),
                 FeedbackGiven(record.id, self._quality(i, arm[i])),
             ]
-            trainer.train(self.decider, join(events, {record.id: record}))
+            self._train(trainer, join(events, {record.id: record}))
             conversation = self._after(conversation, record, asked.now_ms)
         return Learned(arm, quality, output)
+
+    def _train(self, trainer: Trainer, events: Sequence[JoinedEvent]) -> None:
+        """Train as the learner does; latencies were not recorded, and weigh nothing."""
+        timed = trainer.outcomes(events)
+        outcomes = [replace(outcome, latency_ms=None) for outcome in timed]
+        train_policy(self.decider.policy, outcomes, trainer.observer)
+        trainer.train_rest(self.decider, events)
 
     def _asked(self, i: int, conversation: Conversation, now_ms: int) -> PricedRequest:
         talks = self.market.talks
@@ -106,7 +117,9 @@ class ConversationReplay:
     def _choose(
         self, i: int, application: str, listed: PriceList, conversation: Conversation
     ) -> Choice:
-        context, plans = self._context(i, application), tuple(self.catalog.plans.values())
+        if i not in self.contexts:
+            self.contexts[i] = self._context(i, application)
+        context, plans = self.contexts[i], tuple(self.catalog.plans.values())
         prices = listed if self.product.priced else None
         choice = self.decider.choose(context, plans, ANY_WEIGHTS, ANY_COST, prices=prices)
         assert choice is not None  # noqa: S101 - there is no cost limit to exceed
@@ -136,7 +149,7 @@ class ConversationReplay:
     def _chat(self, i: int) -> ChatRequest:
         """Returns the last questions of the conversation, without what was attached."""
         talks, prompts = self.market.talks, self.cell.stream.data.prompts
-        if not self.product.conversation:
+        if not self.product.earlier:
             return chat_of(ON if self.market.terms.asked_earlier else prompts[talks.row[i]], i)
         first = i - min(int(talks.turn[i]), EARLIER)
         messages = list[Message]()
@@ -152,7 +165,7 @@ class ConversationReplay:
         rows = self.market.talks.row[i - number : i + 1].tolist()
         prompts = self.cell.stream.data.prompts
         known: dict[str, Embedding] = {prompts[other]: self.embeddings[other] for other in rows}
-        if not self.product.conversation:
+        if not self.product.earlier:
             return known.get(chat.prompt, self._nothing)
         parts = [(known.get(text, self._nothing), weight) for text, weight in said_in(chat)]
         if len(parts) == 1:
@@ -271,6 +284,7 @@ def replay_of(
     seed: int,
     context_map: ContextMap,
     embeddings: NDArray[np.float32],
+    contexts: dict[int, Context],
     mean_usd: Mapping[str, float],
 ) -> ConversationReplay:
     """mean_usd: of a turn of each arm, what is known where requests are not priced."""
@@ -278,4 +292,4 @@ def replay_of(
     config = config_of(stream, product.variant, cost_weight, list(mean_usd.values()))
     made = priced(catalog(config, mean_usd), market, stream.data.arms)
     decider = decider_of(config, made, product.variant, context_map, seed=seed)
-    return ConversationReplay(cell, market, product, made, decider, embeddings)
+    return ConversationReplay(cell, market, product, made, decider, embeddings, contexts)

@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 
 from bench.experiments.conversations.cells import Cell, Score
+from bench.experiments.conversations.marks import mark_of, marks_section, rule_of
 from bench.experiments.conversations.products import BLIND, KEPT, OURS, OURS_VW
-from bench.experiments.conversations.runs import LEARNED, Run, Scores
+from bench.experiments.conversations.runs import BELIEFS, Run, Scores
 from bench.lab.report import document, table
 
 TITLE: Final = "Conversations with a prompt cache"
@@ -22,8 +23,8 @@ NOTE: Final = (
 )
 HEADER: Final = ("way to choose", "gain", "worst", "switches", "cached", "solved, m$")
 SUMMED: Final = (
-    *("oracle, T = 0", "oracle, T = 1", "oracle, T = 3", f"stay or switch, {LEARNED}"),
-    *(f"capped switches, {LEARNED}", BLIND, KEPT, OURS, OURS_VW),
+    *("oracle, T = 0", "oracle, T = 1", "oracle, T = 3", rule_of(OURS)),
+    *(f"capped switches, {BELIEFS[OURS]}", BLIND, KEPT, OURS, OURS_VW),
 )
 
 
@@ -35,7 +36,24 @@ def markdown(cells: Sequence[Cell], done: Mapping[Run, Scores], turns: int, seed
         for weight in weights
     ]
     summary = _summary(cells, weights, done, seeds)
-    return document(TITLE, NOTE, f"{turns} turns, {seeds} seeds.", [summary, *sections])
+    marks = _marks(cells, weights, done, seeds)
+    return document(TITLE, NOTE, f"{turns} turns, {seeds} seeds.", [summary, *marks, *sections])
+
+
+def _marks(
+    cells: Sequence[Cell], weights: Sequence[float], done: Mapping[Run, Scores], seeds: int
+) -> list[list[str]]:
+    found = []
+    for name in (name for name in BELIEFS if name in next(iter(done.values()))):
+        marks = [
+            mark_of(
+                title(cell, weight), [done[Run(i, weight, seed)] for seed in range(seeds)], name
+            )
+            for i, cell in enumerate(cells)
+            for weight in weights
+        ]
+        found.append(marks_section(name, marks))
+    return found
 
 
 def _summary(

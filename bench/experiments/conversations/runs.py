@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Final
 
 import numpy as np
 
+from bandit.types import Context
 from bench.experiments.conversations.bills import Market, serve
 from bench.experiments.conversations.cells import (
     Bar,
@@ -27,7 +29,8 @@ from bench.lab.jobs import Embeddings
 from bench.lab.processes import progress_bar, run_jobs
 from bench.lab.streams import draw
 
-LEARNED = "learned"
+BELIEFS: Final = {OURS: "learned", OURS_VW: "learned with VW"}
+"""Products by whose beliefs rules choose too, and what these beliefs are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class ConversationRuns:
 
     given: Given
     maps: ContextMaps = field(default_factory=lambda: ContextMaps(shipped=False))
+    contexts: dict[tuple[Hashable, Hashable], dict[int, Context]] = field(default_factory=dict)
 
     def run(self, job: Run) -> Scores:
         cell = self.given.cells[job.cell]
@@ -73,17 +77,11 @@ class ConversationRuns:
             found[product.name] = score(
                 market, serve(market, given(learned.arm)), bar, job.cost_weight
             )
-            if product.name == self._base:
+            if product.name in BELIEFS:
                 beliefs = Beliefs(market, learned.quality, learned.output, known.rate)
-                for name, choose in rules(beliefs, LEARNED).items():
+                for name, choose in rules(beliefs, BELIEFS[product.name]).items():
                     found[name] = score(market, serve(market, choose), bar, job.cost_weight)
         return found
-
-    @property
-    def _base(self) -> str:
-        """Returns the name of the product by whose beliefs the rules choose."""
-        names = [product.name for product in self.given.products]
-        return OURS if OURS in names else OURS_VW
 
     def _learned(self, job: Run, market: Market, bar: Bar, product: Product) -> Learned:
         cell = self.given.cells[job.cell]
@@ -101,8 +99,22 @@ class ConversationRuns:
             seed=job.seed,
             context_map=mapped.map,
             embeddings=vectors,
+            contexts=self._contexts(job, product),
             mean_usd=dict(zip(stream.data.arms, means_usd, strict=True)),
         ).run()
+
+    def _contexts(self, job: Run, product: Product) -> dict[int, Context]:
+        """Returns contexts that runs share, those of one stream of turns at a time."""
+        talks = talks_of(self.given.cells[job.cell], job.seed)
+        if all(kept[0] != talks for kept in self.contexts):
+            self.contexts.clear()
+        key = talks, (product.application, product.conversation, product.earlier)
+        return self.contexts.setdefault(key, {})
+
+
+def talks_of(cell: Cell, seed: int) -> Hashable:
+    """Returns a key of the turns of a run: prices do not tell them apart."""
+    return cell.stream.spec.name, replace(cell.terms, name="", read=0.0, write=0.0), seed
 
 
 def run_all(
@@ -118,4 +130,6 @@ def run_all(
     with progress_bar() as progress:
         vectors = {name: embed_stream(s, seeds, progress) for name, s in streams.items()}
         material = Given(cells, turns, products, vectors)
-        return run_jobs(partial(ConversationRuns, material), todo, processes, progress)
+        near = sorted(todo, key=lambda run: repr(talks_of(cells[run.cell], run.seed)))
+        done = run_jobs(partial(ConversationRuns, material), near, processes, progress)
+        return {run: done[run] for run in todo}

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bandit import Context, Policy, load_policy, make_policy
+from bandit import Action, Context, Policy, load_policy, make_policy
 from bandit.context.view import ContextViewer
 from bandit.models.vowpal_wabbit import Regressor
 from bandit.settings import CONVERSATION
-from bandit.types import Vector
+from bandit.types import Vector, Weights
 from tests.bandit.streams import QUALITY_ONLY, SETTINGS, SHAPE, VERSION, actions, context, outcome
 
 PLAIN = replace(SETTINGS, vw=frozenset())
@@ -69,6 +69,37 @@ def test_a_policy_learns_from_features_of_the_whole_request(*, vw: bool) -> None
         decision = policy.decide(asked(rng, conversation=told), ARMS, QUALITY_ONLY)
         expected = [decision.estimates[arm.name].quality for arm in ARMS]
         assert expected[better] > expected[1 - better] + 0.2
+
+
+def unlucky() -> Policy:
+    """Action 1 had bad luck with the few outcomes there are of it."""
+    policy, rng = make(vw=False), np.random.default_rng(3)
+    for i in range(300):
+        policy.learn([outcome(ARMS[0], asked(rng), float(i % 10 < 7))])
+    for i in range(8):
+        policy.learn([outcome(ARMS[1], asked(rng), float(i % 2))])
+    return policy
+
+
+def tried(policy: Policy, *, known: bool, dearer: float) -> float:
+    """Return the mean probability of action 1. dearer: units of cost; known: before the call."""
+    rng, units = np.random.default_rng(8), SETTINGS.units.cost_usd
+    cheap = Action("a0", 1e-4, 5e-5 if known else 0.0)
+    dear_usd = cheap.prior_cost_usd + dearer * units
+    dear = Action("a1", dear_usd, dear_usd - 5e-5 if known else 0.0)
+    weights = Weights(quality=1.0, cost=1.0, latency=0.0, failure=0.0)
+    shares = [
+        policy.decide(asked(rng), (cheap, dear), weights).probabilities["a1"] for _ in range(60)
+    ]
+    return float(np.mean(shares))
+
+
+def test_bad_luck_with_few_outcomes_is_found_out_where_a_request_costs_little() -> None:
+    policy = unlucky()
+    cheap, dear = tried(policy, known=True, dearer=0.01), tried(policy, known=True, dearer=0.5)
+    assert cheap > 0.06
+    assert dear < 0.002
+    assert tried(policy, known=False, dearer=0.01) < 0.7 * cheap
 
 
 @pytest.mark.parametrize("vw", [False, True])

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bandit.models.empirical_bayes import APPLICATION_GRID, application_variance, log_evidence
-from bandit.models.posterior import Effects, Posterior, Prior
+from bandit.models.posterior import Posterior, Prior
 from bandit.models.regression import HierarchicalRegression, RegressionSpec
 from bandit.models.sufficient_statistics import BUCKETS, ApplicationSums, SufficientStatistics
 
@@ -62,12 +62,14 @@ def test_effects_equal_the_dense_model() -> None:
         held = sums.of(every, application + 1)
         divisor = held[:, -1] + NOISE / VARIANCE
         shares = held[:, :-1] / divisor[:, None]
-        effects = Effects(shares[:, :-1], shares[:, -1], NOISE / divisor)
+        effects = posterior.effects(every, shares[:, :-1], shares[:, -1], NOISE / divisor)
         wide = np.column_stack([np.tile(x, (SLOTS, 1)), v])
         probes = design(every, np.full(SLOTS, application), wide)
         assert posterior.mean(every, x, v, effects) == pytest.approx(probes @ mean)
         told = posterior.covariance(every, x, v, effects)
         assert told == pytest.approx(probes @ covariance @ probes.T)
+        settled = posterior.covariance(every, x, v, effects, settled=True)
+        assert told - settled == pytest.approx(np.diag(effects.variance))
 
 
 def test_the_evidence_of_effects_is_that_of_the_density_of_y() -> None:
@@ -129,6 +131,17 @@ def test_a_restored_model_with_applications_goes_on_alike() -> None:
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
+def test_what_was_asked_before_does_not_hide_what_is_learned_after() -> None:
+    model, rows, x = taught(0.3), np.array([0, 1]), np.array([1.0, 0.0, 0.0])
+    before = [model.mean(rows, x, None, 2), model.mean(rows[::-1], x, None, 2)]
+    assert np.array_equal(before[0], before[1][::-1])
+    model.observe(1, x, 0.0, -3.0, 1.0, application=2)
+    model.refresh()
+    after = model.mean(rows, x, None, 2)
+    assert after[1] < before[0][1] - 0.05
+    assert not np.array_equal(model.mean(rows, x, None, 3), after)
+
+
 def test_a_model_without_applications_stores_nothing_of_them() -> None:
     model = HierarchicalRegression(RegressionSpec(offset=0.5, noise=0.1), SIZE)
     model.grow(1)
@@ -151,6 +164,35 @@ def test_a_correction_and_a_forgotten_level_reach_the_applications() -> None:
     after = right.mean(*asked)[1] - right.mean(np.arange(2), x, None, 5)[1]
     assert after == pytest.approx(differs, abs=0.05)
     assert differs > 0.3
+
+
+def whole_requests(model: HierarchicalRegression, count: int, seed: int) -> None:
+    """Two features of whole requests are nearly the same in all of them; applications differ."""
+    rng = np.random.default_rng(seed)
+    for i in range(count):
+        application = int(rng.integers(1, 21))
+        told = [1.0, 1.2 + 0.05 * float(rng.normal())]
+        x = np.array([1.0, *rng.normal(size=2), *told])
+        y = 0.9 + 0.2 * (application % 2) + 0.1 * float(rng.normal())
+        model.observe(i % 2, x, 0.0, y, 1.0, application=application)
+
+
+def test_levels_forgotten_over_and_over_leave_the_model_near_what_it_saw() -> None:
+    model = HierarchicalRegression(RegressionSpec(offset=0.0, noise=0.1), SIZE)
+    model.grow(2)
+    whole_requests(model, 1_200, seed=4)
+    usual, row = np.array([1.0, 0.0, 0.0, 1.0, 1.2]), np.array([1])
+    for i in range(8):
+        before = model.mean(row, usual, None, 2)
+        shift = 0.3 if i % 2 else -0.3
+        model.shift_intercept(1, shift, 12.0)
+        assert model.mean(row, usual, None, 2) - before == pytest.approx(shift, abs=0.05)
+        whole_requests(model, 200, seed=5 + i)
+        model.refresh()
+        for application in (2, 3):
+            expected = 0.9 + 0.2 * (application % 2)
+            told = model.mean(row, usual, None, application)
+            assert told == pytest.approx(expected, abs=0.1)
 
 
 def test_a_model_that_grew_wider_equals_one_that_always_was() -> None:
