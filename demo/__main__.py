@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import grpc
 import httpx
+from adaptive_router.v1 import router_pb2_grpc
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -23,8 +24,11 @@ from demo.recorded import DataMissing
 from demo.report import ROW, print_report
 from demo.setup import COST_WEIGHT, Ports, start, unit_usd
 from demo.stack import Stack, StackError
+from demo.talk_report import print_talks
+from demo.talking import Callers, Turn
+from demo.talks import TalkWorld
 from demo.upstream import make_world
-from demo.world import World, outcomes
+from demo.world import ARMS, World, outcomes
 
 # The cheap provider is down for this part of the run.
 DOWN_FROM, DOWN_UNTIL = 0.4, 0.6
@@ -39,24 +43,36 @@ REPLAYED = (
     "so its cost is a lower bound. The rest is real."
 )
 
+TALKS = (
+    "Simulated: the models, which keep prompts for some seconds and bill what they read, keep "
+    "and write; their callers. Real: the router, Redis, gRPC, HTTP. Each row has its own accounts, "
+    "and so its own warm caches; the router begins knowing nothing."
+)
+
 
 @click.command()
 @click.option("--prompts", default=600, show_default=True, type=click.IntRange(20, 100_000))
 @click.option("--seed", default=0, show_default=True)
 @click.option("--recorded", is_flag=True, help="real prompts and answers out of ROUTER_DATA_DIR")
+@click.option("--conversations", "talks", is_flag=True, help="conversations, and their bill")
 @click.option("--serve", is_flag=True, help="leave the stack up until Ctrl-C")
 @click.option("--calibrate", "only_calibrate", is_flag=True, help="calibrate, and serve nothing")
-def main(prompts: int, seed: int, *, recorded: bool, serve: bool, only_calibrate: bool) -> None:
+def main(
+    prompts: int, seed: int, *, recorded: bool, talks: bool, serve: bool, only_calibrate: bool
+) -> None:
     """Start Redis, three providers and the router; send prompts; print what came of it."""
     console = Console(width=max(WIDTH, Console().width))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        world = make_world(prompts, seed, recorded=recorded)
+        world = make_world(prompts, seed, recorded=recorded, talks=talks)
         with (
             tempfile.TemporaryDirectory(prefix="router-demo-") as folder,
             Stack(Path(folder)) as stack,
         ):
+            if isinstance(world, TalkWorld):
+                _run_talks(console, stack, world, seed)
+                return
             if only_calibrate:
                 console.print(REPLAYED if recorded else SIMULATED)
                 code = calibrate(stack, world, seed, recorded=recorded)
@@ -102,6 +118,36 @@ async def _drive(console: Console, world: World, ports: Ports, key: str) -> list
                     samples.append(sample)
                     next(advance)
     return samples
+
+
+def _run_talks(console: Console, stack: Stack, world: TalkWorld, seed: int) -> None:
+    console.print(f"{len(world.talks)} conversations. {TALKS}")
+    ports, key = start(stack, world, seed, recorded=False, talks=True)
+    rows, ledgers_usd = asyncio.run(_hold(console, world, ports, key))
+    print_talks(console, rows, Utility(COST_WEIGHT, unit_usd(world)), ledgers_usd)
+
+
+async def _hold(
+    console: Console, world: TalkWorld, ports: Ports, key: str
+) -> tuple[dict[str, list[list[Turn]]], list[float]]:
+    """The router's conversations come first: it is told of nothing before them."""
+    names, held = {"": "adaptive-router"} | {arm: f"always {arm}" for arm in ARMS}, {}
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{ports.router}") as channel:
+        stub = router_pb2_grpc.RouterServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
+        with _progress(console, len(names) * len(world.talks)) as advance:
+            for arm, name in names.items():
+                talks: dict[int, list[Turn]] = {}
+                async for talk, turns in Callers(stub, key, world, arm).hold():
+                    talks[talk.number] = turns
+                    next(advance)
+                held[name] = [talks[number] for number in sorted(talks)]
+    rows = {name: held[name] for name in [*[*names.values()][1:], names[""]]}
+    return rows, [await _ledger_usd(port) for port in ports.upstreams.values()]
+
+
+async def _ledger_usd(port: int) -> float:
+    async with httpx.AsyncClient() as client:
+        return float((await client.get(f"http://127.0.0.1:{port}/ledger")).json()["usd"])
 
 
 async def _control(port: int, *, down: bool) -> None:
