@@ -30,7 +30,7 @@ class PromptCache:
 
     def reply(self, reply: Reply, asked: Asked, body: dict[str, Any]) -> Reply:
         """Returns the reply charged for the whole request, or what is to be looked up first."""
-        text = json.dumps([*body.get("tools", []), *body["messages"]]).encode()
+        text = json.dumps([*(body.get("tools") or ()), *body["messages"]]).encode()
         cached, kept = self.read(text, time.monotonic())
         writes = self.profile.cache_write_usd_per_mtok is not None
         charged = replace(

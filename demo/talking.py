@@ -98,9 +98,12 @@ class Callers:
         routing = router_pb2.RoutingOptions(arm=self.arm, task=talk.task)
         request = router_pb2.CompleteRequest(chat=chat, routing=routing)
         try:
-            return await self.stub.Complete(request, metadata=self._metadata, timeout=TIMEOUT_S)
+            done: router_pb2.CompleteResponse = await self.stub.Complete(
+                request, metadata=self._metadata, timeout=TIMEOUT_S
+            )
         except grpc.aio.AioRpcError:
             return None
+        return done
 
     async def _rate(self, decisions: list[str], right: float) -> None:
         """Tell those that were chosen; one that was named by the caller teaches nothing."""
