@@ -26,7 +26,7 @@ from demo.setup import COST_WEIGHT, Ports, start, unit_usd
 from demo.stack import Stack, StackError
 from demo.talk_report import print_talks
 from demo.talking import Callers, Turn
-from demo.talks import TalkWorld
+from demo.talks import CACHE_TTL_S, TalkWorld
 from demo.upstream import make_world
 from demo.world import ARMS, World, outcomes
 
@@ -42,12 +42,13 @@ REPLAYED = (
     "correctness; simulated: speed and the outage. o1_mini's hidden tokens are not in the data, "
     "so its cost is a lower bound. The rest is real."
 )
-
 TALKS = (
-    "Simulated: the models, which keep prompts for some seconds and bill what they read, keep "
-    "and write; their callers. Real: the router, Redis, gRPC, HTTP. Each row has its own accounts, "
-    "and so its own warm caches; the router begins knowing nothing."
+    "Simulated here: {} conversations of {} questions, and models that keep what they read for "
+    "{} s and charge cached and written input at its own rate. Real: HTTP, gRPC, Redis, the "
+    "embedding model, the bandit. Each row has its own warm caches; the router begins with "
+    "nothing learned, and learns from no other row."
 )
+ROUTER = "adaptive-router"
 
 
 @click.command()
@@ -61,6 +62,8 @@ def main(
     prompts: int, seed: int, *, recorded: bool, talks: bool, serve: bool, only_calibrate: bool
 ) -> None:
     """Start Redis, three providers and the router; send prompts; print what came of it."""
+    if talks and (recorded or serve or only_calibrate):
+        raise click.UsageError("--conversations goes with --prompts and --seed alone")
     console = Console(width=max(WIDTH, Console().width))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -121,7 +124,8 @@ async def _drive(console: Console, world: World, ports: Ports, key: str) -> list
 
 
 def _run_talks(console: Console, stack: Stack, world: TalkWorld, seed: int) -> None:
-    console.print(f"{len(world.talks)} conversations. {TALKS}")
+    asked = sum(len(talk.asks) for talk in world.talks)
+    console.print(TALKS.format(len(world.talks), asked, CACHE_TTL_S))
     ports, key = start(stack, world, seed, recorded=False, talks=True)
     rows, ledgers_usd = asyncio.run(_hold(console, world, ports, key))
     print_talks(console, rows, Utility(COST_WEIGHT, unit_usd(world)), ledgers_usd)
@@ -130,18 +134,20 @@ def _run_talks(console: Console, stack: Stack, world: TalkWorld, seed: int) -> N
 async def _hold(
     console: Console, world: TalkWorld, ports: Ports, key: str
 ) -> tuple[dict[str, list[list[Turn]]], list[float]]:
-    """The router's conversations come first: it is told of nothing before them."""
-    names, held = {"": "adaptive-router"} | {arm: f"always {arm}" for arm in ARMS}, {}
+    """The router's conversations come first, so that it learns from no others."""
+    rows = dict[str, list[list[Turn]]]()
+    names = {"": ROUTER} | {arm: f"always {arm}" for arm in ARMS}
     async with grpc.aio.insecure_channel(f"127.0.0.1:{ports.router}") as channel:
         stub = router_pb2_grpc.RouterServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
-        with _progress(console, len(names) * len(world.talks)) as advance:
+        total = len(names) * len(world.talks)
+        with _progress(console, total, "conversations") as advance:
             for arm, name in names.items():
                 talks: dict[int, list[Turn]] = {}
                 async for talk, turns in Callers(stub, key, world, arm).hold():
                     talks[talk.number] = turns
                     next(advance)
-                held[name] = [talks[number] for number in sorted(talks)]
-    rows = {name: held[name] for name in [*[*names.values()][1:], names[""]]}
+                rows[name] = [talks[number] for number in sorted(talks)]
+    rows[ROUTER] = rows.pop(ROUTER)
     return rows, [await _ledger_usd(port) for port in ports.upstreams.values()]
 
 
@@ -156,10 +162,10 @@ async def _control(port: int, *, down: bool) -> None:
 
 
 @contextmanager
-def _progress(console: Console, total: int) -> Iterator[Iterator[None]]:
-    columns = (TextColumn("requests"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+def _progress(console: Console, total: int, things: str = "requests") -> Iterator[Iterator[None]]:
+    columns = (TextColumn(things), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("requests", total=total)
+        task = bar.add_task(things, total=total)
 
         def steps() -> Iterator[None]:
             while True:

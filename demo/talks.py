@@ -74,10 +74,11 @@ class TalkWorld(SimulatedWorld):
     def talks(self) -> Sequence[Talk]:
         """Returns conversations until the next one lacks questions of its kind."""
         rng, made = random.Random(self._seed), list[Talk]()
+        most = min(MOST_TURNS, len(self.asks) // MOST_TURNS + 3)
         left = {hard: [a for a in self.asks if self._is_hard(a.index) == hard] for hard in (0, 1)}
         while True:
             task = rng.choice([*RULES])
-            length = min(1 + int(rng.expovariate(1 / (TURNS - 0.5))), MOST_TURNS)
+            length = min(1 + int(rng.expovariate(1 / (TURNS - 0.5))), most)
             kinds = {"help desk": [0], "engineering": [1]}.get(task, [0, 1])
             drawn = [left[rng.choice(kinds)] for _ in range(length)]
             if not all(drawn.count(left[kind]) <= len(left[kind]) for kind in kinds):
