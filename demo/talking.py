@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from dataclasses import dataclass
 import grpc
 from adaptive_router.v1 import chat_pb2, router_pb2, router_pb2_grpc
 
+from demo.caching import BYTES_PER_TOKEN
 from demo.client import TIMEOUT_S, Ask
 from demo.talks import CACHE_TTL_S, NOTE_TOKENS, Talk, TalkWorld, notes
 
 IN_FLIGHT = 8
+TRIES = 3
 PAUSE_S = CACHE_TTL_S + 0.5
 TOOL = chat_pb2.Tool(
     name="look_up",
@@ -84,7 +87,7 @@ class Callers:
             said = chat.messages.add(role=chat_pb2.ROLE_ASSISTANT, tool_calls=answer.tool_calls)
             said.text = answer.text or ("" if answer.tool_calls else NOTHING)
             for call in answer.tool_calls:
-                text = notes(NOTE_TOKENS * 4, talk.number, call.arguments)
+                text = notes(NOTE_TOKENS * BYTES_PER_TOKEN, talk.number, call.arguments)
                 chat.messages.add(role=chat_pb2.ROLE_TOOL, text=text, tool_call_id=call.id)
             right = None if answer.tool_calls else self.world.grade(ask.index, answer.text)
             turns.append(_turn(receipt, right, latency_ms))
@@ -97,13 +100,13 @@ class Callers:
     ) -> router_pb2.CompleteResponse | None:
         routing = router_pb2.RoutingOptions(arm=self.arm, task=talk.task)
         request = router_pb2.CompleteRequest(chat=chat, routing=routing)
-        try:
-            done: router_pb2.CompleteResponse = await self.stub.Complete(
-                request, metadata=self._metadata, timeout=TIMEOUT_S
-            )
-        except grpc.aio.AioRpcError:
-            return None
-        return done
+        for _ in range(TRIES):
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                done: router_pb2.CompleteResponse = await self.stub.Complete(
+                    request, metadata=self._metadata, timeout=TIMEOUT_S
+                )
+                return done
+        return None
 
     async def _rate(self, decisions: list[str], right: float) -> None:
         """Tell those that were chosen; one that was named by the caller teaches nothing."""
