@@ -82,16 +82,6 @@ def turn_keys(tenant: str, chat: ChatRequest) -> TurnKeys:
     return TurnKeys(_key(rolling.digest()), tuple(reversed(earlier)))
 
 
-def own_key(tenant: str, chat: ChatRequest) -> str:
-    """Returns the hash under which the turn of a request is kept."""
-    return turn_keys(tenant, chat).own
-
-
-def candidates(tenant: str, chat: ChatRequest) -> tuple[str, ...]:
-    """Returns the hashes under which the turns before may be found, the longest match first."""
-    return turn_keys(tenant, chat).earlier
-
-
 def _hashed(message: Message) -> tuple[object, ...]:
     """Returns what tells a message from another: callers may drop opaque parts, or trim texts."""
     parts = [

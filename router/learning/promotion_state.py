@@ -84,11 +84,21 @@ def weights_of(choice: Choice) -> Weights:
 def burden_of(
     record: DecisionRecord, choice: Choice, plans: Mapping[str, Plan], units: Units
 ) -> float | None:
-    """Returns None for a call that was cancelled or never made; in the weights of the decision."""
+    """Returns `settled_burden`, None for a call that was cancelled or never made."""
     if any(a.outcome is AttemptOutcome.CANCELLED for a in record.attempts):
         return None
     if not any(a.deployment for a in record.attempts):
         return None
+    return settled_burden(record, choice, plans, units)
+
+
+def settled_burden(
+    record: DecisionRecord, choice: Choice, plans: Mapping[str, Plan], units: Units
+) -> float:
+    """Returns what is taken off the reward, in the weights of the decision.
+
+    Its cost is the mean of this turn and of those that were expected to follow.
+    """
     failed = float(not record.answered or record.arm not in plans[choice.plan].arms)
     cost_usd = max(0.0, record.cost_usd + action_of(plans[choice.plan], choice.prices).later_usd)
     return burden(weights_of(choice), units, cost_usd, record.latency_ms, failed)

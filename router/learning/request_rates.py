@@ -56,7 +56,10 @@ class RequestRates:
         }
 
     def learn(self, record: DecisionRecord) -> None:
-        """Learn from a decision with its calls; a guessed usage teaches nothing."""
+        """Learn from a decision with its calls; a guessed usage teaches nothing.
+
+        A turn counts once it is answered, by a call: who has no answer asks again.
+        """
         turn = record.turn
         if turn is None:
             return
@@ -64,6 +67,8 @@ class RequestRates:
         calls = [a for a in record.attempts if _is_counted(a)]
         for call in calls:
             self.learn_call(call, turn.input_bytes, warm.get(call.deployment, 0))
+        if not record.answered:
+            return
         grown = _growth(calls, warm)
         for row in self._rows(turn.application):
             _learn_turn(row, turn.number, grown)

@@ -111,8 +111,7 @@ def _from_call(
     plan = plans[choice.plan]
     if _is_refused(record, plan):
         return  # the caller's request was at fault, and no arm of the plan
-    own = [a for a in record.attempts if a.arm == plan.rungs[0]]
-    whole = _paid(_blank(choice, plan), _cost_usd(record.attempts), own)
+    whole = _paid(_blank(choice, plan), record.attempts)
     if any(a.outcome is AttemptOutcome.CANCELLED for a in record.attempts):
         if whole.cost_usd:  # the caller left: what was spent is known, if a call was made
             yield whole
@@ -206,15 +205,17 @@ def _first_of(
         return None
     call = replace(calls[-1], latency_ms=sum(a.latency_ms for a in calls))
     blank = _blank_rung(choice, single, plans[choice.plan])
-    return _FirstRung(blank, call, _paid(blank, _cost_usd(calls), calls))
+    return _FirstRung(blank, call, _paid(blank, calls))
 
 
-def _paid(blank: Outcome, cost_usd: float | None, calls: Sequence[Attempt]) -> Outcome:
-    """Returns the outcome with its cost. calls: of the plan's first arm, in their order.
+def _paid(blank: Outcome, calls: Sequence[Attempt]) -> Outcome:
+    """Returns the outcome with the cost of calls.
 
-    The input is that of the first call that was charged. At the price of a typical request nothing
-    is known of it, nor where a charge was not told apart.
+    The input is that of the first one that was charged, also where another arm stood in: how long a
+    request was is no part of what its plan's guess is off by. At the price of a typical request
+    nothing is known of it, nor where a charge was not told apart.
     """
+    cost_usd = _cost_usd(calls)
     if not blank.action.input_usd:
         return replace(blank, cost_usd=cost_usd)
     charged = next((a for a in calls if a.deployment and a.cost_usd > 0), None)

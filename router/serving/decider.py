@@ -12,9 +12,9 @@ from bandit.context.context_map import ContextMap
 from bandit.gates import Gate
 from bandit.risk import Promise
 from bandit.types import Action, Context, Decision, Estimate, Policy, Weights
-from router.domain import MS_PER_S
 from router.domain.catalog import Catalog, Plan
-from router.domain.chat import ChatRequest, Role
+from router.domain.chat import ChatRequest
+from router.domain.conversations import turn_number
 from router.domain.eligibility import offered
 from router.domain.errors import NoEligiblePlan, Overloaded
 from router.domain.logged_context import (
@@ -282,13 +282,12 @@ class PlanSelector:
         state.price(self._price_list(state))
 
     def _price_list(self, state: RequestState) -> PriceList:
-        now_ms = int(state.began_s * MS_PER_S)
         asked = PricedRequest(
             needs=state.needs,
             conversation=state.conversation,
             application=state.application,
-            now_ms=now_ms,
-            answers=sum(m.role is Role.ASSISTANT for m in state.request.chat.messages),
+            now_ms=state.began_ms,
+            number=turn_number(state.conversation, state.request.chat),
         )
         return self._prices.of(asked, self._decider.rates)
 

@@ -8,7 +8,6 @@ from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from router.domain import MS_PER_S
 from router.domain.catalog import Catalog
 from router.domain.chat import Delta, deltas_of
 from router.domain.conversations import Conversation
@@ -304,7 +303,7 @@ class Pipeline:
         assert state.embedding is not None  # noqa: S101 - embedded just before
         turn = SessionTurn(
             decision_id=state.id,
-            at_ms=int(state.began_s * MS_PER_S),
+            at_ms=state.began_ms,
             embedding=state.embedding.tobytes(),
             attached=attachment_digest(state.request.chat),
             letters=letter_fingerprint(state.request.chat.prompt),

@@ -104,18 +104,14 @@ class PriceList:
 class PricedRequest:
     """Everything that the price of a request depends on.
 
-    application: a digest, "" for none. answers: of models in the history, for one not recognised.
+    application: a digest, "" for none. number: of the turn, 1 for the first.
     """
 
     needs: Requirements
     conversation: Conversation = field(default_factory=Conversation)
     application: str = ""
     now_ms: int = 0
-    answers: int = 0
-
-    @property
-    def is_first(self) -> bool:
-        return not (self.conversation.turns or self.answers)
+    number: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +132,7 @@ class RequestPrices:
             deployment = _able(arm, asked.needs)
             if deployment is not None:
                 found[name] = self._price(deployment, asked, rates)
-        turns = turns_ahead(rates, asked.application, is_first=asked.is_first)
+        turns = turns_ahead(rates, asked.application, is_first=asked.number == 1)
         return PriceList(found, single(min(turns, self.most_turns_ahead)))
 
     def _price(self, deployment: Deployment, asked: PricedRequest, rates: RequestRates) -> ArmPrice:

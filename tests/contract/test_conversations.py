@@ -12,7 +12,7 @@ import pytest
 from router.adapters.storage import Storage
 from router.domain.catalog import Deployment, Price
 from router.domain.chat import ChatRequest, Message, Role, TextPart
-from router.domain.conversations import MOST_SEEN, Conversation, Seen, after_turn, own_key
+from router.domain.conversations import MOST_SEEN, Conversation, Seen, after_turn, turn_keys
 from router.domain.records import Attempt, AttemptOutcome
 from router.ports.state import Conversations
 
@@ -153,7 +153,7 @@ async def test_a_turn_takes_little_of_the_store(storage: Storage, deployments: i
         )  # fmt: skip
         at_ms = NOW_MS + 20_000 * number
         known = after_turn(known, made[number % deployments], [attempt], at_ms, first=made[0])
-        key = own_key("acme", chat(f"turn {number}"))
+        key = turn_keys("acme", chat(f"turn {number}")).own
         await storage.conversations.keep(key, known, 3_600)
         stored = storage.keys.turn(key)
         value = await storage.client.call("GET", stored)

@@ -86,6 +86,17 @@ async def test_an_outcome_settles_once(log: DecisionLog, storage: Storage) -> No
     assert await events(storage) == [Decided(UNSETTLED), Decided(SETTLED)]
 
 
+async def test_an_outcome_where_nothing_was_chosen_is_an_event_once_it_is_known(
+    log: DecisionLog, storage: Storage
+) -> None:
+    """As of a Decide that names its arm, or whose deployment is locked."""
+    await log.record(replace(UNSETTLED, choice=None))
+    assert await events(storage) == []
+    settled = replace(SETTLED, choice=None)
+    assert await log.settle(settled, OUTCOME)
+    assert await events(storage) == [Decided(settled)]
+
+
 async def test_the_router_s_own_call_takes_no_outcome(log: DecisionLog) -> None:
     await log.record(RECORD)
     with pytest.raises(OutcomeConflict):

@@ -13,7 +13,7 @@ from adaptive_router.v1 import chat_pb2, router_pb2, router_pb2_grpc
 
 from router.domain import MS_PER_S
 from router.domain.chat import ChatRequest, Message, Role, TextPart
-from router.domain.conversations import Conversation, Seen, own_key
+from router.domain.conversations import Conversation, Seen, turn_keys
 from router.domain.tenants import Tenant
 from tests.e2e.conftest import Router
 from tests.e2e.details import fields, reason
@@ -195,7 +195,7 @@ async def test_a_session_of_ten_thousand_turns_goes_on(tmp_path: Path) -> None:
             for name in ("openai0", "gemini0", "claude0")
         )
         known = Conversation(seen, 9_999, "claude0", "gemini0", 1_234.5, 2_345.6)
-        key = own_key("test", ChatRequest((question,)))
+        key = turn_keys("test", ChatRequest((question,))).own
         await router.storage.conversations.keep(key, known, 60)
         talk = Talk(router)
         talk.messages = [said("user", "And then?"), said("assistant", "This.")]

@@ -112,7 +112,8 @@ class ConversationReplay:
         total, last = (int(BYTES_PER_TOKEN * tokens) for tokens in sizes)
         tokens = int(talks.tokens[i])
         needs = Requirements(tokens, tokens, input_bytes=total, last_bytes=last)
-        return PricedRequest(needs, conversation, f"{int(talks.task[i]) + 1:08x}", now_ms)
+        task, number = f"{int(talks.task[i]) + 1:08x}", conversation.turns + 1
+        return PricedRequest(needs, conversation, task, now_ms, number)
 
     def _choose(
         self, i: int, application: str, listed: PriceList, conversation: Conversation
@@ -192,7 +193,7 @@ class ConversationReplay:
         attempt = self._attempt(i, deployment, dict(warm).get(deployment.name, 0))
         turn = TurnFacts(
             application=asked.application,
-            number=asked.conversation.turns + 1,
+            number=asked.number,
             input_bytes=asked.needs.input_bytes,
             warm=warm,
         )

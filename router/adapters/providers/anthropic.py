@@ -237,9 +237,9 @@ def with_breakpoints(body: Json, deployment: Deployment) -> Json:
     system = body.get("system")
     if isinstance(system, str) and not is_blank(system):
         body["system"] = [{"type": "text", "text": system} | mark]
-    last = body["messages"][-1]
-    content = _marked(last["content"], mark)
-    body["messages"] = [*body["messages"][:-1], last | {"content": content}]
+    if messages := body.get("messages"):
+        content = _marked(messages[-1]["content"], mark)
+        body["messages"] = [*messages[:-1], messages[-1] | {"content": content}]
     return body
 
 

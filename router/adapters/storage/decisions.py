@@ -55,7 +55,7 @@ class RedisDecisionLog:
 
     async def record(self, record: DecisionRecord) -> None:
         # Where nothing was chosen, as in loops of tools, attempts still tell what is charged.
-        has_calls = record.locked or bool(record.attempts)
+        has_calls = bool(record.attempts) or not record.settled
         learnable = 1 if record.choice is not None else 2 * has_calls
         facts: tuple[Word, ...] = (
             record.tenant,

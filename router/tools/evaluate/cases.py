@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bandit.choice import burden
 from bandit.types import Action, Context, Units, Weights
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven
-from router.domain.logged_context import action_of, read_context
+from router.domain.logged_context import read_context
 from router.domain.records import Choice, DecisionRecord
+from router.learning.promotion_state import eligible_of, settled_burden, weights_of
 
 SMOOTHING: Final = 10.0
 """Weight of the overall shares in every region's, in decisions."""
@@ -74,17 +74,12 @@ def _case(
     plans: Mapping[str, Plan],
     units: Units,
 ) -> LoggedCase:
-    logged = choice.weights
-    weights = Weights(logged.quality, logged.cost, logged.latency, logged.failure)
-    failed = float(not record.answered or record.arm not in plans[choice.plan].arms)
-    later_usd = action_of(plans[choice.plan], choice.prices).later_usd
-    cost_usd = max(0.0, record.cost_usd + later_usd)
-    taken_off = burden(weights, units, cost_usd, record.latency_ms, failed)
+    weights, taken_off = weights_of(choice), settled_burden(record, choice, plans, units)
     watched = choice.observed
     would = dict(choice.probabilities if watched is None else watched.probabilities)
     return LoggedCase(
         context=read_context(choice.context),
-        eligible=tuple(action_of(plans[n], choice.prices) for n, _ in choice.probabilities),
+        eligible=tuple(eligible_of(choice, plans)),
         probabilities=tuple(share for _, share in choice.probabilities),
         taken=choice.plan,
         weights=weights,

@@ -27,8 +27,7 @@ from router.domain.conversations import (
     Seen,
     after_turn,
     application_digest,
-    candidates,
-    own_key,
+    turn_keys,
     turn_number,
     warm_everywhere,
     warm_of,
@@ -50,6 +49,14 @@ def talk(turns: int, system: str = "Be brief.") -> ChatRequest:
     for number in range(1, turns):
         messages += [said(Role.USER, f"q{number}"), said(Role.ASSISTANT, f"a{number}")]
     return ChatRequest((*messages, said(Role.USER, f"q{turns}")))
+
+
+def own_key(tenant: str, chat: ChatRequest) -> str:
+    return turn_keys(tenant, chat).own
+
+
+def candidates(tenant: str, chat: ChatRequest) -> tuple[str, ...]:
+    return turn_keys(tenant, chat).earlier
 
 
 def attempt(

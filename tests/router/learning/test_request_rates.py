@@ -87,6 +87,24 @@ def test_records_of_earlier_versions_teach_nothing() -> None:
     assert taught([replace(turn(), turn=None)]).is_blank
 
 
+@pytest.mark.parametrize(
+    "unanswered",
+    [
+        turn(replace(CALL, outcome=AttemptOutcome.FAILED)),
+        turn(replace(CALL, outcome=AttemptOutcome.CANCELLED)),
+        replace(turn(), attempts=()),
+        replace(turn(), mode=Mode.DECIDE, attempts=(), settled=False),
+    ],
+    ids=["failed", "cancelled", "out of the cache", "whose outcome nobody has told yet"],
+)
+def test_turns_that_no_call_has_answered_are_none(unanswered: DecisionRecord) -> None:
+    """Who has no answer asks again, and a turn of `Decide` is told of twice."""
+    second = turn(number=2)
+    assert taught([unanswered, turn(), second] * 50).everything == pytest.approx(
+        taught([turn(), second] * 50).everything
+    )
+
+
 def test_locked_turns_teach_too() -> None:
     rates = taught([turn(cached(2_000), number=2, warm=2_000, locked=True)] * 50)
     assert hit_rate(rates, "d") > 0.98

@@ -267,14 +267,23 @@ def test_a_first_rung_that_was_no_choice_pays_the_ladders_input() -> None:
     ("attempts", "input_usd"),
     [
         ((DOWN, charged(GOOD, 0.0004)), 0.0004),
-        ((DOWN, SPARE), 0.0),
+        ((DOWN, charged(SPARE, 0.002)), 0.002),
+        ((DOWN,), 0.0),
         ((GOOD,), None),
     ],
-    ids=["the first that was charged", "no call of the arm was", "not told apart"],
+    ids=["a sibling's", "that of who stood in", "nothing was charged", "not told apart"],
 )
-def test_the_input_that_counts_is_the_first_arms(
+def test_the_input_that_counts_is_that_of_the_first_call_that_was_charged(
     attempts: tuple[Attempt, ...], input_usd: float | None
 ) -> None:
     paid = record(*attempts, choice=PRICED)
     whole, *_ = outcomes_of(Decided(paid), paid, PLANS, SETTINGS)
     assert whole.input_usd == input_usd
+
+
+def test_a_long_request_that_another_arm_answers_is_no_dear_output() -> None:
+    """A hundred thousand tokens of input for a thousandth of output: guesses were right."""
+    long = replace(charged(SPARE, 0.3), cost_usd=0.311)
+    over = record(DOWN, long, choice=PRICED)
+    whole, *_ = outcomes_of(Decided(over), over, PLANS, SETTINGS)
+    assert whole.cost_ratio == pytest.approx(0.011 / (0.012 - 0.001))

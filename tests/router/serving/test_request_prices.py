@@ -46,7 +46,9 @@ def catalog(big: Deployment = BIG, small: Deployment = SMALL) -> Catalog:
 def asked(tokens: int, warm: int = 0, age_s: int = 10, last: int = 100) -> PricedRequest:
     needs = Requirements(tokens, tokens, input_bytes=4 * tokens, last_bytes=4 * last)
     seen = (("big", Seen(warm, NOW_MS - 1_000 * age_s)),) if warm else ()
-    return PricedRequest(needs, Conversation(seen, turns=len(seen)), now_ms=NOW_MS)
+    turns = len(seen)
+    before = Conversation(seen, turns=turns)
+    return PricedRequest(needs, before, now_ms=NOW_MS, number=turns + 1)
 
 
 def listed(request: PricedRequest, rates: RequestRates = RATES, **more: Deployment) -> PriceList:
@@ -104,7 +106,7 @@ def test_the_known_part_is_the_mean_over_the_turns_expected(most: float, turns: 
 def test_a_history_that_is_not_recognised_is_no_first_turn() -> None:
     rates = RequestRates({"all": [1e9, 0.0, 1e9, 0.0, 0.0]})
     first = PricedRequest(Requirements(10, 10, input_bytes=40))
-    later = PricedRequest(Requirements(10, 10, input_bytes=40), answers=1)
+    later = PricedRequest(Requirements(10, 10, input_bytes=40), number=2)
     made = [RequestPrices(catalog()).of(one, rates).turns_ahead for one in (first, later)]
     assert made == [0.0, 3.0]
 

@@ -316,6 +316,13 @@ def marks(value: Any) -> int:
     return 0
 
 
+def test_nothing_is_marked_where_no_message_says_anything() -> None:
+    blank = ChatRequest((Message(Role.USER, (TextPart(" "),)),))
+    assert Anthropic().body(CACHING, blank, stream=False) == Anthropic().body(
+        CLAUDE, blank, stream=False
+    )
+
+
 def test_anthropic_is_told_to_cache_tools_system_and_conversation() -> None:
     plain, body = (Anthropic().body(d, CHAT, stream=False) for d in (CLAUDE, CACHING))
     assert marks(plain) == 0
