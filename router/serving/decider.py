@@ -14,7 +14,8 @@ from bandit.risk import Promise
 from bandit.types import Action, Context, Decision, Estimate, Policy, Weights
 from router.domain import MS_PER_S
 from router.domain.catalog import Catalog, Plan
-from router.domain.chat import ChatRequest, Role
+from router.domain.chat import ChatRequest
+from router.domain.conversations import answers_in
 from router.domain.eligibility import offered
 from router.domain.errors import NoEligiblePlan, Overloaded
 from router.domain.logged_context import (
@@ -288,7 +289,7 @@ class PlanSelector:
             conversation=state.conversation,
             application=state.application,
             now_ms=now_ms,
-            answers=sum(m.role is Role.ASSISTANT for m in state.request.chat.messages),
+            answers=answers_in(state.request.chat),
         )
         return self._prices.of(asked, self._decider.rates)
 
