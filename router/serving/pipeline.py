@@ -250,7 +250,9 @@ class Pipeline:
         except StorageUnavailable:
             self.observer.degraded("conversation")
             return
-        state.conversation = next(filter(None, found), Conversation())
+        known = ((at, turn) for at, turn in enumerate(found) if turn is not None)
+        at, state.conversation = next(known, (0, Conversation()))
+        state.knows_asker = at < state.turn_keys.asking
 
     async def _cached_exactly(self, state: RequestState) -> Hit | None:
         if state.mode is Mode.DECIDE or state.cache is CacheStatus.BYPASS:
