@@ -43,7 +43,7 @@ class Server:
             await connection.send_command(*words)
             return await Redis().parse_response(connection, str(words[0]))
         finally:
-            await connection.disconnect(nowait=True)
+            await connection.disconnect()
 
     def end(self) -> None:
         self.process.kill()

@@ -32,16 +32,18 @@ class Prior:
     noise: Vector
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Effects:
     """Effects b of an application on k actions, given the weights w: b = y - phi'w + noise.
 
-    phi: (k, width). y: (k,). variance: (k,), of the noise.
+    mean: expected b, (k,). phi: (k, width). variance: (k,), of the noise. reached: what phi takes
+    off how the deviations are reached, once it is asked for.
     """
 
+    mean: Vector
     phi: Array
-    y: Vector
     variance: Vector
+    reached: Array | None = None
 
 
 class Posterior:
@@ -81,8 +83,12 @@ class Posterior:
         if v is not None:
             result += picked[:, -1] * v
         if effects is not None:
-            result += effects.y - (picked * effects.phi).sum(axis=1)
+            result += effects.mean
         return result
+
+    def effects(self, rows: NDArray[np.intp], phi: Array, y: Vector, variance: Vector) -> Effects:
+        """Return the effects on actions; see `Effects`."""
+        return Effects(y - _rowwise(self.weights[rows], phi), phi, variance)
 
     def covariance(
         self,
@@ -90,40 +96,43 @@ class Posterior:
         x: Vector,
         v: Vector | None,
         effects: Effects | None = None,
+        *,
+        settled: bool = False,
     ) -> Array:
-        """Return the joint covariance of the expected y of all rows, (k, k)."""
+        """Return the joint covariance of the expected y of all rows, (k, k).
+
+        settled: without the noise of the effects.
+        """
         if self._reach is None:
             self._reach = self._reached()
-        if effects is not None:
-            return self._with_effects(rows, x, v, effects)
         width = len(self._shared)
         reached = (x @ self._reach).reshape(-1, 2 * width - 1)[rows]
+        if effects is not None:
+            reached -= self._taken(rows, effects)
         direct = -reached[:, :width]
         direct[:, :-1] += x
         if v is not None:
             direct[:, -1] += v
         joint: Array = direct @ self._shared @ direct.T
-        joint.ravel()[:: len(rows) + 1] += reached[:, width:] @ x
-        return joint
-
-    def _with_effects(
-        self, rows: NDArray[np.intp], x: Vector, v: Vector | None, effects: Effects
-    ) -> Array:
-        """Return `covariance` where every row has an x of its own."""
-        assert self._reach is not None  # noqa: S101 - made before
-        width = len(self._shared)
-        own_x = x - effects.phi[:, :-1]
-        reach = self._reach.reshape(width - 1, -1, 2 * width - 1)[:, rows]
-        reached = (own_x.T[:, :, None] * reach).sum(axis=0)
-        direct = -reached[:, :width]
-        direct[:, :-1] += own_x
-        direct[:, -1] -= effects.phi[:, -1]
-        if v is not None:
-            direct[:, -1] += v
-        joint: Array = direct @ self._shared @ direct.T
-        inner = (reached[:, width:] * own_x).sum(axis=1) + effects.variance
+        if effects is None:
+            inner: Vector = reached[:, width:] @ x
+        else:
+            inner = _rowwise(reached[:, width:], x - effects.phi[:, :-1])
+        if effects is not None and not settled:
+            inner += effects.variance
         joint.ravel()[:: len(rows) + 1] += inner
         return joint
+
+    def _taken(self, rows: NDArray[np.intp], effects: Effects) -> Array:
+        """Return `effects.reached`: with it x less phi is reached as x alone is."""
+        if effects.reached is None:
+            assert self._reach is not None  # noqa: S101 - made before
+            width, phi = len(self._shared), effects.phi
+            reach = self._reach.reshape(width - 1, -1, 2 * width - 1)
+            products = [one @ reach[:, row] for one, row in zip(phi[:, :-1], rows, strict=True)]
+            effects.reached = np.array(products)
+            effects.reached[:, :width] -= phi
+        return effects.reached
 
     def freedom(self) -> float:
         """Count parameters less the share of each that its prior still holds."""
@@ -154,6 +163,12 @@ def _diagonals(rows: Array) -> Array:
     """Turn rows into diagonal matrices, (n, k) -> (n, k, k)."""
     result: Array = rows[:, :, None] * np.eye(rows.shape[1])
     return result
+
+
+def _rowwise(one: Array, other: Array) -> Vector:
+    """Return the product of each row of one with that of the other, (k,)."""
+    products: Vector = np.einsum("ij,ij->i", one, other)
+    return products
 
 
 def _inverse(matrices: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -39,6 +39,8 @@ OWN_NOISE_COUNT: Final = 20.0
 """Outcomes of an action that weigh as much as what all actions say of the noise."""
 NOISE_RATIO: Final = 10.0
 """An action's noise is at most so many times that of all, and at least the inverse of it."""
+MOST_EFFECTS: Final = 128
+"""Applications, each with one set of actions, whose effects are kept until the next solving."""
 _LABELS: Final = 3
 """Slot, y and weight stand before the numbers of an observation."""
 
@@ -80,6 +82,7 @@ class HierarchicalRegression:
         self._noise: Vector = np.zeros(0)
         self._own: Vector = np.array([self._variances.own])
         self._posterior = self._solved()
+        self._effects_known: dict[tuple[int, bytes], Effects] = {}
 
     def noise(self, slot: int) -> float:
         """Return the variance of y about its expectation."""
@@ -125,9 +128,7 @@ class HierarchicalRegression:
     ) -> Array:
         """Return the joint covariance, (k, k). settled: as if applications' effects were known."""
         effects = self._effects(rows, application)
-        if effects is not None and settled:
-            effects = replace(effects, variance=np.zeros(len(rows)))
-        return self._posterior.covariance(rows, self._fitted(x), v, effects)
+        return self._posterior.covariance(rows, self._fitted(x), v, effects, settled=settled)
 
     def level_variances(self, rows: Rows) -> Vector:
         """Return how unsure each action's level is where nothing else differs, (k,)."""
@@ -205,6 +206,7 @@ class HierarchicalRegression:
         """Solve the posterior from everything observed so far."""
         self._fold()
         self._posterior = self._solved()
+        self._effects_known.clear()
 
     def arrays(self) -> Arrays:
         chosen = self._variances
@@ -257,20 +259,30 @@ class HierarchicalRegression:
     def _fitted(self, x: Vector) -> Vector:
         """Return x as long as the model is wide: what it never saw is left out."""
         size = self._stats.width - 1
-        if len(x) == size:
-            return x
-        return x[:size] if len(x) > size else np.append(x, np.zeros(size - len(x)))
+        if len(x) >= size:
+            return x[:size]
+        fitted = np.zeros(size)
+        fitted[: len(x)] = x
+        return fitted
 
     def _effects(self, rows: Rows, application: int) -> Effects | None:
         """Return what is known of the application; None where it is not listened to."""
-        variance = self._application_variance
-        if not application or not variance:
+        if not application or not self._application_variance:
             return None
+        asked = application, rows.tobytes()
+        known = self._effects_known.get(asked)
+        if known is None:
+            if len(self._effects_known) >= MOST_EFFECTS:
+                self._effects_known.clear()
+            known = self._effects_known[asked] = self._solved_effects(rows, application)
+        return known
+
+    def _solved_effects(self, rows: Rows, application: int) -> Effects:
         sums = self._applications.of(rows, application)
         noise = np.append(self._noise, self._pooled)[rows]
-        divisor = sums[:, -1] + noise / variance
+        divisor = sums[:, -1] + noise / self._application_variance
         shares = sums[:, :-1] / divisor[:, None]
-        return Effects(shares[:, :-1], shares[:, -1], noise / divisor)
+        return self._posterior.effects(rows, shares[:, :-1], shares[:, -1], noise / divisor)
 
     def _fold(self) -> None:
         """Take what was observed since into the statistics, in its order."""

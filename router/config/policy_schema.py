@@ -156,11 +156,11 @@ class PolicySection(ConfigSection):
     weights: WeightsSection = WeightsSection()
     """Weights of the utility."""
     cost_unit_usd: Positive | None = None
-    """The cost that `weights.cost` prices; unset: the dearest plan's prior cost."""
+    """The cost that `weights.cost` prices; unset: the dearest plan's for `typical_tokens`."""
     latency_unit_ms: Positive = 10_000.0
     """The latency that `weights.latency` prices."""
     typical_tokens: TokensSection = TokensSection()
-    """A typical request, for the prior cost of plans; every request is priced by its own input."""
+    """A typical request, for the unit of cost. Each is priced by its own input and this output."""
     most_turns_ahead: Annotated[float, Field(ge=0, le=30)] = 3.0
     """Further turns of a conversation that a choice is valued for at most; 0: this turn alone."""
     context_map: Path | None = None

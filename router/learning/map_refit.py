@@ -79,15 +79,16 @@ def remapped_events(
 ) -> tuple[list[JoinedEvent], int]:
     """Returns the events of stored decisions, the oldest first, in contexts of the new map.
 
-    Re-asks and audits are not on record, so they are missing. The second result is the number of
+    Where nothing was chosen rates are learned all the same. Re-asks and audits are not on record,
+    so they are missing. The second result is the number of
     decisions that the new map cannot read.
     """
     events: list[JoinedEvent] = []
     skipped = 0
     for record in sorted(records, key=lambda record: (record.created_ms, record.id)):
-        moved = moved_record(record, remap)
+        moved = moved_record(record, remap) if record.choice else record
         if moved is None:
-            skipped += record.choice is not None
+            skipped += 1
             continue
         events += [JoinedEvent(event, moved) for event in _events(moved)]
     return events, skipped

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -54,15 +55,14 @@ class Finalizer:
         An answer that was paid for is handed out even where neither store nor disk takes it.
         patience_s: how long an answer waits for them; they are tried for longer.
         """
-        settled = self._background.start(self.settle(state))
-        self.keep_turn(state)
+        kept = {self._background.start(self.settle(state)), *self.keep_turn(state)}
         began_s = time.monotonic()
         record = await (self._recorded(state, patience_s) if state.answer else self.record(state))
-        await asyncio.wait({settled}, timeout=max(0.0, began_s + patience_s - time.monotonic()))
+        await asyncio.wait(kept, timeout=max(0.0, began_s + patience_s - time.monotonic()))
         self._put(state)
         return self._flagged(record)
 
-    def keep_turn(self, state: RequestState) -> None:
+    def keep_turn(self, state: RequestState) -> Iterable[asyncio.Task[None]]:
         """Keep an answered turn beside the decision's write, in the same round trip.
 
         A turn of `DECIDE` is not answered yet: its outcome finds what came before it by its id.
@@ -71,8 +71,7 @@ class Finalizer:
             key, known = state.turn_keys.own, state.turn_after(self._catalog, self._remember_s)
         else:
             key, known = state.id, state.conversation if state.conversation.turns else None
-        if known is not None:
-            self._background.start(self._remember(key, known))
+        return () if known is None else (self._background.start(self._remember(key, known)),)
 
     async def _remember(self, key: str, conversation: Conversation) -> None:
         try:

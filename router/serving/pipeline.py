@@ -215,7 +215,8 @@ class Pipeline:
     async def _admit(self, state: RequestState) -> None:
         """Reserve, look up the whole request and ask for health in one round trip's time.
 
-        Where no answer given before will do, the plan is chosen in the same time.
+        Where neither earlier answers nor earlier turns are looked for, the plan is chosen in the
+        same time.
         """
         options = state.request.options
         if not self.cache.enabled or options.no_cache or options.arm or state.shadow_plans:
@@ -227,7 +228,6 @@ class Pipeline:
                 self._cached_exactly(state),
                 self.room(state.request.tenant, state.id),
                 self._recognise(state),
-                self._choose_early(state),
             )
 
     async def _reserve(self, state: RequestState) -> QuotaLeft:
@@ -238,8 +238,13 @@ class Pipeline:
             raise
 
     async def _recognise(self, state: RequestState) -> None:
-        """Find the turns before; without the store every conversation is one that begins."""
+        """Find the turns before; without the store every conversation is one that begins.
+
+        The plan of a later turn is chosen after that: what it costs depends on them.
+        """
         if not state.turn_keys.earlier:
+            if state.cache is CacheStatus.BYPASS:
+                await self.selector.choose_early(state)
             return
         try:
             found = await self.conversations.find(state.turn_keys.earlier, self.catalog.names())
@@ -247,11 +252,6 @@ class Pipeline:
             self.observer.degraded("conversation")
             return
         state.conversation = next(filter(None, found), Conversation())
-
-    async def _choose_early(self, state: RequestState) -> None:
-        """What a turn costs is not known before its conversation is."""
-        if state.cache is CacheStatus.BYPASS and not state.turn_keys.earlier:
-            await self.selector.choose_early(state)
 
     async def _cached_exactly(self, state: RequestState) -> Hit | None:
         if state.mode is Mode.DECIDE or state.cache is CacheStatus.BYPASS:

@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 import pytest_asyncio
-from adaptive_router.v1 import router_pb2
+from adaptive_router.v1 import chat_pb2, router_pb2
 from google.rpc import error_details_pb2
 
 from demo.world import Reply
@@ -96,6 +96,29 @@ async def refusal(call: object) -> grpc.aio.AioRpcError:
 def is_retried(error: grpc.aio.AioRpcError) -> bool:
     told = detail(error, error_details_pb2.RetryInfo())
     return reason(error) == "STORAGE_UNAVAILABLE" and told.HasField("retry_delay")
+
+
+async def test_a_conversation_goes_on_as_one_that_is_not_known(
+    router: Router, server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    asked = chat("Tell me about moss.")
+    request = router_pb2.CompleteRequest(chat=asked)
+    receipts: list[router_pb2.Receipt] = []
+    for number in range(3):
+        done = await router.stub.Complete(request, metadata=router.metadata)
+        receipts.append(done.receipt)
+        request.chat.messages.add(role=chat_pb2.ROLE_ASSISTANT, text=done.answer.text)
+        request.chat.messages.add(role=chat_pb2.ROLE_USER, text=f"And part {number}?")
+        if number == 1:
+            kill(server)
+    known, unknown = receipts[1:]
+    assert (known.degraded, known.turn.number) == (False, 2)
+    assert known.turn.spent_usd == pytest.approx(receipts[0].cost_usd + known.cost_usd)
+    assert (unknown.degraded, unknown.turn.number, unknown.turn.warm_tokens) == (True, 3, 0)
+    assert unknown.turn.spent_usd == pytest.approx(unknown.cost_usd)
+    await server.start()
+    await caught_up(router, tmp_path)
+    assert await decided(router) == [receipt.decision_id for receipt in receipts]
 
 
 async def test_it_serves_on_and_the_store_hears_of_everything_once(

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bandit.models.empirical_bayes import APPLICATION_GRID, application_variance, log_evidence
-from bandit.models.posterior import Effects, Posterior, Prior
+from bandit.models.posterior import Posterior, Prior
 from bandit.models.regression import HierarchicalRegression, RegressionSpec
 from bandit.models.sufficient_statistics import BUCKETS, ApplicationSums, SufficientStatistics
 
@@ -62,12 +62,14 @@ def test_effects_equal_the_dense_model() -> None:
         held = sums.of(every, application + 1)
         divisor = held[:, -1] + NOISE / VARIANCE
         shares = held[:, :-1] / divisor[:, None]
-        effects = Effects(shares[:, :-1], shares[:, -1], NOISE / divisor)
+        effects = posterior.effects(every, shares[:, :-1], shares[:, -1], NOISE / divisor)
         wide = np.column_stack([np.tile(x, (SLOTS, 1)), v])
         probes = design(every, np.full(SLOTS, application), wide)
         assert posterior.mean(every, x, v, effects) == pytest.approx(probes @ mean)
         told = posterior.covariance(every, x, v, effects)
         assert told == pytest.approx(probes @ covariance @ probes.T)
+        settled = posterior.covariance(every, x, v, effects, settled=True)
+        assert told - settled == pytest.approx(np.diag(effects.variance))
 
 
 def test_the_evidence_of_effects_is_that_of_the_density_of_y() -> None:
@@ -127,6 +129,17 @@ def test_a_restored_model_with_applications_goes_on_alike() -> None:
     first, second = one.arrays(), twin.arrays()
     assert first.keys() == second.keys()
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_what_was_asked_before_does_not_hide_what_is_learned_after() -> None:
+    model, rows, x = taught(0.3), np.array([0, 1]), np.array([1.0, 0.0, 0.0])
+    before = [model.mean(rows, x, None, 2), model.mean(rows[::-1], x, None, 2)]
+    assert np.array_equal(before[0], before[1][::-1])
+    model.observe(1, x, 0.0, -3.0, 1.0, application=2)
+    model.refresh()
+    after = model.mean(rows, x, None, 2)
+    assert after[1] < before[0][1] - 0.05
+    assert not np.array_equal(model.mean(rows, x, None, 3), after)
 
 
 def test_a_model_without_applications_stores_nothing_of_them() -> None:

@@ -13,7 +13,7 @@ from bandit.context.layout import positions
 from bandit.context.remap import MOST_BRIDGES, Refit
 from router.domain.catalog import Plan
 from router.domain.events import Decided, FeedbackGiven, Move, PolicyCommand
-from router.domain.records import Mode
+from router.domain.records import Attempt, AttemptOutcome, Mode, TurnFacts
 from router.learning.learner_state import LearnerState
 from router.learning.map_refit import TooFewSamples, as_before, refit, remapped_events
 from router.learning.rewards import RewardSettings
@@ -131,6 +131,23 @@ def test_decisions_with_an_unreadable_context_are_counted() -> None:
     events, skipped = remapped_events([strange, cached, unsettled], made.remap)
     assert skipped == 1
     assert [outcome.quality for outcome in TRAINER.outcomes(events)] == [0.5]
+
+
+def test_rates_are_learned_again_also_of_turns_where_nothing_was_chosen() -> None:
+    made = refit(samples(300), Refit(land()))
+    (context,) = contexts(land(), 1)
+    call = Attempt("cheap", "d", "m", AttemptOutcome.ACCEPTED, "passed", 1.0, input_tokens=250)
+    first, locked = (
+        replace(record(context, n), attempts=(call,), turn=TurnFacts("a", n, 1_000)) for n in (1, 2)
+    )
+    live, again = (LearnerState(policy(land())) for _ in range(2))
+    locked = replace(locked, choice=None, locked=True)
+    for one in (first, locked):
+        live.rates.learn(one)
+    events, skipped = remapped_events([locked, first], made.remap)
+    TRAINER.train_rest(again, events)
+    assert skipped == 0
+    assert again.rates.state() == live.rates.state()
 
 
 def test_records_as_before_lack_what_later_events_say() -> None:
