@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from router.domain.records import Attempt, AttemptOutcome, DecisionRecord
+from router.domain.records import Attempt, AttemptOutcome, DecisionRecord, Mode
 
 MOST_DEPLOYMENTS: Final = 256
 MOST_APPLICATIONS: Final = 1_024
@@ -21,8 +21,10 @@ KEPT: Final = 0.5 ** (1 / 500)
 
 _MOST_BYTES: Final = 60_000.0
 """Bytes that one request counts for at most, so that none drowns all others."""
-_PLAUSIBLE: Final = (0.02, 1.0)
-"""Tokens per byte outside of these tell of images or of hidden prompts, not of text."""
+_MOST_REPORTED: Final = 2_000.0
+"""The same of a call that its caller reports: who lies counts by his requests, not their size."""
+_PLAUSIBLE: Final = (0.05, 1.0)
+"""Tokens per byte outside of these tell of images, hidden prompts or parts that were left out."""
 _MOST_GROWTH: Final = 200_000.0
 _MOST: Final = 1e15
 
@@ -67,24 +69,29 @@ class RequestRates:
             return
         warm = dict(turn.warm)
         calls = [a for a in record.attempts if _is_counted(a)]
+        most = _MOST_REPORTED if record.mode is Mode.DECIDE else _MOST_BYTES
         for call in calls:
-            self.learn_call(call, turn.input_bytes, warm.get(call.deployment, 0))
+            matched = warm.get(call.deployment, 0)
+            self.learn_call(call, turn.input_bytes, matched, most)
         if not record.answered:
             return
         grown = _growth(calls, warm, turn.input_bytes)
         for row in self._rows(turn.application):
             _learn_turn(row, turn.number, grown)
 
-    def learn_call(self, call: Attempt, size: int, matched: int = 0) -> None:
+    def learn_call(
+        self, call: Attempt, size: int, matched: int = 0, most: float = _MOST_BYTES
+    ) -> None:
         """Learn from a call whose tokens were counted.
 
         size: bytes of all that was sent. matched: tokens that its deployment had read before.
+        most: bytes that it counts for at most.
         """
         row = _touched(self.deployments, call.deployment, MOST_DEPLOYMENTS, NEW + 1)
         _decay(row)
         tokens = call.input_tokens
         if _is_of_text(tokens, size):
-            weight = min(1.0, _MOST_BYTES / size)
+            weight = min(1.0, most / size)
             row[TOKENS] += weight * tokens
             row[BYTES] += weight * size
         cached = min(call.cached_tokens, tokens)

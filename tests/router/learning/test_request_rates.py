@@ -239,3 +239,24 @@ def test_growth_is_learned_of_counts_that_can_be_true() -> None:
     for _ in range(20):
         rates.learn(turn(lie, number=2, warm=2_300))
     assert growth_of(rates, "new", 100) == pytest.approx(before, rel=0.1)
+
+
+def test_a_caller_that_lies_in_long_reports_weighs_as_its_requests() -> None:
+    """One request of thirty-one tells of a token in every byte of 60,000."""
+    honest = turn(replace(CALL, input_tokens=500), size=2_000)
+    lie = replace(turn(replace(CALL, input_tokens=60_000), size=60_000), mode=Mode.DECIDE)
+    rates = taught([*[honest] * 30, lie] * 60)
+    assert tokens_per_byte(rates, "d") == pytest.approx(0.25, rel=0.15)
+
+
+def test_reports_of_long_requests_teach_where_there_is_nothing_else() -> None:
+    report = replace(turn(replace(CALL, input_tokens=12_000), size=30_000), mode=Mode.DECIDE)
+    assert tokens_per_byte(taught([report] * 60), "d") == pytest.approx(0.4, rel=0.03)
+
+
+def test_parts_that_are_left_out_do_not_make_text_cheap() -> None:
+    """A caller sends 45,000 bytes that no model takes back, in one request of thirty-one."""
+    honest = turn(replace(CALL, input_tokens=500), size=2_000)
+    stuffed = turn(replace(CALL, input_tokens=1_000), size=49_000)
+    rates = taught([*[honest] * 30, stuffed] * 60)
+    assert tokens_per_byte(rates, "d") == pytest.approx(0.25, rel=0.01)
