@@ -10,17 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from router.domain.records import Attempt, AttemptOutcome, DecisionRecord
+from router.domain.records import Attempt, AttemptOutcome, DecisionRecord, Mode
 
 MOST_DEPLOYMENTS: Final = 256
 MOST_APPLICATIONS: Final = 1_024
+MOST_ONCE: Final = MOST_APPLICATIONS // 4
+"""Applications that came a single time, beyond which they are forgotten before all others."""
 KEPT: Final = 0.5 ** (1 / 500)
 """Part of what is known that is left after one more observation: half of it after 500."""
 
 _MOST_BYTES: Final = 60_000.0
 """Bytes that one request counts for at most, so that none drowns all others."""
-_PLAUSIBLE: Final = (0.02, 1.0)
-"""Tokens per byte outside of these tell of images or of hidden prompts, not of text."""
+_MOST_REPORTED: Final = 2_000.0
+"""The same of a call that its caller reports: who lies counts by his requests, not their size."""
+_PLAUSIBLE: Final = (0.05, 1.0)
+"""Tokens per byte outside of these tell of images, hidden prompts or parts that were left out."""
 _MOST_GROWTH: Final = 200_000.0
 _MOST: Final = 1e15
 
@@ -65,25 +69,29 @@ class RequestRates:
             return
         warm = dict(turn.warm)
         calls = [a for a in record.attempts if _is_counted(a)]
+        most = _MOST_REPORTED if record.mode is Mode.DECIDE else _MOST_BYTES
         for call in calls:
-            self.learn_call(call, turn.input_bytes, warm.get(call.deployment, 0))
+            matched = warm.get(call.deployment, 0)
+            self.learn_call(call, turn.input_bytes, matched, most)
         if not record.answered:
             return
-        grown = _growth(calls, warm)
+        grown = _growth(calls, warm, turn.input_bytes)
         for row in self._rows(turn.application):
             _learn_turn(row, turn.number, grown)
 
-    def learn_call(self, call: Attempt, size: int, matched: int = 0) -> None:
+    def learn_call(
+        self, call: Attempt, size: int, matched: int = 0, most: float = _MOST_BYTES
+    ) -> None:
         """Learn from a call whose tokens were counted.
 
         size: bytes of all that was sent. matched: tokens that its deployment had read before.
+        most: bytes that it counts for at most.
         """
         row = _touched(self.deployments, call.deployment, MOST_DEPLOYMENTS, NEW + 1)
         _decay(row)
         tokens = call.input_tokens
-        low, high = _PLAUSIBLE
-        if size > 0 and low <= tokens / size <= high:
-            weight = min(1.0, _MOST_BYTES / size)
+        if _is_of_text(tokens, size):
+            weight = min(1.0, most / size)
             row[TOKENS] += weight * tokens
             row[BYTES] += weight * size
         cached = min(call.cached_tokens, tokens)
@@ -98,7 +106,24 @@ class RequestRates:
     def _rows(self, application: str) -> Iterator[list[float]]:
         yield self.everything
         if application:
-            yield _touched(self.applications, application, MOST_APPLICATIONS, GROWTHS + 1)
+            table = self.applications
+            if len(table) >= MOST_APPLICATIONS and application not in table:
+                del table[_to_forget(table)]
+            yield _touched(table, application, MOST_APPLICATIONS, GROWTHS + 1)
+
+
+def _to_forget(table: Mapping[str, Sequence[float]]) -> str:
+    """Returns the oldest application, or the oldest that came once where many did.
+
+    System prompts that hold a date are new ones all the time: they take each other's room.
+    """
+    once = [name for name, row in table.items() if sum(row[: LATER + 1]) <= 1]
+    return once[0] if len(once) > MOST_ONCE else next(iter(table))
+
+
+def _is_of_text(tokens: int, size: int) -> bool:
+    low, high = _PLAUSIBLE
+    return size > 0 and low <= tokens / size <= high
 
 
 def _is_counted(attempt: Attempt) -> bool:
@@ -107,13 +132,13 @@ def _is_counted(attempt: Attempt) -> bool:
     return bool(attempt.deployment) and whole and not attempt.guessed and attempt.input_tokens > 0
 
 
-def _growth(calls: Sequence[Attempt], warm: Mapping[str, int]) -> float | None:
+def _growth(calls: Sequence[Attempt], warm: Mapping[str, int], size: int) -> float | None:
     """Returns the input tokens added since somebody last read the conversation, None if nobody did.
 
-    The last reading is the longest.
+    The last reading is the longest. A count that the bytes can't have is of no use.
     """
     before = max(warm.values(), default=0)
-    if not calls or not before:
+    if not calls or not before or not _is_of_text(calls[0].input_tokens, size):
         return None
     return min(max(calls[0].input_tokens - before, 0.0), _MOST_GROWTH)
 

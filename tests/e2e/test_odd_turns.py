@@ -9,16 +9,20 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from adaptive_router.v1 import chat_pb2
+from adaptive_router.v1 import chat_pb2, router_pb2
 
 from router.adapters.storage.short_lived import _mark
 from router.domain import MS_PER_S
 from router.domain.chat import ChatRequest, Message, Role, TextPart
 from router.domain.conversations import Conversation, Seen, turn_keys
+from router.learning.learner_state import split
+from router.learning.request_rates import RequestRates
+from router.serving.request_prices import TOKENS_PER_BYTE, tokens_per_byte
+from tests.e2e.conftest import learned
 from tests.e2e.test_bills import said
 from tests.e2e.test_conversations import RULES, Talk, billers, input_of, settled, wires
 from tests.e2e.test_odd_conversations import billed, facts, usage_usd
-from tests.e2e.wire import on_uvloop, routed
+from tests.e2e.wire import Wire, on_uvloop, routed, whole
 
 NOW_MS = int(time.time() * MS_PER_S)
 READING = struct.pack("<4sIH", _mark("openai0"), 2_000, 0)
@@ -95,6 +99,10 @@ async def test_what_was_read_in_the_future_is_cold(tmp_path: Path) -> None:
     assert (receipt.turn.number, receipt.turn.warm_tokens) == (5, 0)
 
 
+COUNTED = {
+    "choices": [{"message": {"content": "Moss."}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 6_000, "completion_tokens": 2},
+}
 FIXED = "policy: {name: fixed, fixed: gemini}\ncache: {enabled: false}"
 
 
@@ -157,3 +165,23 @@ async def test_a_step_that_was_not_kept_leaves_its_loop_locked(tmp_path: Path) -
         talk.messages += [called(1), result(1), called(2), result(2), called(3), result(3)]
         receipt = await talk.again()
     assert (receipt.arm, receipt.locked) == ("openai", True)
+
+
+@on_uvloop
+async def test_pictures_are_no_measure_of_text(tmp_path: Path) -> None:
+    """Their tokens have a price of their own, and would make every text dearer."""
+    url = chat_pb2.ImageUrl(url="https://example.com/a.png")
+    picture = chat_pb2.Part(image_url=url)
+    many = Wire(lambda _: whole(COUNTED), options=", images: true")
+    async with routed(tmp_path, {"openai": [many]}, learns=True) as router:
+        for number in range(8):
+            text = f"What is this? {number} " + "word " * 2_000
+            content = [chat_pb2.Part(text=text), picture, picture]
+            message = chat_pb2.Message(role=chat_pb2.ROLE_USER, parts=content)
+            request = router_pb2.CompleteRequest(chat=chat_pb2.ChatRequest(messages=[message]))
+            await router.stub.Complete(request, metadata=router.metadata)
+        await learned(router, (f"Tell me of moss, {n}." for n in range(1_000)))
+        stored = await router.storage.snapshots.load()
+    assert stored is not None
+    rates = RequestRates(split(stored.payload).rates)
+    assert tokens_per_byte(rates, "openai0") == pytest.approx(TOKENS_PER_BYTE, rel=0.01)

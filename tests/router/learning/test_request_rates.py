@@ -12,6 +12,7 @@ from router.domain.records import Attempt, AttemptOutcome, DecisionRecord, Mode,
 from router.learning.request_rates import (
     MOST_APPLICATIONS,
     MOST_DEPLOYMENTS,
+    MOST_ONCE,
     SECOND,
     RequestRates,
 )
@@ -210,3 +211,70 @@ def test_a_state_does_not_change_with_what_is_learned_later() -> None:
 def test_a_damaged_state_is_refused(saved: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError, KeyError)):
         RequestRates(saved)
+
+
+def test_an_application_that_never_ends_drives_out_no_other() -> None:
+    """A system prompt that holds the time of day is another one with every request."""
+    rates = taught(turn(number=number, application="agent") for number in (1, 2, 3))
+    before = rates.applications["agent"]
+    for index in range(3 * MOST_APPLICATIONS):
+        rates.learn(turn(application=f"at {index}"))
+    assert rates.applications["agent"] == before
+    assert len(rates.applications) == MOST_APPLICATIONS
+    resumed = RequestRates(rates.state())
+    resumed.learn(turn(application="one more"))
+    rates.learn(turn(application="one more"))
+    assert resumed.state() == rates.state()
+
+
+def test_those_that_came_once_have_room_until_they_come_again() -> None:
+    rates = RequestRates()
+    for index in range(MOST_APPLICATIONS):
+        for _ in range(2):
+            rates.learn(turn(application=f"old {index}"))
+    rates.learn(turn(application="new"))
+    for index in range(MOST_ONCE - 1):
+        rates.learn(turn(application=f"at {index}"))
+    assert "new" in rates.applications
+
+
+def test_what_is_not_answered_is_no_turn() -> None:
+    """An outage of which callers try again, and callers who ask whom to call and call nobody."""
+    failed = replace(CALL, outcome=AttemptOutcome.FAILED)
+    rates = taught([turn(number=number) for number in (1, 2, 3)] * 50)
+    before = turns_ahead(rates, "", is_first=True)
+    asked = replace(turn(), attempts=(), mode=Mode.DECIDE, settled=False)
+    for record in [turn(failed), asked] * 500:
+        rates.learn(record)
+    assert turns_ahead(rates, "", is_first=True) == before
+
+
+def test_growth_is_learned_of_counts_that_can_be_true() -> None:
+    """A caller reports a hundred million tokens of its own call, for a request of some bytes."""
+    lie = replace(CALL, input_tokens=100_000_000)
+    rates = taught([turn(number=2, warm=2_300)] * 20)
+    before = growth_of(rates, "new", 100)
+    for _ in range(20):
+        rates.learn(turn(lie, number=2, warm=2_300))
+    assert growth_of(rates, "new", 100) == pytest.approx(before, rel=0.1)
+
+
+def test_a_caller_that_lies_in_long_reports_weighs_as_its_requests() -> None:
+    """One request of thirty-one tells of a token in every byte of 60,000."""
+    honest = turn(replace(CALL, input_tokens=500), size=2_000)
+    lie = replace(turn(replace(CALL, input_tokens=60_000), size=60_000), mode=Mode.DECIDE)
+    rates = taught([*[honest] * 30, lie] * 60)
+    assert tokens_per_byte(rates, "d") == pytest.approx(0.25, rel=0.15)
+
+
+def test_reports_of_long_requests_teach_where_there_is_nothing_else() -> None:
+    report = replace(turn(replace(CALL, input_tokens=12_000), size=30_000), mode=Mode.DECIDE)
+    assert tokens_per_byte(taught([report] * 60), "d") == pytest.approx(0.4, rel=0.03)
+
+
+def test_parts_that_are_left_out_do_not_make_text_cheap() -> None:
+    """A caller sends 45,000 bytes that no model takes back, in one request of thirty-one."""
+    honest = turn(replace(CALL, input_tokens=500), size=2_000)
+    stuffed = turn(replace(CALL, input_tokens=1_000), size=49_000)
+    rates = taught([*[honest] * 30, stuffed] * 60)
+    assert tokens_per_byte(rates, "d") == pytest.approx(0.25, rel=0.01)
