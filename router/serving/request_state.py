@@ -208,7 +208,7 @@ class RequestState:
         return TurnFacts(
             application=self.application,
             number=turn_number(self.conversation, self.request.chat),
-            input_bytes=self.needs.input_bytes,
+            input_bytes=0 if self.needs.images else self.needs.input_bytes,
             warm=warm_everywhere(self.conversation, catalog.deployments(), self.began_ms),
             spent_usd=self.conversation.spent_usd + spent_usd,
             stay_usd=(after or self.conversation).stay_usd,
