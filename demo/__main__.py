@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import grpc
 import httpx
+from adaptive_router.v1 import router_pb2_grpc
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -23,8 +24,11 @@ from demo.recorded import DataMissing
 from demo.report import ROW, print_report
 from demo.setup import COST_WEIGHT, Ports, start, unit_usd
 from demo.stack import Stack, StackError
+from demo.talk_report import print_talks
+from demo.talking import Callers, Turn
+from demo.talks import CACHE_TTL_S, TalkWorld
 from demo.upstream import make_world
-from demo.world import World, outcomes
+from demo.world import ARMS, World, outcomes
 
 # The cheap provider is down for this part of the run.
 DOWN_FROM, DOWN_UNTIL = 0.4, 0.6
@@ -38,25 +42,40 @@ REPLAYED = (
     "correctness; simulated: speed and the outage. o1_mini's hidden tokens are not in the data, "
     "so its cost is a lower bound. The rest is real."
 )
+TALKS = (
+    "Simulated here: {} conversations of {} questions, and models that keep what they read for "
+    "{} s and charge cached and written input at its own rate. Real: HTTP, gRPC, Redis, the "
+    "embedding model, the bandit. Each row has its own warm caches; the router begins with "
+    "nothing learned, and learns from no other row."
+)
+ROUTER = "adaptive-router"
 
 
 @click.command()
 @click.option("--prompts", default=600, show_default=True, type=click.IntRange(20, 100_000))
 @click.option("--seed", default=0, show_default=True)
 @click.option("--recorded", is_flag=True, help="real prompts and answers out of ROUTER_DATA_DIR")
+@click.option("--conversations", "talks", is_flag=True, help="conversations, and their bill")
 @click.option("--serve", is_flag=True, help="leave the stack up until Ctrl-C")
 @click.option("--calibrate", "only_calibrate", is_flag=True, help="calibrate, and serve nothing")
-def main(prompts: int, seed: int, *, recorded: bool, serve: bool, only_calibrate: bool) -> None:
+def main(
+    prompts: int, seed: int, *, recorded: bool, talks: bool, serve: bool, only_calibrate: bool
+) -> None:
     """Start Redis, three providers and the router; send prompts; print what came of it."""
+    if talks and (recorded or serve or only_calibrate):
+        raise click.UsageError("--conversations goes with --prompts and --seed alone")
     console = Console(width=max(WIDTH, Console().width))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        world = make_world(prompts, seed, recorded=recorded)
+        world = make_world(prompts, seed, recorded=recorded, talks=talks)
         with (
             tempfile.TemporaryDirectory(prefix="router-demo-") as folder,
             Stack(Path(folder)) as stack,
         ):
+            if isinstance(world, TalkWorld):
+                _run_talks(console, stack, world, seed)
+                return
             if only_calibrate:
                 console.print(REPLAYED if recorded else SIMULATED)
                 code = calibrate(stack, world, seed, recorded=recorded)
@@ -104,16 +123,49 @@ async def _drive(console: Console, world: World, ports: Ports, key: str) -> list
     return samples
 
 
+def _run_talks(console: Console, stack: Stack, world: TalkWorld, seed: int) -> None:
+    asked = sum(len(talk.asks) for talk in world.talks)
+    console.print(TALKS.format(len(world.talks), asked, CACHE_TTL_S))
+    ports, key = start(stack, world, seed, recorded=False, talks=True)
+    rows, ledgers_usd = asyncio.run(_hold(console, world, ports, key))
+    print_talks(console, rows, Utility(COST_WEIGHT, unit_usd(world)), ledgers_usd)
+
+
+async def _hold(
+    console: Console, world: TalkWorld, ports: Ports, key: str
+) -> tuple[dict[str, list[list[Turn]]], list[float]]:
+    """The router's conversations come first, so that it learns from no others."""
+    rows = dict[str, list[list[Turn]]]()
+    names = {"": ROUTER} | {arm: f"always {arm}" for arm in ARMS}
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{ports.router}") as channel:
+        stub = router_pb2_grpc.RouterServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
+        total = len(names) * len(world.talks)
+        with _progress(console, total, "conversations") as advance:
+            for arm, name in names.items():
+                talks: dict[int, list[Turn]] = {}
+                async for talk, turns in Callers(stub, key, world, arm).hold():
+                    talks[talk.number] = turns
+                    next(advance)
+                rows[name] = [talks[number] for number in sorted(talks)]
+    rows[ROUTER] = rows.pop(ROUTER)
+    return rows, [await _ledger_usd(port) for port in ports.upstreams.values()]
+
+
+async def _ledger_usd(port: int) -> float:
+    async with httpx.AsyncClient() as client:
+        return float((await client.get(f"http://127.0.0.1:{port}/ledger")).json()["usd"])
+
+
 async def _control(port: int, *, down: bool) -> None:
     async with httpx.AsyncClient() as client:
         await client.post(f"http://127.0.0.1:{port}/control", json={"down": down})
 
 
 @contextmanager
-def _progress(console: Console, total: int) -> Iterator[Iterator[None]]:
-    columns = (TextColumn("requests"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+def _progress(console: Console, total: int, things: str = "requests") -> Iterator[Iterator[None]]:
+    columns = (TextColumn(things), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("requests", total=total)
+        task = bar.add_task(things, total=total)
 
         def steps() -> Iterator[None]:
             while True:

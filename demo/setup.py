@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import grpc
@@ -34,9 +35,11 @@ def unit_usd(world: World) -> float:
     return (dear.input_usd_per_mtok + dear.output_usd_per_mtok) * TYPICAL_TOKENS / TOKENS_PER_MTOK
 
 
-def start(stack: Stack, world: World, seed: int, *, recorded: bool) -> tuple[Ports, str]:
+def start(
+    stack: Stack, world: World, seed: int, *, recorded: bool, talks: bool = False
+) -> tuple[Ports, str]:
     """Ports, and the API key of a fresh tenant. Raises StackError."""
-    upstreams = start_upstreams(stack, world, seed, recorded=recorded)
+    upstreams = start_upstreams(stack, world, seed, recorded=recorded, talks=talks)
     ports = Ports(free_port(), free_port(), upstreams)
     config = write_config(stack.folder, world, ports)
     stack.start("router", ["router", "serve", "--config", str(config)])
@@ -44,12 +47,15 @@ def start(stack: Stack, world: World, seed: int, *, recorded: bool) -> tuple[Por
     return ports, _new_key(config)
 
 
-def start_upstreams(stack: Stack, world: World, seed: int, *, recorded: bool) -> dict[str, int]:
+def start_upstreams(
+    stack: Stack, world: World, seed: int, *, recorded: bool, talks: bool = False
+) -> dict[str, int]:
     """Arm -> port. Raises StackError."""
     ports = {arm: free_port() for arm in ARMS}
     for arm, port in ports.items():
         options = ["--profile", arm, "--port", str(port), "--seed", str(seed)]
         options += ["--prompts", str(len(world.asks)), *(["--recorded"] if recorded else [])]
+        options += ["--conversations"] if talks else []
         stack.start(arm, ["demo.upstream", *options])
     stack.wait(lambda: all(listens(port) for port in ports.values()))
     return ports
@@ -98,8 +104,13 @@ arms:
 
 def _deployment(world: World, arm: str, port: int) -> str:
     profile = world.profiles[arm]
+    rates = {
+        name: rate
+        for name, rate in asdict(profile).items()
+        if name.endswith("_usd_per_mtok") and rate is not None
+    }
+    caches = f", cache_ttl_s: {profile.cache_ttl_s}" if profile.cache_ttl_s else ""
     return (
         f"{{name: {arm}-1, provider: openai, base_url: 'http://127.0.0.1:{port}/v1', model: {arm},"
-        f" price: {{input_usd_per_mtok: {profile.input_usd_per_mtok},"
-        f" output_usd_per_mtok: {profile.output_usd_per_mtok}}}}}"
+        f" price: {json.dumps(rates)}{caches}}}"
     )

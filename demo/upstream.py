@@ -18,10 +18,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from demo.bodies import Asked, usage_of
+from demo.caching import PromptCache
 from demo.recorded import RecordedWorld
 from demo.simulated import SimulatedWorld
 from demo.stack import free_port
-from demo.world import ARMS, Profile, Reply, World, chance
+from demo.talks import TalkWorld
+from demo.world import ARMS, Profile, Reply, World, chance, cost_usd
 
 PIECE_CHARS = 24
 INSTANT = Profile(0.1, 0.1, first_token_ms=0, token_ms=0, failure_rate=0)
@@ -42,6 +45,8 @@ class LedgerEntry:
     prompt: str
     input_tokens: int
     output_tokens: float = 0.0
+    cached_tokens: int = 0
+    written_tokens: int = 0
     began_s: float = field(default_factory=time.monotonic)
 
 
@@ -59,6 +64,7 @@ class Upstream:
     down: bool = False
     speed: float = 1.0
     ledger: list[LedgerEntry] | None = None
+    cache: PromptCache | None = None
 
     def app(self) -> Starlette:
         numbers = count()
@@ -66,13 +72,20 @@ class Upstream:
         async def complete(request: Request) -> Response:
             number = next(numbers)
             try:
-                asked = _Asked.read(await request.json())
+                body = await request.json()
+                asked = Asked.read(body)
             except (ValueError, KeyError, TypeError, AttributeError):
                 return _error("messages: send a list of chat messages", 400)
             if self.down or chance(self.name, number) < self.profile.failure_rate:
                 return _error("overloaded", 503)
-            reply = self.find(asked.prompt)
-            served = LedgerEntry(asked.model, asked.prompt, reply.input_tokens)
+            reply = self.reply(asked, body)
+            served = LedgerEntry(
+                asked.model,
+                asked.prompt,
+                reply.input_tokens,
+                cached_tokens=reply.cached_tokens,
+                written_tokens=reply.written_tokens,
+            )
             if self.ledger is not None:
                 self.ledger.append(served)
             if asked.stream:
@@ -89,6 +102,11 @@ class Upstream:
                 return _error('send {"down": true} or {"down": false}', 400)
             return JSONResponse({"down": self.down})
 
+        async def ledger(_: Request) -> Response:
+            calls = self.ledger or []
+            usd = sum(cost_usd(self.profile, call) for call in calls)
+            return JSONResponse({"calls": len(calls), "usd": usd})
+
         async def models(_: Request) -> Response:
             return JSONResponse({"object": "list", "data": [{"id": self.name, "object": "model"}]})
 
@@ -97,8 +115,14 @@ class Upstream:
                 Route("/v1/chat/completions", complete, methods=["POST"]),
                 Route("/v1/models", models),
                 Route("/control", control, methods=["POST"]),
+                Route("/ledger", ledger),
             ]
         )
+
+    def reply(self, asked: Asked, body: dict[str, Any]) -> Reply:
+        """Returns the answer to a request that will be charged."""
+        reply = self.find(asked.prompt)
+        return self.cache.reply(reply, asked, body) if self.cache else reply
 
     async def _work(self, tokens: float, *, first: bool = True) -> None:
         wait_ms = self.profile.token_ms * tokens + (self.profile.first_token_ms if first else 0)
@@ -106,9 +130,15 @@ class Upstream:
             await asyncio.sleep(wait_ms / 1_000 / self.speed)
 
     def _whole(self, reply: Reply, number: int) -> dict[str, Any]:
-        message = {"role": "assistant", "content": reply.text}
+        message: dict[str, Any] = {"role": "assistant", "content": reply.text}
         choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
-        return self._envelope("chat.completion", number, [choice]) | {"usage": _usage(reply)}
+        if reply.looks_up:
+            function = {"name": "look_up", "arguments": json.dumps({"note": number})}
+            message |= {
+                "tool_calls": [{"id": f"c{number}", "type": "function", "function": function}]
+            }
+            choice["finish_reason"] = "tool_calls"
+        return self._envelope("chat.completion", number, [choice]) | {"usage": usage_of(reply)}
 
     async def _pieces(
         self, reply: Reply, number: int, served: LedgerEntry, *, counted: bool
@@ -122,7 +152,7 @@ class Upstream:
         ending = {"index": 0, "delta": {}, "finish_reason": reply.finish_reason}
         yield self._event(number, [ending])
         if counted:
-            yield self._event(number, [], usage=_usage(reply))
+            yield self._event(number, [], usage=usage_of(reply))
         yield b"data: [DONE]\n\n"
 
     def _event(self, number: int, choices: list[dict[str, Any]], **more: Any) -> bytes:
@@ -161,41 +191,8 @@ async def served_app(app: Starlette) -> AsyncIterator[int]:
         await task
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """prompt: text of the last user message. counted: a stream is to end with its usage."""
-
-    model: str
-    prompt: str
-    stream: bool
-    counted: bool
-
-    @classmethod
-    def read(cls, body: Any) -> _Asked:
-        """Raises what indexing another shape raises."""
-        users = [_text(m.get("content") or "") for m in body["messages"] if m["role"] == "user"]
-        options = body.get("stream_options") or {}
-        stream, counted = body.get("stream"), options.get("include_usage")
-        prompt, model = users[-1] if users else "", str(body.get("model", ""))
-        return cls(model, prompt, bool(stream), bool(counted))
-
-
-def _text(content: str | list[dict[str, Any]]) -> str:
-    if isinstance(content, str):
-        return content
-    return "\n".join(part["text"] for part in content if part["type"] == "text")
-
-
 def _error(message: str, status: int) -> JSONResponse:
     return JSONResponse({"error": {"message": message}}, status_code=status)
-
-
-def _usage(reply: Reply) -> dict[str, int]:
-    return {
-        "prompt_tokens": reply.input_tokens,
-        "completion_tokens": reply.output_tokens,
-        "total_tokens": reply.input_tokens + reply.output_tokens,
-    }
 
 
 def finder(world: World, arm: str) -> Find:
@@ -211,8 +208,8 @@ def finder(world: World, arm: str) -> Find:
     return find
 
 
-def make_world(count_: int, seed: int, *, recorded: bool) -> World:
-    return (RecordedWorld if recorded else SimulatedWorld)(count_, seed)
+def make_world(count_: int, seed: int, *, recorded: bool, talks: bool = False) -> World:
+    return (TalkWorld if talks else RecordedWorld if recorded else SimulatedWorld)(count_, seed)
 
 
 @click.command()
@@ -221,15 +218,26 @@ def make_world(count_: int, seed: int, *, recorded: bool) -> World:
 @click.option("--prompts", default=600)
 @click.option("--seed", default=0)
 @click.option("--recorded", is_flag=True)
+@click.option("--conversations", "talks", is_flag=True)
 @click.option("--speed", default=1.0, type=click.FloatRange(min=0, min_open=True))
-def main(profile: str, port: int, prompts: int, seed: int, *, recorded: bool, speed: float) -> None:
+def main(
+    profile: str,
+    port: int,
+    prompts: int,
+    seed: int,
+    *,
+    recorded: bool,
+    talks: bool,
+    speed: float,
+) -> None:
     """Serve one arm of the world on 127.0.0.1."""
     if profile == "instant":
         upstream = Upstream(profile, INSTANT, lambda _: INSTANT_REPLY)
     else:
-        world = make_world(prompts, seed, recorded=recorded)
-        find = finder(world, profile)
-        upstream = Upstream(profile, world.profiles[profile], find, speed=speed)
+        world = make_world(prompts, seed, recorded=recorded, talks=talks)
+        sold, find = world.profiles[profile], finder(world, profile)
+        upstream = Upstream(profile, sold, find, speed=speed, ledger=[] if talks else None)
+        upstream.cache = PromptCache(sold) if talks else None
     uvicorn.run(upstream.app(), host="127.0.0.1", port=port, log_level="warning")
 
 

@@ -15,24 +15,49 @@ TOKENS_PER_MTOK = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One simulated provider: its list price, speed and how often a call fails with 503."""
+    """One simulated provider: its list price, speed and how often a call fails with 503.
+
+    A rate that is None is that of input. cache_ttl_s: how long it keeps what it has read.
+    """
 
     input_usd_per_mtok: float
     output_usd_per_mtok: float
     first_token_ms: float
     token_ms: float
     failure_rate: float
+    cached_input_usd_per_mtok: float | None = None
+    cache_write_usd_per_mtok: float | None = None
+    cache_ttl_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """quality in [0, 1] is what the caller's feedback will say of this text."""
+    """quality in [0, 1] is what the caller's feedback will say of this text.
+
+    cached_tokens, written_tokens: parts of input_tokens. lookups: tool calls that the model makes
+    before it says this; looks_up: this is one of them.
+    """
 
     text: str
     quality: float
     input_tokens: int
     output_tokens: int
     finish_reason: str = "stop"
+    cached_tokens: int = 0
+    written_tokens: int = 0
+    lookups: int = 0
+    looks_up: bool = False
+
+
+class Charged(Protocol):
+    @property
+    def input_tokens(self) -> int: ...
+    @property
+    def cached_tokens(self) -> int: ...
+    @property
+    def written_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> float: ...
 
 
 class World(Protocol):
@@ -55,10 +80,16 @@ class World(Protocol):
         ...
 
 
-def cost_usd(profile: Profile, reply: Reply) -> float:
+def cost_usd(profile: Profile, call: Charged) -> float:
+    read, cached, write = (
+        profile.input_usd_per_mtok if rate is None else rate
+        for rate in (None, profile.cached_input_usd_per_mtok, profile.cache_write_usd_per_mtok)
+    )
     return (
-        reply.input_tokens * profile.input_usd_per_mtok
-        + reply.output_tokens * profile.output_usd_per_mtok
+        (call.input_tokens - call.cached_tokens - call.written_tokens) * read
+        + call.cached_tokens * cached
+        + call.written_tokens * write
+        + call.output_tokens * profile.output_usd_per_mtok
     ) / TOKENS_PER_MTOK
 
 

@@ -24,8 +24,11 @@ from adaptive_router.v1 import router_pb2
 from google.protobuf import json_format
 
 from demo.recorded import FILE, MODELS
+from demo.talks import TalkWorld
 
 WAIT_S = 90.0
+CACHED, LOCKED, FAILED = 4, 6, 8
+"""Columns of conversations."""
 
 
 @pytest.fixture
@@ -126,6 +129,28 @@ def test_the_demo_calibrates(environment: dict[str, str], folder: Path) -> None:
     assert "published as snapshot 1" in out
     for title in ("The frontier", "What a cost weight buys", "The map", "Recommended config"):
         assert title in out
+    assert gone(folder)
+
+
+@pytest.mark.slow
+def test_conversations_are_billed_as_their_models_say(
+    environment: dict[str, str], folder: Path
+) -> None:
+    with start(environment, "--conversations", "--prompts", "30", "--seed", "3") as process:
+        out, _ = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0, out
+    rows = {name: cells for name, *cells in (re.split(r"  +", x.strip()) for x in out.splitlines())}
+    fixed = [rows[f"always {arm}"] for arm in ("cheap", "fallback", "reasoning")]
+    assert [row[LOCKED] for row in fixed] == ["0"] * 3
+    world = TalkWorld(30, 3)
+    loops = sum(world.reply("cheap", a.index).lookups for t in world.talks for a in t.asks)
+    assert 0.7 * loops <= int(rows["adaptive-router"][LOCKED]) <= loops
+    for row in (*fixed, rows["adaptive-router"]):
+        assert row[FAILED] == "0", out
+        assert 20 < int(row[CACHED].rstrip("%")) < 100
+    receipts_usd, ledgers_usd = (float(n) for n in re.findall(r"([\d.]+) USD", out))
+    assert ledgers_usd > 0.01
+    assert receipts_usd == pytest.approx(ledgers_usd, rel=0.001)
     assert gone(folder)
 
 

@@ -11,6 +11,7 @@ import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -21,7 +22,7 @@ from router.domain.chat import ChatRequest, Message, Role, TextPart, Usage
 from router.domain.records import Attempt, AttemptOutcome
 
 BOUNDARIES: Final = 4
-"""Assistant messages, the last ones of a request, before which an earlier one may have ended."""
+"""Answers, the last ones in a request, before which an earlier one may have ended."""
 MOST_SEEN: Final = 8
 """Deployments that a conversation's turn remembers, the newest."""
 REMEMBER_S: Final = 3_600
@@ -58,12 +59,13 @@ class Conversation:
 class TurnKeys:
     """Hashes of a request's messages. own: of all of them, under which this turn is kept.
 
-    earlier: up to each of the last assistant messages, the longest first; the turns before are
-    looked for under them.
+    earlier: up to each of the last answers, the longest first; the turns before are looked for
+    under them. asking: how many of these answers follow the last question: they asked for tools.
     """
 
     own: str = ""
     earlier: tuple[str, ...] = ()
+    asking: int = 0
 
 
 def turn_keys(tenant: str, chat: ChatRequest) -> TurnKeys:
@@ -73,13 +75,21 @@ def turn_keys(tenant: str, chat: ChatRequest) -> TurnKeys:
     """
     rolling = hashlib.blake2b(digest_size=_KEY_BYTES)
     rolling.update(_encode((tenant, chat.tools, chat.response_format)))
-    answers = [i for i, message in enumerate(chat.messages) if message.role is Role.ASSISTANT]
-    boundaries, earlier = {i for i in answers[-BOUNDARIES:] if i > 0}, list[str]()
+    boundaries, earlier = [i for i in _answers(chat) if i > 0][-BOUNDARIES:], list[str]()
     for index, message in enumerate(chat.messages):
         if index in boundaries:
             earlier.append(_key(rolling.digest()))
         rolling.update(_encode(_hashed(message)))
-    return TurnKeys(_key(rolling.digest()), tuple(reversed(earlier)))
+    question = max((i for i, m in enumerate(chat.messages) if m.role is Role.USER), default=0)
+    asking = sum(index > question for index in boundaries)
+    return TurnKeys(_key(rolling.digest()), tuple(reversed(earlier)), asking)
+
+
+def _answers(chat: ChatRequest) -> list[int]:
+    """Returns where the answers begin; some callers keep one in several messages."""
+    roles = [None, *(message.role for message in chat.messages)]
+    pairs = enumerate(pairwise(roles))
+    return [i for i, (before, role) in pairs if role is Role.ASSISTANT and before is not role]
 
 
 def _hashed(message: Message) -> tuple[object, ...]:
@@ -98,9 +108,7 @@ def _key(digest: bytes) -> str:
 
 def turn_number(conversation: Conversation, chat: ChatRequest) -> int:
     """Returns 1 for the first; answers in a history that is not known count as turns."""
-    if conversation.turns:
-        return conversation.turns + 1
-    return 1 + sum(message.role is Role.ASSISTANT for message in chat.messages)
+    return 1 + (conversation.turns or len(_answers(chat)))
 
 
 def application_digest(task: str, chat: ChatRequest) -> str:
@@ -128,7 +136,9 @@ def warm_of(conversation: Conversation, deployment: Deployment, now_ms: int) -> 
 def _warm(seen: Seen | None, deployment: Deployment, now_ms: int) -> int:
     if seen is None or seen.tokens < deployment.cache_least_tokens:
         return 0
-    return seen.tokens if now_ms - seen.at_ms < deployment.cache_ttl_s * MS_PER_S else 0
+    # What was read in the future is as old as nobody knows: a clock was set back.
+    age_ms = abs(now_ms - seen.at_ms)
+    return seen.tokens if age_ms < deployment.cache_ttl_s * MS_PER_S else 0
 
 
 def warm_everywhere(

@@ -92,9 +92,10 @@ class FeedbackService:
         answered = attempt.outcome is AttemptOutcome.ACCEPTED
         if turn is None or not turn.key or deployment is None or not answered:
             return record, None
-        before = await self._turns.find([record.id])
-        if before is None:
+        found = await self._turns.find([record.id])
+        if not found:
             return record, None
+        before = found[0] or Conversation()
         after = after_turn(
             before,
             deployment,

@@ -33,14 +33,13 @@ class KnownTurns:
     background: Background
     observer: Observer
 
-    async def find(self, keys: Sequence[str]) -> Conversation | None:
-        """Returns the first that is known, or one that begins; None while the store is away."""
+    async def find(self, keys: Sequence[str]) -> Sequence[Conversation | None]:
+        """Returns them in the order asked; nothing while the store is away."""
         try:
-            found = await self.conversations.find(keys, self.deployments)
+            return await self.conversations.find(keys, self.deployments)
         except StorageUnavailable:
             self.observer.degraded("conversation")
-            return None
-        return next(filter(None, found), Conversation())
+            return ()
 
     def keep(self, key: str, conversation: Conversation) -> asyncio.Task[None]:
         return self.background.start(self._keep(key, conversation))

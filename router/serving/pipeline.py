@@ -245,7 +245,10 @@ class Pipeline:
             if state.cache is CacheStatus.BYPASS:
                 await self.selector.choose_early(state)
             return
-        state.conversation = await self.turns.find(state.turn_keys.earlier) or Conversation()
+        found = await self.turns.find(state.turn_keys.earlier)
+        known = ((at, turn) for at, turn in enumerate(found) if turn is not None)
+        at, state.conversation = next(known, (0, Conversation()))
+        state.knows_asker = at < state.turn_keys.asking
 
     async def _cached_exactly(self, state: RequestState) -> Hit | None:
         if state.mode is Mode.DECIDE or state.cache is CacheStatus.BYPASS:

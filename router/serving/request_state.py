@@ -59,7 +59,8 @@ class RequestState:
     flight: those who ask the same now, this request included; None where it is not shared.
     prices: of this request, as one that begins until the turns before are known.
     refused: by the quota, so nothing is held.
-    conversation: the turns before, as far as they are known. application: see `TurnFacts`.
+    conversation: the turns before, as far as they are known. knows_asker: the last of them
+    answered the last question, or went on with it. application: see `TurnFacts`.
     turn_keys: by which the turns before are found, and this one is kept.
     locked_to: the deployment that asked for the tools whose results it is sent, where nothing is to
     be chosen; else "".
@@ -90,6 +91,7 @@ class RequestState:
     quota_left: QuotaLeft = field(default_factory=QuotaLeft)
     refused: bool = False
     conversation: Conversation = field(default_factory=Conversation)
+    knows_asker: bool = False
     application: str = ""
     said: Said = ()
     turn_keys: TurnKeys = field(default_factory=TurnKeys)
@@ -156,7 +158,8 @@ class RequestState:
     @property
     def asked_tools(self) -> str:
         """The deployment that asked for the tools whose results end the chat; "" for none."""
-        return self.conversation.last if ends_in_tool_results(self.request.chat) else ""
+        is_loop = self.knows_asker and ends_in_tool_results(self.request.chat)
+        return self.conversation.last if is_loop else ""
 
     def lockable(self, catalog: Catalog) -> tuple[str, str] | None:
         """Returns (arm, deployment) of who asked for tools, where it may go on and is well.

@@ -14,6 +14,7 @@ from demo.baselines import Utility, always, mix
 from demo.prompts import make_prompts
 from demo.recorded import FILE, DataMissing, RecordedWorld, data_dir
 from demo.simulated import SimulatedWorld, skill
+from demo.talks import TalkWorld
 from demo.world import ARMS, World, chance, cost_usd, outcomes
 
 COUNT = 400
@@ -39,7 +40,12 @@ def recorded() -> RecordedWorld:
     return RecordedWorld(COUNT, 0)
 
 
-@pytest.fixture(params=["simulated", "recorded"])
+@pytest.fixture(scope="module")
+def talks() -> TalkWorld:
+    return TalkWorld(COUNT, 0)
+
+
+@pytest.fixture(params=["simulated", "recorded", "talks"])
 def world(request: pytest.FixtureRequest) -> World:
     return request.getfixturevalue(request.param)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from adaptive_router.v1 import chat_pb2, router_pb2
+from adaptive_router.v1 import chat_pb2, router_pb2, router_pb2_grpc
 
 from router.domain import MS_PER_S
 from router.domain.chat import ChatRequest, Message, Role, TextPart
@@ -21,9 +22,15 @@ from tests.e2e.test_bills import said
 from tests.e2e.test_conversations import Talk, billers, input_of, settled, wires
 from tests.e2e.test_locked_loops import CHEAPEST, Walk, decided, wired
 from tests.e2e.test_tool_loops import thinkers
-from tests.e2e.wire import on_uvloop, routed
+from tests.e2e.wire import Wire, on_uvloop, routed, whole
 
 MOST_MESSAGES = 1_024
+MESSAGES = 200
+LOOP_S = 0.015
+SHORT = {
+    "choices": [{"message": {"content": "So it is."}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 100_000, "completion_tokens": 5},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -208,6 +215,34 @@ async def test_a_session_of_ten_thousand_turns_goes_on(tmp_path: Path) -> None:
     assert len(sizes) == 2
     assert max(sizes) <= 200
     assert used == pytest.approx(billed(made))
+
+
+def long_chat(number: int) -> chat_pb2.ChatRequest:
+    """Returns 200 messages of 100,000 tokens."""
+    messages = [said("system", "Be kind.")]
+    while len(messages) < MESSAGES - 1:
+        messages.append(said("user", f"Question {len(messages)}: " + "why is that so? " * 125))
+        messages.append(said("assistant", "It is as it is. " * 124))
+    return chat_pb2.ChatRequest(messages=[*messages[: MESSAGES - 1], said("user", f"{number}?")])
+
+
+@on_uvloop
+async def test_a_hundred_thousand_tokens_leave_the_loop_to_others(tmp_path: Path) -> None:
+    """Measured is the loop's thread, upstream included, with the caller on another one."""
+    made = {"only": [Wire(lambda _: whole(SHORT))]}
+    async with routed(tmp_path, made, more=", context_window_tokens: 1000000") as router:
+        channel = grpc.insecure_channel(f"127.0.0.1:{router.port}")
+        complete = router_pb2_grpc.RouterServiceStub(channel).Complete
+        took_s = list[float]()
+        for number in range(6):
+            request = router_pb2.CompleteRequest(chat=long_chat(number))
+            assert sum(len(m.text) for m in request.chat.messages) > 395_000
+            began_s = time.thread_time()
+            done = await asyncio.to_thread(complete, request, metadata=router.metadata)
+            took_s.append(time.thread_time() - began_s)
+            assert done.receipt.turn.number == MESSAGES // 2
+        channel.close()
+    assert min(took_s) <= LOOP_S, took_s
 
 
 OPAQUE = {

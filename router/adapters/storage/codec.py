@@ -41,7 +41,7 @@ class Codec(Generic[T]):
         """Raises StorageCorrupt for anything that is not a whole value of the kind."""
         try:
             return self._decoder.decode(data)
-        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
             raise StorageCorrupt(
                 f"a stored {self._kind.__name__} can't be read: it is damaged or of another version"
             ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from router.adapters.storage.client import Client, load
 from router.adapters.storage.codec import Codec, encode
 from router.adapters.storage.keys import Keys
 from router.domain import MS_PER_S
-from router.domain.conversations import Conversation, Seen
+from router.domain.conversations import MOST_SEEN, Conversation, Seen
 from router.domain.errors import StorageCorrupt
 from router.domain.records import SessionTurn
 from router.ports.state import Health, HealthPolicy
@@ -101,6 +102,8 @@ def _widened(turn: SessionTurn, size: int) -> SessionTurn:
 _READING: Final = struct.Struct("<4sIH")
 _MOST_TOKENS: Final = 2**32 - 1
 _MOST_AGE_S: Final = 2**16 - 1
+_MOST_TURNS: Final = 2**31
+_MOST_MS: Final = 2**48
 
 
 class _Kept(msgspec.Struct, array_like=True):
@@ -177,6 +180,17 @@ def _reading(name: str, seen: Seen, at_ms: int) -> bytes:
     return _READING.pack(_mark(name), tokens, min(age_s, _MOST_AGE_S))
 
 
+def _is_sound(kept: _Kept, readings: int) -> bool:
+    """Returns whether it can have been written by a router."""
+    return (
+        readings <= MOST_SEEN + 2
+        and 0 <= kept.at_ms <= _MOST_MS
+        and 0 <= kept.turns <= _MOST_TURNS
+        and all(-1 <= end < readings for end in (kept.first, kept.last))
+        and all(0 <= usd < math.inf for usd in (kept.spent_usd, kept.stay_usd))
+    )
+
+
 def _unfolded(data: bytes, names: Mapping[bytes, str]) -> Conversation | None:
     """None for what can't be read: the conversation goes on as a new one."""
     try:
@@ -184,7 +198,7 @@ def _unfolded(data: bytes, names: Mapping[bytes, str]) -> Conversation | None:
         readings = list(_READING.iter_unpack(kept.readings))
     except (StorageCorrupt, struct.error):
         return None
-    if max(kept.first, kept.last) >= len(readings):
+    if not _is_sound(kept, len(readings)):
         return None
     known = [names.get(mark, "") for mark, _, _ in readings]
     return Conversation(
