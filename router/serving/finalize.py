@@ -118,7 +118,7 @@ class Finalizer:
         self._observer.cache(record.cache)
         await self._background.insist(lambda: self._decisions.record(record), record, INSIST_S)
         if self._sampler is not None:
-            self._sampler.note(state.request.chat.prompt, state.choice, state.embedding)
+            self._sampler.note(state.request.chat.prompt, state.choice, state.said_embedding)
         return self._flagged(record)
 
     def _flagged(self, record: DecisionRecord) -> DecisionRecord:
