@@ -14,7 +14,7 @@ from adaptive_router.v1 import chat_pb2
 from router.adapters.storage.short_lived import _mark
 from router.domain import MS_PER_S
 from router.domain.chat import ChatRequest, Message, Role, TextPart
-from router.domain.conversations import Conversation, Seen, own_key
+from router.domain.conversations import Conversation, Seen, turn_keys
 from tests.e2e.test_bills import said
 from tests.e2e.test_conversations import RULES, Talk, billers, input_of, settled, wires
 from tests.e2e.test_odd_conversations import billed, facts, usage_usd
@@ -89,7 +89,7 @@ async def test_what_was_read_in_the_future_is_cold(tmp_path: Path) -> None:
         )
         later = (("openai0", Seen(2_000, NOW_MS + 3_600 * MS_PER_S)),)
         known = Conversation(later, 4, "openai0", "openai0")
-        await router.storage.conversations.keep(own_key("test", question), known, 60)
+        await router.storage.conversations.keep(turn_keys("test", question).own, known, 60)
         talk.hear("Because.")
         receipt = await talk.turn(arm="openai")
     assert (receipt.turn.number, receipt.turn.warm_tokens) == (5, 0)

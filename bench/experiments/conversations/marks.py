@@ -111,7 +111,7 @@ def _verdicts(marks: Sequence[Mark]) -> list[str]:
 
 def _all(what: str, values: Sequence[float], least: float) -> str:
     kept = sum(value >= least for value in values)
-    lowest = f", the lowest {min(values):+.4f}" if values else ""
+    lowest = f", the lowest {min(values):+.3g}" if values else ""
     return f"{_said(kept == len(values))}: {what}: {kept} of {len(values)} cells{lowest}"
 
 
