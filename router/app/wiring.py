@@ -45,7 +45,7 @@ from router.serving.decider import Decider, PlanSelector
 from router.serving.deployment_stats import StatsBook
 from router.serving.earlier_answers import ResponseCache
 from router.serving.feedback import FeedbackService
-from router.serving.finalize import Finalizer
+from router.serving.finalize import Finalizer, KnownTurns
 from router.serving.leases import Held, LeaseKeeper
 from router.serving.pipeline import Pipeline
 from router.serving.rephrase import RephraseDetector
@@ -203,7 +203,7 @@ class _Wiring:
             auditor=self._auditor(),
             embedder=adapters.embedder,
             health=stores.health,
-            conversations=adapters.storage.conversations,
+            turns=self._turns,
             admission=self.admission,
             cache=self._cache,
             followers=self._followers(),
@@ -229,8 +229,17 @@ class _Wiring:
             rate=self._feedback_rate,
             background=self._adapters.background,
             observer=self._adapters.observer,
+            turns=self._turns,
+        )
+
+    @cached_property
+    def _turns(self) -> KnownTurns:
+        return KnownTurns(
             conversations=self._adapters.storage.conversations,
-            sessions=self._config.sessions,
+            deployments=self._catalog.names(),
+            remember_s=self._config.sessions.remember_s,
+            background=self._adapters.background,
+            observer=self._adapters.observer,
         )
 
     @cached_property
@@ -312,8 +321,7 @@ class _Wiring:
             background=adapters.background,
             observer=adapters.observer,
             continuity=self._stores.continuity,
-            conversations=adapters.storage.conversations,
-            sessions=self._config.sessions,
+            turns=self._turns,
             sampler=self._sampler(),
         )
 

@@ -108,14 +108,7 @@ def _key(digest: bytes) -> str:
 
 def turn_number(conversation: Conversation, chat: ChatRequest) -> int:
     """Returns 1 for the first; answers in a history that is not known count as turns."""
-    if conversation.turns:
-        return conversation.turns + 1
-    return 1 + answers_in(chat)
-
-
-def answers_in(chat: ChatRequest) -> int:
-    """Returns how many answers a history holds."""
-    return len(_answers(chat))
+    return 1 + (conversation.turns or len(_answers(chat)))
 
 
 def application_digest(task: str, chat: ChatRequest) -> str:

@@ -209,12 +209,11 @@ class TurnFacts:
     """A request's place in its conversation.
 
     application: digest of the caller's label, or of the system prompt. number: 1 for the first
-    turn. input_bytes: of everything that is sent, 0 where that holds images. warm: (deployment,
-    input tokens it has read of this conversation before, while its cache keeps them). spent_usd: of
-    the conversation, this turn included; stay_usd: what it had cost if the deployment of its first
-    turn had answered all.
-    key: hash of the messages, under which the turn is kept once the outcome of `DECIDE` is known;
-    "" for other modes.
+    turn. input_bytes: of everything that is sent, 0 with images, whose tokens no bytes tell. warm:
+    (deployment, input tokens it has read of this conversation before, while its cache keeps them).
+    spent_usd: of the conversation, this turn included; stay_usd: what it had cost if the deployment
+    of its first turn had answered all. key: hash of the messages, under which the turn is kept once
+    the outcome of `DECIDE` is known; "" for other modes.
     """
 
     application: str = ""

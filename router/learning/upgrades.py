@@ -115,6 +115,7 @@ def _renamed_choice(choice: Choice, names: Names) -> Choice:
         plan=names.get(choice.plan, choice.plan),
         probabilities=_renamed_shares(choice.probabilities, names),
         expected=tuple((names.get(e[0], e[0]), *e[1:]) for e in choice.expected),
+        prices=tuple((names.get(p[0], p[0]), *p[1:]) for p in choice.prices),
         observed=seen
         and replace(
             seen,

@@ -262,8 +262,8 @@ class PlanSelector:
     def _decide(self, state: RequestState, plans: Sequence[Plan]) -> Choice | None:
         options, tenant = state.request.options, state.request.tenant.name
         with self._stopwatch.stage("decide"):
-            chat, asks = state.request.chat, state.application
-            context = self._decider.context(chat, self._said(state), asks)
+            chat, asks, said = state.request.chat, state.application, self._said(state)
+            context, state.said_embedding = self._decider.context(chat, said, asks), said
             bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
             if state.prices is None or state.conversation.turns:
                 state.prices = self._price_list(state)

@@ -21,11 +21,11 @@ from router.domain.requests import OutcomeReceipt
 from router.domain.tenants import Reservation, Tenant
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
-from router.ports.state import Conversations, SessionSettings
 from router.runtime.background import INSIST_S, SETTLE_S, Background
 from router.serving.admission import Admission
 from router.serving.audits import FeedbackRate
 from router.serving.earlier_answers import ResponseCache
+from router.serving.finalize import KnownTurns
 
 BAD_QUALITY = 0.5
 CANCELLED = "cancelled"
@@ -43,8 +43,7 @@ class FeedbackService:
         rate: FeedbackRate,
         background: Background,
         observer: Observer,
-        conversations: Conversations,
-        sessions: SessionSettings,
+        turns: KnownTurns,
     ) -> None:
         self._catalog = catalog
         self._decisions = decisions
@@ -53,8 +52,7 @@ class FeedbackService:
         self._rate = rate
         self._background = background
         self._observer = observer
-        self._conversations = conversations
-        self._remember_s = sessions.remember_s
+        self._turns = turns
 
     async def decision(self, tenant: Tenant, decision_id: str) -> DecisionRecord:
         """Raises DecisionNotFound."""
@@ -78,7 +76,7 @@ class FeedbackService:
         if fresh:
             self._observer.attempt(attempt)
         if fresh and conversation is not None and settled.turn is not None:
-            self._background.start(self._keep(settled.turn.key, conversation))
+            self._turns.keep(settled.turn.key, conversation)
         return OutcomeReceipt(already_recorded=not fresh, cost_usd=attempt.cost_usd)
 
     async def _with_turn(
@@ -94,9 +92,10 @@ class FeedbackService:
         answered = attempt.outcome is AttemptOutcome.ACCEPTED
         if turn is None or not turn.key or deployment is None or not answered:
             return record, None
-        before = await self._conversation(record.id)
-        if before is None:
+        found = await self._turns.find([record.id])
+        if not found:
             return record, None
+        before = found[0] or Conversation()
         after = after_turn(
             before,
             deployment,
@@ -104,27 +103,12 @@ class FeedbackService:
             record.created_ms,
             number=turn.number,
             first=known.get(before.first),
-            remember_s=self._remember_s,
+            remember_s=self._turns.remember_s,
         )
         spent_usd = turn.spent_usd + attempt.cost_usd
         stay_usd = turn.stay_usd + after.stay_usd - before.stay_usd
         told = replace(turn, spent_usd=spent_usd, stay_usd=stay_usd)
         return replace(record, turn=told), after
-
-    async def _conversation(self, decision_id: str) -> Conversation | None:
-        """Returns the turns before a decision, as it found them; None while the store is away."""
-        try:
-            (found,) = await self._conversations.find([decision_id], self._catalog.names())
-        except StorageUnavailable:
-            self._observer.degraded("conversation")
-            return None
-        return found or Conversation()
-
-    async def _keep(self, key: str, conversation: Conversation) -> None:
-        try:
-            await self._conversations.keep(key, conversation, self._remember_s)
-        except StorageUnavailable:
-            self._observer.degraded("conversation")
 
     def _attempt(self, record: DecisionRecord, report: OutcomeReport) -> Attempt:
         # Decisions made before prices were kept with them have none.

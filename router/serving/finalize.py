@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from router.degraded.continuity import Continuity
 from router.domain.catalog import Catalog
@@ -15,12 +15,40 @@ from router.domain.errors import StorageUnavailable
 from router.domain.records import CachedAnswer, DecisionRecord, Mode
 from router.ports.learning_log import DecisionLog
 from router.ports.observer import Observer
-from router.ports.state import Conversations, SessionSettings
+from router.ports.state import Conversations
 from router.runtime.background import INSIST_S, SETTLE_S, Background
 from router.serving.admission import Admission
 from router.serving.earlier_answers import Hit, ResponseCache
 from router.serving.request_state import RequestState
 from router.serving.sampling import PromptSampler
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTurns:
+    """Turns of conversations in the store; while it is away they are neither found nor kept."""
+
+    conversations: Conversations
+    deployments: Sequence[str]
+    remember_s: int
+    background: Background
+    observer: Observer
+
+    async def find(self, keys: Sequence[str]) -> Sequence[Conversation | None]:
+        """Returns them in the order asked; nothing while the store is away."""
+        try:
+            return await self.conversations.find(keys, self.deployments)
+        except StorageUnavailable:
+            self.observer.degraded("conversation")
+            return ()
+
+    def keep(self, key: str, conversation: Conversation) -> asyncio.Task[None]:
+        return self.background.start(self._keep(key, conversation))
+
+    async def _keep(self, key: str, conversation: Conversation) -> None:
+        try:
+            await self.conversations.keep(key, conversation, self.remember_s)
+        except StorageUnavailable:
+            self.observer.degraded("conversation")
 
 
 class Finalizer:
@@ -34,8 +62,7 @@ class Finalizer:
         background: Background,
         observer: Observer,
         continuity: Continuity,
-        conversations: Conversations,
-        sessions: SessionSettings,
+        turns: KnownTurns,
         sampler: PromptSampler | None = None,
     ) -> None:
         self._catalog = catalog
@@ -45,8 +72,7 @@ class Finalizer:
         self._background = background
         self._observer = observer
         self._continuity = continuity
-        self._conversations = conversations
-        self._remember_s = sessions.remember_s
+        self._turns = turns
         self._sampler = sampler
 
     async def close(self, state: RequestState, patience_s: float = INSIST_S) -> DecisionRecord:
@@ -68,16 +94,11 @@ class Finalizer:
         A turn of `DECIDE` is not answered yet: its outcome finds what came before it by its id.
         """
         if state.mode is not Mode.DECIDE:
-            key, known = state.turn_keys.own, state.turn_after(self._catalog, self._remember_s)
+            key = state.turn_keys.own
+            known = state.turn_after(self._catalog, self._turns.remember_s)
         else:
             key, known = state.id, state.conversation if state.conversation.turns else None
-        return () if known is None else (self._background.start(self._remember(key, known)),)
-
-    async def _remember(self, key: str, conversation: Conversation) -> None:
-        try:
-            await self._conversations.keep(key, conversation, self._remember_s)
-        except StorageUnavailable:
-            self._observer.degraded("conversation")
+        return () if known is None else (self._turns.keep(key, known),)
 
     async def _recorded(self, state: RequestState, patience_s: float) -> DecisionRecord:
         writing = self._background.start(self.record(state))
@@ -97,7 +118,7 @@ class Finalizer:
         self._observer.cache(record.cache)
         await self._background.insist(lambda: self._decisions.record(record), record, INSIST_S)
         if self._sampler is not None:
-            self._sampler.note(state.request.chat.prompt, state.choice, state.embedding)
+            self._sampler.note(state.request.chat.prompt, state.choice, state.said_embedding)
         return self._flagged(record)
 
     def _flagged(self, record: DecisionRecord) -> DecisionRecord:

@@ -26,7 +26,7 @@ from router.domain.requests import Completion, Directive, RouteRequest
 from router.domain.tenants import QuotaLeft, Tenant
 from router.ports import Clock, Ids
 from router.ports.observer import Observer, Stopwatch
-from router.ports.state import Conversations, Health, HealthBoard
+from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Embedder
 from router.runtime.background import INSIST_S, Background
 from router.runtime.fair_queue import CheckPool
@@ -36,7 +36,7 @@ from router.serving.cascade import BUSY, Cascade
 from router.serving.coalescing import Followers
 from router.serving.decider import PlanSelector
 from router.serving.earlier_answers import Ending, Hit, ResponseCache
-from router.serving.finalize import Finalizer
+from router.serving.finalize import Finalizer, KnownTurns
 from router.serving.rephrase import RephraseDetector, attachment_digest, letter_fingerprint
 from router.serving.request_state import RequestState, open_request
 
@@ -64,7 +64,7 @@ class Pipeline:
     auditor: Auditor
     embedder: Embedder
     health: HealthBoard
-    conversations: Conversations
+    turns: KnownTurns
     admission: Admission
     cache: ResponseCache
     followers: Followers
@@ -245,11 +245,7 @@ class Pipeline:
             if state.cache is CacheStatus.BYPASS:
                 await self.selector.choose_early(state)
             return
-        try:
-            found = await self.conversations.find(state.turn_keys.earlier, self.catalog.names())
-        except StorageUnavailable:
-            self.observer.degraded("conversation")
-            return
+        found = await self.turns.find(state.turn_keys.earlier)
         known = ((at, turn) for at, turn in enumerate(found) if turn is not None)
         at, state.conversation = next(known, (0, Conversation()))
         state.knows_asker = at < state.turn_keys.asking

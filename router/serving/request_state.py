@@ -64,7 +64,8 @@ class RequestState:
     turn_keys: by which the turns before are found, and this one is kept.
     locked_to: the deployment that asked for the tools whose results it is sent, where nothing is to
     be chosen; else "".
-    said: what it is about, see `said_in`.
+    said: what it is about, see `said_in`. embedding: of the last user message. said_embedding: of
+    all that is said, by which a plan was chosen.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
     """
 
@@ -79,6 +80,7 @@ class RequestState:
     arms: tuple[str, ...]
     shadow_plans: tuple[Plan, ...] = ()
     embedding: Embedding | None = None
+    said_embedding: Embedding | None = None
     has_room: bool = True
     hit: Hit | None = None
     flight: Flight | None = None

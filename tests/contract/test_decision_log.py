@@ -89,7 +89,7 @@ async def test_an_outcome_settles_once(log: DecisionLog, storage: Storage) -> No
 async def test_an_outcome_where_nothing_was_chosen_is_an_event_once_it_is_known(
     log: DecisionLog, storage: Storage
 ) -> None:
-    """As of a Decide that names its arm, or whose deployment is locked."""
+    """As of a Decide whose deployment is locked, or while every plan is ill."""
     await log.record(replace(UNSETTLED, choice=None))
     assert await events(storage) == []
     settled = replace(SETTLED, choice=None)

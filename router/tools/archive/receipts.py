@@ -13,7 +13,7 @@ from router.app.process import opened_storage
 from router.config import Config
 from router.domain import MS_PER_S
 from router.domain.events import number_of
-from router.domain.records import Attempt, Choice, DecisionRecord
+from router.domain.records import Attempt, CacheStatus, Choice, DecisionRecord
 
 PLAIN_WIDTH = 120
 """Width of tables where there is no terminal."""
@@ -102,7 +102,7 @@ def _heading(receipt: Receipt) -> list[str]:
     at = datetime.fromtimestamp(record.created_ms / MS_PER_S, UTC).isoformat(timespec="seconds")
     lines = [f"decision {record.id} · {at} · tenant {record.tenant} · {record.mode}"]
     if choice is None:
-        return [*lines, f"answered from the cache ({record.cache}): nothing was decided"]
+        return [*lines, f"{_undecided(record)}: nothing was decided"]
     weights = choice.weights
     explored = "explored" if choice.explored else "the best by expectation"
     aims = f"quality {weights.quality:g}, cost {weights.cost:g}, latency {weights.latency:g}"
@@ -115,6 +115,14 @@ def _heading(receipt: Receipt) -> list[str]:
         f"policy {choice.policy}, snapshot {choice.policy_version}, map {choice.context.version}",
         f"weights: {aims}, failure {weights.failure:g}",
     ]
+
+
+def _undecided(record: DecisionRecord) -> str:
+    if record.locked:
+        return f"{record.deployment} had asked for the tools whose results it was sent"
+    if record.cache in (CacheStatus.EXACT, CacheStatus.SEMANTIC):
+        return f"answered from the cache ({record.cache})"
+    return "no plan could be chosen"
 
 
 def _options(receipt: Receipt) -> Table:

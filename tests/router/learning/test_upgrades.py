@@ -10,9 +10,10 @@ import numpy as np
 
 from bandit import ContextMap
 from bandit.context.remap import Remap, bridge_from
-from bandit.types import PromptFacts
+from bandit.types import Action, PromptFacts
+from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven
-from router.domain.logged_context import log_context
+from router.domain.logged_context import action_of, log_context
 from router.domain.records import Choice, DecisionRecord, Mode, WeightSet
 from router.learning.upgrades import Upgrade, UpgradedEvents, moved_record
 
@@ -98,3 +99,14 @@ def test_decisions_of_an_unknown_map_stay_as_they_are() -> None:
 def test_decisions_of_the_map_in_use_stay_as_they_are() -> None:
     mine = record("a", NEW.version)
     assert moved_record(mine, REMAP) is mine
+
+
+def test_a_renamed_plan_keeps_the_price_of_its_request() -> None:
+    old = record("a")
+    assert old.choice is not None
+    priced = replace(old, choice=replace(old.choice, prices=(("cheap", 0.02, 0.01, 0.005),)))
+    renamed = Upgrade(REMAP, {"cheap": "small"}).record(priced).choice
+    assert renamed is not None
+    assert action_of(Plan("small", ("small",), 0.001), renamed.prices) == Action(
+        "small", 0.02, 0.01, 0.005
+    )

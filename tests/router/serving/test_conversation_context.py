@@ -11,7 +11,7 @@ import pytest
 from router.domain.chat import ChatRequest, Message, Role, TextPart
 from router.domain.records import LoggedContext
 from router.domain.requests import RouteRequest, RoutingOptions
-from tests.router.serving.conftest import Core, asked
+from tests.router.serving.conftest import CONFIG, Core, asked
 
 QUESTION = "Prove that the square root of two is irrational."
 SYSTEM = "You teach undergraduates the theory of numbers."
@@ -43,6 +43,15 @@ async def test_a_turn_without_content_is_seen_as_the_question_before(core: Core)
     assert again.projection == question.projection
     assert question.conversation == ()
     assert again.conversation
+
+
+async def test_what_a_map_is_fitted_to_is_what_the_policy_saw(core: Core) -> None:
+    service = core.reloaded(f"{CONFIG}\nmap: {{sample_embeddings: 8}}\n")
+    for request in (turn(QUESTION), turn(QUESTION, "yes, please")):
+        await service.complete(request)
+    await core.background.drain()
+    question, again = await core.storage.survey.embeddings()
+    assert again.vector == question.vector
 
 
 async def test_a_turn_costs_one_embedding(core: Core) -> None:

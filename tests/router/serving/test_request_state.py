@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from router.domain.catalog import Arm, Catalog, Deployment, Plan, Price
-from router.domain.chat import ChatRequest, Message, Role, Sampling, TextPart
+from router.domain.chat import ChatRequest, ImagePart, Message, Role, Sampling, TextPart
 from router.domain.errors import InvalidRequest, NoEligiblePlan
 from router.domain.records import Mode, session_digest
 from router.domain.requests import RouteRequest, RoutingOptions
@@ -169,3 +169,15 @@ def test_a_session_is_recorded_as_a_digest_of_tenant_and_session() -> None:
         digest == recorded("acme", "mail@example.com") == session_digest("acme", "mail@example.com")
     )
     assert len({digest, recorded("acme", "another"), recorded("other", "mail@example.com")}) == 3
+
+
+def test_a_request_with_images_has_no_bytes_by_which_tokens_are_learned() -> None:
+    catalog = replace(
+        CATALOGUE, arms={"cheap": Arm("cheap", (replace(LOW, images=True),))}, plans=SINGLES
+    )
+    seen = Message(Role.USER, (TextPart("hi"), ImagePart("https://x/cat.png")))
+    for message, size in ((ASK.messages[0], 2), (seen, 0)):
+        request = replace(CALL, chat=replace(ASK, messages=(message,)))
+        turn = open_request(request, Mode.COMPLETE, "d-1", 0.0, catalog).record(catalog).turn
+        assert turn is not None
+        assert turn.input_bytes == size

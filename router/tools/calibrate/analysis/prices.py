@@ -35,9 +35,11 @@ def taught_rates(prompts: Iterable[CollectedPrompt]) -> RequestRates:
     """Returns what the answers tell of each deployment; nothing is told of turns to come."""
     rates = RequestRates()
     for one in prompts:
+        chat = one.prompt.chat
+        size = 0 if chat.has_images else chat.input_bytes
         for arm, reply in one.replies.items():
             if isinstance(reply, Answered) and reply.most_usd is None:
-                rates.learn_call(_attempt(arm, reply), one.prompt.chat.input_bytes)
+                rates.learn_call(_attempt(arm, reply), size)
     return rates
 
 

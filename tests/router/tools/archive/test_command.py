@@ -72,6 +72,22 @@ def test_explain_shows_estimates_attempts_and_feedback(written: Path) -> None:
     assert "answered from the cache (exact): nothing was decided" in cached.stdout
 
 
+@pytest.mark.parametrize(
+    ("locked", "why"),
+    [
+        (True, "d1 had asked for the tools whose results it was sent: nothing was decided"),
+        (False, "no plan could be chosen: nothing was decided"),
+    ],
+)
+def test_explain_tells_why_nothing_was_decided(config: Path, *, locked: bool, why: str) -> None:
+    async def write() -> None:
+        async with opened_storage(load_config(config, {}), {}) as storage:
+            await storage.decisions.record(replace(RECORD, choice=None, locked=locked))
+
+    asyncio.run(write())
+    assert why in run("explain", RECORD.id, "--config", config).stdout
+
+
 def test_explain_shows_the_parts_of_the_tokens(config: Path) -> None:
     attempt = replace(
         RECORD.attempts[-1],
