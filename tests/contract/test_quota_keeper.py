@@ -77,7 +77,8 @@ async def test_tokens_are_given_back_when_fewer_were_used(quota: QuotaKeeper) ->
     tenant = acme(tokens_per_minute=1_000)
     assert (await quota.reserve(tenant, take(0, 900))).tokens == 100
     assert (await refused(quota, tenant, take(1, 200))).quota == "tokens_per_minute"
-    assert (await quota.settle(take(0, 900), 300, 0.0)).tokens == 700
+    left = await quota.settle(take(0, 900), 300, 0.0)  # a token comes back every 60 ms
+    assert left.tokens == pytest.approx(700, abs=SLACK_MS / 60)
     await quota.reserve(tenant, take(1, 200))
 
 
