@@ -46,12 +46,14 @@ async def test_a_turn_without_content_is_seen_as_the_question_before(core: Core)
 
 
 async def test_what_a_map_is_fitted_to_is_what_the_policy_saw(core: Core) -> None:
-    service = core.reloaded(f"{CONFIG}\nmap: {{sample_embeddings: 8}}\n")
-    for request in (turn(QUESTION), turn(QUESTION, "yes, please")):
+    service = core.reloaded(f"{CONFIG}\nmap: {{sample_embeddings: 1}}\n")  # the newest one
+    found = list[bytes]()
+    for request in (turn(QUESTION), turn(QUESTION, "yes, please"), turn("yes, please")):
         await service.complete(request)
-    await core.background.drain()
-    question, again = await core.storage.survey.embeddings()
-    assert again.vector == question.vector
+        await core.background.drain()
+        found += [sample.vector for sample in await core.storage.survey.embeddings()]
+    question, again, other = found
+    assert again == question != other
 
 
 async def test_a_turn_costs_one_embedding(core: Core) -> None:
