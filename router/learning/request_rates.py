@@ -1,4 +1,4 @@
-"""What is learned for the price of a request: sums over what providers have reported.
+"""Learns what prices of requests depend on: sums over what providers have reported.
 
 Of every deployment: tokens and bytes, how much of a warm prefix it read from its cache, and how
 much of the rest it wrote there. Of every application: how many turns were a first, a second or a
@@ -22,7 +22,7 @@ KEPT: Final = 0.5 ** (1 / 500)
 _MOST_BYTES: Final = 60_000.0
 """Bytes that one request counts for at most, so that none drowns all others."""
 _MOST_REPORTED: Final = 2_000.0
-"""The same of a call that its caller reports: who lies counts by his requests, not their size."""
+"""The same of a call that its caller reports: false reports weigh by their number, not size."""
 _PLAUSIBLE: Final = (0.05, 1.0)
 """Tokens per byte outside of these tell of images, hidden prompts or parts that were left out."""
 _MOST_GROWTH: Final = 200_000.0

@@ -1,4 +1,4 @@
-"""What requests leave to the next ones for a while: circuit breakers, sessions, conversations."""
+"""Keeps what requests leave to the next ones: circuit breakers, sessions, conversations."""
 
 from __future__ import annotations
 
