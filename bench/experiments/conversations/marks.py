@@ -15,7 +15,7 @@ WORTH: Final = 0.010
 """Gain of an oracle from which on there is something to be had."""
 LEAST_SHARE: Final = 0.7
 LEAST_GAIN: Final = -0.004
-"""An oracle's gain below this counts as nothing to be had."""
+"""Least gain where an oracle has less than that."""
 LEAST_ABOVE_RULE: Final = -0.002
 MEAN_ABOVE_RULE: Final = 0.004
 AIMED_SHARE: Final = 0.9
