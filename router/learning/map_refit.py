@@ -80,8 +80,7 @@ def remapped_events(
     """Returns the events of stored decisions, the oldest first, in contexts of the new map.
 
     Where nothing was chosen rates are learned all the same. Re-asks and audits are not on record,
-    so they are missing. The second result is the number of
-    decisions that the new map cannot read.
+    so they are missing. The second result is the number of decisions that the new map cannot read.
     """
     events: list[JoinedEvent] = []
     skipped = 0

@@ -22,7 +22,7 @@ KEPT: Final = 0.5 ** (1 / 500)
 _MOST_BYTES: Final = 60_000.0
 """Bytes that one request counts for at most, so that none drowns all others."""
 _MOST_REPORTED: Final = 2_000.0
-"""The same of a call that its caller reports: false reports weigh by their number, not size."""
+"""Bytes that a reported call counts for at most: false reports weigh by number, not size."""
 _PLAUSIBLE: Final = (0.05, 1.0)
 """Tokens per byte outside of these tell of images, hidden prompts or parts that were left out."""
 _MOST_GROWTH: Final = 200_000.0

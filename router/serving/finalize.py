@@ -94,8 +94,8 @@ class Finalizer:
         A turn of `DECIDE` is not answered yet: its outcome finds what came before it by its id.
         """
         if state.mode is not Mode.DECIDE:
-            key = state.turn_keys.own
-            known = state.turn_after(self._catalog, self._turns.remember_s)
+            state.after = state.turn_after(self._catalog, self._turns.remember_s)
+            key, known = state.turn_keys.own, state.after
         else:
             key, known = state.id, state.conversation if state.conversation.turns else None
         return () if known is None else (self._turns.keep(key, known),)

@@ -9,7 +9,6 @@ from router.domain import MS_PER_S
 from router.domain.catalog import Arm, Catalog, Deployment, Plan
 from router.domain.chat import Answer, FinishReason
 from router.domain.conversations import (
-    REMEMBER_S,
     Conversation,
     TurnKeys,
     after_turn,
@@ -60,7 +59,8 @@ class RequestState:
     prices: of this request, as one that begins until the turns before are known.
     refused: by the quota, so nothing is held.
     conversation: the turns before, as far as they are known. knows_asker: the last of them
-    answered the last question, or went on with it. application: see `TurnFacts`.
+    answered the last question, or went on with it. after: the turns with this one, once a call has
+    answered it. application: see `TurnFacts`.
     turn_keys: by which the turns before are found, and this one is kept.
     locked_to: the deployment that asked for the tools whose results it is sent, where nothing is to
     be chosen; else "".
@@ -94,6 +94,7 @@ class RequestState:
     refused: bool = False
     conversation: Conversation = field(default_factory=Conversation)
     knows_asker: bool = False
+    after: Conversation | None = None
     application: str = ""
     said: Said = ()
     turn_keys: TurnKeys = field(default_factory=TurnKeys)
@@ -188,7 +189,7 @@ class RequestState:
         able = [d.name for d in deployments if self.needs.met_by(d)]
         run.deployment = next((name for name in able if self.is_healthy(name)), able[0])
 
-    def turn_after(self, catalog: Catalog, remember_s: int = REMEMBER_S) -> Conversation | None:
+    def turn_after(self, catalog: Catalog, remember_s: int) -> Conversation | None:
         """Returns the conversation with this turn; None where no call answered it.
 
         remember_s: how long what was read is carried along.
@@ -209,14 +210,13 @@ class RequestState:
 
     def _turn_facts(self, catalog: Catalog) -> TurnFacts:
         spent_usd = sum(a.cost_usd for a in self.run.attempts) if self.run else 0.0
-        after = self.turn_after(catalog)
         return TurnFacts(
             application=self.application,
             number=turn_number(self.conversation, self.request.chat),
             input_bytes=0 if self.needs.images else self.needs.input_bytes,
             warm=warm_everywhere(self.conversation, catalog.deployments(), self.began_ms),
             spent_usd=self.conversation.spent_usd + spent_usd,
-            stay_usd=(after or self.conversation).stay_usd,
+            stay_usd=(self.after or self.conversation).stay_usd,
             key=self.turn_keys.own if self.mode is Mode.DECIDE else "",
         )
 
