@@ -17,8 +17,8 @@ from router.domain.chat import ChatRequest
 from router.domain.records import DecisionRecord, FeedbackReceipt, FeedbackReport, OutcomeReport
 from router.domain.requests import Completion, Live, RouteRequest, RoutingOptions, WeightOverrides
 from router.domain.tenants import Tenant
+from router.doors.checks import ID, RequestLimits, Violations
 from router.rpc import convert_out
-from router.rpc.checks import ID, RequestLimits, Violations
 from router.rpc.convert_chat import ChatReader, given, is_laborious, too_long
 from router.rpc.interceptor import current_decision, current_tenant
 from router.runtime.fair_queue import CheckPool

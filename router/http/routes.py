@@ -1,0 +1,97 @@
+"""The paths that are served, and the short handlers behind some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from router.domain.catalog import Catalog
+from router.domain.errors import FieldViolation
+from router.domain.tenants import Tenant
+from router.http.answering import Asked, ChatHandler, Desk
+from router.http.chat_completions import ChatCompletionBody, ChatCompletionReader, decode_chat
+from router.http.guard import Exchange, Route
+from router.http.openai_form import ChatCompletionWriter, OpenAiErrors
+from router.http.options import AUTO
+from router.http.reading import ChatBuilder
+from router.http.status import UnknownModel
+
+OPENAI = OpenAiErrors()
+Serves = Callable[[str], bool]
+LIVE, WHOLE = "live", ""
+
+
+def routes_of(desk: Desk, serves: Serves) -> Mapping[str, Mapping[str, Route]]:
+    """serves: tells whether a component of the process does, "" for the whole."""
+    chat = ChatHandler(desk, decode_chat, read_chat)
+    models = ModelsHandler(desk)
+    listed = Route("Models", models, OPENAI, has_body=False)
+    return {
+        "/v1/chat/completions": {"POST": Route("ChatCompletions", chat, OPENAI)},
+        "/v1/models": {"GET": listed},
+        "/v1/models/": {"GET": listed},
+        "/livez": {"GET": Route("Livez", ProbeHandler(serves, LIVE), OPENAI, is_open=True)},
+        "/readyz": {"GET": Route("Readyz", ProbeHandler(serves, WHOLE), OPENAI, is_open=True)},
+    }
+
+
+def read_chat(body: ChatCompletionBody, builder: ChatBuilder, desk: Desk) -> Asked:
+    usage = body.stream_options is not None and bool(body.stream_options.include_usage)
+    writer = ChatCompletionWriter(desk.new_id, desk.clock(), body.model, tells_usage=usage)
+    chat = ChatCompletionReader(builder).read(body)
+    return Asked(body.model, chat, dict(body.metadata or {}), bool(body.stream), writer)
+
+
+class ProbeHandler:
+    """Answers 200 while the component serves, else 503."""
+
+    def __init__(self, serves: Serves, component: str) -> None:
+        self._serves = serves
+        self._component = component
+
+    async def __call__(self, call: Exchange, _: bytes) -> None:
+        serving = self._serves(self._component)
+        await call.reply(200 if serving else 503, {"serving": serving}, [])
+
+
+class ModelsHandler:
+    """Lists what `model` may name: `auto`, plans, arms that the tenant may use."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def __call__(self, call: Exchange, _: bytes) -> None:
+        models = models_of(self._desk.live.service.catalog, call.tenant)
+        if not call.path_rest:
+            await call.reply(200, {"object": "list", "data": list(models.values())}, [])
+        elif call.path_rest in models:
+            await call.reply(200, models[call.path_rest], [])
+        else:
+            raise UnknownModel(FieldViolation("model", "name one of GET /v1/models"))
+
+
+def models_of(catalog: Catalog, tenant: Tenant) -> dict[str, dict[str, Any]]:
+    """Returns them by name. An arm hides a plan of its name, which calls it alone."""
+    may = tenant.limits.arms
+    windows = {
+        name: max(d.context_window_tokens for d in arm.deployments)
+        for name, arm in catalog.arms.items()
+        if not may or name in may
+    }
+    found = {AUTO: _model(AUTO, "auto", max(windows.values(), default=0))}
+    for plan in catalog.plans.values():
+        if windows.keys() >= set(plan.arms):
+            window = max(windows[arm] for arm in plan.rungs)
+            found[plan.name] = _model(plan.name, "plan", window) | {"arms": list(plan.arms)}
+    return found | {name: _model(name, "arm", window) for name, window in windows.items()}
+
+
+def _model(name: str, kind: str, window: int) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "adaptive-router",
+        "kind": kind,
+        "context_window": window,
+    }
