@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from router.domain.chat import (
     ChatRequest,
     Content,
     Format,
     Message,
+    OpaquePart,
     ResponseFormat,
     Role,
     Sampling,
@@ -22,7 +22,8 @@ from router.domain.chat import (
     ToolChoice,
     ToolMode,
 )
-from router.http.reading import ChatBuilder, raw_text
+from router.http.opaque import unpacked
+from router.http.reading import NOTHING, ChatBuilder, raw_text
 
 Object = dict[str, Any]
 MOST_CHOICES: Final = 1
@@ -57,12 +58,13 @@ class WireMessage(msgspec.Struct):
     tool_calls: list[WireCall] | None = None
     tool_call_id: str | None = None
     refusal: str | None = None
+    router_opaque: list[str] | None = None
 
 
 class WireToolFunction(msgspec.Struct):
     name: str
     description: str | None = None
-    parameters: msgspec.Raw | UnsetType | None = UNSET
+    parameters: msgspec.Raw = NOTHING
 
 
 class WireTool(msgspec.Struct):
@@ -72,7 +74,7 @@ class WireTool(msgspec.Struct):
 
 class WireSchema(msgspec.Struct):
     name: str = ""
-    schema: msgspec.Raw | UnsetType | None = UNSET
+    schema: msgspec.Raw = NOTHING
 
 
 class WireFormat(msgspec.Struct):
@@ -172,7 +174,7 @@ class ChatCompletionReader:
         calls = enumerate(wire.tool_calls or [])
         message = Message(
             role=role or Role.USER,
-            parts=self._content(wire, field),
+            parts=(*_own(wire), *self._content(wire, field)),
             tool_calls=tuple(self._call(c, f"{field}.tool_calls[{i}]") for i, c in calls),
             tool_call_id=wire.tool_call_id or "",
         )
@@ -205,9 +207,7 @@ class ChatCompletionReader:
             return Tool("")
         function = wire.function
         schema = raw_text(function.parameters)
-        return self._build.tool(
-            function.name, function.description or "", "" if schema == "null" else schema, field
-        )
+        return self._build.tool(function.name, function.description or "", schema, field)
 
     def _choice(self, wire: str | WireChoice | None) -> ToolChoice:
         if isinstance(wire, WireChoice):
@@ -241,3 +241,8 @@ class ChatCompletionReader:
             seed=body.seed,
         )
         return self._build.sampling(sampling, {"max_output_tokens": limit})
+
+
+def _own(wire: WireMessage) -> list[OpaquePart]:
+    parts = [unpacked(text) for text in wire.router_opaque or []]
+    return [part for part in parts if part is not None]

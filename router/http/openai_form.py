@@ -10,6 +10,7 @@ import msgspec
 from router.domain import errors as e
 from router.domain.chat import Answer, Delta, FinishReason, TextDelta, ToolCall, Usage
 from router.domain.requests import Completion
+from router.http.opaque import packed
 from router.http.options import receipt
 from router.http.status import OWN_FAULT, Problem, UnknownModel
 
@@ -111,10 +112,11 @@ class ChatCompletionWriter:
         told = {"router": receipt(done.record, done.quota_left)}
         finish = FINISH[done.answer.finish_reason]
         self._model = done.record.model or self._model
+        carried = _carried(done.answer)
         if not self._tells_usage:
-            return self._chunk({}, finish, **told) + DONE
+            return self._chunk(carried, finish, **told) + DONE
         usage = event(self._body([]) | {"usage": usage_of(done.answer.usage)} | told)
-        return self._chunk({}, finish) + usage + DONE
+        return self._chunk(carried, finish) + usage + DONE
 
     def _chunk(self, delta: Object, finish: str | None = None, **more: object) -> bytes:
         if not self._is_begun:
@@ -141,7 +143,13 @@ def _message(answer: Answer) -> Object:
         message["tool_calls"] = [_call(call) for call in answer.tool_calls]
     elif not answer.refusal:
         message["content"] = answer.text
-    return message
+    return message | _carried(answer)
+
+
+def _carried(answer: Answer) -> Object:
+    """Returns what a client hands back with the message, where there is any."""
+    parts = [packed(part) for part in answer.opaque]
+    return {"router_opaque": parts} if parts else {}
 
 
 def _call(call: ToolCall) -> Object:

@@ -13,6 +13,7 @@ from router.http.status import HeadersTooLarge, UnsentBody, status_of
 MOST_HEAD_BYTES: Final = 65_536
 IDLE_S: Final = 75.0
 """Longer than the minute for which load balancers keep connections."""
+LINGER_S: Final = 2.0
 LINE: Final = "line"
 """The key under which a request's state holds its connection."""
 
@@ -31,6 +32,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.on_lost: Callable[[], object] | None = None
         self._head_bytes = 0
         self._in_head = True
+        self._is_refused = False
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -47,6 +49,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.on_lost()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
@@ -106,14 +110,21 @@ class BoundedProtocol(HttpToolsProtocol):
             self.drop()
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer what never came to a handler, and close."""
-        if self.transport.is_closing():
+        """Answer what never came to a handler, and close once it can have been read."""
+        if self._is_refused or self.transport.is_closing():
             return
+        self._is_refused = True
+        self._unwatch_head()
         if self.cycle is None or self.cycle.response_complete:
             body = b'{"error":{"message":"%s","type":"invalid_request_error"}}' % message.encode()
             head = b"HTTP/1.1 %d \r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
             self.transport.write(head % (status, len(body)) + b"connection: close\r\n\r\n" + body)
-        self.transport.close()
+        if self.transport.can_write_eof():
+            # Closed over unread bytes, the peer would be reset before it reads why.
+            self.transport.write_eof()
+            self._head_timer = self.loop.call_later(LINGER_S, self.transport.abort)
+        else:
+            self.transport.close()
 
 
 _LARGE_HEAD: Final = f"send at most {MOST_HEAD_BYTES} bytes of headers"

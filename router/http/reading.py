@@ -24,8 +24,8 @@ from router.domain.errors import FieldViolation, PromptTooLong
 from router.doors.checks import ID, RequestLimits, Violations
 
 IMAGE_URLS: Final = ("https://", "http://", "data:image/")
+NOTHING: Final = msgspec.Raw()
 DETAILS: Final = frozenset(("", "low", "high", "auto"))
-encoded_json: Final = msgspec.json.Encoder().encode
 
 
 class ChatBuilder:
@@ -141,9 +141,10 @@ class ChatBuilder:
             found.add(field, "the last message must be the user's or a tool's")
 
 
-def raw_text(raw: msgspec.Raw | msgspec.UnsetType | None) -> str:
+def raw_text(raw: msgspec.Raw) -> str:
     """Returns JSON text as it was written, "" where there is none."""
-    return bytes(raw).decode() if isinstance(raw, msgspec.Raw) else ""
+    text = bytes(raw).decode()
+    return "" if text == "null" else text
 
 
 def _says_something(message: Message) -> bool:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from router.domain.catalog import Catalog
 from router.domain.errors import FieldViolation
 from router.domain.tenants import Tenant
+from router.doors.checks import Violations
 from router.http.answering import Asked, ChatHandler, Desk
+from router.http.anthropic_form import AnthropicErrors, MessagesWriter
+from router.http.bodies import decoded
 from router.http.chat_completions import ChatCompletionBody, ChatCompletionReader, decode_chat
 from router.http.guard import Exchange, Route
+from router.http.messages import MessagesBody, MessagesReader, decode_messages
 from router.http.openai_form import ChatCompletionWriter, OpenAiErrors
 from router.http.options import AUTO
 from router.http.reading import ChatBuilder
 from router.http.status import UnknownModel
 
 OPENAI = OpenAiErrors()
+ANTHROPIC = AnthropicErrors()
 Serves = Callable[[str], bool]
 LIVE, WHOLE = "live", ""
 
@@ -24,10 +30,14 @@ LIVE, WHOLE = "live", ""
 def routes_of(desk: Desk, serves: Serves) -> Mapping[str, Mapping[str, Route]]:
     """serves: tells whether a component of the process does, "" for the whole."""
     chat = ChatHandler(desk, decode_chat, read_chat)
+    messages = ChatHandler(desk, decode_messages, read_messages)
+    counted = CountHandler(desk)
     models = ModelsHandler(desk)
     listed = Route("Models", models, OPENAI, has_body=False)
     return {
         "/v1/chat/completions": {"POST": Route("ChatCompletions", chat, OPENAI)},
+        "/v1/messages": {"POST": Route("Messages", messages, ANTHROPIC)},
+        "/v1/messages/count_tokens": {"POST": Route("CountTokens", counted, ANTHROPIC)},
         "/v1/models": {"GET": listed},
         "/v1/models/": {"GET": listed},
         "/livez": {"GET": Route("Livez", ProbeHandler(serves, LIVE), OPENAI, is_open=True)},
@@ -40,6 +50,30 @@ def read_chat(body: ChatCompletionBody, builder: ChatBuilder, desk: Desk) -> Ask
     writer = ChatCompletionWriter(desk.new_id, desk.clock(), body.model, tells_usage=usage)
     chat = ChatCompletionReader(builder).read(body)
     return Asked(body.model, chat, dict(body.metadata or {}), bool(body.stream), writer)
+
+
+def read_messages(body: MessagesBody, builder: ChatBuilder, desk: Desk) -> Asked:
+    writer = MessagesWriter(desk.new_id, body.model)
+    chat = MessagesReader(builder).read(body)
+    return Asked(body.model, chat, body.metadata or {}, bool(body.stream), writer)
+
+
+class CountHandler:
+    """Guesses the tokens of a request on the safe side: no provider is asked."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def __call__(self, call: Exchange, body: bytes) -> None:
+        count = await self._desk.read(call.tenant.name, body, partial(self._count, body))
+        await call.reply(200, {"input_tokens": count}, [])
+
+    def _count(self, body: bytes) -> int:
+        found = Violations()
+        builder = ChatBuilder(found, self._desk.limits)
+        chat = MessagesReader(builder, needs_limit=False).read(decoded(body, decode_messages))
+        found.done()
+        return chat.estimated_input_tokens
 
 
 class ProbeHandler:
@@ -63,7 +97,7 @@ class ModelsHandler:
     async def __call__(self, call: Exchange, _: bytes) -> None:
         models = models_of(self._desk.live.service.catalog, call.tenant)
         if not call.path_rest:
-            await call.reply(200, {"object": "list", "data": list(models.values())}, [])
+            await call.reply(200, _listing(list(models.values())), [])
         elif call.path_rest in models:
             await call.reply(200, models[call.path_rest], [])
         else:
@@ -86,11 +120,21 @@ def models_of(catalog: Catalog, tenant: Tenant) -> dict[str, dict[str, Any]]:
     return found | {name: _model(name, "arm", window) for name, window in windows.items()}
 
 
+def _listing(models: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns them in the forms of OpenAI and of Anthropic at once."""
+    first, last = models[0]["id"], models[-1]["id"]
+    ends = {"has_more": False, "first_id": first, "last_id": last}
+    return {"object": "list", "data": models} | ends
+
+
 def _model(name: str, kind: str, window: int) -> dict[str, Any]:
     return {
         "id": name,
         "object": "model",
+        "type": "model",
+        "display_name": name,
         "created": 0,
+        "created_at": "1970-01-01T00:00:00Z",
         "owned_by": "adaptive-router",
         "kind": kind,
         "context_window": window,
