@@ -71,6 +71,16 @@ class ChatHandler:
         self._read = read
 
     async def __call__(self, call: Exchange, body: bytes) -> None:
+        request, asked = await self.request(call, body)
+        if asked.streams:
+            await self._stream(call, request, asked.writer)
+            return
+        done = await self._desk.live.service.complete(request)
+        call.decision_id = done.record.id
+        await call.reply(200, asked.writer.whole(done), receipt_headers(done.record))
+
+    async def request(self, call: Exchange, body: bytes) -> tuple[RouteRequest, Asked]:
+        """Returns what to route, and how it was asked. Raises InvalidRequest, Overloaded."""
         desk = self._desk
         read = partial(self._asked, call, body)
         asked, wishes = await desk.read(call.tenant.name, body, read)
@@ -78,12 +88,7 @@ class ChatHandler:
         request = RouteRequest(
             call.tenant, asked.chat, wishes.options, deadline_s, wishes.task, wishes.plan
         )
-        if asked.streams:
-            await self._stream(call, request, asked.writer)
-            return
-        done = await desk.live.service.complete(request)
-        call.decision_id = done.record.id
-        await call.reply(200, asked.writer.whole(done), receipt_headers(done.record))
+        return request, asked
 
     def _asked(self, call: Exchange, body: bytes) -> tuple[Asked, Wishes]:
         desk, found = self._desk, Violations()

@@ -32,6 +32,9 @@ from router.http.status import (
     problem_of,
 )
 
+NAMED_STEP: Final = 3
+ANY: Final = "*"
+"""Stands in the path of a route where a request names something: /v1/models/*."""
 BEARER: Final = b"bearer "
 DRAIN_S: Final = 2.0
 """Time for a caller that was refused while it sends to read why."""
@@ -58,13 +61,13 @@ class ErrorForm(Protocol):
 
 @dataclass(slots=True)
 class Exchange:
-    """A request and its response. line: its connection. path_rest: behind the route's prefix.
+    """A request and its response. line: its connection. named: in its path.
 
     answers: writes one message to the connection. stall_s: for the caller to read one.
     """
 
     headers: Mapping[bytes, bytes]
-    path_rest: str
+    named: str
     line: Any
     answers: Callable[[Any], Awaitable[None]]
     stall_s: float
@@ -122,7 +125,7 @@ class Route:
 
 
 class RequestGuard:
-    """The ASGI application. routes: by path, then by method; a path that ends in / is a prefix.
+    """The ASGI application. routes: by path, then by method.
 
     observe(method, code, seconds) is told of every request. form: of errors beside the routes.
     """
@@ -204,8 +207,11 @@ class RequestGuard:
         found = self._routes.get(path)
         if found is not None:
             return found, ""
-        prefix, slash, rest = path.rpartition("/")
-        return self._routes.get(prefix + slash, {}), rest
+        steps = path.split("/")
+        if len(steps) <= NAMED_STEP:
+            return {}, ""
+        name, steps[NAMED_STEP] = steps[NAMED_STEP], ANY
+        return self._routes.get("/".join(steps), {}), name
 
     async def _served(self, route: Route, call: Exchange, receive: Receive) -> None:
         if route.is_open:

@@ -14,6 +14,12 @@ from router.http.answering import Asked, ChatHandler, Desk
 from router.http.anthropic_form import AnthropicErrors, MessagesWriter
 from router.http.bodies import decoded
 from router.http.chat_completions import ChatCompletionBody, ChatCompletionReader, decode_chat
+from router.http.decisions import (
+    DecideHandler,
+    DecisionHandler,
+    FeedbackHandler,
+    OutcomeHandler,
+)
 from router.http.guard import Exchange, Route
 from router.http.messages import MessagesBody, MessagesReader, decode_messages
 from router.http.openai_form import ChatCompletionWriter, OpenAiErrors
@@ -33,13 +39,18 @@ def routes_of(desk: Desk, serves: Serves) -> Mapping[str, Mapping[str, Route]]:
     messages = ChatHandler(desk, decode_messages, read_messages)
     counted = CountHandler(desk)
     models = ModelsHandler(desk)
+    explained = DecisionHandler(desk)
     listed = Route("Models", models, OPENAI, has_body=False)
     return {
         "/v1/chat/completions": {"POST": Route("ChatCompletions", chat, OPENAI)},
         "/v1/messages": {"POST": Route("Messages", messages, ANTHROPIC)},
         "/v1/messages/count_tokens": {"POST": Route("CountTokens", counted, ANTHROPIC)},
         "/v1/models": {"GET": listed},
-        "/v1/models/": {"GET": listed},
+        "/v1/models/*": {"GET": listed},
+        "/v1/decisions": {"POST": Route("Decisions", DecideHandler(desk, chat), OPENAI)},
+        "/v1/decisions/*": {"GET": Route("Decision", explained, OPENAI, has_body=False)},
+        "/v1/decisions/*/outcome": {"POST": Route("Outcome", OutcomeHandler(desk), OPENAI)},
+        "/v1/feedback": {"POST": Route("Feedback", FeedbackHandler(desk), OPENAI)},
         "/livez": {"GET": Route("Livez", ProbeHandler(serves, LIVE), OPENAI, is_open=True)},
         "/readyz": {"GET": Route("Readyz", ProbeHandler(serves, WHOLE), OPENAI, is_open=True)},
     }
@@ -96,10 +107,10 @@ class ModelsHandler:
 
     async def __call__(self, call: Exchange, _: bytes) -> None:
         models = models_of(self._desk.live.service.catalog, call.tenant)
-        if not call.path_rest:
+        if not call.named:
             await call.reply(200, _listing(list(models.values())), [])
-        elif call.path_rest in models:
-            await call.reply(200, models[call.path_rest], [])
+        elif call.named in models:
+            await call.reply(200, models[call.named], [])
         else:
             raise UnknownModel(FieldViolation("model", "name one of GET /v1/models"))
 
