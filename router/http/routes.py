@@ -25,10 +25,13 @@ from router.http.messages import MessagesBody, MessagesReader, decode_messages
 from router.http.openai_form import ChatCompletionWriter, OpenAiErrors
 from router.http.options import AUTO
 from router.http.reading import ChatBuilder
+from router.http.responses import ResponsesBody, ResponsesReader, decode_responses
+from router.http.responses_form import ResponsesErrors, ResponsesWriter
 from router.http.status import UnknownModel
 
 OPENAI = OpenAiErrors()
 ANTHROPIC = AnthropicErrors()
+RESPONSES = ResponsesErrors()
 Serves = Callable[[str], bool]
 LIVE, WHOLE = "live", ""
 
@@ -37,6 +40,7 @@ def routes_of(desk: Desk, serves: Serves) -> Mapping[str, Mapping[str, Route]]:
     """serves: tells whether a component of the process does, "" for the whole."""
     chat = ChatHandler(desk, decode_chat, read_chat)
     messages = ChatHandler(desk, decode_messages, read_messages)
+    responses = ChatHandler(desk, decode_responses, read_responses)
     counted = CountHandler(desk)
     models = ModelsHandler(desk)
     explained = DecisionHandler(desk)
@@ -45,6 +49,7 @@ def routes_of(desk: Desk, serves: Serves) -> Mapping[str, Mapping[str, Route]]:
         "/v1/chat/completions": {"POST": Route("ChatCompletions", chat, OPENAI)},
         "/v1/messages": {"POST": Route("Messages", messages, ANTHROPIC)},
         "/v1/messages/count_tokens": {"POST": Route("CountTokens", counted, ANTHROPIC)},
+        "/v1/responses": {"POST": Route("Responses", responses, RESPONSES)},
         "/v1/models": {"GET": listed},
         "/v1/models/*": {"GET": listed},
         "/v1/decisions": {"POST": Route("Decisions", DecideHandler(desk, chat), OPENAI)},
@@ -67,6 +72,13 @@ def read_messages(body: MessagesBody, builder: ChatBuilder, desk: Desk) -> Asked
     writer = MessagesWriter(desk.new_id, body.model)
     chat = MessagesReader(builder).read(body)
     return Asked(body.model, chat, body.metadata or {}, bool(body.stream), writer)
+
+
+def read_responses(body: ResponsesBody, builder: ChatBuilder, desk: Desk) -> Asked:
+    metadata = dict(body.metadata or {})
+    writer = ResponsesWriter(desk.new_id, desk.clock(), body.model, metadata)
+    chat = ResponsesReader(builder).read(body)
+    return Asked(body.model, chat, metadata, bool(body.stream), writer)
 
 
 class CountHandler:
