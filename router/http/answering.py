@@ -35,7 +35,7 @@ class AnswerWriter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedChat:
     """A request as a dialect has it. metadata: may hold wishes. streams: as events."""
 
     model: str
@@ -59,7 +59,7 @@ class Desk:
         return read() if len(body) <= QUICK_BYTES else await self.checks.run(tenant, read)
 
 
-ReadChat = Callable[[Any, ChatBuilder, Desk], Asked]
+ReadChat = Callable[[Any, ChatBuilder, Desk], AskedChat]
 
 
 class ChatHandler:
@@ -79,7 +79,7 @@ class ChatHandler:
         call.decision_id = done.record.id
         await call.reply(200, asked.writer.whole(done), receipt_headers(done.record))
 
-    async def request(self, call: Exchange, body: bytes) -> tuple[RouteRequest, Asked]:
+    async def request(self, call: Exchange, body: bytes) -> tuple[RouteRequest, AskedChat]:
         """Returns what to route, and how it was asked. Raises InvalidRequest, Overloaded."""
         desk = self._desk
         read = partial(self._asked, call, body)
@@ -90,7 +90,7 @@ class ChatHandler:
         )
         return request, asked
 
-    def _asked(self, call: Exchange, body: bytes) -> tuple[Asked, Wishes]:
+    def _asked(self, call: Exchange, body: bytes) -> tuple[AskedChat, Wishes]:
         desk, found = self._desk, Violations()
         builder = ChatBuilder(found, desk.limits)
         asked = self._read(decoded(body, self._decode), builder, desk)

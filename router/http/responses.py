@@ -101,7 +101,7 @@ _TEXTS: Final = ("input_text", "output_text", "text")
 
 
 @dataclass(slots=True)
-class _Turn:
+class _AssistantTurn:
     """Items of one assistant's turn: they are one message."""
 
     parts: list[Part] = field(default_factory=list)
@@ -140,7 +140,7 @@ class ResponsesReader:
         if isinstance(body.input, str):
             yield Message(Role.USER, (TextPart(body.input),))
             return
-        turn = _Turn()
+        turn = _AssistantTurn()
         for number, item in enumerate(body.input):
             place = f"input[{number}]"
             if item.type == "function_call":
