@@ -47,6 +47,8 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "infinite": (body()[:-1] + b',"temperature":1e999}', 400, "temperature"),
     "a key twice": (body()[:-1] + b',"model":"a"}', 400, "model"),
     "a key twice within": (body().replace(b'"role"', b'"role": "user", "role"'), 400, "role"),
+    "many values": (b'{"model":"auto","messages":[' + b"[]," * 1_000_000, 400, "request"),
+    "many keys": (b'{"model":"auto",' + b'"":0,' * 500_000, 400, "request"),
     "deep": (DEEP, 400, "request"),
     "deep and broken": (b"[" * 200_000, 400, "request"),
     "wrong type": (body(temperature="hot"), 400, "temperature"),
