@@ -14,7 +14,7 @@ from router.domain.chat import ChatRequest, Delta
 from router.domain.requests import Completion, Live, RouteRequest
 from router.doors.checks import RequestLimits, Violations
 from router.http.bodies import decoded
-from router.http.guard import EVENTS, Exchange
+from router.http.exchange import EVENTS, Exchange
 from router.http.options import Wishes, WishReader, deadline_of, named, receipt_headers
 from router.http.reading import ChatBuilder
 from router.runtime.fair_queue import CheckPool

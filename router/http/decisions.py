@@ -11,7 +11,7 @@ from router.domain.tenants import QuotaLeft
 from router.doors.reports import check_feedback, check_outcome, checked_id
 from router.http.answering import ChatHandler, Desk
 from router.http.bodies import decoded
-from router.http.guard import Exchange
+from router.http.exchange import Exchange
 from router.http.options import receipt, receipt_headers
 
 CREATED: Final = 201

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NoReturn, Protocol
 from uuid import uuid4
 
-import msgspec
 import structlog
 
 from router.domain.errors import (
-    DeadlineTooShort,
     FieldViolation,
     RouterError,
     ShuttingDown,
@@ -23,8 +21,8 @@ from router.domain.errors import (
 from router.domain.tenants import Tenant
 from router.doors.house import House
 from router.http.bodies import Receive, check_content_type, check_length, read_body
+from router.http.exchange import JSON, Exchange, encoded
 from router.http.status import (
-    Header,
     Problem,
     UnknownMethod,
     UnknownPath,
@@ -38,13 +36,6 @@ ANY: Final = "*"
 BEARER: Final = b"bearer "
 DRAIN_S: Final = 2.0
 """Time for a caller that was refused while it sends to read why."""
-JSON: Final[Header] = (b"content-type", b"application/json")
-EVENTS: Final[list[Header]] = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-store"),
-]
-_encode = msgspec.json.Encoder().encode
-
 Authenticate = Callable[[str], Awaitable[Tenant]]
 Observe = Callable[[str, str, float], None]
 
@@ -57,57 +48,6 @@ class ErrorForm(Protocol):
     def event(self, problem: Problem) -> bytes:
         """As the last event of a stream."""
         ...
-
-
-@dataclass(slots=True)
-class Exchange:
-    """A request and its response. line: its connection. named: in its path.
-
-    answers: writes one message to the connection. stall_s: for the caller to read one.
-    """
-
-    headers: Mapping[bytes, bytes]
-    named: str
-    line: Any
-    answers: Callable[[Any], Awaitable[None]]
-    stall_s: float
-    tenant: Tenant = field(default_factory=lambda: Tenant(""))
-    decision_id: str = ""
-    is_begun: bool = False
-    is_gone: bool = False
-    is_read: bool = False
-
-    def text(self, name: bytes) -> str:
-        return self.headers.get(name, b"").decode("latin-1").strip()
-
-    async def reply(self, status: int, body: object, headers: list[Header]) -> None:
-        """Answer with JSON as a whole."""
-        encoded = body if isinstance(body, bytes) else _encode(body)
-        await self.begin(status, [JSON, (b"content-length", b"%d" % len(encoded)), *headers])
-        await self.write(encoded, more=False)
-
-    async def begin(self, status: int, headers: list[Header]) -> None:
-        self.is_begun = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def write(self, piece: bytes, *, more: bool = True) -> None:
-        """Raises DeadlineTooShort where the caller reads nothing."""
-        await self._send({"type": "http.response.body", "body": piece, "more_body": more})
-
-    async def _send(self, message: Any) -> None:
-        if not self.line.flow.write_paused:
-            await self.answers(message)
-            return
-        try:
-            async with asyncio.timeout(self.stall_s):
-                await self.answers(message)
-        except TimeoutError:
-            self.is_gone = True
-            self.line.on_lost = None
-            self.line.transport.abort()
-            raise DeadlineTooShort(
-                f"nothing was read from the stream for {self.stall_s:g} s: read it as it comes"
-            ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +198,7 @@ class RequestGuard:
         self, call: Exchange, form: ErrorForm, problem: Problem, receive: Receive
     ) -> None:
         """Answer while the body is on its way: closed at once, its caller would not read why."""
-        body = _encode(form.whole(problem))
+        body = encoded(form.whole(problem))
         length = (b"content-length", b"%d" % len(body))
         await call.begin(
             problem.status, [JSON, length, *problem.headers, (b"connection", b"close")]

@@ -20,7 +20,8 @@ from router.http.decisions import (
     FeedbackHandler,
     OutcomeHandler,
 )
-from router.http.guard import Exchange, Route
+from router.http.exchange import Exchange
+from router.http.guard import Route
 from router.http.messages import MessagesBody, MessagesReader, decode_messages
 from router.http.openai_form import ChatCompletionWriter, OpenAiErrors
 from router.http.options import AUTO
