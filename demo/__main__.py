@@ -210,6 +210,7 @@ def _serve(console: Console, ports: Ports, key: str, folder: Path) -> None:
         "\nor, with .venv/bin/python:", SNIPPET.format(**values), markup=False, soft_wrap=True
     )
     console.print(f"Metrics: http://127.0.0.1:{ports.metrics}/metrics")
+    console.print(f"HTTP: http://127.0.0.1:{ports.http}/v1")
     config = folder / "router.yaml"
     console.print(f"Map: adaptive-router map --config {config} --out map.html", soft_wrap=True)
     signal.pause()

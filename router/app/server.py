@@ -20,6 +20,7 @@ from router.adapters.storage import Storage
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.app.administration import PolicyAdministration
+from router.app.doors import open_doors
 from router.app.heartbeat import Heartbeat
 from router.app.learner import run_learner_beside
 from router.app.learner_child import LearnerChild
@@ -191,9 +192,10 @@ async def running_router(
             reloader = ConfigReloader(source, config, live.exchange, metrics, seen)
             loops.start(reloader, "config", step_s=RELOAD_STEP_S)
         stack.enter_context(_frozen_heap())
-        await server.start()
-        stack.push_async_callback(server.stop)
-        yield Running(server.port, scraped, loops.failed, storage)
+        http_port = await stack.enter_async_context(
+            open_doors(config, live, server, health, metrics)
+        )
+        yield Running(server.port, scraped, loops.failed, storage, http_port)
 
 
 @contextmanager

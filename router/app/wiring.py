@@ -108,6 +108,7 @@ class RouterService:
         self.session_feedback = feedback.session_feedback
         self.decision = feedback.decision
         self.follower = follower
+        self.catalog = pipeline.catalog
         self.deployments = pipeline.catalog.names()
 
 

@@ -53,6 +53,8 @@ class ServerSection(ConfigSection):
     """Address or host name to listen on: `0.0.0.0` in a container, `::` for IPv4 and IPv6."""
     port: Port = 8480
     """Port of the gRPC API; 0 picks a free one."""
+    http_port: Port | None = None
+    """Port of the HTTP API; 0 picks a free one. Unset: there is none."""
     metrics_port: Port = 9480
     """Port of the Prometheus metrics, the embedded learner's on the next; 0 picks a free one."""
     max_in_flight: Count = 256

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import msgspec
 
 from router.domain.canonical import MOST_CHARS, canonical
+from router.domain.catalog import Catalog
 from router.domain.chat import Answer, ChatRequest, Delta, Format, Message, Role, TextPart
 from router.domain.events import GainFound, PolicyChanged, PolicyCommand
 from router.domain.records import (
@@ -50,8 +51,8 @@ class RoutingOptions:
 class RouteRequest:
     """A chat to route. deadline_s: seconds since the epoch, None for none.
 
-    task: the caller's label of what asks, "" for none. It stands beside the options, whose digest
-    goes with an idempotency key.
+    task: the caller's label of what asks, "" for none. plan: the only one that may answer, "" for
+    any. They stand beside the options, whose digest goes with an idempotency key.
     """
 
     tenant: Tenant
@@ -59,6 +60,7 @@ class RouteRequest:
     options: RoutingOptions = field(default_factory=RoutingOptions)
     deadline_s: float | None = None
     task: str = ""
+    plan: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,11 @@ class OutcomeReceipt:
 
 class Service(Protocol):
     """The use cases, as the outside sees them. Every method raises RouterError only."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The arms and plans that answer."""
+        ...
 
     async def authenticate(self, api_key: str) -> Tenant:
         """Raises Unauthenticated."""

@@ -26,7 +26,7 @@ from router.domain.chat import (
     ToolMode,
 )
 from router.domain.errors import FieldViolation, PromptTooLong
-from router.rpc.checks import ID, RequestLimits, Violations
+from router.doors.checks import ID, RequestLimits, Violations
 
 QUICK_COUNT = 64
 QUICK_CHARACTERS = 8_000

@@ -78,6 +78,10 @@ class HealthReporter(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # u
         stand_in = STAND_INS.get(part, part)
         return self._serving.get(part, False) or self._serving.get(stand_in, False)
 
+    def serves(self, component: str) -> bool:
+        """Returns whether a component does, the whole for ""."""
+        return bool(self._statuses.get(component) == HealthCheckResponse.SERVING)
+
     def drain(self) -> None:
         """Report NOT_SERVING for good, whatever is set later: load balancers send no more.
 

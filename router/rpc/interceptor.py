@@ -26,8 +26,8 @@ from router.domain.errors import (
     Unauthenticated,
 )
 from router.domain.tenants import Tenant
+from router.doors.house import House, HouseBounds
 from router.rpc.fields import MOST_FIELDS, SMALL_BODY, has_few_fields
-from router.rpc.house import House, HouseBounds
 from router.rpc.status import internal_status, status_of
 from router.runtime.fair_queue import CheckPool
 
@@ -73,7 +73,7 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
         self._open = open_calls
         self._checks = checks
         self._observe = observe
-        self._house = House(bounds)
+        self.house = House(bounds)
         self._body_s = bounds.body_s
         self._stall_s = stall_s
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -89,7 +89,7 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
 
     def admitted(self) -> int:
         """Count calls of tenants that are worked on."""
-        return self._house.calls
+        return self.house.calls
 
     def cut(self) -> None:
         """End every call under way, and tell its caller why."""
@@ -174,7 +174,7 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
             tenant = await door(_api_key(context))
             current_tenant.set(tenant)
             read = partial(self._request, tenant.name, context, decode)
-            async with self._house.admitted(tenant, name, read) as request:
+            async with self.house.admitted(tenant, name, read) as request:
                 yield request
         except RouterError as error:
             code = error.reason

@@ -14,10 +14,10 @@ from grpc_reflection.v1alpha import reflection
 from router.domain import MS_PER_S
 from router.domain.errors import PortTaken
 from router.domain.requests import Administration, Live
+from router.doors.checks import RequestLimits
+from router.doors.house import MESSAGES_HELD, HouseBounds
 from router.rpc import admin
-from router.rpc.checks import RequestLimits
 from router.rpc.health import HealthReporter
-from router.rpc.house import MESSAGES_HELD, HouseBounds
 from router.rpc.interceptor import Authenticate, CallGuard
 from router.rpc.open_calls import OPEN_UNSENT, OpenCalls
 from router.rpc.servicer import SERVICE, RouterServicer
@@ -99,7 +99,7 @@ class RouterServer:
     """observe(method, code, seconds) is told of every call.
 
     administration: what operators may do, with the key that makes one; None for no such service.
-    load(): counts calls of tenants that are worked on.
+    load(): counts calls of tenants that are worked on. house, checks: for other doors beside it.
     """
 
     def __init__(
@@ -110,14 +110,15 @@ class RouterServer:
         settings: ServerSettings,
         administration: tuple[Administration, str] | None = None,
     ) -> None:
-        self._checks = CheckPool(settings.max_in_flight)
-        servicer = RouterServicer(live, settings.limits, self._checks)
+        self.checks = CheckPool(settings.max_in_flight)
+        servicer = RouterServicer(live, settings.limits, self.checks)
         doors: dict[str, Authenticate] = {SERVICE: servicer.tenant_of}
         if administration is not None:
             doors[admin.SERVICE] = admin.operator(administration[1])
         bounds, stall_s = settings.bounds, settings.stall_ms / MS_PER_S
         open_calls = OpenCalls(body_s=bounds.body_s, stall_s=stall_s)
-        self._guard = CallGuard(doors, observe, bounds, open_calls, self._checks, stall_s=stall_s)
+        self._guard = CallGuard(doors, observe, bounds, open_calls, self.checks, stall_s=stall_s)
+        self.house = self._guard.house
         self.load = self._guard.admitted
         self._health = health_reporter
         self._drain_s = settings.drain_ms / MS_PER_S
@@ -158,7 +159,7 @@ class RouterServer:
             await asyncio.wait({ending}, timeout=CUT_S)
         # Only health watches are left now, and those have no end of their own.
         await asyncio.gather(ending, self._server.stop(0))
-        self._checks.close()
+        self.checks.close()
 
     async def _idle(self, ending: asyncio.Task[None]) -> None:
         while not ending.done():

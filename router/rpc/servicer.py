@@ -17,8 +17,9 @@ from router.domain.chat import ChatRequest
 from router.domain.records import DecisionRecord, FeedbackReceipt, FeedbackReport, OutcomeReport
 from router.domain.requests import Completion, Live, RouteRequest, RoutingOptions, WeightOverrides
 from router.domain.tenants import Tenant
+from router.doors.checks import RequestLimits, Violations
+from router.doors.reports import DAY_MS, check_feedback, check_outcome, checked_id
 from router.rpc import convert_out
-from router.rpc.checks import ID, RequestLimits, Violations
 from router.rpc.convert_chat import ChatReader, given, is_laborious, too_long
 from router.rpc.interceptor import current_decision, current_tenant
 from router.runtime.fair_queue import CheckPool
@@ -27,13 +28,9 @@ Routed: TypeAlias = (
     router_pb.CompleteRequest | router_pb.StreamCompleteRequest | router_pb.DecideRequest
 )
 
-FAILURES = "timeout, rate_limited, unavailable, refused, malformed, cancelled, other"
-_NO_CALL = "failure: cancelled where none was made"
-MAX_TOKENS = 1e9
 QUICK_BYTES = 2_048
 TASK_CHARACTERS = 64
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-DAY_MS = 86_400_000
 MAX_USD = 1e6
 
 
@@ -93,23 +90,7 @@ def _options(
 
 def read_outcome(request: router_pb.ReportOutcomeRequest) -> tuple[str, OutcomeReport]:
     """Decision id and report. Raises InvalidRequest."""
-    found = Violations()
-    _check_id(found, request.decision_id)
-    found.within(request.latency_ms, 0, DAY_MS, "latency_ms")
-    found.within(request.input_tokens, 0, MAX_TOKENS, "input_tokens")
-    found.within(request.output_tokens, 0, MAX_TOKENS, "output_tokens")
-    _check_parts(found, request)
-    if request.failure:
-        named = request.failure in FAILURES.split(", ")
-        found.require(named, "failure", f"leave it empty, or send one of: {FAILURES}")
-    else:
-        counted = request.input_tokens or request.output_tokens
-        found.require(
-            request.latency_ms, "latency_ms", f"send how long the call took, or {_NO_CALL}"
-        )
-        found.require(counted, "output_tokens", f"send what the provider counted, or {_NO_CALL}")
-    found.done()
-    return request.decision_id, OutcomeReport(
+    report = OutcomeReport(
         latency_ms=request.latency_ms,
         input_tokens=request.input_tokens,
         output_tokens=request.output_tokens,
@@ -118,48 +99,20 @@ def read_outcome(request: router_pb.ReportOutcomeRequest) -> tuple[str, OutcomeR
         written_tokens=request.cache_write_tokens,
         reasoning_tokens=request.reasoning_tokens,
     )
-
-
-def _check_parts(found: Violations, request: router_pb.ReportOutcomeRequest) -> None:
-    """Parts of a count are within it."""
-    unread = max(0, request.input_tokens - request.cached_input_tokens)
-    found.within(request.cached_input_tokens, 0, request.input_tokens, "cached_input_tokens")
-    found.within(request.cache_write_tokens, 0, unread, "cache_write_tokens")
-    found.within(request.reasoning_tokens, 0, request.output_tokens, "reasoning_tokens")
+    check_outcome(request.decision_id, report)
+    return request.decision_id, report
 
 
 def read_feedback(request: router_pb.FeedbackRequest, limits: RequestLimits) -> FeedbackReport:
     """Returns what is told, of a decision or of a session. Raises InvalidRequest."""
-    found = Violations()
-    if not request.session_id:
-        _check_id(found, request.decision_id)
-    elif request.decision_id:
-        found.add("session_id", "send a decision or a session, not both")
-    found.short(request.session_id, limits.name_characters, "session_id")
     report = FeedbackReport(
         given(request, "quality"), given(request, "accepted"), request.correction
     )
-    found.within(report.quality, 0, 1, "quality")
-    if report.quality is None and report.accepted is None:
-        found.add("quality", "send quality in [0, 1], accepted, or both")
-    found.done()
+    check_feedback(request.decision_id, request.session_id, report, limits)
     return report
 
 
-def read_decision_id(decision_id: str) -> str:
-    """Raises InvalidRequest."""
-    found = Violations()
-    _check_id(found, decision_id)
-    found.done()
-    return decision_id
-
-
 _WEIGHTS = ("quality", "cost", "latency", "failure")
-
-
-def _check_id(found: Violations, decision_id: str) -> None:
-    found.require(ID.fullmatch(decision_id), "decision_id", "send the id of a receipt")
-
 
 SERVICE = router_pb.DESCRIPTOR.services_by_name["RouterService"].full_name
 
@@ -236,7 +189,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     async def GetDecision(  # noqa: N802 - the contract's name
         self, request: router_pb.GetDecisionRequest, _: Context
     ) -> router_pb.GetDecisionResponse:
-        decision_id = read_decision_id(request.decision_id)
+        decision_id = checked_id(request.decision_id)
         current_decision.set(decision_id)
         record = await self._live.service.decision(current_tenant.get(), decision_id)
         return convert_out.decision(record)

@@ -207,8 +207,9 @@ class IdempotencyGuard:
 
 
 def _fingerprint(request: RouteRequest) -> str:
-    labels = (request.task,) if request.task else ()
-    return request_digest(request.chat, request.options, *labels)
+    labels = (request.task,) if request.task or request.plan else ()
+    plan = (request.plan,) if request.plan else ()
+    return request_digest(request.chat, request.options, *labels, *plan)
 
 
 def _key(request: RouteRequest, owner: str) -> ClaimKey:

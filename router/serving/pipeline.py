@@ -218,7 +218,7 @@ class Pipeline:
         same time.
         """
         options = state.request.options
-        if not self.cache.enabled or options.no_cache or options.arm or state.shadow_plans:
+        if not self.cache.enabled or options.no_cache or state.is_pinned or state.shadow_plans:
             state.cache = CacheStatus.BYPASS
         with self.stopwatch.stage("admit"):
             state.quota_left, state.health, state.hit, state.has_room, *_ = await asyncio.gather(

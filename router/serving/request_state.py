@@ -111,6 +111,11 @@ class RequestState:
         self.reservation = replace(self.reservation, expected_usd=expected_usd)
 
     @property
+    def is_pinned(self) -> bool:
+        """True if the caller names who is to answer."""
+        return bool(self.request.options.arm or self.request.plan)
+
+    @property
     def deadline_s(self) -> float | None:
         latency_ms = self.request.options.max_latency_ms
         own_s = None if latency_ms is None else self.began_s + latency_ms / MS_PER_S
@@ -264,6 +269,8 @@ def open_request(
     constraints = _constraints(request, catalog, watching)
     arms = permitted_arms(catalog, needs, constraints)
     plans = _plans(catalog, arms, mode)
+    if request.plan and not watching:
+        plans = [plan for plan in plans if plan.name == request.plan]
     if not plans and constraints.pin in arms:
         plans = [_pinned(catalog, constraints.pin)]
     if not plans:

@@ -40,6 +40,7 @@ class Router:
     stub: router_pb2_grpc.RouterServiceStub = field(init=False)
     metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {KEY}"),)
     metrics_port: int = 0
+    http_port: int = 0
 
     def __post_init__(self) -> None:
         self.stub = router_pb2_grpc.RouterServiceStub(self.channel)
@@ -138,15 +139,15 @@ def images() -> str:
 
 
 @pytest.fixture
-def config(plans: str, sections: str, redis: str, learning: str, images: str) -> Callable[..., str]:
-    return partial(
-        _config,
-        plans=plans,
-        sections=sections,
-        redis=redis,
-        learning=learning,
-        deployment=images,
-    )
+def doors() -> str:
+    """More of the section `server`."""
+    return "reload_ms: 2000"
+
+
+@pytest.fixture
+def config(request: pytest.FixtureRequest) -> Callable[..., str]:
+    names = ("plans", "sections", "redis", "learning", "images", "doors")
+    return partial(_config, **{name: request.getfixturevalue(name) for name in names})
 
 
 @pytest_asyncio.fixture
@@ -173,6 +174,7 @@ async def router(
             upstreams,
             running.storage,
             metrics_port=running.metrics_port,
+            http_port=running.http_port,
         )
         await running.storage.tenants.create(Tenant("test"), hash_key(KEY))
         yield made
@@ -186,17 +188,18 @@ def _config(
     sections: str,
     redis: str,
     learning: str,
-    deployment: str,
+    images: str,
+    doors: str,
 ) -> str:
     prices = {"cheap": 0.1, "reasoning": 2.0, "fallback": 0.5}
     arms = "\n".join(
         f"  {arm}: {{deployments: [{{name: {arm}-1, provider: openai, model: {arm},"
-        f" base_url: 'http://127.0.0.1:{port}/v1'{deployment}, price:"
+        f" base_url: 'http://127.0.0.1:{port}/v1'{images}, price:"
         f" {{input_usd_per_mtok: {prices[arm]}, output_usd_per_mtok: {prices[arm]}}}}}]}}"
         for arm, port in ports.items()
     )
     return f"""
-server: {{port: 0, metrics_port: 0}}
+server: {{port: 0, metrics_port: 0, {doors}}}
 redis: {{embedded: {{data_dir: {folder}/redis, appendfsync: everysec}}, {redis}}}
 embedding: {{workers: 1}}
 health: {{failures: 2, cooldown_ms: 300, max_cooldown_ms: 300}}

@@ -183,11 +183,13 @@ async def routed(
     sections: str = "cache: {enabled: false}",
     environment: Mapping[str, str] | None = None,
     learns: bool = False,
+    server: str = "",
 ) -> AsyncIterator[Router]:
     """Yields a router. arms: arm -> its deployments `<arm>0`, `<arm>1` ...
 
     more: further options of every deployment, each with a comma before it. sections: further
-    sections of the config. learns: beside a learner.
+    sections of the config. learns: beside a learner. server: further options of that section,
+    each with a comma before it.
     """
     async with AsyncExitStack() as stack:
         text = ""
@@ -203,7 +205,7 @@ async def routed(
                 )
             text += f"  {arm}: {{deployments: [{', '.join(made)}]}}\n"
         config = f"""
-server: {{port: 0, metrics_port: 0}}
+server: {{port: 0, metrics_port: 0{server}}}
 redis: {{embedded: {{data_dir: {folder}/redis, appendfsync: everysec}}, timeout_ms: 5000}}
 embedding: {{workers: 1}}
 learning: {{embedded: false}}
@@ -217,7 +219,7 @@ arms:
         target = f"127.0.0.1:{running.port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
         await running.storage.tenants.create(Tenant("test"), hash_key(KEY))
-        yield Router(running.port, channel, {}, running.storage)
+        yield Router(running.port, channel, {}, running.storage, http_port=running.http_port)
 
 
 async def asked_whole(router: Router, text: str = "Say it.", **more: Any) -> Any:

@@ -16,7 +16,17 @@ from router.domain.tenants import Tenant
 from router.runtime.fair_queue import BUSY_RETRY_MS, FairQueue, FairShares
 
 REQUESTS: str = "requests_per_minute"
-METERED = frozenset({"Complete", "StreamComplete", "Decide"})
+METERED = frozenset(
+    [
+        "Complete",
+        "StreamComplete",
+        "Decide",
+        "ChatCompletions",
+        "Messages",
+        "Responses",
+        "Decisions",
+    ]
+)
 """Calls that count as requests of a tenant's quota."""
 MESSAGES_HELD = 16
 """Requests of the greatest size that may be held at once, where the config says nothing: one

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from router.domain.errors import FieldViolation, InvalidRequest
-from router.rpc.schemas import is_schema
+from router.doors.schemas import is_schema
 from router.runtime.draft import MOST_PATTERN_CHARACTERS
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -7,7 +7,7 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
-from router.rpc.schemas import MAX_DEPTH, is_schema
+from router.doors.schemas import MAX_DEPTH, is_schema
 
 STRING = {"type": "string"}
 MIXED = [item for i in range(20_000) for item in (i, str(i))]

@@ -6,8 +6,8 @@ import pytest
 
 from router.domain.errors import Overloaded, QuotaExceeded
 from router.domain.tenants import Tenant, TenantLimits
-from router.rpc import house
-from router.rpc.house import House, HouseBounds, RateMemory, reads_per_minute
+from router.doors import house
+from router.doors.house import House, HouseBounds, RateMemory, reads_per_minute
 
 
 class Clock:

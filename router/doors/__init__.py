@@ -1,0 +1,1 @@
+"""Shared by every door: what a tenant may take, and what a request may hold."""

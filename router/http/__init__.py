@@ -1,0 +1,1 @@
+"""The HTTP doors: dialects of chat APIs over the one service."""

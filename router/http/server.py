@@ -1,0 +1,155 @@
+"""The HTTP server: the doors' routes on a socket, limits, graceful stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from router.domain import MS_PER_S
+from router.domain.errors import PortTaken
+from router.domain.requests import Live
+from router.doors.checks import RequestLimits
+from router.doors.house import House
+from router.http.answering import Desk
+from router.http.guard import Observe, RequestGuard
+from router.http.protocol import IDLE_S, BoundedProtocol
+from router.http.routes import OPENAI, Serves, routes_of
+from router.runtime.fair_queue import CheckPool
+
+CUT_S = 1.0
+"""For requests that are cut off to tell their callers so."""
+QUIET_S = 0.05
+BACKLOG = 512
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """port 0 picks a free one. body_timeout_ms: to send a head, and then a body.
+
+    max_connections: those above it are refused.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    max_body_bytes: int = 4 * 1024 * 1024
+    max_connections: int = 1_024
+    body_timeout_ms: int = 5_000
+    stall_ms: int = 20_000
+    drain_ms: int = 65_000
+    limits: RequestLimits = field(default_factory=RequestLimits)
+
+
+class HttpServer:
+    """house, checks: those of every door. serves: tells whether a component does."""
+
+    def __init__(
+        self,
+        live: Live,
+        serves: Serves,
+        observe: Observe,
+        *,
+        house: House,
+        checks: CheckPool,
+        settings: HttpSettings,
+    ) -> None:
+        desk = Desk(live, checks, settings.limits)
+        self._drain_s = settings.drain_ms / MS_PER_S
+
+        async def authenticate(key: str) -> Any:
+            return await live.service.authenticate(key)
+
+        self._guard = RequestGuard(
+            routes_of(desk, serves),
+            OPENAI,
+            authenticate,
+            observe,
+            house,
+            body_bytes=settings.max_body_bytes,
+            body_s=settings.body_timeout_ms / MS_PER_S,
+            stall_s=settings.stall_ms / MS_PER_S,
+        )
+        self._state = ServerState()
+        self._protocol = _protocol(settings)
+        self._socket = _listening(settings.host, settings.port)
+        self.port: int = self._socket.getsockname()[1]
+        self._server: asyncio.Server | None = None
+
+    @property
+    def under_way(self) -> int:
+        """Requests that have not ended."""
+        return self._guard.in_flight
+
+    async def start(self) -> None:
+        config = uvicorn.Config(
+            self._guard,
+            interface="asgi3",
+            http=self._protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=int(IDLE_S),
+        )
+        config.load()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: self._protocol(config, self._state, {}, loop),
+            sock=self._socket,
+            backlog=BACKLOG,
+        )
+
+    async def stop(self) -> None:
+        """Take no more connections, let requests under way end, cut off what outlasts the drain."""
+        if self._server is None:
+            self._socket.close()
+            return
+        self._server.close()
+        try:
+            async with asyncio.timeout(self._drain_s):
+                await self._idle()
+        except TimeoutError:
+            self._guard.cut()
+            try:
+                async with asyncio.timeout(CUT_S):
+                    await self._idle()
+            except TimeoutError:
+                pass
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+
+    async def _idle(self) -> None:
+        """Close connections as they fall idle, until none is left."""
+        while self._state.connections:
+            for connection in list(self._state.connections):
+                connection.shutdown()
+            await self._guard.idle()
+            await asyncio.sleep(QUIET_S)
+
+
+def _protocol(settings: HttpSettings) -> type[BoundedProtocol]:
+    bounds = {
+        "head_s": settings.body_timeout_ms / MS_PER_S,
+        "most_connections": settings.max_connections,
+    }
+    return type("Protocol", (BoundedProtocol,), bounds)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Raises PortTaken."""
+    bare = host.removeprefix("[").removesuffix("]")
+    family = socket.AF_INET6 if ":" in bare else socket.AF_INET
+    try:
+        return socket.create_server(
+            (bare, port), family=family, backlog=BACKLOG, dualstack_ipv6=bare == "::"
+        )
+    except OSError:
+        raise PortTaken(f"can't listen on {host}:{port}: change server.host or http_port") from None

@@ -1,0 +1,81 @@
+"""Decisions, outcomes and feedback over HTTP; the gRPC door tells the same of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import KEY, Router
+from tests.e2e.http_doors import QUESTION, door, says, url
+from tests.e2e.wire import Wire, on_uvloop
+
+GOOD: dict[str, Any] = {"model": "auto", "messages": QUESTION}
+
+
+@pytest.fixture(autouse=True)
+def _model(model_dir: Path) -> None:
+    """The router finds it where it was fetched to."""
+
+
+def caller(router: Router) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url(router), headers={"x-api-key": KEY}, timeout=60)
+
+
+@on_uvloop
+async def test_decide_report_and_explain(tmp_path: Path) -> None:
+    wire = Wire(says())
+    async with door(tmp_path, wire) as router, caller(router) as http:
+        made = await http.post("/v1/decisions", json=GOOD)
+        assert made.status_code == 201
+        told = made.json()
+        assert (told["arm"], told["deployment"], told["rungs"]) == ("a", "a0", ["a"])
+        assert not wire.asked
+        id_ = told["decision_id"]
+        outcome = {"latency_ms": 5, "input_tokens": 10, "output_tokens": 100}
+        reported = await http.post(f"/v1/decisions/{id_}/outcome", json=outcome)
+        assert reported.json()["cost_usd"] == pytest.approx(0.00101)
+        again = await http.post(f"/v1/decisions/{id_}/outcome", json=outcome)
+        assert again.json()["already_recorded"]
+        explained = (await http.get(f"/v1/decisions/{id_}")).json()
+        assert explained["settled"]
+        assert [plan["plan"] for plan in explained["plans"]] == ["a"]
+        assert (await router.decision(id_)).settled
+
+
+@on_uvloop
+async def test_feedback_on_an_answer_and_on_a_session(tmp_path: Path) -> None:
+    async with door(tmp_path, Wire(says())) as router, caller(router) as http:
+        session = {"metadata": {"router_session": "s1"}}
+        done = (await http.post("/v1/chat/completions", json=GOOD | session)).json()
+        id_ = done["router"]["decision_id"]
+        whole = await http.post("/v1/feedback", json={"session_id": "s1", "accepted": True})
+        assert whole.json() == {"already_recorded": False, "decisions": 1}
+        one = await http.post("/v1/feedback", json={"decision_id": id_, "quality": 0.25})
+        assert one.status_code == 200
+        assert (await router.decision(id_)).feedback_quality == 0.25
+        other = await http.post("/v1/feedback", json={"decision_id": id_, "quality": 0.5})
+        assert (other.status_code, other.headers["x-router-reason"]) == (409, "FEEDBACK_CONFLICT")
+
+
+@on_uvloop
+async def test_bad_reports(tmp_path: Path) -> None:
+    asked: dict[str, tuple[str, Any, int, str | None]] = {
+        "nothing told": ("/v1/feedback", {"decision_id": "x"}, 400, "quality"),
+        "of nothing": ("/v1/feedback", {"quality": 1}, 400, "decision_id"),
+        "too good": ("/v1/feedback", {"decision_id": "x", "quality": 2}, 400, "quality"),
+        "unknown": ("/v1/feedback", {"decision_id": "x", "quality": 1}, 404, None),
+        "misspelt": ("/v1/feedback", {"decision": "x"}, 400, "request"),
+        "no outcome": ("/v1/decisions/x/outcome", {}, 400, "latency_ms"),
+        "odd failure": ("/v1/decisions/x/outcome", {"failure": "bad"}, 400, "failure"),
+        "of none": ("/v1/decisions/x/outcome", {"failure": "timeout"}, 404, None),
+        "no chat": ("/v1/decisions", {"model": "auto"}, 400, "request"),
+    }
+    async with door(tmp_path, Wire(says())) as router, caller(router) as http:
+        for name, (path, body, status, param) in asked.items():
+            got = await http.post(path, json=body)
+            assert (got.status_code, got.json()["error"]["param"]) == (status, param), name
+        assert (await http.get("/v1/decisions/none")).status_code == 404
+        assert (await http.get("/v1/decisions/a/b/c")).status_code == 404
