@@ -162,9 +162,10 @@ class AsyncClient:
             try:
                 reply = await send(call.request, timeout=left_s, metadata=self._settings.metadata)
             except grpc.RpcError as error:
-                await self._wait(patience, error, call.key)
+                refused = known(error, call.key)
             else:
                 return call.result(reply)
+            await self._sleep(patience.wait_s(refused))
 
     async def _events(self, call: Call[Completion], patience: Patience) -> AsyncGenerator[Any]:
         """Sent again only as long as nothing of the answer has come."""
@@ -180,15 +181,12 @@ class AsyncClient:
             except grpc.RpcError as error:
                 if begun:
                     raise known(error, call.key) from None
-                await self._wait(patience, error, call.key)
+                refused = known(error, call.key)
             else:
                 return
             finally:
                 events.cancel()
-
-    async def _wait(self, patience: Patience, error: grpc.RpcError, key: str) -> None:
-        """Returns when the call may be sent again; raises its error where it may not."""
-        await self._sleep(patience.wait_s(known(error, key)))
+            await self._sleep(patience.wait_s(refused))
 
 
 def _opened(settings: Settings) -> grpc.aio.Channel:

@@ -42,7 +42,7 @@ class Settings:
     """
 
     target: str
-    key: str = ""
+    key: str = field(default="", repr=False)
     tls: bool | grpc.ChannelCredentials = False
     timeout_s: float = 60.0
     retry: Retry = field(default_factory=Retry)
@@ -50,6 +50,11 @@ class Settings:
     new_key: Callable[[], str] = _new_key
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
+
+    def __post_init__(self) -> None:
+        # gRPC would say it with the key in its message.
+        if not all("!" <= sign <= "~" for sign in self.key):
+            raise ValueError("key: it holds a sign that is neither a letter, a digit nor ASCII")
 
     @property
     def metadata(self) -> Metadata:

@@ -157,9 +157,10 @@ class Client:
                     call.request, timeout=left_s, metadata=self._settings.metadata
                 )
             except grpc.RpcError as error:
-                self._wait(patience, error, call.key)
+                refused = known(error, call.key)
             else:
                 return call.result(reply)
+            self._sleep(patience.wait_s(refused))
 
     def _events(self, call: Call[Completion], patience: Patience) -> Iterator[Any]:
         """Sent again only as long as nothing of the answer has come."""
@@ -175,15 +176,12 @@ class Client:
             except grpc.RpcError as error:
                 if begun:
                     raise known(error, call.key) from None
-                self._wait(patience, error, call.key)
+                refused = known(error, call.key)
             else:
                 return
             finally:
                 events.cancel()  # type: ignore[no-untyped-call]  # in the stub
-
-    def _wait(self, patience: Patience, error: grpc.RpcError, key: str) -> None:
-        """Returns when the call may be sent again; raises its error where it may not."""
-        self._sleep(patience.wait_s(known(error, key)))
+            self._sleep(patience.wait_s(refused))
 
     def _unary(self, method: Method) -> grpc.UnaryUnaryMultiCallable[Any, Any]:
         return self._channel.unary_unary(method.path, method.encode, method.decode)

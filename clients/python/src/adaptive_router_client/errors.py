@@ -46,6 +46,8 @@ class RouterError(Exception):
     """Nothing was done for the call: it may be sent again even without an idempotency key."""
     PASSES: ClassVar[bool] = False
     """The same call may go well later."""
+    UNDER_WAY: ClassVar[bool] = False
+    """What was asked for is being done: it is asked for again until the deadline."""
 
     def __init__(self, message: str, details: Details) -> None:
         super().__init__(f"{details.reason}: {message}")
@@ -169,6 +171,7 @@ class IdempotencyRunning(RouterError):
 
     REASON = "IDEMPOTENCY_RUNNING"
     PASSES = True
+    UNDER_WAY = True
 
 
 class DecisionPending(RouterError):
@@ -176,6 +179,7 @@ class DecisionPending(RouterError):
 
     REASON = "DECISION_PENDING"
     PASSES = True
+    UNDER_WAY = True
 
 
 class ShuttingDown(RouterError):

@@ -17,6 +17,8 @@ Failure = Literal[
 STATUS_KEY = "grpc-status-details-bin"
 UNSENT = ("failed to connect to all addresses", "DNS resolution failed")
 """How gRPC words that no connection came about. Worded otherwise, a call counts as made."""
+BROKEN = {"NetworkError", "ProtocolError", "RemoteProtocolError", "URLError"}
+"""Errors of connections that do not say so in their names."""
 NANOS_PER_S = 1_000_000_000
 _BY_STATUS: dict[int, Failure] = {408: "timeout", 429: "rate_limited", 504: "timeout"}
 _STOPPED = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
@@ -70,14 +72,14 @@ def failure_of(error: BaseException) -> Failure:
     names = [kind.__name__ for kind in type(error).__mro__]
     if any("Timeout" in name for name in names):
         return "timeout"
-    if any("Connect" in name or name == "NetworkError" for name in names):
+    if any("Connect" in name or name in BROKEN for name in names):
         return "unavailable"
     return "other"
 
 
 def _status(error: BaseException) -> int | None:
     for holder in (error, getattr(error, "response", None)):
-        for name in ("status_code", "status"):
+        for name in ("status_code", "status", "code"):
             found = getattr(holder, name, None)
             if isinstance(found, int) and 400 <= found < 600:  # noqa: PLR2004 - HTTP's errors
                 return found

@@ -6,13 +6,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from adaptive_router_client.errors import DeadlineExceeded, Details, RouterError
+from adaptive_router_client.errors import DeadlineExceeded, Details, QuotaExceeded, RouterError
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How often a call is sent at most, and the waits where the router names none.
 
+    calls: 1 for never again. Being told that the call is under way already does not count.
     A named wait is kept, with up to `jitter` of it on top. A wait that would pass the call's
     deadline is not begun: the error is raised at once.
     """
@@ -26,7 +27,7 @@ class Retry:
         """Returns the wait after so many calls; chance: in [0, 1)."""
         if error.retry_after_s is not None:
             return error.retry_after_s * (1 + self.jitter * chance)
-        longest_s = min(self.most_wait_s, self.first_wait_s * 2.0 ** (sent - 1))
+        longest_s = min(self.most_wait_s, self.first_wait_s * 2.0 ** max(0, sent - 1))
         return longest_s * (1 + chance) / 2
 
 
@@ -66,9 +67,14 @@ class Patience:
         return wait_s
 
     def _may_repeat(self, error: RouterError) -> bool:
-        if not error.PASSES or self.sent >= self.retry.calls:
+        if not error.PASSES or self._is_used_up(error):
             return False
         # A limit that no waiting lifts comes without a time.
-        if error.UNPAID and error.reason == "QUOTA_EXCEEDED" and error.retry_after_s is None:
+        if isinstance(error, QuotaExceeded) and error.retry_after_s is None:
             return False
         return self.repeatable or error.UNPAID
+
+    def _is_used_up(self, error: RouterError) -> bool:
+        if error.UNDER_WAY and self.retry.calls > 1:
+            self.sent -= 1  # it was told to wait, not refused
+        return self.sent >= self.retry.calls
