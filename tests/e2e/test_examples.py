@@ -63,7 +63,8 @@ async def ran(router: Router, *words: str) -> str:
 
 async def finished(*words: str, cwd: Path | None = None, **environment: str) -> tuple[int, str]:
     """Exit status and output."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "protos")])
+    folders = (ROOT, ROOT / "protos", ROOT / "clients" / "python" / "src")
+    path = os.pathsep.join(map(str, folders))
     process = await asyncio.create_subprocess_exec(
         *words,
         cwd=cwd,
