@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,7 +16,7 @@ from adaptive_router_client.assemble import Assembler, Delta
 from adaptive_router_client.calls import Call, OnRecord, Outcome, Said
 from adaptive_router_client.channels import Settings, known
 from adaptive_router_client.client import log
-from adaptive_router_client.deciding import DecisionUnderWay, silence
+from adaptive_router_client.deciding import REPORT_S, DecisionUnderWay, silence
 from adaptive_router_client.errors import RouterError
 from adaptive_router_client.results import (
     Completion,
@@ -43,9 +43,10 @@ class AsyncClient:
         timeout_s: float = 60.0,
         retry: Retry | None = None,
         options: Sequence[tuple[str, Any]] = (),
+        more: Callable[[], Iterable[tuple[str, str]]] = tuple,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._settings = Settings(target, key, tls, timeout_s, retry or Retry(), options)
+        self._settings = Settings(target, key, tls, timeout_s, retry or Retry(), options, more)
         self._sleep = sleep
         self._channel = _opened(self._settings)
         self._reports: set[asyncio.Task[None]] = set()
@@ -149,7 +150,7 @@ class AsyncClient:
 
     async def _report(self, decision: DecisionUnderWay, outcome: Outcome) -> None:
         try:
-            decision.recorded = await self.report_outcome(decision, outcome)
+            decision.recorded = await self.report_outcome(decision, outcome, timeout_s=REPORT_S)
         except RouterError as refused:
             log.warning("the outcome of %s is not reported: %s", decision.decision_id, refused)
 

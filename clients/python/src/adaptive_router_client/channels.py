@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -18,6 +18,8 @@ from adaptive_router_client.retry import Patience, Retry
 
 Metadata = tuple[tuple[str, str], ...]
 MOST_REPLY_BYTES = 64 * 1024 * 1024
+MOST_RECONNECT_MS = 2_000
+"""gRPC waits up to two minutes by itself, and refuses calls although the router is back."""
 
 
 def _new_key() -> str:
@@ -38,7 +40,8 @@ class Settings:
     target: HOST:PORT, or any name that gRPC resolves. key: of the tenant, "" for none.
     tls: True trusts the system's authorities; credentials say more, such as a certificate of one's
     own. timeout_s: of a call with all its retries, where the call names none.
-    options: of the channel, which win over this client's.
+    options: of the channel, which win over this client's. more: metadata of each call, asked for
+    as it is sent: a trace context, for one.
     """
 
     target: str
@@ -47,6 +50,7 @@ class Settings:
     timeout_s: float = 60.0
     retry: Retry = field(default_factory=Retry)
     options: Sequence[tuple[str, Any]] = ()
+    more: Callable[[], Iterable[tuple[str, str]]] = tuple
     new_key: Callable[[], str] = _new_key
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
@@ -58,7 +62,8 @@ class Settings:
 
     @property
     def metadata(self) -> Metadata:
-        return (("authorization", f"Bearer {self.key}"),) if self.key else ()
+        own = (("authorization", f"Bearer {self.key}"),) if self.key else ()
+        return (*own, *self.more())
 
     @property
     def credentials(self) -> grpc.ChannelCredentials | None:
@@ -72,6 +77,7 @@ class Settings:
         own = {
             "grpc.primary_user_agent": f"adaptive-router-client/{_version()}",
             "grpc.max_receive_message_length": MOST_REPLY_BYTES,
+            "grpc.max_reconnect_backoff_ms": MOST_RECONNECT_MS,
         }
         return list((own | dict(self.options)).items())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,7 +15,7 @@ from adaptive_router_client import calls
 from adaptive_router_client.assemble import Assembler, Delta
 from adaptive_router_client.calls import Call, Method, OnRecord, Outcome, Said
 from adaptive_router_client.channels import Settings, known
-from adaptive_router_client.deciding import DecisionUnderWay, silence
+from adaptive_router_client.deciding import REPORT_S, DecisionUnderWay, silence
 from adaptive_router_client.errors import RouterError
 from adaptive_router_client.results import (
     Completion,
@@ -47,9 +47,10 @@ class Client:
         timeout_s: float = 60.0,
         retry: Retry | None = None,
         options: Sequence[tuple[str, Any]] = (),
+        more: Callable[[], Iterable[tuple[str, str]]] = tuple,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._settings = Settings(target, key, tls, timeout_s, retry or Retry(), options)
+        self._settings = Settings(target, key, tls, timeout_s, retry or Retry(), options, more)
         self._sleep = sleep
         self._channel = _opened(self._settings)
 
@@ -144,7 +145,7 @@ class Client:
         if outcome is None:
             return
         try:
-            decision.recorded = self.report_outcome(decision, outcome)
+            decision.recorded = self.report_outcome(decision, outcome, timeout_s=REPORT_S)
         except RouterError as refused:
             log.warning("the outcome of %s is not reported: %s", decision.decision_id, refused)
 

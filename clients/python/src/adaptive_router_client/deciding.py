@@ -10,6 +10,8 @@ from adaptive_router_client.failures import Failure, failure_of
 from adaptive_router_client.results import Decided, OutcomeRecorded, Receipt
 
 MS_PER_S = 1_000
+REPORT_S = 10.0
+"""How long the end of a block waits for the router to take its report."""
 
 
 class NothingReported(RuntimeError):

@@ -15,7 +15,7 @@ Failure = Literal[
     "timeout", "rate_limited", "unavailable", "refused", "malformed", "cancelled", "other"
 ]
 STATUS_KEY = "grpc-status-details-bin"
-UNSENT = ("failed to connect to all addresses", "DNS resolution failed")
+UNSENT = ("failed to connect to all addresses", "DNS resolution failed", "errors resolving ")
 """How gRPC words that no connection came about. Worded otherwise, a call counts as made."""
 BROKEN = {"NetworkError", "ProtocolError", "RemoteProtocolError", "URLError"}
 """Errors of connections that do not say so in their names."""

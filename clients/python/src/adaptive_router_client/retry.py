@@ -18,8 +18,8 @@ class Retry:
     deadline is not begun: the error is raised at once.
     """
 
-    calls: int = 4
-    first_wait_s: float = 0.2
+    calls: int = 5
+    first_wait_s: float = 0.5
     most_wait_s: float = 5.0
     jitter: float = 0.2
 
