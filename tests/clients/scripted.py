@@ -21,12 +21,20 @@ Step = Any
 """An error of the router, a gRPC status for an error without details, or messages."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """An UNAVAILABLE as gRPC words it."""
+
+    text: str
+
+
 @dataclass(slots=True)
 class Script(router_pb2_grpc.RouterServiceServicer):
     """steps: one for each call, the last one for all that follow."""
 
     steps: list[Step] = field(default_factory=list)
     asked: list[Any] = field(default_factory=list)
+    metadata: list[dict[str, str]] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
 
@@ -50,11 +58,14 @@ class Script(router_pb2_grpc.RouterServiceServicer):
 
     async def _next(self, request: Any, context: Any) -> Any:
         self.asked.append(request)
+        self.metadata.append(dict(context.invocation_metadata()))
         step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
         if isinstance(step, RouterError):
             await refuse(context, step)
         if isinstance(step, grpc.StatusCode):
             await context.abort(step, "no details")
+        if isinstance(step, Plain):
+            await context.abort(grpc.StatusCode.UNAVAILABLE, step.text)
         return step
 
 

@@ -17,6 +17,7 @@ from adaptive_router_client import (
     DecisionUnderWay,
     NothingReported,
     Outcome,
+    Routing,
     errors,
     failure_of,
 )
@@ -66,6 +67,17 @@ async def test_a_success_is_reported_with_its_tokens_and_latency(decide: Any) ->
         assert 0 < said.latency_ms < PATIENCE_S * 1_000
         assert (decision.model, decision.rungs) == ("m", ("cheap",))
         assert decision.recorded.cost_usd == 0.5
+
+
+async def test_a_decision_takes_no_key() -> None:
+    async with serving(DECIDED, RECORDED) as script:
+        routing = Routing(idempotency_key="k", task="t")
+        async with (
+            AsyncClient(f"127.0.0.1:{script.port}") as client,
+            client.decide("hi", routing) as decision,
+        ):
+            decision.cancel()
+        assert script.asked[0].routing == router_pb2.RoutingOptions(task="t")
 
 
 async def test_the_first_word_counts(decide: Any) -> None:

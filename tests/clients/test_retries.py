@@ -14,7 +14,7 @@ from adaptive_router.v1 import router_pb2
 from adaptive_router_client import NEVER, Retry, Routing, errors
 
 from router.domain import errors as told
-from tests.clients.scripted import Either, answer, done, serving, text_of
+from tests.clients.scripted import Either, Plain, answer, done, serving, text_of
 
 RUNNING = told.IdempotencyRunning("wait", retry_after_ms=100)
 PENDING = told.DecisionPending("wait", retry_after_ms=100)
@@ -195,6 +195,36 @@ async def test_a_port_that_is_closed_for_now_is_tried_again_for_any_call(either:
     with pytest.raises(errors.Unreachable):
         await client.ask("complete", "hi", UNKEYED)
     assert len(client.waits) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "is_unsent"),
+    [
+        ("failed to connect to all addresses; last error: refused", True),
+        ("DNS resolution failed for nowhere:1", True),
+        ("errors resolving nowhere:1: [...]", True),
+        ("Socket closed", False),
+        ("GOAWAY received", False),
+        ("recvmsg: failed to connect to all addresses", False),
+    ],
+)
+async def test_only_known_words_of_grpc_say_that_nothing_was_sent(
+    either: Made, *, text: str, is_unsent: bool
+) -> None:
+    async with serving(Plain(text)) as script:
+        with pytest.raises(errors.Unavailable) as raised:
+            await either(script.port, retry=NEVER).ask("complete", "hi")
+        assert isinstance(raised.value, errors.Unreachable) == is_unsent
+
+
+async def test_every_sending_has_the_key_and_what_the_caller_adds(either: Made) -> None:
+    seen = iter(("first", "second"))
+    async with serving(OVERLOADED, answer()) as script:
+        client = either(script.port, more=lambda: [("traceparent", next(seen))])
+        await client.ask("complete", "hi")
+        assert [told["traceparent"] for told in script.metadata] == ["first", "second"]
+        assert {told["authorization"] for told in script.metadata} == {"Bearer ar_x"}
+        assert "adaptive-router-client/" in script.metadata[0]["user-agent"]
 
 
 def test_a_key_that_gRPC_would_print_is_refused_unseen() -> None:  # noqa: N802 - its name
