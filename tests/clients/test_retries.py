@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,10 +12,10 @@ import grpc
 import pytest
 import pytest_asyncio
 from adaptive_router.v1 import router_pb2
-from adaptive_router_client import NEVER, Retry, Routing, errors
+from adaptive_router_client import NEVER, Client, Retry, Routing, Stream, errors
 
 from router.domain import errors as told
-from tests.clients.scripted import Either, Plain, answer, done, serving, text_of
+from tests.clients.scripted import PATIENCE_S, Either, Plain, answer, done, serving, text_of
 
 RUNNING = told.IdempotencyRunning("wait", retry_after_ms=100)
 PENDING = told.DecisionPending("wait", retry_after_ms=100)
@@ -177,6 +178,28 @@ async def test_a_stream_that_has_begun_is_never_begun_again(either: Made) -> Non
     async with serving([text_of("a"), STOPPING]) as script:
         with pytest.raises(errors.ShuttingDown):
             await either(script.port).texts("hi")
+        assert len(script.asked) == 1
+
+
+async def test_another_thread_may_end_a_stream() -> None:
+    def read(client: Client, begun: threading.Event, streams: list[Stream]) -> str:
+        with client.stream("hi") as stream:
+            streams.append(stream)
+            assert next(stream.texts) == "a"
+            begun.set()
+            with pytest.raises(errors.RouterError) as raised:
+                list(stream.texts)
+            return raised.value.reason
+
+    async with serving([text_of("a"), None]) as script:
+        begun, streams = threading.Event(), list[Stream]()
+        with Client(f"127.0.0.1:{script.port}") as client:
+            reader = asyncio.create_task(asyncio.to_thread(read, client, begun, streams))
+            assert await asyncio.to_thread(begun.wait, PATIENCE_S)
+            streams[0].close()
+            async with asyncio.timeout(PATIENCE_S / 2):
+                assert await reader == "CANCELLED"
+                await script.left.wait()
         assert len(script.asked) == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -81,7 +81,8 @@ class Client:
         """The same, as it comes. Leave the block, or close the stream, to end the call."""
         call = calls.stream(prompt, routing, self._settings.new_key)
         patience = self._settings.patience(timeout_s, repeatable=call.repeatable)
-        return Stream(self._events(call, patience))
+        under_way = _UnderWay()
+        return Stream(self._events(call, patience, under_way), under_way)
 
     @contextmanager
     def decide(
@@ -163,13 +164,16 @@ class Client:
                 return call.result(reply)
             self._sleep(patience.wait_s(refused))
 
-    def _events(self, call: Call[Completion], patience: Patience) -> Iterator[Any]:
+    def _events(
+        self, call: Call[Completion], patience: Patience, under_way: _UnderWay
+    ) -> Iterator[Any]:
         """Sent again only as long as nothing of the answer has come."""
         while True:
             left_s, begun = patience.begin(), False
             events = self._streamed(call.method)(
                 call.request, timeout=left_s, metadata=self._settings.metadata
             )
+            under_way.begin(events)
             try:
                 for event in events:
                     begun = True
@@ -197,11 +201,33 @@ def _opened(settings: Settings) -> grpc.Channel:
     return grpc.secure_channel(settings.target, settings.credentials, settings.channel_options)
 
 
-class Stream:
-    """Deltas as they come, then `completion`: the answer as a whole, with its receipt."""
+class _UnderWay:
+    """The call of a stream, for whoever ends it while another thread reads."""
 
-    def __init__(self, events: Iterator[Any]) -> None:
+    def __init__(self) -> None:
+        self._call: Any = None
+        self._left = False
+
+    def begin(self, call: Any) -> None:
+        self._call = call
+        if self._left:
+            call.cancel()
+
+    def leave(self) -> None:
+        self._left = True
+        if self._call is not None:
+            self._call.cancel()
+
+
+class Stream:
+    """Deltas as they come, then `completion`: the answer as a whole, with its receipt.
+
+    Any thread may close it; one that reads it then gets the error CANCELLED.
+    """
+
+    def __init__(self, events: Iterator[Any], under_way: _UnderWay) -> None:
         self._events = events
+        self._under_way = under_way
         self._assembler = Assembler()
 
     def __enter__(self) -> Self:
@@ -234,4 +260,6 @@ class Stream:
 
     def close(self) -> None:
         """End the call, and the provider's with it."""
-        self._events.close()  # type: ignore[attr-defined]  # a generator
+        self._under_way.leave()
+        with suppress(ValueError):  # another thread reads, and ends it
+            self._events.close()  # type: ignore[attr-defined]  # a generator
