@@ -7,47 +7,25 @@ from __future__ import annotations
 
 import os
 
-import grpc
-from adaptive_router.v1 import chat_pb2, router_pb2, router_pb2_grpc
-
-TIMEOUT_S = 60
+from adaptive_router_client import Client, Routing
 
 
 def main() -> None:
     """Complete, give feedback, look at the decision, then stream."""
-    metadata = [("authorization", f"Bearer {os.environ['ROUTER_KEY']}")]
-    with grpc.insecure_channel(os.environ.get("ROUTER", "127.0.0.1:8480")) as channel:
-        router = router_pb2_grpc.RouterServiceStub(channel)
+    target = os.environ.get("ROUTER", "127.0.0.1:8480")
+    with Client(target, key=os.environ["ROUTER_KEY"]) as router:
+        done = router.complete("What is 17 * 23?", Routing(max_cost_usd=0.05, no_cache=True))
+        print(f"{done.receipt.arm} for {done.receipt.cost_usd:.6f} USD: {done.text}")
 
-        routing = router_pb2.RoutingOptions(max_cost_usd=0.05, no_cache=True)
-        request = router_pb2.CompleteRequest(chat=ask("What is 17 * 23?"), routing=routing)
-        response = router.Complete(request, metadata=metadata, timeout=TIMEOUT_S)
-        receipt = response.receipt
-        print(f"{receipt.arm} for {receipt.cost_usd:.6f} USD: {response.answer.text}")
-
-        said = router_pb2.FeedbackRequest(decision_id=receipt.decision_id, quality=1.0)
-        router.Feedback(said, metadata=metadata, timeout=TIMEOUT_S)
-        asked = router_pb2.GetDecisionRequest(decision_id=receipt.decision_id)
-        decision = router.GetDecision(asked, metadata=metadata, timeout=TIMEOUT_S)
-        for plan in decision.plans:
+        router.feedback(done, quality=1.0)
+        for plan in router.decision(done).plans:
             print(f"  {plan.plan}: probability {plan.probability:.4f}")
 
-        stream = router.StreamComplete(
-            router_pb2.StreamCompleteRequest(chat=ask("Tell me about rivers.")),
-            metadata=metadata,
-            timeout=TIMEOUT_S,
-        )
-        for event in stream:
-            if event.WhichOneof("event") == "text_delta":
-                print(event.text_delta, end="", flush=True)
-            elif event.HasField("done"):
-                print(f"\n{event.done.receipt.plan}: {event.done.output_tokens} tokens")
-
-
-def ask(text: str) -> chat_pb2.ChatRequest:
-    """A conversation of one user message."""
-    message = chat_pb2.Message(role=chat_pb2.ROLE_USER, text=text)
-    return chat_pb2.ChatRequest(messages=[message])
+        with router.stream("Tell me about rivers.") as stream:
+            for text in stream.texts:
+                print(text, end="", flush=True)
+            done = stream.completion
+        print(f"\n{done.receipt.plan}: {done.answer.output_tokens} tokens")
 
 
 if __name__ == "__main__":

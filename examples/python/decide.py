@@ -6,13 +6,11 @@ Usage: ROUTER=127.0.0.1:8480 ROUTER_KEY=ar_... python decide.py
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 
-import grpc
-from adaptive_router.v1 import chat_pb2, router_pb2, router_pb2_grpc
+from adaptive_router_client import Client
 
-TIMEOUT_S = 60
+PROMPT = "Name three prime numbers."
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,32 +24,15 @@ class Called:
 
 def main() -> None:
     """Decide, call, report the outcome, and give feedback."""
-    metadata = [("authorization", f"Bearer {os.environ['ROUTER_KEY']}")]
-    with grpc.insecure_channel(os.environ.get("ROUTER", "127.0.0.1:8480")) as channel:
-        router = router_pb2_grpc.RouterServiceStub(channel)
-
-        message = chat_pb2.Message(role=chat_pb2.ROLE_USER, text="Name three prime numbers.")
-        chat = chat_pb2.ChatRequest(messages=[message])
-        decided = router.Decide(
-            router_pb2.DecideRequest(chat=chat), metadata=metadata, timeout=TIMEOUT_S
-        )
-        receipt = decided.receipt
-        print(f"call {receipt.model} ({receipt.deployment})")
-
-        began_s = time.perf_counter()
-        report = router_pb2.ReportOutcomeRequest(decision_id=receipt.decision_id)
-        try:
-            called = call_model(receipt.model, message.text)
-        except TimeoutError:
-            report.failure = "timeout"
-        else:
-            report.input_tokens, report.output_tokens = called.input_tokens, called.output_tokens
-        report.latency_ms = (time.perf_counter() - began_s) * 1_000
-        outcome = router.ReportOutcome(report, metadata=metadata, timeout=TIMEOUT_S)
-        print(f"charged {outcome.cost_usd:.6f} USD")
-
-        said = router_pb2.FeedbackRequest(decision_id=receipt.decision_id, accepted=True)
-        router.Feedback(said, metadata=metadata, timeout=TIMEOUT_S)
+    target = os.environ.get("ROUTER", "127.0.0.1:8480")
+    with Client(target, key=os.environ["ROUTER_KEY"]) as router:
+        with router.decide(PROMPT) as decision:
+            print(f"call {decision.model} ({decision.deployment})")
+            called = call_model(decision.model, PROMPT)  # what it raises is reported, too
+            decision.succeeded(input_tokens=called.input_tokens, output_tokens=called.output_tokens)
+        if decision.recorded is not None:
+            print(f"charged {decision.recorded.cost_usd:.6f} USD")
+        router.feedback(decision, accepted=True)
 
 
 def call_model(model: str, prompt: str) -> Called:

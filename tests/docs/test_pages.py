@@ -18,7 +18,7 @@ from router.serving.request_prices import PricedRequest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")])
 NAMED = re.compile(
-    r"`((?:router|bandit|bench|demo|tests|deploy|examples|protos|scripts)/[\w./-]*)[^`]*`"
+    r"`((?:router|bandit|bench|clients|demo|tests|deploy|examples|protos|scripts)/[\w./-]*)[^`]*`"
 )
 
 

@@ -16,6 +16,10 @@ from tests.e2e.conftest import KEY, Router
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 BUILD_S = 240
+AWAY = re.compile(
+    r"code (E40[134]|ENOTFOUND|EAI_AGAIN|ECONN\w+|ENETUNREACH|ETIMEDOUT|ENOTCACHED)\b"
+)
+"""npm could not reach a registry, or was not given a package."""
 
 
 @pytest.fixture
@@ -55,15 +59,37 @@ async def test_go_caller_gets_an_answer_and_a_stream(router: Router, tmp_path: P
     assert "2 decisions share the credit" in out
 
 
-async def ran(router: Router, *words: str) -> str:
-    code, out = await finished(*words, ROUTER=f"127.0.0.1:{router.port}", ROUTER_KEY=KEY)
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+async def test_typescript_caller_gets_an_answer_and_a_stream(
+    router: Router, tmp_path: Path
+) -> None:
+    folder = tmp_path / "typescript"
+    made = shutil.ignore_patterns("node_modules", "generated", "dist")
+    shutil.copytree(EXAMPLES / "typescript", folder, ignore=made)
+    code, out = await finished("npm", "ci", "--ignore-scripts", "--no-audit", cwd=folder)
+    if code and AWAY.search(out):
+        pytest.skip("npm cannot fetch its packages here")
+    assert code == 0, out
+    protos = {"PROTOS": str(ROOT / "protos")}
+    code, out = await finished("npm", "run", "build", cwd=folder, **protos)
+    assert code == 0, out
+    out = await ran(router, "node", str(folder / "dist" / "main.js"), **protos)
+    assert re.search(r"\w+ for 0\.0\d+ USD: Forty-two\.\nForty-two\.\n\S+: 50 tokens", out)
+    assert "2 decisions share the credit" in out
+
+
+async def ran(router: Router, *words: str, **environment: str) -> str:
+    target = {"ROUTER": f"127.0.0.1:{router.port}", "ROUTER_KEY": KEY}
+    code, out = await finished(*words, **target, **environment)
     assert code == 0, out
     return out
 
 
 async def finished(*words: str, cwd: Path | None = None, **environment: str) -> tuple[int, str]:
     """Exit status and output."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "protos")])
+    folders = (ROOT, ROOT / "protos", ROOT / "clients" / "python" / "src")
+    path = os.pathsep.join(map(str, folders))
     process = await asyncio.create_subprocess_exec(
         *words,
         cwd=cwd,
