@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from router.domain import MS_PER_S
 from router.domain.errors import PortTaken
 from router.domain.requests import Administration, Live
+from router.ports.observer import NO_TRACER, Tracer
 from router.rpc import admin
 from router.rpc.checks import RequestLimits
 from router.rpc.health import HealthReporter
@@ -109,6 +110,8 @@ class RouterServer:
         observe: Callable[[str, str, float], None],
         settings: ServerSettings,
         administration: tuple[Administration, str] | None = None,
+        *,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._checks = CheckPool(settings.max_in_flight)
         servicer = RouterServicer(live, settings.limits, self._checks)
@@ -117,7 +120,9 @@ class RouterServer:
             doors[admin.SERVICE] = admin.operator(administration[1])
         bounds, stall_s = settings.bounds, settings.stall_ms / MS_PER_S
         open_calls = OpenCalls(body_s=bounds.body_s, stall_s=stall_s)
-        self._guard = CallGuard(doors, observe, bounds, open_calls, self._checks, stall_s=stall_s)
+        self._guard = CallGuard(
+            doors, observe, bounds, open_calls, self._checks, stall_s=stall_s, tracer=tracer
+        )
         self.load = self._guard.admitted
         self._health = health_reporter
         self._drain_s = settings.drain_ms / MS_PER_S

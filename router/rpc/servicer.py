@@ -20,7 +20,7 @@ from router.domain.tenants import Tenant
 from router.rpc import convert_out
 from router.rpc.checks import ID, RequestLimits, Violations
 from router.rpc.convert_chat import ChatReader, given, is_laborious, too_long
-from router.rpc.interceptor import current_decision, current_tenant
+from router.rpc.interceptor import current_decision, current_record, current_tenant
 from router.runtime.fair_queue import CheckPool
 
 Routed: TypeAlias = (
@@ -252,3 +252,4 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
 
 def _note(record: DecisionRecord) -> None:
     current_decision.set(record.id)
+    current_record.set(record)

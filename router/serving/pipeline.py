@@ -253,7 +253,9 @@ class Pipeline:
     async def _cached_exactly(self, state: RequestState) -> Hit | None:
         if state.mode is Mode.DECIDE or state.cache is CacheStatus.BYPASS:
             return None
-        hit, state.flight = await self.cache.join(state.key, state.id, self._fits(state))
+        with self.stopwatch.tracer.stage("cache") as span:
+            hit, state.flight = await self.cache.join(state.key, state.id, self._fits(state))
+            span.note(hit=hit is not None)
         return hit
 
     def _fits(self, state: RequestState) -> Callable[[CachedAnswer], bool]:
