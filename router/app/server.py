@@ -107,6 +107,7 @@ class LiveService:
         """Raises RouterError while every deployment cools down; the cache is served even then."""
         board = (self.adapters.stores or self.adapters.storage).health
         states = await board.states(self.service.deployments)
+        self.adapters.observer.circuits(states)
         if all(state is Health.OPEN for state in states.values()):
             raise RouterError("every deployment is cooling down")
 
@@ -120,7 +121,7 @@ async def running_router(
     source: of the config, looked at for arms and plans that were changed; None to leave it.
     """
     async with AsyncExitStack() as stack:
-        metrics = Metrics()
+        metrics = Metrics(config.server.tenant_metrics)
         seen = _followed(source, config) if source else None
         owner = source.path if source else None
         storage = await stack.enter_async_context(opened_storage(config, env, owner=owner))
@@ -174,7 +175,7 @@ async def running_router(
             "store": StoreWatch(storage.facts, metrics, is_ours=storage.server is not None),
             "snapshots": live,
             "leases": build_lease_keeper(adapters),
-            "load": LoadWatch(server.load, metrics),
+            "load": LoadWatch(server.load, metrics, partial(_waiting, embedder, checks, server)),
         }
         for name, loop in always.items():
             loops.start(loop, name)
@@ -201,6 +202,14 @@ async def running_router(
         yield Running(server.port, scraped, loops.failed, storage)
 
 
+def _waiting(embedder: EmbedderPool, checks: CheckPool, server: RouterServer) -> dict[str, int]:
+    return {
+        "embedding": embedder.waiting,
+        "checks": checks.waiting,
+        "conversion": server.waiting,
+    }
+
+
 @contextmanager
 def _frozen_heap() -> Iterator[None]:
     """What start-up built stays until the end: collections need not look at it again."""
@@ -221,7 +230,8 @@ def _administration(
 def run_router(config: Config, source: ConfigSource | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Raises RouterError when a start or a loop failed."""
     with failure_logged():
-        run(running_router(config, os.environ, source), drain_ms_of(config))
+        running = running_router(config, os.environ, source)
+        run(running, drain_ms_of(config), config.server.log_level)
 
 
 async def _providers(

@@ -131,6 +131,7 @@ def build_service(
 ) -> RouterService:
     """Builds a service that has learned nothing yet."""
     decider = build_decider(config, factory)
+    adapters.observer.deployments({d.name: d.provider for d in catalog.deployments()})
     wiring = _Wiring(config, catalog, adapters, decider)
     return RouterService(
         wiring.admission,

@@ -16,7 +16,7 @@ from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -24,7 +24,7 @@ from router.domain.catalog import Deployment
 from router.domain.chat import Answer, Sampling
 from router.domain.errors import RouterError
 from router.domain.records import Attempt, AttemptOutcome, DecisionRecord
-from router.observe.metrics import built_version
+from router.observe.metrics import PROVIDER_NAMES, built_version
 from router.ports.observer import NO_SPAN, Span, Tracer
 
 NAME: Final = "adaptive-router"
@@ -36,8 +36,6 @@ FAULTS: Final = frozenset(
 )
 """Codes of gRPC that are the service's fault, by OpenTelemetry's convention for servers."""
 SERVER_FAULT: Final = 500
-PROVIDER_NAMES: Final[Mapping[str, str]] = {"gemini": "gcp.gemini"}
-"""Protocols that the conventions name otherwise."""
 NAMES: Final[Mapping[str, str]] = {
     "embed": "embeddings",
     "similar": "cache similar",
@@ -58,6 +56,9 @@ class OpenSpan(Span):
     def note(self, **facts: str | float | bool) -> None:
         for name, value in facts.items():
             self.span.set_attribute(OWN + name, value)
+
+    def heard(self, seconds: float) -> None:
+        self.span.set_attribute("gen_ai.response.time_to_first_chunk", seconds)
 
     def attempted(self, attempt: Attempt, answer: Answer | None) -> None:
         facts: dict[str, str | float | Sequence[str]] = {
@@ -97,7 +98,7 @@ class OpenSpan(Span):
         _current.set(self)
         return self
 
-    def __exit__(self, _: object, error: object, __: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object, /) -> None:
         # Not by a token: a generator may be closed in another context than it was begun in.
         _current.set(self._before)
         if isinstance(error, Exception):
@@ -175,8 +176,7 @@ def make_tracer(exporter: SpanExporter | None = None) -> OpenTelemetryTracer:
     if str(resource.attributes["service.name"]).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": NAME}))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    sends: SpanProcessor = BatchSpanProcessor(exporter or OTLPSpanExporter())
-    provider.add_span_processor(sends)
+    provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
     return OpenTelemetryTracer(provider)
 
 

@@ -15,6 +15,8 @@ from router.domain.catalog import Deployment
 from router.domain.chat import Answer, Sampling
 from router.domain.events import GainFound, PolicyChanged
 from router.domain.records import Attempt, CacheStatus, DecisionRecord
+from router.domain.tenants import QuotaLeft
+from router.ports.state import Health
 
 LOAD_S = 0.25
 
@@ -28,8 +30,29 @@ class Observer:
     def load(self, in_flight: int, late_s: float) -> None:
         """So many calls of tenants are worked on, and the event loop came back so late."""
 
-    def attempt(self, attempt: Attempt) -> None:
-        """A deployment was called."""
+    def deployments(self, providers: Mapping[str, str]) -> None:
+        """These are the deployments from here on, with the protocol of each."""
+
+    def attempt(self, attempt: Attempt, tenant: str = "") -> None:
+        """A deployment was called. tenant: who pays for it."""
+
+    def first_token(self, deployment: str, seconds: float) -> None:
+        """The first piece of a stream came after so long."""
+
+    def answered(self, paid_usd: float, dearest_usd: float) -> None:
+        """An answer was served. dearest_usd: the same tokens at the dearest permitted arm."""
+
+    def budget(self, tenant: str, left: QuotaLeft) -> None:
+        """A tenant has so much left after a request."""
+
+    def circuits(self, states: Mapping[str, Health]) -> None:
+        """The circuits of all deployments are in these states."""
+
+    def queued(self, waiting: Mapping[str, int]) -> None:
+        """So much waits in each queue: embedding | checks | conversion."""
+
+    def rated(self, plan: str, quality: float, reward: float | None, at_s: float) -> None:
+        """Feedback on a plan's answer was learned. reward: None where it can't be told."""
 
     def decision(self, plan: str, *, explored: bool) -> None:
         """The policy chose a plan."""
@@ -143,6 +166,9 @@ class Span:
     def note(self, **facts: str | float | bool) -> None:
         """Say more of it."""
 
+    def heard(self, seconds: float) -> None:
+        """It is a stream, whose first piece came after so long."""
+
     def attempted(self, attempt: Attempt, answer: Answer | None) -> None:
         """It was a call of a deployment, which came to this."""
 
@@ -152,7 +178,7 @@ class Span:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object, /) -> None:
         """The work has ended, in whatever way."""
 
 

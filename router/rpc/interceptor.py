@@ -305,8 +305,10 @@ def method_of(name: str) -> str:
 
 def _metadata(context: Context) -> dict[str, str]:
     """Returns what a caller sent beside its request; the first of several of one name counts."""
-    found = reversed(context.invocation_metadata() or ())
-    return {name: value if isinstance(value, str) else "" for name, value in found}
+    given: dict[str, str] = {}
+    for name, value in context.invocation_metadata() or ():
+        given.setdefault(name, value if isinstance(value, str) else "")
+    return given
 
 
 def _api_key(given: Mapping[str, str]) -> str:

@@ -144,6 +144,11 @@ class RouterServer:
             raise PortTaken(f"can't listen on {address}: change server.host or port") from None
 
     @property
+    def waiting(self) -> int:
+        """Requests that wait to be converted."""
+        return self._checks.waiting
+
+    @property
     def under_way(self) -> int:
         """Calls that have not ended, those that wait or are being refused among them."""
         return self._guard.in_flight

@@ -336,6 +336,8 @@ class DeploymentCaller:
                 attempt.hear(item)
                 if not attempt.live:
                     continue
+                if attempt.pieces == 1:
+                    self._began(attempt)
                 run.started = True
                 yielded_s = self._clock()
                 yield item
@@ -343,6 +345,11 @@ class DeploymentCaller:
                 attempt.heard_s = self._clock()
                 attempt.started_s += attempt.heard_s - yielded_s
         raise ProviderMalformed("the stream ended without its answer")
+
+    def _began(self, attempt: _OpenAttempt) -> None:
+        """The first piece of a stream is here."""
+        attempt.span.heard(attempt.elapsed_ms / MS_PER_S)
+        self._observer.first_token(attempt.deployment.name, attempt.elapsed_ms / MS_PER_S)
 
     async def _judge(self, attempt: _OpenAttempt, answer: Answer) -> None:
         """Check an answer, which is kept even where its caller leaves meanwhile: it is paid for."""

@@ -125,6 +125,11 @@ class EmbedderPool:
     def is_idle(self) -> bool:
         return not self._turns and self._busy < self._workers
 
+    @property
+    def waiting(self) -> int:
+        """Texts that wait for a worker."""
+        return len(self._running) - self._busy
+
     def cached(self, text: str) -> NDArray[np.float32] | None:
         return self._known.get(_key(head_and_tail(text, MAX_CHARS)))
 
