@@ -13,7 +13,6 @@ from router.ports.observer import NO_TRACER, Tracer
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 SPOKEN: Final = "http/protobuf"
-_NOT_INSTALLED: Final = "install adaptive-router[traces], or unset OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 def is_wanted(env: Mapping[str, str]) -> bool:
@@ -43,10 +42,14 @@ def tracing(env: Mapping[str, str], stack: AsyncExitStack) -> Tracer:
         return NO_TRACER
     try:
         from router.observe.traces import make_tracer  # noqa: PLC0415 - costs nothing when off
+
+        tracer = make_tracer()
     except ImportError:
-        _warn(_NOT_INSTALLED)
+        _warn("install adaptive-router[traces], or unset OTEL_EXPORTER_OTLP_ENDPOINT")
         return NO_TRACER
-    tracer = make_tracer()
+    except ValueError:
+        _warn("give every OTEL_ variable a value of its kind")
+        return NO_TRACER
     stack.push_async_callback(tracer.close)
     return tracer
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -36,10 +37,9 @@ FAULTS: Final = frozenset(
 )
 """Codes of gRPC that are the service's fault, by OpenTelemetry's convention for servers."""
 SERVER_FAULT: Final = 500
-NAMES: Final[Mapping[str, str]] = {
-    "embed": "embeddings",
-    "similar": "cache similar",
-}
+NAMES: Final[Mapping[str, str]] = {"embed": "embeddings", "similar": "cache similar"}
+"""Stages whose spans are named otherwise."""
+OPERATIONS: Final[Mapping[str, str]] = {"embed": "embeddings"}
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -134,13 +134,16 @@ class OpenTelemetryTracer(Tracer):
         parent = _current.get()
         if parent is None or not parent.span.is_recording():
             return NO_SPAN
-        return OpenSpan(
-            self._tracer.start_span(NAMES.get(name, name), trace.set_span_in_context(parent.span))
+        span = self._tracer.start_span(
+            NAMES.get(name, name), trace.set_span_in_context(parent.span)
         )
+        if name in OPERATIONS:
+            span.set_attribute("gen_ai.operation.name", OPERATIONS[name])
+        return OpenSpan(span)
 
     def attempt(self, arm: str, deployment: Deployment, sampling: Sampling, *, live: bool) -> Span:
         parent = _current.get()
-        if parent is None or not parent.span.get_span_context().trace_flags.sampled:
+        if parent is None or not parent.span.is_recording():
             return NO_SPAN
         span = self._tracer.start_span(
             f"chat {deployment.model}",
@@ -164,10 +167,14 @@ class OpenTelemetryTracer(Tracer):
 
         def shut_down() -> None:
             self._provider.shutdown()
-            loop.call_soon_threadsafe(done.set)
+            with suppress(RuntimeError):  # nobody waits any more
+                loop.call_soon_threadsafe(done.set)
 
+        # A thread that nothing waits for: an executor's would be joined at the end.
         threading.Thread(target=shut_down, name="traces-end", daemon=True).start()
-        await asyncio.wait({loop.create_task(done.wait())}, timeout=END_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                await done.wait()
 
 
 def make_tracer(exporter: SpanExporter | None = None) -> OpenTelemetryTracer:

@@ -295,7 +295,8 @@ class Pipeline:
         if state.cache is not CacheStatus.MISS:
             self._let_go(state, Ending.LEFT)
         elif not flight.is_led_by(state.id):
-            await self.followers.follow(state, self._fits(state))
+            with self.stopwatch.tracer.stage("coalesce"):
+                await self.followers.follow(state, self._fits(state))
             if state.hit is None:
                 state.health = await self._health()  # as it is after the wait
 
