@@ -25,8 +25,10 @@ def is_wanted(env: Mapping[str, str]) -> bool:
     """
     if env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
-    exporter = env.get("OTEL_TRACES_EXPORTER", "").strip().lower()
-    return exporter == "otlp" or (not exporter and any(env.get(name) for name in ENDPOINTS))
+    exporters = env.get("OTEL_TRACES_EXPORTER", "").lower().replace(" ", "")
+    if not exporters:
+        return any(env.get(name) for name in ENDPOINTS)
+    return "otlp" in exporters.split(",")
 
 
 def tracing(env: Mapping[str, str], stack: AsyncExitStack) -> Tracer:
