@@ -202,6 +202,8 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
                 yield request
         except RouterError as error:
             call.failed(error)
+            if error.record is not None:
+                current_record.set(error.record)
             current_decision.set(error.metadata.get("decision_id", current_decision.get()))
             await abort(context, status_of(error), self._stall_s)
         except (asyncio.CancelledError, grpc.aio.BaseError):  # the latter: a write to nobody

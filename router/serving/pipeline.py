@@ -111,7 +111,9 @@ class Pipeline:
         # The caller may leave now: what was paid for is recorded, and kept for its retry.
         completion = await asyncio.shield(self.background.start(self._finish(state)))
         if completion is None:
-            raise self._failure(state)
+            failure = self._failure(state)
+            failure.record = state.record(self.catalog)
+            raise failure
         yield completion
 
     async def _begin(self, state: RequestState) -> Completion | None:

@@ -160,6 +160,24 @@ async def test_a_stream_that_fails_over_tells_each_attempt(
 
 
 @on_uvloop
+async def test_a_request_that_nobody_answers_tells_what_was_decided(
+    tmp_path: Path, collector: Collector, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ill = Wire(lambda _: whole({"error": {"message": SECRET}}, 500))
+    async with routed(tmp_path, {"only": [ill]}, environment=dict(os.environ)) as router:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await asked_whole(router, SECRET)
+    request = collector.named(f"{SERVICE}/Complete")
+    told = facts(request)
+    assert (told["error.type"], request.status.code) == ("all_attempts_failed", ERROR)
+    assert told["adaptive_router.plan"] == "only"
+    (line,) = (each for each in capsys.readouterr().out.splitlines() if "code=ALL_" in each)
+    assert "plan=only" in line
+    assert "attempts=1" in line
+    assert told["adaptive_router.decision_id"] in line
+
+
+@on_uvloop
 async def test_gate_and_verifier_stand_between_the_rungs(
     tmp_path: Path, collector: Collector
 ) -> None:
