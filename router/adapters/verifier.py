@@ -14,6 +14,7 @@ import msgspec
 
 from router.domain import MS_PER_S
 from router.domain.errors import VerifierFailed, VerifierMalformed
+from router.ports.observer import NO_TRACER, Tracer
 from router.ports.upstream import VerifierCase
 
 MAX_SENT_BYTES: Final = 16 * 1024 * 1024
@@ -47,7 +48,8 @@ def make_client(proxy: str | None = None) -> httpx.AsyncClient:
 class HttpVerifier:
     """Implements `router.ports.upstream.Verifier`. client: from `make_client`."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, url: str, tracer: Tracer = NO_TRACER) -> None:
+        self._tracer = tracer
         self._client = client
         self._url = url
 
@@ -63,8 +65,10 @@ class HttpVerifier:
         return _quality(said)
 
     async def _post(self, body: bytes) -> bytes:
+        carried = [(name.decode(), text.decode()) for name, text in self._tracer.headers()]
+        headers = {**_HEADERS, **dict(carried)}
         async with self._client.stream(
-            "POST", self._url, content=body, headers=_HEADERS
+            "POST", self._url, content=body, headers=headers
         ) as response:
             response.raise_for_status()  # a redirect is no answer either
             said = bytearray()

@@ -157,14 +157,14 @@ def config_beside_router(config: Config) -> Config:
 def run_learner(config: Config, source: ConfigSource | None = None) -> None:
     """Run a learner alone until SIGTERM or SIGINT. Raises RouterError."""
     with failure_logged():
-        run(running_learner(config, os.environ, source))
+        run(running_learner(config, os.environ, source), log_level=config.server.log_level)
 
 
 def run_learner_beside(config: Config, source: ConfigSource | None, started: Started) -> None:
     """Run a learner that is a router's child. started: called once it runs."""
     adapted = source and replace(source, adapt=config_beside_router)
     running = running_learner(config_beside_router(config), os.environ, adapted)
-    run(_announced(running, started))
+    run(_announced(running, started), log_level=config.server.log_level)
 
 
 @asynccontextmanager

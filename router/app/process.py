@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -150,6 +151,7 @@ async def unreported(*, serving: bool) -> None:
 
 def serve_metrics(config: Config, metrics: Metrics, stack: AsyncExitStack, heart: Heartbeat) -> int:
     section = config.server
+    metrics.watch_process()
     return stack.enter_context(
         MetricsServer(metrics.registry, section.host, section.metrics_port, heart.alive)
     ).port
@@ -165,9 +167,11 @@ def failure_logged() -> Iterator[None]:
         raise
 
 
-def run(running: AbstractAsyncContextManager[Running], drain_ms: int = 0) -> None:
+def run(
+    running: AbstractAsyncContextManager[Running], drain_ms: int = 0, log_level: str = "info"
+) -> None:
     """Run until SIGTERM or SIGINT; the process ends in the drain time and a little after it."""
-    configure_logs()
+    configure_logs(level=logging.getLevelNamesMapping()[log_level.upper()])
     # A learner's thread gives way to a request after half a millisecond, not after five.
     sys.setswitchinterval(SWITCH_S)
     # Matrices here are small: threads of a BLAS would only take cores from requests.

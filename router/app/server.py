@@ -36,6 +36,7 @@ from router.app.process import (
 from router.app.reloading import ConfigReloader, ConfigSource, Stamps
 from router.app.spooling import DegradedServing, opened_spool
 from router.app.store_watch import StoreWatch
+from router.app.tracing import tracing
 from router.app.upstreams import provider_pool, providers_of
 from router.app.wiring import Adapters, RouterService, build_lease_keeper, prepare_service
 from router.config import Config
@@ -43,6 +44,7 @@ from router.config.values import cut_off_by_drain, drain_ms_of
 from router.domain.errors import RouterError, StorageUnavailable
 from router.gates.verifier_breaker import VerifierBreaker
 from router.observe.metrics import Metrics
+from router.ports.observer import Tracer
 from router.ports.state import Health
 from router.ports.upstream import Provider
 from router.rpc.health import LIVE, HealthReporter
@@ -106,6 +108,7 @@ class LiveService:
         """Raises RouterError while every deployment cools down; the cache is served even then."""
         board = (self.adapters.stores or self.adapters.storage).health
         states = await board.states(self.service.deployments)
+        self.adapters.observer.circuits(states)
         if all(state is Health.OPEN for state in states.values()):
             raise RouterError("every deployment is cooling down")
 
@@ -119,22 +122,22 @@ async def running_router(
     source: of the config, looked at for arms and plans that were changed; None to leave it.
     """
     async with AsyncExitStack() as stack:
-        metrics = Metrics()
+        metrics = Metrics(config.server.tenant_metrics)
         seen = _followed(source, config) if source else None
         owner = source.path if source else None
         storage = await stack.enter_async_context(opened_storage(config, env, owner=owner))
         spool = await opened_spool(config, env, storage, stack)
         late = AsyncExitStack()
         stack.push_async_callback(late.aclose)
-        checks = CheckPool(config.server.max_in_flight)
+        tracer, checks = tracing(env, stack), CheckPool(config.server.max_in_flight)
         stack.callback(checks.close)
         loops, health, background = TaskSupervisor(metrics), HealthReporter(), Background(metrics)
         stack.push_async_callback(loops.end)
         stack.push_async_callback(background.drain)
         embedder = await _embedder(config, stack)
         proxies = ProxyRules.read(config.providers.proxy, env)
-        providers = await _providers(config, env, proxies, stack)
-        verifier = await _verifier(config, metrics, proxies, stack)
+        providers = await _providers(config, env, proxies, stack, tracer)
+        verifier = await _verifier(config, metrics, proxies, stack, tracer)
         adapters = Adapters(
             storage,
             embedder,
@@ -144,6 +147,7 @@ async def running_router(
             verifier,
             checks,
             stats=StatsBook(config.server.tenant_share),
+            tracer=tracer,
         )
         serving_on = DegradedServing(config, adapters, spool)
         late.push_async_callback(serving_on.close)
@@ -159,7 +163,9 @@ async def running_router(
         await redis.step()
         await health.set("embedder", serving=True)
         operators = _administration(config, env, storage)
-        server = RouterServer(live, health, metrics.request, _server_settings(config), operators)
+        server = RouterServer(
+            live, health, metrics.request, _server_settings(config), operators, tracer=tracer
+        )
         heart = Heartbeat(partial(health.set, LIVE))
         await heart.step()
         scraped = serve_metrics(config, metrics, stack, heart)
@@ -170,7 +176,7 @@ async def running_router(
             "store": StoreWatch(storage.facts, metrics, is_ours=storage.server is not None),
             "snapshots": live,
             "leases": build_lease_keeper(adapters),
-            "load": LoadWatch(server.load, metrics),
+            "load": LoadWatch(server.load, metrics, partial(_waiting, embedder, checks, server)),
         }
         for name, loop in always.items():
             loops.start(loop, name)
@@ -198,6 +204,14 @@ async def running_router(
         yield Running(server.port, scraped, loops.failed, storage, http_port)
 
 
+def _waiting(embedder: EmbedderPool, checks: CheckPool, server: RouterServer) -> dict[str, int]:
+    return {
+        "embedding": embedder.waiting,
+        "checks": checks.waiting,
+        "conversion": server.waiting,
+    }
+
+
 @contextmanager
 def _frozen_heap() -> Iterator[None]:
     """What start-up built stays until the end: collections need not look at it again."""
@@ -218,18 +232,23 @@ def _administration(
 def run_router(config: Config, source: ConfigSource | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Raises RouterError when a start or a loop failed."""
     with failure_logged():
-        run(running_router(config, os.environ, source), drain_ms_of(config))
+        running = running_router(config, os.environ, source)
+        run(running, drain_ms_of(config), config.server.log_level)
 
 
 async def _providers(
-    config: Config, env: Mapping[str, str], proxies: ProxyRules, stack: AsyncExitStack
+    config: Config,
+    env: Mapping[str, str],
+    proxies: ProxyRules,
+    stack: AsyncExitStack,
+    tracer: Tracer,
 ) -> Callable[[Config], Mapping[str, Provider]]:
     """Returns what makes the providers of a config, over connections that all of them share."""
     client = await stack.enter_async_context(provider_pool(config, proxies))
 
     def made(config: Config) -> Mapping[str, Provider]:
         trust_authorities(client, config.providers.ca_file)
-        return providers_of(config, env, client)
+        return providers_of(config, env, client, tracer)
 
     return made
 
@@ -248,14 +267,18 @@ async def _embedder(config: Config, stack: AsyncExitStack) -> EmbedderPool:
 
 
 async def _verifier(
-    config: Config, metrics: Metrics, proxies: ProxyRules, stack: AsyncExitStack
+    config: Config,
+    metrics: Metrics,
+    proxies: ProxyRules,
+    stack: AsyncExitStack,
+    tracer: Tracer,
 ) -> VerifierBreaker | None:
     section = config.judging.verifier
     if section is None:
         return None
     url = str(section.url)
     client = await stack.enter_async_context(verifier_client(proxies.url_for(url)))
-    return VerifierBreaker(HttpVerifier(client, url), metrics, time.time, section)
+    return VerifierBreaker(HttpVerifier(client, url, tracer), metrics, time.time, section, tracer)
 
 
 def _followed(source: ConfigSource, config: Config) -> Stamps:

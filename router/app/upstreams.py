@@ -8,6 +8,7 @@ from router.adapters.providers import ProviderPool, ProxyRules, make_client, mak
 from router.adapters.providers.probing.witness import WitnessedPool
 from router.config import Config
 from router.config.values import headers_of, keys_of
+from router.ports.observer import NO_TRACER, Tracer
 from router.ports.upstream import Provider
 
 
@@ -24,7 +25,9 @@ def provider_pool(config: Config, proxies: ProxyRules, *, witnessed: bool = Fals
 
 
 def providers_of(
-    config: Config, env: Mapping[str, str], pool: ProviderPool
+    config: Config, env: Mapping[str, str], pool: ProviderPool, tracer: Tracer = NO_TRACER
 ) -> Mapping[str, Provider]:
     """Returns a provider for each protocol. Raises ConfigInvalid."""
-    return make_providers(pool, keys_of(config, env), headers=headers_of(config, env))
+    return make_providers(
+        pool, keys_of(config, env), headers=headers_of(config, env), tracer=tracer
+    )

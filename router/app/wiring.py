@@ -26,7 +26,7 @@ from router.domain.catalog import Catalog
 from router.domain.records import RANDOM_BITS, new_decision_id
 from router.gates.gate_session import GateSessions
 from router.gates.verifier_breaker import VerifierBreaker
-from router.ports.observer import Observer, Stopwatch
+from router.ports.observer import NO_TRACER, Observer, Stopwatch, Tracer
 from router.ports.spool import Spool
 from router.ports.upstream import Embedder, Provider
 from router.runtime.background import Background
@@ -72,6 +72,7 @@ class Adapters:
     held: Held = field(default_factory=Held)
     stats: StatsBook = field(default_factory=StatsBook)
     stores: Stores | None = None
+    tracer: Tracer = NO_TRACER
 
 
 def steady_stores(config: Config, adapters: Adapters, spool: Spool | None = None) -> Stores:
@@ -131,6 +132,7 @@ def build_service(
 ) -> RouterService:
     """Builds a service that has learned nothing yet."""
     decider = build_decider(config, factory)
+    adapters.observer.deployments({d.name: d.provider for d in catalog.deployments()})
     wiring = _Wiring(config, catalog, adapters, decider)
     return RouterService(
         wiring.admission,
@@ -193,7 +195,7 @@ class _Wiring:
         self._decider = decider
         self._stores = adapters.stores or steady_stores(config, adapters)
         self._feedback_rate = FeedbackRate()
-        self._stopwatch = Stopwatch(adapters.observer, time.time)
+        self._stopwatch = Stopwatch(adapters.observer, time.time, adapters.tracer)
 
     def pipeline(self) -> Pipeline:
         adapters, stores = self._adapters, self._stores
@@ -279,6 +281,7 @@ class _Wiring:
             clock=time.time,
             settings=self._config.attempts,
             second_timeout_ms=self._config.judging.second_timeout_ms,
+            tracer=self._adapters.tracer,
         )
 
     def _caller(self) -> DeploymentCaller:
@@ -292,6 +295,7 @@ class _Wiring:
             gate=self._config.gate,
             checks=adapters.checks,
             stats=adapters.stats,
+            tracer=adapters.tracer,
         )
 
     def _selector(self) -> PlanSelector:

@@ -57,6 +57,11 @@ class ServerSection(ConfigSection):
     """Port of the HTTP API; 0 picks a free one. Unset: there is none."""
     metrics_port: Port = 9480
     """Port of the Prometheus metrics, the embedded learner's on the next; 0 picks a free one."""
+    tenant_metrics: Annotated[int, Field(ge=0, le=1_000)] = 0
+    """Tenants whose spend and budget the metrics tell by name, the first that come; those above it
+    are one, `_other`. 0: metrics name no tenant."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level of the log's lines; each call is one of `info`."""
     max_in_flight: Count = 256
     """Calls under way at once; above it calls are refused with `OVERLOADED`."""
     max_message_bytes: Count = 4 * 1024 * 1024

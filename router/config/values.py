@@ -158,7 +158,7 @@ def request_prices_of(config: Config, catalog: Catalog) -> RequestPrices:
 
 def trainer_of(config: Config, catalog: Catalog, observer: Observer) -> Trainer:
     rewards = RewardSettings(config.learning.implicit_weight)
-    return Trainer(catalog.plans, rewards, observer)
+    return Trainer(catalog.plans, rewards, observer, units_of(config, catalog))
 
 
 def settings_of(

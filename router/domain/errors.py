@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from router.domain.chat import Usage
+from router.domain.records import DecisionRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,12 @@ class FieldViolation:
 
 
 class RouterError(Exception):
-    """Base of the tree. `metadata` travels with the reason; values are short and harmless."""
+    """Base of the tree. `metadata` travels with the reason; values are short and harmless.
 
+    record: the decision that came to no answer, for the log; it travels nowhere.
+    """
+
+    record: DecisionRecord | None = None
     reason: ClassVar[str] = "INTERNAL"
 
     def __init__(self, message: str, *, metadata: dict[str, str] | None = None) -> None:

@@ -278,6 +278,20 @@ class DecisionRecord:
     def answered(self) -> bool:
         return any(a.outcome is AttemptOutcome.ACCEPTED for a in self.attempts)
 
+    def line(self) -> dict[str, str | float]:
+        """Returns what a log tells of it: names, numbers and digests."""
+        return {
+            "plan": self.choice.plan if self.choice else "",
+            "arm": self.arm,
+            "deployment": self.deployment,
+            "cache": self.cache.value,
+            "attempts": len(self.attempts),
+            "input_tokens": sum(a.input_tokens for a in self.attempts),
+            "output_tokens": sum(a.output_tokens for a in self.attempts),
+            "cost_usd": self.cost_usd,
+            "session": self.session_id,
+        }
+
     @property
     def is_credited(self) -> bool:
         """True where feedback on its session is meant for it too, as far as that is known yet."""

@@ -23,6 +23,28 @@ from router.domain.records import (
 )
 from router.domain.tenants import QuotaLeft, Tenant
 
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+TRACE_PARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
+
+
+def known_request_id(given: str) -> str:
+    """Returns a caller's id of its request; "" for one that is long or no plain word.
+
+    >>> known_request_id("req-7"), known_request_id("a b")
+    ('req-7', '')
+    """
+    return given if REQUEST_ID.fullmatch(given) else ""
+
+
+def known_trace_id(given: str) -> str:
+    """Returns the trace that a `traceparent` names, "" where it names none.
+
+    >>> known_trace_id("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    '0af7651916cd43dd8448eb211c80319c'
+    """
+    found = TRACE_PARENT.fullmatch(given)
+    return found[1] if found else ""
+
 
 @dataclass(frozen=True, slots=True)
 class WeightOverrides:

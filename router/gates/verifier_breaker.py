@@ -11,7 +11,7 @@ from router.domain.bounds import Few, Milliseconds, Share, Tenants
 from router.domain.chat import Answer, ChatRequest
 from router.domain.errors import VerifierFailed, VerifierOff
 from router.ports import Clock
-from router.ports.observer import Observer
+from router.ports.observer import NO_TRACER, Observer, Tracer
 from router.ports.upstream import Verifier, VerifierCase
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,9 @@ class VerifierBreaker:
         observer: Observer,
         clock: Clock,
         settings: VerifierBreakerSettings,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._verifier = verifier
         self._observer = observer
         self._clock = clock
@@ -69,7 +71,9 @@ class VerifierBreaker:
             return None
         case = VerifierCase(chat, arm, answer.text, answer.tool_calls)
         try:
-            quality = await self._verifier.verify(case, timeout_ms)
+            with self._tracer.stage("verifier") as span:
+                quality = await self._verifier.verify(case, timeout_ms)
+                span.note(arm=arm, abstained=quality is None, quality=quality or 0.0)
         except VerifierFailed:
             # A caller's own haste says nothing of the verifier.
             if timeout_ms == self._settings.timeout_ms:

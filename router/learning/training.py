@@ -11,13 +11,15 @@ from typing import Protocol, TypeAlias
 from bandit.errors import BanditError
 from bandit.gates import Gate
 from bandit.risk import Promise
-from bandit.types import Outcome, Policy
+from bandit.types import Outcome, Policy, Units
+from router.domain import MS_PER_S
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven, PolicyChanged, decision_of
-from router.domain.records import AttemptOutcome, DecisionRecord, Mode
+from router.domain.records import AttemptOutcome, Choice, DecisionRecord, Mode
 from router.domain.tenants import promise_for
 from router.learning.gate_examples import PlanExample, RiskLabel, examples_of, risk_labels_of
 from router.learning.learner_state import LearnerState
+from router.learning.promotion_state import burden_of
 from router.learning.request_rates import RequestRates
 from router.learning.rewards import RewardSettings, outcomes_of
 from router.learning.tenants import FeedbackOutliers, TenantWeightCap
@@ -78,11 +80,12 @@ class Trainable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """plans: those of the config; nothing is learned of others."""
+    """plans: those of the config; nothing is learned of others. units: of rewards."""
 
     plans: Mapping[str, Plan]
     rewards: RewardSettings
     observer: Observer
+    units: Units = field(default_factory=lambda: Units(1.0, 1_000.0))
 
     def train(self, state: Trainable, events: Sequence[JoinedEvent]) -> int:
         """Train policy, promises and gates. Returns the number of outcomes for the policy."""
@@ -232,7 +235,17 @@ class BatchTrainer:
             share, sign = 1.0, sign * share
         if isinstance(event, FeedbackGiven) and record.choice and event.is_label:
             self._compare(record.tenant, record.choice.plan, event.quality)
+            self._tell(event, record, record.choice)
         return JoinedEvent(event, record, share, sign)
+
+    def _tell(self, event: FeedbackGiven, record: DecisionRecord, choice: Choice) -> None:
+        """Tell of the decision's reward by this feedback, where its plan is still one."""
+        trainer = self.trainer
+        if choice.plan not in trainer.plans:
+            return
+        taken_off = burden_of(record, choice, trainer.plans, trainer.units)
+        reward = None if taken_off is None else choice.weights.quality * event.quality - taken_off
+        trainer.observer.rated(choice.plan, event.quality, reward, event.at_ms / MS_PER_S)
 
     def _compare(self, tenant: str, plan: str, quality: float) -> None:
         gap = self.outliers.add(tenant, plan, quality)

@@ -46,6 +46,7 @@ def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> N
     sys.unraisablehook = _log_told
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )

@@ -3,30 +3,67 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    ProcessCollector,
+    Summary,
+)
 
 from bandit.risk import PromiseStatus
 from router.domain.errors import ProviderError
 from router.domain.events import GainFound, PolicyChanged
-from router.domain.records import JUDGED, UNJUDGED, Attempt, CacheStatus
+from router.domain.records import JUDGED, UNJUDGED, Attempt, AttemptOutcome, CacheStatus
+from router.domain.tenants import QuotaLeft
 from router.ports.observer import Observer
+from router.ports.state import Health
 
 PREFIX = "adaptive_router"
 CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+TOKEN_BUCKETS = tuple(4**power for power in range(14))
+OPERATION_BUCKETS = tuple(0.01 * 2**power for power in range(14))
+"""Those that OpenTelemetry's conventions advise."""
+SAID = "explicit", "session"
+"""Feedback that somebody gave, beside what is read off a behaviour."""
+OTHER_TENANTS = "_other"
+GEN_AI = "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"
+PROVIDER_NAMES: Mapping[str, str] = {"gemini": "gcp.gemini"}
+"""Protocols that OpenTelemetry's conventions name otherwise."""
+CIRCUITS = {Health.CLOSED: 0, Health.HALF_OPEN: 1, Health.OPEN: 2}
 STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1)
+
+
+def built_version() -> str:
+    """Returns the version of the installed distribution; "0" where none is installed."""
+    try:
+        return version("adaptive-router")
+    except PackageNotFoundError:
+        return "0"
 
 
 class Metrics(Observer):
     """Counts what happens in a registry of its own.
 
-    A metric is declared here, beside the method that is told of it.
+    A metric is declared here, beside the method that is told of it. most_tenants: told of by
+    name, the first that come; 0 for none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_tenants: int = 0) -> None:
         self.registry = CollectorRegistry()
+        self._most_tenants = most_tenants
+        self._tenants = set[str]()
+        self._providers: Mapping[str, str] = {}
+        self._told_circuits = set[str]()
+        self._declare_models()
+        self._declare_money()
         self._requests = self._histogram(
             "request_seconds", "Duration of calls of the API", CALL_BUCKETS, "method", "code"
         )
@@ -93,6 +130,9 @@ class Metrics(Observer):
         self._store_failures = self._counter(
             "storage_probe_failures", "Probes of Redis that failed", "kind"
         )
+        self._declare_learning()
+
+    def _declare_learning(self) -> None:
         self._learned = self._counter("learned_events", "Events learned by this process")
         self._learner = self._gauge("learner_serving", "1 while the embedded learner runs")
         self._learner.set(1)
@@ -151,11 +191,65 @@ class Metrics(Observer):
             "Age of the oldest event not in the snapshot in use",
         )
 
+    def _declare_models(self) -> None:
+        self._gauge("build_info", "1 for the version that runs", "version", "python").labels(
+            built_version(), platform.python_version()
+        ).set(1)
+        self._token_usage = Histogram(
+            "gen_ai_client_token_usage",
+            "Tokens of calls of deployments: gen_ai.client.token.usage of OpenTelemetry",
+            (*GEN_AI, "gen_ai_token_type"),
+            buckets=TOKEN_BUCKETS,
+            registry=self.registry,
+        )
+        self._operations = Histogram(
+            "gen_ai_client_operation_duration_seconds",
+            "Duration of calls of deployments: gen_ai.client.operation.duration of OpenTelemetry",
+            (*GEN_AI, "error_type"),
+            buckets=OPERATION_BUCKETS,
+            registry=self.registry,
+        )
+        self._first_token = self._histogram(
+            "first_token_seconds", "Wait for a stream's first piece", CALL_BUCKETS, "deployment"
+        )
+        self._circuits = self._gauge(
+            "circuit_state", "Circuit: 0 closed, 1 half open, 2 open", "deployment"
+        )
+        self._queued = self._gauge("queue_depth", "Work that waits for its turn", "queue")
+        self._quality = self._summary("quality", "Quality by feedback that was learned", "plan")
+        self._reward = self._summary("reward", "Reward of decisions with feedback", "plan")
+        self._last_feedback = self._gauge(
+            "last_feedback_timestamp_seconds", "When feedback came last; 0: none since the start"
+        )
+
+    def _declare_money(self) -> None:
+        self._tenant_cost = self._counter(
+            "tenant_cost_usd", "Spent on deployments by tenant, if server.tenant_metrics", "tenant"
+        )
+        self._budget = self._gauge(
+            "tenant_budget_left_usd",
+            "Left of a tenant's budget, if server.tenant_metrics",
+            "tenant",
+            "period",
+        )
+        self._answered = self._counter("answered_cost_usd", "Paid for answers that were served")
+        self._dearest = self._counter(
+            "dearest_cost_usd", "Cost of these answers' tokens at the dearest permitted arm"
+        )
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _summary(self, name: str, text: str, *labels: str) -> Summary:
+        return Summary(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def watch_process(self) -> None:
+        """Tell of this process's memory, CPU time, files and garbage as well."""
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
 
     def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
         return Histogram(f"{PREFIX}_{name}", text, labels, buckets=buckets, registry=self.registry)
@@ -167,13 +261,70 @@ class Metrics(Observer):
         self._in_flight.set(in_flight)
         self._lag.observe(late_s)
 
-    def attempt(self, attempt: Attempt) -> None:
+    def deployments(self, providers: Mapping[str, str]) -> None:
+        self._providers = {
+            name: PROVIDER_NAMES.get(protocol, protocol) for name, protocol in providers.items()
+        }
+
+    def attempt(self, attempt: Attempt, tenant: str = "") -> None:
         where = (attempt.arm, attempt.deployment)
         self._attempts.labels(*where, attempt.outcome.value, _known(attempt.why)).inc()
         self._latency.labels(attempt.deployment).observe(attempt.latency_ms / 1_000)
         self._cost.labels(*where).inc(attempt.cost_usd)
         for kind, tokens in _tokens_of(attempt):
             self._tokens.labels(*where, kind).inc(tokens)
+        if self._most_tenants:
+            self._tenant_cost.labels(self._tenant(tenant)).inc(attempt.cost_usd)
+        if attempt.deployment:
+            self._operation(attempt)
+
+    def _operation(self, attempt: Attempt) -> None:
+        failed = attempt.outcome is AttemptOutcome.FAILED
+        called = ("chat", self._providers.get(attempt.deployment, ""), attempt.model)
+        why = _known(attempt.why) if failed else ""
+        self._operations.labels(*called, why).observe(attempt.latency_ms / 1_000)
+        if attempt.input_tokens or attempt.output_tokens:
+            self._token_usage.labels(*called, "input").observe(attempt.input_tokens)
+            self._token_usage.labels(*called, "output").observe(attempt.output_tokens)
+
+    def _tenant(self, name: str) -> str:
+        """Returns a label; tenants beyond the bound share one."""
+        if name not in self._tenants and len(self._tenants) >= self._most_tenants:
+            return OTHER_TENANTS
+        self._tenants.add(name)
+        return name
+
+    def first_token(self, deployment: str, seconds: float) -> None:
+        self._first_token.labels(deployment).observe(seconds)
+
+    def answered(self, paid_usd: float, dearest_usd: float) -> None:
+        self._answered.inc(paid_usd)
+        self._dearest.inc(dearest_usd)
+
+    def budget(self, tenant: str, left: QuotaLeft) -> None:
+        if not self._most_tenants or self._tenant(tenant) == OTHER_TENANTS:
+            return
+        for period, usd in (("day", left.daily_usd), ("month", left.monthly_usd)):
+            if usd is not None:
+                self._budget.labels(tenant, period).set(usd)
+
+    def circuits(self, states: Mapping[str, Health]) -> None:
+        for name in self._told_circuits - states.keys():
+            self._circuits.remove(name)
+        self._told_circuits = set(states)
+        for name, state in states.items():
+            self._circuits.labels(name).set(CIRCUITS[state])
+
+    def queued(self, waiting: Mapping[str, int]) -> None:
+        for queue, number in waiting.items():
+            self._queued.labels(queue).set(number)
+
+    def rated(self, plan: str, quality: float, reward: float | None, at_s: float) -> None:
+        self._quality.labels(plan).observe(quality)
+        if reward is not None:
+            self._reward.labels(plan).observe(reward)
+        if at_s:
+            self._last_feedback.set(at_s)
 
     def decision(self, plan: str, *, explored: bool) -> None:
         self._decisions.labels(plan, str(explored).lower()).inc()
@@ -195,6 +346,8 @@ class Metrics(Observer):
 
     def feedback(self, kind: str) -> None:
         self._feedback.labels(kind).inc()
+        if kind in SAID:
+            self._last_feedback.set_to_current_time()
 
     def degraded(self, what: str) -> None:
         self._degraded.labels(what).inc()

@@ -1,14 +1,22 @@
-"""The service tells an observer what happens. Labels are names from the config, never user text."""
+"""The service tells an observer what happens, and a tracer what each request went through.
+
+Labels and facts are numbers and names from the config, never user text.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol, Self
 
 from bandit.risk import PromiseStatus
+from router.domain.catalog import Deployment
+from router.domain.chat import Answer, Sampling
 from router.domain.events import GainFound, PolicyChanged
-from router.domain.records import Attempt, CacheStatus
+from router.domain.records import Attempt, CacheStatus, DecisionRecord
+from router.domain.tenants import QuotaLeft
+from router.ports.state import Health
 
 LOAD_S = 0.25
 
@@ -22,8 +30,29 @@ class Observer:
     def load(self, in_flight: int, late_s: float) -> None:
         """So many calls of tenants are worked on, and the event loop came back so late."""
 
-    def attempt(self, attempt: Attempt) -> None:
-        """A deployment was called."""
+    def deployments(self, providers: Mapping[str, str]) -> None:
+        """These are the deployments from here on, with the protocol of each."""
+
+    def attempt(self, attempt: Attempt, tenant: str = "") -> None:
+        """A deployment was called. tenant: who pays for it."""
+
+    def first_token(self, deployment: str, seconds: float) -> None:
+        """The first piece of a stream came after so long."""
+
+    def answered(self, paid_usd: float, dearest_usd: float) -> None:
+        """An answer was served. dearest_usd: the same tokens at the dearest permitted arm."""
+
+    def budget(self, tenant: str, left: QuotaLeft) -> None:
+        """A tenant has so much left after a request."""
+
+    def circuits(self, states: Mapping[str, Health]) -> None:
+        """The circuits of all deployments are in these states."""
+
+    def queued(self, waiting: Mapping[str, int]) -> None:
+        """So much waits in each queue: embedding | checks | conversion."""
+
+    def rated(self, plan: str, quality: float, reward: float | None, at_s: float) -> None:
+        """Feedback on a plan's answer was learned. reward: None where it can't be told."""
 
     def decision(self, plan: str, *, explored: bool) -> None:
         """The policy chose a plan."""
@@ -125,15 +154,86 @@ class Observer:
         """A tenant's feedback on this plan turned out to be far off everyone else's."""
 
 
+class Span:
+    """A piece of a request's work, as a context manager; this one is kept by nobody.
+
+    trace_id: 32 hexadecimal digits, "" where nothing is traced.
+    """
+
+    __slots__ = ()
+    trace_id: str = ""
+
+    def note(self, **facts: str | float | bool) -> None:
+        """Say more of it."""
+
+    def heard(self, seconds: float) -> None:
+        """It is a stream, whose first piece came after so long."""
+
+    def attempted(self, attempt: Attempt, answer: Answer | None) -> None:
+        """It was a call of a deployment, which came to this."""
+
+    def ended(self, code: str, status: str | int, record: DecisionRecord | None) -> None:
+        """It was a call of the API. code: OK or the error's reason; status: of gRPC or HTTP."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object, /) -> None:
+        """The work has ended, in whatever way."""
+
+
+NO_SPAN = Span()
+
+
+class Tracer(Protocol):
+    """What begins while a span is entered is a part of it, also in tasks that begin meanwhile."""
+
+    def request(self, method: str, given: Mapping[str, str]) -> Span:
+        """A call of the API begins: `SERVICE/METHOD` or `POST /path`.
+
+        given: what it carries of a trace that it is part of, by lower-case names.
+        """
+        ...
+
+    def stage(self, name: str) -> Span:
+        """A part of a request begins: cache | embed | decide | gate | verifier ..."""
+        ...
+
+    def attempt(self, arm: str, deployment: Deployment, sampling: Sampling, *, live: bool) -> Span:
+        """A call of a deployment begins."""
+        ...
+
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """Returns what a request to others carries, so that they can go on with the trace."""
+        ...
+
+
+class NoTracer:
+    """Traces nothing, and costs next to nothing."""
+
+    def request(self, *_: object, **__: object) -> Span:
+        return NO_SPAN
+
+    stage = attempt = request
+
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        return ()
+
+
+NO_TRACER: Tracer = NoTracer()
+
+
 @dataclass(frozen=True, slots=True)
 class Stopwatch:
     """Tells how long stages took that came to their end. clock: seconds."""
 
     observer: Observer
     clock: Callable[[], float]
+    tracer: Tracer = field(default=NO_TRACER)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> Iterator[Span]:
         began_s = self.clock()
-        yield
+        with self.tracer.stage(name) as span:
+            yield span
         self.observer.stage(name, self.clock() - began_s)

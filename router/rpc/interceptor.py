@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -25,24 +26,46 @@ from router.domain.errors import (
     ShuttingDown,
     Unauthenticated,
 )
+from router.domain.records import DecisionRecord
+from router.domain.requests import known_request_id, known_trace_id
 from router.domain.tenants import Tenant
 from router.doors.house import House, HouseBounds
+from router.ports.observer import NO_TRACER, Span, Tracer
 from router.rpc.fields import MOST_FIELDS, SMALL_BODY, has_few_fields
-from router.rpc.status import internal_status, status_of
+from router.rpc.status import code_of, internal_status, status_of
 from router.runtime.fair_queue import CheckPool
 
 OPEN_PREFIX = "/grpc."
 """Health and reflection: open to probes and tools that have no key."""
 BEARER = "bearer "
+REQUEST_ID = "x-request-id"
 
 current_tenant: ContextVar[Tenant] = ContextVar("current_tenant")
 current_decision: ContextVar[str] = ContextVar("current_decision", default="")
 """Set by the servicer once it is known, for the log."""
+current_record: ContextVar[DecisionRecord | None] = ContextVar("current_record", default=None)
+"""Set by the servicer where a decision was made, for the log and the trace."""
 
 Authenticate = Callable[[str], Awaitable[Tenant]]
 Observe = Callable[[str, str, float], None]
 Decode = Callable[[bytes], Any]
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call under way, as the log and the trace tell of it. status: of gRPC."""
+
+    name: str
+    began_s: float
+    given: Mapping[str, str]
+    request_id: str
+    span: Span
+    code: str = "OK"
+    status: str = "OK"
+
+    def failed(self, error: RouterError) -> None:
+        self.code, self.status = error.reason, code_of(error).name
 
 
 class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stub only
@@ -68,8 +91,10 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
         checks: CheckPool,
         *,
         stall_s: float,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._doors = doors
+        self._tracer = tracer
         self._open = open_calls
         self._checks = checks
         self._observe = observe
@@ -113,8 +138,8 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
         if method.startswith(OPEN_PREFIX):
             return self._open(handler)
         # As streams of requests, which grpc leaves to be read in here.
-        _, service, name = method.split("/")
-        door = self._doors[service]
+        _, service, _ = method.split("/")
+        door, name = self._doors[service], method[1:]
         decode, encode = handler.request_deserializer, handler.response_serializer
         if handler.response_streaming:
             stream = self._stream(handler.unary_stream, decode, name, door)
@@ -168,32 +193,41 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
         self, context: Context, name: str, door: Authenticate, decode: Decode
     ) -> AsyncIterator[Any]:
         """The request, decoded, of a caller who may come in."""
-        began_s, code = time.perf_counter(), "OK"
-        task = self._enter()
+        call, task = self._begin(name, context), self._enter()
         try:
-            tenant = await door(_api_key(context))
+            tenant = await door(_api_key(call.given))
             current_tenant.set(tenant)
             read = partial(self._request, tenant.name, context, decode)
-            async with self.house.admitted(tenant, name, read) as request:
+            async with self.house.admitted(tenant, method_of(name), read) as request:
                 yield request
         except RouterError as error:
-            code = error.reason
+            call.failed(error)
+            if error.record is not None:
+                current_record.set(error.record)
             current_decision.set(error.metadata.get("decision_id", current_decision.get()))
             await abort(context, status_of(error), self._stall_s)
         except (asyncio.CancelledError, grpc.aio.BaseError):  # the latter: a write to nobody
-            code = "CANCELLED"
+            call.code = call.status = "CANCELLED"
             if self._cut:
                 task.uncancel()
-                code = ShuttingDown.reason
+                call.failed(_shutting_down())
                 await abort(context, status_of(_shutting_down()), self._stall_s)
             raise
         except Exception as error:  # noqa: BLE001 - the last line of defence, told by type only
-            code = "INTERNAL"
+            call.code = call.status = "INTERNAL"
             error_id = uuid4().hex
             self._log.error("internal", error=type(error).__name__, error_id=error_id)
             await abort(context, internal_status(error_id), self._stall_s)
         finally:
-            self._leave(task, name, code, time.perf_counter() - began_s)
+            self._leave(task, call)
+
+    def _begin(self, name: str, context: Context) -> _Call:
+        """The id of the request goes back to its caller, whatever becomes of it."""
+        given = _metadata(context)
+        request_id = known_request_id(given.get(REQUEST_ID, "")) or uuid4().hex
+        context.set_trailing_metadata(((REQUEST_ID, request_id),))
+        span = self._tracer.request(name, given)
+        return _Call(name, time.perf_counter(), given, request_id, span)
 
     def _enter(self) -> asyncio.Task[Any]:
         task = asyncio.current_task()
@@ -202,26 +236,31 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
         self._idle.clear()
         return task
 
-    def _leave(self, task: asyncio.Task[Any], name: str, code: str, seconds: float) -> None:
+    def _leave(self, task: asyncio.Task[Any], call: _Call) -> None:
         self._under_way.discard(task)
         if not self._under_way:
             self._idle.set()
         loop = asyncio.get_running_loop()
         # Its answer goes out first.
-        loop.call_soon(self._tell, name, code, seconds)
+        loop.call_soon(self._tell, call, time.perf_counter() - call.began_s)
         loop.call_soon(_forget, sys.exc_info()[1])
 
-    def _tell(self, name: str, code: str, seconds: float) -> None:
+    def _tell(self, call: _Call, seconds: float) -> None:
         """Runs in the call's own context."""
-        self._observe(name, code, seconds)
+        method, record = method_of(call.name), current_record.get()
+        self._observe(method, call.code, seconds)
+        call.span.ended(call.code, call.status, record)
         tenant = current_tenant.get(None)
         self._log.info(
             "call",
-            method=name,
-            code=code,
+            method=method,
+            code=call.code,
             tenant=tenant.name if tenant else "",
             decision_id=current_decision.get(),
             latency_ms=round(seconds * 1_000, 2),
+            request_id=call.request_id,
+            trace_id=call.span.trace_id or known_trace_id(call.given.get("traceparent", "")),
+            **({} if record is None else record.line()),
         )
 
 
@@ -257,15 +296,31 @@ def decoded(decode: Decode, body: bytes) -> Any:
         raise InvalidRequest(FieldViolation("request", fix)) from None
 
 
-def _api_key(context: Context) -> str:
-    """The key, or nothing without one: whether that will do is the service's business."""
+def method_of(name: str) -> str:
+    """Returns the name of a method without its service's.
+
+    >>> method_of("adaptive_router.v1.RouterService/Complete")
+    'Complete'
+    """
+    return name.rpartition("/")[2]
+
+
+def _metadata(context: Context) -> dict[str, str]:
+    """Returns what a caller sent beside its request; the first of several of one name counts."""
+    given: dict[str, str] = {}
     for name, value in context.invocation_metadata() or ():
-        if name == "authorization":
-            text = value if isinstance(value, str) else ""
-            if not text.lower().startswith(BEARER):
-                raise Unauthenticated("send the key as metadata `authorization: Bearer KEY`")
-            return text[len(BEARER) :].strip()
-    return ""
+        given.setdefault(name, value if isinstance(value, str) else "")
+    return given
+
+
+def _api_key(given: Mapping[str, str]) -> str:
+    """The key, or nothing without one: whether that will do is the service's business."""
+    text = given.get("authorization")
+    if text is None:
+        return ""
+    if not text.lower().startswith(BEARER):
+        raise Unauthenticated("send the key as metadata `authorization: Bearer KEY`")
+    return text[len(BEARER) :].strip()
 
 
 async def write(context: Context, item: Any, stall_s: float) -> None:
@@ -281,9 +336,10 @@ async def write(context: Context, item: Any, stall_s: float) -> None:
 async def abort(context: Context, status: status_pb2.Status, stall_s: float) -> None:
     """End the call with this status; without it where the caller reads nothing."""
     rich = rpc_status.to_status(status)
+    trailing = (*(context.trailing_metadata() or ()), *rich.trailing_metadata)
     try:
         async with asyncio.timeout(stall_s):
-            await context.abort(rich.code, rich.details, rich.trailing_metadata)
+            await context.abort(rich.code, rich.details, trailing)
     except TimeoutError:
         raise asyncio.CancelledError from None  # the one end that grpc tells nobody of
 

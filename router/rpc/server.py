@@ -16,6 +16,7 @@ from router.domain.errors import PortTaken
 from router.domain.requests import Administration, Live
 from router.doors.checks import RequestLimits
 from router.doors.house import MESSAGES_HELD, HouseBounds
+from router.ports.observer import NO_TRACER, Tracer
 from router.rpc import admin
 from router.rpc.health import HealthReporter
 from router.rpc.interceptor import Authenticate, CallGuard
@@ -109,6 +110,8 @@ class RouterServer:
         observe: Callable[[str, str, float], None],
         settings: ServerSettings,
         administration: tuple[Administration, str] | None = None,
+        *,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self.checks = CheckPool(settings.max_in_flight)
         servicer = RouterServicer(live, settings.limits, self.checks)
@@ -117,7 +120,9 @@ class RouterServer:
             doors[admin.SERVICE] = admin.operator(administration[1])
         bounds, stall_s = settings.bounds, settings.stall_ms / MS_PER_S
         open_calls = OpenCalls(body_s=bounds.body_s, stall_s=stall_s)
-        self._guard = CallGuard(doors, observe, bounds, open_calls, self.checks, stall_s=stall_s)
+        self._guard = CallGuard(
+            doors, observe, bounds, open_calls, self.checks, stall_s=stall_s, tracer=tracer
+        )
         self.house = self._guard.house
         self.load = self._guard.admitted
         self._health = health_reporter
@@ -138,6 +143,11 @@ class RouterServer:
             return self._server.add_insecure_port(address)
         except RuntimeError:
             raise PortTaken(f"can't listen on {address}: change server.host or port") from None
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait to be converted."""
+        return self.checks.waiting
 
     @property
     def under_way(self) -> int:

@@ -21,7 +21,7 @@ from router.doors.checks import RequestLimits, Violations
 from router.doors.reports import DAY_MS, check_feedback, check_outcome, checked_id
 from router.rpc import convert_out
 from router.rpc.convert_chat import ChatReader, given, is_laborious, too_long
-from router.rpc.interceptor import current_decision, current_tenant
+from router.rpc.interceptor import current_decision, current_record, current_tenant
 from router.runtime.fair_queue import CheckPool
 
 Routed: TypeAlias = (
@@ -205,3 +205,4 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
 
 def _note(record: DecisionRecord) -> None:
     current_decision.set(record.id)
+    current_record.set(record)

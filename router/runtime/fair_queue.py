@@ -76,6 +76,11 @@ class FairQueue:
         self._places = waiting
         self._waiting: dict[str, deque[tuple[int, asyncio.Future[None]]]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """Callers that wait for their turn."""
+        return self._places.total
+
     async def take(self, tenant: str, amount: int) -> None:
         """Raises Overloaded."""
         if tenant not in self._waiting and self.shares.take(tenant, amount):
@@ -146,6 +151,11 @@ class CheckPool:
         shares = FairShares(1, share=1)
         self._queue = FairQueue(shares, FairShares(waiting, share=0.75))
         self.done = 0
+
+    @property
+    def waiting(self) -> int:
+        """Checks that wait for the thread."""
+        return self._queue.waiting
 
     async def run(self, tenant: str, check: Callable[[], T]) -> T:
         """Raises Overloaded, and what the check raises."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -150,16 +150,18 @@ async def _pulsing(loop: Loop, pulse: _Pulse, stop: asyncio.Event) -> None:
 class LoadWatch:
     """Tells how many calls are under way, and how late the event loop comes back to its work.
 
-    clock: seconds.
+    queued: counts what waits, by queue. clock: seconds.
     """
 
     def __init__(
         self,
         load: Callable[[], int],
         observer: Observer,
+        queued: Callable[[], Mapping[str, int]] = dict,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._load = load
+        self._queued = queued
         self._observer = observer
         self._clock = clock
 
@@ -169,6 +171,7 @@ class LoadWatch:
             await asyncio.sleep(LOAD_S)
             late_s = max(0.0, self._clock() - began_s - LOAD_S)
             self._observer.load(self._load(), late_s)
+            self._observer.queued(self._queued())
             finished_step()
 
 

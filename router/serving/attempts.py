@@ -24,7 +24,7 @@ from router.domain.records import UNJUDGED, Attempt, AttemptOutcome
 from router.gates.format_checks import PASSED, FormatCheckSettings, judge_aside
 from router.gates.gate_session import GateSession
 from router.ports import Clock
-from router.ports.observer import Observer
+from router.ports.observer import NO_SPAN, NO_TRACER, Observer, Span, Tracer
 from router.ports.state import Health, HealthBoard
 from router.ports.upstream import Provider
 from router.runtime.background import Background
@@ -101,7 +101,7 @@ class _OpenAttempt:
 
     limit_ms: until its answer, live until its first delta. most_tokens: the output limit sent.
     pieces, characters: received so far. unseen: what it cost besides. heard_s: when its last piece
-    was handed out.
+    was handed out. span: of the trace.
     """
 
     run: PlanRun
@@ -117,6 +117,7 @@ class _OpenAttempt:
     characters: int = 0
     unseen: Unseen = field(default_factory=Unseen)
     heard_s: float = 0.0
+    span: Span = NO_SPAN
 
     def __post_init__(self) -> None:
         self.started_s = self.clock()
@@ -156,7 +157,7 @@ class _OpenAttempt:
     def succeed(self, answer: Answer, why: str) -> None:
         """Record the answer. why: the gate's verdict."""
         run = self.run
-        self._write(AttemptOutcome.ACCEPTED, why or "passed", answer.usage)
+        self._write(AttemptOutcome.ACCEPTED, why or "passed", answer.usage, answer)
         run.answer, run.passed = answer, why == PASSED
         run.arm, run.deployment = self.arm, self.deployment.name
 
@@ -202,7 +203,9 @@ class _OpenAttempt:
         usual_ms = self.stats.usual_ms(live=True) if self.live else None
         return usual_ms is not None and self.elapsed_ms <= usual_ms
 
-    def _write(self, outcome: AttemptOutcome, why: str, usage: Usage) -> None:
+    def _write(
+        self, outcome: AttemptOutcome, why: str, usage: Usage, answer: Answer | None = None
+    ) -> None:
         attempt = Attempt(
             arm=self.arm,
             deployment=self.deployment.name,
@@ -212,7 +215,9 @@ class _OpenAttempt:
             latency_ms=self.elapsed_ms,
             heard=self.live and self.pieces > 0 and usage.guessed,
         )
-        self.run.attempts.append(attempt.charged(usage, self.deployment.price))
+        charged = attempt.charged(usage, self.deployment.price)
+        self.span.attempted(charged, answer)
+        self.run.attempts.append(charged)
 
 
 class DeploymentCaller:
@@ -232,7 +237,9 @@ class DeploymentCaller:
         gate: FormatCheckSettings,
         checks: CheckPool | None = None,
         stats: StatsBook | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._providers = providers
         self._health = health
         self._background = background
@@ -290,31 +297,33 @@ class DeploymentCaller:
         """Deltas when live; the answer, if one came, is in the run afterwards."""
         stats = self._stats(deployment)
         attempt = _OpenAttempt(run, arm, deployment, self._clock, stats, live, limit_ms)
+        attempt.span = self._tracer.attempt(arm, deployment, run.chat.sampling, live=live)
         stats.places.hold(run.tenant, 1)
         stats.waits(id(attempt), run.tenant, attempt.started_s)
         error: BaseException | None = None
-        try:
-            async with aclosing(self._deltas(attempt)) as deltas:
-                async for delta in deltas:
-                    yield delta
-        except ProviderError as failure:
-            error = failure
-            run.errors.append(failure)
-            self.account_faults.note(deployment.name, failure)
-            attempt.fail(AttemptOutcome.FAILED, failure.reason.lower(), failure)
-        except (asyncio.CancelledError, GeneratorExit) as left:
-            error = left
-            # Its cause says that nothing had been sent yet.
-            attempt.fail(AttemptOutcome.CANCELLED, "caller_cancelled", left.__cause__ or left)
-            raise
-        except Exception as failure:
-            error = failure
-            attempt.fail(AttemptOutcome.FAILED, "internal", failure)
-            raise
-        finally:
-            stats.places.give_back(run.tenant, 1)
-            stats.ended(id(attempt))
-            self._report(attempt, error)
+        with attempt.span:
+            try:
+                async with aclosing(self._deltas(attempt)) as deltas:
+                    async for delta in deltas:
+                        yield delta
+            except ProviderError as failure:
+                error = failure
+                run.errors.append(failure)
+                self.account_faults.note(deployment.name, failure)
+                attempt.fail(AttemptOutcome.FAILED, failure.reason.lower(), failure)
+            except (asyncio.CancelledError, GeneratorExit) as left:
+                error = left
+                # Its cause says that nothing had been sent yet.
+                attempt.fail(AttemptOutcome.CANCELLED, "caller_cancelled", left.__cause__ or left)
+                raise
+            except Exception as failure:
+                error = failure
+                attempt.fail(AttemptOutcome.FAILED, "internal", failure)
+                raise
+            finally:
+                stats.places.give_back(run.tenant, 1)
+                stats.ended(id(attempt))
+                self._report(attempt, error)
 
     async def _deltas(self, attempt: _OpenAttempt) -> AsyncGenerator[Delta]:
         """Yields the deltas of an answer while it comes. Raises ProviderError."""
@@ -327,6 +336,8 @@ class DeploymentCaller:
                 attempt.hear(item)
                 if not attempt.live:
                     continue
+                if attempt.pieces == 1:
+                    self._began(attempt)
                 run.started = True
                 yielded_s = self._clock()
                 yield item
@@ -334,6 +345,11 @@ class DeploymentCaller:
                 attempt.heard_s = self._clock()
                 attempt.started_s += attempt.heard_s - yielded_s
         raise ProviderMalformed("the stream ended without its answer")
+
+    def _began(self, attempt: _OpenAttempt) -> None:
+        """The first piece of a stream is here."""
+        attempt.span.heard(attempt.elapsed_ms / MS_PER_S)
+        self._observer.first_token(attempt.deployment.name, attempt.elapsed_ms / MS_PER_S)
 
     async def _judge(self, attempt: _OpenAttempt, answer: Answer) -> None:
         """Check an answer, which is kept even where its caller leaves meanwhile: it is paid for."""

@@ -183,7 +183,7 @@ class Auditor:
         async for _ in self._cascade.run(run):
             pass  # nobody reads along
         for attempt in run.attempts:
-            self._observer.attempt(attempt)
+            self._observer.attempt(attempt, run.tenant)
         return run
 
     async def _record(

@@ -18,6 +18,7 @@ from router.domain.errors import RouterError
 from router.domain.records import JUDGED, UNJUDGED, Attempt, AttemptOutcome
 from router.gates.gate_session import AvailableSteps, GateSession
 from router.ports import Clock
+from router.ports.observer import NO_TRACER, Tracer
 from router.ports.state import Health
 from router.serving.account_faults import failure_of
 from router.serving.attempts import DeploymentCaller, PlanRun
@@ -58,7 +59,9 @@ class Cascade:
         clock: Clock,
         settings: CascadeSettings,
         second_timeout_ms: float = 10_000,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._catalog = catalog
         self._caller = caller
         self._clock = clock
@@ -115,11 +118,14 @@ class Cascade:
         """Ask the plan's gate about a first answer that passed; True to escalate."""
         first = _hold(run)
         try:
-            return await self._steps_lead_up(run, gate_session, above, first)
+            with self._tracer.stage("gate") as span:
+                leads_up = await self._steps_lead_up(run, gate_session, above, first)
+                span.note(plan=gate_session.plan.name, escalated=leads_up)
         except BaseException:
             # Mostly the caller left: an answer that was not judged to the end is not served.
             _mark_cancelled(run, first)
             raise
+        return leads_up
 
     async def _steps_lead_up(
         self, run: PlanRun, gate_session: GateSession, above: str, first: _HeldAnswer

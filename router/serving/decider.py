@@ -261,7 +261,7 @@ class PlanSelector:
 
     def _decide(self, state: RequestState, plans: Sequence[Plan]) -> Choice | None:
         options, tenant = state.request.options, state.request.tenant.name
-        with self._stopwatch.stage("decide"):
+        with self._stopwatch.stage("decide") as span:
             chat, asks, said = state.request.chat, state.application, self._said(state)
             context, state.said_embedding = self._decider.context(chat, said, asks), said
             bounds = Bounds(options.max_cost_usd, options.max_latency_ms)
@@ -269,6 +269,8 @@ class PlanSelector:
                 state.prices = self._price_list(state)
             choose = partial(self._decider.choose, tenant=tenant, prices=state.prices)
             choice = choose(context, plans, options.weights, bounds)
+            if choice is not None:
+                span.note(plan=choice.plan, explored=choice.explored, policy=choice.policy)
             shadow = [
                 plan for plan in state.shadow_plans if state.is_plan_healthy(self._catalog, plan)
             ]

@@ -74,7 +74,7 @@ class FeedbackService:
             Reservation(record.id, tenant.name, 0, 0.0), tokens, attempt.cost_usd, INSIST_S
         )
         if fresh:
-            self._observer.attempt(attempt)
+            self._observer.attempt(attempt, tenant.name)
         if fresh and conversation is not None and settled.turn is not None:
             self._turns.keep(settled.turn.key, conversation)
         return OutcomeReceipt(already_recorded=not fresh, cost_usd=attempt.cost_usd)

@@ -114,7 +114,9 @@ class Finalizer:
         if state.run is None and state.hit is None:
             return record  # refused before anything was looked up or chosen
         for attempt in record.attempts:
-            self._observer.attempt(attempt)
+            self._observer.attempt(attempt, record.tenant)
+        if state.answer is not None:
+            self._observer.answered(record.cost_usd, state.dearest_usd(self._catalog))
         self._observer.cache(record.cache)
         await self._background.insist(lambda: self._decisions.record(record), record, INSIST_S)
         if self._sampler is not None:
@@ -146,6 +148,7 @@ class Finalizer:
             cost_usd,
             SETTLE_S if paid else INSIST_S,
         )
+        self._observer.budget(state.request.tenant.name, state.quota_left)
 
     def _put(self, state: RequestState) -> None:
         """Keep the answer for others, if it may answer them; its caller does not wait for it."""

@@ -111,7 +111,9 @@ class Pipeline:
         # The caller may leave now: what was paid for is recorded, and kept for its retry.
         completion = await asyncio.shield(self.background.start(self._finish(state)))
         if completion is None:
-            raise self._failure(state)
+            failure = self._failure(state)
+            failure.record = state.record(self.catalog)
+            raise failure
         yield completion
 
     async def _begin(self, state: RequestState) -> Completion | None:
@@ -253,7 +255,9 @@ class Pipeline:
     async def _cached_exactly(self, state: RequestState) -> Hit | None:
         if state.mode is Mode.DECIDE or state.cache is CacheStatus.BYPASS:
             return None
-        hit, state.flight = await self.cache.join(state.key, state.id, self._fits(state))
+        with self.stopwatch.tracer.stage("cache") as span:
+            hit, state.flight = await self.cache.join(state.key, state.id, self._fits(state))
+            span.note(hit=hit is not None)
         return hit
 
     def _fits(self, state: RequestState) -> Callable[[CachedAnswer], bool]:
@@ -293,7 +297,8 @@ class Pipeline:
         if state.cache is not CacheStatus.MISS:
             self._let_go(state, Ending.LEFT)
         elif not flight.is_led_by(state.id):
-            await self.followers.follow(state, self._fits(state))
+            with self.stopwatch.tracer.stage("coalesce"):
+                await self.followers.follow(state, self._fits(state))
             if state.hit is None:
                 state.health = await self._health()  # as it is after the wait
 

@@ -133,6 +133,17 @@ class RequestState:
             return self.hit.cached.answer
         return self.run.answer if self.run else None
 
+    def dearest_usd(self, catalog: Catalog) -> float:
+        """Returns what the tokens of its answer cost at the dearest arm that might have given it.
+
+        Tokens of a cache count in full: another arm's would have been cold.
+        """
+        if self.answer is None:
+            return 0.0
+        usage = replace(self.answer.usage, cached_tokens=0, written_tokens=0)
+        known = (catalog.arms[arm].deployments[0].price for arm in self.arms)
+        return max(price.cost_usd(usage) for price in known)
+
     @property
     def is_keepable(self) -> bool:
         """True if others may be given the answer: it passed, and no limit of this caller cut it."""

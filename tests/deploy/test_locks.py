@@ -29,7 +29,12 @@ def asked(lock: str) -> list[Requirement]:
     text = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     project, extras = text["project"], text["project"]["optional-dependencies"]
     lines = {
-        "requirements": [*project["dependencies"], *extras["archive"], *extras["evaluate"]],
+        "requirements": [
+            *project["dependencies"],
+            *extras["archive"],
+            *extras["evaluate"],
+            *extras["traces"],
+        ],
         "embedded": extras["embedded"],
         "build": text["build-system"]["requires"],
     }[lock]

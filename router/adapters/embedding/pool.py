@@ -56,6 +56,9 @@ class _Turns:
     def __init__(self) -> None:
         self._waiting: dict[str, deque[_EmbedRun]] = {}
 
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
@@ -124,6 +127,11 @@ class EmbedderPool:
     @property
     def is_idle(self) -> bool:
         return not self._turns and self._busy < self._workers
+
+    @property
+    def waiting(self) -> int:
+        """Texts that wait for a worker."""
+        return len(self._turns)
 
     def cached(self, text: str) -> NDArray[np.float32] | None:
         return self._known.get(_key(head_and_tail(text, MAX_CHARS)))

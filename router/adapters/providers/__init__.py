@@ -17,6 +17,7 @@ from router.adapters.providers.http import HttpProvider
 from router.adapters.providers.proxy import ProxyRules
 from router.domain.catalog import PROVIDERS
 from router.ports import Clock
+from router.ports.observer import NO_TRACER, Tracer
 from router.ports.upstream import Provider
 
 ProviderPool: TypeAlias = httpcore.AsyncConnectionPool
@@ -29,6 +30,7 @@ def make_providers(
     keys: Mapping[str, str],
     clock: Clock = time.time,
     headers: Mapping[str, Mapping[str, str]] | None = None,
+    tracer: Tracer = NO_TRACER,
 ) -> dict[str, Provider]:
     """Returns each protocol's provider by its name.
 
@@ -36,6 +38,6 @@ def make_providers(
     """
     modules = {name: import_module(f"{__name__}.{name}") for name in PROVIDERS}
     return {
-        name: HttpProvider(client, module.DIALECT, keys, clock, headers)
+        name: HttpProvider(client, module.DIALECT, keys, clock, headers, tracer=tracer)
         for name, module in modules.items()
     }

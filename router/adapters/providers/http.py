@@ -22,6 +22,7 @@ from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta, Unseen
 from router.domain.errors import ProviderError, ProviderMalformed, ProviderRefusedRequest
 from router.ports import Clock
+from router.ports.observer import NO_TRACER, Tracer
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 CONNECT_S = 5.0
@@ -58,7 +59,10 @@ class HttpProvider:
         keys: Mapping[str, str],
         clock: Clock,
         headers: Mapping[str, Mapping[str, str]] | None = None,
+        *,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._client = client
         self._rules = RuleBook()
         self._further = headers or {}
@@ -179,7 +183,7 @@ class HttpProvider:
         request = httpcore.Request(
             "POST",
             url,
-            headers=[*headers, (b"content-length", b"%d" % len(body))],
+            headers=[*headers, (b"content-length", b"%d" % len(body)), *self._tracer.headers()],
             content=body,
             extensions={"timeout": _TIMEOUTS, "trace": progress.trace},
         )

@@ -121,6 +121,20 @@ def test_serve_runs_until_a_signal(
     assert model_dir.exists()
 
 
+@pytest.mark.parametrize(("level", "told"), [("info", True), ("warning", False)])
+def test_the_log_tells_what_its_level_asks_for(
+    write_config: Write, model_dir: Path, level: str, *, told: bool
+) -> None:
+    assert model_dir.exists()
+    port = free_port()
+    server = f"{{port: {port}, metrics_port: 0, log_level: {level}}}"
+    with started("serve", write_config(f"server: {server}\n")) as process:
+        until(lambda: serving(port), process)
+        lines = stopped(process, signal.SIGTERM)
+    assert any(line["event"] == "started" for line in lines) is told
+    assert not told or {"info"} <= {line["level"] for line in lines}
+
+
 def test_a_store_that_another_config_uses_is_refused_and_tools_work_beside_it(
     tmp_path: Path, write_config: Write, model_dir: Path
 ) -> None:

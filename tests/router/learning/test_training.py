@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bandit import Context, ContextShape, Outcome, PolicySettings, make_policy
+from bandit import Context, ContextShape, Outcome, PolicySettings, Units, make_policy
 from router.domain.catalog import Plan
 from router.domain.events import Decided, Event, FeedbackGiven
 from router.domain.logged_context import log_context
@@ -128,3 +128,38 @@ async def test_rates_are_learned_of_every_decision_also_where_nothing_was_chosen
     await trainer.train(at_once, [("0-1", Decided(locked)), ("0-2", Decided(locked))])
     await trainer.train(learned, [("0-2", Decided(locked))])
     assert learned.save() == at_once.save()
+
+
+class Rated(Observer):
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, float, float | None, float]] = []
+
+    def rated(self, plan: str, quality: float, reward: float | None, at_s: float) -> None:
+        self.seen.append((plan, quality, reward, at_s))
+
+
+async def test_feedback_is_told_with_the_reward_of_its_decision() -> None:
+    """The weights are the decision's: 1 of quality, 0.1 of a unit of cost."""
+    observer, one = Rated(), record("one")
+    units = Units(0.001, 1_000.0)
+    trainer = Trainer(PLANS, RewardSettings(), observer, units)
+    gone = replace(one, choice=replace(one.choice, plan="gone") if one.choice else None)
+    events = [
+        FeedbackGiven("one", 0.75, at_ms=2_000),
+        FeedbackGiven("one", 0.5, by_default=True),
+        FeedbackGiven("two", 0.5),
+        FeedbackGiven("three", 0.5),
+    ]
+    cancelled = replace(SERVED, outcome=AttemptOutcome.CANCELLED)
+    records = {"one": one, "two": gone, "three": replace(one, attempts=(cancelled,))}
+
+    async def find(ids: Sequence[str]) -> Sequence[DecisionRecord | None]:
+        return [records[name] for name in ids]
+
+    policy = make_policy("adaptive", PolicySettings(shape=SHAPE), "v1", np.random.default_rng(0))
+    batch = [(f"0-{number}", event) for number, event in enumerate(events)]
+    await BatchTrainer(find, trainer).train(LearnerState(policy), batch)
+    assert observer.seen == [
+        ("cheap", 0.75, pytest.approx(0.75 - 0.1 * 2.0), 2.0),
+        ("cheap", 0.5, None, 0.0),
+    ], "nothing of silence, nor of a plan that is gone"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import socket
 import struct
 import threading
@@ -15,9 +16,11 @@ from prometheus_client import CollectorRegistry
 from router.domain.errors import PortTaken, ProviderError
 from router.domain.events import GainFound, Move, Mover, PolicyChanged
 from router.domain.records import Attempt, AttemptOutcome, CacheStatus
+from router.domain.tenants import QuotaLeft
 from router.observe.exposition import MetricsServer
 from router.observe.metrics import REPORTED, Metrics
 from router.ports.observer import Observer
+from router.ports.state import Health
 
 
 def an_attempt(why: str = "passed") -> Attempt:
@@ -45,8 +48,18 @@ def scraped(metrics: Metrics) -> str:
 def everything(observer: Observer) -> None:
     observer.request("Complete", "OK", 0.2)
     observer.load(7, 0.003)
-    observer.attempt(an_attempt())
-    observer.attempt(an_attempt())
+    observer.deployments({"mini": "gemini"})
+    observer.attempt(an_attempt(), "acme")
+    observer.attempt(an_attempt(), "umbrella")
+    observer.first_token("mini", 0.25)
+    observer.answered(0.25, 1.0)
+    observer.budget("acme", QuotaLeft(daily_usd=2.5))
+    observer.budget("umbrella", QuotaLeft(daily_usd=7.5, monthly_usd=9.5))
+    observer.circuits({"gone": Health.OPEN, "mini": Health.OPEN})
+    observer.circuits({"mini": Health.HALF_OPEN})
+    observer.queued({"embedding": 3})
+    observer.rated("cheap", 0.75, -0.5, 1_700_000_000.0)
+    observer.rated("cheap", 0.25, None, 0.0)
     observer.decision("cheap-then-reasoning", explored=True)
     observer.cache(CacheStatus.MISS)
     observer.stage("embed", 0.004)
@@ -77,13 +90,32 @@ def everything(observer: Observer) -> None:
 
 
 def test_everything_observed_can_be_scraped() -> None:
-    metrics = Metrics()
+    metrics = Metrics(most_tenants=1)
     everything(metrics)
     lines = scraped(metrics).splitlines()
     where = 'arm="cheap",deployment="mini"'
+    model = (
+        'gen_ai_operation_name="chat",gen_ai_provider_name="gcp.gemini",'
+        'gen_ai_request_model="small"'
+    )
     for line in (
         'adaptive_router_request_seconds_count{code="OK",method="Complete"} 1.0',
         "adaptive_router_in_flight_calls 7.0",
+        f'gen_ai_client_token_usage_sum{{{model},gen_ai_token_type="input"}} 20.0',
+        f'gen_ai_client_token_usage_sum{{{model},gen_ai_token_type="output"}} 10.0',
+        f'gen_ai_client_operation_duration_seconds_sum{{error_type="",{model}}} 0.5',
+        'adaptive_router_first_token_seconds_sum{deployment="mini"} 0.25',
+        'adaptive_router_tenant_cost_usd_total{tenant="acme"} 0.002',
+        'adaptive_router_tenant_cost_usd_total{tenant="_other"} 0.002',
+        'adaptive_router_tenant_budget_left_usd{period="day",tenant="acme"} 2.5',
+        "adaptive_router_answered_cost_usd_total 0.25",
+        "adaptive_router_dearest_cost_usd_total 1.0",
+        'adaptive_router_circuit_state{deployment="mini"} 1.0',
+        'adaptive_router_queue_depth{queue="embedding"} 3.0',
+        'adaptive_router_quality_sum{plan="cheap"} 1.0',
+        'adaptive_router_quality_count{plan="cheap"} 2.0',
+        'adaptive_router_reward_sum{plan="cheap"} -0.5',
+        'adaptive_router_reward_count{plan="cheap"} 1.0',
         "adaptive_router_loop_lag_seconds_sum 0.003",
         f'adaptive_router_attempts_total{{{where},outcome="accepted",why="passed"}} 2.0',
         'adaptive_router_attempt_seconds_sum{deployment="mini"} 0.5',
@@ -126,7 +158,24 @@ def test_everything_observed_can_be_scraped() -> None:
         'adaptive_router_policy_changes_total{by="hand",move="refused"} 1.0',
     ):
         assert line in lines
-    assert not any('"gone"' in line or 'member="lin"' in line for line in lines)
+    assert not any(
+        '"gone"' in line or 'member="lin"' in line or "umbrella" in line for line in lines
+    )
+
+
+def test_no_tenant_is_named_unless_asked_for() -> None:
+    metrics = Metrics()
+    everything(metrics)
+    assert not any(name in scraped(metrics) for name in ("acme", "umbrella"))
+
+
+def test_build_and_process_are_told() -> None:
+    metrics = Metrics()
+    metrics.watch_process()
+    lines = scraped(metrics)
+    python = platform.python_version()
+    assert f'adaptive_router_build_info{{python="{python}",version="' in lines
+    assert "process_resident_memory_bytes " in lines
 
 
 def test_the_null_observer_takes_the_same_calls() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import grpc
@@ -153,6 +154,66 @@ async def test_no_exceptions_text_leaks(
     assert wire.observed == [(method, "INTERNAL")]
     wire.service.error = None
     assert await wire.send(method, GOOD[method])
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("req-7/a.b:c", True),
+        ("x" * 128, True),
+        ("x" * 129, False),
+        ("two words", False),
+        ("", False),
+        ('"}', False),
+    ],
+)
+async def test_the_id_of_a_request_goes_back_and_into_the_log(
+    log: io.StringIO, wire: Wire, sent: str, *, kept: bool
+) -> None:
+    metadata = (*METADATA, ("x-request-id", sent))
+    for method in ("Complete", "Decide"):
+        call = getattr(wire.stub, method)(GOOD[method], metadata=metadata)
+        await call
+        told = dict(await call.trailing_metadata())["x-request-id"]
+        assert (told == sent) is kept
+        assert re.fullmatch(r"[0-9a-f]{32}", told) or kept
+    stream = wire.stub.StreamComplete(GOOD["StreamComplete"], metadata=metadata)
+    assert [item async for item in stream]
+    wire.service.error = e.QuotaExceeded("x", quota="q", subject="s", retry_after_ms=1)
+    failing = wire.stub.Complete(GOOD["Complete"], metadata=metadata)
+    failure = await refused(failing)
+    assert "RetryInfo" in details(failure)
+    ids = [dict(await each.trailing_metadata())["x-request-id"] for each in (stream, failing)]
+    await until(lambda: len(lines(log, "call")) == 4)
+    assert [line["request_id"] for line in lines(log, "call")][2:] == ids
+
+
+async def test_the_line_of_a_call_tells_its_decision_and_its_trace(
+    log: io.StringIO, wire: Wire
+) -> None:
+    given = (("traceparent", f"00-{TRACE}-b7ad6b7169203331-01"),)
+    await wire.stub.Complete(GOOD["Complete"], metadata=(*METADATA, *given))
+    await wire.stub.Complete(GOOD["Complete"], metadata=(*METADATA, ("traceparent", "00-odd")))
+    await wire.send("Feedback", GOOD["Feedback"])
+    await until(lambda: len(lines(log, "call")) == 3)
+    traced, odd, feedback = lines(log, "call")
+    assert (traced["trace_id"], odd["trace_id"]) == (TRACE, "")
+    told = {
+        "plan": "ladder",
+        "arm": "reasoning",
+        "deployment": "big",
+        "cache": "miss",
+        "attempts": 2,
+        "input_tokens": 20,
+        "output_tokens": 41,
+        "cost_usd": 0.75,
+        "session": "",
+    }
+    assert told.items() <= traced.items()
+    assert not told.keys() & feedback.keys()
 
 
 async def test_each_call_has_one_line_without_its_prompt_or_key(

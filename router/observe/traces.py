@@ -1,0 +1,231 @@
+"""Traces by OpenTelemetry: spans of requests, named by its semantic conventions; no user text.
+
+Imported only where the standard variables (`OTEL_EXPORTER_OTLP_ENDPOINT` ...) turn tracing on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from router.domain.catalog import Deployment
+from router.domain.chat import Answer, Sampling
+from router.domain.errors import RouterError
+from router.domain.records import Attempt, AttemptOutcome, DecisionRecord
+from router.observe.metrics import PROVIDER_NAMES, built_version
+from router.ports.observer import NO_SPAN, Span, Tracer
+
+NAME: Final = "adaptive-router"
+OWN: Final = "adaptive_router."
+END_S: Final = 5.0
+"""For what was not sent yet when the process ends."""
+FAULTS: Final = frozenset(
+    ("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS")
+)
+"""Codes of gRPC that are the service's fault, by OpenTelemetry's convention for servers."""
+SERVER_FAULT: Final = 500
+NAMES: Final[Mapping[str, str]] = {"embed": "embeddings", "similar": "cache similar"}
+"""Stages whose spans are named otherwise."""
+OPERATIONS: Final[Mapping[str, str]] = {"embed": "embeddings"}
+_propagator = TraceContextTextMapPropagator()
+
+
+class OpenSpan(Span):
+    """A span under way; it ends when it is left, and is the parent of what begins in between."""
+
+    __slots__ = ("_before", "span", "trace_id")
+
+    def __init__(self, span: trace.Span) -> None:
+        self.span = span
+        self.trace_id = f"{span.get_span_context().trace_id:032x}"
+        self._before: OpenSpan | None = None
+
+    def note(self, **facts: str | float | bool) -> None:
+        for name, value in facts.items():
+            self.span.set_attribute(OWN + name, value)
+
+    def heard(self, seconds: float) -> None:
+        self.span.set_attribute("gen_ai.response.time_to_first_chunk", seconds)
+
+    def attempted(self, attempt: Attempt, answer: Answer | None) -> None:
+        facts: dict[str, str | float | Sequence[str]] = {
+            "gen_ai.usage.input_tokens": attempt.input_tokens,
+            "gen_ai.usage.output_tokens": attempt.output_tokens,
+            "gen_ai.usage.cache_read.input_tokens": attempt.cached_tokens,
+            "gen_ai.usage.cache_creation.input_tokens": attempt.written_tokens,
+            "gen_ai.usage.reasoning.output_tokens": attempt.reasoning_tokens,
+            OWN + "cost_usd": attempt.cost_usd,
+            OWN + "verdict": attempt.why,
+        }
+        if answer is not None:
+            facts["gen_ai.response.model"] = answer.model
+            facts["gen_ai.response.finish_reasons"] = (answer.finish_reason.value,)
+        self.span.set_attributes(facts)
+        if attempt.outcome is AttemptOutcome.FAILED:
+            self._failed(attempt.why)
+
+    def ended(self, code: str, status: str | int, record: DecisionRecord | None) -> None:
+        over_http = isinstance(status, int)
+        name = "http.response.status_code" if over_http else "rpc.response.status_code"
+        self.span.set_attribute(name, status)
+        if record is not None:
+            self.span.set_attributes(_facts_of(record))
+        if code != "OK":
+            self.span.set_attribute("error.type", code.lower())
+        if status >= SERVER_FAULT if isinstance(status, int) else status in FAULTS:
+            self.span.set_status(Status(StatusCode.ERROR))
+        self.span.end()
+
+    def _failed(self, kind: str) -> None:
+        self.span.set_attribute("error.type", kind)
+        self.span.set_status(Status(StatusCode.ERROR))
+
+    def __enter__(self) -> Self:
+        self._before = _current.get()
+        _current.set(self)
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object, /) -> None:
+        # Not by a token: a generator may be closed in another context than it was begun in.
+        _current.set(self._before)
+        if isinstance(error, Exception):
+            self._failed(_kind(error))
+        elif isinstance(error, BaseException):
+            self.span.set_attribute("error.type", "cancelled")
+        self.span.end()
+
+
+_current: ContextVar[OpenSpan | None] = ContextVar("span", default=None)
+
+
+class OpenTelemetryTracer(Tracer):
+    """provider: of the SDK; its sampler decides at the request which spans are kept."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer(NAME, built_version())
+
+    def request(self, method: str, given: Mapping[str, str]) -> Span:
+        verb, _, route = method.rpartition(" ")
+        facts = {"http.request.method": verb, "http.route": route}
+        if not verb:
+            facts = {"rpc.system.name": "grpc", "rpc.method": method}
+        came_from = _propagator.extract(given)
+        span = OpenSpan(
+            self._tracer.start_span(method, came_from, SpanKind.SERVER, attributes=facts)
+        )
+        _current.set(span)
+        return span
+
+    def stage(self, name: str) -> Span:
+        parent = _current.get()
+        if parent is None or not parent.span.is_recording():
+            return NO_SPAN
+        span = self._tracer.start_span(
+            NAMES.get(name, name), trace.set_span_in_context(parent.span)
+        )
+        if name in OPERATIONS:
+            span.set_attribute("gen_ai.operation.name", OPERATIONS[name])
+        return OpenSpan(span)
+
+    def attempt(self, arm: str, deployment: Deployment, sampling: Sampling, *, live: bool) -> Span:
+        parent = _current.get()
+        if parent is None or not parent.span.is_recording():
+            return NO_SPAN
+        span = self._tracer.start_span(
+            f"chat {deployment.model}",
+            trace.set_span_in_context(parent.span),
+            SpanKind.CLIENT,
+            attributes=_request_facts(arm, deployment, sampling, live=live),
+        )
+        return OpenSpan(span)
+
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        current = _current.get()
+        if current is None:
+            return ()
+        carried: dict[str, str] = {}
+        _propagator.inject(carried, trace.set_span_in_context(current.span))
+        return [(name.encode(), text.encode()) for name, text in carried.items()]
+
+    async def close(self) -> None:
+        """Send what was not sent yet; a collector that is away keeps nobody waiting."""
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+        def shut_down() -> None:
+            self._provider.shutdown()
+            with suppress(RuntimeError):  # nobody waits any more
+                loop.call_soon_threadsafe(done.set)
+
+        # A thread that nothing waits for: an executor's would be joined at the end.
+        threading.Thread(target=shut_down, name="traces-end", daemon=True).start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                await done.wait()
+
+
+def make_tracer(exporter: SpanExporter | None = None) -> OpenTelemetryTracer:
+    """Returns a tracer that the standard variables configure. exporter: OTLP over HTTP if None."""
+    resource = Resource.create()
+    if str(resource.attributes["service.name"]).startswith("unknown_service"):
+        resource = resource.merge(Resource({"service.name": NAME}))
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
+    return OpenTelemetryTracer(provider)
+
+
+def _kind(error: Exception) -> str:
+    return error.reason.lower() if isinstance(error, RouterError) else type(error).__name__
+
+
+def _request_facts(
+    arm: str, deployment: Deployment, sampling: Sampling, *, live: bool
+) -> dict[str, str | float | bool]:
+    url = urlsplit(deployment.base_url)
+    facts: dict[str, str | float | bool | None] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": PROVIDER_NAMES.get(deployment.provider, deployment.provider),
+        "gen_ai.request.model": deployment.model,
+        "gen_ai.request.stream": live or None,
+        "gen_ai.request.max_tokens": sampling.max_output_tokens,
+        "gen_ai.request.temperature": sampling.temperature,
+        "gen_ai.request.top_p": sampling.top_p,
+        "gen_ai.request.seed": sampling.seed,
+        "server.address": url.hostname,
+        "server.port": url.port or {"https": 443}.get(url.scheme, 80),
+        OWN + "arm": arm,
+        OWN + "deployment": deployment.name,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _facts_of(record: DecisionRecord) -> dict[str, str | float | bool]:
+    facts: dict[str, str | float | bool] = {
+        OWN + "decision_id": record.id,
+        OWN + "arm": record.arm,
+        OWN + "cache": record.cache.value,
+        OWN + "cost_usd": record.cost_usd,
+        "gen_ai.usage.input_tokens": sum(a.input_tokens for a in record.attempts),
+        "gen_ai.usage.output_tokens": sum(a.output_tokens for a in record.attempts),
+    }
+    if record.model:
+        facts["gen_ai.response.model"] = record.model
+    if record.choice is not None:
+        facts[OWN + "plan"] = record.choice.plan
+        facts[OWN + "explored"] = record.choice.explored
+    if record.session_id:
+        facts["gen_ai.conversation.id"] = record.session_id
+    return facts

@@ -1,0 +1,299 @@
+"""Traces reach a collector over OTLP: one tree a request, with the caller's trace and no text."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from adaptive_router.v1 import router_pb2
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.contract.dialects import DIALECTS
+from tests.e2e.conftest import chat
+from tests.e2e.ledger import upstream
+from tests.e2e.test_refusals import good
+from tests.e2e.wire import Wire, asked_live, asked_whole, on_uvloop, routed, whole
+
+(OPENAI,) = (each for each in DIALECTS if each.name == "openai")
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = "b7ad6b7169203331"
+ERROR = 2
+SERVICE = "adaptive_router.v1.RouterService"
+SECRET = "the prompt nobody may see"
+
+
+@dataclass
+class Collector:
+    """An OTLP receiver. bodies: as they came."""
+
+    port: int = 0
+    bodies: list[bytes] = field(default_factory=list)
+
+    @property
+    def spans(self) -> list[Any]:
+        requests = [ExportTraceServiceRequest.FromString(body) for body in self.bodies]
+        return [
+            span
+            for request in requests
+            for of_resource in request.resource_spans
+            for of_scope in of_resource.scope_spans
+            for span in of_scope.spans
+        ]
+
+    def named(self, name: str) -> Any:
+        (span,) = (span for span in self.spans if span.name == name)
+        return span
+
+
+def facts(span: Any) -> dict[str, Any]:
+    return {
+        fact.key: getattr(fact.value, fact.value.WhichOneof("value")) for fact in span.attributes
+    }
+
+
+@contextmanager
+def collecting() -> Iterator[Collector]:
+    collector = Collector()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            assert self.path == "/v1/traces"
+            collector.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    collector.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield collector
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _model(model_dir: Path) -> None:
+    """The router finds it where it was fetched to."""
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    with collecting() as made:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{made.port}")
+        yield made
+
+
+@on_uvloop
+async def test_a_request_is_one_tree_from_its_callers_trace_to_its_provider(
+    tmp_path: Path, collector: Collector
+) -> None:
+    wire = Wire(lambda asked: good(OPENAI, asked))
+    environment = dict(os.environ)
+    async with routed(tmp_path, {"only": [wire]}, sections="", environment=environment) as router:
+        given = (("traceparent", f"00-{TRACE}-{PARENT}-01"), ("x-request-id", "req-7"))
+        call = router.stub.Complete(
+            router_pb2.CompleteRequest(chat=chat(SECRET)), metadata=(*router.metadata, *given)
+        )
+        receipt = (await call).receipt
+        assert dict(await call.trailing_metadata())["x-request-id"] == "req-7"
+    assert {span.trace_id.hex() for span in collector.spans} == {TRACE}
+    request = collector.named(f"{SERVICE}/Complete")
+    assert request.parent_span_id.hex() == PARENT
+    assert facts(request)["adaptive_router.decision_id"] == receipt.decision_id
+    assert facts(request)["rpc.response.status_code"] == "OK"
+    by_id = {span.span_id: span for span in collector.spans}
+    for name in ("admit", "cache", "embeddings", "decide", "call"):
+        assert collector.named(name).trace_id.hex() == TRACE
+    (attempt,) = (span for span in collector.spans if span.name.startswith("chat "))
+    assert by_id[attempt.parent_span_id].name == "call"
+    told = facts(attempt)
+    assert told["gen_ai.operation.name"] == "chat"
+    assert told["gen_ai.provider.name"] == "openai"
+    assert told["gen_ai.usage.output_tokens"] == receipt.attempts[0].output_tokens
+    assert told["server.port"] == wire.port
+    (asked,) = wire.asked
+    assert asked.headers["traceparent"] == f"00-{TRACE}-{attempt.span_id.hex()}-01"
+    assert not any(SECRET.encode() in body for body in collector.bodies)
+
+
+def attempts(collector: Collector) -> list[Any]:
+    found = (span for span in collector.spans if span.name.startswith("chat "))
+    return sorted(found, key=lambda span: span.start_time_unix_nano)
+
+
+@on_uvloop
+async def test_a_stream_that_fails_over_tells_each_attempt(
+    tmp_path: Path, collector: Collector
+) -> None:
+    ill = Wire(lambda _: whole({"error": {"message": SECRET}}, 500))
+    well = Wire(lambda asked: good(OPENAI, asked))
+    async with routed(tmp_path, {"only": [ill, well]}, environment=dict(os.environ)) as router:
+        await asked_live(router, SECRET)
+    first, second = attempts(collector)
+    assert facts(first)["error.type"] == "provider_unavailable"
+    assert facts(first)["adaptive_router.deployment"] == "only0"
+    assert first.status.code == ERROR
+    assert not first.status.message
+    assert not first.events
+    assert facts(second)["gen_ai.response.time_to_first_chunk"] > 0
+    assert facts(second)["gen_ai.response.finish_reasons"].values[0].string_value == "stop"
+    assert second.status.code != ERROR
+    assert not any(SECRET.encode() in body for body in collector.bodies)
+
+
+@on_uvloop
+async def test_a_request_that_nobody_answers_tells_what_was_decided(
+    tmp_path: Path, collector: Collector, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ill = Wire(lambda _: whole({"error": {"message": SECRET}}, 500))
+    async with routed(tmp_path, {"only": [ill]}, environment=dict(os.environ)) as router:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await asked_whole(router, SECRET)
+    request = collector.named(f"{SERVICE}/Complete")
+    told = facts(request)
+    assert (told["error.type"], request.status.code) == ("all_attempts_failed", ERROR)
+    assert told["adaptive_router.plan"] == "only"
+    (line,) = (each for each in capsys.readouterr().out.splitlines() if "code=ALL_" in each)
+    assert "plan=only" in line
+    assert "attempts=1" in line
+    assert told["adaptive_router.decision_id"] in line
+
+
+@on_uvloop
+async def test_gate_and_verifier_stand_between_the_rungs(
+    tmp_path: Path, collector: Collector
+) -> None:
+    verifier = Wire(lambda _: whole({"quality": 0.1}))
+    arms = {name: [Wire(lambda asked: good(OPENAI, asked))] for name in ("cheap", "strong")}
+    async with upstream(verifier):
+        sections = f"""
+plans: {{ladder: {{rungs: [cheap, strong]}}}}
+judging: {{audit_share: 0, verifier: {{url: 'http://127.0.0.1:{verifier.port}/'}}}}
+"""
+        environment = dict(os.environ)
+        async with routed(tmp_path, arms, sections=sections, environment=environment) as router:
+            await asked_whole(router)
+    gate, asked = collector.named("gate"), collector.named("verifier")
+    assert asked.parent_span_id == gate.span_id
+    assert facts(gate)["adaptive_router.escalated"] is True
+    assert facts(asked)["adaptive_router.quality"] == 0.1
+    (told,) = verifier.asked
+    assert told.headers["traceparent"].split("-")[2] == asked.span_id.hex()
+    assert [facts(each)["adaptive_router.arm"] for each in attempts(collector)] == [
+        "cheap",
+        "strong",
+    ]
+
+
+@on_uvloop
+async def test_a_refused_call_is_traced_and_its_id_goes_back(
+    tmp_path: Path, collector: Collector
+) -> None:
+    async with routed(
+        tmp_path, {"only": [Wire(lambda asked: good(OPENAI, asked))]}, environment=dict(os.environ)
+    ) as router:
+        call = router.stub.Complete(
+            router_pb2.CompleteRequest(chat=chat("Hi.")), metadata=(("x-request-id", "a b"),)
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+    trailing = dict(caught.value.trailing_metadata() or ())
+    assert len(trailing["x-request-id"]) == 32, "one that is no word is replaced"
+    assert "grpc-status-details-bin" in trailing
+    request = collector.named(f"{SERVICE}/Complete")
+    assert facts(request)["rpc.response.status_code"] == "UNAUTHENTICATED"
+    assert facts(request)["error.type"] == "unauthenticated"
+    assert request.status.code != ERROR
+
+
+@on_uvloop
+async def test_without_the_variables_nobody_is_told_of_a_trace(tmp_path: Path) -> None:
+    wire = Wire(lambda asked: good(OPENAI, asked))
+    given = (("traceparent", f"00-{TRACE}-{PARENT}-01"),)
+    async with routed(tmp_path, {"only": [wire]}) as router:
+        request = router_pb2.CompleteRequest(chat=chat("Hi."))
+        await router.stub.Complete(request, metadata=(*router.metadata, *given))
+    assert "traceparent" not in wire.asked[0].headers
+
+
+@on_uvloop
+async def test_a_sampler_of_the_environment_keeps_nothing(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    wire = Wire(lambda asked: good(OPENAI, asked))
+    async with routed(tmp_path, {"only": [wire]}, environment=dict(os.environ)) as router:
+        await asked_whole(router)
+    assert not collector.bodies
+    flags = wire.asked[0].headers["traceparent"].rpartition("-")[2]
+    assert not int(flags, 16) & 1
+
+
+SILENT_S = 20.0
+
+
+@on_uvloop
+async def test_a_collector_that_never_answers_delays_neither_calls_nor_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
+    wire = Wire(lambda asked: good(OPENAI, asked))
+    async with routed(tmp_path, {"only": [wire]}, environment=dict(os.environ)) as router:
+        for number in range(3):
+            await asked_whole(router, f"Say {number}.")
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < SILENT_S
+    silent.close()
+
+
+@pytest.fixture(params=["protocol", "value", "missing"])
+def fix(
+    request: pytest.FixtureRequest, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Something is wrong; what the log says of it."""
+    assert collector.port
+    if request.param == "protocol":
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+        return "http/protobuf"
+    if request.param == "value":
+        monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "-3")
+        return "of its kind"
+    monkeypatch.delitem(sys.modules, "router.observe.traces", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    return "adaptive-router[traces]"
+
+
+@on_uvloop
+async def test_what_keeps_traces_from_going_out_is_told_and_calls_are_served(
+    tmp_path: Path,
+    collector: Collector,
+    capsys: pytest.CaptureFixture[str],
+    fix: str,
+) -> None:
+    wire = Wire(lambda asked: good(OPENAI, asked))
+    async with routed(tmp_path, {"only": [wire]}, environment=dict(os.environ)) as router:
+        await asked_whole(router)
+    (told,) = (line for line in capsys.readouterr().out.splitlines() if "traces_off" in line)
+    assert fix in told
+    assert not collector.bodies
