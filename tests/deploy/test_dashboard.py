@@ -119,7 +119,7 @@ def test_what_is_written_from_tables_and_rules_is_fresh() -> None:
 
 
 def test_the_operators_rule_holds_the_same_rules() -> None:
-    path = DEPLOY / "components" / "monitoring" / "prometheusrule.yaml"
+    path = DEPLOY / "monitoring" / "prometheusrule.yaml"
     rule = yaml.safe_load(path.read_text(encoding="utf-8"))
     alerts = yaml.safe_load((DEPLOY / "monitoring" / "alerts.yaml").read_text(encoding="utf-8"))
     assert rule["spec"] == alerts

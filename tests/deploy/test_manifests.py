@@ -164,7 +164,7 @@ def test_without_the_http_door_probes_are_grpcs(
 def test_the_operators_monitor_finds_every_pod_that_tells_metrics(
     rendered: Callable[[str, dict[str, str]], Any],
 ) -> None:
-    overlay = "resources: [../overlays/example]\ncomponents: [../components/monitoring]\n"
+    overlay = "resources: [../overlays/example]\ncomponents: [../monitoring]\n"
     built = rendered("mine", {"mine/kustomization.yaml": overlay})
     (monitor,) = built.all("PodMonitor")
     found = selected(monitor["spec"]["selector"]["matchLabels"], built)
