@@ -140,14 +140,23 @@ def images() -> str:
 
 @pytest.fixture
 def doors() -> str:
-    """More of the section `server`."""
-    return "reload_ms: 2000"
+    """More of the section `server`, from its comma on."""
+    return ""
 
 
 @pytest.fixture
-def config(request: pytest.FixtureRequest) -> Callable[..., str]:
-    names = ("plans", "sections", "redis", "learning", "images", "doors")
-    return partial(_config, **{name: request.getfixturevalue(name) for name in names})
+def config(  # noqa: PLR0917 - a fixture for each part
+    plans: str, sections: str, redis: str, learning: str, images: str, doors: str
+) -> Callable[..., str]:
+    return partial(
+        _config,
+        plans=plans,
+        sections=sections,
+        redis=redis,
+        learning=learning,
+        images=images,
+        doors=doors,
+    )
 
 
 @pytest_asyncio.fixture
@@ -199,7 +208,7 @@ def _config(
         for arm, port in ports.items()
     )
     return f"""
-server: {{port: 0, metrics_port: 0, {doors}}}
+server: {{port: 0, metrics_port: 0{doors}}}
 redis: {{embedded: {{data_dir: {folder}/redis, appendfsync: everysec}}, {redis}}}
 embedding: {{workers: 1}}
 health: {{failures: 2, cooldown_ms: 300, max_cooldown_ms: 300}}
