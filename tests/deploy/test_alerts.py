@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-import shutil
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 import yaml
 
 from router.domain.errors import RouterError
+from tests.deploy.prometheus import tool
 from tests.deploy.promql import TARGET, Query, samples
 
 ROOT = Path(__file__).parents[2]
@@ -44,17 +43,9 @@ WANTED = {
 }
 
 
-def promtool() -> str:
-    own = Path(sys.executable).parent / "promtool"
-    found = str(own) if own.exists() else shutil.which("promtool")
-    if not found:
-        pytest.skip("no promtool: scripts/fetch_promtool gets it")
-    return found
-
-
 def told(*arguments: str, folder: Path = MONITORING) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 - Prometheus' own tool
-        [promtool(), *arguments],
+        [tool("promtool"), *arguments],
         cwd=folder,
         check=False,
         capture_output=True,

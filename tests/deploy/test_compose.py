@@ -16,7 +16,7 @@ from router.app.process import END_S
 from router.cli import main
 from router.config import Config, parse_config
 from router.observe.exposition import LIVE
-from tests.deploy.test_alerts import promtool
+from tests.deploy.prometheus import tool
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -151,7 +151,7 @@ def test_prometheus_scrapes_every_process_with_the_rules(tmp_path: Path) -> None
     assert found["port"] == config().server.metrics_port
     assert [tmp_path / name for name in scrape["rule_files"]] == [tmp_path / "alerts.yaml"]
     done = subprocess.run(  # noqa: S603 - Prometheus' own tool
-        [promtool(), "check", "config", "prometheus.yml"],
+        [tool("promtool"), "check", "config", "prometheus.yml"],
         cwd=tmp_path,
         check=False,
         capture_output=True,
