@@ -25,6 +25,7 @@ RULES = [
 ]
 LABEL = re.compile(r"\$labels\.(\w+)")
 PAGE = "https://github.com/adaptive-router/adaptive-router/blob/main/docs/monitoring.md#"
+ABSENT = "AdaptiveRouterAbsent"
 WANTED = {
     "NoFeedback": "no feedback for hours",
     "LearnerDown": "learner down",
@@ -126,6 +127,15 @@ def test_promtool_takes_the_rules() -> None:
 def test_rules_fire_when_they_should_and_only_then() -> None:
     done = told("test", "rules", "alerts.test.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_rule_fires_in_one_case_and_is_quiet_in_another_look() -> None:
+    cases = yaml.safe_load((MONITORING / "alerts.test.yaml").read_text(encoding="utf-8"))["tests"]
+    looks = [look for case in cases for look in case["promql_expr_test"]]
+    for rule in RULES:
+        told = [look for look in looks if f'"{rule["alert"]}"' in look["expr"]]
+        assert any(look.get("exp_samples") for look in told), rule["alert"]
+        assert rule["alert"] == ABSENT or not all(look.get("exp_samples") for look in told)
 
 
 def test_a_rule_that_never_fires_is_noticed(tmp_path: Path) -> None:
