@@ -21,6 +21,8 @@ import pytest
 import yaml
 from redis.connection import parse_url
 
+from router.config import parse_config
+
 DEPLOY = Path(__file__).parents[2] / "deploy"
 CHART = DEPLOY / "chart"
 NAME = "adaptive-router"
@@ -167,8 +169,11 @@ def test_ports_and_grace_follow_the_config() -> None:
     assert ports == [7001, 7002, 7003]
     rules = found["NetworkPolicy", NAME]["spec"]["ingress"]
     assert [[port["port"] for port in rule["ports"]] for rule in rules] == [[7001, 7002], [7003]]
-    mounted = yaml.safe_load(found["ConfigMap", f"{NAME}-config"]["data"]["router.yaml"])
+    text = found["ConfigMap", f"{NAME}-config"]["data"]["router.yaml"]
+    mounted = yaml.safe_load(text)
     assert mounted == config(**server)
+    env = dict.fromkeys(found["Secret", f"{NAME}-keys"]["data"], "made-up")
+    parse_config(text, "router.yaml", env | {"REDIS_URL": "redis://h:1"})
     longest = chart({"config": config(drain_ms=None)})["Deployment", NAME]
     assert longest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 5 + 125 + 25
 
@@ -192,6 +197,26 @@ def test_a_secret_of_ones_own_is_used_and_none_is_made() -> None:
     for name in (NAME, f"{NAME}-learner"):
         (only,) = found["Deployment", name]["spec"]["template"]["spec"]["containers"]
         assert only["envFrom"] == [{"secretRef": {"name": "mine"}}]
+
+
+@pytest.mark.parametrize("name", [NAME, f"{NAME}-learner"])
+def test_secrets_are_mounted_as_files_and_variables_set(name: str) -> None:
+    mounts = [{"secret": "keys", "path": "/etc/keys"}, {"secret": "authority", "path": "/etc/ca"}]
+    env = [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}]
+    values = {"mounts": mounts, "env": env, "imagePullSecrets": [{"name": "registry"}]}
+    document = chart(values)["Deployment", name]
+    assert kubernetes_validate.validate(document, VERSION, strict=True) == VERSION
+    pod = document["spec"]["template"]["spec"]
+    (only,) = pod["containers"]
+    secrets = {v["name"]: v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v}
+    found = {secrets[m["name"]]: m for m in only["volumeMounts"] if m["name"] in secrets}
+    assert {name: mount["mountPath"] for name, mount in found.items()} == {
+        "keys": "/etc/keys",
+        "authority": "/etc/ca",
+    }
+    assert all(mount["readOnly"] for mount in found.values())
+    assert env[0] in only["env"]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
 
 
 def test_two_releases_in_one_namespace_share_no_name_and_no_pod() -> None:
@@ -229,6 +254,7 @@ REFUSED = {
     "a Redis without a password": ({"redis": {"enabled": True}}, "redis.password"),
     "a router that only itself can reach": ({"config": config(host="127.0.0.1")}, "server.host"),
     "a config that is no YAML": ({"config": "server: ["}, "config"),
+    "a mount without a path": ({"mounts": [{"secret": "keys"}]}, "mounts"),
     "a way to scale there is not": ({"router": {"scaleOn": "memory"}}, "scaleOn"),
 }
 
