@@ -45,10 +45,10 @@ except helm.HelmError as error:
 Documents = dict[tuple[str, str], dict[str, Any]]
 
 
-def told(values: dict[str, Any], name: str = NAME) -> dict[str, Any]:
+def told(values: dict[str, Any], name: str = NAME, path: Path = CHART) -> dict[str, Any]:
     done = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, "-c", RENDER],
-        input=json.dumps({"chart": str(CHART), "values": values, "name": name}),
+        input=json.dumps({"chart": str(path), "values": values, "name": name}),
         check=True,
         capture_output=True,
         text=True,
@@ -264,6 +264,14 @@ def test_it_refuses(name: str) -> None:
     values, what = REFUSED[name]
     answer = told(values)
     assert what in answer["refused"]
+
+
+def test_a_package_holds_the_linked_files(tmp_path: Path) -> None:
+    pack = "import helm_python as h, sys; h.Chart.load(sys.argv[1]).save(sys.argv[2])"
+    subprocess.run([sys.executable, "-c", pack, str(CHART), str(tmp_path)], check=True)  # noqa: S603 - our own script
+    (archive,) = tmp_path.glob("*.tgz")
+    values = EXAMPLE | {"monitoring": {"enabled": True}}
+    assert told(values, path=archive)["files"] == told(values)["files"]
 
 
 def test_every_value_is_in_the_schema() -> None:
