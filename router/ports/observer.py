@@ -12,7 +12,7 @@ from typing import Protocol, Self
 
 from bandit.risk import PromiseStatus
 from router.domain.catalog import Deployment
-from router.domain.chat import Answer, Sampling
+from router.domain.chat import Answer, ChatRequest
 from router.domain.events import GainFound, PolicyChanged
 from router.domain.records import Attempt, CacheStatus, DecisionRecord
 from router.domain.tenants import QuotaLeft
@@ -196,11 +196,13 @@ class Tracer(Protocol):
         ...
 
     def stage(self, name: str) -> Span:
-        """A part of a request begins: cache | embed | decide | gate | verifier ..."""
+        """A part of a request begins: cache | embed | decide | gate | verifier | audit ..."""
         ...
 
-    def attempt(self, arm: str, deployment: Deployment, sampling: Sampling, *, live: bool) -> Span:
-        """A call of a deployment begins."""
+    def attempt(
+        self, arm: str, deployment: Deployment, chat: ChatRequest, most_tokens: int, *, live: bool
+    ) -> Span:
+        """A call of a deployment begins, for so many tokens of output at most."""
         ...
 
     def headers(self) -> Sequence[tuple[bytes, bytes]]:

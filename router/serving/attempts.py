@@ -297,7 +297,8 @@ class DeploymentCaller:
         """Deltas when live; the answer, if one came, is in the run afterwards."""
         stats = self._stats(deployment)
         attempt = _OpenAttempt(run, arm, deployment, self._clock, stats, live, limit_ms)
-        attempt.span = self._tracer.attempt(arm, deployment, run.chat.sampling, live=live)
+        most_tokens = attempt.most_tokens
+        attempt.span = self._tracer.attempt(arm, deployment, run.chat, most_tokens, live=live)
         stats.places.hold(run.tenant, 1)
         stats.waits(id(attempt), run.tenant, attempt.started_s)
         error: BaseException | None = None

@@ -145,9 +145,18 @@ def doors() -> str:
 
 
 @pytest.fixture
-def config(request: pytest.FixtureRequest) -> Callable[..., str]:
-    names = ("plans", "sections", "redis", "learning", "images", "doors")
-    return partial(_config, **{name: request.getfixturevalue(name) for name in names})
+def config(  # noqa: PLR0917 - one a section; asked for by name they could not be parametrized
+    plans: str, sections: str, redis: str, learning: str, images: str, doors: str
+) -> Callable[..., str]:
+    return partial(
+        _config,
+        plans=plans,
+        sections=sections,
+        redis=redis,
+        learning=learning,
+        images=images,
+        doors=doors,
+    )
 
 
 @pytest_asyncio.fixture
