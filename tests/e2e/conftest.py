@@ -41,6 +41,7 @@ class Router:
     metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {KEY}"),)
     metrics_port: int = 0
     http_port: int = 0
+    learner_metrics_port: int = 0
 
     def __post_init__(self) -> None:
         self.stub = router_pb2_grpc.RouterServiceStub(self.channel)
