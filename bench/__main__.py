@@ -13,7 +13,7 @@ from bench.experiments.coverage import coverage
 from bench.experiments.drift.command import drift
 from bench.experiments.robustness.command import robustness
 from bench.experiments.routing.command import routing
-from bench.load import decide, freshness, learner, neighbours, overhead
+from bench.load import decide, freshness, learner, neighbours, overhead, traces
 
 
 @click.group()
@@ -61,6 +61,14 @@ def learner_command(decisions: int, *, challengers: bool) -> None:
 def neighbours_command(requests: int) -> None:
     """A quiet tenant's latency beside one that takes all it can get."""
     asyncio.run(neighbours.run(requests))
+
+
+@main.command("traces")
+@click.option("--requests", type=click.IntRange(1), default=3_000, show_default=True)
+@click.option("--share", default=0.1, show_default=True, help="of the requests, that is sampled")
+def traces_command(requests: int, share: float) -> None:
+    """CPU time a request with tracing on against off."""
+    asyncio.run(traces.run(requests, share))
 
 
 for experiment in (routing, cascade, drift, robustness, coverage, context, conversations):

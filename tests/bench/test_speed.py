@@ -1,10 +1,10 @@
-"""`scripts/bench overhead` and `decide`, short: that they measure, not what."""
+"""`scripts/bench overhead`, `decide` and `traces`, short: that they measure, not what."""
 
 from __future__ import annotations
 
 import pytest
 
-from bench.load import decide, overhead
+from bench.load import decide, overhead, traces
 
 
 def test_decide_prints_a_row_per_policy(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,3 +24,10 @@ async def test_overhead_prints_rows_and_stages(capsys: pytest.CaptureFixture[str
         assert name in told
     for stage in ("embed", "decide", "call"):
         assert stage in told.partition("Where the time goes")[2]
+
+
+@pytest.mark.usefixtures("model_dir")
+@pytest.mark.slow
+async def test_traces_prints_cpu_on_and_off(capsys: pytest.CaptureFixture[str]) -> None:
+    await traces.run(20, 1.0)
+    assert "of CPU a request: " in capsys.readouterr().out
