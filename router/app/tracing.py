@@ -12,7 +12,11 @@ from router.ports.observer import NO_TRACER, Tracer
 
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-SPOKEN: Final = "http/protobuf"
+SPOKEN: Final = ("http/protobuf", "grpc")
+PACKAGES: Final = {
+    "http/protobuf": "adaptive-router[traces]",
+    "grpc": "adaptive-router[traces] and opentelemetry-exporter-otlp-proto-grpc",
+}
 
 
 def is_wanted(env: Mapping[str, str]) -> bool:
@@ -38,16 +42,16 @@ def tracing(env: Mapping[str, str], stack: AsyncExitStack) -> Tracer:
     """
     if not is_wanted(env):
         return NO_TRACER
-    spoken = next((env[name] for name in PROTOCOLS if env.get(name)), SPOKEN)
-    if spoken != SPOKEN:
-        _warn(f"set OTEL_EXPORTER_OTLP_PROTOCOL to {SPOKEN}")
+    spoken = next((env[name] for name in PROTOCOLS if env.get(name)), SPOKEN[0])
+    if spoken not in SPOKEN:
+        _warn(f"set OTEL_EXPORTER_OTLP_PROTOCOL to {' or '.join(SPOKEN)}")
         return NO_TRACER
     try:
         from router.observe.traces import make_tracer  # noqa: PLC0415 - costs nothing when off
 
-        tracer = make_tracer()
+        tracer = make_tracer(over_grpc=spoken == "grpc")
     except ImportError:
-        _warn("install adaptive-router[traces], or unset OTEL_EXPORTER_OTLP_ENDPOINT")
+        _warn(f"install {PACKAGES[spoken]}, or unset OTEL_EXPORTER_OTLP_ENDPOINT")
         return NO_TRACER
     except ValueError:
         _warn("give every OTEL_ variable a value of its kind")

@@ -191,14 +191,30 @@ class OpenTelemetryTracer(Tracer):
                 await done.wait()
 
 
-def make_tracer(exporter: SpanExporter | None = None) -> OpenTelemetryTracer:
-    """Returns a tracer that the standard variables configure. exporter: OTLP over HTTP if None."""
+def make_tracer(*, over_grpc: bool = False) -> OpenTelemetryTracer:
+    """Returns a tracer that the standard variables configure; it sends OTLP, by default over HTTP.
+
+    Raises ImportError, and ValueError for a variable that cannot be read.
+    """
     resource = Resource.create()
     if str(resource.attributes["service.name"]).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": NAME}))
+    if "service.version" not in resource.attributes:
+        resource = resource.merge(Resource({"service.version": built_version()}))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
+    exporter = _grpc_exporter() if over_grpc else OTLPSpanExporter()
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     return OpenTelemetryTracer(provider)
+
+
+def _grpc_exporter() -> SpanExporter:
+    """Returns an exporter of a package of its own, which few need."""
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - see above
+        OTLPSpanExporter as Exporter,
+    )
+
+    exporter: SpanExporter = Exporter()
+    return exporter
 
 
 def _kind(error: Exception) -> str:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +21,11 @@ from typing import Any
 import grpc
 import pytest
 from adaptive_router.v1 import router_pb2
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.semconv._incubating.attributes import (
     error_attributes,
     gen_ai_attributes,
@@ -292,15 +297,19 @@ async def test_a_collector_that_never_answers_delays_neither_calls_nor_the_end(
     silent.close()
 
 
-@pytest.fixture(params=["protocol", "value", "missing"])
+@pytest.fixture(params=["protocol", "exporter", "value", "missing"])
 def fix(
     request: pytest.FixtureRequest, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> str:
     """Something is wrong; what the log says of it."""
     assert collector.port
     if request.param == "protocol":
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
+        return "http/protobuf or grpc"
+    if request.param == "exporter":
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-        return "http/protobuf"
+        monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.grpc", None)
+        return "opentelemetry-exporter-otlp-proto-grpc"
     if request.param == "value":
         monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "-3")
         return "of its kind"
@@ -419,6 +428,7 @@ async def test_the_standard_variables_say_where_and_how_spans_go(
     told = facts(collector.resources[0].resource)
     assert told["service.name"] == "chat-router"
     assert told["deployment.environment.name"] == "test"
+    assert told["service.version"] == "7"
     collector.assert_whole()
 
 
@@ -451,6 +461,40 @@ async def test_the_variable_that_disables_the_sdk_wins(
         await asked_whole(router)
     assert not collector.bodies
     assert "traceparent" not in wire.asked[0].headers
+
+
+class _Received(trace_service_pb2_grpc.TraceServiceServicer):
+    def __init__(self, collector: Collector) -> None:
+        self.collector = collector
+
+    def Export(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - its name
+        self.collector.bodies.append(request.SerializeToString())
+        self.collector.headers.append(dict(context.invocation_metadata()))
+        return ExportTraceServiceResponse()
+
+
+@on_uvloop
+async def test_spans_go_out_over_grpc_where_the_variables_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc")
+    collector, server = Collector(), grpc.server(ThreadPoolExecutor(2))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Received(collector), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-scope=team%20a")
+    wire = Wire(lambda asked: good(OPENAI, asked))
+    try:
+        async with routed(tmp_path, {"only": [wire]}, environment=dict(os.environ)) as router:
+            await asked_whole(router)
+    finally:
+        await asyncio.to_thread(server.stop(None).wait)
+    assert collector.named(f"{SERVICE}/Complete")
+    assert {told["x-scope"] for told in collector.headers} == {"team a"}
+    assert facts(collector.resources[0].resource)["service.name"] == "adaptive-router"
+    collector.assert_whole()
 
 
 def test_every_name_is_one_of_the_conventions() -> None:
