@@ -131,6 +131,11 @@ class OpenTelemetryTracer(Tracer):
         self._provider = provider
         self._tracer = provider.get_tracer(NAME, built_version())
 
+    @property
+    def sampler(self) -> str:
+        """Which requests are kept, in the words of the SDK."""
+        return self._provider.sampler.get_description()
+
     def request(self, method: str, given: Mapping[str, str]) -> Span:
         verb, _, route = method.rpartition(" ")
         facts = {"http.request.method": verb, "http.route": route}

@@ -297,25 +297,33 @@ async def test_a_collector_that_never_answers_delays_neither_calls_nor_the_end(
     silent.close()
 
 
-@pytest.fixture(params=["protocol", "exporter", "value", "missing"])
+WRONG = {
+    "OTEL_EXPORTER_OTLP_PROTOCOL": ("http/json", "http/protobuf or grpc"),
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": ("collector:4318", "http://HOST:PORT"),
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": ("-3", "of its kind"),
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER": ("none", "of its kind"),
+}
+MISSING = {
+    "opentelemetry.sdk.trace": ("HTTP/Protobuf", "adaptive-router[traces]"),
+    "opentelemetry.exporter.otlp.proto.grpc": ("grpc", "opentelemetry-exporter-otlp-proto-grpc"),
+}
+
+
+@pytest.fixture(params=[*WRONG, *MISSING])
 def fix(
     request: pytest.FixtureRequest, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> str:
     """Something is wrong; what the log says of it."""
     assert collector.port
-    if request.param == "protocol":
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
-        return "http/protobuf or grpc"
-    if request.param == "exporter":
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-        monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.grpc", None)
-        return "opentelemetry-exporter-otlp-proto-grpc"
-    if request.param == "value":
-        monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "-3")
-        return "of its kind"
+    if request.param in WRONG:
+        value, fix = WRONG[request.param]
+        monkeypatch.setenv(request.param, value)
+        return fix
+    protocol, fix = MISSING[request.param]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
     monkeypatch.delitem(sys.modules, "router.observe.traces", raising=False)
-    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    return "adaptive-router[traces]"
+    monkeypatch.setitem(sys.modules, request.param, None)
+    return fix
 
 
 @on_uvloop
@@ -434,7 +442,10 @@ async def test_the_standard_variables_say_where_and_how_spans_go(
 
 @on_uvloop
 async def test_a_share_of_requests_is_sampled_as_the_variables_say(
-    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
@@ -442,6 +453,7 @@ async def test_a_share_of_requests_is_sampled_as_the_variables_say(
     async with routed(tmp_path, {"only": [wire]}, environment=dict(os.environ)) as router:
         for number in range(asked):
             await asked_whole(router, f"Say {number}.")
+    assert "TraceIdRatioBased{0.5}" in capsys.readouterr().out
     roots = [span for span in collector.spans if span.name == f"{SERVICE}/Complete"]
     assert 5 <= len(roots) <= 35  # less likely than one in a million
     kept = {span.trace_id.hex() for span in roots}
