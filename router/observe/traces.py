@@ -51,6 +51,8 @@ FACTS: Final[Mapping[str, Mapping[str, str]]] = {
     }
 }
 """What is known of a stage as it begins."""
+MOST_STATE: Final = 512
+"""Characters of a caller's tracestate that others are handed; W3C asks for no more."""
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -141,6 +143,8 @@ class OpenTelemetryTracer(Tracer):
         facts = {"http.request.method": verb, "http.route": route}
         if not verb:
             facts = {"rpc.system.name": "grpc", "rpc.method": method}
+        if len(given.get("tracestate", "")) > MOST_STATE:
+            given = {"traceparent": given.get("traceparent", "")}
         came_from = _propagator.extract(given)
         span = OpenSpan(
             self._tracer.start_span(method, came_from, SpanKind.SERVER, attributes=facts)

@@ -268,3 +268,16 @@ def test_beside_a_request_nothing_is_traced() -> None:
         assert not kept.tracer.headers()
 
     isolated(aside)
+
+
+@pytest.mark.parametrize(("pairs", "goes_on"), [(1, True), (2, True), (3, False), (30, False)])
+def test_a_caller_s_trace_state_goes_on_within_bounds(pairs: int, *, goes_on: bool) -> None:
+    kept, state = Kept(), ",".join(f"k{number}={'v' * 200}" for number in range(pairs))
+
+    def call() -> None:
+        kept.tracer.request(METHOD, GIVEN | {"tracestate": state})
+        carried = {name.decode(): text.decode() for name, text in kept.tracer.headers()}
+        assert carried["traceparent"].split("-")[1] == TRACE
+        assert carried.get("tracestate") == (state if goes_on else None)
+
+    isolated(call)
