@@ -18,6 +18,7 @@ from tests.e2e.test_examples import finished
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients" / "python"
 EXAMPLES = ROOT / "examples" / "python"
+REFUSED = Path(__file__).parent / "refused.py"
 LISTED = tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]["dependencies"]
 OLDEST = tuple(line.partition(",")[0].replace(">=", "==") for line in LISTED)
 BEFORE = tuple(re.sub(r"<(\d+)", lambda found: f"<{int(found[1]) - 1}", line) for line in LISTED)
@@ -96,6 +97,10 @@ async def test_it_installs_alone_and_answers(
         code, out = await finished(python, *WARNINGS, script, cwd=tmp_path, **target)
         assert code == 0, out
         assert re.search(wanted, out)
+    for implementation in ("upb", "python"):
+        target["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"] = implementation
+        code, out = await finished(python, *WARNINGS, str(REFUSED), cwd=tmp_path, **target)
+        assert (code, out) == (0, "every error is of the tree\n")
     there = next((tmp_path / "venv" / "lib").glob("*/site-packages"))
     names = {found.name.partition("-")[0] for found in there.glob("*.dist-info")}
     assert names <= MAY_BE_THERE
