@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from router.domain.chat import Usage
-from router.domain.records import DecisionRecord
+
+if TYPE_CHECKING:  # the help of the commands need not wait for what records are made of
+    from router.domain.records import DecisionRecord
 
 
 @dataclass(frozen=True, slots=True)
