@@ -21,11 +21,14 @@ from typing import Any
 import grpc
 import pytest
 from adaptive_router.v1 import router_pb2
+from adaptive_router_client import AsyncClient
+from opentelemetry import propagate
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.semconv._incubating.attributes import (
     error_attributes,
     gen_ai_attributes,
@@ -35,7 +38,7 @@ from opentelemetry.semconv._incubating.attributes import (
 )
 
 from tests.contract.dialects import DIALECTS
-from tests.e2e.conftest import chat
+from tests.e2e.conftest import KEY, chat
 from tests.e2e.ledger import upstream
 from tests.e2e.test_refusals import good
 from tests.e2e.wire import Reply, Wire, asked_live, asked_whole, on_uvloop, raw, routed, whole
@@ -162,6 +165,32 @@ async def test_a_request_is_one_tree_from_its_callers_trace_to_its_provider(
     (asked,) = wire.asked
     assert asked.headers["traceparent"] == f"00-{TRACE}-{attempt.span_id.hex()}-01"
     assert not any(SECRET.encode() in body for body in collector.bodies)
+
+
+def trace_context() -> list[tuple[str, str]]:
+    """As the page of clients has it."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return list(carrier.items())
+
+
+@on_uvloop
+async def test_a_caller_s_span_is_the_parent_of_what_its_client_asks(
+    tmp_path: Path, collector: Collector
+) -> None:
+    wire, own = Wire(lambda asked: good(OPENAI, asked)), TracerProvider(shutdown_on_exit=False)
+    async with routed(tmp_path, {"only": [wire]}, environment=dict(os.environ)) as router:
+        target = f"127.0.0.1:{router.port}"
+        async with AsyncClient(target, key=KEY, more=trace_context) as client:
+            with own.get_tracer("caller").start_as_current_span("question") as span:
+                done = await client.complete(SECRET)
+                await client.feedback(done, quality=1.0)
+            asked_by = span.get_span_context()
+    for name in ("Complete", "Feedback"):
+        request = collector.named(f"{SERVICE}/{name}")
+        assert request.parent_span_id.hex() == f"{asked_by.span_id:016x}"
+        assert request.trace_id.hex() == f"{asked_by.trace_id:032x}"
+    assert wire.asked[0].headers["traceparent"].split("-")[1] == f"{asked_by.trace_id:032x}"
 
 
 def attempts(collector: Collector) -> list[Any]:
