@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from msgspec import UNSET, UnsetType
+
 BYTES_PER_TOKEN: Final = 3
 TOKENS_PER_IMAGE: Final = 1_600
 
@@ -147,12 +149,40 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """A request as its caller wrote it, for providers that speak the caller's protocol.
+
+    protocol: a name of `PROVIDERS`, or `RESPONSES`. body: JSON without the router's own fields.
+    extras: JSON of what a chat has no place for, in one order; "" for nothing. headers: those of
+    the protocol.
+    """
+
+    protocol: str
+    body: bytes
+    extras: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+RESPONSES: Final = "responses"
+WRITTEN_BY: Final = "router_model"
+"""Field of a block of thinking: which model wrote it, where it came through here."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
+    """original: unset where the caller spoke no provider's protocol; it tells no more than it."""
+
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
     response_format: ResponseFormat = field(default_factory=ResponseFormat)
     sampling: Sampling = field(default_factory=Sampling)
+    original: Original | UnsetType = UNSET
+
+    @property
+    def extras(self) -> str:
+        """What `original` holds beyond the other fields, "" for nothing."""
+        return "" if self.original is UNSET else self.original.extras
 
     @property
     def prompt(self) -> str:
@@ -220,11 +250,11 @@ class ChatRequest:
 
     @property
     def input_bytes(self) -> int:
-        """Bytes of all texts, calls, schemas and opaque parts; images are none of them."""
+        """Bytes of all texts, calls, schemas, opaque parts and extras; images are none of them."""
         texts = [m.text for m in self.messages]
         texts += [c.arguments for m in self.messages for c in m.tool_calls]
         texts += [t.description + t.parameters for t in self.tools]
-        return _bytes_of([*texts, self.response_format.schema]) + self._opaque_bytes
+        return _bytes_of([*texts, self.response_format.schema, self.extras]) + self._opaque_bytes
 
     @property
     def _opaque_bytes(self) -> int:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from router.domain.catalog import Catalog
+from router.domain.chat import RESPONSES as WRITTEN_AS_ITEMS
 from router.domain.errors import FieldViolation
 from router.domain.tenants import Tenant
 from router.doors.checks import Violations
@@ -25,6 +26,12 @@ from router.http.guard import Route
 from router.http.messages import MessagesBody, MessagesReader, decode_messages
 from router.http.openai_form import ChatCompletionWriter, OpenAiErrors
 from router.http.options import AUTO
+from router.http.originals import (
+    OriginalReader,
+    own_of_chat,
+    own_of_messages,
+    own_of_responses,
+)
 from router.http.reading import ChatBuilder
 from router.http.responses import ResponsesBody, ResponsesReader, decode_responses
 from router.http.responses_form import ResponsesErrors, ResponsesWriter
@@ -33,15 +40,18 @@ from router.http.status import UnknownModel
 OPENAI = OpenAiErrors()
 ANTHROPIC = AnthropicErrors()
 RESPONSES = ResponsesErrors()
+CHAT_ORIGINALS = OriginalReader("openai", ChatCompletionBody, own_of_chat)
+MESSAGES_ORIGINALS = OriginalReader("anthropic", MessagesBody, own_of_messages, ("anthropic-beta",))
+RESPONSES_ORIGINALS = OriginalReader(WRITTEN_AS_ITEMS, ResponsesBody, own_of_responses)
 Serves = Callable[[str], bool]
 LIVE, WHOLE = "live", ""
 
 
 def routes_of(desk: Desk, serves: Serves) -> Mapping[str, Mapping[str, Route]]:
     """serves: tells whether a component of the process does, "" for the whole."""
-    chat = ChatHandler(desk, decode_chat, read_chat)
-    messages = ChatHandler(desk, decode_messages, read_messages)
-    responses = ChatHandler(desk, decode_responses, read_responses)
+    chat = ChatHandler(desk, decode_chat, read_chat, CHAT_ORIGINALS)
+    messages = ChatHandler(desk, decode_messages, read_messages, MESSAGES_ORIGINALS)
+    responses = ChatHandler(desk, decode_responses, read_responses, RESPONSES_ORIGINALS)
     counted = CountHandler(desk)
     models = ModelsHandler(desk)
     explained = DecisionHandler(desk)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from router.adapters.providers.dialect import (
     MAX_KEPT,
@@ -40,6 +41,7 @@ from router.adapters.providers.sending.conversations import (
     system_of,
 )
 from router.adapters.providers.sending.images import inlined
+from router.adapters.providers.sending.originals import passed_on, thought_here
 from router.adapters.providers.sending.rule_book import CACHE_CONTROL, CACHE_TTL
 from router.adapters.providers.sending.schemas import object_of, parameters_of
 from router.domain.catalog import Deployment
@@ -49,6 +51,7 @@ from router.domain.chat import (
     Delta,
     ImagePart,
     Message,
+    Original,
     Role,
     TextPart,
     Tool,
@@ -119,15 +122,62 @@ class Anthropic:
             stop_sequences=sent_stops(deployment, chat, blank=False),
             stream=stream or None,
         )
+        if chat.original is not UNSET:
+            return _as_asked(body, chat, chat.original, deployment)
         body = fitting(body, deployment)
-        if THINKING in body:
-            body = with_thinking(body, _thoughtful(turns, deployment, asked=True))
-        elif any(m.opaque for m in turns):
-            body["messages"] = _thoughtful(turns, deployment, asked=False)
+        body = _with_thoughts(body, turns, deployment)
         return with_breakpoints(body, deployment) if deployment.prompt_caching else body
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> AnthropicAssembler:
         return AnthropicAssembler(deployment, chat)
+
+
+def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Deployment) -> Json:
+    """Returns the body with what its caller wrote, as far as the deployment takes that."""
+    messages = _messages(chat)
+    turns = begun([m for m in messages if m.role is not Role.SYSTEM])
+    changed = _changed(body, chat, turns)
+    if any(carried(m, deployment, Thoughts) for m in turns):
+        changed.add("messages")
+    body = fitting(
+        passed_on(body, chat, original, deployment, protocol="anthropic", changed=changed),
+        deployment,
+    )
+    if original.protocol != "anthropic" or "messages" in changed:
+        body = _with_thoughts(body, turns, deployment)
+    else:
+        body["messages"] = thought_here(body["messages"], deployment.model)
+        if needs_room(body) or THINKING in deployment.rules.parameters:
+            body = with_thinking(body, body["messages"])
+    if not deployment.prompt_caching or CACHE_CONTROL in original.extras:
+        return body
+    return with_breakpoints(body, deployment)
+
+
+def _changed(body: Json, chat: ChatRequest, turns: list[Message]) -> set[str]:
+    """Returns the fields that have to differ from those of a caller of this protocol."""
+    sampling, rest = chat.sampling, [m for m in chat.messages if m.role is not Role.SYSTEM]
+    differs = {
+        "messages": turns != rest,
+        "stop_sequences": len(body.get("stop_sequences", ())) < len(sampling.stop),
+        "temperature": body.get("temperature") != sampling.temperature,
+    }
+    return {name for name, is_other in differs.items() if is_other}
+
+
+def needs_room(body: Json) -> bool:
+    """True if the router's output limit leaves no room for the thinking that is asked for."""
+    thinking = body.get(THINKING)
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    return isinstance(budget, int) and budget >= body["max_tokens"]
+
+
+def _with_thoughts(body: Json, turns: list[Message], deployment: Deployment) -> Json:
+    if THINKING in body:
+        return with_thinking(body, _thoughtful(turns, deployment, asked=True))
+    if any(m.opaque for m in turns):
+        body["messages"] = _thoughtful(turns, deployment, asked=False)
+    return body
 
 
 def _messages(chat: ChatRequest) -> Sequence[Message]:
@@ -237,10 +287,16 @@ def with_breakpoints(body: Json, deployment: Deployment) -> Json:
     system = body.get("system")
     if isinstance(system, str) and not is_blank(system):
         body["system"] = [{"type": "text", "text": system} | mark]
+    elif isinstance(system, list):
+        body["system"] = _marked(system, mark)
     if messages := body.get("messages"):
-        content = _marked(messages[-1]["content"], mark)
+        content = _marked(blocks_of(messages[-1]["content"]), mark)
         body["messages"] = [*messages[:-1], messages[-1] | {"content": content}]
     return body
+
+
+def blocks_of(content: str | list[Json]) -> list[Json]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _marked(content: list[Json], mark: Json) -> list[Json]:
@@ -282,8 +338,8 @@ def with_thinking(body: Json, thoughtful: list[Json]) -> Json:
 
 def _goes_on_without(turns: list[Json]) -> bool:
     """True if the last turn answers calls of a turn that does not begin with thinking."""
-    answers = any(part["type"] == "tool_result" for part in turns[-1]["content"])
-    return answers and turns[-2]["content"][0]["type"] not in _THOUGHTS
+    answers = any(part["type"] == "tool_result" for part in blocks_of(turns[-1]["content"]))
+    return answers and blocks_of(turns[-2]["content"])[0]["type"] not in _THOUGHTS
 
 
 @dataclass(slots=True)

@@ -46,6 +46,13 @@ from router.adapters.providers.sending.conversations import (
     wish_of,
     wishing,
 )
+from router.adapters.providers.sending.originals import (
+    as_system,
+    passed_on,
+    stream_options_of,
+    strict_as_asked,
+    with_reasoning,
+)
 from router.adapters.providers.sending.schemas import (
     arguments_text,
     describes_object,
@@ -55,11 +62,13 @@ from router.adapters.providers.sending.schemas import (
 )
 from router.domain.catalog import BodyRules, Deployment
 from router.domain.chat import (
+    RESPONSES,
     ChatRequest,
     Delta,
     Format,
     ImagePart,
     Message,
+    Original,
     ResponseFormat,
     TextPart,
     Tool,
@@ -126,10 +135,36 @@ class OpenAI:
             body["stream"] = True
             if rules.stream_usage is not False:
                 body["stream_options"] = {"include_usage": True}
+        if chat.original is not UNSET:
+            body = _as_asked(body, chat, chat.original, deployment)
         return fitting(body, deployment)
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> OpenAIAssembler:
         return OpenAIAssembler(deployment, chat)
+
+
+def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Deployment) -> Json:
+    """Returns the body with what its caller wrote, as far as the deployment takes that."""
+    rules, sampling = deployment.rules, chat.sampling
+    changed = {"logprobs"} if deployment.logprobs else set()
+    if len(body.get("stop", ())) < len(sampling.stop):
+        changed.add("stop")
+    if body.get("temperature") != sampling.temperature:
+        changed.add("temperature")
+    wanted = chat.response_format.kind is not Format.TEXT
+    if wanted and (rules.prompted or _wish(chat, rules) or "response_format" not in body):
+        changed.add("response_format")
+    if list(_messages(chat, rules)) != list(chat.messages):
+        changed.add("messages")
+    told = body["messages"]
+    body = passed_on(body, chat, original, deployment, protocol="openai", changed=changed)
+    if "messages" not in changed and original.protocol == "openai":
+        body["messages"] = as_system(with_reasoning(body["messages"], told))
+    if original.protocol == RESPONSES and "tools" in body:
+        body["tools"] = strict_as_asked(body["tools"], original)
+    if "stream_options" in body and original.protocol == "openai":
+        body["stream_options"] = stream_options_of(original) | body["stream_options"]
+    return body
 
 
 def _messages(chat: ChatRequest, rules: BodyRules) -> Sequence[Message]:
