@@ -52,6 +52,10 @@ BARE = ChatRequest((Message(Role.USER, (TextPart("Why?"),)),))
 WORDED = ChatRequest((Message(Role.USER, (TextPart("What is rain?"),)),))
 
 
+FORMS = {field for field in fields(Original) if field.name == "body"}
+"""What says nothing that the other fields do not."""
+
+
 def exact(chat: ChatRequest, tenant: str = "t", weights: WeightOverrides | None = None) -> str:
     return cache_key(tenant, chat, weights).exact
 
@@ -59,7 +63,7 @@ def exact(chat: ChatRequest, tenant: str = "t", weights: WeightOverrides | None 
 def others(value: Any) -> Iterator[Any]:
     """Yields values that differ in one thing, anywhere in the tree."""
     if is_dataclass(value) and not isinstance(value, type):
-        for field in fields(value):
+        for field in set(fields(value)) - FORMS:
             for other in others(getattr(value, field.name)):
                 yield replace(value, **{field.name: other})
     elif isinstance(value, Enum):
@@ -73,12 +77,8 @@ def others(value: Any) -> Iterator[Any]:
         yield (*value, *value[:1])
     elif isinstance(value, str):
         yield from (f"{value}x", f" {value}", value.upper() or "y")
-    elif value is UNSET:
-        yield Original("openai", b"{}", '{"top_k":1}')
-    elif isinstance(value, bytes):
-        return
-    elif value is None:
-        yield 0
+    elif value is None or value is UNSET:
+        yield 0 if value is None else Original("openai", b"{}", '{"top_k":1}')
     else:
         yield from (value + 1, None)
 
