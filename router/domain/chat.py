@@ -292,8 +292,25 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What an answer holds in its provider's protocol beyond text and calls.
+
+    protocol: a name of `PROVIDERS`. data: a JSON object. characters, calls: of the answer, before
+    it. It is handed to callers of the protocol alone.
+    """
+
+    protocol: str
+    data: bytes
+    characters: int = 0
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer. mean_logprob: mean natural log-probability of its tokens, when offered."""
+    """A whole answer. mean_logprob: mean natural log-probability of its tokens, when offered.
+
+    beside: unset where its caller spoke no protocol of a provider.
+    """
 
     text: str
     finish_reason: FinishReason
@@ -303,11 +320,15 @@ class Answer:
     mean_logprob: float | None = None
     refusal: bool = False
     opaque: tuple[OpaquePart, ...] = ()
+    beside: tuple[Beside, ...] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
+    """A piece of an answer's text. refusal: of the words that refuse to answer."""
+
     text: str
+    refusal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +341,7 @@ class ToolCallDelta:
     arguments: str = ""
 
 
-Delta: TypeAlias = TextDelta | ToolCallDelta
+Delta: TypeAlias = TextDelta | ToolCallDelta | Beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,9 +357,29 @@ class Unseen:
     counted: Usage = Usage()
 
 
-def deltas_of(answer: Answer) -> Iterator[Delta]:
-    """A whole answer in the form of a stream."""
-    if answer.text:
-        yield TextDelta(answer.text)
-    for index, call in enumerate(answer.tool_calls):
+def deltas_of(answer: Answer, chat: ChatRequest) -> Iterator[Delta]:
+    """A whole answer in the form of a stream, for the caller of a chat."""
+    is_own = chat.original is not UNSET
+    return (item for item in in_order(answer) if is_own or not isinstance(item, Beside))
+
+
+def in_order(answer: Answer) -> Iterator[Delta]:
+    """Yields text, calls and what stands beside them as they were written."""
+    said, called = 0, 0
+    for beside in () if answer.beside is UNSET else answer.beside:
+        yield from _said(answer, said, beside.characters)
+        yield from _called(answer, called, beside.calls)
+        said, called = max(said, beside.characters), max(called, beside.calls)
+        yield beside
+    yield from _said(answer, said, len(answer.text))
+    yield from _called(answer, called, len(answer.tool_calls))
+
+
+def _said(answer: Answer, begin: int, end: int) -> Iterator[Delta]:
+    if begin < min(end, len(answer.text)):
+        yield TextDelta(answer.text[begin:end], answer.refusal)
+
+
+def _called(answer: Answer, begin: int, end: int) -> Iterator[Delta]:
+    for index, call in enumerate(answer.tool_calls[begin:end], start=begin):
         yield ToolCallDelta(index, call.id, call.name, call.arguments)

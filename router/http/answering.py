@@ -121,5 +121,5 @@ class ChatHandler:
                 if isinstance(item, Completion):
                     call.decision_id = item.record.id
                     await call.write(writer.end(item), more=False)
-                else:
-                    await call.write(writer.delta(item))
+                elif piece := writer.delta(item):
+                    await call.write(piece)

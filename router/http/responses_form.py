@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from router.domain.chat import Answer, Delta, FinishReason, TextDelta, ToolCallDelta, Usage
+from router.domain.chat import Answer, Beside, Delta, FinishReason, TextDelta, ToolCallDelta, Usage
 from router.domain.requests import Completion
 from router.http.opaque import packed
 from router.http.openai_form import OpenAiErrors
@@ -62,6 +62,8 @@ class ResponsesWriter:
         return self._finished(done, [*self._items(done.answer)])
 
     def delta(self, item: Delta) -> bytes:
+        if isinstance(item, Beside):
+            return b""
         began = self._begin()
         if isinstance(item, TextDelta):
             return began + self._say(item.text)

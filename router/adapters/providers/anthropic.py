@@ -22,6 +22,7 @@ from router.adapters.providers.dialect import (
     sent_stops,
     temperature_of,
 )
+from router.adapters.providers.reading.beside import BesideMessage
 from router.adapters.providers.reading.calls import CallPiece, arguments_of
 from router.adapters.providers.reading.characters import exact
 from router.adapters.providers.reading.fields import (
@@ -46,6 +47,7 @@ from router.adapters.providers.sending.rule_book import CACHE_CONTROL, CACHE_TTL
 from router.adapters.providers.sending.schemas import object_of, parameters_of
 from router.domain.catalog import Deployment
 from router.domain.chat import (
+    WRITTEN_BY,
     ChatRequest,
     Content,
     Delta,
@@ -129,7 +131,8 @@ class Anthropic:
         return with_breakpoints(body, deployment) if deployment.prompt_caching else body
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> AnthropicAssembler:
-        return AnthropicAssembler(deployment, chat)
+        own = chat.original is not UNSET and chat.original.protocol == "anthropic"
+        return AnthropicAssembler(deployment, chat, beside=BesideMessage() if own else None)
 
 
 def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Deployment) -> Json:
@@ -349,10 +352,12 @@ class AnthropicAssembler(Assembler):
     _thoughts: blocks of thinking in their order. _thinking: pieces of the text, by index.
     """
 
+    beside: BesideMessage | None = None
     _calling: dict[int | None, bool] = field(default_factory=dict)
     _thoughts: list[tuple[Thought, list[str]]] = field(default_factory=list)
     _thinking: dict[int | None, tuple[Thought, list[str]]] = field(default_factory=dict)
     _index: int | None = None
+    _noted: int = 0
 
     def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
         match body.get("type"):
@@ -363,8 +368,12 @@ class AnthropicAssembler(Assembler):
             case "content_block_start":
                 self._index = index_of(body.get("index"))
                 yield from self._begin(self._index, record_of(body.get("content_block")))
+            case "content_block_stop":
+                self._note_thoughts()
             case "message_delta":
                 self._ends(record_of(body.get("delta")), body)
+                if self.beside is not None:
+                    self.beside.end(record_of(body.get("delta")), body)
             case "message_stop":
                 self.ended = True
             case _:
@@ -379,6 +388,8 @@ class AnthropicAssembler(Assembler):
     def _message(self, message: Json, *, whole: bool) -> Iterator[Delta]:
         self.model = string_of(message.get("model")) or self.model
         self._ends(message)
+        if self.beside is not None:
+            self.beside.begin(message)
         for index, block in enumerate(items_of(message.get("content"))):
             yield from self._begin(index, block, whole=whole)
 
@@ -387,6 +398,8 @@ class AnthropicAssembler(Assembler):
         call = record_of(block)
         if call.get("type") in _THOUGHTS and not self._is_cut:
             self._think(index, call)
+        if whole or call.get("type") not in _THOUGHTS:
+            self._note_thoughts()
         self._calling[index] = call.get("type") == "tool_use"
         if not self._calling[index]:
             yield from self.say_parts(block)
@@ -413,6 +426,19 @@ class AnthropicAssembler(Assembler):
         self._thinking[index] = thought, []
         self._thoughts.append(self._thinking[index])
         _add(self._thinking[index], block)
+
+    def _note_thoughts(self) -> None:
+        """Tell the caller of thinking that has come to its end."""
+        if self.beside is None:
+            return
+        for thought, pieces in self._thoughts[self._noted :]:
+            own = {"type": REDACTED, "data": thought.data}
+            if not thought.data:
+                told = {"thinking": exact("".join(pieces)), "signature": thought.signature}
+                own = {"type": THINKING} | told
+            own[WRITTEN_BY] = self.deployment.model
+            self.beside.block(own, thought.characters, thought.calls)
+        self._noted = len(self._thoughts)
 
     def kept(self, calls: tuple[ToolCall, ...]) -> Thoughts | None:
         """A signature stands for the very text: what came without one is not taken back."""

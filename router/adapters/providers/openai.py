@@ -25,6 +25,7 @@ from router.adapters.providers.dialect import (
     temperature_of,
 )
 from router.adapters.providers.failures import told
+from router.adapters.providers.reading.beside import BesideChat
 from router.adapters.providers.reading.calls import piece_of
 from router.adapters.providers.reading.characters import exact
 from router.adapters.providers.reading.contents import text_of
@@ -140,7 +141,8 @@ class OpenAI:
         return fitting(body, deployment)
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> OpenAIAssembler:
-        return OpenAIAssembler(deployment, chat)
+        own = chat.original is not UNSET and chat.original.protocol in ("openai", RESPONSES)
+        return OpenAIAssembler(deployment, chat, beside=BesideChat() if own else None)
 
 
 def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Deployment) -> Json:
@@ -272,6 +274,7 @@ def _format(wanted: ResponseFormat, rules: BodyRules) -> Json | None:
 class OpenAIAssembler(Assembler):
     """Follows the first choice alone. Some servers send the whole message beside each piece."""
 
+    beside: BesideChat | None = None
     _choice: int | None = None
     _beside: Json = field(default_factory=dict)
     _reasoned: dict[str, list[str]] = field(default_factory=dict)
@@ -281,10 +284,18 @@ class OpenAIAssembler(Assembler):
 
     def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
         self.model = string_of(body.get("model")) or self.model
+        if self.beside is not None:
+            self.beside.count(body.get("usage"))
         for choice in items_of(body.get("choices")):
             if isinstance(choice, dict) and self._is_followed(choice):
+                self._note(body, choice, whole=whole)
                 yield from self._read_choice(choice, whole=whole)
                 return
+
+    def _note(self, body: Json, choice: Json, *, whole: bool) -> None:
+        if self.beside is not None:
+            places = ("message", "delta") if whole else ("delta", "message")
+            self.beside.note(body, choice, record_of(first_of(choice, *places)))
 
     def _is_followed(self, choice: Json) -> bool:
         index = index_of(choice.get("index"))
