@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, json
 
 BYTES_PER_TOKEN: Final = 3
 TOKENS_PER_IMAGE: Final = 1_600
@@ -361,6 +361,17 @@ def deltas_of(answer: Answer, chat: ChatRequest) -> Iterator[Delta]:
     """A whole answer in the form of a stream, for the caller of a chat."""
     is_own = chat.original is not UNSET
     return (item for item in in_order(answer) if is_own or not isinstance(item, Beside))
+
+
+def without_id(answer: Answer) -> Answer:
+    """Returns an answer that others may get too: its provider's id is of one alone."""
+    if answer.beside is UNSET or not answer.beside:
+        return answer
+    first, *rest = answer.beside
+    told = json.decode(first.data, type=dict[str, Any])
+    for each in (told, told.get("message") or {}):
+        each.pop("id", None)
+    return replace(answer, beside=(replace(first, data=json.encode(told)), *rest))
 
 
 def in_order(answer: Answer) -> Iterator[Delta]:

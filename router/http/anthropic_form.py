@@ -21,7 +21,6 @@ from router.domain.chat import (
 )
 from router.domain.requests import Completion
 from router.http.opaque import packed
-from router.http.openai_form import SHARED
 from router.http.options import receipt
 from router.http.status import OWN_FAULT, Problem
 
@@ -201,9 +200,7 @@ class MessagesWriter:
 def around_of(done: Completion) -> Object:
     """Returns what stands around the content in the provider's own answer; {} for no such one."""
     every = (told["message"] for told in _told(done.answer) if "message" in told)
-    found: Object = next(every, {})
-    is_shared = done.record.cache in SHARED  # given to others too: its id is theirs
-    return {n: v for n, v in found.items() if not (is_shared and n == "id")}
+    return next(every, {})
 
 
 def _told(answer: Answer) -> Iterator[Object]:

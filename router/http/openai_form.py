@@ -10,7 +10,6 @@ from msgspec import UNSET
 
 from router.domain import errors as e
 from router.domain.chat import Answer, Beside, Delta, FinishReason, TextDelta, ToolCall, Usage
-from router.domain.records import CacheStatus
 from router.domain.requests import Completion
 from router.http.opaque import packed
 from router.http.options import receipt
@@ -20,7 +19,6 @@ Object = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 PROTOCOL: Final = "openai"
-SHARED: Final = (CacheStatus.EXACT, CacheStatus.SEMANTIC)
 DONE: Final = b"data: [DONE]\n\n"
 FINISH: Final = {
     FinishReason.STOP: "stop",
@@ -179,10 +177,7 @@ def beside_of(done: Completion) -> Object:
     told = done.answer.beside
     if told is UNSET or not told or told[0].protocol != PROTOCOL:
         return {}
-    found: Object = _decode(told[0].data)
-    if done.record.cache in SHARED:  # given to others too: its id is theirs
-        found.pop("id", None)
-    return found
+    return _decode(told[0].data)
 
 
 def usage_as_told(usage: Usage, told: Object) -> Object:
