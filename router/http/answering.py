@@ -60,7 +60,9 @@ class Desk:
         return read() if len(body) <= QUICK_BYTES else await self.checks.run(tenant, read)
 
 
-ReadChat = Callable[[Any, ChatBuilder, Desk], AskedChat]
+Object = dict[str, Any]
+ReadChat = Callable[[Any, Object, ChatBuilder, Desk], AskedChat]
+"""Reads a body that was decoded twice: to its type, and whole."""
 
 
 class ChatHandler:
@@ -103,7 +105,7 @@ class ChatHandler:
         builder = ChatBuilder(found, desk.limits)
         read, plain = decoded_twice(body, self._decode)
         refuse_unserved(plain, found)
-        asked = self._read(read, builder, desk)
+        asked = self._read(read, plain, builder, desk)
         chat = self._originals.add(asked.chat, body, plain, call.text)
         arm, plan = named(asked.model, desk.live.service.catalog, call.tenant)
         wishes = WishReader(call.text, asked.metadata, desk.limits, found).read(arm, plan)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
 import anthropic
+import httpx
 import openai
 import pytest
+from openai.types import chat, responses
+from pydantic import TypeAdapter
 
-from tests.e2e.http_doors import QUESTION, anthropic_client, door, openai_client
+from tests.e2e.conftest import KEY
+from tests.e2e.http_doors import QUESTION, SCHEMA, anthropic_client, calls, door, openai_client, url
 from tests.e2e.test_http_messages import PLAIN, TOOL
 from tests.e2e.wire import Asked, Json, Reply, Wire, asked_live, events, on_uvloop, whole
 
+FUNCTION: Json = {"name": "weather", "parameters": SCHEMA}
 LOGPROBS = [
     {"token": t, "logprob": -0.25, "bytes": [65], "top_logprobs": []} for t in ("Forty", "-two.")
 ]
@@ -332,3 +338,97 @@ async def test_a_grpc_caller_sees_text_and_calls_alone(tmp_path: Path) -> None:
     assert len(wire.asked) == 1
     kinds = [item.WhichOneof("event") for item in items]
     assert kinds == ["text_delta", "done"]
+
+
+STRICT: dict[str, tuple[Any, Any]] = {
+    "/v1/chat/completions": (chat.ChatCompletion, chat.ChatCompletionChunk),
+    "/v1/responses": (responses.Response, responses.ResponseStreamEvent),
+    "/v1/messages": (anthropic.types.Message, anthropic.types.RawMessageStreamEvent),
+}
+
+
+@pytest.mark.parametrize("wire", ["reasons", "refuses", "calls", "thinks"])
+@pytest.mark.parametrize("path", STRICT)
+@on_uvloop
+async def test_the_official_types_hold_to_the_letter(tmp_path: Path, path: str, wire: str) -> None:
+    """The clients build their types without a check; here each field has to be there."""
+    own = {"reasons": reasons, "refuses": refuses, "calls": calls}
+    talks = own.get(wire) or message(TURN, "tool_use")
+    kind = "anthropic" if wire == "thinks" else "openai"
+    whole_type, event_type = STRICT[path]
+    asked: Json = {"model": "a", "reasoning": {"effort": "low", "summary": "auto"}}
+    if path == "/v1/responses":
+        asked |= {"input": QUESTION, "tools": [{"type": "function", **FUNCTION}]}
+    elif path == "/v1/messages":
+        asked = PLAIN | {"model": "a", "tools": [TOOL]}
+    else:
+        tool = {"type": "function", "function": FUNCTION}
+        asked = {"model": "a", "messages": QUESTION, "tools": [tool]}
+    async with door(tmp_path, Wire(talks, provider=kind)) as router, httpx.AsyncClient() as client:
+        sent = {"url": url(router) + path, "headers": {"authorization": f"Bearer {KEY}"}}
+        got = await client.post(**sent, json=asked)
+        TypeAdapter(whole_type).validate_python(got.json())
+        stream = await client.post(**sent, json=asked | {"stream": True})
+    found = [line[6:] for line in stream.text.splitlines() if line.startswith("data: {")]
+    assert len(found) > 2
+    numbers = [json.loads(each).get("sequence_number") for each in found]
+    if path == "/v1/responses":
+        assert numbers == [*range(len(found))]
+    for each in found:
+        TypeAdapter(event_type).validate_json(each)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@on_uvloop
+async def test_a_response_repeats_its_request(tmp_path: Path, *, stream: bool) -> None:
+    sent: Json = {
+        "instructions": "Be brief.",
+        "temperature": 0.25,
+        "top_p": 0.5,
+        "max_output_tokens": 99,
+        "metadata": {"team": "x"},
+        "parallel_tool_calls": False,
+        "reasoning": {"effort": "low", "summary": "auto"},
+        "text": {"verbosity": "low"},
+        "tool_choice": "auto",
+        "truncation": "disabled",
+        "user": "u",
+        "store": False,
+        "top_logprobs": 2,
+    }
+    async with door(tmp_path, Wire(reasons)) as router, openai_client(router) as client:
+        asked: Any = sent | {
+            "model": "a",
+            "input": QUESTION,
+            "tools": [{"type": "function", **FUNCTION}],
+        }
+        if stream:
+            async with client.responses.stream(**asked) as events_:
+                done: Any = await events_.get_final_response()
+        else:
+            done = await client.responses.create(**asked)
+    told = done.model_dump(mode="json", exclude_none=True)
+    expected = sent | {"text": {"format": {"type": "text"}, "verbosity": "low"}}
+    assert {name: told[name] for name in expected} == expected
+    assert told["tools"][0]["name"] == "weather"
+    assert told["service_tier"] == "flex"
+    reasoning, said = done.output
+    assert reasoning.summary[0].text == "Let me think."
+    assert said.content[0].text == "Forty-two."
+    assert [each.token for each in said.content[0].logprobs] == ["Forty", "-two."]
+    usage = done.usage.input_tokens_details
+    assert (usage.cached_tokens, done.usage.output_tokens_details.reasoning_tokens) == (4, 2)
+
+
+@on_uvloop
+async def test_a_response_refuses_in_its_own_part(tmp_path: Path) -> None:
+    async with door(tmp_path, Wire(refuses)) as router, openai_client(router) as client:
+        whole_ = await client.responses.create(model="a", input=QUESTION)
+        async with client.responses.stream(model="a", input=QUESTION) as events_:
+            kinds = [event.type async for event in events_]
+            live = await events_.get_final_response()
+    for each in (whole_, live):
+        (part,) = each.output[0].content  # type: ignore[union-attr]
+        assert part.model_dump(exclude_none=True) == {"type": "refusal", "refusal": "I can't."}
+    assert "response.refusal.delta" in kinds
+    assert kinds[-1] == "response.completed"
