@@ -132,7 +132,7 @@ class OriginalReader:
     ) -> ChatRequest:
         """Returns the chat with what its caller wrote. body: `sent` decoded, which is changed."""
         is_changed = self.owned(body) | _without_wishes(body)
-        told = {name: header(name.encode()) for name in self.headers}
+        headers = {name: header(name.encode()) for name in self.headers}
         extras = unread(body, shape_of(self.struct)) or {}
         if body.get(METADATA):
             extras[METADATA] = body[METADATA]
@@ -140,7 +140,7 @@ class OriginalReader:
             protocol=self.protocol,
             body=_encode(body) if is_changed else sent,
             extras=_encode(extras).decode() if extras else "",
-            headers=tuple((name, text) for name, text in told.items() if text),
+            headers=tuple((name, text) for name, text in headers.items() if text),
         )
         return replace(chat, original=original)
 

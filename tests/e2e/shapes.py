@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from router.adapters.providers.sending.conversations import JSON_WISH
+
 Json = dict[str, Any]
 FOLDER: Final = Path(__file__).parent / "shapes"
 PATHS: Final = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
@@ -77,6 +79,10 @@ def due(shape: Shape, got: Json) -> Json:
     for message in body["messages"]:
         if message["role"] == "developer":
             message["role"] = "system"
+    asks_json = (body.get("response_format") or {}).get("type") == "json_object"
+    if asks_json and "json" not in json.dumps(body["messages"], ensure_ascii=False).lower():
+        first = sum(message["role"] == "system" for message in body["messages"][:1])
+        body["messages"].insert(first, {"role": "system", "content": JSON_WISH})
     return body
 
 
@@ -107,6 +113,16 @@ class Dice:
             logit_bias={"11": -3, "12": 1.5},
             logprobs=True,
             parallel_tool_calls=False,
+            response_format=draw.choice(
+                (
+                    {"type": "text"},
+                    {"type": "json_object"},
+                    {
+                        "type": "json_schema",
+                        "json_schema": {"name": "x", "schema": self._schema(1), "strict": False},
+                    },
+                )
+            ),
             presence_penalty=0.5,
             user="u",
             store=False,
@@ -141,7 +157,12 @@ class Dice:
                     {"type": "disabled"},
                 )
             ),
-            output_config={"effort": "low"},
+            output_config=draw.choice(
+                (
+                    {"effort": "low"},
+                    {"format": {"type": "json_schema", "schema": self._schema(1)}},
+                )
+            ),
             service_tier="auto",
         )
         if tools:

@@ -325,3 +325,38 @@ async def test_thinking_fits_the_routers_own_limit(tmp_path: Path) -> None:
     (call,) = wire.asked
     assert call.body["max_tokens"] == 4_000
     assert call.body["thinking"]["budget_tokens"] == 2_000
+
+
+ODD: list[tuple[str, bytes, int]] = [
+    (CHAT, b'"x_own": "\\ud800"', 400),
+    (CHAT, b'"x_own": {"\\udc00": 1}', 400),
+    (CHAT, b'"x_own": 1e400', 200),
+    (CHAT, b'"x_own": 123456789012345678901234567890', 200),
+    (CHAT, b'"x_own": ' + b"[" * 70 + b"]" * 70, 400),
+    (CHAT, b'"logit_bias": [], "prediction": 3, "reasoning_effort": {"a": 1}', 200),
+    (MESSAGES, b'"thinking": [], "output_config": null, "metadata": {"user_id": 3}', 200),
+    (MESSAGES, b'"thinking": {"type": 3, "budget_tokens": "x"}', 200),
+    (MESSAGES, b'"system": [{"type": "text", "text": "x", "cache_control": "y"}]', 200),
+    (RESPONSES, b'"reasoning": 3, "include": [3], "user": {}', 200),
+    (RESPONSES, b'"tools": [{"type": "function", "name": "x", "strict": "y"}]', 200),
+    (MESSAGES, b'"tools": [{"name": "x", "input_schema": {"title": "\\ud800"}}]', 400),
+    (MESSAGES, b'"tools": [{"name": "x", "input_schema": {"maximum": 1e400}}]', 200),
+]
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini"])
+@on_uvloop
+async def test_odd_options_end_nothing(tmp_path: Path, provider: str) -> None:
+    wire = Wire(ANSWERS[provider], provider=provider)
+    async with door(tmp_path, wire) as router, httpx.AsyncClient(timeout=PATIENCE_S) as client:
+        for path, odd, status in ODD:
+            field = b'"input": "Hi"' if path == RESPONSES else b'"messages": [%s]' % _question()
+            limit = b'"max_tokens": 99, ' if path == MESSAGES else b""
+            body = b'{"model": "a", ' + limit + field + b", " + odd + b"}"
+            given = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+            got = await client.post(url(router) + path, content=body, headers=given)
+            assert got.status_code == status, (odd, got.text)
+
+
+def _question() -> bytes:
+    return json.dumps(QUESTION[0]).encode()

@@ -51,6 +51,7 @@ from router.domain.chat import (
     ChatRequest,
     Content,
     Delta,
+    Format,
     ImagePart,
     Message,
     Original,
@@ -142,6 +143,8 @@ def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Dep
     changed = _changed(body, chat, turns)
     if any(carried(m, deployment, Thoughts) for m in turns):
         changed.add("messages")
+    if original.protocol == "anthropic" and chat.response_format.kind is not Format.TEXT:
+        body.pop("system", None)  # it wishes for JSON, which the caller's own field asks for
     body = fitting(
         passed_on(body, chat, original, deployment, protocol="anthropic", changed=changed),
         deployment,

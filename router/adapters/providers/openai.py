@@ -53,6 +53,7 @@ from router.adapters.providers.sending.originals import (
     stream_options_of,
     strict_as_asked,
     with_reasoning,
+    with_wish,
 )
 from router.adapters.providers.sending.schemas import (
     arguments_text,
@@ -154,14 +155,15 @@ def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Dep
     if body.get("temperature") != sampling.temperature:
         changed.add("temperature")
     wanted = chat.response_format.kind is not Format.TEXT
-    if wanted and (rules.prompted or _wish(chat, rules) or "response_format" not in body):
+    if wanted and (rules.prompted or "response_format" not in body):
         changed.add("response_format")
-    if list(_messages(chat, rules)) != list(chat.messages):
+    if rules.alternate_roles or fitted(chat.messages, _id_form(rules)) != [*chat.messages]:
         changed.add("messages")
-    told = body["messages"]
+    told, wish = body["messages"], _wish(chat, rules)
     body = passed_on(body, chat, original, deployment, protocol="openai", changed=changed)
     if "messages" not in changed and original.protocol == "openai":
-        body["messages"] = as_system(with_reasoning(body["messages"], told))
+        own = as_system(with_wish(body["messages"], wish))
+        body["messages"] = with_reasoning(own, told)
     if original.protocol == RESPONSES and "tools" in body:
         body["tools"] = strict_as_asked(body["tools"], original)
     if "stream_options" in body and original.protocol == "openai":

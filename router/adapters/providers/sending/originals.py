@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from router.adapters.providers.sending.schemas import schema_of
 from router.adapters.providers.sending.wishes import translated
 from router.domain.catalog import Deployment
 from router.domain.chat import WRITTEN_BY, ChatRequest, Original
@@ -37,15 +38,26 @@ def passed_on(
     the caller's.
     """
     if original.protocol != protocol:
-        wishes = translated(original, protocol, has_tools=bool(chat.tools))
+        wishes = translated(
+            written(original), original.protocol, protocol, has_tools=bool(chat.tools)
+        )
         return _with(built, without_configured(wishes, deployment))
-    kept = {n: v for n, v in _decode(original.body).items() if n not in ROUTED}
+    kept = {n: v for n, v in written(original).items() if n not in ROUTED}
     kept = {n: v for n, v in kept.items() if n not in changed}
+    kept = {n: v for n, v in kept.items() if n not in built or v not in (None, [])}
     extras = {n: v for n, v in kept.items() if n not in built}
     body = built | kept
     for name in extras.keys() - without_configured(extras, deployment).keys():
         del body[name]
     return unmarked(body) if CACHE_CONTROL in deployment.rules.omit else body
+
+
+def written(original: Original) -> Body:
+    """Returns a caller's body. A number that is too large becomes null: JSON can't hold it."""
+    try:
+        return _decode(original.body)
+    except msgspec.DecodeError:
+        return dict(schema_of(original.body.decode()))
 
 
 def without_configured(extras: Body, deployment: Deployment) -> Body:
@@ -93,6 +105,15 @@ def _thought_here(message: Body, model: str) -> Body:
     return message | {"content": bare}
 
 
+def with_wish(messages: list[Body], wish: str) -> list[Body]:
+    """Put words behind the system's messages that stand first; "" for none."""
+    if not wish:
+        return messages
+    system = ("system", "developer")
+    first = next((i for i, m in enumerate(messages) if m.get("role") not in system), len(messages))
+    return [*messages[:first], {"role": "system", "content": wish}, *messages[first:]]
+
+
 def with_reasoning(messages: list[Body], built: list[Body]) -> list[Body]:
     """Returns messages with what their model reasoned, where only the built ones have it."""
     pairs = zip(messages, built, strict=True)
@@ -100,13 +121,13 @@ def with_reasoning(messages: list[Body], built: list[Body]) -> list[Body]:
 
 
 def stream_options_of(original: Original) -> Body:
-    found = _decode(original.body).get("stream_options")
+    found = written(original).get("stream_options")
     return found if isinstance(found, dict) else {}
 
 
 def strict_as_asked(tools: list[Body], original: Original) -> list[Body]:
     """Returns tools of chat completions that are strict where those of responses are."""
-    asked = _decode(original.body).get("tools") or []
+    asked = written(original).get("tools") or []
     strict = [each.get("strict") for each in asked]
     return [
         tool if told is None else tool | {"function": tool["function"] | {"strict": told}}

@@ -9,10 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-import msgspec
-
-from router.domain.chat import Original
-
 Body = dict[str, Any]
 EFFORT, PARALLEL, TOP_K, USER = "effort", "parallel", "top_k", "user"
 BUDGETS: Final[Mapping[str, int]] = {"low": 2_048, "medium": 8_192, "high": 24_576}
@@ -23,12 +19,11 @@ ALIKE: Final = (
     *("safety_identifier", "top_logprobs", "logprobs"),
 )
 """Fields that OpenAI's two protocols share, and perhaps others."""
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def translated(original: Original, provider: str, *, has_tools: bool) -> Body:
-    """Returns the fields of a provider's protocol for what a caller wished in another."""
-    wishes = {n: v for n, v in _READ[original.protocol](_decode(original.body)) if v is not None}
+def translated(body: Body, protocol: str, provider: str, *, has_tools: bool) -> Body:
+    """Returns the fields of a provider's protocol for what a caller wished in its own."""
+    wishes = {name: value for name, value in _READ[protocol](body) if value is not None}
     if not has_tools:
         wishes.pop(PARALLEL, None)
     write = _WRITE.get(provider)
