@@ -124,7 +124,7 @@ class OpenAI:
             messages=_wire_messages(_messages(chat, rules), deployment),
             tools=[_tool(t) for t in chat.tools],
             tool_choice=_tool_choice(chat),
-            response_format=_format(chat.response_format, rules),
+            response_format=format_of(chat.response_format, rules),
             temperature=temperature_of(deployment, chat),
             top_p=sampling.top_p,
             stop=sent_stops(deployment, chat),
@@ -159,7 +159,7 @@ def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Dep
         changed.add("response_format")
     if rules.alternate_roles or fitted(chat.messages, _id_form(rules)) != [*chat.messages]:
         changed.add("messages")
-    told, wish = body["messages"], _wish(chat, rules)
+    told, wish = body["messages"], wish_for(chat, rules)
     body = passed_on(body, chat, original, deployment, protocol="openai", changed=changed)
     if "messages" not in changed and original.protocol == "openai":
         own = as_system(with_wish(body["messages"], wish))
@@ -172,7 +172,7 @@ def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Dep
 
 
 def _messages(chat: ChatRequest, rules: BodyRules) -> Sequence[Message]:
-    wish = _wish(chat, rules)
+    wish = wish_for(chat, rules)
     if is_plain(chat) and not wish and not rules.alternate_roles:
         return chat.messages
     messages = fitted(chat.messages, _id_form(rules))
@@ -184,7 +184,7 @@ def _id_form(rules: BodyRules) -> IdForm:
     return exactly(rules.call_id_length) if rules.call_id_length else PRINTED
 
 
-def _wish(chat: ChatRequest, rules: BodyRules) -> str:
+def wish_for(chat: ChatRequest, rules: BodyRules) -> str:
     """Returns what the format alone can't say, or not without these words."""
     wanted = chat.response_format
     if wanted.kind is Format.TEXT:
@@ -256,7 +256,7 @@ def _tool_choice(chat: ChatRequest) -> Any:
     return None if is_default else choice.mode.value
 
 
-def _format(wanted: ResponseFormat, rules: BodyRules) -> Json | None:
+def format_of(wanted: ResponseFormat, rules: BodyRules) -> Json | None:
     """A schema of no object can't be sent: the system prompt alone asks for it."""
     if wanted.kind is Format.TEXT or rules.prompted == ANY_JSON:
         return None

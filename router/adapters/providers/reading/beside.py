@@ -9,11 +9,12 @@ from typing import Any, Final
 import msgspec
 
 from router.adapters.providers.reading.characters import clean
-from router.domain.chat import Beside
+from router.domain.chat import WRITTEN_BY, Beside
 
 Json = dict[str, Any]
 MAX_BYTES: Final = 1 << 20
 """Of all that is kept beside one answer; more is handed out live alone."""
+BEGINNINGS: Final = ("response.created", "response.in_progress", "response.queued")
 PIECES: Final = frozenset(("reasoning_content", "reasoning", "thinking", "text", "data"))
 """Texts that come in pieces; others come whole, perhaps again and again."""
 _encode = msgspec.json.Encoder().encode
@@ -121,6 +122,42 @@ class BesideMessage:
     def kept(self) -> tuple[Beside, ...]:
         around = _written({"message": self.around})
         return (*([Beside("anthropic", around)] if around else ()), *self._blocks)
+
+
+@dataclass(slots=True)
+class BesideResponse:
+    """Gathers events of a response as they are, and all of it at its end. model: who writes it."""
+
+    model: str
+    _response: Json = field(default_factory=dict)
+    _untold: list[Beside] = field(default_factory=list)
+
+    def event(self, event: Json) -> None:
+        """Read an event; the one at the end is told with the receipt."""
+        if "response" in event and event["type"] not in BEGINNINGS:
+            return
+        item = self._marked(event["item"]) if isinstance(event.get("item"), dict) else None
+        if data := _written({"event": event if item is None else event | {"item": item}}):
+            self._untold.append(Beside("responses", data))
+
+    def end(self, response: Json) -> None:
+        output = response.get("output")
+        items = [self._marked(each) for each in output] if isinstance(output, list) else []
+        self._response = response | {"output": items}
+
+    def _marked(self, item: Any) -> Any:
+        """Returns an item; reasoning that only its model can read says whose it is."""
+        is_own = isinstance(item, dict) and item.get("encrypted_content")
+        return item | {WRITTEN_BY: self.model} if is_own else item
+
+    def taken(self) -> list[Beside]:
+        """Returns what is to be handed out live, once."""
+        taken, self._untold = self._untold, []
+        return taken
+
+    def kept(self) -> tuple[Beside, ...]:
+        data = _written({"response": self._response}) if self._response else b""
+        return (Beside("responses", data),) if data else ()
 
 
 def _told(value: Json, known: Iterable[str]) -> Json:

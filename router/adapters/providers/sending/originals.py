@@ -15,7 +15,10 @@ from router.domain.chat import WRITTEN_BY, ChatRequest, Original
 
 Body = dict[str, Any]
 ROUTED: Final = frozenset(
-    {"model", "stream", "stream_options", "max_tokens", "max_completion_tokens"}
+    {
+        *("model", "stream", "stream_options"),
+        *("max_tokens", "max_completion_tokens", "max_output_tokens"),
+    }
 )
 """Fields that the router always writes."""
 CACHE_CONTROL: Final = "cache_control"
@@ -133,6 +136,12 @@ def strict_as_asked(tools: list[Body], original: Original) -> list[Body]:
         tool if told is None else tool | {"function": tool["function"] | {"strict": told}}
         for tool, told in zip(tools, strict, strict=True)
     ]
+
+
+def thought_items_here(items: list[Body], model: str) -> list[Body]:
+    """Returns items without what another model of this service reasoned, and without its marks."""
+    own = [item for item in items if item.get(WRITTEN_BY, model) == model]
+    return [{n: v for n, v in item.items() if n != WRITTEN_BY} for item in own]
 
 
 def with_headers(

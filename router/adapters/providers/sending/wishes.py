@@ -13,6 +13,11 @@ Body = dict[str, Any]
 EFFORT, PARALLEL, TOP_K, USER = "effort", "parallel", "top_k", "user"
 BUDGETS: Final[Mapping[str, int]] = {"low": 2_048, "medium": 8_192, "high": 24_576}
 _NAMES: Final[Mapping[str, str]] = {"minimal": "low", "xhigh": "high", "max": "high"}
+SHARED: Final = (
+    *("service_tier", "metadata", "prompt_cache_key", "prompt_cache_retention"),
+    *("safety_identifier", "top_logprobs"),
+)
+"""Fields of chat completions that responses have under the same name."""
 ALIKE: Final = (
     *("presence_penalty", "frequency_penalty", "logit_bias", "verbosity", "prediction"),
     *("service_tier", "store", "metadata", "prompt_cache_key", "prompt_cache_retention"),
@@ -100,6 +105,17 @@ def _to_gemini(wishes: Body) -> Iterator[tuple[str, Any]]:
     yield "generationConfig", {n: v for n, v in config.items() if v is not None} or None
 
 
+def _to_responses(wishes: Body) -> Iterator[tuple[str, Any]]:
+    if EFFORT in wishes:
+        yield "reasoning", {"effort": wishes[EFFORT]}
+    if "verbosity" in wishes:
+        yield "text", {"verbosity": wishes["verbosity"]}
+    yield "parallel_tool_calls", wishes.get(PARALLEL)
+    yield "user", wishes.get(USER)
+    for name in SHARED:
+        yield name, wishes.get(name)
+
+
 _READ: Final[Mapping[str, Callable[[Body], Iterator[tuple[str, Any]]]]] = {
     "openai": _of_chat,
     "responses": _of_responses,
@@ -109,4 +125,5 @@ _WRITE: Final[Mapping[str, Callable[[Body], Iterator[tuple[str, Any]]]]] = {
     "openai": _to_chat,
     "anthropic": _to_messages,
     "gemini": _to_gemini,
+    "responses": _to_responses,
 }
