@@ -369,7 +369,7 @@ def without_id(answer: Answer) -> Answer:
         return answer
     first, *rest = answer.beside
     told = json.decode(first.data, type=dict[str, Any])
-    for each in (told, told.get("message") or {}):
+    for each in (told, told.get("message") or {}, told.get("response") or {}):
         each.pop("id", None)
     return replace(answer, beside=(replace(first, data=json.encode(told)), *rest))
 

@@ -184,6 +184,14 @@ def own_of_chat(body: Object) -> bool:
 
 
 def own_of_responses(body: Object) -> bool:
-    """Responses are always written anew."""
-    del body
-    return False
+    """Take opaque parts out of the input, which the chat holds. Returns whether there were any."""
+    if isinstance(body["input"], str):
+        return False
+    kept = [item for item in body["input"] if not _is_packed_item(item)]
+    found = len(kept) < len(body["input"])
+    body["input"] = kept
+    return found
+
+
+def _is_packed_item(item: Object) -> bool:
+    return str(item.get("encrypted_content")).startswith(MARK)

@@ -9,16 +9,27 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET
 
-from router.domain.chat import Answer, Beside, Delta, FinishReason, TextDelta, ToolCallDelta
+from router.domain.chat import (
+    RESPONSES,
+    Answer,
+    Beside,
+    Delta,
+    FinishReason,
+    TextDelta,
+    ToolCallDelta,
+)
 from router.domain.requests import Completion
 from router.http.openai_form import OpenAiErrors
 from router.http.options import receipt
 from router.http.responses_parts import (
     call_of,
     chunk_of,
+    events_of,
     message_of,
+    own_of,
     part_of,
     reasoned,
+    response_of,
     summary_of,
     usage_of,
 )
@@ -67,6 +78,7 @@ class ResponsesWriter:
         self._echo = echo
         self._id = ""
         self._sequence = 0
+        self._is_own = False
         self._said: _Open | None = None
         self._reasoning: list[_Open] = []
         self._logprobs: list[Object] = []
@@ -75,23 +87,38 @@ class ResponsesWriter:
 
     def whole(self, done: Completion) -> Object:
         self._id = f"resp_{done.record.id}"
+        if own := response_of(done.answer):
+            return self._owned(own, done)
         return self._finished(done, [*self._items(done.answer)])
 
     def delta(self, item: Delta) -> bytes:
         if isinstance(item, Beside):
-            self._beside(item)
+            return self._beside(item)
+        if self._is_own:
             return b""
         began = self._begin() + self._reasoned_live()
         if isinstance(item, TextDelta):
             return began + self._say(item)
         return began + self._call(item)
 
-    def _beside(self, item: Beside) -> None:
-        """Hold what stands beside the words of chat completions until the next of them."""
+    def _beside(self, item: Beside) -> bytes:
+        """Tell an event of a response as it came, else hold what stands beside the next words."""
+        if item.protocol == RESPONSES:
+            self._is_own = True
+            told_ = own_of(item)
+            every = [told_["event"]] if "event" in told_ else events_of(told_["response"])
+            return b"".join(self._own_event(event) for event in every)
         told = chunk_of(item)
         self._logprobs += told.logprobs
         self._thought += told.thought
         self._tier = told.tier or self._tier
+        return b""
+
+    def _own_event(self, event: Object) -> bytes:
+        if isinstance(response := event.get("response"), dict):
+            self._id = response.get("id") or self._id or f"resp_{self._new_id()}"
+            event = event | {"response": response | {"id": self._id}}
+        return self._event(event["type"].removeprefix("response."), event)
 
     def _reasoned_live(self) -> bytes:
         """Tell of what was thought before the first word, where the request asks for that."""
@@ -107,6 +134,9 @@ class ResponsesWriter:
         return bool(self._echo["reasoning"].get("summary"))
 
     def end(self, done: Completion) -> bytes:
+        if self._is_own:
+            response = self._owned(response_of(done.answer), done)
+            return self._event(_kind(response), {"response": response})
         pieces = [self._begin()]
         if self._said is not None:
             pieces.append(self._end_text(self._said))
@@ -119,9 +149,13 @@ class ResponsesWriter:
             pieces += [self._event(f"output_item.{step}", place) for step in ("added", "done")]
             told.append(thought)
         response = self._finished(done, told)
-        kind = "completed" if response["status"] == "completed" else "incomplete"
-        pieces.append(self._event(kind, {"response": response}))
+        pieces.append(self._event(_kind(response), {"response": response}))
         return b"".join(pieces)
+
+    def _owned(self, own: Object, done: Completion) -> Object:
+        """Returns the provider's own response with the receipt."""
+        told = {"router": receipt(done.record, done.quota_left)}
+        return {"id": self._id} | own | told
 
     def _begin(self) -> bytes:
         if self._id:
@@ -191,7 +225,7 @@ class ResponsesWriter:
 
     def _event(self, kind: str, value: Object) -> bytes:
         name = f"response.{kind}"
-        told = {"type": name, "sequence_number": self._sequence} | value
+        told = value | {"type": name, "sequence_number": self._sequence}
         self._sequence += 1
         return b"event: " + name.encode() + b"\ndata: " + _encode(told) + b"\n\n"
 
@@ -235,3 +269,7 @@ class ResponsesWriter:
                 "usage": None,
             }
         )
+
+
+def _kind(response: Object) -> str:
+    return "completed" if response.get("status") == "completed" else "incomplete"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
-from router.domain.chat import Answer, Beside, Usage
+from router.domain.chat import RESPONSES, Answer, Beside, Usage
 from router.http.opaque import packed
 from router.http.openai_form import PROTOCOL
 
@@ -83,6 +84,55 @@ def chunk_of(*besides: Beside) -> ToldBeside:
             tier = told.get("service_tier")
             return ToldBeside(logprobs, _text(thought), _text(tier))
     return ToldBeside([])
+
+
+def own_of(beside: Beside) -> Object:
+    return _decode(beside.data)
+
+
+def response_of(answer: Answer) -> Object:
+    """Returns the provider's own response; {} where it spoke another protocol."""
+    besides = () if answer.beside is UNSET else answer.beside
+    own = (_decode(each.data) for each in besides if each.protocol == RESPONSES)
+    return next((told["response"] for told in own if "response" in told), {})
+
+
+def events_of(response: Object) -> Iterator[Object]:
+    """Yields the events of a response that came as a whole, all but the last."""
+    begun = response | {"status": "in_progress", "output": [], "usage": None}
+    yield {"type": "response.created", "response": begun}
+    yield {"type": "response.in_progress", "response": begun}
+    for index, item in enumerate(response.get("output") or []):
+        place = {"output_index": index}
+        yield {"type": "response.output_item.added", "item": _opened(item)} | place
+        yield from _pieces(item, place | {"item_id": item.get("id", "")})
+        yield {"type": "response.output_item.done", "item": item} | place
+
+
+def _opened(item: Object) -> Object:
+    began: dict[str, Object] = {
+        "message": {"content": []},
+        "function_call": {"arguments": ""},
+    }
+    own = began.get(item.get("type", ""))
+    return item if own is None else item | {"status": "in_progress"} | own
+
+
+def _pieces(item: Object, place: Object) -> Iterator[Object]:
+    if item.get("type") == "function_call":
+        arguments, name = item["arguments"], item["name"]
+        kind = "response.function_call_arguments"
+        yield {"type": f"{kind}.delta", "delta": arguments} | place
+        yield {"type": f"{kind}.done", "arguments": arguments, "name": name} | place
+    for index, part in enumerate(item.get("content") or []) if item["type"] == "message" else ():
+        at = place | {"content_index": index}
+        name = "refusal" if part["type"] == "refusal" else "text"
+        kind = "response.refusal" if name == "refusal" else "response.output_text"
+        logprobs = {} if name == "refusal" else {"logprobs": part.get("logprobs") or []}
+        yield {"type": "response.content_part.added", "part": part | {name: ""}} | at
+        yield {"type": f"{kind}.delta", "delta": part[name]} | at | logprobs
+        yield {"type": f"{kind}.done", name: part[name]} | at | logprobs
+        yield {"type": "response.content_part.done", "part": part} | at
 
 
 def _text(value: Any) -> str:
