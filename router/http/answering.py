@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
@@ -13,9 +13,10 @@ from uuid import uuid4
 from router.domain.chat import ChatRequest, Delta
 from router.domain.requests import Completion, Live, RouteRequest
 from router.doors.checks import RequestLimits, Violations
-from router.http.bodies import decoded
+from router.http.bodies import decoded_twice
 from router.http.exchange import EVENTS, Exchange
 from router.http.options import Wishes, WishReader, deadline_of, named, receipt_headers
+from router.http.originals import OriginalReader, refuse_unserved
 from router.http.reading import ChatBuilder
 from router.runtime.fair_queue import CheckPool
 
@@ -59,16 +60,25 @@ class Desk:
         return read() if len(body) <= QUICK_BYTES else await self.checks.run(tenant, read)
 
 
-ReadChat = Callable[[Any, ChatBuilder, Desk], AskedChat]
+Object = dict[str, Any]
+ReadChat = Callable[[Any, Object, ChatBuilder, Desk], AskedChat]
+"""Reads a body that was decoded twice: to its type, and whole."""
 
 
 class ChatHandler:
-    """Serves one dialect. decode: the body's JSON. read: what it asks for."""
+    """Serves one dialect. decode: the body's JSON. read: what it asks for. originals: as it is."""
 
-    def __init__(self, desk: Desk, decode: Callable[[bytes], Any], read: ReadChat) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        decode: Callable[[bytes], Any],
+        read: ReadChat,
+        originals: OriginalReader,
+    ) -> None:
         self._desk = desk
         self._decode = decode
         self._read = read
+        self._originals = originals
 
     async def __call__(self, call: Exchange, body: bytes) -> None:
         request, asked = await self.request(call, body)
@@ -93,11 +103,14 @@ class ChatHandler:
     def _asked(self, call: Exchange, body: bytes) -> tuple[AskedChat, Wishes]:
         desk, found = self._desk, Violations()
         builder = ChatBuilder(found, desk.limits)
-        asked = self._read(decoded(body, self._decode), builder, desk)
+        read, plain = decoded_twice(body, self._decode)
+        refuse_unserved(plain, found)
+        asked = self._read(read, plain, builder, desk)
+        chat = self._originals.add(asked.chat, body, plain, call.text)
         arm, plan = named(asked.model, desk.live.service.catalog, call.tenant)
         wishes = WishReader(call.text, asked.metadata, desk.limits, found).read(arm, plan)
         found.done()
-        return asked, wishes
+        return replace(asked, chat=chat), wishes
 
     async def _stream(self, call: Exchange, request: RouteRequest, writer: AnswerWriter) -> None:
         """Answer with events; what fails before the first of them is an answer of its own."""
@@ -110,5 +123,5 @@ class ChatHandler:
                 if isinstance(item, Completion):
                     call.decision_id = item.record.id
                     await call.write(writer.end(item), more=False)
-                else:
-                    await call.write(writer.delta(item))
+                elif piece := writer.delta(item):
+                    await call.write(piece)

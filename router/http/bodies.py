@@ -68,17 +68,22 @@ async def _rest(message: Any, receive: Receive, most: int) -> bytes:
 
 def decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
     """Returns the typed value. Raises InvalidRequest, which names the first place of a mistake."""
+    return decoded_twice(body, decode)[0]
+
+
+def decoded_twice(body: bytes, decode: Callable[[bytes], T]) -> tuple[T, Any]:
+    """Returns the typed value, and beside it all that was sent. Raises as `decoded`."""
     check_shape(body)
     try:
         read = decode(body)
-        json.loads(body, object_pairs_hook=_unique)
+        plain = json.loads(body, object_pairs_hook=_unique)
     except msgspec.ValidationError as error:
         raise InvalidRequest(_violation(str(error))) from None
     except _TwiceError as error:
         raise InvalidRequest(FieldViolation(error.name, "name every key once")) from None
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise InvalidRequest(FieldViolation("request", "send one JSON object in UTF-8")) from None
-    return read
+    return read, plain
 
 
 def _too_large(most: int) -> BodyTooLarge:
@@ -90,9 +95,11 @@ class _TwiceError(Exception):
         self.name = name[:64]
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> None:
-    if len(pairs) > 1 and len({name for name, _ in pairs}) < len(pairs):
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
         raise _TwiceError(Counter(name for name, _ in pairs).most_common(1)[0][0])
+    return found
 
 
 def check_shape(body: bytes) -> None:

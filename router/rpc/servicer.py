@@ -13,7 +13,7 @@ import grpc
 from adaptive_router.v1 import router_pb2 as router_pb
 from adaptive_router.v1 import router_pb2_grpc
 
-from router.domain.chat import ChatRequest
+from router.domain.chat import Beside, ChatRequest
 from router.domain.records import DecisionRecord, FeedbackReceipt, FeedbackReport, OutcomeReport
 from router.domain.requests import Completion, Live, RouteRequest, RoutingOptions, WeightOverrides
 from router.domain.tenants import Tenant
@@ -155,7 +155,8 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             async for item in items:
                 if isinstance(item, Completion):
                     _note(item.record)
-                yield convert_out.stream_item(item)
+                if not isinstance(item, Beside):
+                    yield convert_out.stream_item(item)
 
     async def Decide(  # noqa: N802 - the contract's name
         self, request: router_pb.DecideRequest, context: Context

@@ -25,7 +25,7 @@ from tests.e2e.conftest import KEY, Router, chat
 from tests.e2e.ledger import upstream
 
 Json = dict[str, Any]
-PREFIXES = {"openai": "/v1", "anthropic": "", "gemini": ""}
+PREFIXES = {"openai": "/v1", "anthropic": "", "gemini": "", "responses": "/v1"}
 SSE = "text/event-stream"
 JSON_TYPE = "application/json"
 
