@@ -74,6 +74,12 @@ class Unauthenticated(RouterError):
     reason = "UNAUTHENTICATED"
 
 
+class KeyExpired(Unauthenticated):
+    """The key was this tenant's, and its time is over."""
+
+    reason = "KEY_EXPIRED"
+
+
 class DecisionNotFound(RouterError):
     """Unknown, expired or another tenant's (is_foreign): the caller can't tell which."""
 
@@ -102,6 +108,18 @@ class PolicyUnknown(RouterError):
 
 class TenantExists(RouterError):
     reason = "TENANT_EXISTS"
+
+
+class KeyNotFound(RouterError):
+    """The tenant has no key of this id, or several that begin so."""
+
+    reason = "KEY_NOT_FOUND"
+
+
+class TooManyKeys(RouterError):
+    """The tenant has as many keys as one may have."""
+
+    reason = "TOO_MANY_KEYS"
 
 
 class FeedbackConflict(RouterError):
