@@ -119,29 +119,21 @@ class TenantAdministration:
     def _remains(self, name: str, under_way: int) -> list[Remainder]:
         config = self._config
         kept_d = max(config.redis.keep_decisions_s, config.learning.join_window_s) / DAY_S
-        remains = [
-            Remainder(
-                "calls under way, and its keys for a moment",
-                f"routers know a key for {AdmissionSettings().remember_s:g} seconds after they looked"
-                f" it up, and what has begun is paid for: {under_way} reservations still run",
+        trusted_s = AdmissionSettings().remember_s
+        short_d = max(IdempotencySettings().keep_s, config.sessions.remember_s) / DAY_S
+        told = {
+            "its keys, for a moment": f"routers trust a key for {trusted_s:g} s after a look",
+            "calls under way": f"they are paid for: {under_way} reservations still run",
+            "decisions and feedback": f"kept {kept_d:g} days to learn from; they hold no prompt",
+            "what was learned": "it is a part of policies that serve every tenant",
+            "answers under idempotency keys, conversations": (
+                f"stored under digests that name no tenant; they go within {short_d:g} days"
             ),
-            Remainder(
-                "decisions and their feedback",
-                f"they are kept {kept_d:g} days for learning, hold no prompt, and cannot be asked for"
-                " without a key",
-            ),
-            Remainder("what was learned", "it is a part of policies that serve every tenant"),
-            Remainder(
-                "answers under idempotency keys and conversations",
-                "they are stored under digests that name no tenant, and go by themselves within"
-                f" {max(IdempotencySettings().keep_s, config.sessions.remember_s) / DAY_S:g} days",
-            ),
-            Remainder("exported logs", "archives are files of yours"),
-        ]
+            "exported logs": "archives are files of yours",
+        }
         if name in config.learning.own_policies:
-            fix = "the config names it: take it out of learning.own_policies"
-            remains.append(Remainder("its own policy", fix))
-        return remains
+            told["its own policy"] = "the config names it: see learning.own_policies"
+        return [Remainder(what, why) for what, why in told.items()]
 
 
 def _expires_ms(expiry: Expiry, now_ms: int) -> int:

@@ -12,6 +12,7 @@ import click
 
 from router.config import doubts_of, load_config
 from router.domain.errors import RouterError
+from router.tools.options import CONFIG_VARIABLE
 
 if TYPE_CHECKING:
     from router.config import Config
@@ -21,7 +22,7 @@ DEPLOYMENTS: Final = "deployments"
 
 
 @click.command("check-config")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", envvar=CONFIG_VARIABLE, type=click.Path(path_type=Path))
 @click.option(
     "--probe", is_flag=True, help="ask the Redis server whether it is fit, call each deployment"
 )

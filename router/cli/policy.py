@@ -14,6 +14,7 @@ import click
 
 from router.config import load_config
 from router.domain import MS_PER_S
+from router.tools.options import CONFIG
 
 if TYPE_CHECKING:  # bring numpy and every driver, for which `--help` need not wait
     from router.app.administration import PolicyAdministration
@@ -22,8 +23,6 @@ if TYPE_CHECKING:  # bring numpy and every driver, for which `--help` need not w
     from router.domain.requests import PolicyListing
 
 T = TypeVar("T")
-FILE = click.Path(dir_okay=False, path_type=Path)
-CONFIG = click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
 WAIT = click.option(
     "--wait",
     "wait_s",

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from router.domain.chat import Usage
-from router.domain.records import DecisionRecord
+
+if TYPE_CHECKING:  # brings numpy, for which `--help` need not wait
+    from router.domain.records import DecisionRecord
 
 
 @dataclass(frozen=True, slots=True)

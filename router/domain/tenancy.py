@@ -95,7 +95,8 @@ class LimitsChange:
             amount = getattr(self, name)
             if amount is not None and not 0 <= amount < math.inf:
                 yield FieldViolation(f"limits.{name}", "write a finite number; 0 means unlimited")
-        observed = [self.observe] if (self.observe or NOT_OBSERVED) != NOT_OBSERVED else []
+        observe = self.observe or NOT_OBSERVED
+        observed = () if observe == NOT_OBSERVED else (observe,)
         for name, asked in (("arms", self.arms or ()), ("observe", observed)):
             if unknown := sorted(set(asked) - set(arms)):
                 fix = f"{unknown[0]} is no arm: choose of {', '.join(arms)}"

@@ -169,17 +169,7 @@ class QuotaKeeper(Protocol):
         """Extend the leases. Returns the ids that are not held (settled, or orphaned meanwhile)."""
         ...
 
-    async def usage(self, tenant: Tenant) -> TenantUsage:
-        """Return it with a look at every lease, which only operators' commands take."""
-        ...
-
-    async def spent(self, tenant: Tenant) -> TenantUsage:
-        """Return the same without its reservations."""
-        ...
-
-    async def forget(self, tenant: str) -> int:
-        """Forget what a tenant used. Returns the reservations under way: they settle themselves."""
-        ...
+    async def usage(self, tenant: Tenant) -> TenantUsage: ...
 
     async def settle_orphans(self, most: int, *, tenant: str = "") -> Sequence[Orphan]:
         """Charge reservations whose lease has lapsed at what was expected, `most` at once.

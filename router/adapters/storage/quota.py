@@ -124,6 +124,7 @@ class RedisQuotaKeeper:
         )
 
     async def spent(self, tenant: Tenant) -> TenantUsage:
+        """Return the usage without a look at every lease: how many are reserved is not told."""
         key, limits = self._keys.usage(tenant.name), _limits(tenant.limits)
         told = await self._client.script(_USAGE, [key], *limits)
         daily, monthly, reserved, let_in_daily, let_in_monthly, *left = told
@@ -137,6 +138,7 @@ class RedisQuotaKeeper:
         )
 
     async def forget(self, tenant: str) -> int:
+        """Forget what a tenant used. Returns the reservations under way: they settle themselves."""
         leases = [lease async for lease in self._leases(tenant)]
         orphans = [lease for lease in leases if lease.left_ms < 0]
         for start in range(0, max(1, len(orphans)), MOST_AT_ONCE):

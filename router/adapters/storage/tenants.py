@@ -92,7 +92,7 @@ class RedisTenantDirectory:
         if not facts:
             how = f"{found} keys of this tenant have ids that begin so" if found else NO_KEY
             raise KeyNotFound(f"{how}: `adaptive-router tenant key list` shows them")
-        return _key(found, *facts, 0)
+        return _key(found, facts[0], 0)
 
     async def delete(self, name: str) -> None:
         await self._client.script(_DELETE, self._all, name)

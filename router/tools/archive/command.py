@@ -11,13 +11,12 @@ import click
 
 from router.config import load_config
 from router.domain.errors import DecisionNotFound
+from router.tools.options import CONFIG
 
 if TYPE_CHECKING:  # brings numpy, for which `--help` need not wait
     from router.config import Config
 
-FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
-CONFIG = click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
 
 
 @click.group()
