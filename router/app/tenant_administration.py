@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from router.adapters.storage import Storage
@@ -39,28 +39,36 @@ def _new_key() -> str:
 
 
 class TenantAdministration:
-    """Implements `router.domain.tenancy.TenantOperations`. new_key: makes the text of a key."""
+    """Implements `router.domain.tenancy.TenantOperations`.
+
+    arms: those that there are; None for the config's. new_key: makes the text of a key.
+    """
 
     def __init__(
-        self, config: Config, storage: Storage, new_key: Callable[[], str] = _new_key
+        self,
+        config: Config,
+        storage: Storage,
+        arms: Callable[[], Collection[str]] | None = None,
+        new_key: Callable[[], str] = _new_key,
     ) -> None:
         self._config = config
         self._storage = storage
         self._directory = storage.tenants
+        self._arms = arms or (lambda: config.arms)
         self._new_key = new_key
 
     async def create(
         self, name: str, change: LimitsChange, expiry: Expiry = NEVER
     ) -> tuple[Tenant, NewKey]:
         check_name(name)
-        tenant = Tenant(name, change.applied(TenantLimits(), self._config.arms))
+        tenant = Tenant(name, change.applied(TenantLimits(), self._arms()))
         made = await self._made(expiry)
         await self._directory.create(tenant, made.key.hash, made.key.facts)
         return tenant, made
 
     async def update(self, name: str, change: LimitsChange) -> Tenant:
         found = await self._directory.show(name)
-        limits = change.applied(found.limits, self._config.arms)
+        limits = change.applied(found.limits, self._arms())
         await self._directory.limit(name, limits)
         return Tenant(name, limits)
 

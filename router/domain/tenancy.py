@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -17,6 +16,7 @@ EXPIRED: Final = "this API key has expired: ask your operator for a new one"
 MOST_KEYS: Final = 100
 """Keys of one tenant, expired ones included."""
 SHOWN_HASH: Final = 12
+MOST_AMOUNT: Final = 10**12
 KEY_ID: Final = re.compile(r"[0-9a-fA-F]{6,64}")
 KEY_ID_FIX: Final = "write the first 6 or more digits of a key's id"
 DEGRADED: Final = ("yes", "no", "")
@@ -88,13 +88,14 @@ class LimitsChange:
         if found := list(self._violations(arms)):
             raise InvalidRequest(*found)
         named = ((each.name, getattr(self, each.name)) for each in fields(self))
-        return replace(limits, **{name: value for name, value in named if value is not None})
+        changed = replace(limits, **{name: value for name, value in named if value is not None})
+        return replace(changed, arms=tuple(dict.fromkeys(changed.arms)))
 
     def _violations(self, arms: Collection[str]) -> Iterator[FieldViolation]:
         for name in ("requests_per_minute", "tokens_per_minute", "daily_usd", "monthly_usd"):
             amount = getattr(self, name)
-            if amount is not None and not 0 <= amount < math.inf:
-                yield FieldViolation(f"limits.{name}", "write a finite number; 0 means unlimited")
+            if amount is not None and not 0 <= amount <= MOST_AMOUNT:
+                yield FieldViolation(f"limits.{name}", f"at most {MOST_AMOUNT}; 0 means unlimited")
         observe = self.observe or NOT_OBSERVED
         observed = () if observe == NOT_OBSERVED else (observe,)
         for name, asked in (("arms", self.arms or ()), ("observe", observed)):

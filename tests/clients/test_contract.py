@@ -85,7 +85,7 @@ def test_every_method_of_the_service_has_a_call() -> None:
 def rows() -> dict[str, tuple[str, bool]]:
     """Status, and whether a wait may be named, by reason, as the page of errors says."""
     page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
-    found = re.findall(r"^\| `([A-Z_]+)` \| `([A-Z_]+)` \| ([^|]*)\|", page, re.MULTILINE)
+    found = re.findall(r"^\| `([A-Z_]+)` \| \d+ \| `([A-Z_]+)` \| ([^|]*)\|", page, re.MULTILINE)
     return {reason: (status, "RetryInfo" in details) for status, reason, details in found}
 
 
