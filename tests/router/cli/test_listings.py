@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -163,4 +164,4 @@ def test_shells_complete_commands_and_options(shell: str, words: str, expected: 
         timeout=60,
         check=True,
     )
-    assert expected in done.stdout.replace(",", "\n").split("\n")
+    assert expected in re.split(r"[,\t\n]", done.stdout)
