@@ -19,6 +19,7 @@ from router.config import load_config
 from router.domain.errors import RouterError
 from router.tools.archive.command import explain, log
 from router.tools.calibrate.command import calibrate
+from router.tools.doctor.command import doctor
 from router.tools.evaluate.command import evaluate
 from router.tools.map.command import map_command
 from router.tools.options import CONFIG
@@ -68,6 +69,7 @@ for command in (
     cache,
     calibrate,
     check_config,
+    doctor,
     evaluate,
     explain,
     learner,

@@ -29,6 +29,10 @@ class RedisLease:
         )
         return fence
 
+    async def is_held(self) -> bool:
+        """Return whether a learner works at this moment."""
+        return bool(await self._client.call("EXISTS", self._keys.lease))
+
     async def release(self, owner: str) -> None:
         await self._client.script(_RELEASE, [self._keys.lease], owner)
 

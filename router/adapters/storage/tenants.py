@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from router.adapters.storage.client import Client, load
@@ -84,6 +85,20 @@ class RedisTenantDirectory:
         now_ms, *flat = told
         found = [_key(*pair, now_ms) for pair in zip(flat[::2], flat[1::2], strict=True)]
         return sorted(found, key=lambda key: (key.facts.created_ms, key.hash))
+
+    async def every_key(self) -> Mapping[str, Sequence[ApiKey]]:
+        """Return the keys of each tenant that has any."""
+        owners, facts, now_ms = await asyncio.gather(
+            self._client.call("HGETALL", self._lookup[0]),
+            self._client.call("HGETALL", self._lookup[2]),
+            self.now_ms(),
+        )
+        known = dict(zip(facts[::2], facts[1::2], strict=True))
+        found: dict[str, list[ApiKey]] = {}
+        for key_hash, name in zip(owners[::2], owners[1::2], strict=True):
+            own = found.setdefault(name.decode(), [])
+            own.append(_key(key_hash, known.get(key_hash, b""), now_ms))
+        return found
 
     async def revoke_key(self, name: str, beginning: str) -> ApiKey:
         told = await self._client.script(_REVOKE, self._all, name, beginning.lower())

@@ -1,0 +1,80 @@
+"""The newest events of the log, added up: what was decided, and what was heard of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from router.domain.events import Decided, Event, FeedbackGiven, number_of
+from router.domain.records import DecisionRecord
+from router.ports.learning_log import EventLog
+
+MOST_EVENTS: Final = 10_000
+BATCH: Final = 500
+REMEMBERED: Final = 20_000
+
+
+@dataclass(slots=True)
+class RecentEvents:
+    """decided_ms, feedback_ms: when the newest came, 0 for none among these events.
+
+    answers, judged: by arm, answers and those of them that somebody rated. plans: choices by plan.
+    waiting_ms: when the oldest event that is not learned was made. whole: the log holds no more.
+    """
+
+    learned: int
+    whole: bool = True
+    decided_ms: int = 0
+    feedback_ms: int = 0
+    waiting_ms: int = 0
+    answers: Counter[str] = field(default_factory=Counter)
+    judged: Counter[str] = field(default_factory=Counter)
+    plans: Counter[str] = field(default_factory=Counter)
+    _arms: dict[str, str] = field(default_factory=dict)
+    _rated: set[str] = field(default_factory=set)
+
+    def add(self, position: str, event: Event) -> None:
+        at_ms = 0
+        if isinstance(event, Decided):
+            at_ms = event.record.created_ms
+            self._decided(event.record)
+        elif isinstance(event, FeedbackGiven) and not event.by_default:
+            at_ms = event.at_ms
+            self._heard(event)
+        if number_of(position) > self.learned and at_ms and not self.waiting_ms:
+            self.waiting_ms = at_ms
+
+    def _decided(self, record: DecisionRecord) -> None:
+        self.decided_ms = max(self.decided_ms, record.created_ms)
+        if record.id in self._arms or record.choice is None:
+            return  # a `Decide` is told of again when its outcome comes
+        self.plans[record.choice.plan] += 1
+        if record.arm:
+            self.answers[record.arm] += 1
+        self._arms[record.id] = record.arm
+
+    def _heard(self, event: FeedbackGiven) -> None:
+        self.feedback_ms = max(self.feedback_ms, event.at_ms)
+        arm = self._arms.get(event.decision_id)
+        if arm and event.decision_id not in self._rated:
+            self._rated.add(event.decision_id)
+            self.judged[arm] += 1
+
+
+async def read_recent(events: EventLog, learned_to: str) -> RecentEvents:
+    """Read the newest events. learned_to: position of the newest snapshot."""
+    found, end = RecentEvents(number_of(learned_to)), await events.end()
+    if end is None:
+        return found
+    first = max(0, number_of(end) - MOST_EVENTS)
+    position, found.whole = f"0-{first}", first == 0
+    while number_of(position) < number_of(end):
+        batch: Sequence[tuple[str, Event]] = await events.read(position, BATCH, 0)
+        for at, event in batch:
+            found.add(at, event)
+        if not batch:
+            break
+        position = batch[-1][0]
+    return found
