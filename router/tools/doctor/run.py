@@ -16,7 +16,7 @@ from router.config.values import cut_off_by_drain
 from router.domain.errors import ConfigInvalid, RouterError, StoreMissing
 from router.ports import Clock
 from router.tools.doctor.certificates import look_at_certificates
-from router.tools.doctor.findings import Finding, fail, of_error, ok, warn
+from router.tools.doctor.findings import Finding, State, fail, of_error, ok, warn
 from router.tools.doctor.learning import look_at_learning
 from router.tools.doctor.machine import look_at_model, look_at_spool
 from router.tools.doctor.providers import look_at_circuits, look_at_keys, probe_providers
@@ -115,7 +115,8 @@ async def _of_store(patient: Patient) -> AsyncIterator[Finding]:
                 found += await look_at_store(storage)
                 found += await _rest(patient, storage)
     except StoreMissing as error:
-        found.append(warn("store.reachable", error.message, "start it: `adaptive-router serve`"))
+        told = of_error("store.reachable", error)
+        found.append(replace(told, state=State.WARN, fix=f"start `serve`, or {told.fix}"))
     except RouterError as error:
         found.append(of_error("store.reachable", error))
     for finding in found:

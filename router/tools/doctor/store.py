@@ -67,7 +67,9 @@ def _good(facts: ServerFacts, *, is_ours: bool) -> Iterator[Finding]:
 
 def _finding(found: StoreFinding) -> Finding:
     text, _, fix = found.text.partition(": ")
-    if found.what in FIXES:
+    if found.what is Unfit.NO_LIMIT:
+        text, _, fix = found.text.rpartition("; ")
+    elif found.what in FIXES:
         text, fix = found.text, FIXES[found.what]
     state = State.FAIL if found.grave else State.WARN
     return Finding(CHECKS.get(found.what, "store.server"), state, text, fix or "see docs/redis.md")
