@@ -12,7 +12,7 @@ from bandit.errors import BanditError
 from router.adapters.storage import Storage
 from router.app.learner_state_factory import LearnerStateFactory
 from router.config import Config
-from router.config.values import catalog_of, weights_of
+from router.config.values import catalog_of, context_map_of, weights_of
 from router.domain import MS_PER_S
 from router.domain.events import Mover, PolicyChanged
 from router.domain.logged_context import action_of
@@ -114,7 +114,7 @@ def _lag(config: Config, seen: _Seen) -> Finding:
 
 def _heard(config: Config, seen: _Seen) -> Iterator[Finding]:
     outcomes, recent = _outcomes(config, seen), seen.recent
-    poor = [plan for plan, count in outcomes.items() if (count or 0) < LEAST_OUTCOMES]
+    poor = [plan for plan, count in outcomes.items() if count < LEAST_OUTCOMES]
     yield _feedback(seen, poor)
     arms = {arm: {"answers": n, "judged": recent.judged[arm]} for arm, n in _arms(config, recent)}
     facts = {"outcomes": outcomes, "arms": arms, "newest_events_only": not recent.whole}
@@ -137,16 +137,16 @@ def _feedback(seen: _Seen, poor: list[str]) -> Finding:
     return warn("learning.feedback", f"no feedback for {since}{plans}", RATE, **facts)
 
 
-def _outcomes(config: Config, seen: _Seen) -> Mapping[str, float | None]:
-    """Returns judged outcomes by plan; choices with feedback where a policy keeps no count."""
-    plans = catalog_of(config).plans
+def _outcomes(config: Config, seen: _Seen) -> Mapping[str, float]:
+    """Returns judged outcomes by plan; recent ones alone where the policy keeps no count."""
+    plans, recent = catalog_of(config).plans, seen.recent.judged_plans
     if seen.state is None:
         return dict.fromkeys(plans, 0.0)
-    factory = LearnerStateFactory(config, catalog_of(config))
-    context = typical_context(factory.context_map, 0)
+    context = typical_context(context_map_of(config), 0)
     actions = [action_of(plan) for plan in plans.values()]
     beliefs = beliefs_of(seen.state.policy, context, actions, weights_of(config))
-    return {belief.action: belief.outcomes for belief in beliefs}
+    counts = {belief.action: belief.outcomes for belief in beliefs}
+    return {plan: float(recent[plan] if n is None else n) for plan, n in counts.items()}
 
 
 def _arms(config: Config, recent: RecentEvents) -> Iterator[tuple[str, int]]:

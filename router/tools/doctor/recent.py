@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from router.domain.events import Decided, Event, FeedbackGiven, number_of
+from router.domain.events import Audited, Decided, Event, FeedbackGiven, number_of
 from router.domain.records import DecisionRecord
 from router.ports.learning_log import EventLog
 
 MOST_EVENTS: Final = 10_000
 BATCH: Final = 500
-REMEMBERED: Final = 20_000
 
 
 @dataclass(slots=True)
 class RecentEvents:
-    """decided_ms, feedback_ms: when the newest came, 0 for none among these events.
+    """decided_ms, feedback_ms: when the newest decision and the newest judgement came, or 0.
 
-    answers, judged: by arm, answers and those of them that somebody rated. plans: choices by plan.
-    waiting_ms: when the oldest event that is not learned was made. whole: the log holds no more.
+    answers, judged: by arm, answers and those of them that somebody rated, an audit included.
+    judged_plans: the latter by plan. waiting_ms: when the oldest event that is not learned was
+    made. whole: the log holds no more.
     """
 
     learned: int
@@ -31,8 +31,8 @@ class RecentEvents:
     waiting_ms: int = 0
     answers: Counter[str] = field(default_factory=Counter)
     judged: Counter[str] = field(default_factory=Counter)
-    plans: Counter[str] = field(default_factory=Counter)
-    _arms: dict[str, str] = field(default_factory=dict)
+    judged_plans: Counter[str] = field(default_factory=Counter)
+    _known: dict[str, tuple[str, str]] = field(default_factory=dict)
     _rated: set[str] = field(default_factory=set)
 
     def add(self, position: str, event: Event) -> None:
@@ -40,7 +40,9 @@ class RecentEvents:
         if isinstance(event, Decided):
             at_ms = event.record.created_ms
             self._decided(event.record)
-        elif isinstance(event, FeedbackGiven) and not event.by_default:
+        elif isinstance(event, Audited) or (
+            isinstance(event, FeedbackGiven) and not event.by_default
+        ):
             at_ms = event.at_ms
             self._heard(event)
         if number_of(position) > self.learned and at_ms and not self.waiting_ms:
@@ -48,19 +50,20 @@ class RecentEvents:
 
     def _decided(self, record: DecisionRecord) -> None:
         self.decided_ms = max(self.decided_ms, record.created_ms)
-        if record.id in self._arms or record.choice is None:
+        if record.id in self._known or record.choice is None:
             return  # a `Decide` is told of again when its outcome comes
-        self.plans[record.choice.plan] += 1
         if record.arm:
             self.answers[record.arm] += 1
-        self._arms[record.id] = record.arm
+        self._known[record.id] = record.arm, record.choice.plan
 
-    def _heard(self, event: FeedbackGiven) -> None:
+    def _heard(self, event: FeedbackGiven | Audited) -> None:
         self.feedback_ms = max(self.feedback_ms, event.at_ms)
-        arm = self._arms.get(event.decision_id)
-        if arm and event.decision_id not in self._rated:
-            self._rated.add(event.decision_id)
-            self.judged[arm] += 1
+        if event.decision_id in self._rated or event.decision_id not in self._known:
+            return
+        arm, plan = self._known[event.decision_id]
+        self._rated.add(event.decision_id)
+        self.judged[arm] += 1
+        self.judged_plans[plan] += 1
 
 
 async def read_recent(events: EventLog, learned_to: str) -> RecentEvents:
