@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import grpc
+import structlog
 from adaptive_router.v1 import admin_pb2 as pb
 from adaptive_router.v1 import admin_pb2_grpc
 
@@ -53,6 +54,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     def __init__(self, operators: Operators) -> None:
         self._administration = operators.policies
         self._tenants = operators.tenants
+        self._log = structlog.get_logger("admin")
 
     async def ListPolicies(  # noqa: N802 - the contract's name
         self, _: pb.ListPoliciesRequest, __: Context
@@ -78,13 +80,16 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     ) -> pb.CreateTenantResponse:
         expiry = convert_admin.read_expiry(request.key_expires_unix_ms)
         change = convert_admin.read_change(request.limits)
-        return convert_admin.created(*await self._tenants.create(request.name, change, expiry))
+        tenant, made = await self._tenants.create(request.name, change, expiry)
+        self._log.info("tenant_created", name=tenant.name, key=made.key.id)
+        return convert_admin.created(tenant, made)
 
     async def UpdateTenant(  # noqa: N802 - the contract's name
         self, request: pb.UpdateTenantRequest, _: Context
     ) -> pb.UpdateTenantResponse:
         change = convert_admin.read_change(request.limits)
         changed = await self._tenants.update(request.name, change)
+        self._log.info("tenant_updated", name=changed.name)
         return pb.UpdateTenantResponse(tenant=convert_admin.tenant_info(changed))
 
     async def ListTenants(  # noqa: N802 - the contract's name
@@ -101,13 +106,16 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     async def DeleteTenant(  # noqa: N802 - the contract's name
         self, request: pb.DeleteTenantRequest, _: Context
     ) -> pb.DeleteTenantResponse:
-        return convert_admin.deleted(await self._tenants.delete(request.name))
+        done = await self._tenants.delete(request.name)
+        self._log.info("tenant_deleted", name=request.name, keys=done.keys)
+        return convert_admin.deleted(done)
 
     async def AddTenantKey(  # noqa: N802 - the contract's name
         self, request: pb.AddTenantKeyRequest, _: Context
     ) -> pb.AddTenantKeyResponse:
         expiry = convert_admin.read_expiry(request.expires_unix_ms)
         made = await self._tenants.add_key(request.name, expiry)
+        self._log.info("key_added", name=request.name, key=made.key.id)
         return pb.AddTenantKeyResponse(key=made.text, facts=convert_admin.key_facts(made.key))
 
     async def ListTenantKeys(  # noqa: N802 - the contract's name
@@ -120,6 +128,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         self, request: pb.RevokeTenantKeyRequest, _: Context
     ) -> pb.RevokeTenantKeyResponse:
         stopped = await self._tenants.revoke_key(request.name, request.key_id)
+        self._log.info("key_revoked", name=request.name, key=stopped.id)
         return pb.RevokeTenantKeyResponse(key=convert_admin.key_facts(stopped))
 
 

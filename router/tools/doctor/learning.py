@@ -35,10 +35,10 @@ START: Final = "run `serve` with learning.embedded, or `adaptive-router learner`
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the store holds of learning. now_ms: by its clock."""
+    """What the store holds of learning. now_ms: by its clock. led_since_ms: None for no learner."""
 
     now_ms: int
-    is_led: bool
+    led_since_ms: int | None
     backlog: int
     stored: StoredSnapshot | None
     state: LearnerState | None
@@ -57,7 +57,7 @@ async def _seen(config: Config, storage: Storage) -> _Seen:
     state = await asyncio.to_thread(_restored, config, stored) if stored else None
     return _Seen(
         now_ms=await storage.tenants.now_ms(),
-        is_led=await storage.lease.is_held(),
+        led_since_ms=await storage.lease.held_since_ms(),
         backlog=await storage.events.backlog(position),
         stored=stored,
         state=state,
@@ -75,8 +75,9 @@ def _restored(config: Config, stored: StoredSnapshot) -> LearnerState | None:
 
 
 def _learner(config: Config, seen: _Seen) -> Iterator[Finding]:
-    if seen.is_led:
-        yield ok("learning.learner", "a learner works")
+    if seen.led_since_ms is not None:
+        for_s = max(0.0, (seen.now_ms - seen.led_since_ms) / MS_PER_S)
+        yield ok("learning.learner", f"a learner works, for {lasting(for_s)}", seconds=for_s)
     elif seen.backlog:
         text = f"no learner works, and {seen.backlog} events wait"
         yield fail("learning.learner", text, START, backlog=seen.backlog)
@@ -91,8 +92,10 @@ def _learner(config: Config, seen: _Seen) -> Iterator[Finding]:
         yield fail("learning.snapshot", text, START, version=seen.stored.version)
     else:
         version, learned = seen.stored.version, seen.state.policy.learned
-        text = f"snapshot {version} rests on {learned} outcomes"
-        yield ok("learning.snapshot", text, version=version, outcomes=learned)
+        until = f", the newest of {moment(to_ms)}" if (to_ms := seen.recent.learned_ms) else ""
+        text = f"snapshot {version} rests on {learned} outcomes{until}"
+        facts = {"outcomes": learned, "learned_to": moment(to_ms)}
+        yield ok("learning.snapshot", text, version=version, **facts)
     ahead_s = (seen.recent.decided_ms - seen.now_ms) / MS_PER_S
     if ahead_s > AHEAD_S:
         text = f"a router's clock is {lasting(ahead_s)} ahead of the store's"

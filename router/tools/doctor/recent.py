@@ -21,7 +21,7 @@ class RecentEvents:
 
     answers, judged: by arm, answers and those of them that somebody rated, an audit included.
     judged_plans: the latter by plan. waiting_ms: when the oldest event that is not learned was
-    made. whole: the log holds no more.
+    made, learned_ms: the newest that is. whole: the log holds no more.
     """
 
     learned: int
@@ -29,6 +29,7 @@ class RecentEvents:
     decided_ms: int = 0
     feedback_ms: int = 0
     waiting_ms: int = 0
+    learned_ms: int = 0
     answers: Counter[str] = field(default_factory=Counter)
     judged: Counter[str] = field(default_factory=Counter)
     judged_plans: Counter[str] = field(default_factory=Counter)
@@ -45,7 +46,9 @@ class RecentEvents:
         ):
             at_ms = event.at_ms
             self._heard(event)
-        if number_of(position) > self.learned and at_ms and not self.waiting_ms:
+        if number_of(position) <= self.learned:
+            self.learned_ms = max(self.learned_ms, at_ms)
+        elif not self.waiting_ms:
             self.waiting_ms = at_ms
 
     def _decided(self, record: DecisionRecord) -> None:

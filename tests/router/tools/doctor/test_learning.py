@@ -141,5 +141,8 @@ async def test_a_policy_that_keeps_no_count_is_judged_by_the_log(
 
         await until(is_learned)
         evidence = (await found(path, storage))["learning.evidence"]
+        seen = await found(path, storage)
+    assert 0 <= seen["learning.learner"].facts["seconds"] < 600
+    assert seen["learning.snapshot"].facts["learned_to"].startswith("20")
     assert evidence.facts["outcomes"]["cheap"] == 12
     assert evidence.text.startswith("these plans are chosen on priors: reasoning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -104,6 +105,15 @@ async def test_a_store_that_is_away_leaves_the_other_checks(tmp_path: Path) -> N
     assert "nothing answers at its address" in found["store.reachable"].text
     assert {"config", "model", "provider.mini.key", "spool.disk"} <= set(found)
     assert not {"clock", "learning.lag", "keys"} & set(found)
+
+
+@on_uvloop
+async def test_a_store_that_never_answers_holds_nobody_up(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        found = by_check(await look(tmp_path, Server(port, tmp_path, None)))  # type: ignore[arg-type]
+    assert found["store.reachable"].state is State.FAIL
+    assert "model" in found
 
 
 @on_uvloop
