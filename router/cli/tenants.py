@@ -174,10 +174,10 @@ def delete(name: str, config_path: Path, *, as_json: bool, yes: bool) -> None:
 
     Another tenant of the name begins with an untouched budget. Prints what remains, and why.
     """
-    found, used = with_tenants(config_path, lambda tenants: tenants.usage(name))
     if not yes:
+        _, used = with_tenants(config_path, lambda tenants: tenants.usage(name))
         spent = f"{used.monthly_usd:.6f} USD spent this month"
-        click.confirm(f"Delete the tenant {found.name} ({spent})?", abort=True, err=True)
+        click.confirm(f"Delete the tenant {name} ({spent})?", abort=True, err=True)
     done = with_tenants(config_path, lambda tenants: tenants.delete(name))
     if as_json:
         remains = [{"what": each.what, "why": each.why} for each in done.remains]

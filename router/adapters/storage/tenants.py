@@ -13,6 +13,7 @@ from router.domain import MS_PER_S
 from router.domain.errors import (
     KeyExpired,
     KeyNotFound,
+    StorageCorrupt,
     TenantExists,
     TenantNotFound,
     TooManyKeys,
@@ -136,7 +137,10 @@ def _name(tenant: Tenant) -> str:
 
 
 def _key(key_hash: bytes, facts: bytes, now_ms: int) -> ApiKey:
-    known = _facts_of(facts)
+    try:
+        known = _facts_of(facts)
+    except StorageCorrupt:  # it lets nobody in, and can be revoked
+        known = NO_FACTS
     return ApiKey(key_hash.decode(), known, expired=0 < known.expires_ms <= now_ms)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from router.app.process import opened_storage
 from router.cli import main
+from router.config import load_config
 from router.domain.tenants import hash_key
 from tests.router.cli.test_tenants import created, owner_of
 
@@ -140,6 +143,20 @@ def test_a_deletion_is_one_json_object_and_asks_on_stderr_alone(config: Path) ->
     gone = run(config, "delete", "team-a", "--yes")
     assert (gone.exit_code, gone.stdout) == (1, "")
     assert gone.stderr.startswith("no tenant has this name")
+
+
+def test_a_tenant_whose_limits_are_damaged_can_be_deleted(config: Path) -> None:
+    key = created(config, "team-a")
+
+    async def damage() -> None:
+        async with opened_storage(load_config(config, {}), {}) as storage:
+            await storage.client.call("HSET", storage.keys.tenants, "team-a", b"damage")
+
+    asyncio.run(damage())
+    assert run(config, "show", "team-a").exit_code == 1
+    assert run(config, "delete", "team-a", "--yes").exit_code == 0
+    assert owner_of(key, config) is None
+    assert json.loads(run(config, "list", "--json").stdout) == {"tenants": []}
 
 
 def test_a_policy_of_its_own_is_named_among_what_remains(config: Path) -> None:
