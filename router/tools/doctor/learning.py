@@ -34,7 +34,7 @@ START: Final = "run `serve` with learning.embedded, or `adaptive-router learner`
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _LearningFacts:
     """What the store holds of learning. now_ms: by its clock. led_since_ms: None for no learner."""
 
     now_ms: int
@@ -51,11 +51,11 @@ async def look_at_learning(config: Config, storage: Storage) -> list[Finding]:
     return [*_learner(config, seen), *_heard(config, seen), *_promotion(config, seen)]
 
 
-async def _seen(config: Config, storage: Storage) -> _Seen:
+async def _seen(config: Config, storage: Storage) -> _LearningFacts:
     stored = await storage.snapshots.load()
     position = stored.position if stored else "0"
     state = await asyncio.to_thread(_restored, config, stored) if stored else None
-    return _Seen(
+    return _LearningFacts(
         now_ms=await storage.tenants.now_ms(),
         led_since_ms=await storage.lease.held_since_ms(),
         backlog=await storage.events.backlog(position),
@@ -74,7 +74,7 @@ def _restored(config: Config, stored: StoredSnapshot) -> LearnerState | None:
         return None
 
 
-def _learner(config: Config, seen: _Seen) -> Iterator[Finding]:
+def _learner(config: Config, seen: _LearningFacts) -> Iterator[Finding]:
     if seen.led_since_ms is not None:
         for_s = max(0.0, (seen.now_ms - seen.led_since_ms) / MS_PER_S)
         yield ok("learning.learner", f"a learner works, for {lasting(for_s)}", seconds=for_s)
@@ -102,7 +102,7 @@ def _learner(config: Config, seen: _Seen) -> Iterator[Finding]:
         yield warn("clock.routers", text, "let NTP keep the clocks of all machines")
 
 
-def _lag(config: Config, seen: _Seen) -> Finding:
+def _lag(config: Config, seen: _LearningFacts) -> Finding:
     behind = seen.backlog
     waits_s = (seen.now_ms - seen.recent.waiting_ms) / MS_PER_S if seen.recent.waiting_ms else 0.0
     facts = {"events": behind, "seconds": max(0.0, waits_s)}
@@ -115,7 +115,7 @@ def _lag(config: Config, seen: _Seen) -> Finding:
     return ok("learning.lag", f"{behind} events wait to be learned", **facts)
 
 
-def _heard(config: Config, seen: _Seen) -> Iterator[Finding]:
+def _heard(config: Config, seen: _LearningFacts) -> Iterator[Finding]:
     outcomes, recent = _outcomes(config, seen), seen.recent
     poor = [plan for plan, count in outcomes.items() if count < LEAST_OUTCOMES]
     yield _feedback(seen, poor)
@@ -129,7 +129,7 @@ def _heard(config: Config, seen: _Seen) -> Iterator[Finding]:
         yield ok("learning.evidence", f"every plan has evidence (answers judged: {told})", **facts)
 
 
-def _feedback(seen: _Seen, poor: list[str]) -> Finding:
+def _feedback(seen: _LearningFacts, poor: list[str]) -> Finding:
     heard_ms = seen.recent.feedback_ms
     facts = {"last_feedback_at": moment(heard_ms), "plans_on_priors": poor}
     ago_s = (seen.now_ms - heard_ms) / MS_PER_S
@@ -140,7 +140,7 @@ def _feedback(seen: _Seen, poor: list[str]) -> Finding:
     return warn("learning.feedback", f"no feedback for {since}{plans}", RATE, **facts)
 
 
-def _outcomes(config: Config, seen: _Seen) -> Mapping[str, float]:
+def _outcomes(config: Config, seen: _LearningFacts) -> Mapping[str, float]:
     """Returns judged outcomes by plan; recent ones alone where the policy keeps no count."""
     plans, recent = catalog_of(config).plans, seen.recent.judged_plans
     if seen.state is None:
@@ -156,7 +156,7 @@ def _arms(config: Config, recent: RecentEvents) -> Iterator[tuple[str, int]]:
     yield from ((arm, recent.answers[arm]) for arm in config.arms)
 
 
-def _promotion(config: Config, seen: _Seen) -> Iterator[Finding]:
+def _promotion(config: Config, seen: _LearningFacts) -> Iterator[Finding]:
     if not config.challengers:
         yield ok("learning.promotion", "the config has no challengers")
         return
