@@ -36,6 +36,7 @@ from router.app.process import (
 from router.app.reloading import ConfigReloader, ConfigSource, Stamps
 from router.app.spooling import DegradedServing, opened_spool
 from router.app.store_watch import StoreWatch
+from router.app.tenant_administration import TenantAdministration
 from router.app.tracing import tracing
 from router.app.upstreams import provider_pool, providers_of
 from router.app.wiring import Adapters, RouterService, build_lease_keeper, prepare_service
@@ -47,6 +48,7 @@ from router.observe.metrics import Metrics
 from router.ports.observer import Tracer
 from router.ports.state import Health
 from router.ports.upstream import Provider
+from router.rpc.admin import Operators
 from router.rpc.health import LIVE, HealthReporter
 from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
@@ -162,7 +164,7 @@ async def running_router(
         redis = redis_watch(ping, health.watched("redis", LATE_S), metrics)
         await redis.step()
         await health.set("embedder", serving=True)
-        operators = _administration(config, env, storage)
+        operators = _operators(config, env, storage, live)
         server = RouterServer(
             live, health, metrics.request, _server_settings(config), operators, tracer=tracer
         )
@@ -222,11 +224,14 @@ def _frozen_heap() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _administration(
-    config: Config, env: Mapping[str, str], storage: Storage
-) -> tuple[PolicyAdministration, str] | None:
+def _operators(
+    config: Config, env: Mapping[str, str], storage: Storage, live: LiveService
+) -> Operators | None:
     variable = config.auth.admin_key_env
-    return (PolicyAdministration(config, storage), env[variable]) if variable else None
+    if not variable:
+        return None
+    tenants = TenantAdministration(config, storage, lambda: live.service.catalog.arms)
+    return Operators(PolicyAdministration(config, storage), tenants, env[variable])
 
 
 def run_router(config: Config, source: ConfigSource | None = None) -> None:

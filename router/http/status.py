@@ -55,6 +55,8 @@ STATUSES: Final[dict[type[e.RouterError], int]] = {
     e.DecisionPending: 503,
     e.TenantNotFound: 404,
     e.PolicyUnknown: 404,
+    e.KeyNotFound: 404,
+    e.TooManyKeys: 409,
     e.TenantExists: 409,
     e.FeedbackConflict: 409,
     e.OutcomeConflict: 409,

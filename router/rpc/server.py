@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from router.domain import MS_PER_S
 from router.domain.errors import PortTaken
-from router.domain.requests import Administration, Live
+from router.domain.requests import Live
 from router.doors.checks import RequestLimits
 from router.doors.house import MESSAGES_HELD, HouseBounds
 from router.ports.observer import NO_TRACER, Tracer
@@ -99,7 +99,7 @@ def listen_address(host: str, port: int) -> str:
 class RouterServer:
     """observe(method, code, seconds) is told of every call.
 
-    administration: what operators may do, with the key that makes one; None for no such service.
+    operators: what they may do, with the key that makes one; None for no such service.
     load(): counts calls of tenants that are worked on. house, checks: for other doors beside it.
     """
 
@@ -109,15 +109,15 @@ class RouterServer:
         health_reporter: HealthReporter,
         observe: Callable[[str, str, float], None],
         settings: ServerSettings,
-        administration: tuple[Administration, str] | None = None,
+        operators: admin.Operators | None = None,
         *,
         tracer: Tracer = NO_TRACER,
     ) -> None:
         self.checks = CheckPool(settings.max_in_flight)
         servicer = RouterServicer(live, settings.limits, self.checks)
         doors: dict[str, Authenticate] = {SERVICE: servicer.tenant_of}
-        if administration is not None:
-            doors[admin.SERVICE] = admin.operator(administration[1])
+        if operators is not None:
+            doors[admin.SERVICE] = admin.operator(operators.key)
         bounds, stall_s = settings.bounds, settings.stall_ms / MS_PER_S
         open_calls = OpenCalls(body_s=bounds.body_s, stall_s=stall_s)
         self._guard = CallGuard(
@@ -130,9 +130,9 @@ class RouterServer:
         self._server = grpc.aio.server(interceptors=[self._guard], options=settings.options)
         router_pb2_grpc.add_RouterServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]  # generated
         health_pb2_grpc.add_HealthServicer_to_server(health_reporter, self._server)
-        if administration is not None:
-            operators = admin.AdminServicer(administration[0])
-            admin_pb2_grpc.add_AdminServiceServicer_to_server(operators, self._server)  # type: ignore[no-untyped-call]  # generated
+        if operators is not None:
+            for_operators = admin.AdminServicer(operators)
+            admin_pb2_grpc.add_AdminServiceServicer_to_server(for_operators, self._server)  # type: ignore[no-untyped-call]  # generated
         names = (*doors, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self.port = self._listen(settings)
