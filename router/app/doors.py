@@ -11,6 +11,7 @@ from router.config import Config
 from router.config.values import drain_ms_of
 from router.domain.requests import Live
 from router.observe.metrics import Metrics
+from router.ports.observer import Tracer
 from router.rpc.health import HealthReporter
 from router.rpc.server import RouterServer
 
@@ -23,7 +24,13 @@ CONNECTIONS_A_CALL = 4
 
 @asynccontextmanager
 async def open_doors(
-    config: Config, live: Live, server: RouterServer, health: HealthReporter, metrics: Metrics
+    config: Config,
+    live: Live,
+    server: RouterServer,
+    health: HealthReporter,
+    metrics: Metrics,
+    *,
+    tracer: Tracer,
 ) -> AsyncIterator[int]:
     """The port of the HTTP door, 0 for none; at the end both drain side by side.
 
@@ -31,7 +38,7 @@ async def open_doors(
     """
     door = None
     if config.server.http_port is not None:
-        door = _http_door(config, live, server, health, metrics)
+        door = _http_door(config, live, server, health, metrics, tracer=tracer)
     try:
         await server.start()
         if door is not None:
@@ -42,7 +49,13 @@ async def open_doors(
 
 
 def _http_door(
-    config: Config, live: Live, server: RouterServer, health: HealthReporter, metrics: Metrics
+    config: Config,
+    live: Live,
+    server: RouterServer,
+    health: HealthReporter,
+    metrics: Metrics,
+    *,
+    tracer: Tracer,
 ) -> HttpServer:
     # A router without this door does without its libraries' memory.
     from router.http.server import HttpServer, HttpSettings  # noqa: PLC0415 - see above
@@ -64,4 +77,5 @@ def _http_door(
         house=server.house,
         checks=server.checks,
         settings=settings,
+        tracer=tracer,
     )

@@ -199,7 +199,7 @@ async def running_router(
             loops.start(reloader, "config", step_s=RELOAD_STEP_S)
         stack.enter_context(_frozen_heap())
         http_port = await stack.enter_async_context(
-            open_doors(config, live, server, health, metrics)
+            open_doors(config, live, server, health, metrics, tracer=tracer)
         )
         yield Running(server.port, scraped, loops.failed, storage, http_port)
 

@@ -76,7 +76,7 @@ class ChatHandler:
             await self._stream(call, request, asked.writer)
             return
         done = await self._desk.live.service.complete(request)
-        call.decision_id = done.record.id
+        call.note(done.record)
         await call.reply(200, asked.writer.whole(done), receipt_headers(done.record))
 
     async def request(self, call: Exchange, body: bytes) -> tuple[RouteRequest, AskedChat]:
@@ -108,7 +108,7 @@ class ChatHandler:
                     head = receipt_headers(item.record) if isinstance(item, Completion) else []
                     await call.begin(200, EVENTS + head if known else EVENTS)
                 if isinstance(item, Completion):
-                    call.decision_id = item.record.id
+                    call.note(item.record)
                     await call.write(writer.end(item), more=False)
                 else:
                     await call.write(writer.delta(item))

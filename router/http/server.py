@@ -14,11 +14,12 @@ from router.domain import MS_PER_S
 from router.domain.errors import PortTaken
 from router.domain.requests import Live
 from router.doors.checks import RequestLimits
-from router.doors.house import House
+from router.doors.house import CallBook, House, Observe
 from router.http.answering import Desk
-from router.http.guard import Observe, RequestGuard
+from router.http.guard import RequestGuard
 from router.http.protocol import IDLE_S, BoundedProtocol
 from router.http.routes import OPENAI, Serves, routes_of
+from router.ports.observer import NO_TRACER, Tracer
 from router.runtime.fair_queue import CheckPool
 
 CUT_S = 1.0
@@ -56,6 +57,7 @@ class HttpServer:
         house: House,
         checks: CheckPool,
         settings: HttpSettings,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         desk = Desk(live, checks, settings.limits)
         self._drain_s = settings.drain_ms / MS_PER_S
@@ -63,11 +65,12 @@ class HttpServer:
         async def authenticate(key: str) -> Any:
             return await live.service.authenticate(key)
 
+        self._calls = CallBook("http", observe, tracer)
         self._guard = RequestGuard(
             routes_of(desk, serves),
             OPENAI,
             authenticate,
-            observe,
+            self._calls,
             house,
             body_bytes=settings.max_body_bytes,
             body_s=settings.body_timeout_ms / MS_PER_S,
@@ -82,7 +85,7 @@ class HttpServer:
     @property
     def under_way(self) -> int:
         """Requests that have not ended."""
-        return self._guard.in_flight
+        return self._calls.in_flight
 
     async def start(self) -> None:
         config = uvicorn.Config(
@@ -117,7 +120,7 @@ class HttpServer:
             async with asyncio.timeout(self._drain_s):
                 await self._idle()
         except TimeoutError:
-            self._guard.cut()
+            self._calls.cut()
             try:
                 async with asyncio.timeout(CUT_S):
                     await self._idle()
@@ -131,7 +134,7 @@ class HttpServer:
         while self._state.connections:
             for connection in list(self._state.connections):
                 connection.shutdown()
-            await self._guard.idle()
+            await self._calls.idle()
             await asyncio.sleep(QUIET_S)
 
 

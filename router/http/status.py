@@ -11,6 +11,8 @@ from router.domain import errors as e
 Header: TypeAlias = tuple[bytes, bytes]
 MS_A_SECOND: Final = 1_000
 OWN_FAULT: Final = 500
+LEFT: Final = 499
+"""The status, in logs and traces, of a request whose caller left; no standard has one."""
 
 
 class UnsentBody(e.DeadlineTooShort):
@@ -34,7 +36,11 @@ class UnknownPath(e.InvalidRequest):
 
 
 class UnknownMethod(e.InvalidRequest):
-    """The path is served, with another method."""
+    """The path is served, with these methods."""
+
+    def __init__(self, methods: tuple[str, ...]) -> None:
+        super().__init__(e.FieldViolation("method", f"send {' or '.join(methods)}"))
+        self.methods = methods
 
 
 class UnknownModel(e.InvalidRequest):
@@ -79,7 +85,7 @@ STATUSES: Final[dict[type[e.RouterError], int]] = {
 class Problem:
     """An error as it is told in any dialect. field: of the first violation, "" for none.
 
-    retry_after_ms: None where trying again is of no use.
+    retry_after_ms: None where trying again is of no use. allowed: methods, if that is the error.
     """
 
     status: int
@@ -88,6 +94,7 @@ class Problem:
     field: str = ""
     decision_id: str = ""
     retry_after_ms: int | None = None
+    allowed: tuple[str, ...] = ()
     kind: type[e.RouterError] = e.RouterError
 
     @property
@@ -103,6 +110,8 @@ class Problem:
         if again is not None:
             told.append((b"retry-after", b"%d" % max(1, math.ceil(again / MS_A_SECOND))))
             told.append((b"retry-after-ms", b"%d" % math.ceil(again)))
+        if self.allowed:
+            told.append((b"allow", ", ".join(self.allowed).encode()))
         return told
 
 
@@ -120,6 +129,7 @@ def problem_of(error: e.RouterError) -> Problem:
         field=violations[0].field if violations else "",
         decision_id=error.metadata.get("decision_id", ""),
         retry_after_ms=error.retry_after_ms if retryable else None,  # type: ignore[attr-defined]
+        allowed=error.methods if isinstance(error, UnknownMethod) else (),
         kind=type(error),
     )
 

@@ -119,9 +119,9 @@ class OpenTelemetryTracer(Tracer):
         self._tracer = provider.get_tracer(NAME, built_version())
 
     def request(self, method: str, given: Mapping[str, str]) -> Span:
-        verb, _, route = method.rpartition(" ")
-        facts = {"http.request.method": verb, "http.route": route}
-        if not verb:
+        verb, _, route = method.partition(" ")
+        facts = {"http.request.method": verb} | ({"http.route": route} if route else {})
+        if "/" in verb:
             facts = {"rpc.system.name": "grpc", "rpc.method": method}
         came_from = _propagator.extract(given)
         span = OpenSpan(

@@ -189,7 +189,7 @@ class Tracer(Protocol):
     """What begins while a span is entered is a part of it, also in tasks that begin meanwhile."""
 
     def request(self, method: str, given: Mapping[str, str]) -> Span:
-        """A call of the API begins: `SERVICE/METHOD` or `POST /path`.
+        """A call of the API begins: `SERVICE/METHOD`, `POST /path`, `POST` for an unknown path.
 
         given: what it carries of a trace that it is part of, by lower-case names.
         """

@@ -152,7 +152,7 @@ class RouterServer:
     @property
     def under_way(self) -> int:
         """Calls that have not ended, those that wait or are being refused among them."""
-        return self._guard.in_flight
+        return self._guard.calls.in_flight
 
     async def start(self) -> None:
         await self._server.start()
@@ -165,7 +165,7 @@ class RouterServer:
             async with asyncio.timeout(self._drain_s):
                 await self._idle(ending)
         except TimeoutError:
-            self._guard.cut()
+            self._guard.calls.cut()
             await asyncio.wait({ending}, timeout=CUT_S)
         # Only health watches are left now, and those have no end of their own.
         await asyncio.gather(ending, self._server.stop(0))
@@ -173,8 +173,8 @@ class RouterServer:
 
     async def _idle(self, ending: asyncio.Task[None]) -> None:
         while not ending.done():
-            await self._guard.idle()
+            await self._guard.calls.idle()
             # What was accepted just before may not have begun.
             await asyncio.wait({ending}, timeout=QUIET_S)
-            if not self._guard.in_flight:
+            if not self._guard.calls.in_flight:
                 return
