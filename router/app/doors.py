@@ -68,6 +68,7 @@ def _http_door(
         max_connections=CONNECTIONS_A_CALL * section.max_in_flight,
         body_timeout_ms=section.body_timeout_ms,
         stall_ms=section.stall_ms,
+        ping_ms=section.ping_ms,
         drain_ms=drain_ms_of(config),
     )
     return HttpServer(

@@ -76,6 +76,9 @@ class ServerSection(ConfigSection):
     """Time that a caller has to send a request."""
     stall_ms: Count = 20_000
     """Time that a caller has to read one message of a stream."""
+    ping_ms: Count = 15_000
+    """Silence after which a stream over HTTP is given a sign of life; what fails after one is
+    told by an event in place of a status."""
     max_connection_age_ms: Count | None = None
     """Age at which a connection is asked to close, so that clients find new replicas; calls on it
     have `drain_ms` to end. Unset: connections stay."""

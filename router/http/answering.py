@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import uuid4
 
 from router.domain.chat import ChatRequest, Delta
@@ -15,7 +15,15 @@ from router.domain.requests import Completion, Live, RouteRequest
 from router.doors.checks import RequestLimits, Violations
 from router.http.bodies import decoded
 from router.http.exchange import EVENTS, Exchange
-from router.http.options import Wishes, WishReader, deadline_of, named, receipt_headers
+from router.http.options import (
+    Wishes,
+    WishReader,
+    client_timeout_s,
+    deadline_of,
+    named,
+    receipt_headers,
+)
+from router.http.pulse import Pulse
 from router.http.reading import ChatBuilder
 from router.runtime.fair_queue import CheckPool
 
@@ -25,7 +33,9 @@ QUICK_BYTES = 8_192
 
 
 class AnswerWriter(Protocol):
-    """Writes one answer in a dialect."""
+    """Writes one answer in a dialect. ping: what clients of a stream read over."""
+
+    ping: ClassVar[bytes]
 
     def whole(self, done: Completion) -> dict[str, Any]: ...
 
@@ -47,11 +57,15 @@ class AskedChat:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What handlers share. clock: seconds since the epoch. new_id: of streams."""
+    """What handlers share. clock: seconds since the epoch. new_id: of streams.
+
+    ping_s: silence of a stream after which it is given a sign of life.
+    """
 
     live: Live
     checks: CheckPool
     limits: RequestLimits
+    ping_s: float
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] = field(default=lambda: uuid4().hex)
 
@@ -84,7 +98,8 @@ class ChatHandler:
         desk = self._desk
         read = partial(self._asked, call, body)
         asked, wishes = await desk.read(call.tenant.name, body, read)
-        deadline_s = deadline_of(wishes, desk.clock())
+        waits_s = None if asked.streams else client_timeout_s(call.text)
+        deadline_s = deadline_of(wishes, waits_s, desk.clock())
         request = RouteRequest(
             call.tenant, asked.chat, wishes.options, deadline_s, wishes.task, wishes.plan
         )
@@ -101,14 +116,21 @@ class ChatHandler:
 
     async def _stream(self, call: Exchange, request: RouteRequest, writer: AnswerWriter) -> None:
         """Answer with events; what fails before the first of them is an answer of its own."""
-        async with aclosing(self._desk.live.service.stream(request)) as items:
-            async for item in items:
-                if not call.is_begun:
-                    known = isinstance(item, Completion)
-                    head = receipt_headers(item.record) if isinstance(item, Completion) else []
-                    await call.begin(200, EVENTS + head if known else EVENTS)
-                if isinstance(item, Completion):
-                    call.note(item.record)
-                    await call.write(writer.end(item), more=False)
-                else:
-                    await call.write(writer.delta(item))
+        stream = self._desk.live.service.stream(request)
+        pulse = Pulse(call, writer.ping, self._desk.ping_s)
+        async with aclosing(stream) as items:
+            with pulse:
+                async for item in items:
+                    await self._write(call, item, writer)
+                    pulse.heard()
+
+    async def _write(self, call: Exchange, item: Delta | Completion, writer: AnswerWriter) -> None:
+        if isinstance(item, Completion):
+            if not call.is_begun:
+                await call.begin(200, EVENTS + receipt_headers(item.record))
+            call.note(item.record)
+            await call.write(writer.end(item), more=False)
+            return
+        if not call.is_begun:
+            await call.begin(200, EVENTS)
+        await call.write(writer.delta(item))

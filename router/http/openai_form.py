@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -17,6 +17,7 @@ from router.http.status import OWN_FAULT, Problem, UnknownModel
 Object = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
 DONE: Final = b"data: [DONE]\n\n"
+PING: Final = b": ping\n\n"
 FINISH: Final = {
     FinishReason.STOP: "stop",
     FinishReason.LENGTH: "length",
@@ -68,6 +69,8 @@ class OpenAiErrors:
 
 class ChatCompletionWriter:
     """Writes one answer. tells_usage: a stream ends with a chunk of what was counted."""
+
+    ping: ClassVar = PING
 
     def __init__(
         self, new_id: Callable[[], str], now_s: float, model: str, *, tells_usage: bool

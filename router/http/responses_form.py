@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
 from router.domain.chat import Answer, Delta, FinishReason, TextDelta, ToolCallDelta, Usage
 from router.domain.requests import Completion
 from router.http.opaque import packed
-from router.http.openai_form import OpenAiErrors
+from router.http.openai_form import PING, OpenAiErrors
 from router.http.options import receipt
 from router.http.status import Problem
 
@@ -44,6 +44,8 @@ class _Open:
 
 class ResponsesWriter:
     """Writes one response. metadata: told as it was given."""
+
+    ping: ClassVar = PING
 
     def __init__(
         self, new_id: Callable[[], str], now_s: float, model: str, metadata: dict[str, str]

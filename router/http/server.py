@@ -32,7 +32,7 @@ BACKLOG = 512
 class HttpSettings:
     """port 0 picks a free one. body_timeout_ms: to send a head, and then a body.
 
-    max_connections: those above it are refused.
+    max_connections: those above it are refused. ping_ms: silence before a stream is pinged.
     """
 
     host: str = "127.0.0.1"
@@ -41,6 +41,7 @@ class HttpSettings:
     max_connections: int = 1_024
     body_timeout_ms: int = 5_000
     stall_ms: int = 20_000
+    ping_ms: int = 15_000
     drain_ms: int = 65_000
     limits: RequestLimits = field(default_factory=RequestLimits)
 
@@ -59,7 +60,7 @@ class HttpServer:
         settings: HttpSettings,
         tracer: Tracer = NO_TRACER,
     ) -> None:
-        desk = Desk(live, checks, settings.limits)
+        desk = Desk(live, checks, settings.limits, settings.ping_ms / MS_PER_S)
         self._drain_s = settings.drain_ms / MS_PER_S
 
         async def authenticate(key: str) -> Any:

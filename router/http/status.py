@@ -83,7 +83,7 @@ STATUSES: Final[dict[type[e.RouterError], int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as it is told in any dialect. field: of the first violation, "" for none.
+    """An error as it is told in any dialect. field: of the first violation, or a provider's.
 
     retry_after_ms: None where trying again is of no use. allowed: methods, if that is the error.
     """
@@ -122,11 +122,12 @@ def status_of(kind: type[e.RouterError]) -> int:
 def problem_of(error: e.RouterError) -> Problem:
     retryable = isinstance(error, e.RetryableError) and error.retryable
     violations = error.violations if isinstance(error, e.InvalidRequest) else ()
+    named = violations[0].field if violations else error.metadata.get("provider_parameter", "")
     return Problem(
         status=status_of(type(error)),
         reason=error.reason,
         message=error.message,
-        field=violations[0].field if violations else "",
+        field=named,
         decision_id=error.metadata.get("decision_id", ""),
         retry_after_ms=error.retry_after_ms if retryable else None,  # type: ignore[attr-defined]
         allowed=error.methods if isinstance(error, UnknownMethod) else (),
