@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from router.config import doubts_of, load_config
-from router.domain.errors import RouterError
+from router.domain.errors import ConfigInvalid, RouterError
 
 if TYPE_CHECKING:
     from router.config import Config
@@ -44,6 +44,7 @@ def _tell(config: Config, file: Path) -> None:
     )
 
     _check_proxy(config.providers.proxy)
+    _check_certificates(config, file)
     for arm in catalog_of(config).arms.values():
         click.echo(f"arm {arm.name}: {', '.join(f'{d.name} ({d.model})' for d in arm.deployments)}")
     for plan in catalog_of(config).plans.values():
@@ -65,6 +66,19 @@ def _check_proxy(setting: str) -> None:
     from router.adapters.providers import ProxyRules  # noqa: PLC0415 - brings the HTTP client
 
     ProxyRules.read(setting, os.environ)
+
+
+def _check_certificates(config: Config, file: Path) -> None:
+    """Raises ConfigInvalid for files of `server.tls` that end `serve`."""
+    if config.server.tls is None:
+        return
+    from router.config.certificates import read_identity  # noqa: PLC0415 - brings ssl
+    from router.config.load import placed  # noqa: PLC0415 - the same
+
+    try:
+        read_identity(config.server.tls)
+    except ConfigInvalid as error:
+        raise placed(error, file) from None
 
 
 def _store(config: Config) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from router.domain.errors import PortTaken
 from router.domain.requests import Live
 from router.doors.checks import RequestLimits
 from router.doors.house import CallBook, House, Observe
+from router.doors.identity import CurrentIdentity
 from router.http.answering import Desk
 from router.http.guard import RequestGuard
 from router.http.protocol import IDLE_S, BoundedProtocol
@@ -47,7 +49,10 @@ class HttpSettings:
 
 
 class HttpServer:
-    """house, checks: those of every door. serves: tells whether a component does."""
+    """house, checks: those of every door. serves: tells whether a component does.
+
+    shown: the certificate; None to speak in the clear.
+    """
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class HttpServer:
         checks: CheckPool,
         settings: HttpSettings,
         tracer: Tracer = NO_TRACER,
+        shown: CurrentIdentity | None = None,
     ) -> None:
         desk = Desk(live, checks, settings.limits, settings.ping_ms / MS_PER_S)
         self._drain_s = settings.drain_ms / MS_PER_S
@@ -79,8 +85,11 @@ class HttpServer:
         )
         self._state = ServerState()
         self._protocol = _protocol(settings)
+        self._context = shown.identity.context if shown else None
         self._socket = _listening(settings.host, settings.port)
         self.port: int = self._socket.getsockname()[1]
+        self._handshake_s = settings.body_timeout_ms / MS_PER_S
+        self._config: uvicorn.Config
         self._server: asyncio.Server | None = None
 
     @property
@@ -104,17 +113,32 @@ class HttpServer:
             timeout_keep_alive=int(IDLE_S),
         )
         config.load()
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: self._protocol(config, self._state, {}, loop),
-            sock=self._socket,
+        self._config = config
+        self._server = await self._listener()
+
+    async def renew(self, context: ssl.SSLContext) -> None:
+        """Let new connections have another certificate; those there are go on with theirs."""
+        self._context = context
+        if (before := self._server) is not None:
+            self._server = await self._listener()
+            before.close()
+
+    async def _listener(self) -> asyncio.Server:
+        """All of them listen on one socket: between two of them no connection is refused."""
+        loop, state = asyncio.get_running_loop(), self._state
+        handshake_s = None if self._context is None else self._handshake_s
+        return await loop.create_server(
+            lambda: self._protocol(self._config, state, {}, loop),
+            sock=self._socket.dup(),
             backlog=BACKLOG,
+            ssl=self._context,
+            ssl_handshake_timeout=handshake_s,
         )
 
     async def stop(self) -> None:
         """Take no more connections, let requests under way end, cut off what outlasts the drain."""
+        self._socket.close()
         if self._server is None:
-            self._socket.close()
             return
         self._server.close()
         try:

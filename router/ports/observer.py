@@ -93,6 +93,9 @@ class Observer:
     def spool(self, entries: int, size_bytes: int, oldest_s: float) -> None:
         """So much waits in the spool, the oldest of it for so long."""
 
+    def certificate(self, expires_s: float) -> None:
+        """The doors show a certificate that expires then."""
+
     def orphans(self, count: int, charged_usd: float) -> None:
         """Reservations of routers that died were charged at what was expected of them."""
 

@@ -16,6 +16,7 @@ from router.domain.errors import PortTaken
 from router.domain.requests import Administration, Live
 from router.doors.checks import RequestLimits
 from router.doors.house import MESSAGES_HELD, HouseBounds
+from router.doors.identity import CurrentIdentity, DoorIdentity
 from router.ports.observer import NO_TRACER, Tracer
 from router.rpc import admin
 from router.rpc.health import HealthReporter
@@ -96,10 +97,36 @@ def listen_address(host: str, port: int) -> str:
     return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
 
 
+def _credentials(shown: CurrentIdentity) -> grpc.ServerCredentials:
+    """Returns credentials that are asked for at every handshake."""
+    handed = shown.identity
+
+    def newer() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal handed
+        identity = shown.identity
+        if identity is handed:
+            return None
+        made = _configuration(identity)
+        handed = identity
+        return made
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(handed),
+        newer,  # type: ignore[arg-type]  # None for no change, which the stub does not know
+        require_client_authentication=bool(handed.client_ca),
+    )
+
+
+def _configuration(identity: DoorIdentity) -> grpc.ServerCertificateConfiguration:
+    pair, client_ca = (identity.key, identity.chain), identity.client_ca
+    return grpc.ssl_server_certificate_configuration([pair], client_ca or None)
+
+
 class RouterServer:
     """observe(method, code, seconds) is told of every call.
 
     administration: what operators may do, with the key that makes one; None for no such service.
+    shown: the certificate; None to speak in the clear.
     load(): counts calls of tenants that are worked on. house, checks: for other doors beside it.
     """
 
@@ -112,6 +139,7 @@ class RouterServer:
         administration: tuple[Administration, str] | None = None,
         *,
         tracer: Tracer = NO_TRACER,
+        shown: CurrentIdentity | None = None,
     ) -> None:
         self.checks = CheckPool(settings.max_in_flight)
         servicer = RouterServicer(live, settings.limits, self.checks)
@@ -135,11 +163,13 @@ class RouterServer:
             admin_pb2_grpc.add_AdminServiceServicer_to_server(operators, self._server)  # type: ignore[no-untyped-call]  # generated
         names = (*doors, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        self.port = self._listen(settings)
+        self.port = self._listen(settings, shown)
 
-    def _listen(self, settings: ServerSettings) -> int:
+    def _listen(self, settings: ServerSettings, shown: CurrentIdentity | None) -> int:
         address = listen_address(settings.host, settings.port)
         try:
+            if shown is not None:
+                return self._server.add_secure_port(address, _credentials(shown))
             return self._server.add_insecure_port(address)
         except RuntimeError:
             raise PortTaken(f"can't listen on {address}: change server.host or port") from None

@@ -219,7 +219,14 @@ arms:
         target = f"127.0.0.1:{running.port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
         await running.storage.tenants.create(Tenant("test"), hash_key(KEY))
-        yield Router(running.port, channel, {}, running.storage, http_port=running.http_port)
+        yield Router(
+            running.port,
+            channel,
+            {},
+            running.storage,
+            metrics_port=running.metrics_port,
+            http_port=running.http_port,
+        )
 
 
 async def asked_whole(router: Router, text: str = "Say it.", **more: Any) -> Any:
