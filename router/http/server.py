@@ -19,7 +19,8 @@ from router.doors.house import CallBook, House, Observe
 from router.doors.identity import CurrentIdentity
 from router.http.answering import Desk
 from router.http.guard import RequestGuard
-from router.http.protocol import IDLE_S, BoundedProtocol
+from router.http.protocol import IDLE_S, BoundedProtocol, LineBounds
+from router.http.refusals import Refusals
 from router.http.routes import OPENAI, Serves, routes_of
 from router.ports.observer import NO_TRACER, Tracer
 from router.runtime.fair_queue import CheckPool
@@ -34,7 +35,8 @@ BACKLOG = 512
 class HttpSettings:
     """port 0 picks a free one. body_timeout_ms: to send a head, and then a body.
 
-    max_connections: those above it are refused. ping_ms: silence before a stream is pinged.
+    max_connections: above it the one that is idle for longest makes room. ping_ms: silence before
+    a stream is pinged.
     """
 
     host: str = "127.0.0.1"
@@ -73,8 +75,10 @@ class HttpServer:
             return await live.service.authenticate(key)
 
         self._calls = CallBook("http", observe, tracer)
+        self._state = ServerState()
+        routes = routes_of(desk, serves)
         self._guard = RequestGuard(
-            routes_of(desk, serves),
+            routes,
             OPENAI,
             authenticate,
             self._calls,
@@ -83,8 +87,7 @@ class HttpServer:
             body_s=settings.body_timeout_ms / MS_PER_S,
             stall_s=settings.stall_ms / MS_PER_S,
         )
-        self._state = ServerState()
-        self._protocol = _protocol(settings)
+        self._protocol = _protocol(settings, Refusals(routes, OPENAI, self._calls))
         self._context = shown.identity.context if shown else None
         self._socket = _listening(settings.host, settings.port)
         self.port: int = self._socket.getsockname()[1]
@@ -163,12 +166,10 @@ class HttpServer:
             await asyncio.sleep(QUIET_S)
 
 
-def _protocol(settings: HttpSettings) -> type[BoundedProtocol]:
-    bounds = {
-        "head_s": settings.body_timeout_ms / MS_PER_S,
-        "most_connections": settings.max_connections,
-    }
-    return type("Protocol", (BoundedProtocol,), bounds)
+def _protocol(settings: HttpSettings, refusals: Refusals) -> type[BoundedProtocol]:
+    head_s = settings.body_timeout_ms / MS_PER_S
+    bounds = LineBounds(refusals, head_s, settings.max_connections)
+    return type("Protocol", (BoundedProtocol,), {"bounds": bounds})
 
 
 def _listening(host: str, port: int) -> socket.socket:

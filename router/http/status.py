@@ -27,6 +27,14 @@ class HeadersTooLarge(e.InvalidRequest):
     """The request's head has more bytes than one may have."""
 
 
+class Malformed(e.InvalidRequest):
+    """It is no request of HTTP/1.1."""
+
+
+class WrongVersion(e.InvalidRequest):
+    """It is a request of another version of HTTP."""
+
+
 class WrongContentType(e.InvalidRequest):
     """The body is not declared as JSON."""
 
@@ -52,6 +60,7 @@ STATUSES: Final[dict[type[e.RouterError], int]] = {
     BodyTooLarge: 413,
     HeadersTooLarge: 431,
     WrongContentType: 415,
+    WrongVersion: 505,
     UnknownPath: 404,
     UnknownMethod: 405,
     UnknownModel: 404,
