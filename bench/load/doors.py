@@ -195,4 +195,5 @@ def _table(doors: list[Served]) -> Table:
 
 
 def _ms(door: Served, what: str) -> float:
-    return median(getattr(each, what) / each.requests * 1_000 for each in door.rounds)
+    each_ms = [float(getattr(each, what)) / each.requests * 1_000 for each in door.rounds]
+    return median(each_ms)
