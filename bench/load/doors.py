@@ -41,17 +41,17 @@ Caller = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class MeasuredDoor:
     """One door. pid: of its process. load: makes so many requests, CALLERS at once."""
 
     name: str
     pid: int
     load: Caller
-    rounds: list[Round] = field(default_factory=list)
+    laps: list[Lap] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class Lap:
     """cpu_s: of the process. tree_s: of it and its children: the private Redis of a router."""
 
     requests: int
@@ -73,11 +73,11 @@ async def run(requests: int, litellm: Path | None) -> None:
             await door.load(WARM_UP)
         for _ in range(ROUNDS):
             for door in doors:
-                door.rounds.append(await _measured(door, requests))
+                door.laps.append(await _measured(door, requests))
     Console(width=110).print(_table(doors))
 
 
-async def _router(stack: Stack, folder: Path, upstream: int) -> list[Served]:
+async def _router(stack: Stack, folder: Path, upstream: int) -> list[MeasuredDoor]:
     """Each request is one call of the upstream, as at a proxy: no plan has a gate."""
     port, http_port = free_port(), free_port()
     document = {
@@ -93,12 +93,12 @@ async def _router(stack: Stack, folder: Path, upstream: int) -> list[Served]:
     pid = stack.start("router", ["router", "serve", "--config", str(config)])
     stack.wait(lambda: listens(http_port) and serving(port))
     return [
-        Served("gRPC", pid, partial(_over_grpc, port, key)),
-        Served("HTTP", pid, partial(_over_http, http_port, key)),
+        MeasuredDoor("gRPC", pid, partial(_over_grpc, port, key)),
+        MeasuredDoor("HTTP", pid, partial(_over_http, http_port, key)),
     ]
 
 
-def _litellm(stack: Stack, folder: Path, upstream: int, python: Path) -> Served:
+def _litellm(stack: Stack, folder: Path, upstream: int, python: Path) -> MeasuredDoor:
     """One worker, with a key as at the router; it keeps and counts nothing."""
     port = free_port()
     there = {"model": "openai/m", "api_base": f"http://127.0.0.1:{upstream}/v1", "api_key": "x"}
@@ -113,7 +113,7 @@ def _litellm(stack: Stack, folder: Path, upstream: int, python: Path) -> Served:
     argv = [PROXY, *given, "--num_workers", "1"]
     pid = stack.start("litellm", argv, env=env | QUIET, python=str(python))
     stack.wait(lambda: listens(port), within_s=START_S)
-    return Served("LiteLLM's proxy", pid, partial(_over_http, port, key))
+    return MeasuredDoor("LiteLLM's proxy", pid, partial(_over_http, port, key))
 
 
 async def _over_grpc(port: int, key: str, requests: int) -> None:
@@ -156,12 +156,12 @@ async def _answer(reader: asyncio.StreamReader) -> None:
         raise RuntimeError(f"{head}{body.decode()}")
 
 
-async def _measured(door: Served, requests: int) -> Round:
+async def _measured(door: MeasuredDoor, requests: int) -> Lap:
     before_s, tree_s, began_s = _cpu_s(door.pid), _tree_s(door.pid), time.perf_counter()
     await door.load(requests)
     took_s = time.perf_counter() - began_s
     made = requests // CALLERS * CALLERS
-    return Round(made, _cpu_s(door.pid) - before_s, _tree_s(door.pid) - tree_s, took_s)
+    return Lap(made, _cpu_s(door.pid) - before_s, _tree_s(door.pid) - tree_s, took_s)
 
 
 def _cpu_s(pid: int) -> float:
@@ -179,14 +179,14 @@ def _tree_s(pid: int) -> float:
     return _cpu_s(pid) + sum(_tree_s(int(child)) for child in children)
 
 
-def _table(doors: list[Served]) -> Table:
+def _table(doors: list[MeasuredDoor]) -> Table:
     of_grpc = _ms(doors[0], "cpu_s")
     table = Table(title=f"{CALLERS} callers, one upstream, medians of {ROUNDS} rounds in turn")
     for column in (*COLUMNS, "CPU against gRPC"):
         table.add_column(column, justify="right")
     for door in doors:
         cpu_ms = _ms(door, "cpu_s")
-        rate = median(each.requests / each.took_s for each in door.rounds)
+        rate = median(each.requests / each.took_s for each in door.laps)
         cells = (cpu_ms, _ms(door, "tree_s"), rate, 1_000 / cpu_ms, cpu_ms / of_grpc)
         forms = ("{:.2f}", "{:.2f}", "{:.0f}", "{:.0f}", "{:.2f}")
         shown = (form.format(value) for form, value in zip(forms, cells, strict=True))
@@ -194,6 +194,6 @@ def _table(doors: list[Served]) -> Table:
     return table
 
 
-def _ms(door: Served, what: str) -> float:
-    each_ms = [float(getattr(each, what)) / each.requests * 1_000 for each in door.rounds]
+def _ms(door: MeasuredDoor, what: str) -> float:
+    each_ms = [float(getattr(each, what)) / each.requests * 1_000 for each in door.laps]
     return median(each_ms)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Protocol, TypeVar
+from types import TracebackType
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 from uuid import uuid4
 
 from router.domain.chat import ChatRequest, Delta
@@ -23,7 +25,6 @@ from router.http.options import (
     named,
     receipt_headers,
 )
-from router.http.pulse import Pulse
 from router.http.reading import ChatBuilder
 from router.runtime.fair_queue import CheckPool
 
@@ -73,6 +74,50 @@ class Desk:
         return read() if len(body) <= QUICK_BYTES else await self.checks.run(tenant, read)
 
 
+class Pinger:
+    """A context in which silence is broken by `ping`, first after `every_s` and then as often.
+
+    What lies between a caller and a stream that says nothing would hold it for dead.
+    """
+
+    def __init__(self, call: Exchange, ping: bytes, every_s: float) -> None:
+        self._call = call
+        self._ping = ping
+        self._every_s = every_s
+        self._loop = asyncio.get_running_loop()
+        self._heard_s = self._loop.time()
+        self._timer = self._loop.call_later(every_s, self._look)
+        self._sending: asyncio.Task[Any] | None = None
+
+    def heard(self) -> None:
+        """Something was written."""
+        self._heard_s = self._loop.time()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None, /
+    ) -> None:
+        self._timer.cancel()
+        if self._sending is not None:
+            self._sending.cancel()
+
+    def _look(self) -> None:
+        now_s = self._loop.time()
+        if now_s - self._heard_s >= self._every_s:
+            # Where the caller reads nothing, the write of an answer waits for it with a limit.
+            if not self._call.line.flow.write_paused:
+                self._sending = self._loop.create_task(self._send())
+            self._heard_s = now_s
+        self._timer = self._loop.call_at(self._heard_s + self._every_s, self._look)
+
+    async def _send(self) -> None:
+        if not self._call.is_begun:
+            await self._call.begin(200, EVENTS)
+        await self._call.write(self._ping)
+
+
 ReadChat = Callable[[Any, ChatBuilder, Desk], AskedChat]
 
 
@@ -117,12 +162,12 @@ class ChatHandler:
     async def _stream(self, call: Exchange, request: RouteRequest, writer: AnswerWriter) -> None:
         """Answer with events; what fails before the first of them is an answer of its own."""
         stream = self._desk.live.service.stream(request)
-        pulse = Pulse(call, writer.ping, self._desk.ping_s)
+        pinger = Pinger(call, writer.ping, self._desk.ping_s)
         async with aclosing(stream) as items:
-            with pulse:
+            with pinger:
                 async for item in items:
                     await self._write(call, item, writer)
-                    pulse.heard()
+                    pinger.heard()
 
     async def _write(self, call: Exchange, item: Delta | Completion, writer: AnswerWriter) -> None:
         if isinstance(item, Completion):
