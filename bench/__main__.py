@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import click
 
@@ -13,7 +14,7 @@ from bench.experiments.coverage import coverage
 from bench.experiments.drift.command import drift
 from bench.experiments.robustness.command import robustness
 from bench.experiments.routing.command import routing
-from bench.load import decide, freshness, learner, neighbours, overhead, traces
+from bench.load import decide, doors, freshness, learner, neighbours, overhead, traces
 
 
 @click.group()
@@ -32,6 +33,18 @@ def main() -> None:
 def overhead_command(requests: int) -> None:
     """The router's own time per request, before a local upstream that answers at once."""
     asyncio.run(overhead.run(requests))
+
+
+@main.command("doors")
+@click.option("--requests", type=click.IntRange(doors.CALLERS), default=800, show_default=True)
+@click.option(
+    "--litellm",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Python of an environment that has litellm[proxy]: its proxy is measured beside",
+)
+def doors_command(requests: int, litellm: Path | None) -> None:
+    """CPU of a request over gRPC and over HTTP, of the same upstream."""
+    asyncio.run(doors.run(requests, litellm))
 
 
 @main.command("decide")

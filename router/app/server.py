@@ -20,6 +20,7 @@ from router.adapters.storage import Storage
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.app.administration import PolicyAdministration
+from router.app.certificates import identity_of
 from router.app.doors import open_doors
 from router.app.heartbeat import Heartbeat
 from router.app.learner import run_learner_beside
@@ -125,6 +126,7 @@ async def running_router(
     """
     async with AsyncExitStack() as stack:
         metrics = Metrics(config.server.tenant_metrics)
+        shown = identity_of(config, metrics)
         seen = _followed(source, config) if source else None
         owner = source.path if source else None
         storage = await stack.enter_async_context(opened_storage(config, env, owner=owner))
@@ -166,11 +168,17 @@ async def running_router(
         await health.set("embedder", serving=True)
         operators = _operators(config, env, storage, live)
         server = RouterServer(
-            live, health, metrics.request, _server_settings(config), operators, tracer=tracer
+            live,
+            health,
+            metrics.request,
+            _server_settings(config),
+            operators,
+            tracer=tracer,
+            shown=shown,
         )
         heart = Heartbeat(partial(health.set, LIVE))
         await heart.step()
-        scraped = serve_metrics(config, metrics, stack, heart)
+        scraped = serve_metrics(config, metrics, stack, heart, partial(health.serves, ""))
         await serving_on.start(loops)
         always: dict[str, Loop] = {
             "heartbeat": heart,
@@ -201,7 +209,9 @@ async def running_router(
             loops.start(reloader, "config", step_s=RELOAD_STEP_S)
         stack.enter_context(_frozen_heap())
         http_port = await stack.enter_async_context(
-            open_doors(config, live, server, health, metrics)
+            open_doors(
+                config, live, server, health, metrics, tracer=tracer, shown=shown, loops=loops
+            )
         )
         yield Running(server.port, scraped, loops.failed, storage, http_port)
 

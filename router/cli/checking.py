@@ -53,6 +53,7 @@ def _loaded(file: Path, *, as_json: bool) -> Config:
     try:
         config = load_config(file, os.environ)
         _check_proxy(config.providers.proxy)
+        _check_certificates(config, file)
     except RouterError as error:
         if not as_json:
             raise
@@ -125,6 +126,19 @@ def _check_proxy(setting: str) -> None:
     from router.adapters.providers import ProxyRules  # noqa: PLC0415 - brings the HTTP client
 
     ProxyRules.read(setting, os.environ)
+
+
+def _check_certificates(config: Config, file: Path) -> None:
+    """Raises ConfigInvalid for files of `server.tls` that end `serve`."""
+    if config.server.tls is None:
+        return
+    from router.config.certificates import read_identity  # noqa: PLC0415 - brings ssl
+    from router.config.load import placed  # noqa: PLC0415 - the same
+
+    try:
+        read_identity(config.server.tls)
+    except ConfigInvalid as error:
+        raise placed(error, file) from None
 
 
 def _store(config: Config, *, quiet: bool) -> tuple[Found, bool]:

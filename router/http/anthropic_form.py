@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec import UNSET
@@ -76,6 +76,8 @@ class AnthropicErrors:
 
 class MessagesWriter:
     """Writes one answer. Of a stream, the block of each call stays open until the end."""
+
+    ping: ClassVar = named_event("ping", {})
 
     def __init__(self, new_id: Callable[[], str], model: str) -> None:
         self._new_id = new_id

@@ -20,12 +20,17 @@ MOST_DEPTH: Final = 64
 MOST_VALUES: Final = 50_000
 # An open text takes all that is left: tried again from each quote in it, that takes for ever.
 _MARKS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+["\\]?|[{}\[\],]', re.DOTALL)
+CHARSETS: Final = frozenset((b"utf-8", b"utf8", b"us-ascii"))
+_CHARSET: Final = re.compile(rb"charset\s*=\s*\"?([^\s;\"]*)")
 _STEPS: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 
 
 def check_content_type(headers: Mapping[bytes, bytes]) -> None:
     """Raises WrongContentType."""
-    kind = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+    kind, _, parameters = headers.get(b"content-type", b"").lower().partition(b";")
+    kind = kind.strip()
+    if not CHARSETS.issuperset(_CHARSET.findall(parameters)):
+        raise WrongContentType(FieldViolation("content-type", "send JSON in UTF-8"))
     if kind != b"application/json" and not kind.endswith(b"+json"):
         raise WrongContentType(FieldViolation("content-type", "send application/json"))
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":

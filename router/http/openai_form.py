@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec import UNSET
@@ -20,6 +20,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 PROTOCOL: Final = "openai"
 DONE: Final = b"data: [DONE]\n\n"
+PING: Final = b": ping\n\n"
 FINISH: Final = {
     FinishReason.STOP: "stop",
     FinishReason.LENGTH: "length",
@@ -71,6 +72,8 @@ class OpenAiErrors:
 
 class ChatCompletionWriter:
     """Writes one answer. tells_usage: a stream ends with a chunk of what was counted."""
+
+    ping: ClassVar = PING
 
     def __init__(
         self, new_id: Callable[[], str], now_s: float, model: str, *, tells_usage: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec import UNSET
@@ -19,7 +19,7 @@ from router.domain.chat import (
     ToolCallDelta,
 )
 from router.domain.requests import Completion
-from router.http.openai_form import OpenAiErrors
+from router.http.openai_form import PING, OpenAiErrors
 from router.http.options import receipt
 from router.http.responses_parts import (
     call_of,
@@ -70,6 +70,8 @@ class _Open:
 
 class ResponsesWriter:
     """Writes one response. echo: fields of the request, told again."""
+
+    ping: ClassVar = PING
 
     def __init__(self, new_id: Callable[[], str], now_s: float, model: str, echo: Object) -> None:
         self._new_id = new_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from router.domain.catalog import Catalog
 from router.domain.chat import RESPONSES as WRITTEN_AS_ITEMS
@@ -46,6 +46,7 @@ MESSAGES_ORIGINALS = OriginalReader("anthropic", MessagesBody, own_of_messages, 
 RESPONSES_ORIGINALS = OriginalReader(WRITTEN_AS_ITEMS, ResponsesBody, own_of_responses)
 Serves = Callable[[str], bool]
 LIVE, WHOLE = "live", ""
+OPEN: Final = {"has_key": False, "is_open": True}
 
 
 def routes_of(desk: Desk, serves: Serves) -> Mapping[str, Mapping[str, Route]]:
@@ -68,8 +69,8 @@ def routes_of(desk: Desk, serves: Serves) -> Mapping[str, Mapping[str, Route]]:
         "/v1/decisions/*": {"GET": Route("Decision", explained, OPENAI, has_body=False)},
         "/v1/decisions/*/outcome": {"POST": Route("Outcome", OutcomeHandler(desk), OPENAI)},
         "/v1/feedback": {"POST": Route("Feedback", FeedbackHandler(desk), OPENAI)},
-        "/livez": {"GET": Route("Livez", ProbeHandler(serves, LIVE), OPENAI, is_open=True)},
-        "/readyz": {"GET": Route("Readyz", ProbeHandler(serves, WHOLE), OPENAI, is_open=True)},
+        "/livez": {"GET": Route("Livez", ProbeHandler(serves, LIVE), OPENAI, **OPEN)},
+        "/readyz": {"GET": Route("Readyz", ProbeHandler(serves, WHOLE), OPENAI, **OPEN)},
     }
 
 

@@ -150,6 +150,9 @@ class Metrics(Observer):
         self._findings = self._gauge(
             "store_findings", "1 for what is wrong with the Redis server; the log says more", "what"
         )
+        self._certificate = self._gauge(
+            "certificate_expiry_timestamp_seconds", "When server.tls expires; 0 without TLS"
+        )
         self._leader = self._gauge("leader", "1 on the learner that works")
         self._lost = self._counter(
             "log_losses", "Times Redis lost learned events; learning began again"
@@ -357,6 +360,9 @@ class Metrics(Observer):
 
     def degraded(self, what: str) -> None:
         self._degraded.labels(what).inc()
+
+    def certificate(self, expires_s: float) -> None:
+        self._certificate.set(expires_s)
 
     def orphans(self, count: int, charged_usd: float) -> None:
         self._orphans.inc(count)

@@ -139,9 +139,9 @@ class OpenTelemetryTracer(Tracer):
         return self._provider.sampler.get_description()
 
     def request(self, method: str, given: Mapping[str, str]) -> Span:
-        verb, _, route = method.rpartition(" ")
-        facts = {"http.request.method": verb, "http.route": route}
-        if not verb:
+        verb, _, route = method.partition(" ")
+        facts = {"http.request.method": verb} | ({"http.route": route} if route else {})
+        if "/" in verb:
             facts = {"rpc.system.name": "grpc", "rpc.method": method}
         if len(given.get("tracestate", "")) > MOST_STATE:
             given = {"traceparent": given.get("traceparent", "")}

@@ -93,6 +93,9 @@ class Observer:
     def spool(self, entries: int, size_bytes: int, oldest_s: float) -> None:
         """So much waits in the spool, the oldest of it for so long."""
 
+    def certificate(self, expires_s: float) -> None:
+        """The doors show a certificate that expires then."""
+
     def orphans(self, count: int, charged_usd: float) -> None:
         """Reservations of routers that died were charged at what was expected of them."""
 
@@ -189,7 +192,7 @@ class Tracer(Protocol):
     """What begins while a span is entered is a part of it, also in tasks that begin meanwhile."""
 
     def request(self, method: str, given: Mapping[str, str]) -> Span:
-        """A call of the API begins: `SERVICE/METHOD` or `POST /path`.
+        """A call of the API begins: `SERVICE/METHOD`, `POST /path`, `POST` for an unknown path.
 
         given: what it carries of a trace that it is part of, by lower-case names.
         """

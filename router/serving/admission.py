@@ -95,7 +95,7 @@ class Admission:
             self._looking_up -= 1
         if found is None:
             self._cached.pop(key_hash, None)
-            raise Unauthenticated("send a valid API key as metadata `authorization: Bearer KEY`")
+            raise Unauthenticated("send a valid API key as `authorization: Bearer KEY`")
         self._remember(key_hash, found)
         return found
 
