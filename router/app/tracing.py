@@ -14,10 +14,6 @@ from router.ports.observer import NO_TRACER, Tracer
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 SPOKEN: Final = ("http/protobuf", "grpc")
-PACKAGES: Final = {
-    "http/protobuf": "adaptive-router[traces]",
-    "grpc": "adaptive-router[traces] and opentelemetry-exporter-otlp-proto-grpc",
-}
 
 
 def is_wanted(env: Mapping[str, str]) -> bool:
@@ -58,7 +54,7 @@ def tracing(env: Mapping[str, str], stack: AsyncExitStack) -> Tracer:
 
         tracer = make_tracer(over_grpc=spoken == "grpc")
     except ImportError:
-        return _off(f"install {PACKAGES[spoken]}, or unset {ENDPOINTS[1]}")
+        return _off(f"install adaptive-router[traces], or unset {ENDPOINTS[1]}")
     except Exception:  # noqa: BLE001 - the SDK raises what it likes over a variable
         return _off("give every OTEL_ variable a value of its kind")
     stack.push_async_callback(tracer.close)

@@ -217,7 +217,7 @@ def make_tracer(*, over_grpc: bool = False) -> OpenTelemetryTracer:
 
 
 def _grpc_exporter() -> SpanExporter:
-    """Returns an exporter of a package of its own, which few need."""
+    """Returns an exporter whose package few need: it is looked for only where it is wanted."""
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - see above
         OTLPSpanExporter as Exporter,
     )

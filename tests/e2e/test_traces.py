@@ -334,7 +334,7 @@ WRONG = {
 }
 MISSING = {
     "opentelemetry.sdk.trace": ("HTTP/Protobuf", "adaptive-router[traces]"),
-    "opentelemetry.exporter.otlp.proto.grpc": ("grpc", "opentelemetry-exporter-otlp-proto-grpc"),
+    "opentelemetry.exporter.otlp.proto.grpc": ("grpc", "adaptive-router[traces]"),
 }
 
 
