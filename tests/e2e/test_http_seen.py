@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 from collections.abc import Iterator
 from io import StringIO
@@ -15,7 +14,6 @@ import httpx
 import openai
 import pytest
 
-from router.observe.logs import configure_logs
 from tests.e2e.conftest import KEY, Router
 from tests.e2e.http_doors import (
     PATIENCE_S,
@@ -27,6 +25,7 @@ from tests.e2e.http_doors import (
     says,
     url,
 )
+from tests.e2e.logged import logged
 from tests.e2e.test_traces import PARENT, TRACE, Collector, collecting, facts
 from tests.e2e.wire import Wire, asked_whole, on_uvloop, whole
 
@@ -42,13 +41,8 @@ def _model(model_dir: Path) -> None:
 
 @pytest.fixture
 def log() -> Iterator[StringIO]:
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    stream = StringIO()
-    configure_logs(stream)
-    yield stream
-    root.handlers[:] = before
-    root.setLevel(level)
+    with logged() as stream:
+        yield stream
 
 
 @pytest.fixture

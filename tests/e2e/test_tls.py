@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import socket
 import ssl
 import subprocess
@@ -28,9 +27,9 @@ from click.testing import CliRunner
 from demo.stack import free_port, listens
 from router.cli import main
 from router.domain.errors import ConfigInvalid
-from router.observe.logs import configure_logs
 from tests.e2e.conftest import KEY, Router, chat
 from tests.e2e.http_doors import PATIENCE_S, QUESTION, door, says
+from tests.e2e.logged import logged
 from tests.e2e.wire import Wire, on_uvloop
 
 BODY = {"model": "auto", "messages": QUESTION}
@@ -88,13 +87,8 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def log() -> Iterator[StringIO]:
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    stream = StringIO()
-    configure_logs(stream)
-    yield stream
-    root.handlers[:] = before
-    root.setLevel(level)
+    with logged() as stream:
+        yield stream
 
 
 def context(authority: trustme.CA, client: tuple[bytes, bytes] | None = None) -> ssl.SSLContext:
