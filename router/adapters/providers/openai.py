@@ -50,6 +50,7 @@ from router.adapters.providers.sending.conversations import (
 from router.adapters.providers.sending.originals import (
     as_system,
     passed_on,
+    reasoned_here,
     stream_options_of,
     strict_as_asked,
     with_reasoning,
@@ -143,7 +144,9 @@ class OpenAI:
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> OpenAIAssembler:
         own = chat.original is not UNSET and chat.original.protocol in ("openai", RESPONSES)
-        return OpenAIAssembler(deployment, chat, beside=BesideChat() if own else None)
+        return OpenAIAssembler(
+            deployment, chat, beside=BesideChat(deployment.model) if own else None
+        )
 
 
 def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Deployment) -> Json:
@@ -162,7 +165,8 @@ def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Dep
     told, wish = body["messages"], wish_for(chat, rules)
     body = passed_on(body, chat, original, deployment, protocol="openai", changed=changed)
     if "messages" not in changed and original.protocol == "openai":
-        own = as_system(with_wish(body["messages"], wish))
+        messages = reasoned_here(body["messages"], deployment.model)
+        own = as_system(with_wish(messages, wish))
         body["messages"] = with_reasoning(own, told)
     if original.protocol == RESPONSES and "tools" in body:
         body["tools"] = strict_as_asked(body["tools"], original)

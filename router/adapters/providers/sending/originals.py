@@ -117,6 +117,16 @@ def with_wish(messages: list[Body], wish: str) -> list[Body]:
     return [*messages[:first], {"role": "system", "content": wish}, *messages[first:]]
 
 
+def reasoned_here(messages: list[Body], model: str) -> list[Body]:
+    """Returns messages without what another model of this service reasoned, and without marks."""
+    return [_reasoned_here(m, model) if WRITTEN_BY in m else m for m in messages]
+
+
+def _reasoned_here(message: Body, model: str) -> Body:
+    foreign = () if message[WRITTEN_BY] == model else REASONED
+    return {n: v for n, v in message.items() if n not in (WRITTEN_BY, *foreign)}
+
+
 def with_reasoning(messages: list[Body], built: list[Body]) -> list[Body]:
     """Returns messages with what their model reasoned, where only the built ones have it."""
     pairs = zip(messages, built, strict=True)
