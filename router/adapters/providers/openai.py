@@ -160,7 +160,7 @@ def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Dep
     wanted = chat.response_format.kind is not Format.TEXT
     if wanted and (rules.prompted or "response_format" not in body):
         changed.add("response_format")
-    if rules.alternate_roles or fitted(chat.messages, _id_form(rules)) != [*chat.messages]:
+    if rules.alternate_roles or not _fits(chat, rules):
         changed.add("messages")
     told, wish = body["messages"], wish_for(chat, rules)
     body = passed_on(body, chat, original, deployment, protocol="openai", changed=changed)
@@ -173,6 +173,11 @@ def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Dep
     if "stream_options" in body and original.protocol == "openai":
         body["stream_options"] = stream_options_of(original) | body["stream_options"]
     return body
+
+
+def _fits(chat: ChatRequest, rules: BodyRules) -> bool:
+    """True for a conversation that goes out as it is."""
+    return is_plain(chat) or fitted(chat.messages, _id_form(rules)) == [*chat.messages]
 
 
 def _messages(chat: ChatRequest, rules: BodyRules) -> Sequence[Message]:
