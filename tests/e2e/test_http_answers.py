@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from tests.e2e.conftest import KEY
 from tests.e2e.http_doors import QUESTION, SCHEMA, anthropic_client, calls, door, openai_client, url
 from tests.e2e.test_http_messages import PLAIN, TOOL
-from tests.e2e.wire import Asked, Json, Reply, Wire, asked_live, events, on_uvloop, whole
+from tests.e2e.wire import Asked, Json, Reply, Wire, asked_live, events, on_uvloop, routed, whole
 
 FUNCTION: Json = {"name": "weather", "parameters": SCHEMA}
 LOGPROBS = [
@@ -110,6 +110,32 @@ async def _chat(client: openai.AsyncOpenAI, *, stream: bool, **more: Any) -> Any
     options: Any = {"include_usage": True}
     async with client.chat.completions.stream(**asked, stream_options=options) as events_:
         return await events_.get_final_completion()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@on_uvloop
+async def test_what_was_reasoned_goes_back_to_its_model_alone(
+    tmp_path: Path, *, stream: bool
+) -> None:
+    first, other = Wire(reasons), Wire(reasons, model="other")
+    async with (
+        routed(tmp_path, {"a": [first], "b": [other]}, server=", http_port: 0") as router,
+        openai_client(router) as client,
+    ):
+        done = await _chat(client, stream=stream)
+        told = done.choices[0].message.model_dump(exclude_none=True)
+        assert told["router_model"] == "m"
+        own = {
+            name: told[name] for name in ("role", "content", "reasoning_content", "router_model")
+        }
+        foreign = {n: v for n, v in own.items() if n != "router_model"}
+        turns = [*QUESTION, own, *QUESTION, foreign, *QUESTION]
+        for arm in ("a", "b"):
+            await _chat(client, stream=stream, messages=turns, model=arm)
+    said = [wire.asked[-1].body["messages"] for wire in (first, other)]
+    assert [m.get("reasoning_content") for m in said[0][1::2]] == ["Let me think."] * 2
+    assert [m.get("reasoning_content") for m in said[1][1::2]] == [None, "Let me think."]
+    assert "router_model" not in json.dumps(said)
 
 
 @on_uvloop

@@ -50,6 +50,7 @@ from router.adapters.providers.sending.conversations import (
 from router.adapters.providers.sending.originals import (
     as_system,
     passed_on,
+    reasoned_here,
     stream_options_of,
     strict_as_asked,
     with_reasoning,
@@ -143,7 +144,9 @@ class OpenAI:
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> OpenAIAssembler:
         own = chat.original is not UNSET and chat.original.protocol in ("openai", RESPONSES)
-        return OpenAIAssembler(deployment, chat, beside=BesideChat() if own else None)
+        return OpenAIAssembler(
+            deployment, chat, beside=BesideChat(deployment.model) if own else None
+        )
 
 
 def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Deployment) -> Json:
@@ -157,18 +160,24 @@ def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Dep
     wanted = chat.response_format.kind is not Format.TEXT
     if wanted and (rules.prompted or "response_format" not in body):
         changed.add("response_format")
-    if rules.alternate_roles or fitted(chat.messages, _id_form(rules)) != [*chat.messages]:
+    if rules.alternate_roles or not _fits(chat, rules):
         changed.add("messages")
     told, wish = body["messages"], wish_for(chat, rules)
     body = passed_on(body, chat, original, deployment, protocol="openai", changed=changed)
     if "messages" not in changed and original.protocol == "openai":
-        own = as_system(with_wish(body["messages"], wish))
+        messages = reasoned_here(body["messages"], deployment.model)
+        own = as_system(with_wish(messages, wish))
         body["messages"] = with_reasoning(own, told)
     if original.protocol == RESPONSES and "tools" in body:
         body["tools"] = strict_as_asked(body["tools"], original)
     if "stream_options" in body and original.protocol == "openai":
         body["stream_options"] = stream_options_of(original) | body["stream_options"]
     return body
+
+
+def _fits(chat: ChatRequest, rules: BodyRules) -> bool:
+    """True for a conversation that goes out as it is."""
+    return is_plain(chat) or fitted(chat.messages, _id_form(rules)) == [*chat.messages]
 
 
 def _messages(chat: ChatRequest, rules: BodyRules) -> Sequence[Message]:

@@ -15,6 +15,7 @@ Json = dict[str, Any]
 MAX_BYTES: Final = 1 << 20
 """Of all that is kept beside one answer; more is handed out live alone."""
 BEGINNINGS: Final = ("response.created", "response.in_progress", "response.queued")
+REASONED: Final = frozenset(("reasoning_content", "reasoning", "reasoning_details"))
 PIECES: Final = frozenset(("reasoning_content", "reasoning", "thinking", "text", "data"))
 """Texts that come in pieces; others come whole, perhaps again and again."""
 _encode = msgspec.json.Encoder().encode
@@ -50,16 +51,23 @@ ANSWER: Final = frozenset(
 
 @dataclass(slots=True)
 class BesideChat:
-    """Gathers it from chat completions. whole: all of it so far, in the form of one chunk."""
+    """Gathers it from chat completions. whole: all of it so far, in the form of one chunk.
 
+    model: who writes it: what it reasons is read again by itself alone.
+    """
+
+    model: str
     whole: Json = field(default_factory=dict)
     _untold: list[Beside] = field(default_factory=list)
     _bytes: int = 0
+    _is_marked: bool = False
 
     def note(self, body: Json, choice: Json, message: Json) -> None:
         """Read a body, or a chunk, with the choice that is followed."""
         top = {n: v for n, v in body.items() if n not in CHUNK and self.whole.get(n) != v}
         delta = _told(message, MESSAGE)
+        if not self._is_marked and not REASONED.isdisjoint(delta):
+            self._is_marked, delta[WRITTEN_BY] = True, self.model
         own = _told(choice, CHOICE) | ({"delta": delta} if delta else {})
         if logprobs := choice.get("logprobs"):
             own["logprobs"] = logprobs

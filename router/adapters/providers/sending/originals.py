@@ -45,13 +45,18 @@ def passed_on(
             written(original), original.protocol, protocol, has_tools=bool(chat.tools)
         )
         return _with(built, without_configured(wishes, deployment))
-    kept = {n: v for n, v in written(original).items() if n not in ROUTED}
-    kept = {n: v for n, v in kept.items() if n not in changed}
-    kept = {n: v for n, v in kept.items() if n not in built or v not in (None, [])}
-    extras = {n: v for n, v in kept.items() if n not in built}
+    kept = {
+        name: value
+        for name, value in written(original).items()
+        if name not in ROUTED
+        and name not in changed
+        and (name not in built or value not in (None, []))
+    }
     body = built | kept
-    for name in extras.keys() - without_configured(extras, deployment).keys():
-        del body[name]
+    if deployment.rules.parameters:
+        extras = {n: v for n, v in kept.items() if n not in built}
+        for name in extras.keys() - without_configured(extras, deployment).keys():
+            del body[name]
     return unmarked(body) if CACHE_CONTROL in deployment.rules.omit else body
 
 
@@ -117,10 +122,21 @@ def with_wish(messages: list[Body], wish: str) -> list[Body]:
     return [*messages[:first], {"role": "system", "content": wish}, *messages[first:]]
 
 
+def reasoned_here(messages: list[Body], model: str) -> list[Body]:
+    """Returns messages without what another model of this service reasoned, and without marks."""
+    return [_reasoned_here(m, model) if WRITTEN_BY in m else m for m in messages]
+
+
+def _reasoned_here(message: Body, model: str) -> Body:
+    foreign = () if message[WRITTEN_BY] == model else REASONED
+    return {n: v for n, v in message.items() if n not in (WRITTEN_BY, *foreign)}
+
+
 def with_reasoning(messages: list[Body], built: list[Body]) -> list[Body]:
     """Returns messages with what their model reasoned, where only the built ones have it."""
-    pairs = zip(messages, built, strict=True)
-    return [{n: b[n] for n in REASONED if n in b and n not in m} | m for m, b in pairs]
+    pairs = [*zip(messages, built, strict=True)]
+    told = [{n: b[n] for n in REASONED if n in b and n not in m} for m, b in pairs]
+    return [own | m if own else m for own, m in zip(told, messages, strict=True)]
 
 
 def stream_options_of(original: Original) -> Body:
