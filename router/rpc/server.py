@@ -99,7 +99,7 @@ def listen_address(host: str, port: int) -> str:
 class RouterServer:
     """observe(method, code, seconds) is told of every call.
 
-    operators: what they may do, with the key that makes one; None for no such service.
+    operators: their use cases, with the key that makes one; None for no such service.
     load(): counts calls of tenants that are worked on. house, checks: for other doors beside it.
     """
 
