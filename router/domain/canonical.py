@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from router.domain.rewordings import (
@@ -105,6 +104,21 @@ class _Rule(NamedTuple):
         return found.expand(self.instead) + text[found.end() :] if found else text
 
 
+class _Rewriter:
+    """Applies rules one after the other. Most texts meet none, which one look tells."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = tuple(_Rule(re.compile(pattern), instead) for pattern, instead in rules)
+        self._any = re.compile("|".join(f"(?:{pattern})" for pattern, _ in rules) or "(?!)")
+
+    def rewritten(self, text: str) -> str:
+        if not self._any.match(text):
+            return text
+        for rule in self._rules:
+            text = rule.rewrite(text)
+        return text
+
+
 class _Reader:
     """Finds the form of prompts of one language."""
 
@@ -115,7 +129,8 @@ class _Reader:
         tell = f"(?P<tell>(?:{words.tell})[,:\u060c]? )?" if words.tell else "(?P<tell>(?!))?"
         self._lead = re.compile(f"{greeted}{polite}{tell}{polite}\u00bf?", re.IGNORECASE)
         self._asks, self._requests = re.compile(words.asks), re.compile(words.requests or "(?!)")
-        self._shaped, self._told, self._equal = map(_rules, (words.shaped, words.told, words.equal))
+        rules = (words.shaped, words.told, words.equal)
+        self._shaped, self._told, self._equal = map(_Rewriter, rules)
         self._letters, self._lowers = re.compile(words.letters), words.lowers
         thanks = words.thanks or "(?!)"
         self._thanked = re.compile(f"(?<=[.?\u061f]) (?:{thanks})[.!]?$", re.IGNORECASE)
@@ -131,7 +146,7 @@ class _Reader:
             return None
         plain = text[lead.end() :]
         plain = _lowered(plain) if self._lowers else plain
-        direct, told = _rewritten(self._shaped, plain), lead["tell"] is not None
+        direct, told = self._shaped.rewritten(plain), lead["tell"] is not None
         asks = told or self._asks.match(direct) is not None
         requests = self._requests.match(direct) is not None
         spoken = (lead.end() > 1 or direct != plain) and IN_A_LANGUAGE.search(text)
@@ -140,22 +155,26 @@ class _Reader:
         marks = _QUESTION * (asks or direct != plain) + _STOP * (told or requests)
         body = self._without_end(direct, marks)
         if told:
-            body = _rewritten(self._told, body)
+            body = self._told.rewritten(body)
             if not self._asks.match(body):
                 return None
-        return _rewritten(self._equal, body)
+        return self._equal.rewritten(body)
 
     def _without_end(self, text: str, marks: str) -> str:
         """Leave out thanks and the last mark, if it is one of these."""
         if MARKS_COUNT.search(text) and not QUOTED.fullmatch(text):
             return text
-        words_count = WORDS_COUNT.search(text) is not None
-        text = text if words_count else self._thanked.sub("", text)
-        end = _END.search(text)
-        if (end and end[1] not in marks) or _ABBREVIATED.fullmatch(text):
-            return text
-        text = text[: end.start()] if end else text
-        return text if words_count else self._please.sub("", text)
+        unthanked = _unless_words_count(text, self._thanked.sub("", text), text)
+        end = _END.search(unthanked)
+        if (end and end[1] not in marks) or _ABBREVIATED.fullmatch(unthanked):
+            return unthanked
+        body = unthanked[: end.start()] if end else unthanked
+        return _unless_words_count(text, self._please.sub("", body), body)
+
+
+def _unless_words_count(said: str, shorter: str, whole: str) -> str:
+    """Returns the shorter one, unless words that it leaves out may be what `said` asks about."""
+    return whole if shorter != whole and WORDS_COUNT.search(said) else shorter
 
 
 def _counts(text: str, lead: re.Match[str]) -> bool:
@@ -164,16 +183,6 @@ def _counts(text: str, lead: re.Match[str]) -> bool:
     if lead["greeted"] and (ABOUT_IT.search(rest) or WORDS_COUNT.search(rest)):
         return True
     return lead.end() > 1 and NAMED.search(text) is not None
-
-
-def _rules(rules: Rules) -> tuple[_Rule, ...]:
-    return tuple(_Rule(re.compile(pattern), instead) for pattern, instead in rules)
-
-
-def _rewritten(rules: Iterable[_Rule], text: str) -> str:
-    for rule in rules:
-        text = rule.rewrite(text)
-    return text
 
 
 def _lowered(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from router.domain.chat import Usage
@@ -221,17 +221,25 @@ class Catalog:
     arms: Mapping[str, Arm]
     plans: Mapping[str, Plan]
     fallback: str = ""
+    by_name: Mapping[str, Deployment] = field(init=False, repr=False, compare=False)
+    """Every deployment, in the order of the arms."""
+
+    def __post_init__(self) -> None:
+        known = {d.name: d for arm in self.arms.values() for d in arm.deployments}
+        object.__setattr__(self, "by_name", known)
 
     def deployments(self) -> tuple[Deployment, ...]:
-        return tuple(d for arm in self.arms.values() for d in arm.deployments)
+        return tuple(self.by_name.values())
 
     def names(self) -> list[str]:
-        return [d.name for d in self.deployments()]
+        return list(self.by_name)
 
     def model_of(self, deployment: str) -> str:
         """The model behind a deployment; "" for one that is no longer configured."""
-        return next((d.model for d in self.deployments() if d.name == deployment), "")
+        known = self.by_name.get(deployment)
+        return known.model if known else ""
 
     def price_of(self, deployment: str) -> Price | None:
         """None for a deployment that is no longer configured."""
-        return next((d.price for d in self.deployments() if d.name == deployment), None)
+        known = self.by_name.get(deployment)
+        return known.price if known else None

@@ -61,11 +61,13 @@ class TurnKeys:
 
     earlier: up to each of the last answers, the longest first; the turns before are looked for
     under them. asking: how many of these answers follow the last question: they asked for tools.
+    answers: how many there are in the request.
     """
 
     own: str = ""
     earlier: tuple[str, ...] = ()
     asking: int = 0
+    answers: int = 0
 
 
 def turn_keys(tenant: str, chat: ChatRequest) -> TurnKeys:
@@ -75,14 +77,15 @@ def turn_keys(tenant: str, chat: ChatRequest) -> TurnKeys:
     """
     rolling = hashlib.blake2b(digest_size=_KEY_BYTES)
     rolling.update(_encode((tenant, chat.tools, chat.response_format)))
-    boundaries, earlier = [i for i in _answers(chat) if i > 0][-BOUNDARIES:], list[str]()
+    answers, earlier = _answers(chat), list[str]()
+    boundaries = [i for i in answers if i > 0][-BOUNDARIES:]
     for index, message in enumerate(chat.messages):
         if index in boundaries:
             earlier.append(_key(rolling.digest()))
         rolling.update(_encode(_hashed(message)))
     question = max((i for i, m in enumerate(chat.messages) if m.role is Role.USER), default=0)
     asking = sum(index > question for index in boundaries)
-    return TurnKeys(_key(rolling.digest()), tuple(reversed(earlier)), asking)
+    return TurnKeys(_key(rolling.digest()), tuple(reversed(earlier)), asking, len(answers))
 
 
 def _answers(chat: ChatRequest) -> list[int]:
@@ -106,9 +109,9 @@ def _key(digest: bytes) -> str:
     return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def turn_number(conversation: Conversation, chat: ChatRequest) -> int:
+def turn_number(conversation: Conversation, keys: TurnKeys) -> int:
     """Returns 1 for the first; answers in a history that is not known count as turns."""
-    return 1 + (conversation.turns or len(_answers(chat)))
+    return 1 + (conversation.turns or keys.answers)
 
 
 def application_digest(task: str, chat: ChatRequest) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bandit.context.context_map import ContextMap
 from bandit.gates import Gate
@@ -18,6 +18,7 @@ from router.domain.conversations import turn_number
 from router.domain.eligibility import offered
 from router.domain.errors import NoEligiblePlan, Overloaded
 from router.domain.logged_context import (
+    Priced,
     action_of,
     blended,
     facts_of,
@@ -58,6 +59,14 @@ class Bounds:
             return [action for action, _ in cheap]
         quick = [action for action, e in cheap if e.latency_ms <= self.latency_ms]
         return quick or [min(cheap, key=lambda pair: pair[1].latency_ms)[0]]
+
+
+class _Decided(NamedTuple):
+    """member: of the policies that are compared, or `OWN`."""
+
+    decision: Decision
+    policy: str
+    member: str
 
 
 @dataclass(slots=True)
@@ -104,22 +113,23 @@ class Decider:
         weights, first = merge(self.weights, overrides), offered(plans)
         actions = {plan.name: prices.action(plan) if prices else action_of(plan) for plan in plans}
         eligible = [actions[plan.name] for plan in first]
-        choice = self._chosen(context, eligible, weights, bounds, tenant)
-        if choice is None and len(first) < len(plans):
-            choice = self._chosen(context, list(actions.values()), weights, bounds, tenant)
-        if choice is None or prices is None:
-            return choice
-        logged = tuple(price_of(action) for action in actions.values())
-        return replace(choice, prices=logged, turns_ahead=prices.turns_ahead)
+        decided = self._decided(context, eligible, weights, bounds, tenant)
+        if decided is None and len(first) < len(plans):
+            decided = self._decided(context, list(actions.values()), weights, bounds, tenant)
+        if decided is None:
+            return None
+        logged = tuple(map(price_of, actions.values())) if prices else ()
+        turns_ahead = prices.turns_ahead if prices else 0.0
+        return self._choice(context, weights, decided, logged, turns_ahead)
 
-    def _chosen(
+    def _decided(
         self,
         context: Context,
         eligible: Sequence[Action],
         weights: Weights,
         bounds: Bounds,
         tenant: str,
-    ) -> Choice | None:
+    ) -> _Decided | None:
         own = self.owned.get(tenant)
         policy, member = (self.policy, self.member) if own is None else (own, OWN)
         decision = policy.decide(context, eligible, weights)
@@ -128,17 +138,23 @@ class Decider:
             return None
         if len(kept) < len(eligible):
             decision = policy.decide(context, kept, weights)
-        return self._choice(context, decision, weights, policy.name, member)
+        return _Decided(decision, policy.name, member)
 
     def _choice(
-        self, context: Context, decision: Decision, weights: Weights, policy: str, member: str
+        self,
+        context: Context,
+        weights: Weights,
+        decided: _Decided,
+        prices: Priced,
+        turns_ahead: float,
     ) -> Choice:
+        decision = decided.decision
         return Choice(
             plan=decision.action,
             propensity=decision.propensity,
             explored=decision.explored,
             probabilities=tuple(decision.probabilities.items()),
-            policy=policy,
+            policy=decided.policy,
             policy_version=self.version,
             weights=WeightSet(weights.quality, weights.cost, weights.latency, weights.failure),
             context=log_context(context),
@@ -146,7 +162,9 @@ class Decider:
                 (name, single(e.quality), single(e.cost_usd), single(e.utility))
                 for name, e in decision.estimates.items()
             ),
-            member=member,
+            member=decided.member,
+            prices=prices,
+            turns_ahead=turns_ahead,
         )
 
 
@@ -289,7 +307,7 @@ class PlanSelector:
             conversation=state.conversation,
             application=state.application,
             now_ms=state.began_ms,
-            number=turn_number(state.conversation, state.request.chat),
+            number=turn_number(state.conversation, state.turn_keys),
         )
         return self._prices.of(asked, self._decider.rates)
 

@@ -213,13 +213,13 @@ class RequestState:
         run = self.run
         if self.hit is not None or run is None or run.answer is None:
             return None
-        known = {d.name: d for d in catalog.deployments()}
+        known = catalog.by_name
         return after_turn(
             self.conversation,
             known[run.deployment],
             run.attempts,
             self.began_ms,
-            number=turn_number(self.conversation, self.request.chat),
+            number=turn_number(self.conversation, self.turn_keys),
             first=known.get(self.conversation.first),
             remember_s=remember_s,
         )
@@ -228,7 +228,7 @@ class RequestState:
         spent_usd = sum(a.cost_usd for a in self.run.attempts) if self.run else 0.0
         return TurnFacts(
             application=self.application,
-            number=turn_number(self.conversation, self.request.chat),
+            number=turn_number(self.conversation, self.turn_keys),
             input_bytes=0 if self.needs.images else self.needs.input_bytes,
             warm=warm_everywhere(self.conversation, catalog.deployments(), self.began_ms),
             spent_usd=self.conversation.spent_usd + spent_usd,

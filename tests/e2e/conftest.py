@@ -41,6 +41,7 @@ class Router:
     metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {KEY}"),)
     metrics_port: int = 0
     http_port: int = 0
+    learner_metrics_port: int = 0
 
     def __post_init__(self) -> None:
         self.stub = router_pb2_grpc.RouterServiceStub(self.channel)
@@ -140,14 +141,23 @@ def images() -> str:
 
 @pytest.fixture
 def doors() -> str:
-    """More of the section `server`."""
-    return "reload_ms: 2000"
+    """More of the section `server`, from its comma on."""
+    return ""
 
 
 @pytest.fixture
-def config(request: pytest.FixtureRequest) -> Callable[..., str]:
-    names = ("plans", "sections", "redis", "learning", "images", "doors")
-    return partial(_config, **{name: request.getfixturevalue(name) for name in names})
+def config(  # noqa: PLR0917 - a fixture for each part
+    plans: str, sections: str, redis: str, learning: str, images: str, doors: str
+) -> Callable[..., str]:
+    return partial(
+        _config,
+        plans=plans,
+        sections=sections,
+        redis=redis,
+        learning=learning,
+        images=images,
+        doors=doors,
+    )
 
 
 @pytest_asyncio.fixture
@@ -164,8 +174,10 @@ async def router(
         }
         parsed = parse_config(config(tmp_path, ports), "test.yaml", {})
         running = await stack.enter_async_context(running_router(parsed, {}))
+        learner_metrics_port = 0
         if learns:
-            await stack.enter_async_context(running_learner(parsed, {}))
+            learner = await stack.enter_async_context(running_learner(parsed, {}))
+            learner_metrics_port = learner.metrics_port
         target = f"127.0.0.1:{running.port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
         made = Router(
@@ -175,6 +187,7 @@ async def router(
             running.storage,
             metrics_port=running.metrics_port,
             http_port=running.http_port,
+            learner_metrics_port=learner_metrics_port,
         )
         await running.storage.tenants.create(Tenant("test"), hash_key(KEY))
         yield made
@@ -199,7 +212,7 @@ def _config(
         for arm, port in ports.items()
     )
     return f"""
-server: {{port: 0, metrics_port: 0, {doors}}}
+server: {{port: 0, metrics_port: 0{doors}}}
 redis: {{embedded: {{data_dir: {folder}/redis, appendfsync: everysec}}, {redis}}}
 embedding: {{workers: 1}}
 health: {{failures: 2, cooldown_ms: 300, max_cooldown_ms: 300}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 import grpc
@@ -21,9 +21,8 @@ DEAREST_USD = 150 * 2.0 / 1e6
 
 
 @pytest.fixture
-def config(config: Callable[..., str]) -> Callable[..., str]:
-    told = f"metrics_port: 0, tenant_metrics: {TENANTS}}}"
-    return lambda *given: config(*given).replace("metrics_port: 0}", told, 1)
+def doors() -> str:
+    return f", tenant_metrics: {TENANTS}"
 
 
 @pytest.fixture

@@ -63,6 +63,10 @@ LATER: Final = frozenset(
     }
 )
 """Fields that came after the dictionary; each is empty unless it tells something."""
+_NAMES: Final = ("id", "session_id", "cache_exact", "cache_partition")
+_NO_NAMES: Final = dict.fromkeys(_NAMES, "")
+_NO_CONTEXT: Final = dict.fromkeys(("membership", "projection", "features"), ())
+_NO_SIGNALS: Final = dict.fromkeys(("signals", "second_signals"), ())
 _RAW_DEFLATE: Final = -12
 _LEVEL: Final = 6
 
@@ -91,30 +95,22 @@ def pack_record(record: DecisionRecord) -> bytes:
         vectors += map(_narrow, (seen.membership, seen.projection, seen.features))
         plans = tuple(known[0] for known in choice.expected)
         expected = tuple(number for known in choice.expected for number in known[1:])
-        bare_context = replace(seen, membership=(), projection=(), features=())
-        choice = replace(choice, context=bare_context, expected=())
     if judged is not None:
         vectors += map(_narrow, (judged.signals, judged.second_signals))
-        judged = replace(judged, signals=(), second_signals=())
-    names = (record.id, record.session_id, record.cache_exact, record.cache_partition)
-    bare = replace(
-        record,
-        id="",
-        session_id="",
-        cache_exact="",
-        cache_partition="",
-        choice=choice,
-        judged=judged,
-    )
-    return PACKED + _deflated(
-        encode((_terse(bare), vectors, plans, _narrow(expected), tuple(map(_short, names))))
-    )
+    names = tuple(_short(getattr(record, name)) for name in _NAMES)
+    return PACKED + _deflated(encode((_bare(record), vectors, plans, _narrow(expected), names)))
 
 
-def _terse(record: DecisionRecord) -> dict[str, Any]:
-    """Returns the fields without those of `LATER` that say nothing."""
+def _bare(record: DecisionRecord) -> dict[str, Any]:
+    """Returns the fields without what is packed beside them, and without `LATER` that is empty."""
     told: dict[str, Any] = msgspec.to_builtins(record, builtin_types=(bytes,))
+    told.update(_NO_NAMES)
     choice, judged = told["choice"] or {}, told["judged"] or {}
+    if choice:
+        choice["context"].update(_NO_CONTEXT)
+        choice["expected"] = ()
+    if judged:
+        judged.update(_NO_SIGNALS)
     for each in (told, choice, choice.get("context", {}), judged, *told["attempts"]):
         _leave_out(each)
     return told

@@ -161,9 +161,9 @@ def test_random_conversations_meet_in_their_common_beginning_alone() -> None:
 
 
 def test_numbers_of_turns() -> None:
-    assert turn_number(Conversation(), talk(1)) == 1
-    assert turn_number(Conversation(), talk(4)) == 4
-    assert turn_number(Conversation(turns=41), talk(4)) == 42
+    assert turn_number(Conversation(), turn_keys("t", talk(1))) == 1
+    assert turn_number(Conversation(), turn_keys("t", talk(4))) == 4
+    assert turn_number(Conversation(turns=41), turn_keys("t", talk(4))) == 42
 
 
 def test_the_label_or_the_system_prompt_names_the_application() -> None:
