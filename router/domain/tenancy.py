@@ -24,7 +24,7 @@ DEGRADED: Final = ("yes", "no", "")
 
 @dataclass(frozen=True, slots=True)
 class KeyFacts:
-    """What is stored of a key beside its hash.
+    """Facts that are stored of a key beside its hash.
 
     last_four: its last characters. created_ms, expires_ms: since the epoch by the store's clock, 0
     for never. All are empty for keys that an earlier version made.
@@ -116,7 +116,7 @@ class Remainder:
 
 @dataclass(frozen=True, slots=True)
 class TenantDeleted:
-    """What went with a tenant. under_way: reservations that still run; they settle themselves."""
+    """The end of a tenant. under_way: reservations that still run; they settle themselves."""
 
     keys: int
     cached_answers: int
@@ -131,7 +131,7 @@ def check_name(name: str) -> None:
 
 
 class TenantOperations(Protocol):
-    """What operators do with tenants. Every method raises RouterError only.
+    """The use cases of operators for tenants. Every method raises RouterError only.
 
     Those that name a tenant raise TenantNotFound.
     """

@@ -41,7 +41,7 @@ def operator(admin_key: str) -> Callable[[str], Awaitable[Tenant]]:
 
 @dataclass(frozen=True, slots=True)
 class Operators:
-    """What operators may do, and the key that makes one."""
+    """The use cases of operators, and the key that makes one."""
 
     policies: Administration
     tenants: TenantOperations

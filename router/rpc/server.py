@@ -125,7 +125,7 @@ def _configuration(identity: DoorIdentity) -> grpc.ServerCertificateConfiguratio
 class RouterServer:
     """observe(method, code, seconds) is told of every call.
 
-    operators: what they may do, with the key that makes one; None for no such service.
+    operators: their use cases, with the key that makes one; None for no such service.
     shown: the certificate; None to speak in the clear.
     load(): counts calls of tenants that are worked on. house, checks: for other doors beside it.
     """

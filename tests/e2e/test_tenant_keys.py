@@ -85,7 +85,9 @@ async def site(folder: Path, config: Callable[..., str]) -> AsyncIterator[Site]:
             for arm in ARMS
         }
         path = folder / "router.yaml"
-        path.write_text(config(folder, ports).replace("reload_ms: 2000", "http_port: 0"))
+        path.write_text(
+            config(folder, ports).replace("metrics_port: 0", "metrics_port: 0, http_port: 0")
+        )
         parsed = load_config(path, {})
         one, two = [await stack.enter_async_context(running_router(parsed, {})) for _ in "ab"]
         yield Site(path, (one.port, two.port), (one.http_port, two.http_port))

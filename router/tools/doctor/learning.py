@@ -35,7 +35,7 @@ START: Final = "run `serve` with learning.embedded, or `adaptive-router learner`
 
 @dataclass(frozen=True, slots=True)
 class _LearningFacts:
-    """What the store holds of learning. now_ms: by its clock. led_since_ms: None for no learner."""
+    """The store's facts of learning. now_ms: by its clock. led_since_ms: None for no learner."""
 
     now_ms: int
     led_since_ms: int | None

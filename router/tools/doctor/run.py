@@ -29,7 +29,7 @@ UNSET: Final = "set the environment variable "
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """What is looked at. missing: variables of keys that the environment lacks.
+    """A deployment that is looked at. missing: variables of keys that the environment lacks.
 
     probe: call each deployment, which costs a little.
     """

@@ -1,4 +1,4 @@
-"""What a doctor reads off the log, the snapshot and the changes of a store."""
+"""A doctor reads the state of learning off the log, the snapshot and the changes of a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a doctor finds in servers, clocks, certificates and disks, each of them real."""
+"""A doctor looks at servers, clocks, certificates and disks, each of them real."""
 
 from __future__ import annotations
 
