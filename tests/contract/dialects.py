@@ -200,11 +200,11 @@ class ResponsesDialect(Dialect):
         output: list[Json] = [{"type": "message", "role": "assistant", "content": [said]}]
         if call:
             output.append(self._call(call, json.dumps(call["arguments"])))
-        is_whole = finish == "completed"
+        is_cut = finish not in ("completed", None, "", "null")
         return {
             "object": "response",
-            "status": finish if is_whole else "incomplete",
-            "incomplete_details": None if is_whole else {"reason": finish},
+            "status": "incomplete" if is_cut else finish,
+            "incomplete_details": {"reason": finish} if is_cut else None,
             "error": None,
             "model": "served",
             "output": output,

@@ -198,7 +198,7 @@ class ResponsesAssembler(Assembler):
             case "output_text.delta" | "refusal.delta":
                 self._heard.add(index)
                 self.refusal = self.refusal or kind.endswith("refusal.delta")
-                yield from self.say(string_of(body.get("delta")))
+                yield from self.say(text_of(body.get("delta")))
             case "function_call_arguments.delta":
                 self._spoken.add(index)
                 yield from self.call(CallPiece(index, arguments=string_of(body.get("delta"))))
