@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import click
 
@@ -13,7 +14,7 @@ from bench.experiments.coverage import coverage
 from bench.experiments.drift.command import drift
 from bench.experiments.robustness.command import robustness
 from bench.experiments.routing.command import routing
-from bench.load import decide, freshness, learner, neighbours, overhead
+from bench.load import decide, doors, freshness, learner, neighbours, overhead, traces
 
 
 @click.group()
@@ -32,6 +33,18 @@ def main() -> None:
 def overhead_command(requests: int) -> None:
     """The router's own time per request, before a local upstream that answers at once."""
     asyncio.run(overhead.run(requests))
+
+
+@main.command("doors")
+@click.option("--requests", type=click.IntRange(doors.CALLERS), default=800, show_default=True)
+@click.option(
+    "--litellm",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Python of an environment that has litellm[proxy]: its proxy is measured beside",
+)
+def doors_command(requests: int, litellm: Path | None) -> None:
+    """CPU of a request over gRPC and over HTTP, of the same upstream."""
+    asyncio.run(doors.run(requests, litellm))
 
 
 @main.command("decide")
@@ -61,6 +74,14 @@ def learner_command(decisions: int, *, challengers: bool) -> None:
 def neighbours_command(requests: int) -> None:
     """A quiet tenant's latency beside one that takes all it can get."""
     asyncio.run(neighbours.run(requests))
+
+
+@main.command("traces")
+@click.option("--requests", type=click.IntRange(1), default=3_000, show_default=True)
+@click.option("--share", default=0.1, show_default=True, help="of the requests, that is sampled")
+def traces_command(requests: int, share: float) -> None:
+    """CPU time a request with tracing on against off."""
+    asyncio.run(traces.run(requests, share))
 
 
 for experiment in (routing, cascade, drift, robustness, coverage, context, conversations):

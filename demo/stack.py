@@ -88,11 +88,18 @@ class Stack:
                 process.kill()
                 process.wait()
 
-    def start(self, name: str, argv: Sequence[str], *, env: dict[str, str] | None = None) -> int:
+    def start(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        env: dict[str, str] | None = None,
+        python: str = sys.executable,
+    ) -> int:
         """Run `python -m ARGV`, its output in FOLDER/NAME.log; its process id."""
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
-                [sys.executable, "-m", *argv],
+                [python, "-m", *argv],
                 stdout=log,
                 stderr=log,
                 env=env,
@@ -102,13 +109,13 @@ class Stack:
         self._processes.append((name, process))
         return process.pid
 
-    def wait(self, ready: Callable[[], bool]) -> None:
+    def wait(self, ready: Callable[[], bool], within_s: float = READY_S) -> None:
         """Until `ready`. Raises StackError when a process ended or time is up."""
-        until_s = time.monotonic() + READY_S
+        until_s = time.monotonic() + within_s
         while not ready():
             self._check()
             if time.monotonic() > until_s:
-                raise StackError(f"not ready after {READY_S:.0f} s: see {self.folder}")
+                raise StackError(f"not ready after {within_s:.0f} s: see {self.folder}")
             time.sleep(0.02)
 
     def _check(self) -> None:

@@ -16,6 +16,8 @@ def main() -> None:
     A command that serves takes the signal over once it runs.
     """
     signal.signal(signal.SIGTERM, _end)
+    # gRPC's own lines are no JSON, and a stranger's handshakes that fail would fill the log.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from router.cli import main as commands  # noqa: PLC0415 - imports for most of a second
 
     commands(prog_name="adaptive-router")

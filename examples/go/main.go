@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,6 @@ import (
 	"os"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
@@ -47,21 +47,43 @@ func main() {
 }
 
 func complete(ctx context.Context, router routerv1.RouterServiceClient) error {
-	response, err := router.Complete(ctx, &routerv1.CompleteRequest{Chat: ask("What is 17 * 23?")})
+	response, err := completed(ctx, router, "What is 17 * 23?", fresh())
 	if err != nil {
 		return err
 	}
 	receipt := response.GetReceipt()
 	fmt.Printf("%s for %.6f USD: %s\n",
 		receipt.GetArm(), receipt.GetCostUsd(), response.GetAnswer().GetText())
-	_, err = router.Feedback(ctx, &routerv1.FeedbackRequest{
+	_, err = rated(ctx, router, &routerv1.FeedbackRequest{
 		DecisionId: receipt.GetDecisionId(), Quality: proto.Float64(1)})
 	return err
 }
 
+// completed sends the call again where that helps: with the same key it is paid once.
+func completed(ctx context.Context, router routerv1.RouterServiceClient, text string,
+	routing *routerv1.RoutingOptions) (*routerv1.CompleteResponse, error) {
+	routing.IdempotencyKey = rand.Text()
+	request := &routerv1.CompleteRequest{Chat: ask(text), Routing: routing}
+	return retried(ctx, func() (*routerv1.CompleteResponse, error) {
+		return router.Complete(ctx, request)
+	})
+}
+
+func rated(ctx context.Context, router routerv1.RouterServiceClient,
+	said *routerv1.FeedbackRequest) (*routerv1.FeedbackResponse, error) {
+	return retried(ctx, func() (*routerv1.FeedbackResponse, error) {
+		return router.Feedback(ctx, said)
+	})
+}
+
+// fresh keeps the answer cache out, so that this can be run twice.
+func fresh() *routerv1.RoutingOptions {
+	return &routerv1.RoutingOptions{NoCache: true}
+}
+
 func stream(ctx context.Context, router routerv1.RouterServiceClient) error {
-	events, err := router.StreamComplete(
-		ctx, &routerv1.StreamCompleteRequest{Chat: ask("Tell me about rivers.")})
+	events, err := router.StreamComplete(ctx, &routerv1.StreamCompleteRequest{
+		Chat: ask("Tell me about rivers."), Routing: fresh()})
 	if err != nil {
 		return err
 	}
@@ -83,13 +105,13 @@ func stream(ctx context.Context, router routerv1.RouterServiceClient) error {
 // session works on a task in several turns, and says at the end that it was solved.
 func session(ctx context.Context, router routerv1.RouterServiceClient, id string) error {
 	for _, step := range []string{"Plan a week of meals.", "Make a shopping list."} {
-		_, err := router.Complete(ctx, &routerv1.CompleteRequest{
-			Chat: ask(step), Routing: &routerv1.RoutingOptions{SessionId: id}})
-		if err != nil {
+		routing := fresh()
+		routing.SessionId = id
+		if _, err := completed(ctx, router, step, routing); err != nil {
 			return err
 		}
 	}
-	credited, err := router.Feedback(ctx, &routerv1.FeedbackRequest{
+	credited, err := rated(ctx, router, &routerv1.FeedbackRequest{
 		SessionId: id, Accepted: proto.Bool(true)})
 	if err == nil {
 		fmt.Printf("%d decisions share the credit\n", credited.GetDecisions())
@@ -104,10 +126,8 @@ func ask(text string) *routerv1.ChatRequest {
 
 // explained adds the reason that a caller may branch on.
 func explained(err error) error {
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			return fmt.Errorf("%s: %w", info.GetReason(), err)
-		}
+	if why := reason(status.Convert(err)); why != "" {
+		return fmt.Errorf("%s: %w", why, err)
 	}
 	return err
 }

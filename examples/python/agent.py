@@ -21,7 +21,9 @@ async def main() -> None:
     async with AsyncClient(target, key=os.environ["ROUTER_KEY"]) as router:
         for step in STEPS:
             messages.append(user(step))
-            done = await router.complete(messages, Routing(session_id=session_id))
+            # An answer out of the cache would be of another session, and learn nothing of this.
+            routing = Routing(session_id=session_id, no_cache=True)
+            done = await router.complete(messages, routing)
             messages.append(done.message)
         credited = await router.feedback_on_session(session_id, accepted=is_solved(messages))
         print(f"{credited.decisions} decisions share the credit")

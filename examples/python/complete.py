@@ -21,7 +21,7 @@ def main() -> None:
         for plan in router.decision(done).plans:
             print(f"  {plan.plan}: probability {plan.probability:.4f}")
 
-        with router.stream("Tell me about rivers.") as stream:
+        with router.stream("Tell me about rivers.", Routing(no_cache=True)) as stream:
             for text in stream.texts:
                 print(text, end="", flush=True)
             done = stream.completion

@@ -10,9 +10,11 @@ import type { CompleteRequest } from "./generated/adaptive_router/v1/CompleteReq
 import type { CompleteResponse__Output } from "./generated/adaptive_router/v1/CompleteResponse.js";
 import type { FeedbackRequest } from "./generated/adaptive_router/v1/FeedbackRequest.js";
 import type { FeedbackResponse__Output } from "./generated/adaptive_router/v1/FeedbackResponse.js";
+import type { RoutingOptions } from "./generated/adaptive_router/v1/RoutingOptions.js";
 import type { RouterServiceClient } from "./generated/adaptive_router/v1/RouterService.js";
 import type { StreamCompleteResponse__Output } from "./generated/adaptive_router/v1/StreamCompleteResponse.js";
 import type { ProtoGrpcType } from "./generated/router.js";
+import { retried, toldBy } from "./retry.js";
 
 const TIMEOUT_MS = 60_000;
 const PROTOS = process.env.PROTOS ?? fileURLToPath(new URL("../../../protos", import.meta.url));
@@ -38,14 +40,22 @@ type Call<Request, Response> = (
   callback: grpc.requestCallback<Response>,
 ) => grpc.ClientUnaryCall;
 
-function once<Request, Response>(
+function sent<Request, Response>(
   client: RouterServiceClient,
   call: Call<Request, Response>,
   request: Request,
 ): Promise<Response> {
+  return retried(TIMEOUT_MS, (deadline) => once(client, call, request, deadline));
+}
+
+function once<Request, Response>(
+  client: RouterServiceClient,
+  call: Call<Request, Response>,
+  request: Request,
+  deadline: number,
+): Promise<Response> {
   return new Promise((resolve, reject) => {
-    const options = { deadline: Date.now() + TIMEOUT_MS };
-    call.call(client, request, metadata, options, (error, response) =>
+    call.call(client, request, metadata, { deadline }, (error, response) =>
       error || response === undefined ? reject(error) : resolve(response),
     );
   });
@@ -68,8 +78,7 @@ async function main(): Promise<void> {
 async function complete(router: RouterServiceClient): Promise<void> {
   const done = await completed(router, {
     chat: ask("What is 17 * 23?"),
-    // Sent again with the same key it is answered and charged once.
-    routing: { idempotency_key: randomUUID() },
+    routing: fresh(),
   });
   const receipt = done.receipt!;
   console.log(`${receipt.arm} for ${receipt.cost_usd.toFixed(6)} USD: ${done.answer!.text}`);
@@ -78,7 +87,7 @@ async function complete(router: RouterServiceClient): Promise<void> {
 
 async function stream(router: RouterServiceClient): Promise<void> {
   const options = { deadline: Date.now() + TIMEOUT_MS };
-  const request = { chat: ask("Tell me about rivers.") };
+  const request = { chat: ask("Tell me about rivers."), routing: fresh() };
   const events: AsyncIterable<StreamCompleteResponse__Output> = router.StreamComplete(
     request,
     metadata,
@@ -95,7 +104,7 @@ async function stream(router: RouterServiceClient): Promise<void> {
 // Work on a task in several turns, and say at the end that it was solved.
 async function session(router: RouterServiceClient, session_id: string): Promise<void> {
   for (const step of ["Plan a week of meals.", "Make a shopping list."]) {
-    await completed(router, { chat: ask(step), routing: { session_id } });
+    await completed(router, { chat: ask(step), routing: { ...fresh(), session_id } });
   }
   const credited = await feedback(router, { session_id, accepted: true });
   console.log(`${credited.decisions} decisions share the credit`);
@@ -105,14 +114,20 @@ function completed(
   router: RouterServiceClient,
   request: CompleteRequest,
 ): Promise<CompleteResponse__Output> {
-  return once<CompleteRequest, CompleteResponse__Output>(router, router.Complete, request);
+  return sent<CompleteRequest, CompleteResponse__Output>(router, router.Complete, request);
 }
 
 function feedback(
   router: RouterServiceClient,
   request: FeedbackRequest,
 ): Promise<FeedbackResponse__Output> {
-  return once<FeedbackRequest, FeedbackResponse__Output>(router, router.Feedback, request);
+  return sent<FeedbackRequest, FeedbackResponse__Output>(router, router.Feedback, request);
+}
+
+// Sent again with the same key a call is answered and charged once. The answer cache is kept out, so
+// that this can be run twice.
+function fresh(): RoutingOptions {
+  return { idempotency_key: randomUUID(), no_cache: true };
 }
 
 function ask(text: string): ChatRequest {
@@ -120,7 +135,7 @@ function ask(text: string): ChatRequest {
 }
 
 main().catch((error: grpc.ServiceError) => {
-  // The reason that a caller may branch on is in the metadata `grpc-status-details-bin`.
-  console.error(`${grpc.status[error.code]}: ${error.details}`);
+  // The reason is what a caller may branch on.
+  console.error(`${toldBy(error).reason || grpc.status[error.code]}: ${error.details}`);
   process.exitCode = 1;
 });

@@ -327,3 +327,18 @@ def _sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def waiting_bytes(folder: Path) -> tuple[int, float]:
+    """Returns how much of a spool waits to be delivered, and since when, without touching it."""
+    waiting = [_left(_segment(path)) for path in folder.glob("*/*.spool")]
+    sizes = [size for size, _ in waiting if size]
+    return sum(sizes), min((at_s for size, at_s in waiting if size), default=0.0)
+
+
+def _left(segment: _Segment) -> tuple[int, float]:
+    try:
+        facts = segment.path.stat()
+    except OSError:
+        return 0, 0.0  # delivered meanwhile
+    return max(0, facts.st_size - segment.done), facts.st_mtime

@@ -149,11 +149,18 @@ async def unreported(*, serving: bool) -> None:
     """Tell nobody: a learner has no health service."""
 
 
-def serve_metrics(config: Config, metrics: Metrics, stack: AsyncExitStack, heart: Heartbeat) -> int:
+def serve_metrics(
+    config: Config,
+    metrics: Metrics,
+    stack: AsyncExitStack,
+    heart: Heartbeat,
+    serves: Callable[[], bool] | None = None,
+) -> int:
+    """serves: tells whether requests are answered; None for a process that has none."""
     section = config.server
     metrics.watch_process()
     return stack.enter_context(
-        MetricsServer(metrics.registry, section.host, section.metrics_port, heart.alive)
+        MetricsServer(metrics.registry, section.host, section.metrics_port, heart.alive, serves)
     ).port
 
 

@@ -20,6 +20,7 @@ from router.adapters.storage import Storage
 from router.adapters.verifier import HttpVerifier
 from router.adapters.verifier import make_client as verifier_client
 from router.app.administration import PolicyAdministration
+from router.app.certificates import identity_of
 from router.app.doors import open_doors
 from router.app.heartbeat import Heartbeat
 from router.app.learner import run_learner_beside
@@ -36,6 +37,7 @@ from router.app.process import (
 from router.app.reloading import ConfigReloader, ConfigSource, Stamps
 from router.app.spooling import DegradedServing, opened_spool
 from router.app.store_watch import StoreWatch
+from router.app.tenant_administration import TenantAdministration
 from router.app.tracing import tracing
 from router.app.upstreams import provider_pool, providers_of
 from router.app.wiring import Adapters, RouterService, build_lease_keeper, prepare_service
@@ -47,6 +49,7 @@ from router.observe.metrics import Metrics
 from router.ports.observer import Tracer
 from router.ports.state import Health
 from router.ports.upstream import Provider
+from router.rpc.admin import Operators
 from router.rpc.health import LIVE, HealthReporter
 from router.rpc.server import RouterServer, ServerSettings
 from router.runtime.background import Background
@@ -123,6 +126,7 @@ async def running_router(
     """
     async with AsyncExitStack() as stack:
         metrics = Metrics(config.server.tenant_metrics)
+        shown = identity_of(config, metrics)
         seen = _followed(source, config) if source else None
         owner = source.path if source else None
         storage = await stack.enter_async_context(opened_storage(config, env, owner=owner))
@@ -162,13 +166,19 @@ async def running_router(
         redis = redis_watch(ping, health.watched("redis", LATE_S), metrics)
         await redis.step()
         await health.set("embedder", serving=True)
-        operators = _administration(config, env, storage)
+        operators = _operators(config, env, storage, live)
         server = RouterServer(
-            live, health, metrics.request, _server_settings(config), operators, tracer=tracer
+            live,
+            health,
+            metrics.request,
+            _server_settings(config),
+            operators,
+            tracer=tracer,
+            shown=shown,
         )
         heart = Heartbeat(partial(health.set, LIVE))
         await heart.step()
-        scraped = serve_metrics(config, metrics, stack, heart)
+        scraped = serve_metrics(config, metrics, stack, heart, partial(health.serves, ""))
         await serving_on.start(loops)
         always: dict[str, Loop] = {
             "heartbeat": heart,
@@ -199,7 +209,9 @@ async def running_router(
             loops.start(reloader, "config", step_s=RELOAD_STEP_S)
         stack.enter_context(_frozen_heap())
         http_port = await stack.enter_async_context(
-            open_doors(config, live, server, health, metrics)
+            open_doors(
+                config, live, server, health, metrics, tracer=tracer, shown=shown, loops=loops
+            )
         )
         yield Running(server.port, scraped, loops.failed, storage, http_port)
 
@@ -222,11 +234,14 @@ def _frozen_heap() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _administration(
-    config: Config, env: Mapping[str, str], storage: Storage
-) -> tuple[PolicyAdministration, str] | None:
+def _operators(
+    config: Config, env: Mapping[str, str], storage: Storage, live: LiveService
+) -> Operators | None:
     variable = config.auth.admin_key_env
-    return (PolicyAdministration(config, storage), env[variable]) if variable else None
+    if not variable:
+        return None
+    tenants = TenantAdministration(config, storage, lambda: live.service.catalog.arms)
+    return Operators(PolicyAdministration(config, storage), tenants, env[variable])
 
 
 def run_router(config: Config, source: ConfigSource | None = None) -> None:

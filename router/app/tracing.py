@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -12,7 +13,7 @@ from router.ports.observer import NO_TRACER, Tracer
 
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-SPOKEN: Final = "http/protobuf"
+SPOKEN: Final = ("http/protobuf", "grpc")
 
 
 def is_wanted(env: Mapping[str, str]) -> bool:
@@ -23,12 +24,18 @@ def is_wanted(env: Mapping[str, str]) -> bool:
     >>> is_wanted({}), is_wanted({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_SDK_DISABLED": "true"})
     (False, False)
     """
-    if env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if _word(env, "OTEL_SDK_DISABLED") == "true":
         return False
-    exporters = env.get("OTEL_TRACES_EXPORTER", "").lower().replace(" ", "")
+    exporters = _word(env, "OTEL_TRACES_EXPORTER")
     if not exporters:
-        return any(env.get(name) for name in ENDPOINTS)
-    return "otlp" in exporters.split(",")
+        return bool(_word(env, *ENDPOINTS))
+    return "otlp" in (name.strip() for name in exporters.split(","))
+
+
+def _word(env: Mapping[str, str], *names: str) -> str:
+    """Returns the first of these variables that says something."""
+    words = (env.get(name, "").strip().lower() for name in names)
+    return next(filter(None, words), "")
 
 
 def tracing(env: Mapping[str, str], stack: AsyncExitStack) -> Tracer:
@@ -38,23 +45,49 @@ def tracing(env: Mapping[str, str], stack: AsyncExitStack) -> Tracer:
     """
     if not is_wanted(env):
         return NO_TRACER
-    spoken = next((env[name] for name in PROTOCOLS if env.get(name)), SPOKEN)
-    if spoken != SPOKEN:
-        _warn(f"set OTEL_EXPORTER_OTLP_PROTOCOL to {SPOKEN}")
-        return NO_TRACER
+    spoken = _word(env, *PROTOCOLS) or SPOKEN[0]
+    fix = _fix(spoken, _word(env, *ENDPOINTS))
+    if fix:
+        return _off(fix)
     try:
         from router.observe.traces import make_tracer  # noqa: PLC0415 - costs nothing when off
 
-        tracer = make_tracer()
+        tracer = make_tracer(over_grpc=spoken == "grpc")
     except ImportError:
-        _warn("install adaptive-router[traces], or unset OTEL_EXPORTER_OTLP_ENDPOINT")
-        return NO_TRACER
-    except ValueError:
-        _warn("give every OTEL_ variable a value of its kind")
-        return NO_TRACER
+        return _off(f"install adaptive-router[traces], or unset {ENDPOINTS[1]}")
+    except Exception:  # noqa: BLE001 - the SDK raises what it likes over a variable
+        return _off("give every OTEL_ variable a value of its kind")
     stack.push_async_callback(tracer.close)
+    _log().info("traces_on", protocol=spoken, sampler=tracer.sampler)
     return tracer
 
 
-def _warn(fix: str) -> None:
-    structlog.get_logger("app").warning("traces_off", fix=fix)
+def _fix(spoken: str, endpoint: str) -> str:
+    """Returns what is to be changed, "" for nothing."""
+    if spoken not in SPOKEN:
+        return f"set OTEL_EXPORTER_OTLP_PROTOCOL to {' or '.join(SPOKEN)}"
+    if spoken == "grpc" or not endpoint or _is_url(endpoint):
+        return ""
+    return f"write {ENDPOINTS[1]} as http://HOST:PORT"
+
+
+def _is_url(text: str) -> bool:
+    """True if it can be sent to.
+
+    >>> _is_url("https://collector:4318/v1/traces"), _is_url("collector:4318")
+    (True, False)
+    """
+    try:
+        url = urlsplit(text)
+        return url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
+
+
+def _off(fix: str) -> Tracer:
+    _log().warning("traces_off", fix=fix)
+    return NO_TRACER
+
+
+def _log() -> Any:
+    return structlog.get_logger("app")

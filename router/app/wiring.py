@@ -344,6 +344,7 @@ class _Wiring:
             feedback_rate=self._feedback_rate,
             settings=self._config.judging,
             always=bool(promise_settings_of(self._config)),
+            tracer=adapters.tracer,
         )
 
     def _sampler(self) -> PromptSampler | None:

@@ -13,18 +13,17 @@ from router.cli.cache import cache
 from router.cli.checking import check_config
 from router.cli.learner import learner
 from router.cli.policy import policy
+from router.cli.tenant_keys import COMMANDS as KEY_COMMANDS
 from router.cli.tenants import tenant
 from router.config import load_config
 from router.domain.errors import RouterError
 from router.tools.archive.command import explain, log
 from router.tools.calibrate.command import calibrate
+from router.tools.doctor.command import doctor
 from router.tools.evaluate.command import evaluate
 from router.tools.map.command import map_command
+from router.tools.options import CONFIG
 from router.tools.train.command import train
-
-CONFIG = click.option(
-    "--config", "config_path", required=True, type=click.Path(path_type=Path), help="YAML file"
-)
 
 
 class Commands(click.Group):
@@ -64,10 +63,13 @@ def fetch_model_command(directory: Path | None) -> None:
     click.echo(str(fetch_model(target=directory)))
 
 
+for of_keys in KEY_COMMANDS:
+    tenant.add_command(of_keys)
 for command in (
     cache,
     calibrate,
     check_config,
+    doctor,
     evaluate,
     explain,
     learner,

@@ -10,6 +10,7 @@ import click
 
 from router.cli.store import with_storage
 from router.config import load_config
+from router.tools.options import CONFIG
 
 if TYPE_CHECKING:  # brings numpy, for which `--help` need not wait
     from router.adapters.storage import Storage
@@ -32,7 +33,7 @@ def cache() -> None:
     help="the same out of a file, `-` for standard input",
 )
 @click.option("--all", "every", is_flag=True, help="all answers of the tenant")
-@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path))
+@CONFIG
 def purge(
     tenant: str, prompt: str | None, prompt_file: TextIO | None, config_path: Path, *, every: bool
 ) -> None:

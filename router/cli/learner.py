@@ -9,13 +9,13 @@ from pathlib import Path
 import click
 
 from router.config import load_config
+from router.tools.options import CONFIG, FILE, config_option
 
-FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group(invoke_without_command=True)
-@click.option("--config", "config_path", type=FILE, help="YAML file")
+@config_option(required=False)
 @click.pass_context
 def learner(context: click.Context, config_path: Path | None) -> None:
     """Learn only: for deployments in which routers do not."""
@@ -31,7 +31,7 @@ def learner(context: click.Context, config_path: Path | None) -> None:
 
 
 @learner.command()
-@click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
+@CONFIG
 @click.option("--log", "archive", type=FOLDER, help="an archive, instead of what the store holds")
 @click.option("--verify", is_flag=True, help="hold it against the newest snapshot, byte for byte")
 @click.option("--out", type=FILE, help="write the snapshot here")

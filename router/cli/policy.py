@@ -8,12 +8,13 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from router.config import load_config
 from router.domain import MS_PER_S
+from router.tools.options import CONFIG, JSON, moment, tell
 
 if TYPE_CHECKING:  # bring numpy and every driver, for which `--help` need not wait
     from router.app.administration import PolicyAdministration
@@ -22,8 +23,6 @@ if TYPE_CHECKING:  # bring numpy and every driver, for which `--help` need not w
     from router.domain.requests import PolicyListing
 
 T = TypeVar("T")
-FILE = click.Path(dir_okay=False, path_type=Path)
-CONFIG = click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
 WAIT = click.option(
     "--wait",
     "wait_s",
@@ -41,10 +40,15 @@ def policy() -> None:
 
 @policy.command("list")
 @CONFIG
-def list_policies(config_path: Path) -> None:
+@JSON
+def list_policies(config_path: Path, *, as_json: bool) -> None:
     """Print the champion, every challenger's gain over it, and what changed."""
     config = load_config(config_path, os.environ)
-    for line in _lines(_with_policies(config, lambda policies: policies.policies())):
+    listing = _with_policies(config, lambda policies: policies.policies())
+    if as_json:
+        tell(_document(listing))
+        return
+    for line in _lines(listing):
         click.echo(line)
 
 
@@ -89,6 +93,44 @@ def _with_policies(config: Config, use: Callable[[PolicyAdministration], Awaitab
             return await use(PolicyAdministration(config, storage))
 
     return asyncio.run(run())
+
+
+def _document(listing: PolicyListing) -> dict[str, Any]:
+    known = {found.member: found for found in listing.found}
+    return {
+        "champion": listing.champion,
+        "previous": listing.previous or None,
+        "snapshot_version": listing.version,
+        "policies": [
+            {
+                "name": name,
+                "policy": kind,
+                "role": _role(name, listing),
+                "gain": _gain(known.get(name)),
+            }
+            for name, kind in listing.kinds.items()
+        ],
+        "changes": [
+            {
+                "at": moment(change.at_ms),
+                "event": change.cause,
+                "move": change.move,
+                "by": change.by,
+                "before": change.before,
+                "champion": change.champion,
+                "refused": change.refused or None,
+                "gain": _gain(change.found),
+            }
+            for change in listing.changes
+        ],
+    }
+
+
+def _gain(found: GainFound | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    bounds = {"mean": found.gain, "low": found.low, "high": found.high}
+    return {**bounds, "events": found.events, "effective": found.effective}
 
 
 def _lines(listing: PolicyListing) -> list[str]:

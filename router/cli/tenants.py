@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import re
-import secrets
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from router.cli.store import with_storage
 from router.config import load_config
-from router.domain.tenants import (
-    NOT_OBSERVED,
-    Orphan,
-    Tenant,
-    TenantLimits,
-    TenantUsage,
-    hash_key,
-)
+from router.domain.errors import InvalidRequest
+from router.domain.tenancy import NAME, NAME_FIX, LimitsChange, TenantOperations
+from router.domain.tenants import Tenant, TenantLimits, TenantUsage
+from router.tools.options import CONFIG, JSON, tell
 
 if TYPE_CHECKING:  # brings numpy, for which `--help` need not wait
     from router.adapters.storage import Storage
-    from router.config import Config
-    from router.ports.state import TenantDirectory
 
 T = TypeVar("T")
-KEY_BYTES = 32
-MOST_RELEASED = 1_000
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+HINTS: Final = {"limits.arms": "--arm", "limits.observe": "--observe", "expires": "--expires-at"}
 
 
 def _name(_: click.Context, __: click.Parameter, value: str) -> str:
     if not NAME.fullmatch(value):
-        raise click.BadParameter("use lower-case letters, digits, '.', '_', '-' (64 at most)")
+        raise click.BadParameter(NAME_FIX)
     return value
 
 
@@ -48,11 +38,10 @@ def _finite(_: click.Context, __: click.Parameter, value: float | None) -> float
     return value
 
 
-CONFIG = click.option("--config", "config_path", required=True, type=click.Path(path_type=Path))
 TENANT = click.argument("name", callback=_name)
 
 
-def _limits(command: Callable[..., None]) -> Callable[..., None]:
+def limit_options(command: Callable[..., None]) -> Callable[..., None]:
     amount = click.FloatRange(min=0)
     count = click.IntRange(min=0)
     for option in (
@@ -73,6 +62,37 @@ def _limits(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def change_of(given: dict[str, Any]) -> LimitsChange:
+    every_arm, arms = given.pop("every_arm"), tuple(given.pop("arms"))
+    return LimitsChange(arms=() if every_arm else arms or None, **given)
+
+
+def with_tenants(
+    config_path: Path, use: Callable[[TenantOperations], Awaitable[T]], *, begun: bool = True
+) -> T:
+    """Use the store of a config. begun: as in `with_storage`."""
+    config = load_config(config_path, os.environ)
+
+    async def run(storage: Storage) -> T:
+        from router.app.tenant_administration import TenantAdministration  # noqa: PLC0415 - brings numpy
+
+        return await use(TenantAdministration(config, storage))
+
+    with _options_named():
+        return with_storage(config, run, begun=begun)
+
+
+@contextmanager
+def _options_named() -> Iterator[None]:
+    """Tell of a wrong option as click does."""
+    try:
+        yield
+    except InvalidRequest as error:
+        first = error.violations[0]
+        hint = HINTS.get(first.field, first.field)
+        raise click.BadParameter(first.description, param_hint=hint) from None
+
+
 @click.group()
 def tenant() -> None:
     """Who may call, and how much they may spend."""
@@ -81,70 +101,48 @@ def tenant() -> None:
 @tenant.command()
 @TENANT
 @CONFIG
-@_limits
-def create(name: str, config_path: Path, **given: Any) -> None:
-    """Make a tenant and print its key: it is shown this once."""
-    key, config = _new_key(), load_config(config_path, os.environ)
-    limits = _merged(TenantLimits(), given, config)
-    _with_directory(config, lambda d: d.create(Tenant(name, limits), hash_key(key)), begun=False)
-    click.echo(key)
-
-
-@tenant.command()
-@TENANT
-@CONFIG
-def rotate(name: str, config_path: Path) -> None:
-    """Print a new key; the old ones stop, on every router within five seconds."""
-    key, config = _new_key(), load_config(config_path, os.environ)
-    _with_directory(config, lambda d: d.rotate(name, hash_key(key)))
-    click.echo(key)
-
-
-@tenant.command()
-@TENANT
-@CONFIG
-def revoke(name: str, config_path: Path) -> None:
-    """Stop all keys of a tenant."""
-    _with_directory(load_config(config_path, os.environ), lambda d: d.revoke(name))
-
-
-@tenant.command()
-@TENANT
-@CONFIG
-@_limits
+@limit_options
 def limit(name: str, config_path: Path, **given: Any) -> None:
     """Change limits; those not named stay."""
-    config = load_config(config_path, os.environ)
-
-    async def change(directory: TenantDirectory) -> None:
-        found = await directory.show(name)
-        await directory.limit(name, _merged(found.limits, given, config))
-
-    _with_directory(config, change)
+    change = change_of(given)
+    with_tenants(config_path, lambda tenants: tenants.update(name, change))
 
 
 @tenant.command()
 @TENANT
 @CONFIG
-def show(name: str, config_path: Path) -> None:
+@JSON
+def show(name: str, config_path: Path, *, as_json: bool) -> None:
     """Print the limits of a tenant."""
-    found = _with_directory(load_config(config_path, os.environ), lambda d: d.show(name))
+    found = with_tenants(config_path, lambda tenants: tenants.show(name))
+    if as_json:
+        tell(_document(found))
+        return
     for column, text in _row(found.limits).items():
         click.echo(f"{column}: {text}")
 
 
 @tenant.command("list")
 @CONFIG
-def list_tenants(config_path: Path) -> None:
+@JSON
+def list_tenants(config_path: Path, *, as_json: bool) -> None:
     """Print every tenant and its limits, revoked ones included."""
-    found = _with_directory(load_config(config_path, os.environ), lambda d: d.list())
+    found = with_tenants(config_path, lambda tenants: tenants.tenants())
+    if as_json:
+        tell({"tenants": [_document(each) for each in found]})
+        return
+    heads = ["name", *(field.name.replace("_", " ") for field in fields(TenantLimits))]
+    print_table(heads, [[each.name, *_row(each.limits).values()] for each in found])
+
+
+def print_table(heads: list[str], rows: list[list[str]]) -> None:
+    """Print a table that cuts nothing off."""
     from rich.console import Console  # noqa: PLC0415 - the other commands print plain lines
     from rich.table import Column, Table  # noqa: PLC0415 - the same
 
-    heads = ["name", *(field.name.replace("_", " ") for field in fields(TenantLimits))]
     table = Table(*(Column(head, overflow="fold") for head in heads))
-    for each in found:
-        table.add_row(each.name, *_row(each.limits).values())
+    for row in rows:
+        table.add_row(*row)
     Console().print(table)
 
 
@@ -157,21 +155,65 @@ def usage(name: str, config_path: Path, *, as_json: bool) -> None:
 
     Days and months are those of UTC. Orphans are reservations whose router died.
     """
-
-    async def read(storage: Storage) -> tuple[Tenant, TenantUsage]:
-        found = await storage.tenants.show(name)
-        return found, await storage.quota.usage(found)
-
-    found, used = with_storage(load_config(config_path, os.environ), read)
-    told = _told(found.limits, used)
+    found, used = with_tenants(config_path, lambda tenants: tenants.usage(name))
+    told = _used(found.limits, used)
     if as_json:
-        click.echo(json.dumps(told))
+        tell({"name": name, **told})
         return
     for column, value in told.items():
         click.echo(f"{column}: {_shown(value)}")
 
 
-def _told(limits: TenantLimits, used: TenantUsage) -> dict[str, float | None]:
+@tenant.command()
+@TENANT
+@CONFIG
+@JSON
+@click.option("--yes", is_flag=True, help="do not ask")
+def delete(name: str, config_path: Path, *, as_json: bool, yes: bool) -> None:
+    """Remove a tenant: its keys, its limits and quotas, its cached answers.
+
+    Another tenant of the name begins with an untouched budget. Prints what remains, and why.
+    """
+    if not yes:
+        _, used = with_tenants(config_path, lambda tenants: tenants.usage(name))
+        spent = f"{used.monthly_usd:.6f} USD spent this month"
+        click.confirm(f"Delete the tenant {name} ({spent})?", abort=True, err=True)
+    done = with_tenants(config_path, lambda tenants: tenants.delete(name))
+    if as_json:
+        remains = [{"what": each.what, "why": each.why} for each in done.remains]
+        gone = {"keys": done.keys, "cached_answers": done.cached_answers}
+        tell({"name": name, **gone, "under_way": done.under_way, "remains": remains})
+        return
+    click.echo(f"{name} deleted: {done.keys} keys, {done.cached_answers} cached answers")
+    for each in done.remains:
+        click.echo(f"remains: {each.what}: {each.why}")
+
+
+@tenant.command()
+@TENANT
+@CONFIG
+def release(name: str, config_path: Path) -> None:
+    """Settle what is reserved by routers that died.
+
+    Running routers do so within about a minute. Each is charged one typical answer. What a living
+    router reserved, or a Decide whose outcome can still be reported, stays.
+    """
+    orphans = with_tenants(config_path, lambda tenants: tenants.release(name))
+    reserved_usd = sum(orphan.reserved_usd for orphan in orphans)
+    charged_usd = sum(orphan.charged_usd for orphan in orphans)
+    click.echo(
+        f"{len(orphans)} settled: {reserved_usd:.6f} USD were reserved, {charged_usd:.6f} charged"
+    )
+
+
+def _document(found: Tenant) -> dict[str, Any]:
+    """None: unlimited, every arm, or as the config says."""
+    limits = found.limits
+    told = {f.name: getattr(limits, f.name) or None for f in fields(TenantLimits)}
+    return {"name": found.name, **told, "arms": list(limits.arms) or None}
+
+
+def _used(limits: TenantLimits, used: TenantUsage) -> dict[str, float | None]:
     """None: unlimited."""
     left = used.left
     return {
@@ -182,6 +224,8 @@ def _told(limits: TenantLimits, used: TenantUsage) -> dict[str, float | None]:
         "daily_usd_left": left.daily_usd,
         "monthly_usd": limits.monthly_usd or None,
         "monthly_usd_left": left.monthly_usd,
+        "requests_daily": used.requests_daily,
+        "requests_monthly": used.requests_monthly,
         "requests_per_minute": limits.requests_per_minute or None,
         "requests_left": left.requests,
         "tokens_per_minute": limits.tokens_per_minute or None,
@@ -198,60 +242,8 @@ def _shown(value: float | None) -> str:
     return f"{value:.6f}" if isinstance(value, float) else str(value)
 
 
-@tenant.command()
-@TENANT
-@CONFIG
-def release(name: str, config_path: Path) -> None:
-    """Settle what is reserved by routers that died.
-
-    Running routers do so within about a minute. Each is charged one typical answer. What a living
-    router reserved, or a Decide whose outcome can still be reported, stays.
-    """
-
-    async def settle(storage: Storage) -> Sequence[Orphan]:
-        await storage.tenants.show(name)
-        settled: list[Orphan] = []
-        while found := await storage.quota.settle_orphans(MOST_RELEASED, tenant=name):
-            settled += found
-        return settled
-
-    orphans = with_storage(load_config(config_path, os.environ), settle)
-    reserved_usd = sum(orphan.reserved_usd for orphan in orphans)
-    charged_usd = sum(orphan.charged_usd for orphan in orphans)
-    click.echo(
-        f"{len(orphans)} settled: {reserved_usd:.6f} USD were reserved, {charged_usd:.6f} charged"
-    )
-
-
 def _row(limits: TenantLimits) -> dict[str, str]:
     texts = {f.name: str(getattr(limits, f.name) or "unlimited") for f in fields(TenantLimits)}
     shown = {"arms": ", ".join(limits.arms) or "all", "observe": limits.observe or "as configured"}
     shown["degraded"] = limits.degraded or "yes without a budget"
     return texts | shown
-
-
-def _merged(limits: TenantLimits, given: dict[str, Any], config: Config) -> TenantLimits:
-    every_arm = given.pop("every_arm")
-    _known(given["arms"], config, "--arm")
-    if (given["observe"] or NOT_OBSERVED) != NOT_OBSERVED:
-        _known([given["observe"]], config, "--observe")
-    named = {key: value for key, value in given.items() if value not in (None, ())}
-    if every_arm:
-        named["arms"] = ()
-    return replace(limits, **named)
-
-
-def _known(arms: Iterable[str], config: Config, option: str) -> None:
-    if unknown := set(arms) - set(config.arms):
-        names = ", ".join(config.arms)
-        raise click.BadParameter(f"{min(unknown)} is no arm: choose of {names}", param_hint=option)
-
-
-def _new_key() -> str:
-    return f"ar_{secrets.token_urlsafe(KEY_BYTES)}"
-
-
-def _with_directory(
-    config: Config, use: Callable[[TenantDirectory], Awaitable[T]], *, begun: bool = True
-) -> T:
-    return with_storage(config, lambda storage: use(storage.tenants), begun=begun)

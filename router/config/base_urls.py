@@ -21,7 +21,7 @@ _VERTEX: Final = {
     )
 }
 _KNOWN: Final[Mapping[str, _Paths]] = {
-    "api.openai.com": {"openai": ("/v1",)},
+    "api.openai.com": {"openai": ("/v1",), "responses": ("/v1",)},
     "api.anthropic.com": {"anthropic": ("",), "openai": ("/v1",)},
     "generativelanguage.googleapis.com": {"gemini": ("",), "openai": ("/v1beta/openai",)},
     "aiplatform.googleapis.com": _VERTEX,
@@ -57,7 +57,7 @@ _KNOWN: Final[Mapping[str, _Paths]] = {
 }
 _BY_SUFFIX: Final[Mapping[str, _Paths]] = {
     "-aiplatform.googleapis.com": _VERTEX,
-    ".openai.azure.com": {"openai": _AZURE},
+    ".openai.azure.com": {"openai": _AZURE, "responses": _AZURE[:1]},
     ".cognitiveservices.azure.com": {"openai": _AZURE},
     ".services.ai.azure.com": {"openai": _AZURE, "anthropic": ("/anthropic",)},
 }
@@ -76,6 +76,7 @@ APPENDED_PATHS: Final[Mapping[str, str]] = {
     "openai": "/chat/completions",
     "anthropic": "/v1/messages",
     "gemini": "/v1beta/models/MODEL:generateContent",
+    "responses": "/responses",
 }
 """Path that a protocol appends to a base URL; a protocol without an entry has no rules here."""
 
@@ -145,7 +146,9 @@ def _by_rule(provider: str, path: str) -> str:
         return "write each part of the path once"
     if provider != "openai" and _ENDS_IN_VERSION.search(path):
         return f"leave out the version at its end: {called} is appended to it"
-    if provider == "openai" and not (_HAS_VERSION.search(path) or path.endswith(_UNVERSIONED)):
+    if provider in ("openai", "responses") and not (
+        _HAS_VERSION.search(path) or path.endswith(_UNVERSIONED)
+    ):
         return (
             "add the version that most servers want at its end, such as /v1: "
             f"{called} is appended to it"

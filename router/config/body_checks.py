@@ -69,7 +69,7 @@ def _limits(name: str) -> bool:
 
 
 def _protocol(deployment: dict[str, Any], path: Path) -> Found:
-    if deployment.get("provider") in ("anthropic", "gemini"):
+    if deployment.get("provider") in ("anthropic", "gemini", "responses"):
         for key in OPENAI_ONLY:
             if deployment.get(key) not in (None, "auto"):
                 yield (*path, key), "take it out: the protocol has one way, and it is used"

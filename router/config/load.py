@@ -73,6 +73,13 @@ def doubts_of(config: Config, path: FilePath, env: Mapping[str, str]) -> list[Co
     return _problems(lint(config, keys_of(config, env)), document, str(path))
 
 
+def placed(error: ConfigInvalid, path: FilePath) -> ConfigInvalid:
+    """Returns the error with the file and the lines that its keys stand on."""
+    document = _document(_text_of(path), str(path))
+    found = [(tuple(problem.key.split(".")), problem.fix) for problem in error.problems]
+    return ConfigInvalid(*_problems(found, document, str(path)))
+
+
 def _problems(
     found: Iterable[tuple[Path, str]], document: Document, file: str
 ) -> list[ConfigProblem]:

@@ -46,6 +46,17 @@ PromptCaching = Annotated[
 GateName = Literal["learned", "agreement", "rules"]
 
 
+class TlsSection(ConfigSection):
+    """TLS of the gRPC and HTTP APIs. Changed files are put in place without a restart."""
+
+    certificate: Path
+    """PEM file of the certificate and its chain, its own first."""
+    key: Path
+    """PEM file of the certificate's private key, without a password."""
+    client_ca: Path | None = None
+    """PEM file of the authorities whose clients may call, and nobody else; unset: anyone may."""
+
+
 class ServerSection(ConfigSection):
     """The address of the API, its limits, and how changes of this file are picked up."""
 
@@ -55,6 +66,8 @@ class ServerSection(ConfigSection):
     """Port of the gRPC API; 0 picks a free one."""
     http_port: Port | None = None
     """Port of the HTTP API; 0 picks a free one. Unset: there is none."""
+    tls: TlsSection | None = None
+    """TLS of both APIs; unset: they speak in the clear. Metrics always do."""
     metrics_port: Port = 9480
     """Port of the Prometheus metrics, the embedded learner's on the next; 0 picks a free one."""
     tenant_metrics: Annotated[int, Field(ge=0, le=1_000)] = 0
@@ -76,6 +89,9 @@ class ServerSection(ConfigSection):
     """Time that a caller has to send a request."""
     stall_ms: Count = 20_000
     """Time that a caller has to read one message of a stream."""
+    ping_ms: Count = 15_000
+    """Silence after which a stream over HTTP is given a sign of life; what fails after one is
+    told by an event in place of a status."""
     max_connection_age_ms: Count | None = None
     """Age at which a connection is asked to close, so that clients find new replicas; calls on it
     have `drain_ms` to end. Unset: connections stay."""
@@ -83,7 +99,8 @@ class ServerSection(ConfigSection):
     """Time that calls under way have to end after SIGTERM; unset: the longest `timeout_ms` of a
     deployment and five seconds."""
     reload_ms: Annotated[int, Field(ge=100, le=60_000, strict=True)] = 2_000
-    """How often this file, and the files of keys, authorities and map it names, are looked at."""
+    """How often this file, and the files of keys, certificates, authorities and map it names, are
+    looked at."""
 
 
 class PriceSection(ConfigSection):

@@ -14,6 +14,7 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
     "gemini": "https://generativelanguage.googleapis.com",
+    "responses": "https://api.openai.com/v1",
 }
 """The protocols that providers speak, each with its default base URL. The adapter of a protocol is
 the module of its name in `router.adapters.providers`.

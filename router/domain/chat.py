@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
+
+from msgspec import UNSET, UnsetType, json
 
 BYTES_PER_TOKEN: Final = 3
 TOKENS_PER_IMAGE: Final = 1_600
@@ -147,12 +149,40 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """A request as its caller wrote it, for providers that speak the caller's protocol.
+
+    protocol: a name of `PROVIDERS`, or `RESPONSES`. body: JSON without the router's own fields.
+    extras: JSON of what a chat has no place for, in one order; "" for nothing. headers: those of
+    the protocol.
+    """
+
+    protocol: str
+    body: bytes
+    extras: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+RESPONSES: Final = "responses"
+WRITTEN_BY: Final = "router_model"
+"""Field of a block of thinking: which model wrote it, where it came through here."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
+    """original: unset where the caller spoke no provider's protocol; it tells no more than it."""
+
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
     response_format: ResponseFormat = field(default_factory=ResponseFormat)
     sampling: Sampling = field(default_factory=Sampling)
+    original: Original | UnsetType = UNSET
+
+    @property
+    def extras(self) -> str:
+        """What `original` holds beyond the other fields, "" for nothing."""
+        return "" if self.original is UNSET else self.original.extras
 
     @property
     def prompt(self) -> str:
@@ -220,11 +250,11 @@ class ChatRequest:
 
     @property
     def input_bytes(self) -> int:
-        """Bytes of all texts, calls, schemas and opaque parts; images are none of them."""
+        """Bytes of all texts, calls, schemas, opaque parts and extras; images are none of them."""
         texts = [m.text for m in self.messages]
         texts += [c.arguments for m in self.messages for c in m.tool_calls]
         texts += [t.description + t.parameters for t in self.tools]
-        return _bytes_of([*texts, self.response_format.schema]) + self._opaque_bytes
+        return _bytes_of([*texts, self.response_format.schema, self.extras]) + self._opaque_bytes
 
     @property
     def _opaque_bytes(self) -> int:
@@ -262,8 +292,25 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What an answer holds in its provider's protocol beyond text and calls.
+
+    protocol: a name of `PROVIDERS`. data: a JSON object. characters, calls: of the answer, before
+    it. It is handed to callers of the protocol alone.
+    """
+
+    protocol: str
+    data: bytes
+    characters: int = 0
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer. mean_logprob: mean natural log-probability of its tokens, when offered."""
+    """A whole answer. mean_logprob: mean natural log-probability of its tokens, when offered.
+
+    beside: unset where its caller spoke no protocol of a provider.
+    """
 
     text: str
     finish_reason: FinishReason
@@ -273,11 +320,15 @@ class Answer:
     mean_logprob: float | None = None
     refusal: bool = False
     opaque: tuple[OpaquePart, ...] = ()
+    beside: tuple[Beside, ...] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
+    """A piece of an answer's text. refusal: of the words that refuse to answer."""
+
     text: str
+    refusal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +341,7 @@ class ToolCallDelta:
     arguments: str = ""
 
 
-Delta: TypeAlias = TextDelta | ToolCallDelta
+Delta: TypeAlias = TextDelta | ToolCallDelta | Beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,9 +357,40 @@ class Unseen:
     counted: Usage = Usage()
 
 
-def deltas_of(answer: Answer) -> Iterator[Delta]:
-    """A whole answer in the form of a stream."""
-    if answer.text:
-        yield TextDelta(answer.text)
-    for index, call in enumerate(answer.tool_calls):
+def deltas_of(answer: Answer, chat: ChatRequest) -> Iterator[Delta]:
+    """A whole answer in the form of a stream, for the caller of a chat."""
+    is_own = chat.original is not UNSET
+    return (item for item in in_order(answer) if is_own or not isinstance(item, Beside))
+
+
+def without_id(answer: Answer) -> Answer:
+    """Returns an answer that others may get too: its provider's id is of one alone."""
+    if answer.beside is UNSET or not answer.beside:
+        return answer
+    first, *rest = answer.beside
+    told = json.decode(first.data, type=dict[str, Any])
+    for each in (told, told.get("message") or {}, told.get("response") or {}):
+        each.pop("id", None)
+    return replace(answer, beside=(replace(first, data=json.encode(told)), *rest))
+
+
+def in_order(answer: Answer) -> Iterator[Delta]:
+    """Yields text, calls and what stands beside them as they were written."""
+    said, called = 0, 0
+    for beside in () if answer.beside is UNSET else answer.beside:
+        yield from _said(answer, said, beside.characters)
+        yield from _called(answer, called, beside.calls)
+        said, called = max(said, beside.characters), max(called, beside.calls)
+        yield beside
+    yield from _said(answer, said, len(answer.text))
+    yield from _called(answer, called, len(answer.tool_calls))
+
+
+def _said(answer: Answer, begin: int, end: int) -> Iterator[Delta]:
+    if begin < min(end, len(answer.text)):
+        yield TextDelta(answer.text[begin:end], answer.refusal)
+
+
+def _called(answer: Answer, begin: int, end: int) -> Iterator[Delta]:
+    for index, call in enumerate(answer.tool_calls[begin:end], start=begin):
         yield ToolCallDelta(index, call.id, call.name, call.arguments)

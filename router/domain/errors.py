@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from router.domain.chat import Usage
 
-if TYPE_CHECKING:  # the help of the commands need not wait for what records are made of
+if TYPE_CHECKING:  # brings numpy, for which `--help` need not wait
     from router.domain.records import DecisionRecord
 
 
@@ -76,6 +76,12 @@ class Unauthenticated(RouterError):
     reason = "UNAUTHENTICATED"
 
 
+class KeyExpired(Unauthenticated):
+    """The key was this tenant's, and its time is over."""
+
+    reason = "KEY_EXPIRED"
+
+
 class DecisionNotFound(RouterError):
     """Unknown, expired or another tenant's (is_foreign): the caller can't tell which."""
 
@@ -104,6 +110,18 @@ class PolicyUnknown(RouterError):
 
 class TenantExists(RouterError):
     reason = "TENANT_EXISTS"
+
+
+class KeyNotFound(RouterError):
+    """The tenant has no key of this id, or several that begin so."""
+
+    reason = "KEY_NOT_FOUND"
+
+
+class TooManyKeys(RouterError):
+    """The tenant has as many keys as one may have."""
+
+    reason = "TOO_MANY_KEYS"
 
 
 class FeedbackConflict(RouterError):

@@ -6,9 +6,10 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
+from msgspec import UNSET
 
 from router.domain.canonical import MOST_CHARS, canonical
 from router.domain.catalog import Catalog
@@ -194,8 +195,9 @@ def cache_key(tenant: str, chat: ChatRequest, weights: WeightOverrides | None = 
     weights: who asks for others is answered by other arms, so they tell requests apart.
     """
     plain = canonical(chat.prompt) if is_prose(chat) else None
+    chat, *extras = _told(chat)
     rest = replace(chat, messages=_without_prompt(chat.messages))
-    weighed = () if weights in (None, WeightOverrides()) else (weights,)
+    weighed = [*extras, *(() if weights in (None, WeightOverrides()) else (weights,))]
     return CacheKey(
         tenant=tenant,
         exact=_digest(tenant, _trimmed(chat), *weighed),
@@ -228,7 +230,17 @@ def _last_user(messages: Sequence[Message]) -> int:
 
 def request_digest(chat: ChatRequest, *more: object) -> str:
     """Returns the digest that two requests with one idempotency key must share."""
-    return _digest(chat, *more)
+    return _digest(*_told(chat), *more)
+
+
+def _told(chat: ChatRequest) -> tuple[Any, ...]:
+    """Returns what tells a chat from others: its form at the door is not a part of it."""
+    if chat.original is UNSET:
+        return (chat,)
+    bare = replace(chat, original=UNSET)
+    if not chat.original.extras and not chat.original.headers:
+        return (bare,)
+    return bare, (chat.original.protocol, chat.original.extras, chat.original.headers)
 
 
 def _without_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -38,8 +39,11 @@ class TenantLimits:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
+    """valid_s: how long the key that it was found by still works."""
+
     name: str
     limits: TenantLimits = field(default_factory=TenantLimits)
+    valid_s: float = field(default=math.inf, compare=False)
 
 
 LEASE_S: Final = 45
@@ -92,15 +96,18 @@ class TenantUsage:
     """What a tenant has used. Spent and reserved money are told apart.
 
     left: counts what is reserved as used. reservations: how many, orphans among them included.
+    requests_daily, requests_monthly: requests that were let in.
     """
 
     daily_usd: float
     monthly_usd: float
     reserved_usd: float
     left: QuotaLeft
-    reservations: int
-    orphans: int
-    orphaned_usd: float
+    reservations: int = 0
+    orphans: int = 0
+    orphaned_usd: float = 0.0
+    requests_daily: int = 0
+    requests_monthly: int = 0
 
 
 @dataclass(frozen=True, slots=True)

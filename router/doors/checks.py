@@ -1,16 +1,25 @@
-"""How much a request may hold, and what is wrong with it, every field at once."""
+"""How much a request may hold and how many may come, and what is wrong with one, all at once."""
 
 from __future__ import annotations
 
 import math
 import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
-from router.domain.errors import FieldViolation, InvalidRequest
+from router.domain import MS_PER_S
+from router.domain.errors import FieldViolation, InvalidRequest, QuotaExceeded
+from router.domain.tenants import Tenant
 from router.doors.schemas import is_schema
 from router.runtime.draft import MOST_PATTERN_CHARACTERS
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+REQUESTS: Final = "requests_per_minute"
+REMEMBERED_TENANTS = 10_000
+MINUTE_S: Final = 60.0
 
 MAX_TOLD = 16
 """Violations in one status: gRPC metadata holds 8 KiB, and more than that hides them all."""
@@ -84,3 +93,70 @@ class Violations:
         more = len(self._found) - MAX_TOLD
         rest = [FieldViolation("request", f"and {more} more: mend these first")] if more > 0 else []
         return self._found[:MAX_TOLD] + rest
+
+
+@dataclass(slots=True)
+class _Rate:
+    """limit: as the tenant had it. left: requests that may still be read, as of `at_s`."""
+
+    limit: int
+    left: float
+    at_s: float
+    refused_until_s: float = 0.0
+
+    @property
+    def most(self) -> int:
+        return reads_per_minute(self.limit)
+
+
+class RateMemory:
+    """Refuses a tenant over its requests a minute before its request is read.
+
+    The store counts the requests. Here it is known until when it refuses more of them, and how
+    many were read in the last minute, good or bad: those it is never asked about cost time as well.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._rates: OrderedDict[str, _Rate] = OrderedDict()
+
+    def check(self, tenant: Tenant) -> None:
+        """Count one request. Raises QuotaExceeded."""
+        if not tenant.limits.requests_per_minute:
+            return
+        rate, now_s = self._rate(tenant), self._clock()
+        rate.left = min(rate.most, rate.left + (now_s - rate.at_s) * rate.most / MINUTE_S)
+        rate.at_s = now_s
+        wait_s = max(rate.refused_until_s - now_s, (1 - rate.left) * MINUTE_S / rate.most)
+        if wait_s > 0:
+            raise QuotaExceeded(
+                f"the quota {REQUESTS} is used up: try again later or have it raised",
+                quota=REQUESTS,
+                subject=tenant.name,
+                retry_after_ms=max(1, int(wait_s * MS_PER_S)),
+            )
+        rate.left -= 1
+
+    def refused(self, tenant: Tenant, error: QuotaExceeded) -> None:
+        """Remember what the store said: until then it says the same."""
+        if error.quota == REQUESTS:
+            wait_s = min(error.retry_after_ms / MS_PER_S, MINUTE_S)
+            self._rate(tenant).refused_until_s = self._clock() + wait_s
+
+    def _rate(self, tenant: Tenant) -> _Rate:
+        limit = tenant.limits.requests_per_minute
+        rate = self._rates.get(tenant.name)
+        if rate is None or rate.limit != limit:
+            rate = self._rates[tenant.name] = _Rate(limit, reads_per_minute(limit), self._clock())
+            if len(self._rates) > REMEMBERED_TENANTS:
+                self._rates.popitem(last=False)
+        return rate
+
+
+def reads_per_minute(limit: int) -> int:
+    """Requests read in a minute of a tenant that may make `limit`: some will be mistakes.
+
+    >>> reads_per_minute(1), reads_per_minute(600)
+    (12, 1210)
+    """
+    return 2 * limit + 10

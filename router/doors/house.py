@@ -1,21 +1,30 @@
-"""What one tenant may take of the door: calls, bytes of requests, and requests a minute."""
+"""Every call at any door: what is told of it, and how much of them there may be at once."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Final, TypeVar
+from uuid import uuid4
 
-from router.domain import MS_PER_S
-from router.domain.errors import Overloaded, QuotaExceeded
+import structlog
+
+from router.domain.errors import Overloaded, QuotaExceeded, RouterError
+from router.domain.records import DecisionRecord
+from router.domain.requests import known_request_id, known_trace_id
 from router.domain.tenants import Tenant
+from router.doors.checks import RateMemory
+from router.ports.observer import NO_SPAN, Span, Tracer
 from router.runtime.fair_queue import BUSY_RETRY_MS, FairQueue, FairShares
 
-REQUESTS: str = "requests_per_minute"
+REQUEST_ID: Final = "x-request-id"
+TRACE_PARENT: Final = "traceparent"
+CANCELLED: Final = "CANCELLED"
+INTERNAL: Final = "INTERNAL"
+Observe = Callable[[str, str, float], None]
 METERED = frozenset(
     [
         "Complete",
@@ -32,10 +41,116 @@ MESSAGES_HELD = 16
 """Requests of the greatest size that may be held at once, where the config says nothing: one
 takes about four times its size once it is decoded, converted and sent on.
 """
-REMEMBERED_TENANTS = 10_000
-MINUTE_S = 60.0
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class DoorCall:
+    """A call under way, as log, trace and metrics tell of it.
+
+    code: OK, or the reason of its error. status: that of its protocol. record: what was decided.
+    """
+
+    method: str
+    began_s: float
+    request_id: str
+    trace_id: str
+    span: Span
+    code: str = "OK"
+    status: str | int = "OK"
+    tenant: str = ""
+    decision_id: str = ""
+    record: DecisionRecord | None = None
+
+    def note(self, record: DecisionRecord) -> None:
+        self.decision_id, self.record = record.id, record
+
+    def failed(self, error: RouterError, status: str | int) -> None:
+        self.code, self.status = error.reason, status
+        if error.record is not None:
+            self.record = error.record
+        self.decision_id = error.metadata.get("decision_id", self.decision_id)
+
+
+class CallBook:
+    """Knows the calls under way at one door, and tells of each that has ended.
+
+    door: the name of its logger. observe(method, code, seconds) is told of every call.
+    """
+
+    def __init__(self, door: str, observe: Observe, tracer: Tracer) -> None:
+        self._observe = observe
+        self._tracer = tracer
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._log = structlog.get_logger(door)
+        self.is_cut = False
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that were begun and have not ended, those that are being refused among them."""
+        return len(self._under_way)
+
+    def cut(self) -> None:
+        """End every call under way; each tells its caller why."""
+        self.is_cut = True
+        for task in self._under_way:
+            task.cancel()
+
+    async def idle(self) -> None:
+        """Returns when no call is under way."""
+        await self._idle.wait()
+
+    def enter(self) -> asyncio.Task[Any]:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a door runs each call in one
+        self._under_way.add(task)
+        self._idle.clear()
+        return task
+
+    def leave(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not self._under_way:
+            self._idle.set()
+
+    def begin(self, method: str, span: str, given: Mapping[str, str]) -> DoorCall:
+        """span: its name, "" for none. given: what it carries beside its body, lower-case names."""
+        traced = self._tracer.request(span, given) if span else NO_SPAN
+        return DoorCall(
+            method,
+            time.perf_counter(),
+            known_request_id(given.get(REQUEST_ID, "")) or uuid4().hex,
+            traced.trace_id or known_trace_id(given.get(TRACE_PARENT, "")),
+            traced,
+        )
+
+    def end(self, call: DoorCall) -> None:
+        """Tell of it once its answer has gone out."""
+        seconds = time.perf_counter() - call.began_s
+        asyncio.get_running_loop().call_soon(self._tell, call, seconds)
+
+    def internal(self, call: DoorCall, error: Exception) -> str:
+        """Returns the id of an error outside the tree, which the log names by its type."""
+        call.code, error_id = INTERNAL, uuid4().hex
+        self._log.error("internal", error=type(error).__name__, error_id=error_id)
+        return error_id
+
+    def _tell(self, call: DoorCall, seconds: float) -> None:
+        self._observe(call.method, call.code, seconds)
+        call.span.ended(call.code, call.status, call.record)
+        self._log.info(
+            "call",
+            method=call.method,
+            code=call.code,
+            tenant=call.tenant,
+            decision_id=call.decision_id,
+            latency_ms=round(seconds * 1_000, 2),
+            request_id=call.request_id,
+            trace_id=call.trace_id,
+            **({} if call.record is None else call.record.line()),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,70 +233,3 @@ class House:
 
 def _full() -> Overloaded:
     return Overloaded("too many requests in flight", retry_after_ms=BUSY_RETRY_MS)
-
-
-@dataclass(slots=True)
-class _Rate:
-    """limit: as the tenant had it. left: requests that may still be read, as of `at_s`."""
-
-    limit: int
-    left: float
-    at_s: float
-    refused_until_s: float = 0.0
-
-    @property
-    def most(self) -> int:
-        return reads_per_minute(self.limit)
-
-
-class RateMemory:
-    """Refuses a tenant over its requests a minute before its request is read.
-
-    The store counts the requests. Here it is known until when it refuses more of them, and how
-    many were read in the last minute, good or bad: those it is never asked about cost time as well.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._rates: OrderedDict[str, _Rate] = OrderedDict()
-
-    def check(self, tenant: Tenant) -> None:
-        """Count one request. Raises QuotaExceeded."""
-        if not tenant.limits.requests_per_minute:
-            return
-        rate, now_s = self._rate(tenant), self._clock()
-        rate.left = min(rate.most, rate.left + (now_s - rate.at_s) * rate.most / MINUTE_S)
-        rate.at_s = now_s
-        wait_s = max(rate.refused_until_s - now_s, (1 - rate.left) * MINUTE_S / rate.most)
-        if wait_s > 0:
-            raise QuotaExceeded(
-                f"the quota {REQUESTS} is used up: try again later or have it raised",
-                quota=REQUESTS,
-                subject=tenant.name,
-                retry_after_ms=max(1, int(wait_s * MS_PER_S)),
-            )
-        rate.left -= 1
-
-    def refused(self, tenant: Tenant, error: QuotaExceeded) -> None:
-        """Remember what the store said: until then it says the same."""
-        if error.quota == REQUESTS:
-            wait_s = min(error.retry_after_ms / MS_PER_S, MINUTE_S)
-            self._rate(tenant).refused_until_s = self._clock() + wait_s
-
-    def _rate(self, tenant: Tenant) -> _Rate:
-        limit = tenant.limits.requests_per_minute
-        rate = self._rates.get(tenant.name)
-        if rate is None or rate.limit != limit:
-            rate = self._rates[tenant.name] = _Rate(limit, reads_per_minute(limit), self._clock())
-            if len(self._rates) > REMEMBERED_TENANTS:
-                self._rates.popitem(last=False)
-        return rate
-
-
-def reads_per_minute(limit: int) -> int:
-    """Requests read in a minute of a tenant that may make `limit`: some will be mistakes.
-
-    >>> reads_per_minute(1), reads_per_minute(600)
-    (12, 1210)
-    """
-    return 2 * limit + 10

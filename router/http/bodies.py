@@ -20,12 +20,17 @@ MOST_DEPTH: Final = 64
 MOST_VALUES: Final = 50_000
 # An open text takes all that is left: tried again from each quote in it, that takes for ever.
 _MARKS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+["\\]?|[{}\[\],]', re.DOTALL)
+CHARSETS: Final = frozenset((b"utf-8", b"utf8", b"us-ascii"))
+_CHARSET: Final = re.compile(rb"charset\s*=\s*\"?([^\s;\"]*)")
 _STEPS: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 
 
 def check_content_type(headers: Mapping[bytes, bytes]) -> None:
     """Raises WrongContentType."""
-    kind = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+    kind, _, parameters = headers.get(b"content-type", b"").lower().partition(b";")
+    kind = kind.strip()
+    if not CHARSETS.issuperset(_CHARSET.findall(parameters)):
+        raise WrongContentType(FieldViolation("content-type", "send JSON in UTF-8"))
     if kind != b"application/json" and not kind.endswith(b"+json"):
         raise WrongContentType(FieldViolation("content-type", "send application/json"))
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
@@ -68,17 +73,22 @@ async def _rest(message: Any, receive: Receive, most: int) -> bytes:
 
 def decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
     """Returns the typed value. Raises InvalidRequest, which names the first place of a mistake."""
+    return decoded_twice(body, decode)[0]
+
+
+def decoded_twice(body: bytes, decode: Callable[[bytes], T]) -> tuple[T, Any]:
+    """Returns the typed value, and beside it all that was sent. Raises as `decoded`."""
     check_shape(body)
     try:
         read = decode(body)
-        json.loads(body, object_pairs_hook=_unique)
+        plain = json.loads(body, object_pairs_hook=_unique)
     except msgspec.ValidationError as error:
         raise InvalidRequest(_violation(str(error))) from None
     except _TwiceError as error:
         raise InvalidRequest(FieldViolation(error.name, "name every key once")) from None
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise InvalidRequest(FieldViolation("request", "send one JSON object in UTF-8")) from None
-    return read
+    return read, plain
 
 
 def _too_large(most: int) -> BodyTooLarge:
@@ -90,9 +100,11 @@ class _TwiceError(Exception):
         self.name = name[:64]
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> None:
-    if len(pairs) > 1 and len({name for name, _ in pairs}) < len(pairs):
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
         raise _TwiceError(Counter(name for name, _ in pairs).most_common(1)[0][0])
+    return found
 
 
 def check_shape(body: bytes) -> None:

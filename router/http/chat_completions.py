@@ -96,7 +96,7 @@ class WireStreamOptions(msgspec.Struct):
 
 
 class ChatCompletionBody(msgspec.Struct):
-    """The fields that are read; see `NAMED` for those that are refused, all others pass unread."""
+    """The fields that are read; all others pass unread."""
 
     model: str
     messages: list[WireMessage]
@@ -112,12 +112,8 @@ class ChatCompletionBody(msgspec.Struct):
     stop: str | list[str] | None = None
     seed: int | None = None
     n: int | None = None
-    logprobs: bool | None = None
     metadata: dict[str, str] | None = None
-    functions: list[Object] | None = None
     modalities: list[str] | None = None
-    audio: Object | None = None
-    web_search_options: Object | None = None
 
 
 decode_chat = msgspec.json.Decoder(ChatCompletionBody).decode
@@ -156,10 +152,6 @@ class ChatCompletionReader:
     def _refuse_unserved(self, body: ChatCompletionBody) -> None:
         require = self._found.require
         require(body.n in (None, MOST_CHOICES), "n", "send 1: one answer is given")
-        require(not body.logprobs, "logprobs", "leave it out: answers come without")
-        require(not body.functions, "functions", "send tools in their place")
-        require(not body.audio, "audio", "leave it out: answers are text")
-        require(not body.web_search_options, "web_search_options", "leave it out")
         text_alone = body.modalities in (None, [], ["text"])
         require(text_alone, "modalities", 'send ["text"]: answers are text')
 

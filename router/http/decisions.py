@@ -53,7 +53,7 @@ class DecideHandler:
     async def __call__(self, call: Exchange, body: bytes) -> None:
         request, _ = await self._chats.request(call, body)
         made = await self._desk.live.service.decide(request)
-        call.decision_id = made.record.id
+        call.note(made.record)
         told = receipt(made.record, made.quota_left) | {"rungs": list(made.rungs)}
         await call.reply(CREATED, told, receipt_headers(made.record))
 
@@ -74,7 +74,7 @@ class OutcomeHandler:
             reasoning_tokens=read.reasoning_tokens,
         )
         check_outcome(call.named, report)
-        call.decision_id = call.named
+        call.told.decision_id = call.named
         service = self._desk.live.service
         done = await service.report_outcome(call.tenant, call.named, report)
         told = {"already_recorded": done.already_recorded, "cost_usd": done.cost_usd}
@@ -94,7 +94,7 @@ class FeedbackHandler:
             done = await service.session_feedback(call.tenant, read.session_id, report)
             told = {"already_recorded": done.already_recorded, "decisions": done.decisions}
         else:
-            call.decision_id = read.decision_id
+            call.told.decision_id = read.decision_id
             known = await service.feedback(call.tenant, read.decision_id, report)
             told = {"already_recorded": known, "decisions": 1}
         await call.reply(200, told, [])
@@ -107,7 +107,7 @@ class DecisionHandler:
         self._desk = desk
 
     async def __call__(self, call: Exchange, _: bytes) -> None:
-        call.decision_id = checked_id(call.named)
+        call.told.decision_id = checked_id(call.named)
         record = await self._desk.live.service.decision(call.tenant, call.named)
         await call.reply(200, _decision(record), receipt_headers(record))
 

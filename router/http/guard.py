@@ -3,79 +3,61 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NoReturn, Protocol
-from uuid import uuid4
+from typing import Any, Final, NoReturn
 
-import structlog
-
-from router.domain.errors import (
-    FieldViolation,
-    RouterError,
-    ShuttingDown,
-    Unauthenticated,
-)
+from router.domain.errors import FieldViolation, RouterError, ShuttingDown, Unauthenticated
 from router.domain.tenants import Tenant
-from router.doors.house import House
+from router.doors.house import CANCELLED, REQUEST_ID, TRACE_PARENT, CallBook, House
 from router.http.bodies import Receive, check_content_type, check_length, read_body
-from router.http.exchange import JSON, Exchange, encoded
+from router.http.exchange import ErrorForm, Exchange
 from router.http.status import (
-    Problem,
+    LEFT,
+    OWN_FAULT,
     UnknownMethod,
     UnknownPath,
     internal_problem,
     problem_of,
+    status_of,
 )
 
+UNKNOWN: Final = "unknown"
+"""The method, in log and metrics, of what no route is for."""
 NAMED_STEP: Final = 3
 ANY: Final = "*"
 """Stands in the path of a route where a request names something: /v1/models/*."""
 BEARER: Final = b"bearer "
-DRAIN_S: Final = 2.0
-"""Time for a caller that was refused while it sends to read why."""
+CARRIED: Final = [(name, name.encode()) for name in (REQUEST_ID, TRACE_PARENT, "tracestate")]
+"""Headers by which a request is found again in its caller's log and trace."""
 Authenticate = Callable[[str], Awaitable[Tenant]]
-Observe = Callable[[str, str, float], None]
-
-
-class ErrorForm(Protocol):
-    """The form that a dialect gives to errors."""
-
-    def whole(self, problem: Problem) -> dict[str, Any]: ...
-
-    def event(self, problem: Problem) -> bytes:
-        """As the last event of a stream."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """name: as metrics and logs have it. is_open: to probes without a key. form: of its errors.
+    """name: as metrics and logs have it. form: of its errors. has_body: the handler is given one.
 
-    has_body: the handler is given one.
+    has_key: only tenants are served. is_open: to probes, of which nothing is told.
     """
 
     name: str
     handle: Callable[[Exchange, bytes], Awaitable[None]]
     form: ErrorForm
     has_body: bool = True
+    has_key: bool = True
     is_open: bool = False
 
 
 class RequestGuard:
-    """The ASGI application. routes: by path, then by method.
-
-    observe(method, code, seconds) is told of every request. form: of errors beside the routes.
-    """
+    """The ASGI application. routes: by path, then by method. form: of errors beside the routes."""
 
     def __init__(
         self,
         routes: Mapping[str, Mapping[str, Route]],
         form: ErrorForm,
         authenticate: Authenticate,
-        observe: Observe,
+        calls: CallBook,
         house: House,
         *,
         body_bytes: int,
@@ -85,155 +67,86 @@ class RequestGuard:
         self._routes = routes
         self._form = form
         self._authenticate = authenticate
-        self._observe = observe
+        self._calls = calls
         self._house = house
         self._body_bytes = body_bytes
         self._body_s = body_s
         self._stall_s = stall_s
-        self._under_way: set[asyncio.Task[Any]] = set()
-        self._cut = False
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._log = structlog.get_logger("http")
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._under_way)
-
-    def cut(self) -> None:
-        """End every request under way, and tell its caller why."""
-        self._cut = True
-        for task in self._under_way:
-            task.cancel()
-
-    async def idle(self) -> None:
-        """Returns when no request is under way."""
-        await self._idle.wait()
 
     async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
-        began_s, code = time.perf_counter(), "OK"
-        task = self._enter()
-        methods, rest = self._methods(scope["path"])
-        route = methods.get(scope["method"])
-        call = Exchange(dict(scope["headers"]), rest, scope["state"]["line"], send, self._stall_s)
-        call.line.on_lost = partial(_left, call, task)
-        form = route.form if route else next((r.form for r in methods.values()), self._form)
+        calls = self._calls
+        task = calls.enter()
+        path, named = self._place(scope["path"])
+        methods = self._routes.get(path, {})
+        # A handler's answer to HEAD is that to GET; the server leaves its body out.
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        route = methods.get(method) or _nowhere(methods, self._form)
+        headers = dict(reversed(scope["headers"]))  # the first of several of one name counts
+        span = "" if route.is_open else f"{method} {path}" if methods else method
+        told = calls.begin(route.name, span, _carried(headers))
+        line = scope["state"]["line"]
+        heard = partial(_heard, receive, line)
+        call = Exchange(headers, named, line, told, heard, send, self._stall_s, route.form)
+        line.on_lost = partial(_left, call, task)
         try:
-            await self._served(route or _nowhere(methods), call, receive)
+            await self._served(route, call)
         except RouterError as error:
-            code = error.reason
-            await self._tell_why(call, form, problem_of(error), receive)
+            told.failed(error, status_of(type(error)))
+            await call.tell_why(problem_of(error))
         except asyncio.CancelledError:
-            code = "CANCELLED"
-            if not call.is_gone and not self._cut:
+            if not call.is_gone and not calls.is_cut:
                 raise
             task.uncancel()
-            if self._cut and not call.is_gone:
-                code = ShuttingDown.reason
-                await self._tell_why(call, form, problem_of(_shutting_down()), receive)
+            told.code, told.status = CANCELLED, LEFT
+            if not call.is_gone:
+                told.failed(stopping := _shutting_down(), status_of(ShuttingDown))
+                await call.tell_why(problem_of(stopping))
         except Exception as error:  # noqa: BLE001 - the last line of defence, told by type only
-            code, error_id = "INTERNAL", uuid4().hex
-            self._log.error("internal", error=type(error).__name__, error_id=error_id)
-            await self._tell_why(call, form, internal_problem(error_id), receive)
+            told.status = OWN_FAULT
+            await call.tell_why(internal_problem(calls.internal(told, error)))
         finally:
-            call.line.on_lost = None
-            seconds = time.perf_counter() - began_s
-            self._leave(task)
-            name = route.name if route else "unknown"
-            if not (route and route.is_open):
-                asyncio.get_running_loop().call_soon(self._tell, call, name, code, seconds)
+            line.on_lost = None
+            calls.leave(task)
+            told.tenant = call.tenant.name
+            if not route.is_open:
+                calls.end(told)
 
-    def _methods(self, path: str) -> tuple[Mapping[str, Route], str]:
-        found = self._routes.get(path)
-        if found is not None:
-            return found, ""
+    def _place(self, path: str) -> tuple[str, str]:
+        """Returns the path as the routes have it, and what is named in it."""
+        if path in self._routes:
+            return path, ""
         steps = path.split("/")
         if len(steps) <= NAMED_STEP:
-            return {}, ""
-        name, steps[NAMED_STEP] = steps[NAMED_STEP], ANY
-        return self._routes.get("/".join(steps), {}), name
+            return path, ""
+        named, steps[NAMED_STEP] = steps[NAMED_STEP], ANY
+        return "/".join(steps), named
 
-    async def _served(self, route: Route, call: Exchange, receive: Receive) -> None:
-        if route.is_open:
+    async def _served(self, route: Route, call: Exchange) -> None:
+        if not route.has_key:
             await route.handle(call, b"")
             return
         call.tenant = await self._authenticate(_api_key(call.headers))
         if route.has_body:
             check_content_type(call.headers)
             check_length(call.headers, self._body_bytes)
-        read = partial(self._body, route, call, receive)
+        read = partial(self._body, route, call)
         async with self._house.admitted(call.tenant, route.name, read) as body:
             await route.handle(call, body)
 
-    async def _body(self, route: Route, call: Exchange, receive: Receive) -> tuple[bytes, int]:
+    async def _body(self, route: Route, call: Exchange) -> tuple[bytes, int]:
         body = b""
         if route.has_body:
-            body = await read_body(receive, self._body_bytes, self._body_s)
+            body = await read_body(call.receive, self._body_bytes, self._body_s)
             call.is_read = True
         return body, len(body)
 
-    async def _tell_why(
-        self, call: Exchange, form: ErrorForm, problem: Problem, receive: Receive
-    ) -> None:
-        """Answer with the error, or end a stream that was begun with it."""
-        if call.is_gone:
-            return
-        try:
-            if call.is_begun:
-                await call.write(form.event(problem), more=False)
-            elif call.is_read or not _has_body(call.headers):
-                await call.reply(problem.status, form.whole(problem), problem.headers)
-            else:
-                await self._refuse_unread(call, form, problem, receive)
-        except RouterError:
-            pass  # reads nothing, not even that
-        except asyncio.CancelledError:
-            if not call.is_gone:
-                raise
-            task = asyncio.current_task()
-            assert task is not None  # noqa: S101 - within one
-            task.uncancel()
 
-    async def _refuse_unread(
-        self, call: Exchange, form: ErrorForm, problem: Problem, receive: Receive
-    ) -> None:
-        """Answer while the body is on its way: closed at once, its caller would not read why."""
-        body = encoded(form.whole(problem))
-        length = (b"content-length", b"%d" % len(body))
-        await call.begin(
-            problem.status, [JSON, length, *problem.headers, (b"connection", b"close")]
-        )
-        await call.write(body)
-        try:
-            async with asyncio.timeout(DRAIN_S):
-                while (await receive()).get("more_body"):
-                    pass
-        except TimeoutError:
-            pass
-        await call.write(b"", more=False)
-
-    def _enter(self) -> asyncio.Task[Any]:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - uvicorn runs each request in one
-        self._under_way.add(task)
-        self._idle.clear()
-        return task
-
-    def _leave(self, task: asyncio.Task[Any]) -> None:
-        self._under_way.discard(task)
-        if not self._under_way:
-            self._idle.set()
-
-    def _tell(self, call: Exchange, name: str, code: str, seconds: float) -> None:
-        self._observe(name, code, seconds)
-        self._log.info(
-            "call",
-            method=name,
-            code=code,
-            tenant=call.tenant.name,
-            decision_id=call.decision_id,
-            latency_ms=round(seconds * 1_000, 2),
-        )
+async def _heard(receive: Receive, line: Any) -> Any:
+    """Returns a message of the connection. Raises the fault of a body that can't be parsed."""
+    message = await receive()
+    if line.fault is not None:
+        raise line.fault
+    return message
 
 
 def _left(call: Exchange, task: asyncio.Task[Any]) -> None:
@@ -241,14 +154,20 @@ def _left(call: Exchange, task: asyncio.Task[Any]) -> None:
     task.cancel()
 
 
-def _has_body(headers: Mapping[bytes, bytes]) -> bool:
-    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+def _carried(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name: headers[key].decode("latin-1") for name, key in CARRIED if key in headers}
 
 
-def _nowhere(methods: Mapping[str, Route]) -> NoReturn:
-    if not methods:
+def _nowhere(methods: Mapping[str, Route], form: ErrorForm) -> Route:
+    """Returns the route of a request that none is for; it answers without asking for a key."""
+
+    async def refuse(_: Exchange, __: bytes) -> NoReturn:
+        if methods:
+            raise UnknownMethod(tuple(methods))
         raise UnknownPath(FieldViolation("path", "nothing is served here"))
-    raise UnknownMethod(FieldViolation("method", f"send {' or '.join(methods)}"))
+
+    of_path = next((route.form for route in methods.values()), form)
+    return Route(UNKNOWN, refuse, of_path, has_key=False)
 
 
 def _api_key(headers: Mapping[bytes, bytes]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
+from msgspec import UNSET
 
 from router.domain import errors as e
-from router.domain.chat import Answer, Delta, FinishReason, TextDelta, ToolCall, Usage
+from router.domain.chat import Answer, Beside, Delta, FinishReason, TextDelta, ToolCall, Usage
 from router.domain.requests import Completion
 from router.http.opaque import packed
 from router.http.options import receipt
@@ -16,7 +17,10 @@ from router.http.status import OWN_FAULT, Problem, UnknownModel
 
 Object = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+PROTOCOL: Final = "openai"
 DONE: Final = b"data: [DONE]\n\n"
+PING: Final = b": ping\n\n"
 FINISH: Final = {
     FinishReason.STOP: "stop",
     FinishReason.LENGTH: "length",
@@ -69,6 +73,8 @@ class OpenAiErrors:
 class ChatCompletionWriter:
     """Writes one answer. tells_usage: a stream ends with a chunk of what was counted."""
 
+    ping: ClassVar = PING
+
     def __init__(
         self, new_id: Callable[[], str], now_s: float, model: str, *, tells_usage: bool
     ) -> None:
@@ -77,29 +83,32 @@ class ChatCompletionWriter:
         self._model = model
         self._tells_usage = tells_usage
         self._is_begun = False
-        self._id = ""
+        self._own: Object = {}
 
     def whole(self, done: Completion) -> Object:
-        answer = done.answer
-        choice = {
-            "index": 0,
-            "message": _message(answer),
-            "logprobs": None,
-            "finish_reason": FINISH[answer.finish_reason],
-        }
-        return {
-            "id": f"chatcmpl-{done.record.id}",
-            "object": "chat.completion",
-            "created": self._now_s,
-            "model": done.record.model or self._model,
-            "choices": [choice],
-            "usage": usage_of(answer.usage),
-            "router": receipt(done.record, done.quota_left),
-        }
+        answer, told = done.answer, beside_of(done)
+        told, own = dict(told), dict((told.get("choices") or [{}])[0])
+        message = own.pop("delta", {}) | _message(answer)
+        choice = {"index": 0, "message": message, "logprobs": None}
+        finish = {"finish_reason": FINISH[answer.finish_reason]}
+        own_id = {"id": f"chatcmpl-{done.record.id}", "created": self._now_s}
+        return (
+            own_id
+            | told
+            | {
+                "object": "chat.completion",
+                "model": done.record.model or self._model,
+                "choices": [choice | own | finish],
+                "usage": usage_as_told(answer.usage, told),
+                "router": receipt(done.record, done.quota_left),
+            }
+        )
 
     def delta(self, item: Delta) -> bytes:
         if isinstance(item, TextDelta):
-            return self._chunk({"content": item.text})
+            return self._chunk({"refusal" if item.refusal else "content": item.text})
+        if isinstance(item, Beside):
+            return self._beside(_decode(item.data)) if item.protocol == PROTOCOL else b""
         function: Object = {"arguments": item.arguments}
         call: Object = {"index": item.index, "function": function}
         if item.id:
@@ -108,31 +117,40 @@ class ChatCompletionWriter:
             function["name"] = item.name
         return self._chunk({"tool_calls": [call]})
 
+    def _beside(self, told: Object) -> bytes:
+        """Tell what the provider's stream held beside the words; what stands around them stays."""
+        choices = told.pop("choices", [])
+        if self._is_begun:
+            told.pop("id", None)
+        self._own |= told
+        return b"".join(self._chunk(own.pop("delta", {}), **own) for own in choices)
+
     def end(self, done: Completion) -> bytes:
         told = {"router": receipt(done.record, done.quota_left)}
         finish = FINISH[done.answer.finish_reason]
         self._model = done.record.model or self._model
         carried = _carried(done.answer)
+        choice = self._choice(carried, finish_reason=finish)
         if not self._tells_usage:
-            return self._chunk(carried, finish, **told) + DONE
-        usage = event(self._body([]) | {"usage": usage_of(done.answer.usage)} | told)
-        return self._chunk(carried, finish) + usage + DONE
+            return event(self._body([choice]) | told) + DONE
+        last = event(self._body([choice]))
+        counted = usage_as_told(done.answer.usage, beside_of(done))
+        usage = event(self._body([]) | {"usage": counted} | told)
+        return last + usage + DONE
 
-    def _chunk(self, delta: Object, finish: str | None = None, **more: object) -> bytes:
+    def _chunk(self, delta: Object, **own: object) -> bytes:
+        return event(self._body([self._choice(delta, **own)]))
+
+    def _choice(self, delta: Object, **own: object) -> Object:
         if not self._is_begun:
-            self._is_begun, self._id = True, f"chatcmpl-{self._new_id()}"
+            self._is_begun = True
+            self._own = {"id": f"chatcmpl-{self._new_id()}", "created": self._now_s} | self._own
             delta = {"role": "assistant", "content": ""} | delta
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return event(self._body([choice]) | more)
+        return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None} | own
 
     def _body(self, choices: list[Object]) -> Object:
-        return {
-            "id": self._id,
-            "object": "chat.completion.chunk",
-            "created": self._now_s,
-            "model": self._model,
-            "choices": choices,
-        }
+        own = {"object": "chat.completion.chunk", "model": self._model, "choices": choices}
+        return self._own | own
 
 
 def _message(answer: Answer) -> Object:
@@ -155,6 +173,24 @@ def _carried(answer: Answer) -> Object:
 def _call(call: ToolCall) -> Object:
     function = {"name": call.name, "arguments": call.arguments}
     return {"id": call.id, "type": "function", "function": function}
+
+
+def beside_of(done: Completion) -> Object:
+    """Returns what the provider's own answer held beyond text and calls; {} for no such answer."""
+    told = done.answer.beside
+    if told is UNSET or not told or told[0].protocol != PROTOCOL:
+        return {}
+    return _decode(told[0].data)
+
+
+def usage_as_told(usage: Usage, told: Object) -> Object:
+    """Returns the provider's own counts, with those that it left out."""
+    own, counted = told.get("usage") or {}, usage_of(usage)
+    for name, value in own.items():
+        known = counted.get(name)
+        both = isinstance(known, dict) and isinstance(value, dict)
+        counted[name] = known | value if both else value
+    return counted
 
 
 def usage_of(usage: Usage) -> Object:

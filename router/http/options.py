@@ -22,6 +22,8 @@ PREFIX: Final = "x-router-"
 IN_METADATA: Final = "router_"
 TASK_CHARACTERS: Final = 64
 DAY_MS: Final = 86_400_000
+TIMEOUTS: Final = (b"x-stainless-timeout", b"x-stainless-read-timeout")
+"""Headers by which the official clients say how long they wait, in seconds."""
 MAX_USD: Final = 1e6
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 WEIGHTS: Final = ("quality", "cost", "latency", "failure")
@@ -116,8 +118,27 @@ def _may_use(tenant: Tenant, arms: tuple[str, ...]) -> bool:
     return not tenant.limits.arms or set(arms).issubset(tenant.limits.arms)
 
 
-def deadline_of(wishes: Wishes, now_s: float) -> float | None:
-    return None if wishes.timeout_ms is None else now_s + wishes.timeout_ms / MS_PER_S
+def client_timeout_s(header: Callable[[bytes], str]) -> float | None:
+    """Returns how long the client of a whole answer says it waits; None where it does not.
+
+    >>> client_timeout_s({b"x-stainless-read-timeout": "2.5"}.get)
+    2.5
+    >>> client_timeout_s({b"x-stainless-timeout": "never"}.get)
+    """
+    for name in TIMEOUTS:
+        try:
+            told_s = float(header(name) or "nan")
+        except ValueError:
+            continue
+        if 0 < told_s <= DAY_MS / MS_PER_S:
+            return told_s
+    return None
+
+
+def deadline_of(wishes: Wishes, waits_s: float | None, now_s: float) -> float | None:
+    """Returns when to be done. waits_s: as its client says, where the caller wishes nothing."""
+    within_s = waits_s if wishes.timeout_ms is None else wishes.timeout_ms / MS_PER_S
+    return None if within_s is None else now_s + within_s
 
 
 def receipt_headers(record: DecisionRecord) -> list[Header]:

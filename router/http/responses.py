@@ -72,7 +72,7 @@ class WireText(msgspec.Struct):
 
 
 class ResponsesBody(msgspec.Struct):
-    """The fields that are read; `previous_response_id` and the like are refused."""
+    """The fields that are read; all others pass unread."""
 
     model: str
     input: str | list[WireItem]
@@ -85,8 +85,6 @@ class ResponsesBody(msgspec.Struct):
     top_p: float | None = None
     max_output_tokens: int | None = None
     metadata: dict[str, str] | None = None
-    previous_response_id: str | None = None
-    background: bool | None = None
 
 
 decode_responses = msgspec.json.Decoder(ResponsesBody).decode
@@ -120,9 +118,6 @@ class ResponsesReader:
 
     def read(self, body: ResponsesBody) -> ChatRequest:
         """Raises InvalidRequest, PromptTooLong."""
-        fix = "send the whole conversation as input: nothing is stored"
-        self._found.require(not body.previous_response_id, "previous_response_id", fix)
-        self._found.require(not body.background, "background", "leave it out: wait for the answer")
         build = self._build
         tools = [self._tool(t, f"tools[{i}]") for i, t in enumerate(body.tools or [])]
         return build.chat(

@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
 
 import msgspec
+from msgspec import UNSET
 
-from router.domain.chat import Answer, Delta, FinishReason, TextDelta, ToolCallDelta, Usage
+from router.domain.chat import (
+    RESPONSES,
+    Answer,
+    Beside,
+    Delta,
+    FinishReason,
+    TextDelta,
+    ToolCallDelta,
+)
 from router.domain.requests import Completion
-from router.http.opaque import packed
-from router.http.openai_form import OpenAiErrors
+from router.http.openai_form import PING, OpenAiErrors
 from router.http.options import receipt
+from router.http.responses_parts import (
+    call_of,
+    chunk_of,
+    events_of,
+    message_of,
+    own_of,
+    part_of,
+    reasoned,
+    response_of,
+    summary_of,
+    usage_of,
+)
 from router.http.status import Problem
 
 Object = dict[str, Any]
@@ -35,54 +55,109 @@ class ResponsesErrors(OpenAiErrors):
 
 @dataclass(slots=True)
 class _Open:
-    """An item that is being streamed."""
+    """An item that is being streamed. refusal: its text refuses to answer."""
 
     index: int
     item: Object
     text: str = ""
+    refusal: bool = False
+    logprobs: list[Object] = field(default_factory=list)
+
+    @property
+    def part(self) -> Object:
+        return part_of(self.text, self.logprobs, refusal=self.refusal)
 
 
 class ResponsesWriter:
-    """Writes one response. metadata: told as it was given."""
+    """Writes one response. echo: fields of the request, told again."""
 
-    def __init__(
-        self, new_id: Callable[[], str], now_s: float, model: str, metadata: dict[str, str]
-    ) -> None:
+    ping: ClassVar = PING
+
+    def __init__(self, new_id: Callable[[], str], now_s: float, model: str, echo: Object) -> None:
         self._new_id = new_id
         self._now_s = int(now_s)
         self._model = model
-        self._metadata = metadata
+        self._echo = echo
         self._id = ""
         self._sequence = 0
+        self._is_own = False
         self._said: _Open | None = None
+        self._reasoning: list[_Open] = []
+        self._logprobs: list[Object] = []
+        self._thought = self._tier = ""
         self._calls: dict[int, _Open] = {}
 
     def whole(self, done: Completion) -> Object:
         self._id = f"resp_{done.record.id}"
+        if own := response_of(done.answer):
+            return self._owned(own, done)
         return self._finished(done, [*self._items(done.answer)])
 
     def delta(self, item: Delta) -> bytes:
-        began = self._begin()
+        if isinstance(item, Beside):
+            return self._beside(item)
+        if self._is_own:
+            return b""
+        began = self._begin() + self._reasoned_live()
         if isinstance(item, TextDelta):
-            return began + self._say(item.text)
+            return began + self._say(item)
         return began + self._call(item)
 
+    def _beside(self, item: Beside) -> bytes:
+        """Tell an event of a response as it came, else hold what stands beside the next words."""
+        if item.protocol == RESPONSES:
+            self._is_own = True
+            told_ = own_of(item)
+            every = [told_["event"]] if "event" in told_ else events_of(told_["response"])
+            return b"".join(self._own_event(event) for event in every)
+        told = chunk_of(item)
+        self._logprobs += told.logprobs
+        self._thought += told.thought
+        self._tier = told.tier or self._tier
+        return b""
+
+    def _own_event(self, event: Object) -> bytes:
+        if isinstance(response := event.get("response"), dict):
+            self._id = response.get("id") or self._id or f"resp_{self._new_id()}"
+            event = event | {"response": response | {"id": self._id}}
+        return self._event(event["type"].removeprefix("response."), event)
+
+    def _reasoned_live(self) -> bytes:
+        """Tell of what was thought before the first word, where the request asks for that."""
+        thought, self._thought = self._thought, ""
+        if not (thought and self._shows_thought):
+            return b""
+        reasoned = _Open(self._next(), summary_of(thought, self._new_id()))
+        self._reasoning.append(reasoned)
+        return self._added(reasoned) + self._ended(reasoned)
+
+    @property
+    def _shows_thought(self) -> bool:
+        return bool(self._echo["reasoning"].get("summary"))
+
     def end(self, done: Completion) -> bytes:
+        if self._is_own:
+            response = self._owned(response_of(done.answer), done)
+            return self._event(_kind(response), {"response": response})
         pieces = [self._begin()]
         if self._said is not None:
             pieces.append(self._end_text(self._said))
         pieces += [self._end_call(call) for call in self._calls.values()]
-        items = [self._said, *self._calls.values()]
+        items = [*self._reasoning, self._said, *self._calls.values()]
         output = [each for each in items if each is not None]
         told = [each.item for each in sorted(output, key=lambda each: each.index)]
-        for thought in _reasoned(done.answer, self._new_id):
+        for thought in reasoned(done.answer, self._new_id):
             place = {"output_index": len(told), "item": thought}
             pieces += [self._event(f"output_item.{step}", place) for step in ("added", "done")]
             told.append(thought)
         response = self._finished(done, told)
-        kind = "completed" if response["status"] == "completed" else "incomplete"
-        pieces.append(self._event(kind, {"response": response}))
+        pieces.append(self._event(_kind(response), {"response": response}))
         return b"".join(pieces)
+
+    def _owned(self, own: Object, done: Completion) -> Object:
+        """Returns the provider's own response with the receipt."""
+        told = {"router": receipt(done.record, done.quota_left)}
+        return {"id": self._id} | own | told
 
     def _begin(self) -> bytes:
         if self._id:
@@ -91,22 +166,25 @@ class ResponsesWriter:
         response = {"response": self._response("in_progress", [])}
         return self._event("created", response) + self._event("in_progress", response)
 
-    def _say(self, text: str) -> bytes:
-        began = b""
-        if self._said is None:
-            self._said = _Open(self._next(), _message(f"msg_{self._new_id()}", "in_progress"))
-            part = {"type": "output_text", "text": "", "annotations": []}
-            began = self._added(self._said) + self._event(
-                "content_part.added", self._at(self._said) | {"content_index": 0, "part": part}
-            )
-        self._said.text += text
-        told = {"content_index": 0, "delta": text, "logprobs": []}
-        return began + self._event("output_text.delta", self._at(self._said) | told)
+    def _say(self, delta: TextDelta) -> bytes:
+        began, said = b"", self._said
+        if said is None:
+            made = message_of(f"msg_{self._new_id()}", "in_progress")
+            said = self._said = _Open(self._next(), made, refusal=delta.refusal)
+            place = {"content_index": 0, "part": said.part}
+            began = self._added(said) + self._event("content_part.added", self._at(said) | place)
+        said.text += delta.text
+        logprobs, self._logprobs = self._logprobs, []
+        said.logprobs += logprobs
+        told: Object = self._at(said) | {"content_index": 0, "delta": delta.text}
+        if said.refusal:
+            return began + self._event("refusal.delta", told)
+        return began + self._event("output_text.delta", told | {"logprobs": logprobs})
 
     def _call(self, item: ToolCallDelta) -> bytes:
         began = b""
         if item.index not in self._calls:
-            made = _called(f"fc_{self._new_id()}", item.id, item.name, "", "in_progress")
+            made = call_of(f"fc_{self._new_id()}", item.id, item.name, "", "in_progress")
             self._calls[item.index] = _Open(self._next(), made)
             began = self._added(self._calls[item.index])
         call = self._calls[item.index]
@@ -117,14 +195,15 @@ class ResponsesWriter:
         return began + self._event("function_call_arguments.delta", place)
 
     def _end_text(self, said: _Open) -> bytes:
-        part = {"type": "output_text", "text": said.text, "annotations": []}
         place = self._at(said) | {"content_index": 0}
-        said.item |= {"status": "completed", "content": [part]}
-        return (
-            self._event("output_text.done", place | {"text": said.text, "logprobs": []})
-            + self._event("content_part.done", place | {"part": part})
-            + self._ended(said)
-        )
+        said.item |= {"status": "completed", "content": [said.part]}
+        if said.refusal:
+            done = self._event("refusal.done", place | {"refusal": said.text})
+        else:
+            whole = {"text": said.text, "logprobs": said.logprobs}
+            done = self._event("output_text.done", place | whole)
+        part = self._event("content_part.done", place | {"part": said.part})
+        return done + part + self._ended(said)
 
     def _end_call(self, call: _Open) -> bytes:
         call.item |= {"status": "completed", "arguments": call.text}
@@ -133,7 +212,7 @@ class ResponsesWriter:
         return done + self._ended(call)
 
     def _next(self) -> int:
-        return len(self._calls) + (self._said is not None)
+        return len(self._reasoning) + len(self._calls) + (self._said is not None)
 
     def _at(self, open_: _Open) -> Object:
         return {"item_id": open_.item["id"], "output_index": open_.index}
@@ -148,20 +227,22 @@ class ResponsesWriter:
 
     def _event(self, kind: str, value: Object) -> bytes:
         name = f"response.{kind}"
-        told = {"type": name, "sequence_number": self._sequence} | value
+        told = value | {"type": name, "sequence_number": self._sequence}
         self._sequence += 1
         return b"event: " + name.encode() + b"\ndata: " + _encode(told) + b"\n\n"
 
     def _items(self, answer: Answer) -> Iterator[Object]:
-        yield from _reasoned(answer, self._new_id)
+        yield from reasoned(answer, self._new_id)
+        told = chunk_of(*(() if answer.beside is UNSET else answer.beside))
+        self._tier = told.tier
+        if told.thought and self._shows_thought:
+            yield summary_of(told.thought, self._new_id())
         if answer.text:
-            part = {"type": "output_text", "text": answer.text, "annotations": []}
-            if answer.refusal:
-                part = {"type": "refusal", "refusal": answer.text}
-            yield _message(f"msg_{self._new_id()}", "completed") | {"content": [part]}
+            part = part_of(answer.text, told.logprobs, refusal=answer.refusal)
+            yield message_of(f"msg_{self._new_id()}", "completed") | {"content": [part]}
         for call in answer.tool_calls:
             id_ = f"fc_{self._new_id()}"
-            yield _called(id_, call.id, call.name, call.arguments, "completed")
+            yield call_of(id_, call.id, call.name, call.arguments, "completed")
 
     def _finished(self, done: Completion, output: list[Object]) -> Object:
         self._model = done.record.model or self._model
@@ -169,49 +250,28 @@ class ResponsesWriter:
         return self._response("incomplete" if cut else "completed", output) | {
             "incomplete_details": {"reason": cut} if cut else None,
             "usage": usage_of(done.answer.usage),
+            "completed_at": None if cut else self._now_s,
             "router": receipt(done.record, done.quota_left),
         }
 
     def _response(self, status: str, output: list[Object]) -> Object:
-        return {
-            "id": self._id,
-            "object": "response",
-            "created_at": self._now_s,
-            "status": status,
-            "error": None,
-            "incomplete_details": None,
-            "instructions": None,
-            "metadata": self._metadata,
-            "model": self._model,
-            "output": output,
-            "parallel_tool_calls": True,
-            "tool_choice": "auto",
-            "tools": [],
-            "usage": None,
-        }
+        tier = {"service_tier": self._tier} if self._tier else {}
+        return (
+            self._echo
+            | tier
+            | {
+                "id": self._id,
+                "object": "response",
+                "created_at": self._now_s,
+                "status": status,
+                "error": None,
+                "incomplete_details": None,
+                "model": self._model,
+                "output": output,
+                "usage": None,
+            }
+        )
 
 
-def _message(id_: str, status: str) -> Object:
-    return {"type": "message", "id": id_, "status": status, "role": "assistant", "content": []}
-
-
-def _called(id_: str, call_id: str, name: str, arguments: str, status: str) -> Object:
-    told = {"type": "function_call", "id": id_, "call_id": call_id, "name": name}
-    return told | {"arguments": arguments, "status": status}
-
-
-def _reasoned(answer: Answer, new_id: Callable[[], str]) -> Iterator[Object]:
-    """Yields what a client hands back with the answer, in the place of encrypted reasoning."""
-    for part in answer.opaque:
-        told = {"type": "reasoning", "id": f"rs_{new_id()}", "summary": []}
-        yield told | {"encrypted_content": packed(part)}
-
-
-def usage_of(usage: Usage) -> Object:
-    return {
-        "input_tokens": usage.input_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "output_tokens": usage.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-    }
+def _kind(response: Object) -> str:
+    return "completed" if response.get("status") == "completed" else "incomplete"

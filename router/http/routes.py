@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from router.domain.catalog import Catalog
+from router.domain.chat import RESPONSES as WRITTEN_AS_ITEMS
 from router.domain.errors import FieldViolation
 from router.domain.tenants import Tenant
 from router.doors.checks import Violations
-from router.http.answering import AskedChat, ChatHandler, Desk
+from router.http.answering import AskedChat, ChatHandler, Desk, Object
 from router.http.anthropic_form import AnthropicErrors, MessagesWriter
 from router.http.bodies import decoded
 from router.http.chat_completions import ChatCompletionBody, ChatCompletionReader, decode_chat
@@ -25,23 +26,34 @@ from router.http.guard import Route
 from router.http.messages import MessagesBody, MessagesReader, decode_messages
 from router.http.openai_form import ChatCompletionWriter, OpenAiErrors
 from router.http.options import AUTO
+from router.http.originals import (
+    OriginalReader,
+    own_of_chat,
+    own_of_messages,
+    own_of_responses,
+)
 from router.http.reading import ChatBuilder
 from router.http.responses import ResponsesBody, ResponsesReader, decode_responses
 from router.http.responses_form import ResponsesErrors, ResponsesWriter
+from router.http.responses_parts import echoed
 from router.http.status import UnknownModel
 
 OPENAI = OpenAiErrors()
 ANTHROPIC = AnthropicErrors()
 RESPONSES = ResponsesErrors()
+CHAT_ORIGINALS = OriginalReader("openai", ChatCompletionBody, own_of_chat)
+MESSAGES_ORIGINALS = OriginalReader("anthropic", MessagesBody, own_of_messages, ("anthropic-beta",))
+RESPONSES_ORIGINALS = OriginalReader(WRITTEN_AS_ITEMS, ResponsesBody, own_of_responses)
 Serves = Callable[[str], bool]
 LIVE, WHOLE = "live", ""
+OPEN: Final = {"has_key": False, "is_open": True}
 
 
 def routes_of(desk: Desk, serves: Serves) -> Mapping[str, Mapping[str, Route]]:
     """serves: tells whether a component of the process does, "" for the whole."""
-    chat = ChatHandler(desk, decode_chat, read_chat)
-    messages = ChatHandler(desk, decode_messages, read_messages)
-    responses = ChatHandler(desk, decode_responses, read_responses)
+    chat = ChatHandler(desk, decode_chat, read_chat, CHAT_ORIGINALS)
+    messages = ChatHandler(desk, decode_messages, read_messages, MESSAGES_ORIGINALS)
+    responses = ChatHandler(desk, decode_responses, read_responses, RESPONSES_ORIGINALS)
     counted = CountHandler(desk)
     models = ModelsHandler(desk)
     explained = DecisionHandler(desk)
@@ -57,27 +69,29 @@ def routes_of(desk: Desk, serves: Serves) -> Mapping[str, Mapping[str, Route]]:
         "/v1/decisions/*": {"GET": Route("Decision", explained, OPENAI, has_body=False)},
         "/v1/decisions/*/outcome": {"POST": Route("Outcome", OutcomeHandler(desk), OPENAI)},
         "/v1/feedback": {"POST": Route("Feedback", FeedbackHandler(desk), OPENAI)},
-        "/livez": {"GET": Route("Livez", ProbeHandler(serves, LIVE), OPENAI, is_open=True)},
-        "/readyz": {"GET": Route("Readyz", ProbeHandler(serves, WHOLE), OPENAI, is_open=True)},
+        "/livez": {"GET": Route("Livez", ProbeHandler(serves, LIVE), OPENAI, **OPEN)},
+        "/readyz": {"GET": Route("Readyz", ProbeHandler(serves, WHOLE), OPENAI, **OPEN)},
     }
 
 
-def read_chat(body: ChatCompletionBody, builder: ChatBuilder, desk: Desk) -> AskedChat:
+def read_chat(body: ChatCompletionBody, _: Object, builder: ChatBuilder, desk: Desk) -> AskedChat:
     usage = body.stream_options is not None and bool(body.stream_options.include_usage)
     writer = ChatCompletionWriter(desk.new_id, desk.clock(), body.model, tells_usage=usage)
     chat = ChatCompletionReader(builder).read(body)
     return AskedChat(body.model, chat, dict(body.metadata or {}), bool(body.stream), writer)
 
 
-def read_messages(body: MessagesBody, builder: ChatBuilder, desk: Desk) -> AskedChat:
+def read_messages(body: MessagesBody, _: Object, builder: ChatBuilder, desk: Desk) -> AskedChat:
     writer = MessagesWriter(desk.new_id, body.model)
     chat = MessagesReader(builder).read(body)
     return AskedChat(body.model, chat, body.metadata or {}, bool(body.stream), writer)
 
 
-def read_responses(body: ResponsesBody, builder: ChatBuilder, desk: Desk) -> AskedChat:
+def read_responses(
+    body: ResponsesBody, plain: Object, builder: ChatBuilder, desk: Desk
+) -> AskedChat:
     metadata = dict(body.metadata or {})
-    writer = ResponsesWriter(desk.new_id, desk.clock(), body.model, metadata)
+    writer = ResponsesWriter(desk.new_id, desk.clock(), body.model, echoed(plain))
     chat = ResponsesReader(builder).read(body)
     return AskedChat(body.model, chat, metadata, bool(body.stream), writer)
 

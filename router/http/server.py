@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +15,14 @@ from router.domain import MS_PER_S
 from router.domain.errors import PortTaken
 from router.domain.requests import Live
 from router.doors.checks import RequestLimits
-from router.doors.house import House
+from router.doors.house import CallBook, House, Observe
+from router.doors.identity import CurrentIdentity
 from router.http.answering import Desk
-from router.http.guard import Observe, RequestGuard
-from router.http.protocol import IDLE_S, BoundedProtocol
+from router.http.guard import RequestGuard
+from router.http.protocol import IDLE_S, BoundedProtocol, LineBounds
+from router.http.refusals import Refusals
 from router.http.routes import OPENAI, Serves, routes_of
+from router.ports.observer import NO_TRACER, Tracer
 from router.runtime.fair_queue import CheckPool
 
 CUT_S = 1.0
@@ -31,7 +35,8 @@ BACKLOG = 512
 class HttpSettings:
     """port 0 picks a free one. body_timeout_ms: to send a head, and then a body.
 
-    max_connections: those above it are refused.
+    max_connections: above it the one that is idle for longest makes room. ping_ms: silence before
+    a stream is pinged.
     """
 
     host: str = "127.0.0.1"
@@ -40,12 +45,16 @@ class HttpSettings:
     max_connections: int = 1_024
     body_timeout_ms: int = 5_000
     stall_ms: int = 20_000
+    ping_ms: int = 15_000
     drain_ms: int = 65_000
     limits: RequestLimits = field(default_factory=RequestLimits)
 
 
 class HttpServer:
-    """house, checks: those of every door. serves: tells whether a component does."""
+    """house, checks: those of every door. serves: tells whether a component does.
+
+    shown: the certificate; None to speak in the clear.
+    """
 
     def __init__(
         self,
@@ -56,33 +65,40 @@ class HttpServer:
         house: House,
         checks: CheckPool,
         settings: HttpSettings,
+        tracer: Tracer = NO_TRACER,
+        shown: CurrentIdentity | None = None,
     ) -> None:
-        desk = Desk(live, checks, settings.limits)
+        desk = Desk(live, checks, settings.limits, settings.ping_ms / MS_PER_S)
         self._drain_s = settings.drain_ms / MS_PER_S
 
         async def authenticate(key: str) -> Any:
             return await live.service.authenticate(key)
 
+        self._calls = CallBook("http", observe, tracer)
+        self._state = ServerState()
+        routes = routes_of(desk, serves)
         self._guard = RequestGuard(
-            routes_of(desk, serves),
+            routes,
             OPENAI,
             authenticate,
-            observe,
+            self._calls,
             house,
             body_bytes=settings.max_body_bytes,
             body_s=settings.body_timeout_ms / MS_PER_S,
             stall_s=settings.stall_ms / MS_PER_S,
         )
-        self._state = ServerState()
-        self._protocol = _protocol(settings)
+        self._protocol = _protocol(settings, Refusals(routes, OPENAI, self._calls))
+        self._context = shown.identity.context if shown else None
         self._socket = _listening(settings.host, settings.port)
         self.port: int = self._socket.getsockname()[1]
+        self._handshake_s = settings.body_timeout_ms / MS_PER_S
+        self._config: uvicorn.Config
         self._server: asyncio.Server | None = None
 
     @property
     def under_way(self) -> int:
         """Requests that have not ended."""
-        return self._guard.in_flight
+        return self._calls.in_flight
 
     async def start(self) -> None:
         config = uvicorn.Config(
@@ -100,24 +116,39 @@ class HttpServer:
             timeout_keep_alive=int(IDLE_S),
         )
         config.load()
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: self._protocol(config, self._state, {}, loop),
-            sock=self._socket,
+        self._config = config
+        self._server = await self._listener()
+
+    async def renew(self, context: ssl.SSLContext) -> None:
+        """Let new connections have another certificate; those there are go on with theirs."""
+        self._context = context
+        if (before := self._server) is not None:
+            self._server = await self._listener()
+            before.close()
+
+    async def _listener(self) -> asyncio.Server:
+        """All of them listen on one socket: between two of them no connection is refused."""
+        loop, state = asyncio.get_running_loop(), self._state
+        handshake_s = None if self._context is None else self._handshake_s
+        return await loop.create_server(
+            lambda: self._protocol(self._config, state, {}, loop),
+            sock=self._socket.dup(),
             backlog=BACKLOG,
+            ssl=self._context,
+            ssl_handshake_timeout=handshake_s,
         )
 
     async def stop(self) -> None:
         """Take no more connections, let requests under way end, cut off what outlasts the drain."""
+        self._socket.close()
         if self._server is None:
-            self._socket.close()
             return
         self._server.close()
         try:
             async with asyncio.timeout(self._drain_s):
                 await self._idle()
         except TimeoutError:
-            self._guard.cut()
+            self._calls.cut()
             try:
                 async with asyncio.timeout(CUT_S):
                     await self._idle()
@@ -131,16 +162,14 @@ class HttpServer:
         while self._state.connections:
             for connection in list(self._state.connections):
                 connection.shutdown()
-            await self._guard.idle()
+            await self._calls.idle()
             await asyncio.sleep(QUIET_S)
 
 
-def _protocol(settings: HttpSettings) -> type[BoundedProtocol]:
-    bounds = {
-        "head_s": settings.body_timeout_ms / MS_PER_S,
-        "most_connections": settings.max_connections,
-    }
-    return type("Protocol", (BoundedProtocol,), bounds)
+def _protocol(settings: HttpSettings, refusals: Refusals) -> type[BoundedProtocol]:
+    head_s = settings.body_timeout_ms / MS_PER_S
+    bounds = LineBounds(refusals, head_s, settings.max_connections)
+    return type("Protocol", (BoundedProtocol,), {"bounds": bounds})
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -11,6 +11,8 @@ from router.domain import errors as e
 Header: TypeAlias = tuple[bytes, bytes]
 MS_A_SECOND: Final = 1_000
 OWN_FAULT: Final = 500
+LEFT: Final = 499
+"""The status, in logs and traces, of a request whose caller left; no standard has one."""
 
 
 class UnsentBody(e.DeadlineTooShort):
@@ -25,6 +27,14 @@ class HeadersTooLarge(e.InvalidRequest):
     """The request's head has more bytes than one may have."""
 
 
+class Malformed(e.InvalidRequest):
+    """It is no request of HTTP/1.1."""
+
+
+class WrongVersion(e.InvalidRequest):
+    """It is a request of another version of HTTP."""
+
+
 class WrongContentType(e.InvalidRequest):
     """The body is not declared as JSON."""
 
@@ -34,7 +44,11 @@ class UnknownPath(e.InvalidRequest):
 
 
 class UnknownMethod(e.InvalidRequest):
-    """The path is served, with another method."""
+    """The path is served, with these methods."""
+
+    def __init__(self, methods: tuple[str, ...]) -> None:
+        super().__init__(e.FieldViolation("method", f"send {' or '.join(methods)}"))
+        self.methods = methods
 
 
 class UnknownModel(e.InvalidRequest):
@@ -46,6 +60,7 @@ STATUSES: Final[dict[type[e.RouterError], int]] = {
     BodyTooLarge: 413,
     HeadersTooLarge: 431,
     WrongContentType: 415,
+    WrongVersion: 505,
     UnknownPath: 404,
     UnknownMethod: 405,
     UnknownModel: 404,
@@ -55,6 +70,8 @@ STATUSES: Final[dict[type[e.RouterError], int]] = {
     e.DecisionPending: 503,
     e.TenantNotFound: 404,
     e.PolicyUnknown: 404,
+    e.KeyNotFound: 404,
+    e.TooManyKeys: 409,
     e.TenantExists: 409,
     e.FeedbackConflict: 409,
     e.OutcomeConflict: 409,
@@ -77,9 +94,9 @@ STATUSES: Final[dict[type[e.RouterError], int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as it is told in any dialect. field: of the first violation, "" for none.
+    """An error as it is told in any dialect. field: of the first violation, or a provider's.
 
-    retry_after_ms: None where trying again is of no use.
+    retry_after_ms: None where trying again is of no use. allowed: methods, if that is the error.
     """
 
     status: int
@@ -88,6 +105,7 @@ class Problem:
     field: str = ""
     decision_id: str = ""
     retry_after_ms: int | None = None
+    allowed: tuple[str, ...] = ()
     kind: type[e.RouterError] = e.RouterError
 
     @property
@@ -103,6 +121,8 @@ class Problem:
         if again is not None:
             told.append((b"retry-after", b"%d" % max(1, math.ceil(again / MS_A_SECOND))))
             told.append((b"retry-after-ms", b"%d" % math.ceil(again)))
+        if self.allowed:
+            told.append((b"allow", ", ".join(self.allowed).encode()))
         return told
 
 
@@ -113,13 +133,15 @@ def status_of(kind: type[e.RouterError]) -> int:
 def problem_of(error: e.RouterError) -> Problem:
     retryable = isinstance(error, e.RetryableError) and error.retryable
     violations = error.violations if isinstance(error, e.InvalidRequest) else ()
+    named = violations[0].field if violations else error.metadata.get("provider_parameter", "")
     return Problem(
         status=status_of(type(error)),
         reason=error.reason,
         message=error.message,
-        field=violations[0].field if violations else "",
+        field=named,
         decision_id=error.metadata.get("decision_id", ""),
         retry_after_ms=error.retry_after_ms if retryable else None,  # type: ignore[attr-defined]
+        allowed=error.methods if isinstance(error, UnknownMethod) else (),
         kind=type(error),
     )
 

@@ -6,7 +6,7 @@ import io
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -22,13 +22,15 @@ if TYPE_CHECKING:  # exists for type checkers only
 POLL_S = 0.05
 """How long a shutdown may take to be noticed: the standard half second would delay every stop."""
 READ_S = 5.0
-LIVE = "/live"
+LIVE, READY = "/live", "/ready"
+_WHY = {LIVE: b"the event loop makes no progress\n", READY: b"requests are not answered\n"}
 
 
 class MetricsServer:
     """Serves a registry at /metrics on a thread of its own until closed; port 0 picks a free one.
 
-    /live is answered 200 while `alive()`, else 503. Raises PortTaken.
+    /live is answered 200 while `alive()`, else 503; so is /ready while it lives and `serves()`.
+    Raises PortTaken.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class MetricsServer:
         host: str,
         port: int,
         alive: Callable[[], bool] = lambda: True,
+        serves: Callable[[], bool] | None = None,
     ) -> None:
         try:
             family, address = _resolved(host, port)
@@ -44,7 +47,10 @@ class MetricsServer:
         except (OSError, UnicodeError, LookupError):
             what = f"can't listen on {host}:{port}: change server.host or server.metrics_port"
             raise PortTaken(what) from None
-        self._server.set_app(_with_liveness(make_wsgi_app(registry), alive))
+        probes = {LIVE: alive}
+        if serves is not None:
+            probes[READY] = lambda: alive() and serves()
+        self._server.set_app(_with_probes(make_wsgi_app(registry), probes))
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(POLL_S,), name="metrics", daemon=True
         )
@@ -66,13 +72,16 @@ class MetricsServer:
         self.close()
 
 
-def _with_liveness(metrics: WSGIApplication, alive: Callable[[], bool]) -> WSGIApplication:
+def _with_probes(
+    metrics: WSGIApplication, probes: Mapping[str, Callable[[], bool]]
+) -> WSGIApplication:
     def answered(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") != LIVE:
+        path = environ.get("PATH_INFO", "")
+        if path not in probes:
             return metrics(environ, start)
-        lives = alive()
-        start("200 OK" if lives else "503 Service Unavailable", [("Content-Type", "text/plain")])
-        return [b"live\n" if lives else b"the event loop makes no progress\n"]
+        good = probes[path]()
+        start("200 OK" if good else "503 Service Unavailable", [("Content-Type", "text/plain")])
+        return [path[1:].encode() + b"\n" if good else _WHY[path]]
 
     return answered
 

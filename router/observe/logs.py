@@ -15,6 +15,9 @@ MAX_VALUE_CHARS = 256
 OURS: Final = frozenset({"app", "bandit", "router"})
 """Loggers, by the first part of their names, whose messages are names and numbers only."""
 
+QUIET: Final = ("httpx", "httpcore", "opentelemetry.trace")
+"""Libraries that write a line for every call, or for every odd header of a stranger."""
+
 
 def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     """Also for libraries, of which it is told who spoke and from where, not what was said."""
@@ -37,7 +40,7 @@ def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in ("httpx", "httpcore"):  # a line for every call would say nothing
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.captureWarnings(capture=True)
     logging.raiseExceptions = False  # a line that can't be written would be quoted on stderr

@@ -40,7 +40,7 @@ SAID = "explicit", "session"
 """Feedback that somebody gave, beside what is read off a behaviour."""
 OTHER_TENANTS = "_other"
 GEN_AI = "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"
-PROVIDER_NAMES: Mapping[str, str] = {"gemini": "gcp.gemini"}
+PROVIDER_NAMES: Mapping[str, str] = {"gemini": "gcp.gemini", "responses": "openai"}
 """Protocols that OpenTelemetry's conventions name otherwise."""
 CIRCUITS = {Health.CLOSED: 0, Health.HALF_OPEN: 1, Health.OPEN: 2}
 STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1)
@@ -149,6 +149,9 @@ class Metrics(Observer):
         )
         self._findings = self._gauge(
             "store_findings", "1 for what is wrong with the Redis server; the log says more", "what"
+        )
+        self._certificate = self._gauge(
+            "certificate_expiry_timestamp_seconds", "When server.tls expires; 0 without TLS"
         )
         self._leader = self._gauge("leader", "1 on the learner that works")
         self._lost = self._counter(
@@ -357,6 +360,9 @@ class Metrics(Observer):
 
     def degraded(self, what: str) -> None:
         self._degraded.labels(what).inc()
+
+    def certificate(self, expires_s: float) -> None:
+        self._certificate.set(expires_s)
 
     def orphans(self, count: int, charged_usd: float) -> None:
         self._orphans.inc(count)

@@ -22,11 +22,12 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from router.domain.catalog import Deployment
-from router.domain.chat import Answer, Sampling
+from router.domain.chat import Answer, ChatRequest, Format
 from router.domain.errors import RouterError
 from router.domain.records import Attempt, AttemptOutcome, DecisionRecord
 from router.observe.metrics import PROVIDER_NAMES, built_version
 from router.ports.observer import NO_SPAN, Span, Tracer
+from router.ports.upstream import EMBEDDING_MODEL
 
 NAME: Final = "adaptive-router"
 OWN: Final = "adaptive_router."
@@ -37,19 +38,33 @@ FAULTS: Final = frozenset(
 )
 """Codes of gRPC that are the service's fault, by OpenTelemetry's convention for servers."""
 SERVER_FAULT: Final = 500
-NAMES: Final[Mapping[str, str]] = {"embed": "embeddings", "similar": "cache similar"}
+NAMES: Final[Mapping[str, str]] = {
+    "embed": f"embeddings {EMBEDDING_MODEL}",
+    "similar": "cache similar",
+}
 """Stages whose spans are named otherwise."""
-OPERATIONS: Final[Mapping[str, str]] = {"embed": "embeddings"}
+FACTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "embed": {
+        "gen_ai.operation.name": "embeddings",
+        "gen_ai.provider.name": "onnxruntime",
+        "gen_ai.request.model": EMBEDDING_MODEL,
+    }
+}
+"""What is known of a stage as it begins."""
+MOST_STATE: Final = 512
+"""Characters of a caller's tracestate that others are handed; W3C asks for no more."""
 _propagator = TraceContextTextMapPropagator()
 
 
 class OpenSpan(Span):
     """A span under way; it ends when it is left, and is the parent of what begins in between."""
 
-    __slots__ = ("_before", "span", "trace_id")
+    __slots__ = ("_before", "is_kept", "span", "trace_id")
 
     def __init__(self, span: trace.Span) -> None:
         self.span = span
+        # Its work may go on in the background after it has ended, and is recorded all the same.
+        self.is_kept = span.is_recording()
         self.trace_id = f"{span.get_span_context().trace_id:032x}"
         self._before: OpenSpan | None = None
 
@@ -118,11 +133,18 @@ class OpenTelemetryTracer(Tracer):
         self._provider = provider
         self._tracer = provider.get_tracer(NAME, built_version())
 
+    @property
+    def sampler(self) -> str:
+        """Which requests are kept, in the words of the SDK."""
+        return self._provider.sampler.get_description()
+
     def request(self, method: str, given: Mapping[str, str]) -> Span:
-        verb, _, route = method.rpartition(" ")
-        facts = {"http.request.method": verb, "http.route": route}
-        if not verb:
+        verb, _, route = method.partition(" ")
+        facts = {"http.request.method": verb} | ({"http.route": route} if route else {})
+        if "/" in verb:
             facts = {"rpc.system.name": "grpc", "rpc.method": method}
+        if len(given.get("tracestate", "")) > MOST_STATE:
+            given = {"traceparent": given.get("traceparent", "")}
         came_from = _propagator.extract(given)
         span = OpenSpan(
             self._tracer.start_span(method, came_from, SpanKind.SERVER, attributes=facts)
@@ -132,26 +154,27 @@ class OpenTelemetryTracer(Tracer):
 
     def stage(self, name: str) -> Span:
         parent = _current.get()
-        if parent is None or not parent.span.is_recording():
+        if parent is None or not parent.is_kept:
             return NO_SPAN
-        span = self._tracer.start_span(
-            NAMES.get(name, name), trace.set_span_in_context(parent.span)
+        within = trace.set_span_in_context(parent.span)
+        return OpenSpan(
+            self._tracer.start_span(NAMES.get(name, name), within, attributes=FACTS.get(name))
         )
-        if name in OPERATIONS:
-            span.set_attribute("gen_ai.operation.name", OPERATIONS[name])
-        return OpenSpan(span)
 
-    def attempt(self, arm: str, deployment: Deployment, sampling: Sampling, *, live: bool) -> Span:
+    def attempt(
+        self, arm: str, deployment: Deployment, chat: ChatRequest, most_tokens: int, *, live: bool
+    ) -> Span:
         parent = _current.get()
-        if parent is None or not parent.span.is_recording():
+        if parent is None or not parent.is_kept:
             return NO_SPAN
-        span = self._tracer.start_span(
-            f"chat {deployment.model}",
-            trace.set_span_in_context(parent.span),
-            SpanKind.CLIENT,
-            attributes=_request_facts(arm, deployment, sampling, live=live),
-        )
-        return OpenSpan(span)
+        facts = _request_facts(deployment, chat, live=live) | {
+            "gen_ai.request.max_tokens": most_tokens,
+            OWN + "arm": arm,
+            OWN + "deployment": deployment.name,
+        }
+        within = trace.set_span_in_context(parent.span)
+        name = f"chat {deployment.model}"
+        return OpenSpan(self._tracer.start_span(name, within, SpanKind.CLIENT, attributes=facts))
 
     def headers(self) -> Sequence[tuple[bytes, bytes]]:
         current = _current.get()
@@ -177,14 +200,30 @@ class OpenTelemetryTracer(Tracer):
                 await done.wait()
 
 
-def make_tracer(exporter: SpanExporter | None = None) -> OpenTelemetryTracer:
-    """Returns a tracer that the standard variables configure. exporter: OTLP over HTTP if None."""
+def make_tracer(*, over_grpc: bool = False) -> OpenTelemetryTracer:
+    """Returns a tracer that the standard variables configure; it sends OTLP, by default over HTTP.
+
+    Raises ImportError, and ValueError for a variable that cannot be read.
+    """
     resource = Resource.create()
     if str(resource.attributes["service.name"]).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": NAME}))
+    if "service.version" not in resource.attributes:
+        resource = resource.merge(Resource({"service.version": built_version()}))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
+    exporter = _grpc_exporter() if over_grpc else OTLPSpanExporter()
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     return OpenTelemetryTracer(provider)
+
+
+def _grpc_exporter() -> SpanExporter:
+    """Returns an exporter whose package few need: it is looked for only where it is wanted."""
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - see above
+        OTLPSpanExporter as Exporter,
+    )
+
+    exporter: SpanExporter = Exporter()
+    return exporter
 
 
 def _kind(error: Exception) -> str:
@@ -192,22 +231,21 @@ def _kind(error: Exception) -> str:
 
 
 def _request_facts(
-    arm: str, deployment: Deployment, sampling: Sampling, *, live: bool
+    deployment: Deployment, chat: ChatRequest, *, live: bool
 ) -> dict[str, str | float | bool]:
-    url = urlsplit(deployment.base_url)
+    """Returns what is asked of a deployment; stop sequences are the caller's text."""
+    url, sampling = urlsplit(deployment.base_url), chat.sampling
     facts: dict[str, str | float | bool | None] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": PROVIDER_NAMES.get(deployment.provider, deployment.provider),
         "gen_ai.request.model": deployment.model,
         "gen_ai.request.stream": live or None,
-        "gen_ai.request.max_tokens": sampling.max_output_tokens,
         "gen_ai.request.temperature": sampling.temperature,
         "gen_ai.request.top_p": sampling.top_p,
         "gen_ai.request.seed": sampling.seed,
+        "gen_ai.output.type": "text" if chat.response_format.kind is Format.TEXT else "json",
         "server.address": url.hostname,
         "server.port": url.port or {"https": 443}.get(url.scheme, 80),
-        OWN + "arm": arm,
-        OWN + "deployment": deployment.name,
     }
     return {name: value for name, value in facts.items() if value is not None}
 

@@ -12,7 +12,7 @@ from typing import Protocol, Self
 
 from bandit.risk import PromiseStatus
 from router.domain.catalog import Deployment
-from router.domain.chat import Answer, Sampling
+from router.domain.chat import Answer, ChatRequest
 from router.domain.events import GainFound, PolicyChanged
 from router.domain.records import Attempt, CacheStatus, DecisionRecord
 from router.domain.tenants import QuotaLeft
@@ -92,6 +92,9 @@ class Observer:
 
     def spool(self, entries: int, size_bytes: int, oldest_s: float) -> None:
         """So much waits in the spool, the oldest of it for so long."""
+
+    def certificate(self, expires_s: float) -> None:
+        """The doors show a certificate that expires then."""
 
     def orphans(self, count: int, charged_usd: float) -> None:
         """Reservations of routers that died were charged at what was expected of them."""
@@ -189,18 +192,20 @@ class Tracer(Protocol):
     """What begins while a span is entered is a part of it, also in tasks that begin meanwhile."""
 
     def request(self, method: str, given: Mapping[str, str]) -> Span:
-        """A call of the API begins: `SERVICE/METHOD` or `POST /path`.
+        """A call of the API begins: `SERVICE/METHOD`, `POST /path`, `POST` for an unknown path.
 
         given: what it carries of a trace that it is part of, by lower-case names.
         """
         ...
 
     def stage(self, name: str) -> Span:
-        """A part of a request begins: cache | embed | decide | gate | verifier ..."""
+        """A part of a request begins: cache | embed | decide | gate | verifier | audit ..."""
         ...
 
-    def attempt(self, arm: str, deployment: Deployment, sampling: Sampling, *, live: bool) -> Span:
-        """A call of a deployment begins."""
+    def attempt(
+        self, arm: str, deployment: Deployment, chat: ChatRequest, most_tokens: int, *, live: bool
+    ) -> Span:
+        """A call of a deployment begins, for so many tokens of output at most."""
         ...
 
     def headers(self) -> Sequence[tuple[bytes, bytes]]:

@@ -19,6 +19,7 @@ from router.domain.records import (
     CacheKey,
     SessionTurn,
 )
+from router.domain.tenancy import NO_FACTS, ApiKey, KeyFacts
 from router.domain.tenants import (
     LEASE_S,
     Orphan,
@@ -182,7 +183,9 @@ class QuotaKeeper(Protocol):
 class TenantLookup(Protocol):
     """The part of the directory that a request needs."""
 
-    async def find(self, key_hash: str) -> Tenant | None: ...
+    async def find(self, key_hash: str) -> Tenant | None:
+        """Raises KeyExpired."""
+        ...
 
     async def show(self, name: str) -> Tenant:
         """Raises TenantNotFound."""
@@ -190,16 +193,36 @@ class TenantLookup(Protocol):
 
 
 class TenantDirectory(TenantLookup, Protocol):
-    async def create(self, tenant: Tenant, key_hash: str) -> None:
+    async def create(self, tenant: Tenant, key_hash: str, facts: KeyFacts = NO_FACTS) -> None:
         """Raises TenantExists."""
         ...
 
-    async def rotate(self, name: str, key_hash: str) -> None:
+    async def rotate(self, name: str, key_hash: str, facts: KeyFacts = NO_FACTS) -> None:
         """The new key works, the old ones stop at once. Raises TenantNotFound."""
         ...
 
-    async def revoke(self, name: str) -> None:
-        """All keys stop; the tenant and its usage stay. Raises TenantNotFound."""
+    async def revoke(self, name: str) -> int:
+        """All keys stop, and are counted; the tenant and its usage stay. Raises TenantNotFound."""
+        ...
+
+    async def add_key(self, name: str, key_hash: str, facts: KeyFacts = NO_FACTS) -> None:
+        """The new key works beside the old ones. Raises TenantNotFound, TooManyKeys."""
+        ...
+
+    async def keys(self, name: str) -> Sequence[ApiKey]:
+        """The oldest first, expired ones included. Raises TenantNotFound."""
+        ...
+
+    async def revoke_key(self, name: str, beginning: str) -> ApiKey:
+        """Stop the one key whose hash begins so. Raises TenantNotFound, KeyNotFound."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Remove the tenant and its keys; nothing where there is none."""
+        ...
+
+    async def now_ms(self) -> int:
+        """Return the time since the epoch by the store's clock, which keys expire by."""
         ...
 
     async def limit(self, name: str, limits: TenantLimits) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta, ToolCall, Unseen
 
 Embedding: TypeAlias = NDArray[np.float32]
+EMBEDDING_MODEL: Final = "bge-small-en-v1.5"
 
 
 class Embedder(Protocol):

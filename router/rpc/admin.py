@@ -1,12 +1,14 @@
-"""The operator's service: who serves among the policies."""
+"""The operator's service: who serves among the policies, and the tenants."""
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import grpc
+import structlog
 from adaptive_router.v1 import admin_pb2 as pb
 from adaptive_router.v1 import admin_pb2_grpc
 
@@ -14,7 +16,9 @@ from router.domain import MS_PER_S
 from router.domain.errors import FieldViolation, InvalidRequest, Unauthenticated
 from router.domain.events import GainFound, Move, PolicyChanged, PolicyCommand
 from router.domain.requests import Administration, PolicyListing
+from router.domain.tenancy import TenantOperations
 from router.domain.tenants import Tenant
+from router.rpc import convert_admin
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["AdminService"].full_name
 OPERATOR: Final = Tenant("#operator")
@@ -35,11 +39,22 @@ def operator(admin_key: str) -> Callable[[str], Awaitable[Tenant]]:
     return authenticate
 
 
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """The use cases of operators, and the key that makes one."""
+
+    policies: Administration
+    tenants: TenantOperations
+    key: str = field(repr=False)
+
+
 class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     """Expects `CallGuard` in front, which lets operators in and turns errors into statuses."""
 
-    def __init__(self, administration: Administration) -> None:
-        self._administration = administration
+    def __init__(self, operators: Operators) -> None:
+        self._administration = operators.policies
+        self._tenants = operators.tenants
+        self._log = structlog.get_logger("admin")
 
     async def ListPolicies(  # noqa: N802 - the contract's name
         self, _: pb.ListPoliciesRequest, __: Context
@@ -59,6 +74,62 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         command = PolicyCommand(Move.ROLLED_BACK)
         done = await self._administration.command(command, _wait_s(request.wait_ms))
         return _rolled_back(*done)
+
+    async def CreateTenant(  # noqa: N802 - the contract's name
+        self, request: pb.CreateTenantRequest, _: Context
+    ) -> pb.CreateTenantResponse:
+        expiry = convert_admin.read_expiry(request.key_expires_unix_ms)
+        change = convert_admin.read_change(request.limits)
+        tenant, made = await self._tenants.create(request.name, change, expiry)
+        self._log.info("tenant_created", name=tenant.name, key=made.key.id)
+        return convert_admin.created(tenant, made)
+
+    async def UpdateTenant(  # noqa: N802 - the contract's name
+        self, request: pb.UpdateTenantRequest, _: Context
+    ) -> pb.UpdateTenantResponse:
+        change = convert_admin.read_change(request.limits)
+        changed = await self._tenants.update(request.name, change)
+        self._log.info("tenant_updated", name=changed.name)
+        return pb.UpdateTenantResponse(tenant=convert_admin.tenant_info(changed))
+
+    async def ListTenants(  # noqa: N802 - the contract's name
+        self, _: pb.ListTenantsRequest, __: Context
+    ) -> pb.ListTenantsResponse:
+        found = await self._tenants.tenants()
+        return pb.ListTenantsResponse(tenants=map(convert_admin.tenant_info, found))
+
+    async def GetTenantUsage(  # noqa: N802 - the contract's name
+        self, request: pb.GetTenantUsageRequest, _: Context
+    ) -> pb.GetTenantUsageResponse:
+        return convert_admin.usage(*await self._tenants.usage(request.name))
+
+    async def DeleteTenant(  # noqa: N802 - the contract's name
+        self, request: pb.DeleteTenantRequest, _: Context
+    ) -> pb.DeleteTenantResponse:
+        done = await self._tenants.delete(request.name)
+        self._log.info("tenant_deleted", name=request.name, keys=done.keys)
+        return convert_admin.deleted(done)
+
+    async def AddTenantKey(  # noqa: N802 - the contract's name
+        self, request: pb.AddTenantKeyRequest, _: Context
+    ) -> pb.AddTenantKeyResponse:
+        expiry = convert_admin.read_expiry(request.expires_unix_ms)
+        made = await self._tenants.add_key(request.name, expiry)
+        self._log.info("key_added", name=request.name, key=made.key.id)
+        return pb.AddTenantKeyResponse(key=made.text, facts=convert_admin.key_facts(made.key))
+
+    async def ListTenantKeys(  # noqa: N802 - the contract's name
+        self, request: pb.ListTenantKeysRequest, _: Context
+    ) -> pb.ListTenantKeysResponse:
+        found = await self._tenants.keys(request.name)
+        return pb.ListTenantKeysResponse(keys=map(convert_admin.key_facts, found))
+
+    async def RevokeTenantKey(  # noqa: N802 - the contract's name
+        self, request: pb.RevokeTenantKeyRequest, _: Context
+    ) -> pb.RevokeTenantKeyResponse:
+        stopped = await self._tenants.revoke_key(request.name, request.key_id)
+        self._log.info("key_revoked", name=request.name, key=stopped.id)
+        return pb.RevokeTenantKeyResponse(key=convert_admin.key_facts(stopped))
 
 
 def _wait_s(wait_ms: int) -> float:

@@ -6,7 +6,7 @@ from adaptive_router.v1 import chat_pb2 as chat_pb
 from adaptive_router.v1 import router_pb2 as router_pb
 
 from bandit.gates import Step
-from router.domain.chat import Answer, Delta, FinishReason, TextDelta
+from router.domain.chat import Answer, FinishReason, TextDelta, ToolCallDelta
 from router.domain.records import (
     Attempt,
     AttemptOutcome,
@@ -52,7 +52,7 @@ def completion(done: Completion) -> router_pb.CompleteResponse:
     )
 
 
-def stream_item(item: Delta | Completion) -> router_pb.StreamCompleteResponse:
+def stream_item(item: TextDelta | ToolCallDelta | Completion) -> router_pb.StreamCompleteResponse:
     if isinstance(item, TextDelta):
         return router_pb.StreamCompleteResponse(text_delta=item.text)
     if isinstance(item, Completion):

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
 import grpc
-import structlog
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
@@ -26,11 +22,18 @@ from router.domain.errors import (
     ShuttingDown,
     Unauthenticated,
 )
-from router.domain.records import DecisionRecord
-from router.domain.requests import known_request_id, known_trace_id
 from router.domain.tenants import Tenant
-from router.doors.house import House, HouseBounds
-from router.ports.observer import NO_TRACER, Span, Tracer
+from router.doors.house import (
+    CANCELLED,
+    INTERNAL,
+    REQUEST_ID,
+    CallBook,
+    DoorCall,
+    House,
+    HouseBounds,
+    Observe,
+)
+from router.ports.observer import NO_TRACER, Tracer
 from router.rpc.fields import MOST_FIELDS, SMALL_BODY, has_few_fields
 from router.rpc.status import code_of, internal_status, status_of
 from router.runtime.fair_queue import CheckPool
@@ -38,34 +41,14 @@ from router.runtime.fair_queue import CheckPool
 OPEN_PREFIX = "/grpc."
 """Health and reflection: open to probes and tools that have no key."""
 BEARER = "bearer "
-REQUEST_ID = "x-request-id"
 
 current_tenant: ContextVar[Tenant] = ContextVar("current_tenant")
-current_decision: ContextVar[str] = ContextVar("current_decision", default="")
-"""Set by the servicer once it is known, for the log."""
-current_record: ContextVar[DecisionRecord | None] = ContextVar("current_record", default=None)
-"""Set by the servicer where a decision was made, for the log and the trace."""
+current_call: ContextVar[DoorCall] = ContextVar("current_call")
+"""Told by the servicer what was decided, for the log and the trace."""
 
 Authenticate = Callable[[str], Awaitable[Tenant]]
-Observe = Callable[[str, str, float], None]
 Decode = Callable[[bytes], Any]
 Context = grpc.aio.ServicerContext[Any, Any]
-
-
-@dataclass(slots=True)
-class _Call:
-    """A call under way, as the log and the trace tell of it. status: of gRPC."""
-
-    name: str
-    began_s: float
-    given: Mapping[str, str]
-    request_id: str
-    span: Span
-    code: str = "OK"
-    status: str = "OK"
-
-    def failed(self, error: RouterError) -> None:
-        self.code, self.status = error.reason, code_of(error).name
 
 
 class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stub only
@@ -93,38 +76,17 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
         stall_s: float,
         tracer: Tracer = NO_TRACER,
     ) -> None:
+        self.calls = CallBook("rpc", observe, tracer)
         self._doors = doors
-        self._tracer = tracer
         self._open = open_calls
         self._checks = checks
-        self._observe = observe
         self.house = House(bounds)
         self._body_s = bounds.body_s
         self._stall_s = stall_s
-        self._under_way: set[asyncio.Task[Any]] = set()
-        self._cut = False
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._log = structlog.get_logger("rpc")
-
-    @property
-    def in_flight(self) -> int:
-        """Calls that were begun and have not ended, those that are being refused among them."""
-        return len(self._under_way)
 
     def admitted(self) -> int:
         """Count calls of tenants that are worked on."""
         return self.house.calls
-
-    def cut(self) -> None:
-        """End every call under way, and tell its caller why."""
-        self._cut = True
-        for task in self._under_way:
-            task.cancel()
-
-    async def idle(self) -> None:
-        """Returns when no call is under way."""
-        await self._idle.wait()
 
     async def intercept_service(
         self,
@@ -193,75 +155,40 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
         self, context: Context, name: str, door: Authenticate, decode: Decode
     ) -> AsyncIterator[Any]:
         """The request, decoded, of a caller who may come in."""
-        call, task = self._begin(name, context), self._enter()
+        given, task = _metadata(context), self.calls.enter()
+        call = self._begin(name, given, context)
         try:
-            tenant = await door(_api_key(call.given))
+            tenant = await door(_api_key(given))
             current_tenant.set(tenant)
+            call.tenant = tenant.name
             read = partial(self._request, tenant.name, context, decode)
             async with self.house.admitted(tenant, method_of(name), read) as request:
                 yield request
         except RouterError as error:
-            call.failed(error)
-            if error.record is not None:
-                current_record.set(error.record)
-            current_decision.set(error.metadata.get("decision_id", current_decision.get()))
+            call.failed(error, code_of(error).name)
             await abort(context, status_of(error), self._stall_s)
         except (asyncio.CancelledError, grpc.aio.BaseError):  # the latter: a write to nobody
-            call.code = call.status = "CANCELLED"
-            if self._cut:
+            call.code = call.status = CANCELLED
+            if self.calls.is_cut:
                 task.uncancel()
-                call.failed(_shutting_down())
-                await abort(context, status_of(_shutting_down()), self._stall_s)
+                call.failed(stopping := _shutting_down(), code_of(stopping).name)
+                await abort(context, status_of(stopping), self._stall_s)
             raise
         except Exception as error:  # noqa: BLE001 - the last line of defence, told by type only
-            call.code = call.status = "INTERNAL"
-            error_id = uuid4().hex
-            self._log.error("internal", error=type(error).__name__, error_id=error_id)
+            call.status = INTERNAL
+            error_id = self.calls.internal(call, error)
             await abort(context, internal_status(error_id), self._stall_s)
         finally:
-            self._leave(task, call)
+            self.calls.leave(task)
+            self.calls.end(call)
+            asyncio.get_running_loop().call_soon(_forget, sys.exc_info()[1])
 
-    def _begin(self, name: str, context: Context) -> _Call:
-        """The id of the request goes back to its caller, whatever becomes of it."""
-        given = _metadata(context)
-        request_id = known_request_id(given.get(REQUEST_ID, "")) or uuid4().hex
-        context.set_trailing_metadata(((REQUEST_ID, request_id),))
-        span = self._tracer.request(name, given)
-        return _Call(name, time.perf_counter(), given, request_id, span)
-
-    def _enter(self) -> asyncio.Task[Any]:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - grpc runs each call in one
-        self._under_way.add(task)
-        self._idle.clear()
-        return task
-
-    def _leave(self, task: asyncio.Task[Any], call: _Call) -> None:
-        self._under_way.discard(task)
-        if not self._under_way:
-            self._idle.set()
-        loop = asyncio.get_running_loop()
-        # Its answer goes out first.
-        loop.call_soon(self._tell, call, time.perf_counter() - call.began_s)
-        loop.call_soon(_forget, sys.exc_info()[1])
-
-    def _tell(self, call: _Call, seconds: float) -> None:
-        """Runs in the call's own context."""
-        method, record = method_of(call.name), current_record.get()
-        self._observe(method, call.code, seconds)
-        call.span.ended(call.code, call.status, record)
-        tenant = current_tenant.get(None)
-        self._log.info(
-            "call",
-            method=method,
-            code=call.code,
-            tenant=tenant.name if tenant else "",
-            decision_id=current_decision.get(),
-            latency_ms=round(seconds * 1_000, 2),
-            request_id=call.request_id,
-            trace_id=call.span.trace_id or known_trace_id(call.given.get("traceparent", "")),
-            **({} if record is None else record.line()),
-        )
+    def _begin(self, name: str, given: Mapping[str, str], context: Context) -> DoorCall:
+        """Its id goes back to its caller, whatever becomes of it."""
+        call = self.calls.begin(method_of(name), name, given)
+        context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
+        current_call.set(call)
+        return call
 
 
 def _forget(error: BaseException | None) -> None:

@@ -13,9 +13,10 @@ from grpc_reflection.v1alpha import reflection
 
 from router.domain import MS_PER_S
 from router.domain.errors import PortTaken
-from router.domain.requests import Administration, Live
+from router.domain.requests import Live
 from router.doors.checks import RequestLimits
 from router.doors.house import MESSAGES_HELD, HouseBounds
+from router.doors.identity import CurrentIdentity, DoorIdentity
 from router.ports.observer import NO_TRACER, Tracer
 from router.rpc import admin
 from router.rpc.health import HealthReporter
@@ -96,10 +97,36 @@ def listen_address(host: str, port: int) -> str:
     return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
 
 
+def _credentials(shown: CurrentIdentity) -> grpc.ServerCredentials:
+    """Returns credentials that are asked for at every handshake."""
+    handed = shown.identity
+
+    def newer() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal handed
+        identity = shown.identity
+        if identity is handed:
+            return None
+        made = _configuration(identity)
+        handed = identity
+        return made
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(handed),
+        newer,  # type: ignore[arg-type]  # None for no change, which the stub does not know
+        require_client_authentication=bool(handed.client_ca),
+    )
+
+
+def _configuration(identity: DoorIdentity) -> grpc.ServerCertificateConfiguration:
+    pair, client_ca = (identity.key, identity.chain), identity.client_ca
+    return grpc.ssl_server_certificate_configuration([pair], client_ca or None)
+
+
 class RouterServer:
     """observe(method, code, seconds) is told of every call.
 
-    administration: what operators may do, with the key that makes one; None for no such service.
+    operators: their use cases, with the key that makes one; None for no such service.
+    shown: the certificate; None to speak in the clear.
     load(): counts calls of tenants that are worked on. house, checks: for other doors beside it.
     """
 
@@ -109,15 +136,16 @@ class RouterServer:
         health_reporter: HealthReporter,
         observe: Callable[[str, str, float], None],
         settings: ServerSettings,
-        administration: tuple[Administration, str] | None = None,
+        operators: admin.Operators | None = None,
         *,
         tracer: Tracer = NO_TRACER,
+        shown: CurrentIdentity | None = None,
     ) -> None:
         self.checks = CheckPool(settings.max_in_flight)
         servicer = RouterServicer(live, settings.limits, self.checks)
         doors: dict[str, Authenticate] = {SERVICE: servicer.tenant_of}
-        if administration is not None:
-            doors[admin.SERVICE] = admin.operator(administration[1])
+        if operators is not None:
+            doors[admin.SERVICE] = admin.operator(operators.key)
         bounds, stall_s = settings.bounds, settings.stall_ms / MS_PER_S
         open_calls = OpenCalls(body_s=bounds.body_s, stall_s=stall_s)
         self._guard = CallGuard(
@@ -130,16 +158,18 @@ class RouterServer:
         self._server = grpc.aio.server(interceptors=[self._guard], options=settings.options)
         router_pb2_grpc.add_RouterServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]  # generated
         health_pb2_grpc.add_HealthServicer_to_server(health_reporter, self._server)
-        if administration is not None:
-            operators = admin.AdminServicer(administration[0])
-            admin_pb2_grpc.add_AdminServiceServicer_to_server(operators, self._server)  # type: ignore[no-untyped-call]  # generated
+        if operators is not None:
+            for_operators = admin.AdminServicer(operators)
+            admin_pb2_grpc.add_AdminServiceServicer_to_server(for_operators, self._server)  # type: ignore[no-untyped-call]  # generated
         names = (*doors, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        self.port = self._listen(settings)
+        self.port = self._listen(settings, shown)
 
-    def _listen(self, settings: ServerSettings) -> int:
+    def _listen(self, settings: ServerSettings, shown: CurrentIdentity | None) -> int:
         address = listen_address(settings.host, settings.port)
         try:
+            if shown is not None:
+                return self._server.add_secure_port(address, _credentials(shown))
             return self._server.add_insecure_port(address)
         except RuntimeError:
             raise PortTaken(f"can't listen on {address}: change server.host or port") from None
@@ -152,7 +182,7 @@ class RouterServer:
     @property
     def under_way(self) -> int:
         """Calls that have not ended, those that wait or are being refused among them."""
-        return self._guard.in_flight
+        return self._guard.calls.in_flight
 
     async def start(self) -> None:
         await self._server.start()
@@ -165,7 +195,7 @@ class RouterServer:
             async with asyncio.timeout(self._drain_s):
                 await self._idle(ending)
         except TimeoutError:
-            self._guard.cut()
+            self._guard.calls.cut()
             await asyncio.wait({ending}, timeout=CUT_S)
         # Only health watches are left now, and those have no end of their own.
         await asyncio.gather(ending, self._server.stop(0))
@@ -173,8 +203,8 @@ class RouterServer:
 
     async def _idle(self, ending: asyncio.Task[None]) -> None:
         while not ending.done():
-            await self._guard.idle()
+            await self._guard.calls.idle()
             # What was accepted just before may not have begun.
             await asyncio.wait({ending}, timeout=QUIET_S)
-            if not self._guard.in_flight:
+            if not self._guard.calls.in_flight:
                 return

@@ -13,15 +13,15 @@ import grpc
 from adaptive_router.v1 import router_pb2 as router_pb
 from adaptive_router.v1 import router_pb2_grpc
 
-from router.domain.chat import ChatRequest
-from router.domain.records import DecisionRecord, FeedbackReceipt, FeedbackReport, OutcomeReport
+from router.domain.chat import Beside, ChatRequest
+from router.domain.records import FeedbackReceipt, FeedbackReport, OutcomeReport
 from router.domain.requests import Completion, Live, RouteRequest, RoutingOptions, WeightOverrides
 from router.domain.tenants import Tenant
 from router.doors.checks import RequestLimits, Violations
 from router.doors.reports import DAY_MS, check_feedback, check_outcome, checked_id
 from router.rpc import convert_out
 from router.rpc.convert_chat import ChatReader, given, is_laborious, too_long
-from router.rpc.interceptor import current_decision, current_record, current_tenant
+from router.rpc.interceptor import current_call, current_tenant
 from router.runtime.fair_queue import CheckPool
 
 Routed: TypeAlias = (
@@ -144,7 +144,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         self, request: router_pb.CompleteRequest, context: Context
     ) -> router_pb.CompleteResponse:
         done = await self._live.service.complete(await self._call(request, context))
-        _note(done.record)
+        current_call.get().note(done.record)
         return convert_out.completion(done)
 
     async def StreamComplete(  # noqa: N802 - the contract's name
@@ -154,21 +154,22 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         async with aclosing(self._live.service.stream(call)) as items:
             async for item in items:
                 if isinstance(item, Completion):
-                    _note(item.record)
-                yield convert_out.stream_item(item)
+                    current_call.get().note(item.record)
+                if not isinstance(item, Beside):
+                    yield convert_out.stream_item(item)
 
     async def Decide(  # noqa: N802 - the contract's name
         self, request: router_pb.DecideRequest, context: Context
     ) -> router_pb.DecideResponse:
         made = await self._live.service.decide(await self._call(request, context))
-        _note(made.record)
+        current_call.get().note(made.record)
         return convert_out.directive(made)
 
     async def ReportOutcome(  # noqa: N802 - the contract's name
         self, request: router_pb.ReportOutcomeRequest, _: Context
     ) -> router_pb.ReportOutcomeResponse:
         decision_id, report = read_outcome(request)
-        current_decision.set(decision_id)
+        current_call.get().decision_id = decision_id
         receipt = await self._live.service.report_outcome(current_tenant.get(), decision_id, report)
         return router_pb.ReportOutcomeResponse(
             already_recorded=receipt.already_recorded, cost_usd=receipt.cost_usd
@@ -182,7 +183,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         if request.session_id:
             done = await service.session_feedback(tenant, request.session_id, report)
             return convert_out.credited(done)
-        current_decision.set(request.decision_id)
+        current_call.get().decision_id = request.decision_id
         known = await service.feedback(tenant, request.decision_id, report)
         return convert_out.credited(FeedbackReceipt(known))
 
@@ -190,7 +191,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         self, request: router_pb.GetDecisionRequest, _: Context
     ) -> router_pb.GetDecisionResponse:
         decision_id = checked_id(request.decision_id)
-        current_decision.set(decision_id)
+        current_call.get().decision_id = decision_id
         record = await self._live.service.decision(current_tenant.get(), decision_id)
         return convert_out.decision(record)
 
@@ -201,8 +202,3 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         routed = await self._checks.run(tenant.name, read) if takes_time(request) else read()
         chat, options, task = routed
         return RouteRequest(tenant, chat, options, deadline_s, task)
-
-
-def _note(record: DecisionRecord) -> None:
-    current_decision.set(record.id)
-    current_record.set(record)

@@ -20,6 +20,8 @@ CODES: dict[type[e.RouterError], grpc.StatusCode] = {
     e.DecisionPending: grpc.StatusCode.UNAVAILABLE,
     e.TenantNotFound: grpc.StatusCode.NOT_FOUND,
     e.PolicyUnknown: grpc.StatusCode.NOT_FOUND,
+    e.KeyNotFound: grpc.StatusCode.NOT_FOUND,
+    e.TooManyKeys: grpc.StatusCode.FAILED_PRECONDITION,
     e.TenantExists: grpc.StatusCode.ALREADY_EXISTS,
     e.FeedbackConflict: grpc.StatusCode.ALREADY_EXISTS,
     e.OutcomeConflict: grpc.StatusCode.FAILED_PRECONDITION,

@@ -10,6 +10,7 @@ import msgspec
 from router.domain.errors import (
     IdempotencyConflict,
     IdempotencyRunning,
+    KeyExpired,
     Overloaded,
     TenantNotFound,
     Unauthenticated,
@@ -34,7 +35,7 @@ class AdmissionSettings:
     revoked key still works and a limit that was changed still holds.
     look_ups: keys that are looked up at once; one more is refused, and callers with keys that
     nobody knows take no more of the store than that. A key that was known a moment ago, `stale_s`,
-    is trusted on while there are as many.
+    is trusted on while there are as many. Neither is longer than the key itself is valid.
     """
 
     required: bool = True
@@ -68,6 +69,7 @@ class Admission:
         self._settings = settings
         self._looking_up = 0
         self._cached: OrderedDict[str, tuple[float, Tenant]] = OrderedDict()
+        """Until when each key is trusted without a look, and its tenant."""
 
     async def authenticate(self, api_key: str) -> Tenant:
         """Raises Unauthenticated, Overloaded."""
@@ -77,7 +79,7 @@ class Admission:
         if tenant and late_s < 0:
             return tenant
         if self._looking_up >= self._settings.look_ups:
-            if tenant and late_s < self._settings.stale_s:
+            if tenant and late_s < min(self._settings.stale_s, self._rest_s(tenant)):
                 return tenant
             raise Overloaded("too many keys are looked up: try again", retry_after_ms=BUSY_RETRY_MS)
         return await self._look_up(api_key, key_hash)
@@ -86,13 +88,20 @@ class Admission:
         self._looking_up += 1
         try:
             found = await self._tenants.find(key_hash) if api_key else await self._public_tenant()
+        except KeyExpired:
+            self._cached.pop(key_hash, None)
+            raise
         finally:
             self._looking_up -= 1
         if found is None:
             self._cached.pop(key_hash, None)
-            raise Unauthenticated("send a valid API key as metadata `authorization: Bearer KEY`")
+            raise Unauthenticated("send a valid API key as `authorization: Bearer KEY`")
         self._remember(key_hash, found)
         return found
+
+    def _rest_s(self, tenant: Tenant) -> float:
+        """Return how long a key is valid after it was last trusted without a look."""
+        return max(0.0, tenant.valid_s - self._settings.remember_s)
 
     async def _public_tenant(self) -> Tenant | None:
         if self._settings.required:
@@ -103,7 +112,8 @@ class Admission:
             return PUBLIC
 
     def _remember(self, key_hash: str, tenant: Tenant) -> None:
-        self._cached[key_hash] = (self._clock() + self._settings.remember_s, tenant)
+        trusted_s = min(self._settings.remember_s, tenant.valid_s)
+        self._cached[key_hash] = (self._clock() + trusted_s, tenant)
         if len(self._cached) > self._settings.remember_keys:
             self._cached.popitem(last=False)
 

@@ -11,7 +11,16 @@ from typing import Final
 
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
-from router.domain.chat import Answer, ChatRequest, Delta, TextDelta, Unseen, Usage
+from router.domain.chat import (
+    Answer,
+    Beside,
+    ChatRequest,
+    Delta,
+    TextDelta,
+    ToolCallDelta,
+    Unseen,
+    Usage,
+)
 from router.domain.eligibility import Requirements
 from router.domain.errors import (
     ProviderDisconnected,
@@ -139,7 +148,7 @@ class _OpenAttempt:
         self.stats.ended(id(self))
         self.stats.answered(self.elapsed_ms, self.clock(), live=self.live)
 
-    def hear(self, delta: Delta) -> None:
+    def hear(self, delta: TextDelta | ToolCallDelta) -> None:
         if self.live and not self.pieces:
             self._is_answered()
         self.pieces += 1
@@ -297,7 +306,8 @@ class DeploymentCaller:
         """Deltas when live; the answer, if one came, is in the run afterwards."""
         stats = self._stats(deployment)
         attempt = _OpenAttempt(run, arm, deployment, self._clock, stats, live, limit_ms)
-        attempt.span = self._tracer.attempt(arm, deployment, run.chat.sampling, live=live)
+        most_tokens = attempt.most_tokens
+        attempt.span = self._tracer.attempt(arm, deployment, run.chat, most_tokens, live=live)
         stats.places.hold(run.tenant, 1)
         stats.waits(id(attempt), run.tenant, attempt.started_s)
         error: BaseException | None = None
@@ -333,11 +343,12 @@ class DeploymentCaller:
                 if isinstance(item, Answer):
                     await self._judge(attempt, item)
                     return
-                attempt.hear(item)
+                if not isinstance(item, Beside):
+                    attempt.hear(item)
+                    if attempt.live and attempt.pieces == 1:
+                        self._began(attempt)
                 if not attempt.live:
                     continue
-                if attempt.pieces == 1:
-                    self._began(attempt)
                 run.started = True
                 yielded_s = self._clock()
                 yield item
@@ -449,5 +460,5 @@ async def _first(
         raise error from None
 
 
-def _text(delta: Delta) -> str:
+def _text(delta: TextDelta | ToolCallDelta) -> str:
     return delta.text if isinstance(delta, TextDelta) else delta.name + delta.arguments

@@ -26,7 +26,7 @@ from router.domain.tenants import Reservation, Tenant, TenantLimits
 from router.gates.gate_session import GateSession
 from router.gates.judge_prompt import judge_chat, read_score
 from router.ports.learning_log import DecisionLog
-from router.ports.observer import Observer
+from router.ports.observer import NO_TRACER, Observer, Tracer
 from router.runtime.background import Background
 from router.serving.admission import Admission
 from router.serving.attempts import PlanRun
@@ -86,7 +86,9 @@ class Auditor:
         feedback_rate: FeedbackRate,
         settings: AuditSettings,
         always: bool,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._catalog = catalog
         self._cascade = cascade
         self._admission = admission
@@ -142,13 +144,20 @@ class Auditor:
 
     async def _audit(self, state: RequestState, check: _AuditCall) -> None:
         try:
-            await self._run_within_budget(state, check)
-        except QuotaExceeded:
-            self._observer.audit("no_budget")
+            with self._tracer.stage("audit") as span:
+                result = await self._result(state, check)
+                span.note(arm=check.arm, result=result)
         finally:
             self._running -= 1
 
-    async def _run_within_budget(self, state: RequestState, check: _AuditCall) -> None:
+    async def _result(self, state: RequestState, check: _AuditCall) -> str:
+        try:
+            return await self._run_within_budget(state, check)
+        except QuotaExceeded:
+            self._observer.audit("no_budget")
+            return "no_budget"
+
+    async def _run_within_budget(self, state: RequestState, check: _AuditCall) -> str:
         needs = Requirements.of(check.chat)
         most_usd = most_cost_usd(self._catalog.arms[check.arm], needs)
         able = filter(needs.met_by, self._catalog.arms[check.arm].deployments)
@@ -168,7 +177,7 @@ class Auditor:
                 await self._admission.settle(own, spent_tokens, spent_usd)
         finally:
             await self._admission.settle(shared, 0, spent_usd)
-        await self._record(state, check, run.answer, spent_usd)
+        return await self._record(state, check, run.answer, spent_usd)
 
     async def _run(self, state: RequestState, check: _AuditCall, needs: Requirements) -> PlanRun:
         arms, now_s = (check.arm,), self._cascade.now_s()
@@ -188,20 +197,27 @@ class Auditor:
 
     async def _record(
         self, state: RequestState, check: _AuditCall, answer: Answer | None, cost_usd: float
-    ) -> None:
+    ) -> str:
+        """Returns what came of it, as it is counted."""
         quality = check.quality(answer) if answer is not None else None
+        result = _result_of(answer, quality)
+        self._observer.audit(result)
         if quality is None:
-            self._observer.audit("failed" if answer is None else "unreadable")
-            return
-        good = quality >= 0.5  # noqa: PLR2004 - the middle
-        self._observer.audit("good" if good else "bad")
-        if not good:
+            return result
+        if result == "bad":
             await self._cache.evict(state.key.exact, state.key.partition)
         event = Audited(state.id, quality, check.share, cost_usd)
         try:
             await self._decisions.audited(event)
         except RouterError:
             self._observer.degraded("audit")
+        return result
+
+
+def _result_of(answer: Answer | None, quality: float | None) -> str:
+    if quality is None:
+        return "failed" if answer is None else "unreadable"
+    return "good" if quality >= 0.5 else "bad"  # noqa: PLR2004 - the middle
 
 
 def _accepted(judged: Judged, plan: Plan) -> bool:

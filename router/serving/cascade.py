@@ -103,7 +103,7 @@ class Cascade:
         if run.gate_session is not None:
             _mark_agreement(run, run.gate_session)
         if run.answer is not None and not run.started:
-            for delta in deltas_of(run.answer):
+            for delta in deltas_of(run.answer, run.chat):
                 yield delta
 
     async def _escalates(self, run: PlanRun, arm: str, above: str) -> bool:

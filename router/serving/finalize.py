@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from router.degraded.continuity import Continuity
 from router.domain.catalog import Catalog
+from router.domain.chat import without_id
 from router.domain.conversations import Conversation
 from router.domain.errors import StorageUnavailable
 from router.domain.records import CachedAnswer, DecisionRecord, Mode
@@ -161,7 +162,7 @@ class Finalizer:
         if not state.is_keepable or run is None or run.answer is None:
             return
         cached = CachedAnswer(
-            run.answer,
+            without_id(run.answer),
             run.arm,
             run.deployment,
             state.id,

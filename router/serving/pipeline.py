@@ -93,7 +93,7 @@ class Pipeline:
         state = await self._open_request(request, mode)
         replayed = await self._begin(state)
         if replayed is not None:
-            for delta in deltas_of(replayed.answer):
+            for delta in deltas_of(replayed.answer, request.chat):
                 yield delta
             yield replayed
             return
@@ -335,7 +335,7 @@ class Pipeline:
 
     async def _serve(self, state: RequestState) -> AsyncGenerator[Delta]:
         if state.hit is not None:
-            for delta in deltas_of(state.hit.cached.answer):
+            for delta in deltas_of(state.hit.cached.answer, state.request.chat):
                 yield delta
             return
         run = self.selector.choose(state)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import grpc
 import pytest
 import pytest_asyncio
 from adaptive_router_client import (
@@ -172,3 +173,32 @@ async def test_threads_share_a_client(router: Router) -> None:
             return list(pool.map(lambda number: ask(client, number), range(32)))
 
     assert await asyncio.to_thread(work) == ["Forty-two."] * 32
+
+
+async def test_an_async_client_made_before_its_loop_serves_one_loop_after_another(
+    router: Router,
+) -> None:
+    client = AsyncClient(f"127.0.0.1:{router.port}", key=KEY)
+
+    async def asked() -> str:
+        return (await client.complete("How many?", FRESH)).text
+
+    with ThreadPoolExecutor(1) as thread:
+        loop = asyncio.get_running_loop()
+        for _ in range(2):
+            told = await loop.run_in_executor(thread, lambda: asyncio.run(asked()))
+            assert told == "Forty-two."
+        assert await asked() == "Forty-two."
+        with pytest.raises(RuntimeError, match="make one for each loop"):
+            await loop.run_in_executor(thread, lambda: asyncio.run(asked()))
+    await client.close()
+
+
+async def test_a_client_that_was_closed_says_so(router: Router) -> None:
+    for used in (True, False):
+        client = AsyncClient(f"127.0.0.1:{router.port}", key=KEY)
+        if used:
+            await client.complete("How many?", FRESH)
+        await client.close()
+        with pytest.raises(grpc.aio.UsageError, match="closed"):
+            await client.complete("How many?", FRESH)

@@ -12,7 +12,7 @@ import pytest
 from adaptive_router.v1 import router_pb2 as the_routers
 from adaptive_router_client import calls, errors, results, values
 from adaptive_router_client.convert import decode, encode
-from adaptive_router_client.stubs import chat_pb2, router_pb2
+from adaptive_router_client.stubs import admin_pb2, chat_pb2, router_pb2
 
 ROOT = Path(__file__).parents[2]
 OWN_REASONS = {"", "UNAVAILABLE", "UNREACHABLE", "STREAM_BROKEN"}
@@ -80,6 +80,13 @@ def test_every_method_of_the_service_has_a_call() -> None:
         if isinstance(getattr(calls, name), calls.Method)
     }
     assert paths == {method.name for method in calls.SERVICE.methods}
+
+
+@pytest.mark.parametrize("file", [admin_pb2, chat_pb2, router_pb2], ids=lambda file: file.__name__)
+def test_other_languages_have_a_package_of_their_own(file: Any) -> None:
+    told = file.DESCRIPTOR.GetOptions()
+    assert told.go_package == "github.com/adaptive-router/adaptive-router/go/routerv1"
+    assert (told.java_package, told.java_multiple_files) == ("io.github.adaptiverouter.v1", True)
 
 
 def rows() -> dict[str, tuple[str, bool]]:

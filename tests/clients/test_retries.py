@@ -12,7 +12,7 @@ import grpc
 import pytest
 import pytest_asyncio
 from adaptive_router.v1 import router_pb2
-from adaptive_router_client import NEVER, Client, Retry, Routing, Stream, errors
+from adaptive_router_client import NEVER, AsyncClient, Client, Retry, Routing, Stream, errors
 
 from router.domain import errors as told
 from tests.clients.scripted import PATIENCE_S, Either, Plain, answer, done, serving, text_of
@@ -254,3 +254,15 @@ def test_a_key_that_gRPC_would_print_is_refused_unseen() -> None:  # noqa: N802 
     with pytest.raises(ValueError, match="key") as raised:
         Either("threads", 1).client.__class__("127.0.0.1:1", key="secret\n")
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("target", ["", "http://127.0.0.1:8480", "https://router", " 127.0.0.1:1"])
+def test_an_address_that_grpc_would_look_up_in_vain_is_refused_at_once(target: str) -> None:
+    for kind in (Client, AsyncClient):
+        with pytest.raises(ValueError, match="target: write HOST:PORT"):
+            kind(target)
+
+
+@pytest.mark.parametrize("target", ["dns:///router:8480", "ipv4:127.0.0.1:1", "unix:///tmp/none"])
+def test_any_other_name_is_left_to_grpc(target: str) -> None:
+    Client(target).close()

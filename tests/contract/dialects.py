@@ -40,6 +40,7 @@ class Dialect(ABC):
     end_mark = b""
     model = "served"
     has_seed = True
+    has_stops = True
     takes_top_p = True
     marks_its_end = True
 
@@ -178,6 +179,65 @@ class GeminiDialect(Dialect):
     def pieces(self, texts: Sequence[str], call: Json | None, finish: str) -> list[Json]:
         parts = [{"candidates": [{"content": {"parts": [{"text": t}]}}]} for t in texts]
         return [*parts, self.whole("", call, finish)]
+
+
+class ResponsesDialect(Dialect):
+    name = "responses"
+    prefix = "/v1"
+    path = "/v1/responses"
+    key_header = "authorization"
+    finishes: ClassVar = {
+        "stop": "completed",
+        "length": "max_output_tokens",
+        "filter": "content_filter",
+        "call": "completed",
+    }
+    has_seed = False
+    has_stops = False
+
+    def whole(self, text: str, call: Json | None, finish: str) -> Json:
+        said = {"type": "output_text", "text": text, "annotations": []}
+        output: list[Json] = [{"type": "message", "role": "assistant", "content": [said]}]
+        if call:
+            output.append(self._call(call, json.dumps(call["arguments"])))
+        is_cut = finish not in ("completed", None, "", "null")
+        return {
+            "object": "response",
+            "status": "incomplete" if is_cut else finish,
+            "incomplete_details": {"reason": finish} if is_cut else None,
+            "error": None,
+            "model": "served",
+            "output": output,
+            "usage": {"input_tokens": 11, "output_tokens": 7},
+        }
+
+    def pieces(self, texts: Sequence[str], call: Json | None, finish: str) -> list[Json]:
+        begun = {"type": "message", "role": "assistant", "content": []}
+        whole = self.whole("".join(texts), call, finish)
+        kind = "completed" if finish == "completed" else "incomplete"
+        told: list[Json] = [
+            self._event("created", response=whole | {"status": "in_progress", "output": []}),
+            self._event("output_item.added", output_index=0, item=begun),
+            *(self._event("output_text.delta", output_index=0, delta=text) for text in texts),
+            self._event("output_item.done", output_index=0, item=whole["output"][0]),
+        ]
+        if call:
+            said = json.dumps(call["arguments"])
+            told.append(self._event("output_item.added", output_index=1, item=self._call(call, "")))
+            told += [
+                self._event("function_call_arguments.delta", output_index=1, delta=piece)
+                for piece in said
+            ]
+            done = self._event("output_item.done", output_index=1, item=self._call(call, said))
+            told.append(done)
+        return [*told, self._event(kind, response=whole)]
+
+    def _call(self, call: Json, arguments: str) -> Json:
+        named = {"type": "function_call", "call_id": call["id"], "name": call["name"]}
+        return named | {"arguments": arguments}
+
+    def _event(self, kind: str, **more: Any) -> Json:
+        return {"type": f"response.{kind}"} | more
 
 
 DIALECTS = tuple(spoken() for spoken in Dialect.__subclasses__())

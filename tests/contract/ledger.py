@@ -15,8 +15,8 @@ async def later(storage: Storage, seconds: float, *, days: int = 0, months: int 
     for key in await client.call("KEYS", f"{keys.prefix}usage:*"):
         for field in ("requests_at", "tokens_at"):
             await _add(storage, key, field, -int(seconds * 1_000))
-        await _turn_back(storage, key, ("day", "reserved_day"), days)
-        await _turn_back(storage, key, ("month", "reserved_month"), months)
+        await _turn_back(storage, key, ("day", "reserved_day", "let_in_day"), days)
+        await _turn_back(storage, key, ("month", "reserved_month", "let_in_month"), months)
     for key in await client.call("KEYS", f"{keys.prefix}reservation:*"):
         await _add(storage, key, "at", -int(seconds * 1_000))
         await _turn_back(storage, key, ("day",), days)

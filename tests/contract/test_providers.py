@@ -110,7 +110,8 @@ async def test_an_answer_with_its_tool_call_can_be_sent_back(party: Party) -> No
 async def test_everything_is_sent(party: Party) -> None:
     await party.complete(FULL)
     sent = json.dumps(party.upstream.asked)
-    for piece in ("Be brief.", "cat.png", "Adds.", "the sum is 6", "END", '"a": 5', "77"):
+    end = ("END",) if party.upstream.dialect.has_stops else ()
+    for piece in ("Be brief.", "cat.png", "Adds.", "the sum is 6", *end, '"a": 5', "77"):
         assert piece in sent.replace('\\"', '"')
     assert ("0.9" in sent) is party.upstream.dialect.takes_top_p
     if party.upstream.dialect.has_seed:

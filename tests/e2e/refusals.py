@@ -220,6 +220,10 @@ OF_THE_ACCOUNT: dict[str, tuple[str, dict[str, Told]]] = {
     ),
 }
 
+# OpenAI refuses alike in both of its protocols.
+for _, by_dialect in (*OF_THE_REQUEST.values(), *OF_THE_ACCOUNT.values()):
+    by_dialect["responses"] = by_dialect["openai"]
+
 
 def replied(told: Told) -> Reply:
     if isinstance(told.body, str):

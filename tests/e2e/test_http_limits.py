@@ -99,13 +99,19 @@ async def test_a_body_is_waited_for_where_it_may_come(tmp_path: Path) -> None:
 
 @on_uvloop
 async def test_connections_are_bounded(tmp_path: Path) -> None:
+    """One on which a request is under way makes room for nobody."""
+    alone = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     async with door(tmp_path, Wire(says()), server=", max_in_flight: 1, tenant_share: 1") as router:
         held = [await asyncio.open_connection("127.0.0.1", router.http_port) for _ in range(4)]
-        assert b" 503 " in await raw(router, b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+        for _, writer in held:
+            writer.write(post(CHAT, BODY)[:-1])
+        async with asyncio.timeout(PATIENCE_S):
+            while b" 503 " not in (refused := await raw(router, alone)):
+                await asyncio.sleep(0.02)
+        assert b"x-router-reason: OVERLOADED" in refused
         for _, writer in held:
             writer.close()
             await writer.wait_closed()
-        alone = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
         async with asyncio.timeout(PATIENCE_S):
             while b" 200 " not in await raw(router, alone):
                 await asyncio.sleep(0.02)

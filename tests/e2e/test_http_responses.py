@@ -99,7 +99,11 @@ async def test_what_is_sent_reaches_the_provider(tmp_path: Path) -> None:
     assert roles == ["system", "user", "assistant", "tool", "tool", "user"]
     assert [call["id"] for call in got["messages"][2]["tool_calls"]] == ["c1", "c2"]
     assert got["messages"][1]["content"][1]["image_url"] == {"url": PIXEL, "detail": "low"}
-    assert got["tools"][0]["function"] == {"name": "weather", "parameters": SCHEMA}
+    assert got["tools"][0]["function"] == {
+        "name": "weather",
+        "parameters": SCHEMA,
+        "strict": True,
+    }
     assert (got["tool_choice"], got["temperature"], got["max_tokens"]) == ("required", 0.5, 99)
 
 

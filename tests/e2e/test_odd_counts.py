@@ -211,6 +211,7 @@ NO_ANSWERS: dict[str, Json] = {
     "openai": {"choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 20}},
     "anthropic": {"content": [], "usage": {"input_tokens": 100, "output_tokens": 20}},
     "gemini": {"usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 20}},
+    "responses": {"output": []} | {"usage": {"input_tokens": 100, "output_tokens": 20}},
 }
 
 
@@ -238,6 +239,12 @@ def thoughts(name: str) -> list[Json]:
             *({"choices": [{"delta": {"reasoning_content": THOUGHT[:900]}}]} for _ in range(2)),
             {"choices": [{"delta": {"content": "Forty"}}]},
         ]
+    if name == "responses":
+        kind = "response.reasoning_summary_text.delta"
+        return [
+            *({"type": kind, "output_index": 0, "delta": THOUGHT[:900]} for _ in range(2)),
+            {"type": "response.output_text.delta", "output_index": 1, "delta": "Forty"},
+        ]
     if name == "gemini":
         return [
             {"candidates": [{"content": {"parts": [{"text": THOUGHT, "thought": True}]}}]},
@@ -260,6 +267,10 @@ def thoughts(name: str) -> list[Json]:
 def counted_thoughts(name: str) -> list[Json]:
     """Returns one whose thoughts are counted and not shown."""
     pieces = SPOKEN[name].pieces(["Forty"], None, "")[:1]
+    if name == "responses":
+        details = {"output_tokens_details": {"reasoning_tokens": 445}}
+        counted = {"usage": {"input_tokens": 9, "output_tokens": 450} | details}
+        return [{"type": "response.in_progress", "response": counted}, thoughts(name)[-1]]
     if name == "openai":
         details = {"completion_tokens_details": {"reasoning_tokens": 445}}
         return [pieces[0] | {"usage": {"prompt_tokens": 9, "completion_tokens": 450} | details}]
@@ -303,6 +314,7 @@ async def test_hidden_reasoning_is_part_of_a_guess(name: str, tmp_path: Path) ->
             {"type": "message_delta", "delta": {"stop_reason": finish}},
             {"type": "message_stop"},
         ],
+        "responses": [{"type": "response.completed", "response": {"status": finish}}],
     }
     start = thoughts(name)
     if name == "anthropic":

@@ -114,7 +114,7 @@ def ended(spoken: Dialect, *more: bytes, aborts: bool = False) -> Odd:
     return lambda _: raw(usual(data[: last + 1]), *more, aborts=aborts)
 
 
-END = {"openai": "stop", "anthropic": "end_turn", "gemini": "STOP"}
+END = {"openai": "stop", "anthropic": "end_turn", "gemini": "STOP", "responses": "completed"}
 
 
 @pytest.mark.parametrize("spoken", DIALECTS, ids=lambda spoken: spoken.name)

@@ -119,6 +119,14 @@ OVERLOADS: dict[str, dict[str, Any]] = {
         },
         "internal": {"error": {"code": 500, "status": "INTERNAL", "message": "x"}},
     },
+    "responses": {
+        "overloaded": {"error": {"message": "Overloaded", "type": "overloaded_error", "code": 503}},
+        "an event": {"type": "error", "code": "server_error", "message": "The server had an error"},
+        "failed": {
+            "type": "response.failed",
+            "response": {"status": "failed", "error": {"code": "server_error", "message": "x"}},
+        },
+    },
 }
 LIMITED = {
     "openai": {
@@ -138,6 +146,12 @@ LIMITED = {
             "status": "RESOURCE_EXHAUSTED",
             "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "20s"}],
         }
+    },
+    "responses": {
+        "type": "error",
+        "code": "rate_limit_exceeded",
+        "message": "Rate limit reached. Please try again in 20s.",
+        "param": None,
     },
 }
 

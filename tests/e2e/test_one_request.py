@@ -86,7 +86,7 @@ def prompt_of(asked: Asked) -> str:
     body = asked.body
     if "contents" in body:
         return str(body["contents"][-1]["parts"][0]["text"])
-    content = body["messages"][-1]["content"]
+    content = body["messages" if "messages" in body else "input"][-1]["content"]
     return str(content if isinstance(content, str) else content[0]["text"])
 
 

@@ -99,7 +99,7 @@ GRAVE: list[Case] = [
     ("openai", whole(b"", 200), "the answer is empty"),
     ("openai", whole(b"OK", 200, kind="text/plain"), "is no JSON"),
     ("openai", whole(b"HTTP request was sent to HTTPS port", 400), "write https://"),
-    ("openai", whole({"object": "response", "output": []}), "Responses API"),
+    ("openai", whole({"object": "response", "output": []}), "write provider: responses"),
     ("openai", whole({"model": "m", "message": {}, "done": True}), "end base_url with /v1"),
     ("openai", Reply(silent=True), "closes the connection without an answer: try https://"),
     ("openai", openai_error(400, "Something else"), "refuses a plain request (400"),

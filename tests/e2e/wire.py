@@ -25,7 +25,7 @@ from tests.e2e.conftest import KEY, Router, chat
 from tests.e2e.ledger import upstream
 
 Json = dict[str, Any]
-PREFIXES = {"openai": "/v1", "anthropic": "", "gemini": ""}
+PREFIXES = {"openai": "/v1", "anthropic": "", "gemini": "", "responses": "/v1"}
 SSE = "text/event-stream"
 JSON_TYPE = "application/json"
 
@@ -214,12 +214,21 @@ arms:
 """
         parsed = parse_config(config, "test.yaml", environment or {})
         running = await stack.enter_async_context(running_router(parsed, environment or {}))
+        learner = None
         if learns:
-            await stack.enter_async_context(running_learner(parsed, environment or {}))
+            learner = await stack.enter_async_context(running_learner(parsed, environment or {}))
         target = f"127.0.0.1:{running.port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
         await running.storage.tenants.create(Tenant("test"), hash_key(KEY))
-        yield Router(running.port, channel, {}, running.storage, http_port=running.http_port)
+        yield Router(
+            running.port,
+            channel,
+            {},
+            running.storage,
+            metrics_port=running.metrics_port,
+            http_port=running.http_port,
+            learner_metrics_port=learner.metrics_port if learner else 0,
+        )
 
 
 async def asked_whole(router: Router, text: str = "Say it.", **more: Any) -> Any:

@@ -50,6 +50,46 @@ class AdminServiceStub:
                 request_serializer=adaptive__router_dot_v1_dot_admin__pb2.RollbackPolicyRequest.SerializeToString,
                 response_deserializer=adaptive__router_dot_v1_dot_admin__pb2.RollbackPolicyResponse.FromString,
                 _registered_method=True)
+        self.CreateTenant = channel.unary_unary(
+                '/adaptive_router.v1.AdminService/CreateTenant',
+                request_serializer=adaptive__router_dot_v1_dot_admin__pb2.CreateTenantRequest.SerializeToString,
+                response_deserializer=adaptive__router_dot_v1_dot_admin__pb2.CreateTenantResponse.FromString,
+                _registered_method=True)
+        self.UpdateTenant = channel.unary_unary(
+                '/adaptive_router.v1.AdminService/UpdateTenant',
+                request_serializer=adaptive__router_dot_v1_dot_admin__pb2.UpdateTenantRequest.SerializeToString,
+                response_deserializer=adaptive__router_dot_v1_dot_admin__pb2.UpdateTenantResponse.FromString,
+                _registered_method=True)
+        self.ListTenants = channel.unary_unary(
+                '/adaptive_router.v1.AdminService/ListTenants',
+                request_serializer=adaptive__router_dot_v1_dot_admin__pb2.ListTenantsRequest.SerializeToString,
+                response_deserializer=adaptive__router_dot_v1_dot_admin__pb2.ListTenantsResponse.FromString,
+                _registered_method=True)
+        self.GetTenantUsage = channel.unary_unary(
+                '/adaptive_router.v1.AdminService/GetTenantUsage',
+                request_serializer=adaptive__router_dot_v1_dot_admin__pb2.GetTenantUsageRequest.SerializeToString,
+                response_deserializer=adaptive__router_dot_v1_dot_admin__pb2.GetTenantUsageResponse.FromString,
+                _registered_method=True)
+        self.DeleteTenant = channel.unary_unary(
+                '/adaptive_router.v1.AdminService/DeleteTenant',
+                request_serializer=adaptive__router_dot_v1_dot_admin__pb2.DeleteTenantRequest.SerializeToString,
+                response_deserializer=adaptive__router_dot_v1_dot_admin__pb2.DeleteTenantResponse.FromString,
+                _registered_method=True)
+        self.AddTenantKey = channel.unary_unary(
+                '/adaptive_router.v1.AdminService/AddTenantKey',
+                request_serializer=adaptive__router_dot_v1_dot_admin__pb2.AddTenantKeyRequest.SerializeToString,
+                response_deserializer=adaptive__router_dot_v1_dot_admin__pb2.AddTenantKeyResponse.FromString,
+                _registered_method=True)
+        self.ListTenantKeys = channel.unary_unary(
+                '/adaptive_router.v1.AdminService/ListTenantKeys',
+                request_serializer=adaptive__router_dot_v1_dot_admin__pb2.ListTenantKeysRequest.SerializeToString,
+                response_deserializer=adaptive__router_dot_v1_dot_admin__pb2.ListTenantKeysResponse.FromString,
+                _registered_method=True)
+        self.RevokeTenantKey = channel.unary_unary(
+                '/adaptive_router.v1.AdminService/RevokeTenantKey',
+                request_serializer=adaptive__router_dot_v1_dot_admin__pb2.RevokeTenantKeyRequest.SerializeToString,
+                response_deserializer=adaptive__router_dot_v1_dot_admin__pb2.RevokeTenantKeyResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -77,6 +117,62 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateTenant(self, request, context):
+        """Make a tenant and its first key, which is told this once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTenant(self, request, context):
+        """Change limits; those not set stay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTenants(self, request, context):
+        """Every tenant by name, also those without a key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTenantUsage(self, request, context):
+        """What a tenant has spent, what is reserved, and what is left of its limits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTenant(self, request, context):
+        """Remove a tenant: its keys, its limits and quotas, its cached answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddTenantKey(self, request, context):
+        """Make a further key; the others work on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTenantKeys(self, request, context):
+        """The keys of a tenant, the oldest first, expired ones included.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeTenantKey(self, request, context):
+        """Stop one key, on every router within five seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +190,46 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RollbackPolicy,
                     request_deserializer=adaptive__router_dot_v1_dot_admin__pb2.RollbackPolicyRequest.FromString,
                     response_serializer=adaptive__router_dot_v1_dot_admin__pb2.RollbackPolicyResponse.SerializeToString,
+            ),
+            'CreateTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTenant,
+                    request_deserializer=adaptive__router_dot_v1_dot_admin__pb2.CreateTenantRequest.FromString,
+                    response_serializer=adaptive__router_dot_v1_dot_admin__pb2.CreateTenantResponse.SerializeToString,
+            ),
+            'UpdateTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTenant,
+                    request_deserializer=adaptive__router_dot_v1_dot_admin__pb2.UpdateTenantRequest.FromString,
+                    response_serializer=adaptive__router_dot_v1_dot_admin__pb2.UpdateTenantResponse.SerializeToString,
+            ),
+            'ListTenants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenants,
+                    request_deserializer=adaptive__router_dot_v1_dot_admin__pb2.ListTenantsRequest.FromString,
+                    response_serializer=adaptive__router_dot_v1_dot_admin__pb2.ListTenantsResponse.SerializeToString,
+            ),
+            'GetTenantUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTenantUsage,
+                    request_deserializer=adaptive__router_dot_v1_dot_admin__pb2.GetTenantUsageRequest.FromString,
+                    response_serializer=adaptive__router_dot_v1_dot_admin__pb2.GetTenantUsageResponse.SerializeToString,
+            ),
+            'DeleteTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTenant,
+                    request_deserializer=adaptive__router_dot_v1_dot_admin__pb2.DeleteTenantRequest.FromString,
+                    response_serializer=adaptive__router_dot_v1_dot_admin__pb2.DeleteTenantResponse.SerializeToString,
+            ),
+            'AddTenantKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddTenantKey,
+                    request_deserializer=adaptive__router_dot_v1_dot_admin__pb2.AddTenantKeyRequest.FromString,
+                    response_serializer=adaptive__router_dot_v1_dot_admin__pb2.AddTenantKeyResponse.SerializeToString,
+            ),
+            'ListTenantKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenantKeys,
+                    request_deserializer=adaptive__router_dot_v1_dot_admin__pb2.ListTenantKeysRequest.FromString,
+                    response_serializer=adaptive__router_dot_v1_dot_admin__pb2.ListTenantKeysResponse.SerializeToString,
+            ),
+            'RevokeTenantKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeTenantKey,
+                    request_deserializer=adaptive__router_dot_v1_dot_admin__pb2.RevokeTenantKeyRequest.FromString,
+                    response_serializer=adaptive__router_dot_v1_dot_admin__pb2.RevokeTenantKeyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +314,222 @@ class AdminService:
             '/adaptive_router.v1.AdminService/RollbackPolicy',
             adaptive__router_dot_v1_dot_admin__pb2.RollbackPolicyRequest.SerializeToString,
             adaptive__router_dot_v1_dot_admin__pb2.RollbackPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adaptive_router.v1.AdminService/CreateTenant',
+            adaptive__router_dot_v1_dot_admin__pb2.CreateTenantRequest.SerializeToString,
+            adaptive__router_dot_v1_dot_admin__pb2.CreateTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adaptive_router.v1.AdminService/UpdateTenant',
+            adaptive__router_dot_v1_dot_admin__pb2.UpdateTenantRequest.SerializeToString,
+            adaptive__router_dot_v1_dot_admin__pb2.UpdateTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adaptive_router.v1.AdminService/ListTenants',
+            adaptive__router_dot_v1_dot_admin__pb2.ListTenantsRequest.SerializeToString,
+            adaptive__router_dot_v1_dot_admin__pb2.ListTenantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTenantUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adaptive_router.v1.AdminService/GetTenantUsage',
+            adaptive__router_dot_v1_dot_admin__pb2.GetTenantUsageRequest.SerializeToString,
+            adaptive__router_dot_v1_dot_admin__pb2.GetTenantUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adaptive_router.v1.AdminService/DeleteTenant',
+            adaptive__router_dot_v1_dot_admin__pb2.DeleteTenantRequest.SerializeToString,
+            adaptive__router_dot_v1_dot_admin__pb2.DeleteTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddTenantKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adaptive_router.v1.AdminService/AddTenantKey',
+            adaptive__router_dot_v1_dot_admin__pb2.AddTenantKeyRequest.SerializeToString,
+            adaptive__router_dot_v1_dot_admin__pb2.AddTenantKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenantKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adaptive_router.v1.AdminService/ListTenantKeys',
+            adaptive__router_dot_v1_dot_admin__pb2.ListTenantKeysRequest.SerializeToString,
+            adaptive__router_dot_v1_dot_admin__pb2.ListTenantKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeTenantKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adaptive_router.v1.AdminService/RevokeTenantKey',
+            adaptive__router_dot_v1_dot_admin__pb2.RevokeTenantKeyRequest.SerializeToString,
+            adaptive__router_dot_v1_dot_admin__pb2.RevokeTenantKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from router.adapters.providers.dialect import (
     MAX_KEPT,
@@ -21,6 +22,7 @@ from router.adapters.providers.dialect import (
     sent_stops,
     temperature_of,
 )
+from router.adapters.providers.reading.beside import BesideMessage
 from router.adapters.providers.reading.calls import CallPiece, arguments_of
 from router.adapters.providers.reading.characters import exact
 from router.adapters.providers.reading.fields import (
@@ -40,15 +42,19 @@ from router.adapters.providers.sending.conversations import (
     system_of,
 )
 from router.adapters.providers.sending.images import inlined
+from router.adapters.providers.sending.originals import passed_on, thought_here
 from router.adapters.providers.sending.rule_book import CACHE_CONTROL, CACHE_TTL
 from router.adapters.providers.sending.schemas import object_of, parameters_of
 from router.domain.catalog import Deployment
 from router.domain.chat import (
+    WRITTEN_BY,
     ChatRequest,
     Content,
     Delta,
+    Format,
     ImagePart,
     Message,
+    Original,
     Role,
     TextPart,
     Tool,
@@ -119,15 +125,65 @@ class Anthropic:
             stop_sequences=sent_stops(deployment, chat, blank=False),
             stream=stream or None,
         )
+        if chat.original is not UNSET:
+            return _as_asked(body, chat, chat.original, deployment)
         body = fitting(body, deployment)
-        if THINKING in body:
-            body = with_thinking(body, _thoughtful(turns, deployment, asked=True))
-        elif any(m.opaque for m in turns):
-            body["messages"] = _thoughtful(turns, deployment, asked=False)
+        body = _with_thoughts(body, turns, deployment)
         return with_breakpoints(body, deployment) if deployment.prompt_caching else body
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> AnthropicAssembler:
-        return AnthropicAssembler(deployment, chat)
+        own = chat.original is not UNSET and chat.original.protocol == "anthropic"
+        return AnthropicAssembler(deployment, chat, beside=BesideMessage() if own else None)
+
+
+def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Deployment) -> Json:
+    """Returns the body with what its caller wrote, as far as the deployment takes that."""
+    messages = _messages(chat)
+    turns = begun([m for m in messages if m.role is not Role.SYSTEM])
+    changed = _changed(body, chat, turns)
+    if any(carried(m, deployment, Thoughts) for m in turns):
+        changed.add("messages")
+    if original.protocol == "anthropic" and chat.response_format.kind is not Format.TEXT:
+        body.pop("system", None)  # it wishes for JSON, which the caller's own field asks for
+    body = fitting(
+        passed_on(body, chat, original, deployment, protocol="anthropic", changed=changed),
+        deployment,
+    )
+    if original.protocol != "anthropic" or "messages" in changed:
+        body = _with_thoughts(body, turns, deployment)
+    else:
+        body["messages"] = thought_here(body["messages"], deployment.model)
+        if needs_room(body) or THINKING in deployment.rules.parameters:
+            body = with_thinking(body, body["messages"])
+    if not deployment.prompt_caching or CACHE_CONTROL in original.extras:
+        return body
+    return with_breakpoints(body, deployment)
+
+
+def _changed(body: Json, chat: ChatRequest, turns: list[Message]) -> set[str]:
+    """Returns the fields that have to differ from those of a caller of this protocol."""
+    sampling, rest = chat.sampling, [m for m in chat.messages if m.role is not Role.SYSTEM]
+    differs = {
+        "messages": turns != rest,
+        "stop_sequences": len(body.get("stop_sequences", ())) < len(sampling.stop),
+        "temperature": body.get("temperature") != sampling.temperature,
+    }
+    return {name for name, is_other in differs.items() if is_other}
+
+
+def needs_room(body: Json) -> bool:
+    """True if the router's output limit leaves no room for the thinking that is asked for."""
+    thinking = body.get(THINKING)
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    return isinstance(budget, int) and budget >= body["max_tokens"]
+
+
+def _with_thoughts(body: Json, turns: list[Message], deployment: Deployment) -> Json:
+    if THINKING in body:
+        return with_thinking(body, _thoughtful(turns, deployment, asked=True))
+    if any(m.opaque for m in turns):
+        body["messages"] = _thoughtful(turns, deployment, asked=False)
+    return body
 
 
 def _messages(chat: ChatRequest) -> Sequence[Message]:
@@ -237,10 +293,16 @@ def with_breakpoints(body: Json, deployment: Deployment) -> Json:
     system = body.get("system")
     if isinstance(system, str) and not is_blank(system):
         body["system"] = [{"type": "text", "text": system} | mark]
+    elif isinstance(system, list):
+        body["system"] = _marked(system, mark)
     if messages := body.get("messages"):
-        content = _marked(messages[-1]["content"], mark)
+        content = _marked(blocks_of(messages[-1]["content"]), mark)
         body["messages"] = [*messages[:-1], messages[-1] | {"content": content}]
     return body
+
+
+def blocks_of(content: str | list[Json]) -> list[Json]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _marked(content: list[Json], mark: Json) -> list[Json]:
@@ -282,8 +344,8 @@ def with_thinking(body: Json, thoughtful: list[Json]) -> Json:
 
 def _goes_on_without(turns: list[Json]) -> bool:
     """True if the last turn answers calls of a turn that does not begin with thinking."""
-    answers = any(part["type"] == "tool_result" for part in turns[-1]["content"])
-    return answers and turns[-2]["content"][0]["type"] not in _THOUGHTS
+    answers = any(part["type"] == "tool_result" for part in blocks_of(turns[-1]["content"]))
+    return answers and blocks_of(turns[-2]["content"])[0]["type"] not in _THOUGHTS
 
 
 @dataclass(slots=True)
@@ -293,10 +355,12 @@ class AnthropicAssembler(Assembler):
     _thoughts: blocks of thinking in their order. _thinking: pieces of the text, by index.
     """
 
+    beside: BesideMessage | None = None
     _calling: dict[int | None, bool] = field(default_factory=dict)
     _thoughts: list[tuple[Thought, list[str]]] = field(default_factory=list)
     _thinking: dict[int | None, tuple[Thought, list[str]]] = field(default_factory=dict)
     _index: int | None = None
+    _noted: int = 0
 
     def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
         match body.get("type"):
@@ -307,8 +371,12 @@ class AnthropicAssembler(Assembler):
             case "content_block_start":
                 self._index = index_of(body.get("index"))
                 yield from self._begin(self._index, record_of(body.get("content_block")))
+            case "content_block_stop":
+                self._note_thoughts()
             case "message_delta":
                 self._ends(record_of(body.get("delta")), body)
+                if self.beside is not None:
+                    self.beside.end(record_of(body.get("delta")), body)
             case "message_stop":
                 self.ended = True
             case _:
@@ -323,6 +391,8 @@ class AnthropicAssembler(Assembler):
     def _message(self, message: Json, *, whole: bool) -> Iterator[Delta]:
         self.model = string_of(message.get("model")) or self.model
         self._ends(message)
+        if self.beside is not None:
+            self.beside.begin(message)
         for index, block in enumerate(items_of(message.get("content"))):
             yield from self._begin(index, block, whole=whole)
 
@@ -331,6 +401,8 @@ class AnthropicAssembler(Assembler):
         call = record_of(block)
         if call.get("type") in _THOUGHTS and not self._is_cut:
             self._think(index, call)
+        if whole or call.get("type") not in _THOUGHTS:
+            self._note_thoughts()
         self._calling[index] = call.get("type") == "tool_use"
         if not self._calling[index]:
             yield from self.say_parts(block)
@@ -357,6 +429,19 @@ class AnthropicAssembler(Assembler):
         self._thinking[index] = thought, []
         self._thoughts.append(self._thinking[index])
         _add(self._thinking[index], block)
+
+    def _note_thoughts(self) -> None:
+        """Tell the caller of thinking that has come to its end."""
+        if self.beside is None:
+            return
+        for thought, pieces in self._thoughts[self._noted :]:
+            own = {"type": REDACTED, "data": thought.data}
+            if not thought.data:
+                told = {"thinking": exact("".join(pieces)), "signature": thought.signature}
+                own = {"type": THINKING} | told
+            own[WRITTEN_BY] = self.deployment.model
+            self.beside.block(own, thought.characters, thought.calls)
+        self._noted = len(self._thoughts)
 
     def kept(self, calls: tuple[ToolCall, ...]) -> Thoughts | None:
         """A signature stands for the very text: what came without one is not taken back."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from router.adapters.providers.failures import told
 from router.adapters.providers.reading.calls import CallPiece, Calls
@@ -30,6 +31,7 @@ from router.adapters.providers.sse import BOM, DONE, ErrorEvent
 from router.domain.catalog import Deployment
 from router.domain.chat import (
     Answer,
+    Beside,
     ChatRequest,
     Delta,
     FinishReason,
@@ -60,6 +62,16 @@ ESCAPED: Final = "\U0010ffff"
 """Begins a text with half of a surrogate pair, which follows as JSON: UTF-8 can't hold it."""
 
 
+class Gathers(Protocol):
+    """Gathers what stands beside an answer's text and calls, for its caller."""
+
+    def taken(self) -> Iterable[Delta]:
+        """Returns what is to be handed out live, once."""
+        ...
+
+    def kept(self) -> tuple[Beside, ...]: ...
+
+
 @dataclass(slots=True)
 class Assembler(ABC):
     """Puts one answer together, whole or streamed.
@@ -88,6 +100,7 @@ class Assembler(ABC):
     _is_closed: bool = False
     _is_unread: bool = False
     _told: tuple[int, int, Usage] = (0, 0, Usage())
+    beside: Gathers | None = None
 
     @abstractmethod
     def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
@@ -135,8 +148,16 @@ class Assembler(ABC):
             if error is not None:
                 raise told(error)
             self.counts.add(body)
-            yield from self.read(body, whole=whole)
+            deltas = self.read(body, whole=whole)
+            yield from deltas if self.beside is None else self._with_beside(self.beside, deltas)
             yield from self._unseen()
+
+    def _with_beside(self, beside: Gathers, deltas: Iterator[Delta]) -> Iterator[Delta]:
+        """Hand out what stands beside with the words that follow: till then others may answer."""
+        told = [*deltas]
+        if told:
+            yield from beside.taken()
+        yield from told
 
     def _unseen(self) -> Iterator[Unseen]:
         """Tell what was written and can't be seen, and what was read, till all is counted."""
@@ -168,7 +189,7 @@ class Assembler(ABC):
             return ()
         self._text.append(text)
         self.said += len(text)
-        return (TextDelta(text),)
+        return (TextDelta(text, self.refusal),)
 
     def say_parts(self, content: Any) -> Iterable[Delta]:
         """Say the text of a content, and count its hidden reasoning."""
@@ -234,6 +255,8 @@ class Assembler(ABC):
             yield from self._hand_out(self._cut.rest())
         if self._calls is not None:
             yield from self._calls.close()
+        if self.beside is not None and self.has_said:
+            yield from self.beside.taken()
 
     def finish(self) -> Answer:
         """Raises ProviderError where the answer did not come to a good end."""
@@ -249,7 +272,12 @@ class Assembler(ABC):
             mean_logprob=self.mean_logprob,
             refusal=self.refusal,
             opaque=self._opaque(calls),
+            beside=UNSET if self.beside is None else self.beside.kept(),
         )
+
+    @property
+    def begun_calls(self) -> int:
+        return 0 if self._calls is None else self._calls.begun
 
     def _reason(self, calls: tuple[ToolCall, ...]) -> FinishReason:
         """Returns why the answer ended; calls that are whole are one, whatever is told."""

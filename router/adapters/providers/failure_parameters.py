@@ -58,6 +58,7 @@ _AROUND: Final = ("", "none", "generation_config", "generationconfig")
 """Names of what lies around the fields."""
 _FIELDS: Final = """
     temperature seed stop logprobs n user store detail tools thinking reasoning stream
+    verbosity prediction metadata
 """
 _NO_FIELDS: Final = """
     model messages message request api key url path method

@@ -8,6 +8,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
+from msgspec import UNSET
 
 from router.adapters.providers.dialect import (
     MAX_KEPT,
@@ -41,6 +42,7 @@ from router.adapters.providers.sending.conversations import (
     system_of,
 )
 from router.adapters.providers.sending.images import inlined, kind_of
+from router.adapters.providers.sending.originals import passed_on
 from router.adapters.providers.sending.schemas import object_of, parameters_of, schema_of
 from router.domain.catalog import Deployment
 from router.domain.chat import (
@@ -111,6 +113,8 @@ class Gemini:
             toolConfig=_tool_config(chat),
             generationConfig=_config(deployment, chat, formal) or None,
         )
+        if chat.original is not UNSET:
+            body = passed_on(body, chat, chat.original, deployment, protocol="gemini")
         return fitting(body, deployment)
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> GeminiAssembler:

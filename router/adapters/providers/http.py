@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 
 import httpcore
 import msgspec
+from msgspec import UNSET
 
 from router.adapters.providers.dialect import Assembler, Dialect, Json
 from router.adapters.providers.network import DRIVER_ERRORS, CallProgress
 from router.adapters.providers.refusals import read_refusal, unfolded, web_page
 from router.adapters.providers.sending.bodies import headers_of
+from router.adapters.providers.sending.originals import with_headers
 from router.adapters.providers.sending.rule_book import RuleBook
 from router.adapters.providers.sse import BOM, EventReader
 from router.domain import MS_PER_S
@@ -147,7 +149,7 @@ class HttpProvider:
         for left in reversed(range(MOST_FORMS)):
             body, sent = self._written(known, chat, stream=stream)
             try:
-                response = await self._sent(known, sent, progress, stream=stream)
+                response = await self._sent(known, chat, sent, progress, stream=stream)
             except ProviderRefusedRequest as refusal:
                 if refused:
                     if not self._rules.teaches(known, chat, body, refusal):
@@ -176,10 +178,18 @@ class HttpProvider:
             raise ProviderRefusedRequest("this protocol can't carry the request") from None
 
     async def _sent(
-        self, deployment: Deployment, body: bytes, progress: CallProgress, *, stream: bool
+        self,
+        deployment: Deployment,
+        chat: ChatRequest,
+        body: bytes,
+        progress: CallProgress,
+        *,
+        stream: bool,
     ) -> httpcore.Response:
         """Returns a response whose status is good; it is the caller's to close."""
         url, headers = self._target(deployment, stream=stream)
+        if chat.original is not UNSET and chat.original.headers:
+            headers = with_headers(headers, chat.original, deployment.provider)
         request = httpcore.Request(
             "POST",
             url,

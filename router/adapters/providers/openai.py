@@ -25,6 +25,7 @@ from router.adapters.providers.dialect import (
     temperature_of,
 )
 from router.adapters.providers.failures import told
+from router.adapters.providers.reading.beside import BesideChat
 from router.adapters.providers.reading.calls import piece_of
 from router.adapters.providers.reading.characters import exact
 from router.adapters.providers.reading.contents import text_of
@@ -46,6 +47,15 @@ from router.adapters.providers.sending.conversations import (
     wish_of,
     wishing,
 )
+from router.adapters.providers.sending.originals import (
+    as_system,
+    passed_on,
+    reasoned_here,
+    stream_options_of,
+    strict_as_asked,
+    with_reasoning,
+    with_wish,
+)
 from router.adapters.providers.sending.schemas import (
     arguments_text,
     describes_object,
@@ -55,11 +65,13 @@ from router.adapters.providers.sending.schemas import (
 )
 from router.domain.catalog import BodyRules, Deployment
 from router.domain.chat import (
+    RESPONSES,
     ChatRequest,
     Delta,
     Format,
     ImagePart,
     Message,
+    Original,
     ResponseFormat,
     TextPart,
     Tool,
@@ -113,7 +125,7 @@ class OpenAI:
             messages=_wire_messages(_messages(chat, rules), deployment),
             tools=[_tool(t) for t in chat.tools],
             tool_choice=_tool_choice(chat),
-            response_format=_format(chat.response_format, rules),
+            response_format=format_of(chat.response_format, rules),
             temperature=temperature_of(deployment, chat),
             top_p=sampling.top_p,
             stop=sent_stops(deployment, chat),
@@ -126,14 +138,50 @@ class OpenAI:
             body["stream"] = True
             if rules.stream_usage is not False:
                 body["stream_options"] = {"include_usage": True}
+        if chat.original is not UNSET:
+            body = _as_asked(body, chat, chat.original, deployment)
         return fitting(body, deployment)
 
     def assembler(self, deployment: Deployment, chat: ChatRequest) -> OpenAIAssembler:
-        return OpenAIAssembler(deployment, chat)
+        own = chat.original is not UNSET and chat.original.protocol in ("openai", RESPONSES)
+        return OpenAIAssembler(
+            deployment, chat, beside=BesideChat(deployment.model) if own else None
+        )
+
+
+def _as_asked(body: Json, chat: ChatRequest, original: Original, deployment: Deployment) -> Json:
+    """Returns the body with what its caller wrote, as far as the deployment takes that."""
+    rules, sampling = deployment.rules, chat.sampling
+    changed = {"logprobs"} if deployment.logprobs else set()
+    if len(body.get("stop", ())) < len(sampling.stop):
+        changed.add("stop")
+    if body.get("temperature") != sampling.temperature:
+        changed.add("temperature")
+    wanted = chat.response_format.kind is not Format.TEXT
+    if wanted and (rules.prompted or "response_format" not in body):
+        changed.add("response_format")
+    if rules.alternate_roles or not _fits(chat, rules):
+        changed.add("messages")
+    told, wish = body["messages"], wish_for(chat, rules)
+    body = passed_on(body, chat, original, deployment, protocol="openai", changed=changed)
+    if "messages" not in changed and original.protocol == "openai":
+        messages = reasoned_here(body["messages"], deployment.model)
+        own = as_system(with_wish(messages, wish))
+        body["messages"] = with_reasoning(own, told)
+    if original.protocol == RESPONSES and "tools" in body:
+        body["tools"] = strict_as_asked(body["tools"], original)
+    if "stream_options" in body and original.protocol == "openai":
+        body["stream_options"] = stream_options_of(original) | body["stream_options"]
+    return body
+
+
+def _fits(chat: ChatRequest, rules: BodyRules) -> bool:
+    """True for a conversation that goes out as it is."""
+    return is_plain(chat) or fitted(chat.messages, _id_form(rules)) == [*chat.messages]
 
 
 def _messages(chat: ChatRequest, rules: BodyRules) -> Sequence[Message]:
-    wish = _wish(chat, rules)
+    wish = wish_for(chat, rules)
     if is_plain(chat) and not wish and not rules.alternate_roles:
         return chat.messages
     messages = fitted(chat.messages, _id_form(rules))
@@ -145,7 +193,7 @@ def _id_form(rules: BodyRules) -> IdForm:
     return exactly(rules.call_id_length) if rules.call_id_length else PRINTED
 
 
-def _wish(chat: ChatRequest, rules: BodyRules) -> str:
+def wish_for(chat: ChatRequest, rules: BodyRules) -> str:
     """Returns what the format alone can't say, or not without these words."""
     wanted = chat.response_format
     if wanted.kind is Format.TEXT:
@@ -217,7 +265,7 @@ def _tool_choice(chat: ChatRequest) -> Any:
     return None if is_default else choice.mode.value
 
 
-def _format(wanted: ResponseFormat, rules: BodyRules) -> Json | None:
+def format_of(wanted: ResponseFormat, rules: BodyRules) -> Json | None:
     """A schema of no object can't be sent: the system prompt alone asks for it."""
     if wanted.kind is Format.TEXT or rules.prompted == ANY_JSON:
         return None
@@ -237,6 +285,7 @@ def _format(wanted: ResponseFormat, rules: BodyRules) -> Json | None:
 class OpenAIAssembler(Assembler):
     """Follows the first choice alone. Some servers send the whole message beside each piece."""
 
+    beside: BesideChat | None = None
     _choice: int | None = None
     _beside: Json = field(default_factory=dict)
     _reasoned: dict[str, list[str]] = field(default_factory=dict)
@@ -246,10 +295,18 @@ class OpenAIAssembler(Assembler):
 
     def read(self, body: Json, *, whole: bool) -> Iterator[Delta]:
         self.model = string_of(body.get("model")) or self.model
+        if self.beside is not None:
+            self.beside.count(body.get("usage"))
         for choice in items_of(body.get("choices")):
             if isinstance(choice, dict) and self._is_followed(choice):
+                self._note(body, choice, whole=whole)
                 yield from self._read_choice(choice, whole=whole)
                 return
+
+    def _note(self, body: Json, choice: Json, *, whole: bool) -> None:
+        if self.beside is not None:
+            places = ("message", "delta") if whole else ("delta", "message")
+            self.beside.note(body, choice, record_of(first_of(choice, *places)))
 
     def _is_followed(self, choice: Json) -> bool:
         index = index_of(choice.get("index"))

@@ -62,8 +62,13 @@ class Keys:
 
     @property
     def current_keys(self) -> str:
-        """Hash of a tenant's name to the hash of the one key that works."""
+        """Hash of a tenant's name to the hash of the key that `create` or `rotate` made."""
         return f"{self.prefix}current-keys"
+
+    @property
+    def key_facts(self) -> str:
+        """Hash of an API key's hash to its `KeyFacts`; keys of earlier versions have none."""
+        return f"{self.prefix}key-facts"
 
     def decision(self, decision_id: str) -> str:
         return f"{self.prefix}decision:{decision_id}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from router.adapters.storage.client import Client, load
@@ -39,6 +39,7 @@ _SETTLE = load("quota_common", "quota_settle")
 _ORPHAN = load("quota_common", "quota_orphan")
 _USAGE = load("quota_common", "quota_usage")
 _DUE = load("quota_due")
+_FORGET = load("quota_forget")
 _RENEW = load("quota_renew")
 
 
@@ -110,21 +111,46 @@ class RedisQuotaKeeper:
 
     async def usage(self, tenant: Tenant) -> TenantUsage:
         leases = [lease async for lease in self._leases(tenant.name)]
-        key, limits = self._keys.usage(tenant.name), _limits(tenant.limits)
-        daily, monthly, reserved, _, *left = await self._client.script(_USAGE, [key], *limits)
+        used = await self.spent(tenant)
         orphans = [lease.id for lease in leases if lease.left_ms < 0]
         costs = await self._client.call_many(
             ("HGET", self._keys.reservation(orphan), "cost") for orphan in orphans
         )
+        return replace(
+            used,
+            reservations=len(leases),
+            orphans=len(orphans),
+            orphaned_usd=sum(float(cost or 0) for cost in costs) / NANO,
+        )
+
+    async def spent(self, tenant: Tenant) -> TenantUsage:
+        """Return the usage without a look at every lease: how many are reserved is not told."""
+        key, limits = self._keys.usage(tenant.name), _limits(tenant.limits)
+        told = await self._client.script(_USAGE, [key], *limits)
+        daily, monthly, reserved, let_in_daily, let_in_monthly, *left = told
         return TenantUsage(
             daily / NANO,
             monthly / NANO,
             reserved / NANO,
             _left(left),
-            reservations=len(leases),
-            orphans=len(orphans),
-            orphaned_usd=sum(float(cost or 0) for cost in costs) / NANO,
+            requests_daily=let_in_daily,
+            requests_monthly=let_in_monthly,
         )
+
+    async def forget(self, tenant: str) -> int:
+        """Forget what a tenant used. Returns the reservations under way: they settle themselves."""
+        leases = [lease async for lease in self._leases(tenant)]
+        orphans = [lease for lease in leases if lease.left_ms < 0]
+        for start in range(0, max(1, len(orphans)), MOST_AT_ONCE):
+            await self._drop(tenant, orphans[start : start + MOST_AT_ONCE])
+        return len(leases) - len(orphans)
+
+    async def _drop(self, tenant: str, leases: Sequence[_Lease]) -> None:
+        keys = self._keys
+        named = [Reservation(lease.id, tenant, 0, 0.0) for lease in leases]
+        places = [keys.usage(tenant), keys.settled(tenant), keys.reserved_until]
+        places += [keys.reservation(one.id) for one in named]
+        await self._client.script(_FORGET, places, *map(_member, named))
 
     async def settle_orphans(self, most: int, *, tenant: str = "") -> Sequence[Orphan]:
         if tenant:

@@ -21,7 +21,8 @@ REPEATABLE_SCRIPTS: Final = frozenset(
             "health_succeeded",
         ),
         *("lease_acquire", "lease_release", "snapshot_load", "tenant_find"),
-        *("probe", "quota_renew", "quota_due", "quota_orphan", "quota_usage"),
+        *("tenant_keys", "tenant_key_add", "tenant_delete"),
+        *("probe", "quota_renew", "quota_due", "quota_orphan", "quota_usage", "quota_forget"),
         *("once_renew", "health_give_back", "events_marks", "events_renew", "snapshot_latest"),
         *("server_info", "server_may", "session_feedback"),
     }

@@ -29,6 +29,13 @@ class RedisLease:
         )
         return fence
 
+    async def held_since_ms(self) -> int | None:
+        """Return since when its holder has it, by the server's clock; None without a holder."""
+        held, fence = await self._client.call_many(
+            [("EXISTS", self._keys.lease), ("GET", self._keys.fence)]
+        )
+        return int(fence or 0) // 1_000 if held else None
+
     async def release(self, owner: str) -> None:
         await self._client.script(_RELEASE, [self._keys.lease], owner)
 

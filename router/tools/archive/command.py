@@ -11,13 +11,12 @@ import click
 
 from router.config import load_config
 from router.domain.errors import DecisionNotFound
+from router.tools.options import CONFIG, JSON, tell
 
 if TYPE_CHECKING:  # brings numpy, for which `--help` need not wait
     from router.config import Config
 
-FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
-CONFIG = click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
 
 
 @click.group()
@@ -41,29 +40,38 @@ def export(config_path: Path, out: Path) -> None:
 
 @log.command()
 @click.argument("folder", type=FOLDER)
-def verify(folder: Path) -> None:
+@JSON
+def verify(folder: Path, *, as_json: bool) -> None:
     """Check every file against the manifest and its chain of hashes."""
     from router.tools.archive.tables import verify as check  # noqa: PLC0415 - the same
 
     manifest = check(folder)
     events = sum(part.events for part in manifest.parts)
-    click.echo(f"{len(manifest.parts)} files, {events} events, {manifest.missing} missing: whole")
-    click.echo(f"chain {manifest.parts[-1].chain}")
+    chain, files = manifest.parts[-1].chain, len(manifest.parts)
+    if as_json:
+        tell({"files": files, "events": events, "missing": manifest.missing, "chain": chain})
+        return
+    click.echo(f"{files} files, {events} events, {manifest.missing} missing: whole")
+    click.echo(f"chain {chain}")
 
 
 @click.command()
 @click.argument("decision_id")
 @CONFIG
-def explain(decision_id: str, config_path: Path) -> None:
+@JSON
+def explain(decision_id: str, config_path: Path, *, as_json: bool) -> None:
     """Print the receipt of one decision."""
     config = load_config(config_path, os.environ)
-    asyncio.run(_explain(config, decision_id))
+    asyncio.run(_explain(config, decision_id, as_json=as_json))
 
 
-async def _explain(config: Config, decision_id: str) -> None:
-    from router.tools.archive.receipts import find_receipt, show  # noqa: PLC0415 - the same
+async def _explain(config: Config, decision_id: str, *, as_json: bool) -> None:
+    from router.tools.archive.receipts import document, find_receipt, show  # noqa: PLC0415 - the same
 
     found = await find_receipt(config, os.environ, decision_id)
     if found is None:
         raise DecisionNotFound("no decision has this id: it is wrong or has expired")
-    show(found)
+    if as_json:
+        tell(document(found))
+    else:
+        show(found)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -82,6 +83,35 @@ async def find_receipt(config: Config, env: Mapping[str, str], decision_id: str)
             return None
         position = await storage.events.position_of(decision_id)
         return receipt_of(record, position, await storage.snapshots.positions())
+
+
+def document(receipt: Receipt) -> dict[str, Any]:
+    """Return the receipt as `explain --json` prints it; None for what is not known."""
+    record, choice = receipt.record, receipt.record.choice
+    at = datetime.fromtimestamp(record.created_ms / MS_PER_S, UTC).isoformat(timespec="seconds")
+    return {
+        "decision_id": record.id,
+        "at": at,
+        "tenant": record.tenant,
+        "mode": record.mode,
+        "cache": record.cache,
+        "answered": record.answered,
+        "locked": record.locked,
+        "arm": record.arm or None,
+        "deployment": record.deployment or None,
+        "plan": choice.plan if choice else None,
+        "probability": choice.propensity if choice else None,
+        "explored": choice.explored if choice else None,
+        "policy": choice.policy if choice else None,
+        "snapshot_version": choice.policy_version if choice else None,
+        "options": [asdict(option) for option in receipt.options],
+        "attempts": [asdict(attempt) for attempt in receipt.attempts],
+        "cost_usd": record.cost_usd,
+        "saved_usd": receipt.saved_usd,
+        "saved_against": receipt.yardstick or None,
+        "feedback_quality": record.feedback,
+        "learned_by": receipt.learned_by,
+    }
 
 
 def show(receipt: Receipt) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from router.config import load_config
+from router.tools.options import CONFIG, FILE
 
 STOPPED = 130
 
@@ -27,12 +28,9 @@ def _url(_: click.Context, __: click.Parameter, value: str) -> str:
     return value
 
 
-FILE = click.Path(dir_okay=False, path_type=Path)
-
-
 @click.command()
 @click.argument("prompts", type=FILE)
-@click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
+@CONFIG
 @click.option(
     "--budget-usd",
     required=True,

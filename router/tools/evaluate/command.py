@@ -13,12 +13,11 @@ import click
 
 from router.config import load_config
 from router.domain import MS_PER_S
-
-FILE = click.Path(dir_okay=False, path_type=Path)
+from router.tools.options import CONFIG, FILE
 
 
 @click.command()
-@click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
+@CONFIG
 @click.option("--policy", required=True, help="logged, watched, fixed:PLAN or a policy's name")
 @click.option("--against", default="logged", show_default=True, help="the same")
 @click.option("--since", type=click.DateTime(), help="count decisions from here on (UTC)")

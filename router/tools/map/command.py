@@ -9,12 +9,11 @@ from typing import Any
 import click
 
 from router.config import load_config
-
-FILE = click.Path(dir_okay=False, path_type=Path)
+from router.tools.options import CONFIG, FILE, config_option
 
 
 @click.group("map", invoke_without_command=True)
-@click.option("--config", "config_path", type=FILE, help="YAML file")
+@config_option(required=False)
 @click.option("--out", type=FILE, help="the HTML file to write")
 @click.option("--snapshot", type=FILE, help="of `calibrate --out`, instead of the store's")
 @click.option(
@@ -46,7 +45,7 @@ def map_command(context: click.Context, /, config_path: Path | None, **given: An
 
 
 @map_command.command("refit")
-@click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
+@CONFIG
 @click.option("--out", required=True, type=FILE, help="the context map to write (.npz)")
 @click.option("--snapshot", type=FILE, help="write here what kept decisions teach under it")
 @click.option("--publish", is_flag=True, help="put that in the stored snapshot's place instead")

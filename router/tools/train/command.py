@@ -9,13 +9,13 @@ from pathlib import Path
 import click
 
 from router.config import load_config
+from router.tools.options import CONFIG, FILE
 
-FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--config", "config_path", required=True, type=FILE, help="YAML file")
+@CONFIG
 @click.option("--from", "archive", required=True, type=FOLDER, help="written by `log export`")
 @click.option(
     "--prior-strength",

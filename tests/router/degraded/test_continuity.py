@@ -18,12 +18,14 @@ from router.domain.errors import (
     DecisionNotFound,
     FeedbackConflict,
     FeedbackTooLate,
+    KeyExpired,
     Overloaded,
     QuotaExceeded,
     StorageUnavailable,
 )
 from router.domain.events import Decided, FeedbackGiven
 from router.domain.records import FeedbackReceipt, FeedbackReport, session_digest
+from router.domain.tenancy import KeyFacts
 from router.domain.tenants import Reservation, Tenant, TenantLimits, hash_key
 from router.ports.observer import Observer
 from tests.contract.samples import NOON_S, RECORD, WINDOW_S, FakeTime
@@ -215,6 +217,25 @@ async def test_keys_are_remembered_for_a_while_and_a_revoked_one_is_not(
     assert not stores.tenants.can_serve()
     with pytest.raises(StorageUnavailable):
         await stores.tenants.find(hash_key("acme"))
+
+
+async def test_a_key_that_expires_while_the_store_is_away_is_told_so(
+    stores: Stores, server: EmbeddedRedis, storage: Storage, clock: FakeTime
+) -> None:
+    """A router trusts what it is told for a while, but never beyond the key's end."""
+    now_ms = await storage.tenants.now_ms()
+    facts = KeyFacts("last", now_ms, now_ms + 60_000)
+    await storage.tenants.create(FREE, hash_key("acme"), facts)
+    assert await stores.tenants.find(hash_key("acme")) == FREE
+    await server.stop()
+    clock.now_s += 50
+    found = await stores.tenants.find(hash_key("acme"))
+    assert found is not None
+    assert 0 < found.valid_s <= 10
+    clock.now_s += 10
+    with pytest.raises(KeyExpired):
+        await stores.tenants.find(hash_key("acme"))
+    assert not stores.tenants.can_serve()
 
 
 async def test_rates_are_held_by_the_process(stores: Stores, server: EmbeddedRedis) -> None:

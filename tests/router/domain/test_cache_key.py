@@ -10,12 +10,14 @@ from enum import Enum
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from router.domain.chat import (
     ChatRequest,
     Format,
     ImagePart,
     Message,
+    Original,
     ResponseFormat,
     Role,
     Sampling,
@@ -25,7 +27,13 @@ from router.domain.chat import (
     ToolChoice,
     ToolMode,
 )
-from router.domain.requests import TRAILING, WeightOverrides, cache_key, prompt_digest
+from router.domain.requests import (
+    TRAILING,
+    WeightOverrides,
+    cache_key,
+    prompt_digest,
+    request_digest,
+)
 
 FULL = ChatRequest(
     messages=(
@@ -44,6 +52,10 @@ BARE = ChatRequest((Message(Role.USER, (TextPart("Why?"),)),))
 WORDED = ChatRequest((Message(Role.USER, (TextPart("What is rain?"),)),))
 
 
+FORMS = {field for field in fields(Original) if field.name == "body"}
+"""What says nothing that the other fields do not."""
+
+
 def exact(chat: ChatRequest, tenant: str = "t", weights: WeightOverrides | None = None) -> str:
     return cache_key(tenant, chat, weights).exact
 
@@ -51,7 +63,7 @@ def exact(chat: ChatRequest, tenant: str = "t", weights: WeightOverrides | None 
 def others(value: Any) -> Iterator[Any]:
     """Yields values that differ in one thing, anywhere in the tree."""
     if is_dataclass(value) and not isinstance(value, type):
-        for field in fields(value):
+        for field in set(fields(value)) - FORMS:
             for other in others(getattr(value, field.name)):
                 yield replace(value, **{field.name: other})
     elif isinstance(value, Enum):
@@ -65,13 +77,16 @@ def others(value: Any) -> Iterator[Any]:
         yield (*value, *value[:1])
     elif isinstance(value, str):
         yield from (f"{value}x", f" {value}", value.upper() or "y")
-    elif value is None:
-        yield 0
+    elif value is None or value is UNSET:
+        yield 0 if value is None else Original("openai", b"{}", '{"top_k":1}')
     else:
         yield from (value + 1, None)
 
 
-@pytest.mark.parametrize("chat", [FULL, BARE])
+EXTRA = replace(BARE, original=Original("anthropic", b"{}", '{"top_k":1}', (("a", "b"),)))
+
+
+@pytest.mark.parametrize("chat", [FULL, BARE, EXTRA])
 def test_whatever_differs_makes_another_key(chat: ChatRequest) -> None:
     made = [other for other in others(chat) if other != chat]
     assert len(made) > 10
@@ -91,6 +106,19 @@ def test_every_field_of_the_request_counts() -> None:
         )
     }
     assert changed == {field.name for field in fields(ChatRequest)}
+
+
+def test_the_form_of_a_request_makes_no_other_key_its_extras_do() -> None:
+    """An original with nothing beyond the chat is keyed as the chat that a gRPC caller sends."""
+    for one in (BARE, FULL, WORDED):
+        formed = replace(one, original=Original("openai", b'{"model": "a"}'))
+        assert cache_key("t", formed) == cache_key("t", one)
+        assert request_digest(formed) == request_digest(one)
+        extra = replace(one, original=Original("openai", b"{}", '{"top_k":1}'))
+        assert cache_key("t", extra).exact != cache_key("t", one).exact
+        assert request_digest(extra) != request_digest(one)
+        wordings = cache_key("t", extra).partition, cache_key("t", one).partition
+        assert len({*wordings}) == (1 if wordings == ("", "") else 2)
 
 
 WORDS = [

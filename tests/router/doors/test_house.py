@@ -6,8 +6,9 @@ import pytest
 
 from router.domain.errors import Overloaded, QuotaExceeded
 from router.domain.tenants import Tenant, TenantLimits
-from router.doors import house
-from router.doors.house import House, HouseBounds, RateMemory, reads_per_minute
+from router.doors import checks
+from router.doors.checks import RateMemory, reads_per_minute
+from router.doors.house import House, HouseBounds
 
 
 class Clock:
@@ -75,7 +76,7 @@ def test_no_more_are_read_in_a_minute_than_a_few_times_the_limit() -> None:
 
 
 def test_without_a_limit_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(house, "REMEMBERED_TENANTS", 2)
+    monkeypatch.setattr(checks, "REMEMBERED_TENANTS", 2)
     rates = RateMemory(Clock())
     for number in range(100):
         rates.check(Tenant(f"free{number}"))

@@ -15,15 +15,16 @@ from typing import Any
 
 import pytest
 import structlog
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from router.observe.logs import MAX_VALUE_CHARS, configure_logs
+from router.observe.logs import MAX_VALUE_CHARS, QUIET, configure_logs
 
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    quiet = {name: logging.getLogger(name).level for name in ("httpx", "httpcore")}
+    quiet = {name: logging.getLogger(name).level for name in QUIET}
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     raises = logging.raiseExceptions
     stream = io.StringIO()
@@ -156,3 +157,11 @@ def test_http_clients_do_not_log_urls(log: io.StringIO) -> None:
 def test_debug_is_silent_unless_asked_for(log: io.StringIO) -> None:
     structlog.get_logger("app").debug("noise")
     assert log.getvalue() == ""
+
+
+def test_a_stranger_s_trace_headers_write_no_line(log: io.StringIO) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for state in ("=" * 8_000, "a=b," * 100, "k=\x7f"):
+        TraceContextTextMapPropagator().extract({"traceparent": trace, "tracestate": state})
+    TraceContextTextMapPropagator().extract({"traceparent": "0" * 8_000})
+    assert not log.getvalue()

@@ -48,6 +48,7 @@ def scraped(metrics: Metrics) -> str:
 def everything(observer: Observer) -> None:
     observer.request("Complete", "OK", 0.2)
     observer.load(7, 0.003)
+    observer.certificate(1.75e9)
     observer.deployments({"mini": "gemini"})
     observer.attempt(an_attempt(), "acme")
     observer.attempt(an_attempt(), "umbrella")
@@ -101,6 +102,7 @@ def test_everything_observed_can_be_scraped() -> None:
     for line in (
         'adaptive_router_request_seconds_count{code="OK",method="Complete"} 1.0',
         "adaptive_router_in_flight_calls 7.0",
+        "adaptive_router_certificate_expiry_timestamp_seconds 1.75e+09",
         f'gen_ai_client_token_usage_sum{{{model},gen_ai_token_type="input"}} 20.0',
         f'gen_ai_client_token_usage_sum{{{model},gen_ai_token_type="output"}} 10.0',
         f'gen_ai_client_operation_duration_seconds_sum{{error_type="",{model}}} 0.5',
@@ -302,3 +304,15 @@ def test_the_metrics_port_tells_whether_the_process_makes_progress() -> None:
         assert late.status_code == httpx.codes.SERVICE_UNAVAILABLE
         assert "no progress" in late.text
         assert "adaptive_router" in httpx.get(f"{url}/metrics").text
+
+
+def test_the_metrics_port_tells_whether_requests_are_answered() -> None:
+    lives = serves = True
+    registry = Metrics().registry
+    with MetricsServer(registry, "127.0.0.1", 0, lambda: lives, lambda: serves) as server:
+        ready = f"http://127.0.0.1:{server.port}/ready"
+        assert httpx.get(ready).status_code == httpx.codes.OK
+        serves = False
+        assert httpx.get(ready).status_code == httpx.codes.SERVICE_UNAVAILABLE
+        lives, serves = False, True
+        assert httpx.get(ready).status_code == httpx.codes.SERVICE_UNAVAILABLE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import AsyncGenerator
+from functools import partial
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -14,7 +15,17 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import SpanKind, StatusCode
 
 from router.domain.catalog import Deployment, Price
-from router.domain.chat import Answer, FinishReason, Sampling, Usage
+from router.domain.chat import (
+    Answer,
+    ChatRequest,
+    FinishReason,
+    Format,
+    Message,
+    ResponseFormat,
+    Role,
+    Sampling,
+    Usage,
+)
 from router.domain.errors import Overloaded
 from router.domain.records import Attempt, AttemptOutcome, DecisionRecord, Mode
 from router.observe.traces import OpenTelemetryTracer
@@ -25,7 +36,12 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 GIVEN = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
 SECRET = "nobody may read this"
 DEPLOYMENT = Deployment("mini", "gemini", "https://models.example/v1", "small", Price(1.0, 1.0))
-SAMPLING = Sampling(temperature=0.5, max_output_tokens=64, stop=(SECRET,))
+CHAT = ChatRequest(
+    (Message(Role.USER, SECRET),),
+    response_format=ResponseFormat(Format.JSON_SCHEMA, f'{{"title": "{SECRET}"}}'),
+    sampling=Sampling(temperature=0.5, max_output_tokens=64, stop=(SECRET,)),
+)
+EMBEDDINGS = "embeddings bge-small-en-v1.5"
 
 
 class Kept:
@@ -74,10 +90,35 @@ def test_spans_are_nested_as_the_work_is_in_tasks_too() -> None:
 
     asyncio.run(call())
     assert kept.parent("cache") == kept.id("admit")
-    assert kept.parent("admit") == kept.parent("embeddings") == kept.id(METHOD)
+    assert kept.parent("admit") == kept.parent(EMBEDDINGS) == kept.id(METHOD)
     assert kept.parent(METHOD) == 0xB7AD6B7169203331
     assert {f"{s.context.trace_id:032x}" for s in kept.exporter.get_finished_spans()} == {TRACE}
     assert kept[METHOD].kind is SpanKind.SERVER
+    assert dict(kept[EMBEDDINGS].attributes or {}) == {
+        "gen_ai.operation.name": "embeddings",
+        "gen_ai.provider.name": "onnxruntime",
+        "gen_ai.request.model": "bge-small-en-v1.5",
+    }
+
+
+def test_work_that_goes_on_after_its_request_is_recorded_in_the_same_trace() -> None:
+    kept = Kept()
+
+    async def audit() -> None:
+        called = partial(kept.tracer.attempt, "strong", DEPLOYMENT, CHAT, 48, live=False)
+        with kept.tracer.stage("audit"), called():
+            await asyncio.sleep(0)
+
+    async def call() -> None:
+        request = kept.tracer.request(METHOD, GIVEN)
+        going_on = asyncio.create_task(audit())
+        request.ended("OK", "OK", None)
+        await going_on
+
+    asyncio.run(call())
+    assert kept.parent("audit") == kept.id(METHOD)
+    assert kept.parent("chat small") == kept.id("audit")
+    assert f"{kept['audit'].context.trace_id:032x}" == TRACE
 
 
 def test_an_attempt_says_what_the_conventions_name() -> None:
@@ -85,7 +126,7 @@ def test_an_attempt_says_what_the_conventions_name() -> None:
 
     def call() -> None:
         request = kept.tracer.request(METHOD, {})
-        with kept.tracer.attempt("cheap", DEPLOYMENT, SAMPLING, live=True) as span:
+        with kept.tracer.attempt("cheap", DEPLOYMENT, CHAT, 48, live=True) as span:
             ((name, carried),) = kept.tracer.headers()
             span.heard(0.25)
             answer = Answer(SECRET, FinishReason.STOP, Usage(10, 5), "small-2")
@@ -103,7 +144,8 @@ def test_an_attempt_says_what_the_conventions_name() -> None:
         "gen_ai.provider.name": "gcp.gemini",
         "gen_ai.request.model": "small",
         "gen_ai.request.stream": True,
-        "gen_ai.request.max_tokens": 64,
+        "gen_ai.request.max_tokens": 48,
+        "gen_ai.output.type": "json",
         "gen_ai.request.temperature": 0.5,
         "gen_ai.response.model": "small-2",
         "gen_ai.response.finish_reasons": ("stop",),
@@ -128,7 +170,7 @@ def test_a_failed_attempt_is_an_error_by_its_reason() -> None:
 
     def call() -> None:
         kept.tracer.request(METHOD, {})
-        with kept.tracer.attempt("cheap", DEPLOYMENT, SAMPLING, live=False) as span:
+        with kept.tracer.attempt("cheap", DEPLOYMENT, CHAT, 48, live=False) as span:
             span.attempted(an_attempt(AttemptOutcome.FAILED, "provider_timeout"), None)
 
     isolated(call)
@@ -183,7 +225,7 @@ def test_what_is_not_sampled_is_not_kept_and_others_are_told_so() -> None:
     def call() -> None:
         request = kept.tracer.request(METHOD, {})
         assert kept.tracer.stage("embed") is NO_SPAN
-        with kept.tracer.attempt("cheap", DEPLOYMENT, SAMPLING, live=True):
+        with kept.tracer.attempt("cheap", DEPLOYMENT, CHAT, 48, live=True):
             ((_, carried),) = kept.tracer.headers()
         _, trace, _, flags = carried.decode().split("-")
         assert trace == request.trace_id
@@ -222,7 +264,20 @@ def test_beside_a_request_nothing_is_traced() -> None:
 
     def aside() -> None:
         assert kept.tracer.stage("embed") is NO_SPAN
-        assert kept.tracer.attempt("cheap", DEPLOYMENT, SAMPLING, live=True) is NO_SPAN
+        assert kept.tracer.attempt("cheap", DEPLOYMENT, CHAT, 48, live=True) is NO_SPAN
         assert not kept.tracer.headers()
 
     isolated(aside)
+
+
+@pytest.mark.parametrize(("pairs", "goes_on"), [(1, True), (2, True), (3, False), (30, False)])
+def test_a_caller_s_trace_state_goes_on_within_bounds(pairs: int, *, goes_on: bool) -> None:
+    kept, state = Kept(), ",".join(f"k{number}={'v' * 200}" for number in range(pairs))
+
+    def call() -> None:
+        kept.tracer.request(METHOD, GIVEN | {"tracestate": state})
+        carried = {name.decode(): text.decode() for name, text in kept.tracer.headers()}
+        assert carried["traceparent"].split("-")[1] == TRACE
+        assert carried.get("tracestate") == (state if goes_on else None)
+
+    isolated(call)

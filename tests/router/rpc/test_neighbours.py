@@ -16,7 +16,7 @@ from router.domain.chat import TextDelta
 from router.domain.errors import QuotaExceeded, Unauthenticated
 from router.domain.requests import Completion, RouteRequest
 from router.domain.tenants import Tenant, TenantLimits
-from router.doors.house import reads_per_minute
+from router.doors.checks import reads_per_minute
 from tests.router.rpc.wire import (
     DONE,
     GOOD,

@@ -32,7 +32,10 @@ Result = TypeVar("Result")
 
 
 class AsyncClient:
-    """Does what `Client` does, on the loop that it is made in; one for the whole loop."""
+    """Does what `Client` does, on the loop that uses it first; one for the whole loop.
+
+    It may be made where no loop runs yet, and serves the next loop after one that was closed.
+    """
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class AsyncClient:
     ) -> None:
         self._settings = Settings(target, key, tls, timeout_s, retry or Retry(), options, more)
         self._sleep = sleep
-        self._channel = _opened(self._settings)
+        self._opened: tuple[asyncio.AbstractEventLoop, grpc.aio.Channel] | None = None
         self._reports: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -139,6 +142,15 @@ class AsyncClient:
         """What was decided, and why."""
         return await self._call(calls.decision(calls.id_of(about)), timeout_s)
 
+    @property
+    def _channel(self) -> grpc.aio.Channel:
+        loop = asyncio.get_running_loop()
+        if self._opened is None or self._opened[0].is_closed():
+            self._opened = loop, _channel_to(self._settings)
+        if self._opened[0] is not loop:
+            raise RuntimeError("another loop uses this client: make one for each loop")
+        return self._opened[1]
+
     async def _settle(self, decision: DecisionUnderWay, error: BaseException | None) -> None:
         outcome = decision.end(error)
         if outcome is None:
@@ -190,7 +202,7 @@ class AsyncClient:
             await self._sleep(patience.wait_s(refused))
 
 
-def _opened(settings: Settings) -> grpc.aio.Channel:
+def _channel_to(settings: Settings) -> grpc.aio.Channel:
     credentials, options = settings.credentials, settings.channel_options
     if credentials is None:
         return grpc.aio.insecure_channel(settings.target, options)

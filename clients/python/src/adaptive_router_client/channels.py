@@ -18,6 +18,7 @@ from adaptive_router_client.retry import Patience, Retry
 
 Metadata = tuple[tuple[str, str], ...]
 MOST_REPLY_BYTES = 64 * 1024 * 1024
+URLS = "http://", "https://", "grpc://", "grpcs://"
 MOST_RECONNECT_MS = 2_000
 """gRPC waits up to two minutes by itself, and refuses calls although the router is back."""
 
@@ -59,6 +60,10 @@ class Settings:
         # gRPC would say it with the key in its message.
         if not all("!" <= sign <= "~" for sign in self.key):
             raise ValueError("key: it holds a sign that is neither a letter, a digit nor ASCII")
+        # gRPC would look for a host of that name until the deadline.
+        if not self.target or self.target.startswith(URLS) or " " in self.target:
+            fix = "such as 127.0.0.1:8480, without http:// or blanks; tls=True in place of https://"
+            raise ValueError(f"target: write HOST:PORT, {fix}")
 
     @property
     def metadata(self) -> Metadata:

@@ -93,12 +93,32 @@ class Unauthenticated(RouterError):
     REASON = "UNAUTHENTICATED"
 
 
+class KeyExpired(Unauthenticated):
+    REASON = "KEY_EXPIRED"
+
+
 class DecisionNotFound(RouterError):
     REASON = "DECISION_NOT_FOUND"
 
 
 class PolicyUnknown(RouterError):
     REASON = "POLICY_UNKNOWN"
+
+
+class TenantNotFound(RouterError):
+    REASON = "TENANT_NOT_FOUND"
+
+
+class TenantExists(RouterError):
+    REASON = "TENANT_EXISTS"
+
+
+class KeyNotFound(RouterError):
+    REASON = "KEY_NOT_FOUND"
+
+
+class TooManyKeys(RouterError):
+    REASON = "TOO_MANY_KEYS"
 
 
 class FeedbackConflict(RouterError):

@@ -28,8 +28,9 @@ def router_error(error: grpc.RpcError) -> RouterError:
     """Returns the error of the tree for an error of gRPC."""
     call: Any = error
     code, message = call.code().name, call.details() or ""
-    trailing = dict(call.trailing_metadata() or ())
-    packed = trailing.get(STATUS_KEY)
+    # Not as a mapping: the metadata of older versions of grpc.aio is none, though it has its names.
+    trailing = call.trailing_metadata() or ()
+    packed = next((value for name, value in trailing if name == STATUS_KEY), None)
     if packed is None:
         return error_of(message, Details(_plain_reason(code, message), code))
     return error_of(message, _details(code, details_pb2.Status.FromString(packed)))

@@ -10,7 +10,7 @@ import msgspec
 
 
 class BodyForm(Enum):
-    """Values of the first three are names of `PROVIDERS`. JSON: of no form that is known."""
+    """Values of the first four are names of `PROVIDERS`. JSON: of no form that is known."""
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
@@ -23,7 +23,7 @@ class BodyForm(Enum):
     EMPTY = "empty"
 
 
-SPOKEN: Final = (BodyForm.OPENAI, BodyForm.ANTHROPIC, BodyForm.GEMINI)
+SPOKEN: Final = (BodyForm.OPENAI, BodyForm.ANTHROPIC, BodyForm.GEMINI, BodyForm.RESPONSES)
 
 
 def form_of(head: bytes) -> BodyForm:

@@ -67,8 +67,6 @@ _ON_THE_WAY: Final = {
     " in base_url",
 }
 _SPEAKS: Final = {
-    BodyForm.RESPONSES: "the answer is one of the Responses API: base_url must lead to chat"
-    " completions",
     BodyForm.OLLAMA: "the answer is one of Ollama's own API: end base_url with /v1",
     BodyForm.PAGE: "a web page answers: base_url is that of a site, not of an API",
     BodyForm.EMPTY: "the answer is empty: base_url leads to no API",
@@ -127,6 +125,8 @@ def _is_foreign(deployment: Deployment, error: ProviderError, form: BodyForm) ->
     """Errors in the form of OpenAI's are written by servers of every protocol."""
     if form not in SPOKEN or form.value == deployment.provider:
         return False
+    if form is BodyForm.OPENAI and deployment.provider == BodyForm.RESPONSES.value:
+        return isinstance(error, ProviderMalformed)  # an error of either has one form
     return form is not BodyForm.OPENAI or isinstance(error, ProviderMalformed | ProviderNotFound)
 
 

@@ -42,6 +42,8 @@ _MOONSHOT = BodyRules(max_stops=5, max_temperature=1.0, reasoned_calls=True)
 HOSTS: Final = (
     # Temperatures above 1 are refused.
     HostDefaults("*", BodyRules(max_temperature=1.0), "anthropic"),
+    # There are no stop sequences: answers are cut here.
+    HostDefaults("*", BodyRules(max_stops=0), "responses"),
     # At most 5 stop sequences.
     HostDefaults("*", BodyRules(max_stops=5), "gemini"),
     # Reasoning models refuse max_tokens, all models take the newer name; at most 4 stop sequences.

@@ -17,7 +17,14 @@ from router.domain.errors import ProviderRefusedRequest
 _log = logging.getLogger(__name__)
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 DROPPED: Final = frozenset(
-    {"temperature", "top_p", "seed", "random_seed", "logprobs", "top_logprobs"}
+    {
+        *("temperature", "top_p", "seed", "random_seed", "logprobs", "top_logprobs", "top_k"),
+        *("presence_penalty", "frequency_penalty", "logit_bias", "prediction", "verbosity"),
+        *("reasoning_effort", "thinking", "thinking_config", "effort"),
+        *("parallel_tool_calls", "disable_parallel_tool_use"),
+        *("user", "metadata", "store", "service_tier", "safety_identifier"),
+        *("prompt_cache_key", "prompt_cache_retention"),
+    }
 )
 """Fields without which the answer is another draw of the same model to the same question."""
 STOPS: Final = frozenset({"stop", "stop_sequences"})
@@ -119,13 +126,14 @@ def lesson_of(
         path = _path(body, name) if name in DROPPED else ""
         if path and path not in _own_paths(deployment.rules):
             return BodyRules(omit=(path,))
-    return _caching_lesson(deployment, refusal)
+    is_marked = deployment.prompt_caching or CACHE_CONTROL in chat.extras
+    return _caching_lesson(deployment, refusal) if is_marked else None
 
 
 def _caching_lesson(deployment: Deployment, refusal: ProviderRefusedRequest) -> BodyRules | None:
     """Marks are set in many places of a body: a rule takes them out of all."""
     names, omit = {*_names(refusal.parameter)}, deployment.rules.omit
-    if not deployment.prompt_caching or CACHE_CONTROL not in names:
+    if CACHE_CONTROL not in names:
         return None
     path = CACHE_TTL if "ttl" in names and CACHE_TTL not in omit else CACHE_CONTROL
     return None if path in omit or CACHE_CONTROL in omit else BodyRules(omit=(path,))

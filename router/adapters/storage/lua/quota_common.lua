@@ -1,10 +1,12 @@
 -- KEYS[1] usage of the tenant. Money is in whole nano-USD: integers up to 2^53 stay exact here.
 -- `daily` and `monthly` hold what is spent and what is reserved of the day and the month;
 -- `reserved_daily` and `reserved_monthly` the reserved part of that, valid for `reserved_day` and
--- `reserved_month`; `reserved` all that is reserved; `hold_ms` how long a reservation lasts.
+-- `reserved_month`; `reserved` all that is reserved; `hold_ms` how long a reservation lasts;
+-- `let_in_daily` and `let_in_monthly` count requests of `let_in_day` and `let_in_month`.
 local FIELDS = {'requests', 'requests_at', 'tokens', 'tokens_at', 'day', 'daily', 'month', 'monthly',
   'max_requests', 'max_tokens', 'max_daily', 'max_monthly', 'reserved', 'reserved_daily',
-  'reserved_monthly', 'reserved_day', 'reserved_month', 'hold_ms'}
+  'reserved_monthly', 'reserved_day', 'reserved_month', 'hold_ms', 'let_in_daily', 'let_in_day',
+  'let_in_monthly', 'let_in_month'}
 local MINUTE_MS, DAY_MS = 60000, 86400000
 
 -- Days are numbered as `datetime.date.toordinal` does, months as 12 * year + month, all in UTC.
@@ -57,6 +59,10 @@ local function turn_calendar(usage, today)
   end
   if usage.reserved_month ~= usage.month then
     usage.reserved_month, usage.reserved_monthly = usage.month, 0
+  end
+  if usage.let_in_day ~= usage.day then usage.let_in_day, usage.let_in_daily = usage.day, 0 end
+  if usage.let_in_month ~= usage.month then
+    usage.let_in_month, usage.let_in_monthly = usage.month, 0
   end
 end
 

@@ -62,6 +62,10 @@ if name then return {0, name, wait, needed, limit, rest} end
 if usage.max_requests > 0 then usage.requests = usage.requests - requests end
 if usage.max_tokens > 0 then usage.tokens = usage.tokens - tokens else tokens = 0 end
 usage.daily, usage.monthly = usage.daily + cost, usage.monthly + cost
+-- An allowance is no request: those that it covers are counted when they are told of.
+if not kept and string.sub(id, 1, 10) ~= 'allowance:' then
+  usage.let_in_daily, usage.let_in_monthly = usage.let_in_daily + 1, usage.let_in_monthly + 1
+end
 if not kept then
   kept = {tokens = 0, cost = 0, day = usage.day, month = usage.month, at = now}
 end

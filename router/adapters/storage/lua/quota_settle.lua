@@ -4,6 +4,7 @@
 local id, member = ARGV[1], ARGV[2]
 local tokens, cost = tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = server_ms()
+local gone = redis.call('EXISTS', KEYS[1]) == 0
 local usage = read_usage(now, calendar(now))
 if redis.call('ZSCORE', KEYS[4], id) then return left(usage) end
 local kept, settled = read_reservation()
@@ -34,5 +35,6 @@ if kept and not settled then
   end
   charge(usage, kept, cost)
 end
-write_usage(usage)
+-- Of a tenant that was deleted meanwhile nothing is written again.
+if not (leased and gone) then write_usage(usage) end
 return left(usage)

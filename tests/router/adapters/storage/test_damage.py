@@ -15,6 +15,7 @@ from router.adapters.storage.keys import Keys
 from router.domain.errors import StorageCorrupt
 from router.domain.events import Decided
 from router.domain.records import CacheKey, SessionTurn
+from router.domain.tenancy import KeyFacts
 from router.domain.tenants import Tenant, hash_key
 from tests.contract.samples import RECORD, cached
 
@@ -49,6 +50,21 @@ async def test_a_damaged_answer_is_a_miss_and_can_be_replaced(
 async def test_a_damaged_turn_is_no_turn(shared: Storage, bare: Redis, keys: Keys) -> None:
     await bare.set(keys.session("acme", "s"), b"damage")
     assert await shared.sessions.swap("acme", "s", SessionTurn("d", 1, b""), 60) is None
+
+
+async def test_damaged_facts_of_a_key_let_nobody_in_and_it_can_be_revoked(
+    shared: Storage, bare: Redis, keys: Keys
+) -> None:
+    tenants, key_hash = shared.tenants, hash_key("k")
+    await tenants.create(Tenant("acme"), key_hash, KeyFacts("last", 1, 2**50))
+    await bare.hset(keys.key_facts, key_hash, b"damage")
+    with pytest.raises(StorageCorrupt):
+        await tenants.find(key_hash)
+    assert [key.facts for key in await tenants.keys("acme")] == [KeyFacts()]
+    assert list(await tenants.every_key()) == ["acme"]
+    assert (await tenants.revoke_key("acme", key_hash[:8])).hash == key_hash
+    assert await tenants.find(key_hash) is None
+    assert not await bare.hexists(keys.key_facts, key_hash)
 
 
 async def test_damaged_limits_let_nobody_in(shared: Storage, bare: Redis, keys: Keys) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,10 @@ def test_log_verify_accepts_an_export(written: Path, tmp_path: Path) -> None:
     checked = run("log", "verify", out)
     assert checked.exit_code == 0
     assert "1 files, 8 events, 0 missing: whole" in checked.stdout
+    told = json.loads(run("log", "verify", out, "--json").stdout)
+    assert list(told) == ["files", "events", "missing", "chain"]
+    assert (told["files"], told["events"], told["missing"]) == (1, 8, 0)
+    assert told["chain"] in checked.stdout
     next(out.glob("*.parquet")).write_bytes(b"")
     broken = run("log", "verify", out)
     assert broken.exit_code == 1
@@ -111,6 +116,22 @@ def test_explain_shows_the_parts_of_the_tokens(config: Path) -> None:
 def test_explain_tells_feedback_of_the_session_from_its_own(written: Path) -> None:
     shown = run("explain", "s-1", "--config", written)
     assert "feedback: quality 0.5, of its whole session (weight 0.333)" in shown.stdout
+
+
+def test_a_receipt_as_json(written: Path) -> None:
+    told = json.loads(run("explain", "d-1", "--config", written, "--json").stdout)
+    assert list(told) == [
+        *("decision_id", "at", "tenant", "mode", "cache", "answered", "locked", "arm"),
+        *("deployment", "plan", "probability", "explored", "policy", "snapshot_version"),
+        *("options", "attempts", "cost_usd", "saved_usd", "saved_against"),
+        *("feedback_quality", "learned_by"),
+    ]
+    assert (told["decision_id"], told["plan"], told["probability"]) == ("d-1", "cheap", 0.75)
+    assert (told["feedback_quality"], told["learned_by"]) == (0.75, None)
+    assert set(told["options"][0]) == {"plan", "probability", "quality", "cost_usd", "utility"}
+    assert sum(each["cost_usd"] for each in told["attempts"]) == told["cost_usd"] == 0.0005
+    cached = json.loads(run("explain", "c-1", "--config", written, "--json").stdout)
+    assert (cached["plan"], cached["options"], cached["cache"]) == (None, [], "exact")
 
 
 def test_explain_reports_an_unknown_decision(written: Path) -> None:
