@@ -120,6 +120,7 @@ class ChatCompletionWriter:
     def _beside(self, told: Object) -> bytes:
         """Tell what the provider's stream held beside the words; what stands around them stays."""
         choices = told.pop("choices", [])
+        told.pop("usage", None)  # of a whole answer: the end tells it, once
         if self._is_begun:
             told.pop("id", None)
         self._own |= told
