@@ -9,7 +9,7 @@ from typing import Final
 from router.adapters.storage import Storage
 from router.config import Config
 from router.domain import MS_PER_S
-from router.domain.errors import FieldViolation, InvalidRequest
+from router.domain.errors import FieldViolation, InvalidRequest, TenantNotFound
 from router.domain.tenancy import (
     KEY_ID,
     KEY_ID_FIX,
@@ -63,8 +63,20 @@ class TenantAdministration:
         check_name(name)
         tenant = Tenant(name, change.applied(TenantLimits(), self._arms()))
         made = await self._made(expiry)
+        await self._forget_earlier(name)
         await self._directory.create(tenant, made.key.hash, made.key.facts)
         return tenant, made
+
+    async def _forget_earlier(self, name: str) -> None:
+        """Calls of an earlier tenant of this name may have ended after it was deleted."""
+        try:
+            await self._directory.show(name)
+        except TenantNotFound:
+            await self._clear(name)
+
+    async def _clear(self, name: str) -> tuple[int, int]:
+        """Forget answers and usage. Returns how many answers, and reservations under way."""
+        return await self._storage.cache.purge(name), await self._storage.quota.forget(name)
 
     async def update(self, name: str, change: LimitsChange) -> Tenant:
         found = await self._directory.show(name)
@@ -85,8 +97,7 @@ class TenantAdministration:
     async def delete(self, name: str) -> TenantDeleted:
         """Keys go first and the name last, so that a deletion that broke off can be repeated."""
         keys = await self._directory.revoke(name)
-        answers = await self._storage.cache.purge(name)
-        under_way = await self._storage.quota.forget(name)
+        answers, under_way = await self._clear(name)
         await self._directory.delete(name)
         return TenantDeleted(keys, answers, under_way, tuple(self._remains(name, under_way)))
 

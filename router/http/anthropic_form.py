@@ -134,7 +134,8 @@ class MessagesWriter:
         return told | {n: self._own[n] for n in AT_END if n in self._own}
 
     def _counted(self, usage: Usage) -> Object:
-        return usage_of(usage) | (self._own.get("usage") or {})
+        own = self._own.get("usage")
+        return usage_of(usage) | (own if isinstance(own, dict) else {})
 
     def end(self, done: Completion) -> bytes:
         pieces = [self._begin()]

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from router.domain.errors import FieldViolation, InvalidRequest
 from router.domain.records import Choice, DecisionRecord, FeedbackReport, OutcomeReport
 from router.domain.tenants import QuotaLeft
 from router.doors.reports import check_feedback, check_outcome, checked_id
@@ -52,6 +53,8 @@ class DecideHandler:
 
     async def __call__(self, call: Exchange, body: bytes) -> None:
         request, _ = await self._chats.request(call, body)
+        if request.options.idempotency_key:
+            raise InvalidRequest(FieldViolation("idempotency-key", "leave it out: each is new"))
         made = await self._desk.live.service.decide(request)
         call.note(made.record)
         told = receipt(made.record, made.quota_left) | {"rungs": list(made.rungs)}

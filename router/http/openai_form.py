@@ -120,6 +120,7 @@ class ChatCompletionWriter:
     def _beside(self, told: Object) -> bytes:
         """Tell what the provider's stream held beside the words; what stands around them stays."""
         choices = told.pop("choices", [])
+        told.pop("usage", None)  # of a whole answer: the end tells it, once
         if self._is_begun:
             told.pop("id", None)
         self._own |= told
@@ -138,10 +139,10 @@ class ChatCompletionWriter:
         usage = event(self._body([]) | {"usage": counted} | told)
         return last + usage + DONE
 
-    def _chunk(self, delta: Object, **own: object) -> bytes:
+    def _chunk(self, delta: Object, /, **own: object) -> bytes:
         return event(self._body([self._choice(delta, **own)]))
 
-    def _choice(self, delta: Object, **own: object) -> Object:
+    def _choice(self, delta: Object, /, **own: object) -> Object:
         if not self._is_begun:
             self._is_begun = True
             self._own = {"id": f"chatcmpl-{self._new_id()}", "created": self._now_s} | self._own

@@ -80,7 +80,7 @@ def chunk_of(*besides: Beside) -> ToldBeside:
             choice = (told.get("choices") or [{}])[0]
             delta = choice.get("delta") or {}
             thought = delta.get("reasoning_content") or delta.get("reasoning")
-            logprobs = (choice.get("logprobs") or {}).get("content") or []
+            logprobs = objects_of(object_of(choice.get("logprobs")).get("content"))
             tier = told.get("service_tier")
             return ToldBeside(logprobs, _text(thought), _text(tier))
     return ToldBeside([])
@@ -102,7 +102,7 @@ def events_of(response: Object) -> Iterator[Object]:
     begun = response | {"status": "in_progress", "output": [], "usage": None}
     yield {"type": "response.created", "response": begun}
     yield {"type": "response.in_progress", "response": begun}
-    for index, item in enumerate(response.get("output") or []):
+    for index, item in enumerate(objects_of(response.get("output"))):
         place = {"output_index": index}
         yield {"type": "response.output_item.added", "item": _opened(item)} | place
         yield from _pieces(item, place | {"item_id": item.get("id", "")})
@@ -114,25 +114,44 @@ def _opened(item: Object) -> Object:
         "message": {"content": []},
         "function_call": {"arguments": ""},
     }
-    own = began.get(item.get("type", ""))
+    own = began.get(_type_of(item))
     return item if own is None else item | {"status": "in_progress"} | own
 
 
+def _type_of(item: Object) -> str:
+    return _text(item.get("type")) or "message"
+
+
 def _pieces(item: Object, place: Object) -> Iterator[Object]:
-    if item.get("type") == "function_call":
-        arguments, name = item["arguments"], item["name"]
+    if _type_of(item) == "function_call":
+        arguments, name = item.get("arguments"), item.get("name")
         kind = "response.function_call_arguments"
         yield {"type": f"{kind}.delta", "delta": arguments} | place
         yield {"type": f"{kind}.done", "arguments": arguments, "name": name} | place
-    for index, part in enumerate(item.get("content") or []) if item["type"] == "message" else ():
-        at = place | {"content_index": index}
-        name = "refusal" if part["type"] == "refusal" else "text"
-        kind = "response.refusal" if name == "refusal" else "response.output_text"
-        logprobs = {} if name == "refusal" else {"logprobs": part.get("logprobs") or []}
-        yield {"type": "response.content_part.added", "part": part | {name: ""}} | at
-        yield {"type": f"{kind}.delta", "delta": part[name]} | at | logprobs
-        yield {"type": f"{kind}.done", name: part[name]} | at | logprobs
-        yield {"type": "response.content_part.done", "part": part} | at
+    elif _type_of(item) == "message":
+        for index, part in enumerate(objects_of(item.get("content"))):
+            yield from _part_pieces(part, place | {"content_index": index})
+
+
+def _part_pieces(part: Object, at: Object) -> Iterator[Object]:
+    name = "refusal" if part.get("type") == "refusal" else "text"
+    kind = "response.refusal" if name == "refusal" else "response.output_text"
+    logprobs = {} if name == "refusal" else {"logprobs": part.get("logprobs") or []}
+    text = _text(part.get(name))
+    yield {"type": "response.content_part.added", "part": part | {name: ""}} | at
+    yield {"type": f"{kind}.delta", "delta": text} | at | logprobs
+    yield {"type": f"{kind}.done", name: text} | at | logprobs
+    yield {"type": "response.content_part.done", "part": part} | at
+
+
+def object_of(value: Any) -> Object:
+    """Returns nothing for what is no object: what providers tell beside words has any form."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects_of(value: Any) -> list[Object]:
+    items = value if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, dict)]
 
 
 def _text(value: Any) -> str:

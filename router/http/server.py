@@ -100,6 +100,10 @@ class HttpServer:
         """Requests that have not ended."""
         return self._calls.in_flight
 
+    @property
+    def _is_stopping(self) -> bool:
+        return self._socket.fileno() < 0
+
     async def start(self) -> None:
         config = uvicorn.Config(
             self._guard,
@@ -122,9 +126,14 @@ class HttpServer:
     async def renew(self, context: ssl.SSLContext) -> None:
         """Let new connections have another certificate; those there are go on with theirs."""
         self._context = context
-        if (before := self._server) is not None:
-            self._server = await self._listener()
-            before.close()
+        if (before := self._server) is None or self._is_stopping:
+            return
+        made = await self._listener()
+        if self._is_stopping:  # by now: what it closed is not opened again
+            made.close()
+            return
+        self._server = made
+        before.close()
 
     async def _listener(self) -> asyncio.Server:
         """All of them listen on one socket: between two of them no connection is refused."""

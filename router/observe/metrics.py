@@ -65,6 +65,7 @@ class Metrics(Observer):
         self.registry = CollectorRegistry()
         self._most_tenants = most_tenants
         self._tenants = set[str]()
+        self._told_budgets = set[tuple[str, str]]()
         self._providers: Mapping[str, str] = {}
         self._told_circuits = set[str]()
         self._declare_models()
@@ -316,6 +317,10 @@ class Metrics(Observer):
         for period, usd in (("day", left.daily_usd), ("month", left.monthly_usd)):
             if usd is not None:
                 self._budget.labels(tenant, period).set(usd)
+                self._told_budgets.add((tenant, period))
+            elif (tenant, period) in self._told_budgets:  # it was lifted
+                self._told_budgets.discard((tenant, period))
+                self._budget.remove(tenant, period)
 
     def circuits(self, states: Mapping[str, Health]) -> None:
         for name in self._told_circuits - states.keys():

@@ -12,19 +12,20 @@ from typing import Any
 import grpc
 import pytest
 from adaptive_router.v1 import admin_pb2 as pb
-from adaptive_router.v1 import admin_pb2_grpc, router_pb2_grpc
+from adaptive_router.v1 import admin_pb2_grpc, router_pb2, router_pb2_grpc
 from google.rpc import error_details_pb2
 
 from demo.upstream import INSTANT, Upstream, served
 from router.app.process import Running
 from router.app.server import running_router
 from router.config import parse_config
-from router.domain.tenants import hash_key
+from router.domain.tenants import QuotaLeft, Tenant, TenantUsage, hash_key
 from tests.e2e.conftest import ARMS, GOOD, request
 from tests.e2e.details import detail, reason
 from tests.e2e.wire import on_uvloop
 
 ENV = {"ROUTER_ADMIN_KEY": "only-operators-know"}
+NOTHING_USED = TenantUsage(0.0, 0.0, 0.0, QuotaLeft())
 OPERATOR = (("authorization", "Bearer only-operators-know"),)
 
 
@@ -42,9 +43,9 @@ class Operated:
             await self.call(name, asked)
         return caught.value
 
-    async def ask(self, key: str, **routing: object) -> Any:
+    async def ask(self, key: str, text: str = "", **routing: object) -> Any:
         bearer = (("authorization", f"Bearer {key}"),)
-        asked = request(f"Tell me about moss, {time.time_ns()}.", **routing)
+        asked = request(text or f"Tell me about moss, {time.time_ns()}.", **routing)
         return await self.router.Complete(asked, metadata=bearer)
 
 
@@ -120,6 +121,29 @@ async def test_the_life_of_a_tenant(
         client, keys_left = made.running.storage.client, made.running.storage.keys
         for key in (keys_left.usage("acme"), keys_left.key_facts, keys_left.key_owners):
             assert await client.call("EXISTS", key) == 0, key
+
+
+@on_uvloop
+async def test_another_tenant_of_the_name_gets_nothing_of_the_earlier_one(
+    tmp_path: Path, config: Callable[..., str], model_dir: Path
+) -> None:
+    """A call that ends after the deletion leaves an answer and costs behind."""
+    del model_dir
+    made_anew: Any = pb.CreateTenantRequest(name="acme")
+    async with operated(tmp_path, config) as made:
+        first = await made.call("CreateTenant", made_anew)
+        await made.ask(first.key)
+        await made.call("DeleteTenant", pb.DeleteTenantRequest(name="acme"))
+        late = await made.ask(first.key, "What is moss?")  # its key is trusted for a moment
+        assert late.receipt.cache == router_pb2.CACHE_STATUS_MISS
+        assert await made.running.storage.quota.usage(Tenant("acme")) != NOTHING_USED
+        second = await made.call("CreateTenant", made_anew)
+        assert await made.running.storage.quota.usage(Tenant("acme")) == NOTHING_USED
+        again = await made.ask(second.key, "What is moss?")
+        assert again.receipt.cache == router_pb2.CACHE_STATUS_MISS
+        assert (await made.refused("CreateTenant", made_anew)).code().name == "ALREADY_EXISTS"
+        known = await made.ask(second.key, "What is moss?")
+        assert known.receipt.cache == router_pb2.CACHE_STATUS_EXACT
 
 
 @on_uvloop

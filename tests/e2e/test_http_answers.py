@@ -15,7 +15,16 @@ from openai.types import chat, responses
 from pydantic import TypeAdapter
 
 from tests.e2e.conftest import KEY
-from tests.e2e.http_doors import QUESTION, SCHEMA, anthropic_client, calls, door, openai_client, url
+from tests.e2e.http_doors import (
+    QUESTION,
+    SCHEMA,
+    anthropic_client,
+    calls,
+    door,
+    openai_client,
+    says,
+    url,
+)
 from tests.e2e.test_http_messages import PLAIN, TOOL
 from tests.e2e.wire import Asked, Json, Reply, Wire, asked_live, events, on_uvloop, routed, whole
 
@@ -186,6 +195,25 @@ async def test_an_answer_out_of_the_cache_has_an_id_of_its_own(tmp_path: Path) -
         extra = each.choices[0].message.model_extra
         assert extra is not None
         assert extra["reasoning_content"] == "Let me think."
+
+
+@pytest.mark.parametrize("usage", [True, False])
+@on_uvloop
+async def test_usage_of_an_answer_that_is_told_again_stands_in_one_chunk(
+    tmp_path: Path, *, usage: bool
+) -> None:
+    """Clients add up what the chunks count."""
+    asked: Any = {"model": "auto", "messages": QUESTION}
+    async with (
+        door(tmp_path, Wire(says()), sections="cache: {enabled: true}") as router,
+        openai_client(router) as client,
+    ):
+        await client.chat.completions.create(**asked)
+        stream = await client.chat.completions.create(
+            **asked, stream=True, stream_options={"include_usage": usage}
+        )
+        counted = [chunk.usage async for chunk in stream if chunk.usage]
+    assert [each.total_tokens for each in counted] == [17] * usage
 
 
 FIRST = {"type": "thinking", "thinking": "Hm, let me see.", "signature": "sig+1/=="}

@@ -79,3 +79,12 @@ async def test_bad_reports(tmp_path: Path) -> None:
             assert (got.status_code, got.json()["error"]["param"]) == (status, param), name
         assert (await http.get("/v1/decisions/none")).status_code == 404
         assert (await http.get("/v1/decisions/a/b/c")).status_code == 404
+
+
+@on_uvloop
+async def test_a_decision_takes_no_idempotency_key_and_names_the_header(tmp_path: Path) -> None:
+    async with door(tmp_path, Wire(says())) as router, caller(router) as http:
+        key = {"idempotency-key": "k"}
+        refused = await http.post("/v1/decisions", json=GOOD, headers=key)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "idempotency-key"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -28,7 +28,7 @@ from demo.stack import free_port, listens
 from router.cli import main
 from router.domain.errors import ConfigInvalid
 from tests.e2e.conftest import KEY, Router, chat
-from tests.e2e.http_doors import PATIENCE_S, QUESTION, door, says
+from tests.e2e.http_doors import PATIENCE_S, QUESTION, Held, door, says
 from tests.e2e.logged import logged
 from tests.e2e.wire import Wire, on_uvloop
 
@@ -268,6 +268,29 @@ def _spoilt(site: Site) -> dict[str, tuple[dict[Path, bytes], str]]:
         "early": ({site.certificate: early[0], site.key: early[1]}, "server.tls.certificate"),
         "no authority": ({site.client_ca: b"what?"}, "server.tls.client_ca"),
     }
+
+
+@on_uvloop
+async def test_files_that_are_exchanged_while_it_stops_break_nothing(
+    tmp_path: Path, site: Site, log: StringIO
+) -> None:
+    wire = Held(says())
+
+    async def exchanged() -> None:
+        await asyncio.sleep(0.3)
+        site.write()
+
+    async with AsyncExitStack() as stack:
+        opened = door(tmp_path, wire, server=f"{site.section()}, drain_ms: 1500")
+        router = await stack.enter_async_context(opened)
+        async with http(router, site.authority) as made:
+            asking = asyncio.create_task(made.post("/v1/chat/completions", json=BODY))
+            async with asyncio.timeout(PATIENCE_S):
+                await wire.began.wait()
+            await asyncio.gather(stack.aclose(), exchanged())
+            assert (await asking).status_code == 503
+    assert events(log, "certificate_in_place")
+    assert not events(log, "loop_broke")
 
 
 @on_uvloop

@@ -171,6 +171,21 @@ def test_no_tenant_is_named_unless_asked_for() -> None:
     assert not any(name in scraped(metrics) for name in ("acme", "umbrella"))
 
 
+def test_a_budget_that_was_lifted_is_told_no_more() -> None:
+    metrics = Metrics(most_tenants=2)
+    metrics.budget("acme", QuotaLeft(daily_usd=0.0, monthly_usd=3.0))
+    metrics.budget("acme", QuotaLeft(monthly_usd=3.0))
+    metrics.budget("umbrella", QuotaLeft())
+    left = "adaptive_router_tenant_budget_left_usd"
+    told = {
+        (s.labels["period"], s.labels["tenant"])
+        for m in metrics.registry.collect()
+        for s in m.samples
+        if s.name == left
+    }
+    assert told == {("month", "acme")}
+
+
 def test_build_and_process_are_told() -> None:
     metrics = Metrics()
     metrics.watch_process()
