@@ -226,7 +226,8 @@ async def _until_signalled(
 
 async def _serve(service: Running, signalled: asyncio.Event) -> None:
     log = structlog.get_logger("app")
-    log.info("started", port=service.port, metrics_port=service.metrics_port)
+    doors = {"http_port": service.http_port} if service.http_port else {}
+    log.info("started", port=service.port, metrics_port=service.metrics_port, **doors)
     waits = [asyncio.create_task(event.wait()) for event in (signalled, service.failed)]
     _, rest = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for task in rest:

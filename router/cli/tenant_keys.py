@@ -169,10 +169,14 @@ def _document(each: ApiKey) -> dict[str, Any]:
 
 
 def _row(each: ApiKey) -> list[str]:
-    told = _document(each)
-    ends = str(told["expires_at"] or "never")
-    last = told["last_four"] or "unknown"
-    return [each.id, last, told["created_at"] or "unknown", ends + " (over)" * each.expired]
+    created, ends = (_short(ms) for ms in (each.facts.created_ms, each.facts.expires_ms))
+    last = each.facts.last_four or "unknown"
+    return [each.id, last, created or "unknown", (ends or "never") + " (over)" * each.expired]
+
+
+def _short(at_ms: int) -> str:
+    """Returns a time so short that a row fits into 80 columns."""
+    return (moment(at_ms) or "").replace("+00:00", "Z")
 
 
 COMMANDS: Final = (create, rotate, revoke, key)

@@ -118,9 +118,12 @@ class ChatCompletionWriter:
         return self._chunk({"tool_calls": [call]})
 
     def _beside(self, told: Object) -> bytes:
-        """Tell what the provider's stream held beside the words; what stands around them stays."""
+        """Tell what the provider's stream held beside the words; what stands around them stays.
+
+        Clients add up the usage of all chunks, so the last one alone has any.
+        """
         choices = told.pop("choices", [])
-        told.pop("usage", None)  # of a whole answer: the end tells it, once
+        told.pop("usage", None)
         if self._is_begun:
             told.pop("id", None)
         self._own |= told

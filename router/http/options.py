@@ -27,6 +27,10 @@ TIMEOUTS: Final = (b"x-stainless-timeout", b"x-stainless-read-timeout")
 MAX_USD: Final = 1e6
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 WEIGHTS: Final = ("quality", "cost", "latency", "failure")
+NUMBER: Final = re.compile(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
+SWITCH: Final = {"": False, **dict.fromkeys(("0", "false", "no"), False)} | dict.fromkeys(
+    ("1", "true", "yes"), True
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +61,8 @@ class WishReader:
     def read(self, arm: str, plan: str) -> Wishes:
         """Read all of them. arm, plan: what `model` names."""
         weights = {name: self._number(f"weight-{name}", 0, 10) for name in WEIGHTS}
-        key = self._header(b"idempotency-key")
+        key = self._told(b"idempotency-key")
         self._found.short(key, self._limits.name_characters, "idempotency-key")
-        no_cache = self._text("no-cache", 5).lower()
         options = RoutingOptions(
             arm=arm,
             max_cost_usd=self._number("max-cost-usd", 1e-9, MAX_USD),
@@ -67,7 +70,7 @@ class WishReader:
             weights=WeightOverrides(**weights),
             session_id=self._text("session", self._limits.name_characters),
             idempotency_key=key,
-            no_cache=no_cache in ("1", "true", "yes"),
+            no_cache=self._switch("no-cache"),
         )
         task = self._text("task", TASK_CHARACTERS)
         self._found.require(
@@ -76,11 +79,26 @@ class WishReader:
         return Wishes(options, plan, task, self._number("timeout-ms", 1, DAY_MS))
 
     def _said(self, name: str) -> str:
-        told = self._header((PREFIX + name).encode())
+        told = self._told((PREFIX + name).encode())
         if told:
             return told
-        value = self._metadata.get(IN_METADATA + name.replace("-", "_"), "")
-        return value.strip() if isinstance(value, str) else str(value)
+        value = self._metadata.get(IN_METADATA + name.replace("-", "_"))
+        if isinstance(value, dict | list):
+            self._found.add(PREFIX + name, "send a text or a number")
+        return value.strip() if isinstance(value, str) else "" if value is None else str(value)
+
+    def _told(self, name: bytes) -> str:
+        """Returns a header in UTF-8, which is what bodies and gRPC have, else as it came."""
+        told = self._header(name)
+        try:
+            return told if told.isascii() else told.encode("latin-1").decode()
+        except UnicodeDecodeError:
+            return told
+
+    def _switch(self, name: str) -> bool:
+        told = SWITCH.get(self._said(name).lower())
+        self._found.require(told is not None, PREFIX + name, "send true or false")
+        return bool(told)
 
     def _text(self, name: str, most: int) -> str:
         told = self._said(name)
@@ -96,7 +114,7 @@ class WishReader:
         if not told:
             return None
         try:
-            number = float(told)
+            number = float(told) if NUMBER.fullmatch(told) else math.nan
         except ValueError:
             number = math.nan
         self._found.within(number, low, high, PREFIX + name)

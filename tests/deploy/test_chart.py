@@ -150,6 +150,33 @@ def test_a_config_without_the_http_door_renders_what_the_component_does(
     assert found == without_hashes(built.documents)
 
 
+@pytest.mark.parametrize("client_ca", [None, "/tls/ca.crt"])
+@pytest.mark.parametrize("http_port", [8080, None])
+def test_behind_tls_probes_take_the_metrics_port_as_with_the_component(
+    rendered: Callable[[str, dict[str, str]], Any], http_port: int | None, client_ca: str | None
+) -> None:
+    """A kubelet has no certificate, and its probes of gRPC speak no TLS."""
+    files = {"certificate": "/tls/tls.crt", "key": "/tls/tls.key"}
+    if client_ca:
+        files["client_ca"] = client_ca
+    text = yaml.safe_dump(config(http_port=http_port, tls=files))
+    components = ["../components/tls"]
+    if http_port is None:
+        components.insert(0, "../components/grpc-only")
+    overlay = {"resources": ["../overlays/example"], "components": components}
+    written = {"mine/kustomization.yaml": yaml.safe_dump(overlay), "base/router.yaml": text}
+    built = rendered("mine", written)
+    found = without_checksums(chart(EXAMPLE | {"config": text}))
+    assert found == without_hashes(built.documents)
+    (only,) = found["Deployment", NAME]["spec"]["template"]["spec"]["containers"]
+    for kind in ("startup", "readiness", "liveness"):
+        probe = only[f"{kind}Probe"]
+        assert probe["httpGet"]["port"] == "metrics"
+        assert "grpc" not in probe
+    validated = found["Deployment", NAME]
+    assert kubernetes_validate.validate(validated, VERSION, strict=True) == VERSION
+
+
 def test_every_document_fits_the_strict_schema() -> None:
     for document in chart(EXAMPLE | {"router": {"scaleOn": "cpu"}}).values():
         if document["kind"] == "Secret":

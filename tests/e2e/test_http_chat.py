@@ -18,6 +18,7 @@ from tests.e2e.http_doors import (
     PATIENCE_S,
     QUESTION,
     SCHEMA,
+    USAGE,
     Held,
     calls,
     door,
@@ -25,7 +26,7 @@ from tests.e2e.http_doors import (
     says,
     url,
 )
-from tests.e2e.wire import Wire, on_uvloop, whole
+from tests.e2e.wire import Wire, events, on_uvloop, routed, whole
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 TOOL: Any = {
@@ -79,6 +80,31 @@ async def test_a_stream_ends_with_usage_and_receipt(tmp_path: Path) -> None:
             assert last.model_extra is not None
             assert last.model_extra["router"]["arm"] == "a"
             assert last.model_extra["router"]["cost_usd"] > 0
+
+
+@pytest.mark.parametrize("asks", [True, False])
+@on_uvloop
+async def test_one_chunk_of_a_stream_has_usage(tmp_path: Path, *, asks: bool) -> None:
+    """Also where the provider counts in each chunk, and where the first arm answers whole."""
+    counts = {"choices": [{"index": 0, "delta": {"content": "One"}}], "usage": USAGE}
+    ends = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": USAGE}
+    counting = Wire(lambda _: events(counts, ends, done=True))
+    arms = {"whole": [Wire(says())], "counting": [counting]}
+    plans = "plans: {both: [whole, counting], alone: [counting]}"
+    async with (
+        routed(tmp_path, arms, server=", http_port: 0", sections=plans) as router,
+        openai_client(router) as client,
+    ):
+        for model in ("both", "alone"):
+            stream = await client.chat.completions.create(
+                model=model,
+                messages=QUESTION,
+                stream=True,
+                stream_options={"include_usage": asks},
+            )
+            chunks = [chunk async for chunk in stream]
+            assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+            assert sum(c.usage is not None for c in chunks) == asks, model
 
 
 @on_uvloop

@@ -61,6 +61,52 @@ async def test_feedback_on_an_answer_and_on_a_session(tmp_path: Path) -> None:
 
 
 @on_uvloop
+async def test_headers_are_the_same_words_as_bodies_and_grpc(tmp_path: Path) -> None:
+    """Clients send UTF-8; a byte that is none stands for itself."""
+    wire = Wire(says())
+    async with door(tmp_path, wire) as router, caller(router) as http:
+        for session in ("Zürich É", "ordinal"):
+            told = {"x-router-session": session.encode(), "x-router-task": "É".encode()}
+            key = {"idempotency-key": f"k {session}".encode()}
+            for _ in range(2):
+                done = await http.post("/v1/chat/completions", json=GOOD, headers=told | key)
+                assert done.status_code == 200, done.text
+            found = await http.post("/v1/feedback", json={"session_id": session, "accepted": True})
+            assert found.json() == {"already_recorded": False, "decisions": 1}
+        assert len(wire.asked) == 2
+        odd = {"x-router-session": b"\xff", "idempotency-key": b"\xfc"}
+        assert (await http.post("/v1/chat/completions", json=GOOD, headers=odd)).is_success
+
+
+@pytest.mark.parametrize("told", [None, "", {}, ["s"], True, 7])
+@on_uvloop
+async def test_a_session_of_metadata_that_is_no_text(tmp_path: Path, told: object) -> None:
+    """Anthropic's metadata may hold anything; what is null names no session."""
+    named = {"metadata": {"router_session": told}, "max_tokens": 9}
+    async with door(tmp_path, Wire(says())) as router, caller(router) as http:
+        done = await http.post("/v1/messages", json=GOOD | named)
+        assert done.status_code == (400 if isinstance(told, dict | list) else 200), done.text
+        for name in ("None", str(told)):
+            report = {"session_id": name, "accepted": True}
+            found = (await http.post("/v1/feedback", json=report)).is_success
+            assert found == (told in (True, 7) and name == str(told)), name
+
+
+@on_uvloop
+async def test_a_switch_that_is_neither_on_nor_off_is_refused(tmp_path: Path) -> None:
+    asked = {"true": 200, "NO": 200, "0": 200, "on": 400, "nan": 400, "disabled": 400}
+    async with door(tmp_path, Wire(says())) as router, caller(router) as http:
+        for told, status in asked.items():
+            headers = {"x-router-no-cache": told}
+            got = await http.post("/v1/chat/completions", json=GOOD, headers=headers)
+            assert got.status_code == status, told
+        for number in ("nan", "-1", "1e999", "1_0", "0x1", "\uff11", "1.2.3", "."):
+            cost = {"x-router-max-cost-usd": number.encode()}
+            got = await http.post("/v1/chat/completions", json=GOOD, headers=cost)
+            assert got.json()["error"]["param"] == "x-router-max-cost-usd", number
+
+
+@on_uvloop
 async def test_bad_reports(tmp_path: Path) -> None:
     asked: dict[str, tuple[str, Any, int, str | None]] = {
         "nothing told": ("/v1/feedback", {"decision_id": "x"}, 400, "quality"),

@@ -22,7 +22,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What the manifests take from the config, as JSON: ports, 0 for none, and the drain in seconds. */}}
+{{/* What the manifests take from the config, as JSON: ports, 0 for none, whether they speak TLS, the drain in seconds. */}}
 {{- define "adaptive-router.server" -}}
 {{- $config := include "adaptive-router.config" . | fromYaml -}}
 {{- if hasKey $config "Error" -}}
@@ -43,6 +43,7 @@
       "grpc" ($server.port | default 8480 | int64)
       "http" ($server.http_port | default 0 | int64)
       "metrics" ($server.metrics_port | default 9480 | int64)
+      "tls" (not (empty $server.tls))
       "drain" (div (add $drain 999) 1000)
     | toJson -}}
 {{- end -}}

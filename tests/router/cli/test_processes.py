@@ -105,14 +105,15 @@ def redis_of(folder: Path) -> list[str]:
 def test_serve_runs_until_a_signal(
     tmp_path: Path, write_config: Write, model_dir: Path, number: signal.Signals
 ) -> None:
-    port, metrics_port = free_port(), free_port()
-    config = write_config(f"server: {{port: {port}, metrics_port: {metrics_port}}}\n")
+    port, metrics_port, http_port = free_port(), free_port(), free_port()
+    ports = {"port": port, "metrics_port": metrics_port, "http_port": http_port}
+    config = write_config(f"server: {json.dumps(ports)}\n")
     with started("serve", config) as process:
         until(lambda: serving(port), process)
         assert scraped(metrics_port)
         assert redis_of(tmp_path / "redis")
         told = stopped(process, number)
-    assert {"event": "started", "port": port, "metrics_port": metrics_port}.items() <= (
+    assert ({"event": "started"} | ports).items() <= (
         next(line for line in told if line["event"] == "started").items()
     )
     well = {line["component"] for line in told if line["event"] == "component" and line["serving"]}

@@ -54,6 +54,7 @@ def test_a_list_shows_ids_and_ends_and_no_key(config: Path) -> None:
     assert first[-4:] in shown
     assert first not in shown
     (told,) = keys_of(config)
+    assert told["expires_at"].replace("+00:00", "Z") in shown  # in one line of 80 columns
     ends = datetime.fromisoformat(told["expires_at"])
     assert abs(ends - datetime.now(UTC) - timedelta(days=90)) < timedelta(minutes=5)
     assert abs(datetime.fromisoformat(told["created_at"]) - datetime.now(UTC)) < timedelta(
