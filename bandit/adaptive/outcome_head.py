@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bandit.adaptive.trees import QualityTrees
 from bandit.adaptive.vw_advisor import VwAdvisor
 from bandit.context.view import ContextView
+from bandit.models.judged_prompts import PromptShare
 from bandit.models.regression import HierarchicalRegression, RegressionSpec
 from bandit.snapshots.parts import Arrays, SnapshotPart, gathered, restore_parts, shaped
 from bandit.types import Vector
@@ -84,7 +85,14 @@ class OutcomeHead:
         return bounded
 
     def learn(
-        self, view: ContextView, slot: int, y: float, weight: float, rng: Generator
+        self,
+        view: ContextView,
+        slot: int,
+        y: float,
+        weight: float,
+        rng: Generator,
+        *,
+        share: PromptShare | None = None,
     ) -> tuple[float, float]:
         """Return y within its bounds, and what the regression expected before it was learned."""
         y = min(max(y, self._spec.low), self._spec.high)
@@ -92,7 +100,8 @@ class OutcomeHead:
         advice = self._advice(view, row)
         expected = float(self._regressed(view, row, advice)[0])
         v = 0.0 if advice is None else float(advice[0])
-        self.regression.observe(slot, view.x, v, y, weight, application=view.application)
+        application = view.application
+        self.regression.observe(slot, view.x, v, y, weight, application=application, share=share)
         if self._advisor:
             self._advisor.learn(view, slot, y, weight, rng)
         if self._trees:

@@ -24,6 +24,7 @@ from bandit.adaptive.trees import QualityTrees
 from bandit.adaptive.vw_advisor import RegressorStart, VwAdvisor
 from bandit.choice import burden, draw_widths, estimates_of
 from bandit.context.view import ContextView
+from bandit.models.judged_prompts import PromptShare
 from bandit.policies.snapshot_policy import PolicyQuery
 from bandit.settings import PolicySettings
 from bandit.types import Action, Estimate, Outcome, Vector
@@ -135,7 +136,10 @@ class OutcomeHeads:
         if outcome.replaces is not None:
             self.quality.correct(view, slot, (outcome.replaces, outcome.quality), given, rng)
         elif outcome.quality is not None:
-            found["quality"] = self.quality.learn(view, slot, outcome.quality, given, rng)
+            share = PromptShare(outcome.prompt, outcome.of) if outcome.prompt else None
+            found["quality"] = self.quality.learn(
+                view, slot, outcome.quality, given, rng, share=share
+            )
         ratio = outcome.cost_ratio
         if ratio is not None:
             found["cost"] = self.cost.learn(view, slot, ratio, given, rng)

@@ -15,6 +15,7 @@ from bandit.models.empirical_bayes import (
     expected_variances,
     own_variances,
 )
+from bandit.models.judged_prompts import JudgedPrompts, PromptShare
 from bandit.models.posterior import Effects, Posterior, Prior, residual_squares
 from bandit.models.sufficient_statistics import ApplicationSums, SufficientStatistics
 from bandit.snapshots.parts import Arrays, shaped
@@ -41,6 +42,10 @@ NOISE_RATIO: Final = 10.0
 """An action's noise is at most so many times that of all, and at least the inverse of it."""
 MOST_EFFECTS: Final = 128
 """Applications, each with one set of actions, whose effects are kept until the next solving."""
+ENOUGH_PROMPTS: Final = 30
+"""Complete prompts from which their effects are worked out."""
+TUNE_PROMPTS: Final = 50
+PROMPT_ROUNDS: Final = 3
 _LABELS: Final = 3
 """Slot, y and weight stand before the numbers of an observation."""
 
@@ -83,6 +88,7 @@ class HierarchicalRegression:
         self._own: Vector = np.array([self._variances.own])
         self._posterior = self._solved()
         self._effects_known: dict[tuple[int, bytes], Effects] = {}
+        self._prompts: JudgedPrompts | None = None
 
     def noise(self, slot: int) -> float:
         """Return the variance of y about its expectation."""
@@ -107,6 +113,8 @@ class HierarchicalRegression:
         missing = slots - self._stats.slots
         if missing > 0:
             self._stats.grow(slots)
+            if self._prompts:
+                self._prompts.grow(slots)
             self._counts = np.append(self._counts, np.zeros(missing))
             self._noise = np.append(self._noise, np.full(missing, self._pooled))
             self._own = np.append(self._own, np.full(missing, self._own[-1]))
@@ -136,8 +144,21 @@ class HierarchicalRegression:
         result: Vector = noise / (self.counts(rows) + noise / self._spec.intercept)
         return result
 
+    @property
+    def prompts(self) -> int:
+        """Count the prompts that are kept of which every action is known."""
+        return self._prompts.complete if self._prompts else 0
+
     def observe(
-        self, slot: int, x: Vector, v: float, y: float, weight: float, *, application: int = 0
+        self,
+        slot: int,
+        x: Vector,
+        v: float,
+        y: float,
+        weight: float,
+        *,
+        application: int = 0,
+        share: PromptShare | None = None,
     ) -> None:
         if len(x) >= self._stats.width:
             self._widen(len(x) + 1)
@@ -146,7 +167,8 @@ class HierarchicalRegression:
         self._fresh_applications.append(application)
         self._counts[slot] += weight
         self._seen += 1
-        if self._seen in EARLY_TUNE or self._seen % TUNE_EVERY == 0:
+        known = share is not None and self._completes(share, slot, application)
+        if known or self._seen in EARLY_TUNE or self._seen % TUNE_EVERY == 0:
             self._tune()
         elif self._is_due(slot):
             self.refresh()
@@ -169,7 +191,11 @@ class HierarchicalRegression:
         offset = self._spec.offset
         self._fold()
         phi = np.append(self._fitted(phi[:-1]), phi[-1])
-        self._stats.correct(slot, phi, old - offset, new - offset, weight)
+        before, after = old - offset, new - offset
+        if self._prompts:
+            effect = self._prompts.effect_of(slot, phi[:-1], before, after)
+            before, after = before - effect, after - effect
+        self._stats.correct(slot, phi, before, after, weight)
         self._applications.correct(slot, application, weight * (new - old))
         self.refresh()
 
@@ -180,6 +206,8 @@ class HierarchicalRegression:
             factor = most / float(self._stats.count[slot])
             self._stats.scale(slot, factor)
             self._applications.scale(slot, factor)
+            if self._prompts:
+                self._prompts.scale(slot, factor)
         self._counts = self._stats.count.copy()
         # Later outcomes are solved for as often as if so many had been learned.
         self._seen = min(self._seen, int(self._counts.sum()))
@@ -199,6 +227,8 @@ class HierarchicalRegression:
             means = self._stats.gram[slot, 0] / total, float(self._stats.moment[slot, 0]) / total
             self._applications.forget_intercept(slot, *means)
         self._stats.forget_intercept(slot)
+        if self._prompts:
+            self._prompts.forget(slot)
         self._stats.add_level(slot, level, count, columns, usual)
         self.refresh()
 
@@ -213,7 +243,8 @@ class HierarchicalRegression:
         scalars = [self._seen, chosen.trust, chosen.shared, chosen.own, self._pooled]
         fresh = np.array(self._fresh).reshape(-1, self._stats.width + _LABELS)
         kept = {"scalars": np.array(scalars), "noise": self._noise, "own": self._own}
-        return kept | {"fresh": fresh} | self._stats.arrays() | self._application_arrays()
+        prompts = self._prompts.arrays() if self._prompts else {}
+        return kept | {"fresh": fresh} | self._stats.arrays() | self._application_arrays() | prompts
 
     def _application_arrays(self) -> Arrays:
         """Return nothing where no application was ever known."""
@@ -229,6 +260,10 @@ class HierarchicalRegression:
         """Restore what `arrays` gave. Raises ValueError or KeyError for other arrays."""
         self._stats.restore(arrays, slots)
         self._applications.restore(arrays, slots, self._stats.width)
+        self._prompts = None
+        if "prompts" in arrays:
+            self._prompts = JudgedPrompts(self._stats.width - 1, slots)
+            self._prompts.restore(arrays, slots)
         known = arrays.get("application_variance", np.zeros(1))
         self._application_variance = float(shaped(known, (1,))[0])
         seen, *chosen, self._pooled = shaped(arrays["scalars"], (5,)).tolist()
@@ -254,6 +289,8 @@ class HierarchicalRegression:
         self._fold()
         self._stats.widen(width)
         self._applications.widen(width)
+        if self._prompts:
+            self._prompts.widen(width - 1)
         self.refresh()
 
     def _fitted(self, x: Vector) -> Vector:
@@ -297,8 +334,38 @@ class HierarchicalRegression:
         every = REFRESH_EVERY if self._seen < LATE else LATE_REFRESH_EVERY
         return bool(early or self._seen % every == 0)
 
+    def _completes(self, share: PromptShare, slot: int, application: int) -> bool:
+        """Remember the newest outcome as one of a prompt; return whether it is time to tune."""
+        if self._prompts is None:
+            self._prompts = JudgedPrompts(self._stats.width - 1, self.slots)
+        row = self._fresh[-1]
+        told = float(row[1]), float(row[2])
+        if not self._prompts.add(share, slot, row[_LABELS:], told, application):
+            return False
+        complete = self._prompts.complete
+        return complete == ENOUGH_PROMPTS or complete % TUNE_PROMPTS == 0
+
     def _tune(self) -> None:
+        """Choose the variances and measure the noise, with the effects of prompts in turn."""
         self._fold()
+        self._choose()
+        if self._prompts is None or self._prompts.complete < ENOUGH_PROMPTS:
+            return
+        for _ in range(PROMPT_ROUNDS):
+            effects = self._prompts.effects(self._expected_on(self._prompts))
+            self._prompts.shift(effects, self._stats, self._applications)
+            self._choose()
+
+    def _expected_on(self, prompts: JudgedPrompts) -> Array:
+        """Return what the posterior expects on each prompt, (n, slots)."""
+        expected, asked = prompts.expected(self._posterior.weights[:-1]), prompts.applications
+        for application in np.unique(asked).tolist():
+            effects = self._effects(np.arange(self.slots), application)
+            if effects is not None:
+                expected[asked == application] += effects.mean
+        return expected
+
+    def _choose(self) -> None:
         level = self._spec.intercept
         if self._applications:
             self._application_variance = application_variance(
