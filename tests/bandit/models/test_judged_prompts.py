@@ -23,7 +23,7 @@ def numbers(seed: int, count: int) -> Array:
 
 
 def outcomes(seed: int, x: Array, hardness: float = 0.4) -> Array:
-    """Outcomes of each action, (count, SLOTS): the actions differ by a slope, the prompts by hardness."""
+    """Outcomes, (count, SLOTS): the actions differ by a slope, the prompts by hardness."""
     rng = np.random.default_rng([seed, 1])
     slopes = np.array([[0.7, 0.0, 0.1, 0.0], [0.7, 0.1, 0.0, 0.0], [0.7, 0.0, 0.0, -0.1]])
     common = hardness * rng.normal(size=(len(x), 1))
@@ -156,6 +156,7 @@ def test_a_correction_of_a_known_prompt_leaves_its_effect_alone() -> None:
     wrong = y.copy()
     wrong[20, 1] = 0.0
     model = learned(x, wrong)
+    model.refresh()
     before = {name: array.copy() for name, array in model.arrays().items()}
     model.correct(1, np.append(x[20], 0.0), 0.0, float(y[20, 1]), 1.0)
     effect, change = before["prompts"][20, 4], float(y[20, 1])
