@@ -109,6 +109,20 @@ def count_best(utilities: NDArray[np.float64]) -> Vector:
     return shares
 
 
+def held_back(utilities: NDArray[np.float64], best: int, least: Vector) -> NDArray[np.float64]:
+    """Return how far each action is above `best`, -inf unless by more than `least`; (draws, k).
+
+    utilities: (draws, k). least: (k,).
+
+    >>> held_back(np.array([[0.5, 0.51, 0.6]]), 0, np.array([0.0, 0.02, 0.02])).round(2).tolist()
+    [[0.0, -inf, 0.1]]
+    """
+    above = utilities - utilities[:, [best]]
+    above[above <= least] = -np.inf
+    above[:, best] = 0.0
+    return above
+
+
 def floors(floor: float, utility: Vector) -> Vector:
     """Return each action's floor by how far it is expected behind the best; utility: (k,).
 

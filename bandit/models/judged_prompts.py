@@ -48,7 +48,8 @@ class JudgedPrompts:
 
     def __init__(self, width: int, slots: int) -> None:
         self._rows: dict[int, int] = {}
-        self._added = 0
+        self._added = self._complete = 0
+        self._middle: Vector | None = None
         self._labels: Array = np.zeros((0, 5))
         self._x: NDArray[np.float32] = np.zeros((0, width), dtype=np.float32)
         self._told: Array = np.zeros((3, 0, slots))
@@ -56,7 +57,7 @@ class JudgedPrompts:
     @property
     def complete(self) -> int:
         """Count prompts that are kept, all of whose actions were judged."""
-        return int(self._is_complete.sum())
+        return self._complete
 
     def add(
         self,
@@ -70,7 +71,10 @@ class JudgedPrompts:
         row = self._row(share, slot, phi[:-1], application)
         self._told[:, row, slot] = phi[-1], *told
         self._labels[row, 2] += 1
-        return bool(self._labels[row, 2] == self._labels[row, 1])
+        complete = bool(self._labels[row, 2] == self._labels[row, 1])
+        self._complete += complete
+        self._middle = None
+        return complete
 
     def effects(self, expected: Array) -> Vector:
         """Return the effects of all prompts, (n,), 0 of one that is not complete.
@@ -125,8 +129,9 @@ class JudgedPrompts:
 
     def middle(self) -> Vector:
         """Return the mean x of the complete prompts, (width,)."""
-        middle: Vector = self._numbers[self._is_complete].mean(axis=0, dtype=np.float64)
-        return middle
+        if self._middle is None:
+            self._middle = self._numbers[self._is_complete].mean(axis=0, dtype=np.float64)
+        return self._middle
 
     def forget(self, slot: int) -> None:
         """Leave the slot's outcomes as they stand in the statistics."""
@@ -141,8 +146,12 @@ class JudgedPrompts:
             self._told = np.pad(self._told, ((0, 0), (0, 0), (0, missing)))
 
     def widen(self, width: int) -> None:
-        """Make room for more numbers at the end of x, 0 in all that was added so far."""
-        self._x = np.pad(self._x, ((0, 0), (0, width - self._x.shape[1])))
+        """Make room for more numbers at the end of x, 0 in all that was added so far.
+
+        width: of x and v.
+        """
+        self._x = np.pad(self._x, ((0, 0), (0, width - 1 - self._x.shape[1])))
+        self._middle = None
 
     def arrays(self) -> Arrays:
         return {
@@ -164,6 +173,7 @@ class JudgedPrompts:
         self._told = shaped(arrays["prompts_told"], (3, held, slots)).copy()
         if (self._weights < 0).any() or (self._weights > 1).any():
             raise ValueError("a weight of a prompt's outcome is out of range")
+        self._complete, self._middle = int(self._is_complete.sum()), None
         self._rows = {}
         for row in np.roll(np.arange(held), -(self._added % max(held, 1))).tolist():
             self._rows[int(labels[row, 0])] = row
@@ -178,13 +188,19 @@ class JudgedPrompts:
         row = self._added % MEMORY
         if row >= self._held:
             self._make_room(row)
-        elif self._rows.get(int(self._labels[row, 0])) == row:
-            del self._rows[int(self._labels[row, 0])]
+        else:
+            self._let_go(row)
         self._labels[row] = share.number, share.of, 0, application, 0.0
         self._x[row], self._told[:, row] = rounded, 0.0
         self._rows[share.number] = row
         self._added += 1
         return row
+
+    def _let_go(self, row: int) -> None:
+        number, wanted, heard = self._labels[row, :3].tolist()
+        self._complete -= heard == wanted
+        if self._rows.get(int(number)) == row:
+            del self._rows[int(number)]
 
     def _make_room(self, row: int) -> None:
         if row < len(self._labels):
