@@ -187,8 +187,9 @@ class OutcomeHeads:
             self.quality.correct(view, slot, (outcome.replaces, outcome.quality), given, rng)
         elif outcome.quality is not None:
             share = PromptShare(outcome.prompt, outcome.of) if outcome.prompt else None
+            beside = self._beside(outcome, view, slot, begins=share is not None)
             found["quality"] = self.quality.learn(
-                view, slot, outcome.quality, given, rng, share=share
+                view, slot, outcome.quality, given, rng, share=share, beside=beside
             )
         ratio = outcome.cost_ratio
         if ratio is not None:
