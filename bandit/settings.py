@@ -67,7 +67,7 @@ class EvidenceUse:
     sparing: bool = True
     joint: float = bounded(0.5, 0, 1)
     narrow: float = bounded(0.5, 0.01, 1)
-    margin: float = bounded(0.02, 0, 1)
+    margin: float = bounded(0.01, 0, 1)
     doubt: float = bounded(0.5, 0, 10)
 
 
