@@ -110,17 +110,16 @@ def count_best(utilities: NDArray[np.float64]) -> Vector:
 
 
 def held_back(utilities: NDArray[np.float64], best: int, least: Vector) -> NDArray[np.float64]:
-    """Return how far each action is above `best`, -inf unless by more than `least`; (draws, k).
+    """Return the utilities, -inf of what is not above `best` by more than `least`; (draws, k).
 
     utilities: (draws, k). least: (k,).
 
-    >>> held_back(np.array([[0.5, 0.51, 0.6]]), 0, np.array([0.0, 0.02, 0.02])).round(2).tolist()
-    [[0.0, -inf, 0.1]]
+    >>> held_back(np.array([[0.5, 0.51, 0.6]]), 0, np.array([0.0, 0.02, 0.02])).tolist()
+    [[0.5, -inf, 0.6]]
     """
-    above = utilities - utilities[:, [best]]
-    above[above <= least] = -np.inf
-    above[:, best] = 0.0
-    return above
+    bar = utilities[:, best, None] + least
+    bar[:, best] = -np.inf
+    return np.where(utilities > bar, utilities, -np.inf)
 
 
 def floors(floor: float, utility: Vector) -> Vector:

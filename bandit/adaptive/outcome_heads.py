@@ -107,39 +107,63 @@ class OutcomeHeads:
         self, query: PolicyQuery, expected: PosteriorMeans, rng: Generator
     ) -> NDArray[np.float64]:
         """Draw utilities from the posterior of quality, (draws, k)."""
-        quality, rows, settings = self.quality.regression, query.rows, self._settings
+        rows, settings = query.rows, self._settings
         # To explore for each of many applications costs more than it finds out.
         covariance = self.quality.covariance(query.view, rows, expected.advice, settled=True)
         covariance.ravel()[:: len(rows) + 1] += _JITTER
-        widths = settings.scale * draw_widths(quality.counts(rows))
-        known = self._known(rows) if quality.prompts >= SURE else None
-        deviations = None
-        if known is not None:
-            widths = np.where(known, settings.evidence.narrow * settings.scale, widths)
-            deviations = _deviations(covariance)
-        if query.is_priced:
-            covariance *= np.multiply.outer(widths, widths)
-            level = max(0.0, 1 - settings.scale**2) * quality.level_variances(rows)
-            if known is not None:
-                level[known] = 0.0
-            covariance.ravel()[:: len(rows) + 1] += level
-            factor = np.linalg.cholesky(covariance)
-        else:
-            factor = widths[:, None] * np.linalg.cholesky(covariance)
+        known = self._known(rows)
+        bar = None if known is None else self._bar(query, expected, covariance, known)
+        factor = self._factor(query, covariance, known)
         drawn: NDArray[np.float64] = rng.standard_normal((settings.draws, len(rows))) @ factor.T
         drawn += expected.drawn
         np.minimum(drawn, 1.0, out=drawn)
         drawn *= query.weights.quality
         drawn -= expected.burden
-        if known is None or deviations is None or not settings.evidence.margin or not known.any():
-            return drawn
-        best = int(np.where(known, self._usual_utility(query, expected), -np.inf).argmax())
-        least = np.maximum(settings.evidence.margin, settings.evidence.doubt * deviations[best])
-        return held_back(drawn, best, np.where(known, query.weights.quality * least, 0.0))
+        return drawn if bar is None else held_back(drawn, *bar)
 
-    def _known(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Mark the actions that are well known, (k,)."""
-        return self.quality.regression.settled(rows) >= SURE
+    def _factor(
+        self,
+        query: PolicyQuery,
+        covariance: NDArray[np.float64],
+        known: NDArray[np.bool_] | None,
+    ) -> NDArray[np.float64]:
+        """Return a root of the covariance of the draws, which it writes over that given."""
+        quality, rows, settings = self.quality.regression, query.rows, self._settings
+        widths = settings.scale * draw_widths(quality.counts(rows))
+        if known is not None:
+            widths = np.where(known, settings.evidence.narrow * settings.scale, widths)
+        if not query.is_priced:
+            return np.asarray(widths[:, None] * np.linalg.cholesky(covariance))
+        covariance *= np.multiply.outer(widths, widths)
+        level = max(0.0, 1 - settings.scale**2) * quality.level_variances(rows)
+        if known is not None:
+            level[known] = 0.0
+        covariance.ravel()[:: len(rows) + 1] += level
+        return np.asarray(np.linalg.cholesky(covariance))
+
+    def _known(self, rows: NDArray[np.intp]) -> NDArray[np.bool_] | None:
+        """Mark the actions that are well known, (k,); None where there is none."""
+        if self.quality.regression.prompts < SURE:
+            return None
+        known = self.quality.regression.settled(rows) >= SURE
+        return known if known.any() else None
+
+    def _bar(
+        self,
+        query: PolicyQuery,
+        expected: PosteriorMeans,
+        covariance: NDArray[np.float64],
+        known: NDArray[np.bool_],
+    ) -> tuple[int, Vector] | None:
+        """Return the best action on average, and how far above it each must be, (k,)."""
+        use = self._settings.evidence
+        if not use.margin:
+            return None
+        best = int(np.where(known, self._usual_utility(query, expected), -np.inf).argmax())
+        own, least = covariance.diagonal(), np.full(len(known), use.margin)
+        differences = own + own[best] - 2 * covariance[best]
+        np.maximum(least, use.doubt * np.sqrt(np.maximum(differences, 0.0)), out=least)
+        return best, query.weights.quality * least * known
 
     def _guessed_usd(self, query: PolicyQuery, advice: Vector | None) -> Vector:
         """Return the expected guessed part of the costs, (k,)."""
@@ -156,14 +180,12 @@ class OutcomeHeads:
     def _usual_utility(self, query: PolicyQuery, expected: PosteriorMeans) -> Vector:
         """Return expected utilities at the mean context of the known prompts, at today's prices."""
         regression, weights = self.quality.regression, query.weights
-        usual = regression.middle()
-        cost_usd = query.inputs_usd + query.later_usd
-        cost_usd += query.guesses_usd * _ratios(regression.beside(query.rows, usual))
+        quality, ratios = regression.usual_of(query.rows)
+        cost_usd = query.inputs_usd + query.later_usd + query.guesses_usd * _ratios(ratios)
         taken: Vector = burden(
             weights, self._settings.units, cost_usd, expected.latency_ms, expected.failure
         )
-        quality = self.quality.bounded(regression.levels(query.rows, usual))
-        return weights.quality * quality - taken
+        return weights.quality * self.quality.bounded(quality) - taken
 
     def joint(self, query: PolicyQuery, expected: PosteriorMeans) -> JointPosterior:
         view, rows = query.view, query.rows
@@ -234,10 +256,3 @@ class OutcomeHeads:
 
 def _ratios(ratios: Vector) -> Vector:
     return np.minimum(np.maximum(ratios, 0.0), MOST_RATIO)
-
-
-def _deviations(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the standard deviation of the difference of any two, (k, k)."""
-    own = covariance.diagonal()
-    differences = own[:, None] + own - 2 * covariance
-    return np.asarray(np.sqrt(np.maximum(differences, 0.0)))

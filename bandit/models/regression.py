@@ -97,6 +97,7 @@ class HierarchicalRegression:
         self._effects_known: dict[tuple[int, bytes], Effects] = {}
         self._prompts: JudgedPrompts | None = None
         self._companion: Companion | None = None
+        self._at_usual: tuple[Vector, Vector] | None = None
 
     def noise(self, slot: int) -> float:
         """Return the variance of y about its expectation."""
@@ -177,16 +178,25 @@ class HierarchicalRegression:
         """Return expected y at x, of no application and without advice; (k,)."""
         return self._spec.offset + self._posterior.mean(rows, self._fitted(x), None)
 
-    def middle(self) -> Vector:
-        """Return the mean x of the prompts of which every action is known; there must be some."""
-        assert self._prompts is not None  # noqa: S101 - the caller's part
-        return self._prompts.middle()
+    def usual_of(self, rows: Rows) -> tuple[Vector, Vector]:
+        """Return expected y and companion's amounts at the mean x of the known prompts, (k,) each.
+
+        There must be such prompts.
+        """
+        if self._at_usual is None:
+            assert self._prompts is not None  # noqa: S101 - the caller's part
+            middle, every = self._prompts.middle(), np.arange(-1, self.slots)
+            # The row of an action never seen comes last, as -1 finds it.
+            every = np.roll(every, -1)
+            self._at_usual = self.levels(every, middle), self.beside(every, middle)
+        levels, amounts = self._at_usual
+        return levels[rows], amounts[rows]
 
     def settled(self, rows: Rows) -> Vector:
         """Return the weight of the outcomes that tell of each action's level today, (k,)."""
         if not self.slots:
             return np.zeros(len(rows))
-        return np.where(rows < 0, 0.0, self._stats.gram[rows, 0, 0])
+        return np.where(rows < 0, 0.0, self._stats.gram[:, 0, 0][rows])
 
     def rescale_companion(self, slot: int, factor: float) -> None:
         """Take the companion's amounts of an action to have been `factor` times as large."""
@@ -298,6 +308,7 @@ class HierarchicalRegression:
         self._fold()
         self._posterior = self._solved()
         self._effects_known.clear()
+        self._at_usual = None
         if self._companion:
             self._companion.solve(self._unaffected())
 
@@ -422,7 +433,7 @@ class HierarchicalRegression:
         """Remember the newest outcome as one of a prompt; return whether it is time to tune."""
         if self._prompts is None:
             self._prompts = JudgedPrompts(self._stats.width - 1, self.slots)
-        row = self._fresh[-1]
+        row, self._at_usual = self._fresh[-1], None
         told = float(row[1]), float(row[2])
         if not self._prompts.add(share, slot, row[_LABELS:], told, application):
             return False
