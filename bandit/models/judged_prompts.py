@@ -50,6 +50,7 @@ class JudgedPrompts:
         self._rows: dict[int, int] = {}
         self._added = self._complete = 0
         self._middle: Vector | None = None
+        self._shared = 0.0
         self._labels: Array = np.zeros((0, 5))
         self._x: NDArray[np.float32] = np.zeros((0, width), dtype=np.float32)
         self._told: Array = np.zeros((3, 0, slots))
@@ -58,6 +59,11 @@ class JudgedPrompts:
     def complete(self) -> int:
         """Count prompts that are kept, all of whose actions were judged."""
         return self._complete
+
+    @property
+    def part(self) -> float:
+        """Return the part of the noise that is no prompt's: 1 - rho, as last found."""
+        return 1 - self._shared
 
     def add(
         self,
@@ -89,9 +95,12 @@ class JudgedPrompts:
             return np.zeros(len(k))
         alone = squares.sum() / k.sum()
         common = (sums**2 - squares).sum() / (k * (k - 1)).sum()
-        rho = float(np.clip(common / alone, 0.0, MOST_SHARED))
+        rho = self._shared = float(np.clip(common / alone, 0.0, MOST_SHARED))
         effects: Vector = rho * sums / (1 - rho + k * rho)
         return effects
+
+    def without_effects(self) -> Vector:
+        return np.zeros(self._held)
 
     def shift(
         self, effects: Vector, stats: SufficientStatistics, applications: ApplicationSums
@@ -108,13 +117,13 @@ class JudgedPrompts:
                 applications.correct(slot, int(self._applications[row]), change[row, slot])
         self._kept[:, 4] = effects
 
-    def effect_of(self, slot: int, x: Vector, y: float, right: float) -> float:
-        """Put `right` in the place of a remembered y; return the effect of its prompt, else 0."""
+    def effect_of(self, slot: int, x: Vector, y: float, right: float) -> float | None:
+        """Put `right` in the place of a remembered y; return its prompt's effect, None if none."""
         same = (self._weights[:, slot] > 0) & (self._y[:, slot] == y)
         same &= (self._numbers == x.astype(np.float16)).all(axis=1)
         found = np.flatnonzero(same)
         if not len(found):
-            return 0.0
+            return None
         self._y[found[-1], slot] = right
         return float(self._kept[found[-1], 4])
 
@@ -159,14 +168,16 @@ class JudgedPrompts:
             "prompts_x": self._numbers.astype(np.float16),
             "prompts_told": self._told[:, : self._held],
             "prompts_added": np.array([self._added], dtype=np.float64),
+            "prompts_shared": np.array([self._shared]),
         }
 
     def restore(self, arrays: Arrays, slots: int) -> None:
         """Restore what `arrays` gave. Raises ValueError or KeyError for other arrays."""
         labels = arrays["prompts"]
         held, self._added = len(labels), int(shaped(arrays["prompts_added"], (1,))[0])
-        if held != min(self._added, MEMORY):
-            raise ValueError("the count of prompts is out of range")
+        self._shared = float(shaped(arrays["prompts_shared"], (1,))[0])
+        if held != min(self._added, MEMORY) or not 0 <= self._shared <= MOST_SHARED:
+            raise ValueError("the count of prompts or what they share is out of range")
         self._labels = shaped(labels, (held, 5)).copy()
         x = shaped(arrays["prompts_x"], (held, self._x.shape[1]))
         self._x = x.astype(np.float32)

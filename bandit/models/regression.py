@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -88,6 +88,7 @@ class HierarchicalRegression:
         self._fresh: list[Vector] = []
         self._fresh_applications: list[int] = []
         self._fresh_beside: list[float] = []
+        self._fresh_parts: list[float] = []
         self._counts: Vector = np.zeros(0)
         self._seen = 0
         self._variances, self._pooled = PriorVariances(), spec.noise
@@ -232,6 +233,7 @@ class HierarchicalRegression:
         self._fresh.append(np.concatenate([labels, self._fitted(x), [v]]))
         self._fresh_applications.append(application)
         self._fresh_beside.append(_NOTHING if beside is None else beside)
+        self._fresh_parts.append(1.0 if share else self._part)
         self._counts[slot] += weight
         self._seen += 1
         known = share is not None and self._completes(share, slot, application)
@@ -261,7 +263,10 @@ class HierarchicalRegression:
         before, after = old - offset, new - offset
         if self._prompts:
             effect = self._prompts.effect_of(slot, phi[:-1], before, after)
-            before, after = before - effect, after - effect
+            if effect is None:
+                weight *= self._part
+            else:
+                before, after = before - effect, after - effect
         self._stats.correct(slot, phi, before, after, weight)
         self._applications.correct(slot, application, weight * (new - old))
         self.refresh()
@@ -320,8 +325,9 @@ class HierarchicalRegression:
         kept |= {"fresh": fresh} | self._stats.arrays() | self._application_arrays()
         for part in self._of_prompts():
             kept |= part.arrays()
-        if self._companion:
+        if self._of_prompts():
             kept["fresh_beside"] = np.array(self._fresh_beside)
+            kept["fresh_parts"] = np.array(self._fresh_parts)
         return kept
 
     def _application_arrays(self) -> Arrays:
@@ -353,7 +359,7 @@ class HierarchicalRegression:
             raise ValueError("a variance is not positive")
         if self._application_variance < 0:
             raise ValueError("the variance of the applications is negative")
-        self._fresh, self._fresh_applications, self._fresh_beside = [], [], []
+        self._clear_fresh()
         self._counts = self._stats.count.copy()
         self.refresh()
         fresh = shaped(arrays["fresh"], (len(arrays["fresh"]), self._stats.width + _LABELS))
@@ -366,6 +372,8 @@ class HierarchicalRegression:
         self._fresh_applications = shaped(asked, (len(fresh),)).tolist()
         beside = arrays.get("fresh_beside", np.full(len(fresh), _NOTHING))
         self._fresh_beside = shaped(beside, (len(fresh),)).tolist()
+        parts = arrays.get("fresh_parts", np.ones(len(fresh)))
+        self._fresh_parts = shaped(parts, (len(fresh),)).tolist()
 
     def _widen(self, width: int) -> None:
         self._fold()
@@ -405,14 +413,23 @@ class HierarchicalRegression:
 
     def _fold(self) -> None:
         """Take what was observed since into the statistics, in its order."""
-        each = zip(self._fresh, self._fresh_applications, self._fresh_beside, strict=True)
-        for row, application, beside in each:
+        extras = zip(self._fresh_applications, self._fresh_beside, self._fresh_parts, strict=True)
+        for row, (application, beside, part) in zip(self._fresh, extras, strict=True):
             slot, phi, y, weight = int(row[0]), row[_LABELS:], float(row[1]), float(row[2])
-            self._stats.add(slot, phi, y, weight)
-            self._applications.add(slot, application, phi, y, weight)
+            self._stats.add(slot, phi, y, weight, part)
+            self._applications.add(slot, application, phi, y, weight * part)
             if self._companion and beside != _NOTHING:
-                self._companion.add(slot, phi, beside, weight)
-        self._fresh, self._fresh_applications, self._fresh_beside = [], [], []
+                self._companion.add(slot, phi, beside, weight * part)
+        self._clear_fresh()
+
+    def _clear_fresh(self) -> None:
+        self._fresh, self._fresh_applications = [], []
+        self._fresh_beside, self._fresh_parts = [], []
+
+    @property
+    def _part(self) -> float:
+        """Return the weight of an outcome alone on its prompt, whose effect is not known."""
+        return self._prompts.part if self._prompts else 1.0
 
     def _is_due(self, slot: int) -> bool:
         early = self._seen in EARLY_REFRESH or self._counts[slot] <= EARLY_COUNT
@@ -441,15 +458,23 @@ class HierarchicalRegression:
         return complete == ENOUGH_PROMPTS or complete % TUNE_PROMPTS == 0
 
     def _tune(self) -> None:
-        """Choose the variances and measure the noise, with the effects of prompts in turn."""
+        """Choose the variances and measure the noise, with the effects of prompts in turn.
+
+        How much the actions' shared slopes vary is chosen without these, which are no less shared:
+        what is left once they are taken off would seem to tell of nothing else.
+        """
         self._fold()
-        self._choose()
-        if not self._knows_effects or self._prompts is None:
-            return
-        for _ in range(PROMPT_ROUNDS):
-            effects = self._prompts.effects(self._expected_on(self._prompts))
-            self._prompts.shift(effects, self._stats, self._applications)
+        prompts = self._prompts
+        if not self._knows_effects or prompts is None:
             self._choose()
+            return
+        prompts.shift(prompts.without_effects(), self._stats, self._applications)
+        self._choose()
+        shared = self._variances.shared
+        for _ in range(PROMPT_ROUNDS):
+            effects = prompts.effects(self._expected_on(prompts))
+            prompts.shift(effects, self._stats, self._applications)
+            self._choose(shared)
 
     @property
     def _knows_effects(self) -> bool:
@@ -464,7 +489,8 @@ class HierarchicalRegression:
                 expected[asked == application] += effects.mean
         return expected
 
-    def _choose(self) -> None:
+    def _choose(self, shared: float | None = None) -> None:
+        """Choose the variances, that of the shared slopes where it is not given."""
         level = self._spec.intercept
         if self._applications:
             self._application_variance = application_variance(
@@ -473,6 +499,8 @@ class HierarchicalRegression:
         stats = self._plain()
         sparing = self._spec.sparing or not self._knows_effects
         self._variances = expected_variances(stats, level, self._noise, sparing=sparing)
+        if shared is not None:
+            self._variances = replace(self._variances, shared=shared)
         self._own = own_variances(stats, level, self._noise, self._variances, sparing=sparing)
         self.refresh()
         self._measure_noise()
