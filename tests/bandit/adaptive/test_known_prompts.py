@@ -12,9 +12,10 @@ from streams import QUALITY_ONLY, SETTINGS, VERSION, actions, context, outcome
 from bandit import Action, Outcome, Policy, PolicySettings, Weights, load_policy, make_policy
 from bandit.errors import BadOutcome
 from bandit.settings import EvidenceUse
+from bandit.snapshots.codec import unpack
 
 LINEAR = replace(SETTINGS, vw=frozenset(), trees=0)
-NO_USE = EvidenceUse(effects=False, joint=0.0, narrow=1.0, margin=0.0)
+NO_USE = EvidenceUse(effects=False, joint=0.0, narrow=1.0, margin=0.0, trees=True)
 Quality = Callable[[str, int], float]
 
 
@@ -88,6 +89,19 @@ def test_each_part_may_be_left_out(part: str) -> None:
             policy.learn([replace(o, cost_usd=0.001 * dear) for o in told])
         found.append(shares(policy, weights=weights))
     assert abs(found[0] - found[1]).max() > 0.01
+
+
+@pytest.mark.parametrize("trees", [True, False])
+def test_trees_are_listened_to_where_they_are_wanted(*, trees: bool) -> None:
+    settings = replace(SETTINGS, vw=frozenset(), trees=10)
+    saved = []
+    for use in (EvidenceUse(trees=trees), EvidenceUse(trees=not trees)):
+        policy = fresh(replace(settings, evidence=use))
+        taught(policy, 200, apart)
+        saved.append(shares(policy))
+        added = unpack(policy.save()).arrays["quality.trees.added"]
+        assert added == (600 if use.trees else 299)
+    assert saved[0].tobytes() != saved[1].tobytes()
 
 
 def test_small_differences_do_not_lead_away_from_the_best_action() -> None:
