@@ -10,6 +10,7 @@ import pytest
 from streams import QUALITY_ONLY, SETTINGS, VERSION, actions, context, outcome
 
 from bandit import Action, Outcome, Policy, PolicySettings, Weights, load_policy, make_policy
+from bandit.adaptive.policy import AdaptivePolicy
 from bandit.errors import BadOutcome
 from bandit.settings import EvidenceUse
 from bandit.snapshots.codec import unpack
@@ -29,8 +30,10 @@ def apart(action: str, kind: int) -> float:
     return {"a0": 0.9 if kind % 2 else 0.3, "a1": 0.3 if kind % 2 else 0.9, "a2": 0.5}[action]
 
 
-def fresh(settings: PolicySettings = LINEAR, seed: int = 1) -> Policy:
-    return make_policy("adaptive", settings, VERSION, np.random.default_rng(seed))
+def fresh(settings: PolicySettings = LINEAR, seed: int = 1) -> AdaptivePolicy:
+    made = make_policy("adaptive", settings, VERSION, np.random.default_rng(seed))
+    assert isinstance(made, AdaptivePolicy)
+    return made
 
 
 def prompt(
@@ -75,6 +78,7 @@ def test_too_few_known_prompts_make_no_difference_to_choices() -> None:
     known, plain = fresh(), fresh()
     taught(known, 29, apart)
     taught(plain, 29, apart, known=False)
+    assert (known.known_prompts, plain.known_prompts) == (29, 0)
     assert shares(known).tobytes() == shares(plain).tobytes()
 
 
@@ -146,12 +150,12 @@ def test_a_policy_saved_in_the_middle_goes_on_bit_for_bit(cut: int) -> None:
     for outcomes in told[:cut]:
         half.learn(outcomes)
     half.learn(told[cut][:1])
-    half = load_policy(half.save(), LINEAR, VERSION)
-    half.learn(told[cut][1:])
+    restored = load_policy(half.save(), LINEAR, VERSION)
+    restored.learn(told[cut][1:])
     for outcomes in told[cut + 1 :]:
-        half.learn(outcomes)
-    assert half.save() == whole.save()
-    assert shares(half).tobytes() == shares(whole).tobytes()
+        restored.learn(outcomes)
+    assert restored.save() == whole.save()
+    assert shares(restored).tobytes() == shares(whole).tobytes()
 
 
 def test_a_dear_request_is_not_sent_to_the_usual_best() -> None:
@@ -209,7 +213,7 @@ def test_what_was_learned_of_known_prompts_can_be_limited_and_corrected() -> Non
     wrong = prompt(151, apart, 0, actions(3))
     policy.learn(wrong)
     policy.learn([replace(wrong[0], quality=0.5, replaces=wrong[0].quality, prompt=0, of=0)])
-    policy.limit(60.0)  # type: ignore[attr-defined]
+    policy.limit(60.0)
     assert (shares(policy).argmax(axis=1) == before).mean() > 0.8
     again = load_policy(policy.save(), LINEAR, VERSION)
     assert shares(again).shape == (60, 3)
