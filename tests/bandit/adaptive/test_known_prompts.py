@@ -224,3 +224,41 @@ def test_an_outcome_of_no_possible_prompt_is_refused(number: int, of: int) -> No
     told = prompt(1, alike, 0, actions(3))
     with pytest.raises(BadOutcome):
         fresh().learn([replace(told[0], prompt=number, of=of)])
+
+
+def test_known_prompts_may_come_in_the_middle_of_traffic() -> None:
+    """Costs before them are taken for each action's usual ones; later ones may not be told."""
+    policy, rng, weights = fresh(), np.random.default_rng(10), Weights(1.0, 1.0, 0.0, 0.0)
+    for step in range(900):
+        if step % 5 == 4 and step > 300:
+            policy.learn(prompt(step, apart, 10, actions(3)))
+        kind = int(rng.integers(4))
+        seen = context(rng, kind)
+        decision = policy.decide(seen, actions(3), weights)
+        chosen = next(a for a in actions(3) if a.name == decision.action)
+        told = outcome(chosen, seen, float(rng.random() < apart(chosen.name, kind)))
+        policy.learn([replace(told, quality=None)])
+        policy.learn([replace(told, cost_usd=None, latency_ms=None, failed=None)])
+    assert policy.known_prompts == 120
+    asked = policy.decide(context(rng, 0), actions(3), weights)
+    for action in actions(3):
+        expected = 1.5 * action.prior_cost_usd
+        assert asked.estimates[action.name].cost_usd == pytest.approx(expected, rel=0.1)
+    assert load_policy(policy.save(), LINEAR, VERSION).save() == policy.save()
+    for kind in range(4):
+        assert shares(policy, kind, weights).mean(axis=0)[(kind + 1) % 2] > 0.8
+
+
+def test_a_price_that_changed_is_learned_beside_known_prompts() -> None:
+    policy, rng = fresh(), np.random.default_rng(11)
+    taught(policy, 300, alike)
+    weights, found = Weights(1.0, 1.0, 0.0, 0.0), []
+    for _ in range(150):
+        seen = context(rng)
+        decision = policy.decide(seen, actions(3), weights)
+        action = actions(3)[0]
+        told = outcome(action, seen, float(rng.random() < alike("a0", 0)))
+        policy.learn([replace(told, cost_usd=6.0 * action.prior_cost_usd)])
+        found.append(decision.estimates["a0"].cost_usd / action.prior_cost_usd)
+    assert found[0] == pytest.approx(1.5, rel=0.1)
+    assert found[-1] == pytest.approx(6.0, rel=0.2)
