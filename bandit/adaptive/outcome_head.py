@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bandit.adaptive.trees import QualityTrees
 from bandit.adaptive.vw_advisor import VwAdvisor
 from bandit.context.view import ContextView
+from bandit.models.judged_prompts import PromptShare
 from bandit.models.regression import HierarchicalRegression, RegressionSpec
 from bandit.snapshots.parts import Arrays, SnapshotPart, gathered, restore_parts, shaped
 from bandit.types import Vector
@@ -25,13 +26,19 @@ NEAR: Final = 2.5
 """Widths of its bounds that a head may be off their middle: a little extrapolation is no fault."""
 
 
+SURE: Final = 100
+"""Prompts of which every action is known, and outcomes that tell of an action's level today, from
+which the action is well known: few mislead, and what is then not served is not learned."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeadSpec:
-    """A kind of outcome. low, high: bounds of y."""
+    """A kind of outcome. low, high: bounds of y. trees: also once `SURE` prompts are known."""
 
     regression: RegressionSpec
     low: float
     high: float
+    trees: bool = True
 
 
 QUALITY: Final = HeadSpec(RegressionSpec(offset=0.75, noise=0.12), 0.0, 1.0)
@@ -62,7 +69,8 @@ class OutcomeHead:
     def expected(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
         """Return expected y, not put within its bounds; (k,)."""
         y = self._regressed(view, rows, advice)
-        return y + self._trees.shift(view, rows, y) if self._trees else y
+        trees = self._listened
+        return y + trees.shift(view, rows, y) if trees else y
 
     def mean(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
         """Return expected y within its bounds, (k,)."""
@@ -84,19 +92,32 @@ class OutcomeHead:
         return bounded
 
     def learn(
-        self, view: ContextView, slot: int, y: float, weight: float, rng: Generator
+        self,
+        view: ContextView,
+        slot: int,
+        y: float,
+        weight: float,
+        rng: Generator,
+        *,
+        share: PromptShare | None = None,
+        beside: float | None = None,
     ) -> tuple[float, float]:
-        """Return y within its bounds, and what the regression expected before it was learned."""
+        """Return y within its bounds, and what the regression expected before it was learned.
+
+        share, beside: as in `HierarchicalRegression.observe`.
+        """
         y = min(max(y, self._spec.low), self._spec.high)
         row = np.array([slot])
         advice = self._advice(view, row)
         expected = float(self._regressed(view, row, advice)[0])
         v = 0.0 if advice is None else float(advice[0])
-        self.regression.observe(slot, view.x, v, y, weight, application=view.application)
+        self.regression.observe(
+            slot, view.x, v, y, weight, application=view.application, share=share, beside=beside
+        )
         if self._advisor:
             self._advisor.learn(view, slot, y, weight, rng)
-        if self._trees:
-            self._trees.learn(view, slot, (y, expected), weight, rng)
+        if trees := self._listened:
+            trees.learn(view, slot, (y, expected), weight, rng)
         return y, expected
 
     def correct(
@@ -165,6 +186,13 @@ class OutcomeHead:
         application = view.application
         return self.regression.covariance(rows, view.x, advice, application, settled=settled)
 
+    @property
+    def _listened(self) -> QualityTrees | None:
+        """Return the trees, where they are listened to."""
+        if self._trees and (self._spec.trees or self.regression.prompts < SURE):
+            return self._trees
+        return None
+
     def _regressed(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
         return self.regression.mean(rows, view.x, advice, view.application)
 
@@ -195,6 +223,11 @@ class RatioHead:
         """Limit the weight of what was learned as `HierarchicalRegression.limit` does."""
         self.head.limit(most)
         self._sums *= min(1.0, most / float(self._sums[1]))
+
+    def usual(self, slot: int, x: Vector) -> float:
+        """Return the expected ratio at x, of no application and without advice."""
+        log = self.head.bounded(self.head.regression.levels(np.array([slot]), x))
+        return float(np.exp(log[0]) * (self._sums[0] / self._sums[1]))
 
     def mean(self, view: ContextView, rows: Rows, priors: Vector) -> Vector:
         """Return expected amounts, (k,); priors: (k,)."""

@@ -111,6 +111,11 @@ class AdaptivePolicy(SnapshotPolicy):
             part.limit(most)
         self._horizon.limit()
 
+    @property
+    def known_prompts(self) -> int:
+        """Count the prompts, of those remembered, of which every action is known."""
+        return self._heads.quality.regression.prompts
+
     def is_sound(self) -> bool:
         blank = self._viewer.blank()
         rows = np.arange(-1, len(self._slots))
@@ -151,3 +156,5 @@ class AdaptivePolicy(SnapshotPolicy):
                 heads[name].shift_level(slot, alarm.shift, alarm.count)
                 if name == "quality":
                     self._horizon.forget(slot)
+                elif name == "cost":
+                    self._heads.rescale_costs(slot, math.exp(alarm.shift))

@@ -21,7 +21,7 @@ from router.learning.learner_state import SnapshotParts
 from router.learning.promotion import ChampionChallenger, ContestTerms
 from router.learning.promotion_state import ContestState, resumed
 
-_NOT_LEARNED_BY: Final = {"observe", "promise", "tenant_promises", "most_turns_ahead"}
+_NOT_LEARNED_BY: Final = {"observe", "promise", "tenant_promises", "most_turns_ahead", "trust"}
 """Keys of the section `policy` that change nothing of what a policy learns."""
 
 
