@@ -16,6 +16,7 @@ from router.degraded.entries import (
     SpooledAnswer,
     SpooledAudit,
     SpooledDecision,
+    SpooledEvidence,
     SpooledFeedback,
     SpooledOutcome,
     SpooledReask,
@@ -154,6 +155,8 @@ class SpoolDelivery:
                 await ask(lambda: store.decisions.reasked(told, similarity, likeness))
             case SpooledAudit(audit=audit):
                 await ask(lambda: store.decisions.audited(audit))
+            case SpooledEvidence(bought=bought):
+                await ask(lambda: store.decisions.evidence(bought))
             case SpooledReservation(tenant=tenant, reservation=held):
                 await ask(lambda: store.quota.reserve(Tenant(tenant), held, admitted=True))
             case SpooledUsage(reservation=held, cost_usd=cost_usd):

@@ -20,6 +20,7 @@ from router.domain.events import (
     Audited,
     Decided,
     Event,
+    EvidenceBought,
     FeedbackGiven,
     PolicyChanged,
     PolicyCommand,
@@ -59,7 +60,7 @@ LATER: Final = frozenset(
         *("turn", "locked", "session_share", "prices", "turns_ahead"),
         *("conversation", "application"),
         *("cached_tokens", "written_tokens", "reasoning_tokens", "input_usd"),
-        "strong_input_usd",
+        *("strong_input_usd", "evidence_share"),
     }
 )
 """Fields that came after the dictionary; each is empty unless it tells something."""
@@ -211,6 +212,7 @@ def _inflated(data: bytes) -> bytes:
 _feedback = Codec(FeedbackGiven)
 _reasked = Codec(Reasked)
 _audited = Codec(Audited)
+_evidence = Codec(EvidenceBought)
 _command = Codec(PolicyCommand)
 _changed = Codec(PolicyChanged)
 
@@ -252,6 +254,8 @@ def read_event(fields: Mapping[bytes, bytes]) -> Event:
             return _reasked.decode(body)
         case b"audited":
             return _audited.decode(body)
+        case b"evidence":
+            return _evidence.decode(body)
         case b"policy_command":
             return _command.decode(body)
         case b"policy_changed":
