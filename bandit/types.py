@@ -137,6 +137,8 @@ class Outcome:
     weight, and `quality` stands in its place; None there takes it back alone.
     made_ms: when the decision was made, since the epoch; 0 where that is not known.
     input_usd: part of the cost that was paid for the input; None where only the sum is known.
+    prompt, of: a number > 0 of a prompt of which `of` actions are judged, and not the chosen one
+    alone; 0 where the others are not known. Two prompts whose outcomes may mix need two numbers.
     """
 
     action: Action
@@ -150,6 +152,8 @@ class Outcome:
     replaces: float | None = None
     made_ms: float = 0.0
     input_usd: float | None = None
+    prompt: int = 0
+    of: int = 0
 
     @property
     def cost_ratio(self) -> float | None:

@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.random import Generator
@@ -19,6 +19,9 @@ from bandit.settings import MAX_ACTIONS, PolicySettings
 from bandit.snapshots.codec import Snapshot
 from bandit.snapshots.learner import SnapshotLearner, check_count
 from bandit.types import Action, Context, Decision, Outcome, Vector, Weights
+
+MOST_PROMPT: Final = 2**53
+"""Numbers of prompts are less: a snapshot keeps them exactly."""
 
 
 class ActionSlots:
@@ -227,6 +230,10 @@ def check_outcome(outcome: Outcome) -> None:
         if not inside:
             bracket = "(" if above else "["
             raise BadOutcome(f"{name} of an outcome must be a finite number in {bracket}0, {most}]")
+    if not 0 <= outcome.prompt < MOST_PROMPT:
+        raise BadOutcome("the prompt of an outcome must be a number in [0, 2**53)")
+    if outcome.prompt and not 2 <= outcome.of <= MAX_ACTIONS:  # noqa: PLR2004 - two to compare
+        raise BadOutcome(f"an outcome of a prompt must be one of 2 to {MAX_ACTIONS}")
 
 
 _OUTCOME_LIMITS = {
