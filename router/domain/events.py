@@ -146,7 +146,7 @@ class EvidenceBought:
 
     @property
     def is_full(self) -> bool:
-        """True where quality and cost of at least two arms are known, and of each that was asked."""
+        """True where quality and cost are known of two arms at least, and of all in it."""
         known = [a.quality is not None and a.cost_usd is not None for a in self.arms]
         return len(known) > 1 and all(known)
 
