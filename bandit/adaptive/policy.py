@@ -111,6 +111,11 @@ class AdaptivePolicy(SnapshotPolicy):
             part.limit(most)
         self._horizon.limit()
 
+    def changed_ms(self, action: str) -> float:
+        """Implement `bandit.types.SeesChanges`, of quality."""
+        (row,) = self._slots.rows([Action(action, 1.0)])
+        return 0.0 if row < 0 else self._horizon.beyond_ms(int(row))
+
     def is_sound(self) -> bool:
         blank = self._viewer.blank()
         rows = np.arange(-1, len(self._slots))

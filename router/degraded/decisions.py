@@ -329,10 +329,14 @@ class DegradingDecisions:
             await self._continuity.write(SpooledAudit(at_ms=now_ms, tenant="", audit=noted))
 
     async def evidence(self, bought: EvidenceBought) -> None:
-        now_ms = self._continuity.now_ms
         if not await self._stored(bought.decision_id, lambda: self._inner.evidence(bought)):
-            noted = replace(bought, at_ms=now_ms)
-            await self._continuity.write(SpooledEvidence(at_ms=now_ms, tenant="", bought=noted))
+            await self.keep_evidence(bought)
+
+    async def keep_evidence(self, bought: EvidenceBought) -> None:
+        """Keep it on disk."""
+        now_ms = self._continuity.now_ms
+        noted = replace(bought, at_ms=now_ms)
+        await self._continuity.write(SpooledEvidence(at_ms=now_ms, tenant="", bought=noted))
 
     async def _asked(self, decision_id: str, call: Callable[[], Awaitable[T]]) -> T:
         """Ask the store about a decision, which the router that made it may not have delivered yet.

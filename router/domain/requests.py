@@ -74,7 +74,8 @@ class RouteRequest:
     """A chat to route. deadline_s: seconds since the epoch, None for none.
 
     task: the caller's label of what asks, "" for none. plan: the only one that may answer, "" for
-    any. They stand beside the options, whose digest goes with an idempotency key.
+    any. no_evidence: no other arm is asked the same for evidence. They stand beside the options,
+    whose digest goes with an idempotency key.
     """
 
     tenant: Tenant
@@ -83,6 +84,7 @@ class RouteRequest:
     deadline_s: float | None = None
     task: str = ""
     plan: str = ""
+    no_evidence: bool = False
 
 
 @dataclass(frozen=True, slots=True)

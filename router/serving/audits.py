@@ -57,7 +57,7 @@ class AuditSettings:
 class _AuditCall:
     """A call that checks a first answer, and how to read its quality off the reply.
 
-    share: the probability with which it was drawn.
+    share: the probability with which its answer is labelled.
     """
 
     chat: ChatRequest
@@ -102,15 +102,27 @@ class Auditor:
 
     def maybe_audit(self, state: RequestState) -> None:
         """Once its answer is on record; a check that is due goes on in the background."""
-        settings = self._settings
-        worth = self._feedback_rate.count_answer(state.request.tenant.name)
-        share = settings.audit_share * (1.0 if self._always else worth)
-        if settings.audit_usd_per_day <= 0 or self._draw() >= share:
+        share = self._share(state)
+        if not share or self._draw() >= share:
             return
         check = self._due(state)
         if check is not None and self._running < MOST_AT_ONCE:
             self._running += 1
-            self._background.start(self._audit(state, replace(check, share=share)))
+            # An answer that evidence was drawn for has its label by that, and is not audited.
+            labelled = state.evidence_share + (1 - state.evidence_share) * share
+            self._background.start(self._audit(state, replace(check, share=labelled)))
+
+    def share_of(self, state: RequestState) -> float:
+        """Returns the probability of an audit, for an answer that is judged by something else."""
+        share = self._share(state)
+        return share if share and self._due(state) is not None else 0.0
+
+    def _share(self, state: RequestState) -> float:
+        """Count the answer."""
+        settings = self._settings
+        worth = self._feedback_rate.count_answer(state.request.tenant.name)
+        share = settings.audit_share * (1.0 if self._always else worth)
+        return share if settings.audit_usd_per_day > 0 else 0.0
 
     def _due(self, state: RequestState) -> _AuditCall | None:
         """None where the first answer was not accepted by a gate, or nothing can be told of it."""

@@ -1,0 +1,88 @@
+"""The worth of one more prompt that every arm answers, and how often to buy one.
+
+The knowledge gradient (Frazier, Powell and Dayanik 2008): by how much the mean of the best arm is
+expected to rise by what is learned. Few prompts may be worth nothing where more of them are worth
+much, so the best mean over further ones counts (Frazier and Powell 2010).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from router.learning.evidence import FIRST
+
+GAP_VARIANCE: Final = 0.04
+"""Of the difference in quality of two arms, before anything is known."""
+REGIONS: Final = 8.0
+"""Kinds of prompt that are assumed before evidence tells."""
+BLOCKS: Final = (1, 4, 16, 64)
+LEAST_AHEAD: Final = 2_000.0
+"""Requests that are expected to come, however few have come."""
+CLEARLY: Final = 2.0
+"""Times its price that a prompt is worth to be bought as often as may be."""
+LEAST_SHARE: Final = 0.005
+"""A smaller one is none: what is so rare comes too late to be of use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A request of which evidence might be bought.
+
+    known: prompts of the arm that least is known of, as it is today. prompts, near: known in all,
+    and of prompts like it. spread: variance of the difference in quality of two arms. gap: expected
+    utility by which the best plan is ahead. quality_weight: of utility. ahead: requests to come.
+    utility_usd: what a unit of utility is worth. price_usd: of asking and scoring.
+    """
+
+    known: float
+    prompts: float
+    near: float
+    spread: float
+    gap: float
+    quality_weight: float
+    ahead: float
+    utility_usd: float
+    price_usd: float
+
+
+def worth_usd(asking: Asking) -> float:
+    """Returns what the next prompt like this one is expected to be worth."""
+    like_it = (asking.near + 1) / (asking.prompts + REGIONS)
+    gain = max(_gain(asking, more) / more for more in BLOCKS)
+    return gain * like_it * max(asking.ahead, LEAST_AHEAD) * asking.utility_usd
+
+
+def share_of(asking: Asking, most: float, worth: float) -> float:
+    """Returns the probability with which to buy. most: the greatest. worth: as of `worth_usd`.
+
+    All of it up to `FIRST` prompts, then in inverse proportion to what is known; the less the
+    nearer the worth is to the price, and nothing below it.
+    """
+    if worth <= asking.price_usd:
+        return 0.0
+    paid_off = (worth / asking.price_usd - 1) / (CLEARLY - 1) if asking.price_usd else 1.0
+    share = most * min(1.0, paid_off) * min(1.0, FIRST / max(asking.known, 1.0))
+    return share if share >= LEAST_SHARE else 0.0
+
+
+def _gain(asking: Asking, more: int) -> float:
+    """Returns by how much so many further prompts raise the utility of the best arm."""
+    squared = asking.quality_weight**2
+    known = min(asking.near, asking.known)
+    noise, prior = max(asking.spread * squared, 1e-9), max(GAP_VARIANCE * squared, 1e-9)
+    before = 1 / (1 / prior + known / noise)
+    after = 1 / (1 / prior + (known + more) / noise)
+    moved = math.sqrt(before - after)
+    return moved * _unit_loss(abs(asking.gap) / moved) if moved else 0.0
+
+
+def _unit_loss(at: float) -> float:
+    """Returns E max(0, Z - at) of a standard normal Z.
+
+    >>> round(_unit_loss(0.0), 4), round(_unit_loss(2.0), 4)
+    (0.3989, 0.0085)
+    """
+    density = math.exp(-at * at / 2) / math.sqrt(2 * math.pi)
+    return max(0.0, density - at * math.erfc(at / math.sqrt(2)) / 2)
