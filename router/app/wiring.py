@@ -377,7 +377,7 @@ class _Wiring:
         )
 
     def _scorer(self, settings: EvidenceSettings) -> Scorer | None:
-        match settings.source:
+        match EvidenceSource(settings.source):
             case EvidenceSource.JUDGE:
                 return JudgeScorer(self._catalog, settings.judge)
             case EvidenceSource.VERIFIER:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
 from router.domain.bounds import Few, Milliseconds, Share, Tenants
-from router.domain.events import EvidenceSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +17,7 @@ class EvidenceSettings:
     budget_usd_per_day: Annotated[float, Gt(0), Le(1e6)]
     """Bound on what it costs in a UTC day, judging included, whatever replicas there are. No tenant
     pays for it."""
-    source: EvidenceSource = EvidenceSource.AGREEMENT
+    source: Literal["judge", "verifier", "agreement"] = "agreement"
     """Who scores the answers: `verifier` (that of `judging`), `judge` (an arm grades each by
     itself), or `agreement` (closed answers alone: what most arms say is right)."""
     judge: str = ""
