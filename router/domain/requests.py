@@ -154,10 +154,27 @@ class Live(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceListing:
+    """Evidence known and bought; see `Evidence` in the contract. outlook: why it is bought or not.
+
+    gold: scored answers that callers judged too. budget_usd: of a day, 0 where none is bought.
+    """
+
+    prompts: int
+    gold: int
+    spent_usd: float
+    worth_usd: float
+    spent_today_usd: float
+    budget_usd: float
+    outlook: str
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyListing:
     """The policies. kinds: policy name by member, in config order. found: gains of challengers.
 
     version: of the snapshot that says so, 0 where there is none yet. changes: newest first.
+    evidence: None where none is known or bought.
     """
 
     kinds: Mapping[str, str]
@@ -166,6 +183,7 @@ class PolicyListing:
     version: int
     found: Sequence[GainFound]
     changes: Sequence[PolicyChanged]
+    evidence: EvidenceListing | None = None
 
 
 class Administration(Protocol):

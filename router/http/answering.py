@@ -86,7 +86,13 @@ class ChatHandler:
         asked, wishes = await desk.read(call.tenant.name, body, read)
         deadline_s = deadline_of(wishes, desk.clock())
         request = RouteRequest(
-            call.tenant, asked.chat, wishes.options, deadline_s, wishes.task, wishes.plan
+            call.tenant,
+            asked.chat,
+            wishes.options,
+            deadline_s,
+            wishes.task,
+            wishes.plan,
+            wishes.no_evidence,
         )
         return request, asked
 

@@ -29,12 +29,16 @@ WEIGHTS: Final = ("quality", "cost", "latency", "failure")
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a caller said beside the chat. timeout_ms: for the whole request, None for no limit."""
+    """What a caller said beside the chat. timeout_ms: for the whole request, None for no limit.
+
+    no_evidence: see `RouteRequest`.
+    """
 
     options: RoutingOptions
     plan: str = ""
     task: str = ""
     timeout_ms: float | None = None
+    no_evidence: bool = False
 
 
 class WishReader:
@@ -57,7 +61,6 @@ class WishReader:
         weights = {name: self._number(f"weight-{name}", 0, 10) for name in WEIGHTS}
         key = self._header(b"idempotency-key")
         self._found.short(key, self._limits.name_characters, "idempotency-key")
-        no_cache = self._text("no-cache", 5).lower()
         options = RoutingOptions(
             arm=arm,
             max_cost_usd=self._number("max-cost-usd", 1e-9, MAX_USD),
@@ -65,13 +68,17 @@ class WishReader:
             weights=WeightOverrides(**weights),
             session_id=self._text("session", self._limits.name_characters),
             idempotency_key=key,
-            no_cache=no_cache in ("1", "true", "yes"),
+            no_cache=self._flag("no-cache"),
         )
         task = self._text("task", TASK_CHARACTERS)
         self._found.require(
             not CONTROL.search(task), f"{PREFIX}task", "leave control characters out"
         )
-        return Wishes(options, plan, task, self._number("timeout-ms", 1, DAY_MS))
+        timeout_ms = self._number("timeout-ms", 1, DAY_MS)
+        return Wishes(options, plan, task, timeout_ms, self._flag("no-evidence"))
+
+    def _flag(self, name: str) -> bool:
+        return self._text(name, 5).lower() in ("1", "true", "yes")
 
     def _said(self, name: str) -> str:
         told = self._header((PREFIX + name).encode())

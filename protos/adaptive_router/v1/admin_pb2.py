@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61\x64\x61ptive_router/v1/admin.proto\x12\x12\x61\x64\x61ptive_router.v1\"\x15\n\x13ListPoliciesRequest\"\xba\x01\n\x14ListPoliciesResponse\x12\x31\n\x07members\x18\x01 \x03(\x0b\x32 .adaptive_router.v1.PolicyMember\x12\x10\n\x08\x63hampion\x18\x02 \x01(\t\x12\x10\n\x08previous\x18\x03 \x01(\t\x12\x18\n\x10snapshot_version\x18\x04 \x01(\x04\x12\x31\n\x07\x63hanges\x18\x05 \x03(\x0b\x32 .adaptive_router.v1.PolicyChange\"T\n\x0cPolicyMember\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12&\n\x04gain\x18\x03 \x01(\x0b\x32\x18.adaptive_router.v1.Gain\"m\n\x04Gain\x12\x0c\n\x04mean\x18\x01 \x01(\x01\x12\x10\n\x03low\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\x04high\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06\x65vents\x18\x04 \x01(\x04\x12\x11\n\teffective\x18\x05 \x01(\x01\x42\x06\n\x04_lowB\x07\n\x05_high\"\xa7\x01\n\x0cPolicyChange\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t\x12\x0c\n\x04move\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\t\x12\x10\n\x08\x63hampion\x18\x05 \x01(\t\x12\x0f\n\x07refused\x18\x06 \x01(\t\x12\x12\n\nat_unix_ms\x18\x07 \x01(\x03\x12\'\n\x05\x66ound\x18\x08 \x01(\x0b\x32\x18.adaptive_router.v1.Gain\"5\n\x14PromotePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07wait_ms\x18\x02 \x01(\r\"[\n\x15PromotePolicyResponse\x12\x10\n\x08position\x18\x01 \x01(\t\x12\x30\n\x06\x63hange\x18\x02 \x01(\x0b\x32 .adaptive_router.v1.PolicyChange\"(\n\x15RollbackPolicyRequest\x12\x0f\n\x07wait_ms\x18\x01 \x01(\r\"\\\n\x16RollbackPolicyResponse\x12\x10\n\x08position\x18\x01 \x01(\t\x12\x30\n\x06\x63hange\x18\x02 \x01(\x0b\x32 .adaptive_router.v1.PolicyChange2\xc0\x02\n\x0c\x41\x64minService\x12\x61\n\x0cListPolicies\x12\'.adaptive_router.v1.ListPoliciesRequest\x1a(.adaptive_router.v1.ListPoliciesResponse\x12\x64\n\rPromotePolicy\x12(.adaptive_router.v1.PromotePolicyRequest\x1a).adaptive_router.v1.PromotePolicyResponse\x12g\n\x0eRollbackPolicy\x12).adaptive_router.v1.RollbackPolicyRequest\x1a*.adaptive_router.v1.RollbackPolicyResponseBW\n\x1bio.github.adaptiverouter.v1P\x01Z6github.com/adaptive-router/adaptive-router/go/routerv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61\x64\x61ptive_router/v1/admin.proto\x12\x12\x61\x64\x61ptive_router.v1\"\x15\n\x13ListPoliciesRequest\"\xea\x01\n\x14ListPoliciesResponse\x12\x31\n\x07members\x18\x01 \x03(\x0b\x32 .adaptive_router.v1.PolicyMember\x12\x10\n\x08\x63hampion\x18\x02 \x01(\t\x12\x10\n\x08previous\x18\x03 \x01(\t\x12\x18\n\x10snapshot_version\x18\x04 \x01(\x04\x12\x31\n\x07\x63hanges\x18\x05 \x03(\x0b\x32 .adaptive_router.v1.PolicyChange\x12.\n\x08\x65vidence\x18\x06 \x01(\x0b\x32\x1c.adaptive_router.v1.Evidence\"\x8d\x01\n\x08\x45vidence\x12\x0f\n\x07prompts\x18\x01 \x01(\x04\x12\x0c\n\x04gold\x18\x02 \x01(\x04\x12\x11\n\tspent_usd\x18\x03 \x01(\x01\x12\x11\n\tworth_usd\x18\x04 \x01(\x01\x12\x17\n\x0fspent_today_usd\x18\x05 \x01(\x01\x12\x12\n\nbudget_usd\x18\x06 \x01(\x01\x12\x0f\n\x07outlook\x18\x07 \x01(\t\"T\n\x0cPolicyMember\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12&\n\x04gain\x18\x03 \x01(\x0b\x32\x18.adaptive_router.v1.Gain\"m\n\x04Gain\x12\x0c\n\x04mean\x18\x01 \x01(\x01\x12\x10\n\x03low\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\x04high\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06\x65vents\x18\x04 \x01(\x04\x12\x11\n\teffective\x18\x05 \x01(\x01\x42\x06\n\x04_lowB\x07\n\x05_high\"\xa7\x01\n\x0cPolicyChange\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t\x12\x0c\n\x04move\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\t\x12\x10\n\x08\x63hampion\x18\x05 \x01(\t\x12\x0f\n\x07refused\x18\x06 \x01(\t\x12\x12\n\nat_unix_ms\x18\x07 \x01(\x03\x12\'\n\x05\x66ound\x18\x08 \x01(\x0b\x32\x18.adaptive_router.v1.Gain\"5\n\x14PromotePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07wait_ms\x18\x02 \x01(\r\"[\n\x15PromotePolicyResponse\x12\x10\n\x08position\x18\x01 \x01(\t\x12\x30\n\x06\x63hange\x18\x02 \x01(\x0b\x32 .adaptive_router.v1.PolicyChange\"(\n\x15RollbackPolicyRequest\x12\x0f\n\x07wait_ms\x18\x01 \x01(\r\"\\\n\x16RollbackPolicyResponse\x12\x10\n\x08position\x18\x01 \x01(\t\x12\x30\n\x06\x63hange\x18\x02 \x01(\x0b\x32 .adaptive_router.v1.PolicyChange2\xc0\x02\n\x0c\x41\x64minService\x12\x61\n\x0cListPolicies\x12\'.adaptive_router.v1.ListPoliciesRequest\x1a(.adaptive_router.v1.ListPoliciesResponse\x12\x64\n\rPromotePolicy\x12(.adaptive_router.v1.PromotePolicyRequest\x1a).adaptive_router.v1.PromotePolicyResponse\x12g\n\x0eRollbackPolicy\x12).adaptive_router.v1.RollbackPolicyRequest\x1a*.adaptive_router.v1.RollbackPolicyResponseBW\n\x1bio.github.adaptiverouter.v1P\x01Z6github.com/adaptive-router/adaptive-router/go/routerv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,21 +35,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPOLICIESREQUEST']._serialized_start=54
   _globals['_LISTPOLICIESREQUEST']._serialized_end=75
   _globals['_LISTPOLICIESRESPONSE']._serialized_start=78
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=264
-  _globals['_POLICYMEMBER']._serialized_start=266
-  _globals['_POLICYMEMBER']._serialized_end=350
-  _globals['_GAIN']._serialized_start=352
-  _globals['_GAIN']._serialized_end=461
-  _globals['_POLICYCHANGE']._serialized_start=464
-  _globals['_POLICYCHANGE']._serialized_end=631
-  _globals['_PROMOTEPOLICYREQUEST']._serialized_start=633
-  _globals['_PROMOTEPOLICYREQUEST']._serialized_end=686
-  _globals['_PROMOTEPOLICYRESPONSE']._serialized_start=688
-  _globals['_PROMOTEPOLICYRESPONSE']._serialized_end=779
-  _globals['_ROLLBACKPOLICYREQUEST']._serialized_start=781
-  _globals['_ROLLBACKPOLICYREQUEST']._serialized_end=821
-  _globals['_ROLLBACKPOLICYRESPONSE']._serialized_start=823
-  _globals['_ROLLBACKPOLICYRESPONSE']._serialized_end=915
-  _globals['_ADMINSERVICE']._serialized_start=918
-  _globals['_ADMINSERVICE']._serialized_end=1238
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=312
+  _globals['_EVIDENCE']._serialized_start=315
+  _globals['_EVIDENCE']._serialized_end=456
+  _globals['_POLICYMEMBER']._serialized_start=458
+  _globals['_POLICYMEMBER']._serialized_end=542
+  _globals['_GAIN']._serialized_start=544
+  _globals['_GAIN']._serialized_end=653
+  _globals['_POLICYCHANGE']._serialized_start=656
+  _globals['_POLICYCHANGE']._serialized_end=823
+  _globals['_PROMOTEPOLICYREQUEST']._serialized_start=825
+  _globals['_PROMOTEPOLICYREQUEST']._serialized_end=878
+  _globals['_PROMOTEPOLICYRESPONSE']._serialized_start=880
+  _globals['_PROMOTEPOLICYRESPONSE']._serialized_end=971
+  _globals['_ROLLBACKPOLICYREQUEST']._serialized_start=973
+  _globals['_ROLLBACKPOLICYREQUEST']._serialized_end=1013
+  _globals['_ROLLBACKPOLICYRESPONSE']._serialized_start=1015
+  _globals['_ROLLBACKPOLICYRESPONSE']._serialized_end=1107
+  _globals['_ADMINSERVICE']._serialized_start=1110
+  _globals['_ADMINSERVICE']._serialized_end=1430
 # @@protoc_insertion_point(module_scope)

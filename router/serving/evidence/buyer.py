@@ -33,7 +33,7 @@ from router.serving.decider import Decider
 from router.serving.evidence.purchase import Purchase, terms_of, together
 from router.serving.evidence.scorers import Scorer
 from router.serving.evidence.settings import EvidenceSettings
-from router.serving.evidence.worth import Asking, share_of, worth_usd
+from router.serving.evidence.worth import Asking, share_of, utility_usd, worth_usd
 from router.serving.request_state import RequestState
 
 BUDGET_TENANT: Final = "#evidence"
@@ -167,7 +167,6 @@ class EvidenceBuyer:
     def _asking(self, state: RequestState, choice: Choice) -> Asking:
         ledger, weights, arms = self._decider.evidence, self._decider.weights, self._arms(state)
         utilities = sorted((known[3] for known in choice.expected), reverse=True)[:2]
-        cost_usd = self._units.cost_usd
         return Asking(
             known=min(
                 ledger.known(arm, self._terms[arm], self._decider.changed_ms(arm)) for arm in arms
@@ -178,7 +177,7 @@ class EvidenceBuyer:
             gap=utilities[0] - utilities[-1] if utilities else 0.0,
             quality_weight=weights.quality,
             ahead=ledger.requests_per_day * self._settings.horizon_days,
-            utility_usd=cost_usd / weights.cost if weights.cost else cost_usd * 1e6,
+            utility_usd=utility_usd(weights, self._units),
             price_usd=self._price_usd(state, arms),
         )
 

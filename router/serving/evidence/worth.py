@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from bandit.types import Units, Weights
 from router.learning.evidence import FIRST
 
 GAP_VARIANCE: Final = 0.04
@@ -22,6 +23,8 @@ LEAST_AHEAD: Final = 2_000.0
 """Requests that are expected to come, however few have come."""
 CLEARLY: Final = 2.0
 """Times its price that a prompt is worth to be bought as often as may be."""
+FREE: Final = 1e-6
+"""Weight of cost that stands for none."""
 LEAST_SHARE: Final = 0.005
 """A smaller one is none: what is so rare comes too late to be of use."""
 
@@ -45,6 +48,11 @@ class Asking:
     ahead: float
     utility_usd: float
     price_usd: float
+
+
+def utility_usd(weights: Weights, units: Units) -> float:
+    """Returns what a unit of utility is worth, by what cost weighs; without a weight anything."""
+    return units.cost_usd / max(weights.cost, FREE)
 
 
 def worth_usd(asking: Asking) -> float:
