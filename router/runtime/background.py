@@ -27,6 +27,7 @@ class Background:
     """Keeps tasks alive; what fails in one nobody waits for is counted, not lost in silence.
 
     spool: is handed what `insist` could not write, by its value; set by who keeps it elsewhere.
+    stopping: nothing that costs anything is to be begun any more.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Background:
         self._observer = observer
         self._tasks: set[asyncio.Task[Any]] = set()
         self.spool = spool
+        self.stopping = False
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.ensure_future(work)
@@ -68,6 +70,10 @@ class Background:
             self._observer.degraded("write_lost")
         else:
             self.spool(owed)
+
+    def stop(self) -> None:
+        """Tell those who wait for their turn that it does not come; what is under way goes on."""
+        self.stopping = True
 
     async def drain(self, patience_s: float = DRAIN_S) -> None:
         """Wait for what is under way; what takes longer is ended, and what it owes spooled."""

@@ -201,7 +201,10 @@ class EvidenceBuyer:
             self._observer.evidence("busy", 0.0)
             return
         try:
-            await self._within_budget(purchase)
+            if self._background.stopping:
+                self._observer.evidence("cancelled", 0.0)
+            else:
+                await self._within_budget(purchase)
         finally:
             self._queue.give_back(tenant, 1)
 
