@@ -48,10 +48,10 @@ from router.serving.deployment_stats import StatsBook
 from router.serving.earlier_answers import ResponseCache
 from router.serving.evidence.buyer import EvidenceBuyer
 from router.serving.evidence.scorers import (
-    AgreementScorer,
-    JudgeScorer,
-    Scorer,
-    VerifierScorer,
+    AnswerScorer,
+    AskedVerifier,
+    ClosedMajority,
+    GradingArm,
 )
 from router.serving.evidence.settings import EvidenceSettings
 from router.serving.feedback import FeedbackService
@@ -376,15 +376,15 @@ class _Wiring:
             settings=settings,
         )
 
-    def _scorer(self, settings: EvidenceSettings) -> Scorer | None:
+    def _scorer(self, settings: EvidenceSettings) -> AnswerScorer | None:
         match EvidenceSource(settings.source):
             case EvidenceSource.JUDGE:
-                return JudgeScorer(self._catalog, settings.judge)
+                return GradingArm(self._catalog, settings.judge)
             case EvidenceSource.VERIFIER:
                 verifier = self._adapters.verifier
-                return None if verifier is None else VerifierScorer(verifier)
+                return None if verifier is None else AskedVerifier(verifier)
             case EvidenceSource.AGREEMENT:
-                return AgreementScorer()
+                return ClosedMajority()
 
     def _sampler(self) -> PromptSampler | None:
         if not self._config.map.wanted:

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class RectifiedEvidence:
     """Evidence with rectified scores, and what they count beside feedback."""
 
     event: EvidenceBought
@@ -86,7 +86,7 @@ class EvidenceLedger:
             "rectifier": self.rectifier.state(),
         }
 
-    def observe(self, event: Event, record: DecisionRecord) -> Scored | None:
+    def observe(self, event: Event, record: DecisionRecord) -> RectifiedEvidence | None:
         """Count the event. Returns evidence with rectified scores; None for other events."""
         if isinstance(event, EvidenceBought):
             return self._buy(event, record)
@@ -123,7 +123,7 @@ class EvidenceLedger:
         age = (self._at_ms - self._first_ms) / DAY_MS
         return self._requests / -math.expm1(-max(age, 1 / 24)) if self._requests else 0.0
 
-    def _buy(self, event: EvidenceBought, record: DecisionRecord) -> Scored:
+    def _buy(self, event: EvidenceBought, record: DecisionRecord) -> RectifiedEvidence:
         self.bought += 1
         self.spent_usd += event.cost_usd
         self.worth_usd += event.value_usd
@@ -133,7 +133,7 @@ class EvidenceLedger:
         arms = tuple(map(self._rectified, event.arms))
         if event.is_full:
             self._know(arms, record)
-        return Scored(replace(event, arms=arms), weight)
+        return RectifiedEvidence(replace(event, arms=arms), weight)
 
     def _rectified(self, answer: ArmAnswer) -> ArmAnswer:
         if answer.quality is None or answer.failed:

@@ -31,7 +31,7 @@ from router.serving.attempts import PlanRun
 from router.serving.cascade import Cascade
 from router.serving.decider import Decider
 from router.serving.evidence.purchase import Purchase, terms_of, together
-from router.serving.evidence.scorers import Scorer
+from router.serving.evidence.scorers import AnswerScorer
 from router.serving.evidence.settings import EvidenceSettings
 from router.serving.evidence.worth import Asking, share_of, utility_usd, worth_usd
 from router.serving.request_state import RequestState
@@ -79,7 +79,7 @@ class EvidenceBuyer:
         admission: Admission,
         decisions: DecisionLog,
         decider: Decider,
-        scorer: Scorer,
+        scorer: AnswerScorer,
         background: Background,
         observer: Observer,
         clock: Clock,

@@ -31,7 +31,7 @@ Call: TypeAlias = Callable[[PlanRun], Coroutine[Any, Any, None]]
 """Makes a call whose cost counts as evidence."""
 
 
-class Scorer(Protocol):
+class AnswerScorer(Protocol):
     """Scores the answers of a prompt."""
 
     @property
@@ -64,7 +64,7 @@ def _is_text(chat: ChatRequest) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeScorer:
+class GradingArm:
     """An arm grades each answer by itself: no order of answers can sway it."""
 
     catalog: Catalog
@@ -106,7 +106,7 @@ class JudgeScorer:
 
 
 @dataclass(frozen=True, slots=True)
-class VerifierScorer:
+class AskedVerifier:
     """The verifier of `judging` scores each answer; it costs nothing here."""
 
     verifier: GuardedVerifier
@@ -139,7 +139,7 @@ class VerifierScorer:
 
 
 @dataclass(frozen=True, slots=True)
-class AgreementScorer:
+class ClosedMajority:
     """The closed answer that most arms settle on is held right; without a majority none is."""
 
     source: EvidenceSource = EvidenceSource.AGREEMENT
