@@ -82,9 +82,14 @@ class Finalizer:
         patience_s: how long an answer waits for them; they are tried for longer.
         """
         kept = {self._background.start(self.settle(state)), *self.keep_turn(state)}
-        began_s = time.monotonic()
-        record = await (self._recorded(state, patience_s) if state.answer else self.record(state))
-        await asyncio.wait(kept, timeout=max(0.0, began_s + patience_s - time.monotonic()))
+        if state.answer is None:
+            began_s = time.monotonic()
+            record = await self.record(state)
+            await asyncio.wait(kept, timeout=max(0.0, began_s + patience_s - time.monotonic()))
+        else:
+            writing = self._background.start(self.record(state))
+            await asyncio.wait({writing, *kept}, timeout=patience_s)
+            record = self._recorded(state, writing)
         self._put(state)
         return self._flagged(record)
 
@@ -100,9 +105,9 @@ class Finalizer:
             key, known = state.id, state.conversation if state.conversation.turns else None
         return () if known is None else (self._turns.keep(key, known),)
 
-    async def _recorded(self, state: RequestState, patience_s: float) -> DecisionRecord:
-        writing = self._background.start(self.record(state))
-        await asyncio.wait({writing}, timeout=patience_s)
+    def _recorded(
+        self, state: RequestState, writing: asyncio.Task[DecisionRecord]
+    ) -> DecisionRecord:
         if writing.done():
             with suppress(StorageUnavailable):
                 return writing.result()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from router.adapters.embedding.files import MODEL_DIR_VARIABLE
 from router.config.schema import ServerSection
@@ -70,9 +71,13 @@ def test_it_starts_a_script_that_the_package_installs(final: list[Step]) -> None
     assert entry == f'["{next(iter(project["scripts"]))}"]'
 
 
-def test_it_exposes_the_default_ports(final: list[Step]) -> None:
+def test_it_exposes_the_default_ports_and_the_http_door_of_the_manifests(
+    final: list[Step],
+) -> None:
     server = ServerSection()
-    assert rest_of(final, "EXPOSE") == [f"{server.port} {server.metrics_port}"]
+    mounted = yaml.safe_load((ROOT / "deploy" / "base" / "router.yaml").read_text())["server"]
+    exposed = f"{server.port} {mounted['http_port']} {server.metrics_port}"
+    assert rest_of(final, "EXPOSE") == [exposed]
 
 
 def test_dependencies_are_installed_by_their_hashes_alone(steps: list[Step]) -> None:

@@ -19,7 +19,6 @@ from router.cli import main
 from router.config import Config, parse_config
 from router.domain.errors import ConfigInvalid
 from router.observe.exposition import LIVE
-from router.rpc import health
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 VERSIONS = ("1.32", "1.37")
@@ -111,35 +110,77 @@ def test_a_router_has_a_data_directory_it_can_write(manifests: Any) -> None:
 
 def test_ports_are_those_of_the_config(manifests: Any) -> None:
     server = config_of(manifests).server
-    expected = {"grpc": server.port, "metrics": server.metrics_port}
+    expected = {"grpc": server.port, "http": server.http_port, "metrics": server.metrics_port}
     for component in ("router", "learner"):
         listed = container(manifests.workload(component))["ports"]
         ports = {port["name"]: port["containerPort"] for port in listed}
         assert ports.items() <= expected.items()
+        assert component == "learner" or ports == expected
         annotations = manifests.workload(component)["spec"]["template"]["metadata"]["annotations"]
         assert annotations["prometheus.io/port"] == str(server.metrics_port)
 
 
 def test_probes_ask_ports_and_components_there_are(manifests: Any) -> None:
     server = config_of(manifests).server
-    router = container(manifests.workload("router"))
-    probes = {kind: router[f"{kind}Probe"]["grpc"] for kind in ("startup", "readiness", "liveness")}
-    assert {probe["port"] for probe in probes.values()} == {server.port}
-    assert "service" not in probes["readiness"]
-    # Redis being away must take the pod out of service, not restart it.
-    assert probes["liveness"]["service"] == health.LIVE
-    assert health.LIVE not in health.REQUIRED
-    learner = container(manifests.workload("learner"))
-    named = {port["name"] for port in learner["ports"]}
+    router, learner = (container(manifests.workload(c)) for c in ("router", "learner"))
+    for kind in ("startup", "readiness"):
+        assert router[f"{kind}Probe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+    # Redis being away must take the pod out of service, not restart it; nor may callers who take
+    # every connection of a door.
+    assert router["livenessProbe"]["httpGet"] == {"path": LIVE, "port": "metrics"}
     for kind in ("startup", "liveness"):
         assert learner[f"{kind}Probe"]["httpGet"] == {"path": LIVE, "port": "metrics"}
-        assert "metrics" in named
+    for only, ports in ((router, {"http", "metrics"}), (learner, {"metrics"})):
+        assert ports <= {port["name"] for port in only["ports"]}
+    assert server.http_port
+
+
+def test_without_the_http_door_probes_are_grpcs(
+    rendered: Callable[[str, dict[str, str]], Any],
+) -> None:
+    overlay = "resources: [../base]\ncomponents: [../components/grpc-only]\n"
+    text = (DEPLOY / "base" / "router.yaml").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if "http_port" not in line]
+    written = {"mine/kustomization.yaml": overlay, "base/router.yaml": "\n".join(lines) + "\n"}
+    built = rendered("mine", written)
+    server, router = config_of(built).server, container(built.workload("router"))
+    assert server.http_port is None
+    probes = {kind: router[f"{kind}Probe"] for kind in ("startup", "readiness", "liveness")}
+    assert probes["readiness"]["grpc"] == probes["startup"]["grpc"] == {"port": server.port}
+    assert not any("grpc" in probe and "httpGet" in probe for probe in probes.values())
+    assert probes["liveness"]["httpGet"] == {"path": LIVE, "port": "metrics"}
+    assert {port["containerPort"] for port in router["ports"]} == {
+        server.port,
+        server.metrics_port,
+    }
+    (service,) = built.all("Service")
+    assert {port["port"] for port in service["spec"]["ports"]} == {server.port, server.metrics_port}
+    policy = built.one("NetworkPolicy", "adaptive-router")
+    assert _open_ports(policy) == {server.port, server.metrics_port}
+    for document in built.documents:
+        assert kubernetes_validate.validate(document, VERSIONS[0], strict=True) == VERSIONS[0]
+
+
+def test_the_operators_monitor_finds_every_pod_that_tells_metrics(
+    rendered: Callable[[str, dict[str, str]], Any],
+) -> None:
+    overlay = "resources: [../overlays/example]\ncomponents: [../monitoring]\n"
+    built = rendered("mine", {"mine/kustomization.yaml": overlay})
+    (monitor,) = built.all("PodMonitor")
+    found = selected(monitor["spec"]["selector"]["matchLabels"], built)
+    assert sorted(found) == ["adaptive-router", "adaptive-router-learner"]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    for component in ("router", "learner"):
+        ports = [port["name"] for port in container(built.workload(component))["ports"]]
+        assert endpoint["port"] in ports
+    (rule,) = built.all("PrometheusRule")
+    assert all(group["rules"] for group in rule["spec"]["groups"])
 
 
 def test_services_find_their_pods_and_ports(manifests: Any) -> None:
     for service in manifests.all("Service"):
         (name,) = selected(service["spec"]["selector"], manifests)
-        assert name == service["metadata"]["name"]
+        assert name == service["metadata"]["name"].removesuffix("-http")
         (workload,) = (w for w in manifests.workloads() if w["metadata"]["name"] == name)
         ports = {p["name"]: p["containerPort"] for p in container(workload)["ports"]}
         for port in service["spec"]["ports"]:
@@ -248,13 +289,13 @@ def test_every_pod_has_its_own_network_policy(manifests: Any) -> None:
 def test_network_policies_open_the_ports_there_are(manifests: Any) -> None:
     ports = {p["metadata"]["name"]: _open_ports(p) for p in manifests.all("NetworkPolicy")}
     server = config_of(manifests).server
-    assert ports["adaptive-router"] == {server.port, server.metrics_port}
+    assert ports["adaptive-router"] == {server.port, server.http_port, server.metrics_port}
     assert ports["adaptive-router-learner"] == {server.metrics_port}
 
 
 def test_callers_need_the_one_label_that_is_documented(manifests: Any) -> None:
     policy = manifests.one("NetworkPolicy", "adaptive-router")
-    (callers,) = (r["from"] for r in policy["spec"]["ingress"] if _ports(r) == {8480})
+    (callers,) = (r["from"] for r in policy["spec"]["ingress"] if _ports(r) == {8480, 8080})
     assert [source["podSelector"] for source in callers] == [
         {
             "matchExpressions": [

@@ -41,6 +41,7 @@ class Router:
     metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {KEY}"),)
     metrics_port: int = 0
     http_port: int = 0
+    learner_metrics_port: int = 0
 
     def __post_init__(self) -> None:
         self.stub = router_pb2_grpc.RouterServiceStub(self.channel)
@@ -173,8 +174,10 @@ async def router(
         }
         parsed = parse_config(config(tmp_path, ports), "test.yaml", {})
         running = await stack.enter_async_context(running_router(parsed, {}))
+        learner_metrics_port = 0
         if learns:
-            await stack.enter_async_context(running_learner(parsed, {}))
+            learner = await stack.enter_async_context(running_learner(parsed, {}))
+            learner_metrics_port = learner.metrics_port
         target = f"127.0.0.1:{running.port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
         made = Router(
@@ -184,6 +187,7 @@ async def router(
             running.storage,
             metrics_port=running.metrics_port,
             http_port=running.http_port,
+            learner_metrics_port=learner_metrics_port,
         )
         await running.storage.tenants.create(Tenant("test"), hash_key(KEY))
         yield made

@@ -97,9 +97,7 @@ async def site(
     async with AsyncExitStack() as stack:
         logged = stack.enter_context(structlog.testing.capture_logs())
         port = await stack.enter_async_context(opened(door))
-        text = config(
-            tmp_path, dict.fromkeys(ARMS, port), images=f", api_key_file: {folder}/key"
-        )
+        text = config(tmp_path, dict.fromkeys(ARMS, port), images=f", api_key_file: {folder}/key")
         path = tmp_path / "router.yaml"
         path.write_text(text.replace("metrics_port: 0", "metrics_port: 0, reload_ms: 100"))
         running = await stack.enter_async_context(
