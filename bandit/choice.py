@@ -109,6 +109,19 @@ def count_best(utilities: NDArray[np.float64]) -> Vector:
     return shares
 
 
+def held_back(utilities: NDArray[np.float64], best: int, least: Vector) -> NDArray[np.float64]:
+    """Return the utilities, -inf of what is not above `best` by more than `least`; (draws, k).
+
+    utilities: (draws, k). least: (k,).
+
+    >>> held_back(np.array([[0.5, 0.51, 0.6]]), 0, np.array([0.0, 0.02, 0.02])).tolist()
+    [[0.5, -inf, 0.6]]
+    """
+    bar = utilities[:, best, None] + least
+    bar[:, best] = -np.inf
+    return np.where(utilities > bar, utilities, -np.inf)
+
+
 def floors(floor: float, utility: Vector) -> Vector:
     """Return each action's floor by how far it is expected behind the best; utility: (k,).
 

@@ -51,6 +51,27 @@ class ContextShape:
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceUse:
+    """How `adaptive` uses prompts of which every action is known; each part may be left out.
+
+    effects:  take what a prompt has in common for all actions out of what is learned of each.
+    sparing:  doubt, also then, that actions differ by prompt.
+    joint:    share of the expected cost that is shrunk as quality is, against one learned in full.
+    narrow:   factor on the width of draws of actions that are well known.
+    margin:   utility, in units of quality, by which such an action must beat the one that is best
+              on average; 0 to choose by the draws alone.
+    doubt:    the same in standard deviations of the difference, where that is more.
+    """
+
+    effects: bool = True
+    sparing: bool = True
+    joint: float = bounded(0.5, 0, 1)
+    narrow: float = bounded(0.5, 0.01, 1)
+    margin: float = bounded(0.01, 0, 1)
+    doubt: float = bounded(0.5, 0, 10)
+
+
+@dataclass(frozen=True, slots=True)
 class PolicySettings:
     """Settings of every policy; each reads the ones it has a use for.
 
@@ -72,6 +93,7 @@ class PolicySettings:
     replay:         past outcomes that a Vowpal Wabbit regressor learns again from.
     trees:          trees beside the linear model of quality, grown from the last outcomes; 0: none.
     detect_changes: forget the level of an action whose quality has silently changed.
+    evidence:       use of prompts of which every action is known.
     options:        options of single policies, each of the type its policy's file declares.
     """
 
@@ -89,6 +111,7 @@ class PolicySettings:
     replay: int = bounded(1_000, 1, MAX_MEMORY)
     trees: int = bounded(25, 0, 200)
     detect_changes: bool = True
+    evidence: EvidenceUse = field(default_factory=EvidenceUse)
     options: tuple[object, ...] = ()
 
     def __post_init__(self) -> None:
@@ -96,6 +119,7 @@ class PolicySettings:
         check_positive("units.latency_ms", self.units.latency_ms)
         check_positive("scale", self.scale)
         check_bounds(self)
+        check_bounds(self.evidence, "evidence")
         check_weights(self.weights)
         if self.vw - {"quality", "cost", "latency", "failure"}:
             raise BadSettings("vw may name quality, cost, latency and failure only")

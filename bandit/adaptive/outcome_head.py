@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bandit.adaptive.trees import QualityTrees
 from bandit.adaptive.vw_advisor import VwAdvisor
 from bandit.context.view import ContextView
+from bandit.models.judged_prompts import PromptShare
 from bandit.models.regression import HierarchicalRegression, RegressionSpec
 from bandit.snapshots.parts import Arrays, SnapshotPart, gathered, restore_parts, shaped
 from bandit.types import Vector
@@ -84,15 +85,28 @@ class OutcomeHead:
         return bounded
 
     def learn(
-        self, view: ContextView, slot: int, y: float, weight: float, rng: Generator
+        self,
+        view: ContextView,
+        slot: int,
+        y: float,
+        weight: float,
+        rng: Generator,
+        *,
+        share: PromptShare | None = None,
+        beside: float | None = None,
     ) -> tuple[float, float]:
-        """Return y within its bounds, and what the regression expected before it was learned."""
+        """Return y within its bounds, and what the regression expected before it was learned.
+
+        share, beside: as in `HierarchicalRegression.observe`.
+        """
         y = min(max(y, self._spec.low), self._spec.high)
         row = np.array([slot])
         advice = self._advice(view, row)
         expected = float(self._regressed(view, row, advice)[0])
         v = 0.0 if advice is None else float(advice[0])
-        self.regression.observe(slot, view.x, v, y, weight, application=view.application)
+        self.regression.observe(
+            slot, view.x, v, y, weight, application=view.application, share=share, beside=beside
+        )
         if self._advisor:
             self._advisor.learn(view, slot, y, weight, rng)
         if self._trees:
@@ -195,6 +209,11 @@ class RatioHead:
         """Limit the weight of what was learned as `HierarchicalRegression.limit` does."""
         self.head.limit(most)
         self._sums *= min(1.0, most / float(self._sums[1]))
+
+    def usual(self, slot: int, x: Vector) -> float:
+        """Return the expected ratio at x, of no application and without advice."""
+        log = self.head.bounded(self.head.regression.levels(np.array([slot]), x))
+        return float(np.exp(log[0]) * (self._sums[0] / self._sums[1]))
 
     def mean(self, view: ContextView, rows: Rows, priors: Vector) -> Vector:
         """Return expected amounts, (k,); priors: (k,)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -22,14 +23,23 @@ from bandit.adaptive.outcome_head import (
 )
 from bandit.adaptive.trees import QualityTrees
 from bandit.adaptive.vw_advisor import RegressorStart, VwAdvisor
-from bandit.choice import burden, draw_widths, estimates_of
+from bandit.choice import burden, draw_widths, estimates_of, held_back
 from bandit.context.view import ContextView
+from bandit.models.judged_prompts import PromptShare
+from bandit.models.regression import ENOUGH_PROMPTS
 from bandit.policies.snapshot_policy import PolicyQuery
 from bandit.settings import PolicySettings
 from bandit.types import Action, Estimate, Outcome, Vector
 
 LATENCY_PRIOR_MS: Final = 1_000.0
 _JITTER: Final = 1e-12
+SURE: Final = 100
+"""Prompts of which every action is known, and outcomes that tell of an action's level today, from
+which the action is well known: few mislead, and what is then not served is not learned."""
+JOINT_HALF: Final = 20.0
+"""Outcomes of an action by which its cost has half of `EvidenceUse.joint`."""
+MOST_RATIO: Final = math.exp(LOG_COST.high)
+"""Largest cost, as a multiple of the guess, that counts in a mean that is shrunk as quality is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,9 @@ class OutcomeHeads:
         self._settings = settings
         self._write = write
         trees = QualityTrees(settings.shape, settings.trees) if settings.trees else None
-        self.quality = self._head("quality", QUALITY, trees)
+        use = settings.evidence
+        spec = replace(QUALITY.regression, effects=use.effects, sparing=use.sparing)
+        self.quality = self._head("quality", replace(QUALITY, regression=spec), trees)
         self.cost = RatioHead(self._head("cost", LOG_COST))
         self.latency = RatioHead(self._head("latency", LOG_LATENCY))
         self.failure = self._head("failure", FAILURE)
@@ -82,7 +94,7 @@ class OutcomeHeads:
         advice = self.quality.advice(view, rows)
         drawn = self.quality.expected(view, rows, advice)
         quality = self.quality.bounded(drawn)
-        cost_usd = query.inputs_usd + self.cost.mean(view, rows, query.guesses_usd)
+        cost_usd = query.inputs_usd + self._guessed_usd(query, advice)
         latency_ms = self.latency.mean(view, rows, np.full(len(rows), LATENCY_PRIOR_MS))
         failure = self.failure.mean(view, rows, self.failure.advice(view, rows))
         taken: Vector = burden(
@@ -95,24 +107,85 @@ class OutcomeHeads:
         self, query: PolicyQuery, expected: PosteriorMeans, rng: Generator
     ) -> NDArray[np.float64]:
         """Draw utilities from the posterior of quality, (draws, k)."""
-        quality, rows, settings = self.quality.regression, query.rows, self._settings
+        rows, settings = query.rows, self._settings
         # To explore for each of many applications costs more than it finds out.
         covariance = self.quality.covariance(query.view, rows, expected.advice, settled=True)
         covariance.ravel()[:: len(rows) + 1] += _JITTER
-        widths = settings.scale * draw_widths(quality.counts(rows))
-        if query.is_priced:
-            covariance *= np.multiply.outer(widths, widths)
-            level = max(0.0, 1 - settings.scale**2) * quality.level_variances(rows)
-            covariance.ravel()[:: len(rows) + 1] += level
-            factor = np.linalg.cholesky(covariance)
-        else:
-            factor = widths[:, None] * np.linalg.cholesky(covariance)
+        known = self._known(rows)
+        bar = None if known is None else self._bar(query, expected, covariance, known)
+        factor = self._factor(query, covariance, known)
         drawn: NDArray[np.float64] = rng.standard_normal((settings.draws, len(rows))) @ factor.T
         drawn += expected.drawn
         np.minimum(drawn, 1.0, out=drawn)
         drawn *= query.weights.quality
         drawn -= expected.burden
-        return drawn
+        return drawn if bar is None else held_back(drawn, *bar)
+
+    def _factor(
+        self,
+        query: PolicyQuery,
+        covariance: NDArray[np.float64],
+        known: NDArray[np.bool_] | None,
+    ) -> NDArray[np.float64]:
+        """Return a root of the covariance of the draws, which it writes over that given."""
+        quality, rows, settings = self.quality.regression, query.rows, self._settings
+        widths = settings.scale * draw_widths(quality.counts(rows))
+        if known is not None:
+            widths = np.where(known, settings.evidence.narrow * settings.scale, widths)
+        if not query.is_priced:
+            return np.asarray(widths[:, None] * np.linalg.cholesky(covariance))
+        covariance *= np.multiply.outer(widths, widths)
+        level = max(0.0, 1 - settings.scale**2) * quality.level_variances(rows)
+        if known is not None:
+            level[known] = 0.0
+        covariance.ravel()[:: len(rows) + 1] += level
+        return np.asarray(np.linalg.cholesky(covariance))
+
+    def _known(self, rows: NDArray[np.intp]) -> NDArray[np.bool_] | None:
+        """Mark the actions that are well known, (k,); None where there is none."""
+        if self.quality.regression.prompts < SURE:
+            return None
+        known = self.quality.regression.settled(rows) >= SURE
+        return known if known.any() else None
+
+    def _bar(
+        self,
+        query: PolicyQuery,
+        expected: PosteriorMeans,
+        covariance: NDArray[np.float64],
+        known: NDArray[np.bool_],
+    ) -> tuple[int, Vector] | None:
+        """Return the best action on average, and how far above it each must be, (k,)."""
+        use = self._settings.evidence
+        if not use.margin:
+            return None
+        best = int(np.where(known, self._usual_utility(query, expected), -np.inf).argmax())
+        own, least = covariance.diagonal(), np.full(len(known), use.margin)
+        differences = own + own[best] - 2 * covariance[best]
+        np.maximum(least, use.doubt * np.sqrt(np.maximum(differences, 0.0)), out=least)
+        return best, query.weights.quality * least * known
+
+    def _guessed_usd(self, query: PolicyQuery, advice: Vector | None) -> Vector:
+        """Return the expected guessed part of the costs, (k,)."""
+        view, rows, guesses = query.view, query.rows, query.guesses_usd
+        amounts = self.cost.mean(view, rows, guesses)
+        regression, joint = self.quality.regression, self._settings.evidence.joint
+        if regression.prompts < ENOUGH_PROMPTS or not joint:
+            return amounts
+        counts = regression.counts(rows)
+        share = joint * counts / (counts + JOINT_HALF)
+        shrunk = guesses * _ratios(regression.beside(rows, view.x, advice))
+        return amounts + share * (shrunk - amounts)
+
+    def _usual_utility(self, query: PolicyQuery, expected: PosteriorMeans) -> Vector:
+        """Return expected utilities at the mean context of the known prompts, at today's prices."""
+        regression, weights = self.quality.regression, query.weights
+        quality, ratios = regression.usual_of(query.rows)
+        cost_usd = query.inputs_usd + query.later_usd + query.guesses_usd * _ratios(ratios)
+        taken: Vector = burden(
+            weights, self._settings.units, cost_usd, expected.latency_ms, expected.failure
+        )
+        return weights.quality * self.quality.bounded(quality) - taken
 
     def joint(self, query: PolicyQuery, expected: PosteriorMeans) -> JointPosterior:
         view, rows = query.view, query.rows
@@ -135,7 +208,11 @@ class OutcomeHeads:
         if outcome.replaces is not None:
             self.quality.correct(view, slot, (outcome.replaces, outcome.quality), given, rng)
         elif outcome.quality is not None:
-            found["quality"] = self.quality.learn(view, slot, outcome.quality, given, rng)
+            share = PromptShare(outcome.prompt, outcome.of) if outcome.prompt else None
+            beside = self._beside(outcome, view, slot, begins=share is not None)
+            found["quality"] = self.quality.learn(
+                view, slot, outcome.quality, given, rng, share=share, beside=beside
+            )
         ratio = outcome.cost_ratio
         if ratio is not None:
             found["cost"] = self.cost.learn(view, slot, ratio, given, rng)
@@ -147,6 +224,26 @@ class OutcomeHeads:
             found["failure"] = self.failure.learn(view, slot, failed, given, rng)
         return found
 
+    def rescale_costs(self, slot: int, factor: float) -> None:
+        """Follow a change of an action's costs where they are shrunk as quality is."""
+        self.quality.regression.rescale_companion(slot, factor)
+
+    def _beside(
+        self, outcome: Outcome, view: ContextView, slot: int, *, begins: bool
+    ) -> float | None:
+        """Return the cost ratio that is learned beside a quality; the expected one if not known."""
+        regression = self.quality.regression
+        if regression.companion is None:
+            if not begins:
+                return None
+            slots = range(regression.slots)
+            levels = [self.cost.usual(each, regression.usual(each)) for each in slots]
+            regression.accompany(_ratios(np.array(levels)))
+        ratio = outcome.cost_ratio
+        if ratio is None:
+            ratio = float(self.cost.mean(view, np.array([slot]), np.ones(1))[0])
+        return min(ratio, MOST_RATIO)
+
     def _head(self, name: str, spec: HeadSpec, trees: QualityTrees | None = None) -> OutcomeHead:
         settings = self._settings
         size = 1 + settings.shape.clusters + settings.shape.features
@@ -155,3 +252,7 @@ class OutcomeHeads:
         start = RegressorStart(spec.regression.offset, spec.low, spec.high)
         advisor = VwAdvisor(start, settings.shape, settings.replay, self._write)
         return OutcomeHead(spec, size, advisor, trees)
+
+
+def _ratios(ratios: Vector) -> Vector:
+    return np.minimum(np.maximum(ratios, 0.0), MOST_RATIO)

@@ -156,3 +156,5 @@ class AdaptivePolicy(SnapshotPolicy):
                 heads[name].shift_level(slot, alarm.shift, alarm.count)
                 if name == "quality":
                     self._horizon.forget(slot)
+                elif name == "cost":
+                    self._heads.rescale_costs(slot, math.exp(alarm.shift))

@@ -38,15 +38,16 @@ class PriorVariances:
 
 
 def expected_variances(
-    stats: SufficientStatistics, intercept: float, noise: Vector
+    stats: SufficientStatistics, intercept: float, noise: Vector, *, sparing: bool = True
 ) -> PriorVariances:
     """Choose variances by the evidence: the posterior mean of each one's logarithm on the grid.
 
     The likeliest trust is taken. Few outcomes favour no variance by much; their mean then stays in
     the middle, where the likeliest of them would jump.
-    intercept: prior variance of the shared and of each own intercept. noise: (slots,).
+    intercept: prior variance of the shared and of each own intercept. noise: (slots,). sparing:
+    with the odds against actions that differ by context.
     """
-    table = _doubted(stats, intercept, noise)
+    table = _doubted(stats, intercept, noise, sparing=sparing)
     likeliest = int(table.max(axis=(1, 2)).argmax())
     odds = np.exp(table[likeliest] - table[likeliest].max())
     share = odds / odds.sum()
@@ -73,16 +74,23 @@ def application_variance(
     return found
 
 
-def _doubted(stats: SufficientStatistics, intercept: float, noise: Vector) -> Array:
+def _doubted(
+    stats: SufficientStatistics, intercept: float, noise: Vector, *, sparing: bool = True
+) -> Array:
     """Return the log evidence less the odds against each place of the grid."""
     table = log_evidence(stats, intercept, noise)
     table[1:] -= DOUBT
-    result: Array = table - PARSIMONY * np.arange(len(OWN_GRID))
+    result: Array = table - PARSIMONY * sparing * np.arange(len(OWN_GRID))
     return result
 
 
 def own_variances(
-    stats: SufficientStatistics, intercept: float, noise: Vector, found: PriorVariances
+    stats: SufficientStatistics,
+    intercept: float,
+    noise: Vector,
+    found: PriorVariances,
+    *,
+    sparing: bool = True,
 ) -> Vector:
     """Choose the variance of each action's own slopes, last of one never seen; (slots + 1,).
 
@@ -105,7 +113,7 @@ def own_variances(
         solved = np.linalg.solve(precision, residual[:, :, None])[:, :, 0]
         outer = (solved * residual).sum(axis=1)
         table[:-1, j] = (own[2] + outer - np.linalg.slogdet(precision)[1]) / 2
-    table -= OWN_PARSIMONY * np.arange(len(grid))
+    table -= OWN_PARSIMONY * sparing * np.arange(len(grid))
     odds = np.exp(table - table.max(axis=1, keepdims=True))
     result: Vector = np.maximum(found.own, np.exp(odds @ grid / odds.sum(axis=1)))
     return result

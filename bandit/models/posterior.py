@@ -60,15 +60,24 @@ class Posterior:
         coupled: Array = own @ gram[:, :-1, :]
         schur = (gram - gram[:, :, :-1] @ coupled).sum(axis=0) + np.diag(1 / prior.shared)
         inverse = _inverse((schur + schur.T) / 2)
-        residual = moment - (moment[:, None, :-1] @ coupled)[:, 0]
         self._prior = prior
         self._own = own
         self._coupled = coupled
         self._shared = (inverse + inverse.T) / 2
-        u = self._shared @ residual.sum(axis=0)
-        self.weights: Array = np.tile(u, (stats.slots + 1, 1))
-        self.weights[:-1, :-1] += (own @ moment[:, :-1, None])[:, :, 0] - coupled @ u
+        self.weights: Array = self._coefficients(moment)
         self._reach: Array | None = None
+
+    def coefficients(self, moment: Array) -> Array:
+        """Return `weights` for other y with these sums phi y, (slots, width)."""
+        return self._coefficients(moment / self._prior.noise[:, None])
+
+    def _coefficients(self, moment: Array) -> Array:
+        own, coupled = self._own, self._coupled
+        residual = moment - (moment[:, None, :-1] @ coupled)[:, 0]
+        u = self._shared @ residual.sum(axis=0)
+        weights = np.tile(u, (len(moment) + 1, 1))
+        weights[:-1, :-1] += (own @ moment[:, :-1, None])[:, :, 0] - coupled @ u
+        return weights
 
     def mean(
         self,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.models.companion import Companion
 from bandit.models.empirical_bayes import (
     TRUST_GRID,
     PriorVariances,
@@ -15,6 +16,7 @@ from bandit.models.empirical_bayes import (
     expected_variances,
     own_variances,
 )
+from bandit.models.judged_prompts import JudgedPrompts, PromptShare
 from bandit.models.posterior import Effects, Posterior, Prior, residual_squares
 from bandit.models.sufficient_statistics import ApplicationSums, SufficientStatistics
 from bandit.snapshots.parts import Arrays, shaped
@@ -41,6 +43,12 @@ NOISE_RATIO: Final = 10.0
 """An action's noise is at most so many times that of all, and at least the inverse of it."""
 MOST_EFFECTS: Final = 128
 """Applications, each with one set of actions, whose effects are kept until the next solving."""
+ENOUGH_PROMPTS: Final = 30
+"""Complete prompts from which their effects are worked out."""
+TUNE_PROMPTS: Final = 50
+PROMPT_ROUNDS: Final = 3
+_NOTHING: Final = -1.0
+"""The companion's amount where there is none; amounts are not negative."""
 _LABELS: Final = 3
 """Slot, y and weight stand before the numbers of an observation."""
 
@@ -49,12 +57,15 @@ _LABELS: Final = 3
 class RegressionSpec:
     """A kind of y. offset: y when nothing is known. noise: variance assumed at the start.
 
-    intercept: prior variance of the shared and of each action's own intercept.
+    intercept: prior variance of the shared and of each action's own intercept. effects, sparing:
+    with the effects of prompts, and whether the odds against contextual signal stay with them.
     """
 
     offset: float
     noise: float
     intercept: float = 0.1
+    effects: bool = True
+    sparing: bool = True
 
 
 class HierarchicalRegression:
@@ -76,6 +87,8 @@ class HierarchicalRegression:
         self._application_variance = 0.0
         self._fresh: list[Vector] = []
         self._fresh_applications: list[int] = []
+        self._fresh_beside: list[float] = []
+        self._fresh_parts: list[float] = []
         self._counts: Vector = np.zeros(0)
         self._seen = 0
         self._variances, self._pooled = PriorVariances(), spec.noise
@@ -83,6 +96,9 @@ class HierarchicalRegression:
         self._own: Vector = np.array([self._variances.own])
         self._posterior = self._solved()
         self._effects_known: dict[tuple[int, bytes], Effects] = {}
+        self._prompts: JudgedPrompts | None = None
+        self._companion: Companion | None = None
+        self._at_usual: tuple[Vector, Vector] | None = None
 
     def noise(self, slot: int) -> float:
         """Return the variance of y about its expectation."""
@@ -107,6 +123,8 @@ class HierarchicalRegression:
         missing = slots - self._stats.slots
         if missing > 0:
             self._stats.grow(slots)
+            for part in self._of_prompts():
+                part.grow(slots)
             self._counts = np.append(self._counts, np.zeros(missing))
             self._noise = np.append(self._noise, np.full(missing, self._pooled))
             self._own = np.append(self._own, np.full(missing, self._own[-1]))
@@ -136,17 +154,90 @@ class HierarchicalRegression:
         result: Vector = noise / (self.counts(rows) + noise / self._spec.intercept)
         return result
 
+    def accompany(self, levels: Vector) -> None:
+        """Begin to learn another amount beside y. levels: its usual size, (slots,)."""
+        self._fold()
+        self._companion = Companion.begun(self._stats.gram, levels)
+        self.refresh()
+
+    @property
+    def companion(self) -> Companion | None:
+        return self._companion
+
+    def beside(self, rows: Rows, x: Vector, v: Vector | None = None) -> Vector:
+        """Return the companion's expected amounts, (k,); there must be one."""
+        assert self._companion is not None  # noqa: S101 - the caller's part
+        return self._companion.mean(rows, self._fitted(x), v)
+
+    def usual(self, slot: int) -> Vector:
+        """Return the mean x of an action's outcomes, (size,)."""
+        total = max(float(self._stats.gram[slot, 0, 0]), 1e-9)
+        mean: Vector = self._stats.gram[slot, 0, :-1] / total
+        return mean
+
+    def levels(self, rows: Rows, x: Vector) -> Vector:
+        """Return expected y at x, of no application and without advice; (k,)."""
+        return self._spec.offset + self._posterior.mean(rows, self._fitted(x), None)
+
+    def usual_of(self, rows: Rows) -> tuple[Vector, Vector]:
+        """Return expected y and companion's amounts at the mean x of the known prompts, (k,) each.
+
+        There must be such prompts.
+        """
+        if self._at_usual is None:
+            assert self._prompts is not None  # noqa: S101 - the caller's part
+            middle, every = self._prompts.middle(), np.arange(-1, self.slots)
+            # The row of an action never seen comes last, as -1 finds it.
+            every = np.roll(every, -1)
+            self._at_usual = self.levels(every, middle), self.beside(every, middle)
+        levels, amounts = self._at_usual
+        return levels[rows], amounts[rows]
+
+    def settled(self, rows: Rows) -> Vector:
+        """Return the weight of the outcomes that tell of each action's level today, (k,)."""
+        if not self.slots:
+            return np.zeros(len(rows))
+        return np.where(rows < 0, 0.0, self._stats.gram[:, 0, 0][rows])
+
+    def rescale_companion(self, slot: int, factor: float) -> None:
+        """Take the companion's amounts of an action to have been `factor` times as large."""
+        if self._companion:
+            self._fold()
+            self._companion.rescale(slot, factor, self._stats.gram[slot, 0])
+            self.refresh()
+
+    @property
+    def prompts(self) -> int:
+        """Count the prompts that are kept of which every action is known."""
+        return self._prompts.complete if self._prompts else 0
+
     def observe(
-        self, slot: int, x: Vector, v: float, y: float, weight: float, *, application: int = 0
+        self,
+        slot: int,
+        x: Vector,
+        v: float,
+        y: float,
+        weight: float,
+        *,
+        application: int = 0,
+        share: PromptShare | None = None,
+        beside: float | None = None,
     ) -> None:
+        """Learn an outcome. share: of a prompt. beside: the companion's amount, where it has one.
+
+        It must have one, by `accompany`, before the first outcome that is a share.
+        """
         if len(x) >= self._stats.width:
             self._widen(len(x) + 1)
         labels = np.array([slot, y - self._spec.offset, weight])
         self._fresh.append(np.concatenate([labels, self._fitted(x), [v]]))
         self._fresh_applications.append(application)
+        self._fresh_beside.append(_NOTHING if beside is None else beside)
+        self._fresh_parts.append(1.0 if share else self._part)
         self._counts[slot] += weight
         self._seen += 1
-        if self._seen in EARLY_TUNE or self._seen % TUNE_EVERY == 0:
+        known = share is not None and self._completes(share, slot, application)
+        if known or self._seen in EARLY_TUNE or self._seen % TUNE_EVERY == 0:
             self._tune()
         elif self._is_due(slot):
             self.refresh()
@@ -169,7 +260,14 @@ class HierarchicalRegression:
         offset = self._spec.offset
         self._fold()
         phi = np.append(self._fitted(phi[:-1]), phi[-1])
-        self._stats.correct(slot, phi, old - offset, new - offset, weight)
+        before, after = old - offset, new - offset
+        if self._prompts:
+            effect = self._prompts.effect_of(slot, phi[:-1], before, after)
+            if effect is None:
+                weight *= self._part
+            else:
+                before, after = before - effect, after - effect
+        self._stats.correct(slot, phi, before, after, weight)
         self._applications.correct(slot, application, weight * (new - old))
         self.refresh()
 
@@ -180,6 +278,8 @@ class HierarchicalRegression:
             factor = most / float(self._stats.count[slot])
             self._stats.scale(slot, factor)
             self._applications.scale(slot, factor)
+            for part in self._of_prompts():
+                part.scale(slot, factor)
         self._counts = self._stats.count.copy()
         # Later outcomes are solved for as often as if so many had been learned.
         self._seen = min(self._seen, int(self._counts.sum()))
@@ -198,7 +298,13 @@ class HierarchicalRegression:
         if (total := float(self._stats.gram[slot, 0, 0])) > 0:
             means = self._stats.gram[slot, 0] / total, float(self._stats.moment[slot, 0]) / total
             self._applications.forget_intercept(slot, *means)
+        if self._companion:
+            beside = self._companion.level(slot, columns, usual)
+            self._companion.forget_intercept(slot, self._stats.gram[slot, 0])
+            self._companion.add_level(slot, beside, count, columns, usual)
         self._stats.forget_intercept(slot)
+        if self._prompts:
+            self._prompts.forget(slot)
         self._stats.add_level(slot, level, count, columns, usual)
         self.refresh()
 
@@ -207,13 +313,22 @@ class HierarchicalRegression:
         self._fold()
         self._posterior = self._solved()
         self._effects_known.clear()
+        self._at_usual = None
+        if self._companion:
+            self._companion.solve(self._unaffected())
 
     def arrays(self) -> Arrays:
         chosen = self._variances
         scalars = [self._seen, chosen.trust, chosen.shared, chosen.own, self._pooled]
         fresh = np.array(self._fresh).reshape(-1, self._stats.width + _LABELS)
         kept = {"scalars": np.array(scalars), "noise": self._noise, "own": self._own}
-        return kept | {"fresh": fresh} | self._stats.arrays() | self._application_arrays()
+        kept |= {"fresh": fresh} | self._stats.arrays() | self._application_arrays()
+        for part in self._of_prompts():
+            kept |= part.arrays()
+        if self._of_prompts():
+            kept["fresh_beside"] = np.array(self._fresh_beside)
+            kept["fresh_parts"] = np.array(self._fresh_parts)
+        return kept
 
     def _application_arrays(self) -> Arrays:
         """Return nothing where no application was ever known."""
@@ -229,6 +344,11 @@ class HierarchicalRegression:
         """Restore what `arrays` gave. Raises ValueError or KeyError for other arrays."""
         self._stats.restore(arrays, slots)
         self._applications.restore(arrays, slots, self._stats.width)
+        self._companion = Companion.of(arrays, slots, self._stats.width)
+        self._prompts = None
+        if "prompts" in arrays:
+            self._prompts = JudgedPrompts(self._stats.width - 1, slots)
+            self._prompts.restore(arrays, slots)
         known = arrays.get("application_variance", np.zeros(1))
         self._application_variance = float(shaped(known, (1,))[0])
         seen, *chosen, self._pooled = shaped(arrays["scalars"], (5,)).tolist()
@@ -239,7 +359,8 @@ class HierarchicalRegression:
             raise ValueError("a variance is not positive")
         if self._application_variance < 0:
             raise ValueError("the variance of the applications is negative")
-        self._fresh, self._counts = [], self._stats.count.copy()
+        self._clear_fresh()
+        self._counts = self._stats.count.copy()
         self.refresh()
         fresh = shaped(arrays["fresh"], (len(arrays["fresh"]), self._stats.width + _LABELS))
         if len(fresh) and not 0 <= fresh[:, 0].min() <= fresh[:, 0].max() < slots:
@@ -249,11 +370,17 @@ class HierarchicalRegression:
             self._counts[int(row[0])] += row[2]
         asked = arrays.get("fresh_applications", np.zeros(len(fresh), dtype=np.int32))
         self._fresh_applications = shaped(asked, (len(fresh),)).tolist()
+        beside = arrays.get("fresh_beside", np.full(len(fresh), _NOTHING))
+        self._fresh_beside = shaped(beside, (len(fresh),)).tolist()
+        parts = arrays.get("fresh_parts", np.ones(len(fresh)))
+        self._fresh_parts = shaped(parts, (len(fresh),)).tolist()
 
     def _widen(self, width: int) -> None:
         self._fold()
         self._stats.widen(width)
         self._applications.widen(width)
+        for part in self._of_prompts():
+            part.widen(width)
         self.refresh()
 
     def _fitted(self, x: Vector) -> Vector:
@@ -286,27 +413,95 @@ class HierarchicalRegression:
 
     def _fold(self) -> None:
         """Take what was observed since into the statistics, in its order."""
-        for row, application in zip(self._fresh, self._fresh_applications, strict=True):
-            told = row[_LABELS:], float(row[1]), float(row[2])
-            self._stats.add(int(row[0]), *told)
-            self._applications.add(int(row[0]), application, *told)
+        extras = zip(self._fresh_applications, self._fresh_beside, self._fresh_parts, strict=True)
+        for row, (application, beside, part) in zip(self._fresh, extras, strict=True):
+            slot, phi, y, weight = int(row[0]), row[_LABELS:], float(row[1]), float(row[2])
+            self._stats.add(slot, phi, y, weight, part)
+            self._applications.add(slot, application, phi, y, weight * part)
+            if self._companion and beside != _NOTHING:
+                self._companion.add(slot, phi, beside, weight * part)
+        self._clear_fresh()
+
+    def _clear_fresh(self) -> None:
         self._fresh, self._fresh_applications = [], []
+        self._fresh_beside, self._fresh_parts = [], []
+
+    @property
+    def _part(self) -> float:
+        """Return the weight of an outcome alone on its prompt, whose effect is not known."""
+        return self._prompts.part if self._prompts else 1.0
 
     def _is_due(self, slot: int) -> bool:
         early = self._seen in EARLY_REFRESH or self._counts[slot] <= EARLY_COUNT
         every = REFRESH_EVERY if self._seen < LATE else LATE_REFRESH_EVERY
         return bool(early or self._seen % every == 0)
 
+    def _of_prompts(self) -> list[JudgedPrompts | Companion]:
+        """Return what is kept only where prompts with every action judged are known."""
+        return [part for part in (self._prompts, self._companion) if part is not None]
+
+    def _unaffected(self) -> Posterior:
+        """Return the posterior as if no application had an effect."""
+        if not self._application_variance:
+            return self._posterior
+        return Posterior(self._stats, self._prior())
+
+    def _completes(self, share: PromptShare, slot: int, application: int) -> bool:
+        """Remember the newest outcome as one of a prompt; return whether it is time to tune."""
+        if self._prompts is None:
+            self._prompts = JudgedPrompts(self._stats.width - 1, self.slots)
+        row, self._at_usual = self._fresh[-1], None
+        told = float(row[1]), float(row[2])
+        if not self._prompts.add(share, slot, row[_LABELS:], told, application):
+            return False
+        complete = self._prompts.complete
+        return complete == ENOUGH_PROMPTS or complete % TUNE_PROMPTS == 0
+
     def _tune(self) -> None:
+        """Choose the variances and measure the noise, with the effects of prompts in turn.
+
+        How much the actions' shared slopes vary is chosen without these, which are no less shared:
+        what is left once they are taken off would seem to tell of nothing else.
+        """
         self._fold()
+        prompts = self._prompts
+        if not self._knows_effects or prompts is None:
+            self._choose()
+            return
+        prompts.shift(prompts.without_effects(), self._stats, self._applications)
+        self._choose()
+        shared = self._variances.shared
+        for _ in range(PROMPT_ROUNDS):
+            effects = prompts.effects(self._expected_on(prompts))
+            prompts.shift(effects, self._stats, self._applications)
+            self._choose(shared)
+
+    @property
+    def _knows_effects(self) -> bool:
+        return self._spec.effects and self.prompts >= ENOUGH_PROMPTS
+
+    def _expected_on(self, prompts: JudgedPrompts) -> Array:
+        """Return what the posterior expects on each prompt, (n, slots)."""
+        expected, asked = prompts.expected(self._posterior.weights[:-1]), prompts.applications
+        for application in np.unique(asked).tolist():
+            effects = self._effects(np.arange(self.slots), application)
+            if effects is not None:
+                expected[asked == application] += effects.mean
+        return expected
+
+    def _choose(self, shared: float | None = None) -> None:
+        """Choose the variances, that of the shared slopes where it is not given."""
         level = self._spec.intercept
         if self._applications:
             self._application_variance = application_variance(
                 self._stats, self._applications, level, self._noise, self._spec.noise
             )
         stats = self._plain()
-        self._variances = expected_variances(stats, level, self._noise)
-        self._own = own_variances(stats, level, self._noise, self._variances)
+        sparing = self._spec.sparing or not self._knows_effects
+        self._variances = expected_variances(stats, level, self._noise, sparing=sparing)
+        if shared is not None:
+            self._variances = replace(self._variances, shared=shared)
+        self._own = own_variances(stats, level, self._noise, self._variances, sparing=sparing)
         self.refresh()
         self._measure_noise()
         self.refresh()
@@ -329,9 +524,12 @@ class HierarchicalRegression:
         return self._applications.taken_off(self._stats, self._noise / self._application_variance)
 
     def _solved(self) -> Posterior:
+        return Posterior(self._plain(), self._prior())
+
+    def _prior(self) -> Prior:
         width, chosen = self._stats.width, self._variances
         shared = np.full(width, chosen.shared)
         own = np.tile(self._own[:, None], width - 1)
         shared[0] = own[:, 0] = self._spec.intercept
         shared[-1] = chosen.trust
-        return Posterior(self._plain(), Prior(shared, own, self._noise))
+        return Prior(shared, own, self._noise)

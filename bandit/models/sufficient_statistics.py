@@ -43,11 +43,13 @@ class SufficientStatistics:
             self.square = _padded(self.square, missing)
             self.count = _padded(self.count, missing)
 
-    def add(self, slot: int, phi: Vector, y: float, weight: float) -> None:
+    def add(self, slot: int, phi: Vector, y: float, weight: float, part: float = 1.0) -> None:
+        """Add an outcome. part: the noise of others by its own, where it has more."""
         # The outer product first: it is symmetric to the last bit, and snapshots keep a triangle.
-        self.gram[slot] += weight * np.multiply.outer(phi, phi)
-        self.moment[slot] += (weight * y) * phi
-        self.square[slot] += weight * y * y
+        told = weight * part
+        self.gram[slot] += told * np.multiply.outer(phi, phi)
+        self.moment[slot] += (told * y) * phi
+        self.square[slot] += told * y * y
         self.count[slot] += weight
 
     def correct(self, slot: int, phi: Vector, old: float, new: float, weight: float) -> None:

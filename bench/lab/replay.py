@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.gates import Gate
-from bandit.types import Context
+from bandit.types import Context, Outcome
 from bench.lab.provider import (
     Answers,
     RecordedProvider,
@@ -34,6 +34,7 @@ from router.learning.rewards import RewardSettings
 from router.learning.training import (
     Trainer,
     join,
+    train_policy,
 )
 from router.serving.decider import Bounds, Decider
 from router.tools.plan_runner import PlanRunner
@@ -151,7 +152,7 @@ class Replay:
             for plan in self._plans:
                 choice = replace(self.choose(row), plan=plan, propensity=1.0)
                 record, _ = await self.call("", row, choice, self.decider.gates)
-                self._learn(record, self._events(record, row, judged=True))
+                self._learn(record, self._events(record, row, judged=True), prompt=row + 1)
             await self.settle()
 
     async def settle(self) -> None:
@@ -190,13 +191,24 @@ class Replay:
             return [Decided(record)]
         return [Decided(record), FeedbackGiven(record.id, self.quality(row, record.arm))]
 
-    def _learn(self, record: DecisionRecord, events: list[Event]) -> None:
+    def _learn(self, record: DecisionRecord, events: list[Event], prompt: int = 0) -> None:
+        """prompt: a number of one on which every plan is judged; 0 for another."""
         self.log += events
         if self._auditor and any(isinstance(event, FeedbackGiven) for event in events):
             self._auditor.feedback.count_feedback("")
         trainer = Trainer(self._plans, REWARDS, self._observer)
         with self._watch.of("learn"):
-            trainer.train(self.decider, join(events, {record.id: record}))
+            joined = join(events, {record.id: record})
+            outcomes = [self._placed(one, record, prompt) for one in trainer.outcomes(joined)]
+            train_policy(self.decider.policy, outcomes, self._observer)
+            trainer.train_rest(self.decider, joined)
+
+    def _placed(self, outcome: Outcome, record: DecisionRecord, prompt: int) -> Outcome:
+        """Returns what is known of the plan itself as one of its prompt's outcomes."""
+        whole = record.choice is not None and outcome.action.name == record.choice.plan
+        if not prompt or not whole or outcome.quality is None or len(self._plans) == 1:
+            return outcome
+        return replace(outcome, prompt=prompt, of=len(self._plans))
 
     def _chat(self, row: int) -> ChatRequest:
         return chat_of(self._data.recorded.prompts[row], row)

@@ -12,8 +12,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from bandit import POLICY_NAMES
+from bandit import POLICY_NAMES, BanditError
 from bandit.frontier import apgr, cpt
+from bandit.settings import EvidenceUse, check_bounds
 from bench.experiments.routing.report import RECOVERED, TIMES, draw_plots, markdown
 from bench.experiments.routing.variants import variants_of
 from bench.lab import options
@@ -34,6 +35,7 @@ QUICK_REQUESTS, QUICK_SEEDS, SEEDS = 600, 2, 20
 class PolicyComparisonOptions(options.ExperimentOptions):
     policies: Sequence[str]
     options: Sequence[str]
+    evidence: Sequence[str]
     shipped_map: bool
 
 
@@ -52,6 +54,9 @@ class PolicyComparisonOptions(options.ExperimentOptions):
 @click.option("--quick", is_flag=True, help="two streams, 600 requests, two seeds")
 @options.vw("both")
 @click.option("--set", "options", multiple=True, help="KEY=VALUE of the config's policy section")
+@click.option(
+    "--evidence", multiple=True, help="KEY=VALUE of bandit.settings.EvidenceUse, as in margin=0"
+)
 @options.CALIBRATE
 @options.DELAY
 @options.FEEDBACK_SHARE
@@ -75,8 +80,8 @@ def routing(**given: Any) -> None:
     arms = list(dict.fromkeys(arm for stream in streams.values() for arm in stream.data.arms))
     factors = options.factors("--prior-factor", asked.factors, arms)
     terms = replace(asked.terms(), prior_factors=factors, shipped_map=asked.shipped_map)
-    told = _policy_options(asked.options)
-    todo = {name: _jobs(asked, stream, told) for name, stream in streams.items()}
+    told, use = _pairs("--set", asked.options), _pairs("--evidence", asked.evidence)
+    todo = {name: _jobs(asked, stream, told, _use(use)) for name, stream in streams.items()}
     texts, text = _examples(streams, todo), ""
     done: dict[Job, Figures] = {}
     for name, stream in streams.items():
@@ -85,7 +90,7 @@ def routing(**given: Any) -> None:
         )
         ended = {n: s for n, s in streams.items() if todo[n][0] in done}
         so_far = f" So far: {len(ended)} of {len(streams)} streams." * (len(ended) < len(streams))
-        text = _write(done, ended, terms, _terms_line(terms, told) + so_far, asked)
+        text = _write(done, ended, terms, _terms_line(terms, told, use) + so_far, asked)
     click.echo(text)
     click.echo(f"written to {asked.out}: routing.md, runs.csv, a PNG per stream", err=True)
 
@@ -105,20 +110,32 @@ def _specs(asked: PolicyComparisonOptions) -> list[StreamSpec]:
     return [known[name] for name in asked.names or (QUICK_STREAMS if asked.quick else known)]
 
 
-def _policy_options(given: Sequence[str]) -> dict[str, Any]:
+def _pairs(option: str, given: Sequence[str]) -> dict[str, Any]:
     found = {}
     for pair in given:
         key, equals, text = pair.partition("=")
         if not equals:
-            raise BenchError(f"--set {pair!r} is not KEY=VALUE, as in initial_pulls=8")
+            raise BenchError(f"{option} {pair!r} is not KEY=VALUE, as in initial_pulls=8")
         found[key] = yaml.safe_load(text)
     return found
 
 
-def _jobs(asked: PolicyComparisonOptions, stream: Stream, told: Mapping[str, Any]) -> list[Job]:
+def _use(given: Mapping[str, Any]) -> EvidenceUse:
+    try:
+        use = replace(EvidenceUse(), **given)
+        check_bounds(use, "evidence")
+    except (TypeError, BanditError) as error:
+        raise BenchError(f"--evidence is refused: {error}") from None
+    return use
+
+
+def _jobs(
+    asked: PolicyComparisonOptions, stream: Stream, told: Mapping[str, Any], use: EvidenceUse
+) -> list[Job]:
     """Seed by seed, so that what one seed needs is made once."""
     names = asked.policies or POLICY_NAMES
-    compared = [v for name in names for v in variants_of(name, asked.vw, told, stream.data)]
+    each = [v for name in names for v in variants_of(name, asked.vw, told, stream.data)]
+    compared = [replace(variant, evidence=use) for variant in each]
     return [
         Job(stream.spec.name, weight, i, variant, seed)
         for seed in range(asked.seed_count(SEEDS, QUICK_SEEDS))
@@ -191,7 +208,8 @@ def _write(
     return text
 
 
-def _terms_line(terms: ReplayTerms, told: Mapping[str, Any]) -> str:
+def _terms_line(terms: ReplayTerms, told: Mapping[str, Any], use: Mapping[str, Any]) -> str:
     factors = [f"price prior of {arm} times {f:g}" for arm, f in terms.prior_factors.items()]
     settings = [f"policy.{key} = {value}" for key, value in told.items()]
+    settings += [f"evidence.{key} = {value}" for key, value in use.items()]
     return options.terms_line([*terms.phrases(), *factors, *settings])

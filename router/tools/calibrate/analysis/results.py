@@ -59,8 +59,15 @@ def _result(
     return None
 
 
-def plan_outcomes(results: PromptResults, plans: Mapping[str, Plan]) -> list[Outcome]:
-    """Returns an outcome per plan, in their order; every plan is tried, so propensities are 1."""
+def plan_outcomes(
+    results: PromptResults, plans: Mapping[str, Plan], number: int = 0
+) -> list[Outcome]:
+    """Returns an outcome per plan, in their order; every plan is tried, so propensities are 1.
+
+    number: of the prompt; 0 keeps it to itself that they are of one.
+    """
+    judged = sum(result.quality is not None for result in results.plans.values())
+    share = (number, judged) if judged > 1 else (0, 0)
     return [
         Outcome(
             action=action_of(plans[name], results.prices),
@@ -69,6 +76,8 @@ def plan_outcomes(results: PromptResults, plans: Mapping[str, Plan]) -> list[Out
             cost_usd=result.cost_usd,
             latency_ms=result.latency_ms,
             failed=result.failed,
+            prompt=share[0],
+            of=share[1],
         )
         for name, result in results.plans.items()
     ]
@@ -83,5 +92,5 @@ def trained(
     """Returns a fresh policy trained once on every prompt, in random order."""
     policy = fresh()
     for index in rng.permutation(len(prompts)).tolist():
-        policy.learn(plan_outcomes(prompts[index], plans))
+        policy.learn(plan_outcomes(prompts[index], plans, index + 1))
     return policy

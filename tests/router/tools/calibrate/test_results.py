@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from bandit import ContextMap, PolicySettings, make_policy
+from bandit.snapshots.codec import unpack
 from router.domain.logged_context import action_of
 from router.gates.format_checks import FormatCheckSettings
 from router.learning.plan_results import CallResult, plan_result
@@ -16,6 +19,7 @@ from router.tools.calibrate.analysis.results import (
     PromptResults,
     arm_results,
     plan_outcomes,
+    trained,
 )
 from router.tools.calibrate.collect.arm_client import Missing
 from router.tools.calibrate.collect.collector import CollectedPrompt
@@ -87,6 +91,25 @@ def test_an_answer_without_a_score_yields_cost_and_latency_only() -> None:
     assert (second.quality, second.propensity) == (0.9, 1.0)
     assert second.action.prior_cost_usd == CATALOGUE.plans["strong"].prior_cost_usd
     assert replace(first, quality=0.5) != first
+
+
+def test_a_trained_policy_knows_which_outcomes_are_of_one_prompt() -> None:
+    checks = FormatCheckSettings()
+    whole = [results_of(case(i, GOOD), context(i), CATALOGUE, checks, {}) for i in range(3)]
+    lone = arm_results(case(3, {"cheap": None, "strong": 0.9}), checks)
+    plans = {"cheap": lone["cheap"], "strong": lone["strong"]}
+    rng = np.random.default_rng(0)
+    settings = PolicySettings(shape=ContextMap.default().shape, vw=frozenset())
+    version = context(0).version
+    policy = trained(
+        lambda: make_policy("adaptive", settings, version, rng),
+        [*whole, PromptResults(context(3), plans, lone)],
+        CATALOGUE.plans,
+        rng,
+    )
+    known = unpack(policy.save()).arrays["quality.prompts"]
+    assert known[:, 1:3].tolist() == [[len(whole[0].plans)] * 2] * 3
+    assert sorted(known[:, 0]) == [1.0, 2.0, 3.0]
 
 
 def test_prompts_are_priced_by_the_tokens_that_their_answers_were_charged_for() -> None:
