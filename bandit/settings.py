@@ -61,6 +61,7 @@ class EvidenceUse:
     margin:   utility, in units of quality, by which such an action must beat the one that is best
               on average; 0 to choose by the draws alone.
     doubt:    the same in standard deviations of the difference, where that is more.
+    trees:    listen, also then, to the trees beside the linear model.
     """
 
     effects: bool = True
@@ -69,6 +70,7 @@ class EvidenceUse:
     narrow: float = bounded(0.5, 0.01, 1)
     margin: float = bounded(0.01, 0, 1)
     doubt: float = bounded(0.5, 0, 10)
+    trees: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,19 @@ NEAR: Final = 2.5
 """Widths of its bounds that a head may be off their middle: a little extrapolation is no fault."""
 
 
+SURE: Final = 100
+"""Prompts of which every action is known, and outcomes that tell of an action's level today, from
+which the action is well known: few mislead, and what is then not served is not learned."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeadSpec:
-    """A kind of outcome. low, high: bounds of y."""
+    """A kind of outcome. low, high: bounds of y. trees: also once `SURE` prompts are known."""
 
     regression: RegressionSpec
     low: float
     high: float
+    trees: bool = True
 
 
 QUALITY: Final = HeadSpec(RegressionSpec(offset=0.75, noise=0.12), 0.0, 1.0)
@@ -63,7 +69,8 @@ class OutcomeHead:
     def expected(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
         """Return expected y, not put within its bounds; (k,)."""
         y = self._regressed(view, rows, advice)
-        return y + self._trees.shift(view, rows, y) if self._trees else y
+        trees = self._listened
+        return y + trees.shift(view, rows, y) if trees else y
 
     def mean(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
         """Return expected y within its bounds, (k,)."""
@@ -109,8 +116,8 @@ class OutcomeHead:
         )
         if self._advisor:
             self._advisor.learn(view, slot, y, weight, rng)
-        if self._trees:
-            self._trees.learn(view, slot, (y, expected), weight, rng)
+        if trees := self._listened:
+            trees.learn(view, slot, (y, expected), weight, rng)
         return y, expected
 
     def correct(
@@ -178,6 +185,13 @@ class OutcomeHead:
         """Return the joint covariance of the expected y, (k, k)."""
         application = view.application
         return self.regression.covariance(rows, view.x, advice, application, settled=settled)
+
+    @property
+    def _listened(self) -> QualityTrees | None:
+        """Return the trees, where they are listened to."""
+        if self._trees and (self._spec.trees or self.regression.prompts < SURE):
+            return self._trees
+        return None
 
     def _regressed(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
         return self.regression.mean(rows, view.x, advice, view.application)

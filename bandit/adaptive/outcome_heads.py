@@ -17,6 +17,7 @@ from bandit.adaptive.outcome_head import (
     LOG_COST,
     LOG_LATENCY,
     QUALITY,
+    SURE,
     HeadSpec,
     OutcomeHead,
     RatioHead,
@@ -33,9 +34,6 @@ from bandit.types import Action, Estimate, Outcome, Vector
 
 LATENCY_PRIOR_MS: Final = 1_000.0
 _JITTER: Final = 1e-12
-SURE: Final = 100
-"""Prompts of which every action is known, and outcomes that tell of an action's level today, from
-which the action is well known: few mislead, and what is then not served is not learned."""
 JOINT_HALF: Final = 20.0
 """Outcomes of an action by which its cost has half of `EvidenceUse.joint`."""
 MOST_RATIO: Final = math.exp(LOG_COST.high)
@@ -72,7 +70,8 @@ class OutcomeHeads:
         trees = QualityTrees(settings.shape, settings.trees) if settings.trees else None
         use = settings.evidence
         spec = replace(QUALITY.regression, effects=use.effects, sparing=use.sparing)
-        self.quality = self._head("quality", replace(QUALITY, regression=spec), trees)
+        quality = replace(QUALITY, regression=spec, trees=use.trees)
+        self.quality = self._head("quality", quality, trees)
         self.cost = RatioHead(self._head("cost", LOG_COST))
         self.latency = RatioHead(self._head("latency", LOG_LATENCY))
         self.failure = self._head("failure", FAILURE)

@@ -116,6 +116,11 @@ class AdaptivePolicy(SnapshotPolicy):
         (row,) = self._slots.rows([Action(action, 1.0)])
         return 0.0 if row < 0 else self._horizon.beyond_ms(int(row))
 
+    @property
+    def known_prompts(self) -> int:
+        """Count the prompts, of those remembered, of which every action is known."""
+        return self._heads.quality.regression.prompts
+
     def is_sound(self) -> bool:
         blank = self._viewer.blank()
         rows = np.arange(-1, len(self._slots))

@@ -17,6 +17,7 @@ from bandit.models.empirical_bayes import (
     own_variances,
 )
 from bandit.models.judged_prompts import JudgedPrompts, PromptShare
+from bandit.models.pending_outcomes import PendingOutcome, PendingOutcomes
 from bandit.models.posterior import Effects, Posterior, Prior, residual_squares
 from bandit.models.sufficient_statistics import ApplicationSums, SufficientStatistics
 from bandit.snapshots.parts import Arrays, shaped
@@ -47,10 +48,6 @@ ENOUGH_PROMPTS: Final = 30
 """Complete prompts from which their effects are worked out."""
 TUNE_PROMPTS: Final = 50
 PROMPT_ROUNDS: Final = 3
-_NOTHING: Final = -1.0
-"""The companion's amount where there is none; amounts are not negative."""
-_LABELS: Final = 3
-"""Slot, y and weight stand before the numbers of an observation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +82,7 @@ class HierarchicalRegression:
         self._stats = SufficientStatistics(size + 1)
         self._applications = ApplicationSums(size + 1)
         self._application_variance = 0.0
-        self._fresh: list[Vector] = []
-        self._fresh_applications: list[int] = []
-        self._fresh_beside: list[float] = []
-        self._fresh_parts: list[float] = []
+        self._pending = PendingOutcomes()
         self._counts: Vector = np.zeros(0)
         self._seen = 0
         self._variances, self._pooled = PriorVariances(), spec.noise
@@ -229,14 +223,12 @@ class HierarchicalRegression:
         """
         if len(x) >= self._stats.width:
             self._widen(len(x) + 1)
-        labels = np.array([slot, y - self._spec.offset, weight])
-        self._fresh.append(np.concatenate([labels, self._fitted(x), [v]]))
-        self._fresh_applications.append(application)
-        self._fresh_beside.append(_NOTHING if beside is None else beside)
-        self._fresh_parts.append(1.0 if share else self._part)
+        phi, part = np.append(self._fitted(x), v), 1.0 if share else self._part
+        one = PendingOutcome(slot, phi, y - self._spec.offset, weight, application, beside, part)
+        self._pending.add(one)
         self._counts[slot] += weight
         self._seen += 1
-        known = share is not None and self._completes(share, slot, application)
+        known = share is not None and self._completes(share, one)
         if known or self._seen in EARLY_TUNE or self._seen % TUNE_EVERY == 0:
             self._tune()
         elif self._is_due(slot):
@@ -320,23 +312,20 @@ class HierarchicalRegression:
     def arrays(self) -> Arrays:
         chosen = self._variances
         scalars = [self._seen, chosen.trust, chosen.shared, chosen.own, self._pooled]
-        fresh = np.array(self._fresh).reshape(-1, self._stats.width + _LABELS)
         kept = {"scalars": np.array(scalars), "noise": self._noise, "own": self._own}
-        kept |= {"fresh": fresh} | self._stats.arrays() | self._application_arrays()
+        kept |= self._pending.arrays(self._stats.width) | self._stats.arrays()
+        kept |= self._application_arrays()
         for part in self._of_prompts():
             kept |= part.arrays()
-        if self._of_prompts():
-            kept["fresh_beside"] = np.array(self._fresh_beside)
-            kept["fresh_parts"] = np.array(self._fresh_parts)
-        return kept
+        return kept | (self._pending.prompt_arrays() if self._of_prompts() else {})
 
     def _application_arrays(self) -> Arrays:
         """Return nothing where no application was ever known."""
-        if not self._applications and not any(self._fresh_applications):
+        if not self._applications and not self._pending.has_applications():
             return {}
         return {
             "application_variance": np.array([self._application_variance]),
-            "fresh_applications": np.array(self._fresh_applications, dtype=np.int32),
+            **self._pending.application_arrays(),
             **self._applications.arrays(),
         }
 
@@ -359,21 +348,11 @@ class HierarchicalRegression:
             raise ValueError("a variance is not positive")
         if self._application_variance < 0:
             raise ValueError("the variance of the applications is negative")
-        self._clear_fresh()
+        self._pending.taken()
         self._counts = self._stats.count.copy()
         self.refresh()
-        fresh = shaped(arrays["fresh"], (len(arrays["fresh"]), self._stats.width + _LABELS))
-        if len(fresh) and not 0 <= fresh[:, 0].min() <= fresh[:, 0].max() < slots:
-            raise ValueError("an observation of no action")
-        for row in fresh:
-            self._fresh.append(row.copy())
-            self._counts[int(row[0])] += row[2]
-        asked = arrays.get("fresh_applications", np.zeros(len(fresh), dtype=np.int32))
-        self._fresh_applications = shaped(asked, (len(fresh),)).tolist()
-        beside = arrays.get("fresh_beside", np.full(len(fresh), _NOTHING))
-        self._fresh_beside = shaped(beside, (len(fresh),)).tolist()
-        parts = arrays.get("fresh_parts", np.ones(len(fresh)))
-        self._fresh_parts = shaped(parts, (len(fresh),)).tolist()
+        for outcome in self._pending.restore(arrays, slots, self._stats.width):
+            self._counts[outcome.slot] += outcome.weight
 
     def _widen(self, width: int) -> None:
         self._fold()
@@ -413,18 +392,12 @@ class HierarchicalRegression:
 
     def _fold(self) -> None:
         """Take what was observed since into the statistics, in its order."""
-        extras = zip(self._fresh_applications, self._fresh_beside, self._fresh_parts, strict=True)
-        for row, (application, beside, part) in zip(self._fresh, extras, strict=True):
-            slot, phi, y, weight = int(row[0]), row[_LABELS:], float(row[1]), float(row[2])
-            self._stats.add(slot, phi, y, weight, part)
-            self._applications.add(slot, application, phi, y, weight * part)
-            if self._companion and beside != _NOTHING:
-                self._companion.add(slot, phi, beside, weight * part)
-        self._clear_fresh()
-
-    def _clear_fresh(self) -> None:
-        self._fresh, self._fresh_applications = [], []
-        self._fresh_beside, self._fresh_parts = [], []
+        for one in self._pending.taken():
+            weight = one.weight * one.part
+            self._stats.add(one.slot, one.phi, one.y, one.weight, one.part)
+            self._applications.add(one.slot, one.application, one.phi, one.y, weight)
+            if self._companion and one.beside is not None:
+                self._companion.add(one.slot, one.phi, one.beside, weight)
 
     @property
     def _part(self) -> float:
@@ -446,13 +419,13 @@ class HierarchicalRegression:
             return self._posterior
         return Posterior(self._stats, self._prior())
 
-    def _completes(self, share: PromptShare, slot: int, application: int) -> bool:
-        """Remember the newest outcome as one of a prompt; return whether it is time to tune."""
+    def _completes(self, share: PromptShare, one: PendingOutcome) -> bool:
+        """Remember an outcome as one of a prompt; return whether it is time to tune."""
         if self._prompts is None:
             self._prompts = JudgedPrompts(self._stats.width - 1, self.slots)
-        row, self._at_usual = self._fresh[-1], None
-        told = float(row[1]), float(row[2])
-        if not self._prompts.add(share, slot, row[_LABELS:], told, application):
+        self._at_usual = None
+        told = one.y, one.weight
+        if not self._prompts.add(share, one.slot, one.phi, told, one.application):
             return False
         complete = self._prompts.complete
         return complete == ENOUGH_PROMPTS or complete % TUNE_PROMPTS == 0

@@ -10,11 +10,13 @@ import pytest
 from streams import QUALITY_ONLY, SETTINGS, VERSION, actions, context, outcome
 
 from bandit import Action, Outcome, Policy, PolicySettings, Weights, load_policy, make_policy
+from bandit.adaptive.policy import AdaptivePolicy
 from bandit.errors import BadOutcome
 from bandit.settings import EvidenceUse
+from bandit.snapshots.codec import unpack
 
 LINEAR = replace(SETTINGS, vw=frozenset(), trees=0)
-NO_USE = EvidenceUse(effects=False, joint=0.0, narrow=1.0, margin=0.0)
+NO_USE = EvidenceUse(effects=False, joint=0.0, narrow=1.0, margin=0.0, trees=True)
 Quality = Callable[[str, int], float]
 
 
@@ -28,8 +30,10 @@ def apart(action: str, kind: int) -> float:
     return {"a0": 0.9 if kind % 2 else 0.3, "a1": 0.3 if kind % 2 else 0.9, "a2": 0.5}[action]
 
 
-def fresh(settings: PolicySettings = LINEAR, seed: int = 1) -> Policy:
-    return make_policy("adaptive", settings, VERSION, np.random.default_rng(seed))
+def fresh(settings: PolicySettings = LINEAR, seed: int = 1) -> AdaptivePolicy:
+    made = make_policy("adaptive", settings, VERSION, np.random.default_rng(seed))
+    assert isinstance(made, AdaptivePolicy)
+    return made
 
 
 def prompt(
@@ -74,6 +78,7 @@ def test_too_few_known_prompts_make_no_difference_to_choices() -> None:
     known, plain = fresh(), fresh()
     taught(known, 29, apart)
     taught(plain, 29, apart, known=False)
+    assert (known.known_prompts, plain.known_prompts) == (29, 0)
     assert shares(known).tobytes() == shares(plain).tobytes()
 
 
@@ -88,6 +93,19 @@ def test_each_part_may_be_left_out(part: str) -> None:
             policy.learn([replace(o, cost_usd=0.001 * dear) for o in told])
         found.append(shares(policy, weights=weights))
     assert abs(found[0] - found[1]).max() > 0.01
+
+
+@pytest.mark.parametrize("trees", [True, False])
+def test_trees_are_listened_to_where_they_are_wanted(*, trees: bool) -> None:
+    settings = replace(SETTINGS, vw=frozenset(), trees=10)
+    saved = []
+    for use in (EvidenceUse(trees=trees), EvidenceUse(trees=not trees)):
+        policy = fresh(replace(settings, evidence=use))
+        taught(policy, 200, apart)
+        saved.append(shares(policy))
+        added = unpack(policy.save()).arrays["quality.trees.added"]
+        assert added == (600 if use.trees else 299)
+    assert saved[0].tobytes() != saved[1].tobytes()
 
 
 def test_small_differences_do_not_lead_away_from_the_best_action() -> None:
@@ -132,12 +150,12 @@ def test_a_policy_saved_in_the_middle_goes_on_bit_for_bit(cut: int) -> None:
     for outcomes in told[:cut]:
         half.learn(outcomes)
     half.learn(told[cut][:1])
-    half = load_policy(half.save(), LINEAR, VERSION)
-    half.learn(told[cut][1:])
+    restored = load_policy(half.save(), LINEAR, VERSION)
+    restored.learn(told[cut][1:])
     for outcomes in told[cut + 1 :]:
-        half.learn(outcomes)
-    assert half.save() == whole.save()
-    assert shares(half).tobytes() == shares(whole).tobytes()
+        restored.learn(outcomes)
+    assert restored.save() == whole.save()
+    assert shares(restored).tobytes() == shares(whole).tobytes()
 
 
 def test_a_dear_request_is_not_sent_to_the_usual_best() -> None:
@@ -195,7 +213,7 @@ def test_what_was_learned_of_known_prompts_can_be_limited_and_corrected() -> Non
     wrong = prompt(151, apart, 0, actions(3))
     policy.learn(wrong)
     policy.learn([replace(wrong[0], quality=0.5, replaces=wrong[0].quality, prompt=0, of=0)])
-    policy.limit(60.0)  # type: ignore[attr-defined]
+    policy.limit(60.0)
     assert (shares(policy).argmax(axis=1) == before).mean() > 0.8
     again = load_policy(policy.save(), LINEAR, VERSION)
     assert shares(again).shape == (60, 3)
@@ -206,3 +224,41 @@ def test_an_outcome_of_no_possible_prompt_is_refused(number: int, of: int) -> No
     told = prompt(1, alike, 0, actions(3))
     with pytest.raises(BadOutcome):
         fresh().learn([replace(told[0], prompt=number, of=of)])
+
+
+def test_known_prompts_may_come_in_the_middle_of_traffic() -> None:
+    """Costs before them are taken for each action's usual ones; later ones may not be told."""
+    policy, rng, weights = fresh(), np.random.default_rng(10), Weights(1.0, 1.0, 0.0, 0.0)
+    for step in range(900):
+        if step % 5 == 4 and step > 300:
+            policy.learn(prompt(step, apart, 10, actions(3)))
+        kind = int(rng.integers(4))
+        seen = context(rng, kind)
+        decision = policy.decide(seen, actions(3), weights)
+        chosen = next(a for a in actions(3) if a.name == decision.action)
+        told = outcome(chosen, seen, float(rng.random() < apart(chosen.name, kind)))
+        policy.learn([replace(told, quality=None)])
+        policy.learn([replace(told, cost_usd=None, latency_ms=None, failed=None)])
+    assert policy.known_prompts == 120
+    asked = policy.decide(context(rng, 0), actions(3), weights)
+    for action in actions(3):
+        expected = 1.5 * action.prior_cost_usd
+        assert asked.estimates[action.name].cost_usd == pytest.approx(expected, rel=0.1)
+    assert load_policy(policy.save(), LINEAR, VERSION).save() == policy.save()
+    for kind in range(4):
+        assert shares(policy, kind, weights).mean(axis=0)[(kind + 1) % 2] > 0.8
+
+
+def test_a_price_that_changed_is_learned_beside_known_prompts() -> None:
+    policy, rng = fresh(), np.random.default_rng(11)
+    taught(policy, 300, alike)
+    weights, found = Weights(1.0, 1.0, 0.0, 0.0), []
+    for _ in range(150):
+        seen = context(rng)
+        decision = policy.decide(seen, actions(3), weights)
+        action = actions(3)[0]
+        told = outcome(action, seen, float(rng.random() < alike("a0", 0)))
+        policy.learn([replace(told, cost_usd=6.0 * action.prior_cost_usd)])
+        found.append(decision.estimates["a0"].cost_usd / action.prior_cost_usd)
+    assert found[0] == pytest.approx(1.5, rel=0.1)
+    assert found[-1] == pytest.approx(6.0, rel=0.2)
