@@ -66,7 +66,8 @@ class RequestState:
     be chosen; else "".
     said: what it is about, see `said_in`. embedding: of the last user message. said_embedding: of
     all that is said, by which a plan was chosen.
-    evidence_share: with which the other arms are asked as well; evidence_usd: what that is worth.
+    evidence_share: with which the other arms are asked as well; evidence_usd: what that is worth;
+    evidence_arms: which, that of the answer among them.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
     """
 
@@ -102,6 +103,7 @@ class RequestState:
     locked_to: str = ""
     evidence_share: float = 0.0
     evidence_usd: float = 0.0
+    evidence_arms: tuple[str, ...] = ()
 
     @property
     def began_ms(self) -> int:

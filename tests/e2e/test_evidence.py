@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from demo.world import Reply
-from router.domain.events import EvidenceBought
+from router.domain.events import EvidenceBought, number_of
 from router.domain.tenants import TenantLimits
 from router.learning.evidence import EvidenceLedger
 from router.learning.learner_state import split
@@ -247,8 +247,11 @@ class TestLearning:
         stored = await router.storage.snapshots.load()
         assert stored is not None
         ledger = EvidenceLedger(split(stored.payload).evidence)
-        events = await bought(router)
-        assert ledger.bought == len([e for e in events if e.at_ms])
+        read = await router.storage.events.read("0", 1_000, 0)
+        past = [e for at, e in read if number_of(at) <= number_of(stored.position)]
+        events = [e for e in past if isinstance(e, EvidenceBought)]
+        assert event in events
+        assert ledger.bought == len(events)
         assert ledger.prompts == sum(e.is_full for e in events)
         assert ledger.spent_usd == pytest.approx(sum(e.cost_usd for e in events))
         assert done.receipt.decision_id == event.decision_id

@@ -8,6 +8,7 @@ down what it has paid for.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
@@ -33,7 +34,7 @@ from router.serving.decider import Decider
 from router.serving.evidence.purchase import Purchase, terms_of, together
 from router.serving.evidence.scorers import AnswerScorer
 from router.serving.evidence.settings import EvidenceSettings
-from router.serving.evidence.worth import Asking, share_of, utility_usd, worth_usd
+from router.serving.evidence.worth import Asking, contenders, share_of, utility_usd, worth_usd
 from router.serving.request_state import RequestState
 
 BUDGET_TENANT: Final = "#evidence"
@@ -111,6 +112,9 @@ class EvidenceBuyer:
         """Set the probability with which evidence is bought of a request, before it is answered."""
         wish = self._refusal(state)
         if wish is None and state.choice is not None:
+            state.evidence_arms = self._contenders(state, state.choice)
+            wish = Wish.BUYS if len(state.evidence_arms) > 1 else Wish.NO_OTHERS
+        if wish is Wish.BUYS and state.choice is not None:
             asking = self._asking(state, state.choice)
             worth = worth_usd(asking)
             state.evidence_share = share_of(asking, self._settings.share, worth)
@@ -131,7 +135,7 @@ class EvidenceBuyer:
             return False
         if not is_drawn(state.id, state.evidence_share):
             return False
-        arms = [arm for arm in self._arms(state) if arm != run.arm]
+        arms = [arm for arm in state.evidence_arms if arm != run.arm]
         others = {arm: self._run(state, arm) for arm in arms}
         purchase = Purchase(state, run.arm, others, audit_share(), state.evidence_usd)
         self._background.start(self._buy(purchase))
@@ -165,7 +169,7 @@ class EvidenceBuyer:
         return all(state.is_plan_healthy(self._catalog, plan) for plan in plans)
 
     def _asking(self, state: RequestState, choice: Choice) -> Asking:
-        ledger, weights, arms = self._decider.evidence, self._decider.weights, self._arms(state)
+        ledger, weights, arms = self._decider.evidence, self._decider.weights, state.evidence_arms
         utilities = sorted((known[3] for known in choice.expected), reverse=True)[:2]
         return Asking(
             known=min(
@@ -181,7 +185,24 @@ class EvidenceBuyer:
             price_usd=self._price_usd(state, arms),
         )
 
-    def _price_usd(self, state: RequestState, arms: list[str]) -> float:
+    def _contenders(self, state: RequestState, choice: Choice) -> tuple[str, ...]:
+        """Returns the arms that might be the best, and the one that is to answer first."""
+        costs = {arm: self._cost_usd(state, choice, arm) for arm in self._arms(state)}
+        best = max((known[3] for known in choice.expected), default=-math.inf)
+        found = set(contenders(costs, best, self._decider.weights, self._units))
+        plan = self._catalog.plans.get(choice.plan)
+        found.add(plan.rungs[0] if plan else choice.plan)
+        return tuple(arm for arm in costs if arm in found)
+
+    def _cost_usd(self, state: RequestState, choice: Choice, arm: str) -> float:
+        """Returns the expected cost of an arm alone, else its price."""
+        plans, expected = self._catalog.plans, {known[0]: known[2] for known in choice.expected}
+        alone = (p.name for p in plans.values() if p.rungs == (arm,) and p.name in expected)
+        name = next(alone, "")
+        price = state.prices.total_usd(arm) if state.prices else None
+        return expected[name] if name else price or 0.0
+
+    def _price_usd(self, state: RequestState, arms: tuple[str, ...]) -> float:
         """Returns what it costs, about: all arms but one, and scoring."""
         prices = state.prices
         known = [prices.total_usd(arm) or 0.0 for arm in arms] if prices else [0.0]

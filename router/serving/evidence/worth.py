@@ -8,6 +8,7 @@ much, so the best mean over further ones counts (Frazier and Powell 2010).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,8 @@ LEAST_AHEAD: Final = 2_000.0
 """Requests that are expected to come, however few have come."""
 CLEARLY: Final = 2.0
 """Times its price that a prompt is worth to be bought as often as may be."""
+SLACK: Final = 0.02
+"""Utility by which the best may be overrated."""
 FREE: Final = 1e-6
 """Weight of cost that stands for none."""
 LEAST_SHARE: Final = 0.005
@@ -33,7 +36,8 @@ LEAST_SHARE: Final = 0.005
 class Asking:
     """A request of which evidence might be bought.
 
-    known: prompts of the arm that least is known of, as it is today. prompts, near: known in all,
+    known: prompts of the arm that least is known of, as it is today, of those that would be asked
+    or had answered. prompts, near: known in all,
     and of prompts like it. spread: variance of the difference in quality of two arms. gap: expected
     utility by which the best plan is ahead. quality_weight: of utility. ahead: requests to come.
     utility_usd: what a unit of utility is worth. price_usd: of asking and scoring.
@@ -53,6 +57,22 @@ class Asking:
 def utility_usd(weights: Weights, units: Units) -> float:
     """Returns what a unit of utility is worth, by what cost weighs; without a weight anything."""
     return units.cost_usd / max(weights.cost, FREE)
+
+
+def contenders(
+    costs_usd: Mapping[str, float], best: float, weights: Weights, units: Units
+) -> list[str]:
+    """Returns the arms that might be the best of a request if their answers were perfect.
+
+    costs_usd: expected, by arm. best: the greatest expected utility. What no quality could make up
+    for need not be asked.
+
+    >>> contenders({"a": 0.001, "b": 0.02}, 0.9, Weights(cost=0.3), Units(0.02))
+    ['a']
+    """
+    scale = weights.cost / units.cost_usd
+    uppers = {arm: weights.quality - scale * usd for arm, usd in costs_usd.items()}
+    return [arm for arm, upper in uppers.items() if upper >= best - SLACK]
 
 
 def worth_usd(asking: Asking) -> float:
