@@ -194,6 +194,21 @@ class EvidenceLedger:
         self._at_ms = max(self._at_ms, at_ms)
 
 
+def renamed_ledger(saved: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Returns a ledger's state under the names in use. Raises KeyError, TypeError, ValueError."""
+
+    def named(rows: list[list[Any]], place: int = 0) -> list[list[Any]]:
+        return [[*r[:place], names.get(r[place], r[place]), *r[place + 1 :]] for r in rows]
+
+    judge = saved["rectifier"]
+    return saved | {
+        "known": named(saved["known"]),
+        "terms": named(saved["terms"]),
+        "scores": named(saved["scores"], 1),
+        "rectifier": judge | {"arms": named(judge["arms"])},
+    }
+
+
 def _differ(before: list[str], told: list[str]) -> bool:
     """Returns whether terms or the answering model are others; what was not told differs not."""
     return any(one and other and one != other for one, other in zip(before, told, strict=True))

@@ -35,7 +35,7 @@ from router.domain.records import (
     WeightSet,
     new_decision_id,
 )
-from router.learning.evidence import EvidenceLedger
+from router.learning.evidence import EvidenceLedger, renamed_ledger
 from router.learning.gate_examples import examples_of, risk_labels_of
 from router.learning.learner_state import LearnerState
 from router.learning.rectifier import Rectifier
@@ -337,3 +337,17 @@ def test_half_of_the_decisions_are_drawn_at_a_half() -> None:
     shared = [FeedbackGiven(n, 1.0, session_share=0.5).is_measured for n in names]
     both = sum(is_drawn(n, 0.5) and one for n, one in zip(names, shared, strict=True))
     assert both == pytest.approx(1_000, abs=120)
+
+
+def test_a_ledger_goes_on_under_the_names_in_use() -> None:
+    ledger = EvidenceLedger()
+    for event, of in mixed(9):
+        ledger.observe(event, of)
+    asked = record(10)
+    ledger.observe(bought(asked, 0.5, 0.9), asked)
+    kept = EvidenceLedger(renamed_ledger(ledger.state(), {"cheap": "small"}))
+    assert (kept.known("small", "one"), kept.known("cheap", "one")) == (10, 0)
+    assert kept.rectifier.shift("small") == ledger.rectifier.shift("cheap") != 0
+    gold = kept.rectifier.gold
+    kept.observe(FeedbackGiven(asked.id, 1.0), asked)
+    assert kept.rectifier.gold == gold + 1
