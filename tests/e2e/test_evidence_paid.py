@@ -15,13 +15,17 @@ from pathlib import Path
 import grpc
 import pytest
 from adaptive_router.v1 import router_pb2, router_pb2_grpc
+from click.testing import CliRunner
 
 from demo.stack import free_port
 from demo.upstream import INSTANT, Upstream, served
 from demo.world import Profile, Reply
 from router.adapters.storage import Storage
+from router.app.administration import PolicyAdministration
+from router.app.learner import running_learner
 from router.app.process import opened_storage
 from router.app.server import running_router
+from router.cli import main
 from router.config import Config, parse_config
 from router.domain.events import EvidenceBought
 from router.domain.tenants import Reservation
@@ -279,3 +283,36 @@ async def test_a_loud_tenant_does_not_take_every_place(town: Town) -> None:
     assert town.calls("judge") <= 2 * 4
     async with town.opened() as storage:
         assert len(await town.bought(storage)) <= 4
+
+
+async def test_operators_see_what_there_is_and_why_more_is_bought(town: Town) -> None:
+    (town.folder / "router.yaml").write_text(town.config())
+    async with (
+        town.opened() as storage,
+        running_router(town.parsed(), {}) as running,
+        running_learner(town.parsed(), {}),
+    ):
+        for number in range(1, 4):
+            await asked(running.port, f"Tell me about number {number}.")
+        policies = PolicyAdministration(town.parsed(), storage)
+
+        async def are_three() -> bool:
+            known = (await policies.policies()).evidence
+            return known is not None and known.prompts == 3
+
+        await until(are_three)
+        found = (await policies.policies()).evidence
+        assert found is not None
+        events = await town.bought(storage)
+        assert found.spent_usd == pytest.approx(sum(event.cost_usd for event in events))
+        assert found.worth_usd == pytest.approx(sum(event.value_usd for event in events))
+        assert found.worth_usd > found.spent_usd > 0
+        assert "most, at first and after a change" in found.outlook
+        words = ["policy", "list", "--config", str(town.folder / "router.yaml")]
+        shown = await asyncio.to_thread(CliRunner().invoke, main, words)
+        poor = parse_config(town.config().replace("per_day: 5.0", "per_day: 0.001"), "t.yaml", {})
+        spent = (await PolicyAdministration(poor, storage).policies()).evidence
+    assert shown.exit_code == 0, shown.output
+    assert "evidence: 3 prompts known for every arm" in shown.output
+    assert spent is not None
+    assert "the day's budget is used" in spent.outlook
