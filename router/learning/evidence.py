@@ -104,8 +104,9 @@ class EvidenceLedger:
         if terms not in ("", *self._terms.get(arm, [""])[:1]):
             return 0.0
         count = self._known.get(arm, 0.0)
-        since = sum(at > changed_ms for at in self._times)
-        return count if since == len(self._times) else min(count, float(since))
+        if not changed_ms or self._times[:1] > [changed_ms]:
+            return count
+        return min(count, float(sum(at > changed_ms for at in self._times)))
 
     def near(self, memberships: tuple[float, ...]) -> float:
         """Returns how many prompts are known of the clusters of one that asks."""

@@ -206,7 +206,7 @@ class EvidenceBuyer:
         """Returns what it costs, about: all arms but one, and scoring."""
         prices = state.prices
         known = [prices.total_usd(arm) or 0.0 for arm in arms] if prices else [0.0]
-        answers = self._scorer.price_usd(state.request.chat, len(arms))
+        answers = self._scorer.price_usd(state.needs.input_tokens, len(arms))
         return sum(known) - min(known) + answers
 
     def _run(self, state: RequestState, arm: str) -> PlanRun:

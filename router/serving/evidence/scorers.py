@@ -14,12 +14,16 @@ from router.domain.events import EvidenceSource
 from router.gates.agreement import agreement
 from router.gates.closed_answers import AnswerKind, ClosedAnswer, asked_kind, closed_answer
 from router.gates.gate_session import GuardedVerifier
-from router.gates.judge_prompt import judge_chat, read_score
+from router.gates.judge_prompt import MOST_BYTES, judge_chat, read_score
 from router.serving.attempts import PlanRun
 from router.serving.evidence.purchase import together
 
 JUDGED_TOKENS: Final = 150
 """What a judge writes, about."""
+ANSWER_TOKENS: Final = 600
+"""An answer and the judge's task, about."""
+MOST_READ_TOKENS: Final = MOST_BYTES // 3
+MOST_JUDGED_CHARACTERS: Final = 4 * MOST_BYTES
 VERIFIED_MS: Final = 60_000.0
 """No longer than the verifier's own limit."""
 MOST_RIGHT: Final = 2
@@ -45,8 +49,8 @@ class AnswerScorer(Protocol):
         """Returns whether an answer, by itself, can be."""
         ...
 
-    def price_usd(self, chat: ChatRequest, answers: int) -> float:
-        """Returns what scoring them costs, about."""
+    def price_usd(self, input_tokens: int, answers: int) -> float:
+        """Returns what scoring them costs, about. input_tokens: of the request."""
         ...
 
     def most_usd(self, chat: ChatRequest, answers: int) -> float:
@@ -72,13 +76,14 @@ class GradingArm:
     source: EvidenceSource = EvidenceSource.JUDGE
 
     def fits(self, chat: ChatRequest) -> bool:
-        return _is_text(chat)
+        """Returns False for a conversation of which the judge would see the ends alone."""
+        return _is_text(chat) and chat.characters <= MOST_JUDGED_CHARACTERS
 
     def takes(self, chat: ChatRequest, answer: Answer) -> bool:
-        return _is_text(chat) and bool(answer.text)
+        return self.fits(chat) and bool(answer.text)
 
-    def price_usd(self, chat: ChatRequest, answers: int) -> float:
-        read = Requirements.of(judge_chat(chat, "")).input_tokens + JUDGED_TOKENS
+    def price_usd(self, input_tokens: int, answers: int) -> float:
+        read = min(input_tokens, MOST_READ_TOKENS) + ANSWER_TOKENS
         price = self._judge.deployments[0].price
         return answers * price.cost_usd(Usage(read, JUDGED_TOKENS))
 
@@ -118,10 +123,11 @@ class AskedVerifier:
     def takes(self, chat: ChatRequest, answer: Answer) -> bool:  # noqa: ARG002 - as above
         return True
 
-    def price_usd(self, chat: ChatRequest, answers: int) -> float:  # noqa: ARG002 - as above
+    def price_usd(self, input_tokens: int, answers: int) -> float:  # noqa: ARG002 - as above
         return 0.0
 
-    most_usd = price_usd
+    def most_usd(self, chat: ChatRequest, answers: int) -> float:  # noqa: ARG002 - as above
+        return 0.0
 
     async def scores(
         self,
@@ -150,10 +156,11 @@ class ClosedMajority:
     def takes(self, chat: ChatRequest, answer: Answer) -> bool:
         return _is_text(chat) and closed_answer(answer.text, _asked(chat)) is not None
 
-    def price_usd(self, chat: ChatRequest, answers: int) -> float:  # noqa: ARG002 - nobody is asked
+    def price_usd(self, input_tokens: int, answers: int) -> float:  # noqa: ARG002 - nobody is asked
         return 0.0
 
-    most_usd = price_usd
+    def most_usd(self, chat: ChatRequest, answers: int) -> float:  # noqa: ARG002 - as above
+        return 0.0
 
     async def scores(
         self,
