@@ -12,7 +12,7 @@ from router.domain.catalog import Plan
 from router.domain.events import ArmAnswer, EvidenceBought, EvidenceSource, is_drawn
 from router.domain.records import Choice, DecisionRecord
 from router.learning.evidence import EvidenceLedger
-from router.serving.evidence.worth import Asking, contenders, share_of, utility_usd, worth_usd
+from router.serving.evidence.worth import Asking, Offer, contenders, gap_of, offer_of, utility_usd
 
 
 @dataclass(slots=True)
@@ -35,49 +35,42 @@ class ReplayBuyer:
         choice = record.choice
         if choice is None:
             return None
-        arms = self._contenders(choice, record.arm)
-        if len(arms) == 1:
+        offer = self._offer(choice, record.arm)
+        if not is_drawn(f"{self.seed}/{record.id}", offer.share):
             return None
-        asking = self._asking(choice, arms)
-        worth = worth_usd(asking)
-        share = share_of(asking, 1.0, worth)
-        if not is_drawn(f"{self.seed}/{record.id}", share):
-            return None
-        event = self._event(record, row, arms, (share, worth))
+        event = self._event(record, row, offer)
         self.ledger.observe(event, record)
         return event.cost_usd, event
 
-    def _contenders(self, choice: Choice, served: str) -> list[str]:
+    def _offer(self, choice: Choice, served: str) -> Offer:
         costs = {name: usd for name, _, usd, _ in choice.expected}
-        best = max((known[3] for known in choice.expected), default=-math.inf)
-        found = {served, *contenders(costs, best, self.weights, self.units)}
-        return [arm for arm in self.data.arms if arm in found]
+        utilities = {known[0]: known[3] for known in choice.expected}
+        best = max(utilities.values(), default=-math.inf)
+        asked = contenders(costs, best, self.weights, self.units)
+        gaps = {arm: gap_of(arm, utilities) for arm in asked if arm != served}
+        askings = {arm: self._asking(arm, choice, gap, costs[arm]) for arm, gap in gaps.items()}
+        return offer_of(askings, 1.0)
 
-    def _asking(self, choice: Choice, arms: list[str]) -> Asking:
+    def _asking(self, arm: str, choice: Choice, gap: float, price_usd: float) -> Asking:
         ledger = self.ledger
-        utilities = sorted((known[3] for known in choice.expected), reverse=True)[:2]
-        costs = {name: usd for name, _, usd, _ in choice.expected}
-        prices = [costs.get(arm, self.plans[arm].prior_cost_usd) for arm in arms]
         return Asking(
-            known=min(ledger.known(arm, "") for arm in arms),
+            known=ledger.known(arm, ""),
             prompts=ledger.prompts,
             near=ledger.near(choice.context.membership),
             spread=ledger.spread,
-            gap=utilities[0] - utilities[-1] if utilities else 0.0,
+            gap=gap,
             quality_weight=self.weights.quality,
             ahead=self.ahead,
             utility_usd=utility_usd(self.weights, self.units),
-            price_usd=sum(prices) - min(prices),
+            price_usd=price_usd,
         )
 
-    def _event(
-        self, record: DecisionRecord, row: int, arms: list[str], drawn: tuple[float, float]
-    ) -> EvidenceBought:
-        """Returns the event. drawn: the probability, and the worth."""
+    def _event(self, record: DecisionRecord, row: int, offer: Offer) -> EvidenceBought:
+        arms = (record.arm, *offer.arms)
         answers = tuple(self._answer(arm, row, served=arm == record.arm) for arm in arms)
         paid = sum(a.cost_usd or 0.0 for a in answers if not a.served)
-        source, (share, worth) = EvidenceSource.VERIFIER, drawn
-        return EvidenceBought(record.id, source, share, answers, paid, value_usd=worth)
+        source, worth = EvidenceSource.VERIFIER, offer.worth_usd
+        return EvidenceBought(record.id, source, offer.share, answers, paid, value_usd=worth)
 
     def _answer(self, arm: str, row: int, *, served: bool) -> ArmAnswer:
         column, data = self.data.arms.index(arm), self.data

@@ -67,7 +67,7 @@ class RequestState:
     said: what it is about, see `said_in`. embedding: of the last user message. said_embedding: of
     all that is said, by which a plan was chosen.
     evidence_share: with which the other arms are asked as well; evidence_usd: what that is worth;
-    evidence_arms: which, that of the answer among them.
+    evidence_arms: which.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
     """
 

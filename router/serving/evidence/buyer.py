@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
 from bandit.types import Units
 from router.domain import MS_PER_S
-from router.domain.catalog import Catalog
+from router.domain.catalog import Catalog, Plan
 from router.domain.eligibility import most_cost_usd
 from router.domain.errors import Overloaded, QuotaExceeded, RouterError, StorageUnavailable
 from router.domain.events import is_drawn
@@ -34,7 +34,14 @@ from router.serving.decider import Decider
 from router.serving.evidence.purchase import Purchase, terms_of, together
 from router.serving.evidence.scorers import AnswerScorer
 from router.serving.evidence.settings import EvidenceSettings
-from router.serving.evidence.worth import Asking, contenders, share_of, utility_usd, worth_usd
+from router.serving.evidence.worth import (
+    Asking,
+    Offer,
+    contenders,
+    gap_of,
+    offer_of,
+    utility_usd,
+)
 from router.serving.request_state import RequestState
 
 BUDGET_TENANT: Final = "#evidence"
@@ -112,14 +119,10 @@ class EvidenceBuyer:
         """Set the probability with which evidence is bought of a request, before it is answered."""
         wish = self._refusal(state)
         if wish is None and state.choice is not None:
-            state.evidence_arms = self._contenders(state, state.choice)
-            wish = Wish.BUYS if len(state.evidence_arms) > 1 else Wish.NO_OTHERS
-        if wish is Wish.BUYS and state.choice is not None:
-            asking = self._asking(state, state.choice)
-            worth = worth_usd(asking)
-            state.evidence_share = share_of(asking, self._settings.share, worth)
-            state.evidence_usd = worth
-            wish = Wish.BUYS if state.evidence_share else Wish.NOT_WORTH
+            offer = self._offer(state, state.choice)
+            state.evidence_arms, state.evidence_share = offer.arms, offer.share
+            state.evidence_usd = offer.worth_usd
+            wish = Wish.BUYS if offer.share else Wish.NOT_WORTH
         self._observer.evidence_wish(wish or Wish.UNFIT, state.evidence_share)
 
     def maybe_buy(self, state: RequestState, audit_share: Callable[[], float]) -> bool:
@@ -130,12 +133,12 @@ class EvidenceBuyer:
         run = state.run
         if not state.evidence_share or run is None or run.answer is None:
             return False
-        if not self._scorer.takes(state.request.chat, run.answer):
+        arms = [arm for arm in state.evidence_arms if arm != run.arm]
+        if not arms or not self._scorer.takes(state.request.chat, run.answer):
             state.evidence_share = 0.0  # nobody had scored it, drawn or not
             return False
         if not is_drawn(state.id, state.evidence_share):
             return False
-        arms = [arm for arm in state.evidence_arms if arm != run.arm]
         others = {arm: self._run(state, arm) for arm in arms}
         purchase = Purchase(state, run.arm, others, audit_share(), state.evidence_usd)
         self._background.start(self._buy(purchase))
@@ -168,46 +171,41 @@ class EvidenceBuyer:
         plans = state.shadow_plans or state.plans
         return all(state.is_plan_healthy(self._catalog, plan) for plan in plans)
 
-    def _asking(self, state: RequestState, choice: Choice) -> Asking:
-        ledger, weights, arms = self._decider.evidence, self._decider.weights, state.evidence_arms
-        utilities = sorted((known[3] for known in choice.expected), reverse=True)[:2]
+    def _offer(self, state: RequestState, choice: Choice) -> Offer:
+        plans, weights = self._catalog.plans, self._decider.weights
+        expected = {known[0]: known for known in choice.expected}
+        alone = {p.rungs[0]: expected[p.name] for p in plans.values() if _is_alone(p, expected)}
+        prices = {arm: self._price_usd(state, arm) for arm in self._arms(state)}
+        costs = {arm: alone[arm][2] if arm in alone else usd for arm, usd in prices.items()}
+        best = max((known[3] for known in choice.expected), default=-math.inf)
+        asked = contenders(costs, best, weights, self._units)
+        first = plans[choice.plan].rungs[0] if choice.plan in plans else choice.plan
+        utilities = {arm: known[3] for arm, known in alone.items()}
+        scoring_usd = self._scorer.price_usd(state.needs.input_tokens, 1)
+        askings = {
+            arm: self._asking(arm, choice, gap_of(arm, utilities), costs[arm] + scoring_usd)
+            for arm in asked
+            if arm != first
+        }
+        return offer_of(askings, self._settings.share)
+
+    def _asking(self, arm: str, choice: Choice, gap: float, price_usd: float) -> Asking:
+        ledger, weights = self._decider.evidence, self._decider.weights
         return Asking(
-            known=min(
-                ledger.known(arm, self._terms[arm], self._decider.changed_ms(arm)) for arm in arms
-            ),
+            known=ledger.known(arm, self._terms[arm], self._decider.changed_ms(arm)),
             prompts=ledger.prompts,
             near=ledger.near(choice.context.membership),
             spread=ledger.spread,
-            gap=utilities[0] - utilities[-1] if utilities else 0.0,
+            gap=gap,
             quality_weight=weights.quality,
             ahead=ledger.requests_per_day * self._settings.horizon_days,
             utility_usd=utility_usd(weights, self._units),
-            price_usd=self._price_usd(state, arms),
+            price_usd=price_usd,
         )
 
-    def _contenders(self, state: RequestState, choice: Choice) -> tuple[str, ...]:
-        """Returns the arms that might be the best, and the one that is to answer first."""
-        costs = {arm: self._cost_usd(state, choice, arm) for arm in self._arms(state)}
-        best = max((known[3] for known in choice.expected), default=-math.inf)
-        found = set(contenders(costs, best, self._decider.weights, self._units))
-        plan = self._catalog.plans.get(choice.plan)
-        found.add(plan.rungs[0] if plan else choice.plan)
-        return tuple(arm for arm in costs if arm in found)
-
-    def _cost_usd(self, state: RequestState, choice: Choice, arm: str) -> float:
-        """Returns the expected cost of an arm alone, else its price."""
-        plans, expected = self._catalog.plans, {known[0]: known[2] for known in choice.expected}
-        alone = (p.name for p in plans.values() if p.rungs == (arm,) and p.name in expected)
-        name = next(alone, "")
-        price = state.prices.total_usd(arm) if state.prices else None
-        return expected[name] if name else price or 0.0
-
-    def _price_usd(self, state: RequestState, arms: tuple[str, ...]) -> float:
-        """Returns what it costs, about: all arms but one, and scoring."""
-        prices = state.prices
-        known = [prices.total_usd(arm) or 0.0 for arm in arms] if prices else [0.0]
-        answers = self._scorer.price_usd(state.needs.input_tokens, len(arms))
-        return sum(known) - min(known) + answers
+    def _price_usd(self, state: RequestState, arm: str) -> float:
+        price_usd = state.prices.total_usd(arm) if state.prices else None
+        return self._catalog.arms[arm].prior_cost_usd if price_usd is None else price_usd
 
     def _run(self, state: RequestState, arm: str) -> PlanRun:
         """No deadline but the deployments' own: what ends the purchase cancels it."""
@@ -302,6 +300,10 @@ class EvidenceBuyer:
 
     def _pause(self, why: Wish, wait_s: float) -> None:
         self._off, self._off_until_s = why, self._clock() + wait_s
+
+
+def _is_alone(plan: Plan, expected: Mapping[str, object]) -> bool:
+    return len(plan.rungs) == 1 and plan.name in expected
 
 
 def _share_of_one(places: int) -> float:

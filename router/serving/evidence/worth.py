@@ -3,20 +3,25 @@
 The knowledge gradient (Frazier, Powell and Dayanik 2008): by how much the mean of the best arm is
 expected to rise by what is learned. Few prompts may be worth nothing where more of them are worth
 much, so the best mean over further ones counts (Frazier and Powell 2010).
+
+The difference of two arms is one number for all requests and a smaller one for those of a kind: of
+the first every prompt tells, for all requests; of the second one like these, for these alone.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bandit.types import Units, Weights
 from router.learning.evidence import FIRST
 
-GAP_VARIANCE: Final = 0.04
+GAP_VARIANCE: Final = 0.02
 """Of the difference in quality of two arms, before anything is known."""
+KIND_VARIANCE: Final = 0.002
+"""Of how far that is another one for requests of a kind."""
 REGIONS: Final = 8.0
 """Kinds of prompt that are assumed before evidence tells."""
 BLOCKS: Final = (1, 4, 16, 64)
@@ -34,12 +39,11 @@ LEAST_SHARE: Final = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A request of which evidence might be bought.
+    """An arm that might be asked the same as a request, for evidence.
 
-    known: prompts of the arm that least is known of, as it is today, of those that would be asked
-    or had answered. prompts, near: known in all,
-    and of prompts like it. spread: variance of the difference in quality of two arms. gap: expected
-    utility by which the best plan is ahead. quality_weight: of utility. ahead: requests to come.
+    known: prompts that are known of it, as it is today. prompts, near: known in all, and of prompts
+    like this one. spread: variance of the difference in quality of two arms. gap: of its expected
+    utility and that of the best of the others. quality_weight: of utility. ahead: requests to come.
     utility_usd: what a unit of utility is worth. price_usd: of asking and scoring.
     """
 
@@ -78,8 +82,39 @@ def contenders(
 def worth_usd(asking: Asking) -> float:
     """Returns what the next prompt like this one is expected to be worth."""
     like_it = (asking.near + 1) / (asking.prompts + REGIONS)
-    gain = max(_gain(asking, more) / more for more in BLOCKS)
-    return gain * like_it * max(asking.ahead, LEAST_AHEAD) * asking.utility_usd
+    everywhere = _best_gain(asking, GAP_VARIANCE, min(asking.prompts, asking.known))
+    of_its_kind = _best_gain(asking, KIND_VARIANCE, min(asking.near, asking.known))
+    gain = everywhere + like_it * of_its_kind
+    return gain * max(asking.ahead, LEAST_AHEAD) * asking.utility_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What to buy. arms: to ask, worth more than they cost. share: with which probability."""
+
+    arms: tuple[str, ...] = ()
+    share: float = 0.0
+    worth_usd: float = 0.0
+
+
+def offer_of(askings: Mapping[str, Asking], most: float) -> Offer:
+    """Returns what to buy of a request. askings: by arm, without the one that answers anyway."""
+    worths = {arm: worth_usd(asking) for arm, asking in askings.items()}
+    paying = {arm: asking for arm, asking in askings.items() if worths[arm] > asking.price_usd}
+    if not paying:
+        return Offer()
+    price_usd = sum(asking.price_usd for asking in paying.values())
+    known = min(asking.known for asking in paying.values())
+    worth = sum(worths[arm] for arm in paying)
+    whole = replace(next(iter(paying.values())), known=known, price_usd=price_usd)
+    share = share_of(whole, most, worth)
+    return Offer(tuple(paying), share, worth) if share else Offer()
+
+
+def gap_of(arm: str, utilities: Mapping[str, float]) -> float:
+    """Returns how far an arm's expected utility is from the best of the others; 0 if not known."""
+    others = [utility for name, utility in utilities.items() if name != arm]
+    return abs(utilities[arm] - max(others)) if arm in utilities and others else 0.0
 
 
 def share_of(asking: Asking, most: float, worth: float) -> float:
@@ -95,11 +130,18 @@ def share_of(asking: Asking, most: float, worth: float) -> float:
     return share if share >= LEAST_SHARE else 0.0
 
 
-def _gain(asking: Asking, more: int) -> float:
-    """Returns by how much so many further prompts raise the utility of the best arm."""
+def _best_gain(asking: Asking, variance: float, known: float) -> float:
+    """Returns the gain of a prompt in the block of further ones where it is largest."""
+    return max(_gain(asking, variance, known, more) / more for more in BLOCKS)
+
+
+def _gain(asking: Asking, variance: float, known: float, more: int) -> float:
+    """Returns by how much so many further prompts raise the utility of the best arm.
+
+    variance: of the difference in quality, before anything is known.
+    """
     squared = asking.quality_weight**2
-    known = min(asking.near, asking.known)
-    noise, prior = max(asking.spread * squared, 1e-9), max(GAP_VARIANCE * squared, 1e-9)
+    noise, prior = max(asking.spread * squared, 1e-9), max(variance * squared, 1e-9)
     before = 1 / (1 / prior + known / noise)
     after = 1 / (1 / prior + (known + more) / noise)
     moved = math.sqrt(before - after)
