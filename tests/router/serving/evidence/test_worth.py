@@ -8,18 +8,26 @@ import pytest
 
 from router.gates.closed_answers import closed_answer
 from router.serving.evidence.scorers import majority
-from router.serving.evidence.worth import LEAST_SHARE, Asking, share_of, worth_usd
+from router.serving.evidence.worth import (
+    LEAST_SHARE,
+    Asking,
+    Offer,
+    gap_of,
+    offer_of,
+    share_of,
+    worth_usd,
+)
 
 COLD = Asking(
     known=0,
     prompts=0,
     near=0,
     spread=0.16,
-    gap=0.05,
+    gap=0.02,
     quality_weight=1.0,
     ahead=2_000,
     utility_usd=0.1,
-    price_usd=0.004,
+    price_usd=0.002,
 )
 
 
@@ -51,7 +59,7 @@ def test_an_arm_that_changed_begins_anew() -> None:
 
 
 def test_more_traffic_is_worth_more() -> None:
-    late = replace(after(3_000), gap=0.02)
+    late = replace(after(3_000), gap=0.005)
     assert share(late) == 0.0
     assert share(replace(late, ahead=5_000_000)) > 0.0
 
@@ -91,3 +99,30 @@ def test_most_of_them_are_right() -> None:
 )
 def test_without_a_majority_nothing_is_known(texts: dict[str, str]) -> None:
     assert said(**texts) == {}
+
+
+def test_each_arm_is_asked_where_its_own_answer_is_worth_its_price() -> None:
+    near, dear, worse = (
+        after(60),
+        replace(after(60), price_usd=1.0),
+        replace(after(60), gap=0.4),
+    )
+    offer = offer_of({"near": near, "dear": dear, "worse": worse}, 1.0)
+    assert offer.arms == ("near",)
+    assert (offer.share, offer.worth_usd) == (share(near), worth_usd(near))
+    assert offer_of({"dear": dear, "worse": worse}, 1.0) == Offer()
+    assert offer_of({}, 1.0) == Offer()
+
+
+def test_the_arm_that_least_is_known_of_says_how_often() -> None:
+    new, old = replace(after(4_000, COLD), known=0), replace(after(4_000), price_usd=0.0)
+    offer = offer_of({"new": new, "old": old}, 1.0)
+    assert set(offer.arms) == {"new", "old"}
+    assert offer.share == 1.0
+
+
+def test_a_gap_is_to_the_best_of_the_others() -> None:
+    utilities = {"a": 0.9, "b": 0.7, "c": 0.6}
+    gaps = [round(gap_of(arm, utilities), 3) for arm in ("a", "b", "c", "new")]
+    assert gaps == [0.2, 0.2, 0.3, 0.0]
+    assert gap_of("a", {"a": 0.9}) == 0.0
