@@ -324,10 +324,9 @@ class Pipeline:
         with self.stopwatch.stage("embed"):
             prompt, tenant = state.request.chat.prompt, state.request.tenant.name
             others = self._others_wanted(state)
-            state.embedding, *_ = await asyncio.gather(
-                self.embedder.embed(prompt, tenant),
-                *(self._embed_if_room(text, tenant) for text in others),
-            )
+            own = self.embedder.embed(prompt, tenant)
+            beside = [self._embed_if_room(text, tenant) for text in others]
+            state.embedding = (await asyncio.gather(own, *beside))[0] if beside else await own
 
     def _others_wanted(self, state: RequestState) -> list[str]:
         """Returns what else is said in it, as far as it is new and nobody waits for that."""
