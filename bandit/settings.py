@@ -66,7 +66,7 @@ class EvidenceUse:
 
     effects: bool = True
     sparing: bool = True
-    joint: float = bounded(0.5, 0, 1)
+    joint: float = bounded(1.0, 0, 1)
     narrow: float = bounded(0.5, 0.01, 1)
     margin: float = bounded(0.01, 0, 1)
     doubt: float = bounded(0.5, 0, 10)

@@ -61,6 +61,11 @@ class JudgedPrompts:
         return self._complete
 
     @property
+    def added(self) -> int:
+        """Count prompts ever added, also those that have gone."""
+        return self._added
+
+    @property
     def part(self) -> float:
         """Return the part of the noise that is no prompt's: 1 - rho, as last found."""
         return 1 - self._shared
@@ -112,9 +117,10 @@ class JudgedPrompts:
         stats.moment[:, -1] += (change * self._v).sum(axis=0)
         middle = 2 * self._y - (before + effects)[:, None]
         stats.square[:] = np.maximum(0.0, stats.square + (change * middle).sum(axis=0))
-        for row in np.flatnonzero(self._applications).tolist():
-            for slot in np.flatnonzero(change[row]).tolist():
-                applications.correct(slot, int(self._applications[row]), change[row, slot])
+        for application in np.unique(self.applications).tolist():
+            sums = change[self._applications == application].sum(axis=0)
+            for slot in np.flatnonzero(sums).tolist():
+                applications.correct(slot, application, float(sums[slot]))
         self._kept[:, 4] = effects
 
     def effect_of(self, slot: int, x: Vector, y: float, right: float) -> float | None:

@@ -159,8 +159,9 @@ class HierarchicalRegression:
         return self._companion
 
     def beside(self, rows: Rows, x: Vector, v: Vector | None = None) -> Vector:
-        """Return the companion's expected amounts, (k,); there must be one."""
-        assert self._companion is not None  # noqa: S101 - the caller's part
+        """Return the companion's expected amounts, (k,); 1 where there is no companion."""
+        if self._companion is None:
+            return np.ones(len(rows))
         return self._companion.mean(rows, self._fitted(x), v)
 
     def usual(self, slot: int) -> Vector:
@@ -217,10 +218,7 @@ class HierarchicalRegression:
         share: PromptShare | None = None,
         beside: float | None = None,
     ) -> None:
-        """Learn an outcome. share: of a prompt. beside: the companion's amount, where it has one.
-
-        It must have one, by `accompany`, before the first outcome that is a share.
-        """
+        """Learn an outcome. share: of a prompt. beside: the companion's amount, where known."""
         if len(x) >= self._stats.width:
             self._widen(len(x) + 1)
         phi, part = np.append(self._fitted(x), v), 1.0 if share else self._part
@@ -247,7 +245,8 @@ class HierarchicalRegression:
         """Put `new` in the place of an outcome's `old`; it is solved for at once.
 
         phi: [x, v], with today's v, for the one of that day is not kept: the slope on it is
-        corrected as far as the two are alike.
+        corrected as far as the two are alike. The same holds for the weight of an outcome alone on
+        its prompt where effects of prompts are known.
         """
         offset = self._spec.offset
         self._fold()
@@ -427,8 +426,8 @@ class HierarchicalRegression:
         told = one.y, one.weight
         if not self._prompts.add(share, one.slot, one.phi, told, one.application):
             return False
-        complete = self._prompts.complete
-        return complete == ENOUGH_PROMPTS or complete % TUNE_PROMPTS == 0
+        enough = self._prompts.complete == ENOUGH_PROMPTS
+        return enough or self._prompts.added % TUNE_PROMPTS == 0
 
     def _tune(self) -> None:
         """Choose the variances and measure the noise, with the effects of prompts in turn.

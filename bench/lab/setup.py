@@ -16,7 +16,6 @@ from bandit.gates import Gate, make_gate
 from bandit.policies.base import HeuristicPolicy
 from bandit.policies.random_mix import RandomMixPolicy
 from bandit.risk import Promise
-from bandit.settings import EvidenceUse
 from bench.lab.provider import PRICE
 from bench.lab.recorded import BenchError
 from bench.lab.streams import Split, Stream
@@ -60,8 +59,8 @@ class Variant:
     """A policy as it is compared.
 
     vw: False takes the Vowpal Wabbit heads away. options: of the config's `policy` section, besides
-    name and weights. plans: beside the single arms. detect_changes, evidence: see
-    `bandit.PolicySettings`.
+    name and weights. plans: beside the single arms. detect_changes: see `bandit.PolicySettings`.
+    evidence: of `bandit.settings.EvidenceUse`, in place of what the config says.
     """
 
     name: str
@@ -70,7 +69,7 @@ class Variant:
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     plans: tuple[PlanSpec, ...] = ()
     detect_changes: bool = True
-    evidence: EvidenceUse = field(default_factory=EvidenceUse)
+    evidence: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 def config_of(
@@ -147,9 +146,8 @@ def decider_of(
     except BanditError as error:
         raise BenchError(f"policy {variant.name}: {error}") from None
     vw = frozenset() if variant.vw is False else settings.vw
-    settings = replace(
-        settings, vw=vw, detect_changes=variant.detect_changes, evidence=variant.evidence
-    )
+    evidence = replace(settings.evidence, **variant.evidence)
+    settings = replace(settings, vw=vw, detect_changes=variant.detect_changes, evidence=evidence)
     rng = np.random.default_rng([seed, 1])
     policy = make_policy(variant.policy, settings, context_map.version, rng)
     gates = gates_of(config, made, context_map, [seed, 3])

@@ -172,6 +172,9 @@ class PolicySection(ConfigSection):
     """Judged outcomes of a plan before its estimate is trusted."""
     draw_width: Annotated[float, Field(ge=0.01, le=10)] = 0.5
     """Factor on the posterior's standard deviation in `adaptive`'s draws; wider explores more."""
+    trust: Literal["careful", "default", "bold"] = "default"
+    """How far `adaptive` leaves the plan that is best on average, once it knows 100 prompts with
+    every plan's outcome: `careful` for a sure gain alone, `bold` for any."""
     vowpal_wabbit: Annotated[tuple[HeadName, ...], Field(max_length=4)] = ("quality",)
     """Outcomes of `adaptive` that a Vowpal Wabbit regressor advises on."""
     trees: Annotated[int, Field(ge=0, le=200, strict=True)] = 25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from bandit.context.conditions import bounds_of, least_length
 from bandit.context.context_map import ContextMap
@@ -13,11 +14,18 @@ from bandit.policies.pair_classifier import PairClassifierOptions
 from bandit.policies.random_mix import RandomMixOptions
 from bandit.policies.rules import Rule, RulesOptions
 from bandit.registry import POLICY_OPTIONS
-from bandit.settings import FLOOR
+from bandit.settings import FLOOR, EvidenceUse
 from bandit.types import Context
 from router.config.policy_schema import PairClassifierSection, PolicySection
 
 Examples = Mapping[str, Sequence[Context]]
+
+TRUST: Final = {
+    "careful": EvidenceUse(margin=0.02, doubt=1.0),
+    "default": EvidenceUse(),
+    "bold": EvidenceUse(margin=0.0),
+}
+"""Uses of prompts of which every plan is known, by `policy.trust`."""
 
 
 def options_of(

@@ -17,7 +17,7 @@ from bandit.types import Units, Weights
 from router.config.checks import default_plans
 from router.config.policy_checks import plans_named
 from router.config.policy_schema import PolicySection
-from router.config.policy_values import Examples, floor_of, options_of
+from router.config.policy_values import TRUST, Examples, floor_of, options_of
 from router.config.schema import ArmSection, Config, DeploymentSection, PlanSection
 from router.domain.catalog import (
     ASKING_SHARE,
@@ -181,6 +181,7 @@ def settings_of(
         floor=floor_of(config.policy),
         thrifty=config.policy.exploration_floor is None,
         scale=config.policy.draw_width,
+        evidence=TRUST[config.policy.trust],
         vw=frozenset(config.policy.vowpal_wabbit),
         trees=config.policy.trees,
         options=options_of(config.policy, context_map, examples),

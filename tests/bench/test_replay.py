@@ -120,6 +120,9 @@ def test_calibration_shows_every_arm_on_prompts_outside_the_stream(stream: Strea
     shown = [o.quality for o in policy.taught[: 30 * 2 * 2] if o.quality is not None]
     assert shown == data.quality[aside].ravel().tolist()
     assert {o.propensity for o in policy.taught[: 30 * 2 * 2]} == {1.0}
+    places = [(o.prompt, o.of) for o in policy.taught if o.quality is not None]
+    assert places[: 30 * 2] == [(row + 1, 2) for row in aside.tolist() for _ in range(2)]
+    assert set(places[30 * 2 :]) == {(0, 0)}
     cold, _ = replayed(stream, ReplayTerms())
     assert scored(stream, ran, 30).whole.gain > scored(stream, cold).whole.gain
 

@@ -92,8 +92,8 @@ def routing(**given: Any) -> None:
         shipped_map=asked.shipped_map,
         buy_ahead=asked.buy_ahead,
     )
-    told, use = _pairs("--set", asked.options), _pairs("--evidence", asked.evidence)
-    todo = {name: _jobs(asked, stream, told, _use(use)) for name, stream in streams.items()}
+    told, use = _pairs("--set", asked.options), _checked(_pairs("--evidence", asked.evidence))
+    todo = {name: _jobs(asked, stream, told, use) for name, stream in streams.items()}
     texts, text = _examples(streams, todo), ""
     done: dict[Job, Figures] = {}
     for name, stream in streams.items():
@@ -132,17 +132,16 @@ def _pairs(option: str, given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _use(given: Mapping[str, Any]) -> EvidenceUse:
+def _checked(use: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
-        use = replace(EvidenceUse(), **given)
-        check_bounds(use, "evidence")
+        check_bounds(EvidenceUse(**use), "evidence")
     except (TypeError, BanditError) as error:
         raise BenchError(f"--evidence is refused: {error}") from None
     return use
 
 
 def _jobs(
-    asked: PolicyComparisonOptions, stream: Stream, told: Mapping[str, Any], use: EvidenceUse
+    asked: PolicyComparisonOptions, stream: Stream, told: Mapping[str, Any], use: Mapping[str, Any]
 ) -> list[Job]:
     """Seed by seed, so that what one seed needs is made once."""
     names = asked.policies or POLICY_NAMES

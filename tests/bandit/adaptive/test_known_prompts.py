@@ -66,7 +66,7 @@ def shares(policy: Policy, kind: int | None = None, weights: Weights = QUALITY_O
 
 def test_without_known_prompts_their_use_makes_no_difference() -> None:
     saved = []
-    for use in (EvidenceUse(), NO_USE, EvidenceUse(joint=1.0, sparing=False, margin=0.3)):
+    for use in (EvidenceUse(), NO_USE, EvidenceUse(joint=0.4, sparing=False, margin=0.3)):
         policy = fresh(replace(LINEAR, evidence=use))
         taught(policy, 120, apart, known=False)
         asked = shares(policy)

@@ -270,3 +270,12 @@ def test_plans_are_named_by_values_not_by_keys_of_the_section(policy: str, named
     )
     config = parse_config(f"{ARMS} {policy}\nplans:\n{plans}", "router.yaml", {})
     assert plans_named(config.policy.model_dump(mode="json")) == named
+
+
+def test_trust_sets_by_how_much_a_plan_must_beat_the_usual_best() -> None:
+    found = [settings(f"  trust: {word}\n")[1].evidence for word in ("careful", "default", "bold")]
+    assert found[1] == settings("  name: adaptive\n")[1].evidence
+    assert [use.margin > 0 for use in found] == [True, True, False]
+    assert found[0].margin > found[1].margin
+    assert found[0].doubt > found[1].doubt
+    assert "policy.trust" in {problem.key for problem in problems("  trust: blind\n")}
