@@ -137,7 +137,7 @@ async def running_router(
         embedder = await _embedder(config, stack)
         proxies = ProxyRules.read(config.providers.proxy, env)
         providers = await _providers(config, env, proxies, stack, tracer)
-        stack.callback(background.stop)
+        stack.push_async_callback(background.stop)
         verifier = await _verifier(config, metrics, proxies, stack, tracer)
         adapters = Adapters(
             storage,

@@ -110,7 +110,7 @@ class Auditor:
             self._running += 1
             # An answer that evidence was drawn for has its label by that, and is not audited.
             labelled = state.evidence_share + (1 - state.evidence_share) * share
-            self._background.start(self._audit(state, replace(check, share=labelled)))
+            self._background.spare(self._audit(state, replace(check, share=labelled)))
 
     def share_of(self, state: RequestState) -> float:
         """Returns the probability of an audit, for an answer that is judged by something else."""

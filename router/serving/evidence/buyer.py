@@ -141,7 +141,7 @@ class EvidenceBuyer:
             return False
         others = {arm: self._run(state, arm) for arm in arms}
         purchase = Purchase(state, run.arm, others, audit_share(), state.evidence_usd)
-        self._background.start(self._buy(purchase))
+        self._background.spare(self._buy(purchase))
         return True
 
     def _refusal(self, state: RequestState) -> Wish | None:
