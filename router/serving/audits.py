@@ -168,35 +168,31 @@ class Auditor:
         budget = Tenant(BUDGET_TENANT, TenantLimits(daily_usd=self._settings.audit_usd_per_day))
         shared = Reservation(f"{state.id}#audits", BUDGET_TENANT, 0, most_usd)
         own = Reservation(f"{state.id}#audit", state.request.tenant.name, tokens, most_usd)
-        spent_usd, spent_tokens = 0.0, 0
+        run = self._planned(state, check, needs)
         await self._admission.reserve(budget, shared)
         try:
             await self._admission.reserve(state.request.tenant, own)
             try:
-                run = await self._run(state, check, needs)
-                spent_usd = sum(a.cost_usd for a in run.attempts)
-                spent_tokens = sum(a.input_tokens + a.output_tokens for a in run.attempts)
+                async for _ in self._cascade.run(run):
+                    pass  # nobody reads along
             finally:
-                await self._admission.settle(own, spent_tokens, spent_usd)
+                # Also where it is cut short: what was called is paid for.
+                for attempt in run.attempts:
+                    self._observer.attempt(attempt, run.tenant)
+                await self._admission.settle(own, _tokens(run), _cost_usd(run))
         finally:
-            await self._admission.settle(shared, 0, spent_usd)
-        await self._record(state, check, run.answer, spent_usd)
+            await self._admission.settle(shared, 0, _cost_usd(run))
+        await self._record(state, check, run.answer, _cost_usd(run))
 
-    async def _run(self, state: RequestState, check: _AuditCall, needs: Requirements) -> PlanRun:
-        arms, now_s = (check.arm,), self._cascade.now_s()
-        run = PlanRun(
+    def _planned(self, state: RequestState, check: _AuditCall, needs: Requirements) -> PlanRun:
+        return PlanRun(
             check.chat,
             needs,
-            arms,
-            deadline_s=now_s + TIMEOUT_MS / MS_PER_S,
+            (check.arm,),
+            deadline_s=self._cascade.now_s() + TIMEOUT_MS / MS_PER_S,
             health=state.health,
             tenant=state.request.tenant.name,
         )
-        async for _ in self._cascade.run(run):
-            pass  # nobody reads along
-        for attempt in run.attempts:
-            self._observer.attempt(attempt, run.tenant)
-        return run
 
     async def _record(
         self, state: RequestState, check: _AuditCall, answer: Answer | None, cost_usd: float
@@ -214,6 +210,14 @@ class Auditor:
             await self._decisions.audited(event)
         except RouterError:
             self._observer.degraded("audit")
+
+
+def _cost_usd(run: PlanRun) -> float:
+    return sum(attempt.cost_usd for attempt in run.attempts)
+
+
+def _tokens(run: PlanRun) -> int:
+    return sum(attempt.input_tokens + attempt.output_tokens for attempt in run.attempts)
 
 
 def _accepted(judged: Judged, plan: Plan) -> bool:

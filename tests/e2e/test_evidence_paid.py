@@ -28,7 +28,7 @@ from router.app.server import running_router
 from router.cli import main
 from router.config import Config, parse_config
 from router.domain.events import EvidenceBought
-from router.domain.tenants import Reservation
+from router.domain.tenants import Reservation, Tenant, TenantLimits
 from router.serving.evidence.buyer import BUDGET_TENANT, budget_tenant
 from tests.e2e.conftest import request
 from tests.stores import stored
@@ -316,3 +316,26 @@ async def test_operators_see_what_there_is_and_why_more_is_bought(town: Town) ->
     assert "evidence: 3 prompts known for every arm" in shown.output
     assert spent is not None
     assert "the day's budget is used" in spent.outlook
+
+
+async def test_an_audit_that_is_cut_short_is_charged_too(town: Town) -> None:
+    """The same of audits: the arm above hangs while the router is stopped."""
+    checked = "{checked: {rungs: [cheap, strong], second: judge, gate: agreement}}"
+    text = town.config().replace("{cheap: [cheap], strong: [strong]}", checked)
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("evidence:"))
+    config = parse_config(text + "\njudging: {audit_share: 1}\n", "test.yaml", {})
+    town.upstreams["judge"].find = lambda _: ANSWER
+    town.upstreams["strong"].profile = SLOW
+    audits = Tenant("#audits", TenantLimits(daily_usd=1.0))
+    async with town.opened() as storage:
+        async with running_router(config, {}) as running:
+            done = await asked(running.port, "How many legs have four spiders?")
+            assert done.receipt.arm == "cheap"
+
+            async def is_asked() -> bool:
+                return town.calls("strong") == 1
+
+            await until(is_asked)
+        used = await storage.quota.usage(audits)
+    assert used.reservations == 0
+    assert used.daily_usd >= PRICES["strong"] * 1_000 / 1e6
