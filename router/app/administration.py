@@ -19,7 +19,7 @@ from router.domain.tenants import TenantUsage
 from router.learning.learner_state import LearnerState
 from router.ports.state import StoredSnapshot
 from router.serving.evidence.buyer import budget_tenant
-from router.serving.evidence.outlook import outlook, typical_asking
+from router.serving.evidence.outlook import outlook, typical_offer
 from router.serving.evidence.settings import EvidenceSettings
 
 POLL_S = 0.1
@@ -68,10 +68,10 @@ class PolicyAdministration:
     def _outlook(self, learned: LearnerState, settings: EvidenceSettings, used: TenantUsage) -> str:
         catalog = catalog_of(self._config)
         left_usd = settings.budget_usd_per_day - used.daily_usd
-        typical = typical_asking(
+        typical = typical_offer(
             catalog, learned, settings, weights_of(self._config), units_of(self._config, catalog)
         )
-        return outlook(typical, settings, left_usd)
+        return outlook(typical, learned.evidence.prompts, left_usd)
 
     def _learned(self, stored: StoredSnapshot | None) -> LearnerState:
         brain = LearnerStateFactory(self._config, catalog_of(self._config))

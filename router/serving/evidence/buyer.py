@@ -8,19 +8,17 @@ down what it has paid for.
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
 from bandit.types import Units
 from router.domain import MS_PER_S
-from router.domain.catalog import Catalog, Plan
+from router.domain.catalog import Catalog
 from router.domain.eligibility import most_cost_usd
 from router.domain.errors import Overloaded, QuotaExceeded, RouterError, StorageUnavailable
 from router.domain.events import is_drawn
-from router.domain.records import Choice
 from router.domain.tenants import Reservation, Tenant, TenantLimits
 from router.ports import Clock
 from router.ports.learning_log import DecisionLog
@@ -31,17 +29,10 @@ from router.serving.admission import Admission
 from router.serving.attempts import PlanRun
 from router.serving.cascade import Cascade
 from router.serving.decider import Decider
-from router.serving.evidence.purchase import Purchase, terms_of, together
+from router.serving.evidence.offers import Offers
+from router.serving.evidence.purchase import Purchase, together
 from router.serving.evidence.scorers import AnswerScorer
 from router.serving.evidence.settings import EvidenceSettings
-from router.serving.evidence.worth import (
-    Asking,
-    Offer,
-    contenders,
-    gap_of,
-    offer_of,
-    utility_usd,
-)
 from router.serving.request_state import RequestState
 
 BUDGET_TENANT: Final = "#evidence"
@@ -98,15 +89,13 @@ class EvidenceBuyer:
         self._cascade = cascade
         self._admission = admission
         self._decisions = decisions
-        self._decider = decider
         self._scorer = scorer
         self._background = background
         self._observer = observer
         self._clock = clock
-        self._units = units
         self._settings = settings
         self._budget = budget_tenant(settings.budget_usd_per_day)
-        self._terms = {name: terms_of(arm) for name, arm in catalog.arms.items()}
+        self._offers = Offers(catalog, decider, scorer, units, settings)
         self._waiting = FairShares(WAITING, share=TENANT_SHARE)
         self._queue = FairQueue(
             FairShares(settings.at_once, share=_share_of_one(settings.at_once)), self._waiting
@@ -119,7 +108,7 @@ class EvidenceBuyer:
         """Set the probability with which evidence is bought of a request, before it is answered."""
         wish = self._refusal(state)
         if wish is None and state.choice is not None:
-            offer = self._offer(state, state.choice)
+            offer = self._offers.of(state, state.choice)
             state.evidence_arms, state.evidence_share = offer.arms, offer.share
             state.evidence_usd = offer.worth_usd
             wish = Wish.BUYS if offer.share else Wish.NOT_WORTH
@@ -150,7 +139,7 @@ class EvidenceBuyer:
             return Wish.OPTED_OUT
         if state.choice is None or not self._scorer.fits(state.request.chat):
             return Wish.UNFIT
-        if len(self._arms(state)) < 2 or not self._all_well(state):  # noqa: PLR2004 - to compare
+        if len(self._offers.arms(state)) < 2 or not self._offers.is_well(state):  # noqa: PLR2004 - to compare
             return Wish.NO_OTHERS
         if self._clock() < self._off_until_s:
             return self._off
@@ -160,52 +149,6 @@ class EvidenceBuyer:
         tenant, named = state.request.tenant, self._settings.tenants
         refused = tenant.limits.evidence == "no" or state.request.no_evidence
         return refused or bool(named and tenant.name not in named)
-
-    def _arms(self, state: RequestState) -> list[str]:
-        """Returns the arms that the request might have gone to, the tenant permitting."""
-        plans = state.shadow_plans or state.plans
-        named = {arm for plan in plans for arm in plan.arms}
-        return [arm for arm in self._catalog.arms if arm in named]
-
-    def _all_well(self, state: RequestState) -> bool:
-        plans = state.shadow_plans or state.plans
-        return all(state.is_plan_healthy(self._catalog, plan) for plan in plans)
-
-    def _offer(self, state: RequestState, choice: Choice) -> Offer:
-        plans, weights = self._catalog.plans, self._decider.weights
-        expected = {known[0]: known for known in choice.expected}
-        alone = {p.rungs[0]: expected[p.name] for p in plans.values() if _is_alone(p, expected)}
-        prices = {arm: self._price_usd(state, arm) for arm in self._arms(state)}
-        costs = {arm: alone[arm][2] if arm in alone else usd for arm, usd in prices.items()}
-        best = max((known[3] for known in choice.expected), default=-math.inf)
-        asked = contenders(costs, best, weights, self._units)
-        first = plans[choice.plan].rungs[0] if choice.plan in plans else choice.plan
-        utilities = {arm: known[3] for arm, known in alone.items()}
-        scoring_usd = self._scorer.price_usd(state.needs.input_tokens, 1)
-        askings = {
-            arm: self._asking(arm, choice, gap_of(arm, utilities), costs[arm] + scoring_usd)
-            for arm in asked
-            if arm != first
-        }
-        return offer_of(askings, self._settings.share)
-
-    def _asking(self, arm: str, choice: Choice, gap: float, price_usd: float) -> Asking:
-        ledger, weights = self._decider.evidence, self._decider.weights
-        return Asking(
-            known=ledger.known(arm, self._terms[arm], self._decider.changed_ms(arm)),
-            prompts=ledger.prompts,
-            near=ledger.near(choice.context.membership),
-            spread=ledger.spread,
-            gap=gap,
-            quality_weight=weights.quality,
-            ahead=ledger.requests_per_day * self._settings.horizon_days,
-            utility_usd=utility_usd(weights, self._units),
-            price_usd=price_usd,
-        )
-
-    def _price_usd(self, state: RequestState, arm: str) -> float:
-        price_usd = state.prices.total_usd(arm) if state.prices else None
-        return self._catalog.arms[arm].prior_cost_usd if price_usd is None else price_usd
 
     def _run(self, state: RequestState, arm: str) -> PlanRun:
         """No deadline but the deployments' own: what ends the purchase cancels it."""
@@ -275,7 +218,7 @@ class EvidenceBuyer:
         self._note(result)
         try:
             if cost_usd or purchase.scores:
-                event = purchase.event(self._scorer.source, self._terms)
+                event = purchase.event(self._scorer.source, self._offers.terms)
                 with suppress(RouterError):
                     await self._background.insist(
                         lambda: self._decisions.evidence(event), event, SETTLE_S
@@ -300,10 +243,6 @@ class EvidenceBuyer:
 
     def _pause(self, why: Wish, wait_s: float) -> None:
         self._off, self._off_until_s = why, self._clock() + wait_s
-
-
-def _is_alone(plan: Plan, expected: Mapping[str, object]) -> bool:
-    return len(plan.rungs) == 1 and plan.name in expected
 
 
 def _share_of_one(places: int) -> float:

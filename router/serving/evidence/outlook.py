@@ -8,44 +8,48 @@ from router.learning.evidence import FIRST
 from router.learning.learner_state import LearnerState
 from router.serving.evidence.purchase import terms_of
 from router.serving.evidence.settings import EvidenceSettings
-from router.serving.evidence.worth import REGIONS, Asking, share_of, utility_usd, worth_usd
+from router.serving.evidence.worth import REGIONS, Asking, Offer, offer_of, utility_usd
 
 
-def typical_asking(
+def typical_offer(
     catalog: Catalog,
     learned: LearnerState,
     settings: EvidenceSettings,
     weights: Weights,
     units: Units,
-) -> Asking:
-    """Returns a request at list prices whose best plans are as good as each other."""
+) -> Offer:
+    """Returns what is bought of a request that costs list prices and goes to the cheapest arm.
+
+    All arms are taken to be as good as each other: less is bought where they are not.
+    """
     ledger, policy = learned.evidence, learned.policy
     changed = policy.changed_ms if isinstance(policy, SeesChanges) else lambda _: 0.0
-    prices = [arm.prior_cost_usd for arm in catalog.arms.values()]
     judge = catalog.arms.get(settings.judge)
-    scoring_usd = len(prices) * judge.prior_cost_usd if judge else 0.0
-    known = (ledger.known(n, terms_of(arm), changed(n)) for n, arm in catalog.arms.items())
-    return Asking(
-        known=min(known),
-        prompts=ledger.prompts,
-        near=ledger.prompts / REGIONS,
-        spread=ledger.spread,
-        gap=0.0,
-        quality_weight=weights.quality,
-        ahead=ledger.requests_per_day * settings.horizon_days,
-        utility_usd=utility_usd(weights, units),
-        price_usd=sum(prices) - min(prices) + scoring_usd,
-    )
+    cheapest = min(catalog.arms.values(), key=lambda arm: arm.prior_cost_usd)
+    askings = {
+        name: Asking(
+            known=ledger.known(name, terms_of(arm), changed(name)),
+            prompts=ledger.prompts,
+            near=ledger.prompts / REGIONS,
+            spread=ledger.spread,
+            gap=0.0,
+            quality_weight=weights.quality,
+            ahead=ledger.requests_per_day * settings.horizon_days,
+            utility_usd=utility_usd(weights, units),
+            price_usd=arm.prior_cost_usd + (judge.prior_cost_usd if judge else 0.0),
+        )
+        for name, arm in catalog.arms.items()
+        if arm is not cheapest
+    }
+    return offer_of(askings, settings.share)
 
 
-def outlook(asking: Asking, settings: EvidenceSettings, left_usd: float) -> str:
+def outlook(offer: Offer, prompts: float, left_usd: float) -> str:
     """Returns one sentence. left_usd: of the day's budget."""
-    worth = worth_usd(asking)
-    share, told = share_of(asking, settings.share, worth), f"{asking.known:.0f} prompts are known"
-    what = f"one more is worth ${worth:.4f} and costs ${asking.price_usd:.4f}"
-    if left_usd <= asking.price_usd:
-        return f"none is bought until tomorrow (UTC): the day's budget is used; {told}"
-    if not share:
-        return f"none is bought: {what}; {told}"
-    why = "most, at first and after a change" if asking.known < FIRST else "less and less"
-    return f"bought of {share:.1%} of typical requests, {why}: {what}; {told}"
+    if left_usd <= 0 or (offer.share and left_usd < offer.price_usd):
+        return "none is bought until tomorrow (UTC): the day's budget is used"
+    if not offer.share:
+        return "none is bought: no arm's answer to one more prompt is worth its price"
+    why = "most, at first and after a change" if prompts < FIRST else "less and less"
+    what = f"worth ${offer.worth_usd:.4f} at a price of ${offer.price_usd:.4f}"
+    return f"bought of {offer.share:.1%} of typical requests, {why}: {what}"

@@ -90,11 +90,15 @@ def worth_usd(asking: Asking) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What to buy. arms: to ask, worth more than they cost. share: with which probability."""
+    """What to buy. arms: to ask, worth more than they cost. share: with which probability.
+
+    worth_usd, price_usd: of all of them.
+    """
 
     arms: tuple[str, ...] = ()
     share: float = 0.0
     worth_usd: float = 0.0
+    price_usd: float = 0.0
 
 
 def offer_of(askings: Mapping[str, Asking], most: float) -> Offer:
@@ -108,7 +112,7 @@ def offer_of(askings: Mapping[str, Asking], most: float) -> Offer:
     worth = sum(worths[arm] for arm in paying)
     whole = replace(next(iter(paying.values())), known=known, price_usd=price_usd)
     share = share_of(whole, most, worth)
-    return Offer(tuple(paying), share, worth) if share else Offer()
+    return Offer(tuple(paying), share, worth, price_usd) if share else Offer()
 
 
 def gap_of(arm: str, utilities: Mapping[str, float]) -> float:
