@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,3 +189,12 @@ class Policy(Protocol):
     def learn(self, outcomes: Sequence[Outcome]) -> None: ...
 
     def save(self) -> bytes: ...
+
+
+@runtime_checkable
+class SeesChanges(Protocol):
+    """A policy that notices where an action yields something else than before."""
+
+    def changed_ms(self, action: str) -> float:
+        """Return the time of the newest decision it had learned from then; 0 for never."""
+        ...

@@ -187,6 +187,10 @@ class CorrectionHorizon(SlotPart):
         """Return whether the outcome corrects one that can't be corrected any more."""
         return outcome.replaces is not None and outcome.made_ms <= self._beyond[slot]
 
+    def beyond_ms(self, slot: int) -> float:
+        """Return the time of the newest decision before the last change; 0 for none."""
+        return max(0.0, float(self._beyond[slot]))
+
     def see(self, slot: int, made_ms: float) -> None:
         self._newest[slot] = max(self._newest[slot], made_ms)
 

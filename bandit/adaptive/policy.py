@@ -111,6 +111,11 @@ class AdaptivePolicy(SnapshotPolicy):
             part.limit(most)
         self._horizon.limit()
 
+    def changed_ms(self, action: str) -> float:
+        """Implement `bandit.types.SeesChanges`, of quality."""
+        (row,) = self._slots.rows([Action(action, 1.0)])
+        return 0.0 if row < 0 else self._horizon.beyond_ms(int(row))
+
     @property
     def known_prompts(self) -> int:
         """Count the prompts, of those remembered, of which every action is known."""

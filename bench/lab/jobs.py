@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.types import Context
+from bench.lab.buying import ReplayBuyer
 from bench.lab.embeddings import ContextMaps, MapWithContexts, embed_stream, embed_texts
 from bench.lab.processes import JobRunner, progress_bar, run_jobs
 from bench.lab.provider import Answers, ReplayAuditor
 from bench.lab.replay import Replay, ReplayData, ReplayRun
 from bench.lab.setup import Texts, Variant, catalog, config_of, decider_of, typical_usd
 from bench.lab.streams import Split, Stream
+from router.config.values import units_of
 
 FEEDBACK, AUDITS = 2, 4
 Embeddings = NDArray[np.float32]
@@ -29,7 +31,8 @@ class ReplayTerms:
     calibrate: held-out prompts of which every arm's outcome is learned first. delay: requests until
     an outcome is learned. feedback_share: of requests. prior_factors: error of the price priors,
     by arm. shipped_map: the package's context map, not one fitted on held-out prompts. audit_share:
-    of accepted cheap answers.
+    of accepted cheap answers. buy_ahead: requests to come by which evidence is worth buying on the
+    stream; 0 for none.
     """
 
     calibrate: int = 0
@@ -38,6 +41,7 @@ class ReplayTerms:
     prior_factors: Mapping[str, float] = field(default_factory=dict)
     shipped_map: bool = False
     audit_share: float = 0.0
+    buy_ahead: float = 0.0
 
     def phrases(self, *others: str) -> list[str]:
         """Returns the differences from a plain replay in words, `others` among them."""
@@ -45,6 +49,8 @@ class ReplayTerms:
         parts += [f"{self.calibrate} calibrated prompts"] if self.calibrate else []
         if self.audit_share:
             parts.append(f"{self.audit_share:.0%} of accepted cheap answers audited")
+        if self.buy_ahead:
+            parts.append(f"evidence bought and charged, {self.buy_ahead:g} requests ahead")
         parts += others
         parts += [f"outcomes learned {self.delay} requests late"] if self.delay else []
         if self.feedback_share < 1:
@@ -101,7 +107,12 @@ class ReplayFactory:
         contexts = self.contexts(job, split, mapped)
         data = ReplayData(stream.data, embeddings, contexts, answers, material.texts)
         auditor = self._auditor(job, data) if terms.audit_share else None
-        return Replay(data, made, decider, by_choice=by_choice, auditor=auditor)
+        buyer = None
+        if terms.buy_ahead:
+            units = units_of(config, made)
+            ahead, weights = terms.buy_ahead, decider.weights
+            buyer = ReplayBuyer(stream.data, made.plans, weights, units, ahead, job.seed)
+        return Replay(data, made, decider, by_choice=by_choice, auditor=auditor, buyer=buyer)
 
     def contexts(self, job: Job, split: Split, mapped: MapWithContexts) -> dict[int, Context]:  # noqa: ARG002 - others need them
         """Returns contexts that are known before, by row; the replay adds those of its chats."""

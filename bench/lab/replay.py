@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bandit.gates import Gate
 from bandit.types import Context, Outcome
+from bench.lab.buying import ReplayBuyer
 from bench.lab.provider import (
     Answers,
     RecordedProvider,
@@ -64,7 +65,8 @@ class ReplayRun:
     """Everything done on n requests, in their order.
 
     plan: (n,) names. arm: (n,) index of the one that served. worth: (n, k) of each arm before the
-    choice, 0 for one that could not be chosen. cost_usd, audit_usd: (n,), audits apart. escalated,
+    choice, 0 for one that could not be chosen. cost_usd, audit_usd, evidence_usd: (n,), audits and
+    evidence apart. escalated,
     asked, audited: (n,) masks; a plan of one rung never escalates. us: mean microseconds of a
     decision, the call through the cascade, learning, and one choice of a gate.
     """
@@ -78,6 +80,7 @@ class ReplayRun:
     asked: NDArray[np.bool_]
     audited: NDArray[np.bool_]
     us: tuple[float, ...]
+    evidence_usd: NDArray[np.float64] | float = 0.0
 
 
 class Replay:
@@ -91,6 +94,7 @@ class Replay:
         *,
         by_choice: bool | None = None,
         auditor: ReplayAuditor | None = None,
+        buyer: ReplayBuyer | None = None,
     ) -> None:
         self.catalog = catalog
         self.decider = decider
@@ -100,6 +104,7 @@ class Replay:
         self._plans = catalog.plans
         self._by_choice = is_heuristic(decider.policy) if by_choice is None else by_choice
         self._auditor = auditor
+        self._buyer = buyer
         self._observer = StrictObserver()
         clock, recorded = ReplayClock(), data.recorded
         self._runner = PlanRunner(
@@ -129,6 +134,7 @@ class Replay:
         gates = self.decider.gates.items()
         self.decider.gates = {plan: cast(Gate, TimedGate(gate, watch)) for plan, gate in gates}
         records, audit_usd = [], np.full(len(rows), np.nan)
+        evidence_usd = np.zeros(len(rows))
         for step, row in enumerate(rows.tolist()):
             record, gate_session = await self.call(
                 str(step), row, self.choose(row), self.decider.gates
@@ -137,6 +143,9 @@ class Replay:
             if self._auditor and (check := self._auditor.check(record.id, row, gate_session)):
                 audit_usd[step], event = check
                 events += [event] if event else []
+            if self._buyer and (bought := self._buyer.check(record, row)):
+                evidence_usd[step] = bought[0]
+                events.append(bought[1])
             records.append(record)
             self._waiting.append((record, events))
             if len(self._waiting) > delay:
@@ -144,7 +153,7 @@ class Replay:
             if step % DRAIN_EVERY == 0:
                 await self.settle()
         await self.settle()
-        return self._summed(records, audit_usd)
+        return self._summed(records, audit_usd, evidence_usd)
 
     async def calibrate(self, rows: Rows) -> None:
         """Learn every plan's outcome on held-out prompts, one after the other."""
@@ -217,7 +226,12 @@ class Replay:
         """Raises KeyError for a text that was not embedded: it would not be the service's."""
         return self._data.texts[text]
 
-    def _summed(self, records: list[DecisionRecord], audit_usd: NDArray[np.float64]) -> ReplayRun:
+    def _summed(
+        self,
+        records: list[DecisionRecord],
+        audit_usd: NDArray[np.float64],
+        evidence_usd: NDArray[np.float64],
+    ) -> ReplayRun:
         choices = [record.choice for record in records if record.choice]
         pairs = [(r, self._plans[c.plan]) for r, c in zip(records, choices, strict=True)]
         return ReplayRun(
@@ -230,6 +244,7 @@ class Replay:
             asked=np.array([bool(p.second) and _called(r, p.second) for r, p in pairs]),
             audited=np.isfinite(audit_usd),
             us=self._watch.means_us(len(records)),
+            evidence_usd=evidence_usd,
         )
 
     def _worth(self, choice: Choice) -> list[float]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 from bandit.errors import BanditError
 from router.adapters.storage import Storage
 from router.app.learner_state_factory import LearnerStateFactory
 from router.config import Config
 from router.config.plain import name_one
-from router.config.values import catalog_of, members_of
+from router.config.values import catalog_of, members_of, units_of, weights_of
 from router.domain.errors import PolicyUnknown, SnapshotRefused
 from router.domain.events import Move, PolicyChanged, PolicyCommand
-from router.domain.requests import PolicyListing
+from router.domain.requests import EvidenceListing, PolicyListing
+from router.domain.tenants import TenantUsage
 from router.learning.learner_state import LearnerState
 from router.ports.state import StoredSnapshot
+from router.serving.evidence.buyer import budget_tenant
+from router.serving.evidence.outlook import outlook, typical_offer
+from router.serving.evidence.settings import EvidenceSettings
 
 POLL_S = 0.1
 
@@ -40,7 +45,33 @@ class PolicyAdministration:
             version=stored.version if stored else 0,
             found=contest.standings() if contest else (),
             changes=changes,
+            evidence=await self._evidence(learned),
         )
+
+    async def _evidence(self, learned: LearnerState) -> EvidenceListing | None:
+        ledger, settings = learned.evidence, self._config.evidence
+        if settings is None and ledger.is_blank:
+            return None
+        budget_usd = settings.budget_usd_per_day if settings else 0.0
+        used = await self._storage.quota.usage(budget_tenant(budget_usd))
+        known = EvidenceListing(
+            prompts=int(ledger.prompts),
+            gold=ledger.rectifier.gold,
+            spent_usd=ledger.spent_usd,
+            worth_usd=ledger.worth_usd,
+            spent_today_usd=used.daily_usd,
+            budget_usd=budget_usd,
+            outlook="none is bought: the config has no section evidence",
+        )
+        return replace(known, outlook=self._outlook(learned, settings, used)) if settings else known
+
+    def _outlook(self, learned: LearnerState, settings: EvidenceSettings, used: TenantUsage) -> str:
+        catalog = catalog_of(self._config)
+        left_usd = settings.budget_usd_per_day - used.daily_usd
+        typical = typical_offer(
+            catalog, learned, settings, weights_of(self._config), units_of(self._config, catalog)
+        )
+        return outlook(typical, learned.evidence.prompts, left_usd)
 
     def _learned(self, stored: StoredSnapshot | None) -> LearnerState:
         brain = LearnerStateFactory(self._config, catalog_of(self._config))

@@ -24,6 +24,7 @@ from router.config import Config
 from router.config.values import context_map_of, gate_settings_of, promise_settings_of
 from router.domain.catalog import Catalog, Plan
 from router.domain.tenants import promise_name
+from router.learning.evidence import EvidenceLedger, renamed_ledger
 from router.learning.implicit_feedback import ImplicitFeedbackWeights
 from router.learning.learner_state import Arrays, LearnerState, PromiseTerms, split, terms_of
 from router.learning.request_rates import RequestRates
@@ -112,7 +113,7 @@ class LearnerStateFactory:
         champion, policy = self._policies.champion(parts, None)
         contest = self._policies.contest(champion, policy, parts)
         begun = _Begun(self._told)
-        rates = _request_rates(parts.rates, begun)
+        rates, evidence = _request_rates(parts.rates, begun), self._evidence(parts.evidence, begun)
         return LearnerState(
             policy,
             self._gates(parts.gates, None, begun),
@@ -126,6 +127,7 @@ class LearnerStateFactory:
             or self._implicit_weights(None),
             tuple(begun.parts),
             rates,
+            evidence,
         )
 
     def restore_to_serve(self, payload: bytes) -> LearnerState:
@@ -136,8 +138,22 @@ class LearnerStateFactory:
         gates = self._gates(parts.gates, self._serving_rng, begun)
         own = self._own_policies(parts.owned, self._serving_rng, begun)
         promises = self._promises(parts.promises, begun)
-        rates = _request_rates(parts.rates, begun)
-        return LearnerState(policy, gates, promises, champion, own_policies=own, rates=rates)
+        return LearnerState(
+            policy,
+            gates,
+            promises,
+            champion,
+            own_policies=own,
+            rates=_request_rates(parts.rates, begun),
+            evidence=self._evidence(parts.evidence, begun),
+        )
+
+    def _evidence(self, saved: dict[str, Any] | None, begun: _Begun) -> EvidenceLedger:
+        def restored() -> EvidenceLedger:
+            with _fitting_snapshot("ledger of evidence does"):
+                return EvidenceLedger(saved and renamed_ledger(saved, self._renamed))
+
+        return begun.unless("evidence", restored) or EvidenceLedger()
 
     def _own_policies(
         self, saved: Mapping[str, bytes], rng: np.random.Generator | None, begun: _Begun

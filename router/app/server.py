@@ -128,8 +128,8 @@ async def running_router(
         metrics = Metrics(config.server.tenant_metrics)
         shown = identity_of(config, metrics)
         seen = _followed(source, config) if source else None
-        owner = source.path if source else None
-        storage = await stack.enter_async_context(opened_storage(config, env, owner=owner))
+        opened = opened_storage(config, env, owner=source.path if source else None)
+        storage = await stack.enter_async_context(opened)
         spool = await opened_spool(config, env, storage, stack)
         late = AsyncExitStack()
         stack.push_async_callback(late.aclose)
@@ -141,6 +141,7 @@ async def running_router(
         embedder = await _embedder(config, stack)
         proxies = ProxyRules.read(config.providers.proxy, env)
         providers = await _providers(config, env, proxies, stack, tracer)
+        stack.push_async_callback(background.stop)
         verifier = await _verifier(config, metrics, proxies, stack, tracer)
         adapters = Adapters(
             storage,
@@ -166,13 +167,12 @@ async def running_router(
         redis = redis_watch(ping, health.watched("redis", LATE_S), metrics)
         await redis.step()
         await health.set("embedder", serving=True)
-        operators = _operators(config, env, storage, live)
         server = RouterServer(
             live,
             health,
             metrics.request,
             _server_settings(config),
-            operators,
+            _operators(config, env, storage, live),
             tracer=tracer,
             shown=shown,
         )

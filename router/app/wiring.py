@@ -18,11 +18,13 @@ from router.config.values import (
     context_map_of,
     promise_settings_of,
     request_prices_of,
+    units_of,
     weights_of,
 )
 from router.degraded.stores import Stores, build_stores
 from router.domain import MS_PER_S
 from router.domain.catalog import Catalog
+from router.domain.events import EvidenceSource
 from router.domain.records import RANDOM_BITS, new_decision_id
 from router.gates.gate_session import GateSessions
 from router.gates.verifier_breaker import VerifierBreaker
@@ -44,6 +46,14 @@ from router.serving.coalescing import Followers
 from router.serving.decider import Decider, PlanSelector
 from router.serving.deployment_stats import StatsBook
 from router.serving.earlier_answers import ResponseCache
+from router.serving.evidence.buyer import EvidenceBuyer
+from router.serving.evidence.scorers import (
+    AnswerScorer,
+    AskedVerifier,
+    ClosedMajority,
+    GradingArm,
+)
+from router.serving.evidence.settings import EvidenceSettings
 from router.serving.feedback import FeedbackService
 from router.serving.finalize import Finalizer, KnownTurns
 from router.serving.leases import Held, LeaseKeeper
@@ -221,6 +231,7 @@ class _Wiring:
             ids=_new_id,
             observe=self._config.policy.observe,
             checks=adapters.checks,
+            evidence=self._evidence(),
         )
 
     def feedback(self) -> FeedbackService:
@@ -346,6 +357,35 @@ class _Wiring:
             always=bool(promise_settings_of(self._config)),
             tracer=adapters.tracer,
         )
+
+    def _evidence(self) -> EvidenceBuyer | None:
+        settings, adapters = self._config.evidence, self._adapters
+        scorer = None if settings is None else self._scorer(settings)
+        if settings is None or scorer is None:
+            return None
+        return EvidenceBuyer(
+            catalog=self._catalog,
+            cascade=self._cascade,
+            admission=self.admission,
+            decisions=self._stores.decisions,
+            decider=self._decider,
+            scorer=scorer,
+            background=adapters.background,
+            observer=adapters.observer,
+            clock=time.time,
+            units=units_of(self._config, self._catalog),
+            settings=settings,
+        )
+
+    def _scorer(self, settings: EvidenceSettings) -> AnswerScorer | None:
+        match EvidenceSource(settings.source):
+            case EvidenceSource.JUDGE:
+                return GradingArm(self._catalog, settings.judge)
+            case EvidenceSource.VERIFIER:
+                verifier = self._adapters.verifier
+                return None if verifier is None else AskedVerifier(verifier)
+            case EvidenceSource.AGREEMENT:
+                return ClosedMajority()
 
     def _sampler(self) -> PromptSampler | None:
         if not self._config.map.wanted:

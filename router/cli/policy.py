@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # bring numpy and every driver, for which `--help` need not w
     from router.app.administration import PolicyAdministration
     from router.config import Config
     from router.domain.events import GainFound, PolicyChanged
-    from router.domain.requests import PolicyListing
+    from router.domain.requests import EvidenceListing, PolicyListing
 
 T = TypeVar("T")
 WAIT = click.option(
@@ -145,7 +145,15 @@ def _lines(listing: PolicyListing) -> list[str]:
         *rows,
         "",
         *(_change(change) for change in listing.changes),
+        *([_evidence(listing.evidence)] if listing.evidence else []),
     ]
+
+
+def _evidence(found: EvidenceListing) -> str:
+    known = f"evidence: {found.prompts} prompts known for every arm, {found.gold} answers with gold"
+    paid = f"${found.spent_usd:.4f} paid for ${found.worth_usd:.4f} expected"
+    today = f"${found.spent_today_usd:.4f} of ${found.budget_usd:g} today"
+    return f"{known}; {paid}; {today}; {found.outlook}"
 
 
 def _role(name: str, listing: PolicyListing) -> str:

@@ -57,6 +57,11 @@ def limit_options(command: Callable[..., None]) -> Callable[..., None]:
             type=click.Choice(["yes", "no", ""]),
             help='serve while Redis is away; "": yes without a budget',
         ),
+        click.option(
+            "--evidence",
+            type=click.Choice(["yes", "no", ""]),
+            help="ask other arms the same for evidence",
+        ),
     ):
         command = option(command)
     return command
@@ -246,4 +251,5 @@ def _row(limits: TenantLimits) -> dict[str, str]:
     texts = {f.name: str(getattr(limits, f.name) or "unlimited") for f in fields(TenantLimits)}
     shown = {"arms": ", ".join(limits.arms) or "all", "observe": limits.observe or "as configured"}
     shown["degraded"] = limits.degraded or "yes without a budget"
+    shown["evidence"] = limits.evidence or "yes"
     return texts | shown

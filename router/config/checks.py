@@ -41,8 +41,20 @@ def cross_check(value: Any, env: Mapping[str, str]) -> Found:
         yield from _variable(("auth", "admin_key_env"), variable, env)
     yield from _authorities(mapped(root.get("providers")).get("ca_file"))
     yield from _redis(mapped(root.get("redis")), env)
+    yield from _evidence(root)
     yield from _pairs(root)
     yield from literal_secrets(value)
+
+
+def _evidence(root: dict[str, Any]) -> Found:
+    section = mapped(root.get("evidence"))
+    source, judge = section.get("source"), section.get("judge")
+    if source == "judge" and not judge:
+        yield ("evidence", "judge"), "name the arm that grades the answers"
+    if judge and source != "judge":
+        yield ("evidence", "judge"), "take it out, or write source: judge"
+    if source == "verifier" and not mapped(root.get("judging")).get("verifier"):
+        yield ("evidence", "source"), "set judging.verifier, which is asked"
 
 
 def _refits(root: dict[str, Any]) -> Found:
@@ -144,6 +156,7 @@ def _plans(root: dict[str, Any], arms: dict[str, Any]) -> Found:
     named: list[tuple[Path, Any]] = [
         (("fallback",), root.get("fallback")),
         (("judging", "judge"), mapped(root.get("judging")).get("judge")),
+        (("evidence", "judge"), mapped(root.get("evidence")).get("judge")),
     ]
     for path, arm in named:
         if isinstance(arm, str) and arm and arm not in arms:

@@ -24,6 +24,7 @@ from router.ports.state import HealthPolicy, SessionSettings
 from router.serving.audits import AuditSettings
 from router.serving.cascade import CascadeSettings
 from router.serving.earlier_answers import ResponseCacheSettings
+from router.serving.evidence.settings import EvidenceSettings
 from router.serving.rephrase import RephraseSettings
 from router.serving.sampling import PromptSamplerSettings
 
@@ -423,5 +424,7 @@ class Config(ConfigSection):
     """The learner."""
     auth: AuthSection = AuthSection()
     """Keys."""
+    evidence: EvidenceSettings | None = None
+    """Evidence bought on live traffic; unset: none is."""
     map: MapSection = MapSection()
     """Samples kept of prompts for the map."""

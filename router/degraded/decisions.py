@@ -12,6 +12,7 @@ from router.degraded.entries import (
     DECISIONS,
     SpooledAudit,
     SpooledDecision,
+    SpooledEvidence,
     SpooledFeedback,
     SpooledOutcome,
     SpooledReask,
@@ -26,7 +27,7 @@ from router.domain.errors import (
     late_feedback,
     no_decision,
 )
-from router.domain.events import Audited
+from router.domain.events import Audited, EvidenceBought
 from router.domain.records import (
     MOST_OF_SESSION,
     DecisionRecord,
@@ -326,6 +327,16 @@ class DegradingDecisions:
         if not await self._stored(audit.decision_id, lambda: self._inner.audited(audit)):
             noted = replace(audit, at_ms=now_ms)
             await self._continuity.write(SpooledAudit(at_ms=now_ms, tenant="", audit=noted))
+
+    async def evidence(self, bought: EvidenceBought) -> None:
+        if not await self._stored(bought.decision_id, lambda: self._inner.evidence(bought)):
+            await self.keep_evidence(bought)
+
+    async def keep_evidence(self, bought: EvidenceBought) -> None:
+        """Keep it on disk."""
+        now_ms = self._continuity.now_ms
+        noted = replace(bought, at_ms=now_ms)
+        await self._continuity.write(SpooledEvidence(at_ms=now_ms, tenant="", bought=noted))
 
     async def _asked(self, decision_id: str, call: Callable[[], Awaitable[T]]) -> T:
         """Ask the store about a decision, which the router that made it may not have delivered yet.

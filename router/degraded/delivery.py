@@ -16,6 +16,7 @@ from router.degraded.entries import (
     SpooledAnswer,
     SpooledAudit,
     SpooledDecision,
+    SpooledEvidence,
     SpooledFeedback,
     SpooledOutcome,
     SpooledReask,
@@ -152,8 +153,8 @@ class SpoolDelivery:
                 await ask(lambda: store.decisions.session_feedback(tenant, told, report, at_ms))
             case SpooledReask(decision_id=told, similarity=similarity, likeness=likeness):
                 await ask(lambda: store.decisions.reasked(told, similarity, likeness))
-            case SpooledAudit(audit=audit):
-                await ask(lambda: store.decisions.audited(audit))
+            case SpooledAudit() | SpooledEvidence():
+                await ask(lambda: _checked(store, entry))
             case SpooledReservation(tenant=tenant, reservation=held):
                 await ask(lambda: store.quota.reserve(Tenant(tenant), held, admitted=True))
             case SpooledUsage(reservation=held, cost_usd=cost_usd):
@@ -167,6 +168,14 @@ class SpoolDelivery:
     def _tokens_of(self, used: SpooledUsage) -> int:
         """Tokens of a minute that is over are held against no later one."""
         return used.tokens if self._continuity.now_ms - used.at_ms < MINUTE_MS else 0
+
+
+async def _checked(store: Store, entry: SpooledAudit | SpooledEvidence) -> None:
+    """Write what was found out about answers off their callers' path."""
+    if isinstance(entry, SpooledAudit):
+        await store.decisions.audited(entry.audit)
+    else:
+        await store.decisions.evidence(entry.bought)
 
 
 def _result(found: BaseException | None) -> str | None:

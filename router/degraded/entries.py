@@ -6,7 +6,7 @@ from typing import ClassVar, Final, TypeAlias
 
 import msgspec
 
-from router.domain.events import Audited
+from router.domain.events import Audited, EvidenceBought
 from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
 from router.domain.tenants import Reservation
 from router.ports.state import ClaimKey
@@ -96,6 +96,14 @@ class SpooledAudit(Entry, frozen=True, kw_only=True, tag="audited"):
         return self.audit.decision_id
 
 
+class SpooledEvidence(Entry, frozen=True, kw_only=True, tag="evidence"):
+    bought: EvidenceBought
+
+    @property
+    def id(self) -> str:
+        return self.bought.decision_id
+
+
 class SpooledReservation(Entry, frozen=True, kw_only=True, tag="reservation"):
     queue: ClassVar[str] = QUOTA
 
@@ -148,6 +156,7 @@ AnyEntry: TypeAlias = (
     | SpooledSessionFeedback
     | SpooledReask
     | SpooledAudit
+    | SpooledEvidence
     | SpooledReservation
     | SpooledUsage
     | SpooledAnswer

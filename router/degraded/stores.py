@@ -14,6 +14,7 @@ from router.degraded.quota import DegradingQuota, LocalQuota
 from router.degraded.settings import DegradedSettings
 from router.degraded.tenants import RememberingTenants
 from router.domain import MS_PER_S
+from router.domain.events import EvidenceBought
 from router.domain.records import DecisionRecord
 from router.domain.tenants import Settlement
 from router.ports import Clock
@@ -52,11 +53,13 @@ class Stores:
     recent: RecentDecisions
 
     async def keep(self, owed: object) -> None:
-        """Keep on disk what nobody could write any more: a decision, or what was used."""
+        """Keep on disk what nobody could write any more: a decision, evidence, or what was used."""
         if isinstance(owed, DecisionRecord):
             await self.decisions.keep(owed)
         elif isinstance(owed, Settlement):
             await self.quota.keep(owed.reservation, owed.tokens, owed.cost_usd)
+        elif isinstance(owed, EvidenceBought):
+            await self.decisions.keep_evidence(owed)
 
 
 def build_stores(

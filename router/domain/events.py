@@ -92,6 +92,81 @@ class Audited:
     at_ms: int = 0
 
 
+class EvidenceSource(StrEnum):
+    """Who scores the answers of every arm."""
+
+    JUDGE = "judge"
+    """An arm that grades each answer by itself."""
+    VERIFIER = "verifier"
+    """A program of the operator's."""
+    AGREEMENT = "agreement"
+    """What most of the closed answers settle on counts as right."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmAnswer:
+    """The outcome of one arm on the prompt of a decision.
+
+    quality: as scored, None where nobody could tell. cost_usd: None where it was not counted.
+    input_usd: part of it. failed: there is no answer, for the arm's sake. passed: the certain
+    checks. served: its caller got this answer.
+    model: the name the provider answered under. terms: digest of the arm's models and prices.
+    """
+
+    arm: str
+    quality: float | None = None
+    cost_usd: float | None = None
+    latency_ms: float = 0.0
+    failed: bool = False
+    passed: bool = True
+    served: bool = False
+    input_usd: float = 0.0
+    model: str = ""
+    terms: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceBought:
+    """The other arms were asked the same, off the caller's path, and all answers scored.
+
+    propensity: with which this decision was drawn for it, known before the decision. arms: without
+    those of which nothing is known; no two of a name. cost_usd: of everything that was paid for it,
+    by the budget of evidence. value_usd: what it was expected to be worth. audit_share: with which
+    the answer had been audited had it not been drawn; 0 where no audit was due.
+    """
+
+    decision_id: str
+    source: EvidenceSource
+    propensity: float
+    arms: tuple[ArmAnswer, ...] = ()
+    cost_usd: float = 0.0
+    value_usd: float = 0.0
+    audit_share: float = 0.0
+    at_ms: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """True where quality and cost are known of two arms at least, and of all in it."""
+        known = [a.quality is not None and a.cost_usd is not None for a in self.arms]
+        return len(known) > 1 and all(known)
+
+    @property
+    def label_share(self) -> float:
+        """Return the probability with which the answer that was served got a label at all."""
+        return self.propensity + (1 - self.propensity) * self.audit_share
+
+
+def is_drawn(decision_id: str, share: float) -> bool:
+    """Return whether a decision is drawn for evidence: by its id, so that the log can tell.
+
+    >>> is_drawn("b1946ac92492d2347c6235b4d2611184", 1.0), is_drawn("b1", 0.0)
+    (True, False)
+    """
+    text = decision_id.encode(errors="surrogatepass")
+    drawn = hashlib.blake2b(text, digest_size=4, person=b"evidence").digest()
+    return int.from_bytes(drawn) < share * 2**32
+
+
 class Move(StrEnum):
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
@@ -148,7 +223,9 @@ class PolicyChanged:
     at_ms: int = 0
 
 
-Event: TypeAlias = Decided | FeedbackGiven | Reasked | Audited | PolicyCommand | PolicyChanged
+Event: TypeAlias = (
+    Decided | FeedbackGiven | Reasked | Audited | EvidenceBought | PolicyCommand | PolicyChanged
+)
 
 
 def decision_of(event: Event) -> str | None:

@@ -241,6 +241,7 @@ class DecisionRecord:
     degraded: it was answered or written down while the store was away.
     turn: None in records of earlier versions. locked: the deployment that had asked for tools was
     called again with what they gave: nothing was chosen.
+    evidence_share: with which the other arms were to be asked as well; 0 for not.
     """
 
     id: str
@@ -265,6 +266,7 @@ class DecisionRecord:
     turn: TurnFacts | None = None
     locked: bool = False
     session_share: float | None = None
+    evidence_share: float = 0.0
 
     @property
     def cost_usd(self) -> float:

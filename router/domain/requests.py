@@ -75,7 +75,8 @@ class RouteRequest:
     """A chat to route. deadline_s: seconds since the epoch, None for none.
 
     task: the caller's label of what asks, "" for none. plan: the only one that may answer, "" for
-    any. They stand beside the options, whose digest goes with an idempotency key.
+    any. no_evidence: no other arm is asked the same for evidence. They stand beside the options,
+    whose digest goes with an idempotency key.
     """
 
     tenant: Tenant
@@ -84,6 +85,7 @@ class RouteRequest:
     deadline_s: float | None = None
     task: str = ""
     plan: str = ""
+    no_evidence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +155,27 @@ class Live(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceListing:
+    """Evidence known and bought; see `Evidence` in the contract. outlook: why it is bought or not.
+
+    gold: scored answers that callers judged too. budget_usd: of a day, 0 where none is bought.
+    """
+
+    prompts: int
+    gold: int
+    spent_usd: float
+    worth_usd: float
+    spent_today_usd: float
+    budget_usd: float
+    outlook: str
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyListing:
     """The policies. kinds: policy name by member, in config order. found: gains of challengers.
 
     version: of the snapshot that says so, 0 where there is none yet. changes: newest first.
+    evidence: None where none is known or bought.
     """
 
     kinds: Mapping[str, str]
@@ -165,6 +184,7 @@ class PolicyListing:
     version: int
     found: Sequence[GainFound]
     changes: Sequence[PolicyChanged]
+    evidence: EvidenceListing | None = None
 
 
 class Administration(Protocol):

@@ -18,7 +18,8 @@ class TenantLimits:
 
     observe: the arm that serves this tenant while the policy only watches; "" for what the config
     says, NOT_OBSERVED for none. degraded: "yes" or "no", whether this tenant is served while the
-    store is away; "" for yes where there is no budget.
+    store is away; "" for yes where there is no budget. evidence: "no" where this tenant's prompts
+    are asked of no arm but the one that answers; "" for yes.
     """
 
     requests_per_minute: int = UNLIMITED
@@ -28,6 +29,7 @@ class TenantLimits:
     arms: tuple[str, ...] = ()
     observe: str = ""
     degraded: str = ""
+    evidence: str = ""
 
     @property
     def spending(self) -> bool:

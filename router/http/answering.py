@@ -156,7 +156,13 @@ class ChatHandler:
         waits_s = None if asked.streams else client_timeout_s(call.text)
         deadline_s = deadline_of(wishes, waits_s, desk.clock())
         request = RouteRequest(
-            call.tenant, asked.chat, wishes.options, deadline_s, wishes.task, wishes.plan
+            call.tenant,
+            asked.chat,
+            wishes.options,
+            deadline_s,
+            wishes.task,
+            wishes.plan,
+            wishes.no_evidence,
         )
         return request, asked
 

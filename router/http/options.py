@@ -35,12 +35,16 @@ SWITCH: Final = {"": False, **dict.fromkeys(("0", "false", "no"), False)} | dict
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a caller said beside the chat. timeout_ms: for the whole request, None for no limit."""
+    """What a caller said beside the chat. timeout_ms: for the whole request, None for no limit.
+
+    no_evidence: see `RouteRequest`.
+    """
 
     options: RoutingOptions
     plan: str = ""
     task: str = ""
     timeout_ms: float | None = None
+    no_evidence: bool = False
 
 
 class WishReader:
@@ -76,7 +80,8 @@ class WishReader:
         self._found.require(
             not CONTROL.search(task), f"{PREFIX}task", "leave control characters out"
         )
-        return Wishes(options, plan, task, self._number("timeout-ms", 1, DAY_MS))
+        timeout_ms = self._number("timeout-ms", 1, DAY_MS)
+        return Wishes(options, plan, task, timeout_ms, self._switch("no-evidence"))
 
     def _said(self, name: str) -> str:
         told = self._told((PREFIX + name).encode())

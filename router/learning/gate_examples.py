@@ -11,9 +11,10 @@ import numpy as np
 from bandit.gates import GateExample, GateInput, Step
 from bandit.risk import LabelSource
 from router.domain.catalog import Plan
-from router.domain.events import Audited, Decided, Event, FeedbackGiven, Reasked
+from router.domain.events import Audited, Decided, Event, EvidenceBought, FeedbackGiven, Reasked
 from router.domain.logged_context import read_context
 from router.domain.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Judge, Judged
+from router.learning.evidence_labels import examples_of_evidence, served_answer
 from router.learning.rewards import RewardSettings, quality_by
 
 
@@ -56,20 +57,11 @@ def risk_labels_of(event: Event, record: DecisionRecord) -> list[RiskLabel]:
         return []
     last = judged.steps[-1]
     if last.step is Step.ACCEPT and last.by is Judge.GATE:
-        if isinstance(event, Audited):
-            bad, probability = 1 - event.quality, event.propensity
-            return [
-                RiskLabel(
-                    choice.plan, last.score, bad, probability, LabelSource.AUDIT, record.tenant
-                )
-            ]
-        if isinstance(event, FeedbackGiven):
-            if not event.is_label:
-                return []  # neither is a label of this answer, by which a promise is kept
-            bad = 1 - event.quality
-            return [
-                RiskLabel(choice.plan, last.score, bad, 1.0, LabelSource.FEEDBACK, record.tenant)
-            ]
+        label = _label_of_accepted(
+            event, RiskLabel(choice.plan, last.score, 0.0, 1.0, LabelSource.AUDIT, record.tenant)
+        )
+        if label is not None:
+            return [label]
     if isinstance(event, Decided) and last.instead is Step.ACCEPT:
         # Before it deployments of the same arm may have failed.
         first = _answered(record, record.attempts[0].arm)
@@ -77,6 +69,21 @@ def risk_labels_of(event: Event, record: DecisionRecord) -> list[RiskLabel]:
             bad = float(not first.agrees)
             return [RiskLabel(choice.plan, last.score, bad, 1.0, LabelSource.AUDIT, record.tenant)]
     return []
+
+
+def _label_of_accepted(event: Event, blank: RiskLabel) -> RiskLabel | None:
+    """Returns None where nobody judged this very answer; by default nothing is a label."""
+    if isinstance(event, Audited):
+        return replace(blank, bad=1 - event.quality, probability=event.propensity)
+    if isinstance(event, EvidenceBought):
+        answer = served_answer(event)
+        if answer is None or answer.quality is None:
+            return None
+        # Where evidence is bought no audit is made: either of them had labelled the answer.
+        return replace(blank, bad=1 - answer.quality, probability=event.label_share)
+    if isinstance(event, FeedbackGiven) and event.is_label:
+        return replace(blank, bad=1 - event.quality, source=LabelSource.FEEDBACK)
+    return None
 
 
 def _examples(
@@ -88,6 +95,9 @@ def _examples(
             yield example
     elif isinstance(event, Audited):
         yield replace(blank, first_ok=event.quality, weight=settings.audit_weight)
+    elif isinstance(event, EvidenceBought):
+        weight = settings.audit_weight * settings.evidence_weight
+        yield from examples_of_evidence(event, plan, replace(blank, weight=weight))
     elif isinstance(event, FeedbackGiven):
         if not event.by_default:
             example = replace(blank, weight=event.weight)

@@ -254,6 +254,8 @@ class Learner:
         self.observer.snapshot(snapshot.version)
         for sign in Sign:
             self.observer.sign(sign, term.state.implicit_weights.weight(sign))
+        ledger = term.state.evidence
+        self.observer.evidence_known(ledger.prompts, ledger.spent_usd, ledger.worth_usd)
         for plan, promise in term.state.promises.items():
             self.observer.promise(plan, promise.status())
         await self.events.trim(term.position)

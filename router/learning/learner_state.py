@@ -16,6 +16,7 @@ from bandit.risk import Promise, PromiseSettings
 from bandit.snapshots.codec import Snapshot, pack, unpack
 from bandit.types import Policy
 from router.domain.records import BASE
+from router.learning.evidence import EvidenceLedger
 from router.learning.implicit_feedback import ImplicitFeedbackWeights
 from router.learning.promotion import ChampionChallenger
 from router.learning.promotion_state import ContestState, read_state, write_state
@@ -43,7 +44,8 @@ class LearnerState:
     plan, of those whose gate learns or decides anything. promises: by holder. contest: None without
     challengers, and in a router. tenant_cap: None where tenants are not capped. own_policies: of
     single tenants, None where none shall have one. begun: parts that a snapshot held in a form that
-    can't be read, which so have learned nothing. rates: by which requests are priced.
+    can't be read, which so have learned nothing. rates: by which requests are priced. evidence:
+    what was bought of it.
     """
 
     policy: Policy
@@ -56,6 +58,7 @@ class LearnerState:
     implicit_weights: ImplicitFeedbackWeights = field(default_factory=ImplicitFeedbackWeights)
     begun: tuple[str, ...] = ()
     rates: RequestRates = field(default_factory=RequestRates)
+    evidence: EvidenceLedger = field(default_factory=EvidenceLedger)
 
     def take_begun(self, other: LearnerState) -> None:
         """Take the parts that have begun anew from another state, which has learned them."""
@@ -72,6 +75,8 @@ class LearnerState:
                     self.implicit_weights = other.implicit_weights
                 case "rates":
                     self.rates = other.rates
+                case "evidence":
+                    self.evidence = other.evidence
                 case "owned":
                     self._take_own(other, name)
         self.gates, self.promises, self.begun = gates, promises, ()
@@ -108,6 +113,8 @@ class LearnerState:
             meta["trust"] = self.implicit_weights.state()
         if not self.rates.is_blank:
             meta["rates"] = self.rates.state()
+        if not self.evidence.is_blank:
+            meta["evidence"] = self.evidence.state()
         if self.tenant_cap is not None:
             meta["influence"] = self.tenant_cap.state()
         if self.contest is not None:
@@ -124,7 +131,8 @@ class LearnerState:
 
     def _is_policy_alone(self) -> bool:
         others = self.contest, self.tenant_cap, self.own_policies
-        blank = self.implicit_weights.is_blank and self.rates.is_blank
+        parts = self.implicit_weights, self.rates, self.evidence
+        blank = all(part.is_blank for part in parts)
         return not self.gates and others == (None, None, None) and blank
 
     def _promise_arrays(self) -> Arrays:
@@ -146,7 +154,7 @@ class SnapshotParts(NamedTuple):
     arrays). state: of the contest, an empty one where there was none. members: policies that do
     not serve. influence: of the tenant cap, None for none. owned: tenant -> payload of its own
     policy. trust: of the implicit feedback weights, None for none yet. rates: of `RequestRates`,
-    likewise.
+    likewise. evidence: of the `EvidenceLedger`, likewise.
     """
 
     policy: bytes
@@ -158,6 +166,7 @@ class SnapshotParts(NamedTuple):
     owned: Mapping[str, bytes] = MappingProxyType({})
     trust: dict[str, Any] | None = None
     rates: dict[str, Any] | None = None
+    evidence: dict[str, Any] | None = None
 
 
 def split(payload: bytes) -> SnapshotParts:
@@ -192,4 +201,5 @@ def _parts(snapshot: Snapshot) -> SnapshotParts:
         owned={str(tenant): arrays[f"{OWN}.{place}"].tobytes() for place, tenant in tenants},
         trust=meta.get("trust"),
         rates=meta.get("rates"),
+        evidence=meta.get("evidence"),
     )

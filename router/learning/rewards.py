@@ -14,7 +14,7 @@ from itertools import takewhile
 from bandit.types import Action, Outcome
 from router.domain.catalog import Plan
 from router.domain.errors import REQUEST_FAULTS
-from router.domain.events import Decided, Event, FeedbackGiven, Reasked
+from router.domain.events import Decided, Event, EvidenceBought, FeedbackGiven, Reasked
 from router.domain.logged_context import action_of, read_context
 from router.domain.records import (
     JUDGED,
@@ -25,6 +25,7 @@ from router.domain.records import (
     DecisionRecord,
     Mode,
 )
+from router.learning.evidence_labels import outcomes_of_evidence
 
 RIGHT = 1.0
 
@@ -36,11 +37,13 @@ class RewardSettings:
     implicit_weight: of an escalation or silence. audit_weight: of an audit. sign_weight: of the
     sign that the event is (see `implicit_feedback`); None where signs are not weighed: a re-ask
     then counts as silence does, and a caller who leaves a stream gives no sign.
+    evidence_weight: of bought evidence, whose scores may be a judge's.
     """
 
     implicit_weight: float = 0.25
     audit_weight: float = 0.5
     sign_weight: float | None = None
+    evidence_weight: float = 1.0
 
     @property
     def reask_weight(self) -> float:
@@ -73,6 +76,9 @@ def _outcomes(
         yield from _from_call(record, choice, plans, settings)
     elif isinstance(event, FeedbackGiven):
         yield from _from_feedback(event, record, choice, plans, settings)
+    elif isinstance(event, EvidenceBought):
+        weight = settings.evidence_weight
+        yield from outcomes_of_evidence(event, record, choice, plans, weight)
     # A caller without an answer asks again for that; a result of `Decide` may be reported later.
     elif isinstance(event, Reasked) and (record.answered or record.mode is Mode.DECIDE):
         blank = _blank(choice, plans[choice.plan])

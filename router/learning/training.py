@@ -37,13 +37,18 @@ FindRecords: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[DecisionRe
 class JoinedEvent:
     """An event and the decision it is about.
 
-    share: of its full weight. sign_weight: see `RewardSettings`.
+    share: of its full weight. sign_weight, evidence_weight: see `RewardSettings`.
     """
 
     event: Event
     record: DecisionRecord
     share: float = 1.0
     sign_weight: float | None = None
+    evidence_weight: float = 1.0
+
+    def settings(self, rewards: RewardSettings) -> RewardSettings:
+        """Return the weights that hold for this event."""
+        return replace(rewards, sign_weight=self.sign_weight, evidence_weight=self.evidence_weight)
 
 
 def join(
@@ -110,7 +115,7 @@ class Trainer:
         """Returns outcomes in the order of the events."""
         found: list[Outcome] = []
         for one in events:
-            settings = replace(self.rewards, sign_weight=one.sign_weight)
+            settings = one.settings(self.rewards)
             outcomes = outcomes_of(one.event, one.record, self.plans, settings)
             found += shared(outcomes, one.share)
         return found
@@ -118,7 +123,7 @@ class Trainer:
     def _examples(self, events: Sequence[JoinedEvent]) -> list[PlanExample]:
         found: list[PlanExample] = []
         for one in events:
-            settings = replace(self.rewards, sign_weight=one.sign_weight)
+            settings = one.settings(self.rewards)
             for plan, example in examples_of(one.event, one.record, self.plans, settings):
                 weighed = replace(example, weight=example.weight * one.share)
                 found.append(PlanExample(plan, weighed))
@@ -227,6 +232,9 @@ class BatchTrainer:
         """Returns the event with the weight that its tenant and its kind of sign have."""
         if record is None:
             return None
+        bought = state.evidence.observe(event, record)
+        if bought is not None:
+            return JoinedEvent(bought.event, record, evidence_weight=bought.weight)
         share, sign = 1.0, state.implicit_weights.observe(event, record)
         if state.tenant_cap is not None:
             share = _share(state.tenant_cap, event, record, sign)

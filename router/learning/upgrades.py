@@ -9,7 +9,7 @@ from typing import TypeAlias
 from bandit.context.remap import Remap
 from bandit.errors import BanditError
 from bandit.snapshots.codec import rename_actions
-from router.domain.events import Decided, Event
+from router.domain.events import Decided, Event, EvidenceBought
 from router.domain.logged_context import log_context, read_context
 from router.domain.records import Choice, DecisionRecord
 from router.domain.tenants import renamed_promise
@@ -28,7 +28,9 @@ class Upgrade:
     names: Names
 
     def event(self, event: Event) -> Event:
-        return Decided(self.record(event.record)) if isinstance(event, Decided) else event
+        if isinstance(event, Decided):
+            return Decided(self.record(event.record))
+        return _renamed_arms(event, self.names) if isinstance(event, EvidenceBought) else event
 
     def record(self, record: DecisionRecord) -> DecisionRecord:
         return _renamed(moved_record(record, self.remap) or record, self.names)
@@ -106,6 +108,11 @@ def _renamed(record: DecisionRecord, names: Names) -> DecisionRecord:
         attempts=tuple(replace(a, arm=names.get(a.arm, a.arm)) for a in record.attempts),
         arm=names.get(record.arm, record.arm),
     )
+
+
+def _renamed_arms(event: EvidenceBought, names: Names) -> EvidenceBought:
+    arms = tuple(replace(answer, arm=names.get(answer.arm, answer.arm)) for answer in event.arms)
+    return replace(event, arms=arms)
 
 
 def _renamed_choice(choice: Choice, names: Names) -> Choice:

@@ -99,6 +99,21 @@ class Metrics(Observer):
         self._decisions = self._counter("decisions", "Plans chosen", "plan", "explored")
         self._steps = self._counter("steps", "Choices after a first answer", "plan", "step")
         self._audits = self._counter("audits", "Accepted first answers checked", "result")
+        self._evidence_wishes = self._counter(
+            "evidence_wishes", "Requests weighed for evidence", "why"
+        )
+        self._evidence_share = self._gauge(
+            "evidence_share", "Probability with which the last request's evidence was bought"
+        )
+        self._evidence = self._counter("evidence", "Purchases of evidence", "result")
+        self._evidence_cost = self._counter("evidence_cost_usd", "Paid for evidence")
+        self._evidence_prompts = self._gauge(
+            "evidence_prompts", "Prompts known for every arm, as learned"
+        )
+        self._evidence_spent = self._gauge("evidence_spent_usd", "Paid for them in all, as learned")
+        self._evidence_worth = self._gauge(
+            "evidence_worth_usd", "Worth of them as expected when they were bought"
+        )
         self._cache = self._counter("cache", "Cache look-ups", "status")
         self._coalesced = self._counter(
             "coalesced", "Requests that waited for the same one under way", "result"
@@ -348,6 +363,19 @@ class Metrics(Observer):
 
     def audit(self, result: str) -> None:
         self._audits.labels(result).inc()
+
+    def evidence_wish(self, why: str, share: float) -> None:
+        self._evidence_wishes.labels(why).inc()
+        self._evidence_share.set(share)
+
+    def evidence(self, result: str, cost_usd: float) -> None:
+        self._evidence.labels(result).inc()
+        self._evidence_cost.inc(cost_usd)
+
+    def evidence_known(self, prompts: float, spent_usd: float, worth_usd: float) -> None:
+        self._evidence_prompts.set(prompts)
+        self._evidence_spent.set(spent_usd)
+        self._evidence_worth.set(worth_usd)
 
     def cache(self, status: CacheStatus) -> None:
         self._cache.labels(status.value).inc()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from router.domain.events import Audited, Event, PolicyChanged, PolicyCommand
+from router.domain.events import Audited, Event, EvidenceBought, PolicyChanged, PolicyCommand
 from router.domain.records import (
     DecisionRecord,
     FeedbackReceipt,
@@ -76,6 +76,10 @@ class DecisionLog(Protocol):
 
     async def audited(self, audit: Audited) -> None:
         """Append it, at most once per decision."""
+        ...
+
+    async def evidence(self, bought: EvidenceBought) -> None:
+        """Append it, at most once per decision; never refused: what it tells of is paid for."""
         ...
 
 

@@ -63,6 +63,18 @@ class Observer:
     def audit(self, result: str) -> None:
         """An audit ended: good | bad | unreadable | failed | no_budget."""
 
+    def evidence_wish(self, why: str, share: float) -> None:
+        """A request was weighed for evidence: buys | not_worth | no_budget | busy | paused ...
+
+        share: the probability with which it is bought.
+        """
+
+    def evidence(self, result: str, cost_usd: float) -> None:
+        """A purchase ended: bought | unscored | late | cancelled | busy | no_budget."""
+
+    def evidence_known(self, prompts: float, spent_usd: float, worth_usd: float) -> None:
+        """The learner knows of so much evidence, what it cost and was expected to be worth."""
+
     def cache(self, status: CacheStatus) -> None:
         """An answer came out of the cache, or did not."""
 

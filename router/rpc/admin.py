@@ -15,7 +15,7 @@ from adaptive_router.v1 import admin_pb2_grpc
 from router.domain import MS_PER_S
 from router.domain.errors import FieldViolation, InvalidRequest, Unauthenticated
 from router.domain.events import GainFound, Move, PolicyChanged, PolicyCommand
-from router.domain.requests import Administration, PolicyListing
+from router.domain.requests import Administration, EvidenceListing, PolicyListing
 from router.domain.tenancy import TenantOperations
 from router.domain.tenants import Tenant
 from router.rpc import convert_admin
@@ -149,6 +149,19 @@ def _listing(found: PolicyListing) -> pb.ListPoliciesResponse:
         previous=found.previous,
         snapshot_version=found.version,
         changes=[_change(change) for change in found.changes],
+        evidence=_evidence(found.evidence) if found.evidence else None,
+    )
+
+
+def _evidence(found: EvidenceListing) -> pb.Evidence:
+    return pb.Evidence(
+        prompts=found.prompts,
+        gold=found.gold,
+        spent_usd=found.spent_usd,
+        worth_usd=found.worth_usd,
+        spent_today_usd=found.spent_today_usd,
+        budget_usd=found.budget_usd,
+        outlook=found.outlook,
     )
 
 

@@ -201,4 +201,5 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         read = partial(read_routed, request, self._limits)
         routed = await self._checks.run(tenant.name, read) if takes_time(request) else read()
         chat, options, task = routed
-        return RouteRequest(tenant, chat, options, deadline_s, task)
+        quiet = request.routing.no_evidence
+        return RouteRequest(tenant, chat, options, deadline_s, task, no_evidence=quiet)

@@ -18,6 +18,8 @@ SETTLE_S: Final = 300.0
 """How long one that nobody waits for is tried."""
 DRAIN_S: Final = 5.0
 END_S: Final = 2.0
+STOP_S: Final = 2.0
+"""How long spare work may go on once a router ends."""
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0
 _draw = SystemRandom().random
@@ -27,6 +29,7 @@ class Background:
     """Keeps tasks alive; what fails in one nobody waits for is counted, not lost in silence.
 
     spool: is handed what `insist` could not write, by its value; set by who keeps it elsewhere.
+    stopping: nothing that costs anything is to be begun any more.
     """
 
     def __init__(
@@ -35,6 +38,8 @@ class Background:
         self._observer = observer
         self._tasks: set[asyncio.Task[Any]] = set()
         self.spool = spool
+        self.stopping = False
+        self._spare: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.ensure_future(work)
@@ -69,18 +74,35 @@ class Background:
         else:
             self.spool(owed)
 
+    def spare(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start work that calls others and that nobody waits for: `stop` ends it."""
+        task = self.start(work)
+        self._spare.add(task)
+        task.add_done_callback(self._spare.discard)
+        return task
+
+    async def stop(self, patience_s: float = STOP_S) -> None:
+        """End spare work while there are still connections; it writes down what it has paid for."""
+        self.stopping = True
+        await _ended(self._spare, patience_s)
+
     async def drain(self, patience_s: float = DRAIN_S) -> None:
         """Wait for what is under way; what takes longer is ended, and what it owes spooled."""
-        loop = asyncio.get_running_loop()
-        until_s = loop.time() + patience_s
-        while self._tasks and loop.time() < until_s:
-            await asyncio.wait(self._tasks, timeout=until_s - loop.time())
-        # What a task does about its end may take a write of its own.
-        left = set(self._tasks)
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=END_S)
+        await _ended(self._tasks, patience_s)
+
+
+async def _ended(tasks: set[asyncio.Task[Any]], patience_s: float) -> None:
+    """Wait for tasks, those that they start among them; cancel what takes longer."""
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + patience_s
+    while tasks and loop.time() < until_s:
+        await asyncio.wait(tasks, timeout=until_s - loop.time())
+    # What a task does about its end may take a write of its own.
+    left = set(tasks)
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=END_S)
 
 
 async def retry_write(write: Callable[[], Awaitable[T]], patience_s: float = INSIST_S) -> T:

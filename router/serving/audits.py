@@ -57,7 +57,7 @@ class AuditSettings:
 class _AuditCall:
     """A call that checks a first answer, and how to read its quality off the reply.
 
-    share: the probability with which it was drawn.
+    share: the probability with which its answer is labelled.
     """
 
     chat: ChatRequest
@@ -104,15 +104,27 @@ class Auditor:
 
     def maybe_audit(self, state: RequestState) -> None:
         """Once its answer is on record; a check that is due goes on in the background."""
-        settings = self._settings
-        worth = self._feedback_rate.count_answer(state.request.tenant.name)
-        share = settings.audit_share * (1.0 if self._always else worth)
-        if settings.audit_usd_per_day <= 0 or self._draw() >= share:
+        share = self._share(state)
+        if not share or self._draw() >= share:
             return
         check = self._due(state)
         if check is not None and self._running < MOST_AT_ONCE:
             self._running += 1
-            self._background.start(self._audit(state, replace(check, share=share)))
+            # An answer that evidence was drawn for has its label by that, and is not audited.
+            labelled = state.evidence_share + (1 - state.evidence_share) * share
+            self._background.spare(self._audit(state, replace(check, share=labelled)))
+
+    def share_of(self, state: RequestState) -> float:
+        """Returns the probability of an audit, for an answer that is judged by something else."""
+        share = self._share(state)
+        return share if share and self._due(state) is not None else 0.0
+
+    def _share(self, state: RequestState) -> float:
+        """Count the answer."""
+        settings = self._settings
+        worth = self._feedback_rate.count_answer(state.request.tenant.name)
+        share = settings.audit_share * (1.0 if self._always else worth)
+        return share if settings.audit_usd_per_day > 0 else 0.0
 
     def _due(self, state: RequestState) -> _AuditCall | None:
         """None where the first answer was not accepted by a gate, or nothing can be told of it."""
@@ -165,35 +177,31 @@ class Auditor:
         budget = Tenant(BUDGET_TENANT, TenantLimits(daily_usd=self._settings.audit_usd_per_day))
         shared = Reservation(f"{state.id}#audits", BUDGET_TENANT, 0, most_usd)
         own = Reservation(f"{state.id}#audit", state.request.tenant.name, tokens, most_usd)
-        spent_usd, spent_tokens = 0.0, 0
+        run = self._planned(state, check, needs)
         await self._admission.reserve(budget, shared)
         try:
             await self._admission.reserve(state.request.tenant, own)
             try:
-                run = await self._run(state, check, needs)
-                spent_usd = sum(a.cost_usd for a in run.attempts)
-                spent_tokens = sum(a.input_tokens + a.output_tokens for a in run.attempts)
+                async for _ in self._cascade.run(run):
+                    pass  # nobody reads along
             finally:
-                await self._admission.settle(own, spent_tokens, spent_usd)
+                # Also where it is cut short: what was called is paid for.
+                for attempt in run.attempts:
+                    self._observer.attempt(attempt, run.tenant)
+                await self._admission.settle(own, _tokens(run), _cost_usd(run))
         finally:
-            await self._admission.settle(shared, 0, spent_usd)
-        return await self._record(state, check, run.answer, spent_usd)
+            await self._admission.settle(shared, 0, _cost_usd(run))
+        return await self._record(state, check, run.answer, _cost_usd(run))
 
-    async def _run(self, state: RequestState, check: _AuditCall, needs: Requirements) -> PlanRun:
-        arms, now_s = (check.arm,), self._cascade.now_s()
-        run = PlanRun(
+    def _planned(self, state: RequestState, check: _AuditCall, needs: Requirements) -> PlanRun:
+        return PlanRun(
             check.chat,
             needs,
-            arms,
-            deadline_s=now_s + TIMEOUT_MS / MS_PER_S,
+            (check.arm,),
+            deadline_s=self._cascade.now_s() + TIMEOUT_MS / MS_PER_S,
             health=state.health,
             tenant=state.request.tenant.name,
         )
-        async for _ in self._cascade.run(run):
-            pass  # nobody reads along
-        for attempt in run.attempts:
-            self._observer.attempt(attempt, run.tenant)
-        return run
 
     async def _record(
         self, state: RequestState, check: _AuditCall, answer: Answer | None, cost_usd: float
@@ -218,6 +226,14 @@ def _result_of(answer: Answer | None, quality: float | None) -> str:
     if quality is None:
         return "failed" if answer is None else "unreadable"
     return "good" if quality >= 0.5 else "bad"  # noqa: PLR2004 - the middle
+
+
+def _cost_usd(run: PlanRun) -> float:
+    return sum(attempt.cost_usd for attempt in run.attempts)
+
+
+def _tokens(run: PlanRun) -> int:
+    return sum(attempt.input_tokens + attempt.output_tokens for attempt in run.attempts)
 
 
 def _accepted(judged: Judged, plan: Plan) -> bool:

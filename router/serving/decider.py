@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bandit.context.context_map import ContextMap
 from bandit.gates import Gate
 from bandit.risk import Promise
-from bandit.types import Action, Context, Decision, Estimate, Policy, Weights
+from bandit.types import Action, Context, Decision, Estimate, Policy, SeesChanges, Weights
 from router.domain.catalog import Catalog, Plan
 from router.domain.chat import ChatRequest
 from router.domain.conversations import turn_number
@@ -30,6 +30,7 @@ from router.domain.logged_context import (
 from router.domain.records import BASE, OWN, Choice, Mode, Observation, WeightSet
 from router.domain.requests import WeightOverrides
 from router.gates.gate_session import GateSession, GateSessions
+from router.learning.evidence import EvidenceLedger
 from router.learning.request_rates import RequestRates
 from router.ports.observer import Observer, Stopwatch
 from router.ports.upstream import Embedder, Embedding
@@ -82,6 +83,7 @@ class Decider:
     member: str = BASE
     owned: Mapping[str, Policy] = field(default_factory=dict)
     rates: RequestRates = field(default_factory=RequestRates)
+    evidence: EvidenceLedger = field(default_factory=EvidenceLedger)
 
     def swap(self, learned: LearnerState, version: int) -> None:
         """The policy and its gates at once: both are of one snapshot."""
@@ -90,6 +92,12 @@ class Decider:
         self.member = learned.champion
         self.owned = learned.own_policies.policies if learned.own_policies else {}
         self.rates = learned.rates
+        self.evidence = learned.evidence
+
+    def changed_ms(self, plan: str) -> float:
+        """Returns when the policy last saw a plan change, since the epoch; 0 for never."""
+        policy = self.policy
+        return policy.changed_ms(plan) if isinstance(policy, SeesChanges) else 0.0
 
     def context(self, chat: ChatRequest, embedding: Embedding, application: str = "") -> Context:
         """Build a context. application: the digest of what asks, "" where it is not known."""

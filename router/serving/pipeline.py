@@ -36,6 +36,7 @@ from router.serving.cascade import BUSY, Cascade
 from router.serving.coalescing import Followers
 from router.serving.decider import PlanSelector
 from router.serving.earlier_answers import Ending, Hit, ResponseCache
+from router.serving.evidence.buyer import EvidenceBuyer
 from router.serving.finalize import Finalizer, KnownTurns
 from router.serving.rephrase import RephraseDetector, attachment_digest, letter_fingerprint
 from router.serving.request_state import RequestState, open_request
@@ -55,7 +56,7 @@ class Pipeline:
 
     observe: the arm that serves while the policy only watches; "" for none. room: tells whether
     the log takes what comes of a request, and refuses it where nothing could be written down.
-    checks: reads long prompts.
+    checks: reads long prompts. evidence: None where none is bought.
     """
 
     catalog: Catalog
@@ -79,6 +80,7 @@ class Pipeline:
     ids: Ids
     observe: str = ""
     checks: CheckPool = field(default_factory=CheckPool)
+    evidence: EvidenceBuyer | None = None
 
     async def complete(self, request: RouteRequest) -> Completion:
         answered = self.answer(request, Mode.COMPLETE)
@@ -162,7 +164,10 @@ class Pipeline:
         record = await self.finalizer.close(state, self._patience_s(state))
         if state.answer is None:
             return None
-        self.auditor.maybe_audit(state)
+        if self.evidence is None or not self.evidence.maybe_buy(
+            state, partial(self.auditor.share_of, state)
+        ):
+            self.auditor.maybe_audit(state)
         completion = Completion(state.answer, record, state.quota_left)
         if state.request.options.idempotency_key:
             keeping = self.background.start(self._keep(state, completion))
@@ -339,6 +344,8 @@ class Pipeline:
                 yield delta
             return
         run = self.selector.choose(state)
+        if self.evidence is not None:
+            self.evidence.weigh(state)
         with self.stopwatch.stage("call"):
             async with aclosing(self.cascade.run(run)) as deltas:
                 async for delta in deltas:

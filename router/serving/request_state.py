@@ -66,6 +66,8 @@ class RequestState:
     be chosen; else "".
     said: what it is about, see `said_in`. embedding: of the last user message. said_embedding: of
     all that is said, by which a plan was chosen.
+    evidence_share: with which the other arms are asked as well; evidence_usd: what that is worth;
+    evidence_arms: which.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
     """
 
@@ -99,6 +101,9 @@ class RequestState:
     said: Said = ()
     turn_keys: TurnKeys = field(default_factory=TurnKeys)
     locked_to: str = ""
+    evidence_share: float = 0.0
+    evidence_usd: float = 0.0
+    evidence_arms: tuple[str, ...] = ()
 
     @property
     def began_ms(self) -> int:
@@ -260,6 +265,7 @@ class RequestState:
             price=catalog.price_of(deployment) if self.mode is Mode.DECIDE else None,
             turn=self._turn_facts(catalog),
             locked=bool(self.locked_to) and deployment in ("", self.locked_to),
+            evidence_share=self.evidence_share,
         )
 
 

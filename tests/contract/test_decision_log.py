@@ -15,7 +15,16 @@ from router.domain.errors import (
     OutcomeConflict,
     Overloaded,
 )
-from router.domain.events import Audited, Decided, Event, FeedbackGiven, Reasked
+from router.domain.events import (
+    ArmAnswer,
+    Audited,
+    Decided,
+    Event,
+    EvidenceBought,
+    EvidenceSource,
+    FeedbackGiven,
+    Reasked,
+)
 from router.domain.records import DecisionRecord, FeedbackReport, OutcomeReport
 from router.ports.learning_log import DecisionLog
 from tests.contract.samples import (
@@ -244,3 +253,22 @@ async def test_a_full_stream_still_takes_what_teaches_nothing(log: DecisionLog) 
     await fill(log)
     await log.record(CACHED)
     assert await log.feedback("acme", CACHED.id, GOOD)
+
+
+async def test_evidence_is_appended_once_and_never_refused(storage: Storage) -> None:
+    await storage.decisions.record(RECORD)
+    bought = EvidenceBought(RECORD.id, EvidenceSource.JUDGE, 0.5, (ArmAnswer("a", 0.5, 0.1),), 0.2)
+    for number in range(2 * MAX_EVENTS):
+        await storage.decisions.record(replace(RECORD, id=f"more-{number}"))
+    assert not await storage.decisions.has_room()
+    await storage.decisions.evidence(bought)
+    await storage.decisions.evidence(replace(bought, cost_usd=9.0))
+    found = [event for _, event in await storage.events.read("0", 1_000, 0)]
+    (event,) = [event for event in found if isinstance(event, EvidenceBought)]
+    assert replace(event, at_ms=0) == bought
+    assert event.at_ms > 0
+
+
+async def test_evidence_of_an_unknown_decision_is_dropped(storage: Storage) -> None:
+    await storage.decisions.evidence(EvidenceBought("none", EvidenceSource.JUDGE, 0.5))
+    assert await storage.events.read("0", 10, 0) == []

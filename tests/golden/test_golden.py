@@ -47,6 +47,7 @@ ADDED = (
     r".*\.price\.(cached_input_usd_per_mtok|cache_write_usd_per_mtok|reasoning_usd_per_mtok)",
     r".*\.(session_share|replaces_share)",
     r".*\.judged\.strong_input_usd",
+    r".*\.evidence(_share)?",
     r"ar:turn:\S+ string .*",
     r"ar:snapshots hash \*:payload\.meta\.rates\..*",
     r"ar:session-decisions:\S+ .*",
@@ -60,7 +61,7 @@ ADDED_FIELDS = {
     *("turn", "locked", "prices", "turns_ahead", "conversation", "application"),
     *("cached_tokens", "written_tokens", "cached_input_tokens", "cache_write_tokens"),
     *("reasoning_tokens", "prior_cost_usd", "input_usd", "ahead_usd"),
-    *("session_share", "replaces_share", "strong_input_usd"),
+    *("session_share", "replaces_share", "strong_input_usd", "evidence", "evidence_share"),
     *("cached_input_usd_per_mtok", "cache_write_usd_per_mtok", "reasoning_usd_per_mtok"),
 }
 """Of records, attempts and receipts, empty in the data; an older version passes over them."""

@@ -37,6 +37,7 @@ class PolicyComparisonOptions(options.ExperimentOptions):
     options: Sequence[str]
     evidence: Sequence[str]
     shipped_map: bool
+    buy_ahead: float
 
 
 @click.command("routing")
@@ -58,6 +59,12 @@ class PolicyComparisonOptions(options.ExperimentOptions):
     "--evidence", multiple=True, help="KEY=VALUE of bandit.settings.EvidenceUse, as in margin=0"
 )
 @options.CALIBRATE
+@click.option(
+    "--buy-ahead",
+    type=click.FloatRange(0),
+    default=0.0,
+    help="buy evidence on the stream, charged, with so many requests expected to come",
+)
 @options.DELAY
 @options.FEEDBACK_SHARE
 @click.option("--prior-factor", "factors", multiple=True, help="ARM=FACTOR: a wrong price prior")
@@ -79,7 +86,12 @@ def routing(**given: Any) -> None:
         return
     arms = list(dict.fromkeys(arm for stream in streams.values() for arm in stream.data.arms))
     factors = options.factors("--prior-factor", asked.factors, arms)
-    terms = replace(asked.terms(), prior_factors=factors, shipped_map=asked.shipped_map)
+    terms = replace(
+        asked.terms(),
+        prior_factors=factors,
+        shipped_map=asked.shipped_map,
+        buy_ahead=asked.buy_ahead,
+    )
     told, use = _pairs("--set", asked.options), _checked(_pairs("--evidence", asked.evidence))
     todo = {name: _jobs(asked, stream, told, use) for name, stream in streams.items()}
     texts, text = _examples(streams, todo), ""
@@ -158,16 +170,24 @@ class RoutingReplays(ReplayFactory):
         split = draw(stream, job.seed, terms.calibrate)
         run = asyncio.run(run_stream(self.build(job, split), split, job.seed, terms))
         known = outcomes(stream, split.rows, job.cost_weight)
-        return routing_figures(known, run, stream.data.arms)
+        unit = job.cost_weight / stream.unit_usd
+        return routing_figures(known, run, stream.data.arms, utility_per_usd=unit)
 
 
-def routing_figures(known: Outcomes, run: ReplayRun, arms: Sequence[str]) -> Figures:
+def routing_figures(
+    known: Outcomes, run: ReplayRun, arms: Sequence[str], *, utility_per_usd: float = 0.0
+) -> Figures:
     n, k = known.reward.shape
     counts = np.bincount(run.arm, minlength=k) / n
-    half = second_half(n)
+    half, served = second_half(n), known.of(run.arm)
+    charged = replace(
+        served,
+        cost_usd=served.cost_usd + run.evidence_usd,
+        reward=served.reward - utility_per_usd * run.evidence_usd,
+    )
     return figures(
         known,
-        known.of(run.arm),
+        charged,
         dict(zip(arms, counts.tolist(), strict=True)),
         run.us,
         recovered(known.part(half), run.worth[half]) if k == len(("weak", "strong")) else {},

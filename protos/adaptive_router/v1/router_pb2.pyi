@@ -62,7 +62,7 @@ class Weights(_message.Message):
     def __init__(self, quality: _Optional[float] = ..., cost: _Optional[float] = ..., latency: _Optional[float] = ..., failure: _Optional[float] = ...) -> None: ...
 
 class RoutingOptions(_message.Message):
-    __slots__ = ("arm", "max_cost_usd", "max_latency_ms", "weights", "session_id", "idempotency_key", "no_cache", "task")
+    __slots__ = ("arm", "max_cost_usd", "max_latency_ms", "weights", "session_id", "idempotency_key", "no_cache", "task", "no_evidence")
     ARM_FIELD_NUMBER: _ClassVar[int]
     MAX_COST_USD_FIELD_NUMBER: _ClassVar[int]
     MAX_LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,7 @@ class RoutingOptions(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     NO_CACHE_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
+    NO_EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     arm: str
     max_cost_usd: float
     max_latency_ms: int
@@ -79,7 +80,8 @@ class RoutingOptions(_message.Message):
     idempotency_key: str
     no_cache: bool
     task: str
-    def __init__(self, arm: _Optional[str] = ..., max_cost_usd: _Optional[float] = ..., max_latency_ms: _Optional[int] = ..., weights: _Optional[_Union[Weights, _Mapping]] = ..., session_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., no_cache: _Optional[bool] = ..., task: _Optional[str] = ...) -> None: ...
+    no_evidence: bool
+    def __init__(self, arm: _Optional[str] = ..., max_cost_usd: _Optional[float] = ..., max_latency_ms: _Optional[int] = ..., weights: _Optional[_Union[Weights, _Mapping]] = ..., session_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., no_cache: _Optional[bool] = ..., task: _Optional[str] = ..., no_evidence: _Optional[bool] = ...) -> None: ...
 
 class CompleteRequest(_message.Message):
     __slots__ = ("chat", "routing")

@@ -20,6 +20,7 @@ from router.domain.events import (
     Audited,
     Decided,
     Event,
+    EvidenceBought,
     FeedbackGiven,
     PolicyChanged,
     PolicyCommand,
@@ -59,7 +60,7 @@ LATER: Final = frozenset(
         *("turn", "locked", "session_share", "prices", "turns_ahead"),
         *("conversation", "application"),
         *("cached_tokens", "written_tokens", "reasoning_tokens", "input_usd"),
-        "strong_input_usd",
+        *("strong_input_usd", "evidence_share"),
     }
 )
 """Fields that came after the dictionary; each is empty unless it tells something."""
@@ -209,10 +210,15 @@ def _inflated(data: bytes) -> bytes:
 
 
 _feedback = Codec(FeedbackGiven)
-_reasked = Codec(Reasked)
-_audited = Codec(Audited)
-_command = Codec(PolicyCommand)
 _changed = Codec(PolicyChanged)
+_PLAIN: Final[Mapping[bytes, Codec[Any]]] = {
+    b"reasked": Codec(Reasked),
+    b"audited": Codec(Audited),
+    b"evidence": Codec(EvidenceBought),
+    b"policy_command": Codec(PolicyCommand),
+    b"policy_changed": _changed,
+}
+"""By kind, events that are read as they were written."""
 
 
 def read_record(payload: bytes, feedback: bytes | None) -> DecisionRecord:
@@ -248,14 +254,9 @@ def read_event(fields: Mapping[bytes, bytes]) -> Event:
             return Decided(read_record(body, None))
         case b"feedback":
             return _told(_feedback.decode(body), fields)
-        case b"reasked":
-            return _reasked.decode(body)
-        case b"audited":
-            return _audited.decode(body)
-        case b"policy_command":
-            return _command.decode(body)
-        case b"policy_changed":
-            return read_change(body)
+        case _ if kind in _PLAIN:
+            event: Event = _PLAIN[kind].decode(body)
+            return event
         case _:
             raise StorageCorrupt("a stored event is of an unknown kind")
 

@@ -18,7 +18,7 @@ from router.domain.errors import (
     late_feedback,
     no_decision,
 )
-from router.domain.events import Audited, FeedbackGiven, Reasked
+from router.domain.events import Audited, EvidenceBought, FeedbackGiven, Reasked
 from router.domain.records import (
     MOST_OF_SESSION,
     DecisionRecord,
@@ -34,6 +34,7 @@ _FEEDBACK = load("events_common", "decision_feedback")
 _SESSION = load("events_common", "session_feedback")
 _REASKED = load("events_common", "decision_reasked")
 _AUDITED = load("events_common", "decision_audited")
+_EVIDENCE = load("events_common", "decision_evidence")
 _DEFAULTED = load("events_common", "decision_defaulted")
 
 
@@ -153,6 +154,10 @@ class RedisDecisionLog:
     async def audited(self, audit: Audited) -> None:
         noted = replace(audit, at_ms=audit.at_ms or int(self._clock() * MS_PER_S))
         await self._change(_AUDITED, audit.decision_id, encode(noted))
+
+    async def evidence(self, bought: EvidenceBought) -> None:
+        noted = replace(bought, at_ms=bought.at_ms or int(self._clock() * MS_PER_S))
+        await self._change(_EVIDENCE, bought.decision_id, encode(noted))
 
     async def _change(self, script: Script, decision_id: str, *args: Word) -> bytes:
         keys = self._keys.of_change(decision_id)

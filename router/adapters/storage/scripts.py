@@ -11,6 +11,7 @@ REPEATABLE_SCRIPTS: Final = frozenset(
     {
         *("decision_record", "decision_settle", "decision_feedback", "decision_reasked"),
         *("decision_audited", "decision_defaulted", "events_learned"),
+        "decision_evidence",
         *("quota_reserve", "quota_settle", "once_claim", "once_finish", "once_release"),
         *(
             "cache_put",

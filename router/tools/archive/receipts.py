@@ -13,7 +13,7 @@ from rich.table import Table
 from router.app.process import opened_storage
 from router.config import Config
 from router.domain import MS_PER_S
-from router.domain.events import number_of
+from router.domain.events import is_drawn, number_of
 from router.domain.records import Attempt, CacheStatus, Choice, DecisionRecord
 
 PLAIN_WIDTH = 120
@@ -197,6 +197,9 @@ def _ending(receipt: Receipt) -> list[str]:
         lines.append(
             f"saved ${receipt.saved_usd:.6f} against {receipt.yardstick}, as expected then"
         )
+    if record.evidence_share:
+        drawn = "drawn" if is_drawn(record.id, record.evidence_share) else "not drawn"
+        lines.append(f"evidence: {drawn}, with probability {record.evidence_share:.3f}")
     if record.choice is not None:
         known = "not in a snapshot yet" if learned is None else f"known to snapshot {learned}"
         lines.append(f"learning: {known}")

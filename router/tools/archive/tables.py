@@ -20,6 +20,7 @@ from router.domain.events import (
     Audited,
     Decided,
     Event,
+    EvidenceBought,
     FeedbackGiven,
     PolicyChanged,
     PolicyCommand,
@@ -95,6 +96,7 @@ _KINDS: Final[dict[str, type[Event]]] = {
     "feedback": FeedbackGiven,
     "reasked": Reasked,
     "audited": Audited,
+    "evidence": EvidenceBought,
     "policy_command": PolicyCommand,
     "policy_changed": PolicyChanged,
 }

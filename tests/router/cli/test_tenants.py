@@ -73,6 +73,7 @@ def test_limit_changes_only_the_named_limits(config: Path) -> None:
         "arms: cheap",
         "observe: as configured",
         "degraded: yes without a budget",
+        "evidence: yes",
     ]
     freed = run(config, "limit", "team-a", "--tokens-per-minute", "0", "--every-arm")
     assert freed.exit_code == 0

@@ -23,7 +23,13 @@ from router.domain.errors import (
     QuotaExceeded,
     StorageUnavailable,
 )
-from router.domain.events import Decided, FeedbackGiven
+from router.domain.events import (
+    ArmAnswer,
+    Decided,
+    EvidenceBought,
+    EvidenceSource,
+    FeedbackGiven,
+)
 from router.domain.records import FeedbackReceipt, FeedbackReport, session_digest
 from router.domain.tenancy import KeyFacts
 from router.domain.tenants import Reservation, Tenant, TenantLimits, hash_key
@@ -274,3 +280,24 @@ def test_money_is_spent_from_the_allowance_alone() -> None:
     quota.reserve(tenant, held(4))
     with pytest.raises(StorageUnavailable):
         quota.reserve(tenant, held(5))
+
+
+async def test_evidence_that_was_paid_for_waits_on_disk_and_is_appended_once(
+    stores: Stores, delivery: SpoolDelivery, server: EmbeddedRedis, storage: Storage
+) -> None:
+    """One was written while the store was away, one was owed by a task that was ended."""
+    await stores.decisions.record(RECORD)
+    await stores.decisions.record(replace(RECORD, id="d-2"))
+    await server.stop()
+    arms = (ArmAnswer("cheap", 0.5, 0.001, served=True),)
+    one = EvidenceBought(RECORD.id, EvidenceSource.JUDGE, 0.5, arms, 0.25)
+    await stores.decisions.evidence(one)
+    await stores.keep(replace(one, decision_id="d-2"))
+    await back(server, storage, stores)
+    for _ in range(2):
+        await delivery.step()
+    await stores.decisions.evidence(replace(one, cost_usd=9.0))
+    events = [event for _, event in await storage.events.read("0", 10, 0)]
+    found = [event for event in events if isinstance(event, EvidenceBought)]
+    told = [(event.decision_id, event.cost_usd, event.arms) for event in found]
+    assert sorted(told) == [(RECORD.id, 0.25, arms), ("d-2", 0.25, arms)]

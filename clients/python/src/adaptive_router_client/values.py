@@ -151,6 +151,7 @@ class Routing:
     idempotency_key: str | None = None
     no_cache: bool = False
     task: str = ""
+    no_evidence: bool = False
 
 
 UNROUTED = Routing()

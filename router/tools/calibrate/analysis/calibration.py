@@ -13,6 +13,7 @@ from router.domain.catalog import Catalog
 from router.domain.errors import RouterError
 from router.domain.logged_context import Priced
 from router.gates.format_checks import FormatCheckSettings
+from router.learning.plan_results import plan_result
 from router.tools.calibrate.analysis.advice import Advice, AdviceConstraints, advise
 from router.tools.calibrate.analysis.cross_validation import (
     LEAST_ROWS,
@@ -30,7 +31,7 @@ from router.tools.calibrate.analysis.frontier import (
 from router.tools.calibrate.analysis.plan_simulation import JudgedResults
 from router.tools.calibrate.analysis.prices import PromptPrices
 from router.tools.calibrate.analysis.regions import regions
-from router.tools.calibrate.analysis.results import PromptResults, arm_results, plan_result, trained
+from router.tools.calibrate.analysis.results import PromptResults, arm_results, trained
 from router.tools.calibrate.collect.arm_client import Missing
 from router.tools.calibrate.collect.collector import CollectedPrompt
 from router.tools.calibrate.collect.journal import Answered

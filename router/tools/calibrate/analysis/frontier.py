@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bandit.choice import burden
 from bandit.frontier import DRAWS, LEVEL, Interval, hull, hull_quality
 from bandit.types import Units, Vector, Weights
-from router.tools.calibrate.analysis.results import CallResult
+from router.learning.plan_results import CallResult
 
 Matrix = NDArray[np.float64]
 QUALITY: Final = 0

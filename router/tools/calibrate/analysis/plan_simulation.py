@@ -19,9 +19,10 @@ from router.gates.format_checks import FormatCheckSettings
 from router.gates.gate_session import Embed, RiskBound
 from router.learning.cross_fit import CrossFitted, GateCrossFit
 from router.learning.learner_state import LearnerState
+from router.learning.plan_results import CallResult
 from router.ports.observer import Observer
 from router.tools.calibrate.analysis.prices import PromptPrices
-from router.tools.calibrate.analysis.results import CallResult, arm_results
+from router.tools.calibrate.analysis.results import arm_results
 from router.tools.calibrate.collect.collector import CollectedPrompt
 from router.tools.calibrate.collect.journal import Answered, Failed
 from router.tools.plan_runner import PlanRunner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -13,22 +13,12 @@ from router.domain.catalog import Plan
 from router.domain.errors import ProviderMalformed, ProviderTimeout
 from router.domain.logged_context import Priced, action_of
 from router.gates.format_checks import PASSED, FormatCheckSettings, judge
+from router.learning.plan_results import CallResult
 from router.tools.calibrate.collect.arm_client import Reply
 from router.tools.calibrate.collect.collector import CollectedPrompt
 from router.tools.calibrate.collect.journal import Answered, Failed
 
 _ARM_FAILED: Final = {error.reason.lower() for error in (ProviderMalformed, ProviderTimeout)}
-
-
-@dataclass(frozen=True, slots=True)
-class CallResult:
-    """quality: None where the answer has no score. passed: the format checks accept the answer."""
-
-    quality: float | None
-    cost_usd: float
-    latency_ms: float
-    failed: bool = False
-    passed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +57,6 @@ def _result(
     if isinstance(reply, Failed) and reply.why in _ARM_FAILED:
         return CallResult(0.0, reply.cost_usd, reply.latency_ms, failed=True, passed=False)
     return None
-
-
-def plan_result(plan: Plan, arms: Mapping[str, CallResult]) -> CallResult | None:
-    """Returns the result of a plan without a gate; None if a needed rung is missing.
-
-    As in the service, a ladder costs every rung that is called: a rung that failed, or whose answer
-    the checks reject, is followed by the next, and a weak answer is served when no stronger one
-    could be had.
-    """
-    weak: CallResult | None = None
-    cost_usd = latency_ms = 0.0
-    for rung in plan.rungs:
-        result = arms.get(rung)
-        if result is None:
-            return None
-        cost_usd, latency_ms = cost_usd + result.cost_usd, latency_ms + result.latency_ms
-        last = rung == plan.rungs[-1]
-        if not result.failed and (result.passed or last):
-            return replace(result, cost_usd=cost_usd, latency_ms=latency_ms)
-        weak = weak if result.failed else result
-    quality, failed = (weak.quality, False) if weak else (0.0, True)
-    return CallResult(quality, cost_usd, latency_ms, failed=failed, passed=False)
 
 
 def plan_outcomes(

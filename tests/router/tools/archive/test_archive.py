@@ -13,7 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, open_storage
-from router.domain.events import Decided, Event
+from router.domain.events import (
+    ArmAnswer,
+    Decided,
+    Event,
+    EvidenceBought,
+    EvidenceSource,
+)
 from router.domain.records import FeedbackReport
 from router.tools.archive import manifest as manifests
 from router.tools.archive.export import export
@@ -48,11 +54,14 @@ async def test_an_archive_reads_back_event_by_event(storage: Storage, tmp_path: 
     await storage.decisions.record(replace(UNSETTLED, id="unsettled"))
     await storage.decisions.feedback("acme", "d-1", FeedbackReport(quality=0.1 + 0.2))
     await storage.decisions.reasked("d-0", 0.97, 1.0)
+    arms = (ArmAnswer("cheap", 0.5, 0.001, served=True), ArmAnswer("dear"))
+    bought = EvidenceBought("d-2", EvidenceSource.JUDGE, 0.25, arms, 0.03)
+    await storage.decisions.evidence(bought)
     done = await export(storage.events, tmp_path)
-    assert (done.events, done.files, done.missing) == (6, 1, 0)
+    assert (done.events, done.files, done.missing) == (7, 1, 0)
     assert list(read(tmp_path)) == await in_stream(storage)
     table = pq.read_table(tmp_path / "2026-01-01.000000000001.parquet").to_pylist()
-    assert [row["kind"] for row in table] == ["decided"] * 4 + ["feedback", "reasked"]
+    assert [row["kind"] for row in table] == ["decided"] * 4 + ["feedback", "reasked", "evidence"]
     assert (table[0]["plan"], table[0]["propensity"], table[0]["cost_usd"]) == (
         "cheap",
         0.75,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.tools.archive.receipts import receipt_of
+from router.tools.archive.receipts import receipt_of, show
 from tests.contract.samples import CHOICE, RECORD
 
 SNAPSHOTS = {4: "0-10", 5: "0-20", 6: "0-30"}
@@ -46,3 +46,10 @@ def test_a_policy_without_estimates_saves_nothing_that_is_known() -> None:
     found = receipt_of(replace(RECORD, choice=replace(CHOICE, expected=())), None, {})
     assert found.saved_usd is None
     assert found.options[0].utility is None
+
+
+def test_it_says_whether_evidence_was_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    for share, said in ((1.0, "evidence: drawn, with probability 1.000"), (0.0, "")):
+        show(receipt_of(replace(RECORD, evidence_share=share), None, {}))
+        told = [line for line in capsys.readouterr().out.splitlines() if "evidence" in line]
+        assert told == [said] * bool(said)

@@ -7,6 +7,7 @@ import pytest
 
 from router.config import parse_config
 from router.gates.format_checks import FormatCheckSettings
+from router.learning.plan_results import CallResult, plan_result
 from router.tools.calibrate.analysis.calibration import (
     Findings,
     NothingLearned,
@@ -25,10 +26,8 @@ from router.tools.calibrate.analysis.frontier import (
     over_hull,
 )
 from router.tools.calibrate.analysis.results import (
-    CallResult,
     PromptResults,
     arm_results,
-    plan_result,
 )
 from router.tools.calibrate.report import ReportSection, markdown
 from tests.router.tools.calibrate.prompt_sets import (

@@ -11,15 +11,14 @@ from bandit import ContextMap, PolicySettings, make_policy
 from bandit.snapshots.codec import unpack
 from router.domain.logged_context import action_of
 from router.gates.format_checks import FormatCheckSettings
+from router.learning.plan_results import CallResult, plan_result
 from router.serving.request_prices import RequestPrices
 from router.tools.calibrate.analysis.calibration import results_of
 from router.tools.calibrate.analysis.prices import PromptPrices, taught_rates
 from router.tools.calibrate.analysis.results import (
-    CallResult,
     PromptResults,
     arm_results,
     plan_outcomes,
-    plan_result,
     trained,
 )
 from router.tools.calibrate.collect.arm_client import Missing

@@ -11,18 +11,38 @@ class ListPoliciesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListPoliciesResponse(_message.Message):
-    __slots__ = ("members", "champion", "previous", "snapshot_version", "changes")
+    __slots__ = ("members", "champion", "previous", "snapshot_version", "changes", "evidence")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     CHAMPION_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_VERSION_FIELD_NUMBER: _ClassVar[int]
     CHANGES_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     members: _containers.RepeatedCompositeFieldContainer[PolicyMember]
     champion: str
     previous: str
     snapshot_version: int
     changes: _containers.RepeatedCompositeFieldContainer[PolicyChange]
-    def __init__(self, members: _Optional[_Iterable[_Union[PolicyMember, _Mapping]]] = ..., champion: _Optional[str] = ..., previous: _Optional[str] = ..., snapshot_version: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[PolicyChange, _Mapping]]] = ...) -> None: ...
+    evidence: Evidence
+    def __init__(self, members: _Optional[_Iterable[_Union[PolicyMember, _Mapping]]] = ..., champion: _Optional[str] = ..., previous: _Optional[str] = ..., snapshot_version: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[PolicyChange, _Mapping]]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ...) -> None: ...
+
+class Evidence(_message.Message):
+    __slots__ = ("prompts", "gold", "spent_usd", "worth_usd", "spent_today_usd", "budget_usd", "outlook")
+    PROMPTS_FIELD_NUMBER: _ClassVar[int]
+    GOLD_FIELD_NUMBER: _ClassVar[int]
+    SPENT_USD_FIELD_NUMBER: _ClassVar[int]
+    WORTH_USD_FIELD_NUMBER: _ClassVar[int]
+    SPENT_TODAY_USD_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_USD_FIELD_NUMBER: _ClassVar[int]
+    OUTLOOK_FIELD_NUMBER: _ClassVar[int]
+    prompts: int
+    gold: int
+    spent_usd: float
+    worth_usd: float
+    spent_today_usd: float
+    budget_usd: float
+    outlook: str
+    def __init__(self, prompts: _Optional[int] = ..., gold: _Optional[int] = ..., spent_usd: _Optional[float] = ..., worth_usd: _Optional[float] = ..., spent_today_usd: _Optional[float] = ..., budget_usd: _Optional[float] = ..., outlook: _Optional[str] = ...) -> None: ...
 
 class PolicyMember(_message.Message):
     __slots__ = ("name", "policy", "gain")

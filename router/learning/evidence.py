@@ -1,0 +1,221 @@
+"""The ledger of evidence: prompts whose outcome is known for every arm, and what they cost.
+
+It learns from the log alone, in its order; routers read off it what one more prompt is worth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any, Final, TypeVar
+
+from router.domain.events import (
+    ArmAnswer,
+    Decided,
+    Event,
+    EvidenceBought,
+    EvidenceSource,
+    FeedbackGiven,
+    is_drawn,
+)
+from router.domain.records import DecisionRecord
+from router.learning.rectifier import Rectifier
+
+MOST_WAITING: Final = 2_000
+"""Scores that wait for gold, and gold that waits for scores."""
+FIRST: Final = 100
+"""Prompts that are asked for most, and the newest whose times are known."""
+DAY_MS: Final = 86_400_000.0
+PRIOR_SPREAD: Final = 0.16
+PRIOR_PAIRS: Final = 20.0
+_FACTS: Final = 8
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RectifiedEvidence:
+    """Evidence with rectified scores, and what they count beside feedback."""
+
+    event: EvidenceBought
+    weight: float
+
+
+class EvidenceLedger:
+    """Counts what was bought. saved: what `state` gave; raises ValueError, TypeError or KeyError.
+
+    prompts: known in full. known: of each arm, since its models and prices are what they are.
+    near: by cluster. spent_usd, worth_usd: paid, and what it was expected to be worth.
+    """
+
+    def __init__(self, saved: Mapping[str, Any] | None = None) -> None:
+        saved = saved or {}
+        facts = [float(number) for number in saved.get("facts", [0.0] * _FACTS)]
+        if len(facts) != _FACTS or not all(map(math.isfinite, facts)):
+            raise ValueError("no facts of evidence")
+        self.prompts, self.bought, self.spent_usd, self.worth_usd, *rest = facts
+        self._pairs, self._squares, self._requests, self._at_ms = rest
+        self._first_ms = float(saved.get("first_ms", 0.0))
+        self._known = {str(name): float(count) for name, count in saved.get("known", ())}
+        self._terms = {str(name): [str(t) for t in told] for name, *told in saved.get("terms", ())}
+        self._times = [float(at) for at in saved.get("times", ())]
+        self._near = {int(place): float(weight) for place, weight in saved.get("near", ())}
+        self._scores = {str(n): (str(arm), float(s)) for n, arm, s in saved.get("scores", ())}
+        self._gold = {str(name): float(quality) for name, quality in saved.get("gold", ())}
+        self.rectifier = Rectifier(saved.get("rectifier"))
+
+    @property
+    def is_blank(self) -> bool:
+        return not (self._requests or self.bought)
+
+    def state(self) -> dict[str, Any]:
+        # Lists, because the order of what waits is part of the state: the oldest leaves first.
+        told = [self.prompts, self.bought, self.spent_usd, self.worth_usd]
+        rest = [self._pairs, self._squares, self._requests, self._at_ms]
+        return {
+            "facts": told + rest,
+            "first_ms": self._first_ms,
+            "known": [[name, count] for name, count in self._known.items()],
+            "terms": [[name, *terms] for name, terms in self._terms.items()],
+            "times": self._times,
+            "near": [[place, weight] for place, weight in self._near.items()],
+            "scores": [[name, arm, score] for name, (arm, score) in self._scores.items()],
+            "gold": [[name, quality] for name, quality in self._gold.items()],
+            "rectifier": self.rectifier.state(),
+        }
+
+    def observe(self, event: Event, record: DecisionRecord) -> RectifiedEvidence | None:
+        """Count the event. Returns evidence with rectified scores; None for other events."""
+        if isinstance(event, EvidenceBought):
+            return self._buy(event, record)
+        if isinstance(event, Decided):
+            self._count(record)
+        elif isinstance(event, FeedbackGiven):
+            self._hear(event, record)
+        return None
+
+    def known(self, arm: str, terms: str, changed_ms: float = 0.0) -> float:
+        """Returns how many prompts are known of an arm as it is today.
+
+        terms: digest of its models and prices. changed_ms: when it was last seen to change.
+        """
+        if terms not in ("", *self._terms.get(arm, [""])[:1]):
+            return 0.0
+        count = self._known.get(arm, 0.0)
+        if not changed_ms or self._times[:1] > [changed_ms]:
+            return count
+        return min(count, float(sum(at > changed_ms for at in self._times)))
+
+    def near(self, memberships: tuple[float, ...]) -> float:
+        """Returns how many prompts are known of the clusters of one that asks."""
+        places = ((place, share) for place, share in enumerate(memberships) if share)
+        return sum(share * self._near.get(place, 0.0) for place, share in places)
+
+    @property
+    def spread(self) -> float:
+        """Returns the variance of the difference in quality of two arms on a prompt."""
+        return (self._squares + PRIOR_PAIRS * PRIOR_SPREAD) / (self._pairs + PRIOR_PAIRS)
+
+    @property
+    def requests_per_day(self) -> float:
+        """Returns how many come, by what came lately."""
+        age = (self._at_ms - self._first_ms) / DAY_MS
+        return self._requests / -math.expm1(-max(age, 1 / 24)) if self._requests else 0.0
+
+    def _buy(self, event: EvidenceBought, record: DecisionRecord) -> RectifiedEvidence:
+        self.bought += 1
+        self.spent_usd += event.cost_usd
+        self.worth_usd += event.value_usd
+        weight = self.rectifier.weight(event.source)
+        for answer in event.arms:
+            self._see(event.source, answer, record.id)
+        arms = tuple(map(self._rectified, event.arms))
+        if event.is_full:
+            self._know(arms, record)
+        return RectifiedEvidence(replace(event, arms=arms), weight)
+
+    def _rectified(self, answer: ArmAnswer) -> ArmAnswer:
+        if answer.quality is None or answer.failed:
+            return answer
+        return replace(answer, quality=self.rectifier.rectified(answer.arm, answer.quality))
+
+    def _see(self, source: EvidenceSource, answer: ArmAnswer, decision_id: str) -> None:
+        """Note an answer's score, and the terms it was given on."""
+        told = [answer.terms, answer.model]
+        before = self._terms.setdefault(answer.arm, told)
+        if _differ(before, told):
+            self._known[answer.arm] = 0.0
+            self._terms[answer.arm] = told
+        if answer.quality is None or answer.failed or source is EvidenceSource.VERIFIER:
+            return
+        self.rectifier.see(answer.arm, answer.quality)
+        if answer.served:
+            self._match(decision_id, answer.arm, answer.quality)
+
+    def _match(self, decision_id: str, arm: str, score: float) -> None:
+        gold = self._gold.pop(decision_id, None)
+        if gold is None:
+            _keep(self._scores, decision_id, (arm, score))
+        else:
+            self.rectifier.compare(arm, score, gold)
+
+    def _hear(self, event: FeedbackGiven, record: DecisionRecord) -> None:
+        """Take feedback as gold, once for a decision: what corrects it comes too late."""
+        if not event.is_label or event.replaces is not None:
+            return
+        scored = self._scores.pop(record.id, None)
+        if scored is not None:
+            self.rectifier.compare(*scored, event.quality)
+        elif is_drawn(record.id, record.evidence_share):
+            _keep(self._gold, record.id, event.quality)
+
+    def _know(self, arms: tuple[ArmAnswer, ...], record: DecisionRecord) -> None:
+        self.prompts += 1
+        self._times = [*self._times, float(record.created_ms)][-FIRST:]
+        for answer in arms:
+            self._known[answer.arm] = self._known.get(answer.arm, 0.0) + 1
+        for one, other in combinations([answer.quality or 0.0 for answer in arms], 2):
+            self._pairs, self._squares = self._pairs + 1, self._squares + (one - other) ** 2
+        membership = record.choice.context.membership if record.choice else ()
+        for place, share in enumerate(membership):
+            if share:
+                self._near[place] = self._near.get(place, 0.0) + share
+
+    def _count(self, record: DecisionRecord) -> None:
+        """Count a request; the first one that evidence might be bought of begins it."""
+        if record.choice is None or (self.is_blank and not record.evidence_share):
+            return
+        at_ms = float(record.created_ms)
+        if not self._requests:
+            self._first_ms = self._at_ms = at_ms
+        passed = max(0.0, at_ms - self._at_ms) / DAY_MS
+        self._requests = self._requests * math.exp(-passed) + 1
+        self._at_ms = max(self._at_ms, at_ms)
+
+
+def renamed_ledger(saved: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Returns a ledger's state under the names in use. Raises KeyError, TypeError, ValueError."""
+
+    def named(rows: list[list[Any]], place: int = 0) -> list[list[Any]]:
+        return [[*r[:place], names.get(r[place], r[place]), *r[place + 1 :]] for r in rows]
+
+    judge = saved["rectifier"]
+    return saved | {
+        "known": named(saved["known"]),
+        "terms": named(saved["terms"]),
+        "scores": named(saved["scores"], 1),
+        "rectifier": judge | {"arms": named(judge["arms"])},
+    }
+
+
+def _differ(before: list[str], told: list[str]) -> bool:
+    """Returns whether terms or the answering model are others; what was not told differs not."""
+    return any(one and other and one != other for one, other in zip(before, told, strict=True))
+
+
+def _keep(waiting: dict[str, T], name: str, value: T) -> None:
+    waiting[name] = value
+    if len(waiting) > MOST_WAITING:
+        del waiting[next(iter(waiting))]
