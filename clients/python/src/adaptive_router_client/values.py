@@ -127,7 +127,7 @@ def chat_of(prompt: Prompt) -> Chat:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Of the utility, in place of the policy's; each in [0, 10]."""
+    """Weights of the utility, in place of the policy's; each in [0, 10]."""
 
     quality: float | None = None
     cost: float | None = None
