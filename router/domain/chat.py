@@ -181,7 +181,7 @@ class ChatRequest:
 
     @property
     def extras(self) -> str:
-        """What `original` holds beyond the other fields, "" for nothing."""
+        """Returns what `original` holds beyond the other fields, "" for nothing."""
         return "" if self.original is UNSET else self.original.extras
 
     @property
@@ -293,7 +293,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What an answer holds in its provider's protocol beyond text and calls.
+    """A part of an answer in its provider's protocol, beside text and calls.
 
     protocol: a name of `PROVIDERS`. data: a JSON object. characters, calls: of the answer, before
     it. It is handed to callers of the protocol alone.

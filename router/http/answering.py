@@ -59,7 +59,7 @@ class AskedChat:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What handlers share. clock: seconds since the epoch. new_id: of streams.
+    """The parts that handlers share. clock: seconds since the epoch. new_id: of streams.
 
     ping_s: silence of a stream after which it is given a sign of life.
     """

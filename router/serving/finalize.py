@@ -19,6 +19,7 @@ from router.ports.observer import Observer
 from router.ports.state import Conversations
 from router.runtime.background import INSIST_S, SETTLE_S, Background
 from router.serving.admission import Admission
+from router.serving.decider import SENDING_TURNS
 from router.serving.earlier_answers import Hit, ResponseCache
 from router.serving.request_state import RequestState
 from router.serving.sampling import PromptSampler
@@ -88,9 +89,13 @@ class Finalizer:
             record = await self.record(state)
             await asyncio.wait(kept, timeout=max(0.0, began_s + patience_s - time.monotonic()))
         else:
-            writing = self._background.start(self.record(state))
+            record = state.record(self._catalog)
+            writing = self._background.start(self._written(state, record))
+            for _ in range(SENDING_TURNS):
+                await asyncio.sleep(0)
+            self._tell(state, record)  # while the store writes
             await asyncio.wait({writing, *kept}, timeout=patience_s)
-            record = self._recorded(state, writing)
+            record = self._recorded(record, writing)
         self._put(state)
         return self._flagged(record)
 
@@ -107,23 +112,29 @@ class Finalizer:
         return () if known is None else (self._turns.keep(key, known),)
 
     def _recorded(
-        self, state: RequestState, writing: asyncio.Task[DecisionRecord]
+        self, record: DecisionRecord, writing: asyncio.Task[DecisionRecord]
     ) -> DecisionRecord:
         if writing.done():
             with suppress(StorageUnavailable):
                 return writing.result()
         self._observer.degraded("unrecorded")
-        return replace(state.record(self._catalog), degraded=True)
+        return replace(record, degraded=True)
 
     async def record(self, state: RequestState) -> DecisionRecord:
         record = state.record(self._catalog)
         if state.run is None and state.hit is None:
             return record  # refused before anything was looked up or chosen
+        self._tell(state, record)
+        return await self._written(state, record)
+
+    def _tell(self, state: RequestState, record: DecisionRecord) -> None:
         for attempt in record.attempts:
             self._observer.attempt(attempt, record.tenant)
         if state.answer is not None:
             self._observer.answered(record.cost_usd, state.dearest_usd(self._catalog))
         self._observer.cache(record.cache)
+
+    async def _written(self, state: RequestState, record: DecisionRecord) -> DecisionRecord:
         await self._background.insist(lambda: self._decisions.record(record), record, INSIST_S)
         if self._sampler is not None:
             self._sampler.note(state.request.chat.prompt, state.choice, state.said_embedding)

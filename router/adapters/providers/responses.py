@@ -70,7 +70,7 @@ class ReasoningItem(msgspec.Struct, omit_defaults=True):
 
 
 class ReasoningItems(msgspec.Struct, omit_defaults=True):
-    """What was reasoned in one turn."""
+    """The reasoning of one turn."""
 
     items: Annotated[list[ReasoningItem], msgspec.Meta(max_length=MAX_KEPT)] = []
 

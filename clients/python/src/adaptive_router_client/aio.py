@@ -139,7 +139,7 @@ class AsyncClient:
         return await self._call(calls.feedback(said), timeout_s)
 
     async def decision(self, about: str | OnRecord, *, timeout_s: float | None = None) -> Decision:
-        """What was decided, and why."""
+        """Returns what was decided, and why."""
         return await self._call(calls.decision(calls.id_of(about)), timeout_s)
 
     @property

@@ -25,7 +25,7 @@ SERVICE = router_pb2.DESCRIPTOR.services_by_name["RouterService"]
 
 
 class OnRecord(Protocol):
-    """What a decision id can be had from: a completion, a receipt, a decision under way."""
+    """Anything that has a decision id: a completion, a receipt, a decision under way."""
 
     @property
     def decision_id(self) -> str: ...
@@ -112,7 +112,7 @@ def _fill(request: Any, prompt: Prompt, routing: Routing) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of calling a model. cached, written and reasoning tokens are parts of the others.
+    """The outcome of calling a model. cached, written and reasoning tokens are parts of the others.
 
     failure: None for a success.
     """

@@ -138,7 +138,7 @@ class Client:
         return self._call(calls.feedback(said), timeout_s)
 
     def decision(self, about: str | OnRecord, *, timeout_s: float | None = None) -> Decision:
-        """What was decided, and why."""
+        """Returns what was decided, and why."""
         return self._call(calls.decision(calls.id_of(about)), timeout_s)
 
     def _settle(self, decision: DecisionUnderWay, error: BaseException | None) -> None:

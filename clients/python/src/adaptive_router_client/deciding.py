@@ -1,4 +1,4 @@
-"""What becomes of a decision while its caller calls the model. No I/O."""
+"""Follows a decision while its caller calls the model. No I/O."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DecisionUnderWay:
         self.receipt: Receipt = decided.receipt
         self.rungs = decided.rungs
         self.recorded: OutcomeRecorded | None = None
-        """What the router acknowledged; None before the block's end, and where it could not."""
+        """The router's acknowledgement; None before the block's end, and where there was none."""
         self._clock = clock
         self._began_s = clock()
         self._outcome: Outcome | None = None

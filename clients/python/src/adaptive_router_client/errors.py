@@ -17,7 +17,7 @@ class FieldViolation:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What came with an error.
+    """The details that came with an error.
 
     code: the name of the gRPC status. retry_after_s: None where waiting does not help, or nothing
     was said. decision_id: "" where no decision is on record. metadata: of the reason, short words.
@@ -45,9 +45,9 @@ class RouterError(Exception):
     UNPAID: ClassVar[bool] = False
     """Nothing was done for the call: it may be sent again even without an idempotency key."""
     PASSES: ClassVar[bool] = False
-    """The same call may go well later."""
+    """True where the same call may go well later."""
     UNDER_WAY: ClassVar[bool] = False
-    """What was asked for is being done: it is asked for again until the deadline."""
+    """True where the like is under way: it is asked for again until the deadline."""
 
     def __init__(self, message: str, details: Details) -> None:
         super().__init__(f"{details.reason}: {message}")

@@ -1,4 +1,4 @@
-"""What comes back: answers with their receipts, decisions, and acknowledgements."""
+"""Values that come back: answers with their receipts, decisions, and acknowledgements."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class QuotaLeft:
-    """What the tenant may still use; None where it has no such limit."""
+    """Amounts that the tenant may still use; None where it has no such limit."""
 
     requests: int | None
     tokens: int | None
@@ -61,7 +61,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was decided and what it cost: the fields are those of the contract's Receipt."""
+    """The decision and its cost: the fields are those of the contract's Receipt."""
 
     decision_id: str
     plan: str
@@ -85,7 +85,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model said. cached and written tokens are parts of input_tokens."""
+    """The model's answer. cached and written tokens are parts of input_tokens."""
 
     text: str
     tool_calls: tuple[ToolCall, ...]
@@ -155,7 +155,7 @@ class StreamEnd:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What to call. rungs: all arms of the plan, first to last."""
+    """The deployment to call. rungs: all arms of the plan, first to last."""
 
     receipt: Receipt
     rungs: tuple[str, ...]
@@ -210,7 +210,7 @@ class StepTaken:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the plan's gate saw of the answers, and what it chose."""
+    """The steps of the plan's gate: what it saw of the answers, and chose."""
 
     gate: str
     signals_version: str

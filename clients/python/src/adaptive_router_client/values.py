@@ -1,4 +1,4 @@
-"""What a caller sends: a conversation, what the answer must be like, and how to route it."""
+"""Values that a caller sends: a conversation, what the answer must be like, and how to route it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class OpaquePart:
-    """What a provider wants to read again with its answer."""
+    """Bytes that a provider wants to read again with its answer."""
 
     provider: str
     model: str
@@ -113,7 +113,7 @@ class Chat:
 
 
 Prompt = str | Message | Iterable[Message] | Chat
-"""What is asked: the user's text, a message, a conversation, or a whole request."""
+"""A question: the user's text, a message, a conversation, or a whole request."""
 
 
 def chat_of(prompt: Prompt) -> Chat:
@@ -127,7 +127,7 @@ def chat_of(prompt: Prompt) -> Chat:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Of the utility, in place of the policy's; each in [0, 10]."""
+    """Weights of the utility, in place of the policy's; each in [0, 10]."""
 
     quality: float | None = None
     cost: float | None = None
@@ -137,7 +137,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """What is asked of the routing itself.
+    """Options of the routing itself.
 
     idempotency_key: None lets the client make one for each call; "" sends none, and then a call
     that may have been paid for is never sent again.

@@ -1,4 +1,4 @@
-"""What an answer holds beyond text and calls, for callers who speak its provider's protocol."""
+"""Gathers what an answer holds beside text and calls, for callers of its provider's protocol."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from router.domain.chat import WRITTEN_BY, Beside
 
 Json = dict[str, Any]
 MAX_BYTES: Final = 1 << 20
-"""Of all that is kept beside one answer; more is handed out live alone."""
+"""Bound of all that is kept beside one answer; more is handed out live alone."""
 BEGINNINGS: Final = ("response.created", "response.in_progress", "response.queued")
 REASONED: Final = frozenset(("reasoning_content", "reasoning", "reasoning_details"))
 PIECES: Final = frozenset(("reasoning_content", "reasoning", "thinking", "text", "data"))
