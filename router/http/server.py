@@ -24,18 +24,22 @@ from router.http.refusals import Refusals
 from router.http.routes import OPENAI, Serves, routes_of
 from router.ports.observer import NO_TRACER, Tracer
 from router.runtime.fair_queue import CheckPool
+from router.runtime.tls_listener import TlsListener
 
 CUT_S = 1.0
 """For requests that are cut off to tell their callers so."""
 QUIET_S = 0.05
 BACKLOG = 512
+LEAST_SPARE = 16
+"""Handshakes that may be under way beside as many connections as there may be."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
     """port 0 picks a free one. body_timeout_ms: to send a head, and then a body.
 
-    max_connections: above it the one that is idle for longest makes room. ping_ms: silence before
+    max_connections: above it the one that is idle for longest makes room; handshakes count as well,
+    and give way themselves once they are a quarter of it. ping_ms: silence before
     a stream is pinged.
     """
 
@@ -87,22 +91,20 @@ class HttpServer:
             body_s=settings.body_timeout_ms / MS_PER_S,
             stall_s=settings.stall_ms / MS_PER_S,
         )
-        self._protocol = _protocol(settings, Refusals(routes, OPENAI, self._calls))
-        self._context = shown.identity.context if shown else None
+        bounds = _bounds(settings, Refusals(routes, OPENAI, self._calls))
+        self._bounds = bounds
+        self._protocol = type("Protocol", (BoundedProtocol,), {"bounds": bounds})
+        self._shown = shown
+        self._spare = max(settings.max_connections // 4, LEAST_SPARE)
         self._socket = _listening(settings.host, settings.port)
         self.port: int = self._socket.getsockname()[1]
         self._handshake_s = settings.body_timeout_ms / MS_PER_S
-        self._config: uvicorn.Config
-        self._server: asyncio.Server | None = None
+        self._listener: asyncio.Server | TlsListener | None = None
 
     @property
     def under_way(self) -> int:
         """Requests that have not ended."""
         return self._calls.in_flight
-
-    @property
-    def _is_stopping(self) -> bool:
-        return self._socket.fileno() < 0
 
     async def start(self) -> None:
         config = uvicorn.Config(
@@ -120,39 +122,43 @@ class HttpServer:
             timeout_keep_alive=int(IDLE_S),
         )
         config.load()
-        self._config = config
-        self._server = await self._listener()
+        loop, state = asyncio.get_running_loop(), self._state
+
+        def made() -> BoundedProtocol:
+            found: BoundedProtocol = self._protocol(config, state, {}, loop)
+            return found
+
+        if self._shown is None:
+            self._listener = await loop.create_server(
+                made, sock=self._socket.dup(), backlog=BACKLOG
+            )
+            return
+        context = self._shown.identity.context
+        shaking = TlsListener(self._socket, made, context, self._gives_way, self._handshake_s)
+        shaking.open()
+        self._listener = shaking
 
     async def renew(self, context: ssl.SSLContext) -> None:
         """Let new connections have another certificate; those there are go on with theirs."""
-        self._context = context
-        if (before := self._server) is None or self._is_stopping:
-            return
-        made = await self._listener()
-        if self._is_stopping:  # by now: what it closed is not opened again
-            made.close()
-            return
-        self._server = made
-        before.close()
+        if isinstance(self._listener, TlsListener):
+            self._listener.context = context
 
-    async def _listener(self) -> asyncio.Server:
-        """All of them listen on one socket: between two of them no connection is refused."""
-        loop, state = asyncio.get_running_loop(), self._state
-        handshake_s = None if self._context is None else self._handshake_s
-        return await loop.create_server(
-            lambda: self._protocol(self._config, state, {}, loop),
-            sock=self._socket.dup(),
-            backlog=BACKLOG,
-            ssl=self._context,
-            ssl_handshake_timeout=handshake_s,
-        )
+    def _gives_way(self, handshakes: int) -> bool:
+        """Make room for a handshake; returns whether another one has to."""
+        if len(self._state.connections) + handshakes <= self._bounds.most_connections:
+            return False
+        if handshakes > self._spare:
+            return True
+        self._bounds.makes_room()
+        return False
 
     async def stop(self) -> None:
         """Take no more connections, let requests under way end, cut off what outlasts the drain."""
+        if self._listener is not None:
+            self._listener.close()
         self._socket.close()
-        if self._server is None:
+        if self._listener is None:
             return
-        self._server.close()
         try:
             async with asyncio.timeout(self._drain_s):
                 await self._idle()
@@ -175,10 +181,8 @@ class HttpServer:
             await asyncio.sleep(QUIET_S)
 
 
-def _protocol(settings: HttpSettings, refusals: Refusals) -> type[BoundedProtocol]:
-    head_s = settings.body_timeout_ms / MS_PER_S
-    bounds = LineBounds(refusals, head_s, settings.max_connections)
-    return type("Protocol", (BoundedProtocol,), {"bounds": bounds})
+def _bounds(settings: HttpSettings, refusals: Refusals) -> LineBounds:
+    return LineBounds(refusals, settings.body_timeout_ms / MS_PER_S, settings.max_connections)
 
 
 def _listening(host: str, port: int) -> socket.socket:
