@@ -365,11 +365,15 @@ def test_check_config_names_file_line_and_fix(tmp_path: Path, site: Site, name: 
     assert f"{config}:{line}: {key}: " in refused.output + str(refused.exception)
 
 
+@pytest.mark.parametrize("over", ["http", "grpc"])
 @on_uvloop
-async def test_a_handshake_that_does_not_come_is_not_waited_for(tmp_path: Path, site: Site) -> None:
+async def test_a_handshake_that_does_not_come_is_not_waited_for(
+    tmp_path: Path, site: Site, over: str
+) -> None:
     async with door(tmp_path, Wire(says()), server=site.section()) as router:
         began_s = time.monotonic()
-        silent = [await asyncio.open_connection("127.0.0.1", router.http_port) for _ in range(200)]
+        port = router.http_port if over == "http" else router.port
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]
         assert await answers(router, site.authority) == (True, True)
         async with asyncio.timeout(PATIENCE_S):
             assert {await reader.read() for reader, _ in silent} == {b""}
