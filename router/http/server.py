@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+import structlog
 import uvicorn
 from uvicorn.server import ServerState
 
@@ -24,7 +27,6 @@ from router.http.refusals import Refusals
 from router.http.routes import OPENAI, Serves, routes_of
 from router.ports.observer import NO_TRACER, Tracer
 from router.runtime.fair_queue import CheckPool
-from router.runtime.tls_listener import TlsListener
 
 CUT_S = 1.0
 """For requests that are cut off to tell their callers so."""
@@ -32,6 +34,13 @@ QUIET_S = 0.05
 BACKLOG = 512
 LEAST_SPARE = 16
 """Handshakes that may be under way beside as many connections as there may be."""
+
+BURST: Final = 64
+"""Connections accepted before the event loop turns to others."""
+PAUSE_S: Final = 1.0
+"""Time to wait where the process has no file left for a connection."""
+CLOSE_S: Final = 2.0
+"""For a peer to answer the end of its connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,81 @@ class HttpSettings:
     ping_ms: int = 15_000
     drain_ms: int = 65_000
     limits: RequestLimits = field(default_factory=RequestLimits)
+
+
+class TlsListener:
+    """Bounds TLS handshakes, which no protocol is told of. made: returns a connection's protocol.
+
+    context: of the next handshake, may be exchanged. gives_way(handshakes): is asked after each
+    that began; the oldest is dropped where it returns True.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        made: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext,
+        gives_way: Callable[[int], bool],
+        handshake_s: float,
+    ) -> None:
+        self.context = context
+        self._socket = listening
+        self._made = made
+        self._gives_way = gives_way
+        self._handshake_s = handshake_s
+        self._shaking: dict[asyncio.Task[None], None] = {}
+        self._loop = asyncio.get_running_loop()
+        self._paused: asyncio.TimerHandle | None = None
+
+    def open(self) -> None:
+        self._socket.settimeout(0)
+        self._loop.add_reader(self._socket, self._readable)
+
+    def close(self) -> None:
+        """Accept no more, and drop the handshakes under way; the socket stays with its owner."""
+        self._loop.remove_reader(self._socket)
+        if self._paused is not None:
+            self._paused.cancel()
+        for task in self._shaking:
+            task.cancel()
+
+    def _readable(self) -> None:
+        for _ in range(BURST):
+            try:
+                connection, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:
+                self._loop.remove_reader(self._socket)
+                self._paused = self._loop.call_later(PAUSE_S, self.open)
+                return
+            self._begin(connection)
+
+    def _begin(self, connection: socket.socket) -> None:
+        connection.settimeout(0)
+        task = self._loop.create_task(self._shake(connection))
+        self._shaking[task] = None
+        task.add_done_callback(self._ended)
+        if self._gives_way(len(self._shaking)):
+            oldest = next(iter(self._shaking))
+            del self._shaking[oldest]
+            oldest.cancel()
+
+    async def _shake(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):  # a stranger's, or one that took too long
+            await self._loop.connect_accepted_socket(
+                self._made,
+                connection,
+                ssl=self.context,
+                ssl_handshake_timeout=self._handshake_s,
+                ssl_shutdown_timeout=CLOSE_S,
+            )
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._shaking.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            structlog.get_logger("http").error("handshake_broke", error=type(error).__name__)
 
 
 class HttpServer:
