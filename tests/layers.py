@@ -103,7 +103,7 @@ LIBRARIES: Final[Mapping[str, frozenset[str]]] = {
         "router/doors/": "structlog",
         "router/http/": "msgspec",
         "router/http/protocol.py": "httptools uvicorn",
-        "router/http/server.py": "uvicorn",
+        "router/http/server.py": "structlog uvicorn",
         "router/rpc/": "grpc structlog",
         "router/rpc/admin.py": "adaptive_router google.protobuf google.rpc",
         "router/rpc/convert": "adaptive_router google.protobuf google.rpc msgspec",

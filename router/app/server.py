@@ -178,7 +178,7 @@ async def running_router(
         )
         heart = Heartbeat(partial(health.set, LIVE))
         await heart.step()
-        scraped = serve_metrics(config, metrics, stack, heart, partial(health.serves, ""))
+        scraped = serve_metrics(config, metrics, stack, heart, health.answers)
         await serving_on.start(loops)
         always: dict[str, Loop] = {
             "heartbeat": heart,

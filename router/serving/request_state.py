@@ -283,6 +283,7 @@ def open_request(
     Raises InvalidRequest for an unknown arm, NoEligiblePlan when the request rules all out.
     """
     needs, watching = Requirements.of(request.chat), _observed_arm(request, observe)
+    tenant = request.tenant
     constraints = _constraints(request, catalog, watching)
     arms = permitted_arms(catalog, needs, constraints)
     plans = _plans(catalog, arms, mode)
@@ -300,7 +301,7 @@ def open_request(
         mode=mode,
         id=decision_id,
         began_s=now_s,
-        key=cache_key(request.tenant.name, request.chat, request.options.weights),
+        key=cache_key(tenant.name, request.chat, request.options.weights, tenant.scope),
         reservation=_reservation(request, mode, decision_id, needs, arms=bounds, plans=plans),
         needs=needs,
         plans=tuple(plans),
@@ -308,7 +309,7 @@ def open_request(
         said=said_in(request.chat),
         shadow_plans=_shadow_plans(request, mode, catalog, needs) if watching else (),
         application=application_digest(request.task, request.chat),
-        turn_keys=turn_keys(request.tenant.name, request.chat),
+        turn_keys=turn_keys(tenant.scope, request.chat),
     )
 
 
