@@ -39,6 +39,7 @@ class HeadSpec:
     low: float
     high: float
     trees: bool = True
+    axes: float = 0.0
 
 
 QUALITY: Final = HeadSpec(RegressionSpec(offset=0.75, noise=0.12), 0.0, 1.0)
@@ -61,6 +62,14 @@ class OutcomeHead:
         self._spec = spec
         self._advisor = advisor
         self._trees = trees
+
+    def x(self, view: ContextView, *, begins: bool = False) -> Vector:
+        """Return a context's numbers, with the projection once prompts are known in full.
+
+        begins: with the outcome that is about to be learned.
+        """
+        axes = self._spec.axes
+        return view.wide(axes) if axes and (begins or self.regression.knows_prompts) else view.x
 
     def advice(self, view: ContextView, rows: Rows) -> Vector | None:
         """Return the advisor's advice, (k,); None while the regression does not listen to one."""
@@ -111,8 +120,9 @@ class OutcomeHead:
         advice = self._advice(view, row)
         expected = float(self._regressed(view, row, advice)[0])
         v = 0.0 if advice is None else float(advice[0])
+        x = self.x(view, begins=share is not None)
         self.regression.observe(
-            slot, view.x, v, y, weight, application=view.application, share=share, beside=beside
+            slot, x, v, y, weight, application=view.application, share=share, beside=beside
         )
         if self._advisor:
             self._advisor.learn(view, slot, y, weight, rng)
@@ -143,7 +153,7 @@ class OutcomeHead:
         v = 0.0 if advice is None else float(advice[0])
         expected = float(self.bounded(self._regressed(view, row, advice))[0])
         right = expected if new is None else new
-        phi = np.append(view.x, v)
+        phi = np.append(self.x(view), v)
         self.regression.correct(slot, phi, old, right, weight, application=view.application)
         if self._advisor and new is not None:
             self._advisor.learn(view, slot, new, weight, rng)
@@ -184,7 +194,7 @@ class OutcomeHead:
     ) -> Matrix:
         """Return the joint covariance of the expected y, (k, k)."""
         application = view.application
-        return self.regression.covariance(rows, view.x, advice, application, settled=settled)
+        return self.regression.covariance(rows, self.x(view), advice, application, settled=settled)
 
     @property
     def _listened(self) -> QualityTrees | None:
@@ -194,7 +204,7 @@ class OutcomeHead:
         return None
 
     def _regressed(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
-        return self.regression.mean(rows, view.x, advice, view.application)
+        return self.regression.mean(rows, self.x(view), advice, view.application)
 
     def _advice(self, view: ContextView, rows: Rows) -> Vector | None:
         return self._advisor.advice(view.text, rows) if self._advisor else None

@@ -120,7 +120,11 @@ class ContextMap:
 
     @property
     def shape(self) -> ContextShape:
-        return ContextShape(len(self.centroids), len(self.axes), len(self.feature_means))
+        """Return the dimensions; axes are of length eigenvalue^(-1/4) but for one factor."""
+        lengths = np.maximum(np.linalg.norm(self.axes.astype(np.float64), axis=1), 1e-9)
+        norm = np.sqrt((lengths**-4).sum() / (lengths**-2).sum())
+        scales = tuple((1 / (lengths * norm)).round(6).tolist())
+        return ContextShape(len(self.centroids), len(self.axes), len(self.feature_means), scales)
 
     def build(self, embedding: NDArray[np.float32], facts: PromptFacts) -> Context:
         """Build the context of one prompt.
