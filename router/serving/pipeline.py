@@ -205,7 +205,7 @@ class Pipeline:
     async def _open_request(self, request: RouteRequest, mode: Mode) -> RequestState:
         """Reading a long prompt for its keys takes time that grows with it."""
         args = request, mode, self.ids(), self.clock(), self.catalog
-        opened = partial(open_request, *args, observe=self.observe)
+        opened = partial(open_request, *args, observe=self.observe, keyed=self.cache.enabled)
         if request.chat.characters > QUICK_CHARACTERS:
             state = await self.checks.run(request.tenant.name, opened)
         else:

@@ -271,8 +271,11 @@ def open_request(
     catalog: Catalog,
     *,
     observe: str = "",
+    keyed: bool = True,
 ) -> RequestState:
     """Begin a request. observe: the arm that serves while the policy only watches, or "".
+
+    keyed: whether its answer may be looked up and kept; reading a prompt for its keys takes time.
 
     Raises InvalidRequest for an unknown arm, NoEligiblePlan when the request rules all out.
     """
@@ -294,7 +297,7 @@ def open_request(
         mode=mode,
         id=decision_id,
         began_s=now_s,
-        key=cache_key(request.tenant.name, request.chat, request.options.weights),
+        key=_keys(request) if keyed else CacheKey(request.tenant.name, "", ""),
         reservation=_reservation(request, mode, decision_id, needs, arms=bounds, plans=plans),
         needs=needs,
         plans=tuple(plans),
@@ -304,6 +307,10 @@ def open_request(
         application=application_digest(request.task, request.chat),
         turn_keys=turn_keys(request.tenant.name, request.chat),
     )
+
+
+def _keys(request: RouteRequest) -> CacheKey:
+    return cache_key(request.tenant.name, request.chat, request.options.weights)
 
 
 def _plans(catalog: Catalog, arms: Iterable[str], mode: Mode) -> list[Plan]:
