@@ -103,7 +103,7 @@ async def test_a_router_without_a_cache_reads_no_keys_and_evicts_nothing(core: C
     done = await off.complete(asked())
     places = done.record.cache, done.record.cache_exact, done.record.cache_partition
     assert places == (CacheStatus.BYPASS, "", "")
-    assert await off.feedback(asked().tenant, done.record.id, FeedbackReport(0.0))
+    assert not await off.feedback(asked().tenant, done.record.id, FeedbackReport(0.0))
     await core.background.drain()
     assert core.degraded("cache") == 0
     assert (await complete(core, asked())).record.cache is CacheStatus.EXACT
