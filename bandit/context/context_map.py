@@ -167,7 +167,7 @@ class ContextMap:
     def scaled(self, raw: Vector) -> Vector:
         """Centre and scale raw features, (n_features,)."""
         scaled = (raw - self.feature_means) / self.feature_scales
-        return np.clip(scaled, -FEATURE_LIMIT, FEATURE_LIMIT)
+        return np.minimum(np.maximum(scaled, -FEATURE_LIMIT), FEATURE_LIMIT)
 
 
 def read_map(path: Path) -> bytes:
