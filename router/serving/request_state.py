@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from router.domain import MS_PER_S
 from router.domain.catalog import Arm, Catalog, Deployment, Plan
-from router.domain.chat import Answer, FinishReason
+from router.domain.chat import Answer, FinishReason, Usage
 from router.domain.conversations import (
     Conversation,
     TurnKeys,
@@ -140,7 +140,8 @@ class RequestState:
         """
         if self.answer is None:
             return 0.0
-        usage = replace(self.answer.usage, cached_tokens=0, written_tokens=0)
+        read = self.answer.usage
+        usage = Usage(read.input_tokens, read.output_tokens, reasoning_tokens=read.reasoning_tokens)
         known = (catalog.arms[arm].deployments[0].price for arm in self.arms)
         return max(price.cost_usd(usage) for price in known)
 
