@@ -213,7 +213,7 @@ def decide(
 ) -> Decision:
     """Draw from `probabilities`, (k,), summing to 1."""
     cumulative = probabilities.cumsum()
-    chosen = min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(eligible) - 1)
+    chosen = min(int(cumulative.searchsorted(rng.random(), side="right")), len(eligible) - 1)
     names = [action.name for action in eligible]
     shares = probabilities.tolist()
     return Decision(

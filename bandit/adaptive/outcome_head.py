@@ -196,8 +196,8 @@ class RatioHead:
         self.head.limit(most)
         self._sums *= min(1.0, most / float(self._sums[1]))
 
-    def mean(self, view: ContextView, rows: Rows, priors: Vector) -> Vector:
-        """Return expected amounts, (k,); priors: (k,)."""
+    def mean(self, view: ContextView, rows: Rows, priors: Vector | float) -> Vector:
+        """Return expected amounts, (k,); priors: (k,), or one for all."""
         log = self.head.mean(view, rows, self.head.advice(view, rows))
         amounts: Vector = priors * np.exp(log) * (self._sums[0] / self._sums[1])
         return amounts

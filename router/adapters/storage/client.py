@@ -166,7 +166,8 @@ class Client:
         waiting, self._waiting = self._waiting, []
         for start in range(0, len(waiting), MAX_PIPELINE):
             batch = waiting[start : start + MAX_PIPELINE]
-            task = asyncio.ensure_future(self._send(batch, self._timeout_s, is_trial=is_trial))
+            send = self._send(batch, self._timeout_s, is_trial=is_trial)
+            task = asyncio.get_running_loop().create_task(send)
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
