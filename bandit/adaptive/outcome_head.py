@@ -239,8 +239,8 @@ class RatioHead:
         log = self.head.bounded(self.head.regression.levels(np.array([slot]), x))
         return float(np.exp(log[0]) * (self._sums[0] / self._sums[1]))
 
-    def mean(self, view: ContextView, rows: Rows, priors: Vector) -> Vector:
-        """Return expected amounts, (k,); priors: (k,)."""
+    def mean(self, view: ContextView, rows: Rows, priors: Vector | float) -> Vector:
+        """Return expected amounts, (k,); priors: (k,), or one for all."""
         log = self.head.mean(view, rows, self.head.advice(view, rows))
         amounts: Vector = priors * np.exp(log) * (self._sums[0] / self._sums[1])
         return amounts

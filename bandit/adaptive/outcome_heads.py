@@ -94,7 +94,7 @@ class OutcomeHeads:
         drawn = self.quality.expected(view, rows, advice)
         quality = self.quality.bounded(drawn)
         cost_usd = query.inputs_usd + self._guessed_usd(query, advice)
-        latency_ms = self.latency.mean(view, rows, np.full(len(rows), LATENCY_PRIOR_MS))
+        latency_ms = self.latency.mean(view, rows, LATENCY_PRIOR_MS)
         failure = self.failure.mean(view, rows, self.failure.advice(view, rows))
         taken: Vector = burden(
             weights, self._settings.units, cost_usd + query.later_usd, latency_ms, failure

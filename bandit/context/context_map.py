@@ -158,7 +158,7 @@ class ContextMap:
     def membership(self, embedding: NDArray[np.float32]) -> Vector:
         """Return the softmax of -|e - c|^2 / 2T, its top four renormalised; (n_clusters,)."""
         scores = (self.centroids @ embedding - self._offsets).astype(np.float64) / TEMPERATURE
-        top = np.argsort(scores)[-TOP_CLUSTERS:]
+        top = scores.argsort()[-TOP_CLUSTERS:]
         parts = np.exp(scores[top] - scores[top[-1]])
         membership = np.zeros(len(scores))
         membership[top] = parts / parts.sum()
@@ -171,7 +171,7 @@ class ContextMap:
     def scaled(self, raw: Vector) -> Vector:
         """Centre and scale raw features, (n_features,)."""
         scaled = (raw - self.feature_means) / self.feature_scales
-        return np.clip(scaled, -FEATURE_LIMIT, FEATURE_LIMIT)
+        return np.minimum(np.maximum(scaled, -FEATURE_LIMIT), FEATURE_LIMIT)
 
 
 def read_map(path: Path) -> bytes:

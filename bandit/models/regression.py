@@ -145,7 +145,7 @@ class HierarchicalRegression:
 
     def level_variances(self, rows: Rows) -> Vector:
         """Return how unsure each action's level is where nothing else differs, (k,)."""
-        noise = np.append(self._noise, self._pooled)[rows]
+        noise = np.concatenate([self._noise, [self._pooled]])[rows]
         result: Vector = noise / (self.counts(rows) + noise / self._spec.intercept)
         return result
 
