@@ -1,6 +1,6 @@
-"""One call's way over the network: its connection, its limits, and errors as errors of the tree.
+"""Connections to providers, and the pool that keeps them.
 
-The connections are asyncio's alone, and send a whole HTTP/1.1 request in one piece. httpcore writes
+They are asyncio's alone, and send a whole HTTP/1.1 request in one piece. httpcore writes
 head and body one after the other: two system calls, two packets, and an upstream that wakes up
 twice. Here what is written waits until an answer is read. httpcore's own connections serve every
 event loop and parse in Python, its pool looks at all of them for each call: a tenth of all that a
@@ -15,160 +15,21 @@ import select
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any, Final
 
 import httpcore
 import httptools
-import msgspec
 
-from router.adapters.providers.odd_heads import one_length
-from router.adapters.providers.way_faults import ClosedUnanswered, WayFault, way_fault
-from router.domain.errors import (
-    ConnectionsExhausted,
-    ProviderDisconnected,
-    ProviderError,
-    ProviderMalformed,
-    ProviderTimeout,
-    ProviderUnavailable,
-)
+from router.adapters.providers.odd_heads import one_length, tells_length
+from router.adapters.providers.way_faults import DRIVER_ERRORS, ClosedUnanswered
 
-DRIVER_ERRORS = (
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.UnsupportedProtocol,
-    OSError,
-)
-"""Errors of the network without httpcore's timeouts; the standard library's are OSErrors."""
-
-MOST_SENDINGS: Final = 3
-LEFT_S: Final = 1.0
-"""A server closes an idle connection within a round trip of a request that crosses it; one that
-closes later has begun to work on it."""
-_REFUSED_STREAM: Final = 7
 MAX_HEAD_BYTES: Final = 100 * 1024
 READ_BYTES: Final = 64 * 1024
 _HEADERS: Final = re.compile(rb"(?:[-!#$%&'*+.^_`|~0-9a-zA-Z]+: [^\r\n\0]*\r\n)*\r\n")
 _SWITCHED: Final = 101
 _LEAST_STATUS: Final = 100
 _FINAL: Final = 200
-
-
-@dataclass(slots=True)
-class CallProgress:
-    """One call's way from waiting for a connection to the request being sent.
-
-    What was not sent is not charged; who was not even called is not to blame.
-
-    connecting: for this call. shares: the connection carries other calls too, as in HTTP/2.
-    sent_s: when the request went out, on the loop's clock. refusal: what the status stands for,
-    while its body is read.
-    """
-
-    connecting: bool = False
-    sent: bool = False
-    shares: bool = False
-    sent_s: float = 0.0
-    refusal: ProviderError | None = None
-
-    async def trace(self, event: str, _: object) -> None:
-        """Follows the `trace` extension of httpcore."""
-        self.connecting = self.connecting or event == "connection.connect_tcp.started"
-        if event.endswith(".send_request_headers.started"):
-            self.sent, self.sent_s = True, asyncio.get_running_loop().time()
-            self.shares = event.startswith("http2.")
-
-    async def sent_by(
-        self, client: httpcore.AsyncConnectionPool, request: httpcore.Request
-    ) -> httpcore.Response:
-        """Send a request; again where a kept connection was closed as the request went out.
-
-        Raises ProviderUnavailable and ProviderDisconnected.
-        """
-        self.refusal = None
-        for _ in range(MOST_SENDINGS):
-            try:
-                return await client.handle_async_request(request)
-            except DRIVER_ERRORS as error:
-                if not self._was_left(error):
-                    raise self.broke_off(way_fault(error)) from None
-                self.sent = self.connecting = False
-                await close_idle(client, request.url.origin)
-        raise self.broke_off() from None
-
-    def _was_left(self, error: BaseException) -> bool:
-        """True if a connection that had served before ended without a byte, soon after sending."""
-        if self.connecting or not self.sent:
-            return False
-        if asyncio.get_running_loop().time() - self.sent_s > LEFT_S:
-            return False
-        return _is_unprocessed(error) if self.shares else isinstance(error, ClosedUnanswered)
-
-    def timed_out(self) -> ProviderError:
-        if self.refusal is not None:
-            return self.refusal
-        if self.sent:
-            return ProviderTimeout("the provider did not answer in time")
-        if self.connecting:
-            return _unreached("the provider could not be reached in time", WayFault.LATE.value)
-        return ConnectionsExhausted("no connection came free in time")
-
-    def broke_off(self, fault: WayFault | None = None) -> ProviderError:
-        """Returns the error of a connection that ended before any answer."""
-        code = fault.value if fault else ""
-        if self.sent:
-            message = "the provider closed the connection without an answer"
-            return ProviderDisconnected(message, code=code)
-        return _unreached("the provider could not be reached", code)
-
-    @asynccontextmanager
-    async def bounded(self, limit_ms: float, *, hurried: bool = False) -> AsyncIterator[None]:
-        """Every driver error within becomes one of the tree, without its words.
-
-        A cancellation before anything was sent has as its cause what a timeout then had been.
-
-        hurried: the limit is shorter than the deployment's own.
-        """
-        try:
-            async with asyncio.timeout(max(0.0, limit_ms) / 1_000) as limit:
-                yield
-        except ProviderError:
-            raise
-        except asyncio.CancelledError as left:
-            is_open = self.sent and self.refusal is None
-            raise left from None if is_open else self.timed_out()
-        except (TimeoutError, httpcore.TimeoutException):
-            error = self.timed_out()
-            error.hurried = hurried and limit.expired() and self.refusal is None
-            raise error from None
-        except DRIVER_ERRORS:
-            raise ProviderMalformed("the provider broke off in the middle of its answer") from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise ProviderMalformed("the provider's answer does not follow its protocol") from None
-
-
-def _unreached(message: str, code: str) -> ProviderError:
-    error = ProviderUnavailable(message, code=code)
-    error.unreached = True
-    return error
-
-
-async def close_idle(client: httpcore.AsyncConnectionPool, origin: httpcore.Origin) -> None:
-    """Close kept connections to a server that has just left one: the next one is fresh."""
-    kept = client._connections  # noqa: SLF001 - the pool has no other way
-    idle = [each for each in kept if each.is_idle() and each.can_handle_request(origin)]
-    for each in idle:
-        kept.remove(each)
-    for each in idle:
-        with suppress(*DRIVER_ERRORS):
-            await each.aclose()
-
-
-def _is_unprocessed(error: BaseException) -> bool:
-    """True but for a stream of HTTP/2 that its server reset after it had begun to work on it."""
-    event = error.args[0] if error.args else None
-    return not hasattr(event, "stream_id") or getattr(event, "error_code", 0) == _REFUSED_STREAM
 
 
 class OnePieceBackend(httpcore.AsyncNetworkBackend):
@@ -290,6 +151,7 @@ class _Response:
         self.keeps = False
         self.fault: httpcore.RemoteProtocolError | None = None
         self._head = b""
+        self._refused = False
         self._parser = self._fresh()
 
     def feed(self, data: bytes) -> None:
@@ -300,11 +162,21 @@ class _Response:
             self._parse(data)
         else:
             self._head += data
-            if not self._parse(data) and (mended := one_length(self._head)):
-                self.headers, self.fault, self._parser = [], None, self._fresh()
-                self._parse(mended)
+            if self._refused or not self._parse(data):
+                self._mend()
             if not self.status and len(self._head) > MAX_HEAD_BYTES:
                 self.fault = httpcore.RemoteProtocolError("the head is too long")
+
+    def _mend(self) -> None:
+        """Parse the head anew, once it is whole, if a length told twice is all that is wrong."""
+        self._refused = tells_length(self._head)
+        if not self._refused:
+            return
+        self.fault = None
+        mended = one_length(self._head)
+        if mended:
+            self.headers, self._refused, self._parser = [], False, self._fresh()
+            self._parse(mended)
 
     def _fresh(self) -> httptools.HttpResponseParser:
         """Returns a parser that takes what servers send against the letter of the protocol."""
@@ -312,6 +184,7 @@ class _Response:
         parser.set_dangerous_leniencies(
             lenient_headers=True,
             lenient_chunked_length=True,
+            lenient_keep_alive=True,
             lenient_version=True,
             lenient_data_after_close=True,
             lenient_optional_cr_before_lf=True,
@@ -398,7 +271,8 @@ class _Body:
 class Http11Connection(httpcore.AsyncConnectionInterface):
     """Serves one call after the other, and connects for its first.
 
-    proxied: a proxy forwards the calls, and is told these headers. freed: is told the end of a call.
+    proxied: a proxy forwards the calls, and is told these headers. freed: is told of each end of a
+    call.
     """
 
     def __init__(
@@ -591,3 +465,14 @@ class KeptPool(httpcore.AsyncConnectionPool):
     def _forget(self, connection: Http11Connection) -> None:
         with suppress(ValueError):  # the pool is closed, or its server was left
             self._connections.remove(connection)
+
+
+async def close_idle(client: httpcore.AsyncConnectionPool, origin: httpcore.Origin) -> None:
+    """Close kept connections to a server that has just left one: the next one is fresh."""
+    kept = client._connections  # noqa: SLF001 - the pool has no other way
+    idle = [each for each in kept if each.is_idle() and each.can_handle_request(origin)]
+    for each in idle:
+        kept.remove(each)
+    for each in idle:
+        with suppress(*DRIVER_ERRORS):
+            await each.aclose()

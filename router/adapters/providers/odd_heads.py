@@ -1,4 +1,4 @@
-"""Heads of answers that the parser refuses although what they say is plain."""
+"""Heads that the parser refuses for a length that is told several times, which some proxies do."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from typing import Final
 
 _END: Final = re.compile(rb"\n\r?\n")
 _LENGTH: Final = re.compile(rb"(?im)^content-length:[ \t]*([0-9, \t]*?)[ \t]*\r?\n")
+_NAME: Final = re.compile(rb"(?im)^content-length:")
+
+
+def tells_length(data: bytes) -> bool:
+    """True if a head that may go on tells a length, and not several."""
+    lengths = {length.strip() for line in _LENGTH.findall(data) for length in line.split(b",")}
+    return len(lengths) <= 1 and bool(_NAME.search(data))
 
 
 def one_length(data: bytes) -> bytes | None:
-    """Returns an answer whose length is told several times told once; None where it differs.
-
-    data: from the head's first byte on.
-    """
+    """Returns an answer from its first byte on with its length told once; None before its end."""
     end = _END.search(data)
-    head = data[: end.start() + 1] if end else data
-    lines = _LENGTH.findall(head)
-    lengths = {length.strip() for line in lines for length in line.split(b",")}
-    if len(lengths) != 1 or lines == [*lengths]:
+    if end is None:
         return None
-    told = iter([b"content-length: %b\r\n" % lengths.pop()])
-    return _LENGTH.sub(lambda _: next(told, b""), head) + data[len(head) :]
+    head, rest = data[: end.start() + 1], data[end.start() + 1 :]
+    line = _LENGTH.search(head)
+    first = b"content-length: %b\r\n" % line[1].split(b",")[0].strip() if line else b""
+    told = iter([first])
+    return _LENGTH.sub(lambda _: next(told, b""), head) + rest
