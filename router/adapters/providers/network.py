@@ -16,6 +16,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
+from math import inf
 from typing import Any, Final
 
 import httpcore
@@ -345,7 +346,8 @@ class Http11Connection(httpcore.AsyncConnectionInterface):
     def end(self, response: _Response) -> None:
         """Be kept for the next call where the answer was read to its end, else close."""
         if response.complete and response.keeps and not self._closed:
-            self._expires_s = time.monotonic() + (self._kept_s or float("inf"))
+            kept_s = inf if self._kept_s is None else self._kept_s
+            self._expires_s = time.monotonic() + kept_s
         else:
             self.close()
         self._busy = False
@@ -401,7 +403,12 @@ class KeptPool(httpcore.AsyncConnectionPool):
         if self._http2:
             return await super().handle_async_request(request)
         await self._place(request.extensions.get("timeout", {}).get("pool"))
-        return await self._connection(request.url.origin).handle_async_request(request)
+        try:
+            connection = self._connection(request.url.origin)
+        except BaseException:
+            self._places.release()
+            raise
+        return await connection.handle_async_request(request)  # which frees its place
 
     async def _place(self, limit_s: float | None) -> None:
         """Wait for one of the connections. Raises httpcore.PoolTimeout."""

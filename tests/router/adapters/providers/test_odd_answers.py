@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import httpcore
@@ -100,11 +100,17 @@ class Server:
 
 
 @asynccontextmanager
+async def listening(server: Server) -> AsyncIterator[str]:
+    """Yields the server's URL."""
+    made = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=1 << 20)
+    async with made:
+        yield f"http://127.0.0.1:{made.sockets[0].getsockname()[1]}/v1"
+
+
+@asynccontextmanager
 async def asking(server: Server) -> AsyncIterator[Callable[..., asyncio.Task[bytes]]]:
     """Yields what asks the server and gives the body of its answer."""
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=1 << 20)
-    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
-    async with asyncio.timeout(PATIENT_S), listening, make_client() as client:
+    async with asyncio.timeout(PATIENT_S), listening(server) as url, make_client() as client:
 
         async def body(**headers: str) -> bytes:
             response = await client.request("POST", url, headers=headers, content=b"{}")
@@ -164,6 +170,41 @@ async def test_an_answer_that_goes_on_for_ever_is_refused_at_once(kind: str) -> 
     async with asking(Server(REFUSED[kind])) as ask:
         with pytest.raises(httpcore.RemoteProtocolError):
             await ask()
+
+
+@on_uvloop
+async def test_an_idle_connection_makes_room_for_one_to_another_server() -> None:
+    servers = [Server(KEPT["a length"]), Server(KEPT["a length"])]
+    async with asyncio.timeout(PATIENT_S), AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(listening(each)) for each in servers]
+        client = await stack.enter_async_context(make_client(max_connections=1))
+        for url in (urls[0], urls[1], urls[1], urls[0]):
+            assert (await client.request("POST", url, content=b"{}")).content == b"hi"
+        assert len(client.connections) == 1
+    assert [each.connections for each in servers] == [2, 1]
+
+
+@on_uvloop
+async def test_calls_that_are_given_up_leave_room_for_others() -> None:
+    """Waiting for a place, for an answer, and for the rest of a body."""
+    server = Server(CUT["a length"])
+    async with (
+        asyncio.timeout(PATIENT_S),
+        listening(server) as url,
+        make_client(max_connections=1) as client,
+    ):
+
+        def call() -> asyncio.Task[httpcore.Response]:
+            return asyncio.create_task(client.request("POST", url, content=b"{}"))
+
+        for _ in range(3):
+            calls = [call(), call()]
+            await asyncio.sleep(0.05)
+            for each in reversed(calls):
+                each.cancel()
+            await asyncio.wait(calls)
+        server.answer = KEPT["a length"]
+        assert (await call()).content == b"hi"
 
 
 @pytest.mark.parametrize("value", ["a\r\nx-more: b", "a\nb", "a\rb", "a\x00b"])
