@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-
-from rich.console import Console
 
 from bandit.types import Context
 from router.domain.errors import RouterError
 from router.tools.calibrate.collect.arm_client import BUDGET, Missing
 from router.tools.calibrate.collect.budget import Budget
-from router.tools.calibrate.collect.collector import CollectedPrompt, Collector
+from router.tools.calibrate.collect.collector import CollectedPrompt, Collector, ProgressListener
 from router.tools.calibrate.collect.journal import Journal
 from router.tools.calibrate.collect.picks import cluster_of, picking_order
 from router.tools.calibrate.collect.prompts import Prompt
 from router.tools.calibrate.sources import Sources
-from router.tools.calibrate.terminal import progress_bar, until_stopped
+from router.tools.calibrate.terminal import until_stopped
 
 
 class Stopped(RouterError):
@@ -31,7 +30,8 @@ class Stopped(RouterError):
 class Rounds:
     """Prompts of a file with their contexts, and of those asked so far what came, by place.
 
-    say: prints a line. refused_usd: see `router.tools.calibrate.analysis.goal.Progress`.
+    say: prints a line. bar: shows the progress of so many answers. refused_usd: see
+    `router.tools.calibrate.analysis.goal.Progress`.
     """
 
     sources: Sources
@@ -39,8 +39,8 @@ class Rounds:
     contexts: Sequence[Context]
     journal: Journal
     budget: Budget
-    console: Console
     say: Callable[[str], None]
+    bar: Callable[[int, Budget], AbstractContextManager[ProgressListener]]
     collected: dict[int, CollectedPrompt] = field(default_factory=dict)
     refused_usd: float = 0.0
     _order: list[int] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Rounds:
             chosen = [self.prompts[place] for place in places]
             self.say(collector.estimate(chosen, policy.typical_tokens.output))
             total = len(chosen) * len(collector.arms)
-            with progress_bar(self.console, total, self.budget) as listener:
+            with self.bar(total, self.budget) as listener:
                 work = collector.collect(chosen, listener)
                 found = await until_stopped(work, stop, self.say)
             refused = [one.prompt for one in found if Missing(BUDGET) in one.replies.values()]

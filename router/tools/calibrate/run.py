@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -43,7 +44,7 @@ from router.tools.calibrate.report import (
 from router.tools.calibrate.rounds import Rounds, Stopped
 from router.tools.calibrate.settings import CalibrateOptions
 from router.tools.calibrate.sources import Sources
-from router.tools.calibrate.terminal import show
+from router.tools.calibrate.terminal import progress_bar, show
 from router.tools.publishing import check_target, hand_over
 
 __all__ = ["PLAIN_WIDTH", "CalibrateOptions", "Stopped", "run_calibration"]
@@ -123,8 +124,8 @@ class _Calibration:
                 contexts=contexts,
                 journal=journal,
                 budget=Budget(options.budget_usd, journal.ledger.spent_usd),
-                console=self._console,
                 say=self._say,
+                bar=partial(progress_bar, self._console),
             )
             wanted: int | None = goal.first(len(prompts))
             complete = 0

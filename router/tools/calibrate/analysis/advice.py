@@ -81,7 +81,10 @@ def advise(
     prompts; None where they are of one cluster.
     """
     rival = best_reward(fixed)
-    gain = _gain(tried[0], rival, len(fixed), strata or Strata.of([0] * len(rival.numbers)))
+    differences = tried[0].numbers[:, REWARD] - rival.numbers[:, REWARD]
+    precision = (strata or Strata.of([0] * len(differences))).precision(differences)
+    # The best of many is lucky to be the best. Bonferroni: so wide, the intervals over each hold.
+    gain = precision.interval(1 - (1 - LEVEL) / len(fixed))
     sentence = f"reward of the policy minus that of always {rival.name}: {_signed(gain)}"
     if len(fixed) > 1:
         sentence += f", picked as the best of {len(fixed)}"
@@ -110,16 +113,6 @@ def advise(
 
 def best_reward(fixed: Sequence[Strategy]) -> Strategy:
     return max(fixed, key=lambda strategy: float(strategy.means[REWARD]))
-
-
-def _gain(tried: CostWeightResult, rival: Strategy, count: int, strata: Strata) -> Interval:
-    """Returns the gain over the best of `count` plans, which is lucky to be the best.
-
-    Bonferroni: at this level the intervals of all of them hold at once.
-    """
-    level = 1 - (1 - LEVEL) / count
-    gains = tried.numbers[:, REWARD] - rival.numbers[:, REWARD]
-    return strata.precision(gains).interval(level)
 
 
 def _chosen(tried: Sequence[CostWeightResult], best: Strategy) -> CostWeightResult:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+
 from bandit.risk import Promise, PromiseSettings, least_labels
 from router.tools.calibrate.analysis.advice import best_reward
 from router.tools.calibrate.analysis.cross_validation import CostWeightResult
@@ -81,16 +83,28 @@ def certify(
     """tried: the policy at the configured weight. fixed: a strategy per plan."""
     best = best_reward(fixed)
 
-    def compared(what: str, one: Strategy | CostWeightResult) -> Comparison:
+    def compared(one: Strategy) -> Comparison:
         differences = one.numbers[:, REWARD] - best.numbers[:, REWARD]
-        return Comparison(what, best.name, strata.precision(differences))
+        return Comparison(f"always {one.name}", best.name, strata.precision(differences))
 
     return Certificate(
-        gain=compared("the policy", tried),
-        others=tuple(compared(f"always {each.name}", each) for each in fixed if each is not best),
+        gain=Comparison("the policy", best.name, _gain(tried, fixed, strata)),
+        others=tuple(compared(each) for each in fixed if each is not best),
         promises=tuple(_promise(name, promise) for name, promise in promises.items()),
         clusters=len(strata.sizes),
     )
+
+
+def _gain(tried: CostWeightResult, fixed: Sequence[Strategy], strata: Strata) -> Precision:
+    """Returns the reward of the policy minus that of the best plan.
+
+    Where the policy chose that plan every time, one prompt might still have been worth to it what
+    the next best plan and that one differ by.
+    """
+    best, *others = sorted(fixed, key=lambda s: -float(s.means[REWARD]))
+    differences = others[0].numbers[:, REWARD] - best.numbers[:, REWARD] if others else np.zeros(1)
+    gains = tried.numbers[:, REWARD] - best.numbers[:, REWARD]
+    return strata.precision(gains, float((differences**2).mean()))
 
 
 def _promise(name: str, promise: Promise) -> PromiseCertificate:

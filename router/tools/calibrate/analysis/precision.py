@@ -30,7 +30,9 @@ class Precision:
     """A mean and what its variance is made of.
 
     prompts: measured. file: those that they were picked of. within: variance of a prompt's value in
-    its cluster, as the picks are shared out. between: variance of the clusters' means.
+    its cluster, as the picks are shared out. between: variance of the clusters' means. unseen: the
+    square of a value that one of the prompts might have had: no value other than 0 among n does not
+    mean that there is none.
     """
 
     mean: float
@@ -38,11 +40,13 @@ class Precision:
     file: int
     within: float
     between: float
+    unseen: float = 0.0
 
     @property
     def deviation(self) -> float:
         """Returns the standard deviation of the mean."""
-        return math.sqrt(self.within / self.prompts + self.between / self.file)
+        within = max(self.within / self.prompts, self.unseen / self.prompts**2)
+        return math.sqrt(within + self.between / self.file)
 
     def half_width(self, level: float = LEVEL) -> float:
         return quantile(level) * self.deviation
@@ -61,9 +65,11 @@ class Precision:
         """
         wanted = (half_width / quantile(level)) ** 2
         left = wanted - self.between / self.file
-        if left > 0 and self.within / left <= self.file:
-            return max(1, _whole(self.within / left))
-        return _whole((self.within + self.between) / wanted)
+        if left > 0:
+            count = max(self.within / left, math.sqrt(self.unseen / left))
+            if count <= self.file:
+                return max(1, _whole(count))
+        return _whole(max((self.within + self.between) / wanted, math.sqrt(self.unseen / wanted)))
 
 
 def _whole(count: float) -> int:
@@ -105,8 +111,8 @@ class Strata:
     def file(self) -> int:
         return sum(self.sizes.values())
 
-    def precision(self, values: Vector) -> Precision:
-        """values: (n,), of the measured prompts, two at least."""
+    def precision(self, values: Vector, unseen: float = 0.0) -> Precision:
+        """values: (n,), of the measured prompts, two at least. unseen: see `Precision`."""
         _, places, counts = np.unique(self.clusters, return_inverse=True, return_counts=True)
         shares = _sums(places, self.weights)
         means = _sums(places, values) / counts
@@ -116,7 +122,7 @@ class Strata:
         # The means of clusters differ by chance as well, which is not what their shares would tell.
         by_chance = float((shares * (1 - shares) * variances / counts).sum())
         between = max(0.0, float(shares @ (means - mean) ** 2) - by_chance)
-        return Precision(mean, len(values), self.file, within, between)
+        return Precision(mean, len(values), self.file, within, between, unseen)
 
     def _variances(
         self, values: Vector, places: NDArray[np.intp], counts: NDArray[np.intp]
