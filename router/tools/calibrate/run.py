@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +19,13 @@ from router.config import Config
 from router.config.policy_checks import plans_named
 from router.config.policy_values import floor_of
 from router.config.values import catalog_of, request_prices_of, units_of, weights_of
+from router.domain import MS_PER_S
 from router.domain.catalog import Catalog
 from router.gates.format_checks import FormatCheckSettings
 from router.learning.learner_state import LearnerState
+from router.ports import Clock
 from router.runtime.files import check_writable, write_file
+from router.serving.evidence.purchase import terms_of
 from router.tools.calibrate.analysis.calibration import Findings, StudySettings, absences, study
 from router.tools.calibrate.analysis.frontier import Utility
 from router.tools.calibrate.analysis.goal import GoalOutcome, Progress
@@ -54,14 +58,19 @@ PLAIN_WIDTH = 160
 
 
 def run_calibration(
-    config: Config, options: CalibrateOptions, env: Mapping[str, str], console: Console
+    config: Config,
+    options: CalibrateOptions,
+    env: Mapping[str, str],
+    console: Console,
+    clock: Clock = time.time,
 ) -> dict[str, Any]:
-    """Run the command. Returns what it found as a document.
+    """Run the command. Returns what it found as a document. clock: seconds since the epoch.
 
     Raises RouterError; Stopped when the user stopped it.
     """
     with threadpool_limits(limits=1), asyncio.Runner() as runner:
-        return _Calibration(config, options, env, console, runner).run()
+        calibration = _Calibration(config, options, env, console, runner)
+        return calibration.run(clock() * MS_PER_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,7 @@ class _Calibration:
         self._runner = runner
         self._catalog: Catalog = catalog_of(config)
 
-    def run(self) -> dict[str, Any]:
+    def run(self, now_ms: float) -> dict[str, Any]:
         options = self._options
         studied, outcome = self._calibrated()
         found = studied.findings
@@ -99,6 +108,9 @@ class _Calibration:
         show(self._console, [*sections, *found.sections])
         if options.report is not None:
             write_file(options.report, markdown([*sections, *found.sections]).encode())
+        terms = {name: terms_of(arm) for name, arm in self._catalog.arms.items()}
+        spent_usd = studied.summary.spent_usd
+        studied.learned.evidence.calibrate(found.known, terms, spent_usd, now_ms)
         payload = studied.learned.save()
         told = self._runner.run(hand_over(self._config, self._env, options.target, payload))
         self._say(told)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from router.domain.catalog import Catalog
 from router.domain.errors import RouterError
 from router.domain.logged_context import Priced
 from router.gates.format_checks import FormatCheckSettings
+from router.learning.evidence import KnownPrompt
 from router.learning.plan_results import plan_result
 from router.tools.calibrate.analysis.advice import Advice, AdviceConstraints, advise
 from router.tools.calibrate.analysis.certificate import Certificate, certify
@@ -82,7 +83,8 @@ class StudySettings:
 class Findings:
     """sections: in reading order. complete: prompts that every figure is made of.
 
-    advice, certificate: None where they are too few.
+    advice, certificate: None where they are too few. known: the complete prompts, as the ledger of
+    evidence counts them.
     """
 
     policy: Policy
@@ -90,6 +92,7 @@ class Findings:
     complete: int
     advice: Advice | None
     certificate: Certificate | None = None
+    known: tuple[KnownPrompt, ...] = ()
 
 
 def results_of(
@@ -134,11 +137,17 @@ def study(
     policy = trained(settings.fresh, rows, catalog.plans, np.random.default_rng(settings.seed))
     whole = [i for i, row in enumerate(rows) if is_complete(row, catalog)]
     texts = [prompts[i].prompt.chat.prompt for i in whole]
+    known = tuple(_known(rows[i]) for i in whole)
     if len(whole) < LEAST_ROWS:
         note = f"{len(whole)} complete prompts are too few for figures: have {LEAST_ROWS} at least"
         few = ReportSection("The frontier on these prompts", (note,))
-        return Findings(policy, (few,), len(whole), None)
-    return _figures([rows[i] for i in whole], texts, settings, policy)
+        return Findings(policy, (few,), len(whole), None, known=known)
+    return replace(_figures([rows[i] for i in whole], texts, settings, policy), known=known)
+
+
+def _known(row: PromptResults) -> KnownPrompt:
+    qualities = {arm: result.quality or 0.0 for arm, result in row.arms.items()}
+    return KnownPrompt(qualities, tuple(row.context.membership.tolist()))
 
 
 def is_complete(row: PromptResults, catalog: Catalog) -> bool:
