@@ -9,7 +9,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,8 +81,14 @@ class Site:
 
 @pytest.fixture
 async def site(tmp_path: Path, model_dir: Path) -> AsyncIterator[Site]:
-    """Only the reasoning arm is right."""
     assert model_dir
+    async with standing(tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def standing(folder: Path) -> AsyncIterator[Site]:
+    """Only the reasoning arm is right. The third word of a prompt is a number."""
     paid: Counter[tuple[str, str]] = Counter()
 
     def answers(arm: str, prompt: str) -> Reply:
@@ -95,7 +101,7 @@ async def site(tmp_path: Path, model_dir: Path) -> AsyncIterator[Site]:
             Upstream(arm, SLOW, lambda prompt, arm=arm: answers(arm, prompt)) for arm in PRICES
         ]
         ports = {u.name: await stack.enter_async_context(served(u)) for u in upstreams}
-        yield Site(tmp_path, _written(tmp_path, ports), upstreams, paid)
+        yield Site(folder, _written(folder, ports), upstreams, paid)
 
 
 def _written(folder: Path, ports: dict[str, int]) -> Config:
