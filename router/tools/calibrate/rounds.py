@@ -30,7 +30,7 @@ class Stopped(RouterError):
 class Rounds:
     """Prompts of a file with their contexts, and of those asked so far what came, by place.
 
-    say: prints a line. bar: shows the progress of so many answers. refused_usd: see
+    say: prints a line. bar: shows the progress of so many answers. refused, refused_usd: see
     `router.tools.calibrate.analysis.goal.Progress`.
     """
 
@@ -42,6 +42,7 @@ class Rounds:
     say: Callable[[str], None]
     bar: Callable[[int, Budget], AbstractContextManager[ProgressListener]]
     collected: dict[int, CollectedPrompt] = field(default_factory=dict)
+    refused: int = 0
     refused_usd: float = 0.0
     _order: list[int] = field(default_factory=list)
 
@@ -78,6 +79,7 @@ class Rounds:
                 work = collector.collect(chosen, listener)
                 found = await until_stopped(work, stop, self.say)
             refused = [one.prompt for one in found if Missing(BUDGET) in one.replies.values()]
+            self.refused = len(refused)
             self.refused_usd = max(map(collector.most_usd, refused), default=0.0)
         if stop.is_set():
             raise Stopped(

@@ -235,6 +235,7 @@ def _progress(rounds: Rounds, findings: Findings, complete_before: int) -> Progr
         precision=certificate.gain.precision if certificate else None,
         spent_usd=rounds.budget.spent_usd,
         left_usd=rounds.budget.left_usd,
+        refused=rounds.refused,
         refused_usd=rounds.refused_usd,
     )
 

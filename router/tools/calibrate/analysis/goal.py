@@ -20,8 +20,8 @@ class Progress:
     """Where a calibration stands. picked: prompts, of `file`. complete: of those picked.
 
     grew: the last round made some complete. precision: of the gain, None where too few are
-    complete. spent_usd, left_usd: of the budget. refused_usd: the most that a prompt costs which
-    the budget could not pay for; 0 where it paid for all.
+    complete. spent_usd, left_usd: of the budget. refused: prompts that it could not pay for.
+    refused_usd: the most that one of these costs.
     """
 
     picked: int
@@ -31,6 +31,7 @@ class Progress:
     precision: Precision | None
     spent_usd: float
     left_usd: float
+    refused: int = 0
     refused_usd: float = 0.0
 
 
@@ -55,7 +56,7 @@ class Goal:
         """
         if self.half_width is None or at.picked >= at.file:
             return None
-        if at.refused_usd or not at.grew:
+        if at.refused or not at.grew:
             return None
         most = min(at.file, GROWTH * at.picked)
         if at.precision is None:
@@ -79,7 +80,7 @@ class Goal:
             half_width=at.precision.half_width(),
             prompts=at.complete,
             needed=needed,
-            file_lacks=max(0, more - (at.file - at.picked)),
+            file_lacks=max(0, more - (at.file - at.picked) - at.refused),
             cost_usd=cost_usd,
             budget_lacks_usd=max(0.0, cost_usd + at.refused_usd - at.left_usd) if more else 0.0,
         )

@@ -111,13 +111,23 @@ def test_promises_below_what_labels_can_prove() -> None:
     least = least_labels(settings)
     bound = provable(settings, least)
     assert bound == pytest.approx(settings.max_bad, rel=0.02)
-    assert provable(settings, 10 * least) < settings.max_bad / 5
+    many = provable(settings, 10 * least)
+    assert many is not None
+    assert many < settings.max_bad / 5
+    assert provable(settings, 2) is None
 
 
-def at(picked: int, within: float, **more: float) -> Progress:
-    spent = {"spent_usd": 0.01 * picked, "left_usd": 10.0} | more
-    precision = Precision(0.0, picked, 1_000, within, 0.0)
-    return Progress(picked, 1_000, picked, grew=True, precision=precision, **spent)
+def at(picked: int, within: float, *, left_usd: float = 10.0, refused: int = 0) -> Progress:
+    return Progress(
+        picked=picked,
+        file=1_000,
+        complete=picked,
+        grew=True,
+        precision=Precision(0.0, picked, 1_000, within, 0.0),
+        spent_usd=0.01 * picked,
+        left_usd=left_usd,
+        refused=refused,
+    )
 
 
 def test_a_goal_asks_for_what_its_interval_takes_and_no_more() -> None:
@@ -128,7 +138,7 @@ def test_a_goal_asks_for_what_its_interval_takes_and_no_more() -> None:
     assert goal.next(at(100, 0.017)) == 200
     assert goal.next(at(654, 0.017)) is None
     assert goal.next(at(1_000, 1.0)) is None
-    assert goal.next(at(100, 0.017, refused_usd=0.01)) is None
+    assert goal.next(at(100, 0.017, refused=1)) is None
     assert Goal(prompts=30).first(1_000) == 30
     assert Goal(prompts=3_000).first(1_000) == 1_000
     assert Goal(prompts=30).next(at(30, 1.0)) is None
