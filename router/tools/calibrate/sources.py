@@ -19,6 +19,7 @@ from router.app.learner_state_factory import LearnerStateFactory, example_contex
 from router.config import Config
 from router.config.values import catalog_of, context_map_of, headers_of, keys_of
 from router.domain.chat import ChatRequest
+from router.domain.conversations import application_digest
 from router.domain.logged_context import MOST_SAID, blended, facts_of, said_in
 from router.ports.upstream import Embedding
 from router.tools.calibrate.collect.arm_client import ArmClient, ArmClientSettings
@@ -58,7 +59,10 @@ class Sources:
         finally:
             pool.close()
         pairs = zip(embedded, prompts, strict=True)
-        contexts = [land.build(embedding, facts_of(p.chat)) for embedding, p in pairs]
+        contexts = [
+            land.build(embedding, facts_of(p.chat, application_digest(p.task, p.chat)))
+            for embedding, p in pairs
+        ]
         return contexts, LearnerStateFactory(self.config, catalog_of(self.config), examples)
 
     @asynccontextmanager

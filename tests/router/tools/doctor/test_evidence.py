@@ -1,4 +1,4 @@
-"""A doctor says what evidence there is, by a real store and snapshots as calibration leaves them."""
+"""A doctor says what evidence a real store holds, with snapshots as calibration leaves them."""
 
 from __future__ import annotations
 
