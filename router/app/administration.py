@@ -63,6 +63,7 @@ class PolicyAdministration:
             spent_today_usd=used.daily_usd,
             budget_usd=budget_usd,
             outlook="none is bought: the config has no section evidence",
+            calibrated=int(ledger.calibrated),
         )
         return replace(known, outlook=self._outlook(learned, settings, used)) if settings else known
 

@@ -223,6 +223,7 @@ async def test_a_router_serves_what_was_calibrated_and_the_learner_goes_on(site:
     code, out, _ = await site.run()
     assert code == 0
     assert "published as snapshot 1" in out
+    paid_usd = site.paid_usd
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(running_router(site.config, {}))
         await stack.enter_async_context(running_learner(site.config, {}))
@@ -249,11 +250,12 @@ async def test_a_router_serves_what_was_calibrated_and_the_learner_goes_on(site:
         await until(is_newer)
         stored = await running.storage.snapshots.load()
         assert stored is not None
-        policy = (
-            LearnerStateFactory(site.config, catalog_of(site.config)).restore(stored.payload).policy
-        )
+        factory = LearnerStateFactory(site.config, catalog_of(site.config))
+        learned = factory.restore(stored.payload)
         plans = len(catalog_of(site.config).plans)
-        assert policy.learned > PROMPTS * plans
+        assert learned.policy.learned > PROMPTS * plans
+        assert learned.evidence.calibrated == PROMPTS
+        assert learned.evidence.calibrated_usd == pytest.approx(paid_usd)
 
 
 async def test_what_is_lacking_is_found_before_anything_is_paid(

@@ -140,6 +140,8 @@ class _Calibration:
                 bar=partial(progress_bar, self._console),
             )
             wanted: int | None = goal.first(len(prompts))
+            if goal.prompts is not None and goal.prompts > len(prompts):
+                self._say(f"{goal.prompts} prompts were wanted, the file holds {len(prompts)}")
             complete = 0
             while wanted is not None:
                 self._runner.run(rounds.ask(wanted))
