@@ -94,7 +94,7 @@ async def test_a_killed_run_with_an_interval_goes_on_where_it_stopped(plant: Sit
     fill(plant, 300)
     words = (*FREE, "--interval", "0.012")
     out = ("--out", str(plant.folder / "snapshot"))
-    assert await plant.ended(*words, *out, after=350, number=signal.SIGKILL) == -signal.SIGKILL
+    assert await plant.ended(*words, *out, after=150, number=signal.SIGKILL) == -signal.SIGKILL
     begun = set(plant.paid)
     document = await found(plant, *words)
     assert max(plant.paid.values()) == 1
