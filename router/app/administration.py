@@ -45,10 +45,11 @@ class PolicyAdministration:
             version=stored.version if stored else 0,
             found=contest.standings() if contest else (),
             changes=changes,
-            evidence=await self._evidence(learned),
+            evidence=await self.evidence(learned),
         )
 
-    async def _evidence(self, learned: LearnerState) -> EvidenceListing | None:
+    async def evidence(self, learned: LearnerState) -> EvidenceListing | None:
+        """Returns what evidence there is; None where none is known or bought."""
         ledger, settings = learned.evidence, self._config.evidence
         if settings is None and ledger.is_blank:
             return None
@@ -62,6 +63,7 @@ class PolicyAdministration:
             spent_today_usd=used.daily_usd,
             budget_usd=budget_usd,
             outlook="none is bought: the config has no section evidence",
+            calibrated=int(ledger.calibrated),
         )
         return replace(known, outlook=self._outlook(learned, settings, used)) if settings else known
 

@@ -150,7 +150,9 @@ def _lines(listing: PolicyListing) -> list[str]:
 
 
 def _evidence(found: EvidenceListing) -> str:
-    known = f"evidence: {found.prompts} prompts known for every arm, {found.gold} answers with gold"
+    calibrated = f" ({found.calibrated} calibrated)" if found.calibrated else ""
+    prompts = f"{found.prompts} prompts known for every arm{calibrated}"
+    known = f"evidence: {prompts}, {found.gold} answers with gold"
     paid = f"${found.spent_usd:.4f} paid for ${found.worth_usd:.4f} expected"
     today = f"${found.spent_today_usd:.4f} of ${found.budget_usd:g} today"
     return f"{known}; {paid}; {today}; {found.outlook}"

@@ -159,6 +159,7 @@ class EvidenceListing:
     """Evidence known and bought; see `Evidence` in the contract. outlook: why it is bought or not.
 
     gold: scored answers that callers judged too. budget_usd: of a day, 0 where none is bought.
+    calibrated: prompts of those known that were not bought, but calibrated.
     """
 
     prompts: int
@@ -168,6 +169,7 @@ class EvidenceListing:
     spent_today_usd: float
     budget_usd: float
     outlook: str
+    calibrated: int = 0
 
 
 @dataclass(frozen=True, slots=True)

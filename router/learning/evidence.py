@@ -6,7 +6,7 @@ It learns from the log alone, in its order; routers read off it what one more pr
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Final, TypeVar
@@ -36,6 +36,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class KnownPrompt:
+    """A prompt that every arm has answered. membership: by cluster."""
+
+    qualities: Mapping[str, float]
+    membership: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RectifiedEvidence:
     """Evidence with rectified scores, and what they count beside feedback."""
 
@@ -44,10 +52,12 @@ class RectifiedEvidence:
 
 
 class EvidenceLedger:
-    """Counts what was bought. saved: what `state` gave; raises ValueError, TypeError or KeyError.
+    """Counts what is known. saved: by `state`. Raises ValueError, TypeError, KeyError.
 
-    prompts: known in full. known: of each arm, since its models and prices are what they are.
-    near: by cluster. spent_usd, worth_usd: paid, and what it was expected to be worth.
+    prompts: known in full, bought or calibrated. calibrated, calibrated_usd, calibrated_ms: of
+    these by calibration, what that cost, and when it was. spent_usd, worth_usd: paid for what was
+    bought, and what that was expected to be worth. known: of each arm, since its models and prices
+    are what they are. near: by cluster.
     """
 
     def __init__(self, saved: Mapping[str, Any] | None = None) -> None:
@@ -57,6 +67,8 @@ class EvidenceLedger:
             raise ValueError("no facts of evidence")
         self.prompts, self.bought, self.spent_usd, self.worth_usd, *rest = facts
         self._pairs, self._squares, self._requests, self._at_ms = rest
+        calibrated = [float(number) for number in saved.get("calibrated", [0.0] * 3)]
+        self.calibrated, self.calibrated_usd, self.calibrated_ms = calibrated
         self._first_ms = float(saved.get("first_ms", 0.0))
         self._known = {str(name): float(count) for name, count in saved.get("known", ())}
         self._terms = {str(name): [str(t) for t in told] for name, *told in saved.get("terms", ())}
@@ -68,13 +80,19 @@ class EvidenceLedger:
 
     @property
     def is_blank(self) -> bool:
-        return not (self._requests or self.bought)
+        return not (self._requests or self.bought or self.calibrated)
+
+    @property
+    def newest_ms(self) -> float:
+        """Returns the time of the newest prompt known, 0 for none."""
+        return max([self.calibrated_ms, *self._times[-1:]])
 
     def state(self) -> dict[str, Any]:
         # Lists, because the order of what waits is part of the state: the oldest leaves first.
         told = [self.prompts, self.bought, self.spent_usd, self.worth_usd]
         rest = [self._pairs, self._squares, self._requests, self._at_ms]
-        return {
+        calibrated = [self.calibrated, self.calibrated_usd, self.calibrated_ms]
+        return ({"calibrated": calibrated} if self.calibrated else {}) | {
             "facts": told + rest,
             "first_ms": self._first_ms,
             "known": [[name, count] for name, count in self._known.items()],
@@ -95,6 +113,22 @@ class EvidenceLedger:
         elif isinstance(event, FeedbackGiven):
             self._hear(event, record)
         return None
+
+    def calibrate(
+        self,
+        prompts: Sequence[KnownPrompt],
+        terms: Mapping[str, str],
+        cost_usd: float,
+        at_ms: float,
+    ) -> None:
+        """Count prompts of a calibration. terms: by arm, see `known`."""
+        self.calibrated += len(prompts)
+        self.calibrated_usd += cost_usd
+        self.calibrated_ms = at_ms
+        for arm, digest in terms.items():
+            self._terms[arm] = [digest, ""]
+        for one in prompts:
+            self._know(one, at_ms)
 
     def known(self, arm: str, terms: str, changed_ms: float = 0.0) -> float:
         """Returns how many prompts are known of an arm as it is today.
@@ -133,7 +167,9 @@ class EvidenceLedger:
             self._see(event.source, answer, record.id)
         arms = tuple(map(self._rectified, event.arms))
         if event.is_full:
-            self._know(arms, record)
+            membership = record.choice.context.membership if record.choice else ()
+            qualities = {answer.arm: answer.quality or 0.0 for answer in arms}
+            self._know(KnownPrompt(qualities, membership), float(record.created_ms))
         return RectifiedEvidence(replace(event, arms=arms), weight)
 
     def _rectified(self, answer: ArmAnswer) -> ArmAnswer:
@@ -147,7 +183,9 @@ class EvidenceLedger:
         before = self._terms.setdefault(answer.arm, told)
         if _differ(before, told):
             self._known[answer.arm] = 0.0
-            self._terms[answer.arm] = told
+            before = told
+        # Calibration told no model; the first answer does.
+        self._terms[answer.arm] = [one or other for one, other in zip(before, told, strict=True)]
         if answer.quality is None or answer.failed or source is EvidenceSource.VERIFIER:
             return
         self.rectifier.see(answer.arm, answer.quality)
@@ -171,21 +209,21 @@ class EvidenceLedger:
         elif is_drawn(record.id, record.evidence_share):
             _keep(self._gold, record.id, event.quality)
 
-    def _know(self, arms: tuple[ArmAnswer, ...], record: DecisionRecord) -> None:
+    def _know(self, prompt: KnownPrompt, at_ms: float) -> None:
         self.prompts += 1
-        self._times = [*self._times, float(record.created_ms)][-FIRST:]
-        for answer in arms:
-            self._known[answer.arm] = self._known.get(answer.arm, 0.0) + 1
-        for one, other in combinations([answer.quality or 0.0 for answer in arms], 2):
+        self._times = [*self._times, at_ms][-FIRST:]
+        for arm in prompt.qualities:
+            self._known[arm] = self._known.get(arm, 0.0) + 1
+        for one, other in combinations(prompt.qualities.values(), 2):
             self._pairs, self._squares = self._pairs + 1, self._squares + (one - other) ** 2
-        membership = record.choice.context.membership if record.choice else ()
-        for place, share in enumerate(membership):
+        for place, share in enumerate(prompt.membership):
             if share:
                 self._near[place] = self._near.get(place, 0.0) + share
 
     def _count(self, record: DecisionRecord) -> None:
         """Count a request; the first one that evidence might be bought of begins it."""
-        if record.choice is None or (self.is_blank and not record.evidence_share):
+        begun = self._requests or self.bought
+        if record.choice is None or not (begun or record.evidence_share):
             return
         at_ms = float(record.created_ms)
         if not self._requests:

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,8 +81,14 @@ class Site:
 
 @pytest.fixture
 async def site(tmp_path: Path, model_dir: Path) -> AsyncIterator[Site]:
-    """Only the reasoning arm is right."""
     assert model_dir
+    async with standing(tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def standing(folder: Path) -> AsyncIterator[Site]:
+    """Only the reasoning arm is right. The third word of a prompt is a number."""
     paid: Counter[tuple[str, str]] = Counter()
 
     def answers(arm: str, prompt: str) -> Reply:
@@ -95,7 +101,7 @@ async def site(tmp_path: Path, model_dir: Path) -> AsyncIterator[Site]:
             Upstream(arm, SLOW, lambda prompt, arm=arm: answers(arm, prompt)) for arm in PRICES
         ]
         ports = {u.name: await stack.enter_async_context(served(u)) for u in upstreams}
-        yield Site(tmp_path, _written(tmp_path, ports), upstreams, paid)
+        yield Site(folder, _written(folder, ports), upstreams, paid)
 
 
 def _written(folder: Path, ports: dict[str, int]) -> Config:
@@ -217,6 +223,7 @@ async def test_a_router_serves_what_was_calibrated_and_the_learner_goes_on(site:
     code, out, _ = await site.run()
     assert code == 0
     assert "published as snapshot 1" in out
+    paid_usd = site.paid_usd
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(running_router(site.config, {}))
         await stack.enter_async_context(running_learner(site.config, {}))
@@ -243,11 +250,12 @@ async def test_a_router_serves_what_was_calibrated_and_the_learner_goes_on(site:
         await until(is_newer)
         stored = await running.storage.snapshots.load()
         assert stored is not None
-        policy = (
-            LearnerStateFactory(site.config, catalog_of(site.config)).restore(stored.payload).policy
-        )
+        factory = LearnerStateFactory(site.config, catalog_of(site.config))
+        learned = factory.restore(stored.payload)
         plans = len(catalog_of(site.config).plans)
-        assert policy.learned > PROMPTS * plans
+        assert learned.policy.learned > PROMPTS * plans
+        assert learned.evidence.calibrated == PROMPTS
+        assert learned.evidence.calibrated_usd == pytest.approx(paid_usd)
 
 
 async def test_what_is_lacking_is_found_before_anything_is_paid(

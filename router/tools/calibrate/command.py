@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from router.config import load_config
-from router.tools.options import CONFIG, FILE
+from router.tools.options import CONFIG, FILE, JSON, tell
 
 STOPPED = 130
 
@@ -19,6 +19,12 @@ STOPPED = 130
 def _finite(_: click.Context, __: click.Parameter, value: float) -> float:
     if not math.isfinite(value):
         raise click.BadParameter("write a finite number of US dollars")
+    return value
+
+
+def _finite_width(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter("write a finite reward, such as 0.01")
     return value
 
 
@@ -38,6 +44,18 @@ def _url(_: click.Context, __: click.Parameter, value: str) -> str:
     callback=_finite,
     help="never passed, earlier runs on the same journal included",
 )
+@click.option(
+    "--prompts",
+    "count",
+    type=click.IntRange(1),
+    help="how many to ask, balanced over clusters; default: the whole file",
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0, min_open=True, max=1),
+    callback=_finite_width,
+    help="ask as many as make the 95 % interval of the gain in reward +- this wide",
+)
 @click.option("--journal", type=FILE, help="default: PROMPTS.calibration")
 @click.option("--concurrency", default=8, show_default=True, type=click.IntRange(1, 256))
 @click.option(
@@ -56,12 +74,15 @@ def _url(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.option("--replace", is_flag=True, help="put the new snapshot in an existing one's place")
 @click.option("--out", type=FILE, help="write the snapshot here instead of publishing it")
 @click.option("--report", type=FILE, help="write what is printed here as well, as Markdown")
-def calibrate(config_path: Path, **given: Any) -> None:
+@JSON
+def calibrate(config_path: Path, *, as_json: bool, **given: Any) -> None:
     """Ask every arm every prompt once, score the answers, learn from them, and say what it brings.
 
     PROMPTS: JSON lines with `prompt` or `messages`, and optionally `reference` and `id`.
     """
     config = load_config(config_path, os.environ)
+    if given["count"] is not None and given["interval"] is not None:
+        raise click.UsageError("choose either --prompts or --interval")
     if given["verifier"] and given["judge"]:
         raise click.UsageError("choose either --verifier or --judge")
     if given["judge"] and given["judge"] not in config.arms:
@@ -73,11 +94,15 @@ def calibrate(config_path: Path, **given: Any) -> None:
 
     prompts: Path = given["prompts"]
     given["journal"] = given["journal"] or prompts.with_name(f"{prompts.name}.calibration")
-    console = Console(width=None if sys.stdout.isatty() else calibration.PLAIN_WIDTH)
+    told_to = sys.stderr if as_json else sys.stdout
+    width = None if told_to.isatty() else calibration.PLAIN_WIDTH
+    console = Console(stderr=as_json, width=width)
     try:
-        calibration.run_calibration(
+        found = calibration.run_calibration(
             config, calibration.CalibrateOptions(**given), os.environ, console
         )
     except Stopped as stopped:
         click.echo(stopped.message, err=True)
         sys.exit(STOPPED)
+    if as_json:
+        tell(found)

@@ -98,7 +98,7 @@ def weights_section(tried: Sequence[CostWeightResult], equal: str) -> ReportSect
 
 
 def _weight_row(tried: CostWeightResult, mark: str) -> tuple[str, ...]:
-    quality, cost_usd = tried.numbers.mean(axis=0)[[QUALITY, COST]].tolist()
+    quality, cost_usd = tried.means[[QUALITY, COST]].tolist()
     shares = (f"{share:.0%}" for share in tried.shares.values())
     return (f"{tried.cost_weight:g}{mark}", f"{quality:.3f}", f"{cost_usd * 1_000:.4f}", *shares)
 

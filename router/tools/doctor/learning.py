@@ -10,14 +10,17 @@ from typing import Final
 from bandit.adaptive.beliefs import beliefs_of
 from bandit.errors import BanditError
 from router.adapters.storage import Storage
+from router.app.administration import PolicyAdministration
 from router.app.learner_state_factory import LearnerStateFactory
 from router.config import Config
 from router.config.values import catalog_of, context_map_of, weights_of
 from router.domain import MS_PER_S
 from router.domain.events import Mover, PolicyChanged
 from router.domain.logged_context import action_of
+from router.domain.requests import EvidenceListing
 from router.learning.learner_state import LearnerState
 from router.ports.state import StoredSnapshot
+from router.tools.doctor.evidence import EvidenceFacts, look_at_evidence
 from router.tools.doctor.findings import Finding, fail, lasting, ok, warn
 from router.tools.doctor.recent import RecentEvents, read_recent
 from router.tools.map.atlas import typical_context
@@ -44,11 +47,19 @@ class _LearningFacts:
     state: LearnerState | None
     recent: RecentEvents
     changes: tuple[PolicyChanged, ...]
+    listing: EvidenceListing | None
 
 
 async def look_at_learning(config: Config, storage: Storage) -> list[Finding]:
     seen = await _seen(config, storage)
-    return [*_learner(config, seen), *_heard(config, seen), *_promotion(config, seen)]
+    source = config.evidence.source if config.evidence else ""
+    evidence = EvidenceFacts(seen.state, seen.listing, source, seen.recent, seen.now_ms)
+    return [
+        *_learner(config, seen),
+        *_heard(config, seen),
+        *look_at_evidence(evidence),
+        *_promotion(config, seen),
+    ]
 
 
 async def _seen(config: Config, storage: Storage) -> _LearningFacts:
@@ -63,7 +74,16 @@ async def _seen(config: Config, storage: Storage) -> _LearningFacts:
         state=state,
         recent=await read_recent(storage.events, position),
         changes=tuple(await storage.policies.changes()),
+        listing=await _listing(config, storage, state),
     )
+
+
+async def _listing(
+    config: Config, storage: Storage, state: LearnerState | None
+) -> EvidenceListing | None:
+    if state is None:
+        return None
+    return await PolicyAdministration(config, storage).evidence(state)
 
 
 def _restored(config: Config, stored: StoredSnapshot) -> LearnerState | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from router.domain.events import Audited, Decided, Event, FeedbackGiven, number_of
+from router.domain.events import Audited, Decided, Event, EvidenceBought, FeedbackGiven, number_of
 from router.domain.records import DecisionRecord
 from router.ports.learning_log import EventLog
 
@@ -21,7 +21,9 @@ class RecentEvents:
 
     answers, judged: by arm, answers and those of them that somebody rated, an audit included.
     judged_plans: the latter by plan. waiting_ms: when the oldest event that is not learned was
-    made, learned_ms: the newest that is. whole: the log holds no more.
+    made, learned_ms: the newest that is. whole: the log holds no more. offered: decisions that
+    might have been drawn for evidence; bought, bought_in_full: purchases, and those by which every
+    arm asked is known.
     """
 
     learned: int
@@ -30,6 +32,9 @@ class RecentEvents:
     feedback_ms: int = 0
     waiting_ms: int = 0
     learned_ms: int = 0
+    offered: int = 0
+    bought: int = 0
+    bought_in_full: int = 0
     answers: Counter[str] = field(default_factory=Counter)
     judged: Counter[str] = field(default_factory=Counter)
     judged_plans: Counter[str] = field(default_factory=Counter)
@@ -46,6 +51,10 @@ class RecentEvents:
         ):
             at_ms = event.at_ms
             self._heard(event)
+        elif isinstance(event, EvidenceBought):
+            at_ms = event.at_ms
+            self.bought += 1
+            self.bought_in_full += event.is_full
         if number_of(position) <= self.learned:
             self.learned_ms = max(self.learned_ms, at_ms)
         elif not self.waiting_ms:
@@ -55,6 +64,7 @@ class RecentEvents:
         self.decided_ms = max(self.decided_ms, record.created_ms)
         if record.id in self._known or record.choice is None:
             return  # a `Decide` is told of again when its outcome comes
+        self.offered += record.evidence_share > 0
         if record.arm:
             self.answers[record.arm] += 1
         self._known[record.id] = record.arm, record.choice.plan

@@ -35,7 +35,7 @@ from router.domain.records import (
     WeightSet,
     new_decision_id,
 )
-from router.learning.evidence import EvidenceLedger, renamed_ledger
+from router.learning.evidence import EvidenceLedger, KnownPrompt, renamed_ledger
 from router.learning.gate_examples import examples_of, risk_labels_of
 from router.learning.learner_state import LearnerState
 from router.learning.rectifier import Rectifier
@@ -351,3 +351,42 @@ def test_a_ledger_goes_on_under_the_names_in_use() -> None:
     gold = kept.rectifier.gold
     kept.observe(FeedbackGiven(asked.id, 1.0), asked)
     assert kept.rectifier.gold == gold + 1
+
+
+def calibrated(count: int, at_ms: float = 5_000.0) -> EvidenceLedger:
+    ledger = EvidenceLedger()
+    one = KnownPrompt({"cheap": 0.0, "strong": 1.0}, (0.75, 0.25, 0.0, 0.0))
+    ledger.calibrate([one] * count, {"cheap": "c1", "strong": "s1"}, 0.25, at_ms)
+    return ledger
+
+
+def test_calibrated_prompts_are_known_on_their_terms() -> None:
+    ledger = EvidenceLedger(json.loads(json.dumps(calibrated(120).state())))
+    assert (ledger.prompts, ledger.calibrated, ledger.bought) == (120, 120, 0)
+    assert (ledger.calibrated_usd, ledger.spent_usd, ledger.newest_ms) == (0.25, 0.0, 5_000.0)
+    assert (ledger.known("cheap", "c1"), ledger.known("cheap", "c2")) == (120, 0)
+    assert ledger.known("cheap", "c1", changed_ms=6_000.0) == 0
+    assert ledger.near((1.0, 0.0, 0.0, 0.0)) == pytest.approx(90)
+    assert ledger.spread > 0.7
+    assert not ledger.is_blank
+
+
+def test_requests_are_not_counted_before_any_may_be_bought_of() -> None:
+    ledger = calibrated(10)
+    before = ledger.state()
+    ledger.observe(Decided(record(1, share=0.0)), record(1, share=0.0))
+    assert ledger.state() == before
+    ledger.observe(Decided(record(2, share=0.5)), record(2, share=0.5))
+    assert ledger.requests_per_day > 0
+
+
+def test_the_first_purchase_after_a_calibration_tells_the_model() -> None:
+    ledger = calibrated(10)
+    for number, model in ((1, "m-1"), (2, "m-1"), (3, "m-2")):
+        arms = (
+            ArmAnswer("cheap", 1.0, 0.001, model=model, terms="c1"),
+            ArmAnswer("strong", 1.0, 0.02, terms="s1"),
+        )
+        seen = record(number)
+        ledger.observe(EvidenceBought(seen.id, JUDGE, 1.0, arms), seen)
+        assert ledger.known("cheap", "c1") == (10 + number if model == "m-1" else 1)

@@ -7,19 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
-from bandit.frontier import LEVEL, Interval, bootstrap_mean
+from bandit.frontier import LEVEL, Interval
+from bandit.types import Vector
 from router.domain.catalog import Plan
 from router.tools.calibrate.analysis.cross_validation import CostWeightResult
 from router.tools.calibrate.analysis.frontier import (
     COST,
     QUALITY,
     REWARD,
-    Matrix,
     Strategy,
     best_of,
 )
+from router.tools.calibrate.analysis.precision import Strata
 
 LOSS: Final = 0.01
 """Quality that may be given up against the best arm for a lower cost."""
@@ -70,7 +69,7 @@ def advise(
     tried: Sequence[CostWeightResult],
     fixed: Sequence[Strategy],
     constraints: AdviceConstraints,
-    rng: np.random.Generator,
+    strata: Strata | None = None,
 ) -> Advice:
     """Advise a cost weight that keeps the best plan's quality within `LOSS`, and its plans.
 
@@ -78,22 +77,28 @@ def advise(
     configured one does not keep it: then the cheapest that does. If the policy is clearly worse
     than one fixed plan, that plan alone is advised.
 
-    tried: the configured weight first. fixed: a strategy per plan, by its name.
+    tried: the configured weight first. fixed: a strategy per plan, by its name. strata: of the
+    prompts; None where they are of one cluster.
     """
-    rival = max(fixed, key=lambda strategy: float(strategy.numbers[:, REWARD].mean()))
-    gain = _gain(tried[0], rival, len(fixed), rng)
+    rival = best_reward(fixed)
+    differences = tried[0].numbers[:, REWARD] - rival.numbers[:, REWARD]
+    precision = (strata or Strata.of([0] * len(differences))).precision(differences)
+    # The best of many is lucky to be the best. Bonferroni: so wide, the intervals over each hold.
+    gain = precision.interval(1 - (1 - LEVEL) / len(fixed))
     sentence = f"reward of the policy minus that of always {rival.name}: {_signed(gain)}"
+    if len(fixed) > 1:
+        sentence += f", picked as the best of {len(fixed)}"
     if gain.high < -constraints.most_loss:
         verdict = f"{sentence}: on these prompts routing does not pay yet; serve that plan alone"
-        chosen, kept, numbers = tried[0], {rival.name}, rival.numbers
+        chosen, kept, means = tried[0], {rival.name}, rival.means
     else:
         pays = "routing pays" if gain.low > 0 else "a gain is not beyond doubt"
         verdict = f"{sentence}: {pays} on these prompts"
         chosen = _chosen(tried, best_of(fixed))
         kept = {n for n in constraints.plans if chosen.shares[n] >= RARE}
-        numbers = chosen.numbers
+        means = chosen.means
     names = tuple(n for n in constraints.plans if n in kept or n in constraints.keep)
-    why = _why(numbers, best_of(fixed))
+    why = _why(means, best_of(fixed))
     if chosen is not tried[0]:
         why += "; the weight was chosen on these same prompts"
     return Advice(
@@ -106,20 +111,13 @@ def advise(
     )
 
 
-def _gain(
-    tried: CostWeightResult, rival: Strategy, count: int, rng: np.random.Generator
-) -> Interval:
-    """Returns the gain over the best of `count` plans, which is lucky to be the best.
-
-    Bonferroni: at this level the intervals of all of them hold at once.
-    """
-    level = 1 - (1 - LEVEL) / count
-    return bootstrap_mean(tried.numbers[:, REWARD] - rival.numbers[:, REWARD], rng, level=level)
+def best_reward(fixed: Sequence[Strategy]) -> Strategy:
+    return max(fixed, key=lambda strategy: float(strategy.means[REWARD]))
 
 
 def _chosen(tried: Sequence[CostWeightResult], best: Strategy) -> CostWeightResult:
-    least = best.numbers[:, QUALITY].mean() - LOSS
-    good = [t for t in tried if t.numbers[:, QUALITY].mean() >= least]
+    least = best.means[QUALITY] - LOSS
+    good = [t for t in tried if t.means[QUALITY] >= least]
     cheapest = min(good, key=_cost_usd, default=tried[0])
     will_do = any(t is tried[0] for t in good)
     saves = _cost_usd(cheapest) < (1 - WORTH) * _cost_usd(tried[0])
@@ -127,12 +125,12 @@ def _chosen(tried: Sequence[CostWeightResult], best: Strategy) -> CostWeightResu
 
 
 def _cost_usd(tried: CostWeightResult) -> float:
-    return float(tried.numbers[:, COST].mean())
+    return float(tried.means[COST])
 
 
-def _why(numbers: Matrix, best: Strategy) -> str:
-    quality, cost_usd, _ = numbers.mean(axis=0).tolist()
-    at_best, base_usd, _ = best.numbers.mean(axis=0).tolist()
+def _why(means: Vector, best: Strategy) -> str:
+    quality, cost_usd, _ = means.tolist()
+    at_best, base_usd, _ = best.means.tolist()
     return (
         f"quality {quality:.3f} at ${cost_usd:.6f} a request; "
         f"always {best.name}: {at_best:.3f} at ${base_usd:.6f}"

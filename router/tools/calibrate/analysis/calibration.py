@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bandit.types import Context, Policy
+from bandit.risk import Promise
+from bandit.types import Context, Policy, Vector
 from router.domain.catalog import Catalog
 from router.domain.errors import RouterError
 from router.domain.logged_context import Priced
 from router.gates.format_checks import FormatCheckSettings
+from router.learning.evidence import KnownPrompt
 from router.learning.plan_results import plan_result
 from router.tools.calibrate.analysis.advice import Advice, AdviceConstraints, advise
+from router.tools.calibrate.analysis.certificate import Certificate, certify
 from router.tools.calibrate.analysis.cross_validation import (
     LEAST_ROWS,
     cross_validated,
@@ -29,12 +32,14 @@ from router.tools.calibrate.analysis.frontier import (
     strategies_of,
 )
 from router.tools.calibrate.analysis.plan_simulation import JudgedResults
+from router.tools.calibrate.analysis.precision import Strata
 from router.tools.calibrate.analysis.prices import PromptPrices
 from router.tools.calibrate.analysis.regions import regions
 from router.tools.calibrate.analysis.results import PromptResults, arm_results, trained
 from router.tools.calibrate.collect.arm_client import Missing
 from router.tools.calibrate.collect.collector import CollectedPrompt
 from router.tools.calibrate.collect.journal import Answered
+from router.tools.calibrate.collect.picks import cluster_of
 from router.tools.calibrate.report import (
     ReportSection,
     advice_section,
@@ -54,7 +59,8 @@ class NothingLearned(RouterError):
 class StudySettings:
     """policy: its name. keep, floor: see `AdviceConstraints`. checks: of the answers' format.
 
-    prices: of each prompt; None for those of a typical request.
+    prices: of each prompt; None for those of a typical request. sizes: prompts of the file by
+    cluster; None where those that are studied are the file. promises: as calibration taught them.
     """
 
     catalog: Catalog
@@ -66,6 +72,8 @@ class StudySettings:
     keep: tuple[str, ...] = ()
     floor: float = 0.0
     prices: PromptPrices | None = None
+    sizes: Mapping[int, int] | None = None
+    promises: Mapping[str, Promise] = field(default_factory=dict)
 
     def priced(self, one: CollectedPrompt) -> Priced:
         return self.prices.of(one.prompt.chat) if self.prices else ()
@@ -73,12 +81,18 @@ class StudySettings:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """sections: in reading order. complete: prompts that every figure is made of."""
+    """sections: in reading order. complete: prompts that every figure is made of.
+
+    advice, certificate: None where they are too few. known: the complete prompts, as the ledger of
+    evidence counts them.
+    """
 
     policy: Policy
     sections: tuple[ReportSection, ...]
     complete: int
     advice: Advice | None
+    certificate: Certificate | None = None
+    known: tuple[KnownPrompt, ...] = ()
 
 
 def results_of(
@@ -123,8 +137,17 @@ def study(
     policy = trained(settings.fresh, rows, catalog.plans, np.random.default_rng(settings.seed))
     whole = [i for i, row in enumerate(rows) if is_complete(row, catalog)]
     texts = [prompts[i].prompt.chat.prompt for i in whole]
-    sections, advice = _figures([rows[i] for i in whole], texts, settings)
-    return Findings(policy, tuple(sections), len(whole), advice)
+    known = tuple(_known(rows[i]) for i in whole)
+    if len(whole) < LEAST_ROWS:
+        note = f"{len(whole)} complete prompts are too few for figures: have {LEAST_ROWS} at least"
+        few = ReportSection("The frontier on these prompts", (note,))
+        return Findings(policy, (few,), len(whole), None, known=known)
+    return replace(_figures([rows[i] for i in whole], texts, settings, policy), known=known)
+
+
+def _known(row: PromptResults) -> KnownPrompt:
+    qualities = {arm: result.quality or 0.0 for arm, result in row.arms.items()}
+    return KnownPrompt(qualities, tuple(row.context.membership.tolist()))
 
 
 def is_complete(row: PromptResults, catalog: Catalog) -> bool:
@@ -135,16 +158,17 @@ def is_complete(row: PromptResults, catalog: Catalog) -> bool:
 
 
 def _figures(
-    rows: Sequence[PromptResults], texts: Sequence[str], settings: StudySettings
-) -> tuple[list[ReportSection], Advice | None]:
-    if len(rows) < LEAST_ROWS:
-        note = f"{len(rows)} complete prompts are too few for figures: have {LEAST_ROWS} at least"
-        return [ReportSection("The frontier on these prompts", (note,))], None
+    rows: Sequence[PromptResults], texts: Sequence[str], settings: StudySettings, trained_on: Policy
+) -> Findings:
     rng = np.random.default_rng(settings.seed)
-    tried = cross_validated(settings.fresh, rows, settings.catalog.plans, settings.utility, rng)
+    strata = Strata.of([cluster_of(row.context) for row in rows], settings.sizes)
+    weights, plans = strata.weights, settings.catalog.plans
+    tried = cross_validated(
+        settings.fresh, rows, plans, settings.utility, rng, prompt_weights=weights
+    )
     name = f"{settings.policy} (cost weight {tried[0].cost_weight:g})"
-    policy = Strategy(name, "policy", tried[0].numbers)
-    arms, ladders = _fixed(rows, settings)
+    policy = Strategy(name, "policy", tried[0].numbers, weights)
+    arms, ladders = _fixed(rows, settings, weights)
     shown = frontier_rows(arms, [*ladders, policy], rng)
     gap = over_hull(arms, policy, rng)
     constraints = AdviceConstraints(
@@ -154,20 +178,22 @@ def _figures(
         settings.keep,
         settings.floor,
     )
-    plans = {name: [row.plans[name] for row in rows] for name in settings.catalog.plans}
-    advice = advise(tried, strategies_of("plan", plans, settings.utility), constraints, rng)
+    results = {name: [row.plans[name] for row in rows] for name in plans}
+    fixed = strategies_of("plan", results, settings.utility, weights)
+    advice = advise(tried, fixed, constraints, strata)
     names = list(settings.catalog.arms)
     sections = [
         frontier_section(shown, gap, hull_names(arms)),
         weights_section(tried, equal_quality_cost(tried, arms, rng)),
-        map_section(regions(rows, texts, names, settings.utility), names),
+        map_section(regions(rows, texts, names, settings.utility, weights), names),
         advice_section(advice),
     ]
-    return sections, advice
+    certificate = certify(tried[0], fixed, strata, settings.promises)
+    return Findings(trained_on, tuple(sections), len(rows), advice, certificate)
 
 
 def _fixed(
-    rows: Sequence[PromptResults], settings: StudySettings
+    rows: Sequence[PromptResults], settings: StudySettings, weights: Vector
 ) -> tuple[list[Strategy], list[Strategy]]:
     """Returns the arms, and the plans of more than one rung."""
     arms = {arm: [row.arms[arm] for row in rows] for arm in settings.catalog.arms}
@@ -176,8 +202,8 @@ def _fixed(
         for name, plan in settings.catalog.plans.items()
         if len(plan.rungs) > 1
     }
-    return strategies_of("arm", arms, settings.utility), strategies_of(
-        "plan", ladders, settings.utility
+    return strategies_of("arm", arms, settings.utility, weights), strategies_of(
+        "plan", ladders, settings.utility, weights
     )
 
 

@@ -23,6 +23,7 @@ from router.tools.calibrate.analysis.frontier import (
     at_quality,
     best_of,
     dearest_of,
+    mean_of,
     numbers_of,
     resampled,
 )
@@ -36,11 +37,19 @@ COST_WEIGHTS: Final = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 @dataclass(frozen=True, slots=True)
 class CostWeightResult:
-    """The policy at one cost weight. numbers: as of `Strategy`. shares: by plan, sum to 1."""
+    """The policy at one cost weight. shares: by plan, sum to 1.
+
+    numbers, weights: as of `Strategy`.
+    """
 
     cost_weight: float
     numbers: Matrix
     shares: Mapping[str, float]
+    weights: Vector | None = None
+
+    @property
+    def means(self) -> Vector:
+        return mean_of(self.numbers, self.weights)
 
 
 def cross_validated(
@@ -49,11 +58,13 @@ def cross_validated(
     plans: Mapping[str, Plan],
     utility: Utility,
     rng: np.random.Generator,
+    *,
+    prompt_weights: Vector | None = None,
 ) -> list[CostWeightResult]:
     """Value the policy at the configured cost weight, then at the others of `COST_WEIGHTS`.
 
     Plans are weighted by the policy's probabilities, exploration included. rows: at least
-    `LEAST_ROWS` prompts with a quality of every plan.
+    `LEAST_ROWS` prompts with a quality of every plan. prompt_weights: as of `Strategy`.
     """
     others = [w for w in COST_WEIGHTS if w != utility.weights.cost]
     weights = [utility.weights, *(replace(utility.weights, cost=w) for w in others)]
@@ -66,7 +77,12 @@ def cross_validated(
             probabilities[:, i] = _probabilities(policy, rows[i], plans, weights)
     results = [_numbers(rows, plans, Utility(w, utility.units)) for w in weights]
     return [
-        CostWeightResult(w.cost, np.einsum("np,npk->nk", o, r), _shares(o, plans))
+        CostWeightResult(
+            w.cost,
+            np.einsum("np,npk->nk", o, r),
+            dict(zip(plans, mean_of(o, prompt_weights).tolist(), strict=True)),
+            prompt_weights,
+        )
         for w, o, r in zip(weights, probabilities, results, strict=True)
     ]
 
@@ -89,10 +105,6 @@ def _numbers(
     )
 
 
-def _shares(probabilities: NDArray[np.float64], plans: Mapping[str, Plan]) -> dict[str, float]:
-    return dict(zip(plans, probabilities.mean(axis=0).tolist(), strict=True))
-
-
 SLACK: Final = 0.01
 """Quality that counts as equal: exploration alone keeps a policy a little below its best plan."""
 
@@ -107,13 +119,13 @@ def equal_quality_cost(
 
 def _sentence(tried: Sequence[CostWeightResult], arm: Strategy, rng: np.random.Generator) -> str:
     columns = [*(t.numbers for t in tried), arm.numbers]
-    means = np.stack([numbers.mean(axis=0) for numbers in columns])
+    means = np.stack([mean_of(numbers, arm.weights) for numbers in columns])
     if means[-1, COST] <= 0:
         return f"always {arm.name} costs nothing"
     share = _cost_share(means)
     if share == np.inf:
         return f"no weight tried comes within {SLACK} of the quality of always {arm.name}"
-    drawn: Vector = np.array([_cost_share(one) for one in resampled(columns, rng)])
+    drawn: Vector = np.array([_cost_share(one) for one in resampled(columns, rng, arm.weights)])
     # "lower" and "higher": a draw that never gets there is infinite, and must not be averaged.
     low = np.quantile(drawn, (1 - LEVEL) / 2, method="lower")
     high = np.quantile(drawn, (1 + LEVEL) / 2, method="higher")

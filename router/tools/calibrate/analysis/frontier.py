@@ -35,11 +35,19 @@ class Utility:
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """One way to answer every prompt. numbers: quality, cost in USD and reward, (n, 3)."""
+    """One way to answer every prompt. numbers: quality, cost in USD and reward, (n, 3).
+
+    weights: of the prompts, (n,), with sum 1; None for equal ones.
+    """
 
     name: str
     kind: str
     numbers: Matrix
+    weights: Vector | None = None
+
+    @property
+    def means(self) -> Vector:
+        return mean_of(self.numbers, self.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,12 @@ class FrontierRow:
     saved: Interval
 
 
+def mean_of(values: Matrix, weights: Vector | None) -> Vector:
+    """Returns the mean over the first axis; weights: as of `Strategy`."""
+    mean: Vector = np.average(values, axis=0, weights=weights)
+    return mean
+
+
 def numbers_of(results: Sequence[CallResult], utility: Utility) -> Matrix:
     """Returns (n, 3): quality, cost in USD, reward."""
     rows = [[r.quality or 0.0, r.cost_usd, utility.reward(r)] for r in results]
@@ -71,15 +85,12 @@ def best_of(arms: Sequence[Strategy]) -> Strategy:
     """Returns the arm of the highest mean quality; the cheaper one of equals."""
     return max(
         arms,
-        key=lambda strategy: (
-            strategy.numbers[:, QUALITY].mean(),
-            -strategy.numbers[:, COST].mean(),
-        ),
+        key=lambda strategy: (strategy.means[QUALITY], -strategy.means[COST]),
     )
 
 
 def dearest_of(arms: Sequence[Strategy]) -> Strategy:
-    return max(arms, key=lambda strategy: float(strategy.numbers[:, COST].mean()))
+    return max(arms, key=lambda strategy: float(strategy.means[COST]))
 
 
 def frontier_rows(
@@ -90,8 +101,8 @@ def frontier_rows(
     arms: at least one; mixes are made of them. others: further strategies.
     """
     strategies, best = [*arms, *others], best_of(arms)
-    drawn = resampled([strategy.numbers for strategy in strategies], rng)
-    means = np.stack([strategy.numbers.mean(axis=0) for strategy in strategies])
+    drawn = resampled([strategy.numbers for strategy in strategies], rng, best.weights)
+    means = np.stack([strategy.means for strategy in strategies])
     whole = np.concatenate([means[None], drawn])
     mixes = [_mix_cost(w[: len(arms), COST], w[: len(arms), QUALITY], w[:, QUALITY]) for w in whole]
     against = np.array(mixes)
@@ -114,8 +125,8 @@ def frontier_rows(
 
 def over_hull(arms: Sequence[Strategy], strategy: Strategy, rng: np.random.Generator) -> Interval:
     """Returns quality minus that of the best random mix of arms at the same mean cost."""
-    drawn = resampled([w.numbers for w in (*arms, strategy)], rng)
-    means = np.stack([w.numbers.mean(axis=0) for w in (*arms, strategy)])
+    drawn = resampled([w.numbers for w in (*arms, strategy)], rng, strategy.weights)
+    means = np.stack([w.means for w in (*arms, strategy)])
     gaps = [
         w[-1, QUALITY] - float(hull_quality(w[:-1, COST], w[:-1, QUALITY], w[-1, COST]))
         for w in np.concatenate([means[None], drawn])
@@ -125,7 +136,7 @@ def over_hull(arms: Sequence[Strategy], strategy: Strategy, rng: np.random.Gener
 
 def hull_names(arms: Sequence[Strategy]) -> list[str]:
     """Returns the arms on the hull, from the cheapest to the best."""
-    means = np.stack([strategy.numbers.mean(axis=0) for strategy in arms])
+    means = np.stack([strategy.means for strategy in arms])
     return [arms[i].name for i in hull(means[:, COST], means[:, QUALITY])]
 
 
@@ -144,12 +155,19 @@ def _mix_cost(costs: Vector, qualities: Vector, wanted: Vector) -> Vector:
     return cost
 
 
-def resampled(columns: Sequence[Matrix], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Returns bootstrap means, (draws, strategies, 3); a draw has the same prompts for all."""
+def resampled(
+    columns: Sequence[Matrix], rng: np.random.Generator, weights: Vector | None = None
+) -> NDArray[np.float64]:
+    """Returns bootstrap means, (draws, strategies, 3); a draw has the same prompts for all.
+
+    weights: as of `Strategy`; a draw takes prompts by chance alone and weighs those it has.
+    """
     stacked = np.stack(columns, axis=1)
     n, strategies, width = stacked.shape
     counts = rng.multinomial(n, np.full(n, 1 / n), size=DRAWS)
-    flat = counts @ stacked.reshape(n, strategies * width) / n
+    shares = counts if weights is None else counts * weights
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    flat = shares @ stacked.reshape(n, strategies * width)
     return np.asarray(flat.reshape(DRAWS, strategies, width), dtype=float)
 
 
@@ -164,6 +182,12 @@ def _ratio(cost: float, base: float) -> float | None:
 
 
 def strategies_of(
-    kind: str, rows: Mapping[str, Sequence[CallResult]], utility: Utility
+    kind: str,
+    rows: Mapping[str, Sequence[CallResult]],
+    utility: Utility,
+    weights: Vector | None = None,
 ) -> list[Strategy]:
-    return [Strategy(name, kind, numbers_of(results, utility)) for name, results in rows.items()]
+    return [
+        Strategy(name, kind, numbers_of(results, utility), weights)
+        for name, results in rows.items()
+    ]

@@ -9,9 +9,11 @@ from typing import Final
 
 import numpy as np
 
+from bandit.types import Vector
 from router.serving.sampling import words
-from router.tools.calibrate.analysis.frontier import Utility
+from router.tools.calibrate.analysis.frontier import QUALITY, REWARD, Utility, mean_of, numbers_of
 from router.tools.calibrate.analysis.results import PromptResults
+from router.tools.calibrate.collect.picks import cluster_of
 from router.tools.map.cluster_names import names_of
 
 HEAD_CHARS: Final = 60
@@ -34,27 +36,35 @@ class PromptRegion:
 
 @dataclass(frozen=True, slots=True)
 class _AllPrompts:
-    """rows, texts: one per prompt."""
+    """rows, texts, weights: one per prompt; the weights with sum 1."""
 
     rows: Sequence[PromptResults]
     texts: Sequence[str]
     arms: Sequence[str]
     utility: Utility
+    weights: Vector
 
 
 def regions(
-    rows: Sequence[PromptResults], texts: Sequence[str], arms: Sequence[str], utility: Utility
+    rows: Sequence[PromptResults],
+    texts: Sequence[str],
+    arms: Sequence[str],
+    utility: Utility,
+    weights: Vector | None = None,
 ) -> list[PromptRegion]:
     """Returns regions, the largest first; small ones are merged into the last, without a head.
 
-    rows: prompts with a quality of every one of `arms`. texts: one per prompt.
+    rows: prompts with a quality of every one of `arms`. texts: one per prompt. weights: as of
+    `Strategy`.
     """
     places: dict[int, list[int]] = {}
     for i, row in enumerate(rows):
-        places.setdefault(int(row.context.membership.argmax()), []).append(i)
+        places.setdefault(cluster_of(row.context), []).append(i)
     rare = [i for where in places.values() if len(where) < SMALLEST for i in where]
     large = sorted((w for w in places.values() if len(w) >= SMALLEST), key=len, reverse=True)
-    everything = _AllPrompts(rows, texts, arms, utility)
+    equal = np.full(len(rows), 1 / len(rows))
+    weights = equal if weights is None else weights
+    everything = _AllPrompts(rows, texts, arms, utility, weights)
     names = names_of({i: _counts(where, texts) for i, where in enumerate(large)}, TERMS)
     made = [_region(where, names[i], everything) for i, where in enumerate(large)]
     if rare:
@@ -63,22 +73,20 @@ def regions(
 
 
 def _region(where: Sequence[int], terms: tuple[str, ...], everything: _AllPrompts) -> PromptRegion:
-    rows = [everything.rows[i] for i in where]
-    rewards = {
-        a: np.mean([everything.utility.reward(row.arms[a]) for row in rows])
-        for a in everything.arms
+    weights = everything.weights[where]
+    results = {arm: [everything.rows[i].arms[arm] for i in where] for arm in everything.arms}
+    means = {
+        arm: mean_of(numbers_of(found, everything.utility), weights)
+        for arm, found in results.items()
     }
     typical = max(where, key=lambda i: float(everything.rows[i].context.membership.max()))
     return PromptRegion(
         prompts=len(where),
-        share=len(where) / len(everything.rows),
+        share=float(weights.sum()),
         terms=terms,
         head=_head(everything.texts[typical]),
-        best=max(everything.arms, key=lambda arm: float(rewards[arm])),
-        qualities={
-            arm: float(np.mean([row.arms[arm].quality or 0.0 for row in rows]))
-            for arm in everything.arms
-        },
+        best=max(everything.arms, key=lambda arm: float(means[arm][REWARD])),
+        qualities={arm: float(means[arm][QUALITY]) for arm in everything.arms},
     )
 
 

@@ -87,6 +87,9 @@ class ArmClient:
         first = next(iter(self._capable(chat, arm)), None)
         return request_digest(chat, arm, first.provider, first.model) if first else ""
 
+    def was_asked(self, chat: ChatRequest, arm: str) -> bool:
+        return self.key(chat, arm) in self.journal.ledger.calls
+
     def known(self, chat: ChatRequest, arm: str) -> Reply | None:
         """Returns the reply if no call is needed or none may be made; else None."""
         key, ledger = self.key(chat, arm), self.journal.ledger

@@ -41,6 +41,14 @@ class Collector:
     stop: asyncio.Event
     concurrency: int
 
+    def was_asked(self, prompt: Prompt) -> bool:
+        """Returns whether any arm was sent the prompt, by this run or an earlier one."""
+        return any(self.client.was_asked(prompt.chat, arm) for arm in self.arms)
+
+    def is_settled(self, prompt: Prompt) -> bool:
+        """Returns whether the prompt was asked, and nothing is left to pay for it."""
+        return self.was_asked(prompt) and not self.most_usd(prompt)
+
     def most_usd(self, prompt: Prompt) -> float:
         """Returns an upper bound of what is still to pay; 0 when every answer is known."""
         return sum(map(sum, self._reserves(prompt).values()))

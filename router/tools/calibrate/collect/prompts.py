@@ -35,17 +35,18 @@ MAX_PROMPTS: Final = 10_000
 MAX_LINE_BYTES: Final = 1 << 20
 MAX_ID_CHARS: Final = 128
 MAX_MISTAKES: Final = 100
-KEYS: Final = ("prompt", "messages", "reference", "id", "response_format")
+KEYS: Final = ("prompt", "messages", "reference", "id", "response_format", "task")
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """line: counts from 1. reference: a JSON value, None for none."""
+    """line: counts from 1. reference: a JSON value, None for none. task: the label, "" for none."""
 
     line: int
     id: str
     chat: ChatRequest
     reference: Any = None
+    task: str = ""
 
 
 @dataclass(slots=True)
@@ -109,9 +110,12 @@ def _read(line: bytes, number: int, seen: _EarlierLines) -> Prompt | list[str] |
         mistakes.append(f"id: write at most {MAX_ID_CHARS} characters, or a whole number")
     elif str(name) in seen.ids and "id" in value:
         mistakes.append(f"id: line {seen.ids[str(name)]} has it already: write another")
+    task = value.get("task") or ""
+    if not isinstance(task, str) or len(task) > MAX_ID_CHARS:
+        mistakes.append(f"task: write at most {MAX_ID_CHARS} characters, as requests name it")
     if mistakes or chat is None:
         return mistakes
-    return _new(Prompt(number, str(name), chat, value.get("reference")), seen)
+    return _new(Prompt(number, str(name), chat, value.get("reference"), task), seen)
 
 
 def _new(prompt: Prompt, seen: _EarlierLines) -> Prompt | list[str] | None:

@@ -26,14 +26,14 @@ def test_advice_keeps_quality_and_the_plans_the_config_names() -> None:
         tried(0.02, 0.895, 0.2, 0.5, 0.5, 0.0),
         tried(0.0, 0.9, 0.25, 0.4, 0.6, 0.0),
     ]
-    constraints, rng = AdviceConstraints(CATALOGUE.plans, "adaptive", 1.0), np.random.default_rng(0)
-    advice = advise(weights, fixed, constraints, rng)
+    constraints = AdviceConstraints(CATALOGUE.plans, "adaptive", 1.0)
+    advice = advise(weights, fixed, constraints)
     assert (advice.cost_weight, advice.plans) == (0.02, ("cheap", "strong"))
     assert advice.gain.low > 0
     assert "routing pays" in advice.verdict
-    kept = advise(weights, fixed, replace(constraints, keep=("ladder",)), rng)
+    kept = advise(weights, fixed, replace(constraints, keep=("ladder",)))
     assert kept.plans == ("cheap", "strong", "ladder")
-    assert advise(weights[:1], fixed, constraints, rng).cost_weight == 0.1
+    assert advise(weights[:1], fixed, constraints).cost_weight == 0.1
 
 
 def test_advice_keeps_the_configured_weight_unless_another_saves_enough() -> None:
@@ -42,17 +42,15 @@ def test_advice_keeps_the_configured_weight_unless_another_saves_enough() -> Non
         [strategy("strong", 0.8, 2.0)],
         AdviceConstraints(CATALOGUE.plans, "adaptive", 1.0),
     )
-    assert advise(weights, fixed, constraints, np.random.default_rng(0)).cost_weight == 0.1
+    assert advise(weights, fixed, constraints).cost_weight == 0.1
     weights[1] = tried(0.8, 0.8, 1.8, 0, 1, 0)
-    assert advise(weights, fixed, constraints, np.random.default_rng(0)).cost_weight == 0.8
+    assert advise(weights, fixed, constraints).cost_weight == 0.8
 
 
 def test_advice_is_one_plan_where_routing_is_worse() -> None:
     fixed = [strategy("strong", 0.9, 0.1), strategy("cheap", 0.3, 0.01)]
     worse = [tried(0.1, 0.8, 0.2, 0.5, 0.4, 0.1)]
-    advice = advise(
-        worse, fixed, AdviceConstraints(CATALOGUE.plans, "adaptive", 1.0), np.random.default_rng(0)
-    )
+    advice = advise(worse, fixed, AdviceConstraints(CATALOGUE.plans, "adaptive", 1.0))
     assert advice.plans == ("strong",)
     assert "does not pay" in advice.verdict
     plans = parse_config(CONFIG + advice.snippet, "merged.yaml", {}).plans
@@ -69,7 +67,7 @@ def test_the_best_of_many_equal_plans_does_not_beat_the_policy() -> None:
         columns = [np.column_stack([q, np.full(150, 0.001), q]) for q in quality.T]
         fixed = [Strategy(name, "plan", c) for name, c in zip(plans, columns, strict=True)]
         mixed = CostWeightResult(0.1, sum(columns) / 12, dict.fromkeys(plans, 1 / 12))
-        advice = advise([mixed], fixed, AdviceConstraints(plans, "adaptive", 0.001), rng)
+        advice = advise([mixed], fixed, AdviceConstraints(plans, "adaptive", 0.001))
         told += len(advice.plans) == 1
     assert told <= 3
 
@@ -80,7 +78,7 @@ def test_the_cost_of_exploration_does_not_stop_routing() -> None:
     numbers = 0.98 * fixed[0].numbers + 0.02 * fixed[1].numbers
     policy = [CostWeightResult(0.1, numbers, {"cheap": 0.02, "strong": 0.98, "ladder": 0.0})]
     constraints = AdviceConstraints(CATALOGUE.plans, "adaptive", 1.0, floor=0.02)
-    advice = advise(policy, fixed, constraints, np.random.default_rng(0))
+    advice = advise(policy, fixed, constraints)
     assert advice.gain.high < 0
     assert "does not pay" not in advice.verdict
 
@@ -88,9 +86,9 @@ def test_the_cost_of_exploration_does_not_stop_routing() -> None:
 def test_a_figure_says_when_its_weight_was_chosen_on_it() -> None:
     fixed = [strategy("strong", 0.9, 0.5), strategy("cheap", 0.3, 0.1)]
     weights = [tried(0.1, 0.85, 0.1, 0.9, 0.1, 0.0), tried(0.02, 0.895, 0.2, 0.5, 0.5, 0.0)]
-    constraints, rng = AdviceConstraints(CATALOGUE.plans, "adaptive", 1.0), np.random.default_rng(0)
-    assert "chosen on these same prompts" in advise(weights, fixed, constraints, rng).snippet
-    assert "chosen on" not in advise(weights[:1], fixed, constraints, rng).snippet
+    constraints = AdviceConstraints(CATALOGUE.plans, "adaptive", 1.0)
+    assert "chosen on these same prompts" in advise(weights, fixed, constraints).snippet
+    assert "chosen on" not in advise(weights[:1], fixed, constraints).snippet
 
 
 def coins(seed: int, *rates: float) -> Matrix:

@@ -121,3 +121,10 @@ def test_deeply_nested_json_is_a_mistake() -> None:
 def test_a_missing_file_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(PromptsInvalid, match="name a file that this process can read"):
         prompts_in(tmp_path / "none.jsonl")
+
+
+def test_a_label_is_read_and_one_that_is_no_label_is_a_mistake() -> None:
+    lines = [b'{"prompt": "a", "task": "support"}', b'{"prompt": "b"}']
+    assert [one.task for one in read_prompts(lines, "p")] == ["support", ""]
+    with pytest.raises(PromptsInvalid, match="p:1: task: write at most 128 characters"):
+        read_prompts([b'{"prompt": "a", "task": 5}'], "p")
