@@ -62,6 +62,13 @@ class EvidenceUse:
               on average; 0 to choose by the draws alone.
     doubt:    the same in standard deviations of the difference, where that is more.
     trees:    listen, also then, to the trees beside the linear model.
+
+    Where few or none are known:
+    ramp:       outcomes from which half of what sets a prompt apart is believed, and more with
+                each; 0 to believe all of it from the first on.
+    curious:    part of that by which it counts in how widely is drawn.
+    bold:       width of the draws of an action never judged, in those of later ones.
+    cold_joint: as `joint`.
     """
 
     effects: bool = True
@@ -71,6 +78,10 @@ class EvidenceUse:
     margin: float = bounded(0.01, 0, 1)
     doubt: float = bounded(0.5, 0, 10)
     trees: bool = False
+    ramp: float = bounded(200.0, 0, 1e6)
+    curious: float = bounded(0.5, 0, 1)
+    bold: float = bounded(1.0, 0.1, 10)
+    cold_joint: float = bounded(1.0, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,11 +66,21 @@ class OutcomeHead:
         """Return the advisor's advice, (k,); None while the regression does not listen to one."""
         return self._advice(view, rows) if self.regression.listens else None
 
-    def expected(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
-        """Return expected y, not put within its bounds; (k,)."""
+    def expected(
+        self, view: ContextView, rows: Rows, advice: Vector | None, trust: float = 1.0
+    ) -> Vector:
+        """Return expected y, not put within its bounds; (k,).
+
+        trust: how much of what the view tells is believed, 0 for what is true of all on average.
+        """
         y = self._regressed(view, rows, advice)
         trees = self._listened
-        return y + trees.shift(view, rows, y) if trees else y
+        shift = trees.shift(view, rows, y) if trees else np.zeros(len(rows))
+        if trust < 1:
+            regression = self.regression
+            x, shift = regression.towards(view.x, trust), trust * shift
+            y = regression.mean(rows, x, advice, view.application)
+        return y + shift
 
     def mean(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
         """Return expected y within its bounds, (k,)."""
@@ -180,11 +190,18 @@ class OutcomeHead:
         return {name: part for name, part in parts.items() if part}
 
     def covariance(
-        self, view: ContextView, rows: Rows, advice: Vector | None, *, settled: bool = False
+        self,
+        view: ContextView,
+        rows: Rows,
+        advice: Vector | None,
+        trust: float = 1.0,
+        *,
+        settled: bool = False,
     ) -> Matrix:
-        """Return the joint covariance of the expected y, (k, k)."""
-        application = view.application
-        return self.regression.covariance(rows, view.x, advice, application, settled=settled)
+        """Return the joint covariance of the expected y, (k, k). trust: as of `expected`."""
+        application, regression = view.application, self.regression
+        x = view.x if trust == 1 else regression.towards(view.x, trust)
+        return regression.covariance(rows, x, advice, application, settled=settled)
 
     @property
     def _listened(self) -> QualityTrees | None:
