@@ -80,7 +80,7 @@ class EvidenceUse:
     trees: bool = False
     ramp: float = bounded(200.0, 0, 1e6)
     curious: float = bounded(0.5, 0, 1)
-    bold: float = bounded(1.0, 0.1, 10)
+    bold: float = bounded(1.2, 0.1, 10)
     cold_joint: float = bounded(1.0, 0, 1)
 
 

@@ -34,9 +34,10 @@ from bandit.types import Action, Estimate, Outcome, Vector
 
 LATENCY_PRIOR_MS: Final = 1_000.0
 _JITTER: Final = 1e-12
-EV = lambda own: 1e-3/own
 JOINT_HALF: Final = 20.0
 """Outcomes of an action by which its cost has half of `EvidenceUse.joint`."""
+LARGE: Final = 1e-3
+"""Variance of how actions differ by prompt from which it is believed after fewer outcomes."""
 MOST_RATIO: Final = math.exp(LOG_COST.high)
 """Largest cost, as a multiple of the guess, that counts in a mean that is shrunk as quality is."""
 
@@ -153,7 +154,7 @@ class OutcomeHeads:
         half, regression = self._settings.evidence.ramp, self.quality.regression
         if not half or regression.prompts >= ENOUGH_PROMPTS:
             return 1.0
-        half *= min(1.0, EV(regression.contrast))
+        half *= min(1.0, LARGE / regression.contrast)
         return regression.total / (regression.total + half)
 
     def _known(self, rows: NDArray[np.intp]) -> NDArray[np.bool_] | None:
