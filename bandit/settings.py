@@ -52,7 +52,9 @@ class ContextShape:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceUse:
-    """How `adaptive` uses prompts of which every action is known; each part may be left out.
+    """How `adaptive` uses prompts of which every action is known, and how it does without them.
+
+    Each part may be left out.
 
     effects:  take what a prompt has in common for all actions out of what is learned of each.
     sparing:  doubt, also then, that actions differ by prompt.
@@ -63,11 +65,11 @@ class EvidenceUse:
     doubt:    the same in standard deviations of the difference, where that is more.
     trees:    listen, also then, to the trees beside the linear model.
 
-    Where few or none are known:
-    ramp:       outcomes from which half of what sets a prompt apart is believed, and more with
-                each; 0 to believe all of it from the first on.
-    curious:    part of that by which it counts in how widely is drawn.
-    bold:       width of the draws of an action never judged, in those of later ones.
+    Before there are 30 of them:
+    ramp:       outcomes after which half of what sets a prompt apart is believed, fewer where
+                actions differ a lot by prompt; 0 to believe all of it from the first on.
+    curious:    part of what is believed that counts in the width of draws.
+    bold:       width of the draws of an action never judged, in those of one often judged.
     cold_joint: as `joint`.
     """
 

@@ -25,6 +25,7 @@ from demo.recorded import DataMissing
 from demo.report import ROW, print_report
 from demo.setup import COST_WEIGHT, Ports, start, unit_usd
 from demo.stack import Stack, StackError
+from demo.story import story
 from demo.talk_report import print_talks
 from demo.talking import Callers, Turn
 from demo.talks import CACHE_TTL_S, TalkWorld
@@ -104,7 +105,11 @@ def _run(console: Console, stack: Stack, world: World, seed: int, *, recorded: b
     pair = start_pair(stack, world, seed, recorded=recorded)
     runs = asyncio.run(_drive(console, pair))
     utility = Utility(COST_WEIGHT, unit_usd(world))
-    print_report(console, runs, outcomes(world), utility, _events(len(pair.asks)))
+    known = outcomes(world)
+    print_report(console, runs, known, utility, _events(len(pair.asks)))
+    console.print("What it comes to:")
+    for line in story(runs, known, utility, pair.taught):
+        console.print(f"- {line}", highlight=False)
 
 
 async def _drive(console: Console, pair: Pair) -> dict[str, list[Sample]]:

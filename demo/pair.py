@@ -24,12 +24,16 @@ Told = Callable[[str, Sample], None]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """routers: name -> (port, API key). asks: prompts to send, in their order."""
+    """routers: name -> (port, API key). asks: prompts to send, in their order.
+
+    taught: prompts of evidence.
+    """
 
     world: World
     upstreams: Mapping[str, int]
     routers: Mapping[str, tuple[int, str]]
     asks: Sequence[Ask]
+    taught: Sequence[int]
 
     async def send(self, asks: Sequence[Ask], told: Told) -> None:
         """Send the same to both routers at the same time; tell each sample as it ends."""
@@ -48,6 +52,7 @@ def start_pair(stack: Stack, world: World, seed: int, *, recorded: bool) -> Pair
     """The last `EVIDENCE` prompts of the world, at most half of them, teach. Raises StackError."""
     upstreams = start_upstreams(stack, world, seed, recorded=recorded)
     sent = len(world.asks) - min(EVIDENCE, len(world.asks) // 2)
+    lessons = world.asks[sent:]
     routers = {}
     for name, short in FOLDERS.items():
         folder = stack.folder / short
@@ -55,6 +60,6 @@ def start_pair(stack: Stack, world: World, seed: int, *, recorded: bool) -> Pair
         ports = Ports(free_port(), free_port(), upstreams)
         config = write_config(folder, world, ports)
         if name == TAUGHT:
-            teach(config, world, world.asks[sent:])
+            teach(config, world, lessons)
         routers[name] = ports.router, start_router(stack, config, ports, short)
-    return Pair(world, upstreams, routers, world.asks[:sent])
+    return Pair(world, upstreams, routers, world.asks[:sent], [ask.index for ask in lessons])
