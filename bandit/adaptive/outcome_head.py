@@ -73,14 +73,13 @@ class OutcomeHead:
 
         trust: how much of what the view tells is believed, 0 for what is true of all on average.
         """
-        y = self._regressed(view, rows, advice)
-        trees = self._listened
-        shift = trees.shift(view, rows, y) if trees else np.zeros(len(rows))
+        trees, regression = self._listened, self.regression
+        y = self._regressed(view, rows, advice) if trees or trust == 1 else np.zeros(len(rows))
+        shift = trees.shift(view, rows, y) if trees else None
         if trust < 1:
-            regression = self.regression
-            x, shift = regression.towards(view.x, trust), trust * shift
+            x = regression.towards(view.x, trust)
             y = regression.mean(rows, x, advice, view.application)
-        return y + shift
+        return y if shift is None else y + trust * shift
 
     def mean(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
         """Return expected y within its bounds, (k,)."""
