@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from demo.baselines import Score, Utility, always
+from demo.baselines import Utility, always
 from demo.client import Sample
-from demo.report import ARMS, COLD, score
+from demo.report import ARMS, COLD, TAUGHT, score
 
 FIRST = 3
 """The first part of the requests is a third of them."""
-BEHIND = 0.01
-"""Reward by which a router is behind. Chance, as in the order in which answers arrive, moves the
-mean of some hundred requests by less."""
+BEHIND, AHEAD = 0.02, 0.01
+"""Reward by which a router is behind a model, and ahead of the other router. Chance moves the mean
+of a hundred requests or more by less: what both begin with moves it by .05."""
 
 Known = Mapping[int, Mapping[str, tuple[float, float]]]
 """Prompt -> arm -> (quality, cost_usd), also of arms that were not called."""
@@ -26,21 +26,23 @@ def story(
     asked = [known[sample.index] for sample in samples]
     best = max(ARMS, key=lambda arm: always(asked, arm, utility).reward)
     reward = always(asked, best, utility).reward
-    first, half = len(samples) // FIRST, len(samples) // 2
+    early, late = slice(0, len(samples) // FIRST), slice(len(samples) // 2, None)
 
-    def told(part: slice) -> str:
-        single = always(asked[part], best, utility)
-        found = [f"{name} {_beside(score(runs[name][part], utility), single)} it" for name in runs]
-        return ", ".join(found)
+    def earned(name: str, part: slice) -> float:
+        return score(runs[name][part], utility).reward
 
+    def beside(name: str, part: slice) -> str:
+        behind = earned(name, part) < always(asked[part], best, utility).reward - BEHIND
+        return "behind" if behind else "not behind"
+
+    more = "more" if earned(TAUGHT, early) > earned(COLD, early) + AHEAD else "no more"
     paid_usd = sum(usd for index in taught for _, usd in known[index].values())
     return [
         f"The best single model is {best}: a reward of {reward:.2f} on these prompts.",
-        f"First {first} requests: {told(slice(0, first))}.",
-        f"Second half: {told(slice(half, None))}.",
+        (
+            f"First {early.stop} requests: {TAUGHT} the router earns {more} than {COLD}, and is "
+            f"{beside(TAUGHT, early)} that model."
+        ),
+        f"Second half: {COLD} it is {beside(COLD, late)} that model, {TAUGHT} {beside(TAUGHT, late)}.",
         f"Evidence: {len(taught)} other prompts, asked of every model for {paid_usd:.1f} USD.",
     ]
-
-
-def _beside(ours: Score, single: Score) -> str:
-    return "behind" if ours.reward < single.reward - BEHIND else "not behind"

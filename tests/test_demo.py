@@ -29,7 +29,7 @@ from demo.report import COLD, TAUGHT
 from demo.talks import TalkWorld
 
 WAIT_S = 90.0
-WHOLE_S = 240.0
+WHOLE_S = 400.0
 """Both runs, on a machine that other work shares."""
 RUNS = (COLD, TAUGHT)
 LINES = 4
@@ -108,7 +108,7 @@ def test_the_story_is_the_same_from_run_to_run(environment: dict[str, str], fold
         assert process.returncode == 0, out
         told.append(out.partition("What it comes to:")[2])
     assert told[0] == told[1]
-    assert f"{COLD} behind it, {TAUGHT} not behind it" in told[0]
+    assert f"{TAUGHT} the router earns more than {COLD}, and is not behind" in told[0]
     assert told[0].count("\n- ") == LINES
     assert gone(folder)
 
