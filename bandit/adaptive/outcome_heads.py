@@ -229,7 +229,7 @@ class OutcomeHeads:
             self.quality.correct(view, slot, (outcome.replaces, outcome.quality), given, rng)
         elif outcome.quality is not None:
             share = PromptShare(outcome.prompt, outcome.of) if outcome.prompt else None
-            begins = share is not None or self._settings.evidence.cold_joint > 0
+            begins = share is not None or self._begins_cold
             beside = self._beside(outcome, view, slot, begins=begins)
             found["quality"] = self.quality.learn(
                 view, slot, outcome.quality, given, rng, share=share, beside=beside
@@ -244,6 +244,14 @@ class OutcomeHeads:
             failed = float(outcome.failed)
             found["failure"] = self.failure.learn(view, slot, failed, given, rng)
         return found
+
+    @property
+    def _begins_cold(self) -> bool:
+        """Return whether costs are learned beside quality though no prompt is known of all.
+
+        Not where outcomes were learned without them: what those told of costs would be lost.
+        """
+        return self._settings.evidence.cold_joint > 0 and not self.quality.regression.total
 
     def rescale_costs(self, slot: int, factor: float) -> None:
         """Follow a change of an action's costs where they are shrunk as quality is."""
