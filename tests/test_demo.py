@@ -115,7 +115,7 @@ def test_the_story_is_the_same_from_run_to_run(environment: dict[str, str], fold
 
 @pytest.mark.slow
 def test_recorded_answers_are_replayed(environment: dict[str, str], folder: Path) -> None:
-    pq.write_table(pa.table(recorded(40)), folder / FILE)
+    pq.write_table(pa.table(recorded(60)), folder / FILE)
     environment |= {"ROUTER_DATA_DIR": str(folder)}
     with start(environment, "--recorded", "--prompts", "30") as process:
         out, _ = process.communicate(timeout=WHOLE_S)
