@@ -57,7 +57,9 @@ class ContextShape:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceUse:
-    """How `adaptive` uses prompts of which every action is known; each part may be left out.
+    """How `adaptive` uses prompts of which every action is known, and how it does without them.
+
+    Each part may be left out.
 
     effects:  take what a prompt has in common for all actions out of what is learned of each.
     sparing:  doubt, also then, that actions differ by prompt.
@@ -69,6 +71,13 @@ class EvidenceUse:
               on average; 0 to choose by the draws alone.
     doubt:    the same in standard deviations of the difference, where that is more.
     trees:    listen, also then, to the trees beside the linear model.
+
+    Before there are 30 of them:
+    ramp:       outcomes after which half of what sets a prompt apart is believed, fewer where
+                actions differ a lot by prompt; 0 to believe all of it from the first on.
+    curious:    part of what is believed that counts in the width of draws.
+    bold:       width of the draws of an action never judged, in those of one often judged.
+    cold_joint: as `joint`.
     """
 
     effects: bool = True
@@ -79,6 +88,10 @@ class EvidenceUse:
     margin: float = bounded(0.01, 0, 1)
     doubt: float = bounded(0.5, 0, 10)
     trees: bool = False
+    ramp: float = bounded(200.0, 0, 1e6)
+    curious: float = bounded(0.5, 0, 1)
+    bold: float = bounded(1.2, 0.1, 10)
+    cold_joint: float = bounded(1.0, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)

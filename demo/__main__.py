@@ -19,11 +19,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from demo.baselines import Utility
 from demo.calibrating import calibrate
-from demo.client import Client, Sample
+from demo.client import Sample
+from demo.pair import EVIDENCE, Pair, start_pair
 from demo.recorded import DataMissing
 from demo.report import ROW, print_report
 from demo.setup import COST_WEIGHT, Ports, start, unit_usd
 from demo.stack import Stack, StackError
+from demo.story import story
 from demo.talk_report import print_talks
 from demo.talking import Callers, Turn
 from demo.talks import CACHE_TTL_S, TalkWorld
@@ -68,7 +70,8 @@ def main(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        world = make_world(prompts, seed, recorded=recorded, talks=talks)
+        more = 0 if talks or serve or only_calibrate else EVIDENCE
+        world = make_world(prompts + more, seed, recorded=recorded, talks=talks)
         with (
             tempfile.TemporaryDirectory(prefix="router-demo-") as folder,
             Stack(Path(folder)) as stack,
@@ -81,7 +84,10 @@ def main(
                 code = calibrate(stack, world, seed, recorded=recorded)
                 console.print("This stack ends here; with a config of your own it stays.")
                 sys.exit(code)
-            _run(console, stack, world, seed, recorded=recorded, serve=serve)
+            if serve:
+                _serve(console, stack, world, seed, recorded=recorded)
+                return
+            _run(console, stack, world, seed, recorded=recorded)
     except KeyboardInterrupt:
         console.print("stopped; every process has ended")
         sys.exit(130)
@@ -94,33 +100,33 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _run(
-    console: Console, stack: Stack, world: World, seed: int, *, recorded: bool, serve: bool
-) -> None:
+def _run(console: Console, stack: Stack, world: World, seed: int, *, recorded: bool) -> None:
     console.print(REPLAYED if recorded else SIMULATED)
-    ports, key = start(stack, world, seed, recorded=recorded)
-    if serve:
-        _serve(console, ports, key, stack.folder)
-        return
-    samples = asyncio.run(_drive(console, world, ports, key))
+    pair = start_pair(stack, world, seed, recorded=recorded)
+    runs = asyncio.run(_drive(console, pair))
     utility = Utility(COST_WEIGHT, unit_usd(world))
-    print_report(console, samples, outcomes(world), utility, _events(len(samples)))
+    known = outcomes(world)
+    print_report(console, runs, known, utility, _events(len(pair.asks)))
+    console.print("What it comes to:")
+    for line in story(runs, known, utility, pair.taught):
+        console.print(f"- {line}", highlight=False)
 
 
-async def _drive(console: Console, world: World, ports: Ports, key: str) -> list[Sample]:
-    """Every prompt once, in order, with the outage on the way."""
-    asks, samples = world.asks, []
-    cuts = [int(len(asks) * share) for share in (0, DOWN_FROM, DOWN_UNTIL, 1)]
+async def _drive(console: Console, pair: Pair) -> dict[str, list[Sample]]:
+    """Every prompt once to each router, in order, with the outage on the way."""
+    cuts = [int(len(pair.asks) * share) for share in (0, DOWN_FROM, DOWN_UNTIL, 1)]
     phases = zip(cuts, cuts[1:], (False, True, False), strict=False)
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{ports.router}") as channel:
-        client = Client(channel, key, world.grade)
-        with _progress(console, len(asks)) as advance:
-            for begin, end, down in phases:
-                await _control(ports.upstreams["cheap"], down=down)
-                async for sample in client.send(asks[begin:end]):
-                    samples.append(sample)
-                    next(advance)
-    return samples
+    runs: dict[str, list[Sample]] = {name: [] for name in pair.routers}
+    with _progress(console, len(runs) * len(pair.asks)) as advance:
+
+        def told(name: str, sample: Sample) -> None:
+            runs[name].append(sample)
+            next(advance)
+
+        for begin, end, down in phases:
+            await _control(pair.upstreams["cheap"], down=down)
+            await pair.send(pair.asks[begin:end], told)
+    return {name: sorted(run, key=lambda sample: sample.index) for name, run in runs.items()}
 
 
 def _run_talks(console: Console, stack: Stack, world: TalkWorld, seed: int) -> None:
@@ -201,7 +207,9 @@ GRPCURL = (
 )
 
 
-def _serve(console: Console, ports: Ports, key: str, folder: Path) -> None:
+def _serve(console: Console, stack: Stack, world: World, seed: int, *, recorded: bool) -> None:
+    console.print(REPLAYED if recorded else SIMULATED)
+    ports, key = start(stack, world, seed, recorded=recorded)
     values = {"port": ports.router, "key": key}
     console.print(
         "\nUp until Ctrl-C. Try:\n", GRPCURL.format(**values), markup=False, soft_wrap=True
@@ -211,7 +219,7 @@ def _serve(console: Console, ports: Ports, key: str, folder: Path) -> None:
     )
     console.print(f"Metrics: http://127.0.0.1:{ports.metrics}/metrics")
     console.print(f"HTTP: http://127.0.0.1:{ports.http}/v1")
-    config = folder / "router.yaml"
+    config = stack.folder / "router.yaml"
     console.print(f"Map: adaptive-router map --config {config} --out map.html", soft_wrap=True)
     signal.pause()
 

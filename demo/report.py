@@ -13,32 +13,34 @@ from demo.baselines import Outcomes, Score, Utility, always, mix
 from demo.client import Sample
 
 ROW = 100
+COLD, TAUGHT = "from nothing", "with evidence"
 ARMS = ("cheap", "reasoning", "fallback")
 CHEAP_AND_DEAR = ("cheap", "reasoning")
 
 
 def print_report(
     console: Console,
-    samples: Sequence[Sample],
+    runs: Mapping[str, Sequence[Sample]],
     outcomes: Mapping[int, Mapping[str, tuple[float, float]]],
     utility: Utility,
     events: Mapping[int, str],
 ) -> None:
-    """events: row number -> what happened in it."""
-    table = _table()
-    for number, begin in enumerate(range(0, len(samples), ROW)):
-        part = samples[begin : begin + ROW]
-        label = f"{begin + 1}-{begin + len(part)}"
-        table.add_row(label, *_cells(part, outcomes, utility), events.get(number, ""))
-    table.add_section()
-    table.add_row("all", *_cells(samples, outcomes, utility), "")
-    console.print(table)
-    console.print(_bars(samples, outcomes, utility))
+    """runs: of `COLD` and of `TAUGHT`. events: row number -> what happened in it."""
+    for name, samples in runs.items():
+        table = _table(f"The router that began {name}, per 100 requests")
+        for number, begin in enumerate(range(0, len(samples), ROW)):
+            part = samples[begin : begin + ROW]
+            label = f"{begin + 1}-{begin + len(part)}"
+            table.add_row(label, *_cells(part, outcomes, utility), events.get(number, ""))
+        table.add_section()
+        table.add_row("all", *_cells(samples, outcomes, utility), "")
+        console.print(table)
+    console.print(_bars(runs, outcomes, utility))
 
 
-def _table() -> Table:
+def _table(title: str) -> Table:
     table = Table(
-        title="Per 100 requests",
+        title=title,
         box=SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1, 0, 0),
@@ -101,16 +103,17 @@ def baselines(
 
 
 def _bars(
-    samples: Sequence[Sample],
+    runs: Mapping[str, Sequence[Sample]],
     outcomes: Mapping[int, Mapping[str, tuple[float, float]]],
     utility: Utility,
 ) -> Table:
     table = Table(title="The second half, on the same prompts", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("", "quality", "m$/req", "reward"):
         table.add_column(name, justify="left" if not name else "right")
-    half = samples[len(samples) // 2 :]
-    ours = score(half, utility)
-    rows = {"adaptive-router": ours, **baselines(half, outcomes, utility, ours.cost_usd)}
+    halves = {name: samples[len(samples) // 2 :] for name, samples in runs.items()}
+    rows = {f"adaptive-router, {name}": score(half, utility) for name, half in halves.items()}
+    cost_usd = rows[f"adaptive-router, {COLD}"].cost_usd
+    rows |= baselines(halves[COLD], outcomes, utility, cost_usd)
     for name, row in rows.items():
         table.add_row(
             name, f"{row.quality:.3f}", f"{row.cost_usd * 1_000:.3f}", f"{row.reward:+.3f}"

@@ -43,9 +43,14 @@ def start(
     upstreams = start_upstreams(stack, world, seed, recorded=recorded, talks=talks)
     ports = Ports(free_port(), free_port(), upstreams)
     config = write_config(stack.folder, world, ports)
-    stack.start("router", ["router", "serve", "--config", str(config)])
+    return ports, start_router(stack, config, ports)
+
+
+def start_router(stack: Stack, config: Path, ports: Ports, name: str = "router") -> str:
+    """The API key of a fresh tenant. name: of its log. Raises StackError."""
+    stack.start(name, ["router", "serve", "--config", str(config)])
     stack.wait(lambda: serving(ports.router))
-    return ports, _new_key(config)
+    return _new_key(config)
 
 
 def start_upstreams(
@@ -84,6 +89,7 @@ def _new_key(config: Path) -> str:
 
 
 def write_config(folder: Path, world: World, ports: Ports) -> Path:
+    """Its Redis works in the same folder."""
     arms = "\n".join(
         f"  {arm}: {{deployments: [{_deployment(world, arm, ports.upstreams[arm])}]}}"
         for arm in ARMS

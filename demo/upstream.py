@@ -76,7 +76,7 @@ class Upstream:
                 asked = Asked.read(body)
             except (ValueError, KeyError, TypeError, AttributeError):
                 return _error("messages: send a list of chat messages", 400)
-            if self.down or chance(self.name, number) < self.profile.failure_rate:
+            if self.down or self._refuses(asked, number):
                 return _error("overloaded", 503)
             reply = self.reply(asked, body)
             served = LedgerEntry(
@@ -118,6 +118,11 @@ class Upstream:
                 Route("/ledger", ledger),
             ]
         )
+
+    def _refuses(self, asked: Asked, number: int) -> bool:
+        """Refuse the same prompts in every run; of a conversation any call, so that it goes on."""
+        drawn = chance(self.name, number if self.cache else asked.prompt)
+        return drawn < self.profile.failure_rate
 
     def reply(self, asked: Asked, body: dict[str, Any]) -> Reply:
         """Returns the answer to a request that will be charged."""

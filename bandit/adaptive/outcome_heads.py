@@ -24,7 +24,7 @@ from bandit.adaptive.outcome_head import (
 )
 from bandit.adaptive.trees import QualityTrees
 from bandit.adaptive.vw_advisor import RegressorStart, VwAdvisor
-from bandit.choice import burden, draw_widths, estimates_of, held_back
+from bandit.choice import BOLD, burden, draw_widths, estimates_of, held_back
 from bandit.context.view import ContextView
 from bandit.models.judged_prompts import PromptShare
 from bandit.models.regression import ENOUGH_PROMPTS
@@ -36,6 +36,8 @@ LATENCY_PRIOR_MS: Final = 1_000.0
 _JITTER: Final = 1e-12
 JOINT_HALF: Final = 20.0
 """Outcomes of an action by which its cost has half of `EvidenceUse.joint`."""
+LARGE: Final = 1e-3
+"""Variance of how actions differ by prompt from which it is believed after fewer outcomes."""
 MOST_RATIO: Final = math.exp(LOG_COST.high)
 """Largest cost, as a multiple of the guess, that counts in a mean that is shrunk as quality is."""
 
@@ -44,7 +46,8 @@ MOST_RATIO: Final = math.exp(LOG_COST.high)
 class PosteriorMeans:
     """Posterior means for the eligible actions, each (k,).
 
-    drawn: quality before it is bounded. burden: what is taken off the weighted quality.
+    drawn: quality before it is bounded. burden: what is taken off the weighted quality, utility the
+    rest; where few prompts are known, costs count in them that differ less between prompts.
     """
 
     advice: Vector | None
@@ -91,16 +94,16 @@ class OutcomeHeads:
     def expect(self, query: PolicyQuery) -> PosteriorMeans:
         view, rows, weights = query.view, query.rows, query.weights
         advice = self.quality.advice(view, rows)
-        drawn = self.quality.expected(view, rows, advice)
+        drawn = self.quality.expected(view, rows, advice, self._trust)
         quality = self.quality.bounded(drawn)
-        cost_usd = query.inputs_usd + self._guessed_usd(query, advice)
+        told, weighed = self._guessed_usd(query, advice)
         latency_ms = self.latency.mean(view, rows, LATENCY_PRIOR_MS)
         failure = self.failure.mean(view, rows, self.failure.advice(view, rows))
-        taken: Vector = burden(
-            weights, self._settings.units, cost_usd + query.later_usd, latency_ms, failure
-        )
+        cost_usd = query.inputs_usd + weighed + query.later_usd
+        taken: Vector = burden(weights, self._settings.units, cost_usd, latency_ms, failure)
         utility = weights.quality * quality - taken
-        return PosteriorMeans(advice, drawn, quality, cost_usd, latency_ms, failure, taken, utility)
+        told_usd = query.inputs_usd + told
+        return PosteriorMeans(advice, drawn, quality, told_usd, latency_ms, failure, taken, utility)
 
     def draws(
         self, query: PolicyQuery, expected: PosteriorMeans, rng: Generator
@@ -108,11 +111,15 @@ class OutcomeHeads:
         """Draw utilities from the posterior of quality, (draws, k)."""
         rows, settings = query.rows, self._settings
         # To explore for each of many applications costs more than it finds out.
-        covariance = self.quality.covariance(query.view, rows, expected.advice, settled=True)
+        trust = self._trust
+        trust *= settings.evidence.curious if trust < 1 else 1.0
+        view, advice = query.view, expected.advice
+        covariance = self.quality.covariance(view, rows, advice, trust, settled=True)
         covariance.ravel()[:: len(rows) + 1] += _JITTER
         known = self._known(rows)
         bar = None if known is None else self._bar(query, expected, covariance, known)
-        factor = self._factor(query, covariance, known)
+        bold = BOLD if trust == 1 else settings.evidence.bold
+        factor = self._factor(query, covariance, known, bold)
         drawn: NDArray[np.float64] = rng.standard_normal((settings.draws, len(rows))) @ factor.T
         drawn += expected.drawn
         np.minimum(drawn, 1.0, out=drawn)
@@ -125,10 +132,11 @@ class OutcomeHeads:
         query: PolicyQuery,
         covariance: NDArray[np.float64],
         known: NDArray[np.bool_] | None,
+        bold: float,
     ) -> NDArray[np.float64]:
         """Return a root of the covariance of the draws, which it writes over that given."""
         quality, rows, settings = self.quality.regression, query.rows, self._settings
-        widths = settings.scale * draw_widths(quality.counts(rows))
+        widths = settings.scale * draw_widths(quality.counts(rows), bold)
         if known is not None:
             widths = np.where(known, settings.evidence.narrow * settings.scale, widths)
         if not query.is_priced:
@@ -139,6 +147,15 @@ class OutcomeHeads:
             level[known] = 0.0
         covariance.ravel()[:: len(rows) + 1] += level
         return np.asarray(np.linalg.cholesky(covariance))
+
+    @property
+    def _trust(self) -> float:
+        """Return how much of what a prompt tells is believed, less than 1 of few outcomes."""
+        half, regression = self._settings.evidence.ramp, self.quality.regression
+        if not half or regression.prompts >= ENOUGH_PROMPTS:
+            return 1.0
+        half *= min(1.0, LARGE / regression.contrast)
+        return regression.total / (regression.total + half)
 
     def _known(self, rows: NDArray[np.intp]) -> NDArray[np.bool_] | None:
         """Mark the actions that are well known, (k,); None where there is none."""
@@ -164,17 +181,22 @@ class OutcomeHeads:
         np.maximum(least, use.doubt * np.sqrt(np.maximum(differences, 0.0)), out=least)
         return best, query.weights.quality * least * known
 
-    def _guessed_usd(self, query: PolicyQuery, advice: Vector | None) -> Vector:
-        """Return the expected guessed part of the costs, (k,)."""
+    def _guessed_usd(self, query: PolicyQuery, advice: Vector | None) -> tuple[Vector, Vector]:
+        """Return the expected guessed part of the costs, (k,), and that which the choice is by."""
         view, rows, guesses = query.view, query.rows, query.guesses_usd
         amounts = self.cost.mean(view, rows, guesses)
-        regression, joint = self.quality.regression, self._settings.evidence.joint
-        if regression.prompts < ENOUGH_PROMPTS or not joint:
-            return amounts
+        regression, use = self.quality.regression, self._settings.evidence
+        cold = regression.prompts < ENOUGH_PROMPTS
+        joint = use.cold_joint if cold else use.joint
+        if not joint or regression.companion is None:
+            return amounts, amounts
+        x = self.quality.x(view)
+        x = regression.towards(x, self._trust) if cold else x
         counts = regression.counts(rows)
         share = joint * counts / (counts + JOINT_HALF)
-        shrunk = guesses * _ratios(regression.beside(rows, self.quality.x(view), advice))
-        return amounts + share * (shrunk - amounts)
+        shrunk = guesses * _ratios(regression.beside(rows, x, advice))
+        weighed = amounts + share * (shrunk - amounts)
+        return amounts if cold else weighed, weighed
 
     def _usual_utility(self, query: PolicyQuery, expected: PosteriorMeans) -> Vector:
         """Return expected utilities at the mean context of the known prompts, at today's prices."""
@@ -208,7 +230,8 @@ class OutcomeHeads:
             self.quality.correct(view, slot, (outcome.replaces, outcome.quality), given, rng)
         elif outcome.quality is not None:
             share = PromptShare(outcome.prompt, outcome.of) if outcome.prompt else None
-            beside = self._beside(outcome, view, slot, begins=share is not None)
+            begins = share is not None or self._begins_cold
+            beside = self._beside(outcome, view, slot, begins=begins)
             found["quality"] = self.quality.learn(
                 view, slot, outcome.quality, given, rng, share=share, beside=beside
             )
@@ -222,6 +245,14 @@ class OutcomeHeads:
             failed = float(outcome.failed)
             found["failure"] = self.failure.learn(view, slot, failed, given, rng)
         return found
+
+    @property
+    def _begins_cold(self) -> bool:
+        """Return whether costs are learned beside quality though no prompt is known of all.
+
+        Not where outcomes were learned without them: what those told of costs would be lost.
+        """
+        return self._settings.evidence.cold_joint > 0 and not self.quality.regression.total
 
     def rescale_costs(self, slot: int, factor: float) -> None:
         """Follow a change of an action's costs where they are shrunk as quality is."""
