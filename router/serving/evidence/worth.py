@@ -11,7 +11,7 @@ the first every prompt tells, for all requests; of the second one like these, fo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -25,6 +25,9 @@ KIND_VARIANCE: Final = 0.002
 REGIONS: Final = 8.0
 """Kinds of prompt that are assumed before evidence tells."""
 BLOCKS: Final = (1, 4, 16, 64)
+ALONE: Final = 2.0
+"""Arms by whose difference `GAP_VARIANCE` is known as well as by assumption."""
+DISCOUNT = 1.0
 LEAST_AHEAD: Final = 2_000.0
 """Requests that are expected to come, however few have come."""
 CLEARLY: Final = 2.0
@@ -41,16 +44,20 @@ LEAST_SHARE: Final = 0.005
 class Asking:
     """An arm that might be asked the same as a request, for evidence.
 
-    known: prompts that are known of it, as it is today. prompts, near: known in all, and of prompts
-    like this one. spread: variance of the difference in quality of two arms. gap: of its expected
-    utility and that of the best of the others. quality_weight: of utility. ahead: requests to come.
+    known: prompts that are known of it, as it is today. labels: scores of its answers in all, those
+    that it was chosen for among them. prompts, near: known in all, and of prompts like this one.
+    spread: variance of the difference in quality of two arms on a prompt. apart: of the difference
+    of their means, before anything is known of this one. gap: of its expected utility and that of
+    the best of the others. quality_weight: of utility. ahead: requests to come.
     utility_usd: what a unit of utility is worth. price_usd: of asking and scoring.
     """
 
     known: float
+    labels: float
     prompts: float
     near: float
     spread: float
+    apart: float
     gap: float
     quality_weight: float
     ahead: float
@@ -82,10 +89,29 @@ def contenders(
 def worth_usd(asking: Asking) -> float:
     """Returns what the next prompt like this one is expected to be worth."""
     like_it = (asking.near + 1) / (asking.prompts + REGIONS)
-    everywhere = _best_gain(asking, GAP_VARIANCE, min(asking.prompts, asking.known))
+    everywhere = _best_gain(asking, asking.apart, asking.labels)
     of_its_kind = _best_gain(asking, KIND_VARIANCE, min(asking.near, asking.known))
     gain = everywhere + like_it * of_its_kind
-    return gain * max(asking.ahead, LEAST_AHEAD) * asking.utility_usd
+    return gain * DISCOUNT * max(asking.ahead, LEAST_AHEAD) * asking.utility_usd
+
+
+def variance_apart(qualities: Sequence[float], labels: Sequence[float], spread: float) -> float:
+    """Returns the variance of the difference of two arms' mean qualities, as all arms tell it.
+
+    qualities: expected, by arm. labels: that they are known by. An arm adds its squared distance
+    from the mean, and what is not known of it: a step of expectation maximisation from
+    `GAP_VARIANCE` (empirical Bayes, Morris 1983).
+
+    >>> variance_apart([0.75, 0.75], [0, 0], 0.16)
+    0.02
+    >>> round(variance_apart([0.9, 0.91, 0.92, 0.9], [500] * 4, 0.16), 3)
+    0.007
+    """
+    level, count = GAP_VARIANCE / 2, len(qualities)
+    middle = sum(qualities) / max(count, 1)
+    found = sum((quality - middle) ** 2 for quality in qualities)
+    unknown = sum(1 / (1 / level + 2 * known / spread) for known in labels)
+    return 2 * (ALONE * level + found + unknown) / (ALONE + count)
 
 
 @dataclass(frozen=True, slots=True)
