@@ -47,7 +47,8 @@ class EvidenceLedger:
     """Counts what was bought. saved: what `state` gave; raises ValueError, TypeError or KeyError.
 
     prompts: known in full. known: of each arm, since its models and prices are what they are.
-    near: by cluster. spent_usd, worth_usd: paid, and what it was expected to be worth.
+    heard: feedback on other requests that it answered. near: by cluster. spent_usd, worth_usd:
+    paid, and what it was expected to be worth.
     """
 
     def __init__(self, saved: Mapping[str, Any] | None = None) -> None:
@@ -181,7 +182,7 @@ class EvidenceLedger:
             self.rectifier.compare(*scored, event.quality)
         elif is_drawn(record.id, record.evidence_share):
             _keep(self._gold, record.id, event.quality)
-        else:
+        elif not self.is_blank:
             self._heard[record.arm] = self._heard.get(record.arm, 0.0) + event.weight
 
     def _know(self, arms: tuple[ArmAnswer, ...], record: DecisionRecord) -> None:

@@ -6,6 +6,9 @@ much, so the best mean over further ones counts (Frazier and Powell 2010).
 
 The difference of two arms is one number for all requests and a smaller one for those of a kind: of
 the first every prompt tells, for all requests; of the second one like these, for these alone.
+
+Each arm is weighed at its own price, so that a dear one is asked seldom and one that is clearly
+behind no more. How far arms differ at all is told by all of them.
 """
 
 from __future__ import annotations
@@ -18,16 +21,18 @@ from typing import Final
 from bandit.types import Units, Weights
 from router.learning.evidence import FIRST
 
-GAP_VARIANCE: Final = 0.02
+GAP_VARIANCE: Final = 0.01
 """Of the difference in quality of two arms, before anything is known."""
-KIND_VARIANCE: Final = 0.002
+KIND_VARIANCE: Final = 0.0003
 """Of how far that is another one for requests of a kind."""
 REGIONS: Final = 8.0
 """Kinds of prompt that are assumed before evidence tells."""
 BLOCKS: Final = (1, 4, 16, 64)
 ALONE: Final = 2.0
 """Arms by whose difference `GAP_VARIANCE` is known as well as by assumption."""
-DISCOUNT = 1.0
+NEWS: Final = 0.1
+"""Part of the requests ahead to which what a prompt teaches is news: the answers that are served
+teach it the others, and where arms are nearly alike it matters little."""
 LEAST_AHEAD: Final = 2_000.0
 """Requests that are expected to come, however few have come."""
 CLEARLY: Final = 2.0
@@ -92,7 +97,7 @@ def worth_usd(asking: Asking) -> float:
     everywhere = _best_gain(asking, asking.apart, asking.labels)
     of_its_kind = _best_gain(asking, KIND_VARIANCE, min(asking.near, asking.known))
     gain = everywhere + like_it * of_its_kind
-    return gain * DISCOUNT * max(asking.ahead, LEAST_AHEAD) * asking.utility_usd
+    return gain * NEWS * max(asking.ahead, LEAST_AHEAD) * asking.utility_usd
 
 
 def variance_apart(qualities: Sequence[float], labels: Sequence[float], spread: float) -> float:
@@ -103,9 +108,9 @@ def variance_apart(qualities: Sequence[float], labels: Sequence[float], spread: 
     `GAP_VARIANCE` (empirical Bayes, Morris 1983).
 
     >>> variance_apart([0.75, 0.75], [0, 0], 0.16)
-    0.02
-    >>> round(variance_apart([0.9, 0.91, 0.92, 0.9], [500] * 4, 0.16), 3)
-    0.007
+    0.01
+    >>> round(variance_apart([0.9, 0.91, 0.92, 0.9], [500] * 4, 0.16), 4)
+    0.0036
     """
     level, count = GAP_VARIANCE / 2, len(qualities)
     middle = sum(qualities) / max(count, 1)
