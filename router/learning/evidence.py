@@ -183,7 +183,7 @@ class EvidenceLedger:
         elif is_drawn(record.id, record.evidence_share):
             _keep(self._gold, record.id, event.quality)
         elif not self.is_blank:
-            self._heard[record.arm] = self._heard.get(record.arm, 0.0) + event.weight
+            self._heard[record.arm] = self._heard.get(record.arm, 0.0) + 1
 
     def _know(self, arms: tuple[ArmAnswer, ...], record: DecisionRecord) -> None:
         self.prompts += 1

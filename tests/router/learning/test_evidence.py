@@ -206,14 +206,14 @@ class TestTheLedger:
             ledger.observe(Decided(asked), asked)
             if number <= 3:
                 ledger.observe(bought(asked, 0.5, 0.9), asked)
-            ledger.observe(FeedbackGiven(asked.id, 1.0, session_share=0.5), asked)
+            ledger.observe(FeedbackGiven(asked.id, 1.0), asked)
         for each in (ledger, EvidenceLedger(json.loads(json.dumps(ledger.state())))):
-            assert each.labels("cheap", "one") == 3 + 5 * 0.5
+            assert each.labels("cheap", "one") == 3 + 5
             assert each.labels("strong", "two") == 3
             assert each.labels("cheap", "other terms") == 0
             assert each.labels("cheap", "one", record(2).created_ms) == 1
         kept = EvidenceLedger(renamed_ledger(ledger.state(), {"cheap": "small"}))
-        assert kept.labels("small", "one") == 5.5
+        assert kept.labels("small", "one") == 8
         asked = record(9)
         event = bought(asked, 0.5, 0.5)
         changed = replace(event.arms[0], terms="another model")
