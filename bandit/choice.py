@@ -170,9 +170,15 @@ def cold_start(
         blind: Vector = young / young.sum()
         return blind
     share = (1 - COLD_SHARE) * _patience(calls[young], wanted)
-    rest = settled if trusted or preferred is None else np.eye(len(judged))[preferred]
+    rest = settled if trusted or preferred is None else _all_for(preferred, len(judged))
     mixed: Vector = share * young / young.sum() + (1 - share) * rest
     return mixed
+
+
+def _all_for(preferred: int, k: int) -> Vector:
+    shares = np.zeros(k)
+    shares[preferred] = 1.0
+    return shares
 
 
 def cautious(settled: Vector, judged: Vector, preferred: int, caution: float) -> Vector:
@@ -192,8 +198,9 @@ def cautious(settled: Vector, judged: Vector, preferred: int, caution: float) ->
 def newcomers(judged: Vector, wanted: int) -> NDArray[np.bool_]:
     """Mark actions with few judged outcomes where much is known of the others, (k,)."""
     young: NDArray[np.bool_] = judged < wanted
-    settled = young.any() and not young.all() and judged.sum() >= SETTLED * len(judged)
-    return young & bool(settled)
+    if not young.any() or judged.sum() < SETTLED * len(judged) or young.all():
+        return np.zeros(len(judged), dtype=np.bool_)
+    return young
 
 
 def _mixed_in(settled: Vector, young: NDArray[np.bool_], calls: Vector, wanted: int) -> Vector:
@@ -207,7 +214,7 @@ def _mixed_in(settled: Vector, young: NDArray[np.bool_], calls: Vector, wanted: 
 
 def _patience(calls: Vector, wanted: int) -> float:
     """Return a share that falls from 1 as calls stay unjudged."""
-    return min(1.0, PATIENCE * wanted / max(float(calls.mean()), 1.0))
+    return min(1.0, PATIENCE * wanted / max(float(calls.sum()) / len(calls), 1.0))
 
 
 def decide(
@@ -219,7 +226,7 @@ def decide(
 ) -> Decision:
     """Draw from `probabilities`, (k,), summing to 1."""
     cumulative = probabilities.cumsum()
-    chosen = min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(eligible) - 1)
+    chosen = min(int(cumulative.searchsorted(rng.random(), side="right")), len(eligible) - 1)
     names = [action.name for action in eligible]
     shares = probabilities.tolist()
     return Decision(

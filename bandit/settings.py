@@ -39,11 +39,16 @@ CONVERSATION = 8
 
 @dataclass(frozen=True, slots=True)
 class ContextShape:
-    """Dimensions of the contexts a policy learns from; those of `ContextMap.shape`."""
+    """Dimensions of the contexts a policy learns from; those of `ContextMap.shape`.
+
+    axis_scales: what makes a projection one on axes of unit length, of mean-square norm 1; none
+    for a projection that is taken as it is.
+    """
 
     clusters: int = 32
     axes: int = 32
     features: int = 15
+    axis_scales: tuple[float, ...] = ()
 
     @property
     def total(self) -> int:
@@ -56,6 +61,8 @@ class EvidenceUse:
 
     effects:  take what a prompt has in common for all actions out of what is learned of each.
     sparing:  doubt, also then, that actions differ by prompt.
+    axes:     weight of the projection, on axes of unit length, beside a prompt's clusters and
+              features; 0 to leave it out.
     joint:    share of the expected cost that is shrunk as quality is, against one learned in full.
     narrow:   factor on the width of draws of actions that are well known.
     margin:   utility, in units of quality, by which such an action must beat the one that is best
@@ -66,6 +73,7 @@ class EvidenceUse:
 
     effects: bool = True
     sparing: bool = True
+    axes: float = bounded(2.0, 0, 10)
     joint: float = bounded(1.0, 0, 1)
     narrow: float = bounded(0.5, 0.01, 1)
     margin: float = bounded(0.01, 0, 1)

@@ -42,6 +42,7 @@ class HeadSpec:
     low: float
     high: float
     trees: bool = True
+    axes: float = 0.0
 
 
 QUALITY: Final = HeadSpec(RegressionSpec(offset=0.75, noise=0.12), 0.0, 1.0)
@@ -64,6 +65,14 @@ class OutcomeHead:
         self._spec = spec
         self._advisor = advisor
         self._trees = trees
+
+    def x(self, view: ContextView, *, begins: bool = False) -> Vector:
+        """Return a context's numbers, with the projection once prompts are known in full.
+
+        begins: with the outcome that is about to be learned.
+        """
+        axes = self._spec.axes
+        return view.wide(axes) if axes and (begins or self.regression.knows_prompts) else view.x
 
     def advice(self, view: ContextView, rows: Rows) -> Vector | None:
         """Return the advisor's advice, (k,); None while the regression does not listen to one."""
@@ -114,8 +123,9 @@ class OutcomeHead:
         advice = self._advice(view, row)
         expected = float(self._regressed(view, row, advice)[0])
         v = 0.0 if advice is None else float(advice[0])
+        x = self.x(view, begins=share is not None)
         self.regression.observe(
-            slot, view.x, v, y, weight, application=view.application, share=share, beside=beside
+            slot, x, v, y, weight, application=view.application, share=share, beside=beside
         )
         if self._advisor:
             self._advisor.learn(view, slot, y, weight, rng)
@@ -146,7 +156,7 @@ class OutcomeHead:
         v = 0.0 if advice is None else float(advice[0])
         expected = float(self.bounded(self._regressed(view, row, advice))[0])
         right = expected if new is None else new
-        phi = np.append(view.x, v)
+        phi = np.append(self.x(view), v)
         self.regression.correct(slot, phi, old, right, weight, application=view.application)
         if self._advisor and new is not None:
             self._advisor.learn(view, slot, new, weight, rng)
@@ -187,7 +197,7 @@ class OutcomeHead:
     ) -> Matrix:
         """Return the joint covariance of the expected y, (k, k)."""
         application = view.application
-        return self.regression.covariance(rows, view.x, advice, application, settled=settled)
+        return self.regression.covariance(rows, self.x(view), advice, application, settled=settled)
 
     @property
     def _listened(self) -> QualityTrees | None:
@@ -197,7 +207,7 @@ class OutcomeHead:
         return None
 
     def _regressed(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
-        return self.regression.mean(rows, view.x, advice, view.application)
+        return self.regression.mean(rows, self.x(view), advice, view.application)
 
     def _advice(self, view: ContextView, rows: Rows) -> Vector | None:
         return self._advisor.advice(view.text, rows) if self._advisor else None
@@ -232,8 +242,8 @@ class RatioHead:
         log = self.head.bounded(self.head.regression.levels(np.array([slot]), x))
         return float(np.exp(log[0]) * (self._sums[0] / self._sums[1]))
 
-    def mean(self, view: ContextView, rows: Rows, priors: Vector) -> Vector:
-        """Return expected amounts, (k,); priors: (k,)."""
+    def mean(self, view: ContextView, rows: Rows, priors: Vector | float) -> Vector:
+        """Return expected amounts, (k,); priors: (k,), or one for all."""
         log = self.head.mean(view, rows, self.head.advice(view, rows))
         amounts: Vector = priors * np.exp(log) * (self._sums[0] / self._sums[1])
         return amounts

@@ -71,7 +71,7 @@ class OutcomeHeads:
         trees = QualityTrees(settings.shape, settings.trees) if settings.trees else None
         use = settings.evidence
         spec = replace(QUALITY.regression, effects=use.effects, sparing=use.sparing)
-        quality = replace(QUALITY, regression=spec, trees=use.trees)
+        quality = replace(QUALITY, regression=spec, trees=use.trees, axes=use.axes)
         self.quality = self._head("quality", quality, trees)
         self.cost = RatioHead(self._head("cost", LOG_COST))
         self.latency = RatioHead(self._head("latency", LOG_LATENCY))
@@ -95,7 +95,7 @@ class OutcomeHeads:
         drawn = self.quality.expected(view, rows, advice)
         quality = self.quality.bounded(drawn)
         cost_usd = query.inputs_usd + self._guessed_usd(query, advice)
-        latency_ms = self.latency.mean(view, rows, np.full(len(rows), LATENCY_PRIOR_MS))
+        latency_ms = self.latency.mean(view, rows, LATENCY_PRIOR_MS)
         failure = self.failure.mean(view, rows, self.failure.advice(view, rows))
         taken: Vector = burden(
             weights, self._settings.units, cost_usd + query.later_usd, latency_ms, failure
@@ -176,7 +176,7 @@ class OutcomeHeads:
             return amounts
         counts = regression.counts(rows)
         share = joint * counts / (counts + JOINT_HALF)
-        shrunk = guesses * _ratios(regression.beside(rows, view.x, advice))
+        shrunk = guesses * _ratios(regression.beside(rows, self.quality.x(view), advice))
         return amounts + share * (shrunk - amounts)
 
     def _usual_utility(self, query: PolicyQuery, expected: PosteriorMeans) -> Vector:

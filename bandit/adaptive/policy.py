@@ -60,7 +60,9 @@ class AdaptivePolicy(SnapshotPolicy):
         expected = self._heads.expect(query)
         utilities = self._heads.draws(query, expected, self._rng)
         judged = self._heads.quality.regression.counts(query.rows)
-        utilities[:, newcomers(judged, self._settings.initial_pulls)] = -np.inf
+        young = newcomers(judged, self._settings.initial_pulls)
+        if young.any():
+            utilities[:, young] = -np.inf
         mixed = self._cold(count_best(utilities), judged, query)
         probes = self._changes["quality"].probes(query.rows)
         floor, thrifty = self._settings.floor, self._settings.thrifty

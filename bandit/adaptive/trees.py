@@ -61,8 +61,10 @@ class QualityTrees:
     def shift(self, view: ContextView, rows: Rows, expected: Vector) -> Vector:
         """Return what to add to `expected`, (k,), of the linear model; 0 without trees."""
         shift = np.zeros(len(rows))
+        if self._forest is None:
+            return shift
         known = np.flatnonzero(np.append(self._known, False)[rows])
-        if self._forest is None or not len(known):
+        if not len(known):
             return shift
         slots = rows[known]
         heard, half = self._heard[slots], HALF * len(rows)

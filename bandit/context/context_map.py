@@ -120,7 +120,11 @@ class ContextMap:
 
     @property
     def shape(self) -> ContextShape:
-        return ContextShape(len(self.centroids), len(self.axes), len(self.feature_means))
+        """Return the dimensions; axes are of length eigenvalue^(-1/4) but for one factor."""
+        lengths = np.maximum(np.linalg.norm(self.axes.astype(np.float64), axis=1), 1e-9)
+        norm = np.sqrt((lengths**-4).sum() / (lengths**-2).sum())
+        scales = tuple((1 / (lengths * norm)).round(6).tolist())
+        return ContextShape(len(self.centroids), len(self.axes), len(self.feature_means), scales)
 
     def build(self, embedding: NDArray[np.float32], facts: PromptFacts) -> Context:
         """Build the context of one prompt.
@@ -154,7 +158,7 @@ class ContextMap:
     def membership(self, embedding: NDArray[np.float32]) -> Vector:
         """Return the softmax of -|e - c|^2 / 2T, its top four renormalised; (n_clusters,)."""
         scores = (self.centroids @ embedding - self._offsets).astype(np.float64) / TEMPERATURE
-        top = np.argsort(scores)[-TOP_CLUSTERS:]
+        top = scores.argsort()[-TOP_CLUSTERS:]
         parts = np.exp(scores[top] - scores[top[-1]])
         membership = np.zeros(len(scores))
         membership[top] = parts / parts.sum()
@@ -167,7 +171,7 @@ class ContextMap:
     def scaled(self, raw: Vector) -> Vector:
         """Centre and scale raw features, (n_features,)."""
         scaled = (raw - self.feature_means) / self.feature_scales
-        return np.clip(scaled, -FEATURE_LIMIT, FEATURE_LIMIT)
+        return np.minimum(np.maximum(scaled, -FEATURE_LIMIT), FEATURE_LIMIT)
 
 
 def read_map(path: Path) -> bytes:

@@ -23,7 +23,16 @@ class ContextView:
     x goes on with `conversation`, the features of the whole request, unless all of them are 0.
     """
 
-    __slots__ = ("_shape", "_text", "_write", "application", "conversation", "numbers", "x")
+    __slots__ = (
+        "_shape",
+        "_text",
+        "_wide",
+        "_write",
+        "application",
+        "conversation",
+        "numbers",
+        "x",
+    )
 
     def __init__(
         self,
@@ -42,6 +51,19 @@ class ContextView:
         self._shape = shape
         self._write = write
         self._text: str | None = None
+        self._wide: Vector | None = None
+
+    def wide(self, weight: float) -> Vector:
+        """Return [1, membership, features, conversation, weight * projection on unit axes], once.
+
+        weight: the same for every call.
+        """
+        if self._wide is None:
+            shape = self._shape
+            x, scales = self.x[: 1 + shape.clusters + shape.features], shape.axis_scales
+            axes = weight * self.projection * (np.array(scales) if scales else 1.0)
+            self._wide = np.concatenate([x, self.conversation, axes])
+        return self._wide
 
     @property
     def membership(self) -> Vector:

@@ -20,6 +20,7 @@ from bandit.models.judged_prompts import JudgedPrompts, PromptShare
 from bandit.models.pending_outcomes import PendingOutcome, PendingOutcomes
 from bandit.models.posterior import Effects, Posterior, Prior, residual_squares
 from bandit.models.sufficient_statistics import ApplicationSums, SufficientStatistics
+from bandit.settings import CONVERSATION
 from bandit.snapshots.parts import Arrays, shaped
 from bandit.types import Vector
 
@@ -144,7 +145,7 @@ class HierarchicalRegression:
 
     def level_variances(self, rows: Rows) -> Vector:
         """Return how unsure each action's level is where nothing else differs, (k,)."""
-        noise = np.append(self._noise, self._pooled)[rows]
+        noise = np.concatenate([self._noise, [self._pooled]])[rows]
         result: Vector = noise / (self.counts(rows) + noise / self._spec.intercept)
         return result
 
@@ -206,6 +207,11 @@ class HierarchicalRegression:
             self._fold()
             self._companion.rescale(slot, factor, self._stats.gram[slot, 0])
             self.refresh()
+
+    @property
+    def knows_prompts(self) -> bool:
+        """Return whether an outcome was ever one of a prompt's."""
+        return self._prompts is not None
 
     @property
     def prompts(self) -> int:
@@ -288,7 +294,8 @@ class HierarchicalRegression:
         Levels are those of its usual requests: features of whole requests are not centred.
         """
         self._fold()
-        columns = np.array([0, *range(self._size, self._stats.width - 1)])
+        uncentred = range(self._size, min(self._size + CONVERSATION, self._stats.width - 1))
+        columns = np.array([0, *uncentred])
         usual = self._stats.gram[slot, 0, columns] / max(float(self._stats.gram[slot, 0, 0]), 1e-9)
         usual[0] = 1.0
         level = float(self._posterior.weights[slot, columns] @ usual) + shift

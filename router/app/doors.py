@@ -54,6 +54,7 @@ async def open_doors(
             renew = door.renew if door is not None else _nobody
             watch = CertificateWatch(config, config.server.tls, shown, renew, metrics)
             loops.start(watch, "certificates")
+        health.opened()
         yield door.port if door else 0
     finally:
         await asyncio.gather(server.stop(), *([door.stop()] if door else []))

@@ -85,11 +85,11 @@ class Continuity:
         size = self.spool.size_bytes if self.spool and self._waiting else 0
         return SpoolState(self._waiting.total(), size, self.oldest_ms)
 
-    async def ask(self, call: Callable[[], Awaitable[T]]) -> T:
+    def ask(self, call: Callable[[], Awaitable[T]]) -> Awaitable[T]:
         """Ask the store. Raises StorageUnavailable, at once while it is known to be away."""
         if self.is_away:
             raise away()
-        return await self.noting(call())
+        return self.noting(call())
 
     async def noting(self, call: Awaitable[T]) -> T:
         """Ask the store, whatever is known of it."""

@@ -148,6 +148,8 @@ def warm_everywhere(
     conversation: Conversation, deployments: Sequence[Deployment], now_ms: int
 ) -> tuple[tuple[str, int], ...]:
     """Returns (deployment, tokens) where there are any, as `TurnFacts` has them."""
+    if not conversation.seen:
+        return ()
     found = ((d.name, warm_of(conversation, d, now_ms)) for d in deployments)
     return tuple((name, tokens) for name, tokens in found if tokens)
 

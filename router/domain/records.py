@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -301,6 +302,8 @@ class DecisionRecord:
 
 
 RANDOM_BITS: Final = 74
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-?)(?:[0-9a-f]{4}\1){3}[0-9a-f]{12}", re.IGNORECASE)
+_MADE_IN: Final = re.compile(r"([0-9a-f]{12})7[0-9a-f]{19}")
 
 
 def new_decision_id(now_ms: int, bits: int) -> str:
@@ -319,12 +322,18 @@ def made_ms(decision_id: str) -> int | None:
     >>> made_ms("b1946ac92492d2347c6235b4d2611184"), made_ms("wrong")
     (None, None)
     """
-    if len(decision_id) != 32 or decision_id[12] != "7":  # noqa: PLR2004 - digits of a UUID
-        return None
-    try:
-        return int(decision_id[:12], 16)
-    except ValueError:
-        return None
+    found = _MADE_IN.fullmatch(decision_id)
+    return int(found[1], 16) if found else None
+
+
+def as_made(decision_id: str) -> str:
+    """Returns an id as decisions are stored under it; databases write a UUID in other ways.
+
+    >>> as_made("018BCFE5-6800-7000-8000-000000000000"), as_made("D-1")
+    ('018bcfe5680070008000000000000000', 'D-1')
+    """
+    is_uuid = _UUID.fullmatch(decision_id) is not None
+    return decision_id.replace("-", "").lower() if is_uuid else decision_id
 
 
 def session_digest(tenant: str, session_id: str) -> str:

@@ -209,19 +209,23 @@ TRAILING: Final = " \t\r\n"
 """White space that makes no other request where it ends the last user message."""
 
 
-def cache_key(tenant: str, chat: ChatRequest, weights: WeightOverrides | None = None) -> CacheKey:
+def cache_key(
+    tenant: str, chat: ChatRequest, weights: WeightOverrides | None = None, scope: str = ""
+) -> CacheKey:
     """Keys of a request; hashes only, so no prompt text stands in a key.
 
     weights: who asks for others is answered by other arms, so they tell requests apart.
+    scope: of the tenant, its name if empty.
     """
+    scope = scope or tenant
     plain = canonical(chat.prompt) if is_prose(chat) else None
     chat, *extras = _told(chat)
     rest = replace(chat, messages=_without_prompt(chat.messages))
     weighed = [*extras, *(() if weights in (None, WeightOverrides()) else (weights,))]
     return CacheKey(
         tenant=tenant,
-        exact=_digest(tenant, _trimmed(chat), *weighed),
-        partition="" if plain is None else _digest(tenant, rest, plain, *weighed),
+        exact=_digest(scope, _trimmed(chat), *weighed),
+        partition="" if plain is None else _digest(scope, rest, plain, *weighed),
         prompt=prompt_digest(tenant, chat.prompt),
     )
 

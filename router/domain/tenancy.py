@@ -19,7 +19,7 @@ SHOWN_HASH: Final = 12
 MOST_AMOUNT: Final = 10**12
 KEY_ID: Final = re.compile(r"[0-9a-fA-F]{6,64}")
 KEY_ID_FIX: Final = "write the first 6 or more digits of a key's id"
-DEGRADED: Final = ("yes", "no", "")
+YES_OR_NO: Final = ("yes", "no", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class LimitsChange:
     arms: tuple[str, ...] | None = None
     observe: str | None = None
     degraded: str | None = None
+    evidence: str | None = None
 
     def applied(self, limits: TenantLimits, arms: Collection[str]) -> TenantLimits:
         """Return the limits with these changes. Raises InvalidRequest."""
@@ -102,8 +103,9 @@ class LimitsChange:
             if unknown := sorted(set(asked) - set(arms)):
                 fix = f"{unknown[0]} is no arm: choose of {', '.join(arms)}"
                 yield FieldViolation(f"limits.{name}", fix)
-        if self.degraded not in (None, *DEGRADED):
-            yield FieldViolation("limits.degraded", "write yes, no or nothing")
+        for name in ("degraded", "evidence"):
+            if getattr(self, name) not in (None, *YES_OR_NO):
+                yield FieldViolation(f"limits.{name}", "write yes, no or nothing")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,11 +41,20 @@ class TenantLimits:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """valid_s: how long the key that it was found by still works."""
+    """valid_s: how long the key that it was found by still works.
+
+    generation: tells it from an earlier tenant of its name; "" for one of an earlier version.
+    """
 
     name: str
     limits: TenantLimits = field(default_factory=TenantLimits)
     valid_s: float = field(default=math.inf, compare=False)
+    generation: str = field(default="", compare=False)
+
+    @property
+    def scope(self) -> str:
+        """The name under which answers are kept, for no other tenant, not even of its name."""
+        return f"{self.name}#{self.generation}" if self.generation else self.name
 
 
 LEASE_S: Final = 45

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from router.domain.records import FeedbackReport, OutcomeReport
+from router.domain.records import FeedbackReport, OutcomeReport, as_made
 from router.doors.checks import ID, RequestLimits, Violations
 
 FAILURES: Final = "timeout, rate_limited, unavailable, refused, malformed, cancelled, other"
@@ -13,8 +13,8 @@ MAX_TOKENS: Final = 1e9
 DAY_MS: Final = 86_400_000
 
 
-def check_outcome(decision_id: str, report: OutcomeReport) -> None:
-    """Raises InvalidRequest."""
+def check_outcome(decision_id: str, report: OutcomeReport) -> str:
+    """Returns the decision's id as it is stored. Raises InvalidRequest."""
     found = Violations()
     _check_id(found, decision_id)
     found.within(report.latency_ms, 0, DAY_MS, "latency_ms")
@@ -30,6 +30,7 @@ def check_outcome(decision_id: str, report: OutcomeReport) -> None:
         found.require(report.latency_ms, "latency_ms", told)
         found.require(counted, "output_tokens", f"send what the provider counted, or {_NO_CALL}")
     found.done()
+    return as_made(decision_id)
 
 
 def _check_parts(found: Violations, report: OutcomeReport) -> None:
@@ -42,8 +43,8 @@ def _check_parts(found: Violations, report: OutcomeReport) -> None:
 
 def check_feedback(
     decision_id: str, session_id: str, report: FeedbackReport, limits: RequestLimits
-) -> None:
-    """It is of a decision or of a session. Raises InvalidRequest."""
+) -> str:
+    """Returns the decision's id as it is stored, "" for a session. Raises InvalidRequest."""
     found = Violations()
     if not session_id:
         _check_id(found, decision_id)
@@ -54,14 +55,15 @@ def check_feedback(
     if report.quality is None and report.accepted is None:
         found.add("quality", "send quality in [0, 1], accepted, or both")
     found.done()
+    return as_made(decision_id)
 
 
 def checked_id(decision_id: str) -> str:
-    """Returns the id of a decision. Raises InvalidRequest."""
+    """Returns the id of a decision as it is stored. Raises InvalidRequest."""
     found = Violations()
     _check_id(found, decision_id)
     found.done()
-    return decision_id
+    return as_made(decision_id)
 
 
 def _check_id(found: Violations, decision_id: str) -> None:

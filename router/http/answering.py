@@ -16,7 +16,7 @@ from router.domain.chat import ChatRequest, Delta
 from router.domain.requests import Completion, Live, RouteRequest
 from router.doors.checks import RequestLimits, Violations
 from router.http.bodies import decoded_twice
-from router.http.exchange import EVENTS, Exchange
+from router.http.exchange import EVENTS, ErrorForm, Exchange
 from router.http.options import (
     Wishes,
     WishReader,
@@ -35,9 +35,15 @@ QUICK_BYTES = 8_192
 
 
 class AnswerWriter(Protocol):
-    """Writes one answer in a dialect. ping: what clients of a stream read over."""
+    """Writes one answer in a dialect. ping: what clients of a stream read over.
+
+    errors: writes the error that ends a stream, after the events before it.
+    """
 
     ping: ClassVar[bytes]
+
+    @property
+    def errors(self) -> ErrorForm: ...
 
     def whole(self, done: Completion) -> dict[str, Any]: ...
 
@@ -180,6 +186,7 @@ class ChatHandler:
 
     async def _stream(self, call: Exchange, request: RouteRequest, writer: AnswerWriter) -> None:
         """Answer with events; what fails before the first of them is an answer of its own."""
+        call.form = writer.errors
         stream = self._desk.live.service.stream(request)
         pinger = Pinger(call, writer.ping, self._desk.ping_s)
         async with aclosing(stream) as items:

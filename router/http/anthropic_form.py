@@ -78,6 +78,7 @@ class MessagesWriter:
     """Writes one answer. Of a stream, the block of each call stays open until the end."""
 
     ping: ClassVar = named_event("ping", {})
+    errors: ClassVar = AnthropicErrors()
 
     def __init__(self, new_id: Callable[[], str], model: str) -> None:
         self._new_id = new_id

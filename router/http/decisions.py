@@ -76,10 +76,9 @@ class OutcomeHandler:
             written_tokens=read.cache_write_tokens,
             reasoning_tokens=read.reasoning_tokens,
         )
-        check_outcome(call.named, report)
-        call.told.decision_id = call.named
+        call.told.decision_id = id_ = check_outcome(call.named, report)
         service = self._desk.live.service
-        done = await service.report_outcome(call.tenant, call.named, report)
+        done = await service.report_outcome(call.tenant, id_, report)
         told = {"already_recorded": done.already_recorded, "cost_usd": done.cost_usd}
         await call.reply(200, told, [])
 
@@ -91,14 +90,15 @@ class FeedbackHandler:
     async def __call__(self, call: Exchange, body: bytes) -> None:
         read = decoded(body, _decode_feedback)
         report = FeedbackReport(read.quality, read.accepted, read.correction)
-        check_feedback(read.decision_id, read.session_id, report, self._desk.limits)
+        limits = self._desk.limits
+        decision_id = check_feedback(read.decision_id, read.session_id, report, limits)
         service = self._desk.live.service
         if read.session_id:
             done = await service.session_feedback(call.tenant, read.session_id, report)
             told = {"already_recorded": done.already_recorded, "decisions": done.decisions}
         else:
-            call.told.decision_id = read.decision_id
-            known = await service.feedback(call.tenant, read.decision_id, report)
+            call.told.decision_id = decision_id
+            known = await service.feedback(call.tenant, decision_id, report)
             told = {"already_recorded": known, "decisions": 1}
         await call.reply(200, told, [])
 
@@ -110,8 +110,8 @@ class DecisionHandler:
         self._desk = desk
 
     async def __call__(self, call: Exchange, _: bytes) -> None:
-        call.told.decision_id = checked_id(call.named)
-        record = await self._desk.live.service.decision(call.tenant, call.named)
+        call.told.decision_id = id_ = checked_id(call.named)
+        record = await self._desk.live.service.decision(call.tenant, id_)
         await call.reply(200, _decision(record), receipt_headers(record))
 
 

@@ -74,6 +74,7 @@ class ChatCompletionWriter:
     """Writes one answer. tells_usage: a stream ends with a chunk of what was counted."""
 
     ping: ClassVar = PING
+    errors: ClassVar = OpenAiErrors()
 
     def __init__(
         self, new_id: Callable[[], str], now_s: float, model: str, *, tells_usage: bool

@@ -39,6 +39,15 @@ class LineBounds:
     most_connections: int
     idle: dict[BoundedProtocol, None] = field(default_factory=dict)
 
+    def makes_room(self) -> bool:
+        """End the connection that is idle for longest; returns whether there was one."""
+        oldest = next(iter(self.idle), None)
+        if oldest is None:
+            return False
+        del self.idle[oldest]
+        oldest.transport.abort()
+        return True
+
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. on_lost: called once its peer has left. fault: of a body under way.
@@ -65,13 +74,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._watch(IDLE_S)
         bounds = self.bounds
-        if len(self.connections) > bounds.most_connections:
-            oldest = next(iter(bounds.idle), None)
-            if oldest is None:
-                self._refuse(Overloaded("too many connections"))
-                return
-            del bounds.idle[oldest]
-            oldest.drop()
+        if len(self.connections) > bounds.most_connections and not bounds.makes_room():
+            self._refuse(Overloaded("too many connections"))
+            return
         bounds.idle[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:

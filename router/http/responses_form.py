@@ -44,12 +44,15 @@ WHY_CUT: Final = {
 
 
 class ResponsesErrors(OpenAiErrors):
-    """In a stream an error is an event of its own kind."""
+    """In a stream an error is an event of its own kind. written: events before it."""
+
+    def __init__(self) -> None:
+        self.written = 0
 
     def event(self, problem: Problem) -> bytes:
         error = self.whole(problem)["error"]
         told = {name: error[name] for name in ("message", "code", "param")}
-        value = {"type": "error", "sequence_number": 0} | told
+        value = {"type": "error", "sequence_number": self.written} | told
         return b"event: error\ndata: " + _encode(value) + b"\n\n"
 
 
@@ -79,7 +82,7 @@ class ResponsesWriter:
         self._model = model
         self._echo = echo
         self._id = ""
-        self._sequence = 0
+        self.errors = ResponsesErrors()
         self._is_own = False
         self._said: _Open | None = None
         self._reasoning: list[_Open] = []
@@ -227,8 +230,8 @@ class ResponsesWriter:
 
     def _event(self, kind: str, value: Object) -> bytes:
         name = f"response.{kind}"
-        told = value | {"type": name, "sequence_number": self._sequence}
-        self._sequence += 1
+        told = value | {"type": name, "sequence_number": self.errors.written}
+        self.errors.written += 1
         return b"event: " + name.encode() + b"\ndata: " + _encode(told) + b"\n\n"
 
     def _items(self, answer: Answer) -> Iterator[Object]:

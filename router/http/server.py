@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+import structlog
 import uvicorn
 from uvicorn.server import ServerState
 
@@ -29,13 +32,23 @@ CUT_S = 1.0
 """For requests that are cut off to tell their callers so."""
 QUIET_S = 0.05
 BACKLOG = 512
+LEAST_SPARE = 16
+"""Handshakes that may be under way beside as many connections as there may be."""
+
+BURST: Final = 64
+"""Connections accepted before the event loop turns to others."""
+PAUSE_S: Final = 1.0
+"""Time to wait where the process has no file left for a connection."""
+CLOSE_S: Final = 2.0
+"""For a peer to answer the end of its connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
     """port 0 picks a free one. body_timeout_ms: to send a head, and then a body.
 
-    max_connections: above it the one that is idle for longest makes room. ping_ms: silence before
+    max_connections: above it the one that is idle for longest makes room; handshakes count as well,
+    and give way themselves once they are a quarter of it. ping_ms: silence before
     a stream is pinged.
     """
 
@@ -48,6 +61,81 @@ class HttpSettings:
     ping_ms: int = 15_000
     drain_ms: int = 65_000
     limits: RequestLimits = field(default_factory=RequestLimits)
+
+
+class TlsListener:
+    """Bounds TLS handshakes, which no protocol is told of. made: returns a connection's protocol.
+
+    context: of the next handshake, may be exchanged. gives_way(handshakes): is asked after each
+    that began; the oldest is dropped where it returns True.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        made: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext,
+        gives_way: Callable[[int], bool],
+        handshake_s: float,
+    ) -> None:
+        self.context = context
+        self._socket = listening
+        self._made = made
+        self._gives_way = gives_way
+        self._handshake_s = handshake_s
+        self._shaking: dict[asyncio.Task[None], None] = {}
+        self._loop = asyncio.get_running_loop()
+        self._paused: asyncio.TimerHandle | None = None
+
+    def open(self) -> None:
+        self._socket.settimeout(0)
+        self._loop.add_reader(self._socket, self._readable)
+
+    def close(self) -> None:
+        """Accept no more, and drop the handshakes under way; the socket stays with its owner."""
+        self._loop.remove_reader(self._socket)
+        if self._paused is not None:
+            self._paused.cancel()
+        for task in self._shaking:
+            task.cancel()
+
+    def _readable(self) -> None:
+        for _ in range(BURST):
+            try:
+                connection, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:
+                self._loop.remove_reader(self._socket)
+                self._paused = self._loop.call_later(PAUSE_S, self.open)
+                return
+            self._begin(connection)
+
+    def _begin(self, connection: socket.socket) -> None:
+        connection.settimeout(0)
+        task = self._loop.create_task(self._shake(connection))
+        self._shaking[task] = None
+        task.add_done_callback(self._ended)
+        if self._gives_way(len(self._shaking)):
+            oldest = next(iter(self._shaking))
+            del self._shaking[oldest]
+            oldest.cancel()
+
+    async def _shake(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):  # a stranger's, or one that took too long
+            await self._loop.connect_accepted_socket(
+                self._made,
+                connection,
+                ssl=self.context,
+                ssl_handshake_timeout=self._handshake_s,
+                ssl_shutdown_timeout=CLOSE_S,
+            )
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._shaking.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            structlog.get_logger("http").error("handshake_broke", error=type(error).__name__)
 
 
 class HttpServer:
@@ -87,22 +175,20 @@ class HttpServer:
             body_s=settings.body_timeout_ms / MS_PER_S,
             stall_s=settings.stall_ms / MS_PER_S,
         )
-        self._protocol = _protocol(settings, Refusals(routes, OPENAI, self._calls))
-        self._context = shown.identity.context if shown else None
+        bounds = _bounds(settings, Refusals(routes, OPENAI, self._calls))
+        self._bounds = bounds
+        self._protocol = type("Protocol", (BoundedProtocol,), {"bounds": bounds})
+        self._shown = shown
+        self._spare = max(settings.max_connections // 4, LEAST_SPARE)
         self._socket = _listening(settings.host, settings.port)
         self.port: int = self._socket.getsockname()[1]
         self._handshake_s = settings.body_timeout_ms / MS_PER_S
-        self._config: uvicorn.Config
-        self._server: asyncio.Server | None = None
+        self._listener: asyncio.Server | TlsListener | None = None
 
     @property
     def under_way(self) -> int:
         """Requests that have not ended."""
         return self._calls.in_flight
-
-    @property
-    def _is_stopping(self) -> bool:
-        return self._socket.fileno() < 0
 
     async def start(self) -> None:
         config = uvicorn.Config(
@@ -120,39 +206,43 @@ class HttpServer:
             timeout_keep_alive=int(IDLE_S),
         )
         config.load()
-        self._config = config
-        self._server = await self._listener()
+        loop, state = asyncio.get_running_loop(), self._state
+
+        def made() -> BoundedProtocol:
+            found: BoundedProtocol = self._protocol(config, state, {}, loop)
+            return found
+
+        if self._shown is None:
+            self._listener = await loop.create_server(
+                made, sock=self._socket.dup(), backlog=BACKLOG
+            )
+            return
+        context = self._shown.identity.context
+        shaking = TlsListener(self._socket, made, context, self._gives_way, self._handshake_s)
+        shaking.open()
+        self._listener = shaking
 
     async def renew(self, context: ssl.SSLContext) -> None:
         """Let new connections have another certificate; those there are go on with theirs."""
-        self._context = context
-        if (before := self._server) is None or self._is_stopping:
-            return
-        made = await self._listener()
-        if self._is_stopping:  # by now: what it closed is not opened again
-            made.close()
-            return
-        self._server = made
-        before.close()
+        if isinstance(self._listener, TlsListener):
+            self._listener.context = context
 
-    async def _listener(self) -> asyncio.Server:
-        """All of them listen on one socket: between two of them no connection is refused."""
-        loop, state = asyncio.get_running_loop(), self._state
-        handshake_s = None if self._context is None else self._handshake_s
-        return await loop.create_server(
-            lambda: self._protocol(self._config, state, {}, loop),
-            sock=self._socket.dup(),
-            backlog=BACKLOG,
-            ssl=self._context,
-            ssl_handshake_timeout=handshake_s,
-        )
+    def _gives_way(self, handshakes: int) -> bool:
+        """Make room for a handshake; returns whether another one has to."""
+        if len(self._state.connections) + handshakes <= self._bounds.most_connections:
+            return False
+        if handshakes > self._spare:
+            return True
+        self._bounds.makes_room()
+        return False
 
     async def stop(self) -> None:
         """Take no more connections, let requests under way end, cut off what outlasts the drain."""
+        if self._listener is not None:
+            self._listener.close()
         self._socket.close()
-        if self._server is None:
+        if self._listener is None:
             return
-        self._server.close()
         try:
             async with asyncio.timeout(self._drain_s):
                 await self._idle()
@@ -175,10 +265,8 @@ class HttpServer:
             await asyncio.sleep(QUIET_S)
 
 
-def _protocol(settings: HttpSettings, refusals: Refusals) -> type[BoundedProtocol]:
-    head_s = settings.body_timeout_ms / MS_PER_S
-    bounds = LineBounds(refusals, head_s, settings.max_connections)
-    return type("Protocol", (BoundedProtocol,), {"bounds": bounds})
+def _bounds(settings: HttpSettings, refusals: Refusals) -> LineBounds:
+    return LineBounds(refusals, settings.body_timeout_ms / MS_PER_S, settings.max_connections)
 
 
 def _listening(host: str, port: int) -> socket.socket:

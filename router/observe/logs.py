@@ -37,6 +37,7 @@ def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> N
     )
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(formatter)
+    lines = _Lines(handler)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -48,11 +49,34 @@ def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> N
     threading.excepthook = _log_told
     sys.unraisablehook = _log_told
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
+
+
+class _Lines:
+    """Writes what is whole already beside the lines of libraries, without a record for each.
+
+    A line that can't be written is lost, as theirs is.
+    """
+
+    def __init__(self, handler: logging.StreamHandler[TextIO]) -> None:
+        self._handler = handler
+
+    def msg(self, line: str) -> None:
+        handler = self._handler
+        handler.acquire()
+        try:
+            handler.stream.write(f"{line}{handler.terminator}")
+            handler.flush()
+        except Exception:  # noqa: BLE001, S110 - no request fails for its line
+            pass
+        finally:
+            handler.release()
+
+    debug = info = warning = error = critical = msg
 
 
 def _log_uncaught(

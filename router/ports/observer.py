@@ -5,8 +5,8 @@ Labels and facts are numbers and names from the config, never user text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
@@ -248,9 +248,23 @@ class Stopwatch:
     clock: Callable[[], float]
     tracer: Tracer = field(default=NO_TRACER)
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[Span]:
-        began_s = self.clock()
-        with self.tracer.stage(name) as span:
-            yield span
-        self.observer.stage(name, self.clock() - began_s)
+    def stage(self, name: str) -> AbstractContextManager[Span]:
+        return _Stage(self, name, self.tracer.stage(name), self.clock())
+
+
+@dataclass(slots=True)
+class _Stage:
+    """A stage under way; a class, since a generator costs several times as much."""
+
+    watch: Stopwatch
+    name: str
+    span: Span
+    began_s: float
+
+    def __enter__(self) -> Span:
+        return self.span.__enter__()
+
+    def __exit__(self, kind: object, error: object, trace: object, /) -> None:
+        self.span.__exit__(kind, error, trace)
+        if kind is None:
+            self.watch.observer.stage(self.name, self.watch.clock() - self.began_s)

@@ -31,6 +31,7 @@ def tenant_info(tenant: Tenant) -> pb.TenantInfo:
             arms=limits.arms,
             observe=limits.observe,
             degraded=limits.degraded,
+            evidence=limits.evidence,
         ),
     )
 

@@ -35,7 +35,7 @@ class HealthReporter(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # u
             "": HealthCheckResponse.SERVING
         }
         self._changed = asyncio.Event()
-        self._draining = False
+        self._draining = self._are_doors_open = False
         self._serving: dict[str, bool] = {}
         self._late: dict[str, asyncio.TimerHandle] = {}
         self._log = structlog.get_logger("health")
@@ -81,6 +81,14 @@ class HealthReporter(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # u
     def serves(self, component: str) -> bool:
         """Returns whether a component does, the whole for ""."""
         return bool(self._statuses.get(component) == HealthCheckResponse.SERVING)
+
+    def opened(self) -> None:
+        """Note that every door is open."""
+        self._are_doors_open = True
+
+    def answers(self) -> bool:
+        """Returns whether a request that comes from outside would be answered."""
+        return self._are_doors_open and self.serves("")
 
     def drain(self) -> None:
         """Report NOT_SERVING for good, whatever is set later: load balancers send no more.

@@ -36,7 +36,8 @@ class ServerSettings:
 
     tenant_share: of calls and bytes under way, for one tenant alone. max_body_bytes: of all
     requests under way; None for MESSAGES_HELD of the greatest size.
-    body_timeout_ms: for a caller to send a request. stall_ms: to read one message of a stream.
+    body_timeout_ms: for a handshake, and for a caller to send a request. stall_ms: to read one
+    message of a stream.
     max_connection_age_ms: None for connections that stay. min_ping_ms: between two pings of one.
     """
 
@@ -76,6 +77,7 @@ class ServerSettings:
             # Clients behind load balancers ping while a long call says nothing.
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", self.min_ping_ms),
+            ("grpc.server_handshake_timeout_ms", self.body_timeout_ms),
         ]
         if self.max_connection_age_ms is not None:
             options += [

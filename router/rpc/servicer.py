@@ -99,17 +99,17 @@ def read_outcome(request: router_pb.ReportOutcomeRequest) -> tuple[str, OutcomeR
         written_tokens=request.cache_write_tokens,
         reasoning_tokens=request.reasoning_tokens,
     )
-    check_outcome(request.decision_id, report)
-    return request.decision_id, report
+    return check_outcome(request.decision_id, report), report
 
 
-def read_feedback(request: router_pb.FeedbackRequest, limits: RequestLimits) -> FeedbackReport:
-    """Returns what is told, of a decision or of a session. Raises InvalidRequest."""
+def read_feedback(
+    request: router_pb.FeedbackRequest, limits: RequestLimits
+) -> tuple[str, FeedbackReport]:
+    """Decision id, "" for a session, and what is told of it. Raises InvalidRequest."""
     report = FeedbackReport(
         given(request, "quality"), given(request, "accepted"), request.correction
     )
-    check_feedback(request.decision_id, request.session_id, report, limits)
-    return report
+    return check_feedback(request.decision_id, request.session_id, report, limits), report
 
 
 _WEIGHTS = ("quality", "cost", "latency", "failure")
@@ -178,13 +178,13 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     async def Feedback(  # noqa: N802 - the contract's name
         self, request: router_pb.FeedbackRequest, _: Context
     ) -> router_pb.FeedbackResponse:
-        report = read_feedback(request, self._limits)
+        decision_id, report = read_feedback(request, self._limits)
         service, tenant = self._live.service, current_tenant.get()
         if request.session_id:
             done = await service.session_feedback(tenant, request.session_id, report)
             return convert_out.credited(done)
-        current_call.get().decision_id = request.decision_id
-        known = await service.feedback(tenant, request.decision_id, report)
+        current_call.get().decision_id = decision_id
+        known = await service.feedback(tenant, decision_id, report)
         return convert_out.credited(FeedbackReceipt(known))
 
     async def GetDecision(  # noqa: N802 - the contract's name

@@ -223,4 +223,4 @@ def _fingerprint(request: RouteRequest) -> str:
 
 
 def _key(request: RouteRequest, owner: str) -> ClaimKey:
-    return ClaimKey(request.tenant.name, request.options.idempotency_key, owner)
+    return ClaimKey(request.tenant.scope, request.options.idempotency_key, owner)

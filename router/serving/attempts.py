@@ -313,9 +313,12 @@ class DeploymentCaller:
         error: BaseException | None = None
         with attempt.span:
             try:
-                async with aclosing(self._deltas(attempt)) as deltas:
-                    async for delta in deltas:
-                        yield delta
+                if live or deployment.always_stream:
+                    async with aclosing(self._deltas(attempt)) as deltas:
+                        async for delta in deltas:
+                            yield delta
+                else:
+                    await self._judge(attempt, await self._whole(attempt))
             except ProviderError as failure:
                 error = failure
                 run.errors.append(failure)
@@ -372,19 +375,23 @@ class DeploymentCaller:
             attempt.started_s += self._clock() - began_s
             attempt.succeed(answer, verdict)
 
-    async def _provider_items(self, attempt: _OpenAttempt) -> AsyncGenerator[Delta | Answer]:
-        run, deployment = attempt.run, attempt.deployment
+    async def _whole(self, attempt: _OpenAttempt) -> Answer:
+        """Returns an answer that comes as one. Raises ProviderError."""
+        deployment = attempt.deployment
         provider = self._providers[deployment.provider]
-        # The token limit is always sent: without it no budget could be held.
-        sampling = replace(run.chat.sampling, max_output_tokens=attempt.most_tokens)
-        chat = replace(run.chat, sampling=sampling)
-        limit_ms = min(deployment.timeout_ms, attempt.limit_ms)
-        whole_ms = min(deployment.timeout_ms, run.remaining_ms(self._clock()))
-        whole_ms = max(LEAST_LIMIT_MS, whole_ms if attempt.live else min(limit_ms, whole_ms))
-        if not (attempt.live or deployment.always_stream):
-            yield await provider.complete(deployment, chat, whole_ms)
-            return
-        async with aclosing(provider.stream(deployment, chat, whole_ms)) as items:
+        return await provider.complete(deployment, _sent(attempt), self._most_ms(attempt))
+
+    def _most_ms(self, attempt: _OpenAttempt) -> float:
+        """Returns how long the whole of an answer may take."""
+        timeout_ms = attempt.deployment.timeout_ms
+        most_ms = min(timeout_ms, attempt.run.remaining_ms(self._clock()))
+        return max(LEAST_LIMIT_MS, most_ms if attempt.live else min(attempt.limit_ms, most_ms))
+
+    async def _provider_items(self, attempt: _OpenAttempt) -> AsyncGenerator[Delta | Answer]:
+        deployment, whole_ms = attempt.deployment, self._most_ms(attempt)
+        provider = self._providers[deployment.provider]
+        async with aclosing(provider.stream(deployment, _sent(attempt), whole_ms)) as items:
+            limit_ms = min(deployment.timeout_ms, attempt.limit_ms)
             limit = limit_ms if limit_ms < whole_ms else None
             first = await _first(items, limit, attempt.note_unseen)
             if first is not None:
@@ -434,6 +441,13 @@ class DeploymentCaller:
             await told
         except StorageUnavailable:
             self._observer.degraded("health")
+
+
+def _sent(attempt: _OpenAttempt) -> ChatRequest:
+    """Returns the chat with its token limit, without which no budget could be held."""
+    chat = attempt.run.chat
+    sampling = replace(chat.sampling, max_output_tokens=attempt.most_tokens)
+    return replace(chat, sampling=sampling)
 
 
 async def _first(

@@ -78,7 +78,7 @@ class Cascade:
         return self._clock()
 
     async def run(self, run: PlanRun) -> AsyncGenerator[Delta]:
-        """Deltas of the served answer; afterwards `run` holds the answer, or None.
+        """Deltas of the served answer where it is live; then `run` holds the answer, or None.
 
         Only the last rung streams as it comes: an answer in front of a gate may be thrown away.
         """
@@ -102,7 +102,7 @@ class Cascade:
             _serve(run, held, passed=False)
         if run.gate_session is not None:
             _mark_agreement(run, run.gate_session)
-        if run.answer is not None and not run.started:
+        if run.answer is not None and run.live and not run.started:
             for delta in deltas_of(run.answer, run.chat):
                 yield delta
 

@@ -321,6 +321,8 @@ class PlanSelector:
 
     def _gate_session(self, state: RequestState, plan: Plan, choice: Choice) -> GateSession | None:
         request, decider = state.request, self._decider
+        if plan.name not in decider.gates:
+            return None
         weights = merge(decider.weights, request.options.weights)
         context = read_context(choice.context)
         return self._gate_sessions.open(

@@ -223,8 +223,10 @@ class ResponseCache:
     async def evict(self, exact: str, partition: str, patience_s: float = 0.0) -> bool:
         """An answer that was found bad is not given to another. Returns whether it is gone.
 
-        patience_s: how long it is tried.
+        patience_s: how long it is tried. A decision of a router without a cache has no place.
         """
+        if not exact:
+            return True
         try:
             await retry_write(lambda: self._cache.evict(exact, partition), patience_s)
         except (StorageUnavailable, StorageCorrupt):

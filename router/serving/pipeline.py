@@ -35,7 +35,7 @@ from router.serving.audits import Auditor
 from router.serving.cascade import BUSY, Cascade
 from router.serving.coalescing import Followers
 from router.serving.decider import PlanSelector
-from router.serving.earlier_answers import Ending, Hit, ResponseCache
+from router.serving.earlier_answers import Ending, ResponseCache
 from router.serving.evidence.buyer import EvidenceBuyer
 from router.serving.finalize import Finalizer, KnownTurns
 from router.serving.rephrase import RephraseDetector, attachment_digest, letter_fingerprint
@@ -210,7 +210,7 @@ class Pipeline:
     async def _open_request(self, request: RouteRequest, mode: Mode) -> RequestState:
         """Reading a long prompt for its keys takes time that grows with it."""
         args = request, mode, self.ids(), self.clock(), self.catalog
-        opened = partial(open_request, *args, observe=self.observe)
+        opened = partial(open_request, *args, observe=self.observe, keyed=self.cache.enabled)
         if request.chat.characters > QUICK_CHARACTERS:
             state = await self.checks.run(request.tenant.name, opened)
         else:
@@ -228,12 +228,11 @@ class Pipeline:
         if not self.cache.enabled or options.no_cache or state.is_pinned or state.shadow_plans:
             state.cache = CacheStatus.BYPASS
         with self.stopwatch.stage("admit"):
-            state.quota_left, state.health, state.hit, state.has_room, *_ = await asyncio.gather(
+            state.quota_left, state.health, state.has_room, _ = await asyncio.gather(
                 self._reserve(state),
                 self._health(),
-                self._cached_exactly(state),
                 self.room(state.request.tenant, state.id),
-                self._recognise(state),
+                self._look_back(state),
             )
 
     async def _reserve(self, state: RequestState) -> QuotaLeft:
@@ -257,13 +256,17 @@ class Pipeline:
         at, state.conversation = next(known, (0, Conversation()))
         state.knows_asker = at < state.turn_keys.asking
 
-    async def _cached_exactly(self, state: RequestState) -> Hit | None:
+    async def _look_back(self, state: RequestState) -> None:
         if state.mode is Mode.DECIDE or state.cache is CacheStatus.BYPASS:
-            return None
+            await self._recognise(state)
+        else:
+            await asyncio.gather(self._cached_exactly(state), self._recognise(state))
+
+    async def _cached_exactly(self, state: RequestState) -> None:
         with self.stopwatch.tracer.stage("cache") as span:
-            hit, state.flight = await self.cache.join(state.key, state.id, self._fits(state))
-            span.note(hit=hit is not None)
-        return hit
+            fits = self._fits(state)
+            state.hit, state.flight = await self.cache.join(state.key, state.id, fits)
+            span.note(hit=state.hit is not None)
 
     def _fits(self, state: RequestState) -> Callable[[CachedAnswer], bool]:
         return partial(state.may_serve, catalog=self.catalog)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from router.domain import MS_PER_S
 from router.domain.catalog import Arm, Catalog, Deployment, Plan
-from router.domain.chat import Answer, FinishReason
+from router.domain.chat import Answer, FinishReason, Usage
 from router.domain.conversations import (
     Conversation,
     TurnKeys,
@@ -145,7 +145,8 @@ class RequestState:
         """
         if self.answer is None:
             return 0.0
-        usage = replace(self.answer.usage, cached_tokens=0, written_tokens=0)
+        read = self.answer.usage
+        usage = Usage(read.input_tokens, read.output_tokens, reasoning_tokens=read.reasoning_tokens)
         known = (catalog.arms[arm].deployments[0].price for arm in self.arms)
         return max(price.cost_usd(usage) for price in known)
 
@@ -277,8 +278,11 @@ def open_request(
     catalog: Catalog,
     *,
     observe: str = "",
+    keyed: bool = True,
 ) -> RequestState:
     """Begin a request. observe: the arm that serves while the policy only watches, or "".
+
+    keyed: whether its answer may be looked up and kept; reading a prompt for its keys takes time.
 
     Raises InvalidRequest for an unknown arm, NoEligiblePlan when the request rules all out.
     """
@@ -300,7 +304,7 @@ def open_request(
         mode=mode,
         id=decision_id,
         began_s=now_s,
-        key=cache_key(request.tenant.name, request.chat, request.options.weights),
+        key=_keys(request) if keyed else CacheKey(request.tenant.name, "", ""),
         reservation=_reservation(request, mode, decision_id, needs, arms=bounds, plans=plans),
         needs=needs,
         plans=tuple(plans),
@@ -308,8 +312,13 @@ def open_request(
         said=said_in(request.chat),
         shadow_plans=_shadow_plans(request, mode, catalog, needs) if watching else (),
         application=application_digest(request.task, request.chat),
-        turn_keys=turn_keys(request.tenant.name, request.chat),
+        turn_keys=turn_keys(request.tenant.scope, request.chat),
     )
+
+
+def _keys(request: RouteRequest) -> CacheKey:
+    tenant = request.tenant
+    return cache_key(tenant.name, request.chat, request.options.weights, tenant.scope)
 
 
 def _plans(catalog: Catalog, arms: Iterable[str], mode: Mode) -> list[Plan]:

@@ -152,7 +152,7 @@ def test_a_config_without_the_http_door_renders_what_the_component_does(
 
 @pytest.mark.parametrize("client_ca", [None, "/tls/ca.crt"])
 @pytest.mark.parametrize("http_port", [8080, None])
-def test_behind_tls_probes_take_the_metrics_port_as_with_the_component(
+def test_behind_tls_probes_ask_what_speaks_in_the_clear(
     rendered: Callable[[str, dict[str, str]], Any], http_port: int | None, client_ca: str | None
 ) -> None:
     """A kubelet has no certificate, and its probes of gRPC speak no TLS."""
@@ -160,9 +160,7 @@ def test_behind_tls_probes_take_the_metrics_port_as_with_the_component(
     if client_ca:
         files["client_ca"] = client_ca
     text = yaml.safe_dump(config(http_port=http_port, tls=files))
-    components = ["../components/tls"]
-    if http_port is None:
-        components.insert(0, "../components/grpc-only")
+    components = [] if http_port else ["../components/grpc-only"]
     overlay = {"resources": ["../overlays/example"], "components": components}
     written = {"mine/kustomization.yaml": yaml.safe_dump(overlay), "base/router.yaml": text}
     built = rendered("mine", written)

@@ -18,7 +18,7 @@ from router.app.process import END_S
 from router.cli import main
 from router.config import Config, parse_config
 from router.domain.errors import ConfigInvalid
-from router.observe.exposition import LIVE
+from router.observe.exposition import LIVE, READY
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 VERSIONS = ("1.32", "1.37")
@@ -121,21 +121,19 @@ def test_ports_are_those_of_the_config(manifests: Any) -> None:
 
 
 def test_probes_ask_ports_and_components_there_are(manifests: Any) -> None:
-    server = config_of(manifests).server
     router, learner = (container(manifests.workload(c)) for c in ("router", "learner"))
     for kind in ("startup", "readiness"):
-        assert router[f"{kind}Probe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+        assert router[f"{kind}Probe"]["httpGet"] == {"path": READY, "port": "metrics"}
     # Redis being away must take the pod out of service, not restart it; nor may callers who take
     # every connection of a door.
     assert router["livenessProbe"]["httpGet"] == {"path": LIVE, "port": "metrics"}
     for kind in ("startup", "liveness"):
         assert learner[f"{kind}Probe"]["httpGet"] == {"path": LIVE, "port": "metrics"}
-    for only, ports in ((router, {"http", "metrics"}), (learner, {"metrics"})):
-        assert ports <= {port["name"] for port in only["ports"]}
-    assert server.http_port
+    for only in (router, learner):
+        assert "metrics" in {port["name"] for port in only["ports"]}
 
 
-def test_without_the_http_door_probes_are_grpcs(
+def test_without_the_http_door_its_port_is_closed_and_probes_stay(
     rendered: Callable[[str, dict[str, str]], Any],
 ) -> None:
     overlay = "resources: [../base]\ncomponents: [../components/grpc-only]\n"
@@ -145,10 +143,9 @@ def test_without_the_http_door_probes_are_grpcs(
     built = rendered("mine", written)
     server, router = config_of(built).server, container(built.workload("router"))
     assert server.http_port is None
-    probes = {kind: router[f"{kind}Probe"] for kind in ("startup", "readiness", "liveness")}
-    assert probes["readiness"]["grpc"] == probes["startup"]["grpc"] == {"port": server.port}
-    assert not any("grpc" in probe and "httpGet" in probe for probe in probes.values())
-    assert probes["liveness"]["httpGet"] == {"path": LIVE, "port": "metrics"}
+    before = container(rendered("base", {}).workload("router"))
+    for kind in ("startup", "readiness", "liveness"):
+        assert router[f"{kind}Probe"] == before[f"{kind}Probe"]
     assert {port["containerPort"] for port in router["ports"]} == {
         server.port,
         server.metrics_port,

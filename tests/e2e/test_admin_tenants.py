@@ -160,6 +160,7 @@ async def test_what_is_wrong_is_named_and_changes_nothing(
             arms=pb.TenantArms(names=["chep"]),
             observe="nobody",
             degraded="maybe",
+            evidence="perhaps",
         )
         for name, asked in (
             ("CreateTenant", pb.CreateTenantRequest(name="new", limits=wrong)),
@@ -167,7 +168,8 @@ async def test_what_is_wrong_is_named_and_changes_nothing(
         ):
             found = detail(await made.refused(name, asked), error_details_pb2.BadRequest())
             assert {v.field.removeprefix("limits.") for v in found.field_violations} == {
-                *("daily_usd", "monthly_usd", "tokens_per_minute", "arms", "observe", "degraded"),
+                *("daily_usd", "monthly_usd", "tokens_per_minute", "arms", "observe"),
+                *("degraded", "evidence"),
             }
         refusals: list[tuple[str, Any, str]] = [
             ("CreateTenant", pb.CreateTenantRequest(name="acme"), "TENANT_EXISTS"),

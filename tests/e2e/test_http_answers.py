@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -375,6 +377,45 @@ async def test_an_error_in_mid_stream_is_the_clients_own(tmp_path: Path, kind: s
             with pytest.raises(anthropic.APIStatusError) as failed:
                 await _message(claude, stream=True)
             assert failed.value.body["error"]["type"] == "api_error"  # type: ignore[index]
+
+
+@dataclass
+class Breaking(Wire):
+    """Says words, and fails once they have been read."""
+
+    words: int = 1
+    read: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def _write(
+        self, _: Asked, __: Reply, ___: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        said = [_chunk({"content": f"{number} "}, None) for number in range(self.words)]
+        for value in (*said, {"error": {"message": "x", "code": 500}}):
+            if "error" in value:
+                await self.read.wait()
+            writer.write(b"data: " + json.dumps(value).encode() + b"\n\n")
+            await writer.drain()
+
+
+@pytest.mark.parametrize("words", [1, 3])
+@on_uvloop
+async def test_the_error_of_a_response_follows_its_events(tmp_path: Path, words: int) -> None:
+    wire, found = Breaking(reasons, words=words), []
+    async with door(tmp_path, wire) as router:
+        asked = {"model": "a", "input": "Count.", "stream": True}
+        sent = {"headers": {"authorization": f"Bearer {KEY}"}, "json": asked}
+        at = f"{url(router)}/v1/responses"
+        async with (
+            httpx.AsyncClient(trust_env=False) as plain,
+            plain.stream("POST", at, **sent) as got,
+        ):
+            async for line in got.aiter_lines():
+                if line.startswith("data: "):
+                    found.append(json.loads(line[6:]))
+                if sum("delta" in each for each in found) == words:
+                    wire.read.set()
+    assert [each["sequence_number"] for each in found] == [*range(len(found))]
+    assert found[-1]["type"] == "error"
 
 
 @on_uvloop

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
+from adaptive_router.v1 import router_pb2
 
 from tests.e2e.conftest import KEY, Router
 from tests.e2e.http_doors import QUESTION, door, says, url
@@ -43,6 +46,50 @@ async def test_decide_report_and_explain(tmp_path: Path) -> None:
         assert explained["settled"]
         assert [plan["plan"] for plan in explained["plans"]] == ["a"]
         assert (await router.decision(id_)).settled
+
+
+WRITTEN: dict[str, Callable[[str], str]] = {
+    "in capitals": str.upper,
+    "as databases do": lambda made: str(UUID(made)),
+    "in both ways": lambda made: str(UUID(made)).upper(),
+}
+
+
+@pytest.mark.parametrize("door_", ["http", "grpc"])
+@pytest.mark.parametrize("way", WRITTEN)
+@on_uvloop
+async def test_an_id_that_comes_back_in_another_form(tmp_path: Path, way: str, door_: str) -> None:
+    outcome = {"latency_ms": 5, "input_tokens": 10, "output_tokens": 100}
+    async with door(tmp_path, Wire(says())) as router, caller(router) as http:
+        made = (await http.post("/v1/decisions", json=GOOD)).json()["decision_id"]
+        told = WRITTEN[way](made)
+        assert told != made
+        if door_ == "http":
+            got = [
+                await http.get(f"/v1/decisions/{told}"),
+                await http.post(f"/v1/decisions/{told}/outcome", json=outcome),
+                await http.post("/v1/feedback", json={"decision_id": told, "quality": 0.25}),
+            ]
+            assert [each.status_code for each in got] == [200] * 3, [each.text for each in got]
+            assert got[0].json()["decision_id"] == got[0].headers["x-router-decision-id"] == made
+        else:
+            assert (await router.decision(told)).receipt.decision_id == made
+            reported = router_pb2.ReportOutcomeRequest(decision_id=told, **outcome)
+            await router.stub.ReportOutcome(reported, metadata=router.metadata)
+            await router.feedback(told, 0.25)
+        found = await router.decision(made)
+        assert (found.settled, found.feedback_quality) == (True, 0.25)
+
+
+@on_uvloop
+async def test_an_id_that_only_resembles_one_is_unknown(tmp_path: Path) -> None:
+    """No decision under it can be on its way, so nobody is told to try again."""
+    async with door(tmp_path, Wire(says())) as router, caller(router) as http:
+        made = (await http.post("/v1/decisions", json=GOOD)).json()["decision_id"]
+        for told in (f"{made[:-1]}g", made[:-1], f"{made}0"):
+            got = await http.get(f"/v1/decisions/{told}")
+            reason = got.headers["x-router-reason"]
+            assert (got.status_code, reason) == (404, "DECISION_NOT_FOUND"), told
 
 
 @on_uvloop

@@ -365,16 +365,78 @@ def test_check_config_names_file_line_and_fix(tmp_path: Path, site: Site, name: 
     assert f"{config}:{line}: {key}: " in refused.output + str(refused.exception)
 
 
+@pytest.mark.parametrize("over", ["http", "grpc"])
 @on_uvloop
-async def test_a_handshake_that_does_not_come_is_not_waited_for(tmp_path: Path, site: Site) -> None:
+async def test_a_handshake_that_does_not_come_is_not_waited_for(
+    tmp_path: Path, site: Site, over: str
+) -> None:
     async with door(tmp_path, Wire(says()), server=site.section()) as router:
         began_s = time.monotonic()
-        silent = [await asyncio.open_connection("127.0.0.1", router.http_port) for _ in range(200)]
+        port = router.http_port if over == "http" else router.port
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]
         assert await answers(router, site.authority) == (True, True)
         async with asyncio.timeout(PATIENCE_S):
             assert {await reader.read() for reader, _ in silent} == {b""}
         assert time.monotonic() - began_s < PATIENCE_S / 2
         for _, writer in silent:
+            writer.close()
+
+
+HELD = 32
+"""Connections of a router with eight calls in flight."""
+FEW = ", max_in_flight: 8, body_timeout_ms: 600000"
+
+
+async def asked_again(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    writer.write(b"HEAD /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+    async with asyncio.timeout(PATIENCE_S):
+        return (await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01"])
+@on_uvloop
+async def test_handshakes_that_stop_are_bounded_in_number(
+    tmp_path: Path, site: Site, sent: bytes
+) -> None:
+    """However long each may take; who was there before and who comes after is served."""
+    server = site.section().replace(", body_timeout_ms: 500", FEW)
+    async with door(tmp_path, Wire(says()), server=server) as router:
+        secured = context(site.authority)
+        kept = await asyncio.open_connection("127.0.0.1", router.http_port, ssl=secured)
+        assert await asked_again(*kept) == b"HTTP/1.1 200 OK"
+        silent = []
+        for _ in range(10 * HELD):
+            silent.append(await asyncio.open_connection("127.0.0.1", router.http_port))
+            silent[-1][1].write(sent)
+        ended = [asyncio.create_task(_ended(reader)) for reader, _ in silent]
+        async with asyncio.timeout(PATIENCE_S):
+            while sum(task.done() for task in ended) < len(silent) - HELD:
+                await asyncio.sleep(0.01)
+        assert await answers(router, site.authority) == (True, True)
+        assert not all(task.done() for task in ended)
+        assert await asked_again(*kept) == b"HTTP/1.1 200 OK"
+        for _, writer in (kept, *silent):
+            writer.close()
+        await asyncio.gather(*ended)
+
+
+async def _ended(reader: asyncio.StreamReader) -> None:
+    with suppress(ConnectionError):
+        await reader.read()
+
+
+@on_uvloop
+async def test_idle_connections_make_room_for_handshakes(tmp_path: Path, site: Site) -> None:
+    server = site.section().replace(", body_timeout_ms: 500", FEW)
+    async with door(tmp_path, Wire(says()), server=server) as router:
+        secured, idle = context(site.authority), []
+        for _ in range(2 * HELD):
+            idle.append(await asyncio.open_connection("127.0.0.1", router.http_port, ssl=secured))
+            assert await asked_again(*idle[-1]) == b"HTTP/1.1 200 OK"
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*(_ended(reader) for reader, _ in idle[:HELD]))
+        assert await asked_again(*idle[-1]) == b"HTTP/1.1 200 OK"
+        for _, writer in idle:
             writer.close()
 
 

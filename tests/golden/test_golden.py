@@ -35,6 +35,7 @@ ADDED = (
     r"ar:reservation:\S+ hash (at|expected|orphaned)",
     r"ar:usage:\S+ hash (hold_ms|reserved\w*|let_in_\w+)",
     r"ar:key-facts hash \*\..*",
+    r"ar:tenant-generations hash \*",
     r".*\.attempts\[\]\.(guessed|heard|usage_guessed)",
     r".*\.(degraded|locked)",
     r".*\.turn(\..*)?",

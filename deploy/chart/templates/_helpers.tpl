@@ -43,7 +43,6 @@
       "grpc" ($server.port | default 8480 | int64)
       "http" ($server.http_port | default 0 | int64)
       "metrics" ($server.metrics_port | default 9480 | int64)
-      "tls" (not (empty $server.tls))
       "drain" (div (add $drain 999) 1000)
     | toJson -}}
 {{- end -}}

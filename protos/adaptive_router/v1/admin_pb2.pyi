@@ -119,7 +119,7 @@ class RollbackPolicyResponse(_message.Message):
     def __init__(self, position: _Optional[str] = ..., change: _Optional[_Union[PolicyChange, _Mapping]] = ...) -> None: ...
 
 class TenantLimits(_message.Message):
-    __slots__ = ("requests_per_minute", "tokens_per_minute", "daily_usd", "monthly_usd", "arms", "observe", "degraded")
+    __slots__ = ("requests_per_minute", "tokens_per_minute", "daily_usd", "monthly_usd", "arms", "observe", "degraded", "evidence")
     REQUESTS_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
     TOKENS_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
     DAILY_USD_FIELD_NUMBER: _ClassVar[int]
@@ -127,6 +127,7 @@ class TenantLimits(_message.Message):
     ARMS_FIELD_NUMBER: _ClassVar[int]
     OBSERVE_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     requests_per_minute: int
     tokens_per_minute: int
     daily_usd: float
@@ -134,10 +135,11 @@ class TenantLimits(_message.Message):
     arms: _containers.RepeatedScalarFieldContainer[str]
     observe: str
     degraded: str
-    def __init__(self, requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., daily_usd: _Optional[float] = ..., monthly_usd: _Optional[float] = ..., arms: _Optional[_Iterable[str]] = ..., observe: _Optional[str] = ..., degraded: _Optional[str] = ...) -> None: ...
+    evidence: str
+    def __init__(self, requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., daily_usd: _Optional[float] = ..., monthly_usd: _Optional[float] = ..., arms: _Optional[_Iterable[str]] = ..., observe: _Optional[str] = ..., degraded: _Optional[str] = ..., evidence: _Optional[str] = ...) -> None: ...
 
 class TenantLimitsChange(_message.Message):
-    __slots__ = ("requests_per_minute", "tokens_per_minute", "daily_usd", "monthly_usd", "arms", "observe", "degraded")
+    __slots__ = ("requests_per_minute", "tokens_per_minute", "daily_usd", "monthly_usd", "arms", "observe", "degraded", "evidence")
     REQUESTS_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
     TOKENS_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
     DAILY_USD_FIELD_NUMBER: _ClassVar[int]
@@ -145,6 +147,7 @@ class TenantLimitsChange(_message.Message):
     ARMS_FIELD_NUMBER: _ClassVar[int]
     OBSERVE_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     requests_per_minute: int
     tokens_per_minute: int
     daily_usd: float
@@ -152,7 +155,8 @@ class TenantLimitsChange(_message.Message):
     arms: TenantArms
     observe: str
     degraded: str
-    def __init__(self, requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., daily_usd: _Optional[float] = ..., monthly_usd: _Optional[float] = ..., arms: _Optional[_Union[TenantArms, _Mapping]] = ..., observe: _Optional[str] = ..., degraded: _Optional[str] = ...) -> None: ...
+    evidence: str
+    def __init__(self, requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., daily_usd: _Optional[float] = ..., monthly_usd: _Optional[float] = ..., arms: _Optional[_Union[TenantArms, _Mapping]] = ..., observe: _Optional[str] = ..., degraded: _Optional[str] = ..., evidence: _Optional[str] = ...) -> None: ...
 
 class TenantArms(_message.Message):
     __slots__ = ("names",)

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpcore
 
 from router.adapters.providers.any_version import AnyVersionBackend
-from router.adapters.providers.network import OnePieceBackend
+from router.adapters.providers.network import KeptPool, OnePieceBackend
 from router.adapters.providers.proxy import ProxiedPool, ProxyRules
 from router.domain.errors import ConfigInvalid, ConfigProblem
 
@@ -43,7 +43,7 @@ def make_client(
 
     pool: a kind of its own; None for the simplest that does.
     """
-    made: Callable[..., httpcore.AsyncConnectionPool] = httpcore.AsyncConnectionPool
+    made: Callable[..., httpcore.AsyncConnectionPool] = KeptPool
     if pool is not None or (proxies is not None and proxies.by_scheme):
         made = partial(pool or ProxiedPool, proxies or ProxyRules())
     return made(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 import httpcore
@@ -13,16 +14,30 @@ import msgspec
 from msgspec import UNSET
 
 from router.adapters.providers.dialect import Assembler, Dialect, Json
-from router.adapters.providers.network import DRIVER_ERRORS, CallProgress
+from router.adapters.providers.network import close_idle
 from router.adapters.providers.refusals import read_refusal, unfolded, web_page
 from router.adapters.providers.sending.bodies import headers_of
 from router.adapters.providers.sending.originals import with_headers
 from router.adapters.providers.sending.rule_book import RuleBook
 from router.adapters.providers.sse import BOM, EventReader
+from router.adapters.providers.way_faults import (
+    DRIVER_ERRORS,
+    ClosedUnanswered,
+    WayFault,
+    way_fault,
+)
 from router.domain import MS_PER_S
 from router.domain.catalog import Deployment
 from router.domain.chat import Answer, ChatRequest, Delta, Unseen
-from router.domain.errors import ProviderError, ProviderMalformed, ProviderRefusedRequest
+from router.domain.errors import (
+    ConnectionsExhausted,
+    ProviderDisconnected,
+    ProviderError,
+    ProviderMalformed,
+    ProviderRefusedRequest,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
 from router.ports import Clock
 from router.ports.observer import NO_TRACER, Tracer
 
@@ -33,6 +48,11 @@ MAX_DRAIN_BYTES = 64 * 1024
 MOST_FORMS = 3
 """Forms in which one request is sent: a model that refuses a field may refuse another."""
 LEAST_SECRET = 8
+MOST_SENDINGS: Final = 3
+LEFT_S: Final = 1.0
+"""A server closes an idle connection within a round trip of a request that crosses it; one that
+closes later has begun to work on it."""
+_REFUSED_STREAM: Final = 7
 # Each attempt has its own time limit over all of this; only connecting is bounded here.
 _TIMEOUTS = {"connect": CONNECT_S, "pool": CONNECT_S, "read": None, "write": None}
 _HEADERS = {
@@ -46,6 +66,119 @@ _BLANK = b" \t\r\n"
 _encode = msgspec.json.Encoder().encode
 
 _Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+
+@dataclass(slots=True)
+class CallProgress:
+    """One call's way from waiting for a connection to the request being sent.
+
+    What was not sent is not charged; who was not even called is not to blame.
+
+    connecting: for this call. shares: the connection carries other calls too, as in HTTP/2.
+    sent_s: when the request went out, on the loop's clock. refusal: what the status stands for,
+    while its body is read.
+    """
+
+    connecting: bool = False
+    sent: bool = False
+    shares: bool = False
+    sent_s: float = 0.0
+    refusal: ProviderError | None = None
+
+    async def trace(self, event: str, _: object) -> None:
+        """Follows the `trace` extension of httpcore."""
+        self.connecting = self.connecting or event == "connection.connect_tcp.started"
+        if event.endswith(".send_request_headers.started"):
+            self.sent, self.sent_s = True, asyncio.get_running_loop().time()
+            self.shares = event.startswith("http2.")
+
+    async def sent_by(
+        self, client: httpcore.AsyncConnectionPool, request: httpcore.Request
+    ) -> httpcore.Response:
+        """Send a request; again where a kept connection was closed as the request went out.
+
+        Raises ProviderUnavailable and ProviderDisconnected.
+        """
+        self.refusal = None
+        for _ in range(MOST_SENDINGS):
+            try:
+                return await client.handle_async_request(request)
+            except DRIVER_ERRORS as error:
+                if not self._was_left(error):
+                    raise self.broke_off(way_fault(error)) from None
+                self.sent = self.connecting = False
+                await close_idle(client, request.url.origin)
+        raise self.broke_off() from None
+
+    def _was_left(self, error: BaseException) -> bool:
+        """True if a connection that had served before ended without a byte, soon after sending."""
+        if self.connecting or not self.sent:
+            return False
+        if asyncio.get_running_loop().time() - self.sent_s > LEFT_S:
+            return False
+        return _is_unprocessed(error) if self.shares else isinstance(error, ClosedUnanswered)
+
+    def refused(self, refusal: ProviderError) -> None:
+        """Stands for the answer until its body is read."""
+        self.refusal = refusal
+
+    def timed_out(self) -> ProviderError:
+        if self.refusal is not None:
+            return self.refusal
+        if self.sent:
+            return ProviderTimeout("the provider did not answer in time")
+        if self.connecting:
+            return _unreached("the provider could not be reached in time", WayFault.LATE.value)
+        return ConnectionsExhausted("no connection came free in time")
+
+    def broke_off(self, fault: WayFault | None = None) -> ProviderError:
+        """Returns the error of a connection that ended before any answer."""
+        code = fault.value if fault else ""
+        if self.sent:
+            message = "the provider closed the connection without an answer"
+            return ProviderDisconnected(message, code=code)
+        return _unreached("the provider could not be reached", code)
+
+    @asynccontextmanager
+    async def bounded(self, limit_ms: float, *, hurried: bool = False) -> AsyncIterator[None]:
+        """Every driver error within becomes one of the tree, without its words.
+
+        A cancellation before anything was sent has as its cause what a timeout then had been.
+
+        hurried: the limit is shorter than the deployment's own.
+        """
+        if limit_ms <= 0 and not self.sent:
+            late = self.timed_out()
+            late.hurried = hurried
+            raise late
+        try:
+            async with asyncio.timeout(max(0.0, limit_ms) / 1_000) as limit:
+                yield
+        except ProviderError:
+            raise
+        except asyncio.CancelledError as left:
+            is_open = self.sent and self.refusal is None
+            raise left from None if is_open else self.timed_out()
+        except (TimeoutError, httpcore.TimeoutException):
+            error = self.timed_out()
+            error.hurried = hurried and limit.expired() and self.refusal is None
+            raise error from None
+        except DRIVER_ERRORS:
+            raise ProviderMalformed("the provider broke off in the middle of its answer") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise ProviderMalformed("the provider's answer does not follow its protocol") from None
+
+
+def _unreached(message: str, code: str) -> ProviderError:
+    error = ProviderUnavailable(message, code=code)
+    error.unreached = True
+    return error
+
+
+def _is_unprocessed(error: BaseException) -> bool:
+    """True but for a stream of HTTP/2 that its server reset after it had begun to work on it."""
+    event = error.args[0] if error.args else None
+    return not hasattr(event, "stream_id") or getattr(event, "error_code", 0) == _REFUSED_STREAM
 
 
 class HttpProvider:
@@ -202,7 +335,7 @@ class HttpProvider:
             return response
         try:
             told = _headers_of(response)
-            raise await read_refusal(response, told, progress, self._clock(), body)
+            raise await read_refusal(response, told, progress.refused, self._clock(), body)
         finally:
             await response.aclose()
 

@@ -15,7 +15,12 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpcore
 
-from router.adapters.providers.network import OnePieceBackend
+from router.adapters.providers.network import (
+    Http11Connection,
+    KeptPool,
+    OnePieceBackend,
+    OnePieceStream,
+)
 from router.adapters.providers.way_faults import ProxyRefused
 from router.domain.errors import ConfigInvalid, ConfigProblem
 
@@ -99,7 +104,7 @@ class ProxyRules:
         return any(_matches(entry.lower(), name, port) for entry in self.exempt if entry)
 
 
-class ProxiedPool(httpcore.AsyncConnectionPool):
+class ProxiedPool(KeptPool):
     """Connections through a proxy where the rules say so, else direct ones.
 
     A tunnel is a connection like any other, whose backend asks the proxy for it first: what was not
@@ -109,37 +114,20 @@ class ProxiedPool(httpcore.AsyncConnectionPool):
     def __init__(self, rules: ProxyRules, **options: Any) -> None:
         super().__init__(**options)
         self._rules = rules
-        self._expiry_s = options.get("keepalive_expiry")
 
-    def create_connection(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
+    def through(self, origin: httpcore.Origin) -> Http11Connection | None:
         scheme, host = origin.scheme.decode(), origin.host.decode()
         proxy = self._rules.proxy_for(scheme, host, origin.port)
         if proxy is None:
-            return super().create_connection(origin)
+            return None
+        trusted = self._ssl_context
         if scheme == "https":
-            return httpcore.AsyncHTTPConnection(
-                origin,
-                ssl_context=self._ssl_context,
-                keepalive_expiry=self._expiry_s,
-                network_backend=TunnelBackend(proxy, self._ssl_context),
-            )
-        forwarding = httpcore.AsyncHTTPProxy(
-            httpcore.URL(
-                scheme="https" if proxy.secure else "http",
-                host=proxy.host,
-                port=proxy.port,
-                target="/",
-            ),
-            proxy_headers=proxy.headers,
-            proxy_ssl_context=self._ssl_context if proxy.secure else None,
-            keepalive_expiry=self._expiry_s,
-            network_backend=OnePieceBackend(),
-        )
-        return forwarding.create_connection(origin)
+            return self.over(TunnelBackend(proxy, trusted), origin)
+        return self.over(ProxyBackend(proxy, trusted), origin, proxy.headers)
 
 
-class TunnelBackend(OnePieceBackend):
-    """Connects by asking a proxy for a tunnel. Raises ProxyRefused."""
+class ProxyBackend(OnePieceBackend):
+    """Connects to a proxy, wherever to is asked for."""
 
     def __init__(self, proxy: ProxyAddress, trusted: ssl.SSLContext | None) -> None:
         self._proxy = proxy
@@ -152,21 +140,37 @@ class TunnelBackend(OnePieceBackend):
         timeout: float | None = None,  # noqa: ASYNC109 - the interface's
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> OnePieceStream:
+        del host, port
         proxy = self._proxy
+        stream = await super().connect_tcp(
+            proxy.host, proxy.port, timeout, local_address, socket_options
+        )
+        if proxy.secure:
+            await stream.secure(self._trusted, proxy.host, timeout)
+        return stream
+
+
+class TunnelBackend(ProxyBackend):
+    """Connects by asking a proxy for a tunnel. Raises ProxyRefused."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> OnePieceStream:
         try:
             async with asyncio.timeout(timeout):
                 stream = await super().connect_tcp(
-                    proxy.host, proxy.port, timeout, local_address, socket_options
+                    host, port, timeout, local_address, socket_options
                 )
                 try:
-                    if proxy.secure:
-                        trusted = self._trusted or httpcore.default_ssl_context()
-                        trusted.set_alpn_protocols(["http/1.1"])
-                        stream = await stream.start_tls(trusted, proxy.host, timeout)
                     await self._ask(stream, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
                 except BaseException:
-                    await stream.aclose()
+                    stream.close()
                     raise
         except TimeoutError:
             raise httpcore.ConnectTimeout from None

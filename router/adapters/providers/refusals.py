@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -13,7 +13,7 @@ import httpcore
 import msgspec
 
 from router.adapters.providers.failures import ACCOUNT_PAUSE_MS, is_firewall, pause_of_headers, told
-from router.adapters.providers.network import DRIVER_ERRORS, CallProgress
+from router.adapters.providers.way_faults import DRIVER_ERRORS
 from router.domain.errors import ProviderError, ProviderMalformed, ProviderNotFound
 
 MAX_REFUSAL_BYTES: Final = 64 * 1024
@@ -28,17 +28,17 @@ _EVENT: Final = re.compile(r"(?:^|\n)data: ?(.+)")
 async def read_refusal(
     response: httpcore.Response,
     headers: Mapping[bytes, str],
-    progress: CallProgress,
+    refused: Callable[[ProviderError], None],
     now_s: float,
     sent: bytes,
 ) -> ProviderError:
     """Returns the error that a status and its body stand for.
 
-    headers: by their names in lower case. now_s: seconds since the epoch. sent: the body that is
-    refused.
+    headers: by their names in lower case. refused: is told what the status alone stands for, while
+    the body is read. now_s: seconds since the epoch. sent: the body that is refused.
     """
     pause_ms = pause_of_headers(headers, now_s)
-    progress.refusal = told(None, response.status, pause_ms)
+    refused(told(None, response.status, pause_ms))
     coding = headers.get(b"content-encoding", "identity")
     chunks = response.aiter_stream()
     body = await _bounded(chunks if coding == "identity" else unfolded(chunks, coding))

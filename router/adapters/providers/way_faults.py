@@ -17,6 +17,14 @@ _EXPIRED: Final = (9, 10)
 _PLAIN: Final = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 """OpenSSL's words for an answer that is no TLS."""
 
+DRIVER_ERRORS = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    OSError,
+)
+"""Errors of the network without httpcore's timeouts; the standard library's are OSErrors."""
+
 
 class ClosedUnanswered(httpcore.RemoteProtocolError):
     """The connection ended before a byte of an answer to what was written last."""

@@ -83,7 +83,12 @@ class Client:
 
     async def call_many(self, commands: Iterable[tuple[Word, ...]]) -> list[Any]:
         """Replies in order, in one round trip."""
-        return await asyncio.gather(*(self.call(*command) for command in commands))
+        self._announce()
+        asked = [self._added(one, is_repeatable=one[0] in REPEATABLE_COMMANDS) for one in commands]
+        try:
+            return await asyncio.gather(*asked)
+        except RedisError as error:
+            raise unavailable(error) from None
 
     async def script(self, script: Script, keys: Sequence[str], *args: Word) -> Any:
         """A server that has restarted has forgotten its scripts; it is told again."""
@@ -141,11 +146,18 @@ class Client:
         return kind is not None
 
     def _enqueue(self, command: tuple[Word, ...], *, is_repeatable: bool) -> asyncio.Future[Any]:
+        self._announce()
+        return self._added(command, is_repeatable=is_repeatable)
+
+    def _announce(self) -> None:
+        """See that what is added in this turn is sent. Raises StorageUnavailable."""
         is_trial = self.circuit.kind is not None and self._admit()
-        loop = asyncio.get_running_loop()
         if not self._waiting:
+            loop = asyncio.get_running_loop()
             # A turn later: what the tasks started in this turn send then still comes along.
             loop.call_soon(loop.call_soon, self._flush, is_trial)
+
+    def _added(self, command: tuple[Word, ...], *, is_repeatable: bool) -> asyncio.Future[Any]:
         waiting = _made(command, is_repeatable=is_repeatable)
         self._waiting.append(waiting)
         return waiting.reply
@@ -154,7 +166,8 @@ class Client:
         waiting, self._waiting = self._waiting, []
         for start in range(0, len(waiting), MAX_PIPELINE):
             batch = waiting[start : start + MAX_PIPELINE]
-            task = asyncio.ensure_future(self._send(batch, self._timeout_s, is_trial=is_trial))
+            send = self._send(batch, self._timeout_s, is_trial=is_trial)
+            task = asyncio.get_running_loop().create_task(send)
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 

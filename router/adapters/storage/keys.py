@@ -70,6 +70,11 @@ class Keys:
         """Hash of an API key's hash to its `KeyFacts`; keys of earlier versions have none."""
         return f"{self.prefix}key-facts"
 
+    @property
+    def generations(self) -> str:
+        """Hash of a tenant's name to when it was made; tenants of earlier versions have none."""
+        return f"{self.prefix}tenant-generations"
+
     def decision(self, decision_id: str) -> str:
         return f"{self.prefix}decision:{decision_id}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from router.adapters.storage.client import Client, load
@@ -39,22 +40,23 @@ class RedisTenantDirectory:
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
-        self._lookup = [keys.key_owners, keys.tenants, keys.key_facts]
-        self._all = [keys.key_owners, keys.tenants, keys.current_keys, keys.key_facts]
-        self._tenants = keys.tenants
+        self._lookup = [keys.key_owners, keys.tenants, keys.key_facts, keys.generations]
+        self._all = [keys.key_owners, keys.tenants, keys.current_keys, *self._lookup[2:]]
+        self._tenants, self._generations = keys.tenants, keys.generations
 
     async def find(self, key_hash: str) -> Tenant | None:
         found = await self._client.script(_FIND, self._lookup, key_hash)
         if not found:
             return None
-        tenant = Tenant(found[0].decode(), _limits.decode(found[1]))
+        limits, generation = _limits.decode(found[1]), found[4].decode()
+        tenant = Tenant(found[0].decode(), limits, generation=generation)
         until_ms = _facts_of(found[2]).expires_ms
         if not until_ms:
             return tenant
         valid_s = (until_ms - found[3]) / MS_PER_S
         if valid_s <= 0:
             raise KeyExpired(EXPIRED)
-        return Tenant(tenant.name, tenant.limits, valid_s)
+        return replace(tenant, valid_s=valid_s)
 
     async def create(self, tenant: Tenant, key_hash: str, facts: KeyFacts = NO_FACTS) -> None:
         told = tenant.name, encode(tenant.limits), key_hash, encode(facts)
@@ -117,9 +119,10 @@ class RedisTenantDirectory:
         _require(await self._client.script(_LIMIT, [self._tenants], name, encode(limits)))
 
     async def show(self, name: str) -> Tenant:
-        limits = await self._client.call("HGET", self._tenants, name)
+        places = (self._tenants, self._generations)
+        limits, generation = await self._client.call_many([("HGET", at, name) for at in places])
         _require(limits)
-        return Tenant(name, _limits.decode(limits))
+        return Tenant(name, _limits.decode(limits), generation=(generation or b"").decode())
 
     async def list(self) -> Sequence[Tenant]:
         """Every tenant, revoked ones included, by name."""

@@ -14,7 +14,7 @@ from router.app.process import opened_storage
 from router.config import Config
 from router.domain import MS_PER_S
 from router.domain.events import is_drawn, number_of
-from router.domain.records import Attempt, CacheStatus, Choice, DecisionRecord
+from router.domain.records import Attempt, CacheStatus, Choice, DecisionRecord, as_made
 
 PLAIN_WIDTH = 120
 """Width of tables where there is no terminal."""
@@ -77,6 +77,7 @@ def _first_with(position: str, snapshots: Mapping[int, str]) -> int | None:
 
 async def find_receipt(config: Config, env: Mapping[str, str], decision_id: str) -> Receipt | None:
     """Returns None for a decision that is not in the store. Raises RouterError."""
+    decision_id = as_made(decision_id)
     async with opened_storage(config, env, begun=True) as storage:
         (record,) = await storage.events.records([decision_id])
         if record is None:

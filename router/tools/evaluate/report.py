@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any, Final, TypeAlias
 
@@ -65,17 +66,23 @@ def figures(names: Names, compared: Comparison, by_weights: WeightedValues) -> d
         "value": _figures(compared.value),
         "against_value": _figures(compared.against),
         "gain": _figures(compared.gain),
-        "ips": by_weights.ips,
-        "snips": by_weights.snips,
-        "cressie_read": [by_weights.low, by_weights.high],
+        "ips": _known(by_weights.ips),
+        "snips": _known(by_weights.snips),
+        "cressie_read": [_known(by_weights.low), _known(by_weights.high)],
         "watched": asdict(compared.forecast) if compared.forecast else None,
     }
 
 
 def _figures(estimated: Estimated) -> dict[str, Any]:
     interval = estimated.interval
-    bounds = [interval.low, interval.high] if interval else None
-    return {"mean": _mean(estimated), "interval": bounds, "effective": estimated.effective}
+    bounds = [_known(interval.low), _known(interval.high)] if interval else None
+    found = {"mean": _known(_mean(estimated)), "effective": _known(estimated.effective)}
+    return found | {"interval": bounds}
+
+
+def _known(value: float) -> float | None:
+    """Returns None for what JSON has no number for: nothing was left to estimate it from."""
+    return float(value) if math.isfinite(value) else None
 
 
 def _mean(estimated: Estimated) -> float:

@@ -16,7 +16,7 @@ from bandit.settings import EvidenceUse
 from bandit.snapshots.codec import unpack
 
 LINEAR = replace(SETTINGS, vw=frozenset(), trees=0)
-NO_USE = EvidenceUse(effects=False, joint=0.0, narrow=1.0, margin=0.0, trees=True)
+NO_USE = EvidenceUse(effects=False, axes=0.0, joint=0.0, narrow=1.0, margin=0.0, trees=True)
 Quality = Callable[[str, int], float]
 
 
@@ -74,15 +74,17 @@ def test_without_known_prompts_their_use_makes_no_difference() -> None:
     assert saved[0] == saved[1] == saved[2]
 
 
-def test_too_few_known_prompts_make_no_difference_to_choices() -> None:
-    known, plain = fresh(), fresh()
+def test_too_few_known_prompts_make_no_difference_to_choices_but_by_their_projections() -> None:
+    """Sums hold the projection from the first of them, for it can't be added later."""
+    blind = replace(LINEAR, evidence=EvidenceUse(axes=0.0))
+    known, plain = fresh(blind), fresh(blind)
     taught(known, 29, apart)
     taught(plain, 29, apart, known=False)
     assert (known.known_prompts, plain.known_prompts) == (29, 0)
     assert shares(known).tobytes() == shares(plain).tobytes()
 
 
-@pytest.mark.parametrize("part", ["effects", "joint", "narrow", "margin"])
+@pytest.mark.parametrize("part", ["effects", "axes", "joint", "narrow", "margin"])
 def test_each_part_may_be_left_out(part: str) -> None:
     weights, found = Weights(1.0, 0.3, 0.0, 0.0), []
     for use in (NO_USE, replace(NO_USE, **{part: getattr(EvidenceUse(), part)})):

@@ -52,6 +52,17 @@ def test_projections_are_centred_and_of_unit_mean_square_norm(fitted: ContextMap
     assert (projected**2).sum(axis=1).mean() == pytest.approx(1, abs=0.01)
 
 
+def test_axes_are_made_as_long_as_they_are_in_space_by_the_scales(fitted: ContextMap) -> None:
+    rows = embeddings(400)
+    scales = np.array(fitted.shape.axis_scales)
+    projected = scales * np.array([fitted.projection(row) for row in rows])
+    unit = fitted.axes / np.linalg.norm(fitted.axes, axis=1)[:, None]
+    plain = (rows - fitted.centre) @ unit.T
+    factor = projected / plain
+    assert factor == pytest.approx(np.full(factor.shape, factor[0, 0]), rel=0.01)
+    assert (projected**2).sum(axis=1).mean() == pytest.approx(1, abs=0.02)
+
+
 def test_features_are_centred(fitted: ContextMap) -> None:
     rows = np.array([fitted.features(fact) for fact in facts(400)])
     assert rows.mean(axis=0) == pytest.approx(np.zeros(len(NAMES)), abs=0.01)

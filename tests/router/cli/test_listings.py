@@ -22,7 +22,7 @@ from tests.router.cli.test_tenants import created
 
 Write = Callable[[str], Path]
 LIMITS = {"requests_per_minute", "tokens_per_minute", "daily_usd", "monthly_usd", "degraded"}
-LIMITS |= {"arms", "observe"}
+LIMITS |= {"arms", "observe", "evidence"}
 
 
 def told(config: Path, *words: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from router.domain.chat import Answer, ChatRequest, FinishReason, Sampling
-from router.domain.records import CacheStatus
+from router.domain.records import CacheStatus, FeedbackReport
 from router.domain.requests import Completion, RouteRequest, RoutingOptions, WeightOverrides
 from router.domain.tenants import Tenant, TenantLimits
 from tests.router.serving.conftest import ANSWER, Core, asked
@@ -94,6 +94,18 @@ async def test_other_weights_are_another_request(core: Core) -> None:
     weighed = replace(asked(), options=RoutingOptions(weights=WeightOverrides(quality=2.0)))
     assert (await complete(core, weighed)).record.cache is CacheStatus.MISS
     assert (await complete(core, weighed)).record.cache is CacheStatus.EXACT
+    assert (await complete(core, asked())).record.cache is CacheStatus.EXACT
+
+
+async def test_a_router_without_a_cache_reads_no_keys_and_evicts_nothing(core: Core) -> None:
+    off = core.reloaded(config() + "cache: {enabled: false}\n")
+    await complete(core, asked())
+    done = await off.complete(asked())
+    places = done.record.cache, done.record.cache_exact, done.record.cache_partition
+    assert places == (CacheStatus.BYPASS, "", "")
+    assert not await off.feedback(asked().tenant, done.record.id, FeedbackReport(0.0))
+    await core.background.drain()
+    assert core.degraded("cache") == 0
     assert (await complete(core, asked())).record.cache is CacheStatus.EXACT
 
 

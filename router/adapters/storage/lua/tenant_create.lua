@@ -4,4 +4,6 @@ if redis.call('HSETNX', KEYS[2], ARGV[1], ARGV[2]) == 0 then return 0 end
 drop_keys(ARGV[1])
 add_key(ARGV[1], ARGV[3], ARGV[4])
 redis.call('HSET', KEYS[3], ARGV[1], ARGV[3])
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[5], ARGV[1], time[1] .. '.' .. time[2])
 return 1

@@ -1,4 +1,4 @@
--- KEYS: key owners, tenants, current keys, key facts.
+-- KEYS: key owners, tenants, current keys, key facts, generations.
 -- Every key of the tenant, known as current or not.
 local function keys_of(name)
   local flat, found = redis.call('HGETALL', KEYS[1]), {}

@@ -14,6 +14,7 @@ from router.adapters.storage import EmbeddedRedis, Storage, StorageSettings, ope
 from router.adapters.storage.client import MAX_PIPELINE, Client, load
 from router.adapters.storage.keys import Keys
 from router.adapters.storage.link.address import Address
+from router.adapters.storage.link.failures import FailureKind
 from router.domain.errors import ServerMissing, StorageUnavailable
 from tests.contract.samples import RECORD
 
@@ -56,6 +57,14 @@ async def test_an_error_stays_with_the_command_that_caused_it(shared: Storage, k
     assert ends[0] == b"OK"
     assert isinstance(ends[1], StorageUnavailable)
     assert ends[2] == b"secret text"
+
+
+async def test_commands_of_one_call_are_one_try_of_a_store_that_was_away(shared: Storage) -> None:
+    circuit = shared.client.circuit
+    circuit.open(FailureKind.AWAY)
+    circuit.probed()
+    assert await shared.client.call_many([("PING",), ("PING",)]) == [b"PONG", b"PONG"]
+    assert not shared.client.is_away
 
 
 async def test_no_word_of_the_driver_reaches_a_message_or_a_log(

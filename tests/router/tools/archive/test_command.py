@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,7 +15,7 @@ from click.testing import CliRunner, Result
 from router.app.process import opened_storage
 from router.cli import main
 from router.config import load_config
-from router.domain.records import CacheStatus, FeedbackReport, session_digest
+from router.domain.records import CacheStatus, FeedbackReport, new_decision_id, session_digest
 from tests.contract.samples import RECORD
 
 SESSION = session_digest("acme", "s")
@@ -91,6 +92,19 @@ def test_explain_tells_why_nothing_was_decided(config: Path, *, locked: bool, wh
 
     asyncio.run(write())
     assert why in run("explain", RECORD.id, "--config", config).stdout
+
+
+def test_explain_knows_an_id_in_other_forms(config: Path) -> None:
+    made = new_decision_id(1_700_000_000_000, 0xABCDEF)
+
+    async def write() -> None:
+        async with opened_storage(load_config(config, {}), {}) as storage:
+            await storage.decisions.record(replace(RECORD, id=made))
+
+    asyncio.run(write())
+    for told in (made, made.upper(), str(UUID(made))):
+        shown = run("explain", told, "--config", config, "--json")
+        assert json.loads(shown.stdout)["decision_id"] == made
 
 
 def test_explain_shows_the_parts_of_the_tokens(config: Path) -> None:

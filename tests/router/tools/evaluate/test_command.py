@@ -61,7 +61,7 @@ def written(config: Path) -> Path:
 def test_evaluate_finds_the_better_plan_in_store_and_archive(written: Path, tmp_path: Path) -> None:
     asked = ("evaluate", "--config", written, "--policy", "fixed:reasoning")
     report = tmp_path / "figures.json"
-    from_store = run(*asked, "--json", report)
+    from_store = run(*asked, "--out", report)
     assert from_store.exit_code == 0, from_store.output
     assert f"{N} of {N} decisions" in from_store.stdout
     assert "fixed:reasoning against logged: better by at least" in from_store.stdout
@@ -69,6 +69,21 @@ def test_evaluate_finds_the_better_plan_in_store_and_archive(written: Path, tmp_
     out = tmp_path / "archive"
     assert run("log", "export", "--config", written, "--out", out).exit_code == 0
     assert run(*asked, "--log", out).stdout == from_store.stdout
+
+
+def test_the_figures_are_printed_or_written_as_json(written: Path, tmp_path: Path) -> None:
+    asked = ("evaluate", "--config", written)
+    wanted = ("--policy", "fixed:reasoning")
+    printed = run(*asked, "--json", *wanted)
+    assert printed.exit_code == 0, printed.output
+    (line,) = printed.stdout.splitlines()
+    found = json.loads(line)
+    assert (found["policy"], found["against"], found["counted"]) == ("fixed:reasoning", "logged", N)
+    both, earlier = tmp_path / "both.json", tmp_path / "earlier.json"
+    assert run(*asked, *wanted, "--out", both, "--json").stdout == printed.stdout
+    in_words = run(*asked, *wanted, "--json", earlier)
+    assert "better by at least" in in_words.stdout
+    assert json.loads(both.read_text()) == json.loads(earlier.read_text()) == found
 
 
 def test_evaluate_replays_a_policy_by_its_name(written: Path) -> None:

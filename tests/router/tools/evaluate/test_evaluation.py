@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +21,7 @@ from router.tools.evaluate.cases import case_of, feedback_in
 from router.tools.evaluate.evaluation import (
     EvaluationSettings,
     NothingToEvaluate,
+    WeightedValues,
     compare,
     weighted,
 )
@@ -75,6 +78,14 @@ def test_a_candidate_without_overlap_gets_no_interval() -> None:
     assert "refused" in text
     assert "says too little" in text
     assert "raise policy.exploration_floor or calibrate" in text
+
+
+def test_what_could_not_be_estimated_is_null() -> None:
+    """`NaN` is no JSON."""
+    compared = compare(world(2).events, LoggedCandidate(), LoggedCandidate(), SETTINGS)
+    by_weights = WeightedValues(math.nan, math.inf, -math.inf, 0.5)
+    found = json.loads(json.dumps(figures(("a", "b"), compared, by_weights), allow_nan=False))
+    assert (found["ips"], found["snips"], found["cressie_read"]) == (None, None, [None, 0.5])
 
 
 @pytest.mark.parametrize(
