@@ -30,7 +30,7 @@ REGIONS: Final = 8.0
 BLOCKS: Final = (1, 4, 16, 64)
 ALONE: Final = 2.0
 """Arms by whose difference `GAP_VARIANCE` is known as well as by assumption."""
-NEWS: Final = 0.1
+NEWS: Final = 0.4
 """Part of the requests ahead to which what a prompt teaches is news: the answers that are served
 teach it the others, and where arms are nearly alike it matters little."""
 LEAST_AHEAD: Final = 2_000.0
