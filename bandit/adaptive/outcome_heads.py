@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bandit.adaptive.beliefs import JointPosterior
 from bandit.adaptive.outcome_head import (
+    DROPPED,
     FAILURE,
     LOG_COST,
     LOG_LATENCY,
@@ -159,9 +160,11 @@ class OutcomeHeads:
 
     def _known(self, rows: NDArray[np.intp]) -> NDArray[np.bool_] | None:
         """Mark the actions that are well known, (k,); None where there is none."""
-        if self.quality.regression.prompts < SURE:
+        regression = self.quality.regression
+        if regression.prompts < SURE:
             return None
-        known = self.quality.regression.settled(rows) >= SURE
+        known = regression.settled(rows) >= SURE
+        known |= regression.judged(rows) >= DROPPED
         return known if known.any() else None
 
     def _bar(

@@ -50,6 +50,7 @@ class JudgedPrompts:
         self._rows: dict[int, int] = {}
         self._added = self._complete = 0
         self._middle: Vector | None = None
+        self._judged: Vector | None = None
         self._shared = 0.0
         self._labels: Array = np.zeros((0, 5))
         self._x: NDArray[np.float32] = np.zeros((0, width), dtype=np.float32)
@@ -84,7 +85,7 @@ class JudgedPrompts:
         self._labels[row, 2] += 1
         complete = bool(self._labels[row, 2] == self._labels[row, 1])
         self._complete += complete
-        self._middle = None
+        self._middle = self._judged = None
         return complete
 
     def effects(self, expected: Array) -> Vector:
@@ -148,9 +149,16 @@ class JudgedPrompts:
             self._middle = self._numbers[self._is_complete].mean(axis=0, dtype=np.float64)
         return self._middle
 
+    def judged(self) -> Vector:
+        """Return on how many prompts each action was judged as it is today, (slots,)."""
+        if self._judged is None:
+            self._judged = (self._weights > 0).sum(axis=0).astype(np.float64)
+        return self._judged
+
     def forget(self, slot: int) -> None:
         """Leave the slot's outcomes as they stand in the statistics."""
         self._weights[:, slot] = 0.0
+        self._judged = None
 
     def scale(self, slot: int, factor: float) -> None:
         self._weights[:, slot] *= factor
@@ -159,6 +167,7 @@ class JudgedPrompts:
         missing = slots - self._told.shape[2]
         if missing > 0:
             self._told = np.pad(self._told, ((0, 0), (0, 0), (0, missing)))
+            self._judged = None
 
     def widen(self, width: int) -> None:
         """Make room for more numbers at the end of x, 0 in all that was added so far.
@@ -191,6 +200,7 @@ class JudgedPrompts:
         if (self._weights < 0).any() or (self._weights > 1).any():
             raise ValueError("a weight of a prompt's outcome is out of range")
         self._complete, self._middle = int(self._is_complete.sum()), None
+        self._judged = None
         self._rows = {}
         for row in np.roll(np.arange(held), -(self._added % max(held, 1))).tolist():
             self._rows[int(labels[row, 0])] = row

@@ -210,6 +210,12 @@ class HierarchicalRegression:
             return np.zeros(len(rows))
         return np.where(rows < 0, 0.0, self._stats.gram[:, 0, 0][rows])
 
+    def judged(self, rows: Rows) -> Vector:
+        """Return on how many of the known prompts each action was judged, (k,)."""
+        if self._prompts is None:
+            return np.zeros(len(rows))
+        return np.where(rows < 0, 0.0, self._prompts.judged()[rows])
+
     def rescale_companion(self, slot: int, factor: float) -> None:
         """Take the companion's amounts of an action to have been `factor` times as large."""
         if self._companion:

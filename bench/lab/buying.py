@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bandit.types import Units, Weights
 from bench.lab.recorded import Recorded
 from router.domain.catalog import Plan
-from router.domain.events import ArmAnswer, EvidenceBought, EvidenceSource, is_drawn
+from router.domain.events import ArmAnswer, Event, EvidenceBought, EvidenceSource, is_drawn
 from router.domain.records import Choice, DecisionRecord
 from router.learning.evidence import EvidenceLedger
-from router.serving.evidence.worth import Asking, Offer, contenders, gap_of, offer_of, utility_usd
+from router.serving.evidence.worth import (
+    Asking,
+    Offer,
+    contenders,
+    gap_of,
+    offer_of,
+    utility_usd,
+    variance_apart,
+)
 
 
 @dataclass(slots=True)
@@ -39,8 +47,13 @@ class ReplayBuyer:
         if not is_drawn(f"{self.seed}/{record.id}", offer.share):
             return None
         event = self._event(record, row, offer)
-        self.ledger.observe(event, record)
         return event.cost_usd, event
+
+    def learn(self, events: Sequence[Event], record: DecisionRecord) -> None:
+        """Count what is learned; of a decision with evidence its feedback says nothing more."""
+        bought = [event for event in events if isinstance(event, EvidenceBought)]
+        for event in bought or events:
+            self.ledger.observe(event, record)
 
     def _offer(self, choice: Choice, served: str) -> Offer:
         costs = {name: usd for name, _, usd, _ in choice.expected}
@@ -48,16 +61,25 @@ class ReplayBuyer:
         best = max(utilities.values(), default=-math.inf)
         asked = contenders(costs, best, self.weights, self.units)
         gaps = {arm: gap_of(arm, utilities) for arm in asked if arm != served}
-        askings = {arm: self._asking(arm, choice, gap, costs[arm]) for arm, gap in gaps.items()}
+        qualities = {name: quality for name, quality, *_ in choice.expected}
+        labels = [self.ledger.labels(arm, "") for arm in qualities]
+        apart = variance_apart(list(qualities.values()), labels, self.ledger.spread)
+        askings = {
+            arm: self._asking(arm, choice, apart, gap, costs[arm]) for arm, gap in gaps.items()
+        }
         return offer_of(askings, 1.0)
 
-    def _asking(self, arm: str, choice: Choice, gap: float, price_usd: float) -> Asking:
+    def _asking(
+        self, arm: str, choice: Choice, apart: float, gap: float, price_usd: float
+    ) -> Asking:
         ledger = self.ledger
         return Asking(
             known=ledger.known(arm, ""),
+            labels=ledger.labels(arm, ""),
             prompts=ledger.prompts,
             near=ledger.near(choice.context.membership),
             spread=ledger.spread,
+            apart=apart,
             gap=gap,
             quality_weight=self.weights.quality,
             ahead=self.ahead,

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bench.lab.made import MadeArm, with_made
+
 Rows = NDArray[np.intp]
 QUALITY, COST = "q_", "c_"
 
@@ -47,8 +49,16 @@ def data_dir() -> Path:
     return Path(os.environ.get("ROUTER_DATA_DIR", "../shared/data"))
 
 
-def read(path: Path, arms: Sequence[str], prompt_column: str = "prompt") -> Recorded:
-    """Read the rows with an outcome of every arm. Raises DataAbsent, or BenchError."""
+def read(
+    path: Path,
+    arms: Sequence[str],
+    prompt_column: str = "prompt",
+    made: Sequence[MadeArm] = (),
+) -> Recorded:
+    """Read the rows with an outcome of every arm. Raises DataAbsent, or BenchError.
+
+    made: arms to make of those, behind them.
+    """
     if not path.is_file():
         raise DataAbsent(f"no {path.name} in {path.parent}: set ROUTER_DATA_DIR to its directory")
     try:
@@ -63,12 +73,19 @@ def read(path: Path, arms: Sequence[str], prompt_column: str = "prompt") -> Reco
     known = np.isfinite(quality).all(axis=1) & np.isfinite(cost_usd).all(axis=1)
     rows = np.flatnonzero(known & np.array([isinstance(text, str) for text in texts], dtype=bool))
     _check_numbers(quality[rows], cost_usd[rows], path)
+    columns, prompts = table.take(rows), tuple(texts[i] for i in rows)
+    topics = {
+        by: list(map(str, columns.column(by).to_pylist())) for by in {m.by for m in made if m.by}
+    }
+    names, quality, cost_usd = with_made(
+        arms, quality[rows], cost_usd[rows], made, {"": prompts, **topics}
+    )
     return Recorded(
-        arms=tuple(arms),
-        prompts=tuple(texts[i] for i in rows),
-        quality=quality[rows],
-        cost_usd=cost_usd[rows],
-        columns=table.take(rows),
+        arms=names,
+        prompts=prompts,
+        quality=quality,
+        cost_usd=cost_usd,
+        columns=columns,
         dropped=len(texts) - len(rows),
     )
 

@@ -203,6 +203,8 @@ class Replay:
     def _learn(self, record: DecisionRecord, events: list[Event], prompt: int = 0) -> None:
         """prompt: a number of one on which every plan is judged; 0 for another."""
         self.log += events
+        if self._buyer:
+            self._buyer.learn(events, record)
         if self._auditor and any(isinstance(event, FeedbackGiven) for event in events):
             self._auditor.feedback.count_feedback("")
         trainer = Trainer(self._plans, REWARDS, self._observer)

@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 from bandit.context.fitting import MIN_PROMPTS
+from bench.lab.made import MadeArm
 from bench.lab.recorded import BenchError, DataAbsent, Recorded, Rows, data_dir, read
 
 PRICE_SAMPLE: Final = 200
@@ -26,6 +27,7 @@ class StreamSpec:
 
     where: conditions on the stream's rows. held_out: on rows that are never in it; empty for those
     rows of `where` that the stream does not take. requests: length, None for as many as there are.
+    made: arms beside those recorded.
     """
 
     name: str
@@ -35,6 +37,7 @@ class StreamSpec:
     held_out: tuple[str, ...] = ()
     requests: int | None = None
     prompt_column: str = "prompt"
+    made: tuple[MadeArm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,48 @@ _PAIR = ("mixtral_8x7b", "gpt4_1106")
 _GSM = ("llama31_8b", "gemini15_flash", "gpt_4o_mini", "llama31_70b", "o1_mini")
 
 
+TUNING: Final = "-tuning"
+"""End of the names of streams that settings may be chosen by, and that are not reported."""
+
+MADE_GSM: Final = (
+    MadeArm("m1", "gemini15_flash", "gpt_4o_mini", 0.5, 1.1),
+    MadeArm("m2", "gemini15_flash", "llama31_70b", 0.5, 1.1),
+    MadeArm("m3", "gpt_4o_mini", "o1_mini", 0.5, 1.1),
+    MadeArm("m4", "gpt_4o_mini", "llama31_70b", 0.5, 1.1),
+    MadeArm("m5", "llama31_8b", "gpt_4o_mini", 0.5, 1.1),
+    MadeArm("m6", "llama31_70b", "o1_mini", 0.5, 1.1),
+    MadeArm("m7", "llama31_8b", "gemini15_flash", 0.5, 1.1),
+)
+"""A coin for each prompt, at a tenth more than half of both prices."""
+
+_WEAK, _STRONG = _PAIR
+MADE_PAIR: Final = (
+    MadeArm("m1", _WEAK, _STRONG, 0.5, 0.4),
+    MadeArm("m2", _WEAK, _STRONG, 0.25, 0.2, "subject"),
+    MadeArm("m3", _WEAK, _STRONG, 0.75, 0.8),
+    MadeArm("m4", _WEAK, _STRONG, 0.5, 0.6, "subject"),
+    MadeArm("m5", _WEAK, _STRONG, 0.9, 0.3),
+    MadeArm("m6", _WEAK, _STRONG, 0.1, 0.5),
+    MadeArm("m7", _WEAK, _STRONG, 0.25, 0.4),
+    MadeArm("m8", _WEAK, _STRONG, 0.9, 0.5, "subject"),
+    MadeArm("m9", _WEAK, _STRONG, 0.75, 0.25, "subject"),
+    MadeArm("m10", _WEAK, _STRONG, 0.5, 0.3),
+)
+"""Of two arms, as a market might have them: some cheap for what they are, some specialists."""
+
+MADE_K4: Final = (
+    MadeArm("m1", "llama31_8b", "mistral_large", 0.5, 0.8),
+    MadeArm("m2", "mistral_large", "gemini25_pro", 0.5, 0.5, "source"),
+    MadeArm("m3", "llama31_8b", "gemini25_flash", 0.8, 0.4),
+    MadeArm("m4", "gemini25_flash", "gemini25_pro", 0.5, 0.25),
+    MadeArm("m5", "llama31_8b", "gemini25_pro", 0.7, 0.1, "source"),
+    MadeArm("m6", "llama31_8b", "mistral_large", 0.3, 0.5),
+    MadeArm("m7", "mistral_large", "gemini25_flash", 0.5, 1.5, "source"),
+    MadeArm("m8", "llama31_8b", "gemini25_pro", 0.9, 0.3),
+)
+"""As a market, of four arms."""
+
+
 SHORT_STREAMS: Final = {
     "paretobandit_k4": "paretobandit_k4",
     "paretobandit_k4-4arms": "paretobandit_k4-4arms",
@@ -89,8 +134,23 @@ def known_streams() -> dict[str, StreamSpec]:
         StreamSpec("routellm_mmlu-14000", pair, _PAIR, (*clean, "task==mmlu"), requests=14_000),
         StreamSpec("gsm_answers", gsm, few),
         StreamSpec("gsm_answers-5arms", gsm, _GSM),
+        *_made_streams(gsm, pair, k4),
     )
     return {spec.name: spec for spec in specs}
+
+
+def _made_streams(gsm: Path, pair: Path, k4: Path) -> list[StreamSpec]:
+    """Returns streams of 7 and 12 arms."""
+    clean, val = ("contaminated==false",), ("split==val",)
+    specs = []
+    for k in (7, 12):
+        few, long, tuned = k - len(_GSM), k - len(_PAIR), k - len(_K4)
+        specs += [
+            StreamSpec(f"made-{k}", pair, _PAIR, clean, requests=2_500, made=MADE_PAIR[:long]),
+            StreamSpec(f"made-{k}-gsm", gsm, _GSM, made=MADE_GSM[:few]),
+            StreamSpec(f"made-{k}{TUNING}", k4, _K4, val, made=MADE_K4[:tuned]),
+        ]
+    return specs
 
 
 def load(spec: StreamSpec, unit_usd: float | None = None) -> Stream:
@@ -98,7 +158,7 @@ def load(spec: StreamSpec, unit_usd: float | None = None) -> Stream:
 
     Raises DataAbsent or BenchError.
     """
-    data = read(spec.path, spec.arms, spec.prompt_column)
+    data = read(spec.path, spec.arms, spec.prompt_column, spec.made)
     pool = data.rows_where(spec.where)
     if not len(pool):
         raise BenchError(f"no row of {spec.path.name} fits {' and '.join(spec.where)}")

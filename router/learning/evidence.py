@@ -57,7 +57,7 @@ class EvidenceLedger:
     prompts: known in full, bought or calibrated. calibrated, calibrated_usd, calibrated_ms: of
     these by calibration, what that cost, and when it was. spent_usd, worth_usd: paid for what was
     bought, and what that was expected to be worth. known: of each arm, since its models and prices
-    are what they are. near: by cluster.
+    are what they are. heard: feedback on other requests that it answered. near: by cluster.
     """
 
     def __init__(self, saved: Mapping[str, Any] | None = None) -> None:
@@ -71,6 +71,7 @@ class EvidenceLedger:
         self.calibrated, self.calibrated_usd, self.calibrated_ms = calibrated
         self._first_ms = float(saved.get("first_ms", 0.0))
         self._known = {str(name): float(count) for name, count in saved.get("known", ())}
+        self._heard = {str(name): float(count) for name, count in saved.get("heard", ())}
         self._terms = {str(name): [str(t) for t in told] for name, *told in saved.get("terms", ())}
         self._times = [float(at) for at in saved.get("times", ())]
         self._near = {int(place): float(weight) for place, weight in saved.get("near", ())}
@@ -96,6 +97,7 @@ class EvidenceLedger:
             "facts": told + rest,
             "first_ms": self._first_ms,
             "known": [[name, count] for name, count in self._known.items()],
+            "heard": [[name, count] for name, count in self._heard.items()],
             "terms": [[name, *terms] for name, terms in self._terms.items()],
             "times": self._times,
             "near": [[place, weight] for place, weight in self._near.items()],
@@ -142,6 +144,15 @@ class EvidenceLedger:
             return count
         return min(count, float(sum(at > changed_ms for at in self._times)))
 
+    def labels(self, arm: str, terms: str, changed_ms: float = 0.0) -> float:
+        """Returns how many scores there are of an arm's answers as it is today, feedback as well.
+
+        terms, changed_ms: as of `known`. Feedback on an arm that has changed is not counted.
+        """
+        same = terms in ("", self._terms.get(arm, [terms])[0])
+        heard = self._heard.get(arm, 0.0) if same and not changed_ms else 0.0
+        return self.known(arm, terms, changed_ms) + heard
+
     def near(self, memberships: tuple[float, ...]) -> float:
         """Returns how many prompts are known of the clusters of one that asks."""
         places = ((place, share) for place, share in enumerate(memberships) if share)
@@ -182,7 +193,7 @@ class EvidenceLedger:
         told = [answer.terms, answer.model]
         before = self._terms.setdefault(answer.arm, told)
         if _differ(before, told):
-            self._known[answer.arm] = 0.0
+            self._known[answer.arm] = self._heard[answer.arm] = 0.0
             before = told
         # Calibration told no model; the first answer does.
         self._terms[answer.arm] = [one or other for one, other in zip(before, told, strict=True)]
@@ -208,6 +219,8 @@ class EvidenceLedger:
             self.rectifier.compare(*scored, event.quality)
         elif is_drawn(record.id, record.evidence_share):
             _keep(self._gold, record.id, event.quality)
+        elif not self.is_blank:
+            self._heard[record.arm] = self._heard.get(record.arm, 0.0) + 1
 
     def _know(self, prompt: KnownPrompt, at_ms: float) -> None:
         self.prompts += 1
@@ -242,6 +255,7 @@ def renamed_ledger(saved: dict[str, Any], names: Mapping[str, str]) -> dict[str,
     judge = saved["rectifier"]
     return saved | {
         "known": named(saved["known"]),
+        "heard": named(saved.get("heard", [])),
         "terms": named(saved["terms"]),
         "scores": named(saved["scores"], 1),
         "rectifier": judge | {"arms": named(judge["arms"])},

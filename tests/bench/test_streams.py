@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
+from bench.lab.made import MadeArm
 from bench.lab.recorded import BenchError, data_dir
 from bench.lab.streams import PRICE_SAMPLE, draw, known_streams, load, shortened
 
@@ -100,3 +101,26 @@ def test_the_known_streams_are_what_their_names_say(name: str) -> None:
     assert len(split.held_out) >= 256
     assert len(draw(stream, 0, calibrate=300).held_out) >= 300
     assert len(draw(load(shortened(spec, 50)), 0).rows) == 50
+
+
+def test_a_made_arm_answers_as_the_one_or_the_other(path: Path) -> None:
+    made = (MadeArm("mixed", "small", "large", 0.25, 2.0), MadeArm("same", "mixed", "mixed", 1, 1))
+    data = tiny.stream(path, made=made).data
+    assert data.arms == ("small", "large", "mixed", "same")
+    small, large, mixed, same = data.quality.T
+    hard = small != large
+    assert 0.1 < (mixed == large)[hard].mean() < 0.4
+    assert ((mixed == large) | (mixed == small)).all()
+    usd = data.cost_usd
+    np.testing.assert_allclose(usd[:, 2], 2 * (0.75 * usd[:, 0] + 0.25 * usd[:, 1]))
+    np.testing.assert_array_equal(same, mixed)
+
+
+def test_an_expert_answers_all_of_a_topic_alike(path: Path) -> None:
+    made = MadeArm("a", "small", "large", 0.5, 1.0, by="fold")
+    data = tiny.stream(path, made=(made,)).data
+    small, large, expert = data.quality.T
+    folds = np.array(data.columns.column("fold").to_pylist())
+    as_large = [(expert == large)[(folds == fold) & (small != large)] for fold in (1, 3)]
+    assert [len(set(found)) for found in as_large] == [1, 1]
+    assert sorted(found[0] for found in as_large) == [False, True]

@@ -25,7 +25,15 @@ from bench.lab.recorded import BenchError
 from bench.lab.replay import ReplayRun
 from bench.lab.report import runs_csv, write
 from bench.lab.setup import config_of, example_texts
-from bench.lab.streams import Stream, StreamSpec, draw, known_streams, load_available, shortened
+from bench.lab.streams import (
+    TUNING,
+    Stream,
+    StreamSpec,
+    draw,
+    known_streams,
+    load_available,
+    shortened,
+)
 
 QUICK_STREAMS = ("paretobandit_k4", "routellm_pair-3000")
 QUICK_REQUESTS, QUICK_SEEDS, SEEDS = 600, 2, 20
@@ -42,13 +50,23 @@ class PolicyComparisonOptions(options.ExperimentOptions):
 
 @click.command("routing")
 @click.option(
-    "--stream", "names", multiple=True, type=click.Choice(tuple(known_streams())), help="[all]"
+    "--stream",
+    "names",
+    multiple=True,
+    type=click.Choice(tuple(known_streams())),
+    help="[all but those for tuning]",
 )
 @options.FILE
 @options.ARMS
 @options.PROMPT_COLUMN
 @options.WHERE
-@click.option("--policy", "policies", multiple=True, type=click.Choice(POLICY_NAMES), help="[all]")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    type=click.Choice(POLICY_NAMES),
+    help="[all but those for tuning]",
+)
 @options.cost_weights(0.1, 0.3, note="weight of one unit of cost against one unit of quality")
 @options.seeds("[20, quick: 2]")
 @click.option("--requests", type=click.IntRange(10), help="at most, per stream")
@@ -119,7 +137,8 @@ def _specs(asked: PolicyComparisonOptions) -> list[StreamSpec]:
     if spec := asked.file_spec():
         return [spec]
     known = known_streams()
-    return [known[name] for name in asked.names or (QUICK_STREAMS if asked.quick else known)]
+    usual = [name for name in known if not name.endswith(TUNING)]
+    return [known[name] for name in asked.names or (QUICK_STREAMS if asked.quick else usual)]
 
 
 def _pairs(option: str, given: Sequence[str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from router.serving.evidence.worth import (
     gap_of,
     offer_of,
     utility_usd,
+    variance_apart,
 )
 from router.serving.request_state import RequestState
 
@@ -64,20 +65,31 @@ class Offers:
         first = plans[choice.plan].rungs[0] if choice.plan in plans else choice.plan
         utilities = {arm: known[3] for arm, known in alone.items()}
         scoring_usd = self._scorer.price_usd(state.needs.input_tokens, 1)
+        labels = {arm: self._labels(arm) for arm in alone}
+        qualities = [alone[arm][1] for arm in labels]
+        apart = variance_apart(qualities, list(labels.values()), self._decider.evidence.spread)
         askings = {
-            arm: self._asking(arm, choice, gap_of(arm, utilities), costs[arm] + scoring_usd)
+            arm: self._asking(arm, choice, apart, gap_of(arm, utilities), costs[arm] + scoring_usd)
             for arm in asked
             if arm != first
         }
         return offer_of(askings, self._settings.share)
 
-    def _asking(self, arm: str, choice: Choice, gap: float, price_usd: float) -> Asking:
+    def _labels(self, arm: str) -> float:
+        decider = self._decider
+        return decider.evidence.labels(arm, self.terms[arm], decider.changed_ms(arm))
+
+    def _asking(
+        self, arm: str, choice: Choice, apart: float, gap: float, price_usd: float
+    ) -> Asking:
         ledger, weights = self._decider.evidence, self._decider.weights
         return Asking(
             known=ledger.known(arm, self.terms[arm], self._decider.changed_ms(arm)),
+            labels=self._labels(arm),
             prompts=ledger.prompts,
             near=ledger.near(choice.context.membership),
             spread=ledger.spread,
+            apart=apart,
             gap=gap,
             quality_weight=weights.quality,
             ahead=ledger.requests_per_day * self._settings.horizon_days,

@@ -8,7 +8,14 @@ from router.learning.evidence import FIRST
 from router.learning.learner_state import LearnerState
 from router.serving.evidence.purchase import terms_of
 from router.serving.evidence.settings import EvidenceSettings
-from router.serving.evidence.worth import REGIONS, Asking, Offer, offer_of, utility_usd
+from router.serving.evidence.worth import (
+    GAP_VARIANCE,
+    REGIONS,
+    Asking,
+    Offer,
+    offer_of,
+    utility_usd,
+)
 
 
 def typical_offer(
@@ -29,9 +36,11 @@ def typical_offer(
     askings = {
         name: Asking(
             known=ledger.known(name, terms_of(arm), changed(name)),
+            labels=ledger.labels(name, terms_of(arm), changed(name)),
             prompts=ledger.prompts,
             near=ledger.prompts / REGIONS,
             spread=ledger.spread,
+            apart=GAP_VARIANCE,
             gap=0.0,
             quality_weight=weights.quality,
             ahead=ledger.requests_per_day * settings.horizon_days,

@@ -6,25 +6,33 @@ much, so the best mean over further ones counts (Frazier and Powell 2010).
 
 The difference of two arms is one number for all requests and a smaller one for those of a kind: of
 the first every prompt tells, for all requests; of the second one like these, for these alone.
+
+Each arm is weighed at its own price, so that a dear one is asked seldom and one that is clearly
+behind no more. How far arms differ at all is told by all of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from bandit.types import Units, Weights
 from router.learning.evidence import FIRST
 
-GAP_VARIANCE: Final = 0.02
+GAP_VARIANCE: Final = 0.01
 """Of the difference in quality of two arms, before anything is known."""
-KIND_VARIANCE: Final = 0.002
+KIND_VARIANCE: Final = 0.0003
 """Of how far that is another one for requests of a kind."""
 REGIONS: Final = 8.0
 """Kinds of prompt that are assumed before evidence tells."""
 BLOCKS: Final = (1, 4, 16, 64)
+ALONE: Final = 2.0
+"""Arms by whose difference `GAP_VARIANCE` is known as well as by assumption."""
+NEWS: Final = 0.1
+"""Part of the requests ahead to which what a prompt teaches is news: the answers that are served
+teach it the others, and where arms are nearly alike it matters little."""
 LEAST_AHEAD: Final = 2_000.0
 """Requests that are expected to come, however few have come."""
 CLEARLY: Final = 2.0
@@ -41,16 +49,20 @@ LEAST_SHARE: Final = 0.005
 class Asking:
     """An arm that might be asked the same as a request, for evidence.
 
-    known: prompts that are known of it, as it is today. prompts, near: known in all, and of prompts
-    like this one. spread: variance of the difference in quality of two arms. gap: of its expected
-    utility and that of the best of the others. quality_weight: of utility. ahead: requests to come.
+    known: prompts that are known of it, as it is today. labels: scores of its answers in all, those
+    that it was chosen for among them. prompts, near: known in all, and of prompts like this one.
+    spread: variance of the difference in quality of two arms on a prompt. apart: of the difference
+    of their means, before anything is known of this one. gap: of its expected utility and that of
+    the best of the others. quality_weight: of utility. ahead: requests to come.
     utility_usd: what a unit of utility is worth. price_usd: of asking and scoring.
     """
 
     known: float
+    labels: float
     prompts: float
     near: float
     spread: float
+    apart: float
     gap: float
     quality_weight: float
     ahead: float
@@ -82,10 +94,29 @@ def contenders(
 def worth_usd(asking: Asking) -> float:
     """Returns what the next prompt like this one is expected to be worth."""
     like_it = (asking.near + 1) / (asking.prompts + REGIONS)
-    everywhere = _best_gain(asking, GAP_VARIANCE, min(asking.prompts, asking.known))
+    everywhere = _best_gain(asking, asking.apart, asking.labels)
     of_its_kind = _best_gain(asking, KIND_VARIANCE, min(asking.near, asking.known))
     gain = everywhere + like_it * of_its_kind
-    return gain * max(asking.ahead, LEAST_AHEAD) * asking.utility_usd
+    return gain * NEWS * max(asking.ahead, LEAST_AHEAD) * asking.utility_usd
+
+
+def variance_apart(qualities: Sequence[float], labels: Sequence[float], spread: float) -> float:
+    """Returns the variance of the difference of two arms' mean qualities, as all arms tell it.
+
+    qualities: expected, by arm. labels: that they are known by. An arm adds its squared distance
+    from the mean, and what is not known of it: a step of expectation maximisation from
+    `GAP_VARIANCE` (empirical Bayes, Morris 1983).
+
+    >>> variance_apart([0.75, 0.75], [0, 0], 0.16)
+    0.01
+    >>> round(variance_apart([0.9, 0.91, 0.92, 0.9], [500] * 4, 0.16), 4)
+    0.0036
+    """
+    level, count = GAP_VARIANCE / 2, len(qualities)
+    middle = sum(qualities) / max(count, 1)
+    found = sum((quality - middle) ** 2 for quality in qualities)
+    unknown = sum(1 / (1 / level + 2 * known / spread) for known in labels)
+    return 2 * (ALONE * level + found + unknown) / (ALONE + count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,3 +264,23 @@ def test_a_price_that_changed_is_learned_beside_known_prompts() -> None:
         found.append(decision.estimates["a0"].cost_usd / action.prior_cost_usd)
     assert found[0] == pytest.approx(1.5, rel=0.1)
     assert found[-1] == pytest.approx(6.0, rel=0.2)
+
+
+def behind(action: str, _kind: int) -> float:
+    return {"a0": 0.8, "a1": 0.78, "a2": 0.72}[action]
+
+
+def test_an_action_that_prompts_showed_behind_is_not_tried_again_for_its_width() -> None:
+    """Who buys evidence asks it no more; one that was never compared is tried all the same."""
+    found = []
+    for compared in (True, False):
+        policy = fresh()
+        for number in range(1, 221):
+            choices = actions(3) if number <= 25 else actions(2)
+            *others, last = prompt(number, behind, 5, choices)
+            alone = [replace(o, of=2) for o in others] + [replace(last, prompt=0, of=0)]
+            is_split = len(choices) == 3 and not compared
+            policy.learn(alone if is_split else [*others, last])
+        found.append(shares(policy)[:, 2].mean())
+    assert found[0] < 0.005
+    assert found[1] > 0.01

@@ -199,6 +199,35 @@ class TestTheLedger:
         assert ledger.known("strong", changed.terms) == 1
         assert ledger.known("cheap", "one") == 6
 
+    def test_feedback_on_answers_that_were_served_is_known_as_well(self) -> None:
+        ledger = EvidenceLedger()
+        for number in range(1, 9):
+            asked = record(number, share=1.0 if number <= 3 else 0.0)
+            ledger.observe(Decided(asked), asked)
+            if number <= 3:
+                ledger.observe(bought(asked, 0.5, 0.9), asked)
+            ledger.observe(FeedbackGiven(asked.id, 1.0), asked)
+        for each in (ledger, EvidenceLedger(json.loads(json.dumps(ledger.state())))):
+            assert each.labels("cheap", "one") == 3 + 5
+            assert each.labels("strong", "two") == 3
+            assert each.labels("cheap", "other terms") == 0
+            assert each.labels("cheap", "one", record(2).created_ms) == 1
+        kept = EvidenceLedger(renamed_ledger(ledger.state(), {"cheap": "small"}))
+        assert kept.labels("small", "one") == 8
+        asked = record(9)
+        event = bought(asked, 0.5, 0.5)
+        changed = replace(event.arms[0], terms="another model")
+        ledger.observe(replace(event, arms=(changed, event.arms[1])), asked)
+        assert ledger.labels("cheap", "another model") == 1
+
+    def test_goes_on_from_a_state_without_feedback(self) -> None:
+        ledger, asked = EvidenceLedger(), record()
+        ledger.observe(bought(asked, 0.5, 0.9), asked)
+        state = ledger.state()
+        del state["heard"]
+        assert EvidenceLedger(state).labels("cheap", "one") == 1
+        assert renamed_ledger(state, {})["heard"] == []
+
     def test_a_partial_purchase_is_paid_and_not_known(self) -> None:
         ledger, asked = EvidenceLedger(), record()
         event = bought(asked, 0.5, 0.5)

@@ -15,17 +15,20 @@ from router.serving.evidence.worth import (
     gap_of,
     offer_of,
     share_of,
+    variance_apart,
     worth_usd,
 )
 
 COLD = Asking(
     known=0,
+    labels=0,
     prompts=0,
     near=0,
     spread=0.16,
+    apart=0.01,
     gap=0.02,
     quality_weight=1.0,
-    ahead=2_000,
+    ahead=40_000,
     utility_usd=0.1,
     price_usd=0.002,
 )
@@ -36,7 +39,7 @@ def share(asking: Asking, most: float = 1.0) -> float:
 
 
 def after(prompts: float, asking: Asking = COLD) -> Asking:
-    return replace(asking, known=prompts, prompts=prompts, near=prompts / 8)
+    return replace(asking, known=prompts, labels=prompts, prompts=prompts, near=prompts / 8)
 
 
 def test_the_first_hundred_are_bought() -> None:
@@ -53,9 +56,9 @@ def test_later_it_is_less_and_less_until_nothing() -> None:
 
 
 def test_an_arm_that_changed_begins_anew() -> None:
-    settled = replace(after(800), ahead=200_000)
+    settled = replace(after(800), gap=0.002, ahead=4_000_000)
     assert 0 < share(settled) < 0.2
-    assert share(replace(settled, known=0)) == 1.0
+    assert share(replace(settled, known=0, labels=0)) == 1.0
 
 
 def test_more_traffic_is_worth_more() -> None:
@@ -115,7 +118,8 @@ def test_each_arm_is_asked_where_its_own_answer_is_worth_its_price() -> None:
 
 
 def test_the_arm_that_least_is_known_of_says_how_often() -> None:
-    new, old = replace(after(4_000, COLD), known=0), replace(after(4_000), price_usd=0.0)
+    new = replace(after(4_000), known=0, labels=0)
+    old = replace(after(4_000), price_usd=0.0)
     offer = offer_of({"new": new, "old": old}, 1.0)
     assert set(offer.arms) == {"new", "old"}
     assert offer.share == 1.0
@@ -126,3 +130,19 @@ def test_a_gap_is_to_the_best_of_the_others() -> None:
     gaps = [round(gap_of(arm, utilities), 3) for arm in ("a", "b", "c", "new")]
     assert gaps == [0.2, 0.2, 0.3, 0.0]
     assert gap_of("a", {"a": 0.9}) == 0.0
+
+
+def test_served_answers_tell_of_an_arm_as_well() -> None:
+    """An arm that is chosen all the time need not be asked for evidence."""
+    unheard, heard = replace(after(20), price_usd=0.02), replace(after(20), price_usd=0.02)
+    heard = replace(heard, labels=1_000)
+    assert share(unheard) > 0
+    assert share(heard) == 0
+
+
+def test_arms_that_turn_out_alike_are_less_worth_telling_apart() -> None:
+    alike = variance_apart([0.9, 0.9, 0.91, 0.9], [200] * 4, 0.16)
+    apart = variance_apart([0.9, 0.6, 0.8, 0.7], [200] * 4, 0.16)
+    assert alike < variance_apart([], [], 0.16) < apart
+    worths = [worth_usd(replace(after(20), apart=each)) for each in (alike, apart)]
+    assert worths[0] < worths[1] / 2
