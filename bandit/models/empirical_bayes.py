@@ -38,17 +38,22 @@ class PriorVariances:
 
 
 def expected_variances(
-    stats: SufficientStatistics, intercept: float, noise: Vector, *, sparing: bool = True
+    stats: SufficientStatistics,
+    intercept: float,
+    noise: Vector,
+    *,
+    sparing: bool = True,
+    advised: bool = True,
 ) -> PriorVariances:
     """Choose variances by the evidence: the posterior mean of each one's logarithm on the grid.
 
     The likeliest trust is taken. Few outcomes favour no variance by much; their mean then stays in
     the middle, where the likeliest of them would jump.
     intercept: prior variance of the shared and of each own intercept. noise: (slots,). sparing:
-    with the odds against actions that differ by context.
+    with the odds against actions that differ by context. advised: whether kappa may be trusted.
     """
     table = _doubted(stats, intercept, noise, sparing=sparing)
-    likeliest = int(table.max(axis=(1, 2)).argmax())
+    likeliest = int(table.max(axis=(1, 2)).argmax()) if advised else 0
     odds = np.exp(table[likeliest] - table[likeliest].max())
     share = odds / odds.sum()
     shared, own = share.sum(axis=1) @ np.log(SHARED_GRID), share.sum(axis=0) @ np.log(OWN_GRID)

@@ -48,6 +48,9 @@ MOST_EFFECTS: Final = 128
 ENOUGH_PROMPTS: Final = 30
 """Complete prompts from which their effects are worked out."""
 TUNE_PROMPTS: Final = 50
+ADVISED: Final = 8_000.0
+"""Outcomes from which v may be listened to beside known prompts: before, it tells less than it
+costs in noise and time."""
 PROMPT_ROUNDS: Final = 3
 
 
@@ -505,7 +508,10 @@ class HierarchicalRegression:
             )
         stats = self._plain()
         sparing = self._spec.sparing or not self._knows_effects
-        self._variances = expected_variances(stats, level, self._noise, sparing=sparing)
+        advised = not self._knows_effects or self.total >= ADVISED
+        self._variances = expected_variances(
+            stats, level, self._noise, sparing=sparing, advised=advised
+        )
         if shared is not None:
             self._variances = replace(self._variances, shared=shared)
         self._own = own_variances(stats, level, self._noise, self._variances, sparing=sparing)

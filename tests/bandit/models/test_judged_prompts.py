@@ -7,7 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from bandit.models.judged_prompts import MEMORY, JudgedPrompts, PromptShare
-from bandit.models.regression import ENOUGH_PROMPTS, HierarchicalRegression, RegressionSpec
+from bandit.models.regression import (
+    ADVISED,
+    ENOUGH_PROMPTS,
+    HierarchicalRegression,
+    RegressionSpec,
+)
 from bandit.models.sufficient_statistics import ApplicationSums, SufficientStatistics
 
 Array = NDArray[np.float64]
@@ -241,3 +246,21 @@ def test_prompts_that_do_not_fit_are_refused(name: str) -> None:
     arrays[name] = arrays[name][:-1]
     with pytest.raises((ValueError, KeyError)):
         HierarchicalRegression(SPEC, SIZE).restore(arrays, SLOTS)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_advice_is_listened_to_beside_known_prompts_after_many_outcomes_alone(
+    *, known: bool
+) -> None:
+    model, rng = HierarchicalRegression(SPEC, SIZE), np.random.default_rng(12)
+    model.grow(SLOTS)
+    heard = []
+    for i, weight in enumerate([1.0] * 150 + [ADVISED / 150 / SLOTS] * 150):
+        share = PromptShare(i + 1, SLOTS) if known else None
+        for slot in range(SLOTS):
+            v = float(rng.normal() * 0.2)
+            y = 0.7 + v + 0.05 * float(rng.normal())
+            model.observe(slot, np.eye(SIZE)[0], v, y, weight, share=share)
+        heard.append(model.listens)
+    assert heard[149] is not known
+    assert heard[-1]
