@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import threading
 import traceback
@@ -14,6 +15,9 @@ import structlog
 MAX_VALUE_CHARS = 256
 OURS: Final = frozenset({"app", "bandit", "router"})
 """Loggers, by the first part of their names, whose messages are names and numbers only."""
+
+_MOST_BITS: Final = 1_024
+"""Of a whole number that is written out."""
 
 QUIET: Final = ("httpx", "httpcore", "opentelemetry.trace")
 """Libraries that write a line for every call, or for every odd header of a stranger."""
@@ -32,7 +36,7 @@ def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> N
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.JSONRenderer(),
+            _line,
         ],
     )
     handler = logging.StreamHandler(stream or sys.stderr)
@@ -49,7 +53,7 @@ def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> N
     threading.excepthook = _log_told
     sys.unraisablehook = _log_told
     structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer()],
+        processors=[*shared, _line],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
@@ -77,6 +81,27 @@ class _Lines:
             handler.release()
 
     debug = info = warning = error = critical = msg
+
+
+_json = structlog.processors.JSONRenderer(allow_nan=False)
+
+
+def _line(logger: object, name: str, event: structlog.typing.EventDict) -> str | bytes:
+    """Returns the JSON of a line; what it can't hold is told by its kind."""
+    try:
+        return _json(logger, name, event)
+    except Exception:  # noqa: BLE001 - no request fails for its line
+        return _json(logger, name, {str(key): _plain(value) for key, value in event.items()})
+
+
+def _plain(value: object) -> str | int | float | bool | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, str | float | bool):
+        return value
+    if isinstance(value, int) and value.bit_length() <= _MOST_BITS:
+        return value
+    return type(value).__name__
 
 
 def _log_uncaught(

@@ -28,6 +28,7 @@ from router.adapters.providers.way_faults import DRIVER_ERRORS, ClosedUnanswered
 MAX_HEAD_BYTES: Final = 100 * 1024
 READ_BYTES: Final = 64 * 1024
 _HEADERS: Final = re.compile(rb"(?:[-!#$%&'*+.^_`|~0-9a-zA-Z]+: [^\r\n\0]*\r\n)*\r\n")
+_TARGET: Final = re.compile(rb"[\x21-\x7e]+")
 _SWITCHED: Final = 101
 _LEAST_STATUS: Final = 100
 _FINAL: Final = 200
@@ -65,6 +66,7 @@ class OnePieceStream(httpcore.AsyncNetworkStream):
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._raw = writer.transport
         self._unsent: list[bytes] = []
         self._unanswered = False
         self._poll = select.poll()
@@ -85,21 +87,36 @@ class OnePieceStream(httpcore.AsyncNetworkStream):
     ) -> bytes:
         del timeout  # each attempt has its own limit over everything
         if self._unsent:
-            self._writer.writelines(self._unsent)
-            self._unsent, self._unanswered = [], True
-            # A server may answer and hang up before it has read everything: its answer counts.
-            with suppress(OSError):
-                await self._writer.drain()
+            unsent, self._unsent, self._unanswered = self._unsent, [], True
+            if self._writer.is_closing():
+                raise ClosedUnanswered
+            # A server may answer, and hang up, before it has read everything: its answer counts.
+            self._writer.writelines(unsent)
         try:
             data = await self._reader.read(max_bytes)
         except OSError:
-            if self._unanswered:
+            data = self._came_before()
+            if not data and self._unanswered:
                 raise ClosedUnanswered from None
-            raise
+            if not data:
+                raise
         if self._unanswered and not data:
             raise ClosedUnanswered
         self._unanswered = False
         return data
+
+    def _came_before(self) -> bytes:
+        """Returns what was received before the connection broke, which the reader withholds."""
+        held = self._held
+        data = bytes(held)
+        held.clear()
+        return data
+
+    @property
+    def _held(self) -> bytearray:
+        """Received, and not read."""
+        held: bytearray = self._reader._buffer  # type: ignore[attr-defined]  # noqa: SLF001
+        return held
 
     async def aclose(self) -> None:
         self.close()
@@ -132,9 +149,24 @@ class OnePieceStream(httpcore.AsyncNetworkStream):
         return self
 
     def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":  # of a connection nobody reads: that the upstream left it
-            return self._reader.at_eof() or bool(self._poll.poll(0))
+        if info == "is_readable":
+            return self._is_spent()
         return self._writer.get_extra_info(info)
+
+    def _is_spent(self) -> bool:
+        """True if no request may follow: the upstream left, or said something unasked."""
+        reader = self._reader
+        # A closed socket's number may be another one's by now: poll is asked last.
+        left = self._writer.is_closing() or reader.at_eof() or reader.exception() is not None
+        return left or bool(self._held or self._poll.poll(0))
+
+    @property
+    def sends(self) -> bool:
+        """True while something of what was written is not sent."""
+        if self._writer.is_closing():
+            return True
+        over = self._writer.transport
+        return bool(self._raw.get_write_buffer_size() or over.get_write_buffer_size())
 
 
 class _Response:
@@ -328,6 +360,8 @@ class Http11Connection(httpcore.AsyncConnectionInterface):
         """Returns the whole request. Raises httpcore.LocalProtocolError."""
         url, headers = request.url, request.headers
         target = url.target if self._proxied is None else bytes(url)
+        if not _TARGET.fullmatch(target):
+            raise httpcore.LocalProtocolError("a URL can't be sent")
         headers = [*(self._proxied or ()), *headers]
         head = b"".join([*(b"%b: %b\r\n" % pair for pair in headers), b"\r\n"])
         # A value with a line of its own would be two headers.
@@ -345,13 +379,18 @@ class Http11Connection(httpcore.AsyncConnectionInterface):
 
     def end(self, response: _Response) -> None:
         """Be kept for the next call where the answer was read to its end, else close."""
-        if response.complete and response.keeps and not self._closed:
+        if self._may_serve_on(response):
             kept_s = inf if self._kept_s is None else self._kept_s
             self._expires_s = time.monotonic() + kept_s
         else:
             self.close()
         self._busy = False
         self._freed(self)
+
+    def _may_serve_on(self, response: _Response) -> bool:
+        if self._stream is None or self._closed or self._stream.sends:
+            return False
+        return response.complete and response.keeps
 
     def close(self) -> None:
         self._closed = True

@@ -165,3 +165,33 @@ def test_a_stranger_s_trace_headers_write_no_line(log: io.StringIO) -> None:
         TraceContextTextMapPropagator().extract({"traceparent": trace, "tracestate": state})
     TraceContextTextMapPropagator().extract({"traceparent": "0" * 8_000})
     assert not log.getvalue()
+
+
+class _Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("the prompt and the key")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+        ([float("inf")], "list"),
+        (10**5_000, "int"),
+        ({("a", "b"): 1}, "dict"),
+        (_Unprintable(), "_Unprintable"),
+        ("a\udcff", "a\udcff"),
+    ],
+    ids=["nan", "inf", "nested", "huge", "keys", "repr", "surrogate"],
+)
+def test_what_json_can_not_hold_is_told_by_its_kind(
+    log: io.StringIO, value: object, told: str
+) -> None:
+    structlog.get_logger("app").info("e", value=value, plan="cheap")
+    logging.getLogger("app").warning("e", extra={"value": value})
+    ours, theirs = (
+        json.loads(line, parse_constant=pytest.fail) for line in log.getvalue().splitlines()
+    )
+    assert (ours["event"], ours["value"], ours["plan"]) == ("e", told, "cheap")
+    assert theirs["event"] == "e"
