@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -115,15 +116,15 @@ class TlsListener:
         connection.settimeout(0)
         task = self._loop.create_task(self._shake(connection))
         self._shaking[task] = None
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, connection))
         if self._gives_way(len(self._shaking)):
             oldest = next(iter(self._shaking))
             del self._shaking[oldest]
             oldest.cancel()
 
     async def _shake(self, connection: socket.socket) -> None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with suppress(OSError):  # a stranger's, or one that took too long
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._loop.connect_accepted_socket(
                 self._made,
                 connection,
@@ -132,9 +133,11 @@ class TlsListener:
                 ssl_shutdown_timeout=CLOSE_S,
             )
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
         self._shaking.pop(task, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            connection.close()  # of a task that had not begun, nobody else would
+        elif (error := task.exception()) is not None:
             structlog.get_logger("http").error("handshake_broke", error=type(error).__name__)
 
 

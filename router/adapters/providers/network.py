@@ -184,6 +184,7 @@ class _Response:
         self.keeps = False
         self.fault: httpcore.RemoteProtocolError | None = None
         self._head = b""
+        self._bare = 0
         self._refused = False
         self._parser = self._fresh()
 
@@ -192,7 +193,10 @@ class _Response:
         if not data:
             self._cut_off()
         elif self.status:
+            self._bare += len(data)
             self._parse(data)
+            if self._bare > MAX_HEAD_BYTES and not self.complete:
+                self.fault = httpcore.RemoteProtocolError("a trailer is too long")
         else:
             self._head += data
             if self._refused or not self._parse(data):
@@ -268,6 +272,7 @@ class _Response:
         self.keeps = current and self._parser.should_keep_alive()
 
     def on_body(self, piece: bytes) -> None:
+        self._bare = 0
         self.pieces.append(piece)
 
     def on_message_complete(self) -> None:

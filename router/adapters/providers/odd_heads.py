@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+_INTERIM: Final = re.compile(rb"HTTP/1\.\d 1\d\d\b.*?\n\r?\n", re.DOTALL)
 _END: Final = re.compile(rb"\n\r?\n")
 _LENGTH: Final = re.compile(rb"(?im)^content-length:[ \t]*([0-9, \t]*?)[ \t]*\r?\n")
 _NAME: Final = re.compile(rb"(?im)^content-length:")
@@ -17,11 +18,14 @@ def tells_length(data: bytes) -> bool:
 
 
 def one_length(data: bytes) -> bytes | None:
-    """Returns an answer from its first byte on with its length told once; None before its end."""
-    end = _END.search(data)
+    """Returns an answer without interim ones, its length told once; None before its head's end."""
+    began = 0
+    while interim := _INTERIM.match(data, began):
+        began = interim.end()
+    end = _END.search(data, began)
     if end is None:
         return None
-    head, rest = data[: end.start() + 1], data[end.start() + 1 :]
+    head, rest = data[began : end.start() + 1], data[end.start() + 1 :]
     line = _LENGTH.search(head)
     first = b"content-length: %b\r\n" % line[1].split(b",")[0].strip() if line else b""
     told = iter([first])

@@ -83,10 +83,13 @@ class Client:
 
     async def call_many(self, commands: Iterable[tuple[Word, ...]]) -> list[Any]:
         """Replies in order, in one round trip."""
+        made = [_made(one, is_repeatable=one[0] in REPEATABLE_COMMANDS) for one in commands]
+        if not made:
+            return []
         self._announce()
-        asked = [self._added(one, is_repeatable=one[0] in REPEATABLE_COMMANDS) for one in commands]
+        self._waiting += made
         try:
-            return await asyncio.gather(*asked)
+            return await asyncio.gather(*(waiting.reply for waiting in made))
         except RedisError as error:
             raise unavailable(error) from None
 
@@ -147,7 +150,9 @@ class Client:
 
     def _enqueue(self, command: tuple[Word, ...], *, is_repeatable: bool) -> asyncio.Future[Any]:
         self._announce()
-        return self._added(command, is_repeatable=is_repeatable)
+        waiting = _made(command, is_repeatable=is_repeatable)
+        self._waiting.append(waiting)
+        return waiting.reply
 
     def _announce(self) -> None:
         """See that what is added in this turn is sent. Raises StorageUnavailable."""
@@ -156,11 +161,6 @@ class Client:
             loop = asyncio.get_running_loop()
             # A turn later: what the tasks started in this turn send then still comes along.
             loop.call_soon(loop.call_soon, self._flush, is_trial)
-
-    def _added(self, command: tuple[Word, ...], *, is_repeatable: bool) -> asyncio.Future[Any]:
-        waiting = _made(command, is_repeatable=is_repeatable)
-        self._waiting.append(waiting)
-        return waiting.reply
 
     def _flush(self, is_trial: bool) -> None:  # noqa: FBT001 - an argument of call_soon
         waiting, self._waiting = self._waiting, []

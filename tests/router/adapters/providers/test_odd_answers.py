@@ -28,6 +28,10 @@ KEPT = {
     "text in Latin-1": OK + b"x: \xe4\xff\r\n" + TWO,
     "a header without a value": OK + b"x:\r\n" + TWO,
     "the length twice": OK + b"content-length: 2\r\n" + TWO,
+    "an interim answer, then the length twice": b"HTTP/1.1 103 E\r\nlink: x\r\n\r\n"
+    + OK
+    + b"content-length: 2\r\n"
+    + TWO,
     "the length as a list": OK + b"content-length: 2, 2\r\n\r\nhi",
     "chunks": OK + CHUNKED + b"1\r\nh\r\n1\r\ni\r\n0\r\n\r\n",
     "chunks and a length": OK + b"content-length: 9\r\n" + CHUNKED + b"2\r\nhi\r\n0\r\n\r\n",
@@ -67,6 +71,8 @@ CUT = {
     "a length": OK + b"content-length: 5\r\n\r\nhi",
     "a chunk": OK + CHUNKED + b"5\r\nhi",
     "the last chunk": OK + CHUNKED + b"2\r\nhi\r\n0\r\n",
+    "a trailer without an end": OK + CHUNKED + b"2\r\nhi\r\n0\r\nx: " + b"a" * 300_000,
+    "an extension without an end": OK + CHUNKED + b"2\r\nhi\r\n2;x=" + b"a" * 300_000,
     "a bad chunk": OK + CHUNKED + b"2\r\nhi\r\nzz\r\n",
 }
 
@@ -164,10 +170,16 @@ async def test_the_answer_is_refused(kind: str, step: int) -> None:
             await ask()
 
 
-@pytest.mark.parametrize("kind", ["no HTTP", "no number", "a space before the colon"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("no HTTP", "no number", "a space before the colon"),
+        *("a trailer without an end", "an extension without an end"),
+    ],
+)
 @on_uvloop
 async def test_an_answer_that_goes_on_for_ever_is_refused_at_once(kind: str) -> None:
-    async with asking(Server(REFUSED[kind])) as ask:
+    async with asking(Server({**REFUSED, **CUT}[kind])) as ask:
         with pytest.raises(httpcore.RemoteProtocolError):
             await ask()
 

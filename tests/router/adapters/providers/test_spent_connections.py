@@ -119,8 +119,8 @@ async def test_an_answer_counts_before_its_request_is_read(*, tls: bool, hangs_u
 @pytest.mark.parametrize("path", ["/v1/a b", "/v1/a\x00b"])
 @on_uvloop
 async def test_a_url_that_is_no_word_is_not_sent(path: str) -> None:
-    async with asyncio.timeout(PATIENT_S), make_client() as client:
-        listening = socket.create_server(("127.0.0.1", 0))
-        with listening, pytest.raises(httpcore.LocalProtocolError):
-            port = listening.getsockname()[1]
-            await client.request("POST", f"http://127.0.0.1:{port}{path}", content=b"{}")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}{path}"
+        async with asyncio.timeout(PATIENT_S), make_client() as client:
+            with pytest.raises(httpcore.LocalProtocolError):
+                await client.request("POST", url, content=b"{}")

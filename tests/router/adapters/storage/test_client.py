@@ -67,6 +67,15 @@ async def test_commands_of_one_call_are_one_try_of_a_store_that_was_away(shared:
     assert not shared.client.is_away
 
 
+async def test_a_call_of_no_commands_is_no_try_of_a_store_that_was_away(shared: Storage) -> None:
+    circuit = shared.client.circuit
+    circuit.open(FailureKind.AWAY)
+    circuit.probed()
+    assert await shared.client.call_many([]) == []
+    assert await shared.client.call("PING") == b"PONG"
+    assert not shared.client.is_away
+
+
 async def test_no_word_of_the_driver_reaches_a_message_or_a_log(
     shared: Storage, keys: Keys, caplog: pytest.LogCaptureFixture
 ) -> None:
