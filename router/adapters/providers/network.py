@@ -378,7 +378,12 @@ class Http11Connection(httpcore.AsyncConnectionInterface):
     async def receive(self, response: _Response) -> None:
         """Read on. Raises httpcore.RemoteProtocolError once nothing is left to take."""
         if response.fault is None and self._stream is not None:
-            response.feed(await self._stream.read(READ_BYTES))
+            try:
+                response.feed(await self._stream.read(READ_BYTES))
+            except ClosedUnanswered:
+                if self._closed:  # here, and not by its server: the call is not to be sent again
+                    raise httpcore.ReadError from None
+                raise
         if response.fault is not None and not response.pieces:
             raise response.fault
 

@@ -14,7 +14,9 @@ import pytest
 import trustme
 
 from router.adapters.providers import make_client
+from router.adapters.providers.http import CallProgress
 from router.adapters.providers.network import KeptPool
+from router.domain.errors import ProviderDisconnected
 from tests.e2e.wire import on_uvloop
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
@@ -28,13 +30,11 @@ Ask = Callable[[bytes], Awaitable[httpcore.Response]]
 
 
 @asynccontextmanager
-async def asking(serve: Serve, *, tls: bool = False) -> AsyncIterator[Ask]:
-    """Yields what sends a body to the server over a pool of one connection."""
-    shown, trusted = None, ssl.create_default_context()
-    if tls:
-        shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+async def listening(serve: Serve, *, tls: bool = False) -> AsyncIterator[str]:
+    """Yields the server's URL."""
+    shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
+    if shown:
         AUTHORITY.issue_cert("localhost").configure_cert(shown)
-        AUTHORITY.configure_trust(trusted)
 
     async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
@@ -42,9 +42,17 @@ async def asking(serve: Serve, *, tls: bool = False) -> AsyncIterator[Ask]:
         writer.transport.abort()
 
     made = await asyncio.start_server(served, "127.0.0.1", 0, ssl=shown)
-    url = f"http{'s' if tls else ''}://localhost:{made.sockets[0].getsockname()[1]}/"
+    async with made:
+        yield f"http{'s' if tls else ''}://localhost:{made.sockets[0].getsockname()[1]}/"
+
+
+@asynccontextmanager
+async def asking(serve: Serve, *, tls: bool = False) -> AsyncIterator[Ask]:
+    """Yields what sends a body to the server over a pool of one connection."""
+    trusted = ssl.create_default_context()
+    AUTHORITY.configure_trust(trusted)
     pool = KeptPool(ssl_context=trusted, max_connections=1)
-    async with asyncio.timeout(PATIENT_S), made, pool:
+    async with asyncio.timeout(PATIENT_S), listening(serve, tls=tls) as url, pool:
         yield lambda body: pool.request("POST", url, content=body)
 
 
@@ -116,11 +124,41 @@ async def test_an_answer_counts_before_its_request_is_read(*, tls: bool, hangs_u
     assert connections == 2
 
 
+@on_uvloop
+async def test_a_call_whose_pool_is_closed_is_not_sent_again() -> None:
+    requests, begun = 0, asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        await _request(reader)
+        writer.write(ANSWER)
+        while True:
+            await _request(reader)
+            requests += 1
+            begun.set()
+
+    async with listening(serve) as url, asyncio.timeout(PATIENT_S):
+        pool, progress = KeptPool(), CallProgress()
+        await pool.request("POST", url, content=b"{}")
+        headers = {"host": "x", "content-length": "2"}
+        extensions = {"trace": progress.trace}
+        request = httpcore.Request(
+            "POST", url, headers=headers, content=b"{}", extensions=extensions
+        )
+        call = asyncio.create_task(progress.sent_by(pool, request))
+        await begun.wait()
+        await pool.aclose()
+        with pytest.raises(ProviderDisconnected):
+            await call
+        assert pool.connections == []
+    assert requests == 1
+
+
 @pytest.mark.parametrize("path", ["/v1/a b", "/v1/a\x00b"])
 @on_uvloop
 async def test_a_url_that_is_no_word_is_not_sent(path: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}{path}"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}{path}"
         async with asyncio.timeout(PATIENT_S), make_client() as client:
             with pytest.raises(httpcore.LocalProtocolError):
                 await client.request("POST", url, content=b"{}")
