@@ -149,17 +149,19 @@ class OutcomeHead:
         correction: tuple[float, float | None],
         weight: float,
         rng: Generator,
+        *,
+        beside: float | None = None,
     ) -> None:
         """Correct an outcome. correction: (y as learned, right y); None for not known after all.
 
         An unknown y is put at what the regression expects. The advisor, which can't take anything
         back, learns the new value once more; the trees see it when they are grown again. An action
-        without such an outcome learns it as a first one.
+        without such an outcome learns it as a first one, with what is told beside it.
         """
         (old, new), row = correction, np.array([slot])
         if self.regression.counts(row)[0] < weight:
             if new is not None:
-                self.learn(view, slot, new, weight, rng)
+                self.learn(view, slot, new, weight, rng, beside=beside)
             return
         advice = self._advice(view, row)
         v = 0.0 if advice is None else float(advice[0])

@@ -228,13 +228,15 @@ class OutcomeHeads:
     ) -> dict[str, tuple[float, float]]:
         """Learn amounts that are not None; return (learned, expected before), corrections aside."""
         found: dict[str, tuple[float, float]] = {}
-        given = outcome.weight
-        if outcome.replaces is not None:
-            self.quality.correct(view, slot, (outcome.replaces, outcome.quality), given, rng)
-        elif outcome.quality is not None:
-            share = PromptShare(outcome.prompt, outcome.of) if outcome.prompt else None
-            begins = share is not None or self._begins_cold
+        given, beside = outcome.weight, None
+        share = PromptShare(outcome.prompt, outcome.of) if outcome.prompt else None
+        if outcome.quality is not None:
+            begins = (share is not None and outcome.replaces is None) or self._begins_cold
             beside = self._beside(outcome, view, slot, begins=begins)
+        if outcome.replaces is not None:
+            change = outcome.replaces, outcome.quality
+            self.quality.correct(view, slot, change, given, rng, beside=beside)
+        elif outcome.quality is not None:
             found["quality"] = self.quality.learn(
                 view, slot, outcome.quality, given, rng, share=share, beside=beside
             )

@@ -121,7 +121,7 @@ class DegradingIdempotency:
                     lambda: self._inner.claim(key, fingerprint, ttl_s)
                 )
             except StorageUnavailable:
-                tenant = self._tenants.named(key.tenant)
+                tenant = self._tenants.of_scope(key.tenant)
                 if tenant is None or not self._continuity.may_degrade(tenant):
                     raise
             else:

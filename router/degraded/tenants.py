@@ -42,7 +42,7 @@ class RememberingTenants:
         self._keep_s = keep_s
         self._clock = clock
         self._seen: Bounded[str, _Seen] = Bounded(MOST)
-        self._names: Bounded[str, Tenant] = Bounded(MOST)
+        self._scopes: Bounded[str, Tenant] = Bounded(MOST)
 
     async def find(self, key_hash: str) -> Tenant | None:
         return await self._found(key_hash, lambda: self._inner.find(key_hash))
@@ -54,9 +54,9 @@ class RememberingTenants:
             raise TenantNotFound("no tenant has this name")
         return found
 
-    def named(self, name: str) -> Tenant | None:
+    def of_scope(self, scope: str) -> Tenant | None:
         """Returns a tenant that was seen, whenever that was."""
-        return self._names.get(name)
+        return self._scopes.get(scope)
 
     def can_serve(self) -> bool:
         """True while a caller is remembered who may be served without the store."""
@@ -89,7 +89,7 @@ class RememberingTenants:
             self._seen.pop(key, None)
         else:
             self._seen.put(key, _Seen(self._clock(), self._keep_s, found))
-            self._names.put(found.name, found)
+            self._scopes.put(found.scope, found)
         return found
 
     def _fresh(self, key: str) -> Tenant | None:

@@ -195,7 +195,8 @@ async def test_a_session_of_ten_thousand_turns_goes_on(tmp_path: Path) -> None:
             for name in ("openai0", "gemini0", "claude0")
         )
         known = Conversation(seen, 9_999, "claude0", "gemini0", 1_234.5, 2_345.6)
-        key = turn_keys("test", ChatRequest((question,))).own
+        tenant = await router.storage.tenants.show("test")
+        key = turn_keys(tenant.scope, ChatRequest((question,))).own
         await router.storage.conversations.keep(key, known, 60)
         talk = Talk(router)
         talk.messages = [said("user", "And then?"), said("assistant", "This.")]
