@@ -97,18 +97,22 @@ class EvidenceLedger:
         rest = [self._pairs, self._squares, self._requests, self._at_ms]
         calibrated = [self.calibrated, self.calibrated_usd, self.calibrated_ms]
         parts = {"calibrated": calibrated} if self.calibrated else {}
-        return parts | ({"scored_by": self._scored_by} if self._scored_by else {}) | {
-            "facts": told + rest,
-            "first_ms": self._first_ms,
-            "known": [[name, count] for name, count in self._known.items()],
-            "heard": [[name, count] for name, count in self._heard.items()],
-            "terms": [[name, *terms] for name, terms in self._terms.items()],
-            "times": self._times,
-            "near": [[place, weight] for place, weight in self._near.items()],
-            "scores": [[name, arm, score] for name, (arm, score) in self._scores.items()],
-            "gold": [[name, quality] for name, quality in self._gold.items()],
-            "rectifier": self.rectifier.state(),
-        }
+        return (
+            parts
+            | ({"scored_by": self._scored_by} if self._scored_by else {})
+            | {
+                "facts": told + rest,
+                "first_ms": self._first_ms,
+                "known": [[name, count] for name, count in self._known.items()],
+                "heard": [[name, count] for name, count in self._heard.items()],
+                "terms": [[name, *terms] for name, terms in self._terms.items()],
+                "times": self._times,
+                "near": [[place, weight] for place, weight in self._near.items()],
+                "scores": [[name, arm, score] for name, (arm, score) in self._scores.items()],
+                "gold": [[name, quality] for name, quality in self._gold.items()],
+                "rectifier": self.rectifier.state(),
+            }
+        )
 
     def observe(self, event: Event, record: DecisionRecord) -> RectifiedEvidence | None:
         """Count the event. Returns evidence with rectified scores; None for other events."""

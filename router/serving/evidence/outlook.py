@@ -7,6 +7,7 @@ from router.domain.catalog import Catalog
 from router.learning.evidence import FIRST
 from router.learning.learner_state import LearnerState
 from router.serving.evidence.purchase import terms_of
+from router.serving.evidence.scorers import OUTVOTED
 from router.serving.evidence.settings import EvidenceSettings
 from router.serving.evidence.worth import (
     GAP_VARIANCE,
@@ -51,6 +52,13 @@ def typical_offer(
         if arm is not cheapest
     }
     return offer_of(askings, settings.share)
+
+
+def obstacle(catalog: Catalog, settings: EvidenceSettings) -> str:
+    """Returns why nothing can be bought by this config; "" where it can."""
+    if settings.source == "agreement" and len(catalog.arms) < OUTVOTED:
+        return f"none is bought: source agreement takes {OUTVOTED} arms, or nobody is outvoted"
+    return ""
 
 
 def outlook(offer: Offer, prompts: float, left_usd: float) -> str:

@@ -147,6 +147,14 @@ def test_a_promise_weighs_the_label_by_the_chance_of_any_label() -> None:
     assert label.score == 0.8
 
 
+def test_a_majority_is_no_label_of_a_promise() -> None:
+    """It is found more often where the answer is right: its labels tell too few bad ones."""
+    asked = judged()
+    event = bought(asked, 1.0, 1.0, source=EvidenceSource.AGREEMENT)
+    assert risk_labels_of(event, asked) == []
+    assert risk_labels_of(bought(asked, 1.0, 1.0), asked)
+
+
 def test_a_gate_learns_what_first_and_strong_were_worth() -> None:
     asked = judged()
     (found,) = examples_of(bought(asked, 0.25, 1.0), asked, PLANS, SETTINGS)
