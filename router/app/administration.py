@@ -19,7 +19,7 @@ from router.domain.tenants import TenantUsage
 from router.learning.learner_state import LearnerState
 from router.ports.state import StoredSnapshot
 from router.serving.evidence.buyer import budget_tenant
-from router.serving.evidence.outlook import outlook, typical_offer
+from router.serving.evidence.outlook import obstacle, outlook, typical_offer
 from router.serving.evidence.settings import EvidenceSettings
 
 POLL_S = 0.1
@@ -73,7 +73,8 @@ class PolicyAdministration:
         typical = typical_offer(
             catalog, learned, settings, weights_of(self._config), units_of(self._config, catalog)
         )
-        return outlook(typical, learned.evidence.prompts, left_usd)
+        obvious = obstacle(catalog, settings)
+        return obvious or outlook(typical, learned.evidence.prompts, left_usd)
 
     def _learned(self, stored: StoredSnapshot | None) -> LearnerState:
         brain = LearnerStateFactory(self._config, catalog_of(self._config))

@@ -28,6 +28,8 @@ MOST_WAITING: Final = 2_000
 FIRST: Final = 100
 """Prompts that are asked for most, and the newest whose times are known."""
 DAY_MS: Final = 86_400_000.0
+MOST_MODELS: Final = 8
+"""Names that the models of one arm are known by: its deployments may answer under several."""
 PRIOR_SPREAD: Final = 0.16
 PRIOR_PAIRS: Final = 20.0
 _FACTS: Final = 8
@@ -78,6 +80,7 @@ class EvidenceLedger:
         self._scores = {str(n): (str(arm), float(s)) for n, arm, s in saved.get("scores", ())}
         self._gold = {str(name): float(quality) for name, quality in saved.get("gold", ())}
         self.rectifier = Rectifier(saved.get("rectifier"))
+        self._scored_by = str(saved.get("scored_by", ""))
 
     @property
     def is_blank(self) -> bool:
@@ -93,18 +96,23 @@ class EvidenceLedger:
         told = [self.prompts, self.bought, self.spent_usd, self.worth_usd]
         rest = [self._pairs, self._squares, self._requests, self._at_ms]
         calibrated = [self.calibrated, self.calibrated_usd, self.calibrated_ms]
-        return ({"calibrated": calibrated} if self.calibrated else {}) | {
-            "facts": told + rest,
-            "first_ms": self._first_ms,
-            "known": [[name, count] for name, count in self._known.items()],
-            "heard": [[name, count] for name, count in self._heard.items()],
-            "terms": [[name, *terms] for name, terms in self._terms.items()],
-            "times": self._times,
-            "near": [[place, weight] for place, weight in self._near.items()],
-            "scores": [[name, arm, score] for name, (arm, score) in self._scores.items()],
-            "gold": [[name, quality] for name, quality in self._gold.items()],
-            "rectifier": self.rectifier.state(),
-        }
+        parts = {"calibrated": calibrated} if self.calibrated else {}
+        return (
+            parts
+            | ({"scored_by": self._scored_by} if self._scored_by else {})
+            | {
+                "facts": told + rest,
+                "first_ms": self._first_ms,
+                "known": [[name, count] for name, count in self._known.items()],
+                "heard": [[name, count] for name, count in self._heard.items()],
+                "terms": [[name, *terms] for name, terms in self._terms.items()],
+                "times": self._times,
+                "near": [[place, weight] for place, weight in self._near.items()],
+                "scores": [[name, arm, score] for name, (arm, score) in self._scores.items()],
+                "gold": [[name, quality] for name, quality in self._gold.items()],
+                "rectifier": self.rectifier.state(),
+            }
+        )
 
     def observe(self, event: Event, record: DecisionRecord) -> RectifiedEvidence | None:
         """Count the event. Returns evidence with rectified scores; None for other events."""
@@ -173,15 +181,27 @@ class EvidenceLedger:
         self.bought += 1
         self.spent_usd += event.cost_usd
         self.worth_usd += event.value_usd
-        weight = self.rectifier.weight(event.source)
+        self._begin(event.source)
+        # A verifier is taken as it is, whatever was found of a judge that scored before it.
+        is_rectified = event.source is not EvidenceSource.VERIFIER
+        weight = (self.rectifier if is_rectified else Rectifier()).weight(event.source)
         for answer in event.arms:
             self._see(event.source, answer, record.id)
-        arms = tuple(map(self._rectified, event.arms))
+        arms = tuple(map(self._rectified, event.arms)) if is_rectified else event.arms
         if event.is_full:
             membership = record.choice.context.membership if record.choice else ()
             qualities = {answer.arm: answer.quality or 0.0 for answer in arms}
             self._know(KnownPrompt(qualities, membership), float(record.created_ms))
         return RectifiedEvidence(replace(event, arms=arms), weight)
+
+    def _begin(self, source: EvidenceSource) -> None:
+        """Forget what was found of who scored before; nothing is to be found of a verifier."""
+        if source is EvidenceSource.VERIFIER or source == self._scored_by:
+            return
+        if self._scored_by:
+            self.rectifier = Rectifier()
+            self._scores.clear()
+        self._scored_by = str(source)
 
     def _rectified(self, answer: ArmAnswer) -> ArmAnswer:
         if answer.quality is None or answer.failed:
@@ -190,13 +210,17 @@ class EvidenceLedger:
 
     def _see(self, source: EvidenceSource, answer: ArmAnswer, decision_id: str) -> None:
         """Note an answer's score, and the terms it was given on."""
-        told = [answer.terms, answer.model]
-        before = self._terms.setdefault(answer.arm, told)
-        if _differ(before, told):
+        digest, *models = self._terms.get(answer.arm, [answer.terms])
+        models = [model for model in models if model]
+        if _differ(digest, answer.terms):
             self._known[answer.arm] = self._heard[answer.arm] = 0.0
-            before = told
+            models = []
+        if answer.model and answer.model not in models:
+            if models:
+                self._known[answer.arm] = self._heard[answer.arm] = 0.0
+            models = [*models, answer.model][-MOST_MODELS:]
         # Calibration told no model; the first answer does.
-        self._terms[answer.arm] = [one or other for one, other in zip(before, told, strict=True)]
+        self._terms[answer.arm] = [answer.terms or digest, *(models or [""])]
         if answer.quality is None or answer.failed or source is EvidenceSource.VERIFIER:
             return
         self.rectifier.see(answer.arm, answer.quality)
@@ -241,6 +265,9 @@ class EvidenceLedger:
         at_ms = float(record.created_ms)
         if not self._requests:
             self._first_ms = self._at_ms = at_ms
+        if self._at_ms - at_ms > DAY_MS:
+            # A clock was ahead; time goes on from here, and not from when it is reached.
+            self._at_ms, self._first_ms = at_ms, min(self._first_ms, at_ms)
         passed = max(0.0, at_ms - self._at_ms) / DAY_MS
         self._requests = self._requests * math.exp(-passed) + 1
         self._at_ms = max(self._at_ms, at_ms)
@@ -262,9 +289,9 @@ def renamed_ledger(saved: dict[str, Any], names: Mapping[str, str]) -> dict[str,
     }
 
 
-def _differ(before: list[str], told: list[str]) -> bool:
-    """Returns whether terms or the answering model are others; what was not told differs not."""
-    return any(one and other and one != other for one, other in zip(before, told, strict=True))
+def _differ(before: str, told: str) -> bool:
+    """Returns whether terms are others; what was not told differs not."""
+    return bool(before and told and before != told)
 
 
 def _keep(waiting: dict[str, T], name: str, value: T) -> None:

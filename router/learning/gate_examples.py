@@ -11,7 +11,15 @@ import numpy as np
 from bandit.gates import GateExample, GateInput, Step
 from bandit.risk import LabelSource
 from router.domain.catalog import Plan
-from router.domain.events import Audited, Decided, Event, EvidenceBought, FeedbackGiven, Reasked
+from router.domain.events import (
+    Audited,
+    Decided,
+    Event,
+    EvidenceBought,
+    EvidenceSource,
+    FeedbackGiven,
+    Reasked,
+)
 from router.domain.logged_context import read_context
 from router.domain.records import Attempt, AttemptOutcome, Choice, DecisionRecord, Judge, Judged
 from router.learning.evidence_labels import examples_of_evidence, served_answer
@@ -78,6 +86,9 @@ def _label_of_accepted(event: Event, blank: RiskLabel) -> RiskLabel | None:
     if isinstance(event, EvidenceBought):
         answer = served_answer(event)
         if answer is None or answer.quality is None:
+            return None
+        if event.source is EvidenceSource.AGREEMENT:
+            # Right answers find a majority more often than wrong ones: too few would be bad.
             return None
         # Where evidence is bought no audit is made: either of them had labelled the answer.
         return replace(blank, bad=1 - answer.quality, probability=event.label_share)

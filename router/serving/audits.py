@@ -111,7 +111,8 @@ class Auditor:
         if check is not None and self._running < MOST_AT_ONCE:
             self._running += 1
             # An answer that evidence was drawn for has its label by that, and is not audited.
-            labelled = state.evidence_share + (1 - state.evidence_share) * share
+            drawn = state.evidence_share if state.evidence_labels else 0.0
+            labelled = drawn + (1 - drawn) * share
             self._background.spare(self._audit(state, replace(check, share=labelled)))
 
     def share_of(self, state: RequestState) -> float:

@@ -67,7 +67,7 @@ class RequestState:
     said: what it is about, see `said_in`. embedding: of the last user message. said_embedding: of
     all that is said, by which a plan was chosen.
     evidence_share: with which the other arms are asked as well; evidence_usd: what that is worth;
-    evidence_arms: which.
+    evidence_arms: which. evidence_labels: whether it scores the answer, be it good or bad.
     deadline_s: the sooner of the caller's deadline and its latency limit; None for neither.
     """
 
@@ -104,6 +104,7 @@ class RequestState:
     evidence_share: float = 0.0
     evidence_usd: float = 0.0
     evidence_arms: tuple[str, ...] = ()
+    evidence_labels: bool = False
 
     @property
     def began_ms(self) -> int:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from adaptive_router.v1 import router_pb2
 
 from demo.world import Reply
 from router.domain.events import EvidenceBought, number_of
@@ -13,7 +14,7 @@ from router.domain.tenants import TenantLimits
 from router.learning.evidence import EvidenceLedger
 from router.learning.learner_state import split
 from router.serving.evidence.buyer import budget_tenant
-from tests.e2e.conftest import Router, learned, request, until
+from tests.e2e.conftest import Router, chat, learned, request, until
 
 BUDGET_USD = 5.0
 QUIET_S = 0.3
@@ -125,17 +126,14 @@ async def test_a_request_that_opts_out_is_left_alone(router: Router, texts: Iter
     await quiet(router)
 
 
-async def test_arms_that_a_tenant_may_not_use_never_see_its_prompts(
+async def test_two_arms_that_cannot_be_outvoted_are_not_asked(
     router: Router, texts: Iterator[str]
 ) -> None:
-    for upstream in router.upstreams.values():
-        upstream.ledger = []
+    """They would be held right where they agree and not known where they differ: no lesson."""
     say(router, cheap="The answer is 42.", fallback="#### 42", reasoning="The answer is 42.")
     metadata = await router.tenant("choosy", TenantLimits(arms=("cheap", "fallback")))
     await router.stub.Complete(request(next(texts)), metadata=metadata)
-    event = await first_bought(router)
-    assert sorted(answer.arm for answer in event.arms) == ["cheap", "fallback"]
-    assert router.upstreams["reasoning"].ledger == []
+    await quiet(router)
 
 
 async def test_an_arm_that_is_down_is_left_out_and_nothing_paid_is_lost(
@@ -155,7 +153,9 @@ async def test_an_arm_that_is_down_is_left_out_and_nothing_paid_is_lost(
     await until(are_two)
     event = next(e for e in await bought(router) if e.decision_id == again.receipt.decision_id)
     assert down not in {answer.arm for answer in event.arms}
-    assert all(answer.quality == 1.0 for answer in event.arms)
+    # The two that are left were neither outvoted nor could be.
+    assert [answer.quality for answer in event.arms] == [None, None]
+    assert all(answer.cost_usd for answer in event.arms)
 
 
 async def test_an_event_is_appended_once(router: Router, texts: Iterator[str]) -> None:
@@ -187,6 +187,30 @@ class TestABudget:
         charged = sum(usd[a] * (c.input_tokens + c.output_tokens) for a, c in calls) / 1e6
         assert charged - paid <= 0.0115 + 1e-9
 
+    async def test_that_is_too_small_for_a_long_answer_pays_for_short_ones(
+        self, router: Router, texts: Iterator[str]
+    ) -> None:
+        """What one request could not have must not end the day for all."""
+        for upstream in router.upstreams.values():
+            upstream.find = lambda _: Reply("The answer is 42.", 1.0, 100, 3_000)
+        for _ in range(2):
+            await router.complete(next(texts))  # the first is paid for, the second is not
+            await asyncio.sleep(QUIET_S)
+        assert len(await bought(router)) == 1
+        say(router, cheap="The answer is 42.", fallback="#### 42", reasoning="The answer is 41.")
+        refused = await router.complete(next(texts))
+        short = chat(next(texts), max_output_tokens=100)
+        asked = router_pb2.CompleteRequest(chat=short)
+        await router.stub.Complete(asked, metadata=router.metadata)
+
+        async def are_two() -> bool:
+            return len(await bought(router)) == 2
+
+        await until(are_two)
+        (record,) = await router.storage.events.records([refused.receipt.decision_id])
+        assert record is not None
+        assert record.evidence_share == 0
+
 
 class TestAJudge:
     @pytest.fixture
@@ -208,6 +232,26 @@ class TestAJudge:
         usd = {"cheap": 150 * 0.1, "reasoning": 150 * 2.0, "fallback": 105 * 0.5}
         others = sum(cost for arm, cost in usd.items() if arm != done.receipt.arm) / 1e6
         assert event.cost_usd == pytest.approx(others + judged)
+
+    async def test_arms_that_a_tenant_may_not_use_never_see_its_prompts(
+        self, router: Router, texts: Iterator[str]
+    ) -> None:
+        for upstream in router.upstreams.values():
+            upstream.ledger = []
+        metadata = await router.tenant("choosy", TenantLimits(arms=("cheap", "fallback")))
+        await router.stub.Complete(request(next(texts)), metadata=metadata)
+        event = await first_bought(router)
+        assert sorted(answer.arm for answer in event.arms) == ["cheap", "fallback"]
+        assert router.upstreams["reasoning"].ledger == []
+
+    async def test_that_a_tenant_may_not_use_never_sees_its_prompts(
+        self, router: Router, texts: Iterator[str]
+    ) -> None:
+        router.upstreams["fallback"].ledger = []
+        metadata = await router.tenant("choosy", TenantLimits(arms=("cheap", "reasoning")))
+        await router.stub.Complete(request(next(texts)), metadata=metadata)
+        await quiet(router)
+        assert router.upstreams["fallback"].ledger == []
 
     async def test_that_keeps_to_no_form_is_left_alone_after_three(
         self, router: Router, texts: Iterator[str]

@@ -267,6 +267,27 @@ async def test_a_purchase_that_takes_too_long_is_ended_and_counted(town: Town) -
     assert not event.is_full
 
 
+async def test_an_arm_that_hangs_takes_no_other_arms_score_with_it(town: Town) -> None:
+    """What the others answered is paid for, and so it is scored."""
+    town.upstreams["strong"].profile = SLOW
+    text = town.config(evidence=", timeout_ms: 2000").replace(
+        "strong: [strong]}", "strong: [strong], judge: [judge]}\npolicy: {observe: cheap}"
+    )
+    config = parse_config(text, "test.yaml", {})
+    async with town.opened() as storage, running_router(config, {}) as running:
+        await asked(running.port, "Tell me about rivers.")
+
+        async def is_there() -> bool:
+            return bool(await town.bought(storage))
+
+        await until(is_there)
+        (event,) = await town.bought(storage)
+        assert town.calls("strong") == 1
+    told = {answer.arm: answer.quality for answer in event.arms}
+    assert told == {"cheap": 0.8, "judge": 0.8}
+    assert event.is_full
+
+
 async def test_a_loud_tenant_does_not_take_every_place(town: Town) -> None:
     """Purchases hang; the answers do not wait for them, and the waiting line is bounded."""
     town.upstreams["judge"].profile = SLOW

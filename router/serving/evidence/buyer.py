@@ -8,17 +8,17 @@ down what it has paid for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from enum import StrEnum
 from typing import Final
 
 from bandit.types import Units
 from router.domain import MS_PER_S
 from router.domain.catalog import Catalog
-from router.domain.eligibility import most_cost_usd
+from router.domain.chat import ChatRequest
+from router.domain.eligibility import Requirements, most_cost_usd
 from router.domain.errors import Overloaded, QuotaExceeded, RouterError, StorageUnavailable
-from router.domain.events import is_drawn
+from router.domain.events import EvidenceSource, is_drawn
 from router.domain.tenants import Reservation, Tenant, TenantLimits
 from router.ports import Clock
 from router.ports.learning_log import DecisionLog
@@ -30,9 +30,11 @@ from router.serving.attempts import PlanRun
 from router.serving.cascade import Cascade
 from router.serving.decider import Decider
 from router.serving.evidence.offers import Offers
+from router.serving.evidence.pauses import LONGEST_PAUSE_S, PAUSE_S, Pauses, Wish
 from router.serving.evidence.purchase import Purchase, together
 from router.serving.evidence.scorers import AnswerScorer
 from router.serving.evidence.settings import EvidenceSettings
+from router.serving.evidence.worth import Offer
 from router.serving.request_state import RequestState
 
 BUDGET_TENANT: Final = "#evidence"
@@ -40,23 +42,8 @@ BUDGET_TENANT: Final = "#evidence"
 WAITING: Final = 64
 """Purchases that wait for their turn."""
 TENANT_SHARE: Final = 0.75
-MOST_FAILURES: Final = 3
-"""Purchases in a row that nothing could be learned of, after which none is made for a while."""
-PAUSE_S: Final = 60.0
-LONGEST_PAUSE_S: Final = 3_600.0
-
-
-class Wish(StrEnum):
-    """Why evidence is bought of a request, or not."""
-
-    BUYS = "buys"
-    NOT_WORTH = "not_worth"
-    NO_BUDGET = "no_budget"
-    BUSY = "busy"
-    PAUSED = "paused"
-    OPTED_OUT = "opted_out"
-    UNFIT = "unfit"
-    NO_OTHERS = "no_others"
+ARMS_PART: Final = 0.75
+"""Of the time for a purchase, that of the arms: what they answer in it is paid for, and scored."""
 
 
 def budget_tenant(budget_usd_per_day: float) -> Tenant:
@@ -92,7 +79,6 @@ class EvidenceBuyer:
         self._scorer = scorer
         self._background = background
         self._observer = observer
-        self._clock = clock
         self._settings = settings
         self._budget = budget_tenant(settings.budget_usd_per_day)
         self._offers = Offers(catalog, decider, scorer, units, settings)
@@ -100,38 +86,41 @@ class EvidenceBuyer:
         self._queue = FairQueue(
             FairShares(settings.at_once, share=_share_of_one(settings.at_once)), self._waiting
         )
-        self._off_until_s = 0.0
-        self._off = Wish.NO_BUDGET
-        self._failures = 0
+        self._pauses = Pauses(clock)
 
     def weigh(self, state: RequestState) -> None:
         """Set the probability with which evidence is bought of a request, before it is answered."""
         wish = self._refusal(state)
         if wish is None and state.choice is not None:
             offer = self._offers.of(state, state.choice)
-            state.evidence_arms, state.evidence_share = offer.arms, offer.share
-            state.evidence_usd = offer.worth_usd
-            wish = Wish.BUYS if offer.share else Wish.NOT_WORTH
+            wish = self._objection(state, offer)
+            if wish is None:
+                state.evidence_arms, state.evidence_share = offer.arms, offer.share
+                state.evidence_usd, wish = offer.worth_usd, Wish.BUYS
+                state.evidence_labels = self._scorer.source is not EvidenceSource.AGREEMENT
         self._observer.evidence_wish(wish or Wish.UNFIT, state.evidence_share)
 
     def maybe_buy(self, state: RequestState, audit_share: Callable[[], float]) -> bool:
-        """Returns True, and goes on in the background, where it is bought of this decision.
+        """Buy of this decision in the background, if it is drawn.
 
-        audit_share: with which the answer is audited where that is not so.
+        Returns True where that labels its answer in an audit's place. audit_share: with which it is
+        audited otherwise.
         """
         run = state.run
         if not state.evidence_share or run is None or run.answer is None:
             return False
         arms = [arm for arm in state.evidence_arms if arm != run.arm]
-        if not arms or not self._scorer.takes(state.request.chat, run.answer):
+        if not self._can_tell(arms) or not self._scorer.takes(state.request.chat, run.answer):
             state.evidence_share = 0.0  # nobody had scored it, drawn or not
             return False
         if not is_drawn(state.id, state.evidence_share):
             return False
         others = {arm: self._run(state, arm) for arm in arms}
-        purchase = Purchase(state, run.arm, others, audit_share(), state.evidence_usd)
-        self._background.spare(self._buy(purchase))
-        return True
+        share = audit_share() if state.evidence_labels else 0.0
+        self._background.spare(
+            self._buy(Purchase(state, run.arm, others, share, state.evidence_usd))
+        )
+        return state.evidence_labels
 
     def _refusal(self, state: RequestState) -> Wish | None:
         """Returns why a request is not even weighed."""
@@ -139,15 +128,33 @@ class EvidenceBuyer:
             return Wish.OPTED_OUT
         if state.choice is None or not self._scorer.fits(state.request.chat):
             return Wish.UNFIT
-        if len(self._offers.arms(state)) < 2 or not self._offers.is_well(state):  # noqa: PLR2004 - to compare
+        arms = self._offers.arms(state)
+        if len(arms) < self._scorer.fewest or not self._offers.is_well(state):
             return Wish.NO_OTHERS
-        if self._clock() < self._off_until_s:
-            return self._off
+        if self._pauses.is_on:
+            return Wish.PAUSED
         return None if self._waiting.fits(state.request.tenant.name, 1) else Wish.BUSY
 
+    def _objection(self, state: RequestState, offer: Offer) -> Wish | None:
+        """Returns why what is on offer is not bought."""
+        if not offer.share:
+            return Wish.NOT_WORTH
+        if not self._can_tell(offer.arms):
+            return Wish.NO_OTHERS
+        if not self._pauses.is_poor:
+            return None
+        most_usd = self._most_usd(state.request.chat, state.needs, offer.arms)
+        return Wish.NO_BUDGET if self._pauses.is_too_dear(most_usd) else None
+
+    def _can_tell(self, others: Collection[str]) -> bool:
+        return bool(others) and len(others) + 1 >= self._scorer.fewest
+
     def _is_opted_out(self, state: RequestState) -> bool:
+        """A judge sees the prompt as well: none of a tenant that may not use it."""
         tenant, named = state.request.tenant, self._settings.tenants
         refused = tenant.limits.evidence == "no" or state.request.no_evidence
+        judge, allowed = self._settings.judge, tenant.limits.arms
+        refused = refused or bool(judge and allowed and judge not in allowed)
         return refused or bool(named and tenant.name not in named)
 
     def _run(self, state: RequestState, arm: str) -> PlanRun:
@@ -171,16 +178,18 @@ class EvidenceBuyer:
             self._queue.give_back(tenant, 1)
 
     async def _within_budget(self, purchase: Purchase) -> None:
-        held = Reservation(f"{purchase.id}#evidence", BUDGET_TENANT, 0, self._most_usd(purchase))
+        state = purchase.state
+        most_usd = self._most_usd(state.request.chat, state.needs, purchase.others)
+        held = Reservation(f"{purchase.id}#evidence", BUDGET_TENANT, 0, most_usd)
         try:
             await self._admission.reserve(self._budget, held)
         except QuotaExceeded as error:
             wait_s = error.retry_after_ms / MS_PER_S if error.retryable else LONGEST_PAUSE_S
-            self._pause(Wish.NO_BUDGET, wait_s)
+            self._pauses.refuse(most_usd, wait_s)
             self._observer.evidence("no_budget", 0.0)
             return
         except StorageUnavailable:
-            self._pause(Wish.PAUSED, PAUSE_S)
+            self._pauses.begin(PAUSE_S)
             self._observer.evidence("no_budget", 0.0)
             return
         result = "cancelled"
@@ -194,18 +203,30 @@ class EvidenceBuyer:
         """Returns what came of it: bought | unscored | late."""
         chat, tenant = purchase.state.request.chat, purchase.state.request.tenant.name
 
+        limit_s = self._settings.timeout_ms / MS_PER_S
+        late: list[PlanRun] = []
+
         async def call(run: PlanRun) -> None:
             purchase.calls.append(run)
             run.tenant = BUDGET_TENANT
             async for _ in self._cascade.run(run):
                 pass  # nobody reads along
 
+        async def ask(run: PlanRun) -> None:
+            try:
+                async with asyncio.timeout(limit_s * ARMS_PART):
+                    await call(run)
+            except TimeoutError:
+                late.append(run)
+
         try:
-            async with asyncio.timeout(self._settings.timeout_ms / MS_PER_S):
-                await together(map(call, purchase.others.values()))
+            async with asyncio.timeout(limit_s):
+                await together(map(ask, purchase.others.values()))
                 scored = await self._scorer.scores(chat, tenant, purchase.answers, call)
                 purchase.scores.update(scored)
         except TimeoutError:
+            return "late"
+        if late:
             return "late"
         return "bought" if len(purchase.scores) > 1 else "unscored"
 
@@ -215,7 +236,7 @@ class EvidenceBuyer:
         for attempt in purchase.attempts:
             self._observer.attempt(attempt, BUDGET_TENANT)
         self._observer.evidence(result, cost_usd)
-        self._note(result)
+        self._pauses.note(result)
         try:
             if cost_usd or purchase.scores:
                 event = purchase.event(self._scorer.source, self._offers.terms)
@@ -226,23 +247,9 @@ class EvidenceBuyer:
         finally:
             await self._admission.settle(held, 0, cost_usd)
 
-    def _most_usd(self, purchase: Purchase) -> float:
-        needs, arms = purchase.state.needs, purchase.others
-        asked = sum(most_cost_usd(self._catalog.arms[arm], needs) for arm in arms)
-        return asked + self._scorer.most_usd(purchase.state.request.chat, len(arms) + 1)
-
-    def _note(self, result: str) -> None:
-        """Leave a scorer that tells nothing alone for a while, longer from time to time."""
-        if result == "bought":
-            self._failures = 0
-        elif result in ("unscored", "late"):
-            self._failures += 1
-            over = self._failures - MOST_FAILURES
-            if over >= 0:
-                self._pause(Wish.PAUSED, min(LONGEST_PAUSE_S, PAUSE_S * 2**over))
-
-    def _pause(self, why: Wish, wait_s: float) -> None:
-        self._off, self._off_until_s = why, self._clock() + wait_s
+    def _most_usd(self, chat: ChatRequest, needs: Requirements, others: Collection[str]) -> float:
+        asked = sum(most_cost_usd(self._catalog.arms[arm], needs) for arm in others)
+        return asked + self._scorer.most_usd(chat, len(others) + 1)
 
 
 def _share_of_one(places: int) -> float:

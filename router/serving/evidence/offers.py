@@ -9,7 +9,7 @@ from bandit.types import Units
 from router.domain.catalog import Catalog, Plan
 from router.domain.records import Choice
 from router.serving.decider import Decider
-from router.serving.evidence.purchase import terms_of
+from router.serving.evidence.purchase import plans_alone, terms_of
 from router.serving.evidence.scorers import AnswerScorer
 from router.serving.evidence.settings import EvidenceSettings
 from router.serving.evidence.worth import (
@@ -41,6 +41,7 @@ class Offers:
         self._units = units
         self._settings = settings
         self.terms = {name: terms_of(arm) for name, arm in catalog.arms.items()}
+        self._alone = plans_alone(catalog)
 
     def arms(self, state: RequestState) -> list[str]:
         """Returns the arms that the request might have gone to, the tenant permitting."""
@@ -76,15 +77,17 @@ class Offers:
         return offer_of(askings, self._settings.share)
 
     def _labels(self, arm: str) -> float:
-        decider = self._decider
-        return decider.evidence.labels(arm, self.terms[arm], decider.changed_ms(arm))
+        return self._decider.evidence.labels(arm, self.terms[arm], self._changed_ms(arm))
+
+    def _changed_ms(self, arm: str) -> float:
+        return self._decider.changed_ms(self._alone.get(arm, arm))
 
     def _asking(
         self, arm: str, choice: Choice, apart: float, gap: float, price_usd: float
     ) -> Asking:
         ledger, weights = self._decider.evidence, self._decider.weights
         return Asking(
-            known=ledger.known(arm, self.terms[arm], self._decider.changed_ms(arm)),
+            known=ledger.known(arm, self.terms[arm], self._changed_ms(arm)),
             labels=self._labels(arm),
             prompts=ledger.prompts,
             near=ledger.near(choice.context.membership),

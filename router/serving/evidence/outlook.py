@@ -6,7 +6,8 @@ from bandit.types import SeesChanges, Units, Weights
 from router.domain.catalog import Catalog
 from router.learning.evidence import FIRST
 from router.learning.learner_state import LearnerState
-from router.serving.evidence.purchase import terms_of
+from router.serving.evidence.purchase import plans_alone, terms_of
+from router.serving.evidence.scorers import OUTVOTED
 from router.serving.evidence.settings import EvidenceSettings
 from router.serving.evidence.worth import (
     GAP_VARIANCE,
@@ -31,12 +32,12 @@ def typical_offer(
     """
     ledger, policy = learned.evidence, learned.policy
     changed = policy.changed_ms if isinstance(policy, SeesChanges) else lambda _: 0.0
-    judge = catalog.arms.get(settings.judge)
+    judge, alone = catalog.arms.get(settings.judge), plans_alone(catalog)
     cheapest = min(catalog.arms.values(), key=lambda arm: arm.prior_cost_usd)
     askings = {
         name: Asking(
-            known=ledger.known(name, terms_of(arm), changed(name)),
-            labels=ledger.labels(name, terms_of(arm), changed(name)),
+            known=ledger.known(name, terms_of(arm), changed(alone.get(name, name))),
+            labels=ledger.labels(name, terms_of(arm), changed(alone.get(name, name))),
             prompts=ledger.prompts,
             near=ledger.prompts / REGIONS,
             spread=ledger.spread,
@@ -51,6 +52,13 @@ def typical_offer(
         if arm is not cheapest
     }
     return offer_of(askings, settings.share)
+
+
+def obstacle(catalog: Catalog, settings: EvidenceSettings) -> str:
+    """Returns why nothing can be bought by this config; "" where it can."""
+    if settings.source == "agreement" and len(catalog.arms) < OUTVOTED:
+        return f"none is bought: source agreement takes {OUTVOTED} arms, or nobody is outvoted"
+    return ""
 
 
 def outlook(offer: Offer, prompts: float, left_usd: float) -> str:

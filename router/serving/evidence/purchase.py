@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from router.domain.catalog import Arm
+from router.domain.catalog import Arm, Catalog
 from router.domain.chat import Answer
 from router.domain.errors import ProviderMalformed, ProviderTimeout
 from router.domain.events import ArmAnswer, EvidenceBought, EvidenceSource
@@ -32,6 +32,11 @@ def terms_of(arm: Arm) -> str:
     """Returns a digest of the models and prices that an arm stands for."""
     told = repr([(d.model, d.price) for d in arm.deployments])
     return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+
+
+def plans_alone(catalog: Catalog) -> dict[str, str]:
+    """Returns the plan that is an arm alone, by arm: a policy knows plans, whatever their names."""
+    return {p.rungs[0]: p.name for p in catalog.plans.values() if len(p.rungs) == 1}
 
 
 @dataclass(slots=True)

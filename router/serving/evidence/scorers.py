@@ -28,6 +28,9 @@ VERIFIED_MS: Final = 60_000.0
 """No longer than the verifier's own limit."""
 MOST_RIGHT: Final = 2
 """Answers that agree, at least, to be held right."""
+OUTVOTED: Final = 3
+"""Answers of which one can be outvoted: two that agree are held right and else nothing is known, so
+that they tell nothing of how the arms differ."""
 
 Answers: TypeAlias = Mapping[str, Answer]
 Scores: TypeAlias = dict[str, float]
@@ -40,6 +43,11 @@ class AnswerScorer(Protocol):
 
     @property
     def source(self) -> EvidenceSource: ...
+
+    @property
+    def fewest(self) -> int:
+        """Returns how many answers it takes to tell anything."""
+        ...
 
     def fits(self, chat: ChatRequest) -> bool:
         """Returns whether answers to such a request can be scored."""
@@ -74,6 +82,7 @@ class GradingArm:
     catalog: Catalog
     arm: str
     source: EvidenceSource = EvidenceSource.JUDGE
+    fewest: int = 2
 
     def fits(self, chat: ChatRequest) -> bool:
         """Returns False for a conversation of which the judge would see the ends alone."""
@@ -116,6 +125,7 @@ class AskedVerifier:
 
     verifier: GuardedVerifier
     source: EvidenceSource = EvidenceSource.VERIFIER
+    fewest: int = 2
 
     def fits(self, chat: ChatRequest) -> bool:  # noqa: ARG002 - it may know anything
         return True
@@ -149,6 +159,7 @@ class ClosedMajority:
     """The closed answer that most arms settle on is held right; without a majority none is."""
 
     source: EvidenceSource = EvidenceSource.AGREEMENT
+    fewest: int = OUTVOTED
 
     def fits(self, chat: ChatRequest) -> bool:
         return _is_text(chat)
@@ -180,8 +191,10 @@ def _asked(chat: ChatRequest) -> AnswerKind | None:
 def majority(closed: Mapping[str, ClosedAnswer | None]) -> Scores:
     """Returns 1 for the arms of the one largest group of equal answers, 0 for the others.
 
-    Nothing where two groups are as large, or nobody agrees.
+    Nothing where two groups are as large, nobody agrees, or nobody could have been outvoted.
     """
+    if len(closed) < OUTVOTED:
+        return {}
     alike = Counter[str]()
     for arm, own in closed.items():
         others = (other for name, other in closed.items() if name != arm)

@@ -26,7 +26,7 @@ ADVICE: Final = (
 SEE_BOUGHT: Final = "see evidence.bought, or run `adaptive-router calibrate`"
 WISHES: Final = (
     "see adaptive_router_evidence_wishes_total by reason: tenants that opted out, requests that "
-    "nobody could score, arms that are ill or too dear, one arm alone"
+    "nobody could score, arms that are ill or too dear, too few arms (agreement takes three)"
 )
 WAIT: Final = "wait, or raise evidence.share"
 SCORES: Final = (

@@ -147,6 +147,14 @@ def test_a_promise_weighs_the_label_by_the_chance_of_any_label() -> None:
     assert label.score == 0.8
 
 
+def test_a_majority_is_no_label_of_a_promise() -> None:
+    """It is found more often where the answer is right: its labels tell too few bad ones."""
+    asked = judged()
+    event = bought(asked, 1.0, 1.0, source=EvidenceSource.AGREEMENT)
+    assert risk_labels_of(event, asked) == []
+    assert risk_labels_of(bought(asked, 1.0, 1.0), asked)
+
+
 def test_a_gate_learns_what_first_and_strong_were_worth() -> None:
     asked = judged()
     (found,) = examples_of(bought(asked, 0.25, 1.0), asked, PLANS, SETTINGS)
@@ -419,3 +427,71 @@ def test_the_first_purchase_after_a_calibration_tells_the_model() -> None:
         seen = record(number)
         ledger.observe(EvidenceBought(seen.id, JUDGE, 1.0, arms), seen)
         assert ledger.known("cheap", "c1") == (10 + number if model == "m-1" else 1)
+
+
+def answered_as(of: DecisionRecord, model: str) -> EvidenceBought:
+    event = bought(of, 0.5, 0.5)
+    return replace(event, arms=(event.arms[0], replace(event.arms[1], model=model)))
+
+
+def test_deployments_of_an_arm_may_answer_under_names_of_their_own() -> None:
+    """Else an arm with two providers would be asked as often as a new one for ever."""
+    ledger = EvidenceLedger()
+    for number in range(1, 61):
+        if number == 30:
+            ledger = EvidenceLedger(json.loads(json.dumps(ledger.state())))
+        seen = record(number)
+        ledger.observe(answered_as(seen, f"strong-of-{number % 2}"), seen)
+    assert ledger.known("strong", "two") == 59
+    ledger.observe(answered_as(record(70), "strong-next"), record(70))
+    assert ledger.known("strong", "two") == 1
+
+
+def test_names_of_models_are_bounded() -> None:
+    ledger = EvidenceLedger()
+    for number in range(1, 61):
+        ledger.observe(answered_as(record(number), f"m-{number}"), record(number))
+    assert max(map(len, ledger.state()["terms"])) <= 2 + 8
+
+
+def lenient() -> EvidenceLedger:
+    """Return what is known of a judge that has told 0.9 of answers that are worth 0.2."""
+    ledger = EvidenceLedger()
+    for number in range(1, 61):
+        seen = record(number)
+        ledger.observe(bought(seen, 0.9, 0.5), seen)
+        ledger.observe(FeedbackGiven(seen.id, 0.2), seen)
+    return ledger
+
+
+def test_a_verifier_is_taken_as_it_is_after_a_judge() -> None:
+    ledger, seen = lenient(), record(99)
+    found = ledger.observe(bought(seen, 1.0, 0.75, source=EvidenceSource.VERIFIER), seen)
+    assert found is not None
+    assert [answer.quality for answer in found.event.arms] == [1.0, 0.75]
+    assert found.weight == 1.0
+    again = ledger.observe(bought(record(100), 0.9, 0.5), record(100))
+    assert again is not None
+    assert (again.event.arms[0].quality or 0.0) < 0.5
+
+
+def test_what_was_found_of_a_judge_is_not_held_against_a_majority() -> None:
+    ledger, seen = lenient(), record(99)
+    found = ledger.observe(bought(seen, 1.0, 1.0, source=EvidenceSource.AGREEMENT), seen)
+    assert found is not None
+    assert [answer.quality for answer in found.event.arms] == [1.0, 1.0]
+    assert ledger.rectifier.gold == 0
+    kept = EvidenceLedger(json.loads(json.dumps(ledger.state())))
+    assert kept.state() == ledger.state()
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_clock_that_was_ahead_does_not_stop_time(ahead: int) -> None:
+    """One request of ten years ahead, the first one or the second; then one an hour."""
+    ledger = EvidenceLedger()
+    for number in range(1_000):
+        made_ms = 1_700_000_000_000 + number * 3_600_000
+        jump_ms = 10 * 365 * 86_400_000 if number == ahead else 0
+        seen = replace(record(1), created_ms=made_ms + jump_ms)
+        ledger.observe(Decided(seen), seen)
+    assert ledger.requests_per_day == pytest.approx(24, rel=0.1)

@@ -98,6 +98,7 @@ def test_most_of_them_are_right() -> None:
         {"a": "The answer is 4.", "b": "The answer is 5."},
         {"a": "#### 4", "b": "#### 4", "c": "#### 5", "d": "#### 5"},
         {"a": "Who knows?", "b": "I do not."},
+        {"a": "The answer is 4.", "b": "#### 4"},
     ],
 )
 def test_without_a_majority_nothing_is_known(texts: dict[str, str]) -> None:

@@ -114,6 +114,7 @@ async def test_a_section_that_buys_nothing_says_why(write_config: Write, storage
     await calibrated(path, storage, 20)
     told = (await found(path, storage))["evidence.bought"]
     assert (told.state, "no request was one to buy of" in told.text) == (State.WARN, True)
+    assert "source agreement takes 3 arms" in told.text
     await decided(storage, "b", 0.5)
     told = (await found(path, storage))["evidence.bought"]
     assert "none was drawn yet" in told.text
