@@ -50,7 +50,7 @@ async def test_a_claim_is_renewed_while_the_store_is_away(
         observer=Observer(),
         clock=clock,
     )
-    stores.tenants._names.put("acme", FREE)  # noqa: SLF001
+    stores.tenants._scopes.put("acme", FREE)  # noqa: SLF001
     held.reservations["r-1"] = Reservation("r-1", "acme", 1, 0.1)
     await stores.quota.reserve(FREE, held.reservations["r-1"])
     await server.stop()
