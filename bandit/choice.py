@@ -52,9 +52,9 @@ START: Final = 5.0
 
 BOLD: Final = 1.5
 BOLD_COUNT: Final = 30.0
-"""Draws of an action never judged are BOLD times as wide as the settings say where all is believed
-that a prompt tells, and half way to their later width after so many judged outcomes of its own.
-Narrow ones lock in on whichever action had luck first."""
+"""Draws of an action never judged are BOLD times as wide as the settings say, and half way to their
+later width after so many judged outcomes of its own. Narrow ones lock in on whichever action had
+luck first."""
 FEW: Final = 5
 """Among more actions than this the later width is smaller, by the root of how many times more: of
 many, one wins by a lucky draw alone."""
@@ -91,16 +91,14 @@ def check_price(action: Action) -> None:
         raise BadAction(f"action {action.name!r} needs a finite ahead_usd >= 0, or none")
 
 
-def draw_widths(judged: Vector, bold: float = BOLD) -> Vector:
+def draw_widths(judged: Vector) -> Vector:
     """Return the width of each action's draws, in usual widths; judged: (k,) outcomes of each.
-
-    bold: the width of an action never judged.
 
     >>> draw_widths(np.array([0.0, 30.0, 90.0])).tolist()
     [1.5, 1.25, 1.125]
     """
     later = min(1.0, math.sqrt(FEW / len(judged)))
-    widths: Vector = later + (bold - later) / (1 + judged / BOLD_COUNT)
+    widths: Vector = later + (BOLD - later) / (1 + judged / BOLD_COUNT)
     return widths
 
 

@@ -72,12 +72,7 @@ class EvidenceUse:
     doubt:    the same in standard deviations of the difference, where that is more.
     trees:    listen, also then, to the trees beside the linear model.
 
-    Before there are 30 of them:
-    ramp:       outcomes after which half of what sets a prompt apart is believed, fewer where
-                actions differ a lot by prompt; 0 to believe all of it from the first on.
-    curious:    part of what is believed that counts in the width of draws.
-    bold:       width of the draws of an action never judged, in those of one often judged.
-    cold_joint: as `joint`.
+    cold_joint: as `joint`, before there are 30 of them.
     """
 
     effects: bool = True
@@ -88,9 +83,6 @@ class EvidenceUse:
     margin: float = bounded(0.01, 0, 1)
     doubt: float = bounded(0.5, 0, 10)
     trees: bool = False
-    ramp: float = bounded(200.0, 0, 1e6)
-    curious: float = bounded(0.5, 0, 1)
-    bold: float = bounded(1.2, 0.1, 10)
     cold_joint: float = bounded(1.0, 0, 1)
 
 

@@ -78,20 +78,11 @@ class OutcomeHead:
         """Return the advisor's advice, (k,); None while the regression does not listen to one."""
         return self._advice(view, rows) if self.regression.listens else None
 
-    def expected(
-        self, view: ContextView, rows: Rows, advice: Vector | None, trust: float = 1.0
-    ) -> Vector:
-        """Return expected y, not put within its bounds; (k,).
-
-        trust: how much of what the view tells is believed, 0 for what is true of all on average.
-        """
-        trees, regression = self._listened, self.regression
-        y = self._regressed(view, rows, advice) if trees or trust == 1 else np.zeros(len(rows))
-        shift = trees.shift(view, rows, y) if trees else None
-        if trust < 1:
-            x = regression.towards(self.x(view), trust)
-            y = regression.mean(rows, x, advice, view.application)
-        return y if shift is None else y + trust * shift
+    def expected(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
+        """Return expected y, not put within its bounds; (k,)."""
+        y = self._regressed(view, rows, advice)
+        trees = self._listened
+        return y + trees.shift(view, rows, y) if trees else y
 
     def mean(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
         """Return expected y within its bounds, (k,)."""
@@ -204,18 +195,11 @@ class OutcomeHead:
         return {name: part for name, part in parts.items() if part}
 
     def covariance(
-        self,
-        view: ContextView,
-        rows: Rows,
-        advice: Vector | None,
-        trust: float = 1.0,
-        *,
-        settled: bool = False,
+        self, view: ContextView, rows: Rows, advice: Vector | None, *, settled: bool = False
     ) -> Matrix:
-        """Return the joint covariance of the expected y, (k, k). trust: as of `expected`."""
-        application, regression, x = view.application, self.regression, self.x(view)
-        x = x if trust == 1 else regression.towards(x, trust)
-        return regression.covariance(rows, x, advice, application, settled=settled)
+        """Return the joint covariance of the expected y, (k, k)."""
+        x, application = self.x(view), view.application
+        return self.regression.covariance(rows, x, advice, application, settled=settled)
 
     @property
     def _listened(self) -> QualityTrees | None:

@@ -25,7 +25,7 @@ from bandit.adaptive.outcome_head import (
 )
 from bandit.adaptive.trees import QualityTrees
 from bandit.adaptive.vw_advisor import RegressorStart, VwAdvisor
-from bandit.choice import BOLD, burden, draw_widths, estimates_of, held_back
+from bandit.choice import burden, draw_widths, estimates_of, held_back
 from bandit.context.view import ContextView
 from bandit.models.judged_prompts import PromptShare
 from bandit.models.regression import ENOUGH_PROMPTS
@@ -37,8 +37,6 @@ LATENCY_PRIOR_MS: Final = 1_000.0
 _JITTER: Final = 1e-12
 JOINT_HALF: Final = 20.0
 """Outcomes of an action by which its cost has half of `EvidenceUse.joint`."""
-LARGE: Final = 1e-3
-"""Variance of how actions differ by prompt from which it is believed after fewer outcomes."""
 MOST_RATIO: Final = math.exp(LOG_COST.high)
 """Largest cost, as a multiple of the guess, that counts in a mean that is shrunk as quality is."""
 
@@ -95,7 +93,7 @@ class OutcomeHeads:
     def expect(self, query: PolicyQuery) -> PosteriorMeans:
         view, rows, weights = query.view, query.rows, query.weights
         advice = self.quality.advice(view, rows)
-        drawn = self.quality.expected(view, rows, advice, self._trust)
+        drawn = self.quality.expected(view, rows, advice)
         quality = self.quality.bounded(drawn)
         told, weighed = self._guessed_usd(query, advice)
         latency_ms = self.latency.mean(view, rows, LATENCY_PRIOR_MS)
@@ -112,15 +110,11 @@ class OutcomeHeads:
         """Draw utilities from the posterior of quality, (draws, k)."""
         rows, settings = query.rows, self._settings
         # To explore for each of many applications costs more than it finds out.
-        trust = self._trust
-        trust *= settings.evidence.curious if trust < 1 else 1.0
-        view, advice = query.view, expected.advice
-        covariance = self.quality.covariance(view, rows, advice, trust, settled=True)
+        covariance = self.quality.covariance(query.view, rows, expected.advice, settled=True)
         covariance.ravel()[:: len(rows) + 1] += _JITTER
         known = self._known(rows)
         bar = None if known is None else self._bar(query, expected, covariance, known)
-        bold = BOLD if trust == 1 else settings.evidence.bold
-        factor = self._factor(query, covariance, known, bold)
+        factor = self._factor(query, covariance, known)
         drawn: NDArray[np.float64] = rng.standard_normal((settings.draws, len(rows))) @ factor.T
         drawn += expected.drawn
         np.minimum(drawn, 1.0, out=drawn)
@@ -133,11 +127,10 @@ class OutcomeHeads:
         query: PolicyQuery,
         covariance: NDArray[np.float64],
         known: NDArray[np.bool_] | None,
-        bold: float,
     ) -> NDArray[np.float64]:
         """Return a root of the covariance of the draws, which it writes over that given."""
         quality, rows, settings = self.quality.regression, query.rows, self._settings
-        widths = settings.scale * draw_widths(quality.counts(rows), bold)
+        widths = settings.scale * draw_widths(quality.counts(rows))
         if known is not None:
             widths = np.where(known, settings.evidence.narrow * settings.scale, widths)
         if not query.is_priced:
@@ -148,15 +141,6 @@ class OutcomeHeads:
             level[known] = 0.0
         covariance.ravel()[:: len(rows) + 1] += level
         return np.asarray(np.linalg.cholesky(covariance))
-
-    @property
-    def _trust(self) -> float:
-        """Return how much of what a prompt tells is believed, less than 1 of few outcomes."""
-        half, regression = self._settings.evidence.ramp, self.quality.regression
-        if not half or regression.prompts >= ENOUGH_PROMPTS:
-            return 1.0
-        half *= min(1.0, LARGE / regression.contrast)
-        return regression.total / (regression.total + half)
 
     def _known(self, rows: NDArray[np.intp]) -> NDArray[np.bool_] | None:
         """Mark the actions that are well known, (k,); None where there is none."""
@@ -194,7 +178,6 @@ class OutcomeHeads:
         if not joint or regression.companion is None:
             return amounts, amounts
         x = self.quality.x(view)
-        x = regression.towards(x, self._trust) if cold else x
         counts = regression.counts(rows)
         share = joint * counts / (counts + JOINT_HALF)
         shrunk = guesses * _ratios(regression.beside(rows, x, advice))

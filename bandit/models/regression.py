@@ -97,7 +97,6 @@ class HierarchicalRegression:
         self._prompts: JudgedPrompts | None = None
         self._companion: Companion | None = None
         self._at_usual: tuple[Vector, Vector] | None = None
-        self._middle = self._mean_x()
 
     def noise(self, slot: int) -> float:
         """Return the variance of y about its expectation."""
@@ -119,18 +118,9 @@ class HierarchicalRegression:
         return np.where(rows < 0, 0.0, self._counts[rows])
 
     @property
-    def contrast(self) -> float:
-        """Return the variance, by prompt, that the outcomes support of how actions differ."""
-        return self._variances.own
-
-    @property
     def total(self) -> float:
         """Return the summed weights of all outcomes."""
         return float(self._counts.sum())
-
-    def towards(self, x: Vector, share: float) -> Vector:
-        """Return the context that lies `share` of the way from the mean one to x."""
-        return self._middle + share * (self._fitted(x) - self._middle)
 
     def grow(self, slots: int) -> None:
         missing = slots - self._stats.slots
@@ -336,7 +326,6 @@ class HierarchicalRegression:
         self._posterior = self._solved()
         self._effects_known.clear()
         self._at_usual = None
-        self._middle = self._mean_x()
         if self._companion:
             self._companion.solve(self._unaffected())
 
@@ -392,12 +381,6 @@ class HierarchicalRegression:
         for part in self._of_prompts():
             part.widen(width)
         self.refresh()
-
-    def _mean_x(self) -> Vector:
-        """Return the mean x of all outcomes, of no prompt in particular before there is one."""
-        sums: Vector = self._stats.gram[:, 0, :-1].sum(axis=0)
-        mean: Vector = sums / sums[0] if sums[0] > 0 else np.eye(self._stats.width - 1)[0]
-        return mean
 
     def _fitted(self, x: Vector) -> Vector:
         """Return x as long as the model is wide: what it never saw is left out."""
