@@ -10,8 +10,8 @@ from router.tools.calibrate.analysis.advice import Advice
 from router.tools.calibrate.analysis.certificate import (
     HALF_WIDTHS,
     Certificate,
-    Comparison,
     PromiseCertificate,
+    RewardGap,
 )
 from router.tools.calibrate.analysis.goal import GoalOutcome
 from router.tools.calibrate.report import CollectionSummary, ReportSection
@@ -110,7 +110,7 @@ def _certificate(found: Certificate, outcome: GoalOutcome | None) -> dict[str, A
     }
 
 
-def _comparison(one: Comparison, widths: list[float]) -> dict[str, Any]:
+def _comparison(one: RewardGap, widths: list[float]) -> dict[str, Any]:
     return {
         "what": one.what,
         "against": one.against,

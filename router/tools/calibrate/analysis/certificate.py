@@ -23,7 +23,7 @@ HALVINGS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class RewardGap:
     """The reward of one way to answer minus that of the best fixed plan, prompt by prompt."""
 
     what: str
@@ -68,8 +68,8 @@ class PromiseCertificate:
 class Certificate:
     """gain: of the policy. others: of every other fixed plan. clusters: of the prompts."""
 
-    gain: Comparison
-    others: tuple[Comparison, ...]
+    gain: RewardGap
+    others: tuple[RewardGap, ...]
     promises: tuple[PromiseCertificate, ...]
     clusters: int
 
@@ -83,12 +83,12 @@ def certify(
     """tried: the policy at the configured weight. fixed: a strategy per plan."""
     best = best_reward(fixed)
 
-    def compared(one: Strategy) -> Comparison:
+    def compared(one: Strategy) -> RewardGap:
         differences = one.numbers[:, REWARD] - best.numbers[:, REWARD]
-        return Comparison(f"always {one.name}", best.name, strata.precision(differences))
+        return RewardGap(f"always {one.name}", best.name, strata.precision(differences))
 
     return Certificate(
-        gain=Comparison("the policy", best.name, _gain(tried, fixed, strata)),
+        gain=RewardGap("the policy", best.name, _gain(tried, fixed, strata)),
         others=tuple(compared(each) for each in fixed if each is not best),
         promises=tuple(_promise(name, promise) for name, promise in promises.items()),
         clusters=len(strata.sizes),
