@@ -78,9 +78,9 @@ class EvidenceUse:
     effects: bool = True
     sparing: bool = True
     axes: float = bounded(2.0, 0, 10)
-    joint: float = bounded(1.0, 0, 1)
+    joint: float = bounded(0.5, 0, 1)
     narrow: float = bounded(0.5, 0.01, 1)
-    margin: float = bounded(0.01, 0, 1)
+    margin: float = bounded(0.02, 0, 1)
     doubt: float = bounded(0.5, 0, 10)
     trees: bool = False
     cold_joint: float = bounded(1.0, 0, 1)

@@ -21,7 +21,7 @@ from router.config.policy_schema import PairClassifierSection, PolicySection
 Examples = Mapping[str, Sequence[Context]]
 
 TRUST: Final = {
-    "careful": EvidenceUse(margin=0.02, doubt=1.0),
+    "careful": EvidenceUse(joint=1.0, margin=0.04, doubt=1.0),
     "default": EvidenceUse(),
     "bold": EvidenceUse(margin=0.0),
 }
