@@ -43,9 +43,6 @@ def story(
             f"First {early.stop} requests: {TAUGHT} the router earns {more} than {COLD}, and is "
             f"{beside(TAUGHT, early)} that model."
         ),
-        (
-            f"Second half: {COLD} it is {beside(COLD, late)} that model, "
-            f"{TAUGHT} {beside(TAUGHT, late)}."
-        ),
+        f"Second half: {TAUGHT} it is {beside(TAUGHT, late)} that model.",
         f"Evidence: {len(taught)} other prompts, asked of every model for {paid_usd:.1f} USD.",
     ]

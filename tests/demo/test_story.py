@@ -40,14 +40,14 @@ def test_it_tells_who_was_behind_and_when() -> None:
         "First 100 requests: with evidence the router earns more than from nothing, and is not "
         "behind that model."
     )
-    assert second == "Second half: from nothing it is not behind that model, with evidence behind."
+    assert second == "Second half: with evidence it is behind that model."
     assert evidence == "Evidence: 150 other prompts, asked of every model for 0.6 USD."
 
 
 def test_it_tells_of_evidence_that_was_worth_nothing() -> None:
     _, first, second, _ = told(run(0.0, -0.03), run(-0.03, 0.0))
     assert "earns no more than from nothing, and is behind that model" in first
-    assert second == "Second half: from nothing it is behind that model, with evidence not behind."
+    assert second == "Second half: with evidence it is not behind that model."
 
 
 @pytest.mark.parametrize("seed", range(5))
