@@ -1,4 +1,4 @@
-"""What both runs come to, in words that are the same from run to run."""
+"""Sentences that sum both runs up, in words that are the same from run to run."""
 
 from __future__ import annotations
 

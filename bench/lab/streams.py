@@ -93,7 +93,7 @@ MADE_PAIR: Final = (
     MadeArm("m9", _WEAK, _STRONG, 0.75, 0.25, "subject"),
     MadeArm("m10", _WEAK, _STRONG, 0.5, 0.3),
 )
-"""Of two arms, as a market might have them: some cheap for what they are, some specialists."""
+"""Arms made of two, as a market might have them: some cheap for what they are, some specialists."""
 
 MADE_K4: Final = (
     MadeArm("m1", "llama31_8b", "mistral_large", 0.5, 0.8),
@@ -105,7 +105,7 @@ MADE_K4: Final = (
     MadeArm("m7", "mistral_large", "gemini25_flash", 0.5, 1.5, "source"),
     MadeArm("m8", "llama31_8b", "gemini25_pro", 0.9, 0.3),
 )
-"""As a market, of four arms."""
+"""Arms made of four, as in a market."""
 
 
 SHORT_STREAMS: Final = {

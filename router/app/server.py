@@ -228,7 +228,7 @@ def _waiting(embedder: EmbedderPool, checks: CheckPool, server: RouterServer) ->
 
 @contextmanager
 def _frozen_heap() -> Iterator[None]:
-    """What start-up built stays until the end: collections need not look at it again.
+    """Freeze what start-up built, which stays until the end: collections need not look at it again.
 
     Requests leave few rings of objects, so the others are looked through less often than usual.
     """

@@ -100,7 +100,7 @@ class EvidenceSource(StrEnum):
     VERIFIER = "verifier"
     """A program of the operator's."""
     AGREEMENT = "agreement"
-    """What most of the closed answers settle on counts as right."""
+    """Closed answers on which most of them settle count as right."""
 
 
 @dataclass(frozen=True, slots=True)

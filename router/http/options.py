@@ -35,7 +35,7 @@ SWITCH: Final = {"": False, **dict.fromkeys(("0", "false", "no"), False)} | dict
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a caller said beside the chat. timeout_ms: for the whole request, None for no limit.
+    """Options given beside the chat. timeout_ms: for the whole request, None for no limit.
 
     no_evidence: see `RouteRequest`.
     """

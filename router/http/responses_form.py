@@ -44,7 +44,7 @@ WHY_CUT: Final = {
 
 
 class ResponsesErrors(OpenAiErrors):
-    """In a stream an error is an event of its own kind. written: events before it."""
+    """Returns the event that an error is in a stream. written: events before it."""
 
     def __init__(self) -> None:
         self.written = 0

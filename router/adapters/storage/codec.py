@@ -218,7 +218,7 @@ _PLAIN: Final[Mapping[bytes, Codec[Any]]] = {
     b"policy_command": Codec(PolicyCommand),
     b"policy_changed": _changed,
 }
-"""By kind, events that are read as they were written."""
+"""Events that are read as they were written, by kind."""
 
 
 def read_record(payload: bytes, feedback: bytes | None) -> DecisionRecord:
