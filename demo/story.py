@@ -31,8 +31,8 @@ def story(
     def earned(name: str, part: slice) -> float:
         return score(runs[name][part], utility).reward
 
-    def beside(name: str, part: slice) -> str:
-        behind = earned(name, part) < always(asked[part], best, utility).reward - BEHIND
+    def beside_best(part: slice) -> str:
+        behind = earned(TAUGHT, part) < always(asked[part], best, utility).reward - BEHIND
         return "behind" if behind else "not behind"
 
     more = "more" if earned(TAUGHT, early) > earned(COLD, early) + AHEAD else "no more"
@@ -41,8 +41,8 @@ def story(
         f"The best single model is {best}: a reward of {reward:.2f} on these prompts.",
         (
             f"First {early.stop} requests: {TAUGHT} the router earns {more} than {COLD}, and is "
-            f"{beside(TAUGHT, early)} that model."
+            f"{beside_best(early)} that model."
         ),
-        f"Second half: {TAUGHT} it is {beside(TAUGHT, late)} that model.",
+        f"Second half: {TAUGHT} it is {beside_best(late)} that model.",
         f"Evidence: {len(taught)} other prompts, asked of every model for {paid_usd:.1f} USD.",
     ]

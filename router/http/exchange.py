@@ -35,7 +35,7 @@ class ErrorForm(Protocol):
     def whole(self, problem: Problem) -> dict[str, Any]: ...
 
     def event(self, problem: Problem) -> bytes:
-        """As the last event of a stream."""
+        """Write it as the last event of a stream."""
         ...
 
 

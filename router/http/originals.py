@@ -45,7 +45,7 @@ UNSERVED: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What is read of a value. fields: of an object. items: of a list. Neither: all of it."""
+    """Parts of a value that are read. fields: of an object. items: of a list. Neither: all."""
 
     fields: Mapping[str, Shape] | None = None
     items: Shape | None = None

@@ -38,7 +38,7 @@ ECHO: Final[Object] = {
     "truncation": "disabled",
     "user": None,
 }
-"""What a response says of its request, where that says nothing."""
+"""Values that a response says of its request, where that says nothing."""
 TOOL: Final[Object] = {"description": None, "parameters": None, "strict": True}
 
 

@@ -41,7 +41,7 @@ BURST: Final = 64
 PAUSE_S: Final = 1.0
 """Time to wait where the process has no file left for a connection."""
 CLOSE_S: Final = 2.0
-"""For a peer to answer the end of its connection."""
+"""Time for a peer to answer the end of its connection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ OURS: Final = frozenset({"app", "bandit", "router"})
 """Loggers, by the first part of their names, whose messages are names and numbers only."""
 
 _MOST_BITS: Final = 1_024
-"""Of a whole number that is written out."""
+"""Size of the largest whole number that is written out."""
 
 QUIET: Final = ("httpx", "httpcore", "opentelemetry.trace")
 """Libraries that write a line for every call, or for every odd header of a stranger."""

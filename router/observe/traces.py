@@ -50,7 +50,7 @@ FACTS: Final[Mapping[str, Mapping[str, str]]] = {
         "gen_ai.request.model": EMBEDDING_MODEL,
     }
 }
-"""What is known of a stage as it begins."""
+"""Attributes that are known of a stage as it begins."""
 MOST_STATE: Final = 512
 """Characters of a caller's tracestate that others are handed; W3C asks for no more."""
 _propagator = TraceContextTextMapPropagator()

@@ -43,7 +43,7 @@ WAITING: Final = 64
 """Purchases that wait for their turn."""
 TENANT_SHARE: Final = 0.75
 ARMS_PART: Final = 0.75
-"""Of the time for a purchase, that of the arms: what they answer in it is paid for, and scored."""
+"""Part of the time for a purchase that arms have: what they answer in it is paid and scored."""
 
 
 def budget_tenant(budget_usd_per_day: float) -> Tenant:
