@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
 from bandit.adaptive.trees import QualityTrees
@@ -109,7 +108,6 @@ class OutcomeHead:
         slot: int,
         y: float,
         weight: float,
-        rng: Generator,
         *,
         share: PromptShare | None = None,
         beside: float | None = None,
@@ -128,9 +126,9 @@ class OutcomeHead:
             slot, x, v, y, weight, application=view.application, share=share, beside=beside
         )
         if self._advisor:
-            self._advisor.learn(view, slot, y, weight, rng)
+            self._advisor.learn(view, slot, y, weight)
         if trees := self._listened:
-            trees.learn(view, slot, (y, expected), weight, rng)
+            trees.learn(view, slot, (y, expected), weight)
         return y, expected
 
     def correct(
@@ -139,7 +137,6 @@ class OutcomeHead:
         slot: int,
         correction: tuple[float, float | None],
         weight: float,
-        rng: Generator,
         *,
         beside: float | None = None,
     ) -> None:
@@ -152,7 +149,7 @@ class OutcomeHead:
         (old, new), row = correction, np.array([slot])
         if self.regression.counts(row)[0] < weight:
             if new is not None:
-                self.learn(view, slot, new, weight, rng, beside=beside)
+                self.learn(view, slot, new, weight, beside=beside)
             return
         advice = self._advice(view, row)
         v = 0.0 if advice is None else float(advice[0])
@@ -161,7 +158,7 @@ class OutcomeHead:
         phi = np.append(self.x(view), v)
         self.regression.correct(slot, phi, old, right, weight, application=view.application)
         if self._advisor and new is not None:
-            self._advisor.learn(view, slot, new, weight, rng)
+            self._advisor.learn(view, slot, new, weight)
         if self._trees:
             self._trees.correct(view, slot, correction)
 
@@ -256,11 +253,10 @@ class RatioHead:
         slot: int,
         ratio: float,
         weight: float,
-        rng: Generator,
     ) -> tuple[float, float]:
         """Learn amount / prior, >= 0; return its logarithm, and what was expected of that."""
         y = math.log(max(ratio, _LEAST_RATIO))
-        bounded, expected = self.head.learn(view, slot, y, weight, rng)
+        bounded, expected = self.head.learn(view, slot, y, weight)
         self._sums += weight * np.array([min(np.exp(bounded - expected), self._MOST), 1.0])
         return bounded, expected
 

@@ -207,7 +207,7 @@ class OutcomeHeads:
         )
 
     def learn(
-        self, outcome: Outcome, view: ContextView, slot: int, rng: Generator
+        self, outcome: Outcome, view: ContextView, slot: int
     ) -> dict[str, tuple[float, float]]:
         """Learn amounts that are not None; return (learned, expected before), corrections aside."""
         found: dict[str, tuple[float, float]] = {}
@@ -218,20 +218,20 @@ class OutcomeHeads:
             beside = self._beside(outcome, view, slot, begins=begins)
         if outcome.replaces is not None:
             change = outcome.replaces, outcome.quality
-            self.quality.correct(view, slot, change, given, rng, beside=beside)
+            self.quality.correct(view, slot, change, given, beside=beside)
         elif outcome.quality is not None:
             found["quality"] = self.quality.learn(
-                view, slot, outcome.quality, given, rng, share=share, beside=beside
+                view, slot, outcome.quality, given, share=share, beside=beside
             )
         ratio = outcome.cost_ratio
         if ratio is not None:
-            found["cost"] = self.cost.learn(view, slot, ratio, given, rng)
+            found["cost"] = self.cost.learn(view, slot, ratio, given)
         if outcome.latency_ms is not None:
             ratio = outcome.latency_ms / LATENCY_PRIOR_MS
-            found["latency"] = self.latency.learn(view, slot, ratio, given, rng)
+            found["latency"] = self.latency.learn(view, slot, ratio, given)
         if outcome.failed is not None:
             failed = float(outcome.failed)
-            found["failure"] = self.failure.learn(view, slot, failed, given, rng)
+            found["failure"] = self.failure.learn(view, slot, failed, given)
         return found
 
     @property

@@ -150,7 +150,7 @@ class AdaptivePolicy(SnapshotPolicy):
         if self._horizon.hides(slot, outcome):
             outcome = replace(outcome, quality=None, replaces=None)
         self._horizon.see(slot, outcome.made_ms)
-        found = self._heads.learn(outcome, view, slot, self._rng)
+        found = self._heads.learn(outcome, view, slot)
         if self._settings.detect_changes:
             self._watch(slot, found, outcome.weight)
 

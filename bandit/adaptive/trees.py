@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
 from bandit.context.view import ContextView
@@ -80,7 +79,6 @@ class QualityTrees:
         slot: int,
         learned: tuple[float, float],
         weight: float,
-        rng: Generator,
     ) -> None:
         """Learn an outcome. learned: as `OutcomeHead.learn` returns it."""
         y, expected = learned
@@ -88,7 +86,7 @@ class QualityTrees:
         self._heard[slot] += weight
         added = self._memory.added
         if added in EARLY_FITS or added % FIT_EVERY == 0:
-            self._fit(rng)
+            self._fit()
 
     def correct(self, view: ContextView, slot: int, correction: tuple[float, float | None]) -> None:
         """Correct an outcome that is still remembered. correction: as in `OutcomeHead.correct`."""
@@ -154,7 +152,7 @@ class QualityTrees:
         found: Vector = np.bincount(self._memory.slots, weights, len(self._heard)).astype(float)
         return found
 
-    def _fit(self, rng: Generator) -> None:
+    def _fit(self) -> None:
         """Grow the forest anew; one action alone teaches nothing of how actions differ."""
         self._heard = self._remembered()
         known = self._heard > 0
@@ -164,8 +162,8 @@ class QualityTrees:
         used = self._memory.targets[:, 1] > 0
         x, slots = self._memory.x[used], self._memory.slots[used]
         y, weights = self._memory.targets[used].T
-        inputs, seed = self._inputs(x, slots), int(rng.integers(2**31))
-        forest = fit_forest(inputs, y, weights, self._spec, seed)
+        inputs = self._inputs(x, slots)
+        forest = fit_forest(inputs, y, weights, self._spec, self._memory.added % 2**32)
         above = np.bincount(slots, weights * (forest.predict(inputs) - y), len(known))
         self._forest, self._known = forest, known
         self._above = above / (self._heard + LEVEL_COUNT)

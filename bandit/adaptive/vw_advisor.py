@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
 from bandit.context.view import ContextView
@@ -73,12 +72,12 @@ class VwAdvisor:
         table[known] = predicted - predicted.mean()
         return table[rows]
 
-    def learn(self, view: ContextView, slot: int, y: float, weight: float, rng: Generator) -> None:
+    def learn(self, view: ContextView, slot: int, y: float, weight: float) -> None:
         """Add an outcome to those that wait; learn these first where it can't wait with them."""
         numbers = view.whole
         same = all(np.array_equal(met.numbers, numbers) for met in self._waiting[:1])
         if not same or any(met.slot == slot for met in self._waiting):
-            self._take_in(rng)
+            self._take_in()
         self._waiting.append(_PendingOutcome(numbers, slot, y, weight))
 
     def grow(self, slots: int) -> None:
@@ -105,12 +104,12 @@ class VwAdvisor:
         ]
         self._made = self._open(arrays["model"].tobytes())
 
-    def _take_in(self, rng: Generator) -> None:
-        """Learn the outcomes that wait, each with one drawn from the last ones."""
+    def _take_in(self) -> None:
+        """Learn the outcomes that wait, each with one of the last ones."""
         for met in self._waiting:
             self._teach(met)
             self._buffer.add(met.numbers, met.slot, met.y, met.weight)
-            self._teach(_PendingOutcome(*self._buffer.draw(rng)))
+            self._teach(_PendingOutcome(*self._buffer.pick()))
         self._waiting = []
 
     def _teach(self, met: _PendingOutcome) -> None:

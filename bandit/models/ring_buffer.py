@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bandit.snapshots.parts import Arrays, shaped
 from bandit.types import Vector
+
+_GOLDEN: Final = (math.sqrt(5) - 1) / 2
 
 
 class RingBuffer:
@@ -119,9 +122,13 @@ class OutcomeBuffer(RingBuffer):
             self._held[int(gone[1][0])] -= 1
         self._held[slot] += 1
 
-    def draw(self, rng: np.random.Generator) -> tuple[Vector, int, float, float]:
-        """Draw one outcome uniformly: x, slot, y, weight. The buffer must not be empty."""
-        place = int(rng.integers(len(self)))
+    def pick(self) -> tuple[Vector, int, float, float]:
+        """Return one outcome: x, slot, y, weight. The buffer must not be empty.
+
+        Which one follows from how many were added, each about as often as any other (the additive
+        recurrence of the golden ratio): learning needs no random source.
+        """
+        place = int(self._added * _GOLDEN % 1.0 * len(self))
         slot, y, weight = self._labels[place].tolist()
         return self._x[place].astype(np.float64), int(slot), y, weight
 

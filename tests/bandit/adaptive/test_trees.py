@@ -34,7 +34,7 @@ def filled(count: int = FIRST, slots: int = 2) -> tuple[QualityTrees, list[Conte
         seen = context(rng)
         views.append(VIEWER.view(seen))
         told = float(crossed(seen) == step % slots), 0.5
-        trees.learn(views[-1], step % slots, told, 1.0, rng)
+        trees.learn(views[-1], step % slots, told, 1.0)
     return trees, views
 
 
@@ -93,7 +93,7 @@ def test_share_of_the_trees_grows_with_an_actions_outcomes() -> None:
     rng, trees = np.random.default_rng(0), QualityTrees(SHAPE, 20)
     trees.grow(2)
     for step in range(FIRST):
-        trees.learn(VIEWER.view(context(rng)), int(step % 10 == 0), (0.9, 0.5), 1.0, rng)
+        trees.learn(VIEWER.view(context(rng)), int(step % 10 == 0), (0.9, 0.5), 1.0)
     heard = np.array([FIRST * 0.9, FIRST * 0.1])
     expected = MOST_SHARE * heard / (heard + 2 * HALF) * 0.4
     assert trees.shift(VIEWER.blank(), ROWS, np.full(2, 0.5)) == pytest.approx(expected)
@@ -106,7 +106,7 @@ def test_trees_keep_the_levels_of_many_actions_apart() -> None:
     trees.grow(12)
     views = [VIEWER.view(context(rng)) for _ in range(500)]
     for step, view in enumerate(views):
-        trees.learn(view, step % 12, (levels[step % 12], 0.5), 1.0, rng)
+        trees.learn(view, step % 12, (levels[step % 12], 0.5), 1.0)
     even = np.full(12, 0.5)
     moved = np.array([trees.shift(view, np.arange(12), even) for view in views]).mean(axis=0)
     heard = np.bincount(np.arange(500) % 12)
@@ -119,9 +119,8 @@ def test_trees_shift_nothing_of_a_forgotten_action_until_the_next_fit() -> None:
     trees.forget(1)
     assert (shifts(trees, views)[:, 1] == 0).all()
     assert (shifts(trees, views)[:, 0] != 0).any()
-    rng = np.random.default_rng(2)
     for view in views:
-        trees.learn(view, 1, (1.0, 0.5), 1.0, rng)
+        trees.learn(view, 1, (1.0, 0.5), 1.0)
     assert shifts(trees, views)[:, 1].min() > 0
 
 
@@ -129,7 +128,7 @@ def test_trees_ignore_outcomes_that_left_the_memory() -> None:
     """An action that has one of its 500 outcomes left in memory has next to no share."""
     rng, trees = np.random.default_rng(0), filled(1_000)[0]
     for step in range(MEMORY + FIT_EVERY):
-        trees.learn(VIEWER.view(context(rng)), int(step == 800), (0.2, 0.5), 1.0, rng)
+        trees.learn(VIEWER.view(context(rng)), int(step == 800), (0.2, 0.5), 1.0)
     assert trees.arrays()["heard"][1] == 1.0
     moved = trees.shift(VIEWER.blank(), ROWS, np.array([0.2, 0.9]))
     assert abs(moved[1]) < 0.01
@@ -139,7 +138,7 @@ def test_trees_shift_nothing_of_an_action_that_left_the_memory() -> None:
     rng, trees = np.random.default_rng(0), filled()[0]
     trees.grow(3)
     for _ in range(MEMORY + FIT_EVERY):
-        trees.learn(VIEWER.view(context(rng)), 2, (1.0, 0.95), 1.0, rng)
+        trees.learn(VIEWER.view(context(rng)), 2, (1.0, 0.95), 1.0)
     moved = trees.shift(VIEWER.blank(), np.arange(3), np.full(3, 0.95))
     assert (moved[:2] == 0).all()
     assert 0 <= moved[2] < 0.05
@@ -157,7 +156,7 @@ def test_trees_put_a_correction_in_the_place_of_its_outcome() -> None:
 def test_trees_withdraw_one_outcome_per_correction() -> None:
     trees, views = filled(10)
     for _ in range(2):
-        trees.learn(views[4], 0, (0.3, 0.5), 1.0, np.random.default_rng(0))
+        trees.learn(views[4], 0, (0.3, 0.5), 1.0)
     for left in ([0.0, 1.0], [0.0, 0.0]):
         trees.correct(views[4], 0, (0.3, None))
         assert trees.arrays()["targets"][-2:, 1].tolist() == left
@@ -182,7 +181,7 @@ def test_trees_are_not_fitted_to_one_action_alone() -> None:
     rng, trees = np.random.default_rng(0), QualityTrees(SHAPE, 20)
     trees.grow(1)
     for _ in range(FIRST):
-        trees.learn(VIEWER.view(context(rng)), 0, (1.0, 0.5), 1.0, rng)
+        trees.learn(VIEWER.view(context(rng)), 0, (1.0, 0.5), 1.0)
     assert (trees.shift(VIEWER.blank(), np.array([0]), np.zeros(1)) == 0).all()
 
 

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from bandit.models.ring_buffer import OutcomeBuffer, RingBuffer
 
 
-def test_outcome_buffer_keeps_draws_and_restores_the_last_outcomes() -> None:
+def test_outcome_buffer_keeps_picks_and_restores_the_last_outcomes() -> None:
     buffer = OutcomeBuffer(width=1, capacity=3)
     for j in range(5):
         buffer.add(np.array([float(j)]), j % 4, j / 10, 1.0)
     assert len(buffer) == 3
     assert buffer.known == [0, 2, 3]
-    rng = np.random.default_rng(0)
-    drawn = {buffer.draw(rng)[2] for _ in range(60)}
-    assert drawn == {0.2, 0.3, 0.4}
     twin = OutcomeBuffer(width=1, capacity=3)
     twin.restore(buffer.arrays(), slots=4)
     assert twin.known == buffer.known
-    one, two = (b.draw(np.random.default_rng(1)) for b in (buffer, twin))
-    assert one == two
+    assert buffer.pick() == twin.pick()
     with pytest.raises(ValueError, match="range"):
         twin.restore(buffer.arrays(), slots=3)
+
+
+def test_outcome_buffer_picks_each_outcome_about_as_often_as_any_other() -> None:
+    buffer, picked = OutcomeBuffer(width=1, capacity=10), Counter[float]()
+    for j in range(1_000):
+        buffer.add(np.array([0.0]), 0, j % 10 / 10, 1.0)
+        picked[buffer.pick()[2]] += 1
+    assert len(picked) == 10
+    assert max(picked.values()) <= 1.2 * min(picked.values())
 
 
 def filled(capacity: int, count: int) -> OutcomeBuffer:
