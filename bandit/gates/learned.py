@@ -84,7 +84,7 @@ class LearnedGate(SnapshotGate):
         self._judged += any(label is not None for label in labels)
         if example.strong_cost_ratio is not None:
             ratio = example.strong_cost_ratio
-            self._cost.learn(self._view(row), 0, ratio, example.weight, self._rng)
+            self._cost.learn(self._view(row), 0, ratio, example.weight)
 
     def _cost_ratio(self, row: Vector) -> float:
         return float(self._cost.mean(self._view(row), np.zeros(1, dtype=np.intp), np.ones(1))[0])
