@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bandit.adaptive.beliefs import JointPosterior
 from bandit.adaptive.outcome_head import (
+    COMPARED,
     DROPPED,
     FAILURE,
     LOG_COST,
@@ -131,14 +132,15 @@ class OutcomeHeads:
         """Return a root of the covariance of the draws, which it writes over that given."""
         quality, rows, settings = self.quality.regression, query.rows, self._settings
         widths = settings.scale * draw_widths(quality.counts(rows))
+        compared = quality.judged(rows) >= COMPARED
         if known is not None:
-            widths = np.where(known, settings.evidence.narrow * settings.scale, widths)
+            compared |= known
+        widths[compared] = settings.evidence.narrow * settings.scale
         if not query.is_priced:
             return np.asarray(widths[:, None] * np.linalg.cholesky(covariance))
         covariance *= np.multiply.outer(widths, widths)
         level = max(0.0, 1 - settings.scale**2) * quality.level_variances(rows)
-        if known is not None:
-            level[known] = 0.0
+        level[compared] = 0.0
         covariance.ravel()[:: len(rows) + 1] += level
         return np.asarray(np.linalg.cholesky(covariance))
 
