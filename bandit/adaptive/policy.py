@@ -18,7 +18,7 @@ from bandit.adaptive.change_detection import (
     ChangeDetector,
     CorrectionHorizon,
 )
-from bandit.adaptive.outcome_heads import OutcomeHeads, PosteriorMeans
+from bandit.adaptive.outcome_heads import OutcomeHeads
 from bandit.choice import (
     cautious,
     cold_start,
@@ -59,7 +59,7 @@ class AdaptivePolicy(SnapshotPolicy):
         query = self._query(context, eligible, weights)
         expected = self._heads.expect(query)
         utilities = self._heads.draws(query, expected, self._rng)
-        judged = self._judged(query, expected)
+        judged = self._heads.quality.regression.counts(query.rows)
         young = newcomers(judged, self._settings.initial_pulls)
         if young.any():
             utilities[:, young] = -np.inf
@@ -137,19 +137,6 @@ class AdaptivePolicy(SnapshotPolicy):
     def _parts(self) -> Mapping[str, SnapshotPart]:
         changes = {f"change.{name}": detector for name, detector in self._changes.items()}
         return {**self._heads.parts(), **changes, "horizon": self._horizon}
-
-    def _judged(self, query: PolicyQuery, expected: PosteriorMeans) -> Vector:
-        """Count the judged outcomes of each action, (k,).
-
-        An action so dear that not even perfect answers would make it the best is no young one: it
-        has its floor. What no call has confirmed may cost half as much.
-        """
-        judged = self._heads.quality.regression.counts(query.rows)
-        calls = self._heads.cost.head.regression.counts(query.rows)
-        least = expected.burden * (1 + calls) / (2 + calls)
-        hopeless = query.weights.quality - least < expected.utility.max()
-        judged[hopeless] = np.maximum(judged[hopeless], self._settings.initial_pulls)
-        return judged
 
     def _cold(self, settled: Vector, judged: Vector, query: PolicyQuery) -> Vector:
         settings = self._settings

@@ -49,18 +49,6 @@ def test_a_cold_start_loses_less_where_costs_are_shrunk_as_quality_is() -> None:
     assert joint > apart + 0.002
 
 
-def test_an_action_too_dear_to_be_the_best_is_not_tried_at_the_start() -> None:
-    """Perfect answers at half the price would be worth .7, less than is expected of the others."""
-    cheap, fair, dear = Action("cheap", 0.0005), Action("fair", 0.002), Action("dear", 0.02)
-    seen = context(np.random.default_rng(0))
-    policy = fresh()
-    first = policy.decide(seen, [cheap, fair, dear], WEIGHTS).probabilities
-    assert 0 < first["dear"] <= PLAIN.floor
-    assert min(first["cheap"], first["fair"]) > 0.4
-    reached = policy.decide(seen, [cheap, fair, dear], replace(WEIGHTS, cost=0.1)).probabilities
-    assert reached["dear"] > 0.3
-
-
 def test_a_snapshot_of_a_version_without_joint_costs_goes_on() -> None:
     """Costs go on to be learned by themselves, so that nothing that it holds of them is lost."""
     old, rng = fresh(use=EvidenceUse(cold_joint=0.0)), np.random.default_rng(7)
