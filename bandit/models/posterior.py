@@ -87,7 +87,7 @@ class Posterior:
         effects: Effects | None = None,
     ) -> Vector:
         """Return expected y; rows: (k,), x: (width - 1,), v: (k,), None for zeros."""
-        picked = self.weights[rows]
+        picked = self.weights.take(rows, axis=0)
         result: Vector = picked[:, :-1] @ x
         if v is not None:
             result += picked[:, -1] * v
@@ -112,13 +112,11 @@ class Posterior:
 
         settled: without the noise of the effects.
         """
-        if self._reach is None:
-            self._reach = self._reached()
         width = len(self._shared)
-        reached = (x @ self._reach).reshape(-1, 2 * width - 1)[rows]
+        reached = self._reached(rows, x)
         if effects is not None:
             reached -= self._taken(rows, effects)
-        direct = -reached[:, :width]
+        direct = reached[:, :width]
         direct[:, :-1] += x
         if v is not None:
             direct[:, -1] += v
@@ -135,12 +133,10 @@ class Posterior:
     def _taken(self, rows: NDArray[np.intp], effects: Effects) -> Array:
         """Return `effects.reached`: with it x less phi is reached as x alone is."""
         if effects.reached is None:
-            assert self._reach is not None  # noqa: S101 - made before
             width, phi = len(self._shared), effects.phi
-            reach = self._reach.reshape(width - 1, -1, 2 * width - 1)
-            products = [one @ reach[:, row] for one, row in zip(phi[:, :-1], rows, strict=True)]
-            effects.reached = np.array(products)
-            effects.reached[:, :width] -= phi
+            pairs = zip(phi[:, :-1], rows[:, None], strict=True)
+            effects.reached = np.concatenate([self._reached(row, one) for one, row in pairs])
+            effects.reached[:, :width] += phi
         return effects.reached
 
     def freedom(self) -> float:
@@ -155,16 +151,27 @@ class Posterior:
         result: Vector = (1 - spread / self._prior.own[:-1]).sum(axis=1)
         return result
 
-    def _reached(self) -> Array:
-        """Return how x reaches the deviations: for each row [coupled | own] side by side.
+    def _reached(self, rows: NDArray[np.intp], x: Vector) -> Array:
+        """Return how x reaches the deviations of each row, [-coupled | own]; (k, 2 width - 1)."""
+        if self._reach is None:
+            self._reach = self._all_reach()
+        size = len(x)
+        found: Array = (x @ self._reach).reshape(-1, 2 * size + 1)
+        if rows.min() < 0:
+            unseen = np.zeros((1, 2 * size + 1))
+            unseen[0, size + 1 :] = self._prior.own[-1] * x
+            found = np.concatenate([found, unseen])
+        return found.take(rows, axis=0)
 
-        (width - 1, (slots + 1) * (2 width - 1)), so that one product serves all rows.
+    def _all_reach(self) -> Array:
+        """Return [-coupled | own] of all slots side by side, so that one product serves all.
+
+        (width - 1, slots * (2 width - 1)).
         """
         slots, size = self._coupled.shape[:2]
-        reach = np.zeros((size, slots + 1, 2 * size + 1))
-        reach[:, :-1, : size + 1] = self._coupled.transpose(1, 0, 2)
-        reach[:, :-1, size + 1 :] = self._own.transpose(1, 0, 2)
-        reach[:, -1, size + 1 :] = np.diag(self._prior.own[-1])
+        reach = np.empty((size, slots, 2 * size + 1))
+        np.negative(self._coupled.transpose(1, 0, 2), out=reach[:, :, : size + 1])
+        reach[:, :, size + 1 :] = self._own.transpose(1, 0, 2)
         return reach.reshape(size, -1)
 
 

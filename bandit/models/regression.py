@@ -87,7 +87,9 @@ class HierarchicalRegression:
         self._applications = ApplicationSums(size + 1)
         self._application_variance = 0.0
         self._pending = PendingOutcomes()
-        self._counts: Vector = np.zeros(0)
+        # A 0 comes last here and in `_settled`, as rows of -1 find it.
+        self._counts: Vector = np.zeros(1)
+        self._settled: Vector | None = None
         self._seen = 0
         self._variances, self._pooled = PriorVariances(), spec.noise
         self._noise: Vector = np.zeros(0)
@@ -113,14 +115,13 @@ class HierarchicalRegression:
 
     def counts(self, rows: Rows) -> Vector:
         """Return summed weights of outcomes of each row, 0 for an action never seen; (k,)."""
-        if not self.slots:
-            return np.zeros(len(rows))
-        return np.where(rows < 0, 0.0, self._counts[rows])
+        found: Vector = self._counts[rows]
+        return found
 
     @property
     def total(self) -> float:
         """Return the summed weights of all outcomes."""
-        return float(self._counts.sum())
+        return float(self._counts[:-1].sum())
 
     def grow(self, slots: int) -> None:
         missing = slots - self._stats.slots
@@ -136,7 +137,9 @@ class HierarchicalRegression:
     def mean(self, rows: Rows, x: Vector, v: Vector | None, application: int = 0) -> Vector:
         """Return expected y; rows: (k,) slots, -1 for one never seen; v: (k,), None for zeros."""
         effects = self._effects(rows, application)
-        return self._spec.offset + self._posterior.mean(rows, self._fitted(x), v, effects)
+        y = self._posterior.mean(rows, self._fitted(x), v, effects)
+        y += self._spec.offset
+        return y
 
     def covariance(
         self,
@@ -199,15 +202,17 @@ class HierarchicalRegression:
 
     def settled(self, rows: Rows) -> Vector:
         """Return the weight of the outcomes that tell of each action's level today, (k,)."""
-        if not self.slots:
-            return np.zeros(len(rows))
-        return np.where(rows < 0, 0.0, self._stats.gram[:, 0, 0][rows])
+        if self._settled is None:
+            self._settled = np.append(self._stats.gram[:, 0, 0], 0.0)
+        found: Vector = self._settled[rows]
+        return found
 
     def judged(self, rows: Rows) -> Vector:
         """Return on how many of the known prompts each action was judged, (k,)."""
         if self._prompts is None:
             return np.zeros(len(rows))
-        return np.where(rows < 0, 0.0, self._prompts.judged()[rows])
+        found: Vector = self._prompts.judged()[rows]
+        return found
 
     def rescale_companion(self, slot: int, factor: float) -> None:
         """Take the companion's amounts of an action to have been `factor` times as large."""
@@ -291,9 +296,9 @@ class HierarchicalRegression:
             self._applications.scale(slot, factor)
             for part in self._of_prompts():
                 part.scale(slot, factor)
-        self._counts = self._stats.count.copy()
+        self._counts = np.append(self._stats.count, 0.0)
         # Later outcomes are solved for as often as if so many had been learned.
-        self._seen = min(self._seen, int(self._counts.sum()))
+        self._seen = min(self._seen, int(self.total))
         self.refresh()
 
     def shift_intercept(self, slot: int, shift: float, count: float) -> None:
@@ -325,7 +330,7 @@ class HierarchicalRegression:
         self._fold()
         self._posterior = self._solved()
         self._effects_known.clear()
-        self._at_usual = None
+        self._at_usual = self._settled = None
         if self._companion:
             self._companion.solve(self._unaffected())
 
@@ -369,7 +374,7 @@ class HierarchicalRegression:
         if self._application_variance < 0:
             raise ValueError("the variance of the applications is negative")
         self._pending.taken()
-        self._counts = self._stats.count.copy()
+        self._counts = np.append(self._stats.count, 0.0)
         self.refresh()
         for outcome in self._pending.restore(arrays, slots, self._stats.width):
             self._counts[outcome.slot] += outcome.weight
