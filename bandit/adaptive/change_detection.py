@@ -123,7 +123,7 @@ class ChangeDetector(SlotPart):
 
         It grows with the likelihood ratio of "it recovered": a good sign is followed up.
         """
-        if not self._worse.any():
+        if not any(self._worse.tolist()):
             return np.zeros(len(rows))
         odds = np.exp(np.minimum(self._runs[rows, 0, 0], LIMIT))
         usual = np.clip(PROBES / np.maximum(self._age()[rows], 1.0), PROBE, FIRST_PROBE)

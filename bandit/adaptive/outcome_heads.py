@@ -12,6 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from bandit.adaptive.beliefs import JointPosterior
+from bandit.adaptive.linear_means import LinearMeans
 from bandit.adaptive.outcome_head import (
     DROPPED,
     FAILURE,
@@ -28,6 +29,7 @@ from bandit.adaptive.vw_advisor import RegressorStart, VwAdvisor
 from bandit.choice import burden, draw_widths, estimates_of, held_back
 from bandit.context.view import ContextView
 from bandit.models.judged_prompts import PromptShare
+from bandit.models.posterior import cholesky
 from bandit.models.regression import ENOUGH_PROMPTS
 from bandit.policies.snapshot_policy import PolicyQuery
 from bandit.settings import PolicySettings
@@ -77,6 +79,7 @@ class OutcomeHeads:
         self.cost = RatioHead(self._head("cost", LOG_COST))
         self.latency = RatioHead(self._head("latency", LOG_LATENCY))
         self.failure = self._head("failure", FAILURE)
+        self._others = LinearMeans([self.cost.head, self.latency.head, self.failure])
 
     def each(self) -> dict[str, OutcomeHead]:
         return {
@@ -95,9 +98,9 @@ class OutcomeHeads:
         advice = self.quality.advice(view, rows)
         drawn = self.quality.expected(view, rows, advice)
         quality = self.quality.bounded(drawn)
-        told, weighed = self._guessed_usd(query, advice)
-        latency_ms = self.latency.mean(view, rows, LATENCY_PRIOR_MS)
-        failure = self.failure.mean(view, rows, self.failure.advice(view, rows))
+        log_cost, log_latency, failure = self._others.means(view, rows)
+        told, weighed = self._guessed_usd(query, advice, log_cost)
+        latency_ms = self.latency.amounts(log_latency, LATENCY_PRIOR_MS)
         cost_usd = query.inputs_usd + weighed + query.later_usd
         taken: Vector = burden(weights, self._settings.units, cost_usd, latency_ms, failure)
         utility = weights.quality * quality - taken
@@ -115,12 +118,13 @@ class OutcomeHeads:
         known = self._known(rows)
         bar = None if known is None else self._bar(query, expected, covariance, known)
         factor = self._factor(query, covariance, known)
-        drawn: NDArray[np.float64] = rng.standard_normal((settings.draws, len(rows))) @ factor.T
-        drawn += expected.drawn
+        # As (k, draws): numpy goes through few long rows quicker than through many short ones.
+        drawn: NDArray[np.float64] = factor @ rng.standard_normal((settings.draws, len(rows))).T
+        drawn += expected.drawn[:, None]
         np.minimum(drawn, 1.0, out=drawn)
         drawn *= query.weights.quality
-        drawn -= expected.burden
-        return drawn if bar is None else held_back(drawn, *bar)
+        drawn -= expected.burden[:, None]
+        return drawn.T if bar is None else held_back(drawn, *bar).T
 
     def _factor(
         self,
@@ -134,13 +138,13 @@ class OutcomeHeads:
         if known is not None:
             widths = np.where(known, settings.evidence.narrow * settings.scale, widths)
         if not query.is_priced:
-            return np.asarray(widths[:, None] * np.linalg.cholesky(covariance))
+            return np.asarray(widths[:, None] * cholesky(covariance))
         covariance *= np.multiply.outer(widths, widths)
         level = max(0.0, 1 - settings.scale**2) * quality.level_variances(rows)
         if known is not None:
             level[known] = 0.0
         covariance.ravel()[:: len(rows) + 1] += level
-        return np.asarray(np.linalg.cholesky(covariance))
+        return cholesky(covariance)
 
     def _known(self, rows: NDArray[np.intp]) -> NDArray[np.bool_] | None:
         """Mark the actions that are well known, (k,); None where there is none."""
@@ -168,10 +172,12 @@ class OutcomeHeads:
         np.maximum(least, use.doubt * np.sqrt(np.maximum(differences, 0.0)), out=least)
         return best, query.weights.quality * least * known
 
-    def _guessed_usd(self, query: PolicyQuery, advice: Vector | None) -> tuple[Vector, Vector]:
+    def _guessed_usd(
+        self, query: PolicyQuery, advice: Vector | None, log_ratio: Vector
+    ) -> tuple[Vector, Vector]:
         """Return the expected guessed part of the costs, (k,), and that which the choice is by."""
         view, rows, guesses = query.view, query.rows, query.guesses_usd
-        amounts = self.cost.mean(view, rows, guesses)
+        amounts = self.cost.amounts(log_ratio, guesses)
         regression, use = self.quality.regression, self._settings.evidence
         cold = regression.prompts < ENOUGH_PROMPTS
         joint = use.cold_joint if cold else use.joint

@@ -9,7 +9,10 @@ elimination (Schur complement), linear in the number of actions.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from operator import mul
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,9 @@ from bandit.models.sufficient_statistics import SufficientStatistics
 from bandit.types import Vector
 
 Array = NDArray[np.float64]
+
+FEW: Final = 6
+"""Size up to which a matrix is small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,6 @@ class Posterior:
         if effects is not None:
             reached -= self._taken(rows, effects)
         direct = reached[:, :width]
-        direct[:, :-1] += x
         if v is not None:
             direct[:, -1] += v
         joint: Array = direct @ self._shared @ direct.T
@@ -133,10 +138,10 @@ class Posterior:
     def _taken(self, rows: NDArray[np.intp], effects: Effects) -> Array:
         """Return `effects.reached`: with it x less phi is reached as x alone is."""
         if effects.reached is None:
-            width, phi = len(self._shared), effects.phi
+            phi = effects.phi
             pairs = zip(phi[:, :-1], rows[:, None], strict=True)
             effects.reached = np.concatenate([self._reached(row, one) for one, row in pairs])
-            effects.reached[:, :width] += phi
+            effects.reached[:, len(self._shared) - 1] += phi[:, -1]
         return effects.reached
 
     def freedom(self) -> float:
@@ -152,27 +157,48 @@ class Posterior:
         return result
 
     def _reached(self, rows: NDArray[np.intp], x: Vector) -> Array:
-        """Return how x reaches the deviations of each row, [-coupled | own]; (k, 2 width - 1)."""
+        """Return how x reaches u and the deviations of each row, (k, 2 width - 1).
+
+        [1 - coupled | own]: u directly, less what the deviations take of it, and the deviations.
+        """
         if self._reach is None:
             self._reach = self._all_reach()
         size = len(x)
         found: Array = (x @ self._reach).reshape(-1, 2 * size + 1)
         if rows.min() < 0:
             unseen = np.zeros((1, 2 * size + 1))
-            unseen[0, size + 1 :] = self._prior.own[-1] * x
+            unseen[0, :size], unseen[0, size + 1 :] = x, self._prior.own[-1] * x
             found = np.concatenate([found, unseen])
         return found.take(rows, axis=0)
 
     def _all_reach(self) -> Array:
-        """Return [-coupled | own] of all slots side by side, so that one product serves all.
+        """Return [1 - coupled | own] of all slots side by side, so that one product serves all.
 
         (width - 1, slots * (2 width - 1)).
         """
         slots, size = self._coupled.shape[:2]
         reach = np.empty((size, slots, 2 * size + 1))
         np.negative(self._coupled.transpose(1, 0, 2), out=reach[:, :, : size + 1])
+        places = np.arange(size)
+        reach[places, :, places] += 1.0
         reach[:, :, size + 1 :] = self._own.transpose(1, 0, 2)
         return reach.reshape(size, -1)
+
+
+def cholesky(matrix: Array) -> Array:
+    """Return the lower triangular root of a positive definite matrix, (k, k).
+
+    A small one is worked out here: numpy's checks alone take several times as long.
+    """
+    if len(matrix) > FEW:
+        return np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)
+    given, root = matrix.tolist(), [[0.0] * len(matrix) for _ in matrix]
+    for i, row in enumerate(root):
+        for j, other in enumerate(root[:i]):
+            known = sum(map(mul, row[:j], other))
+            row[j] = (given[i][j] - known) / other[j]
+        row[i] = math.sqrt(given[i][i] - sum(map(mul, row[:i], row)))
+    return np.array(root)
 
 
 def _diagonals(rows: Array) -> Array:

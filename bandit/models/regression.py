@@ -134,10 +134,28 @@ class HierarchicalRegression:
             self._own = np.append(self._own, np.full(missing, self._own[-1]))
             self.refresh()
 
+    @property
+    def posterior(self) -> Posterior:
+        """Return what was last solved for."""
+        return self._posterior
+
+    def hears(self, application: int) -> bool:
+        """Return whether what is expected differs for this application."""
+        return bool(application and self._application_variance)
+
+    def fitted(self, x: Vector) -> Vector:
+        """Return x as long as the model is wide: what it never saw is left out."""
+        size = self._stats.width - 1
+        if len(x) >= size:
+            return x[:size]
+        fitted = np.zeros(size)
+        fitted[: len(x)] = x
+        return fitted
+
     def mean(self, rows: Rows, x: Vector, v: Vector | None, application: int = 0) -> Vector:
         """Return expected y; rows: (k,) slots, -1 for one never seen; v: (k,), None for zeros."""
         effects = self._effects(rows, application)
-        y = self._posterior.mean(rows, self._fitted(x), v, effects)
+        y = self._posterior.mean(rows, self.fitted(x), v, effects)
         y += self._spec.offset
         return y
 
@@ -152,7 +170,7 @@ class HierarchicalRegression:
     ) -> Array:
         """Return the joint covariance, (k, k). settled: as if applications' effects were known."""
         effects = self._effects(rows, application)
-        return self._posterior.covariance(rows, self._fitted(x), v, effects, settled=settled)
+        return self._posterior.covariance(rows, self.fitted(x), v, effects, settled=settled)
 
     def level_variances(self, rows: Rows) -> Vector:
         """Return how unsure each action's level is where nothing else differs, (k,)."""
@@ -174,7 +192,7 @@ class HierarchicalRegression:
         """Return the companion's expected amounts, (k,); 1 where there is no companion."""
         if self._companion is None:
             return np.ones(len(rows))
-        return self._companion.mean(rows, self._fitted(x), v)
+        return self._companion.mean(rows, self.fitted(x), v)
 
     def usual(self, slot: int) -> Vector:
         """Return the mean x of an action's outcomes, (size,)."""
@@ -184,7 +202,7 @@ class HierarchicalRegression:
 
     def levels(self, rows: Rows, x: Vector) -> Vector:
         """Return expected y at x, of no application and without advice; (k,)."""
-        return self._spec.offset + self._posterior.mean(rows, self._fitted(x), None)
+        return self._spec.offset + self._posterior.mean(rows, self.fitted(x), None)
 
     def usual_of(self, rows: Rows) -> tuple[Vector, Vector]:
         """Return expected y and companion's amounts at the mean x of the known prompts, (k,) each.
@@ -246,7 +264,7 @@ class HierarchicalRegression:
         """Learn an outcome. share: of a prompt. beside: the companion's amount, where known."""
         if len(x) >= self._stats.width:
             self._widen(len(x) + 1)
-        phi, part = np.append(self._fitted(x), v), 1.0 if share else self._part
+        phi, part = np.append(self.fitted(x), v), 1.0 if share else self._part
         one = PendingOutcome(slot, phi, y - self._spec.offset, weight, application, beside, part)
         self._pending.add(one)
         self._counts[slot] += weight
@@ -275,7 +293,7 @@ class HierarchicalRegression:
         """
         offset = self._spec.offset
         self._fold()
-        phi = np.append(self._fitted(phi[:-1]), phi[-1])
+        phi = np.append(self.fitted(phi[:-1]), phi[-1])
         before, after = old - offset, new - offset
         if self._prompts:
             effect = self._prompts.effect_of(slot, phi[:-1], before, after)
@@ -387,18 +405,9 @@ class HierarchicalRegression:
             part.widen(width)
         self.refresh()
 
-    def _fitted(self, x: Vector) -> Vector:
-        """Return x as long as the model is wide: what it never saw is left out."""
-        size = self._stats.width - 1
-        if len(x) >= size:
-            return x[:size]
-        fitted = np.zeros(size)
-        fitted[: len(x)] = x
-        return fitted
-
     def _effects(self, rows: Rows, application: int) -> Effects | None:
         """Return what is known of the application; None where it is not listened to."""
-        if not application or not self._application_variance:
+        if not self.hears(application):
             return None
         asked = application, rows.tobytes()
         known = self._effects_known.get(asked)
