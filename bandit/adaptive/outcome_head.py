@@ -270,7 +270,8 @@ class RatioHead:
         """Learn amount / prior, >= 0; return its logarithm, and what was expected of that."""
         y = math.log(max(ratio, _LEAST_RATIO))
         bounded, expected = self.head.learn(view, slot, y, weight)
-        self._sums += weight * np.array([min(np.exp(bounded - expected), self._MOST), 1.0])
+        self._sums[0] += weight * min(np.exp(bounded - expected), self._MOST)
+        self._sums[1] += weight
         return bounded, expected
 
     def arrays(self) -> Arrays:

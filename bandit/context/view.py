@@ -27,6 +27,7 @@ class ContextView:
     __slots__ = (
         "_shape",
         "_text",
+        "_whole",
         "_wide",
         "_write",
         "application",
@@ -53,6 +54,7 @@ class ContextView:
         self._write = write
         self._text: str | None = None
         self._wide: Vector | None = None
+        self._whole: Vector | None = None
 
     def wide(self, weight: float) -> Vector:
         """Return [1, membership, features, conversation, weight * projection on unit axes], once.
@@ -83,7 +85,10 @@ class ContextView:
     @property
     def whole(self) -> Vector:
         """Return `numbers`, those of the whole request and the application; (total + MORE,)."""
-        return np.concatenate([self.numbers, more_numbers(self.conversation, self.application)])
+        if self._whole is None:
+            more = more_numbers(self.conversation, self.application)
+            self._whole = np.concatenate([self.numbers, more])
+        return self._whole
 
     @property
     def text(self) -> str:

@@ -264,7 +264,7 @@ class HierarchicalRegression:
         """Learn an outcome. share: of a prompt. beside: the companion's amount, where known."""
         if len(x) >= self._stats.width:
             self._widen(len(x) + 1)
-        phi, part = np.append(self.fitted(x), v), 1.0 if share else self._part
+        phi, part = self._phi(x, v), 1.0 if share else self._part
         one = PendingOutcome(slot, phi, y - self._spec.offset, weight, application, beside, part)
         self._pending.add(one)
         self._counts[slot] += weight
@@ -293,7 +293,7 @@ class HierarchicalRegression:
         """
         offset = self._spec.offset
         self._fold()
-        phi = np.append(self.fitted(phi[:-1]), phi[-1])
+        phi = self._phi(phi[:-1], phi[-1])
         before, after = old - offset, new - offset
         if self._prompts:
             effect = self._prompts.effect_of(slot, phi[:-1], before, after)
@@ -404,6 +404,13 @@ class HierarchicalRegression:
         for part in self._of_prompts():
             part.widen(width)
         self.refresh()
+
+    def _phi(self, x: Vector, v: float) -> Vector:
+        """Return x, as long as the model is wide, and v."""
+        phi = np.zeros(self._stats.width)
+        held = min(len(x), len(phi) - 1)
+        phi[:held], phi[-1] = x[:held], v
+        return phi
 
     def _effects(self, rows: Rows, application: int) -> Effects | None:
         """Return what is known of the application; None where it is not listened to."""
