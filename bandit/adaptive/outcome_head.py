@@ -61,7 +61,7 @@ class OutcomeHead:
         trees: QualityTrees | None = None,
     ) -> None:
         self.regression = HierarchicalRegression(spec.regression, size)
-        self.spec = spec
+        self._spec = spec
         self._advisor = advisor
         self._trees = trees
 
@@ -70,7 +70,7 @@ class OutcomeHead:
 
         begins: with the outcome that is about to be learned.
         """
-        axes = self.spec.axes
+        axes = self._spec.axes
         return view.wide(axes) if axes and (begins or self.regression.knows_prompts) else view.x
 
     def advice(self, view: ContextView, rows: Rows) -> Vector | None:
@@ -93,22 +93,13 @@ class OutcomeHead:
         An advisor is taken to advise half a width. Trees, which can't err by more than one, are
         left out.
         """
-        low, high = self.spec.low, self.spec.high
+        low, high = self._spec.low, self._spec.high
         advice = np.full(len(rows), (high - low) / 2) if self._advisor else None
         y = self._regressed(view, rows, advice)
         return bool((abs(y - (low + high) / 2) <= NEAR * (high - low)).all())
 
-    @property
-    def is_linear(self) -> bool:
-        """Return whether a view's x alone tells the mean, as long as it is not solved anew.
-
-        That is, of no application that the regression hears.
-        """
-        is_advised = self._advisor is not None and self.regression.listens
-        return not self._trees and not is_advised and not self.spec.axes
-
     def bounded(self, y: Vector) -> Vector:
-        bounded: Vector = np.minimum(np.maximum(y, self.spec.low), self.spec.high)
+        bounded: Vector = np.minimum(np.maximum(y, self._spec.low), self._spec.high)
         return bounded
 
     def learn(
@@ -125,7 +116,7 @@ class OutcomeHead:
 
         share, beside: as in `HierarchicalRegression.observe`.
         """
-        y = min(max(y, self.spec.low), self.spec.high)
+        y = min(max(y, self._spec.low), self._spec.high)
         row = np.array([slot])
         advice = self._advice(view, row)
         expected = float(self._regressed(view, row, advice)[0])
@@ -210,7 +201,7 @@ class OutcomeHead:
     @property
     def _listened(self) -> QualityTrees | None:
         """Return the trees, where they are listened to."""
-        if self._trees and (self.spec.trees or self.regression.prompts < SURE):
+        if self._trees and (self._spec.trees or self.regression.prompts < SURE):
             return self._trees
         return None
 
@@ -252,10 +243,7 @@ class RatioHead:
 
     def mean(self, view: ContextView, rows: Rows, priors: Vector | float) -> Vector:
         """Return expected amounts, (k,); priors: (k,), or one for all."""
-        return self.amounts(self.head.mean(view, rows, self.head.advice(view, rows)), priors)
-
-    def amounts(self, log: Vector, priors: Vector | float) -> Vector:
-        """Return the amounts of which the head expects these logarithms of ratios, (k,)."""
+        log = self.head.mean(view, rows, self.head.advice(view, rows))
         total, count = self._sums.tolist()
         amounts: Vector = priors * np.exp(log) * (total / count)
         return amounts

@@ -12,7 +12,6 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from bandit.adaptive.beliefs import JointPosterior
-from bandit.adaptive.linear_means import LinearMeans
 from bandit.adaptive.outcome_head import (
     DROPPED,
     FAILURE,
@@ -79,7 +78,6 @@ class OutcomeHeads:
         self.cost = RatioHead(self._head("cost", LOG_COST))
         self.latency = RatioHead(self._head("latency", LOG_LATENCY))
         self.failure = self._head("failure", FAILURE)
-        self._others = LinearMeans([self.cost.head, self.latency.head, self.failure])
 
     def each(self) -> dict[str, OutcomeHead]:
         return {
@@ -98,9 +96,9 @@ class OutcomeHeads:
         advice = self.quality.advice(view, rows)
         drawn = self.quality.expected(view, rows, advice)
         quality = self.quality.bounded(drawn)
-        log_cost, log_latency, failure = self._others.means(view, rows)
-        told, weighed = self._guessed_usd(query, advice, log_cost)
-        latency_ms = self.latency.amounts(log_latency, LATENCY_PRIOR_MS)
+        told, weighed = self._guessed_usd(query, advice)
+        latency_ms = self.latency.mean(view, rows, LATENCY_PRIOR_MS)
+        failure = self.failure.mean(view, rows, self.failure.advice(view, rows))
         cost_usd = query.inputs_usd + weighed + query.later_usd
         taken: Vector = burden(weights, self._settings.units, cost_usd, latency_ms, failure)
         utility = weights.quality * quality - taken
@@ -172,12 +170,10 @@ class OutcomeHeads:
         np.maximum(least, use.doubt * np.sqrt(np.maximum(differences, 0.0)), out=least)
         return best, query.weights.quality * least * known
 
-    def _guessed_usd(
-        self, query: PolicyQuery, advice: Vector | None, log_ratio: Vector
-    ) -> tuple[Vector, Vector]:
+    def _guessed_usd(self, query: PolicyQuery, advice: Vector | None) -> tuple[Vector, Vector]:
         """Return the expected guessed part of the costs, (k,), and that which the choice is by."""
         view, rows, guesses = query.view, query.rows, query.guesses_usd
-        amounts = self.cost.amounts(log_ratio, guesses)
+        amounts = self.cost.mean(view, rows, guesses)
         regression, use = self.quality.regression, self._settings.evidence
         cold = regression.prompts < ENOUGH_PROMPTS
         joint = use.cold_joint if cold else use.joint

@@ -22,6 +22,8 @@ from bandit.types import Vector
 
 Array = NDArray[np.float64]
 
+LEAST_HALF: Final = 32
+"""Half of a matrix from which it is inverted by halves."""
 FEW: Final = 6
 """Size up to which a matrix is small."""
 
@@ -52,6 +54,38 @@ class Effects:
     reached: Array | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """The blocks of the actions, eliminated; G: an action's gram matrix by its noise.
+
+    own: inverse of each block B = G + D less G's last row and column, D diagonal. coupled: B^-1 G.
+    schur: G - G B^-1 G, what a block leaves to u. As G is B - D, no product of matrices is needed:
+    they are 1 - B^-1 D and D - D B^-1 D, and vectors for the last row and column.
+    """
+
+    block: Array
+    own: Array
+    coupled: Array
+    schur: Array
+
+    @classmethod
+    def of(cls, gram: Array, variances: Array) -> Arrow:
+        """Eliminate. gram: (slots, width, width). variances: D^-1, (slots, width - 1)."""
+        block, last, places = gram[:, :-1, :-1].copy(), gram[:, :-1, -1:], range(gram.shape[1] - 1)
+        prior = 1 / variances
+        block[:, places, places] += prior
+        own = _inverse(block)
+        coupled, schur = np.empty(gram[:, :-1].shape), np.empty(gram.shape)
+        np.multiply(own, -prior[:, None, :], out=coupled[:, :, :-1])
+        np.multiply(prior[:, :, None], coupled[:, :, :-1], out=schur[:, :-1, :-1])
+        coupled[:, places, places] += 1.0
+        schur[:, places, places] += prior
+        coupled[:, :, -1:] = own @ last
+        schur[:, :-1, -1] = schur[:, -1, :-1] = prior * coupled[:, :, -1]
+        schur[:, -1, -1] = gram[:, -1, -1] - (last * coupled[:, :, -1:]).sum(axis=(1, 2))
+        return cls(block, own, coupled, schur)
+
+
 class Posterior:
     """The posterior of every slot, and in the last row of an action never seen.
 
@@ -62,13 +96,13 @@ class Posterior:
         """Solve the model."""
         noise = prior.noise[:, None]
         gram, moment = stats.gram / noise[:, :, None], stats.moment / noise
-        own = _inverse(gram[:, :-1, :-1] + _diagonals(1 / prior.own[:-1]))
-        coupled: Array = own @ gram[:, :-1, :]
-        schur = (gram - gram[:, :, :-1] @ coupled).sum(axis=0) + np.diag(1 / prior.shared)
-        inverse = _inverse((schur + schur.T) / 2)
+        arrow = Arrow.of(gram, prior.own[:-1])
+        schur = arrow.schur.sum(axis=0)
+        np.einsum("ii->i", schur)[:] += 1 / prior.shared
+        inverse = _inverse((schur + schur.T)[None] / 2)[0]
         self._prior = prior
-        self._own = own
-        self._coupled = coupled
+        self._own = arrow.own
+        self._coupled = arrow.coupled
         self._shared = (inverse + inverse.T) / 2
         self.weights: Array = self._coefficients(moment)
         self._reach: Array | None = None
@@ -201,12 +235,6 @@ def cholesky(matrix: Array) -> Array:
     return np.array(root)
 
 
-def _diagonals(rows: Array) -> Array:
-    """Turn rows into diagonal matrices, (n, k) -> (n, k, k)."""
-    result: Array = rows[:, :, None] * np.eye(rows.shape[1])
-    return result
-
-
 def _rowwise(one: Array, other: Array) -> Vector:
     """Return the product of each row of one with that of the other, (k,)."""
     products: Vector = np.einsum("ij,ij->i", one, other)
@@ -214,8 +242,23 @@ def _rowwise(one: Array, other: Array) -> Vector:
 
 
 def _inverse(matrices: Array) -> Array:
-    inverse: Array = np.asarray(np.linalg.inv(matrices), dtype=np.float64)
-    return inverse
+    """Return the inverse of symmetric matrices, (n, k, k).
+
+    Large ones are put together from halves: products of matrices, as LAPACK is called by numpy, are
+    many times as quick as solving.
+    """
+    half = matrices.shape[-1] // 2
+    if half < LEAST_HALF:
+        return np.asarray(np.linalg.inv(matrices), dtype=np.float64)
+    upper, across = _inverse(matrices[:, :half, :half]), matrices[:, :half, half:]
+    reached = upper @ across
+    lower = _inverse(matrices[:, half:, half:] - across.transpose(0, 2, 1) @ reached)
+    crossed, result = reached @ lower, np.empty(matrices.shape)
+    result[:, half:, half:] = lower
+    np.negative(crossed, out=result[:, :half, half:])
+    result[:, half:, :half] = result[:, :half, half:].transpose(0, 2, 1)
+    result[:, :half, :half] = upper + crossed @ reached.transpose(0, 2, 1)
+    return result
 
 
 def residual_squares(stats: SufficientStatistics, posterior: Posterior) -> Vector:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bandit.models.companion import Companion
 from bandit.models.empirical_bayes import (
     TRUST_GRID,
+    Eliminated,
     PriorVariances,
     application_variance,
     expected_variances,
@@ -134,28 +135,10 @@ class HierarchicalRegression:
             self._own = np.append(self._own, np.full(missing, self._own[-1]))
             self.refresh()
 
-    @property
-    def posterior(self) -> Posterior:
-        """Return what was last solved for."""
-        return self._posterior
-
-    def hears(self, application: int) -> bool:
-        """Return whether what is expected differs for this application."""
-        return bool(application and self._application_variance)
-
-    def fitted(self, x: Vector) -> Vector:
-        """Return x as long as the model is wide: what it never saw is left out."""
-        size = self._stats.width - 1
-        if len(x) >= size:
-            return x[:size]
-        fitted = np.zeros(size)
-        fitted[: len(x)] = x
-        return fitted
-
     def mean(self, rows: Rows, x: Vector, v: Vector | None, application: int = 0) -> Vector:
         """Return expected y; rows: (k,) slots, -1 for one never seen; v: (k,), None for zeros."""
         effects = self._effects(rows, application)
-        y = self._posterior.mean(rows, self.fitted(x), v, effects)
+        y = self._posterior.mean(rows, self._fitted(x), v, effects)
         y += self._spec.offset
         return y
 
@@ -170,7 +153,7 @@ class HierarchicalRegression:
     ) -> Array:
         """Return the joint covariance, (k, k). settled: as if applications' effects were known."""
         effects = self._effects(rows, application)
-        return self._posterior.covariance(rows, self.fitted(x), v, effects, settled=settled)
+        return self._posterior.covariance(rows, self._fitted(x), v, effects, settled=settled)
 
     def level_variances(self, rows: Rows) -> Vector:
         """Return how unsure each action's level is where nothing else differs, (k,)."""
@@ -192,7 +175,7 @@ class HierarchicalRegression:
         """Return the companion's expected amounts, (k,); 1 where there is no companion."""
         if self._companion is None:
             return np.ones(len(rows))
-        return self._companion.mean(rows, self.fitted(x), v)
+        return self._companion.mean(rows, self._fitted(x), v)
 
     def usual(self, slot: int) -> Vector:
         """Return the mean x of an action's outcomes, (size,)."""
@@ -202,7 +185,7 @@ class HierarchicalRegression:
 
     def levels(self, rows: Rows, x: Vector) -> Vector:
         """Return expected y at x, of no application and without advice; (k,)."""
-        return self._spec.offset + self._posterior.mean(rows, self.fitted(x), None)
+        return self._spec.offset + self._posterior.mean(rows, self._fitted(x), None)
 
     def usual_of(self, rows: Rows) -> tuple[Vector, Vector]:
         """Return expected y and companion's amounts at the mean x of the known prompts, (k,) each.
@@ -405,6 +388,15 @@ class HierarchicalRegression:
             part.widen(width)
         self.refresh()
 
+    def _fitted(self, x: Vector) -> Vector:
+        """Return x as long as the model is wide: what it never saw is left out."""
+        size = self._stats.width - 1
+        if len(x) >= size:
+            return x[:size]
+        fitted = np.zeros(size)
+        fitted[: len(x)] = x
+        return fitted
+
     def _phi(self, x: Vector, v: float) -> Vector:
         """Return x, as long as the model is wide, and v."""
         phi = np.zeros(self._stats.width)
@@ -414,7 +406,7 @@ class HierarchicalRegression:
 
     def _effects(self, rows: Rows, application: int) -> Effects | None:
         """Return what is known of the application; None where it is not listened to."""
-        if not self.hears(application):
+        if not application or not self._application_variance:
             return None
         asked = application, rows.tobytes()
         known = self._effects_known.get(asked)
@@ -510,15 +502,13 @@ class HierarchicalRegression:
             self._application_variance = application_variance(
                 self._stats, self._applications, level, self._noise, self._spec.noise
             )
-        stats = self._plain()
+        eliminated = Eliminated(self._plain(), level, self._noise)
         sparing = self._spec.sparing or not self._knows_effects
         advised = not self._knows_effects or self.total >= ADVISED
-        self._variances = expected_variances(
-            stats, level, self._noise, sparing=sparing, advised=advised
-        )
+        self._variances = expected_variances(eliminated, sparing=sparing, advised=advised)
         if shared is not None:
             self._variances = replace(self._variances, shared=shared)
-        self._own = own_variances(stats, level, self._noise, self._variances, sparing=sparing)
+        self._own = own_variances(eliminated, self._variances, sparing=sparing)
         self.refresh()
         self._measure_noise()
         self.refresh()
