@@ -51,13 +51,15 @@ def _extremely_random(
     seed: int,
 ) -> list[Any]:
     """Fit the trees of an `ExtraTreesRegressor` without its checks, which take as long again."""
+    from sklearn import config_context  # noqa: PLC0415 - as above
     from sklearn.tree import ExtraTreeRegressor  # noqa: PLC0415 - as above
 
     draws = np.random.RandomState(seed)
     x = np.ascontiguousarray(x, dtype=np.float32)
     seeds = [draws.randint(np.iinfo(np.int32).max) for _ in range(spec.trees)]
     trees = [ExtraTreeRegressor(random_state=one, **_limits(spec)) for one in seeds]
-    return [tree.fit(x, y, sample_weight=weights, check_input=False) for tree in trees]
+    with config_context(skip_parameter_validation=True, assume_finite=True):
+        return [tree.fit(x, y, sample_weight=weights, check_input=False) for tree in trees]
 
 
 def _bootstrapped(
