@@ -117,10 +117,8 @@ class OutcomeHead:
         share, beside: as in `HierarchicalRegression.observe`.
         """
         y = min(max(y, self._spec.low), self._spec.high)
-        row = np.array([slot])
-        advice = self._advice(view, row)
-        expected = float(self._regressed(view, row, advice)[0])
-        v = 0.0 if advice is None else float(advice[0])
+        v = self._advice_on(view, slot)
+        expected = self.regression.expected(slot, self.x(view), v, view.application)
         x = self.x(view, begins=share is not None)
         self.regression.observe(
             slot, x, v, y, weight, application=view.application, share=share, beside=beside
@@ -146,15 +144,14 @@ class OutcomeHead:
         back, learns the new value once more; the trees see it when they are grown again. An action
         without such an outcome learns it as a first one, with what is told beside it.
         """
-        (old, new), row = correction, np.array([slot])
-        if self.regression.counts(row)[0] < weight:
+        old, new = correction
+        if self.regression.counts(np.array([slot]))[0] < weight:
             if new is not None:
                 self.learn(view, slot, new, weight, beside=beside)
             return
-        advice = self._advice(view, row)
-        v = 0.0 if advice is None else float(advice[0])
-        expected = float(self.bounded(self._regressed(view, row, advice))[0])
-        right = expected if new is None else new
+        v = self._advice_on(view, slot)
+        y = self.regression.expected(slot, self.x(view), v, view.application)
+        right = min(max(y, self._spec.low), self._spec.high) if new is None else new
         phi = np.append(self.x(view), v)
         self.regression.correct(slot, phi, old, right, weight, application=view.application)
         if self._advisor and new is not None:
@@ -207,6 +204,10 @@ class OutcomeHead:
 
     def _regressed(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
         return self.regression.mean(rows, self.x(view), advice, view.application)
+
+    def _advice_on(self, view: ContextView, slot: int) -> float:
+        advice = self._advice(view, np.array([slot])) if self._advisor else None
+        return 0.0 if advice is None else float(advice[0])
 
     def _advice(self, view: ContextView, rows: Rows) -> Vector | None:
         return self._advisor.advice(view.text, rows) if self._advisor else None

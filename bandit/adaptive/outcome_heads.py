@@ -28,7 +28,6 @@ from bandit.adaptive.vw_advisor import RegressorStart, VwAdvisor
 from bandit.choice import burden, draw_widths, estimates_of, held_back
 from bandit.context.view import ContextView
 from bandit.models.judged_prompts import PromptShare
-from bandit.models.posterior import cholesky
 from bandit.models.regression import ENOUGH_PROMPTS
 from bandit.policies.snapshot_policy import PolicyQuery
 from bandit.settings import PolicySettings
@@ -136,13 +135,13 @@ class OutcomeHeads:
         if known is not None:
             widths = np.where(known, settings.evidence.narrow * settings.scale, widths)
         if not query.is_priced:
-            return np.asarray(widths[:, None] * cholesky(covariance))
+            return np.asarray(widths[:, None] * np.linalg.cholesky(covariance))
         covariance *= np.multiply.outer(widths, widths)
         level = max(0.0, 1 - settings.scale**2) * quality.level_variances(rows)
         if known is not None:
             level[known] = 0.0
         covariance.ravel()[:: len(rows) + 1] += level
-        return cholesky(covariance)
+        return np.asarray(np.linalg.cholesky(covariance))
 
     def _known(self, rows: NDArray[np.intp]) -> NDArray[np.bool_] | None:
         """Mark the actions that are well known, (k,); None where there is none."""
@@ -216,8 +215,7 @@ class OutcomeHeads:
         given, beside = outcome.weight, None
         share = PromptShare(outcome.prompt, outcome.of) if outcome.prompt else None
         if outcome.quality is not None:
-            begins = (share is not None and outcome.replaces is None) or self._begins_cold
-            beside = self._beside(outcome, view, slot, begins=begins)
+            beside = self._beside(outcome, view, slot)
         if outcome.replaces is not None:
             change = outcome.replaces, outcome.quality
             self.quality.correct(view, slot, change, given, beside=beside)
@@ -248,13 +246,12 @@ class OutcomeHeads:
         """Follow a change of an action's costs where they are shrunk as quality is."""
         self.quality.regression.rescale_companion(slot, factor)
 
-    def _beside(
-        self, outcome: Outcome, view: ContextView, slot: int, *, begins: bool
-    ) -> float | None:
+    def _beside(self, outcome: Outcome, view: ContextView, slot: int) -> float | None:
         """Return the cost ratio that is learned beside a quality; the expected one if not known."""
         regression = self.quality.regression
         if regression.companion is None:
-            if not begins:
+            begins = outcome.prompt and outcome.replaces is None
+            if not begins and not self._begins_cold:
                 return None
             slots = range(regression.slots)
             levels = [self.cost.usual(each, regression.usual(each)) for each in slots]

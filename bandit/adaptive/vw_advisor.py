@@ -78,7 +78,8 @@ class VwAdvisor:
     def learn(self, view: ContextView, slot: int, y: float, weight: float) -> None:
         """Add an outcome to those that wait; learn these first where it can't wait with them."""
         numbers = view.whole
-        same = all((met.numbers == numbers).all() for met in self._waiting[:1])
+        told = numbers.tobytes()
+        same = all(met.numbers.tobytes() == told for met in self._waiting[:1])
         if not same or any(met.slot == slot for met in self._waiting):
             self._take_in()
         self._waiting.append(_PendingOutcome(numbers, slot, y, weight, view.text))

@@ -129,7 +129,7 @@ class ContextViewer:
             )
         numbers = np.concatenate([context.membership, context.projection, context.features])
         # Put so that NaN is refused as well; the squares' sum tells almost always, and sooner.
-        if not numbers @ numbers <= _MOST**2 and not np.abs(numbers).max() <= _MOST:
+        if not numbers.dot(numbers) <= _MOST**2 and not np.abs(numbers).max() <= _MOST:
             raise BadContext(
                 "the context holds a non-finite or huge number; build it with ContextMap.build"
             )

@@ -9,9 +9,7 @@ elimination (Schur complement), linear in the number of actions.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from operator import mul
 from typing import Final
 
 import numpy as np
@@ -24,8 +22,6 @@ Array = NDArray[np.float64]
 
 LEAST_HALF: Final = 32
 """Half of a matrix from which it is inverted by halves."""
-FEW: Final = 6
-"""Size up to which a matrix is small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,22 +213,6 @@ class Posterior:
         reach[places, :, places] += 1.0
         reach[:, :, size + 1 :] = self._own.transpose(1, 0, 2)
         return reach.reshape(size, -1)
-
-
-def cholesky(matrix: Array) -> Array:
-    """Return the lower triangular root of a positive definite matrix, (k, k).
-
-    A small one is worked out here: numpy's checks alone take several times as long.
-    """
-    if len(matrix) > FEW:
-        return np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)
-    given, root = matrix.tolist(), [[0.0] * len(matrix) for _ in matrix]
-    for i, row in enumerate(root):
-        for j, other in enumerate(root[:i]):
-            known = sum(map(mul, row[:j], other))
-            row[j] = (given[i][j] - known) / other[j]
-        row[i] = math.sqrt(given[i][i] - sum(map(mul, row[:i], row)))
-    return np.array(root)
 
 
 def _rowwise(one: Array, other: Array) -> Vector:

@@ -122,7 +122,7 @@ class HierarchicalRegression:
     @property
     def total(self) -> float:
         """Return the summed weights of all outcomes."""
-        return float(self._counts[:-1].sum())
+        return sum(self._counts.tolist())
 
     def grow(self, slots: int) -> None:
         missing = slots - self._stats.slots
@@ -141,6 +141,13 @@ class HierarchicalRegression:
         y = self._posterior.mean(rows, self._fitted(x), v, effects)
         y += self._spec.offset
         return y
+
+    def expected(self, slot: int, x: Vector, v: float, application: int = 0) -> float:
+        """Return `mean` of one action that was learned about."""
+        if application and self._application_variance:
+            return float(self.mean(np.array([slot]), x, np.array([v]), application)[0])
+        weights = self._posterior.weights[slot]
+        return float(self._spec.offset + weights[:-1].dot(self._fitted(x)) + weights[-1] * v)
 
     def covariance(
         self,

@@ -85,11 +85,10 @@ class PolicyQuery:
         weights: Weights,
     ) -> PolicyQuery:
         """Lay out the prices of the actions, once for all that asks for them."""
-        inputs = [action.input_usd for action in eligible]
-        guesses = np.array([action.guess_usd for action in eligible])
-        later = np.array([action.later_usd for action in eligible])
-        prices = np.array(inputs), guesses, later, any(inputs)
-        return cls(view, eligible, rows, weights, *prices)
+        prices = [(each.input_usd, each.guess_usd, each.later_usd) for each in eligible]
+        inputs, guesses, later = np.array(prices).T
+        is_priced = any(each.input_usd for each in eligible)
+        return cls(view, eligible, rows, weights, inputs, guesses, later, is_priced)
 
     @property
     def names(self) -> list[str]:

@@ -203,7 +203,7 @@ def _rounded(*parts: Vector) -> Iterator[tuple[float, ...]]:
     """Yields each part `rounded`, all of them at once where none holds a huge number."""
     together = np.concatenate(parts)
     # The sum of the squares is no less than the greatest of them, and found sooner.
-    if not together @ together <= _GREATEST_HALF**2:
+    if not together.dot(together) <= _GREATEST_HALF**2:
         yield from map(rounded, parts)
         return
     numbers, start = together.astype(np.float16).tolist(), 0
