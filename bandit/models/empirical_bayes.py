@@ -178,7 +178,7 @@ def _outer(precision: Array, residual: Array, prior: Array) -> Vector:
     corner = 1 + (residual**2 * prior).sum(axis=1)
     bordered = np.empty((n, width + 1, width + 1))
     bordered[:, :-1, :-1] = precision
-    bordered[:, range(width), range(width)] += 1 / prior
+    bordered.reshape(n, -1)[:, :: width + 2][:, :-1] += 1 / prior
     bordered[:, -1, :-1] = bordered[:, :-1, -1] = residual
     bordered[:, -1, -1] = corner
     try:

@@ -67,18 +67,19 @@ class Arrow:
     @classmethod
     def of(cls, gram: Array, variances: Array) -> Arrow:
         """Eliminate. gram: (slots, width, width). variances: D^-1, (slots, width - 1)."""
-        block, last, places = gram[:, :-1, :-1].copy(), gram[:, :-1, -1:], range(gram.shape[1] - 1)
+        block, last = gram[:, :-1, :-1].copy(), gram[:, :-1, -1:]
         prior = 1 / variances
-        block[:, places, places] += prior
+        _diagonal(block)[:] += prior
         own = _inverse(block)
         coupled, schur = np.empty(gram[:, :-1].shape), np.empty(gram.shape)
         np.multiply(own, -prior[:, None, :], out=coupled[:, :, :-1])
         np.multiply(prior[:, :, None], coupled[:, :, :-1], out=schur[:, :-1, :-1])
-        coupled[:, places, places] += 1.0
-        schur[:, places, places] += prior
-        coupled[:, :, -1:] = own @ last
-        schur[:, :-1, -1] = schur[:, -1, :-1] = prior * coupled[:, :, -1]
-        schur[:, -1, -1] = gram[:, -1, -1] - (last * coupled[:, :, -1:]).sum(axis=(1, 2))
+        _diagonal(coupled)[:] += 1.0
+        _diagonal(schur)[:, :-1] += prior
+        reached = (own @ last)[:, :, 0]
+        coupled[:, :, -1] = reached
+        schur[:, :-1, -1] = schur[:, -1, :-1] = prior * reached
+        schur[:, -1, -1] = gram[:, -1, -1] - (last[:, :, 0] * reached).sum(axis=1)
         return cls(block, own, coupled, schur)
 
 
@@ -93,9 +94,9 @@ class Posterior:
         noise = prior.noise[:, None]
         gram, moment = stats.gram / noise[:, :, None], stats.moment / noise
         arrow = Arrow.of(gram, prior.own[:-1])
-        schur = arrow.schur.sum(axis=0)
-        np.einsum("ii->i", schur)[:] += 1 / prior.shared
-        inverse = _inverse((schur + schur.T)[None] / 2)[0]
+        schur = arrow.schur.sum(axis=0, keepdims=True)
+        _diagonal(schur)[:] += 1 / prior.shared
+        inverse = _inverse((schur + schur.transpose(0, 2, 1)) / 2)[0]
         self._prior = prior
         self._own = arrow.own
         self._coupled = arrow.coupled
@@ -111,7 +112,8 @@ class Posterior:
         own, coupled = self._own, self._coupled
         residual = moment - (moment[:, None, :-1] @ coupled)[:, 0]
         u = self._shared @ residual.sum(axis=0)
-        weights = np.tile(u, (len(moment) + 1, 1))
+        weights = np.empty((len(moment) + 1, len(u)))
+        weights[:] = u
         weights[:-1, :-1] += (own @ moment[:, :-1, None])[:, :, 0] - coupled @ u
         return weights
 
@@ -213,6 +215,12 @@ class Posterior:
         reach[places, :, places] += 1.0
         reach[:, :, size + 1 :] = self._own.transpose(1, 0, 2)
         return reach.reshape(size, -1)
+
+
+def _diagonal(matrices: Array) -> Array:
+    """Show the diagonals of contiguous matrices, (n, rows, columns) -> (n, rows); to write to."""
+    n, rows, columns = matrices.shape
+    return matrices.reshape(n, rows * columns)[:, :: columns + 1]
 
 
 def _rowwise(one: Array, other: Array) -> Vector:

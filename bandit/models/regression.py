@@ -122,7 +122,7 @@ class HierarchicalRegression:
     @property
     def total(self) -> float:
         """Return the summed weights of all outcomes."""
-        return sum(self._counts.tolist())
+        return float(sum(self._counts.tolist()))
 
     def grow(self, slots: int) -> None:
         missing = slots - self._stats.slots
@@ -147,7 +147,8 @@ class HierarchicalRegression:
         if application and self._application_variance:
             return float(self.mean(np.array([slot]), x, np.array([v]), application)[0])
         weights = self._posterior.weights[slot]
-        return float(self._spec.offset + weights[:-1].dot(self._fitted(x)) + weights[-1] * v)
+        y = float(weights[:-1].dot(self._fitted(x))) + float(weights[-1]) * v
+        return self._spec.offset + y
 
     def covariance(
         self,
@@ -543,7 +544,8 @@ class HierarchicalRegression:
     def _prior(self) -> Prior:
         width, chosen = self._stats.width, self._variances
         shared = np.full(width, chosen.shared)
-        own = np.tile(self._own[:, None], width - 1)
+        own = np.empty((len(self._own), width - 1))
+        own[:] = self._own[:, None]
         shared[0] = own[:, 0] = self._spec.intercept
         shared[-1] = chosen.trust
         return Prior(shared, own, self._noise)
