@@ -137,7 +137,7 @@ class HierarchicalRegression:
 
     def mean(self, rows: Rows, x: Vector, v: Vector | None, application: int = 0) -> Vector:
         """Return expected y; rows: (k,) slots, -1 for one never seen; v: (k,), None for zeros."""
-        effects = self._effects(rows, application)
+        effects = self._effects(rows, application) if application else None
         y = self._posterior.mean(rows, self._fitted(x), v, effects)
         y += self._spec.offset
         return y

@@ -85,10 +85,11 @@ class PolicyQuery:
         weights: Weights,
     ) -> PolicyQuery:
         """Lay out the prices of the actions, once for all that asks for them."""
-        prices = [(each.input_usd, each.guess_usd, each.later_usd) for each in eligible]
-        inputs, guesses, later = np.array(prices).T
-        is_priced = any(each.input_usd for each in eligible)
-        return cls(view, eligible, rows, weights, inputs, guesses, later, is_priced)
+        inputs = [action.input_usd for action in eligible]
+        guesses = np.array([action.guess_usd for action in eligible])
+        later = [0.0 if each.ahead_usd is None else each.later_usd for each in eligible]
+        known, ahead = np.array(inputs), np.array(later)
+        return cls(view, eligible, rows, weights, known, guesses, ahead, any(inputs))
 
     @property
     def names(self) -> list[str]:
