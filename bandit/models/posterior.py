@@ -170,9 +170,8 @@ class Posterior:
     def _taken(self, rows: NDArray[np.intp], effects: Effects) -> Array:
         """Return `effects.reached`: with it x less phi is reached as x alone is."""
         if effects.reached is None:
-            phi = effects.phi
-            pairs = zip(phi[:, :-1], rows[:, None], strict=True)
-            effects.reached = np.concatenate([self._reached(row, one) for one, row in pairs])
+            phi, pairs = effects.phi, zip(effects.phi[:, :-1], rows.tolist(), strict=True)
+            effects.reached = np.array([self._reached_alone(row, one) for one, row in pairs])
             effects.reached[:, len(self._shared) - 1] += phi[:, -1]
         return effects.reached
 
@@ -193,28 +192,33 @@ class Posterior:
 
         [1 - coupled | own]: u directly, less what the deviations take of it, and the deviations.
         """
-        if self._reach is None:
-            self._reach = self._all_reach()
-        size = len(x)
-        found: Array = (x @ self._reach).reshape(-1, 2 * size + 1)
+        found: Array = (x @ self._all_reach()).reshape(-1, 2 * len(x) + 1)
         if rows.min() < 0:
-            unseen = np.zeros((1, 2 * size + 1))
-            unseen[0, :size], unseen[0, size + 1 :] = x, self._prior.own[-1] * x
-            found = np.concatenate([found, unseen])
+            found = np.concatenate([found, self._reached_alone(-1, x)[None]])
         return found.take(rows, axis=0)
+
+    def _reached_alone(self, row: int, x: Vector) -> Vector:
+        """Return `_reached` of one row, (2 width - 1,)."""
+        if row < 0:
+            return np.concatenate([x, [0.0], self._prior.own[-1] * x])
+        reach = self._all_reach().reshape(len(x), -1, 2 * len(x) + 1)
+        return np.asarray(x @ reach[:, row])
 
     def _all_reach(self) -> Array:
         """Return [1 - coupled | own] of all slots side by side, so that one product serves all.
 
         (width - 1, slots * (2 width - 1)).
         """
+        if self._reach is not None:
+            return self._reach
         slots, size = self._coupled.shape[:2]
         reach = np.empty((size, slots, 2 * size + 1))
         np.negative(self._coupled.transpose(1, 0, 2), out=reach[:, :, : size + 1])
         places = np.arange(size)
         reach[places, :, places] += 1.0
         reach[:, :, size + 1 :] = self._own.transpose(1, 0, 2)
-        return reach.reshape(size, -1)
+        self._reach = reach.reshape(size, slots * (2 * size + 1))
+        return self._reach
 
 
 def _diagonal(matrices: Array) -> Array:
