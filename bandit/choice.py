@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Final, TypeVar
 
 import numpy as np
@@ -26,9 +28,10 @@ def burden(
     weights: Weights, units: Units, cost_usd: Amount, latency_ms: Amount, failure: Amount
 ) -> Amount:
     """Return the weighted cost, latency and failure, in numbers or (k,) arrays."""
-    cost = weights.cost / units.cost_usd * cost_usd
-    latency = weights.latency / units.latency_ms * latency_ms
-    return cost + latency + weights.failure * failure
+    taken = weights.cost / units.cost_usd * cost_usd
+    if weights.latency:
+        taken = taken + weights.latency / units.latency_ms * latency_ms
+    return taken + weights.failure * failure
 
 
 def estimates_of(
@@ -110,15 +113,15 @@ def count_best(utilities: NDArray[np.float64]) -> Vector:
 
 
 def held_back(utilities: NDArray[np.float64], best: int, least: Vector) -> NDArray[np.float64]:
-    """Return the utilities, -inf of what is not above `best` by more than `least`; (draws, k).
+    """Return the utilities, -inf of what is not above `best` by more than `least`; (k, draws).
 
-    utilities: (draws, k). least: (k,).
+    utilities: (k, draws). least: (k,).
 
-    >>> held_back(np.array([[0.5, 0.51, 0.6]]), 0, np.array([0.0, 0.02, 0.02])).tolist()
+    >>> held_back(np.array([[0.5], [0.51], [0.6]]), 0, np.array([0.0, 0.02, 0.02])).T.tolist()
     [[0.5, -inf, 0.6]]
     """
-    bar = utilities[:, best, None] + least
-    bar[:, best] = -np.inf
+    bar = utilities[best] + least[:, None]
+    bar[best] = -np.inf
     return np.where(utilities > bar, utilities, -np.inf)
 
 
@@ -128,7 +131,7 @@ def floors(floor: float, utility: Vector) -> Vector:
     >>> floors(0.01, np.array([0.8, 0.75, 0.7, -5.0])).round(4).tolist()
     [0.01, 0.01, 0.005, 0.001]
     """
-    behind = np.maximum(utility.max() - utility, AFFORDED)
+    behind = np.maximum(max(utility.tolist()) - utility, AFFORDED)
     result: Vector = floor * np.maximum(AFFORDED / behind, LEAST_FLOOR)
     return result
 
@@ -142,10 +145,14 @@ def with_floor(probabilities: Vector, floor: float | Vector) -> Vector:
     [0.99, 0.01]
     """
     k = len(probabilities)
-    least = np.minimum(np.full(k, floor), 0.5 / k)
-    mixed = least + (1 - least.sum()) * probabilities
-    result: Vector = mixed / mixed.sum()
-    return result
+    least = (
+        np.minimum(floor, 0.5 / k)
+        if isinstance(floor, np.ndarray)
+        else np.full(k, min(floor, 0.5 / k))
+    )
+    mixed: Vector = least + (1 - sum(least.tolist())) * probabilities
+    mixed /= sum(mixed.tolist())
+    return mixed
 
 
 def cold_start(
@@ -225,10 +232,9 @@ def decide(
     rng: np.random.Generator,
 ) -> Decision:
     """Draw from `probabilities`, (k,), summing to 1."""
-    cumulative = probabilities.cumsum()
-    chosen = min(int(cumulative.searchsorted(rng.random(), side="right")), len(eligible) - 1)
     names = [action.name for action in eligible]
     shares = probabilities.tolist()
+    chosen = min(bisect_right(list(accumulate(shares)), rng.random()), len(shares) - 1)
     return Decision(
         action=names[chosen],
         propensity=shares[chosen],

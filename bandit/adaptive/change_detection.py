@@ -123,7 +123,7 @@ class ChangeDetector(SlotPart):
 
         It grows with the likelihood ratio of "it recovered": a good sign is followed up.
         """
-        if not self._worse.any():
+        if not any(self._worse.tolist()):
             return np.zeros(len(rows))
         odds = np.exp(np.minimum(self._runs[rows, 0, 0], LIMIT))
         usual = np.clip(PROBES / np.maximum(self._age()[rows], 1.0), PROBE, FIRST_PROBE)
@@ -132,9 +132,10 @@ class ChangeDetector(SlotPart):
 
     def _dispersion(self, slot: int, y: float, expected: float, weight: float) -> float:
         """Return the dispersion before this outcome, and add the outcome to it."""
-        squares, variances = self._spread[slot].tolist()
-        one = (y - expected) ** 2, self._spec.variance(expected)
-        self._spread[slot] += weight * np.array(one)
+        spread = self._spread[slot]
+        squares, variances = spread.tolist()
+        spread[0] = squares + weight * (y - expected) ** 2
+        spread[1] = variances + weight * self._spec.variance(expected)
         return float(max(self._spec.dispersion, (squares + _START) / (variances + _START)))
 
     def _add(self, slot: int, direction: int, step: float, count: float, residual: float) -> None:

@@ -120,10 +120,8 @@ class OutcomeHead:
         share, beside: as in `HierarchicalRegression.observe`.
         """
         y = min(max(y, self._spec.low), self._spec.high)
-        row = np.array([slot])
-        advice = self._advice(view, row)
-        expected = float(self._regressed(view, row, advice)[0])
-        v = 0.0 if advice is None else float(advice[0])
+        v = self._advice_on(view, slot)
+        expected = self.regression.expected(slot, self.x(view), v, view.application)
         x = self.x(view, begins=share is not None)
         self.regression.observe(
             slot, x, v, y, weight, application=view.application, share=share, beside=beside
@@ -149,15 +147,14 @@ class OutcomeHead:
         back, learns the new value once more; the trees see it when they are grown again. An action
         without such an outcome learns it as a first one, with what is told beside it.
         """
-        (old, new), row = correction, np.array([slot])
-        if self.regression.counts(row)[0] < weight:
+        old, new = correction
+        if self.regression.counts(np.array([slot]))[0] < weight:
             if new is not None:
                 self.learn(view, slot, new, weight, beside=beside)
             return
-        advice = self._advice(view, row)
-        v = 0.0 if advice is None else float(advice[0])
-        expected = float(self.bounded(self._regressed(view, row, advice))[0])
-        right = expected if new is None else new
+        v = self._advice_on(view, slot)
+        y = self.regression.expected(slot, self.x(view), v, view.application)
+        right = min(max(y, self._spec.low), self._spec.high) if new is None else new
         phi = np.append(self.x(view), v)
         self.regression.correct(slot, phi, old, right, weight, application=view.application)
         if self._advisor and new is not None:
@@ -211,6 +208,10 @@ class OutcomeHead:
     def _regressed(self, view: ContextView, rows: Rows, advice: Vector | None) -> Vector:
         return self.regression.mean(rows, self.x(view), advice, view.application)
 
+    def _advice_on(self, view: ContextView, slot: int) -> float:
+        advice = self._advice(view, np.array([slot])) if self._advisor else None
+        return 0.0 if advice is None else float(advice[0])
+
     def _advice(self, view: ContextView, rows: Rows) -> Vector | None:
         return self._advisor.advice(view.text, rows) if self._advisor else None
 
@@ -247,7 +248,8 @@ class RatioHead:
     def mean(self, view: ContextView, rows: Rows, priors: Vector | float) -> Vector:
         """Return expected amounts, (k,); priors: (k,), or one for all."""
         log = self.head.mean(view, rows, self.head.advice(view, rows))
-        amounts: Vector = priors * np.exp(log) * (self._sums[0] / self._sums[1])
+        total, count = self._sums.tolist()
+        amounts: Vector = priors * np.exp(log) * (total / count)
         return amounts
 
     def learn(
@@ -260,7 +262,8 @@ class RatioHead:
         """Learn amount / prior, >= 0; return its logarithm, and what was expected of that."""
         y = math.log(max(ratio, _LEAST_RATIO))
         bounded, expected = self.head.learn(view, slot, y, weight)
-        self._sums += weight * np.array([min(np.exp(bounded - expected), self._MOST), 1.0])
+        self._sums[0] += weight * min(np.exp(bounded - expected), self._MOST)
+        self._sums[1] += weight
         return bounded, expected
 
     def arrays(self) -> Arrays:

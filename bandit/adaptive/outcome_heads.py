@@ -116,12 +116,13 @@ class OutcomeHeads:
         known = self._known(rows)
         bar = None if known is None else self._bar(query, expected, covariance, known)
         factor = self._factor(query, covariance, known)
-        drawn: NDArray[np.float64] = rng.standard_normal((settings.draws, len(rows))) @ factor.T
-        drawn += expected.drawn
+        # As (k, draws): numpy goes through few long rows quicker than through many short ones.
+        drawn: NDArray[np.float64] = factor @ rng.standard_normal((settings.draws, len(rows))).T
+        drawn += expected.drawn[:, None]
         np.minimum(drawn, 1.0, out=drawn)
         drawn *= query.weights.quality
-        drawn -= expected.burden
-        return drawn if bar is None else held_back(drawn, *bar)
+        drawn -= expected.burden[:, None]
+        return drawn.T if bar is None else held_back(drawn, *bar).T
 
     def _factor(
         self,
@@ -216,8 +217,7 @@ class OutcomeHeads:
         given, beside = outcome.weight, None
         share = PromptShare(outcome.prompt, outcome.of) if outcome.prompt else None
         if outcome.quality is not None:
-            begins = (share is not None and outcome.replaces is None) or self._begins_cold
-            beside = self._beside(outcome, view, slot, begins=begins)
+            beside = self._beside(outcome, view, slot)
         if outcome.replaces is not None:
             change = outcome.replaces, outcome.quality
             self.quality.correct(view, slot, change, given, beside=beside)
@@ -248,13 +248,12 @@ class OutcomeHeads:
         """Follow a change of an action's costs where they are shrunk as quality is."""
         self.quality.regression.rescale_companion(slot, factor)
 
-    def _beside(
-        self, outcome: Outcome, view: ContextView, slot: int, *, begins: bool
-    ) -> float | None:
+    def _beside(self, outcome: Outcome, view: ContextView, slot: int) -> float | None:
         """Return the cost ratio that is learned beside a quality; the expected one if not known."""
         regression = self.quality.regression
         if regression.companion is None:
-            if not begins:
+            begins = outcome.prompt and outcome.replaces is None
+            if not begins and not self._begins_cold:
                 return None
             slots = range(regression.slots)
             levels = [self.cost.usual(each, regression.usual(each)) for each in slots]

@@ -60,10 +60,12 @@ class AdaptivePolicy(SnapshotPolicy):
         expected = self._heads.expect(query)
         utilities = self._heads.draws(query, expected, self._rng)
         judged = self._heads.quality.regression.counts(query.rows)
-        young = newcomers(judged, self._settings.initial_pulls)
-        if young.any():
-            utilities[:, young] = -np.inf
-        mixed = self._cold(count_best(utilities), judged, query)
+        is_young = min(judged.tolist()) < self._settings.initial_pulls
+        if is_young:
+            utilities[:, newcomers(judged, self._settings.initial_pulls)] = -np.inf
+        mixed = count_best(utilities)
+        if is_young or self._settings.caution:
+            mixed = self._cold(mixed, judged, query)
         probes = self._changes["quality"].probes(query.rows)
         floor, thrifty = self._settings.floor, self._settings.thrifty
         least = floors(floor, expected.utility) if thrifty else floor

@@ -27,6 +27,8 @@ LEVEL_COUNT: Final = 2.0
 """Outcomes that the level before any of them counts for."""
 EARLY_FITS: Final = frozenset(round(250 * 1.25**step) for step in range(10))
 FIT_EVERY: Final = 500
+"""Outcomes from one fit to the next after the early ones."""
+LAST_EARLY_FIT: Final = max(EARLY_FITS)
 LEAST: Final = 10
 """Fewest outcomes in a leaf."""
 DEPTH: Final = 10
@@ -85,7 +87,8 @@ class QualityTrees:
         self._memory.add(_x(view, np.array([expected]))[0], slot, y, weight)
         self._heard[slot] += weight
         added = self._memory.added
-        if added in EARLY_FITS or added % FIT_EVERY == 0:
+        late = added > LAST_EARLY_FIT and added % FIT_EVERY == 0
+        if late or added in EARLY_FITS:
             self._fit()
 
     def correct(self, view: ContextView, slot: int, correction: tuple[float, float | None]) -> None:

@@ -34,12 +34,16 @@ class RegressorStart:
 
 @dataclass(frozen=True, slots=True)
 class _PendingOutcome:
-    """An outcome for a regressor. numbers: of its whole context, (shape.total + MORE,)."""
+    """An outcome for a regressor. numbers: of its whole context, (shape.total + MORE,).
+
+    text: of these numbers, where it was written before.
+    """
 
     numbers: Vector
     slot: int
     y: float
     weight: float
+    text: str = ""
 
 
 class VwAdvisor:
@@ -67,18 +71,18 @@ class VwAdvisor:
         if len(known) < 2:  # noqa: PLR2004 - one action alone is its own mean
             return np.zeros(len(rows))
         predicted = self._regressor.predict(text, known)
-        # One place more than there are slots: rows of -1 find their zero there.
-        table = np.zeros(max(known[-1], int(rows.max())) + 2)
-        table[known] = predicted - predicted.mean()
-        return table[rows]
+        centred = predicted - np.add.reduce(predicted) / len(known)
+        advice = dict(zip(known, centred.tolist(), strict=True))
+        return np.array([advice.get(row, 0.0) for row in rows.tolist()])
 
     def learn(self, view: ContextView, slot: int, y: float, weight: float) -> None:
         """Add an outcome to those that wait; learn these first where it can't wait with them."""
         numbers = view.whole
-        same = all(np.array_equal(met.numbers, numbers) for met in self._waiting[:1])
+        told = numbers.tobytes()
+        same = all(met.numbers.tobytes() == told for met in self._waiting[:1])
         if not same or any(met.slot == slot for met in self._waiting):
             self._take_in()
-        self._waiting.append(_PendingOutcome(numbers, slot, y, weight))
+        self._waiting.append(_PendingOutcome(numbers, slot, y, weight, view.text))
 
     def grow(self, slots: int) -> None:
         """Know actions by their numbers, however many."""
@@ -113,7 +117,8 @@ class VwAdvisor:
         self._waiting = []
 
     def _teach(self, met: _PendingOutcome) -> None:
-        self._regressor.learn(self._write(met.numbers), met.slot, met.y, met.weight)
+        text = met.text or self._write(met.numbers)
+        self._regressor.learn(text, met.slot, met.y, met.weight)
 
     @property
     def _regressor(self) -> Regressor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,7 @@ class ContextView:
     __slots__ = (
         "_shape",
         "_text",
+        "_whole",
         "_wide",
         "_write",
         "application",
@@ -52,6 +54,7 @@ class ContextView:
         self._write = write
         self._text: str | None = None
         self._wide: Vector | None = None
+        self._whole: Vector | None = None
 
     def wide(self, weight: float) -> Vector:
         """Return [1, membership, features, conversation, weight * projection on unit axes], once.
@@ -60,8 +63,10 @@ class ContextView:
         """
         if self._wide is None:
             shape = self._shape
-            x, scales = self.x[: 1 + shape.clusters + shape.features], shape.axis_scales
-            axes = weight * self.projection * (np.array(scales) if scales else 1.0)
+            axes = weight * self.projection
+            if shape.axis_scales:
+                axes *= _scales(shape.axis_scales)
+            x = self.x[: 1 + shape.clusters + shape.features]
             self._wide = np.concatenate([x, self.conversation, axes])
         return self._wide
 
@@ -80,7 +85,10 @@ class ContextView:
     @property
     def whole(self) -> Vector:
         """Return `numbers`, those of the whole request and the application; (total + MORE,)."""
-        return np.concatenate([self.numbers, more_numbers(self.conversation, self.application)])
+        if self._whole is None:
+            more = more_numbers(self.conversation, self.application)
+            self._whole = np.concatenate([self.numbers, more])
+        return self._whole
 
     @property
     def text(self) -> str:
@@ -120,7 +128,8 @@ class ContextViewer:
                 f"{(shape.clusters, shape.axes, shape.features)}; build it with ContextMap.build"
             )
         numbers = np.concatenate([context.membership, context.projection, context.features])
-        if not np.abs(numbers).max() <= _MOST:  # put so that NaN is refused as well
+        # Put so that NaN is refused as well; the squares' sum tells almost always, and sooner.
+        if not numbers.dot(numbers) <= _MOST**2 and not np.abs(numbers).max() <= _MOST:
             raise BadContext(
                 "the context holds a non-finite or huge number; build it with ContextMap.build"
             )
@@ -139,13 +148,18 @@ class ContextViewer:
         )
 
 
+@lru_cache(maxsize=8)
+def _scales(scales: tuple[float, ...]) -> Vector:
+    return np.array(scales)
+
+
 def _conversation(context: Context) -> Vector:
     """Return the features of the whole request, those that an earlier version lacks as 0.
 
     Raises BadContext.
     """
     given = context.conversation[:CONVERSATION]
-    if not given.any():
+    if not len(given) or not given.any():
         return NO_CONVERSATION
     if not np.abs(given).max() <= _MOST:
         raise BadContext("the conversation's features hold a non-finite or huge number")

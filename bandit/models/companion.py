@@ -38,7 +38,7 @@ class Companion:
 
     def mean(self, rows: NDArray[np.intp], x: Vector, v: Vector | None = None) -> Vector:
         """Return expected amounts, (k,); 1 and the shared part for an action never seen."""
-        picked = self._weights[rows]
+        picked = self._weights.take(rows, axis=0)
         result: Vector = 1 + picked[:, :-1] @ x
         return result if v is None else result + picked[:, -1] * v
 

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.models.posterior import Arrow
 from bandit.models.sufficient_statistics import ApplicationSums, SufficientStatistics
 from bandit.types import Vector
 
@@ -38,9 +39,7 @@ class PriorVariances:
 
 
 def expected_variances(
-    stats: SufficientStatistics,
-    intercept: float,
-    noise: Vector,
+    eliminated: Eliminated,
     *,
     sparing: bool = True,
     advised: bool = True,
@@ -49,10 +48,10 @@ def expected_variances(
 
     The likeliest trust is taken. Few outcomes favour no variance by much; their mean then stays in
     the middle, where the likeliest of them would jump.
-    intercept: prior variance of the shared and of each own intercept. noise: (slots,). sparing:
-    with the odds against actions that differ by context. advised: whether kappa may be trusted.
+    sparing: with the odds against actions that differ by context. advised: whether kappa may be
+    trusted.
     """
-    table = _doubted(stats, intercept, noise, sparing=sparing)
+    table = _doubted(eliminated, sparing=sparing)
     likeliest = int(table.max(axis=(1, 2)).argmax()) if advised else 0
     odds = np.exp(table[likeliest] - table[likeliest].max())
     share = odds / odds.sum()
@@ -67,32 +66,29 @@ def application_variance(
 
     unit: the noise assumed at the start.
     """
-    best, found = float(_doubted(stats, intercept, noise).max()) + DOUBT, 0.0
+    best = float(_doubted(Eliminated(stats, intercept, noise)).max()) + DOUBT
+    found = 0.0
     plain = float((stats.square / noise).sum())
     for share in APPLICATION_GRID:
         ratio = noise / (share * unit)
         left = sums.taken_off(stats, ratio)
         told = plain - float((left.square / noise).sum()) - sums.log_volume(ratio)
-        evidence = float(_doubted(left, intercept, noise).max()) + told / 2
+        evidence = float(_doubted(Eliminated(left, intercept, noise)).max()) + told / 2
         if evidence > best:
             best, found = evidence, share * unit
     return found
 
 
-def _doubted(
-    stats: SufficientStatistics, intercept: float, noise: Vector, *, sparing: bool = True
-) -> Array:
+def _doubted(eliminated: Eliminated, *, sparing: bool = True) -> Array:
     """Return the log evidence less the odds against each place of the grid."""
-    table = log_evidence(stats, intercept, noise)
+    table = log_evidence(eliminated)
     table[1:] -= DOUBT
     result: Array = table - PARSIMONY * sparing * np.arange(len(OWN_GRID))
     return result
 
 
 def own_variances(
-    stats: SufficientStatistics,
-    intercept: float,
-    noise: Vector,
+    eliminated: Eliminated,
     found: PriorVariances,
     *,
     sparing: bool = True,
@@ -104,60 +100,96 @@ def own_variances(
     everywhere alike, and often chosen for it, speak for those that were hardly tried; each for
     itself alone would trust a few outcomes that happen to be alike.
     """
-    width, grid = stats.width, np.log(OWN_GRID)
-    gram, moment = stats.gram / noise[:, None, None], stats.moment / noise[:, None]
-    others = _eliminated(gram, moment, _variances(width - 1, intercept, found.own))
-    prior = np.diag(1 / _with_trust(width, intercept, found.shared, found.trust))
-    table = np.zeros((stats.slots + 1, len(grid)))
+    width, grid = eliminated.width, np.log(OWN_GRID)
+    others = eliminated.of(found.own)
+    prior = _with_trust(width, eliminated.intercept, found.shared, found.trust)
+    table = np.zeros((len(others[2]) + 1, len(grid)))
     for j, variance in enumerate(OWN_GRID):
-        own = _eliminated(gram, moment, _variances(width - 1, intercept, variance))
+        own = eliminated.of(variance)
         precision, residual = (
             o.sum(axis=0) - o + a for o, a in zip(others[:2], own[:2], strict=True)
         )
-        precision += prior
-        solved = np.linalg.solve(precision, residual[:, :, None])[:, :, 0]
-        outer = (solved * residual).sum(axis=1)
-        table[:-1, j] = (own[2] + outer - np.linalg.slogdet(precision)[1]) / 2
+        table[:-1, j] = (own[2] + _outer(precision, residual, prior)) / 2
     table -= OWN_PARSIMONY * sparing * np.arange(len(grid))
     odds = np.exp(table - table.max(axis=1, keepdims=True))
     result: Vector = np.maximum(found.own, np.exp(odds @ grid / odds.sum(axis=1)))
     return result
 
 
-def log_evidence(stats: SufficientStatistics, intercept: float, noise: Vector) -> Array:
+def log_evidence(eliminated: Eliminated) -> Array:
     """Return the log evidence up to a constant, (trust grid, shared grid, own grid).
 
     log N(y; 0, noise I + Phi P0^-1 Phi') through the matrix determinant and inversion lemmas:
     (b'P^-1 b - log|P| + log|P0|) / 2 with P the posterior precision and b = Phi'y / noise.
     """
-    width = stats.width
-    gram, moment = stats.gram / noise[:, None, None], stats.moment / noise[:, None]
-    own = np.stack([_variances(width - 1, intercept, t) for t in OWN_GRID])
+    width, intercept = eliminated.width, eliminated.intercept
     pairs = [(trust, slopes) for trust in TRUST_GRID for slopes in SHARED_GRID]
     shared = np.stack([_with_trust(width, intercept, slopes, trust) for trust, slopes in pairs])
     table = np.empty((len(pairs), len(OWN_GRID)))
-    for j, variances in enumerate(own):
-        schur, residual, inner = (a.sum(axis=0) for a in _eliminated(gram, moment, variances))
-        precision = schur + np.stack([np.diag(1 / s) for s in shared])
-        solved = np.linalg.solve(precision, np.tile(residual, (len(shared), 1))[:, :, None])
-        outer = solved[:, :, 0] @ residual
-        table[:, j] = inner + outer - np.linalg.slogdet(precision)[1] - np.log(shared).sum(axis=1)
+    for j, variance in enumerate(OWN_GRID):
+        schur, residual, inner = (a.sum(axis=0) for a in eliminated.of(variance))
+        outer = _outer(schur[None], residual[None], shared)
+        table[:, j] = inner + outer - np.log(shared).sum(axis=1)
     return table.reshape(len(TRUST_GRID), len(SHARED_GRID), len(OWN_GRID)) / 2
 
 
-def _eliminated(gram: Array, moment: Array, own: Vector) -> tuple[Array, Array, Vector]:
-    """Return what each action's block adds to u's precision and right side, and to the evidence.
+class Eliminated:
+    """What each action's block adds to u's precision and right side, and to the evidence.
 
-    (slots, width, width), (slots, width) and (slots,).
+    intercept: prior variance of the shared and of each own intercept. noise: (slots,).
+
+    It is kept for each variance of own slopes that was asked for: choosing the variances of all
+    and of each action asks for the same ones.
     """
-    block = gram[:, :-1, :-1] + np.diag(1 / own)
-    right = np.concatenate([gram[:, :-1, :], moment[:, :-1, None]], axis=2)
-    solved = np.linalg.solve(block, right)
-    coupled, mean = solved[:, :, :-1], solved[:, :, -1]
-    schur = gram - gram[:, :, :-1] @ coupled
-    residual = moment - (gram[:, :, :-1] @ mean[:, :, None])[:, :, 0]
-    volume = np.linalg.slogdet(block)[1] + np.log(own).sum()
-    return schur, residual, (moment[:, :-1] * mean).sum(axis=1) - volume
+
+    def __init__(self, stats: SufficientStatistics, intercept: float, noise: Vector) -> None:
+        self.width, self.intercept = stats.width, intercept
+        self._gram = stats.gram / noise[:, None, None]
+        self._moment = stats.moment / noise[:, None]
+        self._known: dict[float, tuple[Array, Array, Vector]] = {}
+
+    def of(self, slopes: float) -> tuple[Array, Array, Vector]:
+        """Return (slots, width, width), (slots, width) and (slots,); slopes: their variance."""
+        known = self._known.get(slopes)
+        if known is None:
+            own = _variances(self.width - 1, self.intercept, slopes)
+            known = self._known[slopes] = _eliminated(self._gram, self._moment, own)
+        return known
+
+
+def _eliminated(gram: Array, moment: Array, own: Vector) -> tuple[Array, Array, Vector]:
+    """Return what `Eliminated.of` does; own: prior variances of each action's deviations."""
+    arrow = Arrow.of(gram, np.broadcast_to(own, (len(gram), len(own))))
+    mean = (arrow.own @ moment[:, :-1, None])[:, :, 0]
+    residual = np.empty_like(moment)
+    residual[:, :-1] = mean / own
+    residual[:, -1] = moment[:, -1] - (gram[:, -1, :-1] * mean).sum(axis=1)
+    volume = np.linalg.slogdet(arrow.block)[1] + np.log(own).sum()
+    return arrow.schur, residual, (moment[:, :-1] * mean).sum(axis=1) - volume
+
+
+def _outer(precision: Array, residual: Array, prior: Array) -> Vector:
+    """Return r'P^-1 r - log|P| of each P = precision + diag(1 / prior) and its r = residual.
+
+    Each is (n, width, ...) or one for all. Both are told by the root of P bordered by r: where c is
+    the corner, the root's own is the root of c - r'P^-1 r. r'P^-1 r <= r' diag(prior) r.
+    """
+    n, width = max(len(precision), len(np.atleast_2d(prior))), residual.shape[1]
+    corner = 1 + (residual**2 * prior).sum(axis=1)
+    bordered = np.empty((n, width + 1, width + 1))
+    bordered[:, :-1, :-1] = precision
+    bordered.reshape(n, -1)[:, :: width + 2][:, :-1] += 1 / prior
+    bordered[:, -1, :-1] = bordered[:, :-1, -1] = residual
+    bordered[:, -1, -1] = corner
+    try:
+        root = np.linalg.cholesky(bordered)
+    except np.linalg.LinAlgError:  # rounding has left one that is not positive definite
+        inner = bordered[:, :-1, :-1]
+        solved = np.linalg.solve(inner, bordered[:, :-1, -1:])[:, :, 0]
+        return np.asarray((solved * residual).sum(axis=1) - np.linalg.slogdet(inner)[1])
+    pivots = root.diagonal(axis1=1, axis2=2)
+    result: Vector = corner - pivots[:, -1] ** 2 - 2 * np.log(pivots[:, :-1]).sum(axis=1)
+    return result
 
 
 def _variances(size: int, intercept: float, slopes: float) -> Vector:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from bandit.snapshots.parts import Arrays, shaped
 from bandit.types import Vector
 
+Rows = NDArray[np.intp]
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, eq=False)
 class Forest:
     """The nodes of all trees in one row: roots (trees,), children (nodes, 2), the others (nodes,).
 
@@ -31,13 +34,27 @@ class Forest:
         """Return the mean over the trees, (n,); x: (n, width), rounded to float32 as trained."""
         (n, width), trees = x.shape, len(self.roots)
         numbers = x.astype(np.float32).astype(np.float64).ravel()
-        starts, children = np.repeat(np.arange(0, n * width, width), trees), self.children.ravel()
-        nodes = np.tile(self.roots, n)
+        starts = np.arange(0, n * width, width).repeat(trees)
+        roots, feature, threshold, children = self._doubled
+        # Rows of one dimension throughout: of so few numbers a broadcast takes twice as long.
+        places = roots if n == 1 else np.concatenate([roots] * n)
         for _ in range(self.depth):
-            above = numbers.take(starts + self.feature.take(nodes)) > self.threshold.take(nodes)
-            nodes = children.take(2 * nodes + above)
-        means: Vector = self.value.take(nodes).reshape(n, trees).mean(axis=1)
+            asked = feature.take(places)
+            asked += starts
+            above = numbers.take(asked) > threshold.take(places)
+            places = children.take(places + above)
+        values = self.value.take(places >> 1).reshape(n, trees)
+        means: Vector = np.add.reduce(values, axis=1) / trees
         return means
+
+    @cached_property
+    def _doubled(self) -> tuple[Rows, Rows, Vector, Rows]:
+        """Return roots, features, thresholds and children for node n at the places 2 n, 2 n + 1.
+
+        The second child is then looked up one place after the first, and leads to a place again.
+        """
+        feature, threshold = self.feature.repeat(2), self.threshold.repeat(2)
+        return 2 * self.roots, feature, threshold, 2 * self.children.ravel()
 
     def arrays(self) -> Arrays:
         return {

@@ -150,9 +150,12 @@ class JudgedPrompts:
         return self._middle
 
     def judged(self) -> Vector:
-        """Return on how many prompts each action was judged as it is today, (slots,)."""
+        """Return on how many prompts each action was judged as it is today, (slots + 1,).
+
+        The last one is that of an action never seen, 0.
+        """
         if self._judged is None:
-            self._judged = (self._weights > 0).sum(axis=0).astype(np.float64)
+            self._judged = np.append((self._weights > 0).sum(axis=0).astype(np.float64), 0.0)
         return self._judged
 
     def forget(self, slot: int) -> None:

@@ -10,6 +10,7 @@ elimination (Schur complement), linear in the number of actions.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from bandit.models.sufficient_statistics import SufficientStatistics
 from bandit.types import Vector
 
 Array = NDArray[np.float64]
+
+LEAST_HALF: Final = 32
+"""Half of a matrix from which it is inverted by halves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,39 @@ class Effects:
     reached: Array | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """The blocks of the actions, eliminated; G: an action's gram matrix by its noise.
+
+    own: inverse of each block B = G + D less G's last row and column, D diagonal. coupled: B^-1 G.
+    schur: G - G B^-1 G, what a block leaves to u. As G is B - D, no product of matrices is needed:
+    they are 1 - B^-1 D and D - D B^-1 D, and vectors for the last row and column.
+    """
+
+    block: Array
+    own: Array
+    coupled: Array
+    schur: Array
+
+    @classmethod
+    def of(cls, gram: Array, variances: Array) -> Arrow:
+        """Eliminate. gram: (slots, width, width). variances: D^-1, (slots, width - 1)."""
+        block, last = gram[:, :-1, :-1].copy(), gram[:, :-1, -1:]
+        prior = 1 / variances
+        _diagonal(block)[:] += prior
+        own = _inverse(block)
+        coupled, schur = np.empty(gram[:, :-1].shape), np.empty(gram.shape)
+        np.multiply(own, -prior[:, None, :], out=coupled[:, :, :-1])
+        np.multiply(prior[:, :, None], coupled[:, :, :-1], out=schur[:, :-1, :-1])
+        _diagonal(coupled)[:] += 1.0
+        _diagonal(schur)[:, :-1] += prior
+        reached = (own @ last)[:, :, 0]
+        coupled[:, :, -1] = reached
+        schur[:, :-1, -1] = schur[:, -1, :-1] = prior * reached
+        schur[:, -1, -1] = gram[:, -1, -1] - (last[:, :, 0] * reached).sum(axis=1)
+        return cls(block, own, coupled, schur)
+
+
 class Posterior:
     """The posterior of every slot, and in the last row of an action never seen.
 
@@ -56,13 +93,13 @@ class Posterior:
         """Solve the model."""
         noise = prior.noise[:, None]
         gram, moment = stats.gram / noise[:, :, None], stats.moment / noise
-        own = _inverse(gram[:, :-1, :-1] + _diagonals(1 / prior.own[:-1]))
-        coupled: Array = own @ gram[:, :-1, :]
-        schur = (gram - gram[:, :, :-1] @ coupled).sum(axis=0) + np.diag(1 / prior.shared)
-        inverse = _inverse((schur + schur.T) / 2)
+        arrow = Arrow.of(gram, prior.own[:-1])
+        schur = arrow.schur.sum(axis=0, keepdims=True)
+        _diagonal(schur)[:] += 1 / prior.shared
+        inverse = _inverse((schur + schur.transpose(0, 2, 1)) / 2)[0]
         self._prior = prior
-        self._own = own
-        self._coupled = coupled
+        self._own = arrow.own
+        self._coupled = arrow.coupled
         self._shared = (inverse + inverse.T) / 2
         self.weights: Array = self._coefficients(moment)
         self._reach: Array | None = None
@@ -75,7 +112,8 @@ class Posterior:
         own, coupled = self._own, self._coupled
         residual = moment - (moment[:, None, :-1] @ coupled)[:, 0]
         u = self._shared @ residual.sum(axis=0)
-        weights = np.tile(u, (len(moment) + 1, 1))
+        weights = np.empty((len(moment) + 1, len(u)))
+        weights[:] = u
         weights[:-1, :-1] += (own @ moment[:, :-1, None])[:, :, 0] - coupled @ u
         return weights
 
@@ -87,7 +125,7 @@ class Posterior:
         effects: Effects | None = None,
     ) -> Vector:
         """Return expected y; rows: (k,), x: (width - 1,), v: (k,), None for zeros."""
-        picked = self.weights[rows]
+        picked = self.weights.take(rows, axis=0)
         result: Vector = picked[:, :-1] @ x
         if v is not None:
             result += picked[:, -1] * v
@@ -112,14 +150,11 @@ class Posterior:
 
         settled: without the noise of the effects.
         """
-        if self._reach is None:
-            self._reach = self._reached()
         width = len(self._shared)
-        reached = (x @ self._reach).reshape(-1, 2 * width - 1)[rows]
+        reached = self._reached(rows, x)
         if effects is not None:
             reached -= self._taken(rows, effects)
-        direct = -reached[:, :width]
-        direct[:, :-1] += x
+        direct = reached[:, :width]
         if v is not None:
             direct[:, -1] += v
         joint: Array = direct @ self._shared @ direct.T
@@ -135,12 +170,9 @@ class Posterior:
     def _taken(self, rows: NDArray[np.intp], effects: Effects) -> Array:
         """Return `effects.reached`: with it x less phi is reached as x alone is."""
         if effects.reached is None:
-            assert self._reach is not None  # noqa: S101 - made before
-            width, phi = len(self._shared), effects.phi
-            reach = self._reach.reshape(width - 1, -1, 2 * width - 1)
-            products = [one @ reach[:, row] for one, row in zip(phi[:, :-1], rows, strict=True)]
-            effects.reached = np.array(products)
-            effects.reached[:, :width] -= phi
+            phi, pairs = effects.phi, zip(effects.phi[:, :-1], rows.tolist(), strict=True)
+            effects.reached = np.array([self._reached_alone(row, one) for one, row in pairs])
+            effects.reached[:, len(self._shared) - 1] += phi[:, -1]
         return effects.reached
 
     def freedom(self) -> float:
@@ -155,23 +187,44 @@ class Posterior:
         result: Vector = (1 - spread / self._prior.own[:-1]).sum(axis=1)
         return result
 
-    def _reached(self) -> Array:
-        """Return how x reaches the deviations: for each row [coupled | own] side by side.
+    def _reached(self, rows: NDArray[np.intp], x: Vector) -> Array:
+        """Return how x reaches u and the deviations of each row, (k, 2 width - 1).
 
-        (width - 1, (slots + 1) * (2 width - 1)), so that one product serves all rows.
+        [1 - coupled | own]: u directly, less what the deviations take of it, and the deviations.
         """
+        found: Array = (x @ self._all_reach()).reshape(-1, 2 * len(x) + 1)
+        if rows.min() < 0:
+            found = np.concatenate([found, self._reached_alone(-1, x)[None]])
+        return found.take(rows, axis=0)
+
+    def _reached_alone(self, row: int, x: Vector) -> Vector:
+        """Return `_reached` of one row, (2 width - 1,)."""
+        if row < 0:
+            return np.concatenate([x, [0.0], self._prior.own[-1] * x])
+        reach = self._all_reach().reshape(len(x), -1, 2 * len(x) + 1)
+        return np.asarray(x @ reach[:, row])
+
+    def _all_reach(self) -> Array:
+        """Return [1 - coupled | own] of all slots side by side, so that one product serves all.
+
+        (width - 1, slots * (2 width - 1)).
+        """
+        if self._reach is not None:
+            return self._reach
         slots, size = self._coupled.shape[:2]
-        reach = np.zeros((size, slots + 1, 2 * size + 1))
-        reach[:, :-1, : size + 1] = self._coupled.transpose(1, 0, 2)
-        reach[:, :-1, size + 1 :] = self._own.transpose(1, 0, 2)
-        reach[:, -1, size + 1 :] = np.diag(self._prior.own[-1])
-        return reach.reshape(size, -1)
+        reach = np.empty((size, slots, 2 * size + 1))
+        np.negative(self._coupled.transpose(1, 0, 2), out=reach[:, :, : size + 1])
+        places = np.arange(size)
+        reach[places, :, places] += 1.0
+        reach[:, :, size + 1 :] = self._own.transpose(1, 0, 2)
+        self._reach = reach.reshape(size, slots * (2 * size + 1))
+        return self._reach
 
 
-def _diagonals(rows: Array) -> Array:
-    """Turn rows into diagonal matrices, (n, k) -> (n, k, k)."""
-    result: Array = rows[:, :, None] * np.eye(rows.shape[1])
-    return result
+def _diagonal(matrices: Array) -> Array:
+    """Show the diagonals of contiguous matrices, (n, rows, columns) -> (n, rows); to write to."""
+    n, rows, columns = matrices.shape
+    return matrices.reshape(n, rows * columns)[:, :: columns + 1]
 
 
 def _rowwise(one: Array, other: Array) -> Vector:
@@ -181,8 +234,23 @@ def _rowwise(one: Array, other: Array) -> Vector:
 
 
 def _inverse(matrices: Array) -> Array:
-    inverse: Array = np.asarray(np.linalg.inv(matrices), dtype=np.float64)
-    return inverse
+    """Return the inverse of symmetric matrices, (n, k, k).
+
+    Large ones are put together from halves: products of matrices, as LAPACK is called by numpy, are
+    many times as quick as solving.
+    """
+    half = matrices.shape[-1] // 2
+    if half < LEAST_HALF:
+        return np.asarray(np.linalg.inv(matrices), dtype=np.float64)
+    upper, across = _inverse(matrices[:, :half, :half]), matrices[:, :half, half:]
+    reached = upper @ across
+    lower = _inverse(matrices[:, half:, half:] - across.transpose(0, 2, 1) @ reached)
+    crossed, result = reached @ lower, np.empty(matrices.shape)
+    result[:, half:, half:] = lower
+    np.negative(crossed, out=result[:, :half, half:])
+    result[:, half:, :half] = result[:, :half, half:].transpose(0, 2, 1)
+    result[:, :half, :half] = upper + crossed @ reached.transpose(0, 2, 1)
+    return result
 
 
 def residual_squares(stats: SufficientStatistics, posterior: Posterior) -> Vector:

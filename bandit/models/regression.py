@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bandit.models.companion import Companion
 from bandit.models.empirical_bayes import (
     TRUST_GRID,
+    Eliminated,
     PriorVariances,
     application_variance,
     expected_variances,
@@ -87,7 +88,9 @@ class HierarchicalRegression:
         self._applications = ApplicationSums(size + 1)
         self._application_variance = 0.0
         self._pending = PendingOutcomes()
-        self._counts: Vector = np.zeros(0)
+        # A 0 comes last here and in `_settled`, as rows of -1 find it.
+        self._counts: Vector = np.zeros(1)
+        self._settled: Vector | None = None
         self._seen = 0
         self._variances, self._pooled = PriorVariances(), spec.noise
         self._noise: Vector = np.zeros(0)
@@ -113,14 +116,13 @@ class HierarchicalRegression:
 
     def counts(self, rows: Rows) -> Vector:
         """Return summed weights of outcomes of each row, 0 for an action never seen; (k,)."""
-        if not self.slots:
-            return np.zeros(len(rows))
-        return np.where(rows < 0, 0.0, self._counts[rows])
+        found: Vector = self._counts[rows]
+        return found
 
     @property
     def total(self) -> float:
         """Return the summed weights of all outcomes."""
-        return float(self._counts.sum())
+        return float(sum(self._counts.tolist()))
 
     def grow(self, slots: int) -> None:
         missing = slots - self._stats.slots
@@ -135,8 +137,18 @@ class HierarchicalRegression:
 
     def mean(self, rows: Rows, x: Vector, v: Vector | None, application: int = 0) -> Vector:
         """Return expected y; rows: (k,) slots, -1 for one never seen; v: (k,), None for zeros."""
-        effects = self._effects(rows, application)
-        return self._spec.offset + self._posterior.mean(rows, self._fitted(x), v, effects)
+        effects = self._effects(rows, application) if application else None
+        y = self._posterior.mean(rows, self._fitted(x), v, effects)
+        y += self._spec.offset
+        return y
+
+    def expected(self, slot: int, x: Vector, v: float, application: int = 0) -> float:
+        """Return `mean` of one action that was learned about."""
+        if application and self._application_variance:
+            return float(self.mean(np.array([slot]), x, np.array([v]), application)[0])
+        weights = self._posterior.weights[slot]
+        y = float(weights[:-1].dot(self._fitted(x))) + float(weights[-1]) * v
+        return self._spec.offset + y
 
     def covariance(
         self,
@@ -199,15 +211,17 @@ class HierarchicalRegression:
 
     def settled(self, rows: Rows) -> Vector:
         """Return the weight of the outcomes that tell of each action's level today, (k,)."""
-        if not self.slots:
-            return np.zeros(len(rows))
-        return np.where(rows < 0, 0.0, self._stats.gram[:, 0, 0][rows])
+        if self._settled is None:
+            self._settled = np.append(self._stats.gram[:, 0, 0], 0.0)
+        found: Vector = self._settled[rows]
+        return found
 
     def judged(self, rows: Rows) -> Vector:
         """Return on how many of the known prompts each action was judged, (k,)."""
         if self._prompts is None:
             return np.zeros(len(rows))
-        return np.where(rows < 0, 0.0, self._prompts.judged()[rows])
+        found: Vector = self._prompts.judged()[rows]
+        return found
 
     def rescale_companion(self, slot: int, factor: float) -> None:
         """Take the companion's amounts of an action to have been `factor` times as large."""
@@ -241,7 +255,7 @@ class HierarchicalRegression:
         """Learn an outcome. share: of a prompt. beside: the companion's amount, where known."""
         if len(x) >= self._stats.width:
             self._widen(len(x) + 1)
-        phi, part = np.append(self._fitted(x), v), 1.0 if share else self._part
+        phi, part = self._phi(x, v), 1.0 if share else self._part
         one = PendingOutcome(slot, phi, y - self._spec.offset, weight, application, beside, part)
         self._pending.add(one)
         self._counts[slot] += weight
@@ -270,7 +284,7 @@ class HierarchicalRegression:
         """
         offset = self._spec.offset
         self._fold()
-        phi = np.append(self._fitted(phi[:-1]), phi[-1])
+        phi = self._phi(phi[:-1], phi[-1])
         before, after = old - offset, new - offset
         if self._prompts:
             effect = self._prompts.effect_of(slot, phi[:-1], before, after)
@@ -291,9 +305,9 @@ class HierarchicalRegression:
             self._applications.scale(slot, factor)
             for part in self._of_prompts():
                 part.scale(slot, factor)
-        self._counts = self._stats.count.copy()
+        self._counts = np.append(self._stats.count, 0.0)
         # Later outcomes are solved for as often as if so many had been learned.
-        self._seen = min(self._seen, int(self._counts.sum()))
+        self._seen = min(self._seen, int(self.total))
         self.refresh()
 
     def shift_intercept(self, slot: int, shift: float, count: float) -> None:
@@ -325,7 +339,7 @@ class HierarchicalRegression:
         self._fold()
         self._posterior = self._solved()
         self._effects_known.clear()
-        self._at_usual = None
+        self._at_usual = self._settled = None
         if self._companion:
             self._companion.solve(self._unaffected())
 
@@ -369,7 +383,7 @@ class HierarchicalRegression:
         if self._application_variance < 0:
             raise ValueError("the variance of the applications is negative")
         self._pending.taken()
-        self._counts = self._stats.count.copy()
+        self._counts = np.append(self._stats.count, 0.0)
         self.refresh()
         for outcome in self._pending.restore(arrays, slots, self._stats.width):
             self._counts[outcome.slot] += outcome.weight
@@ -390,6 +404,13 @@ class HierarchicalRegression:
         fitted = np.zeros(size)
         fitted[: len(x)] = x
         return fitted
+
+    def _phi(self, x: Vector, v: float) -> Vector:
+        """Return x, as long as the model is wide, and v."""
+        phi = np.zeros(self._stats.width)
+        held = min(len(x), len(phi) - 1)
+        phi[:held], phi[-1] = x[:held], v
+        return phi
 
     def _effects(self, rows: Rows, application: int) -> Effects | None:
         """Return what is known of the application; None where it is not listened to."""
@@ -489,15 +510,13 @@ class HierarchicalRegression:
             self._application_variance = application_variance(
                 self._stats, self._applications, level, self._noise, self._spec.noise
             )
-        stats = self._plain()
+        eliminated = Eliminated(self._plain(), level, self._noise)
         sparing = self._spec.sparing or not self._knows_effects
         advised = not self._knows_effects or self.total >= ADVISED
-        self._variances = expected_variances(
-            stats, level, self._noise, sparing=sparing, advised=advised
-        )
+        self._variances = expected_variances(eliminated, sparing=sparing, advised=advised)
         if shared is not None:
             self._variances = replace(self._variances, shared=shared)
-        self._own = own_variances(stats, level, self._noise, self._variances, sparing=sparing)
+        self._own = own_variances(eliminated, self._variances, sparing=sparing)
         self.refresh()
         self._measure_noise()
         self.refresh()
@@ -525,7 +544,8 @@ class HierarchicalRegression:
     def _prior(self) -> Prior:
         width, chosen = self._stats.width, self._variances
         shared = np.full(width, chosen.shared)
-        own = np.tile(self._own[:, None], width - 1)
+        own = np.empty((len(self._own), width - 1))
+        own[:] = self._own[:, None]
         shared[0] = own[:, 0] = self._spec.intercept
         shared[-1] = chosen.trust
         return Prior(shared, own, self._noise)

@@ -46,8 +46,10 @@ class SufficientStatistics:
     def add(self, slot: int, phi: Vector, y: float, weight: float, part: float = 1.0) -> None:
         """Add an outcome. part: the noise of others by its own, where it has more."""
         # The outer product first: it is symmetric to the last bit, and snapshots keep a triangle.
-        told = weight * part
-        self.gram[slot] += told * np.multiply.outer(phi, phi)
+        told, square = weight * part, np.multiply.outer(phi, phi)
+        if told != 1:
+            square *= told
+        self.gram[slot] += square
         self.moment[slot] += (told * y) * phi
         self.square[slot] += told * y * y
         self.count[slot] += weight

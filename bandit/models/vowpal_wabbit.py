@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from vowpalwabbit import PredictionType, Workspace
+from vowpalwabbit import Workspace
+from vowpalwabbit.pyvw import pylibvw
 
 from bandit.errors import CorruptSnapshot
 from bandit.settings import CONVERSATION, ContextShape
@@ -31,6 +32,10 @@ EXPLORER_NAMES: Final = tuple(_EXPLORERS)
 _HALF: Final = 11
 MORE: Final = CONVERSATION + 2
 """Numbers of a context beyond `ContextShape.total`: features of the whole request, application."""
+_ACTION: Final = ord("a")
+_vw: Final = pylibvw.vw
+_parse: Final = _vw._parse  # noqa: SLF001 - as `Workspace` does
+_finish: Final = _vw._finish_example  # noqa: SLF001 - as above
 _MEMORY: Final = "/dev/shm"  # noqa: S108 - a private folder is made in it
 
 
@@ -51,11 +56,10 @@ class ContextText:
         >>> ContextText(ContextShape(2, 1, 1)).write(np.array([0, 1.0, 0.5, -0.25]))
         '|c 1:1.0000 |e 0:0.5000 |p 0:-0.2500'
         """
-        clusters, total = self._shape.clusters, self._shape.total
-        held = np.flatnonzero(numbers[:clusters])
-        parts = [f"{j}:{w:.4f}" for j, w in zip(held.tolist(), numbers[held].tolist(), strict=True)]
-        text = self._template % tuple(numbers[clusters:total].tolist())
-        return f"|c {' '.join(parts)}{text}{_written(numbers[total:])}"
+        clusters, total, each = self._shape.clusters, self._shape.total, numbers.tolist()
+        parts = [f"{j}:{w:.4f}" for j, w in enumerate(each[:clusters]) if w]
+        text = self._template % tuple(each[clusters:total])
+        return f"|c {' '.join(parts)}{text}{_written(each[total:])}"
 
 
 def more_numbers(conversation: Vector, application: int) -> Vector:
@@ -67,10 +71,10 @@ def more_numbers(conversation: Vector, application: int) -> Vector:
     return np.concatenate([conversation, halves])
 
 
-def _written(more: Vector) -> str:
-    if not more.any():
+def _written(more: Sequence[float]) -> str:
+    if not any(more):
         return ""
-    *conversation, high, low = more.tolist()
+    *conversation, high, low = more
     told = " ".join(f"{j}:{value:.4f}" for j, value in enumerate(conversation) if value)
     application = int(high) << _HALF | int(low)
     return f" |q {told}" * bool(told) + f" |t {application}" * bool(application)
@@ -78,6 +82,9 @@ def _written(more: Vector) -> str:
 
 class Regressor:
     """Squared loss over action x context; the model starts at `initial` everywhere.
+
+    It calls VW's library itself: the checks of `Workspace`, of its arguments and of the order of
+    calls, take twice as long as parsing, learning and predicting do.
 
     low, high: bounds of labels and predictions. model: what `save` gave. Whole requests and
     applications are crossed with the action from the first example on that knows one.
@@ -96,14 +103,16 @@ class Regressor:
         """Predict for each slot, (slots,); `text` by ContextText."""
         workspace, found = self._workspace, []
         # Weight 0, for VW counts what it predicts, and its counts are part of the model.
-        example = workspace.parse(f"0 0 {self._initial} |a 0 {text}")
-        action = example.get_ns("a")
+        (example,) = _parse(workspace, f"0 0 {self._initial} |a 0 {text}")
         for slot in slots:
             # Parsing takes five times as long as predicting: parse once, exchange the action.
-            example.pop_feature(action)
-            example.push_hashed_feature(action, self._action_feature(slot))
-            found.append(workspace.predict(example, PredictionType.SCALAR))
-        workspace.finish_example(example)
+            _vw.unsetup_example(workspace, example)
+            example.pop_feature(_ACTION)
+            example.push_hashed_feature(_ACTION, self._action_feature(slot), 1.0)
+            _vw.setup_example(workspace, example)
+            _vw.predict(workspace, example)
+            found.append(example.get_simplelabel_prediction())
+        _finish(workspace, example)
         return np.array(found)
 
     def _action_feature(self, slot: int) -> int:
@@ -117,7 +126,10 @@ class Regressor:
         if not self._crosses_all and (" |q" in text or " |t" in text):
             self._workspace = _open(_CROSS_ALL, _save(self._workspace), again=True)
             self._crosses_all = True
-        self._workspace.learn(f"{y:.6g} {weight:.6g} {self._initial} |a {slot} {text}")
+        workspace = self._workspace
+        (example,) = _parse(workspace, f"{y:.6g} {weight:.6g} {self._initial} |a {slot} {text}")
+        _vw.learn(workspace, example)
+        _finish(workspace, example)
 
     def save(self) -> bytes:
         """Return the model alone, without counters that VW writes and does not read again."""

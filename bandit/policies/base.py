@@ -55,7 +55,7 @@ class MeansPolicy(SnapshotPolicy):
         names = [*self._slots.names, ""]
         eligible = [Action(name, 1.0) for name in names]
         rows = np.append(np.arange(len(self._slots)), -1)
-        query = PolicyQuery(self._viewer.blank(), eligible, rows, self._settings.weights)
+        query = PolicyQuery.of(self._viewer.blank(), eligible, rows, self._settings.weights)
         state = self._rng.bit_generator.state
         expected = self._expect(query)
         shares = self._shares(query, expected)

@@ -60,12 +60,36 @@ class ActionSlots:
 
 @dataclass(frozen=True, slots=True)
 class PolicyQuery:
-    """One request to decide. rows: (k,) slots of the eligible actions, -1 for one never seen."""
+    """One request to decide. rows: (k,) slots of the eligible actions, -1 for one never seen.
+
+    inputs_usd, guesses_usd: known and guessed parts of the prices, (k,). later_usd: what the turns
+    to come add to the known parts per turn, (k,), may be < 0. is_priced: whether prices are those
+    of this very request, for an input is known.
+    """
 
     view: ContextView
     eligible: Sequence[Action]
     rows: NDArray[np.intp]
     weights: Weights
+    inputs_usd: Vector
+    guesses_usd: Vector
+    later_usd: Vector
+    is_priced: bool
+
+    @classmethod
+    def of(
+        cls,
+        view: ContextView,
+        eligible: Sequence[Action],
+        rows: NDArray[np.intp],
+        weights: Weights,
+    ) -> PolicyQuery:
+        """Lay out the prices of the actions, once for all that asks for them."""
+        inputs = [action.input_usd for action in eligible]
+        guesses = np.array([action.guess_usd for action in eligible])
+        later = [0.0 if each.ahead_usd is None else each.later_usd for each in eligible]
+        known, ahead = np.array(inputs), np.array(later)
+        return cls(view, eligible, rows, weights, known, guesses, ahead, any(inputs))
 
     @property
     def names(self) -> list[str]:
@@ -75,26 +99,6 @@ class PolicyQuery:
     def prices(self) -> Vector:
         """List prior costs in USD, (k,)."""
         return np.array([action.prior_cost_usd for action in self.eligible])
-
-    @property
-    def inputs_usd(self) -> Vector:
-        """Known parts of the prices, (k,)."""
-        return np.array([action.input_usd for action in self.eligible])
-
-    @property
-    def is_priced(self) -> bool:
-        """Return whether prices are those of this very request: an input is known."""
-        return any(action.input_usd for action in self.eligible)
-
-    @property
-    def guesses_usd(self) -> Vector:
-        """Guessed parts of the prices, (k,)."""
-        return np.array([action.guess_usd for action in self.eligible])
-
-    @property
-    def later_usd(self) -> Vector:
-        """Returns what the turns to come add to the known parts per turn, (k,), may be < 0."""
-        return np.array([action.later_usd for action in self.eligible])
 
     def costs_usd(self, ratio: Vector) -> Vector:
         """Return expected costs, (k,). ratio: to the guessed parts."""
@@ -182,7 +186,7 @@ class SnapshotPolicy(SnapshotLearner):
         check_actions(eligible)
         check_weights(weights)
         view = self._viewer.view(context)
-        return PolicyQuery(view, eligible, self._slots.rows(eligible), weights)
+        return PolicyQuery.of(view, eligible, self._slots.rows(eligible), weights)
 
     def _preferred(self, names: Sequence[str]) -> int | None:
         """Return the place of the cold-start action, None where it is not eligible."""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from bandit import BanditError, ContextMap, Policy, PromptFacts, make_policy
 from bandit.gates import Gate, make_gate
+from bandit.models import forest_training
 from bandit.policies.base import HeuristicPolicy
 from bandit.policies.random_mix import RandomMixPolicy
 from bandit.risk import Promise
@@ -148,6 +149,8 @@ def decider_of(
     vw = frozenset() if variant.vw is False else settings.vw
     evidence = replace(settings.evidence, **variant.evidence)
     settings = replace(settings, vw=vw, detect_changes=variant.detect_changes, evidence=evidence)
+    if settings.trees:
+        forest_training.load()  # once per process: no part of what learning takes
     rng = np.random.default_rng([seed, 1])
     policy = make_policy(variant.policy, settings, context_map.version, rng)
     gates = gates_of(config, made, context_map, [seed, 3])

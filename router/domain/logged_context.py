@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
-from ctypes import c_float
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -199,23 +199,48 @@ def rounded(numbers: Vector) -> tuple[float, ...]:
     return tuple(numbers.astype(np.float16).tolist())
 
 
-def single(number: float) -> float:
-    """Returns it to the seven digits of a single float, in which it is kept in four bytes.
+def _rounded(*parts: Vector) -> Iterator[tuple[float, ...]]:
+    """Yields each part `rounded`, all of them at once where none holds a huge number."""
+    together = np.concatenate(parts)
+    # The sum of the squares is no less than the greatest of them, and found sooner.
+    if not together.dot(together) <= _GREATEST_HALF**2:
+        yield from map(rounded, parts)
+        return
+    numbers, start = together.astype(np.float16).tolist(), 0
+    for part in parts:
+        yield tuple(numbers[start : start + len(part)])
+        start += len(part)
 
-    >>> single(0.1)
-    0.10000000149011612
+
+def _rounded_unless_0(numbers: Vector) -> tuple[float, ...]:
+    return rounded(numbers) if len(numbers) and numbers.any() else ()
+
+
+def single(number: float) -> float:
+    """Returns one of `singles`."""
+    return singles(number)[0]
+
+
+def singles(*numbers: float) -> list[float]:
+    """Returns them to the seven digits of a single float, in which each is kept in four bytes.
+
+    >>> singles(0.1, 0.5)
+    [0.10000000149011612, 0.5]
     """
-    return c_float(number).value
+    return array("f", numbers).tolist()
 
 
 def log_context(context: Context) -> LoggedContext:
     """Returns what is written down of a context, and learned: its numbers are rounded."""
+    membership, projection, features = _rounded(
+        context.membership, context.projection, context.features
+    )
     return LoggedContext(
-        membership=rounded(context.membership),
-        projection=rounded(context.projection),
-        features=rounded(context.features),
+        membership=membership,
+        projection=projection,
+        features=features,
         version=context.version,
-        conversation=rounded(context.conversation) if context.conversation.any() else (),
+        conversation=_rounded_unless_0(context.conversation),
         application=context.application,
     )
 

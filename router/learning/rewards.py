@@ -60,8 +60,7 @@ def outcomes_of(
     choice = record.choice
     if choice is None or choice.plan not in plans:
         return []
-    found = _outcomes(event, record, choice, plans, settings)
-    return [replace(outcome, made_ms=record.created_ms) for outcome in found]
+    return list(_outcomes(event, record, choice, plans, settings))
 
 
 def _outcomes(
@@ -78,10 +77,11 @@ def _outcomes(
         yield from _from_feedback(event, record, choice, plans, settings)
     elif isinstance(event, EvidenceBought):
         weight = settings.evidence_weight
-        yield from outcomes_of_evidence(event, record, choice, plans, weight)
+        for outcome in outcomes_of_evidence(event, record, choice, plans, weight):
+            yield replace(outcome, made_ms=record.created_ms)
     # A caller without an answer asks again for that; a result of `Decide` may be reported later.
     elif isinstance(event, Reasked) and (record.answered or record.mode is Mode.DECIDE):
-        blank = _blank(choice, plans[choice.plan])
+        blank = _blank(record, choice, plans[choice.plan])
         yield replace(blank, quality=0.0, weight=settings.reask_weight)
 
 
@@ -117,12 +117,12 @@ def _from_call(
     plan = plans[choice.plan]
     if _is_refused(record, plan):
         return  # the caller's request was at fault, and no arm of the plan
-    whole = _paid(_blank(choice, plan), record.attempts)
+    whole = _paid(_blank(record, choice, plan), record.attempts)
     if any(a.outcome is AttemptOutcome.CANCELLED for a in record.attempts):
         if whole.cost_usd:  # the caller left: what was spent is known, if a call was made
             yield whole
         if settings.sign_weight is not None:
-            yield replace(_blank(choice, plan), quality=0.0, weight=settings.sign_weight)
+            yield replace(_blank(record, choice, plan), quality=0.0, weight=settings.sign_weight)
         return
     failed = not record.answered or record.arm not in plan.arms
     quality = None if record.answered else 0.0
@@ -160,9 +160,9 @@ def _from_feedback(
     if event.by_default and not record.answered:
         return  # there was no answer to be silent about
     first = _first_of(record, choice, plans)
+    blank = _blank(record, choice, plans[choice.plan])
     for weight, before in _parts(event, settings):
-        whole = replace(_blank(choice, plans[choice.plan]), weight=weight)
-        yield replace(whole, quality=event.quality, replaces=before)
+        yield replace(blank, quality=event.quality, replaces=before, weight=weight)
         if first is None:
             continue
         now = quality_by(first.call, event.quality)
@@ -210,7 +210,7 @@ def _first_of(
     if single is None or not calls:
         return None
     call = replace(calls[-1], latency_ms=sum(a.latency_ms for a in calls))
-    blank = _blank_rung(choice, single, plans[choice.plan])
+    blank = _blank_rung(record, choice, single, plans[choice.plan])
     return _FirstRung(blank, call, _paid(blank, calls))
 
 
@@ -230,12 +230,12 @@ def _paid(blank: Outcome, calls: Sequence[Attempt]) -> Outcome:
     return replace(blank, cost_usd=cost_usd, input_usd=None if unknown else input_usd)
 
 
-def _blank_rung(choice: Choice, single: Plan, ladder: Plan) -> Outcome:
+def _blank_rung(record: DecisionRecord, choice: Choice, single: Plan, ladder: Plan) -> Outcome:
     """Returns `_blank` of a ladder's first arm; its price is the ladder's where it was not logged.
 
     Both pay the same input first; the guess is as much of the ladder's as of a typical request.
     """
-    blank, known = _blank(choice, single), action_of(ladder, choice.prices)
+    blank, known = _blank(record, choice, single), action_of(ladder, choice.prices)
     if not known.input_usd or blank.action.input_usd:
         return blank
     guess_usd = known.guess_usd * min(1.0, single.prior_cost_usd / ladder.prior_cost_usd)
@@ -244,9 +244,10 @@ def _blank_rung(choice: Choice, single: Plan, ladder: Plan) -> Outcome:
     return replace(blank, action=action)
 
 
-def _blank(choice: Choice, plan: Plan) -> Outcome:
+def _blank(record: DecisionRecord, choice: Choice, plan: Plan) -> Outcome:
     return Outcome(
         action=action_of(plan, choice.prices),
         context=read_context(choice.context),
         propensity=choice.propensity,
+        made_ms=record.created_ms,
     )

@@ -48,6 +48,9 @@ class JoinedEvent:
 
     def settings(self, rewards: RewardSettings) -> RewardSettings:
         """Return the weights that hold for this event."""
+        own = self.sign_weight, self.evidence_weight
+        if own == (rewards.sign_weight, rewards.evidence_weight):
+            return rewards
         return replace(rewards, sign_weight=self.sign_weight, evidence_weight=self.evidence_weight)
 
 
@@ -107,9 +110,11 @@ class Trainer:
         for one in events:
             if isinstance(one.event, Decided):
                 state.rates.learn(one.record)
-        labels = [label for e in events for label in risk_labels_of(e.event, e.record)]
-        train_promises(state.promises, labels, self.observer)
-        train_gates(state.gates, self._examples(events), self.observer)
+        if state.promises:
+            labels = [label for e in events for label in risk_labels_of(e.event, e.record)]
+            train_promises(state.promises, labels, self.observer)
+        if state.gates:
+            train_gates(state.gates, self._examples(events), self.observer)
 
     def outcomes(self, events: Sequence[JoinedEvent]) -> list[Outcome]:
         """Returns outcomes in the order of the events."""

@@ -25,7 +25,7 @@ from router.domain.logged_context import (
     log_context,
     price_of,
     read_context,
-    single,
+    singles,
 )
 from router.domain.records import BASE, OWN, Choice, Mode, Observation, WeightSet
 from router.domain.requests import WeightOverrides
@@ -166,14 +166,17 @@ class Decider:
             policy_version=self.version,
             weights=WeightSet(weights.quality, weights.cost, weights.latency, weights.failure),
             context=log_context(context),
-            expected=tuple(
-                (name, single(e.quality), single(e.cost_usd), single(e.utility))
-                for name, e in decision.estimates.items()
-            ),
+            expected=tuple(map(_logged, decision.estimates.items())),
             member=decided.member,
             prices=prices,
             turns_ahead=turns_ahead,
         )
+
+
+def _logged(named: tuple[str, Estimate]) -> tuple[str, float, float, float]:
+    name, expected = named
+    quality, cost_usd, utility = singles(expected.quality, expected.cost_usd, expected.utility)
+    return name, quality, cost_usd, utility
 
 
 def with_shadow(choice: Choice, shadow: Choice) -> Choice:
@@ -190,7 +193,13 @@ def with_shadow(choice: Choice, shadow: Choice) -> Choice:
     )
 
 
+_NO_OVERRIDES = WeightOverrides()
+
+
 def merge(weights: Weights, overrides: WeightOverrides) -> Weights:
+    if overrides == _NO_OVERRIDES:
+        return weights
+
     def pick(wanted: float | None, default: float) -> float:
         return default if wanted is None else wanted
 

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bandit.models.empirical_bayes import APPLICATION_GRID, application_variance, log_evidence
+from bandit.models.empirical_bayes import (
+    APPLICATION_GRID,
+    Eliminated,
+    application_variance,
+    log_evidence,
+)
 from bandit.models.posterior import Posterior, Prior
 from bandit.models.regression import HierarchicalRegression, RegressionSpec
 from bandit.models.sufficient_statistics import BUCKETS, ApplicationSums, SufficientStatistics
@@ -87,7 +92,7 @@ def test_the_evidence_of_effects_is_that_of_the_density_of_y() -> None:
     ratio = NOISE / VARIANCE
     left = sums.taken_off(stats, ratio)
     told = ((stats.square - left.square) / NOISE).sum() - sums.log_volume(ratio)
-    tables = [log_evidence(s, 0.1, NOISE)[0, 0, 0] for s in (left, stats)]
+    tables = [log_evidence(Eliminated(s, 0.1, NOISE))[0, 0, 0] for s in (left, stats)]
     assert tables[0] + told / 2 - tables[1] == pytest.approx(density(VARIANCE) - density(0.0))
 
 

@@ -38,6 +38,19 @@ def test_a_forest_predicts_what_its_trees_do() -> None:
     assert len(forest.roots) == 12
 
 
+def test_extremely_random_trees_are_those_of_an_ensemble() -> None:
+    from sklearn.ensemble import ExtraTreesRegressor  # noqa: PLC0415 - to compare with
+
+    x, y = step_data()
+    weights = np.linspace(0.2, 1.0, len(y))
+    spec = ForestSpec(trees=12, depth=5, least=10, share=0.6, random=True)
+    forest = fit_forest(x, y, weights, spec, seed=3)
+    model = ExtraTreesRegressor(
+        n_estimators=12, max_depth=5, min_samples_leaf=10, max_features=0.6, random_state=3
+    ).fit(x, y, sample_weight=weights)
+    assert forest.predict(x[:60].astype(np.float64)) == pytest.approx(model.predict(x[:60]))
+
+
 def test_a_forest_finds_the_step() -> None:
     x, y = step_data()
     forest = fit_forest(x, y, np.ones(len(y)), SPEC, seed=0)

@@ -11,6 +11,7 @@ from bandit.models.empirical_bayes import (
     OWN_PARSIMONY,
     SHARED_GRID,
     TRUST_GRID,
+    Eliminated,
     PriorVariances,
     expected_variances,
     log_evidence,
@@ -99,7 +100,7 @@ def test_posterior_of_an_unseen_action_is_the_shared_mean_and_its_prior() -> Non
 
 def test_log_evidence_differs_between_variances_as_the_density_of_y() -> None:
     slots, phi, y = stream(1)
-    table = log_evidence(statistics(slots, phi, y), 0.1, NOISE)
+    table = log_evidence(Eliminated(statistics(slots, phi, y), 0.1, NOISE))
 
     def density(trust: float, shared: float, own: float) -> float:
         variances = np.array([0.1, *[shared] * 3, trust, *[0.1, *[own] * 3] * SLOTS])
@@ -121,7 +122,7 @@ def test_empirical_bayes_opens_up_only_for_signal(own: float, least: float, most
     slots, phi, _ = stream(2, 600)
     slopes = rng.normal(size=(SLOTS, SIZE - 1)) * own
     y = (phi[:, 1:-1] * slopes[slots.astype(int)]).sum(axis=1) + rng.normal(size=600) * 0.3
-    found = expected_variances(statistics(slots, phi, y), 0.1, np.full(SLOTS, 0.09))
+    found = expected_variances(Eliminated(statistics(slots, phi, y), 0.1, np.full(SLOTS, 0.09)))
     assert least <= found.own <= 1.001 * most
 
 
@@ -139,7 +140,7 @@ def test_own_variances_are_weighed_as_the_density_of_y() -> None:
     table = np.array([density(own) for own in OWN_GRID]) - OWN_PARSIMONY * np.arange(len(OWN_GRID))
     odds = np.exp(table - table.max())
     expected = max(found.own, np.exp(odds @ np.log(OWN_GRID) / odds.sum()))
-    each = own_variances(statistics(slots, phi, y), 0.1, NOISE, found)
+    each = own_variances(Eliminated(statistics(slots, phi, y), 0.1, NOISE), found)
     assert each[0] == pytest.approx(expected)
     assert each[-1] == found.own
 
@@ -150,15 +151,15 @@ def test_own_variances_of_a_uniform_action_do_not_bind_one_hardly_tried() -> Non
     slots = np.where(np.arange(len(slots)) < 1_000, 0, 1)
     y = rng.normal(size=len(slots)) * 0.1 + np.where(slots == 1, 0.1 * phi[:, 1], 0.0)
     stats, noise = statistics(slots, phi, y), np.full(SLOTS, 0.01)
-    found = expected_variances(stats, 0.1, noise)
-    flat, tried, untried, unseen = own_variances(stats, 0.1, noise, found)
+    found = expected_variances(Eliminated(stats, 0.1, noise))
+    flat, tried, untried, unseen = own_variances(Eliminated(stats, 0.1, noise), found)
     assert flat == found.own
     assert tried > 5 * found.own
     assert untried == pytest.approx(unseen)
 
 
 def test_variances_without_evidence_lie_inside_their_grid() -> None:
-    found = expected_variances(statistics(*stream(1, 2)), 0.1, NOISE)
+    found = expected_variances(Eliminated(statistics(*stream(1, 2)), 0.1, NOISE))
     assert SHARED_GRID[0] < found.shared < SHARED_GRID[-1]
     assert OWN_GRID[0] < found.own < OWN_GRID[-1]
     assert found.trust == TRUST_GRID[0]
@@ -190,7 +191,7 @@ def test_regression_learns_a_noise_for_each_action() -> None:
 def test_regression_trusts_another_regressor_that_proves_right(*, helps: bool) -> None:
     slots, phi, _ = stream(5, 600)
     y = np.random.default_rng(6).normal(size=600) * 0.3 + (phi[:, -1] if helps else 0)
-    found = expected_variances(statistics(slots, phi, y), 0.1, np.full(SLOTS, 0.09))
+    found = expected_variances(Eliminated(statistics(slots, phi, y), 0.1, np.full(SLOTS, 0.09)))
     assert found.trust == TRUST_GRID[1 if helps else 0]
 
 
