@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from adaptive_router.v1 import router_pb2
@@ -68,6 +69,7 @@ ADDED_FIELDS = {
 }
 """Of records, attempts and receipts, empty in the data; an older version passes over them."""
 JOINT_COSTS = {f"array quality.{name}" for name in ("beside", "fresh_beside", "fresh_parts")}
+CHANGED = JOINT_COSTS | {"rng", "array quality.vw.model"}
 EMPTY = (None, False, 0, "0", "", [])
 REPRICED = 0.5
 """The prior of a plan was one number for every request; its input is known of each."""
@@ -202,15 +204,29 @@ def test_a_decision_is_explained(kept: Kept, told: dict[str, Any]) -> None:
 def test_the_log_teaches_what_the_snapshot_holds(kept: Kept, tmp_path: Path) -> None:
     """Without `--verify`, which compares bytes: these may be another processor's."""
     kept.site.run("learner", "replay", "--log", ARCHIVE, "--out", tmp_path / "snapshot")
-    learned = without_joint_costs(decoded((tmp_path / "snapshot").read_bytes()))
-    assert_close(learned, decoded(payload(kept.site)))
+    learned = decoded((tmp_path / "snapshot").read_bytes())
+    assert_close(without_changed(learned), without_changed(decoded(payload(kept.site))))
 
 
-def without_joint_costs(value: Any) -> Any:
-    """Leave out what older versions did not learn beside quality from the first outcome on."""
+def without_changed(value: Any) -> Any:
+    """Leave out what other versions learn in another way.
+
+    Older ones learned no costs beside quality from the first outcome on, and drew at random what
+    Vowpal Wabbit learns again: its model and its advice, the last number of an outcome, differ.
+    """
     if not isinstance(value, dict):
         return value
-    return {name: without_joint_costs(v) for name, v in value.items() if name not in JOINT_COSTS}
+    left = {name: v for name, v in value.items() if name not in CHANGED}
+    return {name: without_changed(unadvised(name, v)) for name, v in left.items()}
+
+
+def unadvised(name: str, value: Any) -> Any:
+    if name in {"array quality.moment", "array quality.fresh"}:
+        return value[:, :-1]
+    if name == "array quality.gram":
+        width = round((2 * value.shape[1]) ** 0.5 - 0.5)
+        return value[:, np.triu_indices(width)[1] < width - 1]
+    return value
 
 
 def test_the_archive_is_whole(kept: Kept, tmp_path: Path) -> None:
