@@ -17,7 +17,7 @@ from router.adapters.storage.codec import PACKED, read_record
 Shape: TypeAlias = dict[str, set[str]]
 """Path to the kinds of what stands there; none for what was always empty."""
 
-NEARLY = 1e-3
+NEARLY, TINY = 1e-3, 1e-6
 _MAGIC = b"BANDIT\r\n"
 _HEAD = struct.Struct("<8sII32s")
 _NAMES = "acme|odd|sure|gone|cheap|reasoning|fallback|broken-1|alike|checked|plain|lin"
@@ -123,8 +123,8 @@ def assert_close(one: Any, other: Any, path: str = "") -> None:
         for place, inner in enumerate(one):
             assert_close(inner, other[place], f"{path}/{place}")
     elif isinstance(one, np.ndarray):
-        np.testing.assert_allclose(one, other, rtol=NEARLY, atol=NEARLY, err_msg=path)
+        np.testing.assert_allclose(one, other, rtol=NEARLY, atol=TINY, err_msg=path)
     elif isinstance(one, float):
-        assert abs(one - other) <= NEARLY * (abs(one) + 1), path
+        assert abs(one - other) <= NEARLY * abs(one) + TINY, path
     else:
         assert one == other, path
