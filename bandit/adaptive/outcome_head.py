@@ -235,9 +235,6 @@ class HeadsTogether:
     def __init__(self, heads: Sequence[OutcomeHead], logs: int) -> None:
         self._heads = heads
         self._logs = logs
-        bounds = [(head.spec.low, head.spec.high) for head in heads]
-        self._low, self._high = np.array(bounds).T[:, :, None]
-        self._offsets = np.array([[head.spec.regression.offset] for head in heads])
         self._solved: list[Matrix] = []
         self._weights: Matrix = np.zeros((0, 0))
 
@@ -249,20 +246,19 @@ class HeadsTogether:
         x, size = view.x, self._weights.shape[1]
         x = x[:size] if len(x) >= size else np.append(x, np.zeros(size - len(x)))
         y: Matrix = (self._weights @ x).reshape(len(solved), -1).take(rows, axis=1)
-        y += self._offsets
         for head, row in zip(self._heads, y, strict=True):
             head.add_beside(row, view, rows)
-        y = np.minimum(np.maximum(y, self._low), self._high)
-        np.exp(y[: self._logs], out=y[: self._logs])
-        told: list[list[float]] = y.tolist()
-        return told
+        pairs = zip(self._heads, y.tolist(), strict=True)
+        told = [[min(max(n, head.spec.low), head.spec.high) for n in row] for head, row in pairs]
+        return [list(map(math.exp, row)) for row in told[: self._logs]] + told[self._logs :]
 
     def _stack(self, solved: list[Matrix]) -> None:
-        """Put the weights below one another, as wide as the widest."""
+        """Put the weights below one another, as wide as the widest; the first number is a 1."""
         width = max(weights.shape[1] for weights in solved) - 1
         stacked = np.zeros((len(solved), len(solved[0]), width))
-        for place, weights in zip(stacked, solved, strict=True):
+        for place, head, weights in zip(stacked, self._heads, solved, strict=True):
             place[:, : weights.shape[1] - 1] = weights[:, :-1]
+            place[:, 0] += head.spec.regression.offset
         self._solved, self._weights = solved, stacked.reshape(-1, width)
 
 

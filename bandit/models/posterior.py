@@ -107,6 +107,7 @@ class Posterior:
         self._coupled = arrow.coupled
         self._shared = (inverse + inverse.T) / 2
         self.weights: Array = self._coefficients(moment)
+        self._asked: tuple[Vector | None, Vector] = None, moment[:0, 0]
 
     def coefficients(self, moment: Array) -> Array:
         """Return `weights` for other y with these sums phi y, (slots, width)."""
@@ -129,10 +130,9 @@ class Posterior:
         effects: Effects | None = None,
     ) -> Vector:
         """Return expected y; rows: (k,), x: (width - 1,), v: (k,), None for zeros."""
-        picked = self.weights.take(rows, axis=0)
-        result: Vector = picked[:, :-1] @ x
+        result: Vector = self._told(x)[: len(self.weights)].take(rows)
         if v is not None:
-            result += picked[:, -1] * v
+            result += self.weights[rows, -1] * v
         if effects is not None:
             result += effects.mean
         return result
@@ -196,7 +196,7 @@ class Posterior:
         The shared effects it reaches as far as the deviations by their prior variance do not take
         it: 1 - coupled is the inverse of that variance times own; see `Arrow`.
         """
-        found: Array = (self._reach @ x).reshape(-1, len(x) + 1)
+        found: Array = self._told(x)[len(self.weights) :].reshape(-1, len(x) + 1)
         if rows.min() < 0:
             found = np.concatenate([found, self._reached_alone(-1, x)[None]])
         return found.take(rows, axis=0)
@@ -205,16 +205,25 @@ class Posterior:
         """Return `_reached` of one row, (width,)."""
         if row < 0:
             return np.append(self._prior.own[-1] * x, 0.0)
-        return np.asarray(self._reach.reshape(-1, len(x) + 1, len(x))[row] @ x)
+        return np.append(self._own[row] @ x, -self._coupled[row, :, -1] @ x)
+
+    def _told(self, x: Vector) -> Vector:
+        """Return the product of `_stack` and x: means first ask for it, then the covariance."""
+        asked, told = self._asked
+        if asked is not x:
+            told = self._stack @ x
+            self._asked = x, told
+        return told
 
     @cached_property
-    def _reach(self) -> Array:
-        """Return own and the last column of coupled, one below the other, of all slots.
+    def _stack(self) -> Array:
+        """Return all that x is multiplied by, (slots + 1 + slots * width, width - 1).
 
-        (slots * width, width - 1), so that one product serves all.
+        The weights, and of each slot own and the last column of coupled, below one another.
         """
         last = -self._coupled[:, None, :, -1]
-        return np.concatenate([self._own, last], axis=1).reshape(-1, self._own.shape[-1])
+        reach = np.concatenate([self._own, last], axis=1).reshape(-1, self._own.shape[-1])
+        return np.concatenate([self.weights[:, :-1], reach])
 
     @cached_property
     def _by_prior(self) -> Array:

@@ -417,7 +417,7 @@ class HierarchicalRegression:
         """Return x as long as the model is wide: what it never saw is left out."""
         size = self._stats.width - 1
         if len(x) >= size:
-            return x[:size]
+            return x if len(x) == size else x[:size]
         fitted = np.zeros(size)
         fitted[: len(x)] = x
         return fitted
