@@ -35,10 +35,10 @@ def burden(
 
 
 def estimates_of(
-    eligible: Sequence[Action], columns: Sequence[NDArray[np.float64]]
+    eligible: Sequence[Action], columns: Sequence[Sequence[float]]
 ) -> dict[str, Estimate]:
     """Return estimates by name; columns: quality, cost, latency, failure, utility, each (k,)."""
-    rows = zip(*(column.tolist() for column in columns), strict=True)
+    rows = zip(*columns, strict=True)
     return {action.name: Estimate(*row) for action, row in zip(eligible, rows, strict=True)}
 
 
@@ -94,20 +94,22 @@ def check_price(action: Action) -> None:
         raise BadAction(f"action {action.name!r} needs a finite ahead_usd >= 0, or none")
 
 
-def draw_widths(judged: Vector) -> Vector:
+def draw_widths(judged: Sequence[float]) -> list[float]:
     """Return the width of each action's draws, in usual widths; judged: (k,) outcomes of each.
 
-    >>> draw_widths(np.array([0.0, 30.0, 90.0])).tolist()
+    >>> draw_widths([0.0, 30.0, 90.0])
     [1.5, 1.25, 1.125]
     """
     later = min(1.0, math.sqrt(FEW / len(judged)))
-    widths: Vector = later + (BOLD - later) / (1 + judged / BOLD_COUNT)
-    return widths
+    return [later + (BOLD - later) / (1 + count / BOLD_COUNT) for count in judged]
 
 
 def count_best(utilities: NDArray[np.float64]) -> Vector:
     """Return the share of draws in which each action is best; utilities: (draws, k) -> (k,)."""
     draws, k = utilities.shape
+    if k == 2:  # noqa: PLR2004 - one comparison tells
+        second = int(np.count_nonzero(utilities[:, 1] > utilities[:, 0]))
+        return np.array([(draws - second) / draws, second / draws])
     shares: Vector = np.bincount(utilities.argmax(axis=1), minlength=k) / draws
     return shares
 
@@ -125,34 +127,30 @@ def held_back(utilities: NDArray[np.float64], best: int, least: Vector) -> NDArr
     return np.where(utilities > bar, utilities, -np.inf)
 
 
-def floors(floor: float, utility: Vector) -> Vector:
+def floors(floor: float, utility: Sequence[float]) -> list[float]:
     """Return each action's floor by how far it is expected behind the best; utility: (k,).
 
-    >>> floors(0.01, np.array([0.8, 0.75, 0.7, -5.0])).round(4).tolist()
+    >>> [round(share, 4) for share in floors(0.01, [0.8, 0.75, 0.7, -5.0])]
     [0.01, 0.01, 0.005, 0.001]
     """
-    behind = np.maximum(max(utility.tolist()) - utility, AFFORDED)
-    result: Vector = floor * np.maximum(AFFORDED / behind, LEAST_FLOOR)
-    return result
+    best = max(utility)
+    return [floor * max(AFFORDED / max(best - one, AFFORDED), LEAST_FLOOR) for one in utility]
 
 
-def with_floor(probabilities: Vector, floor: float | Vector) -> Vector:
-    """Mix in so much of each action that it has at least its floor, (k,) or one for all.
+def with_floor(probabilities: Sequence[float], floors: Sequence[float]) -> list[float]:
+    """Mix in so much of each action that it has at least its floor, (k,).
 
     A floor is at most half of 1 / k.
 
-    >>> with_floor(np.array([1.0, 0.0]), 0.01).tolist()
+    >>> with_floor([1.0, 0.0], [0.01, 0.01])
     [0.99, 0.01]
     """
-    k = len(probabilities)
-    least = (
-        np.minimum(floor, 0.5 / k)
-        if isinstance(floor, np.ndarray)
-        else np.full(k, min(floor, 0.5 / k))
-    )
-    mixed: Vector = least + (1 - sum(least.tolist())) * probabilities
-    mixed /= sum(mixed.tolist())
-    return mixed
+    most = 0.5 / len(probabilities)
+    least = [min(floor, most) for floor in floors]
+    rest = 1 - sum(least)
+    mixed = [low + rest * share for low, share in zip(least, probabilities, strict=True)]
+    total = sum(mixed)
+    return [share / total for share in mixed]
 
 
 def cold_start(
@@ -226,14 +224,13 @@ def _patience(calls: Vector, wanted: int) -> float:
 
 def decide(
     eligible: Sequence[Action],
-    probabilities: Vector,
+    probabilities: Sequence[float],
     greedy: int,
     estimates: Mapping[str, Estimate],
     rng: np.random.Generator,
 ) -> Decision:
     """Draw from `probabilities`, (k,), summing to 1."""
-    names = [action.name for action in eligible]
-    shares = probabilities.tolist()
+    names, shares = [action.name for action in eligible], probabilities
     chosen = min(bisect_right(list(accumulate(shares)), rng.random()), len(shares) - 1)
     return Decision(
         action=names[chosen],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -198,6 +199,15 @@ class OutcomeHead:
         x, application = self.x(view), view.application
         return self.regression.covariance(rows, x, advice, application, settled=settled)
 
+    def add_beside(self, y: Vector, view: ContextView, rows: Rows) -> None:
+        """Add what the advisor and the application tell to what x alone tells, (k,)."""
+        if self.regression.listens or view.application:
+            self.regression.add_beside(y, rows, self.advice(view, rows), view.application)
+
+    @property
+    def spec(self) -> HeadSpec:
+        return self._spec
+
     @property
     def _listened(self) -> QualityTrees | None:
         """Return the trees, where they are listened to."""
@@ -214,6 +224,42 @@ class OutcomeHead:
 
     def _advice(self, view: ContextView, rows: Rows) -> Vector | None:
         return self._advisor.advice(view.text, rows) if self._advisor else None
+
+
+class HeadsTogether:
+    """Heads without trees that see the same numbers of a context: one product serves all of them.
+
+    logs: of the first ones, y is the logarithm of what is wanted.
+    """
+
+    def __init__(self, heads: Sequence[OutcomeHead], logs: int) -> None:
+        self._heads = heads
+        self._logs = logs
+        self._solved: list[Matrix] = []
+        self._weights: Matrix = np.zeros((0, 0))
+
+    def of(self, view: ContextView, rows: Rows) -> list[list[float]]:
+        """Return what each head expects of each row within its bounds, the first as exp(y)."""
+        solved = [head.regression.weights for head in self._heads]
+        if list(map(id, solved)) != list(map(id, self._solved)):
+            self._stack(solved)
+        x, size = view.x, self._weights.shape[1]
+        x = x[:size] if len(x) >= size else np.append(x, np.zeros(size - len(x)))
+        y: Matrix = (self._weights @ x).reshape(len(solved), -1).take(rows, axis=1)
+        for head, row in zip(self._heads, y, strict=True):
+            head.add_beside(row, view, rows)
+        pairs = zip(self._heads, y.tolist(), strict=True)
+        told = [[min(max(n, head.spec.low), head.spec.high) for n in row] for head, row in pairs]
+        return [list(map(math.exp, row)) for row in told[: self._logs]] + told[self._logs :]
+
+    def _stack(self, solved: list[Matrix]) -> None:
+        """Put the weights below one another, as wide as the widest; the first number is a 1."""
+        width = max(weights.shape[1] for weights in solved) - 1
+        stacked = np.zeros((len(solved), len(solved[0]), width))
+        for place, head, weights in zip(stacked, self._heads, solved, strict=True):
+            place[:, : weights.shape[1] - 1] = weights[:, :-1]
+            place[:, 0] += head.spec.regression.offset
+        self._solved, self._weights = solved, stacked.reshape(-1, width)
 
 
 class RatioHead:
@@ -251,6 +297,11 @@ class RatioHead:
         total, count = self._sums.tolist()
         amounts: Vector = priors * np.exp(log) * (total / count)
         return amounts
+
+    def amounts(self, ratios: list[float]) -> list[float]:
+        """Return expected amounts by their priors, (k,). ratios: exp(y), (k,)."""
+        total, count = self._sums.tolist()
+        return [ratio * (total / count) for ratio in ratios]
 
     def learn(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import add, mul
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,7 @@ from bandit.adaptive.outcome_head import (
     QUALITY,
     SURE,
     HeadSpec,
+    HeadsTogether,
     OutcomeHead,
     RatioHead,
 )
@@ -29,6 +31,7 @@ from bandit.adaptive.vw_advisor import RegressorStart, VwAdvisor
 from bandit.choice import burden, draw_widths, estimates_of, held_back
 from bandit.context.view import ContextView
 from bandit.models.judged_prompts import PromptShare
+from bandit.models.posterior import cholesky
 from bandit.models.regression import ENOUGH_PROMPTS
 from bandit.policies.snapshot_policy import PolicyQuery
 from bandit.settings import PolicySettings
@@ -36,6 +39,8 @@ from bandit.types import Action, Estimate, Outcome, Vector
 
 LATENCY_PRIOR_MS: Final = 1_000.0
 _JITTER: Final = 1e-12
+MOST_STANDINGS: Final = 128
+"""Sets of actions of which `_Standing` is kept."""
 JOINT_HALF: Final = 20.0
 """Outcomes of an action by which its cost has half of `EvidenceUse.joint`."""
 MOST_RATIO: Final = math.exp(LOG_COST.high)
@@ -44,24 +49,38 @@ MOST_RATIO: Final = math.exp(LOG_COST.high)
 
 @dataclass(frozen=True, slots=True)
 class PosteriorMeans:
-    """Posterior means for the eligible actions, each (k,).
+    """Posterior means for the eligible actions, each (k,): plain numbers, for there are few.
 
     drawn: quality before it is bounded. burden: what is taken off the weighted quality, utility the
     rest; where few prompts are known, costs count in them that differ less between prompts.
     """
 
     advice: Vector | None
-    drawn: Vector
-    quality: Vector
-    cost_usd: Vector
-    latency_ms: Vector
-    failure: Vector
-    burden: Vector
-    utility: Vector
+    drawn: list[float]
+    quality: list[float]
+    cost_usd: list[float]
+    latency_ms: list[float]
+    failure: list[float]
+    burden: list[float]
+    utility: list[float]
 
     def estimates(self, eligible: Sequence[Action]) -> dict[str, Estimate]:
         columns = (self.quality, self.cost_usd, self.latency_ms, self.failure, self.utility)
         return estimates_of(eligible, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What is known of actions, whatever the prompt, each (k,).
+
+    compared: well enough for narrow draws. known: so well that it must beat the best of them, []
+    where none is; only then, at the mean context of the known prompts, quality and cost ratios.
+    """
+
+    compared: list[bool]
+    known: list[bool]
+    quality: Sequence[float] = ()
+    ratios: Sequence[float] = ()
 
 
 class OutcomeHeads:
@@ -78,6 +97,9 @@ class OutcomeHeads:
         self.cost = RatioHead(self._head("cost", LOG_COST))
         self.latency = RatioHead(self._head("latency", LOG_LATENCY))
         self.failure = self._head("failure", FAILURE)
+        self._standings: dict[bytes, _Standing] = {}
+        self._stood_at = -1
+        self._means = HeadsTogether((self.cost.head, self.latency.head, self.failure), logs=2)
 
     def each(self) -> dict[str, OutcomeHead]:
         return {
@@ -92,120 +114,147 @@ class OutcomeHeads:
         return {**self.each(), "cost": self.cost, "latency": self.latency}
 
     def expect(self, query: PolicyQuery) -> PosteriorMeans:
-        view, rows, weights = query.view, query.rows, query.weights
+        view, rows, weight = query.view, query.rows, query.weights.quality
         advice = self.quality.advice(view, rows)
-        drawn = self.quality.expected(view, rows, advice)
-        quality = self.quality.bounded(drawn)
-        told, weighed = self._guessed_usd(query, advice)
-        latency_ms = self.latency.mean(view, rows, LATENCY_PRIOR_MS)
-        failure = self.failure.mean(view, rows, self.failure.advice(view, rows))
-        cost_usd = query.inputs_usd + weighed + query.later_usd
-        taken: Vector = burden(weights, self._settings.units, cost_usd, latency_ms, failure)
-        utility = weights.quality * quality - taken
-        told_usd = query.inputs_usd + told
+        expected = self.quality.expected(view, rows, advice)
+        drawn, quality = expected.tolist(), self.quality.bounded(expected).tolist()
+        ratios, slowness, failure = self._means.of(view, rows)
+        told, weighed = self._guessed_usd(query, advice, self.cost.amounts(ratios))
+        latency_ms = [LATENCY_PRIOR_MS * ratio for ratio in self.latency.amounts(slowness)]
+        taken = self._burden(query, weighed, latency_ms, failure)
+        utility = [weight * good - bad for good, bad in zip(quality, taken, strict=True)]
+        told_usd = list(map(add, query.inputs, told))
         return PosteriorMeans(advice, drawn, quality, told_usd, latency_ms, failure, taken, utility)
+
+    def _burden(
+        self, query: PolicyQuery, guessed: list[float], latency_ms: list[float], failed: list[float]
+    ) -> list[float]:
+        """Return what is taken off the weighted quality, (k,), at these guessed parts of costs."""
+        weights, units = query.weights, self._settings.units
+        costs = [sum(parts) for parts in zip(query.inputs, guessed, query.later, strict=True)]
+        amounts = zip(costs, latency_ms, failed, strict=True)
+        return [burden(weights, units, *each) for each in amounts]
 
     def draws(
         self, query: PolicyQuery, expected: PosteriorMeans, rng: Generator
     ) -> NDArray[np.float64]:
         """Draw utilities from the posterior of quality, (draws, k)."""
-        rows, settings = query.rows, self._settings
+        rows, weight = query.rows, query.weights.quality
         # To explore for each of many applications costs more than it finds out.
-        covariance = self.quality.covariance(query.view, rows, expected.advice, settled=True)
-        covariance.ravel()[:: len(rows) + 1] += _JITTER
-        known = self._known(rows)
-        bar = None if known is None else self._bar(query, expected, covariance, known)
-        factor = self._factor(query, covariance, known)
+        found = self.quality.covariance(query.view, rows, expected.advice, settled=True)
+        covariance = found.tolist()
+        for place, row in enumerate(covariance):
+            row[place] += _JITTER
+        standing = self._standing(rows)
+        bar = self._bar(query, expected, covariance, standing) if standing.known else None
+        factor = self._factor(query, covariance, standing.compared)
+        burdens = np.array(expected.burden)[:, None]
         # As (k, draws): numpy goes through few long rows quicker than through many short ones.
-        drawn: NDArray[np.float64] = factor @ rng.standard_normal((settings.draws, len(rows))).T
-        drawn += expected.drawn[:, None]
-        np.minimum(drawn, 1.0, out=drawn)
-        drawn *= query.weights.quality
-        drawn -= expected.burden[:, None]
+        normal = rng.standard_normal((self._settings.draws, len(rows))).T
+        drawn: NDArray[np.float64] = (weight * factor) @ normal
+        drawn += weight * np.array(expected.drawn)[:, None] - burdens
+        np.minimum(drawn, weight - burdens, out=drawn)
         return drawn.T if bar is None else held_back(drawn, *bar).T
 
     def _factor(
-        self,
-        query: PolicyQuery,
-        covariance: NDArray[np.float64],
-        known: NDArray[np.bool_] | None,
+        self, query: PolicyQuery, covariance: list[list[float]], compared: list[bool]
     ) -> NDArray[np.float64]:
-        """Return a root of the covariance of the draws, which it writes over that given."""
+        """Return a root of the covariance of the draws."""
         quality, rows, settings = self.quality.regression, query.rows, self._settings
-        widths = settings.scale * draw_widths(quality.counts(rows))
-        compared = quality.judged(rows) >= COMPARED
-        if known is not None:
-            compared |= known
-        widths[compared] = settings.evidence.narrow * settings.scale
+        narrow, usual = settings.evidence.narrow, draw_widths(quality.counts(rows).tolist())
+        pairs = zip(compared, usual, strict=True)
+        widths = [settings.scale * (narrow if told else width) for told, width in pairs]
         if not query.is_priced:
-            return np.asarray(widths[:, None] * np.linalg.cholesky(covariance))
-        covariance *= np.multiply.outer(widths, widths)
+            return np.array(widths)[:, None] * cholesky(covariance)
         level = max(0.0, 1 - settings.scale**2) * quality.level_variances(rows)
         level[compared] = 0.0
-        covariance.ravel()[:: len(rows) + 1] += level
-        return np.asarray(np.linalg.cholesky(covariance))
+        wide = np.array(covariance) * np.multiply.outer(widths, widths)
+        return cholesky((wide + np.diag(level)).tolist())
 
-    def _known(self, rows: NDArray[np.intp]) -> NDArray[np.bool_] | None:
-        """Mark the actions that are well known, (k,); None where there is none."""
+    def _standing(self, rows: NDArray[np.intp]) -> _Standing:
+        """Return what is known of the actions whatever the prompt, worked out once per learning."""
         regression = self.quality.regression
-        if regression.prompts < SURE:
-            return None
-        known = regression.settled(rows) >= SURE
-        known |= regression.judged(rows) >= DROPPED
-        return known if known.any() else None
+        if regression.changes != self._stood_at or len(self._standings) >= MOST_STANDINGS:
+            self._stood_at = regression.changes
+            self._standings.clear()
+        asked = rows.tobytes()
+        if asked not in self._standings:
+            self._standings[asked] = self._stands(rows)
+        return self._standings[asked]
+
+    def _stands(self, rows: NDArray[np.intp]) -> _Standing:
+        regression = self.quality.regression
+        judged, known = regression.judged(rows), np.zeros(len(rows), dtype=np.bool_)
+        if regression.prompts >= SURE:
+            known = (regression.settled(rows) >= SURE) | (judged >= DROPPED)
+        compared = ((judged >= COMPARED) | known).tolist()
+        if not known.any():
+            return _Standing(compared, [])
+        quality, ratios = regression.usual_of(rows)
+        bounded = self.quality.bounded(quality).tolist()
+        return _Standing(compared, known.tolist(), bounded, list(map(_ratio, ratios.tolist())))
 
     def _bar(
         self,
         query: PolicyQuery,
         expected: PosteriorMeans,
-        covariance: NDArray[np.float64],
-        known: NDArray[np.bool_],
+        covariance: list[list[float]],
+        standing: _Standing,
     ) -> tuple[int, Vector] | None:
         """Return the best action on average, and how far above it each must be, (k,)."""
-        use = self._settings.evidence
+        use, known = self._settings.evidence, standing.known
         if not use.margin:
             return None
-        best = int(np.where(known, self._usual_utility(query, expected), -np.inf).argmax())
-        own, least = covariance.diagonal(), np.full(len(known), use.margin)
-        differences = own + own[best] - 2 * covariance[best]
-        np.maximum(least, use.doubt * np.sqrt(np.maximum(differences, 0.0)), out=least)
-        return best, query.weights.quality * least * known
+        usual = self._usual_utility(query, expected, standing)
+        best = max((i for i, is_known in enumerate(known) if is_known), key=usual.__getitem__)
+        beside, least = covariance[best], [0.0] * len(known)
+        for i, is_known in enumerate(known):
+            if is_known:
+                difference = covariance[i][i] + beside[best] - 2 * beside[i]
+                bar = max(use.margin, use.doubt * math.sqrt(max(difference, 0.0)))
+                least[i] = query.weights.quality * bar
+        return best, np.array(least)
 
-    def _guessed_usd(self, query: PolicyQuery, advice: Vector | None) -> tuple[Vector, Vector]:
-        """Return the expected guessed part of the costs, (k,), and that which the choice is by."""
-        view, rows, guesses = query.view, query.rows, query.guesses_usd
-        amounts = self.cost.mean(view, rows, guesses)
+    def _guessed_usd(
+        self, query: PolicyQuery, advice: Vector | None, ratios: list[float]
+    ) -> tuple[list[float], list[float]]:
+        """Return the expected guessed part of the costs, (k,), and that which the choice is by.
+
+        ratios: (k,) of the head of cost.
+        """
+        view, rows, guesses = query.view, query.rows, query.guesses
+        amounts = list(map(mul, guesses, ratios))
         regression, use = self.quality.regression, self._settings.evidence
         cold = regression.prompts < ENOUGH_PROMPTS
         joint = use.cold_joint if cold else use.joint
         if not joint or regression.companion is None:
             return amounts, amounts
-        x = self.quality.x(view)
-        counts = regression.counts(rows)
-        share = joint * counts / (counts + JOINT_HALF)
-        shrunk = guesses * _ratios(regression.beside(rows, x, advice))
-        weighed = amounts + share * (shrunk - amounts)
+        beside = regression.beside(rows, self.quality.x(view), advice).tolist()
+        weighed = []
+        for count, guess, ratio, amount in zip(
+            regression.counts(rows).tolist(), guesses, beside, amounts, strict=True
+        ):
+            share, shrunk = joint * count / (count + JOINT_HALF), guess * _ratio(ratio)
+            weighed.append(amount + share * (shrunk - amount))
         return amounts if cold else weighed, weighed
 
-    def _usual_utility(self, query: PolicyQuery, expected: PosteriorMeans) -> Vector:
+    def _usual_utility(
+        self, query: PolicyQuery, expected: PosteriorMeans, standing: _Standing
+    ) -> list[float]:
         """Return expected utilities at the mean context of the known prompts, at today's prices."""
-        regression, weights = self.quality.regression, query.weights
-        quality, ratios = regression.usual_of(query.rows)
-        cost_usd = query.inputs_usd + query.later_usd + query.guesses_usd * _ratios(ratios)
-        taken: Vector = burden(
-            weights, self._settings.units, cost_usd, expected.latency_ms, expected.failure
-        )
-        return weights.quality * self.quality.bounded(quality) - taken
+        weight, guessed = query.weights.quality, list(map(mul, query.guesses, standing.ratios))
+        taken = self._burden(query, guessed, expected.latency_ms, expected.failure)
+        return [weight * good - bad for good, bad in zip(standing.quality, taken, strict=True)]
 
     def joint(self, query: PolicyQuery, expected: PosteriorMeans) -> JointPosterior:
         view, rows = query.view, query.rows
         quality, cost = self.quality, self.cost.head
         return JointPosterior(
-            quality=expected.drawn,
+            quality=np.array(expected.drawn),
             quality_covariance=quality.covariance(view, rows, expected.advice),
             log_cost_covariance=cost.covariance(view, rows, cost.advice(view, rows)),
-            burden=expected.burden,
-            known_usd=query.inputs_usd,
+            burden=np.array(expected.burden),
+            known_usd=np.array(query.inputs),
             outcomes=quality.regression.counts(rows),
         )
 
@@ -257,7 +306,7 @@ class OutcomeHeads:
                 return None
             slots = range(regression.slots)
             levels = [self.cost.usual(each, regression.usual(each)) for each in slots]
-            regression.accompany(_ratios(np.array(levels)))
+            regression.accompany(np.array(list(map(_ratio, levels))))
         ratio = outcome.cost_ratio
         if ratio is None:
             ratio = float(self.cost.mean(view, np.array([slot]), np.ones(1))[0])
@@ -273,5 +322,5 @@ class OutcomeHeads:
         return OutcomeHead(spec, size, advisor, trees)
 
 
-def _ratios(ratios: Vector) -> Vector:
-    return np.minimum(np.maximum(ratios, 0.0), MOST_RATIO)
+def _ratio(ratio: float) -> float:
+    return min(max(ratio, 0.0), MOST_RATIO)

@@ -68,9 +68,9 @@ class AdaptivePolicy(SnapshotPolicy):
             mixed = self._cold(mixed, judged, query)
         probes = self._changes["quality"].probes(query.rows)
         floor, thrifty = self._settings.floor, self._settings.thrifty
-        least = floors(floor, expected.utility) if thrifty else floor
-        probabilities = with_floor(mixed, np.maximum(probes, least))
-        greedy = int(expected.utility.argmax())
+        least = floors(floor, expected.utility) if thrifty else [floor] * len(query.rows)
+        probabilities = with_floor(mixed.tolist(), list(map(max, probes.tolist(), least)))
+        greedy = expected.utility.index(max(expected.utility))
         estimates = expected.estimates(eligible)
         return decide(eligible, probabilities, greedy, estimates, self._rng)
 

@@ -61,19 +61,17 @@ class QualityTrees:
 
     def shift(self, view: ContextView, rows: Rows, expected: Vector) -> Vector:
         """Return what to add to `expected`, (k,), of the linear model; 0 without trees."""
-        shift = np.zeros(len(rows))
-        if self._forest is None:
-            return shift
-        known = np.flatnonzero(np.append(self._known, False)[rows])
-        if not len(known):
-            return shift
-        slots = rows[known]
-        heard, half = self._heard[slots], HALF * len(rows)
-        share = MOST_SHARE * heard / (heard + half)
-        x = self._inputs(_x(view, expected[known]), slots)
-        opinion = self._forest.predict(x) - self._above[slots]
-        shift[known] = share * (opinion - expected[known])
-        return shift
+        shift, slots = [0.0] * len(rows), rows.tolist()
+        known = [i for i, slot in enumerate(slots) if slot >= 0 and self._known[slot]]
+        if self._forest is None or not known:
+            return np.array(shift)
+        x, half = self._asked(view, [slots[i] for i in known]), HALF * len(rows)
+        x[:, self._width - 1] = _bounded(expected[known])
+        for i, opinion in zip(known, self._forest.predict(x).tolist(), strict=True):
+            heard, above = float(self._heard[slots[i]]), float(self._above[slots[i]])
+            share = MOST_SHARE * heard / (heard + half)
+            shift[i] = share * (opinion - above - float(expected[i]))
+        return np.array(shift)
 
     def learn(
         self,
@@ -143,6 +141,14 @@ class QualityTrees:
         if self._forest and not (abs(self._forest.value - 0.5) <= 0.5 + _ROUNDING).all():
             raise ValueError("a leaf is no quality")
 
+    def _asked(self, view: ContextView, slots: list[int]) -> NDArray[np.float32]:
+        """Return `_inputs` of one context for actions, what is expected of them left out."""
+        x = np.zeros((len(slots), self._width + len(self._heard)), dtype=np.float32)
+        x[:, : self._width - 1] = _prompt(view)
+        for row, slot in enumerate(slots):
+            x[row, self._width + slot] = 1.0
+        return x
+
     def _inputs(self, x: NDArray[Any], slots: NDArray[Any]) -> NDArray[np.float32]:
         """Return the numbers of each context and its action one-hot; (n, width + slots)."""
         which = np.zeros((len(slots), len(self._heard)), dtype=np.float32)
@@ -177,9 +183,14 @@ def _x(view: ContextView, expected: Vector) -> NDArray[np.float64]:
     prompt = _prompt(view)
     x = np.empty((len(expected), len(prompt) + 1))
     x[:, :-1] = prompt
-    # Far from any quality one number is as good as another.
-    x[:, -1] = np.minimum(np.maximum(expected, -1.0), 2.0)
+    x[:, -1] = _bounded(expected)
     return x
+
+
+def _bounded(expected: Vector) -> Vector:
+    """Put within bounds: far from any quality one number is as good as another."""
+    bounded: Vector = np.minimum(np.maximum(expected, -1.0), 2.0)
+    return bounded
 
 
 def _prompt(view: ContextView) -> Vector:

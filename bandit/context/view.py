@@ -63,9 +63,7 @@ class ContextView:
         """
         if self._wide is None:
             shape = self._shape
-            axes = weight * self.projection
-            if shape.axis_scales:
-                axes *= _scales(shape.axis_scales)
+            axes = self.projection * _scales(shape.axis_scales, weight)
             x = self.x[: 1 + shape.clusters + shape.features]
             self._wide = np.concatenate([x, self.conversation, axes])
         return self._wide
@@ -149,8 +147,8 @@ class ContextViewer:
 
 
 @lru_cache(maxsize=8)
-def _scales(scales: tuple[float, ...]) -> Vector:
-    return np.array(scales)
+def _scales(scales: tuple[float, ...], weight: float) -> Vector:
+    return weight * np.array(scales or 1.0)
 
 
 def _conversation(context: Context) -> Vector:

@@ -105,8 +105,8 @@ class LearnedGate(SnapshotGate):
             rule = plain_step(values, agrees=self._agrees(seen))
             wanted = max((rule, Step.ACCEPT), key=lambda step: float(values[step][0]))
             shares = np.array([float(step is wanted) for step in steps])
-        floored = with_floor(shares, self._settings.floor)
-        return dict(zip(steps, floored.tolist(), strict=True))
+        floored = with_floor(shares.tolist(), [self._settings.floor] * len(steps))
+        return dict(zip(steps, floored, strict=True))
 
     @property
     def _trusts(self) -> bool:

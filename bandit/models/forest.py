@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from bandit.snapshots.parts import Arrays, shaped
 from bandit.types import Vector
 
 Rows = NDArray[np.intp]
+
+FEW: Final = 2
+"""Rows up to which plain numbers are sooner through all trees than arrays are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +36,13 @@ class Forest:
     def predict(self, x: NDArray[Any]) -> Vector:
         """Return the mean over the trees, (n,); x: (n, width), rounded to float32 as trained."""
         (n, width), trees = x.shape, len(self.roots)
+        if n <= FEW:
+            return np.array([self._walked(row) for row in x.astype(np.float32).tolist()])
         numbers = x.astype(np.float32).astype(np.float64).ravel()
         starts = np.arange(0, n * width, width).repeat(trees)
         roots, feature, threshold, children = self._doubled
         # Rows of one dimension throughout: of so few numbers a broadcast takes twice as long.
-        places = roots if n == 1 else np.concatenate([roots] * n)
+        places = np.concatenate([roots] * n)
         for _ in range(self.depth):
             asked = feature.take(places)
             asked += starts
@@ -46,6 +51,24 @@ class Forest:
         values = self.value.take(places >> 1).reshape(n, trees)
         means: Vector = np.add.reduce(values, axis=1) / trees
         return means
+
+    def _walked(self, numbers: list[float]) -> float:
+        """Return the mean over the trees of one row."""
+        (feature, threshold, first, second, value), total = self._plain, 0.0
+        roots = self.roots.tolist()
+        for node in roots:
+            while (asked := feature[node]) >= 0:
+                node = (second if numbers[asked] > threshold[node] else first)[node]  # noqa: PLW2901
+            total += value[node]
+        return total / len(roots)
+
+    @cached_property
+    def _plain(self) -> tuple[list[int], list[float], list[int], list[int], list[float]]:
+        """Return features, -1 of a leaf, thresholds, children and values as plain numbers."""
+        first, second = self.children.T
+        feature = np.where(first == np.arange(len(first)), -1, self.feature)
+        whole = feature.tolist(), self.threshold.tolist(), first.tolist(), second.tolist()
+        return *whole, self.value.tolist()
 
     @cached_property
     def _doubled(self) -> tuple[Rows, Rows, Vector, Rows]:

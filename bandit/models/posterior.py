@@ -9,7 +9,10 @@ elimination (Schur complement), linear in the number of actions.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
+from operator import mul
 from typing import Final
 
 import numpy as np
@@ -22,6 +25,8 @@ Array = NDArray[np.float64]
 
 LEAST_HALF: Final = 32
 """Half of a matrix from which it is inverted by halves."""
+MOST_PLAIN: Final = 4
+"""Rows of a matrix up to which its root is taken in plain numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ class Posterior:
         self._coupled = arrow.coupled
         self._shared = (inverse + inverse.T) / 2
         self.weights: Array = self._coefficients(moment)
-        self._reach: Array | None = None
+        self._asked: tuple[Vector | None, Vector] = None, moment[:0, 0]
 
     def coefficients(self, moment: Array) -> Array:
         """Return `weights` for other y with these sums phi y, (slots, width)."""
@@ -125,10 +130,9 @@ class Posterior:
         effects: Effects | None = None,
     ) -> Vector:
         """Return expected y; rows: (k,), x: (width - 1,), v: (k,), None for zeros."""
-        picked = self.weights.take(rows, axis=0)
-        result: Vector = picked[:, :-1] @ x
+        result: Vector = self._told(x)[: len(self.weights)].take(rows)
         if v is not None:
-            result += picked[:, -1] * v
+            result += self.weights[rows, -1] * v
         if effects is not None:
             result += effects.mean
         return result
@@ -150,18 +154,17 @@ class Posterior:
 
         settled: without the noise of the effects.
         """
-        width = len(self._shared)
         reached = self._reached(rows, x)
         if effects is not None:
             reached -= self._taken(rows, effects)
-        direct = reached[:, :width]
+        direct = reached * self._by_prior.take(rows, axis=0)
         if v is not None:
             direct[:, -1] += v
         joint: Array = direct @ self._shared @ direct.T
         if effects is None:
-            inner: Vector = reached[:, width:] @ x
+            inner: Vector = reached[:, :-1] @ x
         else:
-            inner = _rowwise(reached[:, width:], x - effects.phi[:, :-1])
+            inner = _rowwise(reached[:, :-1], x - effects.phi[:, :-1])
         if effects is not None and not settled:
             inner += effects.variance
         joint.ravel()[:: len(rows) + 1] += inner
@@ -172,7 +175,7 @@ class Posterior:
         if effects.reached is None:
             phi, pairs = effects.phi, zip(effects.phi[:, :-1], rows.tolist(), strict=True)
             effects.reached = np.array([self._reached_alone(row, one) for one, row in pairs])
-            effects.reached[:, len(self._shared) - 1] += phi[:, -1]
+            effects.reached[:, -1] += phi[:, -1]
         return effects.reached
 
     def freedom(self) -> float:
@@ -188,37 +191,66 @@ class Posterior:
         return result
 
     def _reached(self, rows: NDArray[np.intp], x: Vector) -> Array:
-        """Return how x reaches u and the deviations of each row, (k, 2 width - 1).
+        """Return how x reaches the deviations and, last, kappa of each row, (k, width).
 
-        [1 - coupled | own]: u directly, less what the deviations take of it, and the deviations.
+        The shared effects it reaches as far as the deviations by their prior variance do not take
+        it: 1 - coupled is the inverse of that variance times own; see `Arrow`.
         """
-        found: Array = (x @ self._all_reach()).reshape(-1, 2 * len(x) + 1)
+        found: Array = self._told(x)[len(self.weights) :].reshape(-1, len(x) + 1)
         if rows.min() < 0:
             found = np.concatenate([found, self._reached_alone(-1, x)[None]])
         return found.take(rows, axis=0)
 
     def _reached_alone(self, row: int, x: Vector) -> Vector:
-        """Return `_reached` of one row, (2 width - 1,)."""
+        """Return `_reached` of one row, (width,)."""
         if row < 0:
-            return np.concatenate([x, [0.0], self._prior.own[-1] * x])
-        reach = self._all_reach().reshape(len(x), -1, 2 * len(x) + 1)
-        return np.asarray(x @ reach[:, row])
+            return np.append(self._prior.own[-1] * x, 0.0)
+        return np.append(self._own[row] @ x, -self._coupled[row, :, -1] @ x)
 
-    def _all_reach(self) -> Array:
-        """Return [1 - coupled | own] of all slots side by side, so that one product serves all.
+    def _told(self, x: Vector) -> Vector:
+        """Return the product of `_stack` and x: means first ask for it, then the covariance."""
+        asked, told = self._asked
+        if asked is not x:
+            told = self._stack @ x
+            self._asked = x, told
+        return told
 
-        (width - 1, slots * (2 width - 1)).
+    @cached_property
+    def _stack(self) -> Array:
+        """Return all that x is multiplied by, (slots + 1 + slots * width, width - 1).
+
+        The weights, and of each slot own and the last column of coupled, below one another.
         """
-        if self._reach is not None:
-            return self._reach
-        slots, size = self._coupled.shape[:2]
-        reach = np.empty((size, slots, 2 * size + 1))
-        np.negative(self._coupled.transpose(1, 0, 2), out=reach[:, :, : size + 1])
-        places = np.arange(size)
-        reach[places, :, places] += 1.0
-        reach[:, :, size + 1 :] = self._own.transpose(1, 0, 2)
-        self._reach = reach.reshape(size, slots * (2 * size + 1))
-        return self._reach
+        last = -self._coupled[:, None, :, -1]
+        reach = np.concatenate([self._own, last], axis=1).reshape(-1, self._own.shape[-1])
+        return np.concatenate([self.weights[:, :-1], reach])
+
+    @cached_property
+    def _by_prior(self) -> Array:
+        """Return the inverse prior variances of the deviations, 1 for kappa; (slots + 1, width)."""
+        return np.append(1 / self._prior.own, np.ones((len(self._prior.own), 1)), axis=1)
+
+
+def cholesky(matrix: list[list[float]]) -> Array:
+    """Return the lower triangular root of a positive definite matrix, (k, k).
+
+    The call of LAPACK alone takes several times as long as a small root in plain numbers.
+
+    >>> cholesky([[4.0, 2.0], [2.0, 2.0]]).tolist()
+    [[2.0, 0.0], [1.0, 1.0]]
+    """
+    k = len(matrix)
+    root = [[0.0] * k for _ in matrix] if k <= MOST_PLAIN else []
+    for i, own in enumerate(root):
+        for j, other in enumerate(root[: i + 1]):
+            left = matrix[i][j] - sum(map(mul, own[:j], other))
+            if i != j:
+                own[j] = left / other[j]
+            elif left > 0:
+                own[j] = math.sqrt(left)
+            else:
+                return np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)
+    return np.array(root) if root else np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)
 
 
 def _diagonal(matrices: Array) -> Array:

@@ -79,6 +79,8 @@ class HierarchicalRegression:
     `observe` is cheap; the posterior is solved again at fixed counts of outcomes, the variances
     are chosen anew at fewer of them, so both depend on what was learned and on nothing else, also
     not on when it was saved: outcomes not yet solved for are saved as they are.
+
+    changes: counts the times that anything but `counts` changed.
     """
 
     def __init__(self, spec: RegressionSpec, size: int) -> None:
@@ -100,6 +102,7 @@ class HierarchicalRegression:
         self._prompts: JudgedPrompts | None = None
         self._companion: Companion | None = None
         self._at_usual: tuple[Vector, Vector] | None = None
+        self.changes = 0
 
     def noise(self, slot: int) -> float:
         """Return the variance of y about its expectation."""
@@ -141,6 +144,19 @@ class HierarchicalRegression:
         y = self._posterior.mean(rows, self._fitted(x), v, effects)
         y += self._spec.offset
         return y
+
+    @property
+    def weights(self) -> Array:
+        """Return expected coefficients of x and v, (slots + 1, width); never changed in place."""
+        return self._posterior.weights
+
+    def add_beside(self, y: Vector, rows: Rows, v: Vector | None, application: int) -> None:
+        """Add to y, (k,), what v and the application tell of it."""
+        effects = self._effects(rows, application)
+        if v is not None:
+            y += self.weights[rows, -1] * v
+        if effects is not None:
+            y += effects.mean
 
     def expected(self, slot: int, x: Vector, v: float, application: int = 0) -> float:
         """Return `mean` of one action that was learned about."""
@@ -340,6 +356,7 @@ class HierarchicalRegression:
         self._posterior = self._solved()
         self._effects_known.clear()
         self._at_usual = self._settled = None
+        self.changes += 1
         if self._companion:
             self._companion.solve(self._unaffected())
 
@@ -400,7 +417,7 @@ class HierarchicalRegression:
         """Return x as long as the model is wide: what it never saw is left out."""
         size = self._stats.width - 1
         if len(x) >= size:
-            return x[:size]
+            return x if len(x) == size else x[:size]
         fitted = np.zeros(size)
         fitted[: len(x)] = x
         return fitted
@@ -465,6 +482,7 @@ class HierarchicalRegression:
         if self._prompts is None:
             self._prompts = JudgedPrompts(self._stats.width - 1, self.slots)
         self._at_usual = None
+        self.changes += 1
         told = one.y, one.weight
         if not self._prompts.add(share, one.slot, one.phi, told, one.application):
             return False

@@ -47,8 +47,8 @@ class MeansPolicy(SnapshotPolicy):
         utility = weights.quality * expected.quality - self._burden(query, expected)
         shares = self._shares(query, expected)
         columns = (expected.quality, expected.cost_usd, expected.latency_ms, expected.failure)
-        estimates = estimates_of(eligible, (*columns, utility))
-        probabilities = with_floor(shares, self._settings.floor)
+        estimates = estimates_of(eligible, [one.tolist() for one in (*columns, utility)])
+        probabilities = with_floor(shares.tolist(), [self._settings.floor] * len(shares))
         return decide(eligible, probabilities, int(shares.argmax()), estimates, self._rng)
 
     def is_sound(self) -> bool:
@@ -72,7 +72,7 @@ class MeansPolicy(SnapshotPolicy):
         return ExpectedMeans(quality, query.costs_usd(ratio), latency_ms, failure)
 
     def _burden(self, query: PolicyQuery, expected: ExpectedMeans) -> Vector:
-        cost_usd = expected.cost_usd + query.later_usd
+        cost_usd = expected.cost_usd + np.array(query.later)
         amounts = (cost_usd, expected.latency_ms, expected.failure)
         taken: Vector = burden(query.weights, self._settings.units, *amounts)
         return taken

@@ -62,18 +62,18 @@ class ActionSlots:
 class PolicyQuery:
     """One request to decide. rows: (k,) slots of the eligible actions, -1 for one never seen.
 
-    inputs_usd, guesses_usd: known and guessed parts of the prices, (k,). later_usd: what the turns
-    to come add to the known parts per turn, (k,), may be < 0. is_priced: whether prices are those
-    of this very request, for an input is known.
+    inputs, guesses: known and guessed parts of the prices in USD, (k,). later: what the turns to
+    come add to the known parts per turn, (k,), may be < 0. is_priced: whether prices are those of
+    this very request, for an input is known.
     """
 
     view: ContextView
     eligible: Sequence[Action]
     rows: NDArray[np.intp]
     weights: Weights
-    inputs_usd: Vector
-    guesses_usd: Vector
-    later_usd: Vector
+    inputs: list[float]
+    guesses: list[float]
+    later: list[float]
     is_priced: bool
 
     @classmethod
@@ -86,10 +86,9 @@ class PolicyQuery:
     ) -> PolicyQuery:
         """Lay out the prices of the actions, once for all that asks for them."""
         inputs = [action.input_usd for action in eligible]
-        guesses = np.array([action.guess_usd for action in eligible])
+        guesses = [action.prior_cost_usd - action.input_usd for action in eligible]
         later = [0.0 if each.ahead_usd is None else each.later_usd for each in eligible]
-        known, ahead = np.array(inputs), np.array(later)
-        return cls(view, eligible, rows, weights, known, guesses, ahead, any(inputs))
+        return cls(view, eligible, rows, weights, inputs, guesses, later, any(inputs))
 
     @property
     def names(self) -> list[str]:
@@ -102,7 +101,7 @@ class PolicyQuery:
 
     def costs_usd(self, ratio: Vector) -> Vector:
         """Return expected costs, (k,). ratio: to the guessed parts."""
-        costs: Vector = self.inputs_usd + ratio * self.guesses_usd
+        costs: Vector = np.array(self.inputs) + ratio * np.array(self.guesses)
         return costs
 
 

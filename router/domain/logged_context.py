@@ -206,9 +206,9 @@ def _rounded(*parts: Vector) -> Iterator[tuple[float, ...]]:
     if not together.dot(together) <= _GREATEST_HALF**2:
         yield from map(rounded, parts)
         return
-    numbers, start = together.astype(np.float16).tolist(), 0
+    numbers, start = tuple(together.astype(np.float16).tolist()), 0
     for part in parts:
-        yield tuple(numbers[start : start + len(part)])
+        yield numbers[start : start + len(part)]
         start += len(part)
 
 

@@ -54,6 +54,8 @@ class Bounds:
 
         The cost limit is a promise; the latency limit is enforced by the deadline anyway.
         """
+        if self.cost_usd is None and self.latency_ms is None:
+            return list(eligible)
         known = [(action, estimates[action.name]) for action in eligible]
         cheap = [(a, e) for a, e in known if self.cost_usd is None or e.cost_usd <= self.cost_usd]
         if not cheap or self.latency_ms is None:
@@ -166,17 +168,17 @@ class Decider:
             policy_version=self.version,
             weights=WeightSet(weights.quality, weights.cost, weights.latency, weights.failure),
             context=log_context(context),
-            expected=tuple(map(_logged, decision.estimates.items())),
+            expected=_logged(decision.estimates),
             member=decided.member,
             prices=prices,
             turns_ahead=turns_ahead,
         )
 
 
-def _logged(named: tuple[str, Estimate]) -> tuple[str, float, float, float]:
-    name, expected = named
-    quality, cost_usd, utility = singles(expected.quality, expected.cost_usd, expected.utility)
-    return name, quality, cost_usd, utility
+def _logged(estimates: Mapping[str, Estimate]) -> tuple[tuple[str, float, float, float], ...]:
+    found = estimates.values()
+    numbers = singles(*[n for one in found for n in (one.quality, one.cost_usd, one.utility)])
+    return tuple(zip(estimates, numbers[::3], numbers[1::3], numbers[2::3], strict=True))
 
 
 def with_shadow(choice: Choice, shadow: Choice) -> Choice:

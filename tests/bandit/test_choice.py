@@ -14,6 +14,7 @@ from bandit.choice import (
     LEAST_FLOOR,
     cautious,
     cold_start,
+    count_best,
     draw_widths,
     floors,
     with_floor,
@@ -31,10 +32,10 @@ def test_the_examples_in_docstrings_hold(module: str) -> None:
 
 @pytest.mark.parametrize("k", [1, 2, 12, 256])
 def test_with_floor_leaves_a_distribution(k: int) -> None:
-    certain = np.eye(k)[0]
-    floored = with_floor(certain, 0.002)
-    assert floored.sum() == pytest.approx(1, abs=1e-12)
-    assert floored.min() >= min(0.002, 0.5 / k) - 1e-15
+    certain = [1.0, *[0.0] * (k - 1)]
+    floored = with_floor(certain, [0.002] * k)
+    assert sum(floored) == pytest.approx(1, abs=1e-12)
+    assert min(floored) >= min(0.002, 0.5 / k) - 1e-15
     assert floored[0] >= 0.5
 
 
@@ -78,14 +79,19 @@ def test_cautious_gives_way_to_evidence() -> None:
 
 def test_floors_cost_the_same_however_far_behind_an_action_is() -> None:
     behind = np.array([0.0, AFFORDED, 3 * AFFORDED, 9 * AFFORDED])
-    found = floors(0.001, 0.9 - behind)
+    found = np.array(floors(0.001, (0.9 - behind).tolist()))
     assert found[0] == pytest.approx(0.001)
     assert (found * behind)[1:] == pytest.approx(0.001 * AFFORDED)
-    assert floors(0.001, np.array([0.0, -1e9]))[1] == pytest.approx(0.001 * LEAST_FLOOR)
+    assert floors(0.001, [0.0, -1e9])[1] == pytest.approx(0.001 * LEAST_FLOOR)
 
 
 def test_draw_widths_start_wide_and_narrow_with_outcomes_and_actions() -> None:
-    few, many = np.full(5, 1e9), np.full(20, 1e9)
-    assert draw_widths(0 * many) == pytest.approx(BOLD)
-    assert draw_widths(few) == pytest.approx(1)
-    assert draw_widths(many) == pytest.approx(0.5)
+    assert draw_widths([0.0] * 20) == pytest.approx([BOLD] * 20)
+    assert draw_widths([1e9] * 5) == pytest.approx([1.0] * 5)
+    assert draw_widths([1e9] * 20) == pytest.approx([0.5] * 20)
+
+
+def test_two_actions_are_counted_as_many_are() -> None:
+    drawn = np.array([[0.3, 0.2], [0.1, 0.2], [0.2, 0.2], [-np.inf, 0.1], [-np.inf, -np.inf]])
+    alone = np.append(drawn, np.full((5, 1), -np.inf), axis=1)
+    assert count_best(drawn).tolist() == count_best(alone)[:2].tolist() == [0.6, 0.4]

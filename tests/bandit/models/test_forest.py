@@ -38,6 +38,13 @@ def test_a_forest_predicts_what_its_trees_do() -> None:
     assert len(forest.roots) == 12
 
 
+def test_few_rows_are_told_what_many_are() -> None:
+    x, y = step_data()
+    forest = fit_forest(x, y, np.ones(len(y)), SPEC, seed=3)
+    alone = [forest.predict(x[row : row + 1])[0] for row in range(40)]
+    assert alone == pytest.approx(forest.predict(x[:40]))
+
+
 def test_extremely_random_trees_are_those_of_an_ensemble() -> None:
     from sklearn.ensemble import ExtraTreesRegressor  # noqa: PLC0415 - to compare with
 

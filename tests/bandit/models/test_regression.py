@@ -17,7 +17,7 @@ from bandit.models.empirical_bayes import (
     log_evidence,
     own_variances,
 )
-from bandit.models.posterior import Posterior, Prior, residual_squares
+from bandit.models.posterior import Posterior, Prior, cholesky, residual_squares
 from bandit.models.regression import HierarchicalRegression, RegressionSpec
 from bandit.models.sufficient_statistics import SufficientStatistics
 
@@ -84,6 +84,18 @@ def test_posterior_equals_the_dense_model() -> None:
     every = design(slots, phi)
     hat = np.trace(every @ covariance @ every.T / NOISE[slots.astype(int)])
     assert posterior.freedom() == pytest.approx(hat)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 7])
+def test_a_root_is_that_of_lapack(k: int) -> None:
+    half = np.random.default_rng(k).normal(size=(k, k + 2))
+    matrix = half @ half.T
+    assert cholesky(matrix.tolist()) == pytest.approx(np.linalg.cholesky(matrix))
+
+
+def test_what_has_no_root_is_refused() -> None:
+    with pytest.raises(np.linalg.LinAlgError):
+        cholesky([[1.0, 2.0], [2.0, 1.0]])
 
 
 def test_posterior_of_an_unseen_action_is_the_shared_mean_and_its_prior() -> None:
