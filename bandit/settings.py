@@ -66,13 +66,15 @@ class EvidenceUse:
     axes:     weight of the projection, on axes of unit length, beside a prompt's clusters and
               features; 0 to leave it out.
     joint:    share of the expected cost that is shrunk as quality is, against one learned in full.
-    narrow:   factor on the width of draws of actions that are well known.
+    narrow:   width of the draws of actions that are well known, or were compared with others on
+              some prompts, in usual widths; 1 to leave it out.
     margin:   utility, in units of quality, by which such an action must beat the one that is best
               on average; 0 to choose by the draws alone.
     doubt:    the same in standard deviations of the difference, where that is more.
     trees:    listen, also then, to the trees beside the linear model.
 
     cold_joint: as `joint`, before there are 30 of them.
+    bought:     more such prompts are bought beside the requests.
     """
 
     effects: bool = True
@@ -84,6 +86,7 @@ class EvidenceUse:
     doubt: float = bounded(0.5, 0, 10)
     trees: bool = False
     cold_joint: float = bounded(1.0, 0, 1)
+    bought: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,9 @@ SURE: Final = 100
 """Prompts of which every action is known, and outcomes that tell of an action's level today, from
 which the action is well known: few mislead, and what is then not served is not learned."""
 COMPARED: Final = 8
-"""Prompts on which an action was judged beside others, from which its draws are narrow: what else
-there is to find out of it is asked beside requests, at its price alone."""
+"""Prompts on which an action was judged beside others, from which its draws are narrow where more
+are bought: what else there is to find out of it is asked beside requests, at its price alone. So
+few mislead for good where nothing more is asked."""
 DROPPED: Final = 20
 """Prompts on which an action was judged beside others, from which it is as well known as it is
 going to be: who buys evidence asks it of no more where it is clearly behind."""

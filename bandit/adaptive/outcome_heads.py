@@ -163,7 +163,7 @@ class OutcomeHeads:
         quality, rows, settings = self.quality.regression, query.rows, self._settings
         narrow, usual = settings.evidence.narrow, draw_widths(quality.counts(rows).tolist())
         pairs = zip(compared, usual, strict=True)
-        widths = [settings.scale * (narrow if told else width) for told, width in pairs]
+        widths = [settings.scale * (min(width, narrow) if told else width) for told, width in pairs]
         if not query.is_priced:
             return np.array(widths)[:, None] * cholesky(covariance)
         level = max(0.0, 1 - settings.scale**2) * quality.level_variances(rows)
@@ -187,7 +187,9 @@ class OutcomeHeads:
         judged, known = regression.judged(rows), np.zeros(len(rows), dtype=np.bool_)
         if regression.prompts >= SURE:
             known = (regression.settled(rows) >= SURE) | (judged >= DROPPED)
-        compared = ((judged >= COMPARED) | known).tolist()
+        use = self._settings.evidence
+        fewest = COMPARED if use.bought else ENOUGH_PROMPTS
+        compared = (((judged >= fewest) | known) & (use.narrow < 1)).tolist()
         if not known.any():
             return _Standing(compared, [])
         quality, ratios = regression.usual_of(rows)

@@ -171,16 +171,16 @@ def _eliminated(gram: Array, moment: Array, own: Vector) -> tuple[Array, Array, 
 def _outer(precision: Array, residual: Array, prior: Array) -> Vector:
     """Return r'P^-1 r - log|P| of each P = precision + diag(1 / prior) and its r = residual.
 
-    Each is (n, width, ...) or one for all. Both are told by the root of P bordered by r: where c is
-    the corner, the root's own is the root of c - r'P^-1 r. r'P^-1 r <= r' diag(prior) r.
+    Each is (n, width, ...) or one for all. Both are told by the root L of P bordered by r, whose
+    last row is L^-1 r before the corner. The corner need only be large enough for there to be a
+    root: r'P^-1 r <= r' diag(prior) r.
     """
     n, width = max(len(precision), len(np.atleast_2d(prior))), residual.shape[1]
-    corner = 1 + (residual**2 * prior).sum(axis=1)
     bordered = np.empty((n, width + 1, width + 1))
     bordered[:, :-1, :-1] = precision
     bordered.reshape(n, -1)[:, :: width + 2][:, :-1] += 1 / prior
     bordered[:, -1, :-1] = bordered[:, :-1, -1] = residual
-    bordered[:, -1, -1] = corner
+    bordered[:, -1, -1] = 1 + (residual**2 * prior).sum(axis=1)
     try:
         root = np.linalg.cholesky(bordered)
     except np.linalg.LinAlgError:  # rounding has left one that is not positive definite
@@ -188,7 +188,8 @@ def _outer(precision: Array, residual: Array, prior: Array) -> Vector:
         solved = np.linalg.solve(inner, bordered[:, :-1, -1:])[:, :, 0]
         return np.asarray((solved * residual).sum(axis=1) - np.linalg.slogdet(inner)[1])
     pivots = root.diagonal(axis1=1, axis2=2)
-    result: Vector = corner - pivots[:, -1] ** 2 - 2 * np.log(pivots[:, :-1]).sum(axis=1)
+    reached = (root[:, -1, :-1] ** 2).sum(axis=1)
+    result: Vector = reached - 2 * np.log(pivots[:, :-1]).sum(axis=1)
     return result
 
 

@@ -1,4 +1,4 @@
-"""Fits forests; the only module that imports scikit-learn, and only when something is fitted."""
+"""Fits forests; the only module that imports scikit-learn, and not before it is needed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def fit_forest(
 
 
 def load() -> None:
-    """Import what fits forests, which takes a second: at a start, not amid learning."""
+    """Import what fits forests, which takes a second, before the first one is fitted."""
     import sklearn.tree  # noqa: F401, PLC0415 - serving does without it
 
 

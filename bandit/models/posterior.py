@@ -266,7 +266,7 @@ def _rowwise(one: Array, other: Array) -> Vector:
 
 
 def _inverse(matrices: Array) -> Array:
-    """Return the inverse of symmetric matrices, (n, k, k).
+    """Return the inverse of positive definite matrices of moderate condition, (n, k, k).
 
     Large ones are put together from halves: products of matrices, as LAPACK is called by numpy, are
     many times as quick as solving.

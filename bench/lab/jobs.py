@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -102,6 +102,8 @@ class ReplayFactory:
         usd = typical_usd(stream, split)
         config = config_of(stream, variant, job.cost_weight, list(usd.values()))
         made = catalog(config, usd, terms.prior_factors)
+        if terms.buy_ahead:
+            variant = replace(variant, evidence={**variant.evidence, "bought": True})
         decider = decider_of(config, made, variant, mapped.map, seed=job.seed, texts=material.texts)
         answers = material.answers.get(job.stream, {})
         contexts = self.contexts(job, split, mapped)

@@ -181,7 +181,7 @@ def settings_of(
         floor=floor_of(config.policy),
         thrifty=config.policy.exploration_floor is None,
         scale=config.policy.draw_width,
-        evidence=TRUST[config.policy.trust],
+        evidence=replace(TRUST[config.policy.trust], bought=config.evidence is not None),
         vw=frozenset(config.policy.vowpal_wabbit),
         trees=config.policy.trees,
         options=options_of(config.policy, context_map, examples),

@@ -78,19 +78,24 @@ def test_too_few_known_prompts_make_no_difference_to_choices_but_by_their_projec
     """Sums hold the projection from the first of them, for it can't be added later."""
     blind = replace(LINEAR, evidence=EvidenceUse(axes=0.0))
     known, plain = fresh(blind), fresh(blind)
-    taught(known, 7, apart)
-    taught(plain, 7, apart, known=False)
-    assert (known.known_prompts, plain.known_prompts) == (7, 0)
+    taught(known, 29, apart)
+    taught(plain, 29, apart, known=False)
+    assert (known.known_prompts, plain.known_prompts) == (29, 0)
     assert shares(known).tobytes() == shares(plain).tobytes()
 
 
-def test_draws_are_narrower_of_actions_compared_on_a_few_prompts() -> None:
-    blind = replace(LINEAR, evidence=EvidenceUse(axes=0.0))
-    known, plain = fresh(blind), fresh(blind)
-    taught(known, 20, alike)
-    taught(plain, 20, alike, known=False)
-    by_best = [np.sort(shares(each), axis=1).mean(axis=0)[-1] for each in (known, plain)]
-    assert by_best[0] > by_best[1] + 0.05
+@pytest.mark.parametrize(("prompts", "narrower"), [(7, False), (20, True)])
+def test_few_prompts_narrow_draws_where_more_are_bought(*, prompts: int, narrower: bool) -> None:
+    """What they mislead about is asked again beside requests, and else never."""
+    found = []
+    for bought, narrow in ((True, 0.5), (True, 1.0), (False, 0.5)):
+        use = EvidenceUse(axes=0.0, bought=bought, narrow=narrow)
+        policy = fresh(replace(LINEAR, evidence=use))
+        taught(policy, prompts, alike)
+        found.append(shares(policy))
+    assert np.array_equal(found[1], found[2])
+    more = [np.sort(each, axis=1).mean(axis=0)[-1] for each in found[:2]]
+    assert (more[0] > more[1] + 0.05) == narrower
 
 
 @pytest.mark.parametrize("part", ["effects", "axes", "joint", "narrow", "margin"])
