@@ -71,7 +71,7 @@ class PosteriorMeans:
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """What is known of actions, whatever the prompt, each (k,).
+    """Standing of actions, whatever the prompt, each (k,).
 
     compared: well enough for narrow draws. known: so well that it must beat the best of them, []
     where none is; only then, at the mean context of the known prompts, quality and cost ratios.

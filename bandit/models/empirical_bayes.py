@@ -134,7 +134,7 @@ def log_evidence(eliminated: Eliminated) -> Array:
 
 
 class Eliminated:
-    """What each action's block adds to u's precision and right side, and to the evidence.
+    """Parts that each action's block adds to u's precision, its right side and the evidence.
 
     intercept: prior variance of the shared and of each own intercept. noise: (slots,).
 
