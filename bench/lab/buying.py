@@ -15,6 +15,7 @@ from router.learning.evidence import EvidenceLedger
 from router.serving.evidence.worth import (
     Asking,
     Offer,
+    TypicalValues,
     contenders,
     gap_of,
     offer_of,
@@ -37,6 +38,8 @@ class ReplayBuyer:
     ahead: float
     seed: int
     ledger: EvidenceLedger = field(default_factory=EvidenceLedger)
+    utilities: TypicalValues = field(default_factory=TypicalValues)
+    costs_usd: TypicalValues = field(default_factory=TypicalValues)
 
     def check(self, record: DecisionRecord, row: int) -> tuple[float, EvidenceBought] | None:
         """Returns cost and event of a purchase, None for none."""
@@ -57,9 +60,9 @@ class ReplayBuyer:
 
     def _offer(self, choice: Choice, served: str) -> Offer:
         costs = {name: usd for name, _, usd, _ in choice.expected}
-        utilities = {known[0]: known[3] for known in choice.expected}
+        utilities = self.utilities.see({known[0]: known[3] for known in choice.expected})
         best = max(utilities.values(), default=-math.inf)
-        asked = contenders(costs, best, self.weights, self.units)
+        asked = contenders(self.costs_usd.see(costs), best, self.weights, self.units)
         gaps = {arm: gap_of(arm, utilities) for arm in asked if arm != served}
         qualities = {name: quality for name, quality, *_ in choice.expected}
         labels = [self.ledger.labels(arm, "") for arm in qualities]

@@ -15,6 +15,7 @@ from router.serving.evidence.settings import EvidenceSettings
 from router.serving.evidence.worth import (
     Asking,
     Offer,
+    TypicalValues,
     contenders,
     gap_of,
     offer_of,
@@ -42,6 +43,7 @@ class Offers:
         self._settings = settings
         self.terms = {name: terms_of(arm) for name, arm in catalog.arms.items()}
         self._alone = plans_alone(catalog)
+        self._utilities, self._costs_usd = TypicalValues(), TypicalValues()
 
     def arms(self, state: RequestState) -> list[str]:
         """Returns the arms that the request might have gone to, the tenant permitting."""
@@ -61,10 +63,11 @@ class Offers:
         alone = {p.rungs[0]: expected[p.name] for p in plans.values() if _is_alone(p, expected)}
         prices = {arm: self._price_usd(state, arm) for arm in self.arms(state)}
         costs = {arm: alone[arm][2] if arm in alone else usd for arm, usd in prices.items()}
-        best = max((known[3] for known in choice.expected), default=-math.inf)
-        asked = contenders(costs, best, weights, self._units)
+        usual = self._utilities.see({name: known[3] for name, known in expected.items()})
+        best = max(usual.values(), default=-math.inf)
+        asked = contenders(self._costs_usd.see(costs), best, weights, self._units)
         first = plans[choice.plan].rungs[0] if choice.plan in plans else choice.plan
-        utilities = {arm: known[3] for arm, known in alone.items()}
+        utilities = {arm: usual[known[0]] for arm, known in alone.items()}
         scoring_usd = self._scorer.price_usd(state.needs.input_tokens, 1)
         labels = {arm: self._labels(arm) for arm in alone}
         qualities = [alone[arm][1] for arm in labels]

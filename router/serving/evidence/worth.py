@@ -41,6 +41,8 @@ SLACK: Final = 0.02
 """Utility by which the best may be overrated."""
 FREE: Final = 1e-6
 """Weight of cost that stands for none."""
+LATELY: Final = 0.02
+"""Weight of a request in the running means of what arms are worth."""
 LEAST_SHARE: Final = 0.005
 """A smaller one is none: what is so rare comes too late to be of use."""
 
@@ -144,6 +146,28 @@ def offer_of(askings: Mapping[str, Asking], most: float) -> Offer:
     whole = replace(next(iter(paying.values())), known=known, price_usd=price_usd)
     share = share_of(whole, most, worth)
     return Offer(tuple(paying), share, worth, price_usd) if share else Offer()
+
+
+class TypicalValues:
+    """Running means of values by name, over the requests that came lately.
+
+    What is bought must not hang on how an arm looks on the very request: one that is compared only
+    where it looks good is taken to be good everywhere.
+
+    >>> typical = TypicalValues()
+    >>> typical.see({"a": 1.0}), typical.see({"a": 2.0, "b": 0.5})
+    ({'a': 1.0}, {'a': 1.02, 'b': 0.5})
+    """
+
+    def __init__(self) -> None:
+        self._means: dict[str, float] = {}
+
+    def see(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Take a request's values in; return the mean of each of these names."""
+        for name, value in values.items():
+            mean = self._means.get(name, value)
+            self._means[name] = mean + LATELY * (value - mean)
+        return {name: self._means[name] for name in values}
 
 
 def gap_of(arm: str, utilities: Mapping[str, float]) -> float:
