@@ -12,6 +12,7 @@ from router.serving.evidence.worth import (
     LEAST_SHARE,
     Asking,
     Offer,
+    TypicalValues,
     gap_of,
     offer_of,
     share_of,
@@ -147,3 +148,12 @@ def test_arms_that_turn_out_alike_are_less_worth_telling_apart() -> None:
     assert alike < variance_apart([], [], 0.16) < apart
     worths = [worth_usd(replace(after(20), apart=each)) for each in (alike, apart)]
     assert worths[0] < worths[1] / 2
+
+
+def test_how_near_an_arm_is_hardly_hangs_on_one_request() -> None:
+    typical = TypicalValues()
+    for _ in range(50):
+        usual = typical.see({"best": 0.9, "weak": 0.6})
+    odd = typical.see({"best": 0.7, "weak": 0.7})
+    assert gap_of("weak", usual) == pytest.approx(0.3)
+    assert gap_of("weak", odd) == pytest.approx(0.294)
