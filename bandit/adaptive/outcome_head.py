@@ -14,7 +14,7 @@ from bandit.adaptive.trees import QualityTrees
 from bandit.adaptive.vw_advisor import VwAdvisor
 from bandit.context.view import ContextView
 from bandit.models.judged_prompts import PromptShare
-from bandit.models.regression import HierarchicalRegression, RegressionSpec
+from bandit.models.regression import HierarchicalRegression, RegressionSpec, fitted
 from bandit.snapshots.parts import Arrays, SnapshotPart, gathered, restore_parts, shaped
 from bandit.types import Vector
 
@@ -48,6 +48,10 @@ class HeadSpec:
     trees: bool = True
     axes: float = 0.0
 
+    def within(self, y: float) -> float:
+        """Return y put within its bounds."""
+        return min(max(y, self.low), self.high)
+
 
 QUALITY: Final = HeadSpec(RegressionSpec(offset=0.75, noise=0.12), 0.0, 1.0)
 FAILURE: Final = HeadSpec(RegressionSpec(offset=0.02, noise=0.02, intercept=0.01), 0.0, 1.0)
@@ -66,7 +70,7 @@ class OutcomeHead:
         trees: QualityTrees | None = None,
     ) -> None:
         self.regression = HierarchicalRegression(spec.regression, size)
-        self._spec = spec
+        self.spec = spec
         self._advisor = advisor
         self._trees = trees
 
@@ -75,7 +79,7 @@ class OutcomeHead:
 
         begins: with the outcome that is about to be learned.
         """
-        axes = self._spec.axes
+        axes = self.spec.axes
         return view.wide(axes) if axes and (begins or self.regression.knows_prompts) else view.x
 
     def advice(self, view: ContextView, rows: Rows) -> Vector | None:
@@ -98,13 +102,13 @@ class OutcomeHead:
         An advisor is taken to advise half a width. Trees, which can't err by more than one, are
         left out.
         """
-        low, high = self._spec.low, self._spec.high
+        low, high = self.spec.low, self.spec.high
         advice = np.full(len(rows), (high - low) / 2) if self._advisor else None
         y = self._regressed(view, rows, advice)
         return bool((abs(y - (low + high) / 2) <= NEAR * (high - low)).all())
 
     def bounded(self, y: Vector) -> Vector:
-        bounded: Vector = np.minimum(np.maximum(y, self._spec.low), self._spec.high)
+        bounded: Vector = np.minimum(np.maximum(y, self.spec.low), self.spec.high)
         return bounded
 
     def learn(
@@ -121,7 +125,7 @@ class OutcomeHead:
 
         share, beside: as in `HierarchicalRegression.observe`.
         """
-        y = min(max(y, self._spec.low), self._spec.high)
+        y = self.spec.within(y)
         v = self._advice_on(view, slot)
         expected = self.regression.expected(slot, self.x(view), v, view.application)
         x = self.x(view, begins=share is not None)
@@ -156,7 +160,7 @@ class OutcomeHead:
             return
         v = self._advice_on(view, slot)
         y = self.regression.expected(slot, self.x(view), v, view.application)
-        right = min(max(y, self._spec.low), self._spec.high) if new is None else new
+        right = self.spec.within(y) if new is None else new
         phi = np.append(self.x(view), v)
         self.regression.correct(slot, phi, old, right, weight, application=view.application)
         if self._advisor and new is not None:
@@ -206,13 +210,9 @@ class OutcomeHead:
             self.regression.add_beside(y, rows, self.advice(view, rows), view.application)
 
     @property
-    def spec(self) -> HeadSpec:
-        return self._spec
-
-    @property
     def _listened(self) -> QualityTrees | None:
         """Return the trees, where they are listened to."""
-        if self._trees and (self._spec.trees or self.regression.prompts < SURE):
+        if self._trees and (self.spec.trees or self.regression.prompts < SURE):
             return self._trees
         return None
 
@@ -244,13 +244,12 @@ class HeadsTogether:
         solved = [head.regression.weights for head in self._heads]
         if list(map(id, solved)) != list(map(id, self._solved)):
             self._stack(solved)
-        x, size = view.x, self._weights.shape[1]
-        x = x[:size] if len(x) >= size else np.append(x, np.zeros(size - len(x)))
+        x = fitted(view.x, self._weights.shape[1])
         y: Matrix = (self._weights @ x).reshape(len(solved), -1).take(rows, axis=1)
         for head, row in zip(self._heads, y, strict=True):
             head.add_beside(row, view, rows)
         pairs = zip(self._heads, y.tolist(), strict=True)
-        told = [[min(max(n, head.spec.low), head.spec.high) for n in row] for head, row in pairs]
+        told = [list(map(head.spec.within, row)) for head, row in pairs]
         return [list(map(math.exp, row)) for row in told[: self._logs]] + told[self._logs :]
 
     def _stack(self, solved: list[Matrix]) -> None:

@@ -415,12 +415,7 @@ class HierarchicalRegression:
 
     def _fitted(self, x: Vector) -> Vector:
         """Return x as long as the model is wide: what it never saw is left out."""
-        size = self._stats.width - 1
-        if len(x) >= size:
-            return x if len(x) == size else x[:size]
-        fitted = np.zeros(size)
-        fitted[: len(x)] = x
-        return fitted
+        return fitted(x, self._stats.width - 1)
 
     def _phi(self, x: Vector, v: float) -> Vector:
         """Return x, as long as the model is wide, and v."""
@@ -567,3 +562,12 @@ class HierarchicalRegression:
         shared[0] = own[:, 0] = self._spec.intercept
         shared[-1] = chosen.trust
         return Prior(shared, own, self._noise)
+
+
+def fitted(x: Vector, size: int) -> Vector:
+    """Return x of this size: cut off, or 0 in what it lacks."""
+    if len(x) >= size:
+        return x if len(x) == size else x[:size]
+    longer = np.zeros(size)
+    longer[: len(x)] = x
+    return longer

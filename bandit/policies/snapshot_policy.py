@@ -86,8 +86,8 @@ class PolicyQuery:
     ) -> PolicyQuery:
         """Lay out the prices of the actions, once for all that asks for them."""
         inputs = [action.input_usd for action in eligible]
-        guesses = [action.prior_cost_usd - action.input_usd for action in eligible]
-        later = [0.0 if each.ahead_usd is None else each.later_usd for each in eligible]
+        guesses = [action.guess_usd for action in eligible]
+        later = [action.later_usd for action in eligible]
         return cls(view, eligible, rows, weights, inputs, guesses, later, any(inputs))
 
     @property
